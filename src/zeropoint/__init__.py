@@ -1,0 +1,31 @@
+"""zeropoint: the whole LLM, from attention by hand to a served model, on the laptop you have.
+
+The public names are loaded on first use, so that `import zeropoint` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zeropoint.engine.model import Model, load
+    from zeropoint.errors import ZeropointError
+    from zeropoint.sampling.params import SamplingParams
+
+__all__ = ["Model", "SamplingParams", "ZeropointError", "__version__", "load"]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Model": "zeropoint.engine.model",
+    "load": "zeropoint.engine.model",
+    "SamplingParams": "zeropoint.sampling.params",
+    "ZeropointError": "zeropoint.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'zeropoint' has no attribute '{name}'")
