@@ -1,0 +1,36 @@
+"""Frequency penalty: an amount off the logit for each time the answer already holds the token.
+
+OpenAI API reference, `frequency_penalty`. The prompt does not count (see presence_penalty).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.sampling.step import Step, option
+
+
+@dataclass(frozen=True)
+class FrequencyPenalty(Step):
+    """Subtract count * penalty from each token of the answer so far."""
+
+    order: ClassVar[int] = 30
+    frequency_penalty: float = option(
+        0.0, -2, 2, "Above 0 discourages tokens by how often the answer holds them; 0 is off."
+    )
+
+    def is_identity(self) -> bool:
+        return self.frequency_penalty == 0
+
+    def __call__(
+        self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0
+    ) -> NDArray[np.float32]:
+        seen, counts = np.unique(np.asarray(history[n_prompt:], dtype=np.int64), return_counts=True)
+        logits_V = logits_V.copy()
+        logits_V[seen] -= counts.astype(np.float32) * np.float32(self.frequency_penalty)
+        return logits_V

@@ -1,0 +1,34 @@
+"""Min-p: only tokens at least min_p times as probable as the best one stay.
+
+Nguyen and others 2024, "Turning up the heat: min-p sampling", section 3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.sampling.step import Step, option
+
+
+@dataclass(frozen=True)
+class MinP(Step):
+    """Keep tokens with probability >= min_p * the largest; p_i / p_max = exp(l_i - l_max)."""
+
+    order: ClassVar[int] = 70
+    min_p: float = option(0.0, 0, 1, "Drop tokens less probable than this share of the best one; 0 is off.")
+
+    def is_identity(self) -> bool:
+        return self.min_p == 0
+
+    def __call__(
+        self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0
+    ) -> NDArray[np.float32]:
+        row_V = logits_V.astype(np.float64)
+        keep_V = row_V - row_V.max() >= math.log(self.min_p)
+        return np.where(keep_V, logits_V, np.float32(-np.inf))

@@ -1,0 +1,39 @@
+"""Repetition penalty: every token seen so far, prompt included, loses weight once.
+
+Keskar and others 2019 (CTRL), section 4.1, in the form all engines use: a positive logit is divided
+by the penalty and a negative one multiplied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.sampling.step import Step, option
+
+
+@dataclass(frozen=True)
+class RepetitionPenalty(Step):
+    """Divide (if positive) or multiply (if negative) the logits of seen tokens by the penalty."""
+
+    order: ClassVar[int] = 10
+    repetition_penalty: float = option(
+        1.0, 0, 10, "Above 1 discourages any token already in the text; 1 is off.", is_open=True
+    )
+
+    def is_identity(self) -> bool:
+        return self.repetition_penalty == 1
+
+    def __call__(
+        self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0
+    ) -> NDArray[np.float32]:
+        seen = np.unique(np.asarray(history, dtype=np.int64))
+        penalty = np.float32(self.repetition_penalty)
+        logits_V = logits_V.copy()
+        old = logits_V[seen]
+        logits_V[seen] = np.where(old > 0, old / penalty, old * penalty)
+        return logits_V

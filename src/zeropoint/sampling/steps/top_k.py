@@ -1,0 +1,31 @@
+"""Top-k: only the k best tokens stay (Fan, Lewis, Dauphin 2018, section 5.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.sampling.step import Step, option
+
+
+@dataclass(frozen=True)
+class TopK(Step):
+    """Keep the top_k largest logits, the lowest ids among equals; 0 keeps all."""
+
+    order: ClassVar[int] = 50
+    top_k: int = option(0, 0, 2**31 - 1, "Draw from the k best tokens only; 0 is off.")
+
+    def is_identity(self) -> bool:
+        return self.top_k == 0
+
+    def __call__(
+        self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0
+    ) -> NDArray[np.float32]:
+        kept = np.argsort(-logits_V, kind="stable")[: self.top_k]
+        masked_V = np.full_like(logits_V, -np.inf)
+        masked_V[kept] = logits_V[kept]
+        return masked_V

@@ -1,0 +1,39 @@
+"""Top-p, the nucleus: the fewest best tokens that together hold probability p.
+
+Holtzman and others 2019, "The curious case of neural text degeneration", section 3.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.sampling.step import Step, option
+
+
+@dataclass(frozen=True)
+class TopP(Step):
+    """Keep the shortest run of best tokens whose probability reaches top_p; at least one stays."""
+
+    order: ClassVar[int] = 60
+    top_p: float = option(
+        1.0, 0, 1, "Draw from the fewest best tokens that together hold this probability.", is_open=True
+    )
+
+    def is_identity(self) -> bool:
+        return self.top_p == 1
+
+    def __call__(
+        self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0
+    ) -> NDArray[np.float32]:
+        by_rank = np.argsort(-logits_V, kind="stable")
+        ranked_V = logits_V[by_rank].astype(np.float64)
+        cumulative_V = np.cumsum(np.exp(ranked_V - ranked_V[0]))
+        n_kept = int(np.searchsorted(cumulative_V, self.top_p * cumulative_V[-1])) + 1
+        masked_V = np.full_like(logits_V, -np.inf)
+        masked_V[by_rank[:n_kept]] = logits_V[by_rank[:n_kept]]
+        return masked_V
