@@ -3,31 +3,32 @@
 // It allocates nothing from a count in the file, follows no pointer and has no global state.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
-#include <string_view>
-#include <variant>
 #include <vector>
 
 #include "base/status.hpp"
 #include "formats/format.hpp"
+#include "formats/gguf_value.hpp"
 
 namespace zp {
 
-struct GgufArray;
-
-// One metadata value. Integers keep their sign; arrays hold one element type.
-using GgufValue = std::variant<uint64_t, int64_t, double, bool, std::string, GgufArray>;
-
-struct GgufArray {
-    std::variant<std::vector<uint64_t>, std::vector<int64_t>, std::vector<double>, std::vector<bool>,
-                 std::vector<std::string>>
-        items;
-};
+// Limits of our own, each well above any published model; they keep memory below twice the file.
+inline constexpr uint64_t kMaxEntries = 1u << 16;      // metadata entries; models have about 40
+inline constexpr uint64_t kMaxTensors = 1u << 17;      // models have up to about 2,000
+inline constexpr uint64_t kMaxKeyBytes = 65535;        // the specification's limit
+inline constexpr uint64_t kMaxNameBytes = 255;         // the specification says 64, some tools write more
+inline constexpr uint64_t kMaxStringBytes = 1u << 24;  // one text; chat templates stay below 2^16
+inline constexpr uint64_t kMaxArrayItems = 1u << 20;   // the largest list of merges has about 520,000
+inline constexpr uint64_t kMaxArrayBytes = 1u << 25;   // and about 10 MB
+inline constexpr uint64_t kMaxAlignment = 1u << 20;    // 32 in practice
+inline constexpr uint32_t kMaxDims = 4;                // GGML_MAX_DIMS
 
 struct GgufEntry {
     std::string key;
+    GgufType type = GgufType::kU8;  // as declared
     GgufValue value;
 };
 
@@ -41,13 +42,15 @@ struct GgufTensor {
 
 struct GgufHeader {
     uint32_t version = 0;
-    uint64_t data_offset = 0;
+    uint64_t data_offset = 0;  // where tensor data begins; past the end if there are no tensors
     std::vector<GgufEntry> metadata;
-    std::vector<GgufTensor> tensors;
+    std::vector<GgufTensor> tensors;  // in the order of the file, ranges inside it and apart
 };
 
 // `head` is the file, or its first bytes up to at least the end of the tensor table;
 // `file_bytes` is the size of the whole file. Errors name the field and what it would have to be.
-Result<GgufHeader> parse_gguf(std::span<const std::byte> head, uint64_t file_bytes);
+// If `head` ends too early while the file goes on, `*wanted_bytes` becomes a size that gets further.
+Result<GgufHeader> parse_gguf(std::span<const std::byte> head, uint64_t file_bytes,
+                              uint64_t* wanted_bytes = nullptr);
 
 }  // namespace zp

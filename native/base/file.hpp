@@ -1,0 +1,43 @@
+// A file mapped read-only, that may be truncated by someone else while we read it.
+// Without care that is a SIGBUS and the end of the process; here the lost pages read as zeros and the
+// mapping says that it is damaged.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include "base/status.hpp"
+
+namespace zp {
+
+class MappedFile {
+public:
+    // Maps a regular file that is not empty. Anything else (folder, pipe, socket, device, missing) is
+    // kInvalid, a refusal by the operating system kIo; the message names the path.
+    static Result<MappedFile> open(const std::string& path);
+
+    MappedFile(MappedFile&& other) noexcept;
+    MappedFile& operator=(MappedFile&& other) noexcept;
+    ~MappedFile();
+
+    std::span<const std::byte> bytes() const { return bytes_; }
+    const std::string& path() const { return path_; }
+
+    // True once a page could not be read: what was read since then may be zeros. Ask after reading.
+    bool damaged() const;
+
+    // kIo with one sentence if damaged, else success.
+    Status intact() const;
+
+private:
+    MappedFile(std::string path, std::span<const std::byte> bytes, int slot)
+        : path_(std::move(path)), bytes_(bytes), slot_(slot) {}
+    void close() noexcept;
+
+    std::string path_;
+    std::span<const std::byte> bytes_;
+    int slot_ = -1;  // in the guard's table; -1: moved from
+};
+
+}  // namespace zp

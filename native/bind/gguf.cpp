@@ -1,0 +1,124 @@
+// The GGUF reader for Python. A header stays native and packed; values become Python objects when asked
+// for, so that a file full of metadata costs no more than its own size.
+#include "formats/gguf.hpp"
+
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+
+#include <new>
+#include <utility>
+
+#include "base/file.hpp"
+#include "base/text.hpp"
+#include "bind/status.hpp"
+
+namespace nb = nanobind;
+
+namespace zp {
+namespace {
+
+nb::object to_python(const GgufValue& value) {
+    if (auto* array = std::get_if<GgufArray>(&value)) {
+        nb::list items;
+        for_each_item(*array, [&](const GgufValue& item) { items.append(to_python(item)); });
+        return items;
+    }
+    if (auto* text = std::get_if<std::string>(&value)) return nb::str(text->data(), text->size());
+    if (auto* number = std::get_if<uint64_t>(&value)) return nb::int_(*number);
+    if (auto* number = std::get_if<int64_t>(&value)) return nb::int_(*number);
+    if (auto* number = std::get_if<double>(&value)) return nb::float_(*number);
+    return nb::bool_(std::get<bool>(value));
+}
+
+std::string declared_type(const GgufEntry& entry) {
+    auto* array = std::get_if<GgufArray>(&entry.value);
+    return array ? std::string("ARRAY of ") + type_name(array->type) : type_name(entry.type);
+}
+
+nb::list keys(const GgufHeader& header) {
+    nb::list out;
+    for (const GgufEntry& entry : header.metadata) out.append(nb::str(entry.key.data(), entry.key.size()));
+    return out;
+}
+
+nb::list tensors(const GgufHeader& header) {
+    nb::list out;
+    for (const GgufTensor& t : header.tensors) {
+        nb::list shape;
+        for (uint64_t dim : t.shape) shape.append(dim);
+        out.append(nb::make_tuple(t.name, info(t.format).name, nb::tuple(shape), t.offset, t.n_bytes));
+    }
+    return out;
+}
+
+// A mapping of the file's size is read once, in order; the GIL is free meanwhile.
+Result<GgufHeader> read_file(const std::string& path) {
+    nb::gil_scoped_release unlocked;
+    try {
+        Result<MappedFile> file = MappedFile::open(path);
+        if (!file.ok()) return file.error();
+        Result<GgufHeader> header = parse_gguf(file.value().bytes(), file.value().bytes().size());
+        if (Status intact = file.value().intact(); !intact.ok()) return intact.error();
+        if (header.ok()) return header;
+        return Error{header.error().fault, printable(path, 4096) + ": " + header.error().message};
+    } catch (const std::bad_alloc&) {
+        return out_of_memory("not enough memory to read the header of " + printable(path, 4096));
+    }
+}
+
+GgufHeader open(nb::bytes path) {
+    Result<GgufHeader> header = read_file(std::string(path.c_str(), path.size()));
+    if (!header.ok()) raise(header.error());
+    return std::move(header.value());
+}
+
+// The header, or how many bytes of the file it takes at least to get further.
+nb::object parse(nb::bytes head, uint64_t file_bytes) {
+    uint64_t wanted_bytes = 0;
+    Result<GgufHeader> header =
+        parse_gguf({static_cast<const std::byte*>(head.data()), head.size()}, file_bytes, &wanted_bytes);
+    if (header.ok()) return nb::cast(std::move(header.value()));
+    if (wanted_bytes > 0) return nb::int_(wanted_bytes);
+    raise(header.error());
+}
+
+nb::list formats() {
+    nb::list out;
+    for (const FormatInfo& f : kFormats)
+        out.append(nb::make_tuple(f.name, f.gguf_id, f.block_weights, f.block_bytes));
+    return out;
+}
+
+}  // namespace
+
+void bind_gguf(nb::module_& m) {
+    nb::class_<GgufHeader>(m, "GgufHeader",
+                           "A checked GGUF header; see weights/gguf.py for the readable form.")
+        .def_ro("version", &GgufHeader::version)
+        .def_ro("data_offset", &GgufHeader::data_offset)
+        .def("keys", &keys, "The metadata keys, in the order of the file.")
+        .def("tensors", &tensors, "(name, format, shape in torch order, offset, n_bytes) of every tensor.")
+        .def(
+            "value",
+            [](const GgufHeader& header, size_t i) {
+                if (i >= header.metadata.size()) throw nb::index_error();
+                return to_python(header.metadata[i].value);
+            },
+            nb::arg("index"), "The value of key number `index`: int, float, bool, str, or a list of these.")
+        .def(
+            "type",
+            [](const GgufHeader& header, size_t i) {
+                if (i >= header.metadata.size()) throw nb::index_error();
+                return declared_type(header.metadata[i]);
+            },
+            nb::arg("index"),
+            "The type that the file declares for key number `index`, as the specification names it.");
+    m.def("gguf_open", &open, nb::arg("path"),
+          "Reads the header of the GGUF file at `path` (os.fsencode of it).");
+    m.def("gguf_parse", &parse, nb::arg("head"), nb::arg("file_bytes"),
+          "Reads a header from the first bytes of a file; an int if `head` is too short: how many bytes to "
+          "try.");
+    m.def("formats", &formats, "(name, GGUF id, weights per block, bytes per block) of every weight format.");
+}
+
+}  // namespace zp
