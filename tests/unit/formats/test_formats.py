@@ -1,0 +1,117 @@
+"""Every format of the folder packs and unpacks bit for bit as the `gguf` package does."""
+
+from __future__ import annotations
+
+import gguf
+import numpy as np
+import pytest
+from gguf import quants
+
+from zeropoint import formats
+from zeropoint.errors import BadInput
+
+NAMES = formats.names()
+PACKED = [name for name in NAMES if formats.get(name).BLOCK_WEIGHTS > 1]
+
+
+def reference(name: str) -> gguf.GGMLQuantizationType:
+    return gguf.GGMLQuantizationType[name]
+
+
+def weights(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Rows of very different sizes, with rows of zeros, of one value and of whole numbers among them."""
+    w = (rng.standard_normal(shape) * 10.0 ** rng.uniform(-6, 4, (*shape[:-1], 1))).astype(np.float32)
+    w[0] = 0
+    w[1] = -3.25
+    w[2] = rng.integers(-9, 9, shape[1:])
+    w[3, ..., ::2] = np.abs(w[3, ..., ::2]) * -1
+    return w
+
+
+def test_the_folder_is_the_list():
+    assert set(NAMES) >= {"BF16", "F16", "F32", "Q4_0", "Q4_1", "Q8_0"}
+    assert formats.get("q4_1") is formats.get("Q4_1")
+    with pytest.raises(BadInput, match=r"unknown weight format `Q4_2`; expected one of BF16, .*closest: Q4_"):
+        formats.get("Q4_2")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sizes_are_those_of_the_specification(name: str):
+    form = formats.get(name)
+    assert gguf.GGML_QUANT_SIZES[reference(name)] == (form.BLOCK_WEIGHTS, form.BLOCK_BYTES)
+
+
+def test_sizes_are_those_of_the_native_list():
+    native = pytest.importorskip("zeropoint._native").formats()
+    assert sorted(name for name, *_ in native) == NAMES
+    for name, gguf_id, n_weights, n_bytes in native:
+        assert gguf_id == reference(name)
+        assert (n_weights, n_bytes) == (formats.get(name).BLOCK_WEIGHTS, formats.get(name).BLOCK_BYTES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shape", [(64, 32), (7, 256), (5, 3, 64)])
+def test_pack_is_bit_equal(name: str, shape: tuple[int, ...]):
+    w = weights(np.random.default_rng(1), shape)
+    want = quants.quantize(w.copy(), reference(name)).view(np.uint8)
+    got = formats.get(name).pack(w)
+    assert got.dtype == np.uint8
+    np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unpack_is_bit_equal(name: str):
+    packed = formats.get(name).pack(weights(np.random.default_rng(2), (9, 4, 96)))
+    want = quants.dequantize(packed.copy(), reference(name))
+    got = formats.get(name).unpack(packed)
+    assert got.dtype == np.float32
+    assert got.shape == (9, 4, 96)
+    np.testing.assert_array_equal(got.view(np.uint32), want.view(np.uint32))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_unpack_takes_any_bytes(name: str):
+    """Damaged scales (NaN, infinity, denormal) load as what they are."""
+    form = formats.get(name)
+    packed = np.random.default_rng(3).integers(0, 256, (50, 12 * form.BLOCK_BYTES)).astype(np.uint8)
+    want = quants.dequantize(packed.copy(), reference(name))
+    np.testing.assert_array_equal(form.unpack(packed), want)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unpack_does_not_need_contiguous_bytes(name: str):
+    form = formats.get(name)
+    packed = form.pack(weights(np.random.default_rng(4), (8, 64)))
+    np.testing.assert_array_equal(form.unpack(packed[::2]), form.unpack(packed)[::2])
+
+
+@pytest.mark.parametrize("name", ["F16", "BF16"])
+def test_halves_round_to_even_and_keep_infinity(name: str):
+    form = formats.get(name)
+    w = np.array([np.inf, -np.inf, 3.4e38, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-11, 1 + 3 * 2**-11], np.float32)
+    with np.errstate(over="ignore"):
+        want = quants.quantize(w[None].copy(), reference(name)).view(np.uint8)[0]
+    np.testing.assert_array_equal(form.pack(w), want)
+    assert np.isinf(form.unpack(form.pack(w))[:3]).all()
+    assert np.isnan(form.unpack(form.pack(np.array([np.nan], np.float32)))).all()
+
+
+@pytest.mark.parametrize("name", PACKED)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_pack_refuses_what_blocks_cannot_hold(name: str, bad: float):
+    w = np.ones((2, 64), np.float32)
+    w[1, 40] = bad
+    with pytest.raises(BadInput, match=f"NaN or infinity in them, which {name} cannot hold"):
+        formats.get(name).pack(w)
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_rows_are_whole_blocks(name: str):
+    form = formats.get(name)
+    with pytest.raises(BadInput, match="a row of .* is a multiple of 32"):
+        form.pack(np.ones((2, 33), np.float32))
+    with pytest.raises(BadInput, match=f"a multiple of {form.BLOCK_BYTES} bytes"):
+        form.unpack(np.ones((2, form.BLOCK_BYTES + 1), np.uint8))
+    with pytest.raises(BadInput, match="must be uint8"):
+        form.unpack(np.ones((2, form.BLOCK_BYTES), np.float32))
