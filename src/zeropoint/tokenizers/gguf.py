@@ -1,0 +1,130 @@
+"""A tokenizer from a GGUF file's metadata, on Hugging Face `tokenizers` (imported only here, on use).
+
+`gpt2` is byte-level BPE: every byte is a printable character, words are cut by a pattern that the file
+names. `llama` is SentencePiece BPE: spaces are `▁`, unknown characters fall back to byte tokens.
+"""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from zeropoint.errors import BadModelFile, choices
+from zeropoint.tokenizers.text import printable
+from zeropoint.tokenizers.tokenizer import Encoders, Tokenizer
+from zeropoint.tokenizers.vocabulary import SPACE, USER_DEFINED, HasMetadata, Vocabulary, read_vocabulary
+
+if TYPE_CHECKING:
+    import tokenizers
+
+__all__ = ["Tokenizer", "load_tokenizer"]
+
+
+def load_tokenizer(model: HasMetadata) -> Tokenizer:
+    """The tokenizer of an opened model file. Raises BadModelFile naming the file and the key at fault."""
+    vocabulary = read_vocabulary(model)
+    rules = _pretokenizer(vocabulary.pre, model) if vocabulary.kind == "gpt2" else {"add_bos": True}
+    try:
+        encoders = _encoders(vocabulary, rules)
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as failure:  # a panic in Rust is not an Exception
+        problem = printable(str(failure))
+        raise BadModelFile(f"tokenizer.ggml.tokens or tokenizer.ggml.merges: {problem}") from None
+    add_bos = rules.get("add_bos", False) if vocabulary.add_bos is None else vocabulary.add_bos
+    spell = _spell_byte_level if vocabulary.kind == "gpt2" else _spell_sentencepiece
+    return Tokenizer(vocabulary, encoders, spell, add_bos)
+
+
+def _encoders(vocabulary: Vocabulary, rules: dict[str, Any]) -> Encoders:
+    """Five views of one model: the library shares it between them, so each costs little."""
+    import tokenizers
+    from tokenizers import models
+
+    has_bytes = bool(vocabulary.byte_ids)
+    unknown = vocabulary.special.get("unk")
+    llama = vocabulary.kind == "llama"
+    model = models.BPE(
+        vocab=vocabulary.ids,
+        merges=vocabulary.merges,
+        fuse_unk=llama,
+        byte_fallback=llama and has_bytes,
+        unk_token=vocabulary.tokens[unknown] if llama and not has_bytes and unknown is not None else None,
+        ignore_merges=rules.get("ignore_merges", False),
+    )
+    user = [vocabulary.tokens[i] for i, kind in enumerate(vocabulary.types) if kind == USER_DEFINED]
+    user = [token for token in user if vocabulary.ids[token] not in vocabulary.control_ids and token]
+    control = [vocabulary.tokens[index] for index in sorted(vocabulary.control_ids)]
+
+    def view(model: Any, specials: bool, inside: bool) -> tokenizers.Tokenizer:
+        made = tokenizers.Tokenizer(model)
+        if specials:
+            made.add_special_tokens([_added(token, True) for token in control])
+        made.add_tokens([_added(token, False) for token in user])
+        _set_words(made, vocabulary, rules, inside)
+        return made
+
+    plain, full = view(model, False, False), view(model, True, False)
+    scanner = tokenizers.Tokenizer(models.WordLevel({"": 0}, unk_token=""))  # finds tokens, reads no words
+    scanner.add_special_tokens([_added(token, True) for token in control])
+    scanner.add_tokens([_added(token, False) for token in user])
+    if not vocabulary.add_space_prefix:
+        return Encoders(plain, full, plain, full, scanner)
+    return Encoders(plain, full, view(model, False, True), view(model, True, True), scanner)
+
+
+def _added(token: str, special: bool) -> tokenizers.AddedToken:
+    from tokenizers import AddedToken
+
+    return AddedToken(token, normalized=False, special=special)
+
+
+def _set_words(made: tokenizers.Tokenizer, vocabulary: Vocabulary, rules: dict[str, Any], inside: bool) -> None:
+    """Put in the steps that cut text into words."""
+    from tokenizers import Regex, normalizers, pre_tokenizers
+
+    if vocabulary.kind == "llama":
+        scheme = "first" if vocabulary.add_space_prefix and not inside else "never"
+        made.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme=scheme, split=False)
+        return
+    if rules.get("nfc"):
+        made.normalizer = normalizers.NFC()
+    steps: list[Any] = [pre_tokenizers.Digits(individual_digits=True)] if rules.get("digits") else []
+    steps += [pre_tokenizers.Split(Regex(split), behavior="isolated") for split in rules.get("splits", ())]
+    use_regex = rules.get("gpt2_regex", False)
+    steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=use_regex))
+    made.pre_tokenizer = pre_tokenizers.Sequence(steps)
+
+
+def _pretokenizer(name: str, model: HasMetadata) -> dict[str, Any]:
+    """The rules for one value of `tokenizer.ggml.pre`."""
+    table = tomllib.loads(resources.files(__package__).joinpath("pretokenizers.toml").read_text("utf-8"))
+    rules = {known: rule for rule in table["pretokenizer"] for known in rule["names"]}
+    if name not in rules:
+        paths = getattr(model, "paths", None) or [getattr(model, "path", "the model")]
+        problem = printable(choices("pre-tokenizer", name[:60], rules), 600)
+        raise BadModelFile(f"{paths[0]}: tokenizer.ggml.pre: {problem}")
+    found: dict[str, Any] = rules[name]
+    return found
+
+
+@functools.cache
+def _byte_of() -> dict[str, int]:
+    """GPT-2's alphabet: printable Latin-1 stands for itself, the other 68 bytes for U+0100 onwards."""
+    printed = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printed]
+    return {chr(b): b for b in printed} | {chr(256 + i): b for i, b in enumerate(others)}
+
+
+def _spell_byte_level(token: str) -> bytes:
+    byte_of = _byte_of()
+    try:
+        return bytes(byte_of[character] for character in token)
+    except KeyError:  # a token outside the alphabet is written as it is
+        return token.encode()
+
+
+def _spell_sentencepiece(token: str) -> bytes:
+    return token.replace(SPACE, " ").encode()

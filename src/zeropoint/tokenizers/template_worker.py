@@ -1,0 +1,176 @@
+"""The process that renders one chat template: a script of its own, standard library and jinja2 only.
+
+A template comes with a model file, so it is someone else's program. jinja2's sandbox keeps it from our
+objects but does not stop a loop or a huge string (vLLM, CVE-2025-61620); this process has no environment,
+no files beyond its pipes, a limit on memory and processor time, and a parent that kills it.
+
+Started as `python -I -S template_worker.py FOLDER...`, FOLDERs holding jinja2 and markupsafe. Frames on
+both pipes: one byte of kind, four of length (little endian), the body. In: L (UTF-8 source), R (JSON
+variables). Out: "." done (the text rendered), "!" failed (JSON: kind, message, line).
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+from datetime import datetime
+from typing import Any, BinaryIO
+
+MAX_OUTPUT_BYTES = 8 << 20
+MEMORY_BYTES = 512 << 20  # address space: Python and jinja2 take about 60 MiB of it
+CPU_S = 3  # for one frame; the parent gives up after 2 s of wall clock, this is for when it is gone
+
+
+class TooLong(Exception):
+    """The output passed MAX_OUTPUT_BYTES."""
+
+
+class Refused(Exception):
+    """The template called raise_exception."""
+
+
+def main() -> None:
+    """Serve frames until the parent closes the pipe."""
+    sys.path += sys.argv[1:]
+    frames, out = sys.stdin.buffer, sys.stdout.buffer
+    environment = make_environment()
+    limit_process()
+    _write(out, b".", b"")
+    template: Any = None
+    while len(head := frames.read(5)) == 5:
+        kind, length = struct.unpack("<cI", head)
+        body = frames.read(length)
+        limit_cpu()
+        try:
+            if kind == b"L":
+                template = environment.from_string(body.decode())
+                reply = b""
+            else:
+                reply = render(template, json.loads(body)).encode()
+        except Exception as error:
+            _write(out, b"!", json.dumps(describe(error)).encode())
+        else:
+            _write(out, b".", reply)
+
+
+def make_environment() -> Any:
+    """The jinja2 environment that published chat templates are written for (that of transformers)."""
+    from jinja2 import nodes
+    from jinja2.exceptions import SecurityError
+    from jinja2.ext import Extension, loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from jinja2.utils import Namespace
+
+    class Generation(Extension):
+        """`{% generation %}`, which marks the assistant's words for training, renders what it holds."""
+
+        tags = {"generation"}  # noqa: RUF012
+
+        def parse(self, parser: Any) -> Any:
+            line = next(parser.stream).lineno
+            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+            return nodes.Scope(body, lineno=line)
+
+    class PlainNamespace(Namespace):
+        """`namespace` without names that begin with an underscore."""
+
+        def __init__(*args: Any, **kwargs: Any) -> None:
+            for name in dict(*args[1:], **kwargs):
+                _check_name(name)
+            Namespace.__init__(*args, **kwargs)
+
+        def __setitem__(self, name: str, value: Any) -> None:
+            _check_name(name)
+            super().__setitem__(name, value)
+
+    def _check_name(name: Any) -> None:
+        if str(name).startswith("_"):
+            raise SecurityError(f"a namespace may not hold {name!r}")
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
+    )
+    for name in ("lipsum", "cycler", "joiner"):  # of no use to a prompt
+        environment.globals.pop(name, None)
+    environment.globals.update(
+        raise_exception=raise_exception, strftime_now=strftime_now, namespace=PlainNamespace
+    )
+    environment.filters["tojson"] = tojson
+    return environment
+
+
+def raise_exception(message: object = "") -> None:
+    """A template's way to refuse messages."""
+    raise Refused(str(message)[:1000])
+
+
+def strftime_now(style: str) -> str:
+    """The local time, for templates that state the date."""
+    return datetime.now().strftime(style)
+
+
+def tojson(
+    value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False
+) -> str:
+    """JSON without jinja2's HTML escapes."""
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
+
+
+def render(template: Any, variables: dict[str, Any]) -> str:
+    """The text, given up once it is too long."""
+    pieces, n_bytes = [], 0
+    for piece in template.generate(**variables):
+        n_bytes += len(piece) if piece.isascii() else len(piece.encode())
+        if n_bytes > MAX_OUTPUT_BYTES:
+            raise TooLong
+        pieces.append(piece)
+    return "".join(pieces)
+
+
+def describe(error: Exception) -> dict[str, Any]:
+    """What the parent makes a sentence of."""
+    kind = type(error).__name__
+    if isinstance(error, json.JSONDecodeError):
+        kind = "json"
+    try:
+        message = str(error)[:1000]
+    except Exception:
+        message = ""
+    return {"kind": kind, "message": message, "line": getattr(error, "lineno", None)}
+
+
+def limit_process() -> None:
+    """Limits that last: memory, no file ever grows, no core dump."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limits; the parent's clock still holds
+        return
+    for kind, most in (
+        (resource.RLIMIT_AS, MEMORY_BYTES),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(kind, (most, most))
+
+
+def limit_cpu() -> None:
+    """Let this process use CPU_S more seconds from now; the system kills it after that."""
+    try:
+        import resource
+    except ImportError:
+        return
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + 1 + CPU_S, hard))
+
+
+def _write(out: BinaryIO, kind: bytes, body: bytes) -> None:
+    out.write(struct.pack("<cI", kind, len(body)) + body)
+    out.flush()
+
+
+if __name__ == "__main__":
+    main()

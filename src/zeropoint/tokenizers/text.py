@@ -1,0 +1,26 @@
+"""Text from outside, made fit to use or to show."""
+
+from __future__ import annotations
+
+from zeropoint.errors import BadInput
+
+
+def check_unicode(text: object, what: str = "the text") -> str:
+    """`text`, if it is a string that UTF-8 can hold; else BadInput (a lone surrogate, another type)."""
+    if not isinstance(text, str):
+        raise BadInput(f"{what} must be a string, not {type(text).__name__}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        code = ord(text[error.start])
+        raise BadInput(
+            f"{what} has a lone surrogate (U+{code:04X}) at character {error.start}; "
+            "give text that is valid Unicode"
+        ) from None
+    return text
+
+
+def printable(text: str, limit: int = 300) -> str:
+    """One line of at most about `limit` characters, with what could steer a terminal spelled out."""
+    kept = text[:limit] + ("..." if len(text) > limit else "")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in kept)
