@@ -95,6 +95,7 @@ void bind_gguf(nb::module_& m) {
     nb::class_<GgufHeader>(m, "GgufHeader",
                            "A checked GGUF header; see weights/gguf.py for the readable form.")
         .def_ro("version", &GgufHeader::version)
+        .def_ro("file_bytes", &GgufHeader::file_bytes)
         .def_ro("data_offset", &GgufHeader::data_offset)
         .def("keys", &keys, "The metadata keys, in the order of the file.")
         .def("tensors", &tensors, "(name, format, shape in torch order, offset, n_bytes) of every tensor.")
@@ -118,6 +119,10 @@ void bind_gguf(nb::module_& m) {
     m.def("gguf_parse", &parse, nb::arg("head"), nb::arg("file_bytes"),
           "Reads a header from the first bytes of a file; an int if `head` is too short: how many bytes to "
           "try.");
+    m.def(
+        "printable", [](nb::bytes text) { return printable({text.c_str(), text.size()}, 4096); },
+        nb::arg("text"),
+        "Bytes from outside as text for a message: bad and terminal-acting characters are escaped.");
     m.def("formats", &formats, "(name, GGUF id, weights per block, bytes per block) of every weight format.");
 }
 

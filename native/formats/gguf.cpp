@@ -189,6 +189,7 @@ bool Parser::version() {
     if (!number(version)) return false;
     if (version == 2 || version == 3) {
         header_.version = version;
+        header_.file_bytes = file_bytes_;
         return true;
     }
     if (uint32_t swapped = __builtin_bswap32(version); swapped >= 1 && swapped <= 3)

@@ -42,6 +42,7 @@ struct GgufTensor {
 
 struct GgufHeader {
     uint32_t version = 0;
+    uint64_t file_bytes = 0;   // of the whole file
     uint64_t data_offset = 0;  // where tensor data begins; past the end if there are no tensors
     std::vector<GgufEntry> metadata;
     std::vector<GgufTensor> tensors;  // in the order of the file, ranges inside it and apart

@@ -1,0 +1,229 @@
+"""GGUF files, also in parts, as metadata and a table of tensors (GGUF specification, versions 2 and 3).
+
+The header is parsed and checked natively (`native/formats/gguf.cpp`); here it gets its Python face. Nothing
+is decoded before it is asked for, and tensor bytes are read, not mapped, so that a file which shrinks
+meanwhile is an error and not a signal.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from zeropoint import _native, formats
+from zeropoint.errors import BadInput, BadModelFile, DiskError, OutOfMemory
+from zeropoint.weights import shards
+
+__all__ = ["GgufModel", "HeaderTooShort", "Metadata", "TensorInfo", "Value", "open_gguf", "parse_header"]
+
+Value: TypeAlias = int | float | bool | str | list[Any]
+Item = TypeVar("Item", int, float, bool, str)
+
+_REQUIRED: Any = object()
+
+
+class HeaderTooShort(BadModelFile):
+    """The bytes given to `parse_header` end before the header does; `wanted_bytes` gets further."""
+
+    def __init__(self, message: str, wanted_bytes: int) -> None:
+        super().__init__(message)
+        self.wanted_bytes = wanted_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """Where a tensor lies and how: shape in torch order (last axis contiguous), bytes from `offset` on."""
+
+    name: str
+    format: str
+    shape: tuple[int, ...]
+    offset: int
+    n_bytes: int
+    path: Path
+
+
+class Metadata(Mapping[str, Value]):
+    """The metadata of a header; a value is decoded anew each time it is asked for."""
+
+    def __init__(self, header: _native.GgufHeader) -> None:
+        self._header = header
+        self._index = {key: i for i, key in enumerate(header.keys())}
+
+    def __getitem__(self, key: str) -> Value:
+        return self._header.value(self._index[key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._index)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._index
+
+
+@dataclass(frozen=True, eq=False)
+class GgufModel:
+    """A model file: `paths` are its parts in order, `file_bytes` their sum, `tensors` those of all parts.
+
+    The getters raise BadModelFile, naming file and key, if a value is missing (and there is no `default`),
+    of another type than asked for, or out of range.
+    """
+
+    paths: tuple[Path, ...]
+    metadata: Mapping[str, Value]
+    tensors: Mapping[str, TensorInfo]
+    file_bytes: int
+
+    @property
+    def name(self) -> str:
+        """The file for messages: the first path, or "the model file" if there is none."""
+        return shown(self.paths[0]) if self.paths else "the model file"
+
+    def read(self, name: str) -> npt.NDArray[np.uint8]:
+        """The packed bytes of a tensor, uint8 [..., bytes of a row]."""
+        tensor = self._tensor(name)
+        form = formats.get(tensor.format)
+        row_bytes = tensor.shape[-1] // form.BLOCK_WEIGHTS * form.BLOCK_BYTES
+        return _read(tensor).reshape(*tensor.shape[:-1], row_bytes)
+
+    def array(self, name: str) -> npt.NDArray[np.float32]:
+        """The weights of a tensor, float32 in its shape."""
+        packed = self.read(name)
+        try:
+            return formats.get(self._tensor(name).format).unpack(packed)
+        except MemoryError:
+            raise OutOfMemory(f"not enough memory for the weights of `{name}` as float32") from None
+
+    def get_int(self, key: str, minimum: int, maximum: int, *, default: int = _REQUIRED) -> int:
+        """The integer `key`, from `minimum` to `maximum`."""
+        return self._in_range(key, int, minimum, maximum, default)
+
+    def get_float(
+        self, key: str, minimum: float = -math.inf, maximum: float = math.inf, *, default: float = _REQUIRED
+    ) -> float:
+        """The float `key`, finite and from `minimum` to `maximum`."""
+        return self._in_range(key, float, minimum, maximum, default)
+
+    def get_bool(self, key: str, *, default: bool = _REQUIRED) -> bool:
+        """The bool `key`."""
+        value: bool = self._scalar(key, bool, "a bool", default)
+        return value
+
+    def get_str(self, key: str, *, default: str = _REQUIRED) -> str:
+        """The text `key`."""
+        value: str = self._scalar(key, str, "a text", default)
+        return value
+
+    def get_list(self, key: str, item: type[Item], *, default: list[Item] = _REQUIRED) -> list[Item]:
+        """The list `key`, all of whose items are of the type `item`: int, float, bool or str."""
+        expected = f"a list of {item.__name__}"
+        values: list[Item] = self._scalar(key, list, expected, default)
+        other = {type(value) for value in values} - {item}
+        if other:
+            raise self._wrong(key, f"is a list of {other.pop().__name__}", expected)
+        return values
+
+    def _in_range(self, key: str, kind: type[Any], minimum: Any, maximum: Any, default: Any) -> Any:
+        expected = f"an integer from {minimum} to {maximum}" if kind is int else "a finite float"
+        if kind is float and math.isfinite(minimum + maximum):
+            expected = f"a float from {minimum:g} to {maximum:g}"
+        value = self._scalar(key, kind, expected, default)
+        # Written so that a NaN fails it.
+        if value is not default and not (minimum <= value <= maximum and math.isfinite(value)):
+            raise self._wrong(key, f"is {value}", expected)
+        return value
+
+    def _scalar(self, key: str, kind: type[Any], expected: str, default: Any) -> Any:
+        if key not in self.metadata:
+            if default is _REQUIRED:
+                raise self._wrong(key, "is missing", expected)
+            return default
+        value = self.metadata[key]
+        if type(value) is not kind:  # a bool is no int here
+            raise self._wrong(key, f"is a {type(value).__name__}", expected)
+        return value
+
+    def _wrong(self, key: str, what: str, expected: str) -> BadModelFile:
+        return BadModelFile(f"{self.name}: metadata `{key}` {what}; it must be {expected}")
+
+    def _tensor(self, name: str) -> TensorInfo:
+        if name not in self.tensors:
+            raise BadModelFile(f"{self.name}: tensor `{name}` is missing; the file is not complete")
+        return self.tensors[name]
+
+
+def open_gguf(path: str | os.PathLike[str]) -> GgufModel:
+    """The model at `path`; given any part `-0000I-of-0000N.gguf` of a model, all N parts as one.
+
+    Raises BadModelFile for a file that is not a sound GGUF, DiskError if it changes while it is read.
+    """
+    first = _open(Path(path))
+    paths = shards.part_paths(Path(path), first)
+    if len(paths) == 1:
+        return first
+    return shards.join([_open(part) for part in paths])
+
+
+def parse_header(head: bytes, file_bytes: int, name: str = "the model file") -> GgufModel:
+    """The model whose file starts with `head` and has `file_bytes`, for a look before any download.
+
+    Raises HeaderTooShort if the header is longer than `head`. Tensors can not be read from it.
+    """
+    try:
+        header = _native.gguf_parse(head, file_bytes)
+    except BadModelFile as error:
+        raise BadModelFile(f"{name}: {error}") from None
+    if isinstance(header, int):
+        message = f"{name}: the header is longer than {len(head)} bytes; give at least {header}"
+        raise HeaderTooShort(message, header)
+    return _model(header, ())
+
+
+def shown(path: Path) -> str:
+    """The path for a message: on one line, and unable to act on a terminal."""
+    text: str = _native.printable(os.fsencode(path))
+    return text
+
+
+def _open(path: Path) -> GgufModel:
+    try:
+        return _model(_native.gguf_open(os.fsencode(path)), (path,))
+    except MemoryError:
+        raise OutOfMemory(f"not enough memory for the header of {shown(path)}") from None
+
+
+def _model(header: _native.GgufHeader, paths: tuple[Path, ...]) -> GgufModel:
+    path = paths[0] if paths else Path()
+    tensors = {
+        name: TensorInfo(name, form, shape, offset, n_bytes, path)
+        for name, form, shape, offset, n_bytes in header.tensors()
+    }
+    return GgufModel(paths, Metadata(header), tensors, header.file_bytes)
+
+
+def _read(tensor: TensorInfo) -> npt.NDArray[np.uint8]:
+    if tensor.path == Path():
+        raise BadInput(f"tensor `{tensor.name}` cannot be read: only the header of the file is here")
+    try:
+        packed = np.empty(tensor.n_bytes, np.uint8)
+        with open(tensor.path, "rb", buffering=0) as file:
+            file.seek(tensor.offset)
+            n_read = 0
+            while n_read < tensor.n_bytes and (n := file.readinto(packed.data[n_read:])):
+                n_read += n
+    except MemoryError:
+        raise OutOfMemory(f"not enough memory for the {tensor.n_bytes} bytes of `{tensor.name}`") from None
+    except OSError as error:
+        raise DiskError(f"cannot read {shown(tensor.path)}: {error.strerror}") from None
+    if n_read < tensor.n_bytes:
+        path = shown(tensor.path)
+        raise DiskError(f"{path} changed or was truncated while it was read; fetch it again")
+    return packed
