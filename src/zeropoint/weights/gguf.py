@@ -57,7 +57,8 @@ class Metadata(Mapping[str, Value]):
         self._index = {key: i for i, key in enumerate(header.keys())}
 
     def __getitem__(self, key: str) -> Value:
-        return self._header.value(self._index[key])
+        value: Value = self._header.value(self._index[key])
+        return value
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._index)
@@ -104,13 +105,15 @@ class GgufModel:
 
     def get_int(self, key: str, minimum: int, maximum: int, *, default: int = _REQUIRED) -> int:
         """The integer `key`, from `minimum` to `maximum`."""
-        return self._in_range(key, int, minimum, maximum, default)
+        value: int = self._in_range(key, int, minimum, maximum, default)
+        return value
 
     def get_float(
         self, key: str, minimum: float = -math.inf, maximum: float = math.inf, *, default: float = _REQUIRED
     ) -> float:
         """The float `key`, finite and from `minimum` to `maximum`."""
-        return self._in_range(key, float, minimum, maximum, default)
+        value: float = self._in_range(key, float, minimum, maximum, default)
+        return value
 
     def get_bool(self, key: str, *, default: bool = _REQUIRED) -> bool:
         """The bool `key`."""
@@ -137,7 +140,7 @@ class GgufModel:
             expected = f"a float from {minimum:g} to {maximum:g}"
         value = self._scalar(key, kind, expected, default)
         # Written so that a NaN fails it.
-        if value is not default and not (minimum <= value <= maximum and math.isfinite(value)):
+        if key in self.metadata and not (minimum <= value <= maximum and math.isfinite(value)):
             raise self._wrong(key, f"is {value}", expected)
         return value
 

@@ -68,7 +68,7 @@ def join(parts: Sequence[GgufModel]) -> GgufModel:
     declared = first.get_int("split.tensors.count", 0, 2**31 - 1, default=len(tensors))
     if declared != len(tensors):
         raise BadModelFile(
-            f"{first.name}: metadata `split.tensors.count` is {declared}; the parts have {len(tensors)} tensors"
+            f"{first.name}: metadata `split.tensors.count` is {declared}; the parts hold {len(tensors)}"
         )
     paths = tuple(path for part in parts for path in part.paths)
     return type(first)(paths, first.metadata, tensors, sum(part.file_bytes for part in parts))
