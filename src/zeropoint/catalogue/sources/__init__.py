@@ -1,0 +1,1 @@
+"""Kinds of source a model file comes from, one a file; each has a frozen dataclass `Source`."""
