@@ -15,9 +15,27 @@ from numpy.typing import NDArray
 
 from zeropoint.sampling.step import Step
 
-__all__ = ["apply_steps", "draw", "uniform"]
+__all__ = ["apply_steps", "draw", "sample", "uniform"]
 
 _MASK = 2**64 - 1
+
+
+def sample(
+    steps: Sequence[Step],
+    logits_V: NDArray[np.float32],
+    history: Sequence[int],
+    seed: int,
+    position: int,
+    n_prompt: int = 0,
+) -> int:
+    """A token id: all steps, then the draw; -1 where the row has NaN, +inf or nothing finite.
+
+    history: the sequence so far, its first n_prompt tokens the prompt.
+    position: index in the sequence of the token to draw.
+    """
+    if not np.isfinite(logits_V.max(initial=-np.inf)):  # max propagates NaN
+        return -1
+    return draw(apply_steps(steps, logits_V, history, n_prompt), seed, position)
 
 
 def apply_steps(
@@ -32,12 +50,12 @@ def apply_steps(
 def draw(logits_V: NDArray[np.float32], seed: int, position: int) -> int:
     """A token id drawn from softmax(logits): the first whose cumulative probability exceeds u.
 
-    position: index in the sequence of the token to draw. Returns -1 where the logits hold NaN or
-    +inf, or rule out every token: the caller raises, naming what it was doing.
+    Returns -1 where the logits hold NaN or +inf, or rule out every token: the caller raises, naming
+    what it was doing.
     """
     row_V = logits_V.astype(np.float64)
-    top = row_V.max()
-    if not np.isfinite(top):  # max propagates NaN
+    top = row_V.max(initial=-np.inf)
+    if not np.isfinite(top):
         return -1
     cumulative_V = np.cumsum(np.exp(row_V - top))
     target = uniform(seed, position) * cumulative_V[-1]

@@ -47,7 +47,7 @@ class Option:
         """The value in its own type, or BadInput saying what is allowed."""
         number = self._number(value)
         if number is None or not self._is_inside(number):
-            raise BadInput(f"{self.name} must be {self.range()}; got {value!r}")
+            raise BadInput(f"{self.name} must be {self.range()}; got {repr(value)[:40]}")
         return number
 
     def range(self) -> str:

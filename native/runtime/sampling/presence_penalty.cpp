@@ -1,0 +1,26 @@
+// Presence penalty (OpenAI API reference): once off every token of the answer so far.
+#include "runtime/sampling/step.hpp"
+
+namespace zp {
+namespace {
+
+class PresencePenalty final : public Step {
+public:
+    explicit PresencePenalty(float penalty) : penalty_(penalty) {}
+    void apply(Row& row) const override {
+        for_each_seen(row, row.answer(), [this](float& logit, uint32_t) { logit -= penalty_; });
+    }
+
+private:
+    float penalty_;
+};
+
+}  // namespace
+
+StepResult make_presence_penalty(const StepFields& fields) {
+    Result<double> penalty = only_field(fields, "presence_penalty");
+    if (!penalty.ok()) return penalty.error();
+    return StepResult(std::make_unique<PresencePenalty>(static_cast<float>(penalty.value())));
+}
+
+}  // namespace zp

@@ -1,0 +1,91 @@
+#include "runtime/sampling/sampler.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/sampling/splitmix.hpp"
+
+namespace zp {
+namespace {
+
+struct Factory {
+    const char* name;
+    StepResult (*make)(const StepFields& fields);
+};
+
+constexpr Factory kFactories[] = {
+#define ZP_STEP(name) {#name, make_##name},
+#include "runtime/sampling/steps.def"
+#undef ZP_STEP
+};
+
+}  // namespace
+
+Result<double> only_field(const StepFields& fields, const char* name) {
+    if (fields.size() == 1 && fields[0].first == name && std::isfinite(fields[0].second)) {
+        return fields[0].second;
+    }
+    return invalid(std::string("sampling step `") + name + "` takes one finite number named `" + name + "`");
+}
+
+Sampler::Sampler(std::vector<std::unique_ptr<Step>> steps, uint64_t seed)
+    : steps_(std::move(steps)), seed_(seed), scratch_(std::make_unique<Scratch>()) {}
+
+Result<Sampler> Sampler::make(const std::vector<SamplerStep>& steps, uint64_t seed) {
+    std::vector<std::unique_ptr<Step>> made;
+    for (const SamplerStep& step : steps) {
+        const auto* factory = std::find_if(std::begin(kFactories), std::end(kFactories),
+                                           [&](const Factory& f) { return step.name == f.name; });
+        if (factory == std::end(kFactories)) {
+            return invalid("sampling step `" + step.name + "` has no native form");
+        }
+        StepResult result = factory->make(step.fields);
+        if (!result.ok()) return result.error();
+        made.push_back(std::move(result.value()));
+    }
+    return Sampler(std::move(made), seed);
+}
+
+std::vector<std::string> Sampler::step_names() {
+    std::vector<std::string> names;
+    for (const Factory& factory : kFactories) names.emplace_back(factory.name);
+    return names;
+}
+
+int32_t Sampler::sample(std::span<float> logits_V, std::span<const int32_t> history, uint64_t position,
+                        size_t n_prompt) {
+    return apply(logits_V, history, n_prompt) ? draw(logits_V, position) : -1;
+}
+
+bool Sampler::apply(std::span<float> logits_V, std::span<const int32_t> history, size_t n_prompt) {
+    float top = 0;
+    if (!largest(logits_V, top) || !std::isfinite(top)) return false;
+    Row row{logits_V, history, std::min(n_prompt, history.size()), *scratch_};
+    for (const std::unique_ptr<Step>& step : steps_) step->apply(row);
+    return true;
+}
+
+// The first id whose cumulative weight exceeds u * total. The weights are summed by blocks: to find
+// the block is enough until the last few additions.
+int32_t Sampler::draw(std::span<const float> logits_V, uint64_t position) {
+    constexpr size_t kBlock = 64;
+    float top = 0;
+    if (!largest(logits_V, top) || !std::isfinite(top)) return -1;
+    weigh(logits_V, top, *scratch_);
+    const std::span<const double> weights(scratch_->weights.data(), scratch_->n_candidates);
+    const double target = uniform(seed_, position) * sum(weights);
+    double below = 0;
+    size_t i = 0;
+    for (; i + kBlock <= weights.size(); i += kBlock) {
+        const double block = sum(weights.subspan(i, kBlock));
+        if (below + block > target) break;
+        below += block;
+    }
+    for (; i < weights.size(); ++i) {
+        below += weights[i];
+        if (below > target) return scratch_->ids[i];
+    }
+    return scratch_->ids[scratch_->n_candidates - 1];  // rounding alone can bring us here
+}
+
+}  // namespace zp

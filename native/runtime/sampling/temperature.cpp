@@ -1,0 +1,37 @@
+// Temperature: divides the logits; at 0 only the best token stays, the lowest id among equals.
+#include <algorithm>
+
+#include "runtime/sampling/step.hpp"
+
+namespace zp {
+namespace {
+
+class Temperature final : public Step {
+public:
+    explicit Temperature(double temperature) : temperature_(temperature) {}
+    void apply(Row& row) const override {
+        if (temperature_ == 0) {
+            float top = 0;
+            largest(row.logits_V, top);
+            keep_best(row.logits_V, top, 1);
+            return;
+        }
+        // Smaller divisors would make infinities; these are greedy already.
+        const float divisor = static_cast<float>(std::max(temperature_, 1e-6));
+        for (float& logit : row.logits_V) logit /= divisor;
+    }
+
+private:
+    double temperature_;
+};
+
+}  // namespace
+
+StepResult make_temperature(const StepFields& fields) {
+    Result<double> temperature = only_field(fields, "temperature");
+    if (!temperature.ok()) return temperature.error();
+    if (temperature.value() < 0) return invalid("`temperature` must not be negative");
+    return StepResult(std::make_unique<Temperature>(temperature.value()));
+}
+
+}  // namespace zp

@@ -1,0 +1,127 @@
+// The sampler alone: known answers, ties, and rows that must not become a token. Equality with the
+// numpy form is in tests/mirror/test_sampling.py.
+#include <cmath>
+#include <limits>
+
+#include "check.hpp"
+#include "runtime/sampling/sampler.hpp"
+#include "runtime/sampling/splitmix.hpp"
+
+namespace zp {
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+Sampler sampler_of(const std::vector<SamplerStep>& steps, uint64_t seed = 1) {
+    return std::move(Sampler::make(steps, seed).value());
+}
+
+SamplerStep step(const char* name, double value) { return {name, {{name, value}}}; }
+
+std::vector<float> applied(const std::vector<SamplerStep>& steps, std::vector<float> logits_V,
+                           const std::vector<int32_t>& history = {}, size_t n_prompt = 0) {
+    Sampler sampler = sampler_of(steps);
+    sampler.apply(logits_V, history, n_prompt);
+    return logits_V;
+}
+
+// A row with a peak every 97 ids, long enough to cross every block of the scans.
+std::vector<float> wavy(size_t n_vocab) {
+    std::vector<float> logits_V(n_vocab);
+    for (size_t v = 0; v < n_vocab; ++v) logits_V[v] = static_cast<float>(v % 97) * 0.1f;
+    return logits_V;
+}
+
+size_t n_finite(const std::vector<float>& logits_V) {
+    size_t n = 0;
+    for (float x : logits_V) n += std::isfinite(x);
+    return n;
+}
+
+}  // namespace
+
+ZP_TEST(splitmix_matches_the_published_sequence) {
+    // First outputs of the reference implementation (Vigna, splitmix64.c) for seed 1234567.
+    ZP_EQ(splitmix64(1234567, 0), 6457827717110365317ull);
+    ZP_EQ(splitmix64(1234567, 1), 3203168211198807973ull);
+    ZP_EQ(splitmix64(1234567, 2), 9817491932198370423ull);
+    ZP_CHECK(uniform(0, 0) >= 0 && uniform(0, 0) < 1);
+}
+
+ZP_TEST(greedy_takes_the_lowest_id_among_equals) {
+    Sampler sampler = sampler_of({step("temperature", 0)});
+    std::vector<float> logits_V = wavy(1000);
+    ZP_EQ(sampler.sample(logits_V, {}, 5), 96);
+}
+
+ZP_TEST(top_k_keeps_low_ids_among_equals) {
+    const std::vector<float> kept = applied({step("top_k", 3)}, {1, 2, 2, 2, 3, 0});
+    ZP_CHECK(kept == std::vector<float>({-kInf, 2, 2, -kInf, 3, -kInf}));
+    ZP_EQ(n_finite(applied({step("top_k", 700)}, wavy(5000))), 700u);
+    ZP_EQ(n_finite(applied({step("top_k", 6000)}, wavy(5000))), 5000u);
+}
+
+ZP_TEST(top_p_keeps_the_fewest_that_reach_p) {
+    // Four equal tokens hold a quarter each: exactly half is reached by two.
+    ZP_CHECK(applied({step("top_p", 0.5)}, {1, 1, 1, 1}) == std::vector<float>({1, 1, -kInf, -kInf}));
+    ZP_CHECK(applied({step("top_p", 0.51)}, {1, 1, 1, 1}) == std::vector<float>({1, 1, 1, -kInf}));
+    ZP_EQ(n_finite(applied({step("top_p", 1e-9)}, wavy(5000))), 1u);
+}
+
+ZP_TEST(penalties_count_prompt_and_answer_as_documented) {
+    const std::vector<int32_t> history = {0, 1, 1, 2};  // the first two are the prompt
+    ZP_CHECK(applied({step("repetition_penalty", 2)}, {2, -2, 4, 8}, history, 2) ==
+             std::vector<float>({1, -4, 2, 8}));
+    ZP_CHECK(applied({step("presence_penalty", 1)}, {2, -2, 4, 8}, history, 2) ==
+             std::vector<float>({2, -3, 3, 8}));
+    ZP_CHECK(applied({step("frequency_penalty", 0.5)}, {2, -2, 4, 8}, history, 0) ==
+             std::vector<float>({1.5, -3, 3.5, 8}));
+}
+
+ZP_TEST(ids_outside_the_row_are_passed_over) {
+    const std::vector<int32_t> history = {-1, 4, 2147483647};
+    ZP_CHECK(applied({step("presence_penalty", 1)}, {1, 1, 1, 1}, history) ==
+             std::vector<float>({1, 1, 1, 1}));
+}
+
+ZP_TEST(a_row_without_a_finite_maximum_is_no_token) {
+    for (const char* name : {"temperature", "top_k", "top_p", "min_p"}) {
+        Sampler sampler = sampler_of({step(name, 1)});
+        for (float bad : {kInf, std::numeric_limits<float>::quiet_NaN()}) {
+            std::vector<float> logits_V = wavy(200);
+            logits_V[150] = bad;
+            ZP_EQ(sampler.sample(logits_V, {}, 0), -1);
+        }
+        std::vector<float> nothing(40, -kInf);
+        ZP_EQ(sampler.sample(nothing, {}, 0), -1);
+        ZP_EQ(sampler.sample({}, {}, 0), -1);
+    }
+}
+
+ZP_TEST(extreme_logits_still_give_a_token) {
+    Sampler sampler = sampler_of({step("temperature", 1e-30), step("top_p", 0.9)});
+    std::vector<float> logits_V = {-1e30f, 5.0f, 4.0f, 3.0f, 1.0f};
+    ZP_EQ(sampler.sample(logits_V, {}, 3), 1);
+}
+
+ZP_TEST(a_draw_depends_on_seed_and_position_alone) {
+    Sampler first = sampler_of({}, 7), second = sampler_of({}, 7);
+    std::vector<float> row = wavy(3000);
+    for (uint64_t position = 100; position > 0; --position) {
+        std::vector<float> again = wavy(3000);
+        first.sample(row, {}, position - 1);
+        ZP_EQ(first.sample(row, {}, position), second.sample(again, {}, position));
+    }
+}
+
+ZP_TEST(a_wrong_step_is_an_error) {
+    ZP_CHECK(!Sampler::make({step("top_x", 1)}, 0).ok());
+    ZP_CHECK(!Sampler::make({{"top_k", {}}}, 0).ok());
+    ZP_CHECK(!Sampler::make({step("top_p", 0)}, 0).ok());
+    ZP_CHECK(!Sampler::make({step("min_p", 1.5)}, 0).ok());
+    ZP_CHECK(!Sampler::make({step("temperature", std::nan(""))}, 0).ok());
+    for (const std::string& name : Sampler::step_names())
+        ZP_CHECK(Sampler::make({step(name.c_str(), 1)}, 0).ok());
+}
+
+}  // namespace zp
