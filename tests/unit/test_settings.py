@@ -62,7 +62,10 @@ def test_pyproject_table_counts_as_the_project_file(tmp_path: Path) -> None:
         ("model = {a = 1}", ["zeropoint.toml: `model`", "text"]),
         ("exact = 1", ["zeropoint.toml: `exact`", "true or false"]),
         ('log = "loud"', ["zeropoint.toml: `log`", "expected one of debug"]),
-        ("[sampling]\ntemprature = 1", ["unknown key `sampling.temprature`", "closest: sampling.temperature"]),
+        (
+            "[sampling]\ntemprature = 1",
+            ["unknown key `sampling.temprature`", "closest: sampling.temperature"],
+        ),
         ("sampling = 3", ["unknown key `sampling`"]),
         ("temperature = 1", ["unknown key `temperature`", "sampling.temperature"]),
         ("a = [", ["zeropoint.toml is not valid TOML"]),
