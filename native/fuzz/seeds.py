@@ -164,7 +164,7 @@ def changes(fields: list[Field]) -> Iterator[tuple[str, list[Field]]]:
 
 
 def repeats(fields: list[Field]) -> Iterator[tuple[str, list[Field]]]:
-    """Files in which all texts are equal (duplicate keys and names) or the version is an old or swapped one."""
+    """Files in which all texts are equal (duplicate keys, names), or whose version is old or swapped."""
     texts = [field for field in fields if field.kind == "text"]
     for wanted in texts[:2]:
         same = []
