@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeropoint.errors import BadModelFile, choices
-from zeropoint.tokenizers.text import printable
+from zeropoint.errors import choices
+from zeropoint.tokenizers.metadata import HasMetadata, MetadataReader
 from zeropoint.tokenizers.tokenizer import Encoders, Tokenizer
-from zeropoint.tokenizers.vocabulary import SPACE, USER_DEFINED, HasMetadata, Vocabulary, read_vocabulary
+from zeropoint.tokenizers.vocabulary import SPACE, USER_DEFINED, Vocabulary, read_vocabulary
 
 if TYPE_CHECKING:
     import tokenizers
@@ -31,8 +31,7 @@ def load_tokenizer(model: HasMetadata) -> Tokenizer:
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as failure:  # a panic in Rust is not an Exception
-        problem = printable(str(failure))
-        raise BadModelFile(f"tokenizer.ggml.tokens or tokenizer.ggml.merges: {problem}") from None
+        raise MetadataReader(model).bad("tokens", f"no vocabulary comes of it: {failure}") from None
     add_bos = rules.get("add_bos", False) if vocabulary.add_bos is None else vocabulary.add_bos
     spell = _spell_byte_level if vocabulary.kind == "gpt2" else _spell_sentencepiece
     return Tokenizer(vocabulary, encoders, spell, add_bos)
@@ -81,7 +80,9 @@ def _added(token: str, special: bool) -> tokenizers.AddedToken:
     return AddedToken(token, normalized=False, special=special)
 
 
-def _set_words(made: tokenizers.Tokenizer, vocabulary: Vocabulary, rules: dict[str, Any], inside: bool) -> None:
+def _set_words(
+    made: tokenizers.Tokenizer, vocabulary: Vocabulary, rules: dict[str, Any], inside: bool
+) -> None:
     """Put in the steps that cut text into words."""
     from tokenizers import Regex, normalizers, pre_tokenizers
 
@@ -100,12 +101,10 @@ def _set_words(made: tokenizers.Tokenizer, vocabulary: Vocabulary, rules: dict[s
 
 def _pretokenizer(name: str, model: HasMetadata) -> dict[str, Any]:
     """The rules for one value of `tokenizer.ggml.pre`."""
-    table = tomllib.loads(resources.files(__package__).joinpath("pretokenizers.toml").read_text("utf-8"))
+    table = tomllib.loads(Path(__file__).with_name("pretokenizers.toml").read_text("utf-8"))
     rules = {known: rule for rule in table["pretokenizer"] for known in rule["names"]}
     if name not in rules:
-        paths = getattr(model, "paths", None) or [getattr(model, "path", "the model")]
-        problem = printable(choices("pre-tokenizer", name[:60], rules), 600)
-        raise BadModelFile(f"{paths[0]}: tokenizer.ggml.pre: {problem}")
+        raise MetadataReader(model).bad("pre", choices("pre-tokenizer", name[:60], rules))
     found: dict[str, Any] = rules[name]
     return found
 

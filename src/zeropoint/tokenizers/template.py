@@ -10,16 +10,17 @@ import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from importlib import resources
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from zeropoint.errors import BadInput, BadModelFile, choices
-from zeropoint.tokenizers.template_process import Died, TemplateProcess, TimedOut
+from zeropoint.tokenizers.metadata import HasMetadata
+from zeropoint.tokenizers.template_process import DiedError, TemplateProcess, TimedOutError
 from zeropoint.tokenizers.text import check_unicode, printable
 from zeropoint.tokenizers.tokenizer import Tokenizer
-from zeropoint.tokenizers.vocabulary import HasMetadata
 
+_FOLDER = Path(__file__).with_name("templates")
 RENDER_S = 2.0  # wall clock for one render; an ordinary one takes a millisecond
 MAX_OUTPUT_BYTES = 8 << 20
 MAX_INPUT_BYTES = 32 << 20
@@ -30,19 +31,18 @@ RESERVED = ("messages", "tools", "documents", "add_generation_prompt", "bos_toke
 
 def template_names() -> list[str]:
     """Names of the built-in templates, sorted."""
-    folder = resources.files(__package__).joinpath("templates")
-    return sorted(f.name.removesuffix(".jinja") for f in folder.iterdir() if f.name.endswith(".jinja"))
+    return sorted(path.stem for path in _FOLDER.glob("*.jinja"))
 
 
 def load_template(model: HasMetadata, tokenizer: Tokenizer, name: str | None = None) -> ChatTemplate:
     """The model's own chat template, or the built-in one called `name`.
 
-    Raises BadInput where the model has none or the name is unknown, BadModelFile where its template is no text.
+    Raises BadInput where there is none or the name is unknown, BadModelFile where the model's is no text.
     """
     if name is not None:
         if name not in template_names():
             raise BadInput(printable(choices("chat template", name[:60], template_names())))
-        source: Any = resources.files(__package__).joinpath("templates", f"{name}.jinja").read_text("utf-8")
+        source: Any = (_FOLDER / f"{name}.jinja").read_text("utf-8")
     else:
         source = model.metadata.get("tokenizer.chat_template")
         if source is None:
@@ -55,7 +55,9 @@ def load_template(model: HasMetadata, tokenizer: Tokenizer, name: str | None = N
                 f"tokenizer.chat_template: a string is needed, not {type(source).__name__}; "
                 "name a template with --template"
             )
-    return ChatTemplate(source, tokenizer.token_text(tokenizer.bos_id), tokenizer.token_text(tokenizer.eos_id))
+    return ChatTemplate(
+        source, tokenizer.token_text(tokenizer.bos_id), tokenizer.token_text(tokenizer.eos_id)
+    )
 
 
 class ChatTemplate:
@@ -93,7 +95,9 @@ class ChatTemplate:
         kwargs: scalars that the template may look at.
         """
         check_messages(messages)
-        variables = {"messages": messages, "tools": tools, "documents": None} | _checked(kwargs) | self._tokens
+        variables = (
+            {"messages": messages, "tools": tools, "documents": None} | _checked(kwargs) | self._tokens
+        )
         variables["add_generation_prompt"] = bool(add_generation_prompt)
         try:
             body = json.dumps(variables, ensure_ascii=False).encode()
@@ -136,16 +140,16 @@ class ChatTemplate:
             self._process = self._start()
         try:
             status, reply = self._process.ask(kind, body, RENDER_S)
-        except TimedOut:
+        except TimedOutError:
             self._forget()
             raise BadInput(
                 f"the chat template did not finish within {RENDER_S:.0f} s and was stopped; "
                 "name another with --template"
             ) from None
-        except Died:
+        except DiedError:
             self._forget()
             raise BadInput(
-                "the chat template ran out of its memory or time and was stopped; name another with --template"
+                "the chat template used up its memory or time and was stopped; name another with --template"
             ) from None
         except BaseException:
             self._forget()
@@ -171,7 +175,9 @@ def check_messages(messages: object) -> None:
             raise BadInput(f"message {index}: {choices('role', shown, ROLES)}")
         has_other = content is None and (message.get("tool_calls") or message.get("function_call"))
         if not isinstance(content, (str, list)) and not has_other:
-            raise BadInput(f"message {index} ({role}): content must be a string, not {type(content).__name__}")
+            raise BadInput(
+                f"message {index} ({role}): content must be a string, not {type(content).__name__}"
+            )
 
 
 def _checked(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -190,9 +196,9 @@ def _checked(kwargs: dict[str, Any]) -> dict[str, Any]:
 def _sentence(failure: dict[str, Any]) -> str:
     """What went wrong in the worker, in one line."""
     kind, message, line = failure["kind"], printable(failure["message"]), failure["line"]
-    if kind == "Refused":
+    if kind == "RefusedError":
         return f"the chat template refuses these messages: {message}"
-    if kind == "TooLong":
+    if kind == "TooLongError":
         return f"the chat template's output passed {MAX_OUTPUT_BYTES >> 20} MiB and was stopped"
     where = f" in line {line}" if line else ""
     return f"the chat template failed{where} ({kind}: {message}); name another with --template"

@@ -22,11 +22,11 @@ _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TZ")  
 _HEAD = struct.Struct("<cI")
 
 
-class TimedOut(Exception):
+class TimedOutError(Exception):
     """The worker did not answer in time; it has been killed."""
 
 
-class Died(Exception):
+class DiedError(Exception):
     """The worker ended on its own: a limit on memory or processor time, or a signal."""
 
 
@@ -39,7 +39,13 @@ class TemplateProcess:
         self.owner = os.getpid()  # a fork of ours must not talk over the same pipes
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(Path(__file__).with_name("template_worker.py")), *_folders()],
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    str(Path(__file__).with_name("template_worker.py")),
+                    *_folders(),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -59,11 +65,11 @@ class TemplateProcess:
         return self._process.pid
 
     def ask(self, kind: bytes, body: bytes, timeout_s: float) -> tuple[bytes, bytes]:
-        """Send one frame and return the kind and body of the reply. Raises TimedOut, Died, MachineError."""
+        """Send one frame; the reply's kind and body. Raises TimedOutError, DiedError, MachineError."""
         if not self._ready:
             try:
                 self._read(time.monotonic() + START_S)
-            except (TimedOut, Died):
+            except (TimedOutError, DiedError):
                 self.close()
                 raise MachineError(
                     "the chat template's worker process did not start; "
@@ -90,12 +96,12 @@ class TemplateProcess:
             except BlockingIOError:
                 continue
             except OSError:
-                raise Died from None
+                raise DiedError from None
 
     def _read(self, deadline: float) -> tuple[bytes, bytes]:
         kind, length = _HEAD.unpack(self._read_exactly(_HEAD.size, deadline))
         if length > self._max_reply_bytes:
-            raise Died
+            raise DiedError
         return kind, self._read_exactly(length, deadline)
 
     def _read_exactly(self, n_bytes: int, deadline: float) -> bytes:
@@ -106,7 +112,7 @@ class TemplateProcess:
             self._wait([pipe], [], deadline)
             piece = os.read(pipe, min(left, 1 << 20))
             if not piece:
-                raise Died
+                raise DiedError
             pieces.append(piece)
             left -= len(piece)
         return b"".join(pieces)
@@ -119,7 +125,7 @@ class TemplateProcess:
         for pipe in writes:
             poll.register(pipe, select.POLLOUT)
         if left <= 0 or not poll.poll(left * 1000):
-            raise TimedOut
+            raise TimedOutError
 
 
 def _folders() -> list[str]:

@@ -22,11 +22,11 @@ MEMORY_BYTES = 512 << 20  # address space: Python and jinja2 take about 60 MiB o
 CPU_S = 3  # for one frame; the parent gives up after 2 s of wall clock, this is for when it is gone
 
 
-class TooLong(Exception):
+class TooLongError(Exception):
     """The output passed MAX_OUTPUT_BYTES."""
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The template called raise_exception."""
 
 
@@ -102,7 +102,7 @@ def make_environment() -> Any:
 
 def raise_exception(message: object = "") -> None:
     """A template's way to refuse messages."""
-    raise Refused(str(message)[:1000])
+    raise RefusedError(str(message)[:1000])
 
 
 def strftime_now(style: str) -> str:
@@ -111,7 +111,11 @@ def strftime_now(style: str) -> str:
 
 
 def tojson(
-    value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: Any = None,
+    separators: Any = None,
+    sort_keys: bool = False,
 ) -> str:
     """JSON without jinja2's HTML escapes."""
     return json.dumps(
@@ -125,7 +129,7 @@ def render(template: Any, variables: dict[str, Any]) -> str:
     for piece in template.generate(**variables):
         n_bytes += len(piece) if piece.isascii() else len(piece.encode())
         if n_bytes > MAX_OUTPUT_BYTES:
-            raise TooLong
+            raise TooLongError
         pieces.append(piece)
     return "".join(pieces)
 

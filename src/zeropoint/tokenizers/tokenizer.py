@@ -6,6 +6,7 @@ control: `encode(text)` never yields a control token, whatever the text spells.
 
 from __future__ import annotations
 
+import functools
 import operator
 import re
 from collections.abc import Callable, Iterable
@@ -113,12 +114,19 @@ class Tokenizer:
             if token in ids and ids[token] in self.control_ids
         ]
 
+    @functools.cached_property
+    def control_texts(self) -> tuple[str, ...]:
+        """How the vocabulary spells its control tokens, in the order of their ids."""
+        return tuple(self._vocabulary.tokens[index] for index in sorted(self.control_ids))
+
     def decode(self, ids: Iterable[int], *, skip_special: bool = False, inside: bool = False) -> str:
-        """Text of `ids`; bytes that are not UTF-8 become U+FFFD. Raises BadInput on an id outside the vocabulary.
+        """Text of `ids`; bytes that are not UTF-8 become U+FFFD. Raises BadInput on an unknown id.
 
         skip_special: leave control tokens out. inside: the ids follow others, so a leading space is kept.
         """
-        pieces = [self.token_bytes(index) for index in ids if not (skip_special and index in self.control_ids)]
+        pieces = [
+            self.token_bytes(index) for index in ids if not (skip_special and index in self.control_ids)
+        ]
         text = b"".join(pieces).decode("utf-8", "replace")
         return text[1:] if self.space_prefix and not inside and text.startswith(" ") else text
 
@@ -149,7 +157,7 @@ class Tokenizer:
         return "" if index is None else self._vocabulary.tokens[index]
 
     def _part_end(self, text: str, start: int) -> int:
-        """Where the part of `text` that begins at `start` ends: at a place where no word or token does not."""
+        """Where to end the part of `text` that begins at `start`: inside no word and no added token."""
         if len(text) - start <= _PART:
             return len(text)
         end = min(start + _LONGEST_PART, len(text))

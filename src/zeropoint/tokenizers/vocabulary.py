@@ -7,19 +7,15 @@ library below would panic on some of it and quietly drop text on the rest.
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
 
-from zeropoint.errors import BadModelFile, choices
-from zeropoint.tokenizers.text import printable
+from zeropoint.errors import choices
+from zeropoint.tokenizers.metadata import BYTE, HasMetadata, MetadataReader
 
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6  # tokenizer.ggml.token_type
+UNKNOWN, CONTROL, USER_DEFINED = 2, 3, 4  # of tokenizer.ggml.token_type
 KINDS = ("gpt2", "llama")
-MAX_TOKENS = 1 << 22  # sixteen times the largest vocabulary in use
+MAX_CONTROL = 128  # characters of one control token; the longest in use has about 30
 MERGES_PER_TOKEN = 32  # a published vocabulary has at most about three
 END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "<|endoftext|>")
 SPACE = "\u2581"  # SentencePiece writes a space so
@@ -32,13 +28,6 @@ _SPECIAL_KEYS = {
     "pad": "padding_token_id",
 }
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
-
-
-class HasMetadata(Protocol):
-    """What a tokenizer needs of an opened model file: its metadata."""
-
-    @property
-    def metadata(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -70,7 +59,7 @@ class Vocabulary:
 
 def read_vocabulary(model: HasMetadata) -> Vocabulary:
     """Read and check `tokenizer.ggml.*`. Raises BadModelFile naming file and key."""
-    reader = _Reader(model)
+    reader = MetadataReader(model)
     kind = reader.text("model", None)
     if kind not in KINDS:
         raise reader.bad("model", choices("tokenizer", kind, KINDS))
@@ -83,6 +72,7 @@ def read_vocabulary(model: HasMetadata) -> Vocabulary:
     types = reader.types(len(tokens))
     byte_ids = _byte_ids(reader, kind, tokens, types)
     control_ids = _control_ids(tokens, types, special)
+    _check_control(reader, [tokens[index] for index in control_ids])
     return Vocabulary(
         kind=kind,
         pre=reader.text("pre", "default"),
@@ -105,7 +95,14 @@ def _control_ids(tokens: list[str], types: list[int], special: dict[str, int]) -
     return frozenset(index for index in marked if len(tokens[index]) > 1)
 
 
-def _byte_ids(reader: _Reader, kind: str, tokens: list[str], types: list[int]) -> dict[int, int]:
+def _check_control(reader: MetadataReader, control: list[str]) -> None:
+    """Bound what prompt.py compares every message with."""
+    longest = max(control, key=len, default="")
+    if len(longest) > MAX_CONTROL or sum(map(len, control)) > MAX_CONTROL << 13:
+        raise reader.bad("tokens", f"the control tokens are too long ({longest[:40]!r}...)")
+
+
+def _byte_ids(reader: MetadataReader, kind: str, tokens: list[str], types: list[int]) -> dict[int, int]:
     """Token id to byte value, for `<0x00>` to `<0xFF>`: all of them or none."""
     found = {}
     for index, token in enumerate(tokens):
@@ -122,7 +119,7 @@ def _byte_ids(reader: _Reader, kind: str, tokens: list[str], types: list[int]) -
 
 
 def _merges(
-    reader: _Reader,
+    reader: MetadataReader,
     kind: str,
     tokens: list[str],
     ids: dict[str, int],
@@ -152,7 +149,7 @@ def _merges_from_scores(
     tokens: list[str], ids: dict[str, int], scores: list[float], barred: set[str]
 ) -> list[tuple[str, str]]:
     """Every way to make a token of two others, best score first, as transformers derives them."""
-    found = []
+    found: list[tuple[float, int, int, str, str]] = []
     for index, token in enumerate(tokens):
         if len(token) < 2 or token in barred:
             continue
@@ -165,101 +162,3 @@ def _merges_from_scores(
         found.extend((scores[index], len(left), len(right), left, right) for left, right in cuts)
     found.sort(key=lambda merge: merge[:3], reverse=True)
     return [(left, right) for *_, left, right in found]
-
-
-class _Reader:
-    """Typed access to one file's `tokenizer.ggml.*`."""
-
-    def __init__(self, model: HasMetadata) -> None:
-        self._metadata = model.metadata
-        paths = getattr(model, "paths", None) or [getattr(model, "path", "the model")]
-        self._name = str(paths[0])
-
-    def bad(self, key: str, problem: str) -> BadModelFile:
-        return BadModelFile(f"{self._name}: tokenizer.ggml.{key}: {printable(problem, 600)}")
-
-    def has(self, key: str) -> bool:
-        return f"tokenizer.ggml.{key}" in self._metadata
-
-    def _get(self, key: str) -> Any:
-        return self._metadata.get(f"tokenizer.ggml.{key}")
-
-    def text(self, key: str, default: str | None) -> str:
-        value = self._get(key)
-        if value is None and default is not None:
-            return default
-        if not isinstance(value, str):
-            raise self.bad(key, "missing" if value is None else f"a string is needed, not {_kind(value)}")
-        return value
-
-    def flag(self, key: str) -> bool | None:
-        value = self._get(key)
-        if value is not None and not isinstance(value, bool):
-            raise self.bad(key, f"true or false is needed, not {_kind(value)}")
-        return value
-
-    def token_id(self, key: str, n_vocab: int) -> int | None:
-        value = self._get(key)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise self.bad(key, f"an integer is needed, not {_kind(value)}")
-        if not 0 <= value < n_vocab:
-            raise self.bad(key, f"{value} is outside the vocabulary of {n_vocab} tokens")
-        return value
-
-    def strings(self, key: str, maximum: int) -> list[str]:
-        items = self._list(key, maximum)
-        if set(map(type, items)) - {str}:
-            raise self.bad(key, "a list of strings is needed")
-        try:
-            "\n".join(items).encode()
-        except UnicodeEncodeError:
-            raise self.bad(key, "a string is not valid Unicode") from None
-        return items
-
-    def tokens(self) -> tuple[list[str], dict[str, int]]:
-        tokens = self.strings("tokens", MAX_TOKENS)
-        if len(tokens) < 2:
-            raise self.bad("tokens", f"{len(tokens)} tokens are no vocabulary")
-        ids = {token: index for index, token in enumerate(tokens)}
-        if len(ids) != len(tokens):
-            token, count = Counter(tokens).most_common(1)[0]
-            raise self.bad("tokens", f"token {token[:40]!r} is there {count} times")
-        return tokens, ids
-
-    def types(self, n_vocab: int) -> list[int]:
-        if not self.has("token_type"):
-            return [NORMAL] * n_vocab
-        types = self._numbers("token_type", n_vocab, int)
-        if not set(types) <= set(range(BYTE + 1)):
-            raise self.bad("token_type", f"{max(types, key=abs)} is no token type (0 to {BYTE})")
-        return types
-
-    def scores(self, n_vocab: int) -> list[float]:
-        scores = self._numbers("scores", n_vocab, float)
-        if any(map(math.isnan, scores)):
-            raise self.bad("scores", "a score is not a number (NaN)")
-        return scores
-
-    def _numbers(self, key: str, n_vocab: int, kind: type) -> list[Any]:
-        items = self._list(key, n_vocab)
-        if set(map(type, items)) - {kind}:
-            raise self.bad(key, f"a list of {kind.__name__} is needed")
-        if len(items) != n_vocab:
-            raise self.bad(key, f"{len(items)} entries for {n_vocab} tokens")
-        return items
-
-    def _list(self, key: str, maximum: int) -> list[Any]:
-        value = self._get(key)
-        if hasattr(value, "tolist"):
-            value = value.tolist()
-        if not isinstance(value, (list, tuple)):
-            raise self.bad(key, "missing" if value is None else f"a list is needed, not {_kind(value)}")
-        if len(value) > maximum:
-            raise self.bad(key, f"{len(value)} entries where at most {maximum} make sense")
-        return list(value)
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__
