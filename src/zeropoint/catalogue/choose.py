@@ -49,7 +49,7 @@ class Choice:
 def format_of(file: str) -> str | None:
     """The number format in a GGUF file's name (`x-q4_k_m.gguf` -> `Q4_K_M`); None if it has none."""
     found = _TAG.findall(file.rpartition("/")[2].removesuffix(".gguf")) or _TAG.findall(file)
-    return str(found[-1]).upper().replace("FP", "F") if found else None
+    return {"FP16": "F16", "FP32": "F32"}.get(tag := found[-1].upper(), tag) if found else None
 
 
 def runs_here(format: str | None) -> bool:

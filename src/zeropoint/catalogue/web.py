@@ -68,7 +68,11 @@ def open_url(url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
         url, headers={"User-Agent": "zeropoint", "Accept-Encoding": "identity"} | headers
     )
     opener = urllib.request.build_opener(_Redirects, _Proxies)
-    response: http.client.HTTPResponse = opener.open(request, timeout=TIMEOUT_S)
+    try:
+        response: http.client.HTTPResponse = opener.open(request, timeout=TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        error.close()  # its code and headers are all that is wanted of it
+        raise
     return response
 
 

@@ -94,6 +94,9 @@ def library() -> ModuleType:
     os.environ.setdefault("HF_HUB_DISABLE_UPDATE_CHECK", "1")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     import huggingface_hub
+    import huggingface_hub.constants
+    import huggingface_hub.errors
+    import huggingface_hub.utils
 
     return huggingface_hub
 

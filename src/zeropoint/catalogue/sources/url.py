@@ -46,6 +46,7 @@ class Source:
         is_resumed = part.n_bytes() > 0
         self._complete(part, progress)
         try:
+            part.refuse_other()
             sha256 = place.settle(part.path, folder / want.file, want)
         except NetworkError:
             part.discard()
@@ -129,6 +130,12 @@ class _Part:
         etag = headers.get("ETag", "")
         mark = etag if etag.startswith('"') else headers.get("Last-Modified")
         place.write_whole(self._mark_path, json.dumps({"mark": mark}).encode())
+
+    def refuse_other(self) -> None:
+        """Where nothing is known of a file but its name, this is what can be asked. Raises: NetworkError."""
+        with contextlib.suppress(OSError), self.path.open("rb") as file:
+            if file.read(4) != b"GGUF":
+                raise NetworkError("what came is not a GGUF file")
 
     def discard(self) -> None:
         """Forget the part."""

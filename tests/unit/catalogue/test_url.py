@@ -1,0 +1,280 @@
+"""A plain address: broken, wrong, hostile and slow servers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from zeropoint.catalogue import place, web
+from zeropoint.catalogue.progress import no_progress
+from zeropoint.catalogue.source import Want
+from zeropoint.catalogue.sources.url import Source
+from zeropoint.errors import DiskError, NetworkError
+
+from .conftest import MODEL, Handler, Site
+
+SHA256 = hashlib.sha256(MODEL).hexdigest()
+WANT = Want("m.gguf", len(MODEL), SHA256)
+UNKNOWN = Want("m.gguf")
+
+
+def fetch(site: Site, folder: Path, want: Want = WANT) -> bytes:
+    got = Source(site.address("/m.gguf")).fetch(want, folder, no_progress)
+    assert got.sha256 == SHA256
+    assert [path.name for path in folder.iterdir()] == ["m.gguf"]
+    return got.path.read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def _served(site: Site, quick: None) -> None:
+    site.files["/m.gguf"] = MODEL
+
+
+@pytest.mark.parametrize("want", [WANT, UNKNOWN])
+def test_whole_file_with_progress(site: Site, tmp_path: Path, want: Want) -> None:
+    seen: list[tuple[int | None, int]] = []
+    Source(site.address("/m.gguf")).fetch(want, tmp_path, lambda total, done: seen.append((total, done)))
+    assert seen[0] == (len(MODEL), 0)
+    assert seen[-1] == (len(MODEL), len(MODEL))
+
+
+@pytest.mark.parametrize("want", [WANT, UNKNOWN])
+def test_resumes_after_a_cut_at_99_percent(site: Site, tmp_path: Path, want: Want) -> None:
+    cut = len(MODEL) * 99 // 100
+    site.faults = [lambda handler: handler.serve(MODEL, cut=cut)]
+    assert fetch(site, tmp_path, want) == MODEL
+    assert site.requests[1][2]["Range"] == f"bytes={cut}-"
+
+
+@pytest.mark.parametrize("cut", [0, 1, 4, 65536, len(MODEL) - 1])
+def test_resumes_in_another_process_wherever_it_was_cut(site: Site, tmp_path: Path, cut: int) -> None:
+    site.faults = [lambda handler: handler.serve(MODEL, cut=cut)] + [lambda h: h.answer(404, b"")]
+    with pytest.raises(NetworkError, match="404"):
+        fetch(site, tmp_path)
+    assert not (tmp_path / "m.gguf").exists()
+    assert fetch(site, tmp_path) == MODEL
+
+
+def test_a_part_of_another_version_is_not_built_upon(site: Site, tmp_path: Path) -> None:
+    old = b"GGUF" + b"old" * 1000
+    site.faults = [lambda handler: handler.serve(old, cut=900), lambda handler: handler.answer(404, b"")]
+    with pytest.raises(NetworkError):
+        fetch(site, tmp_path, UNKNOWN)
+    assert fetch(site, tmp_path, UNKNOWN) == MODEL
+    assert site.requests[-1][2]["Range"] == "bytes=900-"
+
+
+def test_a_damaged_part_is_dropped_and_fetched_whole(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "m.gguf.part").write_bytes(b"x" * 5000)
+    assert fetch(site, tmp_path) == MODEL
+    assert [request[2].get("Range") for request in site.requests] == ["bytes=5000-", None]
+
+
+def test_a_part_longer_than_the_file_is_dropped(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "m.gguf.part").write_bytes(b"x" * (len(MODEL) + 1))
+    assert fetch(site, tmp_path) == MODEL
+    (tmp_path / "m.gguf.part").write_bytes(b"x" * len(MODEL))
+    assert fetch(site, tmp_path) == MODEL
+
+
+def test_a_server_without_ranges_starts_again(site: Site, tmp_path: Path) -> None:
+    site.faults = [
+        lambda handler: handler.serve(MODEL, cut=5000),
+        lambda handler: handler.answer(200, MODEL),
+    ]
+    assert fetch(site, tmp_path) == MODEL
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_passing_error_is_tried_again(site: Site, tmp_path: Path, status: int) -> None:
+    site.faults = [lambda handler: handler.answer(status, b"", {"Retry-After": "1"})]
+    assert fetch(site, tmp_path) == MODEL
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410, 429, 500, 503])
+def test_a_lasting_error_is_given_up(site: Site, tmp_path: Path, status: int) -> None:
+    site.faults = [lambda handler: handler.answer(status, b"")] * 9
+    with pytest.raises(NetworkError, match=f"HTTP {status}"):
+        fetch(site, tmp_path)
+    assert len(site.requests) <= 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_long_retry_after_is_not_waited_for(site: Site, tmp_path: Path) -> None:
+    site.faults = [lambda handler: handler.answer(429, b"", {"Retry-After": "3600"})]
+    with pytest.raises(NetworkError, match="too many requests"):
+        fetch(site, tmp_path)
+
+
+def test_wrong_length(site: Site, tmp_path: Path) -> None:
+    site.files["/m.gguf"] = MODEL + b"!"
+    with pytest.raises(NetworkError, match="1,024,005 bytes instead of 1,024,004"):
+        fetch(site, tmp_path)
+
+
+def test_wrong_sha256(site: Site, tmp_path: Path) -> None:
+    site.files["/m.gguf"] = MODEL[:-1] + b"!"
+    with pytest.raises(NetworkError, match="sha256"):
+        fetch(site, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_more_bytes_than_announced_are_refused(site: Site, tmp_path: Path) -> None:
+    def endless(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.end_headers()  # no length: the end of the connection is the end of the file
+        handler.close_connection = True
+        for _ in range(64):
+            handler.wfile.write(MODEL)
+
+    site.faults = [endless]
+    with pytest.raises(NetworkError, match="more than the 1,024,004 bytes"):
+        fetch(site, tmp_path)
+
+
+@pytest.mark.parametrize("want", [WANT, UNKNOWN])
+def test_a_login_page_is_not_a_model(site: Site, tmp_path: Path, want: Want) -> None:
+    page = b"<html>Welcome to the hotel</html>"
+    site.faults = [lambda handler: handler.answer(200, page, {"Content-Type": "text/html; charset=utf-8"})]
+    with pytest.raises(NetworkError, match="web page"):
+        fetch(site, tmp_path, want)
+
+
+def test_a_page_without_a_type_is_no_model_either(site: Site, tmp_path: Path) -> None:
+    site.files["/m.gguf"] = b"<html>Welcome</html>"
+    with pytest.raises(NetworkError, match="not a GGUF file"):
+        fetch(site, tmp_path, UNKNOWN)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_credentials_stay_with_their_host(site: Site) -> None:
+    site.files["/there"] = MODEL
+    away, back = site.address("/there", "localhost"), site.address("/there")
+    for target, is_kept in ((away, False), (back, True)):
+        site.faults = [lambda handler, target=target: handler.answer(302, b"", {"Location": target})]
+        head, total = web.read_head(site.address("/m.gguf"), {"Authorization": "Bearer secret"}, 100)
+        assert (head, total) == (MODEL[:100], len(MODEL))
+        assert ("Authorization" in site.requests[-1][2]) is is_kept
+
+
+def test_redirects_are_bounded_and_go_nowhere_strange(site: Site, tmp_path: Path) -> None:
+    here = site.address("/m.gguf")
+    site.faults = [lambda handler: handler.answer(302, b"", {"Location": here})] * 50
+    with pytest.raises(NetworkError, match="302"):
+        fetch(site, tmp_path)
+    assert len(site.requests) <= 7
+    for target in ("file:///etc/passwd", "ftp://127.0.0.1/x"):
+        site.faults = [lambda handler, target=target: handler.answer(302, b"", {"Location": target})]
+        with pytest.raises(NetworkError, match="Redirection to url|redirects from http to"):
+            fetch(site, tmp_path)
+
+
+@pytest.mark.parametrize("value", ["bytes 5-10/100", "bytes 0-", "", "bytes 0-9999999999999999999999/1"])
+def test_a_range_that_was_not_asked_for(site: Site, value: str) -> None:
+    site.faults = [lambda handler: handler.answer(206, b"GGUF", {"Content-Range": value})]
+    with pytest.raises(NetworkError, match="another range"):
+        web.read_head(site.address("/m.gguf"), {}, 100)
+
+
+def test_a_head_is_no_longer_than_asked_from_a_server_without_ranges(site: Site) -> None:
+    site.faults = [lambda handler: handler.answer(200, MODEL)]
+    assert web.read_head(site.address("/m.gguf"), {}, 10) == (MODEL[:10], len(MODEL))
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/m.gguf"
+        with pytest.raises(NetworkError, match="Connection refused"):
+            Source(url).fetch(WANT, tmp_path, no_progress)
+
+
+def test_a_name_without_an_address(tmp_path: Path) -> None:
+    with pytest.raises(NetworkError, match="cannot be resolved"):
+        Source("http://name.invalid/m.gguf").fetch(WANT, tmp_path, no_progress)
+
+
+def test_a_server_that_never_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "TIMEOUT_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/m.gguf"
+        with pytest.raises(NetworkError, match="no answer within"):
+            Source(url).fetch(WANT, tmp_path, no_progress)
+
+
+def test_an_answer_that_is_not_http(tmp_path: Path, site: Site) -> None:
+    site.faults = [lambda handler: (handler.wfile.write(b"SSH-2.0-x\r\n\r\n"), handler.wfile.flush())[1]] * 5
+    with pytest.raises(NetworkError):
+        fetch(site, tmp_path)
+
+
+def test_a_trickle_is_given_up(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "_SLOW_S", -1.0)
+    site.files["/m.gguf"] = MODEL[:1000]
+    with pytest.raises(NetworkError, match="fewer than 1024 bytes"):
+        fetch(site, tmp_path, UNKNOWN)
+
+
+@pytest.mark.parametrize("number", [28, 122, 27])  # ENOSPC, EDQUOT, EFBIG
+def test_disk_full_at_every_write(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    write, left = os.write, [0]
+
+    def failing(fd: int, content: bytes) -> int:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(number, os.strerror(number))
+        return write(fd, content[:300_000])
+
+    monkeypatch.setattr(place.os, "write", failing)
+    for k in range(100):
+        left[0] = k
+        try:
+            assert fetch(site, tmp_path) == MODEL
+            break
+        except DiskError as error:
+            assert "no room" in str(error)
+            assert not (tmp_path / "m.gguf").exists()
+            assert not list(tmp_path.glob("*.tmp.*"))
+    assert 4 <= k < 20
+
+
+def test_a_failed_fsync_is_a_failed_fetch(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(fd: int) -> None:
+        raise OSError(5, os.strerror(5))
+
+    monkeypatch.setattr(place.os, "fsync", failing)
+    with pytest.raises(DiskError, match="Input/output error"):
+        fetch(site, tmp_path)
+
+
+def test_no_space_is_said_before_the_first_byte(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Usage:
+        free = 1_000_000
+
+    monkeypatch.setattr(place.shutil, "disk_usage", lambda _: Usage)
+    with pytest.raises(DiskError, match=r"needs 17\.8 MB and 1\.0 MB are free"):
+        fetch(site, tmp_path)
+    assert site.requests == []
+
+
+def test_loopback_is_direct_and_other_hosts_go_by_the_proxy(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", site.address(""))
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert fetch(site, tmp_path) == MODEL
+    assert site.requests[-1][1] == "/m.gguf"
+    with pytest.raises(NetworkError, match="404"):
+        web.read_head("http://elsewhere.invalid/m.gguf", {}, 10)
+    assert site.requests[-1][1] == "http://elsewhere.invalid/m.gguf"
