@@ -26,7 +26,7 @@ inline constexpr FormatInfo kFormats[] = {
 #undef ZP_FORMAT
 };
 
-inline const FormatInfo& info(Format format) { return kFormats[static_cast<uint8_t>(format)]; }
+inline constexpr const FormatInfo& info(Format format) { return kFormats[static_cast<uint8_t>(format)]; }
 
 inline std::optional<Format> format_from_gguf(uint32_t id) {
     for (const FormatInfo& f : kFormats)

@@ -1,0 +1,261 @@
+// _native.Engine and _native.Sequence: a loaded model. The GIL is released while the engine computes, and
+// Python's signal handlers run between layers, so that Ctrl-C is answered within a layer.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/unordered_map.h>
+#include <nanobind/stl/vector.h>
+
+#include <chrono>
+#include <mutex>
+
+#include "bind/status.hpp"
+#include "runtime/engine.hpp"
+
+namespace nb = nanobind;
+
+namespace zp {
+namespace {
+
+using Ids = nb::ndarray<const int32_t, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Steps = std::vector<std::pair<std::string, std::unordered_map<std::string, double>>>;
+
+// Asks Python, now and then, whether a signal handler raised.
+class SignalCheck {
+public:
+    bool operator()() {
+        const auto now = std::chrono::steady_clock::now();
+        if (now - last_ < std::chrono::milliseconds(20)) return false;
+        last_ = now;
+        nb::gil_scoped_acquire acquired;
+        return PyErr_CheckSignals() != 0;
+    }
+
+private:
+    std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+[[noreturn]] void fail(const Error& error) {
+    if (error.fault == Fault::kCancelled && PyErr_Occurred() != nullptr) throw nb::python_error();
+    raise(error, Origin::kArgument);
+}
+
+// What Python holds. One thread at a time; a second one is refused, not queued behind minutes of work.
+struct PyEngine {
+    std::unique_ptr<Engine> engine;
+    std::mutex mutex;
+};
+
+class InUse {
+public:
+    explicit InUse(PyEngine& owner) : lock_(owner.mutex, std::try_to_lock) {
+        if (!lock_.owns_lock())
+            raise(invalid("this model is in use by another thread; load it once a thread, or take turns"),
+                  Origin::kArgument);
+        if (owner.engine == nullptr) raise(invalid("this model is closed; load it again"), Origin::kArgument);
+    }
+
+private:
+    std::unique_lock<std::mutex> lock_;
+};
+
+struct PySequence {
+    PyEngine* owner;
+    Sequence* sequence;
+};
+
+std::span<const int32_t> span_of(const Ids& ids) { return {ids.data(), ids.size()}; }
+
+template <class T>
+T field(const nb::dict& spec, const char* name) {
+    if (!spec.contains(name)) raise(invalid(std::string("the model specification lacks ") + name), Origin::kArgument);
+    return nb::cast<T>(spec[name]);
+}
+
+ModelSpec spec_of(const nb::dict& d) {
+    ModelSpec s;
+    s.n_layers = field<int>(d, "n_layers");
+    s.n_heads = field<int>(d, "n_heads");
+    s.n_kv_heads = field<int>(d, "n_kv_heads");
+    s.d_model = field<int>(d, "d_model");
+    s.d_head = field<int>(d, "d_head");
+    s.d_ff = field<int>(d, "d_ff");
+    s.n_ctx = field<int>(d, "n_ctx");
+    s.n_vocab = field<int>(d, "n_vocab");
+    s.norm_eps = field<float>(d, "norm_eps");
+    s.rope_frequencies = field<std::vector<float>>(d, "rope_frequencies");
+    s.rope_layout = field<bool>(d, "is_rope_interleaved") ? RopeLayout::kInterleaved : RopeLayout::kHalf;
+    s.has_tied_head = field<bool>(d, "has_tied_head");
+    return s;
+}
+
+void open_engine(PyEngine* self, std::vector<std::string> paths, const nb::dict& spec,
+                 std::unordered_map<std::string, std::string> tensor_names, int n_threads, std::string isa,
+                 bool exact) {
+    if (paths.empty()) raise(invalid("no model file was given"), Origin::kArgument);
+    EngineConfig config{std::move(paths), spec_of(spec), std::move(tensor_names), n_threads, std::move(isa), exact};
+    Result<std::unique_ptr<Engine>> engine = [&] {
+        nb::gil_scoped_release released;
+        return Engine::open(std::move(config));
+    }();
+    if (!engine.ok()) raise(engine.error(), Origin::kModelFile);
+    new (self) PyEngine{std::move(engine.value()), {}};
+}
+
+int64_t submit(PyEngine& self, const Ids& prompt, const Steps& steps, uint64_t seed,
+               const std::vector<int32_t>& stop_ids, int max_tokens, bool logprob) {
+    const InUse guard(self);
+    std::vector<SamplerStep> specs;
+    for (const auto& [name, fields] : steps) specs.push_back({name, {fields.begin(), fields.end()}});
+    Result<Sampler> sampler = Sampler::make(specs, seed);
+    if (!sampler.ok()) raise(sampler.error(), Origin::kArgument);
+    GenerateRequest request{{prompt.data(), prompt.data() + prompt.size()},
+                            std::move(sampler.value()),
+                            {stop_ids.begin(), stop_ids.end()},
+                            max_tokens,
+                            logprob};
+    Result<int64_t> id = self.engine->submit(std::move(request));
+    if (!id.ok()) fail(id.error());
+    return id.value();
+}
+
+nb::object finish_name(Finish finish) {
+    switch (finish) {
+        case Finish::kStop: return nb::str("stop");
+        case Finish::kLength: return nb::str("length");
+        case Finish::kCancelled: return nb::str("cancelled");
+        default: return nb::none();
+    }
+}
+
+nb::list step(PyEngine& self) {
+    const InUse guard(self);
+    Result<std::vector<StepEvent>> events = [&] {
+        nb::gil_scoped_release released;
+        SignalCheck interrupt;
+        return self.engine->step(std::ref(interrupt));
+    }();
+    if (!events.ok()) fail(events.error());
+    nb::list out;
+    for (const StepEvent& e : events.value()) {
+        out.append(nb::make_tuple(e.request, e.token, e.logprob, finish_name(e.finish), e.n_prompt, e.n_cached,
+                                  e.n_read));
+    }
+    return out;
+}
+
+nb::ndarray<float, nb::numpy> owned(std::unique_ptr<std::vector<float>> values, std::vector<size_t> shape) {
+    std::vector<float>* data = values.get();
+    nb::capsule owner(values.release(), [](void* p) noexcept { delete static_cast<std::vector<float>*>(p); });
+    return nb::ndarray<float, nb::numpy>(data->data(), shape.size(), shape.data(), owner);
+}
+
+nb::ndarray<float, nb::numpy> score(PyEngine& self, const Ids& ids) {
+    const InUse guard(self);
+    auto out = std::make_unique<std::vector<float>>(ids.size() > 0 ? ids.size() - 1 : 0);
+    const Status status = [&] {
+        nb::gil_scoped_release released;
+        SignalCheck interrupt;
+        return self.engine->score(span_of(ids), *out, std::ref(interrupt));
+    }();
+    if (!status.ok()) fail(status.error());
+    const size_t n = out->size();
+    return owned(std::move(out), {n});
+}
+
+PySequence open_sequence(PyEngine& self) {
+    const InUse guard(self);
+    Result<Sequence*> sequence = self.engine->open_sequence();
+    if (!sequence.ok()) fail(sequence.error());
+    return {&self, sequence.value()};
+}
+
+void require_open(const PySequence& self) {
+    if (self.sequence == nullptr) raise(invalid("this sequence is closed"), Origin::kArgument);
+}
+
+nb::ndarray<float, nb::numpy> extend(PySequence& self, const Ids& ids) {
+    const InUse guard(*self.owner);
+    require_open(self);
+    Engine& engine = *self.owner->engine;
+    const size_t n_vocab = static_cast<size_t>(engine.spec().n_vocab);
+    // Checked before memory is taken for the logits.
+    if (ids.size() > static_cast<size_t>(engine.spec().n_ctx))
+        raise(invalid("more tokens than the context holds"), Origin::kArgument);
+    auto out = std::make_unique<std::vector<float>>(ids.size() * n_vocab);
+    const Status status = [&] {
+        nb::gil_scoped_release released;
+        SignalCheck interrupt;
+        return engine.extend(self.sequence, span_of(ids), *out, std::ref(interrupt));
+    }();
+    if (!status.ok()) fail(status.error());
+    return owned(std::move(out), {ids.size(), n_vocab});
+}
+
+void rollback(PySequence& self, int n) {
+    const InUse guard(*self.owner);
+    require_open(self);
+    if (Status status = Engine::rollback(self.sequence, n); !status.ok()) fail(status.error());
+}
+
+void close_sequence(PySequence& self) {
+    if (self.sequence == nullptr) return;
+    const std::lock_guard<std::mutex> lock(self.owner->mutex);
+    if (self.owner->engine != nullptr) self.owner->engine->close_sequence(self.sequence);
+    self.sequence = nullptr;
+}
+
+nb::dict describe(PyEngine& self) {
+    const InUse guard(self);
+    nb::dict d;
+    d["isa"] = self.engine->isa();
+    d["n_threads"] = self.engine->n_threads();
+    d["weight_bytes"] = self.engine->weight_bytes();
+    d["cache_bytes"] = self.engine->cache_bytes();
+    d["is_exact"] = self.engine->is_exact();
+    return d;
+}
+
+}  // namespace
+
+void bind_engine(nb::module_& m) {
+    nb::class_<PyEngine>(m, "Engine", "A loaded model; use zeropoint.load().")
+        .def("__init__", &open_engine, nb::arg("paths"), nb::arg("spec"), nb::arg("tensor_names"),
+             nb::arg("n_threads"), nb::arg("isa"), nb::arg("exact"))
+        .def("submit", &submit, nb::arg("prompt"), nb::arg("steps"), nb::arg("seed"), nb::arg("stop_ids"),
+             nb::arg("max_tokens"), nb::arg("logprob"), "Queues a request and returns its number.")
+        .def("cancel",
+             [](PyEngine& self, int64_t request) {
+                 const InUse guard(self);
+                 self.engine->cancel(request);
+             },
+             nb::arg("request"))
+        .def("step", &step, "Advances every request: tuples (request, token, logprob, finish, n_prompt, n_cached, n_read).")
+        .def("has_work",
+             [](PyEngine& self) {
+                 const InUse guard(self);
+                 return self.engine->has_work();
+             })
+        .def("score", &score, nb::arg("ids"), "Natural-log probability of ids[1:]: float32 [T - 1].")
+        .def("open_sequence", &open_sequence, nb::keep_alive<0, 1>(), "A sequence to decode by hand.")
+        .def("describe", &describe, "isa, n_threads, weight_bytes, cache_bytes, is_exact.")
+        .def("close",
+             [](PyEngine& self) {
+                 const std::lock_guard<std::mutex> lock(self.mutex);
+                 self.engine.reset();
+             },
+             "Frees weights and cache; later calls raise.");
+    nb::class_<PySequence>(m, "Sequence", "One sequence of a loaded model under the caller's control.")
+        .def("extend", &extend, nb::arg("ids"), "Appends ids; the logits after each: float32 [T, V].")
+        .def("rollback", &rollback, nb::arg("n"), "Forgets the last n tokens.")
+        .def("close", &close_sequence)
+        .def_prop_ro("n_tokens", [](PySequence& self) {
+            const InUse guard(*self.owner);
+            require_open(self);
+            return self.sequence->tokens.size();
+        });
+}
+
+}  // namespace zp

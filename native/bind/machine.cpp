@@ -1,0 +1,124 @@
+// _native.machine and measure_bandwidth: what this computer is; matmul: one product, for the mirror test.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <memory>
+
+#include "base/cpu.hpp"
+#include "base/threads.hpp"
+#include "bind/status.hpp"
+#include "kernels/packing.hpp"
+#include "ops/matmul.hpp"
+#include "runtime/bandwidth.hpp"
+
+namespace nb = nanobind;
+
+namespace zp {
+namespace {
+
+using Bytes = nb::ndarray<const uint8_t, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using FloatsIn = nb::ndarray<const float, nb::numpy, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using FloatsOut = nb::ndarray<float, nb::numpy, nb::ndim<2>>;
+
+nb::dict machine() {
+    nb::list isas;
+    for (const char* isa : {"avx512", "avx2", "scalar"})
+        if (kernels_for(isa) != nullptr) isas.append(isa);
+    nb::dict d;
+    d["cpu"] = cpu().model;
+    d["features"] = cpu().features;
+    d["isas"] = isas;
+    d["processors"] = usable_processors();
+    return d;
+}
+
+double bandwidth(int n_threads) {
+    Result<double> result = [&] {
+        nb::gil_scoped_release released;
+        ThreadPool pool(n_threads);
+        return measure_bandwidth(pool);
+    }();
+    if (!result.ok()) raise(result.error());
+    return result.value();
+}
+
+FloatsOut owned(std::unique_ptr<std::vector<float>> values, size_t rows, size_t cols) {
+    std::vector<float>* data = values.get();
+    nb::capsule owner(values.release(), [](void* p) noexcept { delete static_cast<std::vector<float>*>(p); });
+    return FloatsOut(data->data(), {rows, cols}, owner);
+}
+
+const FormatInfo& format_by_name(const std::string& name) {
+    for (const FormatInfo& f : kFormats)
+        if (name == f.name) return f;
+    raise(invalid("unknown weight format " + name), Origin::kArgument);
+}
+
+// A matrix of the file's layout, packed in memory of its own.
+struct Packed {
+    Matrix matrix;
+    std::vector<uint8_t> bytes;
+};
+
+Packed pack(const FormatInfo& f, const Bytes& file_rows, size_t rows, size_t cols) {
+    const bool is_whole = cols % f.block_weights == 0 && rows > 0 && cols > 0;
+    if (!is_whole || file_rows.size() != rows * (cols / f.block_weights) * f.block_bytes)
+        raise(invalid("the bytes are not a matrix of that shape and format"), Origin::kArgument);
+    Packed packed{{f.format, static_cast<int>(rows), static_cast<int>(cols), nullptr}, {}};
+    packed.bytes.resize(packed.matrix.n_bytes());
+    packed.matrix.data = packed.bytes.data();
+    for (int g = 0; g < packed.matrix.n_groups(); ++g) {
+        pack_group(f.format, file_rows.data(), rows, cols, static_cast<size_t>(g),
+                   packed.bytes.data() + static_cast<size_t>(g) * packed.matrix.group_bytes());
+    }
+    return packed;
+}
+
+FloatsOut matmul(const std::string& isa, const std::string& format, const Bytes& file_rows, size_t rows, size_t cols,
+                 const FloatsIn& x, bool exact) {
+    const Kernels* kernels = kernels_for(isa.c_str());
+    if (kernels == nullptr) raise(invalid("this processor cannot run " + isa), Origin::kArgument);
+    const Packed w = pack(format_by_name(format), file_rows, rows, cols);
+    if (x.shape(1) != cols) raise(invalid("x must have as many columns as the matrix"), Origin::kArgument);
+    const size_t n_tokens = x.shape(0);
+    std::vector<QuantBlock> blocks;
+    if (wants_blocks(w.matrix, exact)) {
+        blocks.resize(n_tokens * cols / kBlockCols);
+        for (size_t t = 0; t < n_tokens; ++t)
+            kernels->quantize(x.data() + t * cols, static_cast<int>(cols), blocks.data() + t * cols / kBlockCols);
+    }
+    const size_t stride = static_cast<size_t>(padded(static_cast<int>(rows)));
+    std::vector<float> y(n_tokens * stride);
+    multiply(*kernels, exact, {&w.matrix, y.data(), stride}, {x.data(), cols, blocks.data()},
+             static_cast<int>(n_tokens), 0, w.matrix.n_groups());
+    auto out = std::make_unique<std::vector<float>>();
+    for (size_t t = 0; t < n_tokens; ++t)
+        out->insert(out->end(), y.begin() + static_cast<std::ptrdiff_t>(t * stride),
+                    y.begin() + static_cast<std::ptrdiff_t>(t * stride + rows));
+    return owned(std::move(out), n_tokens, rows);
+}
+
+FloatsOut unpack(const std::string& format, const Bytes& file_rows, size_t rows, size_t cols) {
+    const Packed w = pack(format_by_name(format), file_rows, rows, cols);
+    auto out = std::make_unique<std::vector<float>>(rows * cols);
+    for (size_t r = 0; r < rows; ++r) unpack_row(w.matrix.format, w.matrix.data, cols, r, out->data() + r * cols);
+    return owned(std::move(out), rows, cols);
+}
+
+}  // namespace
+
+void bind_machine(nb::module_& m) {
+    m.def("machine", &machine,
+          nb::sig("def machine() -> dict[str, object]"),
+          "cpu (model name), features, isas (instruction sets that run here, fastest first), processors (usable).");
+    m.def("measure_bandwidth", &bandwidth, nb::arg("n_threads"),
+          "Bytes a second that so many threads read from memory; takes about a tenth of a second.");
+    m.def("matmul", &matmul, nb::arg("isa"), nb::arg("format"), nb::arg("file_rows"), nb::arg("rows"), nb::arg("cols"),
+          nb::arg("x"), nb::arg("exact"), "x [T, cols] times the transpose of a packed matrix: float32 [T, rows].");
+    m.def("unpack", &unpack, nb::arg("format"), nb::arg("file_rows"), nb::arg("rows"), nb::arg("cols"),
+          "A packed matrix as float32 [rows, cols], by way of the layout that the kernels read.");
+}
+
+}  // namespace zp

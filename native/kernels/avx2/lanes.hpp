@@ -1,0 +1,156 @@
+// Sixteen lanes in two AVX2 registers, with FMA and F16C. Same bits as scalar/lanes.hpp.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace zp::avx2 {
+
+struct Lanes {
+    static constexpr int kRowTile = 4;
+    static constexpr int kDenseTile = 2;
+    static constexpr int kQueryTile = 3;
+
+    struct F {
+        __m256 lo, hi;
+    };
+    struct I {
+        __m256i lo, hi;
+    };
+    struct Bytes {
+        __m256i lo, hi;
+    };
+
+    static F zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+    static F set1(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+    static F load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+    static void store(float* p, F a) {
+        _mm256_storeu_ps(p, a.lo);
+        _mm256_storeu_ps(p + 8, a.hi);
+    }
+    static __m128i load8(const uint16_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
+    static F load_half(const uint16_t* p) { return {_mm256_cvtph_ps(load8(p)), _mm256_cvtph_ps(load8(p + 8))}; }
+    static void store_half(uint16_t* p, F a) {
+        constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a.lo, kNearest));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8), _mm256_cvtps_ph(a.hi, kNearest));
+    }
+    static F load_bf16(const uint16_t* p) {
+        return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load8(p)), 16)),
+                _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load8(p + 8)), 16))};
+    }
+
+    static F add(F a, F b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
+    static F sub(F a, F b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
+    static F mul(F a, F b) { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
+    static F div(F a, F b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }
+    static F max(F a, F b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
+    static F min(F a, F b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
+    static F fma(F a, F b, F c) { return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)}; }
+    static F abs(F a) {
+        const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
+        return {_mm256_and_ps(a.lo, magnitude), _mm256_and_ps(a.hi, magnitude)};
+    }
+    static F keep_first(F a, int n, float fill) {
+        const __m256i count = _mm256_set1_epi32(n);
+        const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        const __m256 lo = _mm256_castsi256_ps(_mm256_cmpgt_epi32(count, index));
+        const __m256 hi =
+            _mm256_castsi256_ps(_mm256_cmpgt_epi32(count, _mm256_add_epi32(index, _mm256_set1_epi32(8))));
+        const __m256 filler = _mm256_set1_ps(fill);
+        return {_mm256_blendv_ps(filler, a.lo, lo), _mm256_blendv_ps(filler, a.hi, hi)};
+    }
+    static float reduce_add(F a) {
+        const __m256 eight = _mm256_add_ps(a.lo, a.hi);
+        __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+        four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
+    }
+    static float reduce_max(F a) {
+        const __m256 eight = _mm256_max_ps(a.lo, a.hi);
+        __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+        four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+        return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
+    }
+
+    // The default rounding mode is to nearest even; nothing in the process may change it.
+    static I round_to_int(F a) { return {_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi)}; }
+    static F to_float(I a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
+    static F exp2_int(I n) {
+        const __m256i bias = _mm256_set1_epi32(127);
+        return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n.lo, bias), 23)),
+                _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n.hi, bias), 23))};
+    }
+    static int32_t reduce_add(I a) {
+        const __m256i eight = _mm256_add_epi32(a.lo, a.hi);
+        __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+        four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+        return _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
+    }
+    static void store_int8(int8_t* p, I a) {
+        const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a.lo, a.hi), 0xd8);
+        const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+    }
+
+    static Bytes load_bytes(const uint8_t* p) {
+        return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))};
+    }
+    static Bytes low_nibbles(Bytes a) {
+        const __m256i mask = _mm256_set1_epi8(15);
+        return {_mm256_and_si256(a.lo, mask), _mm256_and_si256(a.hi, mask)};
+    }
+    static Bytes high_nibbles(Bytes a) {
+        const __m256i mask = _mm256_set1_epi8(15);
+        return {_mm256_and_si256(_mm256_srli_epi16(a.lo, 4), mask),
+                _mm256_and_si256(_mm256_srli_epi16(a.hi, 4), mask)};
+    }
+    template <int j>
+    static I column(Bytes a) {
+        const __m256i mask = _mm256_set1_epi32(255);
+        return {_mm256_and_si256(_mm256_srli_epi32(a.lo, 8 * j), mask),
+                _mm256_and_si256(_mm256_srli_epi32(a.hi, 8 * j), mask)};
+    }
+
+    static __m256i broadcast(const int8_t* a) {
+        int32_t four;
+        __builtin_memcpy(&four, a, 4);
+        return _mm256_set1_epi32(four);
+    }
+    static __m256i widen(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
+
+    // A product pair is at most 2 * 15 * 127 = 3,810, so a block of 32 columns (8 pairs a lane) stays
+    // below 2^15 and is widened to 32 bits once.
+    struct Dot4 {
+        __m256i lo, hi;
+        void init() { lo = hi = _mm256_setzero_si256(); }
+        void add(Bytes w, const int8_t* a) {
+            const __m256i four = broadcast(a);
+            lo = _mm256_add_epi16(lo, _mm256_maddubs_epi16(w.lo, four));
+            hi = _mm256_add_epi16(hi, _mm256_maddubs_epi16(w.hi, four));
+        }
+        I sum() const { return {widen(lo), widen(hi)}; }
+    };
+    // |w| times (a with w's sign): 2 * 128 * 127 = 32,512 fits 16 bits, so nothing saturates.
+    struct Dot8 {
+        __m256i lo, hi;
+        void init(int32_t) { lo = hi = _mm256_setzero_si256(); }
+        static __m256i product(__m256i w, __m256i four) {
+            const __m256i is_signed = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
+            return widen(_mm256_maddubs_epi16(_mm256_abs_epi8(is_signed), _mm256_sign_epi8(four, is_signed)));
+        }
+        void add(Bytes w, const int8_t* a) {
+            const __m256i four = broadcast(a);
+            lo = _mm256_add_epi32(lo, product(w.lo, four));
+            hi = _mm256_add_epi32(hi, product(w.hi, four));
+        }
+        I sum() const { return {lo, hi}; }
+    };
+    static I sub_int(I a, int32_t b) {
+        return {_mm256_sub_epi32(a.lo, _mm256_set1_epi32(b)), _mm256_sub_epi32(a.hi, _mm256_set1_epi32(b))};
+    }
+};
+
+}  // namespace zp::avx2

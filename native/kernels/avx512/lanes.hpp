@@ -1,0 +1,106 @@
+// Sixteen lanes in one AVX-512 register; int8 products by VNNI. Same bits as scalar/lanes.hpp.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace zp::avx512 {
+
+struct Lanes {
+    static constexpr int kRowTile = 8;
+    static constexpr int kDenseTile = 6;
+    static constexpr int kQueryTile = 6;
+
+    using F = __m512;
+    using I = __m512i;
+    using Bytes = __m512i;
+
+    static F zero() { return _mm512_setzero_ps(); }
+    static F set1(float x) { return _mm512_set1_ps(x); }
+    static F load(const float* p) { return _mm512_loadu_ps(p); }
+    static void store(float* p, F a) { _mm512_storeu_ps(p, a); }
+    static F load_half(const uint16_t* p) {
+        return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    }
+    static void store_half(uint16_t* p, F a) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                            _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    }
+    static F load_bf16(const uint16_t* p) {
+        const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+        return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+    }
+
+    static F add(F a, F b) { return _mm512_add_ps(a, b); }
+    static F sub(F a, F b) { return _mm512_sub_ps(a, b); }
+    static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+    static F div(F a, F b) { return _mm512_div_ps(a, b); }
+    static F max(F a, F b) { return _mm512_max_ps(a, b); }
+    static F min(F a, F b) { return _mm512_min_ps(a, b); }
+    static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+    static F abs(F a) { return _mm512_abs_ps(a); }
+    static F keep_first(F a, int n, float fill) {
+        const __mmask16 kept = n >= 16 ? 0xffff : static_cast<__mmask16>((1u << (n < 0 ? 0 : n)) - 1);
+        return _mm512_mask_blend_ps(kept, set1(fill), a);
+    }
+    static float reduce_add(F a) {
+        const __m256 low = _mm512_castps512_ps256(a);
+        const __m256 high = _mm512_extractf32x8_ps(a, 1);
+        const __m256 eight = _mm256_add_ps(low, high);
+        __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+        four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
+    }
+    static float reduce_max(F a) {
+        const __m256 low = _mm512_castps512_ps256(a);
+        const __m256 high = _mm512_extractf32x8_ps(a, 1);
+        const __m256 eight = _mm256_max_ps(low, high);
+        __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+        four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+        return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
+    }
+
+    static I round_to_int(F a) {
+        return _mm512_cvt_roundps_epi32(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    }
+    static F to_float(I a) { return _mm512_cvtepi32_ps(a); }
+    static F exp2_int(I n) {
+        return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23));
+    }
+    static int32_t reduce_add(I a) { return _mm512_reduce_add_epi32(a); }
+    static void store_int8(int8_t* p, I a) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
+    }
+
+    static Bytes load_bytes(const uint8_t* p) { return _mm512_loadu_si512(p); }
+    static Bytes low_nibbles(Bytes a) { return _mm512_and_si512(a, _mm512_set1_epi8(15)); }
+    static Bytes high_nibbles(Bytes a) {
+        return _mm512_and_si512(_mm512_srli_epi16(a, 4), _mm512_set1_epi8(15));
+    }
+    template <int j>
+    static I column(Bytes a) {
+        return _mm512_and_si512(_mm512_srli_epi32(a, 8 * j), _mm512_set1_epi32(255));
+    }
+
+    static I broadcast(const int8_t* a) {
+        int32_t four;
+        __builtin_memcpy(&four, a, 4);
+        return _mm512_set1_epi32(four);
+    }
+    struct Dot4 {
+        I acc;
+        void init() { acc = _mm512_setzero_si512(); }
+        void add(Bytes w, const int8_t* a) { acc = _mm512_dpbusd_epi32(acc, w, broadcast(a)); }
+        I sum() const { return acc; }
+    };
+    struct Dot8 {
+        I acc;
+        void init(int32_t a_sum) { acc = _mm512_set1_epi32(-128 * a_sum); }
+        void add(Bytes w, const int8_t* a) { acc = _mm512_dpbusd_epi32(acc, w, broadcast(a)); }
+        I sum() const { return acc; }
+    };
+    static I sub_int(I a, int32_t b) { return _mm512_sub_epi32(a, _mm512_set1_epi32(b)); }
+};
+
+}  // namespace zp::avx512

@@ -1,0 +1,83 @@
+// The arithmetic of the engine as one table of functions, filled once per instruction set.
+// Every set gives the same bits for the same call (kernels/scalar is the oracle), so an answer does not
+// depend on the machine. Shapes: M tokens, D columns, K width of one head, S positions.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/packed.hpp"
+
+namespace zp {
+
+// One product y = x W^T of M activation rows with a run of packed groups.
+struct MatmulInt8 {
+    const uint8_t* weights;   // packed groups, see packed.hpp
+    size_t group_bytes;       // distance between groups
+    int n_groups;             // 16 output rows each
+    int n_blocks;             // columns / 32
+    const QuantBlock* x;      // [M, n_blocks]
+    int n_tokens;             // M
+    float* y;                 // [M, y_stride], 16 * n_groups columns are written
+    size_t y_stride;
+};
+
+struct MatmulFloat {
+    const uint8_t* weights;
+    size_t group_bytes;
+    int n_groups;
+    int n_cols;
+    const float* x;           // [M, x_stride]
+    size_t x_stride;
+    int n_tokens;
+    float* y;                 // [M, y_stride]
+    size_t y_stride;
+};
+
+inline constexpr int kChunk = 128;  // key positions whose softmax is one partial result
+
+// One chunk of attention for several query rows that read the same key/value head.
+struct AttendChunk {
+    const float* const* q;    // [rows] pointers to [K], already scaled by 1/sqrt(K)
+    const int* n_visible;     // [rows] positions each row may see
+    int n_rows;
+    int d_head;               // K
+    int d_value;              // K rounded up to 16: row length of values and output
+    const void* keys;         // [S/16, K, 16] half or float
+    const void* values;       // [S, d_value]
+    int begin, end;           // positions of this chunk, at most kChunk of them; begin divides by 16
+    float* peak;              // [rows] largest score
+    float* total;             // [rows] sum of exp(score - peak)
+    float* sum;               // [rows, d_value] sum of exp(score - peak) * value
+};
+
+struct Kernels {
+    const char* isa;
+    // y = x / sqrt(mean(x^2) + eps) * gain over D. False where x holds a NaN or an infinity.
+    bool (*rms_norm)(const float* x, const float* gain, float eps, int n, float* y);
+    // D must divide by 32. Round to nearest even of x * 127 / max|x| a block.
+    void (*quantize)(const float* x, int n, QuantBlock* out);
+    // y = gate * sigmoid(gate) * up; y may be gate.
+    void (*swiglu)(const float* gate, const float* up, int n, float* y);
+    void (*add)(const float* x, int n, float* y);  // y += x
+    // Dot products by integers; indexed by Format, null for formats that stay in float.
+    void (*matmul_int8[6])(const MatmulInt8&);
+    // Dot products in float, one fused multiply-add a weight; indexed by Format.
+    void (*matmul_float[6])(const MatmulFloat&);
+    void (*attend_half)(const AttendChunk&);
+    void (*attend_float)(const AttendChunk&);
+    float (*log_sum_exp)(const float* x, int n);  // natural log of sum(exp(x))
+    // Adds partial result (peak, total, sum) to the running one, in the order of the positions.
+    void (*merge)(float* peak, float* total, float* sum, float part_peak, float part_total,
+                  const float* part_sum, int d_value);
+    // y = sum / total over d_value.
+    void (*normalize)(const float* sum, float total, int n, float* y);
+};
+
+// The table of an instruction set ("scalar", "avx2", "avx512"), or null if this build or this machine
+// cannot run it.
+const Kernels* kernels_for(const char* isa);
+// The fastest that this machine runs.
+const Kernels& best_kernels();
+
+}  // namespace zp

@@ -1,0 +1,172 @@
+// Sixteen lanes in plain C++: the oracle. Every other lanes.hpp gives the same bits for the same call,
+// because each operation is one IEEE operation a lane and reductions add in one written order.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "formats/half.hpp"
+
+namespace zp::scalar {
+
+struct Lanes {
+    static constexpr int kRowTile = 4;     // tokens whose sums one int8 tile keeps
+    static constexpr int kDenseTile = 2;   // the same for float weights
+    static constexpr int kQueryTile = 4;   // query rows that share one read of the keys
+
+    struct F {
+        float v[16];
+    };
+    struct I {
+        int32_t v[16];
+    };
+    struct Bytes {
+        uint8_t v[64];  // 16 rows x 4 neighbouring columns
+    };
+
+    static F zero() { return set1(0.0f); }
+    static F set1(float x) {
+        F r;
+        for (float& e : r.v) e = x;
+        return r;
+    }
+    static F load(const float* p) {
+        F r;
+        std::memcpy(r.v, p, sizeof r.v);
+        return r;
+    }
+    static void store(float* p, F a) { std::memcpy(p, a.v, sizeof a.v); }
+    static F load_half(const uint16_t* p) {
+        F r;
+        for (int i = 0; i < 16; ++i) r.v[i] = half_to_float(p[i]);
+        return r;
+    }
+    static void store_half(uint16_t* p, F a) {
+        for (int i = 0; i < 16; ++i) p[i] = float_to_half(a.v[i]);
+    }
+    static F load_bf16(const uint16_t* p) {
+        F r;
+        for (int i = 0; i < 16; ++i) r.v[i] = bf16_to_float(p[i]);
+        return r;
+    }
+
+#define ZP_BINARY(name, expression)                                             \
+    static F name(F a, F b) {                                                   \
+        F r;                                                                    \
+        for (int i = 0; i < 16; ++i) r.v[i] = (expression);                     \
+        return r;                                                               \
+    }
+    ZP_BINARY(add, a.v[i] + b.v[i])
+    ZP_BINARY(sub, a.v[i] - b.v[i])
+    ZP_BINARY(mul, a.v[i] * b.v[i])
+    ZP_BINARY(div, a.v[i] / b.v[i])
+    ZP_BINARY(max, a.v[i] > b.v[i] ? a.v[i] : b.v[i])
+    ZP_BINARY(min, a.v[i] < b.v[i] ? a.v[i] : b.v[i])
+#undef ZP_BINARY
+    static F fma(F a, F b, F c) {
+        F r;
+        for (int i = 0; i < 16; ++i) r.v[i] = __builtin_fmaf(a.v[i], b.v[i], c.v[i]);
+        return r;
+    }
+    static F abs(F a) {
+        for (float& e : a.v) e = __builtin_fabsf(e);
+        return a;
+    }
+    // Lanes n and above become `fill`.
+    static F keep_first(F a, int n, float fill) {
+        for (int i = n < 0 ? 0 : n; i < 16; ++i) a.v[i] = fill;
+        return a;
+    }
+    static float reduce_add(F a) {
+        for (int half = 8; half > 0; half /= 2)
+            for (int i = 0; i < half; ++i) a.v[i] = a.v[i] + a.v[i + half];
+        return a.v[0];
+    }
+    static float reduce_max(F a) {
+        for (int half = 8; half > 0; half /= 2)
+            for (int i = 0; i < half; ++i) a.v[i] = a.v[i] > a.v[i + half] ? a.v[i] : a.v[i + half];
+        return a.v[0];
+    }
+
+    // Rounds to the nearest integer, ties to even; |a| must be below 2^22.
+    static I round_to_int(F a) {
+        I r;
+        for (int i = 0; i < 16; ++i) {
+            const float shifted = a.v[i] + 12582912.0f;  // 1.5 * 2^23 puts the integer in the low bits
+            r.v[i] = static_cast<int32_t>(shifted - 12582912.0f);
+        }
+        return r;
+    }
+    static F to_float(I a) {
+        F r;
+        for (int i = 0; i < 16; ++i) r.v[i] = static_cast<float>(a.v[i]);
+        return r;
+    }
+    // 2^n for n in [-126, 127].
+    static F exp2_int(I n) {
+        F r;
+        for (int i = 0; i < 16; ++i) {
+            const uint32_t bits = static_cast<uint32_t>(n.v[i] + 127) << 23;
+            std::memcpy(&r.v[i], &bits, 4);
+        }
+        return r;
+    }
+    static int32_t reduce_add(I a) {
+        int32_t total = 0;
+        for (int32_t e : a.v) total += e;
+        return total;
+    }
+    static void store_int8(int8_t* p, I a) {
+        for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(a.v[i]);
+    }
+
+    static Bytes load_bytes(const uint8_t* p) {
+        Bytes r;
+        std::memcpy(r.v, p, 64);
+        return r;
+    }
+    static Bytes low_nibbles(Bytes a) {
+        for (uint8_t& e : a.v) e &= 15;
+        return a;
+    }
+    static Bytes high_nibbles(Bytes a) {
+        for (uint8_t& e : a.v) e >>= 4;
+        return a;
+    }
+    // Column j (0 to 3) of each row, as an integer.
+    template <int j>
+    static I column(Bytes a) {
+        I r;
+        for (int i = 0; i < 16; ++i) r.v[i] = a.v[4 * i + j];
+        return r;
+    }
+
+    // Sums of unsigned weights below 16 times signed activations.
+    struct Dot4 {
+        I acc;
+        void init() { std::memset(acc.v, 0, sizeof acc.v); }
+        void add(Bytes w, const int8_t* a) {
+            for (int i = 0; i < 16; ++i)
+                for (int j = 0; j < 4; ++j) acc.v[i] += w.v[4 * i + j] * a[j];
+        }
+        I sum() const { return acc; }
+    };
+    // Sums of (byte - 128) times signed activations; `a_sum` is the activations' own sum.
+    struct Dot8 {
+        I acc;
+        void init(int32_t a_sum) {
+            for (int32_t& e : acc.v) e = -128 * a_sum;
+        }
+        void add(Bytes w, const int8_t* a) {
+            for (int i = 0; i < 16; ++i)
+                for (int j = 0; j < 4; ++j) acc.v[i] += w.v[4 * i + j] * a[j];
+        }
+        I sum() const { return acc; }
+    };
+    static I sub_int(I a, int32_t b) {
+        for (int32_t& e : a.v) e -= b;
+        return a;
+    }
+};
+
+}  // namespace zp::scalar

@@ -1,0 +1,125 @@
+// Attention over one chunk of positions with an online softmax across chunks (Milakov and Gimelshein,
+// "Online normalizer calculation for softmax", 2018). Keys lie in tiles of 16 positions, so that a lane is
+// a position and a score needs no sum across lanes; values lie by position, so that a lane is a column.
+#pragma once
+
+#include "kernels/shared/float_ops.hpp"
+
+namespace zp::shared {
+
+template <class L>
+inline typename L::F load_element(const uint16_t* p) {
+    return L::load_half(p);
+}
+template <class L>
+inline typename L::F load_element(const float* p) {
+    return L::load(p);
+}
+
+// scores[r][s - begin] for R rows; positions a row may not see become -infinity.
+template <class L, class E, int R>
+inline void score_rows(const AttendChunk& job, int row, float (*scores)[kChunk]) {
+    constexpr float kHidden = -__builtin_inff();
+    const E* keys = static_cast<const E*>(job.keys) + static_cast<size_t>(job.begin) * job.d_head;
+    for (int s = job.begin; s < job.end; s += 16, keys += 16 * job.d_head) {
+        typename L::F sums[R];
+        for (int r = 0; r < R; ++r) sums[r] = L::zero();
+        for (int k = 0; k < job.d_head; ++k) {
+            const auto key = load_element<L>(keys + 16 * k);
+            for (int r = 0; r < R; ++r) sums[r] = L::fma(L::set1(job.q[row + r][k]), key, sums[r]);
+        }
+        for (int r = 0; r < R; ++r) {
+            int n = (job.n_visible[row + r] < job.end ? job.n_visible[row + r] : job.end) - s;
+            L::store(scores[r] + (s - job.begin), L::keep_first(sums[r], n, kHidden));
+        }
+    }
+}
+
+// Turns scores into exp(score - peak), in place; returns their sum.
+template <class L>
+inline float exponentiate(float* scores, int n_visible, int n_padded, float& peak) {
+    auto largest = L::set1(-3.0e38f);
+    for (int i = 0; i < n_padded; i += 16) largest = L::max(largest, L::load(scores + i));
+    peak = L::reduce_max(largest);
+    auto total = L::zero();
+    for (int i = 0; i < n_padded; i += 16) {
+        const auto e = exp<L>(L::sub(L::load(scores + i), L::set1(peak)));
+        const auto seen = L::keep_first(e, n_visible - i, 0.0f);
+        L::store(scores + i, seen);
+        total = L::add(total, seen);
+    }
+    return L::reduce_add(total);
+}
+
+// sum[r][0 .. 16 * C) at column `k`, over all positions of the chunk in order.
+template <class L, class E, int R, int C>
+inline void weigh_values(const AttendChunk& job, int row, int k, float (*weights)[kChunk]) {
+    typename L::F sums[R][C];
+    for (int r = 0; r < R; ++r)
+        for (int c = 0; c < C; ++c) sums[r][c] = L::zero();
+    const E* values = static_cast<const E*>(job.values) + static_cast<size_t>(job.begin) * job.d_value + k;
+    const int n = job.end - job.begin;
+    for (int s = 0; s < n; ++s, values += job.d_value) {
+        typename L::F v[C];
+        for (int c = 0; c < C; ++c) v[c] = load_element<L>(values + 16 * c);
+        for (int r = 0; r < R; ++r) {
+            const auto w = L::set1(weights[r][s]);
+            for (int c = 0; c < C; ++c) sums[r][c] = L::fma(w, v[c], sums[r][c]);
+        }
+    }
+    for (int r = 0; r < R; ++r)
+        for (int c = 0; c < C; ++c)
+            L::store(job.sum + static_cast<size_t>(row + r) * job.d_value + k + 16 * c, sums[r][c]);
+}
+
+template <class L, class E, int R>
+inline void attend_rows(const AttendChunk& job, int row) {
+    alignas(64) float scores[R][kChunk];
+    score_rows<L, E, R>(job, row, scores);
+    const int n_padded = (job.end - job.begin + 15) / 16 * 16;
+    for (int r = 0; r < R; ++r) {
+        const int limit = job.n_visible[row + r] < job.end ? job.n_visible[row + r] : job.end;
+        job.total[row + r] = exponentiate<L>(scores[r], limit - job.begin, n_padded, job.peak[row + r]);
+    }
+    int k = 0;
+    for (; k + 32 <= job.d_value; k += 32) weigh_values<L, E, R, 2>(job, row, k, scores);
+    if (k < job.d_value) weigh_values<L, E, R, 1>(job, row, k, scores);
+}
+
+template <class L, class E>
+void attend(const AttendChunk& job) {
+    int row = 0;
+    for (; row + L::kQueryTile <= job.n_rows; row += L::kQueryTile) attend_rows<L, E, L::kQueryTile>(job, row);
+    for (; row + 3 <= job.n_rows; row += 3) attend_rows<L, E, 3>(job, row);
+    for (; row < job.n_rows; ++row) attend_rows<L, E, 1>(job, row);
+}
+
+template <class L>
+inline float exp_one(float x) {
+    float lanes[16];
+    L::store(lanes, exp<L>(L::set1(x)));
+    return lanes[0];
+}
+
+template <class L>
+void merge(float* peak, float* total, float* sum, float part_peak, float part_total, const float* part_sum,
+           int d_value) {
+    const float new_peak = part_peak > *peak ? part_peak : *peak;
+    const float keep = exp_one<L>(*peak - new_peak);
+    const float take = exp_one<L>(part_peak - new_peak);
+    *peak = new_peak;
+    *total = *total * keep + part_total * take;
+    for (int k = 0; k < d_value; k += 16) {
+        const auto taken = L::mul(L::load(part_sum + k), L::set1(take));
+        L::store(sum + k, L::fma(L::load(sum + k), L::set1(keep), taken));
+    }
+}
+
+template <class L>
+void normalize(const float* sum, float total, int n, float* y) {
+    const auto divisor = L::set1(total);
+    for (int k = 0; k < n; k += 16)
+        store_part<L>(y + k, L::div(load_part<L>(sum + k, n - k), divisor), n - k);
+}
+
+}  // namespace zp::shared

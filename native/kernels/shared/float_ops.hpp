@@ -1,0 +1,109 @@
+// Norm, activation function and int8 rounding of activations, written once over lanes.
+#pragma once
+
+#include "kernels/kernels.hpp"
+
+namespace zp::shared {
+
+// e^x to 2 units in the last place for x in [-87, 88], clamped outside.
+// Cephes expf: x = n ln2 + r, polynomial in r, times 2^n (S. L. Moshier, Cephes Math Library, exp).
+template <class L>
+inline typename L::F exp(typename L::F x) {
+    using F = typename L::F;
+    x = L::min(L::max(x, L::set1(-87.0f)), L::set1(88.0f));
+    const auto n_int = L::round_to_int(L::mul(x, L::set1(1.44269504088896341f)));
+    const F n = L::to_float(n_int);
+    F r = L::fma(n, L::set1(-0.693359375f), x);
+    r = L::fma(n, L::set1(2.12194440e-4f), r);
+    F p = L::set1(1.9875691500e-4f);
+    p = L::fma(p, r, L::set1(1.3981999507e-3f));
+    p = L::fma(p, r, L::set1(8.3334519073e-3f));
+    p = L::fma(p, r, L::set1(4.1665795894e-2f));
+    p = L::fma(p, r, L::set1(1.6666665459e-1f));
+    p = L::fma(p, r, L::set1(5.0000001201e-1f));
+    p = L::fma(p, L::mul(r, r), L::add(r, L::set1(1.0f)));
+    return L::mul(p, L::exp2_int(n_int));
+}
+
+// Runs `body(offset, n_valid)` over n elements, sixteen at a time. A tail shorter than 16 is copied
+// through a buffer by load_part and store_part.
+template <class L>
+inline typename L::F load_part(const float* p, int n) {
+    if (n >= 16) return L::load(p);
+    float tail[16] = {};
+    for (int i = 0; i < n; ++i) tail[i] = p[i];
+    return L::load(tail);
+}
+
+template <class L>
+inline void store_part(float* p, typename L::F value, int n) {
+    if (n >= 16) return L::store(p, value);
+    float tail[16];
+    L::store(tail, value);
+    for (int i = 0; i < n; ++i) p[i] = tail[i];
+}
+
+template <class L>
+bool rms_norm(const float* x, const float* gain, float eps, int n, float* y) {
+    auto squares = L::zero();
+    for (int i = 0; i < n; i += 16) {
+        const auto v = load_part<L>(x + i, n - i);
+        squares = L::fma(v, v, squares);
+    }
+    const float mean = L::reduce_add(squares) / static_cast<float>(n);
+    const auto scale = L::set1(1.0f / __builtin_sqrtf(mean + eps));
+    for (int i = 0; i < n; i += 16) {
+        const auto v = L::mul(load_part<L>(x + i, n - i), scale);
+        store_part<L>(y + i, L::mul(v, load_part<L>(gain + i, n - i)), n - i);
+    }
+    return mean <= 3.4028234e38f;  // false for infinity and for NaN
+}
+
+template <class L>
+void swiglu(const float* gate, const float* up, int n, float* y) {
+    const auto one = L::set1(1.0f);
+    for (int i = 0; i < n; i += 16) {
+        const auto g = load_part<L>(gate + i, n - i);
+        const auto sigmoid = L::div(one, L::add(one, exp<L>(L::sub(L::zero(), g))));
+        store_part<L>(y + i, L::mul(L::mul(g, sigmoid), load_part<L>(up + i, n - i)), n - i);
+    }
+}
+
+template <class L>
+float log_sum_exp(const float* x, int n) {
+    float peak = x[0];
+    for (int i = 1; i < n; ++i) peak = x[i] > peak ? x[i] : peak;
+    auto total = L::zero();
+    for (int i = 0; i < n; i += 16) {
+        const auto e = exp<L>(L::sub(load_part<L>(x + i, n - i), L::set1(peak)));
+        total = L::add(total, L::keep_first(e, n - i, 0.0f));
+    }
+    return peak + __builtin_logf(L::reduce_add(total));
+}
+
+template <class L>
+void add(const float* x, int n, float* y) {
+    for (int i = 0; i < n; i += 16)
+        store_part<L>(y + i, L::add(load_part<L>(y + i, n - i), load_part<L>(x + i, n - i)), n - i);
+}
+
+template <class L>
+void quantize(const float* x, int n, QuantBlock* out) {
+    for (int block = 0; block < n / kBlockCols; ++block, x += kBlockCols, ++out) {
+        const auto low = L::load(x);
+        const auto high = L::load(x + 16);
+        const float peak = L::reduce_max(L::max(L::abs(low), L::abs(high)));
+        // A peak so small that 127 / peak is infinite is as good as zero.
+        const float inverse = peak > 1e-36f ? 127.0f / peak : 0.0f;
+        const auto q_low = L::round_to_int(L::mul(low, L::set1(inverse)));
+        const auto q_high = L::round_to_int(L::mul(high, L::set1(inverse)));
+        L::store_int8(out->q, q_low);
+        L::store_int8(out->q + 16, q_high);
+        out->scale = peak / 127.0f;
+        out->sum = L::reduce_add(q_low) + L::reduce_add(q_high);
+        out->scaled_sum = out->scale * static_cast<float>(out->sum);
+        out->unused = 0;
+    }
+}
+
+}  // namespace zp::shared

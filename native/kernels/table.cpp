@@ -1,0 +1,36 @@
+// Which instruction sets this build holds and this machine runs.
+#include <cstring>
+
+#include "base/cpu.hpp"
+#include "kernels/kernels.hpp"
+
+namespace zp {
+
+namespace scalar {
+extern const Kernels kTable;
+}
+#ifdef ZP_X86
+namespace avx2 {
+extern const Kernels kTable;
+}
+namespace avx512 {
+extern const Kernels kTable;
+}
+#endif
+
+const Kernels* kernels_for(const char* isa) {
+    if (std::strcmp(isa, "scalar") == 0) return &scalar::kTable;
+#ifdef ZP_X86
+    if (std::strcmp(isa, "avx2") == 0 && cpu().has_avx2) return &avx2::kTable;
+    if (std::strcmp(isa, "avx512") == 0 && cpu().has_avx512_vnni) return &avx512::kTable;
+#endif
+    return nullptr;
+}
+
+const Kernels& best_kernels() {
+    for (const char* isa : {"avx512", "avx2"})
+        if (const Kernels* k = kernels_for(isa)) return *k;
+    return scalar::kTable;
+}
+
+}  // namespace zp

@@ -1,0 +1,243 @@
+#include "model/forward.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/packing.hpp"
+#include "ops/position/rope.hpp"
+
+namespace zp {
+
+namespace {
+
+// Up to this many rows, every thread norms and rounds all of them for itself: cheaper than meeting.
+constexpr int kPrivateRows = 2;
+
+size_t blocks_for(int cols) { return static_cast<size_t>((cols + kBlockCols - 1) / kBlockCols); }
+
+}  // namespace
+
+Result<std::unique_ptr<Forward>> Forward::create(const ModelSpec& spec, const Weights& weights,
+                                                 const Kernels& kernels, ThreadPool& pool, bool is_exact) {
+    std::unique_ptr<Forward> forward(new Forward(spec, weights, kernels, pool, is_exact));
+    if (Status status = forward->allocate(); !status.ok()) return status.error();
+    return forward;
+}
+
+Status Forward::allocate() {
+    model_stride_ = static_cast<size_t>(padded(spec_.d_model));
+    query_stride_ = static_cast<size_t>(padded(spec_.n_heads * spec_.d_head));
+    kv_stride_ = static_cast<size_t>(padded(spec_.n_kv_heads * spec_.d_head));
+    ff_stride_ = static_cast<size_t>(padded(spec_.d_ff));
+    const size_t widest = std::max(model_stride_, query_stride_);
+    const size_t n_threads = static_cast<size_t>(pool_.size());
+    private_float_stride_ = kPrivateRows * widest;
+    private_block_stride_ = kPrivateRows * blocks_for(static_cast<int>(widest));
+    constexpr size_t kRows = kMostTokens;
+    const struct {
+        void** target;
+        size_t n_bytes;
+    } wanted[] = {
+        {reinterpret_cast<void**>(&x_), kRows * model_stride_ * 4},
+        {reinterpret_cast<void**>(&projected_), kRows * model_stride_ * 4},
+        {reinterpret_cast<void**>(&normed_), kRows * model_stride_ * 4},
+        {reinterpret_cast<void**>(&q_), kRows * query_stride_ * 4},
+        {reinterpret_cast<void**>(&k_), kRows * kv_stride_ * 4},
+        {reinterpret_cast<void**>(&v_), kRows * kv_stride_ * 4},
+        {reinterpret_cast<void**>(&mixed_), kRows * query_stride_ * 4},
+        {reinterpret_cast<void**>(&gate_), kRows * ff_stride_ * 4},
+        {reinterpret_cast<void**>(&up_), kRows * ff_stride_ * 4},
+        {reinterpret_cast<void**>(&cosines_), kRows * spec_.rope_frequencies.size() * 4},
+        {reinterpret_cast<void**>(&sines_), kRows * spec_.rope_frequencies.size() * 4},
+        {reinterpret_cast<void**>(&blocks_), kRows * blocks_for(static_cast<int>(widest)) * sizeof(QuantBlock)},
+        {reinterpret_cast<void**>(&ff_blocks_), kRows * blocks_for(spec_.d_ff) * sizeof(QuantBlock)},
+        {reinterpret_cast<void**>(&private_floats_), n_threads * private_float_stride_ * 4},
+        {reinterpret_cast<void**>(&private_blocks_), n_threads * private_block_stride_ * sizeof(QuantBlock)},
+    };
+    for (const auto& w : wanted) {
+        Result<Buffer> buffer = Buffer::allocate(w.n_bytes, Pages::kSmall, "the model's activations");
+        if (!buffer.ok()) return buffer.error();
+        *w.target = buffer.value().data();
+        buffers_.push_back(std::move(buffer.value()));
+    }
+    return {};
+}
+
+Status Forward::run(const Batch& batch, std::span<float> logits, const std::function<bool()>& interrupt) {
+    n_tokens_ = static_cast<int>(batch.tokens.size());
+    bad_layer_ = -1;
+    is_cancelled_ = false;
+    attention_.plan(batch.slices, {spec_.n_heads, spec_.n_kv_heads, spec_.d_head}, pool_.size());
+    attention_scratch_.resize(std::max(attention_scratch_.size(), attention_.scratch_floats()));
+    pool_.run([&](int thread) { run_thread(thread, batch, logits.data(), interrupt); });
+    if (is_cancelled_) return Error{Fault::kCancelled, "stopped"};
+    if (bad_layer_ >= 0) {
+        const int layer = bad_layer_;
+        const std::string where = layer < spec_.n_layers ? "layer " + std::to_string(layer) : "the last layer";
+        return Error{Fault::kNumeric, "the model produced a number that is not finite before " + where +
+                                          "; its file is damaged or its weights are broken"};
+    }
+    return {};
+}
+
+void Forward::run_thread(int thread, const Batch& batch, float* logits, const std::function<bool()>& interrupt) {
+    embed(thread, batch);
+    pool_.barrier();
+    for (int layer = 0; layer < spec_.n_layers; ++layer) {
+        attention_block(thread, batch, layer);
+        pool_.barrier();
+        ffn_block(thread, layer);
+        if (thread == 0 && interrupt && interrupt()) is_cancelled_ = true;
+        pool_.barrier();
+        if (is_cancelled_) return;
+    }
+    if (!batch.output_rows.empty()) head(thread, batch, logits);
+}
+
+void Forward::embed(int thread, const Batch& batch) {
+    const int n_pairs = static_cast<int>(spec_.rope_frequencies.size());
+    const Share share = share_of(n_tokens_, thread, pool_.size());
+    for (int t = share.begin; t < share.end; ++t) {
+        unpack_row(weights_.embedding.format, weights_.embedding.data, static_cast<size_t>(spec_.d_model),
+                   static_cast<size_t>(batch.tokens[t]), x_ + t * model_stride_);
+        const auto slice = std::find_if(batch.slices.begin(), batch.slices.end(),
+                                        [t](const Slice& s) { return t < s.first_row + s.n_tokens; });
+        const int position = slice->first_position + t - slice->first_row;
+        rope_angles(spec_.rope_frequencies.data(), n_pairs, position, cosines_ + static_cast<size_t>(t) * n_pairs,
+                    sines_ + static_cast<size_t>(t) * n_pairs);
+    }
+}
+
+Activations Forward::stage_norm(int thread, const float* gain, int layer,
+                                std::initializer_list<const Matrix*> readers) {
+    bool is_private = n_tokens_ <= kPrivateRows;
+    float* floats = is_private ? private_floats_ + thread * private_float_stride_ : normed_;
+    QuantBlock* blocks = is_private ? private_blocks_ + thread * private_block_stride_ : blocks_;
+    const bool has_block_reader =
+        std::any_of(readers.begin(), readers.end(), [&](const Matrix* m) { return wants_blocks(*m, is_exact_); });
+    const Share share = is_private ? Share{0, n_tokens_} : share_of(n_tokens_, thread, pool_.size());
+    const size_t block_stride = static_cast<size_t>(spec_.d_model / kBlockCols);
+    for (int t = share.begin; t < share.end; ++t) {
+        float* row = floats + t * model_stride_;
+        if (!kernels_.rms_norm(x_ + t * model_stride_, gain, spec_.norm_eps, spec_.d_model, row)) {
+            int none = -1;
+            bad_layer_.compare_exchange_strong(none, layer);
+        }
+        if (has_block_reader) kernels_.quantize(row, spec_.d_model, blocks + t * block_stride);
+    }
+    if (!is_private) pool_.barrier();
+    return {floats, model_stride_, blocks};
+}
+
+Activations Forward::stage_rows(int thread, const float* rows, size_t stride, int n_cols, const Matrix& reader) {
+    if (!wants_blocks(reader, is_exact_)) return {rows, stride, nullptr};
+    const bool is_private = n_tokens_ <= kPrivateRows;
+    QuantBlock* blocks = is_private ? private_blocks_ + thread * private_block_stride_ : blocks_;
+    const Share share = is_private ? Share{0, n_tokens_} : share_of(n_tokens_, thread, pool_.size());
+    for (int t = share.begin; t < share.end; ++t)
+        kernels_.quantize(rows + t * stride, n_cols, blocks + static_cast<size_t>(t) * (n_cols / kBlockCols));
+    if (!is_private) pool_.barrier();
+    return {rows, stride, blocks};
+}
+
+void Forward::add_to_residual(int thread, const Matrix& weight, const Activations& x) {
+    const Share groups = share_of(weight.n_groups(), thread, pool_.size());
+    multiply(kernels_, is_exact_, {&weight, projected_, model_stride_}, x, n_tokens_, groups.begin, groups.end);
+    const int begin = groups.begin * kGroupRows;
+    const int n = std::min(groups.end * kGroupRows, spec_.d_model) - begin;
+    for (int t = 0; t < n_tokens_ && n > 0; ++t)
+        kernels_.add(projected_ + t * model_stride_ + begin, n, x_ + t * model_stride_ + begin);
+}
+
+void Forward::attention_block(int thread, const Batch& batch, int layer) {
+    const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
+    const Activations x = stage_norm(thread, w.attention_norm, layer, {&w.query, &w.key, &w.value});
+    const Product products[] = {{&w.query, q_, query_stride_}, {&w.key, k_, kv_stride_}, {&w.value, v_, kv_stride_}};
+    multiply_share(kernels_, is_exact_, products, 3, x, n_tokens_, thread, pool_.size());
+    pool_.barrier();
+    rotate_and_store(thread, batch, layer);
+    pool_.barrier();
+    const Attention::Io io = {q_, query_stride_, mixed_, query_stride_, attention_scratch_.data()};
+    attention_.run(kernels_, batch.slices, layer, io, thread);
+    pool_.barrier();
+    if (attention_.is_split()) {
+        attention_.join(kernels_, batch.slices, io, thread);
+        pool_.barrier();
+    }
+    const Activations mixed = stage_rows(thread, mixed_, query_stride_, spec_.n_heads * spec_.d_head, w.output);
+    add_to_residual(thread, w.output, mixed);
+}
+
+void Forward::rotate_and_store(int thread, const Batch& batch, int layer) {
+    const int n_pairs = static_cast<int>(spec_.rope_frequencies.size());
+    const float scale = 1.0f / std::sqrt(static_cast<float>(spec_.d_head));
+    const int n_heads = spec_.n_heads + spec_.n_kv_heads;
+    for (const Slice& slice : batch.slices) {
+        // Items are (token, head) pairs, query heads before key heads.
+        const Share share = share_of(slice.n_tokens * n_heads, thread, pool_.size());
+        for (int item = share.begin; item < share.end; ++item) {
+            const int token = item / n_heads;
+            const int head = item % n_heads;
+            const size_t row = static_cast<size_t>(slice.first_row + token);
+            const float* cosines = cosines_ + row * n_pairs;
+            const float* sines = sines_ + row * n_pairs;
+            if (head < spec_.n_heads) {
+                float* q = q_ + row * query_stride_ + static_cast<size_t>(head) * spec_.d_head;
+                rope_rotate(spec_.rope_layout, cosines, sines, n_pairs, q);
+                for (int k = 0; k < spec_.d_head; ++k) q[k] *= scale;
+            } else {
+                const int kv_head = head - spec_.n_heads;
+                float* key = k_ + row * kv_stride_ + static_cast<size_t>(kv_head) * spec_.d_head;
+                rope_rotate(spec_.rope_layout, cosines, sines, n_pairs, key);
+                write_cache(slice.cache, layer, kv_head, slice.first_position + token, key,
+                            v_ + row * kv_stride_ + static_cast<size_t>(kv_head) * spec_.d_head);
+            }
+        }
+    }
+}
+
+void Forward::ffn_block(int thread, int layer) {
+    const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
+    const Activations x = stage_norm(thread, w.ffn_norm, layer, {&w.gate, &w.up});
+    // A thread takes the same rows of gate and up, in pairs of groups, so that it can join them and round
+    // whole blocks of 32 columns without waiting for the others.
+    const int n_groups = w.gate.n_groups();
+    const Share pairs = share_of((n_groups + 1) / 2, thread, pool_.size());
+    const int begin = 2 * pairs.begin;
+    const int end = std::min(2 * pairs.end, n_groups);
+    multiply(kernels_, is_exact_, {&w.gate, gate_, ff_stride_}, x, n_tokens_, begin, end);
+    multiply(kernels_, is_exact_, {&w.up, up_, ff_stride_}, x, n_tokens_, begin, end);
+    const int first = begin * kGroupRows;
+    const int n = std::min(end * kGroupRows, spec_.d_ff) - first;
+    for (int t = 0; t < n_tokens_ && n > 0; ++t) {
+        float* hidden = gate_ + t * ff_stride_ + first;
+        kernels_.swiglu(hidden, up_ + t * ff_stride_ + first, n, hidden);
+        if (wants_blocks(w.down, is_exact_)) {
+            const size_t row = static_cast<size_t>(t) * (spec_.d_ff / kBlockCols);
+            kernels_.quantize(hidden, n, ff_blocks_ + row + first / kBlockCols);
+        }
+    }
+    pool_.barrier();
+    add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_});
+}
+
+void Forward::head(int thread, const Batch& batch, float* logits) {
+    const int n_rows = static_cast<int>(batch.output_rows.size());
+    const size_t block_stride = static_cast<size_t>(spec_.d_model / kBlockCols);
+    const Share share = share_of(n_rows, thread, pool_.size());
+    for (int r = share.begin; r < share.end; ++r) {
+        float* row = normed_ + static_cast<size_t>(r) * model_stride_;
+        const float* x = x_ + static_cast<size_t>(batch.output_rows[r]) * model_stride_;
+        if (!kernels_.rms_norm(x, weights_.final_norm, spec_.norm_eps, spec_.d_model, row)) {
+            int none = -1;
+            bad_layer_.compare_exchange_strong(none, spec_.n_layers);
+        }
+        if (wants_blocks(weights_.head, is_exact_))
+            kernels_.quantize(row, spec_.d_model, blocks_ + static_cast<size_t>(r) * block_stride);
+    }
+    pool_.barrier();
+    const Product product = {&weights_.head, logits, static_cast<size_t>(padded(spec_.n_vocab))};
+    multiply_share(kernels_, is_exact_, &product, 1, {normed_, model_stride_, blocks_}, n_rows, thread, pool_.size());
+}
+
+}  // namespace zp

@@ -1,0 +1,87 @@
+// One pass of a batch of tokens through a Llama decoder (Touvron et al., "LLaMA", 2023): pre-norm blocks of
+// grouped-query attention with rotary positions and a SwiGLU feed-forward.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/memory.hpp"
+#include "base/threads.hpp"
+#include "kernels/kernels.hpp"
+#include "model/weights.hpp"
+#include "ops/attention.hpp"
+#include "ops/matmul.hpp"
+
+namespace zp {
+
+// Rows of a batch; `slices` divide them among sequences, in order.
+struct Batch {
+    std::vector<int32_t> tokens;  // [T]
+    std::vector<Slice> slices;
+    std::vector<int> output_rows;  // rows whose logits are wanted, ascending
+};
+
+class Forward {
+public:
+    static constexpr int kMostTokens = 256;  // rows of a batch, and rows of logits
+
+    // All memory that a pass needs is taken here; `is_exact` keeps activations in float.
+    static Result<std::unique_ptr<Forward>> create(const ModelSpec& spec, const Weights& weights,
+                                                   const Kernels& kernels, ThreadPool& pool, bool is_exact);
+
+    // Runs the batch: fills the caches of its slices and `logits` [output_rows, V].
+    // `interrupt` is asked between layers, on the calling thread; true ends the pass with kCancelled, and the
+    // new positions of the caches then hold nothing of value.
+    Status run(const Batch& batch, std::span<float> logits, const std::function<bool()>& interrupt);
+
+private:
+    Forward(const ModelSpec& spec, const Weights& weights, const Kernels& kernels, ThreadPool& pool, bool is_exact)
+        : spec_(spec), weights_(weights), kernels_(kernels), pool_(pool), is_exact_(is_exact) {}
+
+    Status allocate();
+    void run_thread(int thread, const Batch& batch, float* logits, const std::function<bool()>& interrupt);
+    void embed(int thread, const Batch& batch);
+    void attention_block(int thread, const Batch& batch, int layer);
+    void rotate_and_store(int thread, const Batch& batch, int layer);
+    void ffn_block(int thread, int layer);
+    void head(int thread, const Batch& batch, float* logits);
+    // The normed residual of all rows in the form that `readers` want; what this thread may read afterwards.
+    Activations stage_norm(int thread, const float* gain, int layer, std::initializer_list<const Matrix*> readers);
+    Activations stage_rows(int thread, const float* rows, size_t stride, int n_cols, const Matrix& reader);
+    void add_to_residual(int thread, const Matrix& weight, const Activations& x);
+
+    const ModelSpec& spec_;
+    const Weights& weights_;
+    const Kernels& kernels_;
+    ThreadPool& pool_;
+    const bool is_exact_;
+
+    int n_tokens_ = 0;
+    Attention attention_;
+    std::atomic<int> bad_layer_{-1};
+    std::atomic<bool> is_cancelled_{false};
+
+    std::vector<Buffer> buffers_;
+    size_t model_stride_ = 0, query_stride_ = 0, kv_stride_ = 0, ff_stride_ = 0;
+    float* x_ = nullptr;          // [T, D] the residual stream
+    float* projected_ = nullptr;  // [T, D] what a block adds to it
+    float* normed_ = nullptr;     // [T, D]
+    float* q_ = nullptr;          // [T, H*K]
+    float* k_ = nullptr;          // [T, N*K]
+    float* v_ = nullptr;          // [T, N*K]
+    float* mixed_ = nullptr;      // [T, H*K] attention's output
+    float* gate_ = nullptr;       // [T, F]
+    float* up_ = nullptr;         // [T, F]
+    float* cosines_ = nullptr;    // [T, pairs]
+    float* sines_ = nullptr;      // [T, pairs]
+    QuantBlock* blocks_ = nullptr;        // [T, widest / 32] shared by all threads
+    QuantBlock* ff_blocks_ = nullptr;     // [T, F / 32]
+    float* private_floats_ = nullptr;     // [threads, private rows, D] for small batches
+    QuantBlock* private_blocks_ = nullptr;
+    size_t private_float_stride_ = 0, private_block_stride_ = 0;
+    std::vector<float> attention_scratch_;
+};
+
+}  // namespace zp

@@ -1,0 +1,51 @@
+#include "model/spec.hpp"
+
+#include <cmath>
+
+#include "ops/attention.hpp"
+
+namespace zp {
+
+namespace {
+
+// Far above any published model, and small enough that products of two sizes fit 64 bits many times over.
+constexpr int kLargestSize = 1 << 24;
+constexpr int kMostLayers = 4096;
+
+Status in_range(const char* name, int value, int most) {
+    if (value >= 1 && value <= most) return {};
+    return invalid(std::string(name) + " is " + std::to_string(value) + "; expected 1 to " + std::to_string(most));
+}
+
+}  // namespace
+
+Status check(const ModelSpec& s) {
+    const struct {
+        const char* name;
+        int value, most;
+    } sizes[] = {
+        {"n_layers", s.n_layers, kMostLayers},    {"n_heads", s.n_heads, 65536},
+        {"n_kv_heads", s.n_kv_heads, 65536},      {"d_model", s.d_model, 1 << 20},
+        {"d_head", s.d_head, 4096},               {"d_ff", s.d_ff, 1 << 22},
+        {"n_ctx", s.n_ctx, kLargestSize},         {"n_vocab", s.n_vocab, kLargestSize},
+    };
+    for (const auto& size : sizes)
+        if (Status status = in_range(size.name, size.value, size.most); !status.ok()) return status;
+    if (s.n_heads % s.n_kv_heads != 0) {
+        return invalid("n_heads is " + std::to_string(s.n_heads) + "; expected a multiple of n_kv_heads, " +
+                       std::to_string(s.n_kv_heads));
+    }
+    if (s.n_heads / s.n_kv_heads > kMostQueriesAHead)
+        return invalid("n_heads / n_kv_heads is more than " + std::to_string(kMostQueriesAHead));
+    if (static_cast<int64_t>(s.n_heads) * s.d_head > (1 << 22))
+        return invalid("n_heads * d_head is too large; expected at most 4194304");
+    if (!(s.norm_eps > 0.0f) || !std::isfinite(s.norm_eps))
+        return invalid("norm_eps must be a positive number");
+    if (s.rope_frequencies.size() * 2 > static_cast<size_t>(s.d_head))
+        return invalid("rope rotates more columns than d_head, " + std::to_string(s.d_head));
+    for (const float frequency : s.rope_frequencies)
+        if (!std::isfinite(frequency)) return invalid("a rope frequency is not a finite number");
+    return {};
+}
+
+}  // namespace zp

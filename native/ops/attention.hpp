@@ -1,0 +1,81 @@
+// Causal attention of a batch of tokens over the caches of their sequences.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "base/threads.hpp"
+#include "kernels/kernels.hpp"
+#include "ops/cache_view.hpp"
+
+namespace zp {
+
+// Consecutive rows of a batch that continue one sequence.
+struct Slice {
+    CacheView cache;
+    int first_row;       // in the batch
+    int n_tokens;        // T
+    int first_position;  // of the first row, in the sequence
+};
+
+// Query heads that may share a key/value head; model/spec.cpp refuses more.
+inline constexpr int kMostQueriesAHead = 128;
+
+struct AttentionSizes {
+    int n_heads, n_kv_heads, d_head;
+};
+
+// One piece of work: the query rows of some tokens that read one key/value head.
+struct AttentionUnit {
+    int slice, head;            // index of the slice; key/value head
+    int first_token, n_tokens;  // in the slice
+};
+
+class Attention {
+public:
+    // Divides the work of a batch. Few units over long caches are cut along the positions as well.
+    void plan(const std::vector<Slice>& slices, const AttentionSizes& sizes, int n_threads);
+    // Floats of scratch that run() needs.
+    size_t scratch_floats() const;
+    // True where join() must follow run().
+    bool is_split() const { return n_chunks_ > 0; }
+
+    // q: [rows, q_stride] with heads side by side, already rotated and scaled; y: [rows, y_stride].
+    struct Io {
+        const float* q;
+        size_t q_stride;
+        float* y;
+        size_t y_stride;
+        float* scratch;
+    };
+    void run(const Kernels& kernels, const std::vector<Slice>& slices, int layer, const Io& io, int thread) const;
+    // Joins the partial results of all threads in the order of the positions, after a barrier.
+    void join(const Kernels& kernels, const std::vector<Slice>& slices, const Io& io, int thread) const;
+
+private:
+    // The rows of a unit with what the kernels need to know of each.
+    struct Rows;
+    // Softmax-weighted sums over some positions, before division by the total: peak, total, sum per row.
+    struct Partial {
+        float* peak;   // [rows]
+        float* total;  // [rows]
+        float* sum;    // [rows, d_value]
+    };
+
+    int group() const { return sizes_.n_heads / sizes_.n_kv_heads; }
+    int tokens_a_unit() const;
+    size_t partial_floats() const;
+    Partial partial_at(float* scratch, size_t index) const;
+    Rows rows_of(const AttentionUnit& unit, const Slice& slice, const Io& io) const;
+    void attend(const Kernels& kernels, const Slice& slice, int layer, const Rows& rows, int head, int chunk,
+                const Partial& out) const;
+    void write(const Kernels& kernels, const AttentionUnit& unit, const Slice& slice, const Partial& result,
+               const Io& io) const;
+
+    AttentionSizes sizes_{};
+    int n_threads_ = 1;
+    int n_chunks_ = 0;  // partial results a unit has where units are split, else 0
+    std::vector<AttentionUnit> units_;
+};
+
+}  // namespace zp

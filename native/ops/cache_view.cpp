@@ -1,0 +1,29 @@
+#include "ops/cache_view.hpp"
+
+#include "formats/half.hpp"
+
+namespace zp {
+
+void write_cache(const CacheView& cache, int layer, int head, int position, const float* key, const float* value) {
+    const size_t tile = static_cast<size_t>(position) / 16 * 16 * cache.d_head + position % 16;
+    const size_t row = static_cast<size_t>(position) * padded(cache.d_head);
+    uint8_t* keys = cache.keys(layer, head);
+    uint8_t* values = cache.values(layer, head);
+    if (cache.is_half) {
+        uint16_t* k_out = reinterpret_cast<uint16_t*>(keys) + tile;
+        uint16_t* v_out = reinterpret_cast<uint16_t*>(values) + row;
+        for (int k = 0; k < cache.d_head; ++k) {
+            k_out[16 * k] = float_to_half(key[k]);
+            v_out[k] = float_to_half(value[k]);
+        }
+    } else {
+        float* k_out = reinterpret_cast<float*>(keys) + tile;
+        float* v_out = reinterpret_cast<float*>(values) + row;
+        for (int k = 0; k < cache.d_head; ++k) {
+            k_out[16 * k] = key[k];
+            v_out[k] = value[k];
+        }
+    }
+}
+
+}  // namespace zp

@@ -1,0 +1,37 @@
+#include "ops/matmul.hpp"
+
+#include <algorithm>
+
+namespace zp {
+
+void multiply(const Kernels& kernels, bool is_exact, const Product& product, const Activations& x, int n_tokens,
+              int begin, int end) {
+    if (begin >= end) return;
+    const Matrix& w = *product.weight;
+    const uint8_t* first = w.data + static_cast<size_t>(begin) * w.group_bytes();
+    float* y = product.y + static_cast<size_t>(begin) * kGroupRows;
+    const int format = static_cast<int>(w.format);
+    if (wants_blocks(w, is_exact)) {
+        kernels.matmul_int8[format]({first, w.group_bytes(), end - begin, w.cols / kBlockCols, x.blocks, n_tokens, y,
+                                     product.y_stride});
+    } else {
+        kernels.matmul_float[format](
+            {first, w.group_bytes(), end - begin, w.cols, x.floats, x.float_stride, n_tokens, y, product.y_stride});
+    }
+}
+
+void multiply_share(const Kernels& kernels, bool is_exact, const Product* products, int n_products,
+                    const Activations& x, int n_tokens, int thread, int n_threads) {
+    int total = 0;
+    for (int i = 0; i < n_products; ++i) total += products[i].weight->n_groups();
+    const Share share = share_of(total, thread, n_threads);
+    int before = 0;
+    for (int i = 0; i < n_products; ++i) {
+        const int n = products[i].weight->n_groups();
+        multiply(kernels, is_exact, products[i], x, n_tokens, std::max(share.begin - before, 0),
+                 std::min(share.end - before, n));
+        before += n;
+    }
+}
+
+}  // namespace zp

@@ -1,0 +1,36 @@
+// Several products of the same activations, shared out among threads.
+#pragma once
+
+#include <cstddef>
+
+#include "base/threads.hpp"
+#include "kernels/kernels.hpp"
+#include "ops/matrix.hpp"
+
+namespace zp {
+
+// Activations in the two forms a product may want; a form that no matrix wants may be null.
+struct Activations {
+    const float* floats = nullptr;       // [T, float_stride]
+    size_t float_stride = 0;
+    const QuantBlock* blocks = nullptr;  // [T, D / 32]
+};
+
+struct Product {
+    const Matrix* weight;
+    float* y;         // [T, y_stride]
+    size_t y_stride;  // at least weight->rows rounded up to 16
+};
+
+// True where products with this matrix read int8 activations.
+inline bool wants_blocks(const Matrix& weight, bool is_exact) { return !is_exact && is_quantized(weight.format); }
+
+// Groups [begin, end) of one product.
+void multiply(const Kernels& kernels, bool is_exact, const Product& product, const Activations& x, int n_tokens,
+              int begin, int end);
+
+// This thread's share of all groups of all products, taken together so that small matrices are shared evenly.
+void multiply_share(const Kernels& kernels, bool is_exact, const Product* products, int n_products,
+                    const Activations& x, int n_tokens, int thread, int n_threads);
+
+}  // namespace zp

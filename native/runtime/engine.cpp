@@ -1,0 +1,257 @@
+#include "runtime/engine.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace zp {
+
+Result<std::unique_ptr<Engine>> Engine::open(EngineConfig config) {
+    std::unique_ptr<Engine> engine(new Engine(std::move(config)));
+    if (Status status = engine->load(); !status.ok()) return status.error();
+    return engine;
+}
+
+Status Engine::load() {
+    if (Status status = check(config_.spec); !status.ok())
+        return invalid(config_.paths.front() + ": " + status.error().message);
+    kernels_ = config_.isa.empty() ? &best_kernels() : kernels_for(config_.isa.c_str());
+    if (kernels_ == nullptr)
+        return Error{Fault::kNumeric, "this processor cannot run the instruction set " + config_.isa};
+    pool_ = std::make_unique<ThreadPool>(config_.n_threads);
+    auto weights = load_weights(config_.paths, config_.spec, config_.tensor_names, *pool_);
+    if (!weights.ok()) return weights.error();
+    weights_ = std::move(weights.value());
+    auto forward = Forward::create(config_.spec, *weights_, *kernels_, *pool_, config_.is_exact);
+    if (!forward.ok()) return forward.error();
+    forward_ = std::move(forward.value());
+    return {};
+}
+
+Status Engine::check_alive() const {
+    if (pool_->is_alive()) return {};
+    return invalid("the model was loaded before this process was forked; load it again in the child");
+}
+
+Status Engine::check_ids(std::span<const int32_t> ids) const {
+    for (const int32_t id : ids) {
+        if (id < 0 || id >= config_.spec.n_vocab) {
+            return invalid("token id " + std::to_string(id) + " is outside the vocabulary of " +
+                           std::to_string(config_.spec.n_vocab));
+        }
+    }
+    return {};
+}
+
+std::span<float> Engine::logits(int n_rows) {
+    const size_t wanted = static_cast<size_t>(n_rows) * padded(config_.spec.n_vocab);
+    if (logits_.size() < wanted) logits_.resize(wanted);
+    return {logits_.data(), wanted};
+}
+
+Result<int64_t> Engine::submit(GenerateRequest request) {
+    if (Status status = check_alive(); !status.ok()) return status.error();
+    if (request.prompt.empty()) return invalid("the prompt is empty; give at least one token");
+    if (Status status = check_ids(request.prompt); !status.ok()) return status.error();
+    if (request.prompt.size() >= static_cast<size_t>(config_.spec.n_ctx)) {
+        return invalid("the prompt has " + std::to_string(request.prompt.size()) + " tokens; the context holds " +
+                       std::to_string(config_.spec.n_ctx));
+    }
+    Result<Sequence*> sequence = sequences_.acquire(request.prompt);
+    if (!sequence.ok()) return sequence.error();
+    const int n_prompt = static_cast<int>(request.prompt.size());
+    const int n_reused = sequence.value()->n_cached;
+    const int64_t id = next_request_++;
+    running_.emplace(id, Running{std::move(request), sequence.value(), n_prompt, n_reused});
+    return id;
+}
+
+void Engine::cancel(int64_t request) {
+    const auto found = running_.find(request);
+    if (found != running_.end()) found->second.is_cancelled = true;
+}
+
+StepEvent Engine::event_of(int64_t id, const Running& r) const {
+    StepEvent event;
+    event.request = id;
+    event.n_prompt = r.n_prompt;
+    event.n_cached = r.n_reused;
+    event.n_read = std::min(r.sequence->n_cached, r.n_prompt);
+    return event;
+}
+
+Batch Engine::plan_step() {
+    Batch batch;
+    const auto add = [&](Running& r, int n) {
+        const int first = static_cast<int>(batch.tokens.size());
+        const auto begin = r.sequence->tokens.begin() + r.sequence->n_cached;
+        batch.tokens.insert(batch.tokens.end(), begin, begin + n);
+        batch.slices.push_back({r.sequence->cache, first, n, r.sequence->n_cached});
+        r.n_planned = n;
+        if (r.sequence->n_cached + n == static_cast<int>(r.sequence->tokens.size())) {
+            r.logits_row = static_cast<int>(batch.output_rows.size());
+            batch.output_rows.push_back(first + n - 1);
+        }
+    };
+    const auto pending = [](const Running& r) { return static_cast<int>(r.sequence->tokens.size()) - r.sequence->n_cached; };
+    // Answers under way come first, so that a long prompt delays nobody by more than one chunk.
+    for (const bool is_decoding : {true, false}) {
+        for (auto& [id, r] : running_) {
+            const int room = Forward::kMostTokens - static_cast<int>(batch.tokens.size());
+            if (room > 0 && (pending(r) == 1) == is_decoding) add(r, std::min(pending(r), room));
+        }
+    }
+    return batch;
+}
+
+StepEvent Engine::finish_step(int64_t id, Running& r) {
+    Sequence& s = *r.sequence;
+    s.n_cached += r.n_planned;
+    StepEvent event = event_of(id, r);
+    if (r.logits_row < 0) return event;
+    const size_t n_vocab = static_cast<size_t>(config_.spec.n_vocab);
+    float* row = logits_.data() + static_cast<size_t>(r.logits_row) * padded(config_.spec.n_vocab);
+    const float normalizer = r.request.wants_logprob ? kernels_->log_sum_exp(row, config_.spec.n_vocab) : 0.0f;
+    std::vector<float> unchanged;
+    if (r.request.wants_logprob) unchanged.assign(row, row + n_vocab);
+    const int32_t token =
+        r.request.sampler.sample({row, n_vocab}, s.tokens, s.tokens.size(), static_cast<size_t>(r.n_prompt));
+    if (token < 0 || r.request.stop_ids.contains(token)) {
+        event.finish = Finish::kStop;
+        if (token < 0) event.token = -1;  // no candidate: step() turns this into an error
+        return event;
+    }
+    event.token = token;
+    if (r.request.wants_logprob) event.logprob = unchanged[static_cast<size_t>(token)] - normalizer;
+    s.tokens.push_back(token);
+    ++r.n_generated;
+    const bool is_spent = r.request.max_tokens > 0 && r.n_generated >= r.request.max_tokens;
+    if (is_spent || static_cast<int>(s.tokens.size()) >= config_.spec.n_ctx) event.finish = Finish::kLength;
+    return event;
+}
+
+Result<std::vector<StepEvent>> Engine::step(const Interrupt& interrupt) {
+    if (Status status = check_alive(); !status.ok()) return status.error();
+    std::vector<StepEvent> events;
+    const auto end = [&](std::map<int64_t, Running>::iterator at) {
+        sequences_.release(at->second.sequence);
+        return running_.erase(at);
+    };
+    for (auto at = running_.begin(); at != running_.end();) {
+        at->second.n_planned = 0;
+        at->second.logits_row = -1;
+        if (!at->second.is_cancelled) {
+            ++at;
+            continue;
+        }
+        events.push_back(event_of(at->first, at->second));
+        events.back().finish = Finish::kCancelled;
+        at = end(at);
+    }
+    if (running_.empty()) return events;
+
+    const Batch batch = plan_step();
+    const Status status = forward_->run(batch, logits(static_cast<int>(batch.output_rows.size())), interrupt);
+    if (!status.ok()) {
+        // A pass that was interrupted can be run again; one that gave no numbers would give none again.
+        if (status.error().fault != Fault::kCancelled)
+            for (auto at = running_.begin(); at != running_.end();) at = end(at);
+        return status.error();
+    }
+    for (auto at = running_.begin(); at != running_.end();) {
+        if (at->second.n_planned == 0) {
+            ++at;
+            continue;
+        }
+        events.push_back(finish_step(at->first, at->second));
+        const bool has_failed = events.back().token == -1;
+        at = events.back().finish == Finish::kNone ? std::next(at) : end(at);
+        if (has_failed) return Error{Fault::kNumeric, "the model's logits hold NaN or rule out every token"};
+    }
+    return events;
+}
+
+Status Engine::read_chunk(Sequence* sequence, int n, const Interrupt& interrupt) {
+    Batch batch;
+    const auto begin = sequence->tokens.begin() + sequence->n_cached;
+    batch.tokens.assign(begin, begin + n);
+    batch.slices.push_back({sequence->cache, 0, n, sequence->n_cached});
+    for (int row = 0; row < n; ++row) batch.output_rows.push_back(row);
+    Status status = forward_->run(batch, logits(n), interrupt);
+    if (status.ok()) sequence->n_cached += n;
+    return status;
+}
+
+Status Engine::score(std::span<const int32_t> ids, std::span<float> out, const Interrupt& interrupt) {
+    if (Status status = check_alive(); !status.ok()) return status;
+    if (Status status = check_ids(ids); !status.ok()) return status;
+    if (ids.size() < 2 || ids.size() - 1 > static_cast<size_t>(config_.spec.n_ctx)) {
+        return invalid("the text has " + std::to_string(ids.size()) + " tokens; scoring takes 2 to " +
+                       std::to_string(config_.spec.n_ctx + 1));
+    }
+    Result<Sequence*> acquired = sequences_.acquire({});
+    if (!acquired.ok()) return acquired.error();
+    Sequence* sequence = acquired.value();
+    sequence->tokens.assign(ids.begin(), ids.end() - 1);
+    Status status;
+    const size_t stride = static_cast<size_t>(padded(config_.spec.n_vocab));
+    for (int done = 0; status.ok() && done < static_cast<int>(out.size());) {
+        const int n = std::min(kLogitRows, static_cast<int>(out.size()) - done);
+        status = read_chunk(sequence, n, interrupt);
+        if (!status.ok()) break;
+        pool_->run([&](int thread) {
+            const Share share = share_of(n, thread, pool_->size());
+            for (int r = share.begin; r < share.end; ++r) {
+                const float* row = logits_.data() + static_cast<size_t>(r) * stride;
+                const float normalizer = kernels_->log_sum_exp(row, config_.spec.n_vocab);
+                out[static_cast<size_t>(done + r)] = row[ids[static_cast<size_t>(done + r) + 1]] - normalizer;
+            }
+        });
+        done += n;
+    }
+    sequences_.release(sequence);
+    return status;
+}
+
+Result<Sequence*> Engine::open_sequence() {
+    if (Status status = check_alive(); !status.ok()) return status.error();
+    return sequences_.acquire({});
+}
+
+Status Engine::extend(Sequence* sequence, std::span<const int32_t> ids, std::span<float> out,
+                      const Interrupt& interrupt) {
+    if (Status status = check_alive(); !status.ok()) return status;
+    if (Status status = check_ids(ids); !status.ok()) return status;
+    const size_t before = sequence->tokens.size();
+    if (before + ids.size() > static_cast<size_t>(config_.spec.n_ctx)) {
+        return invalid("the sequence would have " + std::to_string(before + ids.size()) +
+                       " tokens; the context holds " + std::to_string(config_.spec.n_ctx));
+    }
+    sequence->tokens.insert(sequence->tokens.end(), ids.begin(), ids.end());
+    const size_t n_vocab = static_cast<size_t>(config_.spec.n_vocab);
+    for (size_t done = 0; done < ids.size();) {
+        const size_t n = std::min(static_cast<size_t>(kLogitRows), ids.size() - done);
+        if (Status status = read_chunk(sequence, static_cast<int>(n), interrupt); !status.ok()) {
+            sequence->tokens.resize(before);
+            sequence->n_cached = static_cast<int>(before);
+            return status;
+        }
+        for (size_t r = 0; r < n; ++r) {
+            std::memcpy(out.data() + (done + r) * n_vocab,
+                        logits_.data() + r * static_cast<size_t>(padded(config_.spec.n_vocab)), n_vocab * sizeof(float));
+        }
+        done += n;
+    }
+    return {};
+}
+
+Status Engine::rollback(Sequence* sequence, int n) {
+    if (n < 0 || n > static_cast<int>(sequence->tokens.size())) {
+        return invalid("cannot forget " + std::to_string(n) + " tokens; the sequence has " +
+                       std::to_string(sequence->tokens.size()));
+    }
+    sequence->tokens.resize(sequence->tokens.size() - static_cast<size_t>(n));
+    sequence->n_cached = static_cast<int>(sequence->tokens.size());
+    return {};
+}
+
+}  // namespace zp

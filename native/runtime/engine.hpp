@@ -1,0 +1,109 @@
+// A loaded model and everything that is being generated with it: requests come in, each step advances all
+// of them by one chunk of prompt or one token, and says what happened.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "model/forward.hpp"
+#include "runtime/sampling/sampler.hpp"
+#include "runtime/sequence.hpp"
+
+namespace zp {
+
+struct EngineConfig {
+    std::vector<std::string> paths;  // the GGUF file, or its shards in order
+    ModelSpec spec;
+    std::unordered_map<std::string, std::string> tensor_names;  // ours -> the file's
+    int n_threads = 1;
+    std::string isa;        // "" picks the fastest
+    bool is_exact = false;  // float activations and cache, instead of int8 and half
+};
+
+struct GenerateRequest {
+    std::vector<int32_t> prompt;
+    Sampler sampler;
+    std::unordered_set<int32_t> stop_ids;
+    int max_tokens = 0;  // 0: until a stop token or the end of the context
+    bool wants_logprob = false;
+};
+
+enum class Finish { kNone, kStop, kLength, kCancelled };
+
+struct StepEvent {
+    int64_t request = 0;
+    std::optional<int32_t> token;
+    std::optional<float> logprob;
+    Finish finish = Finish::kNone;
+    int n_prompt = 0, n_cached = 0, n_read = 0;
+};
+
+using Interrupt = std::function<bool()>;
+
+class Engine {
+public:
+    static Result<std::unique_ptr<Engine>> open(EngineConfig config);
+
+    Result<int64_t> submit(GenerateRequest request);
+    void cancel(int64_t request);
+    Result<std::vector<StepEvent>> step(const Interrupt& interrupt);
+    bool has_work() const { return !running_.empty(); }
+
+    // Natural-log probability of ids[1:], into out [T - 1].
+    Status score(std::span<const int32_t> ids, std::span<float> out, const Interrupt& interrupt);
+
+    // A sequence under the caller's control (the Stepper of the Python contract).
+    Result<Sequence*> open_sequence();
+    // Appends ids; logits after each go to out [T, V].
+    Status extend(Sequence* sequence, std::span<const int32_t> ids, std::span<float> out, const Interrupt& interrupt);
+    static Status rollback(Sequence* sequence, int n);
+    void close_sequence(Sequence* sequence) { sequences_.release(sequence); }
+
+    const ModelSpec& spec() const { return config_.spec; }
+    const char* isa() const { return kernels_->isa; }
+    int n_threads() const { return pool_->size(); }
+    bool is_exact() const { return config_.is_exact; }
+    size_t weight_bytes() const { return weights_->n_bytes; }
+    size_t cache_bytes() const { return sequences_.bytes_a_sequence(); }
+
+private:
+    struct Running {
+        GenerateRequest request;
+        Sequence* sequence;
+        int n_prompt, n_reused, n_generated = 0;
+        bool is_cancelled = false;
+        int n_planned = 0;    // tokens of the present step
+        int logits_row = -1;  // in the present step
+    };
+    static constexpr int kLogitRows = 32;  // rows of logits computed together when every row is wanted
+
+    explicit Engine(EngineConfig config) : config_(std::move(config)), sequences_(config_.spec, config_.is_exact) {}
+    Status load();
+    Status check_alive() const;
+    Status check_ids(std::span<const int32_t> ids) const;
+    std::span<float> logits(int n_rows);
+    Batch plan_step();
+    StepEvent finish_step(int64_t id, Running& running);
+    StepEvent event_of(int64_t id, const Running& running) const;
+    // Reads ids[first, first + n) into the cache, with the logits of each.
+    Status read_chunk(Sequence* sequence, int n, const Interrupt& interrupt);
+
+    EngineConfig config_;
+    const Kernels* kernels_ = nullptr;
+    std::unique_ptr<ThreadPool> pool_;
+    std::unique_ptr<Weights> weights_;
+    std::unique_ptr<Forward> forward_;
+    SequencePool sequences_;
+    std::map<int64_t, Running> running_;
+    int64_t next_request_ = 1;
+    std::vector<float> logits_;
+};
+
+}  // namespace zp
