@@ -123,7 +123,7 @@ def load(folder: Path) -> Record | None:
             return None
         files = tuple(Kept(**item) for item in raw.pop("files"))
         record = Record(**raw, files=files, folder=folder, last_used_s=path.stat().st_mtime)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return record if files and all(type(kept.path) is str for kept in files) else None
 

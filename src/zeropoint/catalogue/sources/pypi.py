@@ -8,6 +8,7 @@ growing file in it tells the progress, and its removal leaves nothing.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -139,14 +140,7 @@ def _failure(log: str, scratch: Path) -> Exception:
         return place.disk_error(OSError(28, "No space left on device"), scratch.parent)
     if "No module named pip" in log:
         return NetworkError("this Python has no pip (`python -m ensurepip` adds it)")
-    for sign in ("NewConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "SSLError", "ProxyError"):
-        if sign in log:
-            return NetworkError(f"the package index cannot be reached ({_detail(log, sign)})")
+    if broken := re.search(r"connection broken by '(\w+)\((.*)", log):
+        cause = re.search(r"\[Errno -?\d+\] ([^)\"']+)", broken[2])
+        return NetworkError(f"the package index cannot be reached ({cause[1] if cause else broken[1]})")
     return NetworkError(one_line(errors[-1] if errors else (lines[-1] if lines else "pip said nothing")))
-
-
-def _detail(log: str, sign: str) -> str:
-    """`Name or service not known` out of urllib3's long representation; the sign itself failing that."""
-    tail = log.partition(sign)[2].partition("\n")[0].strip("('\" )")
-    words = tail.rpartition(": ")[2].strip("'\")>(, ")
-    return one_line(words, 80) if words else sign

