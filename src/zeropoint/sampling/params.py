@@ -77,7 +77,7 @@ class SamplingParams:
 @cache
 def options() -> tuple[Option, ...]:
     """Every sampling parameter: first those of the steps in running order, then the limits."""
-    steps = [option for step in reversed(step_classes()) for option in step_options(step)]
+    steps = [option for step in step_classes() for option in step_options(step)]
     return (*steps, _SEED, _MAX_TOKENS, _STOP)
 
 

@@ -1,0 +1,220 @@
+"""`zeropoint`: finds the command, runs it, and turns whatever went wrong into a sentence and a number.
+
+Commands are the files of `cli/commands/`, listed without importing them: their short help is the first
+line of their docstring. Each has a click object named `command`. Exit codes: 0 done, 1 could not,
+2 bad usage or bad input, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from zeropoint import __version__, registry
+from zeropoint.cli import completion
+from zeropoint.cli.console import Console
+from zeropoint.errors import ZeropointError, choices
+
+__all__ = ["cli", "main"]
+
+_COMMANDS = "zeropoint.cli.commands"
+# Words that other tools have taught people, and what they mean here.
+_ALIASES = {
+    "pull": ("models", "pull"),
+    "ls": ("models", "list"),
+    "show": ("models", "show"),
+    "rm": ("models", "remove"),
+}
+_EXAMPLES = """\b
+Examples:
+  zeropoint chat                          talk with the default model
+  zeropoint chat "Why is the sky blue?"   one answer on stdout
+  cat notes.txt | zeropoint chat "Summarise this."
+  zeropoint run MODEL                     the same with another model
+  zeropoint plan MODEL                    will it fit, how fast, before any download
+
+Short forms: run MODEL is chat --model MODEL; pull, ls, show and rm are those of models."""
+
+
+class Commands(click.Group):
+    """A group whose commands are the modules of a package, imported when they are run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name.replace("_", "-") for name in registry.names(_COMMANDS)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = registry.load(_COMMANDS, cmd_name, "command").command
+        _add_manners(command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        args = _without_alias(args)
+        if args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
+            ctx.fail(choices("command", args[0], [*self.list_commands(ctx), "run", *_ALIASES]))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, _short_help(name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.command(
+    cls=Commands,
+    epilog=_EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+)
+@click.version_option(__version__, "-V", "--version", message="zeropoint %(version)s")
+@completion.options
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Run, look into and learn about language models on the machine you have."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run one command line (sys.argv by default) and exit with its code."""
+    console = Console()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that lacks a character gets a "?", not an error
+            stream.reconfigure(errors="replace")
+    code = _run(list(sys.argv[1:] if argv is None else argv), console)
+    _flush(code)
+    sys.exit(code)
+
+
+def _run(argv: list[str], console: Console) -> int:
+    try:
+        _start_log(console)
+        result = cli.main(argv, prog_name="zeropoint", obj=console, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        return 128 + signal.SIGPIPE  # as if the signal had ended us: the reader has had enough
+    except click.ClickException as error:
+        _show_usage_error(console, error)
+        return error.exit_code
+    except ZeropointError as error:
+        _trace(console)
+        console.error(str(error))
+        return error.exit_code
+    except MemoryError:
+        _trace(console)
+        console.error("not enough memory; use a smaller model or a smaller --context, or close something")
+    except OSError as error:
+        _trace(console)
+        about = f": {error.filename}" if error.filename else ""
+        console.error(
+            f"{error.strerror or error}{about}; free space or change its permissions, then try again"
+        )
+    except Exception as error:
+        _trace(console)
+        console.error(
+            f"this is a bug in zeropoint ({type(error).__name__}: {error}); "
+            "run it again with -v and report what it prints"
+        )
+    return 1
+
+
+def _without_alias(args: list[str]) -> list[str]:
+    name, rest = args[0], args[1:]
+    if name == "run":
+        return ["chat", "--model", *rest] if rest and not rest[0].startswith("-") else ["chat", *rest]
+    return [*_ALIASES[name], *rest] if name in _ALIASES else args
+
+
+def _add_manners(command: click.Command) -> None:
+    """Give a command, and those below it, the options that every command takes."""
+    settings = {"help_option_names": ["-h", "--help"], **command.context_settings}
+    command.context_settings = settings
+    present = {name for option in command.params for name in option.opts}
+    for option in _manners():
+        if not present.intersection(option.opts):
+            command.params.append(option)
+    if isinstance(command, click.Group):
+        for sub in command.commands.values():
+            _add_manners(sub)
+
+
+def _manners() -> list[click.Option]:
+    def set_on_console(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+        console = ctx.find_object(Console)
+        if value and console is not None:
+            name, setting = {
+                "verbose": ("is_verbose", True),
+                "quiet": ("is_quiet", True),
+                "no_color": ("color", False),
+            }[str(param.name)]
+            setattr(console, name, setting)
+
+    def flag(*names: str, help: str) -> click.Option:
+        return click.Option(
+            names, is_flag=True, is_eager=True, expose_value=False, callback=set_on_console, help=help
+        )
+
+    return [
+        flag("-v", "--verbose", help="Say more; show the traceback of an error. [env: ZEROPOINT_DEBUG]"),
+        flag("-q", "--quiet", help="No notices and no progress."),
+        flag("--no-color", help="No colour. [env: NO_COLOR]"),
+    ]
+
+
+def _short_help(name: str) -> str:
+    """The first line of a command's docstring, read without importing it."""
+    path = registry.source(_COMMANDS, name.replace("-", "_"))
+    docstring = ast.get_docstring(ast.parse(path.read_bytes())) if path else None
+    return docstring.splitlines()[0] if docstring else ""
+
+
+def _start_log(console: Console) -> None:
+    """Logging is set up only where it was asked for; a bad value is the command's to refuse."""
+    level = logging.getLevelNamesMapping().get(console.environ.get("ZEROPOINT_LOG", "").upper())
+    if level is not None:
+        logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+
+
+def _show_usage_error(console: Console, error: click.ClickException) -> None:
+    """Click's sentence, with where to look for help; a group without a command gets its help."""
+    message = error.format_message().rstrip(".")
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # since click 8.2
+        click.echo(message, err=True)
+        return
+    context = getattr(error, "ctx", None)
+    console.error(f"{message}; see `{context.command_path} --help`" if context else message)
+
+
+def _trace(console: Console) -> None:
+    if console.is_verbose or console.environ.get("ZEROPOINT_DEBUG", "0").lower() not in ("", "0", "false"):
+        import traceback
+
+        traceback.print_exc()
+
+
+def _flush(code: int) -> None:
+    """Flush what is left; where nobody reads any more, keep the interpreter from complaining."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+cli.params += _manners()

@@ -1,0 +1,37 @@
+"""Open the model that the settings name, telling of a download as it goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zeropoint.cli.console import Console
+from zeropoint.settings import Settings
+
+if TYPE_CHECKING:
+    from zeropoint.engine.model import Model
+
+__all__ = ["model_name", "open_model"]
+
+
+def model_name(settings: Settings) -> str:
+    """The model that is set, or the catalogue's default."""
+    from zeropoint.catalogue.entries import DEFAULT
+
+    return str(settings.get("model").value or DEFAULT)
+
+
+def open_model(settings: Settings, console: Console) -> Model:
+    """Fetch (with a bar) if it is not on this disk, then load. Raises ZeropointError."""
+    from zeropoint.engine.model import load
+
+    name = model_name(settings)
+    with console.progress(f"fetching {name}") as report:
+        return load(
+            name,
+            threads=settings.get("threads").value,
+            context=settings.get("context").value,
+            isa=settings.get("isa").value,
+            exact=settings.get("exact").value,
+            progress=report,
+            notify=console.notice,
+        )
