@@ -25,6 +25,7 @@ class Request:
     prompt_ids: Sequence[int]
     params: SamplingParams
     stop_ids: Sequence[int] = ()  # tokens that end the answer and are not part of it
+    wants_logprobs: bool = False  # costs a pass over the logits a token
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Event:
     """One step of one request.
 
     token: the token added, or None where the step only ended the request or only read the prompt.
-    logprob: its natural-log probability under the model, before any sampling step.
+    logprob: its natural-log probability under the model, before any sampling step; None unless wanted.
     finish: why the request ended, on its last event only.
     n_prompt, n_cached: prompt tokens in all, and those taken from the cache.
     n_read: prompt tokens read so far, cached ones included (progress of a long prefill).

@@ -1,0 +1,167 @@
+"""The native engine (C++, `native/`) behind the `Engine` contract."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint import _native
+from zeropoint.blueprint import Blueprint
+from zeropoint.engine.contract import Event, Request
+from zeropoint.errors import BadInput, ContextFull, MachineError, choices
+from zeropoint.families import llama
+from zeropoint.weights.gguf import GgufModel
+
+__all__ = ["NativeEngine", "NativeStepper", "default_threads"]
+
+_LARGEST_ID = 2**31 - 1
+
+
+def default_threads() -> int:
+    """Threads used when none are asked for: the processors this process may use (affinity and cgroup)."""
+    return int(_native.machine()["processors"])
+
+
+class NativeEngine:
+    """A GGUF model in memory, ready to run. Fulfils `engine.contract.Engine`.
+
+    n_ctx: positions a cache may hold; n_vocab: tokens; is_exact: float activations and cache.
+    """
+
+    def __init__(
+        self,
+        model: GgufModel,
+        blueprint: Blueprint,
+        *,
+        n_ctx: int,
+        n_threads: int | None = None,
+        isa: str | None = None,
+        is_exact: bool = False,
+    ) -> None:
+        """Read the weights. Raises BadModelFile, OutOfMemory, DiskError, or MachineError for a missing ISA."""
+        self.n_ctx = n_ctx
+        self.n_vocab = blueprint.n_vocab
+        self._engine = _native.Engine(
+            [os.fsdecode(path) for path in model.paths],
+            _specification(blueprint, n_ctx),
+            llama.gguf_names(blueprint),
+            n_threads or default_threads(),
+            _checked_isa(isa),
+            is_exact,
+        )
+        described = self._engine.describe()
+        self.isa: str = described["isa"]
+        self.n_threads: int = described["n_threads"]
+        self.is_exact: bool = described["is_exact"]
+        self.weight_bytes: int = described["weight_bytes"]
+        self.cache_bytes: int = described["cache_bytes"]
+
+    def submit(self, request: Request) -> int:
+        """Queue a request, returning its number. Raises ContextFull or BadInput."""
+        params = request.params
+        prompt = _ids(request.prompt_ids)
+        if len(prompt) >= self.n_ctx:
+            raise ContextFull(
+                f"the prompt has {len(prompt)} tokens and the context holds {self.n_ctx}; "
+                "shorten it or load the model with a larger context"
+            )
+        return int(
+            self._engine.submit(
+                prompt,
+                [(step.name, step.fields()) for step in params.active()],
+                secrets.randbits(64) if params.seed is None else params.seed,
+                list(request.stop_ids),
+                params.max_tokens or 0,
+                request.wants_logprobs,
+            )
+        )
+
+    def cancel(self, request: int) -> None:
+        """End a request; its last Event has finish "cancelled". Unknown numbers are ignored."""
+        self._engine.cancel(request)
+
+    def step(self) -> list[Event]:
+        """Advance every running request: one chunk of its prompt, or one token."""
+        return [Event(*values) for values in self._engine.step()]
+
+    def score(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Natural-log probability of ids[1:], each given all before it: float32 [T - 1]."""
+        scores: NDArray[np.float32] = self._engine.score(_ids(ids))
+        return scores
+
+    def stepper(self) -> NativeStepper:
+        """A fresh sequence to decode by hand."""
+        return NativeStepper(self._engine.open_sequence())
+
+    def close(self) -> None:
+        """Free weights and cache; any later call raises BadInput."""
+        self._engine.close()
+
+
+class NativeStepper:
+    """One sequence under the caller's control. Fulfils `engine.contract.Stepper`."""
+
+    def __init__(self, sequence: _native.Sequence) -> None:
+        self._sequence = sequence
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of the sequence so far."""
+        return int(self._sequence.n_tokens)
+
+    def extend(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Append ids and return the logits after each: float32 [T, V]. Raises BadInput when full."""
+        logits: NDArray[np.float32] = self._sequence.extend(_ids(ids))
+        return logits
+
+    def rollback(self, n: int) -> None:
+        """Forget the last n tokens."""
+        self._sequence.rollback(n)
+
+    def close(self) -> None:
+        """Give the cache back to the engine."""
+        self._sequence.close()
+
+
+def _ids(ids: Sequence[int]) -> NDArray[np.int32]:
+    wide = np.asarray(ids, dtype=np.int64) if len(ids) else np.empty(0, np.int64)
+    if wide.ndim != 1 or (wide.size and (wide.min() < 0 or wide.max() > _LARGEST_ID)):
+        raise BadInput("token ids must be a flat list of numbers that are not negative")
+    return wide.astype(np.int32)
+
+
+def _checked_isa(isa: str | None) -> str:
+    if isa in (None, "", "auto"):
+        return ""
+    known = ("auto", "scalar", "avx2", "avx512")
+    if isa not in known:
+        raise BadInput(choices("instruction set", isa, known))
+    runnable = _native.machine()["isas"]
+    if isa not in runnable:
+        raise MachineError(f"this processor cannot run {isa}; it runs {', '.join(runnable)}")
+    return isa
+
+
+def _specification(blueprint: Blueprint, n_ctx: int) -> dict[str, object]:
+    block = blueprint.blocks[0]
+    if any(other != block for other in blueprint.blocks):
+        raise BadInput("the native engine runs models whose blocks are all alike; this one's differ")
+    attention = block.attention
+    return {
+        "n_layers": blueprint.n_layers,
+        "n_heads": attention.n_heads,
+        "n_kv_heads": attention.n_kv_heads,
+        "d_model": blueprint.d_model,
+        "d_head": attention.d_head,
+        "d_ff": block.ffn.d_ff,
+        "n_ctx": n_ctx,
+        "n_vocab": blueprint.n_vocab,
+        "norm_eps": block.norm.eps,
+        "rope_frequencies": attention.position.frequencies(),
+        "is_rope_interleaved": attention.position.is_interleaved,
+        "has_tied_head": blueprint.has_tied_head,
+    }
