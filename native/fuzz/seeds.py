@@ -181,6 +181,7 @@ def repeats(fields: list[Field]) -> Iterator[tuple[str, list[Field]]]:
         )
 
 
+# Files of other kinds, and what no change of one field makes of a sound file.
 OTHERS = {
     "other-zip": b"PK\x03\x04" + bytes(26),
     "other-pickle": b"\x80\x02}q\x00.",
@@ -190,6 +191,7 @@ OTHERS = {
     "other-safetensors": struct.pack("<Q", 2) + b"{}",
     "other-ggml": b"lmgg" + bytes(28),
     "other-empty": b"",
+    "other-five-dims": b"".join(field.data for field in sound([], [(b"w", [32, 1, 1, 1, 1], 0)])),
 }
 
 

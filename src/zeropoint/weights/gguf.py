@@ -27,6 +27,7 @@ Value: TypeAlias = int | float | bool | str | list[Any]
 Item = TypeVar("Item", int, float, bool, str)
 
 _REQUIRED: Any = object()
+_KINDS = {int: "an integer", float: "a float", bool: "a bool", str: "a text", list: "a list"}
 
 
 class HeaderTooShort(BadModelFile):
@@ -151,7 +152,7 @@ class GgufModel:
             return default
         value = self.metadata[key]
         if type(value) is not kind:  # a bool is no int here
-            raise self._wrong(key, f"is a {type(value).__name__}", expected)
+            raise self._wrong(key, f"is {_KINDS[type(value)]}", expected)
         return value
 
     def _wrong(self, key: str, what: str, expected: str) -> BadModelFile:
