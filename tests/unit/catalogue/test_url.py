@@ -50,7 +50,7 @@ def test_resumes_after_a_cut_at_99_percent(site: Site, tmp_path: Path, want: Wan
 
 @pytest.mark.parametrize("cut", [0, 1, 4, 65536, len(MODEL) - 1])
 def test_resumes_in_another_process_wherever_it_was_cut(site: Site, tmp_path: Path, cut: int) -> None:
-    site.faults = [lambda handler: handler.serve(MODEL, cut=cut)] + [lambda h: h.answer(404, b"")]
+    site.faults = [lambda handler: handler.serve(MODEL, cut=cut), lambda handler: handler.answer(404, b"")]
     with pytest.raises(NetworkError, match="404"):
         fetch(site, tmp_path)
     assert not (tmp_path / "m.gguf").exists()
@@ -167,7 +167,7 @@ def test_redirects_are_bounded_and_go_nowhere_strange(site: Site, tmp_path: Path
     assert len(site.requests) <= 7
     for target in ("file:///etc/passwd", "ftp://127.0.0.1/x"):
         site.faults = [lambda handler, target=target: handler.answer(302, b"", {"Location": target})]
-        with pytest.raises(NetworkError, match="Redirection to url|redirects from http to"):
+        with pytest.raises(NetworkError, match=r"Redirection to url|redirects from http to"):
             fetch(site, tmp_path)
 
 
@@ -235,8 +235,7 @@ def test_disk_full_at_every_write(
         try:
             assert fetch(site, tmp_path) == MODEL
             break
-        except DiskError as error:
-            assert "no room" in str(error)
+        except DiskError:
             assert not (tmp_path / "m.gguf").exists()
             assert not list(tmp_path.glob("*.tmp.*"))
     assert 4 <= k < 20

@@ -6,9 +6,10 @@ late, and told before that to send no telemetry and to look for no update of its
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -64,11 +65,10 @@ class Source:
 
     def cached(self, want: Want) -> Got | None:
         """The file if the hub library's cache has it and it is the one that is wanted."""
-        found = library().try_to_load_from_cache(self.repo, self.file, revision=self.revision)
-        if not isinstance(found, str):
-            return None
+        selection = cached_selection(HubRef(self.repo, None, self.revision, self.file))
         try:
-            return Got(_inside_cache(found), place.verify(Path(found), want), _commit_of(found), self.repo)
+            got = download(selection) if selection else []
+            return dataclasses.replace(got[0], sha256=place.verify(got[0].path, want)) if got else None
         except (NetworkError, DiskError):
             return None
 
@@ -123,7 +123,11 @@ def cached_selection(ref: HubRef) -> Selection | None:
     cache = Path(library().constants.HF_HUB_CACHE) / f"models--{ref.repo.replace('/', '--')}"
     try:
         pointer = cache / "refs" / (ref.revision or "main")
-        commit = pointer.read_text(encoding="ascii") if pointer.is_file() else ref.revision or ""
+        if pointer.is_file():
+            commit = pointer.read_text(encoding="ascii")
+        else:  # what was downloaded by commit has no ref; without a revision, the newest will do
+            newest = max((cache / "snapshots").iterdir(), key=lambda path: path.stat().st_mtime_ns).name
+            commit = ref.revision or newest
         if not _COMMIT.fullmatch(commit):
             return None
         folder = cache / "snapshots" / commit
@@ -159,16 +163,28 @@ def read_head(selection: Selection, n_bytes: int) -> bytes:
     return web.read_head(_address(hub, source), wanted, n_bytes)[0]
 
 
-def remove(repo: str, commit: str) -> int:
-    """Have the library delete a downloaded revision with what only it uses; returns the bytes freed."""
+def remove(repo: str, commit: str, files: Collection[str]) -> int:
+    """Have the library delete a revision of which `files` are ours; returns the bytes freed.
+
+    The library deletes whole revisions only, so one that holds files of others is left alone. Blobs that
+    another revision needs stay too; the library sees to that. Raises: DiskError.
+    """
     hub = library()
-    cache = hub.scan_cache_dir()
-    known = {rev.commit_hash for item in cache.repos if item.repo_id == repo for rev in item.revisions}
-    if commit not in known:
+    folder = Path(hub.constants.HF_HUB_CACHE)
+    try:
+        cache = hub.scan_cache_dir(folder)
+        for item in (item for item in cache.repos if item.repo_id == repo and item.repo_type == "model"):
+            for revision in item.revisions:
+                is_ours = {str(file.file_path) for file in revision.files} <= set(files)
+                if revision.commit_hash == commit and is_ours:
+                    strategy = cache.delete_revisions(commit)
+                    strategy.execute()
+                    return int(strategy.expected_freed_size)
+    except (hub.errors.CacheNotFound, ValueError):
         return 0
-    strategy = cache.delete_revisions(commit)
-    strategy.execute()
-    return int(strategy.expected_freed_size)
+    except OSError as error:
+        raise place.disk_error(error, folder) from None
+    return 0
 
 
 def _address(hub: ModuleType, source: Source) -> str:
@@ -189,12 +205,6 @@ def _inside_cache(path: str) -> Path:
     if not Path(path).resolve().is_relative_to(cache.resolve()):
         raise NetworkError(f"{path} leads out of the hub's cache {cache}; remove it and pull again")
     return Path(path)
-
-
-def _commit_of(path: str) -> str | None:
-    """The commit in `.../snapshots/<commit>/file`."""
-    parts = Path(path).parts
-    return parts[parts.index("snapshots") + 1] if "snapshots" in parts[:-2] else None
 
 
 def _asked(question: Callable[[ModuleType], T], repo: str) -> T:

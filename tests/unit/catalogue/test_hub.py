@@ -1,0 +1,244 @@
+"""The hub's own library against a hub on loopback, and its cache on this disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from zeropoint.catalogue import cache, entries, fetch
+from zeropoint.catalogue.sources import hub
+from zeropoint.errors import BadInput, NetworkError
+from zeropoint.settings import Settings
+
+from .conftest import MODEL, SHA256, Handler, Site, catalogue
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+REPO = "some-owner/tiny-GGUF"
+HUB_SOURCE = f'kind = "hub"\nrepo = "{REPO}"\nfile = "m-Q4_0.gguf"'
+
+
+class Hub:
+    """Publishes files of one repository on a site."""
+
+    def __init__(self, site: Site, folder: Path) -> None:
+        self.site, self.cache = site, folder
+        self.publish({"m-Q4_0.gguf": MODEL, "m-Q8_0.gguf": MODEL * 2, "README.md": b"# m"})
+
+    def publish(self, files: dict[str, bytes], commit: str = COMMIT) -> None:
+        """Make `files` the content of the main branch."""
+        siblings = []
+        for name, content in files.items():
+            sha256 = hashlib.sha256(content).hexdigest()
+            siblings.append({"rfilename": name, "size": len(content), "lfs": _lfs(sha256, len(content))})
+            for revision in ("main", commit):
+                path = f"/{REPO}/resolve/{revision}/{name}"
+                self.site.files[path] = content
+                self.site.headers[path] = {"X-Repo-Commit": commit, "ETag": f'"{sha256}"'}
+        answer = {"id": REPO, "modelId": REPO, "sha": commit, "siblings": siblings, "tags": ["license:mit"]}
+        for path in (f"/api/models/{REPO}", f"/api/models/{REPO}/revision/main"):
+            self.site.files[path] = json.dumps(answer).encode()
+            self.site.types[path] = "application/json"
+
+
+def _lfs(sha256: str, size: int) -> dict[str, object]:
+    return {"sha256": sha256, "oid": sha256, "size": size, "pointerSize": 130}
+
+
+@pytest.fixture
+def fake(site: Site, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """The hub library turned to loopback, with an empty cache."""
+    constants = hub.library().constants
+    monkeypatch.setattr(constants, "ENDPOINT", site.address(""))
+    template = site.address("") + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    return Hub(site, tmp_path / "hub")
+
+
+def test_the_best_that_runs_is_taken_and_pinned(fake: Hub) -> None:
+    said: list[str] = []
+    seen: list[tuple[int | None, int]] = []
+    model = fetch.resolve(REPO, notice=said.append, progress=lambda total, done: seen.append((total, done)))
+    assert model.path.read_bytes() == MODEL
+    assert model.path.is_relative_to(fake.cache)
+    assert (model.name, model.revision) == (f"hf:{REPO}", COMMIT)
+    assert said == [f"taking m-Q4_0.gguf of {REPO} at commit 0123456789ab"]
+    assert seen[-1] == (len(MODEL), len(MODEL))
+    (record,) = cache.records(Settings.read())
+    assert (record.licence, record.repo, record.files[0].sha256) == ("mit", REPO, SHA256)
+
+    new = "f" * 40
+    fake.publish({"m-Q4_0.gguf": b"GGUF new"}, new)
+    fake.site.requests.clear()
+    assert fetch.resolve(f"hf:{REPO}") == model
+    assert fake.site.requests == []
+    fresh = fetch.resolve(REPO, fresh=True)
+    assert (fresh.revision, fresh.path.read_bytes()) == (new, b"GGUF new")
+
+
+@pytest.mark.parametrize("tail", [":q8", "#m-Q8_0.gguf", ":m-Q8_0.gguf", ":Q8_0@main"])
+def test_a_file_by_quantisation_or_name(fake: Hub, tail: str) -> None:
+    assert fetch.resolve(f"hf:{REPO}{tail}").path.name == "m-Q8_0.gguf"
+
+
+def test_a_pasted_address(fake: Hub) -> None:
+    address = fake.site.address(f"/{REPO}/blob/main/m-Q8_0.gguf")
+    assert fetch.resolve(address).name == f"hf:{REPO}@main#m-Q8_0.gguf"
+
+
+def test_shards_are_one_model(fake: Hub) -> None:
+    shards = {f"big-Q8_0-{n:05}-of-00003.gguf": MODEL + bytes([n]) for n in (1, 2, 3)}
+    fake.publish(shards)
+    seen: list[tuple[int | None, int]] = []
+    model = fetch.resolve(REPO, progress=lambda total, done: seen.append((total, done)))
+    assert model.path.name == "big-Q8_0-00001-of-00003.gguf"
+    assert sorted(path.name for path in model.path.parent.iterdir()) == sorted(shards)
+    assert seen[-1] == (3 * len(MODEL) + 3, 3 * len(MODEL) + 3)
+    assert [done for _, done in seen] == sorted(done for _, done in seen)
+
+
+def test_wrong_bytes_are_refused(fake: Hub) -> None:
+    fake.site.files[f"/{REPO}/resolve/{COMMIT}/m-Q4_0.gguf"] = MODEL[:-1] + b"!"
+    with pytest.raises(NetworkError, match="sha256 is"):
+        fetch.resolve(REPO)
+    assert list(cache.records(Settings.read())) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "said"),
+    [
+        (404, {"X-Error-Code": "RepoNotFound"}, "no repository some-owner/tiny-GGUF"),
+        (401, {"X-Error-Code": "GatedRepo"}, "is gated: accept its terms"),
+        (404, {"X-Error-Code": "RevisionNotFound"}, "no such branch, tag or commit"),
+        (429, {}, "HTTP 429"),
+        (500, {}, "HTTP 500"),
+    ],
+)
+def test_the_hub_says_no(fake: Hub, status: int, headers: dict[str, str], said: str, quick: None) -> None:
+    fake.site.faults = [lambda handler: handler.answer(status, b"", headers)] * 20
+    with pytest.raises(NetworkError, match=f"could not fetch hf:{REPO}: .*{said}") as caught:
+        fetch.resolve(REPO)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_such_file_or_quantisation(fake: Hub) -> None:
+    with pytest.raises(BadInput, match=r"unknown quantisation `q5`; expected one of Q4_0, Q8_0"):
+        fetch.resolve(f"{REPO}:q5")
+    with pytest.raises(BadInput, match=r"unknown file `x\.gguf`"):
+        fetch.resolve(f"hf:{REPO}#x.gguf")
+
+
+def test_a_hub_that_cannot_be_reached_fails_fast(fake: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub.library().constants, "ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(NetworkError, match=r"cannot be reached \(.*Connection refused"):
+        fetch.resolve(REPO)
+
+
+def test_as_a_source_of_the_catalogue(
+    fake: Hub, use: Callable[[str], entries.Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(catalogue(HUB_SOURCE))
+    model = fetch.resolve("tiny:1")
+    assert (model.path.read_bytes(), model.revision) == (MODEL, COMMIT)
+    assert fetch.remove("tiny:1") >= len(MODEL)
+    assert not model.path.exists()
+    fake.site.files[f"/{REPO}/resolve/main/m-Q4_0.gguf"] = MODEL + b"!"
+    with pytest.raises(NetworkError, match="1,024,005 bytes instead of"):
+        fetch.resolve("tiny:1")
+    template = "http://127.0.0.1:1/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(hub.library().constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    with pytest.raises(NetworkError, match=r"cannot be reached \(.*Connection refused"):
+        fetch.resolve("tiny:1")
+
+
+def test_what_the_hub_s_cache_has_is_not_fetched_again(
+    fake: Hub, home: Path, use: Callable[[str], entries.Entry]
+) -> None:
+    model = fetch.resolve(REPO)
+    cache.remove(cache.folder_of(Settings.read(), f"hf:{REPO}"))
+    fake.site.files.clear()
+    fake.site.requests.clear()
+    assert fetch.resolve(REPO, offline=True).path == model.path
+    use(catalogue(HUB_SOURCE))
+    assert fetch.resolve("tiny:1").path == model.path
+    assert fetch.resolve(f"{REPO}:q4", offline=True).path == model.path
+    with pytest.raises(NetworkError, match="offline mode"):
+        fetch.resolve(f"{REPO}:q8", offline=True)
+    with pytest.raises(NetworkError, match="offline mode"):
+        fetch.resolve("other/repo", offline=True)
+    assert fake.site.requests == []
+
+
+def test_shared_files_stay_until_nobody_needs_them(fake: Hub) -> None:
+    first, second = fetch.resolve(REPO), fetch.resolve(f"{REPO}:q4")
+    assert first.path == second.path
+    said: list[str] = []
+    fetch.remove(REPO, notice=said.append)
+    assert second.path.exists()
+    assert said == ["m-Q4_0.gguf stays in the hub's cache, where its commit is used by others too"]
+    assert fetch.remove(f"{REPO}:q4") >= len(MODEL)
+    assert not second.path.exists()
+
+
+def test_a_revision_with_files_of_others_is_left_alone(fake: Hub) -> None:
+    model = fetch.resolve(REPO)
+    hub.library().hf_hub_download(REPO, "README.md", revision=COMMIT, cache_dir=fake.cache)
+    fetch.remove(REPO)
+    assert model.path.exists()
+    assert list(cache.records(Settings.read())) == []
+
+
+def test_a_link_out_of_the_cache_is_not_followed(fake: Hub, tmp_path: Path) -> None:
+    path = fetch.resolve(REPO).path
+    secret = tmp_path / "secret"
+    secret.write_bytes(MODEL)
+    path.unlink()
+    path.symlink_to(secret)
+    with pytest.raises(NetworkError, match="leads out of the hub's cache"):
+        fetch.resolve(REPO, fresh=True)
+
+
+def test_lookup_reads_the_head_only(fake: Hub) -> None:
+    found = fetch.lookup(f"{REPO}:q8")
+    assert (found.file_bytes, found.format, found.licence) == (2 * len(MODEL), "Q8_0", "mit")
+    assert (found.revision, found.path) == (COMMIT, None)
+    assert found.header(lambda head, size: (head[:4], len(head), size)) == (b"GGUF", 1 << 20, 2 * len(MODEL))
+    assert not fake.cache.exists()
+
+
+def test_the_token_is_sent_to_the_hub_alone(fake: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = fake.site.address("/elsewhere", "localhost")
+    fake.site.files["/elsewhere"] = MODEL
+
+    def redirect(handler: Handler) -> None:
+        handler.answer(302, b"", {"Location": away})
+
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    found = fetch.lookup(REPO)
+    fake.site.faults = [redirect]
+    found.header(lambda head, size: head)
+    first, second = fake.site.requests[-2:]
+    assert first[2]["Authorization"] == "Bearer hf_secret"
+    assert "Authorization" not in second[2]
+
+
+def test_telemetry_is_off_before_the_library_is_there(home: Path, fake: Hub) -> None:
+    program = (
+        "import sys; from zeropoint.catalogue import fetch; assert 'huggingface_hub' not in sys.modules;"
+        f"print(fetch.resolve('{REPO}').path); import huggingface_hub.constants as c;"
+        "assert c.HF_HUB_DISABLE_TELEMETRY; assert 'torch' not in sys.modules"
+    )
+    own = {"HF_ENDPOINT": fake.site.address(""), "HF_HOME": str(home / "hf")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | own, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Path(done.stdout.strip()).read_bytes() == MODEL
