@@ -1,0 +1,232 @@
+"""A conversation against a model that answers by rote: turns, retry, a full context, files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from zeropoint.engine.chat import Conversation
+from zeropoint.errors import BadInput, ContextFull, DiskError
+from zeropoint.sampling.params import SamplingParams
+
+
+class RoteStream:
+    """Answers "re: QUESTION" word by word."""
+
+    finish_reason = "stop"
+    usage = timings = None
+
+    def __init__(self, text: str) -> None:
+        self.pieces = text.split(" ")
+        self.notices: list[str] = []
+        self.is_closed = False
+
+    def __iter__(self) -> Iterator[str]:
+        for piece in self.pieces:
+            if self.is_closed:
+                return
+            yield piece + " "
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class RoteModel:
+    """n_ctx counts words; every message has its role as one word more."""
+
+    def __init__(self, n_ctx: int = 1000) -> None:
+        self.engine = SimpleNamespace(n_ctx=n_ctx)
+        self.asked: list[list[dict[str, str]]] = []
+        self.params: dict[str, Any] = {}
+
+    def chat(self, messages: list[dict[str, str]], **sampling: Any) -> RoteStream:
+        self.asked.append(messages)
+        self.params = sampling
+        return RoteStream(f"re: {messages[-1]['content']}")
+
+
+def count(messages: list[dict[str, str]]) -> int:
+    return sum(1 + len(message["content"].split()) for message in messages)
+
+
+def talk(n_ctx: int = 1000, system: str | None = None) -> Conversation:
+    return Conversation(RoteModel(n_ctx), system, count=count)  # type: ignore[arg-type]
+
+
+def roles(conversation: Conversation) -> list[str]:
+    return [message["role"] for message in conversation.messages]
+
+
+def test_a_turn_is_kept_when_its_answer_ends() -> None:
+    conversation = talk(system="be kind")
+    answer = conversation.ask("hello", SamplingParams.of(temperature=0.5))
+    assert roles(conversation) == ["system"]
+    assert answer.text() == "re: hello "
+    assert conversation.messages[1:] == [
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": "re: hello "},
+    ]
+    assert conversation.model.params == {"temperature": 0.5}  # type: ignore[attr-defined]
+    conversation.ask("again").text()
+    assert roles(conversation) == ["system", "user", "assistant", "user", "assistant"]
+
+
+def test_a_stopped_answer_keeps_what_was_said() -> None:
+    conversation = talk()
+    answer = conversation.ask("hello")
+    assert next(iter(answer)) == "re: "
+    answer.close()
+    answer.close()
+    assert conversation.messages[-1]["content"] == "re: "
+    assert len(conversation.turns) == 2
+
+
+def test_asking_again_stops_the_answer_that_still_comes() -> None:
+    conversation = talk()
+    first = conversation.ask("one")
+    next(iter(first))
+    conversation.ask("two").text()
+    assert [m["content"] for m in conversation.messages] == ["one", "re: ", "two", "re: two "]
+
+
+def test_an_answer_stopped_before_a_word_leaves_no_turn_but_can_be_retried() -> None:
+    conversation = talk()
+    conversation.ask("one").text()
+    conversation.ask("two").close()
+    assert len(conversation.turns) == 2
+    conversation.retry().text()
+    assert [m["content"] for m in conversation.messages[::2]] == ["one", "two"]
+
+
+def test_retry_replaces_the_last_answer() -> None:
+    conversation = talk()
+    conversation.ask("one").text()
+    conversation.ask("two").text()
+    conversation.retry(SamplingParams.of(seed=3)).text()
+    assert [m["content"] for m in conversation.messages[::2]] == ["one", "two"]
+    assert conversation.model.params == {"seed": 3}  # type: ignore[attr-defined]
+
+
+def test_retry_needs_a_question() -> None:
+    conversation = talk()
+    with pytest.raises(BadInput, match="nothing to retry"):
+        conversation.retry()
+    conversation.ask("one").text()
+    conversation.reset()
+    with pytest.raises(BadInput, match="nothing to retry"):
+        conversation.retry()
+
+
+def test_an_empty_question_is_refused() -> None:
+    with pytest.raises(BadInput, match="empty"):
+        talk().ask(" \n")
+
+
+def test_reset_keeps_the_system_prompt() -> None:
+    conversation = talk(system="be kind")
+    conversation.ask("one").text()
+    conversation.reset()
+    assert roles(conversation) == ["system"]
+
+
+def test_a_full_context_drops_the_oldest_turns_whole_and_says_so() -> None:
+    conversation = talk(n_ctx=24, system="be kind")  # 3 words; each turn below has 5; a quarter is 6
+    for question in ("one", "two", "three"):
+        answer = conversation.ask(question)
+        assert (answer.notices, answer.text()) == ([], f"re: {question} ")
+    answer = conversation.ask("four")
+    assert answer.notices == [
+        "the context of 24 tokens is full: the oldest question and its answer left the conversation"
+    ]
+    assert [m["content"] for m in conversation.model.asked[-1]][:2] == ["be kind", "two"]  # type: ignore[attr-defined]
+    answer.text()
+    assert [m["content"] for m in conversation.messages[1::2]] == ["two", "three", "four"]
+
+
+def test_a_long_question_makes_several_turns_leave() -> None:
+    conversation = talk(n_ctx=40)
+    for question in ("one", "two", "three"):
+        conversation.ask(question).text()
+    answer = conversation.ask("word " * 25)
+    assert "the 3 oldest turns left" in answer.notices[0]
+
+
+def test_one_question_that_does_not_fit_is_an_error_with_both_numbers() -> None:
+    conversation = talk(n_ctx=20, system="be kind")
+    conversation.ask("one").text()
+    with pytest.raises(ContextFull, match="system prompt have 34 tokens and the context holds 20"):
+        conversation.ask("word " * 30)
+    assert roles(conversation) == ["system", "user", "assistant"]
+
+
+def test_a_question_that_leaves_little_room_is_still_asked() -> None:
+    assert talk(n_ctx=20).ask("word " * 17).text().startswith("re: word")
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    path = tmp_path / "talk.json"
+    conversation = talk(system="be kind")
+    conversation.ask("über\x1b").text()
+    conversation.save(path)
+    conversation.save(path)
+    other = talk()
+    other.load(path)
+    assert other.messages == conversation.messages
+    assert other.system == "be kind"
+    assert [p.name for p in tmp_path.iterdir()] == ["talk.json"]
+
+
+def saved(**changed: Any) -> str:
+    good = {
+        "format": "zeropoint-conversation",
+        "version": 1,
+        "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
+    }
+    return json.dumps(good | changed)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[]", "`format`"),
+        (saved(format="x"), "`format`"),
+        (saved(version=2), "`version` must be 1"),
+        (saved(messages=None), "`messages` is not a list"),
+        (saved(messages=[{"role": "user", "content": "a"}]), "no answer"),
+        (saved(messages=[1, 2]), r"messages\[0\].role"),
+        (saved(messages=[{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]), r"\[1\].role"),
+        (saved(messages=[{"role": "system", "content": None}]), r"messages\[0\].content"),
+    ],
+)
+def test_a_damaged_file_is_refused_and_changes_nothing(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(content)
+    conversation = talk()
+    conversation.ask("one").text()
+    with pytest.raises(BadInput, match=said) as caught:
+        conversation.load(path)
+    assert "bad.json" in str(caught.value)
+    assert len(conversation.turns) == 2
+    with pytest.raises(BadInput, match="is not a saved conversation"):
+        conversation.save(path)
+    assert path.read_text() == content
+
+
+def test_files_that_cannot_be(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no file"):
+        talk().load(tmp_path / "none.json")
+    with pytest.raises(BadInput, match="no file"):
+        talk().load(tmp_path)
+    with pytest.raises(DiskError, match="cannot write"):
+        talk().save(tmp_path / "none" / "x.json")
+    conversation = talk(system="\ud800")
+    with pytest.raises(DiskError, match="cannot write"):
+        conversation.save(tmp_path / "x.json")
+    assert list(tmp_path.iterdir()) == []
