@@ -21,7 +21,7 @@ from zeropoint.catalogue.progress import Notice, Progress, no_notice, no_progres
 from zeropoint.errors import BadInput, DiskError, NetworkError
 from zeropoint.settings import Settings
 
-__all__ = ["Prospect", "ResolvedModel", "lookup", "remove", "resolve"]
+__all__ = ["Prospect", "ResolvedModel", "check", "lookup", "remove", "resolve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,23 @@ def remove(name: str, *, settings: Settings | None = None, notice: Notice | None
         if record is not None and record.paths[0].exists():
             say(f"{record.paths[0].name} stays in the hub's cache, where its commit is used by others too")
     return freed
+
+
+def check(name: str, *, settings: Settings | None = None) -> None:
+    """Read a fetched model's files whole and compare their sha256 with what was verified at the download.
+
+    Raises: BadInput if it is not here or was not fetched by us; DiskError if a file is not what it was.
+    """
+    ref = names.parse(name)
+    record = None
+    if not isinstance(ref, FileRef | StoreRef):
+        record = cache.load(cache.folder_of(settings or Settings.read(), ref.key))
+    if record is None:
+        raise BadInput(f"`{name}` was not fetched by zeropoint, so there is no sha256 to compare it with")
+    if not cache.check(record):
+        raise DiskError(
+            f"{record.paths[0]} is damaged or gone; `zeropoint models remove {name}` and pull it again"
+        )
 
 
 def _fetched(ref: Remote, folder: Path, progress: Progress, say: Notice, fresh: bool) -> Record:

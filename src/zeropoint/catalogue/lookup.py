@@ -51,8 +51,11 @@ class Prospect:
             head = self.head(n_bytes)
             try:
                 return parse(head, self.first_bytes)
-            except BadModelFile:
-                if n_bytes == _HEADS_BYTES[-1] or len(head) < n_bytes:
+            except BadModelFile as error:
+                # only a header that is cut short says how much more it wants; any other is bad for good
+                wanted_bytes = getattr(error, "wanted_bytes", None)
+                is_hopeless = wanted_bytes is None or wanted_bytes > _HEADS_BYTES[-1]
+                if is_hopeless or len(head) < n_bytes or n_bytes == _HEADS_BYTES[-1]:
                     raise
         return None
 

@@ -15,9 +15,9 @@ __all__ = ["model_name", "open_model"]
 
 def model_name(settings: Settings) -> str:
     """The model that is set, or the catalogue's default."""
-    from zeropoint.catalogue.entries import DEFAULT
+    from zeropoint.catalogue import entries
 
-    return str(settings.get("model").value or DEFAULT)
+    return str(settings.get("model").value or entries.default().name)
 
 
 def open_model(settings: Settings, console: Console) -> Model:

@@ -285,10 +285,16 @@ def test_lookup_of_an_address_reads_no_more_than_it_must(site: Site, home: Path)
     found = fetch.lookup(site.address("/m.Q4_0.gguf"))
     assert (found.name, found.format, found.file_bytes) == ("m.Q4_0", "Q4_0", 6 * len(MODEL))
 
+    class TooShort(BadModelFile):
+        wanted_bytes = 3 << 20
+
     def parse(head: bytes, size: int) -> int:
-        if len(head) < 4 << 20:
-            raise BadModelFile("cut short")
+        if len(head) < TooShort.wanted_bytes:
+            raise TooShort("cut short")
         return len(head)
+
+    def refuse(head: bytes, size: int) -> int:
+        raise BadModelFile("not a GGUF file")
 
     assert found.header(parse) == 4 << 20
     assert [request[2]["Range"] for request in site.requests] == [
@@ -296,8 +302,12 @@ def test_lookup_of_an_address_reads_no_more_than_it_must(site: Site, home: Path)
         "bytes=0-1048575",
         "bytes=0-4194303",
     ]
-    with pytest.raises(BadModelFile):
-        fetch.lookup(site.address("/m.Q4_0.gguf")).header(lambda head, size: parse(b"", size))
+    site.requests.clear()
+    with pytest.raises(BadModelFile, match="not a GGUF"):
+        found.header(refuse)
+    assert len(site.requests) == 1
+    with pytest.raises(TooShort):
+        found.header(lambda head, size: parse(b"", size))
     with pytest.raises(NetworkError, match="404"):
         fetch.lookup(site.address("/none.gguf"))
     with pytest.raises(NetworkError, match="offline mode"):
