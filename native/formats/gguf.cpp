@@ -138,7 +138,8 @@ bool Parser::text(std::string_view& out, uint64_t limit, const char* what) {
     const std::byte* data = nullptr;
     if (!number(n)) return false;
     if (n > left())
-        return fail(place(), ": ", what, " has ", n, " bytes, but the file has only ", left(), " left");
+        return fail(place(), ": ", what, " has ", n, " bytes, but the file has only ", left(),
+                    " left; fetch it again");
     if (n > limit) return fail(place(), ": ", what, " has ", n, " bytes; it may have at most ", limit);
     if (!take(n, data)) return false;
     out = {reinterpret_cast<const char*>(data), n};
@@ -207,7 +208,7 @@ bool Parser::counts() {
                            Count{"metadata count", n_entries_, kSmallestEntry, kMaxEntries}}) {
         if (c.n > left() / c.smallest)
             return fail("the ", c.field, " is ", c.n, ", but the ", left(), " bytes left can hold at most ",
-                        left() / c.smallest);
+                        left() / c.smallest, "; fetch it again");
         if (c.n > c.limit) return fail("the ", c.field, " is ", c.n, "; it may be at most ", c.limit);
     }
     return true;
