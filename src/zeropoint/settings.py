@@ -19,7 +19,7 @@ import platformdirs
 
 from zeropoint.errors import BadInput, choices
 
-__all__ = ["KEYS", "Key", "Setting", "Settings", "user_file"]
+__all__ = ["KEYS", "Key", "Setting", "Settings", "history_file", "project_file", "user_file"]
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
@@ -102,6 +102,11 @@ class Settings:
 def user_file() -> Path:
     """The user's own configuration file, which need not exist."""
     return Path(platformdirs.user_config_dir("zeropoint", appauthor=False)) / "config.toml"
+
+
+def history_file() -> Path:
+    """Where the lines typed in conversations are kept."""
+    return Path(platformdirs.user_state_dir("zeropoint", appauthor=False)) / "history"
 
 
 def project_file(folder: Path | None = None) -> Path | None:

@@ -11,7 +11,7 @@ from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
     from zeropoint.engine.chat import Answer
-    from zeropoint.engine.model import Stream
+    from zeropoint.engine.stream import Stream
 
 __all__ = ["as_plain", "print_answer", "read_prompt"]
 
@@ -56,7 +56,11 @@ def print_answer(console: Console, stream: Stream | Answer, as_json: bool) -> No
 
 def as_plain(value: Any) -> Any:
     """A dataclass as a dict; anything else as it is."""
-    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+    return (
+        dataclasses.asdict(value)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type)
+        else value
+    )
 
 
 def _read_stdin() -> str:

@@ -20,10 +20,9 @@ from zeropoint.tokenizers.text import printable
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
-__all__ = ["Console", "Report"]
+    from zeropoint.catalogue.progress import Progress
 
-Report = Callable[[int | None, int], None]
-"""Called with (total bytes or None, bytes done), perhaps from another thread."""
+__all__ = ["Console"]
 
 _STYLES = {"error": "1;31", "dim": "2"}
 # What moves the cursor, hides text or turns it round; a newline and a tab are text.
@@ -102,7 +101,7 @@ class Console:
         return f"\x1b[{_STYLES[name]}m{text}\x1b[0m" if self.has_color(stream) else text
 
     @contextlib.contextmanager
-    def progress(self, label: str) -> Iterator[Report]:
+    def progress(self, label: str) -> Iterator[Progress]:
         """A report of bytes: a bar on a terminal; with -v elsewhere a line each 10 %; else nothing."""
         if self.is_quiet or self.environ.get("HF_HUB_DISABLE_PROGRESS_BARS", "0").lower() in ("1", "true"):
             yield lambda total, done: None
@@ -167,7 +166,7 @@ class _Bar:
         self._progress.start()
 
 
-def _tenths(label: str, say: Callable[[str], None]) -> Report:
+def _tenths(label: str, say: Callable[[str], None]) -> Progress:
     last = -1
 
     def report(total: int | None, done: int) -> None:

@@ -16,7 +16,8 @@ from zeropoint.errors import BadInput, ContextFull
 from zeropoint.sampling.params import SamplingParams
 
 if TYPE_CHECKING:
-    from zeropoint.engine.model import Model, Stream
+    from zeropoint.engine.model import Model
+    from zeropoint.engine.stream import Stream
 
 __all__ = ["Answer", "Conversation", "Message"]
 
@@ -113,7 +114,7 @@ class Conversation:
         params = params or SamplingParams()
         n_leaving = self._turns_too_many(text, params)
         messages = self._with(text, n_leaving)
-        stream = self.model.chat(messages, **params.flat())
+        stream = self.model.chat(messages, params)
         del self.turns[: 2 * n_leaving]
         self._unanswered = text
         self._answer = Answer(stream, self._farewell(n_leaving), lambda answer: self._keep(text, answer))
@@ -190,9 +191,7 @@ class Conversation:
         return [_message("system", self.system)] if self.system else []
 
     def _count_with_template(self, messages: list[Message]) -> int:
-        from zeropoint.tokenizers.prompt import encode_chat
-
-        return len(encode_chat(self.model.tokenizer, self.model.template, messages))
+        return len(self.model.encode_chat(messages))
 
 
 def _message(role: str, content: str) -> Message:

@@ -52,7 +52,7 @@ class Option:
 
     def range(self) -> str:
         """What is allowed, in words: "a number above 0 and at most 1"."""
-        noun = "a whole number" if self.type is int else "a number"
+        noun = {int: "a whole number", float: "a number"}.get(self.type, "a text")
         low = (
             f"{'above' if self.is_open else 'at least'} {self.minimum}" if self.minimum is not None else None
         )

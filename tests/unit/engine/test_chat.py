@@ -44,9 +44,9 @@ class RoteModel:
         self.asked: list[list[dict[str, str]]] = []
         self.params: dict[str, Any] = {}
 
-    def chat(self, messages: list[dict[str, str]], **sampling: Any) -> RoteStream:
+    def chat(self, messages: list[dict[str, str]], params: SamplingParams) -> RoteStream:
         self.asked.append(messages)
-        self.params = sampling
+        self.params = params.flat()
         return RoteStream(f"re: {messages[-1]['content']}")
 
 

@@ -30,7 +30,9 @@ Examples:
 @options.engine
 @options.sampling
 @click.make_pass_decorator(Console, ensure=True)
-def command(console: Console, question: str | None, system: str | None, as_json: bool, **flags: Any) -> None:
+def command(
+    console: Console, /, question: str | None, system: str | None, as_json: bool, **flags: Any
+) -> None:
     """Talk with a model, or ask it one QUESTION.
 
     A text on stdin goes before the question; `-` is stdin alone. In a conversation, /help lists what

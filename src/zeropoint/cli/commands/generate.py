@@ -26,10 +26,10 @@ Examples:
 @options.engine
 @options.sampling
 @click.make_pass_decorator(Console, ensure=True)
-def command(console: Console, prompt: str | None, as_json: bool, **flags: Any) -> None:
+def command(console: Console, /, prompt: str | None, as_json: bool, **flags: Any) -> None:
     """Continue PROMPT, or the text on stdin (`-`), and print what the model adds."""
     settings = options.read(flags)
     text = answer.read_prompt(prompt, "prompt")
     with opening.open_model(settings, console) as model:
         params = options.sampling_params(settings, model.defaults)
-        answer.print_answer(console, model.generate(text, **params.flat()), as_json)
+        answer.print_answer(console, model.generate(text, params), as_json)
