@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
 __all__ = ["Notice", "Progress", "Span", "no_notice", "no_progress"]
 
 
-class Progress(Protocol):
-    """Called as bytes arrive: `total` bytes are expected (None: unknown), `done` are here."""
+Progress = Callable[[int | None, int], None]
+"""Called as bytes arrive, perhaps from another thread: (total bytes or None, bytes that are here)."""
 
-    def __call__(self, total: int | None, done: int) -> None: ...
-
-
-class Notice(Protocol):
-    """Called with one sentence that a person should read (which file was taken, who is waited for)."""
-
-    def __call__(self, text: str) -> None: ...
+Notice = Callable[[str], None]
+"""Called with one sentence that a person should read (which file was taken, who is waited for)."""
 
 
 def no_progress(total: int | None, done: int) -> None:

@@ -28,11 +28,8 @@ Examples:
 """
 _pass_console = click.make_pass_decorator(Console, ensure=True)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def _names(many: bool) -> Any:
-    nargs = -1 if many else 1
-    return click.argument("names" if many else "name", nargs=nargs, required=True, shell_complete=model_names)
+_one = click.argument("name", required=True, shell_complete=model_names)
+_many = click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=model_names)
 
 
 @click.group("models", epilog=_EXAMPLES)
@@ -44,7 +41,7 @@ def command() -> None:
 @_json
 @_pass_console
 def list_models(console: Console, as_json: bool) -> None:
-    """List the models on this disk, and those of the catalogue that could be fetched.
+    """List what is here, and what the catalogue has.
 
     In a pipe: tab-separated name, size, licence, source and last use.
     """
@@ -85,13 +82,14 @@ def list_models(console: Console, as_json: bool) -> None:
 
 
 @command.command("pull")
-@_names(many=True)
+@_many
 @click.option("--dry-run", is_flag=True, help="Say what would be fetched, and fetch nothing.")
 @_pass_console
 def pull(console: Console, names: tuple[str, ...], dry_run: bool) -> None:
-    """Fetch models, or their newest version, and print where each file is.
+    """Fetch models, or what is newest of them.
 
-    An interrupted download goes on where it was. Every file is checked against its sha256.
+    Prints where each file is. An interrupted download goes on where it was, and every file is checked
+    against its sha256.
     """
     from zeropoint.catalogue import fetch
 
@@ -107,12 +105,15 @@ def pull(console: Console, names: tuple[str, ...], dry_run: bool) -> None:
 
 
 @command.command("show")
-@_names(many=False)
+@_one
 @click.option("--check", is_flag=True, help="Read the whole file and compare its sha256.")
 @_json
 @_pass_console
 def show(console: Console, name: str, check: bool, as_json: bool) -> None:
-    """Show a model's size, licence, source and shape; of one that is not here, its header at most is read."""
+    """Show size, licence, source and shape.
+
+    Of a model that is not here, its header at most is read.
+    """
     from zeropoint.catalogue import fetch
 
     settings = Settings.read()
@@ -127,7 +128,7 @@ def show(console: Console, name: str, check: bool, as_json: bool) -> None:
 
 
 @command.command("remove")
-@_names(many=True)
+@_many
 @_pass_console
 def remove(console: Console, names: tuple[str, ...]) -> None:
     """Remove fetched models from this disk.
@@ -146,7 +147,7 @@ def _facts(found: Prospect) -> dict[str, Any]:
     """What is known of a model: from the catalogue, or else from the first bytes of its file."""
     import dataclasses
 
-    from zeropoint.weights.gguf import parse_header
+    from zeropoint.weights.gguf import open_gguf, parse_header
 
     facts: dict[str, Any] = {
         "name": found.name,
@@ -157,7 +158,8 @@ def _facts(found: Prospect) -> dict[str, Any]:
         "revision": found.revision,
         "path": str(found.path) if found.path else None,
     }
-    if (header := found.header(parse_header)) is not None:
+    header = open_gguf(found.path) if found.path else found.header(parse_header)
+    if header is not None:
         general = {key: header.metadata.get(f"general.{key}") for key in ("architecture", "name", "license")}
         facts |= {"architecture": general["architecture"], "title": general["name"]}
         facts["licence"] = facts["licence"] or general["license"]

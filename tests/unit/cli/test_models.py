@@ -1,0 +1,179 @@
+"""`zeropoint models`: what each command prints where, and with which exit code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import time
+from pathlib import Path
+
+import pytest
+
+from zeropoint.catalogue import entries
+from zeropoint.cli.app import main
+
+Capture = pytest.CaptureFixture[str]
+
+
+def text(value: str) -> bytes:
+    return struct.pack("<Q", len(value)) + value.encode()
+
+
+def gguf() -> bytes:
+    """A GGUF file of one F32 tensor and two facts."""
+    facts = text("general.architecture") + struct.pack("<I", 8) + text("llama")
+    facts += text("llama.context_length") + struct.pack("<II", 4, 77)
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 2) + facts
+    head += text("x") + struct.pack("<IQIQ", 1, 8, 0, 0)
+    return head + b"\0" * (-len(head) % 32) + b"\0" * 32
+
+
+MODEL = gguf()
+CATALOGUE = f"""
+[[model]]
+name = "tiny:1"
+description = "a test"
+licence = "MIT"
+file = "m.gguf"
+format = "F32"
+n_bytes = {len(MODEL)}
+sha256 = "{hashlib.sha256(MODEL).hexdigest()}"
+[model.blueprint]
+n_layers = 1
+n_heads = 2
+n_kv_heads = 2
+d_model = 8
+d_head = 4
+d_ff = 16
+n_ctx = 77
+n_vocab = 5
+weight_bytes = 32
+[[model.source]]
+kind = "url"
+url = "http://127.0.0.1:1/m.gguf"
+"""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache and a catalogue of the test's own."""
+    made = entries.read(CATALOGUE, "test.toml")
+    monkeypatch.setattr(entries, "load", lambda: made)
+    for name in ("ZEROPOINT_OFFLINE", "HF_HUB_OFFLINE", "ZEROPOINT_DEBUG", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("ZEROPOINT_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def here(home: Path) -> Path:
+    """The model's file, laid where a download would have left it."""
+    path = home / "models/tiny-1/m.gguf"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(MODEL)
+    return path
+
+
+def run(capsys: Capture, *words: str) -> tuple[int, str, str]:
+    """(exit code, stdout, stderr) of `zeropoint models ...`."""
+    with pytest.raises(SystemExit) as caught:
+        main(["models", *words])
+    captured = capsys.readouterr()
+    return int(caught.value.code or 0), captured.out, captured.err
+
+
+def test_list_before_and_after(capsys: Capture, here: Path) -> None:
+    row = "tiny:1\t0.0 MB\tMIT\thttp://127.0.0.1:1/m.gguf\tnot here\n"
+    assert run(capsys, "list") == (0, row, "")
+    assert run(capsys, "pull", "tiny:1") == (0, f"{here}\n", "")
+    os.utime(here.parent / "record.json", (0, 0))
+    used = time.strftime("%Y-%m-%d %H:%M", time.localtime(0))
+    assert run(capsys, "list")[1] == f"tiny:1\t0.0 MB\tMIT\tthis disk\t{used}\n"
+    code, out, _ = run(capsys, "list", "--json")
+    (row,) = json.loads(out)
+    assert (code, row["name"], row["n_bytes"], row["path"]) == (0, "tiny:1", len(MODEL), str(here))
+
+
+def test_pull_that_fails_says_why_on_stderr(capsys: Capture) -> None:
+    code, out, err = run(capsys, "pull", "tiny:1")
+    assert (code, out) == (1, "")
+    assert err.startswith(
+        "error: could not fetch tiny:1: http://127.0.0.1:1/m.gguf: Connection refused; check"
+    )
+    assert err.count("\n") == 1
+
+
+def test_notices_are_there_with_v(capsys: Capture) -> None:
+    _, _, err = run(capsys, "pull", "-v", "tiny:1")
+    assert "fetching tiny:1 (0.0 MB, MIT) from http://127.0.0.1:1/m.gguf" in err
+
+
+def test_pull_can_be_a_question(capsys: Capture, home: Path) -> None:
+    row = "tiny:1\t0.0 MB\tMIT\thttp://127.0.0.1:1/m.gguf\n"
+    assert run(capsys, "pull", "--dry-run", "tiny:1") == (0, row, "")
+    assert not home.exists()
+
+
+def test_show_before_any_download(capsys: Capture, home: Path) -> None:
+    code, out, err = run(capsys, "show", "tiny:1", "--json")
+    facts = json.loads(out)
+    assert (code, err) == (0, "")
+    assert (facts["n_layers"], facts["weight_bytes"], facts["path"]) == (1, 32, None)
+    assert not home.exists()
+
+
+def test_show_a_file(capsys: Capture, here: Path) -> None:
+    code, out, _ = run(capsys, "show", str(here))
+    assert code == 0
+    assert {"architecture\tllama", "n_ctx\t77", "n_tensors\t1"} <= set(out.splitlines())
+
+
+def test_show_and_check(capsys: Capture, here: Path) -> None:
+    code, _, err = run(capsys, "show", "--check", "tiny:1")
+    assert (code, "was not fetched by zeropoint" in err) == (2, True)
+    run(capsys, "pull", "tiny:1")
+    assert "check\tsha256 is right\n" in run(capsys, "show", "--check", "tiny:1")[1]
+    times = here.stat().st_mtime_ns
+    with here.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"!")
+    os.utime(here, ns=(times, times))
+    code, _, err = run(capsys, "show", "--check", "tiny:1")
+    assert (code, "`zeropoint models remove tiny:1` and pull it again" in err) == (1, True)
+
+
+@pytest.mark.parametrize("content", [b"", b"GGUF", b"<html>", MODEL[:60]])
+def test_show_a_file_that_is_none(capsys: Capture, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.gguf").write_bytes(content)
+    code, out, err = run(capsys, "show", "bad.gguf")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "bad.gguf" in err
+
+
+def test_remove(capsys: Capture, here: Path) -> None:
+    assert run(capsys, "remove", "tiny:1") == (0, "", "")
+    assert not here.exists()
+    code, _, err = run(capsys, "remove", "tiny:1")
+    assert (code, err) == (
+        2,
+        "error: tiny:1 is not on this disk; `zeropoint models list` shows what is\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "words", [("show", "nobody:knows"), ("pull", "a b"), ("remove", "./x.gguf"), ("pull",)]
+)
+def test_bad_input(capsys: Capture, words: tuple[str, ...]) -> None:
+    code, out, err = run(capsys, *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("words", [(), ("list",), ("pull",), ("show",), ("remove",)])
+def test_help(capsys: Capture, words: tuple[str, ...]) -> None:
+    code, out, _ = run(capsys, *words, "--help")
+    assert code == 0
+    assert "Usage: zeropoint models" in out
