@@ -153,6 +153,9 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
     if (st.st_size <= 0) return invalid(shown + " is empty; fetch it again");
     auto n_bytes = static_cast<size_t>(st.st_size);
     void* data = mmap(nullptr, n_bytes, PROT_READ, MAP_SHARED, fd, 0);
+    if (data == MAP_FAILED && errno == ENOMEM)
+        return out_of_memory("not enough address space to map the " + std::to_string(n_bytes) + " bytes of " +
+                             shown);
     if (data == MAP_FAILED) return io_error("cannot map " + shown + ": " + std::strerror(errno));
     int slot = guard_range(data, n_bytes);
     if (slot < 0) {

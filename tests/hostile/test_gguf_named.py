@@ -284,6 +284,12 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 """
 
 
+def many_strings(make: Bytes) -> bytes:
+    """Three arrays of 2^20 one-letter strings: 28 MB."""
+    items = make.seeds.Field(struct.pack("<IQ", make.seeds.TEXT, 2**20) + b"\1\0\0\0\0\0\0\0x" * 2**20)
+    return make.file([make.seeds.entry(b"%d" % i, make.seeds.ARRAY, items) for i in range(3)])
+
+
 @pytest.mark.parametrize("kind", ["many entries", "many strings", "many tensors"])
 def test_memory_stays_below_twice_the_file(kind: str, make: Bytes, tmp_path: Path):
     s = make.seeds
@@ -292,12 +298,7 @@ def test_memory_stays_below_twice_the_file(kind: str, make: Bytes, tmp_path: Pat
         keys = b"".join(struct.pack("<Q", 5) + b"%05x" % i + u8 for i in range(2**16))
         data = make.file([[s.Field(keys)]], counts=(0, 2**16))
     elif kind == "many strings":
-        words = struct.pack("<Q", 1) + b"x"
-        lists = [
-            s.entry(b"%d" % i, s.ARRAY, s.Field(struct.pack("<IQ", s.TEXT, 2**20) + words * 2**20))
-            for i in range(3)
-        ]
-        data = make.file(lists)
+        data = many_strings(make)
     else:
         table = b"".join(struct.pack("<Q5sIQIQ", 5, b"%05x" % i, 1, 8, 0, 32 * i) for i in range(2**17))
         data = make.file((), [[s.Field(table)]], counts=(2**17, 0), data=32 * 2**17)
@@ -309,3 +310,38 @@ def test_memory_stays_below_twice_the_file(kind: str, make: Bytes, tmp_path: Pat
     n_entries, used_bytes = map(int, done.stdout.split())
     assert n_entries == {"many entries": 2**16, "many strings": 3, "many tensors": 0}[kind]
     assert used_bytes < 2 * len(data) + 64 * 2**20
+
+
+STARVE = """
+import os, resource, sys
+from zeropoint.errors import OutOfMemory
+from zeropoint.weights.gguf import open_gguf
+with open("/proc/self/statm") as file:
+    used = int(file.read().split()[0]) * resource.getpagesize()
+for extra in range(0, 100, 12):
+    pid = os.fork()
+    if pid == 0:
+        resource.setrlimit(resource.RLIMIT_AS, (used + extra * 2**20,) * 2)
+        try:
+            model = open_gguf(sys.argv[1])
+            n_items = sum(len(model.metadata[key]) for key in model.metadata)
+            os._exit(0 if n_items == 3 * 2**20 else 3)
+        except OutOfMemory as error:
+            os._exit(1 if str(error).startswith("not enough") else 3)
+        except BaseException as error:
+            print(type(error), error, file=sys.stderr)
+            os._exit(3)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), end=" ")
+"""
+
+
+def test_without_memory_it_is_one_sentence(make: Bytes, tmp_path: Path):
+    """The allocation that fails differs with the limit: the mapping, the header, the values."""
+    path = tmp_path / "large.gguf"
+    path.write_bytes(many_strings(make))
+    done = subprocess.run(
+        [sys.executable, "-c", STARVE, str(path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    codes = done.stdout.split()
+    assert set(codes) <= {"0", "1"}, done.stderr
+    assert codes[0] == "1"

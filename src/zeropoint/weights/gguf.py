@@ -58,7 +58,10 @@ class Metadata(Mapping[str, Value]):
         self._index = {key: i for i, key in enumerate(header.keys())}
 
     def __getitem__(self, key: str) -> Value:
-        value: Value = self._header.value(self._index[key])
+        try:
+            value: Value = self._header.value(self._index[key])
+        except MemoryError:
+            raise OutOfMemory(f"not enough memory for metadata `{_native.printable(key.encode())}`") from None
         return value
 
     def __iter__(self) -> Iterator[str]:
@@ -201,7 +204,7 @@ def _open(path: Path) -> GgufModel:
     try:
         return _model(_native.gguf_open(os.fsencode(path)), (path,))
     except MemoryError:
-        raise OutOfMemory(f"not enough memory for the header of {shown(path)}") from None
+        raise OutOfMemory(f"not enough memory to read the header of {shown(path)}") from None
 
 
 def _model(header: _native.GgufHeader, paths: tuple[Path, ...]) -> GgufModel:
