@@ -89,11 +89,9 @@ def cli(ctx: click.Context) -> None:
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run one command line (sys.argv by default) and exit with its code."""
     console = Console()
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal that lacks a character gets a "?", not an error
-            stream.reconfigure(errors="replace")
+    _prepare_streams()
     code = _run(list(sys.argv[1:] if argv is None else argv), console)
-    _flush(code)
+    _flush()
     sys.exit(code)
 
 
@@ -106,8 +104,11 @@ def _run(argv: list[str], console: Console) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return 128 + signal.SIGINT
-    except BrokenPipeError:
-        return 128 + signal.SIGPIPE  # as if the signal had ended us: the reader has had enough
+    except SystemExit as error:
+        # So click ends where nobody reads stdout any more; we end as if the signal had done it.
+        return (
+            128 + signal.SIGPIPE if isinstance(error.__context__, BrokenPipeError) else int(error.code or 0)
+        )
     except click.ClickException as error:
         _show_usage_error(console, error)
         return error.exit_code
@@ -207,7 +208,17 @@ def _trace(console: Console) -> None:
         traceback.print_exc()
 
 
-def _flush(code: int) -> None:
+def _prepare_streams() -> None:
+    """Give closed streams somewhere to go; a terminal that lacks a character gets a "?", not an error."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - till the end
+        stream = getattr(sys, name)
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _flush() -> None:
     """Flush what is left; where nobody reads any more, keep the interpreter from complaining."""
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -6,6 +6,7 @@ between three double quotes. A mistake is told in one sentence and the conversat
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from zeropoint.cli import slash
@@ -45,7 +46,11 @@ class Repl:
 
     def run(self) -> None:
         """Talk until Ctrl-D or /exit."""
-        self.console.notice("/help lists what can be done; Ctrl-C stops an answer, Ctrl-D leaves")
+        model = self.conversation.model
+        self.console.notice(
+            f"{model.name}, context of {model.engine.n_ctx:,} tokens; /help lists what can be done, "
+            "Ctrl-C stops an answer, Ctrl-D leaves"
+        )
         while True:
             try:
                 text = self._read()
@@ -79,8 +84,9 @@ class Repl:
             answer.close()
         self.console.line()
         self.stats = {"finish_reason": answer.finish_reason}
-        for numbers in (as_plain(answer.usage), as_plain(answer.timings)):
-            self.stats.update(numbers or {})
+        self.stats |= as_plain(answer.usage) | as_plain(answer.timings)
+        if self.stats["predicted_ms"] > 0:  # the first token belongs to reading the prompt
+            self.stats["tok_s"] = (self.stats["predicted_n"] - 1) / self.stats["predicted_ms"] * 1000
         for notice in answer.notices:
             if notice not in told:
                 self.console.notice(notice)
@@ -100,17 +106,20 @@ def _terminal_session() -> PromptSession[str]:
     """Line editing with history in the state folder; without a history where that cannot be written."""
     from prompt_toolkit import PromptSession
     from prompt_toolkit.completion import WordCompleter
-    from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+    from prompt_toolkit.history import FileHistory, InMemoryHistory
 
     from zeropoint.settings import history_file
 
-    history: History = InMemoryHistory()
+    class History(FileHistory):
+        def store_string(self, string: str) -> None:
+            with contextlib.suppress(OSError):  # the conversation is worth more than its history
+                super().store_string(string)
+
     path = history_file()
-    try:
+    history: InMemoryHistory | History = InMemoryHistory()
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
-        history = FileHistory(str(path))
-    except OSError:
-        pass  # the conversation is worth more than its history
+        history = History(str(path))
     words = WordCompleter([f"/{name}" for name in slash.names()], sentence=True)
     return PromptSession(history=history, completer=words, complete_while_typing=False)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, ClassVar
 
 from zeropoint.sampling.step import Step, option
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class MinP(Step):
     def __call__(
         self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0
     ) -> NDArray[np.float32]:
+        import numpy as np
+
         row_V = logits_V.astype(np.float64)
         keep_V = row_V - row_V.max() >= math.log(self.min_p)
         return np.where(keep_V, logits_V, np.float32(-np.inf))

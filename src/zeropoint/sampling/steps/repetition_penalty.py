@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, ClassVar
 
 from zeropoint.sampling.step import Step, option
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class RepetitionPenalty(Step):
     def __call__(
         self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0
     ) -> NDArray[np.float32]:
+        import numpy as np
+
         seen = np.unique(np.asarray(history, dtype=np.int64))
         penalty = np.float32(self.repetition_penalty)
         logits_V = logits_V.copy()

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, ClassVar
 
 from zeropoint.sampling.step import Step, option
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Temperature(Step):
     def __call__(
         self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0
     ) -> NDArray[np.float32]:
+        import numpy as np
+
         if self.temperature > 0:
             # Below float32's smallest normal number a division would make infinities.
             return logits_V / np.float32(max(self.temperature, 1e-6))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, ClassVar
 
 from zeropoint.sampling.step import Step, option
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class TopK(Step):
     def __call__(
         self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0
     ) -> NDArray[np.float32]:
+        import numpy as np
+
         kept = np.argsort(-logits_V, kind="stable")[: self.top_k]
         masked_V = np.full_like(logits_V, -np.inf)
         masked_V[kept] = logits_V[kept]

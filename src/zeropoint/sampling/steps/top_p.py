@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, ClassVar
 
 from zeropoint.sampling.step import Step, option
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class TopP(Step):
     def __call__(
         self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0
     ) -> NDArray[np.float32]:
+        import numpy as np
+
         by_rank = np.argsort(-logits_V, kind="stable")
         ranked_V = logits_V[by_rank].astype(np.float64)
         cumulative_V = np.cumsum(np.exp(ranked_V - ranked_V[0]))
