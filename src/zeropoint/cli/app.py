@@ -65,6 +65,13 @@ class Commands(click.Group):
             ctx.fail(choices("command", args[0], [*self.list_commands(ctx), "run", *_ALIASES]))
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; one whose reader has had enough ends as if the signal had done it."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            ctx.exit(128 + signal.SIGPIPE)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(name, _short_help(name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
@@ -104,11 +111,8 @@ def _run(argv: list[str], console: Console) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return 128 + signal.SIGINT
-    except SystemExit as error:
-        # So click ends where nobody reads stdout any more; we end as if the signal had done it.
-        return (
-            128 + signal.SIGPIPE if isinstance(error.__context__, BrokenPipeError) else int(error.code or 0)
-        )
+    except SystemExit as error:  # so click ends where the help has no reader
+        return int(error.code or 0)
     except click.ClickException as error:
         _show_usage_error(console, error)
         return error.exit_code
