@@ -122,6 +122,7 @@ def _fetched(ref: Remote, folder: Path, progress: Progress, say: Notice, fresh: 
         here = None if fresh or isinstance(ref, UrlRef) else deliver.already_here(ref, folder)
         record = _record(ref, folder, here or deliver.deliver(ref, folder, progress, say))
         cache.save(record)
+        place.remove_stale(folder)  # what was still being written by a child of a killed process above
         return record
 
 

@@ -338,3 +338,33 @@ def test_a_home_that_was_moved(
     site.requests.clear()
     assert fetch.resolve("tiny:1").path == home.with_name("moved") / "models/tiny-1/m.gguf"
     assert site.requests == []
+
+
+def test_pip_ends_with_us(index: Callable[..., None], site: Site, home: Path) -> None:
+    index()
+    child = start(catalogue(PYPI))
+
+    def never(handler: object) -> None:
+        child.kill()
+        child.wait(30)
+        time.sleep(2)
+
+    site.faults = [None, never]
+    child.communicate(timeout=60)
+    for _ in range(100):
+        if not _working_in(home):
+            break
+        time.sleep(0.05)
+    assert _working_in(home) == []
+
+
+def _working_in(folder: Path) -> list[str]:
+    """The processes whose working directory is under `folder`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if path.readlink().is_relative_to(folder):
+                found.append(path.parent.name)
+        except OSError:
+            continue
+    return found

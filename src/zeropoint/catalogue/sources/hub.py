@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from zeropoint.catalogue import place, web
+from zeropoint.catalogue import place
 from zeropoint.catalogue.choose import Choice, Listed, choose
 from zeropoint.catalogue.names import HubRef
 from zeropoint.catalogue.progress import Progress, Span, no_progress
@@ -156,6 +156,8 @@ def download(selection: Selection, progress: Progress = no_progress) -> list[Got
 
 def read_head(selection: Selection, n_bytes: int) -> bytes:
     """The first bytes of the first file of a selection, by HTTP range. Raises: NetworkError."""
+    from zeropoint.catalogue import web
+
     hub = library()
     source = Source(selection.repo, selection.choice.files[0].file, selection.commit)
     headers = hub.utils.build_hf_headers(library_name="zeropoint")

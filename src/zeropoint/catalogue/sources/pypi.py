@@ -27,6 +27,12 @@ __all__ = ["Source"]
 _SOCKET_TIMEOUT_S = 15
 _STALL_S = 60.0  # without a new byte; above the two attempts of 15 s that pip makes at an index
 _POLL_S = 0.1
+# pip, with a thread that ends it when its stdin does: whatever kills us kills it too
+_PIP = """
+import os, runpy, sys, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ class Source:
             # pip unpacks nothing it has not moved through TMPDIR, hence the growing file can be seen there
             child = subprocess.Popen(
                 self._command(scratch),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 cwd=scratch,
@@ -73,7 +79,7 @@ class Source:
             finally:
                 if child.poll() is None:
                     child.kill()
-                child.wait()
+                child.communicate()
         wheels = list(scratch.glob("*.whl"))
         if child.returncode != 0 or len(wheels) != 1:
             raise _failure(log.read_text(encoding="utf-8", errors="replace"), scratch)
@@ -82,7 +88,7 @@ class Source:
     def _command(self, scratch: Path) -> list[str]:
         return [
             # -P: a folder called pip in the working directory is not what is meant
-            *(sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--no-input"),
+            *(sys.executable, "-P", "-c", _PIP, "download", "--no-deps", "--no-input"),
             # only wheels: a source archive would execute code of its own
             *("--only-binary", ":all:", "--disable-pip-version-check", "--no-cache-dir"),
             *("--progress-bar", "off", "--retries", "1", "--timeout", str(_SOCKET_TIMEOUT_S)),
