@@ -66,9 +66,13 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; one whose reader has had enough ends as if the signal had done it."""
+        """Run the command. Ctrl-C, and a reader that has had enough, end it without a word."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            if sys.stderr.isatty():
+                click.echo(err=True)  # what is typed next stands on a line of its own
+            ctx.exit(128 + signal.SIGINT)
         except BrokenPipeError:
             ctx.exit(128 + signal.SIGPIPE)
 

@@ -120,8 +120,13 @@ class Console:
         """A rich console on `stream`, coloured as this one would be."""
         from rich.console import Console as RichConsole
 
+        # Without a colour system rich writes no escape at all, bold included; `no_color` would keep it.
         return RichConsole(
-            file=stream, no_color=not self.has_color(stream), highlight=False, markup=False, emoji=False
+            file=stream,
+            color_system="auto" if self.has_color(stream) else None,
+            highlight=False,
+            markup=False,
+            emoji=False,
         )
 
     def _say(self, text: str) -> None:

@@ -1,0 +1,99 @@
+"""A model without weights: it answers what it was told, so that the command line alone is tested."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from zeropoint.sampling.params import SamplingParams
+
+
+@dataclass(frozen=True)
+class FakeUsage:
+    prompt_tokens: int = 3
+    completion_tokens: int = 2
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class FakeTimings:
+    predicted_n: int = 3
+    predicted_ms: float = 20.0
+
+
+class FakeStream:
+    """Gives its pieces; a piece that is an exception is raised, and a number is slept in seconds."""
+
+    usage, timings = FakeUsage(), FakeTimings()
+
+    def __init__(self, pieces: Sequence[Any], notices: Sequence[str] = ()) -> None:
+        self.pieces = pieces
+        self.notices = list(notices)
+        self.finish_reason: str | None = None
+        self.is_closed = False
+
+    def __iter__(self) -> Iterator[str]:
+        for piece in self.pieces:
+            if isinstance(piece, BaseException):
+                raise piece
+            if isinstance(piece, float):
+                time.sleep(piece)
+            else:
+                yield piece
+        self.finish_reason = "stop"
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class FakeModel:
+    """Answers every question with `pieces`, by default the question between brackets."""
+
+    name = "fake"
+
+    def __init__(self, pieces: Sequence[Any] | None = None, n_ctx: int = 1000) -> None:
+        self.engine = SimpleNamespace(n_ctx=n_ctx)
+        self.defaults: Mapping[str, Any] = {"temperature": 0.25}
+        self.pieces = pieces
+        self.notices: list[str] = []
+        self.calls: list[tuple[Any, SamplingParams]] = []
+        self.loaded_with: dict[str, Any] = {}
+        self.is_closed = False
+
+    def chat(self, messages: list[dict[str, str]], params: SamplingParams) -> FakeStream:
+        return self._answer(messages, params, messages[-1]["content"])
+
+    def generate(self, prompt: str, params: SamplingParams) -> FakeStream:
+        return self._answer(prompt, params, prompt)
+
+    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
+        return [0] * sum(1 + len(message["content"].split()) for message in messages)
+
+    def _answer(self, given: Any, params: SamplingParams, text: str) -> FakeStream:
+        self.calls.append((given, params))
+        return FakeStream(self.pieces if self.pieces is not None else ["[", text, "]"], self.notices)
+
+    def __enter__(self) -> FakeModel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.is_closed = True
+
+
+def module_with(load: Callable[..., Any]) -> ModuleType:
+    """A stand-in for zeropoint.engine.model."""
+    module = ModuleType("zeropoint.engine.model")
+    module.load = load  # type: ignore[attr-defined]
+    return module
+
+
+def run_alone(*pieces: Any) -> None:
+    """In a process of its own: the command line of sys.argv with a model that gives `pieces`."""
+    sys.modules["zeropoint.engine.model"] = module_with(lambda name, **_: FakeModel(pieces or None))
+    from zeropoint.cli.app import main
+
+    main()

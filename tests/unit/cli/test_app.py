@@ -1,0 +1,208 @@
+"""The command line as a whole: finding commands, exit codes, and what help costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from tests.unit.cli.conftest import Run
+from tests.unit.cli.fake_model import FakeModel
+from zeropoint import __version__, errors, registry
+from zeropoint.cli.app import cli
+
+ROOT = Path(__file__).parents[3]
+COMMANDS = registry.names("zeropoint.cli.commands")
+
+
+def python(*argv: str, **kw: object) -> subprocess.CompletedProcess[str]:
+    """Run Python with our sources, bounded."""
+    return subprocess.run([sys.executable, *argv], cwd=ROOT, capture_output=True, text=True, timeout=60, **kw)  # type: ignore[call-overload,no-any-return]
+
+
+def test_help_lists_every_command_with_its_line_and_imports_little() -> None:
+    heavy = ["rich", "numpy", "jinja2", "tokenizers", "huggingface_hub", "prompt_toolkit", "torch"]
+    program = (
+        "import sys; from zeropoint.cli.app import main\n"
+        "try: main(['--help'])\n"
+        f"finally: print([m for m in {heavy} if m in sys.modules], file=sys.stderr)\n"
+        "print([m for m in sys.modules if m.startswith('zeropoint.cli.commands.')], file=sys.stderr)"
+    )
+    done = python("-c", program)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (0, "[]")
+    for name in COMMANDS:
+        assert f"\n  {name.replace('_', '-')} " in done.stdout
+    assert "Examples:" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["chat", "generate", "config"])
+def test_help_of_a_command_needs_no_numpy(name: str) -> None:
+    program = (
+        "import sys; from zeropoint.cli.app import main\n"
+        f"try: main([{name!r}, '--help'])\n"
+        "finally: print([m for m in ('rich', 'numpy', 'tokenizers') if m in sys.modules], file=sys.stderr)"
+    )
+    assert python("-c", program).stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_line_a_help_and_examples(run: Run, name: str) -> None:
+    for flag in ("--help", "-h"):
+        result = run(name.replace("_", "-"), flag)
+        assert result.code == 0
+        assert "Examples:" in result.out
+        assert "--no-color" in result.out or "Commands:" in result.out
+
+
+def test_no_command_shows_the_help(run: Run) -> None:
+    assert run().out == run("--help").out
+
+
+def test_version(run: Run) -> None:
+    assert run("--version").out == f"zeropoint {__version__}\n"
+
+
+def test_python_dash_m() -> None:
+    assert python("-m", "zeropoint", "--version").stdout == f"zeropoint {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["chta"], "unknown command `chta`; expected one of"),
+        (["chta"], "(closest: chat)"),
+        (["chat", "--temprature", "1"], "--temperature"),
+        (["chat", "--threads", "x"], "'x' is not a valid integer"),
+        (["chat", "--temperature", "3", "hi"], "temperature must be a number at least 0 and at most 2"),
+        (["chat", "--temperature", "nan", "hi"], "temperature must be"),
+        (["chat", "--threads", "0", "hi"], "--threads: threads must be a whole number, at least 1"),
+        (["--show-completion", "tcsh"], "unknown shell `tcsh`"),
+        (["chat", "a", "b"], "unexpected extra argument"),
+    ],
+)
+def test_bad_usage_is_one_sentence_and_2(run: Run, model: FakeModel, argv: list[str], said: str) -> None:
+    result = run(*argv)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: ")
+    assert said in result.err
+    assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (errors.BadInput("bad\x1b[31m"), 2, "error: bad\\x1b[31m\n"),
+        (errors.BadModelFile("bad file"), 2, "error: bad file\n"),
+        (errors.NetworkError("no network"), 1, "error: no network\n"),
+        (errors.DiskError("full"), 1, "error: full\n"),
+        (MemoryError(), 1, "error: not enough memory"),
+        (OSError(28, "No space left on device", "/x"), 1, "error: No space left on device: /x"),
+        (KeyboardInterrupt(), 130, ""),
+        (click.Abort(), 130, ""),
+        (BrokenPipeError(), 141, ""),
+        (ValueError("oops"), 1, "error: this is a bug in zeropoint (ValueError: oops)"),
+    ],
+)
+def test_an_error_is_a_sentence_and_a_number(
+    run: Run, model: FakeModel, error: BaseException, code: int, said: str
+) -> None:
+    model.pieces = ["half", error]
+    result = run("chat", "hi")
+    assert (result.code, result.out) == (code, "half")
+    assert result.err.startswith(said)
+    assert result.err.count("\n") == (1 if said else 0)
+    assert model.is_closed
+
+
+@pytest.mark.parametrize("variable", [True, False])
+def test_a_traceback_is_for_those_who_ask(
+    run: Run, model: FakeModel, monkeypatch: pytest.MonkeyPatch, variable: bool
+) -> None:
+    model.pieces = [errors.DiskError("full")]
+    if variable:
+        monkeypatch.setenv("ZEROPOINT_DEBUG", "1")
+    for argv in [["chat", "hi"]] if variable else [["-v", "chat", "hi"], ["chat", "hi", "-v"]]:
+        result = run(*argv)
+        assert "Traceback" in result.err
+        assert result.err.endswith("error: full\n")
+
+
+def test_run_names_the_model_first(run: Run, model: FakeModel) -> None:
+    assert run("run", "some:model", "hi").out == "[hi]\n"
+    assert model.loaded_with["name"] == "some:model"
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"), [("pull", "pull"), ("ls", "list"), ("rm", "remove"), ("show", "show")]
+)
+def test_short_forms_of_models(run: Run, alias: str, name: str) -> None:
+    assert run(alias, "--help").out == run("models", name, "--help").out
+
+
+def test_a_new_command_is_found_by_its_file(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "new_one.py").write_text(
+        '"""Say hello."""\nimport click\ncommand = click.Command("new-one")\n'
+    )
+    import zeropoint.cli.commands as package
+
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    monkeypatch.setattr(package.__spec__, "submodule_search_locations", package.__path__)
+    assert "new-one" in cli.list_commands(click.Context(cli))
+    assert "new-one   Say hello." in run("--help").out
+    assert run("new-one").code == 0
+    sys.modules.pop("zeropoint.cli.commands.new_one")
+
+
+ALONE = "from tests.unit.cli.fake_model import run_alone; run_alone(*{pieces!r})"
+
+
+def test_ctrl_c_ends_with_130_and_no_traceback() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", ALONE.format(pieces=["first ", 30.0, "never"]), "chat", "hi"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.read(6) == "first "  # flushed before the answer ended
+        process.send_signal(2)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (130, "", "")
+
+
+def test_a_reader_that_leaves_ends_it_silently() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", ALONE.format(pieces=["first ", *["more " * 100] * 200]), "chat", "hi"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        process.stdout.read(6)
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=20) == 141
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_crash(closed: str) -> None:
+    program = ALONE.format(pieces=["word"]).replace('"', "'")
+    done = subprocess.run(
+        ["sh", "-c", f'"{sys.executable}" -c "{program}" chat hi {closed}'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == ("" if ">&-" in closed.replace("2>&-", "") else "word\n")

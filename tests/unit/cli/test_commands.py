@@ -1,0 +1,128 @@
+"""chat, generate and config from outside: what goes in, what comes out and where."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.conftest import Run
+from tests.unit.cli.fake_model import FakeModel
+
+
+@pytest.mark.parametrize(
+    ("argv", "stdin", "asked"),
+    [
+        (["hi"], b"", "hi"),
+        ([], b"piped\n", "piped"),
+        (["-"], b"piped\n", "piped"),
+        (["question"], b"piped\r\n", "piped\n\nquestion"),
+        (["question"], "\ufeffgrün\n".encode(), "grün\n\nquestion"),
+    ],
+)
+@pytest.mark.parametrize("command", ["chat", "generate"])
+def test_one_answer_on_stdout_and_nothing_else(
+    run: Run, model: FakeModel, command: str, argv: list[str], stdin: bytes, asked: str
+) -> None:
+    result = run(command, *argv, stdin=stdin)
+    assert (result.code, result.out, result.err) == (0, f"[{asked}]\n", "")
+    given = model.calls[0][0]
+    assert given == (asked if command == "generate" else [{"role": "user", "content": asked}])
+    assert model.is_closed
+
+
+@pytest.mark.parametrize("command", ["chat", "generate"])
+def test_no_text_at_all_is_bad_usage(run: Run, model: FakeModel, command: str) -> None:
+    for argv in ([], [""], ["-"]):
+        result = run(command, *argv)
+        assert (result.code, result.out) == (2, "")
+        assert "give one as an argument or on stdin" in result.err
+    assert model.loaded_with == {}
+
+
+def test_stdin_that_is_no_text_is_bad_input(run: Run, model: FakeModel) -> None:
+    result = run("chat", stdin=b"ok\xff")
+    assert (result.code, "not valid UTF-8 (byte 2)" in result.err) == (2, True)
+
+
+def test_system_prompt(run: Run, model: FakeModel) -> None:
+    run("chat", "--system", "Be brief.", "hi")
+    assert [message["role"] for message in model.calls[0][0]] == ["system", "user"]
+
+
+@pytest.mark.parametrize("command", ["chat", "generate"])
+def test_json_is_one_object(run: Run, model: FakeModel, command: str) -> None:
+    result = run(command, "--json", "hi")
+    assert json.loads(result.out) == {
+        "text": "[hi]",
+        "usage": {"prompt_tokens": 3, "completion_tokens": 2, "cached_tokens": 0},
+        "finish_reason": "stop",
+        "timings": {"predicted_n": 3, "predicted_ms": 20.0},
+    }
+    assert result.out.count("\n") == 1
+
+
+def test_an_answer_that_ends_its_line_gets_no_second_end(run: Run, model: FakeModel) -> None:
+    model.pieces = ["line\n"]
+    assert run("chat", "hi").out == "line\n"
+
+
+def test_control_characters_pass_through_a_pipe_untouched(run: Run, model: FakeModel) -> None:
+    model.pieces = ["\x1b[31m"]
+    assert run("chat", "hi").out == "\x1b[31m\n"
+
+
+@pytest.mark.usefixtures("terminal")
+def test_control_characters_do_not_reach_a_terminal(run: Run, model: FakeModel) -> None:
+    model.pieces = ["a\x1b[31m\u202eb\tc\nd"]
+    assert run("chat", "hi").out == "a\\x1b[31m\\u202eb\tc\nd\n"
+
+
+def test_flags_over_settings_over_the_model(run: Run, model: FakeModel, tmp_path: Path) -> None:
+    (tmp_path / "zeropoint.toml").write_text('model = "m"\nthreads = 3\n[sampling]\ntop_k = 7\ntop_p = 0.5\n')
+    run("chat", "hi", "--top-p", "0.9", "--stop", "a", "--stop", "b", "--context", "64", "--exact")
+    assert model.calls[0][1].flat() == {"temperature": 0.25, "top_k": 7, "top_p": 0.9, "stop": ("a", "b")}
+    wanted = {"name": "m", "threads": 3, "context": 64, "isa": None, "exact": True}
+    assert {name: model.loaded_with[name] for name in wanted} == wanted
+
+
+def test_the_default_model_is_the_catalogues(run: Run, model: FakeModel) -> None:
+    from zeropoint.catalogue import entries
+
+    run("chat", "hi")
+    assert model.loaded_with["name"] == entries.default().name
+
+
+def test_notices_only_where_somebody_reads_them(run: Run, model: FakeModel) -> None:
+    model.notices = ["something left"]
+    assert run("chat", "hi").err == ""
+    assert run("chat", "-v", "hi").err == "something left\n"
+
+
+@pytest.mark.usefixtures("terminal")
+def test_notices_on_a_terminal(run: Run, model: FakeModel) -> None:
+    model.notices = ["something left"]
+    assert run("--no-color", "chat", "hi").err == "something left\n"
+    assert run("chat", "hi", "--no-color").err == "something left\n"
+    assert run("chat", "hi").err == "\x1b[2msomething left\x1b[0m\n"
+    assert run("chat", "-q", "hi").err == ""
+
+
+def test_config_shows_value_and_source(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ZEROPOINT_THREADS", "2")
+    (tmp_path / "zeropoint.toml").write_text("[sampling]\ntop_k = 7\n")
+    lines = run("config").out.splitlines()
+    assert "threads\t2\tZEROPOINT_THREADS" in lines
+    assert "sampling.top_k\t7\tzeropoint.toml" in lines
+    assert "exact\tFalse\tdefault" in lines
+    shown = json.loads(run("config", "--json").out)
+    assert shown["threads"] == {"value": 2, "source": "ZEROPOINT_THREADS"}
+
+
+def test_config_refuses_an_unknown_key(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "zeropoint.toml").write_text("[sampling]\ntopk = 7\n")
+    result = run("config")
+    assert result.code == 2
+    assert "zeropoint.toml: unknown key `sampling.topk`" in result.err
+    assert "closest: sampling.top_k" in result.err

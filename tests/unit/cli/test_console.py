@@ -1,0 +1,113 @@
+"""Colour, bars and tables: who gets what."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import pytest
+
+from zeropoint.cli.console import Console
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("environ", "on_terminal", "in_pipe"),
+    [
+        ({}, True, False),
+        ({"NO_COLOR": "1"}, False, False),
+        ({"NO_COLOR": ""}, True, False),
+        ({"TERM": "dumb"}, False, False),
+        ({"FORCE_COLOR": "1"}, True, True),
+        ({"CLICOLOR_FORCE": "1", "TERM": "dumb"}, True, True),
+        ({"FORCE_COLOR": "0"}, True, False),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False, False),
+    ],
+)
+def test_colour(environ: dict[str, str], on_terminal: bool, in_pipe: bool) -> None:
+    console = Console(environ)
+    assert (console.has_color(Terminal()), console.has_color(io.StringIO())) == (on_terminal, in_pipe)
+    console.color = False
+    assert not console.has_color(Terminal())
+
+
+def download(console: Console, total: int | None = 1000) -> None:
+    with console.progress("fetching a\x1bname") as report:
+        for done in range(0, 1001, 50):
+            report(total, done)
+
+
+def test_a_download_in_a_pipe_is_silent_but_with_v(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console({})
+    download(console)
+    assert capsys.readouterr().err == ""
+    console.is_verbose = True
+    download(console)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1].split(" ")[0] for line in lines] == [str(n) for n in range(0, 101, 10)]
+    assert lines[0].startswith("fetching a\\x1bname: 0 %")
+    download(console, total=None)
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_terminal_gets_a_bar_if_it_takes_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    download(Console({"TERM": "xterm"}))
+    assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
+    monkeypatch.setattr("zeropoint.cli.console._BAR_DELAY_S", 0)
+    download(Console({"TERM": "xterm"}))
+    assert "fetching a\\x1bname" in sys.stderr.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"CI": "true", "TERM": "xterm"},
+        {"TERM": "dumb"},
+        {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TERM": "xterm"},
+    ],
+)
+def test_no_bar_where_none_is_wanted(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr("zeropoint.cli.console._BAR_DELAY_S", 0)
+    download(Console(environ))
+    assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
+
+
+def test_a_table_is_for_eyes_on_a_terminal_and_for_tools_in_a_pipe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Console({}).table(("name", "size"), [("a\tb", 1), ("c", 22)])
+    assert capsys.readouterr().out == "a\\tb\t1\nc\t22\n"
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    Console({"NO_COLOR": "1"}).table(("name", "size"), [("a\tb", 1), ("c", 22)])
+    lines = [line.rstrip() for line in sys.stdout.getvalue().splitlines()]  # type: ignore[attr-defined]
+    assert lines == ["name  size", "a\\tb  1", "c     22"]
+
+
+def test_completion_scripts_and_names() -> None:
+    def complete(words: str, n: int) -> str:
+        environ = {"_ZEROPOINT_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(n)}
+        done = subprocess.run(
+            [
+                "env",
+                *(f"{k}={v}" for k, v in environ.items()),
+                sys.executable,
+                "-c",
+                "import zeropoint.cli.app as a; a.main()",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    assert complete("zeropoint ch", 1) == "plain,chat\n"
+    assert "plain,smollm2:135m\n" in complete("zeropoint chat --model smol", 3)
+    assert "plain,--temperature\n" in complete("zeropoint chat --temp", 2)

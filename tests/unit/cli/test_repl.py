@@ -1,0 +1,188 @@
+"""The conversation as typed: lines go in through a pipe that prompt_toolkit takes for a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from prompt_toolkit import PromptSession
+from prompt_toolkit.input import PipeInput, create_pipe_input
+from prompt_toolkit.output import DummyOutput
+
+from tests.unit.cli.fake_model import FakeModel
+from zeropoint.cli import slash
+from zeropoint.cli.console import Console
+from zeropoint.cli.repl import Repl
+from zeropoint.engine.chat import Conversation
+from zeropoint.errors import MachineError
+from zeropoint.sampling.params import SamplingParams
+
+CTRL_C, CTRL_D = "\x03", "\x04"
+Talk = Callable[..., Repl]
+
+
+@pytest.fixture
+def keyboard() -> Iterator[PipeInput]:
+    with create_pipe_input() as pipe:
+        yield pipe
+
+
+@pytest.fixture
+def talk(keyboard: PipeInput) -> Talk:
+    """Type lines into a conversation with a model; Ctrl-D ends it."""
+
+    def talk(*lines: str, model: FakeModel | None = None, system: str | None = None) -> Repl:
+        keyboard.send_text("".join(line if line == CTRL_C else f"{line}\r" for line in lines) + CTRL_D)
+        session: PromptSession[str] = PromptSession(input=keyboard, output=DummyOutput())
+        conversation = Conversation(model or FakeModel(), system)  # type: ignore[arg-type]
+        params = SamplingParams.of(temperature=0.25)
+        console = Console({})
+        console.is_verbose = True
+        repl = Repl(console, conversation, params, session)
+        repl.run()
+        return repl
+
+    return talk
+
+
+def test_answers_stream_to_stdout_and_turns_are_kept(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
+    repl = talk("one", "", "two")
+    assert capsys.readouterr().out == "[one]\n[two]\n"
+    assert [m["content"] for m in repl.conversation.messages] == ["one", "[one]", "two", "[two]"]
+
+
+def test_text_over_several_lines(talk: Talk) -> None:
+    repl = talk('"""first', "", 'last"""', '"""one line"""')
+    assert [m["content"] for m in repl.conversation.messages[::2]] == ["first\n\nlast", "one line"]
+
+
+def test_exit_leaves_at_once(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
+    talk("/exit", "never asked")
+    assert capsys.readouterr().out == ""
+
+
+def test_ctrl_c_clears_the_line(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
+    talk(CTRL_C, "one")
+    assert capsys.readouterr().out == "[one]\n"
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_program(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
+    model = FakeModel(["so", " far", KeyboardInterrupt()])
+    repl = talk("one", "two", model=model)
+    captured = capsys.readouterr()
+    assert captured.out == "so far\nso far\n"
+    assert captured.err.count("stopped; /retry asks again") == 2
+    assert repl.conversation.messages[1]["content"] == "so far"
+
+
+def test_an_error_is_told_and_the_conversation_goes_on(
+    talk: Talk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    talk("one", "/nothing", model=FakeModel([MachineError("not a number in block 3")]))
+    err = capsys.readouterr().err
+    assert "error: not a number in block 3\n" in err
+    assert "error: unknown command `/nothing`; expected one of /exit" in err
+
+
+def test_help_names_every_command(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
+    talk("/help")
+    out = capsys.readouterr().out
+    assert [line.split("\t")[0].split()[0] for line in out.splitlines()[:-1]] == [
+        f"/{n}" for n in slash.names()
+    ]
+
+
+def test_an_unknown_command_gets_the_closest(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
+    talk("/rety", "/stats")
+    err = capsys.readouterr().err
+    assert "(closest: /retry)" in err
+    assert "there is no answer yet" in err
+
+
+def test_system_reset_and_retry(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
+    repl = talk("/system", "/system Be kind.", "/system", "one", "/retry", "/clear")
+    assert capsys.readouterr().out == "(no system prompt)\nBe kind.\n[one]\n[one]\n"
+    assert repl.conversation.messages == [{"role": "system", "content": "Be kind."}]
+
+
+def test_save_and_load(talk: Talk, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    talk("one", f"/save {tmp_path}/a.json", "/save", "/load none.json")
+    err = capsys.readouterr().err
+    assert "error: give a file: /save FILE" in err
+    assert "error: there is no file none.json" in err
+    assert len(json.loads((tmp_path / "a.json").read_text())["messages"]) == 2
+
+
+def test_loading_continues(keyboard: PipeInput, talk: Talk, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    before = Conversation(FakeModel(), "Be kind.")  # type: ignore[arg-type]
+    before.ask("one").text()
+    before.save(path)
+    assert talk(f"/load {path}", "two").conversation.messages[1]["content"] == "one"
+
+
+def test_set_changes_a_parameter(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
+    model = FakeModel()
+    repl = talk(
+        "/set top-k 5",
+        "/set temperature 0.5",
+        "/set stop END",
+        "/set temperature default",
+        "one",
+        model=model,
+    )
+    assert model.calls[0][1].flat() == {"temperature": 0.25, "top_k": 5, "stop": ("END",)}
+    assert repl.params == model.calls[0][1]
+    talk_err = capsys.readouterr().err
+    assert "top_k is 5" in talk_err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("/set temperature 3", "at most 2; got 3.0"),
+        ("/set temperature hot", "must be a number at least 0 and at most 2; got 'hot'"),
+        ("/set temprature 1", "closest: temperature"),
+        ("/set top_k", "give a value: /set top_k VALUE, where VALUE is a whole number"),
+        ("/set", "unknown parameter ``"),
+    ],
+)
+def test_a_bad_set_changes_nothing(
+    talk: Talk, capsys: pytest.CaptureFixture[str], line: str, said: str
+) -> None:
+    assert talk(line).params == SamplingParams.of(temperature=0.25)
+    assert said in capsys.readouterr().err
+
+
+def test_params_and_stats(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
+    talk("one", "/params", "/stats")
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("temperature\t0.25\t") for line in lines)
+    assert "completion_tokens\t2" in lines
+    assert "tok_s\t100" in lines
+
+
+def test_a_full_context_is_told_before_the_answer(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
+    talk("one one one one", "two two two two", model=FakeModel(n_ctx=14))
+    assert (
+        "the context of 14 tokens is full: the oldest question and its answer left" in capsys.readouterr().err
+    )
+
+
+def test_history_is_kept_and_private(tmp_path: Path) -> None:
+    from zeropoint.cli.repl import _terminal_session
+    from zeropoint.settings import history_file
+
+    session = _terminal_session()
+    session.history.append_string("typed before")
+    assert "typed before" in history_file().read_text()
+    assert history_file().stat().st_mode & 0o077 == 0
+
+
+def test_a_history_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
+    from zeropoint.cli.repl import _terminal_session
+
+    (tmp_path / "zeropoint").write_text("in the way")
+    _terminal_session().history.append_string("typed")
