@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace zp {
 
@@ -67,7 +68,11 @@ Result<int64_t> Engine::submit(GenerateRequest request) {
 
 void Engine::cancel(int64_t request) {
     const auto found = running_.find(request);
-    if (found != running_.end()) found->second.is_cancelled = true;
+    if (found == running_.end()) return;
+    cancelled_.push_back(event_of(request, found->second));
+    cancelled_.back().finish = Finish::kCancelled;
+    sequences_.release(found->second.sequence);
+    running_.erase(found);
 }
 
 StepEvent Engine::event_of(int64_t id, const Running& r) const {
@@ -131,21 +136,14 @@ StepEvent Engine::finish_step(int64_t id, Running& r) {
 
 Result<std::vector<StepEvent>> Engine::step(const Interrupt& interrupt) {
     if (Status status = check_alive(); !status.ok()) return status.error();
-    std::vector<StepEvent> events;
+    std::vector<StepEvent> events = std::exchange(cancelled_, {});
     const auto end = [&](std::map<int64_t, Running>::iterator at) {
         sequences_.release(at->second.sequence);
         return running_.erase(at);
     };
-    for (auto at = running_.begin(); at != running_.end();) {
-        at->second.n_planned = 0;
-        at->second.logits_row = -1;
-        if (!at->second.is_cancelled) {
-            ++at;
-            continue;
-        }
-        events.push_back(event_of(at->first, at->second));
-        events.back().finish = Finish::kCancelled;
-        at = end(at);
+    for (auto& [id, r] : running_) {
+        r.n_planned = 0;
+        r.logits_row = -1;
     }
     if (running_.empty()) return events;
 

@@ -52,9 +52,10 @@ public:
     static Result<std::unique_ptr<Engine>> open(EngineConfig config);
 
     Result<int64_t> submit(GenerateRequest request);
+    // Frees the request's cache at once; the next step tells of its end.
     void cancel(int64_t request);
     Result<std::vector<StepEvent>> step(const Interrupt& interrupt);
-    bool has_work() const { return !running_.empty(); }
+    bool has_work() const { return !running_.empty() || !cancelled_.empty(); }
 
     // Natural-log probability of ids[1:], into out [T - 1].
     Status score(std::span<const int32_t> ids, std::span<float> out, const Interrupt& interrupt);
@@ -78,7 +79,6 @@ private:
         GenerateRequest request;
         Sequence* sequence;
         int n_prompt, n_reused, n_generated = 0;
-        bool is_cancelled = false;
         int n_planned = 0;    // tokens of the present step
         int logits_row = -1;  // in the present step
     };
@@ -102,6 +102,7 @@ private:
     std::unique_ptr<Forward> forward_;
     SequencePool sequences_;
     std::map<int64_t, Running> running_;
+    std::vector<StepEvent> cancelled_;  // to be told by the next step
     int64_t next_request_ = 1;
     std::vector<float> logits_;
 };

@@ -1,0 +1,246 @@
+"""`load()` and the model it gives: text in, text out, and the numbers in between.
+
+>>> model = zeropoint.load("smollm2:135m")
+>>> for piece in model.chat("What is a zero point?"):
+...     print(piece, end="")
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zeropoint import families
+from zeropoint.blueprint import Blueprint
+from zeropoint.blueprint.check import check
+from zeropoint.catalogue.fetch import resolve
+from zeropoint.engine.contract import Stepper
+from zeropoint.engine.native import NativeEngine, default_threads
+from zeropoint.engine.plan import check_fits, choose_context, make_plan
+from zeropoint.engine.roofline import available_memory_bytes
+from zeropoint.engine.stream import Router, Stream
+from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.sampling.params import SamplingParams
+from zeropoint.tokenizers.gguf import load_tokenizer
+from zeropoint.tokenizers.prompt import encode_chat
+from zeropoint.tokenizers.stream import TextStream
+from zeropoint.tokenizers.template import ChatTemplate, load_template
+from zeropoint.tokenizers.tokenizer import Tokenizer
+from zeropoint.weights.gguf import GgufModel, open_gguf
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from zeropoint.catalogue.progress import Notice, Progress
+
+__all__ = ["Model", "Score", "blueprint_of", "load"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A text under a model: its tokens, and the natural-log probability of each given those before it.
+
+    The first token has no probability (None) unless the model puts a begin token before a document.
+    """
+
+    token_ids: list[int]
+    logprobs: list[float | None]
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the mean negative log-probability of the tokens that have one."""
+        known = [p for p in self.logprobs if p is not None]
+        if not known:
+            raise BadInput("a perplexity needs a text of at least two tokens")
+        return math.exp(-sum(known) / len(known))
+
+
+class Model:
+    """A loaded model; build it with `load`. Close it, or use it in a `with`, to free its memory.
+
+    engine, tokenizer, blueprint: its parts. name: what it was called. defaults: recommended sampling, flat.
+    """
+
+    def __init__(
+        self, file: GgufModel, blueprint: Blueprint, engine: NativeEngine, tokenizer: Tokenizer, name: str
+    ) -> None:
+        self.file = file
+        self.blueprint = blueprint
+        self.engine = engine
+        self.tokenizer = tokenizer
+        self.name = name
+        self.defaults: Mapping[str, Any] = {}
+        self.template_name: str | None = None
+        self._router = Router(engine)
+
+    @cached_property
+    def template(self) -> ChatTemplate:
+        """The chat template, its process started. Raises BadInput where the model has none."""
+        return load_template(self.file, self.tokenizer, self.template_name)
+
+    def chat(
+        self,
+        messages: str | Sequence[Mapping[str, Any]],
+        params: SamplingParams | None = None,
+        *,
+        on_progress: Callable[[int, int], None] | None = None,
+        **sampling: Any,
+    ) -> Stream:
+        """Answer a question (a text) or a conversation ([{"role": ..., "content": ...}]).
+
+        Sampling by `params` or by flat names (temperature=0.2); the model's defaults fill the rest.
+        on_progress(read, total): prompt tokens while a long prompt is read.
+        Raises BadInput, or ContextFull with both numbers.
+        """
+        if isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
+        ids = self.encode_chat(messages)
+        return self._stream(ids, self._params(params, sampling), is_inside=False, on_progress=on_progress)
+
+    def generate(
+        self,
+        prompt: str | Sequence[int],
+        params: SamplingParams | None = None,
+        *,
+        on_progress: Callable[[int, int], None] | None = None,
+        **sampling: Any,
+    ) -> Stream:
+        """Continue a text (or token ids) as it stands, with no template. Arguments as in `chat`."""
+        ids = self._document(prompt) if isinstance(prompt, str) else list(prompt)
+        return self._stream(ids, self._params(params, sampling), is_inside=True, on_progress=on_progress)
+
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Token ids of a conversation, ready to be answered."""
+        return encode_chat(self.tokenizer, self.template, messages)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of a text; what spells a control token stays text."""
+        return self.tokenizer.encode(text)
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """The text of token ids."""
+        return self.tokenizer.decode(ids)
+
+    def logits(self, text: str | Sequence[int]) -> NDArray[np.float32]:
+        """Logits after every token of a text (or of token ids): float32 [T, V]."""
+        ids = self._document(text) if isinstance(text, str) else list(text)
+        stepper = self.engine.stepper()
+        try:
+            return stepper.extend(ids)
+        finally:
+            stepper.close()
+
+    def score(self, text: str | Sequence[int]) -> Score:
+        """Log-probability of every token of a text (or of token ids)."""
+        ids = self.tokenize(text) if isinstance(text, str) else list(text)
+        if not ids:
+            raise BadInput("there is no text to score")
+        bos = self.tokenizer.bos_id
+        start = [bos] if isinstance(text, str) and self.tokenizer.add_bos and bos is not None else []
+        context = [*start, *ids]
+        scores = [float(p) for p in self.engine.score(context)] if len(context) > 1 else []
+        return Score(ids, [*scores] if start else [None, *scores])
+
+    def stepper(self) -> Stepper:
+        """A fresh sequence to decode by hand: `extend(ids) -> logits`, `rollback(n)`."""
+        return self.engine.stepper()
+
+    def close(self) -> None:
+        """Free weights, cache and the template's process; later calls raise."""
+        if "template" in self.__dict__:
+            self.template.close()
+        self.engine.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _document(self, text: str) -> list[int]:
+        ids = self.tokenize(text)
+        bos = self.tokenizer.bos_id
+        if bos is not None and (self.tokenizer.add_bos or not ids):
+            ids = [bos, *ids]
+        return ids
+
+    def _params(self, params: SamplingParams | None, sampling: Mapping[str, Any]) -> SamplingParams:
+        given = SamplingParams.of(**sampling)
+        if params is not None:
+            given = given.with_defaults(params.flat())
+        return given.with_defaults(self.defaults)
+
+    def _stream(
+        self,
+        ids: Sequence[int],
+        params: SamplingParams,
+        *,
+        is_inside: bool,
+        on_progress: Callable[[int, int], None] | None,
+    ) -> Stream:
+        text = TextStream(self.tokenizer, params.stop, skip_special=True, inside=is_inside)
+        stop_ids = sorted(self.tokenizer.stop_ids)
+        return Stream(self._router, text, ids, params, stop_ids, on_progress=on_progress)
+
+
+def load(
+    name: str | Path,
+    *,
+    threads: int | None = None,
+    context: int | None = None,
+    isa: str | None = None,
+    exact: bool = False,
+    template: str | None = None,
+    progress: Progress | None = None,
+    notify: Notice | None = None,
+) -> Model:
+    """Load a model by name or path, fetching it first if need be.
+
+    name: a catalogue name, a path, or `hf:owner/repo[:file-or-quant]`. threads: by default every usable
+    processor. context: positions of the cache. isa: scalar, avx2, avx512 or auto. exact: float arithmetic
+    throughout, slower. template: a built-in chat template instead of the model's own.
+    progress(total, done) and notify(text) tell of a download.
+    Raises BadInput, BadModelFile, NetworkError, DiskError, OutOfMemory or MachineError.
+    """
+    found = resolve(str(name), progress=progress, notice=notify)
+    file = open_gguf(found.path)
+    blueprint = blueprint_of(file)
+    n_ctx = choose_context(blueprint, context)
+    weight_bytes = sum(tensor.n_bytes for tensor in file.tensors.values())
+    # The bandwidth matters to speed only; any number tells whether it fits.
+    plan = make_plan(
+        blueprint, weight_bytes, n_ctx, bandwidth=1e10, available_bytes=available_memory_bytes(), is_exact=exact
+    )
+    check_fits(plan, found.name)
+    tokenizer = load_tokenizer(file)
+    if tokenizer.n_vocab != blueprint.n_vocab:
+        raise BadModelFile(
+            f"{file.name}: metadata `tokenizer.ggml.tokens` has {tokenizer.n_vocab} tokens; "
+            f"the embedding has {blueprint.n_vocab} rows"
+        )
+    engine = NativeEngine(
+        file, blueprint, n_ctx=n_ctx, n_threads=threads or default_threads(), isa=isa, is_exact=exact
+    )
+    model = Model(file, blueprint, engine, tokenizer, found.name)
+    model.template_name = template
+    model.defaults = dict(found.entry.sampling) if found.entry is not None else {}
+    return model
+
+
+def blueprint_of(file: GgufModel) -> Blueprint:
+    """The checked blueprint of a GGUF file. Raises BadModelFile."""
+    family = families.of_gguf(file)
+    factors: tuple[float, ...] = ()
+    if file.paths and family.FREQUENCY_FACTORS in file.tensors:
+        factors = tuple(float(f) for f in file.array(family.FREQUENCY_FACTORS))
+    blueprint: Blueprint = family.from_gguf(file, factors)
+    try:
+        check(blueprint, file.name)
+    except BadInput as error:
+        raise BadModelFile(str(error)) from None
+    return blueprint

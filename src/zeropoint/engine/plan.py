@@ -1,0 +1,114 @@
+"""Before a model is loaded, or even fetched: does it fit, and how fast will it be?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zeropoint.blueprint import Blueprint
+from zeropoint.blueprint.cost import cache_bytes, count_parameters
+from zeropoint.engine.roofline import ceiling_tok_s
+from zeropoint.errors import BadInput, OutOfMemory
+
+__all__ = ["DEFAULT_CONTEXT", "Plan", "check_fits", "choose_context", "make_plan"]
+
+DEFAULT_CONTEXT = 8192  # positions; the cache's memory is used only as far as it is filled
+_ROWS = 256  # tokens of one pass (native/model/forward.hpp, kMostTokens)
+_PROCESS_BYTES = 60_000_000  # Python, libraries and tokenizer, measured as resident memory
+
+# Part of the bandwidth that a decode step reaches, and what a layer costs beside reading its weights
+# (meeting of the threads, norms, attention over few positions). Measured with `zeropoint bench` on two
+# machines with two threads; see docs/bench.md.
+_REACHED = 0.95
+_LAYER_S = 14e-6
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a model needs and gives on this machine.
+
+    n_parameters: weights stored. weight_bytes, cache_bytes (full context), work_bytes: memory.
+    read_bytes: bytes a token reads at a short context. available_bytes: memory to be had, None if unknown.
+    ceiling_tok_s: bandwidth / read_bytes. expected_tok_s: decoding one sequence.
+    """
+
+    n_ctx: int
+    n_parameters: int
+    weight_bytes: int
+    cache_bytes: int
+    work_bytes: int
+    read_bytes: int
+    available_bytes: int | None
+    ceiling_tok_s: float
+    expected_tok_s: float
+
+    @property
+    def needed_bytes(self) -> int:
+        """All memory at a full context."""
+        return self.weight_bytes + self.cache_bytes + self.work_bytes
+
+    @property
+    def fits(self) -> bool:
+        """Whether it can be had (true where that is unknown)."""
+        return self.available_bytes is None or self.needed_bytes <= self.available_bytes
+
+
+def choose_context(blueprint: Blueprint, wanted: int | None) -> int:
+    """Positions of the cache: `wanted`, or the model's own up to DEFAULT_CONTEXT. Raises BadInput."""
+    if wanted is None:
+        return min(blueprint.n_ctx, DEFAULT_CONTEXT)
+    if not 1 <= wanted <= blueprint.n_ctx:
+        raise BadInput(f"--context is {wanted}; this model takes 1 to {blueprint.n_ctx} tokens")
+    return wanted
+
+
+def make_plan(
+    blueprint: Blueprint,
+    weight_bytes: int,
+    n_ctx: int,
+    *,
+    bandwidth: float,
+    available_bytes: int | None,
+    is_exact: bool = False,
+) -> Plan:
+    """The plan for weights of so many bytes and a context of n_ctx; bandwidth in bytes/s."""
+    read_bytes = weight_bytes - _embedding_bytes(blueprint, weight_bytes)
+    step_s = read_bytes / (bandwidth * _REACHED) + blueprint.n_layers * _LAYER_S
+    return Plan(
+        n_ctx=n_ctx,
+        n_parameters=count_parameters(blueprint),
+        weight_bytes=weight_bytes,
+        cache_bytes=cache_bytes(blueprint, n_ctx, 4 if is_exact else 2),
+        work_bytes=_work_bytes(blueprint),
+        read_bytes=read_bytes,
+        available_bytes=available_bytes,
+        ceiling_tok_s=ceiling_tok_s(bandwidth, read_bytes),
+        expected_tok_s=1 / step_s,
+    )
+
+
+def check_fits(plan: Plan, name: str) -> None:
+    """Raise OutOfMemory in one sentence with both numbers where a plan does not fit."""
+    if plan.fits or plan.available_bytes is None:
+        return
+    needed, there = plan.needed_bytes / 1e9, plan.available_bytes / 1e9
+    raise OutOfMemory(
+        f"{name} needs {needed:.1f} GB of memory with a context of {plan.n_ctx} and {there:.1f} GB is free; "
+        "choose a smaller model or a shorter --context"
+    )
+
+
+def _embedding_bytes(blueprint: Blueprint, weight_bytes: int) -> int:
+    """Bytes of an embedding that is not read whole at every token: one without a tied head.
+
+    Its share of the bytes is taken to be its share of the parameters.
+    """
+    if blueprint.has_tied_head:
+        return 0
+    return weight_bytes * blueprint.n_vocab * blueprint.d_model // count_parameters(blueprint)
+
+
+def _work_bytes(blueprint: Blueprint) -> int:
+    """Activations of one pass and the process itself."""
+    block = blueprint.blocks[0]
+    widths = 5 * blueprint.d_model + 3 * block.attention.n_heads * block.attention.d_head + 3 * block.ffn.d_ff
+    return _ROWS * widths * 4 + 32 * blueprint.n_vocab * 4 + _PROCESS_BYTES

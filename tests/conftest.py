@@ -1,0 +1,43 @@
+"""What tests share: the real model (fetched once through our own catalogue) and tiny generated ones."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.tiny import write_tiny_model
+
+DEFAULT_MODEL = "smollm2:135m"
+
+
+@pytest.fixture(scope="session")
+def smollm2_path() -> Path:
+    """The default model on this disk, fetched if need be. A network that is not there skips the test."""
+    from zeropoint.catalogue.fetch import resolve
+    from zeropoint.errors import NetworkError
+
+    try:
+        return resolve(DEFAULT_MODEL).path
+    except NetworkError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"the default model cannot be fetched: {error}")
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Local copies of public texts, named by ZEROPOINT_DATA."""
+    folder = os.environ.get("ZEROPOINT_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("ZEROPOINT_DATA names no folder with data")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of two small layers with random weights, in F32: loads in milliseconds."""
+    path = tmp_path_factory.mktemp("tiny") / "tiny.gguf"
+    write_tiny_model(path)
+    return path
