@@ -68,6 +68,7 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Ctrl-C, and a reader that has had enough, end it without a word."""
         try:
+            _start_log()
             return super().invoke(ctx)
         except KeyboardInterrupt:
             if sys.stderr.isatty():
@@ -108,7 +109,6 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def _run(argv: list[str], console: Console) -> int:
     try:
-        _start_log(console)
         result = cli.main(argv, prog_name="zeropoint", obj=console, standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as error:
@@ -192,11 +192,14 @@ def _short_help(name: str) -> str:
     return docstring.splitlines()[0] if docstring else ""
 
 
-def _start_log(console: Console) -> None:
-    """Logging is set up only where it was asked for; a bad value is the command's to refuse."""
-    level = logging.getLevelNamesMapping().get(console.environ.get("ZEROPOINT_LOG", "").upper())
-    if level is not None:
-        logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+def _start_log() -> None:
+    """Logging is set up only where it was asked for. Raises BadInput for settings that are wrong."""
+    from zeropoint.settings import Settings
+
+    level = Settings.read().get("log")
+    if level.source != "default":
+        form = "%(levelname)s %(name)s: %(message)s"
+        logging.basicConfig(level=level.value.upper(), stream=sys.stderr, format=form)
 
 
 def _show_usage_error(console: Console, error: click.ClickException) -> None:
@@ -210,7 +213,13 @@ def _show_usage_error(console: Console, error: click.ClickException) -> None:
 
 
 def _trace(console: Console) -> None:
-    if console.is_verbose or console.environ.get("ZEROPOINT_DEBUG", "0").lower() not in ("", "0", "false"):
+    """The traceback, for those who asked for it."""
+    from zeropoint.settings import Settings
+
+    is_wanted = console.is_verbose
+    with contextlib.suppress(ZeropointError, OSError):  # wrong settings are an error told elsewhere
+        is_wanted = is_wanted or Settings.read().get("debug").value
+    if is_wanted:
         import traceback
 
         traceback.print_exc()

@@ -206,3 +206,20 @@ def test_closed_streams_are_no_crash(closed: str) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == ("" if ">&-" in closed.replace("2>&-", "") else "word\n")
+
+
+def test_debug_and_log_may_stand_in_a_file(
+    run: Run, model: FakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr("logging.basicConfig", lambda **arguments: asked.append(arguments))
+    model.pieces = [errors.DiskError("full")]
+    assert "Traceback" not in run("chat", "hi").err
+    assert asked == []
+    (tmp_path / "zeropoint.toml").write_text('debug = true\nlog = "info"\n')
+    assert "Traceback" in run("chat", "hi").err
+    assert [arguments["level"] for arguments in asked] == ["INFO"]
+    (tmp_path / "zeropoint.toml").write_text('log = "loud"\n')
+    result = run("chat", "hi")
+    assert result.code == 2
+    assert result.err.startswith("error: zeropoint.toml: `log`: unknown log `loud`")
