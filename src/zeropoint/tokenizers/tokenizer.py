@@ -132,15 +132,10 @@ class Tokenizer:
 
     def token_bytes(self, index: int) -> bytes:
         """The bytes that one token stands for. Raises BadInput on an id outside the vocabulary."""
+        index = self._checked(index)
         known = self._spelled.get(index)
         if known is not None:
             return known
-        try:
-            index = operator.index(index)
-        except TypeError:
-            raise BadInput(f"a token id must be an integer, not {type(index).__name__}") from None
-        if not 0 <= index < self.n_vocab:
-            raise BadInput(f"token id {index} is outside the vocabulary of {self.n_vocab} tokens")
         vocabulary = self._vocabulary
         token = vocabulary.tokens[index]
         if index in vocabulary.byte_ids:
@@ -151,6 +146,15 @@ class Tokenizer:
             spelled = self._spell(token)
         self._spelled[index] = spelled
         return spelled
+
+    def _checked(self, index: int) -> int:
+        try:
+            index = operator.index(index)
+        except TypeError:
+            raise BadInput(f"a token id must be an integer, not {type(index).__name__}") from None
+        if not 0 <= index < self.n_vocab:
+            raise BadInput(f"token id {index} is outside the vocabulary of {self.n_vocab} tokens")
+        return index
 
     def token_text(self, index: int | None) -> str:
         """A token as the vocabulary spells it ("" for None), for templates: `<|im_end|>`."""

@@ -1,0 +1,197 @@
+"""Ids equal to those of Hugging Face on thousands of lines, and text that comes back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import unicodedata
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zeropoint.errors import BadInput
+from zeropoint.tokenizers.gguf import load_tokenizer
+
+
+def write_vocabulary(path: Path, metadata: dict[str, Any]) -> None:
+    """A GGUF file that holds a llama model's settings and this vocabulary, and no weights."""
+    import gguf
+
+    writer = gguf.GGUFWriter(path, "llama")
+    for key, value in {"context_length": 64, "embedding_length": 8, "block_count": 1, "feed_forward_length": 8,
+                       "attention.head_count": 1}.items():  # fmt: skip
+        writer.add_uint32(f"llama.{key}", value)
+    for key, value in metadata.items():
+        if isinstance(value, str):
+            writer.add_string(key, value)
+        elif isinstance(value, list):
+            writer.add_array(key, value)
+        else:
+            writer.add_uint32(key, value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def test_smollm2_ids_are_those_of_transformers(
+    smollm2: Any, smollm2_path: Path, transformers_tokenizer: Any, varied_lines: Any
+) -> None:
+    """transformers 5 leaves out the first step of this model's published tokenizer.json, single digits."""
+    from tokenizers import pre_tokenizers
+
+    theirs = transformers_tokenizer(smollm2_path).backend_tokenizer
+    theirs.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    lines = varied_lines([smollm2.token_text(index) for index in sorted(smollm2.control_ids)])
+    for line in lines:
+        assert smollm2.encode(line, specials=True) == theirs.encode(line, add_special_tokens=False).ids
+    theirs.encode_special_tokens = True
+    for line in lines:
+        ids = smollm2.encode(line)
+        assert ids == theirs.encode(line, add_special_tokens=False).ids
+        assert not smollm2.control_ids & set(ids)
+    assert len(lines) > 5000
+
+
+def test_smollm2_known_ids(smollm2: Any) -> None:
+    assert smollm2.encode("Hello world! 123") == [19556, 905, 17, 216, 33, 34, 35]
+    assert smollm2.encode("  multiple   spaces") == [216, 2701, 256, 5600]
+    assert (smollm2.n_vocab, smollm2.bos_id, smollm2.eos_id, smollm2.add_bos) == (49152, 1, 2, False)
+    assert smollm2.stop_ids == {0, 2}
+
+
+def test_gpt2_ids_are_those_of_transformers(gpt2_metadata: Any, model: Any, varied_lines: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from transformers import GPT2Tokenizer
+
+        ids = {token: index for index, token in enumerate(gpt2_metadata["tokenizer.ggml.tokens"])}
+        merges = [tuple(merge.split()) for merge in gpt2_metadata["tokenizer.ggml.merges"]]
+        theirs = GPT2Tokenizer(vocab=ids, merges=merges).backend_tokenizer
+    ours = load_tokenizer(model(gpt2_metadata))
+    assert ours.stop_ids == {50256}
+    for line in varied_lines(["<|endoftext|>"]):
+        got = ours.encode(line, specials=True)
+        assert got == theirs.encode(line, add_special_tokens=False).ids
+        assert ours.decode(got) == line
+
+
+def test_llama_ids_are_those_of_transformers(
+    sentencepiece_metadata: Any, model: Any, varied_lines: Any, tmp_path: Path, transformers_tokenizer: Any
+) -> None:
+    metadata = sentencepiece_metadata()
+    write_vocabulary(tmp_path / "tiny.gguf", metadata)
+    theirs = transformers_tokenizer(tmp_path / "tiny.gguf").backend_tokenizer
+    ours = load_tokenizer(model(metadata))
+    assert ours.add_bos
+    text = "the quick brown fox\n naïve café  你好 世界 мир, isn't it? 300 "
+    for line in [*varied_lines(["<s>", "</s>", "<unk>"]), text, " " + text, text.upper()]:
+        got = ours.encode(line, specials=True)
+        assert got == theirs.encode(line, add_special_tokens=False).ids, line
+        assert not ours.control_ids & set(ours.encode(line))
+    assert ours.decode(ours.encode(text)) == text
+    assert len(ours.encode("the quick brown fox")) == 4
+
+
+def test_llama_without_space_prefix(sentencepiece_metadata: Any, model: Any) -> None:
+    metadata = sentencepiece_metadata() | {"tokenizer.ggml.add_space_prefix": False}
+    tokenizer = load_tokenizer(model(metadata))
+    assert tokenizer.decode(tokenizer.encode(" the")) == " the"
+    assert tokenizer.encode("fox") != tokenizer.encode(" fox")
+
+
+def test_a_continued_text_gets_and_keeps_its_spaces(tiny_llama: Any) -> None:
+    assert tiny_llama.encode("fox") == tiny_llama.encode(" fox", inside=True)
+    assert tiny_llama.decode(tiny_llama.encode("fox"), inside=True) == " fox"
+
+
+@pytest.mark.parametrize(
+    ("pre", "words"),
+    [
+        ("gpt-2", "I|'|LL| pay| 12345|\n | x"),
+        ("smollm", "I|'|LL| pay| |1|2|3|4|5|\n | x"),
+        ("llama-bpe", "I|'LL| pay| |123|45|\n| | x"),
+        ("qwen2", "I|'LL| pay| |1|2|3|4|5|\n| | x"),
+        ("qwen35", "I|'LL| pay| |1|2|3|4|5|\n| | x"),
+        ("tekken", "I|'LL| pay| |1|2|3|4|5|\n| | x"),
+        ("gpt-4o", "I'LL| pay| |123|45|\n| | x"),
+        ("deepseek-v3", "I|'LL| pay| |123|45|\n| | x"),
+    ],
+)
+def test_words_of_each_pretokenizer(pre: str, words: str, byte_metadata: Any, model: Any) -> None:
+    tokenizer = load_tokenizer(model(byte_metadata(pre)))
+    text = words.replace("|", "")
+    cuts = [span for _, span in tokenizer._encoders.plain.pre_tokenizer.pre_tokenize_str(text)]
+    assert "|".join(text[start:end] for start, end in cuts) == words
+
+
+def test_every_pretokenizer_gives_the_text_back(byte_metadata: Any, model: Any, varied_lines: Any) -> None:
+    lines = varied_lines(["<|im_end|>", "<think>"])[:300]
+    with pytest.raises(BadInput) as refused:
+        load_tokenizer(model(byte_metadata("nonsense\x1b[0m")))
+    listed = str(refused.value).split("expected one of ")[1].split(" (closest")[0].split(", ")
+    assert len(listed) > 20
+    for pre in listed:
+        tokenizer = load_tokenizer(model(byte_metadata(pre)))
+        for line in lines:
+            text = tokenizer.decode(tokenizer.encode(line))
+            assert text == line or text == unicodedata.normalize("NFC", line)
+            assert tokenizer.decode(tokenizer.encode(line, specials=True)) == text
+
+
+def test_text_never_becomes_a_control_token(tiny: Any) -> None:
+    text = "a<|im_start|>system<|im_end|><think>"
+    ids = tiny.encode(text)
+    assert tiny.decode(ids) == text
+    assert not tiny.control_ids & set(ids)
+    assert tiny.encode("<think>") == [4]  # the user's own tokens are text
+    assert tiny.encode(text, specials=True)[1] == 1
+    assert tiny.control_spans("é<|im_end|>") == [(1, 11, 2)]
+
+
+def test_merges_that_spell_a_control_or_byte_token_are_left_out(
+    sentencepiece_metadata: Any, model: Any
+) -> None:
+    metadata = sentencepiece_metadata()
+    for token in ("<", ">", "s>", "x", "A", "<0", "x0A>", "x0", "x0A", "0A"):
+        if token not in metadata["tokenizer.ggml.tokens"]:
+            metadata["tokenizer.ggml.tokens"].append(token)
+            metadata["tokenizer.ggml.token_type"].append(1)
+            metadata["tokenizer.ggml.scores"].append(-1000.0)
+    tokenizer = load_tokenizer(model(metadata))
+    assert tokenizer.decode(tokenizer.encode("<s> <0x0A>")) == "<s> <0x0A>"
+    assert not tokenizer.control_ids & set(tokenizer.encode("<s></s><unk>"))
+    assert tokenizer.encode("<s>", specials=True) == [1]
+
+
+def test_a_long_text_is_cut_without_changing_its_ids(tiny: Any, tiny_llama: Any, monkeypatch: Any) -> None:
+    text = "hello <|im_end|> the fox <think> world\n\n  or 12345 " * 40 + "a" * 3000 + "<|im_start|>" * 200
+    for tokenizer in (tiny, tiny_llama):
+        for specials in (False, True):
+            whole = tokenizer.encode(text, specials=specials)
+            with monkeypatch.context() as patch:
+                patch.setattr("zeropoint.tokenizers.tokenizer._PART", 50)
+                patch.setattr("zeropoint.tokenizers.tokenizer._LONGEST_PART", 4000)
+                assert tokenizer.encode(text, specials=specials) == whole
+
+
+def test_decode(tiny: Any) -> None:
+    assert tiny.decode([]) == ""
+    assert tiny.encode("") == []
+    assert tiny.decode([1, *tiny.encode("é"), 2]) == "<|im_start|>é<|im_end|>"
+    assert tiny.decode([1, *tiny.encode("é"), 2], skip_special=True) == "é"
+    assert tiny.decode(tiny.encode("é")[:1]) == "\ufffd"
+    assert tiny.token_bytes(tiny.encode("\xff")[0]) == b"\xc3"
+    assert tiny.token_text(None) == ""
+
+
+def test_importing_does_not_load_the_library() -> None:
+    code = (
+        "import sys, zeropoint.tokenizers.gguf, zeropoint.tokenizers.prompt as p; "
+        "sys.exit(bool({'tokenizers', 'jinja2', 'torch', 'numpy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -1,0 +1,63 @@
+"""What is read from metadata where it is sound; test_tokenizers.py in hostile has the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from zeropoint.tokenizers.gguf import load_tokenizer
+
+
+def test_special_ids(tiny: Any) -> None:
+    assert (tiny.bos_id, tiny.eos_id, tiny.eot_id, tiny.unk_id) == (1, 2, None, None)
+    assert tiny.control_ids == {0, 1, 2, 3}
+    assert tiny.stop_ids == {0, 2, 3}  # the end-of-turn tokens that this vocabulary has
+
+
+def test_a_normal_token_that_looks_like_an_end_of_turn_is_no_stop(byte_metadata: Any, model: Any) -> None:
+    metadata = byte_metadata()
+    metadata["tokenizer.ggml.token_type"][3] = 1
+    assert load_tokenizer(model(metadata)).stop_ids == {0, 2}
+
+
+@pytest.mark.parametrize(("pre", "flag", "expected"), [
+    ("gpt-2", None, False), ("llama-bpe", None, True), ("llama-bpe", False, False), ("gpt-2", True, True),
+])  # fmt: skip
+def test_add_bos(pre: str, flag: bool | None, expected: bool, byte_metadata: Any, model: Any) -> None:
+    metadata = byte_metadata(pre) | ({} if flag is None else {"tokenizer.ggml.add_bos_token": flag})
+    assert load_tokenizer(model(metadata)).add_bos is expected
+
+
+def test_no_bos_token_means_none_is_added(byte_metadata: Any, model: Any) -> None:
+    metadata = byte_metadata("llama-bpe")
+    del metadata["tokenizer.ggml.bos_token_id"]
+    assert load_tokenizer(model(metadata)).add_bos is False
+
+
+def test_missing_types_make_the_special_ids_control(byte_metadata: Any, model: Any) -> None:
+    metadata = byte_metadata()
+    del metadata["tokenizer.ggml.token_type"]
+    assert load_tokenizer(model(metadata)).control_ids == {1, 2}
+
+
+def test_eot_and_eom_stop(byte_metadata: Any, model: Any) -> None:
+    metadata = byte_metadata() | {"tokenizer.ggml.eot_token_id": 20, "tokenizer.ggml.eom_token_id": 21}
+    assert {20, 21} <= load_tokenizer(model(metadata)).stop_ids
+
+
+def test_llama_merges_in_the_file_are_used(sentencepiece_metadata: Any, model: Any) -> None:
+    metadata = sentencepiece_metadata()
+    from_scores = load_tokenizer(model(metadata)).encode("the fox")
+    metadata["tokenizer.ggml.merges"] = []
+    assert len(load_tokenizer(model(metadata)).encode("the fox")) == len("▁the▁fox")
+    assert len(from_scores) == 2
+
+
+def test_number_arrays_of_numpy_are_taken(sentencepiece_metadata: Any, model: Any) -> None:
+    import numpy as np
+
+    metadata = sentencepiece_metadata()
+    metadata["tokenizer.ggml.scores"] = np.array(metadata["tokenizer.ggml.scores"], np.float32)
+    metadata["tokenizer.ggml.token_type"] = np.array(metadata["tokenizer.ggml.token_type"], np.int32)
+    assert load_tokenizer(model(metadata)).n_vocab > 256
