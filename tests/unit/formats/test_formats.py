@@ -109,7 +109,7 @@ def test_pack_refuses_what_blocks_cannot_hold(name: str, bad: float):
 @pytest.mark.parametrize("name", PACKED)
 def test_rows_are_whole_blocks(name: str):
     form = formats.get(name)
-    with pytest.raises(BadInput, match="a row of .* is a multiple of 32"):
+    with pytest.raises(BadInput, match=r"a row of .* is a multiple of 32"):
         form.pack(np.ones((2, 33), np.float32))
     with pytest.raises(BadInput, match=f"a multiple of {form.BLOCK_BYTES} bytes"):
         form.unpack(np.ones((2, form.BLOCK_BYTES + 1), np.uint8))
