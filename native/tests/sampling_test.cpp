@@ -1,5 +1,6 @@
 // The sampler alone: known answers, ties, and rows that must not become a token. Equality with the
 // numpy form is in tests/mirror/test_sampling.py.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -46,6 +47,21 @@ ZP_TEST(splitmix_matches_the_published_sequence) {
     ZP_EQ(splitmix64(1234567, 1), 3203168211198807973ull);
     ZP_EQ(splitmix64(1234567, 2), 9817491932198370423ull);
     ZP_CHECK(uniform(0, 0) >= 0 && uniform(0, 0) < 1);
+}
+
+ZP_TEST(weights_are_exponentials_to_the_last_bits) {
+    std::vector<float> logits_V(50000);
+    for (size_t v = 0; v < logits_V.size(); ++v) logits_V[v] = -static_cast<float>(v) * 0.001f;
+    Scratch scratch;
+    weigh(logits_V, 0, scratch);
+    ZP_EQ(scratch.n_candidates, logits_V.size());
+    double worst = 0;
+    for (size_t i = 0; i < scratch.n_candidates; ++i) {
+        const double want = std::exp(static_cast<double>(scratch.logits[i]));
+        worst = std::max(worst, std::fabs(scratch.weights[i] / want - 1));
+    }
+    ZP_CHECK(worst <= 2 * std::numeric_limits<double>::epsilon());
+    ZP_EQ(scratch.weights[0], 1.0);
 }
 
 ZP_TEST(greedy_takes_the_lowest_id_among_equals) {

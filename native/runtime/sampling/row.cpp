@@ -39,7 +39,7 @@ inline bool any_reaches(const float* block, float bound) {
                (load(block + 12) >= low));
 }
 
-// exp(x) for x in [-kReach, 0], within one unit in the last place: x = k ln 2 + r, a Taylor series
+// exp(x) for x in [-kReach, 0], within two units in the last place: x = k ln 2 + r, a Taylor series
 // for exp(r), |r| <= ln(2)/2, whose first missing term r^13/13! is below 2e-16. Written out, so that
 // the draw is the same on every machine and the loop around it vectorises.
 [[gnu::always_inline]] inline double exp_of(double x) {
