@@ -16,7 +16,8 @@ struct MatmulInt8 {
     size_t group_bytes;       // distance between groups
     int n_groups;             // 16 output rows each
     int n_blocks;             // columns / 32
-    const QuantBlock* x;      // [M, n_blocks]
+    const QuantBlock* x;      // [M, n_parts, n_blocks]
+    int n_parts;              // 1, or 2 where activations are rounded finely: the second part is the rest
     int n_tokens;             // M
     float* y;                 // [M, y_stride], 16 * n_groups columns are written
     size_t y_stride;
@@ -57,6 +58,8 @@ struct Kernels {
     bool (*rms_norm)(const float* x, const float* gain, float eps, int n, float* y);
     // D must divide by 32. Round to nearest even of x * 127 / max|x| a block.
     void (*quantize)(const float* x, int n, QuantBlock* out);
+    // The same twice: `fine` holds what rounding to `coarse` left over, so that both together have 15 bits.
+    void (*quantize_finely)(const float* x, int n, QuantBlock* coarse, QuantBlock* fine);
     // y = gate * sigmoid(gate) * up; y may be gate.
     void (*swiglu)(const float* gate, const float* up, int n, float* y);
     void (*add)(const float* x, int n, float* y);  // y += x

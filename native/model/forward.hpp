@@ -48,7 +48,8 @@ private:
     void ffn_block(int thread, int layer);
     void head(int thread, const Batch& batch, float* logits);
     // The normed residual of all rows in the form that `readers` want; what this thread may read afterwards.
-    Activations stage_norm(int thread, const float* gain, int layer, std::initializer_list<const Matrix*> readers);
+    Activations stage_norm(int thread, const float* gain, int layer, std::initializer_list<const Matrix*> readers,
+                           int n_parts);
     Activations stage_rows(int thread, const float* rows, size_t stride, int n_cols, const Matrix& reader);
     void add_to_residual(int thread, const Matrix& weight, const Activations& x);
 

@@ -12,8 +12,8 @@ void multiply(const Kernels& kernels, bool is_exact, const Product& product, con
     float* y = product.y + static_cast<size_t>(begin) * kGroupRows;
     const int format = static_cast<int>(w.format);
     if (wants_blocks(w, is_exact)) {
-        kernels.matmul_int8[format]({first, w.group_bytes(), end - begin, w.cols / kBlockCols, x.blocks, n_tokens, y,
-                                     product.y_stride});
+        kernels.matmul_int8[format]({first, w.group_bytes(), end - begin, w.cols / kBlockCols, x.blocks,
+                                     x.n_parts, n_tokens, y, product.y_stride});
     } else {
         kernels.matmul_float[format](
             {first, w.group_bytes(), end - begin, w.cols, x.floats, x.float_stride, n_tokens, y, product.y_stride});

@@ -87,22 +87,41 @@ void add(const float* x, int n, float* y) {
         store_part<L>(y + i, L::add(load_part<L>(y + i, n - i), load_part<L>(x + i, n - i)), n - i);
 }
 
+// One block of 32 columns; gives what rounding left over.
+template <class L>
+inline void quantize_block(typename L::F& low, typename L::F& high, QuantBlock* out) {
+    const float peak = L::reduce_max(L::max(L::abs(low), L::abs(high)));
+    // A peak so small that 127 / peak is infinite is as good as zero.
+    const float inverse = peak > 1e-36f ? 127.0f / peak : 0.0f;
+    const auto q_low = L::round_to_int(L::mul(low, L::set1(inverse)));
+    const auto q_high = L::round_to_int(L::mul(high, L::set1(inverse)));
+    L::store_int8(out->q, q_low);
+    L::store_int8(out->q + 16, q_high);
+    out->scale = peak / 127.0f;
+    out->sum = L::reduce_add(q_low) + L::reduce_add(q_high);
+    out->scaled_sum = out->scale * static_cast<float>(out->sum);
+    out->unused = 0;
+    const auto negative_scale = L::set1(-out->scale);
+    low = L::fma(L::to_float(q_low), negative_scale, low);
+    high = L::fma(L::to_float(q_high), negative_scale, high);
+}
+
 template <class L>
 void quantize(const float* x, int n, QuantBlock* out) {
-    for (int block = 0; block < n / kBlockCols; ++block, x += kBlockCols, ++out) {
-        const auto low = L::load(x);
-        const auto high = L::load(x + 16);
-        const float peak = L::reduce_max(L::max(L::abs(low), L::abs(high)));
-        // A peak so small that 127 / peak is infinite is as good as zero.
-        const float inverse = peak > 1e-36f ? 127.0f / peak : 0.0f;
-        const auto q_low = L::round_to_int(L::mul(low, L::set1(inverse)));
-        const auto q_high = L::round_to_int(L::mul(high, L::set1(inverse)));
-        L::store_int8(out->q, q_low);
-        L::store_int8(out->q + 16, q_high);
-        out->scale = peak / 127.0f;
-        out->sum = L::reduce_add(q_low) + L::reduce_add(q_high);
-        out->scaled_sum = out->scale * static_cast<float>(out->sum);
-        out->unused = 0;
+    for (int block = 0; block < n / kBlockCols; ++block, x += kBlockCols) {
+        auto low = L::load(x);
+        auto high = L::load(x + 16);
+        quantize_block<L>(low, high, out + block);
+    }
+}
+
+template <class L>
+void quantize_finely(const float* x, int n, QuantBlock* coarse, QuantBlock* fine) {
+    for (int block = 0; block < n / kBlockCols; ++block, x += kBlockCols) {
+        auto low = L::load(x);
+        auto high = L::load(x + 16);
+        quantize_block<L>(low, high, coarse + block);
+        quantize_block<L>(low, high, fine + block);
     }
 }
 

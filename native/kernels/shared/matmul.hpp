@@ -41,66 +41,73 @@ struct CodesQ8_0 {
     static typename L::F minimum(const uint8_t*, typename L::F sum, float) { return sum; }
 };
 
-// The dot products of one block of 32 columns with M tokens.
-template <class L, int M, class Dot>
+// The dot products of one block of 32 columns with R activation rows.
+template <class L, int R, class Dot>
 inline void dot_nibbles(const uint8_t* block, const QuantBlock* const* x, Dot* dots) {
     for (int i = 0; i < 4; ++i) {
         const auto bytes = L::load_bytes(block + 64 * i);
         const auto low = L::low_nibbles(bytes);
         const auto high = L::high_nibbles(bytes);
-        for (int m = 0; m < M; ++m) {
-            dots[m].add(low, x[m]->q + 4 * i);
-            dots[m].add(high, x[m]->q + 16 + 4 * i);
+        for (int r = 0; r < R; ++r) {
+            dots[r].add(low, x[r]->q + 4 * i);
+            dots[r].add(high, x[r]->q + 16 + 4 * i);
         }
     }
 }
 
-template <class L, int M, class Dot>
+template <class L, int R, class Dot>
 inline void dot_bytes(const uint8_t* block, const QuantBlock* const* x, Dot* dots) {
     for (int i = 0; i < 8; ++i) {
         const auto bytes = L::load_bytes(block + 64 * i);
-        for (int m = 0; m < M; ++m) dots[m].add(bytes, x[m]->q + 4 * i);
+        for (int r = 0; r < R; ++r) dots[r].add(bytes, x[r]->q + 4 * i);
     }
 }
 
-template <class L, template <class> class Codes, bool kNibbles, int M>
+// M tokens of P parts each; the parts of a token add to the same sums.
+template <class L, template <class> class Codes, bool kNibbles, int M, int P>
 inline void int8_tile(const MatmulInt8& job, const uint8_t* group, int first_token, float* y) {
     using C = Codes<L>;
+    constexpr int kRows = M * P;
     typename L::F sums[M];
-    const QuantBlock* x[M];
-    for (int m = 0; m < M; ++m) {
-        sums[m] = L::zero();
-        x[m] = job.x + static_cast<size_t>(first_token + m) * job.n_blocks;
-    }
+    const QuantBlock* x[kRows];
+    for (int m = 0; m < M; ++m) sums[m] = L::zero();
+    for (int r = 0; r < kRows; ++r) x[r] = job.x + static_cast<size_t>(first_token * P + r) * job.n_blocks;
     for (int b = 0; b < job.n_blocks; ++b, group += C::kBytes) {
-        typename C::Dot dots[M];
-        for (int m = 0; m < M; ++m) C::start(dots[m], *x[m]);
+        typename C::Dot dots[kRows];
+        for (int r = 0; r < kRows; ++r) C::start(dots[r], *x[r]);
         if constexpr (kNibbles) {
-            dot_nibbles<L, M>(group, x, dots);
+            dot_nibbles<L, kRows>(group, x, dots);
         } else {
-            dot_bytes<L, M>(group, x, dots);
+            dot_bytes<L, kRows>(group, x, dots);
         }
         const auto scale = C::scale(group);
-        for (int m = 0; m < M; ++m) {
-            const auto exact = L::to_float(C::finish(dots[m], *x[m]));
-            sums[m] = L::fma(exact, L::mul(scale, L::set1(x[m]->scale)), sums[m]);
-            sums[m] = C::minimum(group, sums[m], x[m]->scaled_sum);
-            ++x[m];
+        for (int r = 0; r < kRows; ++r) {
+            const auto exact = L::to_float(C::finish(dots[r], *x[r]));
+            sums[r / P] = L::fma(exact, L::mul(scale, L::set1(x[r]->scale)), sums[r / P]);
+            sums[r / P] = C::minimum(group, sums[r / P], x[r]->scaled_sum);
+            ++x[r];
         }
     }
     for (int m = 0; m < M; ++m) L::store(y + static_cast<size_t>(first_token + m) * job.y_stride, sums[m]);
+}
+
+template <class L, template <class> class Codes, bool kNibbles, int P>
+inline void int8_group(const MatmulInt8& job, const uint8_t* group, float* y) {
+    constexpr int kTile = L::kRowTile / P;
+    int m = 0;
+    for (; m + kTile <= job.n_tokens; m += kTile) int8_tile<L, Codes, kNibbles, kTile, P>(job, group, m, y);
+    for (; m < job.n_tokens; ++m) int8_tile<L, Codes, kNibbles, 1, P>(job, group, m, y);
 }
 
 template <class L, template <class> class Codes, bool kNibbles>
 void matmul_int8(const MatmulInt8& job) {
     for (int g = 0; g < job.n_groups; ++g) {
         const uint8_t* group = job.weights + static_cast<size_t>(g) * job.group_bytes;
-        float* y = job.y + kGroupRows * g;
-        int m = 0;
-        for (; m + L::kRowTile <= job.n_tokens; m += L::kRowTile)
-            int8_tile<L, Codes, kNibbles, L::kRowTile>(job, group, m, y);
-        for (; m + 2 <= job.n_tokens; m += 2) int8_tile<L, Codes, kNibbles, 2>(job, group, m, y);
-        if (m < job.n_tokens) int8_tile<L, Codes, kNibbles, 1>(job, group, m, y);
+        if (job.n_parts == 1) {
+            int8_group<L, Codes, kNibbles, 1>(job, group, job.y + kGroupRows * g);
+        } else {
+            int8_group<L, Codes, kNibbles, 2>(job, group, job.y + kGroupRows * g);
+        }
     }
 }
 

@@ -13,6 +13,7 @@ constexpr Kernels make_table(const char* isa) {
     t.isa = isa;
     t.rms_norm = rms_norm<L>;
     t.quantize = quantize<L>;
+    t.quantize_finely = quantize_finely<L>;
     t.swiglu = swiglu<L>;
     t.add = add<L>;
     t.matmul_int8[static_cast<int>(Format::kQ4_0)] = matmul_int8<L, CodesQ4_0, true>;
