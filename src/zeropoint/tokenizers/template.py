@@ -130,14 +130,16 @@ class ChatTemplate:
         return TemplateProcess(MAX_OUTPUT_BYTES)
 
     def _load(self) -> None:
+        """Have a worker of this very process, and the template compiled in it."""
+        if self._process is None or self._process.owner != os.getpid():
+            self._process = self._start()
         if not self._compiled:
             self._ask(b"L", self.source.encode())
             self._compiled = True
 
     def _ask(self, kind: bytes, body: bytes) -> bytes:
         """One question to the worker; a worker that failed is gone and the next question starts another."""
-        if self._process is None or self._process.owner != os.getpid():
-            self._process = self._start()
+        assert self._process is not None
         try:
             status, reply = self._process.ask(kind, body, RENDER_S)
         except TimedOutError:

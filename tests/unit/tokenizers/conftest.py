@@ -6,6 +6,7 @@ What several test files need is a fixture, so that it works however pytest impor
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import os
 import random
@@ -28,19 +29,34 @@ SCRIPTS = {
     "latin": (0x41, 0x24F), "greek": (0x370, 0x3FF), "cyrillic": (0x400, 0x4FF), "hebrew": (0x5D0, 0x5EA),
     "arabic": (0x620, 0x64A), "devanagari": (0x905, 0x94D), "bengali": (0x985, 0x9CD), "thai": (0xE01, 0xE4E),
     "georgian": (0x10D0, 0x10FF), "ethiopic": (0x1200, 0x137C), "khmer": (0x1780, 0x17D3),
-    "kana": (0x3041, 0x30FE), "han": (0x4E00, 0x9FFF), "hangul": (0xAC00, 0xD7A3), "gothic": (0x10330, 0x1034A),
+    "kana": (0x3041, 0x30FE), "han": (0x4E00, 0x9FFF), "hangul": (0xAC00, 0xD7A3),
+    "gothic": (0x10330, 0x1034A),
 }  # fmt: skip
-SPACES = [" ", "  ", "   ", " " * 7, "\t", "\t\t", "\n", "\n\n", "\r\n", "\r", " \n", "\n  ", "\u00a0", "\u2003",
-          "\u3000", "\u200b", "\x0b", "\x85", "\u2028"]  # fmt: skip
-WORDS = ("the of and to in is that for it was on are as with his they at be this from I'm don't we'll they've "
-         "SHE'D you're l'été O'Brien it's' 'tis naïve façade Straße ﬁne İstanbul ſ 'ſ").split()  # fmt: skip
+SPACES = [" ", "  ", "   ", " " * 7, "\t", "\t\t", "\n", "\n\n", "\r\n", "\r", " \n", "\n  ", "\u00a0",
+          "\u2003", "\u3000", "\u200b", "\x0b", "\x85", "\u2028"]  # fmt: skip
+WORDS = [
+    *["the", "of", "and", "to", "in", "is", "that", "for", "it", "was", "on", "are", "as", "with", "his"],
+    *["I'm", "don't", "we'll", "they've", "SHE'D", "you're", "l'été", "O'Brien", "it's'", "'tis", "naïve"],
+    *["façade", "Straße", "ﬁne", "İstanbul", "ſ", "'ſ", "HELLO", "CamelCase", "snake_case", "kebab-case"],
+]
 CODE = ["def f(x: int) -> int:\n    return x ** 2  # square", "for (int i = 0; i < n; ++i) { a[i] += b[i]; }",
         "SELECT * FROM t WHERE a >= 10;", "<div class=\"x\">&nbsp;</div>", "{\"k\": [1, 2.5e-3, null]}",
-        "\\frac{a}{b} \\sum_{i=0}^{n}", "a&&b||!c ?? d?.e", "$ ls -la | grep '^d' > /tmp/x 2>&1", "if x==y:\n\tpass"
-        ]  # fmt: skip
-EMOJI = ["😀", "👩\u200d👩\u200d👧\u200d👦", "🏳️\u200d🌈", "🇩🇪", "👍🏽", "❤️", "1️⃣", "☃", "🫠", "\U0001faf1\U0001f3fb"]
-NUMBERS = ["0", "7", "42", "123", "1234567890", "3.14159", "1,000,000", "2024-11-24", "½", "x²", "Ⅷ", "٣٤", "१२३",
-           "①", "𝟘𝟙", "1e-10", "0xFF"]  # fmt: skip
+        "\\frac{a}{b} \\sum_{i=0}^{n}", "a&&b||!c ?? d?.e", "$ ls -la | grep '^d' > /tmp/x 2>&1",
+        "if x==y:\n\tpass"]  # fmt: skip
+EMOJI = [
+    "😀",
+    "👩\u200d👩\u200d👧\u200d👦",
+    "🏳️\u200d🌈",
+    "🇩🇪",
+    "👍🏽",
+    "❤️",
+    "1️⃣",
+    "☃",
+    "🫠",
+    "\U0001faf1\U0001f3fb",
+]
+NUMBERS = ["0", "7", "42", "123", "1234567890", "3.14159", "1,000,000", "2024-11-24", "½", "x²", "Ⅷ", "٣٤",
+           "१२३", "①", "𝟘𝟙", "1e-10", "0xFF"]  # fmt: skip
 
 
 def make_lines(controls: Sequence[str], count: int = 5600, seed: int = 20241124) -> Iterator[str]:
@@ -56,7 +72,9 @@ def make_lines(controls: Sequence[str], count: int = 5600, seed: int = 20241124)
         return chr(code)
 
     def marks() -> str:
-        return draw.choice("aeiouy") + "".join(chr(draw.randint(0x300, 0x36F)) for _ in range(draw.randint(1, 5)))
+        return draw.choice("aeiouy") + "".join(
+            chr(draw.randint(0x300, 0x36F)) for _ in range(draw.randint(1, 5))
+        )
 
     def raw() -> str:
         data = draw.randbytes(draw.randint(1, 12))
@@ -106,7 +124,7 @@ def make_sentencepiece_metadata(n_merges: int = 400) -> dict[str, Any]:
     for _ in range(n_merges):
         pairs: Counter[tuple[str, str]] = Counter()
         for word, count in words.items():
-            for pair in zip(word, word[1:], strict=False):
+            for pair in itertools.pairwise(word):
                 pairs[pair] += count
         if not pairs:
             break
@@ -114,7 +132,7 @@ def make_sentencepiece_metadata(n_merges: int = 400) -> dict[str, Any]:
         pieces.append("".join(best))
         words = Counter({_joined(word, best): count for word, count in words.items()})
     pieces = list(dict.fromkeys(pieces))
-    characters = sorted(set(text) - {" "}) + ["\u2581"]
+    characters = [*sorted(set(text) - {" "}), "\u2581"]
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{b:02X}>" for b in range(256)), *pieces, *characters]
     scores = [0.0] * 259 + [-float(i) for i in range(len(tokens) - 259)]
     return {

@@ -76,7 +76,9 @@ def test_spelled_control_tokens_are_text(content: str, tiny: Any, chatml: ChatTe
 @given(
     contents=st.lists(
         st.lists(
-            st.sampled_from(["<|im_start|>", "<|im_end|>", "<|im_", "end|>", "<", "|", "<|", "|>", "a", " ", "\n"]),
+            st.sampled_from(
+                ["<|im_start|>", "<|im_end|>", "<|im_", "end|>", "<", "|", "<|", "|>", "a", " ", "\n"]
+            ),
             max_size=8,
         ).map("".join),
         min_size=1,
@@ -93,7 +95,8 @@ def test_any_pieces_of_control_tokens(contents: list[str], tiny: Any, chatml: Ch
 @pytest.mark.parametrize(
     "source",
     [
-        "{{ messages[0].content[:11] }}|{{ messages[0].content[1:] }}|{{ messages[0].content.split('x')|join }}",
+        "{{ messages[0].content[:11] }}|{{ messages[0].content[1:] }}",
+        "{{ messages[0].content[0:99].split('x') | join }}",
         "{{ messages | tojson }}",
         "{{ messages | tojson(ensure_ascii=true) }}",
         "{{ messages[0].content + messages[0].content }}",
@@ -147,6 +150,6 @@ def test_bad_messages(tiny: Any, chatml: ChatTemplate) -> None:
                      [{"role": "user", "content": "x", "extra": {1, 2}}]):  # fmt: skip
         with pytest.raises(BadInput):
             encode_chat(tiny, chatml, messages)
+    every = "".join(map(chr, range(0xE000, 0xF900)))
     with pytest.raises(BadInput, match="private-use"):
-        every = "".join(map(chr, range(0xE000, 0xF900)))
         encode_chat(tiny, chatml, [{"role": "user", "content": every}])

@@ -177,10 +177,10 @@ def test_a_fork_starts_its_own_worker(chatml: ChatTemplate) -> None:
             chatml.close()
         finally:
             os._exit(0)
+    os.close(write)
     os.waitpid(child, 0)
     assert os.read(read, 1) == b"y"
     os.close(read)
-    os.close(write)
     assert chatml.render(HI) == text
 
 

@@ -20,9 +20,14 @@ def write_vocabulary(path: Path, metadata: dict[str, Any]) -> None:
     import gguf
 
     writer = gguf.GGUFWriter(path, "llama")
-    for key, value in {"context_length": 64, "embedding_length": 8, "block_count": 1, "feed_forward_length": 8,
-                       "attention.head_count": 1}.items():  # fmt: skip
-        writer.add_uint32(f"llama.{key}", value)
+    for key in (
+        "context_length",
+        "embedding_length",
+        "block_count",
+        "feed_forward_length",
+        "attention.head_count",
+    ):
+        writer.add_uint32(f"llama.{key}", 8)
     for key, value in metadata.items():
         if isinstance(value, str):
             writer.add_string(key, value)

@@ -1,0 +1,128 @@
+"""Chat templates that attack: every one ends in BadInput or harmless text, in bounded time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from zeropoint.errors import BadInput
+from zeropoint.tokenizers.template import ChatTemplate
+
+HI: list[dict[str, Any]] = [{"role": "user", "content": "hi"}]
+ENDLESS = (
+    "{% for i in range(99999) %}{% for j in range(99999) %}{% for k in range(99999) %}" + "{% endfor %}" * 3
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("{{ cycler.__init__.__globals__.os.popen('id').read() }}", "SecurityError"),
+        ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "SecurityError"),
+        ("{{ namespace.__init__.__globals__ }}", "SecurityError"),
+        ("{{ messages.append(1) }}", "SecurityError"),
+        ("{% set n = namespace() %}{% set n._x = 1 %}", "SecurityError"),
+        ("{{ namespace(__class__=1) }}", "SecurityError"),
+        ("{{ range(10**9) }}", "OverflowError"),
+        ("{{ 'a' * 10**10 }}", "MemoryError"),
+        ("{{ [0] * 10**9 }}", "MemoryError"),
+        ("{{ '%099999999d' % 1 }}", "8 MiB"),
+        ("{{ '{:>99999999}'.format(1) }}", "8 MiB"),
+        ("{{ 'a' * 9000000 }}", "8 MiB"),
+        ("{% for i in range(99999) %}{{ 'é' * 99 }}{% endfor %}", "8 MiB"),
+        ("{{ lipsum(n=10**6) }}", "lipsum"),
+        ("{{ joiner(',') }}", "joiner"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "RecursionError"),
+        ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "failed|stopped"),
+        ("{% if true %}" * 500 + "{% endif %}" * 500, "failed"),
+        ("{{ '\\ud800' }}", "UnicodeEncodeError"),
+        ("{% if %}", "line 1"),
+        ("\n\n{{ 1 | nothing }}", "line 3"),
+        ("{% include 'x' %}", "TypeError"),
+        ("{% import '/etc/passwd' as x %}", "TypeError"),
+        ("{% extends 'x' %}", "TypeError"),
+        ("{% do 1 %}", "'do'"),
+        ("{{ 1 / 0 }}", "ZeroDivisionError"),
+        ("{{ messages + 1 }}", "TypeError"),
+        ("{{ nothing.more }}", "nothing"),
+    ],
+)
+def test_is_refused(source: str, says: str) -> None:
+    with ChatTemplate(source) as template, pytest.raises(BadInput, match=says) as refused:
+        template.render(HI)
+    message = str(refused.value)
+    assert message.isprintable()
+    assert len(message) < 500
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("{{ ''|attr('__class__') }}", ""),
+        ("{{ messages.__class__ }}", ""),
+        ("{{ raise_exception.__globals__ }}", ""),
+        ("{{ self._TemplateReference__context }}", ""),
+        ("{% set f = '{0.__class__}'.format %}{{ f('a') }}", ""),
+        ("{{ messages[0].content }}", "{{ 7*7 }}{% raw %}"),
+        ("{{ messages | map(attribute='__class__') | list }}", "[Undefined]"),
+    ],
+)
+def test_is_harmless(source: str, text: str) -> None:
+    with ChatTemplate(source) as template:
+        assert template.render([{"role": "user", "content": "{{ 7*7 }}{% raw %}"}]) == text
+
+
+@pytest.mark.parametrize(
+    "source", [ENDLESS, "{{ 2 ** (messages|length * 2 ** 40) }}", "{{ 9 ** (9 ** (7 + messages|length)) }}"]
+)
+def test_work_without_end_is_stopped_and_the_worker_replaced(source: str) -> None:
+    with ChatTemplate("{% if messages[1] %}" + source + "{% endif %}ok") as template:
+        assert template.render(HI) == "ok"
+        started = time.monotonic()
+        with pytest.raises(BadInput, match=r"stopped|failed"):
+            template.render(HI * 2)
+        assert time.monotonic() - started < 20  # a guard against a hang; the limit is two seconds
+        assert template.render(HI) == "ok"
+
+
+def test_raise_exception_is_quoted_short_and_escaped() -> None:
+    source = "{{ raise_exception('\x1b]0;owned\x07' + '\u202e' + 'x' * 5000) }}"
+    with ChatTemplate(source) as template, pytest.raises(BadInput) as refused:
+        template.render(HI)
+    message = str(refused.value)
+    assert message.startswith("the chat template refuses these messages: \\x1b]0;owned\\x07\\u202exxx")
+    assert len(message) < 400
+
+
+def test_a_huge_template_is_refused_unread() -> None:
+    with pytest.raises(BadInput, match="1 MiB"):
+        ChatTemplate("x" * (2 << 20))
+    with pytest.raises(BadInput, match="surrogate"):
+        ChatTemplate("\ud800")
+    with pytest.raises(BadInput, match="string"):
+        ChatTemplate(3)  # type: ignore[arg-type]
+
+
+def test_huge_messages_are_refused() -> None:
+    with ChatTemplate("ok") as template:
+        assert template.render([{"role": "user", "content": "x" * (10 << 20)}]) == "ok"
+        with pytest.raises(BadInput, match="at most"):
+            template.render([{"role": "user", "content": "x" * (40 << 20)}])
+
+
+@pytest.fixture(scope="module")
+def json_template() -> Iterator[ChatTemplate]:
+    with ChatTemplate("{{ messages | tojson }}") as template:
+        yield template
+
+
+@pytest.mark.parametrize(
+    "content", ["\x00", "\x1b[31m", "\u202e", "a" * 100_000, "e" + "\u0301" * 100_000, "\uffff"]
+)
+def test_odd_text_passes_unchanged(content: str, json_template: ChatTemplate) -> None:
+    import json
+
+    assert json.loads(json_template.render([{"role": "user", "content": content}]))[0]["content"] == content

@@ -1,0 +1,196 @@
+"""Vocabularies that attack: each is refused with one sentence naming file and key, and never a panic."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.tokenizers.gguf import Tokenizer, load_tokenizer
+
+LETTERS = [
+    chr(c) for c in (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100), *range(0x100, 0x144))
+]
+NAN, INF = float("nan"), float("inf")
+
+
+def byte_level() -> dict[str, Any]:
+    tokens = ["<|end|>", *LETTERS, "he", "ll", "hell"]
+    return {"model": "gpt2", "pre": "gpt-2", "tokens": tokens, "token_type": [3] + [1] * (len(tokens) - 1),
+            "merges": ["h e", "l l", "he ll"], "eos_token_id": 0}  # fmt: skip
+
+
+def sentencepiece() -> dict[str, Any]:
+    tokens = [
+        "<unk>",
+        "<s>",
+        "</s>",
+        *(f"<0x{b:02X}>" for b in range(256)),
+        "\u2581",
+        "a",
+        "b",
+        "ab",
+        "\u2581ab",
+    ]
+    return {
+        "model": "llama",
+        "tokens": tokens,
+        "scores": [-float(i) for i in range(len(tokens))],
+        "token_type": [2, 3, 3] + [6] * 256 + [1] * 5,
+        "unknown_token_id": 0,
+        "eos_token_id": 2,
+    }
+
+
+def load(fields: dict[str, Any]) -> Tokenizer:
+    metadata = {f"tokenizer.ggml.{key}": value for key, value in fields.items()}
+    return load_tokenizer(SimpleNamespace(metadata=metadata, paths=["bad.gguf"]))
+
+
+def change(fields: dict[str, Any], key: str, value: Any) -> None:
+    """Set a key, or change it by a function, or drop it (None)."""
+    if value is None:
+        del fields[key]
+    else:
+        fields[key] = value(fields[key]) if callable(value) else value
+
+
+def put(index: int, item: Any) -> Callable[[list[Any]], list[Any]]:
+    return lambda items: [*items[:index], item, *items[index + 1 :]]
+
+
+EITHER = [
+    ("model", None), ("model", 3), ("model", "wordpiece"), ("model", "\x1b[2J"), ("model", ["gpt2"]),
+    ("tokens", None), ("tokens", []), ("tokens", ["a"]), ("tokens", "ab"), ("tokens", 7), ("tokens", [1, 2]),
+    ("tokens", put(5, 3)), ("tokens", put(5, None)), ("tokens", put(5, b"x")), ("tokens", put(5, "\ud800")),
+    ("tokens", lambda t: [*t, t[4]]), ("tokens", lambda t: t[:-1]), ("tokens", lambda t: [*t, "\x1b\x07"]),
+    ("token_type", []), ("token_type", lambda t: t[:-1]), ("token_type", lambda t: [*t, 1]),
+    ("token_type", put(4, 7)), ("token_type", put(4, -1)), ("token_type", put(4, 2**63)),
+    ("token_type", put(4, 1.0)), ("token_type", put(4, True)), ("token_type", put(4, "1")),
+    ("token_type", "x"), ("token_type", put(-3, 6)),
+    ("eos_token_id", -1), ("eos_token_id", 10**6), ("eos_token_id", 2**32 - 1), ("eos_token_id", 2**64),
+    ("eos_token_id", 1.0), ("eos_token_id", True), ("eos_token_id", "0"), ("eos_token_id", [0]),
+    ("bos_token_id", 99999), ("unknown_token_id", -5), ("padding_token_id", 99999), ("eot_token_id", 99999),
+    ("eom_token_id", NAN), ("add_bos_token", 1), ("add_bos_token", "true"), ("add_space_prefix", 0),
+    ("merges", ["a"]), ("merges", [""]), ("merges", [" "]), ("merges", ["a "]), ("merges", [" a"]),
+    ("merges", ["a b c"]), ("merges", ["a nothing"]), ("merges", ["nothing a"]), ("merges", ["z z"]),
+    ("merges", [1]), ("merges", [None]), ("merges", "a b"), ("merges", {"a": "b"}), ("merges", ["a\ud800 b"]),
+    ("merges", ["a b"] * 100_000),
+]  # fmt: skip
+GPT2 = [
+    ("pre", 3), ("pre", "unknown"), ("pre", "(a+)+$"), ("pre", "\x1b[0m" * 1000), ("merges", None),
+    ("tokens", put(0, "x" * 500)),
+]  # fmt: skip
+LLAMA = [
+    ("scores", None), ("scores", []), ("scores", lambda s: s[:-1]), ("scores", lambda s: [*s, 0.0]),
+    ("scores", put(3, NAN)), ("scores", put(3, 1)), ("scores", put(3, "1")), ("scores", put(3, True)),
+    ("scores", b"\x00" * 264), ("tokens", put(5, "<0x-1>")), ("tokens", put(5, "<0xZZ>")),
+    ("tokens", put(5, "<0x1FF>")), ("tokens", put(5, "<0x>")), ("tokens", put(5, "<0x0a>")),
+    ("tokens", put(5, "<0x03>")), ("tokens", put(5, "byte")),
+]  # fmt: skip
+CASES = (
+    [(byte_level, *case) for case in EITHER + GPT2] + [(sentencepiece, *case) for case in EITHER + LLAMA]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "key", "value"), CASES)
+def test_is_refused(make: Any, key: str, value: Any, capfd: Any) -> None:
+    fields = make()
+    change(fields, key, value)
+    with pytest.raises(BadModelFile) as refused:
+        load(fields)
+    message = str(refused.value)
+    assert message.startswith("bad.gguf: tokenizer.ggml.")
+    assert message.isprintable()
+    assert len(message) < 800
+    assert capfd.readouterr().err == ""  # Rust writes its panics there
+
+
+def test_odd_names_are_shown_escaped() -> None:
+    fields = byte_level()
+    change(fields, "tokens", put(-2, "\x1b[2J\u202e"))
+    change(fields, "token_type", put(-2, 6))
+    with pytest.raises(BadModelFile, match=r"\\x1b\[2J\\u202e"):
+        load(fields)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("merges", []),
+        ("merges", lambda merges: merges[:2] * 3),
+        ("token_type", put(5, 3)),  # one letter marked as control cannot be told from text
+        ("token_type", lambda types: [3] * len(types)),
+        ("token_type", lambda types: [0] * len(types)),
+        ("tokens", put(0, "\x00\x1b")),
+        ("tokens", put(0, "e" + "\u0301" * 50)),
+        ("tokens", put(0, "")),
+    ],
+)
+def test_odd_but_sound(key: str, value: Any) -> None:
+    fields = byte_level()
+    change(fields, key, value)
+    tokenizer = load(fields)
+    for text in ("hello", "<|end|>", "é\x00\n ", ""):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+        assert not tokenizer.control_ids & set(tokenizer.encode(text))
+        assert tokenizer.decode(tokenizer.encode(text, specials=True)) == text
+
+
+@pytest.mark.parametrize("score", [INF, -INF, 0.0, 1e308])
+def test_odd_scores(score: float) -> None:
+    fields = sentencepiece()
+    fields["scores"] = [score] * len(fields["scores"])
+    tokenizer = load(fields)
+    assert tokenizer.decode(tokenizer.encode("ab ab\x00é😀")) == "ab ab\x00é😀"
+
+
+def test_no_byte_tokens_at_all() -> None:
+    fields = sentencepiece()
+    for key in ("tokens", "scores", "token_type"):
+        fields[key] = fields[key][:3] + fields[key][-5:]
+    tokenizer = load(fields)
+    assert tokenizer.encode("ab?") == [7, 0]
+
+
+@pytest.mark.parametrize("make", [byte_level, sentencepiece])
+@pytest.mark.parametrize(
+    "text",
+    ["a" * 1_000_000, "e" + "\u0301" * 300_000, " " * 500_000, "\n" * 300_000, "1" * 300_000,
+     "\u202e" * 100_000, "\x00" * 100_000, "<|end|>" * 20_000, "ab " * 100_000, " a" * 100_000, "'" * 200_000],
+    ids=lambda text: ascii(text[:3]),
+)  # fmt: skip
+def test_long_text_comes_back(make: Any, text: str) -> None:
+    tokenizer = load(make())
+    assert tokenizer.decode(tokenizer.encode(text)) == (
+        text if make is byte_level or text[0] != " " else text[1:]
+    )
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfff", None, b"a", 3, ["a"]])
+def test_text_that_is_none(text: Any) -> None:
+    tokenizer = load(byte_level())
+    for call in (tokenizer.encode, tokenizer.control_spans):
+        with pytest.raises(BadInput, match="the text"):
+            call(text)
+
+
+def test_ten_million_letters_in_bounded_time_and_memory() -> None:
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))\n"
+        "import test_tokenizers as t; k = t.load(t.byte_level())\n"
+        "assert len(k.encode('a' * 10_000_000)) == 10_000_000"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=__file__.rsplit("/", 1)[0],
+        timeout=240,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
