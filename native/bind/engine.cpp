@@ -223,7 +223,9 @@ nb::dict describe(PyEngine& self) {
 void bind_engine(nb::module_& m) {
     nb::class_<PyEngine>(m, "Engine", "A loaded model; use zeropoint.load().")
         .def("__init__", &open_engine, nb::arg("paths"), nb::arg("spec"), nb::arg("tensor_names"),
-             nb::arg("n_threads"), nb::arg("isa"), nb::arg("exact"))
+             nb::arg("n_threads"), nb::arg("isa"), nb::arg("exact"),
+             nb::sig("def __init__(self, paths: typing.Sequence[str], spec: dict[str, object], "
+                     "tensor_names: typing.Mapping[str, str], n_threads: int, isa: str, exact: bool) -> None"))
         .def("submit", &submit, nb::arg("prompt"), nb::arg("steps"), nb::arg("seed"), nb::arg("stop_ids"),
              nb::arg("max_tokens"), nb::arg("logprob"), "Queues a request and returns its number.")
         .def("cancel",
@@ -232,7 +234,10 @@ void bind_engine(nb::module_& m) {
                  self.engine->cancel(request);
              },
              nb::arg("request"))
-        .def("step", &step, "Advances every request: tuples (request, token, logprob, finish, n_prompt, n_cached, n_read).")
+        .def("step", &step,
+             nb::sig("def step(self) -> list[tuple[int, int | None, float | None, "
+                     "typing.Literal['stop', 'length', 'cancelled'] | None, int, int, int]]"),
+             "Advances every request: tuples (request, token, logprob, finish, n_prompt, n_cached, n_read).")
         .def("has_work",
              [](PyEngine& self) {
                  const InUse guard(self);
@@ -240,7 +245,7 @@ void bind_engine(nb::module_& m) {
              })
         .def("score", &score, nb::arg("ids"), "Natural-log probability of ids[1:]: float32 [T - 1].")
         .def("open_sequence", &open_sequence, nb::keep_alive<0, 1>(), "A sequence to decode by hand.")
-        .def("describe", &describe, "isa, n_threads, weight_bytes, cache_bytes, is_exact.")
+        .def("describe", &describe, nb::sig("def describe(self) -> dict[str, typing.Any]"), "isa, n_threads, weight_bytes, cache_bytes, is_exact.")
         .def("close",
              [](PyEngine& self) {
                  const std::lock_guard<std::mutex> lock(self.mutex);

@@ -97,15 +97,17 @@ void bind_gguf(nb::module_& m) {
         .def_ro("version", &GgufHeader::version)
         .def_ro("file_bytes", &GgufHeader::file_bytes)
         .def_ro("data_offset", &GgufHeader::data_offset)
-        .def("keys", &keys, "The metadata keys, in the order of the file.")
-        .def("tensors", &tensors, "(name, format, shape in torch order, offset, n_bytes) of every tensor.")
+        .def("keys", &keys, nb::sig("def keys(self) -> list[str]"), "The metadata keys, in the order of the file.")
+        .def("tensors", &tensors, nb::sig("def tensors(self) -> list[tuple[str, str, tuple[int, ...], int, int]]"),
+             "(name, format, shape in torch order, offset, n_bytes) of every tensor.")
         .def(
             "value",
             [](const GgufHeader& header, size_t i) {
                 if (i >= header.metadata.size()) throw nb::index_error();
                 return to_python(header.metadata[i].value);
             },
-            nb::arg("index"), "The value of key number `index`: int, float, bool, str, or a list of these.")
+            nb::arg("index"), nb::sig("def value(self, index: int) -> typing.Any"),
+            "The value of key number `index`: int, float, bool, str, or a list of these.")
         .def(
             "type",
             [](const GgufHeader& header, size_t i) {
@@ -117,13 +119,15 @@ void bind_gguf(nb::module_& m) {
     m.def("gguf_open", &open, nb::arg("path"),
           "Reads the header of the GGUF file at `path` (os.fsencode of it).");
     m.def("gguf_parse", &parse, nb::arg("head"), nb::arg("file_bytes"),
+          nb::sig("def gguf_parse(head: bytes, file_bytes: int) -> GgufHeader | int"),
           "Reads a header from the first bytes of a file; an int if `head` is too short: how many bytes to "
           "try.");
     m.def(
         "printable", [](nb::bytes text) { return printable({text.c_str(), text.size()}, 4096); },
         nb::arg("text"),
         "Bytes from outside as text for a message: bad and terminal-acting characters are escaped.");
-    m.def("formats", &formats, "(name, GGUF id, weights per block, bytes per block) of every weight format.");
+    m.def("formats", &formats, nb::sig("def formats() -> list[tuple[str, int, int, int]]"),
+          "(name, GGUF id, weights per block, bytes per block) of every weight format.");
 }
 
 }  // namespace zp

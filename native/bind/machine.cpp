@@ -111,7 +111,7 @@ FloatsOut unpack(const std::string& format, const Bytes& file_rows, size_t rows,
 
 void bind_machine(nb::module_& m) {
     m.def("machine", &machine,
-          nb::sig("def machine() -> dict[str, object]"),
+          nb::sig("def machine() -> dict[str, typing.Any]"),
           "cpu (model name), features, isas (instruction sets that run here, fastest first), processors (usable).");
     m.def("measure_bandwidth", &bandwidth, nb::arg("n_threads"),
           "Bytes a second that so many threads read from memory; takes about a tenth of a second.");
