@@ -17,7 +17,7 @@ from zeropoint.sampling.params import options as sampling_options
 from zeropoint.sampling.step import Option
 from zeropoint.settings import KEYS, Key, Settings
 
-__all__ = ["engine", "read", "sampling", "sampling_keys", "sampling_params"]
+__all__ = ["engine", "read", "sampling", "sampling_keys", "sampling_params", "some"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SHORT = {"model": "-m", "threads": "-t", "context": "-c", "max_tokens": "-n"}
@@ -26,10 +26,19 @@ _ENGINE = ("model", "threads", "context", "isa", "exact")
 
 def engine(command: F) -> F:
     """The options of every command that opens a model: --model --threads --context --isa --exact."""
+    return some(*_ENGINE)(command)
+
+
+def some(*names: str) -> Callable[[F], F]:
+    """The options of the settings so named."""
     keys = {key.name: key for key in KEYS}
-    for name in reversed(_ENGINE):
-        command = _add(command, keys[name])
-    return command
+
+    def decorate(command: F) -> F:
+        for name in reversed(names):
+            command = _add(command, keys[name])
+        return command
+
+    return decorate
 
 
 def sampling(command: F) -> F:

@@ -9,7 +9,7 @@ from zeropoint.blueprint.cost import cache_bytes, count_parameters
 from zeropoint.engine.roofline import ceiling_tok_s
 from zeropoint.errors import BadInput, OutOfMemory
 
-__all__ = ["DEFAULT_CONTEXT", "Plan", "check_fits", "choose_context", "make_plan"]
+__all__ = ["DEFAULT_CONTEXT", "Plan", "check_fits", "choose_context", "make_plan", "read_bytes"]
 
 DEFAULT_CONTEXT = 8192  # positions; the cache's memory is used only as far as it is filled
 _ROWS = 256  # tokens of one pass (native/model/forward.hpp, kMostTokens)
@@ -71,17 +71,17 @@ def make_plan(
     is_exact: bool = False,
 ) -> Plan:
     """The plan for weights of so many bytes and a context of n_ctx; bandwidth in bytes/s."""
-    read_bytes = weight_bytes - _embedding_bytes(blueprint, weight_bytes)
-    step_s = read_bytes / (bandwidth * _REACHED) + blueprint.n_layers * _LAYER_S
+    n_read = read_bytes(blueprint, weight_bytes)
+    step_s = n_read / (bandwidth * _REACHED) + blueprint.n_layers * _LAYER_S
     return Plan(
         n_ctx=n_ctx,
         n_parameters=count_parameters(blueprint),
         weight_bytes=weight_bytes,
         cache_bytes=cache_bytes(blueprint, n_ctx, 4 if is_exact else 2),
         work_bytes=_work_bytes(blueprint),
-        read_bytes=read_bytes,
+        read_bytes=n_read,
         available_bytes=available_bytes,
-        ceiling_tok_s=ceiling_tok_s(bandwidth, read_bytes),
+        ceiling_tok_s=ceiling_tok_s(bandwidth, n_read),
         expected_tok_s=1 / step_s,
     )
 
@@ -97,14 +97,15 @@ def check_fits(plan: Plan, name: str) -> None:
     )
 
 
-def _embedding_bytes(blueprint: Blueprint, weight_bytes: int) -> int:
-    """Bytes of an embedding that is not read whole at every token: one without a tied head.
+def read_bytes(blueprint: Blueprint, weight_bytes: int) -> int:
+    """Weight bytes that one token reads: all but the embedding, of which it reads a row.
 
-    Its share of the bytes is taken to be its share of the parameters.
+    A tied embedding is read whole, as the head. Its share of the bytes is taken to be its share of the
+    parameters.
     """
     if blueprint.has_tied_head:
-        return 0
-    return weight_bytes * blueprint.n_vocab * blueprint.d_model // count_parameters(blueprint)
+        return weight_bytes
+    return weight_bytes - weight_bytes * blueprint.n_vocab * blueprint.d_model // count_parameters(blueprint)
 
 
 def _work_bytes(blueprint: Blueprint) -> int:

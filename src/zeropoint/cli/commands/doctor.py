@@ -1,0 +1,71 @@
+"""Show what this machine is to zeropoint: processor, kernels, threads, memory, folders, versions."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from typing import Any
+
+import click
+
+from zeropoint.cli import options
+from zeropoint.cli.console import Console
+
+_EXAMPLES = """\b
+Examples:
+  zeropoint doctor
+  zeropoint doctor --json > machine.json
+"""
+_PACKAGES = ("numpy", "tokenizers", "jinja2", "huggingface_hub", "click", "rich")
+
+
+@click.command("doctor", epilog=_EXAMPLES)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.make_pass_decorator(Console, ensure=True)
+def command(console: Console, /, as_json: bool) -> None:
+    """Show processor features, chosen kernels, threads, bandwidth, folders and versions."""
+    facts = _facts()
+    if as_json:
+        console.json(facts)
+        return
+    console.table(("what", "here"), [(name.replace("_", " "), _shown(name, value)) for name, value in facts.items()])
+
+
+def _facts() -> dict[str, Any]:
+    import zeropoint
+    from zeropoint import _native
+    from zeropoint.catalogue import cache
+    from zeropoint.engine.native import default_threads
+    from zeropoint.engine.roofline import available_memory_bytes, bandwidth_bytes_s
+
+    settings = options.read({})
+    machine = _native.machine()
+    threads = settings.get("threads").value or default_threads()
+    isa = settings.get("isa").value
+    return {
+        "zeropoint": zeropoint.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": machine["cpu"],
+        "features": machine["features"],
+        "kernels": machine["isas"],
+        "chosen_kernels": isa if isa not in (None, "auto") else machine["isas"][0],
+        "usable_processors": machine["processors"],
+        "threads": threads,
+        "bandwidth_bytes_s": bandwidth_bytes_s(threads),
+        "free_memory_bytes": available_memory_bytes(),
+        "models_folder": str(cache.home(settings)),
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+    }
+
+
+def _shown(name: str, value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    if isinstance(value, list):
+        return " ".join(str(item) for item in value)
+    if name.endswith("_bytes_s"):
+        return f"{value / 1e9:.1f} GB/s"
+    if name.endswith("_bytes"):
+        return "unknown" if value is None else f"{value / 1e9:.1f} GB"
+    return str(value)

@@ -1,0 +1,87 @@
+"""Tell whether a model fits this machine and how fast it will be, before any download.
+
+At most the first megabytes of a remote file are read; for a model of the catalogue, nothing. The expected
+speed comes from this machine's memory bandwidth, measured on the spot.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from zeropoint.cli import opening, options
+from zeropoint.cli.completion import model_names
+from zeropoint.cli.console import Console
+
+_EXAMPLES = """\b
+Examples:
+  zeropoint plan
+  zeropoint plan smollm2:135m --context 2048
+  zeropoint plan hf:owner/repo:q8_0 --json
+"""
+
+
+@click.command("plan", epilog=_EXAMPLES)
+@click.argument("name", metavar="[MODEL]", required=False, shell_complete=model_names)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@options.some("context", "threads", "exact")
+@click.make_pass_decorator(Console, ensure=True)
+def command(console: Console, /, name: str | None, as_json: bool, **flags: Any) -> None:
+    """Show file size, memory, whether it fits, and the expected speed of MODEL."""
+    from zeropoint.engine.forecast import forecast
+
+    settings = options.read({**flags, "model": name})
+    found = forecast(
+        opening.model_name(settings),
+        context=settings.get("context").value,
+        threads=settings.get("threads").value,
+        is_exact=settings.get("exact").value,
+        settings=settings,
+    )
+    prospect, plan = found.prospect, found.plan
+    if as_json:
+        console.json(
+            {
+                "model": prospect.name,
+                "source": prospect.source,
+                "licence": prospect.licence,
+                "file_bytes": prospect.file_bytes,
+                "parameters": plan.n_parameters,
+                "context": plan.n_ctx,
+                "weight_bytes": plan.weight_bytes,
+                "cache_bytes": plan.cache_bytes,
+                "work_bytes": plan.work_bytes,
+                "needed_bytes": plan.needed_bytes,
+                "available_bytes": plan.available_bytes,
+                "fits": plan.fits,
+                "threads": found.threads,
+                "bandwidth_bytes_s": found.bandwidth_bytes_s,
+                "ceiling_tok_s": plan.ceiling_tok_s,
+                "expected_tok_s": plan.expected_tok_s,
+            }
+        )
+        return
+    free = "unknown" if plan.available_bytes is None else _size(plan.available_bytes)
+    console.table(
+        ("plan", prospect.name),
+        [
+            ("source", prospect.source),
+            ("licence", prospect.licence or "not stated"),
+            ("file", _size(prospect.file_bytes)),
+            ("parameters", f"{plan.n_parameters / 1e6:,.1f} M"),
+            ("weights", _size(plan.weight_bytes)),
+            (f"cache at {plan.n_ctx} tokens", _size(plan.cache_bytes)),
+            ("everything else", _size(plan.work_bytes)),
+            ("needed", _size(plan.needed_bytes)),
+            ("free", free),
+            ("fits", "yes" if plan.fits else "no: choose a smaller model or a shorter --context"),
+            ("bandwidth", f"{found.bandwidth_bytes_s / 1e9:.1f} GB/s with {found.threads} threads"),
+            ("ceiling", f"{plan.ceiling_tok_s:.0f} tok/s"),
+            ("expected", f"{plan.expected_tok_s:.0f} tok/s"),
+        ],
+    )
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:.2f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"

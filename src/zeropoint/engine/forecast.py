@@ -1,0 +1,92 @@
+"""A plan by model name, before any download: the header alone, or the catalogue's numbers, are enough."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zeropoint.blueprint import Block, Blueprint
+from zeropoint.blueprint.parts.attention import GroupedQueryAttention
+from zeropoint.blueprint.parts.ffn import SwiGLU
+from zeropoint.blueprint.parts.norm import RMSNorm
+from zeropoint.blueprint.parts.position import Rope
+from zeropoint.catalogue.entries import Numbers
+from zeropoint.catalogue.lookup import Prospect, lookup
+from zeropoint.engine.model import blueprint_of
+from zeropoint.engine.native import default_threads
+from zeropoint.engine.plan import Plan, choose_context, make_plan
+from zeropoint.engine.roofline import available_memory_bytes, bandwidth_bytes_s
+from zeropoint.errors import BadInput
+from zeropoint.settings import Settings
+from zeropoint.weights.gguf import GgufModel, open_gguf, parse_header
+
+__all__ = ["Forecast", "forecast"]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is known of a model (`prospect`), what it needs here (`plan`), and what was measured for it."""
+
+    prospect: Prospect
+    plan: Plan
+    threads: int
+    bandwidth_bytes_s: float
+
+
+def forecast(
+    name: str,
+    *,
+    context: int | None = None,
+    threads: int | None = None,
+    is_exact: bool = False,
+    settings: Settings | None = None,
+) -> Forecast:
+    """Plan a model by name, reading at most 32 MiB of it. Raises as `load` does, but fetches nothing."""
+    prospect = lookup(name, settings=settings)
+    blueprint, weight_bytes = _shape(prospect)
+    threads = threads or default_threads()
+    bandwidth = bandwidth_bytes_s(threads)
+    plan = make_plan(
+        blueprint,
+        weight_bytes,
+        choose_context(blueprint, context),
+        bandwidth=bandwidth,
+        available_bytes=available_memory_bytes(),
+        is_exact=is_exact,
+    )
+    return Forecast(prospect, plan, threads, bandwidth)
+
+
+def _shape(prospect: Prospect) -> tuple[Blueprint, int]:
+    if prospect.path is not None:
+        return _of_file(open_gguf(prospect.path))
+    if prospect.entry is not None:
+        numbers = prospect.entry.blueprint
+        return _of_numbers(numbers), numbers.weight_bytes
+    file = prospect.header(lambda head, n_bytes: parse_header(head, n_bytes, prospect.name))
+    if file is None:
+        raise BadInput(f"nothing is known of {prospect.name} before it is fetched")
+    blueprint, weight_bytes = _of_file(file)
+    # Of a model in parts only the first header was read; the files' sizes are known all the same.
+    return blueprint, max(weight_bytes, prospect.file_bytes - prospect.first_bytes + weight_bytes)
+
+
+def _of_file(file: GgufModel) -> tuple[Blueprint, int]:
+    return blueprint_of(file), sum(tensor.n_bytes for tensor in file.tensors.values())
+
+
+def _of_numbers(numbers: Numbers) -> Blueprint:
+    """Sizes alone: what does not bear on cost (rope, eps) is left at a common value."""
+    attention = GroupedQueryAttention(
+        numbers.n_heads, numbers.n_kv_heads, numbers.d_head, Rope(base=10000.0, n_rotated=numbers.d_head)
+    )
+    norm = RMSNorm(1e-5)
+    block = Block(attention, SwiGLU(numbers.d_ff), norm)
+    return Blueprint(
+        family="llama",
+        d_model=numbers.d_model,
+        n_vocab=numbers.n_vocab,
+        n_ctx=numbers.n_ctx,
+        blocks=(block,) * numbers.n_layers,
+        final_norm=norm,
+        has_tied_head=True,
+    )

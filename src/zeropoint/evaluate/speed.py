@@ -1,0 +1,138 @@
+"""How fast an engine reads prompts and makes tokens, beside what the memory allows.
+
+`prefill128` is the rate of reading a prompt of 128 tokens, `decode512` that of making tokens after 512.
+Each figure is the median of several runs with prompts of their own, so that no cached prefix helps.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from zeropoint.blueprint import Blueprint
+from zeropoint.blueprint.cost import cache_bytes
+from zeropoint.engine.contract import Engine, Request
+from zeropoint.engine.roofline import ceiling_tok_s
+from zeropoint.sampling.params import SamplingParams
+
+__all__ = ["DECODE_AT", "PREFILL_OF", "Decode", "Speed", "measure_speed"]
+
+PREFILL_OF = (128, 512)  # prompt lengths, in tokens
+DECODE_AT = (16, 512)  # context lengths at which decoding starts
+DECODE_TOKENS = 48
+
+
+@dataclass(frozen=True)
+class Decode:
+    """Decoding at one context length. share: of the ceiling that the memory's bandwidth sets."""
+
+    tok_s: float
+    ceiling_tok_s: float
+
+    @property
+    def share(self) -> float:
+        """Part of the ceiling that is reached."""
+        return self.tok_s / self.ceiling_tok_s
+
+
+@dataclass(frozen=True)
+class Speed:
+    """prefill: prompt length to tokens/s; decode: context length to its figures.
+
+    first_token_ms: from a prompt of 16 tokens to the first token. peak_bytes: resident memory at most.
+    bandwidth_bytes_s: measured afterwards, the better of two: its own buffer must not count as peak_bytes.
+    """
+
+    prefill: dict[int, float]
+    decode: dict[int, Decode]
+    first_token_ms: float
+    peak_bytes: int
+    bandwidth_bytes_s: float
+    n_runs: int
+
+    def flat(self) -> dict[str, float]:
+        """One number a name, as `zeropoint bench --json` prints them."""
+        numbers: dict[str, float] = {f"prefill{n}": rate for n, rate in self.prefill.items()}
+        for n, decode in self.decode.items():
+            numbers |= {f"decode{n}": decode.tok_s, f"decode{n}_share": decode.share}
+        return numbers | {
+            "first_token_ms": self.first_token_ms,
+            "peak_bytes": self.peak_bytes,
+            "bandwidth_bytes_s": self.bandwidth_bytes_s,
+            "n_runs": self.n_runs,
+        }
+
+
+def measure_speed(
+    engine: Engine,
+    blueprint: Blueprint,
+    read_bytes: int,
+    bandwidth: Callable[[], float],
+    n_runs: int = 5,
+    on_run: Callable[[int, int], None] | None = None,
+) -> Speed:
+    """Measure one sequence at a time. read_bytes: weight bytes a token reads; bandwidth: measures it.
+
+    on_run(done, total) tells of progress. Lengths that the engine's context does not hold are left out.
+    """
+    rng = np.random.default_rng(0)
+    prefills = [n for n in PREFILL_OF if n < engine.n_ctx]
+    decodes = [n for n in DECODE_AT if n + DECODE_TOKENS < engine.n_ctx]
+    seconds: dict[tuple[str, int], list[float]] = {}
+    _run(engine, rng, min(64, engine.n_ctx - 8), 4)  # pages in what the first pass touches
+    total = n_runs * (len(prefills) + len(decodes))
+    for run in range(n_runs):
+        for n in prefills:
+            first, _ = _run(engine, rng, n, 1)
+            seconds.setdefault(("prefill", n), []).append(first)
+        for n in decodes:
+            first, rest = _run(engine, rng, n, DECODE_TOKENS + 1)
+            seconds.setdefault(("first", n), []).append(first)
+            seconds.setdefault(("decode", n), []).append(rest / DECODE_TOKENS)
+        if on_run is not None:
+            on_run((run + 1) * total // n_runs, total)
+    peak_bytes = peak_memory_bytes()
+    bandwidth_bytes_s = max(bandwidth(), bandwidth())
+    median = {key: statistics.median(values) for key, values in seconds.items()}
+
+    def decode_at(n: int) -> Decode:
+        read = read_bytes + cache_bytes(blueprint, n + DECODE_TOKENS // 2)
+        return Decode(1 / median["decode", n], ceiling_tok_s(bandwidth_bytes_s, read))
+
+    return Speed(
+        prefill={n: n / median["prefill", n] for n in prefills},
+        decode={n: decode_at(n) for n in decodes},
+        first_token_ms=1000 * median.get(("first", DECODE_AT[0]), 0.0),
+        peak_bytes=peak_bytes,
+        bandwidth_bytes_s=bandwidth_bytes_s,
+        n_runs=n_runs,
+    )
+
+
+def peak_memory_bytes() -> int:
+    """The most resident memory this process has had."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _run(engine: Engine, rng: np.random.Generator, n_prompt: int, n_new: int) -> tuple[float, float]:
+    """Seconds to the first token, and from there to the last."""
+    prompt = rng.integers(0, engine.n_vocab, n_prompt).tolist()
+    params = SamplingParams.of(temperature=0.0, max_tokens=n_new)
+    start = time.perf_counter()
+    request = engine.submit(Request(prompt, params))
+    first = 0.0
+    while True:
+        for event in engine.step():
+            if event.request != request:
+                continue
+            if event.token is not None and not first:
+                first = time.perf_counter() - start
+            if event.finish is not None:
+                return first, time.perf_counter() - start - first
