@@ -32,6 +32,7 @@ def open_model(settings: Settings, console: Console) -> Model:
             context=settings.get("context").value,
             isa=settings.get("isa").value,
             exact=settings.get("exact").value,
+            template=settings.get("template").value,
             progress=report,
             notify=console.notice,
         )

@@ -84,6 +84,7 @@ class Stream:
         self._text = text
         self._router = router
         self._on_progress = on_progress
+        self._max_tokens = params.max_tokens
         self._n_prompt, self._n_cached = len(prompt_ids), 0
         self._started = time.monotonic()
         self._first: float | None = None
@@ -168,4 +169,6 @@ class Stream:
         piece = self._text.push(event.token)
         if self._text.stopped:
             self.finish_reason = "stop"
+        elif event.finish == "length" and len(self.token_ids) != self._max_tokens:
+            self.notices.append(f"the context of {self._router.engine.n_ctx} tokens is full: the answer ends here")
         return piece

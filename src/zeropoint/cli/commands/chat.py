@@ -28,6 +28,7 @@ Examples:
 @click.option("-s", "--system", metavar="TEXT", help="What the model is told before the conversation.")
 @click.option("--json", "as_json", is_flag=True, help="Answer as one JSON object: text, usage, timings.")
 @options.engine
+@options.some("template")
 @options.sampling
 @click.make_pass_decorator(Console, ensure=True)
 def command(
