@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-
 from report import print_report, rows_of
 
 PREFILL_OF = (128, 512)

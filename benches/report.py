@@ -34,7 +34,12 @@ def rows_of(ours: Mapping[str, Sequence[float]], peer: Mapping[str, Sequence[flo
 
 
 def print_report(
-    bench: str, machine: Mapping[str, object], versions: Mapping[str, str], rounds: int, rows: Sequence[Row], as_json: bool
+    bench: str,
+    machine: Mapping[str, object],
+    versions: Mapping[str, str],
+    rounds: int,
+    rows: Sequence[Row],
+    as_json: bool,
 ) -> None:
     """A table, or one JSON object."""
     if as_json:

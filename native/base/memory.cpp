@@ -9,7 +9,8 @@ namespace zp {
 Result<Buffer> Buffer::allocate(size_t n_bytes, Pages pages, const char* purpose) {
     Buffer buffer;
     if (n_bytes == 0) return buffer;
-    void* data = mmap(nullptr, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* data =
+        mmap(nullptr, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (data == MAP_FAILED) {
         return out_of_memory("could not get " + std::to_string(n_bytes / 1000000 + 1) + " MB for " + purpose +
                              "; close other programs, choose a smaller model or a shorter --context");

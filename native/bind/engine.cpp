@@ -1,5 +1,7 @@
 // _native.Engine and _native.Sequence: a loaded model. The GIL is released while the engine computes, and
 // Python's signal handlers run between layers, so that Ctrl-C is answered within a layer.
+#include "runtime/engine.hpp"
+
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -12,7 +14,6 @@
 #include <mutex>
 
 #include "bind/status.hpp"
-#include "runtime/engine.hpp"
 
 namespace nb = nanobind;
 
@@ -70,7 +71,8 @@ std::span<const int32_t> span_of(const Ids& ids) { return {ids.data(), ids.size(
 
 template <class T>
 T field(const nb::dict& spec, const char* name) {
-    if (!spec.contains(name)) raise(invalid(std::string("the model specification lacks ") + name), Origin::kArgument);
+    if (!spec.contains(name))
+        raise(invalid(std::string("the model specification lacks ") + name), Origin::kArgument);
     return nb::cast<T>(spec[name]);
 }
 
@@ -95,7 +97,8 @@ void open_engine(PyEngine* self, std::vector<std::string> paths, const nb::dict&
                  std::unordered_map<std::string, std::string> tensor_names, int n_threads, std::string isa,
                  bool exact) {
     if (paths.empty()) raise(invalid("no model file was given"), Origin::kArgument);
-    EngineConfig config{std::move(paths), spec_of(spec), std::move(tensor_names), n_threads, std::move(isa), exact};
+    EngineConfig config{std::move(paths), spec_of(spec),  std::move(tensor_names),
+                        n_threads,        std::move(isa), exact};
     Result<std::unique_ptr<Engine>> engine = [&] {
         nb::gil_scoped_release released;
         return Engine::open(std::move(config));
@@ -123,10 +126,14 @@ int64_t submit(PyEngine& self, const Ids& prompt, const Steps& steps, uint64_t s
 
 nb::object finish_name(Finish finish) {
     switch (finish) {
-        case Finish::kStop: return nb::str("stop");
-        case Finish::kLength: return nb::str("length");
-        case Finish::kCancelled: return nb::str("cancelled");
-        default: return nb::none();
+        case Finish::kStop:
+            return nb::str("stop");
+        case Finish::kLength:
+            return nb::str("length");
+        case Finish::kCancelled:
+            return nb::str("cancelled");
+        default:
+            return nb::none();
     }
 }
 
@@ -140,8 +147,8 @@ nb::list step(PyEngine& self) {
     if (!events.ok()) fail(events.error());
     nb::list out;
     for (const StepEvent& e : events.value()) {
-        out.append(nb::make_tuple(e.request, e.token, e.logprob, finish_name(e.finish), e.n_prompt, e.n_cached,
-                                  e.n_read));
+        out.append(nb::make_tuple(e.request, e.token, e.logprob, finish_name(e.finish), e.n_prompt,
+                                  e.n_cached, e.n_read));
     }
     return out;
 }
@@ -222,18 +229,20 @@ nb::dict describe(PyEngine& self) {
 
 void bind_engine(nb::module_& m) {
     nb::class_<PyEngine>(m, "Engine", "A loaded model; use zeropoint.load().")
-        .def("__init__", &open_engine, nb::arg("paths"), nb::arg("spec"), nb::arg("tensor_names"),
-             nb::arg("n_threads"), nb::arg("isa"), nb::arg("exact"),
-             nb::sig("def __init__(self, paths: typing.Sequence[str], spec: dict[str, object], "
-                     "tensor_names: typing.Mapping[str, str], n_threads: int, isa: str, exact: bool) -> None"))
+        .def(
+            "__init__", &open_engine, nb::arg("paths"), nb::arg("spec"), nb::arg("tensor_names"),
+            nb::arg("n_threads"), nb::arg("isa"), nb::arg("exact"),
+            nb::sig("def __init__(self, paths: typing.Sequence[str], spec: dict[str, object], "
+                    "tensor_names: typing.Mapping[str, str], n_threads: int, isa: str, exact: bool) -> None"))
         .def("submit", &submit, nb::arg("prompt"), nb::arg("steps"), nb::arg("seed"), nb::arg("stop_ids"),
              nb::arg("max_tokens"), nb::arg("logprob"), "Queues a request and returns its number.")
-        .def("cancel",
-             [](PyEngine& self, int64_t request) {
-                 const InUse guard(self);
-                 self.engine->cancel(request);
-             },
-             nb::arg("request"))
+        .def(
+            "cancel",
+            [](PyEngine& self, int64_t request) {
+                const InUse guard(self);
+                self.engine->cancel(request);
+            },
+            nb::arg("request"))
         .def("step", &step,
              nb::sig("def step(self) -> list[tuple[int, int | None, float | None, "
                      "typing.Literal['stop', 'length', 'cancelled'] | None, int, int, int]]"),
@@ -245,13 +254,15 @@ void bind_engine(nb::module_& m) {
              })
         .def("score", &score, nb::arg("ids"), "Natural-log probability of ids[1:]: float32 [T - 1].")
         .def("open_sequence", &open_sequence, nb::keep_alive<0, 1>(), "A sequence to decode by hand.")
-        .def("describe", &describe, nb::sig("def describe(self) -> dict[str, typing.Any]"), "isa, n_threads, weight_bytes, cache_bytes, is_exact.")
-        .def("close",
-             [](PyEngine& self) {
-                 const std::lock_guard<std::mutex> lock(self.mutex);
-                 self.engine.reset();
-             },
-             "Frees weights and cache; later calls raise.");
+        .def("describe", &describe, nb::sig("def describe(self) -> dict[str, typing.Any]"),
+             "isa, n_threads, weight_bytes, cache_bytes, is_exact.")
+        .def(
+            "close",
+            [](PyEngine& self) {
+                const std::lock_guard<std::mutex> lock(self.mutex);
+                self.engine.reset();
+            },
+            "Frees weights and cache; later calls raise.");
     nb::class_<PySequence>(m, "Sequence", "One sequence of a loaded model under the caller's control.")
         .def("extend", &extend, nb::arg("ids"), "Appends ids; the logits after each: float32 [T, V].")
         .def("rollback", &rollback, nb::arg("n"), "Forgets the last n tokens.")

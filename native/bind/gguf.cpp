@@ -97,8 +97,10 @@ void bind_gguf(nb::module_& m) {
         .def_ro("version", &GgufHeader::version)
         .def_ro("file_bytes", &GgufHeader::file_bytes)
         .def_ro("data_offset", &GgufHeader::data_offset)
-        .def("keys", &keys, nb::sig("def keys(self) -> list[str]"), "The metadata keys, in the order of the file.")
-        .def("tensors", &tensors, nb::sig("def tensors(self) -> list[tuple[str, str, tuple[int, ...], int, int]]"),
+        .def("keys", &keys, nb::sig("def keys(self) -> list[str]"),
+             "The metadata keys, in the order of the file.")
+        .def("tensors", &tensors,
+             nb::sig("def tensors(self) -> list[tuple[str, str, tuple[int, ...], int, int]]"),
              "(name, format, shape in torch order, offset, n_bytes) of every tensor.")
         .def(
             "value",

@@ -76,8 +76,8 @@ Packed pack(const FormatInfo& f, const Bytes& file_rows, size_t rows, size_t col
     return packed;
 }
 
-FloatsOut matmul(const std::string& isa, const std::string& format, const Bytes& file_rows, size_t rows, size_t cols,
-                 const FloatsIn& x, bool exact) {
+FloatsOut matmul(const std::string& isa, const std::string& format, const Bytes& file_rows, size_t rows,
+                 size_t cols, const FloatsIn& x, bool exact) {
     const Kernels* kernels = kernels_for(isa.c_str());
     if (kernels == nullptr) raise(invalid("this processor cannot run " + isa), Origin::kArgument);
     const Packed w = pack(format_by_name(format), file_rows, rows, cols);
@@ -87,7 +87,8 @@ FloatsOut matmul(const std::string& isa, const std::string& format, const Bytes&
     if (wants_blocks(w.matrix, exact)) {
         blocks.resize(n_tokens * cols / kBlockCols);
         for (size_t t = 0; t < n_tokens; ++t)
-            kernels->quantize(x.data() + t * cols, static_cast<int>(cols), blocks.data() + t * cols / kBlockCols);
+            kernels->quantize(x.data() + t * cols, static_cast<int>(cols),
+                              blocks.data() + t * cols / kBlockCols);
     }
     const size_t stride = static_cast<size_t>(padded(static_cast<int>(rows)));
     std::vector<float> y(n_tokens * stride);
@@ -103,20 +104,22 @@ FloatsOut matmul(const std::string& isa, const std::string& format, const Bytes&
 FloatsOut unpack(const std::string& format, const Bytes& file_rows, size_t rows, size_t cols) {
     const Packed w = pack(format_by_name(format), file_rows, rows, cols);
     auto out = std::make_unique<std::vector<float>>(rows * cols);
-    for (size_t r = 0; r < rows; ++r) unpack_row(w.matrix.format, w.matrix.data, cols, r, out->data() + r * cols);
+    for (size_t r = 0; r < rows; ++r)
+        unpack_row(w.matrix.format, w.matrix.data, cols, r, out->data() + r * cols);
     return owned(std::move(out), rows, cols);
 }
 
 }  // namespace
 
 void bind_machine(nb::module_& m) {
-    m.def("machine", &machine,
-          nb::sig("def machine() -> dict[str, typing.Any]"),
-          "cpu (model name), features, isas (instruction sets that run here, fastest first), processors (usable).");
+    m.def("machine", &machine, nb::sig("def machine() -> dict[str, typing.Any]"),
+          "cpu (model name), features, isas (instruction sets that run here, fastest first), processors "
+          "(usable).");
     m.def("measure_bandwidth", &bandwidth, nb::arg("n_threads"),
           "Bytes a second that so many threads read from memory; takes about a tenth of a second.");
-    m.def("matmul", &matmul, nb::arg("isa"), nb::arg("format"), nb::arg("file_rows"), nb::arg("rows"), nb::arg("cols"),
-          nb::arg("x"), nb::arg("exact"), "x [T, cols] times the transpose of a packed matrix: float32 [T, rows].");
+    m.def("matmul", &matmul, nb::arg("isa"), nb::arg("format"), nb::arg("file_rows"), nb::arg("rows"),
+          nb::arg("cols"), nb::arg("x"), nb::arg("exact"),
+          "x [T, cols] times the transpose of a packed matrix: float32 [T, rows].");
     m.def("unpack", &unpack, nb::arg("format"), nb::arg("file_rows"), nb::arg("rows"), nb::arg("cols"),
           "A packed matrix as float32 [rows, cols], by way of the layout that the kernels read.");
 }

@@ -32,11 +32,11 @@ static inline uint16_t float_to_half(float value) {
     const uint32_t bits = float_to_bits(value);
     const uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
     const uint32_t magnitude = bits & 0x7fffffffu;
-    if (magnitude > 0x7f800000u) return sign | 0x7e00u;                    // NaN, quiet
-    if (magnitude >= 0x477ff000u) return sign | 0x7c00u;                   // rounds to 65536 or more
-    if (magnitude < 0x38800000u) {                                         // subnormal: below 2^-14
-        const float scaled = bits_to_float(magnitude) * 16777216.0f;       // in units of 2^-24
-        const float rounded = (scaled + 8388608.0f) - 8388608.0f;          // nearest even by adding 2^23
+    if (magnitude > 0x7f800000u) return sign | 0x7e00u;               // NaN, quiet
+    if (magnitude >= 0x477ff000u) return sign | 0x7c00u;              // rounds to 65536 or more
+    if (magnitude < 0x38800000u) {                                    // subnormal: below 2^-14
+        const float scaled = bits_to_float(magnitude) * 16777216.0f;  // in units of 2^-24
+        const float rounded = (scaled + 8388608.0f) - 8388608.0f;     // nearest even by adding 2^23
         return sign | static_cast<uint16_t>(rounded);
     }
     const uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);

@@ -12,14 +12,14 @@ namespace zp {
 
 // One product y = x W^T of M activation rows with a run of packed groups.
 struct MatmulInt8 {
-    const uint8_t* weights;   // packed groups, see packed.hpp
-    size_t group_bytes;       // distance between groups
-    int n_groups;             // 16 output rows each
-    int n_blocks;             // columns / 32
-    const QuantBlock* x;      // [M, n_parts, n_blocks]
-    int n_parts;              // 1, or 2 where activations are rounded finely: the second part is the rest
-    int n_tokens;             // M
-    float* y;                 // [M, y_stride], 16 * n_groups columns are written
+    const uint8_t* weights;  // packed groups, see packed.hpp
+    size_t group_bytes;      // distance between groups
+    int n_groups;            // 16 output rows each
+    int n_blocks;            // columns / 32
+    const QuantBlock* x;     // [M, n_parts, n_blocks]
+    int n_parts;             // 1, or 2 where activations are rounded finely: the second part is the rest
+    int n_tokens;            // M
+    float* y;                // [M, y_stride], 16 * n_groups columns are written
     size_t y_stride;
 };
 
@@ -28,10 +28,10 @@ struct MatmulFloat {
     size_t group_bytes;
     int n_groups;
     int n_cols;
-    const float* x;           // [M, x_stride]
+    const float* x;  // [M, x_stride]
     size_t x_stride;
     int n_tokens;
-    float* y;                 // [M, y_stride]
+    float* y;  // [M, y_stride]
     size_t y_stride;
 };
 
@@ -39,17 +39,17 @@ inline constexpr int kChunk = 128;  // key positions whose softmax is one partia
 
 // One chunk of attention for several query rows that read the same key/value head.
 struct AttendChunk {
-    const float* const* q;    // [rows] pointers to [K], already scaled by 1/sqrt(K)
-    const int* n_visible;     // [rows] positions each row may see
+    const float* const* q;  // [rows] pointers to [K], already scaled by 1/sqrt(K)
+    const int* n_visible;   // [rows] positions each row may see
     int n_rows;
-    int d_head;               // K
-    int d_value;              // K rounded up to 16: row length of values and output
-    const void* keys;         // [S/16, K, 16] half or float
-    const void* values;       // [S, d_value]
-    int begin, end;           // positions of this chunk, at most kChunk of them; begin divides by 16
-    float* peak;              // [rows] largest score
-    float* total;             // [rows] sum of exp(score - peak)
-    float* sum;               // [rows, d_value] sum of exp(score - peak) * value
+    int d_head;          // K
+    int d_value;         // K rounded up to 16: row length of values and output
+    const void* keys;    // [S/16, K, 16] half or float
+    const void* values;  // [S, d_value]
+    int begin, end;      // positions of this chunk, at most kChunk of them; begin divides by 16
+    float* peak;         // [rows] largest score
+    float* total;        // [rows] sum of exp(score - peak)
+    float* sum;          // [rows, d_value] sum of exp(score - peak) * value
 };
 
 struct Kernels {

@@ -58,14 +58,17 @@ void unpack_codes(Format format, const uint8_t* block, size_t row, float* out) {
         const uint8_t pair = block[64 * (i / 4) + 4 * row + i % 4];
         const int low = pair & 15;
         const int high = pair >> 4;
-        out[i] = has_minimum ? static_cast<float>(low) * scale + minimum : static_cast<float>(low - 8) * scale;
-        out[16 + i] = has_minimum ? static_cast<float>(high) * scale + minimum : static_cast<float>(high - 8) * scale;
+        out[i] =
+            has_minimum ? static_cast<float>(low) * scale + minimum : static_cast<float>(low - 8) * scale;
+        out[16 + i] =
+            has_minimum ? static_cast<float>(high) * scale + minimum : static_cast<float>(high - 8) * scale;
     }
 }
 
 }  // namespace
 
-void pack_group(Format format, const uint8_t* file_rows, size_t n_rows, size_t n_cols, size_t group, uint8_t* out) {
+void pack_group(Format format, const uint8_t* file_rows, size_t n_rows, size_t n_cols, size_t group,
+                uint8_t* out) {
     const FormatInfo& f = info(format);
     const size_t n_blocks = n_cols / f.block_weights;
     const size_t file_row_bytes = n_blocks * f.block_bytes;

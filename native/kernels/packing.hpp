@@ -9,7 +9,8 @@
 namespace zp {
 
 // Packs rows [16 * group, 16 * group + 16) of a matrix; rows past `n_rows` become zero.
-void pack_group(Format format, const uint8_t* file_rows, size_t n_rows, size_t n_cols, size_t group, uint8_t* out);
+void pack_group(Format format, const uint8_t* file_rows, size_t n_rows, size_t n_cols, size_t group,
+                uint8_t* out);
 
 // Row `row` of a packed matrix as floats [n_cols].
 void unpack_row(Format format, const uint8_t* packed, size_t n_cols, size_t row, float* out);

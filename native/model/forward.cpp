@@ -55,7 +55,8 @@ Status Forward::allocate() {
         {reinterpret_cast<void**>(&up_), kRows * ff_stride_ * 4},
         {reinterpret_cast<void**>(&cosines_), kRows * spec_.rope_frequencies.size() * 4},
         {reinterpret_cast<void**>(&sines_), kRows * spec_.rope_frequencies.size() * 4},
-        {reinterpret_cast<void**>(&blocks_), kRows * kAttentionParts * blocks_for(static_cast<int>(widest)) * sizeof(QuantBlock)},
+        {reinterpret_cast<void**>(&blocks_),
+         kRows * kAttentionParts * blocks_for(static_cast<int>(widest)) * sizeof(QuantBlock)},
         {reinterpret_cast<void**>(&ff_blocks_), kRows * blocks_for(spec_.d_ff) * sizeof(QuantBlock)},
         {reinterpret_cast<void**>(&private_floats_), n_threads * private_float_stride_ * 4},
         {reinterpret_cast<void**>(&private_blocks_), n_threads * private_block_stride_ * sizeof(QuantBlock)},
@@ -79,14 +80,16 @@ Status Forward::run(const Batch& batch, std::span<float> logits, const std::func
     if (is_cancelled_) return Error{Fault::kCancelled, "stopped"};
     if (bad_layer_ >= 0) {
         const int layer = bad_layer_;
-        const std::string where = layer < spec_.n_layers ? "layer " + std::to_string(layer) : "the last layer";
+        const std::string where =
+            layer < spec_.n_layers ? "layer " + std::to_string(layer) : "the last layer";
         return Error{Fault::kNumeric, "the model produced a number that is not finite before " + where +
                                           "; its file is damaged or its weights are broken"};
     }
     return {};
 }
 
-void Forward::run_thread(int thread, const Batch& batch, float* logits, const std::function<bool()>& interrupt) {
+void Forward::run_thread(int thread, const Batch& batch, float* logits,
+                         const std::function<bool()>& interrupt) {
     embed(thread, batch);
     pool_.barrier();
     for (int layer = 0; layer < spec_.n_layers; ++layer) {
@@ -109,8 +112,8 @@ void Forward::embed(int thread, const Batch& batch) {
         const auto slice = std::find_if(batch.slices.begin(), batch.slices.end(),
                                         [t](const Slice& s) { return t < s.first_row + s.n_tokens; });
         const int position = slice->first_position + t - slice->first_row;
-        rope_angles(spec_.rope_frequencies.data(), n_pairs, position, cosines_ + static_cast<size_t>(t) * n_pairs,
-                    sines_ + static_cast<size_t>(t) * n_pairs);
+        rope_angles(spec_.rope_frequencies.data(), n_pairs, position,
+                    cosines_ + static_cast<size_t>(t) * n_pairs, sines_ + static_cast<size_t>(t) * n_pairs);
     }
 }
 
@@ -119,8 +122,8 @@ Activations Forward::stage_norm(int thread, const float* gain, int layer,
     bool is_private = n_tokens_ <= kPrivateRows;
     float* floats = is_private ? private_floats_ + thread * private_float_stride_ : normed_;
     QuantBlock* blocks = is_private ? private_blocks_ + thread * private_block_stride_ : blocks_;
-    const bool has_block_reader =
-        std::any_of(readers.begin(), readers.end(), [&](const Matrix* m) { return wants_blocks(*m, is_exact_); });
+    const bool has_block_reader = std::any_of(readers.begin(), readers.end(),
+                                              [&](const Matrix* m) { return wants_blocks(*m, is_exact_); });
     const Share share = is_private ? Share{0, n_tokens_} : share_of(n_tokens_, thread, pool_.size());
     const size_t block_stride = static_cast<size_t>(spec_.d_model / kBlockCols);
     for (int t = share.begin; t < share.end; ++t) {
@@ -138,7 +141,8 @@ Activations Forward::stage_norm(int thread, const float* gain, int layer,
     return {floats, model_stride_, blocks, n_parts};
 }
 
-Activations Forward::stage_rows(int thread, const float* rows, size_t stride, int n_cols, const Matrix& reader) {
+Activations Forward::stage_rows(int thread, const float* rows, size_t stride, int n_cols,
+                                const Matrix& reader) {
     if (!wants_blocks(reader, is_exact_)) return {rows, stride, nullptr, 1};
     const bool is_private = n_tokens_ <= kPrivateRows;
     QuantBlock* blocks = is_private ? private_blocks_ + thread * private_block_stride_ : blocks_;
@@ -151,7 +155,8 @@ Activations Forward::stage_rows(int thread, const float* rows, size_t stride, in
 
 void Forward::add_to_residual(int thread, const Matrix& weight, const Activations& x) {
     const Share groups = share_of(weight.n_groups(), thread, pool_.size());
-    multiply(kernels_, is_exact_, {&weight, projected_, model_stride_}, x, n_tokens_, groups.begin, groups.end);
+    multiply(kernels_, is_exact_, {&weight, projected_, model_stride_}, x, n_tokens_, groups.begin,
+             groups.end);
     const int begin = groups.begin * kGroupRows;
     const int n = std::min(groups.end * kGroupRows, spec_.d_model) - begin;
     for (int t = 0; t < n_tokens_ && n > 0; ++t)
@@ -160,8 +165,10 @@ void Forward::add_to_residual(int thread, const Matrix& weight, const Activation
 
 void Forward::attention_block(int thread, const Batch& batch, int layer) {
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
-    const Activations x = stage_norm(thread, w.attention_norm, layer, {&w.query, &w.key, &w.value}, kAttentionParts);
-    const Product products[] = {{&w.query, q_, query_stride_}, {&w.key, k_, kv_stride_}, {&w.value, v_, kv_stride_}};
+    const Activations x =
+        stage_norm(thread, w.attention_norm, layer, {&w.query, &w.key, &w.value}, kAttentionParts);
+    const Product products[] = {
+        {&w.query, q_, query_stride_}, {&w.key, k_, kv_stride_}, {&w.value, v_, kv_stride_}};
     multiply_share(kernels_, is_exact_, products, 3, x, n_tokens_, thread, pool_.size());
     pool_.barrier();
     rotate_and_store(thread, batch, layer);
@@ -173,7 +180,8 @@ void Forward::attention_block(int thread, const Batch& batch, int layer) {
         attention_.join(kernels_, batch.slices, io, thread);
         pool_.barrier();
     }
-    const Activations mixed = stage_rows(thread, mixed_, query_stride_, spec_.n_heads * spec_.d_head, w.output);
+    const Activations mixed =
+        stage_rows(thread, mixed_, query_stride_, spec_.n_heads * spec_.d_head, w.output);
     add_to_residual(thread, w.output, mixed);
 }
 
@@ -246,7 +254,8 @@ void Forward::head(int thread, const Batch& batch, float* logits) {
     }
     pool_.barrier();
     const Product product = {&weights_.head, logits, static_cast<size_t>(padded(spec_.n_vocab))};
-    multiply_share(kernels_, is_exact_, &product, 1, {normed_, model_stride_, blocks_, 1}, n_rows, thread, pool_.size());
+    multiply_share(kernels_, is_exact_, &product, 1, {normed_, model_stride_, blocks_, 1}, n_rows, thread,
+                   pool_.size());
 }
 
 }  // namespace zp

@@ -37,7 +37,8 @@ public:
     Status run(const Batch& batch, std::span<float> logits, const std::function<bool()>& interrupt);
 
 private:
-    Forward(const ModelSpec& spec, const Weights& weights, const Kernels& kernels, ThreadPool& pool, bool is_exact)
+    Forward(const ModelSpec& spec, const Weights& weights, const Kernels& kernels, ThreadPool& pool,
+            bool is_exact)
         : spec_(spec), weights_(weights), kernels_(kernels), pool_(pool), is_exact_(is_exact) {}
 
     Status allocate();
@@ -48,8 +49,8 @@ private:
     void ffn_block(int thread, int layer);
     void head(int thread, const Batch& batch, float* logits);
     // The normed residual of all rows in the form that `readers` want; what this thread may read afterwards.
-    Activations stage_norm(int thread, const float* gain, int layer, std::initializer_list<const Matrix*> readers,
-                           int n_parts);
+    Activations stage_norm(int thread, const float* gain, int layer,
+                           std::initializer_list<const Matrix*> readers, int n_parts);
     Activations stage_rows(int thread, const float* rows, size_t stride, int n_cols, const Matrix& reader);
     void add_to_residual(int thread, const Matrix& weight, const Activations& x);
 
@@ -66,20 +67,20 @@ private:
 
     std::vector<Buffer> buffers_;
     size_t model_stride_ = 0, query_stride_ = 0, kv_stride_ = 0, ff_stride_ = 0;
-    float* x_ = nullptr;          // [T, D] the residual stream
-    float* projected_ = nullptr;  // [T, D] what a block adds to it
-    float* normed_ = nullptr;     // [T, D]
-    float* q_ = nullptr;          // [T, H*K]
-    float* k_ = nullptr;          // [T, N*K]
-    float* v_ = nullptr;          // [T, N*K]
-    float* mixed_ = nullptr;      // [T, H*K] attention's output
-    float* gate_ = nullptr;       // [T, F]
-    float* up_ = nullptr;         // [T, F]
-    float* cosines_ = nullptr;    // [T, pairs]
-    float* sines_ = nullptr;      // [T, pairs]
-    QuantBlock* blocks_ = nullptr;        // [T, widest / 32] shared by all threads
-    QuantBlock* ff_blocks_ = nullptr;     // [T, F / 32]
-    float* private_floats_ = nullptr;     // [threads, private rows, D] for small batches
+    float* x_ = nullptr;               // [T, D] the residual stream
+    float* projected_ = nullptr;       // [T, D] what a block adds to it
+    float* normed_ = nullptr;          // [T, D]
+    float* q_ = nullptr;               // [T, H*K]
+    float* k_ = nullptr;               // [T, N*K]
+    float* v_ = nullptr;               // [T, N*K]
+    float* mixed_ = nullptr;           // [T, H*K] attention's output
+    float* gate_ = nullptr;            // [T, F]
+    float* up_ = nullptr;              // [T, F]
+    float* cosines_ = nullptr;         // [T, pairs]
+    float* sines_ = nullptr;           // [T, pairs]
+    QuantBlock* blocks_ = nullptr;     // [T, widest / 32] shared by all threads
+    QuantBlock* ff_blocks_ = nullptr;  // [T, F / 32]
+    float* private_floats_ = nullptr;  // [threads, private rows, D] for small batches
     QuantBlock* private_blocks_ = nullptr;
     size_t private_float_stride_ = 0, private_block_stride_ = 0;
     std::vector<float> attention_scratch_;

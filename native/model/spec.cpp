@@ -14,7 +14,8 @@ constexpr int kMostLayers = 4096;
 
 Status in_range(const char* name, int value, int most) {
     if (value >= 1 && value <= most) return {};
-    return invalid(std::string(name) + " is " + std::to_string(value) + "; expected 1 to " + std::to_string(most));
+    return invalid(std::string(name) + " is " + std::to_string(value) + "; expected 1 to " +
+                   std::to_string(most));
 }
 
 }  // namespace
@@ -24,10 +25,14 @@ Status check(const ModelSpec& s) {
         const char* name;
         int value, most;
     } sizes[] = {
-        {"n_layers", s.n_layers, kMostLayers},    {"n_heads", s.n_heads, 65536},
-        {"n_kv_heads", s.n_kv_heads, 65536},      {"d_model", s.d_model, 1 << 20},
-        {"d_head", s.d_head, 4096},               {"d_ff", s.d_ff, 1 << 22},
-        {"n_ctx", s.n_ctx, kLargestSize},         {"n_vocab", s.n_vocab, kLargestSize},
+        {"n_layers", s.n_layers, kMostLayers},
+        {"n_heads", s.n_heads, 65536},
+        {"n_kv_heads", s.n_kv_heads, 65536},
+        {"d_model", s.d_model, 1 << 20},
+        {"d_head", s.d_head, 4096},
+        {"d_ff", s.d_ff, 1 << 22},
+        {"n_ctx", s.n_ctx, kLargestSize},
+        {"n_vocab", s.n_vocab, kLargestSize},
     };
     for (const auto& size : sizes)
         if (Status status = in_range(size.name, size.value, size.most); !status.ok()) return status;

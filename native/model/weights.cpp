@@ -80,8 +80,8 @@ Result<Source> Loader::find(const std::string& name, const std::vector<uint64_t>
     const auto found = sources_.find(stored);
     if (found == sources_.end()) return invalid(paths_.front() + ": tensor " + stored + " is missing");
     if (found->second.tensor->shape != shape) {
-        return invalid(paths_.front() + ": tensor " + stored + " has shape " + shape_text(found->second.tensor->shape) +
-                       "; the metadata says " + shape_text(shape));
+        return invalid(paths_.front() + ": tensor " + stored + " has shape " +
+                       shape_text(found->second.tensor->shape) + "; the metadata says " + shape_text(shape));
     }
     return found->second;
 }
@@ -99,7 +99,8 @@ Status Loader::vector(const std::string& name, int n, const float*& target) {
     if (!source.ok()) return source.error();
     const Format format = source.value().tensor->format;
     if (is_quantized(format)) return invalid(paths_.front() + ": tensor " + name + " must hold plain floats");
-    Result<Buffer> buffer = Buffer::allocate(sizeof(float) * static_cast<size_t>(n), Pages::kSmall, "norm weights");
+    Result<Buffer> buffer =
+        Buffer::allocate(sizeof(float) * static_cast<size_t>(n), Pages::kSmall, "norm weights");
     if (!buffer.ok()) return buffer.error();
     float* out = static_cast<float*>(buffer.value().data());
     unpack_floats(format, source.value().bytes, static_cast<size_t>(n), out);

@@ -67,8 +67,8 @@ Attention::Rows Attention::rows_of(const AttentionUnit& unit, const Slice& slice
     return rows;
 }
 
-void Attention::attend(const Kernels& kernels, const Slice& slice, int layer, const Rows& rows, int head, int chunk,
-                       const Partial& out) const {
+void Attention::attend(const Kernels& kernels, const Slice& slice, int layer, const Rows& rows, int head,
+                       int chunk, const Partial& out) const {
     const int begin = chunk * kChunk;
     const AttendChunk job = {rows.q,
                              rows.n_visible,
@@ -85,14 +85,15 @@ void Attention::attend(const Kernels& kernels, const Slice& slice, int layer, co
     (slice.cache.is_half ? kernels.attend_half : kernels.attend_float)(job);
 }
 
-void Attention::write(const Kernels& kernels, const AttentionUnit& unit, const Slice& slice, const Partial& result,
-                      const Io& io) const {
+void Attention::write(const Kernels& kernels, const AttentionUnit& unit, const Slice& slice,
+                      const Partial& result, const Io& io) const {
     int row = 0;
     for (int t = 0; t < unit.n_tokens; ++t) {
         float* y = io.y + static_cast<size_t>(slice.first_row + unit.first_token + t) * io.y_stride;
         for (int g = 0; g < group(); ++g, ++row) {
-            kernels.normalize(result.sum + static_cast<size_t>(row) * padded(sizes_.d_head), result.total[row],
-                              sizes_.d_head, y + static_cast<size_t>(unit.head * group() + g) * sizes_.d_head);
+            kernels.normalize(result.sum + static_cast<size_t>(row) * padded(sizes_.d_head),
+                              result.total[row], sizes_.d_head,
+                              y + static_cast<size_t>(unit.head * group() + g) * sizes_.d_head);
         }
     }
 }
@@ -130,7 +131,8 @@ void Attention::run(const Kernels& kernels, const std::vector<Slice>& slices, in
     }
 }
 
-void Attention::join(const Kernels& kernels, const std::vector<Slice>& slices, const Io& io, int thread) const {
+void Attention::join(const Kernels& kernels, const std::vector<Slice>& slices, const Io& io,
+                     int thread) const {
     const int d_value = padded(sizes_.d_head);
     for (size_t u = thread; u < units_.size(); u += n_threads_) {
         const AttentionUnit& unit = units_[u];

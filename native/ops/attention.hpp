@@ -48,7 +48,8 @@ public:
         size_t y_stride;
         float* scratch;
     };
-    void run(const Kernels& kernels, const std::vector<Slice>& slices, int layer, const Io& io, int thread) const;
+    void run(const Kernels& kernels, const std::vector<Slice>& slices, int layer, const Io& io,
+             int thread) const;
     // Joins the partial results of all threads in the order of the positions, after a barrier.
     void join(const Kernels& kernels, const std::vector<Slice>& slices, const Io& io, int thread) const;
 

@@ -4,7 +4,8 @@
 
 namespace zp {
 
-void write_cache(const CacheView& cache, int layer, int head, int position, const float* key, const float* value) {
+void write_cache(const CacheView& cache, int layer, int head, int position, const float* key,
+                 const float* value) {
     const size_t tile = static_cast<size_t>(position) / 16 * 16 * cache.d_head + position % 16;
     const size_t row = static_cast<size_t>(position) * padded(cache.d_head);
     uint8_t* keys = cache.keys(layer, head);

@@ -27,6 +27,7 @@ struct CacheView {
 };
 
 // Writes one position of one head. `key` and `value` are [K].
-void write_cache(const CacheView& cache, int layer, int head, int position, const float* key, const float* value);
+void write_cache(const CacheView& cache, int layer, int head, int position, const float* key,
+                 const float* value);
 
 }  // namespace zp

@@ -4,8 +4,8 @@
 
 namespace zp {
 
-void multiply(const Kernels& kernels, bool is_exact, const Product& product, const Activations& x, int n_tokens,
-              int begin, int end) {
+void multiply(const Kernels& kernels, bool is_exact, const Product& product, const Activations& x,
+              int n_tokens, int begin, int end) {
     if (begin >= end) return;
     const Matrix& w = *product.weight;
     const uint8_t* first = w.data + static_cast<size_t>(begin) * w.group_bytes();
@@ -15,8 +15,8 @@ void multiply(const Kernels& kernels, bool is_exact, const Product& product, con
         kernels.matmul_int8[format]({first, w.group_bytes(), end - begin, w.cols / kBlockCols, x.blocks,
                                      x.n_parts, n_tokens, y, product.y_stride});
     } else {
-        kernels.matmul_float[format](
-            {first, w.group_bytes(), end - begin, w.cols, x.floats, x.float_stride, n_tokens, y, product.y_stride});
+        kernels.matmul_float[format]({first, w.group_bytes(), end - begin, w.cols, x.floats, x.float_stride,
+                                      n_tokens, y, product.y_stride});
     }
 }
 

@@ -11,7 +11,7 @@ namespace zp {
 
 // Activations in the two forms a product may want; a form that no matrix wants may be null.
 struct Activations {
-    const float* floats = nullptr;       // [T, float_stride]
+    const float* floats = nullptr;  // [T, float_stride]
     size_t float_stride = 0;
     const QuantBlock* blocks = nullptr;  // [T, n_parts, D / 32]
     int n_parts = 1;                     // 2: rounded finely
@@ -24,11 +24,13 @@ struct Product {
 };
 
 // True where products with this matrix read int8 activations.
-inline bool wants_blocks(const Matrix& weight, bool is_exact) { return !is_exact && is_quantized(weight.format); }
+inline bool wants_blocks(const Matrix& weight, bool is_exact) {
+    return !is_exact && is_quantized(weight.format);
+}
 
 // Groups [begin, end) of one product.
-void multiply(const Kernels& kernels, bool is_exact, const Product& product, const Activations& x, int n_tokens,
-              int begin, int end);
+void multiply(const Kernels& kernels, bool is_exact, const Product& product, const Activations& x,
+              int n_tokens, int begin, int end);
 
 // This thread's share of all groups of all products, taken together so that small matrices are shared evenly.
 void multiply_share(const Kernels& kernels, bool is_exact, const Product* products, int n_products,

@@ -32,7 +32,9 @@ Result<double> measure_bandwidth(ThreadPool& pool) {
     Result<Buffer> buffer = Buffer::allocate(kBytes, Pages::kHuge, "measuring the memory's speed");
     if (!buffer.ok()) return buffer.error();
     auto* bytes = static_cast<uint8_t*>(buffer.value().data());
-    const auto part = [&](int thread) { return kBytes / 4096 * static_cast<size_t>(thread) / static_cast<size_t>(pool.size()) * 4096; };
+    const auto part = [&](int thread) {
+        return kBytes / 4096 * static_cast<size_t>(thread) / static_cast<size_t>(pool.size()) * 4096;
+    };
     pool.run([&](int thread) { std::memset(bytes + part(thread), 1, part(thread + 1) - part(thread)); });
     std::atomic<uint64_t> checksum{0};
     std::vector<double> seconds;

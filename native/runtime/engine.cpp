@@ -54,8 +54,8 @@ Result<int64_t> Engine::submit(GenerateRequest request) {
     if (request.prompt.empty()) return invalid("the prompt is empty; give at least one token");
     if (Status status = check_ids(request.prompt); !status.ok()) return status.error();
     if (request.prompt.size() >= static_cast<size_t>(config_.spec.n_ctx)) {
-        return invalid("the prompt has " + std::to_string(request.prompt.size()) + " tokens; the context holds " +
-                       std::to_string(config_.spec.n_ctx));
+        return invalid("the prompt has " + std::to_string(request.prompt.size()) +
+                       " tokens; the context holds " + std::to_string(config_.spec.n_ctx));
     }
     Result<Sequence*> sequence = sequences_.acquire(request.prompt);
     if (!sequence.ok()) return sequence.error();
@@ -97,7 +97,9 @@ Batch Engine::plan_step() {
             batch.output_rows.push_back(first + n - 1);
         }
     };
-    const auto pending = [](const Running& r) { return static_cast<int>(r.sequence->tokens.size()) - r.sequence->n_cached; };
+    const auto pending = [](const Running& r) {
+        return static_cast<int>(r.sequence->tokens.size()) - r.sequence->n_cached;
+    };
     // Answers under way come first, so that a long prompt delays nobody by more than one chunk.
     for (const bool is_decoding : {true, false}) {
         for (auto& [id, r] : running_) {
@@ -115,7 +117,8 @@ StepEvent Engine::finish_step(int64_t id, Running& r) {
     if (r.logits_row < 0) return event;
     const size_t n_vocab = static_cast<size_t>(config_.spec.n_vocab);
     float* row = logits_.data() + static_cast<size_t>(r.logits_row) * padded(config_.spec.n_vocab);
-    const float normalizer = r.request.wants_logprob ? kernels_->log_sum_exp(row, config_.spec.n_vocab) : 0.0f;
+    const float normalizer =
+        r.request.wants_logprob ? kernels_->log_sum_exp(row, config_.spec.n_vocab) : 0.0f;
     std::vector<float> unchanged;
     if (r.request.wants_logprob) unchanged.assign(row, row + n_vocab);
     const int32_t token =
@@ -235,7 +238,8 @@ Status Engine::extend(Sequence* sequence, std::span<const int32_t> ids, std::spa
         }
         for (size_t r = 0; r < n; ++r) {
             std::memcpy(out.data() + (done + r) * n_vocab,
-                        logits_.data() + r * static_cast<size_t>(padded(config_.spec.n_vocab)), n_vocab * sizeof(float));
+                        logits_.data() + r * static_cast<size_t>(padded(config_.spec.n_vocab)),
+                        n_vocab * sizeof(float));
         }
         done += n;
     }

@@ -63,7 +63,8 @@ public:
     // A sequence under the caller's control (the Stepper of the Python contract).
     Result<Sequence*> open_sequence();
     // Appends ids; logits after each go to out [T, V].
-    Status extend(Sequence* sequence, std::span<const int32_t> ids, std::span<float> out, const Interrupt& interrupt);
+    Status extend(Sequence* sequence, std::span<const int32_t> ids, std::span<float> out,
+                  const Interrupt& interrupt);
     static Status rollback(Sequence* sequence, int n);
     void close_sequence(Sequence* sequence) { sequences_.release(sequence); }
 
@@ -84,7 +85,8 @@ private:
     };
     static constexpr int kLogitRows = 32;  // rows of logits computed together when every row is wanted
 
-    explicit Engine(EngineConfig config) : config_(std::move(config)), sequences_(config_.spec, config_.is_exact) {}
+    explicit Engine(EngineConfig config)
+        : config_(std::move(config)), sequences_(config_.spec, config_.is_exact) {}
     Status load();
     Status check_alive() const;
     Status check_ids(std::span<const int32_t> ids) const;

@@ -69,11 +69,13 @@ void SequencePool::release(Sequence* sequence) {
     sequence->is_busy = false;
     sequence->last_used = ++clock_;
     sequence->tokens.resize(static_cast<size_t>(sequence->n_cached));
-    const auto n_idle = std::count_if(sequences_.begin(), sequences_.end(), [](const auto& s) { return !s->is_busy; });
+    const auto n_idle =
+        std::count_if(sequences_.begin(), sequences_.end(), [](const auto& s) { return !s->is_busy; });
     if (static_cast<size_t>(n_idle) <= kMostIdle) return;
-    const auto oldest = std::min_element(sequences_.begin(), sequences_.end(), [](const auto& a, const auto& b) {
-        return a->is_busy != b->is_busy ? b->is_busy : a->last_used < b->last_used;
-    });
+    const auto oldest =
+        std::min_element(sequences_.begin(), sequences_.end(), [](const auto& a, const auto& b) {
+            return a->is_busy != b->is_busy ? b->is_busy : a->last_used < b->last_used;
+        });
     sequences_.erase(oldest);
 }
 

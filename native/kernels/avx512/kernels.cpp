@@ -2,7 +2,6 @@
 // inline may be used here: the linker could pick this copy for the whole program, and an older processor
 // would meet an instruction it lacks.
 #include "kernels/avx512/lanes.hpp"
-
 #include "kernels/shared/table.hpp"
 
 namespace zp::avx512 {

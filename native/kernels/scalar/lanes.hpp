@@ -10,9 +10,9 @@
 namespace zp::scalar {
 
 struct Lanes {
-    static constexpr int kRowTile = 4;     // tokens whose sums one int8 tile keeps
-    static constexpr int kDenseTile = 2;   // the same for float weights
-    static constexpr int kQueryTile = 4;   // query rows that share one read of the keys
+    static constexpr int kRowTile = 4;    // tokens whose sums one int8 tile keeps
+    static constexpr int kDenseTile = 2;  // the same for float weights
+    static constexpr int kQueryTile = 4;  // query rows that share one read of the keys
 
     struct F {
         float v[16];
@@ -50,11 +50,11 @@ struct Lanes {
         return r;
     }
 
-#define ZP_BINARY(name, expression)                                             \
-    static F name(F a, F b) {                                                   \
-        F r;                                                                    \
-        for (int i = 0; i < 16; ++i) r.v[i] = (expression);                     \
-        return r;                                                               \
+#define ZP_BINARY(name, expression)                         \
+    static F name(F a, F b) {                               \
+        F r;                                                \
+        for (int i = 0; i < 16; ++i) r.v[i] = (expression); \
+        return r;                                           \
     }
     ZP_BINARY(add, a.v[i] + b.v[i])
     ZP_BINARY(sub, a.v[i] - b.v[i])

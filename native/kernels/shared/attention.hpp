@@ -89,7 +89,8 @@ inline void attend_rows(const AttendChunk& job, int row) {
 template <class L, class E>
 void attend(const AttendChunk& job) {
     int row = 0;
-    for (; row + L::kQueryTile <= job.n_rows; row += L::kQueryTile) attend_rows<L, E, L::kQueryTile>(job, row);
+    for (; row + L::kQueryTile <= job.n_rows; row += L::kQueryTile)
+        attend_rows<L, E, L::kQueryTile>(job, row);
     for (; row + 3 <= job.n_rows; row += 3) attend_rows<L, E, 3>(job, row);
     for (; row < job.n_rows; ++row) attend_rows<L, E, 1>(job, row);
 }

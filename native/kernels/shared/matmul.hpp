@@ -14,8 +14,12 @@ struct CodesQ4_0 {
     static constexpr int kBytes = 288;
     using Dot = typename L::Dot4;
     static void start(Dot& dot, const QuantBlock&) { dot.init(); }
-    static typename L::I finish(const Dot& dot, const QuantBlock& x) { return L::sub_int(dot.sum(), 8 * x.sum); }
-    static typename L::F scale(const uint8_t* block) { return L::load_half(reinterpret_cast<const uint16_t*>(block + 256)); }
+    static typename L::I finish(const Dot& dot, const QuantBlock& x) {
+        return L::sub_int(dot.sum(), 8 * x.sum);
+    }
+    static typename L::F scale(const uint8_t* block) {
+        return L::load_half(reinterpret_cast<const uint16_t*>(block + 256));
+    }
     static typename L::F minimum(const uint8_t*, typename L::F sum, float) { return sum; }
 };
 
@@ -25,7 +29,9 @@ struct CodesQ4_1 {
     using Dot = typename L::Dot4;
     static void start(Dot& dot, const QuantBlock&) { dot.init(); }
     static typename L::I finish(const Dot& dot, const QuantBlock&) { return dot.sum(); }
-    static typename L::F scale(const uint8_t* block) { return L::load_half(reinterpret_cast<const uint16_t*>(block + 256)); }
+    static typename L::F scale(const uint8_t* block) {
+        return L::load_half(reinterpret_cast<const uint16_t*>(block + 256));
+    }
     static typename L::F minimum(const uint8_t* block, typename L::F sum, float scaled_sum) {
         return L::fma(L::load_half(reinterpret_cast<const uint16_t*>(block + 288)), L::set1(scaled_sum), sum);
     }
@@ -37,7 +43,9 @@ struct CodesQ8_0 {
     using Dot = typename L::Dot8;
     static void start(Dot& dot, const QuantBlock& x) { dot.init(x.sum); }
     static typename L::I finish(const Dot& dot, const QuantBlock&) { return dot.sum(); }
-    static typename L::F scale(const uint8_t* block) { return L::load_half(reinterpret_cast<const uint16_t*>(block + 512)); }
+    static typename L::F scale(const uint8_t* block) {
+        return L::load_half(reinterpret_cast<const uint16_t*>(block + 512));
+    }
     static typename L::F minimum(const uint8_t*, typename L::F sum, float) { return sum; }
 };
 
@@ -177,7 +185,8 @@ struct CodeColumns {
                 for (int i = 0; i < 4; ++i)
                     add_four<L, M>(L::low_nibbles(L::load_bytes(group + 64 * i)), decode, x, k + 4 * i, sums);
                 for (int i = 0; i < 4; ++i)
-                    add_four<L, M>(L::high_nibbles(L::load_bytes(group + 64 * i)), decode, x, k + 16 + 4 * i, sums);
+                    add_four<L, M>(L::high_nibbles(L::load_bytes(group + 64 * i)), decode, x, k + 16 + 4 * i,
+                                   sums);
             } else {
                 for (int i = 0; i < 8; ++i)
                     add_four<L, M>(L::load_bytes(group + 64 * i), decode, x, k + 4 * i, sums);

@@ -26,7 +26,9 @@ def decode_flops(blueprint: Blueprint, n_positions: int) -> int:
     shapes = parameters(blueprint)
     head = shapes.get("head.weight", shapes["embedding.weight"])
     matrices = sum(
-        math.prod(s) for name, s in shapes.items() if len(s) == 2 and name not in ("embedding.weight", "head.weight")
+        math.prod(s)
+        for name, s in shapes.items()
+        if len(s) == 2 and name not in ("embedding.weight", "head.weight")
     )
     attention = sum(b.attention.n_heads * b.attention.d_head for b in blueprint.blocks)
     return 2 * (matrices + math.prod(head)) + 4 * n_positions * attention

@@ -19,7 +19,7 @@ _COMMANDS: dict[str, Command] = {}
 _ALIASES = {"clear": "reset", "quit": "exit", "bye": "exit", "?": "help"}
 
 
-class Leave(Exception):  # noqa: N818 - it ends a loop and is no error
+class Leave(Exception):
     """The person wants to leave."""
 
 

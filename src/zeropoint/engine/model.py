@@ -214,7 +214,12 @@ def load(
     weight_bytes = sum(tensor.n_bytes for tensor in file.tensors.values())
     # The bandwidth matters to speed only; any number tells whether it fits.
     plan = make_plan(
-        blueprint, weight_bytes, n_ctx, bandwidth=1e10, available_bytes=available_memory_bytes(), is_exact=exact
+        blueprint,
+        weight_bytes,
+        n_ctx,
+        bandwidth=1e10,
+        available_bytes=available_memory_bytes(),
+        is_exact=exact,
     )
     check_fits(plan, found.name)
     tokenizer = load_tokenizer(file)

@@ -42,7 +42,7 @@ class NativeEngine:
         isa: str | None = None,
         is_exact: bool = False,
     ) -> None:
-        """Read the weights. Raises BadModelFile, OutOfMemory, DiskError, or MachineError for a missing ISA."""
+        """Read the weights. Raises BadModelFile, OutOfMemory, DiskError, MachineError (no such ISA)."""
         self.n_ctx = n_ctx
         self.n_vocab = blueprint.n_vocab
         self._engine = _native.Engine(

@@ -16,7 +16,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_memory_bytes() -> int | None:
-    """Memory that can be had without swapping: the system's, or what the cgroup still allows; None if unknown."""
+    """Memory to be had without swapping, or what the cgroup still allows; None if unknown."""
     limits = [size for size in (_system_available(), _cgroup_available()) if size is not None]
     return min(limits) if limits else None
 

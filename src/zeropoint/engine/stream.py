@@ -170,5 +170,7 @@ class Stream:
         if self._text.stopped:
             self.finish_reason = "stop"
         elif event.finish == "length" and len(self.token_ids) != self._max_tokens:
-            self.notices.append(f"the context of {self._router.engine.n_ctx} tokens is full: the answer ends here")
+            self.notices.append(
+                f"the context of {self._router.engine.n_ctx} tokens is full: the answer ends here"
+            )
         return piece

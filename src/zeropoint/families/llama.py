@@ -39,7 +39,9 @@ _BLOCK = {
 
 def gguf_names(blueprint: Blueprint) -> dict[str, str]:
     """Our tensor names to those of a GGUF file."""
-    names = {ours: theirs for ours, theirs in _TOP.items() if ours != "head.weight" or not blueprint.has_tied_head}
+    names = {
+        ours: theirs for ours, theirs in _TOP.items() if ours != "head.weight" or not blueprint.has_tied_head
+    }
     for i in range(blueprint.n_layers):
         names |= {f"blocks.{i}.{ours}": f"blk.{i}.{theirs}" for ours, theirs in _BLOCK.items()}
     return names
@@ -48,7 +50,9 @@ def gguf_names(blueprint: Blueprint) -> dict[str, str]:
 def from_gguf(model: GgufMetadata, frequency_factors: tuple[float, ...] = ()) -> Blueprint:
     """The blueprint in a file's metadata. Raises BadModelFile naming the key at fault."""
     if model.get_int("llama.expert_count", 0, 2**16, default=0) > 0:
-        raise BadModelFile(f"{model.name}: metadata `llama.expert_count`: mixtures of experts cannot be run yet")
+        raise BadModelFile(
+            f"{model.name}: metadata `llama.expert_count`: mixtures of experts cannot be run yet"
+        )
     d_model = model.get_int("llama.embedding_length", 1, 2**20)
     n_heads = model.get_int("llama.attention.head_count", 1, 65536)
     d_head = model.get_int("llama.attention.key_length", 1, 4096, default=max(d_model // n_heads, 1))

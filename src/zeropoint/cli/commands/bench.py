@@ -22,8 +22,12 @@ Examples:
 
 
 @click.command("bench", epilog=_EXAMPLES)
-@click.option("--runs", type=click.IntRange(1, 1000), default=5, show_default=True, help="Runs; medians are shown.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: prefill128, decode16, ... in tokens/s.")
+@click.option(
+    "--runs", type=click.IntRange(1, 1000), default=5, show_default=True, help="Runs; medians are shown."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object: prefill128, decode16, ... in tokens/s."
+)
 @options.engine
 @click.make_pass_decorator(Console, ensure=True)
 def command(console: Console, /, runs: int, as_json: bool, **flags: Any) -> None:

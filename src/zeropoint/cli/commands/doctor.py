@@ -28,7 +28,9 @@ def command(console: Console, /, as_json: bool) -> None:
     if as_json:
         console.json(facts)
         return
-    console.table(("what", "here"), [(name.replace("_", " "), _shown(name, value)) for name, value in facts.items()])
+    console.table(
+        ("what", "here"), [(name.replace("_", " "), _shown(name, value)) for name, value in facts.items()]
+    )
 
 
 def _facts() -> dict[str, Any]:
