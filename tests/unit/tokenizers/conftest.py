@@ -233,3 +233,15 @@ def transformers_tokenizer() -> Callable[[Path], Any]:
             return AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
 
     return load
+
+
+@pytest.fixture(scope="session")
+def smollm2_reference(smollm2_path: Path, transformers_tokenizer: Callable[[Path], Any]) -> Any:
+    """transformers' tokenizer, with the first step of the published tokenizer.json, which it leaves out."""
+    from tokenizers import pre_tokenizers
+
+    reference = transformers_tokenizer(smollm2_path)
+    reference.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    return reference

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,17 +33,11 @@ def chatml() -> Iterator[ChatTemplate]:
 
 @pytest.mark.parametrize("name", [None, "chatml", "llama3", "zephyr", "llama2"])
 def test_ids_are_those_of_transformers(
-    name: str | None, smollm2: Any, smollm2_model: Any, smollm2_path: Path, transformers_tokenizer: Any
+    name: str | None, smollm2: Any, smollm2_model: Any, smollm2_reference: Any
 ) -> None:
-    from tokenizers import pre_tokenizers
-
-    theirs = transformers_tokenizer(smollm2_path)
-    theirs.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
     with load_template(smollm2_model, smollm2, name) as template:
         for messages in (TURNS, TURNS[:2], [{"role": "user", "content": "I say <|im and |>"}]):
-            expected = theirs.apply_chat_template(
+            expected = smollm2_reference.apply_chat_template(
                 messages, chat_template=template.source, add_generation_prompt=True, tokenize=True
             )
             assert encode_chat(smollm2, template, messages) == list(getattr(expected, "input_ids", expected))
@@ -111,7 +104,7 @@ def test_templates_that_work_on_their_messages(source: str, tiny: Any) -> None:
         ids = encode_chat(tiny, template, [{"role": "user", "content": content}])
         assert not tiny.control_ids & set(ids)
         assert not any("\ue000" <= c <= "\uf8ff" or c == "\\ue" for c in tiny.decode(ids))
-        if "upper" not in source and "[" not in source:
+        if ":11]" not in source:  # a cut content is cut a character earlier
             assert tiny.decode(ids) == template.render([{"role": "user", "content": content}])
 
 
