@@ -1,5 +1,5 @@
-"""What a model is, said once: from it come tensor names and shapes, costs, and the native plan."""
+"""What a model is, said once: from it come tensor names and shapes, costs, torch modules and native plans."""
 
-from zeropoint.blueprint.spec import Block, Blueprint
+from zeropoint.blueprint.spec import Block, Blueprint, Embedding, Head
 
-__all__ = ["Block", "Blueprint"]
+__all__ = ["Block", "Blueprint", "Embedding", "Head"]

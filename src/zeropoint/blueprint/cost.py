@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-from zeropoint.blueprint.spec import Blueprint
-from zeropoint.blueprint.tensors import parameters
+from zeropoint.blueprint.parts.ffn import MixtureOfExperts
+from zeropoint.blueprint.spec import Block, Blueprint
+from zeropoint.blueprint.tensors import block_parameters, parameters
 
-__all__ = ["cache_bytes", "count_parameters", "decode_flops"]
+__all__ = ["cache_bytes", "count_active_parameters", "count_parameters", "decode_flops", "weight_bytes"]
 
 
 def count_parameters(blueprint: Blueprint) -> int:
@@ -15,20 +16,41 @@ def count_parameters(blueprint: Blueprint) -> int:
     return sum(math.prod(shape) for shape in parameters(blueprint).values())
 
 
+def count_active_parameters(blueprint: Blueprint) -> int:
+    """Number of weights that one token meets: of a mixture's experts, only the active ones."""
+    idle = 0
+    for block in (*blueprint.encoder, *blueprint.blocks):
+        if isinstance(ffn := block.ffn, MixtureOfExperts):
+            idle += (ffn.n_experts - ffn.n_active) * 3 * ffn.expert.d_ff * blueprint.d_model
+    return count_parameters(blueprint) - idle
+
+
+def weight_bytes(blueprint: Blueprint, bits_a_weight: float = 32) -> int:
+    """Bytes of all weights at so many bits each."""
+    return math.ceil(count_parameters(blueprint) * bits_a_weight / 8)
+
+
 def cache_bytes(blueprint: Blueprint, n_positions: int, element_bytes: int = 2) -> int:
     """Bytes of keys and values for so many positions (2 bytes an element: half precision)."""
-    widths = (b.attention.n_kv_heads * b.attention.d_head for b in blueprint.blocks)
-    return 2 * n_positions * element_bytes * sum(widths)
+    return 2 * n_positions * element_bytes * sum(block.attention.d_kv for block in blueprint.blocks)
 
 
 def decode_flops(blueprint: Blueprint, n_positions: int) -> int:
     """Floating-point operations of one token after n_positions others: 2 a weight, 4 a cached column."""
-    shapes = parameters(blueprint)
-    head = shapes.get("head.weight", shapes["embedding.weight"])
-    matrices = sum(
-        math.prod(s)
-        for name, s in shapes.items()
-        if len(s) == 2 and name not in ("embedding.weight", "head.weight")
+    matrices = sum(_active_matrix_weights(block, blueprint.d_model) for block in blueprint.blocks)
+    head = 0 if blueprint.head is None else blueprint.n_vocab * blueprint.d_model
+    attention = sum(
+        block.attention.d_query * min(n_positions, block.attention.window or n_positions)
+        for block in blueprint.blocks
     )
-    attention = sum(b.attention.n_heads * b.attention.d_head for b in blueprint.blocks)
-    return 2 * (matrices + math.prod(head)) + 4 * n_positions * attention
+    return 2 * (matrices + head) + 4 * attention
+
+
+def _active_matrix_weights(block: Block, d_model: int) -> int:
+    shapes = block_parameters(block, d_model)
+    share = 1.0
+    if isinstance(block.ffn, MixtureOfExperts):
+        share = block.ffn.n_active / block.ffn.n_experts
+    return sum(
+        round(math.prod(shape) * (share if len(shape) == 3 else 1)) for shape in shapes.values() if len(shape) > 1
+    )

@@ -2,30 +2,110 @@
 
 from __future__ import annotations
 
-from zeropoint.blueprint.spec import Blueprint
+from collections.abc import Iterator
 
-__all__ = ["parameters"]
+from zeropoint.blueprint.parts.attention import Attention
+from zeropoint.blueprint.parts.ffn import FFN, MLP, Gated
+from zeropoint.blueprint.parts.norm import LayerNorm, Norm
+from zeropoint.blueprint.parts.position import Learned, RelativeBias
+from zeropoint.blueprint.spec import Block, Blueprint
+
+__all__ = ["block_parameters", "parameters"]
+
+Named = Iterator[tuple[str, tuple[int, ...]]]
 
 
 def parameters(blueprint: Blueprint) -> dict[str, tuple[int, ...]]:
     """Name to shape, in the order of the forward pass."""
-    d = blueprint.d_model
-    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (blueprint.n_vocab, d)}
-    for i, block in enumerate(blueprint.blocks):
-        a = block.attention
-        at = f"blocks.{i}"
-        shapes |= {
-            f"{at}.attention_norm.weight": (d,),
-            f"{at}.attention.query.weight": (a.n_heads * a.d_head, d),
-            f"{at}.attention.key.weight": (a.n_kv_heads * a.d_head, d),
-            f"{at}.attention.value.weight": (a.n_kv_heads * a.d_head, d),
-            f"{at}.attention.output.weight": (d, a.n_heads * a.d_head),
-            f"{at}.ffn_norm.weight": (d,),
-            f"{at}.ffn.gate.weight": (block.ffn.d_ff, d),
-            f"{at}.ffn.up.weight": (block.ffn.d_ff, d),
-            f"{at}.ffn.down.weight": (d, block.ffn.d_ff),
-        }
-    shapes["final_norm.weight"] = (d,)
-    if not blueprint.has_tied_head:
-        shapes["head.weight"] = (blueprint.n_vocab, d)
-    return shapes
+    return dict(_all(blueprint))
+
+
+def block_parameters(block: Block, d_model: int) -> dict[str, tuple[int, ...]]:
+    """Name to shape of one block, names relative to it."""
+    return dict(_block(block, d_model))
+
+
+def _all(b: Blueprint) -> Named:
+    yield "embedding.weight", (b.n_vocab, b.d_model)
+    if isinstance(b.embedding.position, Learned):
+        yield "embedding.position.weight", (b.embedding.position.n_positions, b.d_model)
+    if b.embedding.n_types:
+        yield "embedding.type.weight", (b.embedding.n_types, b.d_model)
+    yield from _norm("embedding.norm", b.embedding.norm, b.d_model)
+    yield from _stack("encoder", b.encoder, b.d_model)
+    yield from _norm("encoder_norm", b.encoder_norm, b.d_model)
+    yield from _stack("blocks", b.blocks, b.d_model)
+    yield from _norm("final_norm", b.final_norm, b.d_model)
+    if b.head is None:
+        return
+    if b.head.has_transform:
+        yield from _linear("head.transform", b.d_model, b.d_model, True)
+        yield from _norm("head.norm", b.blocks[0].norm, b.d_model)
+    if not b.head.is_tied:
+        yield "head.weight", (b.n_vocab, b.d_model)
+    if b.head.has_bias:
+        yield "head.bias", (b.n_vocab,)
+
+
+def _stack(name: str, blocks: tuple[Block, ...], d_model: int) -> Named:
+    for i, block in enumerate(blocks):
+        yield from ((f"{name}.{i}.{part}", shape) for part, shape in _block(block, d_model))
+    if blocks and isinstance(position := blocks[0].attention.position, RelativeBias):
+        yield f"{name}.relative_bias.weight", (position.n_buckets, blocks[0].attention.n_heads)
+
+
+def _block(block: Block, d: int) -> Named:
+    yield from _norm("attention_norm", block.norm, d)
+    yield from _attention("attention", block.attention, d)
+    if block.placement == "sandwich":
+        yield from _norm("attention_output_norm", block.norm, d)
+    if block.cross_attention is not None:
+        yield from _norm("cross_attention_norm", block.norm, d)
+        yield from _attention("cross_attention", block.cross_attention, d)
+    if block.placement != "parallel":
+        yield from _norm("ffn_norm", block.norm, d)
+    yield from _ffn("ffn", block.ffn, d)
+    if block.placement == "sandwich":
+        yield from _norm("ffn_output_norm", block.norm, d)
+
+
+def _attention(name: str, a: Attention, d: int) -> Named:
+    has_bias = a.bias != "none"
+    yield from _linear(f"{name}.query", a.d_query, d, has_bias)
+    yield from _linear(f"{name}.key", a.d_kv, d, has_bias)
+    yield from _linear(f"{name}.value", a.d_kv, d, has_bias)
+    yield from _norm(f"{name}.query_norm", a.query_key_norm, a.d_head)
+    yield from _norm(f"{name}.key_norm", a.query_key_norm, a.d_head)
+    yield from _linear(f"{name}.output", d, a.d_query, a.bias == "all")
+
+
+def _ffn(name: str, ffn: FFN, d: int) -> Named:
+    match ffn:
+        case MLP(d_ff, _, has_bias):
+            yield from _linear(f"{name}.up", d_ff, d, has_bias)
+            yield from _linear(f"{name}.down", d, d_ff, has_bias)
+        case Gated(d_ff):
+            yield from _linear(f"{name}.gate", d_ff, d, False)
+            yield from _linear(f"{name}.up", d_ff, d, False)
+            yield from _linear(f"{name}.down", d, d_ff, False)
+        case _:
+            # The experts lie stacked, as GGUF and fused checkpoints store them.
+            n, d_ff = ffn.n_experts, ffn.expert.d_ff
+            yield f"{name}.router.weight", (n, d)
+            yield f"{name}.experts.gate.weight", (n, d_ff, d)
+            yield f"{name}.experts.up.weight", (n, d_ff, d)
+            yield f"{name}.experts.down.weight", (n, d, d_ff)
+
+
+def _linear(name: str, n_out: int, n_in: int, has_bias: bool) -> Named:
+    yield f"{name}.weight", (n_out, n_in)
+    if has_bias:
+        yield f"{name}.bias", (n_out,)
+
+
+def _norm(name: str, norm: Norm | None, width: int) -> Named:
+    if norm is None:
+        return
+    yield f"{name}.weight", (width,)
+    if isinstance(norm, LayerNorm) and norm.has_bias:
+        yield f"{name}.bias", (width,)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zeropoint.blueprint import Block, Blueprint
-from zeropoint.blueprint.parts.attention import GroupedQueryAttention
-from zeropoint.blueprint.parts.ffn import SwiGLU
+from zeropoint.blueprint.parts.attention import Attention
+from zeropoint.blueprint.parts.ffn import Gated
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import Rope
 from zeropoint.catalogue.entries import Numbers
@@ -76,11 +76,11 @@ def _of_file(file: GgufModel) -> tuple[Blueprint, int]:
 
 def _of_numbers(numbers: Numbers) -> Blueprint:
     """Sizes alone: what does not bear on cost (rope, eps) is left at a common value."""
-    attention = GroupedQueryAttention(
+    attention = Attention(
         numbers.n_heads, numbers.n_kv_heads, numbers.d_head, Rope(base=10000.0, n_rotated=numbers.d_head)
     )
     norm = RMSNorm(1e-5)
-    block = Block(attention, SwiGLU(numbers.d_ff), norm)
+    block = Block(attention, Gated(numbers.d_ff), norm)
     return Blueprint(
         family="llama",
         d_model=numbers.d_model,
@@ -88,5 +88,4 @@ def _of_numbers(numbers: Numbers) -> Blueprint:
         n_ctx=numbers.n_ctx,
         blocks=(block,) * numbers.n_layers,
         final_norm=norm,
-        has_tied_head=True,
     )

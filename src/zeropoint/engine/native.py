@@ -163,5 +163,5 @@ def _specification(blueprint: Blueprint, n_ctx: int) -> dict[str, object]:
         "norm_eps": block.norm.eps,
         "rope_frequencies": attention.position.frequencies(),
         "is_rope_interleaved": attention.position.is_interleaved,
-        "has_tied_head": blueprint.has_tied_head,
+        "has_tied_head": blueprint.is_tied,
     }

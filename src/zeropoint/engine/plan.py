@@ -103,7 +103,7 @@ def read_bytes(blueprint: Blueprint, weight_bytes: int) -> int:
     A tied embedding is read whole, as the head. Its share of the bytes is taken to be its share of the
     parameters.
     """
-    if blueprint.has_tied_head:
+    if blueprint.is_tied:
         return weight_bytes
     return weight_bytes - weight_bytes * blueprint.n_vocab * blueprint.d_model // count_parameters(blueprint)
 

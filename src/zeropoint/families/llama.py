@@ -6,11 +6,11 @@ GGUF keys: the GGUF specification, "LLM", architecture `llama`.
 
 from __future__ import annotations
 
-from zeropoint.blueprint import Block, Blueprint
-from zeropoint.blueprint.parts.attention import GroupedQueryAttention
-from zeropoint.blueprint.parts.ffn import SwiGLU
+from zeropoint.blueprint import Block, Blueprint, Head
+from zeropoint.blueprint.parts.attention import Attention
+from zeropoint.blueprint.parts.ffn import Gated
 from zeropoint.blueprint.parts.norm import RMSNorm
-from zeropoint.blueprint.parts.position import Rope
+from zeropoint.blueprint.parts.position import LinearScaling, Rope
 from zeropoint.errors import BadModelFile
 from zeropoint.families import GgufMetadata
 
@@ -40,7 +40,7 @@ _BLOCK = {
 def gguf_names(blueprint: Blueprint) -> dict[str, str]:
     """Our tensor names to those of a GGUF file."""
     names = {
-        ours: theirs for ours, theirs in _TOP.items() if ours != "head.weight" or not blueprint.has_tied_head
+        ours: theirs for ours, theirs in _TOP.items() if ours != "head.weight" or not blueprint.is_tied
     }
     for i in range(blueprint.n_layers):
         names |= {f"blocks.{i}.{ours}": f"blk.{i}.{theirs}" for ours, theirs in _BLOCK.items()}
@@ -56,14 +56,14 @@ def from_gguf(model: GgufMetadata, frequency_factors: tuple[float, ...] = ()) ->
     d_model = model.get_int("llama.embedding_length", 1, 2**20)
     n_heads = model.get_int("llama.attention.head_count", 1, 65536)
     d_head = model.get_int("llama.attention.key_length", 1, 4096, default=max(d_model // n_heads, 1))
-    attention = GroupedQueryAttention(
+    attention = Attention(
         n_heads=n_heads,
         n_kv_heads=model.get_int("llama.attention.head_count_kv", 1, n_heads, default=n_heads),
         d_head=d_head,
         position=_rope(model, d_head, frequency_factors),
     )
     norm = RMSNorm(model.get_float("llama.attention.layer_norm_rms_epsilon", 1e-12, 1.0))
-    block = Block(attention, SwiGLU(model.get_int("llama.feed_forward_length", 1, 2**22)), norm)
+    block = Block(attention, Gated(model.get_int("llama.feed_forward_length", 1, 2**22)), norm)
     return Blueprint(
         family="llama",
         d_model=d_model,
@@ -71,15 +71,15 @@ def from_gguf(model: GgufMetadata, frequency_factors: tuple[float, ...] = ()) ->
         n_ctx=model.get_int("llama.context_length", 1, 2**24),
         blocks=(block,) * model.get_int("llama.block_count", 1, 4096),
         final_norm=norm,
-        has_tied_head=_TOP["head.weight"] not in model.tensors,
+        head=Head(is_tied=_TOP["head.weight"] not in model.tensors),
     )
 
 
 def _rope(model: GgufMetadata, d_head: int, frequency_factors: tuple[float, ...]) -> Rope:
     scaling = model.get_str("llama.rope.scaling.type", default="none")
-    factor = 1.0
+    linear = None
     if scaling == "linear":
-        factor = model.get_float("llama.rope.scaling.factor", 1.0, 1e6)
+        linear = LinearScaling(model.get_float("llama.rope.scaling.factor", 1.0, 1e6))
     elif scaling != "none":
         raise BadModelFile(
             f"{model.name}: metadata `llama.rope.scaling.type` is {scaling!r}; it must be 'none' or 'linear'"
@@ -88,7 +88,7 @@ def _rope(model: GgufMetadata, d_head: int, frequency_factors: tuple[float, ...]
         base=model.get_float("llama.rope.freq_base", 1.0, 1e12, default=10000.0),
         n_rotated=model.get_int("llama.rope.dimension_count", 0, d_head, default=d_head),
         is_interleaved=True,
-        linear_factor=factor,
+        scaling=linear,
         frequency_factors=frequency_factors,
     )
 

@@ -3,12 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-__all__ = ["SwiGLU"]
+__all__ = ["FFN", "Activation", "Gated", "MLP", "MixtureOfExperts"]
+
+Activation = Literal["relu", "gelu", "gelu_tanh", "silu"]
 
 
 @dataclass(frozen=True)
-class SwiGLU:
-    """down(silu(gate(x)) * up(x)) with a hidden width of d_ff (Shazeer, "GLU Variants", 2020)."""
+class MLP:
+    """down(activation(up(x))) with a hidden width of d_ff (Vaswani et al., 2017, section 3.3)."""
 
     d_ff: int
+    activation: Activation
+    has_bias: bool = True
+
+
+@dataclass(frozen=True)
+class Gated:
+    """down(activation(gate(x)) * up(x)): SwiGLU with silu, GeGLU with gelu (Shazeer, "GLU Variants", 2020)."""
+
+    d_ff: int
+    activation: Activation = "silu"
+
+
+@dataclass(frozen=True)
+class MixtureOfExperts:
+    """n_active of n_experts gated networks, chosen by a router for each token (Jiang et al., "Mixtral", 2024).
+
+    has_renormalized_weights: the chosen experts' probabilities are scaled to sum to 1.
+    """
+
+    n_experts: int
+    n_active: int
+    expert: Gated
+    has_renormalized_weights: bool = True
+
+
+FFN = MLP | Gated | MixtureOfExperts

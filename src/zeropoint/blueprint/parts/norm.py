@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["RMSNorm"]
+__all__ = ["LayerNorm", "Norm", "RMSNorm"]
 
 
 @dataclass(frozen=True)
 class RMSNorm:
-    """x / sqrt(mean(x^2) + eps) * gain (Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019)."""
+    """x / sqrt(mean(x^2) + eps) * gain (Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019).
+
+    is_offset: the stored weight is gain - 1 (Gemma).
+    """
 
     eps: float
+    is_offset: bool = False
+
+
+@dataclass(frozen=True)
+class LayerNorm:
+    """(x - mean) / sqrt(variance + eps) * gain + bias (Ba et al., "Layer Normalization", 2016)."""
+
+    eps: float
+    has_bias: bool = True
+
+
+Norm = RMSNorm | LayerNorm

@@ -1,10 +1,103 @@
-"""How a model knows where a token stands."""
+"""How a model knows where a token stands.
+
+A position acts in one of two places: on the embedding (`Learned`, `Sinusoidal`) or inside attention
+(`Rope`, `Alibi`, `RelativeBias`). `NoPosition` is a choice too.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-__all__ = ["Rope"]
+__all__ = [
+    "Alibi",
+    "AttentionPosition",
+    "EmbeddingPosition",
+    "Learned",
+    "LinearScaling",
+    "Llama3Scaling",
+    "LongRopeScaling",
+    "NoPosition",
+    "NtkScaling",
+    "RelativeBias",
+    "Rope",
+    "RopeScaling",
+    "Sinusoidal",
+    "YarnScaling",
+]
+
+
+@dataclass(frozen=True)
+class NoPosition:
+    """Nothing is added; order is known from the causal mask alone (Haviv et al., 2022)."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A learned vector a position, added to the embedding (Gehring et al., 2017; GPT-2, BERT)."""
+
+    n_positions: int
+
+
+@dataclass(frozen=True)
+class Sinusoidal:
+    """sin and cos of geometric wavelengths, added to the embedding (Vaswani et al., 2017, section 3.5)."""
+
+    n_positions: int
+
+
+@dataclass(frozen=True)
+class LinearScaling:
+    """Positions divided by `factor` (Chen et al., "Position Interpolation", 2023)."""
+
+    factor: float
+
+
+@dataclass(frozen=True)
+class NtkScaling:
+    """The base raised so that the longest wavelength stretches by `factor` (bloc97, "NTK-aware", 2023)."""
+
+    factor: float
+
+
+@dataclass(frozen=True)
+class Llama3Scaling:
+    """Long wavelengths divided by `factor`, short ones kept, a ramp between (Llama 3.1, 2024)."""
+
+    factor: float
+    low_frequency_factor: float
+    high_frequency_factor: float
+    n_original: int
+
+
+@dataclass(frozen=True)
+class YarnScaling:
+    """Interpolation by parts with attention temperature (Peng et al., "YaRN", 2023, sections 3.2 and 3.3).
+
+    attention_factor: what q and k are multiplied with; None: 0.1 ln(factor) + 1.
+    """
+
+    factor: float
+    n_original: int
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    attention_factor: float | None = None
+
+
+@dataclass(frozen=True)
+class LongRopeScaling:
+    """A factor a frequency, one set within n_original positions and one beyond (Ding et al., "LongRoPE", 2024).
+
+    attention_factor: what q and k are multiplied with.
+    """
+
+    short_factors: tuple[float, ...]
+    long_factors: tuple[float, ...]
+    n_original: int
+    attention_factor: float = 1.0
+
+
+RopeScaling = LinearScaling | NtkScaling | Llama3Scaling | YarnScaling | LongRopeScaling
 
 
 @dataclass(frozen=True)
@@ -14,20 +107,96 @@ class Rope:
     base: the longest wavelength is about 2 pi base positions.
     n_rotated: columns of a head that are turned; the others pass unchanged.
     is_interleaved: pairs are columns (2i, 2i + 1), as GGUF stores Llama; else (i, i + n_rotated / 2).
-    linear_factor: positions are divided by it (Chen et al., "Position Interpolation", 2023); 1 for none.
-    frequency_factors: what each frequency is divided by (Llama 3.1's scaling); empty for none.
+    frequency_factors: what each frequency is divided by, as GGUF stores a scaling; empty for none.
     """
 
     base: float
     n_rotated: int
-    is_interleaved: bool = True
-    linear_factor: float = 1.0
+    is_interleaved: bool = False
+    scaling: RopeScaling | None = None
     frequency_factors: tuple[float, ...] = ()
 
-    def frequencies(self) -> list[float]:
-        """Radians a position for each pair: base^(-2i / n_rotated), scaled."""
+    def frequencies(self, n_positions: int = 0) -> list[float]:
+        """Radians a position for each pair, for a sequence of up to n_positions (LongRoPE alone asks)."""
         n_pairs = self.n_rotated // 2
-        factors = self.frequency_factors or (1.0,) * n_pairs
-        return [
-            self.base ** (-2 * i / self.n_rotated) / (factors[i] * self.linear_factor) for i in range(n_pairs)
-        ]
+        plain = [self.base ** (-2 * i / self.n_rotated) for i in range(n_pairs)]
+        if self.frequency_factors:
+            plain = [f / factor for f, factor in zip(plain, self.frequency_factors, strict=True)]
+        match self.scaling:
+            case None:
+                return plain
+            case LinearScaling(factor):
+                return [f / factor for f in plain]
+            case NtkScaling(factor):
+                base = self.base * factor ** (self.n_rotated / (self.n_rotated - 2))
+                return [base ** (-2 * i / self.n_rotated) for i in range(n_pairs)]
+            case Llama3Scaling():
+                return [_llama3(f, self.scaling) for f in plain]
+            case YarnScaling():
+                return _yarn(plain, self, self.scaling)
+            case LongRopeScaling(short, long, n_original):
+                factors = long if n_positions > n_original else short
+                return [f / factor for f, factor in zip(plain, factors, strict=True)]
+
+    def attention_factor(self) -> float:
+        """What the rotated q and k are each multiplied with: 1 but for YaRN and LongRoPE."""
+        match self.scaling:
+            case YarnScaling(factor, attention_factor=None):
+                return 0.1 * math.log(factor) + 1.0 if factor > 1 else 1.0
+            case YarnScaling() | LongRopeScaling():
+                return float(self.scaling.attention_factor or 1.0)
+            case _:
+                return 1.0
+
+
+@dataclass(frozen=True)
+class Alibi:
+    """Scores fall linearly with distance, a slope a head (Press et al., "Train Short, Test Long", 2021)."""
+
+    def slopes(self, n_heads: int) -> list[float]:
+        """2^(-8i/n) for a power of two; else those of the next lower power, and every other of the next."""
+        power = 2 ** math.floor(math.log2(n_heads))
+        slopes = [2 ** (-8 * (i + 1) / power) for i in range(power)]
+        extra = [2 ** (-4 * (2 * i + 1) / power) for i in range(n_heads - power)]
+        return slopes + extra
+
+
+@dataclass(frozen=True)
+class RelativeBias:
+    """A learned bias a head and bucket of distance, shared by all layers (Raffel et al., "T5", 2020)."""
+
+    n_buckets: int
+    longest_distance: int
+    is_bidirectional: bool
+
+
+EmbeddingPosition = Learned | Sinusoidal | NoPosition
+AttentionPosition = Rope | Alibi | RelativeBias | NoPosition
+
+
+def _llama3(frequency: float, s: Llama3Scaling) -> float:
+    wavelength = 2 * math.pi / frequency
+    if wavelength < s.n_original / s.high_frequency_factor:
+        return frequency
+    if wavelength > s.n_original / s.low_frequency_factor:
+        return frequency / s.factor
+    ramp = (s.n_original / wavelength - s.low_frequency_factor) / (
+        s.high_frequency_factor - s.low_frequency_factor
+    )
+    return (1 - ramp) * frequency / s.factor + ramp * frequency
+
+
+def _yarn(plain: list[float], rope: Rope, s: YarnScaling) -> list[float]:
+    def pair_of(rotations: float) -> float:
+        """The pair that turns so many times within the original context."""
+        turns = s.n_original / (rotations * 2 * math.pi)
+        return rope.n_rotated * math.log(turns) / (2 * math.log(rope.base))
+
+    low = max(math.floor(pair_of(s.beta_fast)), 0)
+    high = min(math.ceil(pair_of(s.beta_slow)), rope.n_rotated - 1)
+    width = max(high - low, 0.001)
+    scaled = []
+    for i, frequency in enumerate(plain):
+        interpolated = min(max((i - low) / width, 0.0), 1.0)
+        scaled.append(frequency * (1 - interpolated) + frequency / s.factor * interpolated)
+    return scaled
