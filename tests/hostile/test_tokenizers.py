@@ -162,14 +162,14 @@ def test_no_byte_tokens_at_all() -> None:
 @pytest.mark.parametrize(
     "text",
     ["a" * 1_000_000, "e" + "\u0301" * 300_000, " " * 500_000, "\n" * 300_000, "1" * 300_000,
-     "\u202e" * 100_000, "\x00" * 100_000, "<|end|>" * 20_000, "ab " * 100_000, " a" * 100_000, "'" * 200_000],
+     "\u202e" * 100_000, "\x00" * 100_000, "<|end|>" * 20_000, "ab " * 100_000, " a" * 100_000,
+     "'" * 200_000],
     ids=lambda text: ascii(text[:3]),
 )  # fmt: skip
 def test_long_text_comes_back(make: Any, text: str) -> None:
     tokenizer = load(make())
-    assert tokenizer.decode(tokenizer.encode(text)) == (
-        text if make is byte_level or text[0] != " " else text[1:]
-    )
+    expected = text.removeprefix(" ") if make is sentencepiece else text
+    assert tokenizer.decode(tokenizer.encode(text)) == expected
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\udfff", None, b"a", 3, ["a"]])

@@ -52,10 +52,6 @@ struct Lanes {
     static F fma(F a, F b, F c) {
         return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
     }
-    static F abs(F a) {
-        const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
-        return {_mm256_and_ps(a.lo, magnitude), _mm256_and_ps(a.hi, magnitude)};
-    }
     static F keep_first(F a, int n, float fill) {
         const __m256i count = _mm256_set1_epi32(n);
         const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -76,6 +72,19 @@ struct Lanes {
         __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
         four = _mm_max_ps(four, _mm_movehl_ps(four, four));
         return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
+    }
+
+    // As integers, because the pattern of a NaN is above all others and a comparison of floats would lose it.
+    static __m256i magnitude(__m256 a) {
+        return _mm256_and_si256(_mm256_castps_si256(a), _mm256_set1_epi32(0x7fffffff));
+    }
+    static float largest_magnitude(F a, F b) {
+        const __m256i eight = _mm256_max_epi32(_mm256_max_epi32(magnitude(a.lo), magnitude(a.hi)),
+                                               _mm256_max_epi32(magnitude(b.lo), magnitude(b.hi)));
+        __m128i four = _mm_max_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+        four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+        four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1));
+        return _mm_cvtss_f32(_mm_castsi128_ps(four));
     }
 
     // The default rounding mode is to nearest even; nothing in the process may change it.

@@ -39,7 +39,6 @@ struct Lanes {
     static F max(F a, F b) { return _mm512_max_ps(a, b); }
     static F min(F a, F b) { return _mm512_min_ps(a, b); }
     static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
-    static F abs(F a) { return _mm512_abs_ps(a); }
     static F keep_first(F a, int n, float fill) {
         const __mmask16 kept = n >= 16 ? 0xffff : static_cast<__mmask16>((1u << (n < 0 ? 0 : n)) - 1);
         return _mm512_mask_blend_ps(kept, set1(fill), a);
@@ -59,6 +58,15 @@ struct Lanes {
         __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
         four = _mm_max_ps(four, _mm_movehl_ps(four, four));
         return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
+    }
+
+    // As integers, because the pattern of a NaN is above all others and a comparison of floats would lose it.
+    static I magnitude(F a) { return _mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32(0x7fffffff)); }
+    static float largest_magnitude(F a, F b) {
+        const int32_t most = _mm512_reduce_max_epi32(_mm512_max_epi32(magnitude(a), magnitude(b)));
+        float peak;
+        __builtin_memcpy(&peak, &most, sizeof peak);
+        return peak;
     }
 
     static I round_to_int(F a) {

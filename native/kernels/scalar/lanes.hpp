@@ -68,10 +68,6 @@ struct Lanes {
         for (int i = 0; i < 16; ++i) r.v[i] = __builtin_fmaf(a.v[i], b.v[i], c.v[i]);
         return r;
     }
-    static F abs(F a) {
-        for (float& e : a.v) e = __builtin_fabsf(e);
-        return a;
-    }
     // Lanes n and above become `fill`.
     static F keep_first(F a, int n, float fill) {
         for (int i = n < 0 ? 0 : n; i < 16; ++i) a.v[i] = fill;
@@ -88,12 +84,22 @@ struct Lanes {
         return a.v[0];
     }
 
-    // Rounds to the nearest integer, ties to even; |a| must be below 2^22.
+    // The largest |x| in both; NaN where there is one, whose pattern is above that of infinity.
+    static float largest_magnitude(F a, F b) {
+        uint32_t most = 0;
+        for (int i = 0; i < 32; ++i) {
+            const uint32_t magnitude = float_to_bits(i < 16 ? a.v[i] : b.v[i - 16]) & 0x7fffffffu;
+            if (magnitude > most) most = magnitude;
+        }
+        return bits_to_float(most);
+    }
+
+    // Rounds to the nearest integer, ties to even; |a| must be below 2^22 (NaN gives any integer).
     static I round_to_int(F a) {
         I r;
         for (int i = 0; i < 16; ++i) {
             const float shifted = a.v[i] + 12582912.0f;  // 1.5 * 2^23 puts the integer in the low bits
-            r.v[i] = static_cast<int32_t>(shifted - 12582912.0f);
+            r.v[i] = static_cast<int32_t>(float_to_bits(shifted) - 0x4b400000u);
         }
         return r;
     }

@@ -5,12 +5,13 @@
 
 namespace zp::shared {
 
-// e^x to 2 units in the last place for x in [-87, 88], clamped outside.
+// e^x to 2 units in the last place for x in [-87, 88], clamped outside; NaN stays NaN (max and min give their
+// second operand for it), so that a broken number is noticed and not weighed as e^-87.
 // Cephes expf: x = n ln2 + r, polynomial in r, times 2^n (S. L. Moshier, Cephes Math Library, exp).
 template <class L>
 inline typename L::F exp(typename L::F x) {
     using F = typename L::F;
-    x = L::min(L::max(x, L::set1(-87.0f)), L::set1(88.0f));
+    x = L::min(L::set1(88.0f), L::max(L::set1(-87.0f), x));
     const auto n_int = L::round_to_int(L::mul(x, L::set1(1.44269504088896341f)));
     const F n = L::to_float(n_int);
     F r = L::fma(n, L::set1(-0.693359375f), x);
@@ -87,10 +88,15 @@ void add(const float* x, int n, float* y) {
         store_part<L>(y + i, L::add(load_part<L>(y + i, n - i), load_part<L>(x + i, n - i)), n - i);
 }
 
-// One block of 32 columns; gives what rounding left over.
+// One block of 32 columns; gives what rounding left over. A block with a NaN or an infinity has the scale NaN,
+// and so has every product with it.
 template <class L>
 inline void quantize_block(typename L::F& low, typename L::F& high, QuantBlock* out) {
-    const float peak = L::reduce_max(L::max(L::abs(low), L::abs(high)));
+    const float peak = L::largest_magnitude(low, high);
+    if (!(peak <= 3.4028234e38f)) {
+        *out = {{}, __builtin_nanf(""), __builtin_nanf(""), 0, 0};
+        return;
+    }
     // A peak so small that 127 / peak is infinite is as good as zero.
     const float inverse = peak > 1e-36f ? 127.0f / peak : 0.0f;
     const auto q_low = L::round_to_int(L::mul(low, L::set1(inverse)));

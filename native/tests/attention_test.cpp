@@ -1,0 +1,183 @@
+// Attention over chunks of positions: the same bits on every instruction set, and the softmax it stands for.
+#include <cstring>
+
+#include "kernel_inputs.hpp"
+
+using namespace zp;
+using namespace zp::test;
+
+namespace {
+
+const Kernels& scalar() { return *kernels_for("scalar"); }
+
+// One key/value head with some query rows. Keys past the last position hold NaN, which must not be read.
+struct Head {
+    int d_head, d_value, n_rows, n_positions;
+    std::vector<float> q, keys, values;  // [rows, K] [S/16, K, 16] [S, d_value]
+    std::vector<uint16_t> half_keys, half_values;
+    std::vector<int> n_visible;
+    std::vector<const float*> rows;
+
+    Head(int d_head_, int n_rows_, int n_positions_, Kind kind, unsigned seed)
+        : d_head(d_head_), d_value((d_head_ + 15) / 16 * 16), n_rows(n_rows_), n_positions(n_positions_) {
+        Random random(seed);
+        q = random.numbers(static_cast<size_t>(n_rows * d_head), Kind::kUsual);
+        const auto n_tiles = static_cast<size_t>((n_positions + 15) / 16);
+        keys.assign(n_tiles * static_cast<size_t>(16 * d_head), std::numeric_limits<float>::quiet_NaN());
+        for (int s = 0; s < n_positions; ++s)
+            for (int k = 0; k < d_head; ++k) keys[key_at(s, k)] = random.number(kind);
+        values = random.numbers(static_cast<size_t>(n_positions * d_value), Kind::kUsual);
+        for (const float x : keys) half_keys.push_back(float_to_half(x));
+        for (const float x : values) half_values.push_back(float_to_half(x));
+        for (int r = 0; r < n_rows; ++r) {
+            rows.push_back(q.data() + r * d_head);
+            // Among them rows that see one position, the border of a chunk, and everything.
+            const int usual[] = {1, n_positions, std::min(kChunk, n_positions), std::min(kChunk + 1, n_positions)};
+            n_visible.push_back(r < 4 ? usual[r] : 1 + random.below(n_positions));
+        }
+    }
+
+    size_t key_at(int s, int k) const { return static_cast<size_t>(s / 16 * 16 * d_head + 16 * k + s % 16); }
+};
+
+struct Partial {
+    std::vector<float> peak, total, sum;
+};
+
+Partial attend(const Kernels& k, const Head& h, bool is_half, int begin, int end) {
+    const auto n = static_cast<size_t>(h.n_rows);
+    Partial out{std::vector<float>(n), std::vector<float>(n), std::vector<float>(n * static_cast<size_t>(h.d_value))};
+    const void* keys = is_half ? static_cast<const void*>(h.half_keys.data()) : h.keys.data();
+    const void* values = is_half ? static_cast<const void*>(h.half_values.data()) : h.values.data();
+    (is_half ? k.attend_half : k.attend_float)({h.rows.data(), h.n_visible.data(), h.n_rows, h.d_head, h.d_value, keys,
+                                                values, begin, end, out.peak.data(), out.total.data(),
+                                                out.sum.data()});
+    return out;
+}
+
+// All chunks joined in order and divided: [rows, K].
+std::vector<float> attend_whole(const Kernels& k, const Head& h, bool is_half) {
+    Partial all = attend(k, h, is_half, 0, std::min(kChunk, h.n_positions));
+    for (int begin = kChunk; begin < h.n_positions; begin += kChunk) {
+        const Partial part = attend(k, h, is_half, begin, std::min(begin + kChunk, h.n_positions));
+        for (int r = 0; r < h.n_rows; ++r) {
+            const auto i = static_cast<size_t>(r);
+            if (h.n_visible[i] <= begin) continue;
+            k.merge(&all.peak[i], &all.total[i], all.sum.data() + r * h.d_value, part.peak[i], part.total[i],
+                    part.sum.data() + r * h.d_value, h.d_value);
+        }
+    }
+    std::vector<float> y(static_cast<size_t>(h.n_rows * h.d_head));
+    for (int r = 0; r < h.n_rows; ++r)
+        k.normalize(all.sum.data() + r * h.d_value, all.total[static_cast<size_t>(r)], h.d_head,
+                    y.data() + r * h.d_head);
+    return y;
+}
+
+// The definition, in double: softmax(q k) v over the positions that the row sees.
+std::vector<double> reference(const Head& h, int row) {
+    const int n = h.n_visible[static_cast<size_t>(row)];
+    std::vector<double> scores(static_cast<size_t>(n), 0.0), y(static_cast<size_t>(h.d_head), 0.0);
+    for (int s = 0; s < n; ++s)
+        for (int k = 0; k < h.d_head; ++k)
+            scores[static_cast<size_t>(s)] += static_cast<double>(h.q[static_cast<size_t>(row * h.d_head + k)]) * h.keys[h.key_at(s, k)];
+    const double peak = *std::max_element(scores.begin(), scores.end());
+    double total = 0;
+    for (double& score : scores) total += score = std::exp(score - peak);
+    for (int s = 0; s < n; ++s)
+        for (int k = 0; k < h.d_head; ++k)
+            y[static_cast<size_t>(k)] += scores[static_cast<size_t>(s)] / total * h.values[static_cast<size_t>(s * h.d_value + k)];
+    return y;
+}
+
+std::string name(const Kernels& k, const char* what, const Head& h) {
+    return std::string(k.isa) + " " + what + ", " + std::to_string(h.n_rows) + " rows, head of " +
+           std::to_string(h.d_head) + ", " + std::to_string(h.n_positions) + " positions";
+}
+
+}  // namespace
+
+ZP_TEST(attention_chunks_are_the_same_everywhere) {
+    for (const Kernels* k : fast_kernels()) {
+        for (const Kind kind : {Kind::kUsual, Kind::kWide, Kind::kZeros, Kind::kTiny}) {
+            for (const int d_head : {1, 8, 16, 20, 64, 80}) {
+                for (const int n_positions : {1, 15, 16, 17, 127, 128, 129, 300}) {
+                    const Head h(d_head, 13, n_positions, kind, static_cast<unsigned>(n_positions));
+                    for (const bool is_half : {false, true}) {
+                        for (int begin = 0; begin < n_positions; begin += kChunk) {
+                            const int end = std::min(begin + kChunk, n_positions);
+                            const Partial want = attend(scalar(), h, is_half, begin, end);
+                            const Partial got = attend(*k, h, is_half, begin, end);
+                            expect_same(want.peak, got.peak, name(*k, "peak", h));
+                            expect_same(want.total, got.total, name(*k, "total", h));
+                            expect_same(want.sum, got.sum, name(*k, "sum", h));
+                        }
+                        expect_same(attend_whole(scalar(), h, is_half), attend_whole(*k, h, is_half),
+                                    name(*k, "whole", h));
+                    }
+                }
+            }
+        }
+    }
+}
+
+ZP_TEST(attention_of_a_row_does_not_depend_on_its_company) {
+    std::vector<const Kernels*> all = fast_kernels();
+    all.push_back(&scalar());
+    for (const Kernels* k : all) {
+        Head together(64, 13, 300, Kind::kUsual, 5);
+        const auto want = attend_whole(*k, together, true);
+        for (int r = 0; r < 13; ++r) {
+            Head alone(64, 13, 300, Kind::kUsual, 5);
+            alone.rows = {alone.rows[static_cast<size_t>(r)]};
+            alone.n_visible = {alone.n_visible[static_cast<size_t>(r)]};
+            alone.n_rows = 1;
+            const std::vector<float> part(want.begin() + 64 * r, want.begin() + 64 * (r + 1));
+            expect_same(part, attend_whole(*k, alone, true), name(*k, "alone", alone));
+        }
+    }
+}
+
+ZP_TEST(attention_is_softmax_over_what_a_row_sees) {
+    for (const int d_head : {8, 20, 64}) {
+        for (const int n_positions : {1, 40, 128, 129, 400}) {
+            const Head h(d_head, 7, n_positions, Kind::kUsual, 11);
+            const auto y = attend_whole(scalar(), h, false);
+            for (int r = 0; r < h.n_rows; ++r) {
+                const auto want = reference(h, r);
+                for (int c = 0; c < d_head; ++c)
+                    ZP_CHECK(std::fabs(y[static_cast<size_t>(r * d_head + c)] - want[static_cast<size_t>(c)]) < 2e-6);
+            }
+        }
+    }
+}
+
+ZP_TEST(attention_sees_nothing_before_a_row_begins) {
+    // A chunk that lies behind what a row may see adds nothing to its total.
+    Head h(16, 5, 200, Kind::kUsual, 2);
+    h.n_visible = {1, 128, 129, 200, 64};
+    std::vector<const Kernels*> all = fast_kernels();
+    all.push_back(&scalar());
+    for (const Kernels* k : all) {
+        const Partial part = attend(*k, h, true, 128, 200);
+        for (const size_t hidden : {0, 1, 4}) ZP_EQ(part.total[hidden], 0.0f);
+        for (const size_t seen : {2, 3}) ZP_CHECK(part.total[seen] >= 1.0f);
+    }
+}
+
+ZP_TEST(attention_to_a_number_that_is_not_finite_is_not_finite) {
+    std::vector<const Kernels*> all = fast_kernels();
+    all.push_back(&scalar());
+    for (const Kernels* k : all) {
+        for (const bool is_half : {false, true}) {
+            for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+                Head h(16, 4, 40, Kind::kUsual, 3);
+                h.n_visible = {40, 40, 40, 40};
+                h.keys[h.key_at(20, 3)] = bad;
+                h.half_keys[h.key_at(20, 3)] = float_to_half(bad);
+                h.q[3] = 1.0f;
+                ZP_CHECK(!std::isfinite(attend_whole(*k, h, is_half)[0]));
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+// Inputs for tests of kernels: seeded random numbers of every kind, and comparison bit for bit.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "check.hpp"
+#include "formats/half.hpp"
+#include "kernels/kernels.hpp"
+
+namespace zp::test {
+
+// Instruction sets beside the scalar one that this machine runs.
+inline std::vector<const Kernels*> fast_kernels() {
+    std::vector<const Kernels*> found;
+    for (const char* isa : {"avx2", "avx512"})
+        if (const Kernels* k = kernels_for(isa)) found.push_back(k);
+    return found;
+}
+
+// What the numbers of an input are like. kTies: halves of whole numbers below 128, the largest of them 127.
+enum class Kind { kUsual, kWide, kTies, kZeros, kTiny, kLarge };
+inline constexpr Kind kKinds[] = {Kind::kUsual, Kind::kWide, Kind::kTies, Kind::kZeros, Kind::kTiny, Kind::kLarge};
+
+class Random {
+public:
+    explicit Random(unsigned seed) : engine_(seed) {}
+    uint32_t bits() { return static_cast<uint32_t>(engine_()); }
+    int below(int n) { return static_cast<int>(bits() % static_cast<uint32_t>(n)); }
+    float uniform() { return static_cast<float>(bits() >> 8) * (1.0f / 8388608.0f) - 1.0f; }  // [-1, 1)
+
+    float number(Kind kind) {
+        switch (kind) {
+            case Kind::kUsual: return uniform();
+            case Kind::kWide: return std::ldexp(uniform(), below(40) - 20);
+            case Kind::kTies: return below(8) == 0 ? 127.0f : static_cast<float>(below(255) - 127) * 0.5f;
+            case Kind::kZeros: return below(2) == 0 ? 0.0f : -0.0f;
+            case Kind::kTiny: return bits_to_float(bits() & 0x800fffff);  // denormal
+            case Kind::kLarge: return std::ldexp(uniform(), 100);
+        }
+        return 0.0f;
+    }
+    std::vector<float> numbers(size_t n, Kind kind) {
+        std::vector<float> out(n);
+        for (float& x : out) x = number(kind);
+        return out;
+    }
+    // A finite half: a fifth of them denormal or zero, else of ordinary size.
+    uint16_t half() {
+        const auto sign_and_fraction = static_cast<uint16_t>(bits() & 0x83ff);
+        return below(5) == 0 ? sign_and_fraction : static_cast<uint16_t>(sign_and_fraction | (8 + below(12)) << 10);
+    }
+
+private:
+    std::mt19937 engine_;
+};
+
+// Equal bit for bit; a NaN equals every NaN, since which payload survives is the processor's choice.
+inline bool is_same(float a, float b) {
+    return float_to_bits(a) == float_to_bits(b) || (std::isnan(a) && std::isnan(b));
+}
+
+// Checks `got` against the oracle's `want`, and names the case at the first difference.
+inline void expect_same(const std::vector<float>& want, const std::vector<float>& got, const std::string& what) {
+    for (size_t i = 0; i < want.size(); ++i) {
+        if (is_same(want[i], got[i])) continue;
+        char text[96];
+        std::snprintf(text, sizeof text, ": item %zu is %a; scalar gives %a", i, static_cast<double>(got[i]),
+                      static_cast<double>(want[i]));
+        return fail("kernels", static_cast<int>(i), what + text);
+    }
+}
+
+}  // namespace zp::test

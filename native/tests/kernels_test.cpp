@@ -1,0 +1,206 @@
+// The kernels of every instruction set that this machine runs, against the scalar ones: bit for bit, so that
+// an answer does not depend on the machine. The scalar ones are held against double arithmetic.
+#include "kernels/kernels.hpp"
+
+#include <cstring>
+
+#include "kernel_inputs.hpp"
+
+using namespace zp;
+using namespace zp::test;
+
+namespace {
+
+const Kernels& scalar() { return *kernels_for("scalar"); }
+
+// Lengths with every kind of tail, and a real one.
+constexpr int kLengths[] = {1, 2, 7, 15, 16, 17, 31, 33, 100, 576};
+
+std::string name(const Kernels& k, const char* kernel, Kind kind, int n) {
+    return std::string(k.isa) + " " + kernel + ", kind " + std::to_string(static_cast<int>(kind)) + ", n " +
+           std::to_string(n);
+}
+
+// A vector with a guard after it, that a kernel must not touch.
+std::vector<float> guarded(int n) { return std::vector<float>(static_cast<size_t>(n) + 16, -12345.0f); }
+
+std::vector<QuantBlock> quantized(const Kernels& k, const std::vector<float>& x, bool finely) {
+    const size_t n_blocks = x.size() / kBlockCols;
+    std::vector<QuantBlock> out(n_blocks * (finely ? 2 : 1));
+    if (finely) {
+        k.quantize_finely(x.data(), static_cast<int>(x.size()), out.data(), out.data() + n_blocks);
+    } else {
+        k.quantize(x.data(), static_cast<int>(x.size()), out.data());
+    }
+    return out;
+}
+
+}  // namespace
+
+ZP_TEST(kernels_rms_norm_is_the_same_everywhere) {
+    for (const Kernels* k : fast_kernels()) {
+        for (const Kind kind : kKinds) {
+            for (const int n : kLengths) {
+                Random random(static_cast<unsigned>(n));
+                const auto x = random.numbers(static_cast<size_t>(n), kind);
+                const auto gain = random.numbers(static_cast<size_t>(n), Kind::kUsual);
+                auto want = guarded(n), got = guarded(n);
+                const bool is_finite = scalar().rms_norm(x.data(), gain.data(), 1e-5f, n, want.data());
+                ZP_EQ(k->rms_norm(x.data(), gain.data(), 1e-5f, n, got.data()), is_finite);
+                ZP_EQ(is_finite, kind != Kind::kLarge);  // whose squares are infinite
+                expect_same(want, got, name(*k, "rms_norm", kind, n));
+            }
+        }
+    }
+}
+
+ZP_TEST(kernels_rms_norm_follows_its_formula) {
+    Random random(1);
+    const auto x = random.numbers(576, Kind::kUsual), gain = random.numbers(576, Kind::kUsual);
+    std::vector<float> y(576);
+    ZP_CHECK(scalar().rms_norm(x.data(), gain.data(), 1e-5f, 576, y.data()));
+    double squares = 0;
+    for (const float v : x) squares += static_cast<double>(v) * v;
+    for (size_t i = 0; i < y.size(); ++i)
+        ZP_CHECK(std::fabs(y[i] - x[i] / std::sqrt(squares / 576 + 1e-5) * gain[i]) < 2e-6);
+}
+
+ZP_TEST(kernels_rms_norm_refuses_what_is_not_finite) {
+    std::vector<const Kernels*> all = fast_kernels();
+    all.push_back(&scalar());
+    constexpr float kInf = std::numeric_limits<float>::infinity();
+    for (const Kernels* k : all) {
+        for (const float bad : {kInf, -kInf, std::numeric_limits<float>::quiet_NaN()}) {
+            for (const size_t at : {0, 5, 16, 31, 32, 36}) {  // the last ones in the tail
+                std::vector<float> x(37, 1.0f), y(37);
+                x[at] = bad;
+                ZP_CHECK(!k->rms_norm(x.data(), x.data(), 1e-5f, 37, y.data()));
+            }
+        }
+    }
+}
+
+ZP_TEST(kernels_swiglu_and_add_are_the_same_everywhere) {
+    for (const Kernels* k : fast_kernels()) {
+        for (const Kind kind : kKinds) {
+            for (const int n : kLengths) {
+                Random random(static_cast<unsigned>(n));
+                const auto gate = random.numbers(static_cast<size_t>(n), kind);
+                const auto up = random.numbers(static_cast<size_t>(n), kind);
+                auto want = guarded(n), got = guarded(n);
+                scalar().swiglu(gate.data(), up.data(), n, want.data());
+                k->swiglu(gate.data(), up.data(), n, got.data());
+                expect_same(want, got, name(*k, "swiglu", kind, n));
+                scalar().add(gate.data(), n, want.data());
+                k->add(gate.data(), n, got.data());
+                expect_same(want, got, name(*k, "add", kind, n));
+            }
+        }
+    }
+}
+
+ZP_TEST(kernels_swiglu_follows_its_formula) {
+    double worst = 0;
+    for (int i = -1000; i <= 1000; ++i) {
+        const float gate = static_cast<float>(i) * 0.0875f, up = 1.5f;
+        float y = 0;
+        scalar().swiglu(&gate, &up, 1, &y);
+        const double want = gate / (1 + std::exp(-static_cast<double>(gate))) * up;
+        if (want != 0) worst = std::max(worst, std::fabs(y / want - 1));
+    }
+    ZP_CHECK(worst < 5e-7);
+}
+
+ZP_TEST(kernels_log_sum_exp_is_the_same_everywhere_and_right) {
+    for (const Kind kind : {Kind::kUsual, Kind::kWide, Kind::kTies, Kind::kZeros, Kind::kTiny}) {
+        for (const int n : {1, 3, 16, 17, 40, 4099}) {
+            Random random(static_cast<unsigned>(n));
+            const auto x = random.numbers(static_cast<size_t>(n), kind);
+            const float want = scalar().log_sum_exp(x.data(), n);
+            for (const Kernels* k : fast_kernels())
+                ZP_CHECK(is_same(k->log_sum_exp(x.data(), n), want));
+            const double peak = *std::max_element(x.begin(), x.end());
+            double total = 0;
+            for (const float v : x) total += std::exp(v - peak);
+            ZP_CHECK(std::fabs(want - (peak + std::log(total))) <= 1e-6 * std::max(1.0, std::fabs(peak)));
+        }
+    }
+}
+
+ZP_TEST(kernels_quantize_is_the_same_everywhere) {
+    for (const Kernels* k : fast_kernels()) {
+        for (const Kind kind : kKinds) {
+            for (const size_t n_blocks : {1, 3, 18}) {
+                for (const bool finely : {false, true}) {
+                    Random random(static_cast<unsigned>(n_blocks));
+                    const auto x = random.numbers(n_blocks * kBlockCols, kind);
+                    const auto want = quantized(scalar(), x, finely), got = quantized(*k, x, finely);
+                    ZP_EQ(std::memcmp(want.data(), got.data(), want.size() * sizeof(QuantBlock)), 0);
+                }
+            }
+        }
+    }
+}
+
+ZP_TEST(kernels_quantize_follows_its_formula) {
+    for (const Kind kind : {Kind::kUsual, Kind::kWide, Kind::kTies}) {
+        Random random(2);
+        const auto x = random.numbers(64 * kBlockCols, kind);
+        const auto blocks = quantized(scalar(), x, true);
+        for (size_t b = 0; b < 64; ++b) {
+            float peak = 0;
+            for (size_t i = 0; i < kBlockCols; ++i) peak = std::max(peak, std::fabs(x[kBlockCols * b + i]));
+            const QuantBlock& coarse = blocks[b];
+            const QuantBlock& fine = blocks[64 + b];
+            ZP_EQ(coarse.scale, peak / 127.0f);
+            int32_t sum = 0;
+            for (size_t i = 0; i < kBlockCols; ++i) {
+                const float value = x[kBlockCols * b + i];
+                ZP_EQ(static_cast<int>(coarse.q[i]), static_cast<int>(std::nearbyint(value * (127.0f / peak))));
+                sum += coarse.q[i];
+                const double both = static_cast<double>(coarse.scale) * coarse.q[i] + static_cast<double>(fine.scale) * fine.q[i];
+                ZP_CHECK(std::fabs(value - both) <= peak / 127.0 / 127.0 / 3.9);  // half a step of both: 15 bits
+            }
+            ZP_EQ(coarse.sum, sum);
+            ZP_EQ(coarse.scaled_sum, coarse.scale * static_cast<float>(sum));
+        }
+    }
+}
+
+ZP_TEST(kernels_let_nothing_that_is_not_finite_pass_unseen) {
+    std::vector<const Kernels*> all = fast_kernels();
+    all.push_back(&scalar());
+    constexpr float kInf = std::numeric_limits<float>::infinity();
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    for (const Kernels* k : all) {
+        for (const float bad : {kInf, -kInf, nan, -nan}) {
+            for (const size_t at : {0, 1, 15, 16, 31}) {
+                std::vector<float> x(3 * kBlockCols, 0.5f);
+                x[kBlockCols + at] = bad;
+                for (const bool finely : {false, true}) {
+                    const auto blocks = quantized(*k, x, finely);
+                    const auto want = quantized(scalar(), x, finely);
+                    ZP_EQ(std::memcmp(want.data(), blocks.data(), want.size() * sizeof(QuantBlock)), 0);
+                    for (size_t b = 0; b < blocks.size(); ++b) ZP_EQ(std::isnan(blocks[b].scale), b % 3 == 1);
+                }
+            }
+        }
+        for (const size_t at : {0, 1, 16, 19}) {
+            std::vector<float> x(20, 1.0f), ones(20, 1.0f), y(20);
+            x[at] = nan;
+            ZP_CHECK(std::isnan(k->log_sum_exp(x.data(), 20)));
+            k->swiglu(x.data(), ones.data(), 20, y.data());
+            ZP_CHECK(std::isnan(y[at]));
+        }
+    }
+}
+
+ZP_TEST(kernels_quantize_ties_to_even) {
+    std::vector<float> x(kBlockCols, 0.0f);
+    x[0] = 127.0f;
+    const float ties[] = {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, 126.5f};
+    std::copy(std::begin(ties), std::end(ties), x.begin() + 1);
+    const QuantBlock block = quantized(scalar(), x, false)[0];
+    const int expected[] = {127, 0, 2, 2, 0, -2, 126};
+    for (size_t i = 0; i < 7; ++i) ZP_EQ(static_cast<int>(block.q[i]), expected[i]);
+}

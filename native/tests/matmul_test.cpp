@@ -1,0 +1,172 @@
+// Products of every weight format on every instruction set against the scalar ones, bit for bit: formats come
+// from formats.def, so a new one is tested with no edit. tests/mirror holds them against numpy.
+#include <cstring>
+
+#include "kernel_inputs.hpp"
+#include "kernels/packing.hpp"
+
+using namespace zp;
+using namespace zp::test;
+
+namespace {
+
+struct Weights {
+    std::vector<uint8_t> bytes;
+    int n_groups, n_cols;
+    size_t group_bytes;
+};
+
+// Random rows as a file holds them. Extreme codes are all bits set or none, where sums are largest.
+std::vector<uint8_t> file_rows(const FormatInfo& f, size_t n_rows, size_t n_cols, Kind kind, Random& random) {
+    const size_t n_blocks = n_cols / f.block_weights;
+    std::vector<uint8_t> bytes;
+    for (size_t b = 0; b < n_rows * n_blocks; ++b) {
+        std::vector<uint8_t> block(f.block_bytes);
+        if (f.format == Format::kF32 || f.format == Format::kBF16) {
+            const uint32_t bits = float_to_bits(random.number(kind));
+            std::memcpy(block.data(), reinterpret_cast<const uint8_t*>(&bits) + 4 - f.block_bytes, f.block_bytes);
+        } else {
+            for (uint8_t& byte : block)
+                byte = static_cast<uint8_t>(kind == Kind::kLarge ? (random.below(2) == 0 ? 255 : 0) : random.bits());
+            const size_t n_halves = f.format == Format::kQ4_1 ? 2 : 1;
+            for (size_t h = 0; h < n_halves; ++h) {
+                const uint16_t half = random.half();
+                std::memcpy(block.data() + 2 * h, &half, 2);
+            }
+        }
+        bytes.insert(bytes.end(), block.begin(), block.end());
+    }
+    return bytes;
+}
+
+Weights packed(const FormatInfo& f, int n_groups, int n_cols, Kind kind, Random& random) {
+    const size_t rows = static_cast<size_t>(n_groups) * kGroupRows, cols = static_cast<size_t>(n_cols);
+    const std::vector<uint8_t> file = file_rows(f, rows, cols, kind, random);
+    Weights w{{}, n_groups, n_cols, packed_group_bytes(f.format, cols)};
+    w.bytes.resize(w.group_bytes * static_cast<size_t>(n_groups));
+    for (size_t g = 0; g < static_cast<size_t>(n_groups); ++g)
+        pack_group(f.format, file.data(), rows, cols, g, w.bytes.data() + g * w.group_bytes);
+    return w;
+}
+
+// Activations as the int8 kernels read them: whole numbers from -127 to 127, for kLarge the two ends only.
+std::vector<QuantBlock> activations(size_t n, Kind kind, Random& random) {
+    std::vector<QuantBlock> blocks(n);
+    for (QuantBlock& block : blocks) {
+        block = {};
+        for (int8_t& q : block.q) {
+            q = static_cast<int8_t>(kind == Kind::kLarge ? (random.below(2) == 0 ? 127 : -127) : random.below(255) - 127);
+            block.sum += q;
+        }
+        block.scale = kind == Kind::kZeros ? 0.0f : std::fabs(random.number(kind));
+        block.scaled_sum = block.scale * static_cast<float>(block.sum);
+    }
+    return blocks;
+}
+
+size_t stride_of(int n_groups) { return static_cast<size_t>(kGroupRows * n_groups + 5); }
+
+// With a guard value where nothing may be written.
+std::vector<float> empty_output(int n_groups, int n_tokens) {
+    return std::vector<float>(stride_of(n_groups) * static_cast<size_t>(n_tokens), -12345.0f);
+}
+
+std::string name(const Kernels& k, const FormatInfo& f, const char* how, Kind kind, const Weights& w, int n_tokens) {
+    return std::string(k.isa) + " " + f.name + " " + how + ", kind " + std::to_string(static_cast<int>(kind)) + ", " +
+           std::to_string(w.n_groups) + " groups, " + std::to_string(w.n_cols) + " columns, " +
+           std::to_string(n_tokens) + " tokens";
+}
+
+std::vector<float> run_int8(const Kernels& k, const FormatInfo& f, const Weights& w,
+                            const std::vector<QuantBlock>& x, int n_parts, int n_tokens) {
+    std::vector<float> y = empty_output(w.n_groups, n_tokens);
+    k.matmul_int8[static_cast<int>(f.format)]({w.bytes.data(), w.group_bytes, w.n_groups, w.n_cols / kBlockCols,
+                                               x.data(), n_parts, n_tokens, y.data(), stride_of(w.n_groups)});
+    return y;
+}
+
+std::vector<float> run_float(const Kernels& k, const FormatInfo& f, const Weights& w, const std::vector<float>& x,
+                             size_t x_stride, int n_tokens) {
+    std::vector<float> y = empty_output(w.n_groups, n_tokens);
+    k.matmul_float[static_cast<int>(f.format)]({w.bytes.data(), w.group_bytes, w.n_groups, w.n_cols, x.data(),
+                                                x_stride, n_tokens, y.data(), stride_of(w.n_groups)});
+    return y;
+}
+
+void compare_int8(const FormatInfo& f, Kind kind, int n_groups, int n_blocks) {
+    Random random(static_cast<unsigned>(100 * n_groups + n_blocks));
+    const Weights w = packed(f, n_groups, kBlockCols * n_blocks, kind, random);
+    for (const int n_parts : {1, 2}) {
+        for (int n_tokens = 1; n_tokens <= 9; ++n_tokens) {
+            const auto x = activations(static_cast<size_t>(n_tokens * n_parts * n_blocks), kind, random);
+            const auto want = run_int8(*kernels_for("scalar"), f, w, x, n_parts, n_tokens);
+            for (const Kernels* k : fast_kernels())
+                expect_same(want, run_int8(*k, f, w, x, n_parts, n_tokens),
+                            name(*k, f, n_parts == 1 ? "int8" : "int8 finely", kind, w, n_tokens));
+        }
+    }
+}
+
+void compare_float(const FormatInfo& f, Kind kind, int n_groups, int n_cols) {
+    Random random(static_cast<unsigned>(100 * n_groups + n_cols));
+    const Weights w = packed(f, n_groups, n_cols, kind, random);
+    const size_t x_stride = static_cast<size_t>(n_cols) + 3;
+    for (int n_tokens = 1; n_tokens <= 9; ++n_tokens) {
+        const auto x = random.numbers(x_stride * static_cast<size_t>(n_tokens), kind);
+        const auto want = run_float(*kernels_for("scalar"), f, w, x, x_stride, n_tokens);
+        for (const Kernels* k : fast_kernels())
+            expect_same(want, run_float(*k, f, w, x, x_stride, n_tokens), name(*k, f, "float", kind, w, n_tokens));
+    }
+}
+
+}  // namespace
+
+ZP_TEST(matmul_int8_is_the_same_everywhere) {
+    for (const FormatInfo& f : kFormats) {
+        for (const char* isa : {"scalar", "avx2", "avx512"}) {
+            const Kernels* k = kernels_for(isa);
+            if (k != nullptr) ZP_EQ(k->matmul_int8[static_cast<int>(f.format)] != nullptr, is_quantized(f.format));
+        }
+        if (!is_quantized(f.format)) continue;
+        for (const Kind kind : kKinds)
+            for (const int n_groups : {1, 2, 3})
+                for (const int n_blocks : {1, 2, 5}) compare_int8(f, kind, n_groups, n_blocks);
+    }
+}
+
+ZP_TEST(matmul_float_is_the_same_everywhere) {
+    for (const FormatInfo& f : kFormats) {
+        for (const Kind kind : kKinds) {
+            for (const int n_groups : {1, 2, 3}) {
+                for (const int n : {1, 2, 3, 33})
+                    compare_float(f, kind, n_groups, is_quantized(f.format) ? kBlockCols * std::min(n, 4) : n);
+            }
+        }
+    }
+}
+
+ZP_TEST(matmul_of_a_token_does_not_depend_on_its_company) {
+    std::vector<const Kernels*> all = fast_kernels();
+    all.push_back(kernels_for("scalar"));
+    for (const FormatInfo& f : kFormats) {
+        Random random(3);
+        const Weights w = packed(f, 2, 96, Kind::kUsual, random);
+        const auto floats = random.numbers(9 * 96, Kind::kUsual);
+        const auto blocks = activations(9 * 3 * 2, Kind::kUsual, random);
+        for (const Kernels* k : all) {
+            const auto together = run_float(*k, f, w, floats, 96, 9);
+            const auto rounded = is_quantized(f.format) ? run_int8(*k, f, w, blocks, 2, 9) : together;
+            for (size_t t = 0; t < 9; ++t) {
+                const std::vector<float> one(floats.begin() + static_cast<long>(96 * t), floats.end());
+                const auto part = [&](const std::vector<float>& y) {
+                    return std::vector<float>(y.begin() + static_cast<long>(stride_of(2) * t),
+                                              y.begin() + static_cast<long>(stride_of(2) * (t + 1)));
+                };
+                expect_same(part(together), run_float(*k, f, w, one, 96, 1), name(*k, f, "alone", Kind::kUsual, w, 1));
+                if (!is_quantized(f.format)) continue;
+                const std::vector<QuantBlock> own(blocks.begin() + static_cast<long>(6 * t), blocks.end());
+                expect_same(part(rounded), run_int8(*k, f, w, own, 2, 1), name(*k, f, "alone", Kind::kUsual, w, 1));
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+// The interleaved layout of weights: every row comes back as a plain reading of the file's block gives it.
+#include "kernels/packing.hpp"
+
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "check.hpp"
+#include "formats/half.hpp"
+
+using namespace zp;
+
+namespace {
+
+float half_of(const uint8_t* p) { return half_to_float(static_cast<uint16_t>(p[0] | p[1] << 8)); }
+
+// One block of a file as weights, straight from the format's description.
+std::vector<float> decode(Format format, const uint8_t* block) {
+    std::vector<float> w(info(format).block_weights);
+    switch (format) {
+        case Format::kF32: std::memcpy(w.data(), block, 4); break;
+        case Format::kF16: w[0] = half_of(block); break;
+        case Format::kBF16: w[0] = bits_to_float(static_cast<uint32_t>(block[0] << 16 | block[1] << 24)); break;
+        case Format::kQ8_0:
+            for (size_t i = 0; i < 32; ++i) w[i] = static_cast<float>(static_cast<int8_t>(block[2 + i])) * half_of(block);
+            break;
+        case Format::kQ4_0:
+            for (size_t i = 0; i < 32; ++i)
+                w[i] = static_cast<float>((block[2 + i % 16] >> (i < 16 ? 0 : 4) & 15) - 8) * half_of(block);
+            break;
+        case Format::kQ4_1:
+            for (size_t i = 0; i < 32; ++i)
+                w[i] = static_cast<float>(block[4 + i % 16] >> (i < 16 ? 0 : 4) & 15) * half_of(block) + half_of(block + 2);
+            break;
+    }
+    return w;
+}
+
+std::vector<uint8_t> random_bytes(size_t n, unsigned seed) {
+    std::mt19937 random(seed);
+    std::vector<uint8_t> bytes(n);
+    for (uint8_t& b : bytes) b = static_cast<uint8_t>(random());
+    return bytes;
+}
+
+// NaN by its pattern, everything else by value and sign.
+bool same(float a, float b) { return a == a ? float_to_bits(a) == float_to_bits(b) : b != b; }
+
+std::vector<uint8_t> pack(Format format, const std::vector<uint8_t>& file, size_t rows, size_t cols) {
+    const size_t n_groups = (rows + kGroupRows - 1) / kGroupRows;
+    std::vector<uint8_t> packed(n_groups * packed_group_bytes(format, cols), 0);
+    for (size_t g = 0; g < n_groups; ++g)
+        pack_group(format, file.data(), rows, cols, g, packed.data() + g * packed_group_bytes(format, cols));
+    return packed;
+}
+
+}  // namespace
+
+ZP_TEST(packing_gives_every_row_back) {
+    for (const FormatInfo& f : kFormats) {
+        for (const size_t rows : {1, 15, 16, 17, 50}) {
+            for (const size_t n_blocks : {1, 2, 5}) {
+                const size_t cols = n_blocks * f.block_weights;
+                const std::vector<uint8_t> file = random_bytes(rows * n_blocks * f.block_bytes, 7);
+                const std::vector<uint8_t> packed = pack(f.format, file, rows, cols);
+                std::vector<float> row(cols);
+                int n_wrong = 0;
+                for (size_t r = 0; r < rows; ++r) {
+                    unpack_row(f.format, packed.data(), cols, r, row.data());
+                    for (size_t k = 0; k < cols; ++k) {
+                        const uint8_t* block = file.data() + (r * n_blocks + k / f.block_weights) * f.block_bytes;
+                        n_wrong += !same(row[k], decode(f.format, block)[k % f.block_weights]);
+                    }
+                }
+                if (n_wrong > 0) std::fprintf(stderr, "%s %zu x %zu\n", f.name, rows, cols);
+                ZP_EQ(n_wrong, 0);
+            }
+        }
+    }
+}
+
+ZP_TEST(packing_keeps_the_layout_that_kernels_read) {
+    // Column 4 * i + j of row r at byte 4 * r + j of vector i, then 16 scales (and minimums): packed.hpp.
+    for (const FormatInfo& f : kFormats) {
+        if (!is_quantized(f.format)) continue;
+        std::vector<uint8_t> file = random_bytes(16 * f.block_bytes, 3);
+        const std::vector<uint8_t> packed = pack(f.format, file, 16, 32);
+        const size_t n_halves = f.format == Format::kQ4_1 ? 2 : 1;
+        const size_t n_codes = f.block_bytes - 2 * n_halves;
+        for (size_t r = 0; r < 16; ++r) {
+            const uint8_t* block = file.data() + r * f.block_bytes;
+            for (size_t i = 0; i < n_codes; ++i) {
+                const uint8_t expected = block[2 * n_halves + i] ^ (f.format == Format::kQ8_0 ? 0x80 : 0);
+                ZP_EQ(packed[64 * (i / 4) + 4 * r + i % 4], expected);
+            }
+            for (size_t h = 0; h < n_halves; ++h)
+                ZP_EQ(std::memcmp(packed.data() + 16 * n_codes + 32 * h + 2 * r, block + 2 * h, 2), 0);
+        }
+    }
+}
+
+ZP_TEST(packing_leaves_rows_past_the_last_alone) {
+    for (const FormatInfo& f : kFormats) {
+        const std::vector<uint8_t> file = random_bytes(17 * f.block_bytes, 5);
+        const std::vector<uint8_t> packed = pack(f.format, file, 17, f.block_weights);
+        std::vector<float> row(f.block_weights);
+        for (size_t r = 17; r < 32; ++r) {
+            unpack_row(f.format, packed.data(), f.block_weights, r, row.data());
+            // A zero scale makes every code zero, whatever it stands for.
+            for (const float w : row) ZP_EQ(w, 0.0f);
+        }
+    }
+}
+
+ZP_TEST(packing_unpacks_plain_floats_in_file_order) {
+    for (const FormatInfo& f : kFormats) {
+        if (is_quantized(f.format)) continue;
+        const std::vector<uint8_t> file = random_bytes(37 * f.block_bytes, 9);
+        std::vector<float> out(37);
+        unpack_floats(f.format, file.data(), 37, out.data());
+        for (size_t i = 0; i < 37; ++i) ZP_CHECK(same(out[i], decode(f.format, file.data() + i * f.block_bytes)[0]));
+    }
+}

@@ -1,0 +1,117 @@
+// The thread pool: every thread runs every piece, nobody passes a barrier early, and every pool ends.
+#include "base/threads.hpp"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "base/cpu.hpp"
+#include "check.hpp"
+
+using namespace zp;
+
+ZP_TEST(share_covers_everything_once_and_evenly) {
+    for (const int n : {0, 1, 2, 15, 16, 1000003}) {
+        for (int n_threads = 1; n_threads <= 9; ++n_threads) {
+            int next = 0, smallest = n, largest = 0;
+            for (int thread = 0; thread < n_threads; ++thread) {
+                const Share share = share_of(n, thread, n_threads);
+                ZP_EQ(share.begin, next);
+                next = share.end;
+                smallest = std::min(smallest, share.end - share.begin);
+                largest = std::max(largest, share.end - share.begin);
+            }
+            ZP_EQ(next, n);
+            ZP_CHECK(largest - smallest <= 1);
+        }
+    }
+    const Share last = share_of(2000000000, 1023, 1024);  // no overflow on the way
+    ZP_EQ(last.end, 2000000000);
+}
+
+ZP_TEST(pool_runs_every_thread_and_meets_at_barriers) {
+    constexpr int kRuns = 200, kBarriers = 10;
+    for (const int n_threads : {1, 2, 5}) {
+        ThreadPool pool(n_threads);
+        ZP_EQ(pool.size(), n_threads);
+        // Plain integers: only the barriers keep the threads from racing, which thread sanitizer checks.
+        std::vector<int> phase(static_cast<size_t>(n_threads), 0);
+        std::atomic<int> n_early{0};
+        for (int run = 0; run < kRuns; ++run) {
+            pool.run([&](int thread) {
+                for (int step = 0; step < kBarriers; ++step) {
+                    ++phase[static_cast<size_t>(thread)];
+                    pool.barrier();
+                    for (const int other : phase) n_early += other != phase[static_cast<size_t>(thread)];
+                    pool.barrier();
+                }
+            });
+        }
+        ZP_EQ(n_early.load(), 0);
+        for (const int reached : phase) ZP_EQ(reached, kRuns * kBarriers);
+    }
+}
+
+ZP_TEST(pool_work_of_different_length_is_waited_for) {
+    ThreadPool pool(3);
+    std::vector<int> done(3, 0);
+    for (int run = 0; run < 20; ++run) {
+        pool.run([&](int thread) {
+            if (thread == run % 3) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            ++done[static_cast<size_t>(thread)];
+        });
+        for (const int n : done) ZP_EQ(n, run + 1);
+    }
+}
+
+ZP_TEST(pool_larger_than_the_machine_ends) {
+    ThreadPool pool(4 * usable_processors() + 1);
+    std::atomic<int> total{0};
+    for (int run = 0; run < 50; ++run) {
+        pool.run([&](int) {
+            ++total;
+            pool.barrier();
+        });
+    }
+    ZP_EQ(total.load(), 50 * pool.size());
+}
+
+ZP_TEST(pool_of_no_threads_is_the_caller_alone) {
+    for (const int n_threads : {0, -3, 1}) {
+        ThreadPool pool(n_threads);
+        ZP_EQ(pool.size(), 1);
+        int ran = 0;
+        pool.run([&](int thread) { ran += thread + 1; });
+        pool.barrier();
+        ZP_EQ(ran, 1);
+    }
+}
+
+ZP_TEST(pool_ends_while_idle_at_once_and_after_work) {
+    for (int i = 0; i < 50; ++i) {
+        ThreadPool fresh(3);
+        if (i % 2 == 0) continue;
+        fresh.run([](int) {});
+        if (i % 5 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));  // asleep in the kernel by now
+    }
+}
+
+ZP_TEST(pool_knows_that_it_was_forked) {
+    auto pool = std::make_unique<ThreadPool>(2);
+    ZP_CHECK(pool->is_alive());
+    const pid_t child = fork();
+    if (child == 0) {
+        const bool was_alive = pool->is_alive();
+        pool.reset();  // its threads do not exist here: waiting for them would never end
+        _exit(was_alive ? 1 : 0);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    ZP_EQ(status, 0);
+}
