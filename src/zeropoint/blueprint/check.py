@@ -1,17 +1,23 @@
-"""Rules across the fields of a blueprint. All problems are found at once, each with field, value, remedy."""
+"""Rules across the parts of a blueprint. All problems are found at once, each with field, value, remedy."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-
-from zeropoint.blueprint.spec import Block, Blueprint
+from zeropoint.blueprint.parts.attention import Attention
+from zeropoint.blueprint.parts.norm import Norm
+from zeropoint.blueprint.parts.position import Learned, NoPosition, RelativeBias, Sinusoidal
+from zeropoint.blueprint.rules import (
+    Problems,
+    attention_rules,
+    ffn_rules,
+    in_range,
+    norm_rules,
+    one_of,
+    positive,
+)
+from zeropoint.blueprint.spec import Block, Blueprint, Placement
 from zeropoint.errors import BadInput
 
 __all__ = ["check", "problems"]
-
-# Above any published model; keeps every product of sizes within 64 bits.
-_MOST = {"d_model": 2**20, "n_vocab": 2**24, "n_ctx": 2**24, "n_layers": 4096, "d_ff": 2**22, "d_head": 4096}
 
 
 def check(blueprint: Blueprint, name: str = "blueprint") -> None:
@@ -21,44 +27,106 @@ def check(blueprint: Blueprint, name: str = "blueprint") -> None:
         raise BadInput(f"{name}: " + "; ".join(found))
 
 
-def problems(blueprint: Blueprint) -> Iterator[str]:
+def problems(blueprint: Blueprint) -> Problems:
     """Each broken rule as a sentence without its full stop."""
+    b = blueprint
+    if not b.family:
+        yield "family is empty; name the published family, as in 'llama'"
     for field in ("d_model", "n_vocab", "n_ctx", "n_layers"):
-        yield from _in_range(field, getattr(blueprint, field))
-    if blueprint.n_vocab < 2:
-        yield f"n_vocab is {blueprint.n_vocab}; a vocabulary has at least 2 tokens"
-    yield from _eps("final_norm.eps", blueprint.final_norm.eps)
-    for i, block in enumerate(dict.fromkeys(blueprint.blocks)):
-        yield from (f"blocks[{i}].{problem}" for problem in _block_problems(block))
+        yield from in_range(field, getattr(b, field))
+    if b.n_vocab == 1:
+        yield "n_vocab is 1; a vocabulary has at least 2 tokens"
+    yield from _embedding_rules(b)
+    yield from _stack_rules("encoder", b.encoder, is_causal=False)
+    yield from _norm_after("encoder_norm", b.encoder_norm, "encoder", b.encoder)
+    is_causal = bool(b.encoder) or any(block.attention.is_causal for block in b.blocks)
+    yield from _stack_rules("blocks", b.blocks, is_causal)
+    yield from _norm_after("final_norm", b.final_norm, "blocks", b.blocks)
+    yield from _crossing_rules(b)
+    if b.head is not None:
+        yield from positive("head.scale", b.head.scale)
+        yield from positive("head.softcap", b.head.softcap)
 
 
-def _block_problems(block: Block) -> Iterator[str]:
-    a, rope = block.attention, block.attention.position
-    yield from _in_range("attention.d_head", a.d_head)
-    yield from _in_range("ffn.d_ff", block.ffn.d_ff)
-    yield from _eps("norm.eps", block.norm.eps)
-    if not 1 <= a.n_heads <= 65536:
-        yield f"attention.n_heads is {a.n_heads}; expected 1 to 65536"
-    elif not 1 <= a.n_kv_heads <= a.n_heads or a.n_heads % a.n_kv_heads:
-        yield f"attention.n_kv_heads is {a.n_kv_heads}; expected a divisor of n_heads, {a.n_heads}"
-    if not 0 <= rope.n_rotated <= a.d_head or rope.n_rotated % 2:
-        yield f"position.n_rotated is {rope.n_rotated}; expected an even number up to d_head, {a.d_head}"
-    elif rope.frequency_factors and len(rope.frequency_factors) != rope.n_rotated // 2:
-        yield f"position.frequency_factors has {len(rope.frequency_factors)} items; expected n_rotated / 2"
-    for field in ("base", "linear_factor"):
-        value = getattr(rope, field)
-        if not (math.isfinite(value) and value > 0):
-            yield f"position.{field} is {value}; expected a positive number"
-    if not all(math.isfinite(f) and f > 0 for f in rope.frequency_factors):
-        yield "position.frequency_factors holds a value that is not a positive number"
+def _embedding_rules(b: Blueprint) -> Problems:
+    yield from positive("embedding.scale", b.embedding.scale)
+    if not 0 <= b.embedding.n_types <= 65536:
+        yield f"embedding.n_types is {b.embedding.n_types}; expected 0 (none) to 65536"
+    yield from norm_rules("embedding.norm", b.embedding.norm)
+    position = b.embedding.position
+    if isinstance(position, Learned | Sinusoidal):
+        yield from in_range("embedding.position.n_positions", position.n_positions)
+        if position.n_positions < b.n_ctx:
+            yield f"embedding.position.n_positions is {position.n_positions}; expected at least n_ctx, {b.n_ctx}"
+    if isinstance(position, Sinusoidal) and b.d_model % 2:
+        yield f"d_model is {b.d_model}; sinusoidal positions fill pairs of columns, so make it even"
 
 
-def _in_range(field: str, value: int) -> Iterator[str]:
-    most = _MOST[field.rpartition(".")[2]]
-    if not 1 <= value <= most:
-        yield f"{field} is {value}; expected 1 to {most}"
+def _stack_rules(name: str, blocks: tuple[Block, ...], is_causal: bool) -> Problems:
+    """Each different block once, then what all blocks of a stack must agree on."""
+    if len(blocks) > 4096:
+        yield f"{name} has {len(blocks)} blocks; expected at most 4096"
+    seen: set[Block] = set()
+    for i, block in enumerate(blocks):
+        if block not in seen:
+            seen.add(block)
+            yield from _block_rules(f"{name}[{i}]", block, is_causal)
+    for i, block in enumerate(blocks[1:], start=1):
+        if _bias_of(block.attention) != _bias_of(blocks[0].attention):
+            yield (
+                f"{name}[{i}].attention differs from {name}[0] in its relative bias or heads; all layers share "
+                "one table, so make them alike"
+            )
+            return
 
 
-def _eps(field: str, value: float) -> Iterator[str]:
-    if not (math.isfinite(value) and value > 0):
-        yield f"{field} is {value}; expected a small positive number"
+def _bias_of(attention: Attention) -> tuple[RelativeBias, int] | None:
+    position = attention.position
+    return (position, attention.n_heads) if isinstance(position, RelativeBias) else None
+
+
+def _block_rules(name: str, block: Block, is_causal: bool) -> Problems:
+    yield from attention_rules(f"{name}.attention", block.attention)
+    yield from ffn_rules(f"{name}.ffn", block.ffn)
+    yield from norm_rules(f"{name}.norm", block.norm)
+    yield from one_of(f"{name}.placement", block.placement, Placement)
+    if block.attention.is_causal != is_causal:
+        yield (
+            f"{name}.attention.is_causal is {block.attention.is_causal}; expected {is_causal}, since an encoder "
+            "sees both ways, a decoder beside one looks back, and the blocks of a stack agree"
+        )
+    if block.cross_attention is None:
+        return
+    cross = block.cross_attention
+    yield from attention_rules(f"{name}.cross_attention", cross)
+    if cross.is_causal:
+        yield f"{name}.cross_attention.is_causal is True; the whole source may be read, so set it to False"
+    if cross.position != NoPosition():
+        yield f"{name}.cross_attention.position is {type(cross.position).__name__}; only NoPosition is known there"
+    if block.placement not in ("pre", "post"):
+        yield f"{name}.placement is {block.placement} beside cross_attention; expected pre or post"
+
+
+def _norm_after(name: str, norm: Norm | None, stack: str, blocks: tuple[Block, ...]) -> Problems:
+    yield from norm_rules(name, norm)
+    if norm is not None and not blocks:
+        yield f"{name} is set without {stack}; remove it, or give {stack}"
+    if norm is None and blocks and blocks[-1].placement != "post":
+        yield (
+            f"{name} is None; {blocks[-1].placement} blocks leave their sum unscaled, so give a norm or place "
+            "norms post"
+        )
+
+
+def _crossing_rules(b: Blueprint) -> Problems:
+    for i, block in enumerate(b.encoder):
+        if block.cross_attention is not None:
+            yield f"encoder[{i}].cross_attention is set; an encoder has nothing to cross to, so set it to None"
+            break
+    n_crossing = sum(block.cross_attention is not None for block in b.blocks)
+    if n_crossing and not b.encoder:
+        yield f"{n_crossing} blocks have cross_attention without an encoder; give one, or remove cross_attention"
+    if b.encoder and not n_crossing:
+        yield f"encoder has {len(b.encoder)} blocks that no block reads; give blocks a cross_attention"
+    if not b.encoder and any(isinstance(x.attention.position, RelativeBias) and x.attention.is_causal for x in b.blocks):
+        yield "blocks have a causal RelativeBias without an encoder; expected rope, alibi or none in a decoder"

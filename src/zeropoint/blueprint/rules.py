@@ -1,0 +1,150 @@
+"""Rules within one part of a blueprint; `check.py` has those across parts.
+
+Each function yields problems: sentences without their full stop, that name field, value and remedy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import get_args
+
+from zeropoint.blueprint.parts.attention import Attention, Bias
+from zeropoint.blueprint.parts.ffn import FFN, Activation, MixtureOfExperts
+from zeropoint.blueprint.parts.norm import Norm
+from zeropoint.blueprint.parts.position import (
+    AttentionPosition,
+    LinearScaling,
+    Llama3Scaling,
+    LongRopeScaling,
+    NtkScaling,
+    RelativeBias,
+    Rope,
+    RopeScaling,
+    YarnScaling,
+)
+from zeropoint.errors import choices
+
+__all__ = ["Problems", "attention_rules", "ffn_rules", "in_range", "norm_rules", "one_of", "positive"]
+
+Problems = Iterator[str]
+
+# Above any published model; keeps every product of sizes within 64 bits.
+_MOST = {"d_model": 2**20, "n_layers": 4096, "n_heads": 65536, "d_ff": 2**22, "d_head": 4096, "n_experts": 2**16}
+_MOST_OTHERWISE = 2**24
+
+
+def in_range(field: str, value: int) -> Problems:
+    """A size: from 1 to what no published model comes near."""
+    most = _MOST.get(field.rpartition(".")[2], _MOST_OTHERWISE)
+    if not 1 <= value <= most:
+        yield f"{field} is {value}; expected 1 to {most}"
+
+
+def positive(field: str, value: float | None, least: float = 0.0) -> Problems:
+    """A finite number above `least`; None is for the caller's default and passes."""
+    if value is not None and not (math.isfinite(value) and value > least):
+        yield f"{field} is {value}; expected a number above {least:g}"
+
+
+def one_of(field: str, value: str, literal: object) -> Problems:
+    """A value of a Literal."""
+    if value not in get_args(literal):
+        yield choices(field, value, get_args(literal))
+
+
+def norm_rules(field: str, norm: Norm | None) -> Problems:
+    """Its eps keeps the division finite."""
+    if norm is not None:
+        yield from positive(f"{field}.eps", norm.eps)
+
+
+def ffn_rules(field: str, ffn: FFN) -> Problems:
+    """Widths, activation, and experts that exist."""
+    inner = ffn
+    if isinstance(ffn, MixtureOfExperts):
+        inner = ffn.expert
+        yield from in_range(f"{field}.n_experts", ffn.n_experts)
+        if not 1 <= ffn.n_active <= ffn.n_experts:
+            yield f"{field}.n_active is {ffn.n_active}; expected 1 to n_experts, {ffn.n_experts}"
+        field = f"{field}.expert"
+    assert not isinstance(inner, MixtureOfExperts)
+    yield from in_range(f"{field}.d_ff", inner.d_ff)
+    yield from one_of(f"{field}.activation", inner.activation, Activation)
+
+
+def attention_rules(field: str, a: Attention) -> Problems:
+    """Heads that divide, a window that sees something, a position that fits a head."""
+    yield from in_range(f"{field}.d_head", a.d_head)
+    yield from in_range(f"{field}.n_heads", a.n_heads)
+    if a.n_heads >= 1 and (not 1 <= a.n_kv_heads <= a.n_heads or a.n_heads % a.n_kv_heads):
+        yield f"{field}.n_kv_heads is {a.n_kv_heads}; expected a divisor of n_heads, {a.n_heads}"
+    yield from one_of(f"{field}.bias", a.bias, Bias)
+    if a.window is not None:
+        yield from in_range(f"{field}.window", a.window)
+        if not a.is_causal:
+            yield f"{field}.window is {a.window} without is_causal; a window looks back, so set one or the other"
+    yield from positive(f"{field}.scale", a.scale)
+    yield from positive(f"{field}.softcap", a.softcap)
+    yield from norm_rules(f"{field}.query_key_norm", a.query_key_norm)
+    yield from _position_rules(f"{field}.position", a.position, a)
+
+
+def _position_rules(field: str, position: AttentionPosition, a: Attention) -> Problems:
+    match position:
+        case Rope():
+            yield from _rope_rules(field, position, a.d_head)
+        case RelativeBias(n_buckets, longest, is_bidirectional):
+            if is_bidirectional == a.is_causal:
+                yield f"{field}.is_bidirectional is {is_bidirectional}; expected the opposite of is_causal"
+            n_each = n_buckets // 2 if is_bidirectional else n_buckets
+            if n_each < 2 or n_buckets % 2:
+                yield f"{field}.n_buckets is {n_buckets}; expected an even number of at least 2 a direction"
+            elif not n_each // 2 < longest <= _MOST_OTHERWISE:
+                yield f"{field}.longest_distance is {longest}; expected more than {n_each // 2}, half the buckets"
+
+
+def _rope_rules(field: str, rope: Rope, d_head: int) -> Problems:
+    yield from positive(f"{field}.base", rope.base, 1.0)
+    if not 2 <= rope.n_rotated <= d_head or rope.n_rotated % 2:
+        yield f"{field}.n_rotated is {rope.n_rotated}; expected an even number from 2 to d_head, {d_head}"
+    yield from _factor_rules(f"{field}.frequency_factors", rope.frequency_factors, rope, may_be_empty=True)
+    if rope.scaling is not None:
+        yield from _scaling_rules(f"{field}.scaling", rope.scaling, rope)
+
+
+def _scaling_rules(field: str, scaling: RopeScaling, rope: Rope) -> Problems:
+    if not isinstance(scaling, LongRopeScaling) and not (math.isfinite(scaling.factor) and scaling.factor >= 1):
+        yield f"{field}.factor is {scaling.factor}; expected 1 or more"
+    if isinstance(scaling, Llama3Scaling | YarnScaling | LongRopeScaling):
+        yield from in_range(f"{field}.n_original", scaling.n_original)
+    match scaling:
+        case LinearScaling():
+            return
+        case NtkScaling():
+            if rope.n_rotated < 4:
+                yield f"{field} is NTK with n_rotated {rope.n_rotated}; it needs at least 4, or linear scaling"
+            if rope.frequency_factors:
+                yield f"{field} is NTK beside frequency_factors; keep one of the two"
+        case Llama3Scaling(_, low, high):
+            yield from positive(f"{field}.low_frequency_factor", low)
+            if not (math.isfinite(high) and high > low):
+                yield f"{field}.high_frequency_factor is {high}; expected more than low_frequency_factor, {low}"
+        case YarnScaling(_, _, fast, slow, attention_factor):
+            yield from positive(f"{field}.beta_slow", slow)
+            if not (math.isfinite(fast) and fast > slow):
+                yield f"{field}.beta_fast is {fast}; expected more than beta_slow, {slow}"
+            yield from positive(f"{field}.attention_factor", attention_factor)
+        case LongRopeScaling(short, long, _, attention_factor):
+            yield from _factor_rules(f"{field}.short_factors", short, rope)
+            yield from _factor_rules(f"{field}.long_factors", long, rope)
+            yield from positive(f"{field}.attention_factor", attention_factor)
+
+
+def _factor_rules(field: str, factors: tuple[float, ...], rope: Rope, may_be_empty: bool = False) -> Problems:
+    if may_be_empty and not factors:
+        return
+    if len(factors) != rope.n_rotated // 2:
+        yield f"{field} has {len(factors)} items; expected n_rotated / 2, {rope.n_rotated // 2}"
+    if not all(math.isfinite(f) and f > 0 for f in factors):
+        yield f"{field} holds a value that is not a positive number"

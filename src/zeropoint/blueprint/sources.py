@@ -1,0 +1,76 @@
+"""How a tensor of ours is made from what a file stores: small descriptions, nested from the inside out.
+
+A family says for each of our tensors what it is; `weights/mapping.py` carries it out, lazily and in both
+directions. `Rows(Transposed(Rename("h.0.attn.c_attn.weight")), 0, 768)` is GPT-2's query: turn the stored
+matrix, then take its first 768 rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Offset", "Permuted", "Rename", "Rows", "Source", "Stacked", "Transposed", "stored_names"]
+
+
+@dataclass(frozen=True)
+class Rename:
+    """The file's tensor `name` as it is."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows [begin, end) of `source` along its first axis (fused projections)."""
+
+    source: Source
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Transposed:
+    """The matrix `source` [in, out] turned to [out, in] (GPT-2's Conv1D)."""
+
+    source: Source
+
+
+@dataclass(frozen=True)
+class Permuted:
+    """Rows of each of n_heads heads (d_head = rows / n_heads) from the half layout to the interleaved one.
+
+    Ours, row 2i + j of a head, is the source's row j * d_head / 2 + i. GGUF's Llama stores interleaved rows,
+    Hugging Face halves; the inverse is the same with the two factors exchanged.
+    """
+
+    source: Source
+    n_heads: int
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """`sources` of equal shape as one tensor with a new first axis (the experts of a mixture)."""
+
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True)
+class Offset:
+    """`source` with `add` added to every element (Gemma's gain - 1)."""
+
+    source: Source
+    add: float
+
+
+Source = Rename | Rows | Transposed | Permuted | Stacked | Offset
+
+
+def stored_names(source: Source) -> list[str]:
+    """The names of all stored tensors that a source reads, in order."""
+    match source:
+        case Rename(name):
+            return [name]
+        case Stacked(sources):
+            return [name for part in sources for name in stored_names(part)]
+        case _:
+            return stored_names(source.source)
