@@ -29,11 +29,12 @@ class Block:
     Transformer, BERT); "parallel", one norm whose output attention and feed-forward both read (phi-2);
     "sandwich", before each part and again before it is added (Gemma 2).
     cross_attention: over an encoder's output, between attention and feed-forward.
+    norm, ffn: None where the block has none (the transformer made by hand is attention alone).
     """
 
     attention: Attention
-    ffn: FFN
-    norm: Norm
+    ffn: FFN | None
+    norm: Norm | None
     placement: Placement = "pre"
     cross_attention: Attention | None = None
 

@@ -62,25 +62,27 @@ def _block(block: Block, d: int) -> Named:
     if block.cross_attention is not None:
         yield from _norm("cross_attention_norm", block.norm, d)
         yield from _attention("cross_attention", block.cross_attention, d)
-    if block.placement != "parallel":
+    if block.placement != "parallel" and block.ffn is not None:
         yield from _norm("ffn_norm", block.norm, d)
     yield from _ffn("ffn", block.ffn, d)
-    if block.placement == "sandwich":
+    if block.placement == "sandwich" and block.ffn is not None:
         yield from _norm("ffn_output_norm", block.norm, d)
 
 
 def _attention(name: str, a: Attention, d: int) -> Named:
-    has_bias = a.bias != "none"
+    has_bias = a.bias in ("qkv", "all")
     yield from _linear(f"{name}.query", a.d_query, d, has_bias)
     yield from _linear(f"{name}.key", a.d_kv, d, has_bias)
     yield from _linear(f"{name}.value", a.d_kv, d, has_bias)
     yield from _norm(f"{name}.query_norm", a.query_key_norm, a.d_head)
     yield from _norm(f"{name}.key_norm", a.query_key_norm, a.d_head)
-    yield from _linear(f"{name}.output", d, a.d_query, a.bias == "all")
+    yield from _linear(f"{name}.output", d, a.d_query, a.bias in ("output", "all"))
 
 
-def _ffn(name: str, ffn: FFN, d: int) -> Named:
+def _ffn(name: str, ffn: FFN | None, d: int) -> Named:
     match ffn:
+        case None:
+            return
         case MLP(d_ff, _, has_bias):
             yield from _linear(f"{name}.up", d_ff, d, has_bias)
             yield from _linear(f"{name}.down", d, d_ff, has_bias)

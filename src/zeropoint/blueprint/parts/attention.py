@@ -10,7 +10,7 @@ from zeropoint.blueprint.parts.position import AttentionPosition, NoPosition
 
 __all__ = ["Attention", "Bias"]
 
-Bias = Literal["none", "qkv", "all"]
+Bias = Literal["none", "qkv", "output", "all"]
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,9 @@ class Attention:
     n_heads query heads, n_kv_heads key/value heads (equal: multi-head; fewer: grouped-query, Ainslie et
     al., 2023; 1: multi-query, Shazeer, 2019), each d_head wide.
     is_causal: a token sees itself and those before it. window: of those, only so many (Mistral), None all.
-    bias: on query, key and value, or on the output as well. query_key_norm: of each head, before rotation
-    (Qwen 3). scale: of scores; None is 1/sqrt(d_head). softcap: scores pass cap * tanh(score / cap) (Gemma 2).
+    bias: on query, key and value (qkv), on the output, or on all four.
+    query_key_norm: of each head, before rotation (Qwen 3). scale: of scores; None is 1/sqrt(d_head).
+    softcap: scores pass cap * tanh(score / cap) (Gemma 2).
     """
 
     n_heads: int
