@@ -56,8 +56,8 @@ def _embedding_rules(b: Blueprint) -> Problems:
     position = b.embedding.position
     if isinstance(position, Learned | Sinusoidal):
         yield from in_range("embedding.position.n_positions", position.n_positions)
-        if position.n_positions < b.n_ctx:
-            yield f"embedding.position.n_positions is {position.n_positions}; expected at least n_ctx, {b.n_ctx}"
+        if (n := position.n_positions) < b.n_ctx:
+            yield f"embedding.position.n_positions is {n}; expected n_ctx, {b.n_ctx}, or more"
     if isinstance(position, Sinusoidal) and b.d_model % 2:
         yield f"d_model is {b.d_model}; sinusoidal positions fill pairs of columns, so make it even"
 
@@ -74,7 +74,7 @@ def _stack_rules(name: str, blocks: tuple[Block, ...], is_causal: bool) -> Probl
     for i, block in enumerate(blocks[1:], start=1):
         if _bias_of(block.attention) != _bias_of(blocks[0].attention):
             yield (
-                f"{name}[{i}].attention differs from {name}[0] in its relative bias or heads; all layers share "
+                f"{name}[{i}].attention differs from {name}[0] in relative bias or heads; all layers share "
                 "one table, so make them alike"
             )
             return
@@ -92,7 +92,7 @@ def _block_rules(name: str, block: Block, is_causal: bool) -> Problems:
     yield from one_of(f"{name}.placement", block.placement, Placement)
     if block.attention.is_causal != is_causal:
         yield (
-            f"{name}.attention.is_causal is {block.attention.is_causal}; expected {is_causal}, since an encoder "
+            f"{name}.attention.is_causal is {block.attention.is_causal}; expected {is_causal}: an encoder "
             "sees both ways, a decoder beside one looks back, and the blocks of a stack agree"
         )
     if block.cross_attention is None:
@@ -102,7 +102,7 @@ def _block_rules(name: str, block: Block, is_causal: bool) -> Problems:
     if cross.is_causal:
         yield f"{name}.cross_attention.is_causal is True; the whole source may be read, so set it to False"
     if cross.position != NoPosition():
-        yield f"{name}.cross_attention.position is {type(cross.position).__name__}; only NoPosition is known there"
+        yield f"{name}.cross_attention.position is {type(cross.position).__name__}; expected NoPosition"
     if block.placement not in ("pre", "post"):
         yield f"{name}.placement is {block.placement} beside cross_attention; expected pre or post"
 
@@ -113,20 +113,20 @@ def _norm_after(name: str, norm: Norm | None, stack: str, blocks: tuple[Block, .
         yield f"{name} is set without {stack}; remove it, or give {stack}"
     if norm is None and blocks and blocks[-1].placement != "post":
         yield (
-            f"{name} is None; {blocks[-1].placement} blocks leave their sum unscaled, so give a norm or place "
-            "norms post"
+            f"{name} is None; {blocks[-1].placement} blocks leave their sum unscaled, so give a norm, or "
+            "place norms post"
         )
 
 
 def _crossing_rules(b: Blueprint) -> Problems:
     for i, block in enumerate(b.encoder):
         if block.cross_attention is not None:
-            yield f"encoder[{i}].cross_attention is set; an encoder has nothing to cross to, so set it to None"
+            yield f"encoder[{i}].cross_attention is set; an encoder has nothing to read, so set it to None"
             break
     n_crossing = sum(block.cross_attention is not None for block in b.blocks)
     if n_crossing and not b.encoder:
-        yield f"{n_crossing} blocks have cross_attention without an encoder; give one, or remove cross_attention"
+        yield f"{n_crossing} blocks have cross_attention without an encoder; give one, or remove it"
     if b.encoder and not n_crossing:
         yield f"encoder has {len(b.encoder)} blocks that no block reads; give blocks a cross_attention"
-    if not b.encoder and any(isinstance(x.attention.position, RelativeBias) and x.attention.is_causal for x in b.blocks):
-        yield "blocks have a causal RelativeBias without an encoder; expected rope, alibi or none in a decoder"
+    if b.is_decoder and any(isinstance(block.attention.position, RelativeBias) for block in b.blocks):
+        yield "blocks have a RelativeBias in a decoder without encoder; expected Rope, Alibi or NoPosition"

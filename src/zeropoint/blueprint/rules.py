@@ -14,6 +14,7 @@ from zeropoint.blueprint.parts.ffn import FFN, Activation, MixtureOfExperts
 from zeropoint.blueprint.parts.norm import Norm
 from zeropoint.blueprint.parts.position import (
     AttentionPosition,
+    DynamicNtkScaling,
     LinearScaling,
     Llama3Scaling,
     LongRopeScaling,
@@ -30,7 +31,14 @@ __all__ = ["Problems", "attention_rules", "ffn_rules", "in_range", "norm_rules",
 Problems = Iterator[str]
 
 # Above any published model; keeps every product of sizes within 64 bits.
-_MOST = {"d_model": 2**20, "n_layers": 4096, "n_heads": 65536, "d_ff": 2**22, "d_head": 4096, "n_experts": 2**16}
+_MOST = {
+    "d_model": 2**20,
+    "n_layers": 4096,
+    "n_heads": 65536,
+    "d_ff": 2**22,
+    "d_head": 4096,
+    "n_experts": 2**16,
+}
 _MOST_OTHERWISE = 2**24
 
 
@@ -83,7 +91,7 @@ def attention_rules(field: str, a: Attention) -> Problems:
     if a.window is not None:
         yield from in_range(f"{field}.window", a.window)
         if not a.is_causal:
-            yield f"{field}.window is {a.window} without is_causal; a window looks back, so set one or the other"
+            yield f"{field}.window is {a.window} without is_causal; a window looks back, so set both"
     yield from positive(f"{field}.scale", a.scale)
     yield from positive(f"{field}.softcap", a.softcap)
     yield from norm_rules(f"{field}.query_key_norm", a.query_key_norm)
@@ -101,7 +109,7 @@ def _position_rules(field: str, position: AttentionPosition, a: Attention) -> Pr
             if n_each < 2 or n_buckets % 2:
                 yield f"{field}.n_buckets is {n_buckets}; expected an even number of at least 2 a direction"
             elif not n_each // 2 < longest <= _MOST_OTHERWISE:
-                yield f"{field}.longest_distance is {longest}; expected more than {n_each // 2}, half the buckets"
+                yield f"{field}.longest_distance is {longest}; expected above half the buckets, {n_each // 2}"
 
 
 def _rope_rules(field: str, rope: Rope, d_head: int) -> Problems:
@@ -114,22 +122,23 @@ def _rope_rules(field: str, rope: Rope, d_head: int) -> Problems:
 
 
 def _scaling_rules(field: str, scaling: RopeScaling, rope: Rope) -> Problems:
-    if not isinstance(scaling, LongRopeScaling) and not (math.isfinite(scaling.factor) and scaling.factor >= 1):
-        yield f"{field}.factor is {scaling.factor}; expected 1 or more"
-    if isinstance(scaling, Llama3Scaling | YarnScaling | LongRopeScaling):
+    factor = 1.0 if isinstance(scaling, LongRopeScaling) else scaling.factor
+    if not (math.isfinite(factor) and factor >= 1):
+        yield f"{field}.factor is {factor}; expected 1 or more"
+    if isinstance(scaling, DynamicNtkScaling | Llama3Scaling | YarnScaling | LongRopeScaling):
         yield from in_range(f"{field}.n_original", scaling.n_original)
     match scaling:
         case LinearScaling():
             return
-        case NtkScaling():
+        case NtkScaling() | DynamicNtkScaling():
             if rope.n_rotated < 4:
-                yield f"{field} is NTK with n_rotated {rope.n_rotated}; it needs at least 4, or linear scaling"
+                yield f"{field} is NTK with n_rotated {rope.n_rotated}; make it 4 or more"
             if rope.frequency_factors:
                 yield f"{field} is NTK beside frequency_factors; keep one of the two"
         case Llama3Scaling(_, low, high):
             yield from positive(f"{field}.low_frequency_factor", low)
             if not (math.isfinite(high) and high > low):
-                yield f"{field}.high_frequency_factor is {high}; expected more than low_frequency_factor, {low}"
+                yield f"{field}.high_frequency_factor is {high}; expected above low_frequency_factor, {low}"
         case YarnScaling(_, _, fast, slow, attention_factor):
             yield from positive(f"{field}.beta_slow", slow)
             if not (math.isfinite(fast) and fast > slow):

@@ -37,14 +37,16 @@ class Transposed:
 
 @dataclass(frozen=True)
 class Permuted:
-    """Rows of each of n_heads heads (d_head = rows / n_heads) from the half layout to the interleaved one.
+    """`source`, n_heads heads of d_head rows each, brought from one layout of rotary pairs to the other.
 
-    Ours, row 2i + j of a head, is the source's row j * d_head / 2 + i. GGUF's Llama stores interleaved rows,
-    Hugging Face halves; the inverse is the same with the two factors exchanged.
+    is_interleaved: ours is; then our row 2i + j of a head is the source's row j * d_head / 2 + i. Else ours is
+    in halves, and our row j * d_head / 2 + i is the source's row 2i + j. GGUF interleaves Llama's pairs,
+    Hugging Face does not. A bias is permuted as a column is.
     """
 
     source: Source
     n_heads: int
+    is_interleaved: bool
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 __all__ = [
     "Alibi",
     "AttentionPosition",
+    "DynamicNtkScaling",
     "EmbeddingPosition",
     "Learned",
     "LinearScaling",
@@ -61,6 +62,17 @@ class NtkScaling:
 
 
 @dataclass(frozen=True)
+class DynamicNtkScaling:
+    """`NtkScaling` that grows with the sequence: none within n_original positions (emozilla, 2023).
+
+    The base is that of a factor of `factor` * n_positions / n_original - (factor - 1).
+    """
+
+    factor: float
+    n_original: int
+
+
+@dataclass(frozen=True)
 class Llama3Scaling:
     """Long wavelengths divided by `factor`, short ones kept, a ramp between (Llama 3.1, 2024)."""
 
@@ -97,7 +109,7 @@ class LongRopeScaling:
     attention_factor: float = 1.0
 
 
-RopeScaling = LinearScaling | NtkScaling | Llama3Scaling | YarnScaling | LongRopeScaling
+RopeScaling = LinearScaling | NtkScaling | DynamicNtkScaling | Llama3Scaling | YarnScaling | LongRopeScaling
 
 
 @dataclass(frozen=True)
@@ -117,7 +129,7 @@ class Rope:
     frequency_factors: tuple[float, ...] = ()
 
     def frequencies(self, n_positions: int = 0) -> list[float]:
-        """Radians a position for each pair, for a sequence of up to n_positions (LongRoPE alone asks)."""
+        """Radians a position for each pair, for a sequence of n_positions (only dynamic NTK and LongRoPE ask)."""
         n_pairs = self.n_rotated // 2
         plain = [self.base ** (-2 * i / self.n_rotated) for i in range(n_pairs)]
         if self.frequency_factors:
@@ -128,8 +140,9 @@ class Rope:
             case LinearScaling(factor):
                 return [f / factor for f in plain]
             case NtkScaling(factor):
-                base = self.base * factor ** (self.n_rotated / (self.n_rotated - 2))
-                return [base ** (-2 * i / self.n_rotated) for i in range(n_pairs)]
+                return self._raised(factor)
+            case DynamicNtkScaling(factor, n_original):
+                return self._raised(factor * max(n_positions / n_original, 1.0) - (factor - 1))
             case Llama3Scaling():
                 return [_llama3(f, self.scaling) for f in plain]
             case YarnScaling():
@@ -137,6 +150,10 @@ class Rope:
             case LongRopeScaling(short, long, n_original):
                 factors = long if n_positions > n_original else short
                 return [f / factor for f, factor in zip(plain, factors, strict=True)]
+
+    def _raised(self, factor: float) -> list[float]:
+        base = self.base * factor ** (self.n_rotated / (self.n_rotated - 2))
+        return [base ** (-2 * i / self.n_rotated) for i in range(self.n_rotated // 2)]
 
     def attention_factor(self) -> float:
         """What the rotated q and k are each multiplied with: 1 but for YaRN and LongRoPE."""
