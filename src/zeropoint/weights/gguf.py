@@ -21,7 +21,16 @@ from zeropoint import _native, formats
 from zeropoint.errors import BadInput, BadModelFile, DiskError, OutOfMemory
 from zeropoint.weights import shards
 
-__all__ = ["GgufModel", "HeaderTooShort", "Metadata", "TensorInfo", "Value", "open_gguf", "parse_header"]
+__all__ = [
+    "GgufModel",
+    "HeaderTooShort",
+    "Metadata",
+    "TensorInfo",
+    "Value",
+    "open_gguf",
+    "parse_header",
+    "read_tensor",
+]
 
 Value: TypeAlias = int | float | bool | str | list[Any]
 Item = TypeVar("Item", int, float, bool, str)
@@ -73,6 +82,11 @@ class Metadata(Mapping[str, Value]):
     def __contains__(self, key: object) -> bool:
         return key in self._index
 
+    def type_of(self, key: str) -> str:
+        """The type the file declares for `key`: UINT32, STRING, ARRAY of INT32, ..."""
+        declared: str = self._header.type(self._index[key])
+        return declared
+
 
 @dataclass(frozen=True, eq=False)
 class GgufModel:
@@ -97,7 +111,7 @@ class GgufModel:
         tensor = self._tensor(name)
         form = formats.get(tensor.format)
         row_bytes = tensor.shape[-1] // form.BLOCK_WEIGHTS * form.BLOCK_BYTES
-        return _read(tensor).reshape(*tensor.shape[:-1], row_bytes)
+        return read_tensor(tensor).reshape(*tensor.shape[:-1], row_bytes)
 
     def array(self, name: str) -> npt.NDArray[np.float32]:
         """The weights of a tensor, float32 in its shape."""
@@ -216,7 +230,8 @@ def _model(header: _native.GgufHeader, paths: tuple[Path, ...]) -> GgufModel:
     return GgufModel(paths, Metadata(header), tensors, header.file_bytes)
 
 
-def _read(tensor: TensorInfo) -> npt.NDArray[np.uint8]:
+def read_tensor(tensor: TensorInfo) -> npt.NDArray[np.uint8]:
+    """The bytes of a tensor: uint8 [n_bytes]. Raises DiskError if the file has fewer, OutOfMemory."""
     if tensor.path == Path():
         raise BadInput(f"tensor `{tensor.name}` cannot be read: only the header of the file is here")
     try:

@@ -1,0 +1,246 @@
+"""Our tensors from a file's and back, as a family describes it (`blueprint/sources.py`), lazily.
+
+Nothing is read before it is asked for, shapes are known before that, and no tensor is left over or missing
+without a sentence that names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from operator import itemgetter
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from zeropoint.blueprint.sources import (
+    Offset,
+    Permuted,
+    Rename,
+    Rows,
+    Source,
+    Stacked,
+    Transposed,
+    stored_names,
+)
+from zeropoint.errors import BadModelFile
+
+__all__ = ["Lazy", "Stored", "Weights", "from_stored", "of_stored", "to_stored"]
+
+Array = npt.NDArray[np.float32]
+_MAX_NAMED = 5  # tensors that a message lists
+
+
+class Stored(Protocol):
+    """An opened file (or several) with tensors: `GgufModel`, `SafetensorsModel`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def tensors(self) -> Mapping[str, Any]: ...
+
+    def array(self, name: str) -> Array: ...
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """A tensor that is not read yet. format: how its file stores it ("F16"); read: float32 in `shape`."""
+
+    shape: tuple[int, ...]
+    format: str
+    read: Callable[[], Array]
+
+
+class Weights(Mapping[str, Array]):
+    """{our name: float32 array}, each read anew when it is asked for. `lazy` has shapes and formats."""
+
+    def __init__(self, lazy: Mapping[str, Lazy]) -> None:
+        self.lazy = lazy
+
+    def __getitem__(self, name: str) -> Array:
+        return self.lazy[name].read()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.lazy)
+
+    def __len__(self) -> int:
+        return len(self.lazy)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.lazy
+
+
+def of_stored(stored: Stored) -> dict[str, Lazy]:
+    """The tensors of an opened file under their own names."""
+    return {name: _lazy(stored, name) for name in stored.tensors}
+
+
+def from_stored(
+    stored: Stored,
+    sources: Mapping[str, Source],
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    leftovers: Iterable[str] = (),
+) -> Weights:
+    """Our weights out of a file.
+
+    sources: what each of ours is made of; shapes: those of `blueprint.tensors.parameters`; leftovers:
+    patterns (`*.rotary_emb.inv_freq`) of stored tensors that may be there and are not needed.
+    Raises BadModelFile for a tensor that is missing, left over, or of another shape than the config says.
+    """
+    if sources.keys() != shapes.keys():
+        raise BadModelFile(f"{stored.name}: no source is known for {_listed(sources.keys() ^ shapes.keys())}")
+    needed = {name for source in sources.values() for name in stored_names(source)}
+    if missing := needed - stored.tensors.keys():
+        raise BadModelFile(f"{stored.name} lacks {_listed(missing)}; it is not complete, or of another model")
+    patterns = tuple(leftovers)
+    unused = [name for name in stored.tensors.keys() - needed if not _matches(name, patterns)]
+    if unused:
+        raise BadModelFile(f"{stored.name} has {_listed(unused)}, which the model it describes does not use")
+    last = _LastRead(of_stored(stored))
+    weights = {name: _build(source, last, stored.name) for name, source in sources.items()}
+    for name, lazy in weights.items():
+        if lazy.shape != shapes[name]:
+            raise BadModelFile(
+                f"{stored.name}: tensor {_listed(stored_names(sources[name]))} makes `{name}` of shape "
+                f"{list(lazy.shape)}; its config says {list(shapes[name])}"
+            )
+    return Weights(weights)
+
+
+def to_stored(weights: Mapping[str, Lazy], sources: Mapping[str, Source]) -> dict[str, Lazy]:
+    """A file's tensors out of ours: the way back of `from_stored`, in the order of `sources`."""
+    stored: dict[str, Lazy] = {}
+    fused: dict[Source, list[tuple[int, int, Lazy]]] = {}
+    last = _LastRead(weights)
+    for name, source in sources.items():
+        _take_apart(source, last.lazy(name), stored, fused)
+    while fused:
+        source, pieces = fused.popitem()
+        _take_apart(source, _joined(pieces), stored, fused)
+    return stored
+
+
+class _LastRead:
+    """Keeps the tensor that was read last: the parts of a fused or stacked one are asked for in a row."""
+
+    def __init__(self, tensors: Mapping[str, Lazy]) -> None:
+        self.tensors = tensors
+        self._last: tuple[str, Array] | None = None
+
+    def lazy(self, name: str) -> Lazy:
+        tensor = self.tensors[name]
+        return Lazy(tensor.shape, tensor.format, lambda: self._read(name))
+
+    def _read(self, name: str) -> Array:
+        if self._last is None or self._last[0] != name:
+            self._last = None  # freed before the next is read
+            self._last = (name, self.tensors[name].read())
+        return self._last[1]
+
+
+def _lazy(stored: Stored, name: str) -> Lazy:
+    info = stored.tensors[name]
+    return Lazy(tuple(info.shape), info.format, lambda: stored.array(name))
+
+
+def _build(source: Source, last: _LastRead, where: str) -> Lazy:
+    """Our tensor, from the inside out."""
+    match source:
+        case Rename(name):
+            return last.lazy(name)
+        case Stacked(sources):
+            parts = [_build(part, last, where) for part in sources]
+            if len({part.shape for part in parts}) != 1:
+                raise BadModelFile(f"{where}: {_listed(stored_names(source))} must be of one shape")
+            shape = (len(parts), *parts[0].shape)
+            return Lazy(shape, _common(parts), lambda: np.stack([part.read() for part in parts]))
+        case Rows(inner, begin, end):
+            whole = _build(inner, last, where)
+            if not 0 <= begin < end <= (whole.shape or (0,))[0]:
+                raise _misfit(where, source, whole, f"at least {end} rows")
+            return _changed(whole, (end - begin, *whole.shape[1:]), lambda w: w[begin:end])
+        case Transposed(inner):
+            return _turned(_build(inner, last, where), where, source)
+        case Permuted(inner, n_heads):
+            halves = _build(inner, last, where)
+            if not halves.shape or halves.shape[0] % (2 * n_heads):
+                raise _misfit(where, source, halves, f"rows for {n_heads} heads of even width")
+            return _changed(halves, halves.shape, lambda w: _swap_pairs(w, n_heads, 2))
+        case Offset(inner, add):
+            plain = _build(inner, last, where)
+            return _changed(plain, plain.shape, lambda w: w + np.float32(add))
+
+
+def _take_apart(
+    source: Source,
+    ours: Lazy,
+    stored: dict[str, Lazy],
+    fused: dict[Source, list[tuple[int, int, Lazy]]],
+) -> None:
+    """What the file stores of our tensor, from the outside in; rows of a fused one wait for the others."""
+    match source:
+        case Rename(name):
+            stored[name] = ours
+        case Stacked(sources):
+            for i, part in enumerate(sources):
+                _take_apart(part, _changed(ours, ours.shape[1:], itemgetter(i)), stored, fused)
+        case Rows(inner, begin, end):
+            fused.setdefault(inner, []).append((begin, end, ours))
+        case Transposed(inner):
+            _take_apart(inner, _changed(ours, ours.shape[::-1], lambda w: w.T), stored, fused)
+        case Permuted(inner, n_heads):
+            halves = _changed(ours, ours.shape, lambda w: _swap_pairs(w, n_heads, w.shape[0] // n_heads // 2))
+            _take_apart(inner, halves, stored, fused)
+        case Offset(inner, add):
+            plain = _changed(ours, ours.shape, lambda w: w - np.float32(add))
+            _take_apart(inner, plain, stored, fused)
+
+
+def _joined(pieces: list[tuple[int, int, Lazy]]) -> Lazy:
+    """One tensor of rows that must follow each other without a gap."""
+    pieces = sorted(pieces, key=lambda piece: piece[:2])
+    begins = [begin for begin, _, _ in pieces]
+    if begins != [0, *(end for _, end, _ in pieces[:-1])]:
+        raise BadModelFile(f"the rows from {begins} of a fused tensor do not join; some weights are missing")
+    parts = [part for _, _, part in pieces]
+    shape = (pieces[-1][1], *parts[0].shape[1:])
+    return Lazy(shape, _common(parts), lambda: np.concatenate([part.read() for part in parts]))
+
+
+def _turned(plain: Lazy, where: str, source: Source) -> Lazy:
+    if len(plain.shape) != 2:
+        raise _misfit(where, source, plain, "two dimensions")
+    return _changed(plain, plain.shape[::-1], lambda w: w.T)
+
+
+def _changed(tensor: Lazy, shape: tuple[int, ...], change: Callable[[Array], Array]) -> Lazy:
+    return Lazy(shape, tensor.format, lambda: change(tensor.read()))
+
+
+def _swap_pairs(w: Array, n_heads: int, inner: int) -> Array:
+    """Rows of each head seen as [inner, rest] and turned; inner 2 makes pairs, d_head / 2 makes halves."""
+    return w.reshape(n_heads, inner, -1, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
+
+
+def _common(parts: list[Lazy]) -> str:
+    formats = {part.format for part in parts}
+    return formats.pop() if len(formats) == 1 else "F32"
+
+
+def _misfit(where: str, source: Source, tensor: Lazy, wanted: str) -> BadModelFile:
+    names = _listed(stored_names(source))
+    return BadModelFile(f"{where}: tensor {names} has the shape {list(tensor.shape)}; it needs {wanted}")
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = sorted(names)
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return ", ".join(f"{name!a:.80}" for name in names[:_MAX_NAMED]) + more
