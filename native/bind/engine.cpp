@@ -7,6 +7,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/unordered_map.h>
 #include <nanobind/stl/vector.h>
 
@@ -76,6 +77,28 @@ T field(const nb::dict& spec, const char* name) {
     return nb::cast<T>(spec[name]);
 }
 
+// A part by name, as Python calls it.
+template <class T, size_t n>
+T choice(const nb::dict& spec, const char* name, const std::pair<const char*, T> (&known)[n]) {
+    const std::string given = field<std::string>(spec, name);
+    for (const auto& [known_name, value] : known)
+        if (given == known_name) return value;
+    raise(invalid(std::string("the native engine has no ") + name + " `" + given + "`"), Origin::kArgument);
+}
+
+constexpr std::pair<const char*, NormKind> kNorms[] = {
+    {"none", NormKind::kNone}, {"rms", NormKind::kRms}, {"layer", NormKind::kLayer}};
+constexpr std::pair<const char*, Placement> kPlacements[] = {
+    {"pre", Placement::kPre}, {"parallel", Placement::kParallel}, {"sandwich", Placement::kSandwich}};
+constexpr std::pair<const char*, FfnKind> kFfns[] = {{"none", FfnKind::kNone},
+                                                     {"gated", FfnKind::kGated},
+                                                     {"mlp", FfnKind::kPlain},
+                                                     {"mixture", FfnKind::kMixture}};
+constexpr std::pair<const char*, Activation> kActivationNames[] = {{"relu", Activation::kRelu},
+                                                                   {"gelu", Activation::kGelu},
+                                                                   {"gelu_tanh", Activation::kGeluTanh},
+                                                                   {"silu", Activation::kSilu}};
+
 ModelSpec spec_of(const nb::dict& d) {
     ModelSpec s;
     s.n_layers = field<int>(d, "n_layers");
@@ -86,18 +109,43 @@ ModelSpec spec_of(const nb::dict& d) {
     s.d_ff = field<int>(d, "d_ff");
     s.n_ctx = field<int>(d, "n_ctx");
     s.n_vocab = field<int>(d, "n_vocab");
+    s.norm = choice(d, "norm", kNorms);
     s.norm_eps = field<float>(d, "norm_eps");
+    s.placement = choice(d, "placement", kPlacements);
+    s.has_final_norm = field<bool>(d, "has_final_norm");
+    s.ffn = choice(d, "ffn", kFfns);
+    s.activation = choice(d, "activation", kActivationNames);
+    s.n_experts = field<int>(d, "n_experts");
+    s.n_active = field<int>(d, "n_active");
+    s.has_renormalized_experts = field<bool>(d, "has_renormalized_experts");
+    s.has_query_key_norm = field<bool>(d, "has_query_key_norm");
+    s.attention_scale = field<float>(d, "attention_scale");
+    for (const auto& [window, softcap] : field<std::vector<std::pair<int, float>>>(d, "rules"))
+        s.rules.push_back({window, softcap});
     s.rope_frequencies = field<std::vector<float>>(d, "rope_frequencies");
     s.rope_layout = field<bool>(d, "is_rope_interleaved") ? RopeLayout::kInterleaved : RopeLayout::kHalf;
+    s.rope_factor = field<float>(d, "rope_factor");
+    s.n_positions = field<int>(d, "n_positions");
+    s.embedding_scale = field<float>(d, "embedding_scale");
     s.has_tied_head = field<bool>(d, "has_tied_head");
+    s.head_scale = field<float>(d, "head_scale");
+    s.head_softcap = field<float>(d, "head_softcap");
     return s;
 }
 
+using StoredTensors = std::unordered_map<std::string, std::tuple<std::string, int64_t, int64_t>>;
+
+TensorMap tensor_map_of(const StoredTensors& stored) {
+    TensorMap map;
+    for (const auto& [name, where] : stored)
+        map[name] = {std::get<0>(where), std::get<1>(where), std::get<2>(where)};
+    return map;
+}
+
 void open_engine(PyEngine* self, std::vector<std::string> paths, const nb::dict& spec,
-                 std::unordered_map<std::string, std::string> tensor_names, int n_threads, std::string isa,
-                 bool exact) {
+                 const StoredTensors& tensor_names, int n_threads, std::string isa, bool exact) {
     if (paths.empty()) raise(invalid("no model file was given"), Origin::kArgument);
-    EngineConfig config{std::move(paths), spec_of(spec),  std::move(tensor_names),
+    EngineConfig config{std::move(paths), spec_of(spec),  tensor_map_of(tensor_names),
                         n_threads,        std::move(isa), exact};
     Result<std::unique_ptr<Engine>> engine = [&] {
         nb::gil_scoped_release released;
@@ -229,11 +277,11 @@ nb::dict describe(PyEngine& self) {
 
 void bind_engine(nb::module_& m) {
     nb::class_<PyEngine>(m, "Engine", "A loaded model; use zeropoint.load().")
-        .def(
-            "__init__", &open_engine, nb::arg("paths"), nb::arg("spec"), nb::arg("tensor_names"),
-            nb::arg("n_threads"), nb::arg("isa"), nb::arg("exact"),
-            nb::sig("def __init__(self, paths: typing.Sequence[str], spec: dict[str, object], "
-                    "tensor_names: typing.Mapping[str, str], n_threads: int, isa: str, exact: bool) -> None"))
+        .def("__init__", &open_engine, nb::arg("paths"), nb::arg("spec"), nb::arg("tensor_names"),
+             nb::arg("n_threads"), nb::arg("isa"), nb::arg("exact"),
+             nb::sig("def __init__(self, paths: typing.Sequence[str], spec: dict[str, object], "
+                     "tensor_names: typing.Mapping[str, tuple[str, int, int]], n_threads: int, isa: str, "
+                     "exact: bool) -> None"))
         .def("submit", &submit, nb::arg("prompt"), nb::arg("steps"), nb::arg("seed"), nb::arg("stop_ids"),
              nb::arg("max_tokens"), nb::arg("logprob"), "Queues a request and returns its number.")
         .def(

@@ -92,7 +92,8 @@ FloatsOut matmul(const std::string& isa, const std::string& format, const Bytes&
     }
     const size_t stride = static_cast<size_t>(padded(static_cast<int>(rows)));
     std::vector<float> y(n_tokens * stride);
-    multiply(*kernels, exact, {&w.matrix, y.data(), stride}, {x.data(), cols, blocks.data(), 1},
+    const Linear linear{w.matrix, nullptr};
+    multiply(*kernels, exact, {&linear, y.data(), stride}, {x.data(), cols, blocks.data(), 1},
              static_cast<int>(n_tokens), 0, w.matrix.n_groups());
     auto out = std::make_unique<std::vector<float>>();
     for (size_t t = 0; t < n_tokens; ++t)

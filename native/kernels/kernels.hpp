@@ -35,12 +35,17 @@ struct MatmulFloat {
     size_t y_stride;
 };
 
+enum class Activation : uint8_t { kRelu, kGelu, kGeluTanh, kSilu };
+inline constexpr int kActivations = 4;
+
 inline constexpr int kChunk = 128;  // key positions whose softmax is one partial result
 
 // One chunk of attention for several query rows that read the same key/value head.
 struct AttendChunk {
     const float* const* q;  // [rows] pointers to [K], already scaled by 1/sqrt(K)
-    const int* n_visible;   // [rows] positions each row may see
+    const int* n_visible;   // [rows] positions each row may see: those before this one ...
+    const int* n_hidden;    // [rows] ... but not so many of the first (they lie outside its window)
+    float softcap;          // scores become cap * tanh(score / cap); 0 for none
     int n_rows;
     int d_head;          // K
     int d_value;         // K rounded up to 16: row length of values and output
@@ -60,9 +65,15 @@ struct Kernels {
     void (*quantize)(const float* x, int n, QuantBlock* out);
     // The same twice: `fine` holds what rounding to `coarse` left over, so that both together have 15 bits.
     void (*quantize_finely)(const float* x, int n, QuantBlock* coarse, QuantBlock* fine);
-    // y = gate * sigmoid(gate) * up; y may be gate.
-    void (*swiglu)(const float* gate, const float* up, int n, float* y);
-    void (*add)(const float* x, int n, float* y);  // y += x
+    // y = (x - mean) / sqrt(variance + eps) * gain + bias; bias may be null. False as above.
+    bool (*layer_norm)(const float* x, const float* gain, const float* bias, float eps, int n, float* y);
+    // y = activation(x), and y = activation(gate) * up; indexed by Activation; y may be x or gate.
+    void (*activate[kActivations])(const float* x, int n, float* y);
+    void (*gate[kActivations])(const float* gate, const float* up, int n, float* y);
+    void (*cap_softly)(float cap, int n, float* x);                     // x = cap * tanh(x / cap)
+    void (*scale)(float factor, int n, float* x);                       // x *= factor
+    void (*add_scaled)(const float* x, float factor, int n, float* y);  // y += x * factor
+    void (*add)(const float* x, int n, float* y);                       // y += x
     // Dot products by integers; indexed by Format, null for formats that stay in float.
     void (*matmul_int8[6])(const MatmulInt8&);
     // Dot products in float, one fused multiply-add a weight; indexed by Format.

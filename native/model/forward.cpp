@@ -1,7 +1,7 @@
 #include "model/forward.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <cstring>
 
 #include "kernels/packing.hpp"
 #include "ops/position/rope.hpp"
@@ -58,6 +58,11 @@ Status Forward::allocate() {
         {reinterpret_cast<void**>(&blocks_),
          kRows * kAttentionParts * blocks_for(static_cast<int>(widest)) * sizeof(QuantBlock)},
         {reinterpret_cast<void**>(&ff_blocks_), kRows * blocks_for(spec_.d_ff) * sizeof(QuantBlock)},
+        {reinterpret_cast<void**>(&router_logits_),
+         spec_.n_experts > 0 ? kRows * static_cast<size_t>(padded(spec_.n_experts)) * 4 : 0},
+        {reinterpret_cast<void**>(&expert_floats_), spec_.n_experts > 0 ? kRows * model_stride_ * 4 : 0},
+        {reinterpret_cast<void**>(&expert_blocks_),
+         spec_.n_experts > 0 ? kRows * blocks_for(spec_.d_model) * sizeof(QuantBlock) : 0},
         {reinterpret_cast<void**>(&private_floats_), n_threads * private_float_stride_ * 4},
         {reinterpret_cast<void**>(&private_blocks_), n_threads * private_block_stride_ * sizeof(QuantBlock)},
     };
@@ -95,7 +100,7 @@ void Forward::run_thread(int thread, const Batch& batch, float* logits,
     for (int layer = 0; layer < spec_.n_layers; ++layer) {
         attention_block(thread, batch, layer);
         pool_.barrier();
-        ffn_block(thread, layer);
+        if (spec_.placement != Placement::kParallel && spec_.ffn != FfnKind::kNone) ffn_block(thread, layer);
         if (thread == 0 && interrupt && interrupt()) is_cancelled_ = true;
         pool_.barrier();
         if (is_cancelled_) return;
@@ -105,30 +110,52 @@ void Forward::run_thread(int thread, const Batch& batch, float* logits,
 
 void Forward::embed(int thread, const Batch& batch) {
     const int n_pairs = static_cast<int>(spec_.rope_frequencies.size());
+    const size_t width = static_cast<size_t>(spec_.d_model);
     const Share share = share_of(n_tokens_, thread, pool_.size());
     for (int t = share.begin; t < share.end; ++t) {
-        unpack_row(weights_.embedding.format, weights_.embedding.data, static_cast<size_t>(spec_.d_model),
-                   static_cast<size_t>(batch.tokens[t]), x_ + t * model_stride_);
         const auto slice = std::find_if(batch.slices.begin(), batch.slices.end(),
                                         [t](const Slice& s) { return t < s.first_row + s.n_tokens; });
         const int position = slice->first_position + t - slice->first_row;
-        rope_angles(spec_.rope_frequencies.data(), n_pairs, position,
-                    cosines_ + static_cast<size_t>(t) * n_pairs, sines_ + static_cast<size_t>(t) * n_pairs);
+        float* row = x_ + t * model_stride_;
+        unpack_row(weights_.embedding.format, weights_.embedding.data, width,
+                   static_cast<size_t>(batch.tokens[t]), row);
+        if (spec_.embedding_scale != 1.0f) kernels_.scale(spec_.embedding_scale, spec_.d_model, row);
+        if (weights_.positions != nullptr)
+            kernels_.add(weights_.positions + position * width, spec_.d_model, row);
+        float* cosines = cosines_ + static_cast<size_t>(t) * n_pairs;
+        float* sines = sines_ + static_cast<size_t>(t) * n_pairs;
+        rope_angles(spec_.rope_frequencies.data(), n_pairs, position, cosines, sines);
+        if (spec_.rope_factor != 1.0f) {
+            kernels_.scale(spec_.rope_factor, n_pairs, cosines);
+            kernels_.scale(spec_.rope_factor, n_pairs, sines);
+        }
     }
 }
 
-Activations Forward::stage_norm(int thread, const float* gain, int layer,
-                                std::initializer_list<const Matrix*> readers, int n_parts) {
-    bool is_private = n_tokens_ <= kPrivateRows;
+bool Forward::normalize(const Norm& norm, const float* x, float* y) const {
+    switch (spec_.norm) {
+        case NormKind::kRms:
+            return kernels_.rms_norm(x, norm.gain, spec_.norm_eps, spec_.d_model, y);
+        case NormKind::kLayer:
+            return kernels_.layer_norm(x, norm.gain, norm.bias, spec_.norm_eps, spec_.d_model, y);
+        default:
+            if (x != y) std::memcpy(y, x, sizeof(float) * static_cast<size_t>(spec_.d_model));
+            return true;
+    }
+}
+
+Activations Forward::stage_norm(int thread, const Norm& norm, int layer,
+                                std::initializer_list<const Linear*> readers, int n_parts) {
+    const bool is_private = n_tokens_ <= kPrivateRows;
     float* floats = is_private ? private_floats_ + thread * private_float_stride_ : normed_;
     QuantBlock* blocks = is_private ? private_blocks_ + thread * private_block_stride_ : blocks_;
-    const bool has_block_reader = std::any_of(readers.begin(), readers.end(),
-                                              [&](const Matrix* m) { return wants_blocks(*m, is_exact_); });
+    const bool has_block_reader = std::any_of(
+        readers.begin(), readers.end(), [&](const Linear* l) { return wants_blocks(l->matrix, is_exact_); });
     const Share share = is_private ? Share{0, n_tokens_} : share_of(n_tokens_, thread, pool_.size());
     const size_t block_stride = static_cast<size_t>(spec_.d_model / kBlockCols);
     for (int t = share.begin; t < share.end; ++t) {
         float* row = floats + t * model_stride_;
-        if (!kernels_.rms_norm(x_ + t * model_stride_, gain, spec_.norm_eps, spec_.d_model, row)) {
+        if (!normalize(norm, x_ + t * model_stride_, row)) {
             int none = -1;
             bad_layer_.compare_exchange_strong(none, layer);
         }
@@ -153,10 +180,25 @@ Activations Forward::stage_rows(int thread, const float* rows, size_t stride, in
     return {rows, stride, blocks, 1};
 }
 
-void Forward::add_to_residual(int thread, const Matrix& weight, const Activations& x) {
-    const Share groups = share_of(weight.n_groups(), thread, pool_.size());
+void Forward::project(int thread, const Linear& weight, const Activations& x) {
+    const Share groups = share_of(weight.matrix.n_groups(), thread, pool_.size());
     multiply(kernels_, is_exact_, {&weight, projected_, model_stride_}, x, n_tokens_, groups.begin,
              groups.end);
+}
+
+void Forward::add_to_residual(int thread, const Linear& weight, const Activations& x, const Norm& norm) {
+    project(thread, weight, x);
+    if (spec_.placement == Placement::kSandwich) {
+        pool_.barrier();
+        const Share share = share_of(n_tokens_, thread, pool_.size());
+        for (int t = share.begin; t < share.end; ++t) {
+            float* row = projected_ + t * model_stride_;
+            normalize(norm, row, row);
+            kernels_.add(row, spec_.d_model, x_ + t * model_stride_);
+        }
+        return;
+    }
+    const Share groups = share_of(weight.matrix.n_groups(), thread, pool_.size());
     const int begin = groups.begin * kGroupRows;
     const int n = std::min(groups.end * kGroupRows, spec_.d_model) - begin;
     for (int t = 0; t < n_tokens_ && n > 0; ++t)
@@ -165,30 +207,45 @@ void Forward::add_to_residual(int thread, const Matrix& weight, const Activation
 
 void Forward::attention_block(int thread, const Batch& batch, int layer) {
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
+    const bool is_parallel = spec_.placement == Placement::kParallel;
+    if (is_parallel) {
+        // The feed-forward's first half reads the same norm; its second half follows the attention's.
+        const Activations x = stage_norm(thread, w.attention_norm, layer, {&w.gate, &w.up}, kFfnParts);
+        ffn_hidden(thread, w.gate, w.up, w.down, x, n_tokens_);
+        pool_.barrier();
+    }
     const Activations x =
         stage_norm(thread, w.attention_norm, layer, {&w.query, &w.key, &w.value}, kAttentionParts);
     const Product products[] = {
         {&w.query, q_, query_stride_}, {&w.key, k_, kv_stride_}, {&w.value, v_, kv_stride_}};
     multiply_share(kernels_, is_exact_, products, 3, x, n_tokens_, thread, pool_.size());
     pool_.barrier();
+    attend(thread, batch, layer);
+    const Activations mixed = stage_rows(thread, mixed_, query_stride_, spec_.n_query(), w.output.matrix);
+    add_to_residual(thread, w.output, mixed, w.attention_output_norm);
+    if (is_parallel) add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm);
+}
+
+void Forward::attend(int thread, const Batch& batch, int layer) {
     rotate_and_store(thread, batch, layer);
     pool_.barrier();
+    const AttentionRule& rule = spec_.rules[static_cast<size_t>(layer)];
     const Attention::Io io = {q_, query_stride_, mixed_, query_stride_, attention_scratch_.data()};
-    attention_.run(kernels_, batch.slices, layer, io, thread);
+    attention_.run(kernels_, batch.slices, layer, rule, io, thread);
     pool_.barrier();
-    if (attention_.is_split()) {
-        attention_.join(kernels_, batch.slices, io, thread);
-        pool_.barrier();
-    }
-    const Activations mixed =
-        stage_rows(thread, mixed_, query_stride_, spec_.n_heads * spec_.d_head, w.output);
-    add_to_residual(thread, w.output, mixed);
+    if (!attention_.is_split()) return;
+    attention_.join(kernels_, batch.slices, rule, io, thread);
+    pool_.barrier();
 }
 
 void Forward::rotate_and_store(int thread, const Batch& batch, int layer) {
+    const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
     const int n_pairs = static_cast<int>(spec_.rope_frequencies.size());
-    const float scale = 1.0f / std::sqrt(static_cast<float>(spec_.d_head));
     const int n_heads = spec_.n_heads + spec_.n_kv_heads;
+    const auto prepare = [&](float* head, const float* gain, size_t row) {
+        if (gain != nullptr) kernels_.rms_norm(head, gain, spec_.norm_eps, spec_.d_head, head);
+        rope_rotate(spec_.rope_layout, cosines_ + row * n_pairs, sines_ + row * n_pairs, n_pairs, head);
+    };
     for (const Slice& slice : batch.slices) {
         // Items are (token, head) pairs, query heads before key heads.
         const Share share = share_of(slice.n_tokens * n_heads, thread, pool_.size());
@@ -196,66 +253,88 @@ void Forward::rotate_and_store(int thread, const Batch& batch, int layer) {
             const int token = item / n_heads;
             const int head = item % n_heads;
             const size_t row = static_cast<size_t>(slice.first_row + token);
-            const float* cosines = cosines_ + row * n_pairs;
-            const float* sines = sines_ + row * n_pairs;
             if (head < spec_.n_heads) {
                 float* q = q_ + row * query_stride_ + static_cast<size_t>(head) * spec_.d_head;
-                rope_rotate(spec_.rope_layout, cosines, sines, n_pairs, q);
-                for (int k = 0; k < spec_.d_head; ++k) q[k] *= scale;
+                prepare(q, w.query_norm, row);
+                for (int k = 0; k < spec_.d_head; ++k) q[k] *= spec_.attention_scale;
             } else {
-                const int kv_head = head - spec_.n_heads;
-                float* key = k_ + row * kv_stride_ + static_cast<size_t>(kv_head) * spec_.d_head;
-                rope_rotate(spec_.rope_layout, cosines, sines, n_pairs, key);
-                write_cache(slice.cache, layer, kv_head, slice.first_position + token, key,
-                            v_ + row * kv_stride_ + static_cast<size_t>(kv_head) * spec_.d_head);
+                const size_t at = static_cast<size_t>(head - spec_.n_heads) * spec_.d_head;
+                float* key = k_ + row * kv_stride_ + at;
+                prepare(key, w.key_norm, row);
+                write_cache(slice.cache, layer, head - spec_.n_heads, slice.first_position + token, key,
+                            v_ + row * kv_stride_ + at);
             }
         }
     }
 }
 
 void Forward::ffn_block(int thread, int layer) {
+    if (spec_.ffn == FfnKind::kMixture) return mixture_block(thread, layer);
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
     const Activations x = stage_norm(thread, w.ffn_norm, layer, {&w.gate, &w.up}, kFfnParts);
+    ffn_hidden(thread, w.gate, w.up, w.down, x, n_tokens_);
+    pool_.barrier();
+    add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm);
+}
+
+void Forward::ffn_hidden(int thread, const Linear& gate, const Linear& up, const Linear& down,
+                         const Activations& x, int n_rows) {
     // A thread takes the same rows of gate and up, in pairs of groups, so that it can join them and round
     // whole blocks of 32 columns without waiting for the others.
-    const int n_groups = w.gate.n_groups();
+    const int n_groups = up.matrix.n_groups();
     const Share pairs = share_of((n_groups + 1) / 2, thread, pool_.size());
     const int begin = 2 * pairs.begin;
     const int end = std::min(2 * pairs.end, n_groups);
-    multiply(kernels_, is_exact_, {&w.gate, gate_, ff_stride_}, x, n_tokens_, begin, end);
-    multiply(kernels_, is_exact_, {&w.up, up_, ff_stride_}, x, n_tokens_, begin, end);
+    const bool is_gated = gate.matrix.data != nullptr;
+    if (is_gated) multiply(kernels_, is_exact_, {&gate, gate_, ff_stride_}, x, n_rows, begin, end);
+    multiply(kernels_, is_exact_, {&up, up_, ff_stride_}, x, n_rows, begin, end);
     const int first = begin * kGroupRows;
     const int n = std::min(end * kGroupRows, spec_.d_ff) - first;
-    for (int t = 0; t < n_tokens_ && n > 0; ++t) {
+    const int kind = static_cast<int>(spec_.activation);
+    for (int t = 0; t < n_rows && n > 0; ++t) {
         float* hidden = gate_ + t * ff_stride_ + first;
-        kernels_.swiglu(hidden, up_ + t * ff_stride_ + first, n, hidden);
-        if (wants_blocks(w.down, is_exact_)) {
+        const float* upward = up_ + t * ff_stride_ + first;
+        if (is_gated) {
+            kernels_.gate[kind](hidden, upward, n, hidden);
+        } else {
+            kernels_.activate[kind](upward, n, hidden);
+        }
+        if (wants_blocks(down.matrix, is_exact_)) {
             const size_t row = static_cast<size_t>(t) * (spec_.d_ff / kBlockCols);
             kernels_.quantize(hidden, n, ff_blocks_ + row + first / kBlockCols);
         }
     }
-    pool_.barrier();
-    add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1});
 }
 
 void Forward::head(int thread, const Batch& batch, float* logits) {
     const int n_rows = static_cast<int>(batch.output_rows.size());
     const size_t block_stride = static_cast<size_t>(spec_.d_model / kBlockCols);
+    const Matrix& matrix = weights_.head.matrix;
     const Share share = share_of(n_rows, thread, pool_.size());
     for (int r = share.begin; r < share.end; ++r) {
         float* row = normed_ + static_cast<size_t>(r) * model_stride_;
         const float* x = x_ + static_cast<size_t>(batch.output_rows[r]) * model_stride_;
-        if (!kernels_.rms_norm(x, weights_.final_norm, spec_.norm_eps, spec_.d_model, row)) {
+        if (!spec_.has_final_norm) {
+            std::memcpy(row, x, sizeof(float) * static_cast<size_t>(spec_.d_model));
+        } else if (!normalize(weights_.final_norm, x, row)) {
             int none = -1;
             bad_layer_.compare_exchange_strong(none, spec_.n_layers);
         }
-        if (wants_blocks(weights_.head, is_exact_))
+        if (spec_.head_scale != 1.0f) kernels_.scale(spec_.head_scale, spec_.d_model, row);
+        if (wants_blocks(matrix, is_exact_))
             kernels_.quantize(row, spec_.d_model, blocks_ + static_cast<size_t>(r) * block_stride);
     }
     pool_.barrier();
-    const Product product = {&weights_.head, logits, static_cast<size_t>(padded(spec_.n_vocab))};
-    multiply_share(kernels_, is_exact_, &product, 1, {normed_, model_stride_, blocks_, 1}, n_rows, thread,
-                   pool_.size());
+    const size_t stride = static_cast<size_t>(padded(spec_.n_vocab));
+    const Share groups = share_of(matrix.n_groups(), thread, pool_.size());
+    const Product product = {&weights_.head, logits, stride};
+    multiply(kernels_, is_exact_, product, {normed_, model_stride_, blocks_, 1}, n_rows, groups.begin,
+             groups.end);
+    if (spec_.head_softcap == 0.0f) return;
+    const int first = groups.begin * kGroupRows;
+    const int n = std::min(groups.end * kGroupRows, spec_.n_vocab) - first;
+    for (int r = 0; r < n_rows && n > 0; ++r)
+        kernels_.cap_softly(spec_.head_softcap, n, logits + static_cast<size_t>(r) * stride + first);
 }
 
 }  // namespace zp

@@ -1,5 +1,5 @@
-// One pass of a batch of tokens through a Llama decoder (Touvron et al., "LLaMA", 2023): pre-norm blocks of
-// grouped-query attention with rotary positions and a SwiGLU feed-forward.
+// One pass of a batch of tokens through a decoder: blocks of grouped-query attention and a feed-forward, with
+// the norms, positions and activations that ModelSpec names.
 #pragma once
 
 #include <functional>
@@ -45,14 +45,28 @@ private:
     void run_thread(int thread, const Batch& batch, float* logits, const std::function<bool()>& interrupt);
     void embed(int thread, const Batch& batch);
     void attention_block(int thread, const Batch& batch, int layer);
+    void attend(int thread, const Batch& batch, int layer);
     void rotate_and_store(int thread, const Batch& batch, int layer);
     void ffn_block(int thread, int layer);
+    // This thread's rows of activation(up(x)) or activation(gate(x)) * up(x), and their int8 form for `down`.
+    void ffn_hidden(int thread, const Linear& gate, const Linear& up, const Linear& down,
+                    const Activations& x, int n_rows);
     void head(int thread, const Batch& batch, float* logits);
+
+    // A mixture of experts (model/mixture.cpp).
+    void mixture_block(int thread, int layer);
+    void route(int thread, const Linear& router, const Activations& x);
+    void run_expert(int thread, const LayerWeights& w, size_t expert, const Activations& x);
+
+    bool normalize(const Norm& norm, const float* x, float* y) const;
     // The normed residual of all rows in the form that `readers` want; what this thread may read afterwards.
-    Activations stage_norm(int thread, const float* gain, int layer,
-                           std::initializer_list<const Matrix*> readers, int n_parts);
+    Activations stage_norm(int thread, const Norm& norm, int layer,
+                           std::initializer_list<const Linear*> readers, int n_parts);
     Activations stage_rows(int thread, const float* rows, size_t stride, int n_cols, const Matrix& reader);
-    void add_to_residual(int thread, const Matrix& weight, const Activations& x);
+    // This thread's rows of a product, into projected_.
+    void project(int thread, const Linear& weight, const Activations& x);
+    // The same, added to the residual stream; in a sandwich after `norm`, once every thread is here.
+    void add_to_residual(int thread, const Linear& weight, const Activations& x, const Norm& norm);
 
     const ModelSpec& spec_;
     const Weights& weights_;
@@ -84,6 +98,21 @@ private:
     QuantBlock* private_blocks_ = nullptr;
     size_t private_float_stride_ = 0, private_block_stride_ = 0;
     std::vector<float> attention_scratch_;
+
+    // Of a mixture: which experts a token goes to and with what weight, and the tokens of each expert.
+    struct Choice {
+        int expert;
+        float weight;
+    };
+    struct Routed {
+        int token;
+        float weight;
+    };
+    std::vector<Choice> choices_;              // [T, A]
+    std::vector<std::vector<Routed>> routed_;  // [E]
+    float* router_logits_ = nullptr;           // [T, E rounded up to 16]
+    float* expert_floats_ = nullptr;           // [T, D] the rows of one expert
+    QuantBlock* expert_blocks_ = nullptr;      // [T, D / 32]
 };
 
 }  // namespace zp

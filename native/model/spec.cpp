@@ -2,8 +2,6 @@
 
 #include <cmath>
 
-#include "ops/attention.hpp"
-
 namespace zp {
 
 namespace {
@@ -30,7 +28,7 @@ Status check(const ModelSpec& s) {
         {"n_kv_heads", s.n_kv_heads, 65536},
         {"d_model", s.d_model, 1 << 20},
         {"d_head", s.d_head, 4096},
-        {"d_ff", s.d_ff, 1 << 22},
+        {"d_ff", s.ffn == FfnKind::kNone ? 1 : s.d_ff, 1 << 22},
         {"n_ctx", s.n_ctx, kLargestSize},
         {"n_vocab", s.n_vocab, kLargestSize},
     };
@@ -44,12 +42,29 @@ Status check(const ModelSpec& s) {
         return invalid("n_heads / n_kv_heads is more than " + std::to_string(kMostQueriesAHead));
     if (static_cast<int64_t>(s.n_heads) * s.d_head > (1 << 22))
         return invalid("n_heads * d_head is too large; expected at most 4194304");
-    if (!(s.norm_eps > 0.0f) || !std::isfinite(s.norm_eps))
+    if (s.norm != NormKind::kNone && !(s.norm_eps > 0.0f && std::isfinite(s.norm_eps)))
         return invalid("norm_eps must be a positive number");
+    if (s.rules.size() != static_cast<size_t>(s.n_layers)) return invalid("rules must have one item a layer");
+    for (const AttentionRule& rule : s.rules) {
+        if (rule.window < 0) return invalid("a window must not be negative");
+        if (!(rule.softcap >= 0.0f && std::isfinite(rule.softcap)))
+            return invalid("a softcap must be a number that is not negative");
+    }
     if (s.rope_frequencies.size() * 2 > static_cast<size_t>(s.d_head))
         return invalid("rope rotates more columns than d_head, " + std::to_string(s.d_head));
     for (const float frequency : s.rope_frequencies)
         if (!std::isfinite(frequency)) return invalid("a rope frequency is not a finite number");
+    for (const float factor :
+         {s.rope_factor, s.attention_scale, s.embedding_scale, s.head_scale, s.head_softcap})
+        if (!std::isfinite(factor)) return invalid("a scale of the model is not a finite number");
+    if (s.n_positions != 0 && (s.n_positions < s.n_ctx || s.n_positions > kLargestSize))
+        return invalid("n_ctx is " + std::to_string(s.n_ctx) + "; the model has " +
+                       std::to_string(s.n_positions) + " positions");
+    if (s.ffn == FfnKind::kNone && s.placement != Placement::kPre)
+        return invalid("a block without a feed-forward must be pre-norm");
+    if (s.ffn == FfnKind::kMixture &&
+        (s.n_experts < 1 || s.n_experts > 1024 || s.n_active < 1 || s.n_active > s.n_experts))
+        return invalid("a mixture has 1 to 1024 experts, of which at least one and at most all are active");
     return {};
 }
 

@@ -1,6 +1,8 @@
 #include "model/weights.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <optional>
 
 #include "base/file.hpp"
 #include "formats/gguf.hpp"
@@ -21,11 +23,11 @@ std::string shape_text(const std::vector<uint64_t>& shape) {
     return text + "]";
 }
 
-// Collects what has to be read, then reads it with every thread.
+// Collects what has to be read, then reads it with every thread. The first failure is kept, and what is asked
+// for after it does nothing.
 class Loader {
 public:
-    Loader(const ModelSpec& spec, const std::unordered_map<std::string, std::string>& names)
-        : spec_(spec), names_(names) {}
+    Loader(const ModelSpec& spec, const TensorMap& names) : spec_(spec), names_(names) {}
 
     Status open(const std::vector<std::string>& paths);
     Status place();
@@ -35,17 +37,24 @@ public:
 private:
     struct MatrixTask {
         Matrix* target;
-        Source source;
+        const uint8_t* bytes;
         uint8_t* out;
     };
 
-    Result<Source> find(const std::string& name, const std::vector<uint64_t>& shape) const;
-    Status matrix(const std::string& name, int rows, int cols, Matrix& target);
-    Status vector(const std::string& name, int n, const float*& target);
-    Status block(int layer);
+    bool has(const std::string& name) const { return names_.contains(name); }
+    std::optional<Source> find(const std::string& name, std::vector<uint64_t> shape);
+    void matrix(const std::string& name, int rows, int cols, Matrix& target);
+    void linear(const std::string& name, int rows, int cols, Linear& target);
+    void floats(const std::string& name, std::vector<uint64_t> shape, const float*& target);
+    void norm(const std::string& name, Norm& target);
+    void experts(const std::string& name, int rows, int cols, std::vector<Linear>& targets);
+    void block(int layer);
+    void mixture(const std::string& at, LayerWeights& w);
+    Status allocate();
 
     const ModelSpec& spec_;
-    const std::unordered_map<std::string, std::string>& names_;
+    const TensorMap& names_;
+    Status status_;
     std::vector<MappedFile> files_;
     std::vector<std::string> paths_;
     std::vector<GgufHeader> headers_;
@@ -74,67 +83,133 @@ Status Loader::open(const std::vector<std::string>& paths) {
     return {};
 }
 
-Result<Source> Loader::find(const std::string& name, const std::vector<uint64_t>& shape) const {
-    const auto file_name = names_.find(name);
-    const std::string& stored = file_name == names_.end() ? name : file_name->second;
-    const auto found = sources_.find(stored);
-    if (found == sources_.end()) return invalid(paths_.front() + ": tensor " + stored + " is missing");
-    if (found->second.tensor->shape != shape) {
-        return invalid(paths_.front() + ": tensor " + stored + " has shape " +
-                       shape_text(found->second.tensor->shape) + "; the metadata says " + shape_text(shape));
+std::optional<Source> Loader::find(const std::string& name, std::vector<uint64_t> shape) {
+    if (!status_.ok()) return std::nullopt;
+    const auto mapped = names_.find(name);
+    const StoredTensor stored = mapped == names_.end() ? StoredTensor{name} : mapped->second;
+    const auto found = sources_.find(stored.name);
+    if (found == sources_.end()) {
+        status_ = invalid(paths_.front() + ": tensor " + stored.name + " is missing");
+        return std::nullopt;
     }
-    return found->second;
+    Source source = found->second;
+    const uint64_t first_row = static_cast<uint64_t>(stored.first_row);
+    const bool is_part = stored.n_rows > 0;
+    if (is_part && (stored.first_row < 0 || shape[0] > static_cast<uint64_t>(stored.n_rows) ||
+                    first_row > static_cast<uint64_t>(stored.n_rows) - shape[0])) {
+        status_ = invalid(paths_.front() + ": tensor " + stored.name + " has no such rows for " + name);
+        return std::nullopt;
+    }
+    if (is_part) shape[0] = static_cast<uint64_t>(stored.n_rows);
+    if (source.tensor->shape != shape) {
+        status_ = invalid(paths_.front() + ": tensor " + stored.name + " has shape " +
+                          shape_text(source.tensor->shape) + "; the metadata says " + shape_text(shape));
+        return std::nullopt;
+    }
+    source.bytes += source.tensor->n_bytes / shape[0] * first_row;
+    return source;
 }
 
-Status Loader::matrix(const std::string& name, int rows, int cols, Matrix& target) {
-    const Result<Source> source = find(name, {static_cast<uint64_t>(rows), static_cast<uint64_t>(cols)});
-    if (!source.ok()) return source.error();
-    target = {source.value().tensor->format, rows, cols, nullptr};
-    tasks_.push_back({&target, source.value(), nullptr});
-    return {};
+void Loader::matrix(const std::string& name, int rows, int cols, Matrix& target) {
+    const auto source = find(name, {static_cast<uint64_t>(rows), static_cast<uint64_t>(cols)});
+    if (!source) return;
+    target = {source->tensor->format, rows, cols, nullptr};
+    tasks_.push_back({&target, source->bytes, nullptr});
 }
 
-Status Loader::vector(const std::string& name, int n, const float*& target) {
-    const Result<Source> source = find(name, {static_cast<uint64_t>(n)});
-    if (!source.ok()) return source.error();
-    const Format format = source.value().tensor->format;
-    if (is_quantized(format)) return invalid(paths_.front() + ": tensor " + name + " must hold plain floats");
-    Result<Buffer> buffer =
-        Buffer::allocate(sizeof(float) * static_cast<size_t>(n), Pages::kSmall, "norm weights");
-    if (!buffer.ok()) return buffer.error();
+void Loader::floats(const std::string& name, std::vector<uint64_t> shape, const float*& target) {
+    const auto source = find(name, shape);
+    if (!source) return;
+    const Format format = source->tensor->format;
+    if (is_quantized(format)) {
+        status_ = invalid(paths_.front() + ": tensor " + name + " must hold plain floats");
+        return;
+    }
+    size_t n = 1;
+    for (const uint64_t dim : shape) n *= dim;
+    Result<Buffer> buffer = Buffer::allocate(sizeof(float) * n, Pages::kSmall, "the model's weights");
+    if (!buffer.ok()) {
+        status_ = buffer.error();
+        return;
+    }
     float* out = static_cast<float*>(buffer.value().data());
-    unpack_floats(format, source.value().bytes, static_cast<size_t>(n), out);
+    unpack_floats(format, source->bytes, n, out);
     target = out;
     weights_->buffers.push_back(std::move(buffer.value()));
-    return {};
 }
 
-Status Loader::block(int layer) {
+void Loader::linear(const std::string& name, int rows, int cols, Linear& target) {
+    matrix(name + ".weight", rows, cols, target.matrix);
+    if (has(name + ".bias")) floats(name + ".bias", {static_cast<uint64_t>(rows)}, target.bias);
+}
+
+void Loader::norm(const std::string& name, Norm& target) {
+    if (spec_.norm == NormKind::kNone) return;
+    floats(name + ".weight", {static_cast<uint64_t>(spec_.d_model)}, target.gain);
+    if (has(name + ".bias")) floats(name + ".bias", {static_cast<uint64_t>(spec_.d_model)}, target.bias);
+}
+
+void Loader::experts(const std::string& name, int rows, int cols, std::vector<Linear>& targets) {
+    const uint64_t n_experts = static_cast<uint64_t>(spec_.n_experts);
+    const auto source =
+        find(name + ".weight", {n_experts, static_cast<uint64_t>(rows), static_cast<uint64_t>(cols)});
+    if (!source) return;
+    targets.resize(n_experts);
+    for (uint64_t e = 0; e < n_experts; ++e) {
+        targets[e].matrix = {source->tensor->format, rows, cols, nullptr};
+        tasks_.push_back(
+            {&targets[e].matrix, source->bytes + source->tensor->n_bytes / n_experts * e, nullptr});
+    }
+}
+
+void Loader::mixture(const std::string& at, LayerWeights& w) {
+    linear(at + "ffn.router", spec_.n_experts, spec_.d_model, w.router);
+    experts(at + "ffn.experts.gate", spec_.d_ff, spec_.d_model, w.expert_gate);
+    experts(at + "ffn.experts.up", spec_.d_ff, spec_.d_model, w.expert_up);
+    experts(at + "ffn.experts.down", spec_.d_model, spec_.d_ff, w.expert_down);
+}
+
+void Loader::block(int layer) {
     LayerWeights& w = weights_->layers[static_cast<size_t>(layer)];
     const std::string at = "blocks." + std::to_string(layer) + ".";
-    const int query_rows = spec_.n_heads * spec_.d_head;
-    const int kv_rows = spec_.n_kv_heads * spec_.d_head;
-    Status status = vector(at + "attention_norm.weight", spec_.d_model, w.attention_norm);
-    if (status.ok()) status = matrix(at + "attention.query.weight", query_rows, spec_.d_model, w.query);
-    if (status.ok()) status = matrix(at + "attention.key.weight", kv_rows, spec_.d_model, w.key);
-    if (status.ok()) status = matrix(at + "attention.value.weight", kv_rows, spec_.d_model, w.value);
-    if (status.ok()) status = matrix(at + "attention.output.weight", spec_.d_model, query_rows, w.output);
-    if (status.ok()) status = vector(at + "ffn_norm.weight", spec_.d_model, w.ffn_norm);
-    if (status.ok()) status = matrix(at + "ffn.gate.weight", spec_.d_ff, spec_.d_model, w.gate);
-    if (status.ok()) status = matrix(at + "ffn.up.weight", spec_.d_ff, spec_.d_model, w.up);
-    if (status.ok()) status = matrix(at + "ffn.down.weight", spec_.d_model, spec_.d_ff, w.down);
-    return status;
+    norm(at + "attention_norm", w.attention_norm);
+    linear(at + "attention.query", spec_.n_query(), spec_.d_model, w.query);
+    linear(at + "attention.key", spec_.n_kv(), spec_.d_model, w.key);
+    linear(at + "attention.value", spec_.n_kv(), spec_.d_model, w.value);
+    linear(at + "attention.output", spec_.d_model, spec_.n_query(), w.output);
+    if (spec_.has_query_key_norm) {
+        const uint64_t width = static_cast<uint64_t>(spec_.d_head);
+        floats(at + "attention.query_norm.weight", {width}, w.query_norm);
+        floats(at + "attention.key_norm.weight", {width}, w.key_norm);
+    }
+    if (spec_.ffn == FfnKind::kNone) return;
+    if (spec_.placement != Placement::kParallel) norm(at + "ffn_norm", w.ffn_norm);
+    if (spec_.placement == Placement::kSandwich) {
+        norm(at + "attention_output_norm", w.attention_output_norm);
+        norm(at + "ffn_output_norm", w.ffn_output_norm);
+    }
+    if (spec_.ffn == FfnKind::kMixture) return mixture(at, w);
+    if (spec_.ffn == FfnKind::kGated) linear(at + "ffn.gate", spec_.d_ff, spec_.d_model, w.gate);
+    linear(at + "ffn.up", spec_.d_ff, spec_.d_model, w.up);
+    linear(at + "ffn.down", spec_.d_model, spec_.d_ff, w.down);
 }
 
 Status Loader::place() {
     weights_->layers.resize(static_cast<size_t>(spec_.n_layers));
-    Status status = matrix("embedding.weight", spec_.n_vocab, spec_.d_model, weights_->embedding);
-    for (int layer = 0; status.ok() && layer < spec_.n_layers; ++layer) status = block(layer);
-    if (status.ok()) status = vector("final_norm.weight", spec_.d_model, weights_->final_norm);
-    if (status.ok() && !spec_.has_tied_head)
-        status = matrix("head.weight", spec_.n_vocab, spec_.d_model, weights_->head);
-    if (!status.ok()) return status;
+    matrix("embedding.weight", spec_.n_vocab, spec_.d_model, weights_->embedding);
+    if (spec_.n_positions > 0) {
+        floats("embedding.position.weight",
+               {static_cast<uint64_t>(spec_.n_positions), static_cast<uint64_t>(spec_.d_model)},
+               weights_->positions);
+    }
+    for (int layer = 0; layer < spec_.n_layers; ++layer) block(layer);
+    if (spec_.has_final_norm) norm("final_norm", weights_->final_norm);
+    if (!spec_.has_tied_head) matrix("head.weight", spec_.n_vocab, spec_.d_model, weights_->head.matrix);
+    if (has("head.bias")) floats("head.bias", {static_cast<uint64_t>(spec_.n_vocab)}, weights_->head.bias);
+    return status_.ok() ? allocate() : status_;
+}
 
+Status Loader::allocate() {
     // One allocation for all matrices, each on a page of its own. The sum cannot overflow: every term is at
     // most the file's size plus 15 rows, and the file is mapped.
     size_t total = 0;
@@ -171,7 +246,7 @@ Status Loader::read(ThreadPool& pool) {
         for (size_t i = next++; i < pieces.size(); i = next++) {
             const Matrix& m = *pieces[i].task->target;
             for (int g = pieces[i].begin; g < pieces[i].end; ++g) {
-                pack_group(m.format, pieces[i].task->source.bytes, static_cast<size_t>(m.rows),
+                pack_group(m.format, pieces[i].task->bytes, static_cast<size_t>(m.rows),
                            static_cast<size_t>(m.cols), static_cast<size_t>(g),
                            pieces[i].task->out + static_cast<size_t>(g) * m.group_bytes());
             }
@@ -181,15 +256,14 @@ Status Loader::read(ThreadPool& pool) {
         if (files_[i].damaged())
             return io_error(paths_[i] + " changed or was truncated while it was read; fetch it again");
     }
-    if (spec_.has_tied_head) weights_->head = weights_->embedding;
+    if (spec_.has_tied_head) weights_->head.matrix = weights_->embedding;
     return {};
 }
 
 }  // namespace
 
 Result<std::unique_ptr<Weights>> load_weights(const std::vector<std::string>& paths, const ModelSpec& spec,
-                                              const std::unordered_map<std::string, std::string>& names,
-                                              ThreadPool& pool) {
+                                              const TensorMap& names, ThreadPool& pool) {
     Loader loader(spec, names);
     Status status = loader.open(paths);
     if (status.ok()) status = loader.place();

@@ -1,7 +1,6 @@
 // The weights of a decoder, packed for the kernels, in memory of our own: once loaded, the file may go.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -14,28 +13,46 @@
 
 namespace zp {
 
+// Gain and bias [D] of a norm; null where it has none.
+struct Norm {
+    const float* gain = nullptr;
+    const float* bias = nullptr;
+};
+
 struct LayerWeights {
-    const float* attention_norm = nullptr;  // [D]
-    Matrix query, key, value, output;       // [H*K, D] [N*K, D] [N*K, D] [D, H*K]
-    const float* ffn_norm = nullptr;        // [D]
-    Matrix gate, up, down;                  // [F, D] [F, D] [D, F]
+    Norm attention_norm, attention_output_norm;
+    Linear query, key, value, output;   // [H*K, D] [N*K, D] [N*K, D] [D, H*K]
+    const float* query_norm = nullptr;  // [K]
+    const float* key_norm = nullptr;    // [K]
+    Norm ffn_norm, ffn_output_norm;
+    Linear gate, up, down;                                    // [F, D] [F, D] [D, F]
+    Linear router;                                            // [E, D]
+    std::vector<Linear> expert_gate, expert_up, expert_down;  // E of the shapes above
 };
 
 struct Weights {
-    Matrix embedding;  // [V, D]
+    Matrix embedding;                  // [V, D]
+    const float* positions = nullptr;  // [n_positions, D]
     std::vector<LayerWeights> layers;
-    const float* final_norm = nullptr;  // [D]
-    Matrix head;                        // [V, D]; the embedding where the head is tied
-    size_t n_bytes = 0;                 // of packed weights in memory
+    Norm final_norm;
+    Linear head;         // [V, D]; its matrix is the embedding where the head is tied
+    size_t n_bytes = 0;  // of packed weights in memory
 
     std::vector<Buffer> buffers;  // what the pointers above point into
 };
 
+// Where a tensor of ours lies in the files: the whole of a stored tensor, or some of its rows.
+struct StoredTensor {
+    std::string name;
+    int64_t first_row = 0;
+    int64_t n_rows = 0;  // rows of the stored tensor, or 0: it is ours as it stands
+};
+using TensorMap = std::unordered_map<std::string, StoredTensor>;
+
 // Reads every tensor of `spec` from GGUF files (the shards of one model). `names` maps our tensor names
-// ("blocks.3.attention.query.weight") to the files'. Refuses missing tensors, wrong shapes and files that
-// change while they are read.
+// ("blocks.3.attention.query.weight") to the files'; a bias is read where it has one. Refuses missing
+// tensors, wrong shapes and files that change while they are read.
 Result<std::unique_ptr<Weights>> load_weights(const std::vector<std::string>& paths, const ModelSpec& spec,
-                                              const std::unordered_map<std::string, std::string>& names,
-                                              ThreadPool& pool);
+                                              const TensorMap& names, ThreadPool& pool);
 
 }  // namespace zp

@@ -16,8 +16,16 @@ int chunks_of(int n_positions) { return (n_positions + kChunk - 1) / kChunk; }
 struct Attention::Rows {
     const float* q[kMostQueriesAHead];
     int n_visible[kMostQueriesAHead];
+    int n_hidden[kMostQueriesAHead];
+    float softcap = 0.0f;
     int n = 0;
-    int n_positions = 0;  // most that any row may see
+
+    int n_positions() const { return n_visible[n - 1]; }  // rows come in the order of their tokens
+    int first_chunk() const { return n_hidden[0] / kChunk; }
+    int n_chunks() const { return chunks_of(n_positions()); }
+    bool sees(int row, int chunk) const {
+        return n_visible[row] > chunk * kChunk && n_hidden[row] < (chunk + 1) * kChunk;
+    }
 };
 
 int Attention::tokens_a_unit() const { return std::max(1, kRowsAUnit / group()); }
@@ -53,17 +61,24 @@ Attention::Partial Attention::partial_at(float* scratch, size_t index) const {
     return {base, base + n_rows, base + 2 * n_rows};
 }
 
-Attention::Rows Attention::rows_of(const AttentionUnit& unit, const Slice& slice, const Io& io) const {
+Attention::Partial Attention::stored_at(float* scratch, size_t unit, int chunk) const {
+    return partial_at(scratch, 2 * static_cast<size_t>(n_threads_) + unit * n_chunks_ + chunk);
+}
+
+Attention::Rows Attention::rows_of(const AttentionUnit& unit, const Slice& slice, const AttentionRule& rule,
+                                   const Io& io) const {
     Rows rows;
+    rows.softcap = rule.softcap;
     for (int t = 0; t < unit.n_tokens; ++t) {
         const int token = unit.first_token + t;
         const float* q = io.q + static_cast<size_t>(slice.first_row + token) * io.q_stride;
+        const int n_visible = slice.first_position + token + 1;
         for (int g = 0; g < group(); ++g) {
             rows.q[rows.n] = q + static_cast<size_t>(unit.head * group() + g) * sizes_.d_head;
-            rows.n_visible[rows.n++] = slice.first_position + token + 1;
+            rows.n_hidden[rows.n] = rule.window > 0 ? std::max(n_visible - rule.window, 0) : 0;
+            rows.n_visible[rows.n++] = n_visible;
         }
     }
-    rows.n_positions = rows.n_visible[rows.n - 1];
     return rows;
 }
 
@@ -72,13 +87,15 @@ void Attention::attend(const Kernels& kernels, const Slice& slice, int layer, co
     const int begin = chunk * kChunk;
     const AttendChunk job = {rows.q,
                              rows.n_visible,
+                             rows.n_hidden,
+                             rows.softcap,
                              rows.n,
                              sizes_.d_head,
                              padded(sizes_.d_head),
                              slice.cache.keys(layer, head),
                              slice.cache.values(layer, head),
                              begin,
-                             std::min(begin + kChunk, rows.n_positions),
+                             std::min(begin + kChunk, rows.n_positions()),
                              out.peak,
                              out.total,
                              out.sum};
@@ -98,57 +115,59 @@ void Attention::write(const Kernels& kernels, const AttentionUnit& unit, const S
     }
 }
 
-void Attention::run(const Kernels& kernels, const std::vector<Slice>& slices, int layer, const Io& io,
-                    int thread) const {
-    const int d_value = padded(sizes_.d_head);
+template <class PartOf>
+void Attention::fold(const Kernels& kernels, const AttentionUnit& unit, const Slice& slice, const Rows& rows,
+                     const Partial& running, const Io& io, const PartOf& part_of) const {
+    const size_t d_value = static_cast<size_t>(padded(sizes_.d_head));
+    // Merging into nothing seen yet gives the first chunk as it is: its weight is e^0, that of nothing 0.
+    std::fill_n(running.peak, rows.n, -3.0e38f);
+    std::fill_n(running.total, rows.n, 0.0f);
+    std::fill_n(running.sum, rows.n * d_value, 0.0f);
+    for (int chunk = rows.first_chunk(); chunk < rows.n_chunks(); ++chunk) {
+        const Partial part = part_of(chunk);
+        for (int r = 0; r < rows.n; ++r) {
+            if (!rows.sees(r, chunk)) continue;
+            kernels.merge(&running.peak[r], &running.total[r], running.sum + r * d_value, part.peak[r],
+                          part.total[r], part.sum + r * d_value, padded(sizes_.d_head));
+        }
+    }
+    write(kernels, unit, slice, running, io);
+}
+
+void Attention::run(const Kernels& kernels, const std::vector<Slice>& slices, int layer,
+                    const AttentionRule& rule, const Io& io, int thread) const {
     if (is_split()) {
         const int n_items = static_cast<int>(units_.size()) * n_chunks_;
         for (int item = thread; item < n_items; item += n_threads_) {
-            const AttentionUnit& unit = units_[item / n_chunks_];
-            const Rows rows = rows_of(unit, slices[unit.slice], io);
-            if (item % n_chunks_ * kChunk >= rows.n_positions) continue;
-            attend(kernels, slices[unit.slice], layer, rows, unit.head, item % n_chunks_,
-                   partial_at(io.scratch, 2 * n_threads_ + item));
+            const size_t u = static_cast<size_t>(item / n_chunks_);
+            const int chunk = item % n_chunks_;
+            const Rows rows = rows_of(units_[u], slices[units_[u].slice], rule, io);
+            if (chunk < rows.first_chunk() || chunk >= rows.n_chunks()) continue;
+            attend(kernels, slices[units_[u].slice], layer, rows, units_[u].head, chunk,
+                   stored_at(io.scratch, u, chunk));
         }
         return;
     }
-    const Partial running = partial_at(io.scratch, 2 * thread);
-    const Partial fresh = partial_at(io.scratch, 2 * thread + 1);
-    for (size_t u = thread; u < units_.size(); u += n_threads_) {
-        const AttentionUnit& unit = units_[u];
-        const Slice& slice = slices[unit.slice];
-        const Rows rows = rows_of(unit, slice, io);
-        attend(kernels, slice, layer, rows, unit.head, 0, running);
-        for (int chunk = 1; chunk < chunks_of(rows.n_positions); ++chunk) {
-            attend(kernels, slice, layer, rows, unit.head, chunk, fresh);
-            for (int r = 0; r < rows.n; ++r) {
-                if (rows.n_visible[r] <= chunk * kChunk) continue;
-                kernels.merge(&running.peak[r], &running.total[r], running.sum + r * d_value, fresh.peak[r],
-                              fresh.total[r], fresh.sum + r * d_value, d_value);
-            }
-        }
-        write(kernels, unit, slice, running, io);
+    const Partial running = partial_at(io.scratch, 2 * static_cast<size_t>(thread));
+    const Partial fresh = partial_at(io.scratch, 2 * static_cast<size_t>(thread) + 1);
+    for (size_t u = static_cast<size_t>(thread); u < units_.size(); u += n_threads_) {
+        const Slice& slice = slices[units_[u].slice];
+        const Rows rows = rows_of(units_[u], slice, rule, io);
+        fold(kernels, units_[u], slice, rows, running, io, [&](int chunk) {
+            attend(kernels, slice, layer, rows, units_[u].head, chunk, fresh);
+            return fresh;
+        });
     }
 }
 
-void Attention::join(const Kernels& kernels, const std::vector<Slice>& slices, const Io& io,
-                     int thread) const {
-    const int d_value = padded(sizes_.d_head);
-    for (size_t u = thread; u < units_.size(); u += n_threads_) {
-        const AttentionUnit& unit = units_[u];
-        const Slice& slice = slices[unit.slice];
-        const Rows rows = rows_of(unit, slice, io);
-        const size_t first = 2 * n_threads_ + u * n_chunks_;
-        const Partial running = partial_at(io.scratch, first);
-        for (int chunk = 1; chunk < chunks_of(rows.n_positions); ++chunk) {
-            const Partial part = partial_at(io.scratch, first + chunk);
-            for (int r = 0; r < rows.n; ++r) {
-                if (rows.n_visible[r] <= chunk * kChunk) continue;
-                kernels.merge(&running.peak[r], &running.total[r], running.sum + r * d_value, part.peak[r],
-                              part.total[r], part.sum + r * d_value, d_value);
-            }
-        }
-        write(kernels, unit, slice, running, io);
+void Attention::join(const Kernels& kernels, const std::vector<Slice>& slices, const AttentionRule& rule,
+                     const Io& io, int thread) const {
+    const Partial running = partial_at(io.scratch, 2 * static_cast<size_t>(thread));
+    for (size_t u = static_cast<size_t>(thread); u < units_.size(); u += n_threads_) {
+        const Slice& slice = slices[units_[u].slice];
+        const Rows rows = rows_of(units_[u], slice, rule, io);
+        fold(kernels, units_[u], slice, rows, running, io,
+             [&](int chunk) { return stored_at(io.scratch, u, chunk); });
     }
 }
 

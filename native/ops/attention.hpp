@@ -25,6 +25,12 @@ struct AttentionSizes {
     int n_heads, n_kv_heads, d_head;
 };
 
+// What may differ from layer to layer.
+struct AttentionRule {
+    int window = 0;        // positions a token sees, itself included; 0: all before it
+    float softcap = 0.0f;  // of scores; 0 for none
+};
+
 // One piece of work: the query rows of some tokens that read one key/value head.
 struct AttentionUnit {
     int slice, head;            // index of the slice; key/value head
@@ -48,10 +54,11 @@ public:
         size_t y_stride;
         float* scratch;
     };
-    void run(const Kernels& kernels, const std::vector<Slice>& slices, int layer, const Io& io,
-             int thread) const;
+    void run(const Kernels& kernels, const std::vector<Slice>& slices, int layer, const AttentionRule& rule,
+             const Io& io, int thread) const;
     // Joins the partial results of all threads in the order of the positions, after a barrier.
-    void join(const Kernels& kernels, const std::vector<Slice>& slices, const Io& io, int thread) const;
+    void join(const Kernels& kernels, const std::vector<Slice>& slices, const AttentionRule& rule,
+              const Io& io, int thread) const;
 
 private:
     // The rows of a unit with what the kernels need to know of each.
@@ -67,9 +74,15 @@ private:
     int tokens_a_unit() const;
     size_t partial_floats() const;
     Partial partial_at(float* scratch, size_t index) const;
-    Rows rows_of(const AttentionUnit& unit, const Slice& slice, const Io& io) const;
+    Partial stored_at(float* scratch, size_t unit, int chunk) const;
+    Rows rows_of(const AttentionUnit& unit, const Slice& slice, const AttentionRule& rule,
+                 const Io& io) const;
     void attend(const Kernels& kernels, const Slice& slice, int layer, const Rows& rows, int head, int chunk,
                 const Partial& out) const;
+    // Folds the chunks of a unit, in order, into one result and writes it. `part_of(chunk)` gives each.
+    template <class PartOf>
+    void fold(const Kernels& kernels, const AttentionUnit& unit, const Slice& slice, const Rows& rows,
+              const Partial& running, const Io& io, const PartOf& part_of) const;
     void write(const Kernels& kernels, const AttentionUnit& unit, const Slice& slice, const Partial& result,
                const Io& io) const;
 

@@ -7,7 +7,7 @@ namespace zp {
 void multiply(const Kernels& kernels, bool is_exact, const Product& product, const Activations& x,
               int n_tokens, int begin, int end) {
     if (begin >= end) return;
-    const Matrix& w = *product.weight;
+    const Matrix& w = product.weight->matrix;
     const uint8_t* first = w.data + static_cast<size_t>(begin) * w.group_bytes();
     float* y = product.y + static_cast<size_t>(begin) * kGroupRows;
     const int format = static_cast<int>(w.format);
@@ -18,16 +18,21 @@ void multiply(const Kernels& kernels, bool is_exact, const Product& product, con
         kernels.matmul_float[format]({first, w.group_bytes(), end - begin, w.cols, x.floats, x.float_stride,
                                       n_tokens, y, product.y_stride});
     }
+    if (product.weight->bias == nullptr) return;
+    const int first_row = begin * kGroupRows;
+    const int n_rows = std::min(end * kGroupRows, w.rows) - first_row;
+    for (int t = 0; t < n_tokens; ++t)
+        kernels.add(product.weight->bias + first_row, n_rows, y + static_cast<size_t>(t) * product.y_stride);
 }
 
 void multiply_share(const Kernels& kernels, bool is_exact, const Product* products, int n_products,
                     const Activations& x, int n_tokens, int thread, int n_threads) {
     int total = 0;
-    for (int i = 0; i < n_products; ++i) total += products[i].weight->n_groups();
+    for (int i = 0; i < n_products; ++i) total += products[i].weight->matrix.n_groups();
     const Share share = share_of(total, thread, n_threads);
     int before = 0;
     for (int i = 0; i < n_products; ++i) {
-        const int n = products[i].weight->n_groups();
+        const int n = products[i].weight->matrix.n_groups();
         multiply(kernels, is_exact, products[i], x, n_tokens, std::max(share.begin - before, 0),
                  std::min(share.end - before, n));
         before += n;

@@ -18,9 +18,9 @@ struct Activations {
 };
 
 struct Product {
-    const Matrix* weight;
+    const Linear* weight;
     float* y;         // [T, y_stride]
-    size_t y_stride;  // at least weight->rows rounded up to 16
+    size_t y_stride;  // at least the matrix's rows rounded up to 16
 };
 
 // True where products with this matrix read int8 activations.
@@ -28,7 +28,7 @@ inline bool wants_blocks(const Matrix& weight, bool is_exact) {
     return !is_exact && is_quantized(weight.format);
 }
 
-// Groups [begin, end) of one product.
+// Groups [begin, end) of one product, bias included.
 void multiply(const Kernels& kernels, bool is_exact, const Product& product, const Activations& x,
               int n_tokens, int begin, int end);
 

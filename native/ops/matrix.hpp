@@ -1,4 +1,4 @@
-// A packed weight matrix [rows, cols], as packed.hpp lays it out.
+// A packed weight matrix [rows, cols], as packed.hpp lays it out, and a linear layer made of one.
 #pragma once
 
 #include <cstddef>
@@ -17,6 +17,12 @@ struct Matrix {
     int n_groups() const { return (rows + kGroupRows - 1) / kGroupRows; }
     size_t group_bytes() const { return packed_group_bytes(format, static_cast<size_t>(cols)); }
     size_t n_bytes() const { return group_bytes() * static_cast<size_t>(n_groups()); }
+};
+
+// A matrix with its bias, [rows] or null.
+struct Linear {
+    Matrix matrix;
+    const float* bias = nullptr;
 };
 
 // Length of an output row of this matrix: whole groups of 16.

@@ -21,7 +21,7 @@ namespace zp {
 struct EngineConfig {
     std::vector<std::string> paths;  // the GGUF file, or its shards in order
     ModelSpec spec;
-    std::unordered_map<std::string, std::string> tensor_names;  // ours -> the file's
+    TensorMap tensor_names;  // ours -> the file's
     int n_threads = 1;
     std::string isa;        // "" picks the fastest
     bool is_exact = false;  // float activations and cache, instead of int8 and half

@@ -80,7 +80,7 @@ ZP_TEST(kernels_rms_norm_refuses_what_is_not_finite) {
     }
 }
 
-ZP_TEST(kernels_swiglu_and_add_are_the_same_everywhere) {
+ZP_TEST(kernels_elementwise_are_the_same_everywhere) {
     for (const Kernels* k : fast_kernels()) {
         for (const Kind kind : kKinds) {
             for (const int n : kLengths) {
@@ -88,9 +88,32 @@ ZP_TEST(kernels_swiglu_and_add_are_the_same_everywhere) {
                 const auto gate = random.numbers(static_cast<size_t>(n), kind);
                 const auto up = random.numbers(static_cast<size_t>(n), kind);
                 auto want = guarded(n), got = guarded(n);
-                scalar().swiglu(gate.data(), up.data(), n, want.data());
-                k->swiglu(gate.data(), up.data(), n, got.data());
-                expect_same(want, got, name(*k, "swiglu", kind, n));
+                for (int a = 0; a < kActivations; ++a) {
+                    scalar().gate[a](gate.data(), up.data(), n, want.data());
+                    k->gate[a](gate.data(), up.data(), n, got.data());
+                    expect_same(want, got, name(*k, "gate", kind, n));
+                    scalar().activate[a](gate.data(), n, want.data());
+                    k->activate[a](gate.data(), n, got.data());
+                    expect_same(want, got, name(*k, "activate", kind, n));
+                }
+                for (const float* bias : {static_cast<const float*>(nullptr), gate.data()}) {
+                    const bool is_fine =
+                        scalar().layer_norm(up.data(), gate.data(), bias, 1e-5f, n, want.data());
+                    ZP_EQ(k->layer_norm(up.data(), gate.data(), bias, 1e-5f, n, got.data()), is_fine);
+                    expect_same(want, got, name(*k, "layer_norm", kind, n));
+                }
+                want = got = gate;
+                scalar().cap_softly(30.0f, n, want.data());
+                k->cap_softly(30.0f, n, got.data());
+                expect_same(want, got, name(*k, "cap_softly", kind, n));
+                scalar().scale(1.7f, n, want.data());
+                k->scale(1.7f, n, got.data());
+                expect_same(want, got, name(*k, "scale", kind, n));
+                scalar().add_scaled(up.data(), 0.3f, n, want.data());
+                k->add_scaled(up.data(), 0.3f, n, got.data());
+                expect_same(want, got, name(*k, "add_scaled", kind, n));
+                want = guarded(n);
+                got = guarded(n);
                 scalar().add(gate.data(), n, want.data());
                 k->add(gate.data(), n, got.data());
                 expect_same(want, got, name(*k, "add", kind, n));
@@ -99,12 +122,29 @@ ZP_TEST(kernels_swiglu_and_add_are_the_same_everywhere) {
     }
 }
 
+ZP_TEST(kernels_activations_follow_their_formulas) {
+    const double root = std::sqrt(2 / 3.14159265358979);
+    for (int i = -1000; i <= 1000; ++i) {
+        const float x = static_cast<float>(i) * 0.01f;
+        const double wide = x;
+        const double want[] = {std::max(wide, 0.0), 0.5 * wide * (1 + std::erf(wide / std::sqrt(2.0))),
+                               0.5 * wide * (1 + std::tanh(root * (wide + 0.044715 * wide * wide * wide))),
+                               wide / (1 + std::exp(-wide))};
+        for (int a = 0; a < kActivations; ++a) {
+            float y = 0;
+            scalar().activate[a](&x, 1, &y);
+            ZP_CHECK(std::fabs(y - want[a]) < 2e-6);
+        }
+    }
+}
+
 ZP_TEST(kernels_swiglu_follows_its_formula) {
     double worst = 0;
+    const int silu = static_cast<int>(Activation::kSilu);
     for (int i = -1000; i <= 1000; ++i) {
         const float gate = static_cast<float>(i) * 0.0875f, up = 1.5f;
         float y = 0;
-        scalar().swiglu(&gate, &up, 1, &y);
+        scalar().gate[silu](&gate, &up, 1, &y);
         const double want = gate / (1 + std::exp(-static_cast<double>(gate))) * up;
         if (want != 0) worst = std::max(worst, std::fabs(y / want - 1));
     }
@@ -117,8 +157,7 @@ ZP_TEST(kernels_log_sum_exp_is_the_same_everywhere_and_right) {
             Random random(static_cast<unsigned>(n));
             const auto x = random.numbers(static_cast<size_t>(n), kind);
             const float want = scalar().log_sum_exp(x.data(), n);
-            for (const Kernels* k : fast_kernels())
-                ZP_CHECK(is_same(k->log_sum_exp(x.data(), n), want));
+            for (const Kernels* k : fast_kernels()) ZP_CHECK(is_same(k->log_sum_exp(x.data(), n), want));
             const double peak = *std::max_element(x.begin(), x.end());
             double total = 0;
             for (const float v : x) total += std::exp(v - peak);
@@ -156,10 +195,13 @@ ZP_TEST(kernels_quantize_follows_its_formula) {
             int32_t sum = 0;
             for (size_t i = 0; i < kBlockCols; ++i) {
                 const float value = x[kBlockCols * b + i];
-                ZP_EQ(static_cast<int>(coarse.q[i]), static_cast<int>(std::nearbyint(value * (127.0f / peak))));
+                ZP_EQ(static_cast<int>(coarse.q[i]),
+                      static_cast<int>(std::nearbyint(value * (127.0f / peak))));
                 sum += coarse.q[i];
-                const double both = static_cast<double>(coarse.scale) * coarse.q[i] + static_cast<double>(fine.scale) * fine.q[i];
-                ZP_CHECK(std::fabs(value - both) <= peak / 127.0 / 127.0 / 3.9);  // half a step of both: 15 bits
+                const double both = static_cast<double>(coarse.scale) * coarse.q[i] +
+                                    static_cast<double>(fine.scale) * fine.q[i];
+                ZP_CHECK(std::fabs(value - both) <=
+                         peak / 127.0 / 127.0 / 3.9);  // half a step of both: 15 bits
             }
             ZP_EQ(coarse.sum, sum);
             ZP_EQ(coarse.scaled_sum, coarse.scale * static_cast<float>(sum));
@@ -189,8 +231,10 @@ ZP_TEST(kernels_let_nothing_that_is_not_finite_pass_unseen) {
             std::vector<float> x(20, 1.0f), ones(20, 1.0f), y(20);
             x[at] = nan;
             ZP_CHECK(std::isnan(k->log_sum_exp(x.data(), 20)));
-            k->swiglu(x.data(), ones.data(), 20, y.data());
-            ZP_CHECK(std::isnan(y[at]));
+            for (int a = 1; a < kActivations; ++a) {  // relu(NaN) is 0: a comparison, not arithmetic
+                k->gate[a](x.data(), ones.data(), 20, y.data());
+                ZP_CHECK(std::isnan(y[at]));
+            }
         }
     }
 }

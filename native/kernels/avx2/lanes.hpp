@@ -52,14 +52,28 @@ struct Lanes {
     static F fma(F a, F b, F c) {
         return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
     }
-    static F keep_first(F a, int n, float fill) {
+    static F abs(F a) {
+        const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(INT32_MAX));
+        return {_mm256_and_ps(a.lo, magnitude), _mm256_and_ps(a.hi, magnitude)};
+    }
+    static F copy_sign(F magnitude, F sign) {
+        const __m256 bit = _mm256_castsi256_ps(_mm256_set1_epi32(INT32_MIN));
+        const F size = abs(magnitude);
+        return {_mm256_or_ps(size.lo, _mm256_and_ps(sign.lo, bit)),
+                _mm256_or_ps(size.hi, _mm256_and_ps(sign.hi, bit))};
+    }
+    static F drop_first(F a, int n, float fill) {
+        return blend(a, set1(fill), n);
+    }
+    static F keep_first(F a, int n, float fill) { return blend(set1(fill), a, n); }
+    // The first n lanes of `first`, the others of `rest`.
+    static F blend(F rest, F first, int n) {
         const __m256i count = _mm256_set1_epi32(n);
         const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
         const __m256 lo = _mm256_castsi256_ps(_mm256_cmpgt_epi32(count, index));
         const __m256 hi =
             _mm256_castsi256_ps(_mm256_cmpgt_epi32(count, _mm256_add_epi32(index, _mm256_set1_epi32(8))));
-        const __m256 filler = _mm256_set1_ps(fill);
-        return {_mm256_blendv_ps(filler, a.lo, lo), _mm256_blendv_ps(filler, a.hi, hi)};
+        return {_mm256_blendv_ps(rest.lo, first.lo, lo), _mm256_blendv_ps(rest.hi, first.hi, hi)};
     }
     static float reduce_add(F a) {
         const __m256 eight = _mm256_add_ps(a.lo, a.hi);

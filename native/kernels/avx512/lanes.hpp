@@ -39,6 +39,15 @@ struct Lanes {
     static F max(F a, F b) { return _mm512_max_ps(a, b); }
     static F min(F a, F b) { return _mm512_min_ps(a, b); }
     static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+    static F abs(F a) { return _mm512_abs_ps(a); }
+    static F copy_sign(F magnitude, F sign) {
+        const __m512i bit = _mm512_and_si512(_mm512_castps_si512(sign), _mm512_set1_epi32(INT32_MIN));
+        return _mm512_castsi512_ps(_mm512_or_si512(_mm512_castps_si512(abs(magnitude)), bit));
+    }
+    static F drop_first(F a, int n, float fill) {
+        const __mmask16 dropped = n >= 16 ? 0xffff : static_cast<__mmask16>((1u << (n < 0 ? 0 : n)) - 1);
+        return _mm512_mask_blend_ps(dropped, a, set1(fill));
+    }
     static F keep_first(F a, int n, float fill) {
         const __mmask16 kept = n >= 16 ? 0xffff : static_cast<__mmask16>((1u << (n < 0 ? 0 : n)) - 1);
         return _mm512_mask_blend_ps(kept, set1(fill), a);

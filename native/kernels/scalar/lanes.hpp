@@ -68,6 +68,19 @@ struct Lanes {
         for (int i = 0; i < 16; ++i) r.v[i] = __builtin_fmaf(a.v[i], b.v[i], c.v[i]);
         return r;
     }
+    static F abs(F a) {
+        for (float& e : a.v) e = __builtin_fabsf(e);
+        return a;
+    }
+    static F copy_sign(F magnitude, F sign) {
+        for (int i = 0; i < 16; ++i) magnitude.v[i] = __builtin_copysignf(magnitude.v[i], sign.v[i]);
+        return magnitude;
+    }
+    // The first n lanes become `fill`.
+    static F drop_first(F a, int n, float fill) {
+        for (int i = 0; i < 16 && i < n; ++i) a.v[i] = fill;
+        return a;
+    }
     // Lanes n and above become `fill`.
     static F keep_first(F a, int n, float fill) {
         for (int i = n < 0 ? 0 : n; i < 16; ++i) a.v[i] = fill;

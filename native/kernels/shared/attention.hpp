@@ -29,22 +29,24 @@ inline void score_rows(const AttendChunk& job, int row, float (*scores)[kChunk])
             for (int r = 0; r < R; ++r) sums[r] = L::fma(L::set1(job.q[row + r][k]), key, sums[r]);
         }
         for (int r = 0; r < R; ++r) {
+            if (job.softcap != 0.0f) sums[r] = soft_cap<L>(sums[r], job.softcap);
             int n = (job.n_visible[row + r] < job.end ? job.n_visible[row + r] : job.end) - s;
-            L::store(scores[r] + (s - job.begin), L::keep_first(sums[r], n, kHidden));
+            const auto past = L::drop_first(sums[r], job.n_hidden[row + r] - s, kHidden);
+            L::store(scores[r] + (s - job.begin), L::keep_first(past, n, kHidden));
         }
     }
 }
 
 // Turns scores into exp(score - peak), in place; returns their sum.
 template <class L>
-inline float exponentiate(float* scores, int n_visible, int n_padded, float& peak) {
+inline float exponentiate(float* scores, int n_hidden, int n_visible, int n_padded, float& peak) {
     auto largest = L::set1(-3.0e38f);
     for (int i = 0; i < n_padded; i += 16) largest = L::max(largest, L::load(scores + i));
     peak = L::reduce_max(largest);
     auto total = L::zero();
     for (int i = 0; i < n_padded; i += 16) {
         const auto e = exp<L>(L::sub(L::load(scores + i), L::set1(peak)));
-        const auto seen = L::keep_first(e, n_visible - i, 0.0f);
+        const auto seen = L::keep_first(L::drop_first(e, n_hidden - i, 0.0f), n_visible - i, 0.0f);
         L::store(scores + i, seen);
         total = L::add(total, seen);
     }
@@ -79,7 +81,8 @@ inline void attend_rows(const AttendChunk& job, int row) {
     const int n_padded = (job.end - job.begin + 15) / 16 * 16;
     for (int r = 0; r < R; ++r) {
         const int limit = job.n_visible[row + r] < job.end ? job.n_visible[row + r] : job.end;
-        job.total[row + r] = exponentiate<L>(scores[r], limit - job.begin, n_padded, job.peak[row + r]);
+        job.total[row + r] = exponentiate<L>(scores[r], job.n_hidden[row + r] - job.begin, limit - job.begin,
+                                             n_padded, job.peak[row + r]);
     }
     int k = 0;
     for (; k + 32 <= job.d_value; k += 32) weigh_values<L, E, R, 2>(job, row, k, scores);

@@ -61,12 +61,104 @@ bool rms_norm(const float* x, const float* gain, float eps, int n, float* y) {
 }
 
 template <class L>
-void swiglu(const float* gate, const float* up, int n, float* y) {
-    const auto one = L::set1(1.0f);
+bool layer_norm(const float* x, const float* gain, const float* bias, float eps, int n, float* y) {
+    auto sums = L::zero();
+    for (int i = 0; i < n; i += 16) sums = L::add(sums, load_part<L>(x + i, n - i));
+    const float mean = L::reduce_add(sums) / static_cast<float>(n);
+    const auto center = L::set1(mean);
+    auto squares = L::zero();
     for (int i = 0; i < n; i += 16) {
-        const auto g = load_part<L>(gate + i, n - i);
-        const auto sigmoid = L::div(one, L::add(one, exp<L>(L::sub(L::zero(), g))));
-        store_part<L>(y + i, L::mul(L::mul(g, sigmoid), load_part<L>(up + i, n - i)), n - i);
+        const auto v = L::keep_first(L::sub(load_part<L>(x + i, n - i), center), n - i, 0.0f);
+        squares = L::fma(v, v, squares);
+    }
+    const float variance = L::reduce_add(squares) / static_cast<float>(n);
+    const auto scale = L::set1(1.0f / __builtin_sqrtf(variance + eps));
+    for (int i = 0; i < n; i += 16) {
+        auto v = L::mul(L::sub(load_part<L>(x + i, n - i), center), scale);
+        v = L::mul(v, load_part<L>(gain + i, n - i));
+        if (bias != nullptr) v = L::add(v, load_part<L>(bias + i, n - i));
+        store_part<L>(y + i, v, n - i);
+    }
+    return variance <= 3.4028234e38f;  // false for infinity and for NaN
+}
+
+// 1 - 2 / (e^2x + 1).
+template <class L>
+inline typename L::F tanh(typename L::F x) {
+    const auto one = L::set1(1.0f);
+    const auto e = exp<L>(L::add(x, x));
+    return L::sub(one, L::div(L::set1(2.0f), L::add(e, one)));
+}
+
+// Abramowitz and Stegun, formula 7.1.26: within 1.5e-7.
+template <class L>
+inline typename L::F erf(typename L::F x) {
+    const auto one = L::set1(1.0f);
+    const auto magnitude = L::abs(x);
+    const auto t = L::div(one, L::fma(L::set1(0.3275911f), magnitude, one));
+    auto p = L::set1(1.061405429f);
+    p = L::fma(p, t, L::set1(-1.453152027f));
+    p = L::fma(p, t, L::set1(1.421413741f));
+    p = L::fma(p, t, L::set1(-0.284496736f));
+    p = L::fma(p, t, L::set1(0.254829592f));
+    const auto tail = L::mul(L::mul(p, t), exp<L>(L::sub(L::zero(), L::mul(x, x))));
+    return L::copy_sign(L::sub(one, tail), x);
+}
+
+template <class L, Activation kind>
+inline typename L::F activation(typename L::F x) {
+    const auto one = L::set1(1.0f);
+    if constexpr (kind == Activation::kRelu) {
+        return L::max(x, L::zero());
+    } else if constexpr (kind == Activation::kSilu) {
+        return L::mul(x, L::div(one, L::add(one, exp<L>(L::sub(L::zero(), x)))));
+    } else if constexpr (kind == Activation::kGelu) {
+        const auto half = L::mul(L::set1(0.5f), x);
+        return L::mul(half, L::add(one, erf<L>(L::mul(x, L::set1(0.70710678f)))));  // x / sqrt(2)
+    } else {
+        // Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016: 0.5 x (1 + tanh(sqrt(2/pi)(x + 0.044715
+        // x^3))).
+        const auto cube = L::mul(L::mul(x, x), x);
+        const auto inner = L::mul(L::set1(0.79788456f), L::fma(L::set1(0.044715f), cube, x));
+        return L::mul(L::mul(L::set1(0.5f), x), L::add(one, tanh<L>(inner)));
+    }
+}
+
+template <class L, Activation kind>
+void activate(const float* x, int n, float* y) {
+    for (int i = 0; i < n; i += 16)
+        store_part<L>(y + i, activation<L, kind>(load_part<L>(x + i, n - i)), n - i);
+}
+
+template <class L, Activation kind>
+void gate(const float* gate, const float* up, int n, float* y) {
+    for (int i = 0; i < n; i += 16) {
+        const auto opened = activation<L, kind>(load_part<L>(gate + i, n - i));
+        store_part<L>(y + i, L::mul(opened, load_part<L>(up + i, n - i)), n - i);
+    }
+}
+
+template <class L>
+inline typename L::F soft_cap(typename L::F x, float cap) {
+    return L::mul(L::set1(cap), tanh<L>(L::div(x, L::set1(cap))));
+}
+
+template <class L>
+void cap_softly(float cap, int n, float* x) {
+    for (int i = 0; i < n; i += 16) store_part<L>(x + i, soft_cap<L>(load_part<L>(x + i, n - i), cap), n - i);
+}
+
+template <class L>
+void scale(float factor, int n, float* x) {
+    for (int i = 0; i < n; i += 16)
+        store_part<L>(x + i, L::mul(load_part<L>(x + i, n - i), L::set1(factor)), n - i);
+}
+
+template <class L>
+void add_scaled(const float* x, float factor, int n, float* y) {
+    for (int i = 0; i < n; i += 16) {
+        const auto sum = L::fma(load_part<L>(x + i, n - i), L::set1(factor), load_part<L>(y + i, n - i));
+        store_part<L>(y + i, sum, n - i);
     }
 }
 
@@ -88,8 +180,8 @@ void add(const float* x, int n, float* y) {
         store_part<L>(y + i, L::add(load_part<L>(y + i, n - i), load_part<L>(x + i, n - i)), n - i);
 }
 
-// One block of 32 columns; gives what rounding left over. A block with a NaN or an infinity has the scale NaN,
-// and so has every product with it.
+// One block of 32 columns; gives what rounding left over. A block with a NaN or an infinity has the scale
+// NaN, and so has every product with it.
 template <class L>
 inline void quantize_block(typename L::F& low, typename L::F& high, QuantBlock* out) {
     const float peak = L::largest_magnitude(low, high);

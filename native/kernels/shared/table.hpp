@@ -7,6 +7,12 @@
 
 namespace zp::shared {
 
+template <class L, Activation kind>
+constexpr void set_activation(Kernels& t) {
+    t.activate[static_cast<int>(kind)] = activate<L, kind>;
+    t.gate[static_cast<int>(kind)] = gate<L, kind>;
+}
+
 template <class L>
 constexpr Kernels make_table(const char* isa) {
     Kernels t{};
@@ -14,7 +20,14 @@ constexpr Kernels make_table(const char* isa) {
     t.rms_norm = rms_norm<L>;
     t.quantize = quantize<L>;
     t.quantize_finely = quantize_finely<L>;
-    t.swiglu = swiglu<L>;
+    t.layer_norm = layer_norm<L>;
+    set_activation<L, Activation::kRelu>(t);
+    set_activation<L, Activation::kGelu>(t);
+    set_activation<L, Activation::kGeluTanh>(t);
+    set_activation<L, Activation::kSilu>(t);
+    t.cap_softly = cap_softly<L>;
+    t.scale = scale<L>;
+    t.add_scaled = add_scaled<L>;
     t.add = add<L>;
     t.matmul_int8[static_cast<int>(Format::kQ4_0)] = matmul_int8<L, CodesQ4_0, true>;
     t.matmul_int8[static_cast<int>(Format::kQ4_1)] = matmul_int8<L, CodesQ4_1, true>;

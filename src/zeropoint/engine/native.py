@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from zeropoint import _native
 from zeropoint.blueprint import Blueprint
 from zeropoint.engine.contract import Event, Request
+from zeropoint.engine.native_plan import native_plan, stored_tensors
 from zeropoint.errors import BadInput, ContextFull, MachineError, choices
-from zeropoint.families import llama
 from zeropoint.weights.gguf import GgufModel
 
 __all__ = ["NativeEngine", "NativeStepper", "default_threads"]
@@ -47,8 +47,8 @@ class NativeEngine:
         self.n_vocab = blueprint.n_vocab
         self._engine = _native.Engine(
             [os.fsdecode(path) for path in model.paths],
-            _specification(blueprint, n_ctx),
-            llama.gguf_names(blueprint),
+            native_plan(blueprint, n_ctx),
+            stored_tensors(model, blueprint),
             n_threads or default_threads(),
             _checked_isa(isa),
             is_exact,
@@ -144,24 +144,3 @@ def _checked_isa(isa: str | None) -> str:
     if isa not in runnable:
         raise MachineError(f"this processor cannot run {isa}; it runs {', '.join(runnable)}")
     return isa
-
-
-def _specification(blueprint: Blueprint, n_ctx: int) -> dict[str, object]:
-    block = blueprint.blocks[0]
-    if any(other != block for other in blueprint.blocks):
-        raise BadInput("the native engine runs models whose blocks are all alike; this one's differ")
-    attention = block.attention
-    return {
-        "n_layers": blueprint.n_layers,
-        "n_heads": attention.n_heads,
-        "n_kv_heads": attention.n_kv_heads,
-        "d_model": blueprint.d_model,
-        "d_head": attention.d_head,
-        "d_ff": block.ffn.d_ff,
-        "n_ctx": n_ctx,
-        "n_vocab": blueprint.n_vocab,
-        "norm_eps": block.norm.eps,
-        "rope_frequencies": attention.position.frequencies(),
-        "is_rope_interleaved": attention.position.is_interleaved,
-        "has_tied_head": blueprint.is_tied,
-    }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.cost import cache_bytes, count_parameters
+from zeropoint.blueprint.parts.ffn import MixtureOfExperts
 from zeropoint.engine.roofline import ceiling_tok_s
 from zeropoint.errors import BadInput, OutOfMemory
 
@@ -111,5 +112,7 @@ def read_bytes(blueprint: Blueprint, weight_bytes: int) -> int:
 def _work_bytes(blueprint: Blueprint) -> int:
     """Activations of one pass and the process itself."""
     block = blueprint.blocks[0]
-    widths = 5 * blueprint.d_model + 3 * block.attention.n_heads * block.attention.d_head + 3 * block.ffn.d_ff
+    ffn = block.ffn
+    d_ff = 0 if ffn is None else ffn.expert.d_ff if isinstance(ffn, MixtureOfExperts) else ffn.d_ff
+    widths = 5 * blueprint.d_model + 3 * block.attention.d_query + 3 * d_ff
     return _ROWS * widths * 4 + 32 * blueprint.n_vocab * 4 + _PROCESS_BYTES
