@@ -72,18 +72,18 @@ Status Forward::allocate() {
 
 Status Forward::run(const Batch& batch, std::span<float> logits, const std::function<bool()>& interrupt) {
     n_tokens_ = static_cast<int>(batch.tokens.size());
-    bad_layer_ = -1;
+    bad_layer_ = kNoLayer;
     is_cancelled_ = false;
     attention_.plan(batch.slices, {spec_.n_heads, spec_.n_kv_heads, spec_.d_head}, pool_.size());
     attention_scratch_.resize(std::max(attention_scratch_.size(), attention_.scratch_floats()));
     pool_.run([&](int thread) { run_thread(thread, batch, logits.data(), interrupt); });
     if (is_cancelled_) return Error{Fault::kCancelled, "stopped"};
-    if (bad_layer_ >= 0) {
+    if (bad_layer_ != kNoLayer) {
         const int layer = bad_layer_;
-        const std::string where =
-            layer < spec_.n_layers ? "layer " + std::to_string(layer) : "the last layer";
-        return Error{Fault::kNumeric, "the model produced a number that is not finite before " + where +
-                                          "; its file is damaged or its weights are broken"};
+        const std::string where = layer == kEmbedding ? "the embedding" : "layer " + std::to_string(layer);
+        return Error{Fault::kNumeric, where +
+                                          " of the model gave a number that is not finite; its file is "
+                                          "damaged or its weights are broken"};
     }
     return {};
 }
@@ -117,7 +117,12 @@ void Forward::embed(int thread, const Batch& batch) {
     }
 }
 
-Activations Forward::stage_norm(int thread, const float* gain, int layer,
+void Forward::blame(int layer) {
+    int none = kNoLayer;
+    bad_layer_.compare_exchange_strong(none, layer);
+}
+
+Activations Forward::stage_norm(int thread, const float* gain, int writer,
                                 std::initializer_list<const Matrix*> readers, int n_parts) {
     bool is_private = n_tokens_ <= kPrivateRows;
     float* floats = is_private ? private_floats_ + thread * private_float_stride_ : normed_;
@@ -128,10 +133,8 @@ Activations Forward::stage_norm(int thread, const float* gain, int layer,
     const size_t block_stride = static_cast<size_t>(spec_.d_model / kBlockCols);
     for (int t = share.begin; t < share.end; ++t) {
         float* row = floats + t * model_stride_;
-        if (!kernels_.rms_norm(x_ + t * model_stride_, gain, spec_.norm_eps, spec_.d_model, row)) {
-            int none = -1;
-            bad_layer_.compare_exchange_strong(none, layer);
-        }
+        if (!kernels_.rms_norm(x_ + t * model_stride_, gain, spec_.norm_eps, spec_.d_model, row))
+            blame(writer);
         QuantBlock* parts = blocks + static_cast<size_t>(t * n_parts) * block_stride;
         if (has_block_reader && n_parts == 1) kernels_.quantize(row, spec_.d_model, parts);
         if (has_block_reader && n_parts == 2)
@@ -165,8 +168,8 @@ void Forward::add_to_residual(int thread, const Matrix& weight, const Activation
 
 void Forward::attention_block(int thread, const Batch& batch, int layer) {
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
-    const Activations x =
-        stage_norm(thread, w.attention_norm, layer, {&w.query, &w.key, &w.value}, kAttentionParts);
+    const Activations x = stage_norm(thread, w.attention_norm, layer == 0 ? kEmbedding : layer - 1,
+                                     {&w.query, &w.key, &w.value}, kAttentionParts);
     const Product products[] = {
         {&w.query, q_, query_stride_}, {&w.key, k_, kv_stride_}, {&w.value, v_, kv_stride_}};
     multiply_share(kernels_, is_exact_, products, 3, x, n_tokens_, thread, pool_.size());
@@ -245,10 +248,8 @@ void Forward::head(int thread, const Batch& batch, float* logits) {
     for (int r = share.begin; r < share.end; ++r) {
         float* row = normed_ + static_cast<size_t>(r) * model_stride_;
         const float* x = x_ + static_cast<size_t>(batch.output_rows[r]) * model_stride_;
-        if (!kernels_.rms_norm(x, weights_.final_norm, spec_.norm_eps, spec_.d_model, row)) {
-            int none = -1;
-            bad_layer_.compare_exchange_strong(none, spec_.n_layers);
-        }
+        if (!kernels_.rms_norm(x, weights_.final_norm, spec_.norm_eps, spec_.d_model, row))
+            blame(spec_.n_layers - 1);
         if (wants_blocks(weights_.head, is_exact_))
             kernels_.quantize(row, spec_.d_model, blocks_ + static_cast<size_t>(r) * block_stride);
     }

@@ -32,7 +32,8 @@ struct Head {
         for (int r = 0; r < n_rows; ++r) {
             rows.push_back(q.data() + r * d_head);
             // Among them rows that see one position, the border of a chunk, and everything.
-            const int usual[] = {1, n_positions, std::min(kChunk, n_positions), std::min(kChunk + 1, n_positions)};
+            const int usual[] = {1, n_positions, std::min(kChunk, n_positions),
+                                 std::min(kChunk + 1, n_positions)};
             n_visible.push_back(r < 4 ? usual[r] : 1 + random.below(n_positions));
         }
     }
@@ -46,12 +47,13 @@ struct Partial {
 
 Partial attend(const Kernels& k, const Head& h, bool is_half, int begin, int end) {
     const auto n = static_cast<size_t>(h.n_rows);
-    Partial out{std::vector<float>(n), std::vector<float>(n), std::vector<float>(n * static_cast<size_t>(h.d_value))};
+    Partial out{std::vector<float>(n), std::vector<float>(n),
+                std::vector<float>(n * static_cast<size_t>(h.d_value))};
     const void* keys = is_half ? static_cast<const void*>(h.half_keys.data()) : h.keys.data();
     const void* values = is_half ? static_cast<const void*>(h.half_values.data()) : h.values.data();
-    (is_half ? k.attend_half : k.attend_float)({h.rows.data(), h.n_visible.data(), h.n_rows, h.d_head, h.d_value, keys,
-                                                values, begin, end, out.peak.data(), out.total.data(),
-                                                out.sum.data()});
+    (is_half ? k.attend_half
+             : k.attend_float)({h.rows.data(), h.n_visible.data(), h.n_rows, h.d_head, h.d_value, keys,
+                                values, begin, end, out.peak.data(), out.total.data(), out.sum.data()});
     return out;
 }
 
@@ -80,13 +82,15 @@ std::vector<double> reference(const Head& h, int row) {
     std::vector<double> scores(static_cast<size_t>(n), 0.0), y(static_cast<size_t>(h.d_head), 0.0);
     for (int s = 0; s < n; ++s)
         for (int k = 0; k < h.d_head; ++k)
-            scores[static_cast<size_t>(s)] += static_cast<double>(h.q[static_cast<size_t>(row * h.d_head + k)]) * h.keys[h.key_at(s, k)];
+            scores[static_cast<size_t>(s)] +=
+                static_cast<double>(h.q[static_cast<size_t>(row * h.d_head + k)]) * h.keys[h.key_at(s, k)];
     const double peak = *std::max_element(scores.begin(), scores.end());
     double total = 0;
     for (double& score : scores) total += score = std::exp(score - peak);
     for (int s = 0; s < n; ++s)
         for (int k = 0; k < h.d_head; ++k)
-            y[static_cast<size_t>(k)] += scores[static_cast<size_t>(s)] / total * h.values[static_cast<size_t>(s * h.d_value + k)];
+            y[static_cast<size_t>(k)] +=
+                scores[static_cast<size_t>(s)] / total * h.values[static_cast<size_t>(s * h.d_value + k)];
     return y;
 }
 
@@ -146,7 +150,8 @@ ZP_TEST(attention_is_softmax_over_what_a_row_sees) {
             for (int r = 0; r < h.n_rows; ++r) {
                 const auto want = reference(h, r);
                 for (int c = 0; c < d_head; ++c)
-                    ZP_CHECK(std::fabs(y[static_cast<size_t>(r * d_head + c)] - want[static_cast<size_t>(c)]) < 2e-6);
+                    ZP_CHECK(std::fabs(y[static_cast<size_t>(r * d_head + c)] -
+                                       want[static_cast<size_t>(c)]) < 2e-6);
             }
         }
     }
@@ -170,7 +175,8 @@ ZP_TEST(attention_to_a_number_that_is_not_finite_is_not_finite) {
     all.push_back(&scalar());
     for (const Kernels* k : all) {
         for (const bool is_half : {false, true}) {
-            for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+            for (const float bad :
+                 {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
                 Head h(16, 4, 40, Kind::kUsual, 3);
                 h.n_visible = {40, 40, 40, 40};
                 h.keys[h.key_at(20, 3)] = bad;

@@ -117,8 +117,7 @@ ZP_TEST(kernels_log_sum_exp_is_the_same_everywhere_and_right) {
             Random random(static_cast<unsigned>(n));
             const auto x = random.numbers(static_cast<size_t>(n), kind);
             const float want = scalar().log_sum_exp(x.data(), n);
-            for (const Kernels* k : fast_kernels())
-                ZP_CHECK(is_same(k->log_sum_exp(x.data(), n), want));
+            for (const Kernels* k : fast_kernels()) ZP_CHECK(is_same(k->log_sum_exp(x.data(), n), want));
             const double peak = *std::max_element(x.begin(), x.end());
             double total = 0;
             for (const float v : x) total += std::exp(v - peak);
@@ -156,10 +155,13 @@ ZP_TEST(kernels_quantize_follows_its_formula) {
             int32_t sum = 0;
             for (size_t i = 0; i < kBlockCols; ++i) {
                 const float value = x[kBlockCols * b + i];
-                ZP_EQ(static_cast<int>(coarse.q[i]), static_cast<int>(std::nearbyint(value * (127.0f / peak))));
+                ZP_EQ(static_cast<int>(coarse.q[i]),
+                      static_cast<int>(std::nearbyint(value * (127.0f / peak))));
                 sum += coarse.q[i];
-                const double both = static_cast<double>(coarse.scale) * coarse.q[i] + static_cast<double>(fine.scale) * fine.q[i];
-                ZP_CHECK(std::fabs(value - both) <= peak / 127.0 / 127.0 / 3.9);  // half a step of both: 15 bits
+                const double both = static_cast<double>(coarse.scale) * coarse.q[i] +
+                                    static_cast<double>(fine.scale) * fine.q[i];
+                ZP_CHECK(std::fabs(value - both) <=
+                         peak / 127.0 / 127.0 / 3.9);  // half a step of both: 15 bits
             }
             ZP_EQ(coarse.sum, sum);
             ZP_EQ(coarse.scaled_sum, coarse.scale * static_cast<float>(sum));

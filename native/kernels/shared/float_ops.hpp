@@ -88,8 +88,8 @@ void add(const float* x, int n, float* y) {
         store_part<L>(y + i, L::add(load_part<L>(y + i, n - i), load_part<L>(x + i, n - i)), n - i);
 }
 
-// One block of 32 columns; gives what rounding left over. A block with a NaN or an infinity has the scale NaN,
-// and so has every product with it.
+// One block of 32 columns; gives what rounding left over. A block with a NaN or an infinity has the scale
+// NaN, and so has every product with it.
 template <class L>
 inline void quantize_block(typename L::F& low, typename L::F& high, QuantBlock* out) {
     const float peak = L::largest_magnitude(low, high);
