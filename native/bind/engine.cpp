@@ -11,8 +11,11 @@
 #include <nanobind/stl/unordered_map.h>
 #include <nanobind/stl/vector.h>
 
+#include <atomic>
 #include <chrono>
 #include <mutex>
+#include <thread>
+#include <utility>
 
 #include "bind/status.hpp"
 
@@ -46,8 +49,14 @@ private:
 
 // What Python holds. One thread at a time; a second one is refused, not queued behind minutes of work.
 struct PyEngine {
+    explicit PyEngine(std::unique_ptr<Engine> opened) : engine(std::move(opened)) {}
+
     std::unique_ptr<Engine> engine;
     std::mutex mutex;
+    std::atomic<std::thread::id> user{};  // who holds the mutex
+    // Sequences that Python let go of, maybe while another thread was inside; whoever comes next frees them.
+    std::mutex dropped_mutex;
+    std::vector<Sequence*> dropped;
 };
 
 class InUse {
@@ -57,13 +66,42 @@ public:
             raise(invalid("this model is in use by another thread; load it once a thread, or take turns"),
                   Origin::kArgument);
         if (owner.engine == nullptr) raise(invalid("this model is closed; load it again"), Origin::kArgument);
+        user_ = &owner.user;
+        *user_ = std::this_thread::get_id();
+        const std::lock_guard<std::mutex> dropping(owner.dropped_mutex);
+        for (Sequence* sequence : std::exchange(owner.dropped, {})) owner.engine->close_sequence(sequence);
     }
+    ~InUse() { *user_ = std::thread::id(); }
 
 private:
     std::unique_lock<std::mutex> lock_;
+    std::atomic<std::thread::id>* user_;
 };
 
-struct PySequence {
+// Waits until no other thread is inside. That thread needs the GIL to get out, so it is released meanwhile.
+void close_engine(PyEngine& self) {
+    if (self.user.load() == std::this_thread::get_id())
+        raise(invalid("the model is at work and cannot be closed by a signal handler"), Origin::kArgument);
+    const nb::gil_scoped_release released;
+    const std::lock_guard<std::mutex> lock(self.mutex);
+    self.engine.reset();
+}
+
+// Gives its sequence back when it is closed or collected.
+class PySequence {
+public:
+    PySequence(PyEngine* engine, Sequence* opened) : owner(engine), sequence(opened) {}
+    PySequence(PySequence&& other) noexcept
+        : owner(other.owner), sequence(std::exchange(other.sequence, nullptr)) {}
+    PySequence& operator=(PySequence&&) = delete;
+    ~PySequence() { close(); }
+
+    void close() {
+        if (sequence == nullptr) return;
+        const std::lock_guard<std::mutex> dropping(owner->dropped_mutex);
+        owner->dropped.push_back(std::exchange(sequence, nullptr));
+    }
+
     PyEngine* owner;
     Sequence* sequence;
 };
@@ -152,7 +190,7 @@ void open_engine(PyEngine* self, std::vector<std::string> paths, const nb::dict&
         return Engine::open(std::move(config));
     }();
     if (!engine.ok()) raise(engine.error(), Origin::kModelFile);
-    new (self) PyEngine{std::move(engine.value()), {}};
+    new (self) PyEngine(std::move(engine.value()));
 }
 
 int64_t submit(PyEngine& self, const Ids& prompt, const Steps& steps, uint64_t seed,
@@ -255,13 +293,6 @@ void rollback(PySequence& self, int n) {
     if (Status status = Engine::rollback(self.sequence, n); !status.ok()) fail(status.error());
 }
 
-void close_sequence(PySequence& self) {
-    if (self.sequence == nullptr) return;
-    const std::lock_guard<std::mutex> lock(self.owner->mutex);
-    if (self.owner->engine != nullptr) self.owner->engine->close_sequence(self.sequence);
-    self.sequence = nullptr;
-}
-
 nb::dict describe(PyEngine& self) {
     const InUse guard(self);
     nb::dict d;
@@ -304,17 +335,11 @@ void bind_engine(nb::module_& m) {
         .def("open_sequence", &open_sequence, nb::keep_alive<0, 1>(), "A sequence to decode by hand.")
         .def("describe", &describe, nb::sig("def describe(self) -> dict[str, typing.Any]"),
              "isa, n_threads, weight_bytes, cache_bytes, is_exact.")
-        .def(
-            "close",
-            [](PyEngine& self) {
-                const std::lock_guard<std::mutex> lock(self.mutex);
-                self.engine.reset();
-            },
-            "Frees weights and cache; later calls raise.");
+        .def("close", &close_engine, "Frees weights and cache; later calls raise.");
     nb::class_<PySequence>(m, "Sequence", "One sequence of a loaded model under the caller's control.")
         .def("extend", &extend, nb::arg("ids"), "Appends ids; the logits after each: float32 [T, V].")
         .def("rollback", &rollback, nb::arg("n"), "Forgets the last n tokens.")
-        .def("close", &close_sequence)
+        .def("close", &PySequence::close)
         .def_prop_ro("n_tokens", [](PySequence& self) {
             const InUse guard(*self.owner);
             require_open(self);

@@ -77,18 +77,18 @@ Status Forward::allocate() {
 
 Status Forward::run(const Batch& batch, std::span<float> logits, const std::function<bool()>& interrupt) {
     n_tokens_ = static_cast<int>(batch.tokens.size());
-    bad_layer_ = -1;
+    bad_layer_ = kNoLayer;
     is_cancelled_ = false;
     attention_.plan(batch.slices, {spec_.n_heads, spec_.n_kv_heads, spec_.d_head}, pool_.size());
     attention_scratch_.resize(std::max(attention_scratch_.size(), attention_.scratch_floats()));
     pool_.run([&](int thread) { run_thread(thread, batch, logits.data(), interrupt); });
     if (is_cancelled_) return Error{Fault::kCancelled, "stopped"};
-    if (bad_layer_ >= 0) {
+    if (bad_layer_ != kNoLayer) {
         const int layer = bad_layer_;
-        const std::string where =
-            layer < spec_.n_layers ? "layer " + std::to_string(layer) : "the last layer";
-        return Error{Fault::kNumeric, "the model produced a number that is not finite before " + where +
-                                          "; its file is damaged or its weights are broken"};
+        const std::string where = layer == kEmbedding ? "the embedding" : "layer " + std::to_string(layer);
+        return Error{Fault::kNumeric, where +
+                                          " of the model gave a number that is not finite; its file is "
+                                          "damaged or its weights are broken"};
     }
     return {};
 }
@@ -144,7 +144,12 @@ bool Forward::normalize(const Norm& norm, const float* x, float* y) const {
     }
 }
 
-Activations Forward::stage_norm(int thread, const Norm& norm, int layer,
+void Forward::blame(int layer) {
+    int none = kNoLayer;
+    bad_layer_.compare_exchange_strong(none, layer);
+}
+
+Activations Forward::stage_norm(int thread, const Norm& norm, int writer,
                                 std::initializer_list<const Linear*> readers, int n_parts) {
     const bool is_private = n_tokens_ <= kPrivateRows;
     float* floats = is_private ? private_floats_ + thread * private_float_stride_ : normed_;
@@ -155,10 +160,7 @@ Activations Forward::stage_norm(int thread, const Norm& norm, int layer,
     const size_t block_stride = static_cast<size_t>(spec_.d_model / kBlockCols);
     for (int t = share.begin; t < share.end; ++t) {
         float* row = floats + t * model_stride_;
-        if (!normalize(norm, x_ + t * model_stride_, row)) {
-            int none = -1;
-            bad_layer_.compare_exchange_strong(none, layer);
-        }
+        if (!normalize(norm, x_ + t * model_stride_, row)) blame(writer);
         QuantBlock* parts = blocks + static_cast<size_t>(t * n_parts) * block_stride;
         if (has_block_reader && n_parts == 1) kernels_.quantize(row, spec_.d_model, parts);
         if (has_block_reader && n_parts == 2)
@@ -208,14 +210,15 @@ void Forward::add_to_residual(int thread, const Linear& weight, const Activation
 void Forward::attention_block(int thread, const Batch& batch, int layer) {
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
     const bool is_parallel = spec_.placement == Placement::kParallel;
+    const int writer = layer == 0 ? kEmbedding : layer - 1;
     if (is_parallel) {
         // The feed-forward's first half reads the same norm; its second half follows the attention's.
-        const Activations x = stage_norm(thread, w.attention_norm, layer, {&w.gate, &w.up}, kFfnParts);
+        const Activations x = stage_norm(thread, w.attention_norm, writer, {&w.gate, &w.up}, kFfnParts);
         ffn_hidden(thread, w.gate, w.up, w.down, x, n_tokens_);
         pool_.barrier();
     }
     const Activations x =
-        stage_norm(thread, w.attention_norm, layer, {&w.query, &w.key, &w.value}, kAttentionParts);
+        stage_norm(thread, w.attention_norm, writer, {&w.query, &w.key, &w.value}, kAttentionParts);
     const Product products[] = {
         {&w.query, q_, query_stride_}, {&w.key, k_, kv_stride_}, {&w.value, v_, kv_stride_}};
     multiply_share(kernels_, is_exact_, products, 3, x, n_tokens_, thread, pool_.size());
@@ -317,8 +320,7 @@ void Forward::head(int thread, const Batch& batch, float* logits) {
         if (!spec_.has_final_norm) {
             std::memcpy(row, x, sizeof(float) * static_cast<size_t>(spec_.d_model));
         } else if (!normalize(weights_.final_norm, x, row)) {
-            int none = -1;
-            bad_layer_.compare_exchange_strong(none, spec_.n_layers);
+            blame(spec_.n_layers - 1);
         }
         if (spec_.head_scale != 1.0f) kernels_.scale(spec_.head_scale, spec_.d_model, row);
         if (wants_blocks(matrix, is_exact_))

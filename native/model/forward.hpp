@@ -41,6 +41,8 @@ private:
             bool is_exact)
         : spec_(spec), weights_(weights), kernels_(kernels), pool_(pool), is_exact_(is_exact) {}
 
+    static constexpr int kEmbedding = -1, kNoLayer = -2;
+
     Status allocate();
     void run_thread(int thread, const Batch& batch, float* logits, const std::function<bool()>& interrupt);
     void embed(int thread, const Batch& batch);
@@ -58,9 +60,12 @@ private:
     void route(int thread, const Linear& router, const Activations& x);
     void run_expert(int thread, const LayerWeights& w, size_t expert, const Activations& x);
 
+    // Remembers the first layer, or kEmbedding, that gave a number that is not finite.
+    void blame(int layer);
     bool normalize(const Norm& norm, const float* x, float* y) const;
     // The normed residual of all rows in the form that `readers` want; what this thread may read afterwards.
-    Activations stage_norm(int thread, const Norm& norm, int layer,
+    // `writer` is the layer that wrote the residual last, or kEmbedding.
+    Activations stage_norm(int thread, const Norm& norm, int writer,
                            std::initializer_list<const Linear*> readers, int n_parts);
     Activations stage_rows(int thread, const float* rows, size_t stride, int n_cols, const Matrix& reader);
     // This thread's rows of a product, into projected_.
@@ -76,7 +81,7 @@ private:
 
     int n_tokens_ = 0;
     Attention attention_;
-    std::atomic<int> bad_layer_{-1};
+    std::atomic<int> bad_layer_{kNoLayer};
     std::atomic<bool> is_cancelled_{false};
 
     std::vector<Buffer> buffers_;

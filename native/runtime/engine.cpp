@@ -4,7 +4,19 @@
 #include <cstring>
 #include <utility>
 
+#include "formats/half.hpp"
+
 namespace zp {
+
+namespace {
+
+bool are_finite(std::span<const float> values) {
+    bool is_bad = false;
+    for (const float x : values) is_bad |= (float_to_bits(x) & 0x7f800000u) == 0x7f800000u;
+    return !is_bad;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::open(EngineConfig config) {
     std::unique_ptr<Engine> engine(new Engine(std::move(config)));
@@ -69,8 +81,8 @@ Result<int64_t> Engine::submit(GenerateRequest request) {
 void Engine::cancel(int64_t request) {
     const auto found = running_.find(request);
     if (found == running_.end()) return;
-    cancelled_.push_back(event_of(request, found->second));
-    cancelled_.back().finish = Finish::kCancelled;
+    untold_.push_back(event_of(request, found->second));
+    untold_.back().finish = Finish::kCancelled;
     sequences_.release(found->second.sequence);
     running_.erase(found);
 }
@@ -139,7 +151,7 @@ StepEvent Engine::finish_step(int64_t id, Running& r) {
 
 Result<std::vector<StepEvent>> Engine::step(const Interrupt& interrupt) {
     if (Status status = check_alive(); !status.ok()) return status.error();
-    std::vector<StepEvent> events = std::exchange(cancelled_, {});
+    std::vector<StepEvent> events = std::exchange(untold_, {});
     const auto end = [&](std::map<int64_t, Running>::iterator at) {
         sequences_.release(at->second.sequence);
         return running_.erase(at);
@@ -153,6 +165,7 @@ Result<std::vector<StepEvent>> Engine::step(const Interrupt& interrupt) {
     const Batch batch = plan_step();
     const Status status = forward_->run(batch, logits(static_cast<int>(batch.output_rows.size())), interrupt);
     if (!status.ok()) {
+        untold_ = std::move(events);
         // A pass that was interrupted can be run again; one that gave no numbers would give none again.
         if (status.error().fault != Fault::kCancelled)
             for (auto at = running_.begin(); at != running_.end();) at = end(at);
@@ -166,7 +179,12 @@ Result<std::vector<StepEvent>> Engine::step(const Interrupt& interrupt) {
         events.push_back(finish_step(at->first, at->second));
         const bool has_failed = events.back().token == -1;
         at = events.back().finish == Finish::kNone ? std::next(at) : end(at);
-        if (has_failed) return Error{Fault::kNumeric, "the model's logits hold NaN or rule out every token"};
+        if (has_failed) {
+            // What the others were given stands, and is told next time.
+            events.pop_back();
+            untold_ = std::move(events);
+            return Error{Fault::kNumeric, "the model's logits hold NaN or rule out every token"};
+        }
     }
     return events;
 }
@@ -177,9 +195,14 @@ Status Engine::read_chunk(Sequence* sequence, int n, const Interrupt& interrupt)
     batch.tokens.assign(begin, begin + n);
     batch.slices.push_back({sequence->cache, 0, n, sequence->n_cached});
     for (int row = 0; row < n; ++row) batch.output_rows.push_back(row);
-    Status status = forward_->run(batch, logits(n), interrupt);
-    if (status.ok()) sequence->n_cached += n;
-    return status;
+    const std::span<float> rows = logits(n);
+    if (Status status = forward_->run(batch, rows, interrupt); !status.ok()) return status;
+    if (!are_finite(rows))
+        return Error{
+            Fault::kNumeric,
+            "the model's logits hold NaN or infinity; its file is damaged or its weights are broken"};
+    sequence->n_cached += n;
+    return {};
 }
 
 Status Engine::score(std::span<const int32_t> ids, std::span<float> out, const Interrupt& interrupt) {

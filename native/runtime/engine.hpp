@@ -55,7 +55,7 @@ public:
     // Frees the request's cache at once; the next step tells of its end.
     void cancel(int64_t request);
     Result<std::vector<StepEvent>> step(const Interrupt& interrupt);
-    bool has_work() const { return !running_.empty() || !cancelled_.empty(); }
+    bool has_work() const { return !running_.empty() || !untold_.empty(); }
 
     // Natural-log probability of ids[1:], into out [T - 1].
     Status score(std::span<const int32_t> ids, std::span<float> out, const Interrupt& interrupt);
@@ -104,7 +104,7 @@ private:
     std::unique_ptr<Forward> forward_;
     SequencePool sequences_;
     std::map<int64_t, Running> running_;
-    std::vector<StepEvent> cancelled_;  // to be told by the next step
+    std::vector<StepEvent> untold_;  // of requests cancelled since, or of a step that failed for another one
     int64_t next_request_ = 1;
     std::vector<float> logits_;
 };

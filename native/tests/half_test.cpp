@@ -19,8 +19,8 @@ bool is_nan(uint16_t half) { return (half & 0x7fff) > kInfinity; }
 // What a finite half stands for, from the definition in IEEE 754.
 double value_of(uint16_t half) {
     const int exponent = (half >> 10) & 31;
-    const double magnitude = exponent == 0 ? std::ldexp(half & 1023, -24)
-                                           : std::ldexp(1024 + (half & 1023), exponent - 25);
+    const double magnitude =
+        exponent == 0 ? std::ldexp(half & 1023, -24) : std::ldexp(1024 + (half & 1023), exponent - 25);
     return half & 0x8000 ? -magnitude : magnitude;
 }
 
@@ -63,7 +63,8 @@ ZP_TEST(half_rounds_to_nearest_even) {
     // Around each half: itself, the ties on both sides, and the floats next to those ties.
     int n_wrong = 0;
     for (uint32_t bits = 0; bits < 0x7bff; ++bits) {
-        const double middle = (value_of(static_cast<uint16_t>(bits)) + value_of(static_cast<uint16_t>(bits + 1))) / 2;
+        const double middle =
+            (value_of(static_cast<uint16_t>(bits)) + value_of(static_cast<uint16_t>(bits + 1))) / 2;
         const auto tie = static_cast<float>(middle);  // exact: 12 significant bits
         for (const float x : {tie, std::nextafter(tie, 0.0f), std::nextafter(tie, 1e9f)})
             n_wrong += float_to_half(x) != nearest_half(x) || float_to_half(-x) != nearest_half(-x);

@@ -26,7 +26,8 @@ inline std::vector<const Kernels*> fast_kernels() {
 
 // What the numbers of an input are like. kTies: halves of whole numbers below 128, the largest of them 127.
 enum class Kind { kUsual, kWide, kTies, kZeros, kTiny, kLarge };
-inline constexpr Kind kKinds[] = {Kind::kUsual, Kind::kWide, Kind::kTies, Kind::kZeros, Kind::kTiny, Kind::kLarge};
+inline constexpr Kind kKinds[] = {Kind::kUsual, Kind::kWide, Kind::kTies,
+                                  Kind::kZeros, Kind::kTiny, Kind::kLarge};
 
 class Random {
 public:
@@ -37,12 +38,18 @@ public:
 
     float number(Kind kind) {
         switch (kind) {
-            case Kind::kUsual: return uniform();
-            case Kind::kWide: return std::ldexp(uniform(), below(40) - 20);
-            case Kind::kTies: return below(8) == 0 ? 127.0f : static_cast<float>(below(255) - 127) * 0.5f;
-            case Kind::kZeros: return below(2) == 0 ? 0.0f : -0.0f;
-            case Kind::kTiny: return bits_to_float(bits() & 0x800fffff);  // denormal
-            case Kind::kLarge: return std::ldexp(uniform(), 100);
+            case Kind::kUsual:
+                return uniform();
+            case Kind::kWide:
+                return std::ldexp(uniform(), below(40) - 20);
+            case Kind::kTies:
+                return below(8) == 0 ? 127.0f : static_cast<float>(below(255) - 127) * 0.5f;
+            case Kind::kZeros:
+                return below(2) == 0 ? 0.0f : -0.0f;
+            case Kind::kTiny:
+                return bits_to_float(bits() & 0x800fffff);  // denormal
+            case Kind::kLarge:
+                return std::ldexp(uniform(), 100);
         }
         return 0.0f;
     }
@@ -54,7 +61,8 @@ public:
     // A finite half: a fifth of them denormal or zero, else of ordinary size.
     uint16_t half() {
         const auto sign_and_fraction = static_cast<uint16_t>(bits() & 0x83ff);
-        return below(5) == 0 ? sign_and_fraction : static_cast<uint16_t>(sign_and_fraction | (8 + below(12)) << 10);
+        return below(5) == 0 ? sign_and_fraction
+                             : static_cast<uint16_t>(sign_and_fraction | (8 + below(12)) << 10);
     }
 
 private:
@@ -67,7 +75,8 @@ inline bool is_same(float a, float b) {
 }
 
 // Checks `got` against the oracle's `want`, and names the case at the first difference.
-inline void expect_same(const std::vector<float>& want, const std::vector<float>& got, const std::string& what) {
+inline void expect_same(const std::vector<float>& want, const std::vector<float>& got,
+                        const std::string& what) {
     for (size_t i = 0; i < want.size(); ++i) {
         if (is_same(want[i], got[i])) continue;
         char text[96];

@@ -24,10 +24,12 @@ std::vector<uint8_t> file_rows(const FormatInfo& f, size_t n_rows, size_t n_cols
         std::vector<uint8_t> block(f.block_bytes);
         if (f.format == Format::kF32 || f.format == Format::kBF16) {
             const uint32_t bits = float_to_bits(random.number(kind));
-            std::memcpy(block.data(), reinterpret_cast<const uint8_t*>(&bits) + 4 - f.block_bytes, f.block_bytes);
+            std::memcpy(block.data(), reinterpret_cast<const uint8_t*>(&bits) + 4 - f.block_bytes,
+                        f.block_bytes);
         } else {
             for (uint8_t& byte : block)
-                byte = static_cast<uint8_t>(kind == Kind::kLarge ? (random.below(2) == 0 ? 255 : 0) : random.bits());
+                byte = static_cast<uint8_t>(kind == Kind::kLarge ? (random.below(2) == 0 ? 255 : 0)
+                                                                 : random.bits());
             const size_t n_halves = f.format == Format::kQ4_1 ? 2 : 1;
             for (size_t h = 0; h < n_halves; ++h) {
                 const uint16_t half = random.half();
@@ -55,7 +57,8 @@ std::vector<QuantBlock> activations(size_t n, Kind kind, Random& random) {
     for (QuantBlock& block : blocks) {
         block = {};
         for (int8_t& q : block.q) {
-            q = static_cast<int8_t>(kind == Kind::kLarge ? (random.below(2) == 0 ? 127 : -127) : random.below(255) - 127);
+            q = static_cast<int8_t>(kind == Kind::kLarge ? (random.below(2) == 0 ? 127 : -127)
+                                                         : random.below(255) - 127);
             block.sum += q;
         }
         block.scale = kind == Kind::kZeros ? 0.0f : std::fabs(random.number(kind));
@@ -71,22 +74,24 @@ std::vector<float> empty_output(int n_groups, int n_tokens) {
     return std::vector<float>(stride_of(n_groups) * static_cast<size_t>(n_tokens), -12345.0f);
 }
 
-std::string name(const Kernels& k, const FormatInfo& f, const char* how, Kind kind, const Weights& w, int n_tokens) {
-    return std::string(k.isa) + " " + f.name + " " + how + ", kind " + std::to_string(static_cast<int>(kind)) + ", " +
-           std::to_string(w.n_groups) + " groups, " + std::to_string(w.n_cols) + " columns, " +
-           std::to_string(n_tokens) + " tokens";
+std::string name(const Kernels& k, const FormatInfo& f, const char* how, Kind kind, const Weights& w,
+                 int n_tokens) {
+    return std::string(k.isa) + " " + f.name + " " + how + ", kind " +
+           std::to_string(static_cast<int>(kind)) + ", " + std::to_string(w.n_groups) + " groups, " +
+           std::to_string(w.n_cols) + " columns, " + std::to_string(n_tokens) + " tokens";
 }
 
 std::vector<float> run_int8(const Kernels& k, const FormatInfo& f, const Weights& w,
                             const std::vector<QuantBlock>& x, int n_parts, int n_tokens) {
     std::vector<float> y = empty_output(w.n_groups, n_tokens);
-    k.matmul_int8[static_cast<int>(f.format)]({w.bytes.data(), w.group_bytes, w.n_groups, w.n_cols / kBlockCols,
-                                               x.data(), n_parts, n_tokens, y.data(), stride_of(w.n_groups)});
+    k.matmul_int8[static_cast<int>(f.format)]({w.bytes.data(), w.group_bytes, w.n_groups,
+                                               w.n_cols / kBlockCols, x.data(), n_parts, n_tokens, y.data(),
+                                               stride_of(w.n_groups)});
     return y;
 }
 
-std::vector<float> run_float(const Kernels& k, const FormatInfo& f, const Weights& w, const std::vector<float>& x,
-                             size_t x_stride, int n_tokens) {
+std::vector<float> run_float(const Kernels& k, const FormatInfo& f, const Weights& w,
+                             const std::vector<float>& x, size_t x_stride, int n_tokens) {
     std::vector<float> y = empty_output(w.n_groups, n_tokens);
     k.matmul_float[static_cast<int>(f.format)]({w.bytes.data(), w.group_bytes, w.n_groups, w.n_cols, x.data(),
                                                 x_stride, n_tokens, y.data(), stride_of(w.n_groups)});
@@ -115,7 +120,8 @@ void compare_float(const FormatInfo& f, Kind kind, int n_groups, int n_cols) {
         const auto x = random.numbers(x_stride * static_cast<size_t>(n_tokens), kind);
         const auto want = run_float(*kernels_for("scalar"), f, w, x, x_stride, n_tokens);
         for (const Kernels* k : fast_kernels())
-            expect_same(want, run_float(*k, f, w, x, x_stride, n_tokens), name(*k, f, "float", kind, w, n_tokens));
+            expect_same(want, run_float(*k, f, w, x, x_stride, n_tokens),
+                        name(*k, f, "float", kind, w, n_tokens));
     }
 }
 
@@ -125,7 +131,8 @@ ZP_TEST(matmul_int8_is_the_same_everywhere) {
     for (const FormatInfo& f : kFormats) {
         for (const char* isa : {"scalar", "avx2", "avx512"}) {
             const Kernels* k = kernels_for(isa);
-            if (k != nullptr) ZP_EQ(k->matmul_int8[static_cast<int>(f.format)] != nullptr, is_quantized(f.format));
+            if (k != nullptr)
+                ZP_EQ(k->matmul_int8[static_cast<int>(f.format)] != nullptr, is_quantized(f.format));
         }
         if (!is_quantized(f.format)) continue;
         for (const Kind kind : kKinds)
@@ -139,7 +146,8 @@ ZP_TEST(matmul_float_is_the_same_everywhere) {
         for (const Kind kind : kKinds) {
             for (const int n_groups : {1, 2, 3}) {
                 for (const int n : {1, 2, 3, 33})
-                    compare_float(f, kind, n_groups, is_quantized(f.format) ? kBlockCols * std::min(n, 4) : n);
+                    compare_float(f, kind, n_groups,
+                                  is_quantized(f.format) ? kBlockCols * std::min(n, 4) : n);
             }
         }
     }
@@ -162,10 +170,12 @@ ZP_TEST(matmul_of_a_token_does_not_depend_on_its_company) {
                     return std::vector<float>(y.begin() + static_cast<long>(stride_of(2) * t),
                                               y.begin() + static_cast<long>(stride_of(2) * (t + 1)));
                 };
-                expect_same(part(together), run_float(*k, f, w, one, 96, 1), name(*k, f, "alone", Kind::kUsual, w, 1));
+                expect_same(part(together), run_float(*k, f, w, one, 96, 1),
+                            name(*k, f, "alone", Kind::kUsual, w, 1));
                 if (!is_quantized(f.format)) continue;
                 const std::vector<QuantBlock> own(blocks.begin() + static_cast<long>(6 * t), blocks.end());
-                expect_same(part(rounded), run_int8(*k, f, w, own, 2, 1), name(*k, f, "alone", Kind::kUsual, w, 1));
+                expect_same(part(rounded), run_int8(*k, f, w, own, 2, 1),
+                            name(*k, f, "alone", Kind::kUsual, w, 1));
             }
         }
     }

@@ -18,11 +18,18 @@ float half_of(const uint8_t* p) { return half_to_float(static_cast<uint16_t>(p[0
 std::vector<float> decode(Format format, const uint8_t* block) {
     std::vector<float> w(info(format).block_weights);
     switch (format) {
-        case Format::kF32: std::memcpy(w.data(), block, 4); break;
-        case Format::kF16: w[0] = half_of(block); break;
-        case Format::kBF16: w[0] = bits_to_float(static_cast<uint32_t>(block[0] << 16 | block[1] << 24)); break;
+        case Format::kF32:
+            std::memcpy(w.data(), block, 4);
+            break;
+        case Format::kF16:
+            w[0] = half_of(block);
+            break;
+        case Format::kBF16:
+            w[0] = bits_to_float(static_cast<uint32_t>(block[0] << 16 | block[1] << 24));
+            break;
         case Format::kQ8_0:
-            for (size_t i = 0; i < 32; ++i) w[i] = static_cast<float>(static_cast<int8_t>(block[2 + i])) * half_of(block);
+            for (size_t i = 0; i < 32; ++i)
+                w[i] = static_cast<float>(static_cast<int8_t>(block[2 + i])) * half_of(block);
             break;
         case Format::kQ4_0:
             for (size_t i = 0; i < 32; ++i)
@@ -30,7 +37,8 @@ std::vector<float> decode(Format format, const uint8_t* block) {
             break;
         case Format::kQ4_1:
             for (size_t i = 0; i < 32; ++i)
-                w[i] = static_cast<float>(block[4 + i % 16] >> (i < 16 ? 0 : 4) & 15) * half_of(block) + half_of(block + 2);
+                w[i] = static_cast<float>(block[4 + i % 16] >> (i < 16 ? 0 : 4) & 15) * half_of(block) +
+                       half_of(block + 2);
             break;
     }
     return w;
@@ -68,7 +76,8 @@ ZP_TEST(packing_gives_every_row_back) {
                 for (size_t r = 0; r < rows; ++r) {
                     unpack_row(f.format, packed.data(), cols, r, row.data());
                     for (size_t k = 0; k < cols; ++k) {
-                        const uint8_t* block = file.data() + (r * n_blocks + k / f.block_weights) * f.block_bytes;
+                        const uint8_t* block =
+                            file.data() + (r * n_blocks + k / f.block_weights) * f.block_bytes;
                         n_wrong += !same(row[k], decode(f.format, block)[k % f.block_weights]);
                     }
                 }
@@ -118,6 +127,7 @@ ZP_TEST(packing_unpacks_plain_floats_in_file_order) {
         const std::vector<uint8_t> file = random_bytes(37 * f.block_bytes, 9);
         std::vector<float> out(37);
         unpack_floats(f.format, file.data(), 37, out.data());
-        for (size_t i = 0; i < 37; ++i) ZP_CHECK(same(out[i], decode(f.format, file.data() + i * f.block_bytes)[0]));
+        for (size_t i = 0; i < 37; ++i)
+            ZP_CHECK(same(out[i], decode(f.format, file.data() + i * f.block_bytes)[0]));
     }
 }

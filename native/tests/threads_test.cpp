@@ -98,7 +98,8 @@ ZP_TEST(pool_ends_while_idle_at_once_and_after_work) {
         ThreadPool fresh(3);
         if (i % 2 == 0) continue;
         fresh.run([](int) {});
-        if (i % 5 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));  // asleep in the kernel by now
+        if (i % 5 == 0)
+            std::this_thread::sleep_for(std::chrono::milliseconds(2));  // asleep in the kernel by now
     }
 }
 

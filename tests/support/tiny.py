@@ -11,6 +11,7 @@ import gguf
 import numpy as np
 
 CHARACTERS = [chr(c) for c in range(33, 127)]
+MERGES = ["a b", "ab c"]
 CONTROL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -36,12 +37,13 @@ class Tiny:
 
 
 def vocabulary() -> tuple[list[str], list[int]]:
-    """Tokens and their GGUF types: controls (3) first, then bytes in GPT-2's spelling (1)."""
+    """Tokens and their GGUF types: controls (3) first, then bytes in GPT-2's spelling and merges (1)."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     spelled = {b: chr(b) for b in printable}
     for n, byte in enumerate(b for b in range(256) if b not in spelled):
         spelled[byte] = chr(256 + n)
-    return CONTROL + [spelled[b] for b in range(256)], [3] * len(CONTROL) + [1] * 256
+    tokens = [*CONTROL, *(spelled[b] for b in range(256)), *("".join(pair.split()) for pair in MERGES)]
+    return tokens, [3] * len(CONTROL) + [1] * (len(tokens) - len(CONTROL))
 
 
 def tiny_weights(tiny: Tiny) -> dict[str, np.ndarray]:
@@ -99,7 +101,7 @@ def write_tiny_model(
     writer.add_tokenizer_pre("smollm")
     writer.add_token_list(tokens)
     writer.add_token_types(types)
-    writer.add_token_merges(["a b"] if "ab" in tokens else [])
+    writer.add_token_merges(MERGES)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_add_bos_token(False)

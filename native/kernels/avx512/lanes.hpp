@@ -70,7 +70,9 @@ struct Lanes {
     }
 
     // As integers, because the pattern of a NaN is above all others and a comparison of floats would lose it.
-    static I magnitude(F a) { return _mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32(0x7fffffff)); }
+    static I magnitude(F a) {
+        return _mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32(0x7fffffff));
+    }
     static float largest_magnitude(F a, F b) {
         const int32_t most = _mm512_reduce_max_epi32(_mm512_max_epi32(magnitude(a), magnitude(b)));
         float peak;

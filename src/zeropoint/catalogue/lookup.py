@@ -77,17 +77,15 @@ def lookup(name: str, *, settings: Settings | None = None, offline: bool = False
         tag = choose.format_of(record.paths[0].name)
         here = Prospect(ref.shown, record.source, 0, 0, tag, record.licence, record.revision, None, entry)
         return _on_disk(here, record.paths)
-    if entry is not None:
+    if isinstance(ref, CatalogueRef):
+        entry = ref.entry
         label = entry.sources[0].label
         return Prospect(
             entry.name, label, entry.n_bytes, entry.n_bytes, entry.format, entry.licence, entry=entry
         )
     if deliver.is_offline(settings, offline):
         raise NetworkError(f"{ref.key} is not on this disk and offline mode is on; unset ZEROPOINT_OFFLINE")
-    if isinstance(ref, HubRef):
-        return _at_hub(ref)
-    assert isinstance(ref, UrlRef)
-    return _at_url(ref)
+    return _at_hub(ref) if isinstance(ref, HubRef) else _at_url(ref)
 
 
 def _on_disk(prospect: Prospect, paths: tuple[Path, ...]) -> Prospect:

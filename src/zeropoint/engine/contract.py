@@ -76,7 +76,9 @@ class Engine(Protocol):
 class Stepper(Protocol):
     """One sequence under the caller's control."""
 
-    n_tokens: int
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of the sequence so far."""
 
     def extend(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Append ids and return the logits after each: float32 [T, V]. Raises ContextFull."""

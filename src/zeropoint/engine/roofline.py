@@ -7,10 +7,11 @@ bandwidth / bytes (Williams et al., "Roofline", 2009).
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from zeropoint import _native
 
-__all__ = ["available_memory_bytes", "bandwidth_bytes_s", "ceiling_tok_s"]
+__all__ = ["available_memory_bytes", "bandwidth_bytes_s", "ceiling_tok_s", "machine"]
 
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -19,6 +20,11 @@ def available_memory_bytes() -> int | None:
     """Memory to be had without swapping, or what the cgroup still allows; None if unknown."""
     limits = [size for size in (_system_available(), _cgroup_available()) if size is not None]
     return min(limits) if limits else None
+
+
+def machine() -> dict[str, Any]:
+    """cpu (model name), features, isas (those that run here, fastest first), processors (usable)."""
+    return _native.machine()
 
 
 def bandwidth_bytes_s(n_threads: int) -> float:

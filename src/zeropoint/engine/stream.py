@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from zeropoint.engine.contract import Engine, Event, FinishReason, Request
@@ -132,7 +132,7 @@ class Stream:
             cache_n=self._n_cached,
         )
 
-    def _run(self) -> Iterator[str]:
+    def _run(self) -> Generator[str, None, None]:
         try:
             while self.finish_reason is None:
                 for event in self._router.next_events(self._request):

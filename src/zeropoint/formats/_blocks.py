@@ -51,3 +51,16 @@ def to_nibbles(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     with np.errstate(invalid="ignore"):
         q: npt.NDArray[np.uint8] = np.trunc(values).astype(np.uint8).clip(0, 15)
     return q[..., :16] | (q[..., 16:] << np.uint8(4))
+
+
+def fives(low: npt.NDArray[np.uint8], high: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Nibbles [..., 16] and fifth bits [..., 4], lowest first -> [..., 32] values 0 to 31."""
+    return nibbles(low) | (np.unpackbits(high, axis=-1, bitorder="little") << np.uint8(4))
+
+
+def to_fives(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """The inverse of `fives` for [..., 32] numbers, cut to whole ones and to 0 to 31."""
+    with np.errstate(invalid="ignore"):
+        q: npt.NDArray[np.uint8] = np.trunc(values).astype(np.uint8).clip(0, 31)
+    low = (q[..., :16] & np.uint8(15)) | (q[..., 16:] << np.uint8(4))
+    return low, np.packbits(q >> np.uint8(4), axis=-1, bitorder="little")

@@ -79,7 +79,7 @@ class ChatTemplate:
     def check(self) -> None:
         """Compile the template. Raises BadInput with the line at fault."""
         with self._lock:
-            self._load()
+            self._loaded()
 
     def render(
         self,
@@ -108,8 +108,7 @@ class ChatTemplate:
         if len(body) > MAX_INPUT_BYTES:
             raise BadInput(f"the messages are {len(body)} bytes; at most {MAX_INPUT_BYTES} are taken")
         with self._lock:
-            self._load()
-            return self._ask(b"R", body).decode()
+            return self._ask(self._loaded(), b"R", body).decode()
 
     def close(self) -> None:
         """End the process; a later render starts a new one."""
@@ -129,19 +128,20 @@ class ChatTemplate:
         self._compiled = False
         return TemplateProcess(MAX_OUTPUT_BYTES)
 
-    def _load(self) -> None:
-        """Have a worker of this very process, and the template compiled in it."""
-        if self._process is None or self._process.owner != os.getpid():
-            self._process = self._start()
+    def _loaded(self) -> TemplateProcess:
+        """A worker of this very process, with the template compiled in it."""
+        process = self._process
+        if process is None or process.owner != os.getpid():
+            process = self._process = self._start()
         if not self._compiled:
-            self._ask(b"L", self.source.encode())
+            self._ask(process, b"L", self.source.encode())
             self._compiled = True
+        return process
 
-    def _ask(self, kind: bytes, body: bytes) -> bytes:
+    def _ask(self, process: TemplateProcess, kind: bytes, body: bytes) -> bytes:
         """One question to the worker; a worker that failed is gone and the next question starts another."""
-        assert self._process is not None
         try:
-            status, reply = self._process.ask(kind, body, RENDER_S)
+            status, reply = process.ask(kind, body, RENDER_S)
         except TimedOutError:
             self._forget()
             raise BadInput(

@@ -14,6 +14,7 @@ import time
 import weakref
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 
 from zeropoint.errors import MachineError
 
@@ -85,8 +86,7 @@ class TemplateProcess:
             raise
 
     def _write(self, frame: bytes, deadline: float) -> None:
-        assert self._process.stdin is not None
-        pipe = self._process.stdin.fileno()
+        pipe = _number(self._process.stdin)
         os.set_blocking(pipe, False)
         rest = memoryview(frame)
         while rest:
@@ -105,8 +105,7 @@ class TemplateProcess:
         return kind, self._read_exactly(length, deadline)
 
     def _read_exactly(self, n_bytes: int, deadline: float) -> bytes:
-        assert self._process.stdout is not None
-        pipe = self._process.stdout.fileno()
+        pipe = _number(self._process.stdout)
         pieces, left = [], n_bytes
         while left:
             self._wait([pipe], [], deadline)
@@ -126,6 +125,13 @@ class TemplateProcess:
             poll.register(pipe, select.POLLOUT)
         if left <= 0 or not poll.poll(left * 1000):
             raise TimedOutError
+
+
+def _number(pipe: IO[bytes] | None) -> int:
+    """The descriptor of one of the worker's pipes."""
+    if pipe is None or pipe.closed:
+        raise DiedError
+    return pipe.fileno()
 
 
 def _folders() -> list[str]:

@@ -70,6 +70,11 @@ class Tokenizer:
         self.control_ids = vocabulary.control_ids
 
     @property
+    def library(self) -> tokenizers.Tokenizer:
+        """Hugging Face's object that takes control tokens as such: to be copied, not changed."""
+        return self._encoders.full
+
+    @property
     def space_prefix(self) -> bool:
         """Whether a document's first word is encoded as if a space stood before it."""
         return self._vocabulary.add_space_prefix

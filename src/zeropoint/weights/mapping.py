@@ -165,11 +165,11 @@ def _build(source: Source, last: _LastRead, where: str) -> Lazy:
             return _changed(whole, (end - begin, *whole.shape[1:]), lambda w: w[begin:end])
         case Transposed(inner):
             return _turned(_build(inner, last, where), where, source)
-        case Permuted(inner, n_heads):
-            halves = _build(inner, last, where)
-            if not halves.shape or halves.shape[0] % (2 * n_heads):
-                raise _misfit(where, source, halves, f"rows for {n_heads} heads of even width")
-            return _changed(halves, halves.shape, lambda w: _swap_pairs(w, n_heads, 2))
+        case Permuted(inner, n_heads, is_interleaved):
+            stored = _build(inner, last, where)
+            if not stored.shape or stored.shape[0] % (2 * n_heads):
+                raise _misfit(where, source, stored, f"rows for {n_heads} heads of even width")
+            return _permuted(stored, n_heads, is_interleaved)
         case Offset(inner, add):
             plain = _build(inner, last, where)
             return _changed(plain, plain.shape, lambda w: w + np.float32(add))
@@ -192,9 +192,8 @@ def _take_apart(
             fused.setdefault(inner, []).append((begin, end, ours))
         case Transposed(inner):
             _take_apart(inner, _changed(ours, ours.shape[::-1], lambda w: w.T), stored, fused)
-        case Permuted(inner, n_heads):
-            halves = _changed(ours, ours.shape, lambda w: _swap_pairs(w, n_heads, w.shape[0] // n_heads // 2))
-            _take_apart(inner, halves, stored, fused)
+        case Permuted(inner, n_heads, is_interleaved):
+            _take_apart(inner, _permuted(ours, n_heads, not is_interleaved), stored, fused)
         case Offset(inner, add):
             plain = _changed(ours, ours.shape, lambda w: w - np.float32(add))
             _take_apart(inner, plain, stored, fused)
@@ -221,9 +220,15 @@ def _changed(tensor: Lazy, shape: tuple[int, ...], change: Callable[[Array], Arr
     return Lazy(shape, tensor.format, lambda: change(tensor.read()))
 
 
-def _swap_pairs(w: Array, n_heads: int, inner: int) -> Array:
-    """Rows of each head seen as [inner, rest] and turned; inner 2 makes pairs, d_head / 2 makes halves."""
-    return w.reshape(n_heads, inner, -1, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
+def _permuted(tensor: Lazy, n_heads: int, to_interleaved: bool) -> Lazy:
+    """Rows of each head from halves to interleaved pairs, or the other way."""
+    n_pairs = tensor.shape[0] // n_heads // 2
+    sides = (2, n_pairs) if to_interleaved else (n_pairs, 2)
+
+    def change(w: Array) -> Array:
+        return w.reshape(n_heads, *sides, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
+
+    return _changed(tensor, tensor.shape, change)
 
 
 def _common(parts: list[Lazy]) -> str:

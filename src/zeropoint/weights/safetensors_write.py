@@ -33,7 +33,8 @@ def write_shards(
     if len(shards) == 1:
         write_safetensors(folder / SINGLE_NAME, shards[0], wrote=wrote)
         return [folder / SINGLE_NAME]
-    weight_map, paths = {}, []
+    weight_map: dict[str, str] = {}
+    paths: list[Path] = []
     for i, shard in enumerate(shards, 1):
         path = folder / f"model-{i:05d}-of-{len(shards):05d}.safetensors"
         write_safetensors(path, shard, wrote=wrote)

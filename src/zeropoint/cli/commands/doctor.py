@@ -35,24 +35,23 @@ def command(console: Console, /, as_json: bool) -> None:
 
 def _facts() -> dict[str, Any]:
     import zeropoint
-    from zeropoint import _native
     from zeropoint.catalogue import cache
     from zeropoint.engine.native import default_threads
-    from zeropoint.engine.roofline import available_memory_bytes, bandwidth_bytes_s
+    from zeropoint.engine.roofline import available_memory_bytes, bandwidth_bytes_s, machine
 
     settings = options.read({})
-    machine = _native.machine()
+    here = machine()
     threads = settings.get("threads").value or default_threads()
     isa = settings.get("isa").value
     return {
         "zeropoint": zeropoint.__version__,
         "python": platform.python_version(),
         "system": platform.platform(),
-        "processor": machine["cpu"],
-        "features": machine["features"],
-        "kernels": machine["isas"],
-        "chosen_kernels": isa if isa not in (None, "auto") else machine["isas"][0],
-        "usable_processors": machine["processors"],
+        "processor": here["cpu"],
+        "features": here["features"],
+        "kernels": here["isas"],
+        "chosen_kernels": isa if isa not in (None, "auto") else here["isas"][0],
+        "usable_processors": here["processors"],
         "threads": threads,
         "bandwidth_bytes_s": bandwidth_bytes_s(threads),
         "free_memory_bytes": available_memory_bytes(),

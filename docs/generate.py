@@ -1,0 +1,153 @@
+"""Writes what the documentation derives from the program: `python docs/generate.py`.
+
+docs/commands/*.md come whole from the commands (docstrings, options, examples); in the pages written by
+hand, the lines between `<!-- begin NAME -->` and `<!-- end NAME -->` do. A test compares them with this.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+
+from zeropoint import registry
+from zeropoint.catalogue import entries
+from zeropoint.cli.app import cli
+from zeropoint.sampling.params import options as sampling_options
+from zeropoint.settings import KEYS
+
+DOCS = Path(__file__).parent
+_COMMANDS = "zeropoint.cli.commands"
+_NOTE = "<!-- Written by docs/generate.py from the command itself; edit that and run it again. -->"
+_MARKED = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
+
+
+def pages() -> dict[Path, str]:
+    """Every page that is generated, whole or in part, as it should be."""
+    root = _context(cli, "zeropoint", None)
+    found = {DOCS / "commands" / "zeropoint.md": _page(cli, root, "")}
+    for name in cli.list_commands(root):
+        command = cli.get_command(root, name)
+        if command is not None:
+            found[DOCS / "commands" / f"{name}.md"] = _page(
+                command, _context(command, name, root), _prose(name)
+            )
+    for path in sorted(DOCS.glob("*.md")):
+        text = path.read_text("utf-8")
+        if _MARKED.search(text):
+            found[path] = _MARKED.sub(lambda part: f"{part[1]}{_TABLES[part[2]]()}\n{part[3]}", text)
+    return found
+
+
+def _page(command: click.Command, context: click.Context, prose: str) -> str:
+    parts = [f"# {context.command_path}", _NOTE, *_body(command, context)]
+    parts.insert(3, prose)
+    if isinstance(command, click.Group) and command is not cli:
+        for name, sub in sorted(command.commands.items()):
+            below = _context(sub, name, context)
+            parts += [f"## {below.command_path}", *_body(sub, below)]
+    if command is not cli:
+        parts.append("Every command also takes [the common options](zeropoint.md).")
+    parts.append(_examples(command.epilog or ""))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _body(command: click.Command, context: click.Context) -> Iterator[str]:
+    """What it does, how it is called, what it takes."""
+    yield _reflowed(command.help or "")
+    yield f"```text\n{' '.join([context.command_path, *command.collect_usage_pieces(context)])}\n```"
+    if command is cli:
+        rows = [(f"[{name}]({name}.md)", _first_line(name)) for name in cli.list_commands(context)]
+        yield _table(("command", "what it does"), rows)
+    options = [param for param in command.get_params(context) if isinstance(param, click.Option)]
+    rows = [_row(option, context) for option in options if command is cli or not _common(option)]
+    yield _table(("option", "environment", "meaning"), rows) if rows else ""
+
+
+def _context(command: click.Command, name: str, parent: click.Context | None) -> click.Context:
+    return click.Context(command, parent, info_name=name, **command.context_settings)
+
+
+def _common(option: click.Option) -> bool:
+    """Whether every command has it."""
+    return not {"--help"}.union(*(param.opts for param in cli.params)).isdisjoint(option.opts)
+
+
+def _row(option: click.Option, context: click.Context) -> tuple[str, str, str]:
+    """Option, environment variable (which stands in brackets at the end of the help) and meaning."""
+    names, help = option.get_help_record(context) or ("", "")
+    meaning, _, variable = help.partition(" [env: ")
+    return f"`{names}`", f"`{variable[:-1]}`" if variable else "", meaning
+
+
+def _examples(epilog: str) -> str:
+    """The examples of a help text as a code block, and what else the epilog says."""
+    listed, prose = [], []
+    for paragraph in epilog.replace("\b\n", "").split("\n\n"):
+        lines = paragraph.strip().splitlines()
+        if lines and lines[0].startswith("Examples"):
+            listed += [re.sub(r"(?<=\S)(  +)(?=\S)", r"\1# ", line.strip()) for line in lines[1:]]
+        elif lines:
+            prose.append(" ".join(line.strip() for line in lines))
+    code = "## Examples\n\n```sh\n" + "\n".join(listed) + "\n```" if listed else ""
+    return "\n\n".join(part for part in (code, *prose) if part)
+
+
+def _prose(name: str) -> str:
+    """The docstring of a command's file after its first line, which is the short help."""
+    path = registry.source(_COMMANDS, name.replace("-", "_"))
+    docstring = ast.get_docstring(ast.parse(path.read_bytes())) if path else None
+    return _reflowed((docstring or "").partition("\n")[2].strip())
+
+
+def _first_line(name: str) -> str:
+    path = registry.source(_COMMANDS, name.replace("-", "_"))
+    docstring = ast.get_docstring(ast.parse(path.read_bytes())) if path else None
+    return (docstring or "").partition("\n")[0]
+
+
+def _reflowed(text: str) -> str:
+    paragraphs = [" ".join(part.split()) for part in text.replace("\b", "").split("\n\n")]
+    return "\n\n".join(part for part in paragraphs if part)
+
+
+def _table(headers: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [headers, tuple("---" for _ in headers), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _sampling_table() -> str:
+    rows = [
+        (f"`{o.name}`", o.range(), "-" if o.default in (None, ()) else f"{o.default:g}", o.help)
+        for o in sampling_options()
+    ]
+    return _table(("name", "allowed", "default", "meaning"), rows)
+
+
+def _settings_table() -> str:
+    rows = [
+        (f"`{key.name}`", f"`{key.env}`", "-" if key.default is None else f"`{key.default}`", key.help)
+        for key in KEYS
+    ]
+    return _table(("key", "environment", "default", "meaning"), rows)
+
+
+def _catalogue_table() -> str:
+    rows = []
+    for entry in entries.load().values():
+        aliases = ", ".join(f"`{alias}`" for alias in entry.aliases)
+        rows.append(
+            (f"`{entry.name}`", aliases, f"{entry.n_bytes / 1e6:.1f} MB", entry.licence, entry.description)
+        )
+    return _table(("name", "also", "size", "licence", "what it is"), rows)
+
+
+_TABLES = {"sampling": _sampling_table, "settings": _settings_table, "catalogue": _catalogue_table}
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")

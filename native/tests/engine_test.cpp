@@ -1,0 +1,336 @@
+// The engine with a tiny model: requests, batches, cached prefixes, cancelling, and errors as values.
+#include "runtime/engine.hpp"
+
+#include "check.hpp"
+#include "tiny_model.hpp"
+
+using namespace zp;
+using namespace zp::test;
+
+namespace {
+
+const Interrupt kNever = [] { return false; };
+
+struct Options {
+    int n_threads = 1;
+    const char* isa = "";
+    bool is_exact = false;
+};
+
+EngineConfig config_of(const std::string& path, const Options& options = {}) {
+    return {{path}, tiny_spec(), {}, options.n_threads, options.isa, options.is_exact};
+}
+
+std::unique_ptr<Engine> open(const TinyModel& model, const Options& options = {}) {
+    return std::move(Engine::open(config_of(model.path, options)).value());
+}
+
+std::string refusal(EngineConfig config) {
+    auto engine = Engine::open(std::move(config));
+    return engine.ok() ? "opened" : engine.error().message;
+}
+
+bool has(const std::string& text, const char* words) { return text.find(words) != std::string::npos; }
+
+std::vector<int32_t> prompt_of(int n, int salt = 0) {
+    std::vector<int32_t> ids;
+    for (int i = 0; i < n; ++i) ids.push_back((7 * i + i * i % 11 + salt) % tiny_spec().n_vocab);
+    return ids;
+}
+
+GenerateRequest request_of(std::vector<int32_t> prompt, int max_tokens, uint64_t seed = 3) {
+    return {std::move(prompt),
+            std::move(Sampler::make({{"temperature", {{"temperature", 0.9}}}}, seed).value()),
+            {},
+            max_tokens,
+            true};
+}
+
+struct Answer {
+    std::vector<int32_t> tokens;
+    std::vector<float> logprobs;
+    Finish finish = Finish::kNone;
+    int n_cached = 0;
+    bool operator==(const Answer& other) const {
+        return tokens == other.tokens && logprobs == other.logprobs;
+    }
+};
+
+// Steps until all is done; the answers by request.
+std::map<int64_t, Answer> finish(Engine& engine, const Interrupt& interrupt = kNever) {
+    std::map<int64_t, Answer> answers;
+    while (engine.has_work()) {
+        auto events = engine.step(interrupt);
+        if (!events.ok()) {
+            if (events.error().fault == Fault::kCancelled) continue;
+            ZP_EQ(events.error().message, "");
+            break;
+        }
+        for (const StepEvent& e : events.value()) {
+            Answer& a = answers[e.request];
+            if (e.token) a.tokens.push_back(*e.token);
+            if (e.logprob) a.logprobs.push_back(*e.logprob);
+            a.finish = e.finish;
+            a.n_cached = e.n_cached;
+        }
+    }
+    return answers;
+}
+
+Answer answer(Engine& engine, GenerateRequest request, const Interrupt& interrupt = kNever) {
+    const int64_t id = engine.submit(std::move(request)).value();
+    return finish(engine, interrupt)[id];
+}
+
+std::vector<float> extended(Engine& engine, Sequence* sequence, std::span<const int32_t> ids) {
+    std::vector<float> out(ids.size() * static_cast<size_t>(tiny_spec().n_vocab));
+    ZP_CHECK(engine.extend(sequence, ids, out, kNever).ok());
+    return out;
+}
+
+}  // namespace
+
+ZP_TEST(engine_reads_a_prompt_in_chunks_and_answers) {
+    const TinyModel model(true);
+    auto engine = open(model);
+    ZP_CHECK(!engine->has_work());
+    const int64_t id = engine->submit(request_of(prompt_of(300), 3)).value();
+    std::vector<int> read;
+    Finish last = Finish::kNone;
+    int n_tokens = 0;
+    while (engine->has_work()) {
+        const auto events = engine->step(kNever);
+        for (const StepEvent& e : events.value()) {
+            ZP_EQ(e.request, id);
+            ZP_EQ(e.n_prompt, 300);
+            read.push_back(e.n_read);
+            n_tokens += e.token.has_value();
+            last = e.finish;
+        }
+    }
+    ZP_CHECK(read == std::vector<int>({256, 300, 300, 300}));
+    ZP_EQ(n_tokens, 3);
+    ZP_CHECK(last == Finish::kLength);
+    ZP_CHECK(engine->step(kNever).value().empty());
+}
+
+ZP_TEST(engine_gives_one_answer_whatever_the_machine_and_the_company) {
+    for (const bool is_exact : {false, true}) {
+        const TinyModel model(true);
+        auto one = open(model, {1, "scalar", is_exact});
+        const Answer want = answer(*one, request_of(prompt_of(200), 20));
+        ZP_EQ(want.tokens.size(), 20u);
+        for (const char* isa : {"scalar", "avx2", "avx512"}) {
+            if (kernels_for(isa) == nullptr) continue;
+            for (const int n_threads : {1, 2, 3}) {
+                auto engine = open(model, {n_threads, isa, is_exact});
+                ZP_CHECK(answer(*engine, request_of(prompt_of(200), 20)) == want);
+                const int64_t first = engine->submit(request_of(prompt_of(150, 5), 30)).value();
+                ZP_CHECK(engine->step(kNever).ok());
+                const int64_t second = engine->submit(request_of(prompt_of(200), 20)).value();
+                const int64_t third = engine->submit(request_of(prompt_of(270, 9), 2)).value();
+                auto together = finish(*engine);
+                ZP_CHECK(together[second] == want);
+                ZP_EQ(together[first].tokens.size(), 29u);
+                ZP_EQ(together[third].tokens.size(), 2u);
+            }
+        }
+    }
+}
+
+ZP_TEST(engine_answers_the_same_after_a_cached_prefix) {
+    const TinyModel model(true);
+    auto fresh = open(model);
+    auto engine = open(model);
+    std::vector<int32_t> prompt = prompt_of(90);
+    const Answer first = answer(*engine, request_of(prompt, 8));
+    ZP_EQ(first.n_cached, 0);
+    prompt.insert(prompt.end(), first.tokens.begin(), first.tokens.end());
+    for (const int32_t id : prompt_of(40, 3)) prompt.push_back(id);
+    const Answer again = answer(*engine, request_of(prompt, 8));
+    ZP_EQ(again.n_cached, 97);  // all but the last token, which was never read
+    ZP_CHECK(again == answer(*fresh, request_of(prompt, 8)));
+    // The same once more: everything but the last token of the prompt comes from the cache.
+    const Answer whole = answer(*engine, request_of(prompt, 8));
+    ZP_EQ(whole.n_cached, static_cast<int>(prompt.size()) - 1);
+    ZP_CHECK(whole == again);
+    // Many conversations, more than are kept: still the same answers.
+    for (int salt = 20; salt < 32; ++salt)
+        ZP_CHECK(answer(*engine, request_of(prompt_of(60, salt), 4)) ==
+                 answer(*fresh, request_of(prompt_of(60, salt), 4)));
+    ZP_CHECK(answer(*engine, request_of(prompt, 8)) == again);
+}
+
+ZP_TEST(engine_stops_at_stop_ids_and_at_the_end_of_the_context) {
+    const TinyModel model(false);
+    auto engine = open(model);
+    const Answer free = answer(*engine, request_of(prompt_of(20), 12));
+    GenerateRequest request = request_of(prompt_of(20), 12);
+    request.stop_ids = {free.tokens[5]};
+    const Answer stopped = answer(*engine, std::move(request));
+    ZP_CHECK(stopped.finish == Finish::kStop);
+    ZP_CHECK(stopped.tokens.size() <= 5);
+    const Answer full = answer(*engine, request_of(prompt_of(590), 0));
+    ZP_CHECK(full.finish == Finish::kLength);
+    ZP_EQ(full.tokens.size(), 10u);
+}
+
+ZP_TEST(engine_cancels_one_and_goes_on_with_the_others) {
+    const TinyModel model(true);
+    auto engine = open(model);
+    const Answer want = answer(*engine, request_of(prompt_of(30), 10));
+    const int64_t kept = engine->submit(request_of(prompt_of(30), 10)).value();
+    const int64_t dropped = engine->submit(request_of(prompt_of(400, 2), 50)).value();
+    auto events = engine->step(kNever).value();
+    engine->cancel(dropped);
+    engine->cancel(dropped);
+    engine->cancel(12345);
+    auto answers = finish(*engine);
+    ZP_CHECK(answers[dropped].finish == Finish::kCancelled);
+    ZP_CHECK(answers[dropped].tokens.empty());
+    std::vector<int32_t> tokens = {*events[0].token};
+    tokens.insert(tokens.end(), answers[kept].tokens.begin(), answers[kept].tokens.end());
+    ZP_CHECK(tokens == want.tokens);
+    // Cancelled before its first step, with nothing else at work.
+    engine->cancel(engine->submit(request_of(prompt_of(5), 2)).value());
+    ZP_CHECK(engine->has_work());
+    ZP_EQ(engine->step(kNever).value().size(), 1u);
+    ZP_CHECK(!engine->has_work());
+}
+
+ZP_TEST(engine_goes_on_after_an_interrupt) {
+    const TinyModel model(true);
+    auto engine = open(model, {2, "", false});
+    const Answer want = answer(*engine, request_of(prompt_of(300, 4), 6));
+    int asked = 0;
+    const Interrupt every_third = [&] { return ++asked % 3 == 0; };
+    auto other = open(model, {2, "", false});
+    ZP_CHECK(answer(*other, request_of(prompt_of(300, 4), 6), every_third) == want);
+    ZP_CHECK(asked > 9);
+
+    const Interrupt at_once = [] { return true; };
+    const int64_t id = other->submit(request_of(prompt_of(100, 1), 5)).value();
+    ZP_CHECK(other->step(at_once).error().fault == Fault::kCancelled);
+    other->cancel(id);
+    std::vector<float> scores(99);
+    ZP_CHECK(other->score(prompt_of(100), scores, at_once).error().fault == Fault::kCancelled);
+    Sequence* sequence = other->open_sequence().value();
+    std::vector<float> logits(100 * 70);
+    ZP_CHECK(other->extend(sequence, prompt_of(100), logits, at_once).error().fault == Fault::kCancelled);
+    ZP_EQ(sequence->tokens.size(), 0u);
+    other->close_sequence(sequence);
+    ZP_CHECK(answer(*other, request_of(prompt_of(300, 4), 6)) == want);
+}
+
+ZP_TEST(engine_extends_in_any_pieces_and_rolls_back) {
+    const TinyModel model(true);
+    for (const int n_threads : {1, 2}) {
+        auto engine = open(model, {n_threads, "", false});
+        const std::vector<int32_t> ids = prompt_of(150);
+        const std::span<const int32_t> all(ids);
+        Sequence* whole = engine->open_sequence().value();
+        const auto want = extended(*engine, whole, ids);
+        Sequence* parts = engine->open_sequence().value();
+        std::vector<float> got;
+        for (size_t at = 0, n = 1; at < ids.size(); at += n, n = n % 37 + 5) {
+            n = std::min(n, ids.size() - at);
+            const auto part = extended(*engine, parts, all.subspan(at, n));
+            got.insert(got.end(), part.begin(), part.end());
+        }
+        ZP_CHECK(got == want);
+        ZP_CHECK(Engine::rollback(parts, 100).ok());
+        extended(*engine, parts, prompt_of(70, 8));
+        ZP_CHECK(Engine::rollback(parts, 70).ok());
+        const auto tail = extended(*engine, parts, all.subspan(50));
+        ZP_CHECK(std::equal(tail.begin(), tail.end(), want.begin() + 50 * 70));
+        ZP_CHECK(!Engine::rollback(parts, 151).ok());
+        ZP_CHECK(!Engine::rollback(parts, -1).ok());
+        std::vector<float> none(451 * 70);
+        ZP_CHECK(has(engine->extend(parts, prompt_of(451), none, kNever).error().message,
+                     "601 tokens; the context holds 600"));
+        ZP_EQ(parts->tokens.size(), 150u);
+    }
+}
+
+ZP_TEST(engine_scores_as_its_logits_say) {
+    const TinyModel model(false);
+    auto engine = open(model, {2, "", true});
+    const std::vector<int32_t> ids = prompt_of(80);
+    std::vector<float> scores(79);
+    ZP_CHECK(engine->score(ids, scores, kNever).ok());
+    const auto logits = extended(*engine, engine->open_sequence().value(), ids);
+    for (size_t t = 0; t < scores.size(); ++t) {
+        double total = 0;
+        for (size_t v = 0; v < 70; ++v) total += std::exp(static_cast<double>(logits[70 * t + v]));
+        const double want = logits[70 * t + static_cast<size_t>(ids[t + 1])] - std::log(total);
+        ZP_CHECK(std::fabs(scores[t] - want) < 1e-5);
+    }
+    ZP_CHECK(has(engine->score(prompt_of(1), {}, kNever).error().message, "1 tokens"));
+    std::vector<float> many(601);
+    ZP_CHECK(has(engine->score(prompt_of(602), many, kNever).error().message,
+                 "602 tokens; scoring takes 2 to 601"));
+}
+
+ZP_TEST(engine_refuses_what_it_cannot_run) {
+    const TinyModel model(true);
+    auto engine = open(model);
+    const auto refused = [&](std::vector<int32_t> ids) {
+        return engine->submit(request_of(std::move(ids), 1)).error().message;
+    };
+    ZP_CHECK(has(refused({}), "prompt is empty"));
+    ZP_CHECK(has(refused({1, -1}), "token id -1 is outside the vocabulary of 70"));
+    ZP_CHECK(has(refused({70}), "token id 70"));
+    ZP_CHECK(has(refused(prompt_of(600)), "600 tokens; the context holds 600"));
+    ZP_CHECK(!engine->has_work());
+
+    const auto with = [&](auto change) {
+        EngineConfig config = config_of(model.path);
+        change(config);
+        return refusal(std::move(config));
+    };
+    ZP_CHECK(has(with([](EngineConfig& c) { c.isa = "mmx"; }), "cannot run the instruction set mmx"));
+    ZP_CHECK(has(with([](EngineConfig& c) { c.paths = {"/no/such/file"}; }), "/no/such/file"));
+    ZP_CHECK(has(with([](EngineConfig& c) { c.spec.n_layers = 3, c.spec.rules.resize(3); }),
+                 "tensor blocks.2.attention_norm.weight is missing"));
+    ZP_CHECK(has(with([](EngineConfig& c) { c.spec.d_ff = 64; }),
+                 "has shape [96, 64]; the metadata says [64, 64]"));
+    ZP_CHECK(has(with([](EngineConfig& c) { c.spec.n_kv_heads = 3; }), "multiple of n_kv_heads"));
+    ZP_CHECK(has(with([](EngineConfig& c) { c.spec.n_vocab = 0; }), "n_vocab is 0"));
+    ZP_CHECK(has(with([](EngineConfig& c) { c.spec.norm_eps = std::nanf(""); }), "norm_eps"));
+    ZP_CHECK(has(with([](EngineConfig& c) { c.spec.rope_frequencies.assign(9, 1.0f); }),
+                 "more columns than d_head"));
+    ZP_CHECK(
+        has(with([](EngineConfig& c) { c.spec.rope_frequencies[0] = INFINITY; }), "not a finite number"));
+    ZP_CHECK(has(with([](EngineConfig& c) { c.spec.n_heads = 258; }), "more than 128"));
+    ZP_CHECK(
+        has(with([](EngineConfig& c) { c.paths.push_back(c.paths[0]); }), "is in two files of the model"));
+}
+
+ZP_TEST(engine_names_where_a_number_stopped_being_finite) {
+    for (const bool is_quantized : {true, false}) {
+        for (const bool is_exact : {true, false}) {
+            for (const char* tensor : {"embedding", "blocks.1.attention_norm", "blocks.1.attention.query",
+                                       "blocks.1.attention.key", "blocks.1.attention.value",
+                                       "blocks.1.attention.output", "blocks.1.ffn_norm", "blocks.1.ffn.gate",
+                                       "blocks.1.ffn.up", "blocks.1.ffn.down", "final_norm", "head"}) {
+                const TinyModel model(is_quantized, [&](const std::string& name, std::vector<float>& w) {
+                    if (name == std::string(tensor) + ".weight")
+                        w[w.size() / 70 * static_cast<size_t>(prompt_of(2)[1])] = std::nanf("");
+                });
+                auto engine = open(model, {2, "", is_exact});
+                engine->submit(request_of(prompt_of(70), 3)).value();
+                const auto events = engine->step(kNever);
+                ZP_CHECK(!events.ok() && events.error().fault == Fault::kNumeric);
+                ZP_CHECK(!engine->has_work());
+                std::vector<float> scores(69);
+                const Status status = engine->score(prompt_of(70), scores, kNever);
+                ZP_CHECK(!status.ok() && status.error().fault == Fault::kNumeric);
+                const char* where = tensor[0] == 'b'   ? "layer 1"
+                                    : tensor[0] == 'e' ? "the embedding"
+                                                       : "logits";
+                if (!events.ok()) ZP_CHECK(has(events.error().message, where));
+                if (!status.ok()) ZP_CHECK(has(status.error().message, where));
+            }
+        }
+    }
+}

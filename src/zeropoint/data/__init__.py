@@ -1,0 +1,1 @@
+"""Texts as plain arrays: what training reads."""

@@ -1,0 +1,1 @@
+"""How the next token is chosen when choosing needs more than one look: one strategy a file."""

@@ -1,0 +1,49 @@
+"""IQ4_NL: blocks of 32 weights, a binary16 scale and four bits each that name one of sixteen levels (18 bytes).
+
+w = d * LEVELS[q]: the levels lie closer together near zero, where most weights are, so the error is less than
+Q4_0's at the same size. Nibbles as in Q4_0. Layout and levels: `block_iq4_nl` and `kvalues_iq4nl` of
+ggml-common.h (llama.cpp); the scale is found by our own search.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from zeropoint.formats import _search
+from zeropoint.formats._bits import half
+from zeropoint.formats._blocks import join_bytes, nibbles, split_bytes, split_weights
+
+BLOCK_WEIGHTS = 32
+BLOCK_BYTES = 18
+BLOCK = np.dtype([("d", "<f2"), ("q", "u1", 16)])
+
+LEVELS = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float32)
+_BETWEEN = (LEVELS[1:] + LEVELS[:-1]) / 2
+
+
+def unpack(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """[..., 18g] bytes -> [..., 32g] weights."""
+    blocks = split_bytes(packed, BLOCK)
+    levels = LEVELS[nibbles(blocks["q"])]
+    return (blocks["d"].astype(np.float32)[..., None] * levels).reshape(*packed.shape[:-1], -1)
+
+
+def pack(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """[..., 32g] finite weights -> [..., 18g] bytes."""
+    groups = split_weights(weights, BLOCK_WEIGHTS, "IQ4_NL")
+    return join_bytes(_search.in_chunks(_pack, groups, BLOCK))
+
+
+def _pack(x: _search.Floats) -> npt.NDArray[np.void]:
+    blocks = np.empty(len(x), BLOCK)
+    # The largest weight becomes the largest level, -127, or one some way from it on either side.
+    blocks["d"] = half(_search.fit_scale(x, _levels, float(LEVELS[0]), 10.0, 10))
+    d = blocks["d"].astype(np.float32)[..., None]
+    q = np.searchsorted(_BETWEEN, x * _search.ratio(np.float32(1), d)).astype(np.uint8)
+    blocks["q"] = q[..., :16] | (q[..., 16:] << np.uint8(4))
+    return blocks
+
+
+def _levels(scaled: _search.Floats) -> _search.Floats:
+    return LEVELS[np.searchsorted(_BETWEEN, scaled)]

@@ -1,0 +1,1 @@
+"""Make weights: schedules, objectives, the loop."""

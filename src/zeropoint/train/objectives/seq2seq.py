@@ -1,0 +1,52 @@
+"""Say what comes next in the answer, with some doubt: cross-entropy against smoothed targets.
+
+Szegedy et al., "Rethinking the Inception Architecture", 2016, section 7; Vaswani et al., 2017, section 5.4.
+The form is that of "The Annotated Transformer": Kullback-Leibler divergence, doubt spread over all tokens
+but the right one and padding, nothing asked where the target is padding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from zeropoint.errors import BadInput
+
+__all__ = ["Seq2Seq", "smoothed"]
+
+
+@dataclass(frozen=True)
+class Seq2Seq:
+    """Teacher forcing: the answer's tokens but the last go in, its tokens but the first are asked for.
+
+    padding: the id that fills sequences up. smoothing: probability given to tokens other than the right one.
+    """
+
+    padding: int = 0
+    smoothing: float = 0.1
+
+    def __call__(self, model: nn.Module, source_BS: Tensor, answer_BT: Tensor) -> Tensor:
+        """Loss a token, in nats."""
+        asked_BT = answer_BT[:, 1:]
+        logits_BTV = model(source_BS, answer_BT[:, :-1], mask=source_BS != self.padding)
+        return self.loss(logits_BTV, asked_BT) / (asked_BT != self.padding).sum()
+
+    def loss(self, logits_BTV: Tensor, target_BT: Tensor) -> Tensor:
+        """Divergence of the predictions from the smoothed targets, summed over all tokens, in nats."""
+        wanted_NV = smoothed(target_BT.flatten(), logits_BTV.shape[-1], self.smoothing, self.padding)
+        said_NV = torch.log_softmax(logits_BTV.flatten(0, -2), dim=-1)
+        return nn.functional.kl_div(said_NV, wanted_NV, reduction="sum")
+
+
+def smoothed(target_N: Tensor, n_vocab: int, smoothing: float, padding: int) -> Tensor:
+    """What is wanted of each prediction: probabilities [N, V], a row of zeros where the target is padding."""
+    if not 0 <= smoothing < 1 or n_vocab < 3:
+        raise BadInput(
+            f"smoothing is {smoothing} over {n_vocab} tokens; expected 0 to below 1, and at least 3 tokens"
+        )
+    wanted_NV = torch.full((len(target_N), n_vocab), smoothing / (n_vocab - 2), device=target_N.device)
+    wanted_NV.scatter_(1, target_N[:, None], 1.0 - smoothing)
+    wanted_NV[:, padding] = 0.0
+    return wanted_NV.masked_fill(target_N[:, None] == padding, 0.0)

@@ -1,0 +1,143 @@
+"""Imports go down only. The table says what stands on which floor; the import graph is read from the source.
+
+A new room needs a line here and one in HOUSE.md; a new package needs a reason.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.tree import NATIVE, PYTHON, ROOT, SOURCE, native_files
+
+
+@dataclass(frozen=True)
+class Room:
+    """floor: 0 is the ground. beside: rooms of the same floor it may use. packages: from outside."""
+
+    floor: int
+    beside: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+
+
+ROOMS = {
+    "errors": Room(0),
+    "registry": Room(0, ("errors",)),
+    "settings": Room(0, ("errors",), ("platformdirs",)),
+    "blueprint": Room(0, ("errors",)),
+    "_native": Room(0),
+    "formats": Room(1, (), ("numpy",)),
+    "weights": Room(1, ("formats",), ("numpy",)),
+    "families": Room(1),
+    "tokenizers": Room(1, ("weights",), ("jinja2", "tokenizers")),
+    "sampling": Room(1, (), ("numpy",)),
+    "catalogue": Room(1, (), ("filelock", "huggingface_hub", "platformdirs")),
+    "engine": Room(3, (), ("numpy",)),
+    "evaluate": Room(4, (), ("numpy",)),
+    "cli": Room(5, (), ("click", "prompt_toolkit", "rich")),
+}
+# Floor 0 holds the extension, but only these know it.
+KNOW_NATIVE = {"engine", "weights"}
+NATIVE_ORDER = ["base", "formats", "kernels", "ops", "model", "runtime", "bind"]
+NATIVE_OUTSIDE = {"tests", "fuzz"}  # may use any of these but bind
+INSTRUCTION_SETS = {"scalar", "avx2", "avx512"}
+
+
+def room_of(path: Path) -> str:
+    """The room of a source file: the first part of its path, without an ending."""
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, dotted module) of every import in a file, also those inside functions."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            if module == "zeropoint":
+                yield from ((node.lineno, f"zeropoint.{alias.name}") for alias in node.names)
+            else:
+                yield node.lineno, module
+
+
+def own_rooms(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, room) of every import from another room of ours."""
+    for line, module in imports(path):
+        parts = module.split(".")
+        if parts[0] == "zeropoint" and len(parts) > 1 and parts[1] in ROOMS and parts[1] != room_of(path):
+            yield line, parts[1]
+
+
+def includes(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, header) of every #include, quoted or in angle brackets."""
+    for line, text in enumerate(path.read_text("utf-8").splitlines(), start=1):
+        if found := re.match(r'\s*#\s*include\s+["<]([^">]+)[">]', text):
+            yield line, found[1]
+
+
+def test_every_room_is_on_a_floor_and_in_the_guide() -> None:
+    standing = {room_of(path) for path in PYTHON} - {"__init__", "__main__"}
+    assert standing | {"_native"} == set(ROOMS)
+    guide = (ROOT / "HOUSE.md").read_text("utf-8")
+    assert [room for room in ROOMS if f"`{room}" not in guide] == []
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_go_down(path: Path) -> None:
+    name = room_of(path)
+    if name in ("__init__", "__main__"):
+        return  # the public names and `python -m zeropoint` stand above all floors
+    room, crossed = ROOMS[name], []
+    for line, other in own_rooms(path):
+        if ROOMS[other].floor > room.floor or (ROOMS[other].floor == room.floor and other not in room.beside):
+            crossed.append(f"{path}:{line} imports {other}")
+        if other == "_native" and name not in KNOW_NATIVE:
+            crossed.append(f"{path}:{line} imports _native; go through one of {sorted(KNOW_NATIVE)}")
+    assert crossed == []
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_are_absolute_and_packages_are_listed(path: Path) -> None:
+    """What is not in the table is not imported: so torch, above all, is nowhere."""
+    room = ROOMS.get(room_of(path), Room(0))
+    known = {"zeropoint", *room.packages, *sys.stdlib_module_names}
+    assert [f"{path}:{line} imports {m}" for line, m in imports(path) if m.split(".")[0] not in known] == []
+
+
+def test_the_contract_knows_no_engine() -> None:
+    found = [module for _, module in imports(SOURCE / "engine" / "contract.py")]
+    assert [module for module in found if module.startswith("zeropoint.engine")] == []
+
+
+@pytest.mark.parametrize("path", native_files(), ids=lambda path: str(path.relative_to(NATIVE)))
+def test_includes_go_down(path: Path) -> None:
+    room = path.relative_to(NATIVE).parts[0]
+    allowed = NATIVE_ORDER[:-1] if room in NATIVE_OUTSIDE else NATIVE_ORDER[: NATIVE_ORDER.index(room) + 1]
+    crossed = []
+    for line, header in includes(path):
+        top = header.split("/")[0]
+        if top in NATIVE_ORDER and top not in allowed:
+            crossed.append(f"{path}:{line} includes {header}")
+        if (header.startswith("nanobind") or header == "Python.h") and room != "bind":
+            crossed.append(f"{path}:{line} includes {header}; Python is met in bind/ only")
+    assert crossed == []
+
+
+def test_an_instruction_set_knows_no_other() -> None:
+    crossed = []
+    for path in native_files():
+        own = path.parent.name
+        for line, header in includes(path):
+            parts = header.split("/")
+            if parts[0] == "kernels" and parts[1] in INSTRUCTION_SETS - {own}:
+                crossed.append(f"{path}:{line} includes {header}")
+            if header == "immintrin.h" and own not in INSTRUCTION_SETS:
+                crossed.append(f"{path}:{line} includes {header}; intrinsics stand in kernels/<set>/ only")
+    assert crossed == []

@@ -1,0 +1,56 @@
+"""What need not be there is not loaded: help is instant, and a chat never meets torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = [
+    "numpy",
+    "rich",
+    "jinja2",
+    "tokenizers",
+    "huggingface_hub",
+    "prompt_toolkit",
+    "torch",
+    "zeropoint._native",
+]
+LISTING = "import sys\ntry:\n    {}\nfinally:\n    print(*sorted(sys.modules), file=sys.stderr)"
+
+
+def loaded(code: str) -> set[str]:
+    """The modules that a fresh interpreter has after running a piece of Python."""
+    run = subprocess.run(
+        [sys.executable, "-c", LISTING.format(code)], capture_output=True, text=True, timeout=60, check=False
+    )
+    return set(run.stderr.split())
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["--version"], ["-h"], []], ids=" ".join)
+def test_help_loads_nothing_heavy(argv: list[str]) -> None:
+    modules = loaded(f"from zeropoint.cli.app import main; main({argv!r})")
+    assert "click" in modules
+    assert [name for name in HEAVY if name in modules] == []
+
+
+@pytest.mark.parametrize("command", ["chat", "plan", "models"])
+def test_help_of_a_command_loads_no_engine(command: str) -> None:
+    modules = loaded(f"from zeropoint.cli.app import main; main([{command!r}, '--help'])")
+    assert f"zeropoint.cli.commands.{command}" in modules
+    assert [name for name in HEAVY if name in modules] == []
+
+
+def test_the_package_itself_loads_nothing() -> None:
+    modules = loaded("import zeropoint; zeropoint.__version__")
+    assert {name for name in modules if name.startswith("zeropoint.")} == set()
+
+
+def test_every_public_name_is_there(tmp_path: Path) -> None:
+    modules = loaded(
+        "import zeropoint; [getattr(zeropoint, name) for name in zeropoint.__all__]; zeropoint.load"
+    )
+    assert "zeropoint._native" in modules
+    assert "torch" not in modules
