@@ -1,0 +1,133 @@
+"""The points of a forward pass where one may look: names and shapes, the same for every engine.
+
+A tap that carries a module's name is that module's output. Beside a module's own parts, in order:
+`attention.scores` are q k^T * scale, `capped` after the soft cap, `masked` with mask and biases by distance
+added, `weights` after softmax, `mix` the weighted values; `ffn.hidden` is what `down` reads;
+`after_attention` and the like are the residual stream. Axes are letters: T tokens read in this pass, S all
+that they may look at (with a cache more than T), C the tokens of a source; D model width, H query heads,
+N key/value heads, K width of a head, F feed-forward width, E experts, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from zeropoint.blueprint.parts.attention import Attention
+from zeropoint.blueprint.parts.ffn import FFN, MLP, Gated
+from zeropoint.blueprint.parts.position import NoPosition, Rope
+from zeropoint.blueprint.spec import Block, Blueprint
+
+__all__ = ["Tap", "taps"]
+
+Named = Iterator[tuple[str, str, dict[str, int]]]
+
+
+@dataclass(frozen=True)
+class Tap:
+    """One point. axes: a letter an axis, without the batch; shape: their sizes."""
+
+    axes: str
+    shape: tuple[int, ...]
+
+
+def taps(blueprint: Blueprint, n_tokens: int, *, n_past: int = 0, n_source: int = 0) -> dict[str, Tap]:
+    """Name to tap, in the order of the forward pass, for n_tokens read after n_past cached ones.
+
+    n_source: tokens of the source, for an encoder-decoder.
+    """
+    sizes = {"T": n_tokens, "S": n_past + n_tokens, "C": n_source, "D": blueprint.d_model}
+    sizes["V"] = blueprint.n_vocab
+    found = {}
+    for name, axes, own in _all(blueprint):
+        known = {**sizes, **own}
+        found[name] = Tap(axes, tuple(known[axis] for axis in axes))
+    return found
+
+
+def _all(b: Blueprint) -> Named:
+    if b.encoder:
+        yield from _embedding("encoder_embedding", b, "C")
+        for i, block in enumerate(b.encoder):
+            yield from _under(f"encoder.{i}", _block(block, "C", "C"))
+        if b.encoder_norm is not None:
+            yield "encoder_norm", "CD", {}
+    yield from _embedding("embedding", b, "T")
+    for i, block in enumerate(b.blocks):
+        yield from _under(f"blocks.{i}", _block(block, "T", "S"))
+    if b.final_norm is not None:
+        yield "final_norm", "TD", {}
+    if b.head is None:
+        return
+    if b.head.has_transform:
+        yield "head.transform", "TD", {}
+        yield "head.norm", "TD", {}
+    yield "logits", "TV", {}
+
+
+def _embedding(name: str, b: Blueprint, t: str) -> Named:
+    yield f"{name}.token", f"{t}D", {}
+    if b.embedding.n_types:
+        yield f"{name}.type", f"{t}D", {}
+    if b.embedding.position != NoPosition():
+        yield f"{name}.position", f"{t}D", {}
+    yield f"{name}.output", f"{t}D", {}
+
+
+def _block(block: Block, t: str, s: str) -> Named:
+    parts = [("attention", _attention(block.attention, t, t, s))]
+    if block.cross_attention is not None:
+        parts.append(("cross_attention", _attention(block.cross_attention, t, "C", "C")))
+    if block.ffn is not None:
+        parts.append(("ffn", _ffn(block.ffn, t)))
+    is_parallel = block.placement == "parallel"
+    for name, inner in parts:
+        has_norm = block.norm is not None and not (is_parallel and name == "ffn")
+        if has_norm and block.placement != "post":
+            yield f"{name}_norm", f"{t}D", {}
+        yield from _under(name, inner)
+        if has_norm and block.placement == "post":
+            yield f"{name}_norm", f"{t}D", {}
+        if has_norm and block.placement == "sandwich":
+            yield f"{name}_output_norm", f"{t}D", {}
+        if not (is_parallel and name == "attention"):
+            yield f"after_{name}", f"{t}D", {}
+
+
+def _attention(a: Attention, t: str, new: str, s: str) -> Named:
+    """t: the axis of queries, new: of the keys made in this pass, s: of all keys."""
+    own = {"H": a.n_heads, "N": a.n_kv_heads, "K": a.d_head}
+    query, key, table = f"H{t}K", f"N{new}K", f"H{t}{s}"
+    is_cross = t != new
+    points = [("query", query), ("key", key), ("value", key)]
+    if a.query_key_norm is not None:
+        points += [("query_norm", query), ("key_norm", key)]
+    if isinstance(a.position, Rope) and not is_cross:
+        points += [("query_rotated", query), ("key_rotated", key)]
+    points.append(("scores", table))
+    if a.softcap is not None:
+        points.append(("capped", table))
+    points += [("masked", table), ("weights", table), ("mix", query), ("output", f"{t}D")]
+    for name, axes in points:
+        yield name, axes, own
+
+
+def _ffn(ffn: FFN, t: str) -> Named:
+    match ffn:
+        case MLP():
+            inner = [("up", "F"), ("hidden", "F")]
+        case Gated():
+            inner = [("gate", "F"), ("up", "F"), ("hidden", "F")]
+        case _:
+            for name in ("router", "router_weights"):
+                yield name, f"{t}E", {"E": ffn.n_experts}
+            yield "output", f"{t}D", {}
+            return
+    for name, axis in inner:
+        yield name, t + axis, {"F": ffn.d_ff}
+    yield "output", f"{t}D", {}
+
+
+def _under(part: str, points: Named) -> Named:
+    for name, axes, own in points:
+        yield f"{part}.{name}", axes, own

@@ -1,0 +1,89 @@
+"""Scaled dot-product attention (Vaswani et al., "Attention Is All You Need", 2017, section 3.2.1).
+
+    mix = softmax(q k^T * scale + mask) v
+
+Each query is compared with every key; the comparisons become weights that sum to 1; the answer is the values
+in that mixture. Twice: `written_out`, where every step can be seen, and `fused`, one call of torch that never
+holds the whole table of weights (Dao et al., "FlashAttention", 2022). A test holds them equal.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zeropoint.layers.see import See, show
+
+__all__ = ["attend", "fused", "join_heads", "repeat_heads", "softcapped", "split_heads", "written_out"]
+
+
+def attend(
+    q_BHTK: Tensor,
+    k_BHSK: Tensor,
+    v_BHSK: Tensor,
+    mask: Tensor | None,
+    *,
+    scale: float,
+    softcap: float | None = None,
+    see: See | None = None,
+) -> Tensor:
+    """The mix [B, H, T, K]: fused where it can be, written out where somebody looks or scores are capped.
+
+    mask: added to the scores, [B or 1, H or 1, T, S]; None for nothing.
+    """
+    if see is None and softcap is None:
+        return fused(q_BHTK, k_BHSK, v_BHSK, mask, scale=scale)
+    return written_out(q_BHTK, k_BHSK, v_BHSK, mask, scale=scale, softcap=softcap, see=see)
+
+
+def written_out(
+    q_BHTK: Tensor,
+    k_BHSK: Tensor,
+    v_BHSK: Tensor,
+    mask: Tensor | None,
+    *,
+    scale: float,
+    softcap: float | None = None,
+    see: See | None = None,
+) -> Tensor:
+    """The mix [B, H, T, K], one step a line; `see` is handed scores, capped, masked, weights and mix."""
+    scores_BHTS = show(see, "scores", q_BHTK @ k_BHSK.transpose(-2, -1) * scale)
+    if softcap is not None:
+        scores_BHTS = show(see, "capped", softcapped(scores_BHTS, softcap))
+    if mask is not None:
+        scores_BHTS = scores_BHTS + mask
+    show(see, "masked", scores_BHTS)
+    weights_BHTS = show(see, "weights", torch.softmax(scores_BHTS, dim=-1).type_as(v_BHSK))
+    return show(see, "mix", weights_BHTS @ v_BHSK)
+
+
+def fused(q_BHTK: Tensor, k_BHSK: Tensor, v_BHSK: Tensor, mask: Tensor | None, *, scale: float) -> Tensor:
+    """The same numbers up to rounding, block by block, in memory that does not grow with T * S."""
+    mask = mask if mask is None else mask.type_as(q_BHTK)
+    return F.scaled_dot_product_attention(q_BHTK, k_BHSK, v_BHSK, attn_mask=mask, scale=scale)
+
+
+def softcapped(scores: Tensor, cap: float) -> Tensor:
+    """cap * tanh(scores / cap): never beyond the cap, and still with a slope (Gemma 2, 2024, section 2)."""
+    return cap * torch.tanh(scores / cap)
+
+
+def split_heads(x_BTC: Tensor, n_heads: int) -> Tensor:
+    """[B, T, heads * K] -> [B, heads, T, K]: each head gets its own columns."""
+    n_batch, n_tokens, _ = x_BTC.shape
+    return x_BTC.view(n_batch, n_tokens, n_heads, -1).transpose(1, 2)
+
+
+def join_heads(x_BHTK: Tensor) -> Tensor:
+    """[B, H, T, K] -> [B, T, H * K]: the heads' columns side by side again."""
+    return x_BHTK.transpose(1, 2).flatten(-2)
+
+
+def repeat_heads(x_BNSK: Tensor, n_heads: int) -> Tensor:
+    """[B, N, S, K] -> [B, H, S, K]: each key/value head serves H / N query heads that follow each other.
+
+    Grouped-query attention (Ainslie et al., 2023); with N = 1 multi-query attention (Shazeer, 2019).
+    """
+    n_groups = n_heads // x_BNSK.shape[1]
+    return x_BNSK if n_groups == 1 else x_BNSK.repeat_interleave(n_groups, dim=1)

@@ -1,0 +1,79 @@
+"""Self-attention: tokens of one sequence look at each other (Vaswani et al., 2017, section 3.2.2).
+
+output( attention( query(x), key(x), value(x) ) )
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from zeropoint.blueprint.parts.attention import Attention
+from zeropoint.blueprint.parts.position import Alibi, Rope
+from zeropoint.layers.attention.core import attend, join_heads, repeat_heads, split_heads
+from zeropoint.layers.attention.projections import Projections
+from zeropoint.layers.cache import LayerCache
+from zeropoint.layers.mask import attention_mask
+from zeropoint.layers.place import Place
+from zeropoint.layers.position.alibi import alibi_bias
+from zeropoint.layers.position.rope import Rotation
+from zeropoint.layers.see import See, show
+
+__all__ = ["SelfAttention"]
+
+
+class SelfAttention(Projections):
+    """Multi-head, grouped-query or multi-query attention, causal or not, as the spec says."""
+
+    def __init__(self, spec: Attention, d_model: int) -> None:
+        super().__init__(spec, d_model)
+        self.rotation = Rotation(spec.position) if isinstance(spec.position, Rope) else None
+
+    def forward(
+        self,
+        x_BTD: Tensor,
+        place: Place,
+        cache: LayerCache | None = None,
+        bias_HTS: Tensor | None = None,
+        see: See | None = None,
+    ) -> Tensor:
+        """What each token gathers: [B, T, D].
+
+        cache: keys and values of earlier tokens; those of x are appended.
+        bias_HTS: added to the scores, from a table that all layers share (T5).
+        """
+        spec = self.spec
+        q_BHTK = show(see, "query", split_heads(self.query(x_BTD), spec.n_heads))
+        k_BNTK = show(see, "key", split_heads(self.key(x_BTD), spec.n_kv_heads))
+        v_BNTK = show(see, "value", split_heads(self.value(x_BTD), spec.n_kv_heads))
+        if self.query_norm is not None and self.key_norm is not None:
+            q_BHTK = show(see, "query_norm", self.query_norm(q_BHTK))
+            k_BNTK = show(see, "key_norm", self.key_norm(k_BNTK))
+        if self.rotation is not None:
+            q_BHTK = show(see, "query_rotated", self.rotation(q_BHTK, place.positions_BT, place.n_positions))
+            k_BNTK = show(see, "key_rotated", self.rotation(k_BNTK, place.positions_BT, place.n_positions))
+        k_BNSK, v_BNSK = (k_BNTK, v_BNTK) if cache is None else cache.extend(k_BNTK, v_BNTK)
+        mix_BHTK = attend(
+            q_BHTK,
+            repeat_heads(k_BNSK, spec.n_heads),
+            repeat_heads(v_BNSK, spec.n_heads),
+            self.mask(q_BHTK.shape[2], k_BNSK.shape[2], place, bias_HTS),
+            scale=spec.score_scale,
+            softcap=spec.softcap,
+            see=see,
+        )
+        return show(see, "output", self.output(join_heads(mix_BHTK)))
+
+    def mask(self, n_queries: int, n_keys: int, place: Place, bias_HTS: Tensor | None) -> Tensor | None:
+        """What is added to the scores: who sees whom, and a bias by distance: [B or 1, H or 1, T, S]."""
+        spec, device = self.spec, self.query.weight.device
+        if isinstance(spec.position, Alibi):
+            bias_HTS = alibi_bias(spec.position, spec.n_heads, n_queries, n_keys, device)
+        return attention_mask(
+            n_queries,
+            n_keys,
+            is_causal=spec.is_causal,
+            window=spec.window,
+            is_token_BS=place.is_token_BS,
+            bias_HTS=bias_HTS,
+            device=device,
+        )

@@ -1,0 +1,49 @@
+"""From token ids to the residual stream: a row of a matrix for each token, and where it stands."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zeropoint.blueprint.parts import position as positions
+from zeropoint.blueprint.spec import Embedding as Spec
+from zeropoint.layers.norm import norm
+from zeropoint.layers.position.learned import LearnedPosition
+from zeropoint.layers.position.sinusoidal import sinusoids
+from zeropoint.layers.see import See, show
+
+__all__ = ["Embedding"]
+
+
+class Embedding(nn.Module):
+    """x = norm(scale * weight[id] + type[segment] + position), each summand where the spec has it.
+
+    The scale sqrt(d_model): Vaswani et al., 2017, section 3.4. Segments, norm: Devlin et al., "BERT", 2018.
+    """
+
+    def __init__(self, spec: Spec, n_vocab: int, d_model: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.weight = nn.Parameter(torch.randn(n_vocab, d_model))
+        self.position = None
+        if isinstance(spec.position, positions.Learned):
+            self.position = LearnedPosition(spec.position.n_positions, d_model)
+        if spec.n_types:
+            # Not `self.type = `: torch has a method of that name.
+            self._modules["type"] = nn.Embedding(spec.n_types, d_model)
+        self.norm = norm(spec.norm, d_model)
+
+    def forward(
+        self, ids_BT: Tensor, positions_BT: Tensor, types_BT: Tensor | None = None, see: See | None = None
+    ) -> Tensor:
+        """The residual stream [B, T, D]. types_BT: segment of each token; by default 0."""
+        x_BTD = show(see, "token", self.spec.scale * F.embedding(ids_BT, self.weight))
+        if self.spec.n_types:
+            types_BT = torch.zeros_like(ids_BT) if types_BT is None else types_BT
+            x_BTD = x_BTD + show(see, "type", self.get_submodule("type")(types_BT))
+        if self.position is not None:
+            x_BTD = x_BTD + show(see, "position", self.position(positions_BT))
+        elif isinstance(self.spec.position, positions.Sinusoidal):
+            x_BTD = x_BTD + show(see, "position", sinusoids(positions_BT, x_BTD.shape[-1]))
+        return show(see, "output", self.norm(x_BTD))

@@ -1,0 +1,1 @@
+"""What a block does with each token by itself."""

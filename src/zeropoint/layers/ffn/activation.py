@@ -1,0 +1,20 @@
+"""Activations: what bends between two matrices, without which they would be one matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from zeropoint.blueprint.parts.ffn import Activation
+
+__all__ = ["ACTIVATIONS"]
+
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,  # max(0, x)
+    "gelu": F.gelu,  # x P(normal < x), by the error function (Hendrycks and Gimpel, 2016)
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),  # its approximation in the same paper, section 2; GPT-2
+    "silu": F.silu,  # x sigmoid(x), also called swish
+}

@@ -1,0 +1,48 @@
+"""Where the tokens of one forward pass stand: after which others, and which of them are padding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zeropoint.layers.cache import Cache
+
+__all__ = ["Place", "place"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """positions_BT: of each token, counted from 0 at its sequence's first token that is not padding.
+
+    is_token_BS: false for padding, of all keys (cached ones first); None where there is none.
+    n_positions: how long the sequence may become (LongRoPE chooses its factors by it).
+    """
+
+    positions_BT: Tensor
+    is_token_BS: Tensor | None
+    n_positions: int
+
+
+def place(
+    ids_BT: Tensor, cache: Cache | None, mask_BT: Tensor | None, n_positions: int | None = None
+) -> Place:
+    """The place of ids after what the cache holds, which then also remembers their padding.
+
+    mask_BT: 1 for a token, 0 for padding; None for tokens only. n_positions: by default the cache's, else T.
+    """
+    n_past = cache.n_tokens if cache is not None else 0
+    n_batch, n_new = ids_BT.shape
+    if n_positions is None:
+        n_positions = cache.n_positions if cache is not None else n_new
+    if cache is not None:
+        cache.check_room(n_new)
+    is_token_BS = None if mask_BT is None else mask_BT.bool()
+    if cache is not None:
+        is_token_BS = cache.remember_padding(n_batch, n_new, is_token_BS)
+    if is_token_BS is None:
+        return Place(torch.arange(n_past, n_past + n_new, device=ids_BT.device)[None], None, n_positions)
+    # Padding before the first token stands at 0 too: nobody sees it, so any number will do.
+    positions_BS = (is_token_BS.cumsum(-1) - 1).clamp(min=0)
+    return Place(positions_BS[:, n_past:], is_token_BS, n_positions)

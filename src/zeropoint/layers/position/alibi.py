@@ -1,0 +1,23 @@
+"""ALiBi: attention with linear biases (Press et al., "Train Short, Test Long", 2021, section 3).
+
+Nothing is added to the embedding. Each score loses slope * distance, with a slope of its own for each head:
+some heads look near, some far.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zeropoint.blueprint.parts.position import Alibi
+from zeropoint.layers.mask import distances
+
+__all__ = ["alibi_bias"]
+
+
+def alibi_bias(
+    spec: Alibi, n_heads: int, n_queries: int, n_keys: int, device: torch.device | None = None
+) -> Tensor:
+    """What to add to the scores: -slope_h * |distance|, [H, T, S]."""
+    slopes_H = torch.tensor(spec.slopes(n_heads), device=device)
+    return -slopes_H[:, None, None] * distances(n_queries, n_keys, device).abs()

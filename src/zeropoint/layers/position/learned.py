@@ -1,0 +1,31 @@
+"""Learned positions: one vector for each, trained like the rest (Gehring et al., 2017; GPT-2, BERT).
+
+Nothing is known of positions beyond the table.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zeropoint.errors import ContextFull
+
+__all__ = ["LearnedPosition"]
+
+
+class LearnedPosition(nn.Module):
+    """weight[position]."""
+
+    def __init__(self, n_positions: int, d_model: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(0.02 * torch.randn(n_positions, d_model))
+
+    def forward(self, positions_BT: Tensor) -> Tensor:
+        """Vectors [B, T, D]. Raises ContextFull beyond the table."""
+        n_needed = int(positions_BT.max()) + 1 if positions_BT.numel() else 0
+        if n_needed > len(self.weight):
+            raise ContextFull(
+                f"the text has {n_needed} tokens and the model knows {len(self.weight)} positions; shorten it"
+            )
+        return F.embedding(positions_BT, self.weight)

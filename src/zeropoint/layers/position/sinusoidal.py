@@ -1,0 +1,24 @@
+"""Sinusoidal positions (Vaswani et al., "Attention Is All You Need", 2017, section 3.5).
+
+PE(p, 2i) = sin(p / 10000^(2i/D)),  PE(p, 2i+1) = cos(p / 10000^(2i/D)).
+Each pair of columns is a hand of a clock, from fast to slow. For a fixed shift k, PE(p + k) is PE(p) with
+every hand turned by the same angle: a linear map that does not depend on p.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = ["sinusoids"]
+
+
+def sinusoids(positions_BT: Tensor, d_model: int) -> Tensor:
+    """The vectors of positions: [B, T, D]."""
+    even = torch.arange(0, d_model, 2, device=positions_BT.device)
+    frequencies = torch.exp(even * (-math.log(10000.0) / d_model))
+    angles = positions_BT[..., None] * frequencies
+    pairs = torch.stack([angles.sin(), angles.cos()], dim=-1)
+    return pairs.flatten(-2)[..., :d_model]

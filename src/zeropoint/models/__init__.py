@@ -1,0 +1,1 @@
+"""Models in torch, put together from layers as a blueprint says: composition only."""

@@ -1,0 +1,77 @@
+"""The first weights of a model: seeded, so that a run can be repeated.
+
+| scheme | matrices | embedding | what ends in the residual stream | bias, gain |
+|---|---|---|---|---|
+| normal (GPT-2) | N(0, 0.02) | N(0, 0.02) | N(0, 0.02 / sqrt(n)), n parts that add to it | 0, 1 |
+| xavier (2017) | U(-a, a), a = sqrt(6 / (in + out)) | the same | the same | 0, 1 |
+
+normal: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019, section 2.3: the stream's
+variance would grow with every part that adds to it. xavier: Glorot and Bengio, 2010; as the Annotated
+Transformer has it, for every parameter with more than one axis.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from zeropoint.blueprint import Blueprint
+from zeropoint.blueprint.parts.norm import RMSNorm
+
+__all__ = ["Scheme", "initialize"]
+
+Scheme = Literal["normal", "xavier"]
+
+_STD = 0.02
+_ENDS_IN_STREAM = ("attention.output.weight", "ffn.down.weight", "ffn.experts.down.weight")
+
+
+@torch.no_grad()
+def initialize(module: nn.Module, seed: int, scheme: Scheme | None = None) -> None:
+    """Draw every parameter anew, in the order of names. The same seed gives the same weights.
+
+    scheme: by default xavier for post-norm models with an encoder (the 2017 Transformer), else normal.
+    """
+    blueprint = module.blueprint
+    assert isinstance(blueprint, Blueprint)
+    generator = torch.Generator().manual_seed(seed)
+    is_2017 = bool(blueprint.encoder) and blueprint.blocks[0].placement == "post"
+    scheme = scheme or ("xavier" if is_2017 else "normal")
+    for name, parameter in sorted(module.named_parameters()):
+        if parameter.dim() < 2:
+            parameter.fill_(_gain(name, blueprint))
+        elif scheme == "xavier":
+            bound = math.sqrt(6 / (parameter.shape[-1] + parameter.shape[-2]))
+            _draw(parameter, generator, bound=bound)
+        else:
+            _draw(parameter, generator, std=_std(name, blueprint))
+
+
+def _std(name: str, blueprint: Blueprint) -> float:
+    if not name.endswith(_ENDS_IN_STREAM):
+        return _STD
+    block = blueprint.encoder[0] if name.startswith("encoder.") else blueprint.blocks[0]
+    n_blocks = len(blueprint.encoder) if name.startswith("encoder.") else len(blueprint.blocks)
+    n_parts = 2 if block.cross_attention is None else 3
+    return _STD / math.sqrt(n_parts * n_blocks)
+
+
+def _gain(name: str, blueprint: Blueprint) -> float:
+    """1 for the gain of a norm (0 where it is stored as gain - 1), 0 for every bias."""
+    if name.endswith("bias"):
+        return 0.0
+    spec = blueprint.blocks[0].norm
+    return 0.0 if isinstance(spec, RMSNorm) and spec.is_offset else 1.0
+
+
+def _draw(parameter: Tensor, generator: torch.Generator, *, std: float = 0.0, bound: float = 0.0) -> None:
+    """From a generator on the CPU, so that a seed means the same on every device."""
+    drawn = torch.empty(parameter.shape)
+    if std:
+        drawn.normal_(0.0, std, generator=generator)
+    else:
+        drawn.uniform_(-bound, bound, generator=generator)
+    parameter.copy_(drawn)
