@@ -1,4 +1,4 @@
-"""Codes of two to six bits in bytes and back, as the formats with super-blocks of 256 weights lay them out."""
+"""Codes of one to six bits in bytes and back, as formats with super-blocks of 256 weights lay them out."""
 
 from __future__ import annotations
 

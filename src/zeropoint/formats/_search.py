@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Number = Floats | np.float32
 Codes = npt.NDArray[np.uint8]
 Coder = Callable[[Floats], Floats]
 
@@ -29,15 +30,17 @@ def in_chunks(
     flat = blocks.reshape(-1, blocks.shape[-1])
     out = np.empty(len(flat), block)
     step = max(1, _CHUNK_WEIGHTS // blocks.shape[-1])
-    for i in range(0, len(flat), step):
-        out[i : i + step] = pack(flat[i : i + step])
+    with np.errstate(over="ignore", invalid="ignore"):  # of weights whose squares are beyond binary32
+        for i in range(0, len(flat), step):
+            out[i : i + step] = pack(flat[i : i + step])
     return out.reshape(blocks.shape[:-1])
 
 
-def ratio(over: Floats, under: Floats) -> Floats:
+def ratio(over: Number, under: Floats) -> Floats:
     """over / under, and 0 where under is (all but) nothing."""
     usable = np.abs(under) > _TINY
-    return np.where(usable, over / np.where(usable, under, np.float32(1)), np.float32(0))
+    quotient: Floats = np.where(usable, over / np.where(usable, under, np.float32(1)), np.float32(0))
+    return quotient
 
 
 def rounded(values: Floats, low: int, high: int) -> Floats:
@@ -68,7 +71,7 @@ def fit_scale(x: Floats, coder: Coder, span: float, spread: float, n_tries: int)
 
 
 def fit_scale_and_minimum(x: Floats, top: int, spread: float, n_tries: int) -> tuple[Floats, Floats]:
-    """Scales and minimums, both [...] and not negative, so that scale * (0 .. top) - minimum is near x [..., n].
+    """Scales and minimums [...], none negative, so that scale * (0 .. top) - minimum is near x [..., n].
 
     The levels tried span the block's range with `top` give or take `spread` steps.
     """
@@ -76,7 +79,7 @@ def fit_scale_and_minimum(x: Floats, top: int, spread: float, n_tries: int) -> t
     low = np.minimum(x.min(axis=-1), np.float32(0))
     size = x.max(axis=-1) - low
     sum_w, sum_x = weight.sum(axis=-1), (weight * x).sum(axis=-1)
-    best = ratio(size, np.float32(top)), -low
+    best = size / np.float32(top), -low
     best_error = _error(x, weight, best, top)
     for step in range(n_tries + 1):
         levels = np.float32(top - spread + 2 * spread * step / n_tries)
@@ -117,7 +120,7 @@ def share(values: Floats, top: int) -> tuple[npt.NDArray[Any], Floats]:
 
 
 def share_signed(values: Floats, bottom: int) -> tuple[npt.NDArray[Any], Floats]:
-    """The same for values of both signs: numbers from bottom (below 0) to -bottom - 1; the largest gets bottom."""
+    """The same for values of both signs: numbers from bottom (below 0), for the largest, to -bottom - 1."""
     largest = np.take_along_axis(values, np.abs(values).argmax(axis=-1)[..., None], axis=-1)[..., 0]
     with np.errstate(over="ignore"):
         unit = (largest / np.float32(bottom)).astype("<f2")

@@ -1,4 +1,4 @@
-"""IQ4_NL: blocks of 32 weights, a binary16 scale and four bits each that name one of sixteen levels (18 bytes).
+"""IQ4_NL: blocks of 32 weights, a binary16 scale and four bits each that name a level (18 bytes).
 
 w = d * LEVELS[q]: the levels lie closer together near zero, where most weights are, so the error is less than
 Q4_0's at the same size. Nibbles as in Q4_0. Layout and levels: `block_iq4_nl` and `kvalues_iq4nl` of
@@ -19,7 +19,10 @@ BLOCK_BYTES = 18
 BLOCK = np.dtype([("d", "<f2"), ("q", "u1", 16)])
 
 LEVELS = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float32)
-_BETWEEN = (LEVELS[1:] + LEVELS[:-1]) / 2
+# The nearest level's code for n / 2 <= x < (n + 1) / 2, n from -256: levels meet at whole or half numbers.
+_NEAREST = np.searchsorted((LEVELS[1:] + LEVELS[:-1]) / 2, np.arange(-128, 128, 0.5), side="right").astype(
+    np.uint8
+)
 
 
 def unpack(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -40,10 +43,16 @@ def _pack(x: _search.Floats) -> npt.NDArray[np.void]:
     # The largest weight becomes the largest level, -127, or one some way from it on either side.
     blocks["d"] = half(_search.fit_scale(x, _levels, float(LEVELS[0]), 10.0, 10))
     d = blocks["d"].astype(np.float32)[..., None]
-    q = np.searchsorted(_BETWEEN, x * _search.ratio(np.float32(1), d)).astype(np.uint8)
+    q = _codes(x * _search.ratio(np.float32(1), d))
     blocks["q"] = q[..., :16] | (q[..., 16:] << np.uint8(4))
     return blocks
 
 
+def _codes(scaled: _search.Floats) -> _search.Codes:
+    steps = np.clip(np.floor(scaled * 2), -256, 255).astype(np.int32) + 256
+    codes: _search.Codes = _NEAREST[steps]
+    return codes
+
+
 def _levels(scaled: _search.Floats) -> _search.Floats:
-    return LEVELS[np.searchsorted(_BETWEEN, scaled)]
+    return LEVELS[_codes(scaled)]

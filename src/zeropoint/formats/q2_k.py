@@ -1,7 +1,7 @@
 """Q2_K: super-blocks of 256 weights in sixteen blocks of 16, two bits each (84 bytes, 2.625 bits a weight).
 
-w = d * scale * q - dmin * minimum, with four-bit scales and minimums a block (low and high half of a byte) and
-two binary16 units. Layout: `block_q2_K` of ggml-common.h (llama.cpp); scales by our own search.
+w = d * scale * q - dmin * minimum, with four-bit scales and minimums a block (low and high half of a byte)
+and two binary16 units. Layout: `block_q2_K` of ggml-common.h (llama.cpp); scales by our own search.
 """
 
 from __future__ import annotations

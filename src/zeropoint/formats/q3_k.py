@@ -1,9 +1,9 @@
-"""Q3_K: super-blocks of 256 weights in sixteen blocks of 16, three bits each (110 bytes, 3.4375 bits a weight).
+"""Q3_K: super-blocks of 256 weights in sixteen blocks of 16, three bits each (110 bytes, 3.44 bits a weight).
 
-w = d * (scale - 32) * (q - 4), with six-bit scales and one binary16 unit. Two bits of each code lie as in
-Q2_K; bit k of byte l of `high` is the third bit of weight 32 * k + l. Scale i has its low half in byte i % 8 of
-`scales` (low half first) and its two high bits in byte 8 + i % 4, at bit 2 * (i // 4). Layout: `block_q3_K` of
-ggml-common.h (llama.cpp); scales by our own search.
+w = d * (scale - 32) * (q - 4), with six-bit scales and one binary16 unit. Two bits of each code lie as
+in Q2_K; bit k of byte l of `high` is the third bit of weight 32 * k + l. Scale i has its low half in byte
+i % 8 of `scales` (low half first) and its two high bits in byte 8 + i % 4, at bit 2 * (i // 4). Layout:
+`block_q3_K` of ggml-common.h (llama.cpp); scales by our own search.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def unpack(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     scale = blocks["d"].astype(np.float32)[..., None] * scales
     q = fields(blocks["q"], 2, 32) | (fields(blocks["high"], 1, 32) << np.uint8(2))
     codes = q.reshape(*scale.shape, 16).astype(np.float32) - np.float32(4)
-    return (scale[..., None] * codes).reshape(*packed.shape[:-1], -1)
+    weights: npt.NDArray[np.float32] = scale[..., None] * codes
+    return weights.reshape(*packed.shape[:-1], -1)
 
 
 def pack(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

@@ -1,8 +1,8 @@
 """Q4_K: super-blocks of 256 weights in eight blocks of 32, four bits each (144 bytes, 4.5 bits a weight).
 
 w = d * scale * q - dmin * minimum, with six-bit scales and minimums a block and two binary16 units. The low
-halves of 32 bytes hold one block, the high halves the next. Layout: `block_q4_K` of ggml-common.h (llama.cpp);
-scales by our own search.
+halves of 32 bytes hold one block, the high halves the next. Layout: `block_q4_K` of ggml-common.h
+(llama.cpp); scales by our own search.
 """
 
 from __future__ import annotations

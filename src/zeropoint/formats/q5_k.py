@@ -1,7 +1,7 @@
 """Q5_K: super-blocks of 256 weights in eight blocks of 32, five bits each (176 bytes, 5.5 bits a weight).
 
-w = d * scale * q - dmin * minimum as in Q4_K; bit k of byte l of `high` is the fifth bit of weight 32 * k + l.
-Layout: `block_q5_K` of ggml-common.h (llama.cpp); scales by our own search.
+w = d * scale * q - dmin * minimum as in Q4_K; bit k of byte l of `high` is the fifth bit of weight
+32 * k + l. Layout: `block_q5_K` of ggml-common.h (llama.cpp); scales by our own search.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from zeropoint.formats._blocks import join_bytes, split_bytes, split_weights
 
 BLOCK_WEIGHTS = 256
 BLOCK_BYTES = 176
-BLOCK = np.dtype(
-    [("d", "<f2"), ("dmin", "<f2"), ("scales", "u1", 12), ("high", "u1", 32), ("q", "u1", 128)]
-)
+BLOCK = np.dtype([("d", "<f2"), ("dmin", "<f2"), ("scales", "u1", 12), ("high", "u1", 32), ("q", "u1", 128)])
 
 
 def unpack(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

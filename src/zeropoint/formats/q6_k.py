@@ -2,7 +2,8 @@
 
 w = d * scale * (q - 32), with signed byte scales and one binary16 unit. For either half of 128 weights, 64
 bytes hold four bits of weights 0 to 63 (low halves) and 64 to 127 (high halves), and 32 bytes two bits of
-weights l, 32 + l, 64 + l and 96 + l. Layout: `block_q6_K` of ggml-common.h (llama.cpp); scales by our own search.
+weights l, 32 + l, 64 + l and 96 + l. Layout: `block_q6_K` of ggml-common.h (llama.cpp); scales by our own
+search.
 """
 
 from __future__ import annotations
