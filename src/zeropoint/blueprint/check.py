@@ -111,9 +111,10 @@ def _norm_after(name: str, norm: Norm | None, stack: str, blocks: tuple[Block, .
     yield from norm_rules(name, norm)
     if norm is not None and not blocks:
         yield f"{name} is set without {stack}; remove it, or give {stack}"
-    if norm is None and blocks and blocks[-1].placement != "post":
+    last = blocks[-1] if blocks else None
+    if norm is None and last is not None and last.norm is not None and last.placement != "post":
         yield (
-            f"{name} is None; {blocks[-1].placement} blocks leave their sum unscaled, so give a norm, or "
+            f"{name} is None; {last.placement} blocks leave their sum unscaled, so give a norm, or "
             "place norms post"
         )
 

@@ -52,5 +52,7 @@ def _active_matrix_weights(block: Block, d_model: int) -> int:
     if isinstance(block.ffn, MixtureOfExperts):
         share = block.ffn.n_active / block.ffn.n_experts
     return sum(
-        round(math.prod(shape) * (share if len(shape) == 3 else 1)) for shape in shapes.values() if len(shape) > 1
+        round(math.prod(shape) * (share if len(shape) == 3 else 1))
+        for shape in shapes.values()
+        if len(shape) > 1
     )

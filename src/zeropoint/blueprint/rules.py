@@ -67,8 +67,10 @@ def norm_rules(field: str, norm: Norm | None) -> Problems:
         yield from positive(f"{field}.eps", norm.eps)
 
 
-def ffn_rules(field: str, ffn: FFN) -> Problems:
+def ffn_rules(field: str, ffn: FFN | None) -> Problems:
     """Widths, activation, and experts that exist."""
+    if ffn is None:
+        return
     inner = ffn
     if isinstance(ffn, MixtureOfExperts):
         inner = ffn.expert

@@ -39,8 +39,8 @@ class Transposed:
 class Permuted:
     """`source`, n_heads heads of d_head rows each, brought from one layout of rotary pairs to the other.
 
-    is_interleaved: ours is; then our row 2i + j of a head is the source's row j * d_head / 2 + i. Else ours is
-    in halves, and our row j * d_head / 2 + i is the source's row 2i + j. GGUF interleaves Llama's pairs,
+    is_interleaved: ours is; then our row 2i + j of a head is the source's row j * d_head / 2 + i. Else ours
+    is in halves, and our row j * d_head / 2 + i is the source's row 2i + j. GGUF interleaves Llama's pairs,
     Hugging Face does not. A bias is permuted as a column is.
     """
 

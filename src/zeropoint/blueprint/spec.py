@@ -102,4 +102,6 @@ class Blueprint:
     @property
     def is_decoder(self) -> bool:
         """True for a decoder alone: what the native engine runs."""
-        return not self.encoder and all(b.attention.is_causal and b.cross_attention is None for b in self.blocks)
+        return not self.encoder and all(
+            b.attention.is_causal and b.cross_attention is None for b in self.blocks
+        )

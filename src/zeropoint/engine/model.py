@@ -239,11 +239,7 @@ def load(
 
 def blueprint_of(file: GgufModel) -> Blueprint:
     """The checked blueprint of a GGUF file. Raises BadModelFile."""
-    family = families.of_gguf(file)
-    factors: tuple[float, ...] = ()
-    if file.paths and family.FREQUENCY_FACTORS in file.tensors:
-        factors = tuple(float(f) for f in file.array(family.FREQUENCY_FACTORS))
-    blueprint: Blueprint = family.from_gguf(file, factors)
+    blueprint: Blueprint = families.of_gguf(file).from_gguf(file)
     try:
         check(blueprint, file.name)
     except BadInput as error:

@@ -1,18 +1,32 @@
-"""Published model families: one file each, named as the file format names the family.
+"""Published model families: one file each, named as GGUF or Hugging Face names the family.
 
-A family turns metadata into a `Blueprint` and maps our tensor names to the file's. Foreign names live here
-and nowhere else.
+A family turns metadata into a `Blueprint` and back, and says what each of our tensors is among the file's.
+Foreign names live here and nowhere else. What a family may have:
+`from_hf(config)`, `to_hf(blueprint)`: a Hugging Face config.json, as a mapping.
+`from_gguf(model)`, `to_gguf(blueprint)`: GGUF metadata. `gguf_tensors(blueprint)`: small tensors beside the
+weights that stand for metadata (factors of rotary frequencies).
+`tensor_map(blueprint, kind)`: each of our tensors as a `Source`, in files of `kind` "hf" or "gguf".
+`PREFIX`: what all stored names lack in a checkpoint saved without its head. `IGNORED`: regular expressions
+of stored names that carry no weight of ours. `ALIASES`: endings of older names, and what they are today.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from zeropoint import registry
+from zeropoint.blueprint import Blueprint
 from zeropoint.errors import BadModelFile, choices
 
-__all__ = ["GgufMetadata", "of_gguf"]
+__all__ = ["GgufMetadata", "Kind", "of", "of_gguf", "of_hf", "tied_head"]
+
+Kind = Literal["hf", "gguf"]
+
+# Where Hugging Face's `model_type` is not the name that the family has here, which is GGUF's.
+_MODEL_TYPES = {"phi": "phi2"}
 
 
 class GgufMetadata(Protocol):
@@ -22,7 +36,12 @@ class GgufMetadata(Protocol):
     def name(self) -> str: ...
 
     @property
+    def paths(self) -> tuple[Any, ...]: ...
+
+    @property
     def tensors(self) -> Any: ...
+
+    def array(self, name: str) -> Any: ...
 
     def get_int(self, key: str, minimum: int, maximum: int, *, default: int = ...) -> int: ...
 
@@ -33,10 +52,46 @@ class GgufMetadata(Protocol):
     def get_str(self, key: str, *, default: str = ...) -> str: ...
 
 
+def of(blueprint: Blueprint) -> ModuleType:
+    """The module of a blueprint's family. Raises BadInput for one that is in no file format."""
+    return registry.load(__name__, blueprint.family, "family")
+
+
 def of_gguf(model: GgufMetadata) -> ModuleType:
     """The family module that a file's `general.architecture` names. Raises BadModelFile for others."""
     architecture = model.get_str("general.architecture")
-    known = registry.names(__name__)
-    if architecture not in known:
-        raise BadModelFile(f"{model.name}: {choices('general.architecture', architecture, known)}")
-    return registry.load(__name__, architecture)
+    known = _with("from_gguf")
+    # One architecture in GGUF, two families elsewhere.
+    if architecture == "llama" and model.get_int("llama.expert_count", 0, 2**16, default=0):
+        return known["mixtral"]
+    names = sorted(known.keys() - {"mixtral"})
+    if architecture not in names:
+        raise BadModelFile(f"{model.name}: {choices('general.architecture', architecture, names)}")
+    return known[architecture]
+
+
+def of_hf(config: Mapping[str, Any], where: str = "config.json") -> ModuleType:
+    """The family module that a config's `model_type` names. Raises BadModelFile for others.
+
+    `auto_map` names Python files that come with a checkpoint; they are never run, ours are used.
+    """
+    theirs = {ours: theirs for theirs, ours in _MODEL_TYPES.items()}
+    known = {theirs.get(ours, ours): module for ours, module in _with("from_hf").items()}
+    model_type = config.get("model_type")
+    if model_type not in known:
+        raise BadModelFile(f"{where}: {choices('model_type', json.dumps(model_type), known)}")
+    if config.get("quantization_config") is not None:
+        raise BadModelFile(f"{where}: `quantization_config` is set; give the checkpoint before quantisation")
+    return known[model_type]
+
+
+def _with(function: str) -> dict[str, ModuleType]:
+    modules = {name: registry.load(__name__, name) for name in registry.names(__name__)}
+    return {name: module for name, module in modules.items() if hasattr(module, function)}
+
+
+def tied_head(kind: Kind, blueprint: Blueprint) -> tuple[str, ...]:
+    """Regular expressions of a head's tensor that a file may repeat although it is the embedding."""
+    if not blueprint.is_tied:
+        return ()
+    return (r"output\.weight",) if kind == "gguf" else (r"lm_head\.weight", r"cls\.predictions\.decoder\..*")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["FFN", "Activation", "Gated", "MLP", "MixtureOfExperts"]
+__all__ = ["FFN", "MLP", "Activation", "Gated", "MixtureOfExperts"]
 
 Activation = Literal["relu", "gelu", "gelu_tanh", "silu"]
 

@@ -1,0 +1,226 @@
+"""config.json as Hugging Face writes it: typed reading, activations, and rotary positions with their scaling.
+
+Facts: transformers' modeling_rope_utils.py. Both spellings are read: transformers 5 gathers `rope_theta`,
+`partial_rotary_factor` and the scaling in `rope_parameters`; the older, which we write since both read it,
+has the first two at the top and the scaling in `rope_scaling`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from zeropoint.blueprint.parts.ffn import Activation
+from zeropoint.blueprint.parts.position import (
+    DynamicNtkScaling,
+    LinearScaling,
+    Llama3Scaling,
+    LongRopeScaling,
+    Rope,
+    RopeScaling,
+    YarnScaling,
+)
+from zeropoint.errors import BadInput, BadModelFile, choices
+
+__all__ = ["ACTIVATIONS", "HfConfig", "activation_to_hf", "rope_of_hf", "rope_to_hf"]
+
+ACTIVATIONS: dict[str, Activation] = {
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu": "gelu",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+}
+_REQUIRED: Any = object()
+_MOST = 2**24
+T = TypeVar("T")
+
+
+class HfConfig:
+    """A config's values by key; null counts as absent. Getters raise BadModelFile naming the key."""
+
+    def __init__(self, values: Mapping[str, Any], where: str = "config.json") -> None:
+        self.values = values
+        self.where = where
+
+    def get_int(self, key: str, minimum: int = 1, maximum: int = _MOST, *, default: Any = _REQUIRED) -> int:
+        """The integer `key`; `default`, which may be None, where there is none."""
+        value = self._get(key, default)
+        if value is default:
+            return value  # type: ignore[no-any-return]
+        if type(value) is not int or not minimum <= value <= maximum:
+            raise self.wrong(key, f"an integer from {minimum} to {maximum}")
+        return value
+
+    def get_float(self, key: str, *, default: Any = _REQUIRED) -> float:
+        """The finite number `key`; `default`, which may be None, where there is none."""
+        value = self._get(key, default)
+        if value is default:
+            return value  # type: ignore[no-any-return]
+        if type(value) not in (int, float) or not math.isfinite(value):
+            raise self.wrong(key, "a finite number")
+        return float(value)
+
+    def get_bool(self, key: str, *, default: bool) -> bool:
+        """The bool `key`."""
+        value = self._get(key, default)
+        if type(value) is not bool:
+            raise self.wrong(key, "true or false")
+        return value
+
+    def get_floats(self, key: str) -> tuple[float, ...]:
+        """The list of finite numbers `key`."""
+        value = self._get(key, _REQUIRED)
+        if not isinstance(value, list) or not all(
+            type(x) in (int, float) and math.isfinite(x) for x in value
+        ):
+            raise self.wrong(key, "a list of numbers")
+        return tuple(float(x) for x in value)
+
+    def choose(self, key: str, allowed: Mapping[str, T], default: str) -> T:
+        """What `allowed` has for the text `key`."""
+        value = self._get(key, default)
+        if not isinstance(value, str) or value not in allowed:
+            raise BadModelFile(f"{self.where}: {choices(f'`{key}`', value, allowed)}")
+        return allowed[value]
+
+    def require(self, key: str, wanted: Any) -> None:
+        """Refuse an option that changes what is computed, unless it is absent or as `wanted`."""
+        if (value := self.values.get(key)) is not None and value != wanted:
+            raise BadModelFile(f"{self.where}: `{key}` is {value!r}; only {wanted!r} is known in this family")
+
+    def section(self, key: str) -> dict[str, Any]:
+        """The object `key`, empty where there is none."""
+        value = self._get(key, {})
+        if not isinstance(value, dict):
+            raise self.wrong(key, "an object")
+        return value
+
+    def get_texts(self, key: str, allowed: tuple[str, ...], n: int) -> tuple[str, ...] | None:
+        """The list of `n` of the `allowed` texts, or None."""
+        value = self._get(key, None)
+        if value is None:
+            return None
+        if not isinstance(value, list) or len(value) != n or not all(x in allowed for x in value):
+            raise self.wrong(key, f"a list of {n}, each {' or '.join(allowed)}")
+        return tuple(value)
+
+    def wrong(self, key: str, expected: str) -> BadModelFile:
+        """The error for `key`."""
+        value = self.values.get(key)
+        what = "is missing" if value is None else f"is {str(value)[:60]!r}"
+        return BadModelFile(f"{self.where}: `{key}` {what}; it must be {expected}")
+
+    def _get(self, key: str, default: Any) -> Any:
+        value = self.values.get(key)
+        if value is not None:
+            return value
+        if default is _REQUIRED:
+            raise self.wrong(key, "given")
+        return default
+
+
+def activation_to_hf(activation: Activation) -> str:
+    """The name that transformers gives an activation."""
+    return next(theirs for theirs, ours in ACTIVATIONS.items() if ours == activation)
+
+
+def rope_of_hf(config: HfConfig, d_head: int, base: float = 10000.0, share: float = 1.0) -> Rope:
+    """The rope of a config. base, share: the family's defaults for what it may leave out."""
+    top = {key: config.values.get(key) for key in ("rope_theta", "partial_rotary_factor")}
+    gathered = config.section("rope_parameters") or config.section("rope_scaling")
+    rope = HfConfig({k: v for k, v in top.items() if v is not None} | gathered, f"{config.where}, rope")
+    share = rope.get_float("partial_rotary_factor", default=share)
+    return Rope(
+        base=rope.get_float("rope_theta", default=base),
+        n_rotated=int(d_head * share),
+        scaling=_scaling_of_hf(rope, config),
+    )
+
+
+def _scaling_of_hf(rope: HfConfig, config: HfConfig) -> RopeScaling | None:
+    n_ctx = config.get_int("max_position_embeddings", default=2048)
+    top_original = config.get_int("original_max_position_embeddings", default=n_ctx)
+    n_original = rope.get_int("original_max_position_embeddings", default=top_original)
+    kinds = dict.fromkeys(("default", "none", "linear", "dynamic", "llama3", "yarn", "longrope"))
+    kinds |= {"su": None}  # what LongRoPE was called at first
+    kind = rope.values.get("rope_type") or rope.values.get("type") or "default"
+    rope.choose("rope_type" if "rope_type" in rope.values else "type", kinds, "default")
+    match kind:
+        case "linear":
+            return LinearScaling(rope.get_float("factor"))
+        case "dynamic":
+            return DynamicNtkScaling(rope.get_float("factor"), n_ctx)
+        case "llama3":
+            low, high = rope.get_float("low_freq_factor"), rope.get_float("high_freq_factor")
+            return Llama3Scaling(rope.get_float("factor"), low, high, n_original)
+        case "yarn":
+            rope.require("truncate", True)
+            return YarnScaling(
+                rope.get_float("factor", default=n_ctx / n_original),
+                n_original,
+                beta_fast=rope.get_float("beta_fast", default=32.0),
+                beta_slow=rope.get_float("beta_slow", default=1.0),
+                attention_factor=_yarn_attention(rope),
+            )
+        case "longrope" | "su":
+            default = _long_attention(rope.get_float("factor", default=n_ctx / n_original), n_original)
+            short, long = rope.get_floats("short_factor"), rope.get_floats("long_factor")
+            factor = rope.get_float("attention_factor", default=default)
+            return LongRopeScaling(short, long, n_original, factor)
+    return None
+
+
+def _yarn_attention(rope: HfConfig) -> float | None:
+    given = rope.get_float("attention_factor", default=None)
+    above, below = rope.get_float("mscale", default=None), rope.get_float("mscale_all_dim", default=None)
+    if given is not None or not (above and below):
+        return given
+    log = math.log(max(rope.get_float("factor"), 1.0))
+    return (0.1 * above * log + 1.0) / (0.1 * below * log + 1.0)
+
+
+def _long_attention(factor: float, n_original: int) -> float:
+    return math.sqrt(1 + math.log(factor) / math.log(n_original)) if factor > 1 < n_original else 1.0
+
+
+def rope_to_hf(rope: Rope, d_head: int, n_ctx: int) -> dict[str, Any]:
+    """The keys of a rope. Raises BadInput where frequencies are given one by one and not as a scaling."""
+    if rope.frequency_factors:
+        raise BadInput("config.json cannot say position.frequency_factors; give position.scaling instead")
+    config: dict[str, Any] = {"rope_theta": rope.base}
+    if rope.n_rotated != d_head:
+        config["partial_rotary_factor"] = rope.n_rotated / d_head
+    match rope.scaling:
+        case LinearScaling(factor):
+            config["rope_scaling"] = {"rope_type": "linear", "type": "linear", "factor": factor}
+        case DynamicNtkScaling(factor):
+            config["rope_scaling"] = {"rope_type": "dynamic", "type": "dynamic", "factor": factor}
+        case Llama3Scaling(factor, low, high, n_original):
+            config["rope_scaling"] = {
+                "rope_type": "llama3",
+                "factor": factor,
+                "low_freq_factor": low,
+                "high_freq_factor": high,
+                "original_max_position_embeddings": n_original,
+            }
+        case YarnScaling(factor, n_original, fast, slow, attention):
+            config["rope_scaling"] = {
+                "rope_type": "yarn",
+                "factor": factor,
+                "original_max_position_embeddings": n_original,
+                "beta_fast": fast,
+                "beta_slow": slow,
+            } | ({} if attention is None else {"attention_factor": attention})
+        case LongRopeScaling(short, long, n_original, attention):
+            config["original_max_position_embeddings"] = n_original
+            config["rope_scaling"] = {
+                "type": "longrope",
+                "short_factor": list(short),
+                "long_factor": list(long),
+            }
+            if not math.isclose(attention, _long_attention(n_ctx / n_original, n_original)):
+                config["rope_scaling"]["attention_factor"] = attention
+    return config

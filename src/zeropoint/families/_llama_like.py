@@ -1,0 +1,160 @@
+"""What Llama, Mistral, Qwen, Phi-3 and Mixtral have in common, in config.json and in GGUF."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from zeropoint.blueprint import Block, Blueprint, Head
+from zeropoint.blueprint.parts.attention import Attention, Bias
+from zeropoint.blueprint.parts.ffn import Gated
+from zeropoint.blueprint.parts.norm import RMSNorm
+from zeropoint.errors import BadInput
+from zeropoint.families import GgufMetadata
+from zeropoint.families._gguf import get_float, rope_of_gguf, rope_to_gguf, sizes_of, sizes_to
+from zeropoint.families._hf import ACTIVATIONS, HfConfig, activation_to_hf, rope_of_hf, rope_to_hf
+from zeropoint.families._parts import eps_of, network_of, rope_of
+
+__all__ = [
+    "late_windows",
+    "late_windows_to_hf",
+    "like_llama_of_gguf",
+    "like_llama_of_hf",
+    "like_llama_to_gguf",
+    "like_llama_to_hf",
+    "windows",
+    "windows_to_hf",
+]
+
+_FULL, _SLIDING = "full_attention", "sliding_attention"
+
+
+def like_llama_of_hf(
+    c: HfConfig,
+    family: str,
+    bias: Bias = "none",
+    windows: tuple[int | None, ...] = (),
+    has_query_key_norm: bool = False,
+    base: float = 10000.0,
+    eps: float = 1e-6,
+) -> Blueprint:
+    """Pre-norm blocks of grouped-query attention with rope, and a gated network.
+
+    windows: one a block; empty for none. base, eps: the family's defaults. Raises BadModelFile.
+    """
+    d_model, n_heads = c.get_int("hidden_size", 1, 2**20), c.get_int("num_attention_heads", 1, 65536)
+    d_head = c.get_int("head_dim", 1, 4096, default=max(d_model // n_heads, 1))
+    norm = RMSNorm(c.get_float("rms_norm_eps", default=eps))
+    query_key_norm = norm if has_query_key_norm else None
+    ffn = Gated(c.get_int("intermediate_size", 1, 2**22), c.choose("hidden_act", ACTIVATIONS, default="silu"))
+    n_layers = c.get_int("num_hidden_layers", 1, 4096)
+    n_kv_heads = c.get_int("num_key_value_heads", 1, n_heads, default=n_heads)
+    rope = rope_of_hf(c, d_head, base)
+    attention = Attention(n_heads, n_kv_heads, d_head, rope, bias=bias, query_key_norm=query_key_norm)
+    blocks = tuple(
+        Block(replace(attention, window=window), ffn, norm) for window in windows or (None,) * n_layers
+    )
+    return Blueprint(
+        family=family,
+        d_model=d_model,
+        n_vocab=c.get_int("vocab_size", 2),
+        n_ctx=c.get_int("max_position_embeddings", default=2048),
+        blocks=blocks,
+        final_norm=norm,
+        head=Head(is_tied=c.get_bool("tie_word_embeddings", default=False)),
+    )
+
+
+def like_llama_to_hf(blueprint: Blueprint, model_type: str, architecture: str) -> dict[str, Any]:
+    """The keys that `like_llama_of_hf` reads, of a blueprint's first block."""
+    a, ffn = blueprint.blocks[0].attention, network_of(blueprint)
+    return {
+        "architectures": [architecture],
+        "model_type": model_type,
+        "hidden_size": blueprint.d_model,
+        "num_hidden_layers": blueprint.n_layers,
+        "num_attention_heads": a.n_heads,
+        "num_key_value_heads": a.n_kv_heads,
+        "head_dim": a.d_head,
+        "intermediate_size": ffn.d_ff,
+        "hidden_act": activation_to_hf(ffn.activation),
+        "max_position_embeddings": blueprint.n_ctx,
+        "vocab_size": blueprint.n_vocab,
+        "rms_norm_eps": eps_of(blueprint),
+        "tie_word_embeddings": blueprint.is_tied,
+        **rope_to_hf(rope_of(blueprint), a.d_head, blueprint.n_ctx),
+    }
+
+
+def windows(config: HfConfig, window: int | None, sliding: tuple[bool, ...]) -> tuple[int | None, ...]:
+    """The window of each block: `layer_types` where a config has it, else `sliding` says which have one."""
+    types = config.get_texts("layer_types", (_FULL, _SLIDING), len(sliding))
+    if types is not None:
+        sliding = tuple(one == _SLIDING for one in types)
+    return tuple(window if slides else None for slides in sliding)
+
+
+def windows_to_hf(blueprint: Blueprint) -> dict[str, Any]:
+    """`sliding_window` and `layer_types`. Raises BadInput for windows of several sizes."""
+    each = [block.attention.window for block in blueprint.blocks]
+    sizes = set(each) - {None}
+    if len(sizes) > 1:
+        raise BadInput(f"the blocks' windows are {sorted(map(str, sizes))}; config.json has one size for all")
+    types = [_FULL if window is None else _SLIDING for window in each]
+    return {"sliding_window": next(iter(sizes), None), "layer_types": types}
+
+
+def late_windows(config: HfConfig) -> tuple[int | None, ...]:
+    """Qwen's windows: none unless `use_sliding_window`, and then from block `max_window_layers` on."""
+    n_layers = config.get_int("num_hidden_layers", 1, 4096)
+    if not config.get_bool("use_sliding_window", default=False):
+        return (None,) * n_layers
+    first = config.get_int("max_window_layers", 0, default=28)
+    window = config.get_int("sliding_window", default=4096)
+    return windows(config, window, tuple(i >= first for i in range(n_layers)))
+
+
+def late_windows_to_hf(blueprint: Blueprint) -> dict[str, Any]:
+    """The keys of `late_windows`."""
+    config = windows_to_hf(blueprint)
+    types = config["layer_types"]
+    first = types.index(_SLIDING) if _SLIDING in types else len(types)
+    return config | {"use_sliding_window": _SLIDING in types, "max_window_layers": first}
+
+
+def like_llama_of_gguf(
+    model: GgufMetadata,
+    arch: str,
+    *,
+    is_interleaved: bool = False,
+    bias: Bias = "none",
+    has_query_key_norm: bool = False,
+    window: int | None = None,
+) -> Blueprint:
+    """As `like_llama_of_hf`, of a file's metadata."""
+    s = sizes_of(model, arch)
+    norm = RMSNorm(get_float(model, f"{arch}.attention.layer_norm_rms_epsilon", 1e-12, 1.0))
+    attention = Attention(
+        n_heads=s.n_heads,
+        n_kv_heads=s.n_kv_heads,
+        d_head=s.d_head,
+        position=rope_of_gguf(model, arch, s.d_head, is_interleaved),
+        bias=bias,
+        window=window,
+        query_key_norm=norm if has_query_key_norm else None,
+    )
+    return Blueprint(
+        family=arch,
+        d_model=s.d_model,
+        n_vocab=s.n_vocab,
+        n_ctx=s.n_ctx,
+        blocks=(Block(attention, Gated(s.d_ff), norm),) * s.n_layers,
+        final_norm=norm,
+        head=Head(is_tied=s.is_tied),
+    )
+
+
+def like_llama_to_gguf(blueprint: Blueprint, arch: str) -> dict[str, Any]:
+    """The keys that `like_llama_of_gguf` reads, of a blueprint's first block."""
+    metadata = sizes_to(blueprint, arch) | rope_to_gguf(rope_of(blueprint), arch)
+    return metadata | {f"{arch}.attention.layer_norm_rms_epsilon": eps_of(blueprint)}

@@ -1,0 +1,130 @@
+"""Names of tensors that several families share, and what differs between stored layouts.
+
+A table maps a module of ours to one of theirs; `{}` stands for the number of a block. Weights and biases
+follow, since both sides call them so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from zeropoint.blueprint import Blueprint
+from zeropoint.blueprint.parts.norm import RMSNorm
+from zeropoint.blueprint.parts.position import Rope
+from zeropoint.blueprint.sources import Offset, Permuted, Rename, Rows, Source
+from zeropoint.blueprint.tensors import parameters
+from zeropoint.errors import BadInput
+
+__all__ = ["GGUF", "HF_LLAMA", "fused", "offset", "permuted", "renamed"]
+
+# TENSOR_NAMES of the gguf package's constants.py.
+GGUF = {
+    "embedding": "token_embd",
+    "embedding.position": "position_embd",
+    "final_norm": "output_norm",
+    "head": "output",
+    "blocks.{}.attention_norm": "blk.{}.attn_norm",
+    "blocks.{}.attention.query": "blk.{}.attn_q",
+    "blocks.{}.attention.key": "blk.{}.attn_k",
+    "blocks.{}.attention.value": "blk.{}.attn_v",
+    "blocks.{}.attention.query_norm": "blk.{}.attn_q_norm",
+    "blocks.{}.attention.key_norm": "blk.{}.attn_k_norm",
+    "blocks.{}.attention.output": "blk.{}.attn_output",
+    "blocks.{}.attention_output_norm": "blk.{}.post_attention_norm",
+    "blocks.{}.ffn_norm": "blk.{}.ffn_norm",
+    "blocks.{}.ffn.gate": "blk.{}.ffn_gate",
+    "blocks.{}.ffn.up": "blk.{}.ffn_up",
+    "blocks.{}.ffn.down": "blk.{}.ffn_down",
+    "blocks.{}.ffn.router": "blk.{}.ffn_gate_inp",
+    "blocks.{}.ffn.experts.gate": "blk.{}.ffn_gate_exps",
+    "blocks.{}.ffn.experts.up": "blk.{}.ffn_up_exps",
+    "blocks.{}.ffn.experts.down": "blk.{}.ffn_down_exps",
+    "blocks.{}.ffn_output_norm": "blk.{}.post_ffw_norm",
+}
+
+# transformers' models/llama; Mistral, Qwen, Phi-3, Gemma and Mixtral kept most of it.
+HF_LLAMA = {
+    "embedding": "model.embed_tokens",
+    "final_norm": "model.norm",
+    "head": "lm_head",
+    "blocks.{}.attention_norm": "model.layers.{}.input_layernorm",
+    "blocks.{}.attention.query": "model.layers.{}.self_attn.q_proj",
+    "blocks.{}.attention.key": "model.layers.{}.self_attn.k_proj",
+    "blocks.{}.attention.value": "model.layers.{}.self_attn.v_proj",
+    "blocks.{}.attention.query_norm": "model.layers.{}.self_attn.q_norm",
+    "blocks.{}.attention.key_norm": "model.layers.{}.self_attn.k_norm",
+    "blocks.{}.attention.output": "model.layers.{}.self_attn.o_proj",
+    "blocks.{}.ffn_norm": "model.layers.{}.post_attention_layernorm",
+    "blocks.{}.ffn.gate": "model.layers.{}.mlp.gate_proj",
+    "blocks.{}.ffn.up": "model.layers.{}.mlp.up_proj",
+    "blocks.{}.ffn.down": "model.layers.{}.mlp.down_proj",
+}
+
+_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
+Sources = dict[str, Source]
+
+
+def renamed(blueprint: Blueprint, table: Mapping[str, str]) -> Sources:
+    """Every tensor of ours by the table. Raises BadInput for one whose module it lacks."""
+    sources: Sources = {}
+    for ours in parameters(blueprint):
+        module, _, kind = ours.rpartition(".")
+        number = _NUMBER.search(ours)
+        theirs = table.get(_NUMBER.sub("{}", module, count=1))
+        if theirs is None:
+            raise BadInput(
+                f"the family {blueprint.family} has no place for the tensor {ours}; change its blueprint"
+            )
+        sources[ours] = Rename(f"{theirs.format(number.group() if number else '')}.{kind}")
+    return sources
+
+
+def fused(sources: Sources, blueprint: Blueprint, parts: Iterable[str], theirs: str) -> Sources:
+    """`sources` where `parts` of each block lie one after another as rows of its stored module `theirs`."""
+    shapes = parameters(blueprint)
+    changed: Sources = {}
+    for i in range(blueprint.n_layers):
+        for kind in ("weight", "bias"):
+            begin = 0
+            for part in parts:
+                ours = f"blocks.{i}.{part}.{kind}"
+                if ours not in shapes:
+                    continue
+                end = begin + shapes[ours][0]
+                changed[ours] = Rows(Rename(f"{theirs.format(i)}.{kind}"), begin, end)
+                begin = end
+    return sources | changed
+
+
+def permuted(sources: Sources, blueprint: Blueprint, is_interleaved: bool) -> Sources:
+    """`sources` of a file whose rotary pairs are interleaved or not, where ours are the other."""
+    changed: Sources = {}
+    for i, block in enumerate(blueprint.blocks):
+        a = block.attention
+        if not isinstance(a.position, Rope) or a.position.is_interleaved == is_interleaved:
+            continue
+        if a.position.n_rotated != a.d_head:
+            raise BadInput(
+                f"blocks[{i}]: only a whole head can change its layout of rotary pairs, and n_rotated is "
+                f"{a.position.n_rotated} of {a.d_head}; set is_interleaved to {is_interleaved}"
+            )
+        heads = {"query": a.n_heads, "key": a.n_kv_heads, "query_norm": 1, "key_norm": 1}
+        for part, n_heads in heads.items():
+            for kind in ("weight", "bias"):
+                ours = f"blocks.{i}.attention.{part}.{kind}"
+                if ours in sources:
+                    changed[ours] = Permuted(sources[ours], n_heads, a.position.is_interleaved)
+    return sources | changed
+
+
+def offset(sources: Sources, blueprint: Blueprint, is_offset: bool) -> Sources:
+    """`sources` of a file whose norms store gain - 1 (is_offset) or the gain, where ours are the other."""
+    norm = blueprint.final_norm
+    if not isinstance(norm, RMSNorm) or norm.is_offset == is_offset:
+        return sources
+    add = 1.0 if is_offset else -1.0
+    return {
+        ours: Offset(source, add) if ours.endswith("norm.weight") else source
+        for ours, source in sources.items()
+    }

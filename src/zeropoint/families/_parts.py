@@ -1,0 +1,47 @@
+"""The parts that a family in a file has, out of a blueprint's first block. BadInput for other parts."""
+
+from __future__ import annotations
+
+from zeropoint.blueprint import Blueprint
+from zeropoint.blueprint.parts.ffn import MLP, Gated, MixtureOfExperts
+from zeropoint.blueprint.parts.position import Rope
+from zeropoint.errors import BadInput
+
+__all__ = ["eps_of", "experts_of", "network_of", "rope_of"]
+
+
+def eps_of(blueprint: Blueprint) -> float:
+    """The eps of the norms."""
+    norm = blueprint.blocks[0].norm
+    if norm is None:
+        raise _other(blueprint, "norm", norm, "a norm")
+    return float(norm.eps)
+
+
+def network_of(blueprint: Blueprint) -> MLP | Gated:
+    """The feed-forward network, of a mixture one expert."""
+    ffn = blueprint.blocks[0].ffn
+    if ffn is None:
+        raise _other(blueprint, "ffn", ffn, "a feed-forward network")
+    return ffn.expert if isinstance(ffn, MixtureOfExperts) else ffn
+
+
+def experts_of(blueprint: Blueprint) -> MixtureOfExperts:
+    """The mixture of experts."""
+    ffn = blueprint.blocks[0].ffn
+    if not isinstance(ffn, MixtureOfExperts):
+        raise _other(blueprint, "ffn", ffn, "MixtureOfExperts")
+    return ffn
+
+
+def rope_of(blueprint: Blueprint) -> Rope:
+    """The rope of attention."""
+    position = blueprint.blocks[0].attention.position
+    if not isinstance(position, Rope):
+        raise _other(blueprint, "attention.position", position, "Rope")
+    return position
+
+
+def _other(blueprint: Blueprint, field: str, value: object, expected: str) -> BadInput:
+    given = None if value is None else type(value).__name__
+    return BadInput(f"blocks[0].{field} is {given}; in a file, {blueprint.family} has {expected}")

@@ -1,0 +1,97 @@
+"""Mixtral 8x7B: Mistral without a window, whose feed-forward networks are eight experts, two to a token.
+
+Jiang et al., "Mixtral of Experts", 2024, section 2. Hugging Face: `MixtralConfig`, an expert a tensor. In
+GGUF its files name the architecture `llama`, with `expert_count`, and stack the experts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from zeropoint.blueprint import Blueprint
+from zeropoint.blueprint.parts.ffn import Gated, MixtureOfExperts
+from zeropoint.blueprint.sources import Rename, Source, Stacked
+from zeropoint.families import GgufMetadata, Kind, llama
+from zeropoint.families._gguf import Written, gguf_tensors
+from zeropoint.families._hf import HfConfig
+from zeropoint.families._llama_like import like_llama_of_hf, like_llama_to_gguf, like_llama_to_hf
+from zeropoint.families._names import GGUF, HF_LLAMA, permuted, renamed
+from zeropoint.families._parts import experts_of
+from zeropoint.families._same import refuse_unless_same
+
+__all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
+
+PREFIX = "model."
+IGNORED = (r".*rotary_emb\.inv_freq",)
+_HF = HF_LLAMA | {"blocks.{}.ffn.router": "model.layers.{}.block_sparse_moe.gate"}
+_HF_EXPERTS = {"gate": "w1", "up": "w3", "down": "w2"}
+
+
+def from_hf(config: Mapping[str, Any]) -> Blueprint:
+    """The blueprint of a `MixtralConfig`. Raises BadModelFile naming the key at fault."""
+    c = HfConfig(config)
+    windows = (c.get_int("sliding_window", default=None),) * c.get_int("num_hidden_layers", 1, 4096)
+    blueprint = like_llama_of_hf(c, "mixtral", windows=windows, base=1e6, eps=1e-5)
+    n_experts = c.get_int("num_local_experts", 1, 2**16, default=8)
+    n_active = c.get_int("num_experts_per_tok", 1, n_experts, default=2)
+    return _with_experts(blueprint, n_experts, n_active)
+
+
+def to_hf(blueprint: Blueprint) -> dict[str, Any]:
+    """The config of a blueprint. Raises BadInput where a `MixtralConfig` cannot say it."""
+    experts = experts_of(blueprint)
+    config = like_llama_to_hf(blueprint, "mixtral", "MixtralForCausalLM") | {
+        "sliding_window": blueprint.blocks[0].attention.window,
+        "num_local_experts": experts.n_experts,
+        "num_experts_per_tok": experts.n_active,
+    }
+    refuse_unless_same(blueprint, from_hf(config), "config.json")
+    return config
+
+
+def from_gguf(model: GgufMetadata) -> Blueprint:
+    """The blueprint in a file's metadata. Raises BadModelFile naming the key at fault."""
+    n_experts = model.get_int("llama.expert_count", 1, 2**16)
+    n_active = model.get_int("llama.expert_used_count", 1, n_experts)
+    return _with_experts(replace(llama.from_gguf(model), family="mixtral"), n_experts, n_active)
+
+
+def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
+    """The metadata of a blueprint. Raises BadInput where the architecture `llama` cannot say it."""
+    experts = experts_of(blueprint)
+    metadata = like_llama_to_gguf(blueprint, "llama") | {
+        "llama.expert_count": experts.n_experts,
+        "llama.expert_used_count": experts.n_active,
+    }
+    if window := blueprint.blocks[0].attention.window:
+        metadata["llama.attention.sliding_window"] = window
+    written = Written(blueprint, metadata, tensor_map(blueprint, "gguf"))
+    refuse_unless_same(blueprint, from_gguf(written), "GGUF")
+    return metadata
+
+
+def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, Source]:
+    """Each tensor of ours among the file's."""
+    if kind == "gguf":
+        return permuted(renamed(blueprint, GGUF), blueprint, is_interleaved=True)
+    # The names of the experts' modules here only keep their places; each is a stack of tensors.
+    table = _HF | {f"blocks.{{}}.ffn.experts.{part}": part for part in _HF_EXPERTS}
+    sources = renamed(blueprint, table)
+    for i, block in enumerate(blueprint.blocks):
+        if not isinstance(block.ffn, MixtureOfExperts):
+            continue
+        for part, theirs in _HF_EXPERTS.items():
+            name = f"model.layers.{i}.block_sparse_moe.experts.{{}}.{theirs}.weight"
+            stack = tuple(Rename(name.format(e)) for e in range(block.ffn.n_experts))
+            sources[f"blocks.{i}.ffn.experts.{part}.weight"] = Stacked(stack)
+    return permuted(sources, blueprint, is_interleaved=False)
+
+
+def _with_experts(blueprint: Blueprint, n_experts: int, n_active: int) -> Blueprint:
+    def mixed(ffn: object) -> MixtureOfExperts:
+        assert isinstance(ffn, Gated)
+        return MixtureOfExperts(n_experts, n_active, ffn)
+
+    return replace(blueprint, blocks=tuple(replace(b, ffn=mixed(b.ffn)) for b in blueprint.blocks))

@@ -1,0 +1,63 @@
+"""Qwen 2 and 2.5: Llama with biases on query, key and value.
+
+Yang et al., "Qwen2 Technical Report", 2024, section 2.2. Hugging Face: `Qwen2Config`. GGUF: architecture
+`qwen2`, rotary pairs in halves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zeropoint.blueprint import Blueprint
+from zeropoint.blueprint.sources import Source
+from zeropoint.families import GgufMetadata, Kind
+from zeropoint.families._gguf import Written, gguf_tensors
+from zeropoint.families._hf import HfConfig
+from zeropoint.families._llama_like import (
+    late_windows,
+    late_windows_to_hf,
+    like_llama_of_gguf,
+    like_llama_of_hf,
+    like_llama_to_gguf,
+    like_llama_to_hf,
+)
+from zeropoint.families._names import GGUF, HF_LLAMA, permuted, renamed
+from zeropoint.families._same import refuse_unless_same
+
+__all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
+
+PREFIX = "model."
+IGNORED = (r".*rotary_emb\.inv_freq",)
+
+
+def from_hf(config: Mapping[str, Any]) -> Blueprint:
+    """The blueprint of a `Qwen2Config`. Raises BadModelFile naming the key at fault."""
+    c = HfConfig(config)
+    return like_llama_of_hf(c, "qwen2", "qkv", late_windows(c))
+
+
+def to_hf(blueprint: Blueprint) -> dict[str, Any]:
+    """The config of a blueprint. Raises BadInput where a `Qwen2Config` cannot say it."""
+    config = like_llama_to_hf(blueprint, "qwen2", "Qwen2ForCausalLM") | late_windows_to_hf(blueprint)
+    refuse_unless_same(blueprint, from_hf(config), "config.json")
+    return config
+
+
+def from_gguf(model: GgufMetadata) -> Blueprint:
+    """The blueprint in a file's metadata. Raises BadModelFile naming the key at fault."""
+    return like_llama_of_gguf(model, "qwen2", bias="qkv")
+
+
+def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
+    """The metadata of a blueprint. Raises BadInput where the architecture `qwen2` cannot say it."""
+    metadata = like_llama_to_gguf(blueprint, "qwen2")
+    written = Written(blueprint, metadata, tensor_map(blueprint, "gguf"))
+    refuse_unless_same(blueprint, from_gguf(written), "GGUF")
+    return metadata
+
+
+def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, Source]:
+    """Each tensor of ours among the file's."""
+    names = renamed(blueprint, GGUF if kind == "gguf" else HF_LLAMA)
+    return permuted(names, blueprint, is_interleaved=False)

@@ -1,0 +1,66 @@
+"""Qwen 3: Llama whose queries and keys are normalised, head by head, before they are turned.
+
+Yang et al., "Qwen3 Technical Report", 2025, section 2. Hugging Face: `Qwen3Config`. GGUF: architecture
+`qwen3`, rotary pairs in halves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zeropoint.blueprint import Blueprint
+from zeropoint.blueprint.parts.attention import Bias
+from zeropoint.blueprint.sources import Source
+from zeropoint.families import GgufMetadata, Kind
+from zeropoint.families._gguf import Written, gguf_tensors
+from zeropoint.families._hf import HfConfig
+from zeropoint.families._llama_like import (
+    late_windows,
+    late_windows_to_hf,
+    like_llama_of_gguf,
+    like_llama_of_hf,
+    like_llama_to_gguf,
+    like_llama_to_hf,
+)
+from zeropoint.families._names import GGUF, HF_LLAMA, permuted, renamed
+from zeropoint.families._same import refuse_unless_same
+
+__all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
+
+PREFIX = "model."
+IGNORED = (r".*rotary_emb\.inv_freq",)
+
+
+def from_hf(config: Mapping[str, Any]) -> Blueprint:
+    """The blueprint of a `Qwen3Config`. Raises BadModelFile naming the key at fault."""
+    c = HfConfig({"head_dim": 128} | dict(config))  # transformers' default, whatever the width
+    bias: Bias = "all" if c.get_bool("attention_bias", default=False) else "none"
+    return like_llama_of_hf(c, "qwen3", bias, late_windows(c), has_query_key_norm=True)
+
+
+def to_hf(blueprint: Blueprint) -> dict[str, Any]:
+    """The config of a blueprint. Raises BadInput where a `Qwen3Config` cannot say it."""
+    config = like_llama_to_hf(blueprint, "qwen3", "Qwen3ForCausalLM") | late_windows_to_hf(blueprint)
+    config["attention_bias"] = blueprint.blocks[0].attention.bias == "all"
+    refuse_unless_same(blueprint, from_hf(config), "config.json")
+    return config
+
+
+def from_gguf(model: GgufMetadata) -> Blueprint:
+    """The blueprint in a file's metadata. Raises BadModelFile naming the key at fault."""
+    return like_llama_of_gguf(model, "qwen3", has_query_key_norm=True)
+
+
+def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
+    """The metadata of a blueprint. Raises BadInput where the architecture `qwen3` cannot say it."""
+    metadata = like_llama_to_gguf(blueprint, "qwen3")
+    written = Written(blueprint, metadata, tensor_map(blueprint, "gguf"))
+    refuse_unless_same(blueprint, from_gguf(written), "GGUF")
+    return metadata
+
+
+def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, Source]:
+    """Each tensor of ours among the file's."""
+    names = renamed(blueprint, GGUF if kind == "gguf" else HF_LLAMA)
+    return permuted(names, blueprint, is_interleaved=False)
