@@ -37,7 +37,7 @@ def gguf_metadata(
     template: str | None = None,
     name: str = "tokenizer.json",
 ) -> dict[str, Any]:
-    """The `tokenizer.*` keys. tokenizer: tokenizer.json; settings: tokenizer_config.json; config: config.json.
+    """The `tokenizer.*` keys out of tokenizer.json, tokenizer_config.json (settings) and config.json.
 
     n_vocab: rows of the embedding; rows without a token get an unused one. template: the chat template.
     Raises BadModelFile naming the file and what in it is not understood.

@@ -6,15 +6,16 @@ without a sentence that names it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from operator import itemgetter
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from zeropoint import formats
 from zeropoint.blueprint.sources import (
     Offset,
     Permuted,
@@ -27,7 +28,7 @@ from zeropoint.blueprint.sources import (
 )
 from zeropoint.errors import BadModelFile
 
-__all__ = ["Lazy", "Stored", "Weights", "from_stored", "of_stored", "to_stored"]
+__all__ = ["Lazy", "Renamed", "Stored", "Weights", "from_stored", "of_stored", "to_stored"]
 
 Array = npt.NDArray[np.float32]
 _MAX_NAMED = 5  # tensors that a message lists
@@ -52,6 +53,24 @@ class Lazy:
     shape: tuple[int, ...]
     format: str
     read: Callable[[], Array]
+
+
+class Renamed:
+    """An opened file under today's names: `prefix` before all if none has it, and new endings for old."""
+
+    def __init__(self, stored: Stored, prefix: str, aliases: Mapping[str, str]) -> None:
+        lacks = bool(prefix) and not any(name.startswith(prefix) for name in stored.tensors)
+        self._stored = stored
+        self._names = {_today(name, prefix if lacks else "", aliases): name for name in stored.tensors}
+        self.name = stored.name
+        self.tensors = {today: stored.tensors[name] for today, name in self._names.items()}
+        if len(self._names) != len(stored.tensors):
+            twice = [name for name in stored.tensors if name not in self._names.values()]
+            raise BadModelFile(f"{stored.name} has {_listed(twice)} twice, under an old and a new name")
+
+    def array(self, name: str) -> Array:
+        """The weights of a tensor, float32 in its shape."""
+        return self._stored.array(self._names[name])
 
 
 class Weights(Mapping[str, Array]):
@@ -88,7 +107,7 @@ def from_stored(
     """Our weights out of a file.
 
     sources: what each of ours is made of; shapes: those of `blueprint.tensors.parameters`; leftovers:
-    patterns (`*.rotary_emb.inv_freq`) of stored tensors that may be there and are not needed.
+    regular expressions of stored names that may be there and are not needed.
     Raises BadModelFile for a tensor that is missing, left over, or of another shape than the config says.
     """
     if sources.keys() != shapes.keys():
@@ -96,8 +115,18 @@ def from_stored(
     needed = {name for source in sources.values() for name in stored_names(source)}
     if missing := needed - stored.tensors.keys():
         raise BadModelFile(f"{stored.name} lacks {_listed(missing)}; it is not complete, or of another model")
-    patterns = tuple(leftovers)
-    unused = [name for name in stored.tensors.keys() - needed if not _matches(name, patterns)]
+    for name in sorted(needed):
+        if (form := stored.tensors[name].format) not in formats.names():
+            known = ", ".join(formats.names())
+            raise BadModelFile(
+                f"{stored.name}: tensor {name!a:.80} is {form}; weights must be one of {known}"
+            )
+    patterns = [re.compile(pattern) for pattern in leftovers]
+    unused = [
+        name
+        for name in stored.tensors.keys() - needed
+        if not any(pattern.fullmatch(name) for pattern in patterns)
+    ]
     if unused:
         raise BadModelFile(f"{stored.name} has {_listed(unused)}, which the model it describes does not use")
     last = _LastRead(of_stored(stored))
@@ -140,6 +169,13 @@ class _LastRead:
             self._last = None  # freed before the next is read
             self._last = (name, self.tensors[name].read())
         return self._last[1]
+
+
+def _today(name: str, prefix: str, aliases: Mapping[str, str]) -> str:
+    for old, new in aliases.items():
+        if name.endswith(old):
+            return prefix + name.removesuffix(old) + new
+    return prefix + name
 
 
 def _lazy(stored: Stored, name: str) -> Lazy:
@@ -239,10 +275,6 @@ def _common(parts: list[Lazy]) -> str:
 def _misfit(where: str, source: Source, tensor: Lazy, wanted: str) -> BadModelFile:
     names = _listed(stored_names(source))
     return BadModelFile(f"{where}: tensor {names} has the shape {list(tensor.shape)}; it needs {wanted}")
-
-
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _listed(names: Iterable[str]) -> str:

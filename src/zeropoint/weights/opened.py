@@ -1,0 +1,75 @@
+"""A model on this disk, whatever lays it out: its blueprint, and its weights by our names, not read yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from zeropoint import families
+from zeropoint.blueprint import Blueprint
+from zeropoint.blueprint.check import check
+from zeropoint.blueprint.tensors import parameters
+from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.weights.folder import PICKLES_RUN_CODE, Folder, is_pickle, open_folder
+from zeropoint.weights.gguf import GgufModel, open_gguf, shown
+from zeropoint.weights.mapping import Renamed, Stored, Weights, from_stored
+
+__all__ = ["Opened", "open_model"]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """blueprint and weights, the module of the family that read them, and the file or folder they are in."""
+
+    blueprint: Blueprint
+    weights: Weights
+    family: ModuleType
+    file: GgufModel | Folder
+
+
+def open_model(path: Path, *, allow_pickle: bool = False) -> Opened:
+    """The model in a GGUF file (or its parts) or a Hugging Face folder.
+
+    Every tensor is accounted for before one is read. Raises BadModelFile, DiskError.
+    """
+    if path.is_dir():
+        return _of_folder(open_folder(path, allow_pickle=allow_pickle))
+    if is_pickle(path):
+        remedy = ", or give its folder with --allow-pickle"
+        raise BadModelFile(f"{shown(path)}: {PICKLES_RUN_CODE}{remedy}")
+    if path.suffix == ".safetensors":
+        raise BadModelFile(f"{shown(path)} holds weights alone; give its folder, which has config.json too")
+    return _of_gguf(open_gguf(path))
+
+
+def _of_gguf(file: GgufModel) -> Opened:
+    family = families.of_gguf(file)
+    blueprint = _checked(family.from_gguf(file), file.name)
+    leftovers = [*families.tied_head("gguf", blueprint), *family.gguf_tensors(blueprint)]
+    weights = _weights(file, family, blueprint, "gguf", leftovers)
+    return Opened(blueprint, weights, family, file)
+
+
+def _of_folder(folder: Folder) -> Opened:
+    family = families.of_hf(folder.config, f"{folder.name}/config.json")
+    blueprint = _checked(family.from_hf(folder.config), folder.name)
+    stored = Renamed(folder.stored, getattr(family, "PREFIX", ""), getattr(family, "ALIASES", {}))
+    leftovers = [*families.tied_head("hf", blueprint), *getattr(family, "IGNORED", ())]
+    weights = _weights(stored, family, blueprint, "hf", leftovers)
+    return Opened(blueprint, weights, family, folder)
+
+
+def _weights(
+    stored: Stored, family: ModuleType, blueprint: Blueprint, kind: families.Kind, leftovers: list[str]
+) -> Weights:
+    sources = family.tensor_map(blueprint, kind)
+    return from_stored(stored, sources, parameters(blueprint), leftovers=leftovers)
+
+
+def _checked(blueprint: Blueprint, name: str) -> Blueprint:
+    try:
+        check(blueprint, name)
+    except BadInput as error:
+        raise BadModelFile(str(error)) from None
+    return blueprint
