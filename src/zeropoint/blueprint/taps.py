@@ -68,7 +68,7 @@ def _all(b: Blueprint) -> Named:
 def _embedding(name: str, b: Blueprint, t: str) -> Named:
     yield f"{name}.token", f"{t}D", {}
     if b.embedding.n_types:
-        yield f"{name}.type", f"{t}D", {}
+        yield f"{name}.segment", f"{t}D", {}
     if b.embedding.position != NoPosition():
         yield f"{name}.position", f"{t}D", {}
     yield f"{name}.output", f"{t}D", {}

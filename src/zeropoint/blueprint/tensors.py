@@ -30,7 +30,7 @@ def _all(b: Blueprint) -> Named:
     if isinstance(b.embedding.position, Learned):
         yield "embedding.position.weight", (b.embedding.position.n_positions, b.d_model)
     if b.embedding.n_types:
-        yield "embedding.type.weight", (b.embedding.n_types, b.d_model)
+        yield "embedding.segment.weight", (b.embedding.n_types, b.d_model)
     yield from _norm("embedding.norm", b.embedding.norm, b.d_model)
     yield from _stack("encoder", b.encoder, b.d_model)
     yield from _norm("encoder_norm", b.encoder_norm, b.d_model)

@@ -17,7 +17,7 @@ __all__ = ["Embedding"]
 
 
 class Embedding(nn.Module):
-    """x = norm(scale * weight[id] + type[segment] + position), each summand where the spec has it.
+    """x = norm(scale * weight[id] + segment[type] + position), each summand where the spec has it.
 
     The scale sqrt(d_model): Vaswani et al., 2017, section 3.4. Segments, norm: Devlin et al., "BERT", 2018.
     """
@@ -29,9 +29,7 @@ class Embedding(nn.Module):
         self.position = None
         if isinstance(spec.position, positions.Learned):
             self.position = LearnedPosition(spec.position.n_positions, d_model)
-        if spec.n_types:
-            # Not `self.type = `: torch has a method of that name.
-            self._modules["type"] = nn.Embedding(spec.n_types, d_model)
+        self.segment = nn.Embedding(spec.n_types, d_model) if spec.n_types else None
         self.norm = norm(spec.norm, d_model)
 
     def forward(
@@ -39,9 +37,9 @@ class Embedding(nn.Module):
     ) -> Tensor:
         """The residual stream [B, T, D]. types_BT: segment of each token; by default 0."""
         x_BTD = show(see, "token", self.spec.scale * F.embedding(ids_BT, self.weight))
-        if self.spec.n_types:
+        if self.segment is not None:
             types_BT = torch.zeros_like(ids_BT) if types_BT is None else types_BT
-            x_BTD = x_BTD + show(see, "type", self.get_submodule("type")(types_BT))
+            x_BTD = x_BTD + show(see, "segment", self.segment(types_BT))
         if self.position is not None:
             x_BTD = x_BTD + show(see, "position", self.position(positions_BT))
         elif isinstance(self.spec.position, positions.Sinusoidal):

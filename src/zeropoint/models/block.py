@@ -92,7 +92,8 @@ class Block(nn.Module):
         """x with what `part` makes of it, and norms where the placement has them."""
 
         def normed(norm_name: str, x: Tensor) -> Tensor:
-            return show(see, norm_name, getattr(self, norm_name)(x))
+            layer = getattr(self, norm_name)
+            return x if isinstance(layer, nn.Identity) else show(see, norm_name, layer(x))
 
         match self.placement:
             case "post":

@@ -38,8 +38,8 @@ def build(blueprint: Blueprint, *, seed: int | None = 0, dropout: float = 0.0) -
 def load(module: nn.Module, weights: Mapping[str, NDArray[Any]], name: str = "the weights") -> None:
     """Copy weights into the module, each by its name, one at a time.
 
-    Every parameter is filled and every weight used, else BadModelFile naming them, before anything is copied.
-    name: what to call the weights in an error.
+    Every parameter is filled and every weight used, else BadModelFile naming them before anything is copied;
+    a wrong shape is found when its turn comes. name: what to call the weights in an error.
     """
     parameters = dict(module.named_parameters())
     if missing := parameters.keys() - weights.keys():

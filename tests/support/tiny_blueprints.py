@@ -1,0 +1,126 @@
+"""A tiny blueprint of every published shape: what each family combines, in sizes that run in milliseconds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from zeropoint.blueprint import Block, Blueprint, Embedding, Head
+from zeropoint.blueprint.parts.attention import Attention
+from zeropoint.blueprint.parts.ffn import MLP, Gated, MixtureOfExperts
+from zeropoint.blueprint.parts.norm import LayerNorm, RMSNorm
+from zeropoint.blueprint.parts.position import (
+    Alibi,
+    DynamicNtkScaling,
+    Learned,
+    LongRopeScaling,
+    RelativeBias,
+    Rope,
+    Sinusoidal,
+    YarnScaling,
+)
+
+__all__ = ["DECODERS", "ENCODERS", "SEQ2SEQS", "TINY"]
+
+_D, _V, _CTX = 32, 61, 64
+_RMS, _LAYER = RMSNorm(1e-6), LayerNorm(1e-5)
+_ROPE = Rope(10000.0, 8)
+_GQA = Attention(4, 2, 8, _ROPE)
+_MHA = Attention(4, 4, 8, bias="all")
+
+
+def _decoder(family: str, *blocks: Block, **more: object) -> Blueprint:
+    values: dict[str, object] = {"final_norm": blocks[0].norm, **more}
+    return Blueprint(family, _D, _V, _CTX, blocks, **values)  # type: ignore[arg-type]
+
+
+def _gpt2() -> Blueprint:
+    block = Block(_MHA, MLP(48, "gelu_tanh"), _LAYER)
+    return _decoder("gpt2", block, block, embedding=Embedding(Learned(_CTX)))
+
+
+def _gemma2() -> Blueprint:
+    norm = RMSNorm(1e-6, is_offset=True)
+    local = replace(_GQA, window=4, scale=0.3, softcap=5.0)
+    ffn = Gated(48, "gelu_tanh")
+    blocks = (Block(local, ffn, norm, "sandwich"), Block(replace(local, window=None), ffn, norm, "sandwich"))
+    return _decoder("gemma2", *blocks, embedding=Embedding(scale=_D**0.5), head=Head(softcap=3.0))
+
+
+def _phi2() -> Blueprint:
+    attention = replace(_MHA, position=replace(_ROPE, n_rotated=4))
+    block = Block(attention, MLP(48, "gelu_tanh"), _LAYER, "parallel")
+    return _decoder("phi2", block, block, head=Head(is_tied=False, has_bias=True))
+
+
+def _bert() -> Blueprint:
+    attention = replace(_MHA, is_causal=False)
+    block = Block(attention, MLP(48, "gelu"), _LAYER, "post")
+    embedding = Embedding(Learned(_CTX), n_types=2, norm=_LAYER)
+    head = Head(has_bias=True, has_transform=True)
+    return Blueprint("bert", _D, _V, _CTX, (block, block), None, embedding, head)
+
+
+def _t5() -> Blueprint:
+    encoding = Attention(4, 4, 8, RelativeBias(8, 16, True), is_causal=False, scale=1.0)
+    decoding = replace(encoding, position=RelativeBias(8, 16, False), is_causal=True)
+    crossing = Attention(4, 4, 8, is_causal=False, scale=1.0)
+    ffn = MLP(48, "relu", has_bias=False)
+    return Blueprint(
+        "t5",
+        _D,
+        _V,
+        _CTX,
+        (Block(decoding, ffn, _RMS, cross_attention=crossing),) * 2,
+        _RMS,
+        head=Head(scale=_D**-0.5),
+        encoder=(Block(encoding, ffn, _RMS),) * 2,
+        encoder_norm=_RMS,
+    )
+
+
+def _transformer() -> Blueprint:
+    encoding, ffn = replace(_MHA, is_causal=False), MLP(48, "relu")
+    return Blueprint(
+        "transformer",
+        _D,
+        _V,
+        _CTX,
+        (Block(_MHA, ffn, _LAYER, "post", cross_attention=encoding),) * 2,
+        None,
+        Embedding(Sinusoidal(_CTX), scale=_D**0.5),
+        encoder=(Block(encoding, ffn, _LAYER, "post"),) * 3,
+    )
+
+
+def _mixture() -> Blueprint:
+    block = Block(_GQA, MixtureOfExperts(4, 2, Gated(24)), _RMS)
+    return _decoder("mixtral", block, block, head=Head(is_tied=False))
+
+
+def _llama(**attention: object) -> Blueprint:
+    block = Block(replace(_GQA, **attention), Gated(48), _RMS)  # type: ignore[arg-type]
+    return _decoder("llama", block, block, head=Head(is_tied=False))
+
+
+_LONG = LongRopeScaling((1.0, 1.1, 1.2, 1.3), (1.0, 2.0, 4.0, 8.0), 8, 1.2)
+
+DECODERS: dict[str, Blueprint] = {
+    "gpt2": _gpt2(),
+    "llama": _llama(),
+    "multi-query": _llama(n_kv_heads=1),
+    "interleaved": _llama(position=replace(_ROPE, is_interleaved=True)),
+    "window": _llama(window=3),
+    "qwen2": _llama(bias="qkv"),
+    "qwen3": _llama(query_key_norm=_RMS, d_head=16, position=Rope(10000.0, 16)),
+    "yarn": _llama(position=replace(_ROPE, scaling=YarnScaling(4.0, 16))),
+    "dynamic": _llama(position=replace(_ROPE, scaling=DynamicNtkScaling(4.0, 8))),
+    "longrope": _llama(position=replace(_ROPE, scaling=_LONG)),
+    "alibi": _llama(position=Alibi()),
+    "phi2": _phi2(),
+    "gemma2": _gemma2(),
+    "mixtral": _mixture(),
+    "attention alone": _decoder("handmade", Block(replace(_MHA, bias="output"), None, None)),
+}
+ENCODERS: dict[str, Blueprint] = {"bert": _bert()}
+SEQ2SEQS: dict[str, Blueprint] = {"t5": _t5(), "transformer": _transformer()}
+TINY = {**DECODERS, **ENCODERS, **SEQ2SEQS}

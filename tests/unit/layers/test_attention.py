@@ -1,0 +1,121 @@
+"""Scaled dot-product attention in both forms, and what the heads do with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from zeropoint.blueprint.parts.attention import Attention
+from zeropoint.blueprint.parts.position import Alibi, Rope
+from zeropoint.layers.attention.core import attend, fused, repeat_heads, softcapped, written_out
+from zeropoint.layers.attention.cross_attention import CrossAttention
+from zeropoint.layers.attention.self_attention import SelfAttention
+from zeropoint.layers.mask import attention_mask
+from zeropoint.layers.place import Place, place
+
+B, T, S, H, K, D = 2, 5, 7, 4, 8, 32
+SPEC = Attention(H, 2, K, Rope(10000.0, K))
+
+
+def heads(n_tokens: int) -> Tensor:
+    return torch.randn(B, H, n_tokens, K)
+
+
+def where(n_tokens: int = T) -> Place:
+    return place(torch.zeros(B, n_tokens, dtype=torch.long), None, None)
+
+
+@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("is_causal", [True, False])
+@pytest.mark.parametrize("is_padded", [True, False])
+def test_written_out_is_fused(is_causal: bool, window: int | None, is_padded: bool) -> None:
+    q, k, v = heads(T), heads(S), heads(S)
+    is_token_BS = torch.tensor([[0] * 3 + [1] * 4, [1] * 7]).bool() if is_padded else None
+    bias_HTS = torch.randn(H, T, S)
+    mask = attention_mask(
+        T, S, is_causal=is_causal, window=window, is_token_BS=is_token_BS, bias_HTS=bias_HTS
+    )
+    want = fused(q, k, v, mask, scale=0.3)
+    torch.testing.assert_close(written_out(q, k, v, mask, scale=0.3), want)
+    assert not want.isnan().any()
+
+
+def test_every_step_can_be_seen() -> None:
+    q, k, v = heads(T), heads(T), heads(T)
+    seen: dict[str, Tensor] = {}
+    mask = attention_mask(T, T, is_causal=True)
+    mix = attend(q, k, v, mask, scale=0.5, softcap=2.0, see=seen.__setitem__)
+    assert list(seen) == ["scores", "capped", "masked", "weights", "mix"]
+    torch.testing.assert_close(seen["scores"], torch.einsum("bhtk,bhsk->bhts", q, k) * 0.5)
+    assert seen["capped"].abs().max() < 2
+    assert (seen["masked"].isinf() == torch.ones(T, T).triu(1).bool()).all()
+    torch.testing.assert_close(seen["weights"].sum(-1), torch.ones(B, H, T))
+    assert (seen["weights"].triu(1) == 0).all()
+    assert seen["mix"] is mix
+
+
+def test_looking_changes_nothing() -> None:
+    layer, x = SelfAttention(SPEC, D), torch.randn(B, T, D)
+    torch.testing.assert_close(layer(x, where(), see=lambda name, tensor: None), layer(x, where()))
+
+
+def test_softcap_keeps_small_scores() -> None:
+    small = torch.tensor([-0.01, 0.0, 0.01])
+    torch.testing.assert_close(softcapped(small, 50.0), small)
+
+
+def test_grouped_heads_are_full_heads_with_equal_keys() -> None:
+    grouped, full = SelfAttention(SPEC, D), SelfAttention(replace(SPEC, n_kv_heads=H), D)
+    weights = dict(grouped.state_dict())
+    for name in ("key.weight", "value.weight"):
+        weights[name] = weights[name].view(2, 1, K, D).expand(2, 2, K, D).reshape(H * K, D)
+    full.load_state_dict(weights)
+    x = torch.randn(B, T, D)
+    torch.testing.assert_close(grouped(x, where()), full(x, where()))
+
+
+def test_heads_of_a_group_follow_each_other() -> None:
+    x_BNSK = torch.arange(2.0).view(1, 2, 1, 1)
+    assert repeat_heads(x_BNSK, 6).flatten().tolist() == [0, 0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("window", [None, 2])
+def test_what_a_token_sees(window: int | None) -> None:
+    """A token's answer moves with what it may see, and with nothing else."""
+    layer, x = SelfAttention(replace(SPEC, window=window), D), torch.randn(1, T, D)
+    before = layer(x, where())
+    for changed in range(T):
+        moved = x.clone()
+        moved[0, changed] += 1
+        has_moved = (layer(moved, where()) - before)[0].abs().amax(-1) > 1e-6
+        want = [t >= changed and (window is None or t - changed < window) for t in range(T)]
+        assert has_moved.tolist() == want
+
+
+def test_alibi_attention_knows_distance_without_an_embedding() -> None:
+    layer = SelfAttention(replace(SPEC, position=Alibi(), is_causal=False), D)
+    same = torch.randn(1, 1, D).expand(1, T, D)
+    seen: dict[str, Tensor] = {}
+    layer(same, where(), see=seen.__setitem__)
+    weights_HTS = seen["weights"][0]
+    assert weights_HTS[0, 0].tolist() == sorted(weights_HTS[0, 0].tolist(), reverse=True)
+
+
+def test_cross_attention_passes_over_padding() -> None:
+    layer = CrossAttention(Attention(H, H, K, is_causal=False), D)
+    x, memory = torch.randn(B, T, D), torch.randn(B, S, D)
+    is_token_BS = torch.tensor([[1] * 4 + [0] * 3] * B).bool()
+    got = layer(x, layer.keys_values(memory), is_token_BS)
+    torch.testing.assert_close(got, layer(x, layer.keys_values(memory[:, :4])))
+
+
+def test_cross_attention_sees_the_whole_source() -> None:
+    layer = CrossAttention(Attention(H, 1, K, is_causal=False), D)
+    memory = torch.randn(1, S, D)
+    seen: dict[str, Tensor] = {}
+    layer(torch.randn(1, T, D), layer.keys_values(memory), see=seen.__setitem__)
+    assert (seen["weights"] > 0).all()
+    assert seen["weights"].shape == (1, H, T, S)

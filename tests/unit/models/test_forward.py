@@ -1,0 +1,148 @@
+"""What every model keeps to: with a cache or without, alone or padded in a batch, the numbers are the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.support.tiny_blueprints import DECODERS, ENCODERS, SEQ2SEQS
+from zeropoint.blueprint import Blueprint
+from zeropoint.errors import ContextFull
+from zeropoint.models.build import build
+from zeropoint.models.decoder import Decoder
+
+T = 12
+every_decoder = pytest.mark.parametrize("blueprint", DECODERS.values(), ids=DECODERS)
+every_seq2seq = pytest.mark.parametrize("blueprint", SEQ2SEQS.values(), ids=SEQ2SEQS)
+
+
+def lively(blueprint: Blueprint) -> Any:
+    """A module with weights large enough for every part to matter."""
+    module = build(blueprint).eval()
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(torch.empty_like(parameter).normal_(0, 0.3, generator=generator))
+    return module
+
+
+def some_ids(n_batch: int, n_tokens: int) -> Tensor:
+    return torch.randint(0, 61, (n_batch, n_tokens), generator=torch.Generator().manual_seed(2))
+
+
+def close(got: Tensor, want: Tensor) -> None:
+    torch.testing.assert_close(got, want, atol=2e-5, rtol=2e-5)
+
+
+@torch.no_grad()
+@every_decoder
+@pytest.mark.parametrize("chunks", [[1] * T, [5, 1, 6], [T]], ids=str)
+def test_a_cache_changes_nothing(blueprint: Blueprint, chunks: list[int]) -> None:
+    module, ids = lively(blueprint), some_ids(2, T)
+    cache = module.new_cache(T)
+    parts = [module(part, cache) for part in ids.split(chunks, dim=1)]
+    close(torch.cat(parts, 1), module(ids))
+
+
+@torch.no_grad()
+@every_decoder
+def test_a_token_cannot_see_ahead(blueprint: Blueprint) -> None:
+    module, ids = lively(blueprint), some_ids(1, T)
+    longer = module(torch.cat([ids, ids], 1), n_positions=T)[:, :T]
+    close(longer, module(ids))
+
+
+@torch.no_grad()
+@every_decoder
+def test_padding_to_the_left_changes_nothing(blueprint: Blueprint) -> None:
+    module, ids, n_padding = lively(blueprint), some_ids(1, T), 3
+    other = some_ids(1, T + n_padding)
+    padded = torch.cat([torch.cat([torch.full((1, n_padding), 7), ids], 1), other])
+    mask = torch.ones_like(padded)
+    mask[0, :n_padding] = 0
+    got = module(padded, mask_BT=mask)
+    assert not got.isnan().any()
+    close(got[0, n_padding:], module(ids, n_positions=T + n_padding)[0])
+    close(got[1], module(other)[0])
+    cache = module.new_cache(T + n_padding)
+    first = module(padded[:, :6], cache, mask[:, :6])
+    rest = [module(padded[:, t : t + 1], cache) for t in range(6, T + n_padding)]
+    close(torch.cat([first, *rest], 1)[0, n_padding:], got[0, n_padding:])
+
+
+@torch.no_grad()
+@every_decoder
+def test_rollback_forgets(blueprint: Blueprint) -> None:
+    module, ids = lively(blueprint), some_ids(1, T)
+    cache = module.new_cache(T)
+    module(ids[:, :8], cache)
+    module(some_ids(1, 4), cache)
+    cache.rollback(4)
+    close(module(ids[:, 8:], cache), module(ids)[:, 8:])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("blueprint", ENCODERS.values(), ids=ENCODERS)
+def test_padding_to_the_right_changes_nothing(blueprint: Blueprint) -> None:
+    module, ids = lively(blueprint), some_ids(1, T)
+    padded = torch.cat([ids, torch.full((1, 3), 7)], 1)
+    mask = torch.tensor([[1] * T + [0] * 3])
+    close(module(padded, mask)[:, :T], module(ids))
+    types = torch.tensor([[0] * 5 + [1] * (T - 5)])
+    assert not torch.allclose(module(ids, types_BT=types), module(ids))
+
+
+@torch.no_grad()
+@every_seq2seq
+def test_an_answer_with_a_cache(blueprint: Blueprint) -> None:
+    module, source, target = lively(blueprint), some_ids(2, 9), some_ids(2, T)
+    want = module(source, target)
+    cache = module.new_cache(T)
+    parts = [module(source, target[:, t : t + 1], cache) for t in range(T)]
+    close(torch.cat(parts, 1), want)
+
+
+@torch.no_grad()
+@every_seq2seq
+def test_padding_of_a_source_changes_nothing(blueprint: Blueprint) -> None:
+    module, source, target = lively(blueprint), some_ids(1, 9), some_ids(1, T)
+    padded, mask = torch.cat([source, torch.full((1, 3), 7)], 1), torch.tensor([[1] * 9 + [0] * 3])
+    close(module(padded, target, None, mask), module(source, target))
+    cache = module.new_cache(T)
+    close(module(padded, target[:, :5], cache, mask), module(source, target)[:, :5])
+    close(module(padded, target[:, 5:], cache, mask), module(source, target)[:, 5:])
+
+
+@every_seq2seq
+def test_the_source_matters(blueprint: Blueprint) -> None:
+    module, target = lively(blueprint), some_ids(1, T)
+    assert not torch.allclose(module(some_ids(1, 9), target), module(some_ids(1, 8), target), atol=1e-3)
+
+
+def test_a_full_cache_refuses() -> None:
+    module = lively(DECODERS["llama"])
+    assert isinstance(module, Decoder)
+    cache = module.new_cache(4)
+    module(some_ids(1, 3), cache)
+    with pytest.raises(ContextFull, match="5 tokens and the cache holds 4"):
+        module(some_ids(1, 2), cache)
+    assert cache.n_tokens == 3
+
+
+@pytest.mark.parametrize("blueprint", [*DECODERS.values()], ids=DECODERS)
+def test_every_parameter_learns(blueprint: Blueprint) -> None:
+    module = lively(blueprint)
+    module(some_ids(4, T)).square().mean().backward()
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_a_blueprint_without_a_head_gives_the_stream() -> None:
+    from dataclasses import replace
+
+    module = build(replace(DECODERS["llama"], head=None))
+    assert module(some_ids(1, 3)).shape == (1, 3, 32)
