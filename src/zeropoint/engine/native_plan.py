@@ -9,6 +9,7 @@ from zeropoint.blueprint import Block, Blueprint
 from zeropoint.blueprint.parts.ffn import MLP, Gated
 from zeropoint.blueprint.parts.norm import Norm, RMSNorm
 from zeropoint.blueprint.parts.position import Learned, NoPosition, Rope
+from zeropoint.blueprint.sources import Rename, Rows, Source
 from zeropoint.errors import BadInput
 from zeropoint.weights.gguf import GgufModel
 
@@ -52,8 +53,20 @@ def native_plan(blueprint: Blueprint, n_ctx: int) -> dict[str, Any]:
 
 def stored_tensors(model: GgufModel, blueprint: Blueprint) -> dict[str, tuple[str, int, int]]:
     """Our tensor names to (stored name, first row, rows of the stored tensor; 0: all of it is ours)."""
-    family = families.of_gguf(model)
-    return {ours: (theirs, 0, 0) for ours, theirs in family.gguf_names(blueprint).items()}
+    sources = families.of_gguf(model).tensor_map(blueprint, "gguf")
+    return {ours: _stored(model, source) for ours, source in sources.items()}
+
+
+def _stored(model: GgufModel, source: Source) -> tuple[str, int, int]:
+    match source:
+        case Rename(name):
+            return name, 0, 0
+        case Rows(Rename(name), begin, _) if name in model.tensors:
+            return name, begin, model.tensors[name].shape[0]
+        case Rows(Rename(name)):
+            return name, 0, 0  # missing: the engine says so
+        case other:
+            raise BadInput(f"{model.name}: the native engine cannot read a tensor as {type(other).__name__}")
 
 
 def _one_kind_of_block(blueprint: Blueprint) -> Block:
