@@ -59,6 +59,8 @@ void ThreadPool::Gate::advance() {
 ThreadPool::ThreadPool(int n_threads) : owner_(getpid()) {
     const BlockedSignals blocked;
     n_threads = std::clamp(n_threads, 1, 1024);
+    // More threads than processors: spinning would keep the thread that is waited for from running.
+    spins_ = n_threads <= usable_processors() ? kSpins : 1;  // before any thread reads it
     try {
         workers_.reserve(static_cast<size_t>(n_threads) - 1);
         for (int i = 1; i < n_threads; ++i) workers_.emplace_back([this, i] { work_loop(i); });
@@ -66,8 +68,6 @@ ThreadPool::ThreadPool(int n_threads) : owner_(getpid()) {
         // No more threads to be had: fewer do the same work.
     }
     n_threads_ = static_cast<int>(workers_.size()) + 1;
-    // More threads than processors: spinning would keep the thread that is waited for from running.
-    spins_ = n_threads_ <= usable_processors() ? kSpins : 1;
 }
 
 ThreadPool::~ThreadPool() {

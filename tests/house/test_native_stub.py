@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-from types import ModuleType
-
-from tests.support.tree import NATIVE
-
-
-def stub_script() -> ModuleType:
-    """native/bind/stub.py, which is in no package."""
-    spec = importlib.util.spec_from_file_location("zeropoint_stub", NATIVE / "bind" / "stub.py")
-    if spec is None or spec.loader is None:
-        raise FileNotFoundError("native/bind/stub.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.support.tree import NATIVE, load_script
 
 
 def test_stub_is_fresh() -> None:
-    script = stub_script()
+    script = load_script(NATIVE / "bind" / "stub.py")
     assert script.STUB.read_text("utf-8") == script.generate(), "run `python native/bind/stub.py`"

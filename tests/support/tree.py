@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
+from types import ModuleType
 
-__all__ = ["NATIVE", "PYTHON", "ROOT", "SOURCE", "native_files", "tracked_files"]
+__all__ = ["NATIVE", "PYTHON", "ROOT", "SOURCE", "load_script", "native_files", "tracked_files"]
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "zeropoint"
@@ -32,3 +34,13 @@ def tracked_files() -> list[Path]:
         if path.is_file() and not is_made and path.suffix not in _BINARY:
             found.append(path)
     return sorted(found)
+
+
+def load_script(path: Path) -> ModuleType:
+    """A script that is in no package, as a module; what stands under `__main__` does not run."""
+    spec = importlib.util.spec_from_file_location(f"zeropoint_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -19,7 +19,7 @@ from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.check import check
 from zeropoint.catalogue.fetch import resolve
 from zeropoint.engine.contract import Stepper
-from zeropoint.engine.native import NativeEngine, default_threads
+from zeropoint.engine.native import MOST_THREADS, NativeEngine, default_threads
 from zeropoint.engine.plan import check_fits, choose_context, make_plan
 from zeropoint.engine.roofline import available_memory_bytes
 from zeropoint.engine.stream import Router, Stream
@@ -29,6 +29,7 @@ from zeropoint.tokenizers.gguf import load_tokenizer
 from zeropoint.tokenizers.prompt import encode_chat
 from zeropoint.tokenizers.stream import TextStream
 from zeropoint.tokenizers.template import ChatTemplate, load_template
+from zeropoint.tokenizers.text import printable
 from zeropoint.tokenizers.tokenizer import Tokenizer
 from zeropoint.weights.gguf import GgufModel, open_gguf
 
@@ -207,6 +208,8 @@ def load(
     progress(total, done) and notify(text) tell of a download.
     Raises BadInput, BadModelFile, NetworkError, DiskError, OutOfMemory or MachineError.
     """
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise BadInput(f"threads is {threads}; expected 1 to {MOST_THREADS}")
     found = resolve(str(name), progress=progress, notice=notify)
     file = open_gguf(found.path)
     blueprint = blueprint_of(file)
@@ -244,4 +247,11 @@ def blueprint_of(file: GgufModel) -> Blueprint:
         check(blueprint, file.name)
     except BadInput as error:
         raise BadModelFile(str(error)) from None
+    # A bias or an adapter that is passed over would change every answer without a word.
+    unused = file.tensors.keys() - family.gguf_names(blueprint).values() - {family.FREQUENCY_FACTORS}
+    if unused:
+        raise BadModelFile(
+            f"{file.name}: tensor {printable(min(unused))} has no place in a {blueprint.family} model of "
+            f"{blueprint.n_layers} layers; this kind of model cannot be run yet"
+        )
     return blueprint

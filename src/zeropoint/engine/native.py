@@ -16,8 +16,9 @@ from zeropoint.engine.native_plan import native_plan, stored_tensors
 from zeropoint.errors import BadInput, ContextFull, MachineError, choices
 from zeropoint.weights.gguf import GgufModel
 
-__all__ = ["NativeEngine", "NativeStepper", "default_threads"]
+__all__ = ["MOST_THREADS", "NativeEngine", "NativeStepper", "default_threads"]
 
+MOST_THREADS = 1024  # native/base/threads.cpp makes no larger pool
 _LARGEST_ID = 2**31 - 1
 
 
@@ -90,12 +91,18 @@ class NativeEngine:
 
     def score(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Natural-log probability of ids[1:], each given all before it: float32 [T - 1]."""
-        scores: NDArray[np.float32] = self._engine.score(_ids(ids))
+        wanted = _ids(ids)
+        if len(wanted) > self.n_ctx + 1:
+            raise ContextFull(
+                f"the text has {len(wanted)} tokens and the context holds {self.n_ctx}; "
+                "shorten it or load the model with a larger context"
+            )
+        scores: NDArray[np.float32] = self._engine.score(wanted)
         return scores
 
     def stepper(self) -> NativeStepper:
         """A fresh sequence to decode by hand."""
-        return NativeStepper(self._engine.open_sequence())
+        return NativeStepper(self._engine.open_sequence(), self.n_ctx)
 
     def close(self) -> None:
         """Free weights and cache; any later call raises BadInput."""
@@ -105,8 +112,9 @@ class NativeEngine:
 class NativeStepper:
     """One sequence under the caller's control. Fulfils `engine.contract.Stepper`."""
 
-    def __init__(self, sequence: _native.Sequence) -> None:
+    def __init__(self, sequence: _native.Sequence, n_ctx: int) -> None:
         self._sequence = sequence
+        self._n_ctx = n_ctx
 
     @property
     def n_tokens(self) -> int:
@@ -114,8 +122,15 @@ class NativeStepper:
         return int(self._sequence.n_tokens)
 
     def extend(self, ids: Sequence[int]) -> NDArray[np.float32]:
-        """Append ids and return the logits after each: float32 [T, V]. Raises BadInput when full."""
-        logits: NDArray[np.float32] = self._sequence.extend(_ids(ids))
+        """Append ids and return the logits after each: float32 [T, V]. Raises ContextFull."""
+        more = _ids(ids)
+        n_tokens = self.n_tokens + len(more)
+        if n_tokens > self._n_ctx:
+            raise ContextFull(
+                f"the sequence would have {n_tokens} tokens and the context holds {self._n_ctx}; "
+                "roll back, or load the model with a larger context"
+            )
+        logits: NDArray[np.float32] = self._sequence.extend(more)
         return logits
 
     def rollback(self, n: int) -> None:
@@ -128,9 +143,14 @@ class NativeStepper:
 
 
 def _ids(ids: Sequence[int]) -> NDArray[np.int32]:
-    wide = np.asarray(ids, dtype=np.int64) if len(ids) else np.empty(0, np.int64)
-    if wide.ndim != 1 or (wide.size and (wide.min() < 0 or wide.max() > _LARGEST_ID)):
-        raise BadInput("token ids must be a flat list of numbers that are not negative")
+    try:
+        wide = np.asarray(ids)
+    except (ValueError, OverflowError):  # lists of unequal lengths
+        wide = np.empty((0, 0))
+    if wide.shape == (0,):
+        return np.empty(0, np.int32)
+    if wide.ndim != 1 or wide.dtype.kind not in "iu" or wide.min() < 0 or wide.max() > _LARGEST_ID:
+        raise BadInput("token ids must be a flat list of whole numbers, none below 0")
     return wide.astype(np.int32)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from zeropoint.engine.contract import Engine, Event, FinishReason, Request
+from zeropoint.errors import BadInput, MachineError
 from zeropoint.sampling.params import SamplingParams
 from zeropoint.tokenizers.stream import TextStream
 
@@ -49,20 +53,28 @@ class Router:
     def next_events(self, request: int) -> list[Event]:
         """The events of this request that have come, after at least one step if there were none."""
         while not self._waiting[request]:
-            for event in self.engine.step():
-                if event.request in self._waiting:
-                    self._waiting[event.request].append(event)
+            events = self.engine.step()
+            if not events:
+                raise MachineError("the answer ended when another one at the same time failed; ask again")
+            for event in events:
+                waiting = self._waiting.get(event.request)
+                if waiting is not None:
+                    waiting.append(event)
+                elif event.finish is None:
+                    self.engine.cancel(event.request)
         events, self._waiting[request] = self._waiting[request], []
         return events
 
     def forget(self, request: int) -> None:
         """Cancel the request if it runs, and drop what has come for it."""
-        self.engine.cancel(request)
         self._waiting.pop(request, None)
+        # A closed engine has no requests; one at work in another thread cancels at its next event.
+        with contextlib.suppress(BadInput):
+            self.engine.cancel(request)
 
 
 class Stream:
-    """Iterate for pieces of text; the work is done as you do. Close it (or leave the `with`) to stop early.
+    """Iterate for pieces of text; the work is done as you do. Close it or let it go to stop early.
 
     finish_reason: "stop", "length" or "cancelled", None while it runs. usage, timings: so far.
     token_ids: the tokens made so far. notices: sentences the person should see.
@@ -89,14 +101,20 @@ class Stream:
         self._started = time.monotonic()
         self._first: float | None = None
         self._last = self._started
+        self._events: deque[Event] = deque()
+        self._is_done = False
         self._request = router.submit(Request(prompt_ids, params, stop_ids))
-        self._pieces = self._run()
+        weakref.finalize(self, router.forget, self._request).atexit = False
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        return next(self._pieces)
+        while not self._is_done:
+            piece = self._advance()
+            if piece:
+                return piece
+        raise StopIteration
 
     def __enter__(self) -> Stream:
         return self
@@ -112,8 +130,8 @@ class Stream:
         """Stop now. Harmless when it has ended."""
         if self.finish_reason is None:
             self.finish_reason = "cancelled"
-            self._router.forget(self._request)
-        self._pieces.close()
+        self._is_done = True
+        self._router.forget(self._request)
 
     @property
     def usage(self) -> Usage:
@@ -132,28 +150,19 @@ class Stream:
             cache_n=self._n_cached,
         )
 
-    def _run(self) -> Generator[str, None, None]:
+    def _advance(self) -> str:
+        """The text of the next event; after the last one, what was held back."""
+        if self.finish_reason is not None:
+            self._is_done = True
+            self._router.forget(self._request)
+            return self._text.finish()
         try:
-            while self.finish_reason is None:
-                for event in self._router.next_events(self._request):
-                    piece = self._take(event)
-                    if piece:
-                        yield piece
-                    if self.finish_reason is not None:
-                        break
-            tail = self._text.finish()
-            if tail:
-                yield tail
+            if not self._events:
+                self._events.extend(self._router.next_events(self._request))
+            return self._take(self._events.popleft())
         except BaseException:
-            self.close_quietly()
+            self.close()
             raise
-        self._router.forget(self._request)
-
-    def close_quietly(self) -> None:
-        """End the request after an error or Ctrl-C."""
-        if self.finish_reason is None:
-            self.finish_reason = "cancelled"
-        self._router.forget(self._request)
 
     def _take(self, event: Event) -> str:
         self._n_cached = event.n_cached
