@@ -192,7 +192,11 @@ def rope_to_hf(rope: Rope, d_head: int, n_ctx: int) -> dict[str, Any]:
         raise BadInput("config.json cannot say position.frequency_factors; give position.scaling instead")
     config: dict[str, Any] = {"rope_theta": rope.base}
     if rope.n_rotated != d_head:
-        config["partial_rotary_factor"] = rope.n_rotated / d_head
+        share = rope.n_rotated / d_head
+        # Both sides cut the product down to an integer.
+        config["partial_rotary_factor"] = (
+            share if int(d_head * share) == rope.n_rotated else math.nextafter(share, 1)
+        )
     match rope.scaling:
         case LinearScaling(factor):
             config["rope_scaling"] = {"rope_type": "linear", "type": "linear", "factor": factor}

@@ -1,7 +1,7 @@
 """Names of tensors that several families share, and what differs between stored layouts.
 
 A table maps a module of ours to one of theirs; `{}` stands for the number of a block. Weights and biases
-follow, since both sides call them so.
+follow, since both sides call them so; where theirs do not, the table has the whole name.
 """
 
 from __future__ import annotations
@@ -71,6 +71,9 @@ def renamed(blueprint: Blueprint, table: Mapping[str, str]) -> Sources:
     for ours in parameters(blueprint):
         module, _, kind = ours.rpartition(".")
         number = _NUMBER.search(ours)
+        if ours in table:
+            sources[ours] = Rename(table[ours])
+            continue
         theirs = table.get(_NUMBER.sub("{}", module, count=1))
         if theirs is None:
             raise BadInput(

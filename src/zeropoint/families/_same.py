@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 
 from zeropoint.blueprint import Blueprint
+from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.position import Rope
 from zeropoint.errors import BadInput
 
@@ -40,8 +41,12 @@ def _flat(path: str, value: object) -> Iterator[tuple[str, object]]:
     elif is_dataclass(value) and not isinstance(value, type):
         yield f"{path} kind".strip(), type(value).__name__
         for field in fields(value):
-            if field.name not in _LAYOUT:
-                yield from _flat(f"{path}.{field.name}".lstrip("."), getattr(value, field.name))
+            if field.name in _LAYOUT:
+                continue
+            inner = getattr(value, field.name)
+            if isinstance(value, Attention) and field.name == "scale":
+                inner = value.score_scale
+            yield from _flat(f"{path}.{field.name}".lstrip("."), inner)
     elif isinstance(value, tuple):
         yield f"number of {path}", len(value)
         for i, item in enumerate(value):

@@ -1,0 +1,155 @@
+"""Gemma 2: norms around each part, soft caps on scores and logits, every other block with a window.
+
+Gemma Team, "Gemma 2: Improving Open Language Models at a Practical Size", 2024, section 2. Hugging Face:
+`Gemma2Config`, norms stored as gain - 1, and an embedding scaled by sqrt(d_model), which transformers
+rounds to the weights' type. GGUF: architecture `gemma2`, norms stored as the gain, rotary pairs in halves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from zeropoint.blueprint import Blueprint, Embedding
+from zeropoint.blueprint.parts.ffn import Activation, Gated
+from zeropoint.blueprint.parts.norm import RMSNorm
+from zeropoint.blueprint.sources import Source
+from zeropoint.families import GgufMetadata, Kind
+from zeropoint.families._gguf import Written, get_float, gguf_tensors
+from zeropoint.families._hf import ACTIVATIONS, HfConfig
+from zeropoint.families._llama_like import (
+    like_llama_of_gguf,
+    like_llama_of_hf,
+    like_llama_to_gguf,
+    like_llama_to_hf,
+    windows,
+    windows_to_hf,
+)
+from zeropoint.families._names import GGUF, HF_LLAMA, offset, permuted, renamed
+from zeropoint.families._same import refuse_unless_same
+
+__all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
+
+PREFIX = "model."
+IGNORED = (r".*rotary_emb\.inv_freq",)
+_HF = HF_LLAMA | {
+    "blocks.{}.attention_output_norm": "model.layers.{}.post_attention_layernorm",
+    "blocks.{}.ffn_norm": "model.layers.{}.pre_feedforward_layernorm",
+    "blocks.{}.ffn_output_norm": "model.layers.{}.post_feedforward_layernorm",
+}
+_DEFAULTS = {"head_dim": 256, "tie_word_embeddings": True, "max_position_embeddings": 8192}
+
+
+def from_hf(config: Mapping[str, Any]) -> Blueprint:
+    """The blueprint of a `Gemma2Config`. Raises BadModelFile naming the key at fault."""
+    c = HfConfig(_DEFAULTS | dict(config) | {"hidden_act": "gelu_new"})
+    c.require("attention_bias", False)
+    c.require("use_bidirectional_attention", False)
+    n_layers = c.get_int("num_hidden_layers", 1, 4096)
+    window = c.get_int("sliding_window", default=None if "sliding_window" in config else 4096)
+    plain = like_llama_of_hf(c, "gemma2", windows=windows(c, window, _alternating(n_layers)))
+    return _grown(
+        plain,
+        activation=c.choose("hidden_activation", ACTIVATIONS, default="gelu_pytorch_tanh"),
+        scale=c.get_float("query_pre_attn_scalar", default=256) ** -0.5,
+        caps=(_cap(c, "attn_logit_softcapping", 50.0), _cap(c, "final_logit_softcapping", 30.0)),
+        is_offset=True,
+    )
+
+
+def to_hf(blueprint: Blueprint) -> dict[str, Any]:
+    """The config of a blueprint. Raises BadInput where a `Gemma2Config` cannot say it."""
+    config = like_llama_to_hf(blueprint, "gemma2", "Gemma2ForCausalLM") | windows_to_hf(blueprint)
+    attention, head = blueprint.blocks[0].attention, blueprint.head
+    config |= {
+        "hidden_activation": config["hidden_act"],
+        "query_pre_attn_scalar": _whole(attention.score_scale**-2),
+        "attn_logit_softcapping": attention.softcap,
+        "final_logit_softcapping": head and head.softcap,
+    }
+    refuse_unless_same(blueprint, from_hf(config), "config.json")
+    return config
+
+
+def from_gguf(model: GgufMetadata) -> Blueprint:
+    """The blueprint in a file's metadata. Raises BadModelFile naming the key at fault."""
+    window = model.get_int("gemma2.attention.sliding_window", 1, 2**24, default=4096)
+    plain = like_llama_of_gguf(model, "gemma2")
+    each = (window if slides else None for slides in _alternating(plain.n_layers))
+    blocks = zip(plain.blocks, each, strict=True)
+    plain = replace(
+        plain, blocks=tuple(replace(b, attention=replace(b.attention, window=w)) for b, w in blocks)
+    )
+    a = plain.blocks[0].attention
+    # 46 blocks are the 27B model, which alone divides by the root of d_model / n_heads (so llama.cpp knows).
+    scale = (plain.d_model / a.n_heads if plain.n_layers == 46 else a.d_head) ** -0.5
+    attention_cap = get_float(model, "gemma2.attn_logit_softcapping", 1e-6, 1e6, default=50.0)
+    head_cap = get_float(model, "gemma2.final_logit_softcapping", 1e-6, 1e6, default=30.0)
+    return _grown(plain, "gelu_tanh", scale, (attention_cap, head_cap), is_offset=False)
+
+
+def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
+    """The metadata of a blueprint. Raises BadInput where the architecture `gemma2` cannot say it."""
+    metadata = like_llama_to_gguf(blueprint, "gemma2")
+    attention, head = blueprint.blocks[0].attention, blueprint.head
+    optional = {
+        "gemma2.attention.sliding_window": attention.window,
+        "gemma2.attn_logit_softcapping": attention.softcap,
+        "gemma2.final_logit_softcapping": head and head.softcap,
+        "gemma2.attention.key_length": attention.d_head,
+        "gemma2.attention.value_length": attention.d_head,
+    }
+    metadata |= {key: value for key, value in optional.items() if value is not None}
+    written = Written(blueprint, metadata, tensor_map(blueprint, "gguf"))
+    refuse_unless_same(blueprint, from_gguf(written), "GGUF")
+    return metadata
+
+
+def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, Source]:
+    """Each tensor of ours among the file's."""
+    names = permuted(renamed(blueprint, GGUF if kind == "gguf" else _HF), blueprint, is_interleaved=False)
+    return offset(names, blueprint, is_offset=kind == "hf")
+
+
+def _grown(
+    plain: Blueprint,
+    activation: Activation,
+    scale: float,
+    caps: tuple[float | None, float | None],
+    is_offset: bool,
+) -> Blueprint:
+    """A blueprint like Llama's with what Gemma adds; caps: of scores and of logits."""
+    assert isinstance(plain.final_norm, RMSNorm)
+    assert plain.head is not None
+    norm = replace(plain.final_norm, is_offset=is_offset)
+    blocks = tuple(
+        replace(
+            block,
+            attention=replace(block.attention, scale=scale, softcap=caps[0]),
+            ffn=Gated(block.ffn.d_ff, activation) if isinstance(block.ffn, Gated) else block.ffn,
+            norm=norm,
+            placement="sandwich",
+        )
+        for block in plain.blocks
+    )
+    return replace(
+        plain,
+        blocks=blocks,
+        final_norm=norm,
+        embedding=Embedding(scale=plain.d_model**0.5),
+        head=replace(plain.head, softcap=caps[1]),
+    )
+
+
+def _alternating(n_layers: int) -> tuple[bool, ...]:
+    return tuple(i % 2 == 0 for i in range(n_layers))
+
+
+def _cap(config: HfConfig, key: str, default: float) -> float | None:
+    """null means none; a key that is missing, transformers' default."""
+    return config.get_float(key, default=None if key in config.values else default)
+
+
+def _whole(value: float) -> float | int:
+    return round(value) if abs(value - round(value)) < 1e-6 * value else value
