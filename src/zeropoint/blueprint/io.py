@@ -8,8 +8,8 @@
     attention = { n_heads = 12, n_kv_heads = 12, d_head = 64, bias = "all" }
     ffn = { kind = "mlp", d_ff = 3072, activation = "gelu_tanh" }
 
-A part is a table whose `kind` is its class in snake case, where there is a choice. A field at its default is
-left out. What is unknown is refused, with the closest name.
+A part is a table whose `kind` is its class in snake case, where there is a choice; "none" is no part. A field at
+its default is left out. What is unknown is refused, with the closest name.
 """
 
 from __future__ import annotations
@@ -70,8 +70,6 @@ def _told(part: Any) -> Iterator[tuple[str, Any]]:
     """Fields and values worth writing: all but those at their default."""
     for field in fields(part):
         value = getattr(part, field.name)
-        if value is None and field.default in (None, MISSING):
-            continue
         if not _same(value, field.default):
             yield field.name, value
 
@@ -127,9 +125,7 @@ def _made(kind: type[Any], table: Mapping[str, Any], origin: str, path: str) -> 
         if name in table:
             values[name] = _value(hints[name], table[name], origin, path + name)
         elif field.default is MISSING:
-            if type(None) not in get_args(hints[name]):
-                raise BadInput(f"{origin}: `{path}{name}` is missing; give {_expected(hints[name])}")
-            values[name] = None
+            raise BadInput(f"{origin}: `{path}{name}` is missing; give {_expected(hints[name])}")
     return kind(**values)
 
 
@@ -188,8 +184,9 @@ def _options(hint: Any) -> tuple[Any, ...]:
 
 def _parts(hint: Any) -> dict[str, type[Any]]:
     """The dataclasses that a field may hold, by their written kind."""
-    kinds: list[type[Any]] = [option for option in _options(hint) if is_dataclass(option)]
-    return {_snake(kind.__name__): kind for kind in kinds}
+    return {
+        _snake(one.__name__): one for one in _options(hint) if isinstance(one, type) and is_dataclass(one)
+    }
 
 
 def _has_choice(kind: type[Any], name: str) -> bool:
