@@ -1,0 +1,98 @@
+"""Every decoder family and every number format: the native engine against the torch model, from one GGUF file.
+
+The file is generated from a small configuration with random weights. Both engines read that file, so the
+weights are the same however they are stored: in exact mode the logits agree to rounding.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from tests.mirror.test_torch_families import CASES, randomized
+from zeropoint import families, formats
+from zeropoint.blueprint import Blueprint
+from zeropoint.blueprint.tensors import parameters
+from zeropoint.engine.native import NativeEngine
+from zeropoint.errors import BadInput
+from zeropoint.models.build import build, load, weights_of
+from zeropoint.weights.gguf import open_gguf
+from zeropoint.weights.gguf_write import write_gguf
+from zeropoint.weights.mapping import Lazy, from_stored, to_stored
+from zeropoint.weights.packing import fits, pack
+
+TOLERANCE = 2e-4  # of logits between about -5 and 5
+T = 20
+N_CTX = 24  # LongRoPE and its like choose by the length of the context, torch by that of the sequence
+PAIRS = [pytest.param(f, c, id=f"{f}-{n}") for f, configs in CASES.items() for n, c in configs.items()]
+WIDE = {"hidden_size": 256, "intermediate_size": 256, "num_attention_heads": 4, "num_key_value_heads": 2}
+
+
+def blueprint_of_config(family: str, config: dict[str, Any]) -> Blueprint:
+    given = transformers.AutoConfig.for_model(family, **config).to_dict()
+    return families.of_hf(given).from_hf(given)
+
+
+def write_model(path: Path, blueprint: Blueprint, form: str = "F32") -> None:
+    """The blueprint with random weights as a GGUF file; what cannot have the format stays F32."""
+    weights = weights_of(randomized(build(blueprint)))
+    family = families.of(blueprint)
+    ours = {name: Lazy(w.shape, "F32", w.copy) for name, w in weights.items()}
+    stored = to_stored(ours, family.tensor_map(blueprint, "gguf"))
+    for name, values in family.gguf_tensors(blueprint).items():
+        array = np.array(values, np.float32)
+        stored[name] = Lazy(array.shape, "F32", array.copy)
+    tensors = [
+        pack(name, tensor, form if len(tensor.shape) > 1 and fits(tensor.shape, form) else "F32")
+        for name, tensor in stored.items()
+        if name != "position_embd.weight"
+    ]
+    tensors += [pack(name, t, "F32") for name, t in stored.items() if name == "position_embd.weight"]
+    write_gguf(path, family.to_gguf(blueprint), tensors)
+
+
+def both_logits(path: Path, is_exact: bool = True, isa: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Native and torch logits [T, V] of the same ids from the same file."""
+    file = open_gguf(path)
+    family = families.of_gguf(file)
+    blueprint = family.from_gguf(file)
+    sources = family.tensor_map(blueprint, "gguf")
+    module = build(blueprint, seed=None).eval()
+    leftovers = [*family.IGNORED, *map(str, family.gguf_tensors(blueprint))]
+    load(module, from_stored(file, sources, parameters(blueprint), leftovers=leftovers))
+    ids = np.random.default_rng(3).integers(0, blueprint.n_vocab, T).tolist()
+    engine = NativeEngine(file, blueprint, n_ctx=N_CTX, n_threads=2, isa=isa, is_exact=is_exact)
+    stepper = engine.stepper()
+    native = np.concatenate([stepper.extend(ids[:7]), stepper.extend(ids[7:8]), stepper.extend(ids[8:])])
+    engine.close()
+    with torch.no_grad():
+        return native, module(torch.tensor([ids]))[0].numpy()
+
+
+@pytest.mark.parametrize(("family", "config"), PAIRS)
+def test_native_runs_what_torch_runs(family: str, config: dict[str, Any], tmp_path: Path) -> None:
+    blueprint = blueprint_of_config(family, config)
+    try:
+        write_model(tmp_path / "m.gguf", blueprint)
+    except BadInput as error:
+        assert "GGUF" in str(error)  # what the format cannot say is refused when it is written
+        return
+    native, reference = both_logits(tmp_path / "m.gguf")
+    assert reference.std() > 0.1
+    np.testing.assert_allclose(native, reference, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("form", formats.names())
+def test_native_reads_every_format(form: str, tmp_path: Path) -> None:
+    blueprint = blueprint_of_config("llama", {**CASES["llama"]["grouped"], **WIDE})
+    write_model(tmp_path / "m.gguf", blueprint, form)
+    assert form in {tensor.format for tensor in open_gguf(tmp_path / "m.gguf").tensors.values()}
+    native, reference = both_logits(tmp_path / "m.gguf")
+    np.testing.assert_allclose(native, reference, atol=TOLERANCE, rtol=0)
+    fast, _ = both_logits(tmp_path / "m.gguf", is_exact=False)
+    assert np.sqrt(np.mean((fast - reference) ** 2)) < 0.05 * reference.std()
