@@ -8,8 +8,9 @@
     attention = { n_heads = 12, n_kv_heads = 12, d_head = 64, bias = "all" }
     ffn = { kind = "mlp", d_ff = 3072, activation = "gelu_tanh" }
 
-A part is a table whose `kind` is its class in snake case, where there is a choice; "none" is no part. A field at
-its default is left out. What is unknown is refused, with the closest name.
+A part is a table whose `kind` is its class in snake case, where there is a choice; "none" is no part. A field
+at its default is left out. Blocks that alternate are written once over, with `repeat = { blocks = 13 }` at the
+top. What is unknown is refused, with the closest name.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import re
 import tomllib
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from itertools import groupby
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -34,12 +35,17 @@ _MOST_BLOCKS = 4096
 
 def to_toml(blueprint: Blueprint) -> str:
     """The blueprint's TOML text; `from_toml` gives the same blueprint."""
-    lines, runs = [f"version = {VERSION}"], []
+    lines, runs, repeats = [f"version = {VERSION}"], [], []
     for name, value in _told(blueprint):
         if _is_stack(value):
-            runs += _runs(name, value)
+            pattern = _pattern(value)
+            runs += _runs(name, pattern)
+            if len(pattern) < len(value):
+                repeats.append(f"{name} = {len(value) // len(pattern)}")
         else:
             lines.append(f"{name} = {_text(value, _has_choice(Blueprint, name))}")
+    if repeats:
+        lines.append(f"repeat = {{ {', '.join(repeats)} }}")
     return "\n".join(lines + runs) + "\n"
 
 
@@ -62,8 +68,9 @@ def from_toml(text: str, origin: str = "blueprint") -> Blueprint:
         raise BadInput(
             f"{origin}: `version` is {version}, and this zeropoint reads up to {VERSION}; install a newer one"
         )
+    repeats = table.pop("repeat", {})
     blueprint: Blueprint = _made(Blueprint, table, origin, "")
-    return blueprint
+    return _repeated(blueprint, repeats, origin)
 
 
 def _told(part: Any) -> Iterator[tuple[str, Any]]:
@@ -81,6 +88,31 @@ def _same(value: Any, default: Any) -> bool:
 
 def _is_stack(value: Any) -> bool:
     return isinstance(value, tuple) and bool(value) and isinstance(value[0], Block)
+
+
+def _pattern(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
+    """The blocks whose repetition is `blocks`; all of them where they are one run, which `count` says."""
+    n = len(blocks)
+    lengths = (k for k in range(1, n + 1) if n % k == 0 and blocks == blocks[:k] * (n // k))
+    length = next(lengths)
+    return blocks if length == 1 else blocks[:length]
+
+
+def _repeated(blueprint: Blueprint, repeats: Any, origin: str) -> Blueprint:
+    if not isinstance(repeats, Mapping):
+        raise BadInput(f"{origin}: `repeat` is {_given(repeats)}; expected a table, as in {{ blocks = 13 }}")
+    stacks = {"blocks": blueprint.blocks, "encoder": blueprint.encoder}
+    for name, times in repeats.items():
+        if name not in stacks:
+            raise BadInput(
+                f"{origin}: {choices('key', f'repeat.{name}', [f'repeat.{key}' for key in stacks])}"
+            )
+        if type(times) is not int or times < 1 or times * len(stacks[name]) > _MOST_BLOCKS:
+            raise BadInput(
+                f"{origin}: `repeat.{name}` is {_given(times)}; expected 1 to {_MOST_BLOCKS} blocks in all"
+            )
+        stacks[name] *= times
+    return replace(blueprint, **stacks)
 
 
 def _runs(stack: str, blocks: tuple[Block, ...]) -> list[str]:
