@@ -34,6 +34,8 @@ WIDE = {"hidden_size": 256, "intermediate_size": 256, "num_attention_heads": 4, 
 
 
 def blueprint_of_config(family: str, config: dict[str, Any]) -> Blueprint:
+    if family == "gemma2":
+        config = {**config, "query_pre_attn_scalar": 16}  # GGUF knows no other scale than that of d_head
     given = transformers.AutoConfig.for_model(family, **config).to_dict()
     return families.of_hf(given).from_hf(given)
 
