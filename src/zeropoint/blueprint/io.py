@@ -9,8 +9,8 @@
     ffn = { kind = "mlp", d_ff = 3072, activation = "gelu_tanh" }
 
 A part is a table whose `kind` is its class in snake case, where there is a choice; "none" is no part. A field
-at its default is left out. Blocks that alternate are written once over, with `repeat = { blocks = 13 }` at the
-top. What is unknown is refused, with the closest name.
+at its default is left out. Blocks that alternate are written once, with `repeat = { blocks = 13 }` at the top.
+What is unknown is refused, with the closest name.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _repeated(blueprint: Blueprint, repeats: Any, origin: str) -> Blueprint:
                 f"{origin}: `repeat.{name}` is {_given(times)}; expected 1 to {_MOST_BLOCKS} blocks in all"
             )
         stacks[name] *= times
-    return replace(blueprint, **stacks)
+    return replace(blueprint, blocks=stacks["blocks"], encoder=stacks["encoder"])
 
 
 def _runs(stack: str, blocks: tuple[Block, ...]) -> list[str]:
