@@ -32,7 +32,7 @@ _LAYER = "bert.encoder.layer.{}"
 _HF = {
     "embedding": "bert.embeddings.word_embeddings",
     "embedding.position": "bert.embeddings.position_embeddings",
-    "embedding.type": "bert.embeddings.token_type_embeddings",
+    "embedding.segment": "bert.embeddings.token_type_embeddings",
     "embedding.norm": "bert.embeddings.LayerNorm",
     "blocks.{}.attention.query": f"{_LAYER}.attention.self.query",
     "blocks.{}.attention.key": f"{_LAYER}.attention.self.key",

@@ -87,6 +87,8 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
     decoder = Block(attention(RelativeBias(n_buckets, longest, False)), ffn, norm, cross_attention=cross)
     n_layers = c.get_int("num_layers", 1, 4096)
     is_tied = c.get_bool("tie_word_embeddings", default=True)
+    # Older configs say it by the tie alone; transformers 5 ties always, and says it for itself.
+    is_scaled = c.get_bool("scale_decoder_outputs", default=is_tied)
     return Blueprint(
         family="t5",
         d_model=d_model,
@@ -94,7 +96,7 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
         n_ctx=c.get_int("n_positions", default=512),
         blocks=(decoder,) * c.get_int("num_decoder_layers", 1, 4096, default=n_layers),
         final_norm=norm,
-        head=Head(is_tied, scale=d_model**-0.5 if is_tied else 1.0),
+        head=Head(is_tied, scale=d_model**-0.5 if is_scaled else 1.0),
         encoder=(encoder,) * n_layers,
         encoder_norm=norm,
     )
@@ -125,6 +127,7 @@ def to_hf(blueprint: Blueprint) -> dict[str, Any]:
         "layer_norm_epsilon": eps_of(blueprint),
         "vocab_size": blueprint.n_vocab,
         "tie_word_embeddings": blueprint.is_tied,
+        "scale_decoder_outputs": blueprint.head is not None and blueprint.head.scale != 1.0,
     }
     refuse_unless_same(blueprint, from_hf(config), "config.json")
     return config

@@ -1,4 +1,4 @@
-"""What every model keeps to: with a cache or without, alone or padded in a batch, the numbers are the same."""
+"""What every model keeps to: the same numbers with a cache or without, alone or padded in a batch."""
 
 from __future__ import annotations
 

@@ -1,0 +1,158 @@
+"""BERT, T5 and the 2017 Transformer in torch: against Hugging Face, and against `torch.nn.Transformer`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from torch import Tensor, nn
+
+from tests.mirror.test_torch_families import TOLERANCE, T, V, both, gap, one_thread
+from tests.support.tiny_blueprints import SEQ2SEQS
+from zeropoint.models.build import build, load
+
+__all__ = ["one_thread"]
+
+S, N_PADDING = 14, 4
+_BERT = {
+    "vocab_size": V,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+}
+_T5 = {
+    "vocab_size": V,
+    "d_model": 32,
+    "d_ff": 48,
+    "d_kv": 8,
+    "num_layers": 2,
+    "num_heads": 4,
+    "relative_attention_num_buckets": 8,
+    "relative_attention_max_distance": 16,
+    "decoder_start_token_id": 0,
+}
+BERTS = {
+    "plain": _BERT,
+    "three kinds, relu": {**_BERT, "type_vocab_size": 3, "hidden_act": "relu", "layer_norm_eps": 1e-3},
+    "one head": {**_BERT, "num_attention_heads": 1, "intermediate_size": 20},
+}
+T5S = {
+    "plain": _T5,
+    "narrow heads": {**_T5, "d_kv": 4, "num_decoder_layers": 3},
+    "gated, untied": {**_T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
+    "gated, tied": {**_T5, "feed_forward_proj": "gated-gelu"},
+    "many buckets": {**_T5, "relative_attention_num_buckets": 32, "relative_attention_max_distance": 128},
+}
+
+
+def some_ids(n_tokens: int, seed: int = 1) -> Tensor:
+    return torch.randint(3, V, (2, n_tokens), generator=torch.Generator().manual_seed(seed))
+
+
+def right_padding(n_tokens: int) -> Tensor:
+    mask = torch.ones(2, n_tokens, dtype=torch.long)
+    mask[0, -N_PADDING:] = 0
+    return mask
+
+
+@pytest.mark.parametrize("config", BERTS.values(), ids=BERTS)
+@torch.no_grad()
+def test_bert(config: dict[str, Any], tmp_path: Path, record_property: Any) -> None:
+    given = transformers.BertConfig(**config)
+    model = transformers.BertForMaskedLM._from_config(given, attn_implementation="eager")
+    ours, theirs = both(tmp_path, model)
+    ids, mask = some_ids(T), right_padding(T)
+    types = (torch.arange(T) >= 9).long().expand(2, T)
+    want = theirs(ids, attention_mask=mask, token_type_ids=types).logits[mask.bool()]
+    gaps = {
+        "at once": gap(ours(ids), theirs(ids).logits),
+        "padded, two segments": gap(ours(ids, mask, types)[mask.bool()], want),
+    }
+    record_property("gaps", gaps)
+    assert max(gaps.values()) < TOLERANCE, gaps
+
+
+@pytest.mark.parametrize("config", T5S.values(), ids=T5S)
+@torch.no_grad()
+def test_t5(config: dict[str, Any], tmp_path: Path, record_property: Any) -> None:
+    given = transformers.T5Config(**config)
+    given.tie_word_embeddings = config.get("tie_word_embeddings", True)
+    model = transformers.T5ForConditionalGeneration._from_config(given, attn_implementation="eager")
+    # transformers 5 ties all of T5's matrices or none; T5 v1.1 has a head of its own and one embedding.
+    model.encoder.set_input_embeddings(model.shared)
+    model.decoder.set_input_embeddings(model.shared)
+    ours, theirs = both(tmp_path, model)
+    source, target, mask = some_ids(S), some_ids(T, seed=2), right_padding(S)
+    want = theirs(input_ids=source, decoder_input_ids=target).logits
+    padded = theirs(input_ids=source, attention_mask=mask, decoder_input_ids=target).logits
+    cache = ours.new_cache(T)
+    by_token = [ours(source, target[:, t : t + 1], cache, mask) for t in range(T)]
+    gaps = {
+        "at once": gap(ours(source, target), want),
+        "padded": gap(ours(source, target, None, mask), padded),
+        "padded, with a cache": gap(torch.cat(by_token, 1), padded),
+    }
+    record_property("gaps", gaps)
+    assert max(gaps.values()) < TOLERANCE, gaps
+
+
+@torch.no_grad()
+def test_the_2017_transformer_is_that_of_torch(record_property: Any) -> None:
+    """torch's own encoder and decoder stacks, between our embedding and head."""
+    blueprint = SEQ2SEQS["transformer"]
+    options = {"dim_feedforward": 48, "dropout": 0.0, "batch_first": True}
+    encoder = nn.TransformerEncoder(
+        nn.TransformerEncoderLayer(32, 4, **options), 3, enable_nested_tensor=False
+    )
+    decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(32, 4, **options), 2)
+    generator = torch.Generator().manual_seed(3)
+    for parameter in (*encoder.parameters(), *decoder.parameters()):
+        parameter.add_(torch.empty_like(parameter).normal_(0, 0.2, generator=generator))
+    ours = build(blueprint)
+    weights = {k: p.numpy() for k, p in ours.named_parameters() if not k.startswith(("encoder.", "blocks."))}
+    weights |= _stack("encoder", encoder, {"attention": "self_attn"}, ("attention", "ffn"))
+    parts = ("attention", "cross_attention", "ffn")
+    weights |= _stack(
+        "blocks", decoder, {"attention": "self_attn", "cross_attention": "multihead_attn"}, parts
+    )
+    load(ours, weights)
+
+    source, target, mask = some_ids(S), some_ids(T, seed=2), right_padding(S)
+    is_padding = mask == 0
+    x_BSD = ours.embedding(source, torch.arange(S)[None])
+    memory = encoder(x_BSD, src_key_padding_mask=is_padding)
+    causal = nn.Transformer.generate_square_subsequent_mask(T)
+    x_BTD = ours.embedding(target, torch.arange(T)[None])
+    y_BTD = decoder(x_BTD, memory, tgt_mask=causal, memory_key_padding_mask=is_padding)
+    want = y_BTD @ ours.embedding.weight.T
+    got = ours(source, target, None, mask)
+    gaps = {"padded": gap(got, want)}
+    record_property("gaps", gaps)
+    assert max(gaps.values()) < TOLERANCE, gaps
+
+
+def _stack(
+    name: str, stack: nn.Module, attentions: dict[str, str], parts: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """torch's names to ours: its query, key and value lie in one matrix, its norms are numbered."""
+    weights: dict[str, np.ndarray] = {}
+    for i, layer in enumerate(stack.layers):  # type: ignore[arg-type]
+        theirs = {key: p.numpy() for key, p in layer.named_parameters()}
+        for kind in ("weight", "bias"):
+            at = f"{name}.{i}"
+            for ours, part in attentions.items():
+                for row, part_name in enumerate(("query", "key", "value")):
+                    fused = theirs[f"{part}.in_proj_{kind}"]
+                    weights[f"{at}.{ours}.{part_name}.{kind}"] = fused[32 * row : 32 * (row + 1)]
+                weights[f"{at}.{ours}.output.{kind}"] = theirs[f"{part}.out_proj.{kind}"]
+            for number, part in enumerate(parts, start=1):
+                weights[f"{at}.{part}_norm.{kind}"] = theirs[f"norm{number}.{kind}"]
+            weights[f"{at}.ffn.up.{kind}"] = theirs[f"linear1.{kind}"]
+            weights[f"{at}.ffn.down.{kind}"] = theirs[f"linear2.{kind}"]
+    return weights

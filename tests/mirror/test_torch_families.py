@@ -1,0 +1,184 @@
+"""Every family in torch against Hugging Face transformers, from what transformers writes to a folder.
+
+Small configurations with random weights, several a family. A configuration is written by `save_pretrained`,
+opened by ours (which refuses a tensor that is missing or left over), and both run: logits agree within 1e-4
+in float32, at once and token by token with a cache, and for batches padded to the left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from torch import Tensor
+
+from zeropoint.models.build import build, load
+from zeropoint.weights.opened import open_model
+
+TOLERANCE = 1e-4
+V, T, N_PADDING = 61, 20, 5
+
+_LLAMA = {
+    "vocab_size": V,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "tie_word_embeddings": False,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+_FULL = {"num_key_value_heads": 4}
+_TIED = {"tie_word_embeddings": True}
+_GPT2 = {"vocab_size": V, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
+_GPT2 |= {"bos_token_id": 1, "eos_token_id": 2}
+_GEMMA2 = {**_LLAMA, **_TIED, "head_dim": 16, "query_pre_attn_scalar": 24, "sliding_window": 64}
+_PHI = {**_LLAMA, **_FULL, "partial_rotary_factor": 0.5}
+
+
+def rope(kind: str, **values: Any) -> dict[str, Any]:
+    return {"rope_parameters": {"rope_type": kind, "rope_theta": 10000.0, **values}}
+
+
+_ORIGINAL = {"original_max_position_embeddings": 16}
+_LLAMA3 = rope("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, **_ORIGINAL)
+_SHORT, _LONG = [1.0, 1.1, 1.2, 1.5], [1.0, 2.0, 4.0, 8.0]
+_LONGROPE = rope("longrope", short_factor=_SHORT, long_factor=_LONG, **_ORIGINAL)
+_EIGHT_LAYERS = {"num_hidden_layers": 8, "max_window_layers": 3}
+
+CASES: dict[str, dict[str, dict[str, Any]]] = {
+    "gpt2": {
+        "plain": _GPT2,
+        "one head, wide": {**_GPT2, "n_head": 1, "n_inner": 40, "layer_norm_epsilon": 1e-3},
+        "relu, untied": {**_GPT2, "activation_function": "relu", "tie_word_embeddings": False},
+    },
+    "llama": {
+        "grouped": _LLAMA,
+        "full, tied": {**_LLAMA, **_FULL, **_TIED},
+        "one key": {**_LLAMA, "num_key_value_heads": 1, "rms_norm_eps": 1e-3},
+        "wide heads": {**_LLAMA, "head_dim": 16, **rope("default", rope_theta=5e5)},
+        "linear": {**_LLAMA, **rope("linear", factor=4.0)},
+        "dynamic": {**_LLAMA, **rope("dynamic", factor=4.0), "max_position_embeddings": 8},
+        "yarn": {**_LLAMA, **rope("yarn", factor=4.0, **_ORIGINAL)},
+        "yarn, factor given": {
+            **_LLAMA,
+            **rope("yarn", factor=4.0, attention_factor=1.3, beta_fast=16.0, beta_slow=2.0, **_ORIGINAL),
+        },
+        "llama3": {**_LLAMA, **_LLAMA3, **_TIED},
+    },
+    "mistral": {
+        "no window": {**_LLAMA, "sliding_window": None},
+        "window": {**_LLAMA, "sliding_window": 6},
+        "window, full heads": {**_LLAMA, **_FULL, "sliding_window": 3, "head_dim": 16},
+    },
+    "qwen2": {
+        "grouped": _LLAMA,
+        "full, tied": {**_LLAMA, **_FULL, **_TIED},
+        "window": {**_LLAMA, **_EIGHT_LAYERS, "use_sliding_window": True, "sliding_window": 6},
+        "yarn": {**_LLAMA, **rope("yarn", factor=4.0, **_ORIGINAL)},
+    },
+    "qwen3": {
+        "grouped, tied": {**_LLAMA, **_TIED, "head_dim": 16},
+        "full": {**_LLAMA, **_FULL, "head_dim": 8},
+        "yarn": {**_LLAMA, "head_dim": 16, **rope("yarn", factor=2.0, **_ORIGINAL)},
+    },
+    "phi": {
+        "half rotated": _PHI,
+        "grouped": {**_PHI, "num_key_value_heads": 2, "hidden_act": "gelu_new"},
+        "linear": {**_PHI, **rope("linear", factor=2.0, partial_rotary_factor=0.5)},
+    },
+    "phi3": {
+        "full": {**_LLAMA, **_FULL, "sliding_window": None},
+        "grouped, window": {**_LLAMA, "sliding_window": 6},
+        "longrope, beyond": {**_LLAMA, **_LONGROPE, **_ORIGINAL},
+        "longrope, within": {**_LLAMA, **_LONGROPE, "original_max_position_embeddings": 32}
+        | rope("longrope", short_factor=_SHORT, long_factor=_LONG, original_max_position_embeddings=32),
+    },
+    "gemma2": {
+        "plain": _GEMMA2,
+        "window": {**_GEMMA2, "sliding_window": 6, "num_hidden_layers": 4},
+        "low caps": {**_GEMMA2, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0},
+        "no caps": {**_GEMMA2, "attn_logit_softcapping": None, "final_logit_softcapping": None},
+    },
+    "mixtral": {
+        "grouped": {**_LLAMA, "num_local_experts": 4, "num_experts_per_tok": 2},
+        "full, one expert": {**_LLAMA, **_FULL, "num_local_experts": 3, "num_experts_per_tok": 1},
+        "window, eight": {**_LLAMA, "num_local_experts": 8, "sliding_window": 6},
+    },
+}
+PAIRS = [pytest.param(f, c, id=f"{f}-{n}") for f, configs in CASES.items() for n, c in configs.items()]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def randomized(model: Any) -> Any:
+    """Weights at which every part matters: gains that are not 1, biases not 0, scores that differ."""
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            drawn = torch.empty_like(parameter).normal_(0, 1, generator=generator)
+            is_vector = parameter.dim() < 2
+            gain = 1.0 if is_vector and not name.endswith("bias") else 0.0
+            parameter.copy_(gain + drawn * (0.2 if is_vector else 1.5 * parameter.shape[-1] ** -0.5))
+    return model.eval()
+
+
+def both(folder: Path, model: Any) -> tuple[Any, Any]:
+    """Theirs, and ours from the folder that theirs writes."""
+    theirs = randomized(model)
+    theirs.save_pretrained(folder)
+    opened = open_model(folder)
+    ours = build(opened.blueprint, seed=None).eval()
+    load(ours, opened.weights)
+    return ours, theirs
+
+
+@cache
+def decoder_ids() -> Tensor:
+    return torch.randint(3, V, (2, T), generator=torch.Generator().manual_seed(1))
+
+
+def gap(got: Tensor, want: Tensor) -> float:
+    """The largest difference, once it is sure that there is something to compare."""
+    assert got.shape == want.shape
+    assert want.std() > 0.1
+    return float((got - want).abs().max())
+
+
+@pytest.mark.parametrize(("family", "config"), PAIRS)
+@torch.no_grad()
+def test_decoder(family: str, config: dict[str, Any], tmp_path: Path, record_property: Any) -> None:
+    given = transformers.AutoConfig.for_model(family, **config)
+    model = transformers.AutoModelForCausalLM.from_config(given, attn_implementation="eager")
+    ours, theirs = both(tmp_path, model)
+    ids = decoder_ids()
+    want = theirs(ids).logits
+    cached = ours.new_cache(T)
+    by_token = torch.cat([ours(ids[:, t : t + 1], cached) for t in range(T)], 1)
+
+    mask = torch.ones_like(ids)
+    mask[0, :N_PADDING] = 0
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    want_padded = theirs(ids, attention_mask=mask, position_ids=positions).logits[mask.bool()]
+
+    gaps = {
+        "at once": gap(ours(ids), want),
+        "with a cache": gap(by_token, want),
+        "padded": gap(ours(ids, mask_BT=mask)[mask.bool()], want_padded),
+    }
+    record_property("gaps", gaps)
+    assert max(gaps.values()) < TOLERANCE, gaps
