@@ -9,7 +9,7 @@
     ffn = { kind = "mlp", d_ff = 3072, activation = "gelu_tanh" }
 
 A part is a table whose `kind` is its class in snake case, where there is a choice; "none" is no part. A field
-at its default is left out. Blocks that alternate are written once, with `repeat = { blocks = 13 }` at the top.
+at its default is left out. Blocks that alternate are written once, with `repeat = { blocks = 13 }` on top.
 What is unknown is refused, with the closest name.
 """
 
