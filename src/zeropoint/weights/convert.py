@@ -13,7 +13,7 @@ from types import ModuleType
 
 import numpy as np
 
-from zeropoint import formats
+from zeropoint import _native, formats
 from zeropoint.blueprint.sources import Source, stored_names
 from zeropoint.errors import BadInput, choices
 from zeropoint.weights.gguf import GgufModel
@@ -39,8 +39,9 @@ def gguf_tensors(opened: Opened, to: str | None, notify: Callable[[str], None]) 
 
     notify: told of matrices that cannot have the format. Raises BadInput for an unknown one.
     """
-    if to is not None and to not in formats.names():
-        raise BadInput(choices("format", to, formats.names()))
+    writable = {name for name, _, _, _ in _native.formats()} & set(formats.names())
+    if to is not None and to not in writable:
+        raise BadInput(choices("format", to, writable))
     sources = _tensor_map(opened, "gguf")
     ours_of = {name: ours for ours, source in sources.items() for name in stored_names(source)}
     file = opened.file if isinstance(opened.file, GgufModel) else None

@@ -1,0 +1,173 @@
+"""Stored tensors become ours as described, and ours become the stored ones again, bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from zeropoint.blueprint.sources import Offset, Permuted, Rename, Rows, Source, Stacked, Transposed
+from zeropoint.errors import BadModelFile
+from zeropoint.weights.mapping import Renamed, Weights, from_stored, to_stored
+
+
+@dataclass
+class Memory:
+    """A file that is none. `reads` lists what was read."""
+
+    arrays: dict[str, np.ndarray]
+    reads: list[str] = field(default_factory=list)
+    name: str = "memory"
+    format: str = "F16"
+
+    @property
+    def tensors(self) -> dict[str, SimpleNamespace]:
+        return {k: SimpleNamespace(shape=a.shape, format=self.format) for k, a in self.arrays.items()}
+
+    def array(self, name: str) -> np.ndarray:
+        self.reads.append(name)
+        return self.arrays[name]
+
+
+def ascending(*shape: int) -> np.ndarray:
+    return np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+
+
+def read(
+    arrays: dict[str, np.ndarray], sources: dict[str, Source], shapes: dict[str, tuple[int, ...]]
+) -> Weights:
+    return from_stored(Memory(arrays), sources, shapes)
+
+
+PLAIN = ascending(6, 4)
+CASES = {
+    "rename": ({"a": PLAIN}, {"x": Rename("a")}, {"x": PLAIN}),
+    "transposed": ({"a": PLAIN}, {"x": Transposed(Rename("a"))}, {"x": PLAIN.T}),
+    "offset": ({"a": PLAIN}, {"x": Offset(Rename("a"), 1.0)}, {"x": PLAIN + 1}),
+    "rows": (
+        {"a": PLAIN},
+        {"x": Rows(Rename("a"), 0, 2), "y": Rows(Rename("a"), 2, 6)},
+        {"x": PLAIN[:2], "y": PLAIN[2:]},
+    ),
+    "rows of a turned one": (
+        {"a": PLAIN},
+        {"y": Rows(Transposed(Rename("a")), 1, 4), "x": Rows(Transposed(Rename("a")), 0, 1)},
+        {"x": PLAIN.T[:1], "y": PLAIN.T[1:]},
+    ),
+    "rows, permuted": (
+        {"a": ascending(8, 1)},
+        {"x": Permuted(Rows(Rename("a"), 0, 4), 1, True), "y": Rows(Rename("a"), 4, 8)},
+        {"x": ascending(8, 1)[[0, 2, 1, 3]], "y": ascending(8, 1)[4:]},
+    ),
+    "stacked": (
+        {"a": PLAIN, "b": -PLAIN},
+        {"x": Stacked((Transposed(Rename("a")), Transposed(Rename("b"))))},
+        {"x": np.stack([PLAIN.T, -PLAIN.T])},
+    ),
+    # Two heads of six rows: halves 0 1 2 | 3 4 5 become pairs 0 3 | 1 4 | 2 5.
+    "to pairs": (
+        {"a": ascending(12, 1)},
+        {"x": Permuted(Rename("a"), 2, True)},
+        {"x": ascending(12, 1)[[0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11]]},
+    ),
+    "to halves": (
+        {"a": ascending(6)},
+        {"x": Permuted(Rename("a"), 1, False)},
+        {"x": ascending(6)[[0, 2, 4, 1, 3, 5]]},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_there_and_back(case: str):
+    arrays, sources, wanted = CASES[case]
+    weights = read(arrays, sources, {name: array.shape for name, array in wanted.items()})
+    assert list(weights) == list(sources)
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(weights[name], array)
+    stored = to_stored(weights.lazy, sources)
+    assert stored.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert stored[name].shape == array.shape
+        assert stored[name].format == "F16"
+        np.testing.assert_array_equal(stored[name].read(), array)
+
+
+def test_nothing_is_read_before_it_is_asked_for():
+    file = Memory({"a": PLAIN, "b": PLAIN})
+    sources = {"x": Rows(Rename("a"), 0, 3), "y": Rows(Rename("a"), 3, 6), "z": Rename("b")}
+    weights = from_stored(file, sources, {"x": (3, 4), "y": (3, 4), "z": (6, 4)})
+    assert len(weights) == 3
+    assert "y" in weights
+    assert file.reads == []
+    weights["x"], weights["y"]
+    assert file.reads == ["a"]  # the rows of a fused tensor are asked for in a row
+
+
+@pytest.mark.parametrize(
+    ("arrays", "sources", "shapes", "words"),
+    [
+        ({}, {"x": Rename("a")}, {"x": (1,)}, "memory lacks 'a'; it is not complete, or of another model"),
+        ({"a": PLAIN, "b": PLAIN}, {"x": Rename("a")}, {"x": (6, 4)}, "memory has 'b', which the model"),
+        (
+            {"a": PLAIN},
+            {"x": Rename("a")},
+            {"x": (4, 6)},
+            r"tensor 'a' makes `x` of shape \[6, 4\]; its config",
+        ),
+        ({"a": PLAIN}, {"x": Rows(Rename("a"), 4, 7)}, {"x": (3, 4)}, r"\[6, 4\]; it needs at least 7 rows"),
+        ({"a": ascending(3)}, {"x": Transposed(Rename("a"))}, {"x": (3,)}, "it needs two dimensions"),
+        (
+            {"a": PLAIN},
+            {"x": Permuted(Rename("a"), 2, True)},
+            {"x": (6, 4)},
+            "rows for 2 heads of even width",
+        ),
+        (
+            {"a": PLAIN, "b": PLAIN.T},
+            {"x": Stacked((Rename("a"), Rename("b")))},
+            {"x": (2, 6, 4)},
+            "'a', 'b' must be of one shape",
+        ),
+        ({"a": PLAIN}, {"x": Rename("a")}, {"x": (6, 4), "y": (1,)}, "no source is known for 'y'"),
+        ({f"a{i}": PLAIN for i in range(9)}, {}, {}, "'a4' and 4 more, which"),
+        ({"\x1b[31m": PLAIN}, {}, {}, r"memory has '\\x1b\[31m', which"),
+    ],
+)
+def test_misfits_are_named(arrays, sources, shapes, words: str):
+    with pytest.raises(BadModelFile, match=words):
+        read(arrays, sources, shapes)
+
+
+def test_weights_of_an_unknown_type_are_refused_before_they_are_read():
+    file = Memory({"a": PLAIN}, format="I64")
+    with pytest.raises(BadModelFile, match="tensor 'a' is I64; weights must be one of BF16, F16, F32"):
+        from_stored(file, {"x": Rename("a")}, {"x": (6, 4)})
+    assert file.reads == []
+
+
+def test_known_leftovers_are_left():
+    file = Memory({"a": PLAIN, "h.0.bias": PLAIN, "h.10.bias": PLAIN})
+    assert list(from_stored(file, {"x": Rename("a")}, {"x": (6, 4)}, leftovers=[r"h\.\d+\.bias"])) == ["x"]
+    with pytest.raises(BadModelFile, match=r"'h.0.bias', 'h.10.bias'"):
+        from_stored(file, {"x": Rename("a")}, {"x": (6, 4)}, leftovers=[r"h\.\d"])
+
+
+def test_rows_that_lack_a_part_cannot_be_written():
+    sources = {"x": Rows(Rename("a"), 0, 2), "y": Rows(Rename("a"), 3, 6)}
+    weights = read({"a": PLAIN}, sources, {"x": (2, 4), "y": (3, 4)})
+    with pytest.raises(BadModelFile, match="do not join"):
+        to_stored(weights.lazy, sources)
+
+
+def test_older_names():
+    file = Memory({"h.0.norm.gamma": PLAIN, "wte.weight": -PLAIN})
+    today = Renamed(file, "transformer.", {".gamma": ".weight"})
+    assert list(today.tensors) == ["transformer.h.0.norm.weight", "transformer.wte.weight"]
+    np.testing.assert_array_equal(today.array("transformer.wte.weight"), -PLAIN)
+    assert list(Renamed(Memory({"m.a": PLAIN}), "m.", {}).tensors) == ["m.a"]
+    both = Memory({"norm.gamma": PLAIN, "norm.weight": PLAIN})
+    with pytest.raises(BadModelFile, match="under an old and a new name"):
+        Renamed(both, "", {".gamma": ".weight"})
