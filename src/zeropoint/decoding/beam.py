@@ -1,8 +1,8 @@
 """Keep the few likeliest beginnings, and take the likeliest answer in the end.
 
-Greedy decoding cannot take back a first word that leads nowhere good. Beam search follows n_beams beginnings at once,
-by the sum of their log-probabilities; lengths are made comparable by the penalty of Wu et al., "Google's
-Neural Machine Translation System", 2016, section 7.
+Greedy decoding cannot take back a first word that leads nowhere good. Beam search follows n_beams beginnings
+at once, by the sum of their log-probabilities; lengths are made comparable by the penalty of Wu et al.,
+"Google's Neural Machine Translation System", 2016, section 7.
 """
 
 from __future__ import annotations

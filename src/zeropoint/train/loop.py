@@ -20,20 +20,24 @@ def train(
     schedule: Callable[[int], float] | None = None,
     n_accumulated: int = 1,
     most_gradient: float | None = None,
+    dtype: torch.dtype = torch.float32,
     on_step: Callable[[int, float], None] | None = None,
 ) -> int:
     """Train on every batch once and return the number of steps.
 
     objective(model, *batch) -> loss. schedule: step, from 1 -> learning rate. n_accumulated: batches whose
     gradients are averaged for one step; a last, smaller group makes a step too. most_gradient: longest
-    gradient, as a norm; longer ones are shortened. on_step(step, loss) is told of each.
+    gradient, as a norm; longer ones are shortened. dtype: of what is multiplied; weights and sums stay float32.
+    on_step(step, loss) is told of each.
     """
     model.train()
+    device = next(model.parameters()).device.type
     step, losses = 0, []
     waiting = iter(batches)
     batch = next(waiting, None)
     while batch is not None:
-        loss = objective(model, *batch)
+        with torch.autocast(device, dtype, enabled=dtype is not torch.float32):
+            loss = objective(model, *batch)
         (loss / n_accumulated).backward()
         losses.append(loss.detach())
         batch = next(waiting, None)

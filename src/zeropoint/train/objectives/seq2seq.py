@@ -30,7 +30,7 @@ class Seq2Seq:
     def __call__(self, model: nn.Module, source_BS: Tensor, answer_BT: Tensor) -> Tensor:
         """Loss a token, in nats."""
         asked_BT = answer_BT[:, 1:]
-        logits_BTV = model(source_BS, answer_BT[:, :-1], mask=source_BS != self.padding)
+        logits_BTV = model(source_BS, answer_BT[:, :-1], source_mask_BS=source_BS != self.padding)
         return self.loss(logits_BTV, asked_BT) / (asked_BT != self.padding).sum()
 
     def loss(self, logits_BTV: Tensor, target_BT: Tensor) -> Tensor:

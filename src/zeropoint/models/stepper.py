@@ -1,0 +1,38 @@
+"""A torch model as a `Stepper`, so that every strategy of `decoding/` runs on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from zeropoint.models.seq2seq import Seq2Seq
+
+__all__ = ["Seq2SeqStepper"]
+
+
+class Seq2SeqStepper:
+    """The answer to one source, under the caller's control. Fulfils `engine.contract.Stepper`."""
+
+    def __init__(self, model: Seq2Seq, source_ids: Sequence[int]) -> None:
+        self.model = model
+        self.source_BS = torch.tensor([list(source_ids)])
+        self.cache = model.new_cache()
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of the answer so far."""
+        return self.cache.n_tokens
+
+    @torch.no_grad()
+    def extend(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Append ids and return the logits after each: float32 [T, V]. Raises ContextFull."""
+        logits_BTV = self.model(self.source_BS, torch.tensor([list(ids)]), self.cache)
+        logits_TV: NDArray[np.float32] = logits_BTV[0].float().numpy()
+        return logits_TV
+
+    def rollback(self, n: int) -> None:
+        """Forget the last n tokens."""
+        self.cache.rollback(n)

@@ -1,0 +1,108 @@
+"""The copy task of "The Annotated Transformer": say again what was said, learnt from nothing in minutes.
+
+Sequences of ten tokens from 1 to 10, the first always 1, in batches of 80; an encoder-decoder of two layers
+at the 2017 model's width. It is the smallest test that everything is wired right: embeddings, masks, cross-
+attention, schedule, loss. `TASK` has the source's numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zeropoint.blueprint import Block, Blueprint, Embedding, Head
+from zeropoint.blueprint.parts.attention import Attention
+from zeropoint.blueprint.parts.ffn import MLP
+from zeropoint.blueprint.parts.norm import LayerNorm
+from zeropoint.blueprint.parts.position import Sinusoidal
+from zeropoint.models.build import build
+from zeropoint.models.initialize import initialize
+from zeropoint.models.seq2seq import Seq2Seq as Model
+from zeropoint.train.loop import train
+from zeropoint.train.objectives.seq2seq import Seq2Seq
+from zeropoint.train.precision import quickest_dtype
+from zeropoint.train.schedule import Noam
+
+__all__ = ["TASK", "CopyTask", "batches", "blueprint", "train_copy"]
+
+
+@dataclass(frozen=True)
+class CopyTask:
+    """The source's numbers. Its optimizer scales the schedule by 0.5, its base learning rate."""
+
+    n_vocab: int = 11
+    n_layers: int = 2
+    n_tokens: int = 10
+    batch_size: int = 80
+    n_epochs: int = 20
+    n_batches: int = 20  # an epoch
+    d_model: int = 512
+    d_ff: int = 2048
+    n_heads: int = 8
+    n_warmup: int = 400
+    factor: float = 0.5
+    dropout: float = 0.1
+
+
+TASK = CopyTask()
+
+
+def blueprint(task: CopyTask) -> Blueprint:
+    """Norms before each part and one after the last, as the source has it; a head of its own with bias."""
+    d_head = task.d_model // task.n_heads
+
+    def attention(is_causal: bool) -> Attention:
+        return Attention(task.n_heads, task.n_heads, d_head, is_causal=is_causal, bias="all")
+
+    norm, ffn = LayerNorm(1e-6), MLP(task.d_ff, "relu")
+    return Blueprint(
+        family="transformer",
+        d_model=task.d_model,
+        n_vocab=task.n_vocab,
+        n_ctx=64,
+        blocks=(Block(attention(True), ffn, norm, cross_attention=attention(False)),) * task.n_layers,
+        final_norm=norm,
+        embedding=Embedding(Sinusoidal(64), scale=task.d_model**0.5),
+        head=Head(is_tied=False, has_bias=True),
+        encoder=(Block(attention(False), ffn, norm),) * task.n_layers,
+        encoder_norm=norm,
+    )
+
+
+def batches(task: CopyTask, n_batches: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """Source and answer, the same: ids [B, T]."""
+    for _ in range(n_batches):
+        ids_BT = torch.randint(1, task.n_vocab, (task.batch_size, task.n_tokens), generator=generator)
+        ids_BT[:, 0] = 1
+        yield ids_BT, ids_BT
+
+
+def train_copy(
+    task: CopyTask = TASK, seed: int = 0, on_epoch: Callable[[int, float], None] | None = None
+) -> Model:
+    """Train from Xavier's weights; on_epoch(epoch, mean loss a token in nats) is told of each."""
+    generator = torch.Generator().manual_seed(seed)
+    model = build(blueprint(task), seed=None, dropout=task.dropout)
+    assert isinstance(model, Model)
+    initialize(model, seed, "xavier")
+    optimizer = torch.optim.Adam(model.parameters(), betas=(0.9, 0.98), eps=1e-9, fused=True)
+    noam = Noam(task.d_model, task.n_warmup, task.factor)
+    objective = Seq2Seq(padding=0, smoothing=0.0)
+    dtype, n_steps = quickest_dtype(), 0
+    for epoch in range(task.n_epochs):
+        losses: list[float] = []
+        n_steps += train(
+            model,
+            batches(task, task.n_batches, generator),
+            objective,
+            optimizer,
+            dtype=dtype,
+            schedule=lambda step, done=n_steps: noam(done + step),  # type: ignore[misc]
+            on_step=lambda step, loss, losses=losses: losses.append(loss),  # type: ignore[misc]
+        )
+        if on_epoch is not None:
+            on_epoch(epoch + 1, sum(losses) / len(losses))
+    return model.eval()
