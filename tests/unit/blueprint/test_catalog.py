@@ -1,0 +1,98 @@
+"""The catalogue: published parameter counts, exactly, and transformers' own count of each."""
+
+import pytest
+
+from zeropoint import families
+from zeropoint.blueprint import catalog
+from zeropoint.blueprint.cost import count_active_parameters, count_parameters
+from zeropoint.blueprint.tensors import parameters
+from zeropoint.errors import BadInput
+
+# What the models' cards, papers or `model.num_parameters()` print.
+PUBLISHED = {
+    "gpt2": 124_439_808,
+    "gpt2-medium": 354_823_168,
+    "gpt2-large": 774_030_080,
+    "gpt2-xl": 1_557_611_200,
+    "llama-7b": 6_738_415_616,
+    "llama-13b": 13_015_864_320,
+    "llama-33b": 32_528_943_616,
+    "llama-65b": 65_285_660_672,
+    "llama-2-7b": 6_738_415_616,
+    "llama-2-13b": 13_015_864_320,
+    "llama-2-70b": 68_976_648_192,
+    "llama-3-8b": 8_030_261_248,
+    "llama-3.1-8b": 8_030_261_248,
+    "llama-3.1-70b": 70_553_706_496,
+    "llama-3.2-1b": 1_235_814_400,
+    "llama-3.2-3b": 3_212_749_824,
+    "smollm2-135m": 134_515_008,
+    "smollm2-360m": 361_821_120,
+    "smollm2-1.7b": 1_711_376_384,
+    "mistral-7b-v0.1": 7_241_732_096,
+    "qwen2-0.5b": 494_032_768,
+    "qwen2-7b": 7_615_616_512,
+    "qwen2.5-0.5b": 494_032_768,
+    "qwen2.5-7b": 7_615_616_512,
+    "qwen3-0.6b": 596_049_920,
+    "qwen3-8b": 8_190_735_360,
+    "phi-2": 2_779_683_840,
+    "phi-3-mini-4k": 3_821_079_552,
+    "gemma-2-2b": 2_614_341_888,
+    "gemma-2-9b": 9_241_705_984,
+    "mixtral-8x7b": 46_702_792_704,
+    "bert-base": 109_514_298,  # the encoder's 108,891,648 and the masked-word head's 622,650
+    "t5-small": 60_506_624,
+    "transformer-base": 63_045_632,  # 65 M in table 3, where the vocabulary is "about 37000"
+    "transformer-big": 214_171_648,  # 213 M in table 3
+    "baby-gpt": 10_745_088,  # nanoGPT prints 10.65M, which leaves out 98,304 of positions
+    "tiny-gpt": 804_096,  # nanoGPT prints 0.80M, which leaves out 8,192 of positions
+}
+
+
+def test_the_catalogue_is_what_is_pinned_here():
+    assert set(catalog.names()) == set(PUBLISHED)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_counts_are_the_published_ones(name):
+    assert count_parameters(catalog.load(name)) == PUBLISHED[name]
+
+
+def test_mixtral_meets_a_quarter_of_its_weights():
+    assert count_active_parameters(catalog.load("mixtral-8x7b")) == 12_879_925_248
+
+
+def test_bert_is_counted_without_head_and_with_pooler_too():
+    shapes = parameters(catalog.load("bert-base"))
+    encoder = sum(_size(shape) for name, shape in shapes.items() if not name.startswith("head."))
+    assert encoder == 108_891_648
+    assert encoder + 768 * 768 + 768 == 109_482_240  # BertModel's pooler
+
+
+def test_an_unknown_name_is_refused_with_the_closest():
+    with pytest.raises(BadInput, match=r"unknown blueprint `gpt-2`.*closest: gpt2"):
+        catalog.load("gpt-2")
+
+
+def in_files():
+    return [name for name in PUBLISHED if not name.startswith(("transformer", "baby", "tiny"))]
+
+
+@pytest.mark.parametrize("name", in_files())
+def test_transformers_counts_the_same(name):
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    blueprint = catalog.load(name)
+    config = families.of(blueprint).to_hf(blueprint)
+    architecture = config.pop("architectures")[0]
+    made = transformers.AutoConfig.for_model(**config)
+    with torch.device("meta"):
+        model = getattr(transformers, architecture)(made)
+    assert model.num_parameters() == PUBLISHED[name]
+
+
+def _size(shape):
+    product = 1
+    for n in shape:
+        product *= n
+    return product

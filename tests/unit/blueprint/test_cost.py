@@ -1,0 +1,78 @@
+"""Costs by arithmetic, against numbers worked out by hand or published."""
+
+from dataclasses import replace
+
+import pytest
+
+from zeropoint.blueprint import Block, Blueprint, Embedding, Head, catalog
+from zeropoint.blueprint.cost import (
+    cache_bytes,
+    count_active_parameters,
+    count_parameters,
+    decode_flops,
+    weight_bytes,
+)
+from zeropoint.blueprint.parts.attention import Attention
+from zeropoint.blueprint.parts.ffn import Gated, MixtureOfExperts
+from zeropoint.blueprint.parts.norm import RMSNorm
+from zeropoint.blueprint.parts.position import Learned, Rope
+
+NORM = RMSNorm(1e-5)
+BLOCK = Block(Attention(4, 2, 8, Rope(10000.0, 8)), Gated(64), NORM)
+TINY = Blueprint("llama", 32, 100, 64, (BLOCK,) * 3, NORM)
+# query and output 32 x 32, key and value 16 x 32, three matrices of 64 x 32.
+MATRICES = 2 * 32 * 32 + 2 * 16 * 32 + 3 * 64 * 32
+
+
+def test_parameters_are_counted_once():
+    assert count_parameters(TINY) == 100 * 32 + 3 * (MATRICES + 2 * 32) + 32
+    assert count_parameters(replace(TINY, head=Head(is_tied=False))) == count_parameters(TINY) + 100 * 32
+    learned = replace(TINY, embedding=Embedding(Learned(64)))
+    assert count_parameters(learned) == count_parameters(TINY) + 64 * 32
+
+
+def test_idle_experts_are_not_active():
+    mixed = replace(TINY, blocks=(replace(BLOCK, ffn=MixtureOfExperts(8, 2, Gated(64))),) * 3)
+    assert count_parameters(mixed) - count_active_parameters(mixed) == 3 * 6 * 3 * 64 * 32
+    assert count_active_parameters(TINY) == count_parameters(TINY)
+
+
+def test_a_cache_holds_keys_and_values_of_every_layer():
+    assert cache_bytes(TINY, 10) == 2 * 3 * 10 * 16 * 2
+    assert cache_bytes(TINY, 10, element_bytes=4) == 2 * cache_bytes(TINY, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "position_bytes"),
+    # 2 (key, value) x layers x width of all key heads x 2 bytes: half a megabyte a token in Llama 2 7B.
+    [
+        ("llama-2-7b", 524_288),
+        ("llama-3-8b", 131_072),
+        ("mistral-7b-v0.1", 131_072),
+        ("smollm2-135m", 23_040),
+    ],
+)
+def test_the_cache_of_published_models(name, position_bytes):
+    assert cache_bytes(catalog.load(name), 1) == position_bytes
+
+
+def test_bytes_follow_bits():
+    assert weight_bytes(catalog.load("llama-2-7b"), 16) == 2 * 6_738_415_616
+    assert weight_bytes(TINY, 4.5) == -(-count_parameters(TINY) * 9 // 16)
+
+
+def test_a_token_costs_two_operations_a_weight_and_four_a_cached_column():
+    assert decode_flops(TINY, 0) == 2 * (3 * MATRICES + 100 * 32)
+    assert decode_flops(TINY, 7) - decode_flops(TINY, 0) == 4 * 3 * 32 * 7
+
+
+def test_a_window_bounds_the_cost_of_attention():
+    windowed = replace(TINY, blocks=(replace(BLOCK, attention=replace(BLOCK.attention, window=5)),) * 3)
+    assert decode_flops(windowed, 1000) == decode_flops(TINY, 5)
+
+
+def test_a_token_runs_its_active_experts_only():
+    mixtral = catalog.load("mixtral-8x7b")
+    # The embedding is looked up, not multiplied, and norms are no matrices.
+    expected = 2 * (12_879_925_248 - 32_000 * 4096 - 65 * 4096)
+    assert decode_flops(mixtral, 0) == expected
