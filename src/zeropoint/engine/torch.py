@@ -177,4 +177,5 @@ def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Over the last axis, the sum in float64."""
     shifted = logits - logits.max(-1, keepdims=True)
     total = np.log(np.exp(shifted.astype(np.float64)).sum(-1, keepdims=True))
-    return (shifted - total).astype(np.float32)
+    logprobs: NDArray[np.float32] = (shifted - total).astype(np.float32)
+    return logprobs

@@ -51,7 +51,7 @@ class Cache:
         self.n_positions = n_positions
         self.layers = [LayerCache() for _ in range(n_layers)]
         self.is_token_BS: Tensor | None = None
-        self.memory: list[tuple[KeysValues, Tensor | None]] | None = None
+        self.memory: list[tuple[KeysValues, Tensor | None] | None] | None = None
 
     @property
     def n_tokens(self) -> int:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from zeropoint.blueprint.parts.ffn import MLP, Gated
 from zeropoint.blueprint.spec import Block
 from zeropoint.blueprint.spec import Head as Spec
+from zeropoint.errors import BadInput
 from zeropoint.layers.attention.core import softcapped
 from zeropoint.layers.ffn.activation import ACTIVATIONS
 from zeropoint.layers.norm import norm
@@ -24,14 +25,16 @@ class Head(nn.Module):
     BERT's head first passes x through a dense layer, the blocks' activation and their norm.
     """
 
-    def __init__(self, spec: Spec, n_vocab: int, d_model: int, block: Block | None = None) -> None:
+    def __init__(self, spec: Spec, n_vocab: int, d_model: int, block: Block) -> None:
         """block: whose activation and norm a transform takes on."""
         super().__init__()
         self.spec = spec
         self.transform: nn.Linear | None = None
         if spec.has_transform:
-            assert block is not None
-            assert isinstance(block.ffn, MLP | Gated)
+            if not isinstance(block.ffn, MLP | Gated):
+                raise BadInput(
+                    "head.has_transform takes on the activation of an MLP, and the blocks have none"
+                )
             self.transform = nn.Linear(d_model, d_model)
             self.activation = ACTIVATIONS[block.ffn.activation]
             self.norm = norm(block.norm, d_model)

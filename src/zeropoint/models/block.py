@@ -10,11 +10,13 @@ Where the norms stand (`placement`), with f either part:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor, nn
 
 from zeropoint.blueprint.parts.ffn import FFN, MLP, Gated
 from zeropoint.blueprint.spec import Block as Spec
+from zeropoint.errors import BadInput
 from zeropoint.layers.attention.cross_attention import CrossAttention
 from zeropoint.layers.attention.self_attention import SelfAttention
 from zeropoint.layers.cache import KeysValues, LayerCache
@@ -62,48 +64,44 @@ class Block(nn.Module):
         memory: Memory | None = None,
         see: See | None = None,
     ) -> Tensor:
-        """The residual stream after the block: [B, T, D]."""
+        """The residual stream after the block: [B, T, D].
 
-        def attention(x: Tensor) -> Tensor:
-            gathered: Tensor = self.attention(x, place, cache, bias_HTS, under(see, "attention"))
-            return gathered
-
-        def cross_attention(x: Tensor) -> Tensor:
-            assert self.cross_attention is not None
-            assert memory is not None
-            gathered: Tensor = self.cross_attention(x, *memory, under(see, "cross_attention"))
-            return gathered
-
-        def ffn(x: Tensor) -> Tensor:
-            assert self.ffn is not None
-            thought: Tensor = self.ffn(x, under(see, "ffn"))
-            return thought
-
+        memory: what cross-attention reads; BadInput where the block has that and there is none.
+        """
+        attention = partial(
+            self.attention, place=place, cache=cache, bias_HTS=bias_HTS, see=under(see, "attention")
+        )
+        ffn = None if self.ffn is None else partial(self.ffn, see=under(see, "ffn"))
         if self.placement == "parallel":
-            read = show(see, "attention_norm", self.attention_norm(x_BTD))
-            x_BTD = x_BTD + self.dropout(attention(read)) + self.dropout(ffn(read))
+            read = self.normed("attention_norm", x_BTD, see)
+            x_BTD = x_BTD + self.dropout(attention(read))
+            x_BTD = x_BTD if ffn is None else x_BTD + self.dropout(ffn(read))
             return show(see, "after_ffn", x_BTD)
         x_BTD = self.add("attention", attention, x_BTD, see)
         if self.cross_attention is not None:
-            x_BTD = self.add("cross_attention", cross_attention, x_BTD, see)
-        return x_BTD if self.ffn is None else self.add("ffn", ffn, x_BTD, see)
+            if memory is None:
+                raise BadInput("a block with cross-attention reads a source; give it one")
+            looker = under(see, "cross_attention")
+            crossing = partial(self.cross_attention, memory=memory[0], is_token_BS=memory[1], see=looker)
+            x_BTD = self.add("cross_attention", crossing, x_BTD, see)
+        return x_BTD if ffn is None else self.add("ffn", ffn, x_BTD, see)
 
     def add(self, name: str, part: Callable[[Tensor], Tensor], x_BTD: Tensor, see: See | None) -> Tensor:
         """x with what `part` makes of it, and norms where the placement has them."""
-
-        def normed(norm_name: str, x: Tensor) -> Tensor:
-            layer = getattr(self, norm_name)
-            return x if isinstance(layer, nn.Identity) else show(see, norm_name, layer(x))
-
         match self.placement:
             case "post":
-                x_BTD = normed(f"{name}_norm", x_BTD + self.dropout(part(x_BTD)))
+                x_BTD = self.normed(f"{name}_norm", x_BTD + self.dropout(part(x_BTD)), see)
             case "sandwich":
-                added = normed(f"{name}_output_norm", part(normed(f"{name}_norm", x_BTD)))
-                x_BTD = x_BTD + self.dropout(added)
+                made = part(self.normed(f"{name}_norm", x_BTD, see))
+                x_BTD = x_BTD + self.dropout(self.normed(f"{name}_output_norm", made, see))
             case _:
-                x_BTD = x_BTD + self.dropout(part(normed(f"{name}_norm", x_BTD)))
+                x_BTD = x_BTD + self.dropout(part(self.normed(f"{name}_norm", x_BTD, see)))
         return show(see, f"after_{name}", x_BTD)
+
+    def normed(self, name: str, x_BTD: Tensor, see: See | None) -> Tensor:
+        """x through the norm of that name; as it is where the spec has none."""
+        layer = self.get_submodule(name)
+        return x_BTD if isinstance(layer, nn.Identity) else show(see, name, layer(x_BTD))
 
 
 def feed_forward(spec: FFN, d_model: int) -> nn.Module:

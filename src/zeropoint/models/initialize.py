@@ -16,10 +16,13 @@ import math
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.parts.norm import RMSNorm
+from zeropoint.models.decoder import Decoder
+from zeropoint.models.encoder import Encoder
+from zeropoint.models.seq2seq import Seq2Seq
 
 __all__ = ["Scheme", "initialize"]
 
@@ -30,13 +33,12 @@ _ENDS_IN_STREAM = ("attention.output.weight", "ffn.down.weight", "ffn.experts.do
 
 
 @torch.no_grad()
-def initialize(module: nn.Module, seed: int, scheme: Scheme | None = None) -> None:
+def initialize(module: Decoder | Encoder | Seq2Seq, seed: int, scheme: Scheme | None = None) -> None:
     """Draw every parameter anew, in the order of names. The same seed gives the same weights.
 
     scheme: by default xavier for post-norm models with an encoder (the 2017 Transformer), else normal.
     """
     blueprint = module.blueprint
-    assert isinstance(blueprint, Blueprint)
     generator = torch.Generator().manual_seed(seed)
     is_2017 = bool(blueprint.encoder) and blueprint.blocks[0].placement == "post"
     scheme = scheme or ("xavier" if is_2017 else "normal")

@@ -70,20 +70,20 @@ class Seq2Seq(nn.Module):
 
     def remember(
         self, memory_BSD: Tensor, mask_BS: Tensor | None = None, *, see: See | None = None
-    ) -> list[Memory]:
-        """For each block, the keys and values of the encoder's output, and the source's padding."""
+    ) -> list[Memory | None]:
+        """For each block with cross-attention its keys and values of the source, and the source's padding."""
         is_token_BS = None if mask_BS is None else mask_BS.bool()
-        memories = []
+        memories: list[Memory | None] = []
         for i, block in enumerate(self.blocks):
-            assert block.cross_attention is not None
-            looker = under(see, f"blocks.{i}.cross_attention")
-            memories.append((block.cross_attention.keys_values(memory_BSD, looker), is_token_BS))
+            crossing, looker = block.cross_attention, under(see, f"blocks.{i}.cross_attention")
+            keys_values = None if crossing is None else crossing.keys_values(memory_BSD, looker)
+            memories.append(None if keys_values is None else (keys_values, is_token_BS))
         return memories
 
     def decode(
         self,
         target_BT: Tensor,
-        memories: list[Memory],
+        memories: list[Memory | None],
         cache: Cache | None = None,
         mask_BT: Tensor | None = None,
         *,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -34,7 +35,7 @@ class Stack(nn.Module):
         x_BTD: Tensor,
         place: Place,
         cache: Cache | None = None,
-        memories: Sequence[Memory] | None = None,
+        memories: Sequence[Memory | None] | None = None,
         see: See | None = None,
     ) -> Tensor:
         """The residual stream after the last block: [B, T, D]. memories: a source, a block."""
@@ -55,9 +56,7 @@ class Stack(nn.Module):
         return x_BTD
 
     def __getitem__(self, i: int) -> Block:
-        block = self.get_submodule(str(range(self.n_layers)[i]))
-        assert isinstance(block, Block)
-        return block
+        return cast("Block", self.get_submodule(str(range(self.n_layers)[i])))
 
     def __iter__(self) -> Iterator[Block]:
         return (self[i] for i in range(self.n_layers))

@@ -8,7 +8,9 @@ from torch.nn import functional as F
 
 from zeropoint.blueprint.parts import ffn as specs
 from zeropoint.blueprint.parts import norm as norms
+from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.position import Sinusoidal
+from zeropoint.blueprint.spec import Block
 from zeropoint.blueprint.spec import Embedding as EmbeddingSpec
 from zeropoint.blueprint.spec import Head as HeadSpec
 from zeropoint.errors import BadInput, ContextFull
@@ -22,6 +24,7 @@ from zeropoint.layers.norm import norm
 from zeropoint.layers.place import place
 
 D = 16
+BLOCK = Block(Attention(1, 1, D), None, None)
 
 
 @pytest.mark.parametrize("is_offset", [True, False])
@@ -114,11 +117,16 @@ def test_segments_are_added() -> None:
 
 def test_heads() -> None:
     x, embedding_VD = torch.randn(1, 2, D), torch.randn(11, D)
-    tied = Head(HeadSpec(scale=0.5, softcap=2.0), 11, D)
+    tied = Head(HeadSpec(scale=0.5, softcap=2.0), 11, D, BLOCK)
     torch.testing.assert_close(tied(x, embedding_VD), 2 * torch.tanh(0.5 * x @ embedding_VD.T / 2))
-    untied = Head(HeadSpec(is_tied=False, has_bias=True), 11, D)
+    untied = Head(HeadSpec(is_tied=False, has_bias=True), 11, D, BLOCK)
     assert untied.weight is not None
     torch.testing.assert_close(untied(x, embedding_VD), F.linear(x, untied.weight, untied.bias))
+
+
+def test_a_transform_needs_an_activation_to_take_on() -> None:
+    with pytest.raises(BadInput, match=r"has_transform takes on the activation of an MLP"):
+        Head(HeadSpec(has_transform=True), 11, D, BLOCK)
 
 
 def test_the_cache_ends_and_forgets() -> None:

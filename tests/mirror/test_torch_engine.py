@@ -1,0 +1,84 @@
+"""The torch engine against the native one in exact mode: the same file, the same seed, the same tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.mirror.test_torch_families import one_thread
+from zeropoint.engine.contract import Engine, Request
+from zeropoint.engine.native import NativeEngine
+from zeropoint.engine.torch import TorchEngine
+from zeropoint.models.build import build, load
+from zeropoint.models.decoder import Decoder
+from zeropoint.sampling.params import SamplingParams
+from zeropoint.weights.gguf import open_gguf
+from zeropoint.weights.opened import open_model
+
+__all__ = ["one_thread"]
+
+PROMPT = [40, 41, 60, 41, 99, 7]
+N_CTX = 64
+
+
+@pytest.fixture(scope="module")
+def engines(tiny_path: Path) -> tuple[Engine, Engine]:
+    opened = open_model(tiny_path)
+    module = build(opened.blueprint, seed=None)
+    load(module, opened.weights)
+    assert isinstance(module, Decoder)
+    native = NativeEngine(open_gguf(tiny_path), opened.blueprint, n_ctx=N_CTX, n_threads=1, is_exact=True)
+    return TorchEngine(module, n_ctx=N_CTX), native
+
+
+def answer(engine: Engine, params: SamplingParams, stop_ids: tuple[int, ...] = ()) -> list[Any]:
+    """What each event says, but for the number of its request."""
+    engine.submit(Request(PROMPT, params, stop_ids))
+    said: list[Any] = []
+    while not said or said[-1][1] is None:
+        said += [(e.token, e.finish, e.n_prompt, e.n_read) for e in engine.step()]
+    return said
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**64 - 1])
+@pytest.mark.parametrize(
+    "flat",
+    [
+        {"temperature": 0},
+        {},
+        {"temperature": 0.8, "top_p": 0.9},
+        {"top_k": 20, "min_p": 0.01, "repetition_penalty": 1.3, "presence_penalty": 0.5},
+    ],
+    ids=str,
+)
+def test_a_seed_gives_the_same_tokens(
+    engines: tuple[Engine, Engine], flat: dict[str, float], seed: int
+) -> None:
+    params = SamplingParams.of(seed=seed, max_tokens=40, **flat)
+    ours, native = (answer(engine, params) for engine in engines)
+    assert ours == native
+    assert len(ours) == 40
+    third = ours[2][0]
+    assert answer(engines[0], params, (third,)) == answer(engines[1], params, (third,))
+
+
+def test_to_the_end_of_the_context(engines: tuple[Engine, Engine]) -> None:
+    params = SamplingParams.of(seed=4)
+    ours, native = (answer(engine, params) for engine in engines)
+    assert ours == native
+    assert len(ours) == N_CTX - len(PROMPT)
+
+
+def test_scores_and_steps_are_the_same(engines: tuple[Engine, Engine]) -> None:
+    ids = np.random.default_rng(1).integers(3, 250, 30).tolist()
+    ours, native = engines
+    np.testing.assert_allclose(ours.score(ids), native.score(ids), atol=1e-4)
+    steppers = [engine.stepper() for engine in engines]
+    for stepper in steppers:
+        stepper.extend(ids[:20])
+        stepper.rollback(5)
+    logits = [stepper.extend(ids[15:]) for stepper in steppers]
+    np.testing.assert_allclose(*logits, atol=1e-4)

@@ -1,0 +1,18 @@
+"""Every published blueprint as a torch module at its full size, on the device that holds no numbers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from zeropoint.blueprint import catalog
+from zeropoint.blueprint.tensors import parameters
+from zeropoint.models.build import build
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_parameters_are_those_of_the_blueprint(name: str) -> None:
+    blueprint = catalog.load(name)
+    with torch.device("meta"):
+        module = build(blueprint, seed=None)
+    assert {n: tuple(p.shape) for n, p in module.named_parameters()} == parameters(blueprint)
