@@ -26,6 +26,8 @@ inline constexpr FormatInfo kFormats[] = {
 #undef ZP_FORMAT
 };
 
+inline constexpr int kFormatCount = sizeof kFormats / sizeof kFormats[0];
+
 inline constexpr const FormatInfo& info(Format format) { return kFormats[static_cast<uint8_t>(format)]; }
 
 inline std::optional<Format> format_from_gguf(uint32_t id) {

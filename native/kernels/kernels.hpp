@@ -75,9 +75,9 @@ struct Kernels {
     void (*add_scaled)(const float* x, float factor, int n, float* y);  // y += x * factor
     void (*add)(const float* x, int n, float* y);                       // y += x
     // Dot products by integers; indexed by Format, null for formats that stay in float.
-    void (*matmul_int8[6])(const MatmulInt8&);
+    void (*matmul_int8[kFormatCount])(const MatmulInt8&);
     // Dot products in float, one fused multiply-add a weight; indexed by Format.
-    void (*matmul_float[6])(const MatmulFloat&);
+    void (*matmul_float[kFormatCount])(const MatmulFloat&);
     void (*attend_half)(const AttendChunk&);
     void (*attend_float)(const AttendChunk&);
     float (*log_sum_exp)(const float* x, int n);  // natural log of sum(exp(x))

@@ -1,13 +1,13 @@
 // How a weight matrix lies in memory once it is loaded: in its packed format, but with sixteen rows
 // interleaved, so that a register holds one or four columns of sixteen rows and no sum ever crosses lanes.
 //
-// A matrix [rows, cols] is a run of groups of 16 rows; a group is a run of blocks along the columns:
-//   Q4_0  256 bytes of nibbles, 16 half scales                      (32 columns a block)
-//   Q4_1  256 bytes of nibbles, 16 half scales, 16 half minimums
-//   Q8_0  512 bytes (value + 128), 16 half scales
-//   F32, F16, BF16: 16 values                                       (1 column a block)
-// Within a quantised block, byte 4 * row + j of vector i holds column 4 * i + j; for nibbles the low half
-// holds that column and the high half column 16 + 4 * i + j. Rows past the last are zero.
+// A matrix [rows, cols] is a run of groups of 16 rows; a group is a run of blocks along the columns. A block
+// holds the blocks of 16 rows of the file, in as many bytes: F32, F16 and BF16 have 16 values (1 column), the
+// others what their file in codes/ says (32 or 256 columns). Rows past the last are zero.
+//
+// Codes lie in vectors of 64 bytes, byte 4 * row + j for column 4 * i + j of 32: that is vector i of whole
+// bytes. Of nibbles, vector i has columns 4 * i + j in the low halves and 16 + 4 * i + j in the high halves;
+// of pairs of bits, field k of vector h has column 16 * h + 4 * k + j; of single bits, bit i has 4 * i + j.
 #pragma once
 
 #include <cstddef>
@@ -30,10 +30,10 @@ inline constexpr size_t packed_group_bytes(Format format, size_t cols) {
 // An activation row as the int8 kernels read it: 32 columns with one scale.
 struct QuantBlock {
     int8_t q[kBlockCols];
-    float scale;       // x is about scale * q
-    float scaled_sum;  // scale * sum(q), what a minimum is multiplied with
-    int32_t sum;       // sum(q), what a zero point is multiplied with
-    int32_t unused;
+    float scale;           // x is about scale * q
+    float scaled_sum;      // scale * sum(q), what a minimum is multiplied with
+    int32_t sum;           // sum(q)
+    int16_t half_sums[2];  // of columns 0 to 15 and 16 to 31, what a zero point is multiplied with
 };
 static_assert(sizeof(QuantBlock) == 48);
 

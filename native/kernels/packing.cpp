@@ -3,30 +3,33 @@
 #include <cstring>
 
 #include "formats/half.hpp"
+#include "kernels/codes/all.hpp"
+#include "kernels/codes/one_lane.hpp"
 
 namespace zp {
 
 namespace {
 
-// Bytes that lie before the codes of a block in the file: a half scale, and for Q4_1 a half minimum.
-size_t head_bytes(Format format) { return format == Format::kQ4_1 ? 4 : 2; }
-size_t code_bytes(Format format) { return info(format).block_bytes - head_bytes(format); }
+using shared::Codes;
+using shared::kPackedBytes;
+using shared::OneLane;
 
-void pack_block(Format format, const uint8_t* file_block, size_t row, uint8_t* out) {
-    const size_t n_codes = code_bytes(format);
-    const uint8_t* codes = file_block + head_bytes(format);
-    // Q8_0 is stored as value + 128, since the integer kernels want unsigned weights.
-    const uint8_t flip = format == Format::kQ8_0 ? 0x80 : 0;
-    for (size_t i = 0; i < n_codes; ++i) out[64 * (i / 4) + 4 * row + i % 4] = codes[i] ^ flip;
-    uint8_t* scales = out + kGroupRows * n_codes;
-    for (size_t part = 0; part < head_bytes(format) / 2; ++part)
-        std::memcpy(scales + 32 * part + 2 * row, file_block + 2 * part, 2);
+// One row's block of the file into its place.
+template <Format format>
+void pack_block(const uint8_t* file, size_t row, uint8_t* packed) {
+    if constexpr (is_quantized(format)) {
+        Codes<format, OneLane<0>>::pack(file, row, packed);
+    } else {
+        std::memcpy(packed + row * info(format).block_bytes, file, info(format).block_bytes);
+    }
 }
 
-float half_at(const uint8_t* p) {
-    uint16_t bits;
-    std::memcpy(&bits, p, 2);
-    return half_to_float(bits);
+template <Format format>
+void pack_rows(const uint8_t* file_rows, size_t n_rows, size_t n_blocks, uint8_t* out) {
+    constexpr size_t kFileBytes = info(format).block_bytes;
+    for (size_t b = 0; b < n_blocks; ++b, file_rows += kFileBytes, out += kPackedBytes<format>)
+        for (size_t row = 0; row < n_rows; ++row)
+            pack_block<format>(file_rows + row * n_blocks * kFileBytes, row, out);
 }
 
 float plain_at(Format format, const uint8_t* p) {
@@ -37,67 +40,82 @@ float plain_at(Format format, const uint8_t* p) {
             std::memcpy(&word, p, 4);
             return bits_to_float(word);
         case Format::kF16:
-            return half_at(p);
+            std::memcpy(&half, p, 2);
+            return half_to_float(half);
         default:
             std::memcpy(&half, p, 2);
             return bf16_to_float(half);
     }
 }
 
-void unpack_codes(Format format, const uint8_t* block, size_t row, float* out) {
-    const size_t n_codes = code_bytes(format);
-    const float scale = half_at(block + kGroupRows * n_codes + 2 * row);
-    if (format == Format::kQ8_0) {
-        for (size_t i = 0; i < n_codes; ++i)
-            out[i] = static_cast<float>(block[64 * (i / 4) + 4 * row + i % 4] - 128) * scale;
-        return;
+// Columns 4 * i to 31 of a block.
+template <class L, class Block, int i>
+void unpack_columns(const Block& block, const float* scales, const float* minimums, float* out) {
+    if constexpr (i < 8) {
+        constexpr int part = Block::kParts == 1 ? 0 : i / 4;
+        const uint32_t codes = block.template codes<i>();
+        for (int j = 0; j < 4; ++j) {
+            const float code = static_cast<float>(codes >> 8 * j & 255);
+            out[j] = shared::weight_of<L, Block::kRule, Block::kZero>(code, scales[part], minimums[part]);
+        }
+        unpack_columns<L, Block, i + 1>(block, scales, minimums, out + 4);
     }
-    const bool has_minimum = format == Format::kQ4_1;
-    const float minimum = has_minimum ? half_at(block + kGroupRows * n_codes + 32 + 2 * row) : 0.0f;
-    for (size_t i = 0; i < n_codes; ++i) {
-        const uint8_t pair = block[64 * (i / 4) + 4 * row + i % 4];
-        const int low = pair & 15;
-        const int high = pair >> 4;
-        out[i] =
-            has_minimum ? static_cast<float>(low) * scale + minimum : static_cast<float>(low - 8) * scale;
-        out[16 + i] =
-            has_minimum ? static_cast<float>(high) * scale + minimum : static_cast<float>(high - 8) * scale;
+}
+
+template <Format format, int lane>
+void unpack_lane(const uint8_t* packed, size_t n_blocks, float* out) {
+    if constexpr (is_quantized(format)) {
+        using L = OneLane<lane>;
+        using Block = Codes<format, L>;
+        constexpr int kLast = Block::kParts - 1;
+        for (size_t b = 0; b < n_blocks; ++b, packed += kPackedBytes<format>) {
+            for (int s = 0; s < Block::kSpan; ++s, out += kBlockCols) {
+                const Block block(packed, s);
+                const float scales[2] = {block.template scale<0>(), block.template scale<kLast>()};
+                const float minimums[2] = {block.template minimum<0>(), block.template minimum<kLast>()};
+                unpack_columns<L, Block, 0>(block, scales, minimums, out);
+            }
+        }
+    } else {
+        for (size_t k = 0; k < n_blocks; ++k, packed += kPackedBytes<format>)
+            out[k] = plain_at(format, packed + lane * info(format).block_bytes);
     }
+}
+
+template <Format format, int... lanes>
+void unpack_lanes(const uint8_t* packed, size_t n_blocks, size_t lane, float* out) {
+    using Unpack = void (*)(const uint8_t*, size_t, float*);
+    static constexpr Unpack kByLane[] = {unpack_lane<format, lanes>...};
+    kByLane[lane](packed, n_blocks, out);
 }
 
 }  // namespace
 
 void pack_group(Format format, const uint8_t* file_rows, size_t n_rows, size_t n_cols, size_t group,
                 uint8_t* out) {
+    using Pack = void (*)(const uint8_t*, size_t, size_t, uint8_t*);
+    static constexpr Pack kByFormat[] = {
+#define ZP_FORMAT(e, ...) pack_rows<Format::e>,
+#include "formats/formats.def"
+#undef ZP_FORMAT
+    };
     const FormatInfo& f = info(format);
     const size_t n_blocks = n_cols / f.block_weights;
-    const size_t file_row_bytes = n_blocks * f.block_bytes;
-    const size_t packed_block_bytes = static_cast<size_t>(f.block_bytes) * kGroupRows;
-    for (size_t row = 0; row < kGroupRows && kGroupRows * group + row < n_rows; ++row) {
-        const uint8_t* source = file_rows + (kGroupRows * group + row) * file_row_bytes;
-        for (size_t b = 0; b < n_blocks; ++b, source += f.block_bytes) {
-            uint8_t* block = out + b * packed_block_bytes;
-            if (is_quantized(format)) {
-                pack_block(format, source, row, block);
-            } else {
-                std::memcpy(block + row * f.block_bytes, source, f.block_bytes);
-            }
-        }
-    }
+    const size_t first = kGroupRows * group;
+    const size_t n_left = n_rows > first ? n_rows - first : 0;
+    kByFormat[static_cast<int>(format)](file_rows + first * n_blocks * f.block_bytes,
+                                        n_left < kGroupRows ? n_left : kGroupRows, n_blocks, out);
 }
 
 void unpack_row(Format format, const uint8_t* packed, size_t n_cols, size_t row, float* out) {
-    const FormatInfo& f = info(format);
-    const size_t packed_block_bytes = static_cast<size_t>(f.block_bytes) * kGroupRows;
-    const uint8_t* block = packed + row / kGroupRows * packed_group_bytes(format, n_cols);
-    const size_t lane = row % kGroupRows;
-    for (size_t k = 0; k < n_cols; k += f.block_weights, block += packed_block_bytes) {
-        if (is_quantized(format)) {
-            unpack_codes(format, block, lane, out + k);
-        } else {
-            out[k] = plain_at(format, block + lane * f.block_bytes);
-        }
-    }
+    using Unpack = void (*)(const uint8_t*, size_t, size_t, float*);
+    static constexpr Unpack kByFormat[] = {
+#define ZP_FORMAT(e, ...) unpack_lanes<Format::e, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>,
+#include "formats/formats.def"
+#undef ZP_FORMAT
+    };
+    kByFormat[static_cast<int>(format)](packed + row / kGroupRows * packed_group_bytes(format, n_cols),
+                                        n_cols / info(format).block_weights, row % kGroupRows, out);
 }
 
 void unpack_floats(Format format, const uint8_t* file_values, size_t n, float* out) {

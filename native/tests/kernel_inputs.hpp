@@ -69,6 +69,28 @@ private:
     std::mt19937 engine_;
 };
 
+// Where a block of the file has its halves.
+inline std::vector<size_t> half_offsets(Format format) {
+    switch (format) {
+        case Format::kF32:
+        case Format::kBF16:
+            return {};
+        case Format::kQ4_1:
+        case Format::kQ5_1:
+        case Format::kQ4_K:
+        case Format::kQ5_K:
+            return {0, 2};
+        case Format::kQ2_K:
+            return {80, 82};
+        case Format::kQ3_K:
+            return {108};
+        case Format::kQ6_K:
+            return {208};
+        default:
+            return {0};
+    }
+}
+
 // Equal bit for bit; a NaN equals every NaN, since which payload survives is the processor's choice.
 inline bool is_same(float a, float b) {
     return float_to_bits(a) == float_to_bits(b) || (std::isnan(a) && std::isnan(b));

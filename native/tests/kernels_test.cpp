@@ -192,18 +192,20 @@ ZP_TEST(kernels_quantize_follows_its_formula) {
             const QuantBlock& coarse = blocks[b];
             const QuantBlock& fine = blocks[64 + b];
             ZP_EQ(coarse.scale, peak / 127.0f);
-            int32_t sum = 0;
+            int32_t sum = 0, half_sums[2] = {};
             for (size_t i = 0; i < kBlockCols; ++i) {
                 const float value = x[kBlockCols * b + i];
                 ZP_EQ(static_cast<int>(coarse.q[i]),
                       static_cast<int>(std::nearbyint(value * (127.0f / peak))));
                 sum += coarse.q[i];
+                half_sums[i / 16] += coarse.q[i];
                 const double both = static_cast<double>(coarse.scale) * coarse.q[i] +
                                     static_cast<double>(fine.scale) * fine.q[i];
                 ZP_CHECK(std::fabs(value - both) <=
                          peak / 127.0 / 127.0 / 3.9);  // half a step of both: 15 bits
             }
             ZP_EQ(coarse.sum, sum);
+            for (size_t h = 0; h < 2; ++h) ZP_EQ(static_cast<int32_t>(coarse.half_sums[h]), half_sums[h]);
             ZP_EQ(coarse.scaled_sum, coarse.scale * static_cast<float>(sum));
         }
     }

@@ -30,10 +30,9 @@ std::vector<uint8_t> file_rows(const FormatInfo& f, size_t n_rows, size_t n_cols
             for (uint8_t& byte : block)
                 byte = static_cast<uint8_t>(kind == Kind::kLarge ? (random.below(2) == 0 ? 255 : 0)
                                                                  : random.bits());
-            const size_t n_halves = f.format == Format::kQ4_1 ? 2 : 1;
-            for (size_t h = 0; h < n_halves; ++h) {
+            for (const size_t at : half_offsets(f.format)) {
                 const uint16_t half = random.half();
-                std::memcpy(block.data() + 2 * h, &half, 2);
+                std::memcpy(block.data() + at, &half, 2);
             }
         }
         bytes.insert(bytes.end(), block.begin(), block.end());
@@ -51,6 +50,9 @@ Weights packed(const FormatInfo& f, int n_groups, int n_cols, Kind kind, Random&
     return w;
 }
 
+// The least columns of a matrix of this format that are whole blocks of activations too.
+int least_cols(const FormatInfo& f) { return std::max(kBlockCols, static_cast<int>(f.block_weights)); }
+
 // Activations as the int8 kernels read them: whole numbers from -127 to 127, for kLarge the two ends only.
 std::vector<QuantBlock> activations(size_t n, Kind kind, Random& random) {
     std::vector<QuantBlock> blocks(n);
@@ -60,6 +62,7 @@ std::vector<QuantBlock> activations(size_t n, Kind kind, Random& random) {
             q = static_cast<int8_t>(kind == Kind::kLarge ? (random.below(2) == 0 ? 127 : -127)
                                                          : random.below(255) - 127);
             block.sum += q;
+            block.half_sums[&q - block.q < 16 ? 0 : 1] += q;
         }
         block.scale = kind == Kind::kZeros ? 0.0f : std::fabs(random.number(kind));
         block.scaled_sum = block.scale * static_cast<float>(block.sum);
@@ -137,7 +140,7 @@ ZP_TEST(matmul_int8_is_the_same_everywhere) {
         if (!is_quantized(f.format)) continue;
         for (const Kind kind : kKinds)
             for (const int n_groups : {1, 2, 3})
-                for (const int n_blocks : {1, 2, 5}) compare_int8(f, kind, n_groups, n_blocks);
+                for (const int n : {1, 2, 5}) compare_int8(f, kind, n_groups, n * least_cols(f) / kBlockCols);
     }
 }
 
@@ -147,7 +150,7 @@ ZP_TEST(matmul_float_is_the_same_everywhere) {
             for (const int n_groups : {1, 2, 3}) {
                 for (const int n : {1, 2, 3, 33})
                     compare_float(f, kind, n_groups,
-                                  is_quantized(f.format) ? kBlockCols * std::min(n, 4) : n);
+                                  is_quantized(f.format) ? least_cols(f) * std::min(n, 4) : n);
             }
         }
     }
@@ -158,22 +161,24 @@ ZP_TEST(matmul_of_a_token_does_not_depend_on_its_company) {
     all.push_back(kernels_for("scalar"));
     for (const FormatInfo& f : kFormats) {
         Random random(3);
-        const Weights w = packed(f, 2, 96, Kind::kUsual, random);
-        const auto floats = random.numbers(9 * 96, Kind::kUsual);
-        const auto blocks = activations(9 * 3 * 2, Kind::kUsual, random);
+        const auto n_cols = static_cast<size_t>(3 * least_cols(f)), n_parts = 2 * n_cols / kBlockCols;
+        const Weights w = packed(f, 2, static_cast<int>(n_cols), Kind::kUsual, random);
+        const auto floats = random.numbers(9 * n_cols, Kind::kUsual);
+        const auto blocks = activations(9 * n_parts, Kind::kUsual, random);
         for (const Kernels* k : all) {
-            const auto together = run_float(*k, f, w, floats, 96, 9);
+            const auto together = run_float(*k, f, w, floats, n_cols, 9);
             const auto rounded = is_quantized(f.format) ? run_int8(*k, f, w, blocks, 2, 9) : together;
             for (size_t t = 0; t < 9; ++t) {
-                const std::vector<float> one(floats.begin() + static_cast<long>(96 * t), floats.end());
+                const std::vector<float> one(floats.begin() + static_cast<long>(n_cols * t), floats.end());
                 const auto part = [&](const std::vector<float>& y) {
                     return std::vector<float>(y.begin() + static_cast<long>(stride_of(2) * t),
                                               y.begin() + static_cast<long>(stride_of(2) * (t + 1)));
                 };
-                expect_same(part(together), run_float(*k, f, w, one, 96, 1),
+                expect_same(part(together), run_float(*k, f, w, one, n_cols, 1),
                             name(*k, f, "alone", Kind::kUsual, w, 1));
                 if (!is_quantized(f.format)) continue;
-                const std::vector<QuantBlock> own(blocks.begin() + static_cast<long>(6 * t), blocks.end());
+                const std::vector<QuantBlock> own(blocks.begin() + static_cast<long>(n_parts * t),
+                                                  blocks.end());
                 expect_same(part(rounded), run_int8(*k, f, w, own, 2, 1),
                             name(*k, f, "alone", Kind::kUsual, w, 1));
             }

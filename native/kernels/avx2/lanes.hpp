@@ -5,9 +5,11 @@
 
 #include <cstdint>
 
+#include "kernels/shared/row_bytes.hpp"
+
 namespace zp::avx2 {
 
-struct Lanes {
+struct Lanes : shared::RowBytes<Lanes> {
     static constexpr int kRowTile = 4;
     static constexpr int kDenseTile = 2;
     static constexpr int kQueryTile = 3;
@@ -52,6 +54,9 @@ struct Lanes {
     static F fma(F a, F b, F c) {
         return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
     }
+    static F fnma(F a, F b, F c) {
+        return {_mm256_fnmadd_ps(a.lo, b.lo, c.lo), _mm256_fnmadd_ps(a.hi, b.hi, c.hi)};
+    }
     static F abs(F a) {
         const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(INT32_MAX));
         return {_mm256_and_ps(a.lo, magnitude), _mm256_and_ps(a.hi, magnitude)};
@@ -62,9 +67,7 @@ struct Lanes {
         return {_mm256_or_ps(size.lo, _mm256_and_ps(sign.lo, bit)),
                 _mm256_or_ps(size.hi, _mm256_and_ps(sign.hi, bit))};
     }
-    static F drop_first(F a, int n, float fill) {
-        return blend(a, set1(fill), n);
-    }
+    static F drop_first(F a, int n, float fill) { return blend(a, set1(fill), n); }
     static F keep_first(F a, int n, float fill) { return blend(set1(fill), a, n); }
     // The first n lanes of `first`, the others of `rest`.
     static F blend(F rest, F first, int n) {
@@ -126,14 +129,24 @@ struct Lanes {
         return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
                 _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))};
     }
-    static Bytes low_nibbles(Bytes a) {
-        const __m256i mask = _mm256_set1_epi8(15);
-        return {_mm256_and_si256(a.lo, mask), _mm256_and_si256(a.hi, mask)};
+    template <int from, int to, int mask>
+    static __m256i field(__m256i a) {
+        if constexpr (from > to) a = _mm256_srli_epi16(a, from - to);
+        if constexpr (from < to) a = _mm256_slli_epi16(a, to - from);
+        return _mm256_and_si256(a, _mm256_set1_epi8(mask));
     }
-    static Bytes high_nibbles(Bytes a) {
-        const __m256i mask = _mm256_set1_epi8(15);
-        return {_mm256_and_si256(_mm256_srli_epi16(a.lo, 4), mask),
-                _mm256_and_si256(_mm256_srli_epi16(a.hi, 4), mask)};
+    template <int from, int to, int mask>
+    static Bytes field(Bytes a) {
+        return {field<from, to, mask>(a.lo), field<from, to, mask>(a.hi)};
+    }
+    template <int from, int to, int mask>
+    static Bytes merge(Bytes base, Bytes a) {
+        return {_mm256_or_si256(base.lo, field<from, to, mask>(a.lo)),
+                _mm256_or_si256(base.hi, field<from, to, mask>(a.hi))};
+    }
+    static Bytes look_up(const uint8_t* table, Bytes a) {
+        const __m256i t = _mm256_broadcastsi128_si256(load_rows(table));
+        return {_mm256_shuffle_epi8(t, a.lo), _mm256_shuffle_epi8(t, a.hi)};
     }
     template <int j>
     static I column(Bytes a) {
@@ -147,38 +160,70 @@ struct Lanes {
         __builtin_memcpy(&four, a, 4);
         return _mm256_set1_epi32(four);
     }
-    static __m256i widen(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
+    static __m256i widen_pairs(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
 
-    // A product pair is at most 2 * 15 * 127 = 3,810, so a block of 32 columns (8 pairs a lane) stays
-    // below 2^15 and is widened to 32 bits once.
-    struct Dot4 {
+    static I widen(Rows a) { return {_mm256_cvtepi8_epi32(a), _mm256_cvtepi8_epi32(_mm_srli_si128(a, 8))}; }
+    static I pairs(Rows a, Rows b) {
+        return {_mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b)), _mm256_cvtepi8_epi16(_mm_unpackhi_epi8(a, b))};
+    }
+    static __m256i broadcast(const int16_t* two) { return broadcast(reinterpret_cast<const int8_t*>(two)); }
+    static I dot_pairs(I a, const int16_t* two) {
+        const __m256i both = broadcast(two);
+        return {_mm256_madd_epi16(a.lo, both), _mm256_madd_epi16(a.hi, both)};
+    }
+    static __m256i pair(__m256i a, __m256i b) {
+        return _mm256_blend_epi16(a, _mm256_slli_epi32(b, 16), 0xaa);
+    }
+    static I weigh(I a, I b, I by) {
+        return {_mm256_madd_epi16(pair(a.lo, b.lo), by.lo), _mm256_madd_epi16(pair(a.hi, b.hi), by.hi)};
+    }
+
+    // A product pair is at most 2 * kTop * 127, and the sum of kRun of them fits 16 bits: 8 pairs, a whole
+    // block, for codes below 16. So often it is widened to 32 bits.
+    template <int kTop, int kZero, int kPart>
+    struct Dot {
+        static constexpr int kRun = 32767 / (2 * kTop * 127);
         __m256i lo, hi;
-        void init() { lo = hi = _mm256_setzero_si256(); }
+        I total;
+        void start(const int16_t*) {}
+        template <int i, int n>
         void add(Bytes w, const int8_t* a) {
             const __m256i four = broadcast(a);
-            lo = _mm256_add_epi16(lo, _mm256_maddubs_epi16(w.lo, four));
-            hi = _mm256_add_epi16(hi, _mm256_maddubs_epi16(w.hi, four));
+            const __m256i low = _mm256_maddubs_epi16(w.lo, four), high = _mm256_maddubs_epi16(w.hi, four);
+            lo = i % kRun == 0 ? low : _mm256_add_epi16(lo, low);
+            hi = i % kRun == 0 ? high : _mm256_add_epi16(hi, high);
+            if constexpr (i % kRun == kRun - 1 || i == n - 1) {
+                const I sum = {widen_pairs(lo), widen_pairs(hi)};
+                total = i < kRun ? sum
+                                 : I{_mm256_add_epi32(total.lo, sum.lo), _mm256_add_epi32(total.hi, sum.hi)};
+            }
         }
-        I sum() const { return {widen(lo), widen(hi)}; }
+        I finish(const int16_t* half_sums) const {
+            if constexpr (kZero == 0) return total;
+            constexpr uint32_t kWeights = (kPart != 1 ? kZero : 0u) | (kPart != 0 ? kZero : 0u) << 16;
+            const __m256i offset =
+                _mm256_madd_epi16(broadcast(half_sums), _mm256_set1_epi32(static_cast<int32_t>(kWeights)));
+            return {_mm256_sub_epi32(total.lo, offset), _mm256_sub_epi32(total.hi, offset)};
+        }
     };
-    // |w| times (a with w's sign): 2 * 128 * 127 = 32,512 fits 16 bits, so nothing saturates.
-    struct Dot8 {
-        __m256i lo, hi;
-        void init(int32_t) { lo = hi = _mm256_setzero_si256(); }
+    // Of whole bytes, |w| times (a with w's sign): 2 * 128 * 127 = 32,512 fits 16 bits, so nothing saturates.
+    template <int kPart>
+    struct Dot<255, 128, kPart> {
+        I total;
+        void start(const int16_t*) { total.lo = total.hi = _mm256_setzero_si256(); }
         static __m256i product(__m256i w, __m256i four) {
             const __m256i is_signed = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
-            return widen(_mm256_maddubs_epi16(_mm256_abs_epi8(is_signed), _mm256_sign_epi8(four, is_signed)));
+            return widen_pairs(
+                _mm256_maddubs_epi16(_mm256_abs_epi8(is_signed), _mm256_sign_epi8(four, is_signed)));
         }
+        template <int i, int n>
         void add(Bytes w, const int8_t* a) {
             const __m256i four = broadcast(a);
-            lo = _mm256_add_epi32(lo, product(w.lo, four));
-            hi = _mm256_add_epi32(hi, product(w.hi, four));
+            total.lo = _mm256_add_epi32(total.lo, product(w.lo, four));
+            total.hi = _mm256_add_epi32(total.hi, product(w.hi, four));
         }
-        I sum() const { return {lo, hi}; }
+        I finish(const int16_t*) const { return total; }
     };
-    static I sub_int(I a, int32_t b) {
-        return {_mm256_sub_epi32(a.lo, _mm256_set1_epi32(b)), _mm256_sub_epi32(a.hi, _mm256_set1_epi32(b))};
-    }
 };
 
 }  // namespace zp::avx2

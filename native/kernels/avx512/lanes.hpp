@@ -5,9 +5,11 @@
 
 #include <cstdint>
 
+#include "kernels/shared/row_bytes.hpp"
+
 namespace zp::avx512 {
 
-struct Lanes {
+struct Lanes : shared::RowBytes<Lanes> {
     static constexpr int kRowTile = 8;
     static constexpr int kDenseTile = 6;
     static constexpr int kQueryTile = 6;
@@ -39,6 +41,7 @@ struct Lanes {
     static F max(F a, F b) { return _mm512_max_ps(a, b); }
     static F min(F a, F b) { return _mm512_min_ps(a, b); }
     static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+    static F fnma(F a, F b, F c) { return _mm512_fnmadd_ps(a, b, c); }
     static F abs(F a) { return _mm512_abs_ps(a); }
     static F copy_sign(F magnitude, F sign) {
         const __m512i bit = _mm512_and_si512(_mm512_castps_si512(sign), _mm512_set1_epi32(INT32_MIN));
@@ -93,9 +96,24 @@ struct Lanes {
     }
 
     static Bytes load_bytes(const uint8_t* p) { return _mm512_loadu_si512(p); }
-    static Bytes low_nibbles(Bytes a) { return _mm512_and_si512(a, _mm512_set1_epi8(15)); }
-    static Bytes high_nibbles(Bytes a) {
-        return _mm512_and_si512(_mm512_srli_epi16(a, 4), _mm512_set1_epi8(15));
+    template <int from, int to>
+    static Bytes moved(Bytes a) {
+        if constexpr (from > to) return _mm512_srli_epi16(a, from - to);
+        if constexpr (from < to) return _mm512_slli_epi16(a, to - from);
+        return a;
+    }
+    template <int from, int to, int mask>
+    static Bytes field(Bytes a) {
+        return _mm512_and_si512(moved<from, to>(a), _mm512_set1_epi8(static_cast<char>(mask)));
+    }
+    template <int from, int to, int mask>
+    static Bytes merge(Bytes base, Bytes a) {
+        constexpr int kFirstOrSecondAndThird = 0xf8;
+        return _mm512_ternarylogic_epi32(base, moved<from, to>(a), _mm512_set1_epi8(static_cast<char>(mask)),
+                                         kFirstOrSecondAndThird);
+    }
+    static Bytes look_up(const uint8_t* table, Bytes a) {
+        return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(load_rows(table)), a);
     }
     template <int j>
     static I column(Bytes a) {
@@ -107,19 +125,33 @@ struct Lanes {
         __builtin_memcpy(&four, a, 4);
         return _mm512_set1_epi32(four);
     }
-    struct Dot4 {
+    static I widen(Rows a) { return _mm512_cvtepi8_epi32(a); }
+    static I pairs(Rows a, Rows b) {
+        return _mm512_cvtepi8_epi16(_mm256_set_m128i(_mm_unpackhi_epi8(a, b), _mm_unpacklo_epi8(a, b)));
+    }
+    static I broadcast(const int16_t* two) { return broadcast(reinterpret_cast<const int8_t*>(two)); }
+    static I dot_pairs(I a, const int16_t* two) { return _mm512_madd_epi16(a, broadcast(two)); }
+    static I weigh(I a, I b, I by) {
+        return _mm512_madd_epi16(_mm512_mask_blend_epi16(0xaaaaaaaa, a, _mm512_slli_epi32(b, 16)), by);
+    }
+
+    template <int kTop, int kZero, int kPart>
+    struct Dot {
+        static constexpr uint32_t kLess = static_cast<uint16_t>(-kZero);
+        static constexpr uint32_t kWeights = (kPart != 1 ? kLess : 0u) | (kPart != 0 ? kLess : 0u) << 16;
         I acc;
-        void init() { acc = _mm512_setzero_si512(); }
-        void add(Bytes w, const int8_t* a) { acc = _mm512_dpbusd_epi32(acc, w, broadcast(a)); }
-        I sum() const { return acc; }
+        void start(const int16_t* half_sums) {
+            acc = _mm512_setzero_si512();
+            if constexpr (kZero != 0)
+                acc = _mm512_madd_epi16(broadcast(half_sums),
+                                        _mm512_set1_epi32(static_cast<int32_t>(kWeights)));
+        }
+        template <int, int>
+        void add(Bytes w, const int8_t* a) {
+            acc = _mm512_dpbusd_epi32(acc, w, broadcast(a));
+        }
+        I finish(const int16_t*) const { return acc; }
     };
-    struct Dot8 {
-        I acc;
-        void init(int32_t a_sum) { acc = _mm512_set1_epi32(-128 * a_sum); }
-        void add(Bytes w, const int8_t* a) { acc = _mm512_dpbusd_epi32(acc, w, broadcast(a)); }
-        I sum() const { return acc; }
-    };
-    static I sub_int(I a, int32_t b) { return _mm512_sub_epi32(a, _mm512_set1_epi32(b)); }
 };
 
 }  // namespace zp::avx512

@@ -23,6 +23,9 @@ struct Lanes {
     struct Bytes {
         uint8_t v[64];  // 16 rows x 4 neighbouring columns
     };
+    struct Rows {
+        int8_t v[16];  // a byte a row
+    };
 
     static F zero() { return set1(0.0f); }
     static F set1(float x) {
@@ -66,6 +69,11 @@ struct Lanes {
     static F fma(F a, F b, F c) {
         F r;
         for (int i = 0; i < 16; ++i) r.v[i] = __builtin_fmaf(a.v[i], b.v[i], c.v[i]);
+        return r;
+    }
+    static F fnma(F a, F b, F c) {  // c - a * b
+        F r;
+        for (int i = 0; i < 16; ++i) r.v[i] = __builtin_fmaf(-a.v[i], b.v[i], c.v[i]);
         return r;
     }
     static F abs(F a) {
@@ -144,12 +152,22 @@ struct Lanes {
         std::memcpy(r.v, p, 64);
         return r;
     }
-    static Bytes low_nibbles(Bytes a) {
-        for (uint8_t& e : a.v) e &= 15;
+    // Bits of each byte moved from bit `from` to bit `to` and cut to `mask`.
+    template <int from, int to, int mask>
+    static Bytes field(Bytes a) {
+        for (uint8_t& e : a.v) e = static_cast<uint8_t>((e << to >> from) & mask);
         return a;
     }
-    static Bytes high_nibbles(Bytes a) {
-        for (uint8_t& e : a.v) e >>= 4;
+    // The same beside other bits.
+    template <int from, int to, int mask>
+    static Bytes merge(Bytes base, Bytes a) {
+        const Bytes moved = field<from, to, mask>(a);
+        for (int i = 0; i < 64; ++i) base.v[i] |= moved.v[i];
+        return base;
+    }
+    // table[byte] for bytes below 16.
+    static Bytes look_up(const uint8_t* table, Bytes a) {
+        for (uint8_t& e : a.v) e = table[e];
         return a;
     }
     // Column j (0 to 3) of each row, as an integer.
@@ -160,32 +178,71 @@ struct Lanes {
         return r;
     }
 
-    // Sums of unsigned weights below 16 times signed activations.
-    struct Dot4 {
-        I acc;
-        void init() { std::memset(acc.v, 0, sizeof acc.v); }
-        void add(Bytes w, const int8_t* a) {
-            for (int i = 0; i < 16; ++i)
-                for (int j = 0; j < 4; ++j) acc.v[i] += w.v[4 * i + j] * a[j];
-        }
-        I sum() const { return acc; }
-    };
-    // Sums of (byte - 128) times signed activations; `a_sum` is the activations' own sum.
-    struct Dot8 {
-        I acc;
-        void init(int32_t a_sum) {
-            for (int32_t& e : acc.v) e = -128 * a_sum;
-        }
-        void add(Bytes w, const int8_t* a) {
-            for (int i = 0; i < 16; ++i)
-                for (int j = 0; j < 4; ++j) acc.v[i] += w.v[4 * i + j] * a[j];
-        }
-        I sum() const { return acc; }
-    };
-    static I sub_int(I a, int32_t b) {
-        for (int32_t& e : a.v) e -= b;
+    static Rows load_rows(const uint8_t* p) {
+        Rows r;
+        std::memcpy(r.v, p, 16);
+        return r;
+    }
+    static Rows low_nibbles(Rows a) {
+        for (int8_t& e : a.v) e &= 15;
         return a;
     }
+    static Rows high_nibbles(Rows a) {
+        for (int8_t& e : a.v) e = static_cast<int8_t>(static_cast<uint8_t>(e) >> 4);
+        return a;
+    }
+    static Rows less_32(Rows a) {
+        for (int8_t& e : a.v) e = static_cast<int8_t>(e - 32);
+        return a;
+    }
+    // Two numbers of six bits a row out of 24 bytes, as codes/words.hpp puts them.
+    static void split_sixes(const uint8_t* p, Rows& first, Rows& second) {
+        for (int i = 0; i < 16; ++i) {
+            const int upper = p[16 + i % 8] >> (i < 8 ? 0 : 4);
+            first.v[i] = static_cast<int8_t>((p[i] & 15) | (upper & 3) << 4);
+            second.v[i] = static_cast<int8_t>(p[i] >> 4 | (upper & 12) << 2);
+        }
+    }
+    static I widen(Rows a) {
+        I r;
+        for (int i = 0; i < 16; ++i) r.v[i] = a.v[i];
+        return r;
+    }
+    // Two numbers of 16 bits a row: a in the low half.
+    static I pairs(Rows a, Rows b) {
+        I r;
+        for (int i = 0; i < 16; ++i)
+            r.v[i] = static_cast<int32_t>((a.v[i] & 0xffffu) | static_cast<uint32_t>(b.v[i]) << 16);
+        return r;
+    }
+    // First of the pair times two[0] + second times two[1].
+    static I dot_pairs(I a, const int16_t* two) {
+        for (int32_t& e : a.v) e = static_cast<int16_t>(e) * two[0] + (e >> 16) * two[1];
+        return a;
+    }
+    // First of the pair times a + second times b, for a and b of 16 bits.
+    static I weigh(I a, I b, I by) {
+        for (int i = 0; i < 16; ++i)
+            by.v[i] = static_cast<int16_t>(by.v[i]) * a.v[i] + (by.v[i] >> 16) * b.v[i];
+        return by;
+    }
+
+    // Sums of (code - kZero) times activations, for codes of 0 to kTop: of all 32 columns of a block (part
+    // -1) or of either half. half_sums are the activations' own sums; add<i, n> is the i-th of n vectors.
+    template <int kTop, int kZero, int kPart>
+    struct Dot {
+        I acc;
+        void start(const int16_t* half_sums) {
+            const int sum = (kPart != 1 ? half_sums[0] : 0) + (kPart != 0 ? half_sums[1] : 0);
+            for (int32_t& e : acc.v) e = -kZero * sum;
+        }
+        template <int i, int n>
+        void add(Bytes w, const int8_t* a) {
+            for (int r = 0; r < 16; ++r)
+                for (int j = 0; j < 4; ++j) acc.v[r] += w.v[4 * r + j] * a[j];
+        }
+        I finish(const int16_t*) const { return acc; }
+    };
 };
 
 }  // namespace zp::scalar

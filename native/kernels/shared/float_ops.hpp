@@ -186,7 +186,7 @@ template <class L>
 inline void quantize_block(typename L::F& low, typename L::F& high, QuantBlock* out) {
     const float peak = L::largest_magnitude(low, high);
     if (!(peak <= 3.4028234e38f)) {
-        *out = {{}, __builtin_nanf(""), __builtin_nanf(""), 0, 0};
+        *out = {{}, __builtin_nanf(""), __builtin_nanf(""), 0, {}};
         return;
     }
     // A peak so small that 127 / peak is infinite is as good as zero.
@@ -196,9 +196,10 @@ inline void quantize_block(typename L::F& low, typename L::F& high, QuantBlock* 
     L::store_int8(out->q, q_low);
     L::store_int8(out->q + 16, q_high);
     out->scale = peak / 127.0f;
-    out->sum = L::reduce_add(q_low) + L::reduce_add(q_high);
+    const int32_t half_sums[2] = {L::reduce_add(q_low), L::reduce_add(q_high)};
+    out->sum = half_sums[0] + half_sums[1];
     out->scaled_sum = out->scale * static_cast<float>(out->sum);
-    out->unused = 0;
+    for (int h = 0; h < 2; ++h) out->half_sums[h] = static_cast<int16_t>(half_sums[h]);
     const auto negative_scale = L::set1(-out->scale);
     low = L::fma(L::to_float(q_low), negative_scale, low);
     high = L::fma(L::to_float(q_high), negative_scale, high);

@@ -1,120 +1,81 @@
-// Matrix products over packed groups of 16 rows, written once over lanes.
+// Matrix products over packed groups of 16 rows, written once over lanes and formats.
 // Each output is one lane: it adds its blocks in the order of the columns, whatever the number of tokens
 // or threads, so a token's result does not depend on the company it is computed in.
 #pragma once
 
+#include "kernels/codes/all.hpp"
 #include "kernels/kernels.hpp"
 
 namespace zp::shared {
 
-// --- Integer products: weight codes times int8 activations, one float step a block ---------------
+// --- Integer products: weight codes times int8 activations, one float step a block of 32 columns --------
 
-template <class L>
-struct CodesQ4_0 {
-    static constexpr int kBytes = 288;
-    using Dot = typename L::Dot4;
-    static void start(Dot& dot, const QuantBlock&) { dot.init(); }
-    static typename L::I finish(const Dot& dot, const QuantBlock& x) {
-        return L::sub_int(dot.sum(), 8 * x.sum);
-    }
-    static typename L::F scale(const uint8_t* block) {
-        return L::load_half(reinterpret_cast<const uint16_t*>(block + 256));
-    }
-    static typename L::F minimum(const uint8_t*, typename L::F sum, float) { return sum; }
-};
-
-template <class L>
-struct CodesQ4_1 {
-    static constexpr int kBytes = 320;
-    using Dot = typename L::Dot4;
-    static void start(Dot& dot, const QuantBlock&) { dot.init(); }
-    static typename L::I finish(const Dot& dot, const QuantBlock&) { return dot.sum(); }
-    static typename L::F scale(const uint8_t* block) {
-        return L::load_half(reinterpret_cast<const uint16_t*>(block + 256));
-    }
-    static typename L::F minimum(const uint8_t* block, typename L::F sum, float scaled_sum) {
-        return L::fma(L::load_half(reinterpret_cast<const uint16_t*>(block + 288)), L::set1(scaled_sum), sum);
-    }
-};
-
-template <class L>
-struct CodesQ8_0 {
-    static constexpr int kBytes = 544;
-    using Dot = typename L::Dot8;
-    static void start(Dot& dot, const QuantBlock& x) { dot.init(x.sum); }
-    static typename L::I finish(const Dot& dot, const QuantBlock&) { return dot.sum(); }
-    static typename L::F scale(const uint8_t* block) {
-        return L::load_half(reinterpret_cast<const uint16_t*>(block + 512));
-    }
-    static typename L::F minimum(const uint8_t*, typename L::F sum, float) { return sum; }
-};
-
-// The dot products of one block of 32 columns with R activation rows.
-template <class L, int R, class Dot>
-inline void dot_nibbles(const uint8_t* block, const QuantBlock* const* x, Dot* dots) {
-    for (int i = 0; i < 4; ++i) {
-        const auto bytes = L::load_bytes(block + 64 * i);
-        const auto low = L::low_nibbles(bytes);
-        const auto high = L::high_nibbles(bytes);
-        for (int r = 0; r < R; ++r) {
-            dots[r].add(low, x[r]->q + 4 * i);
-            dots[r].add(high, x[r]->q + 16 + 4 * i);
-        }
+// Adds the products of vectors i to n - 1 of a part, whose first vector is `first`, with R activation rows.
+template <int i, int n, int first, int R, class Codes, class Dot>
+inline void add_products(const Codes& block, const QuantBlock* const* x, Dot* dots) {
+    if constexpr (i < n) {
+        // A whole block goes through its vectors as 0, 4, 1, 5, ..: two that share the bytes of nibbles.
+        constexpr int v = n == 8 ? 4 * (i % 2) + i / 2 : first + i;
+        const auto codes = block.template codes<v>();
+        for (int r = 0; r < R; ++r) dots[r].template add<i, n>(codes, x[r]->q + 4 * v);
+        add_products<i + 1, n, first, R>(block, x, dots);
     }
 }
 
-template <class L, int R, class Dot>
-inline void dot_bytes(const uint8_t* block, const QuantBlock* const* x, Dot* dots) {
-    for (int i = 0; i < 8; ++i) {
-        const auto bytes = L::load_bytes(block + 64 * i);
-        for (int r = 0; r < R; ++r) dots[r].add(bytes, x[r]->q + 4 * i);
+// The dot products of one part (-1: all 32 columns) of a block with R activation rows.
+template <class L, class Codes, int part, int R>
+inline void dot_part(const Codes& block, const QuantBlock* const* x, typename L::I* out) {
+    typename L::template Dot<Codes::kTop, Codes::kZero, part> dots[R];
+    for (int r = 0; r < R; ++r) dots[r].start(x[r]->half_sums);
+    add_products < 0, part < 0 ? 8 : 4, part<0 ? 0 : 4 * part, R>(block, x, dots);
+    for (int r = 0; r < R; ++r) out[r] = dots[r].finish(x[r]->half_sums);
+}
+
+// Adds block of 32 columns to the sums of M tokens of P parts each, and goes on to the next block of x.
+template <class L, class Codes, int M, int P>
+inline void add_block(const Codes& block, const QuantBlock** x, typename L::F* sums) {
+    constexpr int kRows = M * P, kParts = Codes::kParts;
+    typename L::I dots[kParts][kRows];
+    dot_part<L, Codes, kParts == 1 ? -1 : 0, kRows>(block, x, dots[0]);
+    if constexpr (kParts == 2) dot_part<L, Codes, 1, kRows>(block, x, dots[1]);
+    const auto unit = block.unit();
+    for (int r = 0; r < kRows; ++r) {
+        auto& sum = sums[r / P];
+        sum = L::fma(block.exact(dots[0][r], dots[kParts - 1][r]), L::mul(unit, L::set1(x[r]->scale)), sum);
+        sum = block.add_minimum(sum, *x[r]);
+        ++x[r];
     }
 }
 
-// M tokens of P parts each; the parts of a token add to the same sums.
-template <class L, template <class> class Codes, bool kNibbles, int M, int P>
+template <class L, Format format, int M, int P>
 inline void int8_tile(const MatmulInt8& job, const uint8_t* group, int first_token, float* y) {
-    using C = Codes<L>;
+    using Block = Codes<format, L>;
     constexpr int kRows = M * P;
     typename L::F sums[M];
     const QuantBlock* x[kRows];
     for (int m = 0; m < M; ++m) sums[m] = L::zero();
     for (int r = 0; r < kRows; ++r) x[r] = job.x + static_cast<size_t>(first_token * P + r) * job.n_blocks;
-    for (int b = 0; b < job.n_blocks; ++b, group += C::kBytes) {
-        typename C::Dot dots[kRows];
-        for (int r = 0; r < kRows; ++r) C::start(dots[r], *x[r]);
-        if constexpr (kNibbles) {
-            dot_nibbles<L, kRows>(group, x, dots);
-        } else {
-            dot_bytes<L, kRows>(group, x, dots);
-        }
-        const auto scale = C::scale(group);
-        for (int r = 0; r < kRows; ++r) {
-            const auto exact = L::to_float(C::finish(dots[r], *x[r]));
-            sums[r / P] = L::fma(exact, L::mul(scale, L::set1(x[r]->scale)), sums[r / P]);
-            sums[r / P] = C::minimum(group, sums[r / P], x[r]->scaled_sum);
-            ++x[r];
-        }
-    }
+    for (int b = 0; b < job.n_blocks; b += Block::kSpan, group += kPackedBytes<format>)
+        for (int s = 0; s < Block::kSpan; ++s) add_block<L, Block, M, P>(Block(group, s), x, sums);
     for (int m = 0; m < M; ++m) L::store(y + static_cast<size_t>(first_token + m) * job.y_stride, sums[m]);
 }
 
-template <class L, template <class> class Codes, bool kNibbles, int P>
+template <class L, Format format, int P>
 inline void int8_group(const MatmulInt8& job, const uint8_t* group, float* y) {
     constexpr int kTile = L::kRowTile / P;
     int m = 0;
-    for (; m + kTile <= job.n_tokens; m += kTile) int8_tile<L, Codes, kNibbles, kTile, P>(job, group, m, y);
-    for (; m < job.n_tokens; ++m) int8_tile<L, Codes, kNibbles, 1, P>(job, group, m, y);
+    for (; m + kTile <= job.n_tokens; m += kTile) int8_tile<L, format, kTile, P>(job, group, m, y);
+    for (; m < job.n_tokens; ++m) int8_tile<L, format, 1, P>(job, group, m, y);
 }
 
-template <class L, template <class> class Codes, bool kNibbles>
+template <class L, Format format>
 void matmul_int8(const MatmulInt8& job) {
     for (int g = 0; g < job.n_groups; ++g) {
         const uint8_t* group = job.weights + static_cast<size_t>(g) * job.group_bytes;
         if (job.n_parts == 1) {
-            int8_group<L, Codes, kNibbles, 1>(job, group, job.y + kGroupRows * g);
+            int8_group<L, format, 1>(job, group, job.y + kGroupRows * g);
         } else {
-            int8_group<L, Codes, kNibbles, 2>(job, group, job.y + kGroupRows * g);
+            int8_group<L, format, 2>(job, group, job.y + kGroupRows * g);
         }
     }
 }
@@ -127,69 +88,59 @@ inline void add_column(typename L::F w, const float* const* x, int k, typename L
     for (int m = 0; m < M; ++m) sums[m][k & 1] = L::fma(w, L::set1(x[m][k]), sums[m][k & 1]);
 }
 
-template <class L>
-struct FloatF32 {
-    static constexpr int kBytes = 64;
-    static typename L::F load(const uint8_t* p) { return L::load(reinterpret_cast<const float*>(p)); }
-};
-template <class L>
-struct FloatF16 {
-    static constexpr int kBytes = 32;
-    static typename L::F load(const uint8_t* p) { return L::load_half(reinterpret_cast<const uint16_t*>(p)); }
-};
-template <class L>
-struct FloatBF16 {
-    static constexpr int kBytes = 32;
-    static typename L::F load(const uint8_t* p) { return L::load_bf16(reinterpret_cast<const uint16_t*>(p)); }
-};
+template <class L, Format format>
+inline typename L::F load_plain(const uint8_t* p) {
+    if constexpr (format == Format::kF32) return L::load(reinterpret_cast<const float*>(p));
+    if constexpr (format == Format::kF16) return L::load_half(reinterpret_cast<const uint16_t*>(p));
+    if constexpr (format == Format::kBF16) return L::load_bf16(reinterpret_cast<const uint16_t*>(p));
+}
 
 // Walks the columns of a group of plain floats.
-template <class L, template <class> class W>
+template <class L, Format format>
 struct PlainColumns {
     template <int M>
     static void run(const uint8_t* group, int n_cols, const float* const* x, typename L::F (*sums)[2]) {
+        constexpr int kBytes = kPackedBytes<format>;
         int k = 0;
-        for (; k + 2 <= n_cols; k += 2, group += 2 * W<L>::kBytes) {
-            add_column<L, M>(W<L>::load(group), x, k, sums);
-            add_column<L, M>(W<L>::load(group + W<L>::kBytes), x, k + 1, sums);
+        for (; k + 2 <= n_cols; k += 2, group += 2 * kBytes) {
+            add_column<L, M>(load_plain<L, format>(group), x, k, sums);
+            add_column<L, M>(load_plain<L, format>(group + kBytes), x, k + 1, sums);
         }
-        if (k < n_cols) add_column<L, M>(W<L>::load(group), x, k, sums);
+        if (k < n_cols) add_column<L, M>(load_plain<L, format>(group), x, k, sums);
     }
 };
 
-// Adds the four columns 4 * i + j of a vector of bytes, each turned into code * scale + minimum.
-template <class L, int M, class Decode>
-inline void add_four(typename L::Bytes bytes, const Decode& decode, const float* const* x, int k,
-                     typename L::F (*sums)[2]) {
-    add_column<L, M>(decode(L::to_float(L::template column<0>(bytes))), x, k, sums);
-    add_column<L, M>(decode(L::to_float(L::template column<1>(bytes))), x, k + 1, sums);
-    add_column<L, M>(decode(L::to_float(L::template column<2>(bytes))), x, k + 2, sums);
-    add_column<L, M>(decode(L::to_float(L::template column<3>(bytes))), x, k + 3, sums);
+// Adds columns 4 * i + j to 31 of a block, each code turned into a weight.
+template <int i, class L, class Block, int M>
+inline void add_columns(const Block& block, const typename L::F* scales, const typename L::F* minimums,
+                        const float* const* x, int k, typename L::F (*sums)[2]) {
+    if constexpr (i < 8) {
+        constexpr int part = Block::kParts == 1 ? 0 : i / 4;
+        const auto codes = block.template codes<i>();
+        const auto weight = [&](typename L::I code) {
+            return weight_of<L, Block::kRule, Block::kZero>(L::to_float(code), scales[part], minimums[part]);
+        };
+        add_column<L, M>(weight(L::template column<0>(codes)), x, k, sums);
+        add_column<L, M>(weight(L::template column<1>(codes)), x, k + 1, sums);
+        add_column<L, M>(weight(L::template column<2>(codes)), x, k + 2, sums);
+        add_column<L, M>(weight(L::template column<3>(codes)), x, k + 3, sums);
+        add_columns<i + 1, L, Block, M>(block, scales, minimums, x, k + 4, sums);
+    }
 }
 
-template <class L, template <class> class Codes, bool kNibbles>
+template <class L, Format format>
 struct CodeColumns {
     template <int M>
     static void run(const uint8_t* group, int n_cols, const float* const* x, typename L::F (*sums)[2]) {
-        using F = typename L::F;
-        for (int k = 0; k < n_cols; k += kBlockCols, group += Codes<L>::kBytes) {
-            const F scale = Codes<L>::scale(group);
-            const uint16_t* after_scale = reinterpret_cast<const uint16_t*>(group + 288);
-            const auto decode = [&](F code) {
-                if constexpr (!kNibbles) return L::mul(L::sub(code, L::set1(128.0f)), scale);
-                if constexpr (Codes<L>::kBytes == CodesQ4_0<L>::kBytes)
-                    return L::mul(L::sub(code, L::set1(8.0f)), scale);
-                return L::add(L::mul(code, scale), L::load_half(after_scale));
-            };
-            if constexpr (kNibbles) {
-                for (int i = 0; i < 4; ++i)
-                    add_four<L, M>(L::low_nibbles(L::load_bytes(group + 64 * i)), decode, x, k + 4 * i, sums);
-                for (int i = 0; i < 4; ++i)
-                    add_four<L, M>(L::high_nibbles(L::load_bytes(group + 64 * i)), decode, x, k + 16 + 4 * i,
-                                   sums);
-            } else {
-                for (int i = 0; i < 8; ++i)
-                    add_four<L, M>(L::load_bytes(group + 64 * i), decode, x, k + 4 * i, sums);
+        using Block = Codes<format, L>;
+        constexpr int kLast = Block::kParts - 1;
+        for (int k = 0; k < n_cols; group += kPackedBytes<format>) {
+            for (int s = 0; s < Block::kSpan; ++s, k += kBlockCols) {
+                const Block block(group, s);
+                const typename L::F scales[2] = {block.template scale<0>(), block.template scale<kLast>()};
+                const typename L::F minimums[2] = {block.template minimum<0>(),
+                                                   block.template minimum<kLast>()};
+                add_columns<0, L, Block, M>(block, scales, minimums, x, k, sums);
             }
         }
     }

@@ -13,6 +13,17 @@ constexpr void set_activation(Kernels& t) {
     t.gate[static_cast<int>(kind)] = gate<L, kind>;
 }
 
+template <class L, Format format>
+constexpr void set_products(Kernels& t) {
+    constexpr int kAt = static_cast<int>(format);
+    if constexpr (is_quantized(format)) {
+        t.matmul_int8[kAt] = matmul_int8<L, format>;
+        t.matmul_float[kAt] = matmul_float<L, CodeColumns<L, format>>;
+    } else {
+        t.matmul_float[kAt] = matmul_float<L, PlainColumns<L, format>>;
+    }
+}
+
 template <class L>
 constexpr Kernels make_table(const char* isa) {
     Kernels t{};
@@ -29,15 +40,9 @@ constexpr Kernels make_table(const char* isa) {
     t.scale = scale<L>;
     t.add_scaled = add_scaled<L>;
     t.add = add<L>;
-    t.matmul_int8[static_cast<int>(Format::kQ4_0)] = matmul_int8<L, CodesQ4_0, true>;
-    t.matmul_int8[static_cast<int>(Format::kQ4_1)] = matmul_int8<L, CodesQ4_1, true>;
-    t.matmul_int8[static_cast<int>(Format::kQ8_0)] = matmul_int8<L, CodesQ8_0, false>;
-    t.matmul_float[static_cast<int>(Format::kF32)] = matmul_float<L, PlainColumns<L, FloatF32>>;
-    t.matmul_float[static_cast<int>(Format::kF16)] = matmul_float<L, PlainColumns<L, FloatF16>>;
-    t.matmul_float[static_cast<int>(Format::kBF16)] = matmul_float<L, PlainColumns<L, FloatBF16>>;
-    t.matmul_float[static_cast<int>(Format::kQ4_0)] = matmul_float<L, CodeColumns<L, CodesQ4_0, true>>;
-    t.matmul_float[static_cast<int>(Format::kQ4_1)] = matmul_float<L, CodeColumns<L, CodesQ4_1, true>>;
-    t.matmul_float[static_cast<int>(Format::kQ8_0)] = matmul_float<L, CodeColumns<L, CodesQ8_0, false>>;
+#define ZP_FORMAT(e, ...) set_products<L, Format::e>(t);
+#include "formats/formats.def"
+#undef ZP_FORMAT
     t.attend_half = attend<L, uint16_t>;
     t.attend_float = attend<L, float>;
     t.log_sum_exp = log_sum_exp<L>;

@@ -1,0 +1,23 @@
+// Q4_0 packed: 256 bytes of nibbles, 16 half scales. Python: formats/q4_0.py.
+#pragma once
+
+#include "kernels/codes/parts.hpp"
+#include "kernels/codes/words.hpp"
+
+namespace zp::shared {
+
+template <class L>
+struct Codes<Format::kQ4_0, L> : ScaleOnly<L> {
+    static constexpr int kTop = 15, kZero = 8;
+    Codes(const uint8_t* packed, int) : ScaleOnly<L>{packed, packed + 256} {}
+    template <int i>
+    typename L::Bytes codes() const {
+        return nibbles<L, i>(this->codes_at);
+    }
+    static void pack(const uint8_t* file, size_t row, uint8_t* packed) {
+        put_nibbles(columns_of_nibbles(file + 2), row, packed);
+        put_half(file, row, packed + 256);
+    }
+};
+
+}  // namespace zp::shared

@@ -1,0 +1,59 @@
+// Q6_K packed: 16 half units; for each of eight blocks two times 16 signed scales; for each 256 bytes of
+// nibbles and 128 of pairs of bits. Python: formats/q6_k.py.
+#pragma once
+
+#include "kernels/codes/parts.hpp"
+#include "kernels/codes/words.hpp"
+
+namespace zp::shared {
+
+template <class L>
+struct Codes<Format::kQ6_K, L> {
+    static constexpr int kSpan = 8, kParts = 2, kTop = 63, kZero = 32;
+    static constexpr Rule kRule = Rule::kZero;
+    static constexpr size_t kHeadBytes = 32, kScaleBytes = 32, kCodeBytes = 384;
+    const uint8_t* units_at;
+    const uint8_t* scales_at;
+    const uint8_t* codes_at;
+    Codes(const uint8_t* packed, int s)
+        : units_at(packed),
+          scales_at(packed + kHeadBytes + kScaleBytes * s),
+          codes_at(packed + kHeadBytes + 8 * kScaleBytes + kCodeBytes * s) {}
+    template <int i>
+    typename L::Bytes codes() const {
+        constexpr int kShift = 2 * (i % 4);
+        return L::template merge<kShift, 4, 3 << 4>(nibbles<L, i>(codes_at),
+                                                    L::load_bytes(codes_at + 256 + 64 * (i / 4)));
+    }
+    typename L::F unit() const { return load_halves<L>(units_at); }
+    // 2 * 128 * 32 * 127 * 16 at most, below 2^24: whole numbers all the way, exact in floats.
+    typename L::F exact(typename L::I a, typename L::I b) const {
+        return L::fma(whole_scale<0>(), L::to_float(a), L::mul(whole_scale<1>(), L::to_float(b)));
+    }
+    static typename L::F add_minimum(typename L::F sum, const QuantBlock&) { return sum; }
+    template <int part>
+    typename L::F whole_scale() const {
+        return L::to_float(L::widen(L::load_rows(scales_at + 16 * part)));
+    }
+    template <int part>
+    typename L::F scale() const {
+        return L::mul(unit(), whole_scale<part>());
+    }
+    template <int>
+    typename L::F minimum() const {
+        return L::zero();
+    }
+    static void pack(const uint8_t* file, size_t row, uint8_t* packed) {
+        put_half(file + 208, row, packed);
+        for (size_t k = 0; k < 16; ++k) packed[kHeadBytes + 16 * k + row] = file[192 + k];
+        for (size_t s = 0; s < 8; ++s) {
+            uint8_t* block = packed + kHeadBytes + 8 * kScaleBytes + kCodeBytes * s;
+            const uint8_t* low = file + 64 * (s / 4) + 32 * (s % 2);
+            put_nibbles(columns_of<4>(low, s % 4 < 2 ? 0 : 4), row, block);
+            put_twos(columns_of<2>(file + 128 + 32 * (s / 4), static_cast<int>(2 * (s % 4))), row,
+                     block + 256);
+        }
+    }
+};
+
+}  // namespace zp::shared

@@ -1,0 +1,26 @@
+// Q8_0 packed: 512 bytes (value + 128, since products want unsigned weights), 16 half scales.
+// Python: formats/q8_0.py.
+#pragma once
+
+#include "kernels/codes/parts.hpp"
+#include "kernels/codes/words.hpp"
+
+namespace zp::shared {
+
+template <class L>
+struct Codes<Format::kQ8_0, L> : ScaleOnly<L> {
+    static constexpr int kTop = 255, kZero = 128;
+    Codes(const uint8_t* packed, int) : ScaleOnly<L>{packed, packed + 512} {}
+    template <int i>
+    typename L::Bytes codes() const {
+        return L::load_bytes(this->codes_at + 64 * i);
+    }
+    static void pack(const uint8_t* file, size_t row, uint8_t* packed) {
+        Columns c = columns_of<8>(file + 2, 0);
+        for (uint32_t& word : c.at) word ^= 0x80808080u;
+        put_bytes(c, row, packed);
+        put_half(file, row, packed + 512);
+    }
+};
+
+}  // namespace zp::shared

@@ -1,0 +1,29 @@
+// Sixteen rows' scales as bytes of one register: the part of the lanes that AVX2 and AVX-512 have in common.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace zp::shared {
+
+// Lanes is who uses it: each instruction set must compile a copy of its own (see avx512/kernels.cpp).
+template <class Lanes>
+struct RowBytes {
+    using Rows = __m128i;
+
+    static Rows load_rows(const uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
+    static Rows low_nibbles(Rows a) { return _mm_and_si128(a, _mm_set1_epi8(15)); }
+    static Rows high_nibbles(Rows a) { return low_nibbles(_mm_srli_epi16(a, 4)); }
+    static Rows less_32(Rows a) { return _mm_sub_epi8(a, _mm_set1_epi8(32)); }
+    static void split_sixes(const uint8_t* p, Rows& first, Rows& second) {
+        const __m128i lower = load_rows(p);
+        const __m128i packed = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + 16));
+        const __m128i upper = _mm_unpacklo_epi64(packed, _mm_srli_epi16(packed, 4));
+        const __m128i mask = _mm_set1_epi8(0x30);
+        first = _mm_or_si128(low_nibbles(lower), _mm_and_si128(_mm_slli_epi16(upper, 4), mask));
+        second = _mm_or_si128(high_nibbles(lower), _mm_and_si128(_mm_slli_epi16(upper, 2), mask));
+    }
+};
+
+}  // namespace zp::shared
