@@ -66,6 +66,8 @@ def parse_object(data: bytes, name: str) -> dict[str, Any]:
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
+    for key in made:
+        key.encode()  # a lone surrogate is a ValueError too
     if len(made) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
