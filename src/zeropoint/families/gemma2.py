@@ -62,8 +62,11 @@ def to_hf(blueprint: Blueprint) -> dict[str, Any]:
     """The config of a blueprint. Raises BadInput where a `Gemma2Config` cannot say it."""
     config = like_llama_to_hf(blueprint, "gemma2", "Gemma2ForCausalLM") | windows_to_hf(blueprint)
     attention, head = blueprint.blocks[0].attention, blueprint.head
+    # The published configs' name for what transformers calls "gelu_new" as well.
+    activation = {"gelu_new": "gelu_pytorch_tanh"}.get(config["hidden_act"], config["hidden_act"])
     config |= {
-        "hidden_activation": config["hidden_act"],
+        "hidden_act": activation,
+        "hidden_activation": activation,
         "query_pre_attn_scalar": _whole(attention.score_scale**-2),
         "attn_logit_softcapping": attention.softcap,
         "final_logit_softcapping": head and head.softcap,

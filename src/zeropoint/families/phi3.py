@@ -45,6 +45,7 @@ def to_hf(blueprint: Blueprint) -> dict[str, Any]:
     # transformers 5 takes n_original of LongRoPE for n_ctx where it is missing; its own default is 4096.
     config.setdefault("original_max_position_embeddings", blueprint.n_ctx)
     config["sliding_window"] = blueprint.blocks[0].attention.window
+    config["pad_token_id"] = None  # transformers' own, 32000, may lie outside the vocabulary
     refuse_unless_same(blueprint, from_hf(config), "config.json")
     return config
 

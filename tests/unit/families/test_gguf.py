@@ -1,0 +1,264 @@
+"""GGUF metadata: written and read again, and what each architecture stores otherwise than we do."""
+
+import math
+import re
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tests.unit.families.configs import PUBLISHED, SMALL
+from zeropoint import families
+from zeropoint.blueprint.check import check
+from zeropoint.blueprint.parts.position import Llama3Scaling, Rope
+from zeropoint.blueprint.sources import Offset, Permuted, Rename, Rows, stored_names
+from zeropoint.blueprint.tensors import parameters
+from zeropoint.errors import BadInput, BadModelFile
+
+ALONE = ("bert", "t5")  # no decoder, no GGUF
+DECODERS = {name: config for name, config in (PUBLISHED | SMALL).items() if not name.startswith(ALONE)}
+    name: config for name, config in (PUBLISHED | SMALL).items() if not name.startswith(("bert", "t5"))
+}
+
+
+class File:
+    """A GGUF file in memory: what `weights.gguf.GgufModel` is to a family, with float32 as GGUF has it."""
+
+    name = "toy.gguf"
+    paths = ("toy.gguf",)
+
+    def __init__(self, metadata, shapes, arrays=()):
+        self.metadata = metadata
+        self.arrays = {name: np.array(values, np.float32) for name, values in dict(arrays).items()}
+        shapes = shapes | {name: array.shape for name, array in self.arrays.items()}
+        self.tensors = {name: SimpleNamespace(shape=shape) for name, shape in shapes.items()}
+
+    def array(self, name):
+        return self.arrays[name]
+
+    def get_int(self, key, minimum, maximum, *, default=None):
+        value = self._get(key, default)
+        if not (type(value) is int and minimum <= value <= maximum):
+            raise BadModelFile(f"{self.name}: metadata `{key}` is {value}")
+        return value
+
+    def get_float(self, key, minimum=-math.inf, maximum=math.inf, *, default=None):
+        value = self._get(key, default)
+        assert type(value) is float
+        return float(np.float32(value))
+
+    def get_str(self, key, *, default=None):
+        return self._get(key, default)
+
+    def _get(self, key, default):
+        if key not in self.metadata and default is None:
+            raise BadModelFile(f"{self.name}: metadata `{key}` is missing")
+        return self.metadata.get(key, default)
+
+
+def file_of(blueprint):
+    family = families.of(blueprint)
+    shapes = parameters(blueprint)
+    stored = {
+        name: shapes[ours]
+        for ours, source in family.tensor_map(blueprint, "gguf").items()
+        for name in stored_names(source)
+    }
+    return File(family.to_gguf(blueprint), stored, family.gguf_tensors(blueprint))
+
+
+def of_config(config):
+    return families.of_hf(config).from_hf(config)
+
+
+def read(file):
+    return families.of_gguf(file).from_gguf(file)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_blueprint_comes_back(name):
+    blueprint = of_config(DECODERS[name])
+    again = read(file_of(blueprint))
+    check(again, name)
+    # Read anew it is as GGUF lays it out, so that writing it once more changes nothing at all.
+    assert read(file_of(again)) == again
+    assert parameters(again) == parameters(blueprint)
+    assert again.final_norm.eps == blueprint.final_norm.eps
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_file_is_read_by_names_and_rows_alone(name):
+    again = read(file_of(of_config(DECODERS[name])))
+    for source in families.of(again).tensor_map(again, "gguf").values():
+        assert isinstance(source, Rename) or (isinstance(source, Rows) and isinstance(source.source, Rename))
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_back_to_config_from_a_file(name):
+    blueprint = of_config(DECODERS[name])
+    again = read(file_of(blueprint))
+    config = families.of(again).to_hf(again)
+    if name not in ("mistral-7b-v0.3", "smollm2-135m"):  # without a window, a Llama in GGUF
+        assert config["model_type"] == DECODERS[name]["model_type"]
+
+
+def test_names_are_the_gguf_packages():
+    constants = pytest.importorskip("gguf.constants")
+    for name, config in SMALL.items():
+        if name.startswith(ALONE):
+            continue
+        blueprint = of_config(config)
+        family = families.of(blueprint)
+        arch = family.to_gguf(blueprint)["general.architecture"]
+        kinds = constants.MODEL_TENSORS[next(a for a, n in constants.MODEL_ARCH_NAMES.items() if n == arch)]
+        known = {constants.TENSOR_NAMES[kind] for kind in kinds}
+        for source in family.tensor_map(blueprint, "gguf").values():
+            for stored in stored_names(source):
+                stem = re.sub(r"blk\.\d+", "blk.{bid}", stored.rpartition(".")[0])
+                assert stem in known, stored
+
+
+def test_keys_are_the_gguf_packages():
+    constants = pytest.importorskip("gguf.constants")
+    keys = constants.Keys
+    known = {
+        value
+        for section in (keys.General, keys.LLM, keys.Attention, keys.Rope)
+        for value in vars(section).values()
+        if isinstance(value, str)
+    }
+    for config in DECODERS.values():
+        metadata = families.of_hf(config).to_gguf(of_config(config))
+        arch = metadata["general.architecture"]
+        assert {key.replace(f"{arch}.", "{arch}.", 1) for key in metadata} <= known
+
+
+def test_llama_is_interleaved_in_gguf_and_qwen_is_not():
+    llama, qwen = of_config(SMALL["llama"]), of_config(SMALL["qwen2"])
+    query = "blocks.0.attention.query.weight"
+    stored = Rename("blk.0.attn_q.weight")
+    assert families.of(llama).tensor_map(llama, "gguf")[query] == Permuted(stored, 4, is_interleaved=False)
+    key = families.of(llama).tensor_map(llama, "gguf")["blocks.0.attention.key.weight"]
+    assert key == Permuted(Rename("blk.0.attn_k.weight"), 2, is_interleaved=False)
+    assert families.of(qwen).tensor_map(qwen, "gguf")[query] == stored
+    assert read(file_of(llama)).blocks[0].attention.position.is_interleaved
+    assert not read(file_of(qwen)).blocks[0].attention.position.is_interleaved
+
+
+def test_gemma_stores_the_gain_in_gguf_and_one_less_elsewhere():
+    gemma = of_config(SMALL["gemma2"])
+    name = "blocks.1.ffn_norm.weight"
+    theirs = Rename("blk.1.ffn_norm.weight")
+    assert families.of(gemma).tensor_map(gemma, "gguf")[name] == Offset(theirs, -1.0)
+    again = read(file_of(gemma))
+    assert not again.final_norm.is_offset
+    assert families.of(again).tensor_map(again, "gguf")[name] == theirs
+    hf = families.of(again).tensor_map(again, "hf")[name]
+    assert hf == Offset(Rename("model.layers.1.pre_feedforward_layernorm.weight"), 1.0)
+
+
+def test_gpt2_is_fused_in_gguf():
+    gpt2 = of_config(SMALL["gpt2"])
+    sources = families.of(gpt2).tensor_map(gpt2, "gguf")
+    assert sources["blocks.1.attention.value.weight"] == Rows(Rename("blk.1.attn_qkv.weight"), 64, 96)
+    assert sources["blocks.1.attention.key.bias"] == Rows(Rename("blk.1.attn_qkv.bias"), 32, 64)
+
+
+def test_experts_in_a_llama_file_are_a_mixtral():
+    file = file_of(of_config(SMALL["mixtral"]))
+    assert file.metadata["general.architecture"] == "llama"
+    assert read(file).family == "mixtral"
+
+
+def test_llama3s_scaling_is_a_tensor_of_factors():
+    blueprint = of_config(PUBLISHED["llama-3.1-8b"])
+    factors = families.of(blueprint).gguf_tensors(blueprint)["rope_freqs.weight"]
+    assert (len(factors), factors[0], factors[-1]) == (64, 1.0, pytest.approx(8.0))
+    again = read(file_of(blueprint)).blocks[0].attention.position
+    assert again.scaling == Llama3Scaling(8.0, 1.0, 4.0, 8192)
+    file = file_of(blueprint)
+    file.arrays["rope_freqs.weight"] = np.linspace(1, 3, 64, dtype=np.float32)
+    kept = read(file).blocks[0].attention.position
+    assert kept.scaling is None
+    assert len(kept.frequency_factors) == 64
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
+def test_factors_that_are_no_factors_reach_the_check(bad):
+    file = file_of(of_config(PUBLISHED["llama-3.1-8b"]))
+    file.arrays["rope_freqs.weight"][3] = bad
+    with pytest.raises(BadInput, match="frequency_factors"):
+        check(read(file))
+
+
+def test_a_header_alone_has_no_factors():
+    file = file_of(of_config(PUBLISHED["llama-3.1-8b"]))
+    file.paths = ()
+    assert read(file).blocks[0].attention.position == Rope(500000.0, 128, is_interleaved=True)
+
+
+def changed(name, **changes):
+    file = file_of(of_config(SMALL[name]))
+    file.metadata |= changes
+    return file
+
+
+REFUSED = {
+    "unknown general.architecture `lama`; expected one of gemma2, gpt2, llama": changed(
+        "llama", **{"general.architecture": "lama"}
+    ),
+    "unknown general.architecture `mixtral`": changed("llama", **{"general.architecture": "mixtral"}),
+    "`llama.rope.scaling.type` is 'spiral'": changed("llama", **{"llama.rope.scaling.type": "spiral"}),
+    "`llama.attention.value_length` is 4": changed("llama", **{"llama.attention.value_length": 4}),
+    "`llama.vocab_size` is 95; the embedding has 96 rows": changed("llama", **{"llama.vocab_size": 95}),
+    "`llama.block_count`": changed("llama", **{"llama.block_count": 0}),
+}
+
+
+@pytest.mark.parametrize("said", REFUSED)
+def test_what_is_not_known_is_refused_by_name(said):
+    with pytest.raises(BadModelFile) as error:
+        read(REFUSED[said])
+    assert said in str(error.value)
+
+
+def test_a_missing_embedding_is_named():
+    file = file_of(of_config(SMALL["llama"]))
+    del file.tensors["token_embd.weight"]
+    with pytest.raises(BadModelFile, match=r"token_embd\.weight is missing"):
+        read(file)
+
+
+def test_far_too_many_factors_are_not_read():
+    file = file_of(of_config(PUBLISHED["llama-3.1-8b"]))
+    file.tensors["rope_freqs.weight"].shape = (10**9,)
+    with pytest.raises(BadModelFile, match="must have one item a rotary pair"):
+        read(file)
+
+
+def with_blocks(name, **changes):
+    blueprint = of_config(SMALL[name])
+    return replace(blueprint, blocks=tuple(replace(block, **changes) for block in blueprint.blocks))
+
+
+UNSAYABLE = {
+    "blocks[0].attention.position.frequencies beyond": of_config(
+        SMALL["llama"] | {"rope_scaling": {"type": "dynamic", "factor": 2.0}}
+    ),
+    "blocks[0].placement is 'post'": with_blocks("llama", placement="post"),
+    "blocks[0].ffn is None": with_blocks("llama", ffn=None),
+    "bert is read and written as a Hugging Face folder": of_config(SMALL["bert"]),
+    "blocks[0].attention.window is 8": of_config(
+        SMALL["qwen2"] | {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 0}
+    ),
+}
+
+
+@pytest.mark.parametrize("said", UNSAYABLE)
+def test_metadata_that_cannot_say_it_is_not_written(said):
+    blueprint = UNSAYABLE[said]
+    family = families.of(blueprint)
+    with pytest.raises(BadInput) as error:
+        family.to_gguf(blueprint) if hasattr(family, "to_gguf") else family.tensor_map(blueprint, "gguf")
+    assert said in str(error.value)

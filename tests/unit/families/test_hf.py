@@ -1,0 +1,259 @@
+"""config.json: read, written and read again; names and shapes as transformers' modules have them."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.families.configs import LONGROPE, PUBLISHED, SMALL
+from zeropoint import families
+from zeropoint.blueprint import catalog
+from zeropoint.blueprint.check import check
+from zeropoint.blueprint.parts.position import (
+    DynamicNtkScaling,
+    LinearScaling,
+    Llama3Scaling,
+    LongRopeScaling,
+    YarnScaling,
+)
+from zeropoint.blueprint.sources import Rename, Rows, Stacked, Transposed, stored_names
+from zeropoint.blueprint.tensors import parameters
+from zeropoint.errors import BadInput, BadModelFile
+
+ALL = PUBLISHED | SMALL
+
+
+def blueprint_of(config):
+    return families.of_hf(config).from_hf(config)
+
+
+def rope_of(config):
+    return blueprint_of(config).blocks[0].attention.position
+
+
+def llama(**changes):
+    return SMALL["llama"] | changes
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_config_comes_back(name):
+    blueprint = blueprint_of(ALL[name])
+    check(blueprint, name)
+    config = families.of(blueprint).to_hf(blueprint)
+    assert blueprint_of(config) == blueprint
+    for key, value in config.items():
+        if value is not None and ALL[name].get(key) is not None and not isinstance(value, dict):
+            assert value == ALL[name][key], key
+
+
+@pytest.mark.parametrize("name", PUBLISHED.keys() & set(catalog.names()))
+def test_a_published_config_is_the_catalogues(name):
+    assert blueprint_of(PUBLISHED[name]) == catalog.load(name)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_tensor_has_one_source(name):
+    blueprint = blueprint_of(ALL[name])
+    sources = families.of(blueprint).tensor_map(blueprint, "hf")
+    assert sources.keys() == parameters(blueprint).keys()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_names_and_shapes_are_those_of_transformers(name):
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    blueprint = blueprint_of(SMALL[name])
+    family = families.of(blueprint)
+    config = family.to_hf(blueprint)
+    architecture = config.pop("architectures")[0]
+    with torch.device("meta"):
+        model = getattr(transformers, architecture)(transformers.AutoConfig.for_model(**config))
+    theirs = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
+    if name == "mixtral":  # on disk an expert a tensor; transformers stacks them when it loads
+        theirs = _unstacked(theirs)
+    sources = family.tensor_map(blueprint, "hf")
+    used = {stored for source in sources.values() for stored in stored_names(source)}
+    assert used <= theirs.keys()
+    repeated = {"lm_head.weight", "cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}
+    repeated |= {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"}
+    assert theirs.keys() - used <= repeated
+    for ours, shape in parameters(blueprint).items():
+        assert _shape(sources[ours], theirs) == shape, ours
+
+
+def _unstacked(theirs):
+    found = {}
+    for key, shape in theirs.items():
+        key = key.replace(".mlp.", ".block_sparse_moe.")
+        if not key.endswith("_proj") or "experts" not in key:
+            found[key] = shape
+            continue
+        stem, (n, rows, columns) = key.rpartition(".")[0], shape
+        parts = {"w2": (rows, columns)}
+        if key.endswith("gate_up_proj"):
+            parts = {"w1": (rows // 2, columns), "w3": (rows // 2, columns)}
+        found |= {f"{stem}.{e}.{w}.weight": shape for e in range(n) for w, shape in parts.items()}
+    return found
+
+
+def _shape(source, theirs):
+    match source:
+        case Rename(name):
+            return theirs[name]
+        case Rows(inner, begin, end):
+            rows, *rest = _shape(inner, theirs)
+            assert 0 <= begin < end <= rows
+            return (end - begin, *rest)
+        case Transposed(inner):
+            return _shape(inner, theirs)[::-1]
+        case Stacked(inner):
+            return (len(inner), *_shape(inner[0], theirs))
+        case _:
+            return _shape(source.source, theirs)
+
+
+SCALINGS = {
+    "linear": ({"type": "linear", "factor": 4.0}, LinearScaling(4.0)),
+    "dynamic": ({"type": "dynamic", "factor": 2.0}, DynamicNtkScaling(2.0, 64)),
+    "default": ({"rope_type": "default"}, None),
+    "llama3": (
+        {
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 16,
+        },
+        Llama3Scaling(8.0, 1.0, 4.0, 16),
+    ),
+    "yarn": (
+        {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "beta_fast": 16},
+        YarnScaling(4.0, 16, 16.0),
+    ),
+    "longrope": (
+        {"type": "su", "short_factor": [1.0] * 4, "long_factor": [2.0] * 4, "attention_factor": 1.5},
+        LongRopeScaling((1.0,) * 4, (2.0,) * 4, 64, 1.5),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SCALINGS)
+def test_scalings_are_read_in_both_spellings(kind):
+    said, scaling = SCALINGS[kind]
+    old = llama(rope_scaling=said)
+    new = llama(rope_parameters=said | {"rope_theta": 10000.0})
+    del new["rope_theta"]
+    assert rope_of(old).scaling == scaling
+    assert rope_of(new) == rope_of(old)
+    assert blueprint_of(families.of_hf(old).to_hf(blueprint_of(old))) == blueprint_of(old)
+
+
+@pytest.mark.parametrize("kind", ["linear", "dynamic", "llama3", "yarn"])
+def test_frequencies_are_those_of_transformers(kind):
+    functions = pytest.importorskip("transformers.modeling_rope_utils").ROPE_INIT_FUNCTIONS
+    transformers = pytest.importorskip("transformers")
+    config = llama(rope_scaling=SCALINGS[kind][0])
+    theirs, factor = functions[kind](transformers.AutoConfig.for_model(**config), seq_len=128)
+    rope = rope_of(config)
+    assert rope.frequencies(128) == pytest.approx(theirs.tolist(), rel=1e-6)
+    assert rope.attention_factor() == pytest.approx(factor)
+
+
+def test_longrope_takes_its_attention_factor_from_the_lengths():
+    rope = rope_of(PUBLISHED["phi-3-mini-128k"])
+    assert rope.attention_factor() == pytest.approx(math.sqrt(1 + math.log(32) / math.log(4096)))
+    assert rope.scaling.n_original == 4096
+    assert len(rope.scaling.long_factors) == len(LONGROPE["long_factor"])
+
+
+def test_a_sliding_window_that_is_not_used_is_none():
+    assert {b.attention.window for b in blueprint_of(PUBLISHED["qwen2-0.5b"]).blocks} == {None}
+
+
+def test_qwen_windows_begin_at_a_block():
+    config = SMALL["qwen2"] | {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1}
+    assert [block.attention.window for block in blueprint_of(config).blocks] == [None, 8]
+    assert blueprint_of(families.of_hf(config).to_hf(blueprint_of(config))) == blueprint_of(config)
+
+
+def test_gemma_alternates_unless_told():
+    assert [b.attention.window for b in blueprint_of(SMALL["gemma2"]).blocks] == [4096, None] * 2
+    types = ["full_attention"] * 3 + ["sliding_attention"]
+    told = blueprint_of(SMALL["gemma2"] | {"layer_types": types})
+    assert [block.attention.window for block in told.blocks] == [None] * 3 + [4096]
+
+
+def test_an_own_head_dimension_is_kept():
+    assert blueprint_of(SMALL["llama-wide-heads"]).blocks[0].attention.d_head == 16
+
+
+def test_auto_map_is_never_run():
+    config = llama(auto_map={"AutoModelForCausalLM": "modeling_evil.Evil"})
+    assert blueprint_of(config) == blueprint_of(SMALL["llama"])
+
+
+REFUSED = {
+    'unknown model_type `"lama"`; expected one of bert, gemma2, gpt2, llama': {"model_type": "lama"},
+    "unknown model_type `null`": {"model_type": None},
+    "`quantization_config` is set": llama(quantization_config={"bits": 4}),
+    "unknown `hidden_act` `mish`; expected one of gelu": llama(hidden_act="mish"),
+    "`hidden_size` is missing; it must be": {k: v for k, v in llama().items() if k != "hidden_size"},
+    "`hidden_size` is '32'; it must be an integer": llama(hidden_size="32"),
+    "`num_hidden_layers` is 'True'; it must be an integer": llama(num_hidden_layers=True),
+    "`num_attention_heads` is '0'": llama(num_attention_heads=0),
+    "`rms_norm_eps` is 'nan'; it must be a finite number": llama(rms_norm_eps=math.nan),
+    "`tie_word_embeddings` is 'yes'; it must be true or false": llama(tie_word_embeddings="yes"),
+    "`mlp_bias` is True; only False is known": llama(mlp_bias=True),
+    "`rope_scaling` is '3'; it must be an object": llama(rope_scaling=3),
+    "unknown `rope_type` `spiral`; expected one of default, dynamic, linear": llama(
+        rope_scaling={"rope_type": "spiral", "factor": 2.0}
+    ),
+    "`factor` is missing": llama(rope_scaling={"rope_type": "linear"}),
+    "`truncate` is False": llama(
+        rope_scaling={"rope_type": "yarn", "factor": 2.0, "truncate": False},
+    ),
+    "`short_factor` is 'x'; it must be a list of numbers": llama(
+        rope_scaling={"type": "longrope", "short_factor": "x", "long_factor": []}
+    ),
+    "`scale_attn_by_inverse_layer_idx` is True": SMALL["gpt2"] | {"scale_attn_by_inverse_layer_idx": True},
+    "`qk_layernorm` is True": SMALL["phi2"] | {"qk_layernorm": True},
+    "`position_embedding_type` is 'relative_key'": SMALL["bert"]
+    | {"position_embedding_type": "relative_key"},
+    "unknown `feed_forward_proj` `gated-relu`": SMALL["t5"] | {"feed_forward_proj": "gated-relu"},
+    "`layer_types` is \"['chunked']\"; it must be a list of 4": SMALL["gemma2"]
+    | {"layer_types": ["chunked"]},
+}
+
+
+@pytest.mark.parametrize("said", REFUSED)
+def test_what_is_not_known_is_refused_by_name(said):
+    with pytest.raises(BadModelFile) as error:
+        blueprint_of(REFUSED[said])
+    assert said in str(error.value)
+    assert str(error.value).startswith("config.json")
+
+
+def changed(name, **changes):
+    blueprint = blueprint_of(SMALL[name])
+    blocks = tuple(
+        replace(block, attention=replace(block.attention, **changes)) for block in blueprint.blocks
+    )
+    return replace(blueprint, blocks=blocks)
+
+
+UNSAYABLE = {
+    "blocks[0].attention.window is 4": changed("llama", window=4),
+    "blocks[0].attention.softcap is 9.0": changed("qwen3", softcap=9.0),
+    "blocks[0].attention.bias is 'none'": changed("gpt2", bias="none"),
+    "blocks[0].attention.scale is 0.5": changed("phi2", scale=0.5),
+    "final_norm.eps is 0.5": replace(
+        blueprint_of(SMALL["llama"]), final_norm=replace(blueprint_of(SMALL["llama"]).final_norm, eps=0.5)
+    ),
+}
+
+
+@pytest.mark.parametrize("said", UNSAYABLE)
+def test_a_config_that_cannot_say_it_is_not_written(said):
+    blueprint = UNSAYABLE[said]
+    with pytest.raises(BadInput) as error:
+        families.of(blueprint).to_hf(blueprint)
+    assert said in str(error.value)
