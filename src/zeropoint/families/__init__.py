@@ -21,9 +21,12 @@ from zeropoint import registry
 from zeropoint.blueprint import Blueprint
 from zeropoint.errors import BadModelFile, choices
 
-__all__ = ["GgufMetadata", "Kind", "of", "of_gguf", "of_hf", "tied_head"]
+__all__ = ["FACTOR_TENSORS", "GgufMetadata", "Kind", "of", "of_gguf", "of_hf", "tied_head"]
 
 Kind = Literal["hf", "gguf"]
+
+# Tensors that are no weights but stand for metadata: what each rotary frequency is divided by.
+FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
 
 # Where Hugging Face's `model_type` is not the name that the family has here, which is GGUF's.
 _MODEL_TYPES = {"phi": "phi2"}
@@ -78,7 +81,7 @@ def of_hf(config: Mapping[str, Any], where: str = "config.json") -> ModuleType:
     theirs = {ours: theirs for theirs, ours in _MODEL_TYPES.items()}
     known = {theirs.get(ours, ours): module for ours, module in _with("from_hf").items()}
     model_type = config.get("model_type")
-    if model_type not in known:
+    if not isinstance(model_type, str) or model_type not in known:
         raise BadModelFile(f"{where}: {choices('model_type', json.dumps(model_type), known)}")
     if config.get("quantization_config") is not None:
         raise BadModelFile(f"{where}: `quantization_config` is set; give the checkpoint before quantisation")
