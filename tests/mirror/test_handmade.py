@@ -1,0 +1,83 @@
+"""Handmade programs run by torch and, from their GGUF file, by the native engine: all answers right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from zeropoint import families
+from zeropoint.engine.native import NativeEngine
+from zeropoint.models.build import build, load
+from zeropoint.models.handmade.assemble import blueprint, weights
+from zeropoint.models.handmade.file import write_program
+from zeropoint.models.handmade.judge import Model, article_texts, judge, short_texts
+from zeropoint.models.handmade.language import Program
+from zeropoint.models.handmade.programs import names, program
+from zeropoint.weights.gguf import open_gguf
+
+
+def by_torch(p: Program) -> Model:
+    module = build(blueprint(p), seed=None)
+    load(module, weights(p))
+
+    def run(ids: object) -> np.ndarray:
+        with torch.no_grad():
+            return module(torch.tensor([ids]))[0].numpy()
+
+    return run
+
+
+@pytest.fixture(params=["exact", "fast"])
+def native(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[object]:
+    engines = []
+
+    def open_program(p: Program) -> Model:
+        write_program(p, tmp_path / f"{p.name}.gguf")
+        file = open_gguf(tmp_path / f"{p.name}.gguf")
+        assert families.of_gguf(file).from_gguf(file) == blueprint(p)
+        engine = NativeEngine(
+            file, blueprint(p), n_ctx=p.n_ctx, n_threads=1, is_exact=request.param == "exact"
+        )
+        engines.append(engine)
+
+        def run(ids: object) -> np.ndarray:
+            stepper = engine.stepper()
+            logits = stepper.extend(ids)
+            stepper.close()
+            return logits
+
+        return run
+
+    yield open_program
+    for engine in engines:
+        engine.close()
+
+
+@pytest.mark.parametrize("name", names())
+def test_torch_answers_every_short_text_right(name: str) -> None:
+    p = program(name)
+    assert judge(p, by_torch(p), short_texts(p, min(p.n_ctx, 6))).wrong == ()
+
+
+@pytest.mark.parametrize("name", names())
+def test_native_answers_every_short_text_right(name: str, native) -> None:  # type: ignore[no-untyped-def]
+    p = program(name)
+    assert judge(p, native(p), short_texts(p, min(p.n_ctx, 6))).wrong == ()
+
+
+def test_the_article_s_27_on_both_engines(native) -> None:  # type: ignore[no-untyped-def]
+    p = program("aab")
+    for model in (by_torch(p), native(p)):
+        verdict = judge(p, model, article_texts())
+        assert (verdict.n_right, verdict.n_asked) == (27, 27)
+
+
+@pytest.mark.parametrize("name", names())
+def test_native_and_torch_give_the_same_logits(name: str, native) -> None:  # type: ignore[no-untyped-def]
+    p = program(name)
+    ids = p.ids(max(short_texts(p, 5), key=len))
+    np.testing.assert_allclose(native(p)(ids), by_torch(p)(ids), rtol=1e-3, atol=1e-3)
