@@ -129,11 +129,12 @@ def randomized(model: Any) -> Any:
     """Weights at which every part matters: gains that are not 1, biases not 0, scores that differ."""
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        for parameter in model.parameters():
             drawn = torch.empty_like(parameter).normal_(0, 1, generator=generator)
-            is_vector = parameter.dim() < 2
-            gain = 1.0 if is_vector and not name.endswith("bias") else 0.0
-            parameter.copy_(gain + drawn * (0.2 if is_vector else 1.5 * parameter.shape[-1] ** -0.5))
+            if parameter.dim() < 2:
+                parameter.add_(0.2 * drawn)  # to what it starts with: 0 for a bias, for a gain what means 1
+            else:
+                parameter.copy_(drawn * 1.5 * parameter.shape[-1] ** -0.5)
     return model.eval()
 
 
