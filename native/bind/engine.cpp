@@ -258,6 +258,24 @@ nb::ndarray<float, nb::numpy> score(PyEngine& self, const Ids& ids) {
     return owned(std::move(out), {n});
 }
 
+nb::dict trace(PyEngine& self, const Ids& ids, const std::vector<std::string>& points) {
+    const InUse guard(self);
+    TapSink taps;
+    taps.wanted.insert(points.begin(), points.end());
+    const Status status = [&] {
+        nb::gil_scoped_release released;
+        SignalCheck interrupt;
+        return self.engine->trace(span_of(ids), taps, std::ref(interrupt));
+    }();
+    if (!status.ok()) fail(status.error());
+    nb::dict seen;
+    for (auto& [name, rows] : taps.seen) {
+        auto values = std::make_unique<std::vector<float>>(std::move(rows.values));
+        seen[name.c_str()] = owned(std::move(values), {ids.size(), static_cast<size_t>(rows.width)});
+    }
+    return seen;
+}
+
 PySequence open_sequence(PyEngine& self) {
     const InUse guard(self);
     Result<Sequence*> sequence = self.engine->open_sequence();
@@ -332,6 +350,11 @@ void bind_engine(nb::module_& m) {
                  return self.engine->has_work();
              })
         .def("score", &score, nb::arg("ids"), "Natural-log probability of ids[1:]: float32 [T - 1].")
+        .def("trace", &trace, nb::arg("ids"), nb::arg("points"),
+             nb::sig(
+                 "def trace(self, ids: numpy.typing.NDArray[numpy.int32], points: typing.Sequence[str]) -> "
+                 "dict[str, numpy.typing.NDArray[numpy.float32]]"),
+             "What is seen at points of blueprint/taps.py while ids are read: name to float32 [T, width].")
         .def("open_sequence", &open_sequence, nb::keep_alive<0, 1>(), "A sequence to decode by hand.")
         .def("describe", &describe, nb::sig("def describe(self) -> dict[str, typing.Any]"),
              "isa, n_threads, weight_bytes, cache_bytes, is_exact.")

@@ -97,13 +97,17 @@ void Forward::run_thread(int thread, const Batch& batch, float* logits,
                          const std::function<bool()>& interrupt) {
     embed(thread, batch);
     pool_.barrier();
+    tap(thread, -1, "embedding.output", x_, model_stride_, spec_.d_model);
     for (int layer = 0; layer < spec_.n_layers; ++layer) {
         attention_block(thread, batch, layer);
         pool_.barrier();
+        if (spec_.placement != Placement::kParallel)
+            tap(thread, layer, "after_attention", x_, model_stride_, spec_.d_model);
         if (spec_.placement != Placement::kParallel && spec_.ffn != FfnKind::kNone) ffn_block(thread, layer);
         if (thread == 0 && interrupt && interrupt()) is_cancelled_ = true;
         pool_.barrier();
         if (is_cancelled_) return;
+        if (spec_.ffn != FfnKind::kNone) tap(thread, layer, "after_ffn", x_, model_stride_, spec_.d_model);
     }
     if (!batch.output_rows.empty()) head(thread, batch, logits);
 }
@@ -130,6 +134,16 @@ void Forward::embed(int thread, const Batch& batch) {
             kernels_.scale(spec_.rope_factor, n_pairs, sines);
         }
     }
+}
+
+void Forward::tap(int thread, int layer, const char* name, const float* rows, size_t stride, int width) {
+    if (taps_ == nullptr) return;
+    pool_.barrier();
+    if (thread == 0) {
+        const std::string full = layer < 0 ? name : "blocks." + std::to_string(layer) + "." + name;
+        taps_->take(full, rows, stride, width, n_tokens_);
+    }
+    pool_.barrier();
 }
 
 bool Forward::normalize(const Norm& norm, const float* x, float* y) const {
@@ -223,15 +237,24 @@ void Forward::attention_block(int thread, const Batch& batch, int layer) {
         {&w.query, q_, query_stride_}, {&w.key, k_, kv_stride_}, {&w.value, v_, kv_stride_}};
     multiply_share(kernels_, is_exact_, products, 3, x, n_tokens_, thread, pool_.size());
     pool_.barrier();
+    tap(thread, layer, "attention_norm", x.floats, x.float_stride, spec_.d_model);
+    tap(thread, layer, "attention.query", q_, query_stride_, spec_.n_query());
+    tap(thread, layer, "attention.key", k_, kv_stride_, spec_.n_kv());
+    tap(thread, layer, "attention.value", v_, kv_stride_, spec_.n_kv());
     attend(thread, batch, layer);
+    tap(thread, layer, "attention.mix", mixed_, query_stride_, spec_.n_query());
     const Activations mixed = stage_rows(thread, mixed_, query_stride_, spec_.n_query(), w.output.matrix);
     add_to_residual(thread, w.output, mixed, w.attention_output_norm);
+    const bool is_overwritten = spec_.placement == Placement::kSandwich;  // by the norm of it
+    tap(thread, layer, is_overwritten ? "attention_output_norm" : "attention.output", projected_,
+        model_stride_, spec_.d_model);
     if (is_parallel) add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm);
 }
 
 void Forward::attend(int thread, const Batch& batch, int layer) {
     rotate_and_store(thread, batch, layer);
     pool_.barrier();
+    tap(thread, layer, "attention.key_rotated", k_, kv_stride_, spec_.n_kv());
     const AttentionRule& rule = spec_.rules[static_cast<size_t>(layer)];
     const Attention::Io io = {q_, query_stride_, mixed_, query_stride_, attention_scratch_.data()};
     attention_.run(kernels_, batch.slices, layer, rule, io, thread);
@@ -277,7 +300,12 @@ void Forward::ffn_block(int thread, int layer) {
     const Activations x = stage_norm(thread, w.ffn_norm, layer, {&w.gate, &w.up}, kFfnParts);
     ffn_hidden(thread, w.gate, w.up, w.down, x, n_tokens_);
     pool_.barrier();
+    tap(thread, layer, "ffn_norm", x.floats, x.float_stride, spec_.d_model);
+    tap(thread, layer, "ffn.up", up_, ff_stride_, spec_.d_ff);
+    tap(thread, layer, "ffn.hidden", gate_, ff_stride_, spec_.d_ff);
     add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm);
+    tap(thread, layer, spec_.placement == Placement::kSandwich ? "ffn_output_norm" : "ffn.output", projected_,
+        model_stride_, spec_.d_model);
 }
 
 void Forward::ffn_hidden(int thread, const Linear& gate, const Linear& up, const Linear& down,

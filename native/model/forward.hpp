@@ -10,6 +10,7 @@
 #include "base/memory.hpp"
 #include "base/threads.hpp"
 #include "kernels/kernels.hpp"
+#include "model/taps.hpp"
 #include "model/weights.hpp"
 #include "ops/attention.hpp"
 #include "ops/matmul.hpp"
@@ -35,6 +36,10 @@ public:
     // `interrupt` is asked between layers, on the calling thread; true ends the pass with kCancelled, and the
     // new positions of the caches then hold nothing of value.
     Status run(const Batch& batch, std::span<float> logits, const std::function<bool()>& interrupt);
+
+    // Where the next passes leave what they see, or null. Meant for looking: every point makes the threads
+    // meet.
+    void set_taps(TapSink* taps) { taps_ = taps; }
 
 private:
     Forward(const ModelSpec& spec, const Weights& weights, const Kernels& kernels, ThreadPool& pool,
@@ -62,6 +67,8 @@ private:
 
     // Remembers the first layer, or kEmbedding, that gave a number that is not finite.
     void blame(int layer);
+    // A point of block `layer`, or of no block (-1), where all threads have written their part of `rows`.
+    void tap(int thread, int layer, const char* name, const float* rows, size_t stride, int width);
     bool normalize(const Norm& norm, const float* x, float* y) const;
     // The normed residual of all rows in the form that `readers` want; what this thread may read afterwards.
     // `writer` is the layer that wrote the residual last, or kEmbedding.
@@ -80,6 +87,7 @@ private:
     const bool is_exact_;
 
     int n_tokens_ = 0;
+    TapSink* taps_ = nullptr;
     Attention attention_;
     std::atomic<int> bad_layer_{kNoLayer};
     std::atomic<bool> is_cancelled_{false};

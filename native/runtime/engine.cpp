@@ -236,6 +236,31 @@ Status Engine::score(std::span<const int32_t> ids, std::span<float> out, const I
     return status;
 }
 
+Status Engine::trace(std::span<const int32_t> ids, TapSink& taps, const Interrupt& interrupt) {
+    if (Status status = check_alive(); !status.ok()) return status;
+    if (Status status = check_ids(ids); !status.ok()) return status;
+    if (ids.empty() || ids.size() > static_cast<size_t>(config_.spec.n_ctx)) {
+        return invalid("the text has " + std::to_string(ids.size()) + " tokens; tracing takes 1 to " +
+                       std::to_string(config_.spec.n_ctx));
+    }
+    Result<Sequence*> acquired = sequences_.acquire({});
+    if (!acquired.ok()) return acquired.error();
+    Sequence* sequence = acquired.value();
+    sequence->tokens.assign(ids.begin(), ids.end());
+    forward_->set_taps(&taps);
+    Status status;
+    for (size_t done = 0; status.ok() && done < ids.size(); done += static_cast<size_t>(kLogitRows)) {
+        const int n = static_cast<int>(std::min(static_cast<size_t>(kLogitRows), ids.size() - done));
+        status = read_chunk(sequence, n, interrupt);
+        if (status.ok())
+            taps.take("logits", logits_.data(), static_cast<size_t>(padded(config_.spec.n_vocab)),
+                      config_.spec.n_vocab, n);
+    }
+    forward_->set_taps(nullptr);
+    sequences_.release(sequence);
+    return status;
+}
+
 Result<Sequence*> Engine::open_sequence() {
     if (Status status = check_alive(); !status.ok()) return status.error();
     return sequences_.acquire({});

@@ -60,6 +60,9 @@ public:
     // Natural-log probability of ids[1:], into out [T - 1].
     Status score(std::span<const int32_t> ids, std::span<float> out, const Interrupt& interrupt);
 
+    // What is seen at the points `taps` wants while ids are read from an empty cache.
+    Status trace(std::span<const int32_t> ids, TapSink& taps, const Interrupt& interrupt);
+
     // A sequence under the caller's control (the Stepper of the Python contract).
     Result<Sequence*> open_sequence();
     // Appends ids; logits after each go to out [T, V].

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from zeropoint import families
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.check import check
+from zeropoint.blueprint.sources import stored_names
 from zeropoint.catalogue.fetch import resolve
 from zeropoint.engine.contract import Stepper
 from zeropoint.engine.native import MOST_THREADS, NativeEngine, default_threads
@@ -242,13 +243,16 @@ def load(
 
 def blueprint_of(file: GgufModel) -> Blueprint:
     """The checked blueprint of a GGUF file. Raises BadModelFile."""
-    blueprint: Blueprint = families.of_gguf(file).from_gguf(file)
+    family = families.of_gguf(file)
+    blueprint: Blueprint = family.from_gguf(file)
     try:
         check(blueprint, file.name)
     except BadInput as error:
         raise BadModelFile(str(error)) from None
     # A bias or an adapter that is passed over would change every answer without a word.
-    unused = file.tensors.keys() - family.gguf_names(blueprint).values() - {family.FREQUENCY_FACTORS}
+    sources = family.tensor_map(blueprint, "gguf").values()
+    placed = {name for source in sources for name in stored_names(source)}
+    unused = file.tensors.keys() - placed - set(families.FACTOR_TENSORS)
     if unused:
         raise BadModelFile(
             f"{file.name}: tensor {printable(min(unused))} has no place in a {blueprint.family} model of "

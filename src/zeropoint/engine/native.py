@@ -100,6 +100,13 @@ class NativeEngine:
         scores: NDArray[np.float32] = self._engine.score(wanted)
         return scores
 
+    def trace(self, ids: Sequence[int], points: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """What is seen at those points of `blueprint/taps.py` that this engine shows, while ids are read.
+
+        Name to float32 [T, width], heads side by side. Looking makes the threads meet at every point.
+        """
+        return self._engine.trace(_ids(ids), list(points))
+
     def stepper(self) -> NativeStepper:
         """A fresh sequence to decode by hand."""
         return NativeStepper(self._engine.open_sequence(), self.n_ctx)

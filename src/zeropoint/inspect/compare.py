@@ -1,0 +1,116 @@
+"""The native engine against the torch model, point by point through one pass of the same text.
+
+Both read the same file. Every point that both show (`blueprint/taps.py`) is compared in the order of the
+forward pass, so that the first difference is where something went wrong and not where it was noticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.blueprint.taps import Tap, taps
+from zeropoint.engine.native import NativeEngine
+from zeropoint.errors import BadInput
+from zeropoint.weights.gguf import GgufModel
+from zeropoint.weights.opened import open_model
+
+__all__ = ["TOLERANCE", "Comparison", "Point", "compare"]
+
+TOLERANCE = 1e-4  # of the largest number at a point: some roundings of float32 in a row
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point: the largest difference, the largest number that the reference has there, and their ratio."""
+
+    name: str
+    difference: float
+    largest: float
+
+    @property
+    def relative(self) -> float:
+        """Difference as a part of the largest number."""
+        return self.difference / self.largest if self.largest else self.difference
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All points in order. first: the first above the tolerance, or None. same_top: part of the positions at
+    which both have the same best token."""
+
+    points: list[Point]
+    tolerance: float
+    same_top: float
+
+    @property
+    def first(self) -> Point | None:
+        """Where the two part."""
+        return next((point for point in self.points if not point.relative <= self.tolerance), None)
+
+
+def compare(
+    path: Path,
+    ids: Sequence[int],
+    *,
+    n_threads: int | None = None,
+    isa: str | None = None,
+    is_exact: bool = True,
+    tolerance: float = TOLERANCE,
+) -> Comparison:
+    """Run the ids through both engines. Needs torch. is_exact: compare exact mode, else the fast one.
+
+    Raises BadInput for a model that either engine cannot run, BadModelFile for a broken file.
+    """
+    opened = open_model(path)
+    if not isinstance(opened.file, GgufModel):
+        raise BadInput(f"{path} is no GGUF file, which the native engine reads; convert it first")
+    from zeropoint.models.build import build, load
+    from zeropoint.models.trace import trace
+
+    n_ctx = min(opened.blueprint.n_ctx, max(len(ids), 16))
+    engine = NativeEngine(
+        opened.file, opened.blueprint, n_ctx=n_ctx, n_threads=n_threads, isa=isa, is_exact=is_exact
+    )
+    points = taps(opened.blueprint, len(ids))
+    native = engine.trace(ids, list(points))
+    engine.close()
+    module = build(opened.blueprint, seed=None)
+    load(module, opened.weights)
+    reference = {
+        name: tensor.numpy()
+        for name, tensor in trace(module, ids, points=list(native), n_positions=n_ctx).items()
+    }
+    found = [_point(name, native[name], reference[name], points[name]) for name in points if name in native]
+    best = (native["logits"].argmax(-1) == reference["logits"].argmax(-1)).mean()
+    return Comparison(found, tolerance, float(best))
+
+
+def _point(name: str, native: Array, reference: Array, tap: Tap) -> Point:
+    flat = _rows(reference, tap)
+    difference = np.abs(native - flat).max()
+    return Point(name, float(difference), float(np.abs(flat).max()))
+
+
+def _rows(reference: Array, tap: Tap) -> Array:
+    """Torch shows heads first, [H, T, K]; native rows hold them side by side, [T, H * K]."""
+    if tap.axes[1] == "T":
+        return np.ascontiguousarray(reference.swapaxes(0, 1)).reshape(reference.shape[1], -1)
+    return reference
+
+
+def by_layer(comparison: Comparison) -> Mapping[str, Point]:
+    """The worst point of each block, and each point outside of blocks."""
+    worst: dict[str, Point] = {}
+    for point in comparison.points:
+        parts = point.name.split(".")
+        key = ".".join(parts[:2]) if parts[0] == "blocks" else point.name
+        if key not in worst or point.relative > worst[key].relative:
+            worst[key] = point
+    return worst
