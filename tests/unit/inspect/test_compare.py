@@ -1,4 +1,4 @@
-"""The comparison of both engines: silent where they agree, and pointing at the right place where they do not."""
+"""The comparison of both engines: silent where they agree, pointing at the right place where not."""
 
 from __future__ import annotations
 
