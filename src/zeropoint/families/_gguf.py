@@ -24,7 +24,7 @@ from zeropoint.blueprint.parts.position import (
 from zeropoint.blueprint.sources import Source, stored_names
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadModelFile
-from zeropoint.families import GgufMetadata
+from zeropoint.families import FACTOR_TENSORS, GgufMetadata
 from zeropoint.families._parts import network_of
 
 __all__ = [
@@ -38,9 +38,7 @@ __all__ = [
     "sizes_to",
 ]
 
-# Tensors, not metadata: what each rotary frequency is divided by.
-_FACTORS = "rope_freqs.weight"
-_LONG, _SHORT = "rope_factors_long.weight", "rope_factors_short.weight"
+_FACTORS, _LONG, _SHORT = FACTOR_TENSORS
 _EMBEDDING, _HEAD = "token_embd.weight", "output.weight"
 
 

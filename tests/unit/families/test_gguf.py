@@ -18,8 +18,6 @@ from zeropoint.errors import BadInput, BadModelFile
 
 ALONE = ("bert", "t5")  # no decoder, no GGUF
 DECODERS = {name: config for name, config in (PUBLISHED | SMALL).items() if not name.startswith(ALONE)}
-    name: config for name, config in (PUBLISHED | SMALL).items() if not name.startswith(("bert", "t5"))
-}
 
 
 class File:
