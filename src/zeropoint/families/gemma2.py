@@ -79,12 +79,9 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
     """The blueprint in a file's metadata. Raises BadModelFile naming the key at fault."""
     window = model.get_int("gemma2.attention.sliding_window", 1, 2**24, default=4096)
     plain = like_llama_of_gguf(model, "gemma2")
-    each = (window if slides else None for slides in _alternating(plain.n_layers))
-    blocks = zip(plain.blocks, each, strict=True)
-    plain = replace(
-        plain, blocks=tuple(replace(b, attention=replace(b.attention, window=w)) for b, w in blocks)
-    )
     a = plain.blocks[0].attention
+    each = (replace(a, window=window if slides else None) for slides in _alternating(plain.n_layers))
+    plain = replace(plain, blocks=tuple(replace(plain.blocks[0], attention=one) for one in each))
     # 46 blocks are the 27B model, which alone divides by the root of d_model / n_heads (so llama.cpp knows).
     scale = (plain.d_model / a.n_heads if plain.n_layers == 46 else a.d_head) ** -0.5
     attention_cap = get_float(model, "gemma2.attn_logit_softcapping", 1e-6, 1e6, default=50.0)

@@ -21,7 +21,7 @@ class MLP:
 
 @dataclass(frozen=True)
 class Gated:
-    """down(activation(gate(x)) * up(x)): SwiGLU with silu, GeGLU with gelu (Shazeer, "GLU Variants", 2020)."""
+    """down(activation(gate(x)) * up(x)): SwiGLU with silu, GeGLU with gelu (Shazeer, 2020)."""
 
     d_ff: int
     activation: Activation = "silu"
@@ -29,7 +29,7 @@ class Gated:
 
 @dataclass(frozen=True)
 class MixtureOfExperts:
-    """n_active of n_experts gated networks, chosen by a router for each token (Jiang et al., "Mixtral", 2024).
+    """n_active of n_experts gated networks, chosen by a router for each token (Jiang et al., 2024).
 
     has_renormalized_weights: the chosen experts' probabilities are scaled to sum to 1.
     """

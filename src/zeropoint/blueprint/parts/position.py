@@ -98,7 +98,7 @@ class YarnScaling:
 
 @dataclass(frozen=True)
 class LongRopeScaling:
-    """A factor a frequency, one set within n_original positions and one beyond (Ding et al., "LongRoPE", 2024).
+    """A factor a frequency, one set within n_original positions, one beyond (Ding et al., "LongRoPE", 2024).
 
     attention_factor: what q and k are multiplied with.
     """
@@ -129,7 +129,7 @@ class Rope:
     frequency_factors: tuple[float, ...] = ()
 
     def frequencies(self, n_positions: int = 0) -> list[float]:
-        """Radians a position for each pair, for a sequence of n_positions (only dynamic NTK and LongRoPE ask)."""
+        """Radians a position for each pair, of a sequence of n_positions (dynamic NTK and LongRoPE ask)."""
         n_pairs = self.n_rotated // 2
         plain = [self.base ** (-2 * i / self.n_rotated) for i in range(n_pairs)]
         if self.frequency_factors:
