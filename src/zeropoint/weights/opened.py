@@ -20,7 +20,10 @@ __all__ = ["Opened", "open_model"]
 
 @dataclass(frozen=True)
 class Opened:
-    """blueprint and weights, the module of the family that read them, and the file or folder they are in."""
+    """blueprint and weights, the module of the family that writes them, and the file or folder they are in.
+
+    One architecture of GGUF may be several families elsewhere, so the family that reads need not be this one.
+    """
 
     blueprint: Blueprint
     weights: Weights
@@ -48,7 +51,7 @@ def _of_gguf(file: GgufModel) -> Opened:
     blueprint = _checked(family.from_gguf(file), file.name)
     leftovers = [*families.tied_head("gguf", blueprint), *family.gguf_tensors(blueprint)]
     weights = _weights(file, family, blueprint, "gguf", leftovers)
-    return Opened(blueprint, weights, family, file)
+    return Opened(blueprint, weights, families.of(blueprint), file)
 
 
 def _of_folder(folder: Folder) -> Opened:
@@ -57,7 +60,7 @@ def _of_folder(folder: Folder) -> Opened:
     stored = Renamed(folder.stored, getattr(family, "PREFIX", ""), getattr(family, "ALIASES", {}))
     leftovers = [*families.tied_head("hf", blueprint), *getattr(family, "IGNORED", ())]
     weights = _weights(stored, family, blueprint, "hf", leftovers)
-    return Opened(blueprint, weights, family, folder)
+    return Opened(blueprint, weights, families.of(blueprint), folder)
 
 
 def _weights(

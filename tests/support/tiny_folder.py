@@ -1,0 +1,78 @@
+"""Tiny seeded Hugging Face folders of every family that has one, written by ours from a config alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zeropoint import families
+from zeropoint.blueprint.tensors import parameters
+from zeropoint.weights.mapping import Lazy, to_stored
+from zeropoint.weights.packing import pack
+from zeropoint.weights.safetensors_write import write_shards
+
+__all__ = ["CONFIGS", "write_tiny_folder"]
+
+_LLAMA = {
+    "model_type": "llama",
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 61,
+    "max_position_embeddings": 64,
+    "hidden_act": "silu",
+    "rms_norm_eps": 1e-05,
+    "tie_word_embeddings": False,
+    "rope_theta": 10000.0,
+}
+_GPT2 = {
+    "model_type": "gpt2",
+    "activation_function": "gelu_new",
+    "layer_norm_epsilon": 1e-05,
+    "n_embd": 64,
+    "n_head": 4,
+    "n_layer": 2,
+    "n_positions": 64,
+    "vocab_size": 61,
+}
+_LLAMA3 = {
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+    "rope_type": "llama3",
+}
+CONFIGS: dict[str, dict[str, Any]] = {
+    "llama": _LLAMA,
+    "llama, tied": {**_LLAMA, "tie_word_embeddings": True},
+    "llama 3.1": {**_LLAMA, "rope_scaling": _LLAMA3, "max_position_embeddings": 131072},
+    "mistral": {**_LLAMA, "model_type": "mistral", "sliding_window": 32},
+    "qwen2": {**_LLAMA, "model_type": "qwen2"},
+    "qwen3": {**_LLAMA, "model_type": "qwen3", "head_dim": 32},
+    "mixtral": {**_LLAMA, "model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2},
+    "phi3": {**_LLAMA, "model_type": "phi3", "pad_token_id": 0},
+    "gpt2": _GPT2,
+}
+
+
+def write_tiny_folder(folder: Path, config: dict[str, Any], form: str = "F32", **options: Any) -> None:
+    """config.json and weights in the format `form`; options are those of `write_shards`."""
+    folder.mkdir()
+    family = families.of_hf(config)
+    blueprint = family.from_hf(config)
+    rng = np.random.default_rng(7)
+
+    def random(shape: tuple[int, ...]) -> Lazy:
+        # Values that every unquantised format holds exactly.
+        array = (rng.integers(-64, 64, shape) / 256).astype(np.float32)
+        return Lazy(shape, form, lambda: array)
+
+    weights = {name: random(shape) for name, shape in parameters(blueprint).items()}
+    stored = to_stored(weights, family.tensor_map(blueprint, "hf"))
+    write_shards(folder, [pack(name, tensor, form) for name, tensor in stored.items()], **options)
+    (folder / "config.json").write_text(json.dumps(config))
