@@ -32,7 +32,9 @@ class Words:
         counted = sorted(Counter(text).items(), key=lambda item: (-item[1], item[0]))
         kept = [(word, count) for word, count in counted if count >= least]
         if len(kept) < 2:
-            raise BadInput(f"{len(kept)} words occur {least} times or more; expected at least 2, so give more text")
+            raise BadInput(
+                f"{len(kept)} words occur {least} times or more; expected at least 2, so give more text"
+            )
         return cls(*zip(*kept, strict=True))
 
     def ids(self, text: Iterable[str]) -> Ids:

@@ -35,7 +35,7 @@ class Recurrent:
 
 @dataclass(frozen=True)
 class Source:
-    """What was read: memory_BSM, a vector a word; is_token_BS, false for padding; start_BC, the first state."""
+    """What was read: memory_BSM, a vector a word; is_token_BS, false for padding; start_BC, first state."""
 
     memory_BSM: Tensor
     is_token_BS: Tensor | None

@@ -32,9 +32,7 @@ class SkipGram(nn.Module):
 
     def forward(self, centre_B: Tensor, neighbour_B: Tensor, wrong_BM: Tensor) -> Tensor:
         """Loss a pair: -log sigmoid(c . n) - sum over wrong words of log sigmoid(-c . w)."""
-        return _told_apart(
-            self.centre(centre_B), self.neighbour(neighbour_B), self.neighbour(wrong_BM)
-        )
+        return _told_apart(self.centre(centre_B), self.neighbour(neighbour_B), self.neighbour(wrong_BM))
 
     def vectors(self) -> Tensor:
         """A vector a word [V, D]: the centre's table."""
@@ -109,7 +107,9 @@ class WordVectors:
 
     def _unit(self, word: str) -> Tensor:
         if word not in self.words:
-            raise BadInput(choices("word", word, self.words) if len(self.words) < 20 else f"no word `{word}` here")
+            raise BadInput(
+                choices("word", word, self.words) if len(self.words) < 20 else f"no word `{word}` here"
+            )
         return F.normalize(self.vectors_VD[self.words.index(word)], dim=0)
 
     def _nearest(self, sought_D: Tensor, without: Iterable[str], n: int) -> list[tuple[str, float]]:
@@ -117,7 +117,9 @@ class WordVectors:
         for word in without:
             cosine_V[self.words.index(word)] = -torch.inf
         best = cosine_V.topk(min(n, len(self.words) - len(set(without))))
-        return [(self.words[i], float(value)) for value, i in zip(best.values, best.indices.tolist(), strict=True)]
+        return [
+            (self.words[i], float(value)) for value, i in zip(best.values, best.indices.tolist(), strict=True)
+        ]
 
 
 def _told_apart(x_BD: Tensor, right_BD: Tensor, wrong_BMD: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ def average_weights(checkpoints: Sequence[Mapping[str, Tensor]]) -> dict[str, Te
         odd = set(first).symmetric_difference(other) or {n for n in first if first[n].shape != other[n].shape}
         if odd:
             raise BadInput(
-                f"checkpoint {i} differs from checkpoint 0 in {min(odd)}; average checkpoints of one model only"
+                f"checkpoint {i} differs from checkpoint 0 in {min(odd)}; average those of one model"
             )
     # Added in float64, so that the order of the checkpoints does not show.
     return {

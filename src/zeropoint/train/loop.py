@@ -27,7 +27,7 @@ def train(
 
     objective(model, *batch) -> loss. schedule: step, from 1 -> learning rate. n_accumulated: batches whose
     gradients are averaged for one step; a last, smaller group makes a step too. most_gradient: longest
-    gradient, as a norm; longer ones are shortened. dtype: of what is multiplied; weights and sums stay float32.
+    gradient, as a norm; longer ones are shortened. dtype: of what is multiplied; weights stay float32.
     on_step(step, loss) is told of each.
     """
     model.train()

@@ -45,15 +45,19 @@ def train_skip_gram(text: Sequence[str], task: WordTask = WordTask()) -> WordVec
         loss: Tensor = model(centre_B, neighbour_B, draw(len(centre_B)))
         return loss
 
-    return _trained(words, task, lambda: SkipGram(len(words.words), task.d_model), objective, centres, neighbours)
+    return _trained(
+        words, task, lambda: SkipGram(len(words.words), task.d_model), objective, centres, neighbours
+    )
 
 
 def train_cbow(text: Sequence[str], task: WordTask = WordTask()) -> WordVectors:
-    """Continuous bag of words with negative sampling on a text of words; the first and last few are not asked."""
+    """Continuous bag of words with negative sampling; the first and last few words are not asked."""
     words = Words.of(text, task.least)
     ids, window = words.ids(text), task.window
     if len(ids) <= 2 * window:
-        raise BadInput(f"the text has {len(ids)} known words; a window of {window} needs more than {2 * window}")
+        raise BadInput(
+            f"the text has {len(ids)} known words; a window of {window} needs more than {2 * window}"
+        )
     whole = np.lib.stride_tricks.sliding_window_view(ids, 2 * window + 1)
     draw = _drawer(words, task)
 
@@ -65,7 +69,9 @@ def train_cbow(text: Sequence[str], task: WordTask = WordTask()) -> WordVectors:
     return _trained(words, task, lambda: Cbow(len(words.words), task.d_model), objective, around, centres)
 
 
-def train_glove(text: Sequence[str], task: WordTask = WordTask(n_epochs=60), often: float = 100.0) -> WordVectors:
+def train_glove(
+    text: Sequence[str], task: WordTask = WordTask(n_epochs=60), often: float = 100.0
+) -> WordVectors:
     """GloVe on a text of words. often: the count from which a pair weighs fully."""
     words = Words.of(text, task.least)
     centres, neighbours, counts = cooccurrences(words.ids(text), task.window)
@@ -92,7 +98,12 @@ def _trained(
         torch.manual_seed(task.seed)
         model = build()
     optimizer = torch.optim.Adam(model.parameters(), lr=task.rate)
-    train(model, _batches([torch.from_numpy(np.ascontiguousarray(c)) for c in columns], task), objective, optimizer)
+    train(
+        model,
+        _batches([torch.from_numpy(np.ascontiguousarray(c)) for c in columns], task),
+        objective,
+        optimizer,
+    )
     return WordVectors(words.words, model.vectors())
 
 
@@ -111,6 +122,8 @@ def _drawer(words: Words, task: WordTask) -> Callable[[int], Tensor]:
 
     def draw(n_pairs: int) -> Tensor:
         n_drawn = n_pairs * task.n_wrong
-        return torch.multinomial(probabilities, n_drawn, True, generator=generator).view(n_pairs, task.n_wrong)
+        return torch.multinomial(probabilities, n_drawn, True, generator=generator).view(
+            n_pairs, task.n_wrong
+        )
 
     return draw

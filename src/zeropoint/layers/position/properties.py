@@ -59,7 +59,7 @@ def examine(encoding: Encoding, n_positions: int = 64, shift: int = 3) -> Findin
 
 def sinusoidal(d_model: int) -> Encoding:
     """The encoding of Vaswani et al., 2017."""
-    return lambda n_positions: sinusoids(torch.arange(n_positions, dtype=torch.float64), d_model).double()
+    return lambda n_positions: sinusoids(torch.arange(n_positions), d_model).double()
 
 
 def ramp(n_positions: int) -> Tensor:

@@ -17,8 +17,9 @@ __all__ = ["sinusoids"]
 
 def sinusoids(positions_BT: Tensor, d_model: int) -> Tensor:
     """The vectors of positions: [B, T, D]."""
-    even = torch.arange(0, d_model, 2, device=positions_BT.device)
+    # In float64: rounded before they are multiplied, late positions would be off by more than the table is.
+    even = torch.arange(0, d_model, 2, device=positions_BT.device, dtype=torch.float64)
     frequencies = torch.exp(even * (-math.log(10000.0) / d_model))
     angles = positions_BT[..., None] * frequencies
     pairs = torch.stack([angles.sin(), angles.cos()], dim=-1)
-    return pairs.flatten(-2)[..., :d_model]
+    return pairs.flatten(-2)[..., :d_model].to(torch.get_default_dtype())
