@@ -47,6 +47,15 @@ _LLAMA3 = {
     "original_max_position_embeddings": 8192,
     "rope_type": "llama3",
 }
+_GELU = {"hidden_act": "gelu_new", "layer_norm_eps": 1e-05}
+_GEMMA = {
+    "hidden_activation": "gelu_pytorch_tanh",
+    "hidden_act": "gelu_pytorch_tanh",
+    "attn_logit_softcapping": 50.0,
+    "final_logit_softcapping": 30.0,
+    "sliding_window": 32,
+    "tie_word_embeddings": True,
+}
 CONFIGS: dict[str, dict[str, Any]] = {
     "llama": _LLAMA,
     "llama, tied": {**_LLAMA, "tie_word_embeddings": True},
@@ -57,6 +66,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "mixtral": {**_LLAMA, "model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2},
     "phi3": {**_LLAMA, "model_type": "phi3", "pad_token_id": 0},
     "gpt2": _GPT2,
+    "phi2": {**_LLAMA, "model_type": "phi", "num_key_value_heads": 4, "partial_rotary_factor": 0.5} | _GELU,
+    "gemma2": {**_LLAMA, "model_type": "gemma2", "head_dim": 32, "query_pre_attn_scalar": 24} | _GEMMA,
 }
 
 
