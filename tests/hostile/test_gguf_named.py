@@ -215,10 +215,13 @@ def test_10_offsets(make: Bytes, refused):
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [(4, "Q4_2"), (12, "Q4_K"), (31, "Q4_0_4_4"), (99, "not in the spec")]
+    ("kind", "name"), [(4, "Q4_2"), (9, "Q8_1"), (31, "Q4_0_4_4"), (99, "not in the spec")]
 )
 def test_11_types(kind: int, name: str, make: Bytes, refused):
-    listed = "supported are F32 (0), F16 (1), Q4_0 (2), Q4_1 (3), Q8_0 (8), BF16 (30)"
+    listed = (
+        "supported are F32 (0), F16 (1), Q4_0 (2), Q4_1 (3), Q5_0 (6), Q5_1 (7), Q8_0 (8), Q2_K (10), "
+        "Q3_K (11), Q4_K (12), Q5_K (13), Q6_K (14), IQ4_NL (20), BF16 (30)"
+    )
     refused(make.tensor(kind=kind), f"tensor `w` has the type id {kind} ({name}", listed)
 
 

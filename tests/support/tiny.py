@@ -10,6 +10,8 @@ from typing import Any
 import gguf
 import numpy as np
 
+from zeropoint import formats
+
 CHARACTERS = [chr(c) for c in range(33, 127)]
 MERGES = ["a b", "ab c"]
 CONTROL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -21,7 +23,10 @@ TEMPLATE = (
 
 @dataclass(frozen=True)
 class Tiny:
-    """Sizes of a tiny model. The vocabulary is printable ASCII in byte-level spelling, and a few controls."""
+    """Sizes of a tiny model. The vocabulary is printable ASCII in byte-level spelling, and a few controls.
+
+    Rows of a format with blocks are rounded up to whole blocks: 256 wide for Q4_K and its kin.
+    """
 
     n_layers: int = 2
     n_heads: int = 4
@@ -34,6 +39,11 @@ class Tiny:
     is_tied: bool = True
     format: str = "F32"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        block = formats.get(self.format).BLOCK_WEIGHTS
+        for size, unit in (("d_model", block), ("d_ff", block), ("d_head", -(-block // self.n_heads))):
+            object.__setattr__(self, size, -(-getattr(self, size) // unit) * unit)
 
 
 def vocabulary() -> tuple[list[str], list[int]]:
@@ -108,13 +118,20 @@ def write_tiny_model(
     writer.add_chat_template(TEMPLATE)
     for key, value in (extra or {}).items():
         writer.add_key_value(key, *value)
-    kind = gguf.GGMLQuantizationType[tiny.format]
     for name, array in {**tiny_weights(tiny), **(weights or {})}.items():
         if array is None:
             continue
-        form = gguf.GGMLQuantizationType.F32 if array.ndim == 1 else kind
-        writer.add_tensor(name, gguf.quants.quantize(array, form), raw_dtype=form)
+        form = "F32" if array.ndim == 1 else tiny.format
+        writer.add_tensor(name, _packed(array, form), raw_dtype=gguf.GGMLQuantizationType[form])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _packed(weights: np.ndarray, form: str) -> np.ndarray:
+    """By the reference package where it packs this format, else by our own."""
+    try:
+        return gguf.quants.quantize(weights, gguf.GGMLQuantizationType[form])
+    except NotImplementedError:
+        return formats.get(form).pack(weights)
