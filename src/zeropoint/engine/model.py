@@ -26,6 +26,7 @@ from zeropoint.engine.roofline import available_memory_bytes
 from zeropoint.engine.stream import Router, Stream
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.sampling.params import SamplingParams
+from zeropoint.settings import Settings
 from zeropoint.tokenizers.gguf import load_tokenizer
 from zeropoint.tokenizers.prompt import encode_chat
 from zeropoint.tokenizers.stream import TextStream
@@ -196,7 +197,7 @@ def load(
     threads: int | None = None,
     context: int | None = None,
     isa: str | None = None,
-    exact: bool = False,
+    exact: bool | None = None,
     template: str | None = None,
     progress: Progress | None = None,
     notify: Notice | None = None,
@@ -206,12 +207,16 @@ def load(
     name: a catalogue name, a path, or `hf:owner/repo[:file-or-quant]`. threads: by default every usable
     processor. context: positions of the cache. isa: scalar, avx2, avx512 or auto. exact: float arithmetic
     throughout, slower. template: a built-in chat template instead of the model's own.
+    What is not given is taken from the settings (ZEROPOINT_THREADS and the like, then the TOML files).
     progress(total, done) and notify(text) tell of a download.
     Raises BadInput, BadModelFile, NetworkError, DiskError, OutOfMemory or MachineError.
     """
+    given = {"threads": threads, "context": context, "isa": isa, "exact": exact, "template": template}
+    settings = Settings.read(given)
+    threads, context, isa, exact, template = (settings.get(key).value for key in given)
     if threads is not None and not 1 <= threads <= MOST_THREADS:
         raise BadInput(f"threads is {threads}; expected 1 to {MOST_THREADS}")
-    found = resolve(str(name), progress=progress, notice=notify)
+    found = resolve(str(name), settings=settings, progress=progress, notice=notify)
     file = open_gguf(found.path)
     blueprint = blueprint_of(file)
     n_ctx = choose_context(blueprint, context)

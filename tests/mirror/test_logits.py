@@ -1,0 +1,177 @@
+"""The engine's exact mode against Hugging Face transformers with the same weights in float32.
+
+Logits agree to 1e-3, and 64 greedy tokens are the same: transformers reads prompt and answer once, and its
+argmax at each place must be the token that we chose there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gguf import GGUFValueType as Type
+from numpy.typing import NDArray
+from transformers import LlamaForCausalLM
+
+import zeropoint
+from tests.support.reference import reference_logits, reference_model
+from tests.support.tiny import Tiny, write_tiny_model
+from zeropoint import Model, SamplingParams, _native, formats
+from zeropoint.engine.contract import Request
+
+ISAS: list[str] = _native.machine()["isas"]
+FAST = [isa for isa in ISAS if isa != "scalar"]
+LARGEST_ERROR = 1e-3
+GREEDY = SamplingParams.of(temperature=0, max_tokens=64)
+
+TINY = {
+    "grouped": Tiny(),
+    "multi-head": Tiny(n_kv_heads=4, seed=1),
+    "multi-query": Tiny(n_heads=8, n_kv_heads=1, seed=2),
+    "untied": Tiny(is_tied=False, seed=3),
+    "wide-heads": Tiny(d_head=48, n_layers=1, seed=4),
+    "odd-sizes": Tiny(n_heads=3, n_kv_heads=1, d_head=10, d_model=51, d_ff=77, seed=5),
+    "rope-base": Tiny(rope_base=500.0, n_layers=4, seed=6),
+    **{name: Tiny(format=name, seed=7) for name in formats.names() if name != "F32"},
+}
+
+PROMPTS = [
+    "The capital of France is",
+    "Once upon a time, in a small village by the sea, there lived",
+    "def fibonacci(n):\n    if n < 2:\n        return n\n    return",
+    "Q: What is 17 + 25?\nA:",
+    "import numpy as np\n\nx = np.",
+    "1, 2, 4, 8, 16,",
+    "Der Himmel ist blau, weil",
+    "La photosynthèse est le processus par lequel",
+    "人工知能とは",
+    "🎉🎉🎉 Happy",
+    "   \n\n\t  ",
+    "The the the the the the the the",
+    "a",
+    "Dear Sir or Madam,\n\nI am writing to",
+    '{"name": "Ada", "born": 1815, "field": "',
+    "SELECT name, COUNT(*) FROM orders GROUP BY",
+    "ROMEO:\nBut soft, what light through yonder window breaks?\n",
+    "E = mc^2 means that",
+    "Water boils at 100 degrees Celsius. At high altitude, where the pressure is lower, it boils at",
+    "<|im_start|>user\nName three fruits.<|im_end|>\n<|im_start|>assistant\n",
+]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Torch waits for its threads by spinning, which costs more than they give where others work as well."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def greedy(model: Model, prompts: list[list[int]]) -> list[list[int]]:
+    """The greedy answers, all of them made together."""
+    engine = model.engine
+    numbers = [engine.submit(Request(prompt, GREEDY)) for prompt in prompts]
+    answers: dict[int, list[int]] = {number: [] for number in numbers}
+    n_open = len(numbers)
+    while n_open:
+        for event in engine.step():
+            if event.token is not None:
+                answers[event.request].append(event.token)
+            n_open -= event.finish is not None
+    return [answers[number] for number in numbers]
+
+
+def check_greedy(prompt: list[int], answer: list[int], logits: NDArray[np.float32]) -> None:
+    """logits: of prompt + answer by the judge. Its choice after each place must be ours."""
+    assert len(answer) == GREEDY.max_tokens
+    chosen = logits[len(prompt) - 1 : len(prompt) + len(answer) - 1].argmax(axis=-1)
+    assert chosen.tolist() == answer
+
+
+def judge_of(model: Model) -> LlamaForCausalLM:
+    judge = reference_model(model.file, model.blueprint)
+    frequencies = model.blueprint.blocks[0].attention.position.frequencies()
+    judge.model.rotary_emb.inv_freq = torch.tensor(frequencies, dtype=torch.float32)
+    return judge
+
+
+@pytest.mark.parametrize("kind", TINY)
+def test_tiny_models(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.gguf"
+    write_tiny_model(path, TINY[kind])
+    check_tiny(path)
+
+
+def test_scaled_positions(tmp_path: Path) -> None:
+    path = tmp_path / "linear.gguf"
+    scaling = {
+        "llama.rope.scaling.type": ("linear", Type.STRING),
+        "llama.rope.scaling.factor": (4.0, Type.FLOAT32),
+    }
+    write_tiny_model(path, Tiny(), extra=scaling)
+    check_tiny(path)
+    path = tmp_path / "factors.gguf"
+    factors = np.linspace(1, 8, 8, dtype=np.float32)
+    write_tiny_model(path, Tiny(), weights={"rope_freqs.weight": factors})
+    check_tiny(path)
+
+
+def check_tiny(path: Path) -> None:
+    rng = np.random.default_rng(0)
+    prompts = [rng.integers(3, 261, n).tolist() for n in (1, 7, 100, 180)]
+    judge, answers = None, None
+    for isa in ISAS:
+        with zeropoint.load(path, exact=True, isa=isa, threads=2) as model:
+            judge = judge or judge_of(model)
+            answers = answers or greedy(model, prompts)
+            assert greedy(model, prompts) == answers
+            for prompt, answer in zip(prompts, answers, strict=True):
+                ids = prompt + answer
+                want = reference_logits(judge, ids)
+                assert np.abs(model.logits(ids) - want).max() <= LARGEST_ERROR
+                check_greedy(prompt, answer, want)
+
+
+class Judged:
+    """What transformers says of the real model, asked once for all instruction sets."""
+
+    def __init__(self, path: Path) -> None:
+        with zeropoint.load(path, context=1024) as model:
+            self.judge = judge_of(model)
+        self.known: dict[tuple[int, ...], NDArray[np.float32]] = {}
+
+    def logits(self, ids: list[int]) -> NDArray[np.float32]:
+        key = tuple(ids)
+        if key not in self.known:
+            self.known[key] = reference_logits(self.judge, ids)
+        return self.known[key]
+
+
+@pytest.fixture(scope="module")
+def judged(smollm2_path: Path) -> Iterator[Judged]:
+    yield Judged(smollm2_path)
+
+
+@pytest.mark.parametrize("isa", FAST)
+def test_real_model(isa: str, smollm2_path: Path, judged: Judged) -> None:
+    worst = 0.0
+    with zeropoint.load(smollm2_path, exact=True, isa=isa, context=1024) as model:
+        prompts = [model.tokenizer.encode(text, specials=True) for text in PROMPTS]
+        for prompt, answer in zip(prompts, greedy(model, prompts), strict=True):
+            want = judged.logits(prompt + answer)
+            worst = max(worst, float(np.abs(model.logits(prompt + answer) - want).max()))
+            check_greedy(prompt, answer, want)
+    print(f"{isa}: largest difference of a logit {worst:.2e}")
+    assert worst <= LARGEST_ERROR
+
+
+def test_real_model_by_the_scalar_kernels(smollm2_path: Path, judged: Judged) -> None:
+    with zeropoint.load(smollm2_path, exact=True, isa="scalar", context=256) as model:
+        ids = model.tokenize("The capital of France is")
+        difference = np.abs(model.logits(ids) - judged.logits(ids)).max()
+    print(f"scalar: largest difference of a logit {difference:.2e}")
+    assert difference <= LARGEST_ERROR

@@ -1,0 +1,121 @@
+"""Products of packed matrices against numpy: every format on every instruction set that runs here.
+
+Exact mode multiplies the unpacked weights in float32; int8 mode first rounds activations to eight bits a
+block of 32, which numpy does here in the same way. A new format or instruction set is picked up with no edit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from zeropoint import _native, formats
+from zeropoint.errors import BadInput
+
+ISAS: list[str] = _native.machine()["isas"]
+FORMATS = formats.names()
+QUANTIZED = [name for name in FORMATS if formats.get(name).BLOCK_WEIGHTS > 1]
+# Rows, columns, tokens: whole groups and tails of each.
+SHAPES = [(16, 32, 1), (1, 32, 3), (17, 96, 9), (50, 64, 8), (96, 576, 13)]
+BLOCK = 32
+
+Floats = NDArray[np.float32]
+
+
+def matrix(name: str, rows: int, cols: int) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(rows * cols)
+    weights = rng.standard_normal((rows, cols)).astype(np.float32) * np.float32(0.05)
+    return formats.get(name).pack(weights)
+
+
+def activations(tokens: int, cols: int) -> Floats:
+    """Usual numbers, with a row of zeros and one with outliers as models have them."""
+    rng = np.random.default_rng(tokens + cols)
+    x = rng.standard_normal((tokens, cols)).astype(np.float32)
+    x[-1, ::17] *= 100
+    if tokens > 2:
+        x[1] = 0
+    return x
+
+
+def native(isa: str, name: str, packed: NDArray[np.uint8], x: Floats, *, exact: bool) -> Floats:
+    result: Floats = _native.matmul(isa, name, packed.reshape(-1), len(packed), x.shape[1], x, exact)
+    return result
+
+
+def rounded_to_int8(x: Floats) -> NDArray[np.float64]:
+    """x as the int8 kernels see it: scale * q, with q = round(x * 127 / peak), ties to even."""
+    blocks = x.reshape(len(x), -1, BLOCK)
+    peak = np.abs(blocks).max(axis=-1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        inverse = np.where(peak > 0, np.float32(127) / peak, np.float32(0)).astype(np.float32)
+    q = np.rint(blocks * inverse)
+    return (q * (peak / np.float32(127)).astype(np.float64)).reshape(x.shape)
+
+
+def bound(x: NDArray[Any], weights: Floats) -> NDArray[np.float64]:
+    """What a relative error of one of a product is measured by: the sum of the magnitudes of its terms."""
+    result: NDArray[np.float64] = np.abs(x).astype(np.float64) @ np.abs(weights).astype(np.float64).T
+    return result
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_exact_products(name: str, isa: str, shape: tuple[int, int, int]) -> None:
+    rows, cols, tokens = shape
+    packed, x = matrix(name, rows, cols), activations(tokens, cols)
+    weights = formats.get(name).unpack(packed)
+    want = x.astype(np.float64) @ weights.astype(np.float64).T
+    error = np.abs(native(isa, name, packed, x, exact=True) - want)
+    assert (error <= 1e-5 * bound(x, weights) + 1e-30).all()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("name", QUANTIZED)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_int8_products(name: str, isa: str, shape: tuple[int, int, int]) -> None:
+    rows, cols, tokens = shape
+    packed, x = matrix(name, rows, cols), activations(tokens, cols)
+    weights = formats.get(name).unpack(packed)
+    seen = rounded_to_int8(x)
+    error = np.abs(native(isa, name, packed, x, exact=False) - seen @ weights.astype(np.float64).T)
+    assert (error <= 1e-5 * bound(seen, weights) + 1e-30).all()
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - set(QUANTIZED)))
+def test_plain_formats_are_exact_in_either_mode(name: str) -> None:
+    packed, x = matrix(name, 20, 40), activations(3, 40)
+    for isa in ISAS:
+        np.testing.assert_array_equal(
+            native(isa, name, packed, x, exact=False), native(isa, name, packed, x, exact=True)
+        )
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("exact", [True, False])
+def test_every_instruction_set_gives_the_same_bits(name: str, exact: bool) -> None:
+    for rows, cols, tokens in SHAPES:
+        packed, x = matrix(name, rows, cols), activations(tokens, cols)
+        want = native("scalar", name, packed, x, exact=exact)
+        for isa in ISAS:
+            got = native(isa, name, packed, x, exact=exact)
+            assert got.tobytes() == want.tobytes(), (isa, rows, cols, tokens)
+
+
+def test_a_matrix_of_another_size_is_refused() -> None:
+    packed = matrix("Q4_0", 4, 64).reshape(-1)
+    x = activations(1, 64)
+    with pytest.raises(BadInput, match="not a matrix of that shape"):
+        _native.matmul("scalar", "Q4_0", packed, 5, 64, x, True)
+    with pytest.raises(BadInput, match="not a matrix of that shape"):
+        _native.matmul("scalar", "Q4_0", packed, 4, 48, x, True)
+    with pytest.raises(BadInput, match="as many columns"):
+        _native.matmul("scalar", "Q4_0", packed, 4, 64, activations(1, 32), True)
+    with pytest.raises(BadInput, match="unknown weight format"):
+        _native.matmul("scalar", "Q9_9", packed, 4, 64, x, True)
+    with pytest.raises(BadInput, match="cannot run mmx"):
+        _native.matmul("mmx", "Q4_0", packed, 4, 64, x, True)

@@ -1,0 +1,44 @@
+"""Weights by way of the layout that the kernels read, against numpy's reading of the file: bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from zeropoint import _native, formats
+
+SHAPES = [(1, 32), (16, 32), (17, 64), (40, 160)]
+
+
+def bits(weights: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Patterns, with one for all NaNs, whose payload is the processor's choice."""
+    return np.where(np.isnan(weights), np.float32(np.nan), weights).view(np.uint32)
+
+
+@pytest.mark.parametrize("name", formats.names())
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_unpacked_weights_are_the_same(name: str, shape: tuple[int, int]) -> None:
+    rows, cols = shape
+    form = formats.get(name)
+    rng = np.random.default_rng(rows)
+    # Any bytes are weights: denormal, infinite and NaN scales among them.
+    packed = rng.integers(0, 256, (rows, cols // form.BLOCK_WEIGHTS * form.BLOCK_BYTES), dtype=np.uint8)
+    with np.errstate(all="ignore"):
+        want = form.unpack(packed)
+    np.testing.assert_array_equal(
+        bits(_native.unpack(name, packed.reshape(-1), rows, cols)), bits(want.reshape(rows, cols))
+    )
+
+
+@pytest.mark.parametrize("name", formats.names())
+def test_a_row_of_a_wide_matrix_is_where_it_belongs(name: str) -> None:
+    form = formats.get(name)
+    weights = np.repeat(np.arange(1, 41, dtype=np.float32)[:, None], 96, axis=1)
+    got = _native.unpack(name, form.pack(weights).reshape(-1), 40, 96)
+    np.testing.assert_allclose(got, weights, rtol=0.02)
+
+
+def test_native_and_numpy_know_the_same_formats() -> None:
+    native = {name: (weights, size) for name, _, weights, size in _native.formats()}
+    assert native == {n: (formats.get(n).BLOCK_WEIGHTS, formats.get(n).BLOCK_BYTES) for n in formats.names()}
