@@ -67,7 +67,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "phi3": {**_LLAMA, "model_type": "phi3", "pad_token_id": 0},
     "gpt2": _GPT2,
     "phi2": {**_LLAMA, "model_type": "phi", "num_key_value_heads": 4, "partial_rotary_factor": 0.5} | _GELU,
-    "gemma2": {**_LLAMA, "model_type": "gemma2", "head_dim": 32, "query_pre_attn_scalar": 24} | _GEMMA,
+    "gemma2": {**_LLAMA, "model_type": "gemma2", "head_dim": 32, "query_pre_attn_scalar": 32} | _GEMMA,
 }
 
 

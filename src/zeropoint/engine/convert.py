@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from zeropoint import __version__
 from zeropoint.blueprint import Blueprint
 from zeropoint.engine.native import NativeEngine, default_threads
@@ -117,7 +120,7 @@ def _to_gguf(
     with new_file(target, need_bytes=n_bytes) as temporary:
         write_gguf(temporary, metadata, tensors, wrote=wrote)
         written = open_gguf(temporary)
-        _compare(tensors, lambda name: written.read(name).tobytes(), target)
+        _compare(tensors, written.read, target)
         was_run = _run(written, open_model(temporary).blueprint, target, notify)
     return Converted(target, n_bytes, _formats(tensors), was_run)
 
@@ -138,7 +141,7 @@ def _to_folder(
                 file.write(content)
         write_shards(temporary, tensors, shard_bytes=shard_bytes, wrote=wrote)
         written = cast(Folder, open_model(temporary).file).stored
-        _compare(tensors, lambda name: cast(SafetensorsModel, written).read(name).tobytes(), target)
+        _compare(tensors, cast(SafetensorsModel, written).read, target)
     return Converted(target, n_bytes, _formats(tensors), was_run=False)
 
 
@@ -212,17 +215,21 @@ def _card(file: GgufModel, target: Path, form: str) -> str:
     )
 
 
-def _compare(tensors: list[Packed], read: Callable[[str], bytes], target: Path) -> None:
+def _compare(tensors: list[Packed], read: Callable[[str], NDArray[np.uint8]], target: Path) -> None:
     """Read some tensors of the result again: they must be what was to be written."""
     step = max(1, len(tensors) // _N_SAMPLED)
     for tensor in tensors[::step]:
-        wanted = hashlib.sha256()
-        for chunk in tensor.chunks():
-            wanted.update(chunk.data)
-        if hashlib.sha256(read(tensor.name)).digest() != wanted.digest():
+        if hashlib.sha256(read(tensor.name).data).digest() != _digest(tensor):
             raise BadModelFile(
                 f"{shown(target)}: tensor `{tensor.name}` did not arrive as written; try again"
             )
+
+
+def _digest(tensor: Packed) -> bytes:
+    wanted = hashlib.sha256()
+    for chunk in tensor.chunks():
+        wanted.update(chunk.data)
+    return wanted.digest()
 
 
 def _run(file: GgufModel, blueprint: Blueprint, target: Path, notify: Notify) -> bool:

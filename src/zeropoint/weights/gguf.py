@@ -36,6 +36,7 @@ Value: TypeAlias = int | float | bool | str | list[Any]
 Item = TypeVar("Item", int, float, bool, str)
 
 _REQUIRED: Any = object()
+_CHUNK_WEIGHTS = 1 << 20
 _KINDS = {int: "an integer", float: "a float", bool: "a bool", str: "a text", list: "a list"}
 
 
@@ -117,7 +118,7 @@ class GgufModel:
         """The weights of a tensor, float32 in its shape."""
         packed = self.read(name)
         try:
-            return formats.get(self._tensor(name).format).unpack(packed)
+            return _unpacked(packed, self._tensor(name))
         except MemoryError:
             raise OutOfMemory(f"not enough memory for the weights of `{name}` as float32") from None
 
@@ -206,6 +207,19 @@ def parse_header(head: bytes, file_bytes: int, name: str = "the model file") -> 
         message = f"{name}: the header is longer than {len(head)} bytes; give at least {header}"
         raise HeaderTooShort(message, header)
     return _model(header, ())
+
+
+def _unpacked(packed: npt.NDArray[np.uint8], tensor: TensorInfo) -> npt.NDArray[np.float32]:
+    """A few rows at a time, since unpacking needs several times their memory."""
+    form = formats.get(tensor.format)
+    if tensor.format == "F32":
+        return form.unpack(packed)
+    weights = np.empty((math.prod(tensor.shape[:-1]), tensor.shape[-1]), np.float32)
+    rows = packed.reshape(len(weights), -1)
+    step = max(1, _CHUNK_WEIGHTS // tensor.shape[-1])
+    for start in range(0, len(weights), step):
+        weights[start : start + step] = form.unpack(rows[start : start + step])
+    return weights.reshape(tensor.shape)
 
 
 def shown(path: Path) -> str:

@@ -7,6 +7,7 @@ without a sentence that names it.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
@@ -129,7 +130,8 @@ def from_stored(
     ]
     if unused:
         raise BadModelFile(f"{stored.name} has {_listed(unused)}, which the model it describes does not use")
-    last = _LastRead(of_stored(stored))
+    uses = Counter(name for source in sources.values() for name in stored_names(source))
+    last = _LastRead(of_stored(stored), {name for name, count in uses.items() if count > 1})
     weights = {name: _build(source, last, stored.name) for name, source in sources.items()}
     for name, lazy in weights.items():
         if lazy.shape != shapes[name]:
@@ -144,7 +146,7 @@ def to_stored(weights: Mapping[str, Lazy], sources: Mapping[str, Source]) -> dic
     """A file's tensors out of ours: the way back of `from_stored`, in the order of `sources`."""
     stored: dict[str, Lazy] = {}
     fused: dict[Source, list[tuple[int, int, Lazy]]] = {}
-    last = _LastRead(weights)
+    last = _LastRead(weights, {name for name, source in sources.items() if isinstance(source, Stacked)})
     for name, source in sources.items():
         _take_apart(source, last.lazy(name), stored, fused)
     while fused:
@@ -154,14 +156,17 @@ def to_stored(weights: Mapping[str, Lazy], sources: Mapping[str, Source]) -> dic
 
 
 class _LastRead:
-    """Keeps the tensor that was read last: the parts of a fused or stacked one are asked for in a row."""
+    """Keeps the tensor that was read last, of those in several parts, which are asked for in a row."""
 
-    def __init__(self, tensors: Mapping[str, Lazy]) -> None:
+    def __init__(self, tensors: Mapping[str, Lazy], in_parts: set[str]) -> None:
         self.tensors = tensors
+        self.in_parts = in_parts
         self._last: tuple[str, Array] | None = None
 
     def lazy(self, name: str) -> Lazy:
         tensor = self.tensors[name]
+        if name not in self.in_parts:
+            return tensor
         return Lazy(tensor.shape, tensor.format, lambda: self._read(name))
 
     def _read(self, name: str) -> Array:
