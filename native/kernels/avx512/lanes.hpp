@@ -109,8 +109,8 @@ struct Lanes : shared::RowBytes<Lanes> {
     template <int from, int to, int mask>
     static Bytes merge(Bytes base, Bytes a) {
         constexpr int kFirstOrSecondAndThird = 0xf8;
-        return _mm512_ternarylogic_epi32(base, moved<from, to>(a), _mm512_set1_epi8(static_cast<char>(mask)),
-                                         kFirstOrSecondAndThird);
+        const Bytes other = moved<from, to>(a), kept = _mm512_set1_epi8(static_cast<char>(mask));
+        return _mm512_ternarylogic_epi32(base, other, kept, kFirstOrSecondAndThird);
     }
     static Bytes look_up(const uint8_t* table, Bytes a) {
         return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(load_rows(table)), a);
