@@ -18,8 +18,8 @@ from zeropoint.errors import BadInput
 ISAS: list[str] = _native.machine()["isas"]
 FORMATS = formats.names()
 QUANTIZED = [name for name in FORMATS if formats.get(name).BLOCK_WEIGHTS > 1]
-# Rows, columns, tokens: whole groups and tails of each.
-SHAPES = [(16, 32, 1), (1, 32, 3), (17, 96, 9), (50, 64, 8), (96, 576, 13)]
+# Rows, columns in blocks (of 32 where a format has none), tokens: whole groups and tails of each.
+SHAPES = [(16, 1, 1), (1, 1, 3), (17, 3, 9), (50, 2, 8), (96, 18, 13)]
 BLOCK = 32
 
 Floats = NDArray[np.float32]
@@ -29,6 +29,11 @@ def matrix(name: str, rows: int, cols: int) -> NDArray[np.uint8]:
     rng = np.random.default_rng(rows * cols)
     weights = rng.standard_normal((rows, cols)).astype(np.float32) * np.float32(0.05)
     return formats.get(name).pack(weights)
+
+
+def sizes(name: str, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    rows, n_blocks, tokens = shape
+    return rows, n_blocks * max(BLOCK, formats.get(name).BLOCK_WEIGHTS), tokens
 
 
 def activations(tokens: int, cols: int) -> Floats:
@@ -66,7 +71,7 @@ def bound(x: NDArray[Any], weights: Floats) -> NDArray[np.float64]:
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_exact_products(name: str, isa: str, shape: tuple[int, int, int]) -> None:
-    rows, cols, tokens = shape
+    rows, cols, tokens = sizes(name, shape)
     packed, x = matrix(name, rows, cols), activations(tokens, cols)
     weights = formats.get(name).unpack(packed)
     want = x.astype(np.float64) @ weights.astype(np.float64).T
@@ -78,7 +83,7 @@ def test_exact_products(name: str, isa: str, shape: tuple[int, int, int]) -> Non
 @pytest.mark.parametrize("name", QUANTIZED)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_int8_products(name: str, isa: str, shape: tuple[int, int, int]) -> None:
-    rows, cols, tokens = shape
+    rows, cols, tokens = sizes(name, shape)
     packed, x = matrix(name, rows, cols), activations(tokens, cols)
     weights = formats.get(name).unpack(packed)
     seen = rounded_to_int8(x)
@@ -98,7 +103,8 @@ def test_plain_formats_are_exact_in_either_mode(name: str) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("exact", [True, False])
 def test_every_instruction_set_gives_the_same_bits(name: str, exact: bool) -> None:
-    for rows, cols, tokens in SHAPES:
+    for shape in SHAPES:
+        rows, cols, tokens = sizes(name, shape)
         packed, x = matrix(name, rows, cols), activations(tokens, cols)
         want = native("scalar", name, packed, x, exact=exact)
         for isa in ISAS:

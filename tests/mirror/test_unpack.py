@@ -8,7 +8,12 @@ from numpy.typing import NDArray
 
 from zeropoint import _native, formats
 
-SHAPES = [(1, 32), (16, 32), (17, 64), (40, 160)]
+SHAPES = [(1, 1), (16, 1), (17, 2), (40, 5)]  # rows, and columns in blocks (32 where a format has none)
+
+
+def block(name: str) -> int:
+    """Columns of a block; 32 for a format without blocks."""
+    return max(32, formats.get(name).BLOCK_WEIGHTS)
 
 
 def bits(weights: NDArray[np.float32]) -> NDArray[np.uint32]:
@@ -19,7 +24,7 @@ def bits(weights: NDArray[np.float32]) -> NDArray[np.uint32]:
 @pytest.mark.parametrize("name", formats.names())
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_unpacked_weights_are_the_same(name: str, shape: tuple[int, int]) -> None:
-    rows, cols = shape
+    rows, cols = shape[0], shape[1] * block(name)
     form = formats.get(name)
     rng = np.random.default_rng(rows)
     # Any bytes are weights: denormal, infinite and NaN scales among them.
@@ -34,8 +39,8 @@ def test_unpacked_weights_are_the_same(name: str, shape: tuple[int, int]) -> Non
 @pytest.mark.parametrize("name", formats.names())
 def test_a_row_of_a_wide_matrix_is_where_it_belongs(name: str) -> None:
     form = formats.get(name)
-    weights = np.repeat(np.arange(1, 41, dtype=np.float32)[:, None], 96, axis=1)
-    got = _native.unpack(name, form.pack(weights).reshape(-1), 40, 96)
+    weights = np.repeat(np.arange(1, 41, dtype=np.float32)[:, None], 3 * block(name), axis=1)
+    got = _native.unpack(name, form.pack(weights).reshape(-1), 40, 3 * block(name))
     np.testing.assert_allclose(got, weights, rtol=0.02)
 
 
