@@ -53,7 +53,8 @@ def gguf_tensors(opened: Opened, to: str | None, notify: Callable[[str], None]) 
         made.append(copied(file, name) if file and form == tensor.format else pack(name, tensor, form))
     if others:
         block = formats.get(str(to)).BLOCK_WEIGHTS
-        notify(f"{others} matrices have rows that are no multiple of {block}: they get Q8_0 or F16, not {to}")
+        instead = "Q8_0 or F16" if block > formats.get("Q8_0").BLOCK_WEIGHTS else "F16"
+        notify(f"{others} matrices have rows that are no multiple of {block}: they get {instead}, not {to}")
     return made
 
 
