@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from zeropoint import registry
 from zeropoint.errors import BadInput, ZeropointError, choices
@@ -47,7 +48,21 @@ def run(claims: Iterable[Claim]) -> Iterator[Outcome]:
         start = time.perf_counter()
         ours, problem = None, ""
         try:
-            ours = claim.compute()
+            with _threads(claim):
+                ours = claim.compute()
         except ZeropointError as error:
             problem = str(error)
         yield Outcome(claim, ours, time.perf_counter() - start, problem)
+
+
+@contextmanager
+def _threads(claim: Claim) -> Iterator[None]:
+    """One thread for what is small: it gains nothing from more, and waits for them where cores are busy."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if claim.is_slow else 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,123 @@
+"""Show every matrix of a transformer made by hand, by name, while it reads a text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from zeropoint.cli.console import Console
+from zeropoint.errors import BadInput
+
+if TYPE_CHECKING:
+    from zeropoint.models.handmade.trace import Matrix, Run
+
+_PREFIX = "handmade:"
+_EXAMPLES = """\b
+Examples:
+  zeropoint trace handmade:aab aabaab
+  zeropoint trace handmade:aab aabaab --at 5
+  zeropoint trace handmade:brackets "(()" --only weights
+  zeropoint trace handmade:previous abc --write previous.gguf
+"""
+
+
+@click.command("trace", epilog=_EXAMPLES)
+@click.argument("program", metavar="handmade:PROGRAM")
+@click.argument("text")
+@click.option("--at", type=int, help="Stop after so many characters of TEXT; by default all are read.")
+@click.option("--only", metavar="WORD", help="Only the matrices with this word in their name.")
+@click.option("--write", metavar="FILE", help="Write the program as a GGUF file too.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.make_pass_decorator(Console, ensure=True)
+def command(
+    console: Console,
+    /,
+    program: str,
+    text: str,
+    at: int | None,
+    only: str | None,
+    write: str | None,
+    as_json: bool,
+) -> None:
+    """Show every matrix of a handmade PROGRAM while it reads TEXT, and what comes next.
+
+    Programs: aab (continue aabaab...), previous (repeat the token before the last), brackets (close what is
+    open). A row of a matrix is a token ("2:b": b at position 2) or a named column of the residual stream.
+    """
+    _need_torch()
+    from pathlib import Path
+
+    from zeropoint.models.handmade import programs
+    from zeropoint.models.handmade.file import write_program
+    from zeropoint.models.handmade.trace import run
+
+    if not program.startswith(_PREFIX):
+        listed = ", ".join(f"{_PREFIX}{name}" for name in programs.names())
+        raise BadInput(f"cannot trace {program}; expected one of {listed}")
+    chosen = programs.program(program.removeprefix(_PREFIX))
+    traced = run(chosen, text, at)
+    steps = [step for step in traced.steps if only is None or only in step.name]
+    if not steps:
+        raise BadInput(f"no matrix has `{only}` in its name; try query, weights, mix, output or logits")
+    if write is not None:
+        write_program(chosen, Path(write))
+        console.notice(f"wrote {write}")
+    if as_json:
+        console.json(_as_json(traced, steps))
+        return
+    for step in steps:
+        _show(console, step)
+    verdict = "right" if traced.answer == traced.right else f"wrong: {traced.right} is right"
+    console.line(f"after {traced.text} comes {traced.answer} ({verdict})")
+
+
+def _need_torch() -> None:
+    try:
+        import torch  # noqa: F401 - asked for first, so that the sentence is this one
+    except ModuleNotFoundError:
+        raise BadInput(
+            "trace computes with torch, which is not installed; run `pip install 'zeropoint[train]'`"
+        ) from None
+
+
+def _show(console: Console, step: Matrix) -> None:
+    """A matrix with its names above in two lines; zeros as dots, so that what was set stands out."""
+    console.line(f"{step.name}: {step.about}")
+    cells = [[_number(value) for value in row] for row in step.values.tolist()]
+    above = [name.rpartition(" ")[::2] for name in step.columns]
+    widths = [max(map(len, (*names, *(row[c] for row in cells)))) for c, names in enumerate(above)]
+    left = max(map(len, step.rows))
+
+    def line(name: str, row: Iterable[str]) -> None:
+        console.line(" ".join([name.rjust(left), *(v.rjust(w) for v, w in zip(row, widths, strict=True))]))
+
+    if any(first for first, _ in above):
+        line("", [first for first, _ in above])
+    line("", [last for _, last in above])
+    for name, row in zip(step.rows, cells, strict=True):
+        line(name, row)
+    console.line()
+
+
+def _number(value: float) -> str:
+    return "." if value == 0 else f"{value:.4g}"
+
+
+def _as_json(traced: Run, steps: list[Matrix]) -> dict[str, object]:
+    return {
+        "text": traced.text,
+        "answer": traced.answer,
+        "right": traced.right,
+        "matrices": [
+            {
+                "name": step.name,
+                "about": step.about,
+                "rows": step.rows,
+                "columns": step.columns,
+                "values": step.values.tolist(),
+            }
+            for step in steps
+        ],
+    }

@@ -1,0 +1,126 @@
+"""Schedule, smoothing, averaging and the loop."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from zeropoint.errors import BadInput
+from zeropoint.train.average import average_weights
+from zeropoint.train.loop import train
+from zeropoint.train.objectives.seq2seq import Seq2Seq, smoothed
+from zeropoint.train.precision import quickest_dtype
+from zeropoint.train.schedule import Noam
+
+
+def test_noam_rises_in_a_line_to_its_peak_and_falls_with_the_root() -> None:
+    noam = Noam(512, n_warmup=100, factor=2.0)
+    assert noam(50) == pytest.approx(noam(100) / 2)
+    assert noam(100) == pytest.approx(2 * 512**-0.5 / 10)
+    assert noam(400) == pytest.approx(noam(100) / 2)
+    assert noam(0) == noam(1) > 0
+
+
+def test_smoothed_targets_are_distributions_without_padding() -> None:
+    wanted = smoothed(torch.tensor([2, 1, 0]), 5, 0.4, padding=0)
+    assert wanted.sum(-1).tolist() == pytest.approx([1, 1, 0])
+    assert wanted[0].tolist() == pytest.approx([0, 0.4 / 3, 0.6, 0.4 / 3, 0.4 / 3])
+    assert (wanted[:, 0] == 0).all()
+
+
+def test_without_smoothing_the_loss_is_cross_entropy() -> None:
+    logits, target = torch.randn(2, 3, 7), torch.tensor([[1, 2, 3], [4, 0, 0]])
+    ours = Seq2Seq(padding=0, smoothing=0.0).loss(logits, target)
+    theirs = nn.functional.cross_entropy(
+        logits.flatten(0, 1), target.flatten(), ignore_index=0, reduction="sum"
+    )
+    assert float(ours) == pytest.approx(float(theirs), rel=1e-5)
+
+
+def test_smoothing_makes_certainty_costly() -> None:
+    """The annotated transformer's plot: the loss rises again where the model is too sure."""
+    objective, target = Seq2Seq(smoothing=0.1), torch.tensor([[1]])
+
+    def loss(x: float) -> float:
+        d = x + 3
+        return float(objective.loss(torch.log(torch.tensor([[[1e-9, x / d, 1 / d, 1 / d, 1 / d]]])), target))
+
+    assert loss(30) < loss(3)
+    assert loss(30) < loss(3000)
+
+
+def test_smoothing_is_checked() -> None:
+    with pytest.raises(BadInput, match=r"smoothing is 1\.5"):
+        smoothed(torch.tensor([1]), 5, 1.5, 0)
+
+
+def test_average_of_checkpoints() -> None:
+    a, b = {"w": torch.tensor([1.0, 2.0])}, {"w": torch.tensor([3.0, 6.0])}
+    assert average_weights([a, b])["w"].tolist() == [2, 4]
+    assert average_weights([a])["w"].dtype == torch.float32
+    with pytest.raises(BadInput, match="differs from checkpoint 0 in v"):
+        average_weights([a, {"w": a["w"], "v": a["w"]}])
+    with pytest.raises(BadInput, match="no checkpoint"):
+        average_weights([])
+
+
+def line() -> nn.Linear:
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    return model
+
+
+def squared(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return ((model(x) - x) ** 2).mean()
+
+
+def test_the_loop_steps_with_the_schedule_and_tells_of_it() -> None:
+    model, told = line(), []
+    optimizer = torch.optim.SGD(model.parameters(), lr=99.0)
+    batches = [(torch.ones(2, 1),)] * 3
+    n = train(
+        model, batches, squared, optimizer, schedule=lambda step: 0.25, on_step=lambda *t: told.append(t)
+    )
+    assert n == 3
+    assert [step for step, _ in told] == [1, 2, 3]
+    assert [loss for _, loss in told] == pytest.approx([1, 0.25, 0.0625])
+
+
+def test_accumulated_batches_make_the_step_of_one_large_batch() -> None:
+    large, small = line(), line()
+    x = torch.arange(1.0, 5.0)[:, None]
+    train(large, [(x,)], squared, torch.optim.SGD(large.parameters(), lr=0.01))
+    n = train(
+        small, [(x[:2],), (x[2:],)], squared, torch.optim.SGD(small.parameters(), lr=0.01), n_accumulated=2
+    )
+    assert n == 1
+    assert small.weight.item() == pytest.approx(large.weight.item())
+
+
+def test_a_last_smaller_group_makes_a_step_too_and_gradients_are_bounded() -> None:
+    model = line()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    n = train(model, [(torch.ones(1, 1),)] * 3, squared, optimizer, n_accumulated=2, most_gradient=1e-3)
+    assert n == 2
+    assert 0 < model.weight.item() <= 2.1e-3
+
+
+def test_bfloat16_products_leave_weights_in_float32() -> None:
+    model = line()
+    train(
+        model,
+        [(torch.ones(1, 1),)],
+        squared,
+        torch.optim.SGD(model.parameters(), lr=0.1),
+        dtype=torch.bfloat16,
+    )
+    assert model.weight.dtype == torch.float32
+    assert math.isfinite(model.weight.item())
+
+
+def test_the_quickest_dtype_is_one_of_two() -> None:
+    assert quickest_dtype() in (torch.float32, torch.bfloat16)
+    assert quickest_dtype(is_cpu=False) is torch.bfloat16
