@@ -3,6 +3,7 @@
 #include <atomic>
 
 #include "base/file.hpp"
+#include "base/text.hpp"
 #include "formats/gguf.hpp"
 #include "kernels/packing.hpp"
 
@@ -47,7 +48,7 @@ private:
     const ModelSpec& spec_;
     const std::unordered_map<std::string, std::string>& names_;
     std::vector<MappedFile> files_;
-    std::vector<std::string> paths_;
+    std::vector<std::string> shown_;  // the paths, fit for a message
     std::vector<GgufHeader> headers_;
     std::unordered_map<std::string, Source> sources_;
     std::vector<MatrixTask> tasks_;
@@ -55,20 +56,21 @@ private:
 };
 
 Status Loader::open(const std::vector<std::string>& paths) {
-    paths_ = paths;
     headers_.reserve(paths.size());
     for (const std::string& path : paths) {
         Result<MappedFile> file = MappedFile::open(path);
         if (!file.ok()) return file.error();
         files_.push_back(std::move(file.value()));
+        shown_.push_back(printable(path, 4096));
         const auto bytes = files_.back().bytes();
         Result<GgufHeader> header = parse_gguf(bytes, bytes.size());
-        if (!header.ok()) return Error{header.error().fault, path + ": " + header.error().message};
+        if (!header.ok()) return Error{header.error().fault, shown_.back() + ": " + header.error().message};
         headers_.push_back(std::move(header.value()));
         for (const GgufTensor& tensor : headers_.back().tensors) {
             const auto* data = reinterpret_cast<const uint8_t*>(bytes.data()) + tensor.offset;
             if (!sources_.emplace(tensor.name, Source{&tensor, data}).second)
-                return invalid(path + ": tensor " + tensor.name + " is in two files of the model");
+                return invalid(shown_.back() + ": tensor " + printable(tensor.name) +
+                               " is in two files of the model");
         }
     }
     return {};
@@ -78,9 +80,9 @@ Result<Source> Loader::find(const std::string& name, const std::vector<uint64_t>
     const auto file_name = names_.find(name);
     const std::string& stored = file_name == names_.end() ? name : file_name->second;
     const auto found = sources_.find(stored);
-    if (found == sources_.end()) return invalid(paths_.front() + ": tensor " + stored + " is missing");
+    if (found == sources_.end()) return invalid(shown_.front() + ": tensor " + stored + " is missing");
     if (found->second.tensor->shape != shape) {
-        return invalid(paths_.front() + ": tensor " + stored + " has shape " +
+        return invalid(shown_.front() + ": tensor " + stored + " has shape " +
                        shape_text(found->second.tensor->shape) + "; the metadata says " + shape_text(shape));
     }
     return found->second;
@@ -98,7 +100,7 @@ Status Loader::vector(const std::string& name, int n, const float*& target) {
     const Result<Source> source = find(name, {static_cast<uint64_t>(n)});
     if (!source.ok()) return source.error();
     const Format format = source.value().tensor->format;
-    if (is_quantized(format)) return invalid(paths_.front() + ": tensor " + name + " must hold plain floats");
+    if (is_quantized(format)) return invalid(shown_.front() + ": tensor " + name + " must hold plain floats");
     Result<Buffer> buffer =
         Buffer::allocate(sizeof(float) * static_cast<size_t>(n), Pages::kSmall, "norm weights");
     if (!buffer.ok()) return buffer.error();
@@ -179,7 +181,7 @@ Status Loader::read(ThreadPool& pool) {
     });
     for (size_t i = 0; i < files_.size(); ++i) {
         if (files_[i].damaged())
-            return io_error(paths_[i] + " changed or was truncated while it was read; fetch it again");
+            return io_error(shown_[i] + " changed or was truncated while it was read; fetch it again");
     }
     if (spec_.has_tied_head) weights_->head = weights_->embedding;
     return {};

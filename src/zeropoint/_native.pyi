@@ -92,7 +92,7 @@ def unpack(format: str, file_rows: Annotated[NDArray[numpy.uint8], dict(shape=(N
 class Engine:
     """A loaded model; use zeropoint.load()."""
 
-    def __init__(self, paths: _Sequence[str], spec: dict[str, object], tensor_names: Mapping[str, str], n_threads: int, isa: str, exact: bool) -> None: ...
+    def __init__(self, paths: _Sequence[bytes], spec: dict[str, object], tensor_names: Mapping[str, str], n_threads: int, isa: str, exact: bool) -> None: ...
 
     def submit(self, prompt: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], steps: _Sequence[tuple[str, Mapping[str, float]]], seed: int, stop_ids: _Sequence[int], max_tokens: int, logprob: bool) -> int:
         """Queues a request and returns its number."""
