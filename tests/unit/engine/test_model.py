@@ -279,6 +279,7 @@ def test_two_threads_take_turns_or_are_refused(slow_model: Model) -> None:
             slow_model.logits([5])
         except BadInput as error:
             errors.append(str(error))
+        time.sleep(0.002)
     worker.join()
     assert len(scores) == 1
     assert errors
