@@ -180,10 +180,13 @@ TensorMap tensor_map_of(const StoredTensors& stored) {
     return map;
 }
 
-void open_engine(PyEngine* self, std::vector<std::string> paths, const nb::dict& spec,
+void open_engine(PyEngine* self, const std::vector<nb::bytes>& paths, const nb::dict& spec,
                  const StoredTensors& tensor_names, int n_threads, std::string isa, bool exact) {
     if (paths.empty()) raise(invalid("no model file was given"), Origin::kArgument);
-    EngineConfig config{std::move(paths), spec_of(spec),  tensor_map_of(tensor_names),
+    // As the file system spells them, which need not be UTF-8.
+    std::vector<std::string> files;
+    for (const nb::bytes& path : paths) files.emplace_back(path.c_str(), path.size());
+    EngineConfig config{std::move(files), spec_of(spec),  tensor_map_of(tensor_names),
                         n_threads,        std::move(isa), exact};
     Result<std::unique_ptr<Engine>> engine = [&] {
         nb::gil_scoped_release released;
@@ -328,7 +331,7 @@ void bind_engine(nb::module_& m) {
     nb::class_<PyEngine>(m, "Engine", "A loaded model; use zeropoint.load().")
         .def("__init__", &open_engine, nb::arg("paths"), nb::arg("spec"), nb::arg("tensor_names"),
              nb::arg("n_threads"), nb::arg("isa"), nb::arg("exact"),
-             nb::sig("def __init__(self, paths: typing.Sequence[str], spec: dict[str, object], "
+             nb::sig("def __init__(self, paths: typing.Sequence[bytes], spec: dict[str, object], "
                      "tensor_names: typing.Mapping[str, tuple[str, int, int]], n_threads: int, isa: str, "
                      "exact: bool) -> None"))
         .def("submit", &submit, nb::arg("prompt"), nb::arg("steps"), nb::arg("seed"), nb::arg("stop_ids"),

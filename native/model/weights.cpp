@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/file.hpp"
+#include "base/text.hpp"
 #include "formats/gguf.hpp"
 #include "kernels/packing.hpp"
 
@@ -56,7 +57,7 @@ private:
     const TensorMap& names_;
     Status status_;
     std::vector<MappedFile> files_;
-    std::vector<std::string> paths_;
+    std::vector<std::string> shown_;  // the paths, fit for a message
     std::vector<GgufHeader> headers_;
     std::unordered_map<std::string, Source> sources_;
     std::vector<MatrixTask> tasks_;
@@ -64,20 +65,21 @@ private:
 };
 
 Status Loader::open(const std::vector<std::string>& paths) {
-    paths_ = paths;
     headers_.reserve(paths.size());
     for (const std::string& path : paths) {
         Result<MappedFile> file = MappedFile::open(path);
         if (!file.ok()) return file.error();
         files_.push_back(std::move(file.value()));
+        shown_.push_back(printable(path, 4096));
         const auto bytes = files_.back().bytes();
         Result<GgufHeader> header = parse_gguf(bytes, bytes.size());
-        if (!header.ok()) return Error{header.error().fault, path + ": " + header.error().message};
+        if (!header.ok()) return Error{header.error().fault, shown_.back() + ": " + header.error().message};
         headers_.push_back(std::move(header.value()));
         for (const GgufTensor& tensor : headers_.back().tensors) {
             const auto* data = reinterpret_cast<const uint8_t*>(bytes.data()) + tensor.offset;
             if (!sources_.emplace(tensor.name, Source{&tensor, data}).second)
-                return invalid(path + ": tensor " + tensor.name + " is in two files of the model");
+                return invalid(shown_.back() + ": tensor " + printable(tensor.name) +
+                               " is in two files of the model");
         }
     }
     return {};
@@ -89,7 +91,7 @@ std::optional<Source> Loader::find(const std::string& name, std::vector<uint64_t
     const StoredTensor stored = mapped == names_.end() ? StoredTensor{name} : mapped->second;
     const auto found = sources_.find(stored.name);
     if (found == sources_.end()) {
-        status_ = invalid(paths_.front() + ": tensor " + stored.name + " is missing");
+        status_ = invalid(shown_.front() + ": tensor " + stored.name + " is missing");
         return std::nullopt;
     }
     Source source = found->second;
@@ -97,12 +99,12 @@ std::optional<Source> Loader::find(const std::string& name, std::vector<uint64_t
     const bool is_part = stored.n_rows > 0;
     if (is_part && (stored.first_row < 0 || shape[0] > static_cast<uint64_t>(stored.n_rows) ||
                     first_row > static_cast<uint64_t>(stored.n_rows) - shape[0])) {
-        status_ = invalid(paths_.front() + ": tensor " + stored.name + " has no such rows for " + name);
+        status_ = invalid(shown_.front() + ": tensor " + stored.name + " has no such rows for " + name);
         return std::nullopt;
     }
     if (is_part) shape[0] = static_cast<uint64_t>(stored.n_rows);
     if (source.tensor->shape != shape) {
-        status_ = invalid(paths_.front() + ": tensor " + stored.name + " has shape " +
+        status_ = invalid(shown_.front() + ": tensor " + stored.name + " has shape " +
                           shape_text(source.tensor->shape) + "; the metadata says " + shape_text(shape));
         return std::nullopt;
     }
@@ -122,7 +124,7 @@ void Loader::floats(const std::string& name, std::vector<uint64_t> shape, const 
     if (!source) return;
     const Format format = source->tensor->format;
     if (is_quantized(format)) {
-        status_ = invalid(paths_.front() + ": tensor " + name + " must hold plain floats");
+        status_ = invalid(shown_.front() + ": tensor " + name + " must hold plain floats");
         return;
     }
     size_t n = 1;
@@ -254,7 +256,7 @@ Status Loader::read(ThreadPool& pool) {
     });
     for (size_t i = 0; i < files_.size(); ++i) {
         if (files_[i].damaged())
-            return io_error(paths_[i] + " changed or was truncated while it was read; fetch it again");
+            return io_error(shown_[i] + " changed or was truncated while it was read; fetch it again");
     }
     if (spec_.has_tied_head) weights_->head.matrix = weights_->embedding;
     return {};

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/text.hpp"
 #include "formats/half.hpp"
 
 namespace zp {
@@ -26,7 +27,7 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineConfig config) {
 
 Status Engine::load() {
     if (Status status = check(config_.spec); !status.ok())
-        return invalid(config_.paths.front() + ": " + status.error().message);
+        return invalid(printable(config_.paths.front(), 4096) + ": " + status.error().message);
     kernels_ = config_.isa.empty() ? &best_kernels() : kernels_for(config_.isa.c_str());
     if (kernels_ == nullptr)
         return Error{Fault::kNumeric, "this processor cannot run the instruction set " + config_.isa};
@@ -208,10 +209,11 @@ Status Engine::read_chunk(Sequence* sequence, int n, const Interrupt& interrupt)
 Status Engine::score(std::span<const int32_t> ids, std::span<float> out, const Interrupt& interrupt) {
     if (Status status = check_alive(); !status.ok()) return status;
     if (Status status = check_ids(ids); !status.ok()) return status;
-    if (ids.size() < 2 || ids.size() - 1 > static_cast<size_t>(config_.spec.n_ctx)) {
-        return invalid("the text has " + std::to_string(ids.size()) + " tokens; scoring takes 2 to " +
+    if (ids.empty() || ids.size() - 1 > static_cast<size_t>(config_.spec.n_ctx)) {
+        return invalid("the text has " + std::to_string(ids.size()) + " tokens; scoring takes 1 to " +
                        std::to_string(config_.spec.n_ctx + 1));
     }
+    if (out.empty()) return {};
     Result<Sequence*> acquired = sequences_.acquire({});
     if (!acquired.ok()) return acquired.error();
     Sequence* sequence = acquired.value();

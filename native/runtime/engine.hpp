@@ -57,7 +57,7 @@ public:
     Result<std::vector<StepEvent>> step(const Interrupt& interrupt);
     bool has_work() const { return !running_.empty() || !untold_.empty(); }
 
-    // Natural-log probability of ids[1:], into out [T - 1].
+    // Natural-log probability of ids[1:], into out [T - 1]; T may be 1.
     Status score(std::span<const int32_t> ids, std::span<float> out, const Interrupt& interrupt);
 
     // What is seen at the points `taps` wants while ids are read from an empty cache.

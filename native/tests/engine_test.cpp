@@ -265,10 +265,10 @@ ZP_TEST(engine_scores_as_its_logits_say) {
         const double want = logits[70 * t + static_cast<size_t>(ids[t + 1])] - std::log(total);
         ZP_CHECK(std::fabs(scores[t] - want) < 1e-5);
     }
-    ZP_CHECK(has(engine->score(prompt_of(1), {}, kNever).error().message, "1 tokens"));
+    ZP_CHECK(has(engine->score({}, {}, kNever).error().message, "0 tokens"));
     std::vector<float> many(601);
     ZP_CHECK(has(engine->score(prompt_of(602), many, kNever).error().message,
-                 "602 tokens; scoring takes 2 to 601"));
+                 "602 tokens; scoring takes 1 to 601"));
 }
 
 ZP_TEST(engine_refuses_what_it_cannot_run) {

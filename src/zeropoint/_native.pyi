@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence as _Sequence
 from typing import Annotated, Any, Literal
 
 import numpy
+import numpy.typing
 from numpy.typing import NDArray
 
 
@@ -92,7 +93,7 @@ def unpack(format: str, file_rows: Annotated[NDArray[numpy.uint8], dict(shape=(N
 class Engine:
     """A loaded model; use zeropoint.load()."""
 
-    def __init__(self, paths: _Sequence[str], spec: dict[str, object], tensor_names: Mapping[str, tuple[str, int, int]], n_threads: int, isa: str, exact: bool) -> None: ...
+    def __init__(self, paths: _Sequence[bytes], spec: dict[str, object], tensor_names: Mapping[str, tuple[str, int, int]], n_threads: int, isa: str, exact: bool) -> None: ...
 
     def submit(self, prompt: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], steps: _Sequence[tuple[str, Mapping[str, float]]], seed: int, stop_ids: _Sequence[int], max_tokens: int, logprob: bool) -> int:
         """Queues a request and returns its number."""
@@ -108,6 +109,11 @@ class Engine:
 
     def score(self, ids: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> NDArray[numpy.float32]:
         """Natural-log probability of ids[1:]: float32 [T - 1]."""
+
+    def trace(self, ids: numpy.typing.NDArray[numpy.int32], points: _Sequence[str]) -> dict[str, numpy.typing.NDArray[numpy.float32]]:
+        """
+        What is seen at points of blueprint/taps.py while ids are read: name to float32 [T, width].
+        """
 
     def open_sequence(self) -> Sequence:
         """A sequence to decode by hand."""

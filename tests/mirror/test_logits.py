@@ -152,8 +152,8 @@ class Judged:
 
 
 @pytest.fixture(scope="module")
-def judged(smollm2_path: Path) -> Iterator[Judged]:
-    yield Judged(smollm2_path)
+def judged(smollm2_path: Path) -> Judged:
+    return Judged(smollm2_path)
 
 
 @pytest.mark.parametrize("isa", FAST)

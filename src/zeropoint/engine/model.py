@@ -146,7 +146,7 @@ class Model:
         bos = self.tokenizer.bos_id
         start = [bos] if isinstance(text, str) and self.tokenizer.add_bos and bos is not None else []
         context = [*start, *ids]
-        scores = [float(p) for p in self.engine.score(context)] if len(context) > 1 else []
+        scores = [float(p) for p in self.engine.score(context)]
         return Score(ids, [*scores] if start else [None, *scores])
 
     def stepper(self) -> Stepper:

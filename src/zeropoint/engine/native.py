@@ -47,7 +47,7 @@ class NativeEngine:
         self.n_ctx = n_ctx
         self.n_vocab = blueprint.n_vocab
         self._engine = _native.Engine(
-            [os.fsdecode(path) for path in model.paths],
+            [os.fsencode(path) for path in model.paths],
             native_plan(blueprint, n_ctx),
             stored_tensors(model, blueprint),
             n_threads or default_threads(),

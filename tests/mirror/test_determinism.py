@@ -1,0 +1,130 @@
+"""Same weights, ids and seed: the same bits, whatever the threads, the cuts, the cache and the company."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import zeropoint
+from tests.support.tiny import Tiny, write_tiny_model
+from zeropoint import Model, SamplingParams, _native, formats
+from zeropoint.engine.contract import Request
+
+ISAS: list[str] = _native.machine()["isas"]
+SAMPLED = SamplingParams.of(temperature=1.0, top_p=0.95, repetition_penalty=1.1, seed=7, max_tokens=24)
+CUTS = [1, 2, 3, 31, 64, 129]
+
+Logits = NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def quantized_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model in the format of the real one, long enough for several chunks of positions."""
+    path = tmp_path_factory.mktemp("determinism") / "tiny.gguf"
+    write_tiny_model(path, Tiny(format="Q4_1", n_ctx=1024))
+    return path
+
+
+def some_ids(n: int, seed: int = 0) -> list[int]:
+    return np.random.default_rng(seed).integers(3, 261, n).tolist()
+
+
+def run(model: Model, prompts: Sequence[Sequence[int]]) -> list[tuple[list[int], list[float]]]:
+    """Tokens and log-probabilities of sampled answers, all made together."""
+    engine = model.engine
+    numbers = [engine.submit(Request(p, SAMPLED, wants_logprobs=True)) for p in prompts]
+    made: dict[int, tuple[list[int], list[float]]] = {number: ([], []) for number in numbers}
+    n_open = len(numbers)
+    while n_open:
+        for event in engine.step():
+            if event.token is not None and event.logprob is not None:
+                made[event.request][0].append(event.token)
+                made[event.request][1].append(event.logprob)
+            n_open -= event.finish is not None
+    return [made[number] for number in numbers]
+
+
+def in_pieces(model: Model, ids: list[int], cuts: Sequence[int]) -> Logits:
+    """Logits of ids fed by hand in pieces of these lengths, over and over."""
+    stepper = model.engine.stepper()
+    parts, start = [], 0
+    while start < len(ids):
+        size = cuts[len(parts) % len(cuts)]
+        parts.append(stepper.extend(ids[start : start + size]))
+        start += size
+    stepper.close()
+    return np.concatenate(parts)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("isa", ISAS)
+def test_threads_cuts_cache_and_company(isa: str, exact: bool, quantized_path: Path) -> None:
+    ids, other = some_ids(300), some_ids(270, seed=1)
+    logits: Logits | None = None
+    answer: list[tuple[list[int], list[float]]] | None = None
+    for threads in (1, 2, 3):
+        with zeropoint.load(quantized_path, exact=exact, isa=isa, threads=threads) as model:
+            whole = model.logits(ids)
+            logits = whole if logits is None else logits
+            assert whole.tobytes() == logits.tobytes()
+            for cuts in ([1], CUTS):
+                assert in_pieces(model, ids, cuts).tobytes() == logits.tobytes()
+            alone = run(model, [ids])
+            answer = answer or alone
+            assert alone == answer
+            assert run(model, [ids]) == answer, "with its own prompt in the cache"
+            assert run(model, [other, ids, ids[:100]])[1:2] == answer, "in company"
+
+
+@pytest.mark.parametrize("name", formats.names())
+def test_every_instruction_set_gives_the_same_bits(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.gguf"
+    write_tiny_model(path, Tiny(format=name, n_ctx=512, seed=3))
+    ids = some_ids(200)
+    for exact in (True, False):
+        seen = set()
+        for isa in ISAS:
+            with zeropoint.load(path, exact=exact, isa=isa, threads=2) as model:
+                tokens, logprobs = run(model, [ids])[0]
+                seen.add((model.logits(ids).tobytes(), tuple(tokens), tuple(logprobs)))
+        assert len(seen) == 1, f"{name}, exact={exact}: {len(seen)} different results of {ISAS}"
+
+
+def test_a_cached_prefix_changes_nothing(quantized_path: Path) -> None:
+    first, more = some_ids(150), some_ids(60, seed=2)
+    with zeropoint.load(quantized_path) as fresh, zeropoint.load(quantized_path) as warm:
+        answer = run(warm, [first])[0]
+        prompt = [*first, *answer[0], *more]
+        stream = warm.generate(prompt, SAMPLED)
+        text = stream.text()
+        assert stream.usage.cached_tokens == 150 + 24 - 1
+        assert text == fresh.generate(prompt, SAMPLED).text()
+        # Part of the cache belongs to another continuation.
+        branch = [*first[:100], *more]
+        assert run(warm, [branch]) == run(fresh, [branch])
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_the_real_model(exact: bool, smollm2_path: Path) -> None:
+    seen = set()
+    for isa, threads in [(isa, threads) for isa in ISAS if isa != "scalar" for threads in (1, 2, 3)]:
+        with zeropoint.load(smollm2_path, exact=exact, isa=isa, threads=threads, context=256) as model:
+            ids = model.tokenize("Once upon a time there was a robot who wanted to learn to paint.")
+            logits = model.logits(ids)
+            assert in_pieces(model, ids, [3, 1, 5]).tobytes() == logits.tobytes()
+            tokens, logprobs = run(model, [ids, ids[:4]])[0]
+            seen.add((logits.tobytes(), tuple(tokens), tuple(logprobs)))
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_the_real_model_by_the_scalar_kernels(exact: bool, smollm2_path: Path) -> None:
+    logits = []
+    for isa in (ISAS[0], "scalar"):
+        with zeropoint.load(smollm2_path, exact=exact, isa=isa, context=64) as model:
+            logits.append(model.logits(model.tokenize("The sky is")).tobytes())
+    assert logits[0] == logits[1]

@@ -1,0 +1,334 @@
+"""The model that `zeropoint.load` gives: what it answers, what it refuses, and what it survives."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gguf import GGUFValueType
+
+import zeropoint
+from tests.support.tiny import Tiny, write_tiny_model
+from zeropoint import Model, _native
+from zeropoint.errors import BadInput, ContextFull, MachineError
+
+QUESTION = [{"role": "user", "content": "hello"}]
+
+
+@pytest.fixture
+def model(tiny_path: Path) -> Iterator[Model]:
+    with zeropoint.load(tiny_path, threads=2) as model:
+        yield model
+
+
+def test_a_text_is_continued(model: Model) -> None:
+    pieces = list(model.generate("abc d", max_tokens=12, seed=1))
+    again = model.generate("abc d", max_tokens=12, seed=1)
+    assert "".join(pieces) == again.text()
+    assert again.finish_reason in ("stop", "length")
+    assert len(again.token_ids) <= 12
+    assert model.generate("abc d", max_tokens=12, seed=2).text() != "".join(pieces)
+
+
+def test_token_ids_are_as_good_as_a_text(model: Model) -> None:
+    ids = model.tokenize("abc d")
+    text = model.generate("abc d", max_tokens=8, temperature=0).text()
+    assert model.generate(ids, max_tokens=8, temperature=0).text() == text
+    assert model.generate(np.array(ids), max_tokens=8, temperature=0).text() == text
+
+
+def test_a_question_is_a_conversation_of_one_message(model: Model) -> None:
+    answers = [model.chat(q, max_tokens=6, seed=3).text() for q in ("hello", QUESTION)]
+    assert answers[0] == answers[1]
+    rendered = "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
+    assert model.encode_chat(QUESTION) == model.tokenizer.encode(rendered, specials=True)
+
+
+def test_parameters_come_from_the_call_then_the_object_then_the_model(model: Model) -> None:
+    model.defaults = {"max_tokens": 3, "temperature": 0.0}
+    assert len(model.generate("a").token_ids) == 0
+    stream = model.generate("a")
+    stream.text()
+    assert len(stream.token_ids) <= 3
+    params = zeropoint.SamplingParams.of(max_tokens=5, seed=1)
+    stream = model.generate("a", params, max_tokens=4)
+    stream.text()
+    assert len(stream.token_ids) <= 4
+    with pytest.raises(BadInput, match=r"unknown sampling parameter `temprature`.*closest: temperature"):
+        model.generate("a", temprature=1)
+
+
+def test_tokens_and_back(model: Model) -> None:
+    ids = model.tokenize("abc <|im_start|> \u00e4\n")
+    assert model.detokenize(ids) == "abc <|im_start|> \u00e4\n"
+    assert 1 not in ids, "a control token spelled in a text stays text"
+
+
+def test_logits_are_those_of_a_stepper(model: Model) -> None:
+    ids = model.tokenize("abc def ghi")
+    logits = model.logits("abc def ghi")
+    assert logits.shape == (len(ids), model.blueprint.n_vocab)
+    assert logits.dtype == np.float32
+    stepper = model.stepper()
+    assert stepper.extend(ids[:2]).tobytes() == logits[:2].tobytes()
+    stepper.extend(model.tokenize("zz"))
+    assert stepper.n_tokens == 4
+    stepper.rollback(2)
+    assert stepper.extend(ids[2:]).tobytes() == logits[2:].tobytes()
+    assert model.logits([]).shape == (0, model.blueprint.n_vocab)
+
+
+def test_score_is_the_log_probability_of_each_token(model: Model) -> None:
+    ids = model.tokenize("abc def ghi")
+    score = model.score("abc def ghi")
+    assert score.token_ids == ids
+    assert score.logprobs[0] is None
+    logits = model.logits(ids).astype(np.float64)
+    for place, token in enumerate(ids[1:]):
+        want = logits[place, token] - np.log(np.exp(logits[place]).sum())
+        assert score.logprobs[place + 1] == pytest.approx(want, abs=1e-4)
+    known = [p for p in score.logprobs if p is not None]
+    assert score.perplexity == pytest.approx(math.exp(-sum(known) / len(known)))
+    assert model.score(ids) == score
+
+
+def test_a_begin_token_gives_the_first_token_a_probability(tmp_path: Path) -> None:
+    path = tmp_path / "bos.gguf"
+    write_tiny_model(path, extra={"tokenizer.ggml.add_bos_token": (True, GGUFValueType.BOOL)})
+    with zeropoint.load(path) as model:
+        assert all(p is not None for p in model.score("def").logprobs)
+        assert len(model.score("def").logprobs) == len(model.tokenize("def"))
+        assert len(model.logits("def")) == len(model.tokenize("def")) + 1
+        assert model.score(model.tokenize("def")).logprobs[0] is None
+
+
+def test_what_cannot_be_scored(model: Model) -> None:
+    with pytest.raises(BadInput, match="no text to score"):
+        model.score("")
+    assert model.score("d").logprobs == [None]
+    with pytest.raises(BadInput, match="at least two tokens"):
+        _ = model.score("d").perplexity
+
+
+@pytest.mark.parametrize(
+    "ids", [["a"], [1.5], [2**70], [None], [[1], [2, 3]], [-1], [True], [[1, 2]], [2**31]]
+)
+def test_ids_that_are_none_are_refused(model: Model, ids: Any) -> None:
+    for call in (model.generate, model.logits, model.score):
+        with pytest.raises(BadInput, match="whole numbers"):
+            call(ids)
+
+
+def test_ids_outside_the_vocabulary_are_named(model: Model) -> None:
+    n_vocab = model.blueprint.n_vocab
+    for call in (model.generate, model.logits, model.score):
+        with pytest.raises(BadInput, match=f"token id {n_vocab} is outside the vocabulary of {n_vocab}"):
+            call([3, n_vocab])
+    with pytest.raises(BadInput, match="prompt is empty"):
+        model.generate([])
+
+
+def test_a_full_context_is_an_error_with_both_numbers(tiny_path: Path) -> None:
+    with zeropoint.load(tiny_path, context=32) as model:
+        for call in (model.generate, model.logits, model.score):
+            with pytest.raises(ContextFull, match="40 tokens and the context holds 32"):
+                call([5] * 40)
+        with pytest.raises(ContextFull, match="32 tokens and the context holds 32"):
+            model.generate([5] * 32)
+        with pytest.raises(ContextFull, match="holds 32"):
+            model.chat("hello " * 20)
+        stepper = model.stepper()
+        stepper.extend([5] * 30)
+        with pytest.raises(ContextFull, match="33 tokens and the context holds 32"):
+            stepper.extend([5] * 3)
+        assert stepper.n_tokens == 30
+        assert len(model.logits([5] * 32)) == 32
+        assert len(model.score([5] * 33).logprobs) == 33
+        stream = model.generate([5] * 30, temperature=0)
+        stream.text()
+        assert stream.finish_reason in ("length", "stop")
+        assert len(stream.token_ids) <= 2
+
+
+def test_stepper_refuses_to_forget_what_it_has_not(model: Model) -> None:
+    stepper = model.stepper()
+    stepper.extend([5, 6])
+    for n in (3, -1):
+        with pytest.raises(BadInput, match=f"cannot forget {n} tokens; the sequence has 2"):
+            stepper.rollback(n)
+    stepper.close()
+    stepper.close()
+    with pytest.raises(BadInput, match="sequence is closed"):
+        stepper.extend([5])
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"isa": "sse9"}, "unknown instruction set `sse9`; expected one of auto, avx2, avx512, scalar"),
+        ({"threads": 0}, "threads must be a whole number, at least 1; got 0"),
+        ({"threads": -2}, "threads must be a whole number, at least 1; got -2"),
+        ({"threads": 10**12}, "threads is 1000000000000; expected 1 to 1024"),
+        ({"context": 0}, "context must be a whole number, at least 1; got 0"),
+        ({"context": 257}, "--context is 257; this model takes 1 to 256"),
+    ],
+    ids=str,
+)
+def test_options_out_of_range(tiny_path: Path, options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        zeropoint.load(tiny_path, **options)
+
+
+def test_an_instruction_set_that_does_not_run_here(tiny_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_native, "machine", lambda: {"isas": ["scalar"], "processors": 1})
+    with pytest.raises(MachineError, match="cannot run avx512; it runs scalar"):
+        zeropoint.load(tiny_path, isa="avx512")
+
+
+@pytest.mark.parametrize("isa", ["auto", *_native.machine()["isas"]])
+def test_instruction_sets_can_be_forced(tiny_path: Path, isa: str) -> None:
+    with zeropoint.load(tiny_path, isa=isa, threads=1) as model:
+        assert model.engine.isa == (_native.machine()["isas"][0] if isa == "auto" else isa)
+        assert model.engine.n_threads == 1
+        assert len(model.generate("a", max_tokens=2, seed=1).text()) > 0
+
+
+def test_use_after_close(tiny_path: Path) -> None:
+    model = zeropoint.load(tiny_path)
+    stepper, stream = model.stepper(), model.generate("abc", seed=1)
+    next(stream)
+    model.close()
+    model.close()
+    for call in (
+        lambda: model.generate("a"),
+        lambda: model.logits("a"),
+        lambda: model.score("ab d"),
+        lambda: model.stepper(),
+        lambda: stepper.extend([5]),
+        lambda: next(stream),
+    ):
+        with pytest.raises(BadInput, match="closed"):
+            call()
+    stepper.close()
+    stream.close()
+    assert model.tokenize("abc") == [260], "the tokenizer needs no engine"
+
+
+def test_paths_of_every_kind(tiny_path: Path, tmp_path: Path) -> None:
+    for name in ("with space.gguf", "\u6a21\u578b \U0001f389.gguf", "n" * 250 + ".gguf", "\udcff\udc80.gguf"):
+        path = tmp_path / name
+        path.write_bytes(tiny_path.read_bytes())
+        with zeropoint.load(path) as model:
+            assert model.generate("a", max_tokens=1, seed=1).text() is not None
+
+
+def test_a_child_of_fork_is_told_to_load_again(model: Model) -> None:
+    model.generate("abc", max_tokens=2, seed=1).text()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        said = "nothing"
+        try:
+            model.generate("abc", max_tokens=2, seed=1)
+        except BadInput as error:
+            said = str(error)
+        os.write(writer, said.encode())
+        model.engine.close()  # whose threads do not exist here
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        assert "load it again in the child" in pipe.read()
+    assert os.waitpid(child, 0)[1] == 0
+    assert model.generate("abc", max_tokens=2, seed=1).text() is not None
+
+
+def long_text(n: int) -> list[int]:
+    return np.random.default_rng(0).integers(3, 261, n).tolist()
+
+
+@pytest.fixture
+def slow_model(tmp_path: Path) -> Iterator[Model]:
+    """A tiny model that takes a noticeable while: scalar kernels and a long context."""
+    path = tmp_path / "long.gguf"
+    write_tiny_model(path, Tiny(n_ctx=8192))
+    with zeropoint.load(path, isa="scalar", threads=2) as model:
+        yield model
+
+
+def test_two_threads_take_turns_or_are_refused(slow_model: Model) -> None:
+    errors: list[str] = []
+    scores: list[Any] = []
+
+    def score() -> None:
+        while not scores:
+            with contextlib.suppress(BadInput):
+                scores.append(slow_model.score(long_text(400)))
+
+    worker = threading.Thread(target=score)
+    worker.start()
+    while worker.is_alive():
+        try:
+            slow_model.logits([5])
+        except BadInput as error:
+            errors.append(str(error))
+        time.sleep(0.002)
+    worker.join()
+    assert len(scores) == 1
+    assert errors
+    assert set(errors) == {"this model is in use by another thread; load it once a thread, or take turns"}
+    assert slow_model.logits([5]).shape[0] == 1
+
+
+def test_the_interpreter_runs_on_while_the_engine_works(slow_model: Model) -> None:
+    done, counted = threading.Event(), 0
+
+    def score() -> None:
+        slow_model.score(long_text(800))
+        done.set()
+
+    worker = threading.Thread(target=score)
+    worker.start()
+    while not done.is_set():
+        counted += 1
+        time.sleep(0.001)
+    worker.join()
+    assert counted > 20
+
+
+def test_closing_waits_for_the_thread_that_is_inside(slow_model: Model) -> None:
+    results: list[Any] = []
+
+    def score() -> None:
+        try:
+            results.append(slow_model.score(long_text(800)))
+        except BadInput as error:
+            results.append(error)
+
+    worker = threading.Thread(target=score)
+    worker.start()
+    time.sleep(0.05)
+    slow_model.engine.close()
+    worker.join()
+    assert len(results) == 1
+    with pytest.raises(BadInput, match="closed"):
+        slow_model.logits([5])
+
+
+def test_dropped_steppers_give_their_caches_back(model: Model) -> None:
+    def mapped_bytes() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGESIZE")
+
+    for _ in range(8):
+        model.stepper().extend([5, 6])
+    before = mapped_bytes()
+    for _ in range(100):
+        model.stepper().extend([5, 6])
+    assert mapped_bytes() - before < 10 * model.engine.cache_bytes

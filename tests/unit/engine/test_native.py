@@ -1,0 +1,181 @@
+"""The native engine behind the contract: requests in, events out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.tiny import Tiny, write_tiny_model
+from zeropoint import SamplingParams
+from zeropoint.blueprint import Blueprint
+from zeropoint.blueprint.cost import cache_bytes
+from zeropoint.engine.contract import Engine, Event, Request, Stepper
+from zeropoint.engine.model import blueprint_of
+from zeropoint.engine.native import MOST_THREADS, NativeEngine, default_threads
+from zeropoint.errors import BadInput
+from zeropoint.weights.gguf import GgufModel, open_gguf
+
+GREEDY = SamplingParams.of(temperature=0, max_tokens=4)
+
+
+@pytest.fixture
+def file(tiny_path: Path) -> GgufModel:
+    return open_gguf(tiny_path)
+
+
+@pytest.fixture
+def engine(file: GgufModel) -> Iterator[NativeEngine]:
+    engine = NativeEngine(file, blueprint_of(file), n_ctx=128, n_threads=2)
+    yield engine
+    engine.close()
+
+
+def events_of(engine: NativeEngine, number: int) -> list[Event]:
+    """All events of a request, stepping until its last."""
+    events: list[Event] = []
+    while not events or events[-1].finish is None:
+        events += [event for event in engine.step() if event.request == number]
+    return events
+
+
+def test_it_fulfils_the_contract(engine: NativeEngine) -> None:
+    as_engine: Engine = engine
+    as_stepper: Stepper = engine.stepper()
+    assert (as_engine.n_ctx, as_engine.n_vocab) == (128, 261)
+    assert as_stepper.n_tokens == 0
+
+
+def test_it_says_what_it_is(file: GgufModel, engine: NativeEngine) -> None:
+    assert engine.n_threads == 2
+    assert not engine.is_exact
+    assert engine.cache_bytes == cache_bytes(blueprint_of(file), 128)
+    packed = sum(tensor.n_bytes for tensor in file.tensors.values())
+    assert packed <= engine.weight_bytes + 4096
+    exact = NativeEngine(file, blueprint_of(file), n_ctx=128, is_exact=True)
+    assert exact.is_exact
+    assert exact.cache_bytes == 2 * engine.cache_bytes
+    assert exact.n_threads == default_threads()
+
+
+def test_events_of_a_request(engine: NativeEngine) -> None:
+    number = engine.submit(Request([5, 6, 7], GREEDY, wants_logprobs=True))
+    events = events_of(engine, number)
+    assert [event.finish for event in events] == [None, None, None, "length"]
+    assert all(event.token is not None and 0 <= event.token < 261 for event in events)
+    assert all(event.logprob is not None and event.logprob < 0 for event in events)
+    assert {(e.n_prompt, e.n_cached, e.n_read) for e in events} == {(3, 0, 3)}
+    assert engine.step() == []
+
+
+def test_log_probabilities_are_those_of_the_model_before_sampling(engine: NativeEngine) -> None:
+    params = SamplingParams.of(temperature=0.3, top_k=5, repetition_penalty=1.5, seed=3, max_tokens=6)
+    events = events_of(engine, engine.submit(Request([5, 6, 7], params, wants_logprobs=True)))
+    tokens = [event.token for event in events if event.token is not None]
+    scores = engine.score([5, 6, 7, *tokens])[2:]
+    np.testing.assert_allclose([event.logprob for event in events], scores, atol=1e-5)
+    silent = events_of(engine, engine.submit(Request([5, 6, 7], params)))
+    assert [event.token for event in silent] == tokens
+    assert {event.logprob for event in silent} == {None}
+
+
+def test_sampling_steps_reach_the_engine(engine: NativeEngine) -> None:
+    def tokens(**flat: float) -> list[int | None]:
+        params = SamplingParams.of(**{"max_tokens": 12, "seed": 9, **flat})
+        return [event.token for event in events_of(engine, engine.submit(Request([5, 6], params)))]
+
+    assert tokens(temperature=0) == tokens(temperature=0, seed=10)
+    assert tokens(top_k=1) == tokens(temperature=0)
+    assert tokens(temperature=2.0) == tokens(temperature=2.0)
+    assert tokens(temperature=2.0) != tokens(temperature=2.0, seed=10)
+    assert len(set(tokens(temperature=0, presence_penalty=2.0, frequency_penalty=2.0))) > 1
+
+
+def test_without_a_seed_answers_differ(engine: NativeEngine) -> None:
+    params = SamplingParams.of(temperature=2.0, max_tokens=20)
+    answers = {
+        tuple(event.token for event in events_of(engine, engine.submit(Request([5], params))))
+        for _ in range(3)
+    }
+    assert len(answers) == 3
+
+
+def test_cancel_ends_a_request_and_ignores_others(engine: NativeEngine) -> None:
+    number = engine.submit(Request([5, 6], SamplingParams.of(seed=1)))
+    engine.step()
+    for other in (number, number, 99, -1):
+        engine.cancel(other)
+    events = engine.step()
+    assert [(event.request, event.token, event.finish) for event in events] == [(number, None, "cancelled")]
+
+
+def test_a_score_of_one_token_is_empty(engine: NativeEngine) -> None:
+    assert engine.score([5]).shape == (0,)
+    with pytest.raises(BadInput, match="0 tokens"):
+        engine.score([])
+    with pytest.raises(BadInput, match="outside the vocabulary"):
+        engine.score([261])
+
+
+def test_more_threads_than_processors_and_the_limit(file: GgufModel) -> None:
+    answers = []
+    for n_threads in (1, 7, 2 * MOST_THREADS):
+        engine = NativeEngine(file, blueprint_of(file), n_ctx=64, n_threads=n_threads)
+        assert engine.n_threads <= MOST_THREADS
+        answers.append([event.token for event in events_of(engine, engine.submit(Request([5, 6], GREEDY)))])
+        engine.close()
+    assert answers[0] == answers[1] == answers[2]
+
+
+def test_blocks_that_differ_cannot_be_run(file: GgufModel) -> None:
+    blueprint = blueprint_of(file)
+    wider = dataclasses.replace(
+        blueprint.blocks[1], ffn=dataclasses.replace(blueprint.blocks[1].ffn, d_ff=128)
+    )
+    mixed: Blueprint = dataclasses.replace(blueprint, blocks=(blueprint.blocks[0], wider))
+    with pytest.raises(BadInput, match="blocks are all alike"):
+        NativeEngine(file, mixed, n_ctx=64)
+
+
+def test_split_models_are_one(tmp_path: Path) -> None:
+    """The parts of a model, each with its own tensors, give what the whole file gives."""
+    whole, tiny = tmp_path / "whole.gguf", Tiny(seed=4)
+    write_tiny_model(whole, tiny)
+    paths = split(whole, tmp_path)
+    file, parts = open_gguf(whole), open_gguf(paths[0])
+    assert len(parts.paths) == 2
+    logits = []
+    for model in (file, parts):
+        engine = NativeEngine(model, blueprint_of(model), n_ctx=64)
+        logits.append(engine.stepper().extend([5, 6, 7]).tobytes())
+    assert logits[0] == logits[1]
+
+
+def split(path: Path, folder: Path) -> list[Path]:
+    """The model in two parts, as the reference tools write it."""
+    import gguf
+
+    reader = gguf.GGUFReader(path)
+    half = len(reader.tensors) // 2
+    paths = []
+    for i, tensors in enumerate((reader.tensors[:half], reader.tensors[half:])):
+        paths.append(folder / f"part-{i + 1:05d}-of-00002.gguf")
+        writer = gguf.GGUFWriter(paths[-1], "llama")
+        if i == 0:
+            for field in reader.fields.values():
+                if field.name.startswith(("llama.", "tokenizer.")):
+                    kind, *inner = field.types
+                    writer.add_key_value(field.name, field.contents(), kind, inner[0] if inner else None)
+        writer.add_uint16("split.no", i)
+        writer.add_uint16("split.count", 2)
+        writer.add_int32("split.tensors.count", len(reader.tensors))
+        for tensor in tensors:
+            writer.add_tensor(tensor.name, np.array(tensor.data), raw_dtype=tensor.tensor_type)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    return paths

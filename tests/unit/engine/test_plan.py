@@ -1,0 +1,103 @@
+"""What a model needs on a machine, by arithmetic: no model is opened and nothing is measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from zeropoint.blueprint import Block, Blueprint
+from zeropoint.blueprint.parts.attention import GroupedQueryAttention
+from zeropoint.blueprint.parts.ffn import SwiGLU
+from zeropoint.blueprint.parts.norm import RMSNorm
+from zeropoint.blueprint.parts.position import Rope
+from zeropoint.engine import roofline
+from zeropoint.engine.plan import DEFAULT_CONTEXT, check_fits, choose_context, make_plan, read_bytes
+from zeropoint.errors import BadInput, OutOfMemory
+
+LLAMA_2_7B = Blueprint(
+    family="llama",
+    d_model=4096,
+    n_vocab=32000,
+    n_ctx=4096,
+    blocks=(Block(GroupedQueryAttention(32, 32, 128, Rope(10000.0, 128)), SwiGLU(11008), RMSNorm(1e-5)),)
+    * 32,
+    final_norm=RMSNorm(1e-5),
+    has_tied_head=False,
+)
+WEIGHTS = 4_000_000_000
+
+
+def plan_of(blueprint: Blueprint = LLAMA_2_7B, n_ctx: int = 4096, **options: object):  # type: ignore[no-untyped-def]
+    settings = {"bandwidth": 40e9, "available_bytes": 16 * 10**9, **options}
+    return make_plan(blueprint, WEIGHTS, n_ctx, **settings)  # type: ignore[arg-type]
+
+
+def test_memory_is_weights_cache_and_work() -> None:
+    plan = plan_of()
+    assert plan.n_parameters == 6_738_415_616
+    assert plan.cache_bytes == 2 * 32 * 4096 * 4096 * 2
+    assert plan.needed_bytes == WEIGHTS + plan.cache_bytes + plan.work_bytes
+    assert 60_000_000 < plan.work_bytes < 200_000_000
+    assert plan.fits
+    assert plan_of(is_exact=True).cache_bytes == 2 * plan.cache_bytes
+    assert plan_of(n_ctx=1024).cache_bytes == plan.cache_bytes // 4
+
+
+def test_speed_is_bandwidth_over_what_a_token_reads() -> None:
+    plan = plan_of()
+    embedding = WEIGHTS * 32000 * 4096 // 6_738_415_616
+    assert plan.read_bytes == WEIGHTS - embedding
+    assert plan.ceiling_tok_s == pytest.approx(40e9 / plan.read_bytes)
+    assert 0.8 * plan.ceiling_tok_s < plan.expected_tok_s < plan.ceiling_tok_s
+    assert plan_of(bandwidth=80e9).ceiling_tok_s == pytest.approx(2 * plan.ceiling_tok_s)
+
+
+def test_a_tied_embedding_is_read_as_the_head() -> None:
+    tied = dataclasses.replace(LLAMA_2_7B, has_tied_head=True)
+    assert read_bytes(tied, WEIGHTS) == WEIGHTS
+
+
+def test_what_does_not_fit_is_told_with_both_numbers() -> None:
+    plan = plan_of(available_bytes=3 * 10**9)
+    assert not plan.fits
+    with pytest.raises(
+        OutOfMemory, match=r"^llama needs 6\.\d GB .* context of 4096 and 3\.0 GB is free; .*--context$"
+    ):
+        check_fits(plan, "llama")
+    check_fits(plan_of(), "llama")
+    unknown = plan_of(available_bytes=None)
+    assert unknown.fits
+    check_fits(unknown, "llama")
+
+
+def test_the_context_is_the_models_own_up_to_a_limit() -> None:
+    long = dataclasses.replace(LLAMA_2_7B, n_ctx=131072)
+    assert choose_context(LLAMA_2_7B, None) == 4096
+    assert choose_context(long, None) == DEFAULT_CONTEXT
+    assert choose_context(long, 131072) == 131072
+    assert choose_context(long, 1) == 1
+    for wanted in (0, -1, 131073):
+        with pytest.raises(BadInput, match=f"--context is {wanted}; this model takes 1 to 131072"):
+            choose_context(long, wanted)
+
+
+def test_memory_is_what_the_system_and_the_cgroup_leave(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = roofline.available_memory_bytes()
+    assert whole is None or whole > 0
+    monkeypatch.setattr(roofline, "_CGROUP", tmp_path)
+    system = roofline.available_memory_bytes()
+    (tmp_path / "memory.max").write_text("5000000\n")
+    (tmp_path / "memory.current").write_text("2000000\n")
+    assert roofline.available_memory_bytes() == 3_000_000
+    (tmp_path / "memory.current").write_text("9000000\n")
+    assert roofline.available_memory_bytes() == 0
+    (tmp_path / "memory.max").write_text("max\n")
+    assert roofline.available_memory_bytes() == pytest.approx(system, rel=0.5)
+
+
+def test_the_bandwidth_of_this_machine_is_a_plausible_number() -> None:
+    assert 1e8 < roofline.bandwidth_bytes_s(2) < 1e13

@@ -1,0 +1,225 @@
+"""An answer while it is made: pieces, ends of every kind, several at once, and stopping."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import zeropoint
+from tests.support.tiny import Tiny, write_tiny_model
+from zeropoint import Model
+from zeropoint.engine.stream import Stream, Usage
+from zeropoint.errors import MachineError
+
+# An answer of this model goes on for a while: without these ids nothing ends it but a budget.
+ENDLESS = {"temperature": 1.0, "seed": 5}
+
+
+@pytest.fixture
+def model(tiny_path: Path) -> Iterator[Model]:
+    with zeropoint.load(tiny_path, threads=2) as model:
+        yield model
+
+
+@pytest.fixture
+def long_path(tmp_path: Path) -> Path:
+    path = tmp_path / "long.gguf"
+    write_tiny_model(path, Tiny(n_ctx=8192))
+    return path
+
+
+def test_pieces_usage_and_reason(model: Model) -> None:
+    stream = model.generate("abc def", max_tokens=4, **ENDLESS)
+    assert stream.finish_reason is None
+    assert stream.usage == Usage(5, 0, 0)
+    pieces = list(stream)
+    assert stream.finish_reason == "length"
+    assert stream.usage == Usage(5, 4, 0)
+    assert model.detokenize(stream.token_ids) == "".join(pieces)
+    times = stream.timings
+    assert (times.prompt_n, times.predicted_n, times.cache_n) == (5, 4, 0)
+    assert times.prompt_ms > 0
+    assert times.predicted_ms > 0
+    assert list(stream) == []
+    again = model.generate("abc def", max_tokens=4, **ENDLESS)
+    assert again.text() == "".join(pieces)
+    assert again.usage == Usage(5, 4, 4)
+    assert again.timings.prompt_n == 1
+
+
+def test_stop_strings_end_the_answer_and_are_not_part_of_it(model: Model) -> None:
+    text = model.generate("abc", max_tokens=40, **ENDLESS).text()
+    stop = next(
+        text[i : i + 2] for i in range(5, len(text)) if text.isprintable() or text[i : i + 2].isascii()
+    )
+    stream = model.generate("abc", max_tokens=40, stop=[stop, "never"], **ENDLESS)
+    assert stream.text() == text[: text.index(stop)]
+    assert stream.finish_reason == "stop"
+    assert stream.usage.completion_tokens < 40
+    assert not model.engine._engine.has_work() or model.engine.step()[0].finish == "cancelled"
+
+
+def test_stop_tokens_end_the_answer(model: Model) -> None:
+    free = model.generate("abc", max_tokens=20, **ENDLESS)
+    free.text()
+    model.tokenizer.stop_ids = frozenset({free.token_ids[4]})
+    stream = model.generate("abc", max_tokens=20, **ENDLESS)
+    stream.text()
+    assert stream.finish_reason == "stop"
+    assert stream.token_ids == free.token_ids[: free.token_ids.index(free.token_ids[4])]
+
+
+def test_progress_of_a_long_prompt_is_told(long_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    ids = np.random.default_rng(0).integers(3, 261, 700).tolist()
+    with zeropoint.load(long_path) as model:
+        model.generate(ids, max_tokens=3, seed=1, on_progress=lambda *read: seen.append(read)).text()
+    assert seen == [(256, 700), (512, 700), (700, 700)]
+
+
+def test_closing_early_frees_the_request_at_once(model: Model) -> None:
+    stream = model.generate("abc", **ENDLESS)
+    next(stream)
+    stream.close()
+    stream.close()
+    assert stream.finish_reason == "cancelled"
+    assert list(stream) == []
+    assert [event.finish for event in model.engine.step()] == ["cancelled"]
+    assert not model.engine._engine.has_work()
+    with model.generate("abc", **ENDLESS) as stream:
+        next(stream)
+    assert stream.finish_reason == "cancelled"
+    # What it had read is not read again.
+    again = model.generate("abc d", max_tokens=1, **ENDLESS)
+    again.text()
+    assert again.usage.cached_tokens == 1
+
+
+@pytest.mark.parametrize("n_pieces", [0, 2])
+def test_a_stream_that_is_let_go_ends_its_request(model: Model, n_pieces: int) -> None:
+    stream = model.generate("abc", **ENDLESS)
+    for _ in range(n_pieces):
+        next(stream)
+    gc.disable()  # no cycle keeps it alive
+    try:
+        del stream
+        assert [event.finish for event in model.engine.step()] == ["cancelled"]
+    finally:
+        gc.enable()
+
+
+def test_a_stream_outlives_its_model_quietly(tiny_path: Path) -> None:
+    with zeropoint.load(tiny_path) as model:
+        stream = model.generate("abc", **ENDLESS)
+        next(stream)
+    del stream, model
+    gc.collect()  # an error in here would be an unraisable one, which fails the test
+
+
+def test_streams_run_side_by_side_as_if_alone(model: Model) -> None:
+    prompts = ["abc def", "zz", "abc dxx"]
+    alone = [model.generate(p, max_tokens=20, **ENDLESS).text() for p in prompts]
+    streams = [model.generate(p, max_tokens=20, **ENDLESS) for p in prompts]
+    texts = ["", "", ""]
+    order = np.random.default_rng(3)
+    while any(stream.finish_reason is None for stream in streams):
+        i = int(order.integers(3))
+        texts[i] += next(streams[i], "")
+    for i, stream in enumerate(streams):
+        texts[i] += stream.text()
+    assert texts == alone
+    # One that is closed does not disturb the others.
+    first, second = (model.generate(p, max_tokens=20, **ENDLESS) for p in prompts[:2])
+    next(first)
+    second.close()
+    first.text()
+    assert first.finish_reason == "length"
+
+
+@pytest.mark.parametrize("tensor", ["output_norm.weight", "blk.1.ffn_norm.weight"])
+def test_when_one_fails_no_other_waits_for_ever(tensor: str, tmp_path: Path) -> None:
+    path = tmp_path / "nan.gguf"
+    write_tiny_model(path, weights={tensor: np.full(64, np.nan, np.float32)})
+    with zeropoint.load(path) as model:
+        first, second = (model.generate("abc", seed=1) for _ in range(2))
+        with pytest.raises(MachineError, match=r"NaN|layer 1 of the model"):
+            next(first)
+        with pytest.raises(MachineError, match=r"NaN|ended when another one"):
+            next(second)
+        assert not model.engine._engine.has_work()
+
+
+def test_text_joins_what_is_left(model: Model) -> None:
+    whole = model.generate("abc", max_tokens=9, **ENDLESS).text()
+    stream = model.generate("abc", max_tokens=9, **ENDLESS)
+    assert isinstance(stream, Stream)
+    assert next(stream) + stream.text() == whole
+
+
+INTERRUPTED = """
+import signal, sys, time
+import zeropoint
+model = zeropoint.load(sys.argv[1], isa="scalar", context=8192)
+stream = model.generate([5, 6, 7] * 2700, max_tokens=5, seed=1)
+print("ready", flush=True)
+try:
+    stream.text()
+    print("finished")
+except KeyboardInterrupt:
+    print("interrupted", stream.finish_reason, flush=True)
+print(len(model.generate("abc", max_tokens=3, seed=1).token_ids) == 0, model.score("abc d").perplexity > 0)
+"""
+
+
+def test_ctrl_c_stops_a_long_prompt_and_leaves_the_model_usable(tmp_path: Path) -> None:
+    path = tmp_path / "wide.gguf"
+    write_tiny_model(path, Tiny(n_layers=12, n_heads=8, n_kv_heads=8, n_ctx=8192))
+    child = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    time.sleep(0.3)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    assert err == ""
+    assert out == "interrupted cancelled\nTrue True\n"
+    assert child.returncode == 0
+
+
+ENDED_BY_CTRL_C = """
+import sys
+import zeropoint
+model = zeropoint.load(sys.argv[1], isa="scalar", context=8192)
+print("ready", flush=True)
+model.score([5, 6, 7] * 2700)
+"""
+
+
+def test_ctrl_c_ends_a_program_that_scores(tmp_path: Path) -> None:
+    path = tmp_path / "wide.gguf"
+    write_tiny_model(path, Tiny(n_layers=12, n_heads=8, n_kv_heads=8, n_ctx=8192))
+    child = subprocess.Popen(
+        [sys.executable, "-c", ENDED_BY_CTRL_C, str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    time.sleep(0.3)
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=60)
+    assert err.rstrip().endswith("KeyboardInterrupt")
+    assert child.returncode in (130, -signal.SIGINT)

@@ -1,0 +1,113 @@
+"""From a GGUF's metadata to a blueprint: what each key does, what is missing, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gguf import GGUFValueType as Type
+
+from tests.support.tiny import Tiny, write_tiny_model
+from zeropoint import families, registry
+from zeropoint.blueprint.cost import count_parameters
+from zeropoint.blueprint.tensors import parameters
+from zeropoint.engine.model import blueprint_of
+from zeropoint.errors import BadModelFile
+from zeropoint.families import llama
+from zeropoint.weights.gguf import GgufModel, open_gguf
+
+
+def opened(path: Path, tiny: Tiny | None = None, **options: Any) -> GgufModel:
+    write_tiny_model(path / "model.gguf", tiny, **options)
+    return open_gguf(path / "model.gguf")
+
+
+def test_sizes_come_from_the_metadata(tmp_path: Path) -> None:
+    tiny = Tiny(n_layers=3, n_heads=6, n_kv_heads=3, d_head=8, d_ff=160, rope_base=500.0, n_ctx=77)
+    blueprint = blueprint_of(opened(tmp_path, tiny))
+    assert blueprint.family == "llama"
+    assert (blueprint.n_layers, blueprint.d_model, blueprint.n_ctx, blueprint.n_vocab) == (3, 64, 77, 261)
+    block = blueprint.blocks[2]
+    attention, rope = block.attention, block.attention.position
+    assert (attention.n_heads, attention.n_kv_heads, attention.d_head) == (6, 3, 8)
+    assert (rope.base, rope.n_rotated, rope.is_interleaved, rope.linear_factor) == (500.0, 8, True, 1.0)
+    assert block.ffn.d_ff == 160
+    assert block.norm.eps == pytest.approx(1e-5)
+    assert blueprint.final_norm == block.norm
+
+
+def test_a_head_is_tied_where_there_is_none(tmp_path: Path) -> None:
+    assert blueprint_of(opened(tmp_path)).has_tied_head
+    assert not blueprint_of(opened(tmp_path, Tiny(is_tied=False))).has_tied_head
+
+
+def test_every_tensor_of_the_file_has_a_name_and_the_other_way_round(tmp_path: Path) -> None:
+    for is_tied in (True, False):
+        file = opened(tmp_path, Tiny(is_tied=is_tied))
+        blueprint = blueprint_of(file)
+        names = llama.gguf_names(blueprint)
+        assert names.keys() == parameters(blueprint).keys()
+        assert set(names.values()) == set(file.tensors)
+        for ours, shape in parameters(blueprint).items():
+            assert file.tensors[names[ours]].shape == shape
+        assert count_parameters(blueprint) == sum(int(np.prod(t.shape)) for t in file.tensors.values())
+
+
+def test_scaled_positions(tmp_path: Path) -> None:
+    extra = {
+        "llama.rope.scaling.type": ("linear", Type.STRING),
+        "llama.rope.scaling.factor": (4.0, Type.FLOAT32),
+    }
+    assert blueprint_of(opened(tmp_path, extra=extra)).blocks[0].attention.position.linear_factor == 4.0
+    factors = np.linspace(1, 8, 8, dtype=np.float32)
+    file = opened(tmp_path, weights={"rope_freqs.weight": factors})
+    assert blueprint_of(file).blocks[0].attention.position.frequency_factors == tuple(map(float, factors))
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ({"llama.rope.scaling.type": ("yarn", Type.STRING)}, "`llama.rope.scaling.type` is 'yarn'"),
+        ({"llama.rope.scaling.type": ("linear", Type.STRING)}, "`llama.rope.scaling.factor` is missing"),
+        ({"llama.expert_count": (8, Type.UINT32)}, "`llama.expert_count`: mixtures of experts"),
+        ({"llama.vocab_size": (99, Type.UINT32)}, "`llama.vocab_size` is 99; the embedding has 261 rows"),
+        ({"llama.block_count": (0, Type.UINT32)}, "`llama.block_count` is 0"),
+        ({"llama.attention.head_count": (0, Type.UINT32)}, "`llama.attention.head_count` is 0"),
+        (
+            {"llama.attention.head_count_kv": (3, Type.UINT32)},
+            "n_kv_heads is 3; expected a divisor of n_heads, 4",
+        ),
+        ({"llama.rope.dimension_count": (18, Type.UINT32)}, "`llama.rope.dimension_count` is 18"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_cannot_be_run_is_refused_by_its_key(extra: dict[str, Any], words: str, tmp_path: Path) -> None:
+    with pytest.raises(BadModelFile) as caught:
+        blueprint_of(opened(tmp_path, extra=extra))
+    assert words in str(caught.value)
+    assert "model.gguf" in str(caught.value)
+
+
+def test_other_architectures_are_refused_with_the_list(tmp_path: Path) -> None:
+    extra = {"general.architecture": ("lama", Type.STRING)}
+    with pytest.raises(
+        BadModelFile, match=r"unknown general.architecture `lama`; expected one of .*closest: llama"
+    ):
+        blueprint_of(opened(tmp_path, extra=extra))
+
+
+def test_every_family_offers_the_same() -> None:
+    for name in registry.names(families.__name__):
+        family = registry.load(families.__name__, name)
+        assert callable(family.from_gguf)
+        assert callable(family.gguf_names)
+        assert isinstance(family.FREQUENCY_FACTORS, str)
+
+
+def test_the_real_model(smollm2_path: Path) -> None:
+    blueprint = blueprint_of(open_gguf(smollm2_path))
+    assert count_parameters(blueprint) == 134_515_008
+    assert (blueprint.n_layers, blueprint.d_model, blueprint.n_ctx) == (30, 576, 8192)
+    assert blueprint.has_tied_head
