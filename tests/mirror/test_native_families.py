@@ -29,7 +29,10 @@ from zeropoint.weights.packing import fits, pack
 TOLERANCE = 2e-4  # of logits between about -5 and 5
 T = 20
 N_CTX = 24  # LongRoPE and its like choose by the length of the context, torch by that of the sequence
-PAIRS = [pytest.param(f, c, id=f"{f}-{n}") for f, configs in CASES.items() for n, c in configs.items()]
+# What GGUF cannot say, and so the native engine never meets: refused when it is to be written.
+UNSAYABLE = {"gpt2-relu, untied", "llama-dynamic", "qwen2-window", "gemma2-no caps"}
+ALL = {f"{family}-{name}": (family, c) for family, configs in CASES.items() for name, c in configs.items()}
+PAIRS = [pytest.param(*pair, id=name) for name, pair in ALL.items() if name not in UNSAYABLE]
 WIDE = {"hidden_size": 256, "intermediate_size": 256, "num_attention_heads": 4, "num_key_value_heads": 2}
 
 
@@ -78,15 +81,16 @@ def both_logits(path: Path, is_exact: bool = True, isa: str | None = None) -> tu
 
 @pytest.mark.parametrize(("family", "config"), PAIRS)
 def test_native_runs_what_torch_runs(family: str, config: dict[str, Any], tmp_path: Path) -> None:
-    blueprint = blueprint_of_config(family, config)
-    try:
-        write_model(tmp_path / "m.gguf", blueprint)
-    except BadInput as error:
-        assert "GGUF" in str(error)  # what the format cannot say is refused when it is written
-        return
+    write_model(tmp_path / "m.gguf", blueprint_of_config(family, config))
     native, reference = both_logits(tmp_path / "m.gguf")
     assert reference.std() > 0.1
     np.testing.assert_allclose(native, reference, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("name", sorted(UNSAYABLE))
+def test_what_gguf_cannot_say_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="GGUF of the family"):
+        write_model(tmp_path / "m.gguf", blueprint_of_config(*ALL[name]))
 
 
 @pytest.mark.parametrize("form", formats.names())

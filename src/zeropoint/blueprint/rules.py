@@ -71,14 +71,12 @@ def ffn_rules(field: str, ffn: FFN | None) -> Problems:
     """Widths, activation, and experts that exist."""
     if ffn is None:
         return
-    inner = ffn
+    inner = ffn.expert if isinstance(ffn, MixtureOfExperts) else ffn
     if isinstance(ffn, MixtureOfExperts):
-        inner = ffn.expert
         yield from in_range(f"{field}.n_experts", ffn.n_experts)
         if not 1 <= ffn.n_active <= ffn.n_experts:
             yield f"{field}.n_active is {ffn.n_active}; expected 1 to n_experts, {ffn.n_experts}"
         field = f"{field}.expert"
-    assert not isinstance(inner, MixtureOfExperts)
     yield from in_range(f"{field}.d_ff", inner.d_ff)
     yield from one_of(f"{field}.activation", inner.activation, Activation)
 
