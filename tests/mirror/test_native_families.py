@@ -1,4 +1,4 @@
-"""Every decoder family and every number format: the native engine against the torch model, from one GGUF file.
+"""Every decoder family and every number format: the native engine against torch, from one GGUF file.
 
 The file is generated from a small configuration with random weights. Both engines read that file, so the
 weights are the same however they are stored: in exact mode the logits agree to rounding.

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from zeropoint.blueprint import Block, Blueprint
-from zeropoint.blueprint.parts.attention import GroupedQueryAttention
-from zeropoint.blueprint.parts.ffn import SwiGLU
+from zeropoint.blueprint import Block, Blueprint, Head
+from zeropoint.blueprint.parts.attention import Attention
+from zeropoint.blueprint.parts.ffn import Gated
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import Rope
 from zeropoint.engine import roofline
@@ -21,10 +21,9 @@ LLAMA_2_7B = Blueprint(
     d_model=4096,
     n_vocab=32000,
     n_ctx=4096,
-    blocks=(Block(GroupedQueryAttention(32, 32, 128, Rope(10000.0, 128)), SwiGLU(11008), RMSNorm(1e-5)),)
-    * 32,
+    blocks=(Block(Attention(32, 32, 128, Rope(10000.0, 128)), Gated(11008), RMSNorm(1e-5)),) * 32,
     final_norm=RMSNorm(1e-5),
-    has_tied_head=False,
+    head=Head(is_tied=False),
 )
 WEIGHTS = 4_000_000_000
 
@@ -55,7 +54,7 @@ def test_speed_is_bandwidth_over_what_a_token_reads() -> None:
 
 
 def test_a_tied_embedding_is_read_as_the_head() -> None:
-    tied = dataclasses.replace(LLAMA_2_7B, has_tied_head=True)
+    tied = dataclasses.replace(LLAMA_2_7B, head=Head(is_tied=True))
     assert read_bytes(tied, WEIGHTS) == WEIGHTS
 
 
