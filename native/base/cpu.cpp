@@ -1,6 +1,9 @@
 #include "base/cpu.hpp"
 
 #include <sched.h>
+#ifdef ZP_X86
+#include <cpuid.h>
+#endif
 
 #include <algorithm>
 #include <cmath>
@@ -23,6 +26,15 @@ std::string read_model_name() {
     return "unknown";
 }
 
+#ifdef ZP_X86
+// Clang 14 has no name for it in __builtin_cpu_supports. Bit 29 of ECX in leaf 1 (Intel SDM, CPUID); the
+// registers it works on are saved wherever AVX2 is reported.
+bool has_f16c() {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c >> 29 & 1) != 0;
+}
+#endif
+
 Cpu detect() {
     Cpu c;
     c.model = read_model_name();
@@ -34,15 +46,15 @@ Cpu detect() {
     ZP_FEATURE("avx");
     ZP_FEATURE("avx2");
     ZP_FEATURE("fma");
-    ZP_FEATURE("f16c");
+    if (has_f16c()) c.features.push_back("f16c");
     ZP_FEATURE("avx512f");
     ZP_FEATURE("avx512bw");
     ZP_FEATURE("avx512vl");
     ZP_FEATURE("avx512dq");
     ZP_FEATURE("avx512vnni");
 #undef ZP_FEATURE
-    c.has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                 __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2");
+    c.has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c() &&
+                 __builtin_cpu_supports("bmi2");
     c.has_avx512_vnni = c.has_avx2 && __builtin_cpu_supports("avx512f") &&
                         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");

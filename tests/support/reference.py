@@ -42,7 +42,7 @@ def reference_model(file: GgufModel, blueprint: Blueprint) -> LlamaForCausalLM:
         max_position_embeddings=blueprint.n_ctx,
         rms_norm_eps=blueprint.final_norm.eps,
         rope_parameters={"rope_type": "default", "rope_theta": attention.position.base},
-        tie_word_embeddings=blueprint.has_tied_head,
+        tie_word_embeddings=blueprint.is_tied,
         attn_implementation="eager",
     )
     model = LlamaForCausalLM(config).eval()
@@ -52,7 +52,7 @@ def reference_model(file: GgufModel, blueprint: Blueprint) -> LlamaForCausalLM:
         if ours.endswith(("query.weight", "key.weight")):
             weight = _half_layout(weight, attention.d_head)
         state[_their_name(ours)] = torch.from_numpy(np.ascontiguousarray(weight))
-    if blueprint.has_tied_head:
+    if blueprint.is_tied:
         state["lm_head.weight"] = state["model.embed_tokens.weight"]
     model.load_state_dict(state, strict=True)
     return model

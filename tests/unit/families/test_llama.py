@@ -12,6 +12,7 @@ from gguf import GGUFValueType as Type
 from tests.support.tiny import Tiny, write_tiny_model
 from zeropoint import families, registry
 from zeropoint.blueprint.cost import count_parameters
+from zeropoint.blueprint.parts.position import LinearScaling
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.engine.model import blueprint_of
 from zeropoint.errors import BadModelFile
@@ -32,15 +33,15 @@ def test_sizes_come_from_the_metadata(tmp_path: Path) -> None:
     block = blueprint.blocks[2]
     attention, rope = block.attention, block.attention.position
     assert (attention.n_heads, attention.n_kv_heads, attention.d_head) == (6, 3, 8)
-    assert (rope.base, rope.n_rotated, rope.is_interleaved, rope.linear_factor) == (500.0, 8, True, 1.0)
+    assert (rope.base, rope.n_rotated, rope.is_interleaved, rope.scaling) == (500.0, 8, True, None)
     assert block.ffn.d_ff == 160
     assert block.norm.eps == pytest.approx(1e-5)
     assert blueprint.final_norm == block.norm
 
 
 def test_a_head_is_tied_where_there_is_none(tmp_path: Path) -> None:
-    assert blueprint_of(opened(tmp_path)).has_tied_head
-    assert not blueprint_of(opened(tmp_path, Tiny(is_tied=False))).has_tied_head
+    assert blueprint_of(opened(tmp_path)).is_tied
+    assert not blueprint_of(opened(tmp_path, Tiny(is_tied=False))).is_tied
 
 
 def test_every_tensor_of_the_file_has_a_name_and_the_other_way_round(tmp_path: Path) -> None:
@@ -60,7 +61,8 @@ def test_scaled_positions(tmp_path: Path) -> None:
         "llama.rope.scaling.type": ("linear", Type.STRING),
         "llama.rope.scaling.factor": (4.0, Type.FLOAT32),
     }
-    assert blueprint_of(opened(tmp_path, extra=extra)).blocks[0].attention.position.linear_factor == 4.0
+    attention = blueprint_of(opened(tmp_path, extra=extra)).blocks[0].attention
+    assert attention.position.scaling == LinearScaling(4.0)
     factors = np.linspace(1, 8, 8, dtype=np.float32)
     file = opened(tmp_path, weights={"rope_freqs.weight": factors})
     assert blueprint_of(file).blocks[0].attention.position.frequency_factors == tuple(map(float, factors))
@@ -69,9 +71,9 @@ def test_scaled_positions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
-        ({"llama.rope.scaling.type": ("yarn", Type.STRING)}, "`llama.rope.scaling.type` is 'yarn'"),
-        ({"llama.rope.scaling.type": ("linear", Type.STRING)}, "`llama.rope.scaling.factor` is missing"),
-        ({"llama.expert_count": (8, Type.UINT32)}, "`llama.expert_count`: mixtures of experts"),
+        ({"llama.rope.scaling.type": ("spiral", Type.STRING)}, "`llama.rope.scaling.type` is 'spiral'"),
+        ({"llama.rope.scaling.type": ("linear", Type.STRING)}, "position.scaling.factor is 0.0; expected 1"),
+        ({"llama.expert_count": (8, Type.UINT32)}, "`llama.expert_used_count` is missing"),
         ({"llama.vocab_size": (99, Type.UINT32)}, "`llama.vocab_size` is 99; the embedding has 261 rows"),
         ({"llama.block_count": (0, Type.UINT32)}, "`llama.block_count` is 0"),
         ({"llama.attention.head_count": (0, Type.UINT32)}, "`llama.attention.head_count` is 0"),
@@ -101,13 +103,13 @@ def test_other_architectures_are_refused_with_the_list(tmp_path: Path) -> None:
 def test_every_family_offers_the_same() -> None:
     for name in registry.names(families.__name__):
         family = registry.load(families.__name__, name)
-        assert callable(family.from_gguf)
-        assert callable(family.gguf_names)
-        assert isinstance(family.FREQUENCY_FACTORS, str)
+        assert callable(family.tensor_map)
+        for kind in ("hf", "gguf"):
+            assert hasattr(family, f"from_{kind}") == hasattr(family, f"to_{kind}")
 
 
 def test_the_real_model(smollm2_path: Path) -> None:
     blueprint = blueprint_of(open_gguf(smollm2_path))
     assert count_parameters(blueprint) == 134_515_008
     assert (blueprint.n_layers, blueprint.d_model, blueprint.n_ctx) == (30, 576, 8192)
-    assert blueprint.has_tied_head
+    assert blueprint.is_tied
