@@ -1,0 +1,383 @@
+"""Model files that are sound GGUF and no sound model, and machines that have too little of something.
+
+Each is refused in one sentence that names the file and what is wrong with it; numbers as in the list of
+inputs to survive. Weights that are not numbers load, and are found out at the first token.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gguf import GGUFValueType as Type
+
+import zeropoint
+from tests.support.tiny import Tiny, write_tiny_model
+from zeropoint.errors import BadModelFile, MachineError, ZeropointError
+from zeropoint.weights.gguf import open_gguf
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a tiny model with these changes and gives its path."""
+
+    def write(tiny: Tiny | None = None, **changes: Any) -> Path:
+        path = tmp_path / "model.gguf"
+        write_tiny_model(path, tiny, **changes)
+        return path
+
+    return write
+
+
+def refusal(path: Path, kind: type[ZeropointError] = BadModelFile, **options: Any) -> str:
+    """The one sentence that loading the file raises."""
+    with pytest.raises(kind) as caught:
+        zeropoint.load(path, **options)
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    assert len(sentence) < 500
+    assert "model.gguf" in sentence
+    return sentence
+
+
+def command(
+    path: Path, *more: str, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`zeropoint generate` on the file, as a person would run it."""
+    return subprocess.run(
+        [sys.executable, "-m", "zeropoint", "generate", "--model", str(path), *more, "hi"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **(environment or {})},
+        check=False,
+    )
+
+
+def one_line(done: subprocess.CompletedProcess[str], code: int) -> str:
+    """What a failed command said: one line on stderr and nothing else."""
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+KEYS = {
+    "llama.block_count": [0, 4097, 2**31, 2**32 - 1],
+    "llama.context_length": [0, 2**31],
+    "llama.embedding_length": [0, 63, 65, 2**31],
+    "llama.feed_forward_length": [0, 95, 2**31],
+    "llama.attention.head_count": [0, 3, 5, 65537],
+    "llama.attention.head_count_kv": [0, 3, 5, 2**31],
+    "llama.attention.key_length": [0, 8, 4097],
+    "llama.rope.dimension_count": [15, 18, 2**31],
+    "llama.vocab_size": [0, 1, 260, 2**31],
+}
+FLOATS = {
+    "llama.attention.layer_norm_rms_epsilon": [0.0, -1.0, math.nan, math.inf, 2.0],
+    "llama.rope.freq_base": [0.0, -1.0, math.nan, math.inf],
+}
+
+
+@pytest.mark.parametrize(("key", "value"), [(k, v) for k, values in KEYS.items() for v in values])
+def test_13_sizes(key: str, value: int, write: Write) -> None:
+    refusal(write(extra={key: (value, Type.UINT32)}))
+
+
+@pytest.mark.parametrize(("key", "value"), [(k, v) for k, values in FLOATS.items() for v in values])
+def test_13_numbers(key: str, value: float, write: Write) -> None:
+    assert f"`{key}`" in refusal(write(extra={key: (value, Type.FLOAT32)}))
+
+
+@pytest.mark.parametrize("key", [*KEYS, *FLOATS, "general.architecture"])
+@pytest.mark.parametrize(
+    "value",
+    [("a text", Type.STRING), (True, Type.BOOL), (2.5, Type.FLOAT32), (-1, Type.INT32)],
+    ids=lambda value: value[1].name,
+)
+def test_07_keys_of_another_type(key: str, value: tuple[Any, Type], write: Write) -> None:
+    if key in FLOATS and value[1] is Type.FLOAT32 and key == "llama.rope.freq_base":
+        pytest.skip("2.5 is a base, if an odd one")
+    refusal(write(extra={key: value}))
+
+
+def test_13_more_blocks_than_tensors(write: Write) -> None:
+    path = write(extra={"llama.block_count": (513, Type.UINT32)})
+    assert "tensor blk.2.attn_norm.weight is missing" in refusal(path)
+    path = write(extra={"llama.block_count": (1, Type.UINT32)})
+    assert "tensor blk.1.attn_k.weight has no place" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["token_embd.weight", "output_norm.weight", "blk.0.attn_norm.weight", "blk.1.ffn_up.weight"]
+)
+def test_12_tensors_missing(name: str, write: Write) -> None:
+    assert f"tensor {name} is missing" in refusal(write(weights={name: None}))
+
+
+@pytest.mark.parametrize(
+    "name", ["blk.0.attn_q.bias", "blk.0.ffn_gate.scale", "blk.2.attn_q.weight", "cls.weight", "\x1b[2J"]
+)
+def test_12_tensors_that_have_no_place(name: str, write: Write) -> None:
+    sentence = refusal(write(weights={name: np.zeros(64, np.float32)}))
+    assert "has no place in a llama model" in sentence
+    assert "\x1b" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("token_embd.weight", (261, 32)),
+        ("blk.0.attn_q.weight", (64, 32)),
+        ("blk.1.attn_k.weight", (64, 64)),
+        ("blk.1.ffn_down.weight", (96, 64)),
+        ("blk.0.attn_norm.weight", (32,)),
+        ("blk.0.attn_norm.weight", (1, 64)),
+        ("output_norm.weight", (65,)),
+        ("output.weight", (260, 64)),
+        ("rope_freqs.weight", (7,)),
+        ("rope_freqs.weight", (2, 8)),
+    ],
+)
+def test_12_shapes_against_the_metadata(name: str, shape: tuple[int, ...], write: Write) -> None:
+    refusal(write(weights={name: np.ones(shape, np.float32)}))
+
+
+def test_12_a_norm_in_blocks(write: Write) -> None:
+    path = write()
+    data = bytearray(path.read_bytes())
+    name = b"blk.0.attn_norm.weight"
+    at = data.index(name) + len(name) + 4 + 8  # after the number of dimensions and the one dimension
+    data[at : at + 4] = (8).to_bytes(4, "little")  # Q8_0
+    path.write_bytes(data)
+    assert "must hold plain floats" in refusal(path)
+
+
+@pytest.mark.parametrize("n_rows", [100, 260, 262, 4000])
+def test_12_embedding_and_vocabulary_of_different_sizes(n_rows: int, write: Write) -> None:
+    sentence = refusal(write(weights={"token_embd.weight": np.ones((n_rows, 64), np.float32)}))
+    assert f"261 tokens; the embedding has {n_rows} rows" in sentence
+
+
+def test_unknown_architecture(write: Write) -> None:
+    assert "expected one of llama" in refusal(write(extra={"general.architecture": ("mamba", Type.STRING)}))
+
+
+NOT_NUMBERS = {"nan": np.nan, "infinity": np.inf, "minus-infinity": -np.inf}
+PLACES = {
+    "token_embd.weight": "the embedding",
+    "blk.0.attn_norm.weight": "layer 0",
+    "blk.1.attn_q.weight": "layer 1",
+    "blk.1.attn_k.weight": "layer 1",
+    "blk.1.attn_v.weight": "layer 1",
+    "blk.0.attn_output.weight": "layer 0",
+    "blk.1.ffn_norm.weight": "layer 1",
+    "blk.1.ffn_gate.weight": "layer 1",
+    "blk.0.ffn_up.weight": "layer 0",
+    "blk.1.ffn_down.weight": "layer 1",
+    "output_norm.weight": "logits",
+    "output.weight": "logits",
+}
+
+
+@pytest.mark.parametrize("bad", NOT_NUMBERS)
+@pytest.mark.parametrize("name", PLACES)
+def test_14_weights_that_are_no_numbers(name: str, bad: str, write: Write) -> None:
+    from tests.support.tiny import tiny_weights
+
+    weights = tiny_weights(Tiny(is_tied=False))
+    weights[name].reshape(-1)[::7] = NOT_NUMBERS[bad]
+    path = write(Tiny(is_tied=False), weights=weights)
+    for exact in (False, True):
+        with zeropoint.load(path, exact=exact, threads=2) as model:
+            for use in (
+                lambda: model.generate("abc def", max_tokens=3, seed=1).text(),
+                lambda: model.score("abc def"),
+                lambda: model.logits("abc def"),
+            ):
+                with pytest.raises(MachineError, match=f"{PLACES[name]}|NaN") as caught:
+                    use()
+                assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scale", [0x7E00, 0x7C00, 0xFC00], ids=hex)
+@pytest.mark.parametrize("format", ["Q4_0", "Q4_1", "Q8_0"])
+def test_14_block_scales_that_are_no_numbers(format: str, scale: int, write: Write) -> None:
+    path = write(Tiny(format=format))
+    tensor = open_gguf(path).tensors["blk.1.ffn_down.weight"]
+    data = bytearray(path.read_bytes())
+    data[tensor.offset : tensor.offset + 2] = scale.to_bytes(2, "little")
+    path.write_bytes(data)
+    with zeropoint.load(path) as model:
+        with pytest.raises(MachineError, match="layer 1 of the model gave a number that is not finite"):
+            model.generate("abc def", seed=1).text()
+        with pytest.raises(MachineError):
+            model.score("abc def")
+
+
+def test_14_denormal_scales_and_huge_weights_do_no_harm(write: Write) -> None:
+    path = write(Tiny(format="Q4_0"))
+    tensor = open_gguf(path).tensors["blk.1.ffn_down.weight"]
+    data = bytearray(path.read_bytes())
+    data[tensor.offset : tensor.offset + 2] = b"\x01\x00"
+    path.write_bytes(data)
+    with zeropoint.load(path) as model:
+        assert len(model.generate("abc", max_tokens=4, seed=1).text()) > 0
+    huge = np.full((96, 64), 1e38, np.float32)
+    path = write(weights={"blk.0.ffn_gate.weight": huge})
+    with zeropoint.load(path) as model, pytest.raises(MachineError, match="layer 0"):
+        model.generate("abc def", seed=1).text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        ({"extra": {"llama.block_count": (0, Type.UINT32)}}, 2, "`llama.block_count` is 0"),
+        ({"extra": {"llama.rope.freq_base": (math.nan, Type.FLOAT32)}}, 2, "`llama.rope.freq_base` is nan"),
+        ({"extra": {"general.architecture": ("mamba", Type.STRING)}}, 2, "expected one of llama"),
+        ({"weights": {"blk.1.ffn_up.weight": None}}, 2, "tensor blk.1.ffn_up.weight is missing"),
+        ({"weights": {"blk.1.ffn_up.weight": np.ones((64, 64), np.float32)}}, 2, "has shape [64, 64]"),
+        (
+            {"weights": {"blk.1.ffn_up.weight": np.full((96, 64), np.nan, np.float32)}},
+            1,
+            "layer 1 of the model",
+        ),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_on_the_command_line(changes: dict[str, Any], code: int, words: str, write: Write) -> None:
+    assert words in one_line(command(write(**changes)), code)
+
+
+def test_20_paths_that_are_no_models(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "text.gguf").write_text("hello")
+    for path in (tmp_path / "folder", tmp_path / "pipe", tmp_path / "text.gguf", Path("/dev/zero")):
+        one_line(command(path), 2)
+
+
+# Runs `code` with little address space left: `spare` MB more than there is once everything is imported.
+LIMITED = """
+import resource, sys
+import zeropoint.engine.model, zeropoint.cli.app, zeropoint.cli.commands.generate, zeropoint.tokenizers.gguf
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+path, spare = sys.argv[1], int(sys.argv[2]) << 20
+resource.setrlimit(resource.RLIMIT_AS, (used + spare, used + spare))
+"""
+
+
+def limited(code: str, path: Path, spare_mb: int, stack_mb: int = 8) -> subprocess.CompletedProcess[str]:
+    """stack_mb: what a new thread takes of the address space."""
+    program = [sys.executable, "-c", LIMITED + code, str(path), str(spare_mb)]
+    return subprocess.run(
+        ["sh", "-c", f'ulimit -s {stack_mb << 10} && exec "$@"', "sh", *program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+GENERATE = """
+sys.argv = ["zeropoint", "generate", "--model", path, "--threads", "1", "--max-tokens", "2", "hi"]
+zeropoint.cli.app.main()
+"""
+
+
+HEAVY = Tiny(d_model=512, d_ff=2048)
+WIDE = Tiny(n_layers=1, d_ff=16384)
+LONG = Tiny(n_layers=6, n_heads=8, n_kv_heads=8, d_head=128, n_ctx=8192)
+
+
+@pytest.mark.parametrize(
+    ("tiny", "spares", "purpose"),
+    [
+        (HEAVY, (1, 8, 16), "to map the"),
+        (HEAVY, (36, 44, 52), "for the model's weights"),
+        (WIDE, (40, 48, 56), "for the model's activations"),
+        (LONG, (40, 80, 120), "for the key/value cache"),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_f12_too_little_memory(tiny: Tiny, spares: tuple[int, ...], purpose: str, write: Write) -> None:
+    """Whatever the moment at which memory ends: one sentence that says what it was for."""
+    path = write(tiny)
+    said = [one_line(limited(GENERATE, path, spare_mb), 1) for spare_mb in spares]
+    assert any(purpose in sentence for sentence in said), said
+    assert limited(GENERATE, path, 1000).returncode == 0
+
+
+THREADS = """
+model = zeropoint.engine.model.load(path, threads=200, context=64)
+print(model.engine.n_threads, model.generate("abc", max_tokens=5, temperature=0).token_ids == [])
+stream = model.generate("abc", max_tokens=5, temperature=0)
+stream.text()
+print(stream.token_ids)
+"""
+
+
+def test_f15_fewer_threads_than_asked_for(write: Write) -> None:
+    path = write()
+    with zeropoint.load(path, threads=1) as model:
+        stream = model.generate("abc", max_tokens=5, temperature=0)
+        stream.text()
+    done = limited(THREADS, path, spare_mb=1600, stack_mb=1024)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert int(first.split()[0]) < 3
+    assert second == str(stream.token_ids)
+
+
+TRUNCATED = """
+import os, sys, threading, time
+import zeropoint
+from zeropoint.errors import ZeropointError
+path, delay_ms = sys.argv[1], float(sys.argv[2])
+import zeropoint.engine.model as module
+opened = module.load_tokenizer
+def load_tokenizer(file):
+    tokenizer = opened(file)
+    def cut():
+        time.sleep(delay_ms / 1000)
+        os.truncate(path, 100_000)
+    threading.Thread(target=cut).start()
+    return tokenizer
+module.load_tokenizer = load_tokenizer
+try:
+    model = zeropoint.load(path)
+    print(model.generate("abc", max_tokens=2, seed=1).text() is not None)
+except ZeropointError as error:
+    print(f"{type(error).__name__}: {error}")
+"""
+
+
+def test_f05_a_file_cut_while_it_is_loaded(tmp_path: Path) -> None:
+    source = tmp_path / "source.gguf"
+    write_tiny_model(source, Tiny(n_layers=4, d_model=512, d_ff=2048))
+    seen = set()
+    for delay_ms in (0, 1, 3, 6, 10, 15, 25, 40, 80):
+        path = tmp_path / "model.gguf"
+        path.write_bytes(source.read_bytes())
+        done = subprocess.run(
+            [sys.executable, "-c", TRUNCATED, str(path), str(delay_ms)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, f"{delay_ms} ms: {done.returncode} {done.stderr}"
+        assert done.stdout.count("\n") == 1
+        seen.add(done.stdout.split()[0])
+    assert seen <= {"True", "DiskError:", "BadModelFile:"}
+    assert seen & {"DiskError:", "BadModelFile:"}
