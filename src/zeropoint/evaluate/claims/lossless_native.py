@@ -76,7 +76,7 @@ def _stepped(engine: NativeEngine, prompt: Sequence[int], n_chunk: int) -> list[
 
 
 def _together(engine: NativeEngine, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
-    """All requests in one batch, continuously, with paged caches."""
+    """All requests in one batch, continuously, each with its own cache."""
     params = SamplingParams.of(temperature=0.0, max_tokens=N_NEW)
     numbers = [engine.submit(Request(prompt, params)) for prompt in prompts]
     answers: dict[int, list[int]] = {number: [] for number in numbers}
@@ -95,7 +95,7 @@ def _n_different(wanted: list[list[int]], answer: list[list[int]]) -> int:
 
 CLAIM = Claim(
     number="21b",
-    about="the same in the native engine: paged KV cache, chunked prefill, four requests at once",
+    about="the same in the native engine: KV cache, chunked prefill, four requests at once",
     published=(0.0, 0.0, 0.0),
     source="by definition: these methods are lossless",
     explained_by="python -m pydoc zeropoint.evaluate.claims.lossless_native",
