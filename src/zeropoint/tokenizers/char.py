@@ -1,0 +1,79 @@
+"""The character tokenizer: every distinct character of a text is a token, numbered in sorted order.
+
+As in Karpathy's "Let's build GPT" and char-rnn: the smallest tokenizer there is, and a fine one for a
+model of one book. What the training text lacks cannot be encoded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.tokenizers.text import check_unicode
+
+__all__ = ["CharTokenizer", "train_char"]
+
+KIND = "zeropoint.char"
+
+
+@dataclass(frozen=True)
+class CharTokenizer:
+    """characters: by id. Ids are 0 to n_vocab - 1."""
+
+    characters: tuple[str, ...]
+
+    @property
+    def n_vocab(self) -> int:
+        """Number of tokens."""
+        return len(self.characters)
+
+    def encode(self, text: str) -> list[int]:
+        """One id a character. Raises BadInput naming the first character that the vocabulary lacks."""
+        ids = {character: index for index, character in enumerate(self.characters)}
+        try:
+            return [ids[character] for character in check_unicode(text)]
+        except KeyError as missing:
+            character = missing.args[0]
+            raise BadInput(
+                f"the character {character!r} (U+{ord(character):04X}) at position {text.index(character)} "
+                f"is not among the {self.n_vocab} of this tokenizer; train it on a text that has it"
+            ) from None
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of `ids`. Raises BadInput on an id outside the vocabulary."""
+        pieces = []
+        for index in ids:
+            if not 0 <= index < self.n_vocab:
+                raise BadInput(f"token id {index} is outside the vocabulary of {self.n_vocab} tokens")
+            pieces.append(self.characters[index])
+        return "".join(pieces)
+
+    def save(self, path: Path) -> None:
+        """Write a JSON file that `load` reads."""
+        content = {"kind": KIND, "characters": "".join(self.characters)}
+        path.write_text(json.dumps(content, ensure_ascii=False), "utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> CharTokenizer:
+        """Read what `save` wrote. Raises BadModelFile naming the file and what is wrong with it."""
+        try:
+            content: Any = json.loads(path.read_text("utf-8"))
+            if not isinstance(content, dict) or content.get("kind") != KIND:
+                raise ValueError(f"`kind` must be {KIND!r}")
+            characters = check_unicode(content.get("characters"), "`characters`")
+            if len(set(characters)) != len(characters) or not characters:
+                raise ValueError("`characters` must be one or more, all different")
+        except (OSError, ValueError, RecursionError, BadInput) as failure:
+            raise BadModelFile(f"{path}: no character tokenizer: {failure}") from None
+        return cls(tuple(characters))
+
+
+def train_char(text: str) -> CharTokenizer:
+    """The distinct characters of `text`, sorted by code point. Raises BadInput if there is none."""
+    if not check_unicode(text):
+        raise BadInput("a tokenizer cannot be trained on an empty text; give at least one character")
+    return CharTokenizer(tuple(sorted(set(text))))

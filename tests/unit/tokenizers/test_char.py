@@ -1,0 +1,48 @@
+"""The character tokenizer: sorted characters, an exact round trip, and errors that name the character."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.tokenizers.char import CharTokenizer, train_char
+
+
+def test_ids_are_the_sorted_characters() -> None:
+    tokenizer = train_char("hello é😀\n")
+    assert tokenizer.characters == tuple(sorted(set("hello é😀\n")))
+    assert tokenizer.encode("\n h") == [0, 1, 3]
+    assert tokenizer.decode(tokenizer.encode("hole 😀é")) == "hole 😀é"
+    assert (tokenizer.encode(""), tokenizer.decode([])) == ([], "")
+
+
+def test_an_unknown_character_is_named() -> None:
+    with pytest.raises(BadInput, match=r"'z' \(U\+007A\) at position 2"):
+        train_char("abc").encode("abz")
+    with pytest.raises(BadInput, match="token id 3"):
+        train_char("abc").decode([3])
+    with pytest.raises(BadInput, match="token id -1"):
+        train_char("abc").decode([-1])
+    with pytest.raises(BadInput, match="empty"):
+        train_char("")
+
+
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "characters.json"
+    tokenizer = train_char('naïve \u2028\x00"\\😀')
+    tokenizer.save(path)
+    assert CharTokenizer.load(path) == tokenizer
+
+
+@pytest.mark.parametrize("content", [
+    "", "[]", "{}", '{"kind": "zeropoint.char"}', '{"kind": "zeropoint.char", "characters": "aa"}',
+    '{"kind": "zeropoint.char", "characters": ""}', '{"kind": "zeropoint.char", "characters": "\\ud800"}',
+    "[" * 100_000,
+])  # fmt: skip
+def test_a_damaged_file_is_named(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "characters.json"
+    path.write_text(content)
+    with pytest.raises(BadModelFile, match=r"characters\.json"):
+        CharTokenizer.load(path)
