@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "formats/half.hpp"
-#include "kernels/codes/all.hpp"
+#include "kernels/codes/all.hpp"  // written at the build: codes/includes.cmake
 #include "kernels/codes/one_lane.hpp"
 
 namespace zp {

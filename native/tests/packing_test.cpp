@@ -24,6 +24,11 @@ std::pair<int, int> six_bits(const uint8_t* p, size_t s) {
     return {(p[4 + s] & 15) | p[s - 4] >> 6 << 4, p[4 + s] >> 4 | p[s] >> 6 << 4};
 }
 
+// The formats that this file reads by itself; tests/mirror holds a newer one against numpy.
+constexpr Format kDescribed[] = {Format::kF32,  Format::kF16,  Format::kBF16, Format::kQ4_0,   Format::kQ4_1,
+                                 Format::kQ5_0, Format::kQ5_1, Format::kQ8_0, Format::kIQ4_NL, Format::kQ2_K,
+                                 Format::kQ3_K, Format::kQ4_K, Format::kQ5_K, Format::kQ6_K};
+
 // Weight i of a block of 32, straight from the format's description.
 float small_block_weight(Format format, const uint8_t* block, size_t i) {
     const float d = half_of(block), m = half_of(block + 2);
@@ -113,7 +118,8 @@ std::vector<uint8_t> pack(Format format, const std::vector<uint8_t>& file, size_
 }  // namespace
 
 ZP_TEST(packing_gives_every_row_back) {
-    for (const FormatInfo& f : kFormats) {
+    for (const Format format : kDescribed) {
+        const FormatInfo& f = info(format);
         for (const size_t rows : {1, 15, 16, 17, 50}) {
             for (const size_t n_blocks : {1, 2, 5}) {
                 const size_t cols = n_blocks * f.block_weights;

@@ -3,7 +3,7 @@
 // or threads, so a token's result does not depend on the company it is computed in.
 #pragma once
 
-#include "kernels/codes/all.hpp"
+#include "kernels/codes/all.hpp"  // written at the build: codes/includes.cmake
 #include "kernels/kernels.hpp"
 
 namespace zp::shared {

@@ -28,7 +28,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from zeropoint.blueprint.spec import VERSION, Block, Blueprint
 from zeropoint.errors import BadInput, choices
 
-__all__ = ["from_toml", "to_toml"]
+__all__ = ["from_toml", "kind_of", "to_toml"]
 
 _MOST_BLOCKS = 4096
 
@@ -71,6 +71,11 @@ def from_toml(text: str, origin: str = "blueprint") -> Blueprint:
     repeats = table.pop("repeat", {})
     blueprint: Blueprint = _made(Blueprint, table, origin, "")
     return _repeated(blueprint, repeats, origin)
+
+
+def kind_of(part: type[Any]) -> str:
+    """How a part's class is written: `NoPosition` is no_position, `RMSNorm` rms_norm, `MLP` mlp."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", part.__name__).lower()
 
 
 def _told(part: Any) -> Iterator[tuple[str, Any]]:
@@ -128,7 +133,7 @@ def _runs(stack: str, blocks: tuple[Block, ...]) -> list[str]:
 def _text(value: Any, has_choice: bool = False) -> str:
     if is_dataclass(value):
         kind = type(value)
-        items = [f'kind = "{_snake(kind.__name__)}"'] if has_choice else []
+        items = [f'kind = "{kind_of(kind)}"'] if has_choice else []
         items += [f"{name} = {_text(inner, _has_choice(kind, name))}" for name, inner in _told(value)]
         return "{ " + ", ".join(items) + " }"
     if isinstance(value, bool):
@@ -216,18 +221,11 @@ def _options(hint: Any) -> tuple[Any, ...]:
 
 def _parts(hint: Any) -> dict[str, type[Any]]:
     """The dataclasses that a field may hold, by their written kind."""
-    return {
-        _snake(one.__name__): one for one in _options(hint) if isinstance(one, type) and is_dataclass(one)
-    }
+    return {kind_of(one): one for one in _options(hint) if isinstance(one, type) and is_dataclass(one)}
 
 
 def _has_choice(kind: type[Any], name: str) -> bool:
     return len(_parts(_hints(kind)[name])) > 1
-
-
-def _snake(name: str) -> str:
-    """`NoPosition` is no_position, `RMSNorm` rms_norm, `MLP` mlp."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def _expected(hint: Any) -> str:

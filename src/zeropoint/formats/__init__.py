@@ -1,8 +1,8 @@
 """Weight formats, one file each: how a block of weights lies in bytes, and numpy to pack and unpack it.
 
 These are the readable form and the oracle of `native/formats`. A format is a module with `BLOCK_WEIGHTS`,
-`BLOCK_BYTES`, `unpack(bytes) -> float32` and `pack(float32) -> bytes`, both along the last axis; the folder
-is the list of them.
+`BLOCK_BYTES`, `FILE_TYPE` (what `general.file_type` of the GGUF specification calls a file of it),
+`unpack(bytes) -> float32` and `pack(float32) -> bytes`, both along the last axis; the folder is the list.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Format(Protocol):
 
     BLOCK_WEIGHTS: int
     BLOCK_BYTES: int
+    FILE_TYPE: int
 
     def unpack(self, packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Weights [..., n] of the packed rows [..., n / BLOCK_WEIGHTS * BLOCK_BYTES]."""

@@ -9,6 +9,7 @@ from zeropoint.formats._blocks import split_bytes
 
 BLOCK_WEIGHTS = 1
 BLOCK_BYTES = 2
+FILE_TYPE = 32
 
 
 def unpack(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -16,6 +16,7 @@ from zeropoint.formats._blocks import join_bytes, nibbles, split_bytes, split_we
 
 BLOCK_WEIGHTS = 32
 BLOCK_BYTES = 18
+FILE_TYPE = 25
 BLOCK = np.dtype([("d", "<f2"), ("q", "u1", 16)])
 
 LEVELS = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float32)

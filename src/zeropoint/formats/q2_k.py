@@ -15,6 +15,7 @@ from zeropoint.formats._blocks import join_bytes, split_bytes, split_weights
 
 BLOCK_WEIGHTS = 256
 BLOCK_BYTES = 84
+FILE_TYPE = 10
 BLOCK = np.dtype([("scales", "u1", 16), ("q", "u1", 64), ("d", "<f2"), ("dmin", "<f2")])
 
 

@@ -17,6 +17,7 @@ from zeropoint.formats._blocks import join_bytes, split_bytes, split_weights
 
 BLOCK_WEIGHTS = 256
 BLOCK_BYTES = 110
+FILE_TYPE = 12
 BLOCK = np.dtype([("high", "u1", 32), ("q", "u1", 64), ("scales", "u1", 12), ("d", "<f2")])
 
 

@@ -13,6 +13,7 @@ from zeropoint.formats._blocks import inverse, join_bytes, nibbles, split_bytes,
 
 BLOCK_WEIGHTS = 32
 BLOCK_BYTES = 20
+FILE_TYPE = 3
 BLOCK = np.dtype([("d", "<f2"), ("m", "<f2"), ("q", "u1", 16)])
 
 

@@ -13,6 +13,7 @@ from zeropoint.formats._blocks import fives, inverse, join_bytes, split_bytes, s
 
 BLOCK_WEIGHTS = 32
 BLOCK_BYTES = 22
+FILE_TYPE = 8
 BLOCK = np.dtype([("d", "<f2"), ("high", "u1", 4), ("q", "u1", 16)])
 
 

@@ -13,6 +13,7 @@ from zeropoint.formats._blocks import fives, inverse, join_bytes, split_bytes, s
 
 BLOCK_WEIGHTS = 32
 BLOCK_BYTES = 24
+FILE_TYPE = 9
 BLOCK = np.dtype([("d", "<f2"), ("m", "<f2"), ("high", "u1", 4), ("q", "u1", 16)])
 
 

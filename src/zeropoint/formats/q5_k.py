@@ -15,6 +15,7 @@ from zeropoint.formats._blocks import join_bytes, split_bytes, split_weights
 
 BLOCK_WEIGHTS = 256
 BLOCK_BYTES = 176
+FILE_TYPE = 17
 BLOCK = np.dtype([("d", "<f2"), ("dmin", "<f2"), ("scales", "u1", 12), ("high", "u1", 32), ("q", "u1", 128)])
 
 

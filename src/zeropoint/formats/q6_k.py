@@ -17,6 +17,7 @@ from zeropoint.formats._blocks import join_bytes, split_bytes, split_weights
 
 BLOCK_WEIGHTS = 256
 BLOCK_BYTES = 210
+FILE_TYPE = 18
 BLOCK = np.dtype([("q", "u1", 128), ("high", "u1", 64), ("scales", "i1", 16), ("d", "<f2")])
 
 

@@ -12,6 +12,7 @@ from zeropoint.formats._blocks import inverse, join_bytes, split_bytes, split_we
 
 BLOCK_WEIGHTS = 32
 BLOCK_BYTES = 34
+FILE_TYPE = 7
 BLOCK = np.dtype([("d", "<f2"), ("q", "i1", 32)])
 
 

@@ -6,11 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zeropoint.blueprint.parts import position as positions
 from zeropoint.blueprint.spec import Embedding as Spec
 from zeropoint.layers.norm import norm
-from zeropoint.layers.position.learned import LearnedPosition
-from zeropoint.layers.position.sinusoidal import sinusoids
+from zeropoint.layers.position import maker
 from zeropoint.layers.see import See, show
 
 __all__ = ["Embedding"]
@@ -26,9 +24,8 @@ class Embedding(nn.Module):
         super().__init__()
         self.spec = spec
         self.weight = nn.Parameter(torch.randn(n_vocab, d_model))
-        self.position = None
-        if isinstance(spec.position, positions.Learned):
-            self.position = LearnedPosition(spec.position.n_positions, d_model)
+        vectors = maker(spec.position, "vectors")
+        self.position = vectors(spec.position, d_model) if vectors else None
         self.segment = nn.Embedding(spec.n_types, d_model) if spec.n_types else None
         self.norm = norm(spec.norm, d_model)
 
@@ -42,6 +39,4 @@ class Embedding(nn.Module):
             x_BTD = x_BTD + show(see, "segment", self.segment(types_BT))
         if self.position is not None:
             x_BTD = x_BTD + show(see, "position", self.position(positions_BT))
-        elif isinstance(self.spec.position, positions.Sinusoidal):
-            x_BTD = x_BTD + show(see, "position", sinusoids(positions_BT, x_BTD.shape[-1]))
         return show(see, "output", self.norm(x_BTD))

@@ -27,11 +27,6 @@ FOLDER_FORMATS = ("F32", "F16", "BF16")  # what safetensors and transformers hav
 
 _STAY_F32 = (".router.weight", ".position.weight", ".type.weight", "relative_bias.weight")
 _REACH_EVERY_LOGIT = ("embedding.weight", "head.weight")
-# general.file_type of the GGUF specification: what most matrices are.
-_FILE_TYPES = {
-    "F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9, "Q2_K": 10, "Q3_K": 12,
-    "Q4_K": 15, "Q5_K": 17, "Q6_K": 18, "IQ4_NL": 25, "BF16": 32,
-}  # fmt: skip
 
 
 def gguf_tensors(opened: Opened, to: str | None, notify: Callable[[str], None]) -> list[Packed]:
@@ -75,7 +70,7 @@ def file_type(tensors: list[Packed]) -> int:
     for tensor in tensors:
         if len(tensor.shape) > 1:
             counts[tensor.format] = counts.get(tensor.format, 0) + tensor.n_bytes
-    return _FILE_TYPES[max(counts, key=counts.__getitem__)] if counts else 0
+    return formats.get(max(counts, key=counts.__getitem__)).FILE_TYPE if counts else 0
 
 
 def _format(ours: str | None, tensor: Lazy, to: str | None) -> str:

@@ -24,6 +24,7 @@ __all__ = [
     "Rope",
     "RopeScaling",
     "Sinusoidal",
+    "TurningPosition",
     "YarnScaling",
 ]
 
@@ -188,7 +189,8 @@ class RelativeBias:
 
 
 EmbeddingPosition = Learned | Sinusoidal | NoPosition
-AttentionPosition = Rope | Alibi | RelativeBias | NoPosition
+TurningPosition = Rope  # those that turn q and k
+AttentionPosition = TurningPosition | Alibi | RelativeBias | NoPosition
 
 
 def _llama3(frequency: float, s: Llama3Scaling) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from zeropoint import registry
 from zeropoint.cli.completion import model_names
 from zeropoint.cli.console import Console
 
@@ -19,12 +20,13 @@ Examples:
   zeropoint convert folder/ model.gguf --to Q8_0       a folder to a quantised GGUF
   zeropoint convert model.gguf small.gguf --to Q4_0    another number format
 """
+_FORMATS = [name.upper() for name in registry.names("zeropoint.formats")]
 
 
 @click.command("convert", epilog=_EXAMPLES)
 @click.argument("source", shell_complete=model_names)
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option("--to", metavar="FORMAT", help="Number format of matrices: F32, F16, BF16, Q8_0, Q4_0, ...")
+@click.option("--to", metavar="FORMAT", help=f"Number format of matrices: {', '.join(_FORMATS)}.")
 @click.option("--force", is_flag=True, help="Replace TARGET if it exists.")
 @click.option(
     "--allow-pickle",

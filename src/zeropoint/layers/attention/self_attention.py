@@ -8,14 +8,12 @@ from __future__ import annotations
 from torch import Tensor
 
 from zeropoint.blueprint.parts.attention import Attention
-from zeropoint.blueprint.parts.position import Alibi, Rope
 from zeropoint.layers.attention.core import attend, join_heads, repeat_heads, split_heads
 from zeropoint.layers.attention.projections import Projections
 from zeropoint.layers.cache import LayerCache
 from zeropoint.layers.mask import attention_mask
 from zeropoint.layers.place import Place
-from zeropoint.layers.position.alibi import alibi_bias
-from zeropoint.layers.position.rope import Rotation
+from zeropoint.layers.position import maker
 from zeropoint.layers.see import See, show
 
 __all__ = ["SelfAttention"]
@@ -26,7 +24,9 @@ class SelfAttention(Projections):
 
     def __init__(self, spec: Attention, d_model: int) -> None:
         super().__init__(spec, d_model)
-        self.rotation = Rotation(spec.position) if isinstance(spec.position, Rope) else None
+        turning, bias = maker(spec.position, "turning"), maker(spec.position, "bias")
+        self.rotation = turning(spec.position) if turning else None
+        self.bias = bias(spec.position, spec.n_heads) if bias else None
 
     def forward(
         self,
@@ -66,8 +66,8 @@ class SelfAttention(Projections):
     def mask(self, n_queries: int, n_keys: int, place: Place, bias_HTS: Tensor | None) -> Tensor | None:
         """What is added to the scores: who sees whom, and a bias by distance: [B or 1, H or 1, T, S]."""
         spec, device = self.spec, self.query.weight.device
-        if isinstance(spec.position, Alibi):
-            bias_HTS = alibi_bias(spec.position, spec.n_heads, n_queries, n_keys, device)
+        if self.bias is not None:
+            bias_HTS = self.bias(n_queries, n_keys, device)
         return attention_mask(
             n_queries,
             n_keys,

@@ -6,13 +6,16 @@ some heads look near, some far.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from zeropoint.blueprint.parts.position import Alibi
 from zeropoint.layers.mask import distances
 
-__all__ = ["alibi_bias"]
+__all__ = ["alibi_bias", "bias"]
 
 
 def alibi_bias(
@@ -21,3 +24,8 @@ def alibi_bias(
     """What to add to the scores: -slope_h * |distance|, [H, T, S]."""
     slopes_H = torch.tensor(spec.slopes(n_heads), device=device)
     return -slopes_H[:, None, None] * distances(n_queries, n_keys, device).abs()
+
+
+def bias(spec: Alibi, n_heads: int) -> Callable[..., Tensor]:
+    """`alibi_bias` of so many heads."""
+    return partial(alibi_bias, spec, n_heads)

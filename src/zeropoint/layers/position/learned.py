@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zeropoint.blueprint.parts.position import Learned
 from zeropoint.errors import ContextFull
 
-__all__ = ["LearnedPosition"]
+__all__ = ["LearnedPosition", "vectors"]
 
 
 class LearnedPosition(nn.Module):
@@ -29,3 +30,8 @@ class LearnedPosition(nn.Module):
                 f"the text has {n_needed} tokens and the model knows {len(self.weight)} positions; shorten it"
             )
         return F.embedding(positions_BT, self.weight)
+
+
+def vectors(spec: Learned, d_model: int) -> LearnedPosition:
+    """The table of a spec."""
+    return LearnedPosition(spec.n_positions, d_model)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from zeropoint.blueprint.parts.position import Rope
 
-__all__ = ["Rotation", "rotate"]
+__all__ = ["Rotation", "rotate", "turning"]
 
 
 class Rotation(nn.Module):
@@ -45,3 +45,8 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, is_interleaved: bool) -> Tensor:
     if is_interleaved:
         return torch.stack([first, second], dim=-1).flatten(-2)
     return torch.cat([first, second], dim=-1)
+
+
+def turning(spec: Rope) -> Rotation:
+    """The rotation of a spec."""
+    return Rotation(spec)

@@ -8,11 +8,15 @@ every hand turned by the same angle: a linear map that does not depend on p.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
-__all__ = ["sinusoids"]
+from zeropoint.blueprint.parts.position import Sinusoidal
+
+__all__ = ["sinusoids", "vectors"]
 
 
 def sinusoids(positions_BT: Tensor, d_model: int) -> Tensor:
@@ -23,3 +27,8 @@ def sinusoids(positions_BT: Tensor, d_model: int) -> Tensor:
     angles = positions_BT[..., None] * frequencies
     pairs = torch.stack([angles.sin(), angles.cos()], dim=-1)
     return pairs.flatten(-2)[..., :d_model].to(torch.get_default_dtype())
+
+
+def vectors(spec: Sinusoidal, d_model: int) -> Callable[[Tensor], Tensor]:
+    """`sinusoids` of a width."""
+    return partial(sinusoids, d_model=d_model)
