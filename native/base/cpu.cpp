@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <thread>
 
 namespace zp {
@@ -62,20 +63,47 @@ Cpu detect() {
     return c;
 }
 
-// The cgroup v2 or v1 CPU quota in processors, or 0 where there is none.
-double cgroup_quota() {
-    std::ifstream v2("/sys/fs/cgroup/cpu.max");
+// The quota of one cgroup, v2 or v1, in processors; infinity where it has none.
+double quota_of(const std::string& folder) {
+    std::ifstream v2(folder + "/cpu.max");
     std::string quota;
     double period = 0;
     if (v2 >> quota >> period && quota != "max" && period > 0) return std::atof(quota.c_str()) / period;
-    std::ifstream v1_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
-    std::ifstream v1_period("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+    std::ifstream v1_quota(folder + "/cpu.cfs_quota_us");
+    std::ifstream v1_period(folder + "/cpu.cfs_period_us");
     double limit = 0;
     if (v1_quota >> limit && v1_period >> period && limit > 0 && period > 0) return limit / period;
-    return 0;
+    return std::numeric_limits<double>::infinity();
+}
+
+// Of a group and all above it. Inside a container the upper part of `group` may not be there to be read.
+double smallest_quota(const std::string& mount, std::string group) {
+    double smallest = quota_of(mount);
+    while (group.size() > 1) {
+        smallest = std::min(smallest, quota_of(mount + group));
+        group.resize(group.rfind('/') == std::string::npos ? 0 : group.rfind('/'));
+    }
+    return smallest;
 }
 
 }  // namespace
+
+double cgroup_quota(const std::string& membership, const std::string& mount) {
+    double smallest = std::min(quota_of(mount), quota_of(mount + "/cpu"));
+    std::ifstream lines(membership);
+    std::string line;
+    while (std::getline(lines, line)) {  // "number:controllers:group"; v2 has no controllers
+        const size_t first = line.find(':');
+        const size_t second = first == std::string::npos ? first : line.find(':', first + 1);
+        if (second == std::string::npos) continue;
+        const std::string controllers = line.substr(first, second - first) + ",";
+        const bool is_v2 = controllers == ":,";
+        if (is_v2 || controllers.find(":cpu,") == 0 || controllers.find(",cpu,") != std::string::npos)
+            smallest =
+                std::min(smallest, smallest_quota(mount + (is_v2 ? "" : "/cpu"), line.substr(second + 1)));
+    }
+    return smallest;
+}
 
 const Cpu& cpu() {
     static const Cpu detected = detect();
@@ -86,9 +114,8 @@ int usable_processors() {
     int n = static_cast<int>(std::thread::hardware_concurrency());
     cpu_set_t allowed;
     if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) n = CPU_COUNT(&allowed);
-    const double quota = cgroup_quota();
-    if (quota > 0) n = std::min(n, static_cast<int>(std::ceil(quota)));
-    return std::max(n, 1);
+    const double quota = cgroup_quota("/proc/self/cgroup", "/sys/fs/cgroup");
+    return std::max(static_cast<int>(std::min<double>(n, std::ceil(quota))), 1);
 }
 
 }  // namespace zp

@@ -15,6 +15,10 @@ struct Cpu {
 
 const Cpu& cpu();
 
+// The smallest CPU quota, in processors, of the cgroups that a process is in by its file of memberships
+// (/proc/self/cgroup); infinity where none has one. `mount` is where the groups lie.
+double cgroup_quota(const std::string& membership, const std::string& mount);
+
 // Processors this process may use: the smaller of its affinity mask and its cgroup quota, at least 1.
 int usable_processors();
 

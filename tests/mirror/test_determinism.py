@@ -94,6 +94,53 @@ def test_every_instruction_set_gives_the_same_bits(name: str, tmp_path: Path) ->
         assert len(seen) == 1, f"{name}, exact={exact}: {len(seen)} different results of {ISAS}"
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_busy_engine_gives_everyone_the_answer_they_would_have_alone(
+    seed: int, quantized_path: Path
+) -> None:
+    rng = np.random.default_rng(seed)
+    base = some_ids(400, seed)
+    prompts = [
+        [*base[: rng.integers(1, 400)], *some_ids(int(rng.integers(1, 40)), 50 + i)] for i in range(24)
+    ]
+    with zeropoint.load(quantized_path, threads=2) as quiet:
+        alone = [run(quiet, [prompt])[0][0] for prompt in prompts]
+    with zeropoint.load(quantized_path, threads=2) as model:
+        engine, made, cancelled = model.engine, dict[int, list[int]](), set[int]()
+        which: dict[int, int] = {}
+        n_open, left = 0, list(range(24))
+        while n_open or left:
+            deed = rng.integers(6)
+            if deed == 0 and left:
+                number = engine.submit(Request(prompts[left[-1]], SAMPLED))
+                which[number], made[number] = left.pop(), []
+                n_open += 1
+            elif deed == 1 and which and rng.integers(6) == 0:
+                number = int(rng.choice(list(which)))
+                engine.cancel(number)
+            elif deed == 2 and rng.integers(4) == 0:
+                model.score(base[: rng.integers(1, 200)])
+            for event in engine.step():
+                if event.token is not None:
+                    made[event.request].append(event.token)
+                n_open -= event.finish is not None
+                if event.finish == "cancelled":
+                    cancelled.add(event.request)
+    for number, prompt in which.items():
+        if number in cancelled:
+            assert made[number] == alone[prompt][: len(made[number])]
+        else:
+            assert made[number] == alone[prompt]
+    assert len(which) == 24 > len(cancelled)
+
+
+def test_more_requests_than_one_pass_holds(quantized_path: Path) -> None:
+    with zeropoint.load(quantized_path, context=64) as model:
+        answers = run(model, [[5 + i % 7, 9] for i in range(300)])
+        assert all(len(tokens) == SAMPLED.max_tokens for tokens, _ in answers)
+        assert [answers[i][0] for i in range(7)] == [answers[7 + i][0] for i in range(7)]
+
+
 def test_a_cached_prefix_changes_nothing(quantized_path: Path) -> None:
     first, more = some_ids(150), some_ids(60, seed=2)
     with zeropoint.load(quantized_path) as fresh, zeropoint.load(quantized_path) as warm:

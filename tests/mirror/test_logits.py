@@ -94,7 +94,10 @@ def check_greedy(prompt: list[int], answer: list[int], logits: NDArray[np.float3
 
 def judge_of(model: Model) -> LlamaForCausalLM:
     judge = reference_model(model.file, model.blueprint)
-    frequencies = model.blueprint.blocks[0].attention.position.frequencies()
+    attention = model.blueprint.blocks[0].attention
+    frequencies = attention.position.frequencies()
+    # Columns that are not turned are turned by nothing.
+    frequencies += [0.0] * (attention.d_head // 2 - len(frequencies))
     judge.model.rotary_emb.inv_freq = torch.tensor(frequencies, dtype=torch.float32)
     return judge
 
@@ -118,6 +121,18 @@ def test_scaled_positions(tmp_path: Path) -> None:
     factors = np.linspace(1, 8, 8, dtype=np.float32)
     write_tiny_model(path, Tiny(), weights={"rope_freqs.weight": factors})
     check_tiny(path)
+    path = tmp_path / "partial.gguf"
+    write_tiny_model(path, Tiny(), extra={"llama.rope.dimension_count": (6, Type.UINT32)})
+    check_tiny(path)
+
+
+def test_a_long_context(tmp_path: Path) -> None:
+    path = tmp_path / "long.gguf"
+    write_tiny_model(path, Tiny(n_ctx=4096))
+    ids = np.random.default_rng(1).integers(3, 261, 3000).tolist()
+    with zeropoint.load(path, exact=True, threads=2) as model:
+        want = reference_logits(judge_of(model), ids)
+        assert np.abs(model.logits(ids) - want).max() <= LARGEST_ERROR
 
 
 def check_tiny(path: Path) -> None:
@@ -167,6 +182,14 @@ def test_real_model(isa: str, smollm2_path: Path, judged: Judged) -> None:
             check_greedy(prompt, answer, want)
     print(f"{isa}: largest difference of a logit {worst:.2e}")
     assert worst <= LARGEST_ERROR
+
+
+def test_real_model_with_a_longer_text(smollm2_path: Path, judged: Judged) -> None:
+    with zeropoint.load(smollm2_path, exact=True, context=1024) as model:
+        ids = model.tokenize(" ".join(PROMPTS) * 3)[:700]
+        difference = np.abs(model.logits(ids) - judged.logits(ids)).max()
+    print(f"{len(ids)} tokens: largest difference of a logit {difference:.2e}")
+    assert difference <= LARGEST_ERROR
 
 
 def test_real_model_by_the_scalar_kernels(smollm2_path: Path, judged: Judged) -> None:

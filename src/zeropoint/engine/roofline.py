@@ -13,7 +13,7 @@ from zeropoint import _native
 
 __all__ = ["available_memory_bytes", "bandwidth_bytes_s", "ceiling_tok_s", "machine"]
 
-_CGROUP = Path("/sys/fs/cgroup")
+_MEMBERSHIP, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def available_memory_bytes() -> int | None:
@@ -50,9 +50,35 @@ def _system_available() -> int | None:
 
 
 def _cgroup_available() -> int | None:
+    """What the group of this process and those above it leave, the tightest of them."""
+    rooms = [room for folder in _cgroup_folders() if (room := _room_in(folder)) is not None]
+    return max(min(rooms), 0) if rooms else None
+
+
+def _cgroup_folders() -> set[Path]:
+    """Folders of cgroup v2, and of v1's memory controller. Lines are "number:controllers:group"."""
+    folders = {_CGROUPS, _CGROUPS / "memory"}
     try:
-        limit = (_CGROUP / "memory.max").read_text("ascii").strip()
-        used = int((_CGROUP / "memory.current").read_text("ascii"))
-    except (OSError, ValueError):
-        return None
-    return None if limit == "max" else max(int(limit) - used, 0)
+        lines = _MEMBERSHIP.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers in ("", "memory"):
+            own = _CGROUPS / controllers / group.lstrip("/")
+            folders |= {own, *(parent for parent in own.parents if parent.is_relative_to(_CGROUPS))}
+    return folders
+
+
+def _room_in(folder: Path) -> int | None:
+    """Bytes below the limit of one group; its page cache is given back when memory is asked for."""
+    for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+        try:
+            most = (folder / limit).read_text("ascii").strip()
+            now = int((folder / used).read_text("ascii"))
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text("ascii").splitlines())
+        except (OSError, ValueError):
+            continue
+        if most != "max":
+            return int(most) - now + int(stat.get("active_file", 0)) + int(stat.get("inactive_file", 0))
+    return None

@@ -87,15 +87,38 @@ def test_memory_is_what_the_system_and_the_cgroup_leave(
 ) -> None:
     whole = roofline.available_memory_bytes()
     assert whole is None or whole > 0
-    monkeypatch.setattr(roofline, "_CGROUP", tmp_path)
+    membership = tmp_path / "membership"
+    monkeypatch.setattr(roofline, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(roofline, "_MEMBERSHIP", membership)
     system = roofline.available_memory_bytes()
-    (tmp_path / "memory.max").write_text("5000000\n")
-    (tmp_path / "memory.current").write_text("2000000\n")
+
+    def limit(group: str, most: str, now: int, cached: int = 0, names: str = "max current") -> None:
+        (tmp_path / group).mkdir(parents=True, exist_ok=True)
+        files = [tmp_path / group / f"memory.{name}" for name in names.split()]
+        files[0].write_text(f"{most}\n")
+        files[1].write_text(f"{now}\n")
+        (tmp_path / group / "memory.stat").write_text(
+            f"anon 1\nactive_file {cached}\ninactive_file {cached}\n"
+        )
+
+    limit("", "5000000", 2_000_000)
     assert roofline.available_memory_bytes() == 3_000_000
-    (tmp_path / "memory.current").write_text("9000000\n")
+    limit("", "5000000", 4_000_000, cached=500_000)
+    assert roofline.available_memory_bytes() == 2_000_000
+    limit("", "5000000", 9_000_000)
     assert roofline.available_memory_bytes() == 0
-    (tmp_path / "memory.max").write_text("max\n")
+    limit("", "max", 9_000_000)
     assert roofline.available_memory_bytes() == pytest.approx(system, rel=0.5)
+    # Of nested groups the tightest counts, wherever it stands; a path that is not there counts nothing.
+    limit("user/session", "8000000", 1_000_000)
+    limit("user", "4000000", 1_000_000)
+    membership.write_text("4:memory:/old/group\n0::/user/session\n")
+    assert roofline.available_memory_bytes() == 3_000_000
+    membership.write_text("0::/elsewhere\n")
+    assert roofline.available_memory_bytes() == pytest.approx(system, rel=0.5)
+    limit("memory/old", "700000", 100_000, names="limit_in_bytes usage_in_bytes")
+    membership.write_text("4:memory:/old/group\n0::/\n")
+    assert roofline.available_memory_bytes() == 600_000
 
 
 def test_the_bandwidth_of_this_machine_is_a_plausible_number() -> None:
