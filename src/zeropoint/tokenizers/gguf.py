@@ -1,7 +1,8 @@
 """A tokenizer from a GGUF file's metadata, on Hugging Face `tokenizers` (imported only here, on use).
 
 `gpt2` is byte-level BPE: every byte is a printable character, words are cut by a pattern that the file
-names. `llama` is SentencePiece BPE: spaces are `▁`, unknown characters fall back to byte tokens.
+names. `llama` is SentencePiece BPE: spaces are `▁`, unknown characters fall back to byte tokens. `bert`
+is WordPiece (bert.py).
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeropoint.errors import choices
+from zeropoint.tokenizers.added import added, control_and_user, scanner
+from zeropoint.tokenizers.bert import bert_encoders
 from zeropoint.tokenizers.metadata import HasMetadata, MetadataReader
 from zeropoint.tokenizers.tokenizer import Encoders, Tokenizer
-from zeropoint.tokenizers.vocabulary import SPACE, USER_DEFINED, Vocabulary, read_vocabulary
+from zeropoint.tokenizers.vocabulary import SPACE, Vocabulary, read_vocabulary
 
 if TYPE_CHECKING:
     import tokenizers
@@ -27,7 +30,8 @@ def load_tokenizer(model: HasMetadata) -> Tokenizer:
     vocabulary = read_vocabulary(model)
     rules = _pretokenizer(vocabulary.pre, model) if vocabulary.kind == "gpt2" else {"add_bos": True}
     try:
-        encoders = _encoders(vocabulary, rules)
+        is_bert = vocabulary.kind == "bert"
+        encoders = bert_encoders(vocabulary) if is_bert else _encoders(vocabulary, rules)
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as failure:  # a panic in Rust is not an Exception
@@ -53,31 +57,21 @@ def _encoders(vocabulary: Vocabulary, rules: dict[str, Any]) -> Encoders:
         unk_token=vocabulary.tokens[unknown] if llama and not has_bytes and unknown is not None else None,
         ignore_merges=rules.get("ignore_merges", False),
     )
-    user = [vocabulary.tokens[i] for i, kind in enumerate(vocabulary.types) if kind == USER_DEFINED]
-    user = [token for token in user if vocabulary.ids[token] not in vocabulary.control_ids and token]
-    control = [vocabulary.tokens[index] for index in sorted(vocabulary.control_ids)]
+    control, user = control_and_user(vocabulary)
 
     def view(model: Any, specials: bool, inside: bool) -> tokenizers.Tokenizer:
         made = tokenizers.Tokenizer(model)
         if specials:
-            made.add_special_tokens([_added(token, True) for token in control])
-        made.add_tokens([_added(token, False) for token in user])
+            made.add_special_tokens([added(token, True) for token in control])
+        made.add_tokens([added(token, False) for token in user])
         _set_words(made, vocabulary, rules, inside)
         return made
 
     plain, full = view(model, False, False), view(model, True, False)
-    scanner = tokenizers.Tokenizer(models.WordLevel({"": 0}, unk_token=""))  # finds tokens, reads no words
-    scanner.add_special_tokens([_added(token, True) for token in control])
-    scanner.add_tokens([_added(token, False) for token in user])
+    finder = scanner(control, user)
     if not vocabulary.add_space_prefix:
-        return Encoders(plain, full, plain, full, scanner)
-    return Encoders(plain, full, view(model, False, True), view(model, True, True), scanner)
-
-
-def _added(token: str, special: bool) -> tokenizers.AddedToken:
-    from tokenizers import AddedToken
-
-    return AddedToken(token, normalized=False, special=special)
+        return Encoders(plain, full, plain, full, finder)
+    return Encoders(plain, full, view(model, False, True), view(model, True, True), finder)
 
 
 def _set_words(

@@ -25,7 +25,9 @@ def hf_files(model: HasMetadata, tokenizer: Tokenizer, n_ctx: int) -> dict[str, 
 
     made = tokenizers.Tokenizer.from_str(tokenizer.library.to_str())
     _set_decoder(made, str(model.metadata.get("tokenizer.ggml.model")), tokenizer)
-    if tokenizer.add_bos and tokenizer.bos_id is not None:
+    if tokenizer.sep_id is not None:
+        _set_document(made, tokenizer)
+    elif tokenizer.add_bos and tokenizer.bos_id is not None:
         _set_begin(made, tokenizer.token_text(tokenizer.bos_id), tokenizer.bos_id)
     config = json.dumps(_config(model, tokenizer, n_ctx), indent=2, ensure_ascii=False)
     return {
@@ -56,6 +58,8 @@ def _set_decoder(made: tokenizers.Tokenizer, kind: str, tokenizer: Tokenizer) ->
 
     if kind == "gpt2":
         made.decoder = decoders.ByteLevel()
+    elif kind == "bert":
+        made.decoder = decoders.WordPiece(prefix="##", cleanup=False)
     elif kind == "llama":
         steps: list[Any] = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
         steps += [decoders.Strip(content=" ", left=1)] if tokenizer.space_prefix else []
@@ -67,4 +71,18 @@ def _set_begin(made: tokenizers.Tokenizer, token: str, index: int) -> None:
 
     made.post_processor = processors.TemplateProcessing(
         single=[token, "$A"], pair=[token, "$A", f"{token}:1", "$B:1"], special_tokens=[(token, index)]
+    )
+
+
+def _set_document(made: tokenizers.Tokenizer, tokenizer: Tokenizer) -> None:
+    """BERT's begin and end, as far as the flags add them; the second text has type 1."""
+    from tokenizers import processors
+
+    ends = [(tokenizer.bos_id, tokenizer.add_bos), (tokenizer.sep_id, tokenizer.add_sep)]
+    begin, end = ([tokenizer.token_text(index)] if is_added else [] for index, is_added in ends)
+    single = [*begin, "$A", *end]
+    made.post_processor = processors.TemplateProcessing(
+        single=single,
+        pair=[*single, "$B:1", *(f"{token}:1" for token in end)],
+        special_tokens=[(tokenizer.token_text(index), index) for index, _ in ends if index is not None],
     )

@@ -45,8 +45,10 @@ class Tokenizer:
     """Encodes and decodes; built by `load_tokenizer`.
 
     n_vocab: number of tokens. bos_id, eos_id, eot_id, eom_id, unk_id, pad_id: None where the model has
-    none. stop_ids: tokens that end an answer. control_ids: tokens that text never becomes.
+    none; sep_id, mask_id: BERT's. stop_ids: tokens that end an answer. control_ids: tokens that no text
+    becomes (but for BERT's unknown word).
     add_bos: whether a document begins with bos_id (the caller puts it there; templates write it).
+    add_sep: whether sep_id ends it (see bert.document).
     """
 
     def __init__(
@@ -66,6 +68,9 @@ class Tokenizer:
         self.eom_id = vocabulary.special.get("eom")
         self.unk_id = vocabulary.special.get("unk")
         self.pad_id = vocabulary.special.get("pad")
+        self.sep_id = vocabulary.special.get("sep")
+        self.mask_id = vocabulary.special.get("mask")
+        self.add_sep = vocabulary.add_sep
         self.stop_ids = vocabulary.stop_ids()
         self.control_ids = vocabulary.control_ids
 

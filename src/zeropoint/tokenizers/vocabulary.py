@@ -14,7 +14,7 @@ from zeropoint.errors import choices
 from zeropoint.tokenizers.metadata import BYTE, HasMetadata, MetadataReader
 
 UNKNOWN, CONTROL, USER_DEFINED = 2, 3, 4  # of tokenizer.ggml.token_type
-KINDS = ("gpt2", "llama")
+KINDS = ("gpt2", "llama", "bert")
 MAX_CONTROL = 128  # characters of one control token; the longest in use has about 30
 MERGES_PER_TOKEN = 32  # a published vocabulary has at most about three
 END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "<|endoftext|>")
@@ -27,6 +27,8 @@ _SPECIAL_KEYS = {
     "unk": "unknown_token_id",
     "pad": "padding_token_id",
 }
+_BERT_KEYS = {"sep": "seperator_token_id", "mask": "mask_token_id", "cls": "cls_token_id"}  # sic
+_BERT_NAMES = {"unk": "[UNK]", "pad": "[PAD]", "bos": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 
 
@@ -35,7 +37,8 @@ class Vocabulary:
     """Checked tokens of one model.
 
     tokens, types: by id; ids: the way back. merges: pairs, best first. special: bos, eos, eot, eom, unk,
-    pad to id where the file has them. add_bos: None where the file does not say.
+    pad to id where the file has them (bert: sep and mask too, bos is [CLS]). add_bos: None where the file
+    does not say. add_sep, lowercase, strip_accents: for bert.
     """
 
     kind: str
@@ -49,6 +52,9 @@ class Vocabulary:
     byte_ids: dict[int, int]
     add_bos: bool | None
     add_space_prefix: bool
+    add_sep: bool = False
+    lowercase: bool = False
+    strip_accents: bool = False
 
     def stop_ids(self) -> frozenset[int]:
         """Ids that end an answer: eos, eot, eom, and control tokens known to end a turn."""
@@ -64,15 +70,13 @@ def read_vocabulary(model: HasMetadata) -> Vocabulary:
     if kind not in KINDS:
         raise reader.bad("model", choices("tokenizer", kind, KINDS))
     tokens, ids = reader.tokens()
-    special = {
-        name: index
-        for name, key in _SPECIAL_KEYS.items()
-        if (index := reader.token_id(key, len(tokens))) is not None
-    }
+    special = _special(reader, kind, ids)
     types = reader.types(len(tokens))
     byte_ids = _byte_ids(reader, kind, tokens, types)
-    control_ids = _control_ids(tokens, types, special)
+    control_ids = _control_ids(kind, tokens, types, special)
     _check_control(reader, [tokens[index] for index in control_ids])
+    lowercase = _case(reader, kind, tokens, control_ids)
+    strip_accents = reader.flag("normalizer.strip_accents") if kind == "bert" else False
     return Vocabulary(
         kind=kind,
         pre=reader.text("pre", "default"),
@@ -84,14 +88,45 @@ def read_vocabulary(model: HasMetadata) -> Vocabulary:
         control_ids=control_ids,
         byte_ids=byte_ids,
         add_bos=reader.flag("add_bos_token"),
-        add_space_prefix=reader.flag("add_space_prefix") is not False and kind == "llama",
+        add_space_prefix=kind == "bert" or (reader.flag("add_space_prefix") is not False and kind == "llama"),
+        add_sep=kind == "bert" and reader.flag("add_sep_token") is not False,
+        lowercase=lowercase,
+        strip_accents=lowercase if strip_accents is None else strip_accents,
     )
 
 
-def _control_ids(tokens: list[str], types: list[int], special: dict[str, int]) -> frozenset[int]:
+def _special(reader: MetadataReader, kind: str, ids: dict[str, int]) -> dict[str, int]:
+    """Ids of the special tokens that the file names; a BERT vocabulary also has them by their spelling."""
+    keys = _SPECIAL_KEYS | (_BERT_KEYS if kind == "bert" else {})
+    special = {
+        name: index for name, key in keys.items() if (index := reader.token_id(key, len(ids))) is not None
+    }
+    if kind == "bert":
+        special = {name: ids[token] for name, token in _BERT_NAMES.items() if token in ids} | special
+        if "cls" in special:
+            special["bos"] = special.pop("cls")
+        for name in ("unk", "bos", "sep"):
+            if name not in special:
+                raise reader.bad("tokens", f"{_BERT_NAMES[name]} is missing, which a bert vocabulary needs")
+    return special
+
+
+def _case(reader: MetadataReader, kind: str, tokens: list[str], control_ids: frozenset[int]) -> bool:
+    """Whether text is lowered: as the file says, else if no word piece has an upper-case letter."""
+    if kind != "bert":
+        return False
+    flag = reader.flag("normalizer.lowercase")
+    if flag is not None:
+        return flag
+    pieces = (token for index, token in enumerate(tokens) if index not in control_ids)
+    return all(token == token.lower() or "[" in token for token in pieces)
+
+
+def _control_ids(kind: str, tokens: list[str], types: list[int], special: dict[str, int]) -> frozenset[int]:
     """Tokens that only a template may write. One character cannot be told from text, so it is none."""
-    marked = {index for index, kind in enumerate(types) if kind in (CONTROL, UNKNOWN)}
-    marked |= {special[name] for name in ("bos", "eos", "eot", "eom") if name in special}
+    marked = {index for index, type_ in enumerate(types) if type_ in (CONTROL, UNKNOWN)}
+    names = _BERT_NAMES if kind == "bert" else ("bos", "eos", "eot", "eom")
+    marked |= {special[name] for name in names if name in special}
     return frozenset(index for index in marked if len(tokens[index]) > 1)
 
 
@@ -130,6 +165,8 @@ def _merges(
 
     None makes a control or byte token: text that spells one must not become it.
     """
+    if kind == "bert":
+        return []
     barred = {tokens[index] for index in (*control_ids, *byte_ids)}
     if kind == "llama" and not reader.has("merges"):
         return _merges_from_scores(tokens, ids, reader.scores(len(tokens)), barred)
