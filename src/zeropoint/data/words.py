@@ -69,10 +69,12 @@ def cooccurrences(ids: Ids, window: int) -> tuple[Ids, Ids, NDArray[np.float64]]
         keys += [left * n_words + right, right * n_words + left]
         amounts += [np.full(2 * len(left), 1 / distance)]
     found, place = np.unique(np.concatenate(keys), return_inverse=True)
-    return found // n_words, found % n_words, np.bincount(place, np.concatenate(amounts))
+    counts = np.bincount(place, np.concatenate(amounts)).astype(np.float64)
+    return found // n_words, found % n_words, counts
 
 
 def noise(counts: Sequence[int]) -> NDArray[np.float64]:
     """What wrong words are drawn with: probabilities as count^0.75 (Mikolov et al., 2013, section 2.2)."""
     raised = np.asarray(counts, np.float64) ** 0.75
-    return raised / raised.sum()
+    probabilities: NDArray[np.float64] = raised / raised.sum()
+    return probabilities

@@ -71,15 +71,16 @@ class GloVe(nn.Module):
         self.neighbour = nn.Embedding(n_vocab, d_model)
         self.centre_bias = nn.Embedding(n_vocab, 1)
         self.neighbour_bias = nn.Embedding(n_vocab, 1)
-        for table in self.children():
-            nn.init.uniform_(table.weight, -0.5 / d_model, 0.5 / d_model)
+        for table in self.parameters():
+            nn.init.uniform_(table, -0.5 / d_model, 0.5 / d_model)
 
     def forward(self, centre_B: Tensor, neighbour_B: Tensor, count_B: Tensor) -> Tensor:
         """f(X) (c . n + b + b' - log X)^2 a pair, with f(X) = min(1, X / often)^0.75."""
         bias_B = (self.centre_bias(centre_B) + self.neighbour_bias(neighbour_B)).squeeze(-1)
         said_B = (self.centre(centre_B) * self.neighbour(neighbour_B)).sum(-1) + bias_B
         weight_B = (count_B / self.often).clamp(max=1.0) ** 0.75
-        return (weight_B * (said_B - count_B.log()) ** 2).mean()
+        loss: Tensor = (weight_B * (said_B - count_B.log()) ** 2).mean()
+        return loss
 
     def vectors(self) -> Tensor:
         """A vector a word [V, D]: the sum of both tables (section 4.2), which play the same part."""

@@ -7,6 +7,7 @@ attention, schedule, loss. `TASK` has the source's numbers.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from zeropoint.blueprint.parts.position import Sinusoidal
 from zeropoint.models.build import build
 from zeropoint.models.initialize import initialize
 from zeropoint.models.seq2seq import Seq2Seq as Model
+from zeropoint.train.average import average_weights
 from zeropoint.train.loop import train
 from zeropoint.train.objectives.seq2seq import Seq2Seq
 from zeropoint.train.precision import quickest_dtype
@@ -45,6 +47,7 @@ class CopyTask:
     n_warmup: int = 400
     factor: float = 0.5
     dropout: float = 0.1
+    n_averaged: int = 5  # last epochs whose weights are averaged (Vaswani et al., 2017, section 6.1)
 
 
 TASK = CopyTask()
@@ -83,7 +86,7 @@ def batches(task: CopyTask, n_batches: int, generator: torch.Generator) -> Itera
 def train_copy(
     task: CopyTask = TASK, seed: int = 0, on_epoch: Callable[[int, float], None] | None = None
 ) -> Model:
-    """Train from Xavier's weights; on_epoch(epoch, mean loss a token in nats) is told of each."""
+    """Train from Xavier's weights and average the last epochs'; on_epoch(epoch, loss in nats) is told."""
     generator = torch.Generator().manual_seed(seed)
     model = build(blueprint(task), seed=None, dropout=task.dropout)
     assert isinstance(model, Model)
@@ -92,6 +95,7 @@ def train_copy(
     noam = Noam(task.d_model, task.n_warmup, task.factor)
     objective = Seq2Seq(padding=0, smoothing=0.0)
     dtype, n_steps = quickest_dtype(), 0
+    checkpoints: deque[dict[str, Tensor]] = deque(maxlen=task.n_averaged)
     for epoch in range(task.n_epochs):
         losses: list[float] = []
         n_steps += train(
@@ -103,6 +107,10 @@ def train_copy(
             schedule=lambda step, done=n_steps: noam(done + step),  # type: ignore[misc]
             on_step=lambda step, loss, losses=losses: losses.append(loss),  # type: ignore[misc]
         )
+        checkpoints.append({name: weight.clone() for name, weight in model.state_dict().items()})
         if on_epoch is not None:
             on_epoch(epoch + 1, sum(losses) / len(losses))
+    # The rate is still at its peak when the task ends: single checkpoints swing, their mean does not.
+    if checkpoints:
+        model.load_state_dict(average_weights(checkpoints))
     return model.eval()

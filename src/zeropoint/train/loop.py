@@ -38,7 +38,7 @@ def train(
     while batch is not None:
         with torch.autocast(device, dtype, enabled=dtype is not torch.float32):
             loss = objective(model, *batch)
-        (loss / n_accumulated).backward()
+        (loss / n_accumulated).backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
         batch = next(waiting, None)
         if len(losses) < n_accumulated and batch is not None:

@@ -100,7 +100,7 @@ def _trained(
     optimizer = torch.optim.Adam(model.parameters(), lr=task.rate)
     train(
         model,
-        _batches([torch.from_numpy(np.ascontiguousarray(c)) for c in columns], task),
+        _batches([torch.tensor(c) for c in columns], task),
         objective,
         optimizer,
     )
@@ -111,7 +111,9 @@ def _batches(columns: list[Tensor], task: WordTask) -> Iterator[tuple[Tensor, ..
     """Every row once an epoch, in an order of its own."""
     generator = torch.Generator().manual_seed(task.seed)
     for _ in range(task.n_epochs):
-        for rows in torch.randperm(len(columns[0]), generator=generator).split(task.batch_size):
+        order = torch.randperm(len(columns[0]), generator=generator)
+        for start in range(0, len(order), task.batch_size):
+            rows = order[start : start + task.batch_size]
             yield tuple(column[rows] for column in columns)
 
 

@@ -36,7 +36,8 @@ def embedded_sentence() -> Tensor:
     ids = torch.tensor([sorted(words).index(word) for word in words])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(123)
-        return torch.nn.Embedding(_N_VOCAB, _D_MODEL)(ids).detach()
+        vectors_TD: Tensor = torch.nn.Embedding(_N_VOCAB, _D_MODEL)(ids).detach()
+    return vectors_TD
 
 
 def second_word() -> dict[str, Tensor]:

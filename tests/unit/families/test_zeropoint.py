@@ -1,0 +1,37 @@
+"""Files of our own: any blueprint, read back as it was."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from zeropoint import families
+from zeropoint.blueprint import catalog
+from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.weights.gguf import open_gguf
+from zeropoint.weights.gguf_write import write_gguf
+
+
+@pytest.mark.parametrize("name", ["gpt2", "mixtral-8x7b", "t5-small", "gemma-2-2b"])
+def test_any_blueprint_comes_back(name: str, tmp_path: Path) -> None:
+    blueprint = dataclasses.replace(catalog.load(name), family="zeropoint")
+    path = tmp_path / "own.gguf"
+    write_gguf(path, families.of(blueprint).to_gguf(blueprint), [])
+    file = open_gguf(path)
+    assert families.of_gguf(file).from_gguf(file) == blueprint
+
+
+def test_a_damaged_blueprint_is_refused_with_the_file_s_name(tmp_path: Path) -> None:
+    path = tmp_path / "own.gguf"
+    write_gguf(path, {"general.architecture": "zeropoint", "zeropoint.blueprint": "version = "}, [])
+    file = open_gguf(path)
+    with pytest.raises(BadModelFile, match=r"own\.gguf"):
+        families.of_gguf(file).from_gguf(file)
+
+
+def test_there_is_no_hugging_face_form() -> None:
+    blueprint = dataclasses.replace(catalog.load("gpt2"), family="zeropoint")
+    with pytest.raises(BadInput, match="no Hugging Face form"):
+        families.of(blueprint).tensor_map(blueprint, "hf")

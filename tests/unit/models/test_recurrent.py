@@ -1,0 +1,82 @@
+"""A GRU that reads and one that answers: they learn to reverse, and attention shows how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from zeropoint.models.recurrent import Attention, Recurrent, RecurrentSeq2Seq
+from zeropoint.train.loop import train
+from zeropoint.train.objectives.seq2seq import Seq2Seq
+
+N_VOCAB, LENGTH = 8, 5
+KINDS: tuple[Attention, ...] = ("bahdanau", "dot", "general", "concat")
+# All are built alike; two are trained each time, one from either paper.
+TRAINED = ["bahdanau", "general", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("dot", "concat"))]
+
+
+def pairs(n_batches: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Words 2 to 7, and the same from last to first after a 1."""
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(n_batches):
+        source = torch.randint(2, N_VOCAB, (64, LENGTH), generator=generator)
+        yield source, torch.cat([torch.ones(64, 1, dtype=torch.long), source.flip(1)], dim=1)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def trained(attention: Attention, n_batches: int) -> RecurrentSeq2Seq:
+    torch.manual_seed(0)
+    model = RecurrentSeq2Seq(Recurrent(N_VOCAB, 24, 48, attention))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    train(model, pairs(n_batches, 1), Seq2Seq(smoothing=0.0), optimizer, most_gradient=1.0)
+    return model.eval()
+
+
+@pytest.mark.parametrize("attention", TRAINED)
+def test_it_learns_to_reverse_and_looks_at_the_right_word(attention: Attention) -> None:
+    model = trained(attention, 200)
+    source, answer = next(pairs(1, 2))
+    with torch.no_grad():
+        said = model(source, answer[:, :-1]).argmax(-1)
+        looked = model.alignment(source, answer[:, :-1])
+    assert (said == answer[:, 1:]).float().mean() > 0.95
+    torch.testing.assert_close(looked.sum(-1), torch.ones(64, LENGTH))
+    # The mean matrix leans to the other diagonal: later words of the answer look at earlier ones.
+    place = (looked.mean(0) * torch.arange(LENGTH)).sum(-1)
+    assert place[0] > place[-1] + 1
+
+
+@pytest.mark.parametrize("attention", ["none", *KINDS])
+def test_padding_of_the_source_changes_nothing(attention: Attention) -> None:
+    torch.manual_seed(0)
+    model = RecurrentSeq2Seq(Recurrent(N_VOCAB, 8, 12, attention)).eval()
+    source, answer = torch.tensor([[2, 3, 4]]), torch.tensor([[1, 5]])
+    padded, mask = torch.tensor([[2, 3, 4, 0, 0]]), torch.tensor([[1, 1, 1, 0, 0]]).bool()
+    torch.testing.assert_close(model(padded, answer, source_mask_BS=mask), model(source, answer))
+
+
+def test_without_attention_everything_goes_through_one_state() -> None:
+    model = RecurrentSeq2Seq(Recurrent(N_VOCAB, 8, 12, "none"))
+    assert model.score is None
+    assert (model.alignment(torch.tensor([[2, 3]]), torch.tensor([[1]])) == 0).all()
+
+
+def test_bahdanau_looks_before_the_step_and_luong_after() -> None:
+    """With the same source, Bahdanau's first look does not depend on the answer's first word."""
+    torch.manual_seed(0)
+    source = torch.tensor([[2, 3, 4], [2, 3, 4]])
+    answer = torch.tensor([[5], [6]])
+    for attention, differs in (("bahdanau", False), ("general", True)):
+        model = RecurrentSeq2Seq(Recurrent(N_VOCAB, 8, 12, attention))  # type: ignore[arg-type]
+        first, second = model.alignment(source, answer)[:, 0]
+        assert bool((first - second).abs().max() > 1e-6) is differs
