@@ -25,7 +25,7 @@ def _without_qkv_bias(blueprint: Blueprint) -> Blueprint:
 
 
 CLAIM = Claim(
-    number="11",
+    number="11a",
     about="GPT-2 124M: parameters; without qkv bias and untied; without qkv bias and tied",
     published=(124_439_808.0, 163_009_536.0, 124_412_160.0),
     source="Karpathy, llm.c; Raschka, LLMs-from-scratch, chapter 4",
