@@ -1,0 +1,265 @@
+"""Dummies of what a change may add, with the files each may touch: walks through the house as data.
+
+A walk's files are those that a person writes or edits; `n_tests` more are their tests (a test that runs over
+a registry takes a new entry up by itself). A walk that needs one file more than `most` has found a fact that
+is declared twice: mend that, not the number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["WALKS", "Edit", "Walk"]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Text put before the one place of a file where `before` stands."""
+
+    before: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Walk:
+    """files: path to the text of a new file or to edits of one that stands. most: files, tests included."""
+
+    most: int
+    files: dict[str, str | tuple[Edit, ...]]
+    n_tests: int = 0
+
+    def write(self, root: Path) -> None:
+        """Write the files, and no others, into a copy of the tree."""
+        for name, content in self.files.items():
+            path = root / name
+            if isinstance(content, str):
+                if path.exists():
+                    raise FileExistsError(path)
+                path.write_text(content, "utf-8")
+                continue
+            text = path.read_text("utf-8")
+            for edit in content:
+                if text.count(edit.before) != 1:
+                    raise ValueError(f"{path}: `{edit.before}` stands there {text.count(edit.before)} times")
+                text = text.replace(edit.before, edit.text + edit.before)
+            path.write_text(text, "utf-8")
+
+
+_FORMAT = '''"""Q7_9: blocks of 32 weights, a binary16 scale and a byte each, value + 128 (a dummy)."""
+
+import numpy as np
+
+from zeropoint.formats._blocks import inverse, join_bytes, split_bytes, split_weights
+
+BLOCK_WEIGHTS = 32
+BLOCK_BYTES = 34
+FILE_TYPE = 79
+BLOCK = np.dtype([("d", "<f2"), ("q", "u1", 32)])
+
+
+def unpack(packed):
+    blocks = split_bytes(packed, BLOCK)
+    weights = (blocks["q"].astype(np.float32) - 128) * blocks["d"].astype(np.float32)[..., None]
+    return weights.reshape(*packed.shape[:-1], -1)
+
+
+def pack(weights):
+    groups = split_weights(weights, BLOCK_WEIGHTS, "Q7_9")
+    blocks = np.empty(groups.shape[:-1], BLOCK)
+    blocks["d"] = np.abs(groups).max(axis=-1) / 127
+    blocks["q"] = np.clip(np.rint(groups * inverse(blocks["d"].astype(np.float32))[..., None]) + 128, 0, 255)
+    return join_bytes(blocks)
+'''
+
+_CODES = """// Q7_9 packed: 512 bytes, 16 half scales. Python: formats/q7_9.py.
+#pragma once
+
+#include "kernels/codes/parts.hpp"
+#include "kernels/codes/words.hpp"
+
+namespace zp::shared {
+
+template <class L>
+struct Codes<Format::kQ7_9, L> : ScaleOnly<L> {
+    static constexpr int kTop = 255, kZero = 128;
+    Codes(const uint8_t* packed, int) : ScaleOnly<L>{packed, packed + 512} {}
+    template <int i>
+    typename L::Bytes codes() const {
+        return L::load_bytes(this->codes_at + 64 * i);
+    }
+    static void pack(const uint8_t* file, size_t row, uint8_t* packed) {
+        put_bytes(columns_of<8>(file + 2, 0), row, packed);
+        put_half(file, row, packed + 512);
+    }
+};
+
+}  // namespace zp::shared
+"""
+
+_SPECS = "src/zeropoint/blueprint/parts/position.py"
+_POSITIONS = "src/zeropoint/layers/position"
+
+_BIAS_SPEC = '''@dataclass(frozen=True)
+class LogBias:
+    """Scores fall with the logarithm of distance (a dummy)."""
+
+    slope: float = 1.0
+
+
+'''
+_BIAS = '''"""Scores lose slope * log(1 + distance)."""
+
+from zeropoint.layers.mask import distances
+
+
+def bias(spec, n_heads):
+    def fall(n_queries, n_keys, device):
+        distance_TS = distances(n_queries, n_keys, device)
+        return (-spec.slope * distance_TS.abs().float().log1p()).expand(n_heads, n_queries, n_keys)
+
+    return fall
+'''
+_VECTORS_SPEC = '''@dataclass(frozen=True)
+class Ramp:
+    """Columns grow with the position, each with a slope of its own (a dummy)."""
+
+    step: float = 0.125
+
+
+'''
+_VECTORS = '''"""step * position * column."""
+
+import torch
+
+
+def vectors(spec, d_model):
+    return lambda positions_BT: spec.step * positions_BT[..., None] * torch.arange(d_model)
+'''
+_TURNING_SPEC = '''@dataclass(frozen=True)
+class EverySecond:
+    """Heads of odd positions are turned round (a dummy)."""
+
+
+'''
+_TURNING = '''"""x at even positions, -x at odd ones."""
+
+
+def turning(spec):
+    return lambda x_BHTK, positions_BT, n_positions: x_BHTK * (1 - 2 * (positions_BT % 2))[:, None, :, None]
+'''
+
+_FAMILY = '''"""A dummy that is Llama under a name of its own."""
+
+from zeropoint.families._gguf import Written, gguf_tensors
+from zeropoint.families._hf import HfConfig
+from zeropoint.families._llama_like import (
+    like_llama_of_gguf,
+    like_llama_of_hf,
+    like_llama_to_gguf,
+    like_llama_to_hf,
+)
+from zeropoint.families._names import GGUF, HF_LLAMA, permuted, renamed
+from zeropoint.families._same import refuse_unless_same
+
+__all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
+
+PREFIX = "model."
+
+
+def from_hf(config):
+    return like_llama_of_hf(HfConfig(config), "dummy")
+
+
+def to_hf(blueprint):
+    return like_llama_to_hf(blueprint, "dummy", "DummyForCausalLM")
+
+
+def from_gguf(model):
+    return like_llama_of_gguf(model, "dummy", is_interleaved=True)
+
+
+def to_gguf(blueprint):
+    metadata = like_llama_to_gguf(blueprint, "dummy")
+    written = Written(blueprint, metadata, tensor_map(blueprint, "gguf"))
+    refuse_unless_same(blueprint, from_gguf(written), "GGUF")
+    return metadata
+
+
+def tensor_map(blueprint, kind):
+    names = renamed(blueprint, GGUF if kind == "gguf" else HF_LLAMA)
+    return permuted(names, blueprint, is_interleaved=kind == "gguf")
+'''
+
+_STEP = '''"""Ceiling: no logit is above it (a dummy)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from zeropoint.sampling.step import Step, option
+
+
+@dataclass(frozen=True)
+class Ceiling(Step):
+    order: ClassVar[int] = 75
+    ceiling: float = option(100.0, 0, 100, "Logits above this become this; 100 is off.")
+
+    def is_identity(self):
+        return self.ceiling == 100
+
+    def __call__(self, logits_V, history, n_prompt=0):
+        return logits_V.clip(max=self.ceiling)
+'''
+
+_COMMAND = '''"""Wave at whoever asks."""
+
+import click
+
+
+@click.command("wave")
+@click.option("--hands", type=int, default=2, help="How many hands.")
+def command(hands):
+    """Wave at whoever asks."""
+    click.echo("wave " * hands)
+'''
+
+# A position has two files where torch alone runs it.
+WALKS = {
+    "number format": Walk(
+        3,
+        {
+            "src/zeropoint/formats/q7_9.py": _FORMAT,
+            "native/kernels/codes/q7_9.hpp": _CODES,
+            "native/formats/formats.def": (
+                Edit("ZP_FORMAT(kBF16,", 'ZP_FORMAT(kQ7_9, "Q7_9", 79, 32, 34)\n'),
+            ),
+        },
+    ),
+    "bias of scores": Walk(
+        2,
+        {
+            _SPECS: (
+                Edit("EmbeddingPosition = ", _BIAS_SPEC),
+                Edit("TurningPosition | Alibi", "LogBias | "),
+            ),
+            f"{_POSITIONS}/log_bias.py": _BIAS,
+        },
+    ),
+    "position vectors": Walk(
+        2,
+        {
+            _SPECS: (Edit("EmbeddingPosition = ", _VECTORS_SPEC), Edit("Learned | Sinusoidal", "Ramp | ")),
+            f"{_POSITIONS}/ramp.py": _VECTORS,
+        },
+    ),
+    "turning of heads": Walk(
+        2,
+        {
+            _SPECS: (Edit("EmbeddingPosition = ", _TURNING_SPEC), Edit("Rope  # those", "EverySecond | ")),
+            f"{_POSITIONS}/every_second.py": _TURNING,
+        },
+    ),
+    "family": Walk(2, {"src/zeropoint/families/dummy.py": _FAMILY}, n_tests=1),
+    "sampling step": Walk(2, {"src/zeropoint/sampling/steps/ceiling.py": _STEP}, n_tests=1),
+    "command": Walk(2, {"src/zeropoint/cli/commands/wave.py": _COMMAND}, n_tests=1),
+}
