@@ -1,0 +1,74 @@
+"""All the ways to cut a word into pieces: the best of them, and how often each piece is expected.
+
+A cut's log-probability is the sum of its pieces' log-probabilities. All loops are over (begin, end).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+__all__ = ["LONGEST_PIECE", "best_cut", "expected_counts"]
+
+LONGEST_PIECE = 12  # characters; longer ones are not looked for
+
+
+def best_cut(
+    word: str, pieces: Mapping[str, float], unknown: float, *, without: str | None = None
+) -> list[str]:
+    """The most probable cut (Viterbi); of equal ones that with the longer last piece.
+
+    unknown: log-probability of a single character that has no piece. without: a piece not to use.
+    """
+    best = [0.0] + [-math.inf] * len(word)
+    begins = [0] * (len(word) + 1)
+    for end in range(1, len(word) + 1):
+        begins[end] = end - 1
+        for begin in range(max(0, end - LONGEST_PIECE), end):
+            piece = word[begin:end]
+            score = pieces.get(piece, unknown if end - begin == 1 else -math.inf)
+            if piece != without and best[begin] + score > best[end]:
+                best[end], begins[end] = best[begin] + score, begin
+    cut = []
+    end = len(word)
+    while end:
+        cut.append(word[begins[end] : end])
+        end = begins[end]
+    return cut[::-1]
+
+
+def expected_counts(word: str, pieces: Mapping[str, float]) -> tuple[float, dict[str, float]]:
+    """(log of the word's probability, expected number of uses of each piece) by forward-backward.
+
+    Every character of the word must be a piece.
+    """
+    spans = list(_spans(word, pieces))
+    forward = [0.0] + [-math.inf] * len(word)  # log-probability of all cuts of word[:i]
+    for begin, end, score in spans:
+        forward[end] = _log_add(forward[end], forward[begin] + score)
+    backward = [-math.inf] * len(word) + [0.0]  # and of word[i:]
+    for begin, end, score in reversed(spans):
+        backward[begin] = _log_add(backward[begin], backward[end] + score)
+    log_z = forward[-1]
+    expected: dict[str, float] = {}
+    for begin, end, score in spans:
+        piece = word[begin:end]
+        share = math.exp(forward[begin] + score + backward[end] - log_z)
+        expected[piece] = expected.get(piece, 0.0) + share
+    return log_z, expected
+
+
+def _spans(word: str, pieces: Mapping[str, float]) -> Iterator[tuple[int, int, float]]:
+    """(begin, end, log-probability) of each piece in the word, by begin, then end."""
+    for begin in range(len(word)):
+        for end in range(begin + 1, min(begin + LONGEST_PIECE, len(word)) + 1):
+            score = pieces.get(word[begin:end])
+            if score is not None:
+                yield begin, end, score
+
+
+def _log_add(a: float, b: float) -> float:
+    """log(exp(a) + exp(b))."""
+    if a < b:
+        a, b = b, a
+    return a if b == -math.inf else a + math.log1p(math.exp(b - a))
