@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from zeropoint.errors import BadModelFile
-from zeropoint.tokenizers.from_hf import gguf_metadata
+from zeropoint.tokenizers.from_hf import gguf_metadata, has_second_space
 from zeropoint.tokenizers.gguf import Tokenizer, load_tokenizer
 from zeropoint.tokenizers.metadata import MAX_TOKENS
 from zeropoint.tokenizers.sentencepiece import sentencepiece_metadata
@@ -65,22 +65,22 @@ def tokenizer_json(path: Path, settings: Path | None = None) -> Tokenizer:
     named = {} if settings is None else _json(settings)
     try:
         metadata = gguf_metadata(content, named, {}, n_vocab, name=str(path))
+        second_space = has_second_space(content)
     except (TypeError, AttributeError, ValueError) as failure:
         raise BadModelFile(f"{path}: a part of it has the wrong type: {failure}") from None
-    return _made(metadata, path)
+    return _made(metadata, path, second_space)
 
 
 def sentencepiece_file(path: Path) -> Tokenizer:
     """A `tokenizer.model` of SentencePiece with Llama's kind of vocabulary.
 
-    A text that begins with a space gets no second one, as in transformers; SentencePiece itself adds it.
     Raises BadModelFile naming the file and what is wrong with it.
     """
-    return _made(sentencepiece_metadata(_read(path), str(path)), path)
+    return _made(sentencepiece_metadata(_read(path), str(path)), path, second_space=True)
 
 
-def _made(metadata: Mapping[str, Any], path: Path) -> Tokenizer:
-    return load_tokenizer(SimpleNamespace(metadata=metadata, paths=[path]))
+def _made(metadata: Mapping[str, Any], path: Path, second_space: bool = False) -> Tokenizer:
+    return load_tokenizer(SimpleNamespace(metadata=metadata, paths=[path]), second_space=second_space)
 
 
 def _ids(model: Any) -> list[int]:

@@ -16,7 +16,7 @@ from zeropoint.tokenizers.metadata import BYTE, NORMAL
 from zeropoint.tokenizers.text import printable
 from zeropoint.tokenizers.vocabulary import CONTROL, UNKNOWN, USER_DEFINED
 
-__all__ = ["gguf_metadata"]
+__all__ = ["gguf_metadata", "has_second_space"]
 
 UNUSED = 5  # of tokenizer.ggml.token_type
 _SPECIAL = {
@@ -158,6 +158,11 @@ def _scores(tokens: list[str], merges: list[str]) -> list[float]:
     for merge in merges:
         rank.setdefault(merge.replace(" ", "", 1), len(rank))
     return [float(-rank.get(token, len(rank))) for token in tokens]
+
+
+def has_second_space(tokenizer: Mapping[str, Any]) -> bool:
+    """Whether a space is put before a text that begins with one too, as older Llama files do."""
+    return any(step.get("type") == "Prepend" for step in _steps(tokenizer.get("normalizer"), "normalizers"))
 
 
 def _has_space_prefix(tokenizer: Mapping[str, Any]) -> bool:

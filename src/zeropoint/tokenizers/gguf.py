@@ -25,10 +25,15 @@ if TYPE_CHECKING:
 __all__ = ["Tokenizer", "load_tokenizer"]
 
 
-def load_tokenizer(model: HasMetadata) -> Tokenizer:
-    """The tokenizer of an opened model file. Raises BadModelFile naming the file and the key at fault."""
+def load_tokenizer(model: HasMetadata, *, second_space: bool = False) -> Tokenizer:
+    """The tokenizer of an opened model file. Raises BadModelFile naming the file and the key at fault.
+
+    second_space: `llama` puts a space before a text even if it begins with one, as SentencePiece does.
+    """
     vocabulary = read_vocabulary(model)
-    rules = _pretokenizer(vocabulary.pre, model) if vocabulary.kind == "gpt2" else {"add_bos": True}
+    rules: dict[str, Any] = {"add_bos": True, "second_space": second_space}
+    if vocabulary.kind == "gpt2":
+        rules = _pretokenizer(vocabulary.pre, model)
     try:
         is_bert = vocabulary.kind == "bert"
         encoders = bert_encoders(vocabulary) if is_bert else _encoders(vocabulary, rules)
@@ -81,7 +86,10 @@ def _set_words(
     from tokenizers import Regex, normalizers, pre_tokenizers
 
     if vocabulary.kind == "llama":
-        scheme = "first" if vocabulary.add_space_prefix and not inside else "never"
+        begins = vocabulary.add_space_prefix and not inside
+        if begins and rules["second_space"]:
+            made.normalizer = normalizers.Prepend(SPACE)
+        scheme = "first" if begins and not rules["second_space"] else "never"
         made.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme=scheme, split=False)
         return
     if rules.get("nfc"):
