@@ -5,11 +5,11 @@
 
 #include <cstdint>
 
-#include "kernels/shared/row_bytes.hpp"
+#include "kernels/x86/row_bytes.hpp"
 
 namespace zp::avx2 {
 
-struct Lanes : shared::RowBytes<Lanes> {
+struct Lanes : x86::RowBytes<Lanes> {
     static constexpr int kRowTile = 4;
     static constexpr int kDenseTile = 2;
     static constexpr int kQueryTile = 3;

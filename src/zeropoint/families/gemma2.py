@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
-from zeropoint.blueprint import Blueprint, Embedding
+from zeropoint.blueprint import Blueprint, Embedding, Head
 from zeropoint.blueprint.parts.ffn import Activation, Gated
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.sources import Source
@@ -120,9 +120,7 @@ def _grown(
     is_offset: bool,
 ) -> Blueprint:
     """A blueprint like Llama's with what Gemma adds; caps: of scores and of logits."""
-    assert isinstance(plain.final_norm, RMSNorm)
-    assert plain.head is not None
-    norm = replace(plain.final_norm, is_offset=is_offset)
+    norm = replace(cast(RMSNorm, plain.final_norm), is_offset=is_offset)
     blocks = tuple(
         replace(
             block,
@@ -138,7 +136,7 @@ def _grown(
         blocks=blocks,
         final_norm=norm,
         embedding=Embedding(scale=plain.d_model**0.5),
-        head=replace(plain.head, softcap=caps[1]),
+        head=replace(cast(Head, plain.head), softcap=caps[1]),
     )
 
 

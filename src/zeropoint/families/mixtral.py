@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.parts.ffn import Gated, MixtureOfExperts
@@ -91,7 +91,6 @@ def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, Source]:
 
 def _with_experts(blueprint: Blueprint, n_experts: int, n_active: int) -> Blueprint:
     def mixed(ffn: object) -> MixtureOfExperts:
-        assert isinstance(ffn, Gated)
-        return MixtureOfExperts(n_experts, n_active, ffn)
+        return MixtureOfExperts(n_experts, n_active, cast(Gated, ffn))  # a plain Llama's
 
     return replace(blueprint, blocks=tuple(replace(b, ffn=mixed(b.ffn)) for b in blueprint.blocks))

@@ -10,7 +10,7 @@ Axes beside the house's: C columns of the state, M columns of the memory.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -102,8 +102,8 @@ class RecurrentSeq2Seq(nn.Module):
 
     def look(self, source: Source, state_BC: Tensor) -> tuple[Tensor, Tensor]:
         """Weights [B, S] over the source's words, and their mixture [B, M]."""
-        assert self.score is not None
-        return align(self.score(state_BC, source.memory_BSM), source.memory_BSM, source.is_token_BS)
+        score = cast(nn.Module, self.score)  # this kind has one
+        return align(score(state_BC, source.memory_BSM), source.memory_BSM, source.is_token_BS)
 
 
 def _score(spec: Recurrent) -> nn.Module | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -88,8 +89,7 @@ def train_copy(
 ) -> Model:
     """Train from Xavier's weights and average the last epochs'; on_epoch(epoch, loss in nats) is told."""
     generator = torch.Generator().manual_seed(seed)
-    model = build(blueprint(task), seed=None, dropout=task.dropout)
-    assert isinstance(model, Model)
+    model = cast(Model, build(blueprint(task), seed=None, dropout=task.dropout))
     initialize(model, seed, "xavier")
     optimizer = torch.optim.Adam(model.parameters(), betas=(0.9, 0.98), eps=1e-9, fused=True)
     noam = Noam(task.d_model, task.n_warmup, task.factor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -74,12 +75,10 @@ def command(
 
 
 def _need_torch() -> None:
-    try:
-        import torch  # noqa: F401 - asked for first, so that the sentence is this one
-    except ModuleNotFoundError:
+    if importlib.util.find_spec("torch") is None:
         raise BadInput(
             "trace computes with torch, which is not installed; run `pip install 'zeropoint[train]'`"
-        ) from None
+        )
 
 
 def _show(console: Console, step: Matrix) -> None:

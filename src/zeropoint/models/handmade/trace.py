@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,8 +56,7 @@ def run(program: Program, text: str, at: int | None = None) -> Run:
         what = f"holds {unknown[0]!r}" if unknown else "is empty"
         raise BadInput(f"the text {what}; {program.name} reads one or more of {program.tokens}")
     read = asked[-program.n_ctx :]
-    module = build(blueprint(program), seed=None)
-    assert isinstance(module, Decoder)
+    module = cast(Decoder, build(blueprint(program), seed=None))
     load(module, weights(program))
     seen = {name: tensor.numpy() for name, tensor in trace(module, program.ids(read)).items()}
     answer = program.tokens[int(seen["logits"][-1].argmax())]

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-namespace zp::shared {
+namespace zp::x86 {
 
 // Lanes is who uses it: each instruction set must compile a copy of its own (see avx512/kernels.cpp).
 template <class Lanes>
@@ -26,4 +26,4 @@ struct RowBytes {
     }
 };
 
-}  // namespace zp::shared
+}  // namespace zp::x86
