@@ -230,6 +230,7 @@ def test_paths_of_every_kind(tiny_path: Path, tmp_path: Path) -> None:
             assert model.generate("a", max_tokens=1, seed=1).text() is not None
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_child_of_fork_is_told_to_load_again(model: Model) -> None:
     model.generate("abc", max_tokens=2, seed=1).text()
     reader, writer = os.pipe()
