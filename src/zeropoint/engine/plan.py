@@ -17,8 +17,8 @@ _ROWS = 256  # tokens of one pass (native/model/forward.hpp, kMostTokens)
 _PROCESS_BYTES = 60_000_000  # Python, libraries and tokenizer, measured as resident memory
 
 # Part of the bandwidth that a decode step reaches, and what a layer costs beside reading its weights
-# (meeting of the threads, norms, attention over few positions). Measured with `zeropoint bench` on two
-# machines with two threads; see docs/bench.md.
+# (meeting of the threads, norms, attention over few positions). Measured with `zeropoint bench` on one
+# machine (AVX-512, 27 to 36 GB/s) with two threads; see docs/bench.md.
 _REACHED = 0.95
 _LAYER_S = 14e-6
 
