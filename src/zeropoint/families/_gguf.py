@@ -226,7 +226,7 @@ def _factors(model: GgufMetadata, name: str) -> tuple[float, ...]:
     if name not in model.tensors or not model.paths:  # without paths, only a header is here
         return ()
     shape = model.tensors[name].shape
-    if math.prod(shape) > 4096:  # one a pair of a head's columns
+    if len(shape) != 1 or shape[0] > 4096:  # one a pair of a head's columns
         raise BadModelFile(
             f"{model.name}: tensor {name} has shape {tuple(shape)}; it must have one item a rotary pair"
         )
