@@ -252,6 +252,12 @@ Status Loader::read(ThreadPool& pool) {
                            static_cast<size_t>(m.cols), static_cast<size_t>(g),
                            pieces[i].task->out + static_cast<size_t>(g) * m.group_bytes());
             }
+            // Read once: kept, the file would double the memory that the weights take.
+            const size_t group_bytes = kGroupRows * info(m.format).block_bytes *
+                                       (static_cast<size_t>(m.cols) / info(m.format).block_weights);
+            const uint8_t* first = pieces[i].task->bytes + pieces[i].begin * group_bytes;
+            for (const MappedFile& file : files_)
+                file.let_go(first, (pieces[i].end - pieces[i].begin) * group_bytes);
         }
     });
     for (size_t i = 0; i < files_.size(); ++i) {

@@ -8,7 +8,7 @@ library below would panic on some of it and quietly drop text on the rest.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zeropoint.errors import choices
 from zeropoint.tokenizers.metadata import BYTE, HasMetadata, MetadataReader
@@ -36,7 +36,7 @@ _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 class Vocabulary:
     """Checked tokens of one model.
 
-    tokens, types: by id; ids: the way back. merges: pairs, best first. special: bos, eos, eot, eom, unk,
+    tokens, types: by id; ids: the way back (lean: of control tokens). merges: pairs, best first. special: bos, eos, eot, eom, unk,
     pad to id where the file has them (bert: sep and mask too, bos is [CLS]). add_bos: None where the file
     does not say. add_sep, lowercase, strip_accents: for bert.
     """
@@ -61,6 +61,11 @@ class Vocabulary:
         named = {self.special[name] for name in ("eos", "eot", "eom") if name in self.special}
         spelled = {self.ids[text] for text in END_OF_TURN if text in self.ids}
         return frozenset(named | (spelled & self.control_ids))
+
+    def lean(self) -> Vocabulary:
+        """Without what only the library's model is made from: half of the memory."""
+        control = {self.tokens[index]: index for index in self.control_ids}
+        return replace(self, ids=control, merges=[])
 
 
 def read_vocabulary(model: HasMetadata) -> Vocabulary:
@@ -178,7 +183,8 @@ def _merges(
         if not left or not right or left not in ids or right not in ids or whole not in ids:
             raise reader.bad("merges", f"merge {index} ({line[:40]!r}) does not join two tokens into a third")
         if whole not in barred:
-            merges.append((left, right))
+            # The vocabulary's own texts: two new ones a merge would take as much memory as all tokens.
+            merges.append((tokens[ids[left]], tokens[ids[right]]))
     return merges
 
 
