@@ -67,6 +67,7 @@ SHADED = ("trace", "handmade:aab", "aabaab", "--at", "3", "--only", "weights")
 @pytest.mark.usefixtures("terminal")
 def test_trace_is_shaded_on_a_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich looks at the stream itself
     result = run(*SHADED)
     bare = re.sub(r"\x1b\[[0-9;]*m", "", result.out)
     lines = bare.splitlines()
