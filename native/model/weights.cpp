@@ -75,6 +75,9 @@ Status Loader::open(const std::vector<std::string>& paths) {
         Result<GgufHeader> header = parse_gguf(bytes, bytes.size());
         if (!header.ok()) return Error{header.error().fault, shown_.back() + ": " + header.error().message};
         headers_.push_back(std::move(header.value()));
+        // Of all that, only the table of tensors is wanted here.
+        headers_.back().metadata = {};
+        files_.back().let_go(bytes.data(), static_cast<size_t>(headers_.back().data_offset));
         for (const GgufTensor& tensor : headers_.back().tensors) {
             const auto* data = reinterpret_cast<const uint8_t*>(bytes.data()) + tensor.offset;
             if (!sources_.emplace(tensor.name, Source{&tensor, data}).second)
@@ -212,6 +215,7 @@ Status Loader::place() {
 }
 
 Status Loader::allocate() {
+    give_back_freed_memory();
     // One allocation for all matrices, each on a page of its own. The sum cannot overflow: every term is at
     // most the file's size plus 15 rows, and the file is mapped.
     size_t total = 0;

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -232,54 +231,20 @@ def load(
         is_exact=exact,
     )
     check_fits(plan, found.name)
-    engine, tokenizer = _open_together(
-        lambda: NativeEngine(
-            file, blueprint, n_ctx=n_ctx, n_threads=threads or default_threads(), isa=isa, is_exact=exact
-        ),
-        lambda: _tokenizer_of(file, blueprint),
-    )
-    model = Model(file, blueprint, engine, tokenizer, found.name)
-    model.template_name = template
-    model.defaults = dict(found.entry.sampling) if found.entry is not None else {}
-    return model
-
-
-def _open_together(
-    open_engine: Callable[[], NativeEngine], read_tokenizer: Callable[[], Tokenizer]
-) -> tuple[NativeEngine, Tokenizer]:
-    """Both at once: reading weights leaves the interpreter free. What the tokenizer raises comes first."""
-    opened: list[NativeEngine] = []
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            opened.append(open_engine())
-        except BaseException as error:  # it is raised below, in the thread that asked
-            failed.append(error)
-
-    thread = threading.Thread(target=run, name="zeropoint-weights")
-    thread.start()
-    try:
-        tokenizer = read_tokenizer()
-    except BaseException:
-        thread.join()
-        if opened:
-            opened[0].close()
-        raise
-    thread.join()
-    if failed:
-        raise failed[0]
-    return opened[0], tokenizer
-
-
-def _tokenizer_of(file: GgufModel, blueprint: Blueprint) -> Tokenizer:
+    # The tokenizer first: what building it took is free again when the weights come.
     tokenizer = load_tokenizer(file)
     if tokenizer.n_vocab != blueprint.n_vocab:
         raise BadModelFile(
             f"{file.name}: metadata `tokenizer.ggml.tokens` has {tokenizer.n_vocab} tokens; "
             f"the embedding has {blueprint.n_vocab} rows"
         )
-    return tokenizer
+    engine = NativeEngine(
+        file, blueprint, n_ctx=n_ctx, n_threads=threads or default_threads(), isa=isa, is_exact=exact
+    )
+    model = Model(file, blueprint, engine, tokenizer, found.name)
+    model.template_name = template
+    model.defaults = dict(found.entry.sampling) if found.entry is not None else {}
+    return model
 
 
 def blueprint_of(file: GgufModel) -> Blueprint:
