@@ -7,7 +7,8 @@ Foreign names live here and nowhere else. What a family may have:
 weights that stand for metadata (factors of rotary frequencies).
 `tensor_map(blueprint, kind)`: each of our tensors as a `Source`, in files of `kind` "hf" or "gguf".
 `PREFIX`: what all stored names lack in a checkpoint saved without its head. `IGNORED`: regular expressions
-of stored names that carry no weight of ours. `ALIASES`: endings of older names, and what they are today.
+of stored names that carry no weight of ours. `REPEATED`: regular expressions of stored names that may be
+there and hold a tensor of ours once more. `ALIASES`: endings of older names, and what they are today.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from zeropoint import registry
 from zeropoint.blueprint import Blueprint
 from zeropoint.errors import BadModelFile, choices
 
-__all__ = ["FACTOR_TENSORS", "GgufMetadata", "Kind", "of", "of_gguf", "of_hf", "tied_head"]
+__all__ = ["FACTOR_TENSORS", "GgufMetadata", "Kind", "of", "of_gguf", "of_hf", "repeated"]
 
 Kind = Literal["hf", "gguf"]
 
@@ -93,8 +94,12 @@ def _with(function: str) -> dict[str, ModuleType]:
     return {name: module for name, module in modules.items() if hasattr(module, function)}
 
 
-def tied_head(kind: Kind, blueprint: Blueprint) -> tuple[str, ...]:
-    """Regular expressions of a head's tensor that a file may repeat although it is the embedding."""
-    if not blueprint.is_tied:
-        return ()
-    return (r"output\.weight",) if kind == "gguf" else (r"lm_head\.weight", r"cls\.predictions\.decoder\..*")
+def repeated(kind: Kind, blueprint: Blueprint) -> dict[str, str]:
+    """What a file may hold twice: regular expressions of stored names to the tensor of ours they must equal.
+
+    A tied head is the embedding; what else a family's checkpoints repeat, it says in `REPEATED`.
+    """
+    if kind == "gguf":
+        return {r"output\.weight": "embedding.weight"} if blueprint.is_tied else {}
+    head = {r"lm_head\.weight": "embedding.weight"} if blueprint.is_tied else {}
+    return head | getattr(of(blueprint), "REPEATED", {})
