@@ -256,7 +256,7 @@ def blueprint_of(file: GgufModel) -> Blueprint:
     except BadInput as error:
         raise BadModelFile(str(error)) from None
     # A bias or an adapter that is passed over would change every answer without a word.
-    sources = family.tensor_map(blueprint, "gguf")
+    sources = families.gguf_sources(file, blueprint)
     placed = {name for source in sources.values() for name in stored_names(source)}
     unused = file.tensors.keys() - placed - set(families.FACTOR_TENSORS)
     repeats = repeats_in(unused, families.repeated("gguf", blueprint), sources)

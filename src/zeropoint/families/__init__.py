@@ -20,9 +20,12 @@ from typing import Any, Literal, Protocol
 
 from zeropoint import registry
 from zeropoint.blueprint import Blueprint
+from zeropoint.blueprint.sources import Source
+from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadModelFile, choices
+from zeropoint.families._older import as_stored
 
-__all__ = ["FACTOR_TENSORS", "GgufMetadata", "Kind", "of", "of_gguf", "of_hf", "repeated"]
+__all__ = ["FACTOR_TENSORS", "GgufMetadata", "Kind", "gguf_sources", "of", "of_gguf", "of_hf", "repeated"]
 
 Kind = Literal["hf", "gguf"]
 
@@ -72,6 +75,11 @@ def of_gguf(model: GgufMetadata) -> ModuleType:
     if architecture not in names:
         raise BadModelFile(f"{model.name}: {choices('general.architecture', architecture, names)}")
     return known[architecture]
+
+
+def gguf_sources(model: GgufMetadata, blueprint: Blueprint) -> dict[str, Source]:
+    """Each tensor of ours among those that a GGUF file has, also in the layouts of older files."""
+    return as_stored(of_gguf(model).tensor_map(blueprint, "gguf"), parameters(blueprint), model.tensors)
 
 
 def of_hf(config: Mapping[str, Any], where: str = "config.json") -> ModuleType:

@@ -118,10 +118,14 @@ def from_stored(
     Raises BadModelFile for a tensor that is missing, left over, or of another shape than the config says.
     """
     if sources.keys() != shapes.keys():
-        raise BadModelFile(f"{stored.name}: no source is known for {shown_names(sources.keys() ^ shapes.keys())}")
+        raise BadModelFile(
+            f"{stored.name}: no source is known for {shown_names(sources.keys() ^ shapes.keys())}"
+        )
     needed = {name for source in sources.values() for name in stored_names(source)}
     if missing := needed - stored.tensors.keys():
-        raise BadModelFile(f"{stored.name} lacks {shown_names(missing)}; it is not complete, or of another model")
+        raise BadModelFile(
+            f"{stored.name} lacks {shown_names(missing)}; it is not complete, or of another model"
+        )
     for name in sorted(needed):
         if (form := stored.tensors[name].format) not in formats.names():
             known = ", ".join(formats.names())
@@ -135,7 +139,9 @@ def from_stored(
         if not any(pattern.fullmatch(name) for pattern in patterns)
     ]
     if unused:
-        raise BadModelFile(f"{stored.name} has {shown_names(unused)}, which the model it describes does not use")
+        raise BadModelFile(
+            f"{stored.name} has {shown_names(unused)}, which the model it describes does not use"
+        )
     uses = Counter(name for source in sources.values() for name in stored_names(source))
     last = _LastRead(of_stored(stored), {name for name, count in uses.items() if count > 1})
     weights = {name: _build(source, last, stored.name) for name, source in sources.items()}

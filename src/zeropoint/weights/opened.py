@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +11,7 @@ from types import ModuleType
 from zeropoint import families
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.check import check
-from zeropoint.blueprint.sources import stored_names
+from zeropoint.blueprint.sources import Source, stored_names
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.weights.folder import PICKLES_RUN_CODE, Folder, is_pickle, open_folder
@@ -26,6 +26,7 @@ __all__ = ["Opened", "open_model"]
 class Opened:
     """blueprint and weights, the module of the family that writes them, and the file or folder they are in.
 
+    sources: what each of our tensors is made of there.
     One architecture of GGUF may be several families elsewhere, so the family that reads need not be this one.
     """
 
@@ -33,6 +34,7 @@ class Opened:
     weights: Weights
     family: ModuleType
     file: GgufModel | Folder
+    sources: Mapping[str, Source]
 
 
 def open_model(path: Path, *, allow_pickle: bool = False) -> Opened:
@@ -53,26 +55,27 @@ def open_model(path: Path, *, allow_pickle: bool = False) -> Opened:
 def _of_gguf(file: GgufModel) -> Opened:
     family = families.of_gguf(file)
     blueprint = _checked(family.from_gguf(file), file.name)
-    weights = _weights(file, family, blueprint, "gguf", list(family.gguf_tensors(blueprint)))
-    return Opened(blueprint, weights, families.of(blueprint), file)
+    sources = families.gguf_sources(file, blueprint)
+    weights = _weights(file, sources, blueprint, "gguf", family.gguf_tensors(blueprint))
+    return Opened(blueprint, weights, families.of(blueprint), file, sources)
 
 
 def _of_folder(folder: Folder) -> Opened:
     family = families.of_hf(folder.config, f"{folder.name}/config.json")
     blueprint = _checked(family.from_hf(folder.config), folder.name)
     stored = Renamed(folder.stored, getattr(family, "PREFIX", ""), getattr(family, "ALIASES", {}))
-    weights = _weights(stored, family, blueprint, "hf", getattr(family, "IGNORED", ()))
-    return Opened(blueprint, weights, families.of(blueprint), folder)
+    sources = family.tensor_map(blueprint, "hf")
+    weights = _weights(stored, sources, blueprint, "hf", getattr(family, "IGNORED", ()))
+    return Opened(blueprint, weights, families.of(blueprint), folder, sources)
 
 
 def _weights(
     stored: Stored,
-    family: ModuleType,
+    sources: Mapping[str, Source],
     blueprint: Blueprint,
     kind: families.Kind,
     leftovers: Iterable[str],
 ) -> Weights:
-    sources = family.tensor_map(blueprint, kind)
     needed = {name for source in sources.values() for name in stored_names(source)}
     repeats = repeats_in(stored.tensors.keys() - needed, families.repeated(kind, blueprint), sources)
     known = [*leftovers, *map(re.escape, repeats)]

@@ -29,7 +29,15 @@ BERT = {
     "num_attention_heads": 4,
     "vocab_size": 61,
 }
-T5 = {"model_type": "t5", "d_model": 32, "d_ff": 48, "d_kv": 8, "num_layers": 1, "num_heads": 4, "vocab_size": 61}
+T5 = {
+    "model_type": "t5",
+    "d_model": 32,
+    "d_ff": 48,
+    "d_kv": 8,
+    "num_layers": 1,
+    "num_heads": 4,
+    "vocab_size": 61,
+}
 REPEATS = [
     pytest.param(CONFIGS["llama, tied"], "lm_head.weight", "model.embed_tokens.weight", id="llama"),
     pytest.param(CONFIGS["gpt2"], "lm_head.weight", "transformer.wte.weight", id="gpt2"),
