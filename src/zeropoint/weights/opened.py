@@ -40,7 +40,8 @@ class Opened:
 def open_model(path: Path, *, allow_pickle: bool = False) -> Opened:
     """The model in a GGUF file (or its parts) or a Hugging Face folder.
 
-    Every tensor is accounted for before one is read; what a file holds twice is then compared. Raises BadModelFile, DiskError.
+    Every tensor is accounted for before one is read; what a file holds twice is then compared.
+    Raises BadModelFile, DiskError.
     """
     if path.is_dir():
         return _of_folder(open_folder(path, allow_pickle=allow_pickle))
