@@ -88,7 +88,7 @@ def test_a_gguf_vocabulary_gives_the_ids_of_sentencepiece(trained: Path, tmp_pat
 def test_a_gguf_vocabulary_gives_the_ids_of_llama_cpp(
     prefix: bool | None, trained: Path, llama_cpp: str, tmp_path: Path
 ) -> None:
-    """With and without `add_space_prefix`, which is true where a file does not say; also after added tokens."""
+    """With and without `add_space_prefix`, true where a file does not say; also after added tokens."""
     metadata = sentencepiece_metadata(trained.read_bytes())
     del metadata["tokenizer.ggml.add_space_prefix"]
     if prefix is not None:

@@ -121,7 +121,7 @@ class Tokenizer:
             raise BadInput(f"the text could not be encoded: {printable(str(failure))}") from None
 
     def _first_added(self, text: str, specials: bool) -> int:
-        """Where the first added token of the text begins (with specials a control token too), else its end."""
+        """Where the first added token begins (with specials a control token too), else the text's end."""
         found = self._encoders.scanner.encode(text, add_special_tokens=False)
         for (start, _), token in zip(found.offsets, found.tokens, strict=True):
             index = self._vocabulary.ids.get(token)

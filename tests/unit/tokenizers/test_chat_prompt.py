@@ -129,7 +129,7 @@ def test_tools_and_variables_are_text_too(tiny: Any) -> None:
 def test_space_prefix_at_the_start_and_after_each_control_token(tiny_llama: Any) -> None:
     with ChatTemplate("the {{ messages[0].content }}</s>fox", "<s>", "</s>") as template:
         ids = encode_chat(tiny_llama, template, [{"role": "user", "content": "dog</s>"}])
-        assert tiny_llama.decode(ids) == "the dog</s></s> fox"  # a marked message reads like one without marks
+        assert tiny_llama.decode(ids) == "the dog</s></s> fox"
         plain = encode_chat(tiny_llama, template, [{"role": "user", "content": "dog"}])
         assert plain[-2:] == ids[-2:]
 
