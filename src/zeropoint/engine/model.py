@@ -239,6 +239,7 @@ def load(
             f"{file.name}: metadata `tokenizer.ggml.tokens` has {tokenizer.n_vocab} tokens; "
             f"the embedding has {blueprint.n_vocab} rows"
         )
+    file = file.lean()
     engine = NativeEngine(
         file, blueprint, n_ctx=n_ctx, n_threads=threads or default_threads(), isa=isa, is_exact=exact
     )
