@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.layers.cache import Cache
+from zeropoint.layers.dropout import Dropout
 from zeropoint.layers.embed import Embedding
 from zeropoint.layers.head import Head
 from zeropoint.layers.norm import norm
@@ -28,7 +29,7 @@ class Seq2Seq(nn.Module):
         super().__init__()
         b = self.blueprint = blueprint
         self.embedding = Embedding(b.embedding, b.n_vocab, b.d_model)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.encoder = Stack(b.encoder, b.d_model, dropout)
         self.encoder_norm = norm(b.encoder_norm, b.d_model) if b.encoder_norm is not None else None
         self.blocks = Stack(b.blocks, b.d_model, dropout)
