@@ -1,8 +1,8 @@
 """Dropout: while training each number is lost with a probability, the others grow to make up for it.
 
 Srivastava et al., "Dropout", 2014, in the form that leaves nothing to do after training ("inverted"). As
-`torch.nn.Dropout`, which on a CPU draws for each a number of its own, one after the other: a tenth of the time of
-training a small model. Here one 64-bit draw decides four times, by sixteen bits each.
+`torch.nn.Dropout`, which on a CPU draws a number of its own for each, one after the other, and takes a tenth
+of the time of training a small model. Here one 64-bit draw decides four times, by sixteen bits each.
 """
 
 from __future__ import annotations

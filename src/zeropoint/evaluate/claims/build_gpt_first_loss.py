@@ -85,7 +85,7 @@ def _loss(module: nn.Module, data: Tensor) -> float:
         starts = torch.randint(len(data) - N_CTX, (BATCH,))
         ids_BT = torch.stack([data[i : i + N_CTX] for i in starts])
         next_BT = torch.stack([data[i + 1 : i + N_CTX + 1] for i in starts])
-        few = zip(ids_BT.split(_FEW), next_BT.split(_FEW), strict=True)
+        few = zip(ids_BT.view(-1, _FEW, N_CTX), next_BT.view(-1, _FEW, N_CTX), strict=True)
         losses[n] = torch.stack([_batch_loss(module, ids, following) for ids, following in few]).mean()
     return float(losses.mean())
 
