@@ -27,4 +27,14 @@ void write_cache(const CacheView& cache, int layer, int head, int position, cons
     }
 }
 
+void read_key(const CacheView& cache, int layer, int head, int position, float* key) {
+    const size_t tile = static_cast<size_t>(position) / 16 * 16 * cache.d_head + position % 16;
+    const uint8_t* keys = cache.keys(layer, head);
+    for (int k = 0; k < cache.d_head; ++k) {
+        const size_t at = tile + static_cast<size_t>(16 * k);
+        key[k] = cache.is_half ? half_to_float(reinterpret_cast<const uint16_t*>(keys)[at])
+                               : reinterpret_cast<const float*>(keys)[at];
+    }
+}
+
 }  // namespace zp

@@ -30,4 +30,7 @@ struct CacheView {
 void write_cache(const CacheView& cache, int layer, int head, int position, const float* key,
                  const float* value);
 
+// Reads the key of one position of one head as floats [K].
+void read_key(const CacheView& cache, int layer, int head, int position, float* key);
+
 }  // namespace zp

@@ -62,6 +62,21 @@ std::span<float> Engine::logits(int n_rows) {
     return {logits_.data(), wanted};
 }
 
+Result<Sequence*> Engine::acquire(std::span<const int32_t> ids, std::shared_ptr<const Edits> edits) {
+    const bool is_changed = edits != nullptr;
+    Result<Sequence*> sequence = sequences_.acquire(is_changed ? std::span<const int32_t>() : ids);
+    if (!sequence.ok() || !is_changed) return sequence;
+    sequence.value()->tokens.assign(ids.begin(), ids.end());
+    sequence.value()->edits = std::move(edits);
+    return sequence;
+}
+
+void Engine::release(Sequence* sequence) {
+    if (sequence->edits != nullptr) sequence->n_cached = 0;
+    sequence->edits.reset();
+    sequences_.release(sequence);
+}
+
 Result<int64_t> Engine::submit(GenerateRequest request) {
     if (Status status = check_alive(); !status.ok()) return status.error();
     if (request.prompt.empty()) return invalid("the prompt is empty; give at least one token");
@@ -70,7 +85,7 @@ Result<int64_t> Engine::submit(GenerateRequest request) {
         return invalid("the prompt has " + std::to_string(request.prompt.size()) +
                        " tokens; the context holds " + std::to_string(config_.spec.n_ctx));
     }
-    Result<Sequence*> sequence = sequences_.acquire(request.prompt);
+    Result<Sequence*> sequence = acquire(request.prompt, request.edits);
     if (!sequence.ok()) return sequence.error();
     const int n_prompt = static_cast<int>(request.prompt.size());
     const int n_reused = sequence.value()->n_cached;
@@ -84,7 +99,7 @@ void Engine::cancel(int64_t request) {
     if (found == running_.end()) return;
     untold_.push_back(event_of(request, found->second));
     untold_.back().finish = Finish::kCancelled;
-    sequences_.release(found->second.sequence);
+    release(found->second.sequence);
     running_.erase(found);
 }
 
@@ -104,6 +119,7 @@ Batch Engine::plan_step() {
         const auto begin = r.sequence->tokens.begin() + r.sequence->n_cached;
         batch.tokens.insert(batch.tokens.end(), begin, begin + n);
         batch.slices.push_back({r.sequence->cache, first, n, r.sequence->n_cached});
+        batch.edits.push_back(r.sequence->edits.get());
         r.n_planned = n;
         if (r.sequence->n_cached + n == static_cast<int>(r.sequence->tokens.size())) {
             r.logits_row = static_cast<int>(batch.output_rows.size());
@@ -154,7 +170,7 @@ Result<std::vector<StepEvent>> Engine::step(const Interrupt& interrupt) {
     if (Status status = check_alive(); !status.ok()) return status.error();
     std::vector<StepEvent> events = std::exchange(untold_, {});
     const auto end = [&](std::map<int64_t, Running>::iterator at) {
-        sequences_.release(at->second.sequence);
+        release(at->second.sequence);
         return running_.erase(at);
     };
     for (auto& [id, r] : running_) {
@@ -190,14 +206,20 @@ Result<std::vector<StepEvent>> Engine::step(const Interrupt& interrupt) {
     return events;
 }
 
-Status Engine::read_chunk(Sequence* sequence, int n, const Interrupt& interrupt) {
+Batch Engine::next_chunk(const Sequence& sequence, int n, bool wants_logits) {
     Batch batch;
-    const auto begin = sequence->tokens.begin() + sequence->n_cached;
+    const auto begin = sequence.tokens.begin() + sequence.n_cached;
     batch.tokens.assign(begin, begin + n);
-    batch.slices.push_back({sequence->cache, 0, n, sequence->n_cached});
-    for (int row = 0; row < n; ++row) batch.output_rows.push_back(row);
+    batch.slices.push_back({sequence.cache, 0, n, sequence.n_cached});
+    batch.edits.push_back(sequence.edits.get());
+    for (int row = 0; wants_logits && row < n; ++row) batch.output_rows.push_back(row);
+    return batch;
+}
+
+Status Engine::read_chunk(Sequence* sequence, int n, const Interrupt& interrupt) {
     const std::span<float> rows = logits(n);
-    if (Status status = forward_->run(batch, rows, interrupt); !status.ok()) return status;
+    if (Status status = forward_->run(next_chunk(*sequence, n, true), rows, interrupt); !status.ok())
+        return status;
     if (!are_finite(rows))
         return Error{
             Fault::kNumeric,
@@ -234,38 +256,48 @@ Status Engine::score(std::span<const int32_t> ids, std::span<float> out, const I
         });
         done += n;
     }
-    sequences_.release(sequence);
+    release(sequence);
     return status;
 }
 
-Status Engine::trace(std::span<const int32_t> ids, TapSink& taps, const Interrupt& interrupt) {
+Status Engine::trace(std::span<const int32_t> ids, Probe& probe, std::shared_ptr<const Edits> edits,
+                     const Interrupt& interrupt) {
     if (Status status = check_alive(); !status.ok()) return status;
     if (Status status = check_ids(ids); !status.ok()) return status;
     if (ids.empty() || ids.size() > static_cast<size_t>(config_.spec.n_ctx)) {
         return invalid("the text has " + std::to_string(ids.size()) + " tokens; tracing takes 1 to " +
                        std::to_string(config_.spec.n_ctx));
     }
-    Result<Sequence*> acquired = sequences_.acquire({});
+    Result<Sequence*> acquired = acquire({}, std::move(edits));
     if (!acquired.ok()) return acquired.error();
     Sequence* sequence = acquired.value();
     sequence->tokens.assign(ids.begin(), ids.end());
-    forward_->set_taps(&taps);
+    // Rows of logits are wide: a text is read in small pieces where any are wanted.
+    const bool wants_logits = probe.at(Point::kLogits, -1) != nullptr;
+    const int most = wants_logits || probe.wants_lens() ? kLogitRows : Forward::kMostTokens;
+    forward_->set_probe(&probe);
     Status status;
-    for (size_t done = 0; status.ok() && done < ids.size(); done += static_cast<size_t>(kLogitRows)) {
-        const int n = static_cast<int>(std::min(static_cast<size_t>(kLogitRows), ids.size() - done));
-        status = read_chunk(sequence, n, interrupt);
-        if (status.ok())
-            taps.take("logits", logits_.data(), static_cast<size_t>(padded(config_.spec.n_vocab)),
-                      config_.spec.n_vocab, n);
+    while (status.ok() && sequence->n_cached < static_cast<int>(ids.size())) {
+        const int first = sequence->n_cached;
+        const int n = std::min(most, static_cast<int>(ids.size()) - first);
+        if (wants_logits) {
+            status = read_chunk(sequence, n, interrupt);
+            if (status.ok())
+                probe.take(Point::kLogits, -1, first, n, logits_.data(),
+                           static_cast<size_t>(padded(config_.spec.n_vocab)));
+        } else {
+            status = forward_->run(next_chunk(*sequence, n, false), {}, interrupt);
+            if (status.ok()) sequence->n_cached += n;
+        }
     }
-    forward_->set_taps(nullptr);
-    sequences_.release(sequence);
+    forward_->set_probe(nullptr);
+    release(sequence);
     return status;
 }
 
-Result<Sequence*> Engine::open_sequence() {
+Result<Sequence*> Engine::open_sequence(std::shared_ptr<const Edits> edits) {
     if (Status status = check_alive(); !status.ok()) return status.error();
-    return sequences_.acquire({});
+    return acquire({}, std::move(edits));
 }
 
 Status Engine::extend(Sequence* sequence, std::span<const int32_t> ids, std::span<float> out,

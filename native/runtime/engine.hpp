@@ -33,6 +33,7 @@ struct GenerateRequest {
     std::unordered_set<int32_t> stop_ids;
     int max_tokens = 0;  // 0: until a stop token or the end of the context
     bool wants_logprob = false;
+    std::shared_ptr<const Edits> edits = nullptr;  // how its passes are changed, or null
 };
 
 enum class Finish { kNone, kStop, kLength, kCancelled };
@@ -60,16 +61,17 @@ public:
     // Natural-log probability of ids[1:], into out [T - 1]; T may be 1.
     Status score(std::span<const int32_t> ids, std::span<float> out, const Interrupt& interrupt);
 
-    // What is seen at the points `taps` wants while ids are read from an empty cache.
-    Status trace(std::span<const int32_t> ids, TapSink& taps, const Interrupt& interrupt);
+    // What the probe wants to see while its text `ids` is read from an empty cache.
+    Status trace(std::span<const int32_t> ids, Probe& probe, std::shared_ptr<const Edits> edits,
+                 const Interrupt& interrupt);
 
     // A sequence under the caller's control (the Stepper of the Python contract).
-    Result<Sequence*> open_sequence();
+    Result<Sequence*> open_sequence(std::shared_ptr<const Edits> edits = nullptr);
     // Appends ids; logits after each go to out [T, V].
     Status extend(Sequence* sequence, std::span<const int32_t> ids, std::span<float> out,
                   const Interrupt& interrupt);
     static Status rollback(Sequence* sequence, int n);
-    void close_sequence(Sequence* sequence) { sequences_.release(sequence); }
+    void close_sequence(Sequence* sequence) { release(sequence); }
 
     const ModelSpec& spec() const { return config_.spec; }
     const char* isa() const { return kernels_->isa; }
@@ -97,7 +99,13 @@ private:
     Batch plan_step();
     StepEvent finish_step(int64_t id, Running& running);
     StepEvent event_of(int64_t id, const Running& running) const;
-    // Reads ids[first, first + n) into the cache, with the logits of each.
+    // A sequence to read `ids` with. What a changed pass leaves in a cache is of use to no other: with edits
+    // nothing is taken over, and release() keeps nothing.
+    Result<Sequence*> acquire(std::span<const int32_t> ids, std::shared_ptr<const Edits> edits);
+    void release(Sequence* sequence);
+    // The next n tokens of a sequence as a batch of their own, the logits of each wanted or of none.
+    static Batch next_chunk(const Sequence& sequence, int n, bool wants_logits);
+    // Reads the next n tokens into the cache, with the logits of each.
     Status read_chunk(Sequence* sequence, int n, const Interrupt& interrupt);
 
     EngineConfig config_;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/memory.hpp"
+#include "model/edits.hpp"
 #include "model/spec.hpp"
 #include "ops/cache_view.hpp"
 
@@ -19,6 +20,7 @@ struct Sequence {
     bool is_busy = false;
     CacheView cache;
     Buffer memory;
+    std::shared_ptr<const Edits> edits;  // how its passes are changed, or null
 
     // Tokens that `prompt` and the cache have in common from the start.
     int common_prefix(std::span<const int32_t> prompt) const;
