@@ -9,13 +9,13 @@ void attention_weights(const CacheView& cache, int layer, int head, const Attent
                        const float* q, float* weights) {
     const int n_visible = position + 1;
     const int begin = rule.window > 0 ? std::max(n_visible - rule.window, 0) : 0;
-    std::vector<float> key(static_cast<size_t>(cache.d_head));
+    std::vector<float> key(static_cast<size_t>(cache.layout.d_head));
     std::fill_n(weights, begin, 0.0f);
     float peak = -3.0e38f;
     for (int s = begin; s < n_visible; ++s) {
         read_key(cache, layer, head, s, key.data());
         float score = 0.0f;
-        for (int k = 0; k < cache.d_head; ++k) score += q[k] * key[static_cast<size_t>(k)];
+        for (int k = 0; k < cache.layout.d_head; ++k) score += q[k] * key[static_cast<size_t>(k)];
         if (rule.softcap > 0.0f) score = rule.softcap * std::tanh(score / rule.softcap);
         weights[s] = score;
         peak = std::max(peak, score);

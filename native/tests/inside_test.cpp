@@ -95,13 +95,14 @@ ZP_TEST(inside_a_silenced_head_is_silent_and_the_others_speak) {
 
 ZP_TEST(inside_attention_weights_sum_to_one_within_the_window) {
     const int d_head = 8;
-    CacheView cache{nullptr, true, 1, d_head, 32};
-    std::vector<uint8_t> memory(cache.layer_bytes());
-    cache.data = memory.data();
+    const PageLayout layout{CacheType::kHalf, 1, 1, d_head};
+    std::vector<uint8_t> memory(layout.page_bytes());
+    uint8_t* const page = memory.data();
+    const CacheView cache{layout, &page};
     std::vector<float> q(d_head, 0.5f), key(d_head), got(20);
     for (int s = 0; s < 20; ++s) {
         for (int k = 0; k < d_head; ++k) key[static_cast<size_t>(k)] = static_cast<float>((s * k) % 5) - 2.0f;
-        write_cache(cache, 0, 0, s, key.data(), key.data());
+        write_key(cache, 0, 0, s, key.data());
         read_key(cache, 0, 0, s, got.data());
         ZP_CHECK(std::equal(key.begin(), key.end(), got.begin()));
     }
