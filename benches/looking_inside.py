@@ -7,7 +7,6 @@ zeropoint itself, unwatched, so that a ratio of 1 means no cost.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import time
 from collections.abc import Callable
 from functools import partial
@@ -90,7 +89,7 @@ def main() -> None:
     with zeropoint.load(args.model, threads=args.threads, context=1024) as model:
         rows = rows_of(*measure(model, args.rounds), "tok/s, peer: no taps")
         machine = {"isa": model.engine.isa, "threads": args.threads}
-    versions = {"zeropoint": importlib.metadata.version("zeropoint")}
+    versions = {"zeropoint": zeropoint.__version__}
     print_report("looking_inside", machine, versions, args.rounds, rows, args.json)
 
 

@@ -34,8 +34,6 @@ def steering_vector(
     for text in (positive, negative):
         seen = model.trace(text, [point])
         if len(seen.token_ids) < 2:
-            raise BadInput(
-                f"steering reads the last token of a text, and {text!r} has one alone; write a sentence"
-            )
+            raise BadInput(f"steering reads a text by its last token; {text!r} has but one, write more")
         rows.append(seen[point][-1])
     return AddVector(point, rows[0] - rows[1], scale)
