@@ -70,10 +70,17 @@ class Vocabulary:
     def lean(self) -> Vocabulary:
         """The same in a tenth of the memory, once the library's model is made from it.
 
-        Merges are left out, `ids` keeps the control tokens alone.
+        Merges and scores are left out, `ids` keeps the control tokens alone.
         """
         control = {self.tokens[index]: index for index in self.control_ids}
-        return replace(self, tokens=PackedTexts(self.tokens), types=bytes(self.types), ids=control, merges=[])
+        return replace(
+            self,
+            tokens=PackedTexts(self.tokens),
+            types=bytes(self.types),
+            ids=control,
+            merges=[],
+            scores=(),
+        )
 
 
 def read_vocabulary(model: HasMetadata) -> Vocabulary:
