@@ -277,12 +277,14 @@ def load(
         is_exact=exact,
     )
     check_fits(plan, found.name)
+    # The tokenizer first: what building it took is free again when the weights come.
     tokenizer = load_tokenizer(file)
     if tokenizer.n_vocab != blueprint.n_vocab:
         raise BadModelFile(
             f"{file.name}: metadata `tokenizer.ggml.tokens` has {tokenizer.n_vocab} tokens; "
             f"the embedding has {blueprint.n_vocab} rows"
         )
+    file = file.lean()
     engine = NativeEngine(
         file, blueprint, n_ctx=n_ctx, n_threads=threads or default_threads(), isa=isa, is_exact=exact
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Sequence
 
 import numpy as np
@@ -78,7 +77,7 @@ class NativeEngine:
             self._engine.submit(
                 prompt,
                 [(step.name, step.fields()) for step in params.active()],
-                secrets.randbits(64) if params.seed is None else params.seed,
+                int.from_bytes(os.urandom(8)) if params.seed is None else params.seed,
                 list(request.stop_ids),
                 params.max_tokens or 0,
                 request.wants_logprobs,
