@@ -11,7 +11,7 @@ namespace zp::avx2 {
 
 struct Lanes : x86::RowBytes<Lanes> {
     static constexpr int kRowTile = 4;
-    static constexpr int kDenseTile = 2;
+    static constexpr int kDenseTile = 3;
     static constexpr int kQueryTile = 3;
 
     struct F {
