@@ -153,6 +153,12 @@ void Loader::norm(const std::string& name, Norm& target) {
 
 void Loader::experts(const std::string& name, int rows, int cols, std::vector<Linear>& targets) {
     const uint64_t n_experts = static_cast<uint64_t>(spec_.n_experts);
+    if (has(name + ".0.weight")) {  // each in a tensor of its own
+        targets.resize(n_experts);
+        for (uint64_t e = 0; e < n_experts; ++e)
+            matrix(name + "." + std::to_string(e) + ".weight", rows, cols, targets[e].matrix);
+        return;
+    }
     const auto source =
         find(name + ".weight", {n_experts, static_cast<uint64_t>(rows), static_cast<uint64_t>(cols)});
     if (!source) return;

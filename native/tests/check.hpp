@@ -2,8 +2,10 @@
 // ZP_CHECK(x) wants x to be true, ZP_EQ(a, b) wants a == b and prints both.
 #pragma once
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <span>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -43,11 +45,24 @@ void expect_equal(const A& a, const B& b, const char* text, const char* file, in
     fail(file, line, out.str());
 }
 
-// Runs the tests whose name contains `filter`; returns the exit code: 1 on a failure or on no test at all.
-inline int run_all(std::string_view filter) {
+// Runs the tests whose name contains one of `words`, all of them where there is none; returns the exit code:
+// 1 on a failure, or on a word that no test has.
+inline int run_all(std::span<const char* const> words) {
+    for (const char* word : words) {
+        const auto has = [word](const Case& test) {
+            return std::string_view(test.name).find(word) != std::string_view::npos;
+        };
+        if (std::ranges::any_of(cases(), has)) continue;
+        std::fprintf(stderr, "no test has `%s` in its name\n", word);
+        return 1;
+    }
     int passed = 0, failed = 0;
     for (const Case& test : cases()) {
-        if (std::string_view(test.name).find(filter) == std::string_view::npos) continue;
+        const std::string_view name = test.name;
+        const auto is_in_name = [name](const char* word) {
+            return name.find(word) != std::string_view::npos;
+        };
+        if (!words.empty() && std::ranges::none_of(words, is_in_name)) continue;
         int before = failed_checks();
         try {
             test.run();

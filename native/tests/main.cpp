@@ -1,4 +1,6 @@
-// Runs every registered test, or those whose name contains the first argument.
+// Runs every registered test, or those whose name contains one of the arguments.
 #include "check.hpp"
 
-int main(int argc, char** argv) { return zp::test::run_all(argc > 1 ? argv[1] : ""); }
+int main(int argc, char** argv) {
+    return zp::test::run_all({argv + (argc > 0 ? 1 : 0), argc > 1 ? static_cast<size_t>(argc) - 1 : 0});
+}

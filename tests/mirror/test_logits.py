@@ -6,7 +6,6 @@ argmax at each place must be the token that we chose there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +16,13 @@ from numpy.typing import NDArray
 from transformers import LlamaForCausalLM
 
 import zeropoint
+from tests.support.one_thread import one_thread
 from tests.support.reference import reference_logits, reference_model
 from tests.support.tiny import Tiny, write_tiny_model
 from zeropoint import Model, SamplingParams, _native, formats
 from zeropoint.engine.contract import Request
+
+__all__ = ["one_thread"]
 
 ISAS: list[str] = _native.machine()["isas"]
 FAST = [isa for isa in ISAS if isa != "scalar"]
@@ -60,15 +62,6 @@ PROMPTS = [
     "Water boils at 100 degrees Celsius. At high altitude, where the pressure is lower, it boils at",
     "<|im_start|>user\nName three fruits.<|im_end|>\n<|im_start|>assistant\n",
 ]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Torch waits for its threads by spinning, which costs more than they give where others work as well."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def greedy(model: Model, prompts: list[list[int]]) -> list[list[int]]:

@@ -17,13 +17,15 @@ import transformers
 from tests.mirror.test_torch_families import CASES, randomized
 from zeropoint import families, formats
 from zeropoint.blueprint import Blueprint
-from zeropoint.blueprint.tensors import parameters
+from zeropoint.engine.convert import convert
+from zeropoint.engine.model import blueprint_of
 from zeropoint.engine.native import NativeEngine
 from zeropoint.errors import BadInput
 from zeropoint.models.build import build, load, weights_of
 from zeropoint.weights.gguf import open_gguf
-from zeropoint.weights.gguf_write import write_gguf
-from zeropoint.weights.mapping import Lazy, from_stored, to_stored
+from zeropoint.weights.gguf_write import typed_metadata, write_gguf
+from zeropoint.weights.mapping import Lazy, to_stored
+from zeropoint.weights.opened import open_model
 from zeropoint.weights.packing import fits, pack
 
 TOLERANCE = 2e-4  # of logits between about -5 and 5
@@ -63,13 +65,10 @@ def write_model(path: Path, blueprint: Blueprint, form: str = "F32") -> None:
 
 def both_logits(path: Path, is_exact: bool = True, isa: str | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Native and torch logits [T, V] of the same ids from the same file."""
-    file = open_gguf(path)
-    family = families.of_gguf(file)
-    blueprint = family.from_gguf(file)
-    sources = family.tensor_map(blueprint, "gguf")
+    opened = open_model(path)
+    file, blueprint = open_gguf(path), opened.blueprint
     module = build(blueprint, seed=None).eval()
-    leftovers = [*family.IGNORED, *map(str, family.gguf_tensors(blueprint))]
-    load(module, from_stored(file, sources, parameters(blueprint), leftovers=leftovers))
+    load(module, opened.weights)
     ids = np.random.default_rng(3).integers(0, blueprint.n_vocab, T).tolist()
     engine = NativeEngine(file, blueprint, n_ctx=N_CTX, n_threads=2, isa=isa, is_exact=is_exact)
     stepper = engine.stepper()
@@ -91,6 +90,39 @@ def test_native_runs_what_torch_runs(family: str, config: dict[str, Any], tmp_pa
 def test_what_gguf_cannot_say_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="GGUF of the family"):
         write_model(tmp_path / "m.gguf", blueprint_of_config(*ALL[name]))
+
+
+def write_older(path: Path, older: Path) -> None:
+    """The model as earlier converters wrote it: q, k and v of phi-2 in one tensor, each expert in its own."""
+    file = open_gguf(path)
+    arrays = {name: file.array(name) for name in file.tensors}
+    for name in list(arrays):
+        block, _, part = name.rpartition(".attn_q.")
+        if block and file.get_str("general.architecture") == "phi2":
+            three = [arrays.pop(f"{block}.attn_{letter}.{part}") for letter in "qkv"]
+            arrays[f"{block}.attn_qkv.{part}"] = np.concatenate(three)
+        if name.endswith("_exps.weight"):
+            module = name.removesuffix("_exps.weight")
+            arrays |= {f"{module}.{e}.weight": expert for e, expert in enumerate(arrays.pop(name))}
+    lazy = {name: Lazy(array.shape, "F32", array.copy) for name, array in arrays.items()}
+    write_gguf(older, typed_metadata(file), [pack(name, tensor, "F32") for name, tensor in lazy.items()])
+
+
+@pytest.mark.parametrize(
+    ("family", "wanted"), [("phi", "blk.0.attn_qkv.bias"), ("mixtral", "blk.0.ffn_gate.0.weight")]
+)
+def test_layouts_of_older_files(family: str, wanted: str, tmp_path: Path) -> None:
+    config = next(iter(CASES[family].values()))
+    write_model(tmp_path / "m.gguf", blueprint_of_config(family, config))
+    write_older(tmp_path / "m.gguf", tmp_path / "older.gguf")
+    assert wanted in open_gguf(tmp_path / "older.gguf").tensors
+    native, reference = both_logits(tmp_path / "m.gguf")
+    for again in both_logits(tmp_path / "older.gguf"):
+        np.testing.assert_allclose(again, reference, atol=TOLERANCE, rtol=0)
+    np.testing.assert_array_equal(native, both_logits(tmp_path / "older.gguf")[0])
+    assert blueprint_of(open_gguf(tmp_path / "older.gguf")) == blueprint_of(open_gguf(tmp_path / "m.gguf"))
+    made = convert(tmp_path / "older.gguf", tmp_path / "half.gguf", to="F16")
+    assert made.formats["F16"] > made.formats["F32"] / 2
 
 
 @pytest.mark.parametrize("form", formats.names())

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.mirror.test_torch_families import one_thread
+from tests.support.one_thread import one_thread
 from zeropoint.engine.contract import Engine, Request
 from zeropoint.engine.native import NativeEngine
 from zeropoint.engine.torch import TorchEngine

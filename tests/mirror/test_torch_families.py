@@ -7,7 +7,6 @@ in float32, at once and token by token with a cache, and for batches padded to t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,11 @@ import torch
 import transformers
 from torch import Tensor
 
+from tests.support.one_thread import one_thread
 from zeropoint.models.build import build, load
 from zeropoint.weights.opened import open_model
+
+__all__ = ["one_thread"]
 
 TOLERANCE = 1e-4
 V, T, N_PADDING = 61, 20, 5
@@ -115,14 +117,6 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 PAIRS = [pytest.param(f, c, id=f"{f}-{n}") for f, configs in CASES.items() for n, c in configs.items()]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def randomized(model: Any) -> Any:

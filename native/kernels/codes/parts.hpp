@@ -8,10 +8,10 @@
 //   Codes(packed, s) block s of the packed block
 //   codes<i>()       the codes of columns 4 * i to 4 * i + 3
 //   unit()           what exact() is still to be multiplied with
-//   exact(a, b)      dot products of the parts (a twice if there is but one), exactly weighed against each
-//   other add_minimum(sum, x)   sum with the minimums' share of the product with x scale<part>(),
-//   minimum<part>()   for a weight as a float pack(file_block, row, packed)    puts one row's block of the
-//   file in its place
+//   exact(a, b)      dot products of the parts, exactly weighed; a twice if there is but one part
+//   add_minimum(sum, x)   sum with the minimums' share of the product with x
+//   scale<part>(), minimum<part>()   for a weight as a float
+//   pack(file_block, row, packed)    puts one row's block of the file in its place
 #pragma once
 
 #include <cstddef>

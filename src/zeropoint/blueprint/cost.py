@@ -8,12 +8,25 @@ from zeropoint.blueprint.parts.ffn import MixtureOfExperts
 from zeropoint.blueprint.spec import Block, Blueprint
 from zeropoint.blueprint.tensors import block_parameters, parameters
 
-__all__ = ["cache_bytes", "count_active_parameters", "count_parameters", "decode_flops", "weight_bytes"]
+__all__ = [
+    "cache_bytes",
+    "count_active_parameters",
+    "count_parameters",
+    "count_parameters_without_positions",
+    "decode_flops",
+    "weight_bytes",
+]
 
 
 def count_parameters(blueprint: Blueprint) -> int:
     """Number of stored weights; a tied head counts once."""
     return sum(math.prod(shape) for shape in parameters(blueprint).values())
+
+
+def count_parameters_without_positions(blueprint: Blueprint) -> int:
+    """As `count_parameters`, without a table of learned positions, as Karpathy's nanoGPT prints it."""
+    positions = parameters(blueprint).get("embedding.position.weight", (0,))
+    return count_parameters(blueprint) - math.prod(positions)
 
 
 def count_active_parameters(blueprint: Blueprint) -> int:

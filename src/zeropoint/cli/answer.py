@@ -12,8 +12,9 @@ from zeropoint.errors import BadInput
 if TYPE_CHECKING:
     from zeropoint.engine.chat import Answer
     from zeropoint.engine.stream import Stream
+    from zeropoint.sampling.params import SamplingParams
 
-__all__ = ["as_plain", "print_answer", "read_prompt"]
+__all__ = ["as_plain", "print_answer", "read_prompt", "tell_budget"]
 
 
 def read_prompt(argument: str | None, what: str) -> str:
@@ -28,7 +29,9 @@ def read_prompt(argument: str | None, what: str) -> str:
     return "\n\n".join(str(part) for part in parts)
 
 
-def print_answer(console: Console, stream: Stream | Answer, as_json: bool) -> None:
+def print_answer(
+    console: Console, stream: Stream | Answer, params: SamplingParams, as_json: bool = False
+) -> None:
     """Stream the answer to stdout, each piece at once; or all of it as one JSON object."""
     try:
         pieces = []
@@ -52,6 +55,13 @@ def print_answer(console: Console, stream: Stream | Answer, as_json: bool) -> No
         console.line()
     for notice in stream.notices:
         console.notice(notice)
+    tell_budget(console, stream, params, "--max-tokens")
+
+
+def tell_budget(console: Console, stream: Stream | Answer, params: SamplingParams, way: str) -> None:
+    """Say so where the budget ended the answer, and not the model. way: how to give another one."""
+    if stream.finish_reason == "length" and stream.usage.completion_tokens == params.max_tokens:
+        console.warning(f"the answer was cut after {params.max_tokens} tokens; {way} N sets another limit")
 
 
 def as_plain(value: Any) -> Any:

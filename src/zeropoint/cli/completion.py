@@ -1,12 +1,16 @@
 """Shell completion: `--install-completion`, `--show-completion`, and the names of models.
 
-The scripts are click's own; only where they go is decided here. Names of models come from the catalogue
+The scripts are click's own but bash's; where they go is decided here. Names of models come from the catalogue
 and from the cache, read while a person presses Tab, so nothing here may fail or take long.
+
+Bash cuts the line into words at colons too (COMP_WORDBREAKS), so for it `smollm2:1` is three words and only
+the last is replaced. Its script therefore sends the line as typed, and gets back what follows the last colon.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +30,47 @@ _PLACES = {
     "fish": ("XDG_CONFIG_HOME", "~/.config", "fish/completions/zeropoint.fish"),
     "zsh": ("ZDOTDIR", "~", ".zfunc/_zeropoint"),
 }
+
+_BASH = """\
+%(complete_func)s() {
+    local IFS=$'\\n' type value completion
+    COMPREPLY=()
+    for completion in $(COMP_LINE="${COMP_LINE:0:COMP_POINT}" COMP_BREAKS="$COMP_WORDBREAKS" \\
+        %(complete_var)s=bash_complete "$1"); do
+        IFS=',' read -r type value <<< "$completion"
+        case $type in
+            dir) compopt -o dirnames ;;
+            file) compopt -o default ;;
+            plain) COMPREPLY+=("$value") ;;
+        esac
+    done
+}
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+
+
+@shell_completion.add_completion_class
+class _Bash(shell_completion.BashComplete):
+    """Completion of a line as typed, whatever bash makes of its colons."""
+
+    source_template = _BASH
+    kept = ""  # the beginning of the last word that bash does not replace
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words before the one that is typed, and that."""
+        line = os.environ.get("COMP_LINE", "")
+        words = shell_completion.split_arg_string(line)
+        if not words or line[-1].isspace():
+            words.append("")
+        last = re.findall(r"\S*$", line)[0]
+        if ":" in os.environ.get("COMP_BREAKS", "") and not last.startswith(("'", '"')):
+            value = last.partition("=")[2] if last.startswith("-") else last
+            self.kept = value[: value.rfind(":") + 1]
+        return words[1:-1], words[-1]
+
+    def format_completion(self, item: shell_completion.CompletionItem) -> str:
+        """What takes the place of the last of bash's words."""
+        return f"{item.type},{item.value.removeprefix(self.kept)}"
 
 
 def options(command: F) -> F:

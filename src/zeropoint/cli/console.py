@@ -1,6 +1,7 @@
 """What is said where: stdout has the result, stderr everything else, and neither surprises a pipe.
 
-Colour follows NO_COLOR, FORCE_COLOR, TERM and `--no-color`; notices and bars are for terminals alone.
+Colour follows NO_COLOR, FORCE_COLOR, TERM and `--no-color`; notices and bars are for terminals alone,
+warnings are for pipes too.
 Text from a model or a file cannot steer the terminal. Rich is imported only where it draws.
 """
 
@@ -90,6 +91,11 @@ class Console:
     def notice(self, text: str) -> None:
         """A remark on stderr; only for a terminal or with -v, and not with -q."""
         if not self.is_quiet and (self.is_verbose or _is_tty(sys.stderr)):
+            self._say(self.style(printable(text, 2000), "dim", sys.stderr))
+
+    def warning(self, text: str) -> None:
+        """What whoever reads the result must know, in a pipe too: on stderr, and not with -q."""
+        if not self.is_quiet:
             self._say(self.style(printable(text, 2000), "dim", sys.stderr))
 
     def error(self, text: str) -> None:

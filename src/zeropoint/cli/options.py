@@ -17,11 +17,15 @@ from zeropoint.sampling.params import options as sampling_options
 from zeropoint.sampling.step import Option
 from zeropoint.settings import KEYS, Key, Settings
 
-__all__ = ["engine", "read", "sampling", "sampling_keys", "sampling_params", "some"]
+__all__ = ["DEFAULTS", "engine", "read", "sampling", "sampling_keys", "sampling_params", "some"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SHORT = {"model": "-m", "threads": "-t", "context": "-c", "max_tokens": "-n"}
 _ENGINE = ("model", "threads", "context", "isa", "exact")
+
+DEFAULTS: Mapping[str, Any] = {"max_tokens": 1024}
+"""Sampling parameters that the command line sets where nobody did: a small model may else repeat itself until
+the context is full. In Python there is no budget."""
 
 
 def engine(command: F) -> F:
@@ -60,8 +64,8 @@ def read(flags: Mapping[str, Any]) -> Settings:
 
 
 def sampling_params(settings: Settings, defaults: Mapping[str, Any]) -> SamplingParams:
-    """What was set anywhere, over `defaults` (those of the model)."""
-    return SamplingParams.of(**settings.given("sampling")).with_defaults(defaults)
+    """What was set anywhere, over `defaults` (those of the model), over `DEFAULTS`."""
+    return SamplingParams.of(**settings.given("sampling")).with_defaults({**DEFAULTS, **defaults})
 
 
 def _key(option: Option) -> Key:
@@ -72,8 +76,10 @@ def _key(option: Option) -> Key:
 
     kind = list if option.is_many else option.type
     check = check_list if option.is_many else option.check
+    own = DEFAULTS.get(option.name)
     default = "" if option.default in (None, ()) else f" Default: the model's, else {option.default:g}."
-    return Key(option.name, kind, None, f"{option.help}{default}", check, table="sampling")
+    default = default if own is None else f" Default: {own}."
+    return Key(option.name, kind, own, f"{option.help}{default}", check, table="sampling")
 
 
 def _add(command: F, key: Key, multiple: bool = False) -> F:

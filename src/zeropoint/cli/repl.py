@@ -10,7 +10,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from zeropoint.cli import slash
-from zeropoint.cli.answer import as_plain
+from zeropoint.cli.answer import as_plain, tell_budget
 from zeropoint.cli.console import Console
 from zeropoint.engine.chat import Answer, Conversation
 from zeropoint.errors import ZeropointError
@@ -90,6 +90,7 @@ class Repl:
         for notice in answer.notices:
             if notice not in told:
                 self.console.notice(notice)
+        tell_budget(self.console, answer, self.params, "/set max_tokens")
 
     def _read(self) -> str:
         """One line, or the lines between three double quotes."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zeropoint.cli.options import DEFAULTS
 from zeropoint.errors import BadInput, choices
 from zeropoint.sampling.params import SamplingParams, options
 
@@ -124,7 +125,8 @@ def _set(repl: Repl, rest: str) -> None:
     flat = repl.params.flat()
     if text == "default":
         flat.pop(name, None)
-        flat.update({n: v for n, v in repl.conversation.model.defaults.items() if n == name})
+        defaults = {**DEFAULTS, **repl.conversation.model.defaults}
+        flat.update({n: v for n, v in defaults.items() if n == name})
     else:
         flat[name] = text if table[name].is_many else _number(text, table[name].type)
     repl.params = SamplingParams.of(**flat)

@@ -6,40 +6,33 @@ at any moment leaves what was there before, or the whole new model. One tensor a
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from zeropoint import __version__
-from zeropoint.blueprint import Blueprint
-from zeropoint.engine.native import NativeEngine, default_threads
-from zeropoint.errors import BadInput, BadModelFile, MachineError
+from zeropoint.engine.converted import check_tensors
+from zeropoint.engine.tried import try_result
+from zeropoint.errors import BadInput
 from zeropoint.tokenizers.from_hf import gguf_metadata
 from zeropoint.tokenizers.gguf import load_tokenizer
 from zeropoint.tokenizers.to_hf import hf_files
 from zeropoint.weights import folder as folders
 from zeropoint.weights.convert import file_type, folder_tensors, gguf_tensors
 from zeropoint.weights.folder import Folder
-from zeropoint.weights.gguf import GgufModel, open_gguf, shown
+from zeropoint.weights.gguf import GgufModel, shown
 from zeropoint.weights.gguf_write import Typed, file_bytes, typed_metadata, write_gguf
 from zeropoint.weights.opened import Opened, open_model
 from zeropoint.weights.packing import Packed
-from zeropoint.weights.safetensors import SafetensorsModel
 from zeropoint.weights.safetensors_write import SHARD_BYTES, write_shards
 from zeropoint.weights.staged import new_file, new_folder, write_file
 
 __all__ = ["Converted", "convert"]
 
 Notify = Callable[[str], None]
-_N_SAMPLED = 4  # tensors read again and compared
-_N_TOKENS = 4  # made by the native engine
 _PART = re.compile(r".+-\d{5}-of-\d{5}\.gguf", re.DOTALL)
 _LICENCE = re.compile(r"^license:\s*[\"']?([\w.-]+)", re.MULTILINE)
 
@@ -78,16 +71,16 @@ def convert(
         for notice in opened.file.notices:
             notify(notice)
     tensors = gguf_tensors(opened, to, notify) if is_gguf else folder_tensors(opened, to)
-    total, done = sum(tensor.n_bytes for tensor in tensors), 0
+    total, done = 2 * sum(tensor.n_bytes for tensor in tensors), 0  # written, then read again
 
-    def wrote(n_bytes: int) -> None:
+    def passed(n_bytes: int) -> None:
         nonlocal done
         done += n_bytes
         progress(total, done)
 
     if is_gguf:
-        return _to_gguf(opened, target, tensors, wrote, notify)
-    return _to_folder(opened, target, tensors, shard_bytes, wrote, notify)
+        return _to_gguf(opened, target, tensors, passed, notify)
+    return _to_folder(opened, target, tensors, shard_bytes, passed, notify)
 
 
 def _check_target(source: Path, target: Path, force: bool) -> bool:
@@ -113,15 +106,13 @@ def _check_target(source: Path, target: Path, force: bool) -> bool:
 
 
 def _to_gguf(
-    opened: Opened, target: Path, tensors: list[Packed], wrote: Callable[[int], None], notify: Notify
+    opened: Opened, target: Path, tensors: list[Packed], passed: Callable[[int], None], notify: Notify
 ) -> Converted:
     metadata = _metadata(opened, target, tensors, notify)
     n_bytes = file_bytes(metadata, tensors)
     with new_file(target, need_bytes=n_bytes) as temporary:
-        write_gguf(temporary, metadata, tensors, wrote=wrote)
-        written = open_gguf(temporary)
-        _compare(tensors, written.read, target)
-        was_run = _run(written, open_model(temporary).blueprint, target, notify)
+        write_gguf(temporary, metadata, tensors, wrote=passed)
+        was_run = _check(opened, temporary, target, tensors, passed, notify)
     return Converted(target, n_bytes, _formats(tensors), was_run)
 
 
@@ -130,7 +121,7 @@ def _to_folder(
     target: Path,
     tensors: list[Packed],
     shard_bytes: int,
-    wrote: Callable[[int], None],
+    passed: Callable[[int], None],
     notify: Notify,
 ) -> Converted:
     files = _files(opened, target, tensors, notify)
@@ -139,10 +130,23 @@ def _to_folder(
         for name, content in files.items():
             with write_file(temporary / name) as file:
                 file.write(content)
-        write_shards(temporary, tensors, shard_bytes=shard_bytes, wrote=wrote)
-        written = cast(Folder, open_model(temporary).file).stored
-        _compare(tensors, cast(SafetensorsModel, written).read, target)
-    return Converted(target, n_bytes, _formats(tensors), was_run=False)
+        write_shards(temporary, tensors, shard_bytes=shard_bytes, wrote=passed)
+        was_run = _check(opened, temporary, target, tensors, passed, notify)
+    return Converted(target, n_bytes, _formats(tensors), was_run)
+
+
+def _check(
+    opened: Opened,
+    temporary: Path,
+    target: Path,
+    tensors: list[Packed],
+    passed: Callable[[int], None],
+    notify: Notify,
+) -> bool:
+    """Load what was written as anyone would, compare it with the source, and run both. Whether it was run."""
+    again = open_model(temporary)
+    check_tensors(again, tensors, shown(target), passed)
+    return try_result(opened, again, all(tensor.is_lossless for tensor in tensors), target, notify)
 
 
 def _metadata(opened: Opened, target: Path, tensors: list[Packed], notify: Notify) -> dict[str, Any]:
@@ -213,44 +217,6 @@ def _card(file: GgufModel, target: Path, form: str) -> str:
     return (
         f"{head}# {name}\n\nConverted from the GGUF file `{source}` to {form} by zeropoint {__version__}.\n"
     )
-
-
-def _compare(tensors: list[Packed], read: Callable[[str], NDArray[np.uint8]], target: Path) -> None:
-    """Read some tensors of the result again: they must be what was to be written."""
-    step = max(1, len(tensors) // _N_SAMPLED)
-    for tensor in tensors[::step]:
-        if hashlib.sha256(read(tensor.name).data).digest() != _digest(tensor):
-            raise BadModelFile(
-                f"{shown(target)}: tensor `{tensor.name}` did not arrive as written; try again"
-            )
-
-
-def _digest(tensor: Packed) -> bytes:
-    wanted = hashlib.sha256()
-    for chunk in tensor.chunks():
-        wanted.update(chunk.data)
-    return wanted.digest()
-
-
-def _run(file: GgufModel, blueprint: Blueprint, target: Path, notify: Notify) -> bool:
-    """Let the native engine make some tokens with the result. False where it cannot run such a model."""
-    try:
-        engine = NativeEngine(file, blueprint, n_ctx=2 * _N_TOKENS, n_threads=default_threads())
-    except BadInput as error:
-        if isinstance(error, BadModelFile):
-            raise
-        notify(f"the result was read again but not run: {error}")
-        return False
-    try:
-        stepper, token = engine.stepper(), 0
-        for _ in range(_N_TOKENS):
-            token = int(stepper.extend([token])[-1].argmax())
-        stepper.close()
-    except MachineError as error:  # NaN
-        raise BadModelFile(f"{shown(target)} is not made, since it does not run: {error}") from None
-    finally:
-        engine.close()
-    return True
 
 
 def _formats(tensors: list[Packed]) -> dict[str, int]:

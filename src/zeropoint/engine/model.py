@@ -34,6 +34,7 @@ from zeropoint.tokenizers.template import ChatTemplate, load_template
 from zeropoint.tokenizers.text import printable
 from zeropoint.tokenizers.tokenizer import Tokenizer
 from zeropoint.weights.gguf import GgufModel, open_gguf
+from zeropoint.weights.repeated import refuse_unless_repeated, repeats_in
 
 if TYPE_CHECKING:
     import numpy as np
@@ -255,12 +256,15 @@ def blueprint_of(file: GgufModel) -> Blueprint:
     except BadInput as error:
         raise BadModelFile(str(error)) from None
     # A bias or an adapter that is passed over would change every answer without a word.
-    sources = family.tensor_map(blueprint, "gguf").values()
-    placed = {name for source in sources for name in stored_names(source)}
+    sources = families.gguf_sources(file, blueprint)
+    placed = {name for source in sources.values() for name in stored_names(source)}
     unused = file.tensors.keys() - placed - set(families.FACTOR_TENSORS)
+    repeats = repeats_in(unused, families.repeated("gguf", blueprint), sources)
+    unused -= repeats.keys()
     if unused:
         raise BadModelFile(
             f"{file.name}: tensor {printable(min(unused))} has no place in a {blueprint.family} model of "
             f"{blueprint.n_layers} layers; this kind of model cannot be run yet"
         )
+    refuse_unless_repeated(file, repeats)
     return blueprint

@@ -9,7 +9,7 @@ from zeropoint.blueprint import Block, Blueprint
 from zeropoint.blueprint.parts.ffn import MLP, Gated
 from zeropoint.blueprint.parts.norm import Norm, RMSNorm
 from zeropoint.blueprint.parts.position import Learned, NoPosition, Rope
-from zeropoint.blueprint.sources import Rename, Rows, Source
+from zeropoint.blueprint.sources import Rename, Rows, Source, Stacked
 from zeropoint.errors import BadInput
 from zeropoint.weights.gguf import GgufModel
 
@@ -52,9 +52,19 @@ def native_plan(blueprint: Blueprint, n_ctx: int) -> dict[str, Any]:
 
 
 def stored_tensors(model: GgufModel, blueprint: Blueprint) -> dict[str, tuple[str, int, int]]:
-    """Our tensor names to (stored name, first row, rows of the stored tensor; 0: all of it is ours)."""
-    sources = families.of_gguf(model).tensor_map(blueprint, "gguf")
-    return {ours: _stored(model, source) for ours, source in sources.items()}
+    """Our tensor names to (stored name, first row, rows of the stored tensor; 0: all of it is ours).
+
+    Experts that are stored one by one are `blocks.0.ffn.experts.up.3.weight` and the like.
+    """
+    stored: dict[str, tuple[str, int, int]] = {}
+    for ours, source in families.gguf_sources(model, blueprint).items():
+        if isinstance(source, Stacked):
+            module, _, kind = ours.rpartition(".")
+            parts = enumerate(source.sources)
+            stored |= {f"{module}.{e}.{kind}": _stored(model, part) for e, part in parts}
+        else:
+            stored[ours] = _stored(model, source)
+    return stored
 
 
 def _stored(model: GgufModel, source: Source) -> tuple[str, int, int]:

@@ -7,7 +7,8 @@ Foreign names live here and nowhere else. What a family may have:
 weights that stand for metadata (factors of rotary frequencies).
 `tensor_map(blueprint, kind)`: each of our tensors as a `Source`, in files of `kind` "hf" or "gguf".
 `PREFIX`: what all stored names lack in a checkpoint saved without its head. `IGNORED`: regular expressions
-of stored names that carry no weight of ours. `ALIASES`: endings of older names, and what they are today.
+of stored names that carry no weight of ours. `REPEATED`: regular expressions of stored names that may be
+there and hold a tensor of ours once more. `ALIASES`: endings of older names, and what they are today.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ from typing import Any, Literal, Protocol
 
 from zeropoint import registry
 from zeropoint.blueprint import Blueprint
+from zeropoint.blueprint.sources import Source
+from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadModelFile, choices
+from zeropoint.families._older import as_stored
 
-__all__ = ["FACTOR_TENSORS", "GgufMetadata", "Kind", "of", "of_gguf", "of_hf", "tied_head"]
+__all__ = ["FACTOR_TENSORS", "GgufMetadata", "Kind", "gguf_sources", "of", "of_gguf", "of_hf", "repeated"]
 
 Kind = Literal["hf", "gguf"]
 
@@ -73,6 +77,11 @@ def of_gguf(model: GgufMetadata) -> ModuleType:
     return known[architecture]
 
 
+def gguf_sources(model: GgufMetadata, blueprint: Blueprint) -> dict[str, Source]:
+    """Each tensor of ours among those that a GGUF file has, also in the layouts of older files."""
+    return as_stored(of_gguf(model).tensor_map(blueprint, "gguf"), parameters(blueprint), model.tensors)
+
+
 def of_hf(config: Mapping[str, Any], where: str = "config.json") -> ModuleType:
     """The family module that a config's `model_type` names. Raises BadModelFile for others.
 
@@ -93,8 +102,12 @@ def _with(function: str) -> dict[str, ModuleType]:
     return {name: module for name, module in modules.items() if hasattr(module, function)}
 
 
-def tied_head(kind: Kind, blueprint: Blueprint) -> tuple[str, ...]:
-    """Regular expressions of a head's tensor that a file may repeat although it is the embedding."""
-    if not blueprint.is_tied:
-        return ()
-    return (r"output\.weight",) if kind == "gguf" else (r"lm_head\.weight", r"cls\.predictions\.decoder\..*")
+def repeated(kind: Kind, blueprint: Blueprint) -> dict[str, str]:
+    """What a file may hold twice: regular expressions of stored names to the tensor of ours they must equal.
+
+    A tied head is the embedding; what else a family's checkpoints repeat, it says in `REPEATED`.
+    """
+    if kind == "gguf":
+        return {r"output\.weight": "embedding.weight"} if blueprint.is_tied else {}
+    head = {r"lm_head\.weight": "embedding.weight"} if blueprint.is_tied else {}
+    return head | getattr(of(blueprint), "REPEATED", {})

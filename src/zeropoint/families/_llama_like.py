@@ -16,8 +16,7 @@ from zeropoint.families._hf import ACTIVATIONS, HfConfig, activation_to_hf, rope
 from zeropoint.families._parts import eps_of, network_of, rope_of
 
 __all__ = [
-    "late_windows",
-    "late_windows_to_hf",
+    "SLIDING",
     "like_llama_of_gguf",
     "like_llama_of_hf",
     "like_llama_to_gguf",
@@ -26,7 +25,7 @@ __all__ = [
     "windows_to_hf",
 ]
 
-_FULL, _SLIDING = "full_attention", "sliding_attention"
+_FULL, SLIDING = "full_attention", "sliding_attention"  # what `layer_types` calls them
 
 
 def like_llama_of_hf(
@@ -88,9 +87,9 @@ def like_llama_to_hf(blueprint: Blueprint, model_type: str, architecture: str) -
 
 def windows(config: HfConfig, window: int | None, sliding: tuple[bool, ...]) -> tuple[int | None, ...]:
     """The window of each block: `layer_types` where a config has it, else `sliding` says which have one."""
-    types = config.get_texts("layer_types", (_FULL, _SLIDING), len(sliding))
+    types = config.get_texts("layer_types", (_FULL, SLIDING), len(sliding))
     if types is not None:
-        sliding = tuple(one == _SLIDING for one in types)
+        sliding = tuple(one == SLIDING for one in types)
     return tuple(window if slides else None for slides in sliding)
 
 
@@ -100,26 +99,8 @@ def windows_to_hf(blueprint: Blueprint) -> dict[str, Any]:
     sizes = set(each) - {None}
     if len(sizes) > 1:
         raise BadInput(f"the blocks' windows are {sorted(map(str, sizes))}; config.json has one size for all")
-    types = [_FULL if window is None else _SLIDING for window in each]
+    types = [_FULL if window is None else SLIDING for window in each]
     return {"sliding_window": next(iter(sizes), None), "layer_types": types}
-
-
-def late_windows(config: HfConfig) -> tuple[int | None, ...]:
-    """Qwen's windows: none unless `use_sliding_window`, and then from block `max_window_layers` on."""
-    n_layers = config.get_int("num_hidden_layers", 1, 4096)
-    if not config.get_bool("use_sliding_window", default=False):
-        return (None,) * n_layers
-    first = config.get_int("max_window_layers", 0, default=28)
-    window = config.get_int("sliding_window", default=4096)
-    return windows(config, window, tuple(i >= first for i in range(n_layers)))
-
-
-def late_windows_to_hf(blueprint: Blueprint) -> dict[str, Any]:
-    """The keys of `late_windows`."""
-    config = windows_to_hf(blueprint)
-    types = config["layer_types"]
-    first = types.index(_SLIDING) if _SLIDING in types else len(types)
-    return config | {"use_sliding_window": _SLIDING in types, "max_window_layers": first}
 
 
 def like_llama_of_gguf(

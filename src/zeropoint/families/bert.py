@@ -27,6 +27,10 @@ __all__ = ["from_hf", "tensor_map", "to_hf"]
 
 PREFIX = "bert."
 IGNORED = (r"bert\.pooler\..*", r"cls\.seq_relationship\..*", r"bert\.embeddings\.position_ids")
+REPEATED = {
+    r"cls\.predictions\.decoder\.weight": "embedding.weight",  # where the head is tied; else it is the head
+    r"cls\.predictions\.decoder\.bias": "head.bias",
+}
 ALIASES = {".gamma": ".weight", ".beta": ".bias"}  # the names of its first, TensorFlow checkpoints
 _LAYER = "bert.encoder.layer.{}"
 _HF = {

@@ -11,19 +11,11 @@ from typing import Any
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.parts.attention import Bias
-from zeropoint.blueprint.sources import Source
-from zeropoint.families import GgufMetadata, Kind
-from zeropoint.families._gguf import Written, gguf_tensors
+from zeropoint.families import GgufMetadata
+from zeropoint.families._gguf import gguf_tensors
 from zeropoint.families._hf import HfConfig
-from zeropoint.families._llama_like import (
-    late_windows,
-    late_windows_to_hf,
-    like_llama_of_gguf,
-    like_llama_of_hf,
-    like_llama_to_gguf,
-    like_llama_to_hf,
-)
-from zeropoint.families._names import GGUF, HF_LLAMA, permuted, renamed
+from zeropoint.families._llama_like import like_llama_of_gguf, like_llama_of_hf, like_llama_to_hf
+from zeropoint.families._qwen import late_windows, late_windows_to_hf, tensor_map, written
 from zeropoint.families._same import refuse_unless_same
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
@@ -54,13 +46,4 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
 
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     """The metadata of a blueprint. Raises BadInput where the architecture `qwen3` cannot say it."""
-    metadata = like_llama_to_gguf(blueprint, "qwen3")
-    written = Written(blueprint, metadata, tensor_map(blueprint, "gguf"))
-    refuse_unless_same(blueprint, from_gguf(written), "GGUF")
-    return metadata
-
-
-def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, Source]:
-    """Each tensor of ours among the file's."""
-    names = renamed(blueprint, GGUF if kind == "gguf" else HF_LLAMA)
-    return permuted(names, blueprint, is_interleaved=False)
+    return written(blueprint, "qwen3", from_gguf)

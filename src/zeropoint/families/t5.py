@@ -24,10 +24,8 @@ from zeropoint.families._same import refuse_unless_same
 
 __all__ = ["from_hf", "tensor_map", "to_hf"]
 
-IGNORED = (
-    r"(encoder|decoder)\.embed_tokens\.weight",  # the shared embedding again
-    r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",  # never used
-)
+REPEATED = {r"(encoder|decoder)\.embed_tokens\.weight": "embedding.weight"}
+IGNORED = (r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",)  # never used
 _NETWORKS: dict[str, MLP | Gated] = {
     "relu": MLP(0, "relu", has_bias=False),
     "gated-gelu": Gated(0, "gelu_tanh"),

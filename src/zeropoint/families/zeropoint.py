@@ -15,7 +15,7 @@ from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.families import GgufMetadata, Kind
 
-__all__ = ["from_gguf", "tensor_map", "to_gguf"]
+__all__ = ["from_gguf", "gguf_tensors", "tensor_map", "to_gguf"]
 
 _KEY = "zeropoint.blueprint"
 
@@ -33,6 +33,11 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     """Metadata that `from_gguf` reads back to the same blueprint."""
     return {"general.architecture": "zeropoint", _KEY: to_toml(blueprint)}
+
+
+def gguf_tensors(blueprint: Blueprint) -> dict[str, tuple[float, ...]]:
+    """None: the blueprint says all of it."""
+    return {}
 
 
 def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, Source]:

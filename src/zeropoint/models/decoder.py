@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from zeropoint.blueprint import Blueprint
 from zeropoint.layers.cache import Cache
-from zeropoint.layers.embed import Embedding
-from zeropoint.layers.head import Head
-from zeropoint.layers.norm import norm
 from zeropoint.layers.place import place
-from zeropoint.layers.see import See, show, under
-from zeropoint.models.stack import Stack
+from zeropoint.layers.see import See, under
+from zeropoint.models.body import Body
 
 __all__ = ["Decoder"]
 
 
-class Decoder(nn.Module):
+class Decoder(Body):
     """head(final_norm(blocks(embedding(ids))))."""
-
-    def __init__(self, blueprint: Blueprint, dropout: float = 0.0) -> None:
-        super().__init__()
-        b = self.blueprint = blueprint
-        self.embedding = Embedding(b.embedding, b.n_vocab, b.d_model)
-        self.dropout = nn.Dropout(dropout)
-        self.blocks = Stack(b.blocks, b.d_model, dropout)
-        self.final_norm = norm(b.final_norm, b.d_model) if b.final_norm is not None else None
-        self.head = Head(b.head, b.n_vocab, b.d_model, b.blocks[0]) if b.head is not None else None
 
     def forward(
         self,
@@ -45,10 +32,7 @@ class Decoder(nn.Module):
         Raises ContextFull where the cache, or a table of positions, is too small.
         """
         x_BTD = self.hidden(ids_BT, cache, mask_BT, n_positions=n_positions, see=see)
-        if self.head is None:
-            return x_BTD
-        logits_BTV: Tensor = self.head(x_BTD, self.embedding.weight, under(see, "head"))
-        return show(see, "logits", logits_BTV)
+        return self.logits(x_BTD, see)
 
     def hidden(
         self,
@@ -63,9 +47,7 @@ class Decoder(nn.Module):
         where = place(ids_BT, cache, mask_BT, n_positions)
         x_BTD: Tensor = self.embedding(ids_BT, where.positions_BT, see=under(see, "embedding"))
         x_BTD = self.blocks(self.dropout(x_BTD), where, cache, see=under(see, "blocks"))
-        if self.final_norm is not None:
-            x_BTD = show(see, "final_norm", self.final_norm(x_BTD))
-        return x_BTD
+        return self.normed(x_BTD, see)
 
     def new_cache(self, n_positions: int | None = None) -> Cache:
         """An empty cache of so many positions; by default as many as the model was trained for."""

@@ -6,34 +6,28 @@ answer and head (Vaswani et al., section 3.4).
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.layers.cache import Cache
-from zeropoint.layers.embed import Embedding
-from zeropoint.layers.head import Head
 from zeropoint.layers.norm import norm
 from zeropoint.layers.place import place
 from zeropoint.layers.see import See, show, under
 from zeropoint.models.block import Memory
+from zeropoint.models.body import Body
 from zeropoint.models.stack import Stack
 
 __all__ = ["Seq2Seq"]
 
 
-class Seq2Seq(nn.Module):
+class Seq2Seq(Body):
     """decode(target, encode(source))."""
 
     def __init__(self, blueprint: Blueprint, dropout: float = 0.0) -> None:
-        super().__init__()
-        b = self.blueprint = blueprint
-        self.embedding = Embedding(b.embedding, b.n_vocab, b.d_model)
-        self.dropout = nn.Dropout(dropout)
+        super().__init__(blueprint, dropout)
+        b = blueprint
         self.encoder = Stack(b.encoder, b.d_model, dropout)
         self.encoder_norm = norm(b.encoder_norm, b.d_model) if b.encoder_norm is not None else None
-        self.blocks = Stack(b.blocks, b.d_model, dropout)
-        self.final_norm = norm(b.final_norm, b.d_model) if b.final_norm is not None else None
-        self.head = Head(b.head, b.n_vocab, b.d_model, b.blocks[0]) if b.head is not None else None
 
     def forward(
         self,
@@ -93,11 +87,7 @@ class Seq2Seq(nn.Module):
         where = place(target_BT, cache, mask_BT)
         x_BTD: Tensor = self.embedding(target_BT, where.positions_BT, see=under(see, "embedding"))
         x_BTD = self.blocks(self.dropout(x_BTD), where, cache, memories, under(see, "blocks"))
-        if self.final_norm is not None:
-            x_BTD = show(see, "final_norm", self.final_norm(x_BTD))
-        if self.head is None:
-            return x_BTD
-        return show(see, "logits", self.head(x_BTD, self.embedding.weight, under(see, "head")))
+        return self.logits(self.normed(x_BTD, see), see)
 
     def new_cache(self, n_positions: int | None = None) -> Cache:
         """An empty cache of so many target positions; by default as many as the model was trained for."""

@@ -73,7 +73,7 @@ def bert_encoders(vocabulary: Vocabulary) -> Encoders:
     for made in (plain, full):
         made.add_tokens([added(token, False) for token in user])
         _set_words(made, vocabulary)
-    return Encoders(plain, full, plain, full, scanner(control, user))
+    return Encoders(plain, full, plain, scanner(control, user))
 
 
 def _wordpieces(vocabulary: Vocabulary) -> list[str]:

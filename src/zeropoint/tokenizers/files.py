@@ -76,10 +76,10 @@ def sentencepiece_file(path: Path) -> Tokenizer:
 
     Raises BadModelFile naming the file and what is wrong with it.
     """
-    return _made(sentencepiece_metadata(_read(path), str(path)), path, second_space=True)
+    return _made(sentencepiece_metadata(_read(path), str(path)), path)
 
 
-def _made(metadata: Mapping[str, Any], path: Path, second_space: bool = False) -> Tokenizer:
+def _made(metadata: Mapping[str, Any], path: Path, second_space: bool = True) -> Tokenizer:
     return load_tokenizer(SimpleNamespace(metadata=metadata, paths=[path]), second_space=second_space)
 
 

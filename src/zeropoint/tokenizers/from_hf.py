@@ -161,7 +161,7 @@ def _scores(tokens: list[str], merges: list[str]) -> list[float]:
 
 
 def has_second_space(tokenizer: Mapping[str, Any]) -> bool:
-    """Whether a space is put before a text that begins with one too, as older Llama files do."""
+    """Whether a space is put before a text that begins with one too, as SentencePiece does."""
     return any(step.get("type") == "Prepend" for step in _steps(tokenizer.get("normalizer"), "normalizers"))
 
 

@@ -25,10 +25,14 @@ if TYPE_CHECKING:
 __all__ = ["Tokenizer", "load_tokenizer"]
 
 
-def load_tokenizer(model: HasMetadata, *, second_space: bool = False) -> Tokenizer:
+def load_tokenizer(model: HasMetadata, *, second_space: bool = True) -> Tokenizer:
     """The tokenizer of an opened model file. Raises BadModelFile naming the file and the key at fault.
 
-    second_space: `llama` puts a space before a text even if it begins with one, as SentencePiece does.
+    `llama`, where the file does not say `add_space_prefix` = false: a space is put before a text, also before
+    one that begins with a space, and before what follows a control token or one of the user's. So do
+    SentencePiece (at the start of a text, which is all that it knows), llama.cpp and the slow tokenizers of
+    transformers. Its fast ones with `legacy` = false put one only at the start, and none before a space: a
+    tokenizer.json of that kind is read as it says, with second_space = False, which no GGUF file can say.
     """
     vocabulary = read_vocabulary(model)
     rules: dict[str, Any] = {"add_bos": True, "second_space": second_space}
@@ -47,7 +51,7 @@ def load_tokenizer(model: HasMetadata, *, second_space: bool = False) -> Tokeniz
 
 
 def _encoders(vocabulary: Vocabulary, rules: dict[str, Any]) -> Encoders:
-    """Five views of one model: the library shares it between them, so each costs little."""
+    """Four views of one model: the library shares it between them, so each costs little."""
     import tokenizers
     from tokenizers import models
 
@@ -75,8 +79,8 @@ def _encoders(vocabulary: Vocabulary, rules: dict[str, Any]) -> Encoders:
     plain, full = view(model, False, False), view(model, True, False)
     finder = scanner(control, user)
     if not vocabulary.add_space_prefix:
-        return Encoders(plain, full, plain, full, finder)
-    return Encoders(plain, full, view(model, False, True), view(model, True, True), finder)
+        return Encoders(plain, full, plain, finder)
+    return Encoders(plain, full, view(model, False, True), finder, restarts=rules["second_space"])
 
 
 def _set_words(

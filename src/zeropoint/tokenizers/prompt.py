@@ -67,7 +67,7 @@ def _encode_marked(tokenizer: Tokenizer, text: str, mark: str) -> list[int]:
     start = 0
     for begin, end, control in [*tokenizer.control_spans(text), (len(text), len(text), None)]:
         plain = text[start:begin].replace(mark, "")
-        ids += tokenizer.encode(plain, inside=start > 0)
+        ids += tokenizer.encode(plain, inside=start > 0 and not tokenizer.restarts)
         if control is not None:
             ids.append(control)
         start = end

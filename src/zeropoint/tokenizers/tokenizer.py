@@ -30,15 +30,16 @@ _CUT = re.compile(r"(?<=\S) ")  # no word reaches over this (see pretokenizers.t
 class Encoders:
     """The library's objects over one shared vocabulary.
 
-    plain: leaves control tokens as text; full: takes them as tokens; the two `_inside` ones are for
-    text that is not the start of a document (no space is put before it); scanner: finds added tokens.
+    plain: leaves control tokens as text; full: takes them as tokens; inside: as plain, for text that is not
+    the start of a document (no space is put before it); scanner: finds added tokens. restarts: text after an
+    added token is encoded as a document is, with a space before it.
     """
 
     plain: tokenizers.Tokenizer
     full: tokenizers.Tokenizer
-    plain_inside: tokenizers.Tokenizer
-    full_inside: tokenizers.Tokenizer
+    inside: tokenizers.Tokenizer
     scanner: tokenizers.Tokenizer
+    restarts: bool = False
 
 
 class Tokenizer:
@@ -84,6 +85,11 @@ class Tokenizer:
         """Whether a document's first word is encoded as if a space stood before it."""
         return self._vocabulary.add_space_prefix
 
+    @property
+    def restarts(self) -> bool:
+        """Whether the first word after a control token is encoded like that of a document."""
+        return self._encoders.restarts
+
     def encode(self, text: str, *, specials: bool = False, inside: bool = False) -> list[int]:
         """Token ids of `text`, without bos. Raises BadInput on text that is not valid Unicode.
 
@@ -102,16 +108,26 @@ class Tokenizer:
 
     def _encode_part(self, text: str, specials: bool, inside: bool) -> list[int]:
         kinds = self._encoders
-        if specials:
-            encoder = kinds.full_inside if inside else kinds.full
-        else:
-            encoder = kinds.plain_inside if inside else kinds.plain
+        encoder = kinds.full if specials else kinds.plain
         try:
-            return list(encoder.encode(text, add_special_tokens=False).ids)
+            if not inside or kinds.inside is kinds.plain:
+                return list(encoder.encode(text, add_special_tokens=False).ids)
+            end = self._first_added(text, specials)
+            ids = list(kinds.inside.encode(text[:end], add_special_tokens=False).ids)
+            return ids + list(encoder.encode(text[end:], add_special_tokens=False).ids)
         except (KeyboardInterrupt, SystemExit, MemoryError):
             raise
         except BaseException as failure:  # a panic in Rust is not an Exception
             raise BadInput(f"the text could not be encoded: {printable(str(failure))}") from None
+
+    def _first_added(self, text: str, specials: bool) -> int:
+        """Where the first added token begins (with specials a control token too), else the text's end."""
+        found = self._encoders.scanner.encode(text, add_special_tokens=False)
+        for (start, _), token in zip(found.offsets, found.tokens, strict=True):
+            index = self._vocabulary.ids.get(token)
+            if index is not None and (specials or index not in self.control_ids):
+                return start
+        return len(text)
 
     def control_spans(self, text: str) -> list[tuple[int, int, int]]:
         """(start, end, id) of every control token spelled in `text`, as encode(specials=True) takes them."""

@@ -37,9 +37,9 @@ def gguf_tensors(opened: Opened, to: str | None, notify: Callable[[str], None]) 
     writable = {name for name, _, _, _ in _native.formats()} & set(formats.names())
     if to is not None and to not in writable:
         raise BadInput(choices("format", to, writable))
-    sources = _tensor_map(opened, "gguf")
-    ours_of = {name: ours for ours, source in sources.items() for name in stored_names(source)}
     file = opened.file if isinstance(opened.file, GgufModel) else None
+    sources = opened.sources if file else _tensor_map(opened, "gguf")
+    ours_of = {name: ours for ours, source in sources.items() for name in stored_names(source)}
     stored = of_stored(file) if file else to_stored(opened.weights.lazy, sources) | _extra(opened)
     made, others = [], 0
     for name, tensor in stored.items():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -58,6 +58,14 @@ class TensorInfo:
     offset: int
     n_bytes: int
     path: Path
+
+    def rows(self, begin: int, end: int) -> TensorInfo:
+        """The tensor of the rows [begin, end) along the first axis alone; a scalar is one row."""
+        n_rows = self.shape[0] if self.shape else 1
+        row_bytes = self.n_bytes // n_rows
+        shape = (end - begin, *self.shape[1:]) if self.shape else ()
+        offset = self.offset + begin * row_bytes
+        return replace(self, shape=shape, offset=offset, n_bytes=(end - begin) * row_bytes)
 
 
 class Metadata(Mapping[str, Value]):
@@ -109,18 +117,15 @@ class GgufModel:
 
     def read(self, name: str) -> npt.NDArray[np.uint8]:
         """The packed bytes of a tensor, uint8 [..., bytes of a row]."""
-        tensor = self._tensor(name)
-        form = formats.get(tensor.format)
-        row_bytes = tensor.shape[-1] // form.BLOCK_WEIGHTS * form.BLOCK_BYTES
-        return read_tensor(tensor).reshape(*tensor.shape[:-1], row_bytes)
+        return _packed_rows(self._tensor(name))
 
     def array(self, name: str) -> npt.NDArray[np.float32]:
         """The weights of a tensor, float32 in its shape."""
-        packed = self.read(name)
-        try:
-            return _unpacked(packed, self._tensor(name))
-        except MemoryError:
-            raise OutOfMemory(f"not enough memory for the weights of `{name}` as float32") from None
+        return _weights(self._tensor(name))
+
+    def rows(self, name: str, begin: int, end: int) -> npt.NDArray[np.float32]:
+        """The weights of the rows [begin, end) along the first axis, float32."""
+        return _weights(self._tensor(name).rows(begin, end))
 
     def get_int(self, key: str, minimum: int, maximum: int, *, default: int = _REQUIRED) -> int:
         """The integer `key`, from `minimum` to `maximum`."""
@@ -207,6 +212,20 @@ def parse_header(head: bytes, file_bytes: int, name: str = "the model file") -> 
         message = f"{name}: the header is longer than {len(head)} bytes; give at least {header}"
         raise HeaderTooShort(message, header)
     return _model(header, ())
+
+
+def _packed_rows(tensor: TensorInfo) -> npt.NDArray[np.uint8]:
+    form = formats.get(tensor.format)
+    row_bytes = tensor.shape[-1] // form.BLOCK_WEIGHTS * form.BLOCK_BYTES
+    return read_tensor(tensor).reshape(*tensor.shape[:-1], row_bytes)
+
+
+def _weights(tensor: TensorInfo) -> npt.NDArray[np.float32]:
+    packed = _packed_rows(tensor)
+    try:
+        return _unpacked(packed, tensor)
+    except MemoryError:
+        raise OutOfMemory(f"not enough memory for the weights of `{tensor.name}` as float32") from None
 
 
 def _unpacked(packed: npt.NDArray[np.uint8], tensor: TensorInfo) -> npt.NDArray[np.float32]:

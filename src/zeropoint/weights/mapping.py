@@ -29,7 +29,7 @@ from zeropoint.blueprint.sources import (
 )
 from zeropoint.errors import BadModelFile
 
-__all__ = ["Lazy", "Renamed", "Stored", "Weights", "from_stored", "of_stored", "to_stored"]
+__all__ = ["Lazy", "Renamed", "Stored", "Weights", "from_stored", "of_stored", "shown_names", "to_stored"]
 
 Array = npt.NDArray[np.float32]
 _MAX_NAMED = 5  # tensors that a message lists
@@ -45,6 +45,8 @@ class Stored(Protocol):
     def tensors(self) -> Mapping[str, Any]: ...
 
     def array(self, name: str) -> Array: ...
+
+    def rows(self, name: str, begin: int, end: int) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,15 @@ class Renamed:
         self.tensors = {today: stored.tensors[name] for today, name in self._names.items()}
         if len(self._names) != len(stored.tensors):
             twice = [name for name in stored.tensors if name not in self._names.values()]
-            raise BadModelFile(f"{stored.name} has {_listed(twice)} twice, under an old and a new name")
+            raise BadModelFile(f"{stored.name} has {shown_names(twice)} twice, under an old and a new name")
 
     def array(self, name: str) -> Array:
         """The weights of a tensor, float32 in its shape."""
         return self._stored.array(self._names[name])
+
+    def rows(self, name: str, begin: int, end: int) -> Array:
+        """The weights of the rows [begin, end) along the first axis, float32."""
+        return self._stored.rows(self._names[name], begin, end)
 
 
 class Weights(Mapping[str, Array]):
@@ -112,10 +118,14 @@ def from_stored(
     Raises BadModelFile for a tensor that is missing, left over, or of another shape than the config says.
     """
     if sources.keys() != shapes.keys():
-        raise BadModelFile(f"{stored.name}: no source is known for {_listed(sources.keys() ^ shapes.keys())}")
+        raise BadModelFile(
+            f"{stored.name}: no source is known for {shown_names(sources.keys() ^ shapes.keys())}"
+        )
     needed = {name for source in sources.values() for name in stored_names(source)}
     if missing := needed - stored.tensors.keys():
-        raise BadModelFile(f"{stored.name} lacks {_listed(missing)}; it is not complete, or of another model")
+        raise BadModelFile(
+            f"{stored.name} lacks {shown_names(missing)}; it is not complete, or of another model"
+        )
     for name in sorted(needed):
         if (form := stored.tensors[name].format) not in formats.names():
             known = ", ".join(formats.names())
@@ -129,14 +139,16 @@ def from_stored(
         if not any(pattern.fullmatch(name) for pattern in patterns)
     ]
     if unused:
-        raise BadModelFile(f"{stored.name} has {_listed(unused)}, which the model it describes does not use")
+        raise BadModelFile(
+            f"{stored.name} has {shown_names(unused)}, which the model it describes does not use"
+        )
     uses = Counter(name for source in sources.values() for name in stored_names(source))
     last = _LastRead(of_stored(stored), {name for name, count in uses.items() if count > 1})
     weights = {name: _build(source, last, stored.name) for name, source in sources.items()}
     for name, lazy in weights.items():
         if lazy.shape != shapes[name]:
             raise BadModelFile(
-                f"{stored.name}: tensor {_listed(stored_names(sources[name]))} makes `{name}` of shape "
+                f"{stored.name}: tensor {shown_names(stored_names(sources[name]))} makes `{name}` of shape "
                 f"{list(lazy.shape)}; its config says {list(shapes[name])}"
             )
     return Weights(weights)
@@ -196,7 +208,7 @@ def _build(source: Source, last: _LastRead, where: str) -> Lazy:
         case Stacked(sources):
             parts = [_build(part, last, where) for part in sources]
             if len({part.shape for part in parts}) != 1:
-                raise BadModelFile(f"{where}: {_listed(stored_names(source))} must be of one shape")
+                raise BadModelFile(f"{where}: {shown_names(stored_names(source))} must be of one shape")
             shape = (len(parts), *parts[0].shape)
             return Lazy(shape, _common(parts), lambda: np.stack([part.read() for part in parts]))
         case Rows(inner, begin, end):
@@ -278,11 +290,12 @@ def _common(parts: list[Lazy]) -> str:
 
 
 def _misfit(where: str, source: Source, tensor: Lazy, wanted: str) -> BadModelFile:
-    names = _listed(stored_names(source))
+    names = shown_names(stored_names(source))
     return BadModelFile(f"{where}: tensor {names} has the shape {list(tensor.shape)}; it needs {wanted}")
 
 
-def _listed(names: Iterable[str]) -> str:
+def shown_names(names: Iterable[str]) -> str:
+    """Stored names for a message: the first few, in order, unable to act on a terminal."""
     names = sorted(names)
     more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
     return ", ".join(f"{name!a:.80}" for name in names[:_MAX_NAMED]) + more

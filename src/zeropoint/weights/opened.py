@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -9,11 +11,13 @@ from types import ModuleType
 from zeropoint import families
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.check import check
+from zeropoint.blueprint.sources import Source, stored_names
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.weights.folder import PICKLES_RUN_CODE, Folder, is_pickle, open_folder
 from zeropoint.weights.gguf import GgufModel, open_gguf, shown
 from zeropoint.weights.mapping import Renamed, Stored, Weights, from_stored
+from zeropoint.weights.repeated import refuse_unless_repeated, repeats_in
 
 __all__ = ["Opened", "open_model"]
 
@@ -22,6 +26,7 @@ __all__ = ["Opened", "open_model"]
 class Opened:
     """blueprint and weights, the module of the family that writes them, and the file or folder they are in.
 
+    sources: what each of our tensors is made of there.
     One architecture of GGUF may be several families elsewhere, so the family that reads need not be this one.
     """
 
@@ -29,12 +34,14 @@ class Opened:
     weights: Weights
     family: ModuleType
     file: GgufModel | Folder
+    sources: Mapping[str, Source]
 
 
 def open_model(path: Path, *, allow_pickle: bool = False) -> Opened:
     """The model in a GGUF file (or its parts) or a Hugging Face folder.
 
-    Every tensor is accounted for before one is read. Raises BadModelFile, DiskError.
+    Every tensor is accounted for before one is read; what a file holds twice is then compared.
+    Raises BadModelFile, DiskError.
     """
     if path.is_dir():
         return _of_folder(open_folder(path, allow_pickle=allow_pickle))
@@ -49,25 +56,33 @@ def open_model(path: Path, *, allow_pickle: bool = False) -> Opened:
 def _of_gguf(file: GgufModel) -> Opened:
     family = families.of_gguf(file)
     blueprint = _checked(family.from_gguf(file), file.name)
-    leftovers = [*families.tied_head("gguf", blueprint), *family.gguf_tensors(blueprint)]
-    weights = _weights(file, family, blueprint, "gguf", leftovers)
-    return Opened(blueprint, weights, families.of(blueprint), file)
+    sources = families.gguf_sources(file, blueprint)
+    weights = _weights(file, sources, blueprint, "gguf", family.gguf_tensors(blueprint))
+    return Opened(blueprint, weights, families.of(blueprint), file, sources)
 
 
 def _of_folder(folder: Folder) -> Opened:
     family = families.of_hf(folder.config, f"{folder.name}/config.json")
     blueprint = _checked(family.from_hf(folder.config), folder.name)
     stored = Renamed(folder.stored, getattr(family, "PREFIX", ""), getattr(family, "ALIASES", {}))
-    leftovers = [*families.tied_head("hf", blueprint), *getattr(family, "IGNORED", ())]
-    weights = _weights(stored, family, blueprint, "hf", leftovers)
-    return Opened(blueprint, weights, families.of(blueprint), folder)
+    sources = family.tensor_map(blueprint, "hf")
+    weights = _weights(stored, sources, blueprint, "hf", getattr(family, "IGNORED", ()))
+    return Opened(blueprint, weights, families.of(blueprint), folder, sources)
 
 
 def _weights(
-    stored: Stored, family: ModuleType, blueprint: Blueprint, kind: families.Kind, leftovers: list[str]
+    stored: Stored,
+    sources: Mapping[str, Source],
+    blueprint: Blueprint,
+    kind: families.Kind,
+    leftovers: Iterable[str],
 ) -> Weights:
-    sources = family.tensor_map(blueprint, kind)
-    return from_stored(stored, sources, parameters(blueprint), leftovers=leftovers)
+    needed = {name for source in sources.values() for name in stored_names(source)}
+    repeats = repeats_in(stored.tensors.keys() - needed, families.repeated(kind, blueprint), sources)
+    known = [*leftovers, *map(re.escape, repeats)]
+    weights = from_stored(stored, sources, parameters(blueprint), leftovers=known)
+    refuse_unless_repeated(stored, repeats)
+    return weights
 
 
 def _checked(blueprint: Blueprint, name: str) -> Blueprint:

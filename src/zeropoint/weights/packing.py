@@ -23,13 +23,22 @@ _LARGEST_F16 = 65504.0
 
 @dataclass(frozen=True)
 class Packed:
-    """A tensor to write. format: GGUF's name; chunks: its bytes in order, n_bytes in all."""
+    """A tensor to write. format: GGUF's name; chunks: its bytes in order, n_bytes in all.
+
+    source: the weights that are packed; None for a tensor that is copied byte for byte.
+    """
 
     name: str
     shape: tuple[int, ...]
     format: str
     n_bytes: int
     chunks: Callable[[], Iterator[Bytes]]
+    source: Lazy | None = None
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether it holds every weight of its source as it was."""
+        return self.source is None or self.format in ("F32", self.source.format)
 
 
 def pack(name: str, tensor: Lazy, form: str) -> Packed:
@@ -38,7 +47,8 @@ def pack(name: str, tensor: Lazy, form: str) -> Packed:
     Raises (while it is written) BadInput for weights the format cannot hold: NaN or infinity where it is
     blocks, more than 65504 where it is F16.
     """
-    return Packed(name, tensor.shape, form, bytes_of(tensor.shape, form), lambda: _chunks(name, tensor, form))
+    n_bytes = bytes_of(tensor.shape, form)
+    return Packed(name, tensor.shape, form, n_bytes, lambda: _chunks(name, tensor, form), tensor)
 
 
 def copied(model: GgufModel, name: str) -> Packed:

@@ -44,6 +44,11 @@ class PickledModel:
         weights: npt.NDArray[np.float32] = self.state[name].detach().float().contiguous().numpy()
         return weights
 
+    def rows(self, name: str, begin: int, end: int) -> npt.NDArray[np.float32]:
+        """The weights of the rows [begin, end) along the first axis, float32."""
+        weights: npt.NDArray[np.float32] = self.state[name].detach()[begin:end].float().contiguous().numpy()
+        return weights
+
 
 def open_pickled(folder: Path, names: list[str]) -> PickledModel:
     """The tensors of all files in `names`. Raises BadModelFile, MachineError without a torch that is safe."""

@@ -45,30 +45,40 @@ class SafetensorsModel:
 
     def read(self, name: str) -> npt.NDArray[np.uint8]:
         """The bytes of a tensor, uint8 [..., bytes of a row]."""
-        tensor = self._tensor(name)
-        form = formats.get(tensor.format)
-        if not tensor.shape:
-            return read_tensor(tensor)
-        return read_tensor(tensor).reshape(*tensor.shape[:-1], tensor.shape[-1] * form.BLOCK_BYTES)
+        return _rows(self._tensor(name))
 
     def array(self, name: str) -> npt.NDArray[np.float32]:
         """The weights of a tensor, float32 in its shape. Only F32, F16 and BF16 are weights."""
-        tensor = self._tensor(name)
-        if tensor.format not in _READABLE:
-            raise BadModelFile(
-                f"{shown(tensor.path)}: tensor {name!a:.80} is {tensor.format}; "
-                "weights must be F32, F16 or BF16"
-            )
-        packed = self.read(name)
-        try:
-            return formats.get(tensor.format).unpack(packed).reshape(tensor.shape)
-        except MemoryError:
-            raise OutOfMemory(f"not enough memory for the weights of `{name}` as float32") from None
+        return _weights(self._tensor(name))
+
+    def rows(self, name: str, begin: int, end: int) -> npt.NDArray[np.float32]:
+        """The weights of the rows [begin, end) along the first axis, float32."""
+        return _weights(self._tensor(name).rows(begin, end))
 
     def _tensor(self, name: str) -> TensorInfo:
         if name not in self.tensors:
             raise BadModelFile(f"{self.name}: tensor {name!a:.80} is missing; the file is not complete")
         return self.tensors[name]
+
+
+def _rows(tensor: TensorInfo) -> npt.NDArray[np.uint8]:
+    if not tensor.shape:
+        return read_tensor(tensor)
+    form = formats.get(tensor.format)
+    return read_tensor(tensor).reshape(*tensor.shape[:-1], tensor.shape[-1] * form.BLOCK_BYTES)
+
+
+def _weights(tensor: TensorInfo) -> npt.NDArray[np.float32]:
+    if tensor.format not in _READABLE:
+        raise BadModelFile(
+            f"{shown(tensor.path)}: tensor {tensor.name!a:.80} is {tensor.format}; "
+            "weights must be F32, F16 or BF16"
+        )
+    packed = _rows(tensor)
+    try:
+        return formats.get(tensor.format).unpack(packed).reshape(tensor.shape)
+    except MemoryError:
+        raise OutOfMemory(f"not enough memory for the weights of `{tensor.name}` as float32") from None
 
 
 def open_safetensors(path: Path) -> SafetensorsModel:

@@ -9,6 +9,7 @@ from zeropoint.blueprint.cost import (
     cache_bytes,
     count_active_parameters,
     count_parameters,
+    count_parameters_without_positions,
     decode_flops,
     weight_bytes,
 )
@@ -29,6 +30,8 @@ def test_parameters_are_counted_once():
     assert count_parameters(replace(TINY, head=Head(is_tied=False))) == count_parameters(TINY) + 100 * 32
     learned = replace(TINY, embedding=Embedding(Learned(64)))
     assert count_parameters(learned) == count_parameters(TINY) + 64 * 32
+    assert count_parameters_without_positions(learned) == count_parameters(TINY)
+    assert count_parameters_without_positions(TINY) == count_parameters(TINY)
 
 
 def test_idle_experts_are_not_active():

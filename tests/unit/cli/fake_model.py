@@ -30,8 +30,9 @@ class FakeStream:
 
     usage, timings = FakeUsage(), FakeTimings()
 
-    def __init__(self, pieces: Sequence[Any], notices: Sequence[str] = ()) -> None:
+    def __init__(self, pieces: Sequence[Any], notices: Sequence[str] = (), ends_with: str = "stop") -> None:
         self.pieces = pieces
+        self.ends_with = ends_with
         self.notices = list(notices)
         self.finish_reason: str | None = None
         self.is_closed = False
@@ -44,7 +45,7 @@ class FakeStream:
                 time.sleep(piece)
             else:
                 yield piece
-        self.finish_reason = "stop"
+        self.finish_reason = self.ends_with
 
     def close(self) -> None:
         self.is_closed = True
@@ -60,6 +61,7 @@ class FakeModel:
         self.defaults: Mapping[str, Any] = {"temperature": 0.25}
         self.pieces = pieces
         self.notices: list[str] = []
+        self.ends_with = "stop"
         self.calls: list[tuple[Any, SamplingParams]] = []
         self.loaded_with: dict[str, Any] = {}
         self.is_closed = False
@@ -75,7 +77,8 @@ class FakeModel:
 
     def _answer(self, given: Any, params: SamplingParams, text: str) -> FakeStream:
         self.calls.append((given, params))
-        return FakeStream(self.pieces if self.pieces is not None else ["[", text, "]"], self.notices)
+        pieces = self.pieces if self.pieces is not None else ["[", text, "]"]
+        return FakeStream(pieces, self.notices, self.ends_with)
 
     def __enter__(self) -> FakeModel:
         return self

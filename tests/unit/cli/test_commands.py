@@ -82,9 +82,28 @@ def test_control_characters_do_not_reach_a_terminal(run: Run, model: FakeModel) 
 def test_flags_over_settings_over_the_model(run: Run, model: FakeModel, tmp_path: Path) -> None:
     (tmp_path / "zeropoint.toml").write_text('model = "m"\nthreads = 3\n[sampling]\ntop_k = 7\ntop_p = 0.5\n')
     run("chat", "hi", "--top-p", "0.9", "--stop", "a", "--stop", "b", "--context", "64", "--exact")
-    assert model.calls[0][1].flat() == {"temperature": 0.25, "top_k": 7, "top_p": 0.9, "stop": ("a", "b")}
+    assert model.calls[0][1].flat() == {"temperature": 0.25, "top_k": 7, "top_p": 0.9, "stop": ("a", "b")} | {
+        "max_tokens": 1024
+    }
     wanted = {"name": "m", "threads": 3, "context": 64, "isa": None, "exact": True}
     assert {name: model.loaded_with[name] for name in wanted} == wanted
+
+
+@pytest.mark.parametrize("command", ["chat", "generate"])
+def test_an_answer_has_a_budget_and_says_where_it_ended_it(run: Run, model: FakeModel, command: str) -> None:
+    model.ends_with = "length"
+    assert run(command, "hi").err == ""  # two tokens of 1024: the context was full, and the engine says so
+    assert [params.max_tokens for _, params in model.calls] == [1024]
+    cut = "the answer was cut after 2 tokens; --max-tokens N sets another limit\n"
+    result = run(command, "-n", "2", "hi")
+    assert (result.code, result.out, result.err) == (0, "[hi]\n", cut)
+    assert run(command, "-n", "2", "-q", "hi").err == ""
+    model.ends_with = "stop"
+    assert run(command, "-n", "2", "hi").err == ""
+
+
+def test_the_default_budget_is_a_setting_like_others(run: Run) -> None:
+    assert "sampling.max_tokens\t1024\tdefault" in run("config").out.splitlines()
 
 
 def test_the_default_model_is_the_catalogues(run: Run, model: FakeModel) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,3 +47,39 @@ def test_install_where_it_cannot(run: Run, tmp_path: Path) -> None:
     result = run("--install-completion", "fish")
     assert result.code == 1
     assert result.err.startswith("error: cannot write")
+
+
+# What bash does with a line: its words go to COMP_WORDS (unused here), and the function is called by name.
+_DRIVEN = """
+eval "$(zeropoint --show-completion bash)"
+complete -p zeropoint >/dev/null || exit 9
+COMP_LINE=$1 COMP_POINT=${2:-${#1}}
+_zeropoint_completion zeropoint
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.parametrize(
+    ("line", "point", "offered"),
+    [
+        ("zeropoint chat -m smol", None, {"smollm2:135m"}),
+        ("zeropoint chat -m smollm2:", None, {"135m"}),
+        ("zeropoint chat -m smollm2:1", None, {"135m"}),
+        ("zeropoint chat --model=smollm2:1", None, {"135m"}),
+        ("zeropoint chat --model 'smollm2:1", None, {"smollm2:135m"}),
+        ("zeropoint chat -m smollm2:1 later", "27", {"135m"}),
+        ("zeropoint ver", None, {"verify"}),
+        ("zeropoint chat --exa", None, {"--exact"}),
+    ],
+)
+def test_bash_completes_past_a_colon(tmp_path: Path, line: str, point: str | None, offered: set[str]) -> None:
+    program = tmp_path / "bin" / "zeropoint"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m zeropoint "$@"\n')
+    program.chmod(0o755)
+    script = f"PATH={shlex.quote(str(program.parent))}:$PATH\n{_DRIVEN}"
+    bash = ["bash", "--norc", "-c", script, "-", line, point or ""]
+    done = subprocess.run(bash, capture_output=True, text=True, check=True)
+    assert offered <= set(done.stdout.split())
+    assert all(word.startswith(min(offered)[:1]) for word in done.stdout.split())

@@ -90,9 +90,9 @@ def test_a_table_is_for_eyes_on_a_terminal_and_for_tools_in_a_pipe(
     assert lines == ["name  size", "a\\tb  1", "c     22"]
 
 
-def test_completion_scripts_and_names() -> None:
+def test_completion_as_zsh_asks() -> None:
     def complete(words: str, n: int) -> str:
-        environ = {"_ZEROPOINT_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(n)}
+        environ = {"_ZEROPOINT_COMPLETE": "zsh_complete", "COMP_WORDS": words, "COMP_CWORD": str(n)}
         done = subprocess.run(
             [
                 "env",
@@ -108,6 +108,6 @@ def test_completion_scripts_and_names() -> None:
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
 
-    assert complete("zeropoint ch", 1) == "plain,chat\n"
-    assert "plain,smollm2:135m\n" in complete("zeropoint chat --model smol", 3)
-    assert "plain,--temperature\n" in complete("zeropoint chat --temp", 2)
+    assert complete("zeropoint ch", 1).startswith("plain\nchat\n")
+    assert "plain\nsmollm2:135m\n" in complete("zeropoint chat --model smol", 3)
+    assert "plain\n--temperature\n" in complete("zeropoint chat --temp", 2)

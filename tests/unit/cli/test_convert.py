@@ -24,7 +24,7 @@ def test_json(run: Run, tiny_path: Path, tmp_path: Path) -> None:
     made = json.loads(result.out)
     assert made["path"] == str(tmp_path / "out")
     assert made["formats"] == {"F32": 20}
-    assert made["was_run"] is False
+    assert made["was_run"] is True
 
 
 def test_no_overwriting_without_force(run: Run, tiny_path: Path, tmp_path: Path) -> None:

@@ -156,6 +156,15 @@ def test_a_bad_set_changes_nothing(
     assert said in capsys.readouterr().err
 
 
+def test_a_budget_that_ends_an_answer_is_told(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
+    model = FakeModel()
+    model.ends_with = "length"
+    repl = talk("/set max_tokens 2", "one", "/set max_tokens default", "two", model=model)
+    cut = "the answer was cut after 2 tokens; /set max_tokens N sets another limit"
+    assert capsys.readouterr().err.count(cut) == 1
+    assert repl.params.max_tokens == 1024
+
+
 def test_params_and_stats(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
     talk("one", "/params", "/stats")
     lines = capsys.readouterr().out.splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,53 @@ def test_trace_shows_matrices_and_the_answer(run: Run) -> None:
     assert "blocks.0.attention, head 0, weights: softmax" in result.out
     assert result.out.endswith("after aabaa comes b (right)\n")
     assert max(map(len, result.out.splitlines())) <= 100
+
+
+SHADED = ("trace", "handmade:aab", "aabaab", "--at", "3", "--only", "weights")
+
+
+@pytest.mark.usefixtures("terminal")
+def test_trace_is_shaded_on_a_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich looks at the stream itself
+    result = run(*SHADED)
+    bare = re.sub(r"\x1b\[[0-9;]*m", "", result.out)
+    lines = bare.splitlines()
+    assert lines[0] == "blocks.0.attention, head 0, weights: softmax of what may be seen"
+    assert len({len(line) for line in lines[1:5]}) == 1  # names above, then three rows, all as wide
+    assert [line.split()[0] for line in lines[2:5]] == ["0:a", "1:a", "2:b"]
+    assert "48;5;25m" in result.out  # the whole of a row in the deepest blue
+    assert "deeper is further" in result.err
+
+
+@pytest.mark.usefixtures("terminal")
+def test_trace_has_a_heading_once_over_its_columns(run: Run) -> None:
+    out = re.sub(r"\x1b\[[0-9;]*m", "", run("trace", "handmade:aab", "aab", "--only", "embedding.weight").out)
+    heading, names = out.splitlines()[1:3]
+    assert (heading.count("position"), heading.count("token")) == (1, 1)
+    assert heading.index("token") + len("token") <= len(names.rstrip()) - len(" balance")
+    assert names.split() == ["0", "1", "2", "3", "4", "a", "b", "balance"]
+
+
+@pytest.mark.usefixtures("terminal")
+def test_trace_without_colour_is_the_plain_text(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = run(*SHADED, "--plain").out
+    assert "\x1b" not in plain
+    assert run(*SHADED, "--no-color").out == plain
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert run(*SHADED).out == plain
+
+
+def test_trace_in_a_pipe_is_the_plain_text(run: Run) -> None:
+    assert run(*SHADED).out == run(*SHADED, "--plain").out
+
+
+def test_shades_follow_sign_and_size() -> None:
+    from zeropoint.cli.matrix import _ABOVE, _BELOW, _style
+
+    assert [_style(v, 8.0) for v in (8.0, 1.0, -1.0, -8.0)] == [_ABOVE[-1], _ABOVE[0], _BELOW[0], _BELOW[-1]]
+    assert _style(float("-inf"), 8.0) == _BELOW[-1]
+    assert _style(0.0, 0.0) == "dim"
 
 
 def test_trace_of_one_matrix_and_as_json(run: Run) -> None:

@@ -26,14 +26,6 @@ def pairs(n_batches: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
         yield source, torch.cat([torch.ones(64, 1, dtype=torch.long), source.flip(1)], dim=1)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def trained(attention: Attention, n_batches: int) -> RecurrentSeq2Seq:
     torch.manual_seed(0)
     model = RecurrentSeq2Seq(Recurrent(N_VOCAB, 24, 48, attention))

@@ -126,12 +126,12 @@ def test_tools_and_variables_are_text_too(tiny: Any) -> None:
         assert tiny.decode(ids) == '[{"name": "<|im_end|>", "<|im_start|>": 1}]<|im_end|><|im_end|>'
 
 
-def test_space_prefix_only_at_the_start(tiny_llama: Any) -> None:
+def test_space_prefix_at_the_start_and_after_each_control_token(tiny_llama: Any) -> None:
     with ChatTemplate("the {{ messages[0].content }}</s>fox", "<s>", "</s>") as template:
         ids = encode_chat(tiny_llama, template, [{"role": "user", "content": "dog</s>"}])
-        assert tiny_llama.decode(ids) == "the dog</s></s>fox"
+        assert tiny_llama.decode(ids) == "the dog</s></s> fox"
         plain = encode_chat(tiny_llama, template, [{"role": "user", "content": "dog"}])
-        assert plain[-2:] == ids[-2:]  # no space before fox in either
+        assert plain[-2:] == ids[-2:]
 
 
 def test_bad_messages(tiny: Any, chatml: ChatTemplate) -> None:

@@ -54,9 +54,9 @@ def test_trained_pairs_come_back(tmp_path: Path) -> None:
     assert (loaded.n_vocab, loaded.eos_id) == (len(trained.tokens), len(trained.tokens) - 1)
 
 
-@pytest.mark.parametrize("is_old", [False, True])
+@pytest.mark.parametrize("kind", ["ours", "Llama 2", "Metaspace"])
 def test_tokenizer_json_of_llama(
-    is_old: bool, sentencepiece_metadata: Any, model: Any, varied_lines: Any, tmp_path: Path
+    kind: str, sentencepiece_metadata: Any, model: Any, varied_lines: Any, tmp_path: Path
 ) -> None:
     from tokenizers import Tokenizer
 
@@ -64,18 +64,22 @@ def test_tokenizer_json_of_llama(
     for name, data in hf_files(opened, load_tokenizer(opened), 64).items():
         (tmp_path / name).write_bytes(data)
     path = tmp_path / "tokenizer.json"
-    if is_old:  # as the files of Llama 2 say it
-        content = json.loads(path.read_text("utf-8"))
+    content = json.loads(path.read_text("utf-8"))
+    if kind == "Llama 2":  # as its published files say it
         prepend = {"type": "Prepend", "prepend": "▁"}
         replace = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
         content["normalizer"] = {"type": "Sequence", "normalizers": [prepend, replace]}
         content["pre_tokenizer"] = None
-        path.write_text(json.dumps(content), "utf-8")
+    elif kind == "Metaspace":  # `legacy` = false: no second space, and none after a control token
+        content["normalizer"] = None
+        scheme = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False}
+        content["pre_tokenizer"] = scheme
+    path.write_text(json.dumps(content), "utf-8")
     ours, library = tokenizer_json(path), Tokenizer.from_file(str(path))
     assert (ours.bos_id, ours.eos_id, ours.add_bos) == (1, 2, True)
     for line in varied_lines(["<s>", "</s>"]):
         assert ours.encode(line, specials=True) == library.encode(line, add_special_tokens=False).ids
-    assert ours.decode(ours.encode(" the fox")) == (" the fox" if is_old else "the fox")
+    assert ours.decode(ours.encode(" the fox")) == ("the fox" if kind == "Metaspace" else " the fox")
 
 
 @pytest.fixture(scope="module")

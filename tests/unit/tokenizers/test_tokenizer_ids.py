@@ -85,9 +85,14 @@ def test_gpt2_ids_are_those_of_transformers(gpt2_metadata: Any, model: Any, vari
 def test_llama_ids_are_those_of_transformers(
     sentencepiece_metadata: Any, model: Any, varied_lines: Any, tmp_path: Path, transformers_tokenizer: Any
 ) -> None:
+    from tokenizers import normalizers, pre_tokenizers
+
     metadata = sentencepiece_metadata()
     write_vocabulary(tmp_path / "tiny.gguf", metadata)
     theirs = transformers_tokenizer(tmp_path / "tiny.gguf").backend_tokenizer
+    # Its own conversion puts no second space; Llama's published tokenizer.json does, as SentencePiece does.
+    theirs.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    theirs.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never", split=False)
     ours = load_tokenizer(model(metadata))
     assert ours.add_bos
     text = "the quick brown fox\n naïve café  你好 世界 мир, isn't it? 300 "

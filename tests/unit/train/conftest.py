@@ -1,16 +1,5 @@
-"""Small models gain nothing from threads, and lose much where the cores are busy."""
+"""Torch on one thread."""
 
-from __future__ import annotations
+from tests.support.one_thread import one_thread
 
-from collections.abc import Iterator
-
-import pytest
-import torch
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+__all__ = ["one_thread"]

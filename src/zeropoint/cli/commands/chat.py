@@ -37,7 +37,8 @@ def command(
     """Talk with a model, or ask it one QUESTION.
 
     A text on stdin goes before the question; `-` is stdin alone. In a conversation, /help lists what
-    can be done, Ctrl-C stops an answer and Ctrl-D leaves.
+    can be done, Ctrl-C stops an answer and Ctrl-D leaves. An answer that reaches --max-tokens is cut, and
+    stderr says so.
     """
     settings = options.read(flags)
     is_conversation = question is None and console.is_interactive and not as_json
@@ -52,4 +53,4 @@ def command(
 
             Repl(console, conversation, params).run()
         else:
-            answer.print_answer(console, conversation.ask(text, params), as_json)
+            answer.print_answer(console, conversation.ask(text, params), params, as_json)

@@ -1,6 +1,7 @@
 """Convert a model: GGUF to a Hugging Face folder, a folder to GGUF, or either to another number format.
 
-The result is checked (read again, and run where the native engine can) before it takes its name.
+Before the result takes its name it is loaded, every tensor is compared with the source, and both are run: a
+GGUF decoder by the native engine, all else by torch where that is installed.
 """
 
 from __future__ import annotations

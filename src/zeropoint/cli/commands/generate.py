@@ -27,9 +27,12 @@ Examples:
 @options.sampling
 @click.make_pass_decorator(Console, ensure=True)
 def command(console: Console, /, prompt: str | None, as_json: bool, **flags: Any) -> None:
-    """Continue PROMPT, or the text on stdin (`-`), and print what the model adds."""
+    """Continue PROMPT, or the text on stdin (`-`), and print what the model adds.
+
+    A text that reaches --max-tokens is cut, and stderr says so.
+    """
     settings = options.read(flags)
     text = answer.read_prompt(prompt, "prompt")
     with opening.open_model(settings, console) as model:
         params = options.sampling_params(settings, model.defaults)
-        answer.print_answer(console, model.generate(text, params), as_json)
+        answer.print_answer(console, model.generate(text, params), params, as_json)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
+from zeropoint.cli import matrix
 from zeropoint.cli.console import Console
 from zeropoint.errors import BadInput
 
@@ -30,6 +31,7 @@ Examples:
 @click.option("--at", type=int, help="Stop after so many characters of TEXT; by default all are read.")
 @click.option("--only", metavar="WORD", help="Only the matrices with this word in their name.")
 @click.option("--write", metavar="FILE", help="Write the program as a GGUF file too.")
+@click.option("--plain", is_flag=True, help="Plain text, as in a pipe or without colour.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.make_pass_decorator(Console, ensure=True)
 def command(
@@ -40,12 +42,14 @@ def command(
     at: int | None,
     only: str | None,
     write: str | None,
+    plain: bool,
     as_json: bool,
 ) -> None:
     """Show every matrix of a handmade PROGRAM while it reads TEXT, and what comes next.
 
     Programs: aab (continue aabaab...), previous (repeat the token before the last), brackets (close what is
     open). A row of a matrix is a token ("2:b": b at position 2) or a named column of the residual stream.
+    On a terminal with colour numbers are shaded by their size.
     """
     _need_torch()
     from pathlib import Path
@@ -68,8 +72,11 @@ def command(
     if as_json:
         console.json(_as_json(traced, steps))
         return
+    is_shaded = not plain and console.has_color(sys.stdout)
+    if is_shaded:
+        console.notice("blue is above zero, red below, deeper is further; a dot is zero")
     for step in steps:
-        _show(console, step)
+        (matrix.show_shaded if is_shaded else matrix.show_plain)(console, step)
     verdict = "right" if traced.answer == traced.right else f"wrong: {traced.right} is right"
     console.line(f"after {traced.text} comes {traced.answer} ({verdict})")
 
@@ -79,29 +86,6 @@ def _need_torch() -> None:
         raise BadInput(
             "trace computes with torch, which is not installed; run `pip install 'zeropoint[train]'`"
         )
-
-
-def _show(console: Console, step: Matrix) -> None:
-    """A matrix with its names above in two lines; zeros as dots, so that what was set stands out."""
-    console.line(f"{step.name}: {step.about}")
-    cells = [[_number(value) for value in row] for row in step.values.tolist()]
-    above = [name.rpartition(" ")[::2] for name in step.columns]
-    widths = [max(map(len, (*names, *(row[c] for row in cells)))) for c, names in enumerate(above)]
-    left = max(map(len, step.rows))
-
-    def line(name: str, row: Iterable[str]) -> None:
-        console.line(" ".join([name.rjust(left), *(v.rjust(w) for v, w in zip(row, widths, strict=True))]))
-
-    if any(first for first, _ in above):
-        line("", [first for first, _ in above])
-    line("", [last for _, last in above])
-    for name, row in zip(step.rows, cells, strict=True):
-        line(name, row)
-    console.line()
-
-
-def _number(value: float) -> str:
-    return "." if value == 0 else f"{value:.4g}"
 
 
 def _as_json(traced: Run, steps: list[Matrix]) -> dict[str, object]:

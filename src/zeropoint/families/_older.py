@@ -1,0 +1,47 @@
+"""GGUF files of earlier layouts: query, key and value in one tensor, experts one by one.
+
+llama.cpp's converter wrote phi-2 with `attn_qkv` at first (and its loader reads both), and Mixtral with a
+tensor an expert, `blk.0.ffn_gate.3.weight`, before experts were stacked (April 2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+
+from zeropoint.blueprint.sources import Rename, Rows, Source, Stacked
+
+__all__ = ["as_stored"]
+
+_FUSED = {"attn_q": "query", "attn_k": "key", "attn_v": "value"}  # in the order of their rows
+_STACKS = ("ffn_gate", "ffn_up", "ffn_down")
+
+
+def as_stored(
+    sources: Mapping[str, Source], shapes: Mapping[str, tuple[int, ...]], stored: Container[str]
+) -> dict[str, Source]:
+    """`sources`, those whose tensor is not `stored` under its name read from an older layout that is.
+
+    shapes: of our tensors, as `blueprint.tensors.parameters` gives them.
+    """
+    return {
+        ours: _older(ours, source.name, shapes, stored)
+        if isinstance(source, Rename) and source.name not in stored
+        else source
+        for ours, source in sources.items()
+    }
+
+
+def _older(ours: str, name: str, shapes: Mapping[str, tuple[int, ...]], stored: Container[str]) -> Source:
+    """The source of a tensor that the file does not have as `name`."""
+    at, _, kind = name.rpartition(".")  # "blk.0.attn_q", "weight"
+    block, _, module = at.rpartition(".")
+    if module in _FUSED and f"{block}.attn_qkv.{kind}" in stored:
+        attention = ours.rsplit(".", 2)[0]
+        rows = {part: shapes[f"{attention}.{part}.{kind}"][0] for part in _FUSED.values()}
+        before = list(_FUSED).index(module)
+        begin = sum(list(rows.values())[:before])
+        return Rows(Rename(f"{block}.attn_qkv.{kind}"), begin, begin + rows[_FUSED[module]])
+    single = module.removesuffix("_exps")
+    if single in _STACKS and single != module and f"{block}.{single}.0.{kind}" in stored:
+        return Stacked(tuple(Rename(f"{block}.{single}.{e}.{kind}") for e in range(shapes[ours][0])))
+    return Rename(name)

@@ -1,0 +1,51 @@
+"""What Qwen 2 and 3 write alike: windows from a late block on, and rotary pairs in halves everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from zeropoint.blueprint import Blueprint
+from zeropoint.blueprint.sources import Source
+from zeropoint.families import GgufMetadata, Kind
+from zeropoint.families._gguf import Written
+from zeropoint.families._hf import HfConfig
+from zeropoint.families._llama_like import SLIDING, like_llama_to_gguf, windows, windows_to_hf
+from zeropoint.families._names import GGUF, HF_LLAMA, permuted, renamed
+from zeropoint.families._same import refuse_unless_same
+
+__all__ = ["late_windows", "late_windows_to_hf", "tensor_map", "written"]
+
+
+def late_windows(config: HfConfig) -> tuple[int | None, ...]:
+    """Qwen's windows: none unless `use_sliding_window`, and then from block `max_window_layers` on."""
+    n_layers = config.get_int("num_hidden_layers", 1, 4096)
+    if not config.get_bool("use_sliding_window", default=False):
+        return (None,) * n_layers
+    first = config.get_int("max_window_layers", 0, default=28)
+    window = config.get_int("sliding_window", default=4096)
+    return windows(config, window, tuple(i >= first for i in range(n_layers)))
+
+
+def late_windows_to_hf(blueprint: Blueprint) -> dict[str, Any]:
+    """The keys of `late_windows`."""
+    config = windows_to_hf(blueprint)
+    types = config["layer_types"]
+    first = types.index(SLIDING) if SLIDING in types else len(types)
+    return config | {"use_sliding_window": SLIDING in types, "max_window_layers": first}
+
+
+def written(
+    blueprint: Blueprint, arch: str, from_gguf: Callable[[GgufMetadata], Blueprint]
+) -> dict[str, Any]:
+    """The metadata of a blueprint. Raises BadInput where the architecture, read again, cannot say it."""
+    metadata = like_llama_to_gguf(blueprint, arch)
+    again = from_gguf(Written(blueprint, metadata, tensor_map(blueprint, "gguf")))
+    refuse_unless_same(blueprint, again, "GGUF")
+    return metadata
+
+
+def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, Source]:
+    """Each tensor of ours among the file's."""
+    names = renamed(blueprint, GGUF if kind == "gguf" else HF_LLAMA)
+    return permuted(names, blueprint, is_interleaved=False)

@@ -1,0 +1,163 @@
+"""The catalogue's values that no parameter count shows, pinned beside where each was published.
+
+This table was written from the sources, not from the TOML files; a file must name the same source.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from importlib.resources import files
+
+import pytest
+
+from zeropoint.blueprint import catalog
+from zeropoint.blueprint.parts.ffn import MixtureOfExperts
+from zeropoint.blueprint.parts.position import Llama3Scaling, RelativeBias, Rope
+
+LITGPT = "Lightning-AI/litgpt, litgpt/config.py"
+
+
+@dataclass(frozen=True)
+class Published:
+    """source: repository and file. windows: what the first blocks see, None for everything. scale: of scores,
+    None for 1/sqrt(d_head). caps: of attention's scores and of the logits."""
+
+    source: str
+    n_ctx: int
+    eps: float
+    base: float | None = None
+    activation: str = "silu"
+    scaling: Llama3Scaling | None = None
+    rotated: float | None = None
+    windows: tuple[int | None, int | None] = (None, None)
+    scale: float | None = None
+    caps: tuple[float | None, float | None] = (None, None)
+    embedding_scale: float = 1.0
+    head_scale: float = 1.0
+    relative: tuple[int, int] | None = None
+
+
+def turning(source, n_ctx, eps, base, **more):
+    return Published(source, n_ctx, eps, base, **({"rotated": 1.0} | more))
+
+
+LLAMA_1 = turning("tinygrad/tinygrad, examples/llama.py", 2048, 1e-6, 1e4)
+LLAMA_2 = turning(LITGPT, 4096, 1e-5, 1e4)
+LLAMA_3 = turning(LITGPT, 8192, 1e-5, 5e5)
+LLAMA_31 = replace(LLAMA_3, n_ctx=131072, scaling=Llama3Scaling(8.0, 1.0, 4.0, 8192))
+LLAMA_32 = replace(LLAMA_31, scaling=Llama3Scaling(32.0, 1.0, 4.0, 8192))
+SMOLLM2 = turning(LITGPT, 8192, 1e-5, 1e5)
+QWEN3 = turning(LITGPT, 40960, 1e-6, 1e6)
+GPT2 = Published("openai/gpt-2, src/model.py", 1024, 1e-5, activation="gelu_tanh")
+NANO = Published("karpathy/nanoGPT", 256, 1e-5, activation="gelu")
+ANNOTATED = Published("harvardnlp/annotated-transformer", 5000, 1e-6, activation="relu")
+GEMMA_2 = turning(
+    "google/gemma_pytorch, gemma/config.py",
+    8192,
+    1e-6,
+    1e4,
+    activation="gelu_tanh",
+    windows=(4096, None),
+    scale=256**-0.5,
+    caps=(50.0, 30.0),
+)
+
+PUBLISHED = {
+    "gpt2": GPT2,
+    "gpt2-medium": GPT2,
+    "gpt2-large": GPT2,
+    "gpt2-xl": GPT2,
+    "llama-7b": LLAMA_1,
+    "llama-13b": LLAMA_1,
+    "llama-33b": LLAMA_1,
+    "llama-65b": replace(LLAMA_1, eps=1e-5),  # the only one of the four
+    "llama-2-7b": LLAMA_2,
+    "llama-2-13b": LLAMA_2,
+    "llama-2-70b": LLAMA_2,
+    "llama-3-8b": LLAMA_3,
+    "llama-3.1-8b": LLAMA_31,
+    "llama-3.1-70b": LLAMA_31,
+    "llama-3.2-1b": LLAMA_32,
+    "llama-3.2-3b": LLAMA_32,
+    "smollm2-135m": SMOLLM2,
+    "smollm2-360m": SMOLLM2,
+    "smollm2-1.7b": replace(SMOLLM2, base=130000.0),
+    "mistral-7b-v0.1": turning(LITGPT, 32768, 1e-5, 1e4, windows=(4096, 4096)),
+    "mixtral-8x7b": turning(LITGPT, 32768, 1e-5, 1e6),
+    "qwen2-0.5b": turning("rwth-i6/i6_experiments, users/juanola/", 131072, 1e-6, 1e6),
+    "qwen2-7b": turning("VainF/Torch-Pruning, examples/LLMs/readme.md", 131072, 1e-6, 1e6),
+    "qwen2.5-0.5b": turning(LITGPT, 32768, 1e-6, 1e6),
+    "qwen2.5-7b": turning(LITGPT, 131072, 1e-6, 1e6),
+    "qwen3-0.6b": QWEN3,
+    "qwen3-8b": QWEN3,
+    "phi-2": turning(LITGPT, 2048, 1e-5, 1e4, rotated=0.4, activation="gelu_tanh"),
+    "phi-3-mini-4k": turning("NVIDIA/TensorRT-LLM, tests/", 4096, 1e-5, 1e4, windows=(2047, 2047)),
+    "gemma-2-2b": replace(GEMMA_2, embedding_scale=2304**0.5),
+    "gemma-2-9b": replace(GEMMA_2, embedding_scale=3584**0.5),
+    "bert-base": Published("huggingface/transformers, models/bert/", 512, 1e-12, activation="gelu"),
+    "t5-small": Published(
+        "huggingface/transformers, models/t5/",
+        512,
+        1e-6,
+        activation="relu",
+        scale=1.0,
+        head_scale=512**-0.5,
+        relative=(32, 128),
+    ),
+    "transformer-base": replace(ANNOTATED, embedding_scale=512**0.5),
+    "transformer-big": replace(ANNOTATED, embedding_scale=1024**0.5),
+    "baby-gpt": NANO,
+    "tiny-gpt": replace(NANO, n_ctx=64),
+}
+
+
+def test_every_entry_is_pinned():
+    assert set(PUBLISHED) == set(catalog.names())
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_values_are_the_published_ones(name):
+    expected = asdict(PUBLISHED[name])
+    expected.pop("source")
+    assert in_file(catalog.load(name)) == expected
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_file_names_its_source(name):
+    text = (files("zeropoint.blueprint") / "catalog" / f"{name}.toml").read_text()
+    assert f"# Checked against {PUBLISHED[name].source}" in text
+
+
+def in_file(b):
+    """The same values out of a blueprint, each of them one for all blocks."""
+    every = (*b.blocks, *b.encoder)
+    attentions = [block.attention for block in every]
+    attentions += [block.cross_attention for block in every if block.cross_attention]
+    norms = [block.norm for block in every] + [b.final_norm, b.encoder_norm, b.embedding.norm]
+    norms += [a.query_key_norm for a in attentions]
+    ropes = {a.position for a in attentions if isinstance(a.position, Rope)}
+    rope = only(ropes) if ropes else None
+    tables = [a.position for a in attentions if isinstance(a.position, RelativeBias)]
+    windows = tuple(block.attention.window for block in b.blocks)
+    assert windows == windows[:2] * (len(windows) // 2)
+    return {
+        "n_ctx": b.n_ctx,
+        "eps": only(norm.eps for norm in norms if norm is not None),
+        "base": rope and rope.base,
+        "activation": only(activation(block.ffn) for block in every),
+        "scaling": rope and rope.scaling and asdict(rope.scaling),
+        "rotated": rope and rope.n_rotated / attentions[0].d_head,
+        "windows": windows[:2],
+        "scale": only(a.scale for a in attentions),
+        "caps": (only(a.softcap for a in attentions), b.head.softcap),
+        "embedding_scale": b.embedding.scale,
+        "head_scale": b.head.scale,
+        "relative": only((t.n_buckets, t.longest_distance) for t in tables) if tables else None,
+    }
+
+
+def activation(ffn):
+    return (ffn.expert if isinstance(ffn, MixtureOfExperts) else ffn).activation
+
+
+def only(values):
+    (value,) = set(values)
+    return value
