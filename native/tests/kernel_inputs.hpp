@@ -20,7 +20,8 @@ namespace zp::test {
 inline std::vector<const Kernels*> fast_kernels() {
     std::vector<const Kernels*> found;
     for (const char* isa : kInstructionSets)
-        if (const Kernels* k = kernels_for(isa); k != nullptr && k != kernels_for("scalar")) found.push_back(k);
+        if (const Kernels* k = kernels_for(isa); k != nullptr && k != kernels_for("scalar"))
+            found.push_back(k);
     return found;
 }
 

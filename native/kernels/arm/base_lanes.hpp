@@ -62,19 +62,33 @@ struct BaseLanes {
     // Comparisons, because FMAX and FMIN give a NaN where either operand is one, and a sign to zeros.
     static float32x4_t greater(float32x4_t p, float32x4_t q) { return vbslq_f32(vcgtq_f32(p, q), p, q); }
     static float32x4_t lesser(float32x4_t p, float32x4_t q) { return vbslq_f32(vcltq_f32(p, q), p, q); }
-    static F add(F a, F b) { return each([](auto p, auto q) { return vaddq_f32(p, q); }, a, b); }
-    static F sub(F a, F b) { return each([](auto p, auto q) { return vsubq_f32(p, q); }, a, b); }
-    static F mul(F a, F b) { return each([](auto p, auto q) { return vmulq_f32(p, q); }, a, b); }
-    static F div(F a, F b) { return each([](auto p, auto q) { return vdivq_f32(p, q); }, a, b); }
-    static F max(F a, F b) { return each([](auto p, auto q) { return greater(p, q); }, a, b); }
-    static F min(F a, F b) { return each([](auto p, auto q) { return lesser(p, q); }, a, b); }
+    static F add(F a, F b) {
+        return each([](auto p, auto q) { return vaddq_f32(p, q); }, a, b);
+    }
+    static F sub(F a, F b) {
+        return each([](auto p, auto q) { return vsubq_f32(p, q); }, a, b);
+    }
+    static F mul(F a, F b) {
+        return each([](auto p, auto q) { return vmulq_f32(p, q); }, a, b);
+    }
+    static F div(F a, F b) {
+        return each([](auto p, auto q) { return vdivq_f32(p, q); }, a, b);
+    }
+    static F max(F a, F b) {
+        return each([](auto p, auto q) { return greater(p, q); }, a, b);
+    }
+    static F min(F a, F b) {
+        return each([](auto p, auto q) { return lesser(p, q); }, a, b);
+    }
     static F fma(F a, F b, F c) {
         return each([](auto p, auto q, auto sum) { return vfmaq_f32(sum, p, q); }, a, b, c);
     }
     static F fnma(F a, F b, F c) {
         return each([](auto p, auto q, auto sum) { return vfmsq_f32(sum, p, q); }, a, b, c);
     }
-    static F abs(F a) { return each([](auto p) { return vabsq_f32(p); }, a); }
+    static F abs(F a) {
+        return each([](auto p) { return vabsq_f32(p); }, a);
+    }
     static F copy_sign(F magnitude, F sign) {
         return each([](auto p, auto q) { return vbslq_f32(vdupq_n_u32(0x80000000u), q, p); }, magnitude,
                     sign);
@@ -87,11 +101,9 @@ struct BaseLanes {
         const int32x4_t count = vdupq_n_s32(n);
         const I index = {vld1q_s32(kIndex), vld1q_s32(kIndex + 4), vld1q_s32(kIndex + 8),
                          vld1q_s32(kIndex + 12)};
-        return each(
-            [count](auto at, auto before, auto after) {
-                return vbslq_f32(vcltq_s32(at, count), before, after);
-            },
-            index, first, rest);
+        return each([count](auto at, auto before,
+                            auto after) { return vbslq_f32(vcltq_s32(at, count), before, after); },
+                    index, first, rest);
     }
     static float reduce_add(F a) {
         const float32x4_t four = vaddq_f32(vaddq_f32(a.a, a.c), vaddq_f32(a.b, a.d));
@@ -115,15 +127,17 @@ struct BaseLanes {
         return peak;
     }
 
-    static I round_to_int(F a) { return each([](auto p) { return vcvtnq_s32_f32(p); }, a); }
-    static F to_float(I a) { return each([](auto p) { return vcvtq_f32_s32(p); }, a); }
+    static I round_to_int(F a) {
+        return each([](auto p) { return vcvtnq_s32_f32(p); }, a);
+    }
+    static F to_float(I a) {
+        return each([](auto p) { return vcvtq_f32_s32(p); }, a);
+    }
     static F exp2_int(I n) {
         return each(
             [](auto p) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(p, vdupq_n_s32(127)), 23)); }, n);
     }
-    static int32_t reduce_add(I a) {
-        return vaddvq_s32(vaddq_s32(vaddq_s32(a.a, a.b), vaddq_s32(a.c, a.d)));
-    }
+    static int32_t reduce_add(I a) { return vaddvq_s32(vaddq_s32(vaddq_s32(a.a, a.b), vaddq_s32(a.c, a.d))); }
     static void store_int8(int8_t* p, I a) {
         const int16x8_t low = vmovn_high_s32(vmovn_s32(a.a), a.b);
         const int16x8_t high = vmovn_high_s32(vmovn_s32(a.c), a.d);
@@ -168,9 +182,7 @@ struct BaseLanes {
 
     static Rows load_rows(const uint8_t* p) { return vreinterpretq_s8_u8(vld1q_u8(p)); }
     static Rows low_nibbles(Rows a) { return vandq_s8(a, vdupq_n_s8(15)); }
-    static Rows high_nibbles(Rows a) {
-        return vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(a), 4));
-    }
+    static Rows high_nibbles(Rows a) { return vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(a), 4)); }
     static Rows less_32(Rows a) { return vsubq_s8(a, vdupq_n_s8(32)); }
     static void split_sixes(const uint8_t* p, Rows& first, Rows& second) {
         const Rows lower = load_rows(p);
@@ -213,8 +225,8 @@ struct BaseLanes {
     // Codes as numbers with a sign: those of whole bytes become code - 128, which is what they stand for.
     template <int kTop>
     static Four<int8x16_t> signed_codes(Bytes a) {
-        return each(
-            [](auto p) { return vreinterpretq_s8_u8(kTop < 128 ? p : veorq_u8(p, vdupq_n_u8(128))); }, a);
+        return each([](auto p) { return vreinterpretq_s8_u8(kTop < 128 ? p : veorq_u8(p, vdupq_n_u8(128))); },
+                    a);
     }
     // What the products of such codes must be added to.
     template <int kTop, int kZero, int kPart>

@@ -34,9 +34,8 @@ struct Lanes : arm::BaseLanes<Lanes> {
                 high = each([x](auto p, auto sum) { return vmlal_high_s8(sum, p, x); }, codes, high);
             }
             if constexpr (i % kRun == kRun - 1 || i == n - 1)
-                total =
-                    each([](auto sum, auto p, auto q) { return vpadalq_s16(sum, vpaddq_s16(p, q)); }, total,
-                         low, high);
+                total = each([](auto sum, auto p, auto q) { return vpadalq_s16(sum, vpaddq_s16(p, q)); },
+                             total, low, high);
         }
         I finish(const int16_t*) const { return total; }
     };
