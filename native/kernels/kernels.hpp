@@ -47,14 +47,16 @@ struct AttendChunk {
     const int* n_hidden;    // [rows] ... but not so many of the first (they lie outside its window)
     float softcap;          // scores become cap * tanh(score / cap); 0 for none
     int n_rows;
-    int d_head;          // K
-    int d_value;         // K rounded up to 16: row length of values and output
-    const void* keys;    // [S/16, K, 16] half or float
-    const void* values;  // [S, d_value]
-    int begin, end;      // positions of this chunk, at most kChunk of them; begin divides by 16
-    float* peak;         // [rows] largest score
-    float* total;        // [rows] sum of exp(score - peak)
-    float* sum;          // [rows, d_value] sum of exp(score - peak) * value
+    int d_head;                // K
+    int d_value;               // K rounded up to 16: row length of values and output
+    const void* keys;          // [kChunk/16, K, 16] of this chunk: half, float or int8
+    const void* values;        // [kChunk, d_value]
+    const float* key_steps;    // [kChunk] what an int8 key is multiplied with; null for the others
+    const float* value_steps;  // [kChunk]
+    int begin, end;            // positions of this chunk, at most kChunk of them
+    float* peak;               // [rows] largest score
+    float* total;              // [rows] sum of exp(score - peak)
+    float* sum;                // [rows, d_value] sum of exp(score - peak) * value
 };
 
 struct Kernels {
@@ -80,6 +82,7 @@ struct Kernels {
     void (*matmul_float[kFormatCount])(const MatmulFloat&);
     void (*attend_half)(const AttendChunk&);
     void (*attend_float)(const AttendChunk&);
+    void (*attend_int8)(const AttendChunk&);
     float (*log_sum_exp)(const float* x, int n);  // natural log of sum(exp(x))
     // Adds partial result (peak, total, sum) to the running one, in the order of the positions.
     void (*merge)(float* peak, float* total, float* sum, float part_peak, float part_total,

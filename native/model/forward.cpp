@@ -287,8 +287,9 @@ void Forward::rotate_and_store(int thread, const Batch& batch, int layer) {
                 const size_t at = static_cast<size_t>(head - spec_.n_heads) * spec_.d_head;
                 float* key = k_ + row * kv_stride_ + at;
                 prepare(key, w.key_norm, row);
-                write_cache(slice.cache, layer, head - spec_.n_heads, slice.first_position + token, key,
-                            v_ + row * kv_stride_ + at);
+                const int position = slice.first_position + token;
+                write_key(slice.cache, layer, head - spec_.n_heads, position, key);
+                write_value(slice.cache, layer, head - spec_.n_heads, position, v_ + row * kv_stride_ + at);
             }
         }
     }

@@ -9,6 +9,12 @@ namespace {
 // Query rows that share one read of the keys: more reuse, but also more to keep in the first-level cache.
 constexpr int kRowsAUnit = 24;
 
+auto attend_of(const Kernels& kernels, CacheType type) {
+    return type == CacheType::kInt8   ? kernels.attend_int8
+           : type == CacheType::kHalf ? kernels.attend_half
+                                      : kernels.attend_float;
+}
+
 int chunks_of(int n_positions) { return (n_positions + kChunk - 1) / kChunk; }
 
 }  // namespace
@@ -85,6 +91,7 @@ Attention::Rows Attention::rows_of(const AttentionUnit& unit, const Slice& slice
 void Attention::attend(const Kernels& kernels, const Slice& slice, int layer, const Rows& rows, int head,
                        int chunk, const Partial& out) const {
     const int begin = chunk * kChunk;
+    const HeadPage page = slice.cache.head_page(layer, head, chunk);
     const AttendChunk job = {rows.q,
                              rows.n_visible,
                              rows.n_hidden,
@@ -92,14 +99,16 @@ void Attention::attend(const Kernels& kernels, const Slice& slice, int layer, co
                              rows.n,
                              sizes_.d_head,
                              padded(sizes_.d_head),
-                             slice.cache.keys(layer, head),
-                             slice.cache.values(layer, head),
+                             page.keys,
+                             page.values,
+                             page.key_steps,
+                             page.value_steps,
                              begin,
                              std::min(begin + kChunk, rows.n_positions()),
                              out.peak,
                              out.total,
                              out.sum};
-    (slice.cache.is_half ? kernels.attend_half : kernels.attend_float)(job);
+    attend_of(kernels, slice.cache.layout.type)(job);
 }
 
 void Attention::write(const Kernels& kernels, const AttentionUnit& unit, const Slice& slice,

@@ -1,5 +1,7 @@
-// The key/value cache of one sequence as the operations see it.
-// Keys of a layer: [N, S/16, K, 16], so that 16 positions are one vector. Values: [N, S, K rounded up to 16].
+// The key/value cache of one sequence as the operations see it: a table of pages. A page holds kChunk
+// positions of every layer and head, so that attention, which goes by chunks of as many, reads from one page
+// at a time and paging changes no arithmetic. (PagedAttention: Kwon et al., "Efficient memory management for
+// large language model serving", 2023, section 4.1.)
 #pragma once
 
 #include <cstddef>
@@ -9,25 +11,45 @@
 
 namespace zp {
 
-struct CacheView {
-    uint8_t* data = nullptr;
-    bool is_half = true;
+enum class CacheType : uint8_t { kFloat, kHalf, kInt8 };
+
+// How a page lies in memory: [L, N] heads, and in each keys [kChunk/16, K, 16], so that 16 positions are one
+// vector, then values [kChunk, K rounded up to 16]. Of int8, a position of a head is a whole number of
+// steps of its own; then come the steps of the keys [kChunk] and of the values [kChunk] as float.
+struct PageLayout {
+    CacheType type = CacheType::kHalf;
+    int n_layers = 0;
     int n_kv_heads = 0;
     int d_head = 0;
-    int capacity = 0;  // positions, a multiple of 16
 
-    size_t element_bytes() const { return is_half ? 2 : 4; }
-    size_t key_bytes() const { return static_cast<size_t>(capacity) * d_head * element_bytes(); }
-    size_t value_bytes() const { return static_cast<size_t>(capacity) * padded(d_head) * element_bytes(); }
-    size_t layer_bytes() const { return (key_bytes() + value_bytes()) * n_kv_heads; }
-    uint8_t* keys(int layer, int head) const {
-        return data + layer_bytes() * layer + (key_bytes() + value_bytes()) * head;
-    }
-    uint8_t* values(int layer, int head) const { return keys(layer, head) + key_bytes(); }
+    size_t element_bytes() const;
+    size_t key_bytes() const;
+    size_t value_bytes() const;
+    size_t head_bytes() const;  // keys, values and steps of one head of a layer
+    size_t page_bytes() const { return head_bytes() * static_cast<size_t>(n_kv_heads) * n_layers; }
+};
+
+// One head of a layer in one page.
+struct HeadPage {
+    uint8_t* keys;
+    uint8_t* values;
+    float* key_steps;  // null but for int8
+    float* value_steps;
+};
+
+struct CacheView {
+    PageLayout layout;
+    uint8_t* const* pages = nullptr;  // page p holds positions [p, p + 1) * kChunk
+
+    HeadPage head_page(int layer, int head, int page) const;
 };
 
 // Writes one position of one head. `key` and `value` are [K].
-void write_cache(const CacheView& cache, int layer, int head, int position, const float* key,
-                 const float* value);
+void write_key(const CacheView& cache, int layer, int head, int position, const float* key);
+void write_value(const CacheView& cache, int layer, int head, int position, const float* value);
+
+// What the cache holds of one position of one head, as float: out [K].
+void read_key(const CacheView& cache, int layer, int head, int position, float* out);
+void read_value(const CacheView& cache, int layer, int head, int position, float* out);
 
 }  // namespace zp

@@ -19,15 +19,21 @@ bool are_finite(std::span<const float> values) {
 
 }  // namespace
 
+PageLayout Engine::layout_of(const EngineConfig& config) {
+    const CacheType type = config.is_exact ? CacheType::kFloat : config.cache_type;
+    return {type, config.spec.n_layers, config.spec.n_kv_heads, config.spec.d_head};
+}
+
 Result<std::unique_ptr<Engine>> Engine::open(EngineConfig config) {
+    // Before anything is counted in these sizes.
+    if (Status status = check(config.spec); !status.ok())
+        return invalid(printable(config.paths.front(), 4096) + ": " + status.error().message);
     std::unique_ptr<Engine> engine(new Engine(std::move(config)));
     if (Status status = engine->load(); !status.ok()) return status.error();
     return engine;
 }
 
 Status Engine::load() {
-    if (Status status = check(config_.spec); !status.ok())
-        return invalid(printable(config_.paths.front(), 4096) + ": " + status.error().message);
     kernels_ = config_.isa.empty() ? &best_kernels() : kernels_for(config_.isa.c_str());
     if (kernels_ == nullptr)
         return Error{Fault::kNumeric, "this processor cannot run the instruction set " + config_.isa};
@@ -70,12 +76,12 @@ Result<int64_t> Engine::submit(GenerateRequest request) {
         return invalid("the prompt has " + std::to_string(request.prompt.size()) +
                        " tokens; the context holds " + std::to_string(config_.spec.n_ctx));
     }
-    Result<Sequence*> sequence = sequences_.acquire(request.prompt);
-    if (!sequence.ok()) return sequence.error();
     const int n_prompt = static_cast<int>(request.prompt.size());
-    const int n_reused = sequence.value()->n_cached;
+    if (Status status = sequences_.check_fits(n_prompt); !status.ok()) return status.error();
+    Sequence* sequence = sequences_.acquire(request.prompt);
+    const int n_reused = sequence->n_cached;
     const int64_t id = next_request_++;
-    running_.emplace(id, Running{std::move(request), sequence.value(), n_prompt, n_reused});
+    running_.emplace(id, Running{std::move(request), sequence, n_prompt, n_reused, n_reused});
     return id;
 }
 
@@ -93,7 +99,7 @@ StepEvent Engine::event_of(int64_t id, const Running& r) const {
     event.request = id;
     event.n_prompt = r.n_prompt;
     event.n_cached = r.n_reused;
-    event.n_read = std::min(r.sequence->n_cached, r.n_prompt);
+    event.n_read = r.n_read;
     return event;
 }
 
@@ -103,7 +109,7 @@ Batch Engine::plan_step() {
         const int first = static_cast<int>(batch.tokens.size());
         const auto begin = r.sequence->tokens.begin() + r.sequence->n_cached;
         batch.tokens.insert(batch.tokens.end(), begin, begin + n);
-        batch.slices.push_back({r.sequence->cache, first, n, r.sequence->n_cached});
+        batch.slices.push_back(sequences_.slice(*r.sequence, first, n));
         r.n_planned = n;
         if (r.sequence->n_cached + n == static_cast<int>(r.sequence->tokens.size())) {
             r.logits_row = static_cast<int>(batch.output_rows.size());
@@ -117,15 +123,49 @@ Batch Engine::plan_step() {
     for (const bool is_decoding : {true, false}) {
         for (auto& [id, r] : running_) {
             const int room = Forward::kMostTokens - static_cast<int>(batch.tokens.size());
-            if (room > 0 && (pending(r) == 1) == is_decoding) add(r, std::min(pending(r), room));
+            if (room == 0 || (pending(r) == 1) != is_decoding) continue;
+            if (r.is_suspended) {
+                if (!may_resume(id, r)) continue;
+                sequences_.resume(*r.sequence);
+                r.is_suspended = false;
+            }
+            if (const int n = make_room(id, r, std::min(pending(r), room)); n > 0) add(r, n);
         }
     }
     return batch;
 }
 
+int Engine::make_room(int64_t id, Running& r, int n) {
+    for (;;) {
+        const Result<int> n_writable = sequences_.reserve(*r.sequence, n);
+        if (n_writable.ok()) return n_writable.value();
+        // Whoever came first goes on; the last to come gives its pages up and reads again later.
+        const auto last = std::find_if(running_.rbegin(), running_.rend(), [&](const auto& other) {
+            return other.second.n_planned == 0 && !other.second.sequence->pages.empty();
+        });
+        if (last == running_.rend() || last->first <= id) return 0;
+        sequences_.suspend(*last->second.sequence);
+        last->second.is_suspended = true;
+    }
+}
+
+bool Engine::may_resume(int64_t id, const Running& r) const {
+    return id == running_.begin()->first ||
+           sequences_.has_room(static_cast<int>(r.sequence->tokens.size()) + 1);
+}
+
+Error Engine::refuse_oldest() {
+    const auto oldest = running_.begin();
+    const Result<int> refused = sequences_.reserve(*oldest->second.sequence, 1);
+    sequences_.release(oldest->second.sequence);
+    running_.erase(oldest);
+    return refused.error();
+}
+
 StepEvent Engine::finish_step(int64_t id, Running& r) {
     Sequence& s = *r.sequence;
-    s.n_cached += r.n_planned;
+    sequences_.advance(s, r.n_planned);
+    r.n_read = std::max(r.n_read, std::min(s.n_cached, r.n_prompt));
     StepEvent event = event_of(id, r);
     if (r.logits_row < 0) return event;
     const size_t n_vocab = static_cast<size_t>(config_.spec.n_vocab);
@@ -164,6 +204,10 @@ Result<std::vector<StepEvent>> Engine::step(const Interrupt& interrupt) {
     if (running_.empty()) return events;
 
     const Batch batch = plan_step();
+    if (batch.tokens.empty()) {
+        untold_ = std::move(events);
+        return refuse_oldest();
+    }
     const Status status = forward_->run(batch, logits(static_cast<int>(batch.output_rows.size())), interrupt);
     if (!status.ok()) {
         untold_ = std::move(events);
@@ -190,20 +234,23 @@ Result<std::vector<StepEvent>> Engine::step(const Interrupt& interrupt) {
     return events;
 }
 
-Status Engine::read_chunk(Sequence* sequence, int n, const Interrupt& interrupt) {
+Result<int> Engine::read_chunk(Sequence* sequence, int n, const Interrupt& interrupt) {
     Batch batch;
+    const Result<int> n_writable = sequences_.reserve(*sequence, n);
+    if (!n_writable.ok()) return n_writable;
+    n = n_writable.value();
     const auto begin = sequence->tokens.begin() + sequence->n_cached;
     batch.tokens.assign(begin, begin + n);
-    batch.slices.push_back({sequence->cache, 0, n, sequence->n_cached});
+    batch.slices.push_back(sequences_.slice(*sequence, 0, n));
     for (int row = 0; row < n; ++row) batch.output_rows.push_back(row);
     const std::span<float> rows = logits(n);
-    if (Status status = forward_->run(batch, rows, interrupt); !status.ok()) return status;
+    if (Status status = forward_->run(batch, rows, interrupt); !status.ok()) return status.error();
     if (!are_finite(rows))
         return Error{
             Fault::kNumeric,
             "the model's logits hold NaN or infinity; its file is damaged or its weights are broken"};
-    sequence->n_cached += n;
-    return {};
+    sequences_.advance(*sequence, n);
+    return n;
 }
 
 Status Engine::score(std::span<const int32_t> ids, std::span<float> out, const Interrupt& interrupt) {
@@ -214,16 +261,18 @@ Status Engine::score(std::span<const int32_t> ids, std::span<float> out, const I
                        std::to_string(config_.spec.n_ctx + 1));
     }
     if (out.empty()) return {};
-    Result<Sequence*> acquired = sequences_.acquire({});
-    if (!acquired.ok()) return acquired.error();
-    Sequence* sequence = acquired.value();
+    Sequence* sequence = sequences_.acquire({});
     sequence->tokens.assign(ids.begin(), ids.end() - 1);
     Status status;
     const size_t stride = static_cast<size_t>(padded(config_.spec.n_vocab));
     for (int done = 0; status.ok() && done < static_cast<int>(out.size());) {
-        const int n = std::min(kLogitRows, static_cast<int>(out.size()) - done);
-        status = read_chunk(sequence, n, interrupt);
-        if (!status.ok()) break;
+        const Result<int> read =
+            read_chunk(sequence, std::min(kLogitRows, static_cast<int>(out.size()) - done), interrupt);
+        if (!read.ok()) {
+            status = read.error();
+            break;
+        }
+        const int n = read.value();
         pool_->run([&](int thread) {
             const Share share = share_of(n, thread, pool_->size());
             for (int r = share.begin; r < share.end; ++r) {
@@ -245,18 +294,20 @@ Status Engine::trace(std::span<const int32_t> ids, TapSink& taps, const Interrup
         return invalid("the text has " + std::to_string(ids.size()) + " tokens; tracing takes 1 to " +
                        std::to_string(config_.spec.n_ctx));
     }
-    Result<Sequence*> acquired = sequences_.acquire({});
-    if (!acquired.ok()) return acquired.error();
-    Sequence* sequence = acquired.value();
+    Sequence* sequence = sequences_.acquire({});
     sequence->tokens.assign(ids.begin(), ids.end());
     forward_->set_taps(&taps);
     Status status;
-    for (size_t done = 0; status.ok() && done < ids.size(); done += static_cast<size_t>(kLogitRows)) {
-        const int n = static_cast<int>(std::min(static_cast<size_t>(kLogitRows), ids.size() - done));
-        status = read_chunk(sequence, n, interrupt);
-        if (status.ok())
+    for (int done = 0; status.ok() && done < static_cast<int>(ids.size());) {
+        const Result<int> n =
+            read_chunk(sequence, std::min(kLogitRows, static_cast<int>(ids.size()) - done), interrupt);
+        if (n.ok()) {
             taps.take("logits", logits_.data(), static_cast<size_t>(padded(config_.spec.n_vocab)),
-                      config_.spec.n_vocab, n);
+                      config_.spec.n_vocab, n.value());
+            done += n.value();
+        } else {
+            status = n.error();
+        }
     }
     forward_->set_taps(nullptr);
     sequences_.release(sequence);
@@ -280,12 +331,13 @@ Status Engine::extend(Sequence* sequence, std::span<const int32_t> ids, std::spa
     sequence->tokens.insert(sequence->tokens.end(), ids.begin(), ids.end());
     const size_t n_vocab = static_cast<size_t>(config_.spec.n_vocab);
     for (size_t done = 0; done < ids.size();) {
-        const size_t n = std::min(static_cast<size_t>(kLogitRows), ids.size() - done);
-        if (Status status = read_chunk(sequence, static_cast<int>(n), interrupt); !status.ok()) {
-            sequence->tokens.resize(before);
-            sequence->n_cached = static_cast<int>(before);
-            return status;
+        const size_t most = std::min(static_cast<size_t>(kLogitRows), ids.size() - done);
+        const Result<int> read = read_chunk(sequence, static_cast<int>(most), interrupt);
+        if (!read.ok()) {
+            SequencePool::truncate(*sequence, static_cast<int>(before));
+            return read.error();
         }
+        const size_t n = static_cast<size_t>(read.value());
         for (size_t r = 0; r < n; ++r) {
             std::memcpy(out.data() + (done + r) * n_vocab,
                         logits_.data() + r * static_cast<size_t>(padded(config_.spec.n_vocab)),
@@ -301,8 +353,7 @@ Status Engine::rollback(Sequence* sequence, int n) {
         return invalid("cannot forget " + std::to_string(n) + " tokens; the sequence has " +
                        std::to_string(sequence->tokens.size()));
     }
-    sequence->tokens.resize(sequence->tokens.size() - static_cast<size_t>(n));
-    sequence->n_cached = static_cast<int>(sequence->tokens.size());
+    SequencePool::truncate(*sequence, static_cast<int>(sequence->tokens.size()) - n);
     return {};
 }
 

@@ -24,7 +24,9 @@ struct EngineConfig {
     TensorMap tensor_names;  // ours -> the file's
     int n_threads = 1;
     std::string isa;        // "" picks the fastest
-    bool is_exact = false;  // float activations and cache, instead of int8 and half
+    bool is_exact = false;  // float activations and cache, instead of int8 and `cache_type`
+    CacheType cache_type = CacheType::kHalf;
+    CacheLimits cache_limits = {};
 };
 
 struct GenerateRequest {
@@ -76,29 +78,38 @@ public:
     int n_threads() const { return pool_->size(); }
     bool is_exact() const { return config_.is_exact; }
     size_t weight_bytes() const { return weights_->n_bytes; }
-    size_t cache_bytes() const { return sequences_.bytes_a_sequence(); }
+    // Of a full context, and of what is held now.
+    size_t cache_bytes() const {
+        return static_cast<size_t>(pages_for(config_.spec.n_ctx)) * sequences_.page_bytes();
+    }
+    size_t used_cache_bytes() const { return sequences_.used_bytes(); }
 
 private:
     struct Running {
         GenerateRequest request;
         Sequence* sequence;
-        int n_prompt, n_reused, n_generated = 0;
-        int n_planned = 0;    // tokens of the present step
-        int logits_row = -1;  // in the present step
+        int n_prompt, n_reused, n_read, n_generated = 0;
+        bool is_suspended = false;  // its pages went to an older request; it goes on when there is room
+        int n_planned = 0;          // tokens of the present step
+        int logits_row = -1;        // in the present step
     };
     static constexpr int kLogitRows = 32;  // rows of logits computed together when every row is wanted
 
     explicit Engine(EngineConfig config)
-        : config_(std::move(config)), sequences_(config_.spec, config_.is_exact) {}
+        : config_(std::move(config)), sequences_(layout_of(config_), config_.cache_limits) {}
+    static PageLayout layout_of(const EngineConfig& config);
     Status load();
     Status check_alive() const;
     Status check_ids(std::span<const int32_t> ids) const;
     std::span<float> logits(int n_rows);
     Batch plan_step();
+    int make_room(int64_t id, Running& running, int n);
+    bool may_resume(int64_t id, const Running& running) const;
+    Error refuse_oldest();
     StepEvent finish_step(int64_t id, Running& running);
     StepEvent event_of(int64_t id, const Running& running) const;
-    // Reads ids[first, first + n) into the cache, with the logits of each.
-    Status read_chunk(Sequence* sequence, int n, const Interrupt& interrupt);
+    // Reads up to n of a sequence's next tokens into its cache, with the logits of each; how many it were.
+    Result<int> read_chunk(Sequence* sequence, int n, const Interrupt& interrupt);
 
     EngineConfig config_;
     const Kernels* kernels_ = nullptr;

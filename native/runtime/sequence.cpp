@@ -1,6 +1,7 @@
 #include "runtime/sequence.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace zp {
 
@@ -11,72 +12,117 @@ int Sequence::common_prefix(std::span<const int32_t> prompt) const {
     return static_cast<int>(n);
 }
 
-size_t SequencePool::bytes_a_sequence() const {
-    CacheView view;
-    view.is_half = !is_exact_;
-    view.n_kv_heads = spec_.n_kv_heads;
-    view.d_head = spec_.d_head;
-    view.capacity = padded(spec_.n_ctx);
-    return view.layer_bytes() * static_cast<size_t>(spec_.n_layers);
+SequencePool::SequencePool(const PageLayout& layout, const CacheLimits& limits)
+    : pages_(layout, limits.most_bytes), most_idle_pages_(limits.most_idle_bytes / layout.page_bytes()) {}
+
+PrefixIndex::Match SequencePool::longest_match(std::span<const int32_t> tokens) {
+    PrefixIndex::Match match = index_.find(tokens);
+    for (const auto& s : sequences_) {
+        const int n = s->is_shared ? s->common_prefix(tokens) : 0;
+        if (n <= match.n_tokens) continue;
+        index_.keep(tokens.first(static_cast<size_t>(match.n_tokens)), match.pages);
+        match = {n, {s->pages.begin(), s->pages.begin() + pages_for(n)}};
+    }
+    return match;
 }
 
-Result<Sequence*> SequencePool::create() {
+void SequencePool::take_over(Sequence& sequence, PrefixIndex::Match match) {
+    sequence.n_cached = match.n_tokens;
+    sequence.pages = std::move(match.pages);
+    sequence.table.clear();
+    for (const PageRef& page : sequence.pages) sequence.table.push_back(page->data());
+}
+
+Sequence* SequencePool::acquire(std::span<const int32_t> prompt) {
     auto sequence = std::make_unique<Sequence>();
-    sequence->cache = {nullptr, !is_exact_, spec_.n_kv_heads, spec_.d_head, padded(spec_.n_ctx)};
-    Result<Buffer> memory = Buffer::allocate(bytes_a_sequence(), Pages::kSmall, "the key/value cache");
-    if (!memory.ok()) return memory.error();
-    sequence->memory = std::move(memory.value());
-    sequence->cache.data = static_cast<uint8_t*>(sequence->memory.data());
+    sequence->tokens.assign(prompt.begin(), prompt.end());
+    resume(*sequence);
     sequences_.push_back(std::move(sequence));
     return sequences_.back().get();
 }
 
-Result<Sequence*> SequencePool::acquire(std::span<const int32_t> prompt) {
-    Sequence* best = nullptr;
-    Sequence* oldest = nullptr;
-    int shared = 0;
-    size_t n_idle = 0;
-    for (const auto& s : sequences_) {
-        if (s->is_busy) continue;
-        ++n_idle;
-        const int prefix = s->common_prefix(prompt);
-        if (prefix > shared) {
-            shared = prefix;
-            best = s.get();
-        }
-        if (oldest == nullptr || s->last_used < oldest->last_used) oldest = s.get();
+Result<PageRef> SequencePool::page_for(const PageRef* shared, int n_positions) {
+    while (pages_.is_full() && index_.evict_oldest()) {
     }
-    // A cache of which most would be lost is worth more to its own conversation, while there is room.
-    if (best != nullptr && n_idle < kMostIdle && 2 * shared < best->n_cached) best = nullptr;
-    Sequence* chosen = best;
-    if (chosen == nullptr) {
-        shared = 0;
-        if (n_idle < kMostIdle) {
-            Result<Sequence*> fresh = create();
-            if (!fresh.ok() && oldest == nullptr) return fresh.error();
-            chosen = fresh.ok() ? fresh.value() : oldest;
-        } else {
-            chosen = oldest;
+    if (shared == nullptr) return pages_.take();
+    return shared->use_count() == 1 ? *shared : pages_.copy(**shared, n_positions);
+}
+
+Result<int> SequencePool::reserve(Sequence& sequence, int n) {
+    for (int p = sequence.n_cached / kChunk; p < pages_for(sequence.n_cached + n); ++p) {
+        const size_t at = static_cast<size_t>(p);
+        const bool is_new = at == sequence.pages.size();
+        if (!is_new && sequence.pages[at].use_count() == 1) continue;
+        Result<PageRef> page =
+            page_for(is_new ? nullptr : &sequence.pages[at], std::max(sequence.n_cached - p * kChunk, 0));
+        if (!page.ok() && p * kChunk > sequence.n_cached) return p * kChunk - sequence.n_cached;
+        if (!page.ok()) return page.error();
+        if (is_new) {
+            sequence.pages.emplace_back();
+            sequence.table.emplace_back();
         }
+        sequence.table[at] = page.value()->data();
+        sequence.pages[at] = std::move(page.value());
     }
-    chosen->tokens.assign(prompt.begin(), prompt.end());
-    chosen->n_cached = std::min(shared, std::max(static_cast<int>(prompt.size()) - 1, 0));
-    chosen->is_busy = true;
-    return chosen;
+    return n;
+}
+
+void SequencePool::advance(Sequence& sequence, int n) {
+    const int n_full = sequence.n_cached / kChunk;
+    sequence.n_cached += n;
+    if (sequence.n_cached / kChunk == n_full || !sequence.is_shared) return;
+    // Full pages are known to others from here on; where another sequence was faster, its pages are taken.
+    std::vector<PageRef> full(sequence.pages.begin(), sequence.pages.begin() + sequence.n_cached / kChunk);
+    index_.keep(std::span(sequence.tokens).first(full.size() * kChunk), full);
+    for (size_t p = 0; p < full.size(); ++p) {
+        sequence.table[p] = full[p]->data();
+        sequence.pages[p] = std::move(full[p]);
+    }
+}
+
+void SequencePool::truncate(Sequence& sequence, int n) {
+    sequence.tokens.resize(static_cast<size_t>(n));
+    sequence.n_cached = std::min(sequence.n_cached, n);
+    const size_t n_pages = static_cast<size_t>(pages_for(sequence.n_cached));
+    sequence.pages.resize(std::min(sequence.pages.size(), n_pages));
+    sequence.table.resize(sequence.pages.size());
+}
+
+void SequencePool::give_back(Sequence& sequence) {
+    sequence.pages.resize(static_cast<size_t>(pages_for(sequence.n_cached)));
+    if (sequence.is_shared)
+        index_.keep(std::span(sequence.tokens).first(static_cast<size_t>(sequence.n_cached)), sequence.pages);
+    take_over(sequence, {});
+}
+
+void SequencePool::suspend(Sequence& sequence) { give_back(sequence); }
+
+void SequencePool::resume(Sequence& sequence) {
+    const size_t most = std::max<size_t>(sequence.tokens.size(), 1) - 1;
+    take_over(sequence, longest_match(std::span(sequence.tokens).first(most)));
 }
 
 void SequencePool::release(Sequence* sequence) {
-    sequence->is_busy = false;
-    sequence->last_used = ++clock_;
-    sequence->tokens.resize(static_cast<size_t>(sequence->n_cached));
-    const auto n_idle =
-        std::count_if(sequences_.begin(), sequences_.end(), [](const auto& s) { return !s->is_busy; });
-    if (static_cast<size_t>(n_idle) <= kMostIdle) return;
-    const auto oldest =
-        std::min_element(sequences_.begin(), sequences_.end(), [](const auto& a, const auto& b) {
-            return a->is_busy != b->is_busy ? b->is_busy : a->last_used < b->last_used;
-        });
-    sequences_.erase(oldest);
+    give_back(*sequence);
+    std::erase_if(sequences_, [&](const auto& s) { return s.get() == sequence; });
+    while (pages_.n_pages() > most_idle_pages_ && index_.evict_oldest()) {
+    }
+}
+
+Slice SequencePool::slice(const Sequence& sequence, int first_row, int n) const {
+    return {{pages_.layout(), sequence.table.data()}, first_row, n, sequence.n_cached};
+}
+
+bool SequencePool::has_room(int n_positions) const {
+    const size_t n_free = pages_.most_pages() - std::min(pages_.most_pages(), pages_.n_pages());
+    return static_cast<size_t>(pages_for(n_positions)) <= n_free + index_.n_idle();
+}
+
+Status SequencePool::check_fits(int n_positions) const {
+    if (static_cast<size_t>(pages_for(n_positions)) <= pages_.most_pages()) return {};
+    return out_of_memory(
+        "the text has " + std::to_string(n_positions) + " tokens and the key/value cache holds " +
+        std::to_string(pages_.most_pages() * kChunk) + "; shorten it or give a larger --cache-memory");
 }
 
 }  // namespace zp

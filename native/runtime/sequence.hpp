@@ -1,4 +1,4 @@
-// A sequence of tokens and the keys and values computed for it.
+// A sequence of tokens and the pages of keys and values computed for it.
 #pragma once
 
 #include <cstdint>
@@ -6,45 +6,70 @@
 #include <span>
 #include <vector>
 
-#include "base/memory.hpp"
-#include "model/spec.hpp"
-#include "ops/cache_view.hpp"
+#include "ops/attention.hpp"
+#include "runtime/pages.hpp"
+#include "runtime/prefix_index.hpp"
 
 namespace zp {
 
 struct Sequence {
     std::vector<int32_t> tokens;  // all of them; the first n_cached are in the cache
     int n_cached = 0;
-    uint64_t last_used = 0;
-    bool is_busy = false;
-    CacheView cache;
-    Buffer memory;
+    bool is_shared = true;       // whether others may have its pages: what a steered pass computed is its own
+    std::vector<PageRef> pages;  // of the first n_cached tokens, and of those about to be read
+    std::vector<uint8_t*> table;  // their memory, for CacheView
 
     // Tokens that `prompt` and the cache have in common from the start.
     int common_prefix(std::span<const int32_t> prompt) const;
 };
 
-// The sequences of an engine: those in use, and idle ones kept because a later prompt may start alike
-// (the next turn of a conversation does). Memory of a cache is used only as far as it is filled.
+// How much memory caches may take: all of them, and those kept only because a later text may start alike.
+struct CacheLimits {
+    size_t most_bytes = SIZE_MAX;
+    size_t most_idle_bytes = SIZE_MAX;
+};
+
+// The sequences of an engine that are in use, and the pages of those that were: the next turn of a
+// conversation, and whatever else starts like something read before, continues from them.
 class SequencePool {
 public:
-    SequencePool(const ModelSpec& spec, bool is_exact) : spec_(spec), is_exact_(is_exact) {}
+    SequencePool(const PageLayout& layout, const CacheLimits& limits);
 
-    // A sequence whose cache holds as much of `prompt` as any idle one does; `tokens` become the prompt.
-    // At least the last token is left to compute, since its logits are wanted.
-    Result<Sequence*> acquire(std::span<const int32_t> prompt);
-    // Keeps it for reuse.
+    // A sequence whose cache holds as much of the start of `prompt` as any other one has; `tokens` become the
+    // prompt. At least the last token is left to compute, since its logits are wanted.
+    Sequence* acquire(std::span<const int32_t> prompt);
+    // Makes up to n next positions writable, and says how many: takes pages, and copies one that others hold
+    // as well. Idle pages go to make room, those first that were not used for longest. kMemory if not one
+    // position can be had.
+    Result<int> reserve(Sequence& sequence, int n);
+    // n more tokens have been read.
+    void advance(Sequence& sequence, int n);
+    // Forgets all but the first n tokens.
+    static void truncate(Sequence& sequence, int n);
+    // Lets a sequence's pages go to whoever needs them; what is left of them by then, resume() finds again.
+    void suspend(Sequence& sequence);
+    void resume(Sequence& sequence);
+    // Ends a sequence; its pages stay as long as there is room.
     void release(Sequence* sequence);
-    // Bytes of cache that a full context takes.
-    size_t bytes_a_sequence() const;
+
+    // The rows of a batch from `first_row` on that read its next n tokens.
+    Slice slice(const Sequence& sequence, int first_row, int n) const;
+    // Whether so many positions could be held at once beside the sequences in use.
+    bool has_room(int n_positions) const;
+    // kMemory where so many positions could not be held even alone.
+    Status check_fits(int n_positions) const;
+    size_t page_bytes() const { return pages_.layout().page_bytes(); }
+    size_t used_bytes() const { return pages_.n_pages() * page_bytes(); }
 
 private:
-    static constexpr size_t kMostIdle = 4;
-    Result<Sequence*> create();
+    Result<PageRef> page_for(const PageRef* shared, int n_positions);
+    void take_over(Sequence& sequence, PrefixIndex::Match match);
+    PrefixIndex::Match longest_match(std::span<const int32_t> tokens);
+    void give_back(Sequence& sequence);
 
-    const ModelSpec& spec_;
-    bool is_exact_;
-    uint64_t clock_ = 0;
+    PagePool pages_;
+    size_t most_idle_pages_;
+    PrefixIndex index_;
     std::vector<std::unique_ptr<Sequence>> sequences_;
 };
 

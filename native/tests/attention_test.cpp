@@ -51,11 +51,12 @@ Partial attend(const Kernels& k, const Head& h, bool is_half, int begin, int end
     const auto n = static_cast<size_t>(h.n_rows);
     Partial out{std::vector<float>(n), std::vector<float>(n),
                 std::vector<float>(n * static_cast<size_t>(h.d_value))};
-    const void* keys = is_half ? static_cast<const void*>(h.half_keys.data()) : h.keys.data();
-    const void* values = is_half ? static_cast<const void*>(h.half_values.data()) : h.values.data();
-    (is_half ? k.attend_half : k.attend_float)({h.rows.data(), h.n_visible.data(), h.n_hidden.data(),
-                                                h.softcap, h.n_rows, h.d_head, h.d_value, keys, values, begin,
-                                                end, out.peak.data(), out.total.data(), out.sum.data()});
+    const size_t key = static_cast<size_t>(begin) * h.d_head, value = static_cast<size_t>(begin) * h.d_value;
+    const void* keys = is_half ? static_cast<const void*>(&h.half_keys[key]) : &h.keys[key];
+    const void* values = is_half ? static_cast<const void*>(&h.half_values[value]) : &h.values[value];
+    (is_half ? k.attend_half : k.attend_float)(
+        {h.rows.data(), h.n_visible.data(), h.n_hidden.data(), h.softcap, h.n_rows, h.d_head, h.d_value, keys,
+         values, nullptr, nullptr, begin, end, out.peak.data(), out.total.data(), out.sum.data()});
     return out;
 }
 

@@ -15,18 +15,30 @@ template <class L>
 inline typename L::F load_element(const float* p) {
     return L::load(p);
 }
+template <class L>
+inline typename L::F load_element(const int8_t* p) {
+    return L::to_float(L::widen(L::load_rows(reinterpret_cast<const uint8_t*>(p))));
+}
+
+// Whether an element counts steps, whose size each position has of its own.
+template <class E>
+inline constexpr bool kHasSteps = sizeof(E) == 1;
 
 // scores[r][s - begin] for R rows; positions a row may not see become -infinity.
 template <class L, class E, int R>
 inline void score_rows(const AttendChunk& job, int row, float (*scores)[kChunk]) {
     constexpr float kHidden = -__builtin_inff();
-    const E* keys = static_cast<const E*>(job.keys) + static_cast<size_t>(job.begin) * job.d_head;
+    const E* keys = static_cast<const E*>(job.keys);
     for (int s = job.begin; s < job.end; s += 16, keys += 16 * job.d_head) {
         typename L::F sums[R];
         for (int r = 0; r < R; ++r) sums[r] = L::zero();
         for (int k = 0; k < job.d_head; ++k) {
             const auto key = load_element<L>(keys + 16 * k);
             for (int r = 0; r < R; ++r) sums[r] = L::fma(L::set1(job.q[row + r][k]), key, sums[r]);
+        }
+        if constexpr (kHasSteps<E>) {
+            const auto steps = L::load(job.key_steps + (s - job.begin));
+            for (int r = 0; r < R; ++r) sums[r] = L::mul(sums[r], steps);
         }
         for (int r = 0; r < R; ++r) {
             if (job.softcap != 0.0f) sums[r] = soft_cap<L>(sums[r], job.softcap);
@@ -59,7 +71,7 @@ inline void weigh_values(const AttendChunk& job, int row, int k, float (*weights
     typename L::F sums[R][C];
     for (int r = 0; r < R; ++r)
         for (int c = 0; c < C; ++c) sums[r][c] = L::zero();
-    const E* values = static_cast<const E*>(job.values) + static_cast<size_t>(job.begin) * job.d_value + k;
+    const E* values = static_cast<const E*>(job.values) + k;
     const int n = job.end - job.begin;
     for (int s = 0; s < n; ++s, values += job.d_value) {
         typename L::F v[C];
@@ -83,6 +95,9 @@ inline void attend_rows(const AttendChunk& job, int row) {
         const int limit = job.n_visible[row + r] < job.end ? job.n_visible[row + r] : job.end;
         job.total[row + r] = exponentiate<L>(scores[r], job.n_hidden[row + r] - job.begin, limit - job.begin,
                                              n_padded, job.peak[row + r]);
+        if constexpr (kHasSteps<E>)
+            for (int i = 0; i < n_padded; i += 16)
+                L::store(scores[r] + i, L::mul(L::load(scores[r] + i), L::load(job.value_steps + i)));
     }
     int k = 0;
     for (; k + 32 <= job.d_value; k += 32) weigh_values<L, E, R, 2>(job, row, k, scores);

@@ -2,12 +2,13 @@
 
 Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", 2019, section 3. Hugging Face:
 `BertConfig`; `BertForMaskedLM` has the head, `BertModel` has none. The pooler and the next-sentence
-classifier of published checkpoints are left aside.
+classifier of published checkpoints are left aside. GGUF: architecture `bert`, the encoder alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from zeropoint.blueprint import Block, Blueprint, Embedding, Head
@@ -16,14 +17,15 @@ from zeropoint.blueprint.parts.ffn import MLP
 from zeropoint.blueprint.parts.norm import LayerNorm
 from zeropoint.blueprint.parts.position import Learned
 from zeropoint.blueprint.sources import Source
-from zeropoint.errors import BadInput
-from zeropoint.families import Kind
+from zeropoint.errors import BadModelFile
+from zeropoint.families import GgufMetadata, Kind
+from zeropoint.families._gguf import Sizes, Written, get_float, gguf_tensors, sizes_of, sizes_to
 from zeropoint.families._hf import ACTIVATIONS, HfConfig, activation_to_hf
-from zeropoint.families._names import renamed
+from zeropoint.families._names import GGUF, renamed
 from zeropoint.families._parts import eps_of, network_of
 from zeropoint.families._same import refuse_unless_same
 
-__all__ = ["from_hf", "tensor_map", "to_hf"]
+__all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 
 PREFIX = "bert."
 IGNORED = (r"bert\.pooler\..*", r"cls\.seq_relationship\..*", r"bert\.embeddings\.position_ids")
@@ -51,6 +53,12 @@ _HF = {
     "head.weight": "cls.predictions.decoder.weight",
     "head.bias": "cls.predictions.bias",
 }
+_GGUF = GGUF | {
+    "embedding.segment": "token_types",
+    "embedding.norm": "token_embd_norm",
+    "blocks.{}.attention_norm": "blk.{}.attn_output_norm",
+    "blocks.{}.ffn_norm": "blk.{}.layer_output_norm",
+}
 
 
 def from_hf(config: Mapping[str, Any]) -> Blueprint:
@@ -60,23 +68,22 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
     c.require("is_decoder", False)
     c.require("add_cross_attention", False)
     d_model, n_heads = c.get_int("hidden_size", 1, 2**20), c.get_int("num_attention_heads", 1, 65536)
-    norm = LayerNorm(c.get_float("layer_norm_eps", default=1e-12))
-    attention = Attention(n_heads, n_heads, max(d_model // n_heads, 1), is_causal=False, bias="all")
-    activation = c.choose("hidden_act", ACTIVATIONS, default="gelu")
-    block = Block(attention, MLP(c.get_int("intermediate_size", 1, 2**22), activation), norm, "post")
-    n_ctx = c.get_int("max_position_embeddings", default=512)
-    is_tied = c.get_bool("tie_word_embeddings", default=True)
-    has_head = config.get("architectures") != ["BertModel"]
-    return Blueprint(
-        family="bert",
+    sizes = Sizes(
         d_model=d_model,
+        n_layers=c.get_int("num_hidden_layers", 1, 4096),
+        n_ctx=c.get_int("max_position_embeddings", default=512),
         n_vocab=c.get_int("vocab_size", 2),
-        n_ctx=n_ctx,
-        blocks=(block,) * c.get_int("num_hidden_layers", 1, 4096),
-        final_norm=None,
-        embedding=Embedding(Learned(n_ctx), n_types=c.get_int("type_vocab_size", 1, default=2), norm=norm),
-        head=Head(is_tied, has_bias=True, has_transform=True) if has_head else None,
+        n_heads=n_heads,
+        n_kv_heads=n_heads,
+        d_head=max(d_model // n_heads, 1),
+        d_ff=c.get_int("intermediate_size", 1, 2**22),
+        is_tied=c.get_bool("tie_word_embeddings", default=True),
     )
+    ffn = MLP(sizes.d_ff, c.choose("hidden_act", ACTIVATIONS, default="gelu"))
+    eps, n_types = c.get_float("layer_norm_eps", default=1e-12), c.get_int("type_vocab_size", 1, default=2)
+    has_head = config.get("architectures") != ["BertModel"]
+    head = Head(sizes.is_tied, has_bias=True, has_transform=True) if has_head else None
+    return _blueprint(sizes, ffn, eps, n_types, head)
 
 
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
@@ -100,8 +107,43 @@ def to_hf(blueprint: Blueprint) -> dict[str, Any]:
     return config
 
 
+def from_gguf(model: GgufMetadata) -> Blueprint:
+    """The blueprint in a file's metadata. Raises BadModelFile naming the key at fault."""
+    sizes = sizes_of(model, "bert")
+    if "token_types.weight" not in model.tensors:
+        raise BadModelFile(f"{model.name}: tensor token_types.weight is missing, which a bert needs")
+    n_types = int(model.tensors["token_types.weight"].shape[0])
+    eps = get_float(model, "bert.attention.layer_norm_epsilon", 1e-13, 1.0)
+    return _blueprint(sizes, MLP(sizes.d_ff, "gelu"), eps, n_types, head=None)
+
+
+def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
+    """The metadata of a blueprint's encoder. Raises BadInput where the architecture `bert` cannot say it."""
+    encoder = replace(blueprint, head=None)
+    metadata = sizes_to(encoder, "bert") | {
+        "bert.attention.layer_norm_epsilon": eps_of(encoder),
+        "bert.attention.causal": False,
+        "tokenizer.ggml.token_type_count": encoder.embedding.n_types,
+    }
+    refuse_unless_same(encoder, from_gguf(Written(encoder, metadata, tensor_map(encoder, "gguf"))), "GGUF")
+    return metadata
+
+
 def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, Source]:
-    """Each tensor of ours among the file's. Raises BadInput for GGUF."""
-    if kind == "gguf":
-        raise BadInput("bert is read and written as a Hugging Face folder, not as GGUF; choose that format")
-    return renamed(blueprint, _HF)
+    """Each tensor of ours among the file's; in GGUF, those of the head have no place."""
+    return renamed(replace(blueprint, head=None), _GGUF) if kind == "gguf" else renamed(blueprint, _HF)
+
+
+def _blueprint(s: Sizes, ffn: MLP, eps: float, n_types: int, head: Head | None) -> Blueprint:
+    norm = LayerNorm(eps)
+    attention = Attention(s.n_heads, s.n_kv_heads, s.d_head, is_causal=False, bias="all")
+    return Blueprint(
+        family="bert",
+        d_model=s.d_model,
+        n_vocab=s.n_vocab,
+        n_ctx=s.n_ctx,
+        blocks=(Block(attention, ffn, norm, "post"),) * s.n_layers,
+        final_norm=None,
+        embedding=Embedding(Learned(s.n_ctx), n_types=n_types, norm=norm),
+        head=head,
+    )

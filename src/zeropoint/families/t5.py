@@ -1,7 +1,8 @@
 """T5: encoder and decoder, a learned bias for distances, unscaled scores, RMSNorm, no biases.
 
 Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer", 2020,
-section 2.1. Hugging Face: `T5Config`. Version 1.1 has a gated network and a head of its own.
+section 2.1. Hugging Face: `T5Config`. Version 1.1 has a gated network and a head of its own. GGUF:
+architecture `t5`, whose readers take 128 for the longest distance.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import RelativeBias
 from zeropoint.blueprint.sources import Source
 from zeropoint.errors import BadInput
-from zeropoint.families import Kind
+from zeropoint.families import GgufMetadata, Kind
+from zeropoint.families._gguf import Sizes, Written, get_float, gguf_tensors, sizes_of, sizes_to
 from zeropoint.families._hf import HfConfig
 from zeropoint.families._names import renamed
 from zeropoint.families._parts import eps_of, network_of
 from zeropoint.families._same import refuse_unless_same
 
-__all__ = ["from_hf", "tensor_map", "to_hf"]
+__all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 
 REPEATED = {r"(encoder|decoder)\.embed_tokens\.weight": "embedding.weight"}
 IGNORED = (r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",)  # never used
@@ -58,45 +60,64 @@ _HF = {
     "final_norm": "decoder.final_layer_norm",
     "head": "lm_head",
 }
-_GATED = {
+_HF_GATED = {
     f"{ours}.{{}}.ffn.{mine}": f"{theirs}.DenseReluDense.{yours}"
     for ours, theirs in (("encoder", "encoder.block.{}.layer.1"), ("blocks", "decoder.block.{}.layer.2"))
     for mine, yours in (("gate", "wi_0"), ("up", "wi_1"))
 }
 
 
+def _gguf_stack(ours: str, theirs: str, parts: dict[str, str]) -> dict[str, str]:
+    """Names of a stack; parts: ours to what begins their names."""
+    names = {f"{ours}.relative_bias": f"{theirs}.blk.0.attn_rel_b", f"{ours}_norm": f"{theirs}.output_norm"}
+    for part, yours in parts.items():
+        names[f"{ours}.{{}}.{part}_norm"] = f"{theirs}.blk.{{}}.{yours}_norm"
+        inner = ("gate", "up", "down") if part == "ffn" else ("query", "key", "value", "output")
+        letters = dict(zip(inner, inner if part == "ffn" else "qkvo", strict=True))
+        for mine, short in letters.items():
+            names[f"{ours}.{{}}.{part}.{mine}"] = f"{theirs}.blk.{{}}.{yours}_{short}"
+    return names
+
+
+_IN_BOTH = {"attention": "attn", "ffn": "ffn"}
+_GGUF = {
+    "embedding": "token_embd",
+    **_gguf_stack("encoder", "enc", _IN_BOTH),
+    **_gguf_stack("blocks", "dec", _IN_BOTH | {"cross_attention": "cross_attn"}),
+    "final_norm": "dec.output_norm",
+    "head": "output",
+}
+_LONGEST = 128  # llama.cpp's constant; GGUF has no key for it
+
+
 def from_hf(config: Mapping[str, Any]) -> Blueprint:
     """The blueprint of a `T5Config`. Raises BadModelFile naming the key at fault."""
     c = HfConfig(config)
     d_model, n_heads = c.get_int("d_model", 1, 2**20), c.get_int("num_heads", 1, 65536)
-    d_head = c.get_int("d_kv", 1, 4096, default=64)
+    n_layers = c.get_int("num_layers", 1, 4096)
+    sizes = Sizes(
+        d_model=d_model,
+        n_layers=n_layers,
+        n_ctx=c.get_int("n_positions", default=512),
+        n_vocab=c.get_int("vocab_size", 2),
+        n_heads=n_heads,
+        n_kv_heads=n_heads,
+        d_head=c.get_int("d_kv", 1, 4096, default=64),
+        d_ff=c.get_int("d_ff", 1, 2**22),
+        is_tied=c.get_bool("tie_word_embeddings", default=True),
+    )
     n_buckets = c.get_int("relative_attention_num_buckets", 2, default=32)
     longest = c.get_int("relative_attention_max_distance", default=128)
-
-    def attention(position: RelativeBias) -> Attention:
-        is_causal = not position.is_bidirectional
-        return Attention(n_heads, n_heads, d_head, position, is_causal=is_causal, scale=1.0)
-
-    d_ff, kind = c.get_int("d_ff", 1, 2**22), c.choose("feed_forward_proj", _NETWORKS, default="relu")
-    ffn = MLP(d_ff, kind.activation, False) if isinstance(kind, MLP) else Gated(d_ff, kind.activation)
-    norm = RMSNorm(c.get_float("layer_norm_epsilon", default=1e-6))
-    encoder = Block(attention(RelativeBias(n_buckets, longest, True)), ffn, norm)
-    cross = Attention(n_heads, n_heads, d_head, is_causal=False, scale=1.0)
-    decoder = Block(attention(RelativeBias(n_buckets, longest, False)), ffn, norm, cross_attention=cross)
-    n_layers = c.get_int("num_layers", 1, 4096)
-    is_tied = c.get_bool("tie_word_embeddings", default=True)
+    kind = c.choose("feed_forward_proj", _NETWORKS, default="relu")
     # Older configs say it by the tie alone; transformers 5 ties always, and says it for itself.
-    is_scaled = c.get_bool("scale_decoder_outputs", default=is_tied)
-    return Blueprint(
-        family="t5",
-        d_model=d_model,
-        n_vocab=c.get_int("vocab_size", 2),
-        n_ctx=c.get_int("n_positions", default=512),
-        blocks=(decoder,) * c.get_int("num_decoder_layers", 1, 4096, default=n_layers),
-        final_norm=norm,
-        head=Head(is_tied, scale=d_model**-0.5 if is_scaled else 1.0),
-        encoder=(encoder,) * n_layers,
-        encoder_norm=norm,
+    is_scaled = c.get_bool("scale_decoder_outputs", default=sizes.is_tied)
+    return _blueprint(
+        sizes,
+        n_decoder_layers=c.get_int("num_decoder_layers", 1, 4096, default=n_layers),
+        kind=kind,
+        buckets=(n_buckets, longest),
+        eps=c.get_float("layer_norm_epsilon", default=1e-6),
+        is_scaled=is_scaled,
     )
 
 
@@ -131,8 +152,71 @@ def to_hf(blueprint: Blueprint) -> dict[str, Any]:
     return config
 
 
+def from_gguf(model: GgufMetadata) -> Blueprint:
+    """The blueprint in a file's metadata. Raises BadModelFile naming the key at fault."""
+    sizes = sizes_of(model, "t5")
+    has_gate = "enc.blk.0.ffn_gate.weight" in model.tensors
+    return _blueprint(
+        sizes,
+        n_decoder_layers=model.get_int("t5.decoder_block_count", 1, 4096, default=sizes.n_layers),
+        kind=_NETWORKS["gated-gelu" if has_gate else "relu"],
+        buckets=(model.get_int("t5.attention.relative_buckets_count", 2, 2**24), _LONGEST),
+        eps=get_float(model, "t5.attention.layer_norm_rms_epsilon", 1e-12, 1.0),
+        is_scaled=sizes.is_tied,
+    )
+
+
+def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
+    """The metadata of a blueprint. Raises BadInput where the architecture `t5` cannot say it."""
+    a, eps = blueprint.blocks[0].attention, eps_of(blueprint)
+    n_buckets = a.position.n_buckets if isinstance(a.position, RelativeBias) else 0
+    metadata = sizes_to(blueprint, "t5") | {
+        "t5.block_count": len(blueprint.encoder),
+        "t5.decoder_block_count": blueprint.n_layers,
+        "t5.attention.key_length": a.d_head,
+        "t5.attention.value_length": a.d_head,
+        "t5.attention.layer_norm_epsilon": eps,
+        "t5.attention.layer_norm_rms_epsilon": eps,
+        "t5.attention.relative_buckets_count": n_buckets,
+        "t5.decoder_start_token_id": 0,  # every published T5 begins with its padding
+    }
+    written = Written(blueprint, metadata, tensor_map(blueprint, "gguf"))
+    refuse_unless_same(blueprint, from_gguf(written), "GGUF")
+    return metadata
+
+
 def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, Source]:
-    """Each tensor of ours among the file's. Raises BadInput for GGUF."""
+    """Each tensor of ours among the file's."""
     if kind == "gguf":
-        raise BadInput("t5 is read and written as a Hugging Face folder, not as GGUF; choose that format")
-    return renamed(blueprint, _HF | (_GATED if isinstance(network_of(blueprint), Gated) else {}))
+        return renamed(blueprint, _GGUF)
+    return renamed(blueprint, _HF | (_HF_GATED if isinstance(network_of(blueprint), Gated) else {}))
+
+
+def _blueprint(
+    s: Sizes,
+    n_decoder_layers: int,
+    kind: MLP | Gated,
+    buckets: tuple[int, int],
+    eps: float,
+    is_scaled: bool,
+) -> Blueprint:
+    """kind: the network, of any width; buckets: their number, and the distance the last begins at."""
+
+    def attention(is_causal: bool) -> Attention:
+        position = RelativeBias(*buckets, is_bidirectional=not is_causal)
+        return Attention(s.n_heads, s.n_heads, s.d_head, position, is_causal=is_causal, scale=1.0)
+
+    ffn = MLP(s.d_ff, kind.activation, False) if isinstance(kind, MLP) else Gated(s.d_ff, kind.activation)
+    norm = RMSNorm(eps)
+    cross = Attention(s.n_heads, s.n_heads, s.d_head, is_causal=False, scale=1.0)
+    return Blueprint(
+        family="t5",
+        d_model=s.d_model,
+        n_vocab=s.n_vocab,
+        n_ctx=s.n_ctx,
+        blocks=(Block(attention(True), ffn, norm, cross_attention=cross),) * n_decoder_layers,
+        final_norm=norm,
+        head=Head(s.is_tied, scale=s.d_model**-0.5 if is_scaled else 1.0),
+        encoder=(Block(attention(False), ffn, norm),) * s.n_layers,
+        encoder_norm=norm,
+    )

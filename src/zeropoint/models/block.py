@@ -20,6 +20,7 @@ from zeropoint.errors import BadInput
 from zeropoint.layers.attention.cross_attention import CrossAttention
 from zeropoint.layers.attention.self_attention import SelfAttention
 from zeropoint.layers.cache import KeysValues, LayerCache
+from zeropoint.layers.dropout import Dropout
 from zeropoint.layers.ffn import gated, mixture, mlp
 from zeropoint.layers.norm import norm
 from zeropoint.layers.place import Place
@@ -38,7 +39,7 @@ class Block(nn.Module):
         """dropout: of what each part adds, while training (Vaswani et al., 2017, section 5.4)."""
         super().__init__()
         self.placement = spec.placement
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.attention_norm = norm(spec.norm, d_model)
         self.attention = SelfAttention(spec.attention, d_model)
         self.cross_attention: CrossAttention | None = None

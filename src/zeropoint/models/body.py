@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from zeropoint.blueprint import Blueprint
+from zeropoint.layers.dropout import Dropout
 from zeropoint.layers.embed import Embedding
 from zeropoint.layers.head import Head
 from zeropoint.layers.norm import norm
@@ -21,7 +22,7 @@ class Body(nn.Module):
         super().__init__()
         b = self.blueprint = blueprint
         self.embedding = Embedding(b.embedding, b.n_vocab, b.d_model)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = Stack(b.blocks, b.d_model, dropout)
         self.final_norm = norm(b.final_norm, b.d_model) if b.final_norm is not None else None
         self.head = Head(b.head, b.n_vocab, b.d_model, b.blocks[0]) if b.head is not None else None

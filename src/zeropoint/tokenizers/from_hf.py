@@ -1,7 +1,8 @@
 """A GGUF file's tokenizer metadata, made from the tokenizer files of a Hugging Face folder.
 
 Byte-level BPE becomes `gpt2`, with the name of the pattern that cuts words (found by comparing with
-`pretokenizers.toml`, never guessed); SentencePiece BPE becomes `llama`. Everything else is refused.
+`pretokenizers.toml`, never guessed); SentencePiece BPE becomes `llama`; WordPiece becomes `bert`
+(`from_hf_bert.py`). Everything else is refused.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from zeropoint.errors import BadModelFile
+from zeropoint.tokenizers.from_hf_bert import wordpiece_metadata
 from zeropoint.tokenizers.metadata import BYTE, NORMAL
 from zeropoint.tokenizers.text import printable
-from zeropoint.tokenizers.vocabulary import CONTROL, UNKNOWN, USER_DEFINED
+from zeropoint.tokenizers.vocabulary import CONTROL, UNKNOWN, UNUSED, USER_DEFINED
 
 __all__ = ["gguf_metadata", "has_second_space"]
 
-UNUSED = 5  # of tokenizer.ggml.token_type
 _SPECIAL = {
     "bos": "bos_token_id",
     "eos": "eos_token_id",
@@ -43,10 +44,13 @@ def gguf_metadata(
     Raises BadModelFile naming the file and what in it is not understood.
     """
     model = _part(tokenizer, "model", name)
-    if model.get("type", "BPE") != "BPE":
-        raise _bad(name, f"a model of type {model.get('type')!r} cannot be written into GGUF; it must be BPE")
+    kind = model.get("type", "BPE")
+    if kind not in ("BPE", "WordPiece"):
+        raise _bad(name, f"a model of type {kind!r} cannot be written into GGUF; it must be BPE or WordPiece")
     is_llama = bool(model.get("byte_fallback"))
     tokens, types = _tokens(tokenizer, model, n_vocab, name)
+    if kind == "WordPiece":
+        return wordpiece_metadata(tokenizer, settings, tokens, types, name)
     ids = {token: index for index, token in enumerate(tokens)}
     merges = [_merge(merge, name) for merge in model.get("merges", [])]
     found: dict[str, Any] = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from zeropoint.errors import choices
 from zeropoint.tokenizers.metadata import BYTE, HasMetadata, MetadataReader
 
-UNKNOWN, CONTROL, USER_DEFINED = 2, 3, 4  # of tokenizer.ggml.token_type
+UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 2, 3, 4, 5  # of tokenizer.ggml.token_type
 KINDS = ("gpt2", "llama", "bert")
 MAX_CONTROL = 128  # characters of one control token; the longest in use has about 30
 MERGES_PER_TOKEN = 32  # a published vocabulary has at most about three

@@ -7,7 +7,6 @@ attention, schedule, loss. `TASK` has the source's numbers.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -23,7 +22,7 @@ from zeropoint.blueprint.parts.position import Sinusoidal
 from zeropoint.models.build import build
 from zeropoint.models.initialize import initialize
 from zeropoint.models.seq2seq import Seq2Seq as Model
-from zeropoint.train.average import average_weights
+from zeropoint.train.average import Average
 from zeropoint.train.loop import train
 from zeropoint.train.objectives.seq2seq import Seq2Seq
 from zeropoint.train.precision import quickest_dtype
@@ -48,7 +47,7 @@ class CopyTask:
     n_warmup: int = 400
     factor: float = 0.5
     dropout: float = 0.1
-    n_averaged: int = 5  # last epochs whose weights are averaged (Vaswani et al., 2017, section 6.1)
+    n_averaged: int = 5  # last epochs, the weights after each of whose steps are averaged
 
 
 TASK = CopyTask()
@@ -87,30 +86,39 @@ def batches(task: CopyTask, n_batches: int, generator: torch.Generator) -> Itera
 def train_copy(
     task: CopyTask = TASK, seed: int = 0, on_epoch: Callable[[int, float], None] | None = None
 ) -> Model:
-    """Train from Xavier's weights and average the last epochs'; on_epoch(epoch, loss in nats) is told."""
+    """Train from Xavier's weights, average the last epochs', and tell on_epoch(epoch, loss in nats).
+
+    seed: of weights, batches and dropout: the same on the same machine gives the same model.
+    """
     generator = torch.Generator().manual_seed(seed)
     model = cast(Model, build(blueprint(task), seed=None, dropout=task.dropout))
     initialize(model, seed, "xavier")
     optimizer = torch.optim.Adam(model.parameters(), betas=(0.9, 0.98), eps=1e-9, fused=True)
     noam = Noam(task.d_model, task.n_warmup, task.factor)
-    objective = Seq2Seq(padding=0, smoothing=0.0)
-    dtype, n_steps = quickest_dtype(), 0
-    checkpoints: deque[dict[str, Tensor]] = deque(maxlen=task.n_averaged)
-    for epoch in range(task.n_epochs):
-        losses: list[float] = []
-        n_steps += train(
-            model,
-            batches(task, task.n_batches, generator),
-            objective,
-            optimizer,
-            dtype=dtype,
-            schedule=lambda step, done=n_steps: noam(done + step),  # type: ignore[misc]
-            on_step=lambda step, loss, losses=losses: losses.append(loss),  # type: ignore[misc]
-        )
-        checkpoints.append({name: weight.clone() for name, weight in model.state_dict().items()})
-        if on_epoch is not None:
-            on_epoch(epoch + 1, sum(losses) / len(losses))
-    # The rate is still at its peak when the task ends: single checkpoints swing, their mean does not.
-    if checkpoints:
-        model.load_state_dict(average_weights(checkpoints))
+    objective, dtype = Seq2Seq(padding=0, smoothing=0.0), quickest_dtype()
+    losses: list[float] = []
+    average = Average()
+
+    def after_step(step: int, loss: float) -> None:
+        losses.append(loss)
+        if len(losses) > (task.n_epochs - task.n_averaged) * task.n_batches:
+            average.add(model.state_dict())
+
+    with torch.random.fork_rng(devices=[]):  # dropout draws from torch's own generator
+        torch.manual_seed(seed)
+        for epoch in range(1, task.n_epochs + 1):
+            train(
+                model,
+                batches(task, task.n_batches, generator),
+                objective,
+                optimizer,
+                dtype=dtype,
+                schedule=lambda step: noam(len(losses) + 1),
+                on_step=after_step,
+            )
+            if on_epoch is not None:
+                on_epoch(epoch, sum(losses[-task.n_batches :]) / task.n_batches)
+    # The rate is at its peak when the task ends: the weights of single steps swing, their mean does not.
+    if average.n:
+        model.load_state_dict(average.weights())
     return model.eval()

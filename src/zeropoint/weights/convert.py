@@ -17,7 +17,7 @@ from zeropoint import _native, formats
 from zeropoint.blueprint.sources import Source, stored_names
 from zeropoint.errors import BadInput, choices
 from zeropoint.weights.gguf import GgufModel
-from zeropoint.weights.mapping import Lazy, of_stored, to_stored
+from zeropoint.weights.mapping import Lazy, of_stored, shown_names, to_stored
 from zeropoint.weights.opened import Opened
 from zeropoint.weights.packing import Packed, copied, fits, pack
 
@@ -25,7 +25,7 @@ __all__ = ["FOLDER_FORMATS", "file_type", "folder_tensors", "gguf_tensors"]
 
 FOLDER_FORMATS = ("F32", "F16", "BF16")  # what safetensors and transformers have in common
 
-_STAY_F32 = (".router.weight", ".position.weight", ".type.weight", "relative_bias.weight")
+_STAY_F32 = (".router.weight", ".position.weight", ".segment.weight", "relative_bias.weight")
 _REACH_EVERY_LOGIT = ("embedding.weight", "head.weight")
 
 
@@ -39,6 +39,8 @@ def gguf_tensors(opened: Opened, to: str | None, notify: Callable[[str], None]) 
         raise BadInput(choices("format", to, writable))
     file = opened.file if isinstance(opened.file, GgufModel) else None
     sources = opened.sources if file else _tensor_map(opened, "gguf")
+    if left := opened.weights.keys() - sources.keys():
+        notify(f"{shown_names(left)} have no place in the GGUF of the family {opened.blueprint.family}")
     ours_of = {name: ours for ours, source in sources.items() for name in stored_names(source)}
     stored = of_stored(file) if file else to_stored(opened.weights.lazy, sources) | _extra(opened)
     made, others = [], 0

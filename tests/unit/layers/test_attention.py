@@ -10,6 +10,7 @@ from torch import Tensor
 
 from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.position import Alibi, Rope
+from zeropoint.layers.attention import core
 from zeropoint.layers.attention.core import attend, fused, repeat_heads, softcapped, written_out
 from zeropoint.layers.attention.cross_attention import CrossAttention
 from zeropoint.layers.attention.self_attention import SelfAttention
@@ -41,6 +42,28 @@ def test_written_out_is_fused(is_causal: bool, window: int | None, is_padded: bo
     want = fused(q, k, v, mask, scale=0.3)
     torch.testing.assert_close(written_out(q, k, v, mask, scale=0.3), want)
     assert not want.isnan().any()
+
+
+def test_the_way_back_is_the_same_in_both_forms() -> None:
+    mask, towards = attention_mask(T, T, is_causal=True), heads(T)
+    parts = [heads(T).requires_grad_() for _ in range(3)]
+    ways = [
+        torch.autograd.grad(form(*parts, mask, scale=0.3), parts, towards) for form in (written_out, fused)
+    ]
+    torch.testing.assert_close(ways[0], ways[1])
+
+
+@pytest.mark.parametrize(
+    ("learns", "n_keys", "form"), [(True, 128, "written_out"), (True, 129, "fused"), (False, 128, "fused")]
+)
+def test_a_cpu_learns_from_few_keys_in_the_form_that_is_faster_there(
+    learns: bool, n_keys: int, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+    for name in ("written_out", "fused"):
+        monkeypatch.setattr(core, name, lambda q, *rest, name=name, **named: taken.append(name) or q)
+    attend(torch.randn(1, 1, 1, K, requires_grad=learns), *[torch.randn(1, 1, n_keys, K)] * 2, None, scale=1)
+    assert taken == [form]
 
 
 def test_every_step_can_be_seen() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from zeropoint.errors import BadInput
-from zeropoint.train.average import average_weights
+from zeropoint.train.average import Average, average_weights
 from zeropoint.train.loop import train
 from zeropoint.train.objectives.seq2seq import Seq2Seq, smoothed
 from zeropoint.train.precision import quickest_dtype
@@ -65,6 +65,17 @@ def test_average_of_checkpoints() -> None:
         average_weights([a, {"w": a["w"], "v": a["w"]}])
     with pytest.raises(BadInput, match="no checkpoint"):
         average_weights([])
+
+
+def test_an_average_may_be_asked_on_the_way_and_leaves_what_it_was_shown() -> None:
+    average, weight = Average(), torch.tensor([1.0])
+    average.add({"w": weight})
+    weight += 2  # as an optimizer does, in place
+    average.add({"w": weight})
+    assert average.weights()["w"].tolist() == [2.0]
+    average.add({"w": torch.tensor([8.0])})
+    assert average.weights()["w"].tolist() == [4.0]
+    assert weight.tolist() == [3.0]
 
 
 def line() -> nn.Linear:

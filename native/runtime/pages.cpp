@@ -1,0 +1,54 @@
+#include "runtime/pages.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+namespace zp {
+
+CachePage::CachePage(PagePool& pool, Buffer memory) : pool_(pool), memory_(std::move(memory)) {
+    ++pool_.n_pages_;
+}
+
+CachePage::~CachePage() { --pool_.n_pages_; }
+
+PagePool::PagePool(const PageLayout& layout, size_t limit_bytes)
+    : layout_(layout), most_pages_(std::max<size_t>(1, limit_bytes / layout.page_bytes())) {}
+
+Result<PageRef> PagePool::take() {
+    if (is_full()) {
+        return out_of_memory("the key/value cache is full at " +
+                             std::to_string(most_pages_ * layout_.page_bytes() / 1000000 + 1) +
+                             " MB; end other answers, give a larger --cache-memory, or shorten the text");
+    }
+    // Small pages of the machine: memory is used only where positions were written.
+    Result<Buffer> memory = Buffer::allocate(layout_.page_bytes(), Pages::kSmall, "the key/value cache");
+    if (!memory.ok()) return memory.error();
+    return std::make_shared<CachePage>(*this, std::move(memory.value()));
+}
+
+Result<PageRef> PagePool::copy(CachePage& page, int n_positions) {
+    Result<PageRef> fresh = take();
+    if (!fresh.ok()) return fresh;
+    uint8_t* const from_table[] = {page.data()};
+    uint8_t* const to_table[] = {fresh.value()->data()};
+    const CacheView from{layout_, from_table}, to{layout_, to_table};
+    // Keys lie in tiles of 16 positions; the rest of a tile is written before it is read.
+    const size_t key_bytes =
+        static_cast<size_t>(padded(n_positions)) * layout_.d_head * layout_.element_bytes();
+    const size_t value_bytes =
+        static_cast<size_t>(n_positions) * padded(layout_.d_head) * layout_.element_bytes();
+    for (int layer = 0; layer < layout_.n_layers; ++layer) {
+        for (int head = 0; head < layout_.n_kv_heads; ++head) {
+            const HeadPage a = from.head_page(layer, head, 0), b = to.head_page(layer, head, 0);
+            std::memcpy(b.keys, a.keys, key_bytes);
+            std::memcpy(b.values, a.values, value_bytes);
+            if (a.key_steps == nullptr) continue;
+            std::memcpy(b.key_steps, a.key_steps, static_cast<size_t>(n_positions) * sizeof(float));
+            std::memcpy(b.value_steps, a.value_steps, static_cast<size_t>(n_positions) * sizeof(float));
+        }
+    }
+    return fresh;
+}
+
+}  // namespace zp

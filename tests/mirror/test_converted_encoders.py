@@ -1,0 +1,162 @@
+"""BERT and T5 as GGUF files: back to the same folder, BERT run by llama.cpp to torch's hidden states.
+
+llama-cpp-python has no call for an encoder-decoder, so T5 is held to its folder tensor by tensor, and its
+names and keys to those of the gguf package (tests/unit/families).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from tests.mirror.test_converted import llama_cpp
+from zeropoint.engine.convert import convert
+from zeropoint.tokenizers.bert import document
+from zeropoint.tokenizers.gguf import load_tokenizer
+from zeropoint.weights.gguf import open_gguf
+from zeropoint.weights.opened import open_model
+
+__all__ = ["llama_cpp"]
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+PIECES = [
+    "the",
+    "fox",
+    "jump",
+    "##s",
+    "##ing",
+    "over",
+    "a",
+    "##b",
+    "b",
+    "cafe",
+    "你",
+    "##好",
+    ",",
+    "!",
+    "[unused0]",
+]
+TOKENS = [*SPECIAL, *PIECES]
+LINES = ["The fox jumps over a b", "ab, jumping! 你好 café", "[MASK] unknown [unused0]", "", "the  THE\tfox"]
+BERT = transformers.BertConfig(
+    vocab_size=len(TOKENS) + 2,
+    hidden_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    intermediate_size=96,
+    max_position_embeddings=64,
+    initializer_range=0.3,
+)
+T5 = {
+    "vocab_size": 61,
+    "d_model": 32,
+    "d_ff": 64,
+    "d_kv": 8,
+    "num_layers": 2,
+    "num_heads": 4,
+    "decoder_start_token_id": 0,
+}
+T5S = {
+    "plain": T5,
+    "gated, untied": {**T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
+    "deeper decoder": {**T5, "num_decoder_layers": 3},
+}
+EMBED = """
+import json, sys, llama_cpp
+options = {"embedding": True, "pooling_type": llama_cpp.LLAMA_POOLING_TYPE_NONE, "verbose": False}
+model = llama_cpp.Llama(sys.argv[1], n_ctx=64, n_threads=2, **options)
+lines = json.loads(sys.argv[2])
+ids = [model.tokenize(line.encode(), add_bos=True, special=True) for line in lines]
+print(json.dumps({"ids": ids, "states": [model.embed(line) for line in lines]}))
+"""
+
+
+def wordpiece(lowercase: bool, with_template: bool) -> Tokenizer:
+    made = Tokenizer(models.WordPiece({t: i for i, t in enumerate(TOKENS)}, unk_token="[UNK]"))
+    made.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.add_special_tokens(SPECIAL)
+    if with_template:
+        made.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+        )
+    else:
+        made.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return made
+
+
+def write_bert(folder: Path, tokenizer: Tokenizer) -> None:
+    torch.manual_seed(5)
+    transformers.BertForMaskedLM(BERT).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+@pytest.mark.parametrize("with_template", [True, False])
+def test_wordpiece_ids_are_those_of_hugging_face(
+    lowercase: bool, with_template: bool, tmp_path: Path
+) -> None:
+    theirs = wordpiece(lowercase, with_template)
+    write_bert(tmp_path / "a", theirs)
+    said: list[str] = []
+    convert(tmp_path / "a", tmp_path / "b.gguf", notify=said.append)
+    assert any("cls" in line or "head" in line for line in said)  # its head has no place there
+    ours = load_tokenizer(open_gguf(tmp_path / "b.gguf"))
+    for line in LINES:
+        assert "[" in line or document(ours, line).ids == theirs.encode(line).ids
+        assert ours.encode(line, specials=True) == theirs.encode(line, add_special_tokens=False).ids, line
+    convert(tmp_path / "b.gguf", tmp_path / "c")
+    again = Tokenizer.from_file(str(tmp_path / "c" / "tokenizer.json"))
+    for line in LINES:
+        assert again.encode(line).ids == theirs.encode(line).ids, line
+        assert again.encode(line, "fox").type_ids == theirs.encode(line, "fox").type_ids
+
+
+def test_bert_in_llama_cpp_gives_the_states_of_torch(llama_cpp: str, tmp_path: Path) -> None:
+    theirs = wordpiece(True, True)
+    write_bert(tmp_path / "a", theirs)
+    convert(tmp_path / "a", tmp_path / "b.gguf")
+    lines = [line for line in LINES if line and "[" not in line]
+    command = [llama_cpp, "-c", EMBED, str(tmp_path / "b.gguf"), json.dumps(lines)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    reference = transformers.BertModel.from_pretrained(tmp_path / "a", add_pooling_layer=False).eval()
+    for line, ids, states in zip(lines, found["ids"], found["states"], strict=True):
+        assert ids == theirs.encode(line).ids
+        with torch.no_grad():
+            wanted = reference(torch.tensor([ids])).last_hidden_state[0].numpy()
+        got = np.array(states)
+        cosine = (wanted * got).sum(-1) / np.linalg.norm(wanted, axis=-1) / np.linalg.norm(got, axis=-1)
+        assert cosine.min() > 0.999, line
+
+
+@pytest.mark.parametrize("form", [None, "F16"])
+@pytest.mark.parametrize("config", T5S.values(), ids=T5S)
+def test_t5_comes_back_as_it_was(config: dict[str, Any], form: str | None, tmp_path: Path) -> None:
+    given = transformers.T5Config(**config)
+    given.tie_word_embeddings = config.get("tie_word_embeddings", True)
+    model = transformers.T5ForConditionalGeneration(given)
+    model.encoder.set_input_embeddings(model.shared)
+    model.decoder.set_input_embeddings(model.shared)
+    model.save_pretrained(tmp_path / "a")
+    assert convert(tmp_path / "a", tmp_path / "b.gguf", to=form).was_run
+    assert convert(tmp_path / "b.gguf", tmp_path / "c").was_run
+    first, last = open_model(tmp_path / "a"), open_model(tmp_path / "c")
+    assert first.blueprint == last.blueprint
+    for name in first.weights:
+        wanted = first.weights[name]
+        is_half = form and len(wanted.shape) > 1 and "relative_bias" not in name
+        np.testing.assert_array_equal(
+            last.weights[name], wanted.astype(np.float16).astype(np.float32) if is_half else wanted
+        )
