@@ -14,7 +14,7 @@ from zeropoint.errors import choices
 from zeropoint.tokenizers.metadata import BYTE, HasMetadata, MetadataReader
 
 UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 2, 3, 4, 5  # of tokenizer.ggml.token_type
-KINDS = ("gpt2", "llama", "bert")
+KINDS = ("gpt2", "llama", "bert", "t5")
 MAX_CONTROL = 128  # characters of one control token; the longest in use has about 30
 MERGES_PER_TOKEN = 32  # a published vocabulary has at most about three
 END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "<|endoftext|>")
@@ -38,7 +38,7 @@ class Vocabulary:
 
     tokens, types: by id; ids: the way back. merges: pairs, best first. special: bos, eos, eot, eom, unk,
     pad to id where the file has them (bert: sep and mask too, bos is [CLS]). add_bos: None where the file
-    does not say. add_sep, lowercase, strip_accents: for bert.
+    does not say. add_sep, lowercase, strip_accents: for bert. scores, charsmap, drops_spaces: for t5.
     """
 
     kind: str
@@ -55,6 +55,9 @@ class Vocabulary:
     add_sep: bool = False
     lowercase: bool = False
     strip_accents: bool = False
+    scores: tuple[float, ...] = ()
+    charsmap: bytes = b""
+    drops_spaces: bool = False
 
     def stop_ids(self) -> frozenset[int]:
         """Ids that end an answer: eos, eot, eom, and control tokens known to end a turn."""
@@ -88,10 +91,14 @@ def read_vocabulary(model: HasMetadata) -> Vocabulary:
         control_ids=control_ids,
         byte_ids=byte_ids,
         add_bos=reader.flag("add_bos_token"),
-        add_space_prefix=kind == "bert" or (reader.flag("add_space_prefix") is not False and kind == "llama"),
+        add_space_prefix=kind == "bert"
+        or (reader.flag("add_space_prefix") is not False and kind in ("llama", "t5")),
         add_sep=kind == "bert" and reader.flag("add_sep_token") is not False,
         lowercase=lowercase,
         strip_accents=lowercase if strip_accents is None else strip_accents,
+        scores=tuple(reader.scores(len(tokens))) if kind == "t5" else (),
+        charsmap=reader.bytes("precompiled_charsmap") if kind == "t5" else b"",
+        drops_spaces=kind == "t5" and reader.flag("remove_extra_whitespaces") is not False,
     )
 
 
@@ -165,7 +172,7 @@ def _merges(
 
     None makes a control or byte token: text that spells one must not become it.
     """
-    if kind == "bert":
+    if kind in ("bert", "t5"):
         return []
     barred = {tokens[index] for index in (*control_ids, *byte_ids)}
     if kind == "llama" and not reader.has("merges"):
