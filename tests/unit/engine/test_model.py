@@ -173,7 +173,10 @@ def test_stepper_refuses_to_forget_what_it_has_not(model: Model) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"isa": "sse9"}, "unknown instruction set `sse9`; expected one of auto, avx2, avx512, neon, neon_dotprod, scalar"),
+        (
+            {"isa": "sse9"},
+            "unknown instruction set `sse9`; expected one of auto, avx2, avx512, neon, neon_dotprod, scalar",
+        ),
         ({"threads": 0}, "threads must be a whole number, at least 1; got 0"),
         ({"threads": -2}, "threads must be a whole number, at least 1; got -2"),
         ({"threads": 10**12}, "threads is 1000000000000; expected 1 to 1024"),
