@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
@@ -191,6 +192,18 @@ void MappedFile::close() noexcept {
     munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
     bytes_ = {};
     slot_ = -1;
+}
+
+void MappedFile::let_go(const void* first, size_t n_bytes) const {
+    // A fault brings in the pages around it as well (64 KiB on Linux), so those go too; whoever still reads
+    // there has them back at once.
+    constexpr uintptr_t kAround = 1 << 16;
+    const auto mapping = reinterpret_cast<uintptr_t>(bytes_.data());
+    const auto wanted = reinterpret_cast<uintptr_t>(first);
+    const uintptr_t begin = std::max(wanted / kAround * kAround, mapping);
+    const uintptr_t end = std::min(wanted + n_bytes + kAround, mapping + bytes_.size());
+    if (wanted < mapping || begin >= end) return;
+    madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 bool MappedFile::damaged() const { return slot_ >= 0 && g_mappings[slot_].damaged.load(); }

@@ -79,6 +79,7 @@ Status Forward::run(const Batch& batch, std::span<float> logits, const std::func
     n_tokens_ = static_cast<int>(batch.tokens.size());
     bad_layer_ = kNoLayer;
     is_cancelled_ = false;
+    watch(batch);
     attention_.plan(batch.slices, {spec_.n_heads, spec_.n_kv_heads, spec_.d_head}, pool_.size());
     attention_scratch_.resize(std::max(attention_scratch_.size(), attention_.scratch_floats()));
     pool_.run([&](int thread) { run_thread(thread, batch, logits.data(), interrupt); });
@@ -97,19 +98,20 @@ void Forward::run_thread(int thread, const Batch& batch, float* logits,
                          const std::function<bool()>& interrupt) {
     embed(thread, batch);
     pool_.barrier();
-    tap(thread, -1, "embedding.output", x_, model_stride_, spec_.d_model);
+    expose(thread, Point::kEmbeddingOutput, -1, x_, model_stride_);
     for (int layer = 0; layer < spec_.n_layers; ++layer) {
         attention_block(thread, batch, layer);
         pool_.barrier();
         if (spec_.placement != Placement::kParallel)
-            tap(thread, layer, "after_attention", x_, model_stride_, spec_.d_model);
+            expose(thread, Point::kAfterAttention, layer, x_, model_stride_);
         if (spec_.placement != Placement::kParallel && spec_.ffn != FfnKind::kNone) ffn_block(thread, layer);
         if (thread == 0 && interrupt && interrupt()) is_cancelled_ = true;
         pool_.barrier();
         if (is_cancelled_) return;
-        if (spec_.ffn != FfnKind::kNone) tap(thread, layer, "after_ffn", x_, model_stride_, spec_.d_model);
+        if (spec_.ffn != FfnKind::kNone) expose(thread, Point::kAfterFfn, layer, x_, model_stride_);
+        if (is_watched_) show_lens(thread, layer);
     }
-    if (!batch.output_rows.empty()) head(thread, batch, logits);
+    if (!batch.output_rows.empty()) head(thread, batch.output_rows, logits);
 }
 
 void Forward::embed(int thread, const Batch& batch) {
@@ -134,16 +136,6 @@ void Forward::embed(int thread, const Batch& batch) {
             kernels_.scale(spec_.rope_factor, n_pairs, sines);
         }
     }
-}
-
-void Forward::tap(int thread, int layer, const char* name, const float* rows, size_t stride, int width) {
-    if (taps_ == nullptr) return;
-    pool_.barrier();
-    if (thread == 0) {
-        const std::string full = layer < 0 ? name : "blocks." + std::to_string(layer) + "." + name;
-        taps_->take(full, rows, stride, width, n_tokens_);
-    }
-    pool_.barrier();
 }
 
 bool Forward::normalize(const Norm& norm, const float* x, float* y) const {
@@ -230,6 +222,8 @@ void Forward::attention_block(int thread, const Batch& batch, int layer) {
         const Activations x = stage_norm(thread, w.attention_norm, writer, {&w.gate, &w.up}, kFfnParts);
         ffn_hidden(thread, w.gate, w.up, w.down, x, n_tokens_);
         pool_.barrier();
+        show(thread, Point::kUp, layer, up_, ff_stride_);
+        expose(thread, Point::kHidden, layer, gate_, ff_stride_, &w.down.matrix);
     }
     const Activations x =
         stage_norm(thread, w.attention_norm, writer, {&w.query, &w.key, &w.value}, kAttentionParts);
@@ -237,24 +231,27 @@ void Forward::attention_block(int thread, const Batch& batch, int layer) {
         {&w.query, q_, query_stride_}, {&w.key, k_, kv_stride_}, {&w.value, v_, kv_stride_}};
     multiply_share(kernels_, is_exact_, products, 3, x, n_tokens_, thread, pool_.size());
     pool_.barrier();
-    tap(thread, layer, "attention_norm", x.floats, x.float_stride, spec_.d_model);
-    tap(thread, layer, "attention.query", q_, query_stride_, spec_.n_query());
-    tap(thread, layer, "attention.key", k_, kv_stride_, spec_.n_kv());
-    tap(thread, layer, "attention.value", v_, kv_stride_, spec_.n_kv());
+    show(thread, Point::kAttentionNorm, layer, x.floats, x.float_stride);
+    show(thread, Point::kQuery, layer, q_, query_stride_);
+    show(thread, Point::kKey, layer, k_, kv_stride_);
+    show(thread, Point::kValue, layer, v_, kv_stride_);
     attend(thread, batch, layer);
-    tap(thread, layer, "attention.mix", mixed_, query_stride_, spec_.n_query());
+    expose(thread, Point::kMix, layer, mixed_, query_stride_);
     const Activations mixed = stage_rows(thread, mixed_, query_stride_, spec_.n_query(), w.output.matrix);
     add_to_residual(thread, w.output, mixed, w.attention_output_norm);
     const bool is_overwritten = spec_.placement == Placement::kSandwich;  // by the norm of it
-    tap(thread, layer, is_overwritten ? "attention_output_norm" : "attention.output", projected_,
-        model_stride_, spec_.d_model);
-    if (is_parallel) add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm);
+    show(thread, is_overwritten ? Point::kAttentionOutputNorm : Point::kAttentionOutput, layer, projected_,
+         model_stride_);
+    if (!is_parallel) return;
+    add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm);
+    show(thread, Point::kFfnOutput, layer, projected_, model_stride_);
 }
 
 void Forward::attend(int thread, const Batch& batch, int layer) {
     rotate_and_store(thread, batch, layer);
     pool_.barrier();
-    tap(thread, layer, "attention.key_rotated", k_, kv_stride_, spec_.n_kv());
+    show(thread, Point::kKeyRotated, layer, k_, kv_stride_);
+    if (is_watched_) weigh(thread, batch, layer);
     const AttentionRule& rule = spec_.rules[static_cast<size_t>(layer)];
     const Attention::Io io = {q_, query_stride_, mixed_, query_stride_, attention_scratch_.data()};
     attention_.run(kernels_, batch.slices, layer, rule, io, thread);
@@ -301,12 +298,12 @@ void Forward::ffn_block(int thread, int layer) {
     const Activations x = stage_norm(thread, w.ffn_norm, layer, {&w.gate, &w.up}, kFfnParts);
     ffn_hidden(thread, w.gate, w.up, w.down, x, n_tokens_);
     pool_.barrier();
-    tap(thread, layer, "ffn_norm", x.floats, x.float_stride, spec_.d_model);
-    tap(thread, layer, "ffn.up", up_, ff_stride_, spec_.d_ff);
-    tap(thread, layer, "ffn.hidden", gate_, ff_stride_, spec_.d_ff);
+    show(thread, Point::kFfnNorm, layer, x.floats, x.float_stride);
+    show(thread, Point::kUp, layer, up_, ff_stride_);
+    expose(thread, Point::kHidden, layer, gate_, ff_stride_, &w.down.matrix);
     add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm);
-    tap(thread, layer, spec_.placement == Placement::kSandwich ? "ffn_output_norm" : "ffn.output", projected_,
-        model_stride_, spec_.d_model);
+    show(thread, spec_.placement == Placement::kSandwich ? Point::kFfnOutputNorm : Point::kFfnOutput, layer,
+         projected_, model_stride_);
 }
 
 void Forward::ffn_hidden(int thread, const Linear& gate, const Linear& up, const Linear& down,
@@ -338,14 +335,14 @@ void Forward::ffn_hidden(int thread, const Linear& gate, const Linear& up, const
     }
 }
 
-void Forward::head(int thread, const Batch& batch, float* logits) {
-    const int n_rows = static_cast<int>(batch.output_rows.size());
+void Forward::head(int thread, std::span<const int> rows, float* logits) {
+    const int n_rows = static_cast<int>(rows.size());
     const size_t block_stride = static_cast<size_t>(spec_.d_model / kBlockCols);
     const Matrix& matrix = weights_.head.matrix;
     const Share share = share_of(n_rows, thread, pool_.size());
     for (int r = share.begin; r < share.end; ++r) {
         float* row = normed_ + static_cast<size_t>(r) * model_stride_;
-        const float* x = x_ + static_cast<size_t>(batch.output_rows[r]) * model_stride_;
+        const float* x = x_ + static_cast<size_t>(rows[static_cast<size_t>(r)]) * model_stride_;
         if (!spec_.has_final_norm) {
             std::memcpy(row, x, sizeof(float) * static_cast<size_t>(spec_.d_model));
         } else if (!normalize(weights_.final_norm, x, row)) {

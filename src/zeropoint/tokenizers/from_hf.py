@@ -57,9 +57,9 @@ def gguf_metadata(
     if kind == "Unigram":
         steps = list(_steps(tokenizer.get("normalizer"), "normalizers"))
         words = list(_steps(tokenizer.get("pre_tokenizer"), "pretokenizers"))
-        found = unigram_metadata(model, steps, words, tokens, types, name)
+        unigram = unigram_metadata(model, steps, words, tokens, types, name)
         ids = {token: index for index, token in enumerate(tokens)}
-        return found | _special(settings, config, model, ids) | _ends(tokenizer)
+        return unigram | _special(settings, config, model, ids) | _ends(tokenizer)
     ids = {token: index for index, token in enumerate(tokens)}
     merges = [_merge(merge, name) for merge in model.get("merges", [])]
     found: dict[str, Any] = {

@@ -48,7 +48,7 @@ def load_tokenizer(model: HasMetadata, *, second_space: bool = True) -> Tokenize
         raise MetadataReader(model).bad("tokens", f"no vocabulary comes of it: {failure}") from None
     add_bos = rules.get("add_bos", False) if vocabulary.add_bos is None else vocabulary.add_bos
     spell = _spell_byte_level if vocabulary.kind == "gpt2" else _spell_sentencepiece
-    return Tokenizer(vocabulary, encoders, spell, add_bos)
+    return Tokenizer(vocabulary.lean(), encoders, spell, add_bos)
 
 
 def _encoders(vocabulary: Vocabulary, rules: dict[str, Any]) -> Encoders:

@@ -1,0 +1,14 @@
+// What a query makes of the keys it sees: the softmax that attention never writes down (ops/attention.hpp
+// keeps running sums instead). For looking at single heads; the fast path does not come here.
+#pragma once
+
+#include "ops/attention.hpp"
+
+namespace zp {
+
+// Weights of the query `q` [K], rotated and scaled, of the token at `position`, over the keys of key/value
+// head `head`: into weights [position + 1], 0 before the window. They sum to 1.
+void attention_weights(const CacheView& cache, int layer, int head, const AttentionRule& rule, int position,
+                       const float* q, float* weights);
+
+}  // namespace zp
