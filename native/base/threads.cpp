@@ -20,6 +20,9 @@ constexpr int kSpins = 4000;
 void pause_briefly() {
 #ifdef ZP_X86
     __builtin_ia32_pause();
+#elif defined(ZP_ARM64)
+    // Of the hints, the one that most cores wait for: YIELD is nothing where a core runs a single thread.
+    __asm__ volatile("isb" ::: "memory");
 #endif
 }
 

@@ -17,7 +17,7 @@ inline void add_products(const Codes& block, const QuantBlock* const* x, Dot* do
         // A whole block goes through its vectors as 0, 4, 1, 5, ..: two that share the bytes of nibbles.
         constexpr int v = n == 8 ? 4 * (i % 2) + i / 2 : first + i;
         const auto codes = block.template codes<v>();
-        for (int r = 0; r < R; ++r) dots[r].template add<i, n>(codes, x[r]->q + 4 * v);
+        for (int r = 0; r < R; ++r) dots[r].template add<i, n, v>(codes, x[r]->q);
         add_products<i + 1, n, first, R>(block, x, dots);
     }
 }
