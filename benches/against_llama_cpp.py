@@ -44,7 +44,7 @@ class Measure:
     @property
     def n_tokens(self) -> int:
         """Tokens whose rate is the figure."""
-        return self.n if self.kind == "prefill" else NEW_TOKENS[self.kind] * (self.n if self.n_prompts > 1 else 1)
+        return self.n if self.kind == "prefill" else NEW_TOKENS[self.kind] * self.n_prompts
 
     @property
     def n_prompts(self) -> int:
@@ -56,9 +56,8 @@ class Measure:
         each = PROMPT_TOGETHER if self.kind == "together" else self.n
         return self.n_prompts * (each + NEW_TOKENS.get(self.kind, 0) // 2)
 
-    def run(self, worker: Worker, seed: int) -> float:
+    def run(self, worker: Worker, seed: int, n_vocab: int) -> float:
         """Tokens a second. Decoding keeps its prompt from round to round, so that it is read but once."""
-        n_vocab = 40000
         if self.kind == "prefill":
             return self.n / worker.call("prefill", random_prompt(seed, self.n, n_vocab))
         if self.kind == "decode":
@@ -68,7 +67,9 @@ class Measure:
         return self.n_tokens / worker.call("decode_together", prompts, NEW_TOKENS["together"])
 
 
-def compare(workers: dict[str, Worker], measures: list[Measure], rounds: int) -> dict[tuple[str, str], list[float]]:
+def compare(
+    workers: dict[str, Worker], measures: list[Measure], rounds: int
+) -> dict[tuple[str, str], list[float]]:
     """Figures of (side, measure), one a round, and of ("memory", "bandwidth"); who goes first alternates."""
     figures: dict[tuple[str, str], list[float]] = defaultdict(list)
     for round_ in range(-1, rounds):  # the first warms up and is not counted
@@ -77,7 +78,8 @@ def compare(workers: dict[str, Worker], measures: list[Measure], rounds: int) ->
                 continue
             rates = {}
             for side in sorted(workers, reverse=round_ % 2 == 0):
-                rates[side] = measure.run(workers[side], seed=100 * (round_ + 1) + measure.n)
+                seed = 100 * (round_ + 1) + measure.n
+                rates[side] = measure.run(workers[side], seed, workers["zeropoint"].about["n_vocab"])
             if round_ >= 0:
                 for side, rate in rates.items():
                     figures[side, measure.name].append(rate)
@@ -123,10 +125,14 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", default="smollm2:135m", help="catalogue name or GGUF path")
-    parser.add_argument("--generated", type=_words, default=[], metavar="135m,1b", help="models of these sizes")
+    parser.add_argument(
+        "--generated", type=_words, default=[], metavar="135m,1b", help="models of these sizes"
+    )
     parser.add_argument("--formats", type=_words, default=list(FORMATS), help="their formats")
     for kind, default in (("prefill", PREFILL), ("decode", DECODE), ("together", TOGETHER)):
-        parser.add_argument(f"--{kind}", type=_numbers, default=list(default), metavar="N,N", help="0 for none")
+        parser.add_argument(
+            f"--{kind}", type=_numbers, default=list(default), metavar="N,N", help="0 for none"
+        )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--isa", default="", help="hold our engine to an instruction set: avx2")
@@ -147,7 +153,9 @@ def _numbers(text: str) -> list[int]:
 def main() -> None:
     """Parse, run, print."""
     options = parse()
-    measures = [Measure(kind, n) for kind in ("prefill", "decode", "together") for n in getattr(options, kind)]
+    measures = [
+        Measure(kind, n) for kind in ("prefill", "decode", "together") for n in getattr(options, kind)
+    ]
     longest = max([m.n for m in measures if m.kind != "together"] + [PROMPT_TOGETHER])
     rows: list[Row] = []
     machine: dict[str, object] = {}
