@@ -3,10 +3,10 @@
 #include "base/file.hpp"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -35,7 +35,7 @@ Mapping g_mappings[kMaxMappings];
 std::mutex g_mutex;  // for everything below but what the handler reads
 int g_n_open = 0;
 struct sigaction g_previous;
-std::atomic<long> g_chaining_thread{0};
+std::atomic<pthread_t> g_chaining_thread{};
 std::atomic<uintptr_t> g_page_bytes{4096};
 
 void die_by(int signal) {
@@ -48,7 +48,7 @@ void die_by(int signal) {
 // A fault that is not ours goes to whoever was there before us. A handler that was installed over ours
 // and hands back to us would go round for ever: the second time, the process ends as it would have.
 void chain(int signal, siginfo_t* info, void* context) {
-    long self = syscall(SYS_gettid);
+    pthread_t self = pthread_self();
     if (g_chaining_thread.load() == self) return die_by(signal);
     bool was_sent = info->si_code <= 0;  // by kill(), not by a memory access
     if (!(g_previous.sa_flags & SA_SIGINFO)) {
@@ -60,7 +60,7 @@ void chain(int signal, siginfo_t* info, void* context) {
         g_previous.sa_sigaction(signal, info, context);
     else
         g_previous.sa_handler(signal);
-    g_chaining_thread.store(0);
+    g_chaining_thread.store({});
 }
 
 void on_bus_error(int signal, siginfo_t* info, void* context) {

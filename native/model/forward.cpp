@@ -188,15 +188,17 @@ Activations Forward::stage_rows(int thread, const float* rows, size_t stride, in
     return {rows, stride, blocks, 1};
 }
 
-void Forward::project(int thread, const Linear& weight, const Activations& x) {
-    const Share groups = share_of(weight.matrix.n_groups(), thread, pool_.size());
-    multiply(kernels_, is_exact_, {&weight, projected_, model_stride_}, x, n_tokens_, groups.begin,
-             groups.end);
-}
-
-void Forward::add_to_residual(int thread, const Linear& weight, const Activations& x, const Norm& norm) {
-    project(thread, weight, x);
-    if (spec_.placement == Placement::kSandwich) {
+void Forward::add_to_residual(int thread, const Linear& weight, const Activations& x, const Norm& norm,
+                              int queue) {
+    const bool is_sandwich = spec_.placement == Placement::kSandwich;
+    pool_.share_out(weight.matrix.n_groups(), thread, queue, [&](int begin, int end) {
+        multiply(kernels_, is_exact_, {&weight, projected_, model_stride_}, x, n_tokens_, begin, end);
+        const int first = begin * kGroupRows;
+        const int n = std::min(end * kGroupRows, spec_.d_model) - first;
+        for (int t = 0; t < n_tokens_ && n > 0 && !is_sandwich; ++t)
+            kernels_.add(projected_ + t * model_stride_ + first, n, x_ + t * model_stride_ + first);
+    });
+    if (is_sandwich) {
         pool_.barrier();
         const Share share = share_of(n_tokens_, thread, pool_.size());
         for (int t = share.begin; t < share.end; ++t) {
@@ -204,13 +206,7 @@ void Forward::add_to_residual(int thread, const Linear& weight, const Activation
             normalize(norm, row, row);
             kernels_.add(row, spec_.d_model, x_ + t * model_stride_);
         }
-        return;
     }
-    const Share groups = share_of(weight.matrix.n_groups(), thread, pool_.size());
-    const int begin = groups.begin * kGroupRows;
-    const int n = std::min(groups.end * kGroupRows, spec_.d_model) - begin;
-    for (int t = 0; t < n_tokens_ && n > 0; ++t)
-        kernels_.add(projected_ + t * model_stride_ + begin, n, x_ + t * model_stride_ + begin);
 }
 
 void Forward::attention_block(int thread, const Batch& batch, int layer) {
@@ -229,7 +225,10 @@ void Forward::attention_block(int thread, const Batch& batch, int layer) {
         stage_norm(thread, w.attention_norm, writer, {&w.query, &w.key, &w.value}, kAttentionParts);
     const Product products[] = {
         {&w.query, q_, query_stride_}, {&w.key, k_, kv_stride_}, {&w.value, v_, kv_stride_}};
-    multiply_share(kernels_, is_exact_, products, 3, x, n_tokens_, thread, pool_.size());
+    const int n_groups = w.query.matrix.n_groups() + w.key.matrix.n_groups() + w.value.matrix.n_groups();
+    pool_.share_out(n_groups, thread, 0, [&](int begin, int end) {
+        multiply_several(kernels_, is_exact_, products, 3, x, n_tokens_, begin, end);
+    });
     pool_.barrier();
     show(thread, Point::kAttentionNorm, layer, x.floats, x.float_stride);
     show(thread, Point::kQuery, layer, q_, query_stride_);
@@ -238,12 +237,12 @@ void Forward::attention_block(int thread, const Batch& batch, int layer) {
     attend(thread, batch, layer);
     expose(thread, Point::kMix, layer, mixed_, query_stride_);
     const Activations mixed = stage_rows(thread, mixed_, query_stride_, spec_.n_query(), w.output.matrix);
-    add_to_residual(thread, w.output, mixed, w.attention_output_norm);
+    add_to_residual(thread, w.output, mixed, w.attention_output_norm, 0);
     const bool is_overwritten = spec_.placement == Placement::kSandwich;  // by the norm of it
     show(thread, is_overwritten ? Point::kAttentionOutputNorm : Point::kAttentionOutput, layer, projected_,
          model_stride_);
     if (!is_parallel) return;
-    add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm);
+    add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm, 1);
     show(thread, Point::kFfnOutput, layer, projected_, model_stride_);
 }
 
@@ -301,7 +300,7 @@ void Forward::ffn_block(int thread, int layer) {
     show(thread, Point::kFfnNorm, layer, x.floats, x.float_stride);
     show(thread, Point::kUp, layer, up_, ff_stride_);
     expose(thread, Point::kHidden, layer, gate_, ff_stride_, &w.down.matrix);
-    add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm);
+    add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm, 0);
     show(thread, spec_.placement == Placement::kSandwich ? Point::kFfnOutputNorm : Point::kFfnOutput, layer,
          projected_, model_stride_);
 }
@@ -310,10 +309,13 @@ void Forward::ffn_hidden(int thread, const Linear& gate, const Linear& up, const
                          const Activations& x, int n_rows) {
     // A thread takes the same rows of gate and up, in pairs of groups, so that it can join them and round
     // whole blocks of 32 columns without waiting for the others.
-    const int n_groups = up.matrix.n_groups();
-    const Share pairs = share_of((n_groups + 1) / 2, thread, pool_.size());
-    const int begin = 2 * pairs.begin;
-    const int end = std::min(2 * pairs.end, n_groups);
+    pool_.share_out((up.matrix.n_groups() + 1) / 2, thread, 0, [&](int first_pair, int end_pair) {
+        ffn_groups(gate, up, down, x, n_rows, 2 * first_pair, std::min(2 * end_pair, up.matrix.n_groups()));
+    });
+}
+
+void Forward::ffn_groups(const Linear& gate, const Linear& up, const Linear& down, const Activations& x,
+                         int n_rows, int begin, int end) {
     const bool is_gated = gate.matrix.data != nullptr;
     if (is_gated) multiply(kernels_, is_exact_, {&gate, gate_, ff_stride_}, x, n_rows, begin, end);
     multiply(kernels_, is_exact_, {&up, up_, ff_stride_}, x, n_rows, begin, end);
@@ -354,15 +356,15 @@ void Forward::head(int thread, std::span<const int> rows, float* logits) {
     }
     pool_.barrier();
     const size_t stride = static_cast<size_t>(padded(spec_.n_vocab));
-    const Share groups = share_of(matrix.n_groups(), thread, pool_.size());
     const Product product = {&weights_.head, logits, stride};
-    multiply(kernels_, is_exact_, product, {normed_, model_stride_, blocks_, 1}, n_rows, groups.begin,
-             groups.end);
-    if (spec_.head_softcap == 0.0f) return;
-    const int first = groups.begin * kGroupRows;
-    const int n = std::min(groups.end * kGroupRows, spec_.n_vocab) - first;
-    for (int r = 0; r < n_rows && n > 0; ++r)
-        kernels_.cap_softly(spec_.head_softcap, n, logits + static_cast<size_t>(r) * stride + first);
+    pool_.share_out(matrix.n_groups(), thread, 0, [&](int begin, int end) {
+        multiply(kernels_, is_exact_, product, {normed_, model_stride_, blocks_, 1}, n_rows, begin, end);
+        if (spec_.head_softcap == 0.0f) return;
+        const int first = begin * kGroupRows;
+        const int n = std::min(end * kGroupRows, spec_.n_vocab) - first;
+        for (int r = 0; r < n_rows && n > 0; ++r)
+            kernels_.cap_softly(spec_.head_softcap, n, logits + static_cast<size_t>(r) * stride + first);
+    });
 }
 
 }  // namespace zp

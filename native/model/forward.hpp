@@ -57,9 +57,12 @@ private:
     void attend(int thread, const Batch& batch, int layer);
     void rotate_and_store(int thread, const Batch& batch, int layer);
     void ffn_block(int thread, int layer);
-    // This thread's rows of activation(up(x)) or activation(gate(x)) * up(x), and their int8 form for `down`.
+    // All rows of activation(up(x)) or activation(gate(x)) * up(x), and their int8 form for `down`.
     void ffn_hidden(int thread, const Linear& gate, const Linear& up, const Linear& down,
                     const Activations& x, int n_rows);
+    // Groups [begin, end) of it: an even number, but at the end.
+    void ffn_groups(const Linear& gate, const Linear& up, const Linear& down, const Activations& x,
+                    int n_rows, int begin, int end);
     // Logits of those rows of the residual stream, into [rows, V].
     void head(int thread, std::span<const int> rows, float* logits);
 
@@ -100,10 +103,9 @@ private:
     Activations stage_norm(int thread, const Norm& norm, int writer,
                            std::initializer_list<const Linear*> readers, int n_parts);
     Activations stage_rows(int thread, const float* rows, size_t stride, int n_cols, const Matrix& reader);
-    // This thread's rows of a product, into projected_.
-    void project(int thread, const Linear& weight, const Activations& x);
-    // The same, added to the residual stream; in a sandwich after `norm`, once every thread is here.
-    void add_to_residual(int thread, const Linear& weight, const Activations& x, const Norm& norm);
+    // A product, into projected_ and added to the residual stream; in a sandwich after `norm`, once every
+    // thread is here. `queue`: see ThreadPool::share_out.
+    void add_to_residual(int thread, const Linear& weight, const Activations& x, const Norm& norm, int queue);
 
     const ModelSpec& spec_;
     const Weights& weights_;

@@ -74,7 +74,7 @@ class Sampler:
 
 def machine() -> dict[str, Any]:
     """
-    cpu (model name), features, isas (instruction sets that run here, fastest first), processors (usable).
+    cpu (model name), features, isas (instruction sets that run here, fastest first), known_isas (those of every machine), processors (usable).
     """
 
 def measure_bandwidth(n_threads: int) -> float:

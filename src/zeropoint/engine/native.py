@@ -217,10 +217,9 @@ def _ids(ids: Sequence[int]) -> NDArray[np.int32]:
 def _checked_isa(isa: str | None) -> str:
     if isa in (None, "", "auto"):
         return ""
-    known = ("auto", "scalar", "avx2", "avx512")
-    if isa not in known:
-        raise BadInput(choices("instruction set", isa, known))
-    runnable = _native.machine()["isas"]
-    if isa not in runnable:
-        raise MachineError(f"this processor cannot run {isa}; it runs {', '.join(runnable)}")
+    machine = _native.machine()
+    if isa not in machine["known_isas"]:
+        raise BadInput(choices("instruction set", isa, ("auto", *machine["known_isas"])))
+    if isa not in machine["isas"]:
+        raise MachineError(f"this processor cannot run {isa}; it runs {', '.join(machine['isas'])}")
     return isa
