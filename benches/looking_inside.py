@@ -87,8 +87,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     with zeropoint.load(args.model, threads=args.threads, context=1024) as model:
-        watched, plain = measure(model, args.rounds)
-        rows = [row_of(name, watched[name], plain[name], "tok/s, peer: no taps") for name in watched]
+        tapped, plain = measure(model, args.rounds)
+        rows = [row_of(name, tapped[name], plain[name], "tok/s") for name in tapped]
         machine = {"isa": model.engine.isa, "threads": args.threads}
     versions = {"zeropoint": zeropoint.__version__}
     print_report("looking_inside", machine, versions, args.rounds, rows, args.json)
