@@ -1,7 +1,7 @@
 """Models of random weights in any format, for speed alone: what a weight is makes no difference to it.
 
-The shapes are Llama's. `1b` is Llama 3.2 1B as published; `135m` has as many weights as SmolLM2-135M, but rows
-that are whole blocks of 256, which the formats Q4_K and Q6_K want (SmolLM2's rows have 576 columns). Every
+The shapes are Llama's. `1b` is Llama 3.2 1B as published; `135m` has as many weights as SmolLM2-135M, but
+rows that are whole blocks of 256, as the formats Q4_K and Q6_K want (SmolLM2's rows have 576 columns). Every
 matrix has the format, embedding and head included.
 
     python benches/generated.py 135m Q4_K model.gguf

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from report import print_report, rows_of
+from report import print_report, row_of
 
 import zeropoint
 from zeropoint.engine.contract import Lens, Read
@@ -87,7 +87,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     with zeropoint.load(args.model, threads=args.threads, context=1024) as model:
-        rows = rows_of(*measure(model, args.rounds), "tok/s, peer: no taps")
+        tapped, plain = measure(model, args.rounds)
+        rows = [row_of(name, tapped[name], plain[name], "tok/s") for name in tapped]
         machine = {"isa": model.engine.isa, "threads": args.threads}
     versions = {"zeropoint": zeropoint.__version__}
     print_report("looking_inside", machine, versions, args.rounds, rows, args.json)

@@ -67,7 +67,6 @@ def print_report(
     width = max([len(row.measure) for row in rows] + [12]) + 2
     print(f"{'measure':<{width}}{'zeropoint':>12}{'peer':>12}{'ratio':>8}  {'unit':<6}{'of ceiling':>11}")
     for row in rows:
-        share = "" if row.share is None else f"{row.share:>10.0%}"
-        print(
-            f"{row.measure:<{width}}{row.ours:>12.1f}{row.peer:>12.1f}{row.ratio:>7.2f}x  {row.unit:<6}{share}"
-        )
+        share = "" if row.share is None else f"{row.share:>11.0%}"
+        figures = f"{row.ours:>12.1f}{row.peer:>12.1f}{row.ratio:>7.2f}x"
+        print(f"{row.measure:<{width}}{figures}  {row.unit:<6}{share}".rstrip())

@@ -6,6 +6,7 @@ every side can be served by whichever Python has its program.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,7 +16,7 @@ __all__ = ["Options", "Side", "random_prompt"]
 
 @dataclass(frozen=True)
 class Options:
-    """What a side opens: a GGUF file (or the folder made of it), threads, and the most positions a sequence has.
+    """What a side opens: a GGUF file (or the folder made of it), threads, and positions for a sequence.
 
     isa: our instruction set, "" for the fastest; others ignore it.
     """
@@ -46,8 +47,6 @@ class Side(Protocol):
 
 
 def random_prompt(seed: int, n: int, n_vocab: int) -> list[int]:
-    """Token ids of a prompt. Below the vocabulary's control tokens there may be some; random is random."""
-    import random
-
+    """Token ids of a prompt, without the first and last of the vocabulary, where control tokens are."""
     rng = random.Random(seed)
     return [rng.randrange(100, n_vocab - 100) for _ in range(n)]

@@ -1,4 +1,4 @@
-"""Our engine, by way of its `Engine` contract: greedy sampling and the events of every step are in the time."""
+"""Our engine, by way of its `Engine` contract. Greedy sampling and the events of a step are in the time."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from sides import Options
-
 import zeropoint
+from sides import Options
 from zeropoint import _native
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.cost import cache_bytes
@@ -17,8 +16,6 @@ from zeropoint.engine.native import NativeEngine
 from zeropoint.sampling.params import SamplingParams
 from zeropoint.weights.gguf import GgufModel
 from zeropoint.weights.opened import open_model
-
-WARM_UP = 64
 
 
 def open_side(options: Options) -> Zeropoint:

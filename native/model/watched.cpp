@@ -50,17 +50,20 @@ void Forward::weigh(int thread, const Batch& batch, int layer) {
     Reading* reading = probe_ != nullptr ? probe_->at(Point::kWeights, layer) : nullptr;
     if (reading == nullptr) return;
     const Slice& slice = batch.slices.front();
+    const size_t width = static_cast<size_t>(reading->width), d_head = static_cast<size_t>(spec_.d_head);
     const int n_heads = static_cast<int>(reading->heads.size());
-    const size_t width = static_cast<size_t>(reading->width);
     const Share share = share_of(slice.n_tokens * n_heads, thread, pool_.size());
+    // One head after another, so that a thread expands the keys of few of them.
+    std::vector<float> keys;
     for (int item = share.begin; item < share.end; ++item) {
-        const int token = item / n_heads, position = slice.first_position + token;
-        const size_t table = static_cast<size_t>(item % n_heads);
-        const int head = reading->heads[table];
-        attention_weights(slice.cache, layer, head / (spec_.n_heads / spec_.n_kv_heads),
-                          spec_.rules[static_cast<size_t>(layer)], position,
-                          q_ + static_cast<size_t>(slice.first_row + token) * query_stride_ +
-                              static_cast<size_t>(head) * static_cast<size_t>(spec_.d_head),
+        const int token = item % slice.n_tokens, position = slice.first_position + token;
+        const size_t table = static_cast<size_t>(item / slice.n_tokens);
+        const size_t head = static_cast<size_t>(reading->heads[table]);
+        if (item == share.begin || token == 0)
+            keys = keys_of(slice.cache, layer, static_cast<int>(head) / (spec_.n_heads / spec_.n_kv_heads),
+                           slice.first_position + slice.n_tokens);
+        attention_weights(keys.data(), spec_.d_head, spec_.rules[static_cast<size_t>(layer)], position,
+                          q_ + static_cast<size_t>(slice.first_row + token) * query_stride_ + head * d_head,
                           reading->values.data() + (table * width + static_cast<size_t>(position)) * width);
     }
 }

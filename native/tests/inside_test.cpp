@@ -106,12 +106,13 @@ ZP_TEST(inside_attention_weights_sum_to_one_within_the_window) {
         read_key(cache, 0, 0, s, got.data());
         ZP_CHECK(std::equal(key.begin(), key.end(), got.begin()));
     }
-    attention_weights(cache, 0, 0, {6, 0.0f}, 19, q.data(), got.data());
+    const std::vector<float> keys = keys_of(cache, 0, 0, 20);
+    attention_weights(keys.data(), d_head, {6, 0.0f}, 19, q.data(), got.data());
     ZP_CHECK(std::all_of(got.begin(), got.begin() + 14, [](float w) { return w == 0.0f; }));
     ZP_CHECK(std::all_of(got.begin() + 14, got.end(), [](float w) { return w > 0.0f; }));
     ZP_CHECK(std::fabs(std::accumulate(got.begin(), got.end(), 0.0f) - 1.0f) < 1e-6f);
     std::vector<float> capped(20);
-    attention_weights(cache, 0, 0, {6, 1.0f}, 19, q.data(), capped.data());
+    attention_weights(keys.data(), d_head, {6, 1.0f}, 19, q.data(), capped.data());
     const auto spread = [](const std::vector<float>& w) { return *std::max_element(w.begin(), w.end()); };
     ZP_CHECK(spread(capped) < spread(got));
 }
