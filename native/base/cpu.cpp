@@ -1,8 +1,15 @@
 #include "base/cpu.hpp"
 
+#ifdef __APPLE__
+#include <sys/sysctl.h>
+#else
 #include <sched.h>
+#endif
 #ifdef ZP_X86
 #include <cpuid.h>
+#elif defined(ZP_ARM64) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 #include <algorithm>
@@ -16,6 +23,13 @@ namespace zp {
 
 namespace {
 
+#ifdef __APPLE__
+std::string read_model_name() {
+    char name[256] = {};
+    size_t n_bytes = sizeof name - 1;
+    return sysctlbyname("machdep.cpu.brand_string", name, &n_bytes, nullptr, 0) == 0 ? name : "unknown";
+}
+#else
 std::string read_model_name() {
     std::ifstream info("/proc/cpuinfo");
     std::string line;
@@ -24,8 +38,11 @@ std::string read_model_name() {
         const size_t colon = line.find(':');
         return colon == std::string::npos ? "" : line.substr(std::min(line.size(), colon + 2));
     }
-    return "unknown";
+    // An ARM board has no such line, but a name of its own, which ends in a NUL.
+    std::ifstream board("/proc/device-tree/model");
+    return std::getline(board, line, '\0') && !line.empty() ? line : "unknown";
 }
+#endif
 
 #ifdef ZP_X86
 // Clang 14 has no name for it in __builtin_cpu_supports. Bit 29 of ECX in leaf 1 (Intel SDM, CPUID); the
@@ -34,12 +51,8 @@ bool has_f16c() {
     unsigned a = 0, b = 0, c = 0, d = 0;
     return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c >> 29 & 1) != 0;
 }
-#endif
 
-Cpu detect() {
-    Cpu c;
-    c.model = read_model_name();
-#ifdef ZP_X86
+void detect_features(Cpu& c) {
     __builtin_cpu_init();
 #define ZP_FEATURE(name) \
     if (__builtin_cpu_supports(name)) c.features.push_back(name)
@@ -59,7 +72,31 @@ Cpu detect() {
     c.has_avx512_vnni = c.has_avx2 && __builtin_cpu_supports("avx512f") &&
                         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+}
+#elif defined(ZP_ARM64)
+#ifdef __APPLE__
+bool has_dotprod() {
+    int has = 0;
+    size_t n_bytes = sizeof has;
+    return sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &n_bytes, nullptr, 0) == 0 && has != 0;
+}
+#else
+bool has_dotprod() { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
 #endif
+
+void detect_features(Cpu& c) {
+    c.features.push_back("neon");  // part of AArch64
+    c.has_dotprod = has_dotprod();
+    if (c.has_dotprod) c.features.push_back("dotprod");
+}
+#else
+void detect_features(Cpu&) {}
+#endif
+
+Cpu detect() {
+    Cpu c;
+    c.model = read_model_name();
+    detect_features(c);
     return c;
 }
 
@@ -112,8 +149,10 @@ const Cpu& cpu() {
 
 int usable_processors() {
     int n = static_cast<int>(std::thread::hardware_concurrency());
+#ifdef __linux__
     cpu_set_t allowed;
     if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) n = CPU_COUNT(&allowed);
+#endif
     const double quota = cgroup_quota("/proc/self/cgroup", "/sys/fs/cgroup");
     return std::max(static_cast<int>(std::min<double>(n, std::ceil(quota))), 1);
 }

@@ -1,4 +1,5 @@
-// What this processor can do, read once from cpuid (and from the OS's saved register state).
+// What this processor can do, read once: on x86 from cpuid (and from the OS's saved register state), on ARM
+// from the operating system.
 #pragma once
 
 #include <string>
@@ -10,6 +11,7 @@ struct Cpu {
     std::string model;
     bool has_avx2 = false;         // with FMA, F16C and BMI2
     bool has_avx512_vnni = false;  // F, BW, VL, DQ and VNNI
+    bool has_dotprod = false;      // SDOT and UDOT of AArch64
     std::vector<std::string> features;
 };
 

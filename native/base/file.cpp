@@ -3,12 +3,13 @@
 #include "base/file.hpp"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
@@ -34,7 +35,7 @@ Mapping g_mappings[kMaxMappings];
 std::mutex g_mutex;  // for everything below but what the handler reads
 int g_n_open = 0;
 struct sigaction g_previous;
-std::atomic<long> g_chaining_thread{0};
+std::atomic<pthread_t> g_chaining_thread{};
 std::atomic<uintptr_t> g_page_bytes{4096};
 
 void die_by(int signal) {
@@ -47,7 +48,7 @@ void die_by(int signal) {
 // A fault that is not ours goes to whoever was there before us. A handler that was installed over ours
 // and hands back to us would go round for ever: the second time, the process ends as it would have.
 void chain(int signal, siginfo_t* info, void* context) {
-    long self = syscall(SYS_gettid);
+    pthread_t self = pthread_self();
     if (g_chaining_thread.load() == self) return die_by(signal);
     bool was_sent = info->si_code <= 0;  // by kill(), not by a memory access
     if (!(g_previous.sa_flags & SA_SIGINFO)) {
@@ -59,7 +60,7 @@ void chain(int signal, siginfo_t* info, void* context) {
         g_previous.sa_sigaction(signal, info, context);
     else
         g_previous.sa_handler(signal);
-    g_chaining_thread.store(0);
+    g_chaining_thread.store({});
 }
 
 void on_bus_error(int signal, siginfo_t* info, void* context) {
@@ -191,6 +192,18 @@ void MappedFile::close() noexcept {
     munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
     bytes_ = {};
     slot_ = -1;
+}
+
+void MappedFile::let_go(const void* first, size_t n_bytes) const {
+    // A fault brings in the pages around it as well (64 KiB on Linux), so those go too; whoever still reads
+    // there has them back at once.
+    constexpr uintptr_t kAround = 1 << 16;
+    const auto mapping = reinterpret_cast<uintptr_t>(bytes_.data());
+    const auto wanted = reinterpret_cast<uintptr_t>(first);
+    const uintptr_t begin = std::max(wanted / kAround * kAround, mapping);
+    const uintptr_t end = std::min(wanted + n_bytes + kAround, mapping + bytes_.size());
+    if (wanted < mapping || begin >= end) return;
+    madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 bool MappedFile::damaged() const { return slot_ >= 0 && g_mappings[slot_].damaged.load(); }

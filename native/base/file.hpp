@@ -24,6 +24,10 @@ public:
     std::span<const std::byte> bytes() const { return bytes_; }
     const std::string& path() const { return path_; }
 
+    // Takes the pages of these bytes out of this process's memory, if they lie in the mapping.
+    // They may be read again; the system reads them back from its cache or the disk.
+    void let_go(const void* first, size_t n_bytes) const;
+
     // True once a page could not be read: what was read since then may be zeros. Ask after reading.
     bool damaged() const;
 

@@ -2,7 +2,12 @@
 
 #include <sys/mman.h>
 
+#include <cstdlib>
 #include <utility>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 namespace zp {
 
@@ -15,8 +20,12 @@ Result<Buffer> Buffer::allocate(size_t n_bytes, Pages pages, const char* purpose
         return out_of_memory("could not get " + std::to_string(n_bytes / 1000000 + 1) + " MB for " + purpose +
                              "; close other programs, choose a smaller model or a shorter --context");
     }
+#ifdef __linux__
     // Advice only: a kernel without huge pages ignores it.
     madvise(data, n_bytes, pages == Pages::kHuge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+#else
+    static_cast<void>(pages);
+#endif
     buffer.data_ = data;
     buffer.size_ = n_bytes;
     return buffer;
@@ -33,6 +42,12 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
 
 Buffer::~Buffer() {
     if (data_ != nullptr) munmap(data_, size_);
+}
+
+void give_back_freed_memory() {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 }  // namespace zp

@@ -33,4 +33,8 @@ private:
     size_t size_ = 0;
 };
 
+// Gives memory that was freed back to the system, as far as the allocator lets it: worth a call before
+// something large is taken.
+void give_back_freed_memory();
+
 }  // namespace zp

@@ -20,6 +20,9 @@ constexpr int kSpins = 4000;
 void pause_briefly() {
 #ifdef ZP_X86
     __builtin_ia32_pause();
+#elif defined(ZP_ARM64)
+    // Of the hints, the one that most cores wait for: YIELD is nothing where a core runs a single thread.
+    __asm__ volatile("isb" ::: "memory");
 #endif
 }
 
@@ -41,19 +44,18 @@ private:
 
 }  // namespace
 
-void ThreadPool::Gate::wait_while(int32_t old, int spins) {
+void ThreadPool::Gate::wait_for(uint64_t goal, int spins) {
     for (int i = 0; i < spins; ++i) {
-        if (value.load(std::memory_order_acquire) != old) return;
+        if (value.load(std::memory_order_acquire) >= goal) return;
         pause_briefly();
     }
     sleepers.fetch_add(1);
-    while (value.load() == old) value.wait(old);
+    for (uint64_t now = value.load(); now < goal; now = value.load()) value.wait(now);
     sleepers.fetch_sub(1);
 }
 
-void ThreadPool::Gate::advance() {
-    value.fetch_add(1);
-    if (sleepers.load() > 0) value.notify_all();
+void ThreadPool::Gate::advance(uint64_t goal) {
+    if (value.fetch_add(1) + 1 == goal && sleepers.load() > 0) value.notify_all();
 }
 
 ThreadPool::ThreadPool(int n_threads) : owner_(getpid()) {
@@ -76,7 +78,7 @@ ThreadPool::~ThreadPool() {
         return;
     }
     is_closing_ = true;
-    start_.advance();
+    start_.advance(start_.value.load() + 1);
     for (std::thread& worker : workers_) worker.join();
 }
 
@@ -85,27 +87,31 @@ bool ThreadPool::is_alive() const { return getpid() == owner_; }
 void ThreadPool::run(const std::function<void(int)>& work) {
     if (n_threads_ == 1) return work(0);
     work_ = &work;
-    start_.advance();
+    start_.advance(start_.value.load() + 1);
     work(0);
     barrier();
 }
 
 void ThreadPool::barrier() {
     if (n_threads_ == 1) return;
-    const int32_t phase = phase_.value.load();
-    if (n_arrived_.fetch_add(1) == n_threads_ - 1) {
-        n_arrived_.store(0);
-        phase_.advance();
-    } else {
-        phase_.wait_while(phase, spins_);
-    }
+    // One number is all that threads meet at: whoever makes it a multiple of theirs lets the others go.
+    const uint64_t n = static_cast<uint64_t>(n_threads_);
+    const uint64_t phase = arrived_.value.load(std::memory_order_relaxed) / n;
+    const uint64_t goal = (phase + 1) * n;
+    arrived_.advance(goal);
+    arrived_.wait_for(goal, spins_);
+}
+
+int ThreadPool::take(int queue, int n_pieces) {
+    std::atomic<int>& n_taken = queues_[queue].n_taken;
+    const int piece = n_taken.fetch_add(1);
+    if (piece == n_pieces + n_threads_ - 1) n_taken.store(0);
+    return piece;
 }
 
 void ThreadPool::work_loop(int thread) {
-    int32_t seen = 0;
-    for (;;) {
-        start_.wait_while(seen, spins_);
-        ++seen;
+    for (uint64_t round = 1;; ++round) {
+        start_.wait_for(round, spins_);
         if (is_closing_) return;
         (*work_)(thread);
         barrier();

@@ -13,6 +13,15 @@
 
 namespace zp {
 
+// The half-open share [begin, end) of `n` items that falls to a thread.
+struct Share {
+    int begin, end;
+};
+inline Share share_of(int n, int thread, int n_threads) {
+    return {static_cast<int>(static_cast<int64_t>(n) * thread / n_threads),
+            static_cast<int>(static_cast<int64_t>(n) * (thread + 1) / n_threads)};
+}
+
 class ThreadPool {
 public:
     // The caller counts as one thread. Where the system refuses more threads, the pool is smaller.
@@ -28,17 +37,30 @@ public:
     void run(const std::function<void(int)>& work);
     // Inside run: waits until every thread has come here.
     void barrier();
+    // Inside run, called by every thread: `work(begin, end)` on all of `n` items. Three quarters are fixed
+    // shares; the rest goes in small pieces to whoever comes for it, so that a thread whose processor was
+    // taken away, or whose memory was slow, does not hold up the others. Of two calls between the same
+    // barriers the second needs a `queue` of its own.
+    template <class Work>
+    void share_out(int n, int thread, int queue, const Work& work);
 
 private:
-    // A counter that threads wait on.
+    static constexpr int kQueues = 2;
+    static constexpr int kPiecesAThread = 4;
+
+    // A counter that threads wait on: it only grows, and in no lifetime past 64 bits.
     struct Gate {
-        alignas(64) std::atomic<int32_t> value{0};
+        alignas(64) std::atomic<uint64_t> value{0};
         alignas(64) std::atomic<int32_t> sleepers{0};
-        void wait_while(int32_t old, int spins);
-        void advance();
+        void wait_for(uint64_t goal, int spins);
+        // Adds one and wakes the sleepers if that makes `goal`.
+        void advance(uint64_t goal);
     };
 
     void work_loop(int thread);
+    // The next piece of the queue, counted from 0. Every thread comes once more than it gets one, so the last
+    // to come is known, and leaves the queue as it was.
+    int take(int queue, int n_pieces);
 
     int n_threads_ = 1;
     int spins_ = 0;
@@ -47,17 +69,24 @@ private:
     const std::function<void(int)>* work_ = nullptr;
     std::atomic<bool> is_closing_{false};
     Gate start_;
-    Gate phase_;
-    alignas(64) std::atomic<int32_t> n_arrived_{0};
+    Gate arrived_;  // arrivals at barriers, of all threads: every n_threads_ of them open one
+    struct alignas(64) Queue {
+        std::atomic<int> n_taken{0};
+    };
+    Queue queues_[kQueues];
 };
 
-// The half-open share [begin, end) of `n` items that falls to a thread.
-struct Share {
-    int begin, end;
-};
-inline Share share_of(int n, int thread, int n_threads) {
-    return {static_cast<int>(static_cast<int64_t>(n) * thread / n_threads),
-            static_cast<int>(static_cast<int64_t>(n) * (thread + 1) / n_threads)};
+template <class Work>
+void ThreadPool::share_out(int n, int thread, int queue, const Work& work) {
+    const int n_fixed = n_threads_ == 1 ? n : n - n / 4;
+    const Share fixed = share_of(n_fixed, thread, n_threads_);
+    if (fixed.begin < fixed.end) work(fixed.begin, fixed.end);
+    if (n_fixed == n) return;
+    const int n_pieces = kPiecesAThread * n_threads_;
+    for (int i = take(queue, n_pieces); i < n_pieces; i = take(queue, n_pieces)) {
+        const Share piece = share_of(n - n_fixed, i, n_pieces);
+        if (piece.begin < piece.end) work(n_fixed + piece.begin, n_fixed + piece.end);
+    }
 }
 
 }  // namespace zp

@@ -17,6 +17,8 @@
 #include <thread>
 #include <utility>
 
+#include "bind/arrays.hpp"
+#include "bind/probe.hpp"
 #include "bind/status.hpp"
 
 namespace nb = nanobind;
@@ -24,7 +26,6 @@ namespace nb = nanobind;
 namespace zp {
 namespace {
 
-using Ids = nb::ndarray<const int32_t, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Steps = std::vector<std::pair<std::string, std::unordered_map<std::string, double>>>;
 
 // Asks Python, now and then, whether a signal handler raised.
@@ -105,8 +106,6 @@ public:
     PyEngine* owner;
     Sequence* sequence;
 };
-
-std::span<const int32_t> span_of(const Ids& ids) { return {ids.data(), ids.size()}; }
 
 template <class T>
 T field(const nb::dict& spec, const char* name) {
@@ -197,7 +196,8 @@ void open_engine(PyEngine* self, const std::vector<nb::bytes>& paths, const nb::
 }
 
 int64_t submit(PyEngine& self, const Ids& prompt, const Steps& steps, uint64_t seed,
-               const std::vector<int32_t>& stop_ids, int max_tokens, bool logprob) {
+               const std::vector<int32_t>& stop_ids, int max_tokens, bool logprob,
+               const std::vector<EditFields>& edits) {
     const InUse guard(self);
     std::vector<SamplerStep> specs;
     for (const auto& [name, fields] : steps) specs.push_back({name, {fields.begin(), fields.end()}});
@@ -207,7 +207,8 @@ int64_t submit(PyEngine& self, const Ids& prompt, const Steps& steps, uint64_t s
                             std::move(sampler.value()),
                             {stop_ids.begin(), stop_ids.end()},
                             max_tokens,
-                            logprob};
+                            logprob,
+                            edits_of(edits, self.engine->spec())};
     Result<int64_t> id = self.engine->submit(std::move(request));
     if (!id.ok()) fail(id.error());
     return id.value();
@@ -242,12 +243,6 @@ nb::list step(PyEngine& self) {
     return out;
 }
 
-nb::ndarray<float, nb::numpy> owned(std::unique_ptr<std::vector<float>> values, std::vector<size_t> shape) {
-    std::vector<float>* data = values.get();
-    nb::capsule owner(values.release(), [](void* p) noexcept { delete static_cast<std::vector<float>*>(p); });
-    return nb::ndarray<float, nb::numpy>(data->data(), shape.size(), shape.data(), owner);
-}
-
 nb::ndarray<float, nb::numpy> score(PyEngine& self, const Ids& ids) {
     const InUse guard(self);
     auto out = std::make_unique<std::vector<float>>(ids.size() > 0 ? ids.size() - 1 : 0);
@@ -261,27 +256,27 @@ nb::ndarray<float, nb::numpy> score(PyEngine& self, const Ids& ids) {
     return owned(std::move(out), {n});
 }
 
-nb::dict trace(PyEngine& self, const Ids& ids, const std::vector<std::string>& points) {
+nb::tuple trace(PyEngine& self, const Ids& ids, const std::vector<ReadingFields>& readings,
+                const LensFields& lens, const std::vector<EditFields>& edits) {
     const InUse guard(self);
-    TapSink taps;
-    taps.wanted.insert(points.begin(), points.end());
+    const ModelSpec& spec = self.engine->spec();
+    // Checked before memory is taken for what will be seen.
+    if (ids.size() > static_cast<size_t>(spec.n_ctx))
+        raise(invalid("more tokens than the context holds"), Origin::kArgument);
+    Probe probe = probe_of(span_of(ids), readings, lens, spec);
+    const std::shared_ptr<const Edits> changes = edits_of(edits, spec);
     const Status status = [&] {
         nb::gil_scoped_release released;
         SignalCheck interrupt;
-        return self.engine->trace(span_of(ids), taps, std::ref(interrupt));
+        return self.engine->trace(span_of(ids), probe, changes, std::ref(interrupt));
     }();
     if (!status.ok()) fail(status.error());
-    nb::dict seen;
-    for (auto& [name, rows] : taps.seen) {
-        auto values = std::make_unique<std::vector<float>>(std::move(rows.values));
-        seen[name.c_str()] = owned(std::move(values), {ids.size(), static_cast<size_t>(rows.width)});
-    }
-    return seen;
+    return seen_of(probe, ids.size(), lens, static_cast<size_t>(spec.n_vocab));
 }
 
-PySequence open_sequence(PyEngine& self) {
+PySequence open_sequence(PyEngine& self, const std::vector<EditFields>& edits) {
     const InUse guard(self);
-    Result<Sequence*> sequence = self.engine->open_sequence();
+    Result<Sequence*> sequence = self.engine->open_sequence(edits_of(edits, self.engine->spec()));
     if (!sequence.ok()) fail(sequence.error());
     return {&self, sequence.value()};
 }
@@ -335,7 +330,8 @@ void bind_engine(nb::module_& m) {
                      "tensor_names: typing.Mapping[str, tuple[str, int, int]], n_threads: int, isa: str, "
                      "exact: bool) -> None"))
         .def("submit", &submit, nb::arg("prompt"), nb::arg("steps"), nb::arg("seed"), nb::arg("stop_ids"),
-             nb::arg("max_tokens"), nb::arg("logprob"), "Queues a request and returns its number.")
+             nb::arg("max_tokens"), nb::arg("logprob"), nb::arg("edits"),
+             "Queues a request and returns its number.")
         .def(
             "cancel",
             [](PyEngine& self, int64_t request) {
@@ -353,12 +349,20 @@ void bind_engine(nb::module_& m) {
                  return self.engine->has_work();
              })
         .def("score", &score, nb::arg("ids"), "Natural-log probability of ids[1:]: float32 [T - 1].")
-        .def("trace", &trace, nb::arg("ids"), nb::arg("points"),
-             nb::sig(
-                 "def trace(self, ids: numpy.typing.NDArray[numpy.int32], points: typing.Sequence[str]) -> "
-                 "dict[str, numpy.typing.NDArray[numpy.float32]]"),
-             "What is seen at points of blueprint/taps.py while ids are read: name to float32 [T, width].")
-        .def("open_sequence", &open_sequence, nb::keep_alive<0, 1>(), "A sequence to decode by hand.")
+        .def(
+            "trace", &trace, nb::arg("ids"), nb::arg("readings"), nb::arg("lens"), nb::arg("edits"),
+            nb::sig(
+                "def trace(self, ids: numpy.typing.NDArray[numpy.int32], "
+                "readings: typing.Sequence[tuple[str, int, typing.Sequence[int]]], "
+                "lens: tuple[typing.Sequence[int], int, typing.Sequence[int], bool], "
+                "edits: typing.Sequence[tuple[str, int, int, int, int, int, float, typing.Sequence[float]]]) "
+                "-> tuple[list[numpy.typing.NDArray[numpy.float32]], "
+                "list[dict[str, numpy.typing.NDArray[typing.Any]]]]"),
+            "What is seen while ids are read: an array [T, width] a reading (point, layer, heads), and for "
+            "each "
+            "layer of the lens (layers, n_top, named, has_logits) a dict of arrays.")
+        .def("open_sequence", &open_sequence, nb::arg("edits"), nb::keep_alive<0, 1>(),
+             "A sequence to decode by hand.")
         .def("describe", &describe, nb::sig("def describe(self) -> dict[str, typing.Any]"),
              "isa, n_threads, weight_bytes, cache_bytes, is_exact.")
         .def("close", &close_engine, "Frees weights and cache; later calls raise.");

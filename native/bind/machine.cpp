@@ -23,13 +23,16 @@ using FloatsIn = nb::ndarray<const float, nb::numpy, nb::ndim<2>, nb::c_contig, 
 using FloatsOut = nb::ndarray<float, nb::numpy, nb::ndim<2>>;
 
 nb::dict machine() {
-    nb::list isas;
-    for (const char* isa : {"avx512", "avx2", "scalar"})
+    nb::list isas, known_isas;
+    for (const char* isa : kInstructionSets) {
+        known_isas.append(isa);
         if (kernels_for(isa) != nullptr) isas.append(isa);
+    }
     nb::dict d;
     d["cpu"] = cpu().model;
     d["features"] = cpu().features;
     d["isas"] = isas;
+    d["known_isas"] = known_isas;
     d["processors"] = usable_processors();
     return d;
 }
@@ -114,8 +117,8 @@ FloatsOut unpack(const std::string& format, const Bytes& file_rows, size_t rows,
 
 void bind_machine(nb::module_& m) {
     m.def("machine", &machine, nb::sig("def machine() -> dict[str, typing.Any]"),
-          "cpu (model name), features, isas (instruction sets that run here, fastest first), processors "
-          "(usable).");
+          "cpu (model name), features, isas (instruction sets that run here, fastest first), known_isas "
+          "(those of every machine), processors (usable).");
     m.def("measure_bandwidth", &bandwidth, nb::arg("n_threads"),
           "Bytes a second that so many threads read from memory; takes about a tenth of a second.");
     m.def("matmul", &matmul, nb::arg("isa"), nb::arg("format"), nb::arg("file_rows"), nb::arg("rows"),

@@ -91,8 +91,11 @@ struct Kernels {
     void (*normalize)(const float* sum, float total, int n, float* y);
 };
 
-// The table of an instruction set ("scalar", "avx2", "avx512"), or null if this build or this machine
-// cannot run it.
+// Every instruction set that there is a table for, fastest first, and the oracle last. "neon" is what each
+// AArch64 processor has, "neon_dotprod" wants its dot products of bytes as well.
+inline constexpr const char* kInstructionSets[] = {"avx512", "avx2", "neon_dotprod", "neon", "scalar"};
+
+// The table of one of them, or null if this build or this machine cannot run it.
 const Kernels* kernels_for(const char* isa);
 // The fastest that this machine runs.
 const Kernels& best_kernels();

@@ -79,6 +79,7 @@ Status Forward::run(const Batch& batch, std::span<float> logits, const std::func
     n_tokens_ = static_cast<int>(batch.tokens.size());
     bad_layer_ = kNoLayer;
     is_cancelled_ = false;
+    watch(batch);
     attention_.plan(batch.slices, {spec_.n_heads, spec_.n_kv_heads, spec_.d_head}, pool_.size());
     attention_scratch_.resize(std::max(attention_scratch_.size(), attention_.scratch_floats()));
     pool_.run([&](int thread) { run_thread(thread, batch, logits.data(), interrupt); });
@@ -97,19 +98,20 @@ void Forward::run_thread(int thread, const Batch& batch, float* logits,
                          const std::function<bool()>& interrupt) {
     embed(thread, batch);
     pool_.barrier();
-    tap(thread, -1, "embedding.output", x_, model_stride_, spec_.d_model);
+    expose(thread, Point::kEmbeddingOutput, -1, x_, model_stride_);
     for (int layer = 0; layer < spec_.n_layers; ++layer) {
         attention_block(thread, batch, layer);
         pool_.barrier();
         if (spec_.placement != Placement::kParallel)
-            tap(thread, layer, "after_attention", x_, model_stride_, spec_.d_model);
+            expose(thread, Point::kAfterAttention, layer, x_, model_stride_);
         if (spec_.placement != Placement::kParallel && spec_.ffn != FfnKind::kNone) ffn_block(thread, layer);
         if (thread == 0 && interrupt && interrupt()) is_cancelled_ = true;
         pool_.barrier();
         if (is_cancelled_) return;
-        if (spec_.ffn != FfnKind::kNone) tap(thread, layer, "after_ffn", x_, model_stride_, spec_.d_model);
+        if (spec_.ffn != FfnKind::kNone) expose(thread, Point::kAfterFfn, layer, x_, model_stride_);
+        if (is_watched_) show_lens(thread, layer);
     }
-    if (!batch.output_rows.empty()) head(thread, batch, logits);
+    if (!batch.output_rows.empty()) head(thread, batch.output_rows, logits);
 }
 
 void Forward::embed(int thread, const Batch& batch) {
@@ -134,16 +136,6 @@ void Forward::embed(int thread, const Batch& batch) {
             kernels_.scale(spec_.rope_factor, n_pairs, sines);
         }
     }
-}
-
-void Forward::tap(int thread, int layer, const char* name, const float* rows, size_t stride, int width) {
-    if (taps_ == nullptr) return;
-    pool_.barrier();
-    if (thread == 0) {
-        const std::string full = layer < 0 ? name : "blocks." + std::to_string(layer) + "." + name;
-        taps_->take(full, rows, stride, width, n_tokens_);
-    }
-    pool_.barrier();
 }
 
 bool Forward::normalize(const Norm& norm, const float* x, float* y) const {
@@ -196,15 +188,17 @@ Activations Forward::stage_rows(int thread, const float* rows, size_t stride, in
     return {rows, stride, blocks, 1};
 }
 
-void Forward::project(int thread, const Linear& weight, const Activations& x) {
-    const Share groups = share_of(weight.matrix.n_groups(), thread, pool_.size());
-    multiply(kernels_, is_exact_, {&weight, projected_, model_stride_}, x, n_tokens_, groups.begin,
-             groups.end);
-}
-
-void Forward::add_to_residual(int thread, const Linear& weight, const Activations& x, const Norm& norm) {
-    project(thread, weight, x);
-    if (spec_.placement == Placement::kSandwich) {
+void Forward::add_to_residual(int thread, const Linear& weight, const Activations& x, const Norm& norm,
+                              int queue) {
+    const bool is_sandwich = spec_.placement == Placement::kSandwich;
+    pool_.share_out(weight.matrix.n_groups(), thread, queue, [&](int begin, int end) {
+        multiply(kernels_, is_exact_, {&weight, projected_, model_stride_}, x, n_tokens_, begin, end);
+        const int first = begin * kGroupRows;
+        const int n = std::min(end * kGroupRows, spec_.d_model) - first;
+        for (int t = 0; t < n_tokens_ && n > 0 && !is_sandwich; ++t)
+            kernels_.add(projected_ + t * model_stride_ + first, n, x_ + t * model_stride_ + first);
+    });
+    if (is_sandwich) {
         pool_.barrier();
         const Share share = share_of(n_tokens_, thread, pool_.size());
         for (int t = share.begin; t < share.end; ++t) {
@@ -212,13 +206,7 @@ void Forward::add_to_residual(int thread, const Linear& weight, const Activation
             normalize(norm, row, row);
             kernels_.add(row, spec_.d_model, x_ + t * model_stride_);
         }
-        return;
     }
-    const Share groups = share_of(weight.matrix.n_groups(), thread, pool_.size());
-    const int begin = groups.begin * kGroupRows;
-    const int n = std::min(groups.end * kGroupRows, spec_.d_model) - begin;
-    for (int t = 0; t < n_tokens_ && n > 0; ++t)
-        kernels_.add(projected_ + t * model_stride_ + begin, n, x_ + t * model_stride_ + begin);
 }
 
 void Forward::attention_block(int thread, const Batch& batch, int layer) {
@@ -230,31 +218,39 @@ void Forward::attention_block(int thread, const Batch& batch, int layer) {
         const Activations x = stage_norm(thread, w.attention_norm, writer, {&w.gate, &w.up}, kFfnParts);
         ffn_hidden(thread, w.gate, w.up, w.down, x, n_tokens_);
         pool_.barrier();
+        show(thread, Point::kUp, layer, up_, ff_stride_);
+        expose(thread, Point::kHidden, layer, gate_, ff_stride_, &w.down.matrix);
     }
     const Activations x =
         stage_norm(thread, w.attention_norm, writer, {&w.query, &w.key, &w.value}, kAttentionParts);
     const Product products[] = {
         {&w.query, q_, query_stride_}, {&w.key, k_, kv_stride_}, {&w.value, v_, kv_stride_}};
-    multiply_share(kernels_, is_exact_, products, 3, x, n_tokens_, thread, pool_.size());
+    const int n_groups = w.query.matrix.n_groups() + w.key.matrix.n_groups() + w.value.matrix.n_groups();
+    pool_.share_out(n_groups, thread, 0, [&](int begin, int end) {
+        multiply_several(kernels_, is_exact_, products, 3, x, n_tokens_, begin, end);
+    });
     pool_.barrier();
-    tap(thread, layer, "attention_norm", x.floats, x.float_stride, spec_.d_model);
-    tap(thread, layer, "attention.query", q_, query_stride_, spec_.n_query());
-    tap(thread, layer, "attention.key", k_, kv_stride_, spec_.n_kv());
-    tap(thread, layer, "attention.value", v_, kv_stride_, spec_.n_kv());
+    show(thread, Point::kAttentionNorm, layer, x.floats, x.float_stride);
+    show(thread, Point::kQuery, layer, q_, query_stride_);
+    show(thread, Point::kKey, layer, k_, kv_stride_);
+    show(thread, Point::kValue, layer, v_, kv_stride_);
     attend(thread, batch, layer);
-    tap(thread, layer, "attention.mix", mixed_, query_stride_, spec_.n_query());
+    expose(thread, Point::kMix, layer, mixed_, query_stride_);
     const Activations mixed = stage_rows(thread, mixed_, query_stride_, spec_.n_query(), w.output.matrix);
-    add_to_residual(thread, w.output, mixed, w.attention_output_norm);
+    add_to_residual(thread, w.output, mixed, w.attention_output_norm, 0);
     const bool is_overwritten = spec_.placement == Placement::kSandwich;  // by the norm of it
-    tap(thread, layer, is_overwritten ? "attention_output_norm" : "attention.output", projected_,
-        model_stride_, spec_.d_model);
-    if (is_parallel) add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm);
+    show(thread, is_overwritten ? Point::kAttentionOutputNorm : Point::kAttentionOutput, layer, projected_,
+         model_stride_);
+    if (!is_parallel) return;
+    add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm, 1);
+    show(thread, Point::kFfnOutput, layer, projected_, model_stride_);
 }
 
 void Forward::attend(int thread, const Batch& batch, int layer) {
     rotate_and_store(thread, batch, layer);
     pool_.barrier();
-    tap(thread, layer, "attention.key_rotated", k_, kv_stride_, spec_.n_kv());
+    show(thread, Point::kKeyRotated, layer, k_, kv_stride_);
+    if (is_watched_) weigh(thread, batch, layer);
     const AttentionRule& rule = spec_.rules[static_cast<size_t>(layer)];
     const Attention::Io io = {q_, query_stride_, mixed_, query_stride_, attention_scratch_.data()};
     attention_.run(kernels_, batch.slices, layer, rule, io, thread);
@@ -301,22 +297,25 @@ void Forward::ffn_block(int thread, int layer) {
     const Activations x = stage_norm(thread, w.ffn_norm, layer, {&w.gate, &w.up}, kFfnParts);
     ffn_hidden(thread, w.gate, w.up, w.down, x, n_tokens_);
     pool_.barrier();
-    tap(thread, layer, "ffn_norm", x.floats, x.float_stride, spec_.d_model);
-    tap(thread, layer, "ffn.up", up_, ff_stride_, spec_.d_ff);
-    tap(thread, layer, "ffn.hidden", gate_, ff_stride_, spec_.d_ff);
-    add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm);
-    tap(thread, layer, spec_.placement == Placement::kSandwich ? "ffn_output_norm" : "ffn.output", projected_,
-        model_stride_, spec_.d_model);
+    show(thread, Point::kFfnNorm, layer, x.floats, x.float_stride);
+    show(thread, Point::kUp, layer, up_, ff_stride_);
+    expose(thread, Point::kHidden, layer, gate_, ff_stride_, &w.down.matrix);
+    add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm, 0);
+    show(thread, spec_.placement == Placement::kSandwich ? Point::kFfnOutputNorm : Point::kFfnOutput, layer,
+         projected_, model_stride_);
 }
 
 void Forward::ffn_hidden(int thread, const Linear& gate, const Linear& up, const Linear& down,
                          const Activations& x, int n_rows) {
     // A thread takes the same rows of gate and up, in pairs of groups, so that it can join them and round
     // whole blocks of 32 columns without waiting for the others.
-    const int n_groups = up.matrix.n_groups();
-    const Share pairs = share_of((n_groups + 1) / 2, thread, pool_.size());
-    const int begin = 2 * pairs.begin;
-    const int end = std::min(2 * pairs.end, n_groups);
+    pool_.share_out((up.matrix.n_groups() + 1) / 2, thread, 0, [&](int first_pair, int end_pair) {
+        ffn_groups(gate, up, down, x, n_rows, 2 * first_pair, std::min(2 * end_pair, up.matrix.n_groups()));
+    });
+}
+
+void Forward::ffn_groups(const Linear& gate, const Linear& up, const Linear& down, const Activations& x,
+                         int n_rows, int begin, int end) {
     const bool is_gated = gate.matrix.data != nullptr;
     if (is_gated) multiply(kernels_, is_exact_, {&gate, gate_, ff_stride_}, x, n_rows, begin, end);
     multiply(kernels_, is_exact_, {&up, up_, ff_stride_}, x, n_rows, begin, end);
@@ -338,14 +337,14 @@ void Forward::ffn_hidden(int thread, const Linear& gate, const Linear& up, const
     }
 }
 
-void Forward::head(int thread, const Batch& batch, float* logits) {
-    const int n_rows = static_cast<int>(batch.output_rows.size());
+void Forward::head(int thread, std::span<const int> rows, float* logits) {
+    const int n_rows = static_cast<int>(rows.size());
     const size_t block_stride = static_cast<size_t>(spec_.d_model / kBlockCols);
     const Matrix& matrix = weights_.head.matrix;
     const Share share = share_of(n_rows, thread, pool_.size());
     for (int r = share.begin; r < share.end; ++r) {
         float* row = normed_ + static_cast<size_t>(r) * model_stride_;
-        const float* x = x_ + static_cast<size_t>(batch.output_rows[r]) * model_stride_;
+        const float* x = x_ + static_cast<size_t>(rows[static_cast<size_t>(r)]) * model_stride_;
         if (!spec_.has_final_norm) {
             std::memcpy(row, x, sizeof(float) * static_cast<size_t>(spec_.d_model));
         } else if (!normalize(weights_.final_norm, x, row)) {
@@ -357,15 +356,15 @@ void Forward::head(int thread, const Batch& batch, float* logits) {
     }
     pool_.barrier();
     const size_t stride = static_cast<size_t>(padded(spec_.n_vocab));
-    const Share groups = share_of(matrix.n_groups(), thread, pool_.size());
     const Product product = {&weights_.head, logits, stride};
-    multiply(kernels_, is_exact_, product, {normed_, model_stride_, blocks_, 1}, n_rows, groups.begin,
-             groups.end);
-    if (spec_.head_softcap == 0.0f) return;
-    const int first = groups.begin * kGroupRows;
-    const int n = std::min(groups.end * kGroupRows, spec_.n_vocab) - first;
-    for (int r = 0; r < n_rows && n > 0; ++r)
-        kernels_.cap_softly(spec_.head_softcap, n, logits + static_cast<size_t>(r) * stride + first);
+    pool_.share_out(matrix.n_groups(), thread, 0, [&](int begin, int end) {
+        multiply(kernels_, is_exact_, product, {normed_, model_stride_, blocks_, 1}, n_rows, begin, end);
+        if (spec_.head_softcap == 0.0f) return;
+        const int first = begin * kGroupRows;
+        const int n = std::min(end * kGroupRows, spec_.n_vocab) - first;
+        for (int r = 0; r < n_rows && n > 0; ++r)
+            kernels_.cap_softly(spec_.head_softcap, n, logits + static_cast<size_t>(r) * stride + first);
+    });
 }
 
 }  // namespace zp

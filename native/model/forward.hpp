@@ -10,7 +10,8 @@
 #include "base/memory.hpp"
 #include "base/threads.hpp"
 #include "kernels/kernels.hpp"
-#include "model/taps.hpp"
+#include "model/edits.hpp"
+#include "model/probe.hpp"
 #include "model/weights.hpp"
 #include "ops/attention.hpp"
 #include "ops/matmul.hpp"
@@ -21,7 +22,8 @@ namespace zp {
 struct Batch {
     std::vector<int32_t> tokens;  // [T]
     std::vector<Slice> slices;
-    std::vector<int> output_rows;  // rows whose logits are wanted, ascending
+    std::vector<int> output_rows;     // rows whose logits are wanted, ascending
+    std::vector<const Edits*> edits;  // how the pass is changed for each slice (null: not), or empty
 };
 
 class Forward {
@@ -37,9 +39,9 @@ public:
     // new positions of the caches then hold nothing of value.
     Status run(const Batch& batch, std::span<float> logits, const std::function<bool()>& interrupt);
 
-    // Where the next passes leave what they see, or null. Meant for looking: every point makes the threads
-    // meet.
-    void set_taps(TapSink* taps) { taps_ = taps; }
+    // Where the next passes leave what they see of the one text that they read, or null. At every point that
+    // is wanted the threads meet.
+    void set_probe(Probe* probe) { probe_ = probe; }
 
 private:
     Forward(const ModelSpec& spec, const Weights& weights, const Kernels& kernels, ThreadPool& pool,
@@ -55,10 +57,14 @@ private:
     void attend(int thread, const Batch& batch, int layer);
     void rotate_and_store(int thread, const Batch& batch, int layer);
     void ffn_block(int thread, int layer);
-    // This thread's rows of activation(up(x)) or activation(gate(x)) * up(x), and their int8 form for `down`.
+    // All rows of activation(up(x)) or activation(gate(x)) * up(x), and their int8 form for `down`.
     void ffn_hidden(int thread, const Linear& gate, const Linear& up, const Linear& down,
                     const Activations& x, int n_rows);
-    void head(int thread, const Batch& batch, float* logits);
+    // Groups [begin, end) of it: an even number, but at the end.
+    void ffn_groups(const Linear& gate, const Linear& up, const Linear& down, const Activations& x,
+                    int n_rows, int begin, int end);
+    // Logits of those rows of the residual stream, into [rows, V].
+    void head(int thread, std::span<const int> rows, float* logits);
 
     // A mixture of experts (model/mixture.cpp).
     void mixture_block(int thread, int layer);
@@ -67,18 +73,39 @@ private:
 
     // Remembers the first layer, or kEmbedding, that gave a number that is not finite.
     void blame(int layer);
-    // A point of block `layer`, or of no block (-1), where all threads have written their part of `rows`.
-    void tap(int thread, int layer, const char* name, const float* rows, size_t stride, int width);
+
+    // A point of block `layer`, or of no block (-1), where every thread has written its part of `rows` or is
+    // about to have: shown to who looks.
+    void show(int thread, Point point, int layer, const float* rows, size_t stride) {
+        if (is_watched_) visit(thread, point, layer, {rows, nullptr, stride, nullptr});
+    }
+    // The same where rows may be changed too. `reader`: what reads their int8 form, which has been made
+    // already and stands in ff_blocks_.
+    void expose(int thread, Point point, int layer, float* rows, size_t stride,
+                const Matrix* reader = nullptr) {
+        if (is_watched_) visit(thread, point, layer, {rows, rows, stride, reader});
+    }
+    struct PointRows {
+        const float* shown;
+        float* changed;  // the same, or null where they are only shown
+        size_t stride;
+        const Matrix* reader;
+    };
+    // What is done where somebody looks or changes something (model/watched.cpp).
+    void watch(const Batch& batch);
+    void visit(int thread, Point point, int layer, const PointRows& rows);
+    void weigh(int thread, const Batch& batch, int layer);
+    void show_lens(int thread, int layer);
+
     bool normalize(const Norm& norm, const float* x, float* y) const;
     // The normed residual of all rows in the form that `readers` want; what this thread may read afterwards.
     // `writer` is the layer that wrote the residual last, or kEmbedding.
     Activations stage_norm(int thread, const Norm& norm, int writer,
                            std::initializer_list<const Linear*> readers, int n_parts);
     Activations stage_rows(int thread, const float* rows, size_t stride, int n_cols, const Matrix& reader);
-    // This thread's rows of a product, into projected_.
-    void project(int thread, const Linear& weight, const Activations& x);
-    // The same, added to the residual stream; in a sandwich after `norm`, once every thread is here.
-    void add_to_residual(int thread, const Linear& weight, const Activations& x, const Norm& norm);
+    // A product, into projected_ and added to the residual stream; in a sandwich after `norm`, once every
+    // thread is here. `queue`: see ThreadPool::share_out.
+    void add_to_residual(int thread, const Linear& weight, const Activations& x, const Norm& norm, int queue);
 
     const ModelSpec& spec_;
     const Weights& weights_;
@@ -87,7 +114,12 @@ private:
     const bool is_exact_;
 
     int n_tokens_ = 0;
-    TapSink* taps_ = nullptr;
+    Probe* probe_ = nullptr;
+    bool is_watched_ = false;         // in this pass, by a probe or by edits
+    const Batch* watched_ = nullptr;  // the batch of this pass
+    PointSet visited_;                // where it is looked at or changed
+    std::vector<int> lens_rows_;
+    std::vector<float> lens_logits_;
     Attention attention_;
     std::atomic<int> bad_layer_{kNoLayer};
     std::atomic<bool> is_cancelled_{false};

@@ -75,6 +75,9 @@ Status Loader::open(const std::vector<std::string>& paths) {
         Result<GgufHeader> header = parse_gguf(bytes, bytes.size());
         if (!header.ok()) return Error{header.error().fault, shown_.back() + ": " + header.error().message};
         headers_.push_back(std::move(header.value()));
+        // Of all that, only the table of tensors is wanted here.
+        headers_.back().metadata = {};
+        files_.back().let_go(bytes.data(), static_cast<size_t>(headers_.back().data_offset));
         for (const GgufTensor& tensor : headers_.back().tensors) {
             const auto* data = reinterpret_cast<const uint8_t*>(bytes.data()) + tensor.offset;
             if (!sources_.emplace(tensor.name, Source{&tensor, data}).second)
@@ -218,6 +221,7 @@ Status Loader::place() {
 }
 
 Status Loader::allocate() {
+    give_back_freed_memory();
     // One allocation for all matrices, each on a page of its own. The sum cannot overflow: every term is at
     // most the file's size plus 15 rows, and the file is mapped.
     size_t total = 0;
@@ -258,6 +262,12 @@ Status Loader::read(ThreadPool& pool) {
                            static_cast<size_t>(m.cols), static_cast<size_t>(g),
                            pieces[i].task->out + static_cast<size_t>(g) * m.group_bytes());
             }
+            // Read once: kept, the file would double the memory that the weights take.
+            const size_t group_bytes = kGroupRows * info(m.format).block_bytes *
+                                       (static_cast<size_t>(m.cols) / info(m.format).block_weights);
+            const uint8_t* first = pieces[i].task->bytes + pieces[i].begin * group_bytes;
+            for (const MappedFile& file : files_)
+                file.let_go(first, (pieces[i].end - pieces[i].begin) * group_bytes);
         }
     });
     for (size_t i = 0; i < files_.size(); ++i) {

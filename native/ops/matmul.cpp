@@ -25,16 +25,13 @@ void multiply(const Kernels& kernels, bool is_exact, const Product& product, con
         kernels.add(product.weight->bias + first_row, n_rows, y + static_cast<size_t>(t) * product.y_stride);
 }
 
-void multiply_share(const Kernels& kernels, bool is_exact, const Product* products, int n_products,
-                    const Activations& x, int n_tokens, int thread, int n_threads) {
-    int total = 0;
-    for (int i = 0; i < n_products; ++i) total += products[i].weight->matrix.n_groups();
-    const Share share = share_of(total, thread, n_threads);
+void multiply_several(const Kernels& kernels, bool is_exact, const Product* products, int n_products,
+                      const Activations& x, int n_tokens, int begin, int end) {
     int before = 0;
     for (int i = 0; i < n_products; ++i) {
         const int n = products[i].weight->matrix.n_groups();
-        multiply(kernels, is_exact, products[i], x, n_tokens, std::max(share.begin - before, 0),
-                 std::min(share.end - before, n));
+        multiply(kernels, is_exact, products[i], x, n_tokens, std::max(begin - before, 0),
+                 std::min(end - before, n));
         before += n;
     }
 }

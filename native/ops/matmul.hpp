@@ -32,8 +32,9 @@ inline bool wants_blocks(const Matrix& weight, bool is_exact) {
 void multiply(const Kernels& kernels, bool is_exact, const Product& product, const Activations& x,
               int n_tokens, int begin, int end);
 
-// This thread's share of all groups of all products, taken together so that small matrices are shared evenly.
-void multiply_share(const Kernels& kernels, bool is_exact, const Product* products, int n_products,
-                    const Activations& x, int n_tokens, int thread, int n_threads);
+// Groups [begin, end) of all products, counted through one after the other, so that small matrices can be
+// shared out evenly.
+void multiply_several(const Kernels& kernels, bool is_exact, const Product* products, int n_products,
+                      const Activations& x, int n_tokens, int begin, int end);
 
 }  // namespace zp

@@ -78,7 +78,7 @@ Result<int64_t> Engine::submit(GenerateRequest request) {
     }
     const int n_prompt = static_cast<int>(request.prompt.size());
     if (Status status = sequences_.check_fits(n_prompt); !status.ok()) return status.error();
-    Sequence* sequence = sequences_.acquire(request.prompt);
+    Sequence* sequence = sequences_.acquire(request.prompt, request.edits);
     const int n_reused = sequence->n_cached;
     const int64_t id = next_request_++;
     running_.emplace(id, Running{std::move(request), sequence, n_prompt, n_reused, n_reused});
@@ -110,6 +110,7 @@ Batch Engine::plan_step() {
         const auto begin = r.sequence->tokens.begin() + r.sequence->n_cached;
         batch.tokens.insert(batch.tokens.end(), begin, begin + n);
         batch.slices.push_back(sequences_.slice(*r.sequence, first, n));
+        batch.edits.push_back(r.sequence->edits.get());
         r.n_planned = n;
         if (r.sequence->n_cached + n == static_cast<int>(r.sequence->tokens.size())) {
             r.logits_row = static_cast<int>(batch.output_rows.size());
@@ -234,16 +235,17 @@ Result<std::vector<StepEvent>> Engine::step(const Interrupt& interrupt) {
     return events;
 }
 
-Result<int> Engine::read_chunk(Sequence* sequence, int n, const Interrupt& interrupt) {
-    Batch batch;
+Result<int> Engine::read_chunk(Sequence* sequence, int n, bool wants_logits, const Interrupt& interrupt) {
     const Result<int> n_writable = sequences_.reserve(*sequence, n);
     if (!n_writable.ok()) return n_writable;
     n = n_writable.value();
+    Batch batch;
     const auto begin = sequence->tokens.begin() + sequence->n_cached;
     batch.tokens.assign(begin, begin + n);
     batch.slices.push_back(sequences_.slice(*sequence, 0, n));
-    for (int row = 0; row < n; ++row) batch.output_rows.push_back(row);
-    const std::span<float> rows = logits(n);
+    batch.edits.push_back(sequence->edits.get());
+    for (int row = 0; wants_logits && row < n; ++row) batch.output_rows.push_back(row);
+    const std::span<float> rows = logits(wants_logits ? n : 0);
     if (Status status = forward_->run(batch, rows, interrupt); !status.ok()) return status.error();
     if (!are_finite(rows))
         return Error{
@@ -267,7 +269,7 @@ Status Engine::score(std::span<const int32_t> ids, std::span<float> out, const I
     const size_t stride = static_cast<size_t>(padded(config_.spec.n_vocab));
     for (int done = 0; status.ok() && done < static_cast<int>(out.size());) {
         const Result<int> read =
-            read_chunk(sequence, std::min(kLogitRows, static_cast<int>(out.size()) - done), interrupt);
+            read_chunk(sequence, std::min(kLogitRows, static_cast<int>(out.size()) - done), true, interrupt);
         if (!read.ok()) {
             status = read.error();
             break;
@@ -287,36 +289,39 @@ Status Engine::score(std::span<const int32_t> ids, std::span<float> out, const I
     return status;
 }
 
-Status Engine::trace(std::span<const int32_t> ids, TapSink& taps, const Interrupt& interrupt) {
+Status Engine::trace(std::span<const int32_t> ids, Probe& probe, std::shared_ptr<const Edits> edits,
+                     const Interrupt& interrupt) {
     if (Status status = check_alive(); !status.ok()) return status;
     if (Status status = check_ids(ids); !status.ok()) return status;
     if (ids.empty() || ids.size() > static_cast<size_t>(config_.spec.n_ctx)) {
         return invalid("the text has " + std::to_string(ids.size()) + " tokens; tracing takes 1 to " +
                        std::to_string(config_.spec.n_ctx));
     }
-    Sequence* sequence = sequences_.acquire({});
+    Sequence* sequence = sequences_.acquire({}, std::move(edits));
     sequence->tokens.assign(ids.begin(), ids.end());
-    forward_->set_taps(&taps);
+    // Rows of logits are wide: a text is read in small pieces where any are wanted.
+    const bool wants_logits = probe.at(Point::kLogits, -1) != nullptr;
+    const int most = wants_logits || probe.wants_lens() ? kLogitRows : Forward::kMostTokens;
+    forward_->set_probe(&probe);
     Status status;
-    for (int done = 0; status.ok() && done < static_cast<int>(ids.size());) {
-        const Result<int> n =
-            read_chunk(sequence, std::min(kLogitRows, static_cast<int>(ids.size()) - done), interrupt);
-        if (n.ok()) {
-            taps.take("logits", logits_.data(), static_cast<size_t>(padded(config_.spec.n_vocab)),
-                      config_.spec.n_vocab, n.value());
-            done += n.value();
-        } else {
+    while (status.ok() && sequence->n_cached < static_cast<int>(ids.size())) {
+        const int first = sequence->n_cached, n_left = static_cast<int>(ids.size()) - first;
+        const Result<int> n = read_chunk(sequence, std::min(most, n_left), wants_logits, interrupt);
+        if (!n.ok()) {
             status = n.error();
+        } else if (wants_logits) {
+            probe.take(Point::kLogits, -1, first, n.value(), logits_.data(),
+                       static_cast<size_t>(padded(config_.spec.n_vocab)));
         }
     }
-    forward_->set_taps(nullptr);
+    forward_->set_probe(nullptr);
     sequences_.release(sequence);
     return status;
 }
 
-Result<Sequence*> Engine::open_sequence() {
+Result<Sequence*> Engine::open_sequence(std::shared_ptr<const Edits> edits) {
     if (Status status = check_alive(); !status.ok()) return status.error();
-    return sequences_.acquire({});
+    return sequences_.acquire({}, std::move(edits));
 }
 
 Status Engine::extend(Sequence* sequence, std::span<const int32_t> ids, std::span<float> out,
@@ -332,7 +337,7 @@ Status Engine::extend(Sequence* sequence, std::span<const int32_t> ids, std::spa
     const size_t n_vocab = static_cast<size_t>(config_.spec.n_vocab);
     for (size_t done = 0; done < ids.size();) {
         const size_t most = std::min(static_cast<size_t>(kLogitRows), ids.size() - done);
-        const Result<int> read = read_chunk(sequence, static_cast<int>(most), interrupt);
+        const Result<int> read = read_chunk(sequence, static_cast<int>(most), true, interrupt);
         if (!read.ok()) {
             SequencePool::truncate(*sequence, static_cast<int>(before));
             return read.error();

@@ -35,6 +35,7 @@ struct GenerateRequest {
     std::unordered_set<int32_t> stop_ids;
     int max_tokens = 0;  // 0: until a stop token or the end of the context
     bool wants_logprob = false;
+    std::shared_ptr<const Edits> edits = nullptr;  // how its passes are changed, or null
 };
 
 enum class Finish { kNone, kStop, kLength, kCancelled };
@@ -62,11 +63,12 @@ public:
     // Natural-log probability of ids[1:], into out [T - 1]; T may be 1.
     Status score(std::span<const int32_t> ids, std::span<float> out, const Interrupt& interrupt);
 
-    // What is seen at the points `taps` wants while ids are read from an empty cache.
-    Status trace(std::span<const int32_t> ids, TapSink& taps, const Interrupt& interrupt);
+    // What the probe wants to see while its text `ids` is read from an empty cache.
+    Status trace(std::span<const int32_t> ids, Probe& probe, std::shared_ptr<const Edits> edits,
+                 const Interrupt& interrupt);
 
     // A sequence under the caller's control (the Stepper of the Python contract).
-    Result<Sequence*> open_sequence();
+    Result<Sequence*> open_sequence(std::shared_ptr<const Edits> edits = nullptr);
     // Appends ids; logits after each go to out [T, V].
     Status extend(Sequence* sequence, std::span<const int32_t> ids, std::span<float> out,
                   const Interrupt& interrupt);
@@ -108,8 +110,9 @@ private:
     Error refuse_oldest();
     StepEvent finish_step(int64_t id, Running& running);
     StepEvent event_of(int64_t id, const Running& running) const;
-    // Reads up to n of a sequence's next tokens into its cache, with the logits of each; how many it were.
-    Result<int> read_chunk(Sequence* sequence, int n, const Interrupt& interrupt);
+    // Reads up to n of a sequence's next tokens into its cache, with the logits of each or of none; how many
+    // it were.
+    Result<int> read_chunk(Sequence* sequence, int n, bool wants_logits, const Interrupt& interrupt);
 
     EngineConfig config_;
     const Kernels* kernels_ = nullptr;

@@ -18,7 +18,7 @@ SequencePool::SequencePool(const PageLayout& layout, const CacheLimits& limits)
 PrefixIndex::Match SequencePool::longest_match(std::span<const int32_t> tokens) {
     PrefixIndex::Match match = index_.find(tokens);
     for (const auto& s : sequences_) {
-        const int n = s->is_shared ? s->common_prefix(tokens) : 0;
+        const int n = s->is_shared() ? s->common_prefix(tokens) : 0;
         if (n <= match.n_tokens) continue;
         index_.keep(tokens.first(static_cast<size_t>(match.n_tokens)), match.pages);
         match = {n, {s->pages.begin(), s->pages.begin() + pages_for(n)}};
@@ -33,8 +33,9 @@ void SequencePool::take_over(Sequence& sequence, PrefixIndex::Match match) {
     for (const PageRef& page : sequence.pages) sequence.table.push_back(page->data());
 }
 
-Sequence* SequencePool::acquire(std::span<const int32_t> prompt) {
+Sequence* SequencePool::acquire(std::span<const int32_t> prompt, std::shared_ptr<const Edits> edits) {
     auto sequence = std::make_unique<Sequence>();
+    sequence->edits = std::move(edits);
     sequence->tokens.assign(prompt.begin(), prompt.end());
     resume(*sequence);
     sequences_.push_back(std::move(sequence));
@@ -70,7 +71,7 @@ Result<int> SequencePool::reserve(Sequence& sequence, int n) {
 void SequencePool::advance(Sequence& sequence, int n) {
     const int n_full = sequence.n_cached / kChunk;
     sequence.n_cached += n;
-    if (sequence.n_cached / kChunk == n_full || !sequence.is_shared) return;
+    if (sequence.n_cached / kChunk == n_full || !sequence.is_shared()) return;
     // Full pages are known to others from here on; where another sequence was faster, its pages are taken.
     std::vector<PageRef> full(sequence.pages.begin(), sequence.pages.begin() + sequence.n_cached / kChunk);
     index_.keep(std::span(sequence.tokens).first(full.size() * kChunk), full);
@@ -90,7 +91,7 @@ void SequencePool::truncate(Sequence& sequence, int n) {
 
 void SequencePool::give_back(Sequence& sequence) {
     sequence.pages.resize(static_cast<size_t>(pages_for(sequence.n_cached)));
-    if (sequence.is_shared)
+    if (sequence.is_shared())
         index_.keep(std::span(sequence.tokens).first(static_cast<size_t>(sequence.n_cached)), sequence.pages);
     take_over(sequence, {});
 }
@@ -99,7 +100,8 @@ void SequencePool::suspend(Sequence& sequence) { give_back(sequence); }
 
 void SequencePool::resume(Sequence& sequence) {
     const size_t most = std::max<size_t>(sequence.tokens.size(), 1) - 1;
-    take_over(sequence, longest_match(std::span(sequence.tokens).first(most)));
+    take_over(sequence, sequence.is_shared() ? longest_match(std::span(sequence.tokens).first(most))
+                                             : PrefixIndex::Match{});
 }
 
 void SequencePool::release(Sequence* sequence) {

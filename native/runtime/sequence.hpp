@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "model/edits.hpp"
 #include "ops/attention.hpp"
 #include "runtime/pages.hpp"
 #include "runtime/prefix_index.hpp"
@@ -15,9 +16,12 @@ namespace zp {
 struct Sequence {
     std::vector<int32_t> tokens;  // all of them; the first n_cached are in the cache
     int n_cached = 0;
-    bool is_shared = true;       // whether others may have its pages: what a steered pass computed is its own
-    std::vector<PageRef> pages;  // of the first n_cached tokens, and of those about to be read
-    std::vector<uint8_t*> table;  // their memory, for CacheView
+    std::shared_ptr<const Edits> edits;  // how its passes are changed, or null
+    std::vector<PageRef> pages;          // of the first n_cached tokens, and of those about to be read
+    std::vector<uint8_t*> table;         // their memory, for CacheView
+
+    // Whether others may have its pages, and it theirs: what a changed pass computed is its own.
+    bool is_shared() const { return edits == nullptr; }
 
     // Tokens that `prompt` and the cache have in common from the start.
     int common_prefix(std::span<const int32_t> prompt) const;
@@ -36,8 +40,9 @@ public:
     SequencePool(const PageLayout& layout, const CacheLimits& limits);
 
     // A sequence whose cache holds as much of the start of `prompt` as any other one has; `tokens` become the
-    // prompt. At least the last token is left to compute, since its logits are wanted.
-    Sequence* acquire(std::span<const int32_t> prompt);
+    // prompt. At least the last token is left to compute, since its logits are wanted. With edits it begins
+    // with nothing, and gives nothing to others.
+    Sequence* acquire(std::span<const int32_t> prompt, std::shared_ptr<const Edits> edits = nullptr);
     // Makes up to n next positions writable, and says how many: takes pages, and copies one that others hold
     // as well. Idle pages go to make room, those first that were not used for longest. kMemory if not one
     // position can be had.

@@ -120,7 +120,7 @@ ZP_TEST(engine_gives_one_answer_whatever_the_machine_and_the_company) {
         auto one = open(model, {1, "scalar", is_exact});
         const Answer want = answer(*one, request_of(prompt_of(200), 20));
         ZP_EQ(want.tokens.size(), 20u);
-        for (const char* isa : {"scalar", "avx2", "avx512"}) {
+        for (const char* isa : kInstructionSets) {
             if (kernels_for(isa) == nullptr) continue;
             for (const int n_threads : {1, 2, 3}) {
                 auto engine = open(model, {n_threads, isa, is_exact});

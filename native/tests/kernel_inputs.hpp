@@ -19,8 +19,9 @@ namespace zp::test {
 // Instruction sets beside the scalar one that this machine runs.
 inline std::vector<const Kernels*> fast_kernels() {
     std::vector<const Kernels*> found;
-    for (const char* isa : {"avx2", "avx512"})
-        if (const Kernels* k = kernels_for(isa)) found.push_back(k);
+    for (const char* isa : kInstructionSets)
+        if (const Kernels* k = kernels_for(isa); k != nullptr && k != kernels_for("scalar"))
+            found.push_back(k);
     return found;
 }
 

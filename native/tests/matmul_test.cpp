@@ -132,7 +132,7 @@ void compare_float(const FormatInfo& f, Kind kind, int n_groups, int n_cols) {
 
 ZP_TEST(matmul_int8_is_the_same_everywhere) {
     for (const FormatInfo& f : kFormats) {
-        for (const char* isa : {"scalar", "avx2", "avx512"}) {
+        for (const char* isa : kInstructionSets) {
             const Kernels* k = kernels_for(isa);
             if (k != nullptr)
                 ZP_EQ(k->matmul_int8[static_cast<int>(f.format)] != nullptr, is_quantized(f.format));

@@ -70,6 +70,31 @@ ZP_TEST(pool_work_of_different_length_is_waited_for) {
     }
 }
 
+ZP_TEST(pool_shares_out_every_item_once_however_slow_a_thread_is) {
+    for (const int n_threads : {1, 2, 5}) {
+        ThreadPool pool(n_threads);
+        for (const int n : {0, 1, 7, 36, 1000}) {
+            std::vector<std::atomic<int>> done(static_cast<size_t>(n)), also(static_cast<size_t>(n));
+            std::atomic<int> n_empty{0};
+            const auto mark = [&](std::vector<std::atomic<int>>& items, int begin, int end) {
+                n_empty += begin >= end;
+                for (int i = begin; i < end; ++i) ++items[static_cast<size_t>(i)];
+            };
+            pool.run([&](int thread) {
+                for (int round = 0; round < 20; ++round) {
+                    if (thread == round % 3) std::this_thread::sleep_for(std::chrono::microseconds(100));
+                    pool.share_out(n, thread, 0, [&](int begin, int end) { mark(done, begin, end); });
+                    pool.share_out(n, thread, 1, [&](int begin, int end) { mark(also, begin, end); });
+                    pool.barrier();
+                }
+            });
+            ZP_EQ(n_empty.load(), 0);
+            for (const auto& count : done) ZP_EQ(count.load(), 20);
+            for (const auto& count : also) ZP_EQ(count.load(), 20);
+        }
+    }
+}
+
 ZP_TEST(pool_larger_than_the_machine_ends) {
     ThreadPool pool(4 * usable_processors() + 1);
     std::atomic<int> total{0};

@@ -17,7 +17,7 @@
 namespace zp::test {
 
 // Changes the weights of a tensor before they are written.
-using Edit = std::function<void(const std::string& name, std::vector<float>& weights)>;
+using WeightEdit = std::function<void(const std::string& name, std::vector<float>& weights)>;
 
 inline ModelSpec tiny_spec() {
     ModelSpec s;
@@ -39,7 +39,8 @@ inline ModelSpec tiny_spec() {
 class TinyModel {
 public:
     // Matrices as Q8_0 or F32; norms always as F32. Our own tensor names, so that no map is needed.
-    explicit TinyModel(bool is_quantized, const Edit& edit = {}) : is_quantized_(is_quantized), edit_(edit) {
+    explicit TinyModel(bool is_quantized, const WeightEdit& edit = {})
+        : is_quantized_(is_quantized), edit_(edit) {
         const ModelSpec s = tiny_spec();
         const int q = s.n_heads * s.d_head, kv = s.n_kv_heads * s.d_head;
         matrix("embedding.weight", s.n_vocab, s.d_model);
@@ -120,7 +121,7 @@ private:
     }
 
     bool is_quantized_;
-    Edit edit_;
+    WeightEdit edit_;
     std::mt19937 random_{17};
     FileBytes file_;
     std::string data_;

@@ -9,15 +9,29 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zeropoint.blueprint.edits import AddVector, Scale
+    from zeropoint.engine.contract import Read
     from zeropoint.engine.model import Model, load
     from zeropoint.errors import ZeropointError
     from zeropoint.sampling.params import SamplingParams
 
-__all__ = ["Model", "SamplingParams", "ZeropointError", "__version__", "load"]
+__all__ = [
+    "AddVector",
+    "Model",
+    "Read",
+    "SamplingParams",
+    "Scale",
+    "ZeropointError",
+    "__version__",
+    "load",
+]
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AddVector": "zeropoint.blueprint.edits",
+    "Scale": "zeropoint.blueprint.edits",
+    "Read": "zeropoint.engine.contract",
     "Model": "zeropoint.engine.model",
     "load": "zeropoint.engine.model",
     "SamplingParams": "zeropoint.sampling.params",

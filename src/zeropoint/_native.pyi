@@ -74,7 +74,7 @@ class Sampler:
 
 def machine() -> dict[str, Any]:
     """
-    cpu (model name), features, isas (instruction sets that run here, fastest first), processors (usable).
+    cpu (model name), features, isas (instruction sets that run here, fastest first), known_isas (those of every machine), processors (usable).
     """
 
 def measure_bandwidth(n_threads: int) -> float:
@@ -95,7 +95,7 @@ class Engine:
 
     def __init__(self, paths: _Sequence[bytes], spec: dict[str, object], tensor_names: Mapping[str, tuple[str, int, int]], n_threads: int, isa: str, exact: bool) -> None: ...
 
-    def submit(self, prompt: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], steps: _Sequence[tuple[str, Mapping[str, float]]], seed: int, stop_ids: _Sequence[int], max_tokens: int, logprob: bool) -> int:
+    def submit(self, prompt: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], steps: _Sequence[tuple[str, Mapping[str, float]]], seed: int, stop_ids: _Sequence[int], max_tokens: int, logprob: bool, edits: _Sequence[tuple[str, int, int, int, int, int, float, _Sequence[float]]]) -> int:
         """Queues a request and returns its number."""
 
     def cancel(self, request: int) -> None: ...
@@ -110,12 +110,12 @@ class Engine:
     def score(self, ids: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> NDArray[numpy.float32]:
         """Natural-log probability of ids[1:]: float32 [T - 1]."""
 
-    def trace(self, ids: numpy.typing.NDArray[numpy.int32], points: _Sequence[str]) -> dict[str, numpy.typing.NDArray[numpy.float32]]:
+    def trace(self, ids: numpy.typing.NDArray[numpy.int32], readings: _Sequence[tuple[str, int, _Sequence[int]]], lens: tuple[_Sequence[int], int, _Sequence[int], bool], edits: _Sequence[tuple[str, int, int, int, int, int, float, _Sequence[float]]]) -> tuple[list[numpy.typing.NDArray[numpy.float32]], list[dict[str, numpy.typing.NDArray[Any]]]]:
         """
-        What is seen at points of blueprint/taps.py while ids are read: name to float32 [T, width].
+        What is seen while ids are read: an array [T, width] a reading (point, layer, heads), and for each layer of the lens (layers, n_top, named, has_logits) a dict of arrays.
         """
 
-    def open_sequence(self) -> Sequence:
+    def open_sequence(self, edits: _Sequence[tuple[str, int, int, int, int, int, float, _Sequence[float]]]) -> Sequence:
         """A sequence to decode by hand."""
 
     def describe(self) -> dict[str, Any]:

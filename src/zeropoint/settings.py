@@ -231,7 +231,7 @@ KEYS: tuple[Key, ...] = (
         _at_least("threads", 1),
     ),
     Key("context", int, None, "Most tokens a conversation may hold.", _at_least("context", 1)),
-    Key("isa", str, None, "Instruction set to force: scalar, avx2 or avx512."),
+    Key("isa", str, None, "Instruction set to force: scalar, avx2, avx512, neon or neon_dotprod."),
     Key("exact", bool, False, "Exact arithmetic: activations are never quantised. Slower."),
     Key("template", str, None, "Chat template by name (chatml, llama3, ...) instead of the model's own."),
     Key("offline", bool, False, "Use only what is on this disk."),

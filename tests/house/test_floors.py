@@ -52,7 +52,8 @@ ROOMS = {
 KNOW_NATIVE = {"engine", "weights"}
 NATIVE_ORDER = ["base", "formats", "kernels", "ops", "model", "runtime", "bind"]
 NATIVE_OUTSIDE = {"tests", "fuzz"}  # may use any of these but bind
-INSTRUCTION_SETS = {"scalar", "avx2", "avx512"}
+INSTRUCTION_SETS = {"scalar", "avx2", "avx512", "neon", "neon_dotprod"}
+INTRINSICS = {"immintrin.h": {"avx2", "avx512", "x86"}, "arm_neon.h": {"neon", "neon_dotprod", "arm"}}
 
 
 def room_of(path: Path) -> str:
@@ -144,6 +145,6 @@ def test_an_instruction_set_knows_no_other() -> None:
             parts = header.split("/")
             if parts[0] == "kernels" and parts[1] in INSTRUCTION_SETS - {own}:
                 crossed.append(f"{path}:{line} includes {header}")
-            if header == "immintrin.h" and own not in INSTRUCTION_SETS | {"x86"}:
+            if own not in INTRINSICS.get(header, {own}):
                 crossed.append(f"{path}:{line} includes {header}; intrinsics stand in kernels/<set>/ only")
     assert crossed == []

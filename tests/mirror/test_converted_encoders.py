@@ -7,12 +7,15 @@ names and keys to those of the gguf package (tests/unit/families).
 from __future__ import annotations
 
 import json
+import random
+import struct
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import sentencepiece
 import torch
 import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -21,6 +24,7 @@ from tests.mirror.test_converted import llama_cpp
 from zeropoint.engine.convert import convert
 from zeropoint.tokenizers.bert import document
 from zeropoint.tokenizers.gguf import load_tokenizer
+from zeropoint.tokenizers.sentencepiece import fields
 from zeropoint.weights.gguf import open_gguf
 from zeropoint.weights.opened import open_model
 
@@ -76,6 +80,13 @@ model = llama_cpp.Llama(sys.argv[1], n_ctx=64, n_threads=2, **options)
 lines = json.loads(sys.argv[2])
 ids = [model.tokenize(line.encode(), add_bos=True, special=True) for line in lines]
 print(json.dumps({"ids": ids, "states": [model.embed(line) for line in lines]}))
+"""
+
+IDS = """
+import json, sys, llama_cpp
+model = llama_cpp.Llama(sys.argv[1], vocab_only=True, verbose=False)
+lines = json.loads(sys.argv[2])
+print(json.dumps([model.tokenize(line.encode(), add_bos=False, special=False) for line in lines]))
 """
 
 
@@ -139,6 +150,75 @@ def test_bert_in_llama_cpp_gives_the_states_of_torch(llama_cpp: str, tmp_path: P
         got = np.array(states)
         cosine = (wanted * got).sum(-1) / np.linalg.norm(wanted, axis=-1) / np.linalg.norm(got, axis=-1)
         assert cosine.min() > 0.999, line
+
+
+def unigram(folder: Path) -> Tokenizer:
+    """A vocabulary that SentencePiece trains, with its table of characters, as T5's files say it."""
+    text = "the quick brown fox jumps over the lazy dog, naïve café ﬁne ½ 12345 你好!\n" * 20
+    (folder / "text.txt").write_text(text, "utf-8")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(folder / "text.txt"), model_prefix=str(folder / "spiece"), model_type="unigram",
+        vocab_size=70, hard_vocab_limit=False, character_coverage=1.0, minloglevel=2,
+        pad_id=0, eos_id=1, unk_id=2, bos_id=-1,
+    )  # fmt: skip
+    data = (folder / "spiece.model").read_bytes()
+    pieces, charsmap = [], b""
+    for number, value in fields(data):
+        if number == 1:
+            piece = dict(fields(value))
+            pieces.append((piece[1].decode(), struct.unpack("<f", piece.get(2, bytes(4)))[0]))
+        elif number == 3:
+            charsmap = dict(fields(value))[2]
+    made = Tokenizer(models.Unigram(pieces, unk_id=2, byte_fallback=False))
+    made.normalizer = normalizers.Precompiled(charsmap)
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")]
+    )
+    made.add_special_tokens(["<pad>", "</s>", "<unk>", "<extra_id_0>"])
+    made.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
+    )
+    return made
+
+
+def test_unigram_ids_are_those_of_transformers_and_llama_cpp(llama_cpp: str, tmp_path: Path) -> None:
+    theirs = unigram(tmp_path)
+    given = transformers.T5Config(**{**T5, "vocab_size": theirs.get_vocab_size() + 3})
+    transformers.T5ForConditionalGeneration(given).save_pretrained(tmp_path / "a")
+    theirs.save(str(tmp_path / "a" / "tokenizer.json"))
+    settings = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+    (tmp_path / "a" / "tokenizer_config.json").write_text(json.dumps(settings))
+    convert(tmp_path / "a", tmp_path / "b.gguf")
+    ours = load_tokenizer(open_gguf(tmp_path / "b.gguf"))
+    words = [
+        "the",
+        "Quick",
+        "fox",
+        "ﬁne",
+        "½",
+        "naïve",
+        "你好",
+        "zebra",
+        "12",
+        "</s>",
+        "<extra_id_0>",
+        "\t",
+        "",
+    ]
+    draw = random.Random(3)
+    lines = [" " * (n % 2) + " ".join(draw.choices(words, k=draw.randint(1, 7))) for n in range(100)]
+    for line in lines:
+        assert ours.encode(line, specials=True) == theirs.encode(line, add_special_tokens=False).ids, line
+        assert not (ours.control_ids - {ours.unk_id}) & set(ours.encode(line))
+    convert(tmp_path / "b.gguf", tmp_path / "c")
+    again = Tokenizer.from_file(str(tmp_path / "c" / "tokenizer.json"))
+    for line in lines:
+        assert again.encode(line).ids == theirs.encode(line).ids, line
+    plain = [line for line in lines if "<" not in line]
+    command = [llama_cpp, "-c", IDS, str(tmp_path / "b.gguf"), json.dumps(plain)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout.splitlines()[-1]) == [ours.encode(line) for line in plain]
 
 
 @pytest.mark.parametrize("form", [None, "F16"])

@@ -11,7 +11,7 @@ namespace zp::avx2 {
 
 struct Lanes : x86::RowBytes<Lanes> {
     static constexpr int kRowTile = 4;
-    static constexpr int kDenseTile = 2;
+    static constexpr int kDenseTile = 3;
     static constexpr int kQueryTile = 3;
 
     struct F {
@@ -186,9 +186,9 @@ struct Lanes : x86::RowBytes<Lanes> {
         __m256i lo, hi;
         I total;
         void start(const int16_t*) {}
-        template <int i, int n>
-        void add(Bytes w, const int8_t* a) {
-            const __m256i four = broadcast(a);
+        template <int i, int n, int v>
+        void add(Bytes w, const int8_t* q) {
+            const __m256i four = broadcast(q + 4 * v);
             const __m256i low = _mm256_maddubs_epi16(w.lo, four), high = _mm256_maddubs_epi16(w.hi, four);
             lo = i % kRun == 0 ? low : _mm256_add_epi16(lo, low);
             hi = i % kRun == 0 ? high : _mm256_add_epi16(hi, high);
@@ -216,9 +216,9 @@ struct Lanes : x86::RowBytes<Lanes> {
             return widen_pairs(
                 _mm256_maddubs_epi16(_mm256_abs_epi8(is_signed), _mm256_sign_epi8(four, is_signed)));
         }
-        template <int i, int n>
-        void add(Bytes w, const int8_t* a) {
-            const __m256i four = broadcast(a);
+        template <int i, int n, int v>
+        void add(Bytes w, const int8_t* q) {
+            const __m256i four = broadcast(q + 4 * v);
             total.lo = _mm256_add_epi32(total.lo, product(w.lo, four));
             total.hi = _mm256_add_epi32(total.hi, product(w.hi, four));
         }

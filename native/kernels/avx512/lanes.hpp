@@ -146,9 +146,9 @@ struct Lanes : x86::RowBytes<Lanes> {
                 acc = _mm512_madd_epi16(broadcast(half_sums),
                                         _mm512_set1_epi32(static_cast<int32_t>(kWeights)));
         }
-        template <int, int>
-        void add(Bytes w, const int8_t* a) {
-            acc = _mm512_dpbusd_epi32(acc, w, broadcast(a));
+        template <int, int, int v>
+        void add(Bytes w, const int8_t* q) {
+            acc = _mm512_dpbusd_epi32(acc, w, broadcast(q + 4 * v));
         }
         I finish(const int16_t*) const { return acc; }
     };

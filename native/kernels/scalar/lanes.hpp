@@ -228,7 +228,8 @@ struct Lanes {
     }
 
     // Sums of (code - kZero) times activations, for codes of 0 to kTop: of all 32 columns of a block (part
-    // -1) or of either half. half_sums are the activations' own sums; add<i, n> is the i-th of n vectors.
+    // -1) or of either half. half_sums are the activations' own sums; add<i, n, v> is the i-th of n
+    // vectors, with columns 4 * v and after, of activations q.
     template <int kTop, int kZero, int kPart>
     struct Dot {
         I acc;
@@ -236,10 +237,10 @@ struct Lanes {
             const int sum = (kPart != 1 ? half_sums[0] : 0) + (kPart != 0 ? half_sums[1] : 0);
             for (int32_t& e : acc.v) e = -kZero * sum;
         }
-        template <int i, int n>
-        void add(Bytes w, const int8_t* a) {
+        template <int i, int n, int v>
+        void add(Bytes w, const int8_t* q) {
             for (int r = 0; r < 16; ++r)
-                for (int j = 0; j < 4; ++j) acc.v[r] += w.v[4 * r + j] * a[j];
+                for (int j = 0; j < 4; ++j) acc.v[r] += w.v[4 * r + j] * q[4 * v + j];
         }
         I finish(const int16_t*) const { return acc; }
     };

@@ -86,6 +86,14 @@ inline void weigh_values(const AttendChunk& job, int row, int k, float (*weights
             L::store(job.sum + static_cast<size_t>(row + r) * job.d_value + k + 16 * c, sums[r][c]);
 }
 
+// Columns k and after, 16 * C at a time and then fewer. The fewer passes, the longer the runs of memory that
+// one reads.
+template <class L, class E, int R, int C>
+inline void weigh_columns(const AttendChunk& job, int row, int k, float (*weights)[kChunk]) {
+    for (; k + 16 * C <= job.d_value; k += 16 * C) weigh_values<L, E, R, C>(job, row, k, weights);
+    if constexpr (C > 1) weigh_columns<L, E, R, C / 2>(job, row, k, weights);
+}
+
 template <class L, class E, int R>
 inline void attend_rows(const AttendChunk& job, int row) {
     alignas(64) float scores[R][kChunk];
@@ -99,18 +107,26 @@ inline void attend_rows(const AttendChunk& job, int row) {
             for (int i = 0; i < n_padded; i += 16)
                 L::store(scores[r] + i, L::mul(L::load(scores[r] + i), L::load(job.value_steps + i)));
     }
-    int k = 0;
-    for (; k + 32 <= job.d_value; k += 32) weigh_values<L, E, R, 2>(job, row, k, scores);
-    if (k < job.d_value) weigh_values<L, E, R, 1>(job, row, k, scores);
+    weigh_columns<L, E, R, (L::kQueryTile >= 6 ? 4 : 2)>(job, row, 0, scores);
 }
 
+// `n` rows, at most R, as one tile.
+template <class L, class E, int R>
+inline void attend_tile(const AttendChunk& job, int row, int n) {
+    if (n == R) return attend_rows<L, E, R>(job, row);
+    if constexpr (R > 1) attend_tile<L, E, R - 1>(job, row, n);
+}
+
+// Tiles of like size: four rows are two and two where three would fit, so that none reads the cache alone.
 template <class L, class E>
 void attend(const AttendChunk& job) {
-    int row = 0;
-    for (; row + L::kQueryTile <= job.n_rows; row += L::kQueryTile)
-        attend_rows<L, E, L::kQueryTile>(job, row);
-    for (; row + 3 <= job.n_rows; row += 3) attend_rows<L, E, 3>(job, row);
-    for (; row < job.n_rows; ++row) attend_rows<L, E, 1>(job, row);
+    for (int row = 0; row < job.n_rows;) {
+        const int n_left = job.n_rows - row;
+        const int n_tiles = (n_left + L::kQueryTile - 1) / L::kQueryTile;
+        const int n = (n_left + n_tiles - 1) / n_tiles;
+        attend_tile<L, E, L::kQueryTile>(job, row, n);
+        row += n;
+    }
 }
 
 template <class L>

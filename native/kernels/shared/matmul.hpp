@@ -17,7 +17,7 @@ inline void add_products(const Codes& block, const QuantBlock* const* x, Dot* do
         // A whole block goes through its vectors as 0, 4, 1, 5, ..: two that share the bytes of nibbles.
         constexpr int v = n == 8 ? 4 * (i % 2) + i / 2 : first + i;
         const auto codes = block.template codes<v>();
-        for (int r = 0; r < R; ++r) dots[r].template add<i, n>(codes, x[r]->q + 4 * v);
+        for (int r = 0; r < R; ++r) dots[r].template add<i, n, v>(codes, x[r]->q);
         add_products<i + 1, n, first, R>(block, x, dots);
     }
 }
@@ -60,12 +60,12 @@ inline void int8_tile(const MatmulInt8& job, const uint8_t* group, int first_tok
     for (int m = 0; m < M; ++m) L::store(y + static_cast<size_t>(first_token + m) * job.y_stride, sums[m]);
 }
 
-template <class L, Format format, int P>
-inline void int8_group(const MatmulInt8& job, const uint8_t* group, float* y) {
-    constexpr int kTile = L::kRowTile / P;
-    int m = 0;
-    for (; m + kTile <= job.n_tokens; m += kTile) int8_tile<L, format, kTile, P>(job, group, m, y);
-    for (; m < job.n_tokens; ++m) int8_tile<L, format, 1, P>(job, group, m, y);
+// Tokens m and after in tiles of M, and those left over in tiles of half as many: a few tokens together must
+// not cost as much as each alone.
+template <class L, Format format, int M, int P>
+inline void int8_group(const MatmulInt8& job, const uint8_t* group, int m, float* y) {
+    for (; m + M <= job.n_tokens; m += M) int8_tile<L, format, M, P>(job, group, m, y);
+    if constexpr (M > 1) int8_group<L, format, M / 2, P>(job, group, m, y);
 }
 
 template <class L, Format format>
@@ -73,9 +73,9 @@ void matmul_int8(const MatmulInt8& job) {
     for (int g = 0; g < job.n_groups; ++g) {
         const uint8_t* group = job.weights + static_cast<size_t>(g) * job.group_bytes;
         if (job.n_parts == 1) {
-            int8_group<L, format, 1>(job, group, job.y + kGroupRows * g);
+            int8_group<L, format, L::kRowTile, 1>(job, group, 0, job.y + kGroupRows * g);
         } else {
-            int8_group<L, format, 2>(job, group, job.y + kGroupRows * g);
+            int8_group<L, format, L::kRowTile / 2, 2>(job, group, 0, job.y + kGroupRows * g);
         }
     }
 }
@@ -159,15 +159,18 @@ inline void float_tile(const MatmulFloat& job, const uint8_t* group, int first_t
         L::store(y + static_cast<size_t>(first_token + m) * job.y_stride, L::add(sums[m][0], sums[m][1]));
 }
 
+// As int8_group, by even tiles: two tokens already keep the multiply units busy if the weights are near.
+template <class L, class Columns, int M>
+inline void float_group(const MatmulFloat& job, const uint8_t* group, int m, float* y) {
+    for (; m + M <= job.n_tokens; m += M) float_tile<L, Columns, M>(job, group, m, y);
+    if constexpr (M > 1) float_group<L, Columns, (M > 4 ? 4 : M > 2 ? 2 : 1)>(job, group, m, y);
+}
+
 template <class L, class Columns>
 void matmul_float(const MatmulFloat& job) {
     for (int g = 0; g < job.n_groups; ++g) {
         const uint8_t* group = job.weights + static_cast<size_t>(g) * job.group_bytes;
-        float* y = job.y + kGroupRows * g;
-        int m = 0;
-        for (; m + L::kDenseTile <= job.n_tokens; m += L::kDenseTile)
-            float_tile<L, Columns, L::kDenseTile>(job, group, m, y);
-        for (; m < job.n_tokens; ++m) float_tile<L, Columns, 1>(job, group, m, y);
+        float_group<L, Columns, L::kDenseTile>(job, group, 0, job.y + kGroupRows * g);
     }
 }
 

@@ -18,7 +18,7 @@ from zeropoint.blueprint.parts.ffn import FFN, MLP, Gated
 from zeropoint.blueprint.parts.position import NoPosition, TurningPosition
 from zeropoint.blueprint.spec import Block, Blueprint
 
-__all__ = ["Tap", "taps"]
+__all__ = ["Tap", "placed", "taps"]
 
 Named = Iterator[tuple[str, str, dict[str, int]]]
 
@@ -43,6 +43,14 @@ def taps(blueprint: Blueprint, n_tokens: int, *, n_past: int = 0, n_source: int 
         known = {**sizes, **own}
         found[name] = Tap(axes, tuple(known[axis] for axis in axes))
     return found
+
+
+def placed(name: str) -> tuple[str, int]:
+    """A point's name without its block's, and the layer; -1 for what stands outside of `blocks`."""
+    if not name.startswith("blocks."):
+        return name, -1
+    _, layer, short = name.split(".", 2)
+    return short, int(layer)
 
 
 def _all(b: Blueprint) -> Named:

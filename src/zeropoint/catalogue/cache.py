@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
 import re
@@ -89,9 +88,11 @@ def home(settings: Settings) -> Path:
 def folder_of(settings: Settings, name: str) -> Path:
     """The folder of a model by its full name; names that a file system would mix up get different ones."""
     plain = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip(".-")[:80]
-    is_same = name.replace(":", "-") == plain
-    tail = "" if is_same else "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
-    return home(settings) / "models" / f"{plain}{tail}"
+    if name.replace(":", "-") != plain:
+        import hashlib  # brings OpenSSL, which costs a start without it time and 3 MB
+
+        plain += "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
+    return home(settings) / "models" / plain
 
 
 def lock_of(folder: Path) -> Path:

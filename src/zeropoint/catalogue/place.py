@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -188,6 +187,8 @@ def sync_folder(folder: Path) -> None:
 
 def sha256_of(path: Path) -> str:
     """The sha256 of a file, in hex."""
+    import hashlib  # here, because of what it brings: see cache.folder_of
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

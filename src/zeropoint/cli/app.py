@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -198,6 +197,8 @@ def _start_log() -> None:
 
     level = Settings.read().get("log")
     if level.source != "default":
+        import logging
+
         form = "%(levelname)s %(name)s: %(message)s"
         logging.basicConfig(level=level.value.upper(), stream=sys.stderr, format=form)
 

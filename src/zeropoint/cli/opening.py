@@ -20,8 +20,15 @@ def model_name(settings: Settings) -> str:
     return str(settings.get("model").value or entries.default().name)
 
 
-def open_model(settings: Settings, console: Console) -> Model:
-    """Fetch (with a bar) if it is not on this disk, then load. Raises ZeropointError."""
+def open_model(settings: Settings, console: Console, *, will_chat: bool = False) -> Model:
+    """Fetch (with a bar) if it is not on this disk, then load. Raises ZeropointError.
+
+    will_chat: a template will be rendered, so its worker starts while everything else is loaded.
+    """
+    if will_chat:
+        from zeropoint.tokenizers import template_process
+
+        template_process.prepare()
     from zeropoint.engine.model import load
 
     name = model_name(settings)

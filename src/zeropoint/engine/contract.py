@@ -1,18 +1,20 @@
 """The narrow contract between a model that runs and everything that uses it.
 
-`Engine` is fulfilled by `engine/native.py` (C++) and, later, `engine/torch.py`; a `Request` goes in,
-`Event`s come out of `step()`. `Stepper` is the small face for code that decodes by hand.
+`Engine` is fulfilled by `engine/native.py` (C++) and `engine/torch.py`; a `Request` goes in, `Event`s come
+out of `step()`. `Stepper` is the small face for code that decodes by hand. `trace` looks inside: `Read`s and
+a `Lens` go in, and what was `Seen` comes out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zeropoint.blueprint.edits import Write
 from zeropoint.sampling.params import SamplingParams
 
 FinishReason = Literal["stop", "length", "cancelled"]
@@ -26,6 +28,7 @@ class Request:
     params: SamplingParams
     stop_ids: Sequence[int] = ()  # tokens that end the answer and are not part of it
     wants_logprobs: bool = False  # costs a pass over the logits a token
+    taps: Sequence[Write] = ()  # how its passes are changed; such a request shares no cache with others
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,60 @@ class Event:
     n_read: int
 
 
+@dataclass(frozen=True)
+class Read:
+    """What is wanted of one point of `blueprint/taps.py` ("blocks.3.attention.weights").
+
+    heads: of a point whose tap begins with heads; None or empty for all of them.
+    """
+
+    point: str
+    heads: Sequence[int] | None = None
+
+
+@dataclass(frozen=True)
+class Lens:
+    """What final norm and head would say after chosen layers: the logit lens (nostalgebraist, 2020).
+
+    After the last layer it is what the model says. top: how many of the best tokens; tokens: ids whose
+    probability is wanted; has_logits: all logits, V numbers a token of the text.
+    """
+
+    layers: Sequence[int]
+    top: int = 0
+    tokens: Sequence[int] = ()
+    has_logits: bool = False
+
+
+@dataclass(frozen=True)
+class LensRows:
+    """A row a token of the text: what would follow it, after one layer. Natural logarithms, float32.
+
+    top_ids, top_logprobs: [T, top], most probable first, equal ones by rising id.
+    named_logprobs: [T, tokens]. next_logprobs: [T - 1], of the text's own next token.
+    logits: [T, V], None unless wanted.
+    """
+
+    layer: int
+    top_ids: NDArray[np.int32]
+    top_logprobs: NDArray[np.float32]
+    named_logprobs: NDArray[np.float32]
+    next_logprobs: NDArray[np.float32]
+    logits: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen while a text was read. points: name to float32, shaped as its tap, chosen heads alone."""
+
+    token_ids: list[int]
+    points: dict[str, NDArray[np.float32]]
+    lens: list[LensRows] = field(default_factory=list)
+
+    def __getitem__(self, point: str) -> NDArray[np.float32]:
+        return self.points[point]
+
+
 class Engine(Protocol):
     """A loaded model. Not thread-safe: one thread submits and steps."""
 
@@ -66,8 +123,22 @@ class Engine(Protocol):
     def score(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Natural-log probability of ids[1:], each given all before it: float32 [T - 1]."""
 
-    def stepper(self) -> Stepper:
-        """A fresh sequence to decode by hand."""
+    def trace(
+        self,
+        ids: Sequence[int],
+        reads: Sequence[str | Read] = (),
+        *,
+        lens: Lens | None = None,
+        taps: Sequence[Write] = (),
+    ) -> Seen:
+        """What is seen while ids are read from an empty cache. reads: `*` in a name stands for anything.
+
+        Raises BadInput for a point, layer, head or token that is not there, and for more than memory should
+        hold.
+        """
+
+    def stepper(self, taps: Sequence[Write] = ()) -> Stepper:
+        """A fresh sequence to decode by hand. taps: how all its passes are changed."""
 
     def close(self) -> None:
         """Free weights and cache; any later call raises."""

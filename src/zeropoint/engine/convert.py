@@ -170,7 +170,7 @@ def _tokenizer_metadata(opened: Opened, file: Folder, notify: Notify) -> dict[st
         notify(f"{file.name} has no tokenizer.json, so the new file has no tokenizer and cannot chat")
         return {}
     settings = file.json("special_tokens_map.json") | file.json("tokenizer_config.json")
-    return gguf_metadata(
+    made = gguf_metadata(
         file.json("tokenizer.json"),
         settings,
         file.config,
@@ -178,6 +178,9 @@ def _tokenizer_metadata(opened: Opened, file: Folder, notify: Notify) -> dict[st
         template=file.template,
         name=f"{file.name}/tokenizer.json",
     )
+    # What readers take as bytes; by itself a list of integers is one of INT32.
+    key = "tokenizer.ggml.precompiled_charsmap"
+    return made | ({key: Typed(made[key], "ARRAY of UINT8")} if key in made else {})
 
 
 def _files(opened: Opened, target: Path, tensors: list[Packed], notify: Notify) -> dict[str, bytes]:

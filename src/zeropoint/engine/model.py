@@ -7,9 +7,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 from zeropoint import families
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.check import check
+from zeropoint.blueprint.edits import Write
 from zeropoint.blueprint.sources import stored_names
 from zeropoint.catalogue.fetch import resolve
-from zeropoint.engine.contract import Stepper
+from zeropoint.engine.contract import Lens, LensRows, Read, Seen, Stepper
 from zeropoint.engine.native import MOST_THREADS, NativeEngine, default_threads
 from zeropoint.engine.plan import check_fits, choose_context, make_plan
 from zeropoint.engine.roofline import available_memory_bytes
+from zeropoint.engine.score import Score, named_ids, score
+from zeropoint.engine.seeing import check_layer
 from zeropoint.engine.stream import Router, Stream
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.sampling.params import SamplingParams
@@ -43,25 +44,6 @@ if TYPE_CHECKING:
     from zeropoint.catalogue.progress import Notice, Progress
 
 __all__ = ["Model", "Score", "blueprint_of", "load"]
-
-
-@dataclass(frozen=True)
-class Score:
-    """A text under a model: its tokens, and the natural-log probability of each given those before it.
-
-    The first token has no probability (None) unless the model puts a begin token before a document.
-    """
-
-    token_ids: list[int]
-    logprobs: list[float | None]
-
-    @property
-    def perplexity(self) -> float:
-        """exp of the mean negative log-probability of the tokens that have one."""
-        known = [p for p in self.logprobs if p is not None]
-        if not known:
-            raise BadInput("a perplexity needs a text of at least two tokens")
-        return math.exp(-sum(known) / len(known))
 
 
 class Model:
@@ -92,31 +74,35 @@ class Model:
         messages: str | Sequence[Mapping[str, Any]],
         params: SamplingParams | None = None,
         *,
+        taps: Sequence[Write] = (),
         on_progress: Callable[[int, int], None] | None = None,
         **sampling: Any,
     ) -> Stream:
         """Answer a question (a text) or a conversation ([{"role": ..., "content": ...}]).
 
         Sampling by `params` or by flat names (temperature=0.2); the model's defaults fill the rest.
-        on_progress(read, total): prompt tokens while a long prompt is read.
+        taps: `AddVector` and `Scale`, how every pass is changed, that of the prompt too; such an answer
+        shares no cache with others. on_progress(read, total): prompt tokens while a long prompt is read.
         Raises BadInput, or ContextFull with both numbers.
         """
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
         ids = self.encode_chat(messages)
-        return self._stream(ids, self._params(params, sampling), is_inside=False, on_progress=on_progress)
+        params = self._params(params, sampling)
+        return self._stream(ids, params, taps, is_inside=False, on_progress=on_progress)
 
     def generate(
         self,
         prompt: str | Sequence[int],
         params: SamplingParams | None = None,
         *,
+        taps: Sequence[Write] = (),
         on_progress: Callable[[int, int], None] | None = None,
         **sampling: Any,
     ) -> Stream:
         """Continue a text (or token ids) as it stands, with no template. Arguments as in `chat`."""
-        ids = self._document(prompt) if isinstance(prompt, str) else list(prompt)
-        return self._stream(ids, self._params(params, sampling), is_inside=True, on_progress=on_progress)
+        params = self._params(params, sampling)
+        return self._stream(self._read(prompt), params, taps, is_inside=True, on_progress=on_progress)
 
     def encode_chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
         """Token ids of a conversation, ready to be answered."""
@@ -132,27 +118,82 @@ class Model:
 
     def logits(self, text: str | Sequence[int]) -> NDArray[np.float32]:
         """Logits after every token of a text (or of token ids): float32 [T, V]."""
-        ids = self._document(text) if isinstance(text, str) else list(text)
         stepper = self.engine.stepper()
         try:
-            return stepper.extend(ids)
+            return stepper.extend(self._read(text))
         finally:
             stepper.close()
 
-    def score(self, text: str | Sequence[int]) -> Score:
-        """Log-probability of every token of a text (or of token ids)."""
+    def score(
+        self,
+        text: str | Sequence[int],
+        *,
+        top: int = 0,
+        tokens: Sequence[str | int] = (),
+        taps: Sequence[Write] = (),
+    ) -> Score:
+        """Log-probability of every token of a text (or of token ids).
+
+        top: so many best tokens of every place too; tokens: those named (" Paris", or an id). taps: how the
+        pass is changed.
+        """
         ids = self.tokenize(text) if isinstance(text, str) else list(text)
         if not ids:
             raise BadInput("there is no text to score")
         bos = self.tokenizer.bos_id
         start = [bos] if isinstance(text, str) and self.tokenizer.add_bos and bos is not None else []
-        context = [*start, *ids]
-        scores = [float(p) for p in self.engine.score(context)]
-        return Score(ids, [*scores] if start else [None, *scores])
+        named = named_ids(self.tokenizer, tokens)
+        return score(self.engine, ids, start, self.blueprint.n_layers, top=top, tokens=named, taps=taps)
 
-    def stepper(self) -> Stepper:
+    def trace(
+        self,
+        text: str | Sequence[int],
+        reads: Sequence[str | Read] = (),
+        *,
+        lens: Lens | None = None,
+        taps: Sequence[Write] = (),
+    ) -> Seen:
+        """What is seen inside while a text (or token ids) is read.
+
+        reads: points of `blueprint/taps.py` by name ("blocks.3.attention.weights"; `*` stands for anything),
+        or `Read` for chosen heads. lens: as in `lens`. taps: how the pass is changed; the changed is seen.
+        """
+        return self.engine.trace(self._read(text), reads, lens=lens, taps=taps)
+
+    def attention(
+        self,
+        text: str | Sequence[int],
+        layer: int,
+        heads: Sequence[int] | None = None,
+        *,
+        taps: Sequence[Write] = (),
+    ) -> NDArray[np.float32]:
+        """How much each token looks at each: float32 [heads, T, T], rows of queries that sum to 1."""
+        check_layer(self.blueprint, layer)
+        point = f"blocks.{layer}.attention.weights"
+        return self.trace(text, [Read(point, heads)], taps=taps)[point]
+
+    def lens(
+        self,
+        text: str | Sequence[int],
+        layers: Sequence[int] | None = None,
+        *,
+        top: int = 5,
+        tokens: Sequence[str | int] = (),
+        logits: bool = False,
+        taps: Sequence[Write] = (),
+    ) -> list[LensRows]:
+        """What would follow each token if the model ended after each of those layers (by default all).
+
+        top: best tokens of each place. tokens: named ones (" Paris", or an id). logits: all of them too.
+        """
+        chosen = range(self.blueprint.n_layers) if layers is None else layers
+        lens = Lens(list(chosen), top, named_ids(self.tokenizer, tokens), logits)
+        return self.trace(text, lens=lens, taps=taps).lens
+
+    def stepper(self, taps: Sequence[Write] = ()) -> Stepper:
         """A fresh sequence to decode by hand: `extend(ids) -> logits`, `rollback(n)`."""
-        return self.engine.stepper()
+        return self.engine.stepper(taps)
 
     def close(self) -> None:
         """Free weights, cache and the template's process; later calls raise."""
@@ -166,7 +207,10 @@ class Model:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _document(self, text: str) -> list[int]:
+    def _read(self, text: str | Sequence[int]) -> list[int]:
+        """A text as a document, with its begin token if the model has one; ids as they are."""
+        if not isinstance(text, str):
+            return list(text)
         ids = self.tokenize(text)
         bos = self.tokenizer.bos_id
         if bos is not None and (self.tokenizer.add_bos or not ids):
@@ -183,13 +227,14 @@ class Model:
         self,
         ids: Sequence[int],
         params: SamplingParams,
+        taps: Sequence[Write],
         *,
         is_inside: bool,
         on_progress: Callable[[int, int], None] | None,
     ) -> Stream:
         text = TextStream(self.tokenizer, params.stop, skip_special=True, inside=is_inside)
         stop_ids = sorted(self.tokenizer.stop_ids)
-        return Stream(self._router, text, ids, params, stop_ids, on_progress=on_progress)
+        return Stream(self._router, text, ids, params, stop_ids, taps=taps, on_progress=on_progress)
 
 
 def load(
@@ -206,8 +251,8 @@ def load(
     """Load a model by name or path, fetching it first if need be.
 
     name: a catalogue name, a path, or `hf:owner/repo[:file-or-quant]`. threads: by default every usable
-    processor. context: positions of the cache. isa: scalar, avx2, avx512 or auto. exact: float arithmetic
-    throughout, slower. template: a built-in chat template instead of the model's own.
+    processor. context: positions of the cache. isa: scalar, avx2, avx512, neon, neon_dotprod or auto. exact:
+    float arithmetic throughout, slower. template: a built-in chat template instead of the model's own.
     What is not given is taken from the settings (ZEROPOINT_THREADS and the like, then the TOML files).
     progress(total, done) and notify(text) tell of a download.
     Raises BadInput, BadModelFile, NetworkError, DiskError, OutOfMemory or MachineError.
@@ -232,12 +277,14 @@ def load(
         is_exact=exact,
     )
     check_fits(plan, found.name)
+    # The tokenizer first: what building it took is free again when the weights come.
     tokenizer = load_tokenizer(file)
     if tokenizer.n_vocab != blueprint.n_vocab:
         raise BadModelFile(
             f"{file.name}: metadata `tokenizer.ggml.tokens` has {tokenizer.n_vocab} tokens; "
             f"the embedding has {blueprint.n_vocab} rows"
         )
+    file = file.lean()
     engine = NativeEngine(
         file, blueprint, n_ctx=n_ctx, n_threads=threads or default_threads(), isa=isa, is_exact=exact
     )

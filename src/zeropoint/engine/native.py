@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,8 +10,11 @@ from numpy.typing import NDArray
 
 from zeropoint import _native
 from zeropoint.blueprint import Blueprint
-from zeropoint.engine.contract import Event, Request
+from zeropoint.blueprint.edits import Write, edits
+from zeropoint.blueprint.taps import Tap, placed
+from zeropoint.engine.contract import Event, Lens, LensRows, Read, Request, Seen
 from zeropoint.engine.native_plan import native_plan, stored_tensors
+from zeropoint.engine.seeing import check_lens, native_points, wanted_reads
 from zeropoint.errors import BadInput, ContextFull, MachineError, choices
 from zeropoint.weights.gguf import GgufModel
 
@@ -46,6 +48,7 @@ class NativeEngine:
         """Read the weights. Raises BadModelFile, OutOfMemory, DiskError, MachineError (no such ISA)."""
         self.n_ctx = n_ctx
         self.n_vocab = blueprint.n_vocab
+        self._blueprint = blueprint
         self._engine = _native.Engine(
             [os.fsencode(path) for path in model.paths],
             native_plan(blueprint, n_ctx),
@@ -74,10 +77,11 @@ class NativeEngine:
             self._engine.submit(
                 prompt,
                 [(step.name, step.fields()) for step in params.active()],
-                secrets.randbits(64) if params.seed is None else params.seed,
+                int.from_bytes(os.urandom(8)) if params.seed is None else params.seed,
                 list(request.stop_ids),
                 params.max_tokens or 0,
                 request.wants_logprobs,
+                self._edits(request.taps),
             )
         )
 
@@ -100,16 +104,57 @@ class NativeEngine:
         scores: NDArray[np.float32] = self._engine.score(wanted)
         return scores
 
-    def trace(self, ids: Sequence[int], points: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """What is seen at those points of `blueprint/taps.py` that this engine shows, while ids are read.
+    def trace(
+        self,
+        ids: Sequence[int],
+        reads: Sequence[str | Read] = (),
+        *,
+        lens: Lens | None = None,
+        taps: Sequence[Write] = (),
+    ) -> Seen:
+        """What is seen while ids are read from an empty cache. reads: `*` in a name stands for anything.
 
-        Name to float32 [T, width], heads side by side. Looking makes the threads meet at every point.
+        This engine shows `seeing.native_points`; its threads meet at every point that is wanted. Raises
+        BadInput for a point, layer, head or token that is not there, and for more than memory should hold.
         """
-        return self._engine.trace(_ids(ids), list(points))
+        text, lens = self._within(_ids(ids)), lens or Lens(())
+        wanted = wanted_reads(self._blueprint, len(text), reads, native_points(self._blueprint))
+        check_lens(self._blueprint, len(text), lens)
+        rows, layers = self._engine.trace(
+            text,
+            [
+                (*placed(name), heads if name.endswith(".weights") else [])
+                for name, (_, heads) in wanted.items()
+            ],
+            (list(lens.layers), lens.top, list(lens.tokens), lens.has_logits),
+            self._edits(taps),
+        )
+        points = {
+            name: array if name.endswith(".weights") else _shaped(array, tap, heads)
+            for array, (name, (tap, heads)) in zip(rows, wanted.items(), strict=True)
+        }
+        lenses = [LensRows(layer, **found) for layer, found in zip(lens.layers, layers, strict=True)]
+        return Seen([int(token) for token in text], points, lenses)
 
-    def stepper(self) -> NativeStepper:
-        """A fresh sequence to decode by hand."""
-        return NativeStepper(self._engine.open_sequence(), self.n_ctx)
+    def stepper(self, taps: Sequence[Write] = ()) -> NativeStepper:
+        """A fresh sequence to decode by hand. taps: how all its passes are changed."""
+        return NativeStepper(self._engine.open_sequence(self._edits(taps)), self.n_ctx)
+
+    def _edits(
+        self, writes: Sequence[Write]
+    ) -> list[tuple[str, int, int, int, int, int, float, list[float]]]:
+        return [
+            (*placed(e.point), e.first, e.end, e.column, e.n_columns, e.factor, list(e.addend))
+            for e in edits(self._blueprint, writes)
+        ]
+
+    def _within(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
+        if len(ids) > self.n_ctx:
+            raise ContextFull(
+                f"the text has {len(ids)} tokens and the context holds {self.n_ctx}; "
+                "shorten it or load the model with a larger context"
+            )
+        return ids
 
     def close(self) -> None:
         """Free weights and cache; any later call raises BadInput."""
@@ -149,6 +194,14 @@ class NativeStepper:
         self._sequence.close()
 
 
+def _shaped(rows: NDArray[np.float32], tap: Tap, heads: Sequence[int]) -> NDArray[np.float32]:
+    """Rows hold heads side by side, [T, H * K]; a tap has them first: [chosen heads, T, K]."""
+    if not heads:
+        return rows
+    n_heads, n_tokens, width = tap.shape
+    return np.ascontiguousarray(rows.reshape(n_tokens, n_heads, width).swapaxes(0, 1)[list(heads)])
+
+
 def _ids(ids: Sequence[int]) -> NDArray[np.int32]:
     try:
         wide = np.asarray(ids)
@@ -164,10 +217,9 @@ def _ids(ids: Sequence[int]) -> NDArray[np.int32]:
 def _checked_isa(isa: str | None) -> str:
     if isa in (None, "", "auto"):
         return ""
-    known = ("auto", "scalar", "avx2", "avx512")
-    if isa not in known:
-        raise BadInput(choices("instruction set", isa, known))
-    runnable = _native.machine()["isas"]
-    if isa not in runnable:
-        raise MachineError(f"this processor cannot run {isa}; it runs {', '.join(runnable)}")
+    machine = _native.machine()
+    if isa not in machine["known_isas"]:
+        raise BadInput(choices("instruction set", isa, ("auto", *machine["known_isas"])))
+    if isa not in machine["isas"]:
+        raise MachineError(f"this processor cannot run {isa}; it runs {', '.join(machine['isas'])}")
     return isa

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from zeropoint.blueprint.edits import Write
 from zeropoint.engine.contract import Engine, Event, FinishReason, Request
 from zeropoint.errors import BadInput, MachineError
 from zeropoint.sampling.params import SamplingParams
@@ -88,6 +89,7 @@ class Stream:
         params: SamplingParams,
         stop_ids: Sequence[int],
         notices: Sequence[str] = (),
+        taps: Sequence[Write] = (),
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.finish_reason: FinishReason | None = None
@@ -103,7 +105,7 @@ class Stream:
         self._last = self._started
         self._events: deque[Event] = deque()
         self._is_done = False
-        self._request = router.submit(Request(prompt_ids, params, stop_ids))
+        self._request = router.submit(Request(prompt_ids, params, stop_ids, taps=taps))
         weakref.finalize(self, router.forget, self._request).atexit = False
 
     def __iter__(self) -> Iterator[str]:

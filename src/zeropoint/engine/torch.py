@@ -15,9 +15,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zeropoint.engine.contract import Event, FinishReason, Request
+from zeropoint.blueprint.edits import Edit, Write, edits
+from zeropoint.engine.contract import Event, FinishReason, Lens, LensRows, Read, Request, Seen
+from zeropoint.engine.seeing import check_lens, stream_after, wanted_reads
 from zeropoint.errors import BadInput, ContextFull, MachineError
 from zeropoint.models.decoder import Decoder
+from zeropoint.models.edit import editing
+from zeropoint.models.lens import logits_after
+from zeropoint.models.trace import trace
 from zeropoint.sampling.draw import sample
 
 __all__ = ["TorchEngine", "TorchStepper"]
@@ -61,7 +66,7 @@ class TorchEngine:
             )
         seed = secrets.randbits(64) if request.params.seed is None else request.params.seed
         number, self._n_requests = self._n_requests, self._n_requests + 1
-        self._running[number] = _Running(request, seed, self.stepper(), prompt)
+        self._running[number] = _Running(request, seed, self.stepper(request.taps), prompt)
         return number
 
     def cancel(self, request: int) -> None:
@@ -105,9 +110,40 @@ class TorchEngine:
         logprobs_TV = _log_softmax(self.stepper().extend(ids[:-1]))
         return np.take_along_axis(logprobs_TV, np.array(ids[1:])[:, None], axis=-1)[:, 0]
 
-    def stepper(self) -> TorchStepper:
-        """A fresh sequence to decode by hand."""
-        return TorchStepper(self._loaded(), self.n_ctx)
+    def trace(
+        self,
+        ids: Sequence[int],
+        reads: Sequence[str | Read] = (),
+        *,
+        lens: Lens | None = None,
+        taps: Sequence[Write] = (),
+    ) -> Seen:
+        """What is seen while ids are read: any point of `blueprint/taps.py`. Raises as the contract says."""
+        module, text, lens = self._loaded(), self._checked(ids), lens or Lens(())
+        b = module.blueprint
+        if len(text) > self.n_ctx:
+            raise ContextFull(
+                f"the text has {len(text)} tokens and the context holds {self.n_ctx}; shorten it"
+            )
+        wanted = wanted_reads(b, len(text), reads)
+        check_lens(b, len(text), lens)
+        streams = [stream_after(b, layer) for layer in lens.layers]
+        points = {*wanted, *streams}
+        seen = trace(module, text, points=points, n_positions=self.n_ctx, edits=edits(b, taps))
+        shown = {
+            name: np.asarray(seen[name][heads] if heads else seen[name])
+            for name, (_, heads) in wanted.items()
+        }
+        rows = [
+            _lens_rows(layer, np.asarray(logits_after(module, seen[name])), text, lens)
+            for layer, name in zip(lens.layers, streams, strict=True)
+        ]
+        return Seen(text, shown, rows)
+
+    def stepper(self, taps: Sequence[Write] = ()) -> TorchStepper:
+        """A fresh sequence to decode by hand. taps: how all its passes are changed."""
+        module = self._loaded()
+        return TorchStepper(module, self.n_ctx, edits(module.blueprint, taps))
 
     def close(self) -> None:
         """Let go of the module; any later call raises BadInput."""
@@ -126,8 +162,9 @@ class TorchEngine:
 class TorchStepper:
     """One sequence under the caller's control. Fulfils `engine.contract.Stepper`."""
 
-    def __init__(self, module: Decoder, n_ctx: int) -> None:
+    def __init__(self, module: Decoder, n_ctx: int, edits: Sequence[Edit] = ()) -> None:
         self._module = module
+        self._edits = edits
         self._cache = module.new_cache(n_ctx)
 
     @property
@@ -142,7 +179,10 @@ class TorchStepper:
         if not len(ids):
             return np.empty((0, n_vocab), np.float32)
         ids_BT = torch.tensor([_checked(ids, n_vocab)], device=self._module.embedding.weight.device)
-        logits_TV: NDArray[np.float32] = np.asarray(self._module(ids_BT, self._cache)[0].float().cpu())
+        see = editing(self._edits, self.n_tokens)
+        logits_TV: NDArray[np.float32] = np.asarray(
+            self._module(ids_BT, self._cache, see=see)[0].float().cpu()
+        )
         return logits_TV
 
     def rollback(self, n: int) -> None:
@@ -171,6 +211,20 @@ def _event(
 ) -> Event:
     n_prompt = len(running.request.prompt_ids)
     return Event(number, token, logprob, finish, n_prompt, 0, min(running.stepper.n_tokens, n_prompt))
+
+
+def _lens_rows(layer: int, logits_TV: NDArray[np.float32], ids: Sequence[int], lens: Lens) -> LensRows:
+    logprobs_TV = _log_softmax(logits_TV)
+    # A stable sort leaves equal ones in the order of their ids.
+    top_TN = np.argsort(-logits_TV, axis=-1, kind="stable")[:, : lens.top].astype(np.int32)
+    return LensRows(
+        layer,
+        top_TN,
+        np.take_along_axis(logprobs_TV, top_TN, axis=-1),
+        logprobs_TV[:, np.array(lens.tokens, int)],
+        logprobs_TV[np.arange(len(ids) - 1), ids[1:]],
+        logits_TV if lens.has_logits else None,
+    )
 
 
 def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.blueprint.taps import Tap, taps
 from zeropoint.engine.native import NativeEngine
+from zeropoint.engine.seeing import native_points
 from zeropoint.errors import BadInput
 from zeropoint.weights.gguf import GgufModel
 from zeropoint.weights.opened import open_model
@@ -78,8 +78,7 @@ def compare(
     engine = NativeEngine(
         opened.file, opened.blueprint, n_ctx=n_ctx, n_threads=n_threads, isa=isa, is_exact=is_exact
     )
-    points = taps(opened.blueprint, len(ids))
-    native = engine.trace(ids, list(points))
+    native = engine.trace(ids, native_points(opened.blueprint)).points
     engine.close()
     module = build(opened.blueprint, seed=None)
     load(module, opened.weights)
@@ -87,22 +86,13 @@ def compare(
         name: tensor.numpy()
         for name, tensor in trace(module, ids, points=list(native), n_positions=n_ctx).items()
     }
-    found = [_point(name, native[name], reference[name], points[name]) for name in points if name in native]
+    found = [_point(name, seen, reference[name]) for name, seen in native.items()]
     best = (native["logits"].argmax(-1) == reference["logits"].argmax(-1)).mean()
     return Comparison(found, tolerance, float(best))
 
 
-def _point(name: str, native: Array, reference: Array, tap: Tap) -> Point:
-    flat = _rows(reference, tap)
-    difference = np.abs(native - flat).max()
-    return Point(name, float(difference), float(np.abs(flat).max()))
-
-
-def _rows(reference: Array, tap: Tap) -> Array:
-    """Torch shows heads first, [H, T, K]; native rows hold them side by side, [T, H * K]."""
-    if tap.axes[1] == "T":
-        return np.ascontiguousarray(reference.swapaxes(0, 1)).reshape(reference.shape[1], -1)
-    return reference
+def _point(name: str, native: Array, reference: Array) -> Point:
+    return Point(name, float(np.abs(native - reference).max()), float(np.abs(reference).max()))
 
 
 def by_layer(comparison: Comparison) -> Mapping[str, Point]:

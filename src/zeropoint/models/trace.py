@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
 
+from zeropoint.blueprint.edits import Edit
 from zeropoint.blueprint.taps import taps
 from zeropoint.errors import BadInput, choices
+from zeropoint.layers.see import See
 from zeropoint.models.decoder import Decoder
+from zeropoint.models.edit import editing
 from zeropoint.models.encoder import Encoder
 from zeropoint.models.seq2seq import Seq2Seq
 
@@ -24,11 +27,13 @@ def trace(
     *,
     points: Collection[str] | None = None,
     n_positions: int | None = None,
+    edits: Sequence[Edit] = (),
 ) -> dict[str, Tensor]:
     """Name to tensor, without the batch axis, for one sequence.
 
     source_ids: what an encoder-decoder reads first. points: the names wanted, by default all. n_positions:
-    how long a decoder's text may become (`Decoder.forward`).
+    how long a decoder's text may become (`Decoder.forward`). edits: how the pass is changed; at a point one
+    sees what was made of it.
     Raises BadInput for no ids and for a point that the blueprint does not have.
     """
     if not len(ids):
@@ -45,7 +50,7 @@ def trace(
 
     was_training = module.training
     module.eval()
-    _run(module, ids, source_ids, n_positions, see)
+    _run(module, ids, source_ids, n_positions, editing(edits, see=see))
     module.train(was_training)
     return {name: seen[name] for name in known if name in seen}
 
@@ -55,7 +60,7 @@ def _run(
     ids: Sequence[int],
     source_ids: Sequence[int],
     n_positions: int | None,
-    see: Callable[[str, Tensor], None],
+    see: See | None,
 ) -> None:
     device = module.embedding.weight.device
     ids_BT = torch.tensor([list(ids)], device=device)

@@ -2,7 +2,7 @@
 
 Byte-level BPE becomes `gpt2`, with the name of the pattern that cuts words (found by comparing with
 `pretokenizers.toml`, never guessed); SentencePiece BPE becomes `llama`; WordPiece becomes `bert`
-(`from_hf_bert.py`). Everything else is refused.
+(`from_hf_bert.py`); Unigram becomes `t5`. Everything else is refused.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from zeropoint.errors import BadModelFile
 from zeropoint.tokenizers.from_hf_bert import wordpiece_metadata
 from zeropoint.tokenizers.metadata import BYTE, NORMAL
+from zeropoint.tokenizers.t5 import unigram_metadata
 from zeropoint.tokenizers.text import printable
 from zeropoint.tokenizers.vocabulary import CONTROL, UNKNOWN, UNUSED, USER_DEFINED
 
@@ -45,12 +46,20 @@ def gguf_metadata(
     """
     model = _part(tokenizer, "model", name)
     kind = model.get("type", "BPE")
-    if kind not in ("BPE", "WordPiece"):
-        raise _bad(name, f"a model of type {kind!r} cannot be written into GGUF; it must be BPE or WordPiece")
+    if kind not in ("BPE", "WordPiece", "Unigram"):
+        raise _bad(
+            name, f"a model of type {kind!r} has no form in GGUF; it must be BPE, WordPiece or Unigram"
+        )
     is_llama = bool(model.get("byte_fallback"))
     tokens, types = _tokens(tokenizer, model, n_vocab, name)
     if kind == "WordPiece":
         return wordpiece_metadata(tokenizer, settings, tokens, types, name)
+    if kind == "Unigram":
+        steps = list(_steps(tokenizer.get("normalizer"), "normalizers"))
+        words = list(_steps(tokenizer.get("pre_tokenizer"), "pretokenizers"))
+        unigram = unigram_metadata(model, steps, words, tokens, types, name)
+        ids = {token: index for index, token in enumerate(tokens)}
+        return unigram | _special(settings, config, model, ids) | _ends(tokenizer)
     ids = {token: index for index, token in enumerate(tokens)}
     merges = [_merge(merge, name) for merge in model.get("merges", [])]
     found: dict[str, Any] = {
@@ -79,6 +88,9 @@ def _tokens(
     types = [UNUSED] * n_vocab
     unknown = model.get("unk_token")
     vocab = model.get("vocab")
+    if model.get("type") == "Unigram" and isinstance(vocab, list):
+        vocab = {entry[0]: index for index, entry in enumerate(vocab) if isinstance(entry, list) and entry}
+        unknown = next((token for token, index in vocab.items() if index == model.get("unk_id")), None)
     if not isinstance(vocab, dict):
         raise _bad(name, "`model.vocab` must map tokens to ids")
     for token, index in vocab.items():
@@ -132,7 +144,7 @@ def _special(
             token = token.get("content")
         index = ids.get(token) if isinstance(token, str) else config.get(f"{name}_token_id")
         if name == "unk" and index is None:
-            index = ids.get(str(model.get("unk_token")))
+            index = ids.get(str(model.get("unk_token")), model.get("unk_id"))
         if isinstance(index, list):
             index = next(iter(index), None)
         if type(index) is int and 0 <= index < len(ids):
@@ -154,6 +166,16 @@ def _adds_bos(tokenizer: Mapping[str, Any], settings: Mapping[str, Any]) -> bool
         return bool(settings.get("add_bos_token", False)) and tokenizer.get("post_processor") is None
     single = steps[0].get("single") or [{}]
     return "SpecialToken" in single[0]
+
+
+def _ends(tokenizer: Mapping[str, Any]) -> dict[str, bool]:
+    """Whether a document gets a special token at its begin and its end."""
+    step = tokenizer.get("post_processor") or {}
+    single = step.get("single") or [{}] if step.get("type") == "TemplateProcessing" else [{}]
+    return {
+        "tokenizer.ggml.add_bos_token": "SpecialToken" in single[0],
+        "tokenizer.ggml.add_eos_token": "SpecialToken" in single[-1],
+    }
 
 
 def _scores(tokens: list[str], merges: list[str]) -> list[float]:

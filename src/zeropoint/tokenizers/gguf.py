@@ -2,7 +2,7 @@
 
 `gpt2` is byte-level BPE: every byte is a printable character, words are cut by a pattern that the file
 names. `llama` is SentencePiece BPE: spaces are `▁`, unknown characters fall back to byte tokens. `bert`
-is WordPiece (bert.py).
+is WordPiece (bert.py), `t5` a unigram model (t5.py).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from zeropoint.errors import choices
 from zeropoint.tokenizers.added import added, control_and_user, scanner
 from zeropoint.tokenizers.bert import bert_encoders
 from zeropoint.tokenizers.metadata import HasMetadata, MetadataReader
+from zeropoint.tokenizers.t5 import t5_encoders
 from zeropoint.tokenizers.tokenizer import Encoders, Tokenizer
 from zeropoint.tokenizers.vocabulary import SPACE, Vocabulary, read_vocabulary
 
@@ -35,19 +36,19 @@ def load_tokenizer(model: HasMetadata, *, second_space: bool = True) -> Tokenize
     tokenizer.json of that kind is read as it says, with second_space = False, which no GGUF file can say.
     """
     vocabulary = read_vocabulary(model)
-    rules: dict[str, Any] = {"add_bos": True, "second_space": second_space}
+    rules: dict[str, Any] = {"add_bos": vocabulary.kind != "t5", "second_space": second_space}
     if vocabulary.kind == "gpt2":
         rules = _pretokenizer(vocabulary.pre, model)
     try:
-        is_bert = vocabulary.kind == "bert"
-        encoders = bert_encoders(vocabulary) if is_bert else _encoders(vocabulary, rules)
+        make = {"bert": bert_encoders, "t5": t5_encoders}.get(vocabulary.kind)
+        encoders = make(vocabulary) if make else _encoders(vocabulary, rules)
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as failure:  # a panic in Rust is not an Exception
         raise MetadataReader(model).bad("tokens", f"no vocabulary comes of it: {failure}") from None
     add_bos = rules.get("add_bos", False) if vocabulary.add_bos is None else vocabulary.add_bos
     spell = _spell_byte_level if vocabulary.kind == "gpt2" else _spell_sentencepiece
-    return Tokenizer(vocabulary, encoders, spell, add_bos)
+    return Tokenizer(vocabulary.lean(), encoders, spell, add_bos)
 
 
 def _encoders(vocabulary: Vocabulary, rules: dict[str, Any]) -> Encoders:

@@ -11,6 +11,7 @@ from zeropoint.errors import BadModelFile
 from zeropoint.tokenizers.text import printable
 
 NORMAL, BYTE = 1, 6  # the first and the last of tokenizer.ggml.token_type in use
+MAX_BYTES = 1 << 22  # of a table of characters; T5's has 316 KB
 MAX_TOKENS = 1 << 22  # sixteen times the largest vocabulary in use
 
 
@@ -104,6 +105,13 @@ class MetadataReader:
         if any(map(math.isnan, scores)):
             raise self.bad("scores", "a score is not a number (NaN)")
         return scores
+
+    def bytes(self, key: str) -> bytes:
+        """A list of numbers from 0 to 255 as bytes; none where it is absent."""
+        values = self._list(key, MAX_BYTES) if self.has(key) else []
+        if not all(type(value) is int and -128 <= value < 256 for value in values):
+            raise self.bad(key, "a list of bytes is needed")
+        return bytes(value & 0xFF for value in values)  # signed or not, as writers differ
 
     def _numbers(self, key: str, n_vocab: int, kind: type) -> list[Any]:
         items = self._list(key, n_vocab)

@@ -16,13 +16,12 @@ from typing import Any, Self
 
 from zeropoint.errors import BadInput, BadModelFile, choices
 from zeropoint.tokenizers.metadata import HasMetadata
-from zeropoint.tokenizers.template_process import DiedError, TemplateProcess, TimedOutError
+from zeropoint.tokenizers.template_process import MAX_REPLY_BYTES, DiedError, TemplateProcess, TimedOutError
 from zeropoint.tokenizers.text import check_unicode, printable
 from zeropoint.tokenizers.tokenizer import Tokenizer
 
 _FOLDER = Path(__file__).with_name("templates")
 RENDER_S = 2.0  # wall clock for one render; an ordinary one takes a millisecond
-MAX_OUTPUT_BYTES = 8 << 20
 MAX_INPUT_BYTES = 32 << 20
 MAX_SOURCE_BYTES = 1 << 20
 ROLES = ("assistant", "developer", "function", "ipython", "system", "tool", "user")
@@ -126,7 +125,7 @@ class ChatTemplate:
 
     def _start(self) -> TemplateProcess:
         self._compiled = False
-        return TemplateProcess(MAX_OUTPUT_BYTES)
+        return TemplateProcess.take()
 
     def _loaded(self) -> TemplateProcess:
         """A worker of this very process, with the template compiled in it."""
@@ -201,6 +200,6 @@ def _sentence(failure: dict[str, Any]) -> str:
     if kind == "RefusedError":
         return f"the chat template refuses these messages: {message}"
     if kind == "TooLongError":
-        return f"the chat template's output passed {MAX_OUTPUT_BYTES >> 20} MiB and was stopped"
+        return f"the chat template's output passed {MAX_REPLY_BYTES >> 20} MiB and was stopped"
     where = f" in line {line}" if line else ""
     return f"the chat template failed{where} ({kind}: {message}); name another with --template"

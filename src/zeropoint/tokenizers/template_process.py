@@ -18,6 +18,7 @@ from typing import IO
 
 from zeropoint.errors import MachineError
 
+MAX_REPLY_BYTES = 8 << 20
 START_S = 20.0  # a loaded machine may take seconds to start Python; usually it is 0.1
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TZ")  # to start at all; local time
 _HEAD = struct.Struct("<cI")
@@ -31,11 +32,19 @@ class DiedError(Exception):
     """The worker ended on its own: a limit on memory or processor time, or a signal."""
 
 
+_prepared: list[TemplateProcess] = []
+
+
+def prepare() -> None:
+    """Start a worker now, for the next `TemplateProcess.take`: Python needs some time to come up."""
+    if not _prepared:
+        _prepared.append(TemplateProcess())
+
+
 class TemplateProcess:
     """One worker. It starts at once and in the background; `ask` first waits until it is ready."""
 
-    def __init__(self, max_reply_bytes: int) -> None:
-        self._max_reply_bytes = max_reply_bytes
+    def __init__(self) -> None:
         self._ready = False
         self.owner = os.getpid()  # a fork of ours must not talk over the same pipes
         try:
@@ -59,6 +68,12 @@ class TemplateProcess:
                 f"the chat template's worker process could not start ({error}); free some memory or processes"
             ) from None
         self.close = weakref.finalize(self, _end, self._process, self.owner)
+
+    @classmethod
+    def take(cls) -> TemplateProcess:
+        """The prepared worker, if there is one of this process, else a new one."""
+        prepared = _prepared.pop() if _prepared else None
+        return prepared if prepared is not None and prepared.owner == os.getpid() else cls()
 
     @property
     def pid(self) -> int:
@@ -100,7 +115,7 @@ class TemplateProcess:
 
     def _read(self, deadline: float) -> tuple[bytes, bytes]:
         kind, length = _HEAD.unpack(self._read_exactly(_HEAD.size, deadline))
-        if length > self._max_reply_bytes:
+        if length > MAX_REPLY_BYTES:
             raise DiedError
         return kind, self._read_exactly(length, deadline)
 

@@ -27,6 +27,8 @@ def hf_files(model: HasMetadata, tokenizer: Tokenizer, n_ctx: int) -> dict[str, 
     _set_decoder(made, str(model.metadata.get("tokenizer.ggml.model")), tokenizer)
     if tokenizer.sep_id is not None:
         _set_document(made, tokenizer)
+    elif model.metadata.get("tokenizer.ggml.add_eos_token") is True and tokenizer.eos_id is not None:
+        _set_end(made, tokenizer.token_text(tokenizer.eos_id), tokenizer.eos_id)
     elif tokenizer.add_bos and tokenizer.bos_id is not None:
         _set_begin(made, tokenizer.token_text(tokenizer.bos_id), tokenizer.bos_id)
     config = json.dumps(_config(model, tokenizer, n_ctx), indent=2, ensure_ascii=False)
@@ -60,6 +62,8 @@ def _set_decoder(made: tokenizers.Tokenizer, kind: str, tokenizer: Tokenizer) ->
         made.decoder = decoders.ByteLevel()
     elif kind == "bert":
         made.decoder = decoders.WordPiece(prefix="##", cleanup=False)
+    elif kind == "t5":
+        made.decoder = decoders.Metaspace(replacement=SPACE)
     elif kind == "llama":
         steps: list[Any] = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
         steps += [decoders.Strip(content=" ", left=1)] if tokenizer.space_prefix else []
@@ -71,6 +75,14 @@ def _set_begin(made: tokenizers.Tokenizer, token: str, index: int) -> None:
 
     made.post_processor = processors.TemplateProcessing(
         single=[token, "$A"], pair=[token, "$A", f"{token}:1", "$B:1"], special_tokens=[(token, index)]
+    )
+
+
+def _set_end(made: tokenizers.Tokenizer, token: str, index: int) -> None:
+    from tokenizers import processors
+
+    made.post_processor = processors.TemplateProcessing(
+        single=["$A", token], pair=["$A", token, "$B", token], special_tokens=[(token, index)]
     )
 
 

@@ -135,9 +135,7 @@ class Tokenizer:
         spans = zip(found.offsets, found.tokens, strict=True)
         ids = self._vocabulary.ids
         return [
-            (start, end, ids[token])
-            for (start, end), token in spans
-            if token in ids and ids[token] in self.control_ids
+            (start, end, ids[token]) for (start, end), token in spans if ids.get(token) in self.control_ids
         ]
 
     @functools.cached_property

@@ -36,6 +36,7 @@ Value: TypeAlias = int | float | bool | str | list[Any]
 Item = TypeVar("Item", int, float, bool, str)
 
 _REQUIRED: Any = object()
+_VOCABULARY = tuple(f"tokenizer.ggml.{name}" for name in ("tokens", "scores", "token_type", "merges"))
 _CHUNK_WEIGHTS = 1 << 20
 _KINDS = {int: "an integer", float: "a float", bool: "a bool", str: "a text", list: "a list"}
 
@@ -114,6 +115,11 @@ class GgufModel:
     def name(self) -> str:
         """The file for messages: the first path, or "the model file" if there is none."""
         return shown(self.paths[0]) if self.paths else "the model file"
+
+    def lean(self) -> GgufModel:
+        """The same without the vocabulary's long lists, once a tokenizer is made of them."""
+        short = (key for key in self.metadata if key not in _VOCABULARY)
+        return replace(self, metadata={key: self.metadata[key] for key in short})
 
     def read(self, name: str) -> npt.NDArray[np.uint8]:
         """The packed bytes of a tensor, uint8 [..., bytes of a row]."""

@@ -196,7 +196,9 @@ def test_llama_tokenizers(tmp_path: Path):
 @pytest.mark.parametrize(
     ("part", "value", "words"),
     [
-        ("model", {"type": "Unigram"}, "a model of type 'Unigram' cannot be written into GGUF"),
+        ("model", {"type": "WordLevel"}, "a model of type 'WordLevel' has no form in GGUF"),
+        ("model", {"type": "Unigram"}, "`model.vocab` must map tokens to ids"),
+        ("model", {"type": "Unigram", "vocab": [["a", "b"]]}, "a list of pieces with their scores"),
         ("model", {"type": "BPE", "vocab": {"a": 10**6}}, "token 'a' has the id 1000000; the embedding has"),
         ("model", [], "`model` must be an object"),
         ("pre_tokenizer", {"type": "Whitespace"}, "the pre-tokenizer step 'Whitespace' has no name in GGUF"),

@@ -173,7 +173,10 @@ def test_stepper_refuses_to_forget_what_it_has_not(model: Model) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"isa": "sse9"}, "unknown instruction set `sse9`; expected one of auto, avx2, avx512, scalar"),
+        (
+            {"isa": "sse9"},
+            "unknown instruction set `sse9`; expected one of auto, avx2, avx512, neon, neon_dotprod, scalar",
+        ),
         ({"threads": 0}, "threads must be a whole number, at least 1; got 0"),
         ({"threads": -2}, "threads must be a whole number, at least 1; got -2"),
         ({"threads": 10**12}, "threads is 1000000000000; expected 1 to 1024"),
@@ -188,7 +191,8 @@ def test_options_out_of_range(tiny_path: Path, options: dict[str, Any], sentence
 
 
 def test_an_instruction_set_that_does_not_run_here(tiny_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_native, "machine", lambda: {"isas": ["scalar"], "processors": 1})
+    here = _native.machine() | {"isas": ["scalar"], "processors": 1}
+    monkeypatch.setattr(_native, "machine", lambda: here)
     with pytest.raises(MachineError, match="cannot run avx512; it runs scalar"):
         zeropoint.load(tiny_path, isa="avx512")
 

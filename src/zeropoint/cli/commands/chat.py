@@ -43,7 +43,7 @@ def command(
     settings = options.read(flags)
     is_conversation = question is None and console.is_interactive and not as_json
     text = "" if is_conversation else answer.read_prompt(question, "question")
-    with opening.open_model(settings, console) as model:
+    with opening.open_model(settings, console, will_chat=True) as model:
         from zeropoint.engine.chat import Conversation
 
         params = options.sampling_params(settings, model.defaults)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from zeropoint.cli import answer, opening, options
+from zeropoint.cli import answer, opening, options, tapping
 from zeropoint.cli.console import Console
 
 _EXAMPLES = """\b
@@ -17,12 +17,14 @@ Examples:
   zeropoint generate "The first law of thermodynamics"
   zeropoint generate --max-tokens 50 --seed 1 "Once upon a time"
   zeropoint generate --stop "\\n\\n" - < prompt.txt
+  zeropoint generate "I think dogs are" --steer "I love them" "I hate them" --layer 8 --scale 2
 """
 
 
 @click.command("generate", epilog=_EXAMPLES)
 @click.argument("prompt", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: text, usage, timings.")
+@tapping.options
 @options.engine
 @options.sampling
 @click.make_pass_decorator(Console, ensure=True)
@@ -31,8 +33,9 @@ def command(console: Console, /, prompt: str | None, as_json: bool, **flags: Any
 
     A text that reaches --max-tokens is cut, and stderr says so.
     """
+    asked = tapping.asked(flags)
     settings = options.read(flags)
     text = answer.read_prompt(prompt, "prompt")
     with opening.open_model(settings, console) as model:
         params = options.sampling_params(settings, model.defaults)
-        answer.print_answer(console, model.generate(text, params), params, as_json)
+        answer.print_answer(console, model.generate(text, params, taps=asked.taps(model)), params, as_json)

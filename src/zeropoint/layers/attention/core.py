@@ -61,7 +61,7 @@ def written_out(
         scores_BHTS = show(see, "capped", softcapped(scores_BHTS, softcap))
     if mask is not None:
         scores_BHTS = scores_BHTS + mask
-    show(see, "masked", scores_BHTS)
+    scores_BHTS = show(see, "masked", scores_BHTS)
     weights_BHTS = show(see, "weights", torch.softmax(scores_BHTS, dim=-1).type_as(v_BHSK))
     return show(see, "mix", weights_BHTS @ v_BHSK)
 

@@ -1,0 +1,104 @@
+"""Models of random weights in any format, for speed alone: what a weight is makes no difference to it.
+
+The shapes are Llama's. `1b` is Llama 3.2 1B as published; `135m` has as many weights as SmolLM2-135M, but
+rows that are whole blocks of 256, as the formats Q4_K and Q6_K want (SmolLM2's rows have 576 columns). Every
+matrix has the format, embedding and head included.
+
+    python benches/generated.py 135m Q4_K model.gguf
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from zeropoint import families, formats
+from zeropoint.blueprint import Block, Blueprint, catalog
+from zeropoint.blueprint.parts.attention import Attention
+from zeropoint.blueprint.parts.ffn import Gated
+from zeropoint.blueprint.parts.norm import RMSNorm
+from zeropoint.blueprint.parts.position import Rope
+from zeropoint.blueprint.tensors import parameters
+from zeropoint.weights.gguf_write import write_gguf
+from zeropoint.weights.packing import Bytes, Packed, bytes_of
+
+__all__ = ["SIZES", "write_generated"]
+
+_POOL_WEIGHTS = 1 << 20  # drawn and packed once; every matrix is made of these blocks over again
+
+
+def _small() -> Blueprint:
+    attention = Attention(n_heads=12, n_kv_heads=4, d_head=64, position=Rope(base=10000.0, n_rotated=64))
+    block = Block(attention, Gated(2048), RMSNorm(1e-5))
+    return Blueprint("llama", 768, 49152, 8192, (block,) * 16, final_norm=RMSNorm(1e-5))
+
+
+SIZES = {"135m": _small, "1b": lambda: catalog.load("llama-3.2-1b")}
+
+
+def write_generated(path: Path, size: str, form: str, seed: int = 0) -> None:
+    """A GGUF file of the size ("135m", "1b") with every matrix in the format ("Q4_K")."""
+    blueprint = SIZES[size]()
+    family = families.of(blueprint)
+    names = family.gguf_names(blueprint)
+    rng = np.random.default_rng(seed)
+    pool = _pool(rng, form)
+    tensors = [
+        _packed(names[ours], shape, "F32" if len(shape) == 1 else form, pool)
+        for ours, shape in parameters(blueprint).items()
+    ]
+    for name, values in family.gguf_tensors(blueprint).items():
+        array = np.asarray(values, np.float32).view(np.uint8)
+        tensors.append(Packed(name, (len(values),), "F32", array.nbytes, lambda a=array: iter([a])))  # type: ignore[misc]
+    write_gguf(path, {**family.to_gguf(blueprint), **_vocabulary(blueprint.n_vocab)}, tensors)
+
+
+def _pool(rng: np.random.Generator, form: str) -> Bytes:
+    """Packed blocks of normal weights as wide as those of trained models are."""
+    weights = rng.normal(0.0, 0.02, (1024, _POOL_WEIGHTS // 1024)).astype(np.float32)
+    return formats.get(form).pack(weights).reshape(-1)
+
+
+def _packed(name: str, shape: tuple[int, ...], form: str, pool: Bytes) -> Packed:
+    n_bytes = bytes_of(shape, form)
+
+    def chunks() -> Iterator[Bytes]:
+        if len(shape) == 1:
+            yield np.ones(math.prod(shape), np.float32).view(np.uint8)
+            return
+        for start in range(0, n_bytes, pool.size):
+            yield pool[: n_bytes - start]
+
+    return Packed(name, shape, form, n_bytes, chunks)
+
+
+def _vocabulary(n_vocab: int) -> dict[str, object]:
+    """As much of a byte-level vocabulary as makes llama.cpp open the file; nobody reads text with it."""
+    return {
+        "general.name": "random weights",
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "smollm",
+        "tokenizer.ggml.tokens": [f"t{i}" for i in range(n_vocab)],
+        "tokenizer.ggml.token_type": [1] * n_vocab,
+        "tokenizer.ggml.merges": ["t 0", "t 1"],
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 2,
+    }
+
+
+def main() -> None:
+    """Write one file."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("size", choices=SIZES)
+    parser.add_argument("format", choices=formats.names())
+    parser.add_argument("path", type=Path)
+    options = parser.parse_args()
+    write_generated(options.path, options.size, options.format)
+
+
+if __name__ == "__main__":
+    main()

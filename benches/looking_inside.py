@@ -1,0 +1,98 @@
+"""What looking inside and changing costs: the same engine and text with taps and without, taking turns.
+
+Rates are those of reading a prompt of 512 tokens, the last one that of an answer after 16. The peer is
+zeropoint itself, unwatched, so that a ratio of 1 means no cost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from report import print_report, row_of
+
+import zeropoint
+from zeropoint.engine.contract import Lens, Read
+
+READ, WRITE = 512, 48
+
+
+def looks(model: zeropoint.Model) -> dict[str, Callable[[list[int]], object]]:
+    """What is done to a prompt, by name."""
+    last = model.blueprint.n_layers - 1
+    layers = list(range(last + 1))
+    steer = steering(model)
+    weights = f"blocks.{last // 2}.attention.weights"
+    return {
+        "stream, all layers": lambda ids: model.trace(ids, ["blocks.*.after_ffn"]),
+        "attention, 1 head": lambda ids: model.trace(ids, [Read(weights, [0])]),
+        "attention, 1 layer": lambda ids: model.trace(ids, [weights]),
+        "steering vector": lambda ids: model.trace(ids, taps=[steer]),
+        "lens, 1 layer, top 5": lambda ids: model.trace(ids, lens=Lens([last // 2], 5)),
+        "lens, all, top 5": lambda ids: model.trace(ids, lens=Lens(layers, 5)),
+    }
+
+
+def steering(model: zeropoint.Model) -> zeropoint.AddVector:
+    """A vector too small to change a word, added at every token."""
+    middle = model.blueprint.n_layers // 2
+    return zeropoint.AddVector(f"blocks.{middle}.after_ffn", np.full(model.blueprint.d_model, 1e-6))
+
+
+def generate(model: zeropoint.Model, ids: list[int], taps: list[zeropoint.AddVector]) -> float:
+    """Tokens a second of an answer."""
+    stream = model.generate(ids, taps=taps, temperature=0.0, max_tokens=WRITE)
+    stream.text()
+    return stream.timings.predicted_n / stream.timings.predicted_ms * 1000
+
+
+def timed(read: Callable[[list[int]], object], ids: list[int]) -> float:
+    """Tokens a second of reading ids so."""
+    start = time.perf_counter()
+    read(ids)
+    return len(ids) / (time.perf_counter() - start)
+
+
+def measure(model: zeropoint.Model, rounds: int) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Rates of every measure with taps and without, in rounds; the first round is not counted."""
+    rng = np.random.default_rng(0)
+    tapped: dict[str, list[float]] = {}
+    plain: dict[str, list[float]] = {}
+
+    def note(name: str, mine: float, without: float, round_: int) -> None:
+        if round_ >= 0:
+            tapped.setdefault(name, []).append(mine)
+            plain.setdefault(name, []).append(without)
+
+    for round_ in range(-1, rounds):
+        ids = rng.integers(100, 20000, READ).tolist()
+        for name, look in looks(model).items():
+            without = timed(model.trace, ids)
+            note(name, timed(look, ids), without, round_)
+        note("score with top 5", timed(partial(model.score, top=5), ids), timed(model.score, ids), round_)
+        without = generate(model, ids[:16], [])
+        note("answer, steered", generate(model, ids[:16], [steering(model)]), without, round_)
+    return tapped, plain
+
+
+def main() -> None:
+    """Parse, run, print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--model", default="smollm2:135m", help="catalogue name or GGUF path")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    with zeropoint.load(args.model, threads=args.threads, context=1024) as model:
+        tapped, plain = measure(model, args.rounds)
+        rows = [row_of(name, tapped[name], plain[name], "tok/s") for name in tapped]
+        machine = {"isa": model.engine.isa, "threads": args.threads}
+    versions = {"zeropoint": zeropoint.__version__}
+    print_report("looking_inside", machine, versions, args.rounds, rows, args.json)
+
+
+if __name__ == "__main__":
+    main()

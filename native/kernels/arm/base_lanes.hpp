@@ -1,0 +1,241 @@
+// Sixteen lanes in four registers of Advanced SIMD: all that the two ARM sets have in common, which is
+// everything but the products of integers. Same bits as scalar/lanes.hpp.
+#pragma once
+
+#include <arm_neon.h>
+
+#include <cstdint>
+
+namespace zp::arm {
+
+template <class T>
+struct Four {
+    T a, b, c, d;
+};
+
+// Lanes is who uses it: each instruction set must compile a copy of its own (see neon_dotprod/kernels.cpp).
+template <class Lanes>
+struct BaseLanes {
+    using F = Four<float32x4_t>;
+    using I = Four<int32x4_t>;
+    using Bytes = Four<uint8x16_t>;
+    using Rows = int8x16_t;
+
+    // op on each register of its operands.
+    template <class Op, class... T>
+    static auto each(Op op, const Four<T>&... x) {
+        return Four<decltype(op(x.a...))>{op(x.a...), op(x.b...), op(x.c...), op(x.d...)};
+    }
+    template <class T>
+    static Four<T> all(T x) {
+        return {x, x, x, x};
+    }
+
+    static F zero() { return set1(0.0f); }
+    static F set1(float x) { return all(vdupq_n_f32(x)); }
+    static F load(const float* p) {
+        return {vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12)};
+    }
+    static void store(float* p, F a) {
+        vst1q_f32(p, a.a);
+        vst1q_f32(p + 4, a.b);
+        vst1q_f32(p + 8, a.c);
+        vst1q_f32(p + 12, a.d);
+    }
+    static F load_half(const uint16_t* p) {
+        const float16x8_t low = vreinterpretq_f16_u16(vld1q_u16(p));
+        const float16x8_t high = vreinterpretq_f16_u16(vld1q_u16(p + 8));
+        return {vcvt_f32_f16(vget_low_f16(low)), vcvt_high_f32_f16(low), vcvt_f32_f16(vget_low_f16(high)),
+                vcvt_high_f32_f16(high)};
+    }
+    // The default rounding mode is to nearest even; nothing in the process may change it.
+    static void store_half(uint16_t* p, F a) {
+        vst1q_u16(p, vreinterpretq_u16_f16(vcvt_high_f16_f32(vcvt_f16_f32(a.a), a.b)));
+        vst1q_u16(p + 8, vreinterpretq_u16_f16(vcvt_high_f16_f32(vcvt_f16_f32(a.c), a.d)));
+    }
+    static F load_bf16(const uint16_t* p) {
+        const uint16x8_t none = vdupq_n_u16(0), low = vld1q_u16(p), high = vld1q_u16(p + 8);
+        return {vreinterpretq_f32_u16(vzip1q_u16(none, low)), vreinterpretq_f32_u16(vzip2q_u16(none, low)),
+                vreinterpretq_f32_u16(vzip1q_u16(none, high)), vreinterpretq_f32_u16(vzip2q_u16(none, high))};
+    }
+
+    // Comparisons, because FMAX and FMIN give a NaN where either operand is one, and a sign to zeros.
+    static float32x4_t greater(float32x4_t p, float32x4_t q) { return vbslq_f32(vcgtq_f32(p, q), p, q); }
+    static float32x4_t lesser(float32x4_t p, float32x4_t q) { return vbslq_f32(vcltq_f32(p, q), p, q); }
+    static F add(F a, F b) {
+        return each([](auto p, auto q) { return vaddq_f32(p, q); }, a, b);
+    }
+    static F sub(F a, F b) {
+        return each([](auto p, auto q) { return vsubq_f32(p, q); }, a, b);
+    }
+    static F mul(F a, F b) {
+        return each([](auto p, auto q) { return vmulq_f32(p, q); }, a, b);
+    }
+    static F div(F a, F b) {
+        return each([](auto p, auto q) { return vdivq_f32(p, q); }, a, b);
+    }
+    static F max(F a, F b) {
+        return each([](auto p, auto q) { return greater(p, q); }, a, b);
+    }
+    static F min(F a, F b) {
+        return each([](auto p, auto q) { return lesser(p, q); }, a, b);
+    }
+    static F fma(F a, F b, F c) {
+        return each([](auto p, auto q, auto sum) { return vfmaq_f32(sum, p, q); }, a, b, c);
+    }
+    static F fnma(F a, F b, F c) {
+        return each([](auto p, auto q, auto sum) { return vfmsq_f32(sum, p, q); }, a, b, c);
+    }
+    static F abs(F a) {
+        return each([](auto p) { return vabsq_f32(p); }, a);
+    }
+    static F copy_sign(F magnitude, F sign) {
+        return each([](auto p, auto q) { return vbslq_f32(vdupq_n_u32(0x80000000u), q, p); }, magnitude,
+                    sign);
+    }
+    static F drop_first(F a, int n, float fill) { return blend(a, set1(fill), n); }
+    static F keep_first(F a, int n, float fill) { return blend(set1(fill), a, n); }
+    // The first n lanes of `first`, the others of `rest`.
+    static F blend(F rest, F first, int n) {
+        constexpr int32_t kIndex[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+        const int32x4_t count = vdupq_n_s32(n);
+        const I index = {vld1q_s32(kIndex), vld1q_s32(kIndex + 4), vld1q_s32(kIndex + 8),
+                         vld1q_s32(kIndex + 12)};
+        return each([count](auto at, auto before,
+                            auto after) { return vbslq_f32(vcltq_s32(at, count), before, after); },
+                    index, first, rest);
+    }
+    static float reduce_add(F a) {
+        const float32x4_t four = vaddq_f32(vaddq_f32(a.a, a.c), vaddq_f32(a.b, a.d));
+        return vpadds_f32(vadd_f32(vget_low_f32(four), vget_high_f32(four)));
+    }
+    static float reduce_max(F a) {
+        const float32x4_t four = greater(greater(a.a, a.c), greater(a.b, a.d));
+        const float32x4_t two = greater(four, vextq_f32(four, four, 2));
+        return vgetq_lane_f32(greater(two, vextq_f32(two, two, 1)), 0);
+    }
+
+    // As integers, because the pattern of a NaN is above all others and a comparison of floats would lose it.
+    static float largest_magnitude(F a, F b) {
+        const auto pattern = [](auto p, auto q) {
+            return vmaxq_u32(vreinterpretq_u32_f32(vabsq_f32(p)), vreinterpretq_u32_f32(vabsq_f32(q)));
+        };
+        const Four<uint32x4_t> four = each(pattern, a, b);
+        const uint32_t most = vmaxvq_u32(vmaxq_u32(vmaxq_u32(four.a, four.b), vmaxq_u32(four.c, four.d)));
+        float peak;
+        __builtin_memcpy(&peak, &most, sizeof peak);
+        return peak;
+    }
+
+    static I round_to_int(F a) {
+        return each([](auto p) { return vcvtnq_s32_f32(p); }, a);
+    }
+    static F to_float(I a) {
+        return each([](auto p) { return vcvtq_f32_s32(p); }, a);
+    }
+    static F exp2_int(I n) {
+        return each(
+            [](auto p) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(p, vdupq_n_s32(127)), 23)); }, n);
+    }
+    static int32_t reduce_add(I a) { return vaddvq_s32(vaddq_s32(vaddq_s32(a.a, a.b), vaddq_s32(a.c, a.d))); }
+    static void store_int8(int8_t* p, I a) {
+        const int16x8_t low = vmovn_high_s32(vmovn_s32(a.a), a.b);
+        const int16x8_t high = vmovn_high_s32(vmovn_s32(a.c), a.d);
+        vst1q_s8(p, vmovn_high_s16(vmovn_s16(low), high));
+    }
+
+    static Bytes load_bytes(const uint8_t* p) {
+        return {vld1q_u8(p), vld1q_u8(p + 16), vld1q_u8(p + 32), vld1q_u8(p + 48)};
+    }
+    // Shifts stay within a byte, so that a mask of all that is left need not be applied.
+    template <int from, int to, int mask>
+    static uint8x16_t field(uint8x16_t a) {
+        constexpr int kLeft = from > to ? 255 >> (from - to) : 255 << (to - from) & 255;
+        if constexpr (from > to) a = vshrq_n_u8(a, from - to);
+        if constexpr (from < to) a = vshlq_n_u8(a, to - from);
+        if constexpr ((kLeft & ~mask) == 0) return a;
+        return vandq_u8(a, vdupq_n_u8(mask));
+    }
+    template <int from, int to, int mask>
+    static Bytes field(Bytes a) {
+        return each([](auto p) { return field<from, to, mask>(p); }, a);
+    }
+    template <int from, int to, int mask>
+    static Bytes merge(Bytes base, Bytes a) {
+        return each([](auto p, auto q) { return vorrq_u8(p, field<from, to, mask>(q)); }, base, a);
+    }
+    static Bytes look_up(const uint8_t* table, Bytes a) {
+        const uint8x16_t t = vld1q_u8(table);
+        return each([t](auto p) { return vqtbl1q_u8(t, p); }, a);
+    }
+    template <int j>
+    static I column(Bytes a) {
+        return each(
+            [](auto p) {
+                uint32x4_t code = vreinterpretq_u32_u8(p);
+                if constexpr (j > 0) code = vshrq_n_u32(code, 8 * j);
+                if constexpr (j < 3) code = vandq_u32(code, vdupq_n_u32(255));
+                return vreinterpretq_s32_u32(code);
+            },
+            a);
+    }
+
+    static Rows load_rows(const uint8_t* p) { return vreinterpretq_s8_u8(vld1q_u8(p)); }
+    static Rows low_nibbles(Rows a) { return vandq_s8(a, vdupq_n_s8(15)); }
+    static Rows high_nibbles(Rows a) { return vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(a), 4)); }
+    static Rows less_32(Rows a) { return vsubq_s8(a, vdupq_n_s8(32)); }
+    static void split_sixes(const uint8_t* p, Rows& first, Rows& second) {
+        const Rows lower = load_rows(p);
+        const uint8x8_t packed = vld1_u8(p + 16);
+        const int8x16_t upper = vreinterpretq_s8_u8(vcombine_u8(packed, vshr_n_u8(packed, 4)));
+        const int8x16_t mask = vdupq_n_s8(0x30);
+        first = vorrq_s8(low_nibbles(lower), vandq_s8(vshlq_n_s8(upper, 4), mask));
+        second = vorrq_s8(high_nibbles(lower), vandq_s8(vshlq_n_s8(upper, 2), mask));
+    }
+    static I widen(Rows a) {
+        const int16x8_t low = vmovl_s8(vget_low_s8(a)), high = vmovl_high_s8(a);
+        return {vmovl_s16(vget_low_s16(low)), vmovl_high_s16(low), vmovl_s16(vget_low_s16(high)),
+                vmovl_high_s16(high)};
+    }
+    static I pairs(Rows a, Rows b) {
+        const int8x16_t low = vzip1q_s8(a, b), high = vzip2q_s8(a, b);
+        return {vreinterpretq_s32_s16(vmovl_s8(vget_low_s8(low))), vreinterpretq_s32_s16(vmovl_high_s8(low)),
+                vreinterpretq_s32_s16(vmovl_s8(vget_low_s8(high))),
+                vreinterpretq_s32_s16(vmovl_high_s8(high))};
+    }
+    // Sums of neighbouring products of numbers of 16 bits.
+    static int32x4_t add_products(int16x8_t p, int16x8_t q) {
+        return vpaddq_s32(vmull_s16(vget_low_s16(p), vget_low_s16(q)), vmull_high_s16(p, q));
+    }
+    static I dot_pairs(I a, const int16_t* two) {
+        int32_t both;
+        __builtin_memcpy(&both, two, sizeof both);
+        const int16x8_t by = vreinterpretq_s16_s32(vdupq_n_s32(both));
+        return each([by](auto p) { return add_products(vreinterpretq_s16_s32(p), by); }, a);
+    }
+    static I weigh(I a, I b, I by) {
+        return each(
+            [](auto p, auto q, auto pair) {
+                const int16x8_t both = vtrn1q_s16(vreinterpretq_s16_s32(p), vreinterpretq_s16_s32(q));
+                return add_products(both, vreinterpretq_s16_s32(pair));
+            },
+            a, b, by);
+    }
+
+    // Codes as numbers with a sign: those of whole bytes become code - 128, which is what they stand for.
+    template <int kTop>
+    static Four<int8x16_t> signed_codes(Bytes a) {
+        return each([](auto p) { return vreinterpretq_s8_u8(kTop < 128 ? p : veorq_u8(p, vdupq_n_u8(128))); },
+                    a);
+    }
+    // What the products of such codes must be added to.
+    template <int kTop, int kZero, int kPart>
+    static I first_sums(const int16_t* half_sums) {
+        static_assert(kTop < 128 || kZero == 128);
+        if constexpr (kTop > 127 || kZero == 0) return all(vdupq_n_s32(0));
+        const int sum = (kPart != 1 ? half_sums[0] : 0) + (kPart != 0 ? half_sums[1] : 0);
+        return all(vdupq_n_s32(-kZero * sum));
+    }
+};
+
+}  // namespace zp::arm

@@ -1,0 +1,27 @@
+// Lanes for AArch64 with SDOT: four products of bytes at once, added to 32 bits.
+#pragma once
+
+#include "kernels/arm/base_lanes.hpp"
+
+namespace zp::neon_dotprod {
+
+struct Lanes : arm::BaseLanes<Lanes> {
+    static constexpr int kRowTile = 4;
+    static constexpr int kDenseTile = 3;
+    static constexpr int kQueryTile = 3;
+
+    template <int kTop, int kZero, int kPart>
+    struct Dot {
+        I acc;
+        void start(const int16_t* half_sums) { acc = first_sums<kTop, kZero, kPart>(half_sums); }
+        template <int, int, int v>
+        void add(Bytes w, const int8_t* q) {
+            const int8x16_t x = vld1q_s8(q + v / 4 * 16);
+            acc = each([x](auto sum, auto codes) { return vdotq_laneq_s32(sum, codes, x, v % 4); }, acc,
+                       signed_codes<kTop>(w));
+        }
+        I finish(const int16_t*) const { return acc; }
+    };
+};
+
+}  // namespace zp::neon_dotprod

@@ -1,0 +1,80 @@
+// The logits of a whole model as one number that was written down once: what one processor family and
+// compiler gives, every other must give too, with each of its instruction sets.
+#include <cstring>
+
+#include "base/cpu.hpp"
+#include "check.hpp"
+#include "kernels/kernels.hpp"
+#include "runtime/engine.hpp"
+#include "tiny_model.hpp"
+
+using namespace zp;
+using namespace zp::test;
+
+namespace {
+
+// Weights and angles by arithmetic that rounds nothing, so that no library's mathematics comes in.
+void draw_exactly(const std::string& name, std::vector<float>& weights, std::mt19937& random) {
+    const bool is_norm = name.find("norm") != std::string::npos;
+    for (float& w : weights) {
+        const float uniform = static_cast<float>(random() >> 8) * (1.0f / 8388608.0f) - 1.0f;
+        w = is_norm ? 1.0f + 0.25f * uniform : 0.25f * uniform;
+    }
+}
+
+ModelSpec exact_spec() {
+    ModelSpec spec = tiny_spec();
+    for (size_t i = 0; i < spec.rope_frequencies.size(); ++i)
+        spec.rope_frequencies[i] = 1.0f / static_cast<float>(1 << i);
+    return spec;
+}
+
+// FNV-1a (Fowler, Noll and Vo), of 64 bits.
+uint64_t fingerprint(const std::vector<float>& values) {
+    uint64_t hash = 14695981039346656037u;
+    for (const float value : values) {
+        uint8_t bytes[sizeof value];
+        std::memcpy(bytes, &value, sizeof value);
+        for (const uint8_t byte : bytes) hash = (hash ^ byte) * 1099511628211u;
+    }
+    return hash;
+}
+
+uint64_t logits_of(const std::string& path, const char* isa, bool is_exact) {
+    auto engine = std::move(Engine::open({{path}, exact_spec(), {}, 2, isa, is_exact}).value());
+    std::vector<int32_t> ids;
+    for (int i = 0; i < 150; ++i) ids.push_back(i * 37 % tiny_spec().n_vocab);
+    std::vector<float> logits(ids.size() * static_cast<size_t>(tiny_spec().n_vocab));
+    ZP_CHECK(engine->extend(engine->open_sequence().value(), ids, logits, [] { return false; }).ok());
+    return fingerprint(logits);
+}
+
+}  // namespace
+
+// Where the arithmetic is changed on purpose, these numbers change with it.
+ZP_TEST(engine_logits_are_the_bits_that_were_written_down) {
+    std::mt19937 random(23);
+    const TinyModel model(true, [&](const std::string& name, std::vector<float>& weights) {
+        draw_exactly(name, weights, random);
+    });
+    for (const char* isa : kInstructionSets) {
+        if (kernels_for(isa) == nullptr) continue;
+        ZP_EQ(logits_of(model.path, isa, false), 11193049624554560151u);
+        ZP_EQ(logits_of(model.path, isa, true), 7960718135399495883u);
+    }
+}
+
+// An older AArch64 has no dot products of bytes, but none is without the rest.
+ZP_TEST(engine_finds_the_instruction_sets_of_its_processor) {
+#if defined(ZP_ARM64)
+    ZP_CHECK(kernels_for("neon") != nullptr);
+    ZP_EQ(kernels_for("neon_dotprod") != nullptr, cpu().has_dotprod);
+    ZP_EQ(std::string(best_kernels().isa), cpu().has_dotprod ? "neon_dotprod" : "neon");
+#elif defined(ZP_X86)
+    ZP_CHECK(kernels_for("neon") == nullptr);
+    ZP_EQ(kernels_for("avx2") != nullptr, cpu().has_avx2);
+    ZP_EQ(kernels_for("avx512") != nullptr, cpu().has_avx512_vnni);
+#endif
+    ZP_CHECK(kernels_for("scalar") != nullptr);
+    ZP_CHECK(kernels_for("sse9") == nullptr);
+}
