@@ -8,7 +8,6 @@ are judged here it may look twice as large.
 from __future__ import annotations
 
 import gzip
-import math
 import os
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -16,7 +15,8 @@ from pydoc_data.topics import topics
 import pytest
 
 import zeropoint
-from zeropoint import Model, _native
+from zeropoint import _native
+from zeropoint.evaluate.perplexity import perplexity
 
 FAST = [isa for isa in _native.machine()["isas"] if isa != "scalar"]
 ALLOWED = 0.005
@@ -32,31 +32,21 @@ def held_out_text() -> str:
     return "\n\n".join(topics[name] for name in sorted(topics))
 
 
-def perplexity(model: Model, text: str) -> tuple[float, int]:
-    """Over windows that know nothing of each other; also the number of tokens that were judged."""
-    ids = model.tokenize(text[: 8 * N_WINDOWS * WINDOW])
-    total, n = 0.0, 0
-    for start in range(0, min(len(ids), N_WINDOWS * WINDOW) - 1, WINDOW):
-        known = [p for p in model.score(ids[start : start + WINDOW]).logprobs if p is not None]
-        total += sum(known)
-        n += len(known)
-    return math.exp(-total / n), n
-
-
 @pytest.fixture(scope="module")
 def exact(smollm2_path: Path) -> float:
     with zeropoint.load(smollm2_path, exact=True, context=WINDOW) as model:
-        result, n = perplexity(model, held_out_text())
-    print(f"exact: perplexity {result:.4f} of {n} tokens")
-    assert n > 2000
-    return result
+        judged = perplexity(model, held_out_text(), window=WINDOW, n_tokens=N_WINDOWS * WINDOW)
+    print(f"exact: perplexity {judged.value:.4f} of {judged.n_tokens} tokens")
+    assert judged.n_tokens > 2000
+    return judged.value
 
 
 def test_a_cache_of_int8_keeps_the_perplexity(smollm2_path: Path) -> None:
     results = []
     for cache_type in ("f16", "int8"):
         with zeropoint.load(smollm2_path, cache_type=cache_type, context=WINDOW) as model:
-            results.append(perplexity(model, held_out_text())[0])
+            judged = perplexity(model, held_out_text(), window=WINDOW, n_tokens=N_WINDOWS * WINDOW)
+            results.append(judged.value)
     print(f"f16: {results[0]:.4f}, int8: {results[1]:.4f}, {100 * (results[1] / results[0] - 1):+.3f} %")
     assert abs(results[1] / results[0] - 1) <= ALLOWED_INT8
 
@@ -64,6 +54,6 @@ def test_a_cache_of_int8_keeps_the_perplexity(smollm2_path: Path) -> None:
 @pytest.mark.parametrize("isa", FAST)
 def test_fast_mode_keeps_the_perplexity(isa: str, smollm2_path: Path, exact: float) -> None:
     with zeropoint.load(smollm2_path, isa=isa, context=WINDOW) as model:
-        fast, _ = perplexity(model, held_out_text())
+        fast = perplexity(model, held_out_text(), window=WINDOW, n_tokens=N_WINDOWS * WINDOW).value
     print(f"{isa}: perplexity {fast:.4f}, {100 * (fast / exact - 1):+.2f} %")
     assert abs(fast / exact - 1) <= ALLOWED

@@ -10,7 +10,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from zeropoint.engine.contract import Engine, Request
 from zeropoint.engine.roofline import ceiling_tok_s
 from zeropoint.sampling.params import SamplingParams
 
-__all__ = ["DECODE_AT", "PREFILL_OF", "Decode", "Speed", "measure_speed"]
+__all__ = ["DECODE_AT", "PREFILL_OF", "Decode", "Rates", "Speed", "measure_rates", "measure_speed"]
 
 PREFILL_OF = (128, 512)  # prompt lengths, in tokens
 DECODE_AT = (16, 512)  # context lengths at which decoding starts
@@ -69,21 +69,26 @@ class Speed:
         }
 
 
-def measure_speed(
-    engine: Engine,
-    blueprint: Blueprint,
-    read_bytes: int,
-    bandwidth: Callable[[], float],
-    n_runs: int = 5,
-    on_run: Callable[[int, int], None] | None = None,
-) -> Speed:
-    """Measure one sequence at a time. read_bytes: weight bytes a token reads; bandwidth: measures it.
+@dataclass(frozen=True)
+class Rates:
+    """Medians, in tokens/s: prefill by prompt length, decode by context length; first_token_ms likewise."""
 
-    on_run(done, total) tells of progress. Lengths that the engine's context does not hold are left out.
-    """
+    prefill: dict[int, float]
+    decode: dict[int, float]
+    first_token_ms: dict[int, float]
+
+
+def measure_rates(
+    engine: Engine,
+    n_runs: int,
+    prefill_of: Sequence[int] = PREFILL_OF,
+    decode_at: Sequence[int] = DECODE_AT,
+    on_run: Callable[[int, int], None] | None = None,
+) -> Rates:
+    """One sequence at a time. Lengths that the engine's context does not hold are left out."""
     rng = np.random.default_rng(0)
-    prefills = [n for n in PREFILL_OF if n < engine.n_ctx]
-    decodes = [n for n in DECODE_AT if n + DECODE_TOKENS < engine.n_ctx]
+    prefills = [n for n in prefill_of if n < engine.n_ctx]
+    decodes = [n for n in decode_at if n + DECODE_TOKENS < engine.n_ctx]
     seconds: dict[tuple[str, int], list[float]] = {}
     _run(engine, rng, min(64, engine.n_ctx - 8), 4)  # pages in what the first pass touches
     total = n_runs * (len(prefills) + len(decodes))
@@ -97,18 +102,41 @@ def measure_speed(
             seconds.setdefault(("decode", n), []).append(rest / DECODE_TOKENS)
         if on_run is not None:
             on_run((run + 1) * total // n_runs, total)
+    median = {key: statistics.median(values) for key, values in seconds.items()}
+    return Rates(
+        prefill={n: n / median["prefill", n] for n in prefills},
+        decode={n: 1 / median["decode", n] for n in decodes},
+        first_token_ms={n: 1000 * median["first", n] for n in decodes},
+    )
+
+
+def measure_speed(
+    engine: Engine,
+    blueprint: Blueprint,
+    read_bytes: int,
+    bandwidth: Callable[[], float],
+    n_runs: int = 5,
+    on_run: Callable[[int, int], None] | None = None,
+    *,
+    prefill_of: Sequence[int] = PREFILL_OF,
+    decode_at: Sequence[int] = DECODE_AT,
+) -> Speed:
+    """Measure one sequence at a time. read_bytes: weight bytes a token reads; bandwidth: measures it.
+
+    on_run(done, total) tells of progress. Lengths that the engine's context does not hold are left out.
+    """
+    rates = measure_rates(engine, n_runs, prefill_of, decode_at, on_run)
     peak_bytes = peak_memory_bytes()
     bandwidth_bytes_s = max(bandwidth(), bandwidth())
-    median = {key: statistics.median(values) for key, values in seconds.items()}
 
-    def decode_at(n: int) -> Decode:
+    def decode_at_context(n: int) -> Decode:
         read = read_bytes + cache_bytes(blueprint, n + DECODE_TOKENS // 2)
-        return Decode(1 / median["decode", n], ceiling_tok_s(bandwidth_bytes_s, read))
+        return Decode(rates.decode[n], ceiling_tok_s(bandwidth_bytes_s, read))
 
     return Speed(
-        prefill={n: n / median["prefill", n] for n in prefills},
-        decode={n: decode_at(n) for n in decodes},
-        first_token_ms=1000 * median.get(("first", DECODE_AT[0]), 0.0),
+        prefill=rates.prefill,
+        decode={n: decode_at_context(n) for n in rates.decode},
+        first_token_ms=rates.first_token_ms.get(min(rates.decode, default=0), 0.0),
         peak_bytes=peak_bytes,
         bandwidth_bytes_s=bandwidth_bytes_s,
         n_runs=n_runs,

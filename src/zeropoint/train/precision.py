@@ -16,16 +16,25 @@ def quickest_dtype(is_cpu: bool = True) -> torch.dtype:
     """
     if not is_cpu:
         return torch.bfloat16
-    seconds = {dtype: _seconds(dtype) for dtype in (torch.float32, torch.bfloat16)}
+    seconds = _seconds((torch.float32, torch.bfloat16))
     return torch.bfloat16 if seconds[torch.bfloat16] < seconds[torch.float32] * 2 / 3 else torch.float32
 
 
-def _seconds(dtype: torch.dtype) -> float:
-    """The best of a few products, in seconds; the first ones are slow for reasons of their own."""
-    a, b = torch.ones(256, 512, dtype=dtype), torch.ones(512, 1024, dtype=dtype)
-    best = float("inf")
-    for _ in range(6):
-        start = time.perf_counter()
-        a @ b
-        best = min(best, time.perf_counter() - start)
+def _seconds(dtypes: tuple[torch.dtype, ...]) -> dict[torch.dtype, float]:
+    """Each one's best of some products, in seconds: the first are slow for reasons of their own.
+
+    They take turns, and on one thread, which waits for no other: a busy machine must not choose.
+    """
+    pairs = {
+        dtype: (torch.ones(128, 512, dtype=dtype), torch.ones(512, 512, dtype=dtype)) for dtype in dtypes
+    }
+    best = dict.fromkeys(dtypes, float("inf"))
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for _ in range(20):
+        for dtype, (a, b) in pairs.items():
+            start = time.perf_counter()
+            a @ b
+            best[dtype] = min(best[dtype], time.perf_counter() - start)
+    torch.set_num_threads(n_threads)
     return best

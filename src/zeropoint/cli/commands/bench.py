@@ -6,37 +6,93 @@ reads all weights once, so tokens/s can not exceed memory bandwidth / bytes.
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 
 from zeropoint.cli import opening, options
 from zeropoint.cli.console import Console
+from zeropoint.errors import BadInput
+from zeropoint.settings import Settings
 
 _EXAMPLES = """\b
 Examples:
   zeropoint bench
   zeropoint bench --threads 1 --runs 9
   zeropoint bench --model ./my-model.gguf --json
+  zeropoint bench --prefill 2048 --decode 16,2048
+  zeropoint bench --quality --formats q8_0,q4_1,q4_0 --text novel.txt
 """
 
 
 @click.command("bench", epilog=_EXAMPLES)
+@click.option("--runs", type=click.IntRange(1, 1000), default=5, show_default=True, help="Medians are shown.")
+@click.option("--prefill", metavar="N,N", help="Lengths of the prompts to read. Default: 128,512.")
+@click.option("--decode", metavar="N,N", help="Context lengths to make tokens at. Default: 16,512.")
 @click.option(
-    "--runs", type=click.IntRange(1, 1000), default=5, show_default=True, help="Runs; medians are shown."
+    "--quality", is_flag=True, help="Convert to each number format: bytes, speed and perplexity side by side."
+)
+@click.option("--formats", metavar="F,F", help="With --quality: the formats. Default: twelve of them.")
+@click.option("--text", type=click.Path(path_type=Path), help="With --quality: a text in UTF-8 to judge by.")
+@click.option(
+    "--tokens",
+    type=click.IntRange(2),
+    default=4096,
+    show_default=True,
+    help="With --quality: tokens of the text.",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object: prefill128, decode16, ... in tokens/s."
 )
 @options.engine
 @click.make_pass_decorator(Console, ensure=True)
-def command(console: Console, /, runs: int, as_json: bool, **flags: Any) -> None:
+def command(
+    console: Console,
+    /,
+    runs: int,
+    prefill: str | None,
+    decode: str | None,
+    quality: bool,
+    formats: str | None,
+    text: Path | None,
+    tokens: int,
+    as_json: bool,
+    **flags: Any,
+) -> None:
     """Measure prefill and decode speed of one sequence, beside the memory's ceiling."""
+    settings = options.read(flags)
+    if quality:
+        _quality(console, settings, formats, text, tokens, runs, as_json)
+        return
+    if formats is not None or text is not None:
+        raise BadInput("--formats and --text belong to --quality; add it, or leave them out")
+    _speed(console, settings, _lengths(prefill, "--prefill"), _lengths(decode, "--decode"), runs, as_json)
+
+
+def _lengths(given: str | None, flag: str) -> tuple[int, ...] | None:
+    """ "128,512" as numbers. Raises BadInput."""
+    if given is None:
+        return None
+    words = [word.strip() for word in given.split(",") if word.strip()]
+    if not all(word.isascii() and word.isdigit() and 0 < int(word) < 1 << 31 for word in words):
+        raise BadInput(f"{flag} is {given[:60]!r}; expected lengths in tokens such as 128,512")
+    return tuple(map(int, words))
+
+
+def _speed(
+    console: Console,
+    settings: Settings,
+    prefill: tuple[int, ...] | None,
+    decode: tuple[int, ...] | None,
+    runs: int,
+    as_json: bool,
+) -> None:
     from zeropoint.engine.plan import read_bytes
     from zeropoint.engine.roofline import bandwidth_bytes_s
-    from zeropoint.evaluate.speed import measure_speed
+    from zeropoint.evaluate.speed import DECODE_AT, PREFILL_OF, measure_speed
 
-    settings = options.read(flags)
     with opening.open_model(settings, console) as model:
         engine = model.engine
         weight_bytes = sum(tensor.n_bytes for tensor in model.file.tensors.values())
@@ -47,6 +103,8 @@ def command(console: Console, /, runs: int, as_json: bool, **flags: Any) -> None
             lambda: bandwidth_bytes_s(engine.n_threads),
             runs,
             lambda done, total: console.notice(f"{done} of {total} measurements"),
+            prefill_of=PREFILL_OF if prefill is None else prefill,
+            decode_at=DECODE_AT if decode is None else decode,
         )
         about = {
             "model": model.name,
@@ -60,9 +118,9 @@ def command(console: Console, /, runs: int, as_json: bool, **flags: Any) -> None
         return
     rows: list[tuple[str, str, str]] = []
     rows += [(f"prefill {n}", f"{rate:.0f} tok/s", "") for n, rate in speed.prefill.items()]
-    for n, decode in speed.decode.items():
-        ceiling = f"{decode.share:.0%} of {decode.ceiling_tok_s:.0f} tok/s"
-        rows.append((f"decode at {n}", f"{decode.tok_s:.0f} tok/s", ceiling))
+    for n, at in speed.decode.items():
+        ceiling = f"{at.share:.0%} of {at.ceiling_tok_s:.0f} tok/s"
+        rows.append((f"decode at {n}", f"{at.tok_s:.0f} tok/s", ceiling))
     rows += [
         ("first token after 16", f"{speed.first_token_ms:.0f} ms", ""),
         ("peak memory", f"{speed.peak_bytes / 1e6:.0f} MB", f"weights {weight_bytes / 1e6:.0f} MB"),
@@ -70,3 +128,59 @@ def command(console: Console, /, runs: int, as_json: bool, **flags: Any) -> None
     ]
     console.table(("measure", model.name, "ceiling"), rows)
     console.notice(f"{engine.isa}, {engine.n_threads} threads, median of {runs} runs")
+
+
+def _quality(
+    console: Console,
+    settings: Settings,
+    formats: str | None,
+    text: Path | None,
+    tokens: int,
+    runs: int,
+    as_json: bool,
+) -> None:
+    from zeropoint.catalogue.fetch import resolve
+    from zeropoint.evaluate.quality import FORMATS, TEXT, measure_quality
+
+    name = opening.model_name(settings)
+    with console.progress(f"fetching {name}") as report:
+        source = resolve(name, settings=settings, progress=report, notice=console.notice).path
+    rows = measure_quality(
+        source,
+        FORMATS if formats is None else [word.strip() for word in formats.split(",") if word.strip()],
+        _read(text or TEXT),
+        n_tokens=tokens,
+        threads=settings.get("threads").value,
+        isa=settings.get("isa").value,
+        exact=settings.get("exact").value,
+        n_runs=runs,
+        on_format=lambda form: console.notice(f"{form}: converting and measuring"),
+        notify=console.notice,
+    )
+    if as_json:
+        console.json({"model": name, "text": str(text or TEXT.name), "rows": [asdict(row) for row in rows]})
+        return
+    best = min(row.perplexity for row in rows)
+    table = [
+        (
+            row.format,
+            f"{row.bits_per_weight:.2f}",
+            f"{row.file_bytes / 1e6:.1f} MB",
+            f"{row.prefill_tok_s:.0f} tok/s",
+            f"{row.decode_tok_s:.0f} tok/s",
+            f"{row.perplexity:.3f}",
+            f"{row.perplexity / best - 1:+.2%}",
+        )
+        for row in rows
+    ]
+    console.table(("format", "bits a weight", "file", "prefill 128", "decode at 16", "perplexity", ""), table)
+    console.notice(f"{name}, perplexity of {rows[0].n_tokens} tokens of {(text or TEXT).name}")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise BadInput(f"--text {path} is not UTF-8; save it as UTF-8") from None
+    except OSError as error:
+        raise BadInput(f"--text {path} cannot be read: {error.strerror}") from None

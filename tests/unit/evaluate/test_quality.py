@@ -1,0 +1,86 @@
+"""`zeropoint bench --quality`, and the perplexity it stands on."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import zeropoint
+from zeropoint.cli.app import main
+from zeropoint.errors import BadInput
+from zeropoint.evaluate.perplexity import perplexity
+from zeropoint.evaluate.quality import FORMATS, TEXT, measure_quality
+from zeropoint.formats import names
+
+
+def test_the_default_formats_exist_and_the_text_is_long_enough() -> None:
+    assert set(FORMATS) <= set(names())
+    assert len(TEXT.read_text("utf-8")) > 4000
+
+
+def test_perplexity_is_that_of_windows_apart(smollm2_path: Path) -> None:
+    with zeropoint.load(smollm2_path, context=64, threads=1) as model:
+        text = TEXT.read_text("utf-8")[:600]
+        judged = perplexity(model, text, window=32, n_tokens=70)
+        ids = model.tokenize(text)[:70]
+        scores = [model.engine.score(ids[at : at + 32]) for at in (0, 32, 64)]
+        known = np.concatenate(scores).astype(np.float64)
+        assert judged.n_tokens == 70 - 3
+        assert judged.value == pytest.approx(math.exp(-known.mean()), rel=1e-12)
+        with pytest.raises(BadInput, match="two tokens"):
+            perplexity(model, "")
+
+
+def test_formats_side_by_side(smollm2_path: Path) -> None:
+    text = TEXT.read_text("utf-8")
+    rows = measure_quality(smollm2_path, ["q8_0", "Q4_0"], text, n_tokens=64, n_runs=1)
+    fine, coarse = rows
+    assert (fine.format, coarse.format) == ("Q8_0", "Q4_0")
+    assert fine.file_bytes > coarse.file_bytes
+    assert fine.bits_per_weight == pytest.approx(8.5, abs=0.1)
+    assert fine.perplexity < coarse.perplexity
+    assert min(fine.prefill_tok_s, fine.decode_tok_s) > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--quality", "--formats", "q9"], "unknown format `q9`"),
+        (["--quality", "--formats", ","], "names no format"),
+        (["--formats", "q8_0"], "belong to --quality"),
+        (["--prefill", "12,x"], "--prefill is '12,x'"),
+        (["--quality", "--text", "nowhere.txt"], "nowhere.txt cannot be read"),
+    ],
+)
+def test_what_bench_refuses(
+    arguments: list[str], says: str, smollm2_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["bench", "-m", str(smollm2_path), *arguments])
+    assert left.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+def test_lengths_are_those_asked_for(smollm2_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [
+        "bench",
+        "-m",
+        str(smollm2_path),
+        "--runs",
+        "1",
+        "--prefill",
+        "32",
+        "--decode",
+        "8",
+        "--json",
+    ]
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {"prefill32", "decode8", "decode8_share", "first_token_ms"} <= set(found)
+    assert "prefill128" not in found
