@@ -23,7 +23,6 @@ from zeropoint.engine.contract import Lens, LensRows, Read, Seen, Stepper
 from zeropoint.engine.native import MOST_THREADS, NativeEngine, default_threads
 from zeropoint.engine.plan import check_fits, choose_context, make_plan
 from zeropoint.engine.roofline import available_memory_bytes
-from zeropoint.engine.saved_cache import load_cache, save_cache
 from zeropoint.engine.score import Score, named_ids, score
 from zeropoint.engine.seeing import check_layer
 from zeropoint.engine.stream import Router, Stream
@@ -199,14 +198,18 @@ class Model:
 
     def save_cache(self, ids: Sequence[int], path: str | Path) -> int:
         """Write what the cache holds of the start of a text; how many tokens. Raises BadInput, DiskError."""
-        return save_cache(self.engine, ids, Path(path))
+        from zeropoint.engine import saved_cache  # its checksums bring a library of megabytes
+
+        return saved_cache.save_cache(self.engine, ids, Path(path))
 
     def load_cache(self, path: str | Path) -> list[int]:
         """Put a saved cache back; the tokens that need not be read again.
 
         Raises BadInput for one of another model, of other cache options or damaged; DiskError, OutOfMemory.
         """
-        return load_cache(self.engine, Path(path))
+        from zeropoint.engine import saved_cache
+
+        return saved_cache.load_cache(self.engine, Path(path))
 
     def close(self) -> None:
         """Free weights, cache and the template's process; later calls raise."""
