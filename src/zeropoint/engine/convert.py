@@ -25,6 +25,7 @@ from zeropoint.weights.convert import file_type, folder_tensors, gguf_tensors
 from zeropoint.weights.folder import Folder
 from zeropoint.weights.gguf import GgufModel, shown
 from zeropoint.weights.gguf_write import Typed, file_bytes, typed_metadata, write_gguf
+from zeropoint.weights.mapping import shown_names
 from zeropoint.weights.opened import Opened, open_model
 from zeropoint.weights.packing import Packed
 from zeropoint.weights.safetensors_write import SHARD_BYTES, write_shards
@@ -70,6 +71,8 @@ def convert(
     if isinstance(opened.file, Folder):
         for notice in opened.file.notices:
             notify(notice)
+    if opened.left_out:
+        notify(f"left out, having no place in this kind of model: {shown_names(opened.left_out)}")
     tensors = gguf_tensors(opened, to, notify) if is_gguf else folder_tensors(opened, to)
     total, done = 2 * sum(tensor.n_bytes for tensor in tensors), 0  # written, then read again
 

@@ -7,7 +7,8 @@ Foreign names live here and nowhere else. What a family may have:
 weights that stand for metadata (factors of rotary frequencies).
 `tensor_map(blueprint, kind)`: each of our tensors as a `Source`, in files of `kind` "hf" or "gguf".
 `PREFIX`: what all stored names lack in a checkpoint saved without its head. `IGNORED`: regular expressions
-of stored names that carry no weight of ours. `REPEATED`: regular expressions of stored names that may be
+of stored names that carry no weights (masks, frequencies); `LEFT_OUT`: of those that carry some for which our
+model has no place, of which the reader is told. `REPEATED`: regular expressions of stored names that may be
 there and hold a tensor of ours once more. `ALIASES`: endings of older names, and what they are today.
 """
 

@@ -28,7 +28,8 @@ from zeropoint.families._same import refuse_unless_same
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 
 PREFIX = "bert."
-IGNORED = (r"bert\.pooler\..*", r"cls\.seq_relationship\..*", r"bert\.embeddings\.position_ids")
+IGNORED = (r"bert\.embeddings\.position_ids",)
+LEFT_OUT = (r"bert\.pooler\..*", r"cls\.seq_relationship\..*")  # heads for whole texts
 REPEATED = {
     r"cls\.predictions\.decoder\.weight": "embedding.weight",  # where the head is tied; else it is the head
     r"cls\.predictions\.decoder\.bias": "head.bias",

@@ -27,7 +27,7 @@ from zeropoint.families._same import refuse_unless_same
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 
 REPEATED = {r"(encoder|decoder)\.embed_tokens\.weight": "embedding.weight"}
-IGNORED = (r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",)  # never used
+LEFT_OUT = (r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",)  # never used
 _NETWORKS: dict[str, MLP | Gated] = {
     "relu": MLP(0, "relu", has_bias=False),
     "gated-gelu": Gated(0, "gelu_tanh"),

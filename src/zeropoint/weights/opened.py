@@ -26,7 +26,8 @@ __all__ = ["Opened", "open_model"]
 class Opened:
     """blueprint and weights, the module of the family that writes them, and the file or folder they are in.
 
-    sources: what each of our tensors is made of there.
+    sources: what each of our tensors is made of there. left_out: weights there that have no place in ours, as
+    BERT's pooler.
     One architecture of GGUF may be several families elsewhere, so the family that reads need not be this one.
     """
 
@@ -35,6 +36,7 @@ class Opened:
     family: ModuleType
     file: GgufModel | Folder
     sources: Mapping[str, Source]
+    left_out: tuple[str, ...] = ()
 
 
 def open_model(path: Path, *, allow_pickle: bool = False) -> Opened:
@@ -66,8 +68,11 @@ def _of_folder(folder: Folder) -> Opened:
     blueprint = _checked(family.from_hf(folder.config), folder.name)
     stored = Renamed(folder.stored, getattr(family, "PREFIX", ""), getattr(family, "ALIASES", {}))
     sources = family.tensor_map(blueprint, "hf")
-    weights = _weights(stored, sources, blueprint, "hf", getattr(family, "IGNORED", ()))
-    return Opened(blueprint, weights, families.of(blueprint), folder, sources)
+    unplaced = [re.compile(pattern) for pattern in getattr(family, "LEFT_OUT", ())]
+    left_out = [name for name in stored.tensors if any(pattern.fullmatch(name) for pattern in unplaced)]
+    leftovers = [*getattr(family, "IGNORED", ()), *map(re.escape, left_out)]
+    weights = _weights(stored, sources, blueprint, "hf", leftovers)
+    return Opened(blueprint, weights, families.of(blueprint), folder, sources, tuple(sorted(left_out)))
 
 
 def _weights(

@@ -12,6 +12,7 @@ import safetensors.numpy
 from tests.support.tiny_folder import CONFIGS, write_tiny_folder
 from zeropoint import families
 from zeropoint.blueprint.tensors import parameters
+from zeropoint.engine.convert import convert
 from zeropoint.engine.model import blueprint_of
 from zeropoint.errors import BadModelFile
 from zeropoint.weights import repeated
@@ -108,3 +109,18 @@ def test_rows_of_a_tensor_are_those_of_the_whole(tmp_path: Path) -> None:
     writer.close()
     file = open_gguf(tmp_path / "a.gguf")
     np.testing.assert_array_equal(file.rows("a", 1, 4), file.array("a")[1:4])
+
+
+def test_weights_without_a_place_are_told(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    write_tiny_folder(folder, BERT)
+    path = folder / "model.safetensors"
+    tensors = safetensors.numpy.load_file(path)
+    assert open_model(folder).left_out == ()
+    pooler = {f"bert.pooler.dense.{name}": np.ones(2, np.float32) for name in ("weight", "bias")}
+    positions = {"bert.embeddings.position_ids": np.arange(4, dtype=np.float32)}
+    safetensors.numpy.save_file(tensors | pooler | positions, path)
+    assert open_model(folder).left_out == tuple(sorted(pooler))
+    said: list[str] = []
+    convert(folder, tmp_path / "copy", notify=said.append)
+    assert any("bert.pooler.dense.bias" in line and "left out" in line for line in said)
