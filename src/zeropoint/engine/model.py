@@ -290,18 +290,7 @@ def load(
     file = open_gguf(found.path)
     blueprint = blueprint_of(file)
     n_ctx = choose_context(blueprint, context)
-    weight_bytes = sum(tensor.n_bytes for tensor in file.tensors.values())
-    # The bandwidth matters to speed only; any number tells whether it fits.
-    plan = make_plan(
-        blueprint,
-        weight_bytes,
-        n_ctx,
-        bandwidth=1e10,
-        available_bytes=available_memory_bytes(),
-        is_exact=exact,
-        cache=cache,
-    )
-    check_fits(plan, found.name)
+    _check_memory(file, blueprint, n_ctx, exact, cache, found.name)
     # The tokenizer first: what building it took is free again when the weights come.
     tokenizer = load_tokenizer(file)
     if tokenizer.n_vocab != blueprint.n_vocab:
@@ -323,6 +312,21 @@ def load(
     model.template_name = template
     model.defaults = dict(found.entry.sampling) if found.entry is not None else {}
     return model
+
+
+def _check_memory(
+    file: GgufModel, blueprint: Blueprint, n_ctx: int, is_exact: bool, cache: CacheOptions, name: str
+) -> None:
+    plan = make_plan(
+        blueprint,
+        sum(tensor.n_bytes for tensor in file.tensors.values()),
+        n_ctx,
+        bandwidth=1e10,  # matters to speed only; any number tells whether it fits
+        available_bytes=available_memory_bytes(),
+        is_exact=is_exact,
+        cache=cache,
+    )
+    check_fits(plan, name)
 
 
 def blueprint_of(file: GgufModel) -> Blueprint:
