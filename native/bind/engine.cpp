@@ -1,6 +1,6 @@
 // _native.Engine and _native.Sequence: a loaded model. The GIL is released while the engine computes, and
 // Python's signal handlers run between layers, so that Ctrl-C is answered within a layer.
-#include "runtime/engine.hpp"
+#include "bind/engine.hpp"
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
@@ -11,15 +11,11 @@
 #include <nanobind/stl/unordered_map.h>
 #include <nanobind/stl/vector.h>
 
-#include <atomic>
 #include <chrono>
-#include <mutex>
-#include <thread>
 #include <utility>
 
 #include "bind/arrays.hpp"
 #include "bind/probe.hpp"
-#include "bind/status.hpp"
 
 namespace nb = nanobind;
 
@@ -43,42 +39,6 @@ private:
     std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-[[noreturn]] void fail(const Error& error) {
-    if (error.fault == Fault::kCancelled && PyErr_Occurred() != nullptr) throw nb::python_error();
-    raise(error, Origin::kArgument);
-}
-
-// What Python holds. One thread at a time; a second one is refused, not queued behind minutes of work.
-struct PyEngine {
-    explicit PyEngine(std::unique_ptr<Engine> opened) : engine(std::move(opened)) {}
-
-    std::unique_ptr<Engine> engine;
-    std::mutex mutex;
-    std::atomic<std::thread::id> user{};  // who holds the mutex
-    // Sequences that Python let go of, maybe while another thread was inside; whoever comes next frees them.
-    std::mutex dropped_mutex;
-    std::vector<Sequence*> dropped;
-};
-
-class InUse {
-public:
-    explicit InUse(PyEngine& owner) : lock_(owner.mutex, std::try_to_lock) {
-        if (!lock_.owns_lock())
-            raise(invalid("this model is in use by another thread; load it once a thread, or take turns"),
-                  Origin::kArgument);
-        if (owner.engine == nullptr) raise(invalid("this model is closed; load it again"), Origin::kArgument);
-        user_ = &owner.user;
-        *user_ = std::this_thread::get_id();
-        const std::lock_guard<std::mutex> dropping(owner.dropped_mutex);
-        for (Sequence* sequence : std::exchange(owner.dropped, {})) owner.engine->close_sequence(sequence);
-    }
-    ~InUse() { *user_ = std::thread::id(); }
-
-private:
-    std::unique_lock<std::mutex> lock_;
-    std::atomic<std::thread::id>* user_;
-};
-
 // Waits until no other thread is inside. That thread needs the GIL to get out, so it is released meanwhile.
 void close_engine(PyEngine& self) {
     if (self.user.load() == std::this_thread::get_id())
@@ -87,25 +47,6 @@ void close_engine(PyEngine& self) {
     const std::lock_guard<std::mutex> lock(self.mutex);
     self.engine.reset();
 }
-
-// Gives its sequence back when it is closed or collected.
-class PySequence {
-public:
-    PySequence(PyEngine* engine, Sequence* opened) : owner(engine), sequence(opened) {}
-    PySequence(PySequence&& other) noexcept
-        : owner(other.owner), sequence(std::exchange(other.sequence, nullptr)) {}
-    PySequence& operator=(PySequence&&) = delete;
-    ~PySequence() { close(); }
-
-    void close() {
-        if (sequence == nullptr) return;
-        const std::lock_guard<std::mutex> dropping(owner->dropped_mutex);
-        owner->dropped.push_back(std::exchange(sequence, nullptr));
-    }
-
-    PyEngine* owner;
-    Sequence* sequence;
-};
 
 template <class T>
 T field(const nb::dict& spec, const char* name) {
@@ -179,14 +120,25 @@ TensorMap tensor_map_of(const StoredTensors& stored) {
     return map;
 }
 
+constexpr std::pair<const char*, CacheType> kCacheTypes[] = {
+    {"f32", CacheType::kFloat}, {"f16", CacheType::kHalf}, {"int8", CacheType::kInt8}};
+
+void set_cache(const nb::dict& cache, EngineConfig& config) {
+    config.cache_type = choice(cache, "cache_type", kCacheTypes);
+    config.cache_limits = {field<size_t>(cache, "most_bytes"), field<size_t>(cache, "most_idle_bytes")};
+    config.window = {field<int>(cache, "window"), field<int>(cache, "sinks")};
+}
+
 void open_engine(PyEngine* self, const std::vector<nb::bytes>& paths, const nb::dict& spec,
-                 const StoredTensors& tensor_names, int n_threads, std::string isa, bool exact) {
+                 const StoredTensors& tensor_names, int n_threads, std::string isa, bool exact,
+                 const nb::dict& cache) {
     if (paths.empty()) raise(invalid("no model file was given"), Origin::kArgument);
     // As the file system spells them, which need not be UTF-8.
     std::vector<std::string> files;
     for (const nb::bytes& path : paths) files.emplace_back(path.c_str(), path.size());
     EngineConfig config{std::move(files), spec_of(spec),  tensor_map_of(tensor_names),
                         n_threads,        std::move(isa), exact};
+    set_cache(cache, config);
     Result<std::unique_ptr<Engine>> engine = [&] {
         nb::gil_scoped_release released;
         return Engine::open(std::move(config));
@@ -281,17 +233,13 @@ PySequence open_sequence(PyEngine& self, const std::vector<EditFields>& edits) {
     return {&self, sequence.value()};
 }
 
-void require_open(const PySequence& self) {
-    if (self.sequence == nullptr) raise(invalid("this sequence is closed"), Origin::kArgument);
-}
-
 nb::ndarray<float, nb::numpy> extend(PySequence& self, const Ids& ids) {
     const InUse guard(*self.owner);
     require_open(self);
     Engine& engine = *self.owner->engine;
     const size_t n_vocab = static_cast<size_t>(engine.spec().n_vocab);
     // Checked before memory is taken for the logits.
-    if (ids.size() > static_cast<size_t>(engine.spec().n_ctx))
+    if (ids.size() > static_cast<size_t>(engine.most_tokens()))
         raise(invalid("more tokens than the context holds"), Origin::kArgument);
     auto out = std::make_unique<std::vector<float>>(ids.size() * n_vocab);
     const Status status = [&] {
@@ -306,7 +254,7 @@ nb::ndarray<float, nb::numpy> extend(PySequence& self, const Ids& ids) {
 void rollback(PySequence& self, int n) {
     const InUse guard(*self.owner);
     require_open(self);
-    if (Status status = Engine::rollback(self.sequence, n); !status.ok()) fail(status.error());
+    if (Status status = self.owner->engine->rollback(self.sequence, n); !status.ok()) fail(status.error());
 }
 
 nb::dict describe(PyEngine& self) {
@@ -316,6 +264,9 @@ nb::dict describe(PyEngine& self) {
     d["n_threads"] = self.engine->n_threads();
     d["weight_bytes"] = self.engine->weight_bytes();
     d["cache_bytes"] = self.engine->cache_bytes();
+    d["used_cache_bytes"] = self.engine->used_cache_bytes();
+    d["page_bytes"] = self.engine->page_bytes();
+    d["most_tokens"] = self.engine->most_tokens();
     d["is_exact"] = self.engine->is_exact();
     return d;
 }
@@ -323,12 +274,13 @@ nb::dict describe(PyEngine& self) {
 }  // namespace
 
 void bind_engine(nb::module_& m) {
-    nb::class_<PyEngine>(m, "Engine", "A loaded model; use zeropoint.load().")
+    nb::class_<PyEngine> engine(m, "Engine", "A loaded model; use zeropoint.load().");
+    engine
         .def("__init__", &open_engine, nb::arg("paths"), nb::arg("spec"), nb::arg("tensor_names"),
-             nb::arg("n_threads"), nb::arg("isa"), nb::arg("exact"),
+             nb::arg("n_threads"), nb::arg("isa"), nb::arg("exact"), nb::arg("cache"),
              nb::sig("def __init__(self, paths: typing.Sequence[bytes], spec: dict[str, object], "
                      "tensor_names: typing.Mapping[str, tuple[str, int, int]], n_threads: int, isa: str, "
-                     "exact: bool) -> None"))
+                     "exact: bool, cache: dict[str, object]) -> None"))
         .def("submit", &submit, nb::arg("prompt"), nb::arg("steps"), nb::arg("seed"), nb::arg("stop_ids"),
              nb::arg("max_tokens"), nb::arg("logprob"), nb::arg("edits"),
              "Queues a request and returns its number.")
@@ -363,11 +315,13 @@ void bind_engine(nb::module_& m) {
             "layer of the lens (layers, n_top, named, has_logits) a dict of arrays.")
         .def("open_sequence", &open_sequence, nb::arg("edits"), nb::keep_alive<0, 1>(),
              "A sequence to decode by hand.")
-        .def("describe", &describe, nb::sig("def describe(self) -> dict[str, typing.Any]"),
-             "isa, n_threads, weight_bytes, cache_bytes, is_exact.")
+        .def(
+            "describe", &describe, nb::sig("def describe(self) -> dict[str, typing.Any]"),
+            "isa, n_threads, weight_bytes, cache_bytes, used_cache_bytes, page_bytes, most_tokens, is_exact.")
         .def("close", &close_engine, "Frees weights and cache; later calls raise.");
-    nb::class_<PySequence>(m, "Sequence", "One sequence of a loaded model under the caller's control.")
-        .def("extend", &extend, nb::arg("ids"), "Appends ids; the logits after each: float32 [T, V].")
+    nb::class_<PySequence> sequence(m, "Sequence",
+                                    "One sequence of a loaded model under the caller's control.");
+    sequence.def("extend", &extend, nb::arg("ids"), "Appends ids; the logits after each: float32 [T, V].")
         .def("rollback", &rollback, nb::arg("n"), "Forgets the last n tokens.")
         .def("close", &PySequence::close)
         .def_prop_ro("n_tokens", [](PySequence& self) {
@@ -375,6 +329,7 @@ void bind_engine(nb::module_& m) {
             require_open(self);
             return self.sequence->tokens.size();
         });
+    bind_saved_cache(engine, sequence);
 }
 
 }  // namespace zp

@@ -121,7 +121,7 @@ void Forward::embed(int thread, const Batch& batch) {
     for (int t = share.begin; t < share.end; ++t) {
         const auto slice = std::find_if(batch.slices.begin(), batch.slices.end(),
                                         [t](const Slice& s) { return t < s.first_row + s.n_tokens; });
-        const int position = slice->first_position + t - slice->first_row;
+        const int position = slice->n_dropped + slice->first_position + t - slice->first_row;
         float* row = x_ + t * model_stride_;
         unpack_row(weights_.embedding.format, weights_.embedding.data, width,
                    static_cast<size_t>(batch.tokens[t]), row);

@@ -29,7 +29,8 @@ void Forward::visit(int thread, Point point, int layer, const PointRows& rows) {
         const Slice& slice = watched_->slices[s];
         const Edits* edits = watched_->edits.empty() ? nullptr : watched_->edits[s];
         const Share share = share_of(slice.n_tokens, thread, pool_.size());
-        const int position = slice.first_position + share.begin, n = share.end - share.begin;
+        const int position = slice.n_dropped + slice.first_position + share.begin,
+                  n = share.end - share.begin;
         const size_t first = static_cast<size_t>(slice.first_row + share.begin);
         if (rows.changed != nullptr && edits != nullptr && edits->points().has(point, layer)) {
             edits->apply(point, layer, position, n, rows.changed + first * rows.stride, rows.stride);

@@ -15,7 +15,8 @@ struct Slice {
     CacheView cache;
     int first_row;       // in the batch
     int n_tokens;        // T
-    int first_position;  // of the first row, in the sequence
+    int first_position;  // of the first row, in the cache
+    int n_dropped = 0;   // positions of the text that are no longer in the cache
 };
 
 // Query heads that may share a key/value head; model/spec.cpp refuses more.

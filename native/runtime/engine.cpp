@@ -28,6 +28,9 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineConfig config) {
     // Before anything is counted in these sizes.
     if (Status status = check(config.spec); !status.ok())
         return invalid(printable(config.paths.front(), 4096) + ": " + status.error().message);
+    const Result<CacheWindow> window = fit(config.window, config.spec);
+    if (!window.ok()) return window.error();
+    config.window = window.value();
     std::unique_ptr<Engine> engine(new Engine(std::move(config)));
     if (Status status = engine->load(); !status.ok()) return status.error();
     return engine;
@@ -72,9 +75,9 @@ Result<int64_t> Engine::submit(GenerateRequest request) {
     if (Status status = check_alive(); !status.ok()) return status.error();
     if (request.prompt.empty()) return invalid("the prompt is empty; give at least one token");
     if (Status status = check_ids(request.prompt); !status.ok()) return status.error();
-    if (request.prompt.size() >= static_cast<size_t>(config_.spec.n_ctx)) {
+    if (request.prompt.size() >= static_cast<size_t>(most_tokens())) {
         return invalid("the prompt has " + std::to_string(request.prompt.size()) +
-                       " tokens; the context holds " + std::to_string(config_.spec.n_ctx));
+                       " tokens; the context holds " + std::to_string(most_tokens()));
     }
     const int n_prompt = static_cast<int>(request.prompt.size());
     if (Status status = sequences_.check_fits(n_prompt); !status.ok()) return status.error();
@@ -103,66 +106,6 @@ StepEvent Engine::event_of(int64_t id, const Running& r) const {
     return event;
 }
 
-Batch Engine::plan_step() {
-    Batch batch;
-    const auto add = [&](Running& r, int n) {
-        const int first = static_cast<int>(batch.tokens.size());
-        const auto begin = r.sequence->tokens.begin() + r.sequence->n_cached;
-        batch.tokens.insert(batch.tokens.end(), begin, begin + n);
-        batch.slices.push_back(sequences_.slice(*r.sequence, first, n));
-        batch.edits.push_back(r.sequence->edits.get());
-        r.n_planned = n;
-        if (r.sequence->n_cached + n == static_cast<int>(r.sequence->tokens.size())) {
-            r.logits_row = static_cast<int>(batch.output_rows.size());
-            batch.output_rows.push_back(first + n - 1);
-        }
-    };
-    const auto pending = [](const Running& r) {
-        return static_cast<int>(r.sequence->tokens.size()) - r.sequence->n_cached;
-    };
-    // Answers under way come first, so that a long prompt delays nobody by more than one chunk.
-    for (const bool is_decoding : {true, false}) {
-        for (auto& [id, r] : running_) {
-            const int room = Forward::kMostTokens - static_cast<int>(batch.tokens.size());
-            if (room == 0 || (pending(r) == 1) != is_decoding) continue;
-            if (r.is_suspended) {
-                if (!may_resume(id, r)) continue;
-                sequences_.resume(*r.sequence);
-                r.is_suspended = false;
-            }
-            if (const int n = make_room(id, r, std::min(pending(r), room)); n > 0) add(r, n);
-        }
-    }
-    return batch;
-}
-
-int Engine::make_room(int64_t id, Running& r, int n) {
-    for (;;) {
-        const Result<int> n_writable = sequences_.reserve(*r.sequence, n);
-        if (n_writable.ok()) return n_writable.value();
-        // Whoever came first goes on; the last to come gives its pages up and reads again later.
-        const auto last = std::find_if(running_.rbegin(), running_.rend(), [&](const auto& other) {
-            return other.second.n_planned == 0 && !other.second.sequence->pages.empty();
-        });
-        if (last == running_.rend() || last->first <= id) return 0;
-        sequences_.suspend(*last->second.sequence);
-        last->second.is_suspended = true;
-    }
-}
-
-bool Engine::may_resume(int64_t id, const Running& r) const {
-    return id == running_.begin()->first ||
-           sequences_.has_room(static_cast<int>(r.sequence->tokens.size()) + 1);
-}
-
-Error Engine::refuse_oldest() {
-    const auto oldest = running_.begin();
-    const Result<int> refused = sequences_.reserve(*oldest->second.sequence, 1);
-    sequences_.release(oldest->second.sequence);
-    running_.erase(oldest);
-    return refused.error();
-}
-
 StepEvent Engine::finish_step(int64_t id, Running& r) {
     Sequence& s = *r.sequence;
     sequences_.advance(s, r.n_planned);
@@ -187,7 +130,7 @@ StepEvent Engine::finish_step(int64_t id, Running& r) {
     s.tokens.push_back(token);
     ++r.n_generated;
     const bool is_spent = r.request.max_tokens > 0 && r.n_generated >= r.request.max_tokens;
-    if (is_spent || static_cast<int>(s.tokens.size()) >= config_.spec.n_ctx) event.finish = Finish::kLength;
+    if (is_spent || static_cast<int>(s.tokens.size()) >= most_tokens()) event.finish = Finish::kLength;
     return event;
 }
 
@@ -258,9 +201,9 @@ Result<int> Engine::read_chunk(Sequence* sequence, int n, bool wants_logits, con
 Status Engine::score(std::span<const int32_t> ids, std::span<float> out, const Interrupt& interrupt) {
     if (Status status = check_alive(); !status.ok()) return status;
     if (Status status = check_ids(ids); !status.ok()) return status;
-    if (ids.empty() || ids.size() - 1 > static_cast<size_t>(config_.spec.n_ctx)) {
+    if (ids.empty() || ids.size() - 1 > static_cast<size_t>(most_tokens())) {
         return invalid("the text has " + std::to_string(ids.size()) + " tokens; scoring takes 1 to " +
-                       std::to_string(config_.spec.n_ctx + 1));
+                       std::to_string(static_cast<int64_t>(most_tokens()) + 1));
     }
     if (out.empty()) return {};
     Sequence* sequence = sequences_.acquire({});
@@ -293,9 +236,12 @@ Status Engine::trace(std::span<const int32_t> ids, Probe& probe, std::shared_ptr
                      const Interrupt& interrupt) {
     if (Status status = check_alive(); !status.ok()) return status;
     if (Status status = check_ids(ids); !status.ok()) return status;
-    if (ids.empty() || ids.size() > static_cast<size_t>(config_.spec.n_ctx)) {
+    // What a window has left behind cannot be shown.
+    const size_t most_seen =
+        static_cast<size_t>(config_.window.is_on() ? config_.window.n_positions : config_.spec.n_ctx);
+    if (ids.empty() || ids.size() > most_seen) {
         return invalid("the text has " + std::to_string(ids.size()) + " tokens; tracing takes 1 to " +
-                       std::to_string(config_.spec.n_ctx));
+                       std::to_string(most_seen));
     }
     Sequence* sequence = sequences_.acquire({}, std::move(edits));
     sequence->tokens.assign(ids.begin(), ids.end());
@@ -329,9 +275,9 @@ Status Engine::extend(Sequence* sequence, std::span<const int32_t> ids, std::spa
     if (Status status = check_alive(); !status.ok()) return status;
     if (Status status = check_ids(ids); !status.ok()) return status;
     const size_t before = sequence->tokens.size();
-    if (before + ids.size() > static_cast<size_t>(config_.spec.n_ctx)) {
+    if (before + ids.size() > static_cast<size_t>(most_tokens())) {
         return invalid("the sequence would have " + std::to_string(before + ids.size()) +
-                       " tokens; the context holds " + std::to_string(config_.spec.n_ctx));
+                       " tokens; the context holds " + std::to_string(most_tokens()));
     }
     sequence->tokens.insert(sequence->tokens.end(), ids.begin(), ids.end());
     const size_t n_vocab = static_cast<size_t>(config_.spec.n_vocab);
@@ -339,7 +285,7 @@ Status Engine::extend(Sequence* sequence, std::span<const int32_t> ids, std::spa
         const size_t most = std::min(static_cast<size_t>(kLogitRows), ids.size() - done);
         const Result<int> read = read_chunk(sequence, static_cast<int>(most), true, interrupt);
         if (!read.ok()) {
-            SequencePool::truncate(*sequence, static_cast<int>(before));
+            sequences_.truncate(*sequence, static_cast<int>(before));
             return read.error();
         }
         const size_t n = static_cast<size_t>(read.value());
@@ -358,7 +304,13 @@ Status Engine::rollback(Sequence* sequence, int n) {
         return invalid("cannot forget " + std::to_string(n) + " tokens; the sequence has " +
                        std::to_string(sequence->tokens.size()));
     }
-    SequencePool::truncate(*sequence, static_cast<int>(sequence->tokens.size()) - n);
+    const int n_left = static_cast<int>(sequence->tokens.size()) - n;
+    if (n_left < sequences_.n_least(*sequence)) {
+        return invalid("cannot forget " + std::to_string(n) +
+                       " tokens; the window has left behind those before " +
+                       std::to_string(sequences_.n_least(*sequence)));
+    }
+    sequences_.truncate(*sequence, n_left);
     return {};
 }
 

@@ -27,6 +27,7 @@ struct EngineConfig {
     bool is_exact = false;  // float activations and cache, instead of int8 and `cache_type`
     CacheType cache_type = CacheType::kHalf;
     CacheLimits cache_limits = {};
+    CacheWindow window = {};
 };
 
 struct GenerateRequest {
@@ -72,10 +73,25 @@ public:
     // Appends ids; logits after each go to out [T, V].
     Status extend(Sequence* sequence, std::span<const int32_t> ids, std::span<float> out,
                   const Interrupt& interrupt);
-    static Status rollback(Sequence* sequence, int n);
+    Status rollback(Sequence* sequence, int n);
     void close_sequence(Sequence* sequence) { sequences_.release(sequence); }
 
+    // A sequence with as much of `ids` in its cache as any other has, to be saved.
+    Result<Sequence*> open_cached(std::span<const int32_t> ids);
+    // A page of it, as computed; and as many of them as it holds.
+    Result<PageRef> saved_page(const Sequence& sequence, int page) {
+        return sequences_.page_to_save(sequence, page);
+    }
+    // Puts saved pages of `ids` back, for whoever continues them. `next_page(into)` fills one page's bytes.
+    using NextPage = std::function<Status(std::span<uint8_t> into)>;
+    Status restore(std::span<const int32_t> ids, int n_dropped, const NextPage& next_page);
+    // Tells models apart: of everything that keys and values are computed with.
+    uint64_t fingerprint() const;
+    size_t page_bytes() const { return sequences_.page_bytes(); }
+
     const ModelSpec& spec() const { return config_.spec; }
+    // Tokens a sequence may have.
+    int most_tokens() const { return config_.window.is_on() ? INT32_MAX : config_.spec.n_ctx; }
     const char* isa() const { return kernels_->isa; }
     int n_threads() const { return pool_->size(); }
     bool is_exact() const { return config_.is_exact; }
@@ -98,7 +114,8 @@ private:
     static constexpr int kLogitRows = 32;  // rows of logits computed together when every row is wanted
 
     explicit Engine(EngineConfig config)
-        : config_(std::move(config)), sequences_(layout_of(config_), config_.cache_limits) {}
+        : config_(std::move(config)),
+          sequences_(config_.spec, layout_of(config_), config_.cache_limits, config_.window) {}
     static PageLayout layout_of(const EngineConfig& config);
     Status load();
     Status check_alive() const;

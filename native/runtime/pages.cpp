@@ -27,11 +27,9 @@ Result<PageRef> PagePool::take() {
     return std::make_shared<CachePage>(*this, std::move(memory.value()));
 }
 
-Result<PageRef> PagePool::copy(CachePage& page, int n_positions) {
-    Result<PageRef> fresh = take();
-    if (!fresh.ok()) return fresh;
-    uint8_t* const from_table[] = {page.data()};
-    uint8_t* const to_table[] = {fresh.value()->data()};
+void PagePool::copy(CachePage& source, int n_positions, CachePage& target) const {
+    uint8_t* const from_table[] = {source.data()};
+    uint8_t* const to_table[] = {target.data()};
     const CacheView from{layout_, from_table}, to{layout_, to_table};
     // Keys lie in tiles of 16 positions; the rest of a tile is written before it is read.
     const size_t key_bytes =
@@ -48,7 +46,6 @@ Result<PageRef> PagePool::copy(CachePage& page, int n_positions) {
             std::memcpy(b.value_steps, a.value_steps, static_cast<size_t>(n_positions) * sizeof(float));
         }
     }
-    return fresh;
 }
 
 }  // namespace zp

@@ -38,8 +38,8 @@ public:
 
     // A page of zeros. kMemory where the pool is full, or the machine is.
     Result<PageRef> take();
-    // A page of its own with the first `n_positions` of `page`.
-    Result<PageRef> copy(CachePage& page, int n_positions);
+    // Writes the first `n_positions` of a page to another.
+    void copy(CachePage& source, int n_positions, CachePage& target) const;
 
     const PageLayout& layout() const { return layout_; }
     size_t n_pages() const { return n_pages_; }  // taken

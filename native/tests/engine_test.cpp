@@ -1,29 +1,10 @@
 // The engine with a tiny model: requests, batches, cached prefixes, cancelling, and errors as values.
-#include "runtime/engine.hpp"
-
-#include "check.hpp"
-#include "tiny_model.hpp"
+#include "engine_fixture.hpp"
 
 using namespace zp;
 using namespace zp::test;
 
 namespace {
-
-const Interrupt kNever = [] { return false; };
-
-struct Options {
-    int n_threads = 1;
-    const char* isa = "";
-    bool is_exact = false;
-};
-
-EngineConfig config_of(const std::string& path, const Options& options = {}) {
-    return {{path}, tiny_spec(), {}, options.n_threads, options.isa, options.is_exact};
-}
-
-std::unique_ptr<Engine> open(const TinyModel& model, const Options& options = {}) {
-    return std::move(Engine::open(config_of(model.path, options)).value());
-}
 
 std::string refusal(EngineConfig config) {
     auto engine = Engine::open(std::move(config));
@@ -31,56 +12,6 @@ std::string refusal(EngineConfig config) {
 }
 
 bool has(const std::string& text, const char* words) { return text.find(words) != std::string::npos; }
-
-std::vector<int32_t> prompt_of(int n, int salt = 0) {
-    std::vector<int32_t> ids;
-    for (int i = 0; i < n; ++i) ids.push_back((7 * i + i * i % 11 + salt) % tiny_spec().n_vocab);
-    return ids;
-}
-
-GenerateRequest request_of(std::vector<int32_t> prompt, int max_tokens, uint64_t seed = 3) {
-    return {std::move(prompt),
-            std::move(Sampler::make({{"temperature", {{"temperature", 0.9}}}}, seed).value()),
-            {},
-            max_tokens,
-            true};
-}
-
-struct Answer {
-    std::vector<int32_t> tokens;
-    std::vector<float> logprobs;
-    Finish finish = Finish::kNone;
-    int n_cached = 0;
-    bool operator==(const Answer& other) const {
-        return tokens == other.tokens && logprobs == other.logprobs;
-    }
-};
-
-// Steps until all is done; the answers by request.
-std::map<int64_t, Answer> finish(Engine& engine, const Interrupt& interrupt = kNever) {
-    std::map<int64_t, Answer> answers;
-    while (engine.has_work()) {
-        auto events = engine.step(interrupt);
-        if (!events.ok()) {
-            if (events.error().fault == Fault::kCancelled) continue;
-            ZP_EQ(events.error().message, "");
-            break;
-        }
-        for (const StepEvent& e : events.value()) {
-            Answer& a = answers[e.request];
-            if (e.token) a.tokens.push_back(*e.token);
-            if (e.logprob) a.logprobs.push_back(*e.logprob);
-            a.finish = e.finish;
-            a.n_cached = e.n_cached;
-        }
-    }
-    return answers;
-}
-
-Answer answer(Engine& engine, GenerateRequest request, const Interrupt& interrupt = kNever) {
-    const int64_t id = engine.submit(std::move(request)).value();
-    return finish(engine, interrupt)[id];
-}
 
 std::vector<float> extended(Engine& engine, Sequence* sequence, std::span<const int32_t> ids) {
     std::vector<float> out(ids.size() * static_cast<size_t>(tiny_spec().n_vocab));
@@ -115,15 +46,16 @@ ZP_TEST(engine_reads_a_prompt_in_chunks_and_answers) {
 }
 
 ZP_TEST(engine_gives_one_answer_whatever_the_machine_and_the_company) {
-    for (const bool is_exact : {false, true}) {
+    for (const CacheType type : {CacheType::kFloat, CacheType::kHalf, CacheType::kInt8}) {
+        const bool is_exact = type == CacheType::kFloat;
         const TinyModel model(true);
-        auto one = open(model, {1, "scalar", is_exact});
+        auto one = open(model, {1, "scalar", is_exact, type});
         const Answer want = answer(*one, request_of(prompt_of(200), 20));
         ZP_EQ(want.tokens.size(), 20u);
         for (const char* isa : kInstructionSets) {
             if (kernels_for(isa) == nullptr) continue;
             for (const int n_threads : {1, 2, 3}) {
-                auto engine = open(model, {n_threads, isa, is_exact});
+                auto engine = open(model, {n_threads, isa, is_exact, type});
                 ZP_CHECK(answer(*engine, request_of(prompt_of(200), 20)) == want);
                 const int64_t first = engine->submit(request_of(prompt_of(150, 5), 30)).value();
                 ZP_CHECK(engine->step(kNever).ok());
@@ -238,13 +170,13 @@ ZP_TEST(engine_extends_in_any_pieces_and_rolls_back) {
             got.insert(got.end(), part.begin(), part.end());
         }
         ZP_CHECK(got == want);
-        ZP_CHECK(Engine::rollback(parts, 100).ok());
+        ZP_CHECK(engine->rollback(parts, 100).ok());
         extended(*engine, parts, prompt_of(70, 8));
-        ZP_CHECK(Engine::rollback(parts, 70).ok());
+        ZP_CHECK(engine->rollback(parts, 70).ok());
         const auto tail = extended(*engine, parts, all.subspan(50));
         ZP_CHECK(std::equal(tail.begin(), tail.end(), want.begin() + 50 * 70));
-        ZP_CHECK(!Engine::rollback(parts, 151).ok());
-        ZP_CHECK(!Engine::rollback(parts, -1).ok());
+        ZP_CHECK(!engine->rollback(parts, 151).ok());
+        ZP_CHECK(!engine->rollback(parts, -1).ok());
         std::vector<float> none(451 * 70);
         ZP_CHECK(has(engine->extend(parts, prompt_of(451), none, kNever).error().message,
                      "601 tokens; the context holds 600"));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,14 +61,16 @@ def in_pieces(model: Model, ids: list[int], cuts: Sequence[int]) -> Logits:
     return np.concatenate(parts)
 
 
-@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize(
+    "mode", [{"exact": True}, {"cache_type": "f16"}, {"cache_type": "int8"}], ids=("exact", "f16", "int8")
+)
 @pytest.mark.parametrize("isa", ISAS)
-def test_threads_cuts_cache_and_company(isa: str, exact: bool, quantized_path: Path) -> None:
+def test_threads_cuts_cache_and_company(isa: str, mode: dict[str, Any], quantized_path: Path) -> None:
     ids, other = some_ids(300), some_ids(270, seed=1)
     logits: Logits | None = None
     answer: list[tuple[list[int], list[float]]] | None = None
     for threads in (1, 2, 3):
-        with zeropoint.load(quantized_path, exact=exact, isa=isa, threads=threads) as model:
+        with zeropoint.load(quantized_path, isa=isa, threads=threads, **mode) as model:
             whole = model.logits(ids)
             logits = whole if logits is None else logits
             assert whole.tobytes() == logits.tobytes()
@@ -85,13 +88,13 @@ def test_every_instruction_set_gives_the_same_bits(name: str, tmp_path: Path) ->
     path = tmp_path / "tiny.gguf"
     write_tiny_model(path, Tiny(format=name, n_ctx=512, seed=3))
     ids = some_ids(200)
-    for exact in (True, False):
+    for mode in ({"exact": True}, {"cache_type": "f16"}, {"cache_type": "int8"}):
         seen = set()
         for isa in ISAS:
-            with zeropoint.load(path, exact=exact, isa=isa, threads=2) as model:
+            with zeropoint.load(path, isa=isa, threads=2, **mode) as model:
                 tokens, logprobs = run(model, [ids])[0]
                 seen.add((model.logits(ids).tobytes(), tuple(tokens), tuple(logprobs)))
-        assert len(seen) == 1, f"{name}, exact={exact}: {len(seen)} different results of {ISAS}"
+        assert len(seen) == 1, f"{name}, {mode}: {len(seen)} different results of {ISAS}"
 
 
 @pytest.mark.parametrize("seed", range(4))

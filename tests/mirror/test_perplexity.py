@@ -20,6 +20,7 @@ from zeropoint.evaluate.perplexity import perplexity
 
 FAST = [isa for isa in _native.machine()["isas"] if isa != "scalar"]
 ALLOWED = 0.005
+ALLOWED_INT8 = 0.003  # of the cache, beside that
 N_WINDOWS, WINDOW = 3, 1024
 
 
@@ -38,6 +39,16 @@ def exact(smollm2_path: Path) -> float:
     print(f"exact: perplexity {judged.value:.4f} of {judged.n_tokens} tokens")
     assert judged.n_tokens > 2000
     return judged.value
+
+
+def test_a_cache_of_int8_keeps_the_perplexity(smollm2_path: Path) -> None:
+    results = []
+    for cache_type in ("f16", "int8"):
+        with zeropoint.load(smollm2_path, cache_type=cache_type, context=WINDOW) as model:
+            judged = perplexity(model, held_out_text(), window=WINDOW, n_tokens=N_WINDOWS * WINDOW)
+            results.append(judged.value)
+    print(f"f16: {results[0]:.4f}, int8: {results[1]:.4f}, {100 * (results[1] / results[0] - 1):+.3f} %")
+    assert abs(results[1] / results[0] - 1) <= ALLOWED_INT8
 
 
 @pytest.mark.parametrize("isa", FAST)

@@ -4,12 +4,22 @@
 
 namespace zp {
 
+namespace {
+
+// Behind this position, which no model is trained for, a text goes on by a window alone, and an angle in
+// float would be off by more than 1/128 of a radian.
+constexpr int kLastRounded = 1 << 17;
+
+}  // namespace
+
 void rope_angles(const float* frequencies, int n_pairs, int position, float* cosines, float* sines) {
     for (int i = 0; i < n_pairs; ++i) {
-        // The product is rounded to float as in the reference implementations.
-        const float angle = static_cast<float>(position) * frequencies[i];
-        cosines[i] = static_cast<float>(std::cos(static_cast<double>(angle)));
-        sines[i] = static_cast<float>(std::sin(static_cast<double>(angle)));
+        // The product is rounded to float as in the reference implementations, as long as that is sane.
+        const double angle = position <= kLastRounded
+                                 ? static_cast<double>(static_cast<float>(position) * frequencies[i])
+                                 : static_cast<double>(position) * static_cast<double>(frequencies[i]);
+        cosines[i] = static_cast<float>(std::cos(angle));
+        sines[i] = static_cast<float>(std::sin(angle));
     }
 }
 

@@ -21,7 +21,10 @@ __all__ = ["DEFAULTS", "engine", "read", "sampling", "sampling_keys", "sampling_
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SHORT = {"model": "-m", "threads": "-t", "context": "-c", "max_tokens": "-n"}
-_ENGINE = ("model", "threads", "context", "isa", "exact")
+_ENGINE = (
+    *("model", "threads", "context", "isa", "exact"),
+    *("cache_type", "cache_memory", "window", "sinks"),
+)
 
 DEFAULTS: Mapping[str, Any] = {"max_tokens": 1024}
 """Sampling parameters that the command line sets where nobody did: a small model may else repeat itself until
@@ -29,7 +32,7 @@ the context is full. In Python there is no budget."""
 
 
 def engine(command: F) -> F:
-    """The options of every command that opens a model: --model --threads --context --isa --exact."""
+    """The options of every command that opens a model: --model, --threads, --context and so on."""
     return some(*_ENGINE)(command)
 
 

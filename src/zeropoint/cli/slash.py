@@ -82,7 +82,7 @@ def _retry(repl: Repl, rest: str) -> None:
 
 @_command
 def _save(repl: Repl, rest: str) -> None:
-    """/save FILE: write the conversation as JSON"""
+    """/save FILE: write the conversation as JSON, and its cache beside it"""
     path = _path(rest, "/save")
     repl.conversation.save(path)
     repl.console.notice(f"saved to {path}")
@@ -92,7 +92,8 @@ def _save(repl: Repl, rest: str) -> None:
 def _load(repl: Repl, rest: str) -> None:
     """/load FILE: continue a saved conversation"""
     path = _path(rest, "/load")
-    repl.conversation.load(path)
+    for notice in repl.conversation.load(path):
+        repl.console.notice(notice)
     repl.console.notice(f"loaded {len(repl.conversation.turns) // 2} turns from {path}")
 
 

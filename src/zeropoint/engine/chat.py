@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from zeropoint.engine import saved
 from zeropoint.engine.saved import Message
-from zeropoint.errors import BadInput, ContextFull
+from zeropoint.errors import BadInput, ContextFull, DiskError, OutOfMemory
 from zeropoint.sampling.params import SamplingParams
 
 if TYPE_CHECKING:
@@ -138,17 +138,33 @@ class Conversation:
         self._unanswered = None
 
     def save(self, path: Path) -> None:
-        """Write the messages as JSON. Raises BadInput, DiskError."""
+        """Write the messages as JSON, and beside them the cache, so that they need not be read again.
+
+        Raises BadInput, DiskError.
+        """
         self._stop()
         saved.write(path, self.messages)
+        if self.turns:
+            self.model.save_cache(self.model.encode_chat(self.messages), _cache_beside(path))
 
-    def load(self, path: Path) -> None:
-        """Take the messages of a saved conversation. Raises BadInput naming file and field."""
+    def load(self, path: Path) -> list[str]:
+        """Take the messages of a saved conversation, and its cache where it has one that fits this model.
+
+        What a person should be told: why a cache is not used. Raises BadInput naming file and field.
+        """
         messages = saved.read(path)
         self.reset()
         has_system = bool(messages) and messages[0]["role"] == "system"
         self.system = messages[0]["content"] if has_system else None
         self.turns = messages[has_system:]
+        cache = _cache_beside(path)
+        if not cache.exists():
+            return []
+        try:
+            self.model.load_cache(cache)
+        except (BadInput, DiskError, OutOfMemory) as error:
+            return [f"the conversation will be read again: {error}"]
+        return []
 
     def _turns_too_many(self, text: str, params: SamplingParams) -> int:
         """How many of the oldest turns must leave for the question and an answer to fit."""
@@ -192,6 +208,10 @@ class Conversation:
 
     def _count_with_template(self, messages: list[Message]) -> int:
         return len(self.model.encode_chat(messages))
+
+
+def _cache_beside(path: Path) -> Path:
+    return path.with_name(path.name + ".kv")
 
 
 def _message(role: str, content: str) -> Message:

@@ -11,6 +11,7 @@ from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import Rope
 from zeropoint.catalogue.entries import Numbers
 from zeropoint.catalogue.lookup import Prospect, lookup
+from zeropoint.engine.cache import CacheOptions
 from zeropoint.engine.model import blueprint_of
 from zeropoint.engine.native import default_threads
 from zeropoint.engine.plan import Plan, choose_context, make_plan
@@ -38,6 +39,7 @@ def forecast(
     context: int | None = None,
     threads: int | None = None,
     is_exact: bool = False,
+    cache_type: str | None = None,
     settings: Settings | None = None,
 ) -> Forecast:
     """Plan a model by name, reading at most 32 MiB of it. Raises as `load` does, but fetches nothing."""
@@ -52,6 +54,7 @@ def forecast(
         bandwidth=bandwidth,
         available_bytes=available_memory_bytes(),
         is_exact=is_exact,
+        cache=CacheOptions(cache_type),
     )
     return Forecast(prospect, plan, threads, bandwidth)
 

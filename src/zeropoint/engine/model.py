@@ -18,6 +18,7 @@ from zeropoint.blueprint.check import check
 from zeropoint.blueprint.edits import Write
 from zeropoint.blueprint.sources import stored_names
 from zeropoint.catalogue.fetch import resolve
+from zeropoint.engine.cache import CacheOptions
 from zeropoint.engine.contract import Lens, LensRows, Read, Seen, Stepper
 from zeropoint.engine.native import MOST_THREADS, NativeEngine, default_threads
 from zeropoint.engine.plan import check_fits, choose_context, make_plan
@@ -195,6 +196,21 @@ class Model:
         """A fresh sequence to decode by hand: `extend(ids) -> logits`, `rollback(n)`."""
         return self.engine.stepper(taps)
 
+    def save_cache(self, ids: Sequence[int], path: str | Path) -> int:
+        """Write what the cache holds of the start of a text; how many tokens. Raises BadInput, DiskError."""
+        from zeropoint.engine import saved_cache  # its checksums bring a library of megabytes
+
+        return saved_cache.save_cache(self.engine, ids, Path(path))
+
+    def load_cache(self, path: str | Path) -> list[int]:
+        """Put a saved cache back; the tokens that need not be read again.
+
+        Raises BadInput for one of another model, of other cache options or damaged; DiskError, OutOfMemory.
+        """
+        from zeropoint.engine import saved_cache
+
+        return saved_cache.load_cache(self.engine, Path(path))
+
     def close(self) -> None:
         """Free weights, cache and the template's process; later calls raise."""
         if "template" in self.__dict__:
@@ -244,6 +260,10 @@ def load(
     context: int | None = None,
     isa: str | None = None,
     exact: bool | None = None,
+    cache_type: str | None = None,
+    cache_memory: int | None = None,
+    window: int | None = None,
+    sinks: int | None = None,
     template: str | None = None,
     progress: Progress | None = None,
     notify: Notice | None = None,
@@ -253,30 +273,24 @@ def load(
     name: a catalogue name, a path, or `hf:owner/repo[:file-or-quant]`. threads: by default every usable
     processor. context: positions of the cache. isa: scalar, avx2, avx512, neon, neon_dotprod or auto. exact:
     float arithmetic throughout, slower. template: a built-in chat template instead of the model's own.
+    cache_type: f16 or int8. cache_memory: most megabytes of all caches. window: positions a text keeps, the
+    first `sinks` among them, so that it may go on without end.
     What is not given is taken from the settings (ZEROPOINT_THREADS and the like, then the TOML files).
     progress(total, done) and notify(text) tell of a download.
     Raises BadInput, BadModelFile, NetworkError, DiskError, OutOfMemory or MachineError.
     """
     given = {"threads": threads, "context": context, "isa": isa, "exact": exact, "template": template}
-    settings = Settings.read(given)
+    kept = {"cache_type": cache_type, "cache_memory": cache_memory, "window": window, "sinks": sinks}
+    settings = Settings.read({**given, **kept})
     threads, context, isa, exact, template = (settings.get(key).value for key in given)
+    cache = CacheOptions(*(settings.get(key).value for key in kept))
     if threads is not None and not 1 <= threads <= MOST_THREADS:
         raise BadInput(f"threads is {threads}; expected 1 to {MOST_THREADS}")
     found = resolve(str(name), settings=settings, progress=progress, notice=notify)
     file = open_gguf(found.path)
     blueprint = blueprint_of(file)
     n_ctx = choose_context(blueprint, context)
-    weight_bytes = sum(tensor.n_bytes for tensor in file.tensors.values())
-    # The bandwidth matters to speed only; any number tells whether it fits.
-    plan = make_plan(
-        blueprint,
-        weight_bytes,
-        n_ctx,
-        bandwidth=1e10,
-        available_bytes=available_memory_bytes(),
-        is_exact=exact,
-    )
-    check_fits(plan, found.name)
+    _check_memory(file, blueprint, n_ctx, exact, cache, found.name)
     # The tokenizer first: what building it took is free again when the weights come.
     tokenizer = load_tokenizer(file)
     if tokenizer.n_vocab != blueprint.n_vocab:
@@ -286,12 +300,33 @@ def load(
         )
     file = file.lean()
     engine = NativeEngine(
-        file, blueprint, n_ctx=n_ctx, n_threads=threads or default_threads(), isa=isa, is_exact=exact
+        file,
+        blueprint,
+        n_ctx=n_ctx,
+        n_threads=threads or default_threads(),
+        isa=isa,
+        is_exact=exact,
+        cache=cache,
     )
     model = Model(file, blueprint, engine, tokenizer, found.name)
     model.template_name = template
     model.defaults = dict(found.entry.sampling) if found.entry is not None else {}
     return model
+
+
+def _check_memory(
+    file: GgufModel, blueprint: Blueprint, n_ctx: int, is_exact: bool, cache: CacheOptions, name: str
+) -> None:
+    plan = make_plan(
+        blueprint,
+        sum(tensor.n_bytes for tensor in file.tensors.values()),
+        n_ctx,
+        bandwidth=1e10,  # matters to speed only; any number tells whether it fits
+        available_bytes=available_memory_bytes(),
+        is_exact=is_exact,
+        cache=cache,
+    )
+    check_fits(plan, name)
 
 
 def blueprint_of(file: GgufModel) -> Blueprint:

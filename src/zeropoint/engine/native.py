@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,10 @@ from zeropoint import _native
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.edits import Write, edits
 from zeropoint.blueprint.taps import Tap, placed
+from zeropoint.engine.cache import CacheOptions
 from zeropoint.engine.contract import Event, Lens, LensRows, Read, Request, Seen
 from zeropoint.engine.native_plan import native_plan, stored_tensors
+from zeropoint.engine.roofline import available_memory_bytes
 from zeropoint.engine.seeing import check_lens, native_points, wanted_reads
 from zeropoint.errors import BadInput, ContextFull, MachineError, choices
 from zeropoint.weights.gguf import GgufModel
@@ -32,7 +35,8 @@ def default_threads() -> int:
 class NativeEngine:
     """A GGUF model in memory, ready to run. Fulfils `engine.contract.Engine`.
 
-    n_ctx: positions a cache may hold; n_vocab: tokens; is_exact: float activations and cache.
+    n_ctx: tokens a sequence may have, which with a window is without end; n_vocab: tokens; is_exact: float
+    activations and cache.
     """
 
     def __init__(
@@ -44,11 +48,17 @@ class NativeEngine:
         n_threads: int | None = None,
         isa: str | None = None,
         is_exact: bool = False,
+        cache: CacheOptions | None = None,
     ) -> None:
-        """Read the weights. Raises BadModelFile, OutOfMemory, DiskError, MachineError (no such ISA)."""
-        self.n_ctx = n_ctx
+        """Read the weights. n_ctx: positions of a cache.
+
+        Raises BadInput, BadModelFile, OutOfMemory, DiskError, MachineError (no such ISA).
+        """
         self.n_vocab = blueprint.n_vocab
         self._blueprint = blueprint
+        free = available_memory_bytes()
+        left = None if free is None else max(0, free - sum(t.n_bytes for t in model.tensors.values()))
+        keeps = (cache or CacheOptions()).native(blueprint, n_ctx, is_exact, left)
         self._engine = _native.Engine(
             [os.fsencode(path) for path in model.paths],
             native_plan(blueprint, n_ctx),
@@ -56,6 +66,7 @@ class NativeEngine:
             n_threads or default_threads(),
             _checked_isa(isa),
             is_exact,
+            keeps,
         )
         described = self._engine.describe()
         self.isa: str = described["isa"]
@@ -63,6 +74,10 @@ class NativeEngine:
         self.is_exact: bool = described["is_exact"]
         self.weight_bytes: int = described["weight_bytes"]
         self.cache_bytes: int = described["cache_bytes"]
+        self.page_bytes: int = described["page_bytes"]
+        self.n_ctx: int = described["most_tokens"]
+        window = f", window {keeps['window']}, sinks {keeps['sinks']}" if keeps["window"] else ""
+        self.cache_name = f"{keeps['cache_type']}{window}"
 
     def submit(self, request: Request) -> int:
         """Queue a request, returning its number. Raises ContextFull or BadInput."""
@@ -155,6 +170,24 @@ class NativeEngine:
                 "shorten it or load the model with a larger context"
             )
         return ids
+
+    @property
+    def used_cache_bytes(self) -> int:
+        """Bytes of the pages that are held now, idle ones included."""
+        return int(self._engine.describe()["used_cache_bytes"])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Tells models apart, of everything that keys and values are computed with: 16 hexadecimal digits."""
+        return f"{self._engine.fingerprint():016x}"
+
+    def open_cached(self, ids: Sequence[int]) -> _native.Sequence:
+        """A sequence of as much of `ids` as the cache holds: n_tokens, n_dropped, n_pages, page(i)."""
+        return self._engine.open_cached(_ids(ids))
+
+    def restore(self, ids: Sequence[int], n_dropped: int, pages: Iterator[bytes]) -> None:
+        """Put the pages of `ids` back into the cache. Raises BadInput, OutOfMemory."""
+        self._engine.restore(_ids(ids), n_dropped, pages)
 
     def close(self) -> None:
         """Free weights and cache; any later call raises BadInput."""

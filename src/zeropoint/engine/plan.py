@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zeropoint.blueprint import Blueprint
-from zeropoint.blueprint.cost import cache_bytes, count_parameters
+from zeropoint.blueprint.cost import count_parameters
 from zeropoint.blueprint.parts.ffn import MixtureOfExperts
+from zeropoint.engine.cache import CacheOptions, context_bytes
 from zeropoint.engine.roofline import ceiling_tok_s
 from zeropoint.errors import BadInput, OutOfMemory
 
@@ -70,15 +71,17 @@ def make_plan(
     bandwidth: float,
     available_bytes: int | None,
     is_exact: bool = False,
+    cache: CacheOptions | None = None,
 ) -> Plan:
     """The plan for weights of so many bytes and a context of n_ctx; bandwidth in bytes/s."""
+    element = (cache or CacheOptions()).element(is_exact)
     n_read = read_bytes(blueprint, weight_bytes)
     step_s = n_read / (bandwidth * _REACHED) + blueprint.n_layers * _LAYER_S
     return Plan(
         n_ctx=n_ctx,
         n_parameters=count_parameters(blueprint),
         weight_bytes=weight_bytes,
-        cache_bytes=cache_bytes(blueprint, n_ctx, 4 if is_exact else 2),
+        cache_bytes=context_bytes(blueprint, n_ctx, element),
         work_bytes=_work_bytes(blueprint),
         read_bytes=n_read,
         available_bytes=available_bytes,

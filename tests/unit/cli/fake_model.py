@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -64,6 +65,7 @@ class FakeModel:
         self.ends_with = "stop"
         self.calls: list[tuple[Any, SamplingParams]] = []
         self.loaded_with: dict[str, Any] = {}
+        self.loaded_cache: Path | None = None
         self.is_closed = False
 
     def chat(self, messages: list[dict[str, str]], params: SamplingParams) -> FakeStream:
@@ -74,6 +76,12 @@ class FakeModel:
 
     def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
         return [0] * sum(1 + len(message["content"].split()) for message in messages)
+
+    def save_cache(self, ids: list[int], path: Path) -> None:
+        path.write_bytes(bytes(ids))
+
+    def load_cache(self, path: Path) -> None:
+        self.loaded_cache = path
 
     def _answer(self, given: Any, params: SamplingParams, text: str) -> FakeStream:
         self.calls.append((given, params))

@@ -120,7 +120,9 @@ def test_loading_continues(keyboard: PipeInput, talk: Talk, tmp_path: Path) -> N
     before = Conversation(FakeModel(), "Be kind.")  # type: ignore[arg-type]
     before.ask("one").text()
     before.save(path)
-    assert talk(f"/load {path}", "two").conversation.messages[1]["content"] == "one"
+    model = FakeModel()
+    assert talk(f"/load {path}", "two", model=model).conversation.messages[1]["content"] == "one"
+    assert model.loaded_cache == tmp_path / "a.json.kv"
 
 
 def test_set_changes_a_parameter(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,6 +49,16 @@ class RoteModel:
         self.params = params.flat()
         return RoteStream(f"re: {messages[-1]['content']}")
 
+    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
+        return [0] * count(messages)
+
+    def save_cache(self, ids: list[int], path: Path) -> None:
+        path.write_text(str(len(ids)))
+
+    def load_cache(self, path: Path) -> None:
+        if path.read_text() == "damaged":
+            raise BadInput("it is damaged")
+
 
 def count(messages: list[dict[str, str]]) -> int:
     return sum(1 + len(message["content"].split()) for message in messages)
@@ -175,10 +185,13 @@ def test_save_and_load(tmp_path: Path) -> None:
     conversation.save(path)
     conversation.save(path)
     other = talk()
-    other.load(path)
+    assert other.load(path) == []
     assert other.messages == conversation.messages
     assert other.system == "be kind"
-    assert [p.name for p in tmp_path.iterdir()] == ["talk.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["talk.json", "talk.json.kv"]
+    (tmp_path / "talk.json.kv").write_text("damaged")
+    assert other.load(path) == ["the conversation will be read again: it is damaged"]
+    assert other.messages == conversation.messages
 
 
 def saved(**changed: Any) -> str:

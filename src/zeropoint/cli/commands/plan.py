@@ -25,7 +25,7 @@ Examples:
 @click.command("plan", epilog=_EXAMPLES)
 @click.argument("name", metavar="[MODEL]", required=False, shell_complete=model_names)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@options.some("context", "threads", "exact")
+@options.some("context", "threads", "exact", "cache_type")
 @click.make_pass_decorator(Console, ensure=True)
 def command(console: Console, /, name: str | None, as_json: bool, **flags: Any) -> None:
     """Show file size, memory, whether it fits, and the expected speed of MODEL."""
@@ -37,6 +37,7 @@ def command(console: Console, /, name: str | None, as_json: bool, **flags: Any) 
         context=settings.get("context").value,
         threads=settings.get("threads").value,
         is_exact=settings.get("exact").value,
+        cache_type=settings.get("cache_type").value,
         settings=settings,
     )
     prospect, plan = found.prospect, found.plan

@@ -1,0 +1,220 @@
+// Pages of the cache: what they hold, who shares them, who gives way when there are no more.
+#include "check.hpp"
+#include "engine_fixture.hpp"
+#include "runtime/sequence.hpp"
+
+using namespace zp;
+using namespace zp::test;
+
+namespace {
+
+PageLayout layout(CacheType type = CacheType::kHalf) { return {type, 2, 2, 20}; }
+
+std::vector<int32_t> ids(int n, int salt = 0) { return prompt_of(n, salt); }
+
+// A pool for the tiny model with room for so many pages.
+struct Caches {
+    explicit Caches(size_t n_pages, const CacheWindow& window = {})
+        : pool(spec, layout(), {n_pages * layout().page_bytes(), SIZE_MAX}, window) {}
+    ModelSpec spec = tiny_spec();
+    SequencePool pool;
+
+    // A sequence that has read so many of its tokens, marked by `value` at each position.
+    Sequence* read(const std::vector<int32_t>& tokens, int n, float value) {
+        Sequence* s = pool.acquire(tokens);
+        while (s->n_cached < n) {
+            const int more = pool.reserve(*s, n - s->n_cached).value();
+            const Slice slice = pool.slice(*s, 0, more);
+            const std::vector<float> row(20, value);
+            for (int p = s->n_held(); p < s->n_held() + more; ++p)
+                write_key(slice.cache, 1, 1, p, row.data());
+            pool.advance(*s, more);
+        }
+        return s;
+    }
+    float key(const Sequence& s, int position) {
+        std::vector<float> row(20);
+        read_key(pool.slice(s, 0, 1).cache, 1, 1, position, row.data());
+        return row[7];
+    }
+};
+
+EngineConfig limited(const TinyModel& model, int n_pages) {
+    EngineConfig config = config_of(model.path);
+    config.cache_limits.most_bytes =
+        static_cast<size_t>(n_pages) * PageLayout{CacheType::kHalf, 2, 2, 16}.page_bytes();
+    return config;
+}
+
+}  // namespace
+
+ZP_TEST(cache_gives_back_what_was_written) {
+    for (const CacheType type : {CacheType::kFloat, CacheType::kHalf, CacheType::kInt8}) {
+        const PageLayout l = layout(type);
+        std::vector<uint8_t> first(l.page_bytes()), second(l.page_bytes());
+        uint8_t* const table[] = {first.data(), second.data()};
+        const CacheView cache{l, table};
+        std::vector<float> key(20), value(20), out(20);
+        for (int s = 120; s < 140; ++s) {
+            for (int k = 0; k < 20; ++k) {
+                key[static_cast<size_t>(k)] = static_cast<float>(s - 130) * 0.37f + static_cast<float>(k);
+                value[static_cast<size_t>(k)] = -0.5f * key[static_cast<size_t>(k)];
+            }
+            write_key(cache, 1, 1, s, key.data());
+            write_value(cache, 1, 1, s, value.data());
+            const float allowed = type == CacheType::kFloat ? 0.0f : type == CacheType::kHalf ? 0.01f : 0.12f;
+            read_key(cache, 1, 1, s, out.data());
+            for (size_t k = 0; k < 20; ++k) ZP_CHECK(std::fabs(out[k] - key[k]) <= allowed);
+            read_value(cache, 1, 1, s, out.data());
+            for (size_t k = 0; k < 20; ++k) ZP_CHECK(std::fabs(out[k] - value[k]) <= allowed);
+        }
+        key[3] = std::nanf("");
+        write_key(cache, 0, 0, 5, key.data());
+        read_key(cache, 0, 0, 5, out.data());
+        ZP_CHECK(std::isnan(out[3]));
+    }
+}
+
+ZP_TEST(cache_shares_a_start_and_copies_a_page_when_it_is_written) {
+    Caches caches(100);
+    std::vector<int32_t> tokens = ids(300);
+    Sequence* first = caches.read(tokens, 300, 1.0f);
+    ZP_EQ(caches.pool.used_bytes(), 3 * layout().page_bytes());
+    // Another with the same 200 tokens, while the first is running: nothing is taken until it writes.
+    std::vector<int32_t> other(tokens.begin(), tokens.begin() + 200);
+    other.resize(230, 1);
+    other[200] = tokens[200] + 1;
+    Sequence* second = caches.pool.acquire(other);
+    ZP_EQ(second->n_cached, 200);
+    ZP_EQ(caches.pool.used_bytes(), 3 * layout().page_bytes());
+    ZP_EQ(caches.pool.reserve(*second, 30).value(), 30);
+    ZP_EQ(caches.pool.used_bytes(), 4 * layout().page_bytes());
+    ZP_CHECK(second->pages[0] == first->pages[0] && second->pages[1] != first->pages[1]);
+    const std::vector<float> row(20, 2.0f);
+    write_key(caches.pool.slice(*second, 0, 1).cache, 1, 1, 200, row.data());
+    ZP_EQ(caches.key(*second, 199), 1.0f);
+    ZP_EQ(caches.key(*second, 200), 2.0f);
+    ZP_EQ(caches.key(*first, 200), 1.0f);
+    // An idle text that goes on as it ended is written on where it lies.
+    caches.pool.release(first);
+    tokens.push_back(3);
+    Sequence* third = caches.pool.acquire(tokens);
+    ZP_EQ(third->n_cached, 300);
+    ZP_EQ(caches.pool.reserve(*third, 1).value(), 1);
+    ZP_EQ(caches.pool.used_bytes(), 4 * layout().page_bytes());
+    caches.pool.release(second);
+    caches.pool.release(third);
+}
+
+ZP_TEST(cache_folds_pages_that_were_computed_twice) {
+    Caches caches(100);
+    const std::vector<int32_t> tokens = ids(200);
+    Sequence* first = caches.pool.acquire(tokens);
+    Sequence* second = caches.pool.acquire(tokens);
+    for (Sequence* s : {first, second}) {
+        ZP_EQ(caches.pool.reserve(*s, 130).value(), 130);
+        caches.pool.advance(*s, 130);
+    }
+    ZP_CHECK(first->pages[0] == second->pages[0] && first->pages[1] != second->pages[1]);
+    ZP_EQ(caches.pool.used_bytes(), 3 * layout().page_bytes());
+    // What was computed otherwise is nobody else's.
+    Sequence* steered = caches.pool.acquire(
+        ids(200, 5), std::make_shared<const Edits>(std::move(Edits::make({}, caches.spec).value())));
+    ZP_EQ(caches.pool.reserve(*steered, 199).value(), 199);
+    caches.pool.advance(*steered, 199);
+    ZP_EQ(caches.pool.acquire(ids(200, 5))->n_cached, 0);
+    caches.pool.release(steered);
+    ZP_EQ(caches.pool.acquire(ids(200, 5))->n_cached, 0);
+}
+
+ZP_TEST(cache_lets_the_longest_unused_go_first) {
+    Caches caches(4);
+    caches.pool.release(caches.read(ids(100, 1), 100, 1.0f));
+    caches.pool.release(caches.read(ids(100, 2), 100, 2.0f));
+    caches.pool.release(caches.read(ids(100, 3), 100, 3.0f));
+    caches.pool.release(caches.pool.acquire(ids(100, 1)));  // used again
+    Sequence* big = caches.read(ids(250, 4), 250, 4.0f);    // takes the free page and that of text 2
+    ZP_EQ(caches.pool.acquire(ids(100, 2))->n_cached, 0);
+    ZP_EQ(caches.pool.acquire(ids(100, 1))->n_cached, 99);
+    ZP_EQ(caches.pool.acquire(ids(100, 3))->n_cached, 99);
+    // All that is left is in use.
+    Sequence* late = caches.pool.acquire(ids(300, 9));
+    const Result<int> refused = caches.pool.reserve(*late, 10);
+    ZP_CHECK(!refused.ok() && refused.error().fault == Fault::kMemory);
+    ZP_CHECK(refused.error().message.find("--cache-memory") != std::string::npos);
+    caches.pool.release(big);
+    ZP_EQ(caches.pool.reserve(*late, 290).value(), 256);  // as many as two pages hold
+}
+
+ZP_TEST(engine_gives_the_same_answers_when_the_cache_is_small) {
+    const TinyModel model(true);
+    auto wide = open(model);
+    std::vector<Answer> want;
+    for (int i = 0; i < 6; ++i) want.push_back(answer(*wide, request_of(prompt_of(150 + 20 * i, i), 60)));
+    auto engine = std::move(Engine::open(limited(model, 4)).value());
+    std::vector<int64_t> numbers;
+    for (int i = 0; i < 6; ++i)
+        numbers.push_back(engine->submit(request_of(prompt_of(150 + 20 * i, i), 60)).value());
+    auto answers = finish(*engine);
+    for (size_t i = 0; i < 6; ++i) {
+        ZP_CHECK(answers[numbers[i]] == want[i]);
+        ZP_EQ(answers[numbers[i]].tokens.size(), 60u);
+    }
+    ZP_CHECK(engine->used_cache_bytes() <= 4 * engine->page_bytes());
+}
+
+ZP_TEST(engine_refuses_what_the_cache_cannot_hold) {
+    const TinyModel model(true);
+    auto engine = std::move(Engine::open(limited(model, 2)).value());
+    const auto refused = engine->submit(request_of(prompt_of(300), 5));
+    ZP_CHECK(!refused.ok() && refused.error().fault == Fault::kMemory);
+    ZP_CHECK(refused.error().message.find("300 tokens") != std::string::npos);
+    // It fits at first, and then grows out of it: that one ends, the next is answered.
+    engine->submit(request_of(prompt_of(250), 0)).value();
+    Status status;
+    while (status.ok() && engine->has_work()) {
+        const auto events = engine->step(kNever);
+        if (!events.ok()) status = events.error();
+    }
+    ZP_CHECK(!status.ok() && status.error().fault == Fault::kMemory);
+    ZP_CHECK(!engine->has_work());
+    ZP_EQ(answer(*engine, request_of(prompt_of(50), 5)).tokens.size(), 5u);
+}
+
+ZP_TEST(window_drops_pages_after_the_sinks) {
+    Caches caches(100, {512, 128});
+    Sequence* s = caches.read(ids(1300), 1300, 1.0f);
+    ZP_EQ(s->n_dropped, 896);  // the fewest whole pages that keep 1,300 below 512
+    ZP_EQ(s->n_held(), 404);
+    ZP_EQ(s->pages.size(), 4u);
+    ZP_EQ(caches.key(*s, 200), 1.0f);
+    ZP_CHECK(caches.key(*s, 5) != 1.0f);  // a sink has moved
+    std::vector<float> row(20);
+    uint8_t* const original[] = {s->sinks[0]->data()};
+    read_key({layout(), original}, 1, 1, 5, row.data());
+    ZP_EQ(row[7], 1.0f);
+    // No step goes over the border where the next page goes.
+    ZP_EQ(caches.pool.reserve(*s, 200).value(), 108);
+    // Its own text goes on from it; what ends before the window does not.
+    caches.pool.release(s);
+    ZP_EQ(caches.pool.acquire(ids(1200))->n_cached, 512);
+    Sequence* again = caches.pool.acquire(ids(1400));
+    ZP_EQ(again->n_cached, 1300);
+    ZP_EQ(again->n_dropped, 896);
+    caches.pool.truncate(*again, 1290);
+    ZP_EQ(again->n_cached, 1290);
+    caches.pool.truncate(*again, 1000);
+    ZP_EQ(again->n_cached, 0);
+}
+
+ZP_TEST(window_is_refused_where_it_cannot_be_right) {
+    ModelSpec spec = tiny_spec();
+    ZP_EQ(fit({600, 4}, spec).value().n_positions, 512);
+    ZP_EQ(fit({600, 4}, spec).value().n_sinks, 128);
+    ZP_EQ(fit({300, 0}, spec).value().n_sinks, 0);
+    for (const CacheWindow& bad : {CacheWindow{601, 4}, CacheWindow{300, 4}, CacheWindow{600, -1},
+                                   CacheWindow{600, INT32_MAX}, CacheWindow{127, 0}})
+        ZP_CHECK(!fit(bad, spec).ok());
+    spec.n_positions = 600;
+    ZP_CHECK(fit({600, 4}, spec).error().message.find("learned positions") != std::string::npos);
+}

@@ -1,0 +1,82 @@
+"""How a native engine keeps keys and values: their type, how much memory they may take, and a window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from zeropoint.blueprint import Block, Blueprint
+from zeropoint.errors import BadInput, choices
+
+__all__ = ["CACHE_TYPES", "PAGE_POSITIONS", "CacheOptions", "context_bytes", "page_bytes"]
+
+CACHE_TYPES = ("f16", "int8")
+PAGE_POSITIONS = 128  # of a page of the cache (native/kernels/kernels.hpp, kChunk)
+DEFAULT_SINKS = 4  # Xiao et al., "Efficient streaming language models with attention sinks", 2023, table 2
+
+_ELEMENT_BYTES = {"f32": 4, "f16": 2, "int8": 1}
+_NO_LIMIT = 2**63 - 1
+_IDLE_CONTEXTS = 4  # full contexts of memory kept for texts that may go on, where nothing else is asked for
+
+
+@dataclass(frozen=True)
+class CacheOptions:
+    """What may be asked of a cache; None leaves it to the engine.
+
+    type: "f16" or "int8"; exact mode keeps float and takes neither. memory_mb: most megabytes of all pages.
+    window: positions a text keeps, so that it can go on without end; the first `sinks` stay among them.
+    """
+
+    type: str | None = None
+    memory_mb: int | None = None
+    window: int | None = None
+    sinks: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.type is not None and self.type not in CACHE_TYPES:
+            raise BadInput(choices("cache type", self.type, CACHE_TYPES))
+        if self.sinks is not None and self.window is None:
+            raise BadInput("sinks are the first positions of a window; give --window as well")
+
+    def element(self, is_exact: bool) -> str:
+        """The type of an element: "f32", "f16" or "int8". Raises BadInput."""
+        if is_exact and self.type is not None:
+            raise BadInput(f"exact mode keeps its cache in float, not {self.type}; leave out --cache-type")
+        return "f32" if is_exact else self.type or "f16"
+
+    def native(
+        self, blueprint: Blueprint, n_ctx: int, is_exact: bool, available_bytes: int | None
+    ) -> dict[str, Any]:
+        """What `_native.Engine` is given. available_bytes: memory that is free beside the weights."""
+        element = self.element(is_exact)
+        context = context_bytes(blueprint, n_ctx, element)
+        if self.memory_mb is not None:
+            most = most_idle = self.memory_mb * 1_000_000
+        else:
+            most = _NO_LIMIT if available_bytes is None else max(context, available_bytes // 2)
+            most_idle = min(most, _IDLE_CONTEXTS * context)
+        return {
+            "cache_type": element,
+            "most_bytes": most,
+            "most_idle_bytes": most_idle,
+            "window": self.window or 0,
+            "sinks": 0 if self.window is None else DEFAULT_SINKS if self.sinks is None else self.sinks,
+        }
+
+
+def page_bytes(blueprint: Blueprint, element: str) -> int:
+    """Bytes of one page: PAGE_POSITIONS keys and values of every layer (native/ops/cache_view.hpp)."""
+    return sum(_block_bytes(block, element) for block in blueprint.blocks)
+
+
+def context_bytes(blueprint: Blueprint, n_ctx: int, element: str) -> int:
+    """Bytes of the pages of a full context."""
+    return -(-n_ctx // PAGE_POSITIONS) * page_bytes(blueprint, element)
+
+
+def _block_bytes(block: Block, element: str) -> int:
+    d_key = block.attention.d_head
+    d_value = -(-d_key // 16) * 16  # whole vectors
+    steps = 2 * 4 if element == "int8" else 0  # a float a key and a float a value
+    a_position = (d_key + d_value) * _ELEMENT_BYTES[element] + steps
+    return PAGE_POSITIONS * block.attention.n_kv_heads * a_position
