@@ -62,7 +62,7 @@ Error Engine::refuse_oldest() {
     const Result<int> refused = sequences_.reserve(*oldest->second.sequence, 1);
     sequences_.release(oldest->second.sequence);
     running_.erase(oldest);
-    return refused.error();
+    return refused.ok() ? out_of_memory("the key/value cache is full; end other answers") : refused.error();
 }
 
 }  // namespace zp

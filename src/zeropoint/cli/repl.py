@@ -13,6 +13,7 @@ from zeropoint.cli import slash
 from zeropoint.cli.answer import as_plain, tell_budget
 from zeropoint.cli.console import Console
 from zeropoint.engine.chat import Answer, Conversation
+from zeropoint.engine.contract import ENDLESS
 from zeropoint.errors import ZeropointError
 from zeropoint.sampling.params import SamplingParams
 
@@ -47,9 +48,10 @@ class Repl:
     def run(self) -> None:
         """Talk until Ctrl-D or /exit."""
         model = self.conversation.model
+        n_ctx = model.engine.n_ctx
+        room = "text without end" if n_ctx == ENDLESS else f"context of {n_ctx:,} tokens"
         self.console.notice(
-            f"{model.name}, context of {model.engine.n_ctx:,} tokens; /help lists what can be done, "
-            "Ctrl-C stops an answer, Ctrl-D leaves"
+            f"{model.name}, {room}; /help lists what can be done, Ctrl-C stops an answer, Ctrl-D leaves"
         )
         while True:
             try:

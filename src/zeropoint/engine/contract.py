@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from zeropoint.blueprint.edits import Write
 from zeropoint.sampling.params import SamplingParams
 
+ENDLESS = 2**31 - 1
+"""`n_ctx` of an engine whose texts go on without end, because a window moves over them."""
+
 FinishReason = Literal["stop", "length", "cancelled"]
 
 

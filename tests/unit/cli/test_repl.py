@@ -16,6 +16,7 @@ from zeropoint.cli import slash
 from zeropoint.cli.console import Console
 from zeropoint.cli.repl import Repl
 from zeropoint.engine.chat import Conversation
+from zeropoint.engine.contract import ENDLESS
 from zeropoint.errors import MachineError
 from zeropoint.sampling.params import SamplingParams
 
@@ -197,3 +198,8 @@ def test_a_history_that_cannot_be_written_is_done_without(tmp_path: Path) -> Non
 
     (tmp_path / "zeropoint").write_text("in the way")
     _terminal_session().history.append_string("typed")
+
+
+def test_a_window_is_told(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
+    talk("one", model=FakeModel(n_ctx=ENDLESS))
+    assert "fake, text without end; " in capsys.readouterr().err
