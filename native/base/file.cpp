@@ -195,9 +195,9 @@ void MappedFile::close() noexcept {
 }
 
 void MappedFile::let_go(const void* first, size_t n_bytes) const {
-    // A fault brings in the pages around it as well (64 KiB on Linux), so those go too; whoever still reads
-    // there has them back at once.
-    constexpr uintptr_t kAround = 1 << 16;
+    // A fault brings in what the page cache holds together with the page, up to 2 MiB, so that goes too;
+    // whoever still reads there has it back at once.
+    constexpr uintptr_t kAround = 1 << 21;
     const auto mapping = reinterpret_cast<uintptr_t>(bytes_.data());
     const auto wanted = reinterpret_cast<uintptr_t>(first);
     const uintptr_t begin = std::max(wanted / kAround * kAround, mapping);
