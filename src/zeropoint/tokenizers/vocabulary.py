@@ -70,14 +70,15 @@ class Vocabulary:
     def lean(self) -> Vocabulary:
         """The same in a tenth of the memory, once the library's model is made from it.
 
-        Merges and scores are left out, `ids` keeps the control tokens alone.
+        Merges and scores are left out, `ids` keeps control tokens and the user's.
         """
-        control = {self.tokens[index]: index for index in self.control_ids}
+        users = {index for index, type_ in enumerate(self.types) if type_ == USER_DEFINED}
+        added = {self.tokens[index]: index for index in self.control_ids | users}
         return replace(
             self,
             tokens=PackedTexts(self.tokens),
             types=bytes(self.types),
-            ids=control,
+            ids=added,
             merges=[],
             scores=(),
         )
