@@ -17,7 +17,7 @@ Result<CacheWindow> fit(const CacheWindow& wanted, const ModelSpec& spec) {
     if (!wanted.is_on()) return CacheWindow{};
     if (spec.n_positions > 0)
         return invalid("a model with learned positions ends with them; --window needs rotary positions");
-    if (wanted.n_positions > spec.n_ctx || wanted.n_sinks < 0) {
+    if (wanted.n_positions > spec.n_ctx || wanted.n_sinks < 0 || wanted.n_sinks > wanted.n_positions) {
         return invalid("a window of " + std::to_string(wanted.n_positions) + " positions with " +
                        std::to_string(wanted.n_sinks) + " sinks is not possible; the context holds " +
                        std::to_string(spec.n_ctx));
