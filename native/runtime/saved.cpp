@@ -1,4 +1,5 @@
 // The cache of a sequence on its way to a file and back (engine/saved_cache.py writes and checks the file).
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -59,9 +60,9 @@ Status Engine::restore(std::span<const int32_t> ids, int n_dropped, const NextPa
     if (Status status = check_ids(ids); !status.ok()) return status;
     const int n_tokens = static_cast<int>(ids.size());
     const int most_held = config_.window.is_on() ? config_.window.n_positions : config_.spec.n_ctx;
-    const int n_held = n_tokens - n_dropped;
+    const int n_held = n_tokens - std::clamp(n_dropped, 0, n_tokens);
     const bool is_moved = n_dropped != 0;
-    if (n_dropped < 0 || n_dropped % kChunk != 0 || n_held < 0 || n_held > most_held ||
+    if (n_dropped < 0 || n_dropped > n_tokens || n_dropped % kChunk != 0 || n_held > most_held ||
         (is_moved && (!config_.window.is_on() || n_held < most_held - kChunk)))
         return invalid(std::to_string(n_tokens) + " tokens with " + std::to_string(n_dropped) +
                        " of them dropped are no state of this cache");

@@ -44,7 +44,7 @@ print(json.dumps({"made": made, "ids": text}))
 @pytest.fixture(scope="session")
 def llama_cpp() -> str:
     """An interpreter that has llama_cpp, or a skip."""
-    python = os.environ.get("ZEROPOINT_LLAMA_CPP", sys.executable)
+    python = os.environ.get("ZEROPOINT_LLAMA_CPP") or sys.executable
     found = subprocess.run([python, "-c", "import llama_cpp"], capture_output=True, check=False, timeout=60)
     if found.returncode:
         pytest.skip("llama_cpp cannot be imported; install llama-cpp-python or set ZEROPOINT_LLAMA_CPP")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 from pathlib import Path
 
 from zeropoint.errors import BadInput, DiskError
+from zeropoint.weights.staged import new_file, write_file
 
 __all__ = ["Message", "read", "write"]
 
@@ -52,20 +50,13 @@ def write(path: Path, messages: list[Message]) -> None:
         except BadInput:
             raise BadInput(f"{path} exists and is not a saved conversation; choose another name") from None
     content = {"format": _FORMAT, "version": _VERSION, "messages": messages}
-    beside = None
     try:
-        handle, beside = tempfile.mkstemp(prefix=".zeropoint.", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, ensure_ascii=False, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except (OSError, UnicodeEncodeError) as error:
-        if beside is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(beside)
-        reason = getattr(error, "strerror", None) or error
-        raise DiskError(f"cannot write {path} ({reason}); free space or choose another folder") from None
+        text = json.dumps(content, ensure_ascii=False, indent=1).encode()
+    except UnicodeEncodeError as error:
+        raise DiskError(f"cannot write {path} ({error.reason}); reset the conversation") from None
+    # For the owner alone: it is what was said.
+    with new_file(path, need_bytes=len(text), mode=0o600) as temporary, write_file(temporary) as file:
+        file.write(text)
 
 
 def _parse(path: Path) -> object:

@@ -13,7 +13,6 @@ import itertools
 import json
 import os
 import struct
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 
 from zeropoint.engine.native import NativeEngine
 from zeropoint.errors import BadInput, DiskError
+from zeropoint.weights.staged import new_file, write_file
 
 __all__ = ["load_cache", "save_cache"]
 
@@ -91,27 +91,14 @@ def load_cache(engine: NativeEngine, path: Path) -> list[int]:
 
 def _write(path: Path, header: _Header, body: Iterable[bytes]) -> None:
     text = json.dumps(asdict(header)).encode()
-    beside = None
     digest = hashlib.sha256()
-    try:
-        handle, beside = tempfile.mkstemp(prefix=".zeropoint.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            for data in itertools.chain([_START.pack(_MAGIC, _VERSION, len(text)), text], body):
-                digest.update(data)
-                file.write(data)
-            file.write(digest.digest())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-        beside = None
-    except OSError as error:
-        raise DiskError(
-            f"cannot write {path} ({error.strerror}); free space or choose another folder"
-        ) from None
-    finally:
-        if beside is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(beside)
+    need_bytes = _START.size + len(text) + header.body_bytes + _SUM_BYTES
+    # For the owner alone: it is what was said.
+    with new_file(path, need_bytes=need_bytes, mode=0o600) as temporary, write_file(temporary) as file:
+        for data in itertools.chain([_START.pack(_MAGIC, _VERSION, len(text)), text], body):
+            digest.update(data)
+            file.write(data)
+        file.write(digest.digest())
 
 
 @contextlib.contextmanager
@@ -150,6 +137,8 @@ def _read_header(file: BinaryIO, path: Path) -> _Header:
         is_right = isinstance(value, str) if kind == "str" else type(value) is int and 0 <= value < 2**40
         if not is_right:
             raise BadInput(f"{path}: `{name}` is not what it should be; the file is damaged")
+    if not header.n_dropped <= header.n_tokens < 2**31:
+        raise BadInput(f"{path}: `n_dropped` and `n_tokens` are not of one text; the file is damaged")
     expected = _START.size + n_bytes + header.body_bytes + _SUM_BYTES
     if os.fstat(file.fileno()).st_size != expected:
         raise BadInput(f"{path} should have {expected} bytes and has another length; the file is damaged")

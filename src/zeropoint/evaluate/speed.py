@@ -21,7 +21,16 @@ from zeropoint.engine.contract import Engine, Request
 from zeropoint.engine.roofline import ceiling_tok_s
 from zeropoint.sampling.params import SamplingParams
 
-__all__ = ["DECODE_AT", "PREFILL_OF", "Decode", "Rates", "Speed", "measure_rates", "measure_speed"]
+__all__ = [
+    "DECODE_AT",
+    "DECODE_TOKENS",
+    "PREFILL_OF",
+    "Decode",
+    "Rates",
+    "Speed",
+    "measure_rates",
+    "measure_speed",
+]
 
 PREFILL_OF = (128, 512)  # prompt lengths, in tokens
 DECODE_AT = (16, 512)  # context lengths at which decoding starts

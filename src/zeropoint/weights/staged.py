@@ -29,15 +29,16 @@ _AT_FDCWD = -100  # of fcntl.h
 
 
 @contextlib.contextmanager
-def new_file(path: Path, *, need_bytes: int = 0) -> Iterator[Path]:
+def new_file(path: Path, *, need_bytes: int = 0, mode: int = 0o666) -> Iterator[Path]:
     """The path to write at; when the block ends well, what lies there becomes `path`, durably.
 
-    Whoever has the old file open or mapped keeps it. Raises DiskError; on any error the old file stays.
+    mode: permissions of a file that is new, less the umask. Whoever has the old file open or mapped keeps it.
+    Raises BadInput, DiskError; on any error the old file stays.
     """
     temporary = _prepared(path, need_bytes)
     try:
         with _disk_errors(path, need_bytes):
-            lock = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            lock = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             _lock(lock)
             yield temporary

@@ -119,6 +119,7 @@ def test_hostile_files(model: Model, tmp_path: Path) -> None:
         (with_header(good, page_bytes=16), "has another length"),
         (with_header(good, n_dropped=128), "no state of this cache"),
         (with_header(good, n_dropped=7), "no state of this cache"),
+        (with_header(good, n_dropped=2**35), "are not of one text"),
         (no_vocabulary + hashlib.sha256(no_vocabulary).digest(), "outside the vocabulary"),
     ]
     for bit in range(0, 8 * (len(good) - ids_at), 99_991):

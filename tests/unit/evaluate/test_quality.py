@@ -53,6 +53,8 @@ def test_formats_side_by_side(smollm2_path: Path) -> None:
         (["--quality", "--formats", ","], "names no format"),
         (["--formats", "q8_0"], "belong to --quality"),
         (["--prefill", "12,x"], "--prefill is '12,x'"),
+        (["--context", "64", "--prefill", "64"], "--prefill 64 needs a context"),
+        (["--context", "64", "--decode", "20"], "--decode 20 needs a context"),
         (["--quality", "--text", "nowhere.txt"], "nowhere.txt cannot be read"),
     ],
 )

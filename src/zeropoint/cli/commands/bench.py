@@ -81,6 +81,16 @@ def _lengths(given: str | None, flag: str) -> tuple[int, ...] | None:
     return tuple(map(int, words))
 
 
+def _check_room(n_ctx: int, lengths: tuple[int, ...], flag: str, n_more: int) -> None:
+    """Refuse what was asked for and would be left out."""
+    for n in lengths:
+        if n + n_more >= n_ctx:
+            raise BadInput(
+                f"{flag} {n} needs a context of more than {n + n_more}; this model is loaded with {n_ctx}, "
+                "see --context"
+            )
+
+
 def _speed(
     console: Console,
     settings: Settings,
@@ -91,10 +101,12 @@ def _speed(
 ) -> None:
     from zeropoint.engine.plan import read_bytes
     from zeropoint.engine.roofline import bandwidth_bytes_s
-    from zeropoint.evaluate.speed import DECODE_AT, PREFILL_OF, measure_speed
+    from zeropoint.evaluate.speed import DECODE_AT, DECODE_TOKENS, PREFILL_OF, measure_speed
 
     with opening.open_model(settings, console) as model:
         engine = model.engine
+        _check_room(engine.n_ctx, prefill or (), "--prefill", 0)
+        _check_room(engine.n_ctx, decode or (), "--decode", DECODE_TOKENS)
         weight_bytes = sum(tensor.n_bytes for tensor in model.file.tensors.values())
         speed = measure_speed(
             engine,
