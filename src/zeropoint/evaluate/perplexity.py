@@ -11,7 +11,9 @@ from zeropoint.errors import BadInput
 if TYPE_CHECKING:
     from zeropoint.engine.model import Model
 
-__all__ = ["Perplexity", "perplexity"]
+__all__ = ["LONGEST_TOKEN", "Perplexity", "perplexity"]
+
+LONGEST_TOKEN = 16  # characters; hardly a token has more, so a book need not be encoded for a page
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,7 @@ def perplexity(model: Model, text: str, *, window: int = 1024, n_tokens: int | N
 
     The first token of a window has no probability. Raises BadInput for a text of fewer than two tokens.
     """
-    # A token is hardly ever longer than this: no need to encode a book for a page.
-    ids = model.tokenize(text if n_tokens is None else text[: 16 * n_tokens])[:n_tokens]
+    ids = model.tokenize(text if n_tokens is None else text[: LONGEST_TOKEN * n_tokens])[:n_tokens]
     if len(ids) < 2:
         raise BadInput("a perplexity needs a text of at least two tokens")
     window = min(window, model.engine.n_ctx)

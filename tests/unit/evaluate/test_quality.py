@@ -55,6 +55,7 @@ def test_formats_side_by_side(smollm2_path: Path) -> None:
         (["--prefill", "12,x"], "--prefill is '12,x'"),
         (["--context", "64", "--prefill", "64"], "--prefill 64 needs a context"),
         (["--context", "64", "--decode", "20"], "--decode 20 needs a context"),
+        (["--quality", "--text", "/dev/zero"], "/dev/zero is no regular file"),
         (["--quality", "--text", "nowhere.txt"], "nowhere.txt cannot be read"),
     ],
 )

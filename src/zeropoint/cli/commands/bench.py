@@ -152,6 +152,7 @@ def _quality(
     as_json: bool,
 ) -> None:
     from zeropoint.catalogue.fetch import resolve
+    from zeropoint.evaluate.perplexity import LONGEST_TOKEN
     from zeropoint.evaluate.quality import FORMATS, TEXT, measure_quality
 
     name = opening.model_name(settings)
@@ -160,7 +161,7 @@ def _quality(
     rows = measure_quality(
         source,
         FORMATS if formats is None else [word.strip() for word in formats.split(",") if word.strip()],
-        _read(text or TEXT),
+        _read(text or TEXT, LONGEST_TOKEN * tokens),
         n_tokens=tokens,
         threads=settings.get("threads").value,
         isa=settings.get("isa").value,
@@ -189,9 +190,13 @@ def _quality(
     console.notice(f"{name}, perplexity of {rows[0].n_tokens} tokens of {(text or TEXT).name}")
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, n_chars: int) -> str:
+    """The beginning of a text file, as far as it is needed."""
+    if path.exists() and not path.is_file():
+        raise BadInput(f"--text {path} is no regular file; give the path of a text")
     try:
-        return path.read_text("utf-8")
+        with path.open(encoding="utf-8") as file:
+            return file.read(n_chars)
     except UnicodeDecodeError:
         raise BadInput(f"--text {path} is not UTF-8; save it as UTF-8") from None
     except OSError as error:
