@@ -102,10 +102,9 @@ void ThreadPool::barrier() {
     arrived_.wait_for(goal, spins_);
 }
 
-int ThreadPool::take(int queue, int n_pieces) {
-    std::atomic<int>& n_taken = queues_[queue].n_taken;
-    const int piece = n_taken.fetch_add(1);
-    if (piece == n_pieces + n_threads_ - 1) n_taken.store(0);
+int ThreadPool::take(int n_pieces) {
+    const int piece = n_taken_.fetch_add(1);
+    if (piece == n_pieces + n_threads_ - 1) n_taken_.store(0);
     return piece;
 }
 

@@ -39,13 +39,12 @@ public:
     void barrier();
     // Inside run, called by every thread: `work(begin, end)` on all of `n` items. Three quarters are fixed
     // shares; the rest goes in small pieces to whoever comes for it, so that a thread whose processor was
-    // taken away, or whose memory was slow, does not hold up the others. Of two calls between the same
-    // barriers the second needs a `queue` of its own.
+    // taken away, or whose memory was slow, does not hold up the others. Between two calls there must be a
+    // barrier.
     template <class Work>
-    void share_out(int n, int thread, int queue, const Work& work);
+    void share_out(int n, int thread, const Work& work);
 
 private:
-    static constexpr int kQueues = 2;
     static constexpr int kPiecesAThread = 4;
 
     // A counter that threads wait on: it only grows, and in no lifetime past 64 bits.
@@ -58,9 +57,9 @@ private:
     };
 
     void work_loop(int thread);
-    // The next piece of the queue, counted from 0. Every thread comes once more than it gets one, so the last
-    // to come is known, and leaves the queue as it was.
-    int take(int queue, int n_pieces);
+    // The next piece, counted from 0. Every thread comes once more than it gets one, so the last to come is
+    // known, and leaves the count as it was.
+    int take(int n_pieces);
 
     int n_threads_ = 1;
     int spins_ = 0;
@@ -70,20 +69,17 @@ private:
     std::atomic<bool> is_closing_{false};
     Gate start_;
     Gate arrived_;  // arrivals at barriers, of all threads: every n_threads_ of them open one
-    struct alignas(64) Queue {
-        std::atomic<int> n_taken{0};
-    };
-    Queue queues_[kQueues];
+    alignas(64) std::atomic<int> n_taken_{0};
 };
 
 template <class Work>
-void ThreadPool::share_out(int n, int thread, int queue, const Work& work) {
+void ThreadPool::share_out(int n, int thread, const Work& work) {
     const int n_fixed = n_threads_ == 1 ? n : n - n / 4;
     const Share fixed = share_of(n_fixed, thread, n_threads_);
     if (fixed.begin < fixed.end) work(fixed.begin, fixed.end);
     if (n_fixed == n) return;
     const int n_pieces = kPiecesAThread * n_threads_;
-    for (int i = take(queue, n_pieces); i < n_pieces; i = take(queue, n_pieces)) {
+    for (int i = take(n_pieces); i < n_pieces; i = take(n_pieces)) {
         const Share piece = share_of(n - n_fixed, i, n_pieces);
         if (piece.begin < piece.end) work(n_fixed + piece.begin, n_fixed + piece.end);
     }

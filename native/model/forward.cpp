@@ -188,10 +188,9 @@ Activations Forward::stage_rows(int thread, const float* rows, size_t stride, in
     return {rows, stride, blocks, 1};
 }
 
-void Forward::add_to_residual(int thread, const Linear& weight, const Activations& x, const Norm& norm,
-                              int queue) {
+void Forward::add_to_residual(int thread, const Linear& weight, const Activations& x, const Norm& norm) {
     const bool is_sandwich = spec_.placement == Placement::kSandwich;
-    pool_.share_out(weight.matrix.n_groups(), thread, queue, [&](int begin, int end) {
+    pool_.share_out(weight.matrix.n_groups(), thread, [&](int begin, int end) {
         multiply(kernels_, is_exact_, {&weight, projected_, model_stride_}, x, n_tokens_, begin, end);
         const int first = begin * kGroupRows;
         const int n = std::min(end * kGroupRows, spec_.d_model) - first;
@@ -226,7 +225,7 @@ void Forward::attention_block(int thread, const Batch& batch, int layer) {
     const Product products[] = {
         {&w.query, q_, query_stride_}, {&w.key, k_, kv_stride_}, {&w.value, v_, kv_stride_}};
     const int n_groups = w.query.matrix.n_groups() + w.key.matrix.n_groups() + w.value.matrix.n_groups();
-    pool_.share_out(n_groups, thread, 0, [&](int begin, int end) {
+    pool_.share_out(n_groups, thread, [&](int begin, int end) {
         multiply_several(kernels_, is_exact_, products, 3, x, n_tokens_, begin, end);
     });
     pool_.barrier();
@@ -237,12 +236,14 @@ void Forward::attention_block(int thread, const Batch& batch, int layer) {
     attend(thread, batch, layer);
     expose(thread, Point::kMix, layer, mixed_, query_stride_);
     const Activations mixed = stage_rows(thread, mixed_, query_stride_, spec_.n_query(), w.output.matrix);
-    add_to_residual(thread, w.output, mixed, w.attention_output_norm, 0);
+    add_to_residual(thread, w.output, mixed, w.attention_output_norm);
     const bool is_overwritten = spec_.placement == Placement::kSandwich;  // by the norm of it
     show(thread, is_overwritten ? Point::kAttentionOutputNorm : Point::kAttentionOutput, layer, projected_,
          model_stride_);
     if (!is_parallel) return;
-    add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm, 1);
+    // Both add to the same rows of the residual, and a share may be another thread's this time.
+    pool_.barrier();
+    add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm);
     show(thread, Point::kFfnOutput, layer, projected_, model_stride_);
 }
 
@@ -300,7 +301,7 @@ void Forward::ffn_block(int thread, int layer) {
     show(thread, Point::kFfnNorm, layer, x.floats, x.float_stride);
     show(thread, Point::kUp, layer, up_, ff_stride_);
     expose(thread, Point::kHidden, layer, gate_, ff_stride_, &w.down.matrix);
-    add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm, 0);
+    add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm);
     show(thread, spec_.placement == Placement::kSandwich ? Point::kFfnOutputNorm : Point::kFfnOutput, layer,
          projected_, model_stride_);
 }
@@ -309,7 +310,7 @@ void Forward::ffn_hidden(int thread, const Linear& gate, const Linear& up, const
                          const Activations& x, int n_rows) {
     // A thread takes the same rows of gate and up, in pairs of groups, so that it can join them and round
     // whole blocks of 32 columns without waiting for the others.
-    pool_.share_out((up.matrix.n_groups() + 1) / 2, thread, 0, [&](int first_pair, int end_pair) {
+    pool_.share_out((up.matrix.n_groups() + 1) / 2, thread, [&](int first_pair, int end_pair) {
         ffn_groups(gate, up, down, x, n_rows, 2 * first_pair, std::min(2 * end_pair, up.matrix.n_groups()));
     });
 }
@@ -357,7 +358,7 @@ void Forward::head(int thread, std::span<const int> rows, float* logits) {
     pool_.barrier();
     const size_t stride = static_cast<size_t>(padded(spec_.n_vocab));
     const Product product = {&weights_.head, logits, stride};
-    pool_.share_out(matrix.n_groups(), thread, 0, [&](int begin, int end) {
+    pool_.share_out(matrix.n_groups(), thread, [&](int begin, int end) {
         multiply(kernels_, is_exact_, product, {normed_, model_stride_, blocks_, 1}, n_rows, begin, end);
         if (spec_.head_softcap == 0.0f) return;
         const int first = begin * kGroupRows;

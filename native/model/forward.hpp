@@ -104,8 +104,8 @@ private:
                            std::initializer_list<const Linear*> readers, int n_parts);
     Activations stage_rows(int thread, const float* rows, size_t stride, int n_cols, const Matrix& reader);
     // A product, into projected_ and added to the residual stream; in a sandwich after `norm`, once every
-    // thread is here. `queue`: see ThreadPool::share_out.
-    void add_to_residual(int thread, const Linear& weight, const Activations& x, const Norm& norm, int queue);
+    // thread is here.
+    void add_to_residual(int thread, const Linear& weight, const Activations& x, const Norm& norm);
 
     const ModelSpec& spec_;
     const Weights& weights_;

@@ -70,6 +70,21 @@ ZP_TEST(engine_gives_one_answer_whatever_the_machine_and_the_company) {
     }
 }
 
+// What the race sanitizer is for: attention and feed-forward add to the same rows of the residual stream.
+ZP_TEST(engine_of_parallel_blocks_gives_one_answer_on_any_threads) {
+    const TinyModel model(true);
+    const auto answer_on = [&](int n_threads) {
+        EngineConfig config = config_of(model.path, {n_threads});
+        config.spec.placement = Placement::kParallel;
+        const auto engine = std::move(Engine::open(std::move(config)).value());
+        return answer(*engine, request_of(prompt_of(70), 30));
+    };
+    const Answer alone = answer_on(1);
+    ZP_EQ(alone.tokens.size(), 30u);
+    for (const int n_threads : {2, 3})
+        for (int run = 0; run < 5; ++run) ZP_CHECK(answer_on(n_threads) == alone);
+}
+
 ZP_TEST(engine_answers_the_same_after_a_cached_prefix) {
     const TinyModel model(true);
     auto fresh = open(model);

@@ -83,8 +83,9 @@ ZP_TEST(pool_shares_out_every_item_once_however_slow_a_thread_is) {
             pool.run([&](int thread) {
                 for (int round = 0; round < 20; ++round) {
                     if (thread == round % 3) std::this_thread::sleep_for(std::chrono::microseconds(100));
-                    pool.share_out(n, thread, 0, [&](int begin, int end) { mark(done, begin, end); });
-                    pool.share_out(n, thread, 1, [&](int begin, int end) { mark(also, begin, end); });
+                    pool.share_out(n, thread, [&](int begin, int end) { mark(done, begin, end); });
+                    pool.barrier();
+                    pool.share_out(n, thread, [&](int begin, int end) { mark(also, begin, end); });
                     pool.barrier();
                 }
             });
