@@ -13,7 +13,7 @@ from zeropoint.blueprint.cost import cache_bytes
 from zeropoint.tokenizers.packed_texts import PackedTexts
 from zeropoint.weights.gguf import open_gguf
 
-_MOST_BYTES = 64 << 20  # measured: 63 million bytes, some 40 of them Python, numpy and the tokenizer's library
+_MOST_BYTES = 64 << 20  # measured: 63 million, some 40 of them Python, numpy and the tokenizer's library
 # The command line, then the most it took. What a parent is told of a child counts from the fork on.
 _CHAT = """
 import sys
