@@ -25,10 +25,7 @@ from zeropoint.errors import BadInput, MachineError
 
 __all__ = ["Leak", "check_causal"]
 
-_FEWEST_ROWS, _N_TOKENS = (
-    8,
-    2048,
-)  # a row for every position to change from, as long as so many tokens suffice
+_FEWEST_ROWS, _N_TOKENS = 8, 2048  # a row for every position to change from, if so many tokens suffice
 _LONGEST = 256  # tokens a row: a leak shows in any window, and a long one costs as much as training on it
 _STIRRED = 0.02  # standard deviation of what takes the place of a weight that is zero
 # Relative to the largest output. The same sums in another order (experts get other rows) differ by 1e-6; a
