@@ -169,9 +169,8 @@ def _on_disk(data: DataSet, file: DataFile, settings: Settings, say: Notice) -> 
 
 
 def _downloaded(data: DataSet, settings: Settings, progress: Progress, say: Notice) -> dict[str, Path | None]:
-    from zeropoint.catalogue.sources import url
-
-    folder, found, done = _folder(data, settings), {}, 0
+    folder, done = _folder(data, settings), 0
+    found: dict[str, Path | None] = {}
     place.make_folder(folder)
     with lock.held(cache.lock_of(folder), f"the data set {data.name}", say):
         place.remove_stale(folder)
@@ -179,15 +178,20 @@ def _downloaded(data: DataSet, settings: Settings, progress: Progress, say: Noti
             path = _on_disk(data, file, settings, no_notice)  # whoever held the lock may have fetched it
             if path is None:
                 say(f"fetching {file.file} ({file.n_bytes / 1e6:.1f} MB, {data.licence}) from {file.url}")
-                try:
-                    span = Span(progress, done, data.n_bytes)
-                    path = url.Source(file.url).fetch(file.want, folder, span).path
-                except NetworkError as error:
-                    raise NetworkError(
-                        f"could not fetch {file.file} of the data set {data.name} from {file.url}: {error}; check"
-                        f" the network and try again, or put the file into {data.folder or 'a folder'} and name"
-                        f" {'the folder above it' if data.folder else 'that'} in ZEROPOINT_DATA"
-                    ) from None
+                path = _file(data, file, folder, Span(progress, done, data.n_bytes))
             found[file.file] = path
             done += file.n_bytes
-    return dict(found)
+    return found
+
+
+def _file(data: DataSet, file: DataFile, folder: Path, progress: Progress) -> Path:
+    from zeropoint.catalogue.sources import url
+
+    try:
+        return url.Source(file.url).fetch(file.want, folder, progress).path
+    except NetworkError as error:
+        where = f"the folder {data.folder} of a folder" if data.folder else "a folder"
+        raise NetworkError(
+            f"could not fetch {file.file} of the data set {data.name} from {file.url}: {error}; check the"
+            f" network and try again, or put the file into {where} and name that in ZEROPOINT_DATA"
+        ) from None
