@@ -98,6 +98,12 @@ def test_a_leak_is_named_where_it_enters(fault: type[nn.Module], name: str, kind
     assert leak.module in str(leak)
 
 
+def test_what_leaks_behind_a_leak_is_named_too() -> None:
+    leak = check_causal(Model(WindowNorm(), Mixer(CAUSAL), Mixer(torch.zeros(T, T)), WindowNorm()), V, T)
+    assert leak is not None
+    assert (leak.module, leak.others) == ("parts.0", ("parts.2", "parts.3"))
+
+
 def test_a_leak_without_a_part_of_its_own_is_the_models() -> None:
     class Reversed(Model):
         def forward(self, ids_BT: Tensor) -> Tensor:
