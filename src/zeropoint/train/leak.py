@@ -13,7 +13,8 @@ matrix hides today what it will let through tomorrow.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,10 +26,7 @@ from zeropoint.errors import BadInput, MachineError
 
 __all__ = ["Leak", "check_causal"]
 
-_FEWEST_ROWS, _N_TOKENS = (
-    8,
-    2048,
-)  # a row for every position to change from, as long as so many tokens suffice
+_FEWEST_ROWS, _N_TOKENS = 8, 2048  # a row for every position to change from, if so many tokens suffice
 _LONGEST = 256  # tokens a row: a leak shows in any window, and a long one costs as much as training on it
 _STIRRED = 0.02  # standard deviation of what takes the place of a weight that is zero
 # Relative to the largest output. The same sums in another order (experts get other rows) differ by 1e-6; a
@@ -43,7 +41,7 @@ class Leak:
     module: dotted name of the first module that gives out more than it was given: what it reads knows
     nothing of later tokens, what it returns does. kind: its class. change: how far its output moved, in
     shares of its largest number; logit_change: the same of the logits. position: the first whose logits
-    move with the tokens from `token` on.
+    move with the tokens from `token` on. others: what lets more through after those before are mended.
     """
 
     module: str
@@ -52,12 +50,14 @@ class Leak:
     logit_change: float
     position: int
     token: int
+    others: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return (
             f"{self.module} ({self.kind}) lets later tokens through: its output at earlier positions moves by"
             f" {self.change:.2g} of its size, and the logits at position {self.position} move by"
             f" {self.logit_change:.2g} of theirs, when tokens from {self.token} on are changed"
+            + (f"; so do {', '.join(self.others)}" if self.others else "")
         )
 
 
@@ -91,15 +91,14 @@ def check_causal(
             raise MachineError("the logits of the model are not numbers before any training; check its parts")
         if moved.max() <= _ROUNDING:
             return None
-        with _Calls(model) as original:
-            logits(probe.ids_BT)
-        with _Calls(model) as changed:
-            logits(probe.changed_BT)
+        entries = _entries(model, probe, logits)
     finally:
         model.train(was_training)
-    name, kind, change = _first(probe, original.seen, changed.seen)
     position, row = divmod(int((moved.T > _ROUNDING).flatten().int().argmax()), len(moved))
-    return Leak(name, kind, change, float(moved.max()), position, int(probe.token_B[row]))
+    (name, (kind, change)), *others = entries.items()
+    return Leak(
+        name, kind, change, float(moved.max()), position, int(probe.token_B[row]), tuple(n for n, _ in others)
+    )
 
 
 @dataclass(frozen=True)
@@ -134,56 +133,70 @@ class _Probe:
 
         Where several can be, as in a square one, the kindest counts: along the right axis nothing moves.
         """
-        n_rows, n_tokens = self.ids_BT.shape
-        if original.shape != changed.shape or original.dim() < 2 or len(original) != n_rows:
-            return 0.0
-        axes = [axis for axis in range(1, original.dim()) if original.shape[axis] == n_tokens]
+        axes = self.axes(original)
         return min((float(self.moved(original, changed, axis).max()) for axis in axes), default=0.0)
 
+    def axes(self, tensor: Tensor) -> list[int]:
+        """The axes that may be those of tokens."""
+        n_rows, n_tokens = self.ids_BT.shape
+        if tensor.dim() < 2 or len(tensor) != n_rows:
+            return []
+        return [axis for axis in range(1, tensor.dim()) if tensor.shape[axis] == n_tokens]
 
-@dataclass(frozen=True)
-class _Call:
-    """One call of a module: tensors that went in and came out."""
-
-    name: str
-    kind: str
-    read: list[Tensor]
-    made: list[Tensor]
-
-
-class _Calls:
-    """Every call of every module of a model while the context is open, in the order in which they end."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
-        self.seen: list[_Call] = []
-
-    def __enter__(self) -> _Calls:
-        self._hooks = [
-            module.register_forward_hook(self._hook(name or type(module).__name__), with_kwargs=True)
-            for name, module in self.model.named_modules()
-        ]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for hook in self._hooks:
-            hook.remove()
-
-    def _hook(self, name: str) -> Any:
-        def note(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-            read = list(_floats((args, kwargs)))
-            self.seen.append(_Call(name, type(module).__name__, read, list(_floats(output))))
-
-        return note
+    def mended(self, original: Tensor, changed: Tensor) -> Tensor:
+        """`changed`, but at positions before token_B as it was."""
+        n_rows, n_tokens = self.ids_BT.shape
+        is_before_BT = torch.arange(n_tokens) < self.token_B[:, None]
+        shape = [n_rows] + [1] * (changed.dim() - 1)
+        shape[self.axes(original)[0]] = n_tokens
+        return torch.where(is_before_BT.view(shape).to(changed.device), original, changed)
 
 
-def _first(probe: _Probe, original: list[_Call], changed: list[_Call]) -> tuple[str, str, float]:
-    """The first call that reads nothing of the future and returns something of it: name, class, change."""
-    for a, b in zip(original, changed, strict=True):
-        if _largest(probe, a.made, b.made) > _ROUNDING >= _largest(probe, a.read, b.read):
-            return a.name, a.kind, _largest(probe, a.made, b.made)
-    last = original[-1]  # the model itself: it reads ids only
-    return last.name, last.kind, _largest(probe, last.made, changed[-1].made)
+def _entries(
+    model: nn.Module, probe: _Probe, logits: Callable[[Tensor], Tensor]
+) -> dict[str, tuple[str, float]]:
+    """Where the future comes in: name to class and change of each module that returns more than it reads.
+
+    Each is mended as it is met, so that what follows is judged by what it adds.
+    """
+    calls: list[tuple[list[Tensor], list[Tensor]]] = []
+    found: dict[str, tuple[str, float]] = {}
+
+    def note(name: str, kind: str, read: list[Tensor], output: Any) -> None:
+        calls.append((read, list(_floats(output))))
+
+    def judge(name: str, kind: str, read: list[Tensor], output: Any) -> Any:
+        read_before, made_before = next(before)
+        made = list(_floats(output))
+        change = _largest(probe, made_before, made)
+        if change <= _ROUNDING or _largest(probe, read_before, read) > _ROUNDING:
+            return None
+        found.setdefault(name, (kind, change))
+        return probe.mended(made_before[0], output) if isinstance(output, Tensor) else None
+
+    with _watched(model, note):
+        logits(probe.ids_BT)
+    before = iter(calls)
+    with _watched(model, judge):
+        logits(probe.changed_BT)
+    return found
+
+
+@contextmanager
+def _watched(model: nn.Module, look: Callable[[str, str, list[Tensor], Any], Any]) -> Iterator[None]:
+    """look(name, class, what went in, what came out) after each call; its answer takes the output's place."""
+
+    def hook(name: str) -> Callable[..., Any]:
+        return lambda module, args, kwargs, output: look(
+            name or type(module).__name__, type(module).__name__, list(_floats((args, kwargs))), output
+        )
+
+    hooks = [m.register_forward_hook(hook(name), with_kwargs=True) for name, m in model.named_modules()]
+    try:
+        yield
+    finally:
+        for handle in hooks:
+            handle.remove()
 
 
 def _largest(probe: _Probe, original: list[Tensor], changed: list[Tensor]) -> float:

@@ -85,20 +85,23 @@ def test_a_mask_keeps_the_future_out() -> None:
         (lambda: Mixer(torch.zeros(T, T)), "parts.1", "Mixer"),
         (lambda: Mixer(torch.ones(T, T).tril()), "parts.1", "Mixer"),
         (WindowNorm, "parts.1", "WindowNorm"),
-        (lambda: Convolution(is_causal=False), "parts.1", "Convolution"),
+        (lambda: Convolution(is_causal=False), "parts.1.convolution", "Conv1d"),
         (BatchNorm, "parts.1.norm", "BatchNorm1d"),
     ],
 )
 def test_a_leak_is_named_where_it_enters(fault: type[nn.Module], name: str, kind: str) -> None:
     leak = check_causal(Model(Mixer(CAUSAL), fault(), Mixer(torch.zeros(T, T))), V, T)
     assert leak is not None
-    assert (leak.module.removesuffix(".convolution"), leak.kind.replace("Conv1d", "Convolution")) == (
-        name,
-        kind,
-    )
+    assert (leak.module, leak.kind) == (name, kind)
     assert leak.change > 1e-4
     assert leak.position < leak.token
     assert leak.module in str(leak)
+
+
+def test_what_leaks_behind_a_leak_is_named_too() -> None:
+    leak = check_causal(Model(WindowNorm(), Mixer(CAUSAL), Mixer(torch.zeros(T, T)), WindowNorm()), V, T)
+    assert leak is not None
+    assert (leak.module, leak.others) == ("parts.0", ("parts.2", "parts.3"))
 
 
 def test_a_leak_without_a_part_of_its_own_is_the_models() -> None:
