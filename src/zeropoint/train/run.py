@@ -29,7 +29,7 @@ from zeropoint.train.loop import Done, loss_of, train
 from zeropoint.train.memory import resident_bytes
 from zeropoint.train.model import built
 from zeropoint.train.precision import quickest_dtype
-from zeropoint.train.prepare import Prepared, prepare
+from zeropoint.train.prepare import prepare
 from zeropoint.train.record import identity, write_record
 from zeropoint.train.sample import written
 from zeropoint.train.schedule import WSD, Cosine, Noam
@@ -90,7 +90,7 @@ class Run:
             torch.set_num_threads(config.train.threads)
         self.device = device_of(config)
         self.dtype = dtype_of(config, self.device)
-        self.prepared: Prepared = prepare(config)
+        self.prepared = prepare(config, watchers.on_notice)
         self.model = built(config, self.prepared.blueprint, self.device)
         self.optimizer = config.optimizer.build(self.model)
         self.ema = Ema(self.model, config.train.ema) if config.train.ema else None
