@@ -87,7 +87,8 @@ class PairBatches:
 
     pairs: ids of a source and its answer, with the tokens that begin and end. padding: the number that
     fills up, below zero where no token is for that.
-    n_pooled: batches whose pairs are sorted by length together; more of them, less padding.
+    n_pooled: batches whose pairs are sorted by length together; more of them, less padding. At most an
+    epoch's: else a batch would hold the same sentence often.
     """
 
     pairs: Sequence[Pair]
@@ -102,6 +103,8 @@ class PairBatches:
                 f"there are {len(self.pairs)} pairs for batches of {self.n_rows}, {self.n_pooled} of which "
                 "are sorted together; expected 1 or more of each"
             )
+        n_epoch = -(-len(self.pairs) // self.n_rows)
+        object.__setattr__(self, "n_pooled", min(self.n_pooled, n_epoch))
         # The last pool is kept: batches are mostly asked for in their order.
         object.__setattr__(self, "_pool", lru_cache(maxsize=1)(self._make_pool))
 

@@ -1,7 +1,7 @@
 """Parallel text, opened: a data set of the catalogue or a folder of one's own, as pairs of ids.
 
-A folder holds a file for each part and language, with a sentence a line: train.de, train.en, val.de, val.en, and
-any other part to be judged by, packed (.gz) or not. One vocabulary serves both languages.
+A folder holds a file for each part and language, with a sentence a line: train.de, train.en, val.de, val.en,
+and any other part to be judged by, packed (.gz) or not. One vocabulary serves both languages.
 """
 
 from __future__ import annotations

@@ -71,6 +71,7 @@ def test_an_epoch_after_the_other_no_pair_is_lost() -> None:
 def test_fewer_pairs_than_a_pool_are_taken_again_and_again() -> None:
     batches = PairBatches(pairs(5), 4, seed=3, padding=999, n_pooled=10)
     assert Counter(numbers(batches, range(10))) == dict.fromkeys(range(1, 6), 8)
+    assert len({*numbers(batches, range(2))}) == 5
 
 
 def test_sides_stay_together_and_padding_is_what_was_asked_for() -> None:

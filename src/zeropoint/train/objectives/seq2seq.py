@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,8 @@ class Seq2Seq:
     padding: the id that fills sequences up; below zero it is no token of the vocabulary. smoothing:
     probability given to tokens other than the right one.
     """
+
+    KIND: ClassVar[str] = "seq2seq"
 
     padding: int = 0
     smoothing: float = 0.1
