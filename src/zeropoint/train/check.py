@@ -21,7 +21,7 @@ _LEAST = {
     "train.accumulate": 1, "train.seed": 0, "train.threads": 0, "train.checkpoint_every": 0, "train.keep": 2,
     "train.patience": 0, "eval.every": 0, "eval.n_batches": 1, "sample.every": 0, "sample.n_tokens": 1,
     "sample.top_k": 0, "schedule.warmup_steps": 0, "schedule.decay_steps": 0, "schedule.cooldown_steps": 0,
-    "schedule.d_model": 0, "schedule.n_warmup": 1, "objective.padding": 0,
+    "schedule.d_model": 0, "schedule.n_warmup": 1, "objective.padding": -1,
 }  # fmt: skip
 # Numbers: (least, most, whether the least itself is refused, whether the most is).
 _RANGES = {
