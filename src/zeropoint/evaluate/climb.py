@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,11 +19,15 @@ from zeropoint.catalogue import datasets
 from zeropoint.data.batches import RandomWindows
 from zeropoint.errors import BadInput, choices
 from zeropoint.evaluate.ladder import COSTS, Cost, Ladder, Reached, Rung, Stage
+from zeropoint.train import checkpoint
+from zeropoint.train.config import read_config
 from zeropoint.train.gradients import near_zero
 from zeropoint.train.leak import Leak, check_causal
 from zeropoint.train.loop import loss_of, train
 from zeropoint.train.objectives.next_token import NextToken
 from zeropoint.train.precision import quickest_dtype
+from zeropoint.train.run import run
+from zeropoint.train.watch import Watcher
 
 __all__ = ["chosen", "climb", "out_of_order", "shakespeare"]
 
@@ -55,17 +61,28 @@ def chosen(ladder: Ladder, names: tuple[str, ...] = (), most: Cost = "seconds") 
 
 
 def climb(
-    ladder: Ladder, rungs: list[Rung], ids: NDArray[np.int64], seed: int, n_steps: int | None = None
+    ladder: Ladder,
+    rungs: list[Rung],
+    ids: NDArray[np.int64],
+    seed: int,
+    n_steps: int | None = None,
+    *,
+    folder: Path = Path("runs"),
+    watchers: Iterable[Watcher] = (),
 ) -> Iterator[Reached]:
     """Train each of the ladder's rungs in turn and tell what came of each stage.
 
     ids: the text. seed: of weights, windows and dropout; the same on the same machine gives the same losses.
-    n_steps: stop there, which is then not judged.
+    n_steps: stop there, which is then not judged, and leave out what is not trained. folder: where a rung
+    that is a recipe has its run, which is gone on with if it is there; watchers: of that run.
     """
     first, second = (int(share * len(ids)) for share in ladder.parts)
     for rung in rungs:
         if rung.untrained is not None:
-            yield from _untrained(rung, rung.untrained)
+            yield from _untrained(rung, rung.untrained) if n_steps is None else ()
+            continue
+        if rung.recipe and n_steps is None:
+            yield _by_recipe(rung, seed, folder / rung.recipe, watchers)
             continue
         with _threads(rung):
             split = _Split(ids[:first], ids[first:second], rung, seed)
@@ -98,6 +115,16 @@ def _untrained(rung: Rung, losses: Callable[[int], Mapping[str, float]]) -> Iter
         seconds = time.perf_counter() - start
         for stage in stages:
             yield Reached(rung, stage, 0, found[stage.of], None, seconds / len(found))
+
+
+def _by_recipe(rung: Rung, seed: int, folder: Path, watchers: Iterable[Watcher]) -> Reached:
+    """The best validation loss of a run with everything that a run has, to be left and gone on with."""
+    (stage,) = rung.stages
+    sets = (f"train.steps={stage.n_steps}", f"train.seed={seed}")
+    config = read_config(rung.recipe, sets)
+    result = run(config, folder, watchers, resume=bool(checkpoint.checkpoints(folder)))
+    loss = math.nan if result.best_loss is None else result.best_loss
+    return Reached(rung, stage, result.step, loss, None, result.seconds)
 
 
 def out_of_order(ladder: Ladder, reached: list[Reached]) -> list[tuple[str, str]]:

@@ -34,8 +34,8 @@ Examples:
 @click.option("--quick", is_flag=True, help=f"{_QUICK_STEPS} steps a rung: that it runs, no more; not kept.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=1337, show_default=True)
 @click.option("--ledger", metavar="FILE", help="Where results are kept; by default with the program's state.")
-@click.option("--run", "folder", metavar="DIR", default="runs/build-gpt", show_default=True,
-              help="Where --full trains the full model; a run that is there is gone on with.")  # fmt: skip
+@click.option("--runs", metavar="DIR", default="runs", show_default=True,
+              help="Where --full keeps its run; one that is there is gone on with.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.make_pass_decorator(Console, ensure=True)
 @click.pass_context
@@ -50,7 +50,7 @@ def command(
     quick: bool,
     seed: int,
     ledger: str | None,
-    folder: str,
+    runs: str,
     as_json: bool,
 ) -> None:
     """Train every rung of LADDER on tiny Shakespeare: published, ours, tolerance, verdict, seconds.
@@ -68,10 +68,11 @@ def command(
     rungs = climb.chosen(ladder, names, "night" if full else "minutes" if slow else "seconds")
     path = Path(ledger) if ledger else settings.ledger_file()
     ids = climb.shakespeare()
+    n_steps = _QUICK_STEPS if quick else None
     reached: list[Reached] = []
     for rung in rungs:
         console.notice(f"{rung.name}: {rung.change}")
-        for one in climb.climb(ladder, [rung], ids, seed, _QUICK_STEPS if quick else None, Path(folder)):
+        for one in climb.climb(ladder, [rung], ids, seed, n_steps, folder=Path(runs)):
             reached.append(one)
             if not quick:
                 book.append(path, book.entry(ladder, one, seed))
