@@ -181,7 +181,7 @@ class _Climber:
         """Train on to the stage's step, and give the validation loss there."""
         goal = stage.n_steps if self.n_steps is None else min(stage.n_steps, self.n_steps)
 
-        def look(step: int) -> None:
+        def look(step: int, loss: float) -> None:
             if step == goal:
                 self.dead = tuple(near_zero(self.model, _NEAR_ZERO).items())
 
