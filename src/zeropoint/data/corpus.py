@@ -117,7 +117,7 @@ def find_data(
         return next(iter(found.values()))
     path = Path(source).expanduser()
     if not path.exists():
-        known = choices("data", source, datasets.load())
+        known = choices("data set", source, datasets.load())
         raise BadInput(f"{known}; or the path of a file or folder of your own, which {shown(path)} is not")
     return path
 
