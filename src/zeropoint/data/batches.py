@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from zeropoint.errors import BadInput
 
-__all__ = ["ALL", "Batches", "RandomWindows", "Rows"]
+__all__ = ["ALL", "Batches", "RandomWindows", "Rows", "Shuffled"]
 
 Rows = slice | Sequence[int]
 ALL = slice(None)
@@ -59,3 +60,33 @@ class RandomWindows:
         starts = drawn[rows if isinstance(rows, slice) else list(rows)]
         window = self.ids[starts[:, None] + np.arange(self.n_ctx + 1)].astype(np.int64)
         return window[:, :-1], window[:, 1:]
+
+
+@dataclass(frozen=True, eq=False)
+class Shuffled:
+    """Rows of columns that lie in memory: each once an epoch, in an order of its own.
+
+    The last batch of an epoch has what is left.
+    """
+
+    columns: Sequence[NDArray[Any]]
+    n_rows: int
+    seed: int
+
+    @property
+    def n_batches(self) -> int:
+        """Batches of an epoch."""
+        return -(-len(self.columns[0]) // self.n_rows)
+
+    def batch(self, step: int, rows: Rows = ALL) -> tuple[NDArray[Any], ...]:
+        """The columns' rows of batch `step`."""
+        epoch, at = divmod(step, self.n_batches)
+        order = _permutation(len(self.columns[0]), self.seed, epoch)
+        chosen = order[at * self.n_rows : (at + 1) * self.n_rows]
+        chosen = chosen[rows if isinstance(rows, slice) else list(rows)]
+        return tuple(column[chosen] for column in self.columns)
+
+
+@functools.lru_cache(maxsize=2)  # an epoch has many batches
+def _permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, epoch]).permutation(n)
