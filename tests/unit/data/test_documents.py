@@ -38,7 +38,9 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path: Path) -> None:
 
 
 def test_a_text_is_kept_as_it_is_but_for_line_ends(tmp_path: Path) -> None:
-    assert read(write(tmp_path / "a.txt", b"\xef\xbb\xbf\n one\r\ntwo\rthree\n\n")) == ["\n one\ntwo\nthree\n\n"]
+    assert read(write(tmp_path / "a.txt", b"\xef\xbb\xbf\n one\r\ntwo\rthree\n\n")) == [
+        "\n one\ntwo\nthree\n\n"
+    ]
 
 
 def test_marks_part_the_documents_of_a_text_file(tmp_path: Path) -> None:
@@ -60,7 +62,9 @@ def test_parquet(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     parquet.write_table(arrow.table({"story": ["one", "two"], "n": [1, 2]}), path)
     assert read(path, "story") == ["one", "two"]
-    with pytest.raises(BadInput, match=r"a\.parquet: unknown column `text`; expected one of n, story.*--field"):
+    with pytest.raises(
+        BadInput, match=r"a\.parquet: unknown column `text`; expected one of n, story.*--field"
+    ):
         read(path)
     with pytest.raises(BadInput, match=r"a\.parquet, row 1: `n` must be a text, not int"):
         read(path, "n")

@@ -1,10 +1,11 @@
-"""Packed rows: no token lost, none twice but in the last row, and the same for however many workers."""
+"""Packed rows: no token lost, none asked for twice, and the same for however many workers."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from zeropoint.data.batches import IGNORED
 from zeropoint.data.pack import PackedRows
 from zeropoint.errors import BadInput
 
@@ -15,14 +16,12 @@ def test_every_token_is_asked_for_once_an_epoch(n_tokens: int) -> None:
     rows = PackedRows(ids, n_ctx=4, n_rows=1, seed=5)
     assert rows.n_all == -(-(n_tokens - 1) // 4)
     asked = np.concatenate([rows.batch(step)[1].ravel() for step in range(rows.n_all)])
-    counts = np.bincount(asked, minlength=n_tokens)
-    assert counts[0] == 0  # nothing comes before the first
-    assert counts[1:].min() == 1
-    assert counts.sum() == 4 * rows.n_all
+    assert sorted(asked[asked != IGNORED]) == list(range(1, n_tokens))  # nothing comes before the first
+    assert len(asked) == 4 * rows.n_all
 
 
 def test_next_is_next() -> None:
-    ids_BT, next_BT = PackedRows(np.arange(100, dtype=np.uint16), 8, 3, 1).batch(2)
+    ids_BT, next_BT = PackedRows(np.arange(97, dtype=np.uint16), 8, 3, 1).batch(2)
     assert ids_BT.shape == next_BT.shape == (3, 8)
     assert ids_BT.dtype == next_BT.dtype == np.int64
     assert (next_BT == ids_BT + 1).all()

@@ -46,7 +46,7 @@ def list_data(console: Console, as_json: bool) -> None:
     from zeropoint.catalogue import datasets
 
     settings = Settings.read()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": data.name,
             "n_bytes": data.n_bytes,
