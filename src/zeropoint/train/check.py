@@ -21,7 +21,7 @@ _LEAST = {
     "train.accumulate": 1, "train.seed": 0, "train.threads": 0, "train.checkpoint_every": 0, "train.keep": 2,
     "train.patience": 0, "eval.every": 0, "eval.n_batches": 1, "sample.every": 0, "sample.n_tokens": 1,
     "sample.top_k": 0, "schedule.warmup_steps": 0, "schedule.decay_steps": 0, "schedule.cooldown_steps": 0,
-    "schedule.d_model": 0, "schedule.n_warmup": 1, "objective.padding": 0,
+    "schedule.d_model": 0, "schedule.n_warmup": 1, "objective.padding": -1,
 }  # fmt: skip
 # Numbers: (least, most, whether the least itself is refused, whether the most is).
 _RANGES = {
@@ -36,14 +36,14 @@ _RANGES = {
 }  # fmt: skip
 
 
-def check(config: Config) -> None:
+def check(config: Config, n_workers: int = 1) -> None:
     """Raise BadInput listing what is out of range, or return."""
-    found = list(_problems(config))
+    found = list(_problems(config, n_workers))
     if found:
         raise BadInput("; ".join(found))
 
 
-def _problems(config: Config) -> Iterator[str]:
+def _problems(config: Config, n_workers: int) -> Iterator[str]:
     for section in fields(config):
         part = getattr(config, section.name)
         for field in fields(part):
@@ -52,10 +52,11 @@ def _problems(config: Config) -> Iterator[str]:
         if not 0 <= beta < 1:
             yield f"optimizer.betas[{i}] is {beta}; expected 0 to below 1"
     train, model = config.train, config.model
-    if train.batch_size % train.accumulate:
+    if train.batch_size % (train.accumulate * n_workers):
+        among = f" for {n_workers} workers" if n_workers > 1 else ""
         yield (
-            f"train.batch_size is {train.batch_size} and train.accumulate {train.accumulate}; the batch is "
-            "cut into equal parts, so make it a multiple"
+            f"train.batch_size is {train.batch_size} and train.accumulate {train.accumulate}{among}; the "
+            "batch is cut into equal parts, so make it a multiple"
         )
     sizes = [
         name

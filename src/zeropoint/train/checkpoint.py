@@ -131,10 +131,10 @@ def pointed(run: Path, pointer: str) -> Path | None:
     return path if _NAME.fullmatch(name) and path.is_dir() else None
 
 
-def newest(run: Path) -> tuple[Checkpoint | None, list[str]]:
+def newest(run: Path) -> tuple[Checkpoint, list[str]]:
     """The newest sound checkpoint, and a sentence for each newer one that is damaged.
 
-    Raises BadInput naming them where there are some and none is sound.
+    Raises BadInput naming them where none is sound, or where there is none at all.
     """
     damaged: list[str] = []
     for path in checkpoints(run):
@@ -144,7 +144,7 @@ def newest(run: Path) -> tuple[Checkpoint | None, list[str]]:
             damaged.append(str(error))
     if damaged:
         raise BadInput(f"no checkpoint of {run} can be used: {'; '.join(damaged)}; start a new run")
-    return None, []
+    raise BadInput(f"{run} holds no checkpoint to go on from; start a run there first")
 
 
 def opened(path: Path) -> Checkpoint:
