@@ -1,4 +1,4 @@
-"""What a model is trained on, opened by name or path: the same batches from memory, from shards, and again."""
+"""What a model is trained on, by name or path: the same batches from memory, from shards, and again."""
 
 from __future__ import annotations
 
