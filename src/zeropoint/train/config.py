@@ -109,7 +109,7 @@ class Train:
     for less memory. clip: longest gradient (0: any). ema: decay of the averaged weights (0: none), which then
     are the ones that are judged. near_zero: gradients below this share of a parameter's largest count as
     near zero. time_budget: "10m", "2h" or "" (none). patience: evaluations without a better one until it
-    stops (0: never). keep: checkpoints, beside the best.
+    stops (0: never). keep: checkpoints, beside the best. compile: torch.compile, where it pays, always or never.
     """
 
     steps: int = 1000
@@ -122,7 +122,7 @@ class Train:
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     device: Literal["cpu", "cuda", "auto"] = "auto"
     threads: int = 0
-    compile: bool = False
+    compile: Literal["auto", "always", "never"] = "auto"
     checkpoint_every: int = 250
     keep: int = 2
     time_budget: str = ""
