@@ -57,10 +57,11 @@ def prepare(config: Config, notice: Callable[[str], None] = lambda text: None) -
     if isinstance(config.objective, Seq2Seq):
         return _prepare_pairs(config, config.objective, notice)
     corpus = open_corpus(data.source, Settings(data.tokenizer, data.n_vocab, data.validation), notice=notice)
-    coding, is_masked = corpus.coding, isinstance(config.objective, Masked)
-    blueprint = blueprint_of(
-        config.model, max(coding.n_vocab, coding.mask_id + 1) if is_masked else coding.n_vocab
-    )
+    coding = corpus.coding
+    n_vocab = coding.n_vocab
+    if isinstance(config.objective, Masked):
+        n_vocab = max(n_vocab, coding.mask_id + 1)
+    blueprint = blueprint_of(config.model, n_vocab)
     n_ctx = data.n_ctx or blueprint.n_ctx
     training, validation = corpus.batches(data.order, n_ctx=n_ctx, n_rows=train.batch_size, seed=train.seed)
     if isinstance(config.objective, Masked):

@@ -16,9 +16,9 @@ from zeropoint.train.run import run
 __all__ = ["one_thread"]
 
 
-def config(*sets: str) -> Config:
+def config() -> Config:
     return read_config("shakespeare-masked", [
-        "data.source=harbour", "train.steps=40", "schedule.warmup_steps=5", "eval.every=0", "eval.n_batches=2", *sets,
+        "data.source=harbour", "train.steps=25", "schedule.warmup_steps=5", "eval.every=0", "eval.n_batches=1",
     ])  # fmt: skip
 
 
@@ -27,7 +27,7 @@ def test_it_learns_and_has_a_row_for_the_mask(tmp_path: Path) -> None:
     assert prepared.blueprint.n_vocab == prepared.tokenizer.n_vocab + 1
     result = run(config(), tmp_path / "run")
     assert result.validation_loss is not None
-    assert result.validation_loss < 3.4  # 4.1 before the first step
+    assert result.validation_loss < 3.5  # 4.1 before the first step
 
 
 def test_a_causal_model_is_refused() -> None:
