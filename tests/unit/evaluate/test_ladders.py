@@ -172,9 +172,16 @@ def test_the_ledger_gets_a_line_each_time(tmp_path: Path) -> None:
     assert set(lines[0]["machine"]) == {"processor", "threads", "torch", "python"}
 
 
+def test_a_line_that_was_cut_short_takes_no_other_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "ladders.jsonl"
+    path.write_text('{"a": 1}\n{"b"')
+    ledger.append(path, {"c": 3})
+    assert path.read_text() == '{"a": 1}\n{"b"\n{"c": 3}\n'
+
+
 def test_a_ledger_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(DiskError, match=f"the ledger {tmp_path} cannot be written.*--ledger"):
-        ledger.append(tmp_path, {})
+        ledger.append(tmp_path)
 
 
 def test_the_published_norm_and_attention_are_what_the_article_computes() -> None:

@@ -68,6 +68,8 @@ def command(
     ladder: Ladder = registry.load("zeropoint.evaluate.ladders", name, "ladder").LADDER
     rungs = climb.chosen(ladder, names, "night" if full else "minutes" if slow else "seconds")
     path = Path(ledger) if ledger else settings.ledger_file()
+    if not quick:
+        book.append(path)  # a ledger that cannot be written is told before the training, not after it
     ids = climb.shakespeare()
     n_steps = _QUICK_STEPS if quick else None
     reached: list[Reached] = []
