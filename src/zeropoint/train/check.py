@@ -9,7 +9,6 @@ from dataclasses import fields
 from zeropoint.errors import BadInput
 from zeropoint.train.config import Config
 from zeropoint.train.duration import seconds_of
-from zeropoint.train.schedule import WSD, Constant, Cosine
 
 __all__ = ["check"]
 
@@ -65,9 +64,6 @@ def _problems(config: Config, n_workers: int) -> Iterator[str]:
     ]
     if model.blueprint and sizes:
         yield f"model.{sizes[0]} is set beside model.blueprint, which says it too; leave one of them out"
-    schedule = config.schedule
-    if isinstance(schedule, Constant | Cosine | WSD) and schedule.warmup_steps >= train.steps:
-        yield f"schedule.warmup_steps is {schedule.warmup_steps} of {train.steps} steps; make it smaller"
     try:
         seconds_of(train.time_budget, "train.time_budget")
     except BadInput as error:

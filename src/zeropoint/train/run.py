@@ -49,8 +49,6 @@ def run(
     _prepare_folder(folder, resume)
     watcher = Watchers(tuple(watchers))
     with held(folder, team.rank), heard() as asked:
-        if team.rank == 0:
-            checkpoint.clean(folder)
         prepared = prepare(config, watcher.on_notice)
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
@@ -65,6 +63,7 @@ def run(
             check_resumed(folder, found, config, prepared, watcher.on_notice)
             trainer.restore(found)
         if team.rank == 0:
+            checkpoint.clean(folder, found if resume else None)
             write_record(folder, config, prepared, device, trainer.state.step)
         return trainer.go()
 
