@@ -18,7 +18,8 @@ __all__ = ["one_thread"]
 
 def config() -> Config:
     return read_config("shakespeare-masked", [
-        "data.source=harbour", "train.steps=25", "schedule.warmup_steps=5", "eval.every=0", "eval.n_batches=1",
+        "data.source=harbour", "train.steps=25", "schedule.warmup_steps=5", "eval.every=0",
+        "eval.n_batches=1",
     ])  # fmt: skip
 
 
