@@ -59,8 +59,12 @@ class CharTokenizer:
 
     def save(self, path: Path) -> None:
         """Write a JSON file that `load` reads."""
+        path.write_bytes(self.content())
+
+    def content(self) -> bytes:
+        """That file's content."""
         content = {"kind": KIND, "characters": "".join(self.characters)}
-        path.write_text(json.dumps(content, ensure_ascii=False), "utf-8")
+        return json.dumps(content, ensure_ascii=False).encode()
 
     @classmethod
     def load(cls, path: Path) -> CharTokenizer:

@@ -7,6 +7,7 @@ but the right one and padding, nothing asked where the target is padding.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -31,22 +32,47 @@ class Seq2Seq:
         """Loss a token, in nats."""
         asked_BT = answer_BT[:, 1:]
         logits_BTV = model(source_BS, answer_BT[:, :-1], source_mask_BS=source_BS != self.padding)
-        return self.loss(logits_BTV, asked_BT) / (asked_BT != self.padding).sum()
+        return self.loss(logits_BTV, asked_BT) / self.n_asked(source_BS, answer_BT)
+
+    def n_asked(self, source_BS: Tensor, answer_BT: Tensor) -> int:
+        """How many tokens the loss is the mean of."""
+        return int((answer_BT[:, 1:] != self.padding).sum())
 
     def loss(self, logits_BTV: Tensor, target_BT: Tensor) -> Tensor:
-        """Divergence of the predictions from the smoothed targets, summed over all tokens, in nats."""
-        wanted_NV = smoothed(target_BT.flatten(), logits_BTV.shape[-1], self.smoothing, self.padding)
-        said_NV = torch.log_softmax(logits_BTV.flatten(0, -2), dim=-1)
-        return nn.functional.kl_div(said_NV, wanted_NV, reduction="sum")
+        """Divergence of the predictions from the smoothed targets, summed over all tokens, in nats.
+
+        `torch.nn.functional.kl_div` of `smoothed` targets, without the table [tokens, V] that it would hold:
+        most of its entries are one number, so their sum is that times the sum of what was said.
+        """
+        said_BTV = torch.log_softmax(logits_BTV.float(), dim=-1)
+        n_vocab, is_asked_BT = logits_BTV.shape[-1], target_BT != self.padding
+        doubt, certainty = _doubt(self.smoothing, n_vocab), 1.0 - self.smoothing
+        right_BT = said_BTV.gather(-1, target_BT[..., None]).squeeze(-1)
+        wanted_BT = certainty * right_BT
+        if doubt:
+            wanted_BT = wanted_BT + doubt * (said_BTV.sum(-1) - right_BT - said_BTV[..., self.padding])
+        return (wanted_BT.neg() - _entropy(certainty, doubt, n_vocab))[is_asked_BT].sum()
 
 
 def smoothed(target_N: Tensor, n_vocab: int, smoothing: float, padding: int) -> Tensor:
     """What is wanted of each prediction: probabilities [N, V], a row of zeros where the target is padding."""
+    doubt = _doubt(smoothing, n_vocab)
+    wanted_NV = torch.full((len(target_N), n_vocab), doubt, device=target_N.device)
+    wanted_NV.scatter_(1, target_N[:, None], 1.0 - smoothing)
+    wanted_NV[:, padding] = 0.0
+    return wanted_NV.masked_fill(target_N[:, None] == padding, 0.0)
+
+
+def _doubt(smoothing: float, n_vocab: int) -> float:
+    """What each token gets that is neither right nor padding."""
     if not 0 <= smoothing < 1 or n_vocab < 3:
         raise BadInput(
             f"smoothing is {smoothing} over {n_vocab} tokens; expected 0 to below 1, and at least 3 tokens"
         )
-    wanted_NV = torch.full((len(target_N), n_vocab), smoothing / (n_vocab - 2), device=target_N.device)
-    wanted_NV.scatter_(1, target_N[:, None], 1.0 - smoothing)
-    wanted_NV[:, padding] = 0.0
-    return wanted_NV.masked_fill(target_N[:, None] == padding, 0.0)
+    return smoothing / (n_vocab - 2)
+
+
+def _entropy(certainty: float, doubt: float, n_vocab: int) -> float:
+    """Of smoothed targets, in nats."""
+    doubted = (n_vocab - 2) * doubt * math.log(doubt) if doubt else 0.0
+    return -(certainty * math.log(certainty) + doubted)
