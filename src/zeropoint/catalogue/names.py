@@ -189,9 +189,9 @@ def _run(rest: str, name: str) -> Path:
         raise BadInput(choices("run", run, known) if known else f"there is no folder runs/{run} here")
     path = folder / (f"checkpoints/step-{int(which):06d}" if which.isdecimal() else which)
     if not path.exists():
-        steps = [one.name.removeprefix("step-").lstrip("0") or "0" for one in folder.glob("checkpoints/step-*")]
-        listed = ", ".join(sorted(steps, key=int)) if all(map(str.isdecimal, steps)) else "none"
-        raise BadInput(f"model `{name}`: the run has no such checkpoint; it has those of steps {listed}")
+        found = sorted(one.name.removeprefix("step-") for one in folder.glob("checkpoints/step-*[0-9]"))
+        listed = ", ".join(step.lstrip("0") or "0" for step in found)
+        raise BadInput(f"model `{name}`: the run has no such checkpoint, but of steps {listed or 'none'}")
     return path
 
 

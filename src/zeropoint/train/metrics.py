@@ -3,8 +3,8 @@
     {"kind": "step", "step": 120, "n_tokens": 92160, "loss": 2.31, "learning_rate": 0.001, ...}
     {"kind": "eval", "step": 120, ..., "train_loss": 2.29, "validation_loss": 2.33, "is_best": true}
 
-A line is written as it happens and flushed. A run that goes on from a checkpoint first cuts off what came after
-it, so that no step stands twice and a resumed file is that of a run that was never interrupted.
+A line is written as it happens and flushed. A run that goes on from a checkpoint first cuts off what came
+after it, so that no step stands twice and a resumed file is that of a run that was never interrupted.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class MetricsFile(Watcher):
 
 
 class TensorBoard(Watcher):
-    """Writes events into the run's folder `tensorboard`, where the package is installed; else does nothing."""
+    """Writes events into the run's folder `tensorboard`, where the package is installed; else nothing."""
 
     def __init__(self) -> None:
         self._writer: Any = None
@@ -73,7 +73,7 @@ class TensorBoard(Watcher):
             # Events after the checkpoint that the run goes on from are told to be void.
             purge = info.first_step + 1 if info.first_step else None
             folder = str(info.folder / "tensorboard")
-            self._writer = SummaryWriter(folder, purge_step=purge)  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(folder, purge_step=purge)
 
     def on_step(self, info: StepInfo) -> None:
         for name in ("loss", "learning_rate", "gradient_norm", "tok_s"):

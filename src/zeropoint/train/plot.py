@@ -75,7 +75,7 @@ def draw_svg(curve: Curve, title: str) -> str:
 def in_terminal(curve: Curve, width: int, height: int = 18, has_color: bool = False) -> str:
     """The curves drawn with characters. Raises BadInput where plotext is missing."""
     try:
-        import plotext
+        import plotext  # type: ignore[import-untyped]
     except ImportError:
         raise _missing("plotext") from None
     figure = plotext.figure  # the library has one for all
@@ -144,7 +144,7 @@ def _smooth(curve: Curve) -> tuple[list[int], list[float]]:
     span = max(1.0, len(curve.steps) * _SMOOTHING)
     mean, smooth = 0.0, []
     for i, loss in enumerate(curve.losses):
-        mean += (loss - mean) / min(i / 8 + 1, span)  # a look back over no more than an eighth of what there is
+        mean += (loss - mean) / min(i / 8 + 1, span)  # at the start over an eighth of what there is
         smooth.append(mean)
     every = max(1, len(smooth) // _MOST_POINTS)
     return list(curve.steps)[::every], smooth[::every]
