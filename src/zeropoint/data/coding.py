@@ -1,7 +1,7 @@
 """How text becomes ids where a model learns: a tokenizer, its file, and the token that ends a document.
 
-A tokenizer is trained on the text itself ("characters", "bpe") or read from a file. It is kept as one
-`tokenizer.json`: of characters in our own form, all others as Hugging Face writes them.
+A tokenizer is trained on the text itself ("characters", "words", "bpe") or read from a file. It is kept as
+one `tokenizer.json`: of characters and words in our own form, all others as Hugging Face writes them.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from zeropoint.tokenizers.text import check_unicode
 from zeropoint.tokenizers.to_hf import hf_files
 from zeropoint.tokenizers.tokenizer import Tokenizer
 from zeropoint.tokenizers.trained import ENDS
+from zeropoint.tokenizers.words import WordTokenizer, train_words
 
 __all__ = ["KINDS", "Coding", "load_coding", "train_coding"]
 
-KINDS = ("characters", "bpe")
+KINDS = ("characters", "words", "bpe")
 _BPE_SAMPLE = 1 << 26  # characters that pairs are counted on; more of the same text changes little
 
 
@@ -35,7 +36,7 @@ _BPE_SAMPLE = 1 << 26  # characters that pairs are counted on; more of the same 
 class Coding:
     """A tokenizer and the content of its file. end_id: stands after every document; None if there is none."""
 
-    tokenizer: CharTokenizer | Tokenizer
+    tokenizer: CharTokenizer | WordTokenizer | Tokenizer
     content: bytes
     end_id: int | None
 
@@ -43,6 +44,12 @@ class Coding:
     def n_vocab(self) -> int:
         """Number of tokens."""
         return self.tokenizer.n_vocab
+
+    @property
+    def begin_id(self) -> int | None:
+        """What stands before an answer: a token for that, or the one that ends documents."""
+        begin = None if isinstance(self.tokenizer, CharTokenizer) else self.tokenizer.bos_id
+        return self.end_id if begin is None else begin
 
     @property
     def dtype(self) -> np.dtype[np.unsignedinteger]:
@@ -67,10 +74,10 @@ class Coding:
 
         inside: the text goes on from other text, so no space is put before it.
         """
-        if isinstance(self.tokenizer, CharTokenizer):
-            ids = self.tokenizer.encode(text)
-        else:
+        if isinstance(self.tokenizer, Tokenizer):
             ids = self.tokenizer.encode(text, inside=inside)
+        else:
+            ids = self.tokenizer.encode(text)
         if ends and self.end_id is not None:
             ids.append(self.end_id)
         return np.array(ids, self.dtype)
@@ -83,10 +90,14 @@ class Coding:
 def train_coding(kind: str, texts: Iterable[str], *, n_vocab: int, has_end: bool) -> Coding:
     """A tokenizer of the texts. has_end: whether documents are to end with a token of their own.
 
-    n_vocab: for "bpe", the most tokens, 256 bytes and the end among them. Raises BadInput.
+    n_vocab: for "bpe", the most tokens, 256 bytes and the end among them; "words" has all that occur twice.
+    Raises BadInput.
     """
     if kind == "characters":
         return _of_characters(texts, has_end)
+    if kind == "words":
+        words = train_words(texts)
+        return Coding(words, words.content(), words.eos_id)
     if kind != "bpe":
         raise BadInput(choices("tokenizer", kind, KINDS) + "; or give the path of a tokenizer.json")
     sample, n_characters = [], 0
@@ -102,8 +113,8 @@ def train_coding(kind: str, texts: Iterable[str], *, n_vocab: int, has_end: bool
 
 
 def load_coding(path: Path) -> Coding:
-    """The tokenizer in a file: ours of characters, Hugging Face's `tokenizer.json`, or a folder with either
-    or with GPT-2's `encoder.json` and `vocab.bpe`.
+    """The tokenizer in a file: ours of characters or words, Hugging Face's `tokenizer.json`, or a folder with
+    one of these or with GPT-2's `encoder.json` and `vocab.bpe`.
 
     Raises BadInput naming the file and what is wrong with it.
     """
@@ -121,6 +132,9 @@ def load_coding(path: Path) -> Coding:
     if b'"zeropoint.char"' in content[:200]:
         characters = CharTokenizer.load(path)
         return Coding(characters, content, characters.end_id)
+    if b'"zeropoint.words"' in content[:200]:
+        words = WordTokenizer.load(path)
+        return Coding(words, content, words.eos_id)
     tokenizer = tokenizer_json(path)
     return Coding(tokenizer, content, _end_of(tokenizer))
 

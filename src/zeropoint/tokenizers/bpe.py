@@ -57,10 +57,7 @@ class BytePairs:
         return self.tokenizer().decode(ids)
 
     def metadata(self) -> dict[str, Any]:
-        """The `tokenizer.*` keys of a GGUF file with this vocabulary.
-
-        The first special begins and ends; a second, if there is one, fills up what is too short.
-        """
+        """The `tokenizer.*` keys of a GGUF file with this vocabulary; the first special begins and ends."""
         n_plain = len(self.tokens) - len(self.specials)
         found: dict[str, Any] = {
             "tokenizer.ggml.model": "gpt2",
@@ -71,8 +68,6 @@ class BytePairs:
         }
         if self.specials:
             found |= dict.fromkeys(("tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id"), n_plain)
-        if len(self.specials) > 1:
-            found["tokenizer.ggml.padding_token_id"] = n_plain + 1
         return found
 
     def tokenizer(self, name: str = "the trained vocabulary") -> Tokenizer:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from zeropoint.errors import BadModelFile
+from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.tokenizers.char import KIND, CharTokenizer
 from zeropoint.tokenizers.files import MAX_FILE
 from zeropoint.tokenizers.from_hf import gguf_metadata
@@ -21,7 +21,7 @@ ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[SEP]")
 def trained_metadata(path: Path, n_vocab: int) -> dict[str, Any]:
     """The `tokenizer.*` keys of a GGUF file with this vocabulary. n_vocab: rows of the embedding.
 
-    Raises BadModelFile naming the file and what is wrong with it.
+    Raises BadModelFile naming the file and what is wrong with it, BadInput for a kind that only training knows.
     """
     try:
         if path.stat().st_size > MAX_FILE:
@@ -31,7 +31,9 @@ def trained_metadata(path: Path, n_vocab: int) -> dict[str, Any]:
             raise ValueError("an object is needed")
     except (OSError, ValueError, RecursionError) as failure:
         raise BadModelFile(f"{path}: no tokenizer: {failure}") from None
-    if content.get("kind") != KIND:
+    if content.get("kind", KIND) != KIND:
+        raise BadInput(f"{path}: a tokenizer of the kind {content['kind']!r:.40} has no form in a model file")
+    if "kind" not in content:
         return _with_end(gguf_metadata(content, {}, {}, n_vocab, name=str(path)))
     characters = CharTokenizer.load(path)
     if characters.n_vocab != n_vocab:

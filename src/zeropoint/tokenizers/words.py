@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -51,7 +51,7 @@ class WordTokenizer:
         """One id a word or mark; no text becomes a special but the unknown one."""
         return [self._ids.get(word, self.unk_id) for word in _WORD.findall(check_unicode(text))]
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Iterable[int]) -> str:
         """The words with spaces between them, marks at the word they belong to; of the specials only unknown.
 
         Raises BadInput on an id outside the vocabulary.
@@ -66,7 +66,11 @@ class WordTokenizer:
 
     def save(self, path: Path) -> None:
         """Write a JSON file that `load` reads."""
-        path.write_text(json.dumps({"kind": KIND, "words": self.words}, ensure_ascii=False), "utf-8")
+        path.write_bytes(self.content())
+
+    def content(self) -> bytes:
+        """That file's content."""
+        return json.dumps({"kind": KIND, "words": self.words}, ensure_ascii=False).encode()
 
     @classmethod
     def load(cls, path: Path) -> WordTokenizer:

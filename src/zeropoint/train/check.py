@@ -9,7 +9,6 @@ from dataclasses import fields
 from zeropoint.errors import BadInput
 from zeropoint.train.config import Config
 from zeropoint.train.duration import seconds_of
-from zeropoint.train.schedule import WSD, Constant, Cosine
 
 __all__ = ["check"]
 
@@ -21,7 +20,7 @@ _LEAST = {
     "train.accumulate": 1, "train.seed": 0, "train.threads": 0, "train.checkpoint_every": 0, "train.keep": 2,
     "train.patience": 0, "eval.every": 0, "eval.n_batches": 1, "sample.every": 0, "sample.n_tokens": 1,
     "sample.top_k": 0, "schedule.warmup_steps": 0, "schedule.decay_steps": 0, "schedule.cooldown_steps": 0,
-    "schedule.d_model": 0, "schedule.n_warmup": 1, "objective.padding": 0,
+    "schedule.d_model": 0, "schedule.n_warmup": 1, "objective.padding": -1,
 }  # fmt: skip
 # Numbers: (least, most, whether the least itself is refused, whether the most is).
 _RANGES = {
@@ -36,14 +35,14 @@ _RANGES = {
 }  # fmt: skip
 
 
-def check(config: Config) -> None:
+def check(config: Config, n_workers: int = 1) -> None:
     """Raise BadInput listing what is out of range, or return."""
-    found = list(_problems(config))
+    found = list(_problems(config, n_workers))
     if found:
         raise BadInput("; ".join(found))
 
 
-def _problems(config: Config) -> Iterator[str]:
+def _problems(config: Config, n_workers: int) -> Iterator[str]:
     for section in fields(config):
         part = getattr(config, section.name)
         for field in fields(part):
@@ -52,10 +51,11 @@ def _problems(config: Config) -> Iterator[str]:
         if not 0 <= beta < 1:
             yield f"optimizer.betas[{i}] is {beta}; expected 0 to below 1"
     train, model = config.train, config.model
-    if train.batch_size % train.accumulate:
+    if train.batch_size % (train.accumulate * n_workers):
+        among = f" for {n_workers} workers" if n_workers > 1 else ""
         yield (
-            f"train.batch_size is {train.batch_size} and train.accumulate {train.accumulate}; the batch is "
-            "cut into equal parts, so make it a multiple"
+            f"train.batch_size is {train.batch_size} and train.accumulate {train.accumulate}{among}; the "
+            "batch is cut into equal parts, so make it a multiple"
         )
     sizes = [
         name
@@ -64,9 +64,6 @@ def _problems(config: Config) -> Iterator[str]:
     ]
     if model.blueprint and sizes:
         yield f"model.{sizes[0]} is set beside model.blueprint, which says it too; leave one of them out"
-    schedule = config.schedule
-    if isinstance(schedule, Constant | Cosine | WSD) and schedule.warmup_steps >= train.steps:
-        yield f"schedule.warmup_steps is {schedule.warmup_steps} of {train.steps} steps; make it smaller"
     try:
         seconds_of(train.time_budget, "train.time_budget")
     except BadInput as error:

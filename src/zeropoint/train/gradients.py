@@ -11,16 +11,11 @@ from torch import Tensor, nn
 
 from zeropoint.errors import MachineError
 
-__all__ = ["NotFinite", "clip", "first_bad", "near_zero"]
+__all__ = ["NotFinite", "clip", "first_bad", "largest", "near_zero"]
 
 
 class NotFinite(MachineError):
     """A loss or gradient is NaN or infinite; the weights are those of before the step. Exit code 1."""
-
-    def __init__(self, step: int, what: str) -> None:
-        self.step = step
-        self.what = what
-        super().__init__(f"step {step}: {what}; lower the learning rate, or clip gradients")
 
 
 @torch.no_grad()
@@ -51,6 +46,17 @@ def near_zero(model: nn.Module, share: float) -> dict[str, float]:
             size = parameter.grad.abs()
             found[name] = float((size <= share * size.max()).float().mean())
     return found
+
+
+@torch.no_grad()
+def largest(model: nn.Module) -> str:
+    """The parameter whose gradient is longest for its own length."""
+    found = {
+        name: float(p.grad.norm() / (p.norm() + 1e-12))
+        for name, p in model.named_parameters()
+        if p.grad is not None
+    }
+    return max(found, key=lambda name: found[name])
 
 
 def first_bad(model: nn.Module, compute: Callable[[], Any]) -> str:

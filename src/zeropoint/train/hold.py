@@ -16,8 +16,14 @@ __all__ = ["held"]
 
 
 @contextlib.contextmanager
-def held(run: Path) -> Iterator[None]:
-    """Hold the run's folder. Raises MachineError naming the holder, its process and since when; DiskError."""
+def held(run: Path, rank: int = 0) -> Iterator[None]:
+    """Hold the run's folder, for all its workers: the first, rank 0, has the lock.
+
+    Raises MachineError naming the holder, its process and since when; DiskError.
+    """
+    if rank:
+        yield
+        return
     path = run / "lock"
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)

@@ -52,7 +52,7 @@ def train(
     dtype: torch.dtype = torch.float32,
     seed: int = 0,
     team: Team = ALONE,
-    before_update: Callable[[int], None] | None = None,
+    before_update: Callable[[int, float], None] | None = None,
     after_step: Callable[[Done], bool | None] | None = None,
 ) -> int:
     """Take the steps first_step + 1 to n_steps, and return the number of the last one taken.
@@ -61,7 +61,7 @@ def train(
     n_accumulated: parts in which a batch is computed, for less memory; the step is the same up to rounding.
     most_gradient: longest gradient, as a norm. dtype: of what is multiplied; weights stay float32.
     seed: of what is drawn while a model learns (dropout), with the step's number: a run that is resumed
-    draws the same. before_update(step): gradients are there. after_step(done): true ends the run.
+    draws the same. before_update(step, loss): gradients are there. after_step(done): true ends the run.
     Raises NotFinite, before the weights are touched.
     """
     device = next(model.parameters()).device
@@ -75,16 +75,19 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * share
             model.train()
-            torch.manual_seed(_seed(seed, step, team.rank))
+            _seed_draws(device, seed, step, team.rank)
             parts = _parts(batches, step - 1, n_accumulated, team, device)
             loss = _backward(model, parts, objective, dtype, team)
             norm = clip(model.parameters(), most_gradient)
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 what = "the loss" if not math.isfinite(loss) else "the gradient's norm"
                 where = first_bad(model, lambda parts=parts: [objective(model, *part) for part in parts])  # type: ignore[misc]
-                raise NotFinite(step, f"{what} is not a number; the first bad tensor is {where}")
+                raise NotFinite(
+                    f"step {step}: {what} is not a number; the first bad tensor is {where}; lower the "
+                    "learning rate, or clip gradients"
+                )
             if before_update is not None:
-                before_update(step)
+                before_update(step, loss)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             rate = optimizer.param_groups[0]["lr"]
@@ -151,6 +154,12 @@ def loss_of(
     return total / n_batches
 
 
-def _seed(*numbers: int) -> int:
-    """One number of several, none of which can be seen in it."""
-    return int(np.random.SeedSequence([n % 2**32 for n in numbers]).generate_state(1, np.uint64)[0] >> 1)
+def _seed_draws(device: torch.device, *numbers: int) -> None:
+    """Begin anew, by these numbers, what is drawn on the device.
+
+    `torch.manual_seed` would also note the wish, with a stack trace, for every GPU that is not there.
+    """
+    seed = int(np.random.SeedSequence([n % 2**32 for n in numbers]).generate_state(1, np.uint64)[0])
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)

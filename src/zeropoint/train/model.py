@@ -20,6 +20,7 @@ from zeropoint.models.decoder import Decoder
 from zeropoint.models.encoder import Encoder
 from zeropoint.models.initialize import initialize
 from zeropoint.models.seq2seq import Seq2Seq
+from zeropoint.models.stack import Stack
 from zeropoint.train.config import Config, Model
 
 __all__ = ["blueprint_of", "built"]
@@ -30,7 +31,13 @@ def built(config: Config, blueprint: Blueprint, device: torch.device) -> Decoder
     module = build(blueprint, seed=None, dropout=config.model.dropout)
     scheme = None if config.model.scheme == "default" else config.model.scheme
     initialize(module, config.train.seed, scheme)
-    return module.to(device)
+    for stack in module.modules():
+        if isinstance(stack, Stack):
+            stack.recomputes = config.model.recompute
+    module = module.to(device)
+    if config.train.compile:
+        module.compile()  # in place: names stay, and `forward` itself remains as it is
+    return module
 
 
 def blueprint_of(model: Model, n_vocab: int) -> Blueprint:

@@ -63,19 +63,20 @@ class EvalInfo:
 class Result:
     """How a run ended. stopped_by: "steps", "time", "patience", "SIGINT" or "SIGTERM".
 
-    validation_loss: the last; best_loss: the lowest, after best_step steps. checkpoint: the last's folder.
+    validation_loss: the last; best_loss: the lowest, after best_step steps. checkpoint: the last's folder
+    (None for a worker that writes none).
     """
 
     folder: Path
     step: int
     n_tokens: int
-    train_loss: float
+    train_loss: float | None
     validation_loss: float | None
     best_loss: float | None
     best_step: int | None
     seconds: float
     stopped_by: str
-    checkpoint: Path
+    checkpoint: Path | None
 
     @property
     def exit_code(self) -> int:

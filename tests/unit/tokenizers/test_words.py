@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from zeropoint.errors import BadInput, BadModelFile
-from zeropoint.tokenizers.bpe import train_bpe
 from zeropoint.tokenizers.words import SPECIALS, WordTokenizer, train_words
 
 
@@ -53,9 +52,3 @@ def test_a_damaged_file_is_named(content: str, tmp_path: Path) -> None:
     (tmp_path / "words.json").write_text(content)
     with pytest.raises(BadModelFile, match=r"words\.json: no word tokenizer"):
         WordTokenizer.load(tmp_path / "words.json")
-
-
-def test_the_second_special_of_byte_pairs_fills_up() -> None:
-    tokenizer = train_bpe("ein Hund", 258, specials=("<|endoftext|>", "<|pad|>")).tokenizer()
-    assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id) == (256, 256, 257)
-    assert train_bpe("ein Hund", 257).tokenizer().pad_id is None

@@ -19,7 +19,7 @@ def config() -> Config:
 
 
 def sitting(folder: Path, config: Config, first: int, last: int, offset: float = 0.0) -> None:
-    """Steps first + 1 to last, with an evaluation after each second one; the file is left open, as by a kill."""
+    """Steps first + 1 to last, an evaluation after each second one; the file is left open, as by a kill."""
     watcher = MetricsFile()
     watcher.on_start(RunInfo(config, folder, 1, last, first, 8))
     for step in range(first + 1, last + 1):

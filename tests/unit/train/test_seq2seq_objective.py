@@ -37,6 +37,23 @@ def test_without_smoothing_the_loss_is_cross_entropy() -> None:
     assert float(ours) == pytest.approx(float(theirs), rel=1e-5)
 
 
+@pytest.mark.parametrize("padding", [0, -1])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_is_the_divergence_from_the_smoothed_targets(smoothing: float, padding: int) -> None:
+    logits, target = (
+        torch.randn(2, 3, 7, requires_grad=True),
+        torch.tensor([[1, 2, 3], [4, padding, padding]]),
+    )
+    wanted = smoothed(target.flatten(), 7, smoothing, padding)
+    assert wanted.sum(-1).tolist() == pytest.approx([1, 1, 1, 1, 0, 0])
+    said = torch.log_softmax(logits, -1).flatten(0, 1)
+    theirs = nn.functional.kl_div(said, wanted, reduction="sum")
+    ours = Seq2Seq(padding, smoothing).loss(logits, target)
+    torch.testing.assert_close(ours, theirs)
+    (our_slope,), (their_slope,) = (torch.autograd.grad(loss, logits) for loss in (ours, theirs))
+    torch.testing.assert_close(our_slope, their_slope)
+
+
 def test_smoothing_makes_certainty_costly() -> None:
     """The annotated transformer's plot: the loss rises again where the model is too sure."""
     objective, target = Seq2Seq(smoothing=0.1), torch.tensor([[1]])
