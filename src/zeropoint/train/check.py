@@ -31,7 +31,7 @@ _RANGES = {
     "optimizer.eps": (0, math.inf, True, True), "optimizer.weight_decay": (0, math.inf, False, True),
     "optimizer.other_decay": (0, math.inf, False, True), "optimizer.momentum": (0, 1, False, True),
     "schedule.final": (0, 1, False, False), "schedule.factor": (0, math.inf, True, True),
-    "objective.smoothing": (0, 1, False, True),
+    "objective.share": (0, 1, True, True), "objective.smoothing": (0, 1, False, True),
 }  # fmt: skip
 
 
