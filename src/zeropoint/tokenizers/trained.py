@@ -21,7 +21,7 @@ ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[SEP]")
 def trained_metadata(path: Path, n_vocab: int) -> dict[str, Any]:
     """The `tokenizer.*` keys of a GGUF file with this vocabulary. n_vocab: rows of the embedding.
 
-    Raises BadModelFile naming the file and what is wrong with it, BadInput for a kind that only training knows.
+    Raises BadModelFile naming the file and what is wrong with it, BadInput for one of training alone.
     """
     try:
         if path.stat().st_size > MAX_FILE:

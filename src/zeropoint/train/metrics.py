@@ -14,7 +14,7 @@ import json
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from zeropoint.errors import BadInput
 from zeropoint.train.watch import EvalInfo, Result, RunInfo, StepInfo, Watcher
@@ -28,16 +28,12 @@ FILE = "metrics.jsonl"
 class MetricsFile(Watcher):
     """Writes metrics.jsonl. Raises DiskError where that is not possible."""
 
-    def __init__(self) -> None:
-        self._file: IO[str] | None = None
-
     def on_start(self, info: RunInfo) -> None:
-        path = info.folder / FILE
+        self._path = info.folder / FILE
         try:
-            cut_after(path, info.first_step)
-            self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - until the run ends
+            cut_after(self._path, info.first_step)
         except OSError as error:
-            raise disk_error(error, path) from None
+            raise disk_error(error, self._path) from None
 
     def on_step(self, info: StepInfo) -> None:
         self._write("step", asdict(info))
@@ -45,19 +41,14 @@ class MetricsFile(Watcher):
     def on_eval(self, info: EvalInfo) -> None:
         self._write("eval", asdict(info))
 
-    def on_end(self, result: Result) -> None:
-        if self._file is not None:
-            self._file.close()
-
     def _write(self, kind: str, values: dict[str, Any]) -> None:
-        if self._file is None:
-            return
         kept = {name: value for name, value in values.items() if value != {}}
+        line = json.dumps({"kind": kind, **_rounded(kept)})
         try:
-            self._file.write(json.dumps({"kind": kind, **_rounded(kept)}) + "\n")
-            self._file.flush()
+            with open(self._path, "a", encoding="utf-8") as file:  # held open by no run that fails
+                file.write(f"{line}\n")
         except OSError as error:
-            raise disk_error(error, Path(self._file.name)) from None
+            raise disk_error(error, self._path) from None
 
 
 class TensorBoard(Watcher):

@@ -18,7 +18,7 @@ from zeropoint.train.watch import Watcher
 SETS = (
     "train.steps=6", "train.batch_size=2", "train.checkpoint_every=2", "model.n_layers=1", "model.d_model=16",
     "model.n_heads=2", "model.n_ctx=16", "eval.every=2", "eval.n_batches=1", "sample.every=2",
-    "schedule.warmup_steps=2", 'sample.prompt="<b>The "', "sample.n_tokens=8",
+    "schedule.warmup_steps=2", 'sample.prompt="The "', "sample.n_tokens=8",
 )  # fmt: skip
 
 
@@ -97,7 +97,7 @@ def test_a_run_without_a_step_can_be_drawn_too(tmp_path: Path) -> None:
 
 def test_tensorboard_has_events_and_samples_are_kept(folder: Path) -> None:
     assert list((folder / "tensorboard").glob("events*"))
-    assert (folder / "samples" / "step-000006.txt").read_text().startswith(("<b>The ", "\n", "<"))
+    assert (folder / "samples" / "step-000006.txt").read_text().startswith("The ")
 
 
 def test_a_page_that_cannot_be_made_does_not_fail_the_run(

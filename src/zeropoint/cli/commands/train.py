@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zeropoint.cli.console import Console
+from zeropoint.cli.needs import need_torch
 from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ Examples:
   zeropoint train --config mine.toml --out runs/mine --time-budget 10m
   zeropoint train --resume --out runs/mine         go on where it was interrupted
 """
-_INSTALL = 'training needs {}; install it with: pip install "zeropoint[train]"'
 
 
 @click.command("train", epilog=_EXAMPLES)
@@ -61,7 +61,7 @@ def command(
     Ctrl-C ends it after the step it is in and keeps a checkpoint, from which --resume goes on as if nothing
     had been; a second one ends it at once. The folder then holds metrics.jsonl, loss.png and report.html.
     """
-    _need_torch()
+    need_torch("training")
     if resume and fresh:
         raise BadInput("--resume goes on and --fresh starts anew; give one of them")
     folder = _folder(preset, config, out)
@@ -92,13 +92,6 @@ def _trained(config: Config, folder: Path, resume: bool, console: Console) -> Re
     finally:
         if isinstance(screen, Bar):
             screen.close()
-
-
-def _need_torch() -> None:
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise BadInput(_INSTALL.format("torch")) from None
 
 
 def _folder(preset: str | None, config: Path | None, out: Path | None) -> Path:
