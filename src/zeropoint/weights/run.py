@@ -18,7 +18,15 @@ from zeropoint.weights.gguf import shown
 from zeropoint.weights.json_file import open_regular, read_bytes, read_object
 from zeropoint.weights.safetensors import SafetensorsModel, inside, open_safetensors
 
-__all__ = ["Checkpoint", "checkpoint_at", "checkpoint_of", "is_trained", "open_checkpoint", "steps_of"]
+__all__ = [
+    "Checkpoint",
+    "checkpoint_at",
+    "checkpoint_of",
+    "is_run",
+    "is_trained",
+    "open_checkpoint",
+    "steps_of",
+]
 
 WEIGHTS = "weights.safetensors"
 POINTERS = ("latest", "best")  # files of a run, each with the name of a checkpoint
@@ -48,12 +56,17 @@ class Checkpoint:
         return f"{self.run.name}-step-{self.step:06d}"
 
 
+def is_run(path: Path) -> bool:
+    """Whether a folder is that of a training run."""
+    return (path / "run.json").is_file()
+
+
 def is_trained(path: Path) -> bool:
     """Whether a path is a training run, its `latest` or `best`, or one of its checkpoints."""
     path = path.absolute()
     if path.name in POINTERS and path.is_file():
-        return _is_run(path.parent)
-    return path.is_dir() and (_is_run(path) or ((path / WEIGHTS).is_file() and _is_run(path.parent.parent)))
+        return is_run(path.parent)
+    return path.is_dir() and (is_run(path) or ((path / WEIGHTS).is_file() and is_run(path.parent.parent)))
 
 
 def checkpoint_at(path: Path) -> Path:
@@ -61,7 +74,7 @@ def checkpoint_at(path: Path) -> Path:
     path = path.absolute()
     if path.name in POINTERS and path.is_file():
         return checkpoint_of(path.parent, path.name)
-    return checkpoint_of(path) if _is_run(path) else path
+    return checkpoint_of(path) if is_run(path) else path
 
 
 def steps_of(run: Path) -> list[int]:
@@ -96,10 +109,6 @@ def open_checkpoint(path: Path) -> Checkpoint:
     _verify(path)
     stored = open_safetensors(inside(path, WEIGHTS))
     return Checkpoint(path, run, int(match[1]), blueprint, stored, run / "tokenizer.json")
-
-
-def _is_run(path: Path) -> bool:
-    return (path / "run.json").is_file()
 
 
 def _pointed(run: Path, name: str) -> Path:
