@@ -6,6 +6,7 @@ and best (`checkpoint.py`); watchers write the rest. Whatever ends a run, the fo
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -48,10 +49,9 @@ def run(
     check(config, team.n_workers)
     _prepare_folder(folder, resume)
     watcher = Watchers(tuple(watchers))
-    with held(folder, team.rank), heard() as asked:
-        if team.rank == 0:
-            checkpoint.clean(folder)
-        prepared = prepare(config, watcher.on_notice)
+    with held(folder, team.rank), contextlib.ExitStack() as later:
+        prepared = prepare(config, watcher.on_notice)  # a signal ends this at once: there is nothing to keep
+        asked = later.enter_context(heard())
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
         device = device_of(config)
@@ -65,6 +65,7 @@ def run(
             check_resumed(folder, found, config, prepared, watcher.on_notice)
             trainer.restore(found)
         if team.rank == 0:
+            checkpoint.clean(folder, found if resume else None)
             write_record(folder, config, prepared, device, trainer.state.step)
         return trainer.go()
 
