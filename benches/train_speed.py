@@ -6,8 +6,8 @@
 
 The text is tiny Shakespeare, from the catalogue or --text. The baseline is `sides/nano_gpt.py`. A validation
 loss is that of the whole last tenth, for either side in windows of its own context that follow each other;
-judging is not in the seconds, and whatever a compiler takes is. The peer is taken eager or compiled, whichever
-is faster for as many steps as it may take.
+judging is not in the seconds, and what a compiler takes is. The peer is taken eager or compiled, whichever is
+faster for as many steps as it may take.
 """
 
 from __future__ import annotations
@@ -185,8 +185,8 @@ def _print_races(races: Sequence[Race], options: argparse.Namespace) -> None:
         about = race.about
         print(
             f"{race.name}: validation loss {race.target} {arrived}, {race.step} steps of "
-            f"{about['n_tokens_a_step']} tokens, {about['n_parameters']:,} parameters, context {about['n_ctx']}, "
-            f"{about['version']}; last loss {race.losses[-1][2]}"
+            f"{about['n_tokens_a_step']} tokens, {about['n_parameters']:,} parameters, "
+            f"context {about['n_ctx']}, {about['version']}; last loss {race.losses[-1][2]}"
         )
     ours, peer = races
     if ours.is_there and peer.is_there:

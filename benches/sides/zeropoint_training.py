@@ -1,4 +1,4 @@
-"""Our training, as `zeropoint train RECIPE` does it: the recipe's model, data, optimizer, schedule and loop."""
+"""Our training, as `zeropoint train RECIPE` does it: its model, data, optimizer, schedule and loop."""
 
 from __future__ import annotations
 

@@ -114,7 +114,8 @@ class Train:
     for less memory. clip: longest gradient (0: any). ema: decay of the averaged weights (0: none), which then
     are the ones that are judged. near_zero: gradients below this share of a parameter's largest count as
     near zero. time_budget: "10m", "2h" or "" (none). patience: evaluations without a better one until it
-    stops (0: never). keep: checkpoints, beside the best. compile: torch.compile, where it pays, always or never.
+    stops (0: never). keep: checkpoints, beside the best. compile: by torch, where it
+    pays ("auto"), always or never.
     """
 
     steps: int = 1000

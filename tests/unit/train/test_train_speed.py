@@ -1,4 +1,4 @@
-"""The bench of training speed: both sides run, race and are judged alike, and its baseline is the model it says."""
+"""The bench of training speed: both sides run and are judged alike; its baseline is the model it says."""
 
 from __future__ import annotations
 
