@@ -1,8 +1,8 @@
 """The training code that most start with: nanoGPT's model, numbers and loop for a CPU, in our words.
 
 Karpathy, nanoGPT: model.py, train.py, and the command for a CPU in its README: 4 layers, 4 heads, width 128,
-context 64, batch 12, no biases, no dropout, tied head; AdamW at 1e-3 (0.9, 0.99, decay 0.1 of matrices, torch's
-plain form, since the source takes the fused one on CUDA alone), 100 steps of warm-up, a cosine to a
+context 64, batch 12, no biases, no dropout, tied head; AdamW at 1e-3 (0.9, 0.99, decay 0.1 of matrices) in
+torch's plain form, since the source takes the fused one on CUDA alone; 100 steps of warm-up, a cosine to a
 tenth, gradients clipped at 1, float32, the loss read and a batch drawn from memory every step.
 """
 
