@@ -223,6 +223,7 @@ def _one_of(name: str, allowed: tuple[str, ...]) -> Callable[[Any], str]:
 KEYS: tuple[Key, ...] = (
     Key("model", str, None, "Model: a catalogue name, a path, or hf:owner/repo[:quant]."),
     Key("home", str, None, "Folder for models and everything derived from them."),
+    Key("data", str, None, "Folder of your own copies of data sets, looked in before any download."),
     Key(
         "threads",
         int,

@@ -40,7 +40,7 @@ ROOMS = {
     "catalogue": Room(1, (), ("filelock", "huggingface_hub", "platformdirs")),
     "layers": Room(2, (), ("torch",)),
     "models": Room(2, ("layers",), ("numpy", "torch")),
-    "data": Room(1, (), ("numpy",)),
+    "data": Room(1, ("catalogue", "tokenizers", "weights"), ("numpy", "pyarrow")),
     "decoding": Room(3, ("engine",), ("numpy", "torch")),
     "engine": Room(3, (), ("numpy", "torch")),
     "inspect": Room(3, ("engine",), ("numpy",)),

@@ -18,6 +18,7 @@ from tests.mirror.test_torch_families import CASES
 from zeropoint import AddVector, SamplingParams, Scale
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.edits import Write
+from zeropoint.engine.cache import CacheOptions
 from zeropoint.engine.contract import Engine, Lens, Read, Request
 from zeropoint.engine.native import NativeEngine
 from zeropoint.engine.seeing import native_points, stream_after
@@ -170,6 +171,20 @@ def test_quantised_models_too(quantised: Pair) -> None:
     assert [name for name in points if not near(fast[name], want[name], 0.05)] == []
     for mine, theirs in zip(fast.lens, want.lens, strict=True):
         assert near(mine.logits, theirs.logits, 0.05)  # type: ignore[arg-type]
+
+
+def test_a_cache_of_int8_is_seen_as_well(quantised: Pair) -> None:
+    """What is seen is what the pass computed from rounded keys and values: near, and not the same."""
+    engine = NativeEngine(
+        quantised.file, quantised.blueprint, n_ctx=N_CTX, n_threads=2, cache=CacheOptions("int8")
+    )
+    points = native_points(quantised.blueprint)
+    got, want = engine.trace(quantised.ids, points), quantised.torch.trace(quantised.ids, points)
+    engine.close()
+    assert [name for name in points if not near(got[name], want[name], 0.05)] == []
+    last = "blocks.1.attention.weights"
+    assert not np.array_equal(got[last], quantised.fast.trace(quantised.ids, [last])[last])
+    np.testing.assert_allclose(got[last].sum(-1), 1, atol=1e-5)
 
 
 def answer(engine: Engine, prompt: list[int], taps: list[Write]) -> tuple[list[int], int]:

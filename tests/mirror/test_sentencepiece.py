@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from tests.mirror.test_converted import llama_cpp
 from tests.support.tiny import Tiny, tiny_weights
 from zeropoint.tokenizers.gguf import load_tokenizer
 from zeropoint.tokenizers.sentencepiece import sentencepiece_metadata
@@ -21,8 +20,6 @@ from zeropoint.weights.gguf import open_gguf
 from zeropoint.weights.gguf_write import write_gguf
 from zeropoint.weights.mapping import Lazy
 from zeropoint.weights.packing import pack
-
-__all__ = ["llama_cpp"]
 
 N_VOCAB = 370
 TEXT = "the quick brown fox jumps over the lazy dog and the other foxes sleep, naïve café 12345 你好\n"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
 from zeropoint import registry
 from zeropoint.catalogue.source import Source, Want
+from zeropoint.catalogue.tables import build, refuse_unknown
 from zeropoint.errors import BadInput, choices
 
 __all__ = ["Entry", "Numbers", "default", "find", "known_names", "load", "read"]
@@ -20,7 +20,6 @@ __all__ = ["Entry", "Numbers", "default", "find", "known_names", "load", "read"]
 _FILE = Path(__file__).with_name("models.toml")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(:[a-z0-9][a-z0-9._-]*)?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ def read(text: str, origin: str) -> dict[str, Entry]:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{origin} is not valid TOML: {error}") from None
-    _refuse_unknown(table, {"model"}, origin)
+    refuse_unknown(table, {"model"}, origin)
     entries: dict[str, Entry] = {}
     taken: set[str] = set()
     for position, raw in enumerate(table.get("model", []), start=1):
@@ -106,10 +105,10 @@ def read(text: str, origin: str) -> dict[str, Entry]:
 
 def _entry(raw: dict[str, Any], where: str) -> Entry:
     raw = dict(raw)
-    blueprint = _build(Numbers, raw.pop("blueprint", {}), f"{where}, blueprint")
+    blueprint = build(Numbers, raw.pop("blueprint", {}), f"{where}, blueprint")
     sources = tuple(_source(item, f"{where}, source") for item in raw.pop("source", []))
     raw["aliases"] = tuple(raw.get("aliases", ()))
-    entry = _build(Entry, raw | {"blueprint": blueprint, "sources": sources}, where)
+    entry = build(Entry, raw | {"blueprint": blueprint, "sources": sources}, where)
     if not _SHA256.fullmatch(entry.sha256):
         raise BadInput(f"{where}: `sha256` is not 64 lower-case hexadecimal digits")
     if entry.n_bytes <= 0 or not sources or Path(entry.file).name != entry.file:
@@ -123,25 +122,5 @@ def _source(raw: dict[str, Any], where: str) -> Source:
     kind = raw.pop("kind", None)
     if kind not in registry.names(package):
         raise BadInput(f"{where}: {choices('kind', kind, registry.names(package))}")
-    source: Source = _build(registry.load(package, kind).Source, raw, where)
+    source: Source = build(registry.load(package, kind).Source, raw, where)
     return source
-
-
-def _build(kind: type[T], raw: Mapping[str, Any], where: str) -> T:
-    """A frozen dataclass from a TOML table, with every missing, unknown or mistyped key named."""
-    fields = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    _refuse_unknown(raw, set(fields), where)
-    hints = get_type_hints(kind)
-    for name, item in fields.items():
-        optional = item.default is not dataclasses.MISSING or item.default_factory is not dataclasses.MISSING
-        if name not in raw and not optional:
-            raise BadInput(f"{where}: the key `{name}` is missing")
-        if name in raw and hints[name] in (int, str) and type(raw[name]) is not hints[name]:
-            raise BadInput(f"{where}: `{name}` must be of type {hints[name].__name__}, got {raw[name]!r}")
-    return kind(**raw)
-
-
-def _refuse_unknown(raw: Mapping[str, Any], allowed: set[str], where: str) -> None:
-    for key in raw:
-        if key not in allowed:
-            raise BadInput(f"{where}: {choices('key', key, allowed)}")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from zeropoint.engine.contract import Stepper
 from zeropoint.errors import BadInput
 
-__all__ = ["Beam", "Found", "beam_search"]
+__all__ = ["Beam", "Found", "Search", "beam_search"]
 
 
 @dataclass(frozen=True)
@@ -51,34 +51,65 @@ def beam_search(
 
     open_stepper: gives a fresh sequence; n_beams of them are used.
     """
-    if spec.n_beams < 1 or n_new < 1:
-        raise BadInput(f"n_beams is {spec.n_beams} and n_new {n_new}; expected 1 or more of each")
     seats = [_Seat(open_stepper(), prompt) for _ in range(spec.n_beams)]
-    going, done = [Found((), 0.0, False)], list[Found]()
-    for _ in range(n_new):
-        going, ended = _step(seats, going, spec.n_beams, stop_ids)
-        done = sorted(done + ended, key=lambda f: -_rank(spec, f))[: spec.n_beams]
-        if not going or _is_settled(spec, going, done, n_new):
-            break
-    return sorted(done + going, key=lambda f: -_rank(spec, f))[: spec.n_beams]
+    search = Search(spec, n_new, stop_ids)
+    while not search.is_over:
+        rows = [seat.logprobs(found.ids) for seat, found in zip(seats, search.going, strict=False)]
+        n_looked_at = min(search.n_looked_at, len(rows[0]))
+        best = [np.argsort(-row, kind="stable")[:n_looked_at].tolist() for row in rows]
+        search.step(best, [row[ids].tolist() for row, ids in zip(rows, best, strict=True)])
+    return search.found()
 
 
-def _step(
-    seats: list[_Seat], going: list[Found], n_beams: int, stop_ids: Collection[int]
-) -> tuple[list[Found], list[Found]]:
-    """One more token for every beginning: the n_beams likeliest that go on, and those that end."""
-    logprobs_BV = np.stack(
-        [seat.logprobs(found.ids) + found.logprob for seat, found in zip(seats, going, strict=False)]
-    )
-    n_looked_at = min(n_beams + len(stop_ids), logprobs_BV.shape[1])
-    follow, ended = list[Found](), list[Found]()
-    for found, row in zip(going, logprobs_BV, strict=True):
-        for token in np.argsort(-row, kind="stable")[:n_looked_at]:
-            if int(token) in stop_ids:
-                ended.append(Found(found.ids, float(row[token]), True))
-            else:
-                follow.append(Found((*found.ids, int(token)), float(row[token]), False))
-    return sorted(follow, key=lambda f: -f.logprob)[:n_beams], ended
+class Search:
+    """One beam search, whoever computes the logits: which beginnings go on, and which answers are done."""
+
+    def __init__(self, spec: Beam, n_new: int, stop_ids: Collection[int] = ()) -> None:
+        if spec.n_beams < 1 or n_new < 1:
+            raise BadInput(f"n_beams is {spec.n_beams} and n_new {n_new}; expected 1 or more of each")
+        self.spec, self.n_new, self.stop_ids = spec, n_new, stop_ids
+        self.n_looked_at = spec.n_beams + len(stop_ids)  # of each beginning: some may end
+        self.going, self.done = [Found((), 0.0, False)], list[Found]()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the answers are long enough, or no beginning can beat what is done."""
+        return not self.going or len(self.going[0].ids) == self.n_new or self._is_settled()
+
+    def step(self, ids_GK: Sequence[Sequence[int]], logprobs_GK: Sequence[Sequence[float]]) -> list[int]:
+        """One more token for every beginning, given the likeliest tokens of each, best first.
+
+        Returns, for each beginning that goes on, the number of the one it follows.
+        """
+        follow, ended = list[tuple[int, Found]](), list[Found]()
+        for parent, (found, ids, logprobs) in enumerate(zip(self.going, ids_GK, logprobs_GK, strict=True)):
+            for token, logprob in zip(ids, logprobs, strict=True):
+                total = found.logprob + logprob
+                if token in self.stop_ids:
+                    ended.append(Found(found.ids, total, True))
+                else:
+                    follow.append((parent, Found((*found.ids, token), total, False)))
+        follow = sorted(follow, key=lambda item: -item[1].logprob)[: self.spec.n_beams]
+        self.going = [found for _, found in follow]
+        self.done = self._best(self.done + ended)
+        return [parent for parent, _ in follow]
+
+    def found(self) -> list[Found]:
+        """The n_beams best so far, best first."""
+        return self._best(self.done + self.going)
+
+    def _best(self, answers: list[Found]) -> list[Found]:
+        return sorted(answers, key=lambda found: -self._rank(found))[: self.spec.n_beams]
+
+    def _rank(self, found: Found) -> float:
+        return self.spec.rank(found.logprob, len(found.ids) + found.is_stopped)
+
+    def _is_settled(self) -> bool:
+        """True where no beginning can still beat what is done: a log-probability only falls."""
+        if len(self.done) < self.spec.n_beams:
+            return False
+        hope = max(self.spec.rank(found.logprob, self.n_new) for found in self.going)
+        return self._rank(self.done[-1]) >= hope
 
 
 class _Seat:
@@ -102,15 +133,3 @@ class _Seat:
         shifted_V = logits_V - logits_V.max()
         logprobs_V: NDArray[np.float64] = shifted_V - np.log(np.exp(shifted_V).sum())
         return logprobs_V
-
-
-def _rank(spec: Beam, found: Found) -> float:
-    return spec.rank(found.logprob, len(found.ids) + found.is_stopped)
-
-
-def _is_settled(spec: Beam, going: list[Found], done: list[Found], n_new: int) -> bool:
-    """True where no beginning can still beat what is done: a log-probability only falls."""
-    if len(done) < spec.n_beams:
-        return False
-    hope = max(spec.rank(found.logprob, n_new) for found in going)
-    return _rank(spec, done[-1]) >= hope

@@ -44,6 +44,10 @@ class CacheOptions:
             raise BadInput(f"exact mode keeps its cache in float, not {self.type}; leave out --cache-type")
         return "f32" if is_exact else self.type or "f16"
 
+    def most_positions(self, n_ctx: int) -> int:
+        """Positions that one text keeps: the context, or a window's whole pages."""
+        return n_ctx if self.window is None else min(n_ctx, self.window // PAGE_POSITIONS * PAGE_POSITIONS)
+
     def native(
         self, blueprint: Blueprint, n_ctx: int, is_exact: bool, available_bytes: int | None
     ) -> dict[str, Any]:
@@ -70,7 +74,7 @@ def page_bytes(blueprint: Blueprint, element: str) -> int:
 
 
 def context_bytes(blueprint: Blueprint, n_ctx: int, element: str) -> int:
-    """Bytes of the pages of a full context."""
+    """Bytes of the pages of a full context, or of a full window."""
     return -(-n_ctx // PAGE_POSITIONS) * page_bytes(blueprint, element)
 
 

@@ -6,28 +6,25 @@ at any moment leaves what was there before, or the whole new model. One tensor a
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from zeropoint import __version__
+from zeropoint.engine.beside import folder_files, gguf_metadata
 from zeropoint.engine.converted import check_tensors
 from zeropoint.engine.tried import try_result
 from zeropoint.errors import BadInput
-from zeropoint.tokenizers.from_hf import gguf_metadata
-from zeropoint.tokenizers.gguf import load_tokenizer
-from zeropoint.tokenizers.to_hf import hf_files
 from zeropoint.weights import folder as folders
-from zeropoint.weights.convert import file_type, folder_tensors, gguf_tensors
+from zeropoint.weights.convert import folder_tensors, gguf_tensors
+from zeropoint.weights.fitted import fitted
 from zeropoint.weights.folder import Folder
-from zeropoint.weights.gguf import GgufModel, shown
-from zeropoint.weights.gguf_write import Typed, file_bytes, typed_metadata, write_gguf
+from zeropoint.weights.gguf import shown
+from zeropoint.weights.gguf_write import file_bytes, write_gguf
 from zeropoint.weights.mapping import shown_names
 from zeropoint.weights.opened import Opened, open_model
 from zeropoint.weights.packing import Packed
+from zeropoint.weights.run import Checkpoint
 from zeropoint.weights.safetensors_write import SHARD_BYTES, write_shards
 from zeropoint.weights.staged import new_file, new_folder, write_file
 
@@ -35,7 +32,6 @@ __all__ = ["Converted", "convert"]
 
 Notify = Callable[[str], None]
 _PART = re.compile(r".+-\d{5}-of-\d{5}\.gguf", re.DOTALL)
-_LICENCE = re.compile(r"^license:\s*[\"']?([\w.-]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -68,6 +64,8 @@ def convert(
     to = to.upper() if to else None
     is_gguf = _check_target(source, target, force)
     opened = open_model(source, allow_pickle=allow_pickle)
+    if isinstance(opened.file, Checkpoint):
+        opened = fitted(opened, "gguf" if is_gguf else "hf", notify)
     if isinstance(opened.file, Folder):
         for notice in opened.file.notices:
             notify(notice)
@@ -111,7 +109,7 @@ def _check_target(source: Path, target: Path, force: bool) -> bool:
 def _to_gguf(
     opened: Opened, target: Path, tensors: list[Packed], passed: Callable[[int], None], notify: Notify
 ) -> Converted:
-    metadata = _metadata(opened, target, tensors, notify)
+    metadata = gguf_metadata(opened, tensors, notify)
     n_bytes = file_bytes(metadata, tensors)
     with new_file(target, need_bytes=n_bytes) as temporary:
         write_gguf(temporary, metadata, tensors, wrote=passed)
@@ -127,7 +125,7 @@ def _to_folder(
     passed: Callable[[int], None],
     notify: Notify,
 ) -> Converted:
-    files = _files(opened, target, tensors, notify)
+    files = folder_files(opened, target, tensors, notify)
     n_bytes = sum(map(len, files.values())) + sum(tensor.n_bytes for tensor in tensors)
     with new_folder(target, need_bytes=n_bytes) as temporary:
         for name, content in files.items():
@@ -150,79 +148,6 @@ def _check(
     again = open_model(temporary)
     check_tensors(again, tensors, shown(target), passed)
     return try_result(opened, again, all(tensor.is_lossless for tensor in tensors), target, notify)
-
-
-def _metadata(opened: Opened, target: Path, tensors: list[Packed], notify: Notify) -> dict[str, Any]:
-    """The metadata of a GGUF file: that of the source, or what the family and the tokenizer files say."""
-    about = {"general.file_type": file_type(tensors), "general.quantization_version": 2}
-    file = opened.file
-    if isinstance(file, GgufModel):
-        return typed_metadata(file) | {key: Typed(value, "UINT32") for key, value in about.items()}
-    family: dict[str, Any] = dict(opened.family.to_gguf(opened.blueprint))
-    general = {"general.architecture": family.pop("general.architecture"), "general.type": "model"}
-    general["general.name"] = str(file.config.get("_name_or_path") or file.path.resolve().name)
-    if "README.md" in file.files and (
-        licence := _LICENCE.search(file.bytes("README.md").decode("utf-8", "replace"))
-    ):
-        general["general.license"] = licence[1]
-    return general | about | family | _tokenizer_metadata(opened, file, notify)
-
-
-def _tokenizer_metadata(opened: Opened, file: Folder, notify: Notify) -> dict[str, Any]:
-    if "tokenizer.json" not in file.files:
-        notify(f"{file.name} has no tokenizer.json, so the new file has no tokenizer and cannot chat")
-        return {}
-    settings = file.json("special_tokens_map.json") | file.json("tokenizer_config.json")
-    made = gguf_metadata(
-        file.json("tokenizer.json"),
-        settings,
-        file.config,
-        opened.blueprint.n_vocab,
-        template=file.template,
-        name=f"{file.name}/tokenizer.json",
-    )
-    # What readers take as bytes; by itself a list of integers is one of INT32.
-    key = "tokenizer.ggml.precompiled_charsmap"
-    return made | ({key: Typed(made[key], "ARRAY of UINT8")} if key in made else {})
-
-
-def _files(opened: Opened, target: Path, tensors: list[Packed], notify: Notify) -> dict[str, bytes]:
-    """What a folder has besides weights: carried along from a folder, or made from a GGUF's metadata."""
-    form = max(_formats([tensor for tensor in tensors if len(tensor.shape) > 1]).items(), key=lambda x: x[1])[
-        0
-    ]
-    file = opened.file
-    if isinstance(file, Folder):
-        carried = {name: file.bytes(name) for name in file.files}
-        return {"config.json": folders.with_dtype(file.config, form), **carried}
-    config = dict(opened.family.to_hf(opened.blueprint))
-    files: dict[str, bytes] = {}
-    if "tokenizer.ggml.tokens" in file.metadata:
-        tokenizer = load_tokenizer(file)
-        special = {
-            "bos_token_id": tokenizer.bos_id,
-            "eos_token_id": sorted(tokenizer.stop_ids) or None,
-            "pad_token_id": tokenizer.pad_id,
-        }
-        ids = {key: value for key, value in special.items() if value is not None}
-        config |= {**ids, "eos_token_id": tokenizer.eos_id}
-        files = hf_files(file, tokenizer, opened.blueprint.n_ctx)
-        files["generation_config.json"] = json.dumps(ids, indent=2).encode()
-    else:
-        notify(f"{file.name} has no tokenizer, so the folder has none")
-    card = _card(file, target, form).encode()
-    return {"config.json": folders.with_dtype(config, form), "README.md": card, **files}
-
-
-def _card(file: GgufModel, target: Path, form: str) -> str:
-    """The model card: what the source says of itself, and how this folder came to be."""
-    licence = file.get_str("general.license", default="")
-    head = f"---\nlicense: {licence}\n---\n\n" if re.fullmatch(r"[\w.-]+", licence) else ""
-    name = file.get_str("general.name", default=target.name)
-    source = file.paths[0].name
-    return (
-        f"{head}# {name}\n\nConverted from the GGUF file `{source}` to {form} by zeropoint {__version__}.\n"
-    )
 
 
 def _formats(tensors: list[Packed]) -> dict[str, int]:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from zeropoint import formats
 from zeropoint.errors import BadModelFile
-from zeropoint.weights.folder import Folder
 from zeropoint.weights.gguf import GgufModel
 from zeropoint.weights.opened import Opened
 from zeropoint.weights.packing import Packed
@@ -34,7 +33,7 @@ def check_tensors(
     again: the result, opened; target: its name in a message; checked: told of bytes as they are compared.
     Raises BadModelFile naming the tensor that did not arrive, DiskError.
     """
-    stored = again.file.stored if isinstance(again.file, Folder) else again.file
+    stored = again.file if isinstance(again.file, GgufModel) else again.file.stored
     for tensor in tensors:
         if tensor.source is None and isinstance(stored, GgufModel):
             is_same = _is_copy(stored, tensor)

@@ -39,7 +39,7 @@ def forecast(
     context: int | None = None,
     threads: int | None = None,
     is_exact: bool = False,
-    cache_type: str | None = None,
+    cache: CacheOptions | None = None,
     settings: Settings | None = None,
 ) -> Forecast:
     """Plan a model by name, reading at most 32 MiB of it. Raises as `load` does, but fetches nothing."""
@@ -54,7 +54,7 @@ def forecast(
         bandwidth=bandwidth,
         available_bytes=available_memory_bytes(),
         is_exact=is_exact,
-        cache=CacheOptions(cache_type),
+        cache=cache,
     )
     return Forecast(prospect, plan, threads, bandwidth)
 

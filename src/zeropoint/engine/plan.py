@@ -28,12 +28,14 @@ _LAYER_S = 14e-6
 class Plan:
     """What a model needs and gives on this machine.
 
-    n_parameters: weights stored. weight_bytes, cache_bytes (full context), work_bytes: memory.
+    n_kept: positions of the cache, the context or a window of it. n_parameters: weights stored.
+    weight_bytes, cache_bytes (of n_kept), work_bytes: memory.
     read_bytes: bytes a token reads at a short context. available_bytes: memory to be had, None if unknown.
     ceiling_tok_s: bandwidth / read_bytes. expected_tok_s: decoding one sequence.
     """
 
     n_ctx: int
+    n_kept: int
     n_parameters: int
     weight_bytes: int
     cache_bytes: int
@@ -45,7 +47,7 @@ class Plan:
 
     @property
     def needed_bytes(self) -> int:
-        """All memory at a full context."""
+        """All memory once the context, or the window, is full."""
         return self.weight_bytes + self.cache_bytes + self.work_bytes
 
     @property
@@ -74,14 +76,17 @@ def make_plan(
     cache: CacheOptions | None = None,
 ) -> Plan:
     """The plan for weights of so many bytes and a context of n_ctx; bandwidth in bytes/s."""
-    element = (cache or CacheOptions()).element(is_exact)
+    cache = cache or CacheOptions()
+    element = cache.element(is_exact)
+    n_kept = cache.most_positions(n_ctx)
     n_read = read_bytes(blueprint, weight_bytes)
     step_s = n_read / (bandwidth * _REACHED) + blueprint.n_layers * _LAYER_S
     return Plan(
         n_ctx=n_ctx,
+        n_kept=n_kept,
         n_parameters=count_parameters(blueprint),
         weight_bytes=weight_bytes,
-        cache_bytes=context_bytes(blueprint, n_ctx, element),
+        cache_bytes=context_bytes(blueprint, n_kept, element),
         work_bytes=_work_bytes(blueprint),
         read_bytes=n_read,
         available_bytes=available_bytes,

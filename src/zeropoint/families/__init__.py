@@ -68,14 +68,15 @@ def of(blueprint: Blueprint) -> ModuleType:
 def of_gguf(model: GgufMetadata) -> ModuleType:
     """The family module that a file's `general.architecture` names. Raises BadModelFile for others."""
     architecture = model.get_str("general.architecture")
-    known = _with("from_gguf")
     # One architecture in GGUF, two families elsewhere.
     if architecture == "llama" and model.get_int("llama.expert_count", 0, 2**16, default=0):
-        return known["mixtral"]
-    names = sorted(known.keys() - {"mixtral"})
-    if architecture not in names:
-        raise BadModelFile(f"{model.name}: {choices('general.architecture', architecture, names)}")
-    return known[architecture]
+        return registry.load(__name__, "mixtral")
+    if architecture in registry.names(__name__) and architecture != "mixtral":
+        module = registry.load(__name__, architecture)  # and no other: each takes time and memory
+        if hasattr(module, "from_gguf"):
+            return module
+    names = _with("from_gguf").keys() - {"mixtral"}
+    raise BadModelFile(f"{model.name}: {choices('general.architecture', architecture, names)}")
 
 
 def gguf_sources(model: GgufMetadata, blueprint: Blueprint) -> dict[str, Source]:

@@ -34,6 +34,11 @@ class LayerCache:
         """Positions held."""
         return 0 if self.held is None else self.held[0].shape[2]
 
+    def select(self, rows_R: Tensor) -> None:
+        """Keep these rows of the batch, in this order; one may be taken more than once."""
+        if self.held is not None:
+            self.held = (self.held[0][rows_R], self.held[1][rows_R])
+
     def rollback(self, n_kept: int) -> None:
         """Forget all but the first n_kept positions."""
         if self.held is not None:
@@ -79,6 +84,17 @@ class Cache:
         self.is_token_BS = torch.cat([past, is_token_BT], dim=1)
         return self.is_token_BS
 
+    def select(self, rows_R: Tensor) -> None:
+        """Keep these rows of the batch, in this order, for all that is remembered: answers that are done go,
+        and a beginning that two others follow stands there twice.
+        """
+        for layer in self.layers:
+            layer.select(rows_R)
+        if self.is_token_BS is not None:
+            self.is_token_BS = self.is_token_BS[rows_R]
+        if self.memory is not None:
+            self.memory = [None if held is None else _rows(held, rows_R) for held in self.memory]
+
     def rollback(self, n: int) -> None:
         """Forget the last n positions. Raises BadInput where there are not so many."""
         if not 0 <= n <= self.n_tokens:
@@ -88,3 +104,8 @@ class Cache:
             layer.rollback(n_kept)
         if self.is_token_BS is not None:
             self.is_token_BS = self.is_token_BS[:, :n_kept]
+
+
+def _rows(held: tuple[KeysValues, Tensor | None], rows_R: Tensor) -> tuple[KeysValues, Tensor | None]:
+    (k_BNSK, v_BNSK), is_token_BS = held
+    return (k_BNSK[rows_R], v_BNSK[rows_R]), None if is_token_BS is None else is_token_BS[rows_R]

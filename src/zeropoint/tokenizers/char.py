@@ -10,9 +10,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.tokenizers.gguf import Tokenizer, load_tokenizer
+from zeropoint.tokenizers.rwkv import character_metadata, check_characters
 from zeropoint.tokenizers.text import check_unicode
 
 __all__ = ["CharTokenizer", "train_char"]
@@ -33,15 +36,9 @@ class CharTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """One id a character. Raises BadInput naming the first character that the vocabulary lacks."""
+        check_characters(text, self.characters)
         ids = {character: index for index, character in enumerate(self.characters)}
-        try:
-            return [ids[character] for character in check_unicode(text)]
-        except KeyError as missing:
-            character = missing.args[0]
-            raise BadInput(
-                f"the character {character!r} (U+{ord(character):04X}) at position {text.index(character)} "
-                f"is not among the {self.n_vocab} of this tokenizer; train it on a text that has it"
-            ) from None
+        return [ids[character] for character in text]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids`. Raises BadInput on an id outside the vocabulary."""
@@ -52,10 +49,22 @@ class CharTokenizer:
             pieces.append(self.characters[index])
         return "".join(pieces)
 
+    def metadata(self) -> dict[str, Any]:
+        """The `tokenizer.*` keys of a GGUF file with this vocabulary."""
+        return character_metadata(self.characters)
+
+    def tokenizer(self, name: str = "the characters of the text") -> Tokenizer:
+        """The tokenizer over these characters of the class that a model file gives."""
+        return load_tokenizer(SimpleNamespace(metadata=self.metadata(), paths=[name]))
+
     def save(self, path: Path) -> None:
         """Write a JSON file that `load` reads."""
+        path.write_bytes(self.content())
+
+    def content(self) -> bytes:
+        """That file's content."""
         content = {"kind": KIND, "characters": "".join(self.characters)}
-        path.write_text(json.dumps(content, ensure_ascii=False), "utf-8")
+        return json.dumps(content, ensure_ascii=False).encode()
 
     @classmethod
     def load(cls, path: Path) -> CharTokenizer:

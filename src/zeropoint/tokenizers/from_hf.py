@@ -2,7 +2,7 @@
 
 Byte-level BPE becomes `gpt2`, with the name of the pattern that cuts words (found by comparing with
 `pretokenizers.toml`, never guessed); SentencePiece BPE becomes `llama`; WordPiece becomes `bert`
-(`from_hf_bert.py`); Unigram becomes `t5`. Everything else is refused.
+(`from_hf_bert.py`); Unigram becomes `t5`; one word a character becomes `rwkv`. Everything else is refused.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from zeropoint.errors import BadModelFile
 from zeropoint.tokenizers.from_hf_bert import wordpiece_metadata
 from zeropoint.tokenizers.metadata import BYTE, NORMAL
+from zeropoint.tokenizers.rwkv import wordlevel_metadata
 from zeropoint.tokenizers.t5 import unigram_metadata
 from zeropoint.tokenizers.text import printable
 from zeropoint.tokenizers.vocabulary import CONTROL, UNKNOWN, UNUSED, USER_DEFINED
@@ -46,14 +47,15 @@ def gguf_metadata(
     """
     model = _part(tokenizer, "model", name)
     kind = model.get("type", "BPE")
-    if kind not in ("BPE", "WordPiece", "Unigram"):
-        raise _bad(
-            name, f"a model of type {kind!r} has no form in GGUF; it must be BPE, WordPiece or Unigram"
-        )
+    if kind not in ("BPE", "WordPiece", "Unigram", "WordLevel"):
+        known = "BPE, WordPiece, Unigram or WordLevel"
+        raise _bad(name, f"a model of type {kind!r} has no form in GGUF; it must be {known}")
     is_llama = bool(model.get("byte_fallback"))
     tokens, types = _tokens(tokenizer, model, n_vocab, name)
     if kind == "WordPiece":
         return wordpiece_metadata(tokenizer, settings, tokens, types, name)
+    if kind == "WordLevel":
+        return wordlevel_metadata(tokens, list(_steps(tokenizer.get("pre_tokenizer"), "pretokenizers")), name)
     if kind == "Unigram":
         steps = list(_steps(tokenizer.get("normalizer"), "normalizers"))
         words = list(_steps(tokenizer.get("pre_tokenizer"), "pretokenizers"))

@@ -2,7 +2,7 @@
 
 `gpt2` is byte-level BPE: every byte is a printable character, words are cut by a pattern that the file
 names. `llama` is SentencePiece BPE: spaces are `▁`, unknown characters fall back to byte tokens. `bert`
-is WordPiece (bert.py), `t5` a unigram model (t5.py).
+is WordPiece (bert.py), `t5` a unigram model (t5.py), `rwkv` single characters (rwkv.py).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from zeropoint.errors import choices
 from zeropoint.tokenizers.added import added, control_and_user, scanner
 from zeropoint.tokenizers.bert import bert_encoders
 from zeropoint.tokenizers.metadata import HasMetadata, MetadataReader
+from zeropoint.tokenizers.rwkv import character_encoders
 from zeropoint.tokenizers.t5 import t5_encoders
 from zeropoint.tokenizers.tokenizer import Encoders, Tokenizer
 from zeropoint.tokenizers.vocabulary import SPACE, Vocabulary, read_vocabulary
@@ -40,14 +41,14 @@ def load_tokenizer(model: HasMetadata, *, second_space: bool = True) -> Tokenize
     if vocabulary.kind == "gpt2":
         rules = _pretokenizer(vocabulary.pre, model)
     try:
-        make = {"bert": bert_encoders, "t5": t5_encoders}.get(vocabulary.kind)
+        make = {"bert": bert_encoders, "t5": t5_encoders, "rwkv": character_encoders}.get(vocabulary.kind)
         encoders = make(vocabulary) if make else _encoders(vocabulary, rules)
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as failure:  # a panic in Rust is not an Exception
         raise MetadataReader(model).bad("tokens", f"no vocabulary comes of it: {failure}") from None
     add_bos = rules.get("add_bos", False) if vocabulary.add_bos is None else vocabulary.add_bos
-    spell = _spell_byte_level if vocabulary.kind == "gpt2" else _spell_sentencepiece
+    spell = {"gpt2": _spell_byte_level, "rwkv": _spell_literally}.get(vocabulary.kind, _spell_sentencepiece)
     return Tokenizer(vocabulary.lean(), encoders, spell, add_bos)
 
 
@@ -130,6 +131,10 @@ def _spell_byte_level(token: str) -> bytes:
         return bytes(byte_of[character] for character in token)
     except KeyError:  # a token outside the alphabet is written as it is
         return token.encode()
+
+
+def _spell_literally(token: str) -> bytes:
+    return token.encode()
 
 
 def _spell_sentencepiece(token: str) -> bytes:

@@ -17,7 +17,7 @@ class PackedTexts(Sequence[str]):
     def __init__(self, texts: Iterable[str]) -> None:
         pieces = [text.encode() for text in texts]
         self._bytes = b"".join(pieces)
-        self._ends = array("Q", accumulate(map(len, pieces)))
+        self._ends = array("I" if len(self._bytes) < 1 << 32 else "Q", accumulate(map(len, pieces)))
 
     def __len__(self) -> int:
         return len(self._ends)

@@ -62,6 +62,8 @@ def _set_decoder(made: tokenizers.Tokenizer, kind: str, tokenizer: Tokenizer) ->
         made.decoder = decoders.ByteLevel()
     elif kind == "bert":
         made.decoder = decoders.WordPiece(prefix="##", cleanup=False)
+    elif kind == "rwkv":
+        made.decoder = decoders.Fuse()
     elif kind == "t5":
         made.decoder = decoders.Metaspace(replacement=SPACE)
     elif kind == "llama":

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from zeropoint.errors import BadInput
+from zeropoint.tokenizers.rwkv import check_characters
 from zeropoint.tokenizers.text import check_unicode, printable
 from zeropoint.tokenizers.vocabulary import SPACE, USER_DEFINED, Vocabulary
 
@@ -32,7 +33,7 @@ class Encoders:
 
     plain: leaves control tokens as text; full: takes them as tokens; inside: as plain, for text that is not
     the start of a document (no space is put before it); scanner: finds added tokens. restarts: text after an
-    added token is encoded as a document is, with a space before it.
+    added token is encoded as a document is, with a space before it. alphabet: the only characters there are.
     """
 
     plain: tokenizers.Tokenizer
@@ -40,6 +41,7 @@ class Encoders:
     inside: tokenizers.Tokenizer
     scanner: tokenizers.Tokenizer
     restarts: bool = False
+    alphabet: frozenset[str] | None = None
 
 
 class Tokenizer:
@@ -91,12 +93,15 @@ class Tokenizer:
         return self._encoders.restarts
 
     def encode(self, text: str, *, specials: bool = False, inside: bool = False) -> list[int]:
-        """Token ids of `text`, without bos. Raises BadInput on text that is not valid Unicode.
+        """Token ids of `text`, without bos. Raises BadInput on text that is not valid Unicode, and on
+        a character that a vocabulary of characters lacks.
 
         specials: take spelled control tokens as such (only for a rendered template); else they are text.
         inside: the text follows other text, so no space is put before it.
         """
         check_unicode(text)
+        if self._encoders.alphabet is not None:
+            check_characters(text, self._encoders.alphabet)
         ids: list[int] = []
         start = 0
         while start < len(text):

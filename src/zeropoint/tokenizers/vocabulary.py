@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from zeropoint.errors import choices
-from zeropoint.tokenizers.metadata import BYTE, HasMetadata, MetadataReader
+from zeropoint.tokenizers.metadata import BYTE, NORMAL, HasMetadata, MetadataReader
 from zeropoint.tokenizers.packed_texts import PackedTexts
+from zeropoint.tokenizers.rwkv import characters_of
 
 UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 2, 3, 4, 5  # of tokenizer.ggml.token_type
-KINDS = ("gpt2", "llama", "bert", "t5")
+KINDS = ("gpt2", "llama", "bert", "t5", "rwkv")
 MAX_CONTROL = 128  # characters of one control token; the longest in use has about 30
 MERGES_PER_TOKEN = 32  # a published vocabulary has at most about three
 END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "<|endoftext|>")
@@ -91,6 +92,8 @@ def read_vocabulary(model: HasMetadata) -> Vocabulary:
     if kind not in KINDS:
         raise reader.bad("model", choices("tokenizer", kind, KINDS))
     tokens, ids = reader.tokens()
+    if kind == "rwkv":
+        return _characters(reader, tokens)
     special = _special(reader, kind, ids)
     types = reader.types(len(tokens))
     byte_ids = _byte_ids(reader, kind, tokens, types)
@@ -117,6 +120,30 @@ def read_vocabulary(model: HasMetadata) -> Vocabulary:
         scores=tuple(reader.scores(len(tokens))) if kind == "t5" else (),
         charsmap=reader.bytes("precompiled_charsmap") if kind == "t5" else b"",
         drops_spaces=kind == "t5" and reader.flag("remove_extra_whitespaces") is not False,
+    )
+
+
+def _characters(reader: MetadataReader, tokens: list[str]) -> Vocabulary:
+    """A vocabulary of single characters: nothing in it is special."""
+    try:
+        characters = characters_of(tokens)
+    except ValueError as problem:
+        raise reader.bad("tokens", str(problem)) from None
+    ids = {character: index for index, character in enumerate(characters)}
+    if len(ids) != len(characters):
+        raise reader.bad("tokens", "two tokens are the same character")
+    return Vocabulary(
+        kind="rwkv",
+        pre="default",
+        tokens=characters,
+        types=[NORMAL] * len(characters),
+        ids=ids,
+        merges=[],
+        special={},
+        control_ids=frozenset(),
+        byte_ids={},
+        add_bos=False,
+        add_space_prefix=False,
     )
 
 

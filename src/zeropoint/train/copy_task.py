@@ -7,28 +7,30 @@ attention, schedule, loss. `TASK` has the source's numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from zeropoint.blueprint import Block, Blueprint, Embedding, Head
 from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.ffn import MLP
 from zeropoint.blueprint.parts.norm import LayerNorm
 from zeropoint.blueprint.parts.position import Sinusoidal
+from zeropoint.data.batches import ALL, Rows
 from zeropoint.models.build import build
 from zeropoint.models.initialize import initialize
 from zeropoint.models.seq2seq import Seq2Seq as Model
 from zeropoint.train.average import Average
-from zeropoint.train.loop import train
+from zeropoint.train.loop import Done, train
 from zeropoint.train.objectives.seq2seq import Seq2Seq
 from zeropoint.train.precision import quickest_dtype
 from zeropoint.train.schedule import Noam
 
-__all__ = ["TASK", "CopyTask", "batches", "blueprint", "train_copy"]
+__all__ = ["TASK", "CopyBatches", "CopyTask", "blueprint", "train_copy"]
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,26 @@ def blueprint(task: CopyTask) -> Blueprint:
     )
 
 
-def batches(task: CopyTask, n_batches: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+@dataclass(frozen=True)
+class CopyBatches:
     """Source and answer, the same: ids [B, T]."""
-    for _ in range(n_batches):
-        ids_BT = torch.randint(1, task.n_vocab, (task.batch_size, task.n_tokens), generator=generator)
+
+    task: CopyTask
+    seed: int
+
+    @property
+    def n_rows(self) -> int:
+        """Sequences of a batch."""
+        return self.task.batch_size
+
+    def batch(self, step: int, rows: Rows = ALL) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Batch `step`."""
+        task = self.task
+        drawn = np.random.default_rng([self.seed, step])
+        ids_BT = drawn.integers(1, task.n_vocab, (task.batch_size, task.n_tokens))
         ids_BT[:, 0] = 1
-        yield ids_BT, ids_BT
+        own_BT = ids_BT[rows if isinstance(rows, slice) else list(rows)]
+        return own_BT, own_BT
 
 
 def train_copy(
@@ -90,34 +106,31 @@ def train_copy(
 
     seed: of weights, batches and dropout: the same on the same machine gives the same model.
     """
-    generator = torch.Generator().manual_seed(seed)
     model = cast(Model, build(blueprint(task), seed=None, dropout=task.dropout))
     initialize(model, seed, "xavier")
-    optimizer = torch.optim.Adam(model.parameters(), betas=(0.9, 0.98), eps=1e-9, fused=True)
-    noam = Noam(task.d_model, task.n_warmup, task.factor)
-    objective, dtype = Seq2Seq(padding=0, smoothing=0.0), quickest_dtype()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1.0, betas=(0.9, 0.98), eps=1e-9, fused=True)
+    n_steps = task.n_epochs * task.n_batches
     losses: list[float] = []
     average = Average()
 
-    def after_step(step: int, loss: float) -> None:
-        losses.append(loss)
-        if len(losses) > (task.n_epochs - task.n_averaged) * task.n_batches:
+    def after_step(done: Done) -> None:
+        losses.append(done.loss)
+        if done.step > n_steps - task.n_averaged * task.n_batches:
             average.add(model.state_dict())
+        if on_epoch is not None and done.step % task.n_batches == 0:
+            on_epoch(done.step // task.n_batches, sum(losses[-task.n_batches :]) / task.n_batches)
 
-    with torch.random.fork_rng(devices=[]):  # dropout draws from torch's own generator
-        torch.manual_seed(seed)
-        for epoch in range(1, task.n_epochs + 1):
-            train(
-                model,
-                batches(task, task.n_batches, generator),
-                objective,
-                optimizer,
-                dtype=dtype,
-                schedule=lambda step: noam(len(losses) + 1),
-                on_step=after_step,
-            )
-            if on_epoch is not None:
-                on_epoch(epoch, sum(losses[-task.n_batches :]) / task.n_batches)
+    train(
+        model,
+        CopyBatches(task, seed),
+        Seq2Seq(padding=0, smoothing=0.0),
+        optimizer,
+        n_steps=n_steps,
+        schedule=Noam(task.d_model, task.n_warmup, task.factor),
+        dtype=quickest_dtype(),
+        seed=seed,
+        after_step=after_step,
+    )
     # The rate is at its peak when the task ends: the weights of single steps swing, their mean does not.
     if average.n:
         model.load_state_dict(average.weights())

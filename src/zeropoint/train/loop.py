@@ -2,56 +2,158 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["train"]
+from zeropoint.data.batches import Batches
+from zeropoint.train.gradients import NotFinite, clip, first_bad
+from zeropoint.train.team import ALONE, Team
+
+__all__ = ["Counts", "Done", "Objective", "loss_of", "train"]
+
+Objective = Callable[..., Tensor]
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """An objective whose loss is a mean over something else than rows: how many, so that means are joined."""
+
+    def n_asked(self, *batch: Any) -> int: ...
+
+
+@dataclass(frozen=True)
+class Done:
+    """One step, counted from 1. n_tokens: ids of its whole batch, over all workers."""
+
+    step: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    n_tokens: int
 
 
 def train(
     model: nn.Module,
-    batches: Iterable[tuple[Any, ...]],
-    objective: Callable[..., Tensor],
+    batches: Batches,
+    objective: Objective,
     optimizer: torch.optim.Optimizer,
     *,
+    n_steps: int,
+    first_step: int = 0,
     schedule: Callable[[int], float] | None = None,
     n_accumulated: int = 1,
     most_gradient: float | None = None,
     dtype: torch.dtype = torch.float32,
-    on_step: Callable[[int, float], None] | None = None,
+    seed: int = 0,
+    team: Team = ALONE,
+    before_update: Callable[[int, float], None] | None = None,
+    after_step: Callable[[Done], bool | None] | None = None,
 ) -> int:
-    """Train on every batch once and return the number of steps.
+    """Take the steps first_step + 1 to n_steps, and return the number of the last one taken.
 
-    objective(model, *batch) -> loss. schedule: step, from 1 -> learning rate. n_accumulated: batches whose
-    gradients are averaged for one step; a last, smaller group makes a step too. most_gradient: longest
-    gradient, as a norm; longer ones are shortened. dtype: of what is multiplied; weights stay float32.
-    on_step(step, loss) is told of each.
+    objective(model, *batch) -> loss, a mean. schedule: step, from 1 -> share of the optimizer's own rates.
+    n_accumulated: parts in which a batch is computed, for less memory; the step is the same up to rounding.
+    most_gradient: longest gradient, as a norm. dtype: of what is multiplied; weights stay float32.
+    seed: of what is drawn while a model learns (dropout), with the step's number: a run that is resumed
+    draws the same. before_update(step, loss): gradients are there. after_step(done): true ends the run.
+    Raises NotFinite, before the weights are touched.
     """
-    model.train()
-    device = next(model.parameters()).device.type
-    step, losses = 0, []
-    waiting = iter(batches)
-    batch = next(waiting, None)
-    while batch is not None:
-        with torch.autocast(device, dtype, enabled=dtype is not torch.float32):
-            loss = objective(model, *batch)
-        (loss / n_accumulated).backward()  # type: ignore[no-untyped-call]
-        losses.append(loss.detach())
-        batch = next(waiting, None)
-        if len(losses) < n_accumulated and batch is not None:
-            continue
-        step += 1
-        if schedule is not None:
+    device = next(model.parameters()).device
+    devices = [device] if device.type == "cuda" else []
+    for group in optimizer.param_groups:
+        group.setdefault("initial_lr", group["lr"])
+    step = first_step
+    with torch.random.fork_rng(devices=devices):
+        for step in range(first_step + 1, n_steps + 1):
+            share = 1.0 if schedule is None else schedule(step)
             for group in optimizer.param_groups:
-                group["lr"] = schedule(step)
-        if most_gradient is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), most_gradient)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if on_step is not None:
-            on_step(step, float(torch.stack(losses).mean()))
-        losses = []
+                group["lr"] = group["initial_lr"] * share
+            model.train()
+            torch.manual_seed(_seed(seed, step, team.rank))
+            parts = _parts(batches, step - 1, n_accumulated, team, device)
+            loss = _backward(model, parts, objective, dtype, team)
+            norm = clip(model.parameters(), most_gradient)
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                what = "the loss" if not math.isfinite(loss) else "the gradient's norm"
+                where = first_bad(model, lambda parts=parts: [objective(model, *part) for part in parts])  # type: ignore[misc]
+                raise NotFinite(
+                    f"step {step}: {what} is not a number; the first bad tensor is {where}; lower the "
+                    "learning rate, or clip gradients"
+                )
+            if before_update is not None:
+                before_update(step, loss)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            rate = optimizer.param_groups[0]["lr"]
+            n_tokens = sum(part[0].numel() for part in parts) * team.n_workers
+            if after_step is not None and after_step(Done(step, loss, rate, norm, n_tokens)):
+                break
     return step
+
+
+def _parts(
+    batches: Batches, step: int, n_parts: int, team: Team, device: torch.device
+) -> list[tuple[Tensor, ...]]:
+    """This worker's rows of the batch, in parts, on the device."""
+    n_own = batches.n_rows // team.n_workers
+    size = -(-n_own // n_parts)
+    start = team.rank * n_own
+    arrays = batches.batch(step, slice(start, start + n_own))
+    columns = [torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays]
+    n_rows = len(columns[0])
+    return [tuple(c[i : i + size] for c in columns) for i in range(0, n_rows, size)]
+
+
+def _backward(
+    model: nn.Module,
+    parts: Sequence[tuple[Tensor, ...]],
+    objective: Objective,
+    dtype: torch.dtype,
+    team: Team,
+) -> float:
+    """Gradients of the mean loss of all parts, each weighed by what its own mean is over; that loss."""
+    weights = [objective.n_asked(*p) if isinstance(objective, Counts) else len(p[0]) for p in parts]
+    whole = max(1, sum(weights))
+    device = parts[0][0].device.type
+    total = torch.zeros((), device=parts[0][0].device)
+    for part, weight in zip(parts, weights, strict=True):
+        with torch.autocast(device, dtype, enabled=dtype is not torch.float32):
+            loss = objective(model, *part)
+        if len(parts) > 1:
+            loss = loss * (weight / whole)
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.detach()
+    return float(team.mean(total))
+
+
+@torch.no_grad()
+def loss_of(
+    model: nn.Module,
+    batches: Batches,
+    objective: Objective,
+    n_batches: int,
+    dtype: torch.dtype = torch.float32,
+    team: Team = ALONE,
+) -> float:
+    """The mean loss over the first n_batches, in nats, nothing dropped out; the model stays as it was."""
+    device = next(model.parameters()).device
+    is_training = model.training
+    model.eval()
+    total = 0.0
+    for step in range(n_batches):
+        (part,) = _parts(batches, step, 1, team, device)
+        with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
+            total += float(team.mean(objective(model, *part).float()))
+    model.train(is_training)
+    return total / n_batches
+
+
+def _seed(*numbers: int) -> int:
+    """One number of several, none of which can be seen in it."""
+    return int(np.random.SeedSequence([n % 2**32 for n in numbers]).generate_state(1, np.uint64)[0] >> 1)

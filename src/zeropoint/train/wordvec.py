@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zeropoint.data.batches import Shuffled
 from zeropoint.data.words import Words, contexts, cooccurrences, noise
 from zeropoint.errors import BadInput
 from zeropoint.models.wordvec import Cbow, GloVe, SkipGram, WordVectors
@@ -98,23 +99,9 @@ def _trained(
         torch.manual_seed(task.seed)
         model = build()
     optimizer = torch.optim.Adam(model.parameters(), lr=task.rate)
-    train(
-        model,
-        _batches([torch.tensor(c) for c in columns], task),
-        objective,
-        optimizer,
-    )
+    batches = Shuffled(columns, task.batch_size, task.seed)
+    train(model, batches, objective, optimizer, n_steps=task.n_epochs * batches.n_batches, seed=task.seed)
     return WordVectors(words.words, model.vectors())
-
-
-def _batches(columns: list[Tensor], task: WordTask) -> Iterator[tuple[Tensor, ...]]:
-    """Every row once an epoch, in an order of its own."""
-    generator = torch.Generator().manual_seed(task.seed)
-    for _ in range(task.n_epochs):
-        order = torch.randperm(len(columns[0]), generator=generator)
-        for start in range(0, len(order), task.batch_size):
-            rows = order[start : start + task.batch_size]
-            yield tuple(column[rows] for column in columns)
 
 
 def _drawer(words: Words, task: WordTask) -> Callable[[int], Tensor]:

@@ -11,13 +11,14 @@ from types import ModuleType
 from zeropoint import families
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.check import check
-from zeropoint.blueprint.sources import Source, stored_names
+from zeropoint.blueprint.sources import Rename, Source, stored_names
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.weights.folder import PICKLES_RUN_CODE, Folder, is_pickle, open_folder
 from zeropoint.weights.gguf import GgufModel, open_gguf, shown
 from zeropoint.weights.mapping import Renamed, Stored, Weights, from_stored
 from zeropoint.weights.repeated import refuse_unless_repeated, repeats_in
+from zeropoint.weights.run import Checkpoint, checkpoint_of, is_checkpoint, is_run, open_checkpoint
 
 __all__ = ["Opened", "open_model"]
 
@@ -34,17 +35,21 @@ class Opened:
     blueprint: Blueprint
     weights: Weights
     family: ModuleType
-    file: GgufModel | Folder
+    file: GgufModel | Folder | Checkpoint
     sources: Mapping[str, Source]
     left_out: tuple[str, ...] = ()
 
 
 def open_model(path: Path, *, allow_pickle: bool = False) -> Opened:
-    """The model in a GGUF file (or its parts) or a Hugging Face folder.
+    """The model in a GGUF file (or its parts), a Hugging Face folder, or a training run: its last checkpoint.
 
     Every tensor is accounted for before one is read; what a file holds twice is then compared.
     Raises BadModelFile, DiskError.
     """
+    if is_run(path):
+        return _of_checkpoint(open_checkpoint(checkpoint_of(path)))
+    if is_checkpoint(path):
+        return _of_checkpoint(open_checkpoint(path))
     if path.is_dir():
         return _of_folder(open_folder(path, allow_pickle=allow_pickle))
     if is_pickle(path):
@@ -73,6 +78,14 @@ def _of_folder(folder: Folder) -> Opened:
     leftovers = [*getattr(family, "IGNORED", ()), *map(re.escape, left_out)]
     weights = _weights(stored, sources, blueprint, "hf", leftovers)
     return Opened(blueprint, weights, families.of(blueprint), folder, sources, tuple(sorted(left_out)))
+
+
+def _of_checkpoint(file: Checkpoint) -> Opened:
+    blueprint = _checked(file.blueprint, file.name)
+    shapes = parameters(blueprint)
+    sources = {name: Rename(name) for name in shapes}
+    weights = from_stored(file.stored, sources, shapes)
+    return Opened(blueprint, weights, families.of(blueprint), file, sources)
 
 
 def _weights(

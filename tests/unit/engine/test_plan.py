@@ -13,6 +13,7 @@ from zeropoint.blueprint.parts.ffn import Gated
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import Rope
 from zeropoint.engine import roofline
+from zeropoint.engine.cache import CacheOptions
 from zeropoint.engine.plan import DEFAULT_CONTEXT, check_fits, choose_context, make_plan, read_bytes
 from zeropoint.errors import BadInput, OutOfMemory
 
@@ -42,6 +43,7 @@ def test_memory_is_weights_cache_and_work() -> None:
     assert plan.fits
     assert plan_of(is_exact=True).cache_bytes == 2 * plan.cache_bytes
     assert plan_of(n_ctx=1024).cache_bytes == plan.cache_bytes // 4
+    assert plan_of(cache=CacheOptions(window=1100)).cache_bytes == plan.cache_bytes // 4  # its whole pages
 
 
 def test_speed_is_bandwidth_over_what_a_token_reads() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.support.listed import Listed
 from zeropoint.models.recurrent import Attention, Recurrent, RecurrentSeq2Seq
 from zeropoint.train.loop import train
 from zeropoint.train.objectives.seq2seq import Seq2Seq
@@ -30,7 +31,8 @@ def trained(attention: Attention, n_batches: int) -> RecurrentSeq2Seq:
     torch.manual_seed(0)
     model = RecurrentSeq2Seq(Recurrent(N_VOCAB, 24, 48, attention))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    train(model, pairs(n_batches, 1), Seq2Seq(smoothing=0.0), optimizer, most_gradient=1.0)
+    batches = Listed(list(pairs(n_batches, 1)))
+    train(model, batches, Seq2Seq(smoothing=0.0), optimizer, n_steps=n_batches, most_gradient=1.0)
     return model.eval()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.tokenizers.char import CharTokenizer, train_char
+from zeropoint.tokenizers.gguf import load_tokenizer
 
 
 def test_ids_are_the_sorted_characters() -> None:
@@ -46,3 +48,30 @@ def test_a_damaged_file_is_named(content: str, tmp_path: Path) -> None:
     path.write_text(content)
     with pytest.raises(BadModelFile, match=r"characters\.json"):
         CharTokenizer.load(path)
+
+
+def test_a_model_file_holds_it_whatever_the_characters_are() -> None:
+    text = "Hello \\ wörld\u2581\n\t\x00\x7f 日本 😀!"
+    tokenizer = train_char(text)
+    again = tokenizer.tokenizer()
+    assert again.encode(text) == tokenizer.encode(text)
+    assert again.decode(again.encode(text)) == text
+    assert again.n_vocab == tokenizer.n_vocab
+    assert (again.bos_id, again.eos_id, again.stop_ids) == (None, None, frozenset())
+    with pytest.raises(BadInput, match=r"'z' \(U\+007A\) at position 2"):
+        again.encode("Hez")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "words"),
+    [
+        (["a", "bc"], "token 1 is 'bc'"),
+        (["a", "\\q"], "token 1 is"),
+        (["a", "\\xff"], "token 1 is"),  # a byte that is no character
+        (["\n", "\\n"], "two tokens are the same character"),
+    ],
+)
+def test_a_vocabulary_of_longer_tokens_is_refused(tokens: list[str], words: str) -> None:
+    metadata = {"tokenizer.ggml.model": "rwkv", "tokenizer.ggml.tokens": tokens}
+    with pytest.raises(BadModelFile, match=words):
+        load_tokenizer(SimpleNamespace(metadata=metadata, paths=["m.gguf"]))

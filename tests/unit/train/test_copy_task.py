@@ -13,7 +13,7 @@ from zeropoint.decoding.beam import Beam, beam_search
 from zeropoint.decoding.greedy import greedy
 from zeropoint.models.seq2seq import Seq2Seq
 from zeropoint.models.stepper import Seq2SeqStepper
-from zeropoint.train.copy_task import TASK, CopyTask, batches, blueprint, train_copy
+from zeropoint.train.copy_task import TASK, CopyBatches, CopyTask, blueprint, train_copy
 
 SMALL = CopyTask(
     n_tokens=5,
@@ -32,10 +32,10 @@ WHOLE = """
 import torch
 from zeropoint.decoding.greedy import greedy
 from zeropoint.models.stepper import Seq2SeqStepper
-from zeropoint.train.copy_task import TASK, batches, train_copy
+from zeropoint.train.copy_task import TASK, CopyBatches, train_copy
 
 model = train_copy()
-unseen, _ = next(batches(TASK, 1, torch.Generator().manual_seed(1)))
+unseen, _ = CopyBatches(TASK, 1).batch(0)
 for source in unseen.tolist() + [[1, *range(2, 11)], [1, 10, 9, 8, 7, 6, 5, 4, 3, 2]]:
     assert greedy(Seq2SeqStepper(model, source), [1], 9) == source[1:], source
 """
@@ -55,7 +55,7 @@ def test_the_task_has_the_source_s_numbers() -> None:
     )
     b = blueprint(TASK)
     assert len(b.encoder) == len(b.blocks) == 2
-    (ids, answer), *_ = batches(TASK, 1, torch.Generator().manual_seed(0))
+    ids, answer = CopyBatches(TASK, 0).batch(0)
     assert ids.shape == (80, 10)
     assert (ids == answer).all()
     assert (ids[:, 0] == 1).all()

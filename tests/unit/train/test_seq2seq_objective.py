@@ -1,8 +1,6 @@
-"""Schedule, smoothing, averaging and the loop."""
+"""Noam's schedule, smoothing, averaging."""
 
 from __future__ import annotations
-
-import math
 
 import pytest
 import torch
@@ -10,7 +8,6 @@ from torch import nn
 
 from zeropoint.errors import BadInput
 from zeropoint.train.average import Average, average_weights
-from zeropoint.train.loop import train
 from zeropoint.train.objectives.seq2seq import Seq2Seq, smoothed
 from zeropoint.train.precision import quickest_dtype
 from zeropoint.train.schedule import Noam
@@ -38,6 +35,23 @@ def test_without_smoothing_the_loss_is_cross_entropy() -> None:
         logits.flatten(0, 1), target.flatten(), ignore_index=0, reduction="sum"
     )
     assert float(ours) == pytest.approx(float(theirs), rel=1e-5)
+
+
+@pytest.mark.parametrize("padding", [0, -1])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_is_the_divergence_from_the_smoothed_targets(smoothing: float, padding: int) -> None:
+    logits, target = (
+        torch.randn(2, 3, 7, requires_grad=True),
+        torch.tensor([[1, 2, 3], [4, padding, padding]]),
+    )
+    wanted = smoothed(target.flatten(), 7, smoothing, padding)
+    assert wanted.sum(-1).tolist() == pytest.approx([1, 1, 1, 1, 0, 0])
+    said = torch.log_softmax(logits, -1).flatten(0, 1)
+    theirs = nn.functional.kl_div(said, wanted, reduction="sum")
+    ours = Seq2Seq(padding, smoothing).loss(logits, target)
+    torch.testing.assert_close(ours, theirs)
+    (our_slope,), (their_slope,) = (torch.autograd.grad(loss, logits) for loss in (ours, theirs))
+    torch.testing.assert_close(our_slope, their_slope)
 
 
 def test_smoothing_makes_certainty_costly() -> None:
@@ -76,60 +90,6 @@ def test_an_average_may_be_asked_on_the_way_and_leaves_what_it_was_shown() -> No
     average.add({"w": torch.tensor([8.0])})
     assert average.weights()["w"].tolist() == [4.0]
     assert weight.tolist() == [3.0]
-
-
-def line() -> nn.Linear:
-    model = nn.Linear(1, 1, bias=False)
-    nn.init.zeros_(model.weight)
-    return model
-
-
-def squared(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    return ((model(x) - x) ** 2).mean()
-
-
-def test_the_loop_steps_with_the_schedule_and_tells_of_it() -> None:
-    model, told = line(), []
-    optimizer = torch.optim.SGD(model.parameters(), lr=99.0)
-    batches = [(torch.ones(2, 1),)] * 3
-    n = train(
-        model, batches, squared, optimizer, schedule=lambda step: 0.25, on_step=lambda *t: told.append(t)
-    )
-    assert n == 3
-    assert [step for step, _ in told] == [1, 2, 3]
-    assert [loss for _, loss in told] == pytest.approx([1, 0.25, 0.0625])
-
-
-def test_accumulated_batches_make_the_step_of_one_large_batch() -> None:
-    large, small = line(), line()
-    x = torch.arange(1.0, 5.0)[:, None]
-    train(large, [(x,)], squared, torch.optim.SGD(large.parameters(), lr=0.01))
-    n = train(
-        small, [(x[:2],), (x[2:],)], squared, torch.optim.SGD(small.parameters(), lr=0.01), n_accumulated=2
-    )
-    assert n == 1
-    assert small.weight.item() == pytest.approx(large.weight.item())
-
-
-def test_a_last_smaller_group_makes_a_step_too_and_gradients_are_bounded() -> None:
-    model = line()
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    n = train(model, [(torch.ones(1, 1),)] * 3, squared, optimizer, n_accumulated=2, most_gradient=1e-3)
-    assert n == 2
-    assert 0 < model.weight.item() <= 2.1e-3
-
-
-def test_bfloat16_products_leave_weights_in_float32() -> None:
-    model = line()
-    train(
-        model,
-        [(torch.ones(1, 1),)],
-        squared,
-        torch.optim.SGD(model.parameters(), lr=0.1),
-        dtype=torch.bfloat16,
-    )
-    assert model.weight.dtype == torch.float32
-    assert math.isfinite(model.weight.item())
 
 
 def test_the_quickest_dtype_is_one_of_two() -> None:

@@ -132,7 +132,9 @@ class _Part:
         place.write_whole(self._mark_path, json.dumps({"mark": mark}).encode())
 
     def refuse_other(self) -> None:
-        """Where nothing is known of a file but its name, this is what can be asked. Raises: NetworkError."""
+        """Where nothing is known of a model file but its name, this can be asked. Raises: NetworkError."""
+        if self.want.sha256 is not None:
+            return
         with contextlib.suppress(OSError), self.path.open("rb") as file:
             if file.read(4) != b"GGUF":
                 raise NetworkError("what came is not a GGUF file")

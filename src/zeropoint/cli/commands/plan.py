@@ -25,10 +25,11 @@ Examples:
 @click.command("plan", epilog=_EXAMPLES)
 @click.argument("name", metavar="[MODEL]", required=False, shell_complete=model_names)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@options.some("context", "threads", "exact", "cache_type")
+@options.some("context", "threads", "exact", "cache_type", "window", "sinks")
 @click.make_pass_decorator(Console, ensure=True)
 def command(console: Console, /, name: str | None, as_json: bool, **flags: Any) -> None:
     """Show file size, memory, whether it fits, and the expected speed of MODEL."""
+    from zeropoint.engine.cache import CacheOptions
     from zeropoint.engine.forecast import forecast
 
     settings = options.read({**flags, "model": name})
@@ -37,7 +38,9 @@ def command(console: Console, /, name: str | None, as_json: bool, **flags: Any) 
         context=settings.get("context").value,
         threads=settings.get("threads").value,
         is_exact=settings.get("exact").value,
-        cache_type=settings.get("cache_type").value,
+        cache=CacheOptions(
+            settings.get("cache_type").value, **{key: settings.get(key).value for key in ("window", "sinks")}
+        ),
         settings=settings,
     )
     prospect, plan = found.prospect, found.plan
@@ -72,7 +75,7 @@ def command(console: Console, /, name: str | None, as_json: bool, **flags: Any) 
             ("file", _size(prospect.file_bytes)),
             ("parameters", f"{plan.n_parameters / 1e6:,.1f} M"),
             ("weights", _size(plan.weight_bytes)),
-            (f"cache at {plan.n_ctx} tokens", _size(plan.cache_bytes)),
+            (f"cache at {plan.n_kept} tokens", _size(plan.cache_bytes)),
             ("everything else", _size(plan.work_bytes)),
             ("needed", _size(plan.needed_bytes)),
             ("free", free),

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from zeropoint import registry
-from zeropoint.blueprint.io import kind_of
 from zeropoint.blueprint.parts.position import AttentionPosition, EmbeddingPosition, NoPosition
+from zeropoint.blueprint.tables import kind_of
 
 __all__ = ["maker"]
 

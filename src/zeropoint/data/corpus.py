@@ -1,0 +1,150 @@
+"""What a model is trained on, opened: a name of the catalogue, files of one's own, or prepared shards.
+
+    corpus = open_corpus("shakespeare")
+    train, validation = corpus.batches("windows", n_ctx=64, n_rows=12, seed=1337)
+
+A short text is tokenised in memory; more than that once, into the cache, and from then on mapped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from zeropoint.catalogue import cache, datasets, lock
+from zeropoint.catalogue.place import make_folder
+from zeropoint.data.batches import Batches, RandomWindows
+from zeropoint.data.coding import Coding
+from zeropoint.data.pack import PackedRows, Tokens
+from zeropoint.data.prepare import Notice, Progress, is_prepared, prepare
+from zeropoint.data.shards import read_shards
+from zeropoint.data.sums import SourceSum, changed, sum_of, sums_of
+from zeropoint.data.tokenise import Settings, coding_for, survey, tokenised
+from zeropoint.errors import BadInput, choices
+from zeropoint.settings import Settings as Preferences
+from zeropoint.weights.gguf import shown
+
+__all__ = ["ORDERS", "Corpus", "find_data", "open_corpus"]
+
+ORDERS = ("windows", "epochs")
+_IN_MEMORY_BYTES = 32 << 20  # files of more than that go through the cache
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """A text as ids, in two parts that share nothing.
+
+    coding: encodes and decodes; its content is the `tokenizer.json` of a model that is trained on this.
+    sha256: of the file, or of all files together, in hex.
+    """
+
+    name: str
+    coding: Coding
+    train: Tokens
+    validation: Tokens
+    sha256: str
+
+    def batches(self, order: str, *, n_ctx: int, n_rows: int, seed: int) -> tuple[Batches, Batches]:
+        """What is learned from, and what is judged by, in rows of n_ctx tokens and the tokens after each.
+
+        order: "windows" begins rows anywhere, with replacement, on both sides (nanoGPT); "epochs" has every
+        token once an epoch in an order that the seed shuffles, and judges by rows as they stand.
+        Raises BadInput if a side has too little text.
+        """
+        if order == "epochs":
+            return (
+                PackedRows(self.train, n_ctx, n_rows, seed),
+                PackedRows(self.validation, n_ctx, n_rows, None),
+            )
+        if order != "windows":
+            raise BadInput(choices("order", order, ORDERS))
+        return (
+            RandomWindows(cast(Any, self.train), n_ctx, n_rows, seed),
+            RandomWindows(cast(Any, self.validation), n_ctx, n_rows, seed),
+        )
+
+
+def open_corpus(
+    source: str | Path,
+    settings: Settings | None = None,
+    *,
+    preferences: Preferences | None = None,
+    progress: Progress = lambda total, done: None,
+    notice: Notice = lambda text: None,
+) -> Corpus:
+    """Open a data set's name, a file, a folder of files, or a folder of shards (whose settings then hold).
+
+    progress: of a download, in bytes, or of tokenising, in characters. Raises BadInput naming the file or
+    field, NetworkError, DiskError.
+    """
+    settings, preferences = settings or Settings(), preferences or Preferences.read()
+    path = find_data(source, preferences=preferences, progress=progress, notice=notice)
+    if is_prepared(path):
+        return _prepared(path, str(source))
+    sums = sums_of(path)
+    if sum(item.n_bytes for item in sums.values()) <= _IN_MEMORY_BYTES:
+        return _in_memory(path, str(source), settings, sums)
+    key = sum_of(str(path.absolute()), repr(settings))
+    folder = cache.home(preferences) / "prepared" / f"{path.stem}-{key[:16]}"
+    make_folder(folder.parent)
+    with lock.held(cache.lock_of(folder), str(source), notice):
+        prepare(path, folder, settings, progress=progress, notice=notice)
+    return _prepared(folder, str(source))
+
+
+def find_data(
+    source: str | Path,
+    *,
+    preferences: Preferences,
+    progress: Progress = lambda total, done: None,
+    notice: Notice = lambda text: None,
+) -> Path:
+    """The file or folder that a name or path means; a name of the catalogue comes first (`./name` is a path).
+
+    Raises BadInput, NetworkError, DiskError.
+    """
+    if isinstance(source, str) and source.lower() in datasets.load():
+        found = datasets.fetch(source, settings=preferences, progress=progress, notice=notice)
+        if len(found) > 1:
+            raise BadInput(
+                f"the data set {source} is not one text but {len(found)} files ({', '.join(found)});"
+                " name one that is, or a path"
+            )
+        return next(iter(found.values()))
+    path = Path(source).expanduser()
+    if not path.exists():
+        known = choices("data", source, datasets.load())
+        raise BadInput(f"{known}; or the path of a file or folder of your own, which {shown(path)} is not")
+    return path
+
+
+def _prepared(folder: Path, name: str) -> Corpus:
+    manifest, coding, ids = read_shards(folder)
+    root = Path(manifest.root)
+    if root.exists() and (odd := changed(root, manifest.sources)):
+        raise BadInput(
+            f"{odd[0]} of {shown(root)} was changed since the shards in {shown(folder)} were made of it;"
+            f" prepare them again: zeropoint data prepare {shown(root)} --out {shown(folder)}"
+        )
+    sha256 = _sum_of_all({name: item.sha256 for name, item in manifest.sources.items()})
+    return Corpus(name, coding, ids["train"], ids["validation"], sha256)
+
+
+def _in_memory(path: Path, name: str, settings: Settings, sums: Mapping[str, SourceSum]) -> Corpus:
+    found = survey(path, settings)
+    coding = coding_for(found, settings)
+    parts = list(tokenised(found, settings, coding))
+    train, held = np.concatenate([p.train for p in parts]), np.concatenate([p.held for p in parts])
+    sha256 = _sum_of_all({name: item.sha256 for name, item in sums.items()})
+    return Corpus(name, coding, train, held, sha256)
+
+
+def _sum_of_all(sums: Mapping[str, str]) -> str:
+    """The sum of the only file, or one over the names and sums of all."""
+    if len(sums) == 1:
+        return next(iter(sums.values()))
+    return sum_of(*(f"{sha256} {name}" for name, sha256 in sorted(sums.items())))

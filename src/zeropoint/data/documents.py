@@ -1,0 +1,200 @@
+"""Text of one's own as documents: a file or a folder of .txt, .md, .jsonl, .json and .parquet.
+
+A text file is one document, or several between `<|endoftext|>` marks, as collections of stories are
+published; a line of JSONL, an item of a JSON list and a row of Parquet are one each. Line ends become "\\n".
+A document of white space alone is none. Every error names the file, and the line or row.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+from zeropoint.data.instructions import instruction_text, is_instruction
+from zeropoint.errors import BadInput, choices
+from zeropoint.tokenizers.text import check_unicode
+from zeropoint.weights.gguf import shown
+
+__all__ = ["SUFFIXES", "Source", "documents", "find_sources"]
+
+_MARK = b"<|endoftext|>"
+_MAX_JSON = 1 << 30  # bytes of a JSON list, which is read whole
+_ROWS = 1024  # of Parquet at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file. name: its path below what was given, with "/", by which files are ordered."""
+
+    path: Path
+    name: str
+
+
+def find_sources(root: Path) -> list[Source]:
+    """The files of a folder and all below it, by name, or the one file.
+
+    Hidden files and links to folders are left out. Raises BadInput if there is nothing to read.
+    """
+    if root.is_file():
+        if _reader_of(root.name) is None:
+            raise BadInput(f"{shown(root)} must be a file of {', '.join(SUFFIXES)} (with .gz, if it is text)")
+        return [Source(root, root.name)]
+    if not root.is_dir():
+        raise BadInput(f"there is no file or folder {shown(root)}; give the path of your texts")
+    found = []
+    for folder, below, names in os.walk(root, onerror=_refuse):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        for name in names:
+            path = Path(folder) / name
+            if _reader_of(name) is not None and not name.startswith(".") and path.is_file():
+                found.append(Source(path, path.relative_to(root).as_posix()))
+    if not found:
+        raise BadInput(f"the folder {shown(root)} has no file of {', '.join(SUFFIXES)}; give one that has")
+    return sorted(found, key=lambda source: source.name)
+
+
+def documents(source: Source, field: str = "text") -> Iterator[str]:
+    """The documents of one file, in order. field: of JSON and Parquet, the one that holds the text.
+
+    Raises BadInput naming the file and the line or row.
+    """
+    reader = _reader_of(source.name)
+    if reader is None:
+        raise BadInput(f"{shown(source.path)} must be a file of {', '.join(SUFFIXES)}")
+    try:
+        for text in reader(source.path, field):
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+            if text and not text.isspace():
+                yield text
+    except (OSError, EOFError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise BadInput(f"{shown(source.path)} cannot be read ({why}); check the file") from None
+
+
+def _read_text(path: Path, field: str) -> Iterator[str]:
+    parts: list[str] = []
+    has_marks, is_fresh = False, False
+    for number, line in enumerate(_lines(path), start=1):
+        *whole, rest = line.split(_MARK)
+        for piece in whole:
+            yield "".join([*parts, _decoded(piece, path, number)]).strip("\n")
+            parts, has_marks, is_fresh = [], True, True
+        if is_fresh and not rest.strip():  # after a mark, the line's end and empty lines belong to the mark
+            continue
+        is_fresh = False
+        parts.append(_decoded(rest, path, number))
+    text = "".join(parts)
+    yield text.strip("\n") if has_marks else text
+
+
+def _read_jsonl(path: Path, field: str) -> Iterator[str]:
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.isspace():
+            where = f"{shown(path)}, line {number}"
+            yield _text_of(_json(_decoded(line, path, number), where), field, where)
+
+
+def _read_json(path: Path, field: str) -> Iterator[str]:
+    with _opened(path) as file:
+        content = file.read(_MAX_JSON + 1)
+    if len(content) > _MAX_JSON:
+        raise BadInput(f"{shown(path)} is too large for one JSON list (1 GiB); write it as .jsonl")
+    records = _json(_decoded(content, path, 1), shown(path))
+    if not isinstance(records, list):
+        raise BadInput(f"{shown(path)} must be a JSON list of objects, each with the text in `{field}`")
+    for number, record in enumerate(records, start=1):
+        where = f"{shown(path)}, item {number}"
+        yield _text_of(record, field, where)
+
+
+def _read_parquet(path: Path, field: str) -> Iterator[str]:
+    try:
+        import pyarrow as arrow  # type: ignore[import-untyped]
+        import pyarrow.parquet as parquet  # type: ignore[import-untyped]
+    except ImportError:
+        raise BadInput(
+            f"{shown(path)} needs pyarrow to be read; install it with: pip install 'zeropoint[train]'"
+        ) from None
+    try:
+        with parquet.ParquetFile(path) as file:
+            if field not in file.schema_arrow.names:
+                raise BadInput(
+                    f"{shown(path)}: {choices('column', field, file.schema_arrow.names)}; give --field"
+                )
+            number = 0
+            for batch in file.iter_batches(batch_size=_ROWS, columns=[field]):
+                for value in batch.column(0).to_pylist():
+                    number += 1
+                    yield _text_of({field: value}, field, f"{shown(path)}, row {number}")
+    except arrow.ArrowException as error:
+        raise BadInput(
+            f"{shown(path)} is no sound Parquet file: {str(error).splitlines()[0][:200]}"
+        ) from None
+
+
+_READERS: dict[str, Callable[[Path, str], Iterator[str]]] = {
+    ".txt": _read_text,
+    ".md": _read_text,
+    ".jsonl": _read_jsonl,
+    ".json": _read_json,
+    ".parquet": _read_parquet,
+}
+SUFFIXES = tuple(_READERS)
+
+
+def _reader_of(name: str) -> Callable[[Path, str], Iterator[str]] | None:
+    plain = name.lower().removesuffix(".gz")
+    reader = _READERS.get(os.path.splitext(plain)[1])
+    return None if reader is _read_parquet and plain != name.lower() else reader
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with _opened(path) as file:
+        yield from file
+
+
+def _decoded(raw: bytes, path: Path, line: int) -> str:
+    try:
+        return raw.decode("utf-8-sig" if line == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            f"{shown(path)}, line {line + raw[: error.start].count(10)}: byte 0x{raw[error.start]:02X} is not"
+            " UTF-8; save the file as UTF-8"
+        ) from None
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{where}: no JSON: {error or 'too many brackets'}") from None
+
+
+def _text_of(record: object, field: str, where: str) -> str:
+    """The text of a record, or of an instruction with its answer."""
+    if not isinstance(record, dict):
+        raise BadInput(
+            f"{where}: an object with the text in `{field}` is needed, not {type(record).__name__}"
+        )
+    if field not in record and is_instruction(record):
+        return check_unicode(instruction_text(record, where), where)
+    if field not in record:
+        raise BadInput(
+            f"{where}: {choices('field', field, [str(key)[:40] for key in record][:20])}; give --field"
+        )
+    if not isinstance(record[field], str):
+        raise BadInput(f"{where}: `{field}` must be a text, not {type(record[field]).__name__}")
+    return check_unicode(record[field], f"{where}: `{field}`")
+
+
+def _refuse(error: OSError) -> None:
+    raise BadInput(f"{shown(Path(error.filename))} cannot be read ({error.strerror}); check its permissions")

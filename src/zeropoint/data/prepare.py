@@ -1,0 +1,123 @@
+"""Texts into a folder of shards, whole or not at all; what is there and still right is left as it is."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from zeropoint.data.coding import Coding, load_coding
+from zeropoint.data.shards import MANIFEST, SIDES, Manifest, Side, Writer, read_shards
+from zeropoint.data.sums import SourceSum, changed, sums_of
+from zeropoint.data.tokenise import Settings, Survey, coding_for, default_workers, survey, tokenised
+from zeropoint.errors import BadInput, DiskError
+from zeropoint.weights.gguf import shown
+from zeropoint.weights.staged import new_folder, write_file
+
+__all__ = ["SHARD_TOKENS", "is_prepared", "prepare"]
+
+SHARD_TOKENS = 1 << 26  # 128 MiB of uint16
+Progress = Callable[[int | None, int], None]
+Notice = Callable[[str], None]
+
+
+def prepare(
+    root: Path,
+    out: Path,
+    settings: Settings | None = None,
+    *,
+    workers: int | None = None,
+    shard_tokens: int = SHARD_TOKENS,
+    progress: Progress = lambda total, done: None,
+    notice: Notice = lambda text: None,
+) -> Manifest:
+    """Tokenise a file or folder into the folder `out`; returns its manifest.
+
+    An `out` made of the same files in the same way is left as it is; another is made anew. workers:
+    processes; by default as many as cores, if it is much. progress: (all characters, those done).
+    Raises BadInput naming the file, DiskError; an old `out` stays until the new one is whole.
+    """
+    settings = settings or Settings()
+    if workers is not None and workers < 1:
+        raise BadInput(f"the number of workers is {workers}; expected 1 or more")
+    sums, told = sums_of(root), _told(settings, shard_tokens)
+    if (old := _old(out)) is not None:
+        if _is_same(old, sums, told):
+            notice(f"{shown(out)} holds this already and is left as it is")
+            return old
+        notice(f"{shown(out)} was made of other files or in another way, and is made anew")
+    found = survey(root, settings)
+    coding = coding_for(found, settings)
+    workers = workers or default_workers(found.n_characters)
+    with new_folder(out, need_bytes=found.n_characters * coding.dtype.itemsize) as folder:
+        train, held = _write(found, settings, coding, folder, workers, shard_tokens, progress)
+        if odd := changed(root, sums):
+            raise DiskError(
+                f"{odd[0]} of {shown(root)} was changed while it was read; prepare the data again"
+            )
+        manifest = Manifest(
+            dtype=coding.dtype.str,
+            n_vocab=coding.n_vocab,
+            tokenizer_sha256=coding.sha256,
+            settings=told,
+            root=str(root.absolute()),
+            sources=sums,
+            train=train,
+            validation=held,
+        )
+        manifest.save(folder)
+    return manifest
+
+
+def is_prepared(path: Path) -> bool:
+    """Whether a folder is one of shards."""
+    return (path / MANIFEST).is_file()
+
+
+def _told(settings: Settings, shard_tokens: int) -> dict[str, Any]:
+    """The settings as a manifest has them; a tokenizer of one's own by what is in it."""
+    told = dataclasses.asdict(settings) | {"shard_tokens": shard_tokens}
+    if not settings.is_trained:
+        told["tokenizer"] = load_coding(Path(settings.tokenizer).expanduser()).sha256
+    return told
+
+
+def _old(out: Path) -> Manifest | None:
+    """What is at `out`, if it is ours to replace. Raises BadInput if it is something else."""
+    if is_prepared(out):
+        with contextlib.suppress(BadInput):  # a damaged one is ours too
+            return read_shards(out)[0]
+        return None
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise BadInput(f"{shown(out)} is there already and holds no shards; choose another folder")
+    return None
+
+
+def _is_same(old: Manifest, sums: Mapping[str, SourceSum], told: Mapping[str, Any]) -> bool:
+    was = {name: item.sha256 for name, item in old.sources.items()}
+    return was == {name: item.sha256 for name, item in sums.items()} and dict(old.settings) == dict(told)
+
+
+def _write(
+    found: Survey,
+    settings: Settings,
+    coding: Coding,
+    folder: Path,
+    workers: int,
+    shard_tokens: int,
+    progress: Progress,
+) -> tuple[Side, Side]:
+    """The tokenizer and the shards of both sides."""
+    file = folder / "tokenizer.json"
+    with write_file(file) as opened:
+        opened.write(coding.content)
+    train, held = (Writer(folder, name, coding.dtype, shard_tokens) for name in SIDES)
+    done = 0
+    for part in tokenised(found, settings, coding, file, workers):
+        train.add(part.train, part.n_train)
+        held.add(part.held, part.n_held)
+        done += part.n_characters
+        progress(found.n_characters, done)
+    return train.side(), held.side()

@@ -1,0 +1,221 @@
+"""From files to ids: read once for what they hold, then tokenised, in several processes where it is much.
+
+The work is cut by the text alone, and its results are taken in the order of the text. So the ids are the
+same, bit for bit, whoever computed them.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import functools
+import multiprocessing
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.data.coding import KINDS, Coding, load_coding, train_coding
+from zeropoint.data.documents import Source, documents, find_sources
+from zeropoint.data.split import cut, position, threshold
+from zeropoint.errors import BadInput, MachineError
+from zeropoint.weights.gguf import shown
+
+__all__ = ["Part", "Settings", "Survey", "coding_for", "default_workers", "survey", "tokenised"]
+
+_TASK = 1 << 19  # characters that one process is given at a time
+_PIECE = 1 << 20  # a longer document is cut, where no word reaches over
+_CUT = re.compile(r"(?<=\S) (?=\S)")
+_AHEAD = 3  # tasks a process that may wait, so that reading runs ahead of tokenising, but not far
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How text becomes ids. tokenizer: "characters", "bpe" (n_vocab tokens), or the path of one.
+
+    validation: the share that is held out. field: of JSON and Parquet, the one that holds the text.
+    """
+
+    tokenizer: str = "characters"
+    n_vocab: int = 512
+    validation: float = 0.1
+    field: str = "text"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.validation < 1:
+            raise BadInput(f"validation is {self.validation}; expected a share above 0 and below 1, as 0.1")
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the tokenizer is made from the text."""
+        return self.tokenizer in KINDS
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the sources hold. below: the position (split.py) under which a document is held out."""
+
+    root: Path
+    sources: tuple[Source, ...]
+    n_documents: int
+    n_characters: int
+    below: int
+
+    def texts(self, settings: Settings) -> Iterator[tuple[Source, int, str]]:
+        """(source, 0 to learn from or 1 to judge by, document), in order; one document is cut in two."""
+        for source in self.sources:
+            for text in documents(source, settings.field):
+                if self.n_documents == 1:
+                    yield from (
+                        (source, side, part) for side, part in enumerate(cut(text, settings.validation))
+                    )
+                else:
+                    yield source, int(position(text) < self.below), text
+
+
+def survey(root: Path, settings: Settings) -> Survey:
+    """Read everything once. Raises BadInput naming the file and line of what cannot be taken."""
+    sources = find_sources(root)
+    n_documents = n_characters = highest = 0
+    lowest = 1 << 64
+    for source in sources:
+        for text in documents(source, settings.field):
+            place = position(text)
+            lowest, highest = min(lowest, place), max(highest, place)
+            n_documents += 1
+            n_characters += len(text)
+    if not n_documents:
+        raise BadInput(f"{shown(root)} holds no text; give files that have some")
+    if n_documents > 1 and lowest == highest:
+        raise BadInput(f"the {n_documents} documents of {shown(root)} are all equal, so none can be held out")
+    below = threshold(settings.validation, lowest, highest) if n_documents > 1 else 0
+    return Survey(root, tuple(sources), n_documents, n_characters, below)
+
+
+def coding_for(found: Survey, settings: Settings) -> Coding:
+    """The tokenizer that was asked for; pairs are learned from what is not held out. Raises BadInput."""
+    if not settings.is_trained:
+        return load_coding(Path(settings.tokenizer).expanduser())
+    is_all = settings.tokenizer == "characters"  # which must be able to spell what it is judged by
+    texts = (text for _, side, text in found.texts(settings) if is_all or side == 0)
+    return train_coding(settings.tokenizer, texts, n_vocab=settings.n_vocab, has_end=found.n_documents > 1)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    source: str
+    side: int
+    text: str
+    is_first: bool
+    ends: bool
+
+
+@dataclass(frozen=True)
+class Part:
+    """The ids of a stretch of text: those to learn from and those held out; documents that begin in them."""
+
+    train: NDArray[Any]
+    held: NDArray[Any]
+    n_train: int
+    n_held: int
+    n_characters: int
+
+
+def tokenised(
+    found: Survey, settings: Settings, coding: Coding, file: Path | None = None, workers: int = 1
+) -> Iterator[Part]:
+    """The text as ids, part by part, in order.
+
+    file: the tokenizer's, for the other processes; without it this one does all.
+    Raises BadInput naming the file; MachineError if a process dies.
+    """
+    tasks = _tasks(found, settings)
+    if file is not None and workers > 1:
+        yield from _parallel(tasks, file, workers)
+    else:
+        yield from (_encoded(coding, task) for task in tasks)
+
+
+def _tasks(found: Survey, settings: Settings) -> Iterator[list[_Piece]]:
+    task: list[_Piece] = []
+    n = 0
+    for source, side, text in found.texts(settings):
+        for piece, is_first, is_last in _pieces(text):
+            ends = is_last and found.n_documents > 1
+            task.append(_Piece(source.name, side, piece, is_first, ends))
+            n += len(piece)
+            if n >= _TASK:
+                yield task
+                task, n = [], 0
+    if task:
+        yield task
+
+
+def _pieces(text: str) -> Iterator[tuple[str, bool, bool]]:
+    """(part of a document, is the first, is the last): cut before a single space between words."""
+    start = 0
+    while True:
+        place = _CUT.search(text, start + _PIECE) if len(text) - start > _PIECE else None
+        end = place.start() if place else len(text)
+        yield text[start:end], start == 0, place is None
+        if place is None:
+            return
+        start = end
+
+
+def _encoded(coding: Coding, task: list[_Piece]) -> Part:
+    sides: tuple[list[NDArray[Any]], list[NDArray[Any]]] = ([], [])
+    counts = [0, 0]
+    for piece in task:
+        try:
+            sides[piece.side].append(coding.array(piece.text, ends=piece.ends, inside=not piece.is_first))
+        except BadInput as error:
+            raise BadInput(f"{piece.source}: {error}") from None
+        counts[piece.side] += piece.is_first
+    empty = np.empty(0, coding.dtype)
+    train, held = (np.concatenate([empty, *arrays]) for arrays in sides)
+    return Part(train, held, counts[0], counts[1], sum(len(piece.text) for piece in task))
+
+
+@functools.cache
+def _coding(file: str) -> Coding:
+    """The tokenizer, read once in each process."""
+    return load_coding(Path(file))
+
+
+def _work(file: str, task: list[_Piece]) -> Part:
+    return _encoded(_coding(file), task)
+
+
+def _parallel(tasks: Iterator[list[_Piece]], file: Path, workers: int) -> Iterator[Part]:
+    context = multiprocessing.get_context(
+        "spawn"
+    )  # a fork would copy the threads of others, which may hold locks
+    pool = ProcessPoolExecutor(workers, context)
+    waiting: collections.deque[Future[Part]] = collections.deque()
+    try:
+        for task in tasks:
+            waiting.append(pool.submit(_work, str(file), task))
+            if len(waiting) >= workers * _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool:
+        raise MachineError(
+            "a process that tokenises has ended before its work (is memory short?); try fewer workers"
+        ) from None
+    finally:
+        with contextlib.suppress(OSError):
+            pool.shutdown(cancel_futures=True)
+
+
+def default_workers(n_characters: int) -> int:
+    """As many processes as there are cores for much text; one where starting others takes longer."""
+    return len(os.sched_getaffinity(0)) if n_characters > 8 * _TASK else 1

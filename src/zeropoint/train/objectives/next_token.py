@@ -1,0 +1,26 @@
+"""Say what comes next: cross-entropy of every token given those before it (Bengio et al., 2003; GPT)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["IGNORED", "NextToken"]
+
+IGNORED = -100  # a target that is not asked for: torch's own mark
+
+
+@dataclass(frozen=True)
+class NextToken:
+    """ids in, at each place the next id asked for; a target of -100 is not."""
+
+    def __call__(self, model: nn.Module, ids_BT: Tensor, next_BT: Tensor) -> Tensor:
+        """Mean loss of the targets that are asked for, in nats a token."""
+        logits_BTV = model(ids_BT)
+        return F.cross_entropy(logits_BTV.flatten(0, 1).float(), next_BT.flatten(), ignore_index=IGNORED)
+
+    def n_asked(self, ids_BT: Tensor, next_BT: Tensor) -> int:
+        """How many targets the loss is the mean of."""
+        return int((next_BT != IGNORED).sum())

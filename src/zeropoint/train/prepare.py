@@ -1,0 +1,77 @@
+"""What a run needs before its first step: batches of both splits, a tokenizer, a blueprint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from zeropoint.blueprint import Blueprint
+from zeropoint.data.batches import Batches
+from zeropoint.data.corpus import open_corpus
+from zeropoint.data.pairs import PairBatches
+from zeropoint.data.parallel import open_parallel
+from zeropoint.data.tokenise import Settings
+from zeropoint.errors import BadInput
+from zeropoint.train.config import Config
+from zeropoint.train.model import blueprint_of
+from zeropoint.train.objectives.seq2seq import Seq2Seq
+
+__all__ = ["Prepared", "TextTokenizer", "prepare"]
+
+
+class TextTokenizer(Protocol):
+    """What turns text into ids and back."""
+
+    @property
+    def n_vocab(self) -> int: ...
+
+    def encode(self, text: str) -> list[int]: ...
+
+    def decode(self, ids: Iterable[int]) -> str: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """training, validation: what is learned and what is judged by. tokenizer_json: its file's content.
+
+    sha256: of what was read, by name.
+    """
+
+    training: Batches
+    validation: Batches
+    blueprint: Blueprint
+    tokenizer: TextTokenizer
+    tokenizer_json: bytes
+    sha256: Mapping[str, str]
+
+
+def prepare(config: Config, notice: Callable[[str], None] = lambda text: None) -> Prepared:
+    """Read the source, make or read the tokenizer, split, and size the model.
+
+    Raises BadInput naming the file or field, NetworkError, DiskError.
+    """
+    data, train = config.data, config.train
+    if isinstance(config.objective, Seq2Seq):
+        return _prepare_pairs(config, config.objective, notice)
+    corpus = open_corpus(data.source, Settings(data.tokenizer, data.n_vocab, data.validation), notice=notice)
+    blueprint = blueprint_of(config.model, corpus.coding.n_vocab)
+    n_ctx = data.n_ctx or blueprint.n_ctx
+    training, validation = corpus.batches(data.order, n_ctx=n_ctx, n_rows=train.batch_size, seed=train.seed)
+    sha256 = {corpus.name: corpus.sha256}
+    return Prepared(training, validation, blueprint, corpus.coding, corpus.coding.content, sha256)
+
+
+def _prepare_pairs(config: Config, objective: Seq2Seq, notice: Callable[[str], None]) -> Prepared:
+    data, train = config.data, config.train
+    found = open_parallel(data.source, data.languages, Settings(data.tokenizer, data.n_vocab), notice=notice)
+    blueprint = blueprint_of(config.model, found.coding.n_vocab)
+    if not blueprint.encoder:
+        raise BadInput(
+            "model has no encoder, and sequence-to-sequence reads a source with one; give a blueprint"
+        )
+    training, validation = (
+        PairBatches(pairs, train.batch_size, train.seed, objective.padding)
+        for pairs in (found.train, found.validation)
+    )
+    return Prepared(training, validation, blueprint, found.coding, found.coding.content, found.sha256)

@@ -1,0 +1,119 @@
+"""A configuration becomes a run: a folder with everything about it, which can be left and gone on with.
+
+The folder holds config.toml, blueprint.toml, tokenizer.json, run.json, checkpoints/ and the pointers latest
+and best (`checkpoint.py`); watchers write the rest. Whatever ends a run, the folder has its last checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from zeropoint.errors import BadInput
+from zeropoint.train import checkpoint
+from zeropoint.train.check import check
+from zeropoint.train.config import Config
+from zeropoint.train.hold import held
+from zeropoint.train.precision import quickest_dtype
+from zeropoint.train.prepare import prepare
+from zeropoint.train.record import check_resumed, write_record
+from zeropoint.train.schedule import WSD, Cosine, Noam
+from zeropoint.train.signals import heard
+from zeropoint.train.team import ALONE, Team
+from zeropoint.train.trainer import Place, Trainer
+from zeropoint.train.watch import Result, Watcher, Watchers
+
+__all__ = ["device_of", "dtype_of", "run", "schedule_of"]
+
+
+def run(
+    config: Config,
+    folder: Path,
+    watchers: Iterable[Watcher] = (),
+    *,
+    resume: bool = False,
+    team: Team = ALONE,
+) -> Result:
+    """Train as configured, in `folder`, and tell the watchers.
+
+    resume: go on from the newest sound checkpoint of the folder, which must be of the same model, data, seed
+    and batch; without it the folder must hold no run. SIGINT and SIGTERM end it after a checkpoint, which
+    `Result.exit_code` tells.
+    Raises BadInput before anything is computed; MachineError for a run that another process trains, and for
+    losses that are no numbers or run away; OutOfMemory, DiskError.
+    """
+    check(config, team.n_workers)
+    _prepare_folder(folder, resume)
+    watcher = Watchers(tuple(watchers))
+    with held(folder, team.rank), heard() as asked:
+        if team.rank == 0:
+            checkpoint.clean(folder)
+        prepared = prepare(config, watcher.on_notice)
+        if config.train.threads:
+            torch.set_num_threads(config.train.threads)
+        device = device_of(config)
+        schedule = schedule_of(config, prepared.blueprint.d_model)
+        place = Place(device, dtype_of(config, device), schedule, team)
+        trainer = Trainer(config, folder, prepared, watcher, place, asked)
+        if resume:
+            found, damaged = checkpoint.newest(folder)
+            for sentence in damaged:
+                watcher.on_notice(f"{sentence}; going on from {found.path.name}")
+            check_resumed(folder, found, config, prepared, watcher.on_notice)
+            trainer.restore(found)
+        if team.rank == 0:
+            write_record(folder, config, prepared, device, trainer.state.step)
+        return trainer.go()
+
+
+def device_of(config: Config) -> torch.device:
+    """Where it is computed: a GPU if there is one, or what was asked for. Raises BadInput."""
+    asked = config.train.device
+    has_gpu = torch.cuda.is_available()
+    if asked == "cuda" and not has_gpu:
+        raise BadInput('train.device is "cuda" and there is no such GPU; give "cpu" or "auto"')
+    return torch.device("cuda" if has_gpu and asked != "cpu" else "cpu")
+
+
+def dtype_of(config: Config, device: torch.device) -> torch.dtype:
+    """What is multiplied in. "auto" measures, so that it may differ between machines."""
+    named = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    return named.get(config.train.precision) or quickest_dtype(device.type == "cpu")
+
+
+def schedule_of(config: Config, d_model: int) -> Callable[[int], float]:
+    """The schedule, with the numbers that come from the run."""
+    schedule = config.schedule
+    if isinstance(schedule, Noam):
+        return replace(schedule, d_model=schedule.d_model or d_model)
+    if isinstance(schedule, Cosine | WSD):
+        return replace(schedule, decay_steps=schedule.decay_steps or config.train.steps)
+    return schedule
+
+
+def _prepare_folder(folder: Path, resume: bool) -> None:
+    """Make the folder, or see that it fits."""
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is a file; choose a folder for the run")
+    has_run = bool(checkpoint.checkpoints(folder))
+    if has_run and not resume:
+        raise BadInput(f"{folder} holds a run; add --resume to go on with it, or choose another folder")
+    if resume and not has_run:
+        raise BadInput(f"{folder} holds no checkpoint to go on from; leave --resume out to start a run")
+    if not has_run and folder.is_dir() and (odd := _strange(folder)):
+        raise BadInput(f"{folder} is not empty (it holds {odd}); choose a folder of its own for the run")
+    try:
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be made: {error.strerror}; choose another folder") from None
+
+
+def _strange(folder: Path) -> str | None:
+    """Something in the folder that a run which ended before its first checkpoint does not leave."""
+    ours = {"checkpoints", "lock", "config.toml", "blueprint.toml", "tokenizer.json", "run.json", "samples"}
+    ours |= {"metrics.jsonl", "tensorboard"}
+    names = sorted(path.name for path in folder.iterdir())
+    return next((name for name in names if name not in ours and ".tmp." not in name), None)

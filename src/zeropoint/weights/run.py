@@ -1,0 +1,121 @@
+"""The checkpoints of a training run, opened as a model: `runs/NAME/checkpoints/step-000120` with its weights.
+
+A run is a folder with `run.json`, `blueprint.toml` and `tokenizer.json`; `train/run.py` writes it. A
+checkpoint holds `weights.safetensors` under our own names, and `manifest.json` with the sha256 of its files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from zeropoint.blueprint import Blueprint
+from zeropoint.blueprint.io import from_toml
+from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.weights.gguf import shown
+from zeropoint.weights.json_file import open_regular, read_bytes, read_object
+from zeropoint.weights.safetensors import SafetensorsModel, inside, open_safetensors
+
+__all__ = ["Checkpoint", "checkpoint_of", "is_checkpoint", "is_run", "open_checkpoint", "steps_of"]
+
+WEIGHTS = "weights.safetensors"
+_MAX_TEXT_BYTES = 4 << 20
+_FOLDER = re.compile(r"step-(\d{1,12})")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """An opened checkpoint. path: its folder; run: that of the run; tokenizer: the run's tokenizer.json."""
+
+    path: Path
+    run: Path
+    step: int
+    blueprint: Blueprint
+    stored: SafetensorsModel
+    tokenizer: Path
+
+    @property
+    def name(self) -> str:
+        """The checkpoint for messages."""
+        return shown(self.path)
+
+    @property
+    def title(self) -> str:
+        """What its model is called: the run and the step."""
+        return f"{self.run.name}-step-{self.step:06d}"
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is that of a training run."""
+    return (path / "run.json").is_file()
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a folder is a checkpoint within a run."""
+    return (path / WEIGHTS).is_file() and is_run(path.absolute().parent.parent)
+
+
+def steps_of(run: Path) -> list[int]:
+    """The steps that a run has checkpoints of, in order."""
+    found = (_FOLDER.fullmatch(entry.name) for entry in (run / "checkpoints").glob("step-*"))
+    return sorted(int(match[1]) for match in found if match)
+
+
+def checkpoint_of(run: Path, which: str | int = "latest") -> Path:
+    """The folder of a run's checkpoint: `latest`, `best`, or a step. Raises BadInput where it is not."""
+    steps = steps_of(run)
+    if not steps:
+        raise BadInput(f"{shown(run)} has no checkpoint yet; go on with it: zeropoint train --resume")
+    if which in ("latest", "best"):
+        return _pointed(run, str(which))
+    if not str(which).isdecimal() or int(which) not in steps:
+        listed = ", ".join(map(str, steps[-10:]))
+        raise BadInput(
+            f"{shown(run)} has no checkpoint `{which!s:.40}`; give latest, best or one of {listed}"
+        )
+    return run / "checkpoints" / f"step-{int(which):06d}"
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """The model of a checkpoint. Raises BadModelFile naming what is missing or damaged, DiskError."""
+    path = path.absolute()
+    run = path.parent.parent
+    match = _FOLDER.fullmatch(path.name)
+    if match is None:
+        raise BadModelFile(f"{shown(path)} is no checkpoint; its name must be that of a step, as step-000120")
+    blueprint = from_toml(_text(inside(run, "blueprint.toml")), shown(run / "blueprint.toml"))
+    _verify(path)
+    stored = open_safetensors(inside(path, WEIGHTS))
+    return Checkpoint(path, run, int(match[1]), blueprint, stored, run / "tokenizer.json")
+
+
+def _pointed(run: Path, name: str) -> Path:
+    """The checkpoint that the file `latest` or `best` names."""
+    target = _text(run / name).strip()
+    if not _FOLDER.fullmatch(target) or not (run / "checkpoints" / target).is_dir():
+        raise BadModelFile(f"{shown(run / name)} names no checkpoint; give one by its step instead")
+    return run / "checkpoints" / target
+
+
+def _verify(path: Path) -> None:
+    """The weights' sha256 against the manifest's."""
+    wanted = read_object(inside(path, "manifest.json"), _MAX_TEXT_BYTES).get("sha256", {})
+    digest = hashlib.sha256()
+    with open_regular(path / WEIGHTS) as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    found = digest.hexdigest()
+    if not isinstance(wanted, dict) or wanted.get(WEIGHTS) != found:
+        raise BadModelFile(
+            f"{shown(path / WEIGHTS)} is damaged, its sha256 is not that of manifest.json; take another step "
+            "of the run"
+        )
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_bytes(path, _MAX_TEXT_BYTES).decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadModelFile(f"{shown(path)} is not valid UTF-8; restore it") from None

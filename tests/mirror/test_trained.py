@@ -1,0 +1,73 @@
+"""A trained model leaves its run for our native engine, llama.cpp and transformers, and says the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tests.support.llama_cpp import run_llama_cpp
+from tests.support.tiny_run import TINY_RUNS, write_tiny_run
+from zeropoint.engine.convert import convert
+from zeropoint.engine.model import load
+from zeropoint.models.decoder import Decoder
+
+PROMPT = "ROMEO: é▁\\n \n"
+N_TOKENS = 24
+
+
+def greedy(model: Decoder, ids: list[int]) -> list[int]:
+    """The likeliest token again and again, all of the text read anew for each."""
+    ids = list(ids)
+    with torch.no_grad():
+        for _ in range(N_TOKENS):
+            ids.append(int(model(torch.tensor([ids]))[0, -1].argmax()))
+    return ids[-N_TOKENS:]
+
+
+@pytest.mark.parametrize("name", TINY_RUNS)
+def test_the_native_engine_says_what_torch_says(name: str, tmp_path: Path) -> None:
+    model, tokenizer = write_tiny_run(tmp_path / "run", TINY_RUNS[name])
+    convert(tmp_path / "run", tmp_path / "m.gguf")
+    wanted = greedy(model, tokenizer.encode(PROMPT))
+    with load(tmp_path / "m.gguf", exact=True) as ours:
+        stream = ours.generate(PROMPT, temperature=0, max_tokens=N_TOKENS)
+        assert "".join(stream) == tokenizer.decode(wanted)
+        assert ours.blueprint.n_vocab == tokenizer.n_vocab
+        assert ours.tokenizer.stop_ids == frozenset()
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_llama_cpp_says_what_torch_says(name: str, llama_cpp: str, tmp_path: Path) -> None:
+    model, tokenizer = write_tiny_run(tmp_path / "run", TINY_RUNS[name])
+    convert(tmp_path / "run", tmp_path / "m.gguf")
+    ids = tokenizer.encode(PROMPT)
+    result = run_llama_cpp(llama_cpp, tmp_path / "m.gguf", ids, PROMPT, n_tokens=N_TOKENS)
+    assert result == {"ids": ids, "made": greedy(model, ids)}
+
+
+@pytest.mark.parametrize("name", TINY_RUNS)
+def test_transformers_has_equal_logits_and_ids(name: str, tmp_path: Path) -> None:
+    model, tokenizer = write_tiny_run(tmp_path / "run", TINY_RUNS[name])
+    convert(tmp_path / "run", tmp_path / "folder")
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "folder", dtype=torch.float32).eval()
+    words = AutoTokenizer.from_pretrained(tmp_path / "folder")
+    ids = words(PROMPT).input_ids
+    assert ids == tokenizer.encode(PROMPT)
+    assert words.decode(ids) == PROMPT
+    with torch.no_grad():
+        ids_BT = torch.tensor([ids])
+        np.testing.assert_allclose(theirs(ids_BT).logits, model(ids_BT), atol=2e-5)
+
+
+def test_a_folder_made_of_a_run_becomes_a_gguf(tmp_path: Path) -> None:
+    model, tokenizer = write_tiny_run(tmp_path / "run", TINY_RUNS["llama"])
+    convert(tmp_path / "run", tmp_path / "folder")
+    convert(tmp_path / "folder", tmp_path / "m.gguf")
+    ids = tokenizer.encode(PROMPT)
+    with load(tmp_path / "m.gguf", exact=True) as ours, torch.no_grad():
+        assert ours.tokenize(PROMPT) == ids
+        np.testing.assert_allclose(ours.logits(ids), model(torch.tensor([ids]))[0], atol=2e-5)

@@ -1,0 +1,174 @@
+"""Data sets by name: where they are looked for, and that a wrong byte is never taken."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from zeropoint.catalogue import cache, datasets, lock
+from zeropoint.catalogue.progress import no_notice
+from zeropoint.errors import BadInput, DiskError, NetworkError
+from zeropoint.settings import Settings
+
+from .conftest import Site
+
+TEXT = b"To be, or not to be.\n" * 3000
+PAIRS = {"a.txt.gz": b"\x1f\x8b" + b"a" * 5000, "b.txt.gz": b"\x1f\x8b" + b"b" * 7000}
+
+
+def listed(name: str, files: dict[str, bytes], address: str, folder: str = "") -> str:
+    """The TOML of one data set."""
+    text = f'[[data]]\nname = "{name}"\ndescription = "d"\nlicence = "free"\nfolder = "{folder}"\n'
+    for file, body in files.items():
+        text += f'[[data.file]]\nfile = "{file}"\nurl = "{address}/{file}"\nn_bytes = {len(body)}\n'
+        text += f'sha256 = "{hashlib.sha256(body).hexdigest()}"\n'
+    return text
+
+
+@pytest.fixture(autouse=True)
+def _served(site: Site, home: Path, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ZEROPOINT_DATA", raising=False)
+    site.files = {"/play.txt": TEXT} | {f"/{file}": body for file, body in PAIRS.items()}
+    address = site.address("")
+    text = listed("play", {"play.txt": TEXT}, address) + listed("pairs", PAIRS, address, "pairs")
+    made = datasets.read(text, "test.toml")
+    monkeypatch.setattr(datasets, "load", lambda: made)
+
+
+def test_fetched_once_and_then_found(site: Site) -> None:
+    assert not datasets.here("play")
+    path = datasets.fetch("play")["play.txt"]
+    assert path.read_bytes() == TEXT
+    assert datasets.fetch("PLAY") == {"play.txt": path}
+    assert len(site.requests) == 1
+    assert datasets.here("play")
+
+
+def test_several_files_with_one_progress(site: Site) -> None:
+    seen: list[tuple[int | None, int]] = []
+    found = datasets.fetch("pairs", progress=lambda total, done: seen.append((total, done)))
+    assert {file: path.read_bytes() for file, path in found.items()} == PAIRS
+    assert seen[-1] == (12004, 12004)
+
+
+def test_a_copy_of_ones_own_comes_first(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZEROPOINT_DATA", str(tmp_path / "mine"))
+    (tmp_path / "mine" / "pairs").mkdir(parents=True)
+    for file, body in PAIRS.items():
+        (tmp_path / "mine" / "pairs" / file).write_bytes(body)
+    assert datasets.fetch("pairs", offline=True)["a.txt.gz"] == tmp_path / "mine" / "pairs" / "a.txt.gz"
+    assert site.requests == []
+
+
+def test_another_file_of_that_name_is_passed_over(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZEROPOINT_DATA", str(tmp_path))
+    (tmp_path / "play.txt").write_bytes(TEXT[:-1] + b"!")
+    said: list[str] = []
+    assert datasets.fetch("play", notice=said.append)["play.txt"].read_bytes() == TEXT
+    assert "passed over: the file's sha256 is" in said[0]
+    (tmp_path / "play.txt").write_bytes(TEXT[:-1])
+    assert datasets.fetch("play")["play.txt"].read_bytes() == TEXT
+
+
+def test_a_cached_file_that_was_changed_is_fetched_again(site: Site) -> None:
+    path = datasets.fetch("play")["play.txt"]
+    path.write_bytes(b"x" * len(TEXT))
+    assert datasets.fetch("play")["play.txt"].read_bytes() == TEXT
+    assert len(site.requests) == 2
+
+
+def test_goes_on_where_it_broke_off(site: Site) -> None:
+    site.faults = [lambda handler: handler.serve(TEXT, cut=9000)]
+    assert datasets.fetch("play")["play.txt"].read_bytes() == TEXT
+    assert site.requests[1][2]["Range"] == "bytes=9000-"
+
+
+def test_wrong_bytes_are_refused(site: Site, home: Path) -> None:
+    site.files["/play.txt"] = TEXT[:-1] + b"!"
+    with pytest.raises(
+        NetworkError, match=r"could not fetch play\.txt .* sha256 .* name that in ZEROPOINT_DATA"
+    ):
+        datasets.fetch("play")
+    assert [path.name for path in (home / "data" / "play").iterdir()] == []
+
+
+def test_offline_says_what_to_do(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZEROPOINT_OFFLINE", "1")
+    with pytest.raises(NetworkError, match="ZEROPOINT_DATA"):
+        datasets.fetch("play")
+    assert site.requests == []
+
+
+def _hold(folder: str, ready: object, done: object) -> None:
+    with lock.held(Path(folder), "x", no_notice):
+        ready.set()  # type: ignore[attr-defined]
+        done.wait(30)  # type: ignore[attr-defined]
+
+
+def test_a_second_fetch_waits_and_says_for_whom(site: Site, home: Path) -> None:
+    context = multiprocessing.get_context("fork" if os.name == "posix" else "spawn")
+    ready, done = context.Event(), context.Event()
+    folder = cache.lock_of(home / "data" / "play")
+    holder = context.Process(target=_hold, args=(str(folder), ready, done))
+    holder.start()
+    ready.wait(30)
+    said: list[str] = []
+
+    def hear(text: str) -> None:
+        said.append(text)
+        done.set()
+
+    datasets.fetch("play", notice=hear)
+    holder.join()
+    assert f"is being fetched by process {holder.pid}" in said[0]
+
+
+def test_unknown_names_the_closest() -> None:
+    with pytest.raises(BadInput, match=r"unknown data set `plya`.*closest: play.*path"):
+        datasets.fetch("plya")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("licence", "license", "closest: licence"),
+        ("n_bytes = 63000", 'n_bytes = "63000"', "must be of type int"),
+        ("n_bytes = 63000", "n_bytes = 0", "`n_bytes` above 0"),
+        ('sha256 = "', 'sha256 = "X', "64 hexadecimal digits"),
+        ('"play.txt"', '"../play.txt"', "plain names"),
+        ('name = "play"', 'name = "a/b"', "malformed"),
+        ("[[data]]", "[[data", "not valid TOML"),
+    ],
+)
+def test_a_wrong_list_is_refused(old: str, new: str, said: str) -> None:
+    text = listed("play", {"play.txt": TEXT}, "http://127.0.0.1")
+    assert old in text
+    with pytest.raises(BadInput, match=said):
+        datasets.read(text.replace(old, new), "test.toml")
+
+
+def test_the_list_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    known = datasets.read(datasets._FILE.read_text("utf-8"), "data.toml")
+    assert {"harbour", "shakespeare", "multi30k", "instructions"} <= set(known)
+    shakespeare = known["shakespeare"].files[0]
+    assert shakespeare.n_bytes == 1_115_394
+    assert shakespeare.sha256 == "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+    assert len(known["multi30k"].files) == 6
+    assert all(file.url.startswith("https://") for data in known.values() for file in data.files if file.url)
+
+
+def test_what_is_bundled_needs_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.undo()
+    settings = Settings.read({"offline": True})
+    path = datasets.fetch("harbour", settings=settings)["harbour.txt"]
+    assert path.read_text("utf-8").startswith("The harbour at Selmouth")
+    monkeypatch.setattr(datasets, "_BUNDLED", tmp_path)
+    with pytest.raises(DiskError, match="install it again"):
+        datasets.fetch("harbour", settings=settings)

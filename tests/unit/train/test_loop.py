@@ -1,0 +1,125 @@
+"""The loop: its steps, parts, bounds, and what it refuses."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from tests.support.listed import Listed
+from zeropoint.train.gradients import NotFinite
+from zeropoint.train.loop import Done, train
+
+
+def line() -> nn.Linear:
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    return model
+
+
+def squared(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return ((model(x) - x) ** 2).mean()
+
+
+def sgd(model: nn.Module, lr: float) -> torch.optim.Optimizer:
+    return torch.optim.SGD(model.parameters(), lr=lr)
+
+
+ONES = Listed([(torch.ones(2, 1),)])
+
+
+def test_a_schedule_gives_shares_of_the_rate_and_every_step_is_told() -> None:
+    model, told = line(), list[Done]()
+    n = train(
+        model,
+        ONES,
+        squared,
+        sgd(model, 0.5),
+        n_steps=3,
+        schedule=lambda step: 0.5,
+        after_step=lambda done: told.append(done),
+    )
+    assert n == 3
+    assert [done.step for done in told] == [1, 2, 3]
+    assert [done.loss for done in told] == pytest.approx([1, 0.25, 0.0625])
+    assert told[0].learning_rate == 0.25
+
+
+def test_a_batch_in_parts_makes_the_step_of_the_whole_one() -> None:
+    large, small = line(), line()
+    batches = Listed([(torch.arange(1.0, 6.0)[:, None],)])  # five rows: the parts are not of one size
+    train(large, batches, squared, sgd(large, 0.01), n_steps=1)
+    train(small, batches, squared, sgd(small, 0.01), n_steps=1, n_accumulated=2)
+    assert small.weight.item() == pytest.approx(large.weight.item())
+
+
+def test_parts_weigh_as_much_as_they_ask() -> None:
+    """A mean over tokens: the part with fewer of them counts less."""
+
+    class Asked:
+        def __call__(self, model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+            return ((model(x) - x) ** 2).sum() / self.n_asked(x)
+
+        def n_asked(self, x: torch.Tensor) -> int:
+            return int((x != 0).sum())
+
+    large, small = line(), line()
+    batches = Listed([(torch.tensor([[1.0, 0.0], [2.0, 3.0]])[..., None],)])
+    train(large, batches, Asked(), sgd(large, 0.01), n_steps=1)
+    train(small, batches, Asked(), sgd(small, 0.01), n_steps=1, n_accumulated=2)
+    assert small.weight.item() == pytest.approx(large.weight.item())
+
+
+def test_gradients_are_bounded() -> None:
+    model = line()
+    train(model, ONES, squared, sgd(model, 1.0), n_steps=2, most_gradient=1e-3)
+    assert 0 < model.weight.item() <= 2.1e-3
+
+
+def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched() -> None:
+    model = nn.Sequential(line(), nn.Linear(1, 1, bias=False))
+    before = [p.detach().clone() for p in model.parameters()]
+    batches = Listed([(torch.ones(2, 1),), (torch.tensor([[1.0], [math.inf]]),)])
+    with pytest.raises(NotFinite, match=r"^step 2: the loss is not a number; the first bad .* what 0 gives"):
+        train(model, batches, squared, sgd(model, 0.0), n_steps=5)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_what_is_drawn_depends_on_the_seed_and_the_step_alone() -> None:
+    def losses(first: int, n_steps: int, seed: int) -> list[float]:
+        found: list[float] = []
+        model = nn.Dropout(0.5)
+        model.weight = nn.Parameter(torch.ones(()))
+
+        def objective(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+            return (model(x) * model.weight).mean()
+
+        batches = Listed([(torch.ones(64, 1),)])
+        train(
+            model,
+            batches,
+            objective,
+            sgd(model, 0.0),
+            n_steps=n_steps,
+            first_step=first,
+            seed=seed,
+            after_step=lambda done: found.append(done.loss),
+        )
+        return found
+
+    state = torch.get_rng_state()
+    whole = losses(0, 4, 7)
+    assert torch.equal(state, torch.get_rng_state())  # the caller's generator is the caller's
+    assert losses(2, 4, 7) == whole[2:]
+    assert losses(0, 4, 8) != whole
+    assert len(set(whole)) > 1
+
+
+def test_bfloat16_products_leave_weights_in_float32() -> None:
+    model = line()
+    train(model, ONES, squared, sgd(model, 0.1), n_steps=1, dtype=torch.bfloat16)
+    assert model.weight.dtype == torch.float32
+    assert math.isfinite(model.weight.item())
