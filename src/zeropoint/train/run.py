@@ -6,6 +6,7 @@ and best (`checkpoint.py`); watchers write the rest. Whatever ends a run, the fo
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from zeropoint.train.precision import quickest_dtype
 from zeropoint.train.prepare import prepare
 from zeropoint.train.record import check_resumed, write_record
 from zeropoint.train.schedule import WSD, Cosine, Noam
-from zeropoint.train.signals import heard
+from zeropoint.train.signals import Asked, heard
 from zeropoint.train.team import ALONE, Team
 from zeropoint.train.trainer import Place, Trainer
 from zeropoint.train.watch import Result, Watcher, Watchers
@@ -36,19 +37,21 @@ def run(
     *,
     resume: bool = False,
     team: Team = ALONE,
+    asked: Asked | None = None,
 ) -> Result:
     """Train as configured, in `folder`, and tell the watchers.
 
     resume: go on from the newest sound checkpoint of the folder, which must be of the same model, data, seed
     and batch; without it the folder must hold no run. SIGINT and SIGTERM end it after a checkpoint, which
-    `Result.exit_code` tells.
+    `Result.exit_code` tells; where others hear them, `asked` is what they write to.
     Raises BadInput before anything is computed; MachineError for a run that another process trains, and for
     losses that are no numbers or run away; OutOfMemory, DiskError.
     """
     check(config, team.n_workers)
-    _prepare_folder(folder, resume)
+    if team.rank == 0:
+        _prepare_folder(folder, resume)
     watcher = Watchers(tuple(watchers))
-    with held(folder, team.rank), heard() as asked:
+    with held(folder, team.rank), contextlib.nullcontext(asked) if asked else heard() as asked:
         if team.rank == 0:
             checkpoint.clean(folder)
         prepared = prepare(config, watcher.on_notice)

@@ -56,7 +56,7 @@ def command(
         import torch  # noqa: F401
     except ImportError as error:
         raise BadInput(
-            f"scaling trains and draws, and {error.name} is not installed; run `pip install 'zeropoint[train]'`"
+            f"scaling needs {error.name}, which is not installed; run `pip install 'zeropoint[train]'`"
         ) from None
     from zeropoint.train.config import read_config
     from zeropoint.train.duration import seconds_of
@@ -100,8 +100,8 @@ def _print(console: Console, found: Study, out: Path) -> None:
     is_inside = foreseen.holds(found.checked.loss)
     console.line(
         f"foreseen for {foreseen.cell.n_parameters:,} parameters and {foreseen.cell.n_tokens:,} tokens: "
-        f"{foreseen.loss:.3f} ({foreseen.lower:.3f} to {foreseen.upper:.3f}); found: {found.checked.loss:.3f}, "
-        f"{'inside' if is_inside else 'outside'} the interval"
+        f"{foreseen.loss:.3f} ({foreseen.lower:.3f} to {foreseen.upper:.3f}); "
+        f"found: {found.checked.loss:.3f}, {'inside' if is_inside else 'outside'} the interval"
     )
     console.line(f"{found.seconds:.0f} s of training; {out / 'law.png'}, {out / 'ledger.jsonl'}")
 

@@ -1,1 +1,1 @@
-"""How loss falls with size and data: a grid of small runs, a law through them, and a prediction that is checked."""
+"""How loss falls with size and data: a grid of small runs, a law through them, a prediction checked."""

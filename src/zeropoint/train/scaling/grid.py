@@ -27,7 +27,7 @@ _SPENT = 0.9  # of the budget is planned; a machine is never as even as its meas
 
 @dataclass(frozen=True)
 class Cell:
-    """One run: a size by its width, heads and parameters without embeddings, and how many steps and tokens."""
+    """One run: its width, heads, parameters without embeddings, and how many steps and tokens."""
 
     d_model: int
     n_heads: int
@@ -43,7 +43,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """cells: those that the law is fitted to, short ones first. next: the size and tokens that it must foresee."""
+    """cells: what the law is fitted to, short runs first. next: the size and tokens it must foresee."""
 
     cells: tuple[Cell, ...]
     next: Cell
@@ -95,8 +95,8 @@ def plan_grid(
     n_sizes, n_counts, steps = best
     if least[2] < _LEAST_STEPS:
         raise BadInput(
-            f"a budget of {budget_s:.0f} s gives the shortest of 9 runs {max(0, least[2])} steps; expected at least "
-            f"{_LEAST_STEPS}, so give about {math.ceil(budget_s * _LEAST_STEPS / max(1, least[2]) / 60)}m"
+            f"a budget of {budget_s:.0f} s gives the shortest of 9 runs {max(0, least[2])} steps; expected at "
+            f"least {_LEAST_STEPS}, so give about {math.ceil(budget_s * _LEAST_STEPS / max(1, least[2]) / 60)}m"
         )
     cells = [
         _cell(*models[i], steps * 2**k, n_tokens_a_step) for k in range(n_counts) for i in range(n_sizes)
@@ -107,7 +107,7 @@ def plan_grid(
 def _shortest(
     n_sizes: int, n_counts: int, s_a_step: Callable[[int], float], budget_s: float, overhead_s: float
 ) -> int:
-    """Steps of the shortest run in a grid of so many sizes and token counts, the next size trained as well."""
+    """Steps of the shortest run in a grid of so many sizes and token counts, and the next size."""
     in_grid_s = sum(s_a_step(i) for i in range(n_sizes)) * (2**n_counts - 1)
     after_s = s_a_step(n_sizes) * 2**n_counts
     return int((budget_s * _SPENT - overhead_s * (n_sizes * n_counts + 1)) / (in_grid_s + after_s))

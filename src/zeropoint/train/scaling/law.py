@@ -8,7 +8,8 @@ steps, weighted as Huber has it, get there in fewer, and all starts go down toge
 Uncertainty is a bootstrap of residuals: the grid of runs is chosen, not drawn, so it stays, and what each run
 missed the law by is dealt out anew. A prediction's interval has the scatter of one more run in it as well.
 
-Axes: `P` runs, `B` starts or resamples that go down together, `5` the unknowns (log E, log A, log B, alpha, beta).
+Axes: `P` runs, `B` starts or resamples that go down together, `5` the unknowns (log E, log A, log B, alpha,
+beta).
 """
 
 from __future__ import annotations
@@ -55,9 +56,9 @@ class Law:
 
 @dataclass(frozen=True)
 class LawFit:
-    """law: the best. resampled: one law a resample. scatter_P: ln(measured) - ln(law), widened for five unknowns.
+    """law: the best. resampled: one law a resample.
 
-    n_least, d_least .. n_most, d_most are where it was measured; beyond it is extrapolation.
+    scatter_P: ln(measured) - ln(law), widened because five unknowns were fitted to them.
     """
 
     law: Law
@@ -73,10 +74,8 @@ class LawFit:
         """The middle share of the law's own loss there, nats: how well the curve is known."""
         return _middle(self._losses(n_parameters, n_tokens), share)
 
-    def predict(
-        self, n_parameters: float, n_tokens: float, share: float = 0.9
-    ) -> tuple[float, float, float]:
-        """(loss, lower, upper) of one more run there, nats: the curve's doubt and a run's scatter together."""
+    def predict(self, n_parameters: float, n_tokens: float, share: float = 0.9) -> tuple[float, float, float]:
+        """(loss, lower, upper) of one more run, nats: the curve's doubt and a run's scatter."""
         losses_R = self._losses(n_parameters, n_tokens)
         chance = np.random.default_rng(self.seed + 1)
         drawn_RS = losses_R[:, None] * np.exp(chance.choice(self.scatter_P, (len(losses_R), 32)))
@@ -121,14 +120,18 @@ def fit(
 
 def _check(n_P: Array, d_P: Array, l_P: Array) -> None:
     if not len(n_P) == len(d_P) == len(l_P):
-        raise BadInput(f"{len(n_P)} sizes, {len(d_P)} token counts and {len(l_P)} losses; give one of each a run")
+        raise BadInput(
+            f"{len(n_P)} sizes, {len(d_P)} token counts and {len(l_P)} losses; give one of each a run"
+        )
     if len(n_P) <= _N_UNKNOWNS or len(set(n_P)) < 2 or len(set(d_P)) < 2:
         raise BadInput(
-            f"{len(n_P)} runs of {len(set(n_P))} sizes and {len(set(d_P))} token counts cannot tell five unknowns; "
-            "give at least 6 runs, of 2 sizes and 2 token counts"
+            f"{len(n_P)} runs of {len(set(n_P))} sizes and {len(set(d_P))} token counts cannot tell five "
+            "unknowns; give at least 6 runs, of 2 sizes and 2 token counts"
         )
     if not (np.isfinite(l_P).all() and (l_P > 0).all() and (n_P > 0).all() and (d_P > 0).all()):
-        raise BadInput("a size, a token count or a loss is not a number above 0; leave runs that diverged out")
+        raise BadInput(
+            "a size, a token count or a loss is not a number above 0; leave runs that diverged out"
+        )
 
 
 def _law(row_5: Array, n_mid: float, d_mid: float) -> Law:
@@ -143,7 +146,7 @@ def _law(row_5: Array, n_mid: float, d_mid: float) -> Law:
 
 
 def _starts(y_P: Array) -> Array:
-    """[B, 5]: shares of the least and middle loss, and exponents, on a grid around what has been published."""
+    """[B, 5]: shares of the least and middle loss, and exponents, around what has been published."""
     exponents = (0.1, 0.3, 0.6, 1.0, 1.5)
     floor, middle = np.exp(y_P.min()), np.exp(np.median(y_P))
     return np.array(
@@ -183,14 +186,14 @@ def _model(theta_B5: Array, x_P2: Array) -> tuple[Array, Array]:
 def _huber(residual_BP: Array) -> Array:
     """Summed over runs: half the square below delta, a line above (Huber, 1964)."""
     size_BP = np.abs(residual_BP)
-    summed: Array = np.where(
-        size_BP <= _DELTA, 0.5 * size_BP**2, _DELTA * (size_BP - 0.5 * _DELTA)
-    ).sum(axis=-1)
+    summed: Array = np.where(size_BP <= _DELTA, 0.5 * size_BP**2, _DELTA * (size_BP - 0.5 * _DELTA)).sum(
+        axis=-1
+    )
     return summed
 
 
 def _descend(theta_B5: Array, x_P2: Array, y_BP: Array) -> tuple[Array, Array]:
-    """(unknowns, cost): each row goes down by itself, with a damping of its own, until no step helps any more."""
+    """(unknowns, cost): each row goes down by itself, with its own damping, until no step helps."""
     theta_B5, damping_B = theta_B5.copy(), np.full(len(theta_B5), 1e-2)
     cost_B = _huber(y_BP - _model(theta_B5, x_P2)[0])
     going_B = np.ones(len(theta_B5), bool)

@@ -1,4 +1,4 @@
-"""The ledger of a study: one line of JSON for the plan, then one a finished run; an interrupted study reads it.
+"""The ledger of a study: a line of JSON for the plan, then one a finished run, to go on from.
 
 Lines are added and flushed to the disk one by one. A last line that power or a kill cut short is left out,
 and its run is made again.
@@ -78,15 +78,15 @@ class Ledger:
         if not lines:
             return
         if lines[0].get("config") != self._config_toml:
-            raise BadInput(
-                f"{self.path} was begun with another configuration or budget; give another --out, or remove it"
-            )
+            raise BadInput(f"{self.path} was begun with another configuration or budget; give another --out")
         try:
             self.grid = Grid(tuple(Cell(**c) for c in lines[0]["cells"]), Cell(**lines[0]["next"]))
             self.machine = lines[0]["machine"]
             self.runs = [Run(Cell(**r["cell"]), float(r["loss"]), float(r["seconds"])) for r in lines[1:]]
         except (KeyError, TypeError, ValueError):
-            raise BadInput(f"{self.path} is not a ledger of `zeropoint scaling`; give another --out") from None
+            raise BadInput(
+                f"{self.path} is not a ledger of `zeropoint scaling`; give another --out"
+            ) from None
 
     def _line(self, number: int, line: bytes) -> dict[str, Any]:
         try:
@@ -94,7 +94,9 @@ class Ledger:
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
-            raise BadInput(f"{self.path}, line {number}, is not JSON; remove that line, its run is made again")
+            raise BadInput(
+                f"{self.path}, line {number}, is not JSON; remove that line, its run is made again"
+            )
         return value
 
     def _add(self, value: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The law as a picture: measured runs, the curves through them with their doubt, the next size foreseen and found."""
+"""The law as a picture: measured runs, curves through them with their doubt, the next size."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def draw(study: Study, path: Path) -> None:
     by_size.set_xlabel("parameters without embeddings")
     law = study.fit.law
     figure.suptitle(
-        f"L(N, D) = {law.E:.2f} + {law.A:.3g} / N^{law.alpha:.2f} + {law.B:.3g} / D^{law.beta:.2f}, 90 % bands",
+        f"L(N, D) = {law.E:.2f} + {law.A:.3g} / N^{law.alpha:.2f} + {law.B:.3g} / D^{law.beta:.2f}, 90 %",
         fontsize=10,
     )
     try:

@@ -127,7 +127,7 @@ def study(
 ) -> Study:
     """Do it all within a budget of seconds, or what is left of it after an interruption.
 
-    folder: where ledger.jsonl is; one that is there is gone on with. tell: a line for each thing that is done.
+    folder: where ledger.jsonl is; one that is there is gone on with. tell: a line for each run.
     Raises BadInput for a budget that is too small and a ledger of another configuration; DiskError.
     """
     start = time.monotonic()
@@ -191,7 +191,7 @@ def _trained(
 
 
 def _affordable(grid: Grid, ledger: Ledger, left_s: float) -> Cell:
-    """The next size, with fewer tokens (half at least) where the machine became slower than it was measured."""
+    """The next size, with fewer tokens (half at least) where the machine became slower than measured."""
     done = next((run.cell for run in ledger.runs if run.cell.d_model == grid.next.d_model), None)
     if done is not None:
         return done
