@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from zeropoint import registry
-from zeropoint.catalogue import entries
+from zeropoint.catalogue import datasets, entries
 from zeropoint.cli.app import cli
 from zeropoint.sampling.params import options as sampling_options
 from zeropoint.settings import KEYS
@@ -145,7 +145,20 @@ def _catalogue_table() -> str:
     return _table(("name", "also", "size", "licence", "what it is"), rows)
 
 
-_TABLES = {"sampling": _sampling_table, "settings": _settings_table, "catalogue": _catalogue_table}
+def _data_table() -> str:
+    rows = [
+        (f"`{data.name}`", f"{data.n_bytes / 1e6:.2f} MB", data.licence, data.description)
+        for data in datasets.load().values()
+    ]
+    return _table(("name", "size", "licence", "what it is"), rows)
+
+
+_TABLES = {
+    "sampling": _sampling_table,
+    "settings": _settings_table,
+    "catalogue": _catalogue_table,
+    "data": _data_table,
+}
 
 
 if __name__ == "__main__":

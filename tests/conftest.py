@@ -41,3 +41,17 @@ def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tiny") / "tiny.gguf"
     write_tiny_model(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def trained_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that translates a few words, trained once for all tests that read it; not to be changed."""
+    import torch
+
+    from tests.support.tiny_pairs import train_tiny
+
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    run = train_tiny(tmp_path_factory.mktemp("pairs"))
+    torch.set_num_threads(n_threads)
+    return run

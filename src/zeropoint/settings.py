@@ -19,7 +19,16 @@ import platformdirs
 
 from zeropoint.errors import BadInput, choices
 
-__all__ = ["KEYS", "Key", "Setting", "Settings", "history_file", "project_file", "user_file"]
+__all__ = [
+    "KEYS",
+    "Key",
+    "Setting",
+    "Settings",
+    "history_file",
+    "ledger_file",
+    "project_file",
+    "user_file",
+]
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
@@ -107,6 +116,11 @@ def user_file() -> Path:
 def history_file() -> Path:
     """Where the lines typed in conversations are kept."""
     return Path(platformdirs.user_state_dir("zeropoint", appauthor=False)) / "history"
+
+
+def ledger_file() -> Path:
+    """Where the losses of ladders are kept."""
+    return Path(platformdirs.user_state_dir("zeropoint", appauthor=False)) / "ladders.jsonl"
 
 
 def project_file(folder: Path | None = None) -> Path | None:

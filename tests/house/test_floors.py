@@ -43,9 +43,9 @@ ROOMS = {
     "data": Room(1, ("catalogue", "tokenizers", "weights"), ("numpy", "pyarrow")),
     "decoding": Room(3, ("engine",), ("numpy", "torch")),
     "engine": Room(3, (), ("numpy", "torch")),
-    "inspect": Room(3, ("engine",), ("numpy",)),
+    "inspect": Room(3, ("engine",), ("matplotlib", "numpy")),
     "train": Room(3, ("decoding",), ("numpy", "torch")),
-    "evaluate": Room(4, (), ("numpy", "torch")),
+    "evaluate": Room(4, (), ("numpy", "sacrebleu", "torch")),
     "cli": Room(5, (), ("click", "prompt_toolkit", "rich")),
 }
 # Floor 0 holds the extension, but only these know it.

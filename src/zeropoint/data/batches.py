@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from zeropoint.errors import BadInput
 
-__all__ = ["ALL", "Batches", "RandomWindows", "Rows", "Shuffled"]
+__all__ = ["ALL", "IGNORED", "Batches", "RandomWindows", "Rows", "Shuffled", "Tokens"]
 
 Rows = slice | Sequence[int]
 ALL = slice(None)
+IGNORED = -100  # a target that is not asked for: torch's own mark
 
 
 class Batches(Protocol):
@@ -35,14 +36,22 @@ class Batches(Protocol):
         ...
 
 
+class Tokens(Protocol):
+    """A text as ids, taken by slices or arrays of places: an array, or shards that read as one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, places: Any, /) -> NDArray[Any]: ...
+
+
 @dataclass(frozen=True, eq=False)
 class RandomWindows:
     """Windows of a text, drawn anywhere with replacement: ids [B, T], and the ids that come next [B, T].
 
-    ids: the text, also memory-mapped. As in Karpathy's nanoGPT (`get_batch`), where no epoch is ever whole.
+    As in Karpathy's nanoGPT (`get_batch`), where no epoch is ever whole.
     """
 
-    ids: NDArray[Any]
+    ids: Tokens
     n_ctx: int
     n_rows: int
     seed: int

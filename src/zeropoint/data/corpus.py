@@ -11,18 +11,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 
 from zeropoint.catalogue import cache, datasets, lock
 from zeropoint.catalogue.place import make_folder
-from zeropoint.data.batches import Batches, RandomWindows
+from zeropoint.data.batches import Batches, RandomWindows, Tokens
 from zeropoint.data.coding import Coding
-from zeropoint.data.pack import PackedRows, Tokens
+from zeropoint.data.pack import PackedRows
 from zeropoint.data.prepare import Notice, Progress, is_prepared, prepare
 from zeropoint.data.shards import read_shards
-from zeropoint.data.sums import SourceSum, changed, sum_of, sums_of
+from zeropoint.data.sums import SourceSum, changed, refuse_changed, sum_of, sums_of
 from zeropoint.data.tokenise import Settings, coding_for, survey, tokenised
 from zeropoint.errors import BadInput, choices
 from zeropoint.settings import Settings as Preferences
@@ -63,8 +62,8 @@ class Corpus:
         if order != "windows":
             raise BadInput(choices("order", order, ORDERS))
         return (
-            RandomWindows(cast(Any, self.train), n_ctx, n_rows, seed),
-            RandomWindows(cast(Any, self.validation), n_ctx, n_rows, seed),
+            RandomWindows(self.train, n_ctx, n_rows, seed),
+            RandomWindows(self.validation, n_ctx, n_rows, seed),
         )
 
 
@@ -108,16 +107,17 @@ def find_data(
     Raises BadInput, NetworkError, DiskError.
     """
     if isinstance(source, str) and source.lower() in datasets.load():
-        found = datasets.fetch(source, settings=preferences, progress=progress, notice=notice)
-        if len(found) > 1:
+        files = [file.file for file in datasets.find(source).files]
+        if len(files) > 1:
             raise BadInput(
-                f"the data set {source} is not one text but {len(found)} files ({', '.join(found)});"
+                f"the data set {source} is not one text but {len(files)} files ({', '.join(files)});"
                 " name one that is, or a path"
             )
-        return next(iter(found.values()))
+        found = datasets.fetch(source, settings=preferences, progress=progress, notice=notice)
+        return found[files[0]]
     path = Path(source).expanduser()
     if not path.exists():
-        known = choices("data", source, datasets.load())
+        known = choices("data set", source, datasets.load())
         raise BadInput(f"{known}; or the path of a file or folder of your own, which {shown(path)} is not")
     return path
 
@@ -139,6 +139,7 @@ def _in_memory(path: Path, name: str, settings: Settings, sums: Mapping[str, Sou
     coding = coding_for(found, settings)
     parts = list(tokenised(found, settings, coding))
     train, held = np.concatenate([p.train for p in parts]), np.concatenate([p.held for p in parts])
+    refuse_changed(path, sums)
     sha256 = _sum_of_all({name: item.sha256 for name, item in sums.items()})
     return Corpus(name, coding, train, held, sha256)
 

@@ -1,30 +1,21 @@
 """Documents packed into rows: one after the other, with the token that ends each, cut every n_ctx.
 
-Nothing is padded and nothing is lost: each token is asked for once an epoch, but those of the last row, which
-reaches back into the one before it so that it is as long as all others.
+Nothing is padded and nothing is lost: each token is asked for once an epoch. The last row reaches back into
+the one before it, so that it is as long as all others, and what that asks for is not asked again.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.data.batches import ALL, Rows
+from zeropoint.data.batches import ALL, IGNORED, Rows, Tokens
 from zeropoint.data.order import order
 from zeropoint.errors import BadInput
 
-__all__ = ["PackedRows", "Tokens"]
-
-
-class Tokens(Protocol):
-    """A text as ids: an array, or shards that are read as one."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, places: Any, /) -> NDArray[Any]: ...
+__all__ = ["PackedRows"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +54,8 @@ class PackedRows:
             places = np.arange(first, first + self.n_rows) % self.n_all
         else:
             places = order(self.n_all, self.seed, first, self.n_rows)
-        wanted = places[rows if isinstance(rows, slice) else list(rows)]
-        starts = np.minimum(wanted * self.n_ctx, len(self.ids) - self.n_ctx - 1)
-        window = self.ids[starts[:, None] + np.arange(self.n_ctx + 1)].astype(np.int64)
-        return window[:, :-1], window[:, 1:]
+        begins = places[rows if isinstance(rows, slice) else list(rows)][:, None] * self.n_ctx
+        starts = np.minimum(begins, len(self.ids) - self.n_ctx - 1)
+        at = starts + np.arange(self.n_ctx + 1)
+        window = self.ids[at].astype(np.int64)
+        return window[:, :-1], np.where(at[:, 1:] > begins, window[:, 1:], IGNORED)

@@ -10,9 +10,9 @@ from typing import Any
 
 from zeropoint.data.coding import Coding, load_coding
 from zeropoint.data.shards import MANIFEST, SIDES, Manifest, Side, Writer, read_shards
-from zeropoint.data.sums import SourceSum, changed, sums_of
+from zeropoint.data.sums import SourceSum, refuse_changed, sums_of
 from zeropoint.data.tokenise import Settings, Survey, coding_for, default_workers, survey, tokenised
-from zeropoint.errors import BadInput, DiskError
+from zeropoint.errors import BadInput
 from zeropoint.weights.gguf import shown
 from zeropoint.weights.staged import new_folder, write_file
 
@@ -42,6 +42,8 @@ def prepare(
     settings = settings or Settings()
     if workers is not None and workers < 1:
         raise BadInput(f"the number of workers is {workers}; expected 1 or more")
+    if out.resolve().is_relative_to(root.resolve()):
+        raise BadInput(f"{shown(out)} lies in {shown(root)}, which is read; choose a folder outside")
     sums, told = sums_of(root), _told(settings, shard_tokens)
     if (old := _old(out)) is not None:
         if _is_same(old, sums, told):
@@ -53,10 +55,7 @@ def prepare(
     workers = workers or default_workers(found.n_characters)
     with new_folder(out, need_bytes=found.n_characters * coding.dtype.itemsize) as folder:
         train, held = _write(found, settings, coding, folder, workers, shard_tokens, progress)
-        if odd := changed(root, sums):
-            raise DiskError(
-                f"{odd[0]} of {shown(root)} was changed while it was read; prepare the data again"
-            )
+        refuse_changed(root, sums)
         manifest = Manifest(
             dtype=coding.dtype.str,
             n_vocab=coding.n_vocab,

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeropoint.data.documents import find_sources
-from zeropoint.errors import BadInput
+from zeropoint.errors import BadInput, DiskError
 from zeropoint.weights.gguf import shown
 
-__all__ = ["SourceSum", "changed", "sum_of", "sums_of"]
+__all__ = ["SourceSum", "changed", "refuse_changed", "sum_of", "sums_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,12 @@ def changed(root: Path, known: Mapping[str, SourceSum], *, whole: bool = False) 
         if (is_touched or whole) and (info.st_size != was.n_bytes or _sum(now[name]).sha256 != was.sha256):
             odd.append(name)
     return sorted(odd)
+
+
+def refuse_changed(root: Path, known: Mapping[str, SourceSum]) -> None:
+    """Raise DiskError if a source was changed since its sum was taken, which is while it was read."""
+    if odd := changed(root, known):
+        raise DiskError(f"{odd[0]} of {shown(root)} was changed while it was read; start again")
 
 
 def sum_of(*sums: str) -> str:

@@ -105,6 +105,7 @@ PUBLISHED = {
     "transformer-base": replace(ANNOTATED, embedding_scale=512**0.5),
     "transformer-big": replace(ANNOTATED, embedding_scale=1024**0.5),
     "baby-gpt": NANO,
+    "build-gpt": Published("karpathy/ng-video-lecture, gpt.py", 256, 1e-5, activation="relu"),
     "tiny-gpt": replace(NANO, n_ctx=64),
 }
 

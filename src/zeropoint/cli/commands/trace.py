@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import click
 
 from zeropoint.cli import matrix
 from zeropoint.cli.console import Console
+from zeropoint.cli.needs import need_torch
 from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def command(
     open). A row of a matrix is a token ("2:b": b at position 2) or a named column of the residual stream.
     On a terminal with colour numbers are shaded by their size.
     """
-    _need_torch()
+    need_torch("trace")
     from pathlib import Path
 
     from zeropoint.models.handmade import programs
@@ -79,13 +79,6 @@ def command(
         (matrix.show_shaded if is_shaded else matrix.show_plain)(console, step)
     verdict = "right" if traced.answer == traced.right else f"wrong: {traced.right} is right"
     console.line(f"after {traced.text} comes {traced.answer} ({verdict})")
-
-
-def _need_torch() -> None:
-    if importlib.util.find_spec("torch") is None:
-        raise BadInput(
-            "trace computes with torch, which is not installed; run `pip install 'zeropoint[train]'`"
-        )
 
 
 def _as_json(traced: Run, steps: list[Matrix]) -> dict[str, object]:

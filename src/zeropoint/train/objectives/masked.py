@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zeropoint.train.objectives.next_token import IGNORED
+from zeropoint.data.batches import IGNORED
 
 __all__ = ["Masked"]
 

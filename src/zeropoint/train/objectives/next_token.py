@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["IGNORED", "NextToken"]
+from zeropoint.data.batches import IGNORED
 
-IGNORED = -100  # a target that is not asked for: torch's own mark
+__all__ = ["NextToken"]
 
 
 @dataclass(frozen=True)
