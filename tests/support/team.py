@@ -14,9 +14,18 @@ import sys
 from pathlib import Path
 import torch, torch.distributed as dist
 from zeropoint.train.config import read_config
-from zeropoint.train.metrics import MetricsFile
+from zeropoint.train.watch import Watcher
 from zeropoint.train.run import run
 from zeropoint.train.torch_team import ShardedTeam, TorchTeam
+
+class Curve(Watcher):
+    def on_step(self, info):
+        with open(sys.argv[3] + "-curve", "a") as file:
+            file.write(f"{info.step} {info.loss!r} {info.n_tokens}\\n")
+
+    def on_eval(self, info):
+        with open(sys.argv[3] + "-judged", "a") as file:
+            file.write(f"{info.step} {info.validation_loss!r}\\n")
 
 meeting, config, out, rank, n_workers, is_resumed = sys.argv[1:]
 torch.set_num_threads(1)
@@ -24,7 +33,7 @@ dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=int(rank),
 read = read_config(Path(config))
 kind = ShardedTeam if read.train.sharding == "fsdp" else TorchTeam
 team = kind(torch.device("cpu"))
-run(read, Path(out), [MetricsFile()] if team.rank == 0 else [], resume=is_resumed == "1", team=team)
+run(read, Path(out), [Curve()] if team.rank == 0 else [], resume=is_resumed == "1", team=team)
 dist.destroy_process_group()
 """
 

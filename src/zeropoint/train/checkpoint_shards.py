@@ -49,7 +49,7 @@ def write_shards(
 
 
 def files_of(part: str, names: Mapping[str, Any] | set[str]) -> list[str]:
-    """Of the names of a checkpoint's files, those with a part's tensors, in order; [] where one is missing."""
+    """Of the names of a checkpoint's files, those with a part's tensors, in order; [] where some miss."""
     if f"{part}.safetensors" in names:
         return [f"{part}.safetensors"]
     found = sorted(n for n in names if n.startswith(f"{part}-") and n.endswith(".safetensors"))

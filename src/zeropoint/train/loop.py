@@ -79,7 +79,7 @@ def train(
             model.train()
             torch.manual_seed(_seed(seed, step, team.rank))
             parts = _parts(batches, step - 1, n_accumulated, team, device)
-            loss = _backward(joined, parts, objective, dtype, team)
+            loss, n_tokens = _backward(joined, parts, objective, dtype, team)
             norm = clip(model.parameters(), most_gradient)
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 what = "the loss" if not math.isfinite(loss) else "the gradient's norm"
@@ -93,7 +93,6 @@ def train(
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             rate = optimizer.param_groups[0]["lr"]
-            n_tokens = int(_over(team, sum(part[0].numel() for part in parts), device))
             if after_step is not None and after_step(Done(step, loss, rate, norm, n_tokens)):
                 break
     return step
@@ -112,26 +111,28 @@ def _parts(
 
 def _backward(
     joined: Loss, parts: Sequence[tuple[Tensor, ...]], objective: Objective, dtype: torch.dtype, team: Team
-) -> float:
+) -> tuple[float, int]:
     """Gradients of the mean loss of all parts of all workers, each weighed by what its own mean is over.
+
+    Returns that loss, and how many ids it was computed from.
 
     Workers' gradients are averaged, so that what is to be summed is first taken n_workers times.
     """
     weights = [_weight(objective, part) for part in parts]
     device = parts[0][0].device
-    n_all = max(1.0, _over(team, sum(weights), device))
+    n_all, n_tokens = _over(team, device, sum(weights), sum(part[0].numel() for part in parts))
     total = torch.zeros((), device=device)
     for i, (part, weight) in enumerate(zip(parts, weights, strict=True)):
         is_last = i == len(parts) - 1
         with contextlib.nullcontext() if is_last else team.apart(joined):
             with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
                 loss = joined(*part)
-            share = weight / n_all
+            share = weight / max(1, n_all)
             if share * team.n_workers != 1:
                 loss = loss * (share * team.n_workers)
             loss.backward()  # type: ignore[no-untyped-call]
         total += loss.detach() / team.n_workers
-    return float(team.sum(total))
+    return float(team.sum(total)), n_tokens
 
 
 @torch.no_grad()
@@ -153,7 +154,7 @@ def loss_of(
         weight = _weight(objective, part)
         with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
             loss = objective(model, *part).float()
-        share = weight / max(1.0, _over(team, weight, device))
+        share = weight / max(1, _over(team, device, weight)[0])
         total += float(team.sum(loss * share if share != 1 else loss))
     model.train(is_training)
     return total / n_batches
@@ -164,11 +165,12 @@ def _weight(objective: Objective, part: tuple[Tensor, ...]) -> int:
     return objective.n_asked(*part) if isinstance(objective, Counts) else len(part[0])
 
 
-def _over(team: Team, number: int, device: torch.device) -> float:
-    """The sum of a number over the team."""
+def _over(team: Team, device: torch.device, *numbers: int) -> list[int]:
+    """The sums of some numbers over the team."""
     if team.n_workers == 1:
-        return float(number)
-    return float(team.sum(torch.tensor(float(number), dtype=torch.float64, device=device)))
+        return list(numbers)
+    summed: list[int] = team.sum(torch.tensor(numbers, device=device)).tolist()
+    return summed
 
 
 def _seed(*numbers: int) -> int:

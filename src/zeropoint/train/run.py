@@ -27,7 +27,7 @@ from zeropoint.train.team import ALONE, Team
 from zeropoint.train.trainer import Place, Trainer
 from zeropoint.train.watch import Result, Watcher, Watchers
 
-__all__ = ["device_of", "dtype_of", "run", "schedule_of"]
+__all__ = ["device_of", "dtype_of", "prepare_folder", "run", "schedule_of"]
 
 
 def run(
@@ -49,7 +49,7 @@ def run(
     """
     check(config, team.n_workers)
     if team.rank == 0:
-        _prepare_folder(folder, resume)
+        prepare_folder(folder, resume)
     watcher = Watchers(tuple(watchers))
     with held(folder, team.rank), contextlib.nullcontext(asked) if asked else heard() as asked:
         if team.rank == 0:
@@ -97,7 +97,7 @@ def schedule_of(config: Config, d_model: int) -> Callable[[int], float]:
     return schedule
 
 
-def _prepare_folder(folder: Path, resume: bool) -> None:
+def prepare_folder(folder: Path, resume: bool) -> None:
     """Make the folder, or see that it fits."""
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file; choose a folder for the run")
@@ -117,6 +117,6 @@ def _prepare_folder(folder: Path, resume: bool) -> None:
 def _strange(folder: Path) -> str | None:
     """Something in the folder that a run which ended before its first checkpoint does not leave."""
     ours = {"checkpoints", "lock", "config.toml", "blueprint.toml", "tokenizer.json", "run.json", "samples"}
-    ours |= {"metrics.jsonl", "tensorboard"}
+    ours |= {"metrics.jsonl", "tensorboard", "ray"}
     names = sorted(path.name for path in folder.iterdir())
     return next((name for name in names if name not in ours and ".tmp." not in name), None)

@@ -65,7 +65,8 @@ class ShardedTeam(TorchTeam):
         for name, block in model.named_modules():
             if name.rpartition(".")[0].endswith("blocks"):
                 fully_shard(block, mesh=mesh)
-        fully_shard(model, mesh=mesh)
+        # Torch would leave what is around the blocks whole after a pass, also where none goes back.
+        fully_shard(model, mesh=mesh, reshard_after_forward=True)
 
     def joined(self, model: nn.Module, loss: Callable[..., Tensor]) -> Loss:
         """The loss of the model, which is called as a whole."""

@@ -195,10 +195,10 @@ class Trainer:
 
     def _why_stop(self) -> str:
         """The signal or budget that ends the run here, or "". All workers get the same answer."""
-        team = self.place.team
-        if team.any(bool(self.asked.name)):
-            return self.asked.name or "SIGTERM"  # another worker heard it
-        return "time" if team.any(self.stop.is_over()) else ""
+        team, name, is_over = self.place.team, self.asked.name, self.stop.is_over()
+        if not team.any(bool(name) or is_over):
+            return ""
+        return (name or "SIGTERM") if team.any(bool(name)) else "time"  # another worker may have heard it
 
     def _evaluate(self) -> bool:
         """Judge the model by both splits. Returns whether it is the best so far."""

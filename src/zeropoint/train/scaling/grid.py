@@ -94,9 +94,10 @@ def plan_grid(
         best = (n_sizes, n_counts, steps)
     n_sizes, n_counts, steps = best
     if least[2] < _LEAST_STEPS:
+        minutes = math.ceil(budget_s * _LEAST_STEPS / max(1, least[2]) / 60)
         raise BadInput(
-            f"a budget of {budget_s:.0f} s gives the shortest of 9 runs {max(0, least[2])} steps; expected at "
-            f"least {_LEAST_STEPS}, so give about {math.ceil(budget_s * _LEAST_STEPS / max(1, least[2]) / 60)}m"
+            f"a budget of {budget_s:.0f} s gives the shortest of 9 runs {max(0, least[2])} steps; expected "
+            f"at least {_LEAST_STEPS}, so give about {minutes}m"
         )
     cells = [
         _cell(*models[i], steps * 2**k, n_tokens_a_step) for k in range(n_counts) for i in range(n_sizes)
