@@ -3,7 +3,8 @@
     fetch("multi30k") -> {"train.de.gz": Path(...), ...}
 
 A data set is small beside a model, so every file is hashed each time it is asked for. A copy of one's own
-that is another file is told of and passed over.
+that is another file is told of and passed over. Of a file whose sum is not known here, the sum of the first
+download is noted beside it and holds from then on.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """One file: its name, size and sha256 (hex), and where to get it; no `url`: it comes with the package."""
+    """One file: its name, size and sha256 (hex), and where to get it; no `url`: it comes with the package.
+
+    sha256: "" if it is not known, and then the size is about right.
+    """
 
     file: str
     n_bytes: int
@@ -42,7 +46,7 @@ class DataFile:
     @property
     def want(self) -> Want:
         """The file as a source is asked for it."""
-        return Want(self.file, self.n_bytes, self.sha256)
+        return Want(self.file, self.n_bytes, self.sha256) if self.sha256 else Want(self.file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +107,7 @@ def here(name: str, *, settings: Settings | None = None) -> bool:
     """Whether every file of a data set is on this disk with the size it should have; no byte is read."""
     data, settings = find(name), settings or Settings.read()
     return all(
-        any(
-            path.is_file() and path.stat().st_size == file.n_bytes
-            for _, path in _places(data, file, settings)
-        )
+        any(_has_size(path, file.want.n_bytes) for _, path in _places(data, file, settings))
         for file in data.files
     )
 
@@ -131,7 +132,8 @@ def _data_set(raw: dict[str, Any], where: str) -> DataSet:
     files = tuple(build(DataFile, item, f"{where}, file") for item in raw.pop("file", []))
     data = build(DataSet, raw | {"files": files}, where)
     for file in files:
-        if not re.fullmatch(r"[0-9a-f]{64}", file.sha256) or file.n_bytes <= 0:
+        is_sum = re.fullmatch(r"[0-9a-f]{64}", file.sha256) or (file.url and not file.sha256)
+        if not is_sum or file.n_bytes <= 0:
             raise BadInput(
                 f"{where}: `sha256` of {file.file} must be 64 hexadecimal digits, `n_bytes` above 0"
             )
@@ -159,13 +161,29 @@ def _on_disk(data: DataSet, file: DataFile, settings: Settings, say: Notice) -> 
     for called, path in _places(data, file, settings):
         if path.is_file():
             try:
-                place.verify(path, file.want)
+                place.verify(path, _noted(path, file.want))
                 return path
             except (NetworkError, DiskError) as error:
                 say(f"{file.file} in {called} is passed over: {error}")
     if not file.url:
         raise DiskError(f"{file.file}, which comes with zeropoint, is missing or changed; install it again")
     return None
+
+
+def _has_size(path: Path, n_bytes: int | None) -> bool:
+    return path.is_file() and n_bytes in (None, path.stat().st_size)
+
+
+def _note_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _noted(path: Path, want: Want) -> Want:
+    """What is wanted, with the sum that was noted when it came, if none was known before."""
+    note = _note_of(path)
+    if want.sha256 is None and note.is_file():
+        return Want(want.file, None, note.read_text("utf-8", "replace").strip())
+    return want
 
 
 def _downloaded(data: DataSet, settings: Settings, progress: Progress, say: Notice) -> dict[str, Path | None]:
@@ -188,7 +206,10 @@ def _file(data: DataSet, file: DataFile, folder: Path, progress: Progress) -> Pa
     from zeropoint.catalogue.sources import url
 
     try:
-        return url.Source(file.url).fetch(file.want, folder, progress).path
+        got = url.Source(file.url, magic="").fetch(file.want, folder, progress)
+        if not file.sha256:
+            place.write_whole(_note_of(got.path), got.sha256.encode())
+        return got.path
     except NetworkError as error:
         where = f"the folder {data.folder} of a folder" if data.folder else "a folder"
         raise NetworkError(

@@ -53,6 +53,20 @@ class Coding:
         return self.end_id if begin is None else begin
 
     @property
+    def mask_id(self) -> int:
+        """What hides a token where one is to be guessed; past the vocabulary where that has none for it."""
+        mask = self.tokenizer.mask_id if isinstance(self.tokenizer, Tokenizer) else None
+        return self.n_vocab if mask is None else mask
+
+    @property
+    def control_ids(self) -> frozenset[int]:
+        """Tokens that no text becomes."""
+        if isinstance(self.tokenizer, Tokenizer):
+            return frozenset(self.tokenizer.control_ids)
+        ends = {self.begin_id, self.end_id, getattr(self.tokenizer, "pad_id", None)}
+        return frozenset(index for index in ends if index is not None)
+
+    @property
     def dtype(self) -> np.dtype[np.unsignedinteger]:
         """What an id is stored in: uint16 where all fit, else uint32, little-endian."""
         return np.dtype("<u2" if self.n_vocab <= 1 << 16 else "<u4")

@@ -18,10 +18,11 @@ from zeropoint.catalogue import cache, datasets, lock
 from zeropoint.catalogue.place import make_folder
 from zeropoint.data.batches import Batches, RandomWindows, Tokens
 from zeropoint.data.coding import Coding
+from zeropoint.data.documents import find_sources
 from zeropoint.data.pack import PackedRows
 from zeropoint.data.prepare import Notice, Progress, is_prepared, prepare
 from zeropoint.data.shards import read_shards
-from zeropoint.data.sums import SourceSum, changed, refuse_changed, sum_of, sums_of
+from zeropoint.data.sums import changed, refuse_changed, sum_of, sums_of
 from zeropoint.data.tokenise import Settings, coding_for, survey, tokenised
 from zeropoint.errors import BadInput, choices
 from zeropoint.settings import Settings as Preferences
@@ -84,13 +85,15 @@ def open_corpus(
     path = find_data(source, preferences=preferences, progress=progress, notice=notice)
     if is_prepared(path):
         return _prepared(path, str(source))
-    sums = sums_of(path)
-    if sum(item.n_bytes for item in sums.values()) <= _IN_MEMORY_BYTES:
-        return _in_memory(path, str(source), settings, sums)
+    n_bytes = sum(item.path.stat().st_size for item in find_sources(path))
+    if n_bytes <= _IN_MEMORY_BYTES:
+        return _in_memory(path, str(source), settings)
     key = sum_of(str(path.absolute()), repr(settings))
     folder = cache.home(preferences) / "prepared" / f"{path.stem}-{key[:16]}"
     make_folder(folder.parent)
     with lock.held(cache.lock_of(folder), str(source), notice):
+        if not is_prepared(folder):
+            notice(f"tokenising {source} ({n_bytes / 1e6:,.0f} MB) once; from then on it is here")
         prepare(path, folder, settings, progress=progress, notice=notice)
     return _prepared(folder, str(source))
 
@@ -134,7 +137,8 @@ def _prepared(folder: Path, name: str) -> Corpus:
     return Corpus(name, coding, ids["train"], ids["validation"], sha256)
 
 
-def _in_memory(path: Path, name: str, settings: Settings, sums: Mapping[str, SourceSum]) -> Corpus:
+def _in_memory(path: Path, name: str, settings: Settings) -> Corpus:
+    sums = sums_of(path)
     found = survey(path, settings)
     coding = coding_for(found, settings)
     parts = list(tokenised(found, settings, coding))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from zeropoint.data.batches import ALL, Rows
 from zeropoint.data.coding import Coding
+from zeropoint.data.order import order
 from zeropoint.errors import BadInput
 
 __all__ = ["Pair", "PairBatches", "encode_answer", "encode_source", "padded", "read_pairs"]
@@ -119,11 +120,8 @@ class PairBatches:
 
     def _make_pool(self, number: int) -> Ids:
         """The pairs' numbers of n_pooled batches: [n_pooled, B]."""
-        n_pairs, size = len(self.pairs), self.n_pooled * self.n_rows
-        start = number * size
-        epochs = range(start // n_pairs, (start + size - 1) // n_pairs + 1)
-        order = np.concatenate([np.random.default_rng([self.seed, e]).permutation(n_pairs) for e in epochs])
-        chosen = order[start - epochs[0] * n_pairs :][:size]
+        size = self.n_pooled * self.n_rows
+        chosen = order(len(self.pairs), self.seed, number * size, size)
         lengths = np.array([[len(self.pairs[i][0]), len(self.pairs[i][1])] for i in chosen])
         by_length = chosen[np.lexsort((lengths[:, 0], lengths[:, 1]))]
         shuffled: Ids = np.random.default_rng([self.seed, number, 1]).permutation(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from zeropoint.data.coding import Coding, load_coding
 from zeropoint.data.shards import MANIFEST, SIDES, Manifest, Side, Writer, read_shards
-from zeropoint.data.sums import SourceSum, refuse_changed, sums_of
+from zeropoint.data.sums import changed, refuse_changed, sums_of
 from zeropoint.data.tokenise import Settings, Survey, coding_for, default_workers, survey, tokenised
 from zeropoint.errors import BadInput
 from zeropoint.weights.gguf import shown
@@ -44,12 +44,13 @@ def prepare(
         raise BadInput(f"the number of workers is {workers}; expected 1 or more")
     if out.resolve().is_relative_to(root.resolve()):
         raise BadInput(f"{shown(out)} lies in {shown(root)}, which is read; choose a folder outside")
-    sums, told = sums_of(root), _told(settings, shard_tokens)
+    told = _told(settings, shard_tokens)
     if (old := _old(out)) is not None:
-        if _is_same(old, sums, told):
+        if dict(old.settings) == told and not changed(root, old.sources):
             notice(f"{shown(out)} holds this already and is left as it is")
             return old
         notice(f"{shown(out)} was made of other files or in another way, and is made anew")
+    sums = sums_of(root)
     found = survey(root, settings)
     coding = coding_for(found, settings)
     workers = workers or default_workers(found.n_characters)
@@ -92,11 +93,6 @@ def _old(out: Path) -> Manifest | None:
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise BadInput(f"{shown(out)} is there already and holds no shards; choose another folder")
     return None
-
-
-def _is_same(old: Manifest, sums: Mapping[str, SourceSum], told: Mapping[str, Any]) -> bool:
-    was = {name: item.sha256 for name, item in old.sources.items()}
-    return was == {name: item.sha256 for name, item in sums.items()} and dict(old.settings) == dict(told)
 
 
 def _write(

@@ -55,15 +55,22 @@ def entry(ladder: Ladder, reached: Reached, seed: int) -> dict[str, Any]:
     }
 
 
-def append(path: Path, line: dict[str, Any]) -> None:
-    """Add a line to the ledger, which is made if it is not there. Raises DiskError naming the file."""
-    text = json.dumps(line, ensure_ascii=False) + "\n"
+def append(path: Path, *lines: dict[str, Any]) -> None:
+    """Add lines to the ledger, which is made if it is not there; with none, see that it can be written.
+
+    Raises DiskError naming the file.
+    """
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
+            size = os.fstat(fd).st_size
+            is_cut = (
+                size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+            )  # by a full disk, say: it stays a line alone
             with os.fdopen(fd, "ab", buffering=0, closefd=False) as file:
-                file.write(text.encode())
+                file.write(b"\n" * is_cut + text)
             os.fsync(fd)
         finally:
             os.close(fd)

@@ -10,7 +10,6 @@ from zeropoint.errors import BadInput
 from zeropoint.train.config import Config
 from zeropoint.train.duration import seconds_of
 from zeropoint.train.optim.muon import Muon
-from zeropoint.train.schedule import WSD, Constant, Cosine
 
 __all__ = ["check"]
 
@@ -33,7 +32,7 @@ _RANGES = {
     "optimizer.eps": (0, math.inf, True, True), "optimizer.weight_decay": (0, math.inf, False, True),
     "optimizer.other_decay": (0, math.inf, False, True), "optimizer.momentum": (0, 1, False, True),
     "schedule.final": (0, 1, False, False), "schedule.factor": (0, math.inf, True, True),
-    "objective.smoothing": (0, 1, False, True),
+    "objective.share": (0, 1, True, True), "objective.smoothing": (0, 1, False, True),
 }  # fmt: skip
 
 
@@ -61,9 +60,6 @@ def _problems(config: Config, n_workers: int) -> Iterator[str]:
     ]
     if model.blueprint and sizes:
         yield f"model.{sizes[0]} is set beside model.blueprint, which says it too; leave one of them out"
-    schedule = config.schedule
-    if isinstance(schedule, Constant | Cosine | WSD) and schedule.warmup_steps >= train.steps:
-        yield f"schedule.warmup_steps is {schedule.warmup_steps} of {train.steps} steps; make it smaller"
     try:
         seconds_of(train.time_budget, "train.time_budget")
     except BadInput as error:

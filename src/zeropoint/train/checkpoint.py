@@ -29,7 +29,7 @@ from zeropoint.train.team import ALONE, Team
 from zeropoint.train.tensors_file import bytes_of, read_tensors, sha256_of, write_json, write_tensors
 from zeropoint.train.whole import part_like
 from zeropoint.weights.json_file import read_object
-from zeropoint.weights.staged import new_file, new_folder
+from zeropoint.weights.staged import new_folder, replace_file
 
 __all__ = [
     "FORMAT",
@@ -46,7 +46,7 @@ __all__ = [
 
 FORMAT = 1
 _NAME = re.compile(r"step-([0-9]{6,})")
-_LEFTOVER = re.compile(r"step-[0-9]{6,}\.tmp\.[0-9]+")
+_LEFTOVER = re.compile(r"(?:step-[0-9]{6,}|latest|best|[a-z]+\.(?:json|toml))\.tmp\.[0-9]+")
 _MOST_JSON_BYTES = 1 << 20
 
 
@@ -102,20 +102,21 @@ def save(
     parts = {"weights": weights, "optimizer": _remembered(model, optimizer)}
     if average is not None:
         parts |= {"weights": dict(average), "raw": weights}
-    path = run / "checkpoints" / f"step-{state.step:06d}"
+    path = run / "checkpoints" / _name(state.step)
     if team.n_workers > 1:
         write_shards(path, parts, asdict(state), FORMAT, team)
-        if team.rank == 0:
-            _point(run, path, is_best)
-            _prune(run, keep)
+    else:
+        with new_folder(path, need_bytes=sum(map(bytes_of, parts.values()))) as folder:
+            for name, tensors in parts.items():
+                write_tensors(folder / f"{name}.safetensors", tensors)
+            write_json(folder / "state.json", {"format": FORMAT, **asdict(state)})
+            hashes = {file.name: sha256_of(file) for file in sorted(folder.iterdir())}
+            write_json(folder / "manifest.json", {"format": FORMAT, "sha256": hashes})
+    if team.rank:
         return path
-    with new_folder(path, need_bytes=sum(map(bytes_of, parts.values()))) as folder:
-        for name, tensors in parts.items():
-            write_tensors(folder / f"{name}.safetensors", tensors)
-        write_json(folder / "state.json", {"format": FORMAT, **asdict(state)})
-        hashes = {file.name: sha256_of(file) for file in sorted(folder.iterdir())}
-        write_json(folder / "manifest.json", {"format": FORMAT, "sha256": hashes})
-    _point(run, path, is_best)
+    _point(run, "latest", path)
+    if is_best:
+        _point(run, "best", path)
     _prune(run, keep)
     return path
 
@@ -201,12 +202,27 @@ def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Opt
         optimizer.state[parameter][what] = part_like(tensor, parameter)
 
 
-def clean(run: Path) -> None:
-    """Remove what a killed run left half written. Only for who holds the run's lock."""
-    folder = run / "checkpoints"
-    for path in folder.iterdir() if folder.is_dir() else ():
+def clean(run: Path, last: Checkpoint | None = None) -> None:
+    """Remove what a killed run left half written. Only for who holds the run's lock.
+
+    last: the checkpoint that is gone on from; pointers that were not yet written then, are now.
+    """
+    for path in [*run.iterdir(), *(run / "checkpoints").iterdir()]:
         if _LEFTOVER.fullmatch(path.name):
-            shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if last is not None:
+        best = last.path.with_name(_name(last.state.best_step or 0))
+        for pointer, path in (("latest", last.path), ("best", best)):
+            if path.is_dir() and pointed(run, pointer) != path:
+                _point(run, pointer, path)
+
+
+def _point(run: Path, pointer: str, path: Path) -> None:
+    replace_file(run / pointer, f"{path.name}\n".encode())
+
+
+def _name(step: int) -> str:
+    return f"step-{step:06d}"
 
 
 def _remembered(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -233,12 +249,6 @@ def _state(path: Path) -> State:
             f"{path} has other fields than this zeropoint writes; use the version that wrote it"
         )
     return State(**content)
-
-
-def _point(run: Path, path: Path, is_best: bool) -> None:
-    for pointer in ("latest", "best") if is_best else ("latest",):
-        with new_file(run / pointer) as file:
-            file.write_text(path.name + "\n", "utf-8")
 
 
 def _prune(run: Path, keep: int) -> None:

@@ -24,6 +24,7 @@ from typing import Any, Literal
 from zeropoint.blueprint.io import from_table, to_toml
 from zeropoint.blueprint.tables import given, kind_of, made, parse, text_of
 from zeropoint.errors import BadInput, choices
+from zeropoint.train.objectives.masked import Masked
 from zeropoint.train.objectives.next_token import NextToken
 from zeropoint.train.objectives.seq2seq import Seq2Seq
 from zeropoint.train.optim.adamw import AdamW
@@ -159,7 +160,7 @@ class Config:
     model: Model = Model()
     data: Data = Data()
     train: Train = Train()
-    objective: NextToken | Seq2Seq = NextToken()
+    objective: NextToken | Masked | Seq2Seq = NextToken()
     optimizer: AdamW | Muon = AdamW()
     schedule: Constant | Cosine | WSD | Noam = Cosine()
     eval: Eval = Eval()

@@ -77,7 +77,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * share
             model.train()
-            torch.manual_seed(_seed(seed, step, team.rank))
+            _seed_draws(device, seed, step, team.rank)
             parts = _parts(batches, step - 1, n_accumulated, team, device)
             loss, n_tokens = _backward(joined, parts, objective, dtype, team)
             norm = clip(model.parameters(), most_gradient)
@@ -173,6 +173,12 @@ def _over(team: Team, device: torch.device, *numbers: int) -> list[int]:
     return summed
 
 
-def _seed(*numbers: int) -> int:
-    """One number of several, none of which can be seen in it."""
-    return int(np.random.SeedSequence([n % 2**32 for n in numbers]).generate_state(1, np.uint64)[0] >> 1)
+def _seed_draws(device: torch.device, *numbers: int) -> None:
+    """Begin anew, by these numbers, what is drawn on the device.
+
+    `torch.manual_seed` would also note the wish, with a stack trace, for every GPU that is not there.
+    """
+    seed = int(np.random.SeedSequence([n % 2**32 for n in numbers]).generate_state(1, np.uint64)[0])
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)

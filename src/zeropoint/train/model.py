@@ -34,10 +34,7 @@ def built(config: Config, blueprint: Blueprint, device: torch.device) -> Decoder
     for stack in module.modules():
         if isinstance(stack, Stack):
             stack.recomputes = config.model.recompute
-    module = module.to(device)
-    if config.train.compile:
-        module.compile()  # in place: names stay, and `forward` itself remains as it is
-    return module
+    return module.to(device)
 
 
 def blueprint_of(model: Model, n_vocab: int) -> Blueprint:

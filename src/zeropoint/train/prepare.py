@@ -9,12 +9,14 @@ from typing import Protocol
 from zeropoint.blueprint import Blueprint
 from zeropoint.data.batches import Batches
 from zeropoint.data.corpus import open_corpus
+from zeropoint.data.masked import MaskedBatches
 from zeropoint.data.pairs import PairBatches
 from zeropoint.data.parallel import open_parallel
 from zeropoint.data.tokenise import Settings
 from zeropoint.errors import BadInput
 from zeropoint.train.config import Config
 from zeropoint.train.model import blueprint_of
+from zeropoint.train.objectives.masked import Masked
 from zeropoint.train.objectives.seq2seq import Seq2Seq
 
 __all__ = ["Prepared", "TextTokenizer", "prepare"]
@@ -55,11 +57,24 @@ def prepare(config: Config, notice: Callable[[str], None] = lambda text: None) -
     if isinstance(config.objective, Seq2Seq):
         return _prepare_pairs(config, config.objective, notice)
     corpus = open_corpus(data.source, Settings(data.tokenizer, data.n_vocab, data.validation), notice=notice)
-    blueprint = blueprint_of(config.model, corpus.coding.n_vocab)
+    coding = corpus.coding
+    n_vocab = coding.n_vocab
+    if isinstance(config.objective, Masked):
+        n_vocab = max(n_vocab, coding.mask_id + 1)
+    blueprint = blueprint_of(config.model, n_vocab)
     n_ctx = data.n_ctx or blueprint.n_ctx
     training, validation = corpus.batches(data.order, n_ctx=n_ctx, n_rows=train.batch_size, seed=train.seed)
+    if isinstance(config.objective, Masked):
+        if any(block.attention.is_causal for block in blueprint.blocks):
+            raise BadInput(
+                "model sees only what came before, and what is masked is told by both sides; give a"
+                " model.blueprint whose attention has is_causal = false"
+            )
+        training, validation = (
+            MaskedBatches(one, coding, train.seed, config.objective.share) for one in (training, validation)
+        )
     sha256 = {corpus.name: corpus.sha256}
-    return Prepared(training, validation, blueprint, corpus.coding, corpus.coding.content, sha256)
+    return Prepared(training, validation, blueprint, coding, coding.content, sha256)
 
 
 def _prepare_pairs(config: Config, objective: Seq2Seq, notice: Callable[[str], None]) -> Prepared:

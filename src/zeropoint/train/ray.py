@@ -3,8 +3,8 @@
 The rows of each batch are split among the workers and gradients are averaged, so the loss curve is that of
 one process (`torch_team.py`). All workers see the run's folder under one path: one machine, or a shared disk.
 Ray starts the workers, and starts them anew from the newest checkpoint when one is lost, fewer where fewer
-are left. What passes between its processes is our own configuration and functions; what is kept is safetensors
-and JSON, read by no pickle.
+are left. What passes between its processes is our own configuration and functions; what is kept is
+safetensors and JSON, read by no pickle.
 
 `outcome.json`, in a folder that lives as long as the run, tells the driver how it ended; `asked` in it tells
 the workers that a signal came.

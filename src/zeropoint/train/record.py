@@ -23,7 +23,7 @@ from zeropoint.train.checkpoint import Checkpoint
 from zeropoint.train.config import Config, config_toml, read_config
 from zeropoint.train.prepare import Prepared
 from zeropoint.weights.json_file import read_object
-from zeropoint.weights.staged import new_file
+from zeropoint.weights.staged import replace_file
 
 __all__ = ["check_resumed", "identity", "processor", "write_record"]
 
@@ -77,12 +77,12 @@ def write_record(
     path = run / "run.json"
     parts = read_object(path, _MOST_JSON_BYTES).get("parts", []) if first_step and path.is_file() else []
     part = {"first_step": first_step, "config_sha256": _sha256(config_toml(config).encode())}
-    _write(run / "config.toml", config_toml(config).encode())
-    _write(run / "blueprint.toml", to_toml(prepared.blueprint).encode())
+    replace_file(run / "config.toml", config_toml(config).encode())
+    replace_file(run / "blueprint.toml", to_toml(prepared.blueprint).encode())
     if prepared.tokenizer_json:
-        _write(run / "tokenizer.json", prepared.tokenizer_json)
+        replace_file(run / "tokenizer.json", prepared.tokenizer_json)
     facts = _facts(config, prepared, device) | {"parts": [*parts, part]}
-    _write(path, json.dumps(facts, indent=2).encode())
+    replace_file(path, json.dumps(facts, indent=2).encode())
 
 
 def _flat(config: Config) -> dict[str, Any]:
@@ -122,11 +122,6 @@ def _facts(config: Config, prepared: Prepared, device: torch.device) -> dict[str
         "tokenizer_sha256": _sha256(prepared.tokenizer_json),
         "n_vocab": prepared.blueprint.n_vocab,
     }
-
-
-def _write(path: Path, content: bytes) -> None:
-    with new_file(path) as file:
-        file.write_bytes(content)
 
 
 def _sha256(content: bytes) -> str:

@@ -52,14 +52,15 @@ def run(
         prepare_folder(folder, resume)
     watcher = Watchers(tuple(watchers))
     with held(folder, team.rank), contextlib.nullcontext(asked) if asked else heard() as asked:
-        if team.rank == 0:
-            checkpoint.clean(folder)
         prepared = prepare(config, watcher.on_notice)
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
         device = device_of(config)
         schedule = schedule_of(config, prepared.blueprint.d_model)
-        place = Place(device, dtype_of(config, device), schedule, team)
+        dtype = dtype_of(config, device)
+        if team.any(dtype is torch.float32):
+            dtype = torch.float32  # measured on each machine; all must multiply alike
+        place = Place(device, dtype, schedule, team)
         trainer = Trainer(config, folder, prepared, watcher, place, asked)
         if resume:
             found, damaged = checkpoint.newest(folder)
@@ -68,6 +69,7 @@ def run(
             check_resumed(folder, found, config, prepared, watcher.on_notice)
             trainer.restore(found)
         if team.rank == 0:
+            checkpoint.clean(folder, found if resume else None)
             write_record(folder, config, prepared, device, trainer.state.step)
         return trainer.go()
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["part_like", "whole"]
+__all__ = ["is_cut", "part_like", "whole"]
+
+
+def is_cut(model: nn.Module) -> bool:
+    """Whether the weights of a model are cut over workers."""
+    return any(hasattr(parameter, "full_tensor") for parameter in model.parameters())
 
 
 def whole(tensor: Tensor) -> Tensor:

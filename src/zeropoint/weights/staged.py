@@ -20,7 +20,7 @@ from typing import BinaryIO
 from zeropoint.errors import BadInput, DiskError
 from zeropoint.weights.gguf import shown
 
-__all__ = ["disk_error", "need_space", "new_file", "new_folder", "write_file"]
+__all__ = ["disk_error", "need_space", "new_file", "new_folder", "replace_file", "write_file"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _MARGIN_BYTES = 16 << 20  # what a file system needs for itself
@@ -53,6 +53,12 @@ def new_file(path: Path, *, need_bytes: int = 0, mode: int = 0o666) -> Iterator[
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put a small file in the place of `path`, whole and durably. Raises BadInput, DiskError."""
+    with new_file(path) as temporary, _disk_errors(path, len(content)):
+        temporary.write_bytes(content)
 
 
 @contextlib.contextmanager

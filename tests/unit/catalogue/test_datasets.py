@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,21 @@ def test_goes_on_where_it_broke_off(site: Site) -> None:
     site.faults = [lambda handler: handler.serve(TEXT, cut=9000)]
     assert datasets.fetch("play")["play.txt"].read_bytes() == TEXT
     assert site.requests[1][2]["Range"] == "bytes=9000-"
+
+
+def test_a_sum_that_is_not_known_is_that_of_the_first_download(
+    site: Site, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = listed("play", {"play.txt": TEXT}, site.address(""))
+    known = datasets.read(re.sub(r'sha256 = "\w+"', 'sha256 = ""', text).replace("63000", "5"), "test.toml")
+    monkeypatch.setattr(datasets, "load", lambda: known)
+    path = datasets.fetch("play")["play.txt"]
+    assert datasets.here("play")
+    path.write_bytes(b"x" * len(TEXT))
+    said: list[str] = []
+    assert datasets.fetch("play", notice=said.append)["play.txt"].read_bytes() == TEXT
+    assert "passed over: the file's sha256 is" in said[0]
+    assert len(site.requests) == 2
 
 
 def test_wrong_bytes_are_refused(site: Site, home: Path) -> None:

@@ -11,12 +11,15 @@ import pytest
 import torch
 
 from tests.support.one_thread import one_thread
+from zeropoint.blueprint import catalog
 from zeropoint.errors import BadInput, DiskError
 from zeropoint.evaluate import ledger
 from zeropoint.evaluate.climb import chosen, climb, out_of_order
 from zeropoint.evaluate.ladder import Ladder, Reached, Stage
 from zeropoint.evaluate.ladders import build_gpt, llama
+from zeropoint.models.decoder import Decoder
 from zeropoint.models.kitano import HONEST, PUBLISHED, Look, rms
+from zeropoint.train.config import read_config
 
 __all__ = ["one_thread"]
 
@@ -87,6 +90,25 @@ def test_a_miswired_optimizer_leaves_the_model_as_it_was() -> None:
     assert first.honest != last.honest
 
 
+def test_a_rung_that_is_a_recipe_is_a_run_that_is_gone_on_with(tmp_path: Path) -> None:
+    rung = next(r for r in build_gpt.LADDER.rungs if r.name == "full")
+    for n_steps in (21, 22):
+        rung = replace(rung, recipe="harbour", stages=(Stage(n_steps, (3.5,), 1.0),))
+        (reached,) = climb(build_gpt.LADDER, [rung], IDS, 0, folder=tmp_path)
+        assert (reached.n_steps, reached.verdict) == (n_steps, "holds")
+    assert (tmp_path / "harbour" / "checkpoints" / "step-000022").is_dir()
+
+
+def test_the_full_model_is_the_lectures() -> None:
+    config = read_config("build-gpt")
+    full = next(r for r in build_gpt.LADDER.rungs if r.name == "full")
+    model = full.build()
+    assert isinstance(model, Decoder)
+    assert catalog.load(config.model.blueprint) == model.blueprint
+    assert (config.train.steps, config.train.batch_size) == (full.stages[0].n_steps, full.training.n_rows)
+    assert config.optimizer.learning_rate == full.training.optimizer(model).param_groups[0]["lr"]
+
+
 def test_the_same_seed_gives_the_same_loss_and_another_another() -> None:
     rungs = chosen(llama.LADDER, ("no-mask",))
     losses = [next(climb(llama.LADDER, rungs, IDS, seed, 2)).ours for seed in (0, 0, 1)]
@@ -150,9 +172,16 @@ def test_the_ledger_gets_a_line_each_time(tmp_path: Path) -> None:
     assert set(lines[0]["machine"]) == {"processor", "threads", "torch", "python"}
 
 
+def test_a_line_that_was_cut_short_takes_no_other_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "ladders.jsonl"
+    path.write_text('{"a": 1}\n{"b"')
+    ledger.append(path, {"c": 3})
+    assert path.read_text() == '{"a": 1}\n{"b"\n{"c": 3}\n'
+
+
 def test_a_ledger_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(DiskError, match=f"the ledger {tmp_path} cannot be written.*--ledger"):
-        ledger.append(tmp_path, {})
+        ledger.append(tmp_path)
 
 
 def test_the_published_norm_and_attention_are_what_the_article_computes() -> None:

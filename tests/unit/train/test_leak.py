@@ -22,7 +22,7 @@ class Mixer(nn.Module):
         self.added = added
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        return torch.softmax(x_BTD @ x_BTD.transpose(1, 2) + self.added, dim=-1) @ x_BTD
+        return torch.softmax(x_BTD @ x_BTD.transpose(1, 2) / D + self.added, dim=-1) @ x_BTD
 
 
 class WindowNorm(nn.Module):

@@ -26,9 +26,10 @@ _MAX_BYTES = 1 << 42  # 4 TiB, where neither catalogue nor server says a length
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The file at `url`."""
+    """The file at `url`. magic: what it must begin with where nothing else is known of it."""
 
     url: str
+    magic: str = "GGUF"
 
     @property
     def label(self) -> str:
@@ -46,7 +47,7 @@ class Source:
         is_resumed = part.n_bytes() > 0
         self._complete(part, progress)
         try:
-            part.refuse_other()
+            part.refuse_other(self.magic)
             sha256 = place.settle(part.path, folder / want.file, want)
         except NetworkError:
             part.discard()
@@ -131,13 +132,12 @@ class _Part:
         mark = etag if etag.startswith('"') else headers.get("Last-Modified")
         place.write_whole(self._mark_path, json.dumps({"mark": mark}).encode())
 
-    def refuse_other(self) -> None:
-        """Where nothing is known of a model file but its name, this can be asked. Raises: NetworkError."""
-        if self.want.sha256 is not None:
-            return
-        with contextlib.suppress(OSError), self.path.open("rb") as file:
-            if file.read(4) != b"GGUF":
-                raise NetworkError("what came is not a GGUF file")
+    def refuse_other(self, magic: str) -> None:
+        """Where nothing is known of a file but its name, its beginning can be asked. Raises: NetworkError."""
+        if self.want.sha256 is None:
+            with contextlib.suppress(OSError), self.path.open("rb") as file:
+                if file.read(len(magic)) != magic.encode():
+                    raise NetworkError(f"what came is not a {magic} file")
 
     def discard(self) -> None:
         """Forget the part."""

@@ -179,7 +179,10 @@ def _named(data: DataSet) -> dict[str, Any]:
     }
     facts["is_here"] = datasets.here(data.name, settings=Settings.read())
     for file in data.files:
-        facts |= {file.file: file.url or "comes with zeropoint", f"{file.file}, sha256": file.sha256}
+        facts |= {
+            file.file: file.url or "comes with zeropoint",
+            f"{file.file}, sha256": file.sha256 or "noted when it comes",
+        }
     return facts
 
 

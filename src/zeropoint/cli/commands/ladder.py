@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _WORST = 5  # weights whose gradients are shown
 _QUICK_STEPS = 3
+_HEADERS = ("rung", "steps", "published", "ours", "honest", "tolerance", "verdict", "s")
 _EXAMPLES = """\b
 Examples:
   zeropoint ladder build-gpt
@@ -67,9 +68,13 @@ def command(
     ladder: Ladder = registry.load("zeropoint.evaluate.ladders", name, "ladder").LADDER
     rungs = climb.chosen(ladder, names, "night" if full else "minutes" if slow else "seconds")
     path = Path(ledger) if ledger else settings.ledger_file()
+    if not quick:
+        book.append(path)  # a ledger that cannot be written is told before the training, not after it
     ids = climb.shakespeare()
     n_steps = _QUICK_STEPS if quick else None
     reached: list[Reached] = []
+    if sys.stdout.isatty() and not as_json:
+        console.line(_aligned(_HEADERS))
     for rung in rungs:
         console.notice(f"{rung.name}: {rung.change}")
         for one in climb.climb(ladder, [rung], ids, seed, n_steps, folder=Path(runs)):
@@ -89,7 +94,7 @@ def command(
 
 
 def _print(console: Console, one: Reached) -> None:
-    """A line on a terminal, a row in a pipe; what leaks beneath, or in the last column."""
+    """A line on a terminal, what is to be known beneath; in a pipe a row, with that as its last column."""
     cells = (
         one.name,
         f"{one.n_steps}",
@@ -104,13 +109,13 @@ def _print(console: Console, one: Reached) -> None:
     if not sys.stdout.isatty():
         console.table((), [(*cells, "; ".join(remarks))])
         return
-    name, steps, published, ours, honest, tolerance, verdict, seconds = cells
-    console.line(
-        f"{name:<22} {steps:>6} steps  published {published:<14} ours {ours:<7} honest {honest:<7}"
-        f" tolerance {tolerance:<6} {verdict:<7} {seconds:>5} s"
-    )
+    console.line(_aligned(cells))
     for remark in remarks:
         console.line(f"  {remark}")
+
+
+def _aligned(cells: tuple[str, ...]) -> str:
+    return "{:<16} {:>6} {:>14} {:>7} {:>7} {:>9}  {:<10} {:>4}".format(*cells)
 
 
 def _remarks(one: Reached) -> Iterator[str]:

@@ -1,16 +1,19 @@
-"""Kitano's ladder of models as the repository has it, counted."""
+"""Kitano's ladder of models as the repository has it, counted: the rungs of `zeropoint ladder llama`."""
 
 from __future__ import annotations
 
 from zeropoint.evaluate.claim import Claim, Value
-from zeropoint.evaluate.claims._kitano import ladder, repository_attention
+from zeropoint.evaluate.ladders.llama import LADDER
 
 __all__ = ["CLAIM"]
+
+_RUNGS = ("feed-forward", "rms-norm", "rope-attention", "swiglu", "blocks")
 
 
 def compute() -> Value:
     """Parameters of the five rungs."""
-    return ladder(repository_attention)
+    models = [rung.build() for rung in LADDER.rungs if rung.name in _RUNGS]
+    return tuple(float(sum(p.numel() for p in model.parameters())) for model in models)
 
 
 CLAIM = Claim(
@@ -18,7 +21,7 @@ CLAIM = Claim(
     about="Llama from scratch, repository: start, + RMSNorm, + attention, + SwiGLU, four blocks",
     published=(33_217.0, 35_265.0, 559_681.0, 592_706.0, 2_370_246.0),
     source="Kitano, repository llama-from-scratch, llama.ipynb",
-    explained_by="python -m pydoc zeropoint.evaluate.claims._kitano",
+    explained_by="zeropoint ladder llama",
     compute=compute,
     reason="article and repository are two different models; see claims 9 and 10",
 )

@@ -1,0 +1,116 @@
+"""A run that is killed at any moment and gone on with: an interval is lost at most, the curve is the same."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.forks import Forks, curve, send_after
+from zeropoint.errors import MachineError
+from zeropoint.train import checkpoint
+from zeropoint.train.config import Config, Model
+from zeropoint.train.run import run
+
+N_KILLS = int(os.environ.get("ZEROPOINT_TEST_KILLS", "20"))
+INTERVAL, LAST = 3, 40  # of tests/support/forked.py
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    made = Forks()
+    yield made
+    made.close()
+
+
+def test_killed_at_random_moments_it_loses_an_interval_at_most_and_draws_the_same_curve(
+    forks: Forks, folder: Path
+) -> None:
+    forks.start(folder / "whole")
+    assert forks.end() == 0
+    expected, weights = curve(folder / "whole"), last_weights(folder / "whole")
+    assert len(expected) == LAST
+    seed = random.randrange(10**6)
+    drawn = random.Random(seed)
+    n_kills, n_runs, n_lost = 0, 0, 0
+    while n_kills < N_KILLS or n_runs == 0:
+        path = folder / f"killed-{n_runs}"
+        pid = forks.start(path)
+        if n_kills < N_KILLS:
+            n_steps, later_s = drawn.choice((0, 0, 1, 3, 7)), drawn.uniform(0, 0.03)
+            send_after(pid, signal.SIGKILL, path, n_steps, later_s)
+        code = forks.end()
+        n_kills += code == -signal.SIGKILL
+        lost = max(curve(path), default=0) - newest_step(path)
+        assert code in (0, -signal.SIGKILL), f"seed {seed}"
+        assert 0 <= lost <= INTERVAL, f"seed {seed}: {lost} steps lost after {n_kills} kills"
+        n_lost += lost > 0
+        if code == 0:
+            assert curve(path) == expected, f"seed {seed}"
+            assert last_weights(path) == weights
+            assert pointers(path) == pointers(folder / "whole")
+            assert not list(path.rglob("*.tmp.*"))
+            n_runs += 1
+    assert n_lost  # some kills fell between two checkpoints
+
+
+def newest_step(path: Path) -> int:
+    """Of the newest sound checkpoint; 0 where there is none yet."""
+    if not checkpoint.checkpoints(path):
+        return 0
+    found, damaged = checkpoint.newest(path)
+    assert damaged == []
+    return found.state.step
+
+
+def pointers(path: Path) -> list[str]:
+    return [(path / name).read_text() for name in ("latest", "best")]
+
+
+def last_weights(path: Path) -> bytes:
+    return (path / f"checkpoints/step-{LAST:06d}/weights.safetensors").read_bytes()
+
+
+LONG = "train.steps=100000"
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+)
+def test_a_signal_ends_a_run_after_a_checkpoint(forks: Forks, folder: Path, number: int, code: int) -> None:
+    path = folder / "run"
+    pid = forks.start(path, LONG, "train.checkpoint_every=0", "eval.every=0")
+    send_after(pid, number, path, 2, 0.0)
+    assert forks.end() == code
+    assert newest_step(path) == max(curve(path)) >= 2
+
+
+def test_a_second_signal_ends_it_at_once(forks: Forks, folder: Path) -> None:
+    path = folder / "run"
+    # The first look at the validation text takes for ever: only a second signal ends that.
+    pid = forks.start(path, LONG, "eval.n_batches=1000000")
+    while not (path / "run.json").exists():  # from then on signals are heard
+        time.sleep(0.001)
+    os.kill(pid, signal.SIGINT)
+    time.sleep(0.2)
+    os.kill(pid, signal.SIGINT)
+    assert forks.end() == 130
+    assert curve(path) == {}
+
+
+def test_a_run_has_one_trainer_and_the_other_is_told_who(forks: Forks, folder: Path) -> None:
+    path = folder / "run"
+    pid = forks.start(path, LONG)
+    send_after(pid, 0, path, 1, 0.0)
+    config = Config(model=Model(n_layers=1, n_heads=2, d_model=16, n_ctx=16))
+    try:
+        with pytest.raises(MachineError, match=rf"is being trained by process {pid} since 20..-..-.. ..:..:"):
+            run(config, path, resume=True)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        assert forks.end() == -signal.SIGKILL

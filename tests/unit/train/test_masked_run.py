@@ -1,0 +1,36 @@
+"""A masked run: a model that sees both sides learns; one that cannot is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.one_thread import one_thread
+from zeropoint.errors import BadInput
+from zeropoint.train.config import Config, read_config
+from zeropoint.train.prepare import prepare
+from zeropoint.train.run import run
+
+__all__ = ["one_thread"]
+
+
+def config() -> Config:
+    return read_config("shakespeare-masked", [
+        "data.source=harbour", "train.steps=25", "schedule.warmup_steps=5", "eval.every=0",
+        "eval.n_batches=1",
+    ])  # fmt: skip
+
+
+def test_it_learns_and_has_a_row_for_the_mask(tmp_path: Path) -> None:
+    prepared = prepare(config())
+    assert prepared.blueprint.n_vocab == prepared.tokenizer.n_vocab + 1
+    result = run(config(), tmp_path / "run")
+    assert result.validation_loss is not None
+    assert result.validation_loss < 3.5  # 4.1 before the first step
+
+
+def test_a_causal_model_is_refused() -> None:
+    with pytest.raises(BadInput, match="sees only what came before"):
+        prepare(replace(config(), model=read_config("harbour").model))

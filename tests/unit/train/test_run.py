@@ -1,0 +1,300 @@
+"""A run's folder: what it holds, how it is gone on with, and what each way of going wrong says."""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from zeropoint.data.batches import RandomWindows
+from zeropoint.errors import BadInput, DiskError, ZeropointError
+from zeropoint.models.decoder import Decoder
+from zeropoint.train import checkpoint, prepare
+from zeropoint.train.config import Config, Data, Eval, Model, Sample, Train, read_config
+from zeropoint.train.gradients import NotFinite
+from zeropoint.train.leak import Leak
+from zeropoint.train.optim.adamw import AdamW
+from zeropoint.train.optim.muon import Muon
+from zeropoint.train.run import run
+from zeropoint.train.schedule import Constant, Cosine
+from zeropoint.train.stop import Diverged
+from zeropoint.train.watch import EvalInfo, Result, StepInfo, Watcher
+
+TINY = Config(
+    model=Model(n_layers=1, n_heads=2, d_model=16, n_ctx=16),
+    train=Train(steps=6, batch_size=4, checkpoint_every=2, device="cpu", leak_check=False),
+    schedule=Cosine(warmup_steps=2),
+    eval=Eval(every=3, n_batches=1),
+)
+
+
+class Told(Watcher):
+    """All that was told."""
+
+    def __init__(self) -> None:
+        self.steps: list[StepInfo] = []
+        self.evals: list[EvalInfo] = []
+        self.samples: list[str] = []
+        self.notices: list[str] = []
+        self.ends: list[Result] = []
+
+    def on_step(self, info: StepInfo) -> None:
+        self.steps.append(info)
+
+    def on_eval(self, info: EvalInfo) -> None:
+        self.evals.append(info)
+
+    def on_sample(self, step: int, text: str) -> None:
+        self.samples.append(text)
+
+    def on_notice(self, text: str) -> None:
+        self.notices.append(text)
+
+    def on_end(self, result: Result) -> None:
+        self.ends.append(result)
+
+    @property
+    def losses(self) -> list[float]:
+        return [info.loss for info in self.steps]
+
+
+def with_train(config: Config, **changes: object) -> Config:
+    return replace(config, train=replace(config.train, **changes))  # type: ignore[arg-type]
+
+
+def test_a_run_leaves_a_folder_with_everything_about_it(folder: Path) -> None:
+    told, folder = Told(), folder / "run"
+    result = run(replace(TINY, sample=Sample(every=6, n_tokens=5)), folder, [told])
+    assert [info.step for info in told.steps] == [1, 2, 3, 4, 5, 6]
+    assert [info.step for info in told.evals] == [0, 3, 6]
+    assert told.evals[0].validation_loss == pytest.approx(math.log(48), abs=0.3)  # it knows nothing yet
+    assert told.steps[0].near_zero.keys() == told.steps[2].near_zero.keys() != set()
+    assert told.steps[1].near_zero == {}
+    assert told.steps[-1].n_tokens == result.n_tokens == 6 * 4 * 16
+    assert len(told.samples[0]) == 1 + 5
+    assert told.ends == [result]
+    assert (result.stopped_by, result.exit_code) == ("steps", 0)
+    assert read_config(folder / "config.toml") == replace(TINY, sample=Sample(every=6, n_tokens=5))
+    assert (folder / "latest").read_text() == "step-000006\n"
+    assert checkpoint.pointed(folder, "best") == folder / "checkpoints" / f"step-{result.best_step:06d}"
+    facts = json.loads((folder / "run.json").read_text())
+    assert len(facts["data_sha256"]["harbour"]) == 64
+    assert {path.name for path in folder.iterdir()} == {
+        "best", "blueprint.toml", "checkpoints", "config.toml", "latest", "lock", "run.json",
+        "tokenizer.json",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        replace(TINY, model=replace(TINY.model, dropout=0.1)),
+        with_train(TINY, ema=0.9, accumulate=2),
+        replace(TINY, optimizer=Muon()),
+        replace(TINY, data=Data(order="epochs", tokenizer="bpe", n_vocab=300)),
+    ],
+    ids=["dropout", "ema", "muon", "epochs"],
+)
+def test_a_run_repeats_bit_for_bit(folder: Path, config: Config) -> None:
+    first, again = Told(), Told()
+    run(config, folder / "first", [first])
+    run(config, folder / "again", [again])
+    assert again.losses == first.losses
+    assert [info.validation_loss for info in again.evals] == [info.validation_loss for info in first.evals]
+    other = Told()
+    run(with_train(config, seed=7), folder / "other", [other])
+    assert other.losses != first.losses
+
+
+def test_a_resumed_run_draws_the_curve_of_the_whole_one(folder: Path) -> None:
+    config = replace(TINY, schedule=Constant())
+    whole, parts = Told(), Told()
+    run(config, folder / "whole", [whole])
+    run(with_train(config, steps=4), folder / "parts", [parts])
+    run(config, folder / "parts", [parts], resume=True)
+    assert parts.losses == whole.losses
+    assert "train.steps is 6 from step 5 on (it was 4)" in parts.notices
+    path = "checkpoints/step-000006/weights.safetensors"
+    assert (folder / "parts" / path).read_bytes() == (folder / "whole" / path).read_bytes()
+    facts = json.loads((folder / "parts/run.json").read_text())
+    assert [part["first_step"] for part in facts["parts"]] == [0, 4]
+
+
+def test_recomputing_blocks_and_parts_of_a_batch_change_memory_and_not_the_curve(folder: Path) -> None:
+    plain, sparing = Told(), Told()
+    run(TINY, folder / "plain", [plain])
+    spare = replace(with_train(TINY, accumulate=4), model=replace(TINY.model, recompute=True))
+    run(spare, folder / "sparing", [sparing])
+    assert sparing.losses == pytest.approx(plain.losses, rel=1e-5)
+
+
+def test_the_averaged_weights_are_the_model(folder: Path) -> None:
+    run(with_train(TINY, ema=0.5), folder / "run")
+    found, _ = checkpoint.newest(folder / "run")
+    assert found.raw is not None
+    assert found.raw.keys() == found.weights.keys()
+    assert not torch.equal(found.raw["embedding.weight"], found.weights["embedding.weight"])
+
+
+def test_it_stops_when_nothing_gets_better_or_time_is_over(folder: Path) -> None:
+    still = replace(with_train(TINY, steps=50, patience=2), optimizer=AdamW(learning_rate=1e-30))
+    assert (result := run(still, folder / "still")).stopped_by == "patience"
+    assert (result.step, result.best_step) == (6, 0)
+    short = run(with_train(TINY, steps=10**6, time_budget="0.2s"), folder / "short")
+    assert short.stopped_by == "time"
+    assert checkpoint.newest(folder / "short")[0].state.step == short.step
+
+
+def test_a_loss_that_is_no_number_names_step_tensor_and_checkpoint(folder: Path) -> None:
+    config = replace(with_train(TINY, clip=0.0), optimizer=AdamW(learning_rate=1e38))
+    with pytest.raises(NotFinite) as caught:
+        run(config, folder / "run")
+    assert str(caught.value).startswith("step 2: the loss is not a number; the first bad tensor is ")
+    assert str(caught.value).endswith("step-000000; go on from it with --resume")
+    assert caught.value.exit_code == 1
+    run(replace(config, optimizer=AdamW()), folder / "run", resume=True)  # with a smaller rate it goes on
+
+
+def test_a_loss_that_runs_away_stops(folder: Path) -> None:
+    config = replace(with_train(TINY, steps=200), optimizer=AdamW(learning_rate=3.0), schedule=Constant())
+    with pytest.raises(
+        Diverged, match=r"the loss has been .* for 20 steps, and was 3\..* at the start; the gradient"
+    ):
+        run(config, folder / "run")
+
+
+def test_a_model_that_sees_the_future_is_not_trained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leak = Leak("blocks.0", "Block", 0.5, 0.5, 1, 2)
+    monkeypatch.setattr("zeropoint.train.trainer.check_causal", lambda *args: leak)
+    with pytest.raises(BadInput, match=r"blocks\.0 \(Block\) lets later tokens through.*leak_check=false"):
+        run(with_train(TINY, leak_check=True), folder / "run")
+    run(TINY, folder / "run")
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "state.json", "manifest.json"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_used(folder: Path, name: str) -> None:
+    run(TINY, folder / "run")
+    path = folder / "run/checkpoints/step-000006" / name
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    told = Told()
+    run(with_train(TINY, steps=7), folder / "run", [told], resume=True)
+    assert f"step-000006/{name} is" in told.notices[0]
+    assert told.notices[0].endswith("; going on from step-000004")
+    assert [info.step for info in told.steps] == [5, 6, 7]
+
+
+def test_without_a_sound_checkpoint_all_are_named(folder: Path) -> None:
+    run(TINY, folder / "run")
+    for path in checkpoint.checkpoints(folder / "run"):
+        (path / "optimizer.safetensors").unlink()
+    refuse(
+        TINY, folder / "run", True, "no checkpoint .*step-000006/opt.* is missing.*step-000004/opt.*new run"
+    )
+
+
+def test_a_checkpoint_of_a_newer_format_is_refused(folder: Path) -> None:
+    run(with_train(TINY, checkpoint_every=0), folder / "run")
+    for path in checkpoint.checkpoints(folder / "run"):
+        manifest = json.loads((path / "manifest.json").read_text())
+        (path / "manifest.json").write_text(json.dumps(manifest | {"format": 2}))
+    refuse(
+        TINY,
+        folder / "run",
+        True,
+        "has format 2, and this zeropoint reads 1; install the version that wrote it",
+    )
+
+
+@pytest.mark.parametrize("limit_bytes", [0, 10_000, 25_000, 30_000])
+def test_a_full_disk_leaves_the_last_good_checkpoint_and_says_so(folder: Path, limit_bytes: int) -> None:
+    """A limit on the size of files fails writes as a disk without room does; the optimizer's are large."""
+    folder = folder / "run"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    run(with_train(TINY, steps=2), folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, hard))
+    try:
+        with pytest.raises(DiskError, match="no room") as caught:
+            run(with_train(TINY, steps=4), folder, resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    if limit_bytes > 20_000:
+        assert "The last good checkpoint is" in str(caught.value)
+        assert "step-000002; go on from it with --resume" in str(caught.value)
+    kept = {path: path.read_bytes() for path in before if "checkpoints" in path.parts}
+    assert kept == {path: content for path, content in before.items() if "checkpoints" in path.parts}
+    assert not list(folder.rglob("*.tmp.*"))
+    assert run(with_train(TINY, steps=4), folder, resume=True).step == 4
+
+
+def test_only_the_newest_and_the_best_are_kept(folder: Path) -> None:
+    still = replace(with_train(TINY, steps=9), optimizer=AdamW(learning_rate=1e-30))
+    run(still, folder / "run")
+    names = [path.name for path in checkpoint.checkpoints(folder / "run")]
+    assert names == ["step-000009", "step-000008", "step-000000"]  # the best is the first
+
+
+def refuse(config: Config, folder: Path, resume: bool, said: str) -> None:
+    with pytest.raises(ZeropointError, match=said) as caught:
+        run(config, folder, resume=resume)
+    assert caught.value.exit_code == 2
+
+
+def test_a_folder_that_is_not_for_this_run_is_refused(folder: Path) -> None:
+    (folder / "file").write_text("")
+    refuse(TINY, folder / "file", False, "is a file; choose a folder")
+    refuse(TINY, folder, False, "is not empty .it holds file.; choose a folder of its own")
+    refuse(TINY, folder / "none", True, "holds no checkpoint to go on from")
+    refuse(TINY, folder / "file" / "below", False, "cannot be made: Not a directory")
+    run(TINY, folder / "run")
+    refuse(TINY, folder / "run", False, "holds a run; add --resume")
+
+
+def test_what_may_not_change_is_refused_by_name(folder: Path) -> None:
+    folder, text = folder / "run", folder / "text.txt"
+    text.write_text("one and one is two, " * 40)
+    config = replace(TINY, data=Data(source=str(text)))
+    run(config, folder)
+    refuse(
+        with_train(config, batch_size=8), folder, True, "train.batch_size is 8 and was 4 when .*step-000006"
+    )
+    refuse(
+        replace(config, model=replace(config.model, d_model=32)),
+        folder,
+        True,
+        "model.d_model is 32 and was 16",
+    )
+    text.write_text("one and one is too, " * 40)
+    refuse(config, folder, True, "text.txt has changed since .*step-000006 was written")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "text.txt holds no text"),
+        (b"short", "16"),
+        (b"\xff\xfe" + b"x" * 99, "UTF-8"),
+        (b"a" * 999, "2"),
+    ],
+    ids=["empty", "shorter than a block", "not UTF-8", "one symbol"],
+)
+def test_a_text_that_nothing_can_be_learnt_from_is_refused(folder: Path, content: bytes, said: str) -> None:
+    text = folder / "text.txt"
+    text.write_bytes(content)
+    refuse(replace(TINY, data=Data(source=str(text))), folder / "run", False, said)
+
+
+def test_ids_beyond_the_vocabulary_are_refused_by_the_blueprint_taking_the_tokenizer_s(
+    folder: Path,
+) -> None:
+    """A blueprint's n_vocab gives way to the tokenizer's, so no id is ever outside."""
+    config = replace(TINY, model=Model(blueprint="tiny-gpt"))
+    prepared = prepare.prepare(config)
+    assert prepared.blueprint.n_vocab == prepared.tokenizer.n_vocab == 48
+    assert isinstance(prepared.training, RandomWindows)
+    assert Decoder(prepared.blueprint).embedding.weight.shape[0] == 48
