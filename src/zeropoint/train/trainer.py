@@ -181,7 +181,7 @@ class Trainer:
             why, is_last = "patience", True
         self._sample(done.step, is_last)
         is_due = bool(train.checkpoint_every) and done.step % train.checkpoint_every == 0
-        if is_last or is_best or is_due:
+        if is_last or is_best or (is_due and not self.divergence.is_away):
             self._save(is_best)
         self.last = time.monotonic()
         self.stopped_by = why or self.stopped_by
