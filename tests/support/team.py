@@ -1,51 +1,60 @@
-"""Two processes that train as one, without Ray: torch.distributed over gloo on this machine."""
+"""Processes that train as one, without Ray: torch.distributed over gloo on this machine.
+
+As a module it is what each of them runs.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["train_together"]
+from zeropoint.train.watch import EvalInfo, StepInfo, Watcher
 
-_WORKER = """
-import sys
-from pathlib import Path
-import torch, torch.distributed as dist
-from zeropoint.train.config import read_config
-from zeropoint.train.watch import Watcher
-from zeropoint.train.run import run
-from zeropoint.train.torch_team import ShardedTeam, TorchTeam
+__all__ = ["Curve", "judged", "losses", "train_together"]
+
 
 class Curve(Watcher):
-    def on_step(self, info):
-        with open(sys.argv[3] + "-curve", "a") as file:
-            file.write(f"{info.step} {info.loss!r} {info.n_tokens}\\n")
+    """Keeps losses beside a run's folder."""
 
-    def on_eval(self, info):
-        with open(sys.argv[3] + "-judged", "a") as file:
-            file.write(f"{info.step} {info.validation_loss!r}\\n")
+    def __init__(self, out: Path) -> None:
+        self._out = out
 
-meeting, config, out, rank, n_workers, is_resumed = sys.argv[1:]
-torch.set_num_threads(1)
-dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=int(rank), world_size=int(n_workers))
-read = read_config(Path(config))
-kind = ShardedTeam if read.train.sharding == "fsdp" else TorchTeam
-team = kind(torch.device("cpu"))
-run(read, Path(out), [Curve()] if team.rank == 0 else [], resume=is_resumed == "1", team=team)
-dist.destroy_process_group()
-"""
+    def on_step(self, info: StepInfo) -> None:
+        self._tell("curve", info.step, info.loss)
+
+    def on_eval(self, info: EvalInfo) -> None:
+        self._tell("judged", info.step, info.validation_loss)
+
+    def _tell(self, what: str, step: int, loss: float) -> None:
+        with open(f"{self._out}-{what}", "a") as file:
+            file.write(f"{step} {loss!r}\n")
 
 
-def train_together(config: Path, out: Path, n_workers: int, *, resume: bool = False) -> None:
-    """Train a configuration in as many processes; raises AssertionError with what one of them said."""
-    meeting = out.with_name(f"{out.name}-meeting-{n_workers}-{resume}")
-    arguments = [str(meeting), str(config), str(out)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+def losses(out: Path) -> dict[int, float]:
+    """The loss of each step, the latest where one was taken twice."""
+    return _told(out, "curve")
+
+
+def judged(out: Path) -> dict[int, float]:
+    """The validation loss of each evaluation."""
+    return _told(out, "judged")
+
+
+def _told(out: Path, what: str) -> dict[int, float]:
+    lines = Path(f"{out}-{what}").read_text().splitlines()
+    return {int(line.split()[0]): float(line.split()[1]) for line in lines}
+
+
+def train_together(configs: Sequence[Path], out: Path, n_workers: int) -> None:
+    """Train by a configuration and on by the next ones; raises AssertionError with what a process said."""
+    arguments = [str(n_workers), f"{out}-meeting", str(out), *map(str, configs)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     workers = [
         subprocess.Popen(
-            [sys.executable, "-c", _WORKER, *arguments, str(rank), str(n_workers), str(int(resume))],
+            [sys.executable, "-m", "tests.support.team", str(rank), *arguments],
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
@@ -53,8 +62,29 @@ def train_together(config: Path, out: Path, n_workers: int, *, resume: bool = Fa
         for rank in range(n_workers)
     ]
     try:
-        told = [worker.communicate(timeout=120)[1] for worker in workers]
+        told = [worker.communicate(timeout=240)[1] for worker in workers]
     finally:
         for worker in workers:
             worker.kill()
     assert [worker.returncode for worker in workers] == [0] * n_workers, "\n".join(told)
+
+
+def _work(rank: int, n_workers: int, meeting: str, out: Path, configs: Sequence[str]) -> None:
+    import torch
+    import torch.distributed as dist
+
+    from zeropoint.train.config import read_config
+    from zeropoint.train.run import run
+    from zeropoint.train.torch_team import ShardedTeam, TorchTeam
+
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=n_workers)
+    for i, config in enumerate(configs):
+        read = read_config(Path(config))
+        team = (ShardedTeam if read.train.sharding == "fsdp" else TorchTeam)(torch.device("cpu"))
+        run(read, out, [] if rank else [Curve(out)], resume=i > 0, team=team)
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    _work(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4]), sys.argv[5:])

@@ -7,6 +7,7 @@
                             manifest.json           sha256 of each of these, written last
     latest, best                                    names of folders, each replaced in one step
 
+Several workers write a share of the tensors each (`checkpoint_shards.py`).
 A folder is written beside, flushed and renamed (`weights/staged.py`), so that a killed run leaves the last
 one. What is drawn at random depends on the seed and the step alone: these two are the generators' state.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,13 +52,7 @@ def command(
     The sizes and token counts are chosen so that the budget holds; the speed of this machine is measured
     first. The law then says what the next size will reach, that size is trained, and both are shown.
     """
-    try:
-        import matplotlib  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise BadInput(
-            f"scaling needs {error.name}, which is not installed; run `pip install 'zeropoint[train]'`"
-        ) from None
+    _need_libraries()
     from zeropoint.train.config import read_config
     from zeropoint.train.duration import seconds_of
     from zeropoint.train.scaling.plot import draw
@@ -73,6 +68,14 @@ def command(
         console.json(_as_json(found))
     else:
         _print(console, found, out)
+
+
+def _need_libraries() -> None:
+    for name in ("torch", "matplotlib"):
+        if importlib.util.find_spec(name) is None:
+            raise BadInput(
+                f"scaling needs {name}, which is not installed; run `pip install 'zeropoint[train]'`"
+            )
 
 
 def _print(console: Console, found: Study, out: Path) -> None:
