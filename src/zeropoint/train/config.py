@@ -64,7 +64,8 @@ class Model:
     blueprint: a name of the catalogue, a TOML file, or a table [model.blueprint]; its n_vocab becomes the
     tokenizer's. family: gpt2 (learned positions, LayerNorm, GELU) or llama (RoPE, RMSNorm, SwiGLU). Sizes
     left at 0: n_kv_heads = n_heads, d_ff = 4 * d_model (llama: 8/3, to a multiple of 32). scheme: of first
-    weights. recompute: keep no activations of blocks, compute them again on the way back: less memory.
+    weights. activation: of a gpt2; gelu_tanh is what GPT-2 had, and what its GGUF files and llama.cpp mean.
+    recompute: keep no activations of blocks, compute them again on the way back: less memory.
     """
 
     blueprint: str = ""
@@ -75,6 +76,7 @@ class Model:
     d_model: int = 0
     d_ff: int = 0
     n_ctx: int = 0
+    activation: Literal["gelu", "gelu_tanh"] = "gelu"
     has_bias: bool = False
     is_tied: bool = True
     dropout: float = 0.0
