@@ -88,14 +88,16 @@ class Model:
 class Data:
     """What is learned from.
 
-    source: a name of the catalogue, or a path of one's own. tokenizer: "characters", "words" (that occur
-    twice), "bpe" (trained on the text, n_vocab tokens) or a tokenizer.json. validation: share held out.
-    n_ctx: tokens of an example, by default the model's. order: windows (anywhere, with replacement) or epochs
-    (every token once an epoch). languages: of a sequence-to-sequence run, whose source has a file for each
-    and parts of its own (data/parallel.py); validation, n_ctx and order are not asked there.
+    source: a name of the catalogue, or a path of one's own (docs/data.md); prepared shards bring their own
+    tokenizer and split. field: of JSON and Parquet, the one with the text. tokenizer: "characters", "words"
+    (that occur twice), "bpe" (trained on the text, n_vocab tokens) or a tokenizer.json. validation: share
+    held out. n_ctx: tokens of an example, by default the model's. order: windows (anywhere, with replacement)
+    or epochs (every token once an epoch). languages: of a sequence-to-sequence run, whose source has a file
+    for each and parts of its own (data/parallel.py); validation, n_ctx and order are not asked there.
     """
 
     source: str = "harbour"
+    field: str = "text"
     tokenizer: str = "characters"
     n_vocab: int = 512
     validation: float = 0.1

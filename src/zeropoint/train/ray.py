@@ -17,7 +17,7 @@ import os
 import shutil
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,12 +53,10 @@ def run_on_ray(
     address: str,
     n_workers: int,
     resume: bool = False,
-    written_by: Callable[[], Sequence[Watcher]] = tuple,
 ) -> Result:
     """Train as configured on the cluster at `address` ("host:port", "auto" or "local"), and tell the watcher.
 
-    written_by: makes the watchers that write the run's files (metrics, samples, report), on the first worker.
-    Raises BadInput, also where Ray is not installed, MachineError for a head that does not answer or workers
+    The run's files (metrics, samples, report) are written by the first worker. Raises BadInput, also where Ray is not installed, MachineError for a head that does not answer or workers
     that cannot go on, and whatever ended the run on a worker.
     """
     _need_ray()
@@ -72,7 +70,7 @@ def run_on_ray(
     scratch.mkdir()
     try:
         with _connected(address, n_workers) as has_gpus:
-            given = _given(config, folder, scratch, written_by)
+            given = _given(config, folder, scratch)
             trainer = _trainer(given, n_workers, has_gpus and config.train.device != "cpu")
             follower = Follower(config, folder, scratch / TOLD, watcher)
             failure = _fit(trainer, follower, scratch)
@@ -145,7 +143,6 @@ def _given(config: Config, folder: Path, scratch: Path, written_by: Callable[[],
         scratch=scratch,
         working_folder=Path.cwd(),
         environment={k: v for k, v in os.environ.items() if k.startswith("ZEROPOINT_")},
-        written_by=written_by,
     )
 
 

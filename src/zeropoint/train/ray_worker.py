@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from zeropoint.errors import MachineError, ZeropointError
 from zeropoint.train import checkpoint
 from zeropoint.train.config import Config
 from zeropoint.train.follow import Teller
+from zeropoint.train.metrics import MetricsFile, SampleFiles, TensorBoard
+from zeropoint.train.report import Report
 from zeropoint.train.run import device_of, run
 from zeropoint.train.signals import Asked
 from zeropoint.train.torch_team import ShardedTeam, TorchTeam
@@ -37,14 +39,13 @@ _OTHERS_S = 5.0  # in which the worker that knows why says so, after the others 
 
 @dataclass(frozen=True)
 class Given:
-    """What each worker gets. environment: the driver's ZEROPOINT_ variables. written_by: see `run_on_ray`."""
+    """What each worker gets. environment: the driver's ZEROPOINT_ variables."""
 
     config: Config
     folder: Path
     scratch: Path
     working_folder: Path
     environment: Mapping[str, str]
-    written_by: Callable[[], Sequence[Watcher]]
 
 
 def work(loop_config: Mapping[str, Any]) -> None:
@@ -75,7 +76,8 @@ def _trained(given: Given) -> Result:
     watchers: list[Watcher] = []
     if is_first:
         _count_start(given)
-        watchers = [Teller(given.scratch / TOLD), *given.written_by()]
+        teller = Teller(given.scratch / TOLD)
+        watchers = [teller, MetricsFile(), TensorBoard(), SampleFiles(), Report(teller)]
     asked = _AskedThere(given.scratch / ASKED)
     return run(config, given.folder, watchers, resume=has_run, team=team, asked=asked)
 

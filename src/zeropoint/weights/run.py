@@ -29,11 +29,8 @@ __all__ = [
 ]
 
 WEIGHTS = "weights.safetensors"
-<<<<<<< HEAD
 INDEX = "weights.safetensors.index.json"  # where several workers wrote a share each
-=======
 POINTERS = ("latest", "best")  # files of a run, each with the name of a checkpoint
->>>>>>> main
 _MAX_TEXT_BYTES = 4 << 20
 _FOLDER = re.compile(r"step-(\d{1,12})")
 
@@ -65,17 +62,14 @@ def is_run(path: Path) -> bool:
     return (path / "run.json").is_file()
 
 
-<<<<<<< HEAD
-def is_checkpoint(path: Path) -> bool:
-    """Whether a folder is a checkpoint within a run."""
-    return (path / _stored(path)[0]).is_file() and is_run(path.absolute().parent.parent)
-=======
 def is_trained(path: Path) -> bool:
     """Whether a path is a training run, its `latest` or `best`, or one of its checkpoints."""
     path = path.absolute()
     if path.name in POINTERS and path.is_file():
         return is_run(path.parent)
-    return path.is_dir() and (is_run(path) or ((path / WEIGHTS).is_file() and is_run(path.parent.parent)))
+    return path.is_dir() and (
+        is_run(path) or ((path / _stored(path)[0]).is_file() and is_run(path.parent.parent))
+    )
 
 
 def checkpoint_at(path: Path) -> Path:
@@ -84,7 +78,6 @@ def checkpoint_at(path: Path) -> Path:
     if path.name in POINTERS and path.is_file():
         return checkpoint_of(path.parent, path.name)
     return checkpoint_of(path) if is_run(path) else path
->>>>>>> main
 
 
 def steps_of(run: Path) -> list[int]:
