@@ -56,8 +56,9 @@ def run_on_ray(
 ) -> Result:
     """Train as configured on the cluster at `address` ("host:port", "auto" or "local"), and tell the watcher.
 
-    The run's files (metrics, samples, report) are written by the first worker. Raises BadInput, also where Ray is not installed, MachineError for a head that does not answer or workers
-    that cannot go on, and whatever ended the run on a worker.
+    The run's files (metrics, samples, report) are written by the first worker. Raises BadInput, also where
+    Ray is not installed, MachineError for a head that does not answer or workers that cannot go on, and
+    whatever ended the run on a worker.
     """
     _need_ray()
     if n_workers < 1:
@@ -136,7 +137,7 @@ def _knock(address: str) -> None:
         ) from None
 
 
-def _given(config: Config, folder: Path, scratch: Path, written_by: Callable[[], Sequence[Watcher]]) -> Given:
+def _given(config: Config, folder: Path, scratch: Path) -> Given:
     return Given(
         config=config,
         folder=folder,

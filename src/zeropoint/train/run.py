@@ -51,8 +51,9 @@ def run(
     if team.rank == 0:
         prepare_folder(folder, resume)
     watcher = Watchers(tuple(watchers))
-    with held(folder, team.rank), contextlib.nullcontext(asked) if asked else heard() as asked:
-        prepared = prepare(config, watcher.on_notice)
+    with held(folder, team.rank), contextlib.ExitStack() as later:
+        prepared = prepare(config, watcher.on_notice)  # a signal ends this at once: there is nothing to keep
+        asked = asked or later.enter_context(heard())
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
         device = device_of(config)

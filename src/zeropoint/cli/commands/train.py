@@ -40,9 +40,7 @@ Examples:
 @click.option("--resume", is_flag=True, help="Go on with the run that is in the folder.")
 @click.option("--fresh", is_flag=True, help="Start anew; a run in the folder is moved aside.")
 @click.option("--time-budget", metavar="SPAN", help="End after so long: 90s, 10m, 8h.")
-@click.option(
-    "--ray", metavar="ADDRESS", help="Train on a Ray cluster: HOST:PORT of its head, auto, or local."
-)
+@click.option("--ray", metavar="ADDRESS", help="On a Ray cluster: HOST:PORT of its head, auto or local.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Workers on it. Default: 1.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.make_pass_decorator(Console, ensure=True)
