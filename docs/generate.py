@@ -7,17 +7,24 @@ hand, the lines between `<!-- begin NAME -->` and `<!-- end NAME -->` do. A test
 from __future__ import annotations
 
 import ast
+import dataclasses
+import itertools
+import json
 import re
 from collections.abc import Iterable, Iterator
+from importlib import resources
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import click
 
 from zeropoint import registry
+from zeropoint.blueprint.tables import kind_of
 from zeropoint.catalogue import datasets, entries
 from zeropoint.cli.app import cli
 from zeropoint.sampling.params import options as sampling_options
 from zeropoint.settings import KEYS
+from zeropoint.train import config
 
 DOCS = Path(__file__).parent
 _COMMANDS = "zeropoint.cli.commands"
@@ -153,11 +160,41 @@ def _data_table() -> str:
     return _table(("name", "size", "licence", "what it is"), rows)
 
 
+def _presets_table() -> str:
+    """Each recipe with what the comment at its head says."""
+    rows = []
+    for name in config.recipes():
+        text = (resources.files("zeropoint.train") / "recipes" / f"{name}.toml").read_text("utf-8")
+        head = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+        rows.append((f"`{name}`", " ".join(line.lstrip("# ") for line in head)))
+    return _table(("preset", "what it is"), rows)
+
+
+def _run_settings_table() -> str:
+    """The sections of a configuration, each kind of optimizer and schedule in a row of its own."""
+    rows = []
+    hints = get_type_hints(config.Config)
+    for section in dataclasses.fields(config.Config):
+        kinds = get_args(hints[section.name]) or (hints[section.name],)
+        for kind in kinds:
+            keys = ", ".join(f"`{f.name}` {_default(f)}" for f in dataclasses.fields(kind))
+            name = f"`[{section.name}]`" + (f" `{kind_of(kind)}`" if len(kinds) > 1 else "")
+            rows.append((name, keys, _reflowed(kind.__doc__ or "").replace("\n", " ")))
+    return _table(("section", "keys and defaults", "what they mean"), rows)
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    value = list(field.default) if isinstance(field.default, tuple) else field.default
+    return json.dumps(value)
+
+
 _TABLES = {
     "sampling": _sampling_table,
     "settings": _settings_table,
     "catalogue": _catalogue_table,
     "data": _data_table,
+    "presets": _presets_table,
+    "run_settings": _run_settings_table,
 }
 
 

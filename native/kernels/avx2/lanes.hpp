@@ -192,6 +192,8 @@ struct Lanes : x86::RowBytes<Lanes> {
             const __m256i low = _mm256_maddubs_epi16(w.lo, four), high = _mm256_maddubs_epi16(w.hi, four);
             lo = i % kRun == 0 ? low : _mm256_add_epi16(lo, low);
             hi = i % kRun == 0 ? high : _mm256_add_epi16(hi, high);
+            // Otherwise GCC makes all products of a block before it adds any, and has no registers for them.
+            asm("" : "+x"(lo), "+x"(hi));
             if constexpr (i % kRun == kRun - 1 || i == n - 1) {
                 const I sum = {widen_pairs(lo), widen_pairs(hi)};
                 total = i < kRun ? sum

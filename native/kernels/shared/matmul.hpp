@@ -9,10 +9,11 @@
 namespace zp::shared {
 
 // --- Integer products: weight codes times int8 activations, one float step a block of 32 columns --------
+// What a tile is made of must be inline, or its sums go through memory; GCC finds it too large by itself.
 
 // Adds the products of vectors i to n - 1 of a part, whose first vector is `first`, with R activation rows.
 template <int i, int n, int first, int R, class Codes, class Dot>
-inline void add_products(const Codes& block, const QuantBlock* const* x, Dot* dots) {
+[[gnu::always_inline]] inline void add_products(const Codes& block, const QuantBlock* const* x, Dot* dots) {
     if constexpr (i < n) {
         // A whole block goes through its vectors as 0, 4, 1, 5, ..: two that share the bytes of nibbles.
         constexpr int v = n == 8 ? 4 * (i % 2) + i / 2 : first + i;
@@ -24,7 +25,8 @@ inline void add_products(const Codes& block, const QuantBlock* const* x, Dot* do
 
 // The dot products of one part (-1: all 32 columns) of a block with R activation rows.
 template <class L, class Codes, int part, int R>
-inline void dot_part(const Codes& block, const QuantBlock* const* x, typename L::I* out) {
+[[gnu::always_inline]] inline void dot_part(const Codes& block, const QuantBlock* const* x,
+                                            typename L::I* out) {
     typename L::template Dot<Codes::kTop, Codes::kZero, part> dots[R];
     for (int r = 0; r < R; ++r) dots[r].start(x[r]->half_sums);
     add_products < 0, part < 0 ? 8 : 4, part<0 ? 0 : 4 * part, R>(block, x, dots);
@@ -33,7 +35,7 @@ inline void dot_part(const Codes& block, const QuantBlock* const* x, typename L:
 
 // Adds block of 32 columns to the sums of M tokens of P parts each, and goes on to the next block of x.
 template <class L, class Codes, int M, int P>
-inline void add_block(const Codes& block, const QuantBlock** x, typename L::F* sums) {
+[[gnu::always_inline]] inline void add_block(const Codes& block, const QuantBlock** x, typename L::F* sums) {
     constexpr int kRows = M * P, kParts = Codes::kParts;
     typename L::I dots[kParts][kRows];
     dot_part<L, Codes, kParts == 1 ? -1 : 0, kRows>(block, x, dots[0]);

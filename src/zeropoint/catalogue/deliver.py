@@ -57,14 +57,14 @@ def is_offline(settings: Settings, flag: bool = False) -> bool:
 
 
 def local_path(ref: FileRef | StoreRef) -> Path:
-    """The file of a name that means something on this disk. Raises: BadInput."""
+    """The file (or the folder of a training run) that a name means on this disk. Raises: BadInput."""
     if isinstance(ref, StoreRef):
         return stores.find(ref)
     path = ref.path
     try:
         if not path.exists():
             raise BadInput(f"there is no file {path}; `zeropoint models list` shows the known models")
-        if path.is_dir():
+        if path.is_dir() and not any((folder / names.RUN_FILE).is_file() for folder in (path, *path.parents)):
             files = sorted(path.glob("*.gguf"))
             if len(files) != 1:
                 raise BadInput(f"the folder {path} has {len(files)} .gguf files; name one file")

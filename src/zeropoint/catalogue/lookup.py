@@ -68,6 +68,8 @@ def lookup(name: str, *, settings: Settings | None = None, offline: bool = False
     ref = names.parse(name)
     if isinstance(ref, FileRef | StoreRef):
         path = deliver.local_path(ref)
+        if path.is_dir():
+            raise BadInput(f"{path} is a training run; make a file of it: zeropoint export {path} --gguf")
         shown = name if isinstance(ref, StoreRef) else path.stem
         return _on_disk(Prospect(shown, "this disk", 0, 0, choose.format_of(path.name)), (path,))
     settings = settings or Settings.read()

@@ -1,6 +1,8 @@
 """What a model name may look like, and what it means. Nothing is fetched here.
 
     ./dir/model.gguf   ~/x.gguf   model.gguf        a file (or a folder with config.json) on this disk
+    runs/NAME   runs/NAME/best                      a training run: its last checkpoint, its best, or one
+    run:NAME[@best|@STEP]                           that is named; short for runs/NAME in this folder
     smollm2:135m                                    the short catalogue, or an alias of it
     hf:owner/repo[:quant][@rev][#file]              a hub repository; also hf:owner/repo:file.gguf,
     hf://owner/repo[@rev][/file]  owner/repo[:quant]  and a pasted hub address (/blob/, /resolve/, /tree/)
@@ -38,6 +40,7 @@ _REPO = re.compile(rf"{_ID}/{_ID}")
 _QUANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 _STORED = re.compile(rf"({_ID}/)*{_ID}")
+RUN_FILE = "run.json"  # what makes a folder that of a training run
 _MAX_NAME = 4096  # PATH_MAX; no other form is as long
 
 
@@ -137,7 +140,9 @@ def parse(name: str) -> Ref:
         return _store(prefix, rest, name)
     if prefix in ("http", "https") and rest.startswith("//"):
         return _url(name)
-    if _is_surely_path(name):
+    if prefix == "run":
+        return FileRef(_run(rest, name))
+    if _is_surely_path(name) or _is_run(name):
         return FileRef(_expand(name))
     return _plain(name)
 
@@ -165,10 +170,35 @@ def _is_surely_path(name: str) -> bool:
     )
 
 
+def _is_run(name: str) -> bool:
+    """Whether it is the path of a training run, which has a name like a repository's: runs/shakespeare."""
+    try:
+        return (Path(name) / RUN_FILE).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _run(rest: str, name: str) -> Path:
+    """run:NAME is runs/NAME; a step's checkpoint, and what the run calls best or latest, are paths in it."""
+    run, _, which = rest.partition("@")
+    if not re.fullmatch(_ID, run) or not re.fullmatch(r"|best|latest|[0-9]{1,12}", which):
+        raise BadInput(f"model `{name}` is malformed; write run:NAME, run:NAME@best or run:NAME@STEP")
+    folder = Path("runs") / run
+    if not folder.is_dir():
+        known = sorted(path.parent.name for path in Path("runs").glob(f"*/{RUN_FILE}"))
+        raise BadInput(choices("run", run, known) if known else f"there is no folder runs/{run} here")
+    path = folder / (f"checkpoints/step-{int(which):06d}" if which.isdecimal() else which)
+    if not path.exists():
+        found = sorted(one.name.removeprefix("step-") for one in folder.glob("checkpoints/step-*[0-9]"))
+        listed = ", ".join(step.lstrip("0") or "0" for step in found)
+        raise BadInput(f"model `{name}`: the run has no such checkpoint, but of steps {listed or 'none'}")
+    return path
+
+
 def _exists_as_model(path: Path) -> bool:
     try:
         if path.is_dir():
-            return (path / "config.json").is_file() or (path / "run.json").is_file()
+            return (path / "config.json").is_file()
         return path.is_file()
     except (OSError, ValueError):  # a name of 300 letters is no path, and that is all that is asked
         return False

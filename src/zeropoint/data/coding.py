@@ -18,18 +18,17 @@ from numpy.typing import NDArray
 
 from zeropoint.errors import BadInput, choices
 from zeropoint.tokenizers.bpe import train_bpe
-from zeropoint.tokenizers.char import CharTokenizer, train_char
+from zeropoint.tokenizers.char import END_CHARACTER, CharTokenizer, train_char
 from zeropoint.tokenizers.files import gpt2_files, tokenizer_json
 from zeropoint.tokenizers.text import check_unicode
 from zeropoint.tokenizers.to_hf import hf_files
 from zeropoint.tokenizers.tokenizer import Tokenizer
+from zeropoint.tokenizers.trained import ENDS
 from zeropoint.tokenizers.words import WordTokenizer, train_words
 
 __all__ = ["KINDS", "Coding", "load_coding", "train_coding"]
 
 KINDS = ("characters", "words", "bpe")
-END_CHARACTER = "\x03"  # ASCII's "end of text"
-_ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[SEP]")
 _BPE_SAMPLE = 1 << 26  # characters that pairs are counted on; more of the same text changes little
 
 
@@ -146,7 +145,7 @@ def load_coding(path: Path) -> Coding:
         ) from None
     if b'"zeropoint.char"' in content[:200]:
         characters = CharTokenizer.load(path)
-        return Coding(characters, content, _end_character(characters))
+        return Coding(characters, content, characters.end_id)
     if b'"zeropoint.words"' in content[:200]:
         words = WordTokenizer.load(path)
         return Coding(words, content, words.eos_id)
@@ -161,7 +160,7 @@ def _of_characters(texts: Iterable[str], has_end: bool) -> Coding:
     if has_end:
         found.add(END_CHARACTER)
     tokenizer = train_char("".join(sorted(found)))
-    return Coding(tokenizer, tokenizer.content(), _end_character(tokenizer) if has_end else None)
+    return Coding(tokenizer, tokenizer.content(), tokenizer.end_id if has_end else None)
 
 
 def _of_gpt2(folder: Path) -> Coding:
@@ -170,13 +169,8 @@ def _of_gpt2(folder: Path) -> Coding:
     return Coding(tokenizer, hf_files(model, tokenizer, 0)["tokenizer.json"], _end_of(tokenizer))
 
 
-def _end_character(tokenizer: CharTokenizer) -> int | None:
-    known = tokenizer.characters
-    return known.index(END_CHARACTER) if END_CHARACTER in known else None
-
-
 def _end_of(tokenizer: Tokenizer) -> int | None:
     if tokenizer.eos_id is not None:
         return tokenizer.eos_id
     named = {tokenizer.token_text(index): index for index in sorted(tokenizer.control_ids)}
-    return next((named[text] for text in _ENDS if text in named), None)
+    return next((named[text] for text in ENDS if text in named), None)

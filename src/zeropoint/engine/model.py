@@ -26,6 +26,7 @@ from zeropoint.engine.roofline import available_memory_bytes
 from zeropoint.engine.score import Score, named_ids, score
 from zeropoint.engine.seeing import check_layer
 from zeropoint.engine.stream import Router, Stream
+from zeropoint.engine.trained import gguf_of
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.sampling.params import SamplingParams
 from zeropoint.settings import Settings
@@ -270,11 +271,11 @@ def load(
 ) -> Model:
     """Load a model by name or path, fetching it first if need be.
 
-    name: a catalogue name, a path, or `hf:owner/repo[:file-or-quant]`. threads: by default every usable
-    processor. context: positions of the cache. isa: scalar, avx2, avx512, neon, neon_dotprod or auto. exact:
-    float arithmetic throughout, slower. template: a built-in chat template instead of the model's own.
-    cache_type: f16 or int8. cache_memory: most megabytes of all caches. window: positions a text keeps, the
-    first `sinks` among them, so that it may go on without end.
+    name: a catalogue name, a path, `run:NAME[@step]` or `hf:owner/repo[:file-or-quant]`. threads: by default
+    every usable processor. context: positions of the cache. isa: scalar, avx2, avx512, neon, neon_dotprod or
+    auto. exact: float arithmetic throughout, slower. template: a built-in chat template instead of the
+    model's own. cache_type: f16 or int8. cache_memory: most megabytes of all caches. window: positions a text
+    keeps, the first `sinks` among them, so that it may go on without end.
     What is not given is taken from the settings (ZEROPOINT_THREADS and the like, then the TOML files).
     progress(total, done) and notify(text) tell of a download.
     Raises BadInput, BadModelFile, NetworkError, DiskError, OutOfMemory or MachineError.
@@ -287,7 +288,7 @@ def load(
     if threads is not None and not 1 <= threads <= MOST_THREADS:
         raise BadInput(f"threads is {threads}; expected 1 to {MOST_THREADS}")
     found = resolve(str(name), settings=settings, progress=progress, notice=notify)
-    file = open_gguf(found.path)
+    file = open_gguf(gguf_of(found.path))
     blueprint = blueprint_of(file)
     n_ctx = choose_context(blueprint, context)
     _check_memory(file, blueprint, n_ctx, exact, cache, found.name)

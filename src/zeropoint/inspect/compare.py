@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from zeropoint.engine.native import NativeEngine
 from zeropoint.engine.seeing import native_points
+from zeropoint.engine.trained import gguf_of
 from zeropoint.errors import BadInput
 from zeropoint.weights.gguf import GgufModel
 from zeropoint.weights.opened import open_model
@@ -68,7 +69,7 @@ def compare(
 
     Raises BadInput for a model that either engine cannot run, BadModelFile for a broken file.
     """
-    opened = open_model(path)
+    opened = open_model(gguf_of(path))
     if not isinstance(opened.file, GgufModel):
         raise BadInput(f"{path} is no GGUF file, which the native engine reads; convert it first")
     from zeropoint.models.build import build, load

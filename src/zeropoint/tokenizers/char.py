@@ -18,9 +18,10 @@ from zeropoint.tokenizers.gguf import Tokenizer, load_tokenizer
 from zeropoint.tokenizers.rwkv import character_metadata, check_characters
 from zeropoint.tokenizers.text import check_unicode
 
-__all__ = ["CharTokenizer", "train_char"]
+__all__ = ["END_CHARACTER", "CharTokenizer", "train_char"]
 
 KIND = "zeropoint.char"
+END_CHARACTER = "\x03"  # ASCII's "end of text", where documents end with a token of their own
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class CharTokenizer:
     def n_vocab(self) -> int:
         """Number of tokens."""
         return len(self.characters)
+
+    @property
+    def end_id(self) -> int | None:
+        """The id of END_CHARACTER, or None where the vocabulary has none."""
+        return self.characters.index(END_CHARACTER) if END_CHARACTER in self.characters else None
 
     def encode(self, text: str) -> list[int]:
         """One id a character. Raises BadInput naming the first character that the vocabulary lacks."""
@@ -50,8 +56,9 @@ class CharTokenizer:
         return "".join(pieces)
 
     def metadata(self) -> dict[str, Any]:
-        """The `tokenizer.*` keys of a GGUF file with this vocabulary."""
-        return character_metadata(self.characters)
+        """The `tokenizer.*` keys of a GGUF file with this vocabulary; END_CHARACTER ends a text."""
+        end = {} if self.end_id is None else {"tokenizer.ggml.eos_token_id": self.end_id}
+        return character_metadata(self.characters) | end
 
     def tokenizer(self, name: str = "the characters of the text") -> Tokenizer:
         """The tokenizer over these characters of the class that a model file gives."""

@@ -124,7 +124,7 @@ def read_vocabulary(model: HasMetadata) -> Vocabulary:
 
 
 def _characters(reader: MetadataReader, tokens: list[str]) -> Vocabulary:
-    """A vocabulary of single characters: nothing in it is special."""
+    """A vocabulary of single characters: nothing in it is special but one that may end a text."""
     try:
         characters = characters_of(tokens)
     except ValueError as problem:
@@ -132,6 +132,7 @@ def _characters(reader: MetadataReader, tokens: list[str]) -> Vocabulary:
     ids = {character: index for index, character in enumerate(characters)}
     if len(ids) != len(characters):
         raise reader.bad("tokens", "two tokens are the same character")
+    end = reader.token_id("eos_token_id", len(characters))
     return Vocabulary(
         kind="rwkv",
         pre="default",
@@ -139,7 +140,7 @@ def _characters(reader: MetadataReader, tokens: list[str]) -> Vocabulary:
         types=[NORMAL] * len(characters),
         ids=ids,
         merges=[],
-        special={},
+        special={} if end is None else {"eos": end},
         control_ids=frozenset(),
         byte_ids={},
         add_bos=False,

@@ -64,7 +64,8 @@ class Model:
     blueprint: a name of the catalogue, a TOML file, or a table [model.blueprint]; its n_vocab becomes the
     tokenizer's. family: gpt2 (learned positions, LayerNorm, GELU) or llama (RoPE, RMSNorm, SwiGLU). Sizes
     left at 0: n_kv_heads = n_heads, d_ff = 4 * d_model (llama: 8/3, to a multiple of 32). scheme: of first
-    weights. recompute: keep no activations of blocks, compute them again on the way back: less memory.
+    weights. activation: of a gpt2; gelu_tanh is what GPT-2 had, and what its GGUF files and llama.cpp mean.
+    recompute: keep no activations of blocks, compute them again on the way back: less memory.
     """
 
     blueprint: str = ""
@@ -75,6 +76,7 @@ class Model:
     d_model: int = 0
     d_ff: int = 0
     n_ctx: int = 0
+    activation: Literal["gelu", "gelu_tanh"] = "gelu"
     has_bias: bool = False
     is_tied: bool = True
     dropout: float = 0.0
@@ -86,14 +88,16 @@ class Model:
 class Data:
     """What is learned from.
 
-    source: a name of the catalogue, or a path of one's own. tokenizer: "characters", "words" (that occur
-    twice), "bpe" (trained on the text, n_vocab tokens) or a tokenizer.json. validation: share held out.
-    n_ctx: tokens of an example, by default the model's. order: windows (anywhere, with replacement) or epochs
-    (every token once an epoch). languages: of a sequence-to-sequence run, whose source has a file for each
-    and parts of its own (data/parallel.py); validation, n_ctx and order are not asked there.
+    source: a name of the catalogue, or a path of one's own (docs/data.md); prepared shards bring their own
+    tokenizer and split. field: of JSON and Parquet, the one with the text. tokenizer: "characters", "words"
+    (that occur twice), "bpe" (trained on the text, n_vocab tokens) or a tokenizer.json. validation: share
+    held out. n_ctx: tokens of an example, by default the model's. order: windows (anywhere, with replacement)
+    or epochs (every token once an epoch). languages: of a sequence-to-sequence run, whose source has a file
+    for each and parts of its own (data/parallel.py); validation, n_ctx and order are not asked there.
     """
 
     source: str = "harbour"
+    field: str = "text"
     tokenizer: str = "characters"
     n_vocab: int = 512
     validation: float = 0.1

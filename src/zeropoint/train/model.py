@@ -34,10 +34,7 @@ def built(config: Config, blueprint: Blueprint, device: torch.device) -> Decoder
     for stack in module.modules():
         if isinstance(stack, Stack):
             stack.recomputes = config.model.recompute
-    module = module.to(device)
-    if config.train.compile:
-        module.compile()  # in place: names stay, and `forward` itself remains as it is
-    return module
+    return module.to(device)
 
 
 def blueprint_of(model: Model, n_vocab: int) -> Blueprint:
@@ -73,7 +70,7 @@ def _sized(model: Model, n_vocab: int) -> Blueprint:
     if m.family == "gpt2":
         norm = LayerNorm(1e-5, has_bias=m.has_bias)
         attention = Attention(m.n_heads, n_kv_heads, d_head, bias=bias)
-        block = Block(attention, MLP(m.d_ff or 4 * m.d_model, "gelu", has_bias=m.has_bias), norm)
+        block = Block(attention, MLP(m.d_ff or 4 * m.d_model, m.activation, has_bias=m.has_bias), norm)
         embedding = Embedding(Learned(m.n_ctx))
         return Blueprint(
             "gpt2", m.d_model, n_vocab, m.n_ctx, (block,) * m.n_layers, norm, embedding, Head(m.is_tied)

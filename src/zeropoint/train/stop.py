@@ -24,6 +24,11 @@ class Divergence:
         self.first = first_loss
         self.losses: deque[float] = deque(maxlen=_N_LOSSES)
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the last loss is that far above the first; a checkpoint of now would be no good one."""
+        return bool(self.losses) and self.losses[-1] >= self._bound()
+
     def sees(self, loss: float) -> str | None:
         """What is wrong, as a part of a sentence, or None.
 
@@ -33,9 +38,13 @@ class Divergence:
         self.first = loss if self.first is None else self.first
         self.losses.append(loss)
         mean = sum(self.losses) / len(self.losses)
-        if len(self.losses) < _N_LOSSES or mean < self.first + max(1.0, self.first / 2):
+        if len(self.losses) < _N_LOSSES or mean < self._bound():
             return None
         return f"the loss has been {mean:.4g} for {_N_LOSSES} steps, and was {self.first:.4g} at the start"
+
+    def _bound(self) -> float:
+        first = self.first or 0.0
+        return first + max(1.0, first / 2)
 
 
 class Stop:

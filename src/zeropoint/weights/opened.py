@@ -18,7 +18,7 @@ from zeropoint.weights.folder import PICKLES_RUN_CODE, Folder, is_pickle, open_f
 from zeropoint.weights.gguf import GgufModel, open_gguf, shown
 from zeropoint.weights.mapping import Renamed, Stored, Weights, from_stored
 from zeropoint.weights.repeated import refuse_unless_repeated, repeats_in
-from zeropoint.weights.run import Checkpoint, checkpoint_of, is_checkpoint, is_run, open_checkpoint
+from zeropoint.weights.run import Checkpoint, checkpoint_at, is_trained, open_checkpoint
 
 __all__ = ["Opened", "open_model"]
 
@@ -46,10 +46,8 @@ def open_model(path: Path, *, allow_pickle: bool = False) -> Opened:
     Every tensor is accounted for before one is read; what a file holds twice is then compared.
     Raises BadModelFile, DiskError.
     """
-    if is_run(path):
-        return _of_checkpoint(open_checkpoint(checkpoint_of(path)))
-    if is_checkpoint(path):
-        return _of_checkpoint(open_checkpoint(path))
+    if is_trained(path):
+        return _of_checkpoint(open_checkpoint(checkpoint_at(path)))
     if path.is_dir():
         return _of_folder(open_folder(path, allow_pickle=allow_pickle))
     if is_pickle(path):

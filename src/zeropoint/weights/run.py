@@ -18,9 +18,18 @@ from zeropoint.weights.gguf import shown
 from zeropoint.weights.json_file import open_regular, read_bytes, read_object
 from zeropoint.weights.safetensors import SafetensorsModel, inside, open_safetensors
 
-__all__ = ["Checkpoint", "checkpoint_of", "is_checkpoint", "is_run", "open_checkpoint", "steps_of"]
+__all__ = [
+    "Checkpoint",
+    "checkpoint_at",
+    "checkpoint_of",
+    "is_run",
+    "is_trained",
+    "open_checkpoint",
+    "steps_of",
+]
 
 WEIGHTS = "weights.safetensors"
+POINTERS = ("latest", "best")  # files of a run, each with the name of a checkpoint
 _MAX_TEXT_BYTES = 4 << 20
 _FOLDER = re.compile(r"step-(\d{1,12})")
 
@@ -52,9 +61,20 @@ def is_run(path: Path) -> bool:
     return (path / "run.json").is_file()
 
 
-def is_checkpoint(path: Path) -> bool:
-    """Whether a folder is a checkpoint within a run."""
-    return (path / WEIGHTS).is_file() and is_run(path.absolute().parent.parent)
+def is_trained(path: Path) -> bool:
+    """Whether a path is a training run, its `latest` or `best`, or one of its checkpoints."""
+    path = path.absolute()
+    if path.name in POINTERS and path.is_file():
+        return is_run(path.parent)
+    return path.is_dir() and (is_run(path) or ((path / WEIGHTS).is_file() and is_run(path.parent.parent)))
+
+
+def checkpoint_at(path: Path) -> Path:
+    """The checkpoint's folder that such a path means. Raises BadInput, BadModelFile."""
+    path = path.absolute()
+    if path.name in POINTERS and path.is_file():
+        return checkpoint_of(path.parent, path.name)
+    return checkpoint_of(path) if is_run(path) else path
 
 
 def steps_of(run: Path) -> list[int]:
@@ -68,7 +88,7 @@ def checkpoint_of(run: Path, which: str | int = "latest") -> Path:
     steps = steps_of(run)
     if not steps:
         raise BadInput(f"{shown(run)} has no checkpoint yet; go on with it: zeropoint train --resume")
-    if which in ("latest", "best"):
+    if which in POINTERS:
         return _pointed(run, str(which))
     if not str(which).isdecimal() or int(which) not in steps:
         listed = ", ".join(map(str, steps[-10:]))

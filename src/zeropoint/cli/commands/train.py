@@ -1,0 +1,165 @@
+"""Train a model from nothing, on the machine you have: watch it, interrupt it, go on with it.
+
+A preset or a TOML file says what, `--set` changes any number of it. What a run leaves lies in its folder.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zeropoint.cli.console import Console
+from zeropoint.cli.needs import need_torch
+from zeropoint.errors import BadInput
+
+if TYPE_CHECKING:
+    from zeropoint.train.config import Config
+    from zeropoint.train.watch import Result
+
+_EXAMPLES = """\b
+Examples:
+  zeropoint train harbour                          half a minute, with no network
+  zeropoint train shakespeare-char                 nanoGPT's small model, in minutes
+  zeropoint train shakespeare-char --set train.steps=500 --set optimizer.learning_rate=3e-4
+  zeropoint train --config mine.toml --out runs/mine --time-budget 10m
+  zeropoint train --resume --out runs/mine         go on where it was interrupted
+"""
+
+
+@click.command("train", epilog=_EXAMPLES)
+@click.argument("preset", required=False)
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="A TOML file of one's own.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change one number: train.steps=500.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="The run's folder. Default: runs/NAME."
+)
+@click.option("--resume", is_flag=True, help="Go on with the run that is in the folder.")
+@click.option("--fresh", is_flag=True, help="Start anew; a run in the folder is moved aside.")
+@click.option("--time-budget", metavar="SPAN", help="End after so long: 90s, 10m, 8h.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+@click.make_pass_decorator(Console, ensure=True)
+@click.pass_context
+def command(
+    ctx: click.Context,
+    console: Console,
+    /,
+    preset: str | None,
+    config: Path | None,
+    sets: tuple[str, ...],
+    out: Path | None,
+    resume: bool,
+    fresh: bool,
+    time_budget: str | None,
+    as_json: bool,
+) -> None:
+    """Train a model as a PRESET says, or a file.
+
+    Ctrl-C ends it after the step it is in and keeps a checkpoint, from which --resume goes on as if nothing
+    had been; a second one ends it at once. The folder then holds metrics.jsonl, loss.png and report.html.
+    """
+    need_torch("training")
+    if resume and fresh:
+        raise BadInput("--resume goes on and --fresh starts anew; give one of them")
+    folder = _folder(preset, config, out)
+    if time_budget is not None:
+        sets = (*sets, f'train.time_budget="{time_budget}"')
+    read = _config(preset, config, folder if resume else None, sets)
+    if fresh:
+        _move_aside(folder, console)
+    result = _trained(read, folder, resume, console)
+    if as_json:
+        console.json(_as_plain(result))
+    else:
+        _tell(result, console)
+    ctx.exit(result.exit_code)
+
+
+def _trained(config: Config, folder: Path, resume: bool, console: Console) -> Result:
+    """Run it, with everything that looks on."""
+    from zeropoint.cli.training import Bar, shown
+    from zeropoint.train.metrics import MetricsFile, SampleFiles, TensorBoard
+    from zeropoint.train.report import Report
+    from zeropoint.train.run import run
+
+    screen = shown(console)
+    try:
+        watchers = (screen, MetricsFile(), TensorBoard(), SampleFiles(), Report(screen))
+        return run(config, folder, watchers, resume=resume)
+    finally:
+        if isinstance(screen, Bar):
+            screen.close()
+
+
+def _folder(preset: str | None, config: Path | None, out: Path | None) -> Path:
+    """Where the run lies: as asked, or runs/ and the preset's or the file's name."""
+    if preset is not None and config is not None:
+        raise BadInput(f"the preset {preset} and --config {config} are both given; give one of them")
+    if out is not None:
+        return out
+    if preset is None and config is None:
+        from zeropoint.train.config import recipes
+
+        listed = ", ".join(recipes())
+        raise BadInput(f"there is nothing to train; name a preset ({listed}), or give --config FILE")
+    return Path("runs") / (config.stem if config is not None else str(preset))
+
+
+def _config(preset: str | None, file: Path | None, resumed: Path | None, sets: tuple[str, ...]) -> Config:
+    """What to train; a run that goes on has its own configuration, unless a file is given."""
+    from zeropoint.train.config import read_config
+
+    if resumed is not None and file is None and (resumed / "config.toml").is_file():
+        return read_config(resumed / "config.toml", sets)
+    if resumed is not None and file is None and not resumed.is_dir():
+        raise BadInput(f"there is no run in {resumed} to go on with; leave --resume out to start one")
+    return read_config(file if file is not None else preset or "", sets)
+
+
+def _move_aside(folder: Path, console: Console) -> None:
+    """A run that is in the folder keeps what it learnt, under another name."""
+    if not folder.exists():
+        return
+    names = (folder.with_name(f"{folder.name}.old-{n}") for n in itertools.count(1))
+    aside = next(path for path in names if not path.exists())
+    folder.rename(aside)
+    console.warning(f"the run that was in {folder} is now {aside}")
+
+
+def _tell(result: Result, console: Console) -> None:
+    """The end in words, and the curve where there is room for it."""
+    from zeropoint.train.report import ENDED
+
+    if sys.stdout.isatty():
+        _draw(result.folder, console)
+    best = "" if result.best_loss is None else f"; best {result.best_loss:.4f} after step {result.best_step}"
+    last = "" if result.validation_loss is None else f", validation {result.validation_loss:.4f}{best}"
+    console.line(f"{result.folder}: step {result.step}, loss {result.train_loss:.4f}{last}")
+    console.line(f"ended because {ENDED[result.stopped_by]}, after {result.seconds:,.0f} s of training")
+    if result.exit_code:
+        console.line(f"go on with it:   zeropoint train --resume --out {result.folder}")
+    is_best = result.best_step in (None, result.step)
+    model = result.folder if is_best else f"{result.folder}/best"
+    console.line(f'let it write:    zeropoint generate --model {model} "..."')
+    console.line(f"look at it:      {result.folder}/report.html")
+
+
+def _draw(folder: Path, console: Console) -> None:
+    from zeropoint.train.plot import curve_of, in_terminal
+
+    width = console.rich(sys.stdout).width
+    try:
+        drawn = in_terminal(curve_of(folder), width, has_color=console.has_color(sys.stdout))
+    except BadInput as error:
+        console.warning(str(error))
+        return
+    sys.stdout.write(f"{drawn}\n")
+
+
+def _as_plain(result: Result) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {key: str(v) if isinstance(v, Path) else v for key, v in asdict(result).items()}

@@ -1,0 +1,114 @@
+"""`zeropoint train` and `zeropoint export` from outside: a tiny run, gone on with, exported and used."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.conftest import Run
+
+TINY = [
+    f"--set={one}"
+    for one in (
+        "train.batch_size=2", "model.n_layers=1", "model.d_model=16", "model.n_heads=2", "model.n_ctx=16",
+        "eval.n_batches=1", "schedule.warmup_steps=1", "sample.n_tokens=4",
+    )
+]  # fmt: skip
+
+
+def test_a_run_is_made_gone_on_with_and_made_anew(run: Run) -> None:
+    made = run("train", "harbour", *TINY, "--set", "train.steps=4", "--set", "eval.every=2")
+    assert made.code == 0, made.err
+    assert made.out.startswith("runs/harbour: step 4, loss ")
+    assert "ended because all steps were done" in made.out
+    assert "step 2/4: training " in made.err
+    again = run("train", "harbour", *TINY)
+    assert (again.code, again.out) == (2, "")
+    assert "--resume" in again.err
+    on = run("train", "harbour", "--resume", "--set", "train.steps=6", "--json")
+    assert on.code == 0, on.err
+    assert json.loads(on.out)["step"] == 6
+    lines = Path("runs/harbour/metrics.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines if '"step", ' in line]
+    assert steps == [1, 2, 3, 4, 5, 6]
+    fresh = run("train", "harbour", *TINY, "--set", "train.steps=2", "--fresh")
+    assert fresh.code == 0, fresh.err
+    assert "is now runs/harbour.old-1" in fresh.err
+    assert Path("runs/harbour.old-1/report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "name a preset ("),
+        (["harbor"], "unknown preset `harbor`; expected one of"),
+        (["harbour", "--config", "x.toml"], "both given"),
+        (["--config", "x.toml"], "there is no file x.toml"),
+        (["harbour", "--set", "train.stepps=3"], "train.stepps"),
+        (["harbour", "--time-budget", "soon"], "expected a span of time"),
+        (["harbour", "--resume"], "there is no run in runs/harbour"),
+        (["harbour", "--resume", "--fresh"], "give one of them"),
+    ],
+)
+def test_what_is_refused(arguments: list[str], words: str, run: Run) -> None:
+    result = run("train", *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert words in result.err
+    assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_run_with_a_checkpoint(
+    number: int, code: int, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zeropoint.train.metrics import MetricsFile
+    from zeropoint.train.watch import StepInfo
+
+    write = MetricsFile.on_step
+
+    def on_step(self: MetricsFile, info: StepInfo) -> None:
+        write(self, info)
+        if info.step == 2:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(MetricsFile, "on_step", on_step)
+    result = run("train", "harbour", *TINY, "--set", "train.steps=50")
+    assert result.code == code, result.err
+    assert "go on with it:   zeropoint train --resume --out runs/harbour" in result.out
+    assert Path("runs/harbour/checkpoints").is_dir()
+    assert Path("runs/harbour/report.html").is_file()
+
+
+def test_export_and_generate(run: Run) -> None:
+    assert run("train", "harbour", *TINY, "--set", "train.steps=2", "-q").err == ""
+    made = run("export", "harbour", "--gguf", "--json")
+    assert made.code == 0, made.err
+    path = json.loads(made.out)["path"]
+    assert path == "runs/harbour/export/harbour-step-000002.gguf"
+    folder = run("export", "runs/harbour", "--hf", "--best", "--out", "folder")
+    assert folder.code == 0, folder.err
+    assert json.loads(Path("folder/config.json").read_text())["model_type"] == "gpt2"
+    texts = {
+        run("generate", "--model", name, "--temperature", "0", "-n", "6", "--exact", "The ").out
+        for name in (path, "runs/harbour", "run:harbour", "run:harbour@2", "runs/harbour/latest")
+    }
+    assert len(texts) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing", "--gguf"], "there is no run nothing, nor runs/nothing"),
+        (["nothing"], "give --gguf for a file or --hf for a folder"),
+        (["nothing", "--hf", "--gguf"], "give --gguf for a file or --hf for a folder"),
+        (["nothing", "--hf", "--best", "--step", "3"], "name two checkpoints"),
+    ],
+)
+def test_exports_that_are_refused(arguments: list[str], words: str, run: Run) -> None:
+    result = run("export", *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert words in result.err

@@ -1,0 +1,193 @@
+"""Configurations: presets, files, overrides, foreign names; what is refused before anything is computed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from zeropoint.blueprint import catalog
+from zeropoint.blueprint.io import to_toml
+from zeropoint.errors import BadInput
+from zeropoint.train.check import check
+from zeropoint.train.config import Config, config_toml, read_config, recipes
+from zeropoint.train.duration import seconds_of
+from zeropoint.train.model import blueprint_of
+from zeropoint.train.optim.adamw import AdamW
+from zeropoint.train.optim.muon import Muon
+from zeropoint.train.schedule import WSD, Cosine
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_every_preset_is_sound_and_is_read_back_as_it_was_written(name: str, tmp_path: Path) -> None:
+    config = read_config(name)
+    check(config)
+    blueprint_of(config.model, 65)
+    path = tmp_path / "config.toml"
+    path.write_text(config_toml(config))
+    assert read_config(path) == config
+
+
+def test_nanogpt_s_cpu_preset_is_nanogpt_s() -> None:
+    config = read_config("shakespeare-char")
+    assert blueprint_of(config.model, 65) == catalog.load("tiny-gpt")
+    assert config.optimizer == AdamW(1e-3, (0.9, 0.99), 1e-8, 0.1)
+    assert config.schedule == Cosine(100, 0.1)
+    assert (config.train.steps, config.train.batch_size, config.train.clip) == (2000, 12, 1.0)
+    assert (config.eval.n_batches, config.model.dropout, config.data.validation) == (20, 0.0, 0.1)
+
+
+def test_overrides_come_last_and_a_text_needs_no_quotes() -> None:
+    sets = [
+        "train.steps=120",
+        "data.source=my text.txt",
+        "optimizer.betas=[0.9, 0.95]",
+        "train.time_budget=10m",
+    ]
+    config = read_config("harbour", sets)
+    assert (config.train.steps, config.data.source) == (120, "my text.txt")
+    assert config.optimizer.betas == (0.9, 0.95)
+    assert config.train.time_budget == "10m"
+
+
+def test_another_kind_begins_with_its_own_numbers() -> None:
+    config = read_config(
+        "shakespeare-char", ["optimizer.kind=muon", "optimizer.momentum=0.9", "schedule.kind=wsd"]
+    )
+    assert config.optimizer == Muon(momentum=0.9)
+    assert config.schedule == WSD()
+
+
+def test_foreign_names_are_understood(tmp_path: Path) -> None:
+    path = tmp_path / "nano.toml"
+    path.write_text(
+        "n_layer = 2\nn_head = 2\nn_embd = 32\nblock_size = 8\nmax_iters = 5\nlearning_rate = 1e-2\n"
+    )
+    config = read_config(path, ["batch_size=3", "hidden_size=64"])
+    assert (config.model.n_layers, config.model.d_model, config.model.n_ctx) == (2, 64, 8)
+    assert (config.train.steps, config.train.batch_size, config.optimizer.learning_rate) == (5, 3, 0.01)
+    path.write_text("n_layer = 2\n[model]\nn_layers = 2\n")
+    with pytest.raises(BadInput, match=r"nano\.toml: `n_layer` and `model\.n_layers` are the same"):
+        read_config(path)
+
+
+def test_a_blueprint_may_stand_in_the_configuration(tmp_path: Path) -> None:
+    blueprint = catalog.load("tiny-gpt")
+    path = tmp_path / "own.toml"
+    text = to_toml(blueprint).replace("[[blocks]]", "[[model.blueprint.blocks]]")
+    path.write_text("[model.blueprint]\n" + text)
+    config = read_config(path)
+    assert blueprint_of(config.model, 65) == blueprint
+    path.write_text(config_toml(config))
+    assert read_config(path) == config
+    (tmp_path / "blueprint.toml").write_text(to_toml(blueprint))
+    named = replace(config.model, blueprint=str(tmp_path / "blueprint.toml"))
+    assert blueprint_of(named, 65) == blueprint
+
+
+def test_a_model_of_llama_s_kind_from_sizes() -> None:
+    config = read_config(
+        "harbour", ["model.family=llama", "model.n_kv_heads=2", "model.d_model=96", "model.is_tied=false"]
+    )
+    blueprint = blueprint_of(config.model, 50)
+    assert blueprint.family == "llama"
+    assert blueprint.blocks[0].attention.n_kv_heads == 2
+    assert blueprint.blocks[0].ffn.d_ff == 256
+    assert not blueprint.is_tied
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("train.step=1", r"unknown key `train\.step`; .*closest: train\.steps"),
+        ("trian.steps=1", r"--set trian\.steps=1: unknown section `trian`; .*closest: train"),
+        ("train.steps", r"--set train\.steps: expected section\.key=value"),
+        ("steps=1", r"--set steps=1: expected section\.key=value"),
+        ("train.steps=many", r'`train\.steps` is "many"; expected an integer'),
+        ("train.steps=1.5", r"`train\.steps` is 1\.5; expected an integer"),
+        ("train.device=gpu", r"unknown train\.device `gpu`; expected one of auto, cpu, cuda"),
+        ("optimizer.kind=adam", r"unknown optimizer\.kind `adam`; .*closest: adamw"),
+        ("optimizer.betas=[0.9]", r"`optimizer\.betas` has 1 values; expected 2"),
+        ("optimizer.momentum=0.9", r"unknown key `optimizer\.momentum`"),
+    ],
+)
+def test_what_is_unknown_is_refused_with_the_closest(override: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        read_config("harbour", [override])
+
+
+def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"unknown preset `harbuor`.*closest: harbour.*--config"):
+        read_config("harbuor")
+    with pytest.raises(BadInput, match=r"there is no file .*none\.toml"):
+        read_config(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("[train")
+    with pytest.raises(BadInput, match=r"bad\.toml is not TOML"):
+        read_config(tmp_path / "bad.toml")
+    (tmp_path / "bad.toml").write_bytes(b"\xff")
+    with pytest.raises(BadInput, match=r"bad\.toml is not UTF-8"):
+        read_config(tmp_path / "bad.toml")
+    (tmp_path / "bad.toml").write_text("train = 3")
+    with pytest.raises(BadInput, match=r"`train` is 3; expected"):
+        read_config(tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("optimizer.learning_rate=nan", r"optimizer\.learning_rate is nan; expected a number above 0"),
+        ("optimizer.learning_rate=0.0", r"optimizer\.learning_rate is 0\.0; expected a number above 0"),
+        ("optimizer.learning_rate=-1.0", r"optimizer\.learning_rate is -1\.0"),
+        ("optimizer.learning_rate=inf", r"optimizer\.learning_rate is inf"),
+        ("optimizer.betas=[0.9, 1.0]", r"optimizer\.betas\[1\] is 1\.0; expected 0 to below 1"),
+        ("train.batch_size=0", r"train\.batch_size is 0; expected a whole number from 1"),
+        ("train.steps=0", r"train\.steps is 0"),
+        ("train.keep=1", r"train\.keep is 1; expected a whole number from 2"),
+        ("train.accumulate=3", r"train\.batch_size is 16 and train\.accumulate 3; .*make it a multiple"),
+        ("train.clip=-1.0", r"train\.clip is -1\.0; expected a number from 0"),
+        ("train.time_budget=soon", r"train\.time_budget is 'soon'; expected a span of time, as in 90s"),
+        ("model.dropout=1.0", r"model\.dropout is 1\.0; expected a number from 0 to below 1"),
+        ("data.validation=1.0", r"data\.validation is 1\.0; expected a number above 0 to below 1"),
+        ("schedule.final=2.0", r"schedule\.final is 2\.0"),
+        ("model.blueprint=tiny-gpt", r"model\.n_layers is set beside model\.blueprint"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(override: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        check(read_config("harbour", [override]))
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    config = read_config("harbour", ["train.steps=0", "train.batch_size=0"])
+    with pytest.raises(BadInput, match=r"train\.steps is 0.*; train\.batch_size is 0"):
+        check(config)
+    with pytest.raises(BadInput, match="accumulate 1 for 3 workers"):
+        check(read_config("harbour"), n_workers=3)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("model.n_heads=3", r"model\.d_model is 64 and model\.n_heads 3; the heads share the width"),
+        ("model.n_kv_heads=3", "n_kv_heads"),
+        ("model.n_ctx=0", r"model\.n_ctx is 0; expected 1 or more, or a model\.blueprint"),
+    ],
+)
+def test_sizes_that_make_no_model_are_refused(override: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        blueprint_of(read_config("harbour", [override]).model, 48)
+
+
+def test_a_blueprint_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    model = Config().model
+    with pytest.raises(BadInput, match=r"unknown blueprint `tiny-gtp`.*closest: tiny-gpt"):
+        blueprint_of(replace(model, blueprint="tiny-gtp"), 48)
+    with pytest.raises(BadInput, match=r"none\.toml cannot be read"):
+        blueprint_of(replace(model, blueprint=str(tmp_path / "none.toml")), 48)
+
+
+def test_spans_of_time() -> None:
+    assert [seconds_of(text, "x") for text in ("90s", "10m", "1.5h", "2d", "7", "")] == [
+        90, 600, 5400, 172800, 7, None,
+    ]  # fmt: skip

@@ -1,0 +1,132 @@
+"""Optimizers: which weights they move and how, and what they keep."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from zeropoint.blueprint import catalog
+from zeropoint.models.build import build
+from zeropoint.train.ema import Ema
+from zeropoint.train.gradients import clip, first_bad, largest, near_zero
+from zeropoint.train.optim.adamw import AdamW
+from zeropoint.train.optim.groups import decay_groups
+from zeropoint.train.optim.muon import Muon, orthogonal
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Module:
+    return build(catalog.load("tiny-gpt"))
+
+
+def test_only_weights_with_two_axes_decay(model: nn.Module) -> None:
+    decayed, free = decay_groups(model.parameters(), 0.1)
+    assert (decayed["weight_decay"], free["weight_decay"]) == (0.1, 0.0)
+    assert {p.dim() for p in decayed["params"]} == {2}
+    assert {p.dim() for p in free["params"]} == {1}
+    assert len(decayed["params"]) + len(free["params"]) == len(list(model.parameters()))
+
+
+def test_adamw_takes_a_step_of_its_rate(model: nn.Module) -> None:
+    """Its first step is the sign of the gradient times the rate, and the decay."""
+    line = nn.Linear(2, 2)
+    before = line.weight.detach().clone()
+    optimizer = AdamW(learning_rate=0.1, weight_decay=0.5, eps=1e-12).build(line)
+    line(torch.ones(2)).sum().backward()
+    optimizer.step()
+    torch.testing.assert_close(line.weight.detach(), before * (1 - 0.1 * 0.5) - 0.1)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (16, 4), (4, 16), (3, 8, 4)])
+def test_what_muon_moves_by_is_nearly_orthogonal(shape: tuple[int, ...]) -> None:
+    drawn = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonal(drawn))
+    assert values.min() > 0.6
+    assert values.max() < 1.3
+    u, _, vh = torch.linalg.svd(drawn, full_matrices=False)
+    torch.testing.assert_close(orthogonal(drawn), u @ vh, atol=0.35, rtol=0)
+
+
+def test_muon_takes_matrices_of_blocks_and_adamw_the_rest(model: nn.Module) -> None:
+    optimizer = Muon().build(model)
+    hidden, *others = optimizer.param_groups
+    named = {id(p): name for name, p in model.named_parameters()}
+    assert {named[id(p)].rpartition(".")[0].rpartition(".")[2] for p in hidden["params"]} == {
+        "query", "key", "value", "output", "up", "down",
+    }  # fmt: skip
+    assert {named[id(p)] for group in others for p in group["params"]} >= {
+        "embedding.weight",
+        "final_norm.weight",
+    }
+    assert hidden["lr"] == 0.02
+    assert {group["lr"] for group in others} == {3e-3}
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(named)
+
+
+def test_muon_moves_a_matrix_by_its_rate(model: nn.Module) -> None:
+    drawn = torch.Generator().manual_seed(0)
+    hidden = nn.ModuleDict({"blocks": nn.Linear(8, 16, bias=False)})
+    (matrix,) = hidden.parameters()
+    before = matrix.detach().clone()
+    matrix.grad = torch.randn(16, 8, generator=drawn)
+    Muon(learning_rate=0.5).build(hidden).step()
+    moved = torch.linalg.svdvals(matrix.detach() - before)
+    torch.testing.assert_close(moved, torch.full((8,), 0.5 * 2**0.5), atol=0.25, rtol=0)
+
+
+def test_an_average_follows_slowly_and_lends_itself() -> None:
+    line = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(line.weight)
+    ema = Ema(line, 0.5)
+    nn.init.ones_(line.weight)
+    ema.update(line, 1000)
+    assert ema.average["weight"].item() == 0.5
+    with ema.inside(line):
+        assert line.weight.item() == 0.5
+    assert line.weight.item() == 1
+    early = Ema(line, 0.999)
+    nn.init.zeros_(line.weight)
+    early.update(line, 1)  # of the first steps little is kept
+    assert early.average["weight"].item() == pytest.approx(2 / 11)
+
+
+def test_clipping_shortens_to_the_bound_and_tells_the_length() -> None:
+    line = nn.Linear(2, 1, bias=False)
+    line.weight.grad = torch.tensor([[3.0, 4.0]])
+    assert clip(line.parameters(), None) == 5
+    assert clip(line.parameters(), 10) == 5
+    assert clip(line.parameters(), 1) == 5
+    torch.testing.assert_close(line.weight.grad, torch.tensor([[0.6, 0.8]]))
+    assert clip(nn.Linear(1, 1).parameters(), 1) == 0
+
+
+def test_the_share_of_gradients_that_do_nothing() -> None:
+    line = nn.Linear(4, 1)
+    line.weight.grad = torch.tensor([[0.0, 1e-4, 1e-2, 1.0]])
+    line.bias.grad = torch.zeros(1)
+    assert near_zero(line, 1e-3) == {"weight": 0.5, "bias": 1.0}
+
+
+def test_where_a_number_went_bad_is_named() -> None:
+    model = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
+
+    def compute() -> torch.Tensor:
+        return model(torch.ones(1, 1))
+
+    assert first_bad(model, compute) == "the loss alone"
+    model[1].weight.grad = torch.tensor([[float("nan")]])
+    assert first_bad(model, compute) == "the gradient of 1.weight"
+    handle = model[1].register_forward_hook(lambda module, args, output: output / 0)
+    assert first_bad(model, compute) == "what 1 gives"
+    handle.remove()
+    nn.init.constant_(model[0].bias, float("inf"))
+    assert first_bad(model, compute) == "the weight 0.bias"
+
+
+def test_the_largest_gradient_for_its_weights() -> None:
+    model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False))
+    for layer, weight, gradient in zip(model, (10.0, 1.0), (20.0, 3.0), strict=True):
+        nn.init.constant_(layer.weight, weight)
+        layer.weight.grad = torch.tensor([[gradient]])
+    assert largest(model) == "1.weight"

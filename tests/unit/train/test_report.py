@@ -1,0 +1,118 @@
+"""A run tells about itself: curve, samples, events and a page that needs no other file."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from zeropoint.train.config import read_config
+from zeropoint.train.metrics import MetricsFile, SampleFiles, TensorBoard
+from zeropoint.train.plot import curve_of, draw_png, in_terminal
+from zeropoint.train.report import Report, html_of
+from zeropoint.train.run import run
+from zeropoint.train.watch import Watcher
+
+SETS = (
+    "train.steps=6", "train.batch_size=2", "train.checkpoint_every=2", "model.n_layers=1", "model.d_model=16",
+    "model.n_heads=2", "model.n_ctx=16", "eval.every=2", "eval.n_batches=1", "sample.every=2",
+    "schedule.warmup_steps=2", 'sample.prompt="The "', "sample.n_tokens=8",
+)  # fmt: skip
+
+
+class Told(Watcher):
+    """Keeps what a person is told."""
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+
+    def on_notice(self, text: str) -> None:
+        self.notices.append(text)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    folder, told = tmp_path_factory.mktemp("runs") / "tiny & co", Told()
+    run(
+        read_config("harbour", SETS),
+        folder,
+        [told, MetricsFile(), SampleFiles(), TensorBoard(), Report(told)],
+    )
+    assert told.notices == []
+    return folder
+
+
+def test_the_page_needs_nothing_else_and_says_how_to_repeat_the_run(folder: Path) -> None:
+    page = (folder / "report.html").read_text("utf-8")
+    assert not re.search(
+        r"""(src|href|url)\s*[=(]\s*["']?(?!#)\S""", page.replace("xlink:href", "").replace("url(#", "")
+    )
+    assert "<script" not in page
+    facts = json.loads((folder / "run.json").read_text())
+    manifest = json.loads((folder / "checkpoints/step-000006/manifest.json").read_text())
+    for wanted in (
+        *facts["data_sha256"].values(),
+        facts["processor"],
+        facts["torch"],
+        manifest["sha256"]["weights.safetensors"],
+        "zeropoint train --config config.toml",
+        "all steps were done",
+        "6 steps",
+        "tiny &amp; co",
+        "batch_size = 2",
+        "<svg",
+    ):
+        assert wanted in page, wanted
+
+
+def test_what_a_model_writes_cannot_act_in_the_page(folder: Path) -> None:
+    (folder / "samples" / "step-000004.txt").write_text("<script>alert(1)</script>")
+    assert "<script" not in html_of(folder)
+    assert "&lt;script&gt;" in html_of(folder)
+
+
+def test_the_curve_as_a_picture_and_in_a_terminal(folder: Path) -> None:
+    curve = curve_of(folder)
+    assert (folder / "loss.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert list(curve.steps) == [1, 2, 3, 4, 5, 6]
+    assert list(curve.eval_steps) == [0, 2, 4, 6]
+    best = curve.best
+    assert best is not None
+    assert best[1] == min(curve.eval_losses)
+    drawn = in_terminal(curve, 60, 12)
+    assert "\x1b" not in drawn
+    assert max(map(len, drawn.splitlines()[:-1])) <= 60
+    assert "●" in drawn
+    assert "\x1b[" in in_terminal(curve, 60, 12, has_color=True)
+
+
+def test_a_run_without_a_step_can_be_drawn_too(tmp_path: Path) -> None:
+    curve = curve_of(tmp_path)
+    assert draw_png(curve, "empty")[:4] == b"\x89PNG"
+    assert "loss by step" in in_terminal(curve, 60, 12)
+
+
+def test_tensorboard_has_events_and_samples_are_kept(folder: Path) -> None:
+    assert list((folder / "tensorboard").glob("events*"))
+    assert (folder / "samples" / "step-000006.txt").read_text().startswith("The ")
+
+
+def test_a_page_that_cannot_be_made_does_not_fail_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    told = Told()
+    result = run(
+        read_config("harbour", (*SETS, "train.steps=3")),
+        tmp_path / "run",
+        [told, MetricsFile(), Report(told)],
+    )
+    assert result.step == 3
+    assert told.notices == [
+        'no report: drawing needs matplotlib; install it with: pip install "zeropoint[train]"'
+    ]
