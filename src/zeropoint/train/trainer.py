@@ -15,6 +15,7 @@ from zeropoint.errors import BadInput, DiskError, MachineError, OutOfMemory
 from zeropoint.models.decoder import Decoder
 from zeropoint.train import checkpoint
 from zeropoint.train.checkpoint import Checkpoint, State
+from zeropoint.train.compiled import compiled_if_it_pays
 from zeropoint.train.config import Config
 from zeropoint.train.duration import seconds_of
 from zeropoint.train.ema import Ema
@@ -88,7 +89,7 @@ class Trainer:
             train(
                 self.model,
                 self.prepared.training,
-                config.objective,
+                compiled_if_it_pays(config, self.model, place.device, place.team.n_workers),
                 self.optimizer,
                 n_steps=config.train.steps,
                 first_step=self.state.step,
