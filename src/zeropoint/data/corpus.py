@@ -84,6 +84,7 @@ def open_corpus(
     settings, preferences = settings or Settings(), preferences or Preferences.read()
     path = find_data(source, preferences=preferences, progress=progress, notice=notice)
     if is_prepared(path):
+        notice(f"{source} is prepared, with a tokenizer and a split of its own")
         return _prepared(path, str(source))
     n_bytes = sum(item.path.stat().st_size for item in find_sources(path))
     if n_bytes <= _IN_MEMORY_BYTES:

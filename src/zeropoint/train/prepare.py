@@ -14,7 +14,7 @@ from zeropoint.data.pairs import PairBatches
 from zeropoint.data.parallel import open_parallel
 from zeropoint.data.tokenise import Settings
 from zeropoint.errors import BadInput
-from zeropoint.train.config import Config
+from zeropoint.train.config import Config, Data
 from zeropoint.train.model import blueprint_of
 from zeropoint.train.objectives.masked import Masked
 from zeropoint.train.objectives.seq2seq import Seq2Seq
@@ -56,7 +56,7 @@ def prepare(config: Config, notice: Callable[[str], None] = lambda text: None) -
     data, train = config.data, config.train
     if isinstance(config.objective, Seq2Seq):
         return _prepare_pairs(config, config.objective, notice)
-    corpus = open_corpus(data.source, Settings(data.tokenizer, data.n_vocab, data.validation), notice=notice)
+    corpus = open_corpus(data.source, _tokenising(data), notice=notice)
     coding = corpus.coding
     n_vocab = coding.n_vocab
     if isinstance(config.objective, Masked):
@@ -75,6 +75,10 @@ def prepare(config: Config, notice: Callable[[str], None] = lambda text: None) -
         )
     sha256 = {corpus.name: corpus.sha256}
     return Prepared(training, validation, blueprint, coding, coding.content, sha256)
+
+
+def _tokenising(data: Data) -> Settings:
+    return Settings(data.tokenizer, data.n_vocab, data.validation, data.field)
 
 
 def _prepare_pairs(config: Config, objective: Seq2Seq, notice: Callable[[str], None]) -> Prepared:

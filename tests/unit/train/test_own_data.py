@@ -1,0 +1,57 @@
+"""A run on files of one's own: the same curve from the files, from their shards, and after a resume."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from zeropoint.data.prepare import prepare
+from zeropoint.data.tokenise import Settings
+from zeropoint.errors import BadInput
+from zeropoint.train.config import Config, Data, Eval, Model, Train
+from zeropoint.train.run import run
+from zeropoint.train.schedule import Constant
+from zeropoint.train.watch import StepInfo, Watcher
+
+
+class Losses(Watcher):
+    """Those of every step."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def on_step(self, info: StepInfo) -> None:
+        self.losses.append(info.loss)
+
+
+def trained(config: Config, folder: Path, resume: bool = False) -> list[float]:
+    told = Losses()
+    run(config, folder, [told], resume=resume)
+    return told.losses
+
+
+def test_files_shards_and_a_resume_give_one_curve(folder: Path) -> None:
+    stories = folder / "stories.jsonl"
+    lines = [json.dumps({"story": f"Boat {n} came in at {n % 12} o'clock."}) for n in range(60)]
+    stories.write_text("\n".join(lines))
+    how = Data(str(stories), field="story", order="epochs")
+    config = Config(
+        model=Model(n_layers=1, n_heads=2, d_model=16, n_ctx=16),
+        data=how,
+        train=Train(steps=40, batch_size=4, checkpoint_every=20, device="cpu", leak_check=False),
+        schedule=Constant(),
+        eval=Eval(every=0, n_batches=1),
+    )
+    whole = trained(config, folder / "whole")
+    prepare(stories, folder / "shards", Settings(field="story"), shard_tokens=300)
+    of_shards = replace(config, data=Data(str(folder / "shards"), order="epochs"))
+    assert trained(of_shards, folder / "of_shards") == whole
+    half = replace(of_shards, train=replace(config.train, steps=20))
+    assert trained(half, folder / "parts") == whole[:20]
+    assert trained(of_shards, folder / "parts", resume=True) == whole[20:]
+    stories.write_text("\n".join(lines[1:]))
+    with pytest.raises(BadInput, match=r"stories\.jsonl .* was changed since"):
+        trained(of_shards, folder / "parts", resume=True)
