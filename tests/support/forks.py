@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -65,9 +66,25 @@ def curve(folder: Path) -> dict[int, str]:
 def send_after(pid: int, number: int, folder: Path, n_steps: int, later_s: float) -> None:
     """Send a signal to a training once it has told so many more steps, and some time has passed."""
     wanted = len(curve(folder)) + n_steps
-    with contextlib.suppress(ProcessLookupError):
-        while len(curve(folder)) < wanted:
+    _send(pid, number, lambda: len(curve(folder)) >= wanted, later_s)
+
+
+def send_in_checkpoint(pid: int, number: int, folder: Path, later_s: float) -> None:
+    """Send a signal to a training once it has begun to write a checkpoint, and some time has passed."""
+    _send(pid, number, lambda: any(".tmp." in name for name in _names(folder / "checkpoints")), later_s)
+
+
+def _send(pid: int, number: int, is_time: Callable[[], bool], later_s: float) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it is over already
+        while not is_time():
             os.kill(pid, 0)
-            time.sleep(0.0005)
+            time.sleep(0.0002)
         time.sleep(later_s)
         os.kill(pid, number)
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []

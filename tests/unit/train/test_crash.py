@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.forks import Forks, curve, send_after
+from tests.support.forks import Forks, curve, send_after, send_in_checkpoint
 from zeropoint.errors import MachineError
 from zeropoint.train import checkpoint
 from zeropoint.train.config import Config, Model
@@ -41,9 +41,10 @@ def test_killed_at_random_moments_it_loses_an_interval_at_most_and_draws_the_sam
     while n_kills < N_KILLS or n_runs == 0:
         path = folder / f"killed-{n_runs}"
         pid = forks.start(path)
-        if n_kills < N_KILLS:
-            n_steps, later_s = drawn.choice((0, 0, 1, 3, 7)), drawn.uniform(0, 0.03)
-            send_after(pid, signal.SIGKILL, path, n_steps, later_s)
+        if n_kills < N_KILLS and drawn.random() < 0.4:
+            send_in_checkpoint(pid, signal.SIGKILL, path, drawn.uniform(0, 0.004))
+        elif n_kills < N_KILLS:
+            send_after(pid, signal.SIGKILL, path, drawn.choice((0, 1, 3, 7)), drawn.uniform(0, 0.03))
         code = forks.end()
         n_kills += code == -signal.SIGKILL
         lost = max(curve(path), default=0) - newest_step(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import resource
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from zeropoint.data.batches import RandomWindows
-from zeropoint.errors import BadInput, DiskError, ZeropointError
+from zeropoint.errors import BadInput, DiskError, OutOfMemory, ZeropointError
 from zeropoint.models.decoder import Decoder
 from zeropoint.train import checkpoint, prepare
 from zeropoint.train.config import Config, Data, Eval, Model, Sample, Train, read_config
@@ -176,6 +177,27 @@ def test_a_model_that_sees_the_future_is_not_trained(folder: Path, monkeypatch: 
     with pytest.raises(BadInput, match=r"blocks\.0 \(Block\) lets later tokens through.*leak_check=false"):
         run(with_train(TINY, leak_check=True), folder / "run")
     run(TINY, folder / "run")
+
+
+def test_memory_that_is_not_there_is_a_sentence_with_the_last_checkpoint(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("zeropoint.train.trainer.train", fail)
+    with pytest.raises(
+        OutOfMemory, match=r"not enough memory for step 1; give .*accumulate.*step-000000; go on"
+    ):
+        run(TINY, folder / "run")
+
+
+def test_a_signal_while_data_are_prepared_ends_it_at_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zeropoint.train.run.prepare", lambda *args: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        run(TINY, folder / "run")
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "state.json", "manifest.json"])
