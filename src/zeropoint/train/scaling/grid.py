@@ -116,7 +116,7 @@ def _shortest(
 def _cost(
     n_sizes: int, n_counts: int, s_a_step: Callable[[int], float], overhead_s: float
 ) -> tuple[float, float]:
-    """(seconds for each step of the shortest run, seconds beside all steps), the next size trained as well."""
+    """(seconds for each step of the shortest run, seconds beside all steps), the next size included."""
     in_grid_s = sum(s_a_step(i) for i in range(n_sizes)) * (2**n_counts - 1)
     return in_grid_s + s_a_step(n_sizes) * 2**n_counts, overhead_s * (n_sizes * n_counts + 1)
 
