@@ -115,7 +115,7 @@ class Train:
     are the ones that are judged. near_zero: gradients below this share of a parameter's largest count as
     near zero. sharding: of several workers, "fsdp" lets each hold a part of the weights. time_budget: "10m",
     "2h" or "" (none). patience: evaluations without a better one until it stops (0: never). keep:
-    checkpoints, beside the best.
+    checkpoints, beside the best. compile: by torch, where it pays ("auto"), always or never.
     """
 
     steps: int = 1000
@@ -128,7 +128,7 @@ class Train:
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     device: Literal["cpu", "cuda", "auto"] = "auto"
     threads: int = 0
-    compile: bool = False
+    compile: Literal["auto", "always", "never"] = "auto"
     sharding: Literal["none", "fsdp"] = "none"
     checkpoint_every: int = 250
     keep: int = 2
