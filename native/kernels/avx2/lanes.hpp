@@ -12,7 +12,8 @@ namespace zp::avx2 {
 struct Lanes : x86::RowBytes<Lanes> {
     static constexpr int kRowTile = 4;
     static constexpr int kDenseTile = 3;
-    static constexpr int kQueryTile = 3;
+    static constexpr int kQueryTile = 6;
+    static constexpr int kValues = 8;
 
     struct F {
         __m256 lo, hi;

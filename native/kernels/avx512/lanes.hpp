@@ -13,6 +13,7 @@ struct Lanes : x86::RowBytes<Lanes> {
     static constexpr int kRowTile = 8;
     static constexpr int kDenseTile = 6;
     static constexpr int kQueryTile = 6;
+    static constexpr int kValues = 32;
 
     using F = __m512;
     using I = __m512i;

@@ -9,6 +9,7 @@ struct Lanes : arm::BaseLanes<Lanes> {
     static constexpr int kRowTile = 2;
     static constexpr int kDenseTile = 3;
     static constexpr int kQueryTile = 3;
+    static constexpr int kValues = 8;
 
     // A product is at most kMost * 127, and the pair sums of kRun of them fit 16 bits: 8, a whole block, for
     // codes below 16. So often they are widened to 32 bits.

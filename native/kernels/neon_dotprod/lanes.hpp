@@ -9,6 +9,7 @@ struct Lanes : arm::BaseLanes<Lanes> {
     static constexpr int kRowTile = 4;
     static constexpr int kDenseTile = 3;
     static constexpr int kQueryTile = 3;
+    static constexpr int kValues = 8;
 
     template <int kTop, int kZero, int kPart>
     struct Dot {

@@ -94,6 +94,12 @@ inline void weigh_columns(const AttendChunk& job, int row, int k, float (*weight
     if constexpr (C > 1) weigh_columns<L, E, R, C / 2>(job, row, k, weights);
 }
 
+// How many columns of values (16 each) R rows take at once: as many as leave their sums in registers.
+template <class L, int R>
+inline constexpr int kValueColumns = (R + 1) * 4 < L::kValues   ? 4
+                                     : (R + 1) * 2 < L::kValues ? 2
+                                                                : 1;
+
 template <class L, class E, int R>
 inline void attend_rows(const AttendChunk& job, int row) {
     alignas(64) float scores[R][kChunk];
@@ -107,7 +113,7 @@ inline void attend_rows(const AttendChunk& job, int row) {
             for (int i = 0; i < n_padded; i += 16)
                 L::store(scores[r] + i, L::mul(L::load(scores[r] + i), L::load(job.value_steps + i)));
     }
-    weigh_columns<L, E, R, (L::kQueryTile >= 6 ? 4 : 2)>(job, row, 0, scores);
+    weigh_columns<L, E, R, kValueColumns<L, R>>(job, row, 0, scores);
 }
 
 // `n` rows, at most R, as one tile.

@@ -6,6 +6,7 @@ Curves, samples, the configuration, the machine, the hashes of data and weights,
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -106,7 +107,9 @@ def _weights(run: Path) -> list[tuple[str, str]]:
         name = _text(run / pointer).strip()
         manifest = run / "checkpoints" / name / "manifest.json"
         if manifest.is_file():
-            found.append((f"{pointer}: {name}", _json(manifest)["sha256"]["weights.safetensors"]))
+            hashes = _json(manifest)["sha256"]
+            weights = [file for file in sorted(hashes) if re.fullmatch(r"weights.*\.safetensors", file)]
+            found += [(f"{pointer}: {name}/{file}", hashes[file]) for file in weights]
     return found
 
 

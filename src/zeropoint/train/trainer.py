@@ -53,6 +53,7 @@ class Trainer:
         self.config, self.folder, self.prepared, self.watcher = config, folder, prepared, watcher
         self.place, self.asked = place, asked
         self.model = built(config, prepared.blueprint, place.device)
+        place.team.place(self.model)
         self.optimizer = config.optimizer.build(self.model)
         self.ema = Ema(self.model, config.train.ema) if config.train.ema else None
         self.state = State(0, 0, config.train.seed, identity(config))
@@ -204,10 +205,10 @@ class Trainer:
 
     def _why_stop(self) -> str:
         """The signal or budget that ends the run here, or "". All workers get the same answer."""
-        team = self.place.team
-        if team.any(bool(self.asked.name)):
-            return self.asked.name or "SIGTERM"  # another worker heard it
-        return "time" if team.any(self.stop.is_over()) else ""
+        team, name, is_over = self.place.team, self.asked.name, self.stop.is_over()
+        if not team.any(bool(name) or is_over):
+            return ""
+        return (name or "SIGTERM") if team.any(bool(name)) else "time"  # another worker may have heard it
 
     def _evaluate(self) -> bool:
         """Judge the model by both splits. Returns whether it is the best so far."""
@@ -239,7 +240,7 @@ class Trainer:
     def _sample(self, step: int, is_last: bool) -> None:
         spec = self.config.sample
         is_due = spec.every and (is_last or step % spec.every == 0)
-        if not is_due or not isinstance(self.model, Decoder) or self.place.team.rank:
+        if not is_due or not isinstance(self.model, Decoder):
             return
         coding, prompt = self.prepared.tokenizer, spec.prompt or "\n"
         try:
@@ -251,13 +252,18 @@ class Trainer:
         self.watcher.on_sample(step, prompt + coding.decode(new))
 
     def _save(self, is_best: bool) -> None:
-        if self.place.team.rank:
-            return
         average = None if self.ema is None else self.ema.average
         keep = self.config.train.keep
         try:
             self.checkpoint = checkpoint.save(
-                self.folder, self.state, self.model, self.optimizer, average, is_best=is_best, keep=keep
+                self.folder,
+                self.state,
+                self.model,
+                self.optimizer,
+                average,
+                is_best=is_best,
+                keep=keep,
+                team=self.place.team,
             )
         except DiskError as error:
             raise DiskError(f"{error}. {self._last_good()}") from None
