@@ -153,10 +153,15 @@ def printable_lines(text: str) -> str:
 
 
 def _tell_start(console: Console, info: RunInfo) -> None:
+    from zeropoint.train.objectives.seq2seq import Seq2Seq
+
+    # Pairs are as long as they are; of other rows the tokens are known.
+    is_pairs = isinstance(info.config.objective, Seq2Seq)
+    size = f"{info.config.train.batch_size:,} pairs" if is_pairs else f"{info.n_tokens_a_step:,} tokens"
     goes_on = f", going on after step {info.first_step}" if info.first_step else ""
     console.warning(
         f"training {info.n_parameters:,} parameters for {info.n_steps:,} steps of "
-        f"{info.n_tokens_a_step:,} tokens in {info.folder}{goes_on}; Ctrl-C keeps what was learnt"
+        f"{size} in {info.folder}{goes_on}; Ctrl-C keeps what was learnt"
     )
 
 

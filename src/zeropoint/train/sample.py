@@ -9,7 +9,6 @@ import torch
 from zeropoint.models.decoder import Decoder
 from zeropoint.sampling.draw import sample
 from zeropoint.sampling.params import SamplingParams
-from zeropoint.train.whole import is_cut
 
 __all__ = ["written"]
 
@@ -27,11 +26,8 @@ def written(
     model.eval()
     ids, new = list(prompt), list(prompt)
     cache = model.new_cache()
-    # Not through a compiled call: it would be compiled anew for every length. A model that is cut over
-    # workers must be called: that is when it fetches its parts.
-    forward = model if is_cut(model) else model.forward
     for _ in range(min(n_tokens, model.blueprint.n_ctx - len(prompt))):
-        logits_V = forward(torch.tensor([new], device=device), cache)[0, -1].float().cpu().numpy()
+        logits_V = model(torch.tensor([new], device=device), cache)[0, -1].float().cpu().numpy()
         index = sample(steps, logits_V, ids, seed, len(ids))
         if index < 0:
             break  # logits that are no numbers; the step that follows says so

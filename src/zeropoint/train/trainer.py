@@ -15,6 +15,7 @@ from zeropoint.errors import BadInput, DiskError, MachineError, OutOfMemory
 from zeropoint.models.decoder import Decoder
 from zeropoint.train import checkpoint
 from zeropoint.train.checkpoint import Checkpoint, State
+from zeropoint.train.compiled import compiled_if_it_pays
 from zeropoint.train.config import Config
 from zeropoint.train.duration import seconds_of
 from zeropoint.train.ema import Ema
@@ -78,8 +79,6 @@ class Trainer:
         config, place = self.config, self.place
         if self.state.step == 0:
             self._check_leak()
-        if config.train.compile:
-            self.model.compile()  # in place: names stay, and `forward` itself remains as it is
         self._tell_start()
         self.started = self.last = time.monotonic()
         with self._named_errors():
@@ -88,7 +87,7 @@ class Trainer:
             train(
                 self.model,
                 self.prepared.training,
-                config.objective,
+                compiled_if_it_pays(config, self.model, place.device, place.team.n_workers),
                 self.optimizer,
                 n_steps=config.train.steps,
                 first_step=self.state.step,
@@ -135,13 +134,10 @@ class Trainer:
         except (NotFinite, Diverged) as error:
             raise type(error)(f"{error}. {self._last_good()}") from None
         except (RuntimeError, MemoryError) as error:
-            if self.config.train.compile and type(error).__module__.startswith(
-                ("torch._dynamo", "torch._ind")
-            ):
+            if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 why = str(error).strip().partition("\n")[0][:200]
                 raise MachineError(
-                    f"the model cannot be compiled here ({why}); install a C++ compiler, or set "
-                    "train.compile=false"
+                    f'the model cannot be compiled here ({why}); give train.compile="never"'
                 ) from None
             if isinstance(error, RuntimeError) and "alloc" not in str(error):
                 raise

@@ -143,7 +143,7 @@ def _move_aside(folder: Path, console: Console) -> None:
 
 def _tell(result: Result, console: Console) -> None:
     """The end in words, and the curve where there is room for it."""
-    from zeropoint.train.report import ENDED
+    from zeropoint.train.report import ENDED, uses
 
     if sys.stdout.isatty():
         _draw(result.folder, console)
@@ -155,7 +155,8 @@ def _tell(result: Result, console: Console) -> None:
         console.line(f"go on with it:   zeropoint train --resume --out {result.folder}")
     is_best = result.best_step in (None, result.step)
     model = result.folder if is_best else f"{result.folder}/best"
-    console.line(f'let it write:    zeropoint generate --model {model} "..."')
+    for line in uses(result.folder, model)[:1]:
+        console.line(f"let it work:     {line}")
     console.line(f"look at it:      {result.folder}/report.html")
 
 

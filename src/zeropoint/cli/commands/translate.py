@@ -143,7 +143,8 @@ def _draw(maps: list[AttentionMap], folder: Path) -> Iterator[Path]:
             layers = list(group)
             path = folder / f"{kind.replace(' ', '-')}.png"
             weights = [one.weights_HTS.numpy() for one in layers]
-            path.write_bytes(draw_maps(f"{kind} attention", weights, layers[0].queries, layers[0].keys))
+            title = f"{kind}: a row looks at the columns"
+            path.write_bytes(draw_maps(title, weights, layers[0].queries, layers[0].keys))
             yield path
     except OSError as error:
         raise BadInput(f"{folder}: pictures cannot be written there: {error.strerror}") from None
