@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from zeropoint.data.batches import Batches
-from zeropoint.errors import BadInput, DiskError, MachineError, OutOfMemory
+from zeropoint.errors import BadInput, DiskError, OutOfMemory
 from zeropoint.models.decoder import Decoder
 from zeropoint.train import checkpoint
 from zeropoint.train.checkpoint import Checkpoint, State
@@ -134,11 +134,6 @@ class Trainer:
         except (NotFinite, Diverged) as error:
             raise type(error)(f"{error}. {self._last_good()}") from None
         except (RuntimeError, MemoryError) as error:
-            if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-                why = str(error).strip().partition("\n")[0][:200]
-                raise MachineError(
-                    f'the model cannot be compiled here ({why}); give train.compile="never"'
-                ) from None
             if isinstance(error, RuntimeError) and "alloc" not in str(error):
                 raise
             raise OutOfMemory(
