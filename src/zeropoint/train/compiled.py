@@ -30,15 +30,29 @@ _LONG = {"cpu": 2e13, "cuda": 1e16}
 
 
 class Compiled:
-    """An objective whose passes are compiled for the shapes of the first batch."""
+    """An objective whose passes are compiled for the shapes of the first batch.
 
-    def __init__(self, objective: Objective, backend: str = "inductor") -> None:
-        self.objective = objective
+    must: whether what cannot be compiled is an error; else it is computed as it is written.
+    """
+
+    def __init__(self, objective: Objective, backend: str = "inductor", *, must: bool = True) -> None:
+        self.objective, self.must = objective, must
         self._compute = torch.compile(_called(objective), backend=backend, dynamic=False, fullgraph=True)
 
     def __call__(self, model: nn.Module, *batch: Any) -> Tensor:
-        """The loss."""
-        loss: Tensor = self._compute(model, *batch)
+        """The loss. Raises MachineError where it must be compiled and cannot."""
+        try:
+            loss: Tensor = self._compute(model, *batch)
+        except RuntimeError as error:
+            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise
+            if self.must:
+                why = str(error).strip().partition("\n")[0][:200]
+                raise MachineError(
+                    f'the model cannot be compiled here ({why}); mend that, or set train.compile="never"'
+                ) from None
+            self._compute = self.objective
+            loss = self.objective(model, *batch)
         return loss
 
     def n_asked(self, *batch: Any) -> int:
@@ -59,7 +73,7 @@ def compiled_if_it_pays(
     if asked == "never" or (asked == "auto" and not pays(config, model, device, n_workers)):
         return config.objective
     if _has_compiler():
-        return Compiled(config.objective)
+        return Compiled(config.objective, must=asked == "always")
     if asked == "auto":
         return config.objective
     raise MachineError(

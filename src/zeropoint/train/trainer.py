@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from zeropoint.data.batches import Batches
-from zeropoint.errors import BadInput, DiskError, MachineError, OutOfMemory
+from zeropoint.errors import BadInput, DiskError, OutOfMemory
 from zeropoint.models.decoder import Decoder
 from zeropoint.train import checkpoint
 from zeropoint.train.checkpoint import Checkpoint, State
@@ -79,8 +79,6 @@ class Trainer:
         config, place = self.config, self.place
         if self.state.step == 0:
             self._check_leak()
-        if config.train.compile:
-            self.model.compile()  # in place: names stay, and `forward` itself remains as it is
         self._tell_start()
         self.started = self.last = time.monotonic()
         with self._named_errors():
@@ -136,14 +134,6 @@ class Trainer:
         except (NotFinite, Diverged) as error:
             raise type(error)(f"{error}. {self._last_good()}") from None
         except (RuntimeError, MemoryError) as error:
-            if self.config.train.compile and type(error).__module__.startswith(
-                ("torch._dynamo", "torch._ind")
-            ):
-                why = str(error).strip().partition("\n")[0][:200]
-                raise MachineError(
-                    f"the model cannot be compiled here ({why}); install a C++ compiler, or set "
-                    "train.compile=false"
-                ) from None
             if isinstance(error, RuntimeError) and "alloc" not in str(error):
                 raise
             raise OutOfMemory(

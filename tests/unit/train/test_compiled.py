@@ -67,6 +67,19 @@ def test_compiled_objective_is_the_objective(recipe):
     assert fast.n_asked(ids, ids) == 16
 
 
+def test_what_cannot_be_compiled_is_computed_as_it_is_written_or_an_error():
+    def objective(model, ids):
+        torch._dynamo.graph_break()
+        return model(ids).sum()
+
+    model = torch.nn.Linear(2, 1)
+    ids = torch.ones(1, 2)
+    loss = compiled.Compiled(objective, "aot_eager", must=False)(model, ids)
+    torch.testing.assert_close(loss, model(ids).sum())
+    with pytest.raises(MachineError, match=r"cannot be compiled here .*never"):
+        compiled.Compiled(objective, "aot_eager")(model, ids)
+
+
 def test_best_recipe_has_no_more_parameters_than_the_one_it_is_compared_with():
     fast, plain = (
         sum(p.numel() for p in model_of(read_config(name)).parameters())
