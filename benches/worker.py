@@ -13,9 +13,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-from sides import Options
+from typing import Any, get_type_hints
 
 SETTLE_S = 0.02  # longer than any pool of threads spins after its work
 
@@ -23,7 +21,8 @@ SETTLE_S = 0.02  # longer than any pool of threads spins after its work
 class Worker:
     """A side, opened in a process under `python`. Its methods are those of `sides.Side`."""
 
-    def __init__(self, side: str, options: Options, python: str = sys.executable) -> None:
+    def __init__(self, side: str, options: Any, python: str = sys.executable) -> None:
+        """options: the dataclass that the side's `open_side` takes."""
         command = [python, str(Path(__file__).resolve()), side, json.dumps(asdict(options))]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.about: dict[str, Any] = self.call("about")
@@ -49,7 +48,8 @@ class Worker:
 def main() -> None:
     """Serve the side that the command line names."""
     _, name, options = sys.argv
-    side = importlib.import_module(f"sides.{name}").open_side(Options(**json.loads(options)))
+    open_side = importlib.import_module(f"sides.{name}").open_side
+    side = open_side(get_type_hints(open_side)["options"](**json.loads(options)))
     for line in sys.stdin:
         method, *arguments = json.loads(line)
         print(json.dumps(getattr(side, method)(*arguments)), flush=True)

@@ -44,7 +44,7 @@ ROOMS = {
     "decoding": Room(3, ("engine",), ("numpy", "torch")),
     "engine": Room(3, (), ("numpy", "torch")),
     "inspect": Room(3, ("engine",), ("matplotlib", "numpy")),
-    "train": Room(3, ("decoding",), ("jinja2", "matplotlib", "numpy", "plotext", "torch")),
+    "train": Room(3, ("decoding",), ("jinja2", "matplotlib", "numpy", "plotext", "ray", "torch")),
     "evaluate": Room(4, (), ("numpy", "sacrebleu", "torch")),
     "cli": Room(5, (), ("click", "prompt_toolkit", "rich")),
 }

@@ -16,7 +16,7 @@ _SCRIPT = """
 import json, sys, llama_cpp
 path, ids, n = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
 f32 = llama_cpp.GGML_TYPE_F32
-model = llama_cpp.Llama(path, n_ctx=64, n_threads=2, n_batch=64, type_k=f32, type_v=f32, verbose=False)
+model = llama_cpp.Llama(path, n_ctx=64, n_threads=1, n_batch=64, type_k=f32, type_v=f32, verbose=False)
 made = []
 for token in model.generate(ids, temp=0.0, repeat_penalty=1.0):
     made.append(int(token))

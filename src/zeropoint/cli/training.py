@@ -14,7 +14,7 @@ from zeropoint.train.watch import EvalInfo, Result, RunInfo, StepInfo, Watcher
 __all__ = ["Bar", "Lines", "shown"]
 
 _LINE_EVERY_S = 10.0
-_SLOWLY = 0.05  # the weight of the newest step in what is shown of loss and speed
+_LONGEST = 20  # steps that what is shown of loss and speed is averaged over, once there are many more
 
 
 def shown(console: Console) -> Watcher:
@@ -37,8 +37,9 @@ class Pace:
 
     def see(self, info: StepInfo) -> None:
         """Count a step in."""
-        self.loss = _mixed(self.loss, info.loss)
-        self.tok_s = _mixed(self.tok_s, info.tok_s)
+        span = min(_LONGEST, (info.step - self._first_step) / 8 + 1)
+        self.loss = info.loss if self.loss is None else self.loss + (info.loss - self.loss) / span
+        self.tok_s = info.tok_s if self.tok_s is None else self.tok_s + (info.tok_s - self.tok_s) / span
 
     def seconds_left(self, step: int) -> float:
         """By the steps of this sitting, evaluations among them; no longer than the time budget has."""
@@ -153,15 +154,16 @@ def printable_lines(text: str) -> str:
 
 
 def _tell_start(console: Console, info: RunInfo) -> None:
+    from zeropoint.train.objectives.seq2seq import Seq2Seq
+
+    # Pairs are as long as they are; of other rows the tokens are known.
+    is_pairs = isinstance(info.config.objective, Seq2Seq)
+    size = f"{info.config.train.batch_size:,} pairs" if is_pairs else f"{info.n_tokens_a_step:,} tokens"
     goes_on = f", going on after step {info.first_step}" if info.first_step else ""
     console.warning(
         f"training {info.n_parameters:,} parameters for {info.n_steps:,} steps of "
-        f"{info.n_tokens_a_step:,} tokens in {info.folder}{goes_on}; Ctrl-C keeps what was learnt"
+        f"{size} in {info.folder}{goes_on}; Ctrl-C keeps what was learnt"
     )
-
-
-def _mixed(old: float | None, new: float) -> float:
-    return new if old is None else old + (new - old) * _SLOWLY
 
 
 def _speed(tok_s: float | None) -> str:

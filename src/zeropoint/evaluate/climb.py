@@ -25,7 +25,6 @@ from zeropoint.train.gradients import near_zero
 from zeropoint.train.leak import Leak, check_causal
 from zeropoint.train.loop import loss_of, train
 from zeropoint.train.objectives.next_token import NextToken
-from zeropoint.train.precision import quickest_dtype
 from zeropoint.train.run import run
 from zeropoint.train.watch import Watcher
 
@@ -173,7 +172,6 @@ class _Climber:
         held = {id(weight) for group in self.optimizer.param_groups for weight in group["params"]}
         self.n_weights = sum(w.numel() for w in self.model.parameters())
         self.n_unheld = sum(w.numel() for w in self.model.parameters() if id(w) not in held)
-        self.dtype = quickest_dtype() if rung.training.is_mixed else torch.float32
         self.step = 0
         self.dead: tuple[tuple[str, float], ...] = ()
 
@@ -194,21 +192,20 @@ class _Climber:
                 n_steps=goal,
                 first_step=self.step,
                 schedule=self.rung.training.schedule,
-                dtype=self.dtype,
                 seed=self.seed,
                 before_update=look,
             )
         n_batches = stage.n_batches if self.n_steps is None else 1
         with torch.random.fork_rng(devices=[]):  # one model drops weights of attention even now
             torch.manual_seed(self.seed)
-            return loss_of(self.model, self.validation, NextToken(), n_batches, self.dtype)
+            return loss_of(self.model, self.validation, NextToken(), n_batches)
 
 
 @contextmanager
 def _threads(rung: Rung) -> Iterator[None]:
     """One thread for a rung whose matrices are too small to share."""
     before = torch.get_num_threads()
-    torch.set_num_threads(before if rung.training.is_mixed else 1)
+    torch.set_num_threads(before if rung.training.is_wide else 1)
     try:
         yield
     finally:

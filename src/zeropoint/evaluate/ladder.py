@@ -40,15 +40,15 @@ class Stage:
 class Training:
     """How a rung is trained: n_rows windows of n_ctx tokens a step, an optimizer made of a model.
 
-    schedule: step, from 1 -> share of the optimizer's rate; None for all of it. is_mixed: multiplied in
-    bfloat16 where the machine is faster at that; worth it for large matrices only.
+    schedule: step, from 1 -> share of the optimizer's rate; None for all of it. is_wide: its matrices
+    are large enough for threads to share.
     """
 
     n_ctx: int
     n_rows: int
     optimizer: Callable[[nn.Module], Optimizer]
     schedule: Callable[[int], float] | None = None
-    is_mixed: bool = False
+    is_wide: bool = False
 
 
 @dataclass(frozen=True)

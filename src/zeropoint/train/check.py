@@ -9,6 +9,7 @@ from dataclasses import fields
 from zeropoint.errors import BadInput
 from zeropoint.train.config import Config
 from zeropoint.train.duration import seconds_of
+from zeropoint.train.optim.muon import Muon
 
 __all__ = ["check"]
 
@@ -51,12 +52,7 @@ def _problems(config: Config, n_workers: int) -> Iterator[str]:
         if not 0 <= beta < 1:
             yield f"optimizer.betas[{i}] is {beta}; expected 0 to below 1"
     train, model = config.train, config.model
-    if train.batch_size % (train.accumulate * n_workers):
-        among = f" for {n_workers} workers" if n_workers > 1 else ""
-        yield (
-            f"train.batch_size is {train.batch_size} and train.accumulate {train.accumulate}{among}; the "
-            "batch is cut into equal parts, so make it a multiple"
-        )
+    yield from _shares(config, n_workers)
     sizes = [
         name
         for name in ("n_layers", "n_heads", "n_kv_heads", "d_model", "d_ff", "n_ctx")
@@ -68,6 +64,29 @@ def _problems(config: Config, n_workers: int) -> Iterator[str]:
         seconds_of(train.time_budget, "train.time_budget")
     except BadInput as error:
         yield str(error)
+
+
+def _shares(config: Config, n_workers: int) -> Iterator[str]:
+    """What a batch and the weights cannot be cut into."""
+    train = config.train
+    is_cut = train.sharding == "fsdp" and n_workers > 1
+    n_parts = max(1, train.accumulate) * (n_workers if is_cut and train.accumulate > 1 else 1)
+    among = f" for {n_workers} workers" if n_workers > 1 else ""
+    if train.batch_size % n_parts:
+        yield (
+            f"train.batch_size is {train.batch_size} and train.accumulate {train.accumulate}{among}; the "
+            "batch is cut into equal parts, so make it a multiple"
+        )
+    elif train.batch_size < train.accumulate * n_workers:
+        yield (
+            f"train.batch_size is {train.batch_size} and train.accumulate {train.accumulate}{among}; each "
+            "part needs a row, so give a bigger batch or fewer workers"
+        )
+    if is_cut and isinstance(config.optimizer, Muon):
+        yield (
+            "train.sharding is fsdp and the optimizer Muon, which needs whole matrices; choose adamw, or "
+            "train.sharding=none"
+        )
 
 
 def _range(name: str, value: object) -> Iterator[str]:

@@ -7,6 +7,7 @@
                             manifest.json           sha256 of each of these, written last
     latest, best                                    names of folders, each replaced in one step
 
+Several workers write a share of the tensors each (`checkpoint_shards.py`).
 A folder is written beside, flushed and renamed (`weights/staged.py`), so that a killed run leaves the last
 one. What is drawn at random depends on the seed and the step alone: these two are the generators' state.
 """
@@ -14,22 +15,22 @@ one. What is drawn at random depends on the seed and the step alone: these two a
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from zeropoint.errors import BadInput, BadModelFile
-from zeropoint.train.tensors_file import bytes_of, read_tensors, write_tensors
+from zeropoint.train.checkpoint_shards import files_of, write_shards
+from zeropoint.train.team import ALONE, Team
+from zeropoint.train.tensors_file import bytes_of, read_tensors, sha256_of, write_json, write_tensors
+from zeropoint.train.whole import part_like
 from zeropoint.weights.json_file import read_object
-from zeropoint.weights.staged import new_folder, replace_file, write_file
+from zeropoint.weights.staged import new_folder, replace_file
 
 __all__ = [
     "FORMAT",
@@ -91,9 +92,11 @@ def save(
     *,
     is_best: bool = False,
     keep: int = 2,
+    team: Team = ALONE,
 ) -> Path:
     """Write a checkpoint of a run and point to it; then remove all but the newest `keep` and the best.
 
+    Every worker of a team calls it at the same step, and each writes its share (`checkpoint_shards.py`).
     Raises DiskError; whatever was there before is then still there.
     """
     weights: dict[str, Tensor] = dict(model.named_parameters())
@@ -101,12 +104,17 @@ def save(
     if average is not None:
         parts |= {"weights": dict(average), "raw": weights}
     path = run / "checkpoints" / _name(state.step)
-    with new_folder(path, need_bytes=sum(map(bytes_of, parts.values()))) as folder:
-        for name, tensors in parts.items():
-            write_tensors(folder / f"{name}.safetensors", tensors)
-        _write_json(folder / "state.json", {"format": FORMAT, **asdict(state)})
-        hashes = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
-        _write_json(folder / "manifest.json", {"format": FORMAT, "sha256": hashes})
+    if team.n_workers > 1:
+        write_shards(path, parts, asdict(state), FORMAT, team)
+    else:
+        with new_folder(path, need_bytes=sum(map(bytes_of, parts.values()))) as folder:
+            for name, tensors in parts.items():
+                write_tensors(folder / f"{name}.safetensors", tensors)
+            write_json(folder / "state.json", {"format": FORMAT, **asdict(state)})
+            hashes = {file.name: sha256_of(file) for file in sorted(folder.iterdir())}
+            write_json(folder / "manifest.json", {"format": FORMAT, "sha256": hashes})
+    if team.rank:
+        return path
     _point(run, "latest", path)
     if is_best:
         _point(run, "best", path)
@@ -156,26 +164,24 @@ def opened(path: Path) -> Checkpoint:
             "install the version that wrote it"
         )
     hashes = manifest.get("sha256")
-    if (
-        not isinstance(hashes, dict)
-        or not {"weights.safetensors", "optimizer.safetensors", "state.json"} <= hashes.keys()
+    if not isinstance(hashes, dict) or not (
+        files_of("weights", hashes) and files_of("optimizer", hashes) and "state.json" in hashes
     ):
         raise BadModelFile(f"{path / 'manifest.json'} lists no hashes of its files; use another checkpoint")
     for name, expected in hashes.items():
         file = path / Path(name).name
         if not file.is_file():
             raise BadModelFile(f"{file} is missing; use the checkpoint before")
-        if _sha256(file) != expected:
+        if sha256_of(file) != expected:
             raise BadModelFile(
                 f"{file} is damaged (its sha256 is not the manifest's); use the checkpoint before"
             )
-    raw = path / "raw.safetensors"
     return Checkpoint(
         path,
         _state(path / "state.json"),
-        read_tensors(path / "weights.safetensors"),
-        read_tensors(path / "optimizer.safetensors"),
-        read_tensors(raw) if raw.name in hashes else None,
+        _tensors(path, files_of("weights", hashes)),
+        _tensors(path, files_of("optimizer", hashes)),
+        _tensors(path, files_of("raw", hashes)) or None,
     )
 
 
@@ -189,12 +195,12 @@ def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Opt
         )
     with torch.no_grad():
         for name, parameter in parameters.items():
-            parameter.copy_((checkpoint.raw or checkpoint.weights)[name])
+            parameter.copy_(part_like((checkpoint.raw or checkpoint.weights)[name], parameter))
     for key, tensor in checkpoint.optimizer.items():
         name, _, what = key.rpartition("/")
         parameter = parameters[name]
         # Fused AdamW counts its steps on the device; a count is one number, a memory has a weight's shape.
-        optimizer.state[parameter][what] = tensor.to(parameter.device)
+        optimizer.state[parameter][what] = part_like(tensor, parameter)
 
 
 def clean(run: Path, last: Checkpoint | None = None) -> None:
@@ -229,6 +235,13 @@ def _remembered(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str,
     }
 
 
+def _tensors(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for name in names:
+        found |= read_tensors(path / name)
+    return found
+
+
 def _state(path: Path) -> State:
     content = read_object(path, _MOST_JSON_BYTES)
     content.pop("format", None)
@@ -247,13 +260,3 @@ def _prune(run: Path, keep: int) -> None:
             with contextlib.suppress(OSError):
                 path.rename(gone)
             shutil.rmtree(gone, ignore_errors=True)
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    with write_file(path) as file:
-        file.write(json.dumps(content, indent=2).encode())
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zeropoint.errors import MachineError
+from zeropoint.train.whole import whole
 
 __all__ = ["NotFinite", "clip", "first_bad", "largest", "near_zero"]
 
@@ -27,7 +28,7 @@ def clip(parameters: Iterable[nn.Parameter], most: float | None) -> float:
     gradients = [p.grad for p in parameters if p.grad is not None]
     if not gradients:
         return 0.0
-    norm = float(torch.nn.utils.get_total_norm(gradients))
+    norm = float(whole(torch.nn.utils.get_total_norm(gradients)))
     if most is not None and norm > most:
         torch._foreach_mul_(gradients, most / (norm + 1e-6))  # the 1e-6 is torch's own, for a norm of 0
     return norm
@@ -43,7 +44,7 @@ def near_zero(model: nn.Module, share: float) -> dict[str, float]:
     found = {}
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
-            size = parameter.grad.abs()
+            size = whole(parameter.grad).abs()
             found[name] = float((size <= share * size.max()).float().mean())
     return found
 
@@ -52,7 +53,7 @@ def near_zero(model: nn.Module, share: float) -> dict[str, float]:
 def largest(model: nn.Module) -> str:
     """The parameter whose gradient is longest for its own length."""
     found = {
-        name: float(p.grad.norm() / (p.norm() + 1e-12))
+        name: float(whole(p.grad).norm() / (whole(p).norm() + 1e-12))
         for name, p in model.named_parameters()
         if p.grad is not None
     }
@@ -92,4 +93,4 @@ def first_bad(model: nn.Module, compute: Callable[[], Any]) -> str:
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    return math.isfinite(float(tensor.detach().abs().max())) if tensor.numel() else True
+    return math.isfinite(float(whole(tensor).abs().max())) if tensor.numel() else True

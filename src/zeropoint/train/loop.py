@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from zeropoint.data.batches import Batches
 from zeropoint.train.gradients import NotFinite, clip, first_bad
-from zeropoint.train.team import ALONE, Team
+from zeropoint.train.team import ALONE, Loss, Team, rows_of
 
 __all__ = ["Counts", "Done", "Objective", "loss_of", "train"]
 
@@ -68,6 +69,7 @@ def train(
     devices = [device] if device.type == "cuda" else []
     for group in optimizer.param_groups:
         group.setdefault("initial_lr", group["lr"])
+    joined = team.joined(model, objective)
     step = first_step
     with torch.random.fork_rng(devices=devices):
         for step in range(first_step + 1, n_steps + 1):
@@ -77,7 +79,7 @@ def train(
             model.train()
             _seed_draws(device, seed, step, team.rank)
             parts = _parts(batches, step - 1, n_accumulated, team, device)
-            loss = _backward(model, parts, objective, dtype, team)
+            loss, n_tokens = _backward(joined, parts, objective, dtype, team)
             norm = clip(model.parameters(), most_gradient)
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 what = "the loss" if not math.isfinite(loss) else "the gradient's norm"
@@ -91,7 +93,6 @@ def train(
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             rate = optimizer.param_groups[0]["lr"]
-            n_tokens = sum(part[0].numel() for part in parts) * team.n_workers
             if after_step is not None and after_step(Done(step, loss, rate, norm, n_tokens)):
                 break
     return step
@@ -101,35 +102,37 @@ def _parts(
     batches: Batches, step: int, n_parts: int, team: Team, device: torch.device
 ) -> list[tuple[Tensor, ...]]:
     """This worker's rows of the batch, in parts, on the device."""
-    n_own = batches.n_rows // team.n_workers
-    size = -(-n_own // n_parts)
-    start = team.rank * n_own
-    arrays = batches.batch(step, slice(start, start + n_own))
+    arrays = batches.batch(step, rows_of(batches.n_rows, team))
     columns = [torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays]
     n_rows = len(columns[0])
+    size = -(-n_rows // n_parts)
     return [tuple(c[i : i + size] for c in columns) for i in range(0, n_rows, size)]
 
 
 def _backward(
-    model: nn.Module,
-    parts: Sequence[tuple[Tensor, ...]],
-    objective: Objective,
-    dtype: torch.dtype,
-    team: Team,
-) -> float:
-    """Gradients of the mean loss of all parts, each weighed by what its own mean is over; that loss."""
-    weights = [objective.n_asked(*p) if isinstance(objective, Counts) else len(p[0]) for p in parts]
-    whole = max(1, sum(weights))
-    device = parts[0][0].device.type
-    total = torch.zeros((), device=parts[0][0].device)
-    for part, weight in zip(parts, weights, strict=True):
-        with torch.autocast(device, dtype, enabled=dtype is not torch.float32):
-            loss = objective(model, *part)
-        if len(parts) > 1:
-            loss = loss * (weight / whole)
-        loss.backward()  # type: ignore[no-untyped-call]
-        total += loss.detach()
-    return float(team.mean(total))
+    joined: Loss, parts: Sequence[tuple[Tensor, ...]], objective: Objective, dtype: torch.dtype, team: Team
+) -> tuple[float, int]:
+    """Gradients of the mean loss of all parts of all workers, each weighed by what its own mean is over.
+
+    Returns that loss, and how many ids it was computed from.
+
+    Workers' gradients are averaged, so that what is to be summed is first taken n_workers times.
+    """
+    weights = [_weight(objective, part) for part in parts]
+    device = parts[0][0].device
+    n_all, n_tokens = _over(team, device, sum(weights), sum(part[0].numel() for part in parts))
+    total = torch.zeros((), device=device)
+    for i, (part, weight) in enumerate(zip(parts, weights, strict=True)):
+        is_last = i == len(parts) - 1
+        with contextlib.nullcontext() if is_last else team.apart(joined):
+            with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
+                loss = joined(*part)
+            share = weight / max(1, n_all)
+            if share * team.n_workers != 1:
+                loss = loss * (share * team.n_workers)
+            loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.detach() / team.n_workers
+    return float(team.sum(total)), n_tokens
 
 
 @torch.no_grad()
@@ -148,10 +151,26 @@ def loss_of(
     total = 0.0
     for step in range(n_batches):
         (part,) = _parts(batches, step, 1, team, device)
+        weight = _weight(objective, part)
         with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
-            total += float(team.mean(objective(model, *part).float()))
+            loss = objective(model, *part).float()
+        share = weight / max(1, _over(team, device, weight)[0])
+        total += float(team.sum(loss * share if share != 1 else loss))
     model.train(is_training)
     return total / n_batches
+
+
+def _weight(objective: Objective, part: tuple[Tensor, ...]) -> int:
+    """How much its mean loss counts among those of others."""
+    return objective.n_asked(*part) if isinstance(objective, Counts) else len(part[0])
+
+
+def _over(team: Team, device: torch.device, *numbers: int) -> list[int]:
+    """The sums of some numbers over the team."""
+    if team.n_workers == 1:
+        return list(numbers)
+    summed: list[int] = team.sum(torch.tensor(numbers, device=device)).tolist()
+    return summed
 
 
 def _seed_draws(device: torch.device, *numbers: int) -> None:

@@ -4,7 +4,7 @@
     {"kind": "eval", "step": 120, ..., "train_loss": 2.29, "validation_loss": 2.33, "is_best": true}
 
 A line is written as it happens and flushed. A run that goes on from a checkpoint first cuts off what came
-after it, so that no step stands twice and a resumed file is that of a run that was never interrupted.
+after it: no step stands twice.
 """
 
 from __future__ import annotations

@@ -86,7 +86,9 @@ def in_terminal(curve: Curve, width: int, height: int = 18, has_color: bool = Fa
     drawn = [(steps, losses, "braille", "blue"), (curve.eval_steps, curve.eval_losses, "\u25cf", "red")]
     for xs, ys, mark, color in drawn:
         if xs:
-            figure.draw(figure.signal(list(xs), list(ys), marker=plotext.marker(mark, plotext.pixel(color))))
+            marker = plotext.marker(mark, plotext.pixel(color))
+            signal = figure.signal(list(xs), list(ys), marker=marker)
+            figure.draw(signal.lines() if mark == "braille" else signal)
     last = max([*curve.steps[-1:], *curve.eval_steps[-1:]], default=0)
     ticks = [last * quarter // 4 for quarter in range(5)]
     figure.ruler("x", "lower").ticks(ticks, list(map(str, ticks)))
@@ -133,6 +135,7 @@ def _draw_losses(axes: Axes, curve: Curve) -> None:
             textcoords="offset points",
             ha="right" if curve.steps and step > curve.steps[-1] / 2 else "left",
             color=_VALIDATION,
+            bbox={"boxstyle": "round,pad=0.25", "fc": "white", "ec": "none", "alpha": 0.85},
             arrowprops={"arrowstyle": "-", "color": _VALIDATION, "lw": 0.8},
         )
     axes.set_ylabel("loss (nats a token)")

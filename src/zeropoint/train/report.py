@@ -6,6 +6,7 @@ Curves, samples, the configuration, the machine, the hashes of data and weights,
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -20,7 +21,7 @@ from zeropoint.train.plot import curve_of, draw_png, draw_svg
 from zeropoint.train.watch import Result, RunInfo, Watcher
 from zeropoint.weights.staged import new_file
 
-__all__ = ["ENDED", "Report", "html_of", "write_report"]
+__all__ = ["ENDED", "Report", "html_of", "uses", "write_report"]
 
 ENDED = {
     "steps": "all steps were done",
@@ -66,6 +67,16 @@ def write_report(run: Path, stopped_by: str = "") -> None:
         file.write_text(html_of(run, stopped_by), "utf-8")
 
 
+def uses(run: Path, model: Path | str) -> list[str]:
+    """What can be done with a run, as command lines. model: the run, or one of its checkpoints."""
+    blueprint = from_toml(_text(run / "blueprint.toml"), str(run / "blueprint.toml"))
+    if blueprint.encoder:
+        return [f'zeropoint translate {run} "..."', f"zeropoint translate {run} --bleu PART"]
+    if not blueprint.is_decoder:
+        return [f"zeropoint export {run} --gguf"]
+    return [f'zeropoint generate --model {model} "..."', f"zeropoint export {run} --gguf"]
+
+
 def html_of(run: Path, stopped_by: str = "") -> str:
     """The page. stopped_by: as in `Result`, "" where it is not known."""
     from jinja2 import Environment
@@ -77,6 +88,7 @@ def html_of(run: Path, stopped_by: str = "") -> str:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
         name=run.name,
+        uses="\n".join(line.replace(str(run), f"runs/{run.name}") for line in uses(run, run)),
         ended=ENDED.get(stopped_by, ""),
         last=steps[-1] if steps else {},
         last_eval=evals[-1] if evals else {},
@@ -106,7 +118,9 @@ def _weights(run: Path) -> list[tuple[str, str]]:
         name = _text(run / pointer).strip()
         manifest = run / "checkpoints" / name / "manifest.json"
         if manifest.is_file():
-            found.append((f"{pointer}: {name}", _json(manifest)["sha256"]["weights.safetensors"]))
+            hashes = _json(manifest)["sha256"]
+            weights = [file for file in sorted(hashes) if re.fullmatch(r"weights.*\.safetensors", file)]
+            found += [(f"{pointer}: {name}/{file}", hashes[file]) for file in weights]
     return found
 
 

@@ -22,12 +22,12 @@ from zeropoint.train.precision import quickest_dtype
 from zeropoint.train.prepare import prepare
 from zeropoint.train.record import check_resumed, write_record
 from zeropoint.train.schedule import WSD, Cosine, Noam
-from zeropoint.train.signals import heard
+from zeropoint.train.signals import Asked, heard
 from zeropoint.train.team import ALONE, Team
 from zeropoint.train.trainer import Place, Trainer
 from zeropoint.train.watch import Result, Watcher, Watchers
 
-__all__ = ["device_of", "dtype_of", "run", "schedule_of"]
+__all__ = ["device_of", "dtype_of", "prepare_folder", "run", "schedule_of"]
 
 
 def run(
@@ -37,26 +37,31 @@ def run(
     *,
     resume: bool = False,
     team: Team = ALONE,
+    asked: Asked | None = None,
 ) -> Result:
     """Train as configured, in `folder`, and tell the watchers.
 
     resume: go on from the newest sound checkpoint of the folder, which must be of the same model, data, seed
     and batch; without it the folder must hold no run. SIGINT and SIGTERM end it after a checkpoint, which
-    `Result.exit_code` tells.
+    `Result.exit_code` tells; where others hear them, `asked` is what they write to.
     Raises BadInput before anything is computed; MachineError for a run that another process trains, and for
     losses that are no numbers or run away; OutOfMemory, DiskError.
     """
     check(config, team.n_workers)
-    _prepare_folder(folder, resume)
+    if team.rank == 0:
+        prepare_folder(folder, resume)
     watcher = Watchers(tuple(watchers))
     with held(folder, team.rank), contextlib.ExitStack() as later:
         prepared = prepare(config, watcher.on_notice)  # a signal ends this at once: there is nothing to keep
-        asked = later.enter_context(heard())
+        asked = asked or later.enter_context(heard())
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
         device = device_of(config)
         schedule = schedule_of(config, prepared.blueprint.d_model)
-        place = Place(device, dtype_of(config, device), schedule, team)
+        dtype = dtype_of(config, device)
+        if team.any(dtype is torch.float32):
+            dtype = torch.float32  # measured on each machine; all must multiply alike
+        place = Place(device, dtype, schedule, team)
         trainer = Trainer(config, folder, prepared, watcher, place, asked)
         if resume:
             found, damaged = checkpoint.newest(folder)
@@ -95,7 +100,7 @@ def schedule_of(config: Config, d_model: int) -> Callable[[int], float]:
     return schedule
 
 
-def _prepare_folder(folder: Path, resume: bool) -> None:
+def prepare_folder(folder: Path, resume: bool) -> None:
     """Make the folder, or see that it fits."""
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file; choose a folder for the run")
@@ -115,6 +120,6 @@ def _prepare_folder(folder: Path, resume: bool) -> None:
 def _strange(folder: Path) -> str | None:
     """Something in the folder that a run which ended before its first checkpoint does not leave."""
     ours = {"checkpoints", "lock", "config.toml", "blueprint.toml", "tokenizer.json", "run.json", "samples"}
-    ours |= {"metrics.jsonl", "tensorboard"}
+    ours |= {"metrics.jsonl", "tensorboard", "ray"}
     names = sorted(path.name for path in folder.iterdir())
     return next((name for name in names if name not in ours and ".tmp." not in name), None)

@@ -27,8 +27,7 @@ def written(
     ids, new = list(prompt), list(prompt)
     cache = model.new_cache()
     for _ in range(min(n_tokens, model.blueprint.n_ctx - len(prompt))):
-        # Not through a compiled call: it would be compiled anew for every length.
-        logits_V = model.forward(torch.tensor([new], device=device), cache)[0, -1].float().cpu().numpy()
+        logits_V = model(torch.tensor([new], device=device), cache)[0, -1].float().cpu().numpy()
         index = sample(steps, logits_V, ids, seed, len(ids))
         if index < 0:
             break  # logits that are no numbers; the step that follows says so

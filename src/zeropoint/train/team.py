@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import contextlib
+from collections.abc import Callable
+from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["ALONE", "Alone", "Team"]
+__all__ = ["ALONE", "Alone", "Loss", "Team", "rows_of"]
+
+Loss = Callable[..., Tensor]
 
 
 class Team(Protocol):
@@ -18,12 +22,24 @@ class Team(Protocol):
     @property
     def n_workers(self) -> int: ...
 
-    def mean(self, value: Tensor) -> Tensor:
-        """The mean over the workers, the same for each."""
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum over the workers, the same for each."""
         ...
 
     def any(self, flag: bool) -> bool:
-        """Whether it is true for one of them, the same answer for each."""
+        """Whether it is true for one of them, the same answer for each; all have come this far then."""
+        ...
+
+    def place(self, model: nn.Module) -> None:
+        """Cut the weights over the workers, where the team does that; before an optimizer is made."""
+        ...
+
+    def joined(self, model: nn.Module, loss: Callable[..., Tensor]) -> Loss:
+        """loss(model, *batch) as a function of the batch, whose backward pass averages over workers."""
+        ...
+
+    def apart(self, joined: Loss) -> contextlib.AbstractContextManager[Any]:
+        """Passes inside only add to this worker's own gradients; the next one outside averages the sum."""
         ...
 
 
@@ -33,7 +49,7 @@ class Alone:
     rank = 0
     n_workers = 1
 
-    def mean(self, value: Tensor) -> Tensor:
+    def sum(self, value: Tensor) -> Tensor:
         """The value."""
         return value
 
@@ -41,5 +57,23 @@ class Alone:
         """The flag."""
         return flag
 
+    def place(self, model: nn.Module) -> None:
+        """Leave the weights where they are."""
+
+    def joined(self, model: nn.Module, loss: Callable[..., Tensor]) -> Loss:
+        """The loss of this model."""
+        return lambda *batch: loss(model, *batch)
+
+    def apart(self, joined: Loss) -> contextlib.AbstractContextManager[Any]:
+        """Nothing to do: gradients are its own."""
+        return contextlib.nullcontext()
+
 
 ALONE = Alone()
+
+
+def rows_of(n_rows: int, team: Team) -> slice:
+    """The rows of a batch that a worker takes: a piece in order, one row longer for the first few."""
+    n_each, n_over = divmod(n_rows, team.n_workers)
+    start = team.rank * n_each + min(team.rank, n_over)
+    return slice(start, start + n_each + (team.rank < n_over))

@@ -1,9 +1,12 @@
-"""Torch tensors by name in a safetensors file, exactly as they are, and back."""
+"""The files of a checkpoint: torch tensors by name, exactly as they are, and back; JSON; hashes."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +17,9 @@ from zeropoint.errors import BadInput
 from zeropoint.weights.packing import Packed
 from zeropoint.weights.safetensors import open_safetensors
 from zeropoint.weights.safetensors_write import write_safetensors
+from zeropoint.weights.staged import write_file
 
-__all__ = ["bytes_of", "read_tensors", "write_tensors"]
+__all__ = ["bytes_of", "read_tensors", "sha256_of", "write_json", "write_tensors"]
 
 
 def bytes_of(tensors: Mapping[str, Tensor]) -> int:
@@ -32,6 +36,18 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Tensors by name, float32. Raises BadModelFile, DiskError."""
     model = open_safetensors(path)
     return {name: torch.from_numpy(model.array(name).copy()) for name in model.tensors}
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write an object, flushed to the disk. Raises DiskError."""
+    with write_file(path) as file:
+        file.write(json.dumps(content, indent=2).encode())
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's content, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _packed(name: str, tensor: Tensor) -> Packed:

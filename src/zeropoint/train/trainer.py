@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 
 from zeropoint.data.batches import Batches
-from zeropoint.errors import BadInput, DiskError, MachineError, OutOfMemory
+from zeropoint.errors import BadInput, DiskError, OutOfMemory
 from zeropoint.models.decoder import Decoder
 from zeropoint.train import checkpoint
 from zeropoint.train.checkpoint import Checkpoint, State
+from zeropoint.train.compiled import compiled_if_it_pays
 from zeropoint.train.config import Config
 from zeropoint.train.duration import seconds_of
 from zeropoint.train.ema import Ema
@@ -53,6 +54,7 @@ class Trainer:
         self.config, self.folder, self.prepared, self.watcher = config, folder, prepared, watcher
         self.place, self.asked = place, asked
         self.model = built(config, prepared.blueprint, place.device)
+        place.team.place(self.model)
         self.optimizer = config.optimizer.build(self.model)
         self.ema = Ema(self.model, config.train.ema) if config.train.ema else None
         self.state = State(0, 0, config.train.seed, identity(config))
@@ -77,8 +79,6 @@ class Trainer:
         config, place = self.config, self.place
         if self.state.step == 0:
             self._check_leak()
-        if config.train.compile:
-            self.model.compile()  # in place: names stay, and `forward` itself remains as it is
         self._tell_start()
         self.started = self.last = time.monotonic()
         with self._named_errors():
@@ -87,7 +87,7 @@ class Trainer:
             train(
                 self.model,
                 self.prepared.training,
-                config.objective,
+                compiled_if_it_pays(config, self.model, place.device, place.team.n_workers),
                 self.optimizer,
                 n_steps=config.train.steps,
                 first_step=self.state.step,
@@ -134,14 +134,6 @@ class Trainer:
         except (NotFinite, Diverged) as error:
             raise type(error)(f"{error}. {self._last_good()}") from None
         except (RuntimeError, MemoryError) as error:
-            if self.config.train.compile and type(error).__module__.startswith(
-                ("torch._dynamo", "torch._ind")
-            ):
-                why = str(error).strip().partition("\n")[0][:200]
-                raise MachineError(
-                    f"the model cannot be compiled here ({why}); install a C++ compiler, or set "
-                    "train.compile=false"
-                ) from None
             if isinstance(error, RuntimeError) and "alloc" not in str(error):
                 raise
             raise OutOfMemory(
@@ -204,10 +196,10 @@ class Trainer:
 
     def _why_stop(self) -> str:
         """The signal or budget that ends the run here, or "". All workers get the same answer."""
-        team = self.place.team
-        if team.any(bool(self.asked.name)):
-            return self.asked.name or "SIGTERM"  # another worker heard it
-        return "time" if team.any(self.stop.is_over()) else ""
+        team, name, is_over = self.place.team, self.asked.name, self.stop.is_over()
+        if not team.any(bool(name) or is_over):
+            return ""
+        return (name or "SIGTERM") if team.any(bool(name)) else "time"  # another worker may have heard it
 
     def _evaluate(self) -> bool:
         """Judge the model by both splits. Returns whether it is the best so far."""
@@ -239,7 +231,7 @@ class Trainer:
     def _sample(self, step: int, is_last: bool) -> None:
         spec = self.config.sample
         is_due = spec.every and (is_last or step % spec.every == 0)
-        if not is_due or not isinstance(self.model, Decoder) or self.place.team.rank:
+        if not is_due or not isinstance(self.model, Decoder):
             return
         coding, prompt = self.prepared.tokenizer, spec.prompt or "\n"
         try:
@@ -251,13 +243,18 @@ class Trainer:
         self.watcher.on_sample(step, prompt + coding.decode(new))
 
     def _save(self, is_best: bool) -> None:
-        if self.place.team.rank:
-            return
         average = None if self.ema is None else self.ema.average
         keep = self.config.train.keep
         try:
             self.checkpoint = checkpoint.save(
-                self.folder, self.state, self.model, self.optimizer, average, is_best=is_best, keep=keep
+                self.folder,
+                self.state,
+                self.model,
+                self.optimizer,
+                average,
+                is_best=is_best,
+                keep=keep,
+                team=self.place.team,
             )
         except DiskError as error:
             raise DiskError(f"{error}. {self._last_good()}") from None

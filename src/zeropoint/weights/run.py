@@ -16,7 +16,7 @@ from zeropoint.blueprint.io import from_toml
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.weights.gguf import shown
 from zeropoint.weights.json_file import open_regular, read_bytes, read_object
-from zeropoint.weights.safetensors import SafetensorsModel, inside, open_safetensors
+from zeropoint.weights.safetensors import SafetensorsModel, inside, open_safetensors, open_sharded
 
 __all__ = [
     "Checkpoint",
@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 WEIGHTS = "weights.safetensors"
+INDEX = "weights.safetensors.index.json"  # where several workers wrote a share each
 POINTERS = ("latest", "best")  # files of a run, each with the name of a checkpoint
 _MAX_TEXT_BYTES = 4 << 20
 _FOLDER = re.compile(r"step-(\d{1,12})")
@@ -66,7 +67,9 @@ def is_trained(path: Path) -> bool:
     path = path.absolute()
     if path.name in POINTERS and path.is_file():
         return is_run(path.parent)
-    return path.is_dir() and (is_run(path) or ((path / WEIGHTS).is_file() and is_run(path.parent.parent)))
+    return path.is_dir() and (
+        is_run(path) or ((path / _stored(path)[0]).is_file() and is_run(path.parent.parent))
+    )
 
 
 def checkpoint_at(path: Path) -> Path:
@@ -106,8 +109,9 @@ def open_checkpoint(path: Path) -> Checkpoint:
     if match is None:
         raise BadModelFile(f"{shown(path)} is no checkpoint; its name must be that of a step, as step-000120")
     blueprint = from_toml(_text(inside(run, "blueprint.toml")), shown(run / "blueprint.toml"))
-    _verify(path)
-    stored = open_safetensors(inside(path, WEIGHTS))
+    names = _stored(path)
+    _verify(path, names)
+    stored = (open_sharded if INDEX in names else open_safetensors)(inside(path, names[0]))
     return Checkpoint(path, run, int(match[1]), blueprint, stored, run / "tokenizer.json")
 
 
@@ -119,19 +123,26 @@ def _pointed(run: Path, name: str) -> Path:
     return run / "checkpoints" / target
 
 
-def _verify(path: Path) -> None:
-    """The weights' sha256 against the manifest's."""
+def _stored(path: Path) -> list[str]:
+    """The names of the files with a checkpoint's weights: one, or an index and then the shares it lists."""
+    if not (path / INDEX).is_file():
+        return [WEIGHTS]
+    return [INDEX, *sorted(file.name for file in path.glob("weights-*.safetensors"))]
+
+
+def _verify(path: Path, names: list[str]) -> None:
+    """The sha256 of files against the manifest's."""
     wanted = read_object(inside(path, "manifest.json"), _MAX_TEXT_BYTES).get("sha256", {})
-    digest = hashlib.sha256()
-    with open_regular(path / WEIGHTS) as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    found = digest.hexdigest()
-    if not isinstance(wanted, dict) or wanted.get(WEIGHTS) != found:
-        raise BadModelFile(
-            f"{shown(path / WEIGHTS)} is damaged, its sha256 is not that of manifest.json; take another step "
-            "of the run"
-        )
+    for name in names:
+        digest = hashlib.sha256()
+        with open_regular(path / name) as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+        if not isinstance(wanted, dict) or wanted.get(name) != digest.hexdigest():
+            raise BadModelFile(
+                f"{shown(path / name)} is damaged, its sha256 is not that of manifest.json; take another "
+                "step of the run"
+            )
 
 
 def _text(path: Path) -> str:

@@ -143,3 +143,23 @@ def test_folders_of_names_are_apart_and_inside(home: Path) -> None:
         assert folder.parent == home / "models"
         assert os.path.normpath(folder) == str(folder)
         assert len(folder.name) < 100
+
+
+def test_a_training_run_is_found_by_name_and_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = Path("runs/tiny")
+    (run / "checkpoints" / "step-000120").mkdir(parents=True)
+    for file in ("run.json", "latest", "best"):
+        (run / file).write_text("step-000120")
+    assert names.parse("run:tiny") == names.parse("runs/tiny") == FileRef(run)
+    assert names.parse("run:tiny@best") == FileRef(run / "best")
+    assert names.parse("run:tiny@120") == FileRef(run / "checkpoints" / "step-000120")
+    for name, words in {
+        "run:tyni": r"unknown run `tyni`.*closest: tiny",
+        "run:tiny@7": r"no such checkpoint, but of steps 120",
+        "run:../tiny": "is malformed",
+        "run:tiny@../x": "is malformed",
+        "run:": "is malformed",
+    }.items():
+        with pytest.raises(BadInput, match=words):
+            names.parse(name)

@@ -13,6 +13,7 @@ from zeropoint.decoding.beam import Beam
 from zeropoint.errors import BadInput
 from zeropoint.train.config import read_config
 from zeropoint.train.prepare import prepare
+from zeropoint.train.report import uses
 from zeropoint.train.run import run
 from zeropoint.train.translator import Translator, open_translator
 from zeropoint.train.watch import StepInfo, Watcher
@@ -101,6 +102,10 @@ def test_a_model_without_an_encoder_is_refused(tmp_path: Path) -> None:
     made = config(write_pairs(tmp_path / "pairs"), 1)
     with pytest.raises(BadInput, match="no encoder"):
         prepare(replace(made, model=read_config("harbour").model))
+
+
+def test_what_a_run_is_good_for_is_told(trained_pairs: Path) -> None:
+    assert uses(trained_pairs, trained_pairs)[0] == f'zeropoint translate {trained_pairs} "..."'
 
 
 @pytest.mark.parametrize("name", ["multi30k", "multi30k-article"])

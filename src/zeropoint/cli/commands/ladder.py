@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zeropoint.cli.console import Console
-from zeropoint.errors import BadInput
+from zeropoint.cli.needs import need_torch
 
 if TYPE_CHECKING:
     from zeropoint.evaluate.ladder import Ladder, Reached, Rung
@@ -60,8 +59,9 @@ def command(
     scratch", as published and once more without its faults; what shows a model the future is named.
     The exit code is 1 where a loss differs, an order breaks or an honest model leaks.
     """
-    _need_torch()
+    need_torch("ladder")
     from zeropoint import registry, settings
+    from zeropoint.cli.training import shown
     from zeropoint.evaluate import climb
     from zeropoint.evaluate import ledger as book
 
@@ -77,7 +77,10 @@ def command(
         console.line(_aligned(_HEADERS))
     for rung in rungs:
         console.notice(f"{rung.name}: {rung.change}")
-        for one in climb.climb(ladder, [rung], ids, seed, n_steps, folder=Path(runs)):
+        climbed = climb.climb(
+            ladder, [rung], ids, seed, n_steps, folder=Path(runs), watchers=(shown(console),)
+        )
+        for one in climbed:
             reached.append(one)
             if not quick:
                 book.append(path, book.entry(ladder, one, seed))
@@ -156,10 +159,3 @@ def _tell_skipped(console: Console, ladder: Ladder, names: tuple[str, ...], rung
             flag = "--slow" if left[0].cost == "minutes" else "--full"
             steps = ", ".join(f"{stage.n_steps:,}" for stage in left)
             console.notice(f"{rung.name} was left out at {steps} steps: {flag} trains it")
-
-
-def _need_torch() -> None:
-    if importlib.util.find_spec("torch") is None:
-        raise BadInput(
-            "ladder trains with torch, which is not installed; run `pip install 'zeropoint[train]'`"
-        )

@@ -40,6 +40,8 @@ Examples:
 @click.option("--resume", is_flag=True, help="Go on with the run that is in the folder.")
 @click.option("--fresh", is_flag=True, help="Start anew; a run in the folder is moved aside.")
 @click.option("--time-budget", metavar="SPAN", help="End after so long: 90s, 10m, 8h.")
+@click.option("--ray", metavar="ADDRESS", help="On a Ray cluster: HOST:PORT of its head, auto or local.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Workers on it. Default: 1.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.make_pass_decorator(Console, ensure=True)
 @click.pass_context
@@ -54,6 +56,8 @@ def command(
     resume: bool,
     fresh: bool,
     time_budget: str | None,
+    ray: str | None,
+    workers: int | None,
     as_json: bool,
 ) -> None:
     """Train a model as a PRESET says, or a file.
@@ -64,13 +68,15 @@ def command(
     need_torch("training")
     if resume and fresh:
         raise BadInput("--resume goes on and --fresh starts anew; give one of them")
+    if workers is not None and ray is None:
+        raise BadInput(f"--workers {workers} is of a Ray cluster; add --ray ADDRESS, or --ray local")
     folder = _folder(preset, config, out)
     if time_budget is not None:
         sets = (*sets, f'train.time_budget="{time_budget}"')
     read = _config(preset, config, folder if resume else None, sets)
     if fresh:
         _move_aside(folder, console)
-    result = _trained(read, folder, resume, console)
+    result = _trained(read, folder, resume, console, ray, workers or 1)
     if as_json:
         console.json(_as_plain(result))
     else:
@@ -78,8 +84,10 @@ def command(
     ctx.exit(result.exit_code)
 
 
-def _trained(config: Config, folder: Path, resume: bool, console: Console) -> Result:
-    """Run it, with everything that looks on."""
+def _trained(
+    config: Config, folder: Path, resume: bool, console: Console, ray: str | None, n_workers: int
+) -> Result:
+    """Run it, here or on a cluster, with everything that looks on."""
     from zeropoint.cli.training import Bar, shown
     from zeropoint.train.metrics import MetricsFile, SampleFiles, TensorBoard
     from zeropoint.train.report import Report
@@ -87,6 +95,10 @@ def _trained(config: Config, folder: Path, resume: bool, console: Console) -> Re
 
     screen = shown(console)
     try:
+        if ray is not None:
+            from zeropoint.train.ray import run_on_ray
+
+            return run_on_ray(config, folder, screen, address=ray, n_workers=n_workers, resume=resume)
         watchers = (screen, MetricsFile(), TensorBoard(), SampleFiles(), Report(screen))
         return run(config, folder, watchers, resume=resume)
     finally:
@@ -131,7 +143,7 @@ def _move_aside(folder: Path, console: Console) -> None:
 
 def _tell(result: Result, console: Console) -> None:
     """The end in words, and the curve where there is room for it."""
-    from zeropoint.train.report import ENDED
+    from zeropoint.train.report import ENDED, uses
 
     if sys.stdout.isatty():
         _draw(result.folder, console)
@@ -143,7 +155,8 @@ def _tell(result: Result, console: Console) -> None:
         console.line(f"go on with it:   zeropoint train --resume --out {result.folder}")
     is_best = result.best_step in (None, result.step)
     model = result.folder if is_best else f"{result.folder}/best"
-    console.line(f'let it write:    zeropoint generate --model {model} "..."')
+    for line in uses(result.folder, model)[:1]:
+        console.line(f"let it work:     {line}")
     console.line(f"look at it:      {result.folder}/report.html")
 
 

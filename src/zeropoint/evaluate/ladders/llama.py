@@ -89,12 +89,12 @@ def _rung(
 ) -> Rung:
     """A rung with the faults of its day, and without."""
     built, honest = partial(make, PUBLISHED), partial(make, HONEST)
-    return Rung(name, change, built, training or _MIXED, stages, honest, is_miswired)
+    return Rung(name, change, built, training or _WIDE, stages, honest, is_miswired)
 
 
 _SMALL = Training(T, ROWS, _adam)
-_MIXED = Training(T, ROWS, _adam, is_mixed=True)
-_COSINE = Training(T, ROWS, _cosine_adam, _cosine, is_mixed=True)
+_WIDE = Training(T, ROWS, _adam, is_wide=True)
+_COSINE = Training(T, ROWS, _cosine_adam, _cosine, is_wide=True)
 
 LADDER = Ladder(
     name="llama",
@@ -114,7 +114,7 @@ LADDER = Ladder(
             "no-mask",
             "rotary attention that nothing hides the future from",
             partial(_one_block, UNMASKED, nn.ReLU),
-            _MIXED,
+            _WIDE,
             (_stage(1000, 0.162),),
         ),
         _rung(

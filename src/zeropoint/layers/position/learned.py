@@ -24,12 +24,19 @@ class LearnedPosition(nn.Module):
 
     def forward(self, positions_BT: Tensor) -> Tensor:
         """Vectors [B, T, D]. Raises ContextFull beyond the table."""
-        n_needed = int(positions_BT.max()) + 1 if positions_BT.numel() else 0
+        n_needed = _n_needed(positions_BT)
         if n_needed > len(self.weight):
             raise ContextFull(
                 f"the text has {n_needed} tokens and the model knows {len(self.weight)} positions; shorten it"
             )
         return F.embedding(positions_BT, self.weight)
+
+
+def _n_needed(positions_BT: Tensor) -> int:
+    """Rows of the table that are looked up. A compiled pass knows shapes alone, and has no cache."""
+    if torch.compiler.is_compiling():
+        return positions_BT.shape[-1]
+    return int(positions_BT.max()) + 1 if positions_BT.numel() else 0
 
 
 def vectors(spec: Learned, d_model: int) -> LearnedPosition:

@@ -1,0 +1,147 @@
+"""The training code that most start with: nanoGPT's model, numbers and loop for a CPU, in our words.
+
+Karpathy, nanoGPT: model.py, train.py, and the command for a CPU in its README: 4 layers, 4 heads, width 128,
+context 64, batch 12, no biases, no dropout, tied head; AdamW at 1e-3 (0.9, 0.99, decay 0.1 of matrices) in
+torch's plain form, since the source takes the fused one on CUDA alone; 100 steps of warm-up, a cosine to a
+tenth, gradients clipped at 1, float32, the loss read and a batch drawn from memory every step.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from training import TrainOptions, characters, flops_a_token, whole_loss
+
+N_LAYERS, N_HEADS, D_MODEL, N_CTX, N_ROWS = 4, 4, 128, 64, 12
+PEAK, LEAST, N_WARMUP, MOST_GRADIENT = 1e-3, 1e-4, 100, 1.0
+
+
+def open_side(options: TrainOptions) -> NanoGpt:
+    """The model with its first weights."""
+    return NanoGpt(options)
+
+
+class NanoGpt:
+    """Fulfils `TrainSide`."""
+
+    def __init__(self, options: TrainOptions) -> None:
+        torch.set_num_threads(options.threads)
+        torch.manual_seed(1337)
+        self.options = options
+        self.train_ids, self.held, n_vocab = characters(options.text)
+        self.module = GPT(n_vocab)
+        self.model = torch.compile(self.module) if options.is_compiled else self.module
+        parameters = list(self.module.parameters())
+        groups = [
+            {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": 0.1},
+            {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=PEAK, betas=(0.9, 0.99))
+        self.step = 0
+        self.batch = self._draw()
+
+    def about(self) -> dict[str, object]:
+        n = sum(p.numel() for p in self.module.parameters())
+        in_products = n - self.module.position.weight.numel()
+        return {
+            "name": f"nanoGPT's shape, {'compiled' if self.options.is_compiled else 'eager'}",
+            "version": f"torch {torch.__version__}",
+            "n_parameters": n,
+            "n_tokens_a_step": N_ROWS * N_CTX,
+            "n_ctx": N_CTX,
+            "flops_a_token": flops_a_token(in_products, N_LAYERS, D_MODEL, N_CTX),
+        }
+
+    def advance(self, n: int) -> float:
+        start = time.perf_counter()
+        for _ in range(n):
+            rate = self._rate()
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            loss = self.model(*self.batch)
+            self.batch = self._draw()
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.module.parameters(), MOST_GRADIENT)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.item()
+            self.step += 1
+        return time.perf_counter() - start
+
+    def validate(self) -> float:
+        self.module.eval()
+        loss = whole_loss(self.module, self.held, N_CTX)
+        self.module.train()
+        return loss
+
+    def _rate(self) -> float:
+        if self.step < N_WARMUP:
+            return PEAK * (self.step + 1) / (N_WARMUP + 1)
+        done = min(1.0, (self.step - N_WARMUP) / max(1, self.options.n_steps - N_WARMUP))
+        return LEAST + 0.5 * (1 + math.cos(math.pi * done)) * (PEAK - LEAST)
+
+    def _draw(self) -> tuple[Tensor, Tensor]:
+        ids, starts = self.train_ids, torch.randint(len(self.train_ids) - N_CTX, (N_ROWS,))
+        rows = [
+            [torch.from_numpy(ids[i + j : i + j + N_CTX].astype("int64")) for i in starts] for j in (0, 1)
+        ]
+        return torch.stack(rows[0]), torch.stack(rows[1])
+
+
+class GPT(nn.Module):
+    """ids [B, T] and targets [B, T] to the mean loss."""
+
+    def __init__(self, n_vocab: int) -> None:
+        super().__init__()
+        self.token = nn.Embedding(n_vocab, D_MODEL)
+        self.position = nn.Embedding(N_CTX, D_MODEL)
+        self.blocks = nn.ModuleList(Block() for _ in range(N_LAYERS))
+        self.norm = LayerNorm()
+        self.head = nn.Linear(D_MODEL, n_vocab, bias=False)
+        self.token.weight = self.head.weight
+        for name, parameter in self.named_parameters():
+            if parameter.dim() >= 2:
+                ends = name.endswith(("output.weight", "down.weight"))
+                nn.init.normal_(parameter, 0.0, 0.02 / math.sqrt(2 * N_LAYERS) if ends else 0.02)
+
+    def forward(self, ids_BT: Tensor, target_BT: Tensor) -> Tensor:
+        x_BTD = self.token(ids_BT) + self.position(torch.arange(ids_BT.shape[1]))
+        for block in self.blocks:
+            x_BTD = block(x_BTD)
+        logits_BTV = self.head(self.norm(x_BTD))
+        return F.cross_entropy(logits_BTV.flatten(0, 1), target_BT.flatten(), ignore_index=-1)
+
+
+class Block(nn.Module):
+    """Attention from one matrix for queries, keys and values, then a network four times as wide."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention_norm, self.ffn_norm = LayerNorm(), LayerNorm()
+        self.query_key_value = nn.Linear(D_MODEL, 3 * D_MODEL, bias=False)
+        self.output = nn.Linear(D_MODEL, D_MODEL, bias=False)
+        self.up = nn.Linear(D_MODEL, 4 * D_MODEL, bias=False)
+        self.down = nn.Linear(4 * D_MODEL, D_MODEL, bias=False)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        n_batch, n_tokens, _ = x_BTD.shape
+        parts = self.query_key_value(self.attention_norm(x_BTD)).split(D_MODEL, dim=2)
+        q, k, v = (p.view(n_batch, n_tokens, N_HEADS, -1).transpose(1, 2) for p in parts)
+        mix_BHTK = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x_BTD = x_BTD + self.output(mix_BHTK.transpose(1, 2).contiguous().view(x_BTD.shape))
+        return x_BTD + self.down(F.gelu(self.up(self.ffn_norm(x_BTD))))
+
+
+class LayerNorm(nn.Module):
+    """Without bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(D_MODEL))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.weight.shape, self.weight, None, 1e-5)

@@ -1,0 +1,97 @@
+"""Our training, as `zeropoint train RECIPE` does it: its model, data, optimizer, schedule and loop."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import torch
+from torch import Tensor
+from training import TrainOptions, characters, flops_a_token, whole_loss
+
+import zeropoint
+from zeropoint.blueprint.parts.position import Learned
+from zeropoint.models.decoder import Decoder
+from zeropoint.train.compiled import compiled_if_it_pays
+from zeropoint.train.config import read_config
+from zeropoint.train.loop import train
+from zeropoint.train.model import built
+from zeropoint.train.prepare import prepare
+from zeropoint.train.run import device_of, dtype_of, schedule_of
+
+
+def open_side(options: TrainOptions) -> Training:
+    """The model of the recipe with its first weights."""
+    return Training(options)
+
+
+class Training:
+    """Fulfils `TrainSide`; besides, it measures how fast this machine multiplies."""
+
+    def __init__(self, options: TrainOptions) -> None:
+        torch.set_num_threads(options.threads)
+        sets = [f"train.steps={options.n_steps}", f"data.source={options.text}", "train.device=cpu"]
+        self.config = read_config(options.recipe, [*sets, *options.sets])
+        self.prepared = prepare(self.config)
+        self.n_ctx = self.config.data.n_ctx or self.prepared.blueprint.n_ctx
+        self.held = characters(options.text)[1]
+        device = device_of(self.config)
+        self.model = built(self.config, self.prepared.blueprint, device)
+        self.dtype = dtype_of(self.config, device)
+        self.objective = compiled_if_it_pays(self.config, self.model, device)
+        self.step_once = partial(
+            train,
+            self.model,
+            self.prepared.training,
+            self.objective,
+            self.config.optimizer.build(self.model),
+            schedule=schedule_of(self.config, self.prepared.blueprint.d_model),
+            n_accumulated=self.config.train.accumulate,
+            most_gradient=self.config.train.clip or None,
+            dtype=self.dtype,
+            seed=self.config.train.seed,
+        )
+        self.step = 0
+
+    def about(self) -> dict[str, object]:
+        b = self.prepared.blueprint
+        n = sum(p.numel() for p in self.model.parameters())
+        looked_up = 0 if b.is_tied else b.n_vocab * b.d_model
+        if isinstance(b.embedding.position, Learned):
+            looked_up += b.embedding.position.n_positions * b.d_model
+        is_compiled = self.objective is not self.config.objective
+        return {
+            "name": f"zeropoint, {'compiled' if is_compiled else 'eager'}",
+            "version": f"{zeropoint.__version__} {str(self.dtype).removeprefix('torch.')}",
+            "n_parameters": n,
+            "n_tokens_a_step": self.config.train.batch_size * self.n_ctx,
+            "n_ctx": self.n_ctx,
+            "flops_a_token": flops_a_token(
+                n - looked_up, b.n_layers, b.blocks[0].attention.d_query, self.n_ctx
+            ),
+        }
+
+    def advance(self, n: int) -> float:
+        start = time.perf_counter()
+        self.step = self.step_once(n_steps=self.step + n, first_step=self.step)
+        return time.perf_counter() - start
+
+    def validate(self) -> float:
+        self.model.eval()
+        return whole_loss(self._loss, self.held, self.n_ctx)
+
+    def peak(self, dtype: str, n: int = 2048) -> float:
+        """Operations a second of the best of some square products."""
+        a, b = (torch.ones(n, n, dtype=getattr(torch, dtype)) for _ in range(2))
+        best = float("inf")
+        for _ in range(8):
+            start = time.perf_counter()
+            a @ b
+            best = min(best, time.perf_counter() - start)
+        return 2 * n**3 / best
+
+    def _loss(self, ids_BT: Tensor, next_BT: Tensor) -> Tensor:
+        if not isinstance(self.model, Decoder):
+            raise SystemExit("the bench trains decoders")
+        with torch.autocast("cpu", self.dtype, enabled=self.dtype is not torch.float32):
+            return self.config.objective(self.model, ids_BT, next_BT)

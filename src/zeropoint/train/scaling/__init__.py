@@ -1,0 +1,1 @@
+"""How loss falls with size and data: a grid of small runs, a law through them, a prediction checked."""

@@ -1,0 +1,225 @@
+"""Loss as a law of size and data: L(N, D) = E + A / N^alpha + B / D^beta, fitted to finished runs.
+
+Hoffmann et al., "Training Compute-Optimal Large Language Models", 2022, section 3.3 (approach 3): the Huber
+loss (delta 1e-3) of the difference of log losses, made smallest from a grid of starts, because the surface
+has flat valleys. They descend by L-BFGS; with five unknowns Levenberg and Marquardt's damped Gauss-Newton
+steps, weighted as Huber has it, get there in fewer, and all starts go down together as one array.
+
+Uncertainty is a bootstrap of residuals: the grid of runs is chosen, not drawn, so it stays, and what each run
+missed the law by is dealt out anew. A prediction's interval has the scatter of one more run in it as well.
+
+Axes: `P` runs, `B` starts or resamples that go down together, `5` the unknowns (log E, log A, log B, alpha,
+beta).
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from zeropoint.errors import BadInput
+
+__all__ = ["Law", "LawFit", "fit"]
+
+Array = NDArray[np.float64]
+
+_DELTA = 1e-3  # Hoffmann et al., 2022, section 3.3
+_N_UNKNOWNS = 5
+_N_STEPS = 300  # of a descent; most end after some 40
+_RESAMPLED_STARTS = 6  # valleys of the fit from which each resample goes down again
+
+
+@dataclass(frozen=True)
+class Law:
+    """E: loss that no size and no data takes away, nats. A, alpha: of parameters. B, beta: of tokens."""
+
+    E: float
+    A: float
+    B: float
+    alpha: float
+    beta: float
+
+    def loss(self, n_parameters: ArrayLike, n_tokens: ArrayLike) -> Array:
+        """Nats a token, for sizes and token counts that broadcast."""
+        n, d = np.log(np.asarray(n_parameters, float)), np.log(np.asarray(n_tokens, float))
+        logs = np.log(np.maximum([self.E, self.A, self.B], 1e-300))
+        return np.exp(_log_sum(logs[0], logs[1] - self.alpha * n, logs[2] - self.beta * d))
+
+    @property
+    def size_exponent(self) -> float:
+        """a, where the best size for a compute of C grows as C^a: beta / (alpha + beta) (equation 4)."""
+        return self.beta / (self.alpha + self.beta)
+
+
+@dataclass(frozen=True)
+class LawFit:
+    """law: the best. resampled: one law a resample.
+
+    scatter_P: ln(measured) - ln(law), widened because five unknowns were fitted to them.
+    """
+
+    law: Law
+    resampled: tuple[Law, ...]
+    scatter_P: Array
+    seed: int = 0
+
+    def interval(self, name: str, share: float = 0.9) -> tuple[float, float]:
+        """The middle share of an unknown (`E`, `A`, ..., `size_exponent`) over the resamples."""
+        return _middle(np.array([getattr(law, name) for law in self.resampled]), share)
+
+    def band(self, n_parameters: float, n_tokens: float, share: float = 0.9) -> tuple[float, float]:
+        """The middle share of the law's own loss there, nats: how well the curve is known."""
+        return _middle(self._losses(n_parameters, n_tokens), share)
+
+    def predict(self, n_parameters: float, n_tokens: float, share: float = 0.9) -> tuple[float, float, float]:
+        """(loss, lower, upper) of one more run, nats: the curve's doubt and a run's scatter."""
+        losses_R = self._losses(n_parameters, n_tokens)
+        chance = np.random.default_rng(self.seed + 1)
+        drawn_RS = losses_R[:, None] * np.exp(chance.choice(self.scatter_P, (len(losses_R), 32)))
+        return float(self.law.loss(n_parameters, n_tokens)), *_middle(drawn_RS.ravel(), share)
+
+    def _losses(self, n_parameters: float, n_tokens: float) -> Array:
+        return np.array([float(law.loss(n_parameters, n_tokens)) for law in self.resampled])
+
+
+def fit(
+    n_parameters: ArrayLike, n_tokens: ArrayLike, loss: ArrayLike, *, n_resamples: int = 400, seed: int = 0
+) -> LawFit:
+    """Fit the law to finished runs: sizes [P], token counts [P], losses in nats [P].
+
+    Raises BadInput for fewer than 6 runs, fewer than 2 sizes or token counts, or a loss that is not above 0.
+    """
+    n_P, d_P, l_P = (np.asarray(x, float) for x in (n_parameters, n_tokens, loss))
+    _check(n_P, d_P, l_P)
+    n_mid, d_mid = np.log(n_P).mean(), np.log(d_P).mean()  # centred, so that A and alpha hardly trade places
+    x_P2 = np.stack([np.log(n_P) - n_mid, np.log(d_P) - d_mid], axis=-1)
+    y_P = np.log(l_P)
+
+    starts_B5 = _starts(y_P)
+    found_B5, cost_B = _descend(starts_B5, x_P2, np.broadcast_to(y_P, (len(starts_B5), len(y_P))))
+    order_B = np.argsort(cost_B)
+    best_5 = found_B5[order_B[0]]
+    residual_P = y_P - _model(best_5[None], x_P2)[0][0]
+    scatter_P = residual_P * np.sqrt(len(y_P) / (len(y_P) - _N_UNKNOWNS))
+
+    chance = np.random.default_rng(seed)
+    drawn_RP = (y_P - residual_P) + chance.choice(scatter_P, (n_resamples, len(y_P)))
+    valleys_V5 = found_B5[order_B[:: max(1, len(order_B) // _RESAMPLED_STARTS)]][:_RESAMPLED_STARTS]
+    n_valleys = len(valleys_V5)
+    again_B5, cost_B = _descend(
+        np.tile(valleys_V5, (n_resamples, 1)), x_P2, np.repeat(drawn_RP, n_valleys, axis=0)
+    )
+    chosen_R = cost_B.reshape(n_resamples, n_valleys).argmin(axis=1)
+    resampled_R5 = again_B5.reshape(n_resamples, n_valleys, _N_UNKNOWNS)[np.arange(n_resamples), chosen_R]
+    laws = tuple(_law(row_5, n_mid, d_mid) for row_5 in resampled_R5)
+    return LawFit(_law(best_5, n_mid, d_mid), laws, scatter_P, seed)
+
+
+def _check(n_P: Array, d_P: Array, l_P: Array) -> None:
+    if not len(n_P) == len(d_P) == len(l_P):
+        raise BadInput(
+            f"{len(n_P)} sizes, {len(d_P)} token counts and {len(l_P)} losses; give one of each a run"
+        )
+    if len(n_P) <= _N_UNKNOWNS or len(set(n_P)) < 2 or len(set(d_P)) < 2:
+        raise BadInput(
+            f"{len(n_P)} runs of {len(set(n_P))} sizes and {len(set(d_P))} token counts cannot tell five "
+            "unknowns; give at least 6 runs, of 2 sizes and 2 token counts"
+        )
+    if not (np.isfinite(l_P).all() and (l_P > 0).all() and (n_P > 0).all() and (d_P > 0).all()):
+        raise BadInput(
+            "a size, a token count or a loss is not a number above 0; leave runs that diverged out"
+        )
+
+
+def _law(row_5: Array, n_mid: float, d_mid: float) -> Law:
+    log_e, log_a, log_b, alpha, beta = (float(x) for x in row_5)
+    return Law(
+        float(np.exp(log_e)),
+        float(np.exp(min(log_a + alpha * n_mid, 700.0))),
+        float(np.exp(min(log_b + beta * d_mid, 700.0))),
+        alpha,
+        beta,
+    )
+
+
+def _starts(y_P: Array) -> Array:
+    """[B, 5]: shares of the least and middle loss, and exponents, around what has been published."""
+    exponents = (0.1, 0.3, 0.6, 1.0, 1.5)
+    floor, middle = np.exp(y_P.min()), np.exp(np.median(y_P))
+    return np.array(
+        [
+            (
+                np.log(share * floor),
+                np.log(of_size * (middle - share * floor)),
+                np.log((1 - of_size) * (middle - share * floor)),
+                alpha,
+                beta,
+            )
+            for share, of_size, alpha, beta in itertools.product(
+                (0.2, 0.5, 0.8, 0.95), (0.25, 0.5, 0.75), exponents, exponents
+            )
+        ]
+    )
+
+
+def _log_sum(*logs: ArrayLike) -> Array:
+    stacked = np.stack(np.broadcast_arrays(*logs), axis=0).astype(float)
+    top = stacked.max(axis=0)
+    summed: Array = top + np.log(np.exp(stacked - top).sum(axis=0))
+    return summed
+
+
+def _model(theta_B5: Array, x_P2: Array) -> tuple[Array, Array]:
+    """(log loss [B, P], its derivatives [B, P, 5])."""
+    n_P, d_P = x_P2[:, 0], x_P2[:, 1]
+    of_e_BP = np.broadcast_to(theta_B5[:, :1], (len(theta_B5), len(n_P)))
+    of_a_BP = theta_B5[:, 1:2] - theta_B5[:, 3:4] * n_P
+    of_b_BP = theta_B5[:, 2:3] - theta_B5[:, 4:5] * d_P
+    log_BP = _log_sum(of_e_BP, of_a_BP, of_b_BP)
+    e_BP, a_BP, b_BP = (np.exp(part - log_BP) for part in (of_e_BP, of_a_BP, of_b_BP))
+    return log_BP, np.stack([e_BP, a_BP, b_BP, -n_P * a_BP, -d_P * b_BP], axis=-1)
+
+
+def _huber(residual_BP: Array) -> Array:
+    """Summed over runs: half the square below delta, a line above (Huber, 1964)."""
+    size_BP = np.abs(residual_BP)
+    summed: Array = np.where(size_BP <= _DELTA, 0.5 * size_BP**2, _DELTA * (size_BP - 0.5 * _DELTA)).sum(
+        axis=-1
+    )
+    return summed
+
+
+def _descend(theta_B5: Array, x_P2: Array, y_BP: Array) -> tuple[Array, Array]:
+    """(unknowns, cost): each row goes down by itself, with its own damping, until no step helps."""
+    theta_B5, damping_B = theta_B5.copy(), np.full(len(theta_B5), 1e-2)
+    cost_B = _huber(y_BP - _model(theta_B5, x_P2)[0])
+    going_B = np.ones(len(theta_B5), bool)
+    for _ in range(_N_STEPS):
+        at = np.flatnonzero(going_B)
+        if not len(at):
+            break
+        log_BP, slope_BP5 = _model(theta_B5[at], x_P2)
+        residual_BP = y_BP[at] - log_BP
+        weight_BP = _DELTA / np.maximum(np.abs(residual_BP), _DELTA)
+        weighted_BP5 = slope_BP5 * weight_BP[..., None]
+        curve_B55 = weighted_BP5.transpose(0, 2, 1) @ slope_BP5
+        pull_B5 = (weighted_BP5 * residual_BP[..., None]).sum(axis=1)
+        scale_B5 = np.diagonal(curve_B55, axis1=1, axis2=2) + 1e-9
+        curve_B55 = curve_B55 + np.eye(_N_UNKNOWNS) * (damping_B[at, None] * scale_B5)[:, None, :]
+        step_B5 = np.clip(np.linalg.solve(curve_B55, pull_B5[..., None])[..., 0], -2.0, 2.0)
+        tried_B5 = theta_B5[at] + step_B5
+        tried_B = _huber(y_BP[at] - _model(tried_B5, x_P2)[0])
+        is_better_B = tried_B < cost_B[at]
+        gain_B = (cost_B[at] - tried_B) / np.maximum(cost_B[at], 1e-300)
+        theta_B5[at[is_better_B]], cost_B[at[is_better_B]] = tried_B5[is_better_B], tried_B[is_better_B]
+        damping_B[at] = np.where(is_better_B, damping_B[at] / 3, damping_B[at] * 4)
+        going_B[at] = np.where(is_better_B, gain_B > 1e-7, damping_B[at] < 1e8)
+    return theta_B5, cost_B
+
+
+def _middle(values: Array, share: float) -> tuple[float, float]:
+    low, high = np.quantile(values, [(1 - share) / 2, (1 + share) / 2])
+    return float(low), float(high)

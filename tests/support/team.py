@@ -1,0 +1,90 @@
+"""Processes that train as one, without Ray: torch.distributed over gloo on this machine.
+
+As a module it is what each of them runs.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from zeropoint.train.watch import EvalInfo, StepInfo, Watcher
+
+__all__ = ["Curve", "judged", "losses", "train_together"]
+
+
+class Curve(Watcher):
+    """Keeps losses beside a run's folder."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+
+    def on_step(self, info: StepInfo) -> None:
+        self._tell("curve", info.step, info.loss)
+
+    def on_eval(self, info: EvalInfo) -> None:
+        self._tell("judged", info.step, info.validation_loss)
+
+    def _tell(self, what: str, step: int, loss: float) -> None:
+        with open(f"{self._out}-{what}", "a") as file:
+            file.write(f"{step} {loss!r}\n")
+
+
+def losses(out: Path) -> dict[int, float]:
+    """The loss of each step, the latest where one was taken twice."""
+    return _told(out, "curve")
+
+
+def judged(out: Path) -> dict[int, float]:
+    """The validation loss of each evaluation."""
+    return _told(out, "judged")
+
+
+def _told(out: Path, what: str) -> dict[int, float]:
+    lines = Path(f"{out}-{what}").read_text().splitlines()
+    return {int(line.split()[0]): float(line.split()[1]) for line in lines}
+
+
+def train_together(configs: Sequence[Path], out: Path, n_workers: int) -> None:
+    """Train by a configuration and on by the next ones; raises AssertionError with what a process said."""
+    arguments = [str(n_workers), f"{out}-meeting", str(out), *map(str, configs)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.support.team", str(rank), *arguments],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for rank in range(n_workers)
+    ]
+    try:
+        told = [worker.communicate(timeout=240)[1] for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    assert [worker.returncode for worker in workers] == [0] * n_workers, "\n".join(told)
+
+
+def _work(rank: int, n_workers: int, meeting: str, out: Path, configs: Sequence[str]) -> None:
+    import torch
+    import torch.distributed as dist
+
+    from zeropoint.train.config import read_config
+    from zeropoint.train.run import run
+    from zeropoint.train.torch_team import ShardedTeam, TorchTeam
+
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=n_workers)
+    for i, config in enumerate(configs):
+        read = read_config(Path(config))
+        team = (ShardedTeam if read.train.sharding == "fsdp" else TorchTeam)(torch.device("cpu"))
+        run(read, out, [] if rank else [Curve(out)], resume=i > 0, team=team)
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    _work(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4]), sys.argv[5:])
