@@ -12,6 +12,8 @@ import functools
 import multiprocessing
 import os
 import re
+import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -190,6 +192,27 @@ def _coding(file: str) -> Coding:
     return load_coding(Path(file))
 
 
+@contextlib.contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Hold Ctrl-C back; what is started meanwhile never hears it, and leaves it to its parent."""
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+
+def _start() -> None:
+    """A worker does not outlive its parent."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _work(file: str, task: list[_Piece]) -> Part:
     return _encoded(_coding(file), task)
 
@@ -198,11 +221,12 @@ def _parallel(tasks: Iterator[list[_Piece]], file: Path, workers: int) -> Iterat
     context = multiprocessing.get_context(
         "spawn"
     )  # a fork would copy the threads of others, which may hold locks
-    pool = ProcessPoolExecutor(workers, context)
+    pool = ProcessPoolExecutor(workers, context, _start)
     waiting: collections.deque[Future[Part]] = collections.deque()
     try:
         for task in tasks:
-            waiting.append(pool.submit(_work, str(file), task))
+            with _no_interrupt():  # the pool starts its processes as they are needed
+                waiting.append(pool.submit(_work, str(file), task))
             if len(waiting) >= workers * _AHEAD:
                 yield waiting.popleft().result()
         while waiting:

@@ -54,24 +54,24 @@ class Translator:
 
         Raises BadInput for a text that the model has no room for.
         """
-        answers = self.answers([text for text in texts if text.strip()], beam)
-        found = iter(answers)
-        return [self.coding.decode(next(found)) if text.strip() else "" for text in texts]
+        return [self.coding.decode(ids) for ids in self.answers(texts, beam)]
 
     def answers(self, texts: Sequence[str], beam: Beam | None = None) -> list[list[int]]:
-        """The ids of each translation, without those that begin and end it."""
-        n_ctx = self.model.blueprint.n_ctx
-        sources = [encode_source(self.coding, text) for text in texts]
-        for text, ids in zip(texts, sources, strict=True):
+        """The ids of each translation, without those that begin and end it. Raises BadInput as above."""
+        n_ctx, (begin, end) = self.model.blueprint.n_ctx, self._ends
+        written = [text for text in texts if text.strip()]
+        sources = [encode_source(self.coding, text) for text in written]
+        for text, ids in zip(written, sources, strict=True):
             if len(ids) > n_ctx:
                 raise BadInput(
                     f"the text {text!r:.60} has {len(ids)} tokens and the model reads {n_ctx}; give sentences"
                 )
-        begin, end = self._ends
         how = Answering(begin, {end}, min(_LONGEST, n_ctx - 1))
         if beam is None:
-            return greedy_answers(self.model, sources, how)
-        return [list(found[0].ids) for found in beam_answers(self.model, sources, how, beam)]
+            answers = iter(greedy_answers(self.model, sources, how))
+        else:
+            answers = (list(found[0].ids) for found in beam_answers(self.model, sources, how, beam))
+        return [next(answers) if text.strip() else [] for text in texts]
 
     def attention(self, text: str, answer: Sequence[int]) -> list[AttentionMap]:
         """What every layer looked at when it read `text` and said `answer`: encoder, decoder, and across."""

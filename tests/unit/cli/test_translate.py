@@ -20,6 +20,21 @@ def test_lines_of_stdin_are_translated(run: Run, trained_pairs: Path) -> None:
     assert result.out == "A dog\n\nNo fish sees\n"
 
 
+def test_a_run_has_a_name_too(run: Run, trained_pairs: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mine").symlink_to(trained_pairs)
+    assert run("translate", "mine", "Kein Hund").out == "No dog\n"
+    result = run("translate", "yours", "Kein Hund")
+    assert (result.code, result.err) == (
+        2, "error: there is no run yours, nor runs/yours; make one: zeropoint train multi30k\n"
+    )  # fmt: skip
+
+
+def test_stdin_that_is_no_text_is_refused(run: Run, trained_pairs: Path) -> None:
+    result = run("translate", str(trained_pairs), stdin=b"caf\xe9")
+    assert (result.code, "stdin is not valid UTF-8 (byte 3)" in result.err) == (2, True)
+
+
 def test_attention_is_shown_and_drawn(run: Run, trained_pairs: Path, tmp_path: Path) -> None:
     result = run(
         "translate", str(trained_pairs), "Ein Hund", "--attention", "--only", "source", "--pictures", "maps"
@@ -33,7 +48,7 @@ def test_attention_is_shown_and_drawn(run: Run, trained_pairs: Path, tmp_path: P
 
 def test_as_json(run: Run, trained_pairs: Path) -> None:
     told = json.loads(run("translate", str(trained_pairs), "Ein Hund", "--attention", "--json").out)
-    assert told["translation"] == "A dog"
+    assert (told["lines"], told["translations"]) == (["Ein Hund"], ["A dog"])
     assert [(one["kind"], one["layer"]) for one in told["maps"]][-1] == ("decoder source", 1)
     assert told["maps"][-1]["keys"] == ["Ein", "Hund", "</s>"]
 
@@ -51,7 +66,7 @@ def test_bleu_as_table_and_json(run: Run, trained_pairs: Path) -> None:
     ("argv", "said"),
     [
         (("Ein", "--attention", "--only", "sauce"), "no map has `sauce`"),
-        (("--attention",), "attention is shown for one text"),
+        (("Ein\nKein", "--attention"), "attention is shown for one line"),
         (("Ein", "--checkpoint", "7"), "no checkpoint `7`"),
         (("Ein", "--average", "99"), "give 1 to"),
         (("Ein", "--beam", "0"), "n_beams is 0"),

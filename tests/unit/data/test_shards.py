@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,6 +152,38 @@ def _change(path: Path, key: str, value: object) -> None:
     raw = json.loads(path.read_text())
     raw[key] = value
     path.write_text(json.dumps(raw))
+
+
+ORPHANS = """
+import multiprocessing, os, pathlib, sys
+from concurrent.futures import ProcessPoolExecutor
+from zeropoint.data import tokenise
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), tokenise._start)
+    pathlib.Path(sys.argv[1]).write_text(str(pool.submit(os.getpid).result()))
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(ORPHANS)
+    quiet = subprocess.DEVNULL
+    subprocess.run([sys.executable, script, tmp_path / "pid"], stdout=quiet, stderr=quiet, check=False)
+    worker = int((tmp_path / "pid").read_text())
+    for _ in range(200):
+        if _is_gone(worker):
+            return
+        time.sleep(0.05)
+    os.kill(worker, 9)
+    pytest.fail("the worker still runs")
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
 
 
 def _append(path: Path, content: bytes) -> None:

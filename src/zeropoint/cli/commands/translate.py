@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zeropoint.cli import matrix
+from zeropoint.cli.answer import read_prompt
 from zeropoint.cli.console import Console
 from zeropoint.cli.needs import need_torch
 from zeropoint.errors import BadInput
@@ -30,7 +31,7 @@ Examples:
 
 
 @click.command("translate", epilog=_EXAMPLES)
-@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run")
 @click.argument("text", required=False)
 @click.option("--beam", "n_beams", type=int, default=4, show_default=True, help="Answers that are followed.")
 @click.option("--penalty", type=float, default=0.6, show_default=True, help="Above 0: longer answers.")
@@ -46,7 +47,7 @@ Examples:
 def command(
     console: Console,
     /,
-    run: Path,
+    run: str,
     text: str | None,
     n_beams: int,
     penalty: float,
@@ -59,7 +60,7 @@ def command(
     plain: bool,
     as_json: bool,
 ) -> None:
-    """Translate TEXT, or each line of stdin, with the RUN of a sequence-to-sequence preset (multi30k).
+    """Translate TEXT, or each line of stdin (`-`), with a RUN of parallel text, by its folder or name.
 
     --bleu compares greedy and beam search, with the last weights, the best, and the mean of the last
     checkpoints (5, or --average), by sacrebleu.
@@ -68,39 +69,42 @@ def command(
     from zeropoint.decoding.beam import Beam
     from zeropoint.train.translator import open_translator
 
-    beam = Beam(n_beams, penalty)
+    beam, folder = Beam(n_beams, penalty), _folder(run)
     if bleu is not None:
-        _judge(console, run, bleu, beam, average, as_json)
+        _judge(console, folder, bleu, beam, average, as_json)
         return
-    translator = open_translator(run, checkpoint, average or 1)
-    if text is None:
-        if attention or pictures:
-            raise BadInput("attention is shown for one text; give it after the run")
-        _translate_lines(console, translator, beam)
-        return
-    answer = translator.answers([text], None if n_beams == 1 else beam)[0]
-    said = translator.coding.decode(answer)
-    maps = translator.attention(text, answer) if attention or pictures else []
-    maps = [one for one in maps if only is None or only in one.kind]
-    if (attention or pictures) and not maps:
-        raise BadInput(f"no map has `{only}` in its name; try encoder, decoder, self or source")
+    lines = (text if text not in (None, "-") else read_prompt(text, "text")).split("\n")
+    if len(lines) > 1 and (attention or pictures):
+        raise BadInput("attention is shown for one line; give it after the run")
+    translator = open_translator(folder, checkpoint, average or 1)
+    answers = translator.answers(lines, None if n_beams == 1 else beam)
+    said = [translator.coding.decode(ids) for ids in answers]
+    maps = _maps(translator, lines[0], answers[0], only) if attention or pictures else []
     if as_json:
-        console.json({"text": text, "translation": said, "maps": [_as_json(one) for one in maps]})
+        console.json({"lines": lines, "translations": said, "maps": [_as_json(one) for one in maps]})
     else:
-        console.line(said)
+        for line in said:
+            console.line(line)
     if attention and not as_json:
         _show(console, maps, plain)
     for path in _draw(maps, Path(pictures)) if pictures else ():
         console.notice(f"wrote {path}")
 
 
-def _translate_lines(console: Console, translator: Translator, beam: Beam) -> None:
-    """stdin to stdout, a line each."""
-    if sys.stdin.isatty():
-        raise BadInput("there is nothing to translate; give a text, or sentences on stdin")
-    lines = [line.rstrip("\n") for line in sys.stdin]
-    for said in translator.translate(lines, None if beam.n_beams == 1 else beam):
-        console.line(said)
+def _folder(run: str) -> Path:
+    from zeropoint.weights.run import is_run
+
+    for path in (Path(run).expanduser(), Path("runs") / run):
+        if is_run(path):
+            return path
+    raise BadInput(f"there is no run {run}, nor runs/{run}; make one: zeropoint train multi30k")
+
+
+def _maps(translator: Translator, text: str, answer: list[int], only: str | None) -> list[AttentionMap]:
+    maps = [one for one in translator.attention(text, answer) if only is None or only in one.kind]
+    if not maps:
+        raise BadInput(f"no map has `{only}` in its name; try encoder, decoder, self or source")
+    return maps
 
 
 def _judge(console: Console, run: Path, part: str, beam: Beam, average: int | None, as_json: bool) -> None:
