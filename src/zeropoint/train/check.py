@@ -70,7 +70,7 @@ def _shares(config: Config, n_workers: int) -> Iterator[str]:
     """What a batch and the weights cannot be cut into."""
     train = config.train
     is_cut = train.sharding == "fsdp" and n_workers > 1
-    n_parts = train.accumulate * (n_workers if is_cut and train.accumulate > 1 else 1)
+    n_parts = max(1, train.accumulate) * (n_workers if is_cut and train.accumulate > 1 else 1)
     among = f" for {n_workers} workers" if n_workers > 1 else ""
     if train.batch_size % n_parts:
         yield (

@@ -36,12 +36,15 @@ __all__ = [
     "Data",
     "Eval",
     "Model",
+    "Precision",
     "Sample",
     "Train",
     "config_toml",
     "read_config",
     "recipes",
 ]
+
+Precision = Literal["float32", "bfloat16", "auto"]
 
 _RECIPES = files("zeropoint.train") / "recipes"
 _ALIASES = {
@@ -113,9 +116,11 @@ class Train:
     batch_size: examples of a step, over all workers; accumulate: parts that each worker's share is taken in,
     for less memory. clip: longest gradient (0: any). ema: decay of the averaged weights (0: none), which then
     are the ones that are judged. near_zero: gradients below this share of a parameter's largest count as
-    near zero. sharding: of several workers, "fsdp" lets each hold a part of the weights. time_budget: "10m",
-    "2h" or "" (none). patience: evaluations without a better one until it stops (0: never). keep:
-    checkpoints, beside the best. compile: by torch, where it pays ("auto"), always or never.
+    near zero. precision: of products; auto measures. device: auto takes a GPU if there is one. threads: 0 is
+    torch's number. compile: by torch, where it pays ("auto"), always or never. sharding: of several workers,
+    "fsdp" lets each hold a part of the weights. time_budget: "10m", "2h" or "" (none). patience: evaluations
+    without a better one until it stops (0: never). keep: checkpoints, beside the best. leak_check: whether
+    it is seen to that the model does not see the future.
     """
 
     steps: int = 1000
@@ -125,7 +130,7 @@ class Train:
     clip: float = 1.0
     ema: float = 0.0
     near_zero: float = 1e-3
-    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    precision: Precision = "float32"
     device: Literal["cpu", "cuda", "auto"] = "auto"
     threads: int = 0
     compile: Literal["auto", "always", "never"] = "auto"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from zeropoint.train.config import Config
-from zeropoint.train.watch import EvalInfo, Result, RunInfo, StepInfo, Watcher
+from zeropoint.train.watch import EvalInfo, RunInfo, StepInfo, Watcher
 from zeropoint.weights.staged import disk_error
 
 __all__ = ["Follower", "Teller"]
@@ -19,7 +19,6 @@ class Teller(Watcher):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: IO[str] | None = None
 
     def on_start(self, info: RunInfo) -> None:
         numbers = {k: v for k, v in vars(info).items() if isinstance(v, int)}
@@ -40,16 +39,10 @@ class Teller(Watcher):
     def on_notice(self, text: str) -> None:
         self._write("notice", {"text": text})
 
-    def on_end(self, result: Result) -> None:
-        if self._file is not None:
-            self._file.close()
-
     def _write(self, kind: str, values: dict[str, Any]) -> None:
         try:
-            if self._file is None:
-                self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115 - until the run ends
-            self._file.write(json.dumps({"kind": kind, "values": values}) + "\n")
-            self._file.flush()
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"kind": kind, "values": values}) + "\n")
         except OSError as error:
             raise disk_error(error, self._path) from None
 

@@ -131,8 +131,9 @@ def _knock(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), _ANSWER_S).close()
     except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
         raise MachineError(
-            f"nothing answers at {address} ({_first_line(error)}); start a cluster with `ray start --head`, "
+            f"nothing answers at {address} ({why}); start a cluster with `ray start --head`, "
             f"or give --ray {LOCAL}"
         ) from None
 

@@ -143,6 +143,7 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
         ("optimizer.betas=[0.9, 1.0]", r"optimizer\.betas\[1\] is 1\.0; expected 0 to below 1"),
         ("train.batch_size=0", r"train\.batch_size is 0; expected a whole number from 1"),
         ("train.steps=0", r"train\.steps is 0"),
+        ("train.accumulate=0", r"train\.accumulate is 0"),
         ("train.keep=1", r"train\.keep is 1; expected a whole number from 2"),
         ("train.accumulate=3", r"train\.batch_size is 16 and train\.accumulate 3; .*make it a multiple"),
         ("train.clip=-1.0", r"train\.clip is -1\.0; expected a number from 0"),
@@ -162,8 +163,8 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     config = read_config("harbour", ["train.steps=0", "train.batch_size=0"])
     with pytest.raises(BadInput, match=r"train\.steps is 0.*; train\.batch_size is 0"):
         check(config)
-    with pytest.raises(BadInput, match="accumulate 1 for 3 workers"):
-        check(read_config("harbour"), n_workers=3)
+    with pytest.raises(BadInput, match="accumulate 1 for 17 workers; each part needs a row"):
+        check(read_config("harbour"), n_workers=17)
 
 
 @pytest.mark.parametrize(

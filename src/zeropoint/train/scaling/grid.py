@@ -85,20 +85,20 @@ def plan_grid(
     asked for those that matter. overhead_s: of each run, beside its tokens. Raises BadInput for a budget that
     buys no grid at all.
     """
-    for n_sizes, n_counts in reversed(_DOUBLINGS):
-        steps = _shortest(n_sizes, n_counts, s_a_step, budget_s, overhead_s)
-        if (n_sizes, n_counts) == _DOUBLINGS[-1]:
-            least = (n_sizes, n_counts, steps)
-        elif steps < _GOOD_STEPS:
-            break
-        best = (n_sizes, n_counts, steps)
-    n_sizes, n_counts, steps = best
-    if least[2] < _LEAST_STEPS:
-        minutes = math.ceil(budget_s * _LEAST_STEPS / max(1, least[2]) / 60)
+    n_sizes, n_counts = _DOUBLINGS[-1]
+    steps = _shortest(n_sizes, n_counts, s_a_step, budget_s, overhead_s)
+    if steps < _LEAST_STEPS:
+        costs_s, runs_s = _cost(n_sizes, n_counts, s_a_step, overhead_s)
+        minutes = math.ceil((costs_s * _LEAST_STEPS + runs_s) / _SPENT / 60)
         raise BadInput(
-            f"a budget of {budget_s:.0f} s gives the shortest of 9 runs {max(0, least[2])} steps; expected "
-            f"at least {_LEAST_STEPS}, so give about {minutes}m"
+            f"{budget_s:.0f} s, what measuring left of the budget, are too few for a grid of 9 runs of "
+            f"{_LEAST_STEPS} steps and more; give --time-budget {minutes + 1}m, or smaller sizes"
         )
+    for more_sizes, more_counts in reversed(_DOUBLINGS[:-1]):
+        more = _shortest(more_sizes, more_counts, s_a_step, budget_s, overhead_s)
+        if more < _GOOD_STEPS:
+            break
+        n_sizes, n_counts, steps = more_sizes, more_counts, more
     cells = [
         _cell(*models[i], steps * 2**k, n_tokens_a_step) for k in range(n_counts) for i in range(n_sizes)
     ]
@@ -109,9 +109,16 @@ def _shortest(
     n_sizes: int, n_counts: int, s_a_step: Callable[[int], float], budget_s: float, overhead_s: float
 ) -> int:
     """Steps of the shortest run in a grid of so many sizes and token counts, and the next size."""
+    costs_s, runs_s = _cost(n_sizes, n_counts, s_a_step, overhead_s)
+    return max(0, int((budget_s * _SPENT - runs_s) / costs_s))
+
+
+def _cost(
+    n_sizes: int, n_counts: int, s_a_step: Callable[[int], float], overhead_s: float
+) -> tuple[float, float]:
+    """(seconds for each step of the shortest run, seconds beside all steps), the next size included."""
     in_grid_s = sum(s_a_step(i) for i in range(n_sizes)) * (2**n_counts - 1)
-    after_s = s_a_step(n_sizes) * 2**n_counts
-    return int((budget_s * _SPENT - overhead_s * (n_sizes * n_counts + 1)) / (in_grid_s + after_s))
+    return in_grid_s + s_a_step(n_sizes) * 2**n_counts, overhead_s * (n_sizes * n_counts + 1)
 
 
 def _cell(model: Model, n_parameters: int, n_steps: int, n_tokens_a_step: int) -> Cell:

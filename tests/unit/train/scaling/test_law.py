@@ -31,12 +31,12 @@ def test_a_stated_interval_holds_most_runs_that_are_made_later() -> None:
     chance = np.random.default_rng(0)
     law, n_held = Law(1.0, 20, 30, 0.3, 0.25), 0
     n, d = (a.ravel() for a in np.meshgrid([6e3, 1.2e4, 2.5e4, 5e4], [1e5, 2e5, 4e5, 8e5]))
-    for seed in range(12):
+    for seed in range(8):
         losses = law.loss(n, d) * np.exp(chance.normal(0, 0.01, len(n)))
-        loss, lower, upper = fit(n, d, losses, n_resamples=60, seed=seed).predict(1e5, 1.6e6)
+        loss, lower, upper = fit(n, d, losses, n_resamples=40, seed=seed).predict(1e5, 1.6e6)
         assert lower < loss < upper
         n_held += lower <= float(law.loss(1e5, 1.6e6)) * np.exp(chance.normal(0, 0.01)) <= upper
-    assert n_held >= 9  # of 12 at 90 %; fewer happens once in 40 times, and the seed is fixed
+    assert n_held >= 6  # of 8 at 90 %; fewer happens once in 26 times, and the seed is fixed
 
 
 def test_the_same_seed_gives_the_same_intervals() -> None:

@@ -55,7 +55,7 @@ def test_a_grid_takes_nine_tenths_of_its_budget_and_more_buys_more_runs(budget_s
 
 
 def test_a_budget_that_buys_nothing_says_what_would() -> None:
-    with pytest.raises(BadInput, match="expected at least 40, so give about 3m"):
+    with pytest.raises(BadInput, match="give --time-budget 4m"):
         plan_grid(models(), lambda i: 0.1, 32, 60.0)
 
 
