@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["TrainOptions", "TrainSide", "characters", "flops_a_token", "whole_loss"]
+__all__ = ["TrainOptions", "TrainSide", "characters", "flops_a_token", "seconds", "whole_loss"]
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,15 @@ class TrainOptions:
     """What a side trains. text: a file, whose last tenth is held out, both as ids of its characters.
 
     n_steps: length of the schedule. is_compiled: the baseline's `torch.compile`. recipe, sets: ours alone.
+    clock: "wall"; or "processor", what the process and the compilers it started computed for, all threads
+    together: for one thread on a machine that others use too.
     """
 
     text: str
     threads: int
     n_steps: int
     is_compiled: bool = False
+    clock: str = "wall"
     recipe: str = ""
     sets: tuple[str, ...] = ()
 
@@ -53,6 +58,14 @@ def characters(path: str) -> tuple[NDArray[np.uint16], NDArray[np.uint16], int]:
     ids = np.array([known[character] for character in text], dtype=np.uint16)
     n = int(len(ids) * 0.9)
     return ids[:n], ids[n:], len(known)
+
+
+def seconds(clock: str) -> float:
+    """Of the wall, or of the processors."""
+    if clock == "wall":
+        return time.perf_counter()
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 @torch.no_grad()

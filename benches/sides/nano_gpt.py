@@ -9,12 +9,11 @@ tenth, gradients clipped at 1, float32, the loss read and a batch drawn from mem
 from __future__ import annotations
 
 import math
-import time
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from training import TrainOptions, characters, flops_a_token, whole_loss
+from training import TrainOptions, characters, flops_a_token, seconds, whole_loss
 
 N_LAYERS, N_HEADS, D_MODEL, N_CTX, N_ROWS = 4, 4, 128, 64, 12
 PEAK, LEAST, N_WARMUP, MOST_GRADIENT = 1e-3, 1e-4, 100, 1.0
@@ -57,7 +56,7 @@ class NanoGpt:
         }
 
     def advance(self, n: int) -> float:
-        start = time.perf_counter()
+        start = seconds(self.options.clock)
         for _ in range(n):
             rate = self._rate()
             for group in self.optimizer.param_groups:
@@ -70,7 +69,7 @@ class NanoGpt:
             self.optimizer.zero_grad(set_to_none=True)
             loss.item()
             self.step += 1
-        return time.perf_counter() - start
+        return seconds(self.options.clock) - start
 
     def validate(self) -> float:
         self.module.eval()

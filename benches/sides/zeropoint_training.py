@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from training import TrainOptions, characters, flops_a_token, whole_loss
+from training import TrainOptions, characters, flops_a_token, seconds, whole_loss
 
 import zeropoint
 from zeropoint.blueprint.parts.position import Learned
@@ -30,6 +30,7 @@ class Training:
 
     def __init__(self, options: TrainOptions) -> None:
         torch.set_num_threads(options.threads)
+        self.clock = options.clock
         sets = [f"train.steps={options.n_steps}", f"data.source={options.text}", "train.device=cpu"]
         self.config = read_config(options.recipe, [*sets, *options.sets])
         self.prepared = prepare(self.config)
@@ -72,9 +73,9 @@ class Training:
         }
 
     def advance(self, n: int) -> float:
-        start = time.perf_counter()
+        start = seconds(self.clock)
         self.step = self.step_once(n_steps=self.step + n, first_step=self.step)
-        return time.perf_counter() - start
+        return seconds(self.clock) - start
 
     def validate(self) -> float:
         self.model.eval()

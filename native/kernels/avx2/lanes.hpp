@@ -11,6 +11,7 @@ namespace zp::avx2 {
 
 struct Lanes : x86::RowBytes<Lanes> {
     static constexpr int kRowTile = 4;
+    static constexpr int kWideFrom = 16;
     static constexpr int kDenseTile = 3;
     static constexpr int kQueryTile = 6;
     static constexpr int kValues = 8;
@@ -129,6 +130,10 @@ struct Lanes : x86::RowBytes<Lanes> {
     static Bytes load_bytes(const uint8_t* p) {
         return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
                 _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))};
+    }
+    static void store_bytes(uint8_t* p, Bytes a) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.lo);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 32), a.hi);
     }
     template <int from, int to, int mask>
     static __m256i field(__m256i a) {

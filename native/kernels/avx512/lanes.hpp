@@ -11,6 +11,7 @@ namespace zp::avx512 {
 
 struct Lanes : x86::RowBytes<Lanes> {
     static constexpr int kRowTile = 8;
+    static constexpr int kWideFrom = 0;
     static constexpr int kDenseTile = 6;
     static constexpr int kQueryTile = 6;
     static constexpr int kValues = 32;

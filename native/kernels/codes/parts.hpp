@@ -7,9 +7,11 @@
 //   kRule            how a weight comes from a code: see Rule
 //   Codes(packed, s) block s of the packed block
 //   codes<i>()       the codes of columns 4 * i to 4 * i + 3
-//   unit()           what exact() is still to be multiplied with
-//   exact(a, b)      dot products of the parts, exactly weighed; a twice if there is but one part
-//   add_minimum(sum, x)   sum with the minimums' share of the product with x
+//   Head, head()     what makes a part of the sum out of dot products of the codes:
+//     unit             what exact() is still to be multiplied with
+//     exact(a, b)      dot products of the parts, exactly weighed; a twice if there is but one part
+//     add_minimum(sum, x)   sum with the minimums' share of the product with x
+//     save(p), load(p) into kSaved floats and out again; a head without them is made anew for every tile
 //   scale<part>(), minimum<part>()   for a weight as a float
 //   pack(file_block, row, packed)    puts one row's block of the file in its place
 #pragma once
@@ -65,19 +67,36 @@ inline typename L::Bytes with_ones(typename L::Bytes low, const uint8_t* p) {
     return L::template merge<i, to, 1 << to>(low, L::load_bytes(p));
 }
 
+// The head of a block of one part.
+template <class L, Rule rule>
+struct OnePartHead {
+    static constexpr int kSaved = 32;
+    typename L::F unit, minimum;
+    static typename L::F exact(typename L::I a, typename L::I) { return L::to_float(a); }
+    typename L::F add_minimum(typename L::F sum, const QuantBlock& x) const {
+        if constexpr (rule == Rule::kPlus) return L::fma(minimum, L::set1(x.scaled_sum), sum);
+        if constexpr (rule == Rule::kMinus) return L::fnma(minimum, L::set1(x.scaled_sum), sum);
+        return sum;
+    }
+    void save(float* p) const {
+        L::store(p, unit);
+        L::store(p + 16, minimum);
+    }
+    static OnePartHead load(const float* p) { return {L::load(p), L::load(p + 16)}; }
+};
+
 // One scale for 32 columns and nothing else.
 template <class L>
 struct ScaleOnly {
     static constexpr int kSpan = 1, kParts = 1;
     static constexpr Rule kRule = Rule::kZero;
+    using Head = OnePartHead<L, Rule::kZero>;
     const uint8_t* codes_at;
     const uint8_t* scales_at;
-    typename L::F unit() const { return load_halves<L>(scales_at); }
-    static typename L::F exact(typename L::I a, typename L::I) { return L::to_float(a); }
-    static typename L::F add_minimum(typename L::F sum, const QuantBlock&) { return sum; }
+    Head head() const { return {scale<0>(), L::zero()}; }
     template <int>
     typename L::F scale() const {
-        return unit();
+        return load_halves<L>(scales_at);
     }
     template <int>
     typename L::F minimum() const {
@@ -90,12 +109,11 @@ template <class L>
 struct ScaleAndMinimum : ScaleOnly<L> {
     static constexpr int kZero = 0;
     static constexpr Rule kRule = Rule::kPlus;
+    using Head = OnePartHead<L, Rule::kPlus>;
+    Head head() const { return {this->template scale<0>(), minimum<0>()}; }
     template <int>
     typename L::F minimum() const {
         return load_halves<L>(this->scales_at + 32);
-    }
-    typename L::F add_minimum(typename L::F sum, const QuantBlock& x) const {
-        return L::fma(minimum<0>(), L::set1(x.scaled_sum), sum);
     }
 };
 
@@ -106,6 +124,7 @@ struct SixBitScales {
     static constexpr int kSpan = 8, kParts = 1, kZero = 0;
     static constexpr int kHeadBytes = 64 + 8 * 24;
     static constexpr Rule kRule = Rule::kMinus;
+    using Head = OnePartHead<L, Rule::kMinus>;
     typename L::F scale_, minimum_;
     SixBitScales(const uint8_t* packed, int s) {
         typename L::Rows scales, minimums;
@@ -113,11 +132,7 @@ struct SixBitScales {
         scale_ = L::mul(load_halves<L>(packed), L::to_float(L::widen(scales)));
         minimum_ = L::mul(load_halves<L>(packed + 32), L::to_float(L::widen(minimums)));
     }
-    typename L::F unit() const { return scale_; }
-    static typename L::F exact(typename L::I a, typename L::I) { return L::to_float(a); }
-    typename L::F add_minimum(typename L::F sum, const QuantBlock& x) const {
-        return L::fnma(minimum_, L::set1(x.scaled_sum), sum);
-    }
+    Head head() const { return {scale_, minimum_}; }
     template <int>
     typename L::F scale() const {
         return scale_;

@@ -11,6 +11,18 @@ template <class L>
 struct Codes<Format::kQ2_K, L> {
     static constexpr int kSpan = 8, kParts = 2, kTop = 3, kZero = 0;
     static constexpr Rule kRule = Rule::kMinus;
+    struct Head {
+        typename L::F unit, minimum_unit;
+        typename L::I scales, minimums;
+        // 2 * 15 * 3 * 127 * 16 at most, and the parts' dot products fit 16 bits.
+        typename L::F exact(typename L::I a, typename L::I b) const {
+            return L::to_float(L::weigh(a, b, scales));
+        }
+        typename L::F add_minimum(typename L::F sum, const QuantBlock& x) const {
+            const auto exactly = L::to_float(L::dot_pairs(minimums, x.half_sums));
+            return L::fnma(exactly, L::mul(minimum_unit, L::set1(x.scale)), sum);
+        }
+    };
     static constexpr size_t kHeadBytes = 64, kScaleBytes = 32, kCodeBytes = 128;
     const uint8_t* units_at;
     const uint8_t* scales_at;
@@ -24,17 +36,11 @@ struct Codes<Format::kQ2_K, L> {
         return twos<L, i, 0>(codes_at);
     }
     typename L::F unit() const { return load_halves<L>(units_at); }
-    // 2 * 15 * 3 * 127 * 16 at most, and the parts' dot products fit 16 bits.
-    typename L::F exact(typename L::I a, typename L::I b) const {
-        const auto scales =
-            L::pairs(L::low_nibbles(L::load_rows(scales_at)), L::low_nibbles(L::load_rows(scales_at + 16)));
-        return L::to_float(L::weigh(a, b, scales));
-    }
-    typename L::F add_minimum(typename L::F sum, const QuantBlock& x) const {
-        const auto minimums =
-            L::pairs(L::high_nibbles(L::load_rows(scales_at)), L::high_nibbles(L::load_rows(scales_at + 16)));
-        const auto exactly = L::to_float(L::dot_pairs(minimums, x.half_sums));
-        return L::fnma(exactly, L::mul(load_halves<L>(units_at + 32), L::set1(x.scale)), sum);
+    typename L::F minimum_unit() const { return load_halves<L>(units_at + 32); }
+    Head head() const {
+        const auto first = L::load_rows(scales_at), second = L::load_rows(scales_at + 16);
+        return {unit(), minimum_unit(), L::pairs(L::low_nibbles(first), L::low_nibbles(second)),
+                L::pairs(L::high_nibbles(first), L::high_nibbles(second))};
     }
     template <int part>
     typename L::F scale() const {
@@ -42,7 +48,7 @@ struct Codes<Format::kQ2_K, L> {
     }
     template <int part>
     typename L::F minimum() const {
-        return L::mul(load_halves<L>(units_at + 32),
+        return L::mul(minimum_unit(),
                       L::to_float(L::widen(L::high_nibbles(L::load_rows(scales_at + 16 * part)))));
     }
     static void pack(const uint8_t* file, size_t row, uint8_t* packed) {

@@ -11,6 +11,15 @@ template <class L>
 struct Codes<Format::kQ3_K, L> {
     static constexpr int kSpan = 8, kParts = 2, kTop = 7, kZero = 4;
     static constexpr Rule kRule = Rule::kZero;
+    struct Head {
+        typename L::F unit;
+        typename L::I scales;
+        // 2 * 32 * 4 * 127 * 16 at most, and the parts' dot products fit 16 bits.
+        typename L::F exact(typename L::I a, typename L::I b) const {
+            return L::to_float(L::weigh(a, b, scales));
+        }
+        static typename L::F add_minimum(typename L::F sum, const QuantBlock&) { return sum; }
+    };
     static constexpr size_t kHeadBytes = 32, kScaleBytes = 24, kCodeBytes = 192;
     const uint8_t* units_at;
     const uint8_t* codes_at;
@@ -25,11 +34,7 @@ struct Codes<Format::kQ3_K, L> {
         return with_ones<L, i, 2>(twos<L, i, 0>(codes_at), codes_at + 128);
     }
     typename L::F unit() const { return load_halves<L>(units_at); }
-    // 2 * 32 * 4 * 127 * 16 at most, and the parts' dot products fit 16 bits.
-    typename L::F exact(typename L::I a, typename L::I b) const {
-        return L::to_float(L::weigh(a, b, L::pairs(scales_[0], scales_[1])));
-    }
-    static typename L::F add_minimum(typename L::F sum, const QuantBlock&) { return sum; }
+    Head head() const { return {unit(), L::pairs(scales_[0], scales_[1])}; }
     template <int part>
     typename L::F scale() const {
         return L::mul(unit(), L::to_float(L::widen(scales_[part])));

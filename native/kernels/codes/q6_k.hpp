@@ -11,6 +11,21 @@ template <class L>
 struct Codes<Format::kQ6_K, L> {
     static constexpr int kSpan = 8, kParts = 2, kTop = 63, kZero = 32;
     static constexpr Rule kRule = Rule::kZero;
+    struct Head {
+        static constexpr int kSaved = 48;
+        typename L::F unit, first, second;
+        // 2 * 128 * 32 * 127 * 16 at most, below 2^24: whole numbers all the way, exact in floats.
+        typename L::F exact(typename L::I a, typename L::I b) const {
+            return L::fma(first, L::to_float(a), L::mul(second, L::to_float(b)));
+        }
+        static typename L::F add_minimum(typename L::F sum, const QuantBlock&) { return sum; }
+        void save(float* p) const {
+            L::store(p, unit);
+            L::store(p + 16, first);
+            L::store(p + 32, second);
+        }
+        static Head load(const float* p) { return {L::load(p), L::load(p + 16), L::load(p + 32)}; }
+    };
     static constexpr size_t kHeadBytes = 32, kScaleBytes = 32, kCodeBytes = 384;
     const uint8_t* units_at;
     const uint8_t* scales_at;
@@ -26,11 +41,7 @@ struct Codes<Format::kQ6_K, L> {
                                                     L::load_bytes(codes_at + 256 + 64 * (i / 4)));
     }
     typename L::F unit() const { return load_halves<L>(units_at); }
-    // 2 * 128 * 32 * 127 * 16 at most, below 2^24: whole numbers all the way, exact in floats.
-    typename L::F exact(typename L::I a, typename L::I b) const {
-        return L::fma(whole_scale<0>(), L::to_float(a), L::mul(whole_scale<1>(), L::to_float(b)));
-    }
-    static typename L::F add_minimum(typename L::F sum, const QuantBlock&) { return sum; }
+    Head head() const { return {unit(), whole_scale<0>(), whole_scale<1>()}; }
     template <int part>
     typename L::F whole_scale() const {
         return L::to_float(L::widen(L::load_rows(scales_at + 16 * part)));

@@ -7,6 +7,7 @@ namespace zp::neon {
 
 struct Lanes : arm::BaseLanes<Lanes> {
     static constexpr int kRowTile = 2;
+    static constexpr int kWideFrom = 0;
     static constexpr int kDenseTile = 3;
     static constexpr int kQueryTile = 3;
     static constexpr int kValues = 8;

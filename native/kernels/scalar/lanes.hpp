@@ -11,6 +11,7 @@ namespace zp::scalar {
 
 struct Lanes {
     static constexpr int kRowTile = 4;    // tokens whose sums one int8 tile keeps
+    static constexpr int kWideFrom = 0;   // tokens from which blocks are worked out beforehand; 0: never
     static constexpr int kDenseTile = 2;  // the same for float weights
     static constexpr int kQueryTile = 4;  // query rows that share one read of the keys
     static constexpr int kValues = 8;     // lanes that registers would hold

@@ -3,7 +3,8 @@
 
 #include "kernels/shared/attention.hpp"
 #include "kernels/shared/float_ops.hpp"
-#include "kernels/shared/matmul.hpp"
+#include "kernels/shared/matmul_float.hpp"
+#include "kernels/shared/matmul_int8.hpp"
 
 namespace zp::shared {
 

@@ -9,7 +9,6 @@ from torch import nn
 from zeropoint.errors import BadInput
 from zeropoint.train.average import Average, average_weights
 from zeropoint.train.objectives.seq2seq import Seq2Seq, smoothed
-from zeropoint.train.precision import quickest_dtype
 from zeropoint.train.schedule import Noam
 
 
@@ -90,8 +89,3 @@ def test_an_average_may_be_asked_on_the_way_and_leaves_what_it_was_shown() -> No
     average.add({"w": torch.tensor([8.0])})
     assert average.weights()["w"].tolist() == [4.0]
     assert weight.tolist() == [3.0]
-
-
-def test_the_quickest_dtype_is_one_of_two() -> None:
-    assert quickest_dtype() in (torch.float32, torch.bfloat16)
-    assert quickest_dtype(is_cpu=False) is torch.bfloat16

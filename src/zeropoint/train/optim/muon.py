@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from zeropoint.train.optim.groups import decay_groups
 from zeropoint.train.optim.together import Together
+from zeropoint.train.precision import has_bfloat16
 
 __all__ = ["Muon", "orthogonal"]
 
@@ -101,7 +102,7 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
     A Newton-Schulz iteration whose singular values end between 0.7 and 1.2, which serves as well as 1.
     """
-    x = matrices.bfloat16() if matrices.is_cuda else matrices.clone()
+    x = matrices.bfloat16() if has_bfloat16(not matrices.is_cuda) else matrices.clone()
     is_tall = x.shape[-2] > x.shape[-1]
     x = x.mT if is_tall else x
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
