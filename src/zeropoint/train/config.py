@@ -36,12 +36,15 @@ __all__ = [
     "Data",
     "Eval",
     "Model",
+    "Precision",
     "Sample",
     "Train",
     "config_toml",
     "read_config",
     "recipes",
 ]
+
+Precision = Literal["float32", "bfloat16", "auto"]
 
 _RECIPES = files("zeropoint.train") / "recipes"
 _ALIASES = {
@@ -127,7 +130,7 @@ class Train:
     clip: float = 1.0
     ema: float = 0.0
     near_zero: float = 1e-3
-    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    precision: Precision = "float32"
     device: Literal["cpu", "cuda", "auto"] = "auto"
     threads: int = 0
     compile: Literal["auto", "always", "never"] = "auto"

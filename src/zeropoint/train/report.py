@@ -83,6 +83,7 @@ def html_of(run: Path, stopped_by: str = "") -> str:
 
     run = run.absolute()
     facts, (steps, evals) = _json(run / "run.json"), read_metrics(run)
+    parts = facts.get("parts", [])
     blueprint = from_toml(_text(run / "blueprint.toml"), str(run / "blueprint.toml"))
     template = files("zeropoint.train").joinpath("report.html").read_text("utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -100,6 +101,8 @@ def html_of(run: Path, stopped_by: str = "") -> str:
         config=_text(run / "config.toml"),
         blueprint=_text(run / "blueprint.toml"),
         facts=facts,
+        continued=", ".join(f"step {part['first_step']:,}" for part in parts[1:]),
+        was_changed=len({part["config_sha256"] for part in parts}) > 1,
         machine={key: facts[key] for key in _MACHINE if facts.get(key)},
         data=facts.get("data_sha256", {}),
         weights=dict(_weights(run)),

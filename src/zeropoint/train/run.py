@@ -16,7 +16,7 @@ import torch
 from zeropoint.errors import BadInput
 from zeropoint.train import checkpoint
 from zeropoint.train.check import check
-from zeropoint.train.config import Config
+from zeropoint.train.config import Config, Precision
 from zeropoint.train.hold import held
 from zeropoint.train.precision import quickest_dtype
 from zeropoint.train.prepare import prepare
@@ -61,6 +61,9 @@ def run(
         dtype = dtype_of(config, device)
         if team.any(dtype is torch.float32):
             dtype = torch.float32  # measured on each machine; all must multiply alike
+        # What was measured is written down, so that a run that is gone on with computes as it did.
+        precision: Precision = "float32" if dtype is torch.float32 else "bfloat16"
+        config = replace(config, train=replace(config.train, precision=precision))
         place = Place(device, dtype, schedule, team)
         trainer = Trainer(config, folder, prepared, watcher, place, asked)
         if resume:

@@ -155,7 +155,7 @@ def test_a_training_run_is_found_by_name_and_by_path(tmp_path: Path, monkeypatch
     assert names.parse("run:tiny@best") == FileRef(run / "best")
     assert names.parse("run:tiny@120") == FileRef(run / "checkpoints" / "step-000120")
     for name, words in {
-        "run:tyni": r"unknown run `tyni`.*closest: tiny",
+        "run:tinyy": r"unknown run `tinyy`.*closest: tiny",
         "run:tiny@7": r"no such checkpoint, but of steps 120",
         "run:../tiny": "is malformed",
         "run:tiny@../x": "is malformed",

@@ -74,6 +74,16 @@ def test_what_a_model_writes_cannot_act_in_the_page(folder: Path) -> None:
     assert "&lt;script&gt;" in html_of(folder)
 
 
+def test_a_run_that_was_gone_on_with_says_so(tmp_path: Path) -> None:
+    told = Told()
+    for steps, resume in ((3, False), (4, True)):
+        config = read_config("harbour", (*SETS, f"train.steps={steps}"))
+        run(config, tmp_path / "run", [told, MetricsFile(), Report(told)], resume=resume)
+    page = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert "gone on with after step 3, with other settings" in page
+    assert "steps = 4" in page
+
+
 def test_the_curve_as_a_picture_and_in_a_terminal(folder: Path) -> None:
     curve = curve_of(folder)
     assert (folder / "loss.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"

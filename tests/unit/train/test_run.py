@@ -126,6 +126,11 @@ def test_a_resumed_run_draws_the_curve_of_the_whole_one(folder: Path) -> None:
     assert [part["first_step"] for part in facts["parts"]] == [0, 4]
 
 
+def test_what_was_measured_is_written_down(folder: Path) -> None:
+    run(with_train(TINY, precision="auto"), folder / "run")
+    assert read_config(folder / "run/config.toml").train.precision in ("float32", "bfloat16")
+
+
 def test_recomputing_blocks_and_parts_of_a_batch_change_memory_and_not_the_curve(folder: Path) -> None:
     plain, sparing = Told(), Told()
     run(TINY, folder / "plain", [plain])

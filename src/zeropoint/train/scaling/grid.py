@@ -43,10 +43,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """cells: what the law is fitted to, short runs first. next: the size and tokens it must foresee."""
+    """cells: what the law is fitted to, short runs first. next: the size and tokens it must foresee.
+
+    next_share: of the seconds of all runs, what the next one is expected to take.
+    """
 
     cells: tuple[Cell, ...]
     next: Cell
+    next_share: float = 0.0
 
 
 def count_without_embeddings(blueprint: Blueprint) -> int:
@@ -102,7 +106,9 @@ def plan_grid(
     cells = [
         _cell(*models[i], steps * 2**k, n_tokens_a_step) for k in range(n_counts) for i in range(n_sizes)
     ]
-    return Grid(tuple(cells), _cell(*models[n_sizes], steps * 2**n_counts, n_tokens_a_step))
+    last = _cell(*models[n_sizes], steps * 2**n_counts, n_tokens_a_step)
+    costs_s, _ = _cost(n_sizes, n_counts, s_a_step, overhead_s)
+    return Grid(tuple(cells), last, s_a_step(n_sizes) * 2**n_counts / costs_s)
 
 
 def _shortest(

@@ -47,6 +47,7 @@ class Ledger:
                 "machine": machine,
                 "cells": [asdict(cell) for cell in grid.cells],
                 "next": asdict(grid.next),
+                "next_share": grid.next_share,
             }
         )
 
@@ -80,8 +81,10 @@ class Ledger:
         if lines[0].get("config") != self._config_toml:
             raise BadInput(f"{self.path} was begun with another configuration or budget; give another --out")
         try:
-            self.grid = Grid(tuple(Cell(**c) for c in lines[0]["cells"]), Cell(**lines[0]["next"]))
-            self.machine = lines[0]["machine"]
+            plan = lines[0]
+            cells = tuple(Cell(**cell) for cell in plan["cells"])
+            self.grid = Grid(cells, Cell(**plan["next"]), float(plan["next_share"]))
+            self.machine = plan["machine"]
             self.runs = [Run(Cell(**r["cell"]), float(r["loss"]), float(r["seconds"])) for r in lines[1:]]
         except (KeyError, TypeError, ValueError):
             raise BadInput(

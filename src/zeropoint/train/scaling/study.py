@@ -195,9 +195,8 @@ def _affordable(grid: Grid, ledger: Ledger, left_s: float) -> Cell:
     done = next((run.cell for run in ledger.runs if run.cell.d_model == grid.next.d_model), None)
     if done is not None:
         return done
-    last = ledger.runs[-1]
-    s_a_step = last.seconds / last.cell.n_steps * grid.next.n_parameters / last.cell.n_parameters
-    share = min(1.0, max(0.5, left_s / (s_a_step * grid.next.n_steps)))
+    expected_s = ledger.seconds * grid.next_share / (1 - grid.next_share)
+    share = min(1.0, max(0.5, left_s / max(expected_s, 1e-9)))
     n_steps = round(grid.next.n_steps * share)
     n_tokens_a_step = grid.next.n_tokens // grid.next.n_steps
     return replace(grid.next, n_steps=n_steps, n_tokens=n_tokens_a_step * n_steps)

@@ -48,6 +48,8 @@ def test_a_grid_takes_nine_tenths_of_its_budget_and_more_buys_more_runs(budget_s
     index = {m.d_model: i for i, (m, _) in enumerate(models())}
     spent = sum(s_a_step(index[c.d_model]) * c.n_steps for c in (*grid.cells, grid.next))
     assert 0.8 * budget_s < spent <= 0.9 * budget_s
+    next_s = s_a_step(index[grid.next.d_model]) * grid.next.n_steps
+    assert grid.next_share == pytest.approx(next_s / spent)
     assert len(grid.cells) >= (9 if budget_s < 100 else 16)
     assert grid.next.n_parameters > max(c.n_parameters for c in grid.cells)
     assert grid.next.n_tokens == 2 * max(c.n_tokens for c in grid.cells)
@@ -100,6 +102,16 @@ def test_a_study_foresees_and_checks_and_goes_on_where_it_was_interrupted(
     assert (tmp_path / "law.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(BadInput, match="another configuration"):
         study(CONFIG, 601.0, tmp_path)
+
+
+def test_the_next_size_gets_fewer_tokens_on_a_machine_that_became_slow(tmp_path: Path) -> None:
+    cell, last = Cell(8, 1, 792, 4, 128), Cell(16, 2, 3120, 100, 3200)
+    ledger = Ledger(tmp_path / "ledger.jsonl", "x")
+    ledger.add(Run(cell, 3.5, 60.0))
+    grid = studied.Grid((cell,), last, next_share=0.25)  # so that 20 s are expected for it
+    assert studied._affordable(grid, ledger, 30.0) == last
+    assert studied._affordable(grid, ledger, 15.0) == replace(last, n_steps=75, n_tokens=2400)
+    assert studied._affordable(grid, ledger, 1.0) == replace(last, n_steps=50, n_tokens=1600)
 
 
 def test_a_ledger_that_is_none_is_named_with_its_line(tmp_path: Path) -> None:
