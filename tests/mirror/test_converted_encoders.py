@@ -20,15 +20,12 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from tests.mirror.test_converted import llama_cpp
 from zeropoint.engine.convert import convert
 from zeropoint.tokenizers.bert import document
 from zeropoint.tokenizers.gguf import load_tokenizer
 from zeropoint.tokenizers.sentencepiece import fields
 from zeropoint.weights.gguf import open_gguf
 from zeropoint.weights.opened import open_model
-
-__all__ = ["llama_cpp"]
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PIECES = [
