@@ -207,9 +207,7 @@ def _descend(theta_B5: Array, x_P2: Array, y_BP: Array) -> tuple[Array, Array]:
         weighted_BP5 = slope_BP5 * weight_BP[..., None]
         curve_B55 = weighted_BP5.transpose(0, 2, 1) @ slope_BP5
         pull_B5 = (weighted_BP5 * residual_BP[..., None]).sum(axis=1)
-        scale_B5 = np.diagonal(curve_B55, axis1=1, axis2=2) + 1e-9
-        curve_B55 = curve_B55 + np.eye(_N_UNKNOWNS) * (damping_B[at, None] * scale_B5)[:, None, :]
-        step_B5 = np.clip(np.linalg.solve(curve_B55, pull_B5[..., None])[..., 0], -2.0, 2.0)
+        step_B5 = np.clip(_solved(curve_B55, pull_B5, damping_B[at]), -2.0, 2.0)
         tried_B5 = theta_B5[at] + step_B5
         tried_B = _huber(y_BP[at] - _model(tried_B5, x_P2)[0])
         is_better_B = tried_B < cost_B[at]
@@ -218,6 +216,15 @@ def _descend(theta_B5: Array, x_P2: Array, y_BP: Array) -> tuple[Array, Array]:
         damping_B[at] = np.where(is_better_B, damping_B[at] / 3, damping_B[at] * 4)
         going_B[at] = np.where(is_better_B, gain_B > 1e-7, damping_B[at] < 1e8)
     return theta_B5, cost_B
+
+
+def _solved(curve_B55: Array, pull_B5: Array, damping_B: Array) -> Array:
+    """The damped step, each unknown in units of its own curvature; solvable where two say the same too."""
+    unit_B5 = 1 / np.sqrt(np.diagonal(curve_B55, axis1=1, axis2=2) + 1e-12)
+    even_B55 = curve_B55 * unit_B5[:, :, None] * unit_B5[:, None, :]
+    even_B55 += np.eye(_N_UNKNOWNS) * (damping_B[:, None, None] + 1e-9)
+    step_B5: Array = unit_B5 * np.linalg.solve(even_B55, (unit_B5 * pull_B5)[..., None])[..., 0]
+    return step_B5
 
 
 def _middle(values: Array, share: float) -> tuple[float, float]:
