@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zeropoint.weights.run import checkpoint_at, is_trained
-
 __all__ = ["gguf_of"]
 
 
@@ -17,6 +15,10 @@ def gguf_of(path: Path) -> Path:
 
     Raises BadInput, BadModelFile for a checkpoint that is not there or damaged, DiskError.
     """
+    if path.is_file():
+        return path
+    from zeropoint.weights.run import checkpoint_at, is_trained  # here: a chat pays for what it imports
+
     if not is_trained(path):
         return path
     made = checkpoint_at(path) / "model.gguf"

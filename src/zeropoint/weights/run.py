@@ -6,7 +6,6 @@ checkpoint holds `weights.safetensors` under our own names, and `manifest.json` 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +131,8 @@ def _stored(path: Path) -> list[str]:
 
 def _verify(path: Path, names: list[str]) -> None:
     """The sha256 of files against the manifest's."""
+    import hashlib  # here, because of what it brings: OpenSSL, which a chat has no use for
+
     wanted = read_object(inside(path, "manifest.json"), _MAX_TEXT_BYTES).get("sha256", {})
     for name in names:
         digest = hashlib.sha256()
