@@ -15,7 +15,7 @@ def gguf_of(path: Path) -> Path:
 
     Raises BadInput, BadModelFile for a checkpoint that is not there or damaged, DiskError.
     """
-    if path.is_file():
+    if path.suffix == ".gguf" and path.is_file():
         return path
     from zeropoint.weights.run import checkpoint_at, is_trained  # here: a chat pays for what it imports
 
