@@ -7,7 +7,6 @@ line of their docstring. Each has a click object named `command`. Exit codes: 0 
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import os
 import signal
@@ -186,6 +185,8 @@ def _manners() -> list[click.Option]:
 
 def _short_help(name: str) -> str:
     """The first line of a command's docstring, read without importing it."""
+    import ast  # here: a command that runs does not list the others
+
     path = registry.source(_COMMANDS, name.replace("-", "_"))
     docstring = ast.get_docstring(ast.parse(path.read_bytes())) if path else None
     return docstring.splitlines()[0] if docstring else ""

@@ -6,13 +6,13 @@ and any other part to be judged by, packed (.gz) or not. One vocabulary serves b
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from zeropoint.catalogue import datasets
+from zeropoint.catalogue.place import sha256_of
 from zeropoint.catalogue.progress import Notice, Progress, no_notice, no_progress
 from zeropoint.data.coding import Coding, load_coding, train_coding
 from zeropoint.data.pairs import Pair, encode_answer, encode_source, read_pairs
@@ -65,7 +65,7 @@ def open_parallel(
     else:
         coding = load_coding(Path(settings.tokenizer).expanduser())
     paths = [path for part in (TRAIN, VALIDATION) for path in files[part]]
-    sha256 = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    sha256 = {path.name: sha256_of(path) for path in paths}
     return Parallel(coding, encode_pairs(coding, train), encode_pairs(coding, validation), sha256)
 
 

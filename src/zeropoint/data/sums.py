@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from zeropoint.catalogue import place
 from zeropoint.data.documents import find_sources
 from zeropoint.errors import BadInput, DiskError
 from zeropoint.weights.gguf import shown
@@ -56,8 +57,7 @@ def sum_of(*sums: str) -> str:
 
 def _sum(path: Path) -> SourceSum:
     try:
-        with path.open("rb") as file:
-            info = path.stat()
-            return SourceSum(info.st_size, info.st_mtime_ns, hashlib.file_digest(file, "sha256").hexdigest())
+        info = path.stat()
+        return SourceSum(info.st_size, info.st_mtime_ns, place.sha256_of(path))
     except OSError as error:
         raise BadInput(f"{shown(path)} cannot be read ({error.strerror}); check the file") from None

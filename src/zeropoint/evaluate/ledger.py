@@ -8,7 +8,6 @@ Lines are only ever added, each in one write that is on the disk before the next
 from __future__ import annotations
 
 import json
-import os
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +17,8 @@ import torch
 
 import zeropoint
 from zeropoint.engine import roofline
-from zeropoint.errors import DiskError
 from zeropoint.evaluate.ladder import Ladder, Reached
+from zeropoint.weights.staged import add_lines
 
 __all__ = ["append", "entry"]
 
@@ -55,26 +54,6 @@ def entry(ladder: Ladder, reached: Reached, seed: int) -> dict[str, Any]:
     }
 
 
-def append(path: Path, *lines: dict[str, Any]) -> None:
-    """Add lines to the ledger, which is made if it is not there; with none, see that it can be written.
-
-    Raises DiskError naming the file.
-    """
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            size = os.fstat(fd).st_size
-            is_cut = (
-                size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-            )  # by a full disk, say: it stays a line alone
-            with os.fdopen(fd, "ab", buffering=0, closefd=False) as file:
-                file.write(b"\n" * is_cut + text)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        raise DiskError(
-            f"the ledger {path} cannot be written: {error.strerror}; give another file by --ledger"
-        ) from None
+def append(path: Path, *entries: dict[str, Any]) -> None:
+    """Add entries to the ledger; with none, see that it can be written. Raises DiskError naming the file."""
+    add_lines(path, *(json.dumps(one, ensure_ascii=False) for one in entries))

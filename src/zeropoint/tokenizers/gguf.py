@@ -14,10 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from zeropoint.errors import choices
 from zeropoint.tokenizers.added import added, control_and_user, scanner
-from zeropoint.tokenizers.bert import bert_encoders
 from zeropoint.tokenizers.metadata import HasMetadata, MetadataReader
-from zeropoint.tokenizers.rwkv import character_encoders
-from zeropoint.tokenizers.t5 import t5_encoders
 from zeropoint.tokenizers.tokenizer import Encoders, Tokenizer
 from zeropoint.tokenizers.vocabulary import SPACE, Vocabulary, read_vocabulary
 
@@ -41,8 +38,7 @@ def load_tokenizer(model: HasMetadata, *, second_space: bool = True) -> Tokenize
     if vocabulary.kind == "gpt2":
         rules = _pretokenizer(vocabulary.pre, model)
     try:
-        make = {"bert": bert_encoders, "t5": t5_encoders, "rwkv": character_encoders}.get(vocabulary.kind)
-        encoders = make(vocabulary) if make else _encoders(vocabulary, rules)
+        encoders = _encoders_of(vocabulary, rules)
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as failure:  # a panic in Rust is not an Exception
@@ -50,6 +46,23 @@ def load_tokenizer(model: HasMetadata, *, second_space: bool = True) -> Tokenize
     add_bos = rules.get("add_bos", False) if vocabulary.add_bos is None else vocabulary.add_bos
     spell = {"gpt2": _spell_byte_level, "rwkv": _spell_literally}.get(vocabulary.kind, _spell_sentencepiece)
     return Tokenizer(vocabulary.lean(), encoders, spell, add_bos)
+
+
+def _encoders_of(vocabulary: Vocabulary, rules: dict[str, Any]) -> Encoders:
+    """Those of the vocabulary's kind; of the rarer ones a chat with another model imports none."""
+    if vocabulary.kind == "bert":
+        from zeropoint.tokenizers.bert import bert_encoders
+
+        return bert_encoders(vocabulary)
+    if vocabulary.kind == "t5":
+        from zeropoint.tokenizers.t5 import t5_encoders
+
+        return t5_encoders(vocabulary)
+    if vocabulary.kind == "rwkv":
+        from zeropoint.tokenizers.rwkv import character_encoders
+
+        return character_encoders(vocabulary)
+    return _encoders(vocabulary, rules)
 
 
 def _encoders(vocabulary: Vocabulary, rules: dict[str, Any]) -> Encoders:

@@ -24,10 +24,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from zeropoint.catalogue.place import sha256_of
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.train.checkpoint_shards import files_of, write_shards
 from zeropoint.train.team import ALONE, Team
-from zeropoint.train.tensors_file import bytes_of, read_tensors, sha256_of, write_json, write_tensors
+from zeropoint.train.tensors_file import bytes_of, read_tensors, write_json, write_tensors
 from zeropoint.train.whole import part_like
 from zeropoint.weights.json_file import read_object
 from zeropoint.weights.staged import new_folder, replace_file

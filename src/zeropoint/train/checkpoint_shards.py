@@ -19,16 +19,17 @@ from typing import Any
 
 from torch import Tensor
 
+from zeropoint.catalogue.place import sha256_of
 from zeropoint.errors import BadInput, DiskError, ZeropointError
 from zeropoint.train.team import Team
-from zeropoint.train.tensors_file import bytes_of, sha256_of, write_json, write_tensors
+from zeropoint.train.tensors_file import bytes_of, write_json, write_tensors
 from zeropoint.train.whole import whole
 from zeropoint.weights.json_file import read_object
-from zeropoint.weights.staged import disk_error, need_space
+from zeropoint.weights.run import INDEX
+from zeropoint.weights.staged import disk_error, need_space, sync_folder
 
-__all__ = ["INDEX", "files_of", "write_shards"]
+__all__ = ["files_of", "write_shards"]
 
-INDEX = "weights.safetensors.index.json"
 _MOST_JSON_BYTES = 64 << 20
 
 
@@ -121,11 +122,7 @@ def _finish(beside: Path, path: Path, state: Mapping[str, Any], fmt: int, n_work
     if path.exists():
         shutil.rmtree(path)  # the same step again, after a restart from an older one
     os.rename(beside, path)
-    fd = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    sync_folder(path.parent)
 
 
 def _file(part: str, rank: int, n_workers: int) -> str:

@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,7 @@ def work(loop_config: Mapping[str, Any]) -> None:
             raise
     else:
         if dist.get_rank() == 0:
-            told = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(result).items()}
-            _write_down(outcome, {"result": told})
+            _write_down(outcome, {"result": result.as_plain()})
 
 
 def _trained(given: Given) -> Result:

@@ -1,8 +1,7 @@
-"""The files of a checkpoint: torch tensors by name, exactly as they are, and back; JSON; hashes."""
+"""The files of a checkpoint: torch tensors by name, exactly as they are, and back; JSON."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from zeropoint.weights.safetensors import open_safetensors
 from zeropoint.weights.safetensors_write import write_safetensors
 from zeropoint.weights.staged import write_file
 
-__all__ = ["bytes_of", "read_tensors", "sha256_of", "write_json", "write_tensors"]
+__all__ = ["bytes_of", "read_tensors", "write_json", "write_tensors"]
 
 
 def bytes_of(tensors: Mapping[str, Tensor]) -> int:
@@ -42,12 +41,6 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write an object, flushed to the disk. Raises DiskError."""
     with write_file(path) as file:
         file.write(json.dumps(content, indent=2).encode())
-
-
-def sha256_of(path: Path) -> str:
-    """Of a file's content, in hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _packed(name: str, tensor: Tensor) -> Packed:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zeropoint.train.config import Config
@@ -77,6 +77,10 @@ class Result:
     seconds: float
     stopped_by: str
     checkpoint: Path | None
+
+    def as_plain(self) -> dict[str, Any]:
+        """As JSON can say it: paths as texts."""
+        return {name: str(v) if isinstance(v, Path) else v for name, v in asdict(self).items()}
 
     @property
     def exit_code(self) -> int:

@@ -18,6 +18,7 @@ from zeropoint.weights.json_file import open_regular, read_bytes, read_object
 from zeropoint.weights.safetensors import SafetensorsModel, inside, open_safetensors, open_sharded
 
 __all__ = [
+    "INDEX",
     "Checkpoint",
     "checkpoint_at",
     "checkpoint_of",

@@ -20,7 +20,16 @@ from typing import BinaryIO
 from zeropoint.errors import BadInput, DiskError
 from zeropoint.weights.gguf import shown
 
-__all__ = ["disk_error", "need_space", "new_file", "new_folder", "replace_file", "write_file"]
+__all__ = [
+    "add_lines",
+    "disk_error",
+    "need_space",
+    "new_file",
+    "new_folder",
+    "replace_file",
+    "sync_folder",
+    "write_file",
+]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _MARGIN_BYTES = 16 << 20  # what a file system needs for itself
@@ -47,7 +56,7 @@ def new_file(path: Path, *, need_bytes: int = 0, mode: int = 0o666) -> Iterator[
                 if path.exists():
                     shutil.copymode(path, temporary)
                 os.replace(temporary, path)
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
         finally:
             os.close(lock)
     finally:
@@ -59,6 +68,22 @@ def replace_file(path: Path, content: bytes) -> None:
     """Put a small file in the place of `path`, whole and durably. Raises BadInput, DiskError."""
     with new_file(path) as temporary, _disk_errors(path, len(content)):
         temporary.write_bytes(content)
+
+
+def add_lines(path: Path, *lines: str) -> None:
+    """Add lines to a file in one write, flushed to the disk; with none, see that it can be written.
+
+    The file and its folders are made if they are not there. What a full disk left of a last line stays a line
+    alone. Raises DiskError.
+    """
+    text = "".join(f"{line}\n" for line in lines).encode()
+    with _disk_errors(path, len(text)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab+", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            is_cut = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
+            file.write(b"\n" * is_cut + text)
+            os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
@@ -81,7 +106,7 @@ def new_folder(path: Path, *, need_bytes: int = 0) -> Iterator[Path]:
                     _exchange(temporary, path)
                 else:
                     os.rename(temporary, path)
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
         finally:
             os.close(lock)
     finally:
@@ -160,7 +185,8 @@ def _exchange(ours: Path, theirs: Path) -> None:
         raise OSError(code, f"{os.strerror(code)} while exchanging it with the old folder")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut. Raises OSError."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

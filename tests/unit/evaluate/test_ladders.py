@@ -180,7 +180,7 @@ def test_a_line_that_was_cut_short_takes_no_other_with_it(tmp_path: Path) -> Non
 
 
 def test_a_ledger_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DiskError, match=f"the ledger {tmp_path} cannot be written.*--ledger"):
+    with pytest.raises(DiskError, match=f"cannot use {tmp_path} "):
         ledger.append(tmp_path)
 
 

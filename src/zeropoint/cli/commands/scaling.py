@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from zeropoint.cli.console import Console
+from zeropoint.cli.needs import need
 from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def command(
     The sizes and token counts are chosen so that the budget holds; the speed of this machine is measured
     first. The law then says what the next size will reach, that size is trained, and both are shown.
     """
-    _need_libraries()
+    need("scaling", "torch", "matplotlib")
     from zeropoint.train.config import read_config
     from zeropoint.train.duration import seconds_of
     from zeropoint.train.scaling.plot import draw
@@ -68,14 +68,6 @@ def command(
         console.json(_as_json(found))
     else:
         _print(console, found, out)
-
-
-def _need_libraries() -> None:
-    for name in ("torch", "matplotlib"):
-        if importlib.util.find_spec(name) is None:
-            raise BadInput(
-                f"scaling needs {name}, which is not installed; run `pip install 'zeropoint[train]'`"
-            )
 
 
 def _print(console: Console, found: Study, out: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -78,7 +78,7 @@ def command(
         _move_aside(folder, console)
     result = _trained(read, folder, resume, console, ray, workers or 1)
     if as_json:
-        console.json(_as_plain(result))
+        console.json(result.as_plain())
     else:
         _tell(result, console)
     ctx.exit(result.exit_code)
@@ -170,9 +170,3 @@ def _draw(folder: Path, console: Console) -> None:
         console.warning(str(error))
         return
     sys.stdout.write(f"{drawn}\n")
-
-
-def _as_plain(result: Result) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {key: str(v) if isinstance(v, Path) else v for key, v in asdict(result).items()}

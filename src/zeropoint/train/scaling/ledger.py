@@ -14,6 +14,7 @@ from typing import Any
 
 from zeropoint.errors import BadInput, DiskError
 from zeropoint.train.scaling.grid import Cell, Grid
+from zeropoint.weights.staged import add_lines
 
 __all__ = ["Ledger", "Run"]
 
@@ -103,11 +104,4 @@ class Ledger:
         return value
 
     def _add(self, value: dict[str, Any]) -> None:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
-                file.write(json.dumps(value).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise DiskError(f"{self.path} cannot be written: {error.strerror}") from None
+        add_lines(self.path, json.dumps(value))
