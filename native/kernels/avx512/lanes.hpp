@@ -5,15 +5,18 @@
 
 #include <cstdint>
 
+#include "kernels/shared/pairs.hpp"
 #include "kernels/x86/row_bytes.hpp"
 
 namespace zp::avx512 {
 
-struct Lanes : x86::RowBytes<Lanes> {
+struct Lanes : x86::RowBytes<Lanes>, shared::SplitPairs<Lanes> {
     static constexpr int kRowTile = 8;
     static constexpr int kWideFrom = 0;
     static constexpr int kDenseTile = 6;
     static constexpr int kQueryTile = 6;
+    static constexpr int kPairQueryTile = 6;
+    static constexpr int kKeyTiles = 2;
     static constexpr int kValues = 32;
 
     using F = __m512;
@@ -34,6 +37,12 @@ struct Lanes : x86::RowBytes<Lanes> {
     static F load_bf16(const uint16_t* p) {
         const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
         return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+    }
+    static F load_firsts(const uint16_t* p) {
+        return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
+    }
+    static F load_seconds(const uint16_t* p) {
+        return _mm512_castsi512_ps(_mm512_andnot_si512(_mm512_set1_epi32(0xffff), _mm512_loadu_si512(p)));
     }
 
     static F add(F a, F b) { return _mm512_add_ps(a, b); }
