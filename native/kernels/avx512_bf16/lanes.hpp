@@ -3,11 +3,11 @@
 // as shared/pairs.hpp for numbers that were rounded as half.hpp's round_to_pair does.
 #pragma once
 
-#include "kernels/avx512/lanes.hpp"
+#include "kernels/x86/avx512_lanes.hpp"
 
 namespace zp::avx512_bf16 {
 
-struct Lanes : avx512::Lanes {
+struct Lanes : x86::Avx512Lanes<Lanes> {
     using PairFactor = uint32_t;
 
     static void store_factors(PairFactor* p, F a, F b) {
