@@ -19,9 +19,10 @@ _LEAST = {
     "model.n_layers": 0, "model.n_heads": 0, "model.n_kv_heads": 0, "model.d_model": 0, "model.d_ff": 0,
     "model.n_ctx": 0, "data.n_vocab": 2, "data.n_ctx": 0, "train.steps": 1, "train.batch_size": 1,
     "train.accumulate": 1, "train.seed": 0, "train.threads": 0, "train.checkpoint_every": 0, "train.keep": 2,
-    "train.patience": 0, "eval.every": 0, "eval.n_batches": 1, "sample.every": 0, "sample.n_tokens": 1,
-    "sample.top_k": 0, "schedule.warmup_steps": 0, "schedule.decay_steps": 0, "schedule.cooldown_steps": 0,
-    "schedule.d_model": 0, "schedule.n_warmup": 1, "objective.padding": -1,
+    "train.patience": 0, "eval.every": 0, "eval.n_batches": 1, "sample.every": 0,
+    "sample.n_examples": 1, "sample.n_tokens": 1, "sample.top_k": 0, "schedule.warmup_steps": 0,
+    "schedule.decay_steps": 0, "schedule.cooldown_steps": 0, "schedule.d_model": 0, "schedule.n_warmup": 1,
+    "objective.padding": -1,
 }  # fmt: skip
 # Numbers: (least, most, whether the least itself is refused, whether the most is).
 _RANGES = {

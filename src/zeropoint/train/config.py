@@ -153,9 +153,14 @@ class Eval:
 
 @dataclass(frozen=True)
 class Sample:
-    """Text written now and then. every: steps (0: never). temperature: 0, the likeliest. top_k: 0, all."""
+    """What the model can do, shown now and then. every: steps (0: never).
+
+    A decoder goes on from prompt, by n_tokens; temperature: 0, the likeliest; top_k: 0, all. Other runs show
+    n_examples of what they are judged by: sentences translated, or rows with their gaps filled in.
+    """
 
     every: int = 0
+    n_examples: int = 3
     prompt: str = ""
     n_tokens: int = 200
     temperature: float = 0.8
