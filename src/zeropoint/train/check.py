@@ -9,6 +9,7 @@ from dataclasses import fields
 from zeropoint.errors import BadInput
 from zeropoint.train.config import Config
 from zeropoint.train.duration import seconds_of
+from zeropoint.train.objectives.next_token import NextToken
 from zeropoint.train.optim.muon import Muon
 
 __all__ = ["check"]
@@ -53,6 +54,11 @@ def _problems(config: Config, n_workers: int) -> Iterator[str]:
         if not 0 <= beta < 1:
             yield f"optimizer.betas[{i}] is {beta}; expected 0 to below 1"
     train, model = config.train, config.model
+    if config.data.loss == "answer" and not isinstance(config.objective, NextToken):
+        yield (
+            "data.loss is answer and the objective is not next_token; a masked or sequence-to-sequence run "
+            "says by itself what is asked for, so give data.loss=all"
+        )
     yield from _shares(config, n_workers)
     sizes = [
         name
