@@ -20,7 +20,9 @@ from zeropoint.data.tokenise import Settings
 from zeropoint.errors import BadInput, choices
 from zeropoint.weights.gguf import shown
 
-__all__ = ["TRAIN", "VALIDATION", "Parallel", "encode_pairs", "find_parallel", "open_parallel"]
+__all__ = [
+    "TRAIN", "VALIDATION", "Parallel", "encode_pairs", "find_parallel", "open_parallel", "whole_pairs",
+]  # fmt: skip
 
 TRAIN, VALIDATION = "train", "val"
 _LANGUAGES = re.compile(r"([a-z]{2,8})-([a-z]{2,8})")
@@ -31,12 +33,14 @@ Files = Mapping[str, tuple[Path, Path]]
 class Parallel:
     """Pairs to learn from and to be judged by, and what turns a sentence of either language into ids.
 
+    validation_texts: the pairs of validation as they are written, one for one.
     sha256: of each file that was read, by name, in hex.
     """
 
     coding: Coding
     train: list[Pair]
     validation: list[Pair]
+    validation_texts: list[tuple[str, str]]
     sha256: dict[str, str]
 
 
@@ -58,7 +62,7 @@ def open_parallel(
             raise BadInput(
                 f"{source} has no part `{part}` in {languages}; training needs {TRAIN} and {VALIDATION}"
             )
-    train, validation = (read_pairs(*files[part]) for part in (TRAIN, VALIDATION))
+    train, validation = (whole_pairs(read_pairs(*files[part])) for part in (TRAIN, VALIDATION))
     if settings.is_trained:
         texts = [text for side in zip(*train, strict=True) for text in side]
         coding = train_coding(settings.tokenizer, texts, n_vocab=settings.n_vocab, has_end=True)
@@ -66,12 +70,18 @@ def open_parallel(
         coding = load_coding(Path(settings.tokenizer).expanduser())
     paths = [path for part in (TRAIN, VALIDATION) for path in files[part]]
     sha256 = {path.name: sha256_of(path) for path in paths}
-    return Parallel(coding, encode_pairs(coding, train), encode_pairs(coding, validation), sha256)
+    ids, held_ids = encode_pairs(coding, train), encode_pairs(coding, validation)
+    return Parallel(coding, ids, held_ids, validation, sha256)
 
 
 def encode_pairs(coding: Coding, pairs: list[tuple[str, str]]) -> list[Pair]:
-    """Each as a model reads it; those with nothing on one side are left out, as there is nothing to learn."""
-    return [(encode_source(coding, s), encode_answer(coding, a)) for s, a in pairs if s and a]
+    """Each as a model reads it."""
+    return [(encode_source(coding, source), encode_answer(coding, answer)) for source, answer in pairs]
+
+
+def whole_pairs(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those with text on both sides; there is nothing to learn from the others."""
+    return [(source, answer) for source, answer in pairs if source and answer]
 
 
 def find_parallel(

@@ -9,6 +9,7 @@ from dataclasses import fields
 from zeropoint.errors import BadInput
 from zeropoint.train.config import Config
 from zeropoint.train.duration import seconds_of
+from zeropoint.train.objectives.next_token import NextToken
 from zeropoint.train.optim.muon import Muon
 
 __all__ = ["check"]
@@ -19,9 +20,10 @@ _LEAST = {
     "model.n_layers": 0, "model.n_heads": 0, "model.n_kv_heads": 0, "model.d_model": 0, "model.d_ff": 0,
     "model.n_ctx": 0, "data.n_vocab": 2, "data.n_ctx": 0, "train.steps": 1, "train.batch_size": 1,
     "train.accumulate": 1, "train.seed": 0, "train.threads": 0, "train.checkpoint_every": 0, "train.keep": 2,
-    "train.patience": 0, "eval.every": 0, "eval.n_batches": 1, "sample.every": 0, "sample.n_tokens": 1,
-    "sample.top_k": 0, "schedule.warmup_steps": 0, "schedule.decay_steps": 0, "schedule.cooldown_steps": 0,
-    "schedule.d_model": 0, "schedule.n_warmup": 1, "objective.padding": -1,
+    "train.patience": 0, "eval.every": 0, "eval.n_batches": 1, "sample.every": 0,
+    "sample.n_examples": 1, "sample.n_tokens": 1, "sample.top_k": 0, "schedule.warmup_steps": 0,
+    "schedule.decay_steps": 0, "schedule.cooldown_steps": 0, "schedule.d_model": 0, "schedule.n_warmup": 1,
+    "objective.padding": -1,
 }  # fmt: skip
 # Numbers: (least, most, whether the least itself is refused, whether the most is).
 _RANGES = {
@@ -52,6 +54,11 @@ def _problems(config: Config, n_workers: int) -> Iterator[str]:
         if not 0 <= beta < 1:
             yield f"optimizer.betas[{i}] is {beta}; expected 0 to below 1"
     train, model = config.train, config.model
+    if config.data.loss == "answer" and not isinstance(config.objective, NextToken):
+        yield (
+            "data.loss is answer and the objective is not next_token; a masked or sequence-to-sequence run "
+            "says by itself what is asked for, so give data.loss=all"
+        )
     yield from _shares(config, n_workers)
     sizes = [
         name

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.data.batches import Batches
+from zeropoint.data.coding import Coding
 from zeropoint.data.corpus import open_corpus
 from zeropoint.data.masked import MaskedBatches
 from zeropoint.data.pairs import PairBatches
-from zeropoint.data.parallel import open_parallel
+from zeropoint.data.parallel import Parallel, open_parallel
 from zeropoint.data.tokenise import Settings
 from zeropoint.errors import BadInput
 from zeropoint.train.config import Config, Data
@@ -19,33 +19,24 @@ from zeropoint.train.model import blueprint_of
 from zeropoint.train.objectives.masked import Masked
 from zeropoint.train.objectives.seq2seq import Seq2Seq
 
-__all__ = ["Prepared", "TextTokenizer", "prepare"]
-
-
-class TextTokenizer(Protocol):
-    """What turns text into ids and back."""
-
-    @property
-    def n_vocab(self) -> int: ...
-
-    def encode(self, text: str) -> list[int]: ...
-
-    def decode(self, ids: Iterable[int]) -> str: ...
+__all__ = ["Prepared", "prepare"]
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """training, validation: what is learned and what is judged by. tokenizer_json: its file's content.
 
-    sha256: of what was read, by name.
+    sha256: of what was read, by name. examples: held-out sentences with their translations, which a run that
+    translates shows now and then; always the same.
     """
 
     training: Batches
     validation: Batches
     blueprint: Blueprint
-    tokenizer: TextTokenizer
+    tokenizer: Coding
     tokenizer_json: bytes
     sha256: Mapping[str, str]
+    examples: Sequence[tuple[str, str]] = ()
 
 
 def prepare(config: Config, notice: Callable[[str], None] = lambda text: None) -> Prepared:
@@ -78,7 +69,7 @@ def prepare(config: Config, notice: Callable[[str], None] = lambda text: None) -
 
 
 def _tokenising(data: Data) -> Settings:
-    return Settings(data.tokenizer, data.n_vocab, data.validation, data.field)
+    return Settings(data.tokenizer, data.n_vocab, data.validation, data.field, data.loss)
 
 
 def _prepare_pairs(config: Config, objective: Seq2Seq, notice: Callable[[str], None]) -> Prepared:
@@ -93,4 +84,17 @@ def _prepare_pairs(config: Config, objective: Seq2Seq, notice: Callable[[str], N
         PairBatches(pairs, train.batch_size, train.seed, objective.padding)
         for pairs in (found.train, found.validation)
     )
-    return Prepared(training, validation, blueprint, found.coding, found.coding.content, found.sha256)
+    examples = _examples(found, config.sample.n_examples, blueprint.n_ctx)
+    coding = found.coding
+    return Prepared(training, validation, blueprint, coding, coding.content, found.sha256, examples)
+
+
+def _examples(found: Parallel, n: int, n_ctx: int) -> list[tuple[str, str]]:
+    """Up to n pairs of those held out whose source the model has room for, from all of the part."""
+    fitting = [
+        text
+        for text, (source, _) in zip(found.validation_texts, found.validation, strict=True)
+        if len(source) <= n_ctx
+    ]
+    n = min(n, len(fitting))
+    return [fitting[i * len(fitting) // n] for i in range(n)]

@@ -26,7 +26,7 @@ from zeropoint.train.memory import resident_bytes
 from zeropoint.train.model import built
 from zeropoint.train.prepare import Prepared
 from zeropoint.train.record import identity
-from zeropoint.train.sample import written
+from zeropoint.train.sample import sampled
 from zeropoint.train.signals import Asked
 from zeropoint.train.stop import Diverged, Divergence, Stop
 from zeropoint.train.team import Team
@@ -231,16 +231,11 @@ class Trainer:
     def _sample(self, step: int, is_last: bool) -> None:
         spec = self.config.sample
         is_due = spec.every and (is_last or step % spec.every == 0)
-        if not is_due or not isinstance(self.model, Decoder):
+        if not is_due:
             return
-        coding, prompt = self.prepared.tokenizer, spec.prompt or "\n"
-        try:
-            ids = coding.encode(prompt)
-        except BadInput:  # characters that the text does not have
-            prompt, ids = "", [0]
         with self._judged():
-            new = written(self.model, ids, spec.n_tokens, spec.temperature, spec.top_k, step)
-        self.watcher.on_sample(step, prompt + coding.decode(new))
+            text = sampled(self.model, self.prepared, spec, step)
+        self.watcher.on_sample(step, text)
 
     def _save(self, is_best: bool) -> None:
         average = None if self.ema is None else self.ema.average

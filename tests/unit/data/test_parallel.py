@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.tiny_pairs import PAIRS, write_pairs
-from zeropoint.data.parallel import encode_pairs, find_parallel, open_parallel
+from zeropoint.data.parallel import find_parallel, open_parallel
 from zeropoint.data.tokenise import Settings
 from zeropoint.errors import BadInput
 
@@ -44,8 +44,14 @@ def test_a_tokenizer_of_ones_own_is_read(folder: Path, tmp_path: Path) -> None:
 
 
 def test_pairs_with_an_empty_side_are_not_learnt_from(folder: Path) -> None:
-    coding = open_parallel(str(folder), "de-en", Settings("words")).coding
-    assert len(encode_pairs(coding, [("Hund", ""), ("", "dog"), ("Hund", "dog")])) == 1
+    before = open_parallel(str(folder), "de-en", Settings("words"))
+    for language, more in (("de", "Hund\n\n"), ("en", "\ndog\n")):
+        with (folder / f"val.{language}").open("a") as file:
+            file.write(more)
+    found = open_parallel(str(folder), "de-en", Settings("words"))
+    assert found.validation == before.validation
+    assert found.validation_texts == before.validation_texts
+    assert len(found.validation) == len(found.validation_texts)
 
 
 def test_what_is_missing_is_said(folder: Path) -> None:

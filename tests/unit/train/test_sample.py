@@ -1,0 +1,57 @@
+"""What a run shows of itself now and then: a text, translations of held-out sentences, gaps filled in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from tests.support.tiny_pairs import PAIRS, config, write_pairs
+from zeropoint.train.config import Config, Eval, Sample, Train, read_config
+from zeropoint.train.metrics import MetricsFile, SampleFiles
+from zeropoint.train.model import built
+from zeropoint.train.prepare import prepare
+from zeropoint.train.report import Report
+from zeropoint.train.run import run
+from zeropoint.train.sample import sampled
+from zeropoint.train.translator import open_translator
+from zeropoint.train.watch import Watcher
+
+
+def test_held_out_sentences_are_translated_as_the_command_would(tmp_path: Path) -> None:
+    """At the interval and at the end; three of the 40 held-out pairs, from all of them, always the same."""
+    folder, made = tmp_path / "run", config(write_pairs(tmp_path / "pairs"), 3)
+    run(replace(made, sample=Sample(every=2)), folder, [SampleFiles(), MetricsFile(), Report(Watcher())])
+    first, last = sorted((folder / "samples").iterdir())
+    assert (first.name, last.name) == ("step-000002.txt", "step-000003.txt")
+    sources, references = zip(PAIRS[0], PAIRS[13], PAIRS[26], strict=True)
+    answers = open_translator(folder, "latest").translate(sources)
+    blocks = [
+        f"source     {source}\nreference  {reference}\nours       {ours}".rstrip()
+        for source, reference, ours in zip(sources, references, answers, strict=True)
+    ]
+    assert last.read_text("utf-8") == "\n\n".join(blocks)
+    assert blocks[0] in (folder / "report.html").read_text("utf-8")
+
+
+def test_a_masked_run_shows_gaps_and_what_it_puts_there() -> None:
+    made = masked()
+    prepared = prepare(made)
+    model = built(made, prepared.blueprint, torch.device("cpu"))
+    text = sampled(model, prepared, made.sample, 1)
+    blocks = [[line[11:] for line in block.split("\n")] for block in text.split("\n\n")]
+    assert len(blocks) == 2
+    for hidden, was, ours in blocks:
+        assert len(hidden) == len(was) == len(ours) == 64
+        assert 0 < hidden.count("_") < 32
+        for before, right, said in zip(hidden, was, ours, strict=True):
+            assert before in ("_", right)
+            assert said == right or before == "_"
+    assert model.training
+    assert sampled(model, prepared, made.sample, 2) == text
+
+
+def masked() -> Config:
+    made = read_config("shakespeare-masked", ["data.source=harbour"])
+    return replace(made, train=Train(batch_size=4), eval=Eval(0, 1), sample=Sample(every=1, n_examples=2))
