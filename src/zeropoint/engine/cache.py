@@ -23,8 +23,9 @@ _IDLE_CONTEXTS = 4  # full contexts of memory kept for texts that may go on, whe
 class CacheOptions:
     """What may be asked of a cache; None leaves it to the engine.
 
-    type: "bf16", "f16" or "int8"; exact mode keeps float and takes none. memory_mb: most megabytes of all pages.
-    window: positions a text keeps, so that it can go on without end; the first `sinks` stay among them.
+    type: "bf16", "f16" or "int8"; exact mode keeps float and takes none. memory_mb: most megabytes of all
+    pages. window: positions a text keeps, so that it can go on without end; the first `sinks` stay among
+    them.
     """
 
     type: str | None = None

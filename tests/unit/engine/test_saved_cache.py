@@ -46,7 +46,14 @@ def answer(model: Model, ids: list[int]) -> tuple[list[int], int]:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"cache_type": "f16"}, {"cache_type": "int8"}, {"exact": True}, {"window": 384}, {"window": 384, "sinks": 0}],
+    [
+        {},
+        {"cache_type": "f16"},
+        {"cache_type": "int8"},
+        {"exact": True},
+        {"window": 384},
+        {"window": 384, "sinks": 0},
+    ],
     ids=str,
 )
 def test_what_was_read_need_not_be_read_again(options: dict[str, Any], path: Path, tmp_path: Path) -> None:
