@@ -95,7 +95,7 @@ inline void add_pair_products(const uint16_t* keys, int n_pairs,
         for (int r = 0; r < R; ++r) L::store(scores[r] + at + 16 * t, sums[t][r]);
 }
 
-// Rounds columns of R queries, `n_left` of them before the zeros that fill the last pairs.
+// Rounds columns of R queries; zeros fill the last pairs.
 template <class L, int R>
 inline void round_queries(const AttendChunk& job, int row, int column, int n_columns,
                           typename L::PairFactor (*q)[kPairColumns / 2]) {
