@@ -17,6 +17,8 @@ namespace {
 // any wait between two pieces of one step.
 constexpr int kSpins = 4000;
 
+constexpr uint64_t kMostThreads = 1024;  // round_ holds a number of threads below its square beside the round
+
 void pause_briefly() {
 #ifdef ZP_X86
     __builtin_ia32_pause();
@@ -44,14 +46,15 @@ private:
 
 }  // namespace
 
-void ThreadPool::Gate::wait_for(uint64_t goal, int spins) {
+bool ThreadPool::Gate::wait_for(uint64_t goal, int spins) {
     for (int i = 0; i < spins; ++i) {
-        if (value.load(std::memory_order_acquire) >= goal) return;
+        if (value.load(std::memory_order_acquire) >= goal) return false;
         pause_briefly();
     }
     sleepers.fetch_add(1);
     for (uint64_t now = value.load(); now < goal; now = value.load()) value.wait(now);
     sleepers.fetch_sub(1);
+    return true;
 }
 
 void ThreadPool::Gate::advance(uint64_t goal) {
@@ -60,7 +63,7 @@ void ThreadPool::Gate::advance(uint64_t goal) {
 
 ThreadPool::ThreadPool(int n_threads) : owner_(getpid()) {
     const BlockedSignals blocked;
-    n_threads = std::clamp(n_threads, 1, 1024);
+    n_threads = std::clamp(n_threads, 1, static_cast<int>(kMostThreads));
     // More threads than processors: spinning would keep the thread that is waited for from running.
     spins_ = n_threads <= usable_processors() ? kSpins : 1;  // before any thread reads it
     try {
@@ -69,7 +72,7 @@ ThreadPool::ThreadPool(int n_threads) : owner_(getpid()) {
     } catch (const std::system_error&) {
         // No more threads to be had: fewer do the same work.
     }
-    n_threads_ = static_cast<int>(workers_.size()) + 1;
+    n_threads_ = n_active_ = static_cast<int>(workers_.size()) + 1;
 }
 
 ThreadPool::~ThreadPool() {
@@ -85,33 +88,43 @@ ThreadPool::~ThreadPool() {
 bool ThreadPool::is_alive() const { return getpid() == owner_; }
 
 void ThreadPool::run(const std::function<void(int)>& work) {
-    if (n_threads_ == 1) return work(0);
+    if (n_active_ == 1) return work(0);
     work_ = &work;
-    start_.advance(start_.value.load() + 1);
+    const uint64_t round = start_.value.load() + 1;
+    round_.store(round * 2 * kMostThreads + static_cast<uint64_t>(n_active_));
+    start_.advance(round);
     work(0);
     barrier();
 }
 
+void ThreadPool::set_size(int n_threads) {
+    n_active_ = std::clamp(n_threads, 1, n_threads_);
+    base_ = arrived_.value.load();  // all of the last run have arrived
+}
+
 void ThreadPool::barrier() {
-    if (n_threads_ == 1) return;
+    if (n_active_ == 1) return;
     // One number is all that threads meet at: whoever makes it a multiple of theirs lets the others go.
-    const uint64_t n = static_cast<uint64_t>(n_threads_);
-    const uint64_t phase = arrived_.value.load(std::memory_order_relaxed) / n;
-    const uint64_t goal = (phase + 1) * n;
+    const uint64_t n = static_cast<uint64_t>(n_active_);
+    const uint64_t phase = (arrived_.value.load(std::memory_order_relaxed) - base_) / n;
+    const uint64_t goal = base_ + (phase + 1) * n;
     arrived_.advance(goal);
-    arrived_.wait_for(goal, spins_);
+    if (arrived_.wait_for(goal, spins_)) n_sleeps_.fetch_add(1, std::memory_order_relaxed);
 }
 
 int ThreadPool::take(int n_pieces) {
     const int piece = n_taken_.fetch_add(1);
-    if (piece == n_pieces + n_threads_ - 1) n_taken_.store(0);
+    if (piece == n_pieces + n_active_ - 1) n_taken_.store(0);
     return piece;
 }
 
 void ThreadPool::work_loop(int thread) {
-    for (uint64_t round = 1;; ++round) {
-        start_.wait_for(round, spins_);
+    for (uint64_t next = 1;;) {
+        start_.wait_for(next, spins_);
         if (is_closing_) return;
+        const uint64_t round = round_.load();
+        next = round / (2 * kMostThreads) + 1;
+        if (static_cast<uint64_t>(thread) >= round % (2 * kMostThreads)) continue;
         (*work_)(thread);
         barrier();
     }

@@ -30,7 +30,14 @@ public:
     ThreadPool(const ThreadPool&) = delete;
     ThreadPool& operator=(const ThreadPool&) = delete;
 
-    int size() const { return n_threads_; }
+    // Threads that take part, all of them until set_size says otherwise.
+    int size() const { return n_active_; }
+    int most() const { return n_threads_; }
+    // Outside run: how many take part from the next run on, 1 to most().
+    void set_size(int n_threads);
+    // Outside run: how often since the last call a thread waited at a barrier for so long that it went to
+    // sleep. A processor that another program holds makes it do so; a share that is a little larger does not.
+    int take_sleeps() { return n_sleeps_.exchange(0); }
     // False in a child process made by fork: its copies of the threads do not exist.
     bool is_alive() const;
     // Calls work(thread) on every thread, thread 0 being the caller, and returns when all are done.
@@ -51,7 +58,8 @@ private:
     struct Gate {
         alignas(64) std::atomic<uint64_t> value{0};
         alignas(64) std::atomic<int32_t> sleepers{0};
-        void wait_for(uint64_t goal, int spins);
+        // Whether it had to sleep.
+        bool wait_for(uint64_t goal, int spins);
         // Adds one and wakes the sleepers if that makes `goal`.
         void advance(uint64_t goal);
     };
@@ -62,23 +70,29 @@ private:
     int take(int n_pieces);
 
     int n_threads_ = 1;
+    int n_active_ = 1;
     int spins_ = 0;
     pid_t owner_ = 0;
     std::vector<std::thread> workers_;
     const std::function<void(int)>* work_ = nullptr;
     std::atomic<bool> is_closing_{false};
     Gate start_;
-    Gate arrived_;  // arrivals at barriers, of all threads: every n_threads_ of them open one
+    // The round that start_ is at and how many threads take part in it, in one number: a thread that was left
+    // out of some rounds may wake late, and must not take the numbers of two of them together.
+    std::atomic<uint64_t> round_{0};
+    Gate arrived_;  // arrivals at barriers: every n_active_ of them after base_ open one
+    uint64_t base_ = 0;
+    std::atomic<int> n_sleeps_{0};
     alignas(64) std::atomic<int> n_taken_{0};
 };
 
 template <class Work>
 void ThreadPool::share_out(int n, int thread, const Work& work) {
-    const int n_fixed = n_threads_ == 1 ? n : n - n / 4;
-    const Share fixed = share_of(n_fixed, thread, n_threads_);
+    const int n_fixed = n_active_ == 1 ? n : n - n / 4;
+    const Share fixed = share_of(n_fixed, thread, n_active_);
     if (fixed.begin < fixed.end) work(fixed.begin, fixed.end);
     if (n_fixed == n) return;
-    const int n_pieces = kPiecesAThread * n_threads_;
+    const int n_pieces = kPiecesAThread * n_active_;
     for (int i = take(n_pieces); i < n_pieces; i = take(n_pieces)) {
         const Share piece = share_of(n - n_fixed, i, n_pieces);
         if (piece.begin < piece.end) work(n_fixed + piece.begin, n_fixed + piece.end);

@@ -1,6 +1,7 @@
 #include "model/forward.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 #include "kernels/packing.hpp"
@@ -12,6 +13,9 @@ namespace {
 
 // Up to this many rows, every thread norms and rounds all of them for itself: cheaper than meeting.
 constexpr int kPrivateRows = 2;
+
+// Up to this many rows a pass is short: little work between its barriers.
+constexpr int kShortRows = 16;
 
 // Rounding what attention reads to 8 bits costs most of the accuracy that int8 activations cost at all
 // (SmolLM2-135M, WikiText-2: 0.49 % of perplexity in all, 0.19 % with queries, keys and values read finely),
@@ -36,7 +40,7 @@ Status Forward::allocate() {
     kv_stride_ = static_cast<size_t>(padded(spec_.n_kv_heads * spec_.d_head));
     ff_stride_ = static_cast<size_t>(padded(spec_.d_ff));
     const size_t widest = std::max(model_stride_, query_stride_);
-    const size_t n_threads = static_cast<size_t>(pool_.size());
+    const size_t n_threads = static_cast<size_t>(pool_.most());
     private_float_stride_ = kPrivateRows * widest;
     private_block_stride_ = kPrivateRows * kAttentionParts * blocks_for(static_cast<int>(widest));
     constexpr size_t kRows = kMostTokens;
@@ -80,9 +84,15 @@ Status Forward::run(const Batch& batch, std::span<float> logits, const std::func
     bad_layer_ = kNoLayer;
     is_cancelled_ = false;
     watch(batch);
+    const bool is_short = n_tokens_ <= kShortRows;
+    pool_.set_size(is_short ? pace_.n_threads() : pool_.most());
     attention_.plan(batch.slices, {spec_.n_heads, spec_.n_kv_heads, spec_.d_head}, pool_.size());
     attention_scratch_.resize(std::max(attention_scratch_.size(), attention_.scratch_floats()));
+    const auto begin = std::chrono::steady_clock::now();
     pool_.run([&](int thread) { run_thread(thread, batch, logits.data(), interrupt); });
+    const int n_sleeps = pool_.take_sleeps();
+    if (is_short)
+        pace_.tell(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), n_sleeps);
     if (is_cancelled_) return Error{Fault::kCancelled, "stopped"};
     if (bad_layer_ != kNoLayer) {
         const int layer = bad_layer_;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/memory.hpp"
+#include "base/pace.hpp"
 #include "base/threads.hpp"
 #include "kernels/kernels.hpp"
 #include "model/edits.hpp"
@@ -46,7 +47,12 @@ public:
 private:
     Forward(const ModelSpec& spec, const Weights& weights, const Kernels& kernels, ThreadPool& pool,
             bool is_exact)
-        : spec_(spec), weights_(weights), kernels_(kernels), pool_(pool), is_exact_(is_exact) {}
+        : spec_(spec),
+          weights_(weights),
+          kernels_(kernels),
+          pool_(pool),
+          pace_(pool.most()),
+          is_exact_(is_exact) {}
 
     static constexpr int kEmbedding = -1, kNoLayer = -2;
 
@@ -111,6 +117,7 @@ private:
     const Weights& weights_;
     const Kernels& kernels_;
     ThreadPool& pool_;
+    Pace pace_;
     const bool is_exact_;
 
     int n_tokens_ = 0;

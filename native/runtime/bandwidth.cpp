@@ -32,6 +32,7 @@ Result<double> measure_bandwidth(ThreadPool& pool) {
     Result<Buffer> buffer = Buffer::allocate(kBytes, Pages::kHuge, "measuring the memory's speed");
     if (!buffer.ok()) return buffer.error();
     auto* bytes = static_cast<uint8_t*>(buffer.value().data());
+    pool.set_size(pool.most());
     const auto part = [&](int thread) {
         return kBytes / 4096 * static_cast<size_t>(thread) / static_cast<size_t>(pool.size()) * 4096;
     };

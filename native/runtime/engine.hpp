@@ -93,7 +93,7 @@ public:
     // Tokens a sequence may have.
     int most_tokens() const { return config_.window.is_on() ? INT32_MAX : config_.spec.n_ctx; }
     const char* isa() const { return kernels_->isa; }
-    int n_threads() const { return pool_->size(); }
+    int n_threads() const { return pool_->most(); }
     bool is_exact() const { return config_.is_exact; }
     size_t weight_bytes() const { return weights_->n_bytes; }
     // Of a full context, and of what is held now.

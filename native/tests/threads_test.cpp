@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/cpu.hpp"
+#include "base/pace.hpp"
 #include "check.hpp"
 
 using namespace zp;
@@ -33,6 +34,65 @@ ZP_TEST(share_covers_everything_once_and_evenly) {
     }
     const Share last = share_of(2000000000, 1023, 1024);  // no overflow on the way
     ZP_EQ(last.end, 2000000000);
+}
+
+ZP_TEST(pool_of_changing_size_meets_at_barriers) {
+    ThreadPool pool(5);
+    std::vector<int> phase(5, 0);
+    std::atomic<int> n_early{0};
+    int expected = 0;
+    for (int run = 0; run < 600; ++run) {
+        const int size = 1 + run * 7 % 5;
+        pool.set_size(size);
+        ZP_EQ(pool.size(), size);
+        std::vector<int> taken(97, 0);
+        pool.run([&](int thread) {
+            ZP_CHECK(thread < size);
+            pool.share_out(97, thread, [&](int begin, int end) {
+                for (int i = begin; i < end; ++i) ++taken[static_cast<size_t>(i)];
+            });
+            for (int step = 0; step < 3; ++step) {
+                ++phase[static_cast<size_t>(thread)];
+                pool.barrier();
+                for (int other = 0; other < size; ++other)
+                    n_early += phase[static_cast<size_t>(other)] < phase[static_cast<size_t>(thread)];
+                pool.barrier();
+            }
+        });
+        expected += 3;
+        for (const int n : taken) ZP_EQ(n, 1);
+        for (int other = 0; other < size; ++other) ZP_EQ(phase[static_cast<size_t>(other)], expected);
+        std::fill(phase.begin(), phase.end(), expected);
+    }
+    ZP_EQ(n_early.load(), 0);
+}
+
+ZP_TEST(pace_takes_fewer_threads_while_others_hold_the_processors) {
+    Pace pace(4);
+    for (int pass = 0; pass < 100; ++pass) pace.tell(0.004, pass % 5 == 0 ? 9 : 0);  // accidents
+    ZP_EQ(pace.n_threads(), 4);
+    for (int pass = 0; pass < 3; ++pass) pace.tell(0.4, 60);
+    ZP_EQ(pace.n_threads(), 2);
+    for (int pass = 0; pass < 3; ++pass) pace.tell(0.2, 60);
+    ZP_EQ(pace.n_threads(), 1);
+    int n_alone = 0, n_passes = 0;
+    for (; n_passes < 2000; ++n_passes) {  // held up whenever more are tried
+        n_alone += pace.n_threads() == 1;
+        pace.tell(pace.n_threads() == 1 ? 0.01 : 0.3, pace.n_threads() == 1 ? 0 : 50);
+    }
+    ZP_CHECK(n_alone > 1980);
+    for (int pass = 0; pass < 3000; ++pass) pace.tell(0.01, 0);  // nobody in the way any more
+    ZP_EQ(pace.n_threads(), 4);
+}
+
+ZP_TEST(pace_keeps_its_threads_where_fewer_are_no_faster) {
+    Pace pace(2);
+    int n_both = 0;
+    for (int pass = 0; pass < 1000; ++pass) {
+        n_both += pace.n_threads() == 2;
+        pace.tell(pace.n_threads() == 2 ? 0.010 : 0.012, pace.n_threads() == 2 ? 5 : 0);
+    }
+    ZP_CHECK(n_both > 950);
 }
 
 ZP_TEST(pool_runs_every_thread_and_meets_at_barriers) {
