@@ -55,17 +55,18 @@ class Corpus:
         token once an epoch in an order that the seed shuffles, and judges by rows as they stand.
         Raises BadInput if a side has too little text.
         """
-        if order == "epochs":
-            return (
-                PackedRows(self.train, n_ctx, n_rows, seed),
-                PackedRows(self.validation, n_ctx, n_rows, None),
-            )
-        if order != "windows":
+        if order not in ORDERS:
             raise BadInput(choices("order", order, ORDERS))
-        return (
-            RandomWindows(self.train, n_ctx, n_rows, seed),
-            RandomWindows(self.validation, n_ctx, n_rows, seed),
-        )
+
+        def of(part: str, ids: Tokens, shuffle: int | None) -> Batches:
+            try:
+                if order == "epochs":
+                    return PackedRows(ids, n_ctx, n_rows, shuffle)
+                return RandomWindows(ids, n_ctx, n_rows, seed)
+            except BadInput as error:
+                raise BadInput(f"{self.name}, what is {part}: {error}") from None
+
+        return of("learned from", self.train, seed), of("held out", self.validation, None)
 
 
 def open_corpus(
@@ -120,7 +121,7 @@ def find_data(
         found = datasets.fetch(source, settings=preferences, progress=progress, notice=notice)
         return found[files[0]]
     path = Path(source).expanduser()
-    if not path.exists():
+    if not str(source) or not path.exists():  # the path of "" would be the folder that one is in
         known = choices("data set", source, datasets.load())
         raise BadInput(f"{known}; or the path of a file or folder of your own, which {shown(path)} is not")
     return path

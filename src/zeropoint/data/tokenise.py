@@ -107,7 +107,10 @@ def coding_for(found: Survey, settings: Settings) -> Coding:
         return load_coding(Path(settings.tokenizer).expanduser())
     is_all = settings.tokenizer == "characters"  # which must be able to spell what it is judged by
     texts = (text for _, side, text in found.texts(settings) if is_all or side == 0)
-    return train_coding(settings.tokenizer, texts, n_vocab=settings.n_vocab, has_end=found.n_documents > 1)
+    coding = train_coding(settings.tokenizer, texts, n_vocab=settings.n_vocab, has_end=found.n_documents > 1)
+    if coding.n_vocab < 2:
+        raise BadInput(f"{shown(found.root)} has one character and no other; give a text with more to learn")
+    return coding
 
 
 @dataclass(frozen=True)
