@@ -26,7 +26,7 @@ from zeropoint.tokenizers.tokenizer import Tokenizer
 from zeropoint.tokenizers.trained import ENDS
 from zeropoint.tokenizers.words import WordTokenizer, train_words
 
-__all__ = ["KINDS", "Coding", "load_coding", "train_coding"]
+__all__ = ["KINDS", "Coding", "dtype_of", "load_coding", "train_coding"]
 
 KINDS = ("characters", "words", "bpe")
 _BPE_SAMPLE = 1 << 26  # characters that pairs are counted on; more of the same text changes little
@@ -67,8 +67,8 @@ class Coding:
 
     @property
     def dtype(self) -> np.dtype[np.unsignedinteger]:
-        """What an id is stored in: uint16 where all fit, else uint32, little-endian."""
-        return np.dtype("<u2" if self.n_vocab <= 1 << 16 else "<u4")
+        """What an id is stored in."""
+        return dtype_of(self.n_vocab)
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -99,6 +99,11 @@ class Coding:
     def save(self, path: Path) -> None:
         """Write the file that `load_coding` reads."""
         path.write_bytes(self.content)
+
+
+def dtype_of(n_ids: int) -> np.dtype[np.unsignedinteger]:
+    """What numbers below n_ids are stored in: uint16 where all fit, else uint32, little-endian."""
+    return np.dtype("<u2" if n_ids <= 1 << 16 else "<u4")
 
 
 def train_coding(kind: str, texts: Iterable[str], *, n_vocab: int, has_end: bool) -> Coding:

@@ -16,6 +16,7 @@ import numpy as np
 
 from zeropoint.catalogue import cache, datasets, lock
 from zeropoint.catalogue.place import make_folder
+from zeropoint.data.answers import AnswerBatches
 from zeropoint.data.batches import Batches, RandomWindows, Tokens
 from zeropoint.data.coding import Coding
 from zeropoint.data.documents import find_sources
@@ -39,7 +40,8 @@ class Corpus:
     """A text as ids, in two parts that share nothing.
 
     coding: encodes and decodes; its content is the `tokenizer.json` of a model that is trained on this.
-    sha256: of the file, or of all files together, in hex.
+    sha256: of the file, or of all files together, in hex. is_apart: whether prompts are told apart from
+    answers, by ids that are n_vocab higher; batches then ask for answers alone.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Corpus:
     train: Tokens
     validation: Tokens
     sha256: str
+    is_apart: bool = False
 
     def batches(self, order: str, *, n_ctx: int, n_rows: int, seed: int) -> tuple[Batches, Batches]:
         """What is learned from, and what is judged by, in rows of n_ctx tokens and the tokens after each.
@@ -60,11 +63,14 @@ class Corpus:
 
         def of(part: str, ids: Tokens, shuffle: int | None) -> Batches:
             try:
-                if order == "epochs":
-                    return PackedRows(ids, n_ctx, n_rows, shuffle)
-                return RandomWindows(ids, n_ctx, n_rows, seed)
+                made: Batches = (
+                    PackedRows(ids, n_ctx, n_rows, shuffle)
+                    if order == "epochs"
+                    else RandomWindows(ids, n_ctx, n_rows, seed)
+                )
             except BadInput as error:
                 raise BadInput(f"{self.name}, what is {part}: {error}") from None
+            return AnswerBatches(made, self.coding.n_vocab) if self.is_apart else made
 
         return of("learned from", self.train, seed), of("held out", self.validation, None)
 
@@ -77,7 +83,9 @@ def open_corpus(
     progress: Progress = lambda total, done: None,
     notice: Notice = lambda text: None,
 ) -> Corpus:
-    """Open a data set's name, a file, a folder of files, or a folder of shards (whose settings then hold).
+    """Open a data set's name, a file, a folder of files, or a folder of shards.
+
+    Of settings, shards ask for the `loss` that they were made with; in all else they have their own.
 
     progress: of a download, in bytes, or of tokenising, in characters. Raises BadInput naming the file or
     field, NetworkError, DiskError.
@@ -86,10 +94,10 @@ def open_corpus(
     path = find_data(source, preferences=preferences, progress=progress, notice=notice)
     if is_prepared(path):
         notice(f"{source} is prepared, with a tokenizer and a split of its own")
-        return _prepared(path, str(source))
+        return _prepared(path, str(source), settings)
     n_bytes = sum(item.path.stat().st_size for item in find_sources(path))
     if n_bytes <= _IN_MEMORY_BYTES:
-        return _in_memory(path, str(source), settings)
+        return _in_memory(path, str(source), settings, notice)
     key = sum_of(str(path.absolute()), repr(settings))
     folder = cache.home(preferences) / "prepared" / f"{path.stem}-{key[:16]}"
     make_folder(folder.parent)
@@ -97,7 +105,7 @@ def open_corpus(
         if not is_prepared(folder):
             notice(f"tokenising {source} ({n_bytes / 1e6:,.0f} MB) once; from then on it is here")
         prepare(path, folder, settings, progress=progress, notice=notice)
-    return _prepared(folder, str(source))
+    return _prepared(folder, str(source), settings)
 
 
 def find_data(
@@ -127,8 +135,13 @@ def find_data(
     return path
 
 
-def _prepared(folder: Path, name: str) -> Corpus:
+def _prepared(folder: Path, name: str, settings: Settings) -> Corpus:
     manifest, coding, ids = read_shards(folder)
+    if manifest.asked != settings.loss:
+        raise BadInput(
+            f"the shards in {shown(folder)} were made with loss={manifest.asked}, not {settings.loss}; set "
+            f"data.loss={manifest.asked}, or prepare them again with --loss {settings.loss}"
+        )
     root = Path(manifest.root)
     if root.exists() and (odd := changed(root, manifest.sources)):
         raise BadInput(
@@ -136,18 +149,18 @@ def _prepared(folder: Path, name: str) -> Corpus:
             f" prepare them again: zeropoint data prepare {shown(root)} --out {shown(folder)}"
         )
     sha256 = _sum_of_all({name: item.sha256 for name, item in manifest.sources.items()})
-    return Corpus(name, coding, ids["train"], ids["validation"], sha256)
+    return Corpus(name, coding, ids["train"], ids["validation"], sha256, manifest.asked == "answer")
 
 
-def _in_memory(path: Path, name: str, settings: Settings) -> Corpus:
+def _in_memory(path: Path, name: str, settings: Settings, notice: Notice) -> Corpus:
     sums = sums_of(path)
-    found = survey(path, settings)
+    found = survey(path, settings, notice)
     coding = coding_for(found, settings)
     parts = list(tokenised(found, settings, coding))
     train, held = np.concatenate([p.train for p in parts]), np.concatenate([p.held for p in parts])
     refuse_changed(path, sums)
     sha256 = _sum_of_all({name: item.sha256 for name, item in sums.items()})
-    return Corpus(name, coding, train, held, sha256)
+    return Corpus(name, coding, train, held, sha256, settings.loss == "answer")
 
 
 def _sum_of_all(sums: Mapping[str, str]) -> str:

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from zeropoint.data.instructions import instruction_text, is_instruction
+from zeropoint.data.instructions import is_instruction, prompt_and_answer
 from zeropoint.errors import BadInput, choices
 from zeropoint.tokenizers.text import check_unicode
 from zeropoint.weights.gguf import shown
 
-__all__ = ["SUFFIXES", "Source", "documents", "find_sources"]
+__all__ = ["SUFFIXES", "Document", "Source", "documents", "find_sources"]
 
 _MARK = b"<|endoftext|>"
 _MAX_JSON = 1 << 30  # bytes of a JSON list, which is read whole
@@ -33,6 +33,19 @@ class Source:
 
     path: Path
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text. prompt: what stands before it and is given where it is to be written, "" for most texts."""
+
+    answer: str
+    prompt: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return self.prompt + self.answer
 
 
 def find_sources(root: Path) -> list[Source]:
@@ -58,7 +71,7 @@ def find_sources(root: Path) -> list[Source]:
     return sorted(found, key=lambda source: source.name)
 
 
-def documents(source: Source, field: str = "text") -> Iterator[str]:
+def documents(source: Source, field: str = "text") -> Iterator[Document]:
     """The documents of one file, in order. field: of JSON and Parquet, the one that holds the text.
 
     Raises BadInput naming the file and the line or row.
@@ -67,39 +80,43 @@ def documents(source: Source, field: str = "text") -> Iterator[str]:
     if reader is None:
         raise BadInput(f"{shown(source.path)} must be a file of {', '.join(SUFFIXES)}")
     try:
-        for text in reader(source.path, field):
-            text = text.replace("\r\n", "\n").replace("\r", "\n")
-            if text and not text.isspace():
-                yield text
+        for found in reader(source.path, field):
+            document = Document(_with_plain_ends(found.answer), _with_plain_ends(found.prompt))
+            if document.text and not document.text.isspace():
+                yield document
     except (OSError, EOFError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise BadInput(f"{shown(source.path)} cannot be read ({why}); check the file") from None
 
 
-def _read_text(path: Path, field: str) -> Iterator[str]:
+def _with_plain_ends(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _read_text(path: Path, field: str) -> Iterator[Document]:
     parts: list[str] = []
     has_marks, is_fresh = False, False
     for number, line in enumerate(_lines(path), start=1):
         *whole, rest = line.split(_MARK)
         for piece in whole:
-            yield "".join([*parts, _decoded(piece, path, number)]).strip("\n")
+            yield Document("".join([*parts, _decoded(piece, path, number)]).strip("\n"))
             parts, has_marks, is_fresh = [], True, True
         if is_fresh and not rest.strip():  # after a mark, the line's end and empty lines belong to the mark
             continue
         is_fresh = False
         parts.append(_decoded(rest, path, number))
     text = "".join(parts)
-    yield text.strip("\n") if has_marks else text
+    yield Document(text.strip("\n") if has_marks else text)
 
 
-def _read_jsonl(path: Path, field: str) -> Iterator[str]:
+def _read_jsonl(path: Path, field: str) -> Iterator[Document]:
     for number, line in enumerate(_lines(path), start=1):
         if not line.isspace():
             where = f"{shown(path)}, line {number}"
-            yield _text_of(_json(_decoded(line, path, number), where), field, where)
+            yield _document(_json(_decoded(line, path, number), where), field, where)
 
 
-def _read_json(path: Path, field: str) -> Iterator[str]:
+def _read_json(path: Path, field: str) -> Iterator[Document]:
     with _opened(path) as file:
         content = file.read(_MAX_JSON + 1)
     if len(content) > _MAX_JSON:
@@ -109,10 +126,10 @@ def _read_json(path: Path, field: str) -> Iterator[str]:
         raise BadInput(f"{shown(path)} must be a JSON list of objects, each with the text in `{field}`")
     for number, record in enumerate(records, start=1):
         where = f"{shown(path)}, item {number}"
-        yield _text_of(record, field, where)
+        yield _document(record, field, where)
 
 
-def _read_parquet(path: Path, field: str) -> Iterator[str]:
+def _read_parquet(path: Path, field: str) -> Iterator[Document]:
     try:
         import pyarrow as arrow  # type: ignore[import-untyped]
         import pyarrow.parquet as parquet  # type: ignore[import-untyped]
@@ -130,14 +147,14 @@ def _read_parquet(path: Path, field: str) -> Iterator[str]:
             for batch in file.iter_batches(batch_size=_ROWS, columns=[field]):
                 for value in batch.column(0).to_pylist():
                     number += 1
-                    yield _text_of({field: value}, field, f"{shown(path)}, row {number}")
+                    yield _document({field: value}, field, f"{shown(path)}, row {number}")
     except arrow.ArrowException as error:
         raise BadInput(
             f"{shown(path)} is no sound Parquet file: {str(error).splitlines()[0][:200]}"
         ) from None
 
 
-_READERS: dict[str, Callable[[Path, str], Iterator[str]]] = {
+_READERS: dict[str, Callable[[Path, str], Iterator[Document]]] = {
     ".txt": _read_text,
     ".md": _read_text,
     ".jsonl": _read_jsonl,
@@ -147,7 +164,7 @@ _READERS: dict[str, Callable[[Path, str], Iterator[str]]] = {
 SUFFIXES = tuple(_READERS)
 
 
-def _reader_of(name: str) -> Callable[[Path, str], Iterator[str]] | None:
+def _reader_of(name: str) -> Callable[[Path, str], Iterator[Document]] | None:
     plain = name.lower().removesuffix(".gz")
     reader = _READERS.get(os.path.splitext(plain)[1])
     return None if reader is _read_parquet and plain != name.lower() else reader
@@ -179,21 +196,22 @@ def _json(text: str, where: str) -> Any:
         raise BadInput(f"{where}: no JSON: {error or 'too many brackets'}") from None
 
 
-def _text_of(record: object, field: str, where: str) -> str:
-    """The text of a record, or of an instruction with its answer."""
+def _document(record: object, field: str, where: str) -> Document:
+    """The text of a record, or an instruction with its answer."""
     if not isinstance(record, dict):
         raise BadInput(
             f"{where}: an object with the text in `{field}` is needed, not {type(record).__name__}"
         )
     if field not in record and is_instruction(record):
-        return check_unicode(instruction_text(record, where), where)
+        prompt, answer = (check_unicode(part, where) for part in prompt_and_answer(record, where))
+        return Document(answer, prompt)
     if field not in record:
         raise BadInput(
             f"{where}: {choices('field', field, [str(key)[:40] for key in record][:20])}; give --field"
         )
     if not isinstance(record[field], str):
         raise BadInput(f"{where}: `{field}` must be a text, not {type(record[field]).__name__}")
-    return check_unicode(record[field], f"{where}: `{field}`")
+    return Document(check_unicode(record[field], f"{where}: `{field}`"))
 
 
 def _refuse(error: OSError) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from zeropoint.errors import BadInput
 
-__all__ = ["instruction_text", "is_instruction", "prompt_text"]
+__all__ = ["is_instruction", "prompt_and_answer", "prompt_text"]
 
 
 def is_instruction(record: Mapping[str, object]) -> bool:
@@ -23,10 +23,10 @@ def prompt_text(instruction: str, given: str = "") -> str:
     return "\n\n".join([*parts, "### Response:\n"])
 
 
-def instruction_text(record: Mapping[str, object], where: str) -> str:
-    """The prompt and the answer. Raises BadInput naming `where` and the field that is no text."""
+def prompt_and_answer(record: Mapping[str, object], where: str) -> tuple[str, str]:
+    """What is given, and what is to be said. Raises BadInput naming `where` and the field that is no text."""
     found = {name: record.get(name, "") for name in ("instruction", "input", "output")}
     texts = {name: text for name, text in found.items() if isinstance(text, str)}
     for name in found.keys() - texts.keys():
         raise BadInput(f"{where}: `{name}` must be a text, not {type(found[name]).__name__}")
-    return prompt_text(texts["instruction"], texts["input"]) + texts["output"]
+    return prompt_text(texts["instruction"], texts["input"]), texts["output"]

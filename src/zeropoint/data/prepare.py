@@ -51,14 +51,14 @@ def prepare(
             return old
         notice(f"{shown(out)} was made of other files or in another way, and is made anew")
     sums = sums_of(root)
-    found = survey(root, settings)
+    found = survey(root, settings, notice)
     coding = coding_for(found, settings)
     workers = workers or default_workers(found.n_characters)
-    with new_folder(out, need_bytes=found.n_characters * coding.dtype.itemsize) as folder:
+    with new_folder(out, need_bytes=found.n_characters * settings.dtype(coding).itemsize) as folder:
         train, held = _write(found, settings, coding, folder, workers, shard_tokens, progress)
         refuse_changed(root, sums)
         manifest = Manifest(
-            dtype=coding.dtype.str,
+            dtype=settings.dtype(coding).str,
             n_vocab=coding.n_vocab,
             tokenizer_sha256=coding.sha256,
             settings=told,
@@ -108,7 +108,8 @@ def _write(
     file = folder / "tokenizer.json"
     with write_file(file) as opened:
         opened.write(coding.content)
-    train, held = (Writer(folder, name, coding.dtype, shard_tokens) for name in SIDES)
+    dtype = settings.dtype(coding)
+    train, held = (Writer(folder, name, dtype, shard_tokens) for name in SIDES)
     done = 0
     for part in tokenised(found, settings, coding, file, workers):
         train.add(part.train, part.n_train)

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from zeropoint.data.answers import n_ids
 from zeropoint.data.coding import Coding, load_coding
 from zeropoint.data.sums import SourceSum, sum_of
 from zeropoint.errors import BadInput
@@ -86,6 +87,16 @@ class Manifest:
         return sum_of(
             self.tokenizer_sha256, *(s.sha256 for side in (self.train, self.validation) for s in side.shards)
         )
+
+    @property
+    def asked(self) -> str:
+        """What a model is asked for: "all", or the "answer" alone, which then is told apart by its ids."""
+        return "answer" if self.settings.get("loss") == "answer" else "all"
+
+    @property
+    def n_ids(self) -> int:
+        """Below this are the numbers in the shards."""
+        return n_ids(self.n_vocab, self.asked)
 
     def save(self, folder: Path) -> None:
         """Write it into `folder`, flushed to the disk. Raises DiskError."""
@@ -195,10 +206,10 @@ def read_manifest(folder: Path) -> Manifest:
 def _check_manifest(manifest: Manifest) -> None:
     if manifest.dtype not in _DTYPES or type(manifest.n_vocab) is not int:
         raise ValueError("`dtype` must be <u2 or <u4, `n_vocab` a whole number")
-    if not 0 < manifest.n_vocab <= 1 << 8 * np.dtype(manifest.dtype).itemsize:
-        raise ValueError(f"{manifest.n_vocab} tokens have no room in {manifest.dtype}")
     if not isinstance(manifest.root, str) or not isinstance(manifest.settings, dict):
         raise ValueError("`root` must be a text, `settings` a table")
+    if not 0 < manifest.n_ids <= 1 << 8 * np.dtype(manifest.dtype).itemsize:
+        raise ValueError(f"{manifest.n_vocab} tokens have no room in {manifest.dtype}")
 
 
 def _side(raw: dict[str, Any]) -> Side:
@@ -228,8 +239,8 @@ def _mapped(folder: Path, shard: Shard, manifest: Manifest, check: bool) -> NDAr
         for part in _parts(ids):
             digest.update(part.tobytes())
             highest = max(highest, int(part.max()))
-        if highest >= manifest.n_vocab:
-            raise _bad(path, f"has the id {highest}, and the vocabulary ends at {manifest.n_vocab - 1}")
+        if highest >= manifest.n_ids:
+            raise _bad(path, f"has the id {highest}, and the vocabulary ends at {manifest.n_ids - 1}")
         if digest.hexdigest() != shard.sha256:
             raise _bad(path, "has another sha256 than the manifest says")
     return ids

@@ -14,7 +14,7 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -24,8 +24,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.data.coding import KINDS, Coding, load_coding, train_coding
-from zeropoint.data.documents import Source, documents, find_sources
+from zeropoint.data.answers import Asked, n_ids
+from zeropoint.data.coding import KINDS, Coding, dtype_of, load_coding, train_coding
+from zeropoint.data.documents import Document, Source, documents, find_sources
 from zeropoint.data.split import cut, position, threshold
 from zeropoint.errors import BadInput, MachineError
 from zeropoint.weights.gguf import shown
@@ -43,12 +44,14 @@ class Settings:
     """How text becomes ids. tokenizer: "characters", "bpe" (n_vocab tokens), or the path of one.
 
     validation: the share that is held out. field: of JSON and Parquet, the one that holds the text.
+    loss: what a model is asked for, "all" of a text or the "answer" of records that are prompt and answer.
     """
 
     tokenizer: str = "characters"
     n_vocab: int = 512
     validation: float = 0.1
     field: str = "text"
+    loss: Asked = "all"
 
     def __post_init__(self) -> None:
         if not 0 < self.validation < 1:
@@ -58,6 +61,10 @@ class Settings:
     def is_trained(self) -> bool:
         """Whether the tokenizer is made from the text."""
         return self.tokenizer in KINDS
+
+    def dtype(self, coding: Coding) -> np.dtype[np.unsignedinteger]:
+        """What an id is stored in."""
+        return dtype_of(n_ids(coding.n_vocab, self.loss))
 
 
 @dataclass(frozen=True)
@@ -70,31 +77,53 @@ class Survey:
     n_characters: int
     below: int
 
-    def texts(self, settings: Settings) -> Iterator[tuple[Source, int, str]]:
+    def texts(self, settings: Settings) -> Iterator[tuple[Source, int, Document]]:
         """(source, 0 to learn from or 1 to judge by, document), in order; one document is cut in two."""
         for source in self.sources:
-            for text in documents(source, settings.field):
+            for document in documents(source, settings.field):
                 if self.n_documents == 1:
-                    yield from (
-                        (source, side, part) for side, part in enumerate(cut(text, settings.validation))
-                    )
-                else:
-                    yield source, int(position(text) < self.below), text
+                    sides = enumerate(cut(document.text, settings.validation))
+                    yield from ((source, side, Document(part)) for side, part in sides)
+                elif _has_asked(document, source, settings):
+                    yield source, int(position(document.text) < self.below), document
 
 
-def survey(root: Path, settings: Settings) -> Survey:
-    """Read everything once. Raises BadInput naming the file and line of what cannot be taken."""
+def _has_asked(document: Document, source: Source, settings: Settings) -> bool:
+    """Whether anything of a document is asked for. Raises BadInput where that cannot be told."""
+    if settings.loss == "all":
+        return True
+    if not document.prompt:
+        raise BadInput(
+            f"{shown(source.path)} holds text that is no prompt with its answer, and `loss` is answer; give "
+            "records with `instruction` and `output`, or loss=all"
+        )
+    return bool(document.answer) and not document.answer.isspace()
+
+
+def survey(root: Path, settings: Settings, notice: Callable[[str], None] = lambda text: None) -> Survey:
+    """Read everything once. Raises BadInput naming the file and line of what cannot be taken.
+
+    notice: is told of prompts without an answer, which are left out where answers alone are asked for.
+    """
     sources = find_sources(root)
-    n_documents = n_characters = highest = 0
+    n_documents = n_characters = highest = n_unanswered = 0
     lowest = 1 << 64
     for source in sources:
-        for text in documents(source, settings.field):
-            place = position(text)
+        for document in documents(source, settings.field):
+            if not _has_asked(document, source, settings):
+                n_unanswered += 1
+                continue
+            place = position(document.text)
             lowest, highest = min(lowest, place), max(highest, place)
             n_documents += 1
-            n_characters += len(text)
+            n_characters += len(document.text)
     if not n_documents:
-        raise BadInput(f"{shown(root)} holds no text; give files that have some")
+        what = "no prompt with an answer" if n_unanswered else "no text"
+        raise BadInput(f"{shown(root)} holds {what}; give files that have some")
+    if n_unanswered:
+        notice(f"{n_unanswered:,} prompts of {shown(root)} have no answer and are left out")
+    if n_documents == 1 and settings.loss == "answer":
+        raise BadInput(f"{shown(root)} holds one prompt with its answer, so none can be held out; give more")
     if n_documents > 1 and lowest == highest:
         raise BadInput(f"the {n_documents} documents of {shown(root)} are all equal, so none can be held out")
     below = threshold(settings.validation, lowest, highest) if n_documents > 1 else 0
@@ -106,7 +135,7 @@ def coding_for(found: Survey, settings: Settings) -> Coding:
     if not settings.is_trained:
         return load_coding(Path(settings.tokenizer).expanduser())
     is_all = settings.tokenizer == "characters"  # which must be able to spell what it is judged by
-    texts = (text for _, side, text in found.texts(settings) if is_all or side == 0)
+    texts = (document.text for _, side, document in found.texts(settings) if is_all or side == 0)
     coding = train_coding(settings.tokenizer, texts, n_vocab=settings.n_vocab, has_end=found.n_documents > 1)
     if coding.n_vocab < 2:
         raise BadInput(f"{shown(found.root)} has one character and no other; give a text with more to learn")
@@ -118,6 +147,7 @@ class _Piece:
     source: str
     side: int
     text: str
+    is_prompt: bool
     is_first: bool
     ends: bool
 
@@ -143,18 +173,21 @@ def tokenised(
     """
     tasks = _tasks(found, settings)
     if file is not None and workers > 1:
-        yield from _parallel(tasks, file, workers)
+        yield from _parallel(tasks, file, workers, settings)
     else:
-        yield from (_encoded(coding, task) for task in tasks)
+        yield from (_encoded(coding, task, settings) for task in tasks)
 
 
 def _tasks(found: Survey, settings: Settings) -> Iterator[list[_Piece]]:
     task: list[_Piece] = []
     n = 0
-    for source, side, text in found.texts(settings):
-        for piece, is_first, is_last in _pieces(text):
-            ends = is_last and found.n_documents > 1
-            task.append(_Piece(source.name, side, piece, is_first, ends))
+    for source, side, document in found.texts(settings):
+        is_apart = settings.loss == "answer"
+        parts = [(document.prompt, True), (document.answer, False)] if is_apart else [(document.text, False)]
+        pieces = [(piece, is_prompt) for text, is_prompt in parts for piece in _pieces(text)]
+        for i, (piece, is_prompt) in enumerate(pieces):
+            ends = i == len(pieces) - 1 and found.n_documents > 1
+            task.append(_Piece(source.name, side, piece, is_prompt, i == 0, ends))
             n += len(piece)
             if n >= _TASK:
                 yield task
@@ -163,28 +196,30 @@ def _tasks(found: Survey, settings: Settings) -> Iterator[list[_Piece]]:
         yield task
 
 
-def _pieces(text: str) -> Iterator[tuple[str, bool, bool]]:
-    """(part of a document, is the first, is the last): cut before a single space between words."""
+def _pieces(text: str) -> Iterator[str]:
+    """A text in parts: cut before a single space between words."""
     start = 0
     while True:
         place = _CUT.search(text, start + _PIECE) if len(text) - start > _PIECE else None
         end = place.start() if place else len(text)
-        yield text[start:end], start == 0, place is None
+        yield text[start:end]
         if place is None:
             return
         start = end
 
 
-def _encoded(coding: Coding, task: list[_Piece]) -> Part:
+def _encoded(coding: Coding, task: list[_Piece], settings: Settings) -> Part:
+    dtype = settings.dtype(coding)
     sides: tuple[list[NDArray[Any]], list[NDArray[Any]]] = ([], [])
     counts = [0, 0]
     for piece in task:
         try:
-            sides[piece.side].append(coding.array(piece.text, ends=piece.ends, inside=not piece.is_first))
+            ids = coding.array(piece.text, ends=piece.ends, inside=not piece.is_first).astype(dtype)
         except BadInput as error:
             raise BadInput(f"{piece.source}: {error}") from None
+        sides[piece.side].append(ids + dtype.type(coding.n_vocab) if piece.is_prompt else ids)
         counts[piece.side] += piece.is_first
-    empty = np.empty(0, coding.dtype)
+    empty = np.empty(0, dtype)
     train, held = (np.concatenate([empty, *arrays]) for arrays in sides)
     return Part(train, held, counts[0], counts[1], sum(len(piece.text) for piece in task))
 
@@ -216,11 +251,11 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(file: str, task: list[_Piece]) -> Part:
-    return _encoded(_coding(file), task)
+def _work(file: str, task: list[_Piece], settings: Settings) -> Part:
+    return _encoded(_coding(file), task, settings)
 
 
-def _parallel(tasks: Iterator[list[_Piece]], file: Path, workers: int) -> Iterator[Part]:
+def _parallel(tasks: Iterator[list[_Piece]], file: Path, workers: int, settings: Settings) -> Iterator[Part]:
     context = multiprocessing.get_context(
         "spawn"
     )  # a fork would copy the threads of others, which may hold locks
@@ -229,7 +264,7 @@ def _parallel(tasks: Iterator[list[_Piece]], file: Path, workers: int) -> Iterat
     try:
         for task in tasks:
             with _no_interrupt():  # the pool starts its processes as they are needed
-                waiting.append(pool.submit(_work, str(file), task))
+                waiting.append(pool.submit(_work, str(file), task, settings))
             if len(waiting) >= workers * _AHEAD:
                 yield waiting.popleft().result()
         while waiting:

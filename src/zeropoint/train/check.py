@@ -9,6 +9,7 @@ from dataclasses import fields
 from zeropoint.errors import BadInput
 from zeropoint.train.config import Config
 from zeropoint.train.duration import seconds_of
+from zeropoint.train.objectives.next_token import NextToken
 from zeropoint.train.optim.muon import Muon
 
 __all__ = ["check"]
@@ -54,6 +55,11 @@ def _problems(config: Config, n_workers: int) -> Iterator[str]:
         if not 0 <= beta < 1:
             yield f"optimizer.betas[{i}] is {beta}; expected 0 to below 1"
     train, model = config.train, config.model
+    if config.data.loss == "answer" and not isinstance(config.objective, NextToken):
+        yield (
+            "data.loss is answer and the objective is not next_token; a masked or sequence-to-sequence run "
+            "says by itself what is asked for, so give data.loss=all"
+        )
     yield from _shares(config, n_workers)
     sizes = [
         name
@@ -94,9 +100,9 @@ def _shares(config: Config, n_workers: int) -> Iterator[str]:
 
 
 def _range(name: str, value: object) -> Iterator[str]:
-    most = _MOST_THREADS if name == "train.threads" else _MOST
-    if name in _LEAST and isinstance(value, int) and not _LEAST[name] <= value <= most:
-        yield f"{name} is {value}; expected a whole number from {_LEAST[name]} to {most}"
+    limit = _MOST_THREADS if name == "train.threads" else _MOST
+    if name in _LEAST and isinstance(value, int) and not _LEAST[name] <= value <= limit:
+        yield f"{name} is {value}; expected a whole number from {_LEAST[name]} to {limit}"
     if name in _RANGES and isinstance(value, float):
         least, most, above, below = _RANGES[name]
         is_low = value <= least if above else value < least

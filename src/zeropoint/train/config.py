@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 from zeropoint.blueprint.io import from_table, to_toml
 from zeropoint.blueprint.tables import given, kind_of, made, parse, text_of
+from zeropoint.data.answers import Asked
 from zeropoint.errors import BadInput, choices
 from zeropoint.train.objectives.masked import Masked
 from zeropoint.train.objectives.next_token import NextToken
@@ -41,6 +42,7 @@ __all__ = [
     "Train",
     "config_toml",
     "read_config",
+    "read_run_config",
     "recipes",
 ]
 
@@ -95,7 +97,8 @@ class Data:
     tokenizer and split. field: of JSON and Parquet, the one with the text. tokenizer: "characters", "words"
     (that occur twice), "bpe" (trained on the text, n_vocab tokens) or a tokenizer.json. validation: share
     held out. n_ctx: tokens of an example, by default the model's. order: windows (anywhere, with replacement)
-    or epochs (every token once an epoch). languages: of a sequence-to-sequence run, whose source has a file
+    or epochs (every token once an epoch). loss: all of a text is asked for, or of records that are prompt
+    and answer the "answer" alone. languages: of a sequence-to-sequence run, whose source has a file
     for each and parts of its own (data/parallel.py); validation, n_ctx and order are not asked there.
     """
 
@@ -107,6 +110,7 @@ class Data:
     n_ctx: int = 0
     languages: str = "de-en"
     order: Literal["windows", "epochs"] = "windows"
+    loss: Asked = "all"
 
 
 @dataclass(frozen=True)
@@ -205,6 +209,23 @@ def read_config(source: str | Path, sets: Iterable[str] = ()) -> Config:
     for override in sets:
         _set(table, override)
     return _config(table, name)
+
+
+def read_run_config(run: Path, sets: Iterable[str] = ()) -> Config:
+    """The configuration that a run's folder holds, with overrides.
+
+    Raises BadInput naming the file and the key, and what to do where another version wrote it.
+    """
+    path = run / "config.toml"
+    try:
+        config = read_config(path)
+    except BadInput as error:
+        raise BadInput(
+            f"{error}; if another version of zeropoint wrote this, put that line right, or go on with the "
+            "version that run.json names"
+        ) from None
+    sets = tuple(sets)
+    return read_config(path, sets) if sets else config
 
 
 def config_toml(config: Config) -> str:

@@ -74,7 +74,7 @@ def prepare(config: Config, notice: Callable[[str], None] = lambda text: None) -
 
 
 def _tokenising(data: Data) -> Settings:
-    return Settings(data.tokenizer, data.n_vocab, data.validation, data.field)
+    return Settings(data.tokenizer, data.n_vocab, data.validation, data.field, data.loss)
 
 
 def _prepare_pairs(config: Config, objective: Seq2Seq, notice: Callable[[str], None]) -> Prepared:

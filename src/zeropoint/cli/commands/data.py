@@ -16,6 +16,7 @@ from zeropoint.settings import Settings
 
 if TYPE_CHECKING:
     from zeropoint.catalogue.datasets import DataSet
+    from zeropoint.data.answers import Asked
     from zeropoint.data.shards import Manifest
 
 _EXAMPLES = """\b
@@ -128,6 +129,13 @@ def show(console: Console, source: str, check: bool, field: str, as_json: bool) 
 )
 @click.option("--vocab", type=int, default=4096, show_default=True, help="With bpe: tokens, 257 or more.")
 @click.option("--validation", type=float, default=0.1, show_default=True, help="Share that is held out.")
+@click.option(
+    "--loss",
+    type=click.Choice(["all", "answer"]),
+    default="all",
+    show_default=True,
+    help="What is asked for: all, or of prompts with answers the answer alone.",
+)
 @click.option("--workers", type=int, help="Processes; by default one a core, if it is much text.")
 @_field
 @_json
@@ -140,6 +148,7 @@ def prepare(
     tokenizer: str,
     vocab: int,
     validation: float,
+    loss: Asked,
     workers: int | None,
     field: str,
     as_json: bool,
@@ -155,7 +164,7 @@ def prepare(
 
     with console.progress(f"fetching {source}") as report:
         path = find_data(source, preferences=Settings.read(), progress=report, notice=console.notice)
-    how = Tokenising(tokenizer, vocab, validation, field)
+    how = Tokenising(tokenizer, vocab, validation, field, loss)
     with console.progress(f"tokenising {path.name}") as report:
         manifest = prepared(path, out, how, workers=workers, progress=report, notice=console.notice)
     facts = {"path": str(out)} | _held(manifest)

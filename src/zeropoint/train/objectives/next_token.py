@@ -18,8 +18,10 @@ class NextToken:
 
     def __call__(self, model: nn.Module, ids_BT: Tensor, next_BT: Tensor) -> Tensor:
         """Mean loss of the targets that are asked for, in nats a token."""
-        logits_BTV = model(ids_BT)
-        return F.cross_entropy(logits_BTV.flatten(0, 1).float(), next_BT.flatten(), ignore_index=IGNORED)
+        logits_NV, next_N = model(ids_BT).flatten(0, 1).float(), next_BT.flatten()
+        total = F.cross_entropy(logits_NV, next_N, ignore_index=IGNORED, reduction="sum")
+        # Rows may be prompt from end to end: a sum over nothing is 0, where a mean would be no number.
+        return total / (next_N != IGNORED).sum().clamp(min=1)
 
     def n_asked(self, ids_BT: Tensor, next_BT: Tensor) -> int:
         """How many targets the loss is the mean of."""

@@ -1,0 +1,45 @@
+"""What is asked of a prompt with its answer: the answer alone (as in Stanford Alpaca's training, 2023).
+
+Whoever uses the model gives the prompt, so learning to write prompts is effort lost. A token of a prompt is
+kept as its id plus n_vocab: so it is told apart wherever ids go, in memory, shards, packed rows and windows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.data.batches import ALL, IGNORED, Batches, Rows
+
+__all__ = ["AnswerBatches", "Asked", "n_ids"]
+
+Asked = Literal["all", "answer"]
+
+
+def n_ids(n_vocab: int, asked: str) -> int:
+    """How many different numbers ids are kept as: twice the vocabulary where prompts are told apart."""
+    return 2 * n_vocab if asked == "answer" else n_vocab
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerBatches:
+    """ids [B, T] and the ids that come next [B, T], or -100 where what comes next is part of a prompt.
+
+    batches: of next tokens, whose prompts are n_vocab higher.
+    """
+
+    batches: Batches
+    n_vocab: int
+
+    @property
+    def n_rows(self) -> int:
+        """Of a whole batch."""
+        return self.batches.n_rows
+
+    def batch(self, step: int, rows: Rows = ALL) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """ids_BT, next_BT of step."""
+        ids_BT, next_BT = self.batches.batch(step, rows)
+        return ids_BT % self.n_vocab, np.where(next_BT < self.n_vocab, next_BT, IGNORED)
