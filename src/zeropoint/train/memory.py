@@ -1,11 +1,16 @@
-"""How much memory this process holds."""
+"""How much memory this process holds, and what else would fill it."""
 
 from __future__ import annotations
 
 import os
 import resource
 
-__all__ = ["resident_bytes"]
+__all__ = ["keep_few_products", "resident_bytes"]
+
+# oneDNN keeps a thousand prepared products by their sizes, some 0.4 MB each, and torch keeps them once more, so
+# that they also hold the heap apart. 64 are those of more than one step (measured in docs/translate.md).
+_PRODUCTS = "64"
+_VARIABLES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 
 
 def resident_bytes() -> int:
@@ -15,3 +20,13 @@ def resident_bytes() -> int:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def keep_few_products() -> None:
+    """Let this process keep few prepared products, where batches are of ever new sizes and few come again.
+
+    Both libraries read their variables before their first product, so later this changes nothing. What a
+    person has set stays.
+    """
+    for name in _VARIABLES:
+        os.environ.setdefault(name, _PRODUCTS)
