@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from zeropoint.cli.console import Console
@@ -11,14 +13,24 @@ from zeropoint.tokenizers.text import printable
 from zeropoint.train.duration import seconds_of
 from zeropoint.train.watch import EvalInfo, Result, RunInfo, StepInfo, Watcher
 
-__all__ = ["Bar", "Lines", "shown"]
+__all__ = ["Bar", "Lines", "showing"]
 
 _LINE_EVERY_S = 10.0
 _LONGEST = 20  # steps that what is shown of loss and speed is averaged over, once there are many more
 
 
-def shown(console: Console) -> Watcher:
-    """The bar where a person looks on, else lines; neither with -q."""
+@contextlib.contextmanager
+def showing(console: Console) -> Iterator[Watcher]:
+    """A bar where a person looks on, else lines; neither with -q. No bar stays, also where a run fails."""
+    screen = _screen(console)
+    try:
+        yield screen
+    finally:
+        if isinstance(screen, Bar):
+            screen.close()
+
+
+def _screen(console: Console) -> Watcher:
     if console.is_quiet:
         return Watcher()
     is_plain = console.environ.get("TERM") == "dumb" or bool(console.environ.get("CI"))

@@ -15,7 +15,7 @@ from zeropoint.data.pairs import read_pairs
 from zeropoint.data.parallel import find_parallel
 from zeropoint.decoding.beam import Beam
 from zeropoint.errors import BadInput, choices
-from zeropoint.train.config import read_config
+from zeropoint.train.config import read_run_config
 from zeropoint.train.translator import open_translator
 from zeropoint.weights.run import checkpoint_of
 
@@ -51,7 +51,7 @@ def bleu(answers: Sequence[str], references: Sequence[str]) -> tuple[float, str]
 
 def judged_by(run: Path, part: str) -> list[tuple[str, str]]:
     """The pairs of a part of the run's own data, as "test_2016_flickr". Raises BadInput listing its parts."""
-    config = read_config(run / "config.toml")
+    config = read_run_config(run)
     files = find_parallel(config.data.source, config.data.languages)
     if part not in files:
         raise BadInput(choices(f"part of {config.data.source}", part, files))

@@ -42,6 +42,7 @@ __all__ = [
     "Train",
     "config_toml",
     "read_config",
+    "read_run_config",
     "recipes",
 ]
 
@@ -208,6 +209,23 @@ def read_config(source: str | Path, sets: Iterable[str] = ()) -> Config:
     for override in sets:
         _set(table, override)
     return _config(table, name)
+
+
+def read_run_config(run: Path, sets: Iterable[str] = ()) -> Config:
+    """The configuration that a run's folder holds, with overrides.
+
+    Raises BadInput naming the file and the key, and what to do where another version wrote it.
+    """
+    path = run / "config.toml"
+    try:
+        config = read_config(path)
+    except BadInput as error:
+        raise BadInput(
+            f"{error}; if another version of zeropoint wrote this, put that line right, or go on with the "
+            "version that run.json names"
+        ) from None
+    sets = tuple(sets)
+    return read_config(path, sets) if sets else config
 
 
 def config_toml(config: Config) -> str:

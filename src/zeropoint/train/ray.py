@@ -14,8 +14,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +43,8 @@ __all__ = ["LOCAL", "run_on_ray"]
 LOCAL = "local"  # the address of a cluster that is started here, for this run
 _SCRATCH = "ray"
 _ANSWER_S = 5.0  # how long a head may take to answer
+_JOIN_S = 40.0  # how long it may take to become a driver there; mostly Ray's own start
+_TRY = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='error')"
 _POLL_S = 0.3
 _STARTS = 32  # of all workers, in one run; `ray_worker.py` ends earlier those that get nowhere
 _MOST_JSON_BYTES = 1 << 20
@@ -57,8 +62,8 @@ def run_on_ray(
     """Train as configured on the cluster at `address` ("host:port", "auto" or "local"), and tell the watcher.
 
     The run's files (metrics, samples, report) are written by the first worker. Raises BadInput, also where
-    Ray is not installed, MachineError for a head that does not answer or workers that cannot go on, and
-    whatever ended the run on a worker.
+    Ray is not installed, no head answers or the cluster is too small, MachineError for workers that cannot
+    go on, and whatever ended the run on a worker.
     """
     _need_ray()
     if n_workers < 1:
@@ -70,6 +75,9 @@ def run_on_ray(
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     try:
+        joins = "starting a Ray cluster here" if address == LOCAL else f"joining the Ray cluster at {address}"
+        workers = "a worker" if n_workers == 1 else f"{n_workers} workers"
+        watcher.on_notice(f"{joins}, and {workers} on it, which takes half a minute or so")
         with _connected(address, n_workers) as has_gpus:
             given = _given(config, folder, scratch)
             trainer = _trainer(given, n_workers, has_gpus and config.train.device != "cpu")
@@ -102,19 +110,17 @@ def _connected(address: str, n_workers: int) -> Iterator[bool]:
         ray.init(address=LOCAL, num_cpus=n_workers, include_dashboard=False, **quiet)
     else:
         _knock(address)
+        _try_to_join(address)
         try:
             ray.init(address=address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise MachineError(
-                f"there is no Ray cluster at {address} ({_first_line(error)}); start one with "
-                f"`ray start --head`, or give --ray {LOCAL}"
-            ) from None
+        except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as error:
+            raise _no_cluster(address, _first_line(error)) from None
     try:
         there = ray.cluster_resources()  # type: ignore[no-untyped-call]
         if there.get("CPU", 0) < n_workers:
-            raise MachineError(
-                f"the cluster at {address} has {there.get('CPU', 0):.0f} processors for {n_workers} workers; "
-                "start more nodes, or give fewer --workers"
+            raise BadInput(
+                f"--workers is {n_workers}, and the cluster at {address} has {there.get('CPU', 0):.0f} "
+                "processors for them; give fewer, or start more nodes"
             )
         yield there.get("GPU", 0) >= n_workers
     finally:
@@ -122,20 +128,44 @@ def _connected(address: str, n_workers: int) -> Iterator[bool]:
 
 
 def _knock(address: str) -> None:
-    """See that somebody answers, since Ray itself would try for a minute. Raises BadInput, MachineError."""
+    """See that somebody answers, which tells most mistakes at once. Raises BadInput."""
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise BadInput(f"--ray {address}: expected HOST:PORT of a cluster's head, auto, or {LOCAL}")
     try:
-        socket.create_connection((host, int(port)), _ANSWER_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
     except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise MachineError(
-            f"nothing answers at {address} ({why}); start a cluster with `ray start --head`, "
-            f"or give --ray {LOCAL}"
-        ) from None
+        raise _no_cluster(address, str(getattr(error, "strerror", None) or error)) from None
+
+
+def _try_to_join(address: str) -> None:
+    """Join in a process that can be killed: Ray tries for minutes where what answers is no head of its own.
+
+    Raises BadInput.
+    """
+    command = [sys.executable, "-c", _TRY, address]
+    try:
+        tried = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_JOIN_S)
+    except subprocess.TimeoutExpired:
+        raise _no_cluster(address, f"what is there did not take a driver within {_JOIN_S:.0f} s") from None
+    if tried.returncode:
+        raised = [line for line in tried.stderr.splitlines() if re.match(r"[\w.]+: ", line)]
+        kind, _, why = (raised or ["Ray: it failed without a word"])[-1].partition(": ")
+        raise _no_cluster(address, _brief(why), needs_token=kind.endswith("AuthenticationError"))
+
+
+def _no_cluster(address: str, why: str, *, needs_token: bool = False) -> BadInput:
+    if needs_token:
+        return BadInput(
+            f"--ray {address}: the cluster wants its token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH "
+            "to a file with the token of the cluster"
+        )
+    return BadInput(
+        f"--ray {address}: there is no Ray cluster ({why}); start one with `ray start --head`, "
+        f"or give --ray {LOCAL}"
+    )
 
 
 def _given(config: Config, folder: Path, scratch: Path) -> Given:
@@ -204,4 +234,8 @@ def _outcome(folder: Path, scratch: Path, failure: BaseException | None) -> Resu
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return _brief(str(error).strip() or type(error).__name__)
+
+
+def _brief(text: str) -> str:
+    return text.splitlines()[0][:200]

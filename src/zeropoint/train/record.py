@@ -20,7 +20,7 @@ from zeropoint.blueprint.io import to_toml
 from zeropoint.blueprint.tables import kind_of
 from zeropoint.errors import BadInput
 from zeropoint.train.checkpoint import Checkpoint
-from zeropoint.train.config import Config, config_toml, read_config
+from zeropoint.train.config import Config, config_toml, read_run_config
 from zeropoint.train.prepare import Prepared
 from zeropoint.weights.json_file import read_object
 from zeropoint.weights.staged import replace_file
@@ -45,7 +45,7 @@ def check_resumed(
 
     Raises BadInput naming what may not change: a key, or data that are others than those of the run.
     """
-    before = _flat(read_config(run / "config.toml"))
+    before = _flat(read_run_config(run))
     now, fixed = _flat(config), _fixed(config)
     changed = {name: (before.get(name), value) for name, value in now.items() if before.get(name) != value}
     for name in sorted(changed.keys() & fixed.keys()):

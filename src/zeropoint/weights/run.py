@@ -90,7 +90,8 @@ def checkpoint_of(run: Path, which: str | int = "latest") -> Path:
     """The folder of a run's checkpoint: `latest`, `best`, or a step. Raises BadInput where it is not."""
     steps = steps_of(run)
     if not steps:
-        raise BadInput(f"{shown(run)} has no checkpoint yet; go on with it: zeropoint train --resume")
+        again = f"zeropoint train --config {shown(run / 'config.toml')} --out {shown(run)}"
+        raise BadInput(f"{shown(run)} has no checkpoint yet; train it first: {again}")
     if which in POINTERS:
         return _pointed(run, str(which))
     if not str(which).isdecimal() or int(which) not in steps:

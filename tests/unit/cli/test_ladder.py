@@ -68,3 +68,26 @@ def test_an_unknown_ladder_or_rung_is_refused_with_the_closest(run: Run) -> None
 def test_what_is_left_out_is_told_with_its_flag(run: Run) -> None:
     told = run("-v", "ladder", "build-gpt", "--quick").err
     assert "full was left out at 5,000 steps: --full trains it" in told
+
+
+def test_a_rung_that_fails_takes_the_bar_with_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from zeropoint.cli import training
+    from zeropoint.cli.console import Console
+    from zeropoint.errors import BadInput
+    from zeropoint.evaluate import climb
+
+    class Shown(training.Bar):
+        n_closed = 0
+
+        def close(self) -> None:
+            self.n_closed += 1
+            super().close()
+
+    def fail(*_: object, **__: object) -> None:
+        raise BadInput("the run is of another model")
+
+    bar = Shown(Console())
+    monkeypatch.setattr(training, "_screen", lambda _: bar)
+    monkeypatch.setattr(climb, "climb", fail)
+    assert run("ladder", "build-gpt", "--quick", "--rung", "bigram").code == 2
+    assert bar.n_closed == 1

@@ -11,7 +11,7 @@ from zeropoint.blueprint import catalog
 from zeropoint.blueprint.io import to_toml
 from zeropoint.errors import BadInput
 from zeropoint.train.check import check
-from zeropoint.train.config import Config, config_toml, read_config, recipes
+from zeropoint.train.config import Config, config_toml, read_config, read_run_config, recipes
 from zeropoint.train.duration import seconds_of
 from zeropoint.train.model import blueprint_of
 from zeropoint.train.optim.adamw import AdamW
@@ -192,3 +192,19 @@ def test_spans_of_time() -> None:
     assert [seconds_of(text, "x") for text in ("90s", "10m", "1.5h", "2d", "7", "")] == [
         90, 600, 5400, 172800, 7, None,
     ]  # fmt: skip
+
+
+def test_a_run_of_another_version_says_which_line_and_what_to_do(tmp_path: Path) -> None:
+    written = config_toml(Config())
+    path = tmp_path / "config.toml"
+    path.write_text(written.replace('compile = "auto"', "compile = true"))
+    with pytest.raises(BadInput) as failed:
+        read_run_config(tmp_path, ["train.compile=auto"])
+    said = str(failed.value)
+    assert said.startswith(f"{path}: `train.compile` is true; expected one of auto, always, never; ")
+    assert said.endswith("put that line right, or go on with the version that run.json names")
+    path.write_text(written)
+    assert read_run_config(tmp_path, ["train.steps=7"]).train.steps == 7
+    with pytest.raises(BadInput) as failed:  # what is wrong now is no file's
+        read_run_config(tmp_path, ["train.compile=true"])
+    assert "run.json" not in str(failed.value)

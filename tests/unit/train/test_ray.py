@@ -24,10 +24,48 @@ def test_a_head_that_does_not_answer_is_one_sentence(tmp_path: Path) -> None:
     with socket.socket() as taken:  # bound and not listening: nothing answers there
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(MachineError, match=f"nothing answers at {address} .*ray start --head") as failed:
+        with pytest.raises(BadInput, match=f"--ray {address}: there is no .*ray start --head") as failed:
             on_ray.run_on_ray(Config(), tmp_path / "run", Watcher(), address=address, n_workers=2)
-    assert failed.value.exit_code == 1
+    assert failed.value.exit_code == 2
     assert list((tmp_path / "run").iterdir()) == [tmp_path / "run" / "checkpoints"]
+
+
+def test_what_answers_and_is_no_head_is_waited_for_no_longer_than_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_ray, "_JOIN_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(BadInput, match="did not take a driver within 0 s"):
+            on_ray.run_on_ray(Config(), tmp_path / "run", Watcher(), address=address, n_workers=1)
+
+
+RAISES = "raise type({kind!r}, (Exception,), {{}})('RPC error: it failed')"
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [("AuthenticationError", "set RAY_AUTH_MODE=token"), ("ConnectionError", r"\(RPC error: it failed\)")],
+)
+def test_why_a_cluster_cannot_be_joined_is_told(
+    kind: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_ray, "_TRY", RAISES.format(kind=kind))
+    with pytest.raises(BadInput, match=f"^--ray auto: .*{says}"):
+        on_ray.run_on_ray(Config(), tmp_path / "run", Watcher(), address="auto", n_workers=1)
+
+
+def test_more_workers_than_the_cluster_has_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    monkeypatch.setattr(on_ray, "_TRY", "")
+    monkeypatch.setattr(ray, "init", lambda **_: None)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    with pytest.raises(BadInput, match="--workers is 3, and the cluster at auto has 2 processors") as failed:
+        on_ray.run_on_ray(Config(), tmp_path / "run", Watcher(), address="auto", n_workers=3)
+    assert failed.value.exit_code == 2
 
 
 @pytest.mark.parametrize("address", ["head", "head:port", ":1", "http://head:1/x"])

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.support.team import Curve, judged, losses, train_together
+from zeropoint.engine.convert import convert
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.train import checkpoint
 from zeropoint.train.check import check
@@ -17,6 +18,7 @@ from zeropoint.train.config import Config, Train, read_config
 from zeropoint.train.optim.muon import Muon
 from zeropoint.train.run import run
 from zeropoint.train.team import ALONE, Alone, rows_of
+from zeropoint.weights.opened import open_model
 from zeropoint.weights.run import open_checkpoint
 
 CONFIG = """
@@ -78,6 +80,13 @@ def test_two_workers_with_unequal_rows_have_the_curve_of_one(tmp_path: Path) -> 
     assert max(abs(one[step] - two[step]) for step in one) < 1e-5
     expected, found = judged(tmp_path / "one"), judged(tmp_path / "two")
     assert all(found[step] == pytest.approx(expected[step], abs=1e-5) for step in (0, 6, 12))
+
+    # What FSDP's workers wrote leaves as one file, and runs.
+    made = convert(tmp_path / "two/checkpoints/step-000009", tmp_path / "two.gguf", notify=lambda _: None)
+    assert made.was_run
+    (name,) = (n for n in open_model(made.path).weights if n.endswith("1.attention.query.weight"))
+    wanted = checkpoint.opened(tmp_path / "two/checkpoints/step-000009").weights[name]
+    assert torch.equal(torch.from_numpy(open_model(made.path).weights[name].copy()), wanted)
 
     # What a worker wrote is a model like any other, and a damaged share is named.
     path = tmp_path / "two/checkpoints/step-000006"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def test_what_is_damaged_is_named(run: Path) -> None:
 
 def test_a_run_without_a_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
-    with pytest.raises(BadInput, match="has no checkpoint yet"):
+    with pytest.raises(BadInput, match=f"has no checkpoint yet; .* --out {re.escape(str(tmp_path))}"):
         open_model(tmp_path)
 
 

@@ -61,7 +61,7 @@ def command(
     """
     need_torch("ladder")
     from zeropoint import registry, settings
-    from zeropoint.cli.training import shown
+    from zeropoint.cli.training import showing
     from zeropoint.evaluate import climb
     from zeropoint.evaluate import ledger as book
 
@@ -77,15 +77,13 @@ def command(
         console.line(_aligned(_HEADERS))
     for rung in rungs:
         console.notice(f"{rung.name}: {rung.change}")
-        climbed = climb.climb(
-            ladder, [rung], ids, seed, n_steps, folder=Path(runs), watchers=(shown(console),)
-        )
-        for one in climbed:
-            reached.append(one)
-            if not quick:
-                book.append(path, book.entry(ladder, one, seed))
-            if not as_json:
-                _print(console, one)
+        with showing(console) as screen:
+            for one in climb.climb(ladder, [rung], ids, seed, n_steps, folder=Path(runs), watchers=(screen,)):
+                reached.append(one)
+                if not quick:
+                    book.append(path, book.entry(ladder, one, seed))
+                if not as_json:
+                    _print(console, one)
     broken = climb.out_of_order(ladder, reached)
     if as_json:
         console.json({"rungs": [book.entry(ladder, one, seed) for one in reached], "out_of_order": broken})

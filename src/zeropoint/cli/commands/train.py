@@ -88,22 +88,18 @@ def _trained(
     config: Config, folder: Path, resume: bool, console: Console, ray: str | None, n_workers: int
 ) -> Result:
     """Run it, here or on a cluster, with everything that looks on."""
-    from zeropoint.cli.training import Bar, shown
+    from zeropoint.cli.training import showing
     from zeropoint.train.metrics import MetricsFile, SampleFiles, TensorBoard
     from zeropoint.train.report import Report
     from zeropoint.train.run import run
 
-    screen = shown(console)
-    try:
+    with showing(console) as screen:
         if ray is not None:
             from zeropoint.train.ray import run_on_ray
 
             return run_on_ray(config, folder, screen, address=ray, n_workers=n_workers, resume=resume)
         watchers = (screen, MetricsFile(), TensorBoard(), SampleFiles(), Report(screen))
         return run(config, folder, watchers, resume=resume)
-    finally:
-        if isinstance(screen, Bar):
-            screen.close()
 
 
 def _folder(preset: str | None, config: Path | None, out: Path | None) -> Path:
@@ -122,10 +118,10 @@ def _folder(preset: str | None, config: Path | None, out: Path | None) -> Path:
 
 def _config(preset: str | None, file: Path | None, resumed: Path | None, sets: tuple[str, ...]) -> Config:
     """What to train; a run that goes on has its own configuration, unless a file is given."""
-    from zeropoint.train.config import read_config
+    from zeropoint.train.config import read_config, read_run_config
 
     if resumed is not None and file is None and (resumed / "config.toml").is_file():
-        return read_config(resumed / "config.toml", sets)
+        return read_run_config(resumed, sets)
     if resumed is not None and file is None and not resumed.is_dir():
         raise BadInput(f"there is no run in {resumed} to go on with; leave --resume out to start one")
     return read_config(file if file is not None else preset or "", sets)
