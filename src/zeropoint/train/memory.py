@@ -7,8 +7,8 @@ import resource
 
 __all__ = ["keep_few_products", "resident_bytes"]
 
-# oneDNN keeps a thousand prepared products by their sizes, some 0.4 MB each, and torch keeps them once more, so
-# that they also hold the heap apart. 64 are those of more than one step (measured in docs/translate.md).
+# oneDNN keeps a thousand prepared products by their sizes, half a megabyte each, and torch keeps them once more;
+# they also lie between blocks that are freed. 64 are those of more than one step (docs/translate.md measures it).
 _PRODUCTS = "64"
 _VARIABLES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 
