@@ -7,8 +7,8 @@ import resource
 
 __all__ = ["keep_few_products", "resident_bytes"]
 
-# oneDNN keeps a thousand prepared products by their sizes, half a megabyte each, and torch keeps them once more;
-# they also lie between blocks that are freed. 64 are those of more than one step (docs/translate.md measures it).
+# oneDNN keeps a thousand prepared products by their sizes, half a megabyte each, and torch keeps them again;
+# they also lie between blocks that are freed. 64 are those of more than one step (docs/translate.md).
 _PRODUCTS = "64"
 _VARIABLES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 
