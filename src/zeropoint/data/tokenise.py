@@ -184,10 +184,11 @@ def _tasks(found: Survey, settings: Settings) -> Iterator[list[_Piece]]:
     for source, side, document in found.texts(settings):
         is_apart = settings.loss == "answer"
         parts = [(document.prompt, True), (document.answer, False)] if is_apart else [(document.text, False)]
-        pieces = [(piece, is_prompt) for text, is_prompt in parts for piece in _pieces(text)]
-        for i, (piece, is_prompt) in enumerate(pieces):
-            ends = i == len(pieces) - 1 and found.n_documents > 1
-            task.append(_Piece(source.name, side, piece, is_prompt, i == 0, ends))
+        pieces = ((*piece, is_prompt) for text, is_prompt in parts for piece in _pieces(text))
+        for piece, is_first, is_last, is_prompt in pieces:
+            begins = is_first and is_prompt == is_apart
+            ends = is_last and not is_prompt and found.n_documents > 1
+            task.append(_Piece(source.name, side, piece, is_prompt, begins, ends))
             n += len(piece)
             if n >= _TASK:
                 yield task
@@ -196,13 +197,13 @@ def _tasks(found: Survey, settings: Settings) -> Iterator[list[_Piece]]:
         yield task
 
 
-def _pieces(text: str) -> Iterator[str]:
-    """A text in parts: cut before a single space between words."""
+def _pieces(text: str) -> Iterator[tuple[str, bool, bool]]:
+    """(part of a text, is the first, is the last): cut before a single space between words."""
     start = 0
     while True:
         place = _CUT.search(text, start + _PIECE) if len(text) - start > _PIECE else None
         end = place.start() if place else len(text)
-        yield text[start:end]
+        yield text[start:end], start == 0, place is None
         if place is None:
             return
         start = end

@@ -19,7 +19,8 @@ from zeropoint.train import checkpoint
 from zeropoint.train.check import check
 from zeropoint.train.config import Config, Precision
 from zeropoint.train.hold import held
-from zeropoint.train.memory import refuse_too_large
+from zeropoint.train.memory import keep_few_products, refuse_too_large
+from zeropoint.train.objectives.seq2seq import Seq2Seq
 from zeropoint.train.precision import quickest_dtype
 from zeropoint.train.prepare import prepare
 from zeropoint.train.record import check_resumed, write_record
@@ -51,6 +52,8 @@ def run(
     losses that are no numbers or run away; OutOfMemory, DiskError.
     """
     check(config, team.n_workers)
+    if isinstance(config.objective, Seq2Seq):  # whose sentences are as long as they are
+        keep_few_products()
     if team.rank == 0:
         prepare_folder(folder, resume)
     watcher = Watchers(tuple(watchers))
