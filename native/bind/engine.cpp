@@ -120,8 +120,10 @@ TensorMap tensor_map_of(const StoredTensors& stored) {
     return map;
 }
 
-constexpr std::pair<const char*, CacheType> kCacheTypes[] = {
-    {"f32", CacheType::kFloat}, {"f16", CacheType::kHalf}, {"int8", CacheType::kInt8}};
+constexpr std::pair<const char*, CacheType> kCacheTypes[] = {{"f32", CacheType::kFloat},
+                                                             {"f16", CacheType::kHalf},
+                                                             {"bf16", CacheType::kBf16},
+                                                             {"int8", CacheType::kInt8}};
 
 void set_cache(const nb::dict& cache, EngineConfig& config) {
     config.cache_type = choice(cache, "cache_type", kCacheTypes);

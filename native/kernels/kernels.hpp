@@ -38,7 +38,8 @@ struct MatmulFloat {
 enum class Activation : uint8_t { kRelu, kGelu, kGeluTanh, kSilu };
 inline constexpr int kActivations = 4;
 
-inline constexpr int kChunk = 128;  // key positions whose softmax is one partial result
+inline constexpr int kChunk = 128;    // key positions whose softmax is one partial result
+inline constexpr int kPairTile = 32;  // key positions of bfloat16 that lie together
 
 // One chunk of attention for several query rows that read the same key/value head.
 struct AttendChunk {
@@ -47,10 +48,13 @@ struct AttendChunk {
     const int* n_hidden;    // [rows] ... but not so many of the first (they lie outside its window)
     float softcap;          // scores become cap * tanh(score / cap); 0 for none
     int n_rows;
-    int d_head;                // K
-    int d_value;               // K rounded up to 16: row length of values and output
-    const void* keys;          // [kChunk/16, K, 16] of this chunk: half, float or int8
-    const void* values;        // [kChunk, d_value]
+    int d_head;   // K
+    int d_value;  // K rounded up to 16: row length of values and output
+    // Keys [kChunk/16, K, 16] of this chunk and values [kChunk, d_value]: half, float or int8. Of bfloat16,
+    // what one product takes lies together: keys [kChunk/32, (K + 1)/2, 32, 2], values [kChunk/2, d_value,
+    // 2].
+    const void* keys;
+    const void* values;
     const float* key_steps;    // [kChunk] what an int8 key is multiplied with; null for the others
     const float* value_steps;  // [kChunk]
     int begin, end;            // positions of this chunk, at most kChunk of them
@@ -83,6 +87,8 @@ struct Kernels {
     void (*attend_half)(const AttendChunk&);
     void (*attend_float)(const AttendChunk&);
     void (*attend_int8)(const AttendChunk&);
+    // Queries and weights are rounded as the cache is (half.hpp, round_to_pair); sums stay float.
+    void (*attend_bf16)(const AttendChunk&);
     float (*log_sum_exp)(const float* x, int n);  // natural log of sum(exp(x))
     // Adds partial result (peak, total, sum) to the running one, in the order of the positions.
     void (*merge)(float* peak, float* total, float* sum, float part_peak, float part_total,
@@ -91,9 +97,11 @@ struct Kernels {
     void (*normalize)(const float* sum, float total, int n, float* y);
 };
 
-// Every instruction set that there is a table for, fastest first, and the oracle last. "neon" is what each
-// AArch64 processor has, "neon_dotprod" wants its dot products of bytes as well.
-inline constexpr const char* kInstructionSets[] = {"avx512", "avx2", "neon_dotprod", "neon", "scalar"};
+// Every instruction set that there is a table for, fastest first, and the oracle last. "avx512_bf16" is
+// avx512 and its products of bfloat16; "neon" is what each AArch64 processor has, "neon_dotprod" wants its
+// dot products of bytes as well.
+inline constexpr const char* kInstructionSets[] = {"avx512_bf16",  "avx512", "avx2",
+                                                   "neon_dotprod", "neon",   "scalar"};
 
 // The table of one of them, or null if this build or this machine cannot run it.
 const Kernels* kernels_for(const char* isa);

@@ -9,17 +9,34 @@ namespace zp {
 
 namespace {
 
-// Of a tile of keys, neighbouring columns lie 16 elements apart; of a row of values they touch.
-constexpr int kKeyApart = 16;
-constexpr int kValueApart = 1;
+// Where the numbers of one position of one head lie.
+struct Places {
+    size_t first;  // of number 0
+    int odd;       // from an even one to the odd one after it
+    int pair;      // from an even one to the next even one
 
-size_t key_at(const PageLayout& layout, int position) {
-    const int s = position % kChunk;
-    return static_cast<size_t>(s / 16 * 16) * layout.d_head + s % 16;
+    size_t operator[](int k) const { return first + static_cast<size_t>(k / 2 * pair + k % 2 * odd); }
+};
+
+int padded_key(const PageLayout& layout) {
+    return layout.d_head + (layout.type == CacheType::kBf16 ? layout.d_head % 2 : 0);
 }
 
-size_t value_at(const PageLayout& layout, int position) {
-    return static_cast<size_t>(position % kChunk) * padded(layout.d_head);
+// Positions whose keys lie together.
+int key_tile(const PageLayout& layout) { return layout.type == CacheType::kBf16 ? kPairTile : 16; }
+
+Places key_places(const PageLayout& layout, int position) {
+    const int s = position % kChunk, n_together = key_tile(layout), at = s % n_together;
+    const size_t tile = static_cast<size_t>(s - at) * padded_key(layout);
+    if (layout.type == CacheType::kBf16) return {tile + at * 2, 1, 2 * n_together};
+    return {tile + at, n_together, 2 * n_together};
+}
+
+Places value_places(const PageLayout& layout, int position) {
+    const int s = position % kChunk;
+    const size_t width = static_cast<size_t>(padded(layout.d_head));
+    if (layout.type == CacheType::kBf16) return {s / 2 * 2 * width + s % 2, 2, 4};
+    return {s * width, 1, 2};
 }
 
 // The step of a row of numbers, [-127, 127] steps each. Not finite where one of them is not, so that the
@@ -33,44 +50,49 @@ float step_of(const float* x, int n) {
     return peak / 127.0f;
 }
 
-void write_int8(const float* x, int n, int apart, int8_t* out, float* step) {
+void write_int8(const float* x, int n, const Places& at, int8_t* out, float* step) {
     constexpr float kToInteger = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest, ties to even
     *step = step_of(x, n);
     const float by = *step > 0.0f && std::isfinite(*step) ? 1.0f / *step : 0.0f;
     for (int k = 0; k < n; ++k) {
         // A step too small to have a reciprocal would give more than 127 of them.
         const float steps = std::fmin(std::fmax(x[k] * by, -127.0f), 127.0f);
-        out[apart * k] = static_cast<int8_t>(steps + kToInteger - kToInteger);
+        out[at[k]] = static_cast<int8_t>(steps + kToInteger - kToInteger);
     }
 }
 
-void write_row(CacheType type, const float* x, int n, int apart, uint8_t* row, size_t at, float* step) {
+void write_row(CacheType type, const float* x, int n, const Places& at, uint8_t* row, float* step) {
+    uint16_t* halves = reinterpret_cast<uint16_t*>(row);
     switch (type) {
         case CacheType::kFloat:
-            for (int k = 0; k < n; ++k) reinterpret_cast<float*>(row)[at + apart * k] = x[k];
+            for (int k = 0; k < n; ++k) reinterpret_cast<float*>(row)[at[k]] = x[k];
             return;
         case CacheType::kHalf:
-            for (int k = 0; k < n; ++k)
-                reinterpret_cast<uint16_t*>(row)[at + apart * k] = float_to_half(x[k]);
+            for (int k = 0; k < n; ++k) halves[at[k]] = float_to_half(x[k]);
+            return;
+        case CacheType::kBf16:
+            for (int k = 0; k < n; ++k) halves[at[k]] = upper_bits(round_to_pair(x[k]));
             return;
         case CacheType::kInt8:
-            write_int8(x, n, apart, reinterpret_cast<int8_t*>(row) + at, step);
+            write_int8(x, n, at, reinterpret_cast<int8_t*>(row), step);
     }
 }
 
-void read_row(CacheType type, const uint8_t* row, size_t at, const float* step, int n, int apart,
-              float* out) {
+void read_row(CacheType type, const uint8_t* row, const Places& at, const float* step, int n, float* out) {
+    const uint16_t* halves = reinterpret_cast<const uint16_t*>(row);
     for (int k = 0; k < n; ++k) {
-        const size_t i = at + static_cast<size_t>(apart) * k;
         switch (type) {
             case CacheType::kFloat:
-                out[k] = reinterpret_cast<const float*>(row)[i];
+                out[k] = reinterpret_cast<const float*>(row)[at[k]];
                 break;
             case CacheType::kHalf:
-                out[k] = half_to_float(reinterpret_cast<const uint16_t*>(row)[i]);
+                out[k] = half_to_float(halves[at[k]]);
+                break;
+            case CacheType::kBf16:
+                out[k] = bf16_to_float(halves[at[k]]);
                 break;
             case CacheType::kInt8:
-                out[k] = static_cast<float>(reinterpret_cast<const int8_t*>(row)[i]) * *step;
+                out[k] = static_cast<float>(reinterpret_cast<const int8_t*>(row)[at[k]]) * *step;
         }
     }
 }
@@ -81,51 +103,62 @@ float* step_at(float* steps, int position) { return steps == nullptr ? nullptr :
 }  // namespace
 
 size_t PageLayout::element_bytes() const {
-    return type == CacheType::kFloat ? 4 : type == CacheType::kHalf ? 2 : 1;
+    return type == CacheType::kFloat ? 4 : type == CacheType::kInt8 ? 1 : 2;
 }
 
-size_t PageLayout::key_bytes() const { return static_cast<size_t>(kChunk) * d_head * element_bytes(); }
+size_t PageLayout::key_bytes(int n_positions) const {
+    const int n_together = key_tile(*this);
+    const int n_lying = (n_positions + n_together - 1) / n_together * n_together;
+    return static_cast<size_t>(n_lying) * padded_key(*this) * element_bytes();
+}
 
-size_t PageLayout::value_bytes() const {
-    return static_cast<size_t>(kChunk) * padded(d_head) * element_bytes();
+size_t PageLayout::value_bytes(int n_positions) const {
+    const int n_lying = n_positions + (type == CacheType::kBf16 ? n_positions % 2 : 0);
+    return static_cast<size_t>(n_lying) * padded(d_head) * element_bytes();
 }
 
 size_t PageLayout::head_bytes() const {
     const size_t steps = type == CacheType::kInt8 ? 2 * kChunk * sizeof(float) : 0;
-    return key_bytes() + value_bytes() + steps;
+    return key_bytes(kChunk) + value_bytes(kChunk) + steps;
 }
 
 HeadPage CacheView::head_page(int layer, int head, int page) const {
     uint8_t* keys =
         pages[page] + layout.head_bytes() * (static_cast<size_t>(layer) * layout.n_kv_heads + head);
-    uint8_t* values = keys + layout.key_bytes();
+    uint8_t* values = keys + layout.key_bytes(kChunk);
     if (layout.type != CacheType::kInt8) return {keys, values, nullptr, nullptr};
-    float* steps = reinterpret_cast<float*>(values + layout.value_bytes());
+    float* steps = reinterpret_cast<float*>(values + layout.value_bytes(kChunk));
     return {keys, values, steps, steps + kChunk};
 }
 
 void write_key(const CacheView& cache, int layer, int head, int position, const float* key) {
-    const HeadPage at = cache.head_page(layer, head, position / kChunk);
-    write_row(cache.layout.type, key, cache.layout.d_head, kKeyApart, at.keys, key_at(cache.layout, position),
-              step_at(at.key_steps, position));
+    const PageLayout& layout = cache.layout;
+    const HeadPage page = cache.head_page(layer, head, position / kChunk);
+    const Places at = key_places(layout, position);
+    write_row(layout.type, key, layout.d_head, at, page.keys, step_at(page.key_steps, position));
+    // What it is multiplied with is zero, but zero times what memory held may be no number.
+    if (padded_key(layout) > layout.d_head) reinterpret_cast<uint16_t*>(page.keys)[at[layout.d_head]] = 0;
 }
 
 void write_value(const CacheView& cache, int layer, int head, int position, const float* value) {
-    const HeadPage at = cache.head_page(layer, head, position / kChunk);
-    write_row(cache.layout.type, value, cache.layout.d_head, kValueApart, at.values,
-              value_at(cache.layout, position), step_at(at.value_steps, position));
+    const PageLayout& layout = cache.layout;
+    const HeadPage page = cache.head_page(layer, head, position / kChunk);
+    write_row(layout.type, value, layout.d_head, value_places(layout, position), page.values,
+              step_at(page.value_steps, position));
 }
 
 void read_key(const CacheView& cache, int layer, int head, int position, float* out) {
-    const HeadPage at = cache.head_page(layer, head, position / kChunk);
-    read_row(cache.layout.type, at.keys, key_at(cache.layout, position), step_at(at.key_steps, position),
-             cache.layout.d_head, kKeyApart, out);
+    const PageLayout& layout = cache.layout;
+    const HeadPage page = cache.head_page(layer, head, position / kChunk);
+    read_row(layout.type, page.keys, key_places(layout, position), step_at(page.key_steps, position),
+             layout.d_head, out);
 }
 
 void read_value(const CacheView& cache, int layer, int head, int position, float* out) {
-    const HeadPage at = cache.head_page(layer, head, position / kChunk);
-    read_row(cache.layout.type, at.values, value_at(cache.layout, position),
-             step_at(at.value_steps, position), cache.layout.d_head, kValueApart, out);
+    const PageLayout& layout = cache.layout;
+    const HeadPage page = cache.head_page(layer, head, position / kChunk);
+    read_row(layout.type, page.values, value_places(layout, position), step_at(page.value_steps, position),
+             layout.d_head, out);
 }
 
 }  // namespace zp

@@ -11,11 +11,13 @@
 
 namespace zp {
 
-enum class CacheType : uint8_t { kFloat, kHalf, kInt8 };
+enum class CacheType : uint8_t { kFloat, kHalf, kBf16, kInt8 };
 
 // How a page lies in memory: [L, N] heads, and in each keys [kChunk/16, K, 16], so that 16 positions are one
-// vector, then values [kChunk, K rounded up to 16]. Of int8, a position of a head is a whole number of
-// steps of its own; then come the steps of the keys [kChunk] and of the values [kChunk] as float.
+// vector, then values [kChunk, K rounded up to 16]. Of bfloat16 two columns of a key, and two positions of a
+// value, lie together: keys [kChunk/32, K/2, 32, 2] with K rounded up to 2, values [kChunk/2, K, 2]. Of int8,
+// a position of a head is a whole number of steps of its own; then come the steps of the keys [kChunk] and of
+// the values [kChunk] as float.
 struct PageLayout {
     CacheType type = CacheType::kHalf;
     int n_layers = 0;
@@ -23,8 +25,9 @@ struct PageLayout {
     int d_head = 0;
 
     size_t element_bytes() const;
-    size_t key_bytes() const;
-    size_t value_bytes() const;
+    // Of the first n_positions of a page; more where these do not fill a tile, or a pair.
+    size_t key_bytes(int n_positions) const;
+    size_t value_bytes(int n_positions) const;
     size_t head_bytes() const;  // keys, values and steps of one head of a layer
     size_t page_bytes() const { return head_bytes() * static_cast<size_t>(n_kv_heads) * n_layers; }
 };

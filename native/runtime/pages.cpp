@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
+#include <vector>
 
 namespace zp {
 
@@ -31,19 +32,21 @@ void PagePool::copy(CachePage& source, int n_positions, CachePage& target) const
     uint8_t* const from_table[] = {source.data()};
     uint8_t* const to_table[] = {target.data()};
     const CacheView from{layout_, from_table}, to{layout_, to_table};
-    // Keys lie in tiles of 16 positions; the rest of a tile is written before it is read.
-    const size_t key_bytes =
-        static_cast<size_t>(padded(n_positions)) * layout_.d_head * layout_.element_bytes();
-    const size_t value_bytes =
-        static_cast<size_t>(n_positions) * padded(layout_.d_head) * layout_.element_bytes();
+    const std::vector<float> nothing(static_cast<size_t>(layout_.d_head), 0.0f);
     for (int layer = 0; layer < layout_.n_layers; ++layer) {
         for (int head = 0; head < layout_.n_kv_heads; ++head) {
             const HeadPage a = from.head_page(layer, head, 0), b = to.head_page(layer, head, 0);
-            std::memcpy(b.keys, a.keys, key_bytes);
-            std::memcpy(b.values, a.values, value_bytes);
-            if (a.key_steps == nullptr) continue;
-            std::memcpy(b.key_steps, a.key_steps, static_cast<size_t>(n_positions) * sizeof(float));
-            std::memcpy(b.value_steps, a.value_steps, static_cast<size_t>(n_positions) * sizeof(float));
+            std::memcpy(b.keys, a.keys, layout_.key_bytes(n_positions));
+            std::memcpy(b.values, a.values, layout_.value_bytes(n_positions));
+            if (a.key_steps != nullptr) {
+                std::memcpy(b.key_steps, a.key_steps, static_cast<size_t>(n_positions) * sizeof(float));
+                std::memcpy(b.value_steps, a.value_steps, static_cast<size_t>(n_positions) * sizeof(float));
+            }
+            // What another text left in the rest of a tile or a pair stays with it.
+            for (int s = n_positions; s < kChunk && s % kPairTile != 0; ++s) {
+                write_key(to, layer, head, s, nothing.data());
+                write_value(to, layer, head, s, nothing.data());
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "kernel_inputs.hpp"
+#include "ops/cache_view.hpp"
 
 using namespace zp;
 using namespace zp::test;
@@ -15,6 +16,7 @@ struct Head {
     int d_head, d_value, n_rows, n_positions;
     std::vector<float> q, keys, values;  // [rows, K] [S/16, K, 16] [S, d_value]
     std::vector<uint16_t> half_keys, half_values;
+    std::vector<uint16_t> pair_keys, pair_values;  // [S/32, (K + 1)/2, 32, 2] [(S + 1)/2, d_value, 2]
     std::vector<int> n_visible, n_hidden;
     float softcap = 0.0f;
     std::vector<const float*> rows;
@@ -30,6 +32,7 @@ struct Head {
         values = random.numbers(static_cast<size_t>(n_positions * d_value), Kind::kUsual);
         for (const float x : keys) half_keys.push_back(float_to_half(x));
         for (const float x : values) half_values.push_back(float_to_half(x));
+        fill_pairs();
         for (int r = 0; r < n_rows; ++r) {
             rows.push_back(q.data() + r * d_head);
             // Among them rows that see one position, the border of a chunk, and everything.
@@ -41,30 +44,66 @@ struct Head {
     }
 
     size_t key_at(int s, int k) const { return static_cast<size_t>(s / 16 * 16 * d_head + 16 * k + s % 16); }
+    int d_pairs() const { return (d_head + 1) / 2 * 2; }
+    size_t pair_key_at(int s, int k) const {
+        return static_cast<size_t>(s / kPairTile * kPairTile * d_pairs() + k / 2 * 2 * kPairTile +
+                                   s % kPairTile * 2 + k % 2);
+    }
+    size_t pair_value_at(int s, int k) const {
+        return static_cast<size_t>(s / 2 * 2 * d_value + 2 * k + s % 2);
+    }
+
+    void fill_pairs() {
+        const auto nan = static_cast<uint16_t>(0x7fc0);
+        pair_keys.assign(
+            static_cast<size_t>((n_positions + kPairTile - 1) / kPairTile * kPairTile * d_pairs()), nan);
+        pair_values.assign(static_cast<size_t>((n_positions + 1) / 2 * 2 * d_value), nan);
+        for (int s = 0; s < n_positions; ++s) {
+            if (d_pairs() > d_head) pair_keys[pair_key_at(s, d_head)] = 0;
+            for (int k = 0; k < d_head; ++k)
+                pair_keys[pair_key_at(s, k)] = upper_bits(round_to_pair(keys[key_at(s, k)]));
+            for (int k = 0; k < d_value; ++k)
+                pair_values[pair_value_at(s, k)] =
+                    upper_bits(round_to_pair(values[static_cast<size_t>(s * d_value + k)]));
+        }
+    }
 };
+
+constexpr CacheType kTypes[] = {CacheType::kFloat, CacheType::kHalf, CacheType::kBf16};
 
 struct Partial {
     std::vector<float> peak, total, sum;
 };
 
-Partial attend(const Kernels& k, const Head& h, bool is_half, int begin, int end) {
+Partial attend(const Kernels& k, const Head& h, CacheType type, int begin, int end) {
     const auto n = static_cast<size_t>(h.n_rows);
     Partial out{std::vector<float>(n), std::vector<float>(n),
                 std::vector<float>(n * static_cast<size_t>(h.d_value))};
-    const size_t key = static_cast<size_t>(begin) * h.d_head, value = static_cast<size_t>(begin) * h.d_value;
-    const void* keys = is_half ? static_cast<const void*>(&h.half_keys[key]) : &h.keys[key];
-    const void* values = is_half ? static_cast<const void*>(&h.half_values[value]) : &h.values[value];
-    (is_half ? k.attend_half : k.attend_float)(
-        {h.rows.data(), h.n_visible.data(), h.n_hidden.data(), h.softcap, h.n_rows, h.d_head, h.d_value, keys,
-         values, nullptr, nullptr, begin, end, out.peak.data(), out.total.data(), out.sum.data()});
+    const int d_key = type == CacheType::kBf16 ? h.d_pairs() : h.d_head;
+    const size_t key = static_cast<size_t>(begin) * d_key, value = static_cast<size_t>(begin) * h.d_value;
+    AttendChunk job = {
+        h.rows.data(), h.n_visible.data(),  h.n_hidden.data(),       h.softcap,     h.n_rows, h.d_head,
+        h.d_value,     h.keys.data() + key, h.values.data() + value, nullptr,       nullptr,  begin,
+        end,           out.peak.data(),     out.total.data(),        out.sum.data()};
+    if (type == CacheType::kFloat) k.attend_float(job);
+    if (type == CacheType::kHalf) {
+        job.keys = h.half_keys.data() + key;
+        job.values = h.half_values.data() + value;
+        k.attend_half(job);
+    }
+    if (type == CacheType::kBf16) {
+        job.keys = h.pair_keys.data() + key;
+        job.values = h.pair_values.data() + value;
+        k.attend_bf16(job);
+    }
     return out;
 }
 
 // All chunks joined in order and divided: [rows, K].
-std::vector<float> attend_whole(const Kernels& k, const Head& h, bool is_half) {
-    Partial all = attend(k, h, is_half, 0, std::min(kChunk, h.n_positions));
+std::vector<float> attend_whole(const Kernels& k, const Head& h, CacheType type) {
+    Partial all = attend(k, h, type, 0, std::min(kChunk, h.n_positions));
     for (int begin = kChunk; begin < h.n_positions; begin += kChunk) {
-        const Partial part = attend(k, h, is_half, begin, std::min(begin + kChunk, h.n_positions));
+        const Partial part = attend(k, h, type, begin, std::min(begin + kChunk, h.n_positions));
         for (int r = 0; r < h.n_rows; ++r) {
             const auto i = static_cast<size_t>(r);
             if (h.n_visible[i] <= begin) continue;
@@ -107,19 +146,19 @@ std::string name(const Kernels& k, const char* what, const Head& h) {
 ZP_TEST(attention_chunks_are_the_same_everywhere) {
     for (const Kernels* k : fast_kernels()) {
         for (const Kind kind : {Kind::kUsual, Kind::kWide, Kind::kZeros, Kind::kTiny}) {
-            for (const int d_head : {1, 8, 16, 20, 64, 80}) {
+            for (const int d_head : {1, 8, 16, 20, 64, 80, 131, 256}) {
                 for (const int n_positions : {1, 15, 16, 17, 127, 128, 129, 300}) {
                     const Head h(d_head, 13, n_positions, kind, static_cast<unsigned>(n_positions));
-                    for (const bool is_half : {false, true}) {
+                    for (const CacheType type : kTypes) {
                         for (int begin = 0; begin < n_positions; begin += kChunk) {
                             const int end = std::min(begin + kChunk, n_positions);
-                            const Partial want = attend(scalar(), h, is_half, begin, end);
-                            const Partial got = attend(*k, h, is_half, begin, end);
+                            const Partial want = attend(scalar(), h, type, begin, end);
+                            const Partial got = attend(*k, h, type, begin, end);
                             expect_same(want.peak, got.peak, name(*k, "peak", h));
                             expect_same(want.total, got.total, name(*k, "total", h));
                             expect_same(want.sum, got.sum, name(*k, "sum", h));
                         }
-                        expect_same(attend_whole(scalar(), h, is_half), attend_whole(*k, h, is_half),
+                        expect_same(attend_whole(scalar(), h, type), attend_whole(*k, h, type),
                                     name(*k, "whole", h));
                     }
                 }
@@ -132,15 +171,18 @@ ZP_TEST(attention_of_a_row_does_not_depend_on_its_company) {
     std::vector<const Kernels*> all = fast_kernels();
     all.push_back(&scalar());
     for (const Kernels* k : all) {
-        Head together(64, 13, 300, Kind::kUsual, 5);
-        const auto want = attend_whole(*k, together, true);
-        for (int r = 0; r < 13; ++r) {
-            Head alone(64, 13, 300, Kind::kUsual, 5);
-            alone.rows = {alone.rows[static_cast<size_t>(r)]};
-            alone.n_visible = {alone.n_visible[static_cast<size_t>(r)]};
-            alone.n_rows = 1;
-            const std::vector<float> part(want.begin() + 64 * r, want.begin() + 64 * (r + 1));
-            expect_same(part, attend_whole(*k, alone, true), name(*k, "alone", alone));
+        for (const CacheType type : {CacheType::kHalf, CacheType::kBf16}) {
+            Head together(64, 13, 301, Kind::kUsual, 5);
+            const auto want = attend_whole(*k, together, type);
+            for (int r = 0; r < 13; ++r) {
+                Head alone(64, 13, 301, Kind::kUsual, 5);
+                alone.rows = {alone.rows[static_cast<size_t>(r)]};
+                alone.n_visible = {alone.n_visible[static_cast<size_t>(r)]};
+                alone.n_rows = 1;
+                alone.n_positions = alone.n_visible[0];
+                const std::vector<float> part(want.begin() + 64 * r, want.begin() + 64 * (r + 1));
+                expect_same(part, attend_whole(*k, alone, type), name(*k, "alone", alone));
+            }
         }
     }
 }
@@ -149,12 +191,15 @@ ZP_TEST(attention_is_softmax_over_what_a_row_sees) {
     for (const int d_head : {8, 20, 64}) {
         for (const int n_positions : {1, 40, 128, 129, 400}) {
             const Head h(d_head, 7, n_positions, Kind::kUsual, 11);
-            const auto y = attend_whole(scalar(), h, false);
-            for (int r = 0; r < h.n_rows; ++r) {
-                const auto want = reference(h, r);
-                for (int c = 0; c < d_head; ++c)
-                    ZP_CHECK(std::fabs(y[static_cast<size_t>(r * d_head + c)] -
-                                       want[static_cast<size_t>(c)]) < 2e-6);
+            for (const CacheType type : {CacheType::kFloat, CacheType::kBf16}) {
+                const auto y = attend_whole(scalar(), h, type);
+                const double allowed = type == CacheType::kFloat ? 2e-6 : 2e-2;
+                for (int r = 0; r < h.n_rows; ++r) {
+                    const auto want = reference(h, r);
+                    for (int c = 0; c < d_head; ++c)
+                        ZP_CHECK(std::fabs(y[static_cast<size_t>(r * d_head + c)] -
+                                           want[static_cast<size_t>(c)]) < allowed);
+                }
             }
         }
     }
@@ -167,7 +212,7 @@ ZP_TEST(attention_sees_nothing_before_a_row_begins) {
     std::vector<const Kernels*> all = fast_kernels();
     all.push_back(&scalar());
     for (const Kernels* k : all) {
-        const Partial part = attend(*k, h, true, 128, 200);
+        const Partial part = attend(*k, h, CacheType::kBf16, 128, 200);
         for (const size_t hidden : {0, 1, 4}) ZP_EQ(part.total[hidden], 0.0f);
         for (const size_t seen : {2, 3}) ZP_CHECK(part.total[seen] >= 1.0f);
     }
@@ -177,15 +222,16 @@ ZP_TEST(attention_to_a_number_that_is_not_finite_is_not_finite) {
     std::vector<const Kernels*> all = fast_kernels();
     all.push_back(&scalar());
     for (const Kernels* k : all) {
-        for (const bool is_half : {false, true}) {
+        for (const CacheType type : kTypes) {
             for (const float bad :
                  {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
                 Head h(16, 4, 40, Kind::kUsual, 3);
                 h.n_visible = {40, 40, 40, 40};
                 h.keys[h.key_at(20, 3)] = bad;
                 h.half_keys[h.key_at(20, 3)] = float_to_half(bad);
+                h.fill_pairs();
                 h.q[3] = 1.0f;
-                ZP_CHECK(!std::isfinite(attend_whole(*k, h, is_half)[0]));
+                ZP_CHECK(!std::isfinite(attend_whole(*k, h, type)[0]));
             }
         }
     }

@@ -8,7 +8,7 @@ using namespace zp::test;
 
 namespace {
 
-PageLayout layout(CacheType type = CacheType::kHalf) { return {type, 2, 2, 20}; }
+PageLayout layout(CacheType type = CacheType::kHalf, int d_head = 20) { return {type, 2, 2, d_head}; }
 
 std::vector<int32_t> ids(int n, int salt = 0) { return prompt_of(n, salt); }
 
@@ -49,29 +49,64 @@ EngineConfig limited(const TinyModel& model, int n_pages) {
 }  // namespace
 
 ZP_TEST(cache_gives_back_what_was_written) {
-    for (const CacheType type : {CacheType::kFloat, CacheType::kHalf, CacheType::kInt8}) {
-        const PageLayout l = layout(type);
+    const struct {
+        CacheType type;
+        float allowed;
+    } cases[] = {{CacheType::kFloat, 0.0f},
+                 {CacheType::kHalf, 0.01f},
+                 {CacheType::kBf16, 0.07f},
+                 {CacheType::kInt8, 0.12f}};
+    for (const auto& [type, allowed] : cases) {
+        constexpr size_t kWidth = 19;  // no whole number of pairs
+        const PageLayout l = layout(type, kWidth);
         std::vector<uint8_t> first(l.page_bytes()), second(l.page_bytes());
         uint8_t* const table[] = {first.data(), second.data()};
         const CacheView cache{l, table};
-        std::vector<float> key(20), value(20), out(20);
-        for (int s = 120; s < 140; ++s) {
-            for (int k = 0; k < 20; ++k) {
-                key[static_cast<size_t>(k)] = static_cast<float>(s - 130) * 0.37f + static_cast<float>(k);
-                value[static_cast<size_t>(k)] = -0.5f * key[static_cast<size_t>(k)];
+        std::vector<float> key(kWidth), value(kWidth), out(kWidth);
+        const auto fill = [&](int s) {
+            for (size_t k = 0; k < kWidth; ++k) {
+                key[k] = static_cast<float>(s - 130) * 0.37f + static_cast<float>(k);
+                value[k] = -0.5f * key[k];
             }
+        };
+        for (int s = 120; s < 140; ++s) {
+            fill(s);
             write_key(cache, 1, 1, s, key.data());
             write_value(cache, 1, 1, s, value.data());
-            const float allowed = type == CacheType::kFloat ? 0.0f : type == CacheType::kHalf ? 0.01f : 0.12f;
+        }
+        for (int s = 120; s < 140; ++s) {
+            fill(s);
             read_key(cache, 1, 1, s, out.data());
-            for (size_t k = 0; k < 20; ++k) ZP_CHECK(std::fabs(out[k] - key[k]) <= allowed);
+            for (size_t k = 0; k < kWidth; ++k) ZP_CHECK(std::fabs(out[k] - key[k]) <= allowed);
             read_value(cache, 1, 1, s, out.data());
-            for (size_t k = 0; k < 20; ++k) ZP_CHECK(std::fabs(out[k] - value[k]) <= allowed);
+            for (size_t k = 0; k < kWidth; ++k) ZP_CHECK(std::fabs(out[k] - value[k]) <= allowed);
         }
         key[3] = std::nanf("");
         write_key(cache, 0, 0, 5, key.data());
         read_key(cache, 0, 0, 5, out.data());
         ZP_CHECK(std::isnan(out[3]));
+    }
+}
+
+ZP_TEST(cache_copies_nothing_of_what_another_text_wrote_behind_the_end) {
+    for (const CacheType type : {CacheType::kHalf, CacheType::kBf16, CacheType::kInt8}) {
+        PagePool pages(layout(type), SIZE_MAX);
+        const PageRef full = std::move(pages.take().value()), part = std::move(pages.take().value());
+        uint8_t* const full_table[] = {full->data()};
+        uint8_t* const part_table[] = {part->data()};
+        const std::vector<float> row(20, 1.0f);
+        for (int s = 0; s < kChunk; ++s) {
+            write_key({layout(type), full_table}, 1, 1, s, row.data());
+            write_value({layout(type), full_table}, 1, 1, s, row.data());
+        }
+        pages.copy(*full, 21, *part);
+        std::vector<float> key(20), value(20);
+        for (int s = 0; s < kChunk; ++s) {
+            read_key({layout(type), part_table}, 1, 1, s, key.data());
+            read_value({layout(type), part_table}, 1, 1, s, value.data());
+            ZP_EQ(key[19], s < 21 ? 1.0f : 0.0f);
+            ZP_EQ(value[19], s < 21 ? 1.0f : 0.0f);
+        }
     }
 }
 

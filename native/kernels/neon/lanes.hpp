@@ -10,6 +10,8 @@ struct Lanes : arm::BaseLanes<Lanes> {
     static constexpr int kWideFrom = 0;
     static constexpr int kDenseTile = 3;
     static constexpr int kQueryTile = 3;
+    static constexpr int kPairQueryTile = 3;
+    static constexpr int kKeyTiles = 1;
     static constexpr int kValues = 8;
 
     // A product is at most kMost * 127, and the pair sums of kRun of them fit 16 bits: 8, a whole block, for

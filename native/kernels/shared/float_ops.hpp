@@ -5,13 +5,13 @@
 
 namespace zp::shared {
 
-// e^x to 2 units in the last place for x in [-87, 88], clamped outside; NaN stays NaN (max and min give their
-// second operand for it), so that a broken number is noticed and not weighed as e^-87.
-// Cephes expf: x = n ln2 + r, polynomial in r, times 2^n (S. L. Moshier, Cephes Math Library, exp).
+// e^x to 2 units in the last place for x in [lowest, 88], clamped outside; NaN stays NaN (max and min give
+// their second operand for it), so that a broken number is noticed and not weighed as the lowest. Cephes
+// expf: x = n ln2 + r, polynomial in r, times 2^n (S. L. Moshier, Cephes Math Library, exp).
 template <class L>
-inline typename L::F exp(typename L::F x) {
+inline typename L::F exp(typename L::F x, float lowest = -87.0f) {
     using F = typename L::F;
-    x = L::min(L::set1(88.0f), L::max(L::set1(-87.0f), x));
+    x = L::min(L::set1(88.0f), L::max(L::set1(lowest), x));
     const auto n_int = L::round_to_int(L::mul(x, L::set1(1.44269504088896341f)));
     const F n = L::to_float(n_int);
     F r = L::fma(n, L::set1(-0.693359375f), x);

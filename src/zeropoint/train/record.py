@@ -46,6 +46,11 @@ def check_resumed(
 
     Raises BadInput naming what may not change: a key, or data that are others than those of the run.
     """
+    for name in ("config.toml", "run.json"):
+        if not (run / name).is_file():
+            raise BadInput(
+                f"{run / name} is missing, which says what the run was; put it back, or start anew"
+            )
     before = _flat(read_run_config(run))
     now, fixed = _flat(config), _fixed(config)
     changed = {name: (before.get(name), value) for name, value in now.items() if before.get(name) != value}

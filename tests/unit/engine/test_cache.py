@@ -19,7 +19,9 @@ def some_ids(n: int, seed: int = 0) -> list[int]:
     return np.random.default_rng(seed).integers(3, 261, n).tolist()
 
 
-@pytest.mark.parametrize("options", [{"exact": True}, {}, {"cache_type": "int8"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"exact": True}, {}, {"cache_type": "f16"}, {"cache_type": "int8"}], ids=str
+)
 def test_a_page_has_the_size_that_is_planned(options: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "tiny.gguf"
     write_tiny_model(path, Tiny(d_head=20, n_ctx=300))
