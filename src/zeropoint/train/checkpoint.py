@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from zeropoint.catalogue.place import sha256_of
+from zeropoint.disk import sha256_of
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.train.checkpoint_shards import files_of, write_shards
 from zeropoint.train.team import ALONE, Team
