@@ -28,6 +28,7 @@ class Room:
 
 ROOMS = {
     "errors": Room(0),
+    "disk": Room(0),
     "registry": Room(0, ("errors",)),
     "settings": Room(0, ("errors",), ("platformdirs",)),
     "blueprint": Room(0, ("errors",)),
@@ -44,7 +45,7 @@ ROOMS = {
     "decoding": Room(3, ("engine",), ("numpy", "torch")),
     "engine": Room(3, (), ("numpy", "torch")),
     "inspect": Room(3, ("engine",), ("matplotlib", "numpy")),
-    "train": Room(3, ("decoding",), ("jinja2", "matplotlib", "numpy", "plotext", "ray", "torch")),
+    "train": Room(3, ("decoding", "engine"), ("jinja2", "matplotlib", "numpy", "plotext", "ray", "torch")),
     "evaluate": Room(4, (), ("numpy", "sacrebleu", "torch")),
     "cli": Room(5, (), ("click", "prompt_toolkit", "rich")),
 }

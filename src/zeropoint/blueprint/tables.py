@@ -11,13 +11,13 @@ import math
 import re
 import tomllib
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from zeropoint.errors import BadInput, choices
 
-__all__ = ["given", "has_choice", "kind_of", "made", "parse", "text_of", "told"]
+__all__ = ["given", "has_choice", "kind_of", "made", "made_of", "parse", "refuse_unknown", "text_of", "told"]
 
 
 def parse(text: str, origin: str) -> dict[str, Any]:
@@ -88,10 +88,7 @@ def made(
     already, and not in the table. Raises BadInput.
     """
     hints, known, ready = _hints(kind), {field.name: field for field in fields(kind)}, ready or {}
-    for key in table:
-        if key not in known:
-            shown = path + (key if key.isprintable() else json.dumps(key))
-            raise BadInput(f"{origin}: {choices('key', shown, [path + name for name in known])}")
+    refuse_unknown(table, known, origin, path)
     values = {name: value for name, value in ready.items() if name in known}
     for name, field in known.items():
         if name in table:
@@ -99,6 +96,15 @@ def made(
         elif name not in values and field.default is MISSING:
             raise BadInput(f"{origin}: `{path}{name}` is missing; give {_expected(hints[name])}")
     return kind(**values)
+
+
+def refuse_unknown(table: Mapping[str, Any], known: Iterable[str], origin: str, path: str = "") -> None:
+    """Raise BadInput for a key of a table that is not one of these, with the closest that is."""
+    known = list(known)
+    for key in table:
+        if key not in known:
+            shown = path + (key if key.isprintable() else json.dumps(key))
+            raise BadInput(f"{origin}: {choices('key', shown, [path + name for name in known])}")
 
 
 def made_of(hint: Any, value: Any, origin: str, path: str) -> Any:

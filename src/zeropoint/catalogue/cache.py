@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from zeropoint import disk
 from zeropoint.catalogue import place
 from zeropoint.catalogue.source import Got
 from zeropoint.errors import DiskError
@@ -162,7 +163,7 @@ def check(record: Record) -> bool:
     """Whether every byte is as it was: sizes and sha256 of all files, computed now."""
     try:
         return all(
-            path.stat().st_size == kept.n_bytes and place.sha256_of(path) == kept.sha256
+            path.stat().st_size == kept.n_bytes and disk.sha256_of(path) == kept.sha256
             for path, kept in zip(record.paths, record.files, strict=True)
         )
     except OSError:

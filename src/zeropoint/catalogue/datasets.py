@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import functools
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zeropoint.blueprint.tables import made, parse, refuse_unknown
 from zeropoint.catalogue import cache, deliver, lock, place
 from zeropoint.catalogue.progress import Notice, Progress, Span, no_notice, no_progress
 from zeropoint.catalogue.source import Want
-from zeropoint.catalogue.tables import build, refuse_unknown
 from zeropoint.errors import BadInput, DiskError, NetworkError, choices
 from zeropoint.settings import Settings
 
@@ -114,10 +113,7 @@ def here(name: str, *, settings: Settings | None = None) -> bool:
 
 def read(text: str, origin: str) -> dict[str, DataSet]:
     """Parse the TOML `text` of a list of data sets. Raises BadInput naming `origin`, the set and the key."""
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{origin} is not valid TOML: {error}") from None
+    table = parse(text, origin)
     refuse_unknown(table, {"data"}, origin)
     found: dict[str, DataSet] = {}
     for position, raw in enumerate(table.get("data", []), start=1):
@@ -129,8 +125,8 @@ def read(text: str, origin: str) -> dict[str, DataSet]:
 
 
 def _data_set(raw: dict[str, Any], where: str) -> DataSet:
-    files = tuple(build(DataFile, item, f"{where}, file") for item in raw.pop("file", []))
-    data = build(DataSet, raw | {"files": files}, where)
+    files = tuple(made(DataFile, item, f"{where}, file") for item in raw.pop("file", []))
+    data: DataSet = made(DataSet, raw, where, ready={"files": files})
     for file in files:
         is_sum = re.fullmatch(r"[0-9a-f]{64}", file.sha256) or (file.url and not file.sha256)
         if not is_sum or file.n_bytes <= 0:

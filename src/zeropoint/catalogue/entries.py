@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import functools
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from zeropoint import registry
+from zeropoint.blueprint.tables import made, made_of, parse, refuse_unknown
 from zeropoint.catalogue.source import Source, Want
-from zeropoint.catalogue.tables import build, refuse_unknown
 from zeropoint.errors import BadInput, choices
 
 __all__ = ["Entry", "Numbers", "default", "find", "known_names", "load", "read"]
@@ -86,10 +85,7 @@ def find(name: str) -> Entry | None:
 
 def read(text: str, origin: str) -> dict[str, Entry]:
     """Parse the TOML `text` of a catalogue. Raises BadInput naming `origin`, the model and the key."""
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{origin} is not valid TOML: {error}") from None
+    table = parse(text, origin)
     refuse_unknown(table, {"model"}, origin)
     entries: dict[str, Entry] = {}
     taken: set[str] = set()
@@ -105,10 +101,10 @@ def read(text: str, origin: str) -> dict[str, Entry]:
 
 def _entry(raw: dict[str, Any], where: str) -> Entry:
     raw = dict(raw)
-    blueprint = build(Numbers, raw.pop("blueprint", {}), f"{where}, blueprint")
     sources = tuple(_source(item, f"{where}, source") for item in raw.pop("source", []))
-    raw["aliases"] = tuple(raw.get("aliases", ()))
-    entry = build(Entry, raw | {"blueprint": blueprint, "sources": sources}, where)
+    values = raw.pop("sampling", {}).items()
+    sampling = {name: made_of(int | float, value, where, f"sampling.{name}") for name, value in values}
+    entry: Entry = made(Entry, raw, where, ready={"sources": sources, "sampling": sampling})
     if not _SHA256.fullmatch(entry.sha256):
         raise BadInput(f"{where}: `sha256` is not 64 lower-case hexadecimal digits")
     if entry.n_bytes <= 0 or not sources or Path(entry.file).name != entry.file:
@@ -122,5 +118,5 @@ def _source(raw: dict[str, Any], where: str) -> Source:
     kind = raw.pop("kind", None)
     if kind not in registry.names(package):
         raise BadInput(f"{where}: {choices('kind', kind, registry.names(package))}")
-    source: Source = build(registry.load(package, kind).Source, raw, where)
+    source: Source = made(registry.load(package, kind).Source, raw, where)
     return source

@@ -171,9 +171,12 @@ def _is_surely_path(name: str) -> bool:
 
 
 def _is_run(name: str) -> bool:
-    """Whether it is the path of a training run, which has a name like a repository's: runs/shakespeare."""
+    """Whether it is the path of a training run, which has a name like a repository's: runs/shakespeare.
+
+    One that is not in the folder of runs is a slip, and not to be looked for on the hub.
+    """
     try:
-        return (Path(name) / RUN_FILE).is_file()
+        return (Path(name) / RUN_FILE).is_file() or (name.startswith("runs/") and Path("runs").is_dir())
     except (OSError, ValueError):
         return False
 

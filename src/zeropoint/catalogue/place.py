@@ -7,7 +7,6 @@ download left to be resumed. Both are only touched by the holder of the folder's
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Protocol
 
 from zeropoint.catalogue.progress import Progress
 from zeropoint.catalogue.source import Want
+from zeropoint.disk import MARGIN_BYTES, free_bytes, is_full, sha256_of, size_text, sync_folder
 from zeropoint.errors import DiskError, NetworkError
 
 __all__ = [
@@ -25,16 +25,12 @@ __all__ = [
     "need_space",
     "remove_stale",
     "settle",
-    "sha256_of",
     "staging",
-    "sync_folder",
     "verify",
     "write_whole",
 ]
 
 CHUNK_BYTES = 1 << 20
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_MARGIN_BYTES = 16 << 20  # records, locks and a file system's own needs
 
 
 class Reader(Protocol):
@@ -45,10 +41,10 @@ class Reader(Protocol):
 
 def disk_error(error: OSError, path: Path, need_bytes: int | None = None) -> DiskError:
     """The sentence for a failed write or read of `path`: what is wrong and what to do."""
-    if error.errno in _FULL:
-        need = f"; it needs {_size(need_bytes)}" if need_bytes else ""
+    if is_full(error):
+        need = f"; it needs {size_text(need_bytes)}" if need_bytes else ""
         return DiskError(
-            f"no room to write {path} ({error.strerror}){need} and {_size(_free(path))} are free;"
+            f"no room to write {path} ({error.strerror}){need} and {size_text(free_bytes(path))} are free;"
             " free some, or set ZEROPOINT_HOME to a folder on another disk"
         )
     why = error.strerror or type(error).__name__
@@ -65,11 +61,11 @@ def make_folder(folder: Path) -> None:
 
 def need_space(folder: Path, n_bytes: int) -> None:
     """Refuse before the first byte if `folder`'s disk cannot take `n_bytes`. Raises: DiskError."""
-    free = _free(folder)
-    if free is not None and free < n_bytes + _MARGIN_BYTES:
+    free = free_bytes(folder)
+    if free is not None and free < n_bytes + MARGIN_BYTES:
         raise DiskError(
-            f"no room in {folder}: the download needs {_size(n_bytes + _MARGIN_BYTES)} and {_size(free)} are"
-            " free; free some, or set ZEROPOINT_HOME to a folder on another disk"
+            f"no room in {folder}: the download needs {size_text(n_bytes + MARGIN_BYTES)} and "
+            f"{size_text(free)} are free; free some, or set ZEROPOINT_HOME to a folder on another disk"
         )
 
 
@@ -176,23 +172,6 @@ def write_whole(path: Path, content: bytes) -> None:
             temporary.unlink()
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut (no effect where a folder cannot be opened)."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file, in hex."""
-    import hashlib  # here, because of what it brings: see cache.folder_of
-
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _write_all(fd: int, content: bytes) -> None:
     rest = memoryview(content)
     while rest:
@@ -205,16 +184,3 @@ def _as_disk_error(path: Path, need_bytes: int | None) -> Iterator[None]:
         yield
     except OSError as error:
         raise disk_error(error, path, need_bytes) from None
-
-
-def _free(path: Path) -> int | None:
-    for place in (path, *path.parents):
-        try:
-            return shutil.disk_usage(place).free
-        except OSError:
-            continue
-    return None
-
-
-def _size(n_bytes: int | None) -> str:
-    return "an unknown amount" if n_bytes is None else f"{n_bytes / 1e6:,.1f} MB"

@@ -94,7 +94,8 @@ def _load(repl: Repl, rest: str) -> None:
     path = _path(rest, "/load")
     for notice in repl.conversation.load(path):
         repl.console.notice(notice)
-    repl.console.notice(f"loaded {len(repl.conversation.turns) // 2} turns from {path}")
+    n = len(repl.conversation.turns) // 2
+    repl.console.notice(f"loaded {n} {'turn' if n == 1 else 'turns'} from {path}")
 
 
 @_command

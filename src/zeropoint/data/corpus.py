@@ -60,18 +60,19 @@ class Corpus:
         """
         if order not in ORDERS:
             raise BadInput(choices("order", order, ORDERS))
-        train: Batches
-        validation: Batches
-        if order == "epochs":
-            train = PackedRows(self.train, n_ctx, n_rows, seed)
-            validation = PackedRows(self.validation, n_ctx, n_rows, None)
-        else:
-            train = RandomWindows(self.train, n_ctx, n_rows, seed)
-            validation = RandomWindows(self.validation, n_ctx, n_rows, seed)
-        if self.is_apart:
-            n_vocab = self.coding.n_vocab
-            return AnswerBatches(train, n_vocab), AnswerBatches(validation, n_vocab)
-        return train, validation
+
+        def of(part: str, ids: Tokens, shuffle: int | None) -> Batches:
+            try:
+                made: Batches = (
+                    PackedRows(ids, n_ctx, n_rows, shuffle)
+                    if order == "epochs"
+                    else RandomWindows(ids, n_ctx, n_rows, seed)
+                )
+            except BadInput as error:
+                raise BadInput(f"{self.name}, what is {part}: {error}") from None
+            return AnswerBatches(made, self.coding.n_vocab) if self.is_apart else made
+
+        return of("learned from", self.train, seed), of("held out", self.validation, None)
 
 
 def open_corpus(
@@ -128,7 +129,7 @@ def find_data(
         found = datasets.fetch(source, settings=preferences, progress=progress, notice=notice)
         return found[files[0]]
     path = Path(source).expanduser()
-    if not path.exists():
+    if not str(source) or not path.exists():  # the path of "" would be the folder that one is in
         known = choices("data set", source, datasets.load())
         raise BadInput(f"{known}; or the path of a file or folder of your own, which {shown(path)} is not")
     return path

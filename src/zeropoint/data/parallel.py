@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeropoint.catalogue import datasets
-from zeropoint.catalogue.place import sha256_of
 from zeropoint.catalogue.progress import Notice, Progress, no_notice, no_progress
 from zeropoint.data.coding import Coding, load_coding, train_coding
 from zeropoint.data.pairs import Pair, encode_answer, encode_source, read_pairs
 from zeropoint.data.tokenise import Settings
+from zeropoint.disk import sha256_of
 from zeropoint.errors import BadInput, choices
 from zeropoint.weights.gguf import shown
 

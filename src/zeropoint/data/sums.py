@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from zeropoint.catalogue import place
+from zeropoint import disk
 from zeropoint.data.documents import find_sources
 from zeropoint.errors import BadInput, DiskError
 from zeropoint.weights.gguf import shown
@@ -58,6 +58,6 @@ def sum_of(*sums: str) -> str:
 def _sum(path: Path) -> SourceSum:
     try:
         info = path.stat()
-        return SourceSum(info.st_size, info.st_mtime_ns, place.sha256_of(path))
+        return SourceSum(info.st_size, info.st_mtime_ns, disk.sha256_of(path))
     except OSError as error:
         raise BadInput(f"{shown(path)} cannot be read ({error.strerror}); check the file") from None

@@ -136,7 +136,10 @@ def coding_for(found: Survey, settings: Settings) -> Coding:
         return load_coding(Path(settings.tokenizer).expanduser())
     is_all = settings.tokenizer == "characters"  # which must be able to spell what it is judged by
     texts = (document.text for _, side, document in found.texts(settings) if is_all or side == 0)
-    return train_coding(settings.tokenizer, texts, n_vocab=settings.n_vocab, has_end=found.n_documents > 1)
+    coding = train_coding(settings.tokenizer, texts, n_vocab=settings.n_vocab, has_end=found.n_documents > 1)
+    if coding.n_vocab < 2:
+        raise BadInput(f"{shown(found.root)} has one character and no other; give a text with more to learn")
+    return coding
 
 
 @dataclass(frozen=True)
@@ -181,10 +184,11 @@ def _tasks(found: Survey, settings: Settings) -> Iterator[list[_Piece]]:
     for source, side, document in found.texts(settings):
         is_apart = settings.loss == "answer"
         parts = [(document.prompt, True), (document.answer, False)] if is_apart else [(document.text, False)]
-        pieces = [(piece, is_prompt) for text, is_prompt in parts for piece in _pieces(text)]
-        for i, (piece, is_prompt) in enumerate(pieces):
-            ends = i == len(pieces) - 1 and found.n_documents > 1
-            task.append(_Piece(source.name, side, piece, is_prompt, i == 0, ends))
+        pieces = ((*piece, is_prompt) for text, is_prompt in parts for piece in _pieces(text))
+        for piece, is_first, is_last, is_prompt in pieces:
+            begins = is_first and is_prompt == is_apart
+            ends = is_last and not is_prompt and found.n_documents > 1
+            task.append(_Piece(source.name, side, piece, is_prompt, begins, ends))
             n += len(piece)
             if n >= _TASK:
                 yield task
@@ -193,13 +197,13 @@ def _tasks(found: Survey, settings: Settings) -> Iterator[list[_Piece]]:
         yield task
 
 
-def _pieces(text: str) -> Iterator[str]:
-    """A text in parts: cut before a single space between words."""
+def _pieces(text: str) -> Iterator[tuple[str, bool, bool]]:
+    """(part of a text, is the first, is the last): cut before a single space between words."""
     start = 0
     while True:
         place = _CUT.search(text, start + _PIECE) if len(text) - start > _PIECE else None
         end = place.start() if place else len(text)
-        yield text[start:end]
+        yield text[start:end], start == 0, place is None
         if place is None:
             return
         start = end

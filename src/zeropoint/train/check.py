@@ -15,6 +15,7 @@ from zeropoint.train.optim.muon import Muon
 __all__ = ["check"]
 
 _MOST = 2**31 - 1
+_MOST_THREADS = 1024  # OpenMP ends the process where it cannot make as many as it was told
 # Whole numbers: the least that makes sense.
 _LEAST = {
     "model.n_layers": 0, "model.n_heads": 0, "model.n_kv_heads": 0, "model.d_model": 0, "model.d_ff": 0,
@@ -76,8 +77,10 @@ def _problems(config: Config, n_workers: int) -> Iterator[str]:
 def _shares(config: Config, n_workers: int) -> Iterator[str]:
     """What a batch and the weights cannot be cut into."""
     train = config.train
+    if min(train.batch_size, train.accumulate) < 1:
+        return  # said already
     is_cut = train.sharding == "fsdp" and n_workers > 1
-    n_parts = max(1, train.accumulate) * (n_workers if is_cut and train.accumulate > 1 else 1)
+    n_parts = train.accumulate * (n_workers if is_cut and train.accumulate > 1 else 1)
     among = f" for {n_workers} workers" if n_workers > 1 else ""
     if train.batch_size % n_parts:
         yield (
@@ -97,8 +100,9 @@ def _shares(config: Config, n_workers: int) -> Iterator[str]:
 
 
 def _range(name: str, value: object) -> Iterator[str]:
-    if name in _LEAST and isinstance(value, int) and not _LEAST[name] <= value <= _MOST:
-        yield f"{name} is {value}; expected a whole number from {_LEAST[name]}"
+    limit = _MOST_THREADS if name == "train.threads" else _MOST
+    if name in _LEAST and isinstance(value, int) and not _LEAST[name] <= value <= limit:
+        yield f"{name} is {value}; expected a whole number from {_LEAST[name]} to {limit}"
     if name in _RANGES and isinstance(value, float):
         least, most, above, below = _RANGES[name]
         is_low = value <= least if above else value < least

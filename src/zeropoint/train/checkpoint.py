@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from zeropoint.catalogue.place import sha256_of
+from zeropoint.disk import sha256_of
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.train.checkpoint_shards import files_of, write_shards
 from zeropoint.train.team import ALONE, Team
@@ -152,15 +152,18 @@ def newest(run: Path) -> tuple[Checkpoint, list[str]]:
         except BadModelFile as error:
             damaged.append(str(error))
     if damaged:
-        raise BadInput(f"no checkpoint of {run} can be used: {'; '.join(damaged)}; start a new run")
+        raise BadInput(f"no checkpoint of {run} can be used: {'; '.join(damaged)}; or start a new run")
     raise BadInput(f"{run} holds no checkpoint to go on from; start a run there first")
 
 
 def opened(path: Path) -> Checkpoint:
-    """Read a checkpoint. Raises BadModelFile for one that is damaged or of a newer format, DiskError."""
+    """Read a checkpoint. Raises BadModelFile for a damaged one, BadInput for another version's, DiskError.
+
+    Another version's is not passed over: the run would then write over what it learnt.
+    """
     manifest = read_object(path / "manifest.json", _MOST_JSON_BYTES)
     if manifest.get("format") != FORMAT:
-        raise BadModelFile(
+        raise BadInput(
             f"{path} has format {str(manifest.get('format'))[:20]}, and this zeropoint reads {FORMAT}; "
             "install the version that wrote it"
         )
@@ -247,9 +250,7 @@ def _state(path: Path) -> State:
     content = read_object(path, _MOST_JSON_BYTES)
     content.pop("format", None)
     if content.keys() != {field.name for field in fields(State)}:
-        raise BadModelFile(
-            f"{path} has other fields than this zeropoint writes; use the version that wrote it"
-        )
+        raise BadInput(f"{path} has other fields than this zeropoint writes; use the version that wrote it")
     return State(**content)
 
 

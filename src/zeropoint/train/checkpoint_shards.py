@@ -19,14 +19,14 @@ from typing import Any
 
 from torch import Tensor
 
-from zeropoint.catalogue.place import sha256_of
+from zeropoint.disk import sha256_of, sync_folder
 from zeropoint.errors import BadInput, DiskError, ZeropointError
 from zeropoint.train.team import Team
 from zeropoint.train.tensors_file import bytes_of, write_json, write_tensors
 from zeropoint.train.whole import whole
 from zeropoint.weights.json_file import read_object
 from zeropoint.weights.run import INDEX
-from zeropoint.weights.staged import disk_error, need_space, sync_folder
+from zeropoint.weights.staged import disk_error, need_space
 
 __all__ = ["files_of", "write_shards"]
 

@@ -14,6 +14,7 @@ from zeropoint.blueprint.parts.attention import Attention, Bias
 from zeropoint.blueprint.parts.ffn import MLP, Gated
 from zeropoint.blueprint.parts.norm import LayerNorm, RMSNorm
 from zeropoint.blueprint.parts.position import Learned, Rope
+from zeropoint.blueprint.rules import in_range
 from zeropoint.errors import BadInput
 from zeropoint.models.build import build
 from zeropoint.models.decoder import Decoder
@@ -60,6 +61,8 @@ def _sized(model: Model, n_vocab: int) -> Blueprint:
     for field in ("n_layers", "n_heads", "d_model", "n_ctx"):
         if getattr(m, field) < 1:
             raise BadInput(f"model.{field} is {getattr(m, field)}; expected 1 or more, or a model.blueprint")
+    for problem in in_range("model.n_layers", m.n_layers):  # before there are as many blocks
+        raise BadInput(problem)
     if m.d_model % m.n_heads:
         raise BadInput(
             f"model.d_model is {m.d_model} and model.n_heads {m.n_heads}; the heads share the width, so make "

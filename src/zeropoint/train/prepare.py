@@ -53,6 +53,11 @@ def prepare(config: Config, notice: Callable[[str], None] = lambda text: None) -
     if isinstance(config.objective, Masked):
         n_vocab = max(n_vocab, coding.mask_id + 1)
     blueprint = blueprint_of(config.model, n_vocab)
+    if data.n_ctx > blueprint.n_ctx:
+        raise BadInput(
+            f"data.n_ctx is {data.n_ctx} and the model's n_ctx {blueprint.n_ctx}; an example may be no "
+            "longer than what the model reads"
+        )
     n_ctx = data.n_ctx or blueprint.n_ctx
     training, validation = corpus.batches(data.order, n_ctx=n_ctx, n_rows=train.batch_size, seed=train.seed)
     if isinstance(config.objective, Masked):

@@ -18,6 +18,7 @@ import torch
 import zeropoint
 from zeropoint.blueprint.io import to_toml
 from zeropoint.blueprint.tables import kind_of
+from zeropoint.engine import roofline
 from zeropoint.errors import BadInput
 from zeropoint.train.checkpoint import Checkpoint
 from zeropoint.train.config import Config, config_toml, read_run_config
@@ -25,7 +26,7 @@ from zeropoint.train.prepare import Prepared
 from zeropoint.weights.json_file import read_object
 from zeropoint.weights.staged import replace_file
 
-__all__ = ["check_resumed", "identity", "processor", "write_record"]
+__all__ = ["check_resumed", "identity", "write_record"]
 
 _MOST_JSON_BYTES = 1 << 20
 
@@ -45,6 +46,11 @@ def check_resumed(
 
     Raises BadInput naming what may not change: a key, or data that are others than those of the run.
     """
+    for name in ("config.toml", "run.json"):
+        if not (run / name).is_file():
+            raise BadInput(
+                f"{run / name} is missing, which says what the run was; put it back, or start anew"
+            )
     before = _flat(read_run_config(run))
     now, fixed = _flat(config), _fixed(config)
     changed = {name: (before.get(name), value) for name, value in now.items() if before.get(name) != value}
@@ -113,7 +119,7 @@ def _facts(config: Config, prepared: Prepared, device: torch.device) -> dict[str
         "torch": torch.__version__,
         "numpy": np.__version__,
         "system": platform.platform(),
-        "processor": processor(),
+        "processor": roofline.machine()["cpu"],
         "device": torch.cuda.get_device_name(device) if is_cuda else "cpu",
         "threads": torch.get_num_threads(),
         "seed": config.train.seed,
@@ -139,13 +145,3 @@ def _commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return told.stdout.strip() or None if tracked.returncode == 0 else None
-
-
-def processor() -> str:
-    """The name of this machine's processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())

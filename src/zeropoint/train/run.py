@@ -7,6 +7,7 @@ and best (`checkpoint.py`); watchers write the rest. Whatever ends a run, the fo
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from zeropoint.train import checkpoint
 from zeropoint.train.check import check
 from zeropoint.train.config import Config, Precision
 from zeropoint.train.hold import held
+from zeropoint.train.memory import keep_few_products, refuse_too_large
+from zeropoint.train.objectives.seq2seq import Seq2Seq
 from zeropoint.train.precision import quickest_dtype
 from zeropoint.train.prepare import prepare
 from zeropoint.train.record import check_resumed, write_record
@@ -26,8 +29,9 @@ from zeropoint.train.signals import Asked, heard
 from zeropoint.train.team import ALONE, Team
 from zeropoint.train.trainer import Place, Trainer
 from zeropoint.train.watch import Result, Watcher, Watchers
+from zeropoint.weights.staged import disk_error
 
-__all__ = ["device_of", "dtype_of", "prepare_folder", "run", "schedule_of"]
+__all__ = ["device_of", "dtype_of", "move_aside", "prepare_folder", "run", "schedule_of"]
 
 
 def run(
@@ -48,6 +52,8 @@ def run(
     losses that are no numbers or run away; OutOfMemory, DiskError.
     """
     check(config, team.n_workers)
+    if isinstance(config.objective, Seq2Seq):  # whose sentences are as long as they are
+        keep_few_products()
     if team.rank == 0:
         prepare_folder(folder, resume)
     watcher = Watchers(tuple(watchers))
@@ -65,6 +71,8 @@ def run(
         precision: Precision = "float32" if dtype is torch.float32 else "bfloat16"
         config = replace(config, train=replace(config.train, precision=precision))
         place = Place(device, dtype, schedule, team)
+        if device.type == "cpu" and team.n_workers == 1:
+            refuse_too_large(prepared.blueprint)
         trainer = Trainer(config, folder, prepared, watcher, place, asked)
         if resume:
             found, damaged = checkpoint.newest(folder)
@@ -109,19 +117,48 @@ def prepare_folder(folder: Path, resume: bool) -> None:
         raise BadInput(f"{folder} is a file; choose a folder for the run")
     has_run = bool(checkpoint.checkpoints(folder))
     if has_run and not resume:
-        raise BadInput(f"{folder} holds a run; add --resume to go on with it, or choose another folder")
+        raise BadInput(
+            f"{folder} holds a run; add --resume to go on with it, --fresh to begin anew beside it, or "
+            "choose another folder"
+        )
     if resume and not has_run:
         raise BadInput(f"{folder} holds no checkpoint to go on from; leave --resume out to start a run")
-    if not has_run and folder.is_dir() and (odd := _strange(folder)):
-        raise BadInput(f"{folder} is not empty (it holds {odd}); choose a folder of its own for the run")
+    if not has_run:
+        _refuse_strange(folder)
     try:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"{folder} cannot be made: {error.strerror}; choose another folder") from None
 
 
+def move_aside(folder: Path) -> Path | None:
+    """Give the run in `folder`, if there is one, another name, which is returned.
+
+    Raises BadInput for a folder of other things, MachineError for a run that is being trained, DiskError.
+    """
+    if not folder.is_dir():
+        return None
+    if folder.name in ("", ".."):
+        raise BadInput(f"{folder} has no name of its own; give the run's folder by its name")
+    if not checkpoint.checkpoints(folder):
+        _refuse_strange(folder)
+    names = (folder.with_name(f"{folder.name}.old-{n}") for n in itertools.count(1))
+    with held(folder):
+        aside = next(path for path in names if not path.exists())
+        try:
+            return folder.rename(aside)
+        except OSError as error:
+            raise disk_error(error, folder) from None
+
+
+def _refuse_strange(folder: Path) -> None:
+    """Refuse a folder with what a run which ended before its first checkpoint does not leave."""
+    if folder.is_dir() and (odd := _strange(folder)):
+        raise BadInput(f"{folder} is not empty (it holds {odd}); choose a folder of its own for the run")
+
+
 def _strange(folder: Path) -> str | None:
-    """Something in the folder that a run which ended before its first checkpoint does not leave."""
+    """The first thing in it that is not a run's."""
     ours = {"checkpoints", "lock", "config.toml", "blueprint.toml", "tokenizer.json", "run.json", "samples"}
     ours |= {"metrics.jsonl", "tensorboard", "ray"}
     names = sorted(path.name for path in folder.iterdir())

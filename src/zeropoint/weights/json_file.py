@@ -36,7 +36,7 @@ def open_regular(path: Path) -> BinaryIO:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise BadModelFile(f"{shown(path)} is missing; fetch it again") from None
+        raise BadModelFile(f"{shown(path)} is missing; put it back or fetch it again") from None
     except OSError as error:
         raise DiskError(f"cannot read {shown(path)}: {error.strerror}") from None
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -52,13 +52,17 @@ def parse_object(data: bytes, name: str) -> dict[str, Any]:
             data.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
         )
     except UnicodeDecodeError as error:
-        raise BadModelFile(f"{name} is not valid UTF-8 (byte {error.start}); fetch it again") from None
+        raise BadModelFile(
+            f"{name} is not valid UTF-8 (byte {error.start}); put it back or fetch it again"
+        ) from None
     except RecursionError:
-        raise BadModelFile(f"{name} is nested too deeply; fetch it again") from None
+        raise BadModelFile(f"{name} is nested too deeply; put it back or fetch it again") from None
     except MemoryError:
         raise OutOfMemory(f"not enough memory to read {name}") from None
     except ValueError as error:  # JSONDecodeError, an endless integer, or one of the hooks below
-        raise BadModelFile(f"{name} is not valid JSON: {str(error)[:200]!a}; fetch it again") from None
+        raise BadModelFile(
+            f"{name} is not valid JSON: {str(error)[:200]!a}; put it back or fetch it again"
+        ) from None
     if not isinstance(value, dict):
         raise BadModelFile(f"{name} holds a {type(value).__name__}; it must be a JSON object")
     return value

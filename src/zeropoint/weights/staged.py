@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from zeropoint.disk import MARGIN_BYTES, free_bytes, is_full, size_text, sync_folder
 from zeropoint.errors import BadInput, DiskError
 from zeropoint.weights.gguf import shown
 
@@ -27,12 +28,9 @@ __all__ = [
     "new_file",
     "new_folder",
     "replace_file",
-    "sync_folder",
     "write_file",
 ]
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_MARGIN_BYTES = 16 << 20  # what a file system needs for itself
 _EXCHANGE = 2  # RENAME_EXCHANGE of linux/fs.h
 _AT_FDCWD = -100  # of fcntl.h
 
@@ -124,20 +122,19 @@ def write_file(path: Path) -> Iterator[BinaryIO]:
 
 def need_space(path: Path, n_bytes: int) -> None:
     """Refuse before the first byte if the disk of `path` cannot take n_bytes more. Raises DiskError."""
-    free = shutil.disk_usage(path.parent).free
-    if free < n_bytes + _MARGIN_BYTES:
+    free = free_bytes(path.parent)
+    if free is not None and free < n_bytes + MARGIN_BYTES:
         raise DiskError(
-            f"no room for {shown(path)}: it needs {_size(n_bytes + _MARGIN_BYTES)} and {_size(free)} are "
-            "free; free some, or choose a target on another disk"
+            f"no room for {shown(path)}: it needs {size_text(n_bytes + MARGIN_BYTES)} and {size_text(free)} "
+            "are free; free some, or choose a target on another disk"
         )
 
 
 def disk_error(error: OSError, path: Path, need_bytes: int = 0) -> DiskError:
     """The sentence for a failed read or write of `path`."""
-    if error.errno in _FULL:
-        need = f"; it needs {_size(need_bytes)}" if need_bytes else ""
-        with contextlib.suppress(OSError):
-            need += f" and {_size(shutil.disk_usage(path.parent).free)} are free"
+    if is_full(error):
+        need = f"; it needs {size_text(need_bytes)}" if need_bytes else ""
+        need += f" and {size_text(free_bytes(path.parent))} are free"
         return DiskError(f"no room to write {shown(path)} ({error.strerror}){need}; free some and try again")
     why = error.strerror or type(error).__name__
     return DiskError(f"cannot use {shown(path)} ({why}); choose a place that you can write")
@@ -185,22 +182,9 @@ def _exchange(ours: Path, theirs: Path) -> None:
         raise OSError(code, f"{os.strerror(code)} while exchanging it with the old folder")
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut. Raises OSError."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 @contextlib.contextmanager
 def _disk_errors(path: Path, need_bytes: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise disk_error(error, path, need_bytes) from None
-
-
-def _size(n_bytes: int) -> str:
-    return f"{n_bytes / 1e9:,.2f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.1f} MB"

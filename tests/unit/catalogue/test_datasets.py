@@ -154,12 +154,12 @@ def test_unknown_names_the_closest() -> None:
     ("old", "new", "said"),
     [
         ("licence", "license", "closest: licence"),
-        ("n_bytes = 63000", 'n_bytes = "63000"', "must be of type int"),
+        ("n_bytes = 63000", 'n_bytes = "63000"', r'`n_bytes` is "63000"; expected an integer'),
         ("n_bytes = 63000", "n_bytes = 0", "`n_bytes` above 0"),
         ('sha256 = "', 'sha256 = "X', "64 hexadecimal digits"),
         ('"play.txt"', '"../play.txt"', "plain names"),
         ('name = "play"', 'name = "a/b"', "malformed"),
-        ("[[data]]", "[[data", "not valid TOML"),
+        ("[[data]]", "[[data", "is not TOML"),
     ],
 )
 def test_a_wrong_list_is_refused(old: str, new: str, said: str) -> None:

@@ -152,6 +152,7 @@ def test_a_training_run_is_found_by_name_and_by_path(tmp_path: Path, monkeypatch
     for file in ("run.json", "latest", "best"):
         (run / file).write_text("step-000120")
     assert names.parse("run:tiny") == names.parse("runs/tiny") == FileRef(run)
+    assert names.parse("runs/tyni") == FileRef(Path("runs/tyni"))  # a slip, and no repository of the hub
     assert names.parse("run:tiny@best") == FileRef(run / "best")
     assert names.parse("run:tiny@120") == FileRef(run / "checkpoints" / "step-000120")
     for name, words in {

@@ -116,7 +116,9 @@ def test_save_and_load(talk: Talk, tmp_path: Path, capsys: pytest.CaptureFixture
     assert len(json.loads((tmp_path / "a.json").read_text())["messages"]) == 2
 
 
-def test_loading_continues(keyboard: PipeInput, talk: Talk, tmp_path: Path) -> None:
+def test_loading_continues(
+    keyboard: PipeInput, talk: Talk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "a.json"
     before = Conversation(FakeModel(), "Be kind.")  # type: ignore[arg-type]
     before.ask("one").text()
@@ -124,6 +126,7 @@ def test_loading_continues(keyboard: PipeInput, talk: Talk, tmp_path: Path) -> N
     model = FakeModel()
     assert talk(f"/load {path}", "two", model=model).conversation.messages[1]["content"] == "one"
     assert model.loaded_cache == tmp_path / "a.json.kv"
+    assert f"loaded 1 turn from {path}" in capsys.readouterr().err
 
 
 def test_set_changes_a_parameter(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,6 +52,14 @@ def test_a_run_is_made_gone_on_with_and_made_anew(run: Run) -> None:
         (["harbour", "--time-budget", "soon"], "expected a span of time"),
         (["harbour", "--resume"], "there is no run in runs/harbour"),
         (["harbour", "--resume", "--fresh"], "give one of them"),
+        (["--resume"], "add --out DIR, the run's folder"),
+        (["harbour", *TINY, "--fresh", "--out", "."], "give the run's folder by its name"),
+        (
+            ["harbour", "--set", "model.n_layers=1000000000"],
+            "model.n_layers is 1000000000; expected 1 to 4096",
+        ),
+        (["harbour", *TINY, "--set", "data.n_ctx=17"], "data.n_ctx is 17 and the model's n_ctx 16"),
+        (["harbour", *TINY, "--set", "data.source="], "unknown data set ``; expected one of harbour"),
     ],
 )
 def test_what_is_refused(arguments: list[str], words: str, run: Run) -> None:
@@ -59,6 +67,39 @@ def test_what_is_refused(arguments: list[str], words: str, run: Run) -> None:
     assert (result.code, result.out) == (2, "")
     assert words in result.err
     assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [(), ("--fresh",)])
+def test_a_folder_of_other_things_is_neither_used_nor_moved(arguments: tuple[str, ...], run: Run) -> None:
+    Path("letters").mkdir()
+    Path("letters/aunt.txt").write_text("Dear aunt")
+    result = run("train", "harbour", *TINY, "--out", "letters", *arguments)
+    assert result.code == 2
+    assert "letters is not empty (it holds aunt.txt)" in result.err
+    assert [path.name for path in Path.cwd().iterdir() if "letters" in path.name] == ["letters"]
+
+
+def test_a_run_that_another_process_trains_is_not_moved_aside(run: Run) -> None:
+    from zeropoint.train.hold import held
+
+    Path("runs/harbour/checkpoints").mkdir(parents=True)
+    with held(Path("runs/harbour")):
+        result = run("train", "harbour", *TINY, "--fresh")
+    assert result.code == 1
+    assert f"runs/harbour is being trained by process {os.getpid()}" in result.err
+    assert [path.name for path in Path("runs").iterdir()] == ["harbour"]
+
+
+def test_a_run_that_has_lost_its_configuration_says_so(run: Run) -> None:
+    assert run("train", "harbour", *TINY, "--set", "train.steps=2", "-q").code == 0
+    Path("runs/harbour/run.json").unlink()
+    result = run("train", "harbour", "--resume")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "runs/harbour/run.json is missing, which says what the run was; put it back" in result.err
+    Path("runs/harbour/config.toml").unlink()
+    result = run("train", "harbour", "--resume")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "runs/harbour/config.toml is missing; put it back, or start anew" in result.err
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from zeropoint.data import tokenise
 from zeropoint.data.batches import IGNORED
 from zeropoint.data.corpus import Corpus, open_corpus
 from zeropoint.data.instructions import prompt_text
@@ -81,6 +82,14 @@ def test_shards_and_any_number_of_processes_ask_for_the_same(file: Path, tmp_pat
             assert (one == other).all()
     with pytest.raises(BadInput, match=r"made with loss=answer, not all; set data\.loss=answer, or prepare"):
         open_corpus(tmp_path / "1", Settings())
+
+
+def test_a_long_document_that_is_cut_asks_for_the_same(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = open_corpus(file, ANSWERS)
+    monkeypatch.setattr(tokenise, "_PIECE", 4)
+    cut = open_corpus(file, ANSWERS)
+    assert (cut.train[:] == whole.train[:]).all()
+    assert (cut.validation[:] == whole.validation[:]).all()
 
 
 def test_ids_that_are_told_apart_have_room(file: Path, tmp_path: Path) -> None:

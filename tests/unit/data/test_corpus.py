@@ -119,3 +119,20 @@ def test_characters_have_an_end_where_documents_end() -> None:
     coding = train_coding("characters", ["ab", "bc"], n_vocab=0, has_end=True)
     assert coding.decode(coding.array("abc", ends=True).tolist()) == "abc" + END_CHARACTER
     assert json.loads(coding.content)["characters"] == END_CHARACTER + "abc"
+
+
+@pytest.mark.parametrize("order", ["windows", "epochs"])
+def test_a_text_that_is_too_short_is_named_with_its_part(order: str, tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("ab" * 10)
+    corpus = open_corpus(tmp_path / "note.txt")
+    with pytest.raises(
+        BadInput, match=r"note\.txt, what is held out: the text has 2 tokens; .* of 8 need more"
+    ):
+        corpus.batches(order, n_ctx=8, n_rows=2, seed=1)
+
+
+@pytest.mark.parametrize("text", ["a", "a" * 500])
+def test_a_text_of_one_character_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(text)
+    with pytest.raises(BadInput, match=r"a\.txt has one character and no other"):
+        open_corpus(tmp_path / "a.txt")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from zeropoint.data.instructions import prompt_text
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.tokenizers.template import ChatTemplate, load_template, template_names
 
@@ -23,6 +24,7 @@ TURNS = [
     {"role": "user", "content": "well"},
 ]
 RENDERED = {
+    "alpaca": f"Be brief.\n\n{prompt_text('hi')}yo</s>{prompt_text('well')}",  # as in training
     "chatml": "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n hi <|im_end|>\n"
     "<|im_start|>assistant\nyo<|im_end|>\n<|im_start|>user\nwell<|im_end|>\n<|im_start|>assistant\n",
     "llama2": "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nhi [/INST] yo </s><s>[INST] well [/INST]",
@@ -89,7 +91,7 @@ def test_smollm2_template_is_rendered_as_transformers_does(
 
 
 def test_no_template_names_the_remedy(tiny: Any) -> None:
-    with pytest.raises(BadInput, match=r"--template chatml\|.*or use `generate`"):
+    with pytest.raises(BadInput, match=r"--template alpaca\|chatml\|.*or use `generate`"):
         load_template(SimpleNamespace(metadata={}), tiny)
     with pytest.raises(BadInput, match=r"unknown chat template `chatnl`.*closest: chatml"):
         load_template(SimpleNamespace(metadata={}), tiny, "chatnl")

@@ -144,6 +144,11 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
         ("train.batch_size=0", r"train\.batch_size is 0; expected a whole number from 1"),
         ("train.steps=0", r"train\.steps is 0"),
         ("train.accumulate=0", r"train\.accumulate is 0"),
+        (
+            "train.seed=99999999999",
+            r"train\.seed is 99999999999; expected a whole number from 0 to 2147483647",
+        ),
+        ("train.threads=100000", r"train\.threads is 100000; expected a whole number from 0 to 1024"),
         ("train.keep=1", r"train\.keep is 1; expected a whole number from 2"),
         ("train.accumulate=3", r"train\.batch_size is 16 and train\.accumulate 3; .*make it a multiple"),
         ("train.clip=-1.0", r"train\.clip is -1\.0; expected a number from 0"),

@@ -1,15 +1,17 @@
-"""A run on a local Ray cluster of two nodes has the curve of one process, also when a worker is killed."""
+"""A run on a local Ray cluster of two nodes has the curve of one process, also when one of them is lost."""
 
 from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +20,9 @@ from zeropoint.train.config import Config, Eval, Model, Sample, Train
 from zeropoint.train.metrics import read_metrics
 from zeropoint.train.run import run
 from zeropoint.train.watch import StepInfo, Watcher
+
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
 
 pytest.importorskip("ray")
 
@@ -30,20 +35,24 @@ pytestmark = [
 # Rows that do not divide, and looks at the validation split so that there is time to be killed in.
 CONFIG = Config(
     Model(n_layers=2, n_heads=2, d_model=16, n_ctx=16),
-    train=Train(steps=50, batch_size=5, checkpoint_every=10, keep=8, threads=1, device="cpu"),
+    train=Train(steps=50, batch_size=5, checkpoint_every=10, keep=50, threads=1, device="cpu"),
     eval=Eval(every=2, n_batches=8),
     sample=Sample(),
 )
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def cluster() -> Iterator[Cluster]:
     """Of a cluster of two nodes with a processor each; afterwards nothing of it is left."""
+    from ray._raylet import Config as RayConfig
     from ray.cluster_utils import Cluster
 
     folder = tempfile.mkdtemp(prefix="zp")  # short: sockets lie in it
     environment = {
         "RAY_TMPDIR": folder,
+        # Ray listens on every interface; nobody else has this token.
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_worker_niceness": "0",  # by default workers give way to whatever else runs here
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
         "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
@@ -54,14 +63,20 @@ def address() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
+        RayConfig.initialize("")  # which had read the variables as it was imported
         node = {"num_cpus": 1, "object_store_memory": 80_000_000}
         cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
         try:
             cluster.add_node(**node)
-            yield cluster.address
+            yield cluster
         finally:
             cluster.shutdown()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def address(cluster: Cluster) -> str:
+    return str(cluster.address)
 
 
 @pytest.fixture(scope="module")
@@ -118,10 +133,40 @@ def test_a_killed_worker_loses_nothing(address: str, expected: dict[int, float],
 
     killer = Killer(tmp_path / "run")
     result = run_on_ray(CONFIG, tmp_path / "run", killer, address=address, n_workers=2)
-    (notice,) = killer.notices
+    _, notice = killer.notices  # the first: that the cluster is joined
     assert re.fullmatch(r"a worker was lost; going on after step [1-4]\d", notice)
     assert result.step == 50
     check_curve(tmp_path / "run", expected)
+
+
+class Unplugger(Heard):
+    """Takes a whole node away after some steps, with all that runs on it."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__()
+        self.cluster = cluster
+
+    def on_step(self, info: StepInfo) -> None:
+        super().on_step(info)
+        if info.step >= 13 and self.cluster.worker_nodes:
+            (node,) = self.cluster.worker_nodes
+            self.cluster.remove_node(node, allow_graceful=False)
+
+
+def test_a_node_that_is_gone_for_good_leaves_the_rest_to_go_on(
+    cluster: Cluster, address: str, expected: dict[int, float], tmp_path: Path
+) -> None:
+    """The last of this file: the cluster has a node less after it."""
+    from zeropoint.train.ray import run_on_ray
+
+    unplugger = Unplugger(cluster)
+    result = run_on_ray(CONFIG, tmp_path / "run", unplugger, address=address, n_workers=2)
+    assert any(re.fullmatch(r"a worker was lost; going on after step [1-4]\d", n) for n in unplugger.notices)
+    assert result.step == 50
+    check_curve(tmp_path / "run", expected)
+    shares = {p.name: len(list(p.glob("weights*.safetensors"))) for p in result.checkpoint.parent.iterdir()}
+    # Of two workers, then of the one that was left.
+    assert (shares["step-000010"], shares["step-000050"]) == (2, 1)
 
 
 def check_curve(folder: Path, expected: dict[int, float]) -> None:

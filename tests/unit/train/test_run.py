@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from zeropoint.blueprint.cost import count_parameters
 from zeropoint.data.batches import RandomWindows
 from zeropoint.errors import BadInput, DiskError, OutOfMemory, ZeropointError
 from zeropoint.models.decoder import Decoder
@@ -19,6 +20,8 @@ from zeropoint.train import checkpoint, prepare
 from zeropoint.train.config import Config, Data, Eval, Model, Sample, Train, read_config
 from zeropoint.train.gradients import NotFinite
 from zeropoint.train.leak import Leak
+from zeropoint.train.memory import refuse_too_large
+from zeropoint.train.model import blueprint_of
 from zeropoint.train.optim.adamw import AdamW
 from zeropoint.train.optim.muon import Muon
 from zeropoint.train.run import run
@@ -226,17 +229,28 @@ def test_without_a_sound_checkpoint_all_are_named(folder: Path) -> None:
     )
 
 
-def test_a_checkpoint_of_a_newer_format_is_refused(folder: Path) -> None:
-    run(with_train(TINY, checkpoint_every=0), folder / "run")
-    for path in checkpoint.checkpoints(folder / "run"):
-        manifest = json.loads((path / "manifest.json").read_text())
-        (path / "manifest.json").write_text(json.dumps(manifest | {"format": 2}))
+def test_a_checkpoint_of_a_newer_format_is_refused_and_not_passed_over(folder: Path) -> None:
+    run(TINY, folder / "run")
+    newest, *_ = checkpoint.checkpoints(folder / "run")
+    manifest = json.loads((newest / "manifest.json").read_text())
+    (newest / "manifest.json").write_text(json.dumps(manifest | {"format": 2}))
     refuse(
         TINY,
         folder / "run",
         True,
         "has format 2, and this zeropoint reads 1; install the version that wrote it",
     )
+
+
+def test_a_model_that_no_memory_here_can_hold_is_refused_before_it_is_made(folder: Path) -> None:
+    sizes = Model(n_layers=4096, n_heads=1024, d_model=2**20, n_ctx=16)
+    with pytest.raises(
+        OutOfMemory, match=r"the model has [0-9,]{18,} parameters, which take .* smaller sizes"
+    ):
+        run(replace(TINY, model=sizes), folder / "run")
+    refuse_too_large(tiny := blueprint_of(TINY.model, 65), 12 * count_parameters(tiny))
+    with pytest.raises(OutOfMemory, match=r"parameters"):
+        refuse_too_large(tiny, 12 * count_parameters(tiny) - 1)
 
 
 @pytest.mark.parametrize("limit_bytes", [0, 10_000, 25_000, 30_000])
@@ -308,7 +322,7 @@ def test_what_may_not_change_is_refused_by_name(folder: Path) -> None:
         (b"", "text.txt holds no text"),
         (b"short", "16"),
         (b"\xff\xfe" + b"x" * 99, "UTF-8"),
-        (b"a" * 999, "2"),
+        (b"a" * 999, "has one character and no other"),
     ],
     ids=["empty", "shorter than a block", "not UTF-8", "one symbol"],
 )

@@ -5,7 +5,6 @@ A preset or a TOML file says what, `--set` changes any number of it. What a run 
 
 from __future__ import annotations
 
-import itertools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,12 +69,15 @@ def command(
         raise BadInput("--resume goes on and --fresh starts anew; give one of them")
     if workers is not None and ray is None:
         raise BadInput(f"--workers {workers} is of a Ray cluster; add --ray ADDRESS, or --ray local")
-    folder = _folder(preset, config, out)
+    folder = _folder(preset, config, out, resume)
     if time_budget is not None:
         sets = (*sets, f'train.time_budget="{time_budget}"')
     read = _config(preset, config, folder if resume else None, sets)
     if fresh:
-        _move_aside(folder, console)
+        from zeropoint.train.run import move_aside
+
+        if (aside := move_aside(folder)) is not None:
+            console.warning(f"the run that was in {folder} is now {aside}")
     result = _trained(read, folder, resume, console, ray, workers or 1)
     if as_json:
         console.json(result.as_plain())
@@ -102,12 +104,14 @@ def _trained(
         return run(config, folder, watchers, resume=resume)
 
 
-def _folder(preset: str | None, config: Path | None, out: Path | None) -> Path:
+def _folder(preset: str | None, config: Path | None, out: Path | None, resume: bool) -> Path:
     """Where the run lies: as asked, or runs/ and the preset's or the file's name."""
     if preset is not None and config is not None:
         raise BadInput(f"the preset {preset} and --config {config} are both given; give one of them")
     if out is not None:
         return out
+    if preset is None and config is None and resume:
+        raise BadInput("--resume does not say which run is to go on; add --out DIR, the run's folder")
     if preset is None and config is None:
         from zeropoint.train.config import recipes
 
@@ -120,21 +124,13 @@ def _config(preset: str | None, file: Path | None, resumed: Path | None, sets: t
     """What to train; a run that goes on has its own configuration, unless a file is given."""
     from zeropoint.train.config import read_config, read_run_config
 
-    if resumed is not None and file is None and (resumed / "config.toml").is_file():
+    if resumed is not None and file is None:
+        if not resumed.is_dir():
+            raise BadInput(f"there is no run in {resumed} to go on with; leave --resume out to start one")
+        if not (resumed / "config.toml").is_file():
+            raise BadInput(f"{resumed / 'config.toml'} is missing; put it back, or start anew with --fresh")
         return read_run_config(resumed, sets)
-    if resumed is not None and file is None and not resumed.is_dir():
-        raise BadInput(f"there is no run in {resumed} to go on with; leave --resume out to start one")
     return read_config(file if file is not None else preset or "", sets)
-
-
-def _move_aside(folder: Path, console: Console) -> None:
-    """A run that is in the folder keeps what it learnt, under another name."""
-    if not folder.exists():
-        return
-    names = (folder.with_name(f"{folder.name}.old-{n}") for n in itertools.count(1))
-    aside = next(path for path in names if not path.exists())
-    folder.rename(aside)
-    console.warning(f"the run that was in {folder} is now {aside}")
 
 
 def _tell(result: Result, console: Console) -> None:

@@ -95,8 +95,8 @@ def plan_grid(
         costs_s, runs_s = _cost(n_sizes, n_counts, s_a_step, overhead_s)
         minutes = math.ceil((costs_s * _LEAST_STEPS + runs_s) / _SPENT / 60)
         raise BadInput(
-            f"{budget_s:.0f} s, what measuring left of the budget, are too few for a grid of 9 runs of "
-            f"{_LEAST_STEPS} steps and more; give --time-budget {minutes + 1}m, or smaller sizes"
+            f"{max(0, budget_s):.0f} s, what measuring left of the budget, are too few for a grid of 9 runs "
+            f"of {_LEAST_STEPS} steps and more; give --time-budget {minutes + 1}m, or smaller sizes"
         )
     for more_sizes, more_counts in reversed(_DOUBLINGS[:-1]):
         more = _shortest(more_sizes, more_counts, s_a_step, budget_s, overhead_s)

@@ -17,13 +17,13 @@ import torch
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.data.batches import ALL, Batches, Rows
+from zeropoint.engine import roofline
 from zeropoint.errors import MachineError
 from zeropoint.train.config import Config, config_toml
 from zeropoint.train.gradients import NotFinite
 from zeropoint.train.loop import loss_of, train
 from zeropoint.train.model import blueprint_of, built
 from zeropoint.train.prepare import Prepared, prepare
-from zeropoint.train.record import processor
 from zeropoint.train.run import device_of, dtype_of, schedule_of
 from zeropoint.train.scaling.grid import Cell, Grid, count_without_embeddings, plan_grid, sizes
 from zeropoint.train.scaling.law import LawFit, fit
@@ -220,7 +220,7 @@ def _run(trainer: _Trainer, cell: Cell, number: int, ledger: Ledger, tell: Calla
 
 def _machine(trainer: _Trainer) -> dict[str, Any]:
     return {
-        "processor": processor(),
+        "processor": roofline.machine()["cpu"],
         "device": trainer.device.type,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

@@ -59,6 +59,8 @@ def test_a_grid_takes_nine_tenths_of_its_budget_and_more_buys_more_runs(budget_s
 def test_a_budget_that_buys_nothing_says_what_would() -> None:
     with pytest.raises(BadInput, match="give --time-budget 4m"):
         plan_grid(models(), lambda i: 0.1, 32, 60.0)
+    with pytest.raises(BadInput, match=r"^0 s, what measuring left of the budget, are too few"):
+        plan_grid(models(), lambda i: 0.1, 32, -2.0)
 
 
 def test_a_study_foresees_and_checks_and_goes_on_where_it_was_interrupted(
