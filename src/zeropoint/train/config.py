@@ -49,6 +49,7 @@ __all__ = [
 Precision = Literal["float32", "bfloat16", "auto"]
 
 _RECIPES = files("zeropoint.train") / "recipes"
+_MOST_BYTES = 1_000_000  # of a configuration; a device would be read without end
 _ALIASES = {
     "n_layer": "model.n_layers", "n_head": "model.n_heads", "n_embd": "model.d_model",
     "block_size": "model.n_ctx", "dropout": "model.dropout", "batch_size": "train.batch_size",
@@ -293,7 +294,11 @@ def _value(text: str) -> Any:
 
 def _text_of_file(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise BadInput(f"{path} has more than {_MOST_BYTES} bytes; a configuration is a short TOML file")
+        return content.decode("utf-8")
     except FileNotFoundError:
         raise BadInput(
             f"there is no file {path}; give the path of a configuration, or a preset's name"

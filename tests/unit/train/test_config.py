@@ -128,6 +128,9 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_bytes(b"\xff")
     with pytest.raises(BadInput, match=r"bad\.toml is not UTF-8"):
         read_config(tmp_path / "bad.toml")
+    (tmp_path / "bad.toml").write_bytes(b" " * 1_000_001)
+    with pytest.raises(BadInput, match=r"bad\.toml has more than 1000000 bytes"):
+        read_config(tmp_path / "bad.toml")
     (tmp_path / "bad.toml").write_text("train = 3")
     with pytest.raises(BadInput, match=r"`train` is 3; expected"):
         read_config(tmp_path / "bad.toml")
