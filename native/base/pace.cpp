@@ -15,7 +15,10 @@ constexpr int kMostPatience = 512;
 }  // namespace
 
 void Pace::tell(double seconds, int n_sleeps) {
-    if (n_ignored_ > 0 && --n_ignored_ >= 0) return;
+    if (n_ignored_ > 0) {
+        --n_ignored_;
+        return;
+    }
     if (n_judged_ > 0) {
         judged_seconds_ += seconds;
         if (--n_judged_ == 0 && judged_seconds_ / kJudged > to_beat_) {
