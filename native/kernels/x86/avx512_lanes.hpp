@@ -22,6 +22,7 @@ struct Avx512Lanes : RowBytes<Lanes>, shared::SplitPairs<Lanes> {
     static constexpr int kDenseTile = 6;
     static constexpr int kQueryTile = 6;
     static constexpr int kPairQueryTile = 6;
+    static constexpr int kIntQueryTile = 6;
     static constexpr int kKeyTiles = 2;
     static constexpr int kValues = 32;
 
@@ -93,8 +94,11 @@ struct Avx512Lanes : RowBytes<Lanes>, shared::SplitPairs<Lanes> {
     static I magnitude(F a) {
         return _mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32(0x7fffffff));
     }
-    static float largest_magnitude(F a, F b) {
-        const int32_t most = _mm512_reduce_max_epi32(_mm512_max_epi32(magnitude(a), magnitude(b)));
+    static F larger_magnitudes(F a, F b) {
+        return _mm512_castsi512_ps(_mm512_max_epi32(magnitude(a), magnitude(b)));
+    }
+    static float largest_magnitude(F a) {
+        const int32_t most = _mm512_reduce_max_epi32(_mm512_castps_si512(a));
         float peak;
         __builtin_memcpy(&peak, &most, sizeof peak);
         return peak;
@@ -108,6 +112,17 @@ struct Avx512Lanes : RowBytes<Lanes>, shared::SplitPairs<Lanes> {
         return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23));
     }
     static int32_t reduce_add(I a) { return _mm512_reduce_add_epi32(a); }
+    static I zero_int() { return _mm512_setzero_si512(); }
+    static void store_int16(int16_t* p, I a) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a));
+    }
+    static I load_pairs(const int16_t* p) { return _mm512_loadu_si512(p); }
+    static I load_pairs(const int8_t* p) {
+        return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    }
+    static I add_products(I sum, I a, const int16_t* two) {
+        return _mm512_dpwssd_epi32(sum, a, broadcast(two));
+    }
     static void store_int8(int8_t* p, I a) {
         _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
     }
