@@ -91,8 +91,6 @@ struct Kernels {
     // Queries and weights are rounded to whole numbers of steps too; sums of their products are exact.
     void (*attend_int16)(const AttendChunk&);
     void (*attend_int8)(const AttendChunk&);
-    // Queries and weights are rounded as the cache is (half.hpp, round_to_pair); sums stay float.
-    void (*attend_bf16)(const AttendChunk&);
     float (*log_sum_exp)(const float* x, int n);  // natural log of sum(exp(x))
     // Adds partial result (peak, total, sum) to the running one, in the order of the positions.
     void (*merge)(float* peak, float* total, float* sum, float part_peak, float part_total,
@@ -101,11 +99,9 @@ struct Kernels {
     void (*normalize)(const float* sum, float total, int n, float* y);
 };
 
-// Every instruction set that there is a table for, fastest first, and the oracle last. "avx512_bf16" is
-// avx512 and its products of bfloat16; "neon" is what each AArch64 processor has, "neon_dotprod" wants its
-// dot products of bytes as well.
-inline constexpr const char* kInstructionSets[] = {"avx512_bf16",  "avx512", "avx2",
-                                                   "neon_dotprod", "neon",   "scalar"};
+// Every instruction set that there is a table for, fastest first, and the oracle last. "neon" is what each
+// AArch64 processor has, "neon_dotprod" wants its dot products of bytes as well.
+inline constexpr const char* kInstructionSets[] = {"avx512", "avx2", "neon_dotprod", "neon", "scalar"};
 
 // The table of one of them, or null if this build or this machine cannot run it.
 const Kernels* kernels_for(const char* isa);

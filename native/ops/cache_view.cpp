@@ -18,24 +18,22 @@ struct Places {
     size_t operator[](int k) const { return first + static_cast<size_t>(k / 2 * pair + k % 2 * odd); }
 };
 
-int padded_key(const PageLayout& layout) {
-    return layout.d_head + (layout.has_pairs() ? layout.d_head % 2 : 0);
-}
+int padded_key(const PageLayout& layout) { return layout.d_head + (layout.is_int() ? layout.d_head % 2 : 0); }
 
 // Positions whose keys lie together.
-int key_tile(const PageLayout& layout) { return layout.has_pairs() ? kPairTile : 16; }
+int key_tile(const PageLayout& layout) { return layout.is_int() ? kPairTile : 16; }
 
 Places key_places(const PageLayout& layout, int position) {
     const int s = position % kChunk, n_together = key_tile(layout), at = s % n_together;
     const size_t tile = static_cast<size_t>(s - at) * padded_key(layout);
-    if (layout.has_pairs()) return {tile + at * 2, 1, 2 * n_together};
+    if (layout.is_int()) return {tile + at * 2, 1, 2 * n_together};
     return {tile + at, n_together, 2 * n_together};
 }
 
 Places value_places(const PageLayout& layout, int position) {
     const int s = position % kChunk;
     const size_t width = static_cast<size_t>(padded(layout.d_head));
-    if (layout.has_pairs()) return {s / 2 * 2 * width + s % 2, 2, 4};
+    if (layout.is_int()) return {s / 2 * 2 * width + s % 2, 2, 4};
     return {s * width, 1, 2};
 }
 
@@ -72,9 +70,6 @@ void write_row(CacheType type, const float* x, int n, const Places& at, uint8_t*
         case CacheType::kHalf:
             for (int k = 0; k < n; ++k) halves[at[k]] = float_to_half(x[k]);
             return;
-        case CacheType::kBf16:
-            for (int k = 0; k < n; ++k) halves[at[k]] = upper_bits(round_to_pair(x[k]));
-            return;
         case CacheType::kInt16:
             write_steps(x, n, at, reinterpret_cast<int16_t*>(row), step);
             return;
@@ -92,9 +87,6 @@ void read_row(CacheType type, const uint8_t* row, const Places& at, const float*
                 break;
             case CacheType::kHalf:
                 out[k] = half_to_float(halves[at[k]]);
-                break;
-            case CacheType::kBf16:
-                out[k] = bf16_to_float(halves[at[k]]);
                 break;
             case CacheType::kInt16:
                 out[k] = static_cast<float>(reinterpret_cast<const int16_t*>(row)[at[k]]) * *step;
@@ -121,12 +113,12 @@ size_t PageLayout::key_bytes(int n_positions) const {
 }
 
 size_t PageLayout::value_bytes(int n_positions) const {
-    const int n_lying = n_positions + (has_pairs() ? n_positions % 2 : 0);
+    const int n_lying = n_positions + (is_int() ? n_positions % 2 : 0);
     return static_cast<size_t>(n_lying) * padded(d_head) * element_bytes();
 }
 
 size_t PageLayout::head_bytes() const {
-    const size_t steps = has_steps() ? 2 * kChunk * sizeof(float) : 0;
+    const size_t steps = is_int() ? 2 * kChunk * sizeof(float) : 0;
     return key_bytes(kChunk) + value_bytes(kChunk) + steps;
 }
 
@@ -134,7 +126,7 @@ HeadPage CacheView::head_page(int layer, int head, int page) const {
     uint8_t* keys =
         pages[page] + layout.head_bytes() * (static_cast<size_t>(layer) * layout.n_kv_heads + head);
     uint8_t* values = keys + layout.key_bytes(kChunk);
-    if (!layout.has_steps()) return {keys, values, nullptr, nullptr};
+    if (!layout.is_int()) return {keys, values, nullptr, nullptr};
     float* steps = reinterpret_cast<float*>(values + layout.value_bytes(kChunk));
     return {keys, values, steps, steps + kChunk};
 }
@@ -144,9 +136,6 @@ void write_key(const CacheView& cache, int layer, int head, int position, const 
     const HeadPage page = cache.head_page(layer, head, position / kChunk);
     const Places at = key_places(layout, position);
     write_row(layout.type, key, layout.d_head, at, page.keys, step_at(page.key_steps, position));
-    // What it is multiplied with is zero, but zero times what memory held may be no number.
-    if (layout.type == CacheType::kBf16 && layout.d_head % 2 != 0)
-        reinterpret_cast<uint16_t*>(page.keys)[at[layout.d_head]] = 0;
 }
 
 void write_value(const CacheView& cache, int layer, int head, int position, const float* value) {

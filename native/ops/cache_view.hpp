@@ -11,7 +11,7 @@
 
 namespace zp {
 
-enum class CacheType : uint8_t { kFloat, kHalf, kBf16, kInt16, kInt8 };
+enum class CacheType : uint8_t { kFloat, kHalf, kInt16, kInt8 };
 
 // How a page lies in memory: [L, N] heads, and in each keys [kChunk/16, K, 16], so that 16 positions are one
 // vector, then values [kChunk, K rounded up to 16]. But for half and float, two columns of a key, and two
@@ -24,8 +24,7 @@ struct PageLayout {
     int n_kv_heads = 0;
     int d_head = 0;
 
-    bool has_pairs() const { return type != CacheType::kFloat && type != CacheType::kHalf; }
-    bool has_steps() const { return type == CacheType::kInt16 || type == CacheType::kInt8; }
+    bool is_int() const { return type == CacheType::kInt16 || type == CacheType::kInt8; }
     size_t element_bytes() const;
     // Of the first n_positions of a page; more where these do not fill a tile, or a pair.
     size_t key_bytes(int n_positions) const;

@@ -17,7 +17,7 @@ struct Head {
     int d_head, d_value, n_rows, n_positions;
     std::vector<float> q, keys, values;  // [rows, K] [S/16, K, 16] [S, d_value]
     std::vector<uint16_t> half_keys, half_values;
-    std::map<CacheType, std::vector<std::vector<uint8_t>>> pages;  // of the types with pairs
+    std::map<CacheType, std::vector<std::vector<uint8_t>>> pages;  // of the types of integers
     std::vector<int> n_visible, n_hidden;
     float softcap = 0.0f;
     std::vector<const float*> rows;
@@ -49,7 +49,7 @@ struct Head {
 
     // As the cache writes them, with nothing that is a number around them.
     void fill_pages() {
-        for (const CacheType type : {CacheType::kBf16, CacheType::kInt16, CacheType::kInt8}) {
+        for (const CacheType type : {CacheType::kInt16, CacheType::kInt8}) {
             const auto n_pages = static_cast<size_t>((n_positions + kChunk - 1) / kChunk);
             pages[type].assign(n_pages, std::vector<uint8_t>(layout(type).page_bytes(), 0xff));
             std::vector<uint8_t*> table;
@@ -65,8 +65,7 @@ struct Head {
     }
 };
 
-constexpr CacheType kTypes[] = {CacheType::kFloat, CacheType::kHalf, CacheType::kBf16, CacheType::kInt16,
-                                CacheType::kInt8};
+constexpr CacheType kTypes[] = {CacheType::kFloat, CacheType::kHalf, CacheType::kInt16, CacheType::kInt8};
 
 struct Partial {
     std::vector<float> peak, total, sum;
@@ -94,7 +93,6 @@ Partial attend(const Kernels& k, const Head& h, CacheType type, int begin, int e
         job.values = page.values;
         job.key_steps = page.key_steps;
         job.value_steps = page.value_steps;
-        if (type == CacheType::kBf16) k.attend_bf16(job);
         if (type == CacheType::kInt16) k.attend_int16(job);
         if (type == CacheType::kInt8) k.attend_int8(job);
     }
@@ -176,8 +174,7 @@ ZP_TEST(attention_of_a_row_does_not_depend_on_its_company) {
     std::vector<const Kernels*> all = fast_kernels();
     all.push_back(&scalar());
     for (const Kernels* k : all) {
-        for (const CacheType type :
-             {CacheType::kHalf, CacheType::kBf16, CacheType::kInt16, CacheType::kInt8}) {
+        for (const CacheType type : {CacheType::kHalf, CacheType::kInt16, CacheType::kInt8}) {
             Head together(64, 13, 301, Kind::kUsual, 5);
             const auto want = attend_whole(*k, together, type);
             for (int r = 0; r < 13; ++r) {
@@ -197,10 +194,8 @@ ZP_TEST(attention_is_softmax_over_what_a_row_sees) {
     for (const int d_head : {8, 20, 64}) {
         for (const int n_positions : {1, 40, 128, 129, 400}) {
             const Head h(d_head, 7, n_positions, Kind::kUsual, 11);
-            const std::pair<CacheType, double> cases[] = {{CacheType::kFloat, 2e-6},
-                                                          {CacheType::kBf16, 2e-2},
-                                                          {CacheType::kInt16, 2e-3},
-                                                          {CacheType::kInt8, 4e-2}};
+            const std::pair<CacheType, double> cases[] = {
+                {CacheType::kFloat, 2e-6}, {CacheType::kInt16, 2e-3}, {CacheType::kInt8, 4e-2}};
             for (const auto& [type, allowed] : cases) {
                 const auto y = attend_whole(scalar(), h, type);
                 for (int r = 0; r < h.n_rows; ++r) {

@@ -6,8 +6,6 @@
 
 #include <cstdint>
 
-#include "kernels/shared/pairs.hpp"
-
 namespace zp::arm {
 
 template <class T>
@@ -17,7 +15,7 @@ struct Four {
 
 // Lanes is who uses it: each instruction set must compile a copy of its own (see neon_dotprod/kernels.cpp).
 template <class Lanes>
-struct BaseLanes : shared::SplitPairs<Lanes> {
+struct BaseLanes {
     using F = Four<float32x4_t>;
     using I = Four<int32x4_t>;
     using Bytes = Four<uint8x16_t>;
@@ -59,17 +57,6 @@ struct BaseLanes : shared::SplitPairs<Lanes> {
         const uint16x8_t none = vdupq_n_u16(0), low = vld1q_u16(p), high = vld1q_u16(p + 8);
         return {vreinterpretq_f32_u16(vzip1q_u16(none, low)), vreinterpretq_f32_u16(vzip2q_u16(none, low)),
                 vreinterpretq_f32_u16(vzip1q_u16(none, high)), vreinterpretq_f32_u16(vzip2q_u16(none, high))};
-    }
-    static Four<uint32x4_t> load_words(const uint16_t* p) {
-        const auto four = [p](int i) { return vreinterpretq_u32_u16(vld1q_u16(p + 8 * i)); };
-        return {four(0), four(1), four(2), four(3)};
-    }
-    static F load_firsts(const uint16_t* p) {
-        return each([](auto w) { return vreinterpretq_f32_u32(vshlq_n_u32(w, 16)); }, load_words(p));
-    }
-    static F load_seconds(const uint16_t* p) {
-        return each([](auto w) { return vreinterpretq_f32_u32(vbicq_u32(w, vdupq_n_u32(0xffff))); },
-                    load_words(p));
     }
 
     // Comparisons, because FMAX and FMIN give a NaN where either operand is one, and a sign to zeros.

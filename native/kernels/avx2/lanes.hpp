@@ -5,17 +5,15 @@
 
 #include <cstdint>
 
-#include "kernels/shared/pairs.hpp"
 #include "kernels/x86/row_bytes.hpp"
 
 namespace zp::avx2 {
 
-struct Lanes : x86::RowBytes<Lanes>, shared::SplitPairs<Lanes> {
+struct Lanes : x86::RowBytes<Lanes> {
     static constexpr int kRowTile = 4;
     static constexpr int kWideFrom = 16;
     static constexpr int kDenseTile = 3;
     static constexpr int kQueryTile = 6;
-    static constexpr int kPairQueryTile = 5;
     static constexpr int kIntQueryTile = 6;
     static constexpr int kKeyTiles = 1;
     static constexpr int kValues = 8;
@@ -49,18 +47,6 @@ struct Lanes : x86::RowBytes<Lanes>, shared::SplitPairs<Lanes> {
     static F load_bf16(const uint16_t* p) {
         return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load8(p)), 16)),
                 _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load8(p + 8)), 16))};
-    }
-    static __m256i load_words(const uint16_t* p) {
-        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-    }
-    static F load_firsts(const uint16_t* p) {
-        return {_mm256_castsi256_ps(_mm256_slli_epi32(load_words(p), 16)),
-                _mm256_castsi256_ps(_mm256_slli_epi32(load_words(p + 16), 16))};
-    }
-    static F load_seconds(const uint16_t* p) {
-        const __m256i first = _mm256_set1_epi32(0xffff);
-        return {_mm256_castsi256_ps(_mm256_andnot_si256(first, load_words(p))),
-                _mm256_castsi256_ps(_mm256_andnot_si256(first, load_words(p + 16)))};
     }
 
     static F add(F a, F b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }

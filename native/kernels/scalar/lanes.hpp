@@ -6,19 +6,17 @@
 #include <cstring>
 
 #include "formats/half.hpp"
-#include "kernels/shared/pairs.hpp"
 
 namespace zp::scalar {
 
-struct Lanes : shared::SplitPairs<Lanes> {
-    static constexpr int kRowTile = 4;        // tokens whose sums one int8 tile keeps
-    static constexpr int kWideFrom = 0;       // tokens from which blocks are worked out beforehand; 0: never
-    static constexpr int kDenseTile = 2;      // the same for float weights
-    static constexpr int kQueryTile = 4;      // query rows that share one read of the keys
-    static constexpr int kPairQueryTile = 4;  // and where keys are pairs
-    static constexpr int kIntQueryTile = 4;   // and where these are integers
-    static constexpr int kKeyTiles = 1;       // vectors of 16 positions, one or two, that such a read takes
-    static constexpr int kValues = 8;         // lanes that registers would hold
+struct Lanes {
+    static constexpr int kRowTile = 4;       // tokens whose sums one int8 tile keeps
+    static constexpr int kWideFrom = 0;      // tokens from which blocks are worked out beforehand; 0: never
+    static constexpr int kDenseTile = 2;     // the same for float weights
+    static constexpr int kQueryTile = 4;     // query rows that share one read of the keys
+    static constexpr int kIntQueryTile = 4;  // and where keys are integers
+    static constexpr int kKeyTiles = 1;      // vectors of 16 positions, one or two, that such a read takes
+    static constexpr int kValues = 8;        // lanes that registers would hold
 
     struct F {
         float v[16];
@@ -56,17 +54,6 @@ struct Lanes : shared::SplitPairs<Lanes> {
     static F load_bf16(const uint16_t* p) {
         F r;
         for (int i = 0; i < 16; ++i) r.v[i] = bf16_to_float(p[i]);
-        return r;
-    }
-    // The first, and the second, of 16 pairs of bfloat16.
-    static F load_firsts(const uint16_t* p) {
-        F r;
-        for (int i = 0; i < 16; ++i) r.v[i] = bf16_to_float(p[2 * i]);
-        return r;
-    }
-    static F load_seconds(const uint16_t* p) {
-        F r;
-        for (int i = 0; i < 16; ++i) r.v[i] = bf16_to_float(p[2 * i + 1]);
         return r;
     }
 

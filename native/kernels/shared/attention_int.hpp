@@ -140,13 +140,6 @@ inline float share_out(const AttendChunk& job, int row, float* scores) {
     return L::reduce_max(most);
 }
 
-template <class L>
-inline float largest_score(const float* scores, int n) {
-    auto largest = L::set1(-3.0e38f);
-    for (int i = 0; i < n; i += 16) largest = L::max(largest, L::load(scores + i));
-    return L::reduce_max(largest);
-}
-
 // sum[r][0 .. 16 * C) at column `k`, over all positions of the chunk.
 template <class L, class E, int R, int C>
 inline void weigh_int_values(const AttendChunk& job, int row, int k, const int16_t (*weights)[kChunk],

@@ -1,23 +1,9 @@
-// What the scores of a chunk go through, however they were made: mask, cap and softmax.
+// What both kinds of attention share: scores with their mask and cap, and the shape of tiles.
 #pragma once
 
-#include "formats/half.hpp"
 #include "kernels/shared/float_ops.hpp"
 
 namespace zp::shared {
-
-// What half.hpp's round_to_pair is for one number: of numbers that are no smaller than its floor, and of
-// others.
-template <class L>
-inline typename L::F round_large_to_pair(typename L::F x) {
-    const auto scaled = L::mul(x, L::set1(kPairSplit));
-    return L::sub(scaled, L::sub(scaled, x));
-}
-template <class L>
-inline typename L::F round_to_pair(typename L::F x) {
-    const auto floor = L::set1(kPairFloor);
-    return round_large_to_pair<L>(L::sub(L::add(x, floor), floor));
-}
 
 // The scores of 16 positions from s on, as the softmax takes them: capped, and -infinity where the row may
 // not see.
@@ -31,26 +17,11 @@ inline void store_scores(const AttendChunk& job, int row, int s, typename L::F s
     L::store(scores + (s - job.begin), sum);
 }
 
-// e to this is above the floor of round_to_pair.
-inline constexpr float kLeastExponent = -38.0f;
-
-// Turns scores into exp(score - peak), in place; returns their sum. Where products are of pairs, the weights
-// are rounded for them before they are summed, so that they still share out one whole.
-template <class L, bool is_rounded>
-inline float exponentiate(float* scores, int n_hidden, int n_visible, int n_padded, float& peak) {
+template <class L>
+inline float largest_score(const float* scores, int n) {
     auto largest = L::set1(-3.0e38f);
-    for (int i = 0; i < n_padded; i += 16) largest = L::max(largest, L::load(scores + i));
-    peak = L::reduce_max(largest);
-    auto total = L::zero();
-    for (int i = 0; i < n_padded; i += 16) {
-        auto seen = exp<L>(L::sub(L::load(scores + i), L::set1(peak)), is_rounded ? kLeastExponent : -87.0f);
-        if (n_hidden > i || n_visible < i + 16)
-            seen = L::keep_first(L::drop_first(seen, n_hidden - i, 0.0f), n_visible - i, 0.0f);
-        if constexpr (is_rounded) seen = round_large_to_pair<L>(seen);
-        L::store(scores + i, seen);
-        total = L::add(total, seen);
-    }
-    return L::reduce_add(total);
+    for (int i = 0; i < n; i += 16) largest = L::max(largest, L::load(scores + i));
+    return L::reduce_max(largest);
 }
 
 // How many columns of values (16 each) R rows take at once: as many as leave their sums in registers.

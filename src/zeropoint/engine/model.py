@@ -272,9 +272,9 @@ def load(
     """Load a model by name or path, fetching it first if need be.
 
     name: a catalogue name, a path, `run:NAME[@step]` or `hf:owner/repo[:file-or-quant]`. threads: by default
-    every usable processor. context: positions of the cache. isa: scalar, avx2, avx512, avx512_bf16, neon,
+    every usable processor. context: positions of the cache. isa: scalar, avx2, avx512, neon,
     neon_dotprod or auto. exact: float arithmetic throughout, slower. template: a built-in chat template
-    instead of the model's own. cache_type: bf16, f16 or int8. cache_memory: most megabytes of all caches.
+    instead of the model's own. cache_type: int16, f16 or int8. cache_memory: most megabytes of all caches.
     window: positions a text keeps, the first `sinks` among them, so that it may go on without end.
     What is not given is taken from the settings (ZEROPOINT_THREADS and the like, then the TOML files).
     progress(total, done) and notify(text) tell of a download.
