@@ -42,7 +42,7 @@ struct Caches {
 EngineConfig limited(const TinyModel& model, int n_pages) {
     EngineConfig config = config_of(model.path);
     config.cache_limits.most_bytes =
-        static_cast<size_t>(n_pages) * PageLayout{CacheType::kHalf, 2, 2, 16}.page_bytes();
+        static_cast<size_t>(n_pages) * PageLayout{EngineConfig{}.cache_type, 2, 2, 16}.page_bytes();
     return config;
 }
 

@@ -246,9 +246,7 @@ KEYS: tuple[Key, ...] = (
         _at_least("threads", 1),
     ),
     Key("context", int, None, "Most tokens a conversation may hold.", _at_least("context", 1)),
-    Key(
-        "isa", str, None, "Instruction set to force: scalar, avx2, avx512, neon or neon_dotprod."
-    ),
+    Key("isa", str, None, "Instruction set to force: scalar, avx2, avx512, neon or neon_dotprod."),
     Key("exact", bool, False, "Exact arithmetic: activations are never quantised. Slower."),
     Key(
         "cache_type",
