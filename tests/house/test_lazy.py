@@ -61,3 +61,4 @@ def test_an_answer_needs_no_numpy(ask: str, tiny_path: Path) -> None:
     modules = loaded(f"import zeropoint; zeropoint.load({str(tiny_path)!r}).{ask}.text()")
     assert "tokenizers" in modules
     assert [name for name in ("numpy", "rich", "jinja2", "huggingface_hub") if name in modules] == []
+    assert ("subprocess" in modules) is ask.startswith("chat")  # the template's worker
