@@ -20,8 +20,8 @@ from zeropoint.evaluate.perplexity import perplexity
 
 FAST = [isa for isa in _native.machine()["isas"] if isa != "scalar"]
 ALLOWED = 0.005
-# Of the cache, beside that. On so few tokens the rounding of activations alone falls out differently by 0.13 %
-# (one sigma), whatever the cache.
+# Of the cache, beside that. On so few tokens the rounding of activations alone falls out differently by
+# 0.13 % (one sigma), whatever the cache.
 ALLOWED_COARSER = 0.005
 N_WINDOWS, WINDOW = 3, 1024
 

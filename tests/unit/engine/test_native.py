@@ -57,7 +57,7 @@ def test_it_says_what_it_is(file: GgufModel, engine: NativeEngine) -> None:
     assert packed <= engine.weight_bytes + 4096
     exact = NativeEngine(file, blueprint_of(file), n_ctx=128, is_exact=True)
     assert exact.is_exact
-    assert exact.cache_bytes == 2 * engine.cache_bytes
+    assert exact.cache_bytes == context_bytes(blueprint_of(file), 128, "f32")
     assert exact.n_threads == default_threads()
 
 
