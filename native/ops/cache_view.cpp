@@ -37,28 +37,29 @@ Places value_places(const PageLayout& layout, int position) {
     return {s * width, 1, 2};
 }
 
-// The step of a row of numbers, [-most, most] steps each. NaN where one of them is not finite, so that the
-// damage shows in every score.
-float step_of(const float* x, int n, float most) {
-    float peak = 0.0f;
+// The largest |x| of a row; NaN where one of them is not finite, so that the damage shows in every score. By
+// the patterns, which compilers compare several at a time.
+float peak_of(const float* x, int n) {
+    int32_t most = 0;
     for (int k = 0; k < n; ++k) {
-        if (!std::isfinite(x[k])) return std::nanf("");
-        peak = std::fmax(peak, std::fabs(x[k]));
+        const auto magnitude = static_cast<int32_t>(float_to_bits(x[k]) & 0x7fffffffu);
+        most = magnitude > most ? magnitude : most;
     }
-    return peak / most;
+    const float peak = bits_to_float(static_cast<uint32_t>(most));
+    return peak <= 3.4028234e38f ? peak : std::nanf("");
 }
 
+// A row as whole numbers of steps of its own, kMost of them for the largest.
 template <class T>
 void write_steps(const float* x, int n, const Places& at, T* out, float* step) {
     constexpr float kToInteger = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest, ties to even
     constexpr float kMost = sizeof(T) == 1 ? 127 : kMostSteps;
-    *step = step_of(x, n, kMost);
-    const float by = *step > 0.0f && std::isfinite(*step) ? 1.0f / *step : 0.0f;
-    for (int k = 0; k < n; ++k) {
-        // A step too small to have a reciprocal would give more than kMost of them.
-        const float steps = std::fmin(std::fmax(x[k] * by, -kMost), kMost);
-        out[at[k]] = static_cast<T>(steps + kToInteger - kToInteger);
-    }
+    const float peak = peak_of(x, n);
+    *step = peak / kMost;
+    // So small a peak is as good as zero; NaN is no number of steps.
+    const float by = peak > 1e-36f ? kMost / peak : 0.0f;
+    for (int k = 0; k < n; ++k)
+        out[at[k]] = by > 0.0f ? static_cast<T>(x[k] * by + kToInteger - kToInteger) : T{0};
 }
 
 void write_row(CacheType type, const float* x, int n, const Places& at, uint8_t* row, float* step) {
