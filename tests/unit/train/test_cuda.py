@@ -133,7 +133,7 @@ def test_auto_is_bfloat16_where_the_gpu_multiplies_it_and_learns(folder: Path) -
     is_there = torch.cuda.is_bf16_supported(including_emulation=False)
     assert (found.device, found.precision) == ("auto", "bfloat16" if is_there else "float32")
     assert result.validation_loss is not None
-    assert result.validation_loss < 3.5  # 4.1 before the first step
+    assert result.validation_loss < 3.8  # 4.1 before the first step
 
 
 @pytest.mark.parametrize("config", [SMALL, LLAMA], ids=["gpt2", "llama"])
@@ -144,7 +144,7 @@ def test_what_is_compiled_has_the_curve_of_what_is_not(folder: Path, config: Con
 
 @pytest.fixture
 def little_memory() -> Iterator[None]:
-    torch.cuda.set_per_process_memory_fraction(2e9 / torch.cuda.get_device_properties(GPU).total_memory)
+    torch.cuda.set_per_process_memory_fraction(3e8 / torch.cuda.get_device_properties(GPU).total_memory)
     yield
     torch.cuda.set_per_process_memory_fraction(1.0)
     torch.cuda.empty_cache()
@@ -153,8 +153,8 @@ def little_memory() -> Iterator[None]:
 @pytest.mark.usefixtures("little_memory")
 def test_a_gpu_that_is_too_small_is_one_sentence(folder: Path) -> None:
     with pytest.raises(OutOfMemory, match=r"^not enough memory for step 1; give .*\. No checkpoint"):
-        run(with_train(SMALL, batch_size=2**19), folder / "batch")
-    wide = replace(SMALL, model=Model(n_layers=2, n_heads=2, d_model=8192, n_ctx=16))
+        run(with_train(SMALL, batch_size=2**15), folder / "batch")
+    wide = replace(SMALL, model=Model(n_layers=2, n_heads=2, d_model=2048, n_ctx=16))
     with pytest.raises(OutOfMemory, match=r"^not enough memory for the model; give smaller sizes"):
         run(wide, folder / "model")
 
