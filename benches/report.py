@@ -12,7 +12,7 @@ __all__ = ["Row", "print_report", "row_of"]
 
 @dataclass(frozen=True)
 class Row:
-    """Medians of one measure (more is better) and the median of their ratios, round by round.
+    """Medians of one measure and the median of their ratios, round by round; more is better, but for ms.
 
     share: the median part that ours reached of the ceiling that the memory's bandwidth set in the same
     round; None where bandwidth is not what limits.

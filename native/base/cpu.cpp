@@ -73,7 +73,6 @@ void detect_features(Cpu& c) {
     c.has_avx512_vnni = c.has_avx2 && __builtin_cpu_supports("avx512f") &&
                         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
-    c.has_avx512_bf16 = c.has_avx512_vnni && __builtin_cpu_supports("avx512bf16");
 }
 #elif defined(ZP_ARM64)
 #ifdef __APPLE__

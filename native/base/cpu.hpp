@@ -11,7 +11,6 @@ struct Cpu {
     std::string model;
     bool has_avx2 = false;         // with FMA, F16C and BMI2
     bool has_avx512_vnni = false;  // F, BW, VL, DQ and VNNI
-    bool has_avx512_bf16 = false;  // and BF16
     bool has_dotprod = false;      // SDOT and UDOT of AArch64
     std::vector<std::string> features;
 };

@@ -122,7 +122,7 @@ TensorMap tensor_map_of(const StoredTensors& stored) {
 
 constexpr std::pair<const char*, CacheType> kCacheTypes[] = {{"f32", CacheType::kFloat},
                                                              {"f16", CacheType::kHalf},
-                                                             {"bf16", CacheType::kBf16},
+                                                             {"int16", CacheType::kInt16},
                                                              {"int8", CacheType::kInt8}};
 
 void set_cache(const nb::dict& cache, EngineConfig& config) {

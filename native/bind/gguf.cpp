@@ -6,6 +6,7 @@
 #include <nanobind/stl/string.h>
 
 #include <new>
+#include <string_view>
 #include <utility>
 
 #include "base/file.hpp"
@@ -17,17 +18,28 @@ namespace nb = nanobind;
 namespace zp {
 namespace {
 
+nb::object list_of(const GgufArray& array);
+
 nb::object to_python(const GgufValue& value) {
-    if (auto* array = std::get_if<GgufArray>(&value)) {
-        nb::list items;
-        for_each_item(*array, [&](const GgufValue& item) { items.append(to_python(item)); });
-        return items;
-    }
+    if (auto* array = std::get_if<GgufArray>(&value)) return list_of(*array);
     if (auto* text = std::get_if<std::string>(&value)) return nb::str(text->data(), text->size());
     if (auto* number = std::get_if<uint64_t>(&value)) return nb::int_(*number);
     if (auto* number = std::get_if<int64_t>(&value)) return nb::int_(*number);
     if (auto* number = std::get_if<double>(&value)) return nb::float_(*number);
     return nb::bool_(std::get<bool>(value));
+}
+
+// At its size from the start, and texts straight from the file: a vocabulary has 100,000 and a start waits.
+nb::object list_of(const GgufArray& array) {
+    nb::object items = nb::steal(PyList_New(static_cast<Py_ssize_t>(array.count)));
+    if (!items.is_valid()) throw nb::python_error();
+    Py_ssize_t at = 0;
+    const auto put = [&](nb::object item) { PyList_SET_ITEM(items.ptr(), at++, item.release().ptr()); };
+    if (array.type == GgufType::kString)
+        for_each_text(array, [&](std::string_view text) { put(nb::str(text.data(), text.size())); });
+    else
+        for_each_item(array, [&](const GgufValue& item) { put(to_python(item)); });
+    return items;
 }
 
 std::string declared_type(const GgufEntry& entry) {

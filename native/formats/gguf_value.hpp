@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -47,20 +48,24 @@ GgufValue read_scalar(GgufType type, const std::byte* data);
 // Bytes of one value of a fixed-size type; 0 for strings and arrays.
 uint64_t size_of(GgufType type);
 
+// Calls `visit(std::string_view)` with every item of a checked array of strings, in order.
+template <class Visit>
+void for_each_text(const GgufArray& array, Visit&& visit) {
+    const std::byte* at = array.packed.data();
+    for (uint64_t i = 0; i < array.count; ++i) {
+        const uint64_t n = std::get<uint64_t>(read_scalar(GgufType::kU64, at));
+        visit(std::string_view(reinterpret_cast<const char*>(at + 8), n));
+        at += 8 + n;
+    }
+}
+
 // Calls `visit(GgufValue)` with every item of a checked array, in order.
 template <class Visit>
 void for_each_item(const GgufArray& array, Visit&& visit) {
+    if (array.type == GgufType::kString)
+        return for_each_text(array, [&](std::string_view text) { visit(GgufValue(std::string(text))); });
     const std::byte* at = array.packed.data();
-    for (uint64_t i = 0; i < array.count; ++i) {
-        if (array.type == GgufType::kString) {
-            uint64_t n = std::get<uint64_t>(read_scalar(GgufType::kU64, at));
-            visit(GgufValue(std::string(reinterpret_cast<const char*>(at + 8), n)));
-            at += 8 + n;
-        } else {
-            visit(read_scalar(array.type, at));
-            at += size_of(array.type);
-        }
-    }
+    for (uint64_t i = 0; i < array.count; ++i, at += size_of(array.type)) visit(read_scalar(array.type, at));
 }
 
 }  // namespace zp

@@ -45,21 +45,4 @@ static inline uint16_t float_to_half(float value) {
 
 static inline float bf16_to_float(uint16_t bits) { return bits_to_float(static_cast<uint32_t>(bits) << 16); }
 
-// Numbers of 8 bits for products whose every sum is the same on all processors. Those that multiply bfloat16
-// take numbers below 2^-126 for zero, others do not; so a number is first rounded to whole 2^-55 (the sum
-// with 1.5 * 2^-32 has no finer bits), and what products of such numbers add up to is never that small.
-inline constexpr float kPairFloor = 3.4924596548080444e-10f;
-// x * kPairSplit - (x * kPairSplit - x) leaves the first 24 - 16 bits of x (Dekker, "A floating-point
-// technique for extending the available precision", 1971). From 2^111 on it is NaN, as infinity is.
-inline constexpr float kPairSplit = 65537.0f;
-
-static inline float round_to_pair(float x) {
-    const float whole = (x + kPairFloor) - kPairFloor;
-    const float scaled = whole * kPairSplit;
-    return scaled - (scaled - whole);
-}
-
-// The upper half of a float's bits: exact for what round_to_pair gives, and for NaN.
-static inline uint16_t upper_bits(float x) { return static_cast<uint16_t>(float_to_bits(x) >> 16); }
-
 }  // namespace zp

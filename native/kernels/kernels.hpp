@@ -39,7 +39,10 @@ enum class Activation : uint8_t { kRelu, kGelu, kGeluTanh, kSilu };
 inline constexpr int kActivations = 4;
 
 inline constexpr int kChunk = 128;    // key positions whose softmax is one partial result
-inline constexpr int kPairTile = 32;  // key positions of bfloat16 that lie together
+inline constexpr int kPairTile = 32;  // key positions that lie together where two columns do
+
+// Steps from zero to the largest number of a row of int16: products of 128 such pairs add up within 32 bits.
+inline constexpr int kMostSteps = 4095;
 
 // One chunk of attention for several query rows that read the same key/value head.
 struct AttendChunk {
@@ -50,12 +53,11 @@ struct AttendChunk {
     int n_rows;
     int d_head;   // K
     int d_value;  // K rounded up to 16: row length of values and output
-    // Keys [kChunk/16, K, 16] of this chunk and values [kChunk, d_value]: half, float or int8. Of bfloat16,
-    // what one product takes lies together: keys [kChunk/32, (K + 1)/2, 32, 2], values [kChunk/2, d_value,
-    // 2].
+    // Keys [kChunk/16, K, 16] of this chunk and values [kChunk, d_value]: half or float. Of the others, what
+    // one product takes lies together: keys [kChunk/32, (K + 1)/2, 32, 2], values [kChunk/2, d_value, 2].
     const void* keys;
     const void* values;
-    const float* key_steps;    // [kChunk] what an int8 key is multiplied with; null for the others
+    const float* key_steps;    // [kChunk] what a whole number is multiplied with; null for the others
     const float* value_steps;  // [kChunk]
     int begin, end;            // positions of this chunk, at most kChunk of them
     float* peak;               // [rows] largest score
@@ -86,9 +88,9 @@ struct Kernels {
     void (*matmul_float[kFormatCount])(const MatmulFloat&);
     void (*attend_half)(const AttendChunk&);
     void (*attend_float)(const AttendChunk&);
+    // Queries and weights are rounded to whole numbers of steps too; sums of their products are exact.
+    void (*attend_int16)(const AttendChunk&);
     void (*attend_int8)(const AttendChunk&);
-    // Queries and weights are rounded as the cache is (half.hpp, round_to_pair); sums stay float.
-    void (*attend_bf16)(const AttendChunk&);
     float (*log_sum_exp)(const float* x, int n);  // natural log of sum(exp(x))
     // Adds partial result (peak, total, sum) to the running one, in the order of the positions.
     void (*merge)(float* peak, float* total, float* sum, float part_peak, float part_total,
@@ -97,11 +99,9 @@ struct Kernels {
     void (*normalize)(const float* sum, float total, int n, float* y);
 };
 
-// Every instruction set that there is a table for, fastest first, and the oracle last. "avx512_bf16" is
-// avx512 and its products of bfloat16; "neon" is what each AArch64 processor has, "neon_dotprod" wants its
-// dot products of bytes as well.
-inline constexpr const char* kInstructionSets[] = {"avx512_bf16",  "avx512", "avx2",
-                                                   "neon_dotprod", "neon",   "scalar"};
+// Every instruction set that there is a table for, fastest first, and the oracle last. "neon" is what each
+// AArch64 processor has, "neon_dotprod" wants its dot products of bytes as well.
+inline constexpr const char* kInstructionSets[] = {"avx512", "avx2", "neon_dotprod", "neon", "scalar"};
 
 // The table of one of them, or null if this build or this machine cannot run it.
 const Kernels* kernels_for(const char* isa);

@@ -16,9 +16,6 @@ extern const Kernels kTable;
 namespace avx512 {
 extern const Kernels kTable;
 }
-namespace avx512_bf16 {
-void attend(const AttendChunk& job);
-}
 #endif
 #ifdef ZP_ARM64
 namespace neon {
@@ -29,28 +26,11 @@ extern const Kernels kTable;
 }
 #endif
 
-#ifdef ZP_X86
-namespace {
-
-const Kernels& avx512_with_bf16() {
-    static const Kernels table = [] {
-        Kernels t = avx512::kTable;
-        t.isa = "avx512_bf16";
-        t.attend_bf16 = avx512_bf16::attend;
-        return t;
-    }();
-    return table;
-}
-
-}  // namespace
-#endif
-
 const Kernels* kernels_for(const char* isa) {
     if (std::strcmp(isa, "scalar") == 0) return &scalar::kTable;
 #ifdef ZP_X86
     if (std::strcmp(isa, "avx2") == 0 && cpu().has_avx2) return &avx2::kTable;
     if (std::strcmp(isa, "avx512") == 0 && cpu().has_avx512_vnni) return &avx512::kTable;
-    if (std::strcmp(isa, "avx512_bf16") == 0 && cpu().has_avx512_bf16) return &avx512_with_bf16();
 #endif
 #ifdef ZP_ARM64
     if (std::strcmp(isa, "neon") == 0) return &neon::kTable;

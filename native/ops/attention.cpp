@@ -10,9 +10,9 @@ namespace {
 constexpr int kRowsAUnit = 24;
 
 auto attend_of(const Kernels& kernels, CacheType type) {
-    return type == CacheType::kInt8   ? kernels.attend_int8
+    return type == CacheType::kInt16  ? kernels.attend_int16
+           : type == CacheType::kInt8 ? kernels.attend_int8
            : type == CacheType::kHalf ? kernels.attend_half
-           : type == CacheType::kBf16 ? kernels.attend_bf16
                                       : kernels.attend_float;
 }
 

@@ -18,46 +18,46 @@ struct Places {
     size_t operator[](int k) const { return first + static_cast<size_t>(k / 2 * pair + k % 2 * odd); }
 };
 
-int padded_key(const PageLayout& layout) {
-    return layout.d_head + (layout.type == CacheType::kBf16 ? layout.d_head % 2 : 0);
-}
+int padded_key(const PageLayout& layout) { return layout.d_head + (layout.is_int() ? layout.d_head % 2 : 0); }
 
 // Positions whose keys lie together.
-int key_tile(const PageLayout& layout) { return layout.type == CacheType::kBf16 ? kPairTile : 16; }
+int key_tile(const PageLayout& layout) { return layout.is_int() ? kPairTile : 16; }
 
 Places key_places(const PageLayout& layout, int position) {
     const int s = position % kChunk, n_together = key_tile(layout), at = s % n_together;
     const size_t tile = static_cast<size_t>(s - at) * padded_key(layout);
-    if (layout.type == CacheType::kBf16) return {tile + at * 2, 1, 2 * n_together};
+    if (layout.is_int()) return {tile + at * 2, 1, 2 * n_together};
     return {tile + at, n_together, 2 * n_together};
 }
 
 Places value_places(const PageLayout& layout, int position) {
     const int s = position % kChunk;
     const size_t width = static_cast<size_t>(padded(layout.d_head));
-    if (layout.type == CacheType::kBf16) return {s / 2 * 2 * width + s % 2, 2, 4};
+    if (layout.is_int()) return {s / 2 * 2 * width + s % 2, 2, 4};
     return {s * width, 1, 2};
 }
 
-// The step of a row of numbers, [-127, 127] steps each. Not finite where one of them is not, so that the
+// The step of a row of numbers, [-most, most] steps each. NaN where one of them is not finite, so that the
 // damage shows in every score.
-float step_of(const float* x, int n) {
+float step_of(const float* x, int n, float most) {
     float peak = 0.0f;
     for (int k = 0; k < n; ++k) {
-        if (!std::isfinite(x[k])) return x[k];
+        if (!std::isfinite(x[k])) return std::nanf("");
         peak = std::fmax(peak, std::fabs(x[k]));
     }
-    return peak / 127.0f;
+    return peak / most;
 }
 
-void write_int8(const float* x, int n, const Places& at, int8_t* out, float* step) {
+template <class T>
+void write_steps(const float* x, int n, const Places& at, T* out, float* step) {
     constexpr float kToInteger = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest, ties to even
-    *step = step_of(x, n);
+    constexpr float kMost = sizeof(T) == 1 ? 127 : kMostSteps;
+    *step = step_of(x, n, kMost);
     const float by = *step > 0.0f && std::isfinite(*step) ? 1.0f / *step : 0.0f;
     for (int k = 0; k < n; ++k) {
-        // A step too small to have a reciprocal would give more than 127 of them.
-        const float steps = std::fmin(std::fmax(x[k] * by, -127.0f), 127.0f);
-        out[at[k]] = static_cast<int8_t>(steps + kToInteger - kToInteger);
+        // A step too small to have a reciprocal would give more than kMost of them.
+        const float steps = std::fmin(std::fmax(x[k] * by, -kMost), kMost);
+        out[at[k]] = static_cast<T>(steps + kToInteger - kToInteger);
     }
 }
 
@@ -70,11 +70,11 @@ void write_row(CacheType type, const float* x, int n, const Places& at, uint8_t*
         case CacheType::kHalf:
             for (int k = 0; k < n; ++k) halves[at[k]] = float_to_half(x[k]);
             return;
-        case CacheType::kBf16:
-            for (int k = 0; k < n; ++k) halves[at[k]] = upper_bits(round_to_pair(x[k]));
+        case CacheType::kInt16:
+            write_steps(x, n, at, reinterpret_cast<int16_t*>(row), step);
             return;
         case CacheType::kInt8:
-            write_int8(x, n, at, reinterpret_cast<int8_t*>(row), step);
+            write_steps(x, n, at, reinterpret_cast<int8_t*>(row), step);
     }
 }
 
@@ -88,8 +88,8 @@ void read_row(CacheType type, const uint8_t* row, const Places& at, const float*
             case CacheType::kHalf:
                 out[k] = half_to_float(halves[at[k]]);
                 break;
-            case CacheType::kBf16:
-                out[k] = bf16_to_float(halves[at[k]]);
+            case CacheType::kInt16:
+                out[k] = static_cast<float>(reinterpret_cast<const int16_t*>(row)[at[k]]) * *step;
                 break;
             case CacheType::kInt8:
                 out[k] = static_cast<float>(reinterpret_cast<const int8_t*>(row)[at[k]]) * *step;
@@ -113,12 +113,12 @@ size_t PageLayout::key_bytes(int n_positions) const {
 }
 
 size_t PageLayout::value_bytes(int n_positions) const {
-    const int n_lying = n_positions + (type == CacheType::kBf16 ? n_positions % 2 : 0);
+    const int n_lying = n_positions + (is_int() ? n_positions % 2 : 0);
     return static_cast<size_t>(n_lying) * padded(d_head) * element_bytes();
 }
 
 size_t PageLayout::head_bytes() const {
-    const size_t steps = type == CacheType::kInt8 ? 2 * kChunk * sizeof(float) : 0;
+    const size_t steps = is_int() ? 2 * kChunk * sizeof(float) : 0;
     return key_bytes(kChunk) + value_bytes(kChunk) + steps;
 }
 
@@ -126,7 +126,7 @@ HeadPage CacheView::head_page(int layer, int head, int page) const {
     uint8_t* keys =
         pages[page] + layout.head_bytes() * (static_cast<size_t>(layer) * layout.n_kv_heads + head);
     uint8_t* values = keys + layout.key_bytes(kChunk);
-    if (layout.type != CacheType::kInt8) return {keys, values, nullptr, nullptr};
+    if (!layout.is_int()) return {keys, values, nullptr, nullptr};
     float* steps = reinterpret_cast<float*>(values + layout.value_bytes(kChunk));
     return {keys, values, steps, steps + kChunk};
 }
@@ -136,8 +136,6 @@ void write_key(const CacheView& cache, int layer, int head, int position, const 
     const HeadPage page = cache.head_page(layer, head, position / kChunk);
     const Places at = key_places(layout, position);
     write_row(layout.type, key, layout.d_head, at, page.keys, step_at(page.key_steps, position));
-    // What it is multiplied with is zero, but zero times what memory held may be no number.
-    if (padded_key(layout) > layout.d_head) reinterpret_cast<uint16_t*>(page.keys)[at[layout.d_head]] = 0;
 }
 
 void write_value(const CacheView& cache, int layer, int head, int position, const float* value) {

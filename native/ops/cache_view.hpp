@@ -11,19 +11,20 @@
 
 namespace zp {
 
-enum class CacheType : uint8_t { kFloat, kHalf, kBf16, kInt8 };
+enum class CacheType : uint8_t { kFloat, kHalf, kInt16, kInt8 };
 
 // How a page lies in memory: [L, N] heads, and in each keys [kChunk/16, K, 16], so that 16 positions are one
-// vector, then values [kChunk, K rounded up to 16]. Of bfloat16 two columns of a key, and two positions of a
-// value, lie together: keys [kChunk/32, K/2, 32, 2] with K rounded up to 2, values [kChunk/2, K, 2]. Of int8,
-// a position of a head is a whole number of steps of its own; then come the steps of the keys [kChunk] and of
-// the values [kChunk] as float.
+// vector, then values [kChunk, K rounded up to 16]. But for half and float, two columns of a key, and two
+// positions of a value, lie together: keys [kChunk/32, K/2, 32, 2] with K rounded up to 2, values
+// [kChunk/2, K, 2]. Of integers, a position of a head is a whole number of steps of its own; then come the
+// steps of the keys [kChunk] and of the values [kChunk] as float.
 struct PageLayout {
     CacheType type = CacheType::kHalf;
     int n_layers = 0;
     int n_kv_heads = 0;
     int d_head = 0;
 
+    bool is_int() const { return type == CacheType::kInt16 || type == CacheType::kInt8; }
     size_t element_bytes() const;
     // Of the first n_positions of a page; more where these do not fill a tile, or a pair.
     size_t key_bytes(int n_positions) const;
@@ -36,7 +37,7 @@ struct PageLayout {
 struct HeadPage {
     uint8_t* keys;
     uint8_t* values;
-    float* key_steps;  // null but for int8
+    float* key_steps;  // null but for integers
     float* value_steps;
 };
 

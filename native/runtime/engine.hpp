@@ -25,7 +25,7 @@ struct EngineConfig {
     int n_threads = 1;
     std::string isa;        // "" picks the fastest
     bool is_exact = false;  // float activations and cache, instead of int8 and `cache_type`
-    CacheType cache_type = CacheType::kBf16;
+    CacheType cache_type = CacheType::kInt16;
     CacheLimits cache_limits = {};
     CacheWindow window = {};
 };

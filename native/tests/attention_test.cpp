@@ -1,5 +1,6 @@
 // Attention over chunks of positions: the same bits on every instruction set, and the softmax it stands for.
 #include <cstring>
+#include <map>
 
 #include "kernel_inputs.hpp"
 #include "ops/cache_view.hpp"
@@ -16,7 +17,7 @@ struct Head {
     int d_head, d_value, n_rows, n_positions;
     std::vector<float> q, keys, values;  // [rows, K] [S/16, K, 16] [S, d_value]
     std::vector<uint16_t> half_keys, half_values;
-    std::vector<uint16_t> pair_keys, pair_values;  // [S/32, (K + 1)/2, 32, 2] [(S + 1)/2, d_value, 2]
+    std::map<CacheType, std::vector<std::vector<uint8_t>>> pages;  // of the types of integers
     std::vector<int> n_visible, n_hidden;
     float softcap = 0.0f;
     std::vector<const float*> rows;
@@ -32,7 +33,7 @@ struct Head {
         values = random.numbers(static_cast<size_t>(n_positions * d_value), Kind::kUsual);
         for (const float x : keys) half_keys.push_back(float_to_half(x));
         for (const float x : values) half_values.push_back(float_to_half(x));
-        fill_pairs();
+        fill_pages();
         for (int r = 0; r < n_rows; ++r) {
             rows.push_back(q.data() + r * d_head);
             // Among them rows that see one position, the border of a chunk, and everything.
@@ -44,32 +45,27 @@ struct Head {
     }
 
     size_t key_at(int s, int k) const { return static_cast<size_t>(s / 16 * 16 * d_head + 16 * k + s % 16); }
-    int d_pairs() const { return (d_head + 1) / 2 * 2; }
-    size_t pair_key_at(int s, int k) const {
-        return static_cast<size_t>(s / kPairTile * kPairTile * d_pairs() + k / 2 * 2 * kPairTile +
-                                   s % kPairTile * 2 + k % 2);
-    }
-    size_t pair_value_at(int s, int k) const {
-        return static_cast<size_t>(s / 2 * 2 * d_value + 2 * k + s % 2);
-    }
+    PageLayout layout(CacheType type) const { return {type, 1, 1, d_head}; }
 
-    void fill_pairs() {
-        const auto nan = static_cast<uint16_t>(0x7fc0);
-        pair_keys.assign(
-            static_cast<size_t>((n_positions + kPairTile - 1) / kPairTile * kPairTile * d_pairs()), nan);
-        pair_values.assign(static_cast<size_t>((n_positions + 1) / 2 * 2 * d_value), nan);
-        for (int s = 0; s < n_positions; ++s) {
-            if (d_pairs() > d_head) pair_keys[pair_key_at(s, d_head)] = 0;
-            for (int k = 0; k < d_head; ++k)
-                pair_keys[pair_key_at(s, k)] = upper_bits(round_to_pair(keys[key_at(s, k)]));
-            for (int k = 0; k < d_value; ++k)
-                pair_values[pair_value_at(s, k)] =
-                    upper_bits(round_to_pair(values[static_cast<size_t>(s * d_value + k)]));
+    // As the cache writes them, with nothing that is a number around them.
+    void fill_pages() {
+        for (const CacheType type : {CacheType::kInt16, CacheType::kInt8}) {
+            const auto n_pages = static_cast<size_t>((n_positions + kChunk - 1) / kChunk);
+            pages[type].assign(n_pages, std::vector<uint8_t>(layout(type).page_bytes(), 0xff));
+            std::vector<uint8_t*> table;
+            for (auto& page : pages[type]) table.push_back(page.data());
+            const CacheView cache{layout(type), table.data()};
+            std::vector<float> key(static_cast<size_t>(d_head));
+            for (int s = 0; s < n_positions; ++s) {
+                for (int k = 0; k < d_head; ++k) key[static_cast<size_t>(k)] = keys[key_at(s, k)];
+                write_key(cache, 0, 0, s, key.data());
+                write_value(cache, 0, 0, s, values.data() + s * d_value);
+            }
         }
     }
 };
 
-constexpr CacheType kTypes[] = {CacheType::kFloat, CacheType::kHalf, CacheType::kBf16};
+constexpr CacheType kTypes[] = {CacheType::kFloat, CacheType::kHalf, CacheType::kInt16, CacheType::kInt8};
 
 struct Partial {
     std::vector<float> peak, total, sum;
@@ -79,8 +75,7 @@ Partial attend(const Kernels& k, const Head& h, CacheType type, int begin, int e
     const auto n = static_cast<size_t>(h.n_rows);
     Partial out{std::vector<float>(n), std::vector<float>(n),
                 std::vector<float>(n * static_cast<size_t>(h.d_value))};
-    const int d_key = type == CacheType::kBf16 ? h.d_pairs() : h.d_head;
-    const size_t key = static_cast<size_t>(begin) * d_key, value = static_cast<size_t>(begin) * h.d_value;
+    const size_t key = static_cast<size_t>(begin) * h.d_head, value = static_cast<size_t>(begin) * h.d_value;
     AttendChunk job = {
         h.rows.data(), h.n_visible.data(),  h.n_hidden.data(),       h.softcap,     h.n_rows, h.d_head,
         h.d_value,     h.keys.data() + key, h.values.data() + value, nullptr,       nullptr,  begin,
@@ -91,11 +86,19 @@ Partial attend(const Kernels& k, const Head& h, CacheType type, int begin, int e
         job.values = h.half_values.data() + value;
         k.attend_half(job);
     }
-    if (type == CacheType::kBf16) {
-        job.keys = h.pair_keys.data() + key;
-        job.values = h.pair_values.data() + value;
-        k.attend_bf16(job);
+    if (const auto pages = h.pages.find(type); pages != h.pages.end()) {
+        uint8_t* const table[] = {const_cast<uint8_t*>(pages->second[begin / kChunk].data())};
+        const HeadPage page = CacheView{h.layout(type), table}.head_page(0, 0, 0);
+        job.keys = page.keys;
+        job.values = page.values;
+        job.key_steps = page.key_steps;
+        job.value_steps = page.value_steps;
+        if (type == CacheType::kInt16) k.attend_int16(job);
+        if (type == CacheType::kInt8) k.attend_int8(job);
     }
+    // Nobody reads what a row of values is padded with.
+    for (size_t r = 0; r < n; ++r)
+        for (int c = h.d_head; c < h.d_value; ++c) out.sum[r * static_cast<size_t>(h.d_value) + c] = 0.0f;
     return out;
 }
 
@@ -171,7 +174,7 @@ ZP_TEST(attention_of_a_row_does_not_depend_on_its_company) {
     std::vector<const Kernels*> all = fast_kernels();
     all.push_back(&scalar());
     for (const Kernels* k : all) {
-        for (const CacheType type : {CacheType::kHalf, CacheType::kBf16}) {
+        for (const CacheType type : {CacheType::kHalf, CacheType::kInt16, CacheType::kInt8}) {
             Head together(64, 13, 301, Kind::kUsual, 5);
             const auto want = attend_whole(*k, together, type);
             for (int r = 0; r < 13; ++r) {
@@ -191,9 +194,10 @@ ZP_TEST(attention_is_softmax_over_what_a_row_sees) {
     for (const int d_head : {8, 20, 64}) {
         for (const int n_positions : {1, 40, 128, 129, 400}) {
             const Head h(d_head, 7, n_positions, Kind::kUsual, 11);
-            for (const CacheType type : {CacheType::kFloat, CacheType::kBf16}) {
+            const std::pair<CacheType, double> cases[] = {
+                {CacheType::kFloat, 2e-6}, {CacheType::kInt16, 2e-3}, {CacheType::kInt8, 4e-2}};
+            for (const auto& [type, allowed] : cases) {
                 const auto y = attend_whole(scalar(), h, type);
-                const double allowed = type == CacheType::kFloat ? 2e-6 : 2e-2;
                 for (int r = 0; r < h.n_rows; ++r) {
                     const auto want = reference(h, r);
                     for (int c = 0; c < d_head; ++c)
@@ -212,9 +216,11 @@ ZP_TEST(attention_sees_nothing_before_a_row_begins) {
     std::vector<const Kernels*> all = fast_kernels();
     all.push_back(&scalar());
     for (const Kernels* k : all) {
-        const Partial part = attend(*k, h, CacheType::kBf16, 128, 200);
-        for (const size_t hidden : {0, 1, 4}) ZP_EQ(part.total[hidden], 0.0f);
-        for (const size_t seen : {2, 3}) ZP_CHECK(part.total[seen] >= 1.0f);
+        for (const CacheType type : kTypes) {
+            const Partial part = attend(*k, h, type, 128, 200);
+            for (const size_t hidden : {0, 1, 4}) ZP_EQ(part.total[hidden], 0.0f);
+            for (const size_t seen : {2, 3}) ZP_CHECK(part.total[seen] >= 0.99f);
+        }
     }
 }
 
@@ -229,9 +235,18 @@ ZP_TEST(attention_to_a_number_that_is_not_finite_is_not_finite) {
                 h.n_visible = {40, 40, 40, 40};
                 h.keys[h.key_at(20, 3)] = bad;
                 h.half_keys[h.key_at(20, 3)] = float_to_half(bad);
-                h.fill_pairs();
+                h.fill_pages();
                 h.q[3] = 1.0f;
                 ZP_CHECK(!std::isfinite(attend_whole(*k, h, type)[0]));
+                Head of_values(16, 4, 40, Kind::kUsual, 3);
+                of_values.n_visible = {40, 40, 40, 40};
+                of_values.values[20 * 16 + 3] = bad;
+                of_values.half_values[20 * 16 + 3] = float_to_half(bad);
+                of_values.fill_pages();
+                ZP_CHECK(!std::isfinite(attend_whole(*k, of_values, type)[3]));
+                Head of_query(16, 4, 40, Kind::kUsual, 3);
+                of_query.q[3] = std::numeric_limits<float>::quiet_NaN();
+                ZP_CHECK(!std::isfinite(attend_whole(*k, of_query, type)[0]));
             }
         }
     }

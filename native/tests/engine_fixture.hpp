@@ -18,7 +18,7 @@ struct Options {
     int n_threads = 1;
     const char* isa = "";
     bool is_exact = false;
-    CacheType cache_type = CacheType::kBf16;
+    CacheType cache_type = CacheType::kInt16;
 };
 
 inline EngineConfig config_of(const std::string& path, const Options& options = {}) {

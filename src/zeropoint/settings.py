@@ -246,16 +246,14 @@ KEYS: tuple[Key, ...] = (
         _at_least("threads", 1),
     ),
     Key("context", int, None, "Most tokens a conversation may hold.", _at_least("context", 1)),
-    Key(
-        "isa", str, None, "Instruction set to force: scalar, avx2, avx512, avx512_bf16, neon or neon_dotprod."
-    ),
+    Key("isa", str, None, "Instruction set to force: scalar, avx2, avx512, neon or neon_dotprod."),
     Key("exact", bool, False, "Exact arithmetic: activations are never quantised. Slower."),
     Key(
         "cache_type",
         str,
         None,
-        "Numbers of the key/value cache: bf16, f16, which is finer and slower, or int8 with half the memory.",
-        _one_of("cache_type", ("bf16", "f16", "int8")),
+        "Numbers of the key/value cache: int16, f16, which is slower, or int8 with half the memory.",
+        _one_of("cache_type", ("int16", "f16", "int8")),
     ),
     Key(
         "cache_memory",

@@ -111,6 +111,20 @@ def test_is_refused(make: Any, key: str, value: Any, capfd: Any) -> None:
     assert capfd.readouterr().err == ""  # Rust writes its panics there
 
 
+@pytest.mark.parametrize(
+    "merge", ["a b c", "a nothing", "nothing a", " a", "a ", "z z", "<|e nd|>", "<0x0 A>"]
+)
+@pytest.mark.parametrize(("make", "sound"), [(byte_level, "h e"), (sentencepiece, "a b")])
+def test_the_merge_at_fault_is_named(make: Any, sound: str, merge: str) -> None:
+    """Also where the library is what refuses it, and where it would spell a control or byte token."""
+    fields = make()
+    change(fields, "merges", [sound, merge])
+    with pytest.raises(BadModelFile) as refused:
+        load(fields)
+    wanted = f"tokenizer.ggml.merges: merge 1 ({merge!r}) does not join two tokens into a third"
+    assert wanted in str(refused.value)
+
+
 def test_odd_names_are_shown_escaped() -> None:
     fields = byte_level()
     change(fields, "tokens", put(-2, "\x1b[2J\u202e"))

@@ -53,9 +53,9 @@ ROOMS = {
 KNOW_NATIVE = {"engine", "weights"}
 NATIVE_ORDER = ["base", "formats", "kernels", "ops", "model", "runtime", "bind"]
 NATIVE_OUTSIDE = {"tests", "fuzz"}  # may use any of these but bind
-INSTRUCTION_SETS = {"scalar", "avx2", "avx512", "avx512_bf16", "neon", "neon_dotprod"}
+INSTRUCTION_SETS = {"scalar", "avx2", "avx512", "neon", "neon_dotprod"}
 INTRINSICS = {
-    "immintrin.h": {"avx2", "avx512", "avx512_bf16", "x86"},
+    "immintrin.h": {"avx2", "avx512", "x86"},
     "arm_neon.h": {"neon", "neon_dotprod", "arm"},
 }
 

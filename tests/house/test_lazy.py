@@ -54,3 +54,11 @@ def test_every_public_name_is_there(tmp_path: Path) -> None:
     )
     assert "zeropoint._native" in modules
     assert "torch" not in modules
+
+
+@pytest.mark.parametrize("ask", ["generate('abc', temperature=0)", "chat('abc', temperature=0.5, seed=1)"])
+def test_an_answer_needs_no_numpy(ask: str, tiny_path: Path) -> None:
+    modules = loaded(f"import zeropoint; zeropoint.load({str(tiny_path)!r}).{ask}.text()")
+    assert "tokenizers" in modules
+    assert [name for name in ("numpy", "rich", "jinja2", "huggingface_hub") if name in modules] == []
+    assert ("subprocess" in modules) is ask.startswith("chat")  # the template's worker

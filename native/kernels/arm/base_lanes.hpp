@@ -6,8 +6,6 @@
 
 #include <cstdint>
 
-#include "kernels/shared/pairs.hpp"
-
 namespace zp::arm {
 
 template <class T>
@@ -17,7 +15,7 @@ struct Four {
 
 // Lanes is who uses it: each instruction set must compile a copy of its own (see neon_dotprod/kernels.cpp).
 template <class Lanes>
-struct BaseLanes : shared::SplitPairs<Lanes> {
+struct BaseLanes {
     using F = Four<float32x4_t>;
     using I = Four<int32x4_t>;
     using Bytes = Four<uint8x16_t>;
@@ -59,17 +57,6 @@ struct BaseLanes : shared::SplitPairs<Lanes> {
         const uint16x8_t none = vdupq_n_u16(0), low = vld1q_u16(p), high = vld1q_u16(p + 8);
         return {vreinterpretq_f32_u16(vzip1q_u16(none, low)), vreinterpretq_f32_u16(vzip2q_u16(none, low)),
                 vreinterpretq_f32_u16(vzip1q_u16(none, high)), vreinterpretq_f32_u16(vzip2q_u16(none, high))};
-    }
-    static Four<uint32x4_t> load_words(const uint16_t* p) {
-        const auto four = [p](int i) { return vreinterpretq_u32_u16(vld1q_u16(p + 8 * i)); };
-        return {four(0), four(1), four(2), four(3)};
-    }
-    static F load_firsts(const uint16_t* p) {
-        return each([](auto w) { return vreinterpretq_f32_u32(vshlq_n_u32(w, 16)); }, load_words(p));
-    }
-    static F load_seconds(const uint16_t* p) {
-        return each([](auto w) { return vreinterpretq_f32_u32(vbicq_u32(w, vdupq_n_u32(0xffff))); },
-                    load_words(p));
     }
 
     // Comparisons, because FMAX and FMIN give a NaN where either operand is one, and a sign to zeros.
@@ -129,11 +116,16 @@ struct BaseLanes : shared::SplitPairs<Lanes> {
     }
 
     // As integers, because the pattern of a NaN is above all others and a comparison of floats would lose it.
-    static float largest_magnitude(F a, F b) {
-        const auto pattern = [](auto p, auto q) {
-            return vmaxq_u32(vreinterpretq_u32_f32(vabsq_f32(p)), vreinterpretq_u32_f32(vabsq_f32(q)));
-        };
-        const Four<uint32x4_t> four = each(pattern, a, b);
+    static F larger_magnitudes(F a, F b) {
+        return each(
+            [](auto p, auto q) {
+                const uint32x4_t x = vreinterpretq_u32_f32(vabsq_f32(p));
+                return vreinterpretq_f32_u32(vmaxq_u32(x, vreinterpretq_u32_f32(vabsq_f32(q))));
+            },
+            a, b);
+    }
+    static float largest_magnitude(F a) {
+        const auto four = each([](auto p) { return vreinterpretq_u32_f32(p); }, a);
         const uint32_t most = vmaxvq_u32(vmaxq_u32(vmaxq_u32(four.a, four.b), vmaxq_u32(four.c, four.d)));
         float peak;
         __builtin_memcpy(&peak, &most, sizeof peak);
@@ -151,6 +143,31 @@ struct BaseLanes : shared::SplitPairs<Lanes> {
             [](auto p) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(p, vdupq_n_s32(127)), 23)); }, n);
     }
     static int32_t reduce_add(I a) { return vaddvq_s32(vaddq_s32(vaddq_s32(a.a, a.b), vaddq_s32(a.c, a.d))); }
+    static I zero_int() { return all(vdupq_n_s32(0)); }
+    static void store_int16(int16_t* p, I a) {
+        vst1q_s16(p, vmovn_high_s32(vmovn_s32(a.a), a.b));
+        vst1q_s16(p + 8, vmovn_high_s32(vmovn_s32(a.c), a.d));
+    }
+    // The first number of each pair, and the second.
+    struct Pairs {
+        int16x8x2_t low, high;
+    };
+    static Pairs load_pairs(const int16_t* p) { return {vld2q_s16(p), vld2q_s16(p + 16)}; }
+    static Pairs load_pairs(const int8_t* p) {
+        const int8x16x2_t bytes = vld2q_s8(p);
+        const int8x16_t first = bytes.val[0], second = bytes.val[1];
+        return {{vmovl_s8(vget_low_s8(first)), vmovl_s8(vget_low_s8(second))},
+                {vmovl_high_s8(first), vmovl_high_s8(second)}};
+    }
+    static I add_products(I sum, const Pairs& a, const int16_t* two) {
+        for (int i = 0; i < 2; ++i) {
+            sum.a = vmlal_n_s16(sum.a, vget_low_s16(a.low.val[i]), two[i]);
+            sum.b = vmlal_high_n_s16(sum.b, a.low.val[i], two[i]);
+            sum.c = vmlal_n_s16(sum.c, vget_low_s16(a.high.val[i]), two[i]);
+            sum.d = vmlal_high_n_s16(sum.d, a.high.val[i], two[i]);
+        }
+        return sum;
+    }
     static void store_int8(int8_t* p, I a) {
         const int16x8_t low = vmovn_high_s32(vmovn_s32(a.a), a.b);
         const int16x8_t high = vmovn_high_s32(vmovn_s32(a.c), a.d);

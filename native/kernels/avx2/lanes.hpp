@@ -5,17 +5,16 @@
 
 #include <cstdint>
 
-#include "kernels/shared/pairs.hpp"
 #include "kernels/x86/row_bytes.hpp"
 
 namespace zp::avx2 {
 
-struct Lanes : x86::RowBytes<Lanes>, shared::SplitPairs<Lanes> {
+struct Lanes : x86::RowBytes<Lanes> {
     static constexpr int kRowTile = 4;
     static constexpr int kWideFrom = 16;
     static constexpr int kDenseTile = 3;
     static constexpr int kQueryTile = 6;
-    static constexpr int kPairQueryTile = 5;
+    static constexpr int kIntQueryTile = 6;
     static constexpr int kKeyTiles = 1;
     static constexpr int kValues = 8;
 
@@ -48,18 +47,6 @@ struct Lanes : x86::RowBytes<Lanes>, shared::SplitPairs<Lanes> {
     static F load_bf16(const uint16_t* p) {
         return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load8(p)), 16)),
                 _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load8(p + 8)), 16))};
-    }
-    static __m256i load_words(const uint16_t* p) {
-        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-    }
-    static F load_firsts(const uint16_t* p) {
-        return {_mm256_castsi256_ps(_mm256_slli_epi32(load_words(p), 16)),
-                _mm256_castsi256_ps(_mm256_slli_epi32(load_words(p + 16), 16))};
-    }
-    static F load_seconds(const uint16_t* p) {
-        const __m256i first = _mm256_set1_epi32(0xffff);
-        return {_mm256_castsi256_ps(_mm256_andnot_si256(first, load_words(p))),
-                _mm256_castsi256_ps(_mm256_andnot_si256(first, load_words(p + 16)))};
     }
 
     static F add(F a, F b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
@@ -112,9 +99,12 @@ struct Lanes : x86::RowBytes<Lanes>, shared::SplitPairs<Lanes> {
     static __m256i magnitude(__m256 a) {
         return _mm256_and_si256(_mm256_castps_si256(a), _mm256_set1_epi32(0x7fffffff));
     }
-    static float largest_magnitude(F a, F b) {
-        const __m256i eight = _mm256_max_epi32(_mm256_max_epi32(magnitude(a.lo), magnitude(a.hi)),
-                                               _mm256_max_epi32(magnitude(b.lo), magnitude(b.hi)));
+    static __m256 larger(__m256 a, __m256 b) {
+        return _mm256_castsi256_ps(_mm256_max_epi32(magnitude(a), magnitude(b)));
+    }
+    static F larger_magnitudes(F a, F b) { return {larger(a.lo, b.lo), larger(a.hi, b.hi)}; }
+    static float largest_magnitude(F a) {
+        const __m256i eight = _mm256_castps_si256(larger(a.lo, a.hi));
         __m128i four = _mm_max_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
         four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
         four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1));
@@ -134,6 +124,25 @@ struct Lanes : x86::RowBytes<Lanes>, shared::SplitPairs<Lanes> {
         __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
         four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
         return _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
+    }
+    static I zero_int() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+    static void store_int16(int16_t* p, I a) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                            _mm256_permute4x64_epi64(_mm256_packs_epi32(a.lo, a.hi), 0xd8));
+    }
+    static I load_pairs(const int16_t* p) {
+        const __m256i* at = reinterpret_cast<const __m256i*>(p);
+        return {_mm256_loadu_si256(at), _mm256_loadu_si256(at + 1)};
+    }
+    static I load_pairs(const int8_t* p) {
+        const __m128i* at = reinterpret_cast<const __m128i*>(p);
+        return {_mm256_cvtepi8_epi16(_mm_loadu_si128(at)), _mm256_cvtepi8_epi16(_mm_loadu_si128(at + 1))};
+    }
+    static I add_products(I sum, I a, const int16_t* two) {
+        const __m256i both = broadcast(two);
+        asm("vpaddd %1, %0, %0" : "+x"(sum.lo) : "x"(_mm256_madd_epi16(a.lo, both)));
+        asm("vpaddd %1, %0, %0" : "+x"(sum.hi) : "x"(_mm256_madd_epi16(a.hi, both)));
+        return sum;
     }
     static void store_int8(int8_t* p, I a) {
         const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a.lo, a.hi), 0xd8);
@@ -199,6 +208,9 @@ struct Lanes : x86::RowBytes<Lanes>, shared::SplitPairs<Lanes> {
         return {_mm256_madd_epi16(pair(a.lo, b.lo), by.lo), _mm256_madd_epi16(pair(a.hi, b.hi), by.hi)};
     }
 
+    // Otherwise GCC makes all products that it sees before it adds any, and has no registers for them.
+    static void in_turn(__m256i& lo, __m256i& hi) { asm("" : "+x"(lo), "+x"(hi)); }
+
     // A product pair is at most 2 * kTop * 127, and the sum of kRun of them fits 16 bits: 8 pairs, a whole
     // block, for codes below 16. So often it is widened to 32 bits.
     template <int kTop, int kZero, int kPart>
@@ -213,8 +225,7 @@ struct Lanes : x86::RowBytes<Lanes>, shared::SplitPairs<Lanes> {
             const __m256i low = _mm256_maddubs_epi16(w.lo, four), high = _mm256_maddubs_epi16(w.hi, four);
             lo = i % kRun == 0 ? low : _mm256_add_epi16(lo, low);
             hi = i % kRun == 0 ? high : _mm256_add_epi16(hi, high);
-            // Otherwise GCC makes all products of a block before it adds any, and has no registers for them.
-            asm("" : "+x"(lo), "+x"(hi));
+            in_turn(lo, hi);
             if constexpr (i % kRun == kRun - 1 || i == n - 1) {
                 const I sum = {widen_pairs(lo), widen_pairs(hi)};
                 total = i < kRun ? sum

@@ -10,7 +10,7 @@ struct Lanes : arm::BaseLanes<Lanes> {
     static constexpr int kWideFrom = 0;
     static constexpr int kDenseTile = 3;
     static constexpr int kQueryTile = 3;
-    static constexpr int kPairQueryTile = 3;
+    static constexpr int kIntQueryTile = 3;
     static constexpr int kKeyTiles = 1;
     static constexpr int kValues = 8;
 

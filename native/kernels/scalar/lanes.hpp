@@ -6,18 +6,17 @@
 #include <cstring>
 
 #include "formats/half.hpp"
-#include "kernels/shared/pairs.hpp"
 
 namespace zp::scalar {
 
-struct Lanes : shared::SplitPairs<Lanes> {
-    static constexpr int kRowTile = 4;        // tokens whose sums one int8 tile keeps
-    static constexpr int kWideFrom = 0;       // tokens from which blocks are worked out beforehand; 0: never
-    static constexpr int kDenseTile = 2;      // the same for float weights
-    static constexpr int kQueryTile = 4;      // query rows that share one read of the keys
-    static constexpr int kPairQueryTile = 4;  // and where keys are pairs
-    static constexpr int kKeyTiles = 1;       // vectors of 16 positions, one or two, that such a read takes
-    static constexpr int kValues = 8;         // lanes that registers would hold
+struct Lanes {
+    static constexpr int kRowTile = 4;       // tokens whose sums one int8 tile keeps
+    static constexpr int kWideFrom = 0;      // tokens from which blocks are worked out beforehand; 0: never
+    static constexpr int kDenseTile = 2;     // the same for float weights
+    static constexpr int kQueryTile = 4;     // query rows that share one read of the keys
+    static constexpr int kIntQueryTile = 4;  // and where keys are integers
+    static constexpr int kKeyTiles = 1;      // vectors of 16 positions, one or two, that such a read takes
+    static constexpr int kValues = 8;        // lanes that registers would hold
 
     struct F {
         float v[16];
@@ -55,17 +54,6 @@ struct Lanes : shared::SplitPairs<Lanes> {
     static F load_bf16(const uint16_t* p) {
         F r;
         for (int i = 0; i < 16; ++i) r.v[i] = bf16_to_float(p[i]);
-        return r;
-    }
-    // The first, and the second, of 16 pairs of bfloat16.
-    static F load_firsts(const uint16_t* p) {
-        F r;
-        for (int i = 0; i < 16; ++i) r.v[i] = bf16_to_float(p[2 * i]);
-        return r;
-    }
-    static F load_seconds(const uint16_t* p) {
-        F r;
-        for (int i = 0; i < 16; ++i) r.v[i] = bf16_to_float(p[2 * i + 1]);
         return r;
     }
 
@@ -121,13 +109,19 @@ struct Lanes : shared::SplitPairs<Lanes> {
         return a.v[0];
     }
 
-    // The largest |x| in both; NaN where there is one, whose pattern is above that of infinity.
-    static float largest_magnitude(F a, F b) {
-        uint32_t most = 0;
-        for (int i = 0; i < 32; ++i) {
-            const uint32_t magnitude = float_to_bits(i < 16 ? a.v[i] : b.v[i - 16]) & 0x7fffffffu;
-            if (magnitude > most) most = magnitude;
+    // The larger |x| of each lane; NaN where there is one, whose pattern is above that of infinity.
+    static F larger_magnitudes(F a, F b) {
+        for (int i = 0; i < 16; ++i) {
+            const uint32_t x = float_to_bits(a.v[i]) & 0x7fffffffu, y = float_to_bits(b.v[i]) & 0x7fffffffu;
+            a.v[i] = bits_to_float(x > y ? x : y);
         }
+        return a;
+    }
+    // The largest of what that gave.
+    static float largest_magnitude(F a) {
+        uint32_t most = 0;
+        for (const float e : a.v)
+            if (float_to_bits(e) > most) most = float_to_bits(e);
         return bits_to_float(most);
     }
 
@@ -158,6 +152,28 @@ struct Lanes : shared::SplitPairs<Lanes> {
         int32_t total = 0;
         for (int32_t e : a.v) total += e;
         return total;
+    }
+    static I zero_int() { return {}; }
+    static void store_int16(int16_t* p, I a) {
+        for (int i = 0; i < 16; ++i) p[i] = static_cast<int16_t>(a.v[i]);
+    }
+    // Sixteen pairs of numbers of at most 16 bits, and the sums of their products with one pair.
+    struct Pairs {
+        int16_t v[32];
+    };
+    static Pairs load_pairs(const int16_t* p) {
+        Pairs r;
+        std::memcpy(r.v, p, sizeof r.v);
+        return r;
+    }
+    static Pairs load_pairs(const int8_t* p) {
+        Pairs r;
+        for (int i = 0; i < 32; ++i) r.v[i] = p[i];
+        return r;
+    }
+    static I add_products(I sum, Pairs a, const int16_t* two) {
+        for (int i = 0; i < 16; ++i) sum.v[i] += a.v[2 * i] * two[0] + a.v[2 * i + 1] * two[1];
+        return sum;
     }
     static void store_int8(int8_t* p, I a) {
         for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(a.v[i]);

@@ -184,7 +184,7 @@ void add(const float* x, int n, float* y) {
 // NaN, and so has every product with it.
 template <class L>
 inline void quantize_block(typename L::F& low, typename L::F& high, QuantBlock* out) {
-    const float peak = L::largest_magnitude(low, high);
+    const float peak = L::largest_magnitude(L::larger_magnitudes(low, high));
     if (!(peak <= 3.4028234e38f)) {
         *out = {{}, __builtin_nanf(""), __builtin_nanf(""), 0, {}};
         return;

@@ -46,8 +46,8 @@ constexpr Kernels make_table(const char* isa) {
 #undef ZP_FORMAT
     t.attend_half = attend<L, uint16_t>;
     t.attend_float = attend<L, float>;
+    t.attend_int16 = attend<L, int16_t>;
     t.attend_int8 = attend<L, int8_t>;
-    t.attend_bf16 = attend<L, Bf16Pairs>;
     t.log_sum_exp = log_sum_exp<L>;
     t.merge = merge<L>;
     t.normalize = normalize<L>;

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from zeropoint.catalogue import names, place, stores
+from zeropoint.catalogue import names, place
 from zeropoint.catalogue.entries import Entry
 from zeropoint.catalogue.names import CatalogueRef, FileRef, HubRef, Remote, StoreRef, UrlRef
 from zeropoint.catalogue.progress import Notice, Progress
@@ -59,6 +59,8 @@ def is_offline(settings: Settings, flag: bool = False) -> bool:
 def local_path(ref: FileRef | StoreRef) -> Path:
     """The file (or the folder of a training run) that a name means on this disk. Raises: BadInput."""
     if isinstance(ref, StoreRef):
+        from zeropoint.catalogue import stores  # here: what most names do not need
+
         return stores.find(ref)
     path = ref.path
     try:

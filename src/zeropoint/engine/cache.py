@@ -10,11 +10,12 @@ from zeropoint.errors import BadInput, choices
 
 __all__ = ["CACHE_TYPES", "PAGE_POSITIONS", "CacheOptions", "context_bytes", "page_bytes"]
 
-CACHE_TYPES = ("bf16", "f16", "int8")
+CACHE_TYPES = ("int16", "f16", "int8")
 PAGE_POSITIONS = 128  # of a page of the cache (native/kernels/kernels.hpp, kChunk)
 DEFAULT_SINKS = 4  # Xiao et al., "Efficient streaming language models with attention sinks", 2023, table 2
 
-_ELEMENT_BYTES = {"f32": 4, "bf16": 2, "f16": 2, "int8": 1}
+_ELEMENT_BYTES = {"f32": 4, "int16": 2, "f16": 2, "int8": 1}
+_INTEGERS = {"int16", "int8"}
 _NO_LIMIT = 2**63 - 1
 _IDLE_CONTEXTS = 4  # full contexts of memory kept for texts that may go on, where nothing else is asked for
 
@@ -23,7 +24,7 @@ _IDLE_CONTEXTS = 4  # full contexts of memory kept for texts that may go on, whe
 class CacheOptions:
     """What may be asked of a cache; None leaves it to the engine.
 
-    type: "bf16", "f16" or "int8"; exact mode keeps float and takes none. memory_mb: most megabytes of all
+    type: "int16", "f16" or "int8"; exact mode keeps float and takes none. memory_mb: most megabytes of all
     pages. window: positions a text keeps, so that it can go on without end; the first `sinks` stay among
     them.
     """
@@ -40,10 +41,10 @@ class CacheOptions:
             raise BadInput("sinks are the first positions of a window; give --window as well")
 
     def element(self, is_exact: bool) -> str:
-        """The type of an element: "f32", "bf16", "f16" or "int8". Raises BadInput."""
+        """The type of an element: "f32", "int16", "f16" or "int8". Raises BadInput."""
         if is_exact and self.type is not None:
             raise BadInput(f"exact mode keeps its cache in float, not {self.type}; leave out --cache-type")
-        return "f32" if is_exact else self.type or "bf16"
+        return "f32" if is_exact else self.type or "int16"
 
     def most_positions(self, n_ctx: int) -> int:
         """Positions that one text keeps: the context, or a window's whole pages."""
@@ -81,8 +82,8 @@ def context_bytes(blueprint: Blueprint, n_ctx: int, element: str) -> int:
 
 def _block_bytes(block: Block, element: str) -> int:
     d_head = block.attention.d_head
-    d_key = d_head + (d_head % 2 if element == "bf16" else 0)  # whole pairs
+    d_key = d_head + (d_head % 2 if element in _INTEGERS else 0)  # whole pairs
     d_value = -(-d_head // 16) * 16  # whole vectors
-    steps = 2 * 4 if element == "int8" else 0  # a float a key and a float a value
+    steps = 2 * 4 if element in _INTEGERS else 0  # a float a key and a float a value
     a_position = (d_key + d_value) * _ELEMENT_BYTES[element] + steps
     return PAGE_POSITIONS * block.attention.n_kv_heads * a_position

@@ -31,9 +31,7 @@ from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.sampling.params import SamplingParams
 from zeropoint.settings import Settings
 from zeropoint.tokenizers.gguf import load_tokenizer
-from zeropoint.tokenizers.prompt import encode_chat
 from zeropoint.tokenizers.stream import TextStream
-from zeropoint.tokenizers.template import ChatTemplate, load_template
 from zeropoint.tokenizers.text import printable
 from zeropoint.tokenizers.tokenizer import Tokenizer
 from zeropoint.weights.gguf import GgufModel, open_gguf
@@ -44,6 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from zeropoint.catalogue.progress import Notice, Progress
+    from zeropoint.tokenizers.template import ChatTemplate
 
 __all__ = ["Model", "Score", "blueprint_of", "load"]
 
@@ -69,6 +68,8 @@ class Model:
     @cached_property
     def template(self) -> ChatTemplate:
         """The chat template, its process started. Raises BadInput where the model has none."""
+        from zeropoint.tokenizers.template import load_template  # `generate` needs no processes
+
         return load_template(self.file, self.tokenizer, self.template_name)
 
     def chat(
@@ -108,6 +109,8 @@ class Model:
 
     def encode_chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
         """Token ids of a conversation, ready to be answered."""
+        from zeropoint.tokenizers.prompt import encode_chat
+
         return encode_chat(self.tokenizer, self.template, messages)
 
     def tokenize(self, text: str) -> list[int]:
@@ -272,9 +275,9 @@ def load(
     """Load a model by name or path, fetching it first if need be.
 
     name: a catalogue name, a path, `run:NAME[@step]` or `hf:owner/repo[:file-or-quant]`. threads: by default
-    every usable processor. context: positions of the cache. isa: scalar, avx2, avx512, avx512_bf16, neon,
+    every usable processor. context: positions of the cache. isa: scalar, avx2, avx512, neon,
     neon_dotprod or auto. exact: float arithmetic throughout, slower. template: a built-in chat template
-    instead of the model's own. cache_type: bf16, f16 or int8. cache_memory: most megabytes of all caches.
+    instead of the model's own. cache_type: int16, f16 or int8. cache_memory: most megabytes of all caches.
     window: positions a text keeps, the first `sinks` among them, so that it may go on without end.
     What is not given is taken from the settings (ZEROPOINT_THREADS and the like, then the TOML files).
     progress(total, done) and notify(text) tell of a download.

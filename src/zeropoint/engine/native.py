@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, cast
 
 from zeropoint import _native
 from zeropoint.blueprint import Blueprint
@@ -20,6 +19,10 @@ from zeropoint.engine.roofline import available_memory_bytes
 from zeropoint.engine.seeing import check_lens, native_points, wanted_reads
 from zeropoint.errors import BadInput, ContextFull, MachineError, choices
 from zeropoint.weights.gguf import GgufModel
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["MOST_THREADS", "NativeEngine", "NativeStepper", "default_threads"]
 
@@ -231,11 +234,22 @@ def _shaped(rows: NDArray[np.float32], tap: Tap, heads: Sequence[int]) -> NDArra
     """Rows hold heads side by side, [T, H * K]; a tap has them first: [chosen heads, T, K]."""
     if not heads:
         return rows
+    import numpy as np
+
     n_heads, n_tokens, width = tap.shape
     return np.ascontiguousarray(rows.reshape(n_tokens, n_heads, width).swapaxes(0, 1)[list(heads)])
 
 
 def _ids(ids: Sequence[int]) -> NDArray[np.int32]:
+    """Token ids for the binding, which takes any buffer of int32: a plain list needs no numpy."""
+    if isinstance(ids, list) and set(map(type, ids)) == {int} and 0 <= min(ids) <= max(ids) <= _LARGEST_ID:
+        return cast("NDArray[np.int32]", array("i", ids))
+    return _any_ids(ids)
+
+
+def _any_ids(ids: Sequence[int]) -> NDArray[np.int32]:
+    import numpy as np
+
     try:
         wide = np.asarray(ids)
     except (ValueError, OverflowError):  # lists of unequal lengths

@@ -26,7 +26,7 @@ from zeropoint.weights.staged import new_file, write_file
 
 __all__ = ["load_cache", "save_cache"]
 
-_MAGIC, _VERSION = b"ZPCACHE\n", 1
+_MAGIC, _VERSION = b"ZPCACHE\n", 2
 _START = struct.Struct("<8sII")  # magic, version, bytes of the header
 _MOST_HEADER_BYTES = 4096
 _SUM_BYTES = hashlib.sha256().digest_size

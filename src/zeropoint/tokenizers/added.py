@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from zeropoint.tokenizers.vocabulary import USER_DEFINED, Vocabulary
+from zeropoint.tokenizers.vocabulary import USER_DEFINED, Vocabulary, of_types
 
 if TYPE_CHECKING:
     import tokenizers
@@ -22,7 +22,7 @@ def added(token: str, special: bool) -> tokenizers.AddedToken:
 
 def control_and_user(vocabulary: Vocabulary) -> tuple[list[str], list[str]]:
     """The control tokens, and the user's own that are none, by id."""
-    user = [vocabulary.tokens[i] for i, kind in enumerate(vocabulary.types) if kind == USER_DEFINED]
+    user = [vocabulary.tokens[index] for index in of_types(vocabulary.types, {USER_DEFINED})]
     user = [token for token in user if token and vocabulary.ids[token] not in vocabulary.control_ids]
     return [vocabulary.tokens[index] for index in sorted(vocabulary.control_ids)], user
 

@@ -16,7 +16,7 @@ from zeropoint.errors import choices
 from zeropoint.tokenizers.added import added, control_and_user, scanner
 from zeropoint.tokenizers.metadata import HasMetadata, MetadataReader
 from zeropoint.tokenizers.tokenizer import Encoders, Tokenizer
-from zeropoint.tokenizers.vocabulary import SPACE, Vocabulary, read_vocabulary
+from zeropoint.tokenizers.vocabulary import SPACE, Vocabulary, read_vocabulary, refuse_bad_merge
 
 if TYPE_CHECKING:
     import tokenizers
@@ -42,6 +42,7 @@ def load_tokenizer(model: HasMetadata, *, second_space: bool = True) -> Tokenize
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as failure:  # a panic in Rust is not an Exception
+        refuse_bad_merge(model, vocabulary)
         raise MetadataReader(model).bad("tokens", f"no vocabulary comes of it: {failure}") from None
     add_bos = rules.get("add_bos", False) if vocabulary.add_bos is None else vocabulary.add_bos
     spell = {"gpt2": _spell_byte_level, "rwkv": _spell_literally}.get(vocabulary.kind, _spell_sentencepiece)

@@ -84,20 +84,20 @@ class MetadataReader:
         tokens = self.strings("tokens", MAX_TOKENS)
         if len(tokens) < 2:
             raise self.bad("tokens", f"{len(tokens)} tokens are no vocabulary")
-        ids = {token: index for index, token in enumerate(tokens)}
+        ids = dict(zip(tokens, range(len(tokens)), strict=True))
         if len(ids) != len(tokens):
             token, count = Counter(tokens).most_common(1)[0]
             raise self.bad("tokens", f"token {token[:40]!r} is there {count} times")
         return tokens, ids
 
-    def types(self, n_vocab: int) -> list[int]:
-        """The type of every token; all normal where the file has none."""
+    def types(self, n_vocab: int) -> bytes:
+        """The type of every token, a byte each; all normal where the file has none."""
         if not self.has("token_type"):
-            return [NORMAL] * n_vocab
+            return bytes([NORMAL]) * n_vocab
         types = self._numbers("token_type", n_vocab, int)
         if not set(types) <= set(range(BYTE + 1)):
             raise self.bad("token_type", f"{max(types, key=abs)} is no token type (0 to {BYTE})")
-        return types
+        return bytes(types)
 
     def scores(self, n_vocab: int) -> list[float]:
         """The score of every token, none of them NaN."""

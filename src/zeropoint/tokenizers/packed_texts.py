@@ -15,7 +15,7 @@ class PackedTexts(Sequence[str]):
     """An unchanging list of texts; an item is decoded each time it is asked for."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        pieces = [text.encode() for text in texts]
+        pieces = list(map(str.encode, texts))
         self._bytes = b"".join(pieces)
         self._ends = array("I" if len(self._bytes) < 1 << 32 else "Q", accumulate(map(len, pieces)))
 

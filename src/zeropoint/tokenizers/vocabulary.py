@@ -2,14 +2,17 @@
 
 Keys: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md ("Tokenizer"). Everything in a file is
 suspect: a wrong type, length, id or merge is a BadModelFile that names the key, because the Rust
-library below would panic on some of it and quietly drop text on the rest.
+library below would panic on some of it and quietly drop text on the rest. A start waits for this, so what is
+asked of every token is asked in bulk; that a merge joins two tokens into a third the library asks itself, and
+`refuse_bad_merge` then says which does not.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress, repeat
 
 from zeropoint.errors import choices
 from zeropoint.tokenizers.metadata import BYTE, NORMAL, HasMetadata, MetadataReader
@@ -47,7 +50,7 @@ class Vocabulary:
     kind: str
     pre: str
     tokens: Sequence[str]
-    types: Sequence[int]
+    types: bytes
     ids: dict[str, int]
     merges: list[tuple[str, str]]
     special: dict[str, int]
@@ -73,16 +76,15 @@ class Vocabulary:
 
         Merges and scores are left out, `ids` keeps control tokens and the user's.
         """
-        users = {index for index, type_ in enumerate(self.types) if type_ == USER_DEFINED}
-        added = {self.tokens[index]: index for index in self.control_ids | users}
-        return replace(
-            self,
-            tokens=PackedTexts(self.tokens),
-            types=bytes(self.types),
-            ids=added,
-            merges=[],
-            scores=(),
-        )
+        users = of_types(self.types, {USER_DEFINED})
+        added = {self.tokens[index]: index for index in self.control_ids.union(users)}
+        return replace(self, tokens=PackedTexts(self.tokens), ids=added, merges=[], scores=())
+
+
+def of_types(types: bytes, wanted: Collection[int]) -> list[int]:
+    """The ids of tokens of the wanted types, rising."""
+    marks = types.translate(bytes(type_ in wanted for type_ in range(256)))
+    return list(compress(range(len(types)), marks))
 
 
 def read_vocabulary(model: HasMetadata) -> Vocabulary:
@@ -137,7 +139,7 @@ def _characters(reader: MetadataReader, tokens: list[str]) -> Vocabulary:
         kind="rwkv",
         pre="default",
         tokens=characters,
-        types=[NORMAL] * len(characters),
+        types=bytes([NORMAL]) * len(characters),
         ids=ids,
         merges=[],
         special={} if end is None else {"eos": end},
@@ -175,9 +177,9 @@ def _case(reader: MetadataReader, kind: str, tokens: list[str], control_ids: fro
     return all(token == token.lower() or "[" in token for token in pieces)
 
 
-def _control_ids(kind: str, tokens: list[str], types: list[int], special: dict[str, int]) -> frozenset[int]:
+def _control_ids(kind: str, tokens: list[str], types: bytes, special: dict[str, int]) -> frozenset[int]:
     """Tokens that only a template may write. One character cannot be told from text, so it is none."""
-    marked = {index for index, type_ in enumerate(types) if type_ in (CONTROL, UNKNOWN)}
+    marked = set(of_types(types, {CONTROL, UNKNOWN}))
     names = _BERT_NAMES if kind == "bert" else ("bos", "eos", "eot", "eom")
     marked |= {special[name] for name in names if name in special}
     return frozenset(index for index in marked if len(tokens[index]) > 1)
@@ -190,17 +192,19 @@ def _check_control(reader: MetadataReader, control: list[str]) -> None:
         raise reader.bad("tokens", f"the control tokens are too long ({longest[:40]!r}...)")
 
 
-def _byte_ids(reader: MetadataReader, kind: str, tokens: list[str], types: list[int]) -> dict[int, int]:
+def _byte_ids(reader: MetadataReader, kind: str, tokens: list[str], types: bytes) -> dict[int, int]:
     """Token id to byte value, for `<0x00>` to `<0xFF>`: all of them or none."""
     found = {}
-    for index, token in enumerate(tokens):
-        if types[index] != BYTE and not (kind == "llama" and token.startswith("<0x")):
-            continue
-        match = _BYTE_TOKEN.fullmatch(token)
+    marked = of_types(types, {BYTE})
+    if kind == "llama":
+        marked = [i for i, token in enumerate(tokens) if types[i] == BYTE or token.startswith("<0x")]
+    for index in marked:
+        match = _BYTE_TOKEN.fullmatch(tokens[index])
         if match:
             found[index] = int(match[1], 16)
         elif types[index] == BYTE:
-            raise reader.bad("tokens", f"byte token {index} is spelled {token[:20]!r}, not <0x00> to <0xFF>")
+            spelled = tokens[index][:20]
+            raise reader.bad("tokens", f"byte token {index} is spelled {spelled!r}, not <0x00> to <0xFF>")
     if kind == "llama" and len(found) not in (0, 256):
         raise reader.bad("tokens", f"{len(found)} of the 256 byte tokens <0x00> to <0xFF> are there")
     return found
@@ -214,7 +218,7 @@ def _merges(
     control_ids: frozenset[int],
     byte_ids: dict[int, int],
 ) -> list[tuple[str, str]]:
-    """The file's merges, or for `llama` those its scores imply.
+    """The file's merges, or for `llama` those its scores imply; that they join tokens is not checked yet.
 
     None makes a control or byte token: text that spells one must not become it.
     """
@@ -224,16 +228,29 @@ def _merges(
     if kind == "llama" and not reader.has("merges"):
         return _merges_from_scores(tokens, ids, reader.scores(len(tokens)), barred)
     lines = reader.strings("merges", MERGES_PER_TOKEN * len(tokens))
-    merges = []
+    merges = [
+        (left, right)
+        for left, _, right in map(str.partition, lines, repeat(" "))
+        if left and right and left + right not in barred
+    ]
+    if len(merges) != len(lines):
+        _refuse_bad_merge(reader, ids, lines)
+    return merges
+
+
+def refuse_bad_merge(model: HasMetadata, vocabulary: Vocabulary) -> None:
+    """Raise BadModelFile for the first merge of the file that does not join two tokens into a third."""
+    reader = MetadataReader(model)
+    if vocabulary.merges and reader.has("merges"):
+        lines = reader.strings("merges", MERGES_PER_TOKEN * len(vocabulary.tokens))
+        _refuse_bad_merge(reader, vocabulary.ids, lines)
+
+
+def _refuse_bad_merge(reader: MetadataReader, ids: dict[str, int], lines: list[str]) -> None:
     for index, line in enumerate(lines):
         left, _, right = line.partition(" ")
-        whole = left + right
-        if not left or not right or left not in ids or right not in ids or whole not in ids:
+        if not left or not right or left not in ids or right not in ids or left + right not in ids:
             raise reader.bad("merges", f"merge {index} ({line[:40]!r}) does not join two tokens into a third")
-        if whole not in barred:
-            # The vocabulary's own texts: two new ones a merge would take as much memory as all tokens.
-            merges.append((tokens[ids[left]], tokens[ids[right]]))
-    return merges
 
 
 def _merges_from_scores(

@@ -2,7 +2,7 @@
 
 The header is parsed and checked natively (`native/formats/gguf.cpp`); here it gets its Python face. Nothing
 is decoded before it is asked for, and tensor bytes are read, not mapped, so that a file which shrinks
-meanwhile is an error and not a signal.
+meanwhile is an error and not a signal. Numpy is imported only there: the engine reads weights itself.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from zeropoint import _native, formats
 from zeropoint.errors import BadInput, BadModelFile, DiskError, OutOfMemory
 from zeropoint.weights import shards
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = [
     "GgufModel",
@@ -236,6 +237,8 @@ def _weights(tensor: TensorInfo) -> npt.NDArray[np.float32]:
 
 def _unpacked(packed: npt.NDArray[np.uint8], tensor: TensorInfo) -> npt.NDArray[np.float32]:
     """A few rows at a time, since unpacking needs several times their memory."""
+    import numpy as np
+
     form = formats.get(tensor.format)
     if tensor.format == "F32":
         return form.unpack(packed)
@@ -271,6 +274,8 @@ def _model(header: _native.GgufHeader, paths: tuple[Path, ...]) -> GgufModel:
 
 def read_tensor(tensor: TensorInfo) -> npt.NDArray[np.uint8]:
     """The bytes of a tensor: uint8 [n_bytes]. Raises DiskError if the file has fewer, OutOfMemory."""
+    import numpy as np
+
     if tensor.path == Path():
         raise BadInput(f"tensor `{tensor.name}` cannot be read: only the header of the file is here")
     try:

@@ -6,13 +6,15 @@ Tied models are saved both ways: `lm_head.weight` beside the embedding that it i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import prod
 from re import fullmatch
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from zeropoint.blueprint.sources import Source, stored_names
 from zeropoint.errors import BadModelFile
-from zeropoint.weights.mapping import Stored, shown_names
+
+if TYPE_CHECKING:
+    from zeropoint.weights.mapping import Stored
 
 __all__ = ["refuse_unless_repeated", "repeats_in", "row_steps"]
 
@@ -38,6 +40,8 @@ def refuse_unless_repeated(stored: Stored, repeats: Mapping[str, str]) -> None:
     """Compare whole tensors, some rows at a time. Raises BadModelFile naming file and tensor; DiskError."""
     for name, other in repeats.items():
         if not _is_same(stored, name, other):
+            from zeropoint.weights.mapping import shown_names
+
             raise BadModelFile(
                 f"{stored.name}: tensor {shown_names([name])} differs from {shown_names([other])}, which it "
                 "must repeat in a model like this; the file is damaged, or of another model"
@@ -47,12 +51,14 @@ def refuse_unless_repeated(stored: Stored, repeats: Mapping[str, str]) -> None:
 def row_steps(shape: tuple[int, ...]) -> Iterable[tuple[int, int]]:
     """(begin, end) of the rows along the first axis to look at in turn, so that memory stays small."""
     n_rows = shape[0] if shape else 1
-    n_weights = int(np.prod(shape[1:], dtype=np.int64))
+    n_weights = prod(shape[1:])
     step = max(1, _CHUNK_WEIGHTS // max(1, n_weights))
     return ((begin, min(begin + step, n_rows)) for begin in range(0, n_rows, step))
 
 
 def _is_same(stored: Stored, name: str, other: str) -> bool:
+    import numpy as np
+
     shape = tuple(stored.tensors[name].shape)
     return shape == tuple(stored.tensors[other].shape) and all(
         np.array_equal(stored.rows(name, *rows), stored.rows(other, *rows), equal_nan=True)

@@ -20,13 +20,15 @@ def some_ids(n: int, seed: int = 0) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    "options", [{"exact": True}, {}, {"cache_type": "f16"}, {"cache_type": "int8"}], ids=str
+    "options",
+    [{"exact": True}, {}, {"cache_type": "int16"}, {"cache_type": "f16"}, {"cache_type": "int8"}],
+    ids=str,
 )
 def test_a_page_has_the_size_that_is_planned(options: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "tiny.gguf"
     write_tiny_model(path, Tiny(d_head=20, n_ctx=300))
     with zeropoint.load(path, **options) as model:
-        element = "f32" if "exact" in options else options.get("cache_type", "f16")
+        element = "f32" if "exact" in options else options.get("cache_type", "int16")
         assert model.engine.page_bytes == page_bytes(model.blueprint, element)
         assert model.engine.cache_bytes == context_bytes(model.blueprint, 300, element)
         assert model.engine.cache_bytes == 3 * model.engine.page_bytes

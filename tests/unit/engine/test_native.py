@@ -12,7 +12,7 @@ import pytest
 from tests.support.tiny import Tiny, write_tiny_model
 from zeropoint import SamplingParams
 from zeropoint.blueprint import Blueprint
-from zeropoint.blueprint.cost import cache_bytes
+from zeropoint.engine.cache import context_bytes
 from zeropoint.engine.contract import Engine, Event, Request, Stepper
 from zeropoint.engine.model import blueprint_of
 from zeropoint.engine.native import MOST_THREADS, NativeEngine, default_threads
@@ -52,12 +52,12 @@ def test_it_fulfils_the_contract(engine: NativeEngine) -> None:
 def test_it_says_what_it_is(file: GgufModel, engine: NativeEngine) -> None:
     assert engine.n_threads == 2
     assert not engine.is_exact
-    assert engine.cache_bytes == cache_bytes(blueprint_of(file), 128)
+    assert engine.cache_bytes == context_bytes(blueprint_of(file), 128, "int16")
     packed = sum(tensor.n_bytes for tensor in file.tensors.values())
     assert packed <= engine.weight_bytes + 4096
     exact = NativeEngine(file, blueprint_of(file), n_ctx=128, is_exact=True)
     assert exact.is_exact
-    assert exact.cache_bytes == 2 * engine.cache_bytes
+    assert exact.cache_bytes == context_bytes(blueprint_of(file), 128, "f32")
     assert exact.n_threads == default_threads()
 
 

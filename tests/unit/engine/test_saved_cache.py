@@ -86,7 +86,7 @@ def test_another_models_cache_is_refused(model: Model, path: Path, tmp_path: Pat
         write_tiny_model(one_weight, Tiny(n_ctx=768, seed=int(name == "seed")), **changes)
         with zeropoint.load(one_weight) as other, pytest.raises(BadInput, match="saved with another model"):
             other.load_cache(tmp_path / "a.kv")
-    with zeropoint.load(path, cache_type="int8") as other, pytest.raises(BadInput, match=r"bf16 .* int8"):
+    with zeropoint.load(path, cache_type="int8") as other, pytest.raises(BadInput, match=r"int16 .* int8"):
         other.load_cache(tmp_path / "a.kv")
     with zeropoint.load(path, window=384) as other, pytest.raises(BadInput, match="window 384"):
         other.load_cache(tmp_path / "a.kv")
@@ -97,7 +97,7 @@ def with_header(data: bytes, **changes: Any) -> bytes:
     n = struct.unpack_from("<8sII", data)[2]
     header = {**json.loads(data[16 : 16 + n]), **changes}
     text = json.dumps(header).encode()
-    body = struct.pack("<8sII", b"ZPCACHE\n", 1, len(text)) + text + data[16 + n : -32]
+    body = struct.pack("<8sII", b"ZPCACHE\n", 2, len(text)) + text + data[16 + n : -32]
     return body + hashlib.sha256(body).digest()
 
 
@@ -112,7 +112,7 @@ def test_hostile_files(model: Model, tmp_path: Path) -> None:
     cases = [
         (b"", "is no saved cache"),
         (b"GGUF" + good[4:], "is no saved cache"),
-        (good[:8] + struct.pack("<I", 2) + good[12:], "`version` is 2 and must be 1"),
+        (good[:8] + struct.pack("<I", 1) + good[12:], "`version` is 1 and must be 2"),
         (good[:12] + struct.pack("<I", 2**31) + good[16:], "header is too long"),
         (good[:16] + b"\xff" + good[17:], "header cannot be read"),
         (good[:-1], "has another length"),

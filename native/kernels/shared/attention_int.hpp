@@ -1,0 +1,190 @@
+// Attention over keys and values that are whole numbers of steps, by products of 16-bit integers. Queries and
+// softmax weights become whole numbers too, of at most kMostSteps; a weight first takes up its value's step,
+// so that it is as large as what it contributes. Sums of integers are the same in any order, and a processor
+// without fused products of its own does twice as many of these as of floats.
+#pragma once
+
+#include "kernels/shared/attention_scores.hpp"
+
+namespace zp::shared {
+
+// Columns of a query whose products are summed as integers: 128 * 4,095^2 is below 2^31. A chunk of values
+// has as many positions.
+inline constexpr int kIntColumns = 128;
+static_assert(kIntColumns * kMostSteps * kMostSteps <= INT32_MAX && kChunk <= kIntColumns);
+
+// Below this a peak has no reciprocal to count steps with, and is taken for zero.
+inline constexpr float kLeastPeak = 1e-30f;
+
+// What numbers of at most `peak` are multiplied with to be counted in steps; 0 where it is not finite.
+inline float steps_a_unit(float peak) { return peak > kLeastPeak ? kMostSteps / peak : 0.0f; }
+
+template <class L>
+inline float peak_of(const float* x, int n) {
+    auto largest = L::zero();
+    for (int k = 0; k < n; k += 16) largest = L::larger_magnitudes(largest, load_part<L>(x + k, n - k));
+    return L::largest_magnitude(largest);
+}
+
+template <class L>
+inline void store_steps(typename L::F x, float by, int16_t* out) {
+    // Nothing is known of the integer that comes of NaN; the unit, which is none either, tells of it.
+    L::store_int16(out, by > 0.0f ? L::round_to_int(L::mul(x, L::set1(by))) : L::zero_int());
+}
+
+// What the steps of R queries are worth, and whether other columns are still to come.
+template <int R>
+struct IntScale {
+    float unit[R];
+    bool is_first, is_last;
+};
+
+// The scores of 16 * T positions of a tile, from their n_pairs pairs of columns.
+template <class L, class E, int R, int T>
+inline void add_int_scores(const AttendChunk& job, int row, const E* keys, int n_pairs,
+                           const int16_t (*q)[kIntColumns], const IntScale<R>& scale, int at,
+                           float (*scores)[kChunk]) {
+    typename L::I sums[T][R];
+    for (int t = 0; t < T; ++t)
+        for (int r = 0; r < R; ++r) sums[t][r] = L::zero_int();
+    for (int k = 0; k < n_pairs; ++k) {
+        for (int t = 0; t < T; ++t) {
+            const auto pairs = L::load_pairs(keys + 2 * kPairTile * k + 32 * t);
+            for (int r = 0; r < R; ++r) sums[t][r] = L::add_products(sums[t][r], pairs, &q[r][2 * k]);
+        }
+    }
+    for (int t = 0; t < T; ++t) {
+        const int i = at + 16 * t;
+        const auto steps = load_part<L>(job.key_steps + i, job.end - job.begin - i);
+        for (int r = 0; r < R; ++r) {
+            auto sum = L::to_float(sums[t][r]);
+            if (!scale.is_first) sum = L::add(L::load(scores[r] + i), sum);
+            if (scale.is_last) {
+                sum = L::mul(sum, L::mul(steps, L::set1(scale.unit[r])));
+                store_scores<L>(job, row + r, job.begin + i, sum, scores[r]);
+            } else {
+                L::store(scores[r] + i, sum);
+            }
+        }
+    }
+}
+
+template <class L, class E, int R>
+inline void score_ints(const AttendChunk& job, int row, float (*scores)[kChunk]) {
+    alignas(64) int16_t q[R][kIntColumns];
+    float by[R];
+    IntScale<R> scale;
+    const int d_padded = job.d_head + job.d_head % 2;
+    const int n = job.end - job.begin;
+    for (int r = 0; r < R; ++r) {
+        const float peak = peak_of<L>(job.q[row + r], job.d_head);
+        by[r] = steps_a_unit(peak);
+        scale.unit[r] = peak / kMostSteps;
+    }
+    for (int column = 0; column < d_padded; column += kIntColumns) {
+        const int n_columns = d_padded - column < kIntColumns ? d_padded - column : kIntColumns;
+        scale.is_first = column == 0;
+        scale.is_last = column + n_columns == d_padded;
+        for (int r = 0; r < R; ++r)
+            for (int k = 0; k < n_columns; k += 16)
+                store_steps<L>(load_part<L>(job.q[row + r] + column + k, job.d_head - column - k), by[r],
+                               &q[r][k]);
+        const E* keys = static_cast<const E*>(job.keys) + kPairTile * column;
+        for (int i = 0; i < n; i += kPairTile, keys += kPairTile * d_padded) {
+            if (L::kKeyTiles == 2 && i + 16 < n) {
+                add_int_scores<L, E, R, L::kKeyTiles>(job, row, keys, n_columns / 2, q, scale, i, scores);
+                continue;
+            }
+            add_int_scores<L, E, R, 1>(job, row, keys, n_columns / 2, q, scale, i, scores);
+            if (i + 16 < n)
+                add_int_scores<L, E, R, 1>(job, row, keys + 32, n_columns / 2, q, scale, i + 16, scores);
+        }
+    }
+}
+
+// 2^x for x in [-126, 0], to four units in 10^6; NaN stays NaN. The polynomial is that of least relative
+// error on [-1/2, 1/2] with a first term of one (Remez).
+template <class L>
+inline typename L::F exp2(typename L::F x) {
+    x = L::max(L::set1(-126.0f), x);
+    const auto n = L::round_to_int(x);
+    const auto f = L::sub(x, L::to_float(n));
+    auto p = L::set1(0.00958285294f);
+    p = L::fma(p, f, L::set1(0.0559064262f));
+    p = L::fma(p, f, L::set1(0.240240991f));
+    p = L::fma(p, f, L::set1(0.693124175f));
+    p = L::fma(p, f, L::set1(1.0f));
+    return L::mul(p, L::exp2_int(n));
+}
+
+// Turns the scores of a row into softmax weights exp(score - peak) times the steps of their values, in place;
+// returns the largest of these. job.peak and job.total are written.
+template <class L>
+inline float share_out(const AttendChunk& job, int row, float* scores) {
+    constexpr float kLog2e = 1.44269504088896341f;
+    const int n = job.end - job.begin;
+    const int n_hidden = job.n_hidden[row] - job.begin, n_visible = job.n_visible[row] - job.begin;
+    const auto peak = L::set1(job.peak[row]);
+    auto total = L::zero(), most = L::zero();
+    for (int i = 0; i < n; i += 16) {
+        auto weight = exp2<L>(L::mul(L::sub(L::load(scores + i), peak), L::set1(kLog2e)));
+        const int n_seen = (n_visible < n ? n_visible : n) - i;
+        if (n_hidden > i || n_seen < 16)
+            weight = L::keep_first(L::drop_first(weight, n_hidden - i, 0.0f), n_seen, 0.0f);
+        total = L::add(total, weight);
+        const auto share = L::mul(weight, load_part<L>(job.value_steps + i, n - i));
+        most = L::max(most, share);
+        L::store(scores + i, share);
+    }
+    job.total[row] = L::reduce_add(total);
+    return L::reduce_max(most);
+}
+
+// sum[r][0 .. 16 * C) at column `k`, over all positions of the chunk.
+template <class L, class E, int R, int C>
+inline void weigh_int_values(const AttendChunk& job, int row, int k, const int16_t (*weights)[kChunk],
+                             const float* units) {
+    typename L::I sums[C][R];
+    for (int c = 0; c < C; ++c)
+        for (int r = 0; r < R; ++r) sums[c][r] = L::zero_int();
+    const E* values = static_cast<const E*>(job.values) + 2 * k;
+    for (int s = 0; s < job.end - job.begin; s += 2, values += 2 * job.d_value) {
+        for (int c = 0; c < C; ++c) {
+            const auto pairs = L::load_pairs(values + 32 * c);
+            for (int r = 0; r < R; ++r) sums[c][r] = L::add_products(sums[c][r], pairs, &weights[r][s]);
+        }
+    }
+    for (int c = 0; c < C; ++c)
+        for (int r = 0; r < R; ++r)
+            L::store(job.sum + static_cast<size_t>(row + r) * job.d_value + k + 16 * c,
+                     L::mul(L::to_float(sums[c][r]), L::set1(units[r])));
+}
+
+template <class L, class E, int R, int C>
+inline void weigh_int_columns(const AttendChunk& job, int row, int k, const int16_t (*weights)[kChunk],
+                              const float* units) {
+    for (; k + 16 * C <= job.d_value; k += 16 * C) weigh_int_values<L, E, R, C>(job, row, k, weights, units);
+    if constexpr (C > 1) weigh_int_columns<L, E, R, C / 2>(job, row, k, weights, units);
+}
+
+template <class L, class E, int R>
+inline void attend_ints(const AttendChunk& job, int row) {
+    alignas(64) float scores[R][kChunk];
+    alignas(64) int16_t weights[R][kChunk];
+    float units[R];
+    const int n = job.end - job.begin;
+    score_ints<L, E, R>(job, row, scores);
+    // Row after row in each step, so that one need not wait for another's sum across lanes.
+    for (int r = 0; r < R; ++r) job.peak[row + r] = largest_score<L>(scores[r], n);
+    for (int r = 0; r < R; ++r) units[r] = share_out<L>(job, row + r, scores[r]);
+    // Not finite where one of the steps is not: whole numbers cannot tell.
+    const float damage = 0.0f * peak_of<L>(job.value_steps, n);
+    for (int r = 0; r < R; ++r) {
+        for (int i = 0; i < n; i += 16)
+            store_steps<L>(L::load(scores[r] + i), steps_a_unit(units[r]), &weights[r][i]);
+        units[r] = units[r] / kMostSteps + damage;
+    }
+    weigh_int_columns<L, E, R, kValueColumns<L, R>>(job, row, 0, weights, units);
+}
+
+}  // namespace zp::shared
