@@ -18,7 +18,8 @@ def device_of(asked: Device) -> torch.device:
     """What is asked for; for "auto" a GPU if there is one. Raises BadInput for a GPU that is not there."""
     has_gpu = torch.cuda.is_available()
     if asked == "cuda" and not has_gpu:
-        lacks = "sees none here" if torch.backends.cuda.is_built() else "is built for the CPU alone"
+        is_built = torch.backends.cuda.is_built()  # type: ignore[no-untyped-call]
+        lacks = "sees none here" if is_built else "is built for the CPU alone"
         raise BadInput(f'the device "cuda" is a GPU, and torch {lacks}; give "cpu" or "auto"')
     if not has_gpu or asked == "cpu":
         return torch.device("cpu")

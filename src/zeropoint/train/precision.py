@@ -13,7 +13,7 @@ def has_bfloat16(is_cpu: bool = True) -> bool:
     """Whether this is known to multiply bfloat16: a processor with AVX-512 BF16 or AMX for it, a GPU since
     Ampere. Torch takes it on older ones too, and there imitates it."""
     if not is_cpu:
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 

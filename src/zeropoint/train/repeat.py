@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.utils.deterministic
@@ -19,7 +20,7 @@ __all__ = ["repeatable"]
 @contextlib.contextmanager
 def repeatable() -> Iterator[None]:
     """Inside, torch computes so that it repeats; what it cannot compute so is a RuntimeError of torch's."""
-    switches = torch.utils.deterministic
+    switches: Any = torch.utils.deterministic
     was = torch.are_deterministic_algorithms_enabled()
     only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
     filled = switches.fill_uninitialized_memory
