@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,15 @@ import pytest
 from tests.support.tiny import write_tiny_model
 
 DEFAULT_MODEL = "smollm2:135m"
+
+
+@pytest.fixture(autouse=True)
+def no_gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers are those of a processor, also on a machine with a GPU, which the tests of it alone see."""
+    if request.path.name != "test_cuda.py":
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+        if "torch" in sys.modules:
+            monkeypatch.setattr(sys.modules["torch"].cuda, "is_available", lambda: False)
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,11 @@ from zeropoint.blueprint.parts.position import Learned
 from zeropoint.models.decoder import Decoder
 from zeropoint.train.compiled import compiled_if_it_pays
 from zeropoint.train.config import read_config
+from zeropoint.train.device import device_of
 from zeropoint.train.loop import train
 from zeropoint.train.model import built
 from zeropoint.train.prepare import prepare
-from zeropoint.train.run import device_of, dtype_of, schedule_of
+from zeropoint.train.run import dtype_of, schedule_of
 
 
 def open_side(options: TrainOptions) -> Training:
@@ -36,7 +37,7 @@ class Training:
         self.prepared = prepare(self.config)
         self.n_ctx = self.config.data.n_ctx or self.prepared.blueprint.n_ctx
         self.held = characters(options.text)[1]
-        device = device_of(self.config)
+        device = device_of(self.config.train.device)
         self.model = built(self.config, self.prepared.blueprint, device)
         self.dtype = dtype_of(self.config, device)
         self.objective = compiled_if_it_pays(self.config, self.model, device)

@@ -46,8 +46,9 @@ def config(folder: Path, n_steps: int) -> Config:
     """The preset multi30k, at a size that learns these pairs in seconds."""
     made = read_config("multi30k", [
         f"data.source={folder}", "data.tokenizer=words", "train.batch_size=20", f"train.steps={n_steps}",
-        "train.precision=float32", "train.checkpoint_every=20", "schedule.warmup_steps=5", "eval.every=0",
-        "eval.n_batches=2", "optimizer.learning_rate=1e-2", "model.dropout=0.0",
+        "train.precision=float32", "train.device=cpu", "train.checkpoint_every=20",
+        "schedule.warmup_steps=5", "eval.every=0", "eval.n_batches=2", "optimizer.learning_rate=1e-2",
+        "model.dropout=0.0",
     ])  # fmt: skip
     blueprint = made.model.blueprint.replace("256", "32").replace("n_heads = 4", "n_heads = 2")
     blueprint = blueprint.replace("n_kv_heads = 4", "n_kv_heads = 2").replace("d_head = 64", "d_head = 16")

@@ -21,6 +21,7 @@ from zeropoint.errors import BadInput, choices
 from zeropoint.evaluate.ladder import COSTS, Cost, Ladder, Reached, Rung, Stage
 from zeropoint.train import checkpoint
 from zeropoint.train.config import read_config
+from zeropoint.train.device import Device, device_of, name_of
 from zeropoint.train.gradients import near_zero
 from zeropoint.train.leak import Leak, check_causal
 from zeropoint.train.loop import loss_of, train
@@ -68,23 +69,26 @@ def climb(
     *,
     folder: Path = Path("runs"),
     watchers: Iterable[Watcher] = (),
+    device: Device | None = None,
 ) -> Iterator[Reached]:
     """Train each of the ladder's rungs in turn and tell what came of each stage.
 
     ids: the text. seed: of weights, windows and dropout; the same on the same machine gives the same losses.
     n_steps: stop there, which is then not judged, and leave out what is not trained. folder: where a rung
     that is a recipe has its run, which is gone on with if it is there; watchers: of that run.
+    device: by default the processor, which small matrices take no longer on; for a recipe, its own.
     """
+    place = device_of(device or "cpu")
     first, second = (int(share * len(ids)) for share in ladder.parts)
     for rung in rungs:
         if rung.untrained is not None:
             yield from _untrained(rung, rung.untrained) if n_steps is None else ()
             continue
         if rung.recipe and n_steps is None:
-            yield _by_recipe(rung, seed, folder / rung.recipe, watchers)
+            yield _by_recipe(rung, seed, folder / rung.recipe, watchers, device)
             continue
         with _threads(rung):
-            split = _Split(ids[:first], ids[first:second], rung, seed)
+            split = _Split(ids[:first], ids[first:second], rung, seed, place)
             published = _Climber(rung, split, rung.build, seed, n_steps, rung.is_miswired)
             honest = None if rung.honest is None else _Climber(rung, split, rung.honest, seed, n_steps)
             for stage in rung.stages:
@@ -103,6 +107,7 @@ def climb(
                     published.n_weights,
                     published.n_unheld,
                     published.dead,
+                    name_of(place),
                 )
 
 
@@ -116,14 +121,17 @@ def _untrained(rung: Rung, losses: Callable[[int], Mapping[str, float]]) -> Iter
             yield Reached(rung, stage, 0, found[stage.of], None, seconds / len(found))
 
 
-def _by_recipe(rung: Rung, seed: int, folder: Path, watchers: Iterable[Watcher]) -> Reached:
+def _by_recipe(
+    rung: Rung, seed: int, folder: Path, watchers: Iterable[Watcher], device: Device | None
+) -> Reached:
     """The best validation loss of a run with everything that a run has, to be left and gone on with."""
     (stage,) = rung.stages
-    sets = (f"train.steps={stage.n_steps}", f"train.seed={seed}")
-    config = read_config(rung.recipe, sets)
+    sets = [f"train.steps={stage.n_steps}", f"train.seed={seed}"]
+    config = read_config(rung.recipe, sets if device is None else [*sets, f"train.device={device}"])
     result = run(config, folder, watchers, resume=bool(checkpoint.checkpoints(folder)))
     loss = math.nan if result.best_loss is None else result.best_loss
-    return Reached(rung, stage, result.step, loss, None, result.seconds)
+    where = name_of(device_of(config.train.device))
+    return Reached(rung, stage, result.step, loss, None, result.seconds, device=where)
 
 
 def out_of_order(ladder: Ladder, reached: list[Reached]) -> list[tuple[str, str]]:
@@ -135,12 +143,13 @@ def out_of_order(ladder: Ladder, reached: list[Reached]) -> list[tuple[str, str]
 
 @dataclass(frozen=True)
 class _Split:
-    """The windows of a rung: to train on, and to validate on."""
+    """The windows of a rung: to train on, and to validate on; and where."""
 
     trained: NDArray[np.int64]
     validated: NDArray[np.int64]
     rung: Rung
     seed: int
+    device: torch.device
 
     def windows(self, ids: NDArray[np.int64], stream: int) -> RandomWindows:
         training = self.rung.training
@@ -160,13 +169,14 @@ class _Climber:
         is_miswired: bool = False,
     ) -> None:
         self.rung, self.seed, self.n_steps = rung, seed, n_steps
+        self.gpus = [split.device] if split.device.type == "cuda" else []
         self.batches = split.windows(split.trained, 0)
         self.validation = split.windows(split.validated, 1)
         n_vocab = int(max(split.trained.max(), split.validated.max())) + 1
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.model = build()
-            wired = build() if is_miswired else self.model
+            torch.default_generator.manual_seed(seed)
+            self.model = build().to(split.device)
+            wired = build().to(split.device) if is_miswired else self.model
         self.optimizer = rung.training.optimizer(wired)
         self.leak: Leak | None = check_causal(self.model, n_vocab, rung.training.n_ctx, seed)
         held = {id(weight) for group in self.optimizer.param_groups for weight in group["params"]}
@@ -196,7 +206,7 @@ class _Climber:
                 before_update=look,
             )
         n_batches = stage.n_batches if self.n_steps is None else 1
-        with torch.random.fork_rng(devices=[]):  # one model drops weights of attention even now
+        with torch.random.fork_rng(devices=self.gpus):  # one model drops weights of attention even now
             torch.manual_seed(self.seed)
             return loss_of(self.model, self.validation, NextToken(), n_batches)
 

@@ -94,7 +94,7 @@ class Reached:
     ours: of the model as published. honest: of the one without its faults. leak: what shows the model, as
     published, the future; honest_leak: the same of the other, which should have none. n_unheld: weights
     that the optimizer does not hold, of n_weights. dead: of each weight, the share of its gradients that
-    are near zero, at the last step. is_judged: false for a run cut short.
+    are near zero, at the last step. device: "cpu", or the name of the GPU.
     """
 
     rung: Rung
@@ -108,6 +108,7 @@ class Reached:
     n_weights: int = 0
     n_unheld: int = 0
     dead: tuple[tuple[str, float], ...] = ()
+    device: str = "cpu"
 
     @property
     def name(self) -> str:

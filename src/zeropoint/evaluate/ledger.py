@@ -31,6 +31,7 @@ def entry(ladder: Ladder, reached: Reached, seed: int) -> dict[str, Any]:
         "version": zeropoint.__version__,
         "machine": {
             "processor": roofline.machine()["cpu"],
+            "device": reached.device,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
             "python": platform.python_version(),

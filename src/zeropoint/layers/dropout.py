@@ -2,7 +2,8 @@
 
 Srivastava et al., "Dropout", 2014, in the form that leaves nothing to do after training ("inverted"). As
 `torch.nn.Dropout`, which on a CPU draws a number of its own for each, one after the other, and takes a tenth
-of the time of training a small model. Here one 64-bit draw decides four times, by sixteen bits each.
+of the time of training a small model. Here one 64-bit draw decides four times, by sixteen bits each; a pass
+that is compiled draws in a way of its own.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Dropout(nn.Module):
         """The same shape. Draws from torch's generator."""
         if not self.training or self.p == 0:
             return x
-        if x.device.type != "cpu":
+        if x.device.type != "cpu" or torch.compiler.is_compiling():
             return F.dropout(x, self.p)
         n_lost = min(round(self.p * _N_LEVELS), _N_LEVELS - 1)
         is_kept = _draw(x.shape) >= n_lost - _N_LEVELS // 2

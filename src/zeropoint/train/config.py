@@ -25,6 +25,7 @@ from zeropoint.blueprint.io import from_table, to_toml
 from zeropoint.blueprint.tables import given, kind_of, made, parse, text_of
 from zeropoint.data.answers import Asked
 from zeropoint.errors import BadInput, choices
+from zeropoint.train.device import Device
 from zeropoint.train.objectives.masked import Masked
 from zeropoint.train.objectives.next_token import NextToken
 from zeropoint.train.objectives.seq2seq import Seq2Seq
@@ -136,7 +137,7 @@ class Train:
     ema: float = 0.0
     near_zero: float = 1e-3
     precision: Precision = "float32"
-    device: Literal["cpu", "cuda", "auto"] = "auto"
+    device: Device = "auto"
     threads: int = 0
     compile: Literal["auto", "always", "never"] = "auto"
     sharding: Literal["none", "fsdp"] = "none"

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from zeropoint.data.batches import Batches
 from zeropoint.train.gradients import NotFinite, clip, first_bad
+from zeropoint.train.repeat import repeatable
 from zeropoint.train.team import ALONE, Loss, Team, rows_of
 
 __all__ = ["Counts", "Done", "Objective", "loss_of", "train"]
@@ -62,7 +63,8 @@ def train(
     n_accumulated: parts in which a batch is computed, for less memory; the step is the same up to rounding.
     most_gradient: longest gradient, as a norm. dtype: of what is multiplied; weights stay float32.
     seed: of what is drawn while a model learns (dropout), with the step's number: a run that is resumed
-    draws the same. before_update(step, loss): gradients are there. after_step(done): true ends the run.
+    draws the same, and repeats to the last bit. before_update(step, loss): gradients are there.
+    after_step(done): true ends the run.
     Raises NotFinite, before the weights are touched.
     """
     device = next(model.parameters()).device
@@ -71,7 +73,7 @@ def train(
         group.setdefault("initial_lr", group["lr"])
     joined = team.joined(model, objective)
     step = first_step
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=devices), repeatable():
         for step in range(first_step + 1, n_steps + 1):
             share = 1.0 if schedule is None else schedule(step)
             for group in optimizer.param_groups:

@@ -10,18 +10,23 @@ __all__ = ["has_bfloat16", "quickest_dtype"]
 
 
 def has_bfloat16(is_cpu: bool = True) -> bool:
-    """Whether this is known to multiply bfloat16: a GPU, or a processor with AVX-512 BF16 or AMX for it."""
-    return not is_cpu or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    """Whether this is known to multiply bfloat16: a processor with AVX-512 BF16 or AMX for it, a GPU since
+    Ampere. Torch takes it on older ones too, and there imitates it."""
+    if not is_cpu:
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def quickest_dtype(is_cpu: bool = True) -> torch.dtype:
     """bfloat16 where a product of matrices takes it at most two thirds of float32's time, else float32.
 
-    Where it is not known it is measured on the spot: some processors imitate bfloat16, slowly. What is known
-    is not measured, so that a run that is resumed on a busy machine multiplies as it did before.
+    Where it is not known of a processor it is measured on the spot: some imitate bfloat16, slowly. What is
+    known is not measured, so that a run that is resumed on a busy machine multiplies as it did before.
     """
     if has_bfloat16(is_cpu):
         return torch.bfloat16
+    if not is_cpu:
+        return torch.float32
     seconds = _seconds((torch.float32, torch.bfloat16))
     return torch.bfloat16 if seconds[torch.bfloat16] < seconds[torch.float32] * 2 / 3 else torch.float32
 

@@ -20,10 +20,11 @@ import torch.distributed as dist
 from zeropoint.errors import MachineError, ZeropointError
 from zeropoint.train import checkpoint
 from zeropoint.train.config import Config
+from zeropoint.train.device import device_of
 from zeropoint.train.follow import Teller
 from zeropoint.train.metrics import MetricsFile, SampleFiles, TensorBoard
 from zeropoint.train.report import Report
-from zeropoint.train.run import device_of, run
+from zeropoint.train.run import run
 from zeropoint.train.signals import Asked
 from zeropoint.train.torch_team import ShardedTeam, TorchTeam
 from zeropoint.train.watch import Result, Watcher
@@ -69,7 +70,7 @@ def work(loop_config: Mapping[str, Any]) -> None:
 
 def _trained(given: Given) -> Result:
     config = given.config
-    team = (ShardedTeam if config.train.sharding == "fsdp" else TorchTeam)(device_of(config))
+    team = (ShardedTeam if config.train.sharding == "fsdp" else TorchTeam)(device_of(config.train.device))
     is_first = team.rank == 0
     has_run = team.any(is_first and bool(checkpoint.checkpoints(given.folder)))
     watchers: list[Watcher] = []

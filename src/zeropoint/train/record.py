@@ -22,6 +22,7 @@ from zeropoint.engine import roofline
 from zeropoint.errors import BadInput
 from zeropoint.train.checkpoint import Checkpoint
 from zeropoint.train.config import Config, config_toml, read_run_config
+from zeropoint.train.device import name_of
 from zeropoint.train.prepare import Prepared
 from zeropoint.weights.json_file import read_object
 from zeropoint.weights.staged import replace_file
@@ -111,7 +112,6 @@ def _fixed(config: Config) -> dict[str, Any]:
 
 
 def _facts(config: Config, prepared: Prepared, device: torch.device) -> dict[str, Any]:
-    is_cuda = device.type == "cuda"
     return {
         "zeropoint": zeropoint.__version__,
         "commit": _commit(),
@@ -120,7 +120,7 @@ def _facts(config: Config, prepared: Prepared, device: torch.device) -> dict[str
         "numpy": np.__version__,
         "system": platform.platform(),
         "processor": roofline.machine()["cpu"],
-        "device": torch.cuda.get_device_name(device) if is_cuda else "cpu",
+        "device": name_of(device),
         "threads": torch.get_num_threads(),
         "seed": config.train.seed,
         "config_sha256": identity(config),

@@ -18,8 +18,9 @@ from zeropoint.errors import BadInput
 from zeropoint.train import checkpoint
 from zeropoint.train.check import check
 from zeropoint.train.config import Config, Precision
+from zeropoint.train.device import device_of
 from zeropoint.train.hold import held
-from zeropoint.train.memory import keep_few_products, refuse_too_large
+from zeropoint.train.memory import keep_few_products, lack_told, refuse_too_large
 from zeropoint.train.objectives.seq2seq import Seq2Seq
 from zeropoint.train.precision import quickest_dtype
 from zeropoint.train.prepare import prepare
@@ -31,7 +32,7 @@ from zeropoint.train.trainer import Place, Trainer
 from zeropoint.train.watch import Result, Watcher, Watchers
 from zeropoint.weights.staged import disk_error
 
-__all__ = ["device_of", "dtype_of", "move_aside", "prepare_folder", "run", "schedule_of"]
+__all__ = ["dtype_of", "move_aside", "prepare_folder", "run", "schedule_of"]
 
 
 def run(
@@ -62,7 +63,7 @@ def run(
         asked = asked or later.enter_context(heard())
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
-        device = device_of(config)
+        device = device_of(config.train.device)
         schedule = schedule_of(config, prepared.blueprint.d_model)
         dtype = dtype_of(config, device)
         if team.any(dtype is torch.float32):
@@ -71,9 +72,10 @@ def run(
         precision: Precision = "float32" if dtype is torch.float32 else "bfloat16"
         config = replace(config, train=replace(config.train, precision=precision))
         place = Place(device, dtype, schedule, team)
-        if device.type == "cpu" and team.n_workers == 1:
-            refuse_too_large(prepared.blueprint)
-        trainer = Trainer(config, folder, prepared, watcher, place, asked)
+        if team.n_workers == 1:
+            refuse_too_large(prepared.blueprint, device)
+        with lack_told(lambda: "the model", "give smaller sizes in [model], or end what else holds memory"):
+            trainer = Trainer(config, folder, prepared, watcher, place, asked)
         if resume:
             found, damaged = checkpoint.newest(folder)
             for sentence in damaged:
@@ -84,15 +86,6 @@ def run(
             checkpoint.clean(folder, found if resume else None)
             write_record(folder, config, prepared, device, trainer.state.step)
         return trainer.go()
-
-
-def device_of(config: Config) -> torch.device:
-    """Where it is computed: a GPU if there is one, or what was asked for. Raises BadInput."""
-    asked = config.train.device
-    has_gpu = torch.cuda.is_available()
-    if asked == "cuda" and not has_gpu:
-        raise BadInput('train.device is "cuda" and there is no such GPU; give "cpu" or "auto"')
-    return torch.device("cuda" if has_gpu and asked != "cpu" else "cpu")
 
 
 def dtype_of(config: Config, device: torch.device) -> torch.dtype:

@@ -45,7 +45,7 @@ class TorchTeam:
 
     def joined(self, model: nn.Module, loss: Callable[..., Tensor]) -> Loss:
         """The loss as a module, so that whatever it does with the model goes through DDP."""
-        joined: Loss = DistributedDataParallel(_Loss(model, loss), broadcast_buffers=False)
+        joined: Loss = DistributedDataParallel(_Loss(model, loss))
         return joined
 
     def apart(self, joined: Loss) -> contextlib.AbstractContextManager[Any]:

@@ -22,7 +22,7 @@ from zeropoint.train.ema import Ema
 from zeropoint.train.gradients import NotFinite, largest, near_zero
 from zeropoint.train.leak import check_causal
 from zeropoint.train.loop import Done, loss_of, train
-from zeropoint.train.memory import resident_bytes
+from zeropoint.train.memory import held_bytes, lack_told
 from zeropoint.train.model import built
 from zeropoint.train.prepare import Prepared
 from zeropoint.train.record import identity
@@ -78,7 +78,8 @@ class Trainer:
         """Take the steps that are left."""
         config, place = self.config, self.place
         if self.state.step == 0:
-            self._check_leak()
+            with self._named_errors():
+                self._check_leak()
         self._tell_start()
         self.started = self.last = time.monotonic()
         with self._named_errors():
@@ -129,17 +130,12 @@ class Trainer:
     @contextlib.contextmanager
     def _named_errors(self) -> Iterator[None]:
         """What ends a run says which checkpoint is left."""
+        remedy = "give a larger train.accumulate, model.recompute=true, or a smaller train.batch_size"
         try:
-            yield
-        except (NotFinite, Diverged) as error:
+            with lack_told(lambda: f"step {self.state.step + 1}", remedy):
+                yield
+        except (NotFinite, Diverged, OutOfMemory) as error:
             raise type(error)(f"{error}. {self._last_good()}") from None
-        except (RuntimeError, MemoryError) as error:
-            if isinstance(error, RuntimeError) and "alloc" not in str(error):
-                raise
-            raise OutOfMemory(
-                f"not enough memory for step {self.state.step + 1}; give a larger train.accumulate, "
-                f"model.recompute=true, or a smaller train.batch_size. {self._last_good()}"
-            ) from None
 
     def _before_update(self, step: int, loss: float) -> None:
         every = self.config.eval.every
@@ -188,7 +184,7 @@ class Trainer:
                 gradient_norm=done.gradient_norm,
                 tok_s=done.n_tokens / max(took_s, 1e-9),
                 seconds=self.state.seconds,
-                memory_bytes=resident_bytes(),
+                memory_bytes=held_bytes(self.place.device),
                 near_zero=self.near_zero,
             )
         )

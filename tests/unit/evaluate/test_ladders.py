@@ -169,7 +169,7 @@ def test_the_ledger_gets_a_line_each_time(tmp_path: Path) -> None:
         "ours": 2.41, "honest": None, "verdict": "holds", "reason": "", "leaks": [], "n_unheld": 0,
         "seconds": 1.0, "source": "",
     }  # fmt: skip
-    assert set(lines[0]["machine"]) == {"processor", "threads", "torch", "python"}
+    assert set(lines[0]["machine"]) == {"processor", "device", "threads", "torch", "python"}
 
 
 def test_a_line_that_was_cut_short_takes_no_other_with_it(tmp_path: Path) -> None:

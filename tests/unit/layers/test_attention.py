@@ -44,13 +44,39 @@ def test_written_out_is_fused(is_causal: bool, window: int | None, is_padded: bo
     assert not want.isnan().any()
 
 
-def test_the_way_back_is_the_same_in_both_forms() -> None:
+def test_the_way_back_is_the_same_in_all_forms() -> None:
     mask, towards = attention_mask(T, T, is_causal=True), heads(T)
     parts = [heads(T).requires_grad_() for _ in range(3)]
-    ways = [
-        torch.autograd.grad(form(*parts, mask, scale=0.3), parts, towards) for form in (written_out, fused)
-    ]
-    torch.testing.assert_close(ways[0], ways[1])
+    mixes = [form(*parts, mask, scale=0.3) for form in (written_out, fused)]
+    mixes += [form(*parts, None, scale=0.3, is_causal=True) for form in (attend, fused)]
+    ways = [torch.autograd.grad(mix, parts, towards) for mix in mixes]
+    for mix, way in zip(mixes[1:], ways[1:], strict=True):
+        torch.testing.assert_close(mix, mixes[0])
+        torch.testing.assert_close(way, ways[0])
+
+
+@pytest.mark.parametrize(
+    ("spec", "bias_HTS", "is_plain"),
+    [
+        (SPEC, None, True),
+        (replace(SPEC, window=T), None, True),
+        (replace(SPEC, window=T - 1), None, False),
+        (replace(SPEC, is_causal=False), None, False),
+        (replace(SPEC, position=Alibi()), None, False),
+        (SPEC, torch.zeros(H, T, T), False),
+    ],
+    ids=["causal", "wide window", "window", "both sides", "alibi", "shared bias"],
+)
+def test_a_mask_is_made_where_more_is_asked_than_not_to_see_the_future(
+    spec: Attention, bias_HTS: Tensor | None, is_plain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, x = SelfAttention(spec, D), torch.randn(B, T, D)
+    assert layer.is_plain(T, T, where(), bias_HTS) == is_plain
+    assert not layer.is_plain(1, T, where(), bias_HTS)
+    assert not layer.is_plain(T, T, place(torch.zeros(B, T), None, torch.ones(B, T)), bias_HTS)
+    out = layer(x, where(), bias_HTS=bias_HTS)
+    monkeypatch.setattr(layer, "is_plain", lambda *args: False)
+    torch.testing.assert_close(layer(x, where(), bias_HTS=bias_HTS), out)
 
 
 @pytest.mark.parametrize(

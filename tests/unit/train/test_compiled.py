@@ -67,6 +67,18 @@ def test_compiled_objective_is_the_objective(recipe):
     assert fast.n_asked(ids, ids) == 16
 
 
+def test_dropout_is_compiled_and_drawn_by_the_seed():
+    config = read_config("shakespeare-char", ["model.dropout=0.2", "model.n_layers=1", "model.n_ctx=8"])
+    model = model_of(config)
+    fast = compiled.Compiled(config.objective, backend="aot_eager")
+    ids = torch.arange(16).view(2, 8)
+    losses = []
+    for seed in (1, 2, 1):
+        torch.manual_seed(seed)
+        losses.append(fast(model, ids, ids).item())
+    assert losses[0] == losses[2] != losses[1]
+
+
 def test_what_cannot_be_compiled_is_computed_as_it_is_written_or_an_error():
     def objective(model, ids):
         torch._dynamo.graph_break()

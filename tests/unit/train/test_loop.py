@@ -88,6 +88,19 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched() -> None
     assert all(p.grad is not None for p in model.parameters())
 
 
+def test_steps_are_computed_so_that_they_repeat_and_nothing_after_them_is() -> None:
+    """Compiled for several threads, gradients of an embedding would come out otherwise each time."""
+    seen = []
+
+    def objective(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        seen.append(torch.are_deterministic_algorithms_enabled())
+        return squared(model, x)
+
+    train(model := line(), ONES, objective, sgd(model, 0.5), n_steps=2)
+    assert seen == [True, True]
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
 def test_what_is_drawn_depends_on_the_seed_and_the_step_alone() -> None:
     def losses(first: int, n_steps: int, seed: int) -> list[float]:
         found: list[float] = []

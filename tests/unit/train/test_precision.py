@@ -11,7 +11,16 @@ from zeropoint.train.precision import has_bfloat16, quickest_dtype
 
 def test_the_quickest_dtype_is_one_of_two() -> None:
     assert quickest_dtype() in (torch.float32, torch.bfloat16)
-    assert quickest_dtype(is_cpu=False) is torch.bfloat16
+
+
+@pytest.mark.parametrize(("is_known", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_gpu_is_asked_whether_it_multiplies_bfloat16_itself(
+    monkeypatch: pytest.MonkeyPatch, is_known: bool, dtype: torch.dtype
+) -> None:
+    """Torch computes in bfloat16 on old GPUs too, by a detour that takes several times as long."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: is_known)
+    assert has_bfloat16(is_cpu=False) == is_known
+    assert quickest_dtype(is_cpu=False) is dtype
 
 
 def test_what_is_known_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,17 +187,32 @@ def test_a_model_that_sees_the_future_is_not_trained(folder: Path, monkeypatch: 
     run(TINY, folder / "run")
 
 
+@pytest.mark.parametrize(
+    "lack",
+    [
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("CUDA error: out of memory"),
+    ],
+    ids=["torch", "python", "gpu", "cublas", "cuda"],
+)
 def test_memory_that_is_not_there_is_a_sentence_with_the_last_checkpoint(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch, lack: Exception
 ) -> None:
     def fail(*args: object, **kwargs: object) -> None:
-        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        raise lack
 
-    monkeypatch.setattr("zeropoint.train.trainer.train", fail)
-    with pytest.raises(
-        OutOfMemory, match=r"not enough memory for step 1; give .*accumulate.*step-000000; go on"
-    ):
-        run(TINY, folder / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr("zeropoint.train.trainer.train", fail)
+        with pytest.raises(
+            OutOfMemory, match=r"not enough memory for step 1; give .*accumulate.*step-000000; go on"
+        ):
+            run(TINY, folder / "run")
+    monkeypatch.setattr("zeropoint.train.trainer.built", fail)
+    with pytest.raises(OutOfMemory, match=r"memory for the model; give smaller sizes in \[model\]"):
+        run(TINY, folder / "other")
 
 
 def test_a_signal_while_data_are_prepared_ends_it_at_once(
@@ -248,9 +263,23 @@ def test_a_model_that_no_memory_here_can_hold_is_refused_before_it_is_made(folde
         OutOfMemory, match=r"the model has [0-9,]{18,} parameters, which take .* smaller sizes"
     ):
         run(replace(TINY, model=sizes), folder / "run")
-    refuse_too_large(tiny := blueprint_of(TINY.model, 65), 12 * count_parameters(tiny))
-    with pytest.raises(OutOfMemory, match=r"parameters"):
-        refuse_too_large(tiny, 12 * count_parameters(tiny) - 1)
+    cpu, tiny = torch.device("cpu"), blueprint_of(TINY.model, 65)
+    refuse_too_large(tiny, cpu, 12 * count_parameters(tiny))
+    with pytest.raises(OutOfMemory, match=r"parameters.* this machine has"):
+        refuse_too_large(tiny, cpu, 12 * count_parameters(tiny) - 1)
+    with pytest.raises(OutOfMemory, match=r"parameters.* the GPU has 0\.0 GB; give smaller sizes"):
+        refuse_too_large(tiny, torch.device("cuda"), 1)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused_and_not_looked_for(folder: Path) -> None:
+    refuse(
+        with_train(TINY, device="cuda"),
+        folder / "run",
+        False,
+        '"cuda" is a GPU, and torch .*"auto"',
+    )
+    assert run(with_train(TINY, device="auto"), folder / "run").step == 6
 
 
 @pytest.mark.parametrize("limit_bytes", [0, 10_000, 25_000, 30_000])

@@ -14,6 +14,7 @@ from zeropoint.cli.needs import need_torch
 
 if TYPE_CHECKING:
     from zeropoint.evaluate.ladder import Ladder, Reached, Rung
+    from zeropoint.train.device import Device
 
 _WORST = 5  # weights whose gradients are shown
 _QUICK_STEPS = 3
@@ -32,6 +33,8 @@ Examples:
 @click.option("--slow", is_flag=True, help="What takes minutes too.")
 @click.option("--full", is_flag=True, help="Everything: what takes a night, or a GPU.")
 @click.option("--quick", is_flag=True, help=f"{_QUICK_STEPS} steps a rung: that it runs, no more; not kept.")
+@click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]),
+              help="Where. Default: cpu; for --full as its preset says.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=1337, show_default=True)
 @click.option("--ledger", metavar="FILE", help="Where results are kept; by default with the program's state.")
 @click.option("--runs", metavar="DIR", default="runs", show_default=True,
@@ -48,6 +51,7 @@ def command(
     slow: bool,
     full: bool,
     quick: bool,
+    device: Device | None,
     seed: int,
     ledger: str | None,
     runs: str,
@@ -78,7 +82,10 @@ def command(
     for rung in rungs:
         console.notice(f"{rung.name}: {rung.change}")
         with showing(console) as screen:
-            for one in climb.climb(ladder, [rung], ids, seed, n_steps, folder=Path(runs), watchers=(screen,)):
+            climbing = climb.climb(
+                ladder, [rung], ids, seed, n_steps, folder=Path(runs), watchers=(screen,), device=device
+            )
+            for one in climbing:
                 reached.append(one)
                 if not quick:
                     book.append(path, book.entry(ladder, one, seed))

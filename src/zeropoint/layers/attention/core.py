@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zeropoint.layers.mask import attention_mask
 from zeropoint.layers.see import See, show
 
 __all__ = ["attend", "fused", "join_heads", "repeat_heads", "softcapped", "split_heads", "written_out"]
@@ -31,17 +32,21 @@ def attend(
     mask: Tensor | None,
     *,
     scale: float,
+    is_causal: bool = False,
     softcap: float | None = None,
     see: See | None = None,
 ) -> Tensor:
     """The mix [B, H, T, K]: fused where that can be and is faster, else written out.
 
     It cannot where somebody looks or scores are capped, and is not where a CPU learns from few keys.
-    mask: added to the scores, [B or 1, H or 1, T, S]; None for nothing.
+    mask: added to the scores, [B or 1, H or 1, T, S]; None for nothing. is_causal, with T = S and no mask: a
+    token sees itself and what came before it, which fused does without a table, and without its upper half.
     """
     learns_from_few = q_BHTK.requires_grad and q_BHTK.device.type == "cpu" and k_BHSK.shape[2] <= _FEW_KEYS
     if see is None and softcap is None and not learns_from_few:
-        return fused(q_BHTK, k_BHSK, v_BHSK, mask, scale=scale)
+        return fused(q_BHTK, k_BHSK, v_BHSK, mask, scale=scale, is_causal=is_causal)
+    if is_causal:
+        mask = attention_mask(q_BHTK.shape[2], k_BHSK.shape[2], is_causal=True, device=q_BHTK.device)
     return written_out(q_BHTK, k_BHSK, v_BHSK, mask, scale=scale, softcap=softcap, see=see)
 
 
@@ -66,10 +71,20 @@ def written_out(
     return show(see, "mix", weights_BHTS @ v_BHSK)
 
 
-def fused(q_BHTK: Tensor, k_BHSK: Tensor, v_BHSK: Tensor, mask: Tensor | None, *, scale: float) -> Tensor:
+def fused(
+    q_BHTK: Tensor,
+    k_BHSK: Tensor,
+    v_BHSK: Tensor,
+    mask: Tensor | None,
+    *,
+    scale: float,
+    is_causal: bool = False,
+) -> Tensor:
     """The same numbers up to rounding, block by block, in memory that does not grow with T * S."""
     mask = mask if mask is None else mask.type_as(q_BHTK)
-    return F.scaled_dot_product_attention(q_BHTK, k_BHSK, v_BHSK, attn_mask=mask, scale=scale)
+    return F.scaled_dot_product_attention(
+        q_BHTK, k_BHSK, v_BHSK, attn_mask=mask, scale=scale, is_causal=is_causal
+    )
 
 
 def softcapped(scores: Tensor, cap: float) -> Tensor:

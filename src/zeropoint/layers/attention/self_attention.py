@@ -52,16 +52,26 @@ class SelfAttention(Projections):
             q_BHTK = show(see, "query_rotated", self.rotation(q_BHTK, place.positions_BT, place.n_positions))
             k_BNTK = show(see, "key_rotated", self.rotation(k_BNTK, place.positions_BT, place.n_positions))
         k_BNSK, v_BNSK = (k_BNTK, v_BNTK) if cache is None else cache.extend(k_BNTK, v_BNTK)
+        n_queries, n_keys = q_BHTK.shape[2], k_BNSK.shape[2]
+        is_plain = self.is_plain(n_queries, n_keys, place, bias_HTS)
         mix_BHTK = attend(
             q_BHTK,
             repeat_heads(k_BNSK, spec.n_heads),
             repeat_heads(v_BNSK, spec.n_heads),
-            self.mask(q_BHTK.shape[2], k_BNSK.shape[2], place, bias_HTS),
+            None if is_plain else self.mask(n_queries, n_keys, place, bias_HTS),
             scale=spec.score_scale,
+            is_causal=is_plain,
             softcap=spec.softcap,
             see=see,
         )
         return show(see, "output", self.output(join_heads(mix_BHTK)))
+
+    def is_plain(self, n_queries: int, n_keys: int, place: Place, bias_HTS: Tensor | None) -> bool:
+        """Whether a token sees itself and all before it, and nothing is added to any score."""
+        spec = self.spec
+        is_biased = bias_HTS is not None or self.bias is not None
+        is_cut = place.is_token_BS is not None or (spec.window is not None and spec.window < n_keys)
+        return spec.is_causal and 1 < n_queries == n_keys and not (is_biased or is_cut)
 
     def mask(self, n_queries: int, n_keys: int, place: Place, bias_HTS: Tensor | None) -> Tensor | None:
         """What is added to the scores: who sees whom, and a bias by distance: [B or 1, H or 1, T, S]."""

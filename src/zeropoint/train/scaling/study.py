@@ -20,11 +20,12 @@ from zeropoint.data.batches import ALL, Batches, Rows
 from zeropoint.engine import roofline
 from zeropoint.errors import MachineError
 from zeropoint.train.config import Config, config_toml
+from zeropoint.train.device import device_of
 from zeropoint.train.gradients import NotFinite
 from zeropoint.train.loop import loss_of, train
 from zeropoint.train.model import blueprint_of, built
 from zeropoint.train.prepare import Prepared, prepare
-from zeropoint.train.run import device_of, dtype_of, schedule_of
+from zeropoint.train.run import dtype_of, schedule_of
 from zeropoint.train.scaling.grid import Cell, Grid, count_without_embeddings, plan_grid, sizes
 from zeropoint.train.scaling.law import LawFit, fit
 from zeropoint.train.scaling.ledger import Ledger, Run
@@ -82,7 +83,7 @@ class _Trainer:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.prepared: Prepared = prepare(config)
-        self.device = device_of(config)
+        self.device = device_of(config.train.device)
         self.dtype = dtype_of(config, self.device)
 
     @property

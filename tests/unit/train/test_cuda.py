@@ -1,0 +1,210 @@
+"""What a GPU computes: the curve of a processor, gone on with on either, and one sentence where it cannot.
+
+Skipped where torch sees none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+
+import zeropoint
+from tests.support import tiny_pairs
+from zeropoint.engine.convert import convert
+from zeropoint.errors import OutOfMemory
+from zeropoint.evaluate.climb import chosen, climb
+from zeropoint.evaluate.ladders import llama
+from zeropoint.models.build import build
+from zeropoint.train.config import Config, Eval, Model, Sample, Train, read_config
+from zeropoint.train.leak import check_causal
+from zeropoint.train.model import blueprint_of
+from zeropoint.train.optim.muon import Muon
+from zeropoint.train.run import run
+from zeropoint.train.schedule import Cosine
+from zeropoint.train.torch_team import TorchTeam
+from zeropoint.train.translator import Translator, open_translator
+from zeropoint.train.watch import StepInfo, Watcher
+from zeropoint.weights.run import checkpoint_of
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
+
+GPU = torch.device("cuda")
+SMALL = Config(
+    model=Model(n_layers=2, n_heads=2, d_model=32, n_ctx=32),
+    train=Train(steps=20, batch_size=8, checkpoint_every=10, device="cuda"),
+    schedule=Cosine(warmup_steps=2, decay_steps=20),
+    eval=Eval(every=10, n_batches=2),
+    sample=Sample(every=10, n_tokens=8),
+)
+LLAMA = replace(SMALL, model=replace(SMALL.model, family="llama", n_kv_heads=1, recompute=True))
+
+
+class Told(Watcher):
+    """Losses and memory of each step, and all samples."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.memory: list[int] = []
+        self.samples: list[str] = []
+
+    def on_step(self, info: StepInfo) -> None:
+        self.losses.append(info.loss)
+        self.memory.append(info.memory_bytes)
+
+    def on_sample(self, step: int, text: str) -> None:
+        self.samples.append(text)
+
+
+def with_train(config: Config, **changes: object) -> Config:
+    return replace(config, train=replace(config.train, **changes))  # type: ignore[arg-type]
+
+
+def curve(config: Config, folder: Path, *, resume: bool = False) -> list[float]:
+    told = Told()
+    run(config, folder, [told], resume=resume)
+    return told.losses
+
+
+def masked(folder: Path) -> Config:
+    return read_config("shakespeare-masked", [
+        "data.source=harbour", "train.steps=20", "train.device=cuda", "eval.every=0", "eval.n_batches=1",
+        "model.dropout=0", "sample.every=20",
+    ])  # fmt: skip
+
+
+def pairs(folder: Path) -> Config:
+    made = tiny_pairs.config(tiny_pairs.write_pairs(folder / "pairs"), 20)
+    return with_train(replace(made, sample=Sample(every=20)), device="cuda", accumulate=4)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [lambda folder: SMALL, lambda folder: with_train(LLAMA, ema=0.9, accumulate=2), masked, pairs],
+    ids=["gpt2", "llama", "masked", "pairs"],
+)
+def test_the_curve_is_that_of_a_processor(folder: Path, config: Callable[[Path], Config]) -> None:
+    on_gpu, on_cpu = Told(), Told()
+    run(config(folder), folder / "gpu", [on_gpu])
+    run(with_train(read_config(folder / "gpu/config.toml"), device="cpu"), folder / "cpu", [on_cpu])
+    assert on_gpu.losses == pytest.approx(on_cpu.losses, rel=1e-4)
+    assert on_gpu.losses[-1] < on_gpu.losses[0]
+    assert len(on_gpu.samples) == len(on_cpu.samples) >= 1
+    assert 0 < on_gpu.memory[-1] <= torch.cuda.max_memory_reserved()
+
+
+@pytest.mark.parametrize("is_compiled", [False, True], ids=["written", "compiled"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_run_that_is_left_draws_the_curve_of_the_whole_one_to_the_last_bit(
+    folder: Path, precision: str, is_compiled: bool
+) -> None:
+    """With dropout, which a GPU draws for itself; the generator of the caller is left as it was."""
+    config = replace(SMALL, model=replace(SMALL.model, dropout=0.2, n_ctx=256), optimizer=Muon())
+    config = with_train(config, precision=precision, compile="always" if is_compiled else "never")
+    state = torch.cuda.get_rng_state()
+    whole = curve(config, folder / "whole")
+    first = curve(with_train(config, steps=10), folder / "parts")
+    assert first + curve(config, folder / "parts", resume=True) == whole
+    assert torch.equal(state, torch.cuda.get_rng_state())
+    path = "checkpoints/step-000020/weights.safetensors"
+    assert (folder / "parts" / path).read_bytes() == (folder / "whole" / path).read_bytes()
+
+
+def test_what_a_gpu_began_a_processor_goes_on_with_and_exports(folder: Path) -> None:
+    on_cpu = with_train(SMALL, device="cpu")
+    whole = curve(on_cpu, folder / "whole")
+    parts = curve(with_train(SMALL, steps=7), folder / "parts")
+    parts += curve(with_train(on_cpu, steps=14), folder / "parts", resume=True)
+    parts += curve(SMALL, folder / "parts", resume=True)
+    assert parts == pytest.approx(whole, rel=1e-4)
+    made = convert(checkpoint_of(folder / "parts", "latest"), folder / "model.gguf")
+    assert made.was_run
+    with zeropoint.load(str(made.path)) as model:
+        assert model.generate("The sea", max_tokens=8, temperature=0).text()
+
+
+def test_auto_is_bfloat16_where_the_gpu_multiplies_it_and_learns(folder: Path) -> None:
+    result = run(with_train(SMALL, device="auto", precision="auto", steps=60), folder / "run")
+    found = read_config(folder / "run/config.toml").train
+    is_there = torch.cuda.is_bf16_supported(including_emulation=False)
+    assert (found.device, found.precision) == ("auto", "bfloat16" if is_there else "float32")
+    assert result.validation_loss is not None
+    assert result.validation_loss < 3.8  # 4.1 before the first step
+
+
+@pytest.mark.parametrize("config", [SMALL, LLAMA], ids=["gpt2", "llama"])
+def test_what_is_compiled_has_the_curve_of_what_is_not(folder: Path, config: Config) -> None:
+    plain = curve(with_train(config, compile="never"), folder / "plain")
+    assert curve(with_train(config, compile="always"), folder / "fast") == pytest.approx(plain, rel=1e-4)
+
+
+@pytest.fixture
+def little_memory() -> Iterator[None]:
+    torch.cuda.set_per_process_memory_fraction(3e8 / torch.cuda.get_device_properties(GPU).total_memory)
+    yield
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    torch.cuda.empty_cache()
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_a_gpu_that_is_too_small_is_one_sentence(folder: Path) -> None:
+    with pytest.raises(OutOfMemory, match=r"^not enough memory for step 1; give .*\. No checkpoint"):
+        run(with_train(SMALL, batch_size=2**15), folder / "batch")
+    wide = replace(SMALL, model=Model(n_layers=2, n_heads=2, d_model=2048, n_ctx=16))
+    with pytest.raises(OutOfMemory, match=r"^not enough memory for the model; give smaller sizes"):
+        run(wide, folder / "model")
+
+
+def test_no_model_that_the_gpu_cannot_hold_is_begun(folder: Path) -> None:
+    wide = replace(SMALL, model=Model(n_layers=96, n_heads=96, d_model=12288, n_ctx=16))
+    with pytest.raises(OutOfMemory, match=r"parameters, which take .* and the GPU has .* smaller sizes"):
+        run(wide, folder / "run")
+
+
+def test_what_sees_the_future_is_found_there_too() -> None:
+    blueprint = blueprint_of(SMALL.model, 65)
+    block = blueprint.blocks[0]
+    open_block = replace(block, attention=replace(block.attention, is_causal=False))
+    assert check_causal(build(blueprint, dropout=0.2).to(GPU), 65, 32) is None
+    leaky = build(replace(blueprint, blocks=(open_block,))).to(GPU)
+    leak = check_causal(leaky, 65, 32)
+    assert leak is not None
+    assert leak.module == "blocks.0.attention"
+
+
+def test_a_worker_with_a_gpu_of_its_own_has_the_same_curve(folder: Path) -> None:
+    """By NCCL, though alone: two workers want two GPUs."""
+    dist.init_process_group("nccl", init_method=f"file://{folder}/meeting", rank=0, world_size=1)
+    try:
+        told = Told()
+        run(with_train(SMALL, accumulate=2), folder / "team", [told], team=TorchTeam(GPU))
+    finally:
+        dist.destroy_process_group()
+    assert told.losses == pytest.approx(curve(SMALL, folder / "alone"), rel=1e-4)
+
+
+def test_a_run_that_translates_does_so_on_either(folder: Path) -> None:
+    config = with_train(tiny_pairs.config(tiny_pairs.write_pairs(folder / "pairs"), 100), device="cuda")
+    run(config, folder / "run")
+    translator = open_translator(folder / "run", "latest")
+    sources = [german for german, _ in tiny_pairs.PAIRS]
+    there = Translator("there", translator.model.to(GPU), translator.coding).translate(sources)
+    assert there == [english for _, english in tiny_pairs.PAIRS]
+    here = Translator("here", translator.model.cpu(), translator.coding).translate(sources)
+    assert here == there
+
+
+@pytest.mark.parametrize("name", ["rms-norm", "rope-attention", "cosine"])
+def test_a_ladder_is_climbed_there_as_here(name: str) -> None:
+    ids = torch.randint(65, (3000,), generator=torch.Generator().manual_seed(0)).numpy()
+    ids[[10, -10, -400]] = 64
+    rungs = chosen(llama.LADDER, (name,))
+    here, there = (next(climb(llama.LADDER, rungs, ids, 0, 3, device=d)) for d in ("cpu", "cuda"))
+    assert there.honest == pytest.approx(here.honest, abs=0.02)  # the dropout is another
+    assert (there.leak is None, there.n_unheld) == (here.leak is None, here.n_unheld)
+    assert [here.device, there.device] == ["cpu", torch.cuda.get_device_name()]
+    assert here.n_weights == there.n_weights
