@@ -140,6 +140,8 @@ struct Lanes : x86::RowBytes<Lanes> {
     }
     static I add_products(I sum, I a, const int16_t* two) {
         const __m256i both = broadcast(two);
+        // As instructions that GCC can neither put off nor give another register: it makes all products that it
+        // sees before it adds any, and has none left to hold them.
         asm("vpaddd %1, %0, %0" : "+x"(sum.lo) : "x"(_mm256_madd_epi16(a.lo, both)));
         asm("vpaddd %1, %0, %0" : "+x"(sum.hi) : "x"(_mm256_madd_epi16(a.hi, both)));
         return sum;
@@ -208,9 +210,6 @@ struct Lanes : x86::RowBytes<Lanes> {
         return {_mm256_madd_epi16(pair(a.lo, b.lo), by.lo), _mm256_madd_epi16(pair(a.hi, b.hi), by.hi)};
     }
 
-    // Otherwise GCC makes all products that it sees before it adds any, and has no registers for them.
-    static void in_turn(__m256i& lo, __m256i& hi) { asm("" : "+x"(lo), "+x"(hi)); }
-
     // A product pair is at most 2 * kTop * 127, and the sum of kRun of them fits 16 bits: 8 pairs, a whole
     // block, for codes below 16. So often it is widened to 32 bits.
     template <int kTop, int kZero, int kPart>
@@ -225,7 +224,7 @@ struct Lanes : x86::RowBytes<Lanes> {
             const __m256i low = _mm256_maddubs_epi16(w.lo, four), high = _mm256_maddubs_epi16(w.hi, four);
             lo = i % kRun == 0 ? low : _mm256_add_epi16(lo, low);
             hi = i % kRun == 0 ? high : _mm256_add_epi16(hi, high);
-            in_turn(lo, hi);
+            asm("" : "+x"(lo), "+x"(hi));  // in turn, as in add_products
             if constexpr (i % kRun == kRun - 1 || i == n - 1) {
                 const I sum = {widen_pairs(lo), widen_pairs(hi)};
                 total = i < kRun ? sum

@@ -172,7 +172,11 @@ struct Lanes {
         return r;
     }
     static I add_products(I sum, Pairs a, const int16_t* two) {
-        for (int i = 0; i < 16; ++i) sum.v[i] += a.v[2 * i] * two[0] + a.v[2 * i + 1] * two[1];
+        for (int i = 0; i < 16; ++i) {
+            const int32_t more = a.v[2 * i] * two[0] + a.v[2 * i + 1] * two[1];
+            // As registers do where a page from a file holds more than it may.
+            sum.v[i] = static_cast<int32_t>(static_cast<uint32_t>(sum.v[i]) + static_cast<uint32_t>(more));
+        }
         return sum;
     }
     static void store_int8(int8_t* p, I a) {

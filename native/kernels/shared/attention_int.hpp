@@ -102,8 +102,8 @@ inline void score_ints(const AttendChunk& job, int row, float (*scores)[kChunk])
     }
 }
 
-// 2^x for x in [-126, 0], to four units in 10^6; NaN stays NaN. The polynomial is that of least relative
-// error on [-1/2, 1/2] with a first term of one (Remez).
+// 2^x for x in [-126, 0], within 3e-6 of it; NaN stays NaN. The polynomial is that of least relative error on
+// [-1/2, 1/2] that is one at zero.
 template <class L>
 inline typename L::F exp2(typename L::F x) {
     x = L::max(L::set1(-126.0f), x);
