@@ -140,8 +140,8 @@ struct Lanes : x86::RowBytes<Lanes> {
     }
     static I add_products(I sum, I a, const int16_t* two) {
         const __m256i both = broadcast(two);
-        // As instructions that GCC can neither put off nor give another register: it makes all products that it
-        // sees before it adds any, and has none left to hold them.
+        // As instructions that GCC can neither put off nor give another register: it makes all products that
+        // it sees before it adds any, and has none left to hold them.
         asm("vpaddd %1, %0, %0" : "+x"(sum.lo) : "x"(_mm256_madd_epi16(a.lo, both)));
         asm("vpaddd %1, %0, %0" : "+x"(sum.hi) : "x"(_mm256_madd_epi16(a.hi, both)));
         return sum;
