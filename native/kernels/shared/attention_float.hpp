@@ -15,6 +15,7 @@ template <class L>
 inline typename L::F load_element(const float* p) {
     return L::load(p);
 }
+
 // scores[r][s - begin] for R rows; positions a row may not see become -infinity.
 template <class L, class E, int R>
 inline void score_rows(const AttendChunk& job, int row, float (*scores)[kChunk]) {
