@@ -68,7 +68,8 @@ def test_compiled_objective_is_the_objective(recipe):
 
 
 def test_dropout_is_compiled_and_drawn_by_the_seed():
-    config = read_config("shakespeare-char", ["model.dropout=0.2", "model.n_layers=1", "model.n_ctx=8"])
+    dropouts = ["model.dropout=0.2", "model.attention_dropout=0.2"]
+    config = read_config("shakespeare-char", [*dropouts, "model.n_layers=1", "model.n_ctx=8"])
     model = model_of(config)
     fast = compiled.Compiled(config.objective, backend="aot_eager")
     ids = torch.arange(16).view(2, 8)

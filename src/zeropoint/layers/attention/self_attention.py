@@ -22,8 +22,8 @@ __all__ = ["SelfAttention"]
 class SelfAttention(Projections):
     """Multi-head, grouped-query or multi-query attention, causal or not, as the spec says."""
 
-    def __init__(self, spec: Attention, d_model: int) -> None:
-        super().__init__(spec, d_model)
+    def __init__(self, spec: Attention, d_model: int, dropout: float = 0.0) -> None:
+        super().__init__(spec, d_model, dropout)
         turning, bias = maker(spec.position, "turning"), maker(spec.position, "bias")
         self.rotation = turning(spec.position) if turning else None
         self.bias = bias(spec.position, spec.n_heads) if bias else None
@@ -62,6 +62,7 @@ class SelfAttention(Projections):
             scale=spec.score_scale,
             is_causal=is_plain,
             softcap=spec.softcap,
+            dropout=self.dropout.now,
             see=see,
         )
         return show(see, "output", self.output(join_heads(mix_BHTK)))
