@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from tests.support import team
+from tests.support.team import train_together
 from zeropoint.data.batches import IGNORED
 from zeropoint.errors import BadInput
-from zeropoint.train.config import Config, Data, Eval, Model, Train, read_config
+from zeropoint.train.config import Config, Data, Eval, Model, Train, config_toml, read_config
 from zeropoint.train.loop import loss_of
 from zeropoint.train.model import built
 from zeropoint.train.objectives.masked import Masked
@@ -68,6 +70,16 @@ def test_a_run_that_is_left_goes_on_alike_and_parts_of_a_batch_weigh_by_their_an
     assert told[1].losses + told[2].losses == told[0].losses
     run(replace(made, train=replace(made.train, accumulate=6)), folder / "parts", [told[3]])
     assert told[3].losses == pytest.approx(told[0].losses, rel=1e-5)
+
+
+def test_two_workers_whose_rows_ask_for_unequal_numbers_have_the_curve_of_one(folder: Path) -> None:
+    made, told = config(folder), Losses()
+    made = replace(made, train=replace(made.train, steps=4, accumulate=3, threads=1))
+    file = folder / "run.toml"
+    file.write_text(config_toml(made))
+    run(replace(made, train=replace(made.train, accumulate=1)), folder / "one", [told])
+    train_together([file], folder / "two", 2)
+    assert list(team.losses(folder / "two").values()) == pytest.approx(told.losses, rel=1e-5)
 
 
 def test_rows_that_are_prompt_from_end_to_end_have_no_loss() -> None:
