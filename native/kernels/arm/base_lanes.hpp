@@ -142,6 +142,22 @@ struct BaseLanes {
         return each(
             [](auto p) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(p, vdupq_n_s32(127)), 23)); }, n);
     }
+    static F times_exp2(F a, I n) {
+        return each(
+            [](auto p, auto q) {
+                return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(p), vshlq_n_s32(q, 23)));
+            },
+            a, n);
+    }
+    static void store_int32(int32_t* p, I a) {
+        vst1q_s32(p, a.a);
+        vst1q_s32(p + 4, a.b);
+        vst1q_s32(p + 8, a.c);
+        vst1q_s32(p + 12, a.d);
+    }
+    static I load_int32(const int32_t* p) {
+        return {vld1q_s32(p), vld1q_s32(p + 4), vld1q_s32(p + 8), vld1q_s32(p + 12)};
+    }
     static int32_t reduce_add(I a) { return vaddvq_s32(vaddq_s32(vaddq_s32(a.a, a.b), vaddq_s32(a.c, a.d))); }
     static I zero_int() { return all(vdupq_n_s32(0)); }
     static void store_int16(int16_t* p, I a) {

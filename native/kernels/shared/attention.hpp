@@ -9,30 +9,11 @@
 
 namespace zp::shared {
 
-template <class E>
-inline constexpr bool kIsInt = std::is_same_v<E, int16_t> || std::is_same_v<E, int8_t>;
-
-// `n` rows, at most R, as one tile.
-template <class L, class E, int R>
-inline void attend_tile(const AttendChunk& job, int row, int n) {
-    if (n == R) {
-        if constexpr (kIsInt<E>) return attend_ints<L, E, R>(job, row);
-        if constexpr (!kIsInt<E>) return attend_floats<L, E, R>(job, row);
-    }
-    if constexpr (R > 1) attend_tile<L, E, R - 1>(job, row, n);
-}
-
-// Tiles of like size: four rows are two and two where three would fit, so that none reads the cache alone.
 template <class L, class E>
 void attend(const AttendChunk& job) {
-    constexpr int kMost = kIsInt<E> ? L::kIntQueryTile : L::kQueryTile;
-    for (int row = 0; row < job.n_rows;) {
-        const int n_left = job.n_rows - row;
-        const int n_tiles = (n_left + kMost - 1) / kMost;
-        const int n = (n_left + n_tiles - 1) / n_tiles;
-        attend_tile<L, E, kMost>(job, row, n);
-        row += n;
-    }
+    constexpr bool kIsInt = std::is_same_v<E, int16_t> || std::is_same_v<E, int8_t>;
+    if constexpr (kIsInt) attend_ints<L, E>(job);
+    if constexpr (!kIsInt) attend_floats<L, E>(job);
 }
 
 template <class L>

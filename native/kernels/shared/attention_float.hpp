@@ -16,6 +16,16 @@ inline typename L::F load_element(const float* p) {
     return L::load(p);
 }
 
+// The scores of 16 positions from s on, as the softmax takes them: capped, and -infinity where the row may
+// not see.
+template <class L>
+inline void store_scores(const AttendChunk& job, int row, int s, typename L::F sum, float* scores) {
+    if (job.softcap != 0.0f) sum = soft_cap<L>(sum, job.softcap);
+    const int n = (job.n_visible[row] < job.end ? job.n_visible[row] : job.end) - s;
+    if (n < 16 || job.n_hidden[row] > s) sum = hide<L>(sum, job.n_hidden[row] - s, n);
+    L::store(scores + (s - job.begin), sum);
+}
+
 // scores[r][s - begin] for R rows; positions a row may not see become -infinity.
 template <class L, class E, int R>
 inline void score_rows(const AttendChunk& job, int row, float (*scores)[kChunk]) {
@@ -86,6 +96,11 @@ inline void attend_floats(const AttendChunk& job, int row) {
                                              n_padded, job.peak[row + r]);
     }
     weigh_columns<L, E, R, kValueColumns<L, R>>(job, row, 0, scores);
+}
+
+template <class L, class E>
+inline void attend_floats(const AttendChunk& job) {
+    in_tiles<L::kQueryTile>(job.n_rows, [&](auto n, int row) { attend_floats<L, E, n>(job, row); });
 }
 
 }  // namespace zp::shared

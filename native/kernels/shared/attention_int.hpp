@@ -13,6 +13,9 @@ namespace zp::shared {
 inline constexpr int kIntColumns = 128;
 static_assert(kIntColumns * kMostSteps * kMostSteps <= INT32_MAX && kChunk <= kIntColumns);
 
+// Rows whose scores are kept at once: as many as ops/attention.cpp brings, of models with small groups.
+inline constexpr int kIntRows = 24;
+
 // Below this a peak has no reciprocal to count steps with, and is taken for zero.
 inline constexpr float kLeastPeak = 1e-30f;
 
@@ -32,18 +35,11 @@ inline void store_steps(typename L::F x, float by, int16_t* out) {
     L::store_int16(out, by > 0.0f ? L::round_to_int(L::mul(x, L::set1(by))) : L::zero_int());
 }
 
-// What the steps of R queries are worth, and whether other columns are still to come.
-template <int R>
-struct IntScale {
-    float unit[R];
-    bool is_first, is_last;
-};
-
-// The scores of 16 * T positions of a tile, from their n_pairs pairs of columns.
+// What R queries make with 16 * T positions of a tile, over n_pairs pairs of columns, times the positions'
+// steps.
 template <class L, class E, int R, int T>
-inline void add_int_scores(const AttendChunk& job, int row, const E* keys, int n_pairs,
-                           const int16_t (*q)[kIntColumns], const IntScale<R>& scale, int at,
-                           float (*scores)[kChunk]) {
+inline void add_int_scores(const AttendChunk& job, const E* keys, int n_pairs,
+                           const int16_t (*q)[kIntColumns], bool is_first, int at, float (*scores)[kChunk]) {
     typename L::I sums[T][R];
     for (int t = 0; t < T; ++t)
         for (int r = 0; r < R; ++r) sums[t][r] = L::zero_int();
@@ -53,84 +49,95 @@ inline void add_int_scores(const AttendChunk& job, int row, const E* keys, int n
             for (int r = 0; r < R; ++r) sums[t][r] = L::add_products(sums[t][r], pairs, &q[r][2 * k]);
         }
     }
+    // So little that the compiler unrolls it: else the sums would lie in memory in the loop above.
     for (int t = 0; t < T; ++t) {
         const int i = at + 16 * t;
         const auto steps = load_part<L>(job.key_steps + i, job.end - job.begin - i);
-        for (int r = 0; r < R; ++r) {
-            auto sum = L::to_float(sums[t][r]);
-            if (!scale.is_first) sum = L::add(L::load(scores[r] + i), sum);
-            if (scale.is_last) {
-                sum = L::mul(sum, L::mul(steps, L::set1(scale.unit[r])));
-                store_scores<L>(job, row + r, job.begin + i, sum, scores[r]);
-            } else {
-                L::store(scores[r] + i, sum);
-            }
+        if (is_first) {
+            for (int r = 0; r < R; ++r) L::store(scores[r] + i, L::mul(L::to_float(sums[t][r]), steps));
+        } else {
+            for (int r = 0; r < R; ++r)
+                L::store(scores[r] + i, L::fma(L::to_float(sums[t][r]), steps, L::load(scores[r] + i)));
         }
     }
 }
 
+// Scores of R rows, each in units of its query's step.
 template <class L, class E, int R>
-inline void score_ints(const AttendChunk& job, int row, float (*scores)[kChunk]) {
+inline void score_ints(const AttendChunk& job, int row, float (*scores)[kChunk], float* units) {
     alignas(64) int16_t q[R][kIntColumns];
     float by[R];
-    IntScale<R> scale;
     const int d_padded = job.d_head + job.d_head % 2;
     const int n = job.end - job.begin;
     for (int r = 0; r < R; ++r) {
         const float peak = peak_of<L>(job.q[row + r], job.d_head);
         by[r] = steps_a_unit(peak);
-        scale.unit[r] = peak / kMostSteps;
+        units[r] = (peak < kLeastPeak ? kLeastPeak : peak) / kMostSteps;
     }
     for (int column = 0; column < d_padded; column += kIntColumns) {
         const int n_columns = d_padded - column < kIntColumns ? d_padded - column : kIntColumns;
-        scale.is_first = column == 0;
-        scale.is_last = column + n_columns == d_padded;
         for (int r = 0; r < R; ++r)
             for (int k = 0; k < n_columns; k += 16)
                 store_steps<L>(load_part<L>(job.q[row + r] + column + k, job.d_head - column - k), by[r],
                                &q[r][k]);
+        const bool is_first = column == 0;
         const E* keys = static_cast<const E*>(job.keys) + kPairTile * column;
         for (int i = 0; i < n; i += kPairTile, keys += kPairTile * d_padded) {
             if (L::kKeyTiles == 2 && i + 16 < n) {
-                add_int_scores<L, E, R, L::kKeyTiles>(job, row, keys, n_columns / 2, q, scale, i, scores);
+                add_int_scores<L, E, R, L::kKeyTiles>(job, keys, n_columns / 2, q, is_first, i, scores);
                 continue;
             }
-            add_int_scores<L, E, R, 1>(job, row, keys, n_columns / 2, q, scale, i, scores);
+            add_int_scores<L, E, R, 1>(job, keys, n_columns / 2, q, is_first, i, scores);
             if (i + 16 < n)
-                add_int_scores<L, E, R, 1>(job, row, keys + 32, n_columns / 2, q, scale, i + 16, scores);
+                add_int_scores<L, E, R, 1>(job, keys + 32, n_columns / 2, q, is_first, i + 16, scores);
         }
     }
 }
 
-// 2^x for x in [-126, 0], within 3e-6 of it; NaN stays NaN. The polynomial is that of least relative error on
-// [-1/2, 1/2] that is one at zero.
+// The largest score of a row, where hidden ones become -infinity. With a cap they all change, and their unit
+// becomes one.
 template <class L>
-inline typename L::F exp2(typename L::F x) {
-    x = L::max(L::set1(-126.0f), x);
-    const auto n = L::round_to_int(x);
-    const auto f = L::sub(x, L::to_float(n));
-    auto p = L::set1(0.00958285294f);
-    p = L::fma(p, f, L::set1(0.0559064262f));
-    p = L::fma(p, f, L::set1(0.240240991f));
-    p = L::fma(p, f, L::set1(0.693124175f));
-    p = L::fma(p, f, L::set1(1.0f));
-    return L::mul(p, L::exp2_int(n));
+inline float limit_scores(const AttendChunk& job, int row, float* scores, float& unit) {
+    const int n = job.end - job.begin;
+    if (job.softcap != 0.0f) {
+        for (int i = 0; i < n; i += 16)
+            L::store(scores + i, soft_cap<L>(L::mul(L::load(scores + i), L::set1(unit)), job.softcap));
+        unit = 1.0f;
+    }
+    const int n_hidden = job.n_hidden[row] - job.begin, n_visible = job.n_visible[row] - job.begin;
+    const int n_seen = n_visible < n ? n_visible : n;
+    for (int i = 0; i < n; i += 16) {
+        if (n_hidden > i || n_seen < i + 16)
+            L::store(scores + i, hide<L>(L::load(scores + i), n_hidden - i, n_seen - i));
+    }
+    return largest_score<L>(scores, n);
 }
 
-// Turns the scores of a row into softmax weights exp(score - peak) times the steps of their values, in place;
-// returns the largest of these. job.peak and job.total are written.
+// Turns the scores of a row into softmax weights 2^(by * (score - peak)) times the steps of their values, in
+// place; returns the largest of these. job.total is written. Powers are within 3e-6 of what they should be,
+// zero for -infinity, and NaN for NaN. The polynomial is that of least relative error on [-1/2, 1/2] that is
+// one at zero. In two loops, since instructions that wait for each other for so long would fill the
+// schedulers of a processor.
 template <class L>
-inline float share_out(const AttendChunk& job, int row, float* scores) {
-    constexpr float kLog2e = 1.44269504088896341f;
+inline float share_out(const AttendChunk& job, int row, float* scores, float peak, float by) {
+    alignas(64) int32_t whole[kChunk];
     const int n = job.end - job.begin;
-    const int n_hidden = job.n_hidden[row] - job.begin, n_visible = job.n_visible[row] - job.begin;
-    const auto peak = L::set1(job.peak[row]);
+    for (int i = 0; i < n; i += 16) {
+        auto x = L::mul(L::sub(L::load(scores + i), L::set1(peak)), L::set1(by));
+        x = L::max(L::set1(-127.0f), x);
+        const auto rounded = L::round_to_int(x);
+        L::store_int32(whole + i, rounded);
+        L::store(scores + i, L::sub(x, L::to_float(rounded)));
+    }
     auto total = L::zero(), most = L::zero();
     for (int i = 0; i < n; i += 16) {
-        auto weight = exp2<L>(L::mul(L::sub(L::load(scores + i), peak), L::set1(kLog2e)));
-        const int n_seen = (n_visible < n ? n_visible : n) - i;
-        if (n_hidden > i || n_seen < 16)
-            weight = L::keep_first(L::drop_first(weight, n_hidden - i, 0.0f), n_seen, 0.0f);
+        const auto f = L::load(scores + i);
+        auto p = L::set1(0.00958285294f);
+        p = L::fma(p, f, L::set1(0.0559064262f));
+        p = L::fma(p, f, L::set1(0.240240991f));
+        p = L::fma(p, f, L::set1(0.693124175f));
+        p = L::fma(p, f, L::set1(1.0f));
+        const auto weight = L::times_exp2(p, L::load_int32(whole + i));
         total = L::add(total, weight);
         const auto share = L::mul(weight, load_part<L>(job.value_steps + i, n - i));
         most = L::max(most, share);
@@ -138,6 +145,28 @@ inline float share_out(const AttendChunk& job, int row, float* scores) {
     }
     job.total[row] = L::reduce_add(total);
     return L::reduce_max(most);
+}
+
+// From the scores of n_rows rows, each in its unit, to the weights of values, each in a new unit.
+template <class L>
+inline void weigh_scores(const AttendChunk& job, int row, int n_rows, float (*scores)[kChunk],
+                         int16_t (*weights)[kChunk], float* units) {
+    constexpr float kLog2e = 1.44269504088896341f;
+    const int n = job.end - job.begin;
+    // Row after row in each step, so that one need not wait for another's result across lanes.
+    float peaks[kIntRows];
+    for (int r = 0; r < n_rows; ++r) peaks[r] = limit_scores<L>(job, row + r, scores[r], units[r]);
+    for (int r = 0; r < n_rows; ++r) {
+        job.peak[row + r] = peaks[r] * units[r];
+        units[r] = share_out<L>(job, row + r, scores[r], peaks[r], units[r] * kLog2e);
+    }
+    // Not finite where one of the steps is not: whole numbers cannot tell.
+    const float damage = 0.0f * peak_of<L>(job.value_steps, n);
+    for (int r = 0; r < n_rows; ++r) {
+        const float by = steps_a_unit(units[r]);
+        for (int i = 0; i < n; i += 16) store_steps<L>(L::load(scores[r] + i), by, &weights[r][i]);
+        units[r] = units[r] / kMostSteps + damage;
+    }
 }
 
 // sum[r][0 .. 16 * C) at column `k`, over all positions of the chunk.
@@ -167,24 +196,21 @@ inline void weigh_int_columns(const AttendChunk& job, int row, int k, const int1
     if constexpr (C > 1) weigh_int_columns<L, E, R, C / 2>(job, row, k, weights, units);
 }
 
-template <class L, class E, int R>
-inline void attend_ints(const AttendChunk& job, int row) {
-    alignas(64) float scores[R][kChunk];
-    alignas(64) int16_t weights[R][kChunk];
-    float units[R];
-    const int n = job.end - job.begin;
-    score_ints<L, E, R>(job, row, scores);
-    // Row after row in each step, so that one need not wait for another's sum across lanes.
-    for (int r = 0; r < R; ++r) job.peak[row + r] = largest_score<L>(scores[r], n);
-    for (int r = 0; r < R; ++r) units[r] = share_out<L>(job, row + r, scores[r]);
-    // Not finite where one of the steps is not: whole numbers cannot tell.
-    const float damage = 0.0f * peak_of<L>(job.value_steps, n);
-    for (int r = 0; r < R; ++r) {
-        for (int i = 0; i < n; i += 16)
-            store_steps<L>(L::load(scores[r] + i), steps_a_unit(units[r]), &weights[r][i]);
-        units[r] = units[r] / kMostSteps + damage;
+// All rows take the keys before any takes the values: either fit the first-level cache, but not both.
+template <class L, class E>
+inline void attend_ints(const AttendChunk& job) {
+    alignas(64) float scores[kIntRows][kChunk];
+    alignas(64) int16_t weights[kIntRows][kChunk];
+    float units[kIntRows];
+    for (int row = 0; row < job.n_rows; row += kIntRows) {
+        const int n_rows = job.n_rows - row < kIntRows ? job.n_rows - row : kIntRows;
+        in_tiles<L::kIntQueryTile>(
+            n_rows, [&](auto n, int r) { score_ints<L, E, n>(job, row + r, scores + r, units + r); });
+        weigh_scores<L>(job, row, n_rows, scores, weights, units);
+        in_tiles<L::kIntQueryTile>(n_rows, [&](auto n, int r) {
+            weigh_int_columns<L, E, n, kValueColumns<L, n>>(job, row + r, 0, weights + r, units + r);
+        });
     }
-    weigh_int_columns<L, E, R, kValueColumns<L, R>>(job, row, 0, weights, units);
 }
 
 }  // namespace zp::shared

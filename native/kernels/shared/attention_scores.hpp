@@ -1,20 +1,36 @@
-// What both kinds of attention share: scores with their mask and cap, and the shape of tiles.
+// What both kinds of attention share: the mask of scores, and the shape of tiles.
 #pragma once
+
+#include <type_traits>
 
 #include "kernels/shared/float_ops.hpp"
 
 namespace zp::shared {
 
-// The scores of 16 positions from s on, as the softmax takes them: capped, and -infinity where the row may
-// not see.
+// `n` rows, at most R, as one tile: body(integral_constant of n, row).
+template <int R, class Body>
+inline void as_tile(int n, int row, const Body& body) {
+    if (n == R) return body(std::integral_constant<int, R>(), row);
+    if constexpr (R > 1) as_tile<R - 1>(n, row, body);
+}
+
+// Tiles of like size: four rows are two and two where three would fit, so that none reads the cache alone.
+template <int kMost, class Body>
+inline void in_tiles(int n_rows, const Body& body) {
+    for (int row = 0; row < n_rows;) {
+        const int n_left = n_rows - row;
+        const int n_tiles = (n_left + kMost - 1) / kMost;
+        const int n = (n_left + n_tiles - 1) / n_tiles;
+        as_tile<kMost>(n, row, body);
+        row += n;
+    }
+}
+
+// -infinity for the first n_hidden of 16 scores and from n_seen on.
 template <class L>
-inline void store_scores(const AttendChunk& job, int row, int s, typename L::F sum, float* scores) {
+inline typename L::F hide(typename L::F scores, int n_hidden, int n_seen) {
     constexpr float kHidden = -__builtin_inff();
-    if (job.softcap != 0.0f) sum = soft_cap<L>(sum, job.softcap);
-    const int n = (job.n_visible[row] < job.end ? job.n_visible[row] : job.end) - s;
-    if (n < 16 || job.n_hidden[row] > s)
-        sum = L::keep_first(L::drop_first(sum, job.n_hidden[row] - s, kHidden), n, kHidden);
-    L::store(scores + (s - job.begin), sum);
+    return L::keep_first(L::drop_first(scores, n_hidden, kHidden), n_seen, kHidden);
 }
 
 template <class L>
