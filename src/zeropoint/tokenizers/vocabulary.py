@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import compress, repeat
 
 from zeropoint.errors import choices
+from zeropoint.frozen import frozen
 from zeropoint.tokenizers.metadata import BYTE, NORMAL, HasMetadata, MetadataReader
 from zeropoint.tokenizers.packed_texts import PackedTexts
 from zeropoint.tokenizers.rwkv import characters_of
@@ -38,7 +39,7 @@ _BERT_NAMES = {"unk": "[UNK]", "pad": "[PAD]", "bos": "[CLS]", "sep": "[SEP]", "
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 
 
-@dataclass(frozen=True)
+@frozen
 class Vocabulary:
     """Checked tokens of one model.
 
