@@ -94,6 +94,16 @@ class Metadata(Mapping[str, Value]):
     def __contains__(self, key: object) -> bool:
         return key in self._index
 
+    def pairs(self, key: str) -> list[tuple[str, str]] | None:
+        """A list of texts, each cut in two at its first space ("" after a text that has none).
+
+        It takes a third of the memory of the texts and their halves. None where there is no such list.
+        """
+        try:
+            return self._header.pairs(self._index[key]) if key in self._index else None
+        except MemoryError:
+            raise OutOfMemory(f"not enough memory for metadata `{_native.printable(key.encode())}`") from None
+
     def type_of(self, key: str) -> str:
         """The type the file declares for `key`: UINT32, STRING, ARRAY of INT32, ..."""
         declared: str = self._header.type(self._index[key])
