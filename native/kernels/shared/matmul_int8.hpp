@@ -4,6 +4,7 @@
 // or threads, so a token's result does not depend on the company it is computed in.
 #pragma once
 
+#include "base/prefetch.hpp"
 #include "kernels/codes/all.hpp"  // written at the build: codes/includes.cmake
 #include "kernels/kernels.hpp"
 
@@ -56,6 +57,10 @@ struct PackedBlocks {
     using Block = Codes<format, L>;
     const uint8_t* group;
     static constexpr int kSpan = Block::kSpan;
+    void fetch_ahead(int b, int s) const {
+        constexpr int kBytes = kPackedBytes<format> / kSpan;
+        zp::fetch_ahead<kBytes>(group + static_cast<size_t>(b) * kBytes + kBytes * s);
+    }
     Block at(int b, int s) const {
         return Block(group + static_cast<size_t>(b / kSpan) * kPackedBytes<format>, s);
     }
@@ -83,6 +88,7 @@ struct WideBlocks {
     };
     const uint8_t* blocks;
     static constexpr int kSpan = 1;
+    static void fetch_ahead(int, int) {}
     Block at(int b, int) const { return {blocks + b * kBytes}; }
 
     template <int i = 0>
@@ -112,8 +118,10 @@ inline void int8_tile(const MatmulInt8& job, const Blocks& blocks, BlockRange ra
     for (int r = 0; r < kRows; ++r)
         x[r] = job.x + static_cast<size_t>(token * P + r) * job.n_blocks + range.begin;
     for (int b = 0; b < range.end - range.begin; b += Blocks::kSpan)
-        for (int s = 0; s < Blocks::kSpan; ++s)
+        for (int s = 0; s < Blocks::kSpan; ++s) {
+            if constexpr (M == 1) blocks.fetch_ahead(b, s);
             add_block<L, typename Blocks::Block, M, P>(blocks.at(b, s), x, sums);
+        }
     for (int m = 0; m < M; ++m) L::store(y + m * job.y_stride, sums[m]);
 }
 
