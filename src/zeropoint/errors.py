@@ -7,7 +7,7 @@ after "error: "; nothing else catches it on the way.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 __all__ = [
     "BadInput",
@@ -58,13 +58,18 @@ class MachineError(ZeropointError):
     """The machine or an installed part cannot do what was asked (CPU feature, NaN). Exit code 1."""
 
 
-def choices(kind: str, given: object, allowed: Iterable[str]) -> str:
+def choices(kind: str, given: object, allowed: Iterable[str], became: Mapping[str, str] | None = None) -> str:
     """One sentence for a value outside a fixed set: what was given, the set, and the closest.
+
+    became: names of before, each with what took its place, which is then said instead of the closest.
 
     >>> choices("command", "chta", ["chat", "plan"])
     'unknown command `chta`; expected one of chat, plan (closest: chat)'
     """
     names = sorted(allowed)
-    close = difflib.get_close_matches(str(given), names, n=1)
-    hint = f" (closest: {close[0]})" if close else ""
+    if heir := (became or {}).get(str(given)):
+        hint = f" ({heir} took the place of {given})"
+    else:
+        close = difflib.get_close_matches(str(given), names, n=1)
+        hint = f" (closest: {close[0]})" if close else ""
     return f"unknown {kind} `{given}`; expected one of {', '.join(names)}{hint}"

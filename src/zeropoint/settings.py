@@ -24,6 +24,7 @@ __all__ = [
     "Key",
     "Setting",
     "Settings",
+    "check_cache_type",
     "history_file",
     "ledger_file",
     "project_file",
@@ -225,13 +226,19 @@ def _at_least(name: str, minimum: int) -> Callable[[Any], int]:
     return check
 
 
-def _one_of(name: str, allowed: tuple[str, ...]) -> Callable[[Any], str]:
+def _one_of(
+    name: str, allowed: tuple[str, ...], became: Mapping[str, str] | None = None
+) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         if value not in allowed:
-            raise BadInput(choices(name, value, allowed))
+            raise BadInput(choices(name, value, allowed, became))
         return str(value)
 
     return check
+
+
+check_cache_type = _one_of("cache_type", ("int16", "f16", "int8"), {"bf16": "int16"})
+"""Returns the type of a cache, or raises BadInput saying which there are."""
 
 
 KEYS: tuple[Key, ...] = (
@@ -253,7 +260,7 @@ KEYS: tuple[Key, ...] = (
         str,
         None,
         "Numbers of the key/value cache: int16, f16, which is slower, or int8 with half the memory.",
-        _one_of("cache_type", ("int16", "f16", "int8")),
+        check_cache_type,
     ),
     Key(
         "cache_memory",

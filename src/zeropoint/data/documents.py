@@ -2,7 +2,8 @@
 
 A text file is one document, or several between `<|endoftext|>` marks, as collections of stories are
 published; a line of JSONL, an item of a JSON list and a row of Parquet are one each. Line ends become "\\n".
-A document of white space alone is none. Every error names the file, and the line or row.
+A document in which nothing can be seen, white space and control characters alone, is none. Every error names
+the file, and the line or row.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ from zeropoint.weights.gguf import shown
 __all__ = ["SUFFIXES", "Document", "Source", "documents", "find_sources"]
 
 _MARK = b"<|endoftext|>"
+# What is no white space, no control and no format character (Unicode's Cc and the usual ones of Cf).
+_VISIBLE = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 _MAX_JSON = 1 << 30  # bytes of a JSON list, which is read whole
 _ROWS = 1024  # of Parquet at a time
 
@@ -82,7 +86,7 @@ def documents(source: Source, field: str = "text") -> Iterator[Document]:
     try:
         for found in reader(source.path, field):
             document = Document(_with_plain_ends(found.answer), _with_plain_ends(found.prompt))
-            if document.text and not document.text.isspace():
+            if _VISIBLE.search(document.text):
                 yield document
     except (OSError, EOFError) as error:
         why = getattr(error, "strerror", None) or str(error)

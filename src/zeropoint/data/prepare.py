@@ -57,6 +57,11 @@ def prepare(
     with new_folder(out, need_bytes=found.n_characters * settings.dtype(coding).itemsize) as folder:
         train, held = _write(found, settings, coding, folder, workers, shard_tokens, progress)
         refuse_changed(root, sums)
+        if min(train.n_tokens, held.n_tokens) < 2:
+            raise BadInput(
+                f"{shown(root)} comes to {train.n_tokens} tokens to learn from and {held.n_tokens} held out; "
+                "each needs two, one to read and one to ask for, so give more text"
+            )
         manifest = Manifest(
             dtype=settings.dtype(coding).str,
             n_vocab=coding.n_vocab,

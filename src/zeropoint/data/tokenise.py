@@ -107,7 +107,7 @@ def survey(root: Path, settings: Settings, notice: Callable[[str], None] = lambd
     """
     sources = find_sources(root)
     n_documents = n_characters = highest = n_unanswered = 0
-    lowest = 1 << 64
+    lowest, is_one = 1 << 64, False
     for source in sources:
         for document in documents(source, settings.field):
             if not _has_asked(document, source, settings):
@@ -117,11 +117,14 @@ def survey(root: Path, settings: Settings, notice: Callable[[str], None] = lambd
             lowest, highest = min(lowest, place), max(highest, place)
             n_documents += 1
             n_characters += len(document.text)
+            is_one = n_documents == 1 and document.text.count(document.text[0]) == len(document.text)
     if not n_documents:
         what = "no prompt with an answer" if n_unanswered else "no text"
         raise BadInput(f"{shown(root)} holds {what}; give files that have some")
     if n_unanswered:
         notice(f"{n_unanswered:,} prompts of {shown(root)} have no answer and are left out")
+    if is_one:
+        raise BadInput(f"{shown(root)} has one character and no other; give a text with more to learn")
     if n_documents == 1 and settings.loss == "answer":
         raise BadInput(f"{shown(root)} holds one prompt with its answer, so none can be held out; give more")
     if n_documents > 1 and lowest == highest:
@@ -136,10 +139,7 @@ def coding_for(found: Survey, settings: Settings) -> Coding:
         return load_coding(Path(settings.tokenizer).expanduser())
     is_all = settings.tokenizer == "characters"  # which must be able to spell what it is judged by
     texts = (document.text for _, side, document in found.texts(settings) if is_all or side == 0)
-    coding = train_coding(settings.tokenizer, texts, n_vocab=settings.n_vocab, has_end=found.n_documents > 1)
-    if coding.n_vocab < 2:
-        raise BadInput(f"{shown(found.root)} has one character and no other; give a text with more to learn")
-    return coding
+    return train_coding(settings.tokenizer, texts, n_vocab=settings.n_vocab, has_end=found.n_documents > 1)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from zeropoint.blueprint import Block, Blueprint
-from zeropoint.errors import BadInput, choices
+from zeropoint.errors import BadInput
+from zeropoint.settings import check_cache_type
 
-__all__ = ["CACHE_TYPES", "PAGE_POSITIONS", "CacheOptions", "context_bytes", "page_bytes"]
+__all__ = ["PAGE_POSITIONS", "CacheOptions", "context_bytes", "page_bytes"]
 
-CACHE_TYPES = ("int16", "f16", "int8")
 PAGE_POSITIONS = 128  # of a page of the cache (native/kernels/kernels.hpp, kChunk)
 DEFAULT_SINKS = 4  # Xiao et al., "Efficient streaming language models with attention sinks", 2023, table 2
 
@@ -35,8 +35,8 @@ class CacheOptions:
     sinks: int | None = None
 
     def __post_init__(self) -> None:
-        if self.type is not None and self.type not in CACHE_TYPES:
-            raise BadInput(choices("cache type", self.type, CACHE_TYPES))
+        if self.type is not None:
+            check_cache_type(self.type)
         if self.sinks is not None and self.window is None:
             raise BadInput("sinks are the first positions of a window; give --window as well")
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from zeropoint.errors import BadInput
 
-__all__ = ["Dropout"]
+__all__ = ["Dropout", "dropped"]
 
 _N_LEVELS = 1 << 16  # of sixteen bits
 
@@ -31,13 +31,23 @@ class Dropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The same shape. Draws from torch's generator."""
-        if not self.training or self.p == 0:
-            return x
-        if x.device.type != "cpu" or torch.compiler.is_compiling():
-            return F.dropout(x, self.p)
-        n_lost = min(round(self.p * _N_LEVELS), _N_LEVELS - 1)
-        is_kept = _draw(x.shape) >= n_lost - _N_LEVELS // 2
-        return x * is_kept * (_N_LEVELS / (_N_LEVELS - n_lost))
+        return dropped(x, self.now)
+
+    @property
+    def now(self) -> float:
+        """The probability that holds: p while training, else 0."""
+        return self.p if self.training else 0.0
+
+
+def dropped(x: Tensor, p: float) -> Tensor:
+    """x with each number either 0, with probability p (0 to below 1), or divided by 1 - p."""
+    if p == 0:
+        return x
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return F.dropout(x, p)
+    n_lost = min(round(p * _N_LEVELS), _N_LEVELS - 1)
+    is_kept = _draw(x.shape) >= n_lost - _N_LEVELS // 2
+    return x * is_kept * (_N_LEVELS / (_N_LEVELS - n_lost))
 
 
 def _draw(shape: torch.Size) -> Tensor:

@@ -35,17 +35,21 @@ Memory = tuple[KeysValues, Tensor | None]
 class Block(nn.Module):
     """Self-attention, cross-attention if the spec has it, and feed-forward, with their norms."""
 
-    def __init__(self, spec: Spec, d_model: int, dropout: float = 0.0) -> None:
-        """dropout: of what each part adds, while training (Vaswani et al., 2017, section 5.4)."""
+    def __init__(
+        self, spec: Spec, d_model: int, dropout: float = 0.0, attention_dropout: float = 0.0
+    ) -> None:
+        """While training: dropout of what each part adds (Vaswani et al., 2017, section 5.4), and
+        attention_dropout of attention's weights (their code, and GPT-2).
+        """
         super().__init__()
         self.placement = spec.placement
         self.dropout = Dropout(dropout)
         self.attention_norm = norm(spec.norm, d_model)
-        self.attention = SelfAttention(spec.attention, d_model)
+        self.attention = SelfAttention(spec.attention, d_model, attention_dropout)
         self.cross_attention: CrossAttention | None = None
         if spec.cross_attention is not None:
             self.cross_attention_norm = norm(spec.norm, d_model)
-            self.cross_attention = CrossAttention(spec.cross_attention, d_model)
+            self.cross_attention = CrossAttention(spec.cross_attention, d_model, attention_dropout)
         if spec.placement == "sandwich":
             self.attention_output_norm = norm(spec.norm, d_model)
         self.ffn: nn.Module | None = None

@@ -18,12 +18,12 @@ __all__ = ["Body"]
 class Body(nn.Module):
     """The parts, and the two steps after the last block. final_norm, head: None where there is none."""
 
-    def __init__(self, blueprint: Blueprint, dropout: float = 0.0) -> None:
+    def __init__(self, blueprint: Blueprint, dropout: float = 0.0, attention_dropout: float = 0.0) -> None:
         super().__init__()
         b = self.blueprint = blueprint
         self.embedding = Embedding(b.embedding, b.n_vocab, b.d_model)
         self.dropout = Dropout(dropout)
-        self.blocks = Stack(b.blocks, b.d_model, dropout)
+        self.blocks = Stack(b.blocks, b.d_model, dropout, attention_dropout)
         self.final_norm = norm(b.final_norm, b.d_model) if b.final_norm is not None else None
         self.head = Head(b.head, b.n_vocab, b.d_model, b.blocks[0]) if b.head is not None else None
 

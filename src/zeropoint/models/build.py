@@ -20,15 +20,18 @@ from zeropoint.models.seq2seq import Seq2Seq
 __all__ = ["build", "load", "weights_of"]
 
 
-def build(blueprint: Blueprint, *, seed: int | None = 0, dropout: float = 0.0) -> Decoder | Encoder | Seq2Seq:
+def build(
+    blueprint: Blueprint, *, seed: int | None = 0, dropout: float = 0.0, attention_dropout: float = 0.0
+) -> Decoder | Encoder | Seq2Seq:
     """The module of a blueprint, in float32, its parameters named as in `blueprint.tensors.parameters`.
 
     seed: of its initial weights (`initialize`); None leaves torch's own, for weights that `load` will bring.
+    dropout, attention_dropout: of what each part adds and of attention's weights, while training.
     """
     kind = Seq2Seq if blueprint.encoder else Decoder if blueprint.is_decoder else Encoder
     # Layers of torch draw their first weights from a generator that belongs to the caller.
     with torch.random.fork_rng(devices=[]):
-        module = kind(blueprint, dropout)
+        module = kind(blueprint, dropout, attention_dropout)
     if seed is not None:
         initialize(module, seed)
     return module

@@ -23,10 +23,10 @@ __all__ = ["Seq2Seq"]
 class Seq2Seq(Body):
     """decode(target, encode(source))."""
 
-    def __init__(self, blueprint: Blueprint, dropout: float = 0.0) -> None:
-        super().__init__(blueprint, dropout)
+    def __init__(self, blueprint: Blueprint, dropout: float = 0.0, attention_dropout: float = 0.0) -> None:
+        super().__init__(blueprint, dropout, attention_dropout)
         b = blueprint
-        self.encoder = Stack(b.encoder, b.d_model, dropout)
+        self.encoder = Stack(b.encoder, b.d_model, dropout, attention_dropout)
         self.encoder_norm = norm(b.encoder_norm, b.d_model) if b.encoder_norm is not None else None
 
     def forward(

@@ -26,10 +26,12 @@ class Stack(nn.Module):
     (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016). A third more work, much less memory.
     """
 
-    def __init__(self, specs: Sequence[Spec], d_model: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self, specs: Sequence[Spec], d_model: int, dropout: float = 0.0, attention_dropout: float = 0.0
+    ) -> None:
         super().__init__()
         for i, spec in enumerate(specs):
-            self.add_module(str(i), Block(spec, d_model, dropout))
+            self.add_module(str(i), Block(spec, d_model, dropout, attention_dropout))
         self.n_layers = len(specs)
         self.recomputes = False
         self.relative_bias: RelativeBias | None = None

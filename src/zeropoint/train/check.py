@@ -28,7 +28,8 @@ _LEAST = {
 }  # fmt: skip
 # Numbers: (least, most, whether the least itself is refused, whether the most is).
 _RANGES = {
-    "model.dropout": (0, 1, False, True), "data.validation": (0, 1, True, True),
+    "model.dropout": (0, 1, False, True), "model.attention_dropout": (0, 1, False, True),
+    "data.validation": (0, 1, True, True),
     "train.clip": (0, math.inf, False, True), "train.ema": (0, 1, False, True),
     "train.near_zero": (0, 1, False, True), "sample.temperature": (0, 2, False, False),
     "optimizer.learning_rate": (0, math.inf, True, True), "optimizer.other_rate": (0, math.inf, True, True),

@@ -60,7 +60,7 @@ _ALIASES = {
     "lr_decay_iters": "schedule.decay_steps", "num_hidden_layers": "model.n_layers",
     "num_attention_heads": "model.n_heads", "num_key_value_heads": "model.n_kv_heads",
     "hidden_size": "model.d_model", "intermediate_size": "model.d_ff",
-    "max_position_embeddings": "model.n_ctx",
+    "max_position_embeddings": "model.n_ctx", "attention_dropout": "model.attention_dropout",
 }  # fmt: skip
 
 
@@ -71,8 +71,10 @@ class Model:
     blueprint: a name of the catalogue, a TOML file, or a table [model.blueprint]; its n_vocab becomes the
     tokenizer's. family: gpt2 (learned positions, LayerNorm, GELU) or llama (RoPE, RMSNorm, SwiGLU). Sizes
     left at 0: n_kv_heads = n_heads, d_ff = 4 * d_model (llama: 8/3, to a multiple of 32). scheme: of first
-    weights. activation: of a gpt2; gelu_tanh is what GPT-2 had, and what its GGUF files and llama.cpp mean.
-    recompute: keep no activations of blocks, compute them again on the way back: less memory.
+    weights. dropout: of the first sum and of what each part adds; attention_dropout: of attention's weights
+    (nanoGPT's `dropout` is both). activation: of a gpt2; gelu_tanh is what GPT-2 had, and what its GGUF files
+    and llama.cpp mean. recompute: keep no activations of blocks, compute them again on the way back: less
+    memory.
     """
 
     blueprint: str = ""
@@ -87,6 +89,7 @@ class Model:
     has_bias: bool = False
     is_tied: bool = True
     dropout: float = 0.0
+    attention_dropout: float = 0.0
     scheme: Literal["default", "normal", "xavier"] = "default"
     recompute: bool = False
 

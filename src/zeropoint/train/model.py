@@ -29,12 +29,12 @@ __all__ = ["blueprint_of", "built"]
 
 def built(config: Config, blueprint: Blueprint, device: torch.device) -> Decoder | Encoder | Seq2Seq:
     """The module with its first weights, which depend on the seed alone, on a device."""
-    module = build(blueprint, seed=None, dropout=config.model.dropout)
-    scheme = None if config.model.scheme == "default" else config.model.scheme
-    initialize(module, config.train.seed, scheme)
+    model = config.model
+    module = build(blueprint, seed=None, dropout=model.dropout, attention_dropout=model.attention_dropout)
+    initialize(module, config.train.seed, None if model.scheme == "default" else model.scheme)
     for stack in module.modules():
         if isinstance(stack, Stack):
-            stack.recomputes = config.model.recompute
+            stack.recomputes = model.recompute
     return module.to(device)
 
 

@@ -30,6 +30,7 @@ from zeropoint.weights.staged import replace_file
 __all__ = ["check_resumed", "identity", "write_record"]
 
 _MOST_JSON_BYTES = 1 << 20
+_FREE = ("model.dropout", "model.attention_dropout", "model.recompute")  # of [model], what may change
 
 
 def identity(config: Config) -> str:
@@ -108,7 +109,7 @@ def _fixed(config: Config) -> dict[str, Any]:
     kept = {n: v for n, v in flat.items() if n.startswith(("model.", "data.", "objective."))}
     kept |= {n: flat[n] for n in ("optimizer.kind", "train.seed", "train.batch_size")}
     kept["train.ema"] = bool(config.train.ema)
-    return {n: v for n, v in kept.items() if n not in ("model.dropout", "model.recompute")}
+    return {n: v for n, v in kept.items() if n not in _FREE}
 
 
 def _facts(config: Config, prepared: Prepared, device: torch.device) -> dict[str, Any]:

@@ -21,6 +21,7 @@ def stories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     lines = [json.dumps({"story": f"Story {n} of a boat."}) for n in range(50)]
     (tmp_path / "stories.jsonl").write_text("\n".join(lines))
+    (tmp_path / "blank.txt").write_text(" \n\t\n")
     return tmp_path / "stories.jsonl"
 
 
@@ -78,6 +79,7 @@ def test_show_a_name_and_a_file(capsys: Capture) -> None:
         (("prepare", "harbour", "--out", "x", "--vocab", "20"), "give at least 257"),
         (("prepare", "harbour", "--out", "x", "--validation", "1"), "validation is 1.0"),
         (("prepare", "harbour", "--out", "x", "--workers", "0"), "expected 1 or more"),
+        (("prepare", "blank.txt", "--out", "x"), "blank.txt holds no text; give files that have some"),
         (("prepare", "harbour", "--out", "no/x"), "there is no folder no"),
         (("prepare", "harbour", "--out", "."), "holds no shards"),
         (("show", "nothing"), "or the path of a file or folder"),

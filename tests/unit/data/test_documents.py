@@ -33,8 +33,10 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path: Path) -> None:
     write(tmp_path / ".git" / "x.txt", "not read")
     write(tmp_path / "d.json", '[{"text": "fourth"}]')
     write(tmp_path / "empty.txt", "")
+    write(tmp_path / "unseen.txt", "\u200b \0\n")
     assert read(tmp_path) == ["first", "second", "again", "third", "fourth"]
-    assert [s.name for s in find_sources(tmp_path)] == ["a.txt", "b.jsonl", "b/1.md", "d.json", "empty.txt"]
+    names = ["a.txt", "b.jsonl", "b/1.md", "d.json", "empty.txt", "unseen.txt"]
+    assert [s.name for s in find_sources(tmp_path)] == names
 
 
 def test_a_text_is_kept_as_it_is_but_for_line_ends(tmp_path: Path) -> None:

@@ -260,6 +260,12 @@ def test_shards_read_as_one_array() -> None:
     [
         ({"a.txt": ""}, "holds no text"),
         ({"a.txt": " \n", "b.txt": "\n"}, "holds no text"),
+        (
+            {"a.txt": "\ufeff\u200b\n", "b.txt": "\0\0", "c.txt": "<|endoftext|>\n<|endoftext|>\n"},
+            "holds no text",
+        ),
+        ({"a.txt": "a" * 500}, "has one character and no other"),
+        ({"a.txt": "a b"}, "comes to 2 tokens to learn from and 1 held out; each needs two"),
         ({"a.txt": "same", "b.txt": "same\n"}, "the 2 documents .* are all equal"),
     ],
 )
@@ -267,7 +273,8 @@ def test_nothing_to_learn_from(tmp_path: Path, content: dict[str, str], said: st
     for name, text in content.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(BadInput, match=said):
-        prepare(tmp_path, tmp_path.with_name("out"))
+        prepare(tmp_path, tmp_path.with_name("out"), Settings("bpe", n_vocab=300))
+    assert not tmp_path.with_name("out").exists()
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -1.0, float("nan")])

@@ -66,6 +66,8 @@ def test_a_bound_on_memory_is_kept(tmp_path: Path) -> None:
 
 
 def test_options_that_contradict_each_other() -> None:
+    with pytest.raises(BadInput, match=r"one of f16, int16, int8 \(int16 took the place of bf16\)$"):
+        CacheOptions(type="bf16")
     with pytest.raises(BadInput, match="closest: int8"):
         CacheOptions(type="int4")
     with pytest.raises(BadInput, match="exact mode keeps its cache in float, not int8"):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.position import Alibi, Rope
@@ -80,16 +81,64 @@ def test_a_mask_is_made_where_more_is_asked_than_not_to_see_the_future(
 
 
 @pytest.mark.parametrize(
-    ("learns", "n_keys", "form"), [(True, 128, "written_out"), (True, 129, "fused"), (False, 128, "fused")]
+    ("learns", "n_keys", "dropout", "form"),
+    [
+        (True, 128, 0.0, "written_out"),
+        (True, 129, 0.0, "fused"),
+        (False, 128, 0.0, "fused"),
+        (True, 129, 0.1, "written_out"),
+    ],
 )
-def test_a_cpu_learns_from_few_keys_in_the_form_that_is_faster_there(
-    learns: bool, n_keys: int, form: str, monkeypatch: pytest.MonkeyPatch
+def test_a_cpu_learns_from_few_keys_or_with_dropout_in_the_form_that_is_faster_there(
+    learns: bool, n_keys: int, dropout: float, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[str] = []
     for name in ("written_out", "fused"):
         monkeypatch.setattr(core, name, lambda q, *rest, name=name, **named: taken.append(name) or q)
-    attend(torch.randn(1, 1, 1, K, requires_grad=learns), *[torch.randn(1, 1, n_keys, K)] * 2, None, scale=1)
+    q, k = torch.randn(1, 1, 1, K, requires_grad=learns), torch.randn(1, 1, n_keys, K)
+    attend(q, k, k, None, scale=1, dropout=dropout)
     assert taken == [form]
+
+
+@pytest.mark.parametrize("form", [written_out, fused])
+def test_lost_weights_are_made_up_for_by_the_others(form: Callable[..., Tensor]) -> None:
+    """Values that are a unit matrix make the mix the weights: each 0 or 1 / (1 - p) as large, by chance p."""
+    q, k, v, p = heads(S), heads(S), torch.eye(S).expand(B, H, S, S), 0.25
+    mask = attention_mask(S, S, is_causal=True)
+    whole = form(q, k, v, mask, scale=0.3)
+    torch.testing.assert_close(form(q, k, v, mask, scale=0.3, dropout=0.0), whole)
+    torch.manual_seed(1)
+    drawn = torch.stack([form(q, k, v, mask, scale=0.3, dropout=p) for _ in range(400)])
+    torch.testing.assert_close(drawn, torch.where(drawn == 0, 0.0, whole / (1 - p)))
+    is_lost = (drawn == 0)[..., torch.ones(S, S).tril().bool()]
+    assert is_lost.float().mean().item() == pytest.approx(p, abs=0.01)
+    torch.testing.assert_close(drawn.mean(0), whole, atol=0.12, rtol=0)
+
+
+@pytest.mark.parametrize("layer_of", [SelfAttention, CrossAttention])
+def test_attentions_weights_are_dropped_while_training_in_either_form(
+    layer_of: type[SelfAttention | CrossAttention], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def given(form: str, layer: nn.Module, **named: object) -> list[float]:
+        found: list[float] = []
+        with monkeypatch.context() as patch:
+            shown = {"see": lambda name, tensor: None} if form == "written_out" else {}
+            whole = getattr(core, form)
+            patch.setattr(core, form, lambda *a, dropout, **b: found.append(dropout) or whole(*a, **b))
+            patch.setattr(core, "_is_slow_fused", lambda *args: False)
+            layer(x, second(layer), **shown)
+        return found
+
+    def second(layer: nn.Module) -> object:
+        return layer.keys_values(x) if isinstance(layer, CrossAttention) else where()
+
+    x = torch.randn(B, T, D)
+    layer = layer_of(SPEC if layer_of is SelfAttention else Attention(H, H, K, is_causal=False), D, 0.3)
+    for form in ("written_out", "fused"):
+        assert given(form, layer.train()) == [0.3]
+        assert given(form, layer.eval()) == [0.0]
+    assert not torch.equal(layer.train()(x, second(layer)), layer(x, second(layer)))
+    assert torch.equal(layer.eval()(x, second(layer)), layer(x, second(layer)))
 
 
 def test_every_step_can_be_seen() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from zeropoint.blueprint.check import problems
 from zeropoint.blueprint.cost import count_parameters
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadModelFile
+from zeropoint.layers.dropout import Dropout
 from zeropoint.models.build import build, load, weights_of
 from zeropoint.models.initialize import initialize
 
@@ -98,9 +100,19 @@ def test_first_weights_of_2017() -> None:
     assert written.std().item() == pytest.approx(third, rel=0.1)
 
 
-def test_dropout_acts_while_training_only() -> None:
-    module = build(DECODERS["gpt2"], dropout=0.5)
-    ids = torch.tensor([[1, 2, 3]])
-    assert not torch.equal(module(ids), module(ids))
+@pytest.mark.parametrize("kind", ["dropout", "attention_dropout"])
+@pytest.mark.parametrize("name", ["gpt2", "transformer"])
+def test_dropout_acts_while_training_only(name: str, kind: Any) -> None:
+    module = build(TINY[name], **{kind: 0.5})
+    ids = [torch.tensor([[1, 2, 3]])] * (2 if name == "transformer" else 1)
+    assert not torch.equal(module(*ids), module(*ids))
     module.eval()
-    assert torch.equal(module(ids), module(ids))
+    assert torch.equal(module(*ids), module(*ids))
+
+
+def test_every_attention_is_given_its_dropout_and_nothing_else_is() -> None:
+    module = build(SEQ2SEQS["transformer"], dropout=0.1, attention_dropout=0.2)
+    found = {name: part.p for name, part in module.named_modules() if isinstance(part, Dropout)}
+    assert {name for name, p in found.items() if p == 0.2} == {n for n in found if "attention.dropout" in n}
+    assert {p for n, p in found.items() if "attention" not in n} == {0.1}
+    assert sum("cross_attention" in n for n in found) == len(module.blocks)

@@ -6,14 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from zeropoint.blueprint import catalog
 from zeropoint.blueprint.io import to_toml
 from zeropoint.errors import BadInput
+from zeropoint.layers.attention.projections import Projections
 from zeropoint.train.check import check
 from zeropoint.train.config import Config, config_toml, read_config, read_run_config, recipes
 from zeropoint.train.duration import seconds_of
-from zeropoint.train.model import blueprint_of
+from zeropoint.train.model import blueprint_of, built
 from zeropoint.train.optim.adamw import AdamW
 from zeropoint.train.optim.muon import Muon
 from zeropoint.train.schedule import WSD, Cosine
@@ -36,6 +38,17 @@ def test_nanogpt_s_cpu_preset_is_nanogpt_s() -> None:
     assert config.schedule == Cosine(100, 0.1)
     assert (config.train.steps, config.train.batch_size, config.train.clip) == (2000, 12, 1.0)
     assert (config.eval.n_batches, config.model.dropout, config.data.validation) == (20, 0.0, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "share"), [("shakespeare-char-gpu", 0.2), ("build-gpt", 0.2), ("multi30k-article", 0.1)]
+)
+def test_presets_whose_sources_drop_attention_s_weights_do_so(name: str, share: float) -> None:
+    config = read_config(name)
+    assert config.model.attention_dropout == config.model.dropout == share
+    module = built(config, blueprint_of(config.model, 65), torch.device("cpu"))
+    attentions = [part for part in module.modules() if isinstance(part, Projections)]
+    assert {part.dropout.p for part in attentions} == {share}
 
 
 def test_overrides_come_last_and_a_text_needs_no_quotes() -> None:
@@ -157,6 +170,10 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
         ("train.clip=-1.0", r"train\.clip is -1\.0; expected a number from 0"),
         ("train.time_budget=soon", r"train\.time_budget is 'soon'; expected a span of time, as in 90s"),
         ("model.dropout=1.0", r"model\.dropout is 1\.0; expected a number from 0 to below 1"),
+        (
+            "model.attention_dropout=-0.1",
+            r"model\.attention_dropout is -0\.1; expected a number from 0 to below 1",
+        ),
         ("data.validation=1.0", r"data\.validation is 1\.0; expected a number above 0 to below 1"),
         ("schedule.final=2.0", r"schedule\.final is 2\.0"),
         ("model.blueprint=tiny-gpt", r"model\.n_layers is set beside model\.blueprint"),

@@ -103,7 +103,8 @@ def test_a_run_that_is_left_draws_the_curve_of_the_whole_one_to_the_last_bit(
     folder: Path, precision: str, is_compiled: bool
 ) -> None:
     """With dropout, which a GPU draws for itself; the generator of the caller is left as it was."""
-    config = replace(SMALL, model=replace(SMALL.model, dropout=0.2, n_ctx=256), optimizer=Muon())
+    model = replace(SMALL.model, dropout=0.2, attention_dropout=0.2, n_ctx=256)
+    config = replace(SMALL, model=model, optimizer=Muon())
     config = with_train(config, precision=precision, compile="always" if is_compiled else "never")
     state = torch.cuda.get_rng_state()
     whole = curve(config, folder / "whole")
@@ -169,7 +170,7 @@ def test_what_sees_the_future_is_found_there_too() -> None:
     blueprint = blueprint_of(SMALL.model, 65)
     block = blueprint.blocks[0]
     open_block = replace(block, attention=replace(block.attention, is_causal=False))
-    assert check_causal(build(blueprint, dropout=0.2).to(GPU), 65, 32) is None
+    assert check_causal(build(blueprint, dropout=0.2, attention_dropout=0.2).to(GPU), 65, 32) is None
     leaky = build(replace(blueprint, blocks=(open_block,))).to(GPU)
     leak = check_causal(leaky, 65, 32)
     assert leak is not None

@@ -144,13 +144,14 @@ def test_the_model_and_the_generator_are_left_as_they_were() -> None:
 @pytest.mark.parametrize("name", DECODERS)
 def test_every_decoder_is_causal(name: str) -> None:
     blueprint = DECODERS[name]
-    assert check_causal(build(blueprint, dropout=0.1), blueprint.n_vocab, blueprint.n_ctx) is None
+    model = build(blueprint, dropout=0.1, attention_dropout=0.1)
+    assert check_causal(model, blueprint.n_vocab, blueprint.n_ctx) is None
 
 
 @pytest.mark.parametrize("name", SEQ2SEQS)
 def test_every_encoder_decoder_is_causal_in_its_answer(name: str) -> None:
     blueprint, source_BS = SEQ2SEQS[name], torch.tensor([[5, 3, 8, 1, 9]])
-    model = build(blueprint, dropout=0.1)
+    model = build(blueprint, dropout=0.1, attention_dropout=0.1)
     assert check_causal(model, blueprint.n_vocab, blueprint.n_ctx, source_BS=source_BS) is None
 
 

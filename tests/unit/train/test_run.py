@@ -97,7 +97,7 @@ def test_a_run_leaves_a_folder_with_everything_about_it(folder: Path) -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        replace(TINY, model=replace(TINY.model, dropout=0.1)),
+        replace(TINY, model=replace(TINY.model, dropout=0.1, attention_dropout=0.1)),
         with_train(TINY, ema=0.9, accumulate=2),
         replace(TINY, optimizer=Muon()),
         replace(TINY, data=Data(order="epochs", tokenizer="bpe", n_vocab=300)),
@@ -115,8 +115,10 @@ def test_a_run_repeats_bit_for_bit(folder: Path, config: Config) -> None:
     assert other.losses != first.losses
 
 
-def test_a_resumed_run_draws_the_curve_of_the_whole_one(folder: Path) -> None:
-    config = replace(TINY, schedule=Constant())
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_a_resumed_run_draws_the_curve_of_the_whole_one(folder: Path, dropout: float) -> None:
+    model = replace(TINY.model, dropout=dropout, attention_dropout=dropout)
+    config = replace(TINY, schedule=Constant(), model=model)
     whole, parts = Told(), Told()
     run(config, folder / "whole", [whole])
     run(with_train(config, steps=4), folder / "parts", [parts])
@@ -140,6 +142,18 @@ def test_recomputing_blocks_and_parts_of_a_batch_change_memory_and_not_the_curve
     spare = replace(with_train(TINY, accumulate=4), model=replace(TINY.model, recompute=True))
     run(spare, folder / "sparing", [sparing])
     assert sparing.losses == pytest.approx(plain.losses, rel=1e-5)
+
+
+def test_blocks_that_are_recomputed_draw_the_same_again_and_dropout_may_change(folder: Path) -> None:
+    plain, again = Told(), Told()
+    config = replace(TINY, model=replace(TINY.model, dropout=0.2, attention_dropout=0.2))
+    run(config, folder / "plain", [plain])
+    recomputed = replace(config, model=replace(config.model, recompute=True))
+    run(recomputed, folder / "again", [again])
+    assert again.losses == plain.losses
+    model = replace(recomputed.model, attention_dropout=0.0)
+    run(with_train(replace(config, model=model), steps=7), folder / "again", [again], resume=True)
+    assert "model.attention_dropout is 0.0 from step 7 on (it was 0.2)" in again.notices
 
 
 def test_the_averaged_weights_are_the_model(folder: Path) -> None:

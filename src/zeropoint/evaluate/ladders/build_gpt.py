@@ -68,7 +68,7 @@ def _draw_as_torch(model: nn.Module) -> None:
 
 
 def _full() -> nn.Module:
-    return build(lecture_blueprint(), seed=None, dropout=0.2)
+    return build(lecture_blueprint(), seed=None, dropout=0.2, attention_dropout=0.2)
 
 
 def _rung(name: str, change: str, make: Callable[[], nn.Module], *published: float) -> Rung:

@@ -1,10 +1,11 @@
 """Scaled dot-product attention (Vaswani et al., "Attention Is All You Need", 2017, section 3.2.1).
 
-    mix = softmax(q k^T * scale + mask) v
+    mix = dropout(softmax(q k^T * scale + mask)) v
 
-Each query is compared with every key; the comparisons become weights that sum to 1; the answer is the values
-in that mixture. Twice: `written_out`, where every step can be seen, and `fused`, one call of torch that never
-holds the whole table of weights (Dao et al., "FlashAttention", 2022). A test holds them equal.
+Each query is compared with every key; the comparisons become weights that sum to 1, of which some may be lost
+by chance while a model learns; the answer is the values in that mixture. Twice: `written_out`, where every
+step can be seen, and `fused`, one call of torch that never holds the whole table of weights (Dao et al.,
+"FlashAttention", 2022). A test holds them equal.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zeropoint.layers.dropout import dropped
 from zeropoint.layers.mask import attention_mask
 from zeropoint.layers.see import See, show
 
@@ -34,20 +36,27 @@ def attend(
     scale: float,
     is_causal: bool = False,
     softcap: float | None = None,
+    dropout: float = 0.0,
     see: See | None = None,
 ) -> Tensor:
     """The mix [B, H, T, K]: fused where that can be and is faster, else written out.
 
-    It cannot where somebody looks or scores are capped, and is not where a CPU learns from few keys.
+    It cannot where somebody looks or scores are capped, and is not where a CPU learns from few keys, or drops
+    weights, for which its fused form holds the whole table too.
     mask: added to the scores, [B or 1, H or 1, T, S]; None for nothing. is_causal, with T = S and no mask: a
     token sees itself and what came before it, which fused does without a table, and without its upper half.
+    dropout: probability that a weight is lost; the others are divided by 1 - dropout.
     """
-    learns_from_few = q_BHTK.requires_grad and q_BHTK.device.type == "cpu" and k_BHSK.shape[2] <= _FEW_KEYS
-    if see is None and softcap is None and not learns_from_few:
-        return fused(q_BHTK, k_BHSK, v_BHSK, mask, scale=scale, is_causal=is_causal)
+    if see is None and softcap is None and not _is_slow_fused(q_BHTK, k_BHSK, dropout):
+        return fused(q_BHTK, k_BHSK, v_BHSK, mask, scale=scale, is_causal=is_causal, dropout=dropout)
     if is_causal:
         mask = attention_mask(q_BHTK.shape[2], k_BHSK.shape[2], is_causal=True, device=q_BHTK.device)
-    return written_out(q_BHTK, k_BHSK, v_BHSK, mask, scale=scale, softcap=softcap, see=see)
+    return written_out(q_BHTK, k_BHSK, v_BHSK, mask, scale=scale, softcap=softcap, dropout=dropout, see=see)
+
+
+def _is_slow_fused(q_BHTK: Tensor, k_BHSK: Tensor, dropout: float) -> bool:
+    learns_from_few = q_BHTK.requires_grad and k_BHSK.shape[2] <= _FEW_KEYS
+    return q_BHTK.device.type == "cpu" and (learns_from_few or dropout > 0)
 
 
 def written_out(
@@ -58,6 +67,7 @@ def written_out(
     *,
     scale: float,
     softcap: float | None = None,
+    dropout: float = 0.0,
     see: See | None = None,
 ) -> Tensor:
     """The mix [B, H, T, K], one step a line; `see` is handed scores, capped, masked, weights and mix."""
@@ -68,7 +78,7 @@ def written_out(
         scores_BHTS = scores_BHTS + mask
     scores_BHTS = show(see, "masked", scores_BHTS)
     weights_BHTS = show(see, "weights", torch.softmax(scores_BHTS, dim=-1).type_as(v_BHSK))
-    return show(see, "mix", weights_BHTS @ v_BHSK)
+    return show(see, "mix", dropped(weights_BHTS, dropout) @ v_BHSK)
 
 
 def fused(
@@ -79,11 +89,15 @@ def fused(
     *,
     scale: float,
     is_causal: bool = False,
+    dropout: float = 0.0,
 ) -> Tensor:
-    """The same numbers up to rounding, block by block, in memory that does not grow with T * S."""
+    """The same numbers up to rounding, block by block, in memory that does not grow with T * S.
+
+    What dropout loses is drawn in a way of torch's own: with a like chance, but not the same weights.
+    """
     mask = mask if mask is None else mask.type_as(q_BHTK)
     return F.scaled_dot_product_attention(
-        q_BHTK, k_BHSK, v_BHSK, attn_mask=mask, scale=scale, is_causal=is_causal
+        q_BHTK, k_BHSK, v_BHSK, attn_mask=mask, dropout_p=dropout, scale=scale, is_causal=is_causal
     )
 
 

@@ -43,6 +43,7 @@ class CrossAttention(Projections):
             None if is_token_BS is None else additive(is_token_BS[:, None, None, :]),
             scale=spec.score_scale,
             softcap=spec.softcap,
+            dropout=self.dropout.now,
             see=see,
         )
         return show(see, "output", self.output(join_heads(mix_BHTK)))
