@@ -146,20 +146,25 @@ def loss_of(
     dtype: torch.dtype = torch.float32,
     team: Team = ALONE,
 ) -> float:
-    """The mean loss over the first n_batches, in nats, nothing dropped out; the model stays as it was."""
+    """The mean loss over all that the first n_batches ask for, in nats, nothing dropped out.
+
+    Each batch weighs by its targets, whoever computes them; the model stays as it was.
+    """
     device = next(model.parameters()).device
     is_training = model.training
     model.eval()
-    total = 0.0
+    total, n_total = 0.0, 0
     for step in range(n_batches):
         (part,) = _parts(batches, step, 1, team, device)
         weight = _weight(objective, part)
         with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
             loss = objective(model, *part).float()
-        share = weight / max(1, _over(team, device, weight)[0])
-        total += float(team.sum(loss * share if share != 1 else loss))
+        (n_all,) = _over(team, device, weight)
+        share = weight / max(1, n_all)
+        total += n_all * float(team.sum(loss * share if share != 1 else loss))
+        n_total += n_all
     model.train(is_training)
-    return total / n_batches
+    return total / max(1, n_total)
 
 
 def _weight(objective: Objective, part: tuple[Tensor, ...]) -> int:

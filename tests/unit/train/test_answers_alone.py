@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from tests.support import team
+from tests.support.team import train_together
 from zeropoint.data.batches import IGNORED
 from zeropoint.errors import BadInput
-from zeropoint.train.config import Config, Data, Eval, Model, Train, read_config
+from zeropoint.train.config import Config, Data, Eval, Model, Train, config_toml, read_config
 from zeropoint.train.loop import loss_of
 from zeropoint.train.model import built
 from zeropoint.train.objectives.masked import Masked
@@ -40,14 +42,28 @@ def test_the_loss_is_the_mean_over_the_tokens_of_answers(folder: Path) -> None:
     made = config(folder)
     prepared = prepare(made)
     model = built(made, prepared.blueprint, torch.device("cpu")).eval()
-    ids_BT, next_BT = map(torch.from_numpy, prepared.validation.batch(0))
+    ids_BT, next_BT, document_BT = map(torch.from_numpy, prepared.validation.batch(0))
     with torch.no_grad():
-        said_BTV = torch.log_softmax(model(ids_BT), -1)
+        said_BTV = torch.log_softmax(model(ids_BT, document_BT=document_BT), -1)
     losses = [
         -float(said_BTV[row, at, next_BT[row, at]]) for row, at in (next_BT != IGNORED).nonzero().tolist()
     ]
     assert len(losses) < next_BT.numel() / 2
     assert loss_of(model, prepared.validation, NextToken(), 1) == pytest.approx(sum(losses) / len(losses))
+
+
+def test_an_answer_is_learned_as_if_its_prompt_stood_alone(folder: Path) -> None:
+    made = config(folder)
+    prepared = prepare(made)
+    model = built(made, prepared.blueprint, torch.device("cpu")).eval()
+    batch = list(map(torch.from_numpy, prepared.training.batch(0)))
+    assert (batch[2][:, -1] > 0).any()
+    total, n_all = 0.0, NextToken().n_asked(*batch)
+    for ids_T, next_T, document_T in zip(*batch, strict=True):
+        for number in range(int(document_T[-1]) + 1):
+            alone = [column_T[document_T == number][None] for column_T in (ids_T, next_T)]
+            total += NextToken()(model, *alone).item() * NextToken().n_asked(*alone)
+    assert NextToken()(model, *batch).item() == pytest.approx(total / n_all)
 
 
 class Losses(Watcher):
@@ -68,6 +84,16 @@ def test_a_run_that_is_left_goes_on_alike_and_parts_of_a_batch_weigh_by_their_an
     assert told[1].losses + told[2].losses == told[0].losses
     run(replace(made, train=replace(made.train, accumulate=6)), folder / "parts", [told[3]])
     assert told[3].losses == pytest.approx(told[0].losses, rel=1e-5)
+
+
+def test_two_workers_whose_rows_ask_for_unequal_numbers_have_the_curve_of_one(folder: Path) -> None:
+    made, told = config(folder), Losses()
+    made = replace(made, train=replace(made.train, steps=4, accumulate=3, threads=1))
+    file = folder / "run.toml"
+    file.write_text(config_toml(made))
+    run(replace(made, train=replace(made.train, accumulate=1)), folder / "one", [told])
+    train_together([file], folder / "two", 2)
+    assert list(team.losses(folder / "two").values()) == pytest.approx(told.losses, rel=1e-5)
 
 
 def test_rows_that_are_prompt_from_end_to_end_have_no_loss() -> None:

@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from tests.support.listed import Listed
+from zeropoint.data.batches import IGNORED
 from zeropoint.train.gradients import NotFinite
-from zeropoint.train.loop import Done, train
+from zeropoint.train.loop import Done, loss_of, train
+from zeropoint.train.objectives.next_token import NextToken
 
 
 def line() -> nn.Linear:
@@ -55,21 +57,58 @@ def test_a_batch_in_parts_makes_the_step_of_the_whole_one() -> None:
     assert small.weight.item() == pytest.approx(large.weight.item())
 
 
+class Asked:
+    """A mean over what is not 0."""
+
+    def __call__(self, model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return ((model(x) - x) ** 2).sum() / max(1, self.n_asked(x))
+
+    def n_asked(self, x: torch.Tensor) -> int:
+        return int((x != 0).sum())
+
+
 def test_parts_weigh_as_much_as_they_ask() -> None:
     """A mean over tokens: the part with fewer of them counts less."""
-
-    class Asked:
-        def __call__(self, model: nn.Module, x: torch.Tensor) -> torch.Tensor:
-            return ((model(x) - x) ** 2).sum() / self.n_asked(x)
-
-        def n_asked(self, x: torch.Tensor) -> int:
-            return int((x != 0).sum())
-
     large, small = line(), line()
     batches = Listed([(torch.tensor([[1.0, 0.0], [2.0, 3.0]])[..., None],)])
     train(large, batches, Asked(), sgd(large, 0.01), n_steps=1)
     train(small, batches, Asked(), sgd(small, 0.01), n_steps=1, n_accumulated=2)
     assert small.weight.item() == pytest.approx(large.weight.item())
+
+
+@pytest.mark.parametrize("n_parts", [2, 3, 4, 6])
+def test_a_step_is_by_the_mean_over_every_token_that_is_asked_for(n_parts: int) -> None:
+    """However unequally they lie in the parts; one row asks for nothing."""
+    torch.manual_seed(0)
+    first = nn.Embedding(11, 11).weight.detach()
+    ids, wanted = torch.randint(0, 11, (2, 6, 8))
+    for row, n_asked in enumerate((8, 1, 0, 3, 1, 2)):
+        wanted[row, n_asked:] = IGNORED
+    is_asked = wanted != IGNORED
+    losses = nn.functional.cross_entropy(first[ids[is_asked]], wanted[is_asked], reduction="none")
+    assert len(losses) == 15
+    made, told = [], list[Done]()
+    for n_accumulated in (1, n_parts):
+        model = nn.Embedding.from_pretrained(first.clone(), freeze=False)
+        train(
+            model,
+            Listed([(ids, wanted)]),
+            NextToken(),
+            sgd(model, 1.0),
+            n_steps=1,
+            n_accumulated=n_accumulated,
+            after_step=told.append,
+        )
+        made.append(model.weight.detach())
+    assert [done.loss for done in told] == pytest.approx([losses.mean().item()] * 2)
+    torch.testing.assert_close(made[1], made[0])
+    assert not torch.equal(made[0], first)
+
+
+def test_a_model_is_judged_by_the_mean_over_every_token_that_is_asked_for() -> None:
+    parts = [torch.tensor(rows)[..., None] for rows in ([[1.0, 2.0, 3.0]], [[4.0, 0.0, 0.0]], [[0.0] * 3])]
+    assert loss_of(line(), Listed([(part,) for part in parts]), Asked(), 3) == pytest.approx(7.5)
+    assert loss_of(line(), Listed([(parts[2],)]), Asked(), 1) == 0
 
 
 def test_gradients_are_bounded() -> None:
