@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstring>
 #include <mutex>
+#include <utility>
 
 #include "base/text.hpp"
 
@@ -136,7 +137,10 @@ Error cannot_open(const std::string& shown, int code) {
 
 struct Descriptor {
     int fd;
-    ~Descriptor() { ::close(fd); }
+    ~Descriptor() {
+        if (fd >= 0) ::close(fd);
+    }
+    int keep() { return std::exchange(fd, -1); }
 };
 
 }  // namespace
@@ -164,23 +168,22 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
         return io_error("cannot map " + shown + ": " + std::to_string(kMaxMappings) +
                         " files are mapped already");
     }
-    return MappedFile(path, {static_cast<const std::byte*>(data), n_bytes}, slot);
+    return MappedFile(path, {static_cast<const std::byte*>(data), n_bytes}, slot, closer.keep());
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)), bytes_(other.bytes_), slot_(other.slot_) {
-    other.bytes_ = {};
-    other.slot_ = -1;
-}
+    : path_(std::move(other.path_)),
+      bytes_(std::exchange(other.bytes_, {})),
+      slot_(std::exchange(other.slot_, -1)),
+      descriptor_(std::exchange(other.descriptor_, -1)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
     if (this == &other) return *this;
     close();
     path_ = std::move(other.path_);
-    bytes_ = other.bytes_;
-    slot_ = other.slot_;
-    other.bytes_ = {};
-    other.slot_ = -1;
+    bytes_ = std::exchange(other.bytes_, {});
+    slot_ = std::exchange(other.slot_, -1);
+    descriptor_ = std::exchange(other.descriptor_, -1);
     return *this;
 }
 
@@ -190,8 +193,9 @@ void MappedFile::close() noexcept {
     if (slot_ < 0) return;
     unguard_range(slot_);
     munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+    ::close(descriptor_);
     bytes_ = {};
-    slot_ = -1;
+    slot_ = descriptor_ = -1;
 }
 
 void MappedFile::let_go(const void* first, size_t n_bytes) const {
@@ -204,6 +208,18 @@ void MappedFile::let_go(const void* first, size_t n_bytes) const {
     const uintptr_t end = std::min(wanted + n_bytes + kAround, mapping + bytes_.size());
     if (wanted < mapping || begin >= end) return;
     madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
+void MappedFile::copy(const void* first, size_t n_bytes, void* out) const {
+    auto at = static_cast<off_t>(static_cast<const std::byte*>(first) - bytes_.data());
+    for (auto* to = static_cast<std::byte*>(out); n_bytes > 0;) {
+        const ssize_t n = pread(descriptor_, to, n_bytes, at);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return g_mappings[slot_].damaged.store(true);
+        to += n;
+        at += n;
+        n_bytes -= static_cast<size_t>(n);
+    }
 }
 
 bool MappedFile::damaged() const { return slot_ >= 0 && g_mappings[slot_].damaged.load(); }

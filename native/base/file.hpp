@@ -28,6 +28,11 @@ public:
     // They may be read again; the system reads them back from its cache or the disk.
     void let_go(const void* first, size_t n_bytes) const;
 
+    // Copies bytes of the mapping from the file without their pages coming into this process: threads that
+    // read much, and once, do not wait for each other's page tables. Bytes that are gone by now leave it
+    // damaged.
+    void copy(const void* first, size_t n_bytes, void* out) const;
+
     // True once a page could not be read: what was read since then may be zeros. Ask after reading.
     bool damaged() const;
 
@@ -35,13 +40,14 @@ public:
     Status intact() const;
 
 private:
-    MappedFile(std::string path, std::span<const std::byte> bytes, int slot)
-        : path_(std::move(path)), bytes_(bytes), slot_(slot) {}
+    MappedFile(std::string path, std::span<const std::byte> bytes, int slot, int descriptor)
+        : path_(std::move(path)), bytes_(bytes), slot_(slot), descriptor_(descriptor) {}
     void close() noexcept;
 
     std::string path_;
     std::span<const std::byte> bytes_;
     int slot_ = -1;  // in the guard's table; -1: moved from
+    int descriptor_ = -1;
 };
 
 }  // namespace zp

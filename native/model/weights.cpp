@@ -1,13 +1,13 @@
 #include "model/weights.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <optional>
 
 #include "base/file.hpp"
 #include "base/text.hpp"
 #include "formats/gguf.hpp"
 #include "kernels/packing.hpp"
+#include "model/reading.hpp"
 
 namespace zp {
 
@@ -16,6 +16,7 @@ namespace {
 struct Source {
     const GgufTensor* tensor;
     const uint8_t* bytes;
+    const MappedFile* file;
 };
 
 std::string shape_text(const std::vector<uint64_t>& shape) {
@@ -36,12 +37,6 @@ public:
     std::unique_ptr<Weights> take() { return std::move(weights_); }
 
 private:
-    struct MatrixTask {
-        Matrix* target;
-        const uint8_t* bytes;
-        uint8_t* out;
-    };
-
     bool has(const std::string& name) const { return names_.contains(name); }
     std::optional<Source> find(const std::string& name, std::vector<uint64_t> shape);
     void matrix(const std::string& name, int rows, int cols, Matrix& target);
@@ -60,12 +55,13 @@ private:
     std::vector<std::string> shown_;  // the paths, fit for a message
     std::vector<GgufHeader> headers_;
     std::unordered_map<std::string, Source> sources_;
-    std::vector<MatrixTask> tasks_;
+    std::vector<MatrixReading> readings_;
     std::unique_ptr<Weights> weights_ = std::make_unique<Weights>();
 };
 
 Status Loader::open(const std::vector<std::string>& paths) {
     headers_.reserve(paths.size());
+    files_.reserve(paths.size());  // sources point at them
     for (const std::string& path : paths) {
         Result<MappedFile> file = MappedFile::open(path);
         if (!file.ok()) return file.error();
@@ -80,7 +76,7 @@ Status Loader::open(const std::vector<std::string>& paths) {
         files_.back().let_go(bytes.data(), static_cast<size_t>(headers_.back().data_offset));
         for (const GgufTensor& tensor : headers_.back().tensors) {
             const auto* data = reinterpret_cast<const uint8_t*>(bytes.data()) + tensor.offset;
-            if (!sources_.emplace(tensor.name, Source{&tensor, data}).second)
+            if (!sources_.emplace(tensor.name, Source{&tensor, data, &files_.back()}).second)
                 return invalid(shown_.back() + ": tensor " + printable(tensor.name) +
                                " is in two files of the model");
         }
@@ -119,7 +115,7 @@ void Loader::matrix(const std::string& name, int rows, int cols, Matrix& target)
     const auto source = find(name, {static_cast<uint64_t>(rows), static_cast<uint64_t>(cols)});
     if (!source) return;
     target = {source->tensor->format, rows, cols, nullptr};
-    tasks_.push_back({&target, source->bytes, nullptr});
+    readings_.push_back({&target, source->file, source->bytes});
 }
 
 void Loader::floats(const std::string& name, std::vector<uint64_t> shape, const float*& target) {
@@ -168,8 +164,8 @@ void Loader::experts(const std::string& name, int rows, int cols, std::vector<Li
     targets.resize(n_experts);
     for (uint64_t e = 0; e < n_experts; ++e) {
         targets[e].matrix = {source->tensor->format, rows, cols, nullptr};
-        tasks_.push_back(
-            {&targets[e].matrix, source->bytes + source->tensor->n_bytes / n_experts * e, nullptr});
+        readings_.push_back(
+            {&targets[e].matrix, source->file, source->bytes + source->tensor->n_bytes / n_experts * e});
     }
 }
 
@@ -226,15 +222,15 @@ Status Loader::allocate() {
     // most the file's size plus 15 rows, and the file is mapped.
     size_t total = 0;
     std::vector<size_t> offsets;
-    for (const MatrixTask& task : tasks_) {
+    for (const MatrixReading& reading : readings_) {
         offsets.push_back(total);
-        total += (task.target->n_bytes() + 4095) / 4096 * 4096;
+        total += (reading.target->n_bytes() + 4095) / 4096 * 4096;
     }
     Result<Buffer> buffer = Buffer::allocate(total, Pages::kHuge, "the model's weights");
     if (!buffer.ok()) return buffer.error();
-    for (size_t i = 0; i < tasks_.size(); ++i) {
-        tasks_[i].out = static_cast<uint8_t*>(buffer.value().data()) + offsets[i];
-        tasks_[i].target->data = tasks_[i].out;
+    for (size_t i = 0; i < readings_.size(); ++i) {
+        readings_[i].out = static_cast<uint8_t*>(buffer.value().data()) + offsets[i];
+        readings_[i].target->data = readings_[i].out;
     }
     weights_->n_bytes = total;
     weights_->buffers.push_back(std::move(buffer.value()));
@@ -242,34 +238,7 @@ Status Loader::allocate() {
 }
 
 Status Loader::read(ThreadPool& pool) {
-    // A piece is some groups of a matrix; threads take pieces as they come free, since pages may have to
-    // be read from the disk.
-    constexpr int kGroupsAPiece = 64;
-    struct Piece {
-        const MatrixTask* task;
-        int begin, end;
-    };
-    std::vector<Piece> pieces;
-    for (const MatrixTask& task : tasks_)
-        for (int g = 0; g < task.target->n_groups(); g += kGroupsAPiece)
-            pieces.push_back({&task, g, std::min(g + kGroupsAPiece, task.target->n_groups())});
-    std::atomic<size_t> next{0};
-    pool.run([&](int) {
-        for (size_t i = next++; i < pieces.size(); i = next++) {
-            const Matrix& m = *pieces[i].task->target;
-            for (int g = pieces[i].begin; g < pieces[i].end; ++g) {
-                pack_group(m.format, pieces[i].task->bytes, static_cast<size_t>(m.rows),
-                           static_cast<size_t>(m.cols), static_cast<size_t>(g),
-                           pieces[i].task->out + static_cast<size_t>(g) * m.group_bytes());
-            }
-            // Read once: kept, the file would double the memory that the weights take.
-            const size_t group_bytes = kGroupRows * info(m.format).block_bytes *
-                                       (static_cast<size_t>(m.cols) / info(m.format).block_weights);
-            const uint8_t* first = pieces[i].task->bytes + pieces[i].begin * group_bytes;
-            for (const MappedFile& file : files_)
-                file.let_go(first, (pieces[i].end - pieces[i].begin) * group_bytes);
-        }
-    });
+    if (Status status = read_matrices(readings_, pool); !status.ok()) return status;
     for (size_t i = 0; i < files_.size(); ++i) {
         if (files_[i].damaged())
             return io_error(shown_[i] + " changed or was truncated while it was read; fetch it again");

@@ -9,11 +9,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "check.hpp"
 
@@ -115,6 +117,21 @@ ZP_TEST(file_truncated_while_mapped_reads_zeros_and_says_so) {
     Status status = file.value().intact();
     ZP_CHECK(!status.ok() && status.error().fault == Fault::kIo);
     ZP_CHECK(has(status.error().message, "changed or was truncated while it was read; fetch it again"));
+}
+
+ZP_TEST(file_copies_what_is_there_and_says_when_it_is_not) {
+    Folder folder;
+    std::string path = folder.write("/a", 3 * kPage);
+    auto file = MappedFile::open(path);
+    const std::byte* data = file.value().bytes().data();
+    std::vector<std::byte> out(2 * kPage, std::byte{1});
+    file.value().copy(data + 7, out.size(), out.data());
+    ZP_CHECK(std::equal(out.begin(), out.end(), data + 7));
+    ZP_EQ(truncate(path.c_str(), kPage), 0);
+    file.value().copy(data, kPage, out.data());
+    ZP_CHECK(!file.value().damaged());
+    file.value().copy(data, kPage + 1, out.data());
+    ZP_CHECK(file.value().damaged());
 }
 
 ZP_TEST(file_damage_is_forgotten_with_the_mapping) {

@@ -32,6 +32,11 @@ class GgufHeader:
         The value of key number `index`: int, float, bool, str, or a list of these.
         """
 
+    def pairs(self, index: int) -> list[tuple[str, str]] | None:
+        """
+        The list of texts of key number `index`, each cut at its first space; None for another value.
+        """
+
     def type(self, index: int) -> str:
         """
         The type that the file declares for key number `index`, as the specification names it.

@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
 from zeropoint.errors import BadInput, choices
+from zeropoint.frozen import frozen
 
 __all__ = [
     "KEYS",
@@ -34,7 +34,7 @@ __all__ = [
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
-@dataclass(frozen=True)
+@frozen
 class Key:
     """One thing that can be set.
 
@@ -55,7 +55,7 @@ class Key:
         return f"ZEROPOINT_{self.name.upper()}"
 
 
-@dataclass(frozen=True)
+@frozen
 class Setting:
     """A value and where it comes from: "flag", "ZEROPOINT_X", a file's path or "default"."""
 

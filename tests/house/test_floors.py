@@ -29,9 +29,10 @@ class Room:
 ROOMS = {
     "errors": Room(0),
     "disk": Room(0),
+    "frozen": Room(0),
     "registry": Room(0, ("errors",)),
-    "settings": Room(0, ("errors",), ("platformdirs",)),
-    "blueprint": Room(0, ("errors",)),
+    "settings": Room(0, ("errors", "frozen"), ("platformdirs",)),
+    "blueprint": Room(0, ("errors", "frozen")),
     "_native": Room(0),
     "formats": Room(1, (), ("numpy",)),
     "families": Room(1),

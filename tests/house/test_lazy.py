@@ -62,3 +62,20 @@ def test_an_answer_needs_no_numpy(ask: str, tiny_path: Path) -> None:
     assert "tokenizers" in modules
     assert [name for name in ("numpy", "rich", "jinja2", "huggingface_hub") if name in modules] == []
     assert ("subprocess" in modules) is ask.startswith("chat")  # the template's worker
+
+
+_WRITTEN = """
+import zeropoint, sys
+zeropoint.load({path!r}).generate('abc', temperature=0).text()
+for name, module in sorted(sys.modules.items()):
+    for one in vars(module).values() if name.startswith('zeropoint') else ():
+        code = getattr(vars(one).get('__init__'), '__code__', None) if isinstance(one, type) else None
+        if code is not None and code.co_filename == '<string>':
+            print(one.__module__, one.__name__)
+"""
+
+
+def test_an_answer_compiles_no_classes(tiny_path: Path) -> None:
+    code = _WRITTEN.format(path=str(tiny_path))
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout == ""  # these are `@dataclass` and should be `@frozen` (zeropoint/frozen.py)

@@ -100,7 +100,7 @@ struct Codes<Format::kQ7_9, L> : ScaleOnly<L> {
 _SPECS = "src/zeropoint/blueprint/parts/position.py"
 _POSITIONS = "src/zeropoint/layers/position"
 
-_BIAS_SPEC = '''@dataclass(frozen=True)
+_BIAS_SPEC = '''@frozen
 class LogBias:
     """Scores fall with the logarithm of distance (a dummy)."""
 
@@ -120,7 +120,7 @@ def bias(spec, n_heads):
 
     return fall
 '''
-_VECTORS_SPEC = '''@dataclass(frozen=True)
+_VECTORS_SPEC = '''@frozen
 class Ramp:
     """Columns grow with the position, each with a slope of its own (a dummy)."""
 
@@ -136,7 +136,7 @@ import torch
 def vectors(spec, d_model):
     return lambda positions_BT: spec.step * positions_BT[..., None] * torch.arange(d_model)
 '''
-_TURNING_SPEC = '''@dataclass(frozen=True)
+_TURNING_SPEC = '''@frozen
 class EverySecond:
     """Heads of odd positions are turned round (a dummy)."""
 
@@ -193,13 +193,13 @@ def tensor_map(blueprint, kind):
 
 _STEP = '''"""Ceiling: no logit is above it (a dummy)."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
+from zeropoint.frozen import frozen
 from zeropoint.sampling.step import Step, option
 
 
-@dataclass(frozen=True)
+@frozen
 class Ceiling(Step):
     order: ClassVar[int] = 75
     ceiling: float = option(100.0, 0, 100, "Logits above this become this; 100 is off.")

@@ -2,6 +2,7 @@
 // becomes a float. A lane adds its columns in one order, whatever the company, as in matmul_int8.hpp.
 #pragma once
 
+#include "base/prefetch.hpp"
 #include "kernels/codes/all.hpp"  // written at the build: codes/includes.cmake
 #include "kernels/kernels.hpp"
 
@@ -28,6 +29,7 @@ struct PlainColumns {
         constexpr int kBytes = kPackedBytes<format>;
         int k = 0;
         for (; k + 2 <= n_cols; k += 2, group += 2 * kBytes) {
+            if constexpr (M == 1) fetch_ahead<2 * kBytes>(group);
             add_column<L, M>(load_plain<L, format>(group), x, k, sums);
             add_column<L, M>(load_plain<L, format>(group + kBytes), x, k + 1, sums);
         }

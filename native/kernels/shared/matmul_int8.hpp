@@ -4,6 +4,7 @@
 // or threads, so a token's result does not depend on the company it is computed in.
 #pragma once
 
+#include "base/prefetch.hpp"
 #include "kernels/codes/all.hpp"  // written at the build: codes/includes.cmake
 #include "kernels/kernels.hpp"
 
@@ -56,6 +57,10 @@ struct PackedBlocks {
     using Block = Codes<format, L>;
     const uint8_t* group;
     static constexpr int kSpan = Block::kSpan;
+    void fetch_ahead(int b, int s) const {
+        constexpr int kBytes = kPackedBytes<format> / kSpan;
+        zp::fetch_ahead<kBytes>(group + static_cast<size_t>(b) * kBytes + kBytes * s);
+    }
     Block at(int b, int s) const {
         return Block(group + static_cast<size_t>(b / kSpan) * kPackedBytes<format>, s);
     }
@@ -83,6 +88,7 @@ struct WideBlocks {
     };
     const uint8_t* blocks;
     static constexpr int kSpan = 1;
+    static void fetch_ahead(int, int) {}
     Block at(int b, int) const { return {blocks + b * kBytes}; }
 
     template <int i = 0>
@@ -101,8 +107,9 @@ struct BlockRange {
     int begin, end;
 };
 
-// M tokens of 16 rows; blocks.at(0, 0) is that of range.begin.
-template <class L, class Blocks, int M, int P>
+// M tokens of 16 rows; blocks.at(0, 0) is that of range.begin. The first to read a group's weights asks for
+// more.
+template <class L, class Blocks, int M, int P, bool is_first>
 inline void int8_tile(const MatmulInt8& job, const Blocks& blocks, BlockRange range, int token, float* y) {
     constexpr int kRows = M * P;
     typename L::F sums[M];
@@ -112,8 +119,10 @@ inline void int8_tile(const MatmulInt8& job, const Blocks& blocks, BlockRange ra
     for (int r = 0; r < kRows; ++r)
         x[r] = job.x + static_cast<size_t>(token * P + r) * job.n_blocks + range.begin;
     for (int b = 0; b < range.end - range.begin; b += Blocks::kSpan)
-        for (int s = 0; s < Blocks::kSpan; ++s)
+        for (int s = 0; s < Blocks::kSpan; ++s) {
+            if constexpr (is_first) blocks.fetch_ahead(b, s);
             add_block<L, typename Blocks::Block, M, P>(blocks.at(b, s), x, sums);
+        }
     for (int m = 0; m < M; ++m) L::store(y + m * job.y_stride, sums[m]);
 }
 
@@ -121,7 +130,11 @@ inline void int8_tile(const MatmulInt8& job, const Blocks& blocks, BlockRange ra
 // not cost as much as each alone.
 template <class L, class Blocks, int M, int P>
 inline void int8_tiles(const MatmulInt8& job, const Blocks& blocks, BlockRange range, int m, float* y) {
-    for (; m + M <= job.n_tokens; m += M) int8_tile<L, Blocks, M, P>(job, blocks, range, m, y);
+    if (m == 0 && M <= job.n_tokens) {
+        int8_tile<L, Blocks, M, P, true>(job, blocks, range, 0, y);
+        m = M;
+    }
+    for (; m + M <= job.n_tokens; m += M) int8_tile<L, Blocks, M, P, false>(job, blocks, range, m, y);
     if constexpr (M > 1) int8_tiles<L, Blocks, M / 2, P>(job, blocks, range, m, y);
 }
 
@@ -135,8 +148,10 @@ void multiply_widened(const MatmulInt8& job) {
         const BlockRange range = {begin, begin + kPanel < job.n_blocks ? begin + kPanel : job.n_blocks};
         for (int g = 0; g < job.n_groups; ++g) {
             const PackedBlocks<L, format> packed{job.weights + static_cast<size_t>(g) * job.group_bytes};
-            for (int b = range.begin; b < range.end; ++b)
+            for (int b = range.begin; b < range.end; ++b) {
+                packed.fetch_ahead(b - b % packed.kSpan, b % packed.kSpan);
                 Blocks::widen(packed.at(b, b % packed.kSpan), panel + (b - begin) * Blocks::kBytes);
+            }
             int8_tiles<L, Blocks, L::kRowTile / P, P>(job, {panel}, range, 0, job.y + kGroupRows * g);
         }
     }

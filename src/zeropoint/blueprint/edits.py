@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from zeropoint.blueprint.spec import Blueprint
 from zeropoint.blueprint.taps import Tap, taps
 from zeropoint.errors import BadInput, choices
+from zeropoint.frozen import frozen
 
 __all__ = ["AddVector", "Edit", "Scale", "Write", "changeable", "edits"]
 
@@ -23,7 +23,7 @@ _CHANGEABLE = ("embedding.output", "after_attention", "after_ffn", "ffn.hidden",
 _NO_END = 2**31 - 1  # more positions than any context has
 
 
-@dataclass(frozen=True)
+@frozen
 class AddVector:
     """Add scale * vector to the rows at a point ("blocks.10.after_ffn"), for tokens start to stop.
 
@@ -43,7 +43,7 @@ class AddVector:
             raise BadInput(f"the vector to add at {self.point} must be a flat list of numbers") from None
 
 
-@dataclass(frozen=True)
+@frozen
 class Scale:
     """Multiply with `factor` the output of one head (at attention.mix) or one feature (elsewhere).
 
@@ -61,7 +61,7 @@ class Scale:
 Write = AddVector | Scale
 
 
-@dataclass(frozen=True)
+@frozen
 class Edit:
     """Columns of the rows at a point become factor * column + addend, for positions first to end.
 

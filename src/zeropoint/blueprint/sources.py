@@ -7,19 +7,19 @@ matrix, then take its first 768 rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from zeropoint.frozen import frozen
 
 __all__ = ["Offset", "Permuted", "Rename", "Rows", "Source", "Stacked", "Transposed", "stored_names"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Rename:
     """The file's tensor `name` as it is."""
 
     name: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Rows:
     """Rows [begin, end) of `source` along its first axis (fused projections)."""
 
@@ -28,14 +28,14 @@ class Rows:
     end: int
 
 
-@dataclass(frozen=True)
+@frozen
 class Transposed:
     """The matrix `source` [in, out] turned to [out, in] (GPT-2's Conv1D)."""
 
     source: Source
 
 
-@dataclass(frozen=True)
+@frozen
 class Permuted:
     """`source`, n_heads heads of d_head rows each, brought from one layout of rotary pairs to the other.
 
@@ -49,14 +49,14 @@ class Permuted:
     is_interleaved: bool
 
 
-@dataclass(frozen=True)
+@frozen
 class Stacked:
     """`sources` of equal shape as one tensor with a new first axis (the experts of a mixture)."""
 
     sources: tuple[Source, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class Offset:
     """`source` with `add` added to every element (Gemma's gain - 1)."""
 

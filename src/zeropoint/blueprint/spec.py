@@ -6,13 +6,13 @@ because it is written to files (`io.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.ffn import FFN
 from zeropoint.blueprint.parts.norm import Norm
 from zeropoint.blueprint.parts.position import EmbeddingPosition, NoPosition
+from zeropoint.frozen import frozen
 
 __all__ = ["VERSION", "Block", "Blueprint", "Embedding", "Head", "Placement"]
 
@@ -21,7 +21,7 @@ VERSION = 1  # of the written form; raised when a file of today would be misread
 Placement = Literal["pre", "post", "parallel", "sandwich"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Block:
     """One layer.
 
@@ -39,7 +39,7 @@ class Block:
     cross_attention: Attention | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Embedding:
     """From ids to the residual stream.
 
@@ -53,7 +53,7 @@ class Embedding:
     norm: Norm | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Head:
     """From the residual stream to logits.
 
@@ -69,7 +69,7 @@ class Head:
     has_transform: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Blueprint:
     """A model: embedding, `blocks`, final norm, head; and an encoder before it where `encoder` has blocks.
 

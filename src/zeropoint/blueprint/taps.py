@@ -11,19 +11,19 @@ N key/value heads, K width of a head, F feed-forward width, E experts, V vocabul
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.ffn import FFN, MLP, Gated
 from zeropoint.blueprint.parts.position import NoPosition, TurningPosition
 from zeropoint.blueprint.spec import Block, Blueprint
+from zeropoint.frozen import frozen
 
 __all__ = ["Tap", "placed", "taps"]
 
 Named = Iterator[tuple[str, str, dict[str, int]]]
 
 
-@dataclass(frozen=True)
+@frozen
 class Tap:
     """One point. axes: a letter an axis, without the batch; shape: their sizes."""
 

@@ -14,13 +14,13 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from zeropoint import disk
 from zeropoint.catalogue import place
 from zeropoint.catalogue.source import Got
 from zeropoint.errors import DiskError
+from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
 
 __all__ = [
@@ -42,7 +42,7 @@ _VERSION = 1
 _RECORD = "record.json"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kept:
     """One verified file: its path (relative to the record, if it lies there) and how it was then."""
 
@@ -53,7 +53,7 @@ class Kept:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """One model on this disk. `repo` is the hub repository whose cache holds its files, if one does."""
 

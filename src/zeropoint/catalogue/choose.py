@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from zeropoint import registry
 from zeropoint.errors import BadInput, choices
+from zeropoint.frozen import frozen
 
 __all__ = ["Choice", "Listed", "choose", "format_of", "runs_here"]
 
@@ -23,7 +23,7 @@ _SHARD = re.compile(r"^(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$
 _BEST = ("Q4_K_M", "Q4_0", "Q4_1")  # the order in which `q4` and no quantisation at all are filled
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Listed:
     """One file of a repository: its path there, its size in bytes and its sha256 (hex) where known."""
 
@@ -32,7 +32,7 @@ class Listed:
     sha256: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Choice:
     """The model that was taken: all its shards in order, and the format that its name tells of."""
 

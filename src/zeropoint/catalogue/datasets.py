@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from zeropoint.catalogue import cache, deliver, lock, place
 from zeropoint.catalogue.progress import Notice, Progress, Span, no_notice, no_progress
 from zeropoint.catalogue.source import Want
 from zeropoint.errors import BadInput, DiskError, NetworkError, choices
+from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
 
 __all__ = ["DataFile", "DataSet", "fetch", "find", "here", "load", "read"]
@@ -30,7 +30,7 @@ _BUNDLED = Path(__file__).parents[1] / "data"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DataFile:
     """One file: its name, size and sha256 (hex), and where to get it; no `url`: it comes with the package.
 
@@ -48,7 +48,7 @@ class DataFile:
         return Want(self.file, self.n_bytes, self.sha256) if self.sha256 else Want(self.file)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DataSet:
     """A named data set. folder: where its files lie below the folder of ZEROPOINT_DATA."""
 

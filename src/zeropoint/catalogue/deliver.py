@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -14,12 +13,13 @@ from zeropoint.catalogue.names import CatalogueRef, FileRef, HubRef, Remote, Sto
 from zeropoint.catalogue.progress import Notice, Progress
 from zeropoint.catalogue.source import Got, Source, Want
 from zeropoint.errors import BadInput, DiskError, NetworkError
+from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
 
 __all__ = ["Delivery", "already_here", "deliver", "is_offline", "local_path", "source_of"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Delivery:
     """The verified files of a model, in order, and who delivered them."""
 

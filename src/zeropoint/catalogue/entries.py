@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from zeropoint import registry
 from zeropoint.blueprint.tables import made, made_of, parse, refuse_unknown
 from zeropoint.catalogue.source import Source, Want
 from zeropoint.errors import BadInput, choices
+from zeropoint.frozen import frozen
 
 __all__ = ["Entry", "Numbers", "default", "find", "known_names", "load", "read"]
 
@@ -21,7 +22,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(:[a-z0-9][a-z0-9._-]*)?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Numbers:
     """The sizes from which memory and speed are planned before any download."""
 
@@ -36,7 +37,7 @@ class Numbers:
     weight_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """One model of the catalogue: its one file, what it may be used for, and where to get it, in order."""
 

@@ -9,7 +9,6 @@ one download: the second waits, told for whom.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from pathlib import Path
 
 from zeropoint.catalogue import cache, deliver, lock, names, place
@@ -19,12 +18,13 @@ from zeropoint.catalogue.lookup import Prospect, lookup
 from zeropoint.catalogue.names import CatalogueRef, FileRef, Remote, StoreRef, UrlRef
 from zeropoint.catalogue.progress import Notice, Progress, no_notice, no_progress
 from zeropoint.errors import BadInput, DiskError, NetworkError
+from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
 
 __all__ = ["Prospect", "ResolvedModel", "check", "lookup", "remove", "resolve"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResolvedModel:
     """A model on this disk: `path` is its (first) file; `name` never shows where that is.
 

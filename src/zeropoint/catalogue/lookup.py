@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +12,7 @@ from zeropoint.catalogue.entries import Entry
 from zeropoint.catalogue.names import CatalogueRef, FileRef, HubRef, StoreRef, UrlRef
 from zeropoint.catalogue.source import Head
 from zeropoint.errors import BadInput, BadModelFile, NetworkError
+from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
 
 __all__ = ["Prospect", "lookup"]
@@ -21,7 +21,7 @@ _HEADS_BYTES = tuple(n << 20 for n in (1, 4, 16, 32))  # a vocabulary of 256k to
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Prospect:
     """A model that one could load. `path` is set if it is on this disk already.
 

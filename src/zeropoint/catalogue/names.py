@@ -15,13 +15,13 @@ A name with two readings is an error that lists both.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from zeropoint.catalogue import entries
 from zeropoint.catalogue.entries import Entry
 from zeropoint.errors import BadInput, choices
+from zeropoint.frozen import frozen
 
 __all__ = [
     "CatalogueRef",
@@ -44,14 +44,14 @@ RUN_FILE = "run.json"  # what makes a folder that of a training run
 _MAX_NAME = 4096  # PATH_MAX; no other form is as long
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileRef:
     """A path on this disk, with `~` already expanded."""
 
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CatalogueRef:
     """An entry of the short catalogue."""
 
@@ -68,7 +68,7 @@ class CatalogueRef:
         return self.entry.name
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HubRef:
     """A repository on the hub, with what narrows it to one file: a quantisation or the file's name."""
 
@@ -96,7 +96,7 @@ class HubRef:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UrlRef:
     """Any other http or https address of a GGUF file."""
 
@@ -113,7 +113,7 @@ class UrlRef:
         return unquote(urlsplit(self.url).path).rpartition("/")[2][:-5]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoreRef:
     """A model that another program (`ollama`, `lmstudio`) keeps on this disk; `tag` may be a quantisation."""
 

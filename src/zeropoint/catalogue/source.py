@@ -7,11 +7,11 @@ all sources into one sentence. A `DiskError` ends the fetch at once: the next so
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from zeropoint.catalogue.progress import Progress
+from zeropoint.frozen import frozen
 
 __all__ = ["Got", "Head", "Source", "Want", "one_line"]
 
@@ -19,7 +19,7 @@ Head = Callable[[int], bytes]
 """Reads the first n bytes of a file, wherever it is (fewer if it is shorter)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Want:
     """The file that is asked for; a size in bytes or a sha256 (hex) that is known is enforced."""
 
@@ -28,7 +28,7 @@ class Want:
     sha256: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Got:
     """A verified file on this disk: its path, its sha256 in hex, and the revision if the source has one.
 

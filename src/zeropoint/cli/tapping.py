@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from zeropoint.errors import BadInput
+from zeropoint.frozen import frozen
 
 if TYPE_CHECKING:
     from zeropoint.blueprint.edits import Write
@@ -46,7 +46,7 @@ def options(command: F) -> F:
     return command
 
 
-@dataclass(frozen=True)
+@frozen
 class Asked:
     """What the options say."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zeropoint import __version__
+from zeropoint.frozen import frozen
 from zeropoint.tokenizers import from_hf
 from zeropoint.tokenizers.gguf import load_tokenizer
 from zeropoint.tokenizers.metadata import HasMetadata
@@ -30,7 +30,7 @@ Notify = Callable[[str], None]
 _LICENCE = re.compile(r"^license:\s*[\"']?([\w.-]+)", re.MULTILINE)
 
 
-@dataclass(frozen=True)
+@frozen
 class _Described:
     """A tokenizer's metadata where no GGUF file holds it yet."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from zeropoint.blueprint import Block, Blueprint
 from zeropoint.errors import BadInput
+from zeropoint.frozen import frozen
 from zeropoint.settings import check_cache_type
 
 __all__ = ["PAGE_POSITIONS", "CacheOptions", "context_bytes", "page_bytes"]
@@ -20,7 +20,7 @@ _NO_LIMIT = 2**63 - 1
 _IDLE_CONTEXTS = 4  # full contexts of memory kept for texts that may go on, where nothing else is asked for
 
 
-@dataclass(frozen=True)
+@frozen
 class CacheOptions:
     """What may be asked of a cache; None leaves it to the engine.
 

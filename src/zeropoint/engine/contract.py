@@ -8,10 +8,11 @@ a `Lens` go in, and what was `Seen` comes out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from zeropoint.blueprint.edits import Write
+from zeropoint.frozen import frozen
 from zeropoint.sampling.params import SamplingParams
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ ENDLESS = 2**31 - 1
 FinishReason = Literal["stop", "length", "cancelled"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Request:
     """Generate after `prompt_ids` (token ids) until a stop token, the budget or the context ends it."""
 
@@ -35,7 +36,7 @@ class Request:
     taps: Sequence[Write] = ()  # how its passes are changed; such a request shares no cache with others
 
 
-@dataclass(frozen=True)
+@frozen
 class Event:
     """One step of one request.
 
@@ -55,7 +56,7 @@ class Event:
     n_read: int
 
 
-@dataclass(frozen=True)
+@frozen
 class Read:
     """What is wanted of one point of `blueprint/taps.py` ("blocks.3.attention.weights").
 
@@ -66,7 +67,7 @@ class Read:
     heads: Sequence[int] | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Lens:
     """What final norm and head would say after chosen layers: the logit lens (nostalgebraist, 2020).
 
@@ -80,7 +81,7 @@ class Lens:
     has_logits: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class LensRows:
     """A row a token of the text: what would follow it, after one layer. Natural logarithms, float32.
 
@@ -97,7 +98,7 @@ class LensRows:
     logits: NDArray[np.float32] | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Seen:
     """What was seen while a text was read. points: name to float32, shaped as its tap, chosen heads alone."""
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from zeropoint.engine.beside import folder_files, gguf_metadata
 from zeropoint.engine.converted import check_tensors
 from zeropoint.engine.tried import try_result
 from zeropoint.errors import BadInput
+from zeropoint.frozen import frozen
 from zeropoint.weights import folder as folders
 from zeropoint.weights.convert import folder_tensors, gguf_tensors
 from zeropoint.weights.fitted import fitted
@@ -34,7 +34,7 @@ Notify = Callable[[str], None]
 _PART = re.compile(r".+-\d{5}-of-\d{5}\.gguf", re.DOTALL)
 
 
-@dataclass(frozen=True)
+@frozen
 class Converted:
     """What was written: where, how large, how many tensors in each format, and whether it was run."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from zeropoint.blueprint import Block, Blueprint
 from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.ffn import Gated
@@ -17,13 +15,14 @@ from zeropoint.engine.native import default_threads
 from zeropoint.engine.plan import Plan, choose_context, make_plan
 from zeropoint.engine.roofline import available_memory_bytes, bandwidth_bytes_s
 from zeropoint.errors import BadInput
+from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
 from zeropoint.weights.gguf import GgufModel, open_gguf, parse_header
 
 __all__ = ["Forecast", "forecast"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Forecast:
     """What is known of a model (`prospect`), what it needs here (`plan`), and what was measured for it."""
 

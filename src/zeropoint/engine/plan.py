@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.cost import count_parameters
 from zeropoint.blueprint.parts.ffn import MixtureOfExperts
 from zeropoint.engine.cache import CacheOptions, context_bytes
 from zeropoint.engine.roofline import ceiling_tok_s
 from zeropoint.errors import BadInput, OutOfMemory
+from zeropoint.frozen import frozen
 
 __all__ = ["DEFAULT_CONTEXT", "Plan", "check_fits", "choose_context", "make_plan", "read_bytes"]
 
@@ -24,7 +23,7 @@ _REACHED = 0.95
 _LAYER_S = 14e-6
 
 
-@dataclass(frozen=True)
+@frozen
 class Plan:
     """What a model needs and gives on this machine.
 

@@ -14,7 +14,7 @@ import json
 import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +22,7 @@ import numpy as np
 
 from zeropoint.engine.native import NativeEngine
 from zeropoint.errors import BadInput, DiskError
+from zeropoint.frozen import frozen
 from zeropoint.weights.staged import new_file, write_file
 
 __all__ = ["load_cache", "save_cache"]
@@ -33,7 +34,7 @@ _SUM_BYTES = hashlib.sha256().digest_size
 _BLOCK_BYTES = 1 << 20
 
 
-@dataclass(frozen=True)
+@frozen
 class _Header:
     """model: its fingerprint, 16 hexadecimal digits. cache: type of an element, window and sinks.
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from zeropoint.blueprint.edits import Write
 from zeropoint.engine.contract import Engine, Lens, LensRows
 from zeropoint.errors import BadInput
+from zeropoint.frozen import frozen
 from zeropoint.tokenizers.tokenizer import Tokenizer
 
 __all__ = ["Alternatives", "Score", "named_ids", "score"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Alternatives:
     """What might stand at one place. top: (token id, natural-log probability), most probable first.
 
@@ -25,7 +26,7 @@ class Alternatives:
     named: dict[int, float]
 
 
-@dataclass(frozen=True)
+@frozen
 class Score:
     """A text under a model: its tokens, and the natural-log probability of each given those before it.
 

@@ -7,18 +7,18 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from zeropoint.blueprint.edits import Write
 from zeropoint.engine.contract import Engine, Event, FinishReason, Request
 from zeropoint.errors import BadInput, MachineError
+from zeropoint.frozen import frozen
 from zeropoint.sampling.params import SamplingParams
 from zeropoint.tokenizers.stream import TextStream
 
 __all__ = ["Router", "Stream", "Timings", "Usage"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Usage:
     """Tokens read and made. cached_tokens: of the prompt, those that did not have to be read again."""
 
@@ -27,7 +27,7 @@ class Usage:
     cached_tokens: int = 0
 
 
-@dataclass(frozen=True)
+@frozen
 class Timings:
     """Tokens and milliseconds of reading the prompt and of making the answer (llama.cpp's names)."""
 

@@ -7,7 +7,7 @@ model fits into memory. Where no weight was rounded, both must choose the same t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from zeropoint.engine.native import NativeEngine, default_threads
 from zeropoint.engine.native_plan import native_plan
 from zeropoint.engine.roofline import available_memory_bytes
 from zeropoint.errors import BadInput, BadModelFile, MachineError, OutOfMemory
+from zeropoint.frozen import frozen
 from zeropoint.weights.gguf import GgufModel, shown
 from zeropoint.weights.mapping import Weights
 from zeropoint.weights.opened import Opened
@@ -33,7 +34,7 @@ _TIE = 1e-3  # of the spread of logits: two ways to sum float32 may order what i
 _ROOM_BYTES = 500_000_000  # torch itself, and what a pass needs
 
 
-@dataclass(frozen=True)
+@frozen
 class _Run:
     """ids: the prompt and what followed; outputs: [T, V], or [T, D] of an encoder without a head."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,6 +25,7 @@ from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadModelFile
 from zeropoint.families import FACTOR_TENSORS, GgufMetadata
 from zeropoint.families._parts import network_of
+from zeropoint.frozen import frozen
 
 __all__ = [
     "Sizes",
@@ -42,7 +42,7 @@ _FACTORS, _LONG, _SHORT = FACTOR_TENSORS
 _EMBEDDING, _HEAD = "token_embd.weight", "output.weight"
 
 
-@dataclass(frozen=True)
+@frozen
 class Sizes:
     """What the metadata of every decoder says."""
 

@@ -1,8 +1,8 @@
 """Masks: which keys a query may look at.
 
 Made in two steps. First a table of booleans, true where a query (row) may see a key (column): causal,
-within a window, not padding. Then what is added to the scores: 0 where it may, -inf where it may not, since
-exp(-inf) is 0 and the other weights still sum to 1.
+within a window, of one document, not padding. Then what is added to the scores: 0 where it may, -inf where it
+may not, since exp(-inf) is 0 and the other weights still sum to 1.
 
 The queries are the last T of the S positions: with a cache, S - T keys came before.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["additive", "attention_mask", "causal", "distances", "padding", "within"]
+__all__ = ["additive", "attention_mask", "causal", "distances", "padding", "same_document", "within"]
 
 
 def distances(n_queries: int, n_keys: int, device: torch.device | None = None) -> Tensor:
@@ -44,6 +44,11 @@ def padding(distance_TS: Tensor, is_token_BS: Tensor) -> Tensor:
     return is_token_BS[:, None, None, :] | (distance_TS == 0)
 
 
+def same_document(document_BT: Tensor) -> Tensor:
+    """A token sees those of its own document, where several share a row: bool [B, 1, T, T]."""
+    return document_BT[:, None, :, None] == document_BT[:, None, None, :]
+
+
 def additive(is_visible: Tensor) -> Tensor:
     """What to add to the scores: 0 where true, -inf where false (float32, the same shape)."""
     return torch.zeros(is_visible.shape, device=is_visible.device).masked_fill(~is_visible, -torch.inf)
@@ -56,6 +61,7 @@ def attention_mask(
     is_causal: bool,
     window: int | None = None,
     is_token_BS: Tensor | None = None,
+    document_BT: Tensor | None = None,
     bias_HTS: Tensor | None = None,
     device: torch.device | None = None,
 ) -> Tensor | None:
@@ -71,6 +77,8 @@ def attention_mask(
         tables.append(within(distance_TS, window))
     if is_token_BS is not None:
         tables.append(padding(distance_TS, is_token_BS))
+    if document_BT is not None:
+        tables.append(same_document(document_BT))
     if not tables:
         return None if bias_HTS is None else bias_HTS[None]
     is_visible = tables[0]

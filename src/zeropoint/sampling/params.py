@@ -8,11 +8,11 @@ a step in `sampling/steps/`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from zeropoint.errors import BadInput, choices
+from zeropoint.frozen import frozen
 from zeropoint.sampling.step import Option, Step, step_classes, step_options
 
 __all__ = ["SamplingParams", "options"]
@@ -25,7 +25,7 @@ _MAX_TOKENS = Option("max_tokens", int, None, 1, 2**31 - 1, "Most tokens to gene
 _STOP = Option("stop", str, (), None, None, "Text that ends the answer (repeatable).", is_many=True)
 
 
-@dataclass(frozen=True)
+@frozen
 class SamplingParams:
     """How to draw and when to stop. `SamplingParams.of(temperature=0.7, top_k=40)` is the usual way.
 

@@ -14,12 +14,12 @@ import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from zeropoint import registry
 from zeropoint.errors import BadInput
+from zeropoint.frozen import frozen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,7 @@ __all__ = ["Option", "Step", "option", "step_classes", "step_options"]
 _PACKAGE = "zeropoint.sampling.steps"
 
 
-@dataclass(frozen=True)
+@frozen
 class Option:
     """One value a person may set: its name, type, default and range, and a line of help.
 

@@ -8,10 +8,10 @@ Face spells the first bare and the second with `##`. Control tokens and the user
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from zeropoint.errors import BadInput
+from zeropoint.frozen import frozen
 from zeropoint.tokenizers.added import added, control_and_user, scanner
 from zeropoint.tokenizers.tokenizer import Encoders, Tokenizer
 from zeropoint.tokenizers.vocabulary import SPACE, USER_DEFINED, Vocabulary
@@ -24,7 +24,7 @@ __all__ = ["Document", "bert_encoders", "document", "gguf_spelling"]
 LONGEST_WORD = 100  # characters; a longer word is unknown, as in the published code
 
 
-@dataclass(frozen=True)
+@frozen
 class Document:
     """What the model reads. ids [T]; types [T]: 0 in the first text, 1 in the second."""
 

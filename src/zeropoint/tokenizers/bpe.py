@@ -15,12 +15,12 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from zeropoint.errors import BadInput
+from zeropoint.frozen import frozen
 from zeropoint.tokenizers.gguf import Tokenizer, load_tokenizer
 from zeropoint.tokenizers.text import check_unicode
 
@@ -31,7 +31,7 @@ _CONTRACTION = re.compile(r"'(?:s|t|re|ve|m|ll|d)")
 _WORD = re.compile(r" ?L+| ?N+| ?O+|[ S]+(?![LNO])|[ S]+")  # over the kinds of the characters
 
 
-@dataclass(frozen=True)
+@frozen
 class BytePairs:
     """A trained vocabulary. tokens: by id, the 256 bytes, then one a merge, then `specials`.
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.frozen import frozen
 from zeropoint.tokenizers.gguf import Tokenizer, load_tokenizer
 from zeropoint.tokenizers.rwkv import character_metadata, check_characters
 from zeropoint.tokenizers.text import check_unicode
@@ -24,7 +24,7 @@ KIND = "zeropoint.char"
 END_CHARACTER = "\x03"  # ASCII's "end of text", where documents end with a token of their own
 
 
-@dataclass(frozen=True)
+@frozen
 class CharTokenizer:
     """characters: by id. Ids are 0 to n_vocab - 1."""
 

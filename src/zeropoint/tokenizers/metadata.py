@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from itertools import repeat
 from typing import Any, Protocol
 
 from zeropoint.errors import BadModelFile
@@ -78,6 +79,17 @@ class MetadataReader:
         except UnicodeEncodeError:
             raise self.bad(key, "a string is not valid Unicode") from None
         return items
+
+    def pairs(self, key: str, maximum: int) -> list[tuple[str, str]]:
+        """A list of at most `maximum` texts of two words, each as a pair: "" where the second is missing."""
+        cut = getattr(
+            self._metadata, "pairs", None
+        )  # an opened file has it, which is quicker; a dict has not
+        found: list[tuple[str, str]] | None = cut(f"tokenizer.ggml.{key}") if cut else None
+        if found is None or len(found) > maximum:
+            lines = self.strings(key, maximum)
+            return [(first, second) for first, _, second in map(str.partition, lines, repeat(" "))]
+        return found
 
     def tokens(self) -> tuple[list[str], dict[str, int]]:
         """The tokens by id, all different, and the way back."""

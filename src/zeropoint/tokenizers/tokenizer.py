@@ -10,10 +10,10 @@ import functools
 import operator
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from zeropoint.errors import BadInput
+from zeropoint.frozen import frozen
 from zeropoint.tokenizers.rwkv import check_characters
 from zeropoint.tokenizers.text import check_unicode, printable
 from zeropoint.tokenizers.vocabulary import SPACE, USER_DEFINED, Vocabulary
@@ -27,7 +27,7 @@ _LONGEST_PART = 1 << 18  # characters after which a text without any such place 
 _CUT = re.compile(r"(?<=\S) ")  # no word reaches over this (see pretokenizers.toml)
 
 
-@dataclass(frozen=True)
+@frozen
 class Encoders:
     """The library's objects over one shared vocabulary.
 

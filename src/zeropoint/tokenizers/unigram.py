@@ -13,12 +13,12 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.frozen import frozen
 from zeropoint.tokenizers.lattice import LONGEST_PIECE, best_cut, expected_counts
 from zeropoint.tokenizers.text import check_unicode
 from zeropoint.tokenizers.vocabulary import SPACE
@@ -36,7 +36,7 @@ _NEVER = -1e6  # nats: no cut of known characters is as bad
 UNKNOWN_PENALTY = 10.0  # nats below the rarest piece, as in SentencePiece
 
 
-@dataclass(frozen=True)
+@frozen
 class Unigram:
     """pieces: piece to natural-log probability, in the order of ids, which begin at N_RESERVED."""
 

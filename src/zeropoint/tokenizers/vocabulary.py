@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from itertools import compress, repeat
+from dataclasses import replace
+from itertools import compress
 
 from zeropoint.errors import choices
+from zeropoint.frozen import frozen
 from zeropoint.tokenizers.metadata import BYTE, NORMAL, HasMetadata, MetadataReader
 from zeropoint.tokenizers.packed_texts import PackedTexts
 from zeropoint.tokenizers.rwkv import characters_of
@@ -38,7 +39,7 @@ _BERT_NAMES = {"unk": "[UNK]", "pad": "[PAD]", "bos": "[CLS]", "sep": "[SEP]", "
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 
 
-@dataclass(frozen=True)
+@frozen
 class Vocabulary:
     """Checked tokens of one model.
 
@@ -227,27 +228,25 @@ def _merges(
     barred = {tokens[index] for index in (*control_ids, *byte_ids)}
     if kind == "llama" and not reader.has("merges"):
         return _merges_from_scores(tokens, ids, reader.scores(len(tokens)), barred)
-    lines = reader.strings("merges", MERGES_PER_TOKEN * len(tokens))
-    merges = [
-        (left, right)
-        for left, _, right in map(str.partition, lines, repeat(" "))
-        if left and right and left + right not in barred
-    ]
-    if len(merges) != len(lines):
-        _refuse_bad_merge(reader, ids, lines)
-    return merges
+    merges = reader.pairs("merges", MERGES_PER_TOKEN * len(tokens))
+    if not all(map(all, merges)):
+        _refuse_bad_merge(reader, ids)
+    making = {(token[:cut], token[cut:]) for token in barred for cut in range(1, len(token))}
+    if making.isdisjoint(merges):
+        return merges
+    _refuse_bad_merge(reader, ids)
+    return [merge for merge in merges if merge not in making]
 
 
 def refuse_bad_merge(model: HasMetadata, vocabulary: Vocabulary) -> None:
     """Raise BadModelFile for the first merge of the file that does not join two tokens into a third."""
     reader = MetadataReader(model)
     if vocabulary.merges and reader.has("merges"):
-        lines = reader.strings("merges", MERGES_PER_TOKEN * len(vocabulary.tokens))
-        _refuse_bad_merge(reader, vocabulary.ids, lines)
+        _refuse_bad_merge(reader, vocabulary.ids)
 
 
-def _refuse_bad_merge(reader: MetadataReader, ids: dict[str, int], lines: list[str]) -> None:
-    for index, line in enumerate(lines):
+def _refuse_bad_merge(reader: MetadataReader, ids: dict[str, int]) -> None:
+    for index, line in enumerate(reader.strings("merges", MERGES_PER_TOKEN * len(ids))):
         left, _, right = line.partition(" ")
         if not left or not right or left not in ids or right not in ids or left + right not in ids:
             raise reader.bad("merges", f"merge {index} ({line[:40]!r}) does not join two tokens into a third")

@@ -11,12 +11,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.frozen import frozen
 from zeropoint.tokenizers.text import check_unicode
 
 __all__ = ["WordTokenizer", "train_words"]
@@ -28,7 +28,7 @@ _CLOSING = re.compile(r" ([.,!?;:)\]}%…”])")
 _OPENING = re.compile(r"([(\[{“„]) ")
 
 
-@dataclass(frozen=True)
+@frozen
 class WordTokenizer:
     """words: by id, of which the first four are the specials: padding, beginning, end, unknown."""
 

@@ -17,6 +17,7 @@ from zeropoint.errors import BadInput
 from zeropoint.train.config import Config, Data
 from zeropoint.train.model import blueprint_of
 from zeropoint.train.objectives.masked import Masked
+from zeropoint.train.objectives.next_token import NextToken
 from zeropoint.train.objectives.seq2seq import Seq2Seq
 
 __all__ = ["Prepared", "prepare"]
@@ -53,6 +54,11 @@ def prepare(config: Config, notice: Callable[[str], None] = lambda text: None) -
     if isinstance(config.objective, Masked):
         n_vocab = max(n_vocab, coding.mask_id + 1)
     blueprint = blueprint_of(config.model, n_vocab)
+    if isinstance(config.objective, NextToken) and not blueprint.is_decoder:
+        raise BadInput(
+            "model is no decoder, and the objective next_token asks each token what comes after it; give a "
+            'model.blueprint that sees only what came before, or objective.kind = "masked" or "seq2seq"'
+        )
     if data.n_ctx > blueprint.n_ctx:
         raise BadInput(
             f"data.n_ctx is {data.n_ctx} and the model's n_ctx {blueprint.n_ctx}; an example may be no "

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zeropoint.errors import BadModelFile
+from zeropoint.frozen import frozen
 from zeropoint.weights.gguf import shown
 from zeropoint.weights.json_file import read_bytes, read_object
 from zeropoint.weights.mapping import Stored
@@ -34,7 +34,7 @@ _CARRIED = re.compile(
 _WRITTEN = re.compile(r"config\.json|model[\w-]*\.safetensors|.*\.index\.json|\.gitattributes", re.ASCII)
 
 
-@dataclass(frozen=True)
+@frozen
 class Folder:
     """An opened model folder. config: config.json; stored: its tensors; files: those carried along."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zeropoint import _native
 from zeropoint.errors import BadInput
+from zeropoint.frozen import frozen
 from zeropoint.weights.gguf import GgufModel, Metadata, Value
 from zeropoint.weights.packing import Packed
 from zeropoint.weights.staged import write_file
@@ -30,7 +30,7 @@ _ARRAY = 9
 _PADDING = bytes(ALIGNMENT)
 
 
-@dataclass(frozen=True)
+@frozen
 class Typed:
     """A value with the type it must have in the file: "UINT64", "ARRAY of INT32"."""
 

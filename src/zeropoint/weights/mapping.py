@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Protocol
 
@@ -28,6 +27,7 @@ from zeropoint.blueprint.sources import (
     stored_names,
 )
 from zeropoint.errors import BadModelFile
+from zeropoint.frozen import frozen
 
 __all__ = ["Lazy", "Renamed", "Stored", "Weights", "from_stored", "of_stored", "shown_names", "to_stored"]
 
@@ -49,7 +49,7 @@ class Stored(Protocol):
     def rows(self, name: str, begin: int, end: int) -> Array: ...
 
 
-@dataclass(frozen=True)
+@frozen
 class Lazy:
     """A tensor that is not read yet. format: how its file stores it ("F16"); read: float32 in `shape`."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +13,7 @@ from zeropoint.blueprint.check import check
 from zeropoint.blueprint.sources import Rename, Source, stored_names
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.frozen import frozen
 from zeropoint.weights.folder import PICKLES_RUN_CODE, Folder, is_pickle, open_folder
 from zeropoint.weights.gguf import GgufModel, open_gguf, shown
 from zeropoint.weights.mapping import Renamed, Stored, Weights, from_stored
@@ -23,7 +23,7 @@ from zeropoint.weights.run import Checkpoint, checkpoint_at, is_trained, open_ch
 __all__ = ["Opened", "open_model"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Opened:
     """blueprint and weights, the module of the family that writes them, and the file or folder they are in.
 

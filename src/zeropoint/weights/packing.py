@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from zeropoint import formats
 from zeropoint.errors import BadInput, OutOfMemory
+from zeropoint.frozen import frozen
 from zeropoint.weights.gguf import GgufModel
 from zeropoint.weights.mapping import Lazy
 
@@ -21,7 +21,7 @@ _CHUNK_WEIGHTS = 1 << 20  # packed at once; numpy needs some ten times as many b
 _LARGEST_F16 = 65504.0
 
 
-@dataclass(frozen=True)
+@frozen
 class Packed:
     """A tensor to write. format: GGUF's name; chunks: its bytes in order, n_bytes in all.
 

@@ -6,10 +6,10 @@ Format: 8 bytes with the header's length (little-endian), JSON, then the tensors
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 from zeropoint.errors import BadModelFile
+from zeropoint.frozen import frozen
 from zeropoint.weights.json_file import parse_object
 
 __all__ = ["BYTES_OF", "MAX_HEADER_BYTES", "Entry", "header_bytes", "parse_header"]
@@ -27,7 +27,7 @@ _COMMAS = 4 + MAX_DIMENSIONS  # of one tensor, at most
 _LARGEST = 2**64 - 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """One tensor: its type, shape, and where its bytes begin and end after the header."""
 

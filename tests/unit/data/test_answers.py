@@ -59,7 +59,7 @@ def test_what_goes_in_is_the_whole_text(file: Path) -> None:
     some, every = open_corpus(file, ANSWERS), open_corpus(file, Settings(validation=0.4))
     for order in ("epochs", "windows"):
         how = {"n_ctx": 50, "n_rows": 4, "seed": 1}
-        (ids, following), (all_ids, all_following) = (
+        (ids, following, _), (all_ids, all_following) = (
             corpus.batches(order, **how)[0].batch(2) for corpus in (some, every)
         )
         assert (ids == all_ids).all()
@@ -67,6 +67,18 @@ def test_what_goes_in_is_the_whole_text(file: Path) -> None:
         assert 0 < is_asked.mean() < 0.5
         assert (following[is_asked] == all_following[is_asked]).all()
     assert prompt_text("Add")[:20] in every.coding.decode(every.train[:].tolist())
+
+
+@pytest.mark.parametrize("order", ["epochs", "windows"])
+def test_the_documents_of_a_row_are_told_apart(file: Path, order: str) -> None:
+    corpus = open_corpus(file, ANSWERS)
+    ids_BT, _, document_BT = corpus.batches(order, n_ctx=400, n_rows=4, seed=1)[0].batch(1)
+    for ids_T, document_T in zip(ids_BT, document_BT, strict=True):
+        texts = [corpus.coding.decode(ids_T[document_T == n].tolist()) for n in range(document_T[-1] + 1)]
+        assert len(texts) >= 3
+        assert "".join(texts) == corpus.coding.decode(ids_T.tolist())
+        assert all(text.startswith(prompt_text("Add")[:9]) for text in texts[1:-1])
+        assert all(text.count(END_CHARACTER) == 1 and text.endswith(END_CHARACTER) for text in texts[:-1])
 
 
 def test_shards_and_any_number_of_processes_ask_for_the_same(file: Path, tmp_path: Path) -> None:

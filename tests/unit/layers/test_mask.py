@@ -25,6 +25,14 @@ def test_nobody_sees_padding_but_itself() -> None:
     assert table[0, 0].int().tolist() == [[1, 1, 1], [0, 1, 1], [0, 1, 1]]
 
 
+def test_documents_of_a_row_do_not_see_each_other() -> None:
+    document_BT = torch.tensor([[0, 0, 1, 1], [3, 3, 3, 3]])
+    mask = attention_mask(4, 4, is_causal=True, document_BT=document_BT)
+    assert mask is not None
+    assert (mask[0, 0] == 0).int().tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1]]
+    assert torch.equal(mask[1:], attention_mask(4, 4, is_causal=True))
+
+
 def test_additive_leaves_what_is_seen() -> None:
     assert additive(torch.tensor([True, False])).tolist() == [0.0, -torch.inf]
 

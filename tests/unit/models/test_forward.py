@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.support.tiny_blueprints import DECODERS, ENCODERS, SEQ2SEQS
 from zeropoint.blueprint import Blueprint
-from zeropoint.errors import ContextFull
+from zeropoint.errors import BadInput, ContextFull
 from zeropoint.models.build import build
 from zeropoint.models.decoder import Decoder
 
@@ -53,6 +53,18 @@ def test_a_token_cannot_see_ahead(blueprint: Blueprint) -> None:
     module, ids = lively(blueprint), some_ids(1, T)
     longer = module(torch.cat([ids, ids], 1), n_positions=T)[:, :T]
     close(longer, module(ids))
+
+
+@torch.no_grad()
+@every_decoder
+@pytest.mark.parametrize("lengths", [[5, 1, 6], [T]], ids=str)
+def test_a_document_in_a_row_of_several_is_as_if_alone(blueprint: Blueprint, lengths: list[int]) -> None:
+    module, ids = lively(blueprint), some_ids(2, T)
+    document_BT = torch.repeat_interleave(torch.tensor(lengths))[None].expand(2, T)
+    alone = [module(part, n_positions=T) for part in ids.split(lengths, dim=1)]
+    close(module(ids, document_BT=document_BT), torch.cat(alone, 1))
+    with pytest.raises(BadInput, match="without cache and padding"):
+        module(ids, module.new_cache(T), document_BT=document_BT)
 
 
 @torch.no_grad()

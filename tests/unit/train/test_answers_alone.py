@@ -42,14 +42,28 @@ def test_the_loss_is_the_mean_over_the_tokens_of_answers(folder: Path) -> None:
     made = config(folder)
     prepared = prepare(made)
     model = built(made, prepared.blueprint, torch.device("cpu")).eval()
-    ids_BT, next_BT = map(torch.from_numpy, prepared.validation.batch(0))
+    ids_BT, next_BT, document_BT = map(torch.from_numpy, prepared.validation.batch(0))
     with torch.no_grad():
-        said_BTV = torch.log_softmax(model(ids_BT), -1)
+        said_BTV = torch.log_softmax(model(ids_BT, document_BT=document_BT), -1)
     losses = [
         -float(said_BTV[row, at, next_BT[row, at]]) for row, at in (next_BT != IGNORED).nonzero().tolist()
     ]
     assert len(losses) < next_BT.numel() / 2
     assert loss_of(model, prepared.validation, NextToken(), 1) == pytest.approx(sum(losses) / len(losses))
+
+
+def test_an_answer_is_learned_as_if_its_prompt_stood_alone(folder: Path) -> None:
+    made = config(folder)
+    prepared = prepare(made)
+    model = built(made, prepared.blueprint, torch.device("cpu")).eval()
+    batch = list(map(torch.from_numpy, prepared.training.batch(0)))
+    assert (batch[2][:, -1] > 0).any()
+    total, n_all = 0.0, NextToken().n_asked(*batch)
+    for ids_T, next_T, document_T in zip(*batch, strict=True):
+        for number in range(int(document_T[-1]) + 1):
+            alone = [column_T[document_T == number][None] for column_T in (ids_T, next_T)]
+            total += NextToken()(model, *alone).item() * NextToken().n_asked(*alone)
+    assert NextToken()(model, *batch).item() == pytest.approx(total / n_all)
 
 
 class Losses(Watcher):

@@ -55,16 +55,17 @@ def test_compiled_objective_is_the_objective(recipe):
     fast = compiled.Compiled(config.objective, backend="aot_eager")
     ids = torch.arange(16).view(2, 8)
     weight = model.embedding.weight
+    documents = torch.arange(16).view(2, 8) // 5
     losses, gradients = [], []
     for objective in (fast, config.objective):
         model.zero_grad()
-        loss = objective(model, ids, ids)
+        loss = objective(model, ids, ids) + objective(model, ids, ids, documents)
         loss.backward()
         losses.append(loss.detach())
         gradients.append(weight.grad.clone())
     torch.testing.assert_close(losses[0], losses[1])
     torch.testing.assert_close(gradients[0], gradients[1])
-    assert fast.n_asked(ids, ids) == 16
+    assert fast.n_asked(ids, ids, documents) == 16
 
 
 def test_dropout_is_compiled_and_drawn_by_the_seed():

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.one_thread import one_thread
 from zeropoint.errors import BadInput
-from zeropoint.train.config import Config, read_config
+from zeropoint.train.config import Config, Model, read_config
 from zeropoint.train.prepare import prepare
 from zeropoint.train.run import run
 
@@ -34,3 +34,9 @@ def test_it_learns_and_has_a_row_for_the_mask(tmp_path: Path) -> None:
 def test_a_causal_model_is_refused() -> None:
     with pytest.raises(BadInput, match="sees only what came before"):
         prepare(replace(config(), model=read_config("harbour").model))
+
+
+@pytest.mark.parametrize("name", ["bert-base", "t5-small"])
+def test_a_model_that_sees_what_comes_next_is_not_asked_for_it(name: str) -> None:
+    with pytest.raises(BadInput, match="model is no decoder, and the objective next_token asks"):
+        prepare(replace(read_config("harbour"), model=Model(blueprint=name)))

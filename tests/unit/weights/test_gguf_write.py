@@ -133,3 +133,17 @@ def test_tensors_that_cannot_be_written(tmp_path: Path):
     nan = Lazy((32,), "F32", lambda: np.full(32, np.nan, np.float32))
     with pytest.raises(BadInput, match="tensor `w`: weights have NaN"):
         write_gguf(tmp_path / "x.gguf", {}, [pack("w", nan, "Q8_0")])
+
+
+def test_texts_are_cut_at_their_first_space(tmp_path: Path):
+    lines = ["a b", "ab", "", " ", "a ", " b", "a b c", "Ġ é", "a b"]
+    path = tmp_path / "x.gguf"
+    write_gguf(path, {**METADATA, "a.pairs": lines}, [])
+    metadata = open_gguf(path).metadata
+    assert metadata.pairs("a.pairs") == [(line.partition(" ")[0], line.partition(" ")[2]) for line in lines]
+    assert [metadata.pairs(key) for key in ("a.none", "a.kinds", "a.text", "not there")] == [
+        [],
+        None,
+        None,
+        None,
+    ]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from zeropoint.blueprint.parts.norm import Norm
 from zeropoint.blueprint.parts.position import AttentionPosition, NoPosition
+from zeropoint.frozen import frozen
 
 __all__ = ["Attention", "Bias"]
 
 Bias = Literal["none", "qkv", "output", "all"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Attention:
     """Scaled dot-product attention (Vaswani et al., 2017, section 3.2) in all its published shapes.
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from zeropoint.frozen import frozen
 
 __all__ = ["FFN", "MLP", "Activation", "Gated", "MixtureOfExperts"]
 
 Activation = Literal["relu", "gelu", "gelu_tanh", "silu"]
 
 
-@dataclass(frozen=True)
+@frozen
 class MLP:
     """down(activation(up(x))) with a hidden width of d_ff (Vaswani et al., 2017, section 3.3)."""
 
@@ -19,7 +20,7 @@ class MLP:
     has_bias: bool = True
 
 
-@dataclass(frozen=True)
+@frozen
 class Gated:
     """down(activation(gate(x)) * up(x)): SwiGLU with silu, GeGLU with gelu (Shazeer, 2020)."""
 
@@ -27,7 +28,7 @@ class Gated:
     activation: Activation = "silu"
 
 
-@dataclass(frozen=True)
+@frozen
 class MixtureOfExperts:
     """n_active of n_experts gated networks, chosen by a router for each token (Jiang et al., 2024).
 

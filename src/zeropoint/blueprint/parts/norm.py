@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from zeropoint.frozen import frozen
 
 __all__ = ["LayerNorm", "Norm", "RMSNorm"]
 
 
-@dataclass(frozen=True)
+@frozen
 class RMSNorm:
     """x / sqrt(mean(x^2) + eps) * gain (Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019).
 
@@ -18,7 +18,7 @@ class RMSNorm:
     is_offset: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class LayerNorm:
     """(x - mean) / sqrt(variance + eps) * gain + bias (Ba et al., "Layer Normalization", 2016)."""
 

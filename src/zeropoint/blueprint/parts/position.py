@@ -7,7 +7,8 @@ A position acts in one of two places: on the embedding (`Learned`, `Sinusoidal`)
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from zeropoint.frozen import frozen
 
 __all__ = [
     "Alibi",
@@ -29,40 +30,40 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@frozen
 class NoPosition:
     """Nothing is added; order is known from the causal mask alone (Haviv et al., 2022)."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Learned:
     """A learned vector a position, added to the embedding (Gehring et al., 2017; GPT-2, BERT)."""
 
     n_positions: int
 
 
-@dataclass(frozen=True)
+@frozen
 class Sinusoidal:
     """sin and cos of geometric wavelengths, added to the embedding (Vaswani et al., 2017, section 3.5)."""
 
     n_positions: int
 
 
-@dataclass(frozen=True)
+@frozen
 class LinearScaling:
     """Positions divided by `factor` (Chen et al., "Position Interpolation", 2023)."""
 
     factor: float
 
 
-@dataclass(frozen=True)
+@frozen
 class NtkScaling:
     """The base raised so that the longest wavelength stretches by `factor` (bloc97, "NTK-aware", 2023)."""
 
     factor: float
 
 
-@dataclass(frozen=True)
+@frozen
 class DynamicNtkScaling:
     """`NtkScaling` that grows with the sequence: none within n_original positions (emozilla, 2023).
 
@@ -73,7 +74,7 @@ class DynamicNtkScaling:
     n_original: int
 
 
-@dataclass(frozen=True)
+@frozen
 class Llama3Scaling:
     """Long wavelengths divided by `factor`, short ones kept, a ramp between (Llama 3.1, 2024)."""
 
@@ -83,7 +84,7 @@ class Llama3Scaling:
     n_original: int
 
 
-@dataclass(frozen=True)
+@frozen
 class YarnScaling:
     """Interpolation by parts with attention temperature (Peng et al., "YaRN", 2023, sections 3.2 and 3.3).
 
@@ -97,7 +98,7 @@ class YarnScaling:
     attention_factor: float | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class LongRopeScaling:
     """A factor a frequency, one set within n_original positions, one beyond (Ding et al., "LongRoPE", 2024).
 
@@ -113,7 +114,7 @@ class LongRopeScaling:
 RopeScaling = LinearScaling | NtkScaling | DynamicNtkScaling | Llama3Scaling | YarnScaling | LongRopeScaling
 
 
-@dataclass(frozen=True)
+@frozen
 class Rope:
     """Rotary position embedding (Su et al., "RoFormer", 2021, section 3.4.2).
 
@@ -167,7 +168,7 @@ class Rope:
                 return 1.0
 
 
-@dataclass(frozen=True)
+@frozen
 class Alibi:
     """Scores fall linearly with distance, a slope a head (Press et al., "Train Short, Test Long", 2021)."""
 
@@ -179,7 +180,7 @@ class Alibi:
         return slopes + extra
 
 
-@dataclass(frozen=True)
+@frozen
 class RelativeBias:
     """A learned bias a head and bucket of distance, shared by all layers (Raffel et al., "T5", 2020)."""
 

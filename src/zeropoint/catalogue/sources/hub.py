@@ -10,7 +10,6 @@ import dataclasses
 import os
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -21,6 +20,7 @@ from zeropoint.catalogue.names import HubRef
 from zeropoint.catalogue.progress import Progress, Span, no_progress
 from zeropoint.catalogue.source import Got, Want, one_line
 from zeropoint.errors import BadInput, DiskError, NetworkError
+from zeropoint.frozen import frozen
 
 __all__ = [
     "Selection",
@@ -39,7 +39,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """The file `file` of the repository `repo` at `revision` (None: its main branch)."""
 
@@ -73,7 +73,7 @@ class Source:
             return None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Selection:
     """The files of a repository that a name stands for, pinned to a commit."""
 

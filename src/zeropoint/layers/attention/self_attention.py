@@ -71,7 +71,8 @@ class SelfAttention(Projections):
         """Whether a token sees itself and all before it, and nothing is added to any score."""
         spec = self.spec
         is_biased = bias_HTS is not None or self.bias is not None
-        is_cut = place.is_token_BS is not None or (spec.window is not None and spec.window < n_keys)
+        is_cut = spec.window is not None and spec.window < n_keys
+        is_cut = is_cut or place.is_token_BS is not None or place.document_BT is not None
         return spec.is_causal and 1 < n_queries == n_keys and not (is_biased or is_cut)
 
     def mask(self, n_queries: int, n_keys: int, place: Place, bias_HTS: Tensor | None) -> Tensor | None:
@@ -85,6 +86,7 @@ class SelfAttention(Projections):
             is_causal=spec.is_causal,
             window=spec.window,
             is_token_BS=place.is_token_BS,
+            document_BT=place.document_BT,
             bias_HTS=bias_HTS,
             device=device,
         )

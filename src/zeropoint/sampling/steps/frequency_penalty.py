@@ -6,9 +6,9 @@ OpenAI API reference, `frequency_penalty`. The prompt does not count (see presen
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from zeropoint.frozen import frozen
 from zeropoint.sampling.step import Step, option
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
+@frozen
 class FrequencyPenalty(Step):
     """Subtract count * penalty from each token of the answer so far."""
 

@@ -7,9 +7,9 @@ token would be pushed down with every turn.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from zeropoint.frozen import frozen
 from zeropoint.sampling.step import Step, option
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
+@frozen
 class PresencePenalty(Step):
     """Subtract the penalty once from each token of the answer so far."""
 

@@ -7,9 +7,9 @@ by the penalty and a negative one multiplied.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from zeropoint.frozen import frozen
 from zeropoint.sampling.step import Step, option
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
+@frozen
 class RepetitionPenalty(Step):
     """Divide (if positive) or multiply (if negative) the logits of seen tokens by the penalty."""
 

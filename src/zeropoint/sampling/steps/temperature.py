@@ -6,9 +6,9 @@ Ackley, Hinton, Sejnowski 1985 for the idea; 0 as greedy choice is the conventio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from zeropoint.frozen import frozen
 from zeropoint.sampling.step import Step, option
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
+@frozen
 class Temperature(Step):
     """Logits divided by the temperature; at 0 only the best token stays, the lowest id among equals."""
 

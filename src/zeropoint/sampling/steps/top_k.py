@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from zeropoint.frozen import frozen
 from zeropoint.sampling.step import Step, option
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
+@frozen
 class TopK(Step):
     """Keep the top_k largest logits, the lowest ids among equals; 0 keeps all."""
 

@@ -6,9 +6,9 @@ Holtzman and others 2019, "The curious case of neural text degeneration", sectio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from zeropoint.frozen import frozen
 from zeropoint.sampling.step import Step, option
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
+@frozen
 class TopP(Step):
     """Keep the shortest run of best tokens whose probability reaches top_p; at least one stays."""
 

@@ -16,13 +16,19 @@ __all__ = ["NextToken"]
 class NextToken:
     """ids in, at each place the next id asked for; a target of -100 is not."""
 
-    def __call__(self, model: nn.Module, ids_BT: Tensor, next_BT: Tensor) -> Tensor:
-        """Mean loss of the targets that are asked for, in nats a token."""
-        logits_NV, next_N = model(ids_BT).flatten(0, 1).float(), next_BT.flatten()
+    def __call__(
+        self, model: nn.Module, ids_BT: Tensor, next_BT: Tensor, document_BT: Tensor | None = None
+    ) -> Tensor:
+        """Mean loss of the targets that are asked for, in nats a token.
+
+        document_BT: of several documents in a row, the one that each token belongs to and alone sees.
+        """
+        logits_BTV = model(ids_BT) if document_BT is None else model(ids_BT, document_BT=document_BT)
+        logits_NV, next_N = logits_BTV.flatten(0, 1).float(), next_BT.flatten()
         total = F.cross_entropy(logits_NV, next_N, ignore_index=IGNORED, reduction="sum")
         # Rows may be prompt from end to end: a sum over nothing is 0, where a mean would be no number.
         return total / (next_N != IGNORED).sum().clamp(min=1)
 
-    def n_asked(self, ids_BT: Tensor, next_BT: Tensor) -> int:
+    def n_asked(self, ids_BT: Tensor, next_BT: Tensor, document_BT: Tensor | None = None) -> int:
         """How many targets the loss is the mean of."""
         return int((next_BT != IGNORED).sum())
