@@ -4,6 +4,7 @@
 // without fused products of its own does twice as many of these as of floats.
 #pragma once
 
+#include "base/prefetch.hpp"
 #include "kernels/shared/attention_scores.hpp"
 
 namespace zp::shared {
@@ -15,6 +16,9 @@ static_assert(kIntColumns * kMostSteps * kMostSteps <= INT32_MAX && kChunk <= kI
 
 // Rows whose scores are kept at once: as many as ops/attention.cpp brings, of models with small groups.
 inline constexpr int kIntRows = 24;
+
+// So few rows are those of one token, which reads its cache from memory.
+inline constexpr int kFewRows = 4;
 
 // Below this a peak has no reciprocal to count steps with, and is taken for zero.
 inline constexpr float kLeastPeak = 1e-30f;
@@ -45,7 +49,9 @@ inline void add_int_scores(const AttendChunk& job, const E* keys, int n_pairs,
         for (int r = 0; r < R; ++r) sums[t][r] = L::zero_int();
     for (int k = 0; k < n_pairs; ++k) {
         for (int t = 0; t < T; ++t) {
-            const auto pairs = L::load_pairs(keys + 2 * kPairTile * k + 32 * t);
+            const E* const two = keys + 2 * kPairTile * k + 32 * t;
+            if constexpr (R <= kFewRows) fetch_ahead<sizeof(E) * 32>(two);
+            const auto pairs = L::load_pairs(two);
             for (int r = 0; r < R; ++r) sums[t][r] = L::add_products(sums[t][r], pairs, &q[r][2 * k]);
         }
     }
@@ -179,6 +185,7 @@ inline void weigh_int_values(const AttendChunk& job, int row, int k, const int16
     const E* values = static_cast<const E*>(job.values) + 2 * k;
     for (int s = 0; s < job.end - job.begin; s += 2, values += 2 * job.d_value) {
         for (int c = 0; c < C; ++c) {
+            if constexpr (R <= kFewRows) fetch_ahead<sizeof(E) * 32>(values + 32 * c);
             const auto pairs = L::load_pairs(values + 32 * c);
             for (int r = 0; r < R; ++r) sums[c][r] = L::add_products(sums[c][r], pairs, &weights[r][s]);
         }
