@@ -193,6 +193,24 @@ def test_text_that_is_none(text: Any) -> None:
             call(text)
 
 
+def test_a_token_of_megabytes_in_bounded_time_and_memory() -> None:
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))\n"
+        "import test_tokenizers as t; fields = t.sentencepiece()\n"
+        "for key, one in (('tokens', 'b' * 2_000_000), ('scores', 0.0), ('token_type', 1)):\n"
+        "    fields[key].append(one)\n"
+        "k = t.load(fields); assert k.decode(k.encode('ab')) == 'ab'"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=__file__.rsplit("/", 1)[0],
+        timeout=60,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_ten_million_letters_in_bounded_time_and_memory() -> None:
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))\n"

@@ -10,6 +10,7 @@ asked of every token is asked in bulk; that a merge joins two tokens into a thir
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import compress
@@ -231,11 +232,10 @@ def _merges(
     merges = reader.pairs("merges", MERGES_PER_TOKEN * len(tokens))
     if not all(map(all, merges)):
         _refuse_bad_merge(reader, ids)
-    making = {(token[:cut], token[cut:]) for token in barred for cut in range(1, len(token))}
-    if making.isdisjoint(merges):
+    if barred.isdisjoint(map("".join, merges)):
         return merges
     _refuse_bad_merge(reader, ids)
-    return [merge for merge in merges if merge not in making]
+    return [merge for merge in merges if "".join(merge) not in barred]
 
 
 def refuse_bad_merge(model: HasMetadata, vocabulary: Vocabulary) -> None:
@@ -257,12 +257,13 @@ def _merges_from_scores(
 ) -> list[tuple[str, str]]:
     """Every way to make a token of two others, best score first, as transformers derives them."""
     found: list[tuple[float, int, int, str, str]] = []
+    lengths = sorted({*map(len, tokens)})  # no others are tried: of a token of megabytes there are too many
     for index, token in enumerate(tokens):
         if len(token) < 2 or token in barred:
             continue
         cuts = [
             (left, right)
-            for cut in range(1, len(token))
+            for cut in lengths[: bisect_left(lengths, len(token))]
             if (left := token[:cut]) in ids and (right := token[cut:]) in ids
         ]
         cuts.sort(key=lambda pair: (ids[pair[0]], ids[pair[1]]))
