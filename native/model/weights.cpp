@@ -133,8 +133,16 @@ void Loader::floats(const std::string& name, std::vector<uint64_t> shape, const 
         status_ = buffer.error();
         return;
     }
+    // A copy, as of matrices: to touch a page of the mapping may bring in two megabytes around it.
+    const size_t n_bytes = info(format).block_bytes * n;
+    Result<Buffer> stored = Buffer::allocate(n_bytes, Pages::kSmall, "the model's weights");
+    if (!stored.ok()) {
+        status_ = stored.error();
+        return;
+    }
+    source->file->copy(source->bytes, n_bytes, stored.value().data());
     float* out = static_cast<float*>(buffer.value().data());
-    unpack_floats(format, source->bytes, n, out);
+    unpack_floats(format, static_cast<const uint8_t*>(stored.value().data()), n, out);
     target = out;
     weights_->buffers.push_back(std::move(buffer.value()));
 }
