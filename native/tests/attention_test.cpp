@@ -175,10 +175,10 @@ ZP_TEST(attention_of_a_row_does_not_depend_on_its_company) {
     all.push_back(&scalar());
     for (const Kernels* k : all) {
         for (const CacheType type : {CacheType::kHalf, CacheType::kInt16, CacheType::kInt8}) {
-            Head together(64, 13, 301, Kind::kUsual, 5);
+            Head together(64, 29, 301, Kind::kUsual, 5);  // more than scores are kept of at once
             const auto want = attend_whole(*k, together, type);
-            for (int r = 0; r < 13; ++r) {
-                Head alone(64, 13, 301, Kind::kUsual, 5);
+            for (int r = 0; r < 29; ++r) {
+                Head alone(64, 29, 301, Kind::kUsual, 5);
                 alone.rows = {alone.rows[static_cast<size_t>(r)]};
                 alone.n_visible = {alone.n_visible[static_cast<size_t>(r)]};
                 alone.n_rows = 1;
@@ -220,6 +220,24 @@ ZP_TEST(attention_sees_nothing_before_a_row_begins) {
             const Partial part = attend(*k, h, type, 128, 200);
             for (const size_t hidden : {0, 1, 4}) ZP_EQ(part.total[hidden], 0.0f);
             for (const size_t seen : {2, 3}) ZP_CHECK(part.total[seen] >= 0.99f);
+        }
+    }
+}
+
+ZP_TEST(attention_of_a_query_of_zeros_is_the_mean_of_what_it_sees) {
+    std::vector<const Kernels*> all = fast_kernels();
+    all.push_back(&scalar());
+    for (const Kernels* k : all) {
+        for (const float softcap : {0.0f, 30.0f}) {
+            Head h(16, 3, 100, Kind::kUsual, 4);
+            std::fill(h.q.begin(), h.q.end(), 0.0f);
+            h.n_visible = {1, 80, 100};
+            h.n_hidden = {0, 37, 96};
+            h.softcap = softcap;
+            for (const CacheType type : kTypes) {
+                const std::vector<float> seen = {1.0f, 43.0f, 4.0f};
+                expect_same(seen, attend(*k, h, type, 0, 100).total, name(*k, "zeros", h));
+            }
         }
     }
 }

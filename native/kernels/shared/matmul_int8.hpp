@@ -57,9 +57,10 @@ struct PackedBlocks {
     using Block = Codes<format, L>;
     const uint8_t* group;
     static constexpr int kSpan = Block::kSpan;
-    void fetch_ahead(int b, int s) const {
+    static constexpr bool kAreFar = true;
+    void fetch_ahead(int block) const {
         constexpr int kBytes = kPackedBytes<format> / kSpan;
-        zp::fetch_ahead<kBytes>(group + static_cast<size_t>(b) * kBytes + kBytes * s);
+        zp::fetch_ahead<kBytes>(group + static_cast<size_t>(block) * kBytes);
     }
     Block at(int b, int s) const {
         return Block(group + static_cast<size_t>(b / kSpan) * kPackedBytes<format>, s);
@@ -88,7 +89,7 @@ struct WideBlocks {
     };
     const uint8_t* blocks;
     static constexpr int kSpan = 1;
-    static void fetch_ahead(int, int) {}
+    static constexpr bool kAreFar = false;
     Block at(int b, int) const { return {blocks + b * kBytes}; }
 
     template <int i = 0>
@@ -107,9 +108,8 @@ struct BlockRange {
     int begin, end;
 };
 
-// M tokens of 16 rows; blocks.at(0, 0) is that of range.begin. The first to read a group's weights asks for
-// more.
-template <class L, class Blocks, int M, int P, bool is_first>
+// M tokens of 16 rows; blocks.at(0, 0) is that of range.begin.
+template <class L, class Blocks, int M, int P, bool asks_ahead>
 inline void int8_tile(const MatmulInt8& job, const Blocks& blocks, BlockRange range, int token, float* y) {
     constexpr int kRows = M * P;
     typename L::F sums[M];
@@ -120,7 +120,7 @@ inline void int8_tile(const MatmulInt8& job, const Blocks& blocks, BlockRange ra
         x[r] = job.x + static_cast<size_t>(token * P + r) * job.n_blocks + range.begin;
     for (int b = 0; b < range.end - range.begin; b += Blocks::kSpan)
         for (int s = 0; s < Blocks::kSpan; ++s) {
-            if constexpr (is_first) blocks.fetch_ahead(b, s);
+            if constexpr (asks_ahead) blocks.fetch_ahead(b + s);
             add_block<L, typename Blocks::Block, M, P>(blocks.at(b, s), x, sums);
         }
     for (int m = 0; m < M; ++m) L::store(y + m * job.y_stride, sums[m]);
@@ -131,7 +131,7 @@ inline void int8_tile(const MatmulInt8& job, const Blocks& blocks, BlockRange ra
 template <class L, class Blocks, int M, int P>
 inline void int8_tiles(const MatmulInt8& job, const Blocks& blocks, BlockRange range, int m, float* y) {
     if (m == 0 && M <= job.n_tokens) {
-        int8_tile<L, Blocks, M, P, true>(job, blocks, range, 0, y);
+        int8_tile<L, Blocks, M, P, Blocks::kAreFar>(job, blocks, range, 0, y);
         m = M;
     }
     for (; m + M <= job.n_tokens; m += M) int8_tile<L, Blocks, M, P, false>(job, blocks, range, m, y);
@@ -149,7 +149,7 @@ void multiply_widened(const MatmulInt8& job) {
         for (int g = 0; g < job.n_groups; ++g) {
             const PackedBlocks<L, format> packed{job.weights + static_cast<size_t>(g) * job.group_bytes};
             for (int b = range.begin; b < range.end; ++b) {
-                packed.fetch_ahead(b - b % packed.kSpan, b % packed.kSpan);
+                packed.fetch_ahead(b);
                 Blocks::widen(packed.at(b, b % packed.kSpan), panel + (b - begin) * Blocks::kBytes);
             }
             int8_tiles<L, Blocks, L::kRowTile / P, P>(job, {panel}, range, 0, job.y + kGroupRows * g);

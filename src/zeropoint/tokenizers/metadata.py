@@ -82,9 +82,8 @@ class MetadataReader:
 
     def pairs(self, key: str, maximum: int) -> list[tuple[str, str]]:
         """A list of at most `maximum` texts of two words, each as a pair: "" where the second is missing."""
-        cut = getattr(
-            self._metadata, "pairs", None
-        )  # an opened file has it, which is quicker; a dict has not
+        # An opened file cuts them itself, which is quicker; a dict does not.
+        cut = getattr(self._metadata, "pairs", None)
         found: list[tuple[str, str]] | None = cut(f"tokenizer.ggml.{key}") if cut else None
         if found is None or len(found) > maximum:
             lines = self.strings(key, maximum)
