@@ -13,6 +13,7 @@ struct Lanes : x86::RowBytes<Lanes> {
     static constexpr int kRowTile = 4;
     static constexpr int kWideFrom = 16;
     static constexpr int kDenseTile = 3;
+    static constexpr int kPanelTile = 6;
     static constexpr int kQueryTile = 6;
     static constexpr int kIntQueryTile = 6;
     static constexpr int kKeyTiles = 1;

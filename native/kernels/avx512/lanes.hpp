@@ -13,6 +13,7 @@ struct Lanes : x86::RowBytes<Lanes> {
     static constexpr int kRowTile = 8;
     static constexpr int kWideFrom = 0;
     static constexpr int kDenseTile = 6;
+    static constexpr int kPanelTile = 12;
     static constexpr int kQueryTile = 6;
     static constexpr int kIntQueryTile = 6;
     static constexpr int kKeyTiles = 2;

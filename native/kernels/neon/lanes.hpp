@@ -9,6 +9,7 @@ struct Lanes : arm::BaseLanes<Lanes> {
     static constexpr int kRowTile = 2;
     static constexpr int kWideFrom = 0;
     static constexpr int kDenseTile = 3;
+    static constexpr int kPanelTile = 6;
     static constexpr int kQueryTile = 3;
     static constexpr int kIntQueryTile = 3;
     static constexpr int kKeyTiles = 1;

@@ -13,6 +13,7 @@ struct Lanes {
     static constexpr int kRowTile = 4;       // tokens whose sums one int8 tile keeps
     static constexpr int kWideFrom = 0;      // tokens from which blocks are worked out beforehand; 0: never
     static constexpr int kDenseTile = 2;     // the same for float weights
+    static constexpr int kPanelTile = 4;     // and where codes were made floats beforehand
     static constexpr int kQueryTile = 4;     // query rows that share one read of the keys
     static constexpr int kIntQueryTile = 4;  // and where keys are integers
     static constexpr int kKeyTiles = 1;      // vectors of 16 positions, one or two, that such a read takes

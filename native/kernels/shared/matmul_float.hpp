@@ -2,9 +2,12 @@
 // becomes a float. A lane adds its columns in one order, whatever the company, as in matmul_int8.hpp.
 #pragma once
 
+#include <type_traits>
+
 #include "base/prefetch.hpp"
 #include "kernels/codes/all.hpp"  // written at the build: codes/includes.cmake
 #include "kernels/kernels.hpp"
+#include "kernels/shared/panel.hpp"
 
 namespace zp::shared {
 
@@ -21,83 +24,136 @@ inline typename L::F load_plain(const uint8_t* p) {
     if constexpr (format == Format::kBF16) return L::load_bf16(reinterpret_cast<const uint16_t*>(p));
 }
 
-// Walks the columns of a group of plain floats.
+// The columns of a group of plain floats.
 template <class L, Format format>
 struct PlainColumns {
+    static constexpr int kBytes = kPackedBytes<format>;
+    const uint8_t* group;
+
     template <int M>
-    static void run(const uint8_t* group, int n_cols, const float* const* x, typename L::F (*sums)[2]) {
-        constexpr int kBytes = kPackedBytes<format>;
+    void add(int n_cols, const float* const* x, typename L::F (*sums)[2]) const {
+        const uint8_t* p = group;
         int k = 0;
-        for (; k + 2 <= n_cols; k += 2, group += 2 * kBytes) {
-            if constexpr (M == 1) fetch_ahead<2 * kBytes>(group);
-            add_column<L, M>(load_plain<L, format>(group), x, k, sums);
-            add_column<L, M>(load_plain<L, format>(group + kBytes), x, k + 1, sums);
+        for (; k + 2 <= n_cols; k += 2, p += 2 * kBytes) {
+            if constexpr (M == 1) fetch_ahead<2 * kBytes>(p);
+            add_column<L, M>(load_plain<L, format>(p), x, k, sums);
+            add_column<L, M>(load_plain<L, format>(p + kBytes), x, k + 1, sums);
         }
-        if (k < n_cols) add_column<L, M>(load_plain<L, format>(group), x, k, sums);
+        if (k < n_cols) add_column<L, M>(load_plain<L, format>(p), x, k, sums);
     }
 };
 
-// Adds columns 4 * i + j to 31 of a block, each code turned into a weight.
-template <int i, class L, class Block, int M>
-inline void add_columns(const Block& block, const typename L::F* scales, const typename L::F* minimums,
-                        const float* const* x, int k, typename L::F (*sums)[2]) {
+// Calls take(column, weights) for columns 4 * i to 31 of a block whose first is k, each code turned into a
+// weight.
+template <int i, class L, class Block, class Take>
+[[gnu::always_inline]] inline void each_column(const Block& block, const typename L::F* scales,
+                                               const typename L::F* minimums, int k, Take take) {
     if constexpr (i < 8) {
         constexpr int part = Block::kParts == 1 ? 0 : i / 4;
         const auto codes = block.template codes<i>();
         const auto weight = [&](typename L::I code) {
             return weight_of<L, Block::kRule, Block::kZero>(L::to_float(code), scales[part], minimums[part]);
         };
-        add_column<L, M>(weight(L::template column<0>(codes)), x, k, sums);
-        add_column<L, M>(weight(L::template column<1>(codes)), x, k + 1, sums);
-        add_column<L, M>(weight(L::template column<2>(codes)), x, k + 2, sums);
-        add_column<L, M>(weight(L::template column<3>(codes)), x, k + 3, sums);
-        add_columns<i + 1, L, Block, M>(block, scales, minimums, x, k + 4, sums);
+        take(k, weight(L::template column<0>(codes)));
+        take(k + 1, weight(L::template column<1>(codes)));
+        take(k + 2, weight(L::template column<2>(codes)));
+        take(k + 3, weight(L::template column<3>(codes)));
+        each_column<i + 1, L>(block, scales, minimums, k + 4, take);
     }
 }
 
+// The columns of a group of codes.
 template <class L, Format format>
 struct CodeColumns {
-    template <int M>
-    static void run(const uint8_t* group, int n_cols, const float* const* x, typename L::F (*sums)[2]) {
-        using Block = Codes<format, L>;
+    using Block = Codes<format, L>;
+    const uint8_t* group;
+
+    template <class Take>
+    [[gnu::always_inline]] static void each_of(const Block& block, int k, Take take) {
         constexpr int kLast = Block::kParts - 1;
-        for (int k = 0; k < n_cols; group += kPackedBytes<format>) {
-            for (int s = 0; s < Block::kSpan; ++s, k += kBlockCols) {
-                const Block block(group, s);
-                const typename L::F scales[2] = {block.template scale<0>(), block.template scale<kLast>()};
-                const typename L::F minimums[2] = {block.template minimum<0>(),
-                                                   block.template minimum<kLast>()};
-                add_columns<0, L, Block, M>(block, scales, minimums, x, k, sums);
-            }
-        }
+        const typename L::F scales[2] = {block.template scale<0>(), block.template scale<kLast>()};
+        const typename L::F minimums[2] = {block.template minimum<0>(), block.template minimum<kLast>()};
+        each_column<0, L>(block, scales, minimums, k, take);
+    }
+    template <int M>
+    void add(int n_cols, const float* const* x, typename L::F (*sums)[2]) const {
+        const uint8_t* packed = group;
+        for (int k = 0; k < n_cols; packed += kPackedBytes<format>)
+            for (int s = 0; s < Block::kSpan; ++s, k += kBlockCols)
+                each_of(Block(packed, s), k, [x, sums](int column, typename L::F weight) {
+                    add_column<L, M>(weight, x, column, sums);
+                });
+    }
+    // Columns begin to end; either is that of a block of 32.
+    template <class Take>
+    void each(int begin, int end, Take take) const {
+        for (int b = begin / kBlockCols; b < end / kBlockCols; ++b)
+            each_of(
+                Block(group + static_cast<size_t>(b / Block::kSpan) * kPackedBytes<format>, b % Block::kSpan),
+                b * kBlockCols, take);
     }
 };
 
 template <class L, class Columns, int M>
-inline void float_tile(const MatmulFloat& job, const uint8_t* group, int first_token, float* y) {
+inline void float_tile(const MatmulFloat& job, const Columns& columns, int first_token, float* y) {
     typename L::F sums[M][2];
     const float* x[M];
     for (int m = 0; m < M; ++m) {
         sums[m][0] = sums[m][1] = L::zero();
         x[m] = job.x + static_cast<size_t>(first_token + m) * job.x_stride;
     }
-    Columns::template run<M>(group, job.n_cols, x, sums);
+    columns.template add<M>(job.n_cols, x, sums);
     for (int m = 0; m < M; ++m)
         L::store(y + static_cast<size_t>(first_token + m) * job.y_stride, L::add(sums[m][0], sums[m][1]));
 }
 
-// As int8_group, by even tiles: two tokens already keep the multiply units busy if the weights are near.
+// As int8_tiles, by even tiles: two tokens already keep the multiply units busy if the weights are near.
 template <class L, class Columns, int M>
-inline void float_group(const MatmulFloat& job, const uint8_t* group, int m, float* y) {
-    for (; m + M <= job.n_tokens; m += M) float_tile<L, Columns, M>(job, group, m, y);
-    if constexpr (M > 1) float_group<L, Columns, (M > 4 ? 4 : M > 2 ? 2 : 1)>(job, group, m, y);
+inline void float_tiles(const MatmulFloat& job, const Columns& columns, int m, float* y) {
+    for (; m + M <= job.n_tokens; m += M) float_tile<L, Columns, M>(job, columns, m, y);
+    if constexpr (M > 1) float_tiles<L, Columns, (M > 4 ? 4 : M > 2 ? 2 : 1)>(job, columns, m, y);
 }
 
+// Tokens first to first + n of one group, whose codes become floats once for all of them.
 template <class L, class Columns>
+inline void multiply_panels(const MatmulFloat& job, const Columns& columns, int first, int n, float* y) {
+    Panel panel;
+    PanelSums sums;
+    for (int t = 0; t < n; ++t)
+        for (float* sum : sums.of[t]) L::store(sum, L::zero());
+    for (int k = 0; k < job.n_cols; k += kPanelCols) {
+        const int n_cols = job.n_cols - k < kPanelCols ? job.n_cols - k : kPanelCols;
+        columns.each(k, k + n_cols, [&](int column, typename L::F weights) {
+            L::store(panel.weights[column % 2][(column - k) / 2], weights);
+        });
+        add_panel<L>(panel, n_cols, job.x + static_cast<size_t>(first) * job.x_stride + k, job.x_stride, n,
+                     sums);
+    }
+    for (int t = 0; t < n; ++t)
+        L::store(y + static_cast<size_t>(first + t) * job.y_stride,
+                 L::add(L::load(sums.of[t][0]), L::load(sums.of[t][1])));
+}
+
+// Tokens from which a panel pays.
+inline constexpr int kPanelFrom = 4;
+
+template <class L, Format format>
 void matmul_float(const MatmulFloat& job) {
+    using Columns = std::conditional_t<is_quantized(format), CodeColumns<L, format>, PlainColumns<L, format>>;
+    constexpr int kMost = is_quantized(format) ? kPanelFrom - 1 : L::kDenseTile;
     for (int g = 0; g < job.n_groups; ++g) {
-        const uint8_t* group = job.weights + static_cast<size_t>(g) * job.group_bytes;
-        float_group<L, Columns, L::kDenseTile>(job, group, 0, job.y + kGroupRows * g);
+        const Columns columns{job.weights + static_cast<size_t>(g) * job.group_bytes};
+        float* y = job.y + kGroupRows * g;
+        if constexpr (is_quantized(format)) {
+            if (job.n_tokens >= kPanelFrom) {
+                for (int t = 0; t < job.n_tokens; t += kPanelTokens) {
+                    const int n = job.n_tokens - t < kPanelTokens ? job.n_tokens - t : kPanelTokens;
+                    multiply_panels<L>(job, columns, t, n, y);
+                }
+                continue;
+            }
+        }
+        float_tiles < L, Columns, kMost<L::kDenseTile ? kMost : L::kDenseTile>(job, columns, 0, y);
     }
 }
 

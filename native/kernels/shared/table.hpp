@@ -17,12 +17,8 @@ constexpr void set_activation(Kernels& t) {
 template <class L, Format format>
 constexpr void set_products(Kernels& t) {
     constexpr int kAt = static_cast<int>(format);
-    if constexpr (is_quantized(format)) {
-        t.matmul_int8[kAt] = matmul_int8<L, format>;
-        t.matmul_float[kAt] = matmul_float<L, CodeColumns<L, format>>;
-    } else {
-        t.matmul_float[kAt] = matmul_float<L, PlainColumns<L, format>>;
-    }
+    t.matmul_float[kAt] = matmul_float<L, format>;
+    if constexpr (is_quantized(format)) t.matmul_int8[kAt] = matmul_int8<L, format>;
 }
 
 template <class L>
