@@ -1,4 +1,5 @@
-// _native.machine and measure_bandwidth: what this computer is; matmul: one product, for the mirror test.
+// _native.machine, measure_bandwidth and measure_weights: what this computer is and does; matmul: one
+// product, for the mirror test.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
@@ -37,14 +38,19 @@ nb::dict machine() {
     return d;
 }
 
-double bandwidth(int n_threads) {
+template <class Measure>
+double measured(int n_threads, const Measure& measure) {
     Result<double> result = [&] {
         nb::gil_scoped_release released;
         ThreadPool pool(n_threads);
-        return measure_bandwidth(pool);
+        return measure(pool);
     }();
     if (!result.ok()) raise(result.error());
     return result.value();
+}
+
+double bandwidth(int n_threads) {
+    return measured(n_threads, [](ThreadPool& pool) { return measure_bandwidth(pool); });
 }
 
 FloatsOut owned(std::unique_ptr<std::vector<float>> values, size_t rows, size_t cols) {
@@ -77,6 +83,12 @@ Packed pack(const FormatInfo& f, const Bytes& file_rows, size_t rows, size_t col
                    packed.bytes.data() + static_cast<size_t>(g) * packed.matrix.group_bytes());
     }
     return packed;
+}
+
+double weights(const std::string& format, int n_threads, bool exact) {
+    const Format wanted = format_by_name(format).format;
+    return measured(n_threads,
+                    [&](ThreadPool& pool) { return measure_weights(pool, best_kernels(), wanted, exact); });
 }
 
 FloatsOut matmul(const std::string& isa, const std::string& format, const Bytes& file_rows, size_t rows,
@@ -121,6 +133,8 @@ void bind_machine(nb::module_& m) {
           "(those of every machine), processors (usable).");
     m.def("measure_bandwidth", &bandwidth, nb::arg("n_threads"),
           "Bytes a second that so many threads read from memory; takes about a tenth of a second.");
+    m.def("measure_weights", &weights, nb::arg("format"), nb::arg("n_threads"), nb::arg("exact"),
+          "The same of weights of a format that one token is multiplied with.");
     m.def("matmul", &matmul, nb::arg("isa"), nb::arg("format"), nb::arg("file_rows"), nb::arg("rows"),
           nb::arg("cols"), nb::arg("x"), nb::arg("exact"),
           "x [T, cols] times the transpose of a packed matrix: float32 [T, rows].");

@@ -87,6 +87,9 @@ def measure_bandwidth(n_threads: int) -> float:
     Bytes a second that so many threads read from memory; takes about a tenth of a second.
     """
 
+def measure_weights(format: str, n_threads: int, exact: bool) -> float:
+    """The same of weights of a format that one token is multiplied with."""
+
 def matmul(isa: str, format: str, file_rows: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], rows: int, cols: int, x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], exact: bool) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
     """x [T, cols] times the transpose of a packed matrix: float32 [T, rows]."""
 

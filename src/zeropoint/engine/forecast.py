@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zeropoint import formats
 from zeropoint.blueprint import Block, Blueprint
 from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.ffn import Gated
@@ -13,13 +14,15 @@ from zeropoint.engine.cache import CacheOptions
 from zeropoint.engine.model import blueprint_of
 from zeropoint.engine.native import default_threads
 from zeropoint.engine.plan import Plan, choose_context, make_plan
-from zeropoint.engine.roofline import available_memory_bytes, bandwidth_bytes_s
+from zeropoint.engine.roofline import available_memory_bytes, bandwidth_bytes_s, weights_bytes_s
 from zeropoint.errors import BadInput
 from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
 from zeropoint.weights.gguf import GgufModel, open_gguf, parse_header
 
 __all__ = ["Forecast", "forecast"]
+
+_FEW = 0.02  # the part of all bytes below which the speed of a format does not matter
 
 
 @frozen
@@ -43,7 +46,7 @@ def forecast(
 ) -> Forecast:
     """Plan a model by name, reading at most 32 MiB of it. Raises as `load` does, but fetches nothing."""
     prospect = lookup(name, settings=settings)
-    blueprint, weight_bytes = _shape(prospect)
+    blueprint, weight_bytes, n_bytes = _shape(prospect)
     threads = threads or default_threads()
     bandwidth = bandwidth_bytes_s(threads)
     plan = make_plan(
@@ -52,28 +55,36 @@ def forecast(
         choose_context(blueprint, context),
         bandwidth=bandwidth,
         available_bytes=available_memory_bytes(),
+        read_bytes_s=weights_bytes_s(n_bytes, threads, is_exact) if n_bytes else None,
         is_exact=is_exact,
         cache=cache,
     )
     return Forecast(prospect, plan, threads, bandwidth)
 
 
-def _shape(prospect: Prospect) -> tuple[Blueprint, int]:
+def _shape(prospect: Prospect) -> tuple[Blueprint, int, dict[str, int]]:
+    """Blueprint, bytes of all weights, and bytes of those formats that most of them have."""
     if prospect.path is not None:
         return _of_file(open_gguf(prospect.path))
     if prospect.entry is not None:
-        numbers = prospect.entry.blueprint
-        return _of_numbers(numbers), numbers.weight_bytes
+        numbers, form = prospect.entry.blueprint, prospect.entry.format
+        n_bytes = {form: numbers.weight_bytes} if form in formats.names() else {}
+        return _of_numbers(numbers), numbers.weight_bytes, n_bytes
     file = prospect.header(lambda head, n_bytes: parse_header(head, n_bytes, prospect.name))
     if file is None:
         raise BadInput(f"nothing is known of {prospect.name} before it is fetched")
-    blueprint, weight_bytes = _of_file(file)
+    blueprint, weight_bytes, n_bytes = _of_file(file)
     # Of a model in parts only the first header was read; the files' sizes are known all the same.
-    return blueprint, max(weight_bytes, prospect.file_bytes - prospect.first_bytes + weight_bytes)
+    all_bytes = max(weight_bytes, prospect.file_bytes - prospect.first_bytes + weight_bytes)
+    return blueprint, all_bytes, n_bytes
 
 
-def _of_file(file: GgufModel) -> tuple[Blueprint, int]:
-    return blueprint_of(file), sum(tensor.n_bytes for tensor in file.tensors.values())
+def _of_file(file: GgufModel) -> tuple[Blueprint, int, dict[str, int]]:
+    n_bytes: dict[str, int] = {}
+    for tensor in file.tensors.values():
+        n_bytes[tensor.format] = n_bytes.get(tensor.format, 0) + tensor.n_bytes
+    total = sum(n_bytes.values())
+    return blueprint_of(file), total, {form: n for form, n in n_bytes.items() if n >= _FEW * total}
 
 
 def _of_numbers(numbers: Numbers) -> Blueprint:

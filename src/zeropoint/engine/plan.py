@@ -16,11 +16,11 @@ DEFAULT_CONTEXT = 8192  # positions; the cache's memory is used only as far as i
 _ROWS = 256  # tokens of one pass (native/model/forward.hpp, kMostTokens)
 _PROCESS_BYTES = 60_000_000  # Python, libraries and tokenizer, measured as resident memory
 
-# Part of the bandwidth that a decode step reaches, and what a layer costs beside reading its weights
-# (meeting of the threads, norms, attention over few positions). Measured with `zeropoint bench` on one
-# machine (AVX-512, 27 to 36 GB/s) with two threads; see docs/bench.md.
+# Part of the speed of reading alone that a decode step reaches, and what a layer costs besides (meeting of the
+# threads, norms, attention over few positions). Measured with `zeropoint bench` and two threads on a Zen 3 and
+# a Zen 4; see docs/bench.md.
 _REACHED = 0.95
-_LAYER_S = 14e-6
+_LAYER_S = 20e-6
 
 
 @frozen
@@ -71,15 +71,20 @@ def make_plan(
     *,
     bandwidth: float,
     available_bytes: int | None,
+    read_bytes_s: float | None = None,
     is_exact: bool = False,
     cache: CacheOptions | None = None,
 ) -> Plan:
-    """The plan for weights of so many bytes and a context of n_ctx; bandwidth in bytes/s."""
+    """The plan for weights of so many bytes and a context of n_ctx.
+
+    bandwidth: of the memory, bytes/s. read_bytes_s: of products with one token, if known, or else the same.
+    """
     cache = cache or CacheOptions()
     element = cache.element(is_exact)
     n_kept = cache.most_positions(n_ctx)
     n_read = read_bytes(blueprint, weight_bytes)
-    step_s = n_read / (bandwidth * _REACHED) + blueprint.n_layers * _LAYER_S
+    rate = min(bandwidth, read_bytes_s or bandwidth)
+    step_s = n_read / (rate * _REACHED) + blueprint.n_layers * _LAYER_S
     return Plan(
         n_ctx=n_ctx,
         n_kept=n_kept,

@@ -6,12 +6,13 @@ bandwidth / bytes (Williams et al., "Roofline", 2009).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from zeropoint import _native
 
-__all__ = ["available_memory_bytes", "bandwidth_bytes_s", "ceiling_tok_s", "machine"]
+__all__ = ["available_memory_bytes", "bandwidth_bytes_s", "ceiling_tok_s", "machine", "weights_bytes_s"]
 
 _MEMBERSHIP, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
@@ -30,6 +31,17 @@ def machine() -> dict[str, Any]:
 def bandwidth_bytes_s(n_threads: int) -> float:
     """Bytes a second that so many threads read from memory, measured now (about a tenth of a second)."""
     return float(_native.measure_bandwidth(n_threads))
+
+
+def weights_bytes_s(n_bytes: Mapping[str, int], n_threads: int, is_exact: bool) -> float:
+    """The same where weights of several formats are multiplied with one token, so many bytes of each.
+
+    Less than the memory gives where working codes out takes longer than reading them.
+    """
+    if not n_bytes:
+        raise ValueError("no weights")
+    seconds = (n / _native.measure_weights(form, n_threads, is_exact) for form, n in n_bytes.items())
+    return sum(n_bytes.values()) / sum(seconds)
 
 
 def ceiling_tok_s(bandwidth: float, bytes_a_token: int) -> float:

@@ -56,6 +56,25 @@ def test_speed_is_bandwidth_over_what_a_token_reads() -> None:
     assert plan_of(bandwidth=80e9).ceiling_tok_s == pytest.approx(2 * plan.ceiling_tok_s)
 
 
+def test_codes_that_take_longer_to_work_out_than_to_read_are_slower() -> None:
+    plan, slow = plan_of(), plan_of(read_bytes_s=10e9)
+    assert plan_of(read_bytes_s=80e9) == plan
+    assert slow.ceiling_tok_s == plan.ceiling_tok_s
+    assert slow.expected_tok_s < plan.expected_tok_s / 3
+
+
+def test_weights_of_several_formats_are_read_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = {("Q4_1", 2, False): 10e9, ("Q8_0", 2, False): 20e9}
+    monkeypatch.setattr(roofline._native, "measure_weights", lambda *asked: rates[asked])
+    assert roofline.weights_bytes_s({"Q4_1": 10**9, "Q8_0": 2 * 10**9}, 2, False) == pytest.approx(15e9)
+
+
+@pytest.mark.parametrize("is_exact", [False, True])
+@pytest.mark.parametrize("form", ["Q4_1", "Q2_K", "F32"])
+def test_products_with_weights_are_timed(form: str, is_exact: bool) -> None:
+    assert roofline.weights_bytes_s({form: 1}, 1, is_exact) > 0
+
+
 def test_a_tied_embedding_is_read_as_the_head() -> None:
     tied = dataclasses.replace(LLAMA_2_7B, head=Head(is_tied=True))
     assert read_bytes(tied, WEIGHTS) == WEIGHTS
