@@ -17,8 +17,8 @@ _ROWS = 256  # tokens of one pass (native/model/forward.hpp, kMostTokens)
 _PROCESS_BYTES = 60_000_000  # Python, libraries and tokenizer, measured as resident memory
 
 # Part of the speed of reading alone that a decode step reaches, and what a layer costs besides (meeting of
-# the threads, norms, attention over few positions). Measured with `zeropoint bench` and two threads on a
-# Zen 3 and a Zen 4; see docs/bench.md.
+# the threads, norms, attention over few positions): with two threads 14 microseconds on a Zen 4, 14 to 33 on
+# a Zen 3, by model; see docs/bench.md.
 _REACHED = 0.95
 _LAYER_S = 20e-6
 

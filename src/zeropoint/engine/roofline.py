@@ -34,12 +34,10 @@ def bandwidth_bytes_s(n_threads: int) -> float:
 
 
 def weights_bytes_s(n_bytes: Mapping[str, int], n_threads: int, is_exact: bool) -> float:
-    """The same where weights of several formats are multiplied with one token, so many bytes of each.
+    """The same where weights of one or more formats are multiplied with one token, so many bytes of each.
 
     Less than the memory gives where working codes out takes longer than reading them.
     """
-    if not n_bytes:
-        raise ValueError("no weights")
     seconds = (n / _native.measure_weights(form, n_threads, is_exact) for form, n in n_bytes.items())
     return sum(n_bytes.values()) / sum(seconds)
 

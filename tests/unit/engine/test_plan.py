@@ -14,8 +14,10 @@ from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import Rope
 from zeropoint.engine import roofline
 from zeropoint.engine.cache import CacheOptions
+from zeropoint.engine.forecast import forecast
 from zeropoint.engine.plan import DEFAULT_CONTEXT, check_fits, choose_context, make_plan, read_bytes
 from zeropoint.errors import BadInput, OutOfMemory
+from zeropoint.weights.gguf import open_gguf
 
 LLAMA_2_7B = Blueprint(
     family="llama",
@@ -73,6 +75,27 @@ def test_weights_of_several_formats_are_read_one_after_the_other(monkeypatch: py
 @pytest.mark.parametrize("form", ["Q4_1", "Q2_K", "F32"])
 def test_products_with_weights_are_timed(form: str, is_exact: bool) -> None:
     assert roofline.weights_bytes_s({form: 1}, 1, is_exact) > 0
+
+
+def test_a_forecast_goes_by_the_slower_of_memory_and_products(
+    tiny_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, int]] = []
+
+    def products(n_bytes: dict[str, int], n_threads: int, is_exact: bool) -> float:
+        asked.append(n_bytes)
+        return 1e8 if is_exact else 40e9
+
+    monkeypatch.setattr("zeropoint.engine.forecast.bandwidth_bytes_s", lambda n_threads: 20e9)
+    monkeypatch.setattr("zeropoint.engine.forecast.weights_bytes_s", products)
+    fast, exact = (forecast(str(tiny_path), threads=1, is_exact=is_exact).plan for is_exact in (False, True))
+    assert exact.ceiling_tok_s == fast.ceiling_tok_s == pytest.approx(20e9 / fast.read_bytes)
+    assert 1 / exact.expected_tok_s - 1 / fast.expected_tok_s == pytest.approx(
+        fast.read_bytes / 0.95 * (1e-8 - 1 / 20e9)
+    )
+    tensors = open_gguf(tiny_path).tensors.values()
+    assert set(asked[0]) <= {tensor.format for tensor in tensors}
+    assert 0.9 * fast.weight_bytes < sum(asked[0].values()) <= fast.weight_bytes
 
 
 def test_a_tied_embedding_is_read_as_the_head() -> None:

@@ -1,7 +1,8 @@
 """Tell whether a model fits this machine and how fast it will be, before any download.
 
 At most the first megabytes of a remote file are read; for a model of the catalogue, nothing. The expected
-speed comes from this machine's memory bandwidth, measured on the spot.
+speed comes from this machine's memory bandwidth, and from products of the model's formats where those are
+slower, measured on the spot.
 """
 
 from __future__ import annotations
