@@ -4,6 +4,7 @@
 
 #include <type_traits>
 
+#include "base/inline.hpp"
 #include "base/prefetch.hpp"
 #include "kernels/codes/all.hpp"  // written at the build: codes/includes.cmake
 #include "kernels/kernels.hpp"
@@ -46,8 +47,8 @@ struct PlainColumns {
 // Calls take(column, weights) for columns 4 * i to 31 of a block whose first is k, each code turned into a
 // weight.
 template <int i, class L, class Block, class Take>
-inline void each_column(const Block& block, const typename L::F* scales, const typename L::F* minimums, int k,
-                        Take take) {
+ZP_INLINE void each_column(const Block& block, const typename L::F* scales, const typename L::F* minimums,
+                           int k, Take take) {
     if constexpr (i < 8) {
         constexpr int part = Block::kParts == 1 ? 0 : i / 4;
         const auto codes = block.template codes<i>();
@@ -69,7 +70,7 @@ struct CodeColumns {
     const uint8_t* group;
 
     template <class Take>
-    static void each_of(const Block& block, int k, Take take) {
+    ZP_INLINE static void each_of(const Block& block, int k, Take take) {
         constexpr int kLast = Block::kParts - 1;
         const typename L::F scales[2] = {block.template scale<0>(), block.template scale<kLast>()};
         const typename L::F minimums[2] = {block.template minimum<0>(), block.template minimum<kLast>()};
