@@ -44,6 +44,13 @@ inline constexpr int kPairTile = 32;  // key positions that lie together where t
 // Steps from zero to the largest number of a row of int16: products of 128 such pairs add up within 32 bits.
 inline constexpr int kMostSteps = 4095;
 
+// Softmax-weighted sums of values over some positions, before division by the total.
+struct Partial {
+    float* peak;   // [rows] largest score
+    float* total;  // [rows] sum of exp(score - peak)
+    float* sum;    // [rows, d_value] sum of exp(score - peak) * value
+};
+
 // One chunk of attention for several query rows that read the same key/value head.
 struct AttendChunk {
     const float* const* q;  // [rows] pointers to [K], already scaled by 1/sqrt(K)
@@ -60,9 +67,7 @@ struct AttendChunk {
     const float* key_steps;    // [kChunk] what a whole number is multiplied with; null for the others
     const float* value_steps;  // [kChunk]
     int begin, end;            // positions of this chunk, at most kChunk of them
-    float* peak;               // [rows] largest score
-    float* total;              // [rows] sum of exp(score - peak)
-    float* sum;                // [rows, d_value] sum of exp(score - peak) * value
+    Partial out;
 };
 
 struct Kernels {
@@ -92,9 +97,8 @@ struct Kernels {
     void (*attend_int16)(const AttendChunk&);
     void (*attend_int8)(const AttendChunk&);
     float (*log_sum_exp)(const float* x, int n);  // natural log of sum(exp(x))
-    // Adds partial result (peak, total, sum) to the running one, in the order of the positions.
-    void (*merge)(float* peak, float* total, float* sum, float part_peak, float part_total,
-                  const float* part_sum, int d_value);
+    // Adds the partial results of rows to the running ones, in the order of the positions.
+    void (*merge)(int n_rows, const Partial& all, const Partial& part, int d_value);
     // y = sum / total over d_value.
     void (*normalize)(const float* sum, float total, int n, float* y);
 };
