@@ -29,6 +29,7 @@ int chunks_of(int n_positions) { return (n_positions + kChunk - 1) / kChunk; }
 
 struct Attention::Rows {
     const float* q[kMostQueriesAHead];
+    IntQueries int_q{};
     int n_visible[kMostQueriesAHead];
     int n_hidden[kMostQueriesAHead];
     float softcap = 0.0f;
@@ -80,10 +81,18 @@ size_t Attention::partial_floats() const {
     return static_cast<size_t>(std::max(kRowsAUnit, group())) * (padded(sizes_.d_head) + 2);
 }
 
+size_t Attention::int_query_floats() const {
+    const size_t n_columns =
+        (static_cast<size_t>(sizes_.d_head) + kIntColumns - 1) / kIntColumns * kIntColumns;
+    return static_cast<size_t>(std::max(kRowsAUnit, group())) * (n_columns / 2 + 1);
+}
+
 size_t Attention::scratch_floats() const {
-    // Each thread has the running results of a pass and a fresh one; then come the stored ones.
-    return (kPartialsAThread * static_cast<size_t>(n_threads_) + units_.size() * n_chunks_) *
-           partial_floats();
+    // Each thread has the running results of a pass, a fresh one and the pass's queries; then come the stored
+    // results.
+    const size_t n_threads = static_cast<size_t>(n_threads_);
+    return (kPartialsAThread * n_threads + units_.size() * n_chunks_) * partial_floats() +
+           kMostUnitsAPass * n_threads * int_query_floats();
 }
 
 Partial Attention::partial_at(float* scratch, size_t index) const {
@@ -98,6 +107,13 @@ Partial Attention::own_at(float* scratch, int thread, int index) const {
 
 Partial Attention::stored_at(float* scratch, size_t unit, int chunk) const {
     return partial_at(scratch, kPartialsAThread * static_cast<size_t>(n_threads_) + unit * n_chunks_ + chunk);
+}
+
+IntQueries Attention::int_queries_at(float* scratch, int thread, int index) const {
+    const size_t n_before = (kPartialsAThread * n_threads_ + units_.size() * n_chunks_) * partial_floats();
+    float* base =
+        scratch + n_before + (kMostUnitsAPass * static_cast<size_t>(thread) + index) * int_query_floats();
+    return {reinterpret_cast<int16_t*>(base + std::max(kRowsAUnit, group())), base};
 }
 
 Attention::Rows Attention::rows_of(const AttentionUnit& unit, const Slice& slice, const AttentionRule& rule,
@@ -117,11 +133,22 @@ Attention::Rows Attention::rows_of(const AttentionUnit& unit, const Slice& slice
     return rows;
 }
 
+Attention::Rows Attention::rounded_rows_of(const Kernels& kernels, const AttentionUnit& unit,
+                                           const Slice& slice, const AttentionRule& rule, const Io& io,
+                                           const IntQueries& place) const {
+    Rows rows = rows_of(unit, slice, rule, io);
+    if (!slice.cache.layout.is_int()) return rows;
+    rows.int_q = place;
+    kernels.round_queries(rows.q, rows.n, sizes_.d_head, place);
+    return rows;
+}
+
 void Attention::attend(const Kernels& kernels, const Slice& slice, int layer, const Rows& rows, int head,
                        int chunk, const Partial& out) const {
     const int begin = chunk * kChunk;
     const HeadPage page = slice.cache.head_page(layer, head, chunk);
     const AttendChunk job = {rows.q,
+                             rows.int_q,
                              rows.n_visible,
                              rows.n_hidden,
                              rows.softcap,
@@ -176,7 +203,8 @@ void Attention::run_pass(const Kernels& kernels, const std::vector<Slice>& slice
     const Partial fresh = own_at(io.scratch, thread, kMostUnitsAPass);
     Rows rows[kMostUnitsAPass];
     for (int u = 0; u < n_units; ++u) {
-        rows[u] = rows_of(units_[pass.begin + u], slice, rule, io);
+        rows[u] = rounded_rows_of(kernels, units_[pass.begin + u], slice, rule, io,
+                                  int_queries_at(io.scratch, thread, u));
         start(rows[u], own_at(io.scratch, thread, u));
     }
     const int n_chunks = rows[n_units - 1].n_chunks();
@@ -199,14 +227,17 @@ void Attention::run(const Kernels& kernels, const std::vector<Slice>& slices, in
         });
         return;
     }
-    const int n_items = static_cast<int>(units_.size()) * n_chunks_;
-    for (int item = thread; item < n_items; item += n_threads_) {
-        const size_t u = static_cast<size_t>(item / n_chunks_);
-        const int chunk = item % n_chunks_;
-        const Rows rows = rows_of(units_[u], slices[units_[u].slice], rule, io);
-        if (!rows.has(chunk)) continue;
-        attend(kernels, slices[units_[u].slice], layer, rows, units_[u].head, chunk,
-               stored_at(io.scratch, u, chunk));
+    Rows rows;
+    int last = -1;
+    for (int item = thread; item < static_cast<int>(units_.size()) * n_chunks_; item += n_threads_) {
+        const int u = item / n_chunks_, chunk = item % n_chunks_;
+        const Slice& slice = slices[units_[u].slice];
+        if (u != last)
+            rows =
+                rounded_rows_of(kernels, units_[u], slice, rule, io, int_queries_at(io.scratch, thread, 0));
+        last = u;
+        if (rows.has(chunk))
+            attend(kernels, slice, layer, rows, units_[u].head, chunk, stored_at(io.scratch, u, chunk));
     }
 }
 

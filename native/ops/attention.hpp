@@ -67,11 +67,16 @@ private:
     int group() const { return sizes_.n_heads / sizes_.n_kv_heads; }
     int tokens_a_unit() const;
     size_t partial_floats() const;
+    size_t int_query_floats() const;
     Partial partial_at(float* scratch, size_t index) const;
     Partial own_at(float* scratch, int thread, int index) const;
     Partial stored_at(float* scratch, size_t unit, int chunk) const;
+    IntQueries int_queries_at(float* scratch, int thread, int index) const;
     Rows rows_of(const AttentionUnit& unit, const Slice& slice, const AttentionRule& rule,
                  const Io& io) const;
+    // Where the cache holds whole numbers, with the queries as such too, in `place`.
+    Rows rounded_rows_of(const Kernels& kernels, const AttentionUnit& unit, const Slice& slice,
+                         const AttentionRule& rule, const Io& io, const IntQueries& place) const;
     void attend(const Kernels& kernels, const Slice& slice, int layer, const Rows& rows, int head, int chunk,
                 const Partial& out) const;
     // A result that has seen nothing yet, and what one more chunk adds to it. Chunks come in their order.

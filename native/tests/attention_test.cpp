@@ -82,9 +82,9 @@ Part attend(const Kernels& k, const Head& h, CacheType type, int begin, int end)
              std::vector<float>(n * static_cast<size_t>(h.d_value))};
     const size_t key = static_cast<size_t>(begin) * h.d_head, value = static_cast<size_t>(begin) * h.d_value;
     AttendChunk job = {
-        h.rows.data(), h.n_visible.data(),  h.n_hidden.data(),       h.softcap, h.n_rows, h.d_head,
-        h.d_value,     h.keys.data() + key, h.values.data() + value, nullptr,   nullptr,  begin,
-        end,           out.at(0, h.d_value)};
+        h.rows.data(), {},        h.n_visible.data(),  h.n_hidden.data(),       h.softcap, h.n_rows,
+        h.d_head,      h.d_value, h.keys.data() + key, h.values.data() + value, nullptr,   nullptr,
+        begin,         end,       out.at(0, h.d_value)};
     if (type == CacheType::kFloat) k.attend_float(job);
     if (type == CacheType::kHalf) {
         job.keys = h.half_keys.data() + key;
@@ -96,6 +96,12 @@ Part attend(const Kernels& k, const Head& h, CacheType type, int begin, int end)
         const HeadPage page = CacheView{h.layout(type), table}.head_page(0, 0, 0);
         job.keys = page.keys;
         job.values = page.values;
+        std::vector<int16_t> steps(n * static_cast<size_t>((h.d_head + kIntColumns - 1) / kIntColumns) *
+                                   kIntColumns);
+        std::vector<float> units(n);
+        job.q = nullptr;
+        job.int_q = {steps.data(), units.data()};
+        k.round_queries(h.rows.data(), h.n_rows, h.d_head, job.int_q);
         job.key_steps = page.key_steps;
         job.value_steps = page.value_steps;
         if (type == CacheType::kInt16) k.attend_int16(job);

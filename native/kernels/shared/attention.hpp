@@ -25,8 +25,9 @@ void merge(int n_rows, const Partial& all, const Partial& part, int d_value) {
         const auto before = load_part<L>(all.peak + row, n), fresh = load_part<L>(part.peak + row, n);
         const auto peak = L::max(fresh, before);
         const auto kept = exp<L>(L::sub(before, peak)), taken = exp<L>(L::sub(fresh, peak));
-        const auto total = L::mul(load_part<L>(part.total + row, n), taken);
-        store_part<L>(all.total + row, L::fma(load_part<L>(all.total + row, n), kept, total), n);
+        const auto total = L::add(L::mul(load_part<L>(all.total + row, n), kept),
+                                  L::mul(load_part<L>(part.total + row, n), taken));
+        store_part<L>(all.total + row, total, n);
         store_part<L>(all.peak + row, peak, n);
         L::store(keep, kept);
         L::store(take, taken);

@@ -9,10 +9,7 @@
 
 namespace zp::shared {
 
-// Columns of a query whose products are summed as integers: 128 * 4,095^2 is below 2^31. A chunk of values
-// has as many positions.
-inline constexpr int kIntColumns = 128;
-static_assert(kIntColumns * kMostSteps * kMostSteps <= INT32_MAX && kChunk <= kIntColumns);
+static_assert(kChunk <= kIntColumns, "sums over the values of a chunk have to fit as well");
 
 // Rows whose scores are kept at once: as many as ops/attention.cpp brings, of models with small groups.
 inline constexpr int kIntRows = 24;
@@ -68,24 +65,29 @@ inline void add_int_scores(const AttendChunk& job, const E* keys, int n_pairs,
     }
 }
 
+template <class L>
+void round_queries(const float* const* q, int n_rows, int d_head, const IntQueries& out) {
+    for (int r = 0; r < n_rows; ++r) {
+        const float peak = peak_of<L>(q[r], d_head);
+        const float by = steps_a_unit(peak);
+        out.units[r] = (peak < kLeastPeak ? kLeastPeak : peak) / kMostSteps;
+        for (int k = 0; k < d_head; k += 16) {
+            const int row = k / kIntColumns * n_rows + r;
+            store_steps<L>(load_part<L>(q[r] + k, d_head - k), by,
+                           out.steps + static_cast<size_t>(row) * kIntColumns + k % kIntColumns);
+        }
+    }
+}
+
 // Scores of R rows, each in units of its query's step.
 template <class L, class E, int R>
-inline void score_ints(const AttendChunk& job, int row, float (*scores)[kChunk], float* units) {
-    alignas(64) int16_t q[R][kIntColumns];
-    float by[R];
+inline void score_ints(const AttendChunk& job, int row, float (*scores)[kChunk]) {
     const int d_padded = job.d_head + job.d_head % 2;
     const int n = job.end - job.begin;
-    for (int r = 0; r < R; ++r) {
-        const float peak = peak_of<L>(job.q[row + r], job.d_head);
-        by[r] = steps_a_unit(peak);
-        units[r] = (peak < kLeastPeak ? kLeastPeak : peak) / kMostSteps;
-    }
     for (int column = 0; column < d_padded; column += kIntColumns) {
         const int n_columns = d_padded - column < kIntColumns ? d_padded - column : kIntColumns;
-        for (int r = 0; r < R; ++r)
-            for (int k = 0; k < n_columns; k += 16)
-                store_steps<L>(load_part<L>(job.q[row + r] + column + k, job.d_head - column - k), by[r],
-                               &q[r][k]);
+        const auto* q = reinterpret_cast<const int16_t (*)[kIntColumns]>(job.int_q.steps) +
+                        column / kIntColumns * job.n_rows + row;
         const bool is_first = column == 0;
         const E* keys = static_cast<const E*>(job.keys) + kPairTile * column;
         for (int i = 0; i < n; i += kPairTile, keys += kPairTile * d_padded) {
@@ -207,8 +209,9 @@ inline void attend_ints(const AttendChunk& job) {
     float units[kIntRows];
     for (int row = 0; row < job.n_rows; row += kIntRows) {
         const int n_rows = job.n_rows - row < kIntRows ? job.n_rows - row : kIntRows;
-        in_tiles<L::kIntQueryTile>(
-            n_rows, [&](auto n, int r) { score_ints<L, E, n>(job, row + r, scores + r, units + r); });
+        in_tiles<L::kIntQueryTile>(n_rows,
+                                   [&](auto n, int r) { score_ints<L, E, n>(job, row + r, scores + r); });
+        for (int r = 0; r < n_rows; ++r) units[r] = job.int_q.units[row + r];
         weigh_scores<L>(job, row, n_rows, scores, weights, units);
         in_tiles<L::kIntQueryTile>(n_rows, [&](auto n, int r) {
             weigh_int_columns<L, E, n, kValueColumns<L, n>>(job, row + r, 0, weights + r, units + r);
