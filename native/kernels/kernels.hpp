@@ -44,12 +44,30 @@ inline constexpr int kPairTile = 32;  // key positions that lie together where t
 // Steps from zero to the largest number of a row of int16: products of 128 such pairs add up within 32 bits.
 inline constexpr int kMostSteps = 4095;
 
+// Columns of a query whose products with keys of whole numbers are summed as integers.
+inline constexpr int kIntColumns = 128;
+static_assert(static_cast<int64_t>(kIntColumns) * kMostSteps * kMostSteps <= INT32_MAX);
+
+// Queries as whole numbers of steps of their own, as a cache of whole numbers wants them.
+struct IntQueries {
+    int16_t* steps;  // [K/128 rounded up, rows, 128]
+    float* units;    // [rows] what a row's numbers are multiplied with
+};
+
+// Softmax-weighted sums of values over some positions, before division by the total.
+struct Partial {
+    float* peak;   // [rows] largest score
+    float* total;  // [rows] sum of exp(score - peak)
+    float* sum;    // [rows, d_value] sum of exp(score - peak) * value
+};
+
 // One chunk of attention for several query rows that read the same key/value head.
 struct AttendChunk {
-    const float* const* q;  // [rows] pointers to [K], already scaled by 1/sqrt(K)
-    const int* n_visible;   // [rows] positions each row may see: those before this one ...
-    const int* n_hidden;    // [rows] ... but not so many of the first (they lie outside its window)
-    float softcap;          // scores become cap * tanh(score / cap); 0 for none
+    const float* const* q;  // [rows] pointers to [K], already scaled by 1/sqrt(K); null where int_q is read
+    IntQueries int_q;
+    const int* n_visible;  // [rows] positions each row may see: those before this one ...
+    const int* n_hidden;   // [rows] ... but not so many of the first (they lie outside its window)
+    float softcap;         // scores become cap * tanh(score / cap); 0 for none
     int n_rows;
     int d_head;   // K
     int d_value;  // K rounded up to 16: row length of values and output
@@ -60,9 +78,7 @@ struct AttendChunk {
     const float* key_steps;    // [kChunk] what a whole number is multiplied with; null for the others
     const float* value_steps;  // [kChunk]
     int begin, end;            // positions of this chunk, at most kChunk of them
-    float* peak;               // [rows] largest score
-    float* total;              // [rows] sum of exp(score - peak)
-    float* sum;                // [rows, d_value] sum of exp(score - peak) * value
+    Partial out;
 };
 
 struct Kernels {
@@ -88,13 +104,13 @@ struct Kernels {
     void (*matmul_float[kFormatCount])(const MatmulFloat&);
     void (*attend_half)(const AttendChunk&);
     void (*attend_float)(const AttendChunk&);
-    // Queries and weights are rounded to whole numbers of steps too; sums of their products are exact.
+    // Queries of whole numbers, and weights are rounded to such too; sums of their products are exact.
     void (*attend_int16)(const AttendChunk&);
     void (*attend_int8)(const AttendChunk&);
+    void (*round_queries)(const float* const* q, int n_rows, int d_head, const IntQueries& out);
     float (*log_sum_exp)(const float* x, int n);  // natural log of sum(exp(x))
-    // Adds partial result (peak, total, sum) to the running one, in the order of the positions.
-    void (*merge)(float* peak, float* total, float* sum, float part_peak, float part_total,
-                  const float* part_sum, int d_value);
+    // Adds the partial results of rows to the running ones, in the order of the positions.
+    void (*merge)(int n_rows, const Partial& all, const Partial& part, int d_value);
     // y = sum / total over d_value.
     void (*normalize)(const float* sum, float total, int n, float* y);
 };

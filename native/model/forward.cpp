@@ -264,7 +264,7 @@ void Forward::attend(int thread, const Batch& batch, int layer) {
     if (is_watched_) weigh(thread, batch, layer);
     const AttentionRule& rule = spec_.rules[static_cast<size_t>(layer)];
     const Attention::Io io = {q_, query_stride_, mixed_, query_stride_, attention_scratch_.data()};
-    attention_.run(kernels_, batch.slices, layer, rule, io, thread);
+    attention_.run(kernels_, batch.slices, layer, rule, io, pool_, thread);
     pool_.barrier();
     if (!attention_.is_split()) return;
     attention_.join(kernels_, batch.slices, rule, io, thread);

@@ -16,12 +16,20 @@ auto attend_of(const Kernels& kernels, CacheType type) {
                                       : kernels.attend_float;
 }
 
+// Units that take one chunk after the other together, so that only the first of them finds its keys and
+// values in memory; and what each thread should have to choose from, which matters more.
+constexpr int kMostUnitsAPass = 8;
+constexpr int kPassesAThread = 8;
+
+constexpr size_t kPartialsAThread = kMostUnitsAPass + 1;
+
 int chunks_of(int n_positions) { return (n_positions + kChunk - 1) / kChunk; }
 
 }  // namespace
 
 struct Attention::Rows {
     const float* q[kMostQueriesAHead];
+    IntQueries int_q{};
     int n_visible[kMostQueriesAHead];
     int n_hidden[kMostQueriesAHead];
     float softcap = 0.0f;
@@ -30,8 +38,13 @@ struct Attention::Rows {
     int n_positions() const { return n_visible[n - 1]; }  // rows come in the order of their tokens
     int first_chunk() const { return n_hidden[0] / kChunk; }
     int n_chunks() const { return chunks_of(n_positions()); }
-    bool sees(int row, int chunk) const {
-        return n_visible[row] > chunk * kChunk && n_hidden[row] < (chunk + 1) * kChunk;
+    bool has(int chunk) const { return chunk >= first_chunk() && chunk < n_chunks(); }
+    // Those that see something of a chunk: the first may end before it, the last be past it.
+    Share that_see(int chunk) const {
+        int begin = 0, end = n;
+        while (begin < end && n_visible[begin] <= chunk * kChunk) ++begin;
+        while (begin < end && n_hidden[end - 1] >= (chunk + 1) * kChunk) --end;
+        return {begin, end};
     }
 };
 
@@ -42,11 +55,22 @@ void Attention::plan(const std::vector<Slice>& slices, const AttentionSizes& siz
     n_threads_ = n_threads;
     units_.clear();
     int longest = 0;
+    passes_.clear();
+    int n_units = 0;
+    for (const Slice& slice : slices)
+        n_units += (slice.n_tokens + tokens_a_unit() - 1) / tokens_a_unit() * sizes.n_kv_heads;
+    const int units_a_pass = std::clamp(n_units / (kPassesAThread * n_threads), 1, kMostUnitsAPass);
+    const int tokens_a_pass = units_a_pass * tokens_a_unit();
     for (int s = 0; s < static_cast<int>(slices.size()); ++s) {
         longest = std::max(longest, slices[s].first_position + slices[s].n_tokens);
-        for (int token = 0; token < slices[s].n_tokens; token += tokens_a_unit()) {
-            const int n = std::min(tokens_a_unit(), slices[s].n_tokens - token);
-            for (int head = 0; head < sizes.n_kv_heads; ++head) units_.push_back({s, head, token, n});
+        for (int first = 0; first < slices[s].n_tokens; first += tokens_a_pass) {
+            const int end = std::min(first + tokens_a_pass, slices[s].n_tokens);
+            for (int head = 0; head < sizes.n_kv_heads; ++head) {
+                const int n_before = static_cast<int>(units_.size());
+                for (int token = first; token < end; token += tokens_a_unit())
+                    units_.push_back({s, head, token, std::min(tokens_a_unit(), end - token)});
+                passes_.push_back({n_before, static_cast<int>(units_.size())});
+            }
         }
     }
     const bool is_scarce = static_cast<int>(units_.size()) < 4 * n_threads;
@@ -57,19 +81,39 @@ size_t Attention::partial_floats() const {
     return static_cast<size_t>(std::max(kRowsAUnit, group())) * (padded(sizes_.d_head) + 2);
 }
 
-size_t Attention::scratch_floats() const {
-    // Each thread has a running and a fresh partial result; then come the stored ones.
-    return (2 * static_cast<size_t>(n_threads_) + units_.size() * n_chunks_) * partial_floats();
+size_t Attention::int_query_floats() const {
+    const size_t n_columns =
+        (static_cast<size_t>(sizes_.d_head) + kIntColumns - 1) / kIntColumns * kIntColumns;
+    return static_cast<size_t>(std::max(kRowsAUnit, group())) * (n_columns / 2 + 1);
 }
 
-Attention::Partial Attention::partial_at(float* scratch, size_t index) const {
+size_t Attention::scratch_floats() const {
+    // Each thread has the running results of a pass, a fresh one and the pass's queries; then come the stored
+    // results.
+    const size_t n_threads = static_cast<size_t>(n_threads_);
+    return (kPartialsAThread * n_threads + units_.size() * n_chunks_) * partial_floats() +
+           kMostUnitsAPass * n_threads * int_query_floats();
+}
+
+Partial Attention::partial_at(float* scratch, size_t index) const {
     const size_t n_rows = static_cast<size_t>(std::max(kRowsAUnit, group()));
     float* base = scratch + index * partial_floats();
     return {base, base + n_rows, base + 2 * n_rows};
 }
 
-Attention::Partial Attention::stored_at(float* scratch, size_t unit, int chunk) const {
-    return partial_at(scratch, 2 * static_cast<size_t>(n_threads_) + unit * n_chunks_ + chunk);
+Partial Attention::own_at(float* scratch, int thread, int index) const {
+    return partial_at(scratch, kPartialsAThread * static_cast<size_t>(thread) + index);
+}
+
+Partial Attention::stored_at(float* scratch, size_t unit, int chunk) const {
+    return partial_at(scratch, kPartialsAThread * static_cast<size_t>(n_threads_) + unit * n_chunks_ + chunk);
+}
+
+IntQueries Attention::int_queries_at(float* scratch, int thread, int index) const {
+    const size_t n_before = (kPartialsAThread * n_threads_ + units_.size() * n_chunks_) * partial_floats();
+    float* base =
+        scratch + n_before + (kMostUnitsAPass * static_cast<size_t>(thread) + index) * int_query_floats();
+    return {reinterpret_cast<int16_t*>(base + std::max(kRowsAUnit, group())), base};
 }
 
 Attention::Rows Attention::rows_of(const AttentionUnit& unit, const Slice& slice, const AttentionRule& rule,
@@ -89,11 +133,22 @@ Attention::Rows Attention::rows_of(const AttentionUnit& unit, const Slice& slice
     return rows;
 }
 
+Attention::Rows Attention::rounded_rows_of(const Kernels& kernels, const AttentionUnit& unit,
+                                           const Slice& slice, const AttentionRule& rule, const Io& io,
+                                           const IntQueries& place) const {
+    Rows rows = rows_of(unit, slice, rule, io);
+    if (!slice.cache.layout.is_int()) return rows;
+    rows.int_q = place;
+    kernels.round_queries(rows.q, rows.n, sizes_.d_head, place);
+    return rows;
+}
+
 void Attention::attend(const Kernels& kernels, const Slice& slice, int layer, const Rows& rows, int head,
                        int chunk, const Partial& out) const {
     const int begin = chunk * kChunk;
     const HeadPage page = slice.cache.head_page(layer, head, chunk);
     const AttendChunk job = {rows.q,
+                             rows.int_q,
                              rows.n_visible,
                              rows.n_hidden,
                              rows.softcap,
@@ -106,9 +161,7 @@ void Attention::attend(const Kernels& kernels, const Slice& slice, int layer, co
                              page.value_steps,
                              begin,
                              std::min(begin + kChunk, rows.n_positions()),
-                             out.peak,
-                             out.total,
-                             out.sum};
+                             out};
     attend_of(kernels, slice.cache.layout.type)(job);
 }
 
@@ -125,59 +178,79 @@ void Attention::write(const Kernels& kernels, const AttentionUnit& unit, const S
     }
 }
 
-template <class PartOf>
-void Attention::fold(const Kernels& kernels, const AttentionUnit& unit, const Slice& slice, const Rows& rows,
-                     const Partial& running, const Io& io, const PartOf& part_of) const {
-    const size_t d_value = static_cast<size_t>(padded(sizes_.d_head));
+void Attention::start(const Rows& rows, const Partial& running) const {
     // Merging into nothing seen yet gives the first chunk as it is: its weight is e^0, that of nothing 0.
     std::fill_n(running.peak, rows.n, -3.0e38f);
     std::fill_n(running.total, rows.n, 0.0f);
-    std::fill_n(running.sum, rows.n * d_value, 0.0f);
-    for (int chunk = rows.first_chunk(); chunk < rows.n_chunks(); ++chunk) {
-        const Partial part = part_of(chunk);
-        for (int r = 0; r < rows.n; ++r) {
-            if (!rows.sees(r, chunk)) continue;
-            kernels.merge(&running.peak[r], &running.total[r], running.sum + r * d_value, part.peak[r],
-                          part.total[r], part.sum + r * d_value, padded(sizes_.d_head));
+    std::fill_n(running.sum, static_cast<size_t>(rows.n) * padded(sizes_.d_head), 0.0f);
+}
+
+void Attention::add(const Kernels& kernels, const Rows& rows, int chunk, const Partial& part,
+                    const Partial& running) const {
+    const Share seeing = rows.that_see(chunk);
+    const auto from = [&](const Partial& p) {
+        return Partial{p.peak + seeing.begin, p.total + seeing.begin,
+                       p.sum + static_cast<size_t>(seeing.begin) * padded(sizes_.d_head)};
+    };
+    kernels.merge(seeing.end - seeing.begin, from(running), from(part), padded(sizes_.d_head));
+}
+
+void Attention::run_pass(const Kernels& kernels, const std::vector<Slice>& slices, int layer,
+                         const AttentionRule& rule, const Io& io, int thread, const Share& pass) const {
+    const int n_units = pass.end - pass.begin;
+    const Slice& slice = slices[units_[pass.begin].slice];
+    const int head = units_[pass.begin].head;
+    const Partial fresh = own_at(io.scratch, thread, kMostUnitsAPass);
+    Rows rows[kMostUnitsAPass];
+    for (int u = 0; u < n_units; ++u) {
+        rows[u] = rounded_rows_of(kernels, units_[pass.begin + u], slice, rule, io,
+                                  int_queries_at(io.scratch, thread, u));
+        start(rows[u], own_at(io.scratch, thread, u));
+    }
+    const int n_chunks = rows[n_units - 1].n_chunks();
+    for (int chunk = rows[0].first_chunk(); chunk < n_chunks; ++chunk) {
+        for (int u = 0; u < n_units; ++u) {
+            if (!rows[u].has(chunk)) continue;
+            attend(kernels, slice, layer, rows[u], head, chunk, fresh);
+            add(kernels, rows[u], chunk, fresh, own_at(io.scratch, thread, u));
         }
     }
-    write(kernels, unit, slice, running, io);
+    for (int u = 0; u < n_units; ++u)
+        write(kernels, units_[pass.begin + u], slice, own_at(io.scratch, thread, u), io);
 }
 
 void Attention::run(const Kernels& kernels, const std::vector<Slice>& slices, int layer,
-                    const AttentionRule& rule, const Io& io, int thread) const {
-    if (is_split()) {
-        const int n_items = static_cast<int>(units_.size()) * n_chunks_;
-        for (int item = thread; item < n_items; item += n_threads_) {
-            const size_t u = static_cast<size_t>(item / n_chunks_);
-            const int chunk = item % n_chunks_;
-            const Rows rows = rows_of(units_[u], slices[units_[u].slice], rule, io);
-            if (chunk < rows.first_chunk() || chunk >= rows.n_chunks()) continue;
-            attend(kernels, slices[units_[u].slice], layer, rows, units_[u].head, chunk,
-                   stored_at(io.scratch, u, chunk));
-        }
+                    const AttentionRule& rule, const Io& io, ThreadPool& pool, int thread) const {
+    if (!is_split()) {
+        pool.share_out(static_cast<int>(passes_.size()), thread, [&](int begin, int end) {
+            for (int p = begin; p < end; ++p) run_pass(kernels, slices, layer, rule, io, thread, passes_[p]);
+        });
         return;
     }
-    const Partial running = partial_at(io.scratch, 2 * static_cast<size_t>(thread));
-    const Partial fresh = partial_at(io.scratch, 2 * static_cast<size_t>(thread) + 1);
-    for (size_t u = static_cast<size_t>(thread); u < units_.size(); u += n_threads_) {
+    Rows rows;
+    int last = -1;
+    for (int item = thread; item < static_cast<int>(units_.size()) * n_chunks_; item += n_threads_) {
+        const int u = item / n_chunks_, chunk = item % n_chunks_;
         const Slice& slice = slices[units_[u].slice];
-        const Rows rows = rows_of(units_[u], slice, rule, io);
-        fold(kernels, units_[u], slice, rows, running, io, [&](int chunk) {
-            attend(kernels, slice, layer, rows, units_[u].head, chunk, fresh);
-            return fresh;
-        });
+        if (u != last)
+            rows =
+                rounded_rows_of(kernels, units_[u], slice, rule, io, int_queries_at(io.scratch, thread, 0));
+        last = u;
+        if (rows.has(chunk))
+            attend(kernels, slice, layer, rows, units_[u].head, chunk, stored_at(io.scratch, u, chunk));
     }
 }
 
 void Attention::join(const Kernels& kernels, const std::vector<Slice>& slices, const AttentionRule& rule,
                      const Io& io, int thread) const {
-    const Partial running = partial_at(io.scratch, 2 * static_cast<size_t>(thread));
+    const Partial running = own_at(io.scratch, thread, 0);
     for (size_t u = static_cast<size_t>(thread); u < units_.size(); u += n_threads_) {
         const Slice& slice = slices[units_[u].slice];
         const Rows rows = rows_of(units_[u], slice, rule, io);
-        fold(kernels, units_[u], slice, rows, running, io,
-             [&](int chunk) { return stored_at(io.scratch, u, chunk); });
+        start(rows, running);
+        for (int chunk = rows.first_chunk(); chunk < rows.n_chunks(); ++chunk)
+            add(kernels, rows, chunk, stored_at(io.scratch, u, chunk), running);
+        write(kernels, units_[u], slice, running, io);
     }
 }
 

@@ -56,7 +56,7 @@ public:
         float* scratch;
     };
     void run(const Kernels& kernels, const std::vector<Slice>& slices, int layer, const AttentionRule& rule,
-             const Io& io, int thread) const;
+             const Io& io, ThreadPool& pool, int thread) const;
     // Joins the partial results of all threads in the order of the positions, after a barrier.
     void join(const Kernels& kernels, const std::vector<Slice>& slices, const AttentionRule& rule,
               const Io& io, int thread) const;
@@ -64,26 +64,27 @@ public:
 private:
     // The rows of a unit with what the kernels need to know of each.
     struct Rows;
-    // Softmax-weighted sums over some positions, before division by the total: peak, total, sum per row.
-    struct Partial {
-        float* peak;   // [rows]
-        float* total;  // [rows]
-        float* sum;    // [rows, d_value]
-    };
-
     int group() const { return sizes_.n_heads / sizes_.n_kv_heads; }
     int tokens_a_unit() const;
     size_t partial_floats() const;
+    size_t int_query_floats() const;
     Partial partial_at(float* scratch, size_t index) const;
+    Partial own_at(float* scratch, int thread, int index) const;
     Partial stored_at(float* scratch, size_t unit, int chunk) const;
+    IntQueries int_queries_at(float* scratch, int thread, int index) const;
     Rows rows_of(const AttentionUnit& unit, const Slice& slice, const AttentionRule& rule,
                  const Io& io) const;
+    // Where the cache holds whole numbers, with the queries as such too, in `place`.
+    Rows rounded_rows_of(const Kernels& kernels, const AttentionUnit& unit, const Slice& slice,
+                         const AttentionRule& rule, const Io& io, const IntQueries& place) const;
     void attend(const Kernels& kernels, const Slice& slice, int layer, const Rows& rows, int head, int chunk,
                 const Partial& out) const;
-    // Folds the chunks of a unit, in order, into one result and writes it. `part_of(chunk)` gives each.
-    template <class PartOf>
-    void fold(const Kernels& kernels, const AttentionUnit& unit, const Slice& slice, const Rows& rows,
-              const Partial& running, const Io& io, const PartOf& part_of) const;
+    // A result that has seen nothing yet, and what one more chunk adds to it. Chunks come in their order.
+    void start(const Rows& rows, const Partial& running) const;
+    void add(const Kernels& kernels, const Rows& rows, int chunk, const Partial& part,
+             const Partial& running) const;
+    void run_pass(const Kernels& kernels, const std::vector<Slice>& slices, int layer,
+                  const AttentionRule& rule, const Io& io, int thread, const Share& pass) const;
     void write(const Kernels& kernels, const AttentionUnit& unit, const Slice& slice, const Partial& result,
                const Io& io) const;
 
@@ -91,6 +92,7 @@ private:
     int n_threads_ = 1;
     int n_chunks_ = 0;  // partial results a unit has where units are split, else 0
     std::vector<AttentionUnit> units_;
+    std::vector<Share> passes_;  // units of one slice and head, in the order of their tokens
 };
 
 }  // namespace zp

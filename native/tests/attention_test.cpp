@@ -67,19 +67,24 @@ struct Head {
 
 constexpr CacheType kTypes[] = {CacheType::kFloat, CacheType::kHalf, CacheType::kInt16, CacheType::kInt8};
 
-struct Partial {
+struct Part {
     std::vector<float> peak, total, sum;
+
+    // From a row on.
+    Partial at(int row, int d_value) {
+        return {peak.data() + row, total.data() + row, sum.data() + static_cast<size_t>(row) * d_value};
+    }
 };
 
-Partial attend(const Kernels& k, const Head& h, CacheType type, int begin, int end) {
+Part attend(const Kernels& k, const Head& h, CacheType type, int begin, int end) {
     const auto n = static_cast<size_t>(h.n_rows);
-    Partial out{std::vector<float>(n), std::vector<float>(n),
-                std::vector<float>(n * static_cast<size_t>(h.d_value))};
+    Part out{std::vector<float>(n), std::vector<float>(n),
+             std::vector<float>(n * static_cast<size_t>(h.d_value))};
     const size_t key = static_cast<size_t>(begin) * h.d_head, value = static_cast<size_t>(begin) * h.d_value;
     AttendChunk job = {
-        h.rows.data(), h.n_visible.data(),  h.n_hidden.data(),       h.softcap,     h.n_rows, h.d_head,
-        h.d_value,     h.keys.data() + key, h.values.data() + value, nullptr,       nullptr,  begin,
-        end,           out.peak.data(),     out.total.data(),        out.sum.data()};
+        h.rows.data(), {},        h.n_visible.data(),  h.n_hidden.data(),       h.softcap, h.n_rows,
+        h.d_head,      h.d_value, h.keys.data() + key, h.values.data() + value, nullptr,   nullptr,
+        begin,         end,       out.at(0, h.d_value)};
     if (type == CacheType::kFloat) k.attend_float(job);
     if (type == CacheType::kHalf) {
         job.keys = h.half_keys.data() + key;
@@ -91,6 +96,12 @@ Partial attend(const Kernels& k, const Head& h, CacheType type, int begin, int e
         const HeadPage page = CacheView{h.layout(type), table}.head_page(0, 0, 0);
         job.keys = page.keys;
         job.values = page.values;
+        std::vector<int16_t> steps(n * static_cast<size_t>((h.d_head + kIntColumns - 1) / kIntColumns) *
+                                   kIntColumns);
+        std::vector<float> units(n);
+        job.q = nullptr;
+        job.int_q = {steps.data(), units.data()};
+        k.round_queries(h.rows.data(), h.n_rows, h.d_head, job.int_q);
         job.key_steps = page.key_steps;
         job.value_steps = page.value_steps;
         if (type == CacheType::kInt16) k.attend_int16(job);
@@ -104,14 +115,13 @@ Partial attend(const Kernels& k, const Head& h, CacheType type, int begin, int e
 
 // All chunks joined in order and divided: [rows, K].
 std::vector<float> attend_whole(const Kernels& k, const Head& h, CacheType type) {
-    Partial all = attend(k, h, type, 0, std::min(kChunk, h.n_positions));
+    Part all = attend(k, h, type, 0, std::min(kChunk, h.n_positions));
     for (int begin = kChunk; begin < h.n_positions; begin += kChunk) {
-        const Partial part = attend(k, h, type, begin, std::min(begin + kChunk, h.n_positions));
-        for (int r = 0; r < h.n_rows; ++r) {
-            const auto i = static_cast<size_t>(r);
-            if (h.n_visible[i] <= begin) continue;
-            k.merge(&all.peak[i], &all.total[i], all.sum.data() + r * h.d_value, part.peak[i], part.total[i],
-                    part.sum.data() + r * h.d_value, h.d_value);
+        Part part = attend(k, h, type, begin, std::min(begin + kChunk, h.n_positions));
+        const auto sees = [&](int r) { return r < h.n_rows && h.n_visible[static_cast<size_t>(r)] > begin; };
+        for (int r = 0, n = 0; r < h.n_rows; r += n + 1) {
+            for (n = 0; sees(r + n);) ++n;
+            k.merge(n, all.at(r, h.d_value), part.at(r, h.d_value), h.d_value);
         }
     }
     std::vector<float> y(static_cast<size_t>(h.n_rows * h.d_head));
@@ -155,8 +165,8 @@ ZP_TEST(attention_chunks_are_the_same_everywhere) {
                     for (const CacheType type : kTypes) {
                         for (int begin = 0; begin < n_positions; begin += kChunk) {
                             const int end = std::min(begin + kChunk, n_positions);
-                            const Partial want = attend(scalar(), h, type, begin, end);
-                            const Partial got = attend(*k, h, type, begin, end);
+                            const Part want = attend(scalar(), h, type, begin, end);
+                            const Part got = attend(*k, h, type, begin, end);
                             expect_same(want.peak, got.peak, name(*k, "peak", h));
                             expect_same(want.total, got.total, name(*k, "total", h));
                             expect_same(want.sum, got.sum, name(*k, "sum", h));
@@ -217,7 +227,7 @@ ZP_TEST(attention_sees_nothing_before_a_row_begins) {
     all.push_back(&scalar());
     for (const Kernels* k : all) {
         for (const CacheType type : kTypes) {
-            const Partial part = attend(*k, h, type, 128, 200);
+            const Part part = attend(*k, h, type, 128, 200);
             for (const size_t hidden : {0, 1, 4}) ZP_EQ(part.total[hidden], 0.0f);
             for (const size_t seen : {2, 3}) ZP_CHECK(part.total[seen] >= 0.99f);
         }

@@ -33,6 +33,7 @@ struct BaseLanes {
 
     static F zero() { return set1(0.0f); }
     static F set1(float x) { return all(vdupq_n_f32(x)); }
+    static F kept(float x) { return set1(x); }
     static F load(const float* p) {
         return {vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12)};
     }
@@ -142,21 +143,9 @@ struct BaseLanes {
         return each(
             [](auto p) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(p, vdupq_n_s32(127)), 23)); }, n);
     }
-    static F times_exp2(F a, I n) {
-        return each(
-            [](auto p, auto q) {
-                return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(p), vshlq_n_s32(q, 23)));
-            },
-            a, n);
-    }
-    static void store_int32(int32_t* p, I a) {
-        vst1q_s32(p, a.a);
-        vst1q_s32(p + 4, a.b);
-        vst1q_s32(p + 8, a.c);
-        vst1q_s32(p + 12, a.d);
-    }
-    static I load_int32(const int32_t* p) {
-        return {vld1q_s32(p), vld1q_s32(p + 4), vld1q_s32(p + 8), vld1q_s32(p + 12)};
+    static F low_bits_to_exponent(F a) {
+        return each([](auto p) { return vreinterpretq_f32_s32(vshlq_n_s32(vreinterpretq_s32_f32(p), 23)); },
+                    a);
     }
     static int32_t reduce_add(I a) { return vaddvq_s32(vaddq_s32(vaddq_s32(a.a, a.b), vaddq_s32(a.c, a.d))); }
     static I zero_int() { return all(vdupq_n_s32(0)); }

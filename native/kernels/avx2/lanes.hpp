@@ -31,6 +31,12 @@ struct Lanes : x86::RowBytes<Lanes> {
 
     static F zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
     static F set1(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+    // The same, in a register all through a loop: GCC would read each constant from memory where it is used.
+    static F kept(float x) {
+        __m256 v = _mm256_set1_ps(x);
+        asm("" : "+x"(v));
+        return {v, v};
+    }
     static F load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
     static void store(float* p, F a) {
         _mm256_storeu_ps(p, a.lo);
@@ -120,18 +126,10 @@ struct Lanes : x86::RowBytes<Lanes> {
         return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n.lo, bias), 23)),
                 _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n.hi, bias), 23))};
     }
-    static __m256 times_exp2(__m256 a, __m256i n) {
-        return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_slli_epi32(n, 23)));
+    static __m256 low_bits_to_exponent(__m256 a) {
+        return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 23));
     }
-    static F times_exp2(F a, I n) { return {times_exp2(a.lo, n.lo), times_exp2(a.hi, n.hi)}; }
-    static void store_int32(int32_t* p, I a) {
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.lo);
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 8), a.hi);
-    }
-    static I load_int32(const int32_t* p) {
-        return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
-                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 8))};
-    }
+    static F low_bits_to_exponent(F a) { return {low_bits_to_exponent(a.lo), low_bits_to_exponent(a.hi)}; }
     static int32_t reduce_add(I a) {
         const __m256i eight = _mm256_add_epi32(a.lo, a.hi);
         __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));

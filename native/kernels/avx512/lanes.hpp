@@ -25,6 +25,7 @@ struct Lanes : x86::RowBytes<Lanes> {
 
     static F zero() { return _mm512_setzero_ps(); }
     static F set1(float x) { return _mm512_set1_ps(x); }
+    static F kept(float x) { return set1(x); }
     static F load(const float* p) { return _mm512_loadu_ps(p); }
     static void store(float* p, F a) { _mm512_storeu_ps(p, a); }
     static F load_half(const uint16_t* p) {
@@ -98,11 +99,9 @@ struct Lanes : x86::RowBytes<Lanes> {
     static F exp2_int(I n) {
         return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23));
     }
-    static F times_exp2(F a, I n) {
-        return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_slli_epi32(n, 23)));
+    static F low_bits_to_exponent(F a) {
+        return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a), 23));
     }
-    static void store_int32(int32_t* p, I a) { _mm512_storeu_si512(p, a); }
-    static I load_int32(const int32_t* p) { return _mm512_loadu_si512(p); }
     static int32_t reduce_add(I a) { return _mm512_reduce_add_epi32(a); }
     static I zero_int() { return _mm512_setzero_si512(); }
     static void store_int16(int16_t* p, I a) {

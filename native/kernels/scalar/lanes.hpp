@@ -38,6 +38,7 @@ struct Lanes {
         for (float& e : r.v) e = x;
         return r;
     }
+    static F kept(float x) { return set1(x); }
     static F load(const float* p) {
         F r;
         std::memcpy(r.v, p, sizeof r.v);
@@ -149,18 +150,10 @@ struct Lanes {
         }
         return r;
     }
-    // a * 2^n by its exponent alone: right where a and the result are normal, zero for 1 * 2^-127, NaN for
-    // NaN.
-    static F times_exp2(F a, I n) {
-        for (int i = 0; i < 16; ++i)
-            a.v[i] = bits_to_float(float_to_bits(a.v[i]) + (static_cast<uint32_t>(n.v[i]) << 23));
+    // 2^(n - 127), where n of 0 to 254 is what the lowest bits of the pattern count: zero for n of 0.
+    static F low_bits_to_exponent(F a) {
+        for (int i = 0; i < 16; ++i) a.v[i] = bits_to_float(float_to_bits(a.v[i]) << 23);
         return a;
-    }
-    static void store_int32(int32_t* p, I a) { std::memcpy(p, a.v, sizeof a.v); }
-    static I load_int32(const int32_t* p) {
-        I r;
-        std::memcpy(r.v, p, sizeof r.v);
-        return r;
     }
     static int32_t reduce_add(I a) {
         int32_t total = 0;

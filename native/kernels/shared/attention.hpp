@@ -16,26 +16,28 @@ void attend(const AttendChunk& job) {
     if constexpr (!kIsInt) attend_floats<L, E>(job);
 }
 
+// Sixteen rows at a time, so that their powers are lanes of two.
 template <class L>
-inline void exp_two(float* x) {
-    float lanes[16] = {x[0], x[1]};
-    L::store(lanes, exp<L>(L::load(lanes)));
-    x[0] = lanes[0];
-    x[1] = lanes[1];
-}
-
-template <class L>
-void merge(float* peak, float* total, float* sum, float part_peak, float part_total, const float* part_sum,
-           int d_value) {
-    const float new_peak = part_peak > *peak ? part_peak : *peak;
-    float factors[] = {*peak - new_peak, part_peak - new_peak};
-    exp_two<L>(factors);
-    const float keep = factors[0], take = factors[1];
-    *peak = new_peak;
-    *total = *total * keep + part_total * take;
-    for (int k = 0; k < d_value; k += 16) {
-        const auto taken = L::mul(L::load(part_sum + k), L::set1(take));
-        L::store(sum + k, L::fma(L::load(sum + k), L::set1(keep), taken));
+void merge(int n_rows, const Partial& all, const Partial& part, int d_value) {
+    alignas(64) float keep[16], take[16];
+    for (int row = 0; row < n_rows; row += 16) {
+        const int n = n_rows - row < 16 ? n_rows - row : 16;
+        const auto before = load_part<L>(all.peak + row, n), fresh = load_part<L>(part.peak + row, n);
+        const auto peak = L::max(fresh, before);
+        const auto kept = exp<L>(L::sub(before, peak)), taken = exp<L>(L::sub(fresh, peak));
+        const auto total = L::add(L::mul(load_part<L>(all.total + row, n), kept),
+                                  L::mul(load_part<L>(part.total + row, n), taken));
+        store_part<L>(all.total + row, total, n);
+        store_part<L>(all.peak + row, peak, n);
+        L::store(keep, kept);
+        L::store(take, taken);
+        for (int r = 0; r < n; ++r) {
+            const size_t at = static_cast<size_t>(row + r) * d_value;
+            for (int k = 0; k < d_value; k += 16) {
+                const auto add = L::mul(L::load(part.sum + at + k), L::set1(take[r]));
+                L::store(all.sum + at + k, L::fma(L::load(all.sum + at + k), L::set1(keep[r]), add));
+            }
+        }
     }
 }
 

@@ -73,7 +73,7 @@ inline void weigh_values(const AttendChunk& job, int row, int k, float (*weights
     }
     for (int r = 0; r < R; ++r)
         for (int c = 0; c < C; ++c)
-            L::store(job.sum + static_cast<size_t>(row + r) * job.d_value + k + 16 * c, sums[r][c]);
+            L::store(job.out.sum + static_cast<size_t>(row + r) * job.d_value + k + 16 * c, sums[r][c]);
 }
 
 // Columns k and after, 16 * C at a time and then fewer. The fewer passes, the longer the runs of memory that
@@ -91,9 +91,9 @@ inline void attend_floats(const AttendChunk& job, int row) {
     const int n_padded = (job.end - job.begin + 15) / 16 * 16;
     for (int r = 0; r < R; ++r) {
         const int limit = job.n_visible[row + r] < job.end ? job.n_visible[row + r] : job.end;
-        job.peak[row + r] = largest_score<L>(scores[r], n_padded);
-        job.total[row + r] = exponentiate<L>(scores[r], job.n_hidden[row + r] - job.begin, limit - job.begin,
-                                             n_padded, job.peak[row + r]);
+        job.out.peak[row + r] = largest_score<L>(scores[r], n_padded);
+        job.out.total[row + r] = exponentiate<L>(scores[r], job.n_hidden[row + r] - job.begin,
+                                                 limit - job.begin, n_padded, job.out.peak[row + r]);
     }
     weigh_columns<L, E, R, kValueColumns<L, R>>(job, row, 0, scores);
 }

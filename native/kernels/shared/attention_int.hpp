@@ -9,10 +9,7 @@
 
 namespace zp::shared {
 
-// Columns of a query whose products are summed as integers: 128 * 4,095^2 is below 2^31. A chunk of values
-// has as many positions.
-inline constexpr int kIntColumns = 128;
-static_assert(kIntColumns * kMostSteps * kMostSteps <= INT32_MAX && kChunk <= kIntColumns);
+static_assert(kChunk <= kIntColumns, "sums over the values of a chunk have to fit as well");
 
 // Rows whose scores are kept at once: as many as ops/attention.cpp brings, of models with small groups.
 inline constexpr int kIntRows = 24;
@@ -68,24 +65,29 @@ inline void add_int_scores(const AttendChunk& job, const E* keys, int n_pairs,
     }
 }
 
+template <class L>
+void round_queries(const float* const* q, int n_rows, int d_head, const IntQueries& out) {
+    for (int r = 0; r < n_rows; ++r) {
+        const float peak = peak_of<L>(q[r], d_head);
+        const float by = steps_a_unit(peak);
+        out.units[r] = (peak < kLeastPeak ? kLeastPeak : peak) / kMostSteps;
+        for (int k = 0; k < d_head; k += 16) {
+            const int row = k / kIntColumns * n_rows + r;
+            store_steps<L>(load_part<L>(q[r] + k, d_head - k), by,
+                           out.steps + static_cast<size_t>(row) * kIntColumns + k % kIntColumns);
+        }
+    }
+}
+
 // Scores of R rows, each in units of its query's step.
 template <class L, class E, int R>
-inline void score_ints(const AttendChunk& job, int row, float (*scores)[kChunk], float* units) {
-    alignas(64) int16_t q[R][kIntColumns];
-    float by[R];
+inline void score_ints(const AttendChunk& job, int row, float (*scores)[kChunk]) {
     const int d_padded = job.d_head + job.d_head % 2;
     const int n = job.end - job.begin;
-    for (int r = 0; r < R; ++r) {
-        const float peak = peak_of<L>(job.q[row + r], job.d_head);
-        by[r] = steps_a_unit(peak);
-        units[r] = (peak < kLeastPeak ? kLeastPeak : peak) / kMostSteps;
-    }
     for (int column = 0; column < d_padded; column += kIntColumns) {
         const int n_columns = d_padded - column < kIntColumns ? d_padded - column : kIntColumns;
-        for (int r = 0; r < R; ++r)
-            for (int k = 0; k < n_columns; k += 16)
-                store_steps<L>(load_part<L>(job.q[row + r] + column + k, job.d_head - column - k), by[r],
-                               &q[r][k]);
+        const auto* q = reinterpret_cast<const int16_t (*)[kIntColumns]>(job.int_q.steps) +
+                        column / kIntColumns * job.n_rows + row;
         const bool is_first = column == 0;
         const E* keys = static_cast<const E*>(job.keys) + kPairTile * column;
         for (int i = 0; i < n; i += kPairTile, keys += kPairTile * d_padded) {
@@ -120,36 +122,32 @@ inline float limit_scores(const AttendChunk& job, int row, float* scores, float&
 }
 
 // Turns the scores of a row into softmax weights 2^(by * (score - peak)) times the steps of their values, in
-// place; returns the largest of these. job.total is written. Powers are within 3e-6 of what they should be,
-// zero for -infinity, and NaN for NaN. The polynomial is that of least relative error on [-1/2, 1/2] that is
-// one at zero. In two loops, since instructions that wait for each other for so long would fill the
-// schedulers of a processor.
+// place; returns the largest of these. job.out.total is written. Powers are within 3e-6 of what they should
+// be, zero for -infinity, and NaN for NaN. The polynomial is that of least relative error on [-1/2, 1/2] that
+// is one at zero. In two loops, so that the constants of each stay in registers.
 template <class L>
 inline float share_out(const AttendChunk& job, int row, float* scores, float peak, float by) {
-    alignas(64) int32_t whole[kChunk];
     const int n = job.end - job.begin;
-    for (int i = 0; i < n; i += 16) {
-        auto x = L::mul(L::sub(L::load(scores + i), L::set1(peak)), L::set1(by));
-        x = L::max(L::set1(-127.0f), x);
-        const auto rounded = L::round_to_int(x);
-        L::store_int32(whole + i, rounded);
-        L::store(scores + i, L::sub(x, L::to_float(rounded)));
-    }
+    const auto top = L::kept(peak), unit = L::kept(by), least = L::kept(-127.0f);
+    for (int i = 0; i < n; i += 16)
+        L::store(scores + i, L::max(least, L::mul(L::sub(L::load(scores + i), top), unit)));
+    // 1.5 * 2^23 + 127: a sum with it is rounded to a whole number, which its lowest bits count.
+    const auto to_whole = L::kept(12583039.0f);
+    const auto c4 = L::kept(0.00958285294f), c3 = L::kept(0.0559064262f), c2 = L::kept(0.240240991f),
+               c1 = L::kept(0.693124175f), c0 = L::kept(1.0f);
     auto total = L::zero(), most = L::zero();
     for (int i = 0; i < n; i += 16) {
-        const auto f = L::load(scores + i);
-        auto p = L::set1(0.00958285294f);
-        p = L::fma(p, f, L::set1(0.0559064262f));
-        p = L::fma(p, f, L::set1(0.240240991f));
-        p = L::fma(p, f, L::set1(0.693124175f));
-        p = L::fma(p, f, L::set1(1.0f));
-        const auto weight = L::times_exp2(p, L::load_int32(whole + i));
+        const auto x = L::load(scores + i);
+        const auto whole = L::add(x, to_whole);
+        const auto f = L::sub(x, L::sub(whole, to_whole));
+        const auto p = L::fma(L::fma(L::fma(L::fma(c4, f, c3), f, c2), f, c1), f, c0);
+        const auto weight = L::mul(p, L::low_bits_to_exponent(whole));
         total = L::add(total, weight);
         const auto share = L::mul(weight, load_part<L>(job.value_steps + i, n - i));
         most = L::max(most, share);
         L::store(scores + i, share);
     }
-    job.total[row] = L::reduce_add(total);
+    job.out.total[row] = L::reduce_add(total);
     return L::reduce_max(most);
 }
 
@@ -163,7 +161,7 @@ inline void weigh_scores(const AttendChunk& job, int row, int n_rows, float (*sc
     float peaks[kIntRows];
     for (int r = 0; r < n_rows; ++r) peaks[r] = limit_scores<L>(job, row + r, scores[r], units[r]);
     for (int r = 0; r < n_rows; ++r) {
-        job.peak[row + r] = peaks[r] * units[r];
+        job.out.peak[row + r] = peaks[r] * units[r];
         units[r] = share_out<L>(job, row + r, scores[r], peaks[r], units[r] * kLog2e);
     }
     // Not finite where one of the steps is not: whole numbers cannot tell.
@@ -192,7 +190,7 @@ inline void weigh_int_values(const AttendChunk& job, int row, int k, const int16
     }
     for (int c = 0; c < C; ++c)
         for (int r = 0; r < R; ++r)
-            L::store(job.sum + static_cast<size_t>(row + r) * job.d_value + k + 16 * c,
+            L::store(job.out.sum + static_cast<size_t>(row + r) * job.d_value + k + 16 * c,
                      L::mul(L::to_float(sums[c][r]), L::set1(units[r])));
 }
 
@@ -211,8 +209,9 @@ inline void attend_ints(const AttendChunk& job) {
     float units[kIntRows];
     for (int row = 0; row < job.n_rows; row += kIntRows) {
         const int n_rows = job.n_rows - row < kIntRows ? job.n_rows - row : kIntRows;
-        in_tiles<L::kIntQueryTile>(
-            n_rows, [&](auto n, int r) { score_ints<L, E, n>(job, row + r, scores + r, units + r); });
+        in_tiles<L::kIntQueryTile>(n_rows,
+                                   [&](auto n, int r) { score_ints<L, E, n>(job, row + r, scores + r); });
+        for (int r = 0; r < n_rows; ++r) units[r] = job.int_q.units[row + r];
         weigh_scores<L>(job, row, n_rows, scores, weights, units);
         in_tiles<L::kIntQueryTile>(n_rows, [&](auto n, int r) {
             weigh_int_columns<L, E, n, kValueColumns<L, n>>(job, row + r, 0, weights + r, units + r);

@@ -44,6 +44,7 @@ constexpr Kernels make_table(const char* isa) {
     t.attend_float = attend<L, float>;
     t.attend_int16 = attend<L, int16_t>;
     t.attend_int8 = attend<L, int8_t>;
+    t.round_queries = round_queries<L>;
     t.log_sum_exp = log_sum_exp<L>;
     t.merge = merge<L>;
     t.normalize = normalize<L>;
