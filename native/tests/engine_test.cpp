@@ -286,7 +286,7 @@ ZP_TEST(engine_names_where_a_number_stopped_being_finite) {
     }
 }
 
-ZP_TEST(weights_wait_for_a_hold) {
+ZP_TEST(engine_waits_for_a_hold) {
     const TinyModel model(true);
     EngineConfig config = config_of(model.path, {.n_threads = 2});
     const auto hold = std::make_shared<Hold>();
@@ -307,7 +307,7 @@ ZP_TEST(weights_wait_for_a_hold) {
              extended(*plain, plain->open_sequence({}).value(), ids));
 }
 
-ZP_TEST(an_abandoned_hold_leaves_no_engine) {
+ZP_TEST(engine_of_an_abandoned_hold_is_none) {
     const TinyModel model(true);
     EngineConfig config = config_of(model.path, {.n_threads = 2});
     const auto hold = std::make_shared<Hold>();
