@@ -275,9 +275,7 @@ nb::dict describe(PyEngine& self) {
     return d;
 }
 
-}  // namespace
-
-void bind_engine(nb::module_& m) {
+void bind_hold(nb::module_& m) {
     nb::class_<Hold>(m, "Hold", "Keeps an Engine that is being made from reading its last weights.")
         .def(nb::init<>())
         .def(
@@ -288,6 +286,12 @@ void bind_engine(nb::module_& m) {
             },
             "Let them be read.")
         .def("abandon", &Hold::abandon, "Let the Engine fail: it is not wanted any more.");
+}
+
+}  // namespace
+
+void bind_engine(nb::module_& m) {
+    bind_hold(m);
     nb::class_<PyEngine> engine(m, "Engine", "A loaded model; use zeropoint.load().");
     engine
         .def("__init__", &open_engine, nb::arg("paths"), nb::arg("spec"), nb::arg("tensor_names"),

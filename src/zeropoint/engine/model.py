@@ -32,7 +32,7 @@ from zeropoint.engine.trained import gguf_of
 from zeropoint.errors import BadInput, BadModelFile, ZeropointError
 from zeropoint.sampling.params import SamplingParams
 from zeropoint.settings import Settings
-from zeropoint.tokenizers.gguf import load_tokenizer
+from zeropoint.tokenizers.gguf import import_library, load_tokenizer
 from zeropoint.tokenizers.stream import TextStream
 from zeropoint.tokenizers.text import printable
 from zeropoint.tokenizers.tokenizer import Tokenizer
@@ -299,8 +299,7 @@ def load(
     blueprint = blueprint_of(file)
     n_ctx = choose_context(blueprint, context)
     _check_memory(file, blueprint, n_ctx, exact, cache, found.name)
-    import tokenizers  # noqa: F401 - where memory is short it is this that wants it first, and whole
-
+    import_library()
     words = _Words(file, blueprint.n_vocab, template)
     engine = NativeEngine(
         file,
