@@ -21,7 +21,8 @@ from zeropoint.formats import names as format_names
 
 __all__ = ["FORMATS", "TEXT", "Quality", "measure_quality"]
 
-FORMATS = ("F32", "F16", "Q8_0", "Q6_K", "Q5_K", "Q5_1", "Q4_K", "Q4_1", "Q4_0", "IQ4_NL", "Q3_K", "Q2_K")
+# Of each size the ones in use: more take minutes, F32 the longest and to show what F16 does.
+FORMATS = ("F16", "Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q4_1", "Q4_0", "Q3_K", "Q2_K")
 TEXT = Path(__file__).parents[1] / "data" / "harbour.txt"  # a story written for this
 _WINDOW = 512
 _PREFILL, _DECODE = 128, 16
@@ -56,11 +57,13 @@ def measure_quality(
     exact: bool | None = None,
     n_runs: int = 3,
     on_format: Callable[[str], None] = lambda name: None,
+    on_row: Callable[[Quality], None] = lambda row: None,
     notify: Callable[[str], None] = lambda text: None,
 ) -> list[Quality]:
     """Convert the model at `source` (GGUF or folder) to each format, one at a time on the disk, and judge it.
 
-    Raises BadInput for a format that is unknown, and what `convert` and `load` raise.
+    on_row is told of each as soon as it is judged. Raises BadInput for a format that is unknown, and what
+    `convert` and `load` raise.
     """
     wanted = [_known(name) for name in formats]
     if not wanted:
@@ -88,6 +91,7 @@ def measure_quality(
                     )
                 )
             path.unlink()
+            on_row(found[-1])
     return found
 
 

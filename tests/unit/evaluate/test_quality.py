@@ -13,7 +13,7 @@ import zeropoint
 from zeropoint.cli.app import main
 from zeropoint.errors import BadInput
 from zeropoint.evaluate.perplexity import perplexity
-from zeropoint.evaluate.quality import FORMATS, TEXT, measure_quality
+from zeropoint.evaluate.quality import FORMATS, TEXT, Quality, measure_quality
 from zeropoint.formats import names
 
 
@@ -37,7 +37,10 @@ def test_perplexity_is_that_of_windows_apart(smollm2_path: Path) -> None:
 
 def test_formats_side_by_side(smollm2_path: Path) -> None:
     text = TEXT.read_text("utf-8")
-    rows = measure_quality(smollm2_path, ["q8_0", "Q4_0"], text, n_tokens=64, n_runs=1)
+    told: list[Quality] = []
+    formats = ["q8_0", "Q4_0"]
+    rows = measure_quality(smollm2_path, formats, text, n_tokens=64, n_runs=1, on_row=told.append)
+    assert told == rows
     fine, coarse = rows
     assert (fine.format, coarse.format) == ("Q8_0", "Q4_0")
     assert fine.file_bytes > coarse.file_bytes

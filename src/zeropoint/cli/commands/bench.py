@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ from zeropoint.cli import opening, options
 from zeropoint.cli.console import Console
 from zeropoint.errors import BadInput
 from zeropoint.settings import Settings
+
+if TYPE_CHECKING:
+    from zeropoint.evaluate.quality import Quality
 
 _EXAMPLES = """\b
 Examples:
@@ -28,18 +31,22 @@ Examples:
 
 
 @click.command("bench", epilog=_EXAMPLES)
-@click.option("--runs", type=click.IntRange(1, 1000), default=5, show_default=True, help="Medians are shown.")
+@click.option(
+    "--runs",
+    type=click.IntRange(1, 1000),
+    help="Medians are shown. Default: 5, with --quality 3 for each format.",
+)
 @click.option("--prefill", metavar="N,N", help="Lengths of the prompts to read. Default: 128,512.")
 @click.option("--decode", metavar="N,N", help="Context lengths to make tokens at. Default: 16,512.")
 @click.option(
     "--quality", is_flag=True, help="Convert to each number format: bytes, speed and perplexity side by side."
 )
-@click.option("--formats", metavar="F,F", help="With --quality: the formats. Default: twelve of them.")
+@click.option("--formats", metavar="F,F", help="With --quality: the formats. Default: nine of them.")
 @click.option("--text", type=click.Path(path_type=Path), help="With --quality: a text in UTF-8 to judge by.")
 @click.option(
     "--tokens",
     type=click.IntRange(2),
-    default=4096,
+    default=2048,
     show_default=True,
     help="With --quality: tokens of the text.",
 )
@@ -51,7 +58,7 @@ Examples:
 def command(
     console: Console,
     /,
-    runs: int,
+    runs: int | None,
     prefill: str | None,
     decode: str | None,
     quality: bool,
@@ -64,11 +71,12 @@ def command(
     """Measure prefill and decode speed of one sequence, beside the memory's ceiling."""
     settings = options.read(flags)
     if quality:
-        _quality(console, settings, formats, text, tokens, runs, as_json)
+        _quality(console, settings, formats, text, tokens, runs or 3, as_json)
         return
     if formats is not None or text is not None:
         raise BadInput("--formats and --text belong to --quality; add it, or leave them out")
-    _speed(console, settings, _lengths(prefill, "--prefill"), _lengths(decode, "--decode"), runs, as_json)
+    lengths = _lengths(prefill, "--prefill"), _lengths(decode, "--decode")
+    _speed(console, settings, *lengths, runs or 5, as_json)
 
 
 def _lengths(given: str | None, flag: str) -> tuple[int, ...] | None:
@@ -168,26 +176,27 @@ def _quality(
         exact=settings.get("exact").value,
         n_runs=runs,
         on_format=lambda form: console.notice(f"{form}: converting and measuring"),
+        on_row=lambda row: console.notice(", ".join(_cells(row))),
         notify=console.notice,
     )
     if as_json:
         console.json({"model": name, "text": str(text or TEXT.name), "rows": [asdict(row) for row in rows]})
         return
     best = min(row.perplexity for row in rows)
-    table = [
-        (
-            row.format,
-            f"{row.bits_per_weight:.2f}",
-            f"{row.file_bytes / 1e6:.1f} MB",
-            f"{row.prefill_tok_s:.0f} tok/s",
-            f"{row.decode_tok_s:.0f} tok/s",
-            f"{row.perplexity:.3f}",
-            f"{row.perplexity / best - 1:+.2%}",
-        )
-        for row in rows
-    ]
+    table = [(*_cells(row), f"{row.perplexity / best - 1:+.2%}") for row in rows]
     console.table(("format", "bits a weight", "file", "prefill 128", "decode at 16", "perplexity", ""), table)
     console.notice(f"{name}, perplexity of {rows[0].n_tokens} tokens of {(text or TEXT).name}")
+
+
+def _cells(row: Quality) -> tuple[str, ...]:
+    return (
+        row.format,
+        f"{row.bits_per_weight:.2f}",
+        f"{row.file_bytes / 1e6:.1f} MB",
+        f"{row.prefill_tok_s:.0f} tok/s",
+        f"{row.decode_tok_s:.0f} tok/s",
+        f"{row.perplexity:.3f}",
+    )
 
 
 def _read(path: Path, n_chars: int) -> str:
