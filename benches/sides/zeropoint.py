@@ -53,7 +53,7 @@ class Zeropoint:
 
     def bandwidth(self) -> float:
         """Bytes a second that our threads read from memory."""
-        return float(_native.measure_bandwidth(self.engine.n_threads))
+        return float(_native.measure_bandwidth(self.engine.n_threads)[0])
 
     def prefill(self, prompt: Sequence[int]) -> float:
         start = time.perf_counter()

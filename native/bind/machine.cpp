@@ -38,18 +38,21 @@ nb::dict machine() {
     return d;
 }
 
+using Measured = nb::typed<nb::tuple, double, double, double>;
+
 template <class Measure>
-double measured(int n_threads, const Measure& measure) {
-    Result<double> result = [&] {
+Measured measured(int n_threads, const Measure& measure) {
+    Result<Rate> result = [&] {
         nb::gil_scoped_release released;
         ThreadPool pool(n_threads);
         return measure(pool);
     }();
     if (!result.ok()) raise(result.error());
-    return result.value();
+    const Rate& rate = result.value();
+    return Measured(nb::make_tuple(rate.bytes_s, rate.low, rate.high));
 }
 
-double bandwidth(int n_threads) {
+Measured bandwidth(int n_threads) {
     return measured(n_threads, [](ThreadPool& pool) { return measure_bandwidth(pool); });
 }
 
@@ -85,7 +88,7 @@ Packed pack(const FormatInfo& f, const Bytes& file_rows, size_t rows, size_t col
     return packed;
 }
 
-double weights(const std::string& format, int n_threads, bool exact) {
+Measured weights(const std::string& format, int n_threads, bool exact) {
     const Format wanted = format_by_name(format).format;
     return measured(n_threads,
                     [&](ThreadPool& pool) { return measure_weights(pool, best_kernels(), wanted, exact); });
@@ -132,7 +135,8 @@ void bind_machine(nb::module_& m) {
           "cpu (model name), features, isas (instruction sets that run here, fastest first), known_isas "
           "(those of every machine), processors (usable).");
     m.def("measure_bandwidth", &bandwidth, nb::arg("n_threads"),
-          "Bytes a second that so many threads read from memory; takes about a tenth of a second.");
+          "Bytes a second that so many threads read from memory, and what a quarter of half a second was not "
+          "above and not below.");
     m.def("measure_weights", &weights, nb::arg("format"), nb::arg("n_threads"), nb::arg("exact"),
           "The same of weights of a format that one token is multiplied with.");
     m.def("matmul", &matmul, nb::arg("isa"), nb::arg("format"), nb::arg("file_rows"), nb::arg("rows"),

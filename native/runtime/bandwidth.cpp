@@ -18,13 +18,8 @@ namespace {
 constexpr size_t kBytes = size_t{256} << 20;  // several times the largest last-level cache share
 constexpr size_t kWeightBytes = size_t{128} << 20;
 constexpr int kCols = 2048;  // of the weights: whole blocks of every format
-constexpr int kPasses = 7;
-
-// Where the part of a thread begins: at a whole page.
-size_t part_of(size_t n_bytes, const ThreadPool& pool, int thread) {
-    if (thread == pool.size()) return n_bytes;
-    return n_bytes / 4096 * static_cast<size_t>(thread) / static_cast<size_t>(pool.size()) * 4096;
-}
+constexpr size_t kPage = 4096;
+constexpr double kSliceS = 0.025, kWholeS = 0.5;  // a slice is some passes; more than one moment is measured
 
 // Eight sums, so that the additions do not wait for each other and the loads are the limit; asked for ahead
 // as the kernels do, or these could pass the ceiling.
@@ -39,17 +34,24 @@ uint64_t read_all(const uint64_t* words, size_t n) {
     return total;
 }
 
-// Bytes a second of `pass`, which goes through n_bytes: the median of kPasses.
+double seconds_since(std::chrono::steady_clock::time_point start) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// The rate of `pass`, which goes through n_bytes.
 template <class Pass>
-double rate_of(size_t n_bytes, const Pass& pass) {
-    std::vector<double> seconds;
-    for (int i = 0; i < kPasses; ++i) {
-        const auto start = std::chrono::steady_clock::now();
-        pass();
-        seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+Rate rate_of(size_t n_bytes, const Pass& pass) {
+    std::vector<double> rates;
+    pass();
+    for (const auto start = std::chrono::steady_clock::now(); seconds_since(start) < kWholeS;) {
+        const auto slice = std::chrono::steady_clock::now();
+        size_t n_passes = 0;
+        for (; n_passes == 0 || seconds_since(slice) < kSliceS; ++n_passes) pass();
+        rates.push_back(static_cast<double>(n_bytes * n_passes) / seconds_since(slice));
     }
-    std::nth_element(seconds.begin(), seconds.begin() + kPasses / 2, seconds.end());
-    return static_cast<double>(n_bytes) / seconds[kPasses / 2];
+    std::sort(rates.begin(), rates.end());
+    const size_t n = rates.size();
+    return {rates[n / 2], rates[n / 4], rates[n - 1 - n / 4]};
 }
 
 // Ones, written by the threads that will read them.
@@ -58,32 +60,39 @@ Result<Buffer> ones(ThreadPool& pool, size_t n_bytes) {
     if (!buffer.ok()) return buffer;
     auto* bytes = static_cast<uint8_t*>(buffer.value().data());
     pool.run([&](int thread) {
-        const size_t begin = part_of(n_bytes, pool, thread), end = part_of(n_bytes, pool, thread + 1);
-        std::memset(bytes + begin, 1, end - begin);
+        const Share pages = share_of(static_cast<int>((n_bytes + kPage - 1) / kPage), thread, pool.size());
+        const size_t begin = kPage * static_cast<size_t>(pages.begin);
+        std::memset(bytes + begin, 1, std::min(n_bytes, kPage * static_cast<size_t>(pages.end)) - begin);
     });
     return buffer;
 }
 
+// As the engine does, which does not wait for the slower of two processors.
+template <class Work>
+void share_out(ThreadPool& pool, int n, const Work& work) {
+    pool.run([&](int thread) { pool.share_out(n, thread, work); });
+}
+
 }  // namespace
 
-Result<double> measure_bandwidth(ThreadPool& pool) {
+Result<Rate> measure_bandwidth(ThreadPool& pool) {
     pool.set_size(pool.most());
     Result<Buffer> buffer = ones(pool, kBytes);
     if (!buffer.ok()) return buffer.error();
     const auto* bytes = static_cast<const uint8_t*>(buffer.value().data());
     std::atomic<uint64_t> checksum{0};
-    const double rate = rate_of(kBytes, [&] {
-        pool.run([&](int thread) {
-            const size_t begin = part_of(kBytes, pool, thread), end = part_of(kBytes, pool, thread + 1);
+    const Rate rate = rate_of(kBytes, [&] {
+        share_out(pool, static_cast<int>(kBytes / kPage), [&](int begin, int end) {
             checksum +=
-                read_all(reinterpret_cast<const uint64_t*>(bytes + begin), (end - begin) / sizeof(uint64_t));
+                read_all(reinterpret_cast<const uint64_t*>(bytes + kPage * static_cast<size_t>(begin)),
+                         kPage / sizeof(uint64_t) * static_cast<size_t>(end - begin));
         });
     });
     if (checksum == 0) return Error{Fault::kNumeric, "the memory test read nothing"};
     return rate;
 }
 
-Result<double> measure_weights(ThreadPool& pool, const Kernels& kernels, Format format, bool is_exact) {
+Result<Rate> measure_weights(ThreadPool& pool, const Kernels& kernels, Format format, bool is_exact) {
     pool.set_size(pool.most());
     const size_t group_bytes = packed_group_bytes(format, kCols);
     const int n_groups = static_cast<int>(kWeightBytes / group_bytes);
@@ -96,14 +105,12 @@ Result<double> measure_weights(ThreadPool& pool, const Kernels& kernels, Format 
     std::vector<QuantBlock> blocks(kCols / kBlockCols);
     kernels.quantize(x.data(), kCols, blocks.data());
     std::vector<float> y(static_cast<size_t>(linear.matrix.rows));
-    const double rate = rate_of(n_bytes, [&] {
-        pool.run([&](int thread) {
-            const Share share = share_of(n_groups, thread, pool.size());
+    return rate_of(n_bytes, [&] {
+        share_out(pool, n_groups, [&](int begin, int end) {
             multiply(kernels, is_exact, {&linear, y.data(), y.size()}, {x.data(), kCols, blocks.data(), 1}, 1,
-                     share.begin, share.end);
+                     begin, end);
         });
     });
-    return rate;
 }
 
 }  // namespace zp

@@ -82,12 +82,12 @@ def machine() -> dict[str, Any]:
     cpu (model name), features, isas (instruction sets that run here, fastest first), known_isas (those of every machine), processors (usable).
     """
 
-def measure_bandwidth(n_threads: int) -> float:
+def measure_bandwidth(n_threads: int) -> tuple[float, float, float]:
     """
-    Bytes a second that so many threads read from memory; takes about a tenth of a second.
+    Bytes a second that so many threads read from memory, and what a quarter of half a second was not above and not below.
     """
 
-def measure_weights(format: str, n_threads: int, exact: bool) -> float:
+def measure_weights(format: str, n_threads: int, exact: bool) -> tuple[float, float, float]:
     """The same of weights of a format that one token is multiplied with."""
 
 def matmul(isa: str, format: str, file_rows: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], rows: int, cols: int, x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], exact: bool) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:

@@ -13,8 +13,8 @@ from zeropoint.catalogue.lookup import Prospect, lookup
 from zeropoint.engine.cache import CacheOptions
 from zeropoint.engine.model import blueprint_of
 from zeropoint.engine.native import default_threads
-from zeropoint.engine.plan import Plan, choose_context, make_plan
-from zeropoint.engine.roofline import available_memory_bytes, bandwidth_bytes_s, weights_bytes_s
+from zeropoint.engine.plan import Plan, choose_context, expected_tok_s, make_plan
+from zeropoint.engine.roofline import Rate, available_memory_bytes, bandwidth_bytes_s, weights_rate
 from zeropoint.errors import BadInput
 from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
@@ -27,12 +27,17 @@ _FEW = 0.02  # the part of all bytes below which the speed of a format does not 
 
 @frozen
 class Forecast:
-    """What is known of a model (`prospect`), what it needs here (`plan`), and what was measured for it."""
+    """What is known of a model (`prospect`), what it needs here (`plan`), and what was measured for it.
+
+    expected_low, expected_high: tokens/s that a quarter of what was measured was not above or below.
+    """
 
     prospect: Prospect
     plan: Plan
     threads: int
     bandwidth_bytes_s: float
+    expected_low: float
+    expected_high: float
 
 
 def forecast(
@@ -49,17 +54,19 @@ def forecast(
     blueprint, weight_bytes, n_bytes = _shape(prospect)
     threads = threads or default_threads()
     bandwidth = bandwidth_bytes_s(threads)
+    rate = weights_rate(n_bytes, threads, is_exact) if n_bytes else Rate(bandwidth, bandwidth, bandwidth)
     plan = make_plan(
         blueprint,
         weight_bytes,
         choose_context(blueprint, context),
         bandwidth=bandwidth,
         available_bytes=available_memory_bytes(),
-        read_bytes_s=weights_bytes_s(n_bytes, threads, is_exact) if n_bytes else None,
+        read_bytes_s=rate.bytes_s,
         is_exact=is_exact,
         cache=cache,
     )
-    return Forecast(prospect, plan, threads, bandwidth)
+    low, high = (expected_tok_s(blueprint, plan.read_bytes, speed) for speed in (rate.low, rate.high))
+    return Forecast(prospect, plan, threads, bandwidth, low, high)
 
 
 def _shape(prospect: Prospect) -> tuple[Blueprint, int, dict[str, int]]:

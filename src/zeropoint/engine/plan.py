@@ -10,7 +10,15 @@ from zeropoint.engine.roofline import ceiling_tok_s
 from zeropoint.errors import BadInput, OutOfMemory
 from zeropoint.frozen import frozen
 
-__all__ = ["DEFAULT_CONTEXT", "Plan", "check_fits", "choose_context", "make_plan", "read_bytes"]
+__all__ = [
+    "DEFAULT_CONTEXT",
+    "Plan",
+    "check_fits",
+    "choose_context",
+    "expected_tok_s",
+    "make_plan",
+    "read_bytes",
+]
 
 DEFAULT_CONTEXT = 8192  # positions; the cache's memory is used only as far as it is filled
 _ROWS = 256  # tokens of one pass (native/model/forward.hpp, kMostTokens)
@@ -83,8 +91,7 @@ def make_plan(
     element = cache.element(is_exact)
     n_kept = cache.most_positions(n_ctx)
     n_read = read_bytes(blueprint, weight_bytes)
-    rate = min(bandwidth, read_bytes_s or bandwidth)
-    step_s = n_read / (rate * _REACHED) + blueprint.n_layers * _LAYER_S
+    ceiling = ceiling_tok_s(bandwidth, n_read)
     return Plan(
         n_ctx=n_ctx,
         n_kept=n_kept,
@@ -94,8 +101,8 @@ def make_plan(
         work_bytes=_work_bytes(blueprint),
         read_bytes=n_read,
         available_bytes=available_bytes,
-        ceiling_tok_s=ceiling_tok_s(bandwidth, n_read),
-        expected_tok_s=1 / step_s,
+        ceiling_tok_s=ceiling,
+        expected_tok_s=min(expected_tok_s(blueprint, n_read, read_bytes_s or bandwidth), ceiling),
     )
 
 
@@ -108,6 +115,11 @@ def check_fits(plan: Plan, name: str) -> None:
         f"{name} needs {needed:.1f} GB of memory with a context of {plan.n_ctx} and {there:.1f} GB is free; "
         "choose a smaller model or a shorter --context"
     )
+
+
+def expected_tok_s(blueprint: Blueprint, n_read: int, bytes_s: float) -> float:
+    """Tokens a second of one sequence where products with one token go through weights at that speed."""
+    return 1 / (n_read / (bytes_s * _REACHED) + blueprint.n_layers * _LAYER_S)
 
 
 def read_bytes(blueprint: Blueprint, weight_bytes: int) -> int:

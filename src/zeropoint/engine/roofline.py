@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from zeropoint import _native
+from zeropoint.frozen import frozen
 
-__all__ = ["available_memory_bytes", "bandwidth_bytes_s", "ceiling_tok_s", "machine", "weights_bytes_s"]
+__all__ = ["Rate", "available_memory_bytes", "bandwidth_bytes_s", "ceiling_tok_s", "machine", "weights_rate"]
 
 _MEMBERSHIP, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
@@ -28,18 +29,28 @@ def machine() -> dict[str, Any]:
     return _native.machine()
 
 
+@frozen
+class Rate:
+    """Bytes a second: the median, and what a quarter of the measurements were not above or below."""
+
+    bytes_s: float
+    low: float
+    high: float
+
+
 def bandwidth_bytes_s(n_threads: int) -> float:
-    """Bytes a second that so many threads read from memory, measured now (about a tenth of a second)."""
-    return float(_native.measure_bandwidth(n_threads))
+    """Bytes a second that so many threads read from memory, measured now, for half a second."""
+    return float(_native.measure_bandwidth(n_threads)[0])
 
 
-def weights_bytes_s(n_bytes: Mapping[str, int], n_threads: int, is_exact: bool) -> float:
+def weights_rate(n_bytes: Mapping[str, int], n_threads: int, is_exact: bool) -> Rate:
     """The same where weights of one or more formats are multiplied with one token, so many bytes of each.
 
     Less than the memory gives where working codes out takes longer than reading them.
     """
-    seconds = (n / _native.measure_weights(form, n_threads, is_exact) for form, n in n_bytes.items())
-    return sum(n_bytes.values()) / sum(seconds)
+    rates = {form: _native.measure_weights(form, n_threads, is_exact) for form in n_bytes}
+    total = sum(n_bytes.values())
+    return Rate(*(total / sum(n / rates[form][i] for form, n in n_bytes.items()) for i in range(3)))
 
 
 def ceiling_tok_s(bandwidth: float, bytes_a_token: int) -> float:

@@ -12,6 +12,7 @@ from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.ffn import Gated
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import Rope
+from zeropoint.cli.app import main
 from zeropoint.engine import roofline
 from zeropoint.engine.cache import CacheOptions
 from zeropoint.engine.forecast import forecast
@@ -60,21 +61,23 @@ def test_speed_is_bandwidth_over_what_a_token_reads() -> None:
 
 def test_codes_that_take_longer_to_work_out_than_to_read_are_slower() -> None:
     plan, slow = plan_of(), plan_of(read_bytes_s=10e9)
-    assert plan_of(read_bytes_s=80e9) == plan
+    assert plan_of(read_bytes_s=80e9).expected_tok_s == plan.ceiling_tok_s
     assert slow.ceiling_tok_s == plan.ceiling_tok_s
     assert slow.expected_tok_s < plan.expected_tok_s / 3
 
 
 def test_weights_of_several_formats_are_read_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    rates = {("Q4_1", 2, False): 10e9, ("Q8_0", 2, False): 20e9}
+    rates = {("Q4_1", 2, False): (10e9, 5e9, 20e9), ("Q8_0", 2, False): (20e9, 10e9, 40e9)}
     monkeypatch.setattr(roofline._native, "measure_weights", lambda *asked: rates[asked])
-    assert roofline.weights_bytes_s({"Q4_1": 10**9, "Q8_0": 2 * 10**9}, 2, False) == pytest.approx(15e9)
+    rate = roofline.weights_rate({"Q4_1": 10**9, "Q8_0": 2 * 10**9}, 2, False)
+    assert (rate.bytes_s, rate.low, rate.high) == pytest.approx((15e9, 7.5e9, 30e9))
 
 
 @pytest.mark.parametrize("is_exact", [False, True])
 @pytest.mark.parametrize("form", ["Q4_1", "Q2_K", "F32"])
 def test_products_with_weights_are_timed(form: str, is_exact: bool) -> None:
-    assert roofline.weights_bytes_s({form: 1}, 1, is_exact) > 0
+    rate = roofline.weights_rate({form: 1}, 1, is_exact)
+    assert 0 < rate.low <= rate.bytes_s <= rate.high
 
 
 def test_a_forecast_goes_by_the_slower_of_memory_and_products(
@@ -82,20 +85,38 @@ def test_a_forecast_goes_by_the_slower_of_memory_and_products(
 ) -> None:
     asked: list[dict[str, int]] = []
 
-    def products(n_bytes: dict[str, int], n_threads: int, is_exact: bool) -> float:
+    def products(n_bytes: dict[str, int], n_threads: int, is_exact: bool) -> roofline.Rate:
         asked.append(n_bytes)
-        return 1e8 if is_exact else 40e9
+        speed = 1e8 if is_exact else 18e9
+        return roofline.Rate(speed, speed / 2, speed * 2)
 
     monkeypatch.setattr("zeropoint.engine.forecast.bandwidth_bytes_s", lambda n_threads: 20e9)
-    monkeypatch.setattr("zeropoint.engine.forecast.weights_bytes_s", products)
-    fast, exact = (forecast(str(tiny_path), threads=1, is_exact=is_exact).plan for is_exact in (False, True))
+    monkeypatch.setattr("zeropoint.engine.forecast.weights_rate", products)
+    found = [forecast(str(tiny_path), threads=1, is_exact=is_exact) for is_exact in (False, True)]
+    fast, exact = (each.plan for each in found)
+    assert all(each.expected_low < each.plan.expected_tok_s < each.expected_high for each in found)
     assert exact.ceiling_tok_s == fast.ceiling_tok_s == pytest.approx(20e9 / fast.read_bytes)
     assert 1 / exact.expected_tok_s - 1 / fast.expected_tok_s == pytest.approx(
-        fast.read_bytes / 0.95 * (1e-8 - 1 / 20e9)
+        fast.read_bytes / 0.95 * (1e-8 - 1 / 18e9)
     )
     tensors = open_gguf(tiny_path).tensors.values()
     assert set(asked[0]) <= {tensor.format for tensor in tensors}
     assert 0.9 * fast.weight_bytes < sum(asked[0].values()) <= fast.weight_bytes
+
+
+@pytest.mark.parametrize(("low", "is_said"), [(0.95, False), (0.5, True)])
+def test_a_machine_whose_speed_changes_is_said_to(
+    low: float,
+    is_said: bool,
+    tiny_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rate = roofline.Rate(1e9, low * 1e9, 1e9)
+    monkeypatch.setattr("zeropoint.engine.forecast.weights_rate", lambda *asked: rate)
+    with pytest.raises(SystemExit):
+        main(["plan", str(tiny_path)])
+    assert ("as this machine's speed changed" in capsys.readouterr().out) is is_said
 
 
 def test_a_tied_embedding_is_read_as_the_head() -> None:

@@ -15,6 +15,7 @@ from zeropoint.cli import opening, options
 from zeropoint.cli.completion import model_names
 from zeropoint.cli.console import Console
 
+_STEADY = 1.15  # the faster of two speeds by the slower, up to which one number is told
 _EXAMPLES = """\b
 Examples:
   zeropoint plan
@@ -64,9 +65,15 @@ def command(console: Console, /, name: str | None, as_json: bool, **flags: Any) 
                 "bandwidth_bytes_s": found.bandwidth_bytes_s,
                 "ceiling_tok_s": plan.ceiling_tok_s,
                 "expected_tok_s": plan.expected_tok_s,
+                "expected_low_tok_s": found.expected_low,
+                "expected_high_tok_s": found.expected_high,
             }
         )
         return
+    unsteady = ""
+    if found.expected_high > _STEADY * found.expected_low:
+        low, high = f"{found.expected_low:.0f}", f"{found.expected_high:.0f}"
+        unsteady = f", {low} to {high} as this machine's speed changed meanwhile"
     free = "unknown" if plan.available_bytes is None else _size(plan.available_bytes)
     console.table(
         ("plan", prospect.name),
@@ -83,7 +90,7 @@ def command(console: Console, /, name: str | None, as_json: bool, **flags: Any) 
             ("fits", "yes" if plan.fits else "no: choose a smaller model or a shorter --context"),
             ("bandwidth", f"{found.bandwidth_bytes_s / 1e9:.1f} GB/s with {found.threads} threads"),
             ("ceiling", f"{plan.ceiling_tok_s:.0f} tok/s"),
-            ("expected", f"{plan.expected_tok_s:.0f} tok/s"),
+            ("expected", f"{plan.expected_tok_s:.0f} tok/s{unsteady}"),
         ],
     )
 
