@@ -6,6 +6,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
+#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/unordered_map.h>
@@ -133,7 +134,7 @@ void set_cache(const nb::dict& cache, EngineConfig& config) {
 
 void open_engine(PyEngine* self, const std::vector<nb::bytes>& paths, const nb::dict& spec,
                  const StoredTensors& tensor_names, int n_threads, std::string isa, bool exact,
-                 const nb::dict& cache) {
+                 const nb::dict& cache, std::shared_ptr<Hold> hold) {
     if (paths.empty()) raise(invalid("no model file was given"), Origin::kArgument);
     // As the file system spells them, which need not be UTF-8.
     std::vector<std::string> files;
@@ -141,6 +142,7 @@ void open_engine(PyEngine* self, const std::vector<nb::bytes>& paths, const nb::
     EngineConfig config{std::move(files), spec_of(spec),  tensor_map_of(tensor_names),
                         n_threads,        std::move(isa), exact};
     set_cache(cache, config);
+    config.hold = std::move(hold);
     Result<std::unique_ptr<Engine>> engine = [&] {
         nb::gil_scoped_release released;
         return Engine::open(std::move(config));
@@ -273,16 +275,31 @@ nb::dict describe(PyEngine& self) {
     return d;
 }
 
+void bind_hold(nb::module_& m) {
+    nb::class_<Hold>(m, "Hold", "Keeps an Engine that is being made from reading its last weights.")
+        .def(nb::init<>())
+        .def(
+            "release",
+            [](Hold& self) {
+                give_back_freed_memory();  // for which the weights waited
+                self.release();
+            },
+            "Let them be read.")
+        .def("abandon", &Hold::abandon, "Let the Engine fail: it is not wanted any more.");
+}
+
 }  // namespace
 
 void bind_engine(nb::module_& m) {
+    bind_hold(m);
     nb::class_<PyEngine> engine(m, "Engine", "A loaded model; use zeropoint.load().");
     engine
         .def("__init__", &open_engine, nb::arg("paths"), nb::arg("spec"), nb::arg("tensor_names"),
              nb::arg("n_threads"), nb::arg("isa"), nb::arg("exact"), nb::arg("cache"),
+             nb::arg("hold").none() = nb::none(),
              nb::sig("def __init__(self, paths: typing.Sequence[bytes], spec: dict[str, object], "
                      "tensor_names: typing.Mapping[str, tuple[str, int, int]], n_threads: int, isa: str, "
-                     "exact: bool, cache: dict[str, object]) -> None"))
+                     "exact: bool, cache: dict[str, object], hold: Hold | None = None) -> None"))
         .def("submit", &submit, nb::arg("prompt"), nb::arg("steps"), nb::arg("seed"), nb::arg("stop_ids"),
              nb::arg("max_tokens"), nb::arg("logprob"), nb::arg("edits"),
              "Queues a request and returns its number.")

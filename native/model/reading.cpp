@@ -32,9 +32,20 @@ void pack(const Piece& piece, uint8_t* rows) {
         pack_group(m.format, rows, n_rows, static_cast<size_t>(m.cols), g, out + g * group_bytes);
 }
 
+// The first of the last pieces that come to so many bytes.
+size_t first_of_last(size_t n_bytes, std::span<const Piece> pieces) {
+    size_t first = pieces.size();
+    for (size_t held = 0; first > 0 && held < n_bytes;) {
+        const Piece& piece = pieces[--first];
+        held += (piece.end - piece.begin) * piece.reading->target->group_bytes();
+    }
+    return first;
+}
+
 }  // namespace
 
-Status read_matrices(std::span<const MatrixReading> readings, ThreadPool& pool) {
+Status read_matrices(std::span<const MatrixReading> readings, ThreadPool& pool, const Hold* hold,
+                     size_t held_bytes) {
     size_t most_bytes = 0;
     std::vector<Piece> pieces;
     for (const MatrixReading& reading : readings) {
@@ -49,10 +60,17 @@ Status read_matrices(std::span<const MatrixReading> readings, ThreadPool& pool) 
     if (!rows.ok()) return rows.error();
     // Threads take pieces as they come free, since a piece may have to be read from the disk.
     std::atomic<size_t> next{0};
+    const size_t first_held = first_of_last(held_bytes, pieces);
     pool.run([&](int thread) {
         uint8_t* own = static_cast<uint8_t*>(rows.value().data()) + most_bytes * static_cast<size_t>(thread);
-        for (size_t i = next++; i < pieces.size(); i = next++) pack(pieces[i], own);
+        // The others leave their processors to what is held for.
+        if (hold != nullptr && thread > 0) hold->wait();
+        for (size_t i = next++; i < pieces.size(); i = next++) {
+            if (hold != nullptr && (hold->is_abandoned() || (i >= first_held && !hold->wait()))) return;
+            pack(pieces[i], own);
+        }
     });
+    if (hold != nullptr && hold->is_abandoned()) return Error{Fault::kCancelled, "the model is not wanted"};
     return {};
 }
 

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "base/file.hpp"
+#include "base/hold.hpp"
 #include "base/status.hpp"
 #include "base/threads.hpp"
 #include "ops/matrix.hpp"
@@ -19,7 +20,9 @@ struct MatrixReading {
 };
 
 // Fails if there is no memory to read into. A file that has become shorter is damaged then, as if it had been
-// read from its mapping.
-Status read_matrices(std::span<const MatrixReading> readings, ThreadPool& pool);
+// read from its mapping. hold: until it is released, one thread reads all but the last `held_bytes` of packed
+// weights, and nothing is there if it is abandoned; null for none.
+Status read_matrices(std::span<const MatrixReading> readings, ThreadPool& pool, const Hold* hold,
+                     size_t held_bytes);
 
 }  // namespace zp

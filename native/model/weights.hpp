@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/hold.hpp"
 #include "base/memory.hpp"
 #include "base/threads.hpp"
 #include "model/spec.hpp"
@@ -51,8 +52,9 @@ using TensorMap = std::unordered_map<std::string, StoredTensor>;
 
 // Reads every tensor of `spec` from GGUF files (the shards of one model). `names` maps our tensor names
 // ("blocks.3.attention.query.weight") to the files'; a bias is read where it has one. Refuses missing
-// tensors, wrong shapes and files that change while they are read.
+// tensors, wrong shapes and files that change while they are read. hold: of whoever makes a tokenizer from
+// the same header meanwhile; so many weights as that takes memory wait for it. Null for none.
 Result<std::unique_ptr<Weights>> load_weights(const std::vector<std::string>& paths, const ModelSpec& spec,
-                                              const TensorMap& names, ThreadPool& pool);
+                                              const TensorMap& names, ThreadPool& pool, const Hold* hold);
 
 }  // namespace zp

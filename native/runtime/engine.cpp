@@ -41,7 +41,8 @@ Status Engine::load() {
     if (kernels_ == nullptr)
         return Error{Fault::kNumeric, "this processor cannot run the instruction set " + config_.isa};
     pool_ = std::make_unique<ThreadPool>(config_.n_threads);
-    auto weights = load_weights(config_.paths, config_.spec, config_.tensor_names, *pool_);
+    auto weights =
+        load_weights(config_.paths, config_.spec, config_.tensor_names, *pool_, config_.hold.get());
     if (!weights.ok()) return weights.error();
     weights_ = std::move(weights.value());
     auto forward = Forward::create(config_.spec, *weights_, *kernels_, *pool_, config_.is_exact);

@@ -28,6 +28,7 @@ struct EngineConfig {
     CacheType cache_type = CacheType::kInt16;
     CacheLimits cache_limits = {};
     CacheWindow window = {};
+    std::shared_ptr<const Hold> hold = nullptr;  // while weights are read (model/weights.hpp)
 };
 
 struct GenerateRequest {

@@ -1,4 +1,8 @@
 // The engine with a tiny model: requests, batches, cached prefixes, cancelling, and errors as values.
+#include <atomic>
+#include <chrono>
+#include <thread>
+
 #include "engine_fixture.hpp"
 
 using namespace zp;
@@ -280,4 +284,38 @@ ZP_TEST(engine_names_where_a_number_stopped_being_finite) {
             }
         }
     }
+}
+
+ZP_TEST(engine_waits_for_a_hold) {
+    const TinyModel model(true);
+    EngineConfig config = config_of(model.path, {.n_threads = 2});
+    const auto hold = std::make_shared<Hold>();
+    config.hold = hold;
+    std::atomic<bool> is_open{false};
+    std::unique_ptr<Engine> engine;
+    std::thread opening([&] {
+        engine = std::move(Engine::open(std::move(config)).value());
+        is_open = true;
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    ZP_CHECK(!is_open);
+    hold->release();
+    opening.join();
+    const auto ids = prompt_of(20);
+    auto plain = open(model, {.n_threads = 2});
+    ZP_CHECK(extended(*engine, engine->open_sequence({}).value(), ids) ==
+             extended(*plain, plain->open_sequence({}).value(), ids));
+}
+
+ZP_TEST(engine_of_an_abandoned_hold_is_none) {
+    const TinyModel model(true);
+    EngineConfig config = config_of(model.path, {.n_threads = 2});
+    const auto hold = std::make_shared<Hold>();
+    config.hold = hold;
+    std::string said;
+    std::thread opening([&] { said = refusal(std::move(config)); });
+    hold->abandon();
+    hold->release();
+    opening.join();
+    ZP_CHECK(has(said, "not wanted"));
 }

@@ -98,10 +98,21 @@ def unpack(format: str, file_rows: Annotated[NDArray[numpy.uint8], dict(shape=(N
     A packed matrix as float32 [rows, cols], by way of the layout that the kernels read.
     """
 
+class Hold:
+    """Keeps an Engine that is being made from reading its last weights."""
+
+    def __init__(self) -> None: ...
+
+    def release(self) -> None:
+        """Let them be read."""
+
+    def abandon(self) -> None:
+        """Let the Engine fail: it is not wanted any more."""
+
 class Engine:
     """A loaded model; use zeropoint.load()."""
 
-    def __init__(self, paths: _Sequence[bytes], spec: dict[str, object], tensor_names: Mapping[str, tuple[str, int, int]], n_threads: int, isa: str, exact: bool, cache: dict[str, object]) -> None: ...
+    def __init__(self, paths: _Sequence[bytes], spec: dict[str, object], tensor_names: Mapping[str, tuple[str, int, int]], n_threads: int, isa: str, exact: bool, cache: dict[str, object], hold: Hold | None = None) -> None: ...
 
     def submit(self, prompt: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], steps: _Sequence[tuple[str, Mapping[str, float]]], seed: int, stop_ids: _Sequence[int], max_tokens: int, logprob: bool, edits: _Sequence[tuple[str, int, int, int, int, int, float, _Sequence[float]]]) -> int:
         """Queues a request and returns its number."""

@@ -6,7 +6,6 @@ after "error: "; nothing else catches it on the way.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 
 __all__ = [
@@ -70,6 +69,8 @@ def choices(kind: str, given: object, allowed: Iterable[str], became: Mapping[st
     if heir := (became or {}).get(str(given)):
         hint = f" ({heir} took the place of {given})"
     else:
+        import difflib  # nothing is wrong yet at a start, which waits for every import
+
         close = difflib.get_close_matches(str(given), names, n=1)
         hint = f" (closest: {close[0]})" if close else ""
     return f"unknown {kind} `{given}`; expected one of {', '.join(names)}{hint}"

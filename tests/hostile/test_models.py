@@ -313,7 +313,7 @@ LONG = Tiny(n_layers=6, n_heads=32, n_kv_heads=32, d_head=128, n_ctx=8192)
         (HEAVY, (1, 8, 16), "to map the"),
         (HEAVY, (36, 44, 52), "for the model's weights"),
         (WIDE, (40, 48, 56), "for the model's activations"),
-        (LONG, (54, 58, 61, 64), "for the key/value cache"),
+        (LONG, (54, 60, 66, 68, 70, 72), "for the key/value cache"),
     ],
     ids=lambda value: str(value)[:24],
 )

@@ -23,7 +23,8 @@ def model_name(settings: Settings) -> str:
 def open_model(settings: Settings, console: Console, *, will_chat: bool = False) -> Model:
     """Fetch (with a bar) if it is not on this disk, then load. Raises ZeropointError.
 
-    will_chat: a template will be rendered, so its worker starts while everything else is loaded.
+    will_chat: a template will be rendered, so its worker starts while everything else is loaded, and is told
+    the template while the weights are read.
     """
     if will_chat:
         from zeropoint.tokenizers import template_process
@@ -44,6 +45,7 @@ def open_model(settings: Settings, console: Console, *, will_chat: bool = False)
             window=settings.get("window").value,
             sinks=settings.get("sinks").value,
             template=settings.get("template").value,
+            will_chat=will_chat,
             progress=report,
             notify=console.notice,
         )

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,15 +23,16 @@ from zeropoint.engine.cache import CacheOptions
 from zeropoint.engine.contract import Lens, LensRows, Read, Seen, Stepper
 from zeropoint.engine.native import MOST_THREADS, NativeEngine, default_threads
 from zeropoint.engine.plan import check_fits, choose_context, make_plan
+from zeropoint.engine.reading import reading_beside
 from zeropoint.engine.roofline import available_memory_bytes
 from zeropoint.engine.score import Score, named_ids, score
 from zeropoint.engine.seeing import check_layer
 from zeropoint.engine.stream import Router, Stream
 from zeropoint.engine.trained import gguf_of
-from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.errors import BadInput, BadModelFile, ZeropointError
 from zeropoint.sampling.params import SamplingParams
 from zeropoint.settings import Settings
-from zeropoint.tokenizers.gguf import load_tokenizer
+from zeropoint.tokenizers.gguf import import_library, load_tokenizer
 from zeropoint.tokenizers.stream import TextStream
 from zeropoint.tokenizers.text import printable
 from zeropoint.tokenizers.tokenizer import Tokenizer
@@ -269,6 +271,7 @@ def load(
     window: int | None = None,
     sinks: int | None = None,
     template: str | None = None,
+    will_chat: bool = False,
     progress: Progress | None = None,
     notify: Notice | None = None,
 ) -> Model:
@@ -277,8 +280,9 @@ def load(
     name: a catalogue name, a path, `run:NAME[@step]` or `hf:owner/repo[:file-or-quant]`. threads: by default
     every usable processor. context: positions of the cache. isa: scalar, avx2, avx512, neon,
     neon_dotprod or auto. exact: float arithmetic throughout, slower. template: a built-in chat template
-    instead of the model's own. cache_type: int16, f16 or int8. cache_memory: most megabytes of all caches.
-    window: positions a text keeps, the first `sinks` among them, so that it may go on without end.
+    instead of the model's own. will_chat: it is made ready now, and not when it is first used. cache_type:
+    int16, f16 or int8. cache_memory: most megabytes of all caches. window: positions a text keeps, the first
+    `sinks` among them, so that it may go on without end.
     What is not given is taken from the settings (ZEROPOINT_THREADS and the like, then the TOML files).
     progress(total, done) and notify(text) tell of a download.
     Raises BadInput, BadModelFile, NetworkError, DiskError, OutOfMemory or MachineError.
@@ -295,14 +299,8 @@ def load(
     blueprint = blueprint_of(file)
     n_ctx = choose_context(blueprint, context)
     _check_memory(file, blueprint, n_ctx, exact, cache, found.name)
-    # The tokenizer first: what building it took is free again when the weights come.
-    tokenizer = load_tokenizer(file)
-    if tokenizer.n_vocab != blueprint.n_vocab:
-        raise BadModelFile(
-            f"{file.name}: metadata `tokenizer.ggml.tokens` has {tokenizer.n_vocab} tokens; "
-            f"the embedding has {blueprint.n_vocab} rows"
-        )
-    file = file.lean()
+    import_library()
+    words = _Words(file, blueprint.n_vocab, template)
     engine = NativeEngine(
         file,
         blueprint,
@@ -311,11 +309,44 @@ def load(
         isa=isa,
         is_exact=exact,
         cache=cache,
+        make=reading_beside(words.make_tokenizer, words.make_template if will_chat else lambda: None),
     )
-    model = Model(file, blueprint, engine, tokenizer, found.name)
+    model = Model(words.file, blueprint, engine, words.tokenizer, found.name)
     model.template_name = template
+    if words.template is not None:
+        model.template = words.template
     model.defaults = dict(found.entry.sampling) if found.entry is not None else {}
     return model
+
+
+class _Words:
+    """What a model is beside its weights. file: the model's, in the end without the vocabulary's lists."""
+
+    tokenizer: Tokenizer
+    template: ChatTemplate | None = None
+
+    def __init__(self, file: GgufModel, n_vocab: int, template_name: str | None) -> None:
+        self.file = file
+        self._n_vocab = n_vocab
+        self._template_name = template_name
+
+    def make_tokenizer(self) -> None:
+        """Raises BadModelFile."""
+        self.tokenizer = load_tokenizer(self.file)
+        if self.tokenizer.n_vocab != self._n_vocab:
+            raise BadModelFile(
+                f"{self.file.name}: metadata `tokenizer.ggml.tokens` has {self.tokenizer.n_vocab} tokens; "
+                f"the embedding has {self._n_vocab} rows"
+            )
+        self.file = self.file.lean()
+
+    def make_template(self) -> None:
+        """Compile it in its process. What is wrong with it is said when it is used."""
+        from zeropoint.tokenizers import prompt, template  # noqa: F401 - the prompt is what comes next
+
+        with contextlib.suppress(ZeropointError):
+            self.template = template.load_template(self.file, self.tokenizer, self._template_name)
+            self.template.check()
 
 
 def _check_memory(

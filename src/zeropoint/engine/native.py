@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
@@ -52,8 +52,9 @@ class NativeEngine:
         isa: str | None = None,
         is_exact: bool = False,
         cache: CacheOptions | None = None,
+        make: Callable[..., _native.Engine] = _native.Engine,
     ) -> None:
-        """Read the weights. n_ctx: positions of a cache.
+        """Read the weights. n_ctx: positions of a cache. make: does more than that (engine/reading.py).
 
         Raises BadInput, BadModelFile, OutOfMemory, DiskError, MachineError (no such ISA).
         """
@@ -62,7 +63,7 @@ class NativeEngine:
         free = available_memory_bytes()
         left = None if free is None else max(0, free - sum(t.n_bytes for t in model.tensors.values()))
         keeps = (cache or CacheOptions()).native(blueprint, n_ctx, is_exact, left)
-        self._engine = _native.Engine(
+        self._engine = make(
             [os.fsencode(path) for path in model.paths],
             native_plan(blueprint, n_ctx),
             stored_tensors(model, blueprint),

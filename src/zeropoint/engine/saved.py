@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 from zeropoint.errors import BadInput, DiskError
-from zeropoint.weights.staged import new_file, write_file
 
 __all__ = ["Message", "read", "write"]
 
@@ -49,6 +48,8 @@ def write(path: Path, messages: list[Message]) -> None:
             read(path)
         except BadInput:
             raise BadInput(f"{path} exists and is not a saved conversation; choose another name") from None
+    from zeropoint.weights.staged import new_file, write_file  # a start writes no files
+
     content = {"format": _FORMAT, "version": _VERSION, "messages": messages}
     try:
         text = json.dumps(content, ensure_ascii=False, indent=1).encode()

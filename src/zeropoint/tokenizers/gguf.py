@@ -21,7 +21,12 @@ from zeropoint.tokenizers.vocabulary import SPACE, Vocabulary, read_vocabulary, 
 if TYPE_CHECKING:
     import tokenizers
 
-__all__ = ["Tokenizer", "load_tokenizer"]
+__all__ = ["Tokenizer", "import_library", "load_tokenizer"]
+
+
+def import_library() -> None:
+    """Import it ahead of others who take memory: where that is short it does not come at all."""
+    import tokenizers  # noqa: F401
 
 
 def load_tokenizer(model: HasMetadata, *, second_space: bool = True) -> Tokenizer:

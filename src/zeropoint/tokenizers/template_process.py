@@ -22,6 +22,8 @@ MAX_REPLY_BYTES = 8 << 20
 START_S = 20.0  # a loaded machine may take seconds to start Python; usually it is 0.1
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TZ")  # to start at all; local time
 _HEAD = struct.Struct("<cI")
+# As a module and not as a script, which Python would compile anew each time.
+_WORKER = "import sys; sys.path += sys.argv[1:]; import template_worker; template_worker.main()"
 
 
 class TimedOutError(Exception):
@@ -53,7 +55,8 @@ class TemplateProcess:
                     sys.executable,
                     "-I",
                     "-S",
-                    str(Path(__file__).with_name("template_worker.py")),
+                    "-c",
+                    _WORKER,
                     *_folders(),
                 ],
                 stdin=subprocess.PIPE,
@@ -150,10 +153,10 @@ def _number(pipe: IO[bytes] | None) -> int:
 
 
 def _folders() -> list[str]:
-    """Where jinja2 and markupsafe lie, for a child that starts with the standard library alone."""
+    """Where the worker, jinja2 and markupsafe lie: the child starts with the standard library alone."""
     specs = [find_spec(name) for name in ("jinja2", "markupsafe")]
     origins = [spec.origin for spec in specs if spec and spec.origin]
-    return sorted({str(Path(origin).parent.parent) for origin in origins})
+    return [str(Path(__file__).parent), *sorted({str(Path(origin).parent.parent) for origin in origins})]
 
 
 def _end(process: subprocess.Popen[bytes], owner: int) -> None:

@@ -1,11 +1,11 @@
-"""The process that renders one chat template: a script of its own, standard library and jinja2 only.
+"""The process that renders one chat template: a program of its own, standard library and jinja2 only.
 
 A template comes with a model file, so it is someone else's program. jinja2's sandbox keeps it from our
 objects but does not stop a loop or a huge string (vLLM, CVE-2025-61620); this process has no environment,
 no files beyond its pipes, a limit on memory and processor time, and a parent that kills it.
 
-Started as `python -I -S template_worker.py FOLDER...`, FOLDERs holding jinja2 and markupsafe. Frames on
-both pipes: one byte of kind, four of length (little endian), the body. In: L (UTF-8 source), R (JSON
+Started by `template_process.py`, with the folders on its path that hold this, jinja2 and markupsafe. Frames
+on both pipes: one byte of kind, four of length (little endian), the body. In: L (UTF-8 source), R (JSON
 variables). Out: "." done (the text rendered), "!" failed (JSON: kind, message, line).
 """
 
@@ -15,6 +15,7 @@ import json
 import struct
 import sys
 from datetime import datetime
+from types import ModuleType
 from typing import Any, BinaryIO
 
 MAX_OUTPUT_BYTES = 8 << 20
@@ -32,7 +33,6 @@ class RefusedError(Exception):
 
 def main() -> None:
     """Serve frames until the parent closes the pipe."""
-    sys.path += sys.argv[1:]
     frames, out = sys.stdin.buffer, sys.stdout.buffer
     environment = make_environment()
     limit_process()
@@ -56,6 +56,11 @@ def main() -> None:
 
 def make_environment() -> Any:
     """The jinja2 environment that published chat templates are written for (that of transformers)."""
+    # It would keep templates on a disk, for which it brings pickle, files and OpenSSL: a fifth of this start.
+    unused = ModuleType("jinja2.bccache")
+    vars(unused)["__getattr__"] = lambda name: object
+    sys.modules[unused.__name__] = unused
+
     from jinja2 import nodes
     from jinja2.exceptions import SecurityError
     from jinja2.ext import Extension, loopcontrols
@@ -176,7 +181,3 @@ def limit_cpu() -> None:
 def _write(out: BinaryIO, kind: bytes, body: bytes) -> None:
     out.write(struct.pack("<cI", kind, len(body)) + body)
     out.flush()
-
-
-if __name__ == "__main__":
-    main()

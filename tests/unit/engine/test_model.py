@@ -234,6 +234,40 @@ def test_paths_of_every_kind(tiny_path: Path, tmp_path: Path) -> None:
             assert model.generate("a", max_tokens=1, seed=1).text() is not None
 
 
+def test_a_template_is_made_ready_while_the_weights_are_read(tiny_path: Path) -> None:
+    with zeropoint.load(tiny_path) as model:
+        assert "template" not in vars(model)
+        wanted = model.chat("hi", max_tokens=3, temperature=0).text()
+    with zeropoint.load(tiny_path, will_chat=True) as model:
+        assert "template" in vars(model)
+        assert model.chat("hi", max_tokens=3, temperature=0).text() == wanted
+
+
+def test_a_template_that_is_wrong_is_said_to_be_when_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.gguf"
+    monkeypatch.setattr("tests.support.tiny.TEMPLATE", "{% if %}")
+    write_tiny_model(path)
+    with zeropoint.load(path, will_chat=True) as model:
+        assert model.generate("abc", max_tokens=1, temperature=0).text() is not None
+        with pytest.raises(BadInput, match="the chat template failed in line 1"):
+            model.chat("hi")
+
+
+def test_what_fails_beside_the_weights_is_told_and_not_that_they_were_left(
+    tiny_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zeropoint.engine.model.load_tokenizer", interrupted)
+    n_threads = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        zeropoint.load(tiny_path)
+    assert threading.active_count() == n_threads
+
+
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_child_of_fork_is_told_to_load_again(model: Model) -> None:
     model.generate("abc", max_tokens=2, seed=1).text()
