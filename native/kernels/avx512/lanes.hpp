@@ -16,7 +16,6 @@ struct Lanes : x86::RowBytes<Lanes> {
     static constexpr int kPanelTile = 12;
     static constexpr int kQueryTile = 6;
     static constexpr int kIntQueryTile = 6;
-    static constexpr int kKeyTiles = 2;
     static constexpr int kValues = 32;
 
     using F = __m512;

@@ -12,7 +12,6 @@ struct Lanes : arm::BaseLanes<Lanes> {
     static constexpr int kPanelTile = 6;
     static constexpr int kQueryTile = 3;
     static constexpr int kIntQueryTile = 3;
-    static constexpr int kKeyTiles = 1;
     static constexpr int kValues = 8;
 
     // A product is at most kMost * 127, and the pair sums of kRun of them fit 16 bits: 8, a whole block, for

@@ -16,7 +16,6 @@ struct Lanes {
     static constexpr int kPanelTile = 4;     // and where codes were made floats beforehand
     static constexpr int kQueryTile = 4;     // query rows that share one read of the keys
     static constexpr int kIntQueryTile = 4;  // and where keys are integers
-    static constexpr int kKeyTiles = 1;      // vectors of 16 positions, one or two, that such a read takes
     static constexpr int kValues = 8;        // lanes that registers would hold
 
     struct F {

@@ -20,6 +20,13 @@ inline constexpr int kFewRows = 4;
 // Below this a peak has no reciprocal to count steps with, and is taken for zero.
 inline constexpr float kLeastPeak = 1e-30f;
 
+// How many vectors of what is read R rows take at once: as many as leave their sums in registers. The fewer
+// rows there are, the sooner they are through, and the more it matters that memory is read in order.
+template <class L, int R>
+inline constexpr int kIntVectors = R * 4 + 1 < L::kValues   ? 4
+                                   : R * 2 + 1 < L::kValues ? 2
+                                                            : 1;
+
 // What numbers of at most `peak` are multiplied with to be counted in steps; 0 where it is not finite.
 inline float steps_a_unit(float peak) { return peak > kLeastPeak ? kMostSteps / peak : 0.0f; }
 
@@ -91,8 +98,9 @@ inline void score_ints(const AttendChunk& job, int row, float (*scores)[kChunk])
         const bool is_first = column == 0;
         const E* keys = static_cast<const E*>(job.keys) + kPairTile * column;
         for (int i = 0; i < n; i += kPairTile, keys += kPairTile * d_padded) {
-            if (L::kKeyTiles == 2 && i + 16 < n) {
-                add_int_scores<L, E, R, L::kKeyTiles>(job, keys, n_columns / 2, q, is_first, i, scores);
+            constexpr int kTiles = kIntVectors<L, R> > 1 ? 2 : 1;
+            if (kTiles == 2 && i + 16 < n) {
+                add_int_scores<L, E, R, kTiles>(job, keys, n_columns / 2, q, is_first, i, scores);
                 continue;
             }
             add_int_scores<L, E, R, 1>(job, keys, n_columns / 2, q, is_first, i, scores);
@@ -214,7 +222,7 @@ inline void attend_ints(const AttendChunk& job) {
         for (int r = 0; r < n_rows; ++r) units[r] = job.int_q.units[row + r];
         weigh_scores<L>(job, row, n_rows, scores, weights, units);
         in_tiles<L::kIntQueryTile>(n_rows, [&](auto n, int r) {
-            weigh_int_columns<L, E, n, kValueColumns<L, n>>(job, row + r, 0, weights + r, units + r);
+            weigh_int_columns<L, E, n, kIntVectors<L, n>>(job, row + r, 0, weights + r, units + r);
         });
     }
 }
