@@ -7,13 +7,16 @@ slower, measured on the spot.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zeropoint.cli import opening, options
 from zeropoint.cli.completion import model_names
 from zeropoint.cli.console import Console
+
+if TYPE_CHECKING:
+    from zeropoint.engine.forecast import Forecast
 
 _STEADY = 1.15  # the faster of two speeds by the slower, up to which one number is told
 _EXAMPLES = """\b
@@ -70,10 +73,6 @@ def command(console: Console, /, name: str | None, as_json: bool, **flags: Any) 
             }
         )
         return
-    unsteady = ""
-    if found.expected_high > _STEADY * found.expected_low:
-        low, high = f"{found.expected_low:.0f}", f"{found.expected_high:.0f}"
-        unsteady = f", {low} to {high} as this machine's speed changed meanwhile"
     free = "unknown" if plan.available_bytes is None else _size(plan.available_bytes)
     console.table(
         ("plan", prospect.name),
@@ -90,9 +89,17 @@ def command(console: Console, /, name: str | None, as_json: bool, **flags: Any) 
             ("fits", "yes" if plan.fits else "no: choose a smaller model or a shorter --context"),
             ("bandwidth", f"{found.bandwidth_bytes_s / 1e9:.1f} GB/s with {found.threads} threads"),
             ("ceiling", f"{plan.ceiling_tok_s:.0f} tok/s"),
-            ("expected", f"{plan.expected_tok_s:.0f} tok/s{unsteady}"),
+            ("expected", _speed(found)),
         ],
     )
+
+
+def _speed(found: Forecast) -> str:
+    """What is expected, and where the machine was unsteady between what."""
+    text, low, high = f"{found.plan.expected_tok_s:.0f} tok/s", found.expected_low, found.expected_high
+    if high <= _STEADY * low:
+        return text
+    return f"{text}, {low:.0f} to {high:.0f} as this machine's speed changed meanwhile"
 
 
 def _size(n_bytes: int) -> str:
