@@ -34,7 +34,12 @@ def reading_beside(work: Callable[[], object], then: Callable[[], object]) -> Ca
                 failed.append(error)
 
         thread = threading.Thread(target=read)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads to be had: one after the other
+            work()
+            then()
+            return engine(*arguments)
         try:
             work()
             hold.release()

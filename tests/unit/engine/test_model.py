@@ -268,6 +268,17 @@ def test_what_fails_beside_the_weights_is_told_and_not_that_they_were_left(
     assert threading.active_count() == n_threads
 
 
+def test_a_model_is_read_where_no_more_threads_are_to_be_had(
+    tiny_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with zeropoint.load(tiny_path, will_chat=True) as model:
+        assert model.generate("abc", max_tokens=2, temperature=0).text() is not None
+
+
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_child_of_fork_is_told_to_load_again(model: Model) -> None:
     model.generate("abc", max_tokens=2, seed=1).text()
