@@ -63,11 +63,11 @@ struct Partial {
 
 // One chunk of attention for several query rows that read the same key/value head.
 struct AttendChunk {
-    const float* const* q;  // [rows] pointers to [K], already scaled by 1/sqrt(K); null where int_q is read
-    IntQueries int_q;
-    const int* n_visible;  // [rows] positions each row may see: those before this one ...
-    const int* n_hidden;   // [rows] ... but not so many of the first (they lie outside its window)
-    float softcap;         // scores become cap * tanh(score / cap); 0 for none
+    const float* const* q;  // [rows] pointers to [K], already scaled by 1/sqrt(K)
+    IntQueries int_q;       // read in place of q where keys and values are whole numbers
+    const int* n_visible;   // [rows] positions each row may see: those before this one ...
+    const int* n_hidden;    // [rows] ... but not so many of the first (they lie outside its window)
+    float softcap;          // scores become cap * tanh(score / cap); 0 for none
     int n_rows;
     int d_head;   // K
     int d_value;  // K rounded up to 16: row length of values and output

@@ -65,7 +65,10 @@ def forecast(
         is_exact=is_exact,
         cache=cache,
     )
-    low, high = (expected_tok_s(blueprint, plan.read_bytes, speed) for speed in (rate.low, rate.high))
+    low, high = (
+        min(expected_tok_s(blueprint, plan.read_bytes, speed), plan.ceiling_tok_s)
+        for speed in (rate.low, rate.high)
+    )
     return Forecast(prospect, plan, threads, bandwidth, low, high)
 
 

@@ -91,10 +91,12 @@ def test_a_forecast_goes_by_the_slower_of_memory_and_products(
         return roofline.Rate(speed, speed / 2, speed * 2)
 
     monkeypatch.setattr("zeropoint.engine.forecast.bandwidth_bytes_s", lambda n_threads: 20e9)
+    monkeypatch.setattr("zeropoint.engine.plan._LAYER_S", 0)  # it is most of what a tiny model takes
     monkeypatch.setattr("zeropoint.engine.forecast.weights_rate", products)
     found = [forecast(str(tiny_path), threads=1, is_exact=is_exact) for is_exact in (False, True)]
     fast, exact = (each.plan for each in found)
     assert all(each.expected_low < each.plan.expected_tok_s < each.expected_high for each in found)
+    assert fast.expected_tok_s < found[0].expected_high == fast.ceiling_tok_s  # products seemed faster
     assert exact.ceiling_tok_s == fast.ceiling_tok_s == pytest.approx(20e9 / fast.read_bytes)
     assert 1 / exact.expected_tok_s - 1 / fast.expected_tok_s == pytest.approx(
         fast.read_bytes / 0.95 * (1e-8 - 1 / 18e9)
