@@ -16,7 +16,7 @@ struct MatmulInt8 {
     size_t group_bytes;      // distance between groups
     int n_groups;            // 16 output rows each
     int n_blocks;            // columns / 32
-    const QuantBlock* x;     // [M, n_parts, n_blocks]
+    const QuantBlock* x;     // [M, n_blocks, n_parts]
     int n_parts;             // 1, or 2 where activations are rounded finely: the second part is the rest
     int n_tokens;            // M
     float* y;                // [M, y_stride], 16 * n_groups columns are written
@@ -87,8 +87,9 @@ struct Kernels {
     bool (*rms_norm)(const float* x, const float* gain, float eps, int n, float* y);
     // D must divide by 32. Round to nearest even of x * 127 / max|x| a block.
     void (*quantize)(const float* x, int n, QuantBlock* out);
-    // The same twice: `fine` holds what rounding to `coarse` left over, so that both together have 15 bits.
-    void (*quantize_finely)(const float* x, int n, QuantBlock* coarse, QuantBlock* fine);
+    // The same in two parts, [D / 32, 2]: where a block's steps are large beside the others', the second part
+    // is what rounding left over, so that both together have 15 bits; elsewhere it is zero.
+    void (*quantize_finely)(const float* x, int n, QuantBlock* out);
     // y = (x - mean) / sqrt(variance + eps) * gain + bias; bias may be null. False as above.
     bool (*layer_norm)(const float* x, const float* gain, const float* bias, float eps, int n, float* y);
     // y = activation(x), and y = activation(gate) * up; indexed by Activation; y may be x or gate.

@@ -17,11 +17,10 @@ constexpr int kPrivateRows = 2;
 // Up to this many rows a pass is short: little work between its barriers.
 constexpr int kShortRows = 16;
 
-// Rounding what attention reads to 8 bits costs most of the accuracy that int8 activations cost at all
-// (SmolLM2-135M, WikiText-2: 0.49 % of perplexity in all, 0.19 % with queries, keys and values read finely),
-// and these are the smallest matrices.
-constexpr int kAttentionParts = 2;
-constexpr int kFfnParts = 1;
+// Rounding to 8 bits costs most of the accuracy that it costs at all where a norm's output is rounded, since
+// a few of its columns stand out: it is read in two parts, the second mostly zero (docs/engine.md has
+// figures).
+constexpr int kNormParts = 2;
 
 size_t blocks_for(int cols) { return static_cast<size_t>((cols + kBlockCols - 1) / kBlockCols); }
 
@@ -42,7 +41,7 @@ Status Forward::allocate() {
     const size_t widest = std::max(model_stride_, query_stride_);
     const size_t n_threads = static_cast<size_t>(pool_.most());
     private_float_stride_ = kPrivateRows * widest;
-    private_block_stride_ = kPrivateRows * kAttentionParts * blocks_for(static_cast<int>(widest));
+    private_block_stride_ = kPrivateRows * kNormParts * blocks_for(static_cast<int>(widest));
     constexpr size_t kRows = kMostTokens;
     const struct {
         void** target;
@@ -60,13 +59,13 @@ Status Forward::allocate() {
         {reinterpret_cast<void**>(&cosines_), kRows * spec_.rope_frequencies.size() * 4},
         {reinterpret_cast<void**>(&sines_), kRows * spec_.rope_frequencies.size() * 4},
         {reinterpret_cast<void**>(&blocks_),
-         kRows * kAttentionParts * blocks_for(static_cast<int>(widest)) * sizeof(QuantBlock)},
+         kRows * kNormParts * blocks_for(static_cast<int>(widest)) * sizeof(QuantBlock)},
         {reinterpret_cast<void**>(&ff_blocks_), kRows * blocks_for(spec_.d_ff) * sizeof(QuantBlock)},
         {reinterpret_cast<void**>(&router_logits_),
          spec_.n_experts > 0 ? kRows * static_cast<size_t>(padded(spec_.n_experts)) * 4 : 0},
         {reinterpret_cast<void**>(&expert_floats_), spec_.n_experts > 0 ? kRows * model_stride_ * 4 : 0},
         {reinterpret_cast<void**>(&expert_blocks_),
-         spec_.n_experts > 0 ? kRows * blocks_for(spec_.d_model) * sizeof(QuantBlock) : 0},
+         spec_.n_experts > 0 ? kRows * kNormParts * blocks_for(spec_.d_model) * sizeof(QuantBlock) : 0},
         {reinterpret_cast<void**>(&private_floats_), n_threads * private_float_stride_ * 4},
         {reinterpret_cast<void**>(&private_blocks_), n_threads * private_block_stride_ * sizeof(QuantBlock)},
     };
@@ -166,24 +165,22 @@ void Forward::blame(int layer) {
 }
 
 Activations Forward::stage_norm(int thread, const Norm& norm, int writer,
-                                std::initializer_list<const Linear*> readers, int n_parts) {
+                                std::initializer_list<const Linear*> readers) {
     const bool is_private = n_tokens_ <= kPrivateRows;
     float* floats = is_private ? private_floats_ + thread * private_float_stride_ : normed_;
     QuantBlock* blocks = is_private ? private_blocks_ + thread * private_block_stride_ : blocks_;
     const bool has_block_reader = std::any_of(
         readers.begin(), readers.end(), [&](const Linear* l) { return wants_blocks(l->matrix, is_exact_); });
     const Share share = is_private ? Share{0, n_tokens_} : share_of(n_tokens_, thread, pool_.size());
-    const size_t block_stride = static_cast<size_t>(spec_.d_model / kBlockCols);
+    const size_t block_stride = static_cast<size_t>(spec_.d_model / kBlockCols) * kNormParts;
     for (int t = share.begin; t < share.end; ++t) {
         float* row = floats + t * model_stride_;
         if (!normalize(norm, x_ + t * model_stride_, row)) blame(writer);
-        QuantBlock* parts = blocks + static_cast<size_t>(t * n_parts) * block_stride;
-        if (has_block_reader && n_parts == 1) kernels_.quantize(row, spec_.d_model, parts);
-        if (has_block_reader && n_parts == 2)
-            kernels_.quantize_finely(row, spec_.d_model, parts, parts + block_stride);
+        if (has_block_reader)
+            kernels_.quantize_finely(row, spec_.d_model, blocks + static_cast<size_t>(t) * block_stride);
     }
     if (!is_private) pool_.barrier();
-    return {floats, model_stride_, blocks, n_parts};
+    return {floats, model_stride_, blocks, kNormParts};
 }
 
 Activations Forward::stage_rows(int thread, const float* rows, size_t stride, int n_cols,
@@ -222,16 +219,17 @@ void Forward::attention_block(int thread, const Batch& batch, int layer) {
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
     const bool is_parallel = spec_.placement == Placement::kParallel;
     const int writer = layer == 0 ? kEmbedding : layer - 1;
+    const Activations x =
+        is_parallel
+            ? stage_norm(thread, w.attention_norm, writer, {&w.query, &w.key, &w.value, &w.gate, &w.up})
+            : stage_norm(thread, w.attention_norm, writer, {&w.query, &w.key, &w.value});
     if (is_parallel) {
         // The feed-forward's first half reads the same norm; its second half follows the attention's.
-        const Activations x = stage_norm(thread, w.attention_norm, writer, {&w.gate, &w.up}, kFfnParts);
         ffn_hidden(thread, w.gate, w.up, w.down, x, n_tokens_);
         pool_.barrier();
         show(thread, Point::kUp, layer, up_, ff_stride_);
         expose(thread, Point::kHidden, layer, gate_, ff_stride_, &w.down.matrix);
     }
-    const Activations x =
-        stage_norm(thread, w.attention_norm, writer, {&w.query, &w.key, &w.value}, kAttentionParts);
     const Product products[] = {
         {&w.query, q_, query_stride_}, {&w.key, k_, kv_stride_}, {&w.value, v_, kv_stride_}};
     const int n_groups = w.query.matrix.n_groups() + w.key.matrix.n_groups() + w.value.matrix.n_groups();
@@ -305,7 +303,7 @@ void Forward::rotate_and_store(int thread, const Batch& batch, int layer) {
 void Forward::ffn_block(int thread, int layer) {
     if (spec_.ffn == FfnKind::kMixture) return mixture_block(thread, layer);
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
-    const Activations x = stage_norm(thread, w.ffn_norm, layer, {&w.gate, &w.up}, kFfnParts);
+    const Activations x = stage_norm(thread, w.ffn_norm, layer, {&w.gate, &w.up});
     ffn_hidden(thread, w.gate, w.up, w.down, x, n_tokens_);
     pool_.barrier();
     show(thread, Point::kFfnNorm, layer, x.floats, x.float_stride);
@@ -350,7 +348,7 @@ void Forward::ffn_groups(const Linear& gate, const Linear& up, const Linear& dow
 
 void Forward::head(int thread, std::span<const int> rows, float* logits) {
     const int n_rows = static_cast<int>(rows.size());
-    const size_t block_stride = static_cast<size_t>(spec_.d_model / kBlockCols);
+    const size_t block_stride = static_cast<size_t>(spec_.d_model / kBlockCols) * kNormParts;
     const Matrix& matrix = weights_.head.matrix;
     const Share share = share_of(n_rows, thread, pool_.size());
     for (int r = share.begin; r < share.end; ++r) {
@@ -363,13 +361,14 @@ void Forward::head(int thread, std::span<const int> rows, float* logits) {
         }
         if (spec_.head_scale != 1.0f) kernels_.scale(spec_.head_scale, spec_.d_model, row);
         if (wants_blocks(matrix, is_exact_))
-            kernels_.quantize(row, spec_.d_model, blocks_ + static_cast<size_t>(r) * block_stride);
+            kernels_.quantize_finely(row, spec_.d_model, blocks_ + static_cast<size_t>(r) * block_stride);
     }
     pool_.barrier();
     const size_t stride = static_cast<size_t>(padded(spec_.n_vocab));
     const Product product = {&weights_.head, logits, stride};
     pool_.share_out(matrix.n_groups(), thread, [&](int begin, int end) {
-        multiply(kernels_, is_exact_, product, {normed_, model_stride_, blocks_, 1}, n_rows, begin, end);
+        multiply(kernels_, is_exact_, product, {normed_, model_stride_, blocks_, kNormParts}, n_rows, begin,
+                 end);
         if (spec_.head_softcap == 0.0f) return;
         const int first = begin * kGroupRows;
         const int n = std::min(end * kGroupRows, spec_.n_vocab) - first;

@@ -107,7 +107,7 @@ private:
     // The normed residual of all rows in the form that `readers` want; what this thread may read afterwards.
     // `writer` is the layer that wrote the residual last, or kEmbedding.
     Activations stage_norm(int thread, const Norm& norm, int writer,
-                           std::initializer_list<const Linear*> readers, int n_parts);
+                           std::initializer_list<const Linear*> readers);
     Activations stage_rows(int thread, const float* rows, size_t stride, int n_cols, const Matrix& reader);
     // A product, into projected_ and added to the residual stream; in a sandwich after `norm`, once every
     // thread is here.
@@ -144,7 +144,7 @@ private:
     float* up_ = nullptr;              // [T, F]
     float* cosines_ = nullptr;         // [T, pairs]
     float* sines_ = nullptr;           // [T, pairs]
-    QuantBlock* blocks_ = nullptr;     // [T, widest / 32] shared by all threads
+    QuantBlock* blocks_ = nullptr;     // [T, widest / 32, 2] shared by all threads
     QuantBlock* ff_blocks_ = nullptr;  // [T, F / 32]
     float* private_floats_ = nullptr;  // [threads, private rows, D] for small batches
     QuantBlock* private_blocks_ = nullptr;
@@ -164,7 +164,7 @@ private:
     std::vector<std::vector<Routed>> routed_;  // [E]
     float* router_logits_ = nullptr;           // [T, E rounded up to 16]
     float* expert_floats_ = nullptr;           // [T, D] the rows of one expert
-    QuantBlock* expert_blocks_ = nullptr;      // [T, D / 32]
+    QuantBlock* expert_blocks_ = nullptr;      // [T, D / 32, 2]
 };
 
 }  // namespace zp

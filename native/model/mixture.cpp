@@ -36,7 +36,7 @@ void choose(const float* logits, int n_experts, int n_active, bool is_renormaliz
 void Forward::mixture_block(int thread, int layer) {
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
     const Activations x =
-        stage_norm(thread, w.ffn_norm, layer, {&w.router, &w.expert_gate[0], &w.expert_up[0]}, 1);
+        stage_norm(thread, w.ffn_norm, layer, {&w.router, &w.expert_gate[0], &w.expert_up[0]});
     route(thread, w.router, x);
     for (size_t e = 0; e < routed_.size(); ++e)
         if (!routed_[e].empty()) run_expert(thread, w, e, x);
@@ -67,7 +67,7 @@ void Forward::run_expert(int thread, const LayerWeights& w, size_t expert, const
     const Linear& down = w.expert_down[expert];
     const bool has_blocks = wants_blocks(w.expert_up[expert].matrix, is_exact_) ||
                             wants_blocks(w.expert_gate[expert].matrix, is_exact_);
-    const size_t n_blocks = static_cast<size_t>(spec_.d_model / kBlockCols);
+    const size_t n_blocks = static_cast<size_t>(spec_.d_model / kBlockCols * x.n_parts);
     const Share share = share_of(n_rows, thread, pool_.size());
     for (int r = share.begin; r < share.end; ++r) {
         const size_t token = static_cast<size_t>(rows[static_cast<size_t>(r)].token);
@@ -79,7 +79,7 @@ void Forward::run_expert(int thread, const LayerWeights& w, size_t expert, const
     }
     pool_.barrier();
     ffn_hidden(thread, w.expert_gate[expert], w.expert_up[expert], down,
-               {expert_floats_, model_stride_, expert_blocks_, 1}, n_rows);
+               {expert_floats_, model_stride_, expert_blocks_, x.n_parts}, n_rows);
     pool_.barrier();
     const Share groups = share_of(down.matrix.n_groups(), thread, pool_.size());
     multiply(kernels_, is_exact_, {&down, projected_, model_stride_}, {gate_, ff_stride_, ff_blocks_, 1},

@@ -13,7 +13,7 @@ namespace zp {
 struct Activations {
     const float* floats = nullptr;  // [T, float_stride]
     size_t float_stride = 0;
-    const QuantBlock* blocks = nullptr;  // [T, n_parts, D / 32]
+    const QuantBlock* blocks = nullptr;  // [T, D / 32, n_parts]
     int n_parts = 1;                     // 2: rounded finely
 };
 

@@ -98,7 +98,7 @@ int main() {
     write(y);
     std::vector<QuantBlock> q(kTokens * 2 * kBlocks);
     for (int m = 0; m < kTokens; ++m)
-        k.quantize_finely(x.data() + m * kCols, kCols, &q[2 * m * kBlocks], &q[(2 * m + 1) * kBlocks]);
+        k.quantize_finely(x.data() + m * kCols, kCols, &q[2 * m * kBlocks]);
     k.matmul_int8[at]({packed.data(), group, n_groups, kBlocks, q.data(), 2, kTokens, y.data(), kRows});
     write(y);
 }
@@ -125,7 +125,7 @@ unpacked, dense, integer = values[:2048].reshape(32, 64), *values[2048:].reshape
 assert (unpacked == again).all()
 exact = x.astype(np.float64) @ again.T.astype(np.float64)
 assert np.abs(dense - exact).max() < 1e-5
-assert np.abs(integer - exact).max() < 1e-3
+assert np.abs(integer - exact).max() < 0.2
 """
 
 

@@ -1,8 +1,11 @@
 // Products of packed weights with int8 activations, written once over lanes and formats: codes are multiplied
 // as integers, and a block of 32 columns is one float step.
-// Each output is one lane: it adds its blocks in the order of the columns, whatever the number of tokens
-// or threads, so a token's result does not depend on the company it is computed in.
+// Each output is one lane: it adds its blocks run after run, in the order of the columns and then what
+// rounding them left over, whatever the number of tokens or threads, so a token's result does not depend on
+// the company it is computed in.
 #pragma once
+
+#include <bit>
 
 #include "base/prefetch.hpp"
 #include "kernels/codes/all.hpp"  // written at the build: codes/includes.cmake
@@ -34,20 +37,19 @@ template <class L, class Codes, int part, int R>
     for (int r = 0; r < R; ++r) out[r] = dots[r].finish(x[r]->half_sums);
 }
 
-// Adds block of 32 columns to the sums of M tokens of P parts each, and goes on to the next block of x.
-template <class L, class Codes, int M, int P>
-[[gnu::always_inline]] inline void add_block(const Codes& block, const QuantBlock** x, typename L::F* sums) {
-    constexpr int kRows = M * P, kParts = Codes::kParts;
-    typename L::I dots[kParts][kRows];
-    dot_part<L, Codes, kParts == 1 ? -1 : 0, kRows>(block, x, dots[0]);
-    if constexpr (kParts == 2) dot_part<L, Codes, 1, kRows>(block, x, dots[1]);
+// Adds a block of 32 columns to the sums of M tokens.
+template <class L, class Codes, int M>
+[[gnu::always_inline]] inline void add_block(const Codes& block, const QuantBlock* const* x,
+                                             typename L::F* sums) {
+    constexpr int kParts = Codes::kParts;
+    typename L::I dots[kParts][M];
+    dot_part<L, Codes, kParts == 1 ? -1 : 0, M>(block, x, dots[0]);
+    if constexpr (kParts == 2) dot_part<L, Codes, 1, M>(block, x, dots[1]);
     const auto head = block.head();
-    for (int r = 0; r < kRows; ++r) {
-        auto& sum = sums[r / P];
-        sum =
-            L::fma(head.exact(dots[0][r], dots[kParts - 1][r]), L::mul(head.unit, L::set1(x[r]->scale)), sum);
-        sum = head.add_minimum(sum, *x[r]);
-        ++x[r];
+    for (int m = 0; m < M; ++m) {
+        sums[m] = L::fma(head.exact(dots[0][m], dots[kParts - 1][m]), L::mul(head.unit, L::set1(x[m]->scale)),
+                         sums[m]);
+        sums[m] = head.add_minimum(sums[m], *x[m]);
     }
 }
 
@@ -62,8 +64,8 @@ struct PackedBlocks {
         constexpr int kBytes = kPackedBytes<format> / kSpan;
         zp::fetch_ahead<kBytes>(group + static_cast<size_t>(block) * kBytes);
     }
-    Block at(int b, int s) const {
-        return Block(group + static_cast<size_t>(b / kSpan) * kPackedBytes<format>, s);
+    Block at(int b) const {
+        return Block(group + static_cast<size_t>(b / kSpan) * kPackedBytes<format>, b % kSpan);
     }
 };
 
@@ -90,7 +92,7 @@ struct WideBlocks {
     const uint8_t* blocks;
     static constexpr int kSpan = 1;
     static constexpr bool kAreFar = false;
-    Block at(int b, int) const { return {blocks + b * kBytes}; }
+    Block at(int b) const { return {blocks + b * kBytes}; }
 
     template <int i = 0>
     static void widen(const Packed& block, uint8_t* p) {
@@ -108,70 +110,88 @@ struct BlockRange {
     int begin, end;
 };
 
-// M tokens of 16 rows; blocks.at(0, 0) is that of range.begin.
-template <class L, class Blocks, int M, int P, bool asks_ahead>
+// M tokens of 16 rows; blocks.at(0) is that of range.begin. What rounding left over of any token is added for
+// all, to the others as zero, which changes nothing, and by the same code: a second copy would be as large
+// again.
+template <class L, class Blocks, int M, bool asks_ahead>
 inline void int8_tile(const MatmulInt8& job, const Blocks& blocks, BlockRange range, int token, float* y) {
-    constexpr int kRows = M * P;
     typename L::F sums[M];
-    const QuantBlock* x[kRows];
+    const QuantBlock* x[M];
     y += static_cast<size_t>(token) * job.y_stride;
     for (int m = 0; m < M; ++m) sums[m] = range.begin == 0 ? L::zero() : L::load(y + m * job.y_stride);
-    for (int r = 0; r < kRows; ++r)
-        x[r] = job.x + static_cast<size_t>(token * P + r) * job.n_blocks + range.begin;
-    for (int b = 0; b < range.end - range.begin; b += Blocks::kSpan)
-        for (int s = 0; s < Blocks::kSpan; ++s) {
-            if constexpr (asks_ahead) blocks.fetch_ahead(b + s);
-            add_block<L, typename Blocks::Block, M, P>(blocks.at(b, s), x, sums);
+    for (int m = 0; m < M; ++m)
+        x[m] = job.x + (static_cast<size_t>(token + m) * job.n_blocks + range.begin) * job.n_parts;
+    const auto advance = [&](int n) {
+        for (int m = 0; m < M; ++m) x[m] += n;
+    };
+    const int n_blocks = range.end - range.begin;
+    for (int run = 0; run < n_blocks; run += kRunBlocks) {
+        const int n_run = n_blocks - run < kRunBlocks ? n_blocks - run : kRunBlocks;
+        unsigned rests = 0;
+        for (int m = 0; m < M; ++m) rests |= static_cast<unsigned>(x[m]->rests);
+        int at = 0;  // in x, from the run's first block
+        for (int b = 0, n = 1;;) {
+            if constexpr (asks_ahead) blocks.fetch_ahead(run + b);
+            add_block<L, typename Blocks::Block, M>(blocks.at(run + b), x, sums);
+            int step = job.n_parts;
+            if (n < n_run) {
+                b = n++;
+            } else if (rests != 0) {
+                b = std::countr_zero(rests);
+                rests &= rests - 1;
+                step = 2 * b + 1 - at;
+            } else {
+                break;
+            }
+            at += step;
+            advance(step);
         }
+        advance(n_run * job.n_parts - at);
+    }
     for (int m = 0; m < M; ++m) L::store(y + m * job.y_stride, sums[m]);
 }
 
 // Tokens m and after in tiles of M, and those left over in tiles of half as many: a few tokens together must
 // not cost as much as each alone.
-template <class L, class Blocks, int M, int P>
+template <class L, class Blocks, int M>
 inline void int8_tiles(const MatmulInt8& job, const Blocks& blocks, BlockRange range, int m, float* y) {
     if (m == 0 && M <= job.n_tokens) {
-        int8_tile<L, Blocks, M, P, Blocks::kAreFar>(job, blocks, range, 0, y);
+        int8_tile<L, Blocks, M, Blocks::kAreFar>(job, blocks, range, 0, y);
         m = M;
     }
-    for (; m + M <= job.n_tokens; m += M) int8_tile<L, Blocks, M, P, false>(job, blocks, range, m, y);
-    if constexpr (M > 1) int8_tiles<L, Blocks, M / 2, P>(job, blocks, range, m, y);
+    for (; m + M <= job.n_tokens; m += M) int8_tile<L, Blocks, M, false>(job, blocks, range, m, y);
+    if constexpr (M > 1) int8_tiles<L, Blocks, M / 2>(job, blocks, range, m, y);
 }
 
-// Blocks are worked out once for all tokens, as many at a time as the nearest cache holds beside a tile's.
-template <class L, Format format, int P>
+// Blocks are worked out once for all tokens, a run at a time: the nearest cache holds it beside a tile's
+// rows.
+template <class L, Format format>
 void multiply_widened(const MatmulInt8& job) {
     using Blocks = WideBlocks<L, format>;
-    constexpr int kPanel = 16;
-    alignas(64) uint8_t panel[kPanel * Blocks::kBytes];
-    for (int begin = 0; begin < job.n_blocks; begin += kPanel) {
-        const BlockRange range = {begin, begin + kPanel < job.n_blocks ? begin + kPanel : job.n_blocks};
+    alignas(64) uint8_t panel[kRunBlocks * Blocks::kBytes];
+    for (int begin = 0; begin < job.n_blocks; begin += kRunBlocks) {
+        const BlockRange range = {begin,
+                                  begin + kRunBlocks < job.n_blocks ? begin + kRunBlocks : job.n_blocks};
         for (int g = 0; g < job.n_groups; ++g) {
             const PackedBlocks<L, format> packed{job.weights + static_cast<size_t>(g) * job.group_bytes};
             for (int b = range.begin; b < range.end; ++b) {
                 packed.fetch_ahead(b);
-                Blocks::widen(packed.at(b, b % packed.kSpan), panel + (b - begin) * Blocks::kBytes);
+                Blocks::widen(packed.at(b), panel + (b - begin) * Blocks::kBytes);
             }
-            int8_tiles<L, Blocks, L::kRowTile / P, P>(job, {panel}, range, 0, job.y + kGroupRows * g);
+            int8_tiles<L, Blocks, L::kRowTile>(job, {panel}, range, 0, job.y + kGroupRows * g);
         }
-    }
-}
-
-template <class L, Format format, int P>
-void multiply_parts(const MatmulInt8& job) {
-    if constexpr (L::kWideFrom > 0 && kIsDear<Codes<format, L>>)
-        if (job.n_tokens >= L::kWideFrom) return multiply_widened<L, format, P>(job);
-    for (int g = 0; g < job.n_groups; ++g) {
-        const PackedBlocks<L, format> blocks{job.weights + static_cast<size_t>(g) * job.group_bytes};
-        int8_tiles<L, PackedBlocks<L, format>, L::kRowTile / P, P>(job, blocks, {0, job.n_blocks}, 0,
-                                                                   job.y + kGroupRows * g);
     }
 }
 
 template <class L, Format format>
 void matmul_int8(const MatmulInt8& job) {
-    if (job.n_parts == 1) return multiply_parts<L, format, 1>(job);
-    multiply_parts<L, format, 2>(job);
+    if constexpr (L::kWideFrom > 0 && kIsDear<Codes<format, L>>)
+        if (job.n_tokens >= L::kWideFrom) return multiply_widened<L, format>(job);
+    for (int g = 0; g < job.n_groups; ++g) {
+        const PackedBlocks<L, format> blocks{job.weights + static_cast<size_t>(g) * job.group_bytes};
+        int8_tiles<L, PackedBlocks<L, format>, L::kRowTile>(job, blocks, {0, job.n_blocks}, 0,
+                                                            job.y + kGroupRows * g);
+    }
 }
 
 }  // namespace zp::shared
