@@ -58,7 +58,7 @@ def with_f16(smollm2_path: Path) -> NDArray[np.float64]:
     return log_probabilities(smollm2_path, cache_type="f16")
 
 
-@pytest.mark.parametrize(("cache_type", "allowed"), [("int16", 1.03), ("int8", 1.25)])
+@pytest.mark.parametrize(("cache_type", "allowed"), [("int16", 1.03), ("int8", 1.4)])
 def test_a_cache_is_as_near_to_exact_as_one_of_fp16(
     cache_type: str,
     allowed: float,
@@ -77,5 +77,7 @@ def test_a_cache_is_as_near_to_exact_as_one_of_fp16(
 def test_fast_mode_keeps_the_perplexity(isa: str, smollm2_path: Path, exact: NDArray[np.float64]) -> None:
     fast = log_probabilities(smollm2_path, isa=isa)
     change = np.exp(np.mean(exact) - np.mean(fast)) - 1
-    print(f"{isa}: perplexity {np.exp(-np.mean(fast)):.4f}, {100 * change:+.2f} %")
+    print(f"{isa}: perplexity {np.exp(-np.mean(fast)):.4f}, {change:+.2%}, off {off(fast, exact):.4f}")
     assert abs(change) <= ALLOWED
+    # 0.075 without the second rounding of blocks that stand out.
+    assert off(fast, exact) <= 0.06
