@@ -79,5 +79,5 @@ def test_fast_mode_keeps_the_perplexity(isa: str, smollm2_path: Path, exact: NDA
     change = np.exp(np.mean(exact) - np.mean(fast)) - 1
     print(f"{isa}: perplexity {np.exp(-np.mean(fast)):.4f}, {change:+.2%}, off {off(fast, exact):.4f}")
     assert abs(change) <= ALLOWED
-    # 0.075 without the second rounding of blocks that stand out.
+    # 0.078 without the second rounding of blocks that stand out.
     assert off(fast, exact) <= 0.06
