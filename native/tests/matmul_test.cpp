@@ -152,6 +152,40 @@ ZP_TEST(matmul_int8_is_the_same_everywhere) {
     }
 }
 
+// Columns that stand out are read in two parts, the others in one: the product with both is near that of
+// floats, and without the second parts it is not.
+ZP_TEST(matmul_reads_what_rounding_left_over) {
+    constexpr int kTokens = 9, kGroups = 2;
+    std::vector<const Kernels*> all = fast_kernels();
+    all.push_back(kernels_for("scalar"));
+    for (const FormatInfo& f : kFormats) {
+        if (!is_quantized(f.format)) continue;
+        const int n_blocks = 24, n_cols = n_blocks * kBlockCols;
+        Random random(4);
+        const Weights w = packed(f, kGroups, n_cols, Kind::kUsual, random);
+        auto x = random.numbers(static_cast<size_t>(kTokens * n_cols), Kind::kUsual);
+        for (int t = 0; t < kTokens; ++t)
+            for (const int b : {3, 17 + t % 3})
+                for (int i = 0; i < kBlockCols; ++i) x[t * n_cols + b * kBlockCols + i] *= 256.0f;
+        for (const Kernels* k : all) {
+            std::vector<QuantBlock> both(static_cast<size_t>(kTokens * n_blocks * 2));
+            for (int t = 0; t < kTokens; ++t)
+                k->quantize_finely(x.data() + t * n_cols, n_cols, both.data() + t * n_blocks * 2);
+            std::vector<QuantBlock> coarse;
+            for (size_t i = 0; i < both.size(); i += 2) coarse.push_back(both[i]);
+            for (QuantBlock& block : coarse) block.rests = 0;
+            const auto want = run_float(*k, f, w, x, static_cast<size_t>(n_cols), kTokens);
+            const auto off = [&](const std::vector<float>& got) {
+                double squares = 0;
+                for (size_t i = 0; i < got.size(); ++i) squares += std::pow(double(got[i]) - want[i], 2);
+                return std::sqrt(squares);
+            };
+            ZP_CHECK(off(run_int8(*k, f, w, both, 2, kTokens)) <
+                     0.05 * off(run_int8(*k, f, w, coarse, 1, kTokens)));
+        }
+    }
+}
+
 ZP_TEST(matmul_float_is_the_same_everywhere) {
     for (const FormatInfo& f : kFormats) {
         for (const Kind kind : kKinds) {
