@@ -23,7 +23,7 @@ from zeropoint.blueprint.parts.ffn import Gated
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import Rope
 from zeropoint.blueprint.tensors import parameters
-from zeropoint.weights.gguf_write import write_gguf
+from zeropoint.weights.gguf.writer import write_gguf
 from zeropoint.weights.packing import Bytes, Packed, bytes_of
 
 __all__ = ["SIZES", "write_generated"]

@@ -19,12 +19,12 @@ from typing import Any, get_args, get_type_hints
 import click
 
 from zeropoint import registry
-from zeropoint.blueprint.tables import kind_of
-from zeropoint.catalogue import datasets, entries
+from zeropoint.blueprint.toml_codec import kind_of
+from zeropoint.catalogue import catalog, datasets
 from zeropoint.cli.app import cli
 from zeropoint.sampling.params import options as sampling_options
 from zeropoint.settings import KEYS
-from zeropoint.train import config
+from zeropoint.train.config import config
 
 DOCS = Path(__file__).parent
 _COMMANDS = "zeropoint.cli.commands"
@@ -144,7 +144,7 @@ def _settings_table() -> str:
 
 def _catalogue_table() -> str:
     rows = []
-    for entry in entries.load().values():
+    for entry in catalog.load().values():
         aliases = ", ".join(f"`{alias}`" for alias in entry.aliases)
         rows.append(
             (f"`{entry.name}`", aliases, f"{entry.n_bytes / 1e6:.1f} MB", entry.licence, entry.description)

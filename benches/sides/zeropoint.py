@@ -12,10 +12,10 @@ from zeropoint import _native
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.cost import cache_bytes
 from zeropoint.engine.contract import Event, Request
-from zeropoint.engine.native import NativeEngine
+from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.sampling.params import SamplingParams
-from zeropoint.weights.gguf import GgufModel
-from zeropoint.weights.opened import open_model
+from zeropoint.weights.gguf.reader import GgufModel
+from zeropoint.weights.open_model import open_model
 
 
 def open_side(options: Options) -> Zeropoint:

@@ -12,13 +12,13 @@ from training import TrainOptions, characters, flops_a_token, seconds, whole_los
 import zeropoint
 from zeropoint.blueprint.parts.position import Learned
 from zeropoint.models.decoder import Decoder
-from zeropoint.train.compiled import compiled_if_it_pays
-from zeropoint.train.config import read_config
-from zeropoint.train.device import device_of
-from zeropoint.train.loop import train
-from zeropoint.train.model import built
-from zeropoint.train.prepare import prepare
-from zeropoint.train.run import dtype_of, schedule_of
+from zeropoint.train.config.config import read_config
+from zeropoint.train.config.device import device_of
+from zeropoint.train.loop.compile import compiled_if_it_pays
+from zeropoint.train.loop.loop import train
+from zeropoint.train.run.build_model import built
+from zeropoint.train.run.prepare import prepare
+from zeropoint.train.run.run import dtype_of, schedule_of
 
 
 def open_side(options: TrainOptions) -> Training:

@@ -16,7 +16,7 @@
 #include <utility>
 
 #include "bind/arrays.hpp"
-#include "bind/probe.hpp"
+#include "bind/tap_recorder.hpp"
 
 namespace nb = nanobind;
 

@@ -74,7 +74,7 @@ inline void require_open(const PySequence& self) {
     if (self.sequence == nullptr) raise(invalid("this sequence is closed"), Origin::kArgument);
 }
 
-// Saving and restoring a cache (bind/saved_cache.cpp).
+// Saving and restoring a cache (bind/kv_snapshot.cpp).
 void bind_saved_cache(nanobind::class_<PyEngine>& engine, nanobind::class_<PySequence>& sequence);
 
 }  // namespace zp

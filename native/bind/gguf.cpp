@@ -129,7 +129,7 @@ nb::list formats() {
 
 void bind_gguf(nb::module_& m) {
     nb::class_<GgufHeader>(m, "GgufHeader",
-                           "A checked GGUF header; see weights/gguf.py for the readable form.")
+                           "A checked GGUF header; see weights/gguf/reader.py for the readable form.")
         .def_ro("version", &GgufHeader::version)
         .def_ro("file_bytes", &GgufHeader::file_bytes)
         .def_ro("data_offset", &GgufHeader::data_offset)

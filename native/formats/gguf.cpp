@@ -12,7 +12,7 @@
 
 #include "base/checked.hpp"
 #include "base/text.hpp"
-#include "formats/looks_like.hpp"
+#include "formats/sniff.hpp"
 
 namespace zp {
 

@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "base/memory.hpp"
-#include "base/pace.hpp"
+#include "base/adaptive_threads.hpp"
 #include "base/threads.hpp"
 #include "kernels/kernels.hpp"
-#include "model/edits.hpp"
-#include "model/probe.hpp"
+#include "model/interventions.hpp"
+#include "model/tap_recorder.hpp"
 #include "model/weights.hpp"
 #include "ops/attention.hpp"
 #include "ops/matmul.hpp"
@@ -97,7 +97,7 @@ private:
         size_t stride;
         const Matrix* reader;
     };
-    // What is done where somebody looks or changes something (model/watched.cpp).
+    // What is done where somebody looks or changes something (model/forward_taps.cpp).
     void watch(const Batch& batch);
     void visit(int thread, Point point, int layer, const PointRows& rows);
     void weigh(int thread, const Batch& batch, int layer);

@@ -7,7 +7,7 @@
 #include "base/text.hpp"
 #include "formats/gguf.hpp"
 #include "kernels/packing.hpp"
-#include "model/reading.hpp"
+#include "model/weight_io.hpp"
 
 namespace zp {
 

@@ -6,7 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/hold.hpp"
+#include "base/load_gate.hpp"
 #include "base/memory.hpp"
 #include "base/threads.hpp"
 #include "model/spec.hpp"

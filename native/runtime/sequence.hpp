@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "model/edits.hpp"
+#include "model/interventions.hpp"
 #include "ops/attention.hpp"
 #include "runtime/pages.hpp"
 #include "runtime/prefix_index.hpp"

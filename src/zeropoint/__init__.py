@@ -9,9 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zeropoint.blueprint.edits import AddVector, Scale
+    from zeropoint.blueprint.interventions import AddVector, Scale
     from zeropoint.engine.contract import Read
-    from zeropoint.engine.model import Model, load
+    from zeropoint.engine.session.model import Model, load
     from zeropoint.errors import ZeropointError
     from zeropoint.sampling.params import SamplingParams
 
@@ -29,11 +29,11 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AddVector": "zeropoint.blueprint.edits",
-    "Scale": "zeropoint.blueprint.edits",
+    "AddVector": "zeropoint.blueprint.interventions",
+    "Scale": "zeropoint.blueprint.interventions",
     "Read": "zeropoint.engine.contract",
-    "Model": "zeropoint.engine.model",
-    "load": "zeropoint.engine.model",
+    "Model": "zeropoint.engine.session.model",
+    "load": "zeropoint.engine.session.model",
     "SamplingParams": "zeropoint.sampling.params",
     "ZeropointError": "zeropoint.errors",
 }

@@ -13,7 +13,7 @@ import pytest
 from gguf import GGUFReader
 
 from zeropoint.errors import BadModelFile
-from zeropoint.weights.gguf import GgufModel, HeaderTooShort, open_gguf, parse_header
+from zeropoint.weights.gguf.reader import GgufModel, HeaderTooShort, open_gguf, parse_header
 
 # Sound files must open, and so must at least this many of the changed ones, else the replay shows nothing.
 MIN_FILES, MIN_ACCEPTED = 8000, 400

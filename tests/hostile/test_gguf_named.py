@@ -18,7 +18,7 @@ from types import ModuleType
 import pytest
 
 from zeropoint.errors import BadModelFile
-from zeropoint.weights.gguf import open_gguf
+from zeropoint.weights.gguf.reader import open_gguf
 
 BIG = (2**31, 2**32, 2**63, 2**64 - 1)
 WRITE = Callable[[bytes], Path]
@@ -277,7 +277,7 @@ def test_20_unreadable(tmp_path: Path):
 MEASURE = """
 import resource, sys
 from zeropoint.errors import BadModelFile
-from zeropoint.weights.gguf import open_gguf
+from zeropoint.weights.gguf.reader import open_gguf
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     print(len(open_gguf(sys.argv[1]).metadata), end=" ")
@@ -318,7 +318,7 @@ def test_memory_stays_below_twice_the_file(kind: str, make: Bytes, tmp_path: Pat
 STARVE = """
 import os, resource, sys
 from zeropoint.errors import OutOfMemory
-from zeropoint.weights.gguf import open_gguf
+from zeropoint.weights.gguf.reader import open_gguf
 with open("/proc/self/statm") as file:
     used = int(file.read().split()[0]) * resource.getpagesize()
 for extra in range(0, 100, 12):

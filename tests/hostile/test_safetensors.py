@@ -20,10 +20,10 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from zeropoint.errors import BadModelFile
-from zeropoint.weights.folder import open_folder
+from zeropoint.weights.hf_folder import open_folder
 from zeropoint.weights.json_file import parse_object
-from zeropoint.weights.opened import open_model
-from zeropoint.weights.safetensors import open_safetensors, open_sharded
+from zeropoint.weights.open_model import open_model
+from zeropoint.weights.safetensors.reader import open_safetensors, open_sharded
 
 SOUND = {"a": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}
 

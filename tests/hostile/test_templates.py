@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from zeropoint.errors import BadInput
-from zeropoint.tokenizers.template import ChatTemplate
+from zeropoint.tokenizers.chat.template import ChatTemplate
 
 HI: list[dict[str, Any]] = [{"role": "user", "content": "hi"}]
 ENDLESS = (

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from zeropoint.errors import BadInput, BadModelFile
-from zeropoint.tokenizers.gguf import Tokenizer, load_tokenizer
+from zeropoint.tokenizers.formats.gguf import Tokenizer, load_tokenizer
 
 LETTERS = [
     chr(c) for c in (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100), *range(0x100, 0x144))

@@ -62,7 +62,7 @@ def test_an_answer_needs_no_numpy(ask: str, tiny_path: Path) -> None:
     assert "tokenizers" in modules
     assert [name for name in ("numpy", "rich", "jinja2", "huggingface_hub") if name in modules] == []
     assert ("subprocess" in modules) is ask.startswith("chat")  # the template's worker
-    assert [name for name in ("ctypes", "difflib", "zeropoint.weights.staged") if name in modules] == []
+    assert [name for name in ("ctypes", "difflib", "zeropoint.files.atomic_write") if name in modules] == []
 
 
 _WRITTEN = """

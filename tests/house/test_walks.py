@@ -1,4 +1,4 @@
-"""A dummy of each kind is added in a copy of the tree, by the files that HOUSE.md promises and no other.
+"""A dummy of each kind is added in a copy of the tree, by the files that ARCHITECTURE.md promises and no other.
 
 What must be seen of it is said in a probe, a program that runs with the copy in place of the package.
 """
@@ -108,7 +108,7 @@ NUMBER_FORMAT = """
 import subprocess
 import numpy as np
 from zeropoint import formats
-from zeropoint.catalogue.choose import runs_here
+from zeropoint.catalogue.file_selection import runs_here
 
 assert "Q7_9" in formats.names() and runs_here("Q7_9")
 form, rng = formats.get("q7_9"), np.random.default_rng(0)
@@ -164,7 +164,7 @@ from zeropoint.blueprint.check import check
 from zeropoint.blueprint.io import from_toml, to_toml
 from zeropoint.blueprint.parts import position
 from zeropoint.blueprint.taps import taps
-from zeropoint.engine.native_plan import native_plan
+from zeropoint.engine.native.model_spec import native_plan
 from zeropoint.errors import BadInput
 from zeropoint.layers.cache import Cache
 from zeropoint.models.build import build
@@ -220,9 +220,9 @@ from pathlib import Path
 from tests.support.tiny import write_tiny_model
 from tests.support.tiny_folder import CONFIGS, write_tiny_folder
 from zeropoint.cli.app import cli
-from zeropoint.weights.gguf import open_gguf
-from zeropoint.weights.gguf_write import typed_metadata, write_gguf
-from zeropoint.weights.opened import open_model
+from zeropoint.weights.gguf.reader import open_gguf
+from zeropoint.weights.gguf.writer import typed_metadata, write_gguf
+from zeropoint.weights.open_model import open_model
 from zeropoint.weights.packing import copied
 
 # A GGUF of that architecture: the same file under another name gives the same logits, chat and all.

@@ -14,11 +14,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.support.llama_cpp import run_llama_cpp
 from tests.support.tiny import Tiny, write_tiny_model
 from tests.support.tiny_folder import CONFIGS, write_tiny_folder
-from zeropoint.engine.convert import convert
-from zeropoint.engine.model import load
-from zeropoint.engine.native import NativeEngine
-from zeropoint.weights.gguf import open_gguf
-from zeropoint.weights.opened import open_model
+from zeropoint.convert.convert import convert
+from zeropoint.engine.native.engine import NativeEngine
+from zeropoint.engine.session.model import load
+from zeropoint.weights.gguf.reader import open_gguf
+from zeropoint.weights.open_model import open_model
 
 N_TOKENS = 16
 PROMPT = "The capital of France is"

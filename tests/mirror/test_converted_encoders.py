@@ -20,12 +20,12 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from zeropoint.engine.convert import convert
-from zeropoint.tokenizers.bert import document
-from zeropoint.tokenizers.gguf import load_tokenizer
-from zeropoint.tokenizers.sentencepiece import fields
-from zeropoint.weights.gguf import open_gguf
-from zeropoint.weights.opened import open_model
+from zeropoint.convert.convert import convert
+from zeropoint.tokenizers.formats.bert import document
+from zeropoint.tokenizers.formats.gguf import load_tokenizer
+from zeropoint.tokenizers.formats.sentencepiece import fields
+from zeropoint.weights.gguf.reader import open_gguf
+from zeropoint.weights.open_model import open_model
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PIECES = [

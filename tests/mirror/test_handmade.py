@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from zeropoint import families
-from zeropoint.engine.native import NativeEngine
+from zeropoint.engine.native.engine import NativeEngine
+from zeropoint.learn.handmade.compile import blueprint, weights
+from zeropoint.learn.handmade.dsl import Program
+from zeropoint.learn.handmade.evaluate import Model, article_texts, judge, short_texts
+from zeropoint.learn.handmade.gguf import write_program
+from zeropoint.learn.handmade.programs import names, program
 from zeropoint.models.build import build, load
-from zeropoint.models.handmade.assemble import blueprint, weights
-from zeropoint.models.handmade.file import write_program
-from zeropoint.models.handmade.judge import Model, article_texts, judge, short_texts
-from zeropoint.models.handmade.language import Program
-from zeropoint.models.handmade.programs import names, program
-from zeropoint.weights.gguf import open_gguf
+from zeropoint.weights.gguf.reader import open_gguf
 
 
 def by_torch(p: Program) -> Model:

@@ -17,15 +17,15 @@ import transformers
 from tests.mirror.test_torch_families import CASES, randomized
 from zeropoint import families, formats
 from zeropoint.blueprint import Blueprint
-from zeropoint.engine.convert import convert
-from zeropoint.engine.model import blueprint_of
-from zeropoint.engine.native import NativeEngine
+from zeropoint.convert.convert import convert
+from zeropoint.engine.native.engine import NativeEngine
+from zeropoint.engine.session.model import blueprint_of
 from zeropoint.errors import BadInput
 from zeropoint.models.build import build, load, weights_of
-from zeropoint.weights.gguf import open_gguf
-from zeropoint.weights.gguf_write import typed_metadata, write_gguf
+from zeropoint.weights.gguf.reader import open_gguf
+from zeropoint.weights.gguf.writer import typed_metadata, write_gguf
 from zeropoint.weights.mapping import Lazy, to_stored
-from zeropoint.weights.opened import open_model
+from zeropoint.weights.open_model import open_model
 from zeropoint.weights.packing import fits, pack
 
 TOLERANCE = 2e-4  # of logits between about -5 and 5

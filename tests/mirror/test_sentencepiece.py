@@ -14,10 +14,10 @@ import pytest
 import sentencepiece
 
 from tests.support.tiny import Tiny, tiny_weights
-from zeropoint.tokenizers.gguf import load_tokenizer
-from zeropoint.tokenizers.sentencepiece import sentencepiece_metadata
-from zeropoint.weights.gguf import open_gguf
-from zeropoint.weights.gguf_write import write_gguf
+from zeropoint.tokenizers.formats.gguf import load_tokenizer
+from zeropoint.tokenizers.formats.sentencepiece import sentencepiece_metadata
+from zeropoint.weights.gguf.reader import open_gguf
+from zeropoint.weights.gguf.writer import write_gguf
 from zeropoint.weights.mapping import Lazy
 from zeropoint.weights.packing import pack
 

@@ -10,13 +10,13 @@ import pytest
 
 from tests.support.one_thread import one_thread
 from zeropoint.engine.contract import Engine, Request
-from zeropoint.engine.native import NativeEngine
-from zeropoint.engine.torch import TorchEngine
+from zeropoint.engine.native.engine import NativeEngine
+from zeropoint.engine.torch.engine import TorchEngine
 from zeropoint.models.build import build, load
 from zeropoint.models.decoder import Decoder
 from zeropoint.sampling.params import SamplingParams
-from zeropoint.weights.gguf import open_gguf
-from zeropoint.weights.opened import open_model
+from zeropoint.weights.gguf.reader import open_gguf
+from zeropoint.weights.open_model import open_model
 
 __all__ = ["one_thread"]
 

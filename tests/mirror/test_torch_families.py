@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tests.support.one_thread import one_thread
 from zeropoint.models.build import build, load
-from zeropoint.weights.opened import open_model
+from zeropoint.weights.open_model import open_model
 
 __all__ = ["one_thread"]
 

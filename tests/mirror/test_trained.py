@@ -13,13 +13,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.support.llama_cpp import run_llama_cpp
 from tests.support.tiny_run import TINY_RUNS, write_tiny_run
 from zeropoint.blueprint.io import from_toml
-from zeropoint.engine.convert import convert
-from zeropoint.engine.model import load
+from zeropoint.convert.convert import convert
+from zeropoint.engine.session.model import load
 from zeropoint.models.build import build
 from zeropoint.models.build import load as fill
 from zeropoint.models.decoder import Decoder
-from zeropoint.train.config import read_config
-from zeropoint.train.run import run
+from zeropoint.train.config.config import read_config
+from zeropoint.train.run.run import run
 
 PROMPT = "ROMEO: é▁\\n \n"
 N_TOKENS = 24

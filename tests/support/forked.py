@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 
 from zeropoint.errors import ZeropointError
-from zeropoint.train.config import Config, Model, read_config
-from zeropoint.train.prepare import prepare
-from zeropoint.train.run import run
-from zeropoint.train.watch import StepInfo, Watcher
+from zeropoint.train.callbacks.callbacks import StepInfo, Watcher
+from zeropoint.train.config.config import Config, Model, read_config
+from zeropoint.train.run.prepare import prepare
+from zeropoint.train.run.run import run
 
 TINY = """
 [model]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from tests.support.tree import ROOT
-from zeropoint.train import checkpoint
+from zeropoint.train.checkpoints import checkpoint
 
 
 class Forks:

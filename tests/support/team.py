@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from zeropoint.train.watch import EvalInfo, StepInfo, Watcher
+from zeropoint.train.callbacks.callbacks import EvalInfo, StepInfo, Watcher
 
 __all__ = ["Curve", "judged", "losses", "train_together"]
 
@@ -73,9 +73,9 @@ def _work(rank: int, n_workers: int, meeting: str, out: Path, configs: Sequence[
     import torch
     import torch.distributed as dist
 
-    from zeropoint.train.config import read_config
-    from zeropoint.train.run import run
-    from zeropoint.train.torch_team import ShardedTeam, TorchTeam
+    from zeropoint.train.config.config import read_config
+    from zeropoint.train.distributed.ddp_fsdp import ShardedTeam, TorchTeam
+    from zeropoint.train.run.run import run
 
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=n_workers)

@@ -12,7 +12,7 @@ from zeropoint import families
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.weights.mapping import Lazy, to_stored
 from zeropoint.weights.packing import pack
-from zeropoint.weights.safetensors_write import write_shards
+from zeropoint.weights.safetensors.writer import write_shards
 
 __all__ = ["CONFIGS", "write_tiny_folder"]
 

@@ -7,8 +7,8 @@ import itertools
 from dataclasses import replace
 from pathlib import Path
 
-from zeropoint.train.config import Config, read_config
-from zeropoint.train.run import run
+from zeropoint.train.config.config import Config, read_config
+from zeropoint.train.run.run import run
 
 __all__ = ["PAIRS", "config", "train_tiny", "write_pairs"]
 

@@ -1,4 +1,4 @@
-"""A training run's folder with one checkpoint of a tiny model, as `train/run.py` leaves it."""
+"""A training run's folder with one checkpoint of a tiny model, as `train/run/run.py` leaves it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from zeropoint.blueprint.parts.norm import LayerNorm, RMSNorm
 from zeropoint.blueprint.parts.position import Learned, Rope
 from zeropoint.models.build import build, weights_of
 from zeropoint.models.decoder import Decoder
-from zeropoint.tokenizers.char import CharTokenizer, train_char
+from zeropoint.tokenizers.train.char import CharTokenizer, train_char
 from zeropoint.weights.mapping import Lazy
 from zeropoint.weights.packing import pack
-from zeropoint.weights.safetensors_write import write_safetensors
+from zeropoint.weights.safetensors.writer import write_safetensors
 
 __all__ = ["TEXT", "TINY_RUNS", "add_checkpoint", "write_tiny_run"]
 

@@ -75,8 +75,8 @@ def pack(weights):
 _CODES = """// Q7_9 packed: 512 bytes, 16 half scales. Python: formats/q7_9.py.
 #pragma once
 
-#include "kernels/codes/parts.hpp"
-#include "kernels/codes/words.hpp"
+#include "kernels/codes/codec_common.hpp"
+#include "kernels/codes/bit_packing.hpp"
 
 namespace zp::shared {
 
@@ -160,7 +160,7 @@ from zeropoint.families._llama_like import (
     like_llama_to_hf,
 )
 from zeropoint.families._names import GGUF, HF_LLAMA, permuted, renamed
-from zeropoint.families._same import refuse_unless_same
+from zeropoint.families._round_trip import refuse_unless_same
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 

@@ -20,7 +20,7 @@ from itertools import groupby
 from typing import Any
 
 from zeropoint.blueprint.spec import VERSION, Block, Blueprint
-from zeropoint.blueprint.tables import given, has_choice, made, parse, text_of, told
+from zeropoint.blueprint.toml_codec import given, has_choice, made, parse, text_of, told
 from zeropoint.errors import BadInput, choices
 
 __all__ = ["from_table", "from_toml", "to_toml"]

@@ -16,10 +16,10 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from zeropoint import disk
-from zeropoint.catalogue import place
+from zeropoint.catalogue.download import download_files
 from zeropoint.catalogue.source import Got
 from zeropoint.errors import DiskError
+from zeropoint.files import disk
 from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
 
@@ -98,7 +98,7 @@ def folder_of(settings: Settings, name: str) -> Path:
 
 def lock_of(folder: Path) -> Path:
     """The lock file of a model's folder; it lies outside, so that the folder can go while it is held."""
-    place.make_folder(folder.parent / ".locks")
+    download_files.make_folder(folder.parent / ".locks")
     return folder.parent / ".locks" / f"{folder.name}.lock"
 
 
@@ -113,7 +113,7 @@ def save(record: Record) -> None:
     raw = dataclasses.asdict(record)
     del raw["folder"], raw["last_used_s"]
     text = json.dumps({"version": _VERSION} | raw, indent=1, ensure_ascii=False)
-    place.write_whole(record.folder / _RECORD, text.encode("utf-8", errors="surrogateescape"))
+    download_files.write_whole(record.folder / _RECORD, text.encode("utf-8", errors="surrogateescape"))
 
 
 def load(folder: Path) -> Record | None:
@@ -136,7 +136,7 @@ def records(settings: Settings) -> Iterator[Record]:
     try:
         found = [load(path) for path in folder.iterdir()] if folder.is_dir() else []
     except OSError as error:
-        raise place.disk_error(error, folder) from None
+        raise download_files.disk_error(error, folder) from None
     yield from sorted((record for record in found if record is not None), key=lambda record: record.name)
 
 
@@ -178,7 +178,7 @@ def remove(folder: Path) -> int:
     except FileNotFoundError:
         return 0
     except OSError as error:
-        raise place.disk_error(error, folder) from None
+        raise download_files.disk_error(error, folder) from None
     return freed
 
 
@@ -186,7 +186,7 @@ def _kept(folder: Path, path: Path, sha256: str) -> Kept:
     try:
         info = path.stat()
     except OSError as error:
-        raise place.disk_error(error, path) from None
+        raise download_files.disk_error(error, path) from None
     name = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path.absolute())
     return Kept(name, info.st_size, info.st_mtime_ns, info.st_ino, sha256)
 

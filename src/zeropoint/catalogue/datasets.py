@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from zeropoint.blueprint.tables import made, parse, refuse_unknown
-from zeropoint.catalogue import cache, deliver, lock, place
-from zeropoint.catalogue.progress import Notice, Progress, Span, no_notice, no_progress
+from zeropoint.blueprint.toml_codec import made, parse, refuse_unknown
+from zeropoint.catalogue import cache, source_chain
+from zeropoint.catalogue.download import download_files, fetch_lock
+from zeropoint.catalogue.download.progress import Notice, Progress, Span, no_notice, no_progress
 from zeropoint.catalogue.source import Want
 from zeropoint.errors import BadInput, DiskError, NetworkError, choices
 from zeropoint.frozen import frozen
@@ -93,7 +94,7 @@ def fetch(
     data, settings = find(name), settings or Settings.read()
     found = {file.file: _on_disk(data, file, settings, notice) for file in data.files}
     if None in found.values():
-        if deliver.is_offline(settings, offline):
+        if source_chain.is_offline(settings, offline):
             raise NetworkError(
                 f"the data set {data.name} is not on this disk and offline mode is on; put its files into a"
                 " folder and name that in ZEROPOINT_DATA, or unset ZEROPOINT_OFFLINE"
@@ -157,7 +158,7 @@ def _on_disk(data: DataSet, file: DataFile, settings: Settings, say: Notice) -> 
     for called, path in _places(data, file, settings):
         if path.is_file():
             try:
-                place.verify(path, _noted(path, file.want))
+                download_files.verify(path, _noted(path, file.want))
                 return path
             except (NetworkError, DiskError) as error:
                 say(f"{file.file} in {called} is passed over: {error}")
@@ -185,9 +186,9 @@ def _noted(path: Path, want: Want) -> Want:
 def _downloaded(data: DataSet, settings: Settings, progress: Progress, say: Notice) -> dict[str, Path | None]:
     folder, done = _folder(data, settings), 0
     found: dict[str, Path | None] = {}
-    place.make_folder(folder)
-    with lock.held(cache.lock_of(folder), f"the data set {data.name}", say):
-        place.remove_stale(folder)
+    download_files.make_folder(folder)
+    with fetch_lock.held(cache.lock_of(folder), f"the data set {data.name}", say):
+        download_files.remove_stale(folder)
         for file in data.files:
             path = _on_disk(data, file, settings, no_notice)  # whoever held the lock may have fetched it
             if path is None:
@@ -204,7 +205,7 @@ def _file(data: DataSet, file: DataFile, folder: Path, progress: Progress) -> Pa
     try:
         got = url.Source(file.url, magic="").fetch(file.want, folder, progress)
         if not file.sha256:
-            place.write_whole(_note_of(got.path), got.sha256.encode())
+            download_files.write_whole(_note_of(got.path), got.sha256.encode())
         return got.path
     except NetworkError as error:
         where = f"the folder {data.folder} of a folder" if data.folder else "a folder"

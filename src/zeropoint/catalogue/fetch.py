@@ -11,12 +11,13 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from zeropoint.catalogue import cache, deliver, lock, names, place
+from zeropoint.catalogue import cache, model_refs, source_chain
 from zeropoint.catalogue.cache import Record
-from zeropoint.catalogue.entries import Entry
+from zeropoint.catalogue.catalog import Entry
+from zeropoint.catalogue.download import download_files, fetch_lock
+from zeropoint.catalogue.download.progress import Notice, Progress, no_notice, no_progress
 from zeropoint.catalogue.lookup import Prospect, lookup
-from zeropoint.catalogue.names import CatalogueRef, FileRef, Remote, StoreRef, UrlRef
-from zeropoint.catalogue.progress import Notice, Progress, no_notice, no_progress
+from zeropoint.catalogue.model_refs import CatalogueRef, FileRef, Remote, StoreRef, UrlRef
 from zeropoint.errors import BadInput, DiskError, NetworkError
 from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
@@ -52,9 +53,9 @@ def resolve(
     fresh: ask the source again even if a file is here (the same name keeps its bytes until then).
     Raises: BadInput, NetworkError naming each source with its reason, DiskError.
     """
-    ref = names.parse(name)
+    ref = model_refs.parse(name)
     if isinstance(ref, FileRef | StoreRef):
-        path = deliver.local_path(ref)
+        path = source_chain.local_path(ref)
         return ResolvedModel(path, name if isinstance(ref, StoreRef) else path.stem)
     settings = settings or Settings.read()
     folder = cache.folder_of(settings, ref.key)
@@ -62,7 +63,7 @@ def resolve(
     record = None if fresh else cache.load(folder)
     if record is not None and cache.is_intact(record):
         return _resolved(ref, record)
-    if deliver.is_offline(settings, offline):
+    if source_chain.is_offline(settings, offline):
         return _resolved(ref, _found_offline(ref, folder))
     return _resolved(ref, _fetched(ref, folder, progress or no_progress, notice or no_notice, fresh))
 
@@ -72,7 +73,7 @@ def remove(name: str, *, settings: Settings | None = None, notice: Notice | None
 
     Raises: BadInput if the name is a path, another program's model, or is not here; DiskError.
     """
-    ref = names.parse(name)
+    ref = model_refs.parse(name)
     if isinstance(ref, FileRef | StoreRef):
         raise BadInput(f"`{name}` was not fetched by zeropoint and is left alone; remove the file yourself")
     settings = settings or Settings.read()
@@ -80,7 +81,7 @@ def remove(name: str, *, settings: Settings | None = None, notice: Notice | None
     if not folder.is_dir():
         raise BadInput(f"{ref.key} is not on this disk; `zeropoint models list` shows what is")
     say = notice or no_notice
-    with lock.held(cache.lock_of(folder), ref.key, say):
+    with fetch_lock.held(cache.lock_of(folder), ref.key, say):
         record = cache.load(folder)
         freed = cache.remove(folder)
         if record is not None and record.repo and record.revision and not _is_shared(record, settings):
@@ -97,7 +98,7 @@ def check(name: str, *, settings: Settings | None = None) -> None:
 
     Raises: BadInput if it is not here or was not fetched by us; DiskError if a file is not what it was.
     """
-    ref = names.parse(name)
+    ref = model_refs.parse(name)
     record = None
     if not isinstance(ref, FileRef | StoreRef):
         record = cache.load(cache.folder_of(settings or Settings.read(), ref.key))
@@ -110,24 +111,26 @@ def check(name: str, *, settings: Settings | None = None) -> None:
 
 
 def _fetched(ref: Remote, folder: Path, progress: Progress, say: Notice, fresh: bool) -> Record:
-    place.make_folder(folder)
-    with lock.held(cache.lock_of(folder), ref.key, say):
-        place.make_folder(folder)  # whoever held the lock may have removed the model
-        place.remove_stale(folder)
+    download_files.make_folder(folder)
+    with fetch_lock.held(cache.lock_of(folder), ref.key, say):
+        download_files.make_folder(folder)  # whoever held the lock may have removed the model
+        download_files.remove_stale(folder)
         record = None if fresh else cache.load(folder)
         if record is not None:
             if cache.is_intact(record):  # whoever held the lock has fetched it
                 return record
             say(f"the file of {ref.key} on this disk is missing or damaged; fetching it again")
-        here = None if fresh or isinstance(ref, UrlRef) else deliver.already_here(ref, folder)
-        record = _record(ref, folder, here or deliver.deliver(ref, folder, progress, say))
+        here = None if fresh or isinstance(ref, UrlRef) else source_chain.already_here(ref, folder)
+        record = _record(ref, folder, here or source_chain.deliver(ref, folder, progress, say))
         cache.save(record)
-        place.remove_stale(folder)  # what was still being written by a child of a killed process above
+        download_files.remove_stale(
+            folder
+        )  # what was still being written by a child of a killed process above
         return record
 
 
 def _found_offline(ref: Remote, folder: Path) -> Record:
-    here = deliver.already_here(ref, folder)
+    here = source_chain.already_here(ref, folder)
     if here is None:
         raise NetworkError(
             f"{ref.key} is not on this disk and offline mode is on; unset ZEROPOINT_OFFLINE and"
@@ -135,12 +138,12 @@ def _found_offline(ref: Remote, folder: Path) -> Record:
         )
     record = _record(ref, folder, here)
     with contextlib.suppress(DiskError):  # it only spares the next start a look
-        place.make_folder(folder)
+        download_files.make_folder(folder)
         cache.save(record)
     return record
 
 
-def _record(ref: Remote, folder: Path, delivery: deliver.Delivery) -> Record:
+def _record(ref: Remote, folder: Path, delivery: source_chain.Delivery) -> Record:
     return cache.record_of(folder, ref.key, delivery.source, delivery.licence, delivery.files)
 
 

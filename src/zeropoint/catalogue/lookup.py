@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from zeropoint.catalogue import cache, choose, deliver, names
-from zeropoint.catalogue.entries import Entry
-from zeropoint.catalogue.names import CatalogueRef, FileRef, HubRef, StoreRef, UrlRef
+from zeropoint.catalogue import cache, file_selection, model_refs, source_chain
+from zeropoint.catalogue.catalog import Entry
+from zeropoint.catalogue.model_refs import CatalogueRef, FileRef, HubRef, StoreRef, UrlRef
 from zeropoint.catalogue.source import Head
 from zeropoint.errors import BadInput, BadModelFile, NetworkError
 from zeropoint.frozen import frozen
@@ -65,18 +65,18 @@ def lookup(name: str, *, settings: Settings | None = None, offline: bool = False
 
     Raises: BadInput, NetworkError.
     """
-    ref = names.parse(name)
+    ref = model_refs.parse(name)
     if isinstance(ref, FileRef | StoreRef):
-        path = deliver.local_path(ref)
+        path = source_chain.local_path(ref)
         if path.is_dir():
             raise BadInput(f"{path} is a training run; make a file of it: zeropoint export {path} --gguf")
         shown = name if isinstance(ref, StoreRef) else path.stem
-        return _on_disk(Prospect(shown, "this disk", 0, 0, choose.format_of(path.name)), (path,))
+        return _on_disk(Prospect(shown, "this disk", 0, 0, file_selection.format_of(path.name)), (path,))
     settings = settings or Settings.read()
     record = cache.load(cache.folder_of(settings, ref.key))
     entry = ref.entry if isinstance(ref, CatalogueRef) else None
     if record is not None and all(path.is_file() for path in record.paths):
-        tag = choose.format_of(record.paths[0].name)
+        tag = file_selection.format_of(record.paths[0].name)
         here = Prospect(ref.shown, record.source, 0, 0, tag, record.licence, record.revision, None, entry)
         return _on_disk(here, record.paths)
     if isinstance(ref, CatalogueRef):
@@ -85,7 +85,7 @@ def lookup(name: str, *, settings: Settings | None = None, offline: bool = False
         return Prospect(
             entry.name, label, entry.n_bytes, entry.n_bytes, entry.format, entry.licence, entry=entry
         )
-    if deliver.is_offline(settings, offline):
+    if source_chain.is_offline(settings, offline):
         raise NetworkError(f"{ref.key} is not on this disk and offline mode is on; unset ZEROPOINT_OFFLINE")
     return _at_hub(ref) if isinstance(ref, HubRef) else _at_url(ref)
 
@@ -136,18 +136,18 @@ def _at_hub(ref: HubRef) -> Prospect:
 
 
 def _at_url(ref: UrlRef) -> Prospect:
-    from zeropoint.catalogue import web
+    from zeropoint.catalogue.download import http_client
 
-    source, want = deliver.source_of(ref)
+    source, want = source_chain.source_of(ref)
     try:
-        n_bytes = web.size_of(ref.url)
+        n_bytes = http_client.size_of(ref.url)
     except NetworkError as error:
         raise NetworkError(f"cannot look up {ref.url}: {error}; check the address and the network") from None
     if n_bytes is None:
         raise NetworkError(f"cannot look up {ref.url}: the server does not say how large the file is")
 
     def head(n: int) -> bytes:
-        return web.read_head(ref.url, {}, n)[0]
+        return http_client.read_head(ref.url, {}, n)[0]
 
-    tag = choose.format_of(want.file)
+    tag = file_selection.format_of(want.file)
     return Prospect(want.file.removesuffix(".gguf"), source.label, n_bytes, n_bytes, tag, head=head)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from zeropoint.catalogue.progress import Progress
+from zeropoint.catalogue.download.progress import Progress
 from zeropoint.frozen import frozen
 
 __all__ = ["Got", "Head", "Source", "Want", "one_line"]

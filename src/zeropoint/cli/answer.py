@@ -10,8 +10,8 @@ from zeropoint.cli.console import Console
 from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
-    from zeropoint.engine.chat import Answer
-    from zeropoint.engine.stream import Stream
+    from zeropoint.engine.session.chat import Answer
+    from zeropoint.engine.session.stream import Stream
     from zeropoint.sampling.params import SamplingParams
 
 __all__ = ["as_plain", "print_answer", "read_prompt", "tell_budget"]

@@ -95,10 +95,10 @@ def options(command: F) -> F:
 def model_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Names of the catalogue and of fetched models that start with what was typed."""
     try:
-        from zeropoint.catalogue import cache, entries
+        from zeropoint.catalogue import cache, catalog
         from zeropoint.settings import Settings
 
-        names = set(entries.known_names()) | {record.name for record in cache.records(Settings.read())}
+        names = set(catalog.known_names()) | {record.name for record in cache.records(Settings.read())}
     except (ZeropointError, OSError):
         return []
     return sorted(name for name in names if name.startswith(incomplete))

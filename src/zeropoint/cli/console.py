@@ -16,12 +16,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from zeropoint.tokenizers.text import printable
+from zeropoint.tokenizers.core.sanitize import printable
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
-    from zeropoint.catalogue.progress import Progress
+    from zeropoint.catalogue.download.progress import Progress
 
 __all__ = ["Console"]
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from zeropoint.cli import slash
 from zeropoint.cli.answer import as_plain, tell_budget
 from zeropoint.cli.console import Console
-from zeropoint.engine.chat import Answer, Conversation
 from zeropoint.engine.contract import ENDLESS
+from zeropoint.engine.session.chat import Answer, Conversation
 from zeropoint.errors import ZeropointError
 from zeropoint.sampling.params import SamplingParams
 

@@ -14,20 +14,21 @@ from pathlib import Path
 
 import numpy as np
 
-from zeropoint.catalogue import cache, datasets, lock
-from zeropoint.catalogue.place import make_folder
-from zeropoint.data.answers import AnswerBatches
+from zeropoint.catalogue import cache, datasets
+from zeropoint.catalogue.download import fetch_lock
+from zeropoint.catalogue.download.download_files import make_folder
 from zeropoint.data.batches import Batches, RandomWindows, Tokens
-from zeropoint.data.coding import Coding
+from zeropoint.data.completion_loss import AnswerBatches
 from zeropoint.data.documents import find_sources
+from zeropoint.data.fingerprints import changed, refuse_changed, sum_of, sums_of
 from zeropoint.data.pack import PackedRows
 from zeropoint.data.prepare import Notice, Progress, is_prepared, prepare
 from zeropoint.data.shards import read_shards
-from zeropoint.data.sums import changed, refuse_changed, sum_of, sums_of
+from zeropoint.data.text_codec import Coding
 from zeropoint.data.tokenise import Settings, coding_for, survey, tokenised
 from zeropoint.errors import BadInput, choices
 from zeropoint.settings import Settings as Preferences
-from zeropoint.weights.gguf import shown
+from zeropoint.weights.gguf.reader import shown
 
 __all__ = ["ORDERS", "Corpus", "find_data", "open_corpus"]
 
@@ -101,7 +102,7 @@ def open_corpus(
     key = sum_of(str(path.absolute()), repr(settings))
     folder = cache.home(preferences) / "prepared" / f"{path.stem}-{key[:16]}"
     make_folder(folder.parent)
-    with lock.held(cache.lock_of(folder), str(source), notice):
+    with fetch_lock.held(cache.lock_of(folder), str(source), notice):
         if not is_prepared(folder):
             notice(f"tokenising {source} ({n_bytes / 1e6:,.0f} MB) once; from then on it is here")
         prepare(path, folder, settings, progress=progress, notice=notice)

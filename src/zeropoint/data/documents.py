@@ -19,8 +19,8 @@ from typing import IO, Any, cast
 
 from zeropoint.data.instructions import is_instruction, prompt_and_answer
 from zeropoint.errors import BadInput, choices
-from zeropoint.tokenizers.text import check_unicode
-from zeropoint.weights.gguf import shown
+from zeropoint.tokenizers.core.sanitize import check_unicode
+from zeropoint.weights.gguf.reader import shown
 
 __all__ = ["SUFFIXES", "Document", "Source", "documents", "find_sources"]
 

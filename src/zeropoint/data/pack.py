@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.data.batches import ALL, IGNORED, Rows, Tokens
-from zeropoint.data.order import order
+from zeropoint.data.permutation import order
 from zeropoint.errors import BadInput
 
 __all__ = ["PackedRows"]

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.data.batches import ALL, Rows
-from zeropoint.data.coding import Coding
-from zeropoint.data.order import order
+from zeropoint.data.permutation import order
+from zeropoint.data.text_codec import Coding
 from zeropoint.errors import BadInput
 
 __all__ = ["Pair", "PairBatches", "encode_answer", "encode_source", "padded", "read_pairs"]

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zeropoint.data.coding import Coding, load_coding
+from zeropoint.data.fingerprints import changed, refuse_changed, sums_of
 from zeropoint.data.shards import MANIFEST, SIDES, Manifest, Side, Writer, read_shards
-from zeropoint.data.sums import changed, refuse_changed, sums_of
+from zeropoint.data.text_codec import Coding, load_coding
 from zeropoint.data.tokenise import Settings, Survey, coding_for, default_workers, survey, tokenised
 from zeropoint.errors import BadInput
-from zeropoint.weights.gguf import shown
-from zeropoint.weights.staged import new_folder, write_file
+from zeropoint.files.atomic_write import new_folder, write_file
+from zeropoint.weights.gguf.reader import shown
 
 __all__ = ["SHARD_TOKENS", "is_prepared", "prepare"]
 

@@ -21,12 +21,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.data.answers import n_ids
-from zeropoint.data.coding import Coding, load_coding
-from zeropoint.data.sums import SourceSum, sum_of
+from zeropoint.data.completion_loss import n_ids
+from zeropoint.data.fingerprints import SourceSum, sum_of
+from zeropoint.data.text_codec import Coding, load_coding
 from zeropoint.errors import BadInput
-from zeropoint.weights.gguf import shown
-from zeropoint.weights.staged import write_file
+from zeropoint.files.atomic_write import write_file
+from zeropoint.weights.gguf.reader import shown
 
 __all__ = [
     "MANIFEST",

@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.data.answers import Asked, n_ids
-from zeropoint.data.coding import KINDS, Coding, dtype_of, load_coding, train_coding
+from zeropoint.data.completion_loss import Asked, n_ids
 from zeropoint.data.documents import Document, Source, documents, find_sources
 from zeropoint.data.split import cut, position, threshold
+from zeropoint.data.text_codec import KINDS, Coding, dtype_of, load_coding, train_coding
 from zeropoint.errors import BadInput, MachineError
-from zeropoint.weights.gguf import shown
+from zeropoint.weights.gguf.reader import shown
 
 __all__ = ["Part", "Settings", "Survey", "coding_for", "default_workers", "survey", "tokenised"]
 

@@ -1,6 +1,6 @@
 """The narrow contract between a model that runs and everything that uses it.
 
-`Engine` is fulfilled by `engine/native.py` (C++) and `engine/torch.py`; a `Request` goes in, `Event`s come
+`Engine` is fulfilled by `engine/native/engine.py` (C++) and `engine/torch/engine.py`; a `Request` goes in, `Event`s come
 out of `step()`. `Stepper` is the small face for code that decodes by hand. `trace` looks inside: `Read`s and
 a `Lens` go in, and what was `Seen` comes out.
 """
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from zeropoint.blueprint.edits import Write
+from zeropoint.blueprint.interventions import Write
 from zeropoint.frozen import frozen
 from zeropoint.sampling.params import SamplingParams
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
-    from zeropoint.engine.model import Model
+    from zeropoint.engine.session.model import Model
 
 __all__ = ["LONGEST_TOKEN", "Perplexity", "perplexity"]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeropoint.blueprint.cost import count_parameters
-from zeropoint.engine.convert import convert
-from zeropoint.engine.model import load
+from zeropoint.convert.convert import convert
+from zeropoint.engine.session.model import load
 from zeropoint.errors import BadInput, choices
 from zeropoint.evaluate.perplexity import perplexity
 from zeropoint.evaluate.speed import measure_rates

@@ -18,7 +18,7 @@ import numpy as np
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.cost import cache_bytes
 from zeropoint.engine.contract import Engine, Request
-from zeropoint.engine.roofline import ceiling_tok_s
+from zeropoint.planning.roofline import ceiling_tok_s
 from zeropoint.sampling.params import SamplingParams
 
 __all__ = [

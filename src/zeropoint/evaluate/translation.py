@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeropoint.data.pairs import read_pairs
-from zeropoint.data.parallel import find_parallel
+from zeropoint.data.parallel_corpus import find_parallel
 from zeropoint.decoding.beam import Beam
 from zeropoint.errors import BadInput, choices
-from zeropoint.train.config import read_run_config
-from zeropoint.train.translator import open_translator
-from zeropoint.weights.run import checkpoint_of
+from zeropoint.train.config.config import read_run_config
+from zeropoint.train.run.translator import open_translator
+from zeropoint.weights.run_checkpoint import checkpoint_of
 
 __all__ = ["Judged", "bleu", "judge", "judged_by"]
 

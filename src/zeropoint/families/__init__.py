@@ -24,7 +24,7 @@ from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.sources import Source
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadModelFile, choices
-from zeropoint.families._older import as_stored
+from zeropoint.families._legacy import as_stored
 
 __all__ = ["FACTOR_TENSORS", "GgufMetadata", "Kind", "gguf_sources", "of", "of_gguf", "of_hf", "repeated"]
 

@@ -12,7 +12,7 @@ from zeropoint.families._gguf import Written
 from zeropoint.families._hf import HfConfig
 from zeropoint.families._llama_like import SLIDING, like_llama_to_gguf, windows, windows_to_hf
 from zeropoint.families._names import GGUF, HF_LLAMA, permuted, renamed
-from zeropoint.families._same import refuse_unless_same
+from zeropoint.families._round_trip import refuse_unless_same
 
 __all__ = ["late_windows", "late_windows_to_hf", "tensor_map", "written"]
 

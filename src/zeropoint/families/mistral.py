@@ -12,7 +12,7 @@ from typing import Any
 from zeropoint.blueprint import Blueprint
 from zeropoint.families._hf import HfConfig
 from zeropoint.families._llama_like import like_llama_of_hf, like_llama_to_hf
-from zeropoint.families._same import refuse_unless_same
+from zeropoint.families._round_trip import refuse_unless_same
 from zeropoint.families.llama import IGNORED, PREFIX, gguf_names, gguf_tensors, tensor_map, to_gguf
 
 __all__ = [

@@ -19,7 +19,7 @@ from zeropoint.families._hf import HfConfig
 from zeropoint.families._llama_like import like_llama_of_hf, like_llama_to_gguf, like_llama_to_hf
 from zeropoint.families._names import GGUF, HF_LLAMA, permuted, renamed
 from zeropoint.families._parts import experts_of
-from zeropoint.families._same import refuse_unless_same
+from zeropoint.families._round_trip import refuse_unless_same
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 

@@ -29,7 +29,7 @@ from zeropoint.families._gguf import (
 from zeropoint.families._hf import ACTIVATIONS, HfConfig, activation_to_hf, rope_of_hf, rope_to_hf
 from zeropoint.families._names import GGUF, HF_LLAMA, permuted, renamed
 from zeropoint.families._parts import eps_of, network_of, rope_of
-from zeropoint.families._same import refuse_unless_same
+from zeropoint.families._round_trip import refuse_unless_same
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 

@@ -15,7 +15,7 @@ from zeropoint.families._gguf import gguf_tensors
 from zeropoint.families._hf import HfConfig
 from zeropoint.families._llama_like import like_llama_of_gguf, like_llama_of_hf, like_llama_to_hf
 from zeropoint.families._qwen import late_windows, late_windows_to_hf, tensor_map, written
-from zeropoint.families._same import refuse_unless_same
+from zeropoint.families._round_trip import refuse_unless_same
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 

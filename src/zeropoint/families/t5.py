@@ -22,7 +22,7 @@ from zeropoint.families._gguf import Sizes, Written, get_float, gguf_tensors, si
 from zeropoint.families._hf import HfConfig
 from zeropoint.families._names import renamed
 from zeropoint.families._parts import eps_of, network_of
-from zeropoint.families._same import refuse_unless_same
+from zeropoint.families._round_trip import refuse_unless_same
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.engine.native import NativeEngine
-from zeropoint.engine.seeing import native_points
-from zeropoint.engine.trained import gguf_of
+from zeropoint.engine.native.engine import NativeEngine
+from zeropoint.engine.run_gguf import gguf_of
+from zeropoint.engine.tap_requests import native_points
 from zeropoint.errors import BadInput
-from zeropoint.weights.gguf import GgufModel
-from zeropoint.weights.opened import open_model
+from zeropoint.weights.gguf.reader import GgufModel
+from zeropoint.weights.open_model import open_model
 
 __all__ = ["TOLERANCE", "Comparison", "Point", "compare"]
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.blueprint.edits import Write
+from zeropoint.blueprint.interventions import Write
 from zeropoint.engine.contract import Lens, LensRows, Read
-from zeropoint.engine.seeing import check_layer
+from zeropoint.engine.tap_requests import check_layer
 from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
-    from zeropoint.engine.model import Model
+    from zeropoint.engine.session.model import Model
 
 __all__ = ["Report", "Table", "Wanted", "report"]
 
@@ -135,7 +135,7 @@ class Report:
 
 def report(model: Model, text: str, wanted: Wanted, taps: Sequence[Write] = ()) -> Report:
     """Read the text once and keep what is wanted. Raises BadInput, ContextFull."""
-    from zeropoint.engine.score import named_ids
+    from zeropoint.engine.session.score import named_ids
 
     b, named = model.blueprint, named_ids(model.tokenizer, wanted.tokens)
     for layer, _ in wanted.heads:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zeropoint.blueprint.edits import AddVector
-from zeropoint.engine.seeing import stream_after
+from zeropoint.blueprint.interventions import AddVector
+from zeropoint.engine.tap_requests import stream_after
 from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
-    from zeropoint.engine.model import Model
+    from zeropoint.engine.session.model import Model
 
 __all__ = ["steering_vector"]
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from zeropoint.blueprint.spec import Embedding as Spec
 from zeropoint.layers.norm import norm
 from zeropoint.layers.position import maker
-from zeropoint.layers.see import See, show
+from zeropoint.layers.taps import See, show
 
 __all__ = ["Embedding"]
 

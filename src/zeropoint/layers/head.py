@@ -10,10 +10,10 @@ from zeropoint.blueprint.parts.ffn import MLP, Gated
 from zeropoint.blueprint.spec import Block
 from zeropoint.blueprint.spec import Head as Spec
 from zeropoint.errors import BadInput
-from zeropoint.layers.attention.core import softcapped
+from zeropoint.layers.attention.scaled_dot_product import softcapped
 from zeropoint.layers.ffn.activation import ACTIVATIONS
 from zeropoint.layers.norm import norm
-from zeropoint.layers.see import See, show
+from zeropoint.layers.taps import See, show
 
 __all__ = ["Head"]
 

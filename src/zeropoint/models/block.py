@@ -23,8 +23,8 @@ from zeropoint.layers.cache import KeysValues, LayerCache
 from zeropoint.layers.dropout import Dropout
 from zeropoint.layers.ffn import gated, mixture, mlp
 from zeropoint.layers.norm import norm
-from zeropoint.layers.place import Place
-from zeropoint.layers.see import See, show, under
+from zeropoint.layers.taps import See, show, under
+from zeropoint.layers.token_positions import Place
 
 __all__ = ["Block", "Memory"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from zeropoint.layers.cache import Cache
-from zeropoint.layers.place import place
-from zeropoint.layers.see import See, under
-from zeropoint.models.body import Body
+from zeropoint.layers.taps import See, under
+from zeropoint.layers.token_positions import place
+from zeropoint.models.base import Body
 
 __all__ = ["Decoder"]
 

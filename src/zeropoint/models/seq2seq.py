@@ -11,10 +11,10 @@ from torch import Tensor
 from zeropoint.blueprint import Blueprint
 from zeropoint.layers.cache import Cache
 from zeropoint.layers.norm import norm
-from zeropoint.layers.place import place
-from zeropoint.layers.see import See, show, under
+from zeropoint.layers.taps import See, show, under
+from zeropoint.layers.token_positions import place
+from zeropoint.models.base import Body
 from zeropoint.models.block import Memory
-from zeropoint.models.body import Body
 from zeropoint.models.stack import Stack
 
 __all__ = ["Seq2Seq"]

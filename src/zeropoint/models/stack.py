@@ -11,9 +11,9 @@ from torch.utils.checkpoint import checkpoint
 from zeropoint.blueprint.parts.position import RelativeBias as RelativeBiasSpec
 from zeropoint.blueprint.spec import Block as Spec
 from zeropoint.layers.cache import Cache
-from zeropoint.layers.place import Place
 from zeropoint.layers.position.relative_bias import RelativeBias
-from zeropoint.layers.see import See, under
+from zeropoint.layers.taps import See, under
+from zeropoint.layers.token_positions import Place
 from zeropoint.models.block import Block, Memory
 
 __all__ = ["Stack"]

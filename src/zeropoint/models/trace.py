@@ -7,13 +7,13 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from zeropoint.blueprint.edits import Edit
+from zeropoint.blueprint.interventions import Edit
 from zeropoint.blueprint.taps import taps
 from zeropoint.errors import BadInput, choices
-from zeropoint.layers.see import See
+from zeropoint.layers.taps import See
 from zeropoint.models.decoder import Decoder
-from zeropoint.models.edit import editing
 from zeropoint.models.encoder import Encoder
+from zeropoint.models.interventions import editing
 from zeropoint.models.seq2seq import Seq2Seq
 
 __all__ = ["trace"]

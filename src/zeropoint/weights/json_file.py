@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from zeropoint.errors import BadModelFile, DiskError, OutOfMemory
-from zeropoint.weights.gguf import shown
+from zeropoint.weights.gguf.reader import shown
 
 __all__ = ["open_regular", "parse_object", "read_bytes", "read_object"]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from zeropoint import formats
 from zeropoint.errors import BadInput, OutOfMemory
 from zeropoint.frozen import frozen
-from zeropoint.weights.gguf import GgufModel
+from zeropoint.weights.gguf.reader import GgufModel
 from zeropoint.weights.mapping import Lazy
 
 __all__ = ["Packed", "bytes_of", "copied", "fits", "pack"]

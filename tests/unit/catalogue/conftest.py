@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from zeropoint.catalogue import entries
+from zeropoint.catalogue import catalog
 
 MODEL = b"GGUF" + bytes(range(256)) * 4000  # 1,024,004 bytes
 SHA256 = hashlib.sha256(MODEL).hexdigest()
@@ -156,7 +156,7 @@ def index(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
 
 def catalogue(*sources: str, n_bytes: int = len(MODEL), sha256: str = SHA256) -> str:
     """The TOML of a catalogue with the one model `tiny:1` and the given sources."""
-    numbers = "".join(f"{field.name} = 1\n" for field in dataclasses.fields(entries.Numbers))
+    numbers = "".join(f"{field.name} = 1\n" for field in dataclasses.fields(catalog.Numbers))
     head = 'name = "tiny:1"\ndescription = "d"\nlicence = "MIT"\nfile = "m.gguf"\nformat = "F16"\n'
     body = f'[[model]]\n{head}n_bytes = {n_bytes}\nsha256 = "{sha256}"\n[model.blueprint]\n{numbers}'
     return body + "".join(f"[[model.source]]\n{source}\n" for source in sources)
@@ -175,12 +175,12 @@ def url_source(address: str) -> str:
 
 
 @pytest.fixture
-def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], entries.Entry]:
+def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], catalog.Entry]:
     """Make a TOML text the catalogue of this process."""
 
-    def set_catalogue(text: str) -> entries.Entry:
-        made = entries.read(text, "test.toml")
-        monkeypatch.setattr(entries, "load", lambda: made)
+    def set_catalogue(text: str) -> catalog.Entry:
+        made = catalog.read(text, "test.toml")
+        monkeypatch.setattr(catalog, "load", lambda: made)
         return made["tiny:1"]
 
     return set_catalogue

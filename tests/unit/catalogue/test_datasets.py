@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from zeropoint.catalogue import cache, datasets, lock
-from zeropoint.catalogue.progress import no_notice
+from zeropoint.catalogue import cache, datasets
+from zeropoint.catalogue.download import fetch_lock
+from zeropoint.catalogue.download.progress import no_notice
 from zeropoint.errors import BadInput, DiskError, NetworkError
 from zeropoint.settings import Settings
 
@@ -122,7 +123,7 @@ def test_offline_says_what_to_do(site: Site, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def _hold(folder: str, ready: object, done: object) -> None:
-    with lock.held(Path(folder), "x", no_notice):
+    with fetch_lock.held(Path(folder), "x", no_notice):
         ready.set()  # type: ignore[attr-defined]
         done.wait(30)  # type: ignore[attr-defined]
 

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from zeropoint.catalogue import cache, entries, fetch, place
+from zeropoint.catalogue import cache, catalog, fetch
+from zeropoint.catalogue.download import download_files
 from zeropoint.errors import BadInput, BadModelFile, DiskError, NetworkError
 from zeropoint.settings import Settings
 
 from .conftest import MODEL, PYPI, SHA256, Site, catalogue, url_source
 
-Use = Callable[[str], entries.Entry]
+Use = Callable[[str], catalog.Entry]
 PROGRAM = """
 import sys
 from zeropoint.catalogue import entries, fetch
@@ -35,7 +36,7 @@ except ZeropointError as error:
 
 
 @pytest.fixture
-def tiny(site: Site, home: Path, use: Use, quick: None) -> entries.Entry:
+def tiny(site: Site, home: Path, use: Use, quick: None) -> catalog.Entry:
     """The model tiny:1 whose one source is the site on loopback."""
     site.files["/m.gguf"] = MODEL
     return use(catalogue(url_source(site.address("/m.gguf"))))
@@ -46,7 +47,7 @@ def start(text: str, **options: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)  # type: ignore[call-overload,no-any-return]
 
 
-def test_fetched_once_then_found_at_once(site: Site, tiny: entries.Entry, home: Path) -> None:
+def test_fetched_once_then_found_at_once(site: Site, tiny: catalog.Entry, home: Path) -> None:
     first = fetch.resolve("tiny:1")
     assert first.path == home / "models/tiny-1/m.gguf"
     assert (first.path.read_bytes(), first.name, first.entry) == (MODEL, "tiny:1", tiny)
@@ -94,7 +95,7 @@ def test_the_package_index_then_the_cache(
 
 
 def test_offline_answers_without_a_question(
-    site: Site, tiny: entries.Entry, monkeypatch: pytest.MonkeyPatch
+    site: Site, tiny: catalog.Entry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("ZEROPOINT_OFFLINE", "HF_HUB_OFFLINE"):
         with monkeypatch.context() as patch:
@@ -106,7 +107,7 @@ def test_offline_answers_without_a_question(
     assert site.requests == []
 
 
-def test_a_copied_cache_is_hashed_once(site: Site, tiny: entries.Entry) -> None:
+def test_a_copied_cache_is_hashed_once(site: Site, tiny: catalog.Entry) -> None:
     path = fetch.resolve("tiny:1").path
     os.utime(path, (1, 1))
     site.requests.clear()
@@ -118,7 +119,7 @@ def test_a_copied_cache_is_hashed_once(site: Site, tiny: entries.Entry) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", MODEL[:-1] + b"!", None])
 def test_a_damaged_or_missing_file_is_fetched_again(
-    site: Site, tiny: entries.Entry, content: bytes | None
+    site: Site, tiny: catalog.Entry, content: bytes | None
 ) -> None:
     path = fetch.resolve("tiny:1").path
     path.unlink()
@@ -133,7 +134,7 @@ def test_a_damaged_or_missing_file_is_fetched_again(
     "text",
     ["", "[]", "{}", '{"version": 1}', '{"version": 2}', "[" * 100_000, '{"version":1,"files":[5]}', "\xff"],
 )
-def test_a_record_that_is_not_one_costs_a_look(site: Site, tiny: entries.Entry, text: str) -> None:
+def test_a_record_that_is_not_one_costs_a_look(site: Site, tiny: catalog.Entry, text: str) -> None:
     path = fetch.resolve("tiny:1").path
     (path.parent / "record.json").write_text(text, encoding="latin-1")
     site.requests.clear()
@@ -141,7 +142,7 @@ def test_a_record_that_is_not_one_costs_a_look(site: Site, tiny: entries.Entry, 
     assert site.requests == []  # the file itself was right
 
 
-def test_what_killed_processes_left_is_removed(site: Site, tiny: entries.Entry, home: Path) -> None:
+def test_what_killed_processes_left_is_removed(site: Site, tiny: catalog.Entry, home: Path) -> None:
     folder = home / "models/tiny-1"
     (folder / "m.gguf.tmp.999/pip-unpack-x").mkdir(parents=True)
     (folder / "m.gguf.tmp.999/pip-unpack-x/x.whl").write_bytes(b"x")
@@ -188,7 +189,7 @@ def test_paths(home: Path, tmp_path: Path) -> None:
     assert not home.exists()
 
 
-def test_removal(site: Site, tiny: entries.Entry, home: Path) -> None:
+def test_removal(site: Site, tiny: catalog.Entry, home: Path) -> None:
     fetch.resolve("tiny:1")
     assert fetch.remove("tiny:1") >= len(MODEL)
     assert list(cache.records(Settings.read())) == []
@@ -199,14 +200,14 @@ def test_removal(site: Site, tiny: entries.Entry, home: Path) -> None:
     assert fetch.resolve("tiny:1").path.exists()
 
 
-def test_a_cache_that_cannot_be_written(site: Site, tiny: entries.Entry, home: Path) -> None:
+def test_a_cache_that_cannot_be_written(site: Site, tiny: catalog.Entry, home: Path) -> None:
     home.write_text("a file where the folder should be")
     with pytest.raises(DiskError, match="set ZEROPOINT_HOME to a folder that you can write"):
         fetch.resolve("tiny:1")
 
 
 def test_a_read_only_cache_serves_what_it_has(
-    site: Site, tiny: entries.Entry, monkeypatch: pytest.MonkeyPatch
+    site: Site, tiny: catalog.Entry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = fetch.resolve("tiny:1").path
 
@@ -214,7 +215,7 @@ def test_a_read_only_cache_serves_what_it_has(
         raise OSError(30, os.strerror(30))
 
     monkeypatch.setattr(cache.os, "utime", refuse)
-    monkeypatch.setattr(place.os, "open", refuse)
+    monkeypatch.setattr(download_files.os, "open", refuse)
     assert fetch.resolve("tiny:1").path == path
 
 
@@ -239,7 +240,7 @@ def test_two_processes_share_one_download(site: Site, home: Path) -> None:
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_ended_in_the_middle_then_clean(
-    site: Site, tiny: entries.Entry, home: Path, signal_number: int
+    site: Site, tiny: catalog.Entry, home: Path, signal_number: int
 ) -> None:
     def halfway(handler: object) -> None:
         handler.serve(MODEL, cut=len(MODEL) // 2)  # type: ignore[attr-defined]
@@ -255,7 +256,7 @@ def test_ended_in_the_middle_then_clean(
 
 
 @pytest.mark.parametrize("limit", [0, 100, 4096, 500_000, len(MODEL) - 1])
-def test_a_limit_on_file_size(site: Site, tiny: entries.Entry, home: Path, limit: int) -> None:
+def test_a_limit_on_file_size(site: Site, tiny: catalog.Entry, home: Path, limit: int) -> None:
     def lower() -> None:
         import resource
 
@@ -269,7 +270,7 @@ def test_a_limit_on_file_size(site: Site, tiny: entries.Entry, home: Path, limit
     assert fetch.resolve("tiny:1").path.read_bytes() == MODEL
 
 
-def test_lookup_before_and_after(site: Site, tiny: entries.Entry, home: Path) -> None:
+def test_lookup_before_and_after(site: Site, tiny: catalog.Entry, home: Path) -> None:
     before = fetch.lookup("tiny:1")
     assert (before.file_bytes, before.licence, before.path, before.entry) == (len(MODEL), "MIT", None, tiny)
     assert before.header(lambda head, size: 1) is None
@@ -322,7 +323,7 @@ def test_lookup_of_a_path(home: Path, tmp_path: Path) -> None:
     assert found.header(lambda head, size: head[:4]) == b"GGUF"
 
 
-def test_records_are_plain_json(site: Site, tiny: entries.Entry, home: Path) -> None:
+def test_records_are_plain_json(site: Site, tiny: catalog.Entry, home: Path) -> None:
     fetch.resolve("tiny:1")
     raw = json.loads((home / "models/tiny-1/record.json").read_text())
     assert (raw["version"], raw["name"], raw["files"][0]["path"]) == (1, "tiny:1", "m.gguf")
@@ -330,7 +331,7 @@ def test_records_are_plain_json(site: Site, tiny: entries.Entry, home: Path) -> 
 
 
 def test_a_home_that_was_moved(
-    site: Site, tiny: entries.Entry, home: Path, monkeypatch: pytest.MonkeyPatch
+    site: Site, tiny: catalog.Entry, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetch.resolve("tiny:1")
     home.rename(home.with_name("moved"))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from zeropoint.catalogue import cache, entries, fetch
+from zeropoint.catalogue import cache, catalog, fetch
 from zeropoint.catalogue.sources import hub
 from zeropoint.errors import BadInput, NetworkError
 from zeropoint.settings import Settings
@@ -143,7 +143,7 @@ def test_a_hub_that_cannot_be_reached_fails_fast(fake: Hub, monkeypatch: pytest.
 
 
 def test_as_a_source_of_the_catalogue(
-    fake: Hub, use: Callable[[str], entries.Entry], monkeypatch: pytest.MonkeyPatch
+    fake: Hub, use: Callable[[str], catalog.Entry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(catalogue(HUB_SOURCE))
     model = fetch.resolve("tiny:1")
@@ -160,7 +160,7 @@ def test_as_a_source_of_the_catalogue(
 
 
 def test_what_the_hub_s_cache_has_is_not_fetched_again(
-    fake: Hub, home: Path, use: Callable[[str], entries.Entry]
+    fake: Hub, home: Path, use: Callable[[str], catalog.Entry]
 ) -> None:
     model = fetch.resolve(REPO)
     cache.remove(cache.folder_of(Settings.read(), f"hf:{REPO}"))

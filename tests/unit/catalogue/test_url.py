@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from zeropoint.catalogue import place, web
-from zeropoint.catalogue.progress import no_progress
+from zeropoint.catalogue.download import download_files, http_client
+from zeropoint.catalogue.download.progress import no_progress
 from zeropoint.catalogue.source import Want
 from zeropoint.catalogue.sources.url import Source
 from zeropoint.errors import DiskError, NetworkError
@@ -154,7 +154,7 @@ def test_credentials_stay_with_their_host(site: Site) -> None:
     away, back = site.address("/there", "localhost"), site.address("/there")
     for target, is_kept in ((away, False), (back, True)):
         site.faults = [lambda handler, target=target: handler.answer(302, b"", {"Location": target})]
-        head, total = web.read_head(site.address("/m.gguf"), {"Authorization": "Bearer secret"}, 100)
+        head, total = http_client.read_head(site.address("/m.gguf"), {"Authorization": "Bearer secret"}, 100)
         assert (head, total) == (MODEL[:100], len(MODEL))
         assert ("Authorization" in site.requests[-1][2]) is is_kept
 
@@ -175,12 +175,12 @@ def test_redirects_are_bounded_and_go_nowhere_strange(site: Site, tmp_path: Path
 def test_a_range_that_was_not_asked_for(site: Site, value: str) -> None:
     site.faults = [lambda handler: handler.answer(206, b"GGUF", {"Content-Range": value})]
     with pytest.raises(NetworkError, match="another range"):
-        web.read_head(site.address("/m.gguf"), {}, 100)
+        http_client.read_head(site.address("/m.gguf"), {}, 100)
 
 
 def test_a_head_is_no_longer_than_asked_from_a_server_without_ranges(site: Site) -> None:
     site.faults = [lambda handler: handler.answer(200, MODEL)]
-    assert web.read_head(site.address("/m.gguf"), {}, 10) == (MODEL[:10], len(MODEL))
+    assert http_client.read_head(site.address("/m.gguf"), {}, 10) == (MODEL[:10], len(MODEL))
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_name_without_an_address(tmp_path: Path) -> None:
 
 
 def test_a_server_that_never_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(http_client, "TIMEOUT_S", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/m.gguf"
         with pytest.raises(NetworkError, match="no answer within"):
@@ -211,7 +211,7 @@ def test_an_answer_that_is_not_http(tmp_path: Path, site: Site) -> None:
 
 
 def test_a_trickle_is_given_up(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "_SLOW_S", -1.0)
+    monkeypatch.setattr(http_client, "_SLOW_S", -1.0)
     site.files["/m.gguf"] = MODEL[:1000]
     with pytest.raises(NetworkError, match="fewer than 1024 bytes"):
         fetch(site, tmp_path, UNKNOWN)
@@ -229,7 +229,7 @@ def test_disk_full_at_every_write(
             raise OSError(number, os.strerror(number))
         return write(fd, content[:300_000])
 
-    monkeypatch.setattr(place.os, "write", failing)
+    monkeypatch.setattr(download_files.os, "write", failing)
     for k in range(100):
         left[0] = k
         try:
@@ -247,7 +247,7 @@ def test_a_failed_fsync_is_a_failed_fetch(
     def failing(fd: int) -> None:
         raise OSError(5, os.strerror(5))
 
-    monkeypatch.setattr(place.os, "fsync", failing)
+    monkeypatch.setattr(download_files.os, "fsync", failing)
     with pytest.raises(DiskError, match="Input/output error"):
         fetch(site, tmp_path)
 
@@ -258,7 +258,7 @@ def test_no_space_is_said_before_the_first_byte(
     class Usage:
         free = 1_000_000
 
-    monkeypatch.setattr(place.shutil, "disk_usage", lambda _: Usage)
+    monkeypatch.setattr(download_files.shutil, "disk_usage", lambda _: Usage)
     with pytest.raises(DiskError, match=r"needs 17\.8 MB and 1\.0 MB are free"):
         fetch(site, tmp_path)
     assert site.requests == []
@@ -273,5 +273,5 @@ def test_loopback_is_direct_and_other_hosts_go_by_the_proxy(
     assert fetch(site, tmp_path) == MODEL
     assert site.requests[-1][1] == "/m.gguf"
     with pytest.raises(NetworkError, match="404"):
-        web.read_head("http://elsewhere.invalid/m.gguf", {}, 10)
+        http_client.read_head("http://elsewhere.invalid/m.gguf", {}, 10)
     assert site.requests[-1][1] == "http://elsewhere.invalid/m.gguf"

@@ -46,7 +46,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
         fake.loaded_with = {"name": name, **arguments}
         return fake
 
-    monkeypatch.setitem(sys.modules, "zeropoint.engine.model", module_with(load))
+    monkeypatch.setitem(sys.modules, "zeropoint.engine.session.model", module_with(load))
     return fake
 
 

@@ -107,10 +107,10 @@ def test_the_default_budget_is_a_setting_like_others(run: Run) -> None:
 
 
 def test_the_default_model_is_the_catalogues(run: Run, model: FakeModel) -> None:
-    from zeropoint.catalogue import entries
+    from zeropoint.catalogue import catalog
 
     run("chat", "hi")
-    assert model.loaded_with["name"] == entries.default().name
+    assert model.loaded_with["name"] == catalog.default().name
 
 
 def test_notices_only_where_somebody_reads_them(run: Run, model: FakeModel) -> None:

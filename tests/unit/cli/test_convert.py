@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.conftest import Run
-from zeropoint.weights.gguf import open_gguf
+from zeropoint.weights.gguf.reader import open_gguf
 
 
 def test_a_line_says_what_was_made(run: Run, tiny_path: Path, tmp_path: Path) -> None:

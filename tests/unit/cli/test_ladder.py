@@ -16,11 +16,11 @@ __all__ = ["one_thread"]
 
 @pytest.fixture(autouse=True)
 def little_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    from zeropoint.evaluate import climb
+    from zeropoint.learn import run_ladder
 
     ids = np.random.default_rng(0).integers(0, 65, 3000)
     ids[[10, -10, -400]] = 64
-    monkeypatch.setattr(climb, "shakespeare", lambda: ids)
+    monkeypatch.setattr(run_ladder, "shakespeare", lambda: ids)
 
 
 def test_a_quick_ladder_prints_a_row_a_rung_and_keeps_nothing(run: Run, tmp_path: Path) -> None:
@@ -41,8 +41,8 @@ def test_a_rung_that_leaks_is_named_and_what_differs_ends_with_1(
 ) -> None:
     from dataclasses import replace
 
-    from zeropoint.evaluate.ladder import Stage
-    from zeropoint.evaluate.ladders import llama
+    from zeropoint.learn.ladder import Stage
+    from zeropoint.learn.ladders import llama
 
     rungs = [replace(r, stages=(Stage(2, (0.0,), 0.1, n_batches=1),)) for r in llama.LADDER.rungs]
     monkeypatch.setattr(llama, "LADDER", replace(llama.LADDER, rungs=tuple(rungs)))
@@ -71,12 +71,12 @@ def test_what_is_left_out_is_told_with_its_flag(run: Run) -> None:
 
 
 def test_a_rung_that_fails_takes_the_bar_with_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from zeropoint.cli import training
+    from zeropoint.cli import train_display
     from zeropoint.cli.console import Console
     from zeropoint.errors import BadInput
-    from zeropoint.evaluate import climb
+    from zeropoint.learn import run_ladder
 
-    class Shown(training.Bar):
+    class Shown(train_display.Bar):
         n_closed = 0
 
         def close(self) -> None:
@@ -87,7 +87,7 @@ def test_a_rung_that_fails_takes_the_bar_with_it(run: Run, monkeypatch: pytest.M
         raise BadInput("the run is of another model")
 
     bar = Shown(Console())
-    monkeypatch.setattr(training, "_screen", lambda _: bar)
-    monkeypatch.setattr(climb, "climb", fail)
+    monkeypatch.setattr(train_display, "_screen", lambda _: bar)
+    monkeypatch.setattr(run_ladder, "climb", fail)
     assert run("ladder", "build-gpt", "--quick", "--rung", "bigram").code == 2
     assert bar.n_closed == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from zeropoint.catalogue import entries
+from zeropoint.catalogue import catalog
 from zeropoint.cli.app import main
 
 Capture = pytest.CaptureFixture[str]
@@ -59,8 +59,8 @@ url = "http://127.0.0.1:1/m.gguf"
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache and a catalogue of the test's own."""
-    made = entries.read(CATALOGUE, "test.toml")
-    monkeypatch.setattr(entries, "load", lambda: made)
+    made = catalog.read(CATALOGUE, "test.toml")
+    monkeypatch.setattr(catalog, "load", lambda: made)
     for name in ("ZEROPOINT_OFFLINE", "HF_HUB_OFFLINE", "ZEROPOINT_DEBUG", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))

@@ -15,8 +15,8 @@ from tests.unit.cli.fake_model import FakeModel
 from zeropoint.cli import slash
 from zeropoint.cli.console import Console
 from zeropoint.cli.repl import Repl
-from zeropoint.engine.chat import Conversation
 from zeropoint.engine.contract import ENDLESS
+from zeropoint.engine.session.chat import Conversation
 from zeropoint.errors import MachineError
 from zeropoint.sampling.params import SamplingParams
 

@@ -12,7 +12,7 @@ from tests.unit.cli.conftest import Run as Cli
 from zeropoint.train.scaling import study as studied
 from zeropoint.train.scaling.grid import Cell, Grid
 from zeropoint.train.scaling.law import Law, fit
-from zeropoint.train.scaling.ledger import Run
+from zeropoint.train.scaling.results_log import Run
 from zeropoint.train.scaling.study import Prediction, Study
 
 LAW = Law(1.0, 20, 30, 0.3, 0.25)

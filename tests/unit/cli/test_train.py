@@ -80,7 +80,7 @@ def test_a_folder_of_other_things_is_neither_used_nor_moved(arguments: tuple[str
 
 
 def test_a_run_that_another_process_trains_is_not_moved_aside(run: Run) -> None:
-    from zeropoint.train.hold import held
+    from zeropoint.train.run.run_lock import held
 
     Path("runs/harbour/checkpoints").mkdir(parents=True)
     with held(Path("runs/harbour")):
@@ -106,8 +106,8 @@ def test_a_run_that_has_lost_its_configuration_says_so(run: Run) -> None:
 def test_a_signal_ends_a_run_with_a_checkpoint(
     number: int, code: int, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zeropoint.train.metrics import MetricsFile
-    from zeropoint.train.watch import StepInfo
+    from zeropoint.train.callbacks.callbacks import StepInfo
+    from zeropoint.train.callbacks.metrics import MetricsFile
 
     write = MetricsFile.on_step
 

@@ -45,7 +45,7 @@ def test_verify_refuses_a_number_that_there_is_not(run: Run) -> None:
 def test_verify_ends_with_1_where_a_number_differs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
-    from zeropoint.evaluate.claims import uniform_loss
+    from zeropoint.learn.claims import uniform_loss
 
     monkeypatch.setattr(uniform_loss, "CLAIM", replace(uniform_loss.CLAIM, compute=lambda: 5.0))
     result = run("verify", "3")
@@ -101,7 +101,7 @@ def test_trace_in_a_pipe_is_the_plain_text(run: Run) -> None:
 
 
 def test_shades_follow_sign_and_size() -> None:
-    from zeropoint.cli.matrix import _ABOVE, _BELOW, _style
+    from zeropoint.cli.matrix_view import _ABOVE, _BELOW, _style
 
     assert [_style(v, 8.0) for v in (8.0, 1.0, -1.0, -8.0)] == [_ABOVE[-1], _ABOVE[0], _BELOW[0], _BELOW[-1]]
     assert _style(float("-inf"), 8.0) == _BELOW[-1]
@@ -115,7 +115,7 @@ def test_trace_of_one_matrix_and_as_json(run: Run) -> None:
 
 
 def test_trace_writes_a_model_file(run: Run, tmp_path: Path) -> None:
-    from zeropoint.weights.gguf import open_gguf
+    from zeropoint.weights.gguf.reader import open_gguf
 
     path = tmp_path / "previous.gguf"
     assert run("trace", "handmade:previous", "ab", "--write", str(path)).code == 0

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from zeropoint.data import corpus as module
-from zeropoint.data.coding import END_CHARACTER, load_coding, train_coding
 from zeropoint.data.corpus import find_data, open_corpus
 from zeropoint.data.prepare import prepare
+from zeropoint.data.text_codec import END_CHARACTER, load_coding, train_coding
 from zeropoint.data.tokenise import Settings
 from zeropoint.errors import BadInput
 from zeropoint.settings import Settings as Preferences
-from zeropoint.tokenizers.bpe import train_bpe
+from zeropoint.tokenizers.train.bpe import train_bpe
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zeropoint.data.coding import train_coding
 from zeropoint.data.pairs import Pair, PairBatches, encode_answer, encode_source, padded, read_pairs
+from zeropoint.data.text_codec import train_coding
 from zeropoint.errors import BadInput
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from zeropoint.engine.chat import Conversation
+from zeropoint.engine.session.chat import Conversation
 from zeropoint.errors import BadInput, ContextFull, DiskError
 from zeropoint.sampling.params import SamplingParams
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import zeropoint
-from zeropoint.engine.cache import context_bytes
-from zeropoint.tokenizers.packed_texts import PackedTexts
-from zeropoint.weights.gguf import open_gguf
+from zeropoint.engine.native.kv_cache import context_bytes
+from zeropoint.tokenizers.core.string_table import PackedTexts
+from zeropoint.weights.gguf.reader import open_gguf
 
 _MOST_BYTES = 60_000_000  # of which Python, numpy and the tokenizer's library take some 40
 # The command line, then the most it took. What a parent is told of a child counts from the fork on.

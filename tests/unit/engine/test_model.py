@@ -261,7 +261,7 @@ def test_what_fails_beside_the_weights_is_told_and_not_that_they_were_left(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("zeropoint.engine.model.load_tokenizer", interrupted)
+    monkeypatch.setattr("zeropoint.engine.session.model.load_tokenizer", interrupted)
     n_threads = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
         zeropoint.load(tiny_path)

@@ -12,12 +12,12 @@ import pytest
 from tests.support.tiny import Tiny, write_tiny_model
 from zeropoint import SamplingParams
 from zeropoint.blueprint import Blueprint
-from zeropoint.engine.cache import context_bytes
 from zeropoint.engine.contract import Engine, Event, Request, Stepper
-from zeropoint.engine.model import blueprint_of
-from zeropoint.engine.native import MOST_THREADS, NativeEngine, default_threads
+from zeropoint.engine.native.engine import MOST_THREADS, NativeEngine, default_threads
+from zeropoint.engine.native.kv_cache import context_bytes
+from zeropoint.engine.session.model import blueprint_of
 from zeropoint.errors import BadInput
-from zeropoint.weights.gguf import GgufModel, open_gguf
+from zeropoint.weights.gguf.reader import GgufModel, open_gguf
 
 GREEDY = SamplingParams.of(temperature=0, max_tokens=4)
 

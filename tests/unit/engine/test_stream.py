@@ -16,7 +16,7 @@ import pytest
 import zeropoint
 from tests.support.tiny import Tiny, write_tiny_model
 from zeropoint import Model
-from zeropoint.engine.stream import Stream, Usage
+from zeropoint.engine.session.stream import Stream, Usage
 from zeropoint.errors import MachineError
 
 # An answer of this model goes on for a while: without these ids nothing ends it but a budget.

@@ -10,7 +10,7 @@ import torch
 
 from tests.support.tiny_blueprints import DECODERS
 from zeropoint.engine.contract import Engine, Event, Request, Stepper
-from zeropoint.engine.torch import TorchEngine
+from zeropoint.engine.torch.engine import TorchEngine
 from zeropoint.errors import BadInput, ContextFull, MachineError
 from zeropoint.models.build import build
 from zeropoint.sampling.draw import sample

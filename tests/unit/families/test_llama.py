@@ -14,10 +14,10 @@ from zeropoint import families, registry
 from zeropoint.blueprint.cost import count_parameters
 from zeropoint.blueprint.parts.position import LinearScaling
 from zeropoint.blueprint.tensors import parameters
-from zeropoint.engine.model import blueprint_of
+from zeropoint.engine.session.model import blueprint_of
 from zeropoint.errors import BadModelFile
 from zeropoint.families import llama
-from zeropoint.weights.gguf import GgufModel, open_gguf
+from zeropoint.weights.gguf.reader import GgufModel, open_gguf
 
 
 def opened(path: Path, tiny: Tiny | None = None, **options: Any) -> GgufModel:

@@ -10,8 +10,8 @@ import pytest
 from zeropoint import families
 from zeropoint.blueprint import catalog
 from zeropoint.errors import BadInput, BadModelFile
-from zeropoint.weights.gguf import open_gguf
-from zeropoint.weights.gguf_write import write_gguf
+from zeropoint.weights.gguf.reader import open_gguf
+from zeropoint.weights.gguf.writer import write_gguf
 
 
 @pytest.mark.parametrize("name", ["gpt2", "mixtral-8x7b", "t5-small", "gemma-2-2b"])

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.position import Alibi, Rope
-from zeropoint.layers.attention import core
-from zeropoint.layers.attention.core import attend, fused, repeat_heads, softcapped, written_out
+from zeropoint.layers.attention import scaled_dot_product
 from zeropoint.layers.attention.cross_attention import CrossAttention
+from zeropoint.layers.attention.scaled_dot_product import attend, fused, repeat_heads, softcapped, written_out
 from zeropoint.layers.attention.self_attention import SelfAttention
 from zeropoint.layers.mask import attention_mask
-from zeropoint.layers.place import Place, place
+from zeropoint.layers.token_positions import Place, place
 
 B, T, S, H, K, D = 2, 5, 7, 4, 8, 32
 SPEC = Attention(H, 2, K, Rope(10000.0, K))
@@ -94,7 +94,9 @@ def test_a_cpu_learns_from_few_keys_or_with_dropout_in_the_form_that_is_faster_t
 ) -> None:
     taken: list[str] = []
     for name in ("written_out", "fused"):
-        monkeypatch.setattr(core, name, lambda q, *rest, name=name, **named: taken.append(name) or q)
+        monkeypatch.setattr(
+            scaled_dot_product, name, lambda q, *rest, name=name, **named: taken.append(name) or q
+        )
     q, k = torch.randn(1, 1, 1, K, requires_grad=learns), torch.randn(1, 1, n_keys, K)
     attend(q, k, k, None, scale=1, dropout=dropout)
     assert taken == [form]
@@ -123,9 +125,11 @@ def test_attentions_weights_are_dropped_while_training_in_either_form(
         found: list[float] = []
         with monkeypatch.context() as patch:
             shown = {"see": lambda name, tensor: None} if form == "written_out" else {}
-            whole = getattr(core, form)
-            patch.setattr(core, form, lambda *a, dropout, **b: found.append(dropout) or whole(*a, **b))
-            patch.setattr(core, "_is_slow_fused", lambda *args: False)
+            whole = getattr(scaled_dot_product, form)
+            patch.setattr(
+                scaled_dot_product, form, lambda *a, dropout, **b: found.append(dropout) or whole(*a, **b)
+            )
+            patch.setattr(scaled_dot_product, "_is_slow_fused", lambda *args: False)
             layer(x, second(layer), **shown)
         return found
 

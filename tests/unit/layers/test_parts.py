@@ -21,7 +21,7 @@ from zeropoint.layers.ffn.mixture import MixtureOfExperts, route
 from zeropoint.layers.ffn.mlp import MLP
 from zeropoint.layers.head import Head
 from zeropoint.layers.norm import norm
-from zeropoint.layers.place import place
+from zeropoint.layers.token_positions import place
 
 D = 16
 BLOCK = Block(Attention(1, 1, D), None, None)

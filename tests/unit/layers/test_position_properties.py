@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from zeropoint.layers.position.properties import (
+from zeropoint.layers.position.encoding_properties import (
     binary,
     closeness,
     examine,

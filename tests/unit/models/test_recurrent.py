@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.support.listed import Listed
 from zeropoint.models.recurrent import Attention, Recurrent, RecurrentSeq2Seq
-from zeropoint.train.loop import train
+from zeropoint.train.loop.loop import train
 from zeropoint.train.objectives.seq2seq import Seq2Seq
 
 N_VOCAB, LENGTH = 8, 5

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from zeropoint.tokenizers.gguf import Tokenizer, load_tokenizer
+from zeropoint.tokenizers.formats.gguf import Tokenizer, load_tokenizer
 
 PRINTED = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 OTHERS = [byte for byte in range(256) if byte not in PRINTED]
@@ -169,7 +169,7 @@ def tiny_llama() -> Tokenizer:
 
 @pytest.fixture(scope="session")
 def smollm2_model(smollm2_path: Path) -> Any:
-    from zeropoint.weights.gguf import open_gguf
+    from zeropoint.weights.gguf.reader import open_gguf
 
     return open_gguf(smollm2_path)
 

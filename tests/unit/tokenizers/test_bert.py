@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from zeropoint.errors import BadInput, BadModelFile
-from zeropoint.tokenizers.bert import document, gguf_spelling
-from zeropoint.tokenizers.gguf import load_tokenizer
-from zeropoint.tokenizers.to_hf import hf_files
+from zeropoint.tokenizers.formats.bert import document, gguf_spelling
+from zeropoint.tokenizers.formats.gguf import load_tokenizer
+from zeropoint.tokenizers.formats.to_hf import hf_files
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = (

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from zeropoint.errors import BadInput
-from zeropoint.tokenizers.bpe import BytePairs, alphabet, learn_merges, train_bpe, words
+from zeropoint.tokenizers.train.bpe import BytePairs, alphabet, learn_merges, train_bpe, words
 
 TEXT = Path(__file__).with_name("conftest.py").read_text("utf-8")
 
@@ -96,5 +96,5 @@ def test_bad_requests() -> None:
 
 
 def test_importing_does_not_load_the_library() -> None:
-    code = "import sys, zeropoint.tokenizers.bpe; sys.exit(bool({'tokenizers', 'torch'} & set(sys.modules)))"
+    code = "import sys, zeropoint.tokenizers.train.bpe; sys.exit(bool({'tokenizers', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

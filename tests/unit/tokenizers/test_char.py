@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from zeropoint.errors import BadInput, BadModelFile
-from zeropoint.tokenizers.char import CharTokenizer, train_char
-from zeropoint.tokenizers.gguf import load_tokenizer
+from zeropoint.tokenizers.formats.gguf import load_tokenizer
+from zeropoint.tokenizers.train.char import CharTokenizer, train_char
 
 
 def test_ids_are_the_sorted_characters() -> None:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeropoint.errors import BadInput
-from zeropoint.tokenizers.prompt import encode_chat
-from zeropoint.tokenizers.template import ChatTemplate, load_template
+from zeropoint.tokenizers.chat.prompt import encode_chat
+from zeropoint.tokenizers.chat.template import ChatTemplate, load_template
 
 TURNS = [
     {"role": "system", "content": "Be brief."},

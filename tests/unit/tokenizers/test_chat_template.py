@@ -14,7 +14,7 @@ import pytest
 
 from zeropoint.data.instructions import prompt_text
 from zeropoint.errors import BadInput, BadModelFile
-from zeropoint.tokenizers.template import ChatTemplate, load_template, template_names
+from zeropoint.tokenizers.chat.template import ChatTemplate, load_template, template_names
 
 HI = [{"role": "user", "content": "hi {{7*7}}"}]
 TURNS = [
@@ -188,7 +188,7 @@ def test_a_fork_starts_its_own_worker(chatml: ChatTemplate) -> None:
 @pytest.mark.parametrize("end", ["", "os._exit(0)", "os.kill(os.getpid(), 9)"])
 def test_the_worker_ends_with_its_parent(end: str) -> None:
     code = (
-        "import os\nfrom zeropoint.tokenizers.template import ChatTemplate\n"
+        "import os\nfrom zeropoint.tokenizers.chat.template import ChatTemplate\n"
         "t = ChatTemplate('{{ 1 }}')\nt.check()\nprint(t._process.pid, flush=True)\n" + end
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, timeout=60)

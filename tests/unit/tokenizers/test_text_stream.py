@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeropoint.errors import BadInput
-from zeropoint.tokenizers.stream import TextStream
+from zeropoint.tokenizers.core.stream import TextStream
 
 
 def pushed(stream: TextStream, ids: list[int]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from zeropoint.errors import BadInput
-from zeropoint.tokenizers.gguf import load_tokenizer
+from zeropoint.tokenizers.formats.gguf import load_tokenizer
 
 
 def write_vocabulary(path: Path, metadata: dict[str, Any]) -> None:
@@ -181,8 +181,8 @@ def test_a_long_text_is_cut_without_changing_its_ids(tiny: Any, tiny_llama: Any,
         for specials in (False, True):
             whole = tokenizer.encode(text, specials=specials)
             with monkeypatch.context() as patch:
-                patch.setattr("zeropoint.tokenizers.tokenizer._PART", 50)
-                patch.setattr("zeropoint.tokenizers.tokenizer._LONGEST_PART", 4000)
+                patch.setattr("zeropoint.tokenizers.core.tokenizer._PART", 50)
+                patch.setattr("zeropoint.tokenizers.core.tokenizer._LONGEST_PART", 4000)
                 assert tokenizer.encode(text, specials=specials) == whole
 
 
@@ -198,7 +198,7 @@ def test_decode(tiny: Any) -> None:
 
 def test_importing_does_not_load_the_library() -> None:
     code = (
-        "import sys, zeropoint.tokenizers.gguf, zeropoint.tokenizers.prompt as p; "
+        "import sys, zeropoint.tokenizers.formats.gguf, zeropoint.tokenizers.chat.prompt as p; "
         "sys.exit(bool({'tokenizers', 'jinja2', 'torch', 'numpy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

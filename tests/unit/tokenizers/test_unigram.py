@@ -13,8 +13,15 @@ from typing import Any
 import pytest
 
 from zeropoint.errors import BadInput, BadModelFile
-from zeropoint.tokenizers.lattice import best_cut, expected_counts
-from zeropoint.tokenizers.unigram import Unigram, improve, prune, seed_pieces, split_words, train_unigram
+from zeropoint.tokenizers.train.lattice import best_cut, expected_counts
+from zeropoint.tokenizers.train.unigram import (
+    Unigram,
+    improve,
+    prune,
+    seed_pieces,
+    split_words,
+    train_unigram,
+)
 
 TEXT = (
     "the quick brown fox jumps over the lazy dog and the other foxes sleep in the old barn while thunder "

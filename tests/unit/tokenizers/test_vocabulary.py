@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from zeropoint.tokenizers.gguf import load_tokenizer
+from zeropoint.tokenizers.formats.gguf import load_tokenizer
 
 
 def test_special_ids(tiny: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from zeropoint.errors import BadInput, BadModelFile
-from zeropoint.tokenizers.words import SPECIALS, WordTokenizer, train_words
+from zeropoint.tokenizers.train.words import SPECIALS, WordTokenizer, train_words
 
 
 def test_words_that_occur_often_enough_the_most_frequent_first() -> None:

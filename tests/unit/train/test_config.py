@@ -12,13 +12,13 @@ from zeropoint.blueprint import catalog
 from zeropoint.blueprint.io import to_toml
 from zeropoint.errors import BadInput
 from zeropoint.layers.attention.projections import Projections
-from zeropoint.train.check import check
-from zeropoint.train.config import Config, config_toml, read_config, read_run_config, recipes
-from zeropoint.train.duration import seconds_of
-from zeropoint.train.model import blueprint_of, built
+from zeropoint.train.config.config import Config, config_toml, read_config, read_run_config, recipes
+from zeropoint.train.config.duration import seconds_of
+from zeropoint.train.config.validate import check
 from zeropoint.train.optim.adamw import AdamW
 from zeropoint.train.optim.muon import Muon
-from zeropoint.train.schedule import WSD, Cosine
+from zeropoint.train.run.build_model import blueprint_of, built
+from zeropoint.train.schedules.schedule import WSD, Cosine
 
 
 @pytest.mark.parametrize("name", recipes())

@@ -13,9 +13,9 @@ import pytest
 
 from tests.support.forks import Forks, curve, send_after, send_in_checkpoint
 from zeropoint.errors import MachineError
-from zeropoint.train import checkpoint
-from zeropoint.train.config import Config, Model
-from zeropoint.train.run import run
+from zeropoint.train.checkpoints import checkpoint
+from zeropoint.train.config.config import Config, Model
+from zeropoint.train.run.run import run
 
 N_KILLS = int(os.environ.get("ZEROPOINT_TEST_KILLS", "20"))
 INTERVAL, LAST = 3, 40  # of tests/support/forked.py

@@ -15,21 +15,21 @@ import torch.distributed as dist
 
 import zeropoint
 from tests.support import tiny_pairs
-from zeropoint.engine.convert import convert
+from zeropoint.convert.convert import convert
 from zeropoint.errors import OutOfMemory
-from zeropoint.evaluate.climb import chosen, climb
-from zeropoint.evaluate.ladders import llama
+from zeropoint.learn.ladders import llama
+from zeropoint.learn.run_ladder import chosen, climb
 from zeropoint.models.build import build
-from zeropoint.train.config import Config, Eval, Model, Sample, Train, read_config
-from zeropoint.train.leak import check_causal
-from zeropoint.train.model import blueprint_of
+from zeropoint.train.callbacks.callbacks import StepInfo, Watcher
+from zeropoint.train.config.config import Config, Eval, Model, Sample, Train, read_config
+from zeropoint.train.distributed.ddp_fsdp import TorchTeam
 from zeropoint.train.optim.muon import Muon
-from zeropoint.train.run import run
-from zeropoint.train.schedule import Cosine
-from zeropoint.train.torch_team import TorchTeam
-from zeropoint.train.translator import Translator, open_translator
-from zeropoint.train.watch import StepInfo, Watcher
-from zeropoint.weights.run import checkpoint_of
+from zeropoint.train.run.build_model import blueprint_of
+from zeropoint.train.run.causality import check_causal
+from zeropoint.train.run.run import run
+from zeropoint.train.run.translator import Translator, open_translator
+from zeropoint.train.schedules.schedule import Cosine
+from zeropoint.weights.run_checkpoint import checkpoint_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
 

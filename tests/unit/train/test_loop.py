@@ -10,8 +10,8 @@ from torch import nn
 
 from tests.support.listed import Listed
 from zeropoint.data.batches import IGNORED
-from zeropoint.train.gradients import NotFinite
-from zeropoint.train.loop import Done, loss_of, train
+from zeropoint.train.loop.gradients import NotFinite
+from zeropoint.train.loop.loop import Done, loss_of, train
 from zeropoint.train.objectives.next_token import NextToken
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from tests.support.one_thread import one_thread
 from zeropoint.errors import BadInput
-from zeropoint.train.config import Config, Model, read_config
-from zeropoint.train.prepare import prepare
-from zeropoint.train.run import run
+from zeropoint.train.config.config import Config, Model, read_config
+from zeropoint.train.run.prepare import prepare
+from zeropoint.train.run.run import run
 
 __all__ = ["one_thread"]
 

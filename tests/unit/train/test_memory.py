@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.tiny_pairs import config, write_pairs
-from zeropoint.train.run import run
+from zeropoint.train.run.run import run
 
 _NAMES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 _PROGRAM = """
 import torch
-from zeropoint.train.memory import keep_few_products
+from zeropoint.train.run.memory import keep_few_products
 
 keep_few_products()
 weight = torch.ones(256, 256, dtype=torch.bfloat16)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from zeropoint.errors import BadInput
-from zeropoint.train.config import Config, read_config
-from zeropoint.train.metrics import FILE, MetricsFile, read_metrics
-from zeropoint.train.watch import EvalInfo, RunInfo, StepInfo
+from zeropoint.train.callbacks.callbacks import EvalInfo, RunInfo, StepInfo
+from zeropoint.train.callbacks.metrics import FILE, MetricsFile, read_metrics
+from zeropoint.train.config.config import Config, read_config
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from torch import nn
 
 from zeropoint.blueprint import catalog
 from zeropoint.models.build import build
-from zeropoint.train.ema import Ema
-from zeropoint.train.gradients import clip, first_bad, largest, near_zero
+from zeropoint.train.averaging.ema import Ema
+from zeropoint.train.loop.gradients import clip, first_bad, largest, near_zero
 from zeropoint.train.optim.adamw import AdamW
 from zeropoint.train.optim.groups import decay_groups
 from zeropoint.train.optim.muon import Muon, orthogonal

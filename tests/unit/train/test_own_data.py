@@ -11,10 +11,10 @@ import pytest
 from zeropoint.data.prepare import prepare
 from zeropoint.data.tokenise import Settings
 from zeropoint.errors import BadInput
-from zeropoint.train.config import Config, Data, Eval, Model, Train
-from zeropoint.train.run import run
-from zeropoint.train.schedule import Constant
-from zeropoint.train.watch import StepInfo, Watcher
+from zeropoint.train.callbacks.callbacks import StepInfo, Watcher
+from zeropoint.train.config.config import Config, Data, Eval, Model, Train
+from zeropoint.train.run.run import run
+from zeropoint.train.schedules.schedule import Constant
 
 
 class Losses(Watcher):

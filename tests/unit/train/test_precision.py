@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from zeropoint.train import precision
-from zeropoint.train.precision import has_bfloat16, quickest_dtype
+from zeropoint.train.loop import precision
+from zeropoint.train.loop.precision import has_bfloat16, quickest_dtype
 
 
 def test_the_quickest_dtype_is_one_of_two() -> None:

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from zeropoint.errors import BadInput, MachineError
-from zeropoint.train.config import Config
-from zeropoint.train.follow import Follower, Teller
-from zeropoint.train.watch import EvalInfo, RunInfo, StepInfo, Watcher
+from zeropoint.train.callbacks.callbacks import EvalInfo, RunInfo, StepInfo, Watcher
+from zeropoint.train.callbacks.event_log import Follower, Teller
+from zeropoint.train.config.config import Config
 
 pytest.importorskip("ray")
 
-from zeropoint.train import ray as on_ray
-from zeropoint.train import ray_worker
+from zeropoint.train.distributed import ray as on_ray
+from zeropoint.train.distributed import ray_worker
 
 
 def test_a_head_that_does_not_answer_is_one_sentence(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.team import Curve, losses
-from zeropoint.train.config import Config, Eval, Model, Sample, Train
-from zeropoint.train.metrics import read_metrics
-from zeropoint.train.run import run
-from zeropoint.train.watch import StepInfo, Watcher
+from zeropoint.train.callbacks.callbacks import StepInfo, Watcher
+from zeropoint.train.callbacks.metrics import read_metrics
+from zeropoint.train.config.config import Config, Eval, Model, Sample, Train
+from zeropoint.train.run.run import run
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
@@ -100,7 +100,7 @@ class Heard(Watcher):
 
 
 def test_the_curve_is_that_of_one_process(address: str, expected: dict[int, float], tmp_path: Path) -> None:
-    from zeropoint.train.ray import run_on_ray
+    from zeropoint.train.distributed.ray import run_on_ray
 
     heard = Heard()
     result = run_on_ray(CONFIG, tmp_path / "run", heard, address=address, n_workers=2)
@@ -129,7 +129,7 @@ class Killer(Heard):
 
 
 def test_a_killed_worker_loses_nothing(address: str, expected: dict[int, float], tmp_path: Path) -> None:
-    from zeropoint.train.ray import run_on_ray
+    from zeropoint.train.distributed.ray import run_on_ray
 
     killer = Killer(tmp_path / "run")
     result = run_on_ray(CONFIG, tmp_path / "run", killer, address=address, n_workers=2)
@@ -157,7 +157,7 @@ def test_a_node_that_is_gone_for_good_leaves_the_rest_to_go_on(
     cluster: Cluster, address: str, expected: dict[int, float], tmp_path: Path
 ) -> None:
     """The last of this file: the cluster has a node less after it."""
-    from zeropoint.train.ray import run_on_ray
+    from zeropoint.train.distributed.ray import run_on_ray
 
     unplugger = Unplugger(cluster)
     result = run_on_ray(CONFIG, tmp_path / "run", unplugger, address=address, n_workers=2)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from zeropoint.train.config import read_config
-from zeropoint.train.metrics import MetricsFile, SampleFiles, TensorBoard
-from zeropoint.train.plot import curve_of, draw_png, in_terminal
-from zeropoint.train.report import Report, html_of
-from zeropoint.train.run import run
-from zeropoint.train.watch import Watcher
+from zeropoint.train.callbacks.callbacks import Watcher
+from zeropoint.train.callbacks.metrics import MetricsFile, SampleFiles, TensorBoard
+from zeropoint.train.config.config import read_config
+from zeropoint.train.report.plot import curve_of, draw_png, in_terminal
+from zeropoint.train.report.report import Report, html_of
+from zeropoint.train.run.run import run
 
 SETS = (
     "train.steps=6", "train.batch_size=2", "train.checkpoint_every=2", "model.n_layers=1", "model.d_model=16",

@@ -16,18 +16,19 @@ from zeropoint.blueprint.cost import count_parameters
 from zeropoint.data.batches import RandomWindows
 from zeropoint.errors import BadInput, DiskError, OutOfMemory, ZeropointError
 from zeropoint.models.decoder import Decoder
-from zeropoint.train import checkpoint, prepare
-from zeropoint.train.config import Config, Data, Eval, Model, Sample, Train, read_config
-from zeropoint.train.gradients import NotFinite
-from zeropoint.train.leak import Leak
-from zeropoint.train.memory import refuse_too_large
-from zeropoint.train.model import blueprint_of
+from zeropoint.train.callbacks.callbacks import EvalInfo, Result, StepInfo, Watcher
+from zeropoint.train.checkpoints import checkpoint
+from zeropoint.train.config.config import Config, Data, Eval, Model, Sample, Train, read_config
+from zeropoint.train.loop.early_stopping import Diverged
+from zeropoint.train.loop.gradients import NotFinite
 from zeropoint.train.optim.adamw import AdamW
 from zeropoint.train.optim.muon import Muon
-from zeropoint.train.run import run
-from zeropoint.train.schedule import Constant, Cosine
-from zeropoint.train.stop import Diverged
-from zeropoint.train.watch import EvalInfo, Result, StepInfo, Watcher
+from zeropoint.train.run import prepare
+from zeropoint.train.run.build_model import blueprint_of
+from zeropoint.train.run.causality import Leak
+from zeropoint.train.run.memory import refuse_too_large
+from zeropoint.train.run.run import run
+from zeropoint.train.schedules.schedule import Constant, Cosine
 
 TINY = Config(
     model=Model(n_layers=1, n_heads=2, d_model=16, n_ctx=16),
@@ -195,7 +196,7 @@ def test_a_loss_that_runs_away_stops_and_leaves_a_checkpoint_from_before(folder:
 
 def test_a_model_that_sees_the_future_is_not_trained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leak = Leak("blocks.0", "Block", 0.5, 0.5, 1, 2)
-    monkeypatch.setattr("zeropoint.train.trainer.check_causal", lambda *args: leak)
+    monkeypatch.setattr("zeropoint.train.run.trainer.check_causal", lambda *args: leak)
     with pytest.raises(BadInput, match=r"blocks\.0 \(Block\) lets later tokens through.*leak_check=false"):
         run(with_train(TINY, leak_check=True), folder / "run")
     run(TINY, folder / "run")
@@ -219,12 +220,12 @@ def test_memory_that_is_not_there_is_a_sentence_with_the_last_checkpoint(
         raise lack
 
     with monkeypatch.context() as patch:
-        patch.setattr("zeropoint.train.trainer.train", fail)
+        patch.setattr("zeropoint.train.run.trainer.train", fail)
         with pytest.raises(
             OutOfMemory, match=r"not enough memory for step 1; give .*accumulate.*step-000000; go on"
         ):
             run(TINY, folder / "run")
-    monkeypatch.setattr("zeropoint.train.trainer.built", fail)
+    monkeypatch.setattr("zeropoint.train.run.trainer.built", fail)
     with pytest.raises(OutOfMemory, match=r"memory for the model; give smaller sizes in \[model\]"):
         run(TINY, folder / "other")
 
@@ -232,7 +233,7 @@ def test_memory_that_is_not_there_is_a_sentence_with_the_last_checkpoint(
 def test_a_signal_while_data_are_prepared_ends_it_at_once(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zeropoint.train.run.prepare", lambda *args: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr("zeropoint.train.run.run.prepare", lambda *args: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         run(TINY, folder / "run")
 

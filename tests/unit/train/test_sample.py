@@ -8,15 +8,15 @@ from pathlib import Path
 import torch
 
 from tests.support.tiny_pairs import PAIRS, config, write_pairs
-from zeropoint.train.config import Config, Eval, Sample, Train, read_config
-from zeropoint.train.metrics import MetricsFile, SampleFiles
-from zeropoint.train.model import built
-from zeropoint.train.prepare import prepare
-from zeropoint.train.report import Report
-from zeropoint.train.run import run
-from zeropoint.train.sample import sampled
-from zeropoint.train.translator import open_translator
-from zeropoint.train.watch import Watcher
+from zeropoint.train.callbacks.callbacks import Watcher
+from zeropoint.train.callbacks.metrics import MetricsFile, SampleFiles
+from zeropoint.train.callbacks.samples import sampled
+from zeropoint.train.config.config import Config, Eval, Sample, Train, read_config
+from zeropoint.train.report.report import Report
+from zeropoint.train.run.build_model import built
+from zeropoint.train.run.prepare import prepare
+from zeropoint.train.run.run import run
+from zeropoint.train.run.translator import open_translator
 
 
 def test_held_out_sentences_are_translated_as_the_command_would(tmp_path: Path) -> None:

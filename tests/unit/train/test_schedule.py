@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from zeropoint.train.schedule import WSD, Constant, Cosine, Schedule
+from zeropoint.train.schedules.schedule import WSD, Constant, Cosine, Schedule
 
 
 def nanogpt(it: int, rate: float, warmup: int, decay: int, least: float) -> float:

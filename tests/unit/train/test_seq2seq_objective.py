@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from zeropoint.errors import BadInput
-from zeropoint.train.average import Average, average_weights
+from zeropoint.train.averaging.checkpoint_averaging import Average, average_weights
 from zeropoint.train.objectives.seq2seq import Seq2Seq, smoothed
-from zeropoint.train.schedule import Noam
+from zeropoint.train.schedules.schedule import Noam
 
 
 def test_noam_rises_in_a_line_to_its_peak_and_falls_with_the_root() -> None:

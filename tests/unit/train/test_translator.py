@@ -11,13 +11,13 @@ import torch
 from tests.support.tiny_pairs import PAIRS, config, write_pairs
 from zeropoint.decoding.beam import Beam
 from zeropoint.errors import BadInput
-from zeropoint.train.config import read_config
-from zeropoint.train.prepare import prepare
-from zeropoint.train.report import uses
-from zeropoint.train.run import run
-from zeropoint.train.translator import Translator, open_translator
-from zeropoint.train.watch import StepInfo, Watcher
-from zeropoint.weights.run import steps_of
+from zeropoint.train.callbacks.callbacks import StepInfo, Watcher
+from zeropoint.train.config.config import read_config
+from zeropoint.train.report.report import uses
+from zeropoint.train.run.prepare import prepare
+from zeropoint.train.run.run import run
+from zeropoint.train.run.translator import Translator, open_translator
+from zeropoint.weights.run_checkpoint import steps_of
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 
 from zeropoint import formats
 from zeropoint.errors import BadInput, BadModelFile, DiskError
-from zeropoint.weights.gguf import GgufModel, HeaderTooShort, open_gguf, parse_header
+from zeropoint.weights.gguf.reader import GgufModel, HeaderTooShort, open_gguf, parse_header
 
 METADATA = {
     "general.name": "tiny \u00e9\U0001f600",

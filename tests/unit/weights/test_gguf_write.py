@@ -10,8 +10,8 @@ import pytest
 
 from zeropoint import _native, formats
 from zeropoint.errors import BadInput
-from zeropoint.weights.gguf import open_gguf
-from zeropoint.weights.gguf_write import Typed, file_bytes, typed_metadata, write_gguf
+from zeropoint.weights.gguf.reader import open_gguf
+from zeropoint.weights.gguf.writer import Typed, file_bytes, typed_metadata, write_gguf
 from zeropoint.weights.mapping import Lazy
 from zeropoint.weights.packing import copied, pack
 

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from zeropoint.errors import BadInput, BadModelFile, DiskError
 from zeropoint.weights.mapping import Lazy
 from zeropoint.weights.packing import pack
-from zeropoint.weights.safetensors import open_safetensors, open_sharded
-from zeropoint.weights.safetensors_write import write_safetensors, write_shards
+from zeropoint.weights.safetensors.reader import open_safetensors, open_sharded
+from zeropoint.weights.safetensors.writer import write_safetensors, write_shards
 
 TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from zeropoint.catalogue import place
-from zeropoint.catalogue.choose import Choice, Listed, choose
-from zeropoint.catalogue.names import HubRef
-from zeropoint.catalogue.progress import Progress, Span, no_progress
+from zeropoint.catalogue.download import download_files
+from zeropoint.catalogue.download.progress import Progress, Span, no_progress
+from zeropoint.catalogue.file_selection import Choice, Listed, choose
+from zeropoint.catalogue.model_refs import HubRef
 from zeropoint.catalogue.source import Got, Want, one_line
 from zeropoint.errors import BadInput, DiskError, NetworkError
 from zeropoint.frozen import frozen
@@ -61,14 +61,16 @@ class Source:
         if want.n_bytes is not None and meta.size not in (None, want.n_bytes):
             raise NetworkError(f"the repository's file has {meta.size:,} bytes instead of {want.n_bytes:,}")
         path = _download(self.repo, self.file, meta.commit_hash or self.revision, progress)
-        return Got(path, place.verify(path, want), meta.commit_hash, self.repo)
+        return Got(path, download_files.verify(path, want), meta.commit_hash, self.repo)
 
     def cached(self, want: Want) -> Got | None:
         """The file if the hub library's cache has it and it is the one that is wanted."""
         selection = cached_selection(HubRef(self.repo, None, self.revision, self.file))
         try:
             got = download(selection) if selection else []
-            return dataclasses.replace(got[0], sha256=place.verify(got[0].path, want)) if got else None
+            return (
+                dataclasses.replace(got[0], sha256=download_files.verify(got[0].path, want)) if got else None
+            )
         except (NetworkError, DiskError):
             return None
 
@@ -148,7 +150,7 @@ def download(selection: Selection, progress: Progress = no_progress) -> list[Got
     for listed in selection.choice.files:
         span = Span(progress, done, selection.choice.n_bytes)
         path = _download(selection.repo, listed.file, selection.commit, span)
-        sha256 = place.verify(path, Want(listed.file, listed.n_bytes, listed.sha256))
+        sha256 = download_files.verify(path, Want(listed.file, listed.n_bytes, listed.sha256))
         got.append(Got(path, sha256, selection.commit, selection.repo))
         done += path.stat().st_size
     return got
@@ -156,13 +158,13 @@ def download(selection: Selection, progress: Progress = no_progress) -> list[Got
 
 def read_head(selection: Selection, n_bytes: int) -> bytes:
     """The first bytes of the first file of a selection, by HTTP range. Raises: NetworkError."""
-    from zeropoint.catalogue import web
+    from zeropoint.catalogue.download import http_client
 
     hub = library()
     source = Source(selection.repo, selection.choice.files[0].file, selection.commit)
     headers = hub.utils.build_hf_headers(library_name="zeropoint")
     wanted = {name: value for name, value in headers.items() if name.lower() == "authorization"}
-    return web.read_head(_address(hub, source), wanted, n_bytes)[0]
+    return http_client.read_head(_address(hub, source), wanted, n_bytes)[0]
 
 
 def remove(repo: str, commit: str, files: Collection[str]) -> int:
@@ -185,7 +187,7 @@ def remove(repo: str, commit: str, files: Collection[str]) -> int:
     except (hub.errors.CacheNotFound, ValueError):
         return 0
     except OSError as error:
-        raise place.disk_error(error, folder) from None
+        raise download_files.disk_error(error, folder) from None
     return 0
 
 
@@ -235,7 +237,7 @@ def _asked(question: Callable[[ModuleType], T], repo: str) -> T:
     except OSError as error:
         if error.errno is None or isinstance(error, ConnectionError | TimeoutError):
             raise NetworkError(one_line(error)) from None
-        raise place.disk_error(error, Path(hub.constants.HF_HUB_CACHE)) from None
+        raise download_files.disk_error(error, Path(hub.constants.HF_HUB_CACHE)) from None
     except Exception as error:  # the library lets its transport's own exceptions through
         raise NetworkError(f"it cannot be reached ({one_line(error)})") from None
 

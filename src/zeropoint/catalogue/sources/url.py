@@ -11,8 +11,8 @@ import urllib.request
 from email.message import Message
 from pathlib import Path
 
-from zeropoint.catalogue import place, web
-from zeropoint.catalogue.progress import Progress
+from zeropoint.catalogue.download import download_files, http_client
+from zeropoint.catalogue.download.progress import Progress
 from zeropoint.catalogue.source import Got, Want
 from zeropoint.errors import NetworkError
 from zeropoint.frozen import frozen
@@ -43,12 +43,12 @@ class Source:
         """
         part = _Part(folder / f"{want.file}.part", want)
         if want.n_bytes is not None:
-            place.need_space(folder, want.n_bytes - part.n_bytes())
+            download_files.need_space(folder, want.n_bytes - part.n_bytes())
         is_resumed = part.n_bytes() > 0
         self._complete(part, progress)
         try:
             part.refuse_other(self.magic)
-            sha256 = place.settle(part.path, folder / want.file, want)
+            sha256 = download_files.settle(part.path, folder / want.file, want)
         except NetworkError:
             part.discard()
             if not is_resumed:
@@ -69,9 +69,9 @@ class Source:
                 return self._attempt(part, progress)
             except (OSError, http.client.HTTPException) as error:
                 failures = 0 if part.n_bytes() > before else failures + 1
-                wait_s = web.retry_after_s(error, failures)
+                wait_s = http_client.retry_after_s(error, failures)
                 if wait_s is None or failures >= _BARREN_ATTEMPTS:
-                    raise NetworkError(web.reason(error)) from None
+                    raise NetworkError(http_client.reason(error)) from None
                 time.sleep(wait_s)
         raise NetworkError(f"the connection broke {_MAX_ATTEMPTS} times")
 
@@ -80,23 +80,28 @@ class Source:
         if start and start == part.want.n_bytes:
             return
         try:
-            response = web.open_url(self.url, part.range_headers(start))
+            response = http_client.open_url(self.url, part.range_headers(start))
         except urllib.error.HTTPError as error:
             if error.code == 416:  # the part is as long as the file or longer: not the same file
                 part.discard()
             raise
         with response:
-            web.refuse_page(response)
-            start, total = web.position(response, start)
+            http_client.refuse_page(response)
+            start, total = http_client.position(response, start)
             want = part.want
             if total is not None and want.n_bytes is not None and total != want.n_bytes:
                 raise NetworkError(f"the server has {total:,} bytes instead of {want.n_bytes:,}")
             if total is not None:
-                place.need_space(part.path.parent, total - start)
+                download_files.need_space(part.path.parent, total - start)
             part.note(response.headers)
             limit = (total if total is not None else want.n_bytes or _MAX_BYTES) - start
-            done = place.append(
-                web.Patient(response), part.path, start=start, limit=limit, progress=progress, total=total
+            done = download_files.append(
+                http_client.Patient(response),
+                part.path,
+                start=start,
+                limit=limit,
+                progress=progress,
+                total=total,
             )
         if total is not None and done < total:
             raise ConnectionResetError(f"the connection ended after {done:,} of {total:,} bytes")
@@ -130,7 +135,7 @@ class _Part:
         """Remember the version; a weak ETag proves nothing about bytes (RFC 9110, 8.8.3)."""
         etag = headers.get("ETag", "")
         mark = etag if etag.startswith('"') else headers.get("Last-Modified")
-        place.write_whole(self._mark_path, json.dumps({"mark": mark}).encode())
+        download_files.write_whole(self._mark_path, json.dumps({"mark": mark}).encode())
 
     def refuse_other(self, magic: str) -> None:
         """Where nothing is known of a file but its name, its beginning can be asked. Raises: NetworkError."""

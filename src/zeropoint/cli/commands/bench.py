@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zeropoint.cli import opening, options
+from zeropoint.cli import open_model, options
 from zeropoint.cli.console import Console
 from zeropoint.errors import BadInput
 from zeropoint.settings import Settings
@@ -107,11 +107,11 @@ def _speed(
     runs: int,
     as_json: bool,
 ) -> None:
-    from zeropoint.engine.plan import read_bytes
-    from zeropoint.engine.roofline import bandwidth_bytes_s
     from zeropoint.evaluate.speed import DECODE_AT, DECODE_TOKENS, PREFILL_OF, measure_speed
+    from zeropoint.planning.plan import read_bytes
+    from zeropoint.planning.roofline import bandwidth_bytes_s
 
-    with opening.open_model(settings, console) as model:
+    with open_model.open_model(settings, console) as model:
         engine = model.engine
         _check_room(engine.n_ctx, prefill or (), "--prefill", 0)
         _check_room(engine.n_ctx, decode or (), "--decode", DECODE_TOKENS)
@@ -163,7 +163,7 @@ def _quality(
     from zeropoint.evaluate.perplexity import LONGEST_TOKEN
     from zeropoint.evaluate.quality import FORMATS, TEXT, measure_quality
 
-    name = opening.model_name(settings)
+    name = open_model.model_name(settings)
     with console.progress(f"fetching {name}") as report:
         source = resolve(name, settings=settings, progress=report, notice=console.notice).path
     rows = measure_quality(

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from zeropoint.cli import answer, opening, options
+from zeropoint.cli import answer, open_model, options
 from zeropoint.cli.console import Console
 
 _EXAMPLES = """\b
@@ -43,8 +43,8 @@ def command(
     settings = options.read(flags)
     is_conversation = question is None and console.is_interactive and not as_json
     text = "" if is_conversation else answer.read_prompt(question, "question")
-    with opening.open_model(settings, console, will_chat=True) as model:
-        from zeropoint.engine.chat import Conversation
+    with open_model.open_model(settings, console, will_chat=True) as model:
+        from zeropoint.engine.session.chat import Conversation
 
         params = options.sampling_params(settings, model.defaults)
         conversation = Conversation(model, system)

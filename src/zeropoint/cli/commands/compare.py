@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from zeropoint.cli import opening, options
+from zeropoint.cli import open_model, options
 from zeropoint.cli.completion import model_names
 from zeropoint.cli.console import Console
 
@@ -48,11 +48,11 @@ def command(
     """Compare MODEL in the native engine with the same weights in torch; exit 1 if they differ."""
     from zeropoint.catalogue.fetch import resolve
     from zeropoint.inspect.compare import TOLERANCE, by_layer, compare
-    from zeropoint.tokenizers.gguf import load_tokenizer
-    from zeropoint.weights.gguf import open_gguf
+    from zeropoint.tokenizers.formats.gguf import load_tokenizer
+    from zeropoint.weights.gguf.reader import open_gguf
 
     settings = options.read({**flags, "model": name})
-    found = resolve(opening.model_name(settings), settings=settings, notice=console.notice)
+    found = resolve(open_model.model_name(settings), settings=settings, notice=console.notice)
     ids = load_tokenizer(open_gguf(found.path)).encode(text)
     result = compare(
         found.path,

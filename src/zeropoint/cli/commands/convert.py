@@ -55,7 +55,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Convert SOURCE to TARGET: a GGUF file if it ends in .gguf, else a folder."""
-    from zeropoint.engine.convert import convert
+    from zeropoint.convert.convert import convert
 
     path = _path_of(source, console)
     with console.progress(f"writing {target.name}") as report:

@@ -16,7 +16,7 @@ from zeropoint.settings import Settings
 
 if TYPE_CHECKING:
     from zeropoint.catalogue.datasets import DataSet
-    from zeropoint.data.answers import Asked
+    from zeropoint.data.completion_loss import Asked
     from zeropoint.data.shards import Manifest
 
 _EXAMPLES = """\b
@@ -196,8 +196,8 @@ def _named(data: DataSet) -> dict[str, Any]:
 
 
 def _shards(folder: Path, check: bool) -> dict[str, Any]:
+    from zeropoint.data.fingerprints import changed
     from zeropoint.data.shards import read_shards
-    from zeropoint.data.sums import changed
 
     manifest = read_shards(folder, check=check)[0]
     facts = {"path": str(folder)} | _held(manifest) | {"made_of": manifest.root, **dict(manifest.settings)}

@@ -53,7 +53,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Make a model file of a RUN, given by its folder or its name: of the last checkpoint, unless told."""
-    from zeropoint.engine.convert import convert
+    from zeropoint.convert.convert import convert
 
     if gguf == hf:
         raise BadInput("give --gguf for a file or --hf for a folder, one of them")
@@ -78,7 +78,7 @@ def command(
 
 def _checkpoint(run: str, which: str | int) -> Path:
     """The checkpoint's folder. Raises BadInput for a run that is not there."""
-    from zeropoint.weights.run import checkpoint_at, checkpoint_of, is_trained
+    from zeropoint.weights.run_checkpoint import checkpoint_at, checkpoint_of, is_trained
 
     for path in (Path(run).expanduser(), Path("runs") / run):
         if is_trained(path):

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from zeropoint.cli import answer, opening, options, tapping
+from zeropoint.cli import answer, intervention_options, open_model, options
 from zeropoint.cli.console import Console
 
 _EXAMPLES = """\b
@@ -24,7 +24,7 @@ Examples:
 @click.command("generate", epilog=_EXAMPLES)
 @click.argument("prompt", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: text, usage, timings.")
-@tapping.options
+@intervention_options.options
 @options.engine
 @options.sampling
 @click.make_pass_decorator(Console, ensure=True)
@@ -33,9 +33,9 @@ def command(console: Console, /, prompt: str | None, as_json: bool, **flags: Any
 
     A text that reaches --max-tokens is cut, and stderr says so.
     """
-    asked = tapping.asked(flags)
+    asked = intervention_options.asked(flags)
     settings = options.read(flags)
     text = answer.read_prompt(prompt, "prompt")
-    with opening.open_model(settings, console) as model:
+    with open_model.open_model(settings, console) as model:
         params = options.sampling_params(settings, model.defaults)
         answer.print_answer(console, model.generate(text, params, taps=asked.taps(model)), params, as_json)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zeropoint.cli import answer, opening, options, tapping
+from zeropoint.cli import answer, intervention_options, open_model, options
 from zeropoint.cli.console import Console
-from zeropoint.cli.tapping import pair
+from zeropoint.cli.intervention_options import pair
 
 if TYPE_CHECKING:
     from zeropoint.inspect.report import Report
@@ -41,7 +41,7 @@ Examples:
 @click.option(
     "--token", "tokens", multiple=True, metavar="TEXT", help="A token whose probability to show too."
 )
-@tapping.options
+@intervention_options.options
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object with everything that was asked for."
 )
@@ -66,7 +66,7 @@ def command(
     """
     from zeropoint.inspect.report import Wanted, report
 
-    asked = tapping.asked(flags)
+    asked = intervention_options.asked(flags)
     wanted = Wanted(
         is_lens=lens or not (logprobs or attention),
         is_logprobs=logprobs,
@@ -76,7 +76,7 @@ def command(
         at=at,
     )
     text = answer.read_prompt(text, "text")
-    with opening.open_model(options.read(flags), console) as model:
+    with open_model.open_model(options.read(flags), console) as model:
         found = report(model, text, wanted, asked.taps(model))
     if as_json:
         console.json(found.as_json())

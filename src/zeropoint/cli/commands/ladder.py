@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from zeropoint.cli.console import Console
-from zeropoint.cli.needs import need_torch
+from zeropoint.cli.extras import need_torch
 
 if TYPE_CHECKING:
-    from zeropoint.evaluate.ladder import Ladder, Reached, Rung
-    from zeropoint.train.device import Device
+    from zeropoint.learn.ladder import Ladder, Reached, Rung
+    from zeropoint.train.config.device import Device
 
 _WORST = 5  # weights whose gradients are shown
 _QUICK_STEPS = 3
@@ -65,16 +65,16 @@ def command(
     """
     need_torch("ladder")
     from zeropoint import registry, settings
-    from zeropoint.cli.training import showing
-    from zeropoint.evaluate import climb
-    from zeropoint.evaluate import ledger as book
+    from zeropoint.cli.train_display import showing
+    from zeropoint.learn import ladder_results as book
+    from zeropoint.learn import run_ladder
 
-    ladder: Ladder = registry.load("zeropoint.evaluate.ladders", name, "ladder").LADDER
-    rungs = climb.chosen(ladder, names, "night" if full else "minutes" if slow else "seconds")
+    ladder: Ladder = registry.load("zeropoint.learn.ladders", name, "ladder").LADDER
+    rungs = run_ladder.chosen(ladder, names, "night" if full else "minutes" if slow else "seconds")
     path = Path(ledger) if ledger else settings.ledger_file()
     if not quick:
         book.append(path)  # a ledger that cannot be written is told before the training, not after it
-    ids = climb.shakespeare()
+    ids = run_ladder.shakespeare()
     n_steps = _QUICK_STEPS if quick else None
     reached: list[Reached] = []
     if sys.stdout.isatty() and not as_json:
@@ -82,7 +82,7 @@ def command(
     for rung in rungs:
         console.notice(f"{rung.name}: {rung.change}")
         with showing(console) as screen:
-            climbing = climb.climb(
+            climbing = run_ladder.climb(
                 ladder, [rung], ids, seed, n_steps, folder=Path(runs), watchers=(screen,), device=device
             )
             for one in climbing:
@@ -91,7 +91,7 @@ def command(
                     book.append(path, book.entry(ladder, one, seed))
                 if not as_json:
                     _print(console, one)
-    broken = climb.out_of_order(ladder, reached)
+    broken = run_ladder.out_of_order(ladder, reached)
     if as_json:
         console.json({"rungs": [book.entry(ladder, one, seed) for one in reached], "out_of_order": broken})
     else:

@@ -45,7 +45,7 @@ def list_models(console: Console, as_json: bool) -> None:
 
     In a pipe: tab-separated name, size, licence, source and last use.
     """
-    from zeropoint.catalogue import cache, entries
+    from zeropoint.catalogue import cache, catalog
 
     here = {record.name: record for record in cache.records(Settings.read())}
     rows: list[dict[str, Any]] = [
@@ -59,7 +59,7 @@ def list_models(console: Console, as_json: bool) -> None:
         }
         for record in here.values()
     ]
-    for entry in entries.load().values():
+    for entry in catalog.load().values():
         if entry.name not in here:
             row = {"name": entry.name, "n_bytes": entry.n_bytes, "licence": entry.licence}
             rows.append(row | {"source": entry.sources[0].label, "last_used": None, "path": None})
@@ -147,7 +147,7 @@ def _facts(found: Prospect) -> dict[str, Any]:
     """What is known of a model: from the catalogue, or else from the first bytes of its file."""
     import dataclasses
 
-    from zeropoint.weights.gguf import open_gguf, parse_header
+    from zeropoint.weights.gguf.reader import open_gguf, parse_header
 
     facts: dict[str, Any] = {
         "name": found.name,

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zeropoint.cli import opening, options
+from zeropoint.cli import open_model, options
 from zeropoint.cli.completion import model_names
 from zeropoint.cli.console import Console
 
 if TYPE_CHECKING:
-    from zeropoint.engine.forecast import Forecast
+    from zeropoint.planning.estimate import Forecast
 
 _STEADY = 1.15  # the faster of two speeds by the slower, up to which one number is told
 _EXAMPLES = """\b
@@ -34,12 +34,12 @@ Examples:
 @click.make_pass_decorator(Console, ensure=True)
 def command(console: Console, /, name: str | None, as_json: bool, **flags: Any) -> None:
     """Show file size, memory, whether it fits, and the expected speed of MODEL."""
-    from zeropoint.engine.cache import CacheOptions
-    from zeropoint.engine.forecast import forecast
+    from zeropoint.engine.native.kv_cache import CacheOptions
+    from zeropoint.planning.estimate import forecast
 
     settings = options.read({**flags, "model": name})
     found = forecast(
-        opening.model_name(settings),
+        open_model.model_name(settings),
         context=settings.get("context").value,
         threads=settings.get("threads").value,
         is_exact=settings.get("exact").value,

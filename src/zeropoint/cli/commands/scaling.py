@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zeropoint.cli.console import Console
-from zeropoint.cli.needs import need
+from zeropoint.cli.extras import need
 from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def command(
     first. The law then says what the next size will reach, that size is trained, and both are shown.
     """
     need("scaling", "torch", "matplotlib")
-    from zeropoint.train.config import read_config
-    from zeropoint.train.duration import seconds_of
+    from zeropoint.train.config.config import read_config
+    from zeropoint.train.config.duration import seconds_of
     from zeropoint.train.scaling.plot import draw
     from zeropoint.train.scaling.study import study
 

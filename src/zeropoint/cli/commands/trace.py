@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zeropoint.cli import matrix
+from zeropoint.cli import matrix_view
 from zeropoint.cli.console import Console
-from zeropoint.cli.needs import need_torch
+from zeropoint.cli.extras import need_torch
 from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
-    from zeropoint.models.handmade.trace import Matrix, Run
+    from zeropoint.learn.handmade.trace import Matrix, Run
 
 _PREFIX = "handmade:"
 _EXAMPLES = """\b
@@ -54,9 +54,9 @@ def command(
     need_torch("trace")
     from pathlib import Path
 
-    from zeropoint.models.handmade import programs
-    from zeropoint.models.handmade.file import write_program
-    from zeropoint.models.handmade.trace import run
+    from zeropoint.learn.handmade import programs
+    from zeropoint.learn.handmade.gguf import write_program
+    from zeropoint.learn.handmade.trace import run
 
     if not program.startswith(_PREFIX):
         listed = ", ".join(f"{_PREFIX}{name}" for name in programs.names())
@@ -76,7 +76,7 @@ def command(
     if is_shaded:
         console.notice("blue is above zero, red below, deeper is further; a dot is zero")
     for step in steps:
-        (matrix.show_shaded if is_shaded else matrix.show_plain)(console, step)
+        (matrix_view.show_shaded if is_shaded else matrix_view.show_plain)(console, step)
     verdict = "right" if traced.answer == traced.right else f"wrong: {traced.right} is right"
     console.line(f"after {traced.text} comes {traced.answer} ({verdict})")
 

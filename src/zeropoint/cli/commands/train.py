@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import click
 
 from zeropoint.cli.console import Console
-from zeropoint.cli.needs import need_torch
+from zeropoint.cli.extras import need_torch
 from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
-    from zeropoint.train.config import Config
-    from zeropoint.train.watch import Result
+    from zeropoint.train.callbacks.callbacks import Result
+    from zeropoint.train.config.config import Config
 
 _EXAMPLES = """\b
 Examples:
@@ -74,7 +74,7 @@ def command(
         sets = (*sets, f'train.time_budget="{time_budget}"')
     read = _config(preset, config, folder if resume else None, sets)
     if fresh:
-        from zeropoint.train.run import move_aside
+        from zeropoint.train.run.run import move_aside
 
         if (aside := move_aside(folder)) is not None:
             console.warning(f"the run that was in {folder} is now {aside}")
@@ -90,14 +90,14 @@ def _trained(
     config: Config, folder: Path, resume: bool, console: Console, ray: str | None, n_workers: int
 ) -> Result:
     """Run it, here or on a cluster, with everything that looks on."""
-    from zeropoint.cli.training import showing
-    from zeropoint.train.metrics import MetricsFile, SampleFiles, TensorBoard
-    from zeropoint.train.report import Report
-    from zeropoint.train.run import run
+    from zeropoint.cli.train_display import showing
+    from zeropoint.train.callbacks.metrics import MetricsFile, SampleFiles, TensorBoard
+    from zeropoint.train.report.report import Report
+    from zeropoint.train.run.run import run
 
     with showing(console) as screen:
         if ray is not None:
-            from zeropoint.train.ray import run_on_ray
+            from zeropoint.train.distributed.ray import run_on_ray
 
             return run_on_ray(config, folder, screen, address=ray, n_workers=n_workers, resume=resume)
         watchers = (screen, MetricsFile(), TensorBoard(), SampleFiles(), Report(screen))
@@ -113,7 +113,7 @@ def _folder(preset: str | None, config: Path | None, out: Path | None, resume: b
     if preset is None and config is None and resume:
         raise BadInput("--resume does not say which run is to go on; add --out DIR, the run's folder")
     if preset is None and config is None:
-        from zeropoint.train.config import recipes
+        from zeropoint.train.config.config import recipes
 
         listed = ", ".join(recipes())
         raise BadInput(f"there is nothing to train; name a preset ({listed}), or give --config FILE")
@@ -122,7 +122,7 @@ def _folder(preset: str | None, config: Path | None, out: Path | None, resume: b
 
 def _config(preset: str | None, file: Path | None, resumed: Path | None, sets: tuple[str, ...]) -> Config:
     """What to train; a run that goes on has its own configuration, unless a file is given."""
-    from zeropoint.train.config import read_config, read_run_config
+    from zeropoint.train.config.config import read_config, read_run_config
 
     if resumed is not None and file is None:
         if not resumed.is_dir():
@@ -135,7 +135,7 @@ def _config(preset: str | None, file: Path | None, resumed: Path | None, sets: t
 
 def _tell(result: Result, console: Console) -> None:
     """The end in words, and the curve where there is room for it."""
-    from zeropoint.train.report import ENDED, uses
+    from zeropoint.train.report.report import ENDED, uses
 
     if sys.stdout.isatty():
         _draw(result.folder, console)
@@ -153,7 +153,7 @@ def _tell(result: Result, console: Console) -> None:
 
 
 def _draw(folder: Path, console: Console) -> None:
-    from zeropoint.train.plot import curve_of, in_terminal
+    from zeropoint.train.report.plot import curve_of, in_terminal
 
     width = console.rich(sys.stdout).width
     try:

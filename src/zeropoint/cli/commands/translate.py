@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zeropoint.cli import matrix
+from zeropoint.cli import matrix_view
 from zeropoint.cli.answer import read_prompt
 from zeropoint.cli.console import Console
-from zeropoint.cli.needs import need_torch
+from zeropoint.cli.extras import need_torch
 from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
     from zeropoint.decoding.beam import Beam
-    from zeropoint.train.translator import AttentionMap, Translator
+    from zeropoint.train.run.translator import AttentionMap, Translator
 
 _EXAMPLES = """\b
 Examples:
@@ -67,7 +67,7 @@ def command(
     """
     need_torch("translate")
     from zeropoint.decoding.beam import Beam
-    from zeropoint.train.translator import open_translator
+    from zeropoint.train.run.translator import open_translator
 
     beam, folder = Beam(n_beams, penalty), _folder(run)
     if bleu is not None:
@@ -92,7 +92,7 @@ def command(
 
 
 def _folder(run: str) -> Path:
-    from zeropoint.weights.run import is_run
+    from zeropoint.weights.run_checkpoint import is_run
 
     for path in (Path(run).expanduser(), Path("runs") / run):
         if is_run(path):
@@ -126,7 +126,7 @@ def _judge(console: Console, run: Path, part: str, beam: Beam, average: int | No
 
 def _show(console: Console, maps: list[AttentionMap], plain: bool) -> None:
     """Each layer's mean over its heads."""
-    from zeropoint.models.handmade.trace import Matrix
+    from zeropoint.learn.handmade.trace import Matrix
 
     is_shaded = not plain and console.has_color(sys.stdout)
     for one in maps:
@@ -134,7 +134,7 @@ def _show(console: Console, maps: list[AttentionMap], plain: bool) -> None:
         keys = tuple(key.replace(" ", "") for key in one.keys)
         about = f"{one.weights_HTS.shape[0]} heads; a row looks at the columns"
         shown = Matrix(f"{one.kind}, layer {one.layer}", about, one.queries, keys, mean_TS)
-        (matrix.show_shaded if is_shaded else matrix.show_plain)(console, shown)
+        (matrix_view.show_shaded if is_shaded else matrix_view.show_plain)(console, shown)
 
 
 def _draw(maps: list[AttentionMap], folder: Path) -> Iterator[Path]:

@@ -10,7 +10,7 @@ import click
 from zeropoint.cli.console import Console
 
 if TYPE_CHECKING:
-    from zeropoint.evaluate.claim import Outcome, Value
+    from zeropoint.learn.claim import Outcome, Value
 
 _EXAMPLES = """\b
 Examples:
@@ -33,7 +33,7 @@ def command(
 
     A number that does not hold is printed with the reason. The exit code is 1 where one differs unexpectedly.
     """
-    from zeropoint.evaluate import verify
+    from zeropoint.learn import verify
 
     claims = verify.chosen(numbers, has_slow=slow)
     outcomes = []

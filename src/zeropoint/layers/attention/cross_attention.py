@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from zeropoint.layers.attention.core import attend, join_heads, repeat_heads, split_heads
 from zeropoint.layers.attention.projections import Projections
+from zeropoint.layers.attention.scaled_dot_product import attend, join_heads, repeat_heads, split_heads
 from zeropoint.layers.cache import KeysValues
 from zeropoint.layers.mask import additive
-from zeropoint.layers.see import See, show
+from zeropoint.layers.taps import See, show
 
 __all__ = ["CrossAttention"]
 

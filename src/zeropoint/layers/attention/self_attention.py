@@ -8,13 +8,13 @@ from __future__ import annotations
 from torch import Tensor
 
 from zeropoint.blueprint.parts.attention import Attention
-from zeropoint.layers.attention.core import attend, join_heads, repeat_heads, split_heads
 from zeropoint.layers.attention.projections import Projections
+from zeropoint.layers.attention.scaled_dot_product import attend, join_heads, repeat_heads, split_heads
 from zeropoint.layers.cache import LayerCache
 from zeropoint.layers.mask import attention_mask
-from zeropoint.layers.place import Place
 from zeropoint.layers.position import maker
-from zeropoint.layers.see import See, show
+from zeropoint.layers.taps import See, show
+from zeropoint.layers.token_positions import Place
 
 __all__ = ["SelfAttention"]
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from zeropoint.blueprint.parts import ffn as specs
 from zeropoint.layers.ffn.activation import ACTIVATIONS
-from zeropoint.layers.see import See, show
+from zeropoint.layers.taps import See, show
 
 __all__ = ["Gated"]
 

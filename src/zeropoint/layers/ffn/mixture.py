@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from zeropoint.blueprint.parts import ffn as specs
 from zeropoint.layers.ffn.activation import ACTIVATIONS
-from zeropoint.layers.see import See, show
+from zeropoint.layers.taps import See, show
 
 __all__ = ["Experts", "MixtureOfExperts", "Stacked", "route"]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from zeropoint import registry
 from zeropoint.blueprint.parts.position import AttentionPosition, EmbeddingPosition, NoPosition
-from zeropoint.blueprint.tables import kind_of
+from zeropoint.blueprint.toml_codec import kind_of
 
 __all__ = ["maker"]
 

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zeropoint.train.loop.precision import has_bfloat16
+from zeropoint.train.optim.combined import Together
 from zeropoint.train.optim.groups import decay_groups
-from zeropoint.train.optim.together import Together
-from zeropoint.train.precision import has_bfloat16
 
 __all__ = ["Muon", "orthogonal"]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadInput
-from zeropoint.train.config import Config, Model
+from zeropoint.train.config.config import Config, Model
 
 __all__ = ["Cell", "Grid", "count_without_embeddings", "plan_grid", "sizes"]
 

@@ -17,18 +17,18 @@ import torch
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.data.batches import ALL, Batches, Rows
-from zeropoint.engine import roofline
 from zeropoint.errors import MachineError
-from zeropoint.train.config import Config, config_toml
-from zeropoint.train.device import device_of
-from zeropoint.train.gradients import NotFinite
-from zeropoint.train.loop import loss_of, train
-from zeropoint.train.model import blueprint_of, built
-from zeropoint.train.prepare import Prepared, prepare
-from zeropoint.train.run import dtype_of, schedule_of
+from zeropoint.planning import roofline
+from zeropoint.train.config.config import Config, config_toml
+from zeropoint.train.config.device import device_of
+from zeropoint.train.loop.gradients import NotFinite
+from zeropoint.train.loop.loop import loss_of, train
+from zeropoint.train.run.build_model import blueprint_of, built
+from zeropoint.train.run.prepare import Prepared, prepare
+from zeropoint.train.run.run import dtype_of, schedule_of
 from zeropoint.train.scaling.grid import Cell, Grid, count_without_embeddings, plan_grid, sizes
 from zeropoint.train.scaling.law import LawFit, fit
-from zeropoint.train.scaling.ledger import Ledger, Run
+from zeropoint.train.scaling.results_log import Ledger, Run
 
 __all__ = ["Prediction", "Study", "study"]
 

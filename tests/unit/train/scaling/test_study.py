@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from zeropoint.errors import BadInput
-from zeropoint.train.config import Config, Data, Eval, Model, Train
-from zeropoint.train.model import blueprint_of
+from zeropoint.train.config.config import Config, Data, Eval, Model, Train
+from zeropoint.train.run.build_model import blueprint_of
 from zeropoint.train.scaling import study as studied
 from zeropoint.train.scaling.grid import Cell, count_without_embeddings, plan_grid, sizes
-from zeropoint.train.scaling.ledger import Ledger, Run
 from zeropoint.train.scaling.plot import draw
+from zeropoint.train.scaling.results_log import Ledger, Run
 from zeropoint.train.scaling.study import study
 
 MODEL = Model(n_layers=1, n_heads=2, d_model=16, n_ctx=8)

@@ -1,0 +1,103 @@
+// The cache of a sequence on its way to a file and back (engine/session/kv_snapshot.py writes and checks the file).
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "runtime/engine.hpp"
+
+namespace zp {
+
+namespace {
+
+// Every bit of what is added changes the result; not meant to withstand an enemy.
+class Digest {
+public:
+    void add(const void* data, size_t n_bytes) {
+        const uint8_t* bytes = static_cast<const uint8_t*>(data);
+        size_t i = 0;
+        for (; i + 32 <= n_bytes; i += 32)
+            for (size_t lane = 0; lane < 4; ++lane) mix(lane, word(bytes + i + 8 * lane, 8));
+        for (; i < n_bytes; i += 8) mix(0, word(bytes + i, n_bytes - i < 8 ? n_bytes - i : 8));
+        mix(1, n_bytes);
+    }
+    template <class T>
+    void add(const T& number) {
+        add(&number, sizeof number);
+    }
+    uint64_t value() {
+        for (const size_t from : {1, 2, 3}) mix(0, lanes_[from]);
+        return lanes_[0] ^ lanes_[0] >> 32;
+    }
+
+private:
+    static uint64_t word(const uint8_t* bytes, size_t n) {
+        uint64_t w = 0;
+        std::memcpy(&w, bytes, n);
+        return w;
+    }
+    // Odd multipliers and rotations can be undone, so that no difference is ever lost in a lane.
+    void mix(size_t lane, uint64_t w) {
+        uint64_t x = (lanes_[lane] ^ w) * 0x9e3779b97f4a7c15u;  // 2^64 / golden ratio
+        lanes_[lane] = x << 29 | x >> 35;
+    }
+    uint64_t lanes_[4] = {1, 2, 3, 4};
+};
+
+}  // namespace
+
+Result<Sequence*> Engine::open_cached(std::span<const int32_t> ids) {
+    if (Status status = check_alive(); !status.ok()) return status.error();
+    if (Status status = check_ids(ids); !status.ok()) return status.error();
+    std::vector<int32_t> one_more(ids.begin(), ids.end());
+    one_more.push_back(0);  // the last token of a text is never taken from the cache
+    Sequence* sequence = sequences_.acquire(one_more);
+    sequence->tokens.resize(static_cast<size_t>(sequence->n_cached));
+    return sequence;
+}
+
+Status Engine::restore(std::span<const int32_t> ids, int n_dropped, const NextPage& next_page) {
+    if (Status status = check_alive(); !status.ok()) return status;
+    if (Status status = check_ids(ids); !status.ok()) return status;
+    const int n_tokens = static_cast<int>(ids.size());
+    const int most_held = config_.window.is_on() ? config_.window.n_positions : config_.spec.n_ctx;
+    const int n_held = n_tokens - std::clamp(n_dropped, 0, n_tokens);
+    const bool is_moved = n_dropped != 0;
+    if (n_dropped < 0 || n_dropped > n_tokens || n_dropped % kChunk != 0 || n_held > most_held ||
+        (is_moved && (!config_.window.is_on() || n_held < most_held - kChunk)))
+        return invalid(std::to_string(n_tokens) + " tokens with " + std::to_string(n_dropped) +
+                       " of them dropped are no state of this cache");
+    std::vector<PageRef> pages;
+    for (int p = 0; p < pages_for(n_held); ++p) {
+        Result<PageRef> page = sequences_.take_page();
+        if (!page.ok()) return page.error();
+        if (Status status = next_page({page.value()->data(), page_bytes()}); !status.ok()) return status;
+        pages.push_back(std::move(page.value()));
+    }
+    Sequence* sequence = sequences_.acquire({});
+    sequence->tokens.assign(ids.begin(), ids.end());
+    const Status status = sequences_.restore(*sequence, n_dropped, std::move(pages));
+    if (!status.ok()) sequences_.truncate(*sequence, 0);
+    sequences_.release(sequence);
+    return status;
+}
+
+uint64_t Engine::fingerprint() const {
+    const ModelSpec& s = config_.spec;
+    Digest digest;
+    for (const int n :
+         {s.n_layers, s.n_heads, s.n_kv_heads, s.d_model, s.d_head, s.d_ff, s.n_vocab, s.n_positions,
+          s.n_experts, s.n_active, static_cast<int>(s.norm), static_cast<int>(s.placement),
+          static_cast<int>(s.ffn), static_cast<int>(s.activation), static_cast<int>(s.rope_layout),
+          static_cast<int>(s.has_renormalized_experts), static_cast<int>(config_.is_exact)})
+        digest.add(n);
+    for (const float x : {s.norm_eps, s.attention_scale, s.rope_factor, s.embedding_scale}) digest.add(x);
+    digest.add(s.rope_frequencies.data(), s.rope_frequencies.size() * sizeof(float));
+    for (const AttentionRule& rule : s.rules) {
+        digest.add(rule.window);
+        digest.add(rule.softcap);
+    }
+    for (const Buffer& buffer : weights_->buffers) digest.add(buffer.data(), buffer.size());
+    return digest.value();
+}
+
+}  // namespace zp

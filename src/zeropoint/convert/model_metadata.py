@@ -1,0 +1,137 @@
+"""What a model file holds beside the weights: metadata, config, tokenizer, model card; carried or made."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from zeropoint import __version__
+from zeropoint.frozen import frozen
+from zeropoint.tokenizers.core.metadata import HasMetadata
+from zeropoint.tokenizers.formats import from_hf
+from zeropoint.tokenizers.formats.gguf import load_tokenizer
+from zeropoint.tokenizers.formats.run_tokenizer import trained_metadata
+from zeropoint.tokenizers.formats.to_hf import hf_files
+from zeropoint.weights import hf_folder as folders
+from zeropoint.weights.conversion import file_type
+from zeropoint.weights.gguf.reader import GgufModel
+from zeropoint.weights.gguf.writer import Typed, typed_metadata
+from zeropoint.weights.hf_folder import Folder
+from zeropoint.weights.open_model import Opened
+from zeropoint.weights.packing import Packed
+from zeropoint.weights.run_checkpoint import Checkpoint
+
+__all__ = ["folder_files", "gguf_metadata"]
+
+Notify = Callable[[str], None]
+_LICENCE = re.compile(r"^license:\s*[\"']?([\w.-]+)", re.MULTILINE)
+
+
+@frozen
+class _Described:
+    """A tokenizer's metadata where no GGUF file holds it yet."""
+
+    metadata: Mapping[str, Any]
+    paths: tuple[Path, ...]
+
+
+def gguf_metadata(opened: Opened, tensors: list[Packed], notify: Notify) -> dict[str, Any]:
+    """The metadata of a GGUF file: that of the source, or what the family and the tokenizer files say."""
+    about = {"general.file_type": file_type(tensors), "general.quantization_version": 2}
+    file = opened.file
+    if isinstance(file, GgufModel):
+        return typed_metadata(file) | {key: Typed(value, "UINT32") for key, value in about.items()}
+    family: dict[str, Any] = dict(opened.family.to_gguf(opened.blueprint))
+    general = {"general.architecture": family.pop("general.architecture"), "general.type": "model"}
+    if isinstance(file, Checkpoint):
+        general["general.name"] = file.title
+        return general | about | family | _trained_tokenizer(file, notify)
+    general["general.name"] = str(file.config.get("_name_or_path") or file.path.resolve().name)
+    if "README.md" in file.files and (
+        licence := _LICENCE.search(file.bytes("README.md").decode("utf-8", "replace"))
+    ):
+        general["general.license"] = licence[1]
+    return general | about | family | _tokenizer_metadata(opened, file, notify)
+
+
+def folder_files(opened: Opened, target: Path, tensors: list[Packed], notify: Notify) -> dict[str, bytes]:
+    """What a folder has besides weights: carried along from a folder, or made from a GGUF's or a run's."""
+    form = _main_format(tensors)
+    file = opened.file
+    if isinstance(file, Folder):
+        carried = {name: file.bytes(name) for name in file.files}
+        return {"config.json": folders.with_dtype(file.config, form), **carried}
+    config = dict(opened.family.to_hf(opened.blueprint))
+    source: HasMetadata = (
+        file
+        if isinstance(file, GgufModel)
+        else _Described(_trained_tokenizer(file, notify), (file.tokenizer,))
+    )
+    files: dict[str, bytes] = {}
+    if "tokenizer.ggml.tokens" in source.metadata:
+        tokenizer = load_tokenizer(source)
+        special = {
+            "bos_token_id": tokenizer.bos_id,
+            "eos_token_id": sorted(tokenizer.stop_ids) or None,
+            "pad_token_id": tokenizer.pad_id,
+        }
+        ids = {key: value for key, value in special.items() if value is not None}
+        # What is not said is GPT-2's in transformers: the id 50256, which a small vocabulary lacks.
+        none = {"bos_token_id": None, "eos_token_id": None}
+        config |= {**none, **ids, "eos_token_id": tokenizer.eos_id}
+        files = hf_files(source, tokenizer, opened.blueprint.n_ctx)
+        files["generation_config.json"] = json.dumps(ids, indent=2).encode()
+    elif isinstance(file, GgufModel):
+        notify(f"{file.name} has no tokenizer, so the folder has none")
+    card = _card(file, target, form).encode()
+    return {"config.json": folders.with_dtype(config, form), "README.md": card, **files}
+
+
+def _tokenizer_metadata(opened: Opened, file: Folder, notify: Notify) -> dict[str, Any]:
+    if "tokenizer.json" not in file.files:
+        notify(f"{file.name} has no tokenizer.json, so the new file has no tokenizer and cannot chat")
+        return {}
+    settings = file.json("special_tokens_map.json") | file.json("tokenizer_config.json")
+    made = from_hf.gguf_metadata(
+        file.json("tokenizer.json"),
+        settings,
+        file.config,
+        opened.blueprint.n_vocab,
+        template=file.template,
+        name=f"{file.name}/tokenizer.json",
+    )
+    # What readers take as bytes; by itself a list of integers is one of INT32.
+    key = "tokenizer.ggml.precompiled_charsmap"
+    return made | ({key: Typed(made[key], "ARRAY of UINT8")} if key in made else {})
+
+
+def _trained_tokenizer(file: Checkpoint, notify: Notify) -> dict[str, Any]:
+    if not file.tokenizer.is_file():
+        notify(f"{file.name}: the run has no tokenizer.json, so what is made of it reads token ids alone")
+        return {}
+    return trained_metadata(file.tokenizer, file.blueprint.n_vocab)
+
+
+def _card(file: GgufModel | Checkpoint, target: Path, form: str) -> str:
+    """The model card: what the source says of itself, and how this folder came to be."""
+    if isinstance(file, Checkpoint):
+        return (
+            f"# {file.title}\n\nTrained by zeropoint {__version__}: step {file.step} of the run "
+            f"`{file.run.name}`, written in {form}.\n"
+        )
+    licence = file.get_str("general.license", default="")
+    head = f"---\nlicense: {licence}\n---\n\n" if re.fullmatch(r"[\w.-]+", licence) else ""
+    name = file.get_str("general.name", default=target.name)
+    source = file.paths[0].name
+    return (
+        f"{head}# {name}\n\nConverted from the GGUF file `{source}` to {form} by zeropoint {__version__}.\n"
+    )
+
+
+def _main_format(tensors: list[Packed]) -> str:
+    """The number format of most matrices."""
+    forms = [tensor.format for tensor in tensors if len(tensor.shape) > 1]
+    return max(set(forms), key=forms.count)

@@ -1,0 +1,63 @@
+"""What files were when they were read, so that one that is changed later is seen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from zeropoint.data.documents import find_sources
+from zeropoint.errors import BadInput, DiskError
+from zeropoint.files import disk
+from zeropoint.weights.gguf.reader import shown
+
+__all__ = ["SourceSum", "changed", "refuse_changed", "sum_of", "sums_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSum:
+    """A file as it was read: size, time of its last change, sha256 in hex."""
+
+    n_bytes: int
+    mtime_ns: int
+    sha256: str
+
+
+def sums_of(root: Path) -> dict[str, SourceSum]:
+    """Every source below `root`, by name. Raises BadInput naming a file that cannot be read."""
+    return {source.name: _sum(source.path) for source in find_sources(root)}
+
+
+def changed(root: Path, known: Mapping[str, SourceSum], *, whole: bool = False) -> list[str]:
+    """Names of sources that are not what they were: changed, new or gone.
+
+    A file of the same size and time is taken for the same, unless `whole` asks for every byte.
+    """
+    now = {source.name: source.path for source in find_sources(root)}
+    odd = list(known.keys() ^ now.keys())
+    for name in known.keys() & now.keys():
+        was, info = known[name], now[name].stat()
+        is_touched = (info.st_size, info.st_mtime_ns) != (was.n_bytes, was.mtime_ns)
+        if (is_touched or whole) and (info.st_size != was.n_bytes or _sum(now[name]).sha256 != was.sha256):
+            odd.append(name)
+    return sorted(odd)
+
+
+def refuse_changed(root: Path, known: Mapping[str, SourceSum]) -> None:
+    """Raise DiskError if a source was changed since its sum was taken, which is while it was read."""
+    if odd := changed(root, known):
+        raise DiskError(f"{odd[0]} of {shown(root)} was changed while it was read; start again")
+
+
+def sum_of(*sums: str) -> str:
+    """One sha256 (hex) that stands for several."""
+    return hashlib.sha256("\n".join(sums).encode()).hexdigest()
+
+
+def _sum(path: Path) -> SourceSum:
+    try:
+        info = path.stat()
+        return SourceSum(info.st_size, info.st_mtime_ns, disk.sha256_of(path))
+    except OSError as error:
+        raise BadInput(f"{shown(path)} cannot be read ({error.strerror}); check the file") from None

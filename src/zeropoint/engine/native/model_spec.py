@@ -1,0 +1,141 @@
+"""A blueprint as the native engine takes it: sizes and names of parts. What it lacks is refused by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zeropoint import families
+from zeropoint.blueprint import Block, Blueprint
+from zeropoint.blueprint.parts.ffn import MLP, Gated
+from zeropoint.blueprint.parts.norm import Norm, RMSNorm
+from zeropoint.blueprint.parts.position import Learned, NoPosition, Rope
+from zeropoint.blueprint.sources import Rename, Rows, Source, Stacked
+from zeropoint.errors import BadInput
+from zeropoint.weights.gguf.reader import GgufModel
+
+__all__ = ["native_plan", "stored_tensors"]
+
+
+def native_plan(blueprint: Blueprint, n_ctx: int) -> dict[str, Any]:
+    """What `_native.Engine` is given as its specification. Raises BadInput naming what it cannot run."""
+    if not blueprint.is_decoder:
+        raise BadInput(f"the native engine runs decoders alone; {blueprint.family} has an encoder: use torch")
+    block = _one_kind_of_block(blueprint)
+    attention, position = block.attention, blueprint.embedding.position
+    if blueprint.head is None or blueprint.head.has_transform:
+        raise BadInput("the native engine needs a plain language-model head; use torch")
+    if not isinstance(position, Learned | NoPosition):
+        raise BadInput(f"the native engine has no {type(position).__name__} positions; use torch")
+    if blueprint.embedding.n_types or blueprint.embedding.norm is not None:
+        raise BadInput("the native engine has no token types and no norm on the embedding; use torch")
+    return {
+        "n_layers": blueprint.n_layers,
+        "n_heads": attention.n_heads,
+        "n_kv_heads": attention.n_kv_heads,
+        "d_model": blueprint.d_model,
+        "d_head": attention.d_head,
+        "n_ctx": n_ctx,
+        "n_vocab": blueprint.n_vocab,
+        "placement": block.placement,
+        "has_query_key_norm": attention.query_key_norm is not None,
+        "attention_scale": attention.score_scale,
+        "rules": [(b.attention.window or 0, b.attention.softcap or 0.0) for b in blueprint.blocks],
+        "n_positions": position.n_positions if isinstance(position, Learned) else 0,
+        "embedding_scale": blueprint.embedding.scale,
+        "has_tied_head": blueprint.is_tied,
+        "head_scale": blueprint.head.scale,
+        "head_softcap": blueprint.head.softcap or 0.0,
+        **_norm(block.norm, blueprint.final_norm),
+        **_ffn(block),
+        **_rope(block, n_ctx),
+    }
+
+
+def stored_tensors(model: GgufModel, blueprint: Blueprint) -> dict[str, tuple[str, int, int]]:
+    """Our tensor names to (stored name, first row, rows of the stored tensor; 0: all of it is ours).
+
+    Experts that are stored one by one are `blocks.0.ffn.experts.up.3.weight` and the like.
+    """
+    stored: dict[str, tuple[str, int, int]] = {}
+    for ours, source in families.gguf_sources(model, blueprint).items():
+        if isinstance(source, Stacked):
+            module, _, kind = ours.rpartition(".")
+            parts = enumerate(source.sources)
+            stored |= {f"{module}.{e}.{kind}": _stored(model, part) for e, part in parts}
+        else:
+            stored[ours] = _stored(model, source)
+    return stored
+
+
+def _stored(model: GgufModel, source: Source) -> tuple[str, int, int]:
+    match source:
+        case Rename(name):
+            return name, 0, 0
+        case Rows(Rename(name), begin, _) if name in model.tensors:
+            return name, begin, model.tensors[name].shape[0]
+        case Rows(Rename(name)):
+            return name, 0, 0  # missing: the engine says so
+        case other:
+            raise BadInput(f"{model.name}: the native engine cannot read a tensor as {type(other).__name__}")
+
+
+def _one_kind_of_block(blueprint: Blueprint) -> Block:
+    """Blocks may differ in their window alone."""
+    first = blueprint.blocks[0]
+    for i, block in enumerate(blueprint.blocks):
+        if _without_window(block) != _without_window(first):
+            raise BadInput(
+                f"the native engine runs blocks that differ in their window alone; not blocks[{i}]"
+            )
+    return first
+
+
+def _without_window(block: Block) -> tuple[Any, ...]:
+    a = block.attention
+    attention = (a.n_heads, a.n_kv_heads, a.d_head, a.position, a.bias, a.query_key_norm, a.scale, a.softcap)
+    return (attention, block.ffn, block.norm, block.placement)
+
+
+def _norm(norm: Norm | None, final: Norm | None) -> dict[str, Any]:
+    if final is not None and final != norm:
+        raise BadInput("the native engine needs the final norm to be of the blocks' kind; use torch")
+    if norm is None:
+        return {"norm": "none", "norm_eps": 0.0, "has_final_norm": False}
+    kind = "rms" if isinstance(norm, RMSNorm) else "layer"
+    return {"norm": kind, "norm_eps": norm.eps, "has_final_norm": final is not None}
+
+
+def _ffn(block: Block) -> dict[str, Any]:
+    none = {"n_experts": 0, "n_active": 0, "has_renormalized_experts": True}
+    match block.ffn:
+        case None:
+            return {"ffn": "none", "d_ff": 1, "activation": "relu", **none}
+        case MLP(d_ff, activation):
+            return {"ffn": "mlp", "d_ff": d_ff, "activation": activation, **none}
+        case Gated(d_ff, activation):
+            return {"ffn": "gated", "d_ff": d_ff, "activation": activation, **none}
+        case mixture:
+            if block.placement != "pre":
+                raise BadInput("the native engine runs experts in pre-norm blocks alone; use torch")
+            return {
+                "ffn": "mixture",
+                "d_ff": mixture.expert.d_ff,
+                "activation": mixture.expert.activation,
+                "n_experts": mixture.n_experts,
+                "n_active": mixture.n_active,
+                "has_renormalized_experts": mixture.has_renormalized_weights,
+            }
+
+
+def _rope(block: Block, n_ctx: int) -> dict[str, Any]:
+    match block.attention.position:
+        case Rope() as rope:
+            return {
+                "rope_frequencies": rope.frequencies(n_ctx),
+                "is_rope_interleaved": rope.is_interleaved,
+                "rope_factor": rope.attention_factor(),
+            }
+        case NoPosition():
+            return {"rope_frequencies": [], "is_rope_interleaved": False, "rope_factor": 1.0}
+        case other:
+            raise BadInput(f"the native engine has no {type(other).__name__} in attention; use torch")

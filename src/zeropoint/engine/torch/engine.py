@@ -1,0 +1,235 @@
+"""The torch models behind the `Engine` contract: the reference that the native engine is held to.
+
+The same requests, events and draws (numpy's sampling steps, `sampling/draw.py`): with equal logits and a
+seed it gives the same tokens. One sequence after the other, no batching, no reuse of earlier prompts: slow
+and clear.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from zeropoint.blueprint.interventions import Edit, Write, edits
+from zeropoint.engine.contract import Event, FinishReason, Lens, LensRows, Read, Request, Seen
+from zeropoint.engine.tap_requests import check_lens, stream_after, wanted_reads
+from zeropoint.errors import BadInput, ContextFull, MachineError
+from zeropoint.models.decoder import Decoder
+from zeropoint.models.interventions import editing
+from zeropoint.models.logit_lens import logits_after
+from zeropoint.models.trace import trace
+from zeropoint.sampling.draw import sample
+
+__all__ = ["TorchEngine", "TorchStepper"]
+
+
+@dataclass
+class _Running:
+    request: Request
+    seed: int
+    stepper: TorchStepper
+    tokens: list[int] = field(default_factory=list)
+
+    @property
+    def n_made(self) -> int:
+        return len(self.tokens) - len(self.request.prompt_ids)
+
+
+class TorchEngine:
+    """A decoder in torch, ready to run. Fulfils `engine.contract.Engine`.
+
+    n_ctx: positions a sequence may have, by default what the model was trained for; n_vocab: tokens.
+    """
+
+    def __init__(self, module: Decoder, *, n_ctx: int | None = None) -> None:
+        self.n_ctx = n_ctx or module.blueprint.n_ctx
+        self.n_vocab = module.blueprint.n_vocab
+        self._module: Decoder | None = module.eval()
+        self._running: dict[int, _Running] = {}
+        self._ended: list[Event] = []
+        self._n_requests = 0
+
+    def submit(self, request: Request) -> int:
+        """Queue a request, returning its number. Raises ContextFull or BadInput."""
+        prompt = self._checked(request.prompt_ids)
+        if not prompt:
+            raise BadInput("the prompt is empty; give at least one token")
+        if len(prompt) >= self.n_ctx:
+            raise ContextFull(
+                f"the prompt has {len(prompt)} tokens and the context holds {self.n_ctx}; "
+                "shorten it or load the model with a larger context"
+            )
+        seed = secrets.randbits(64) if request.params.seed is None else request.params.seed
+        number, self._n_requests = self._n_requests, self._n_requests + 1
+        self._running[number] = _Running(request, seed, self.stepper(request.taps), prompt)
+        return number
+
+    def cancel(self, request: int) -> None:
+        """End a request; its last Event has finish "cancelled". Unknown numbers are ignored."""
+        running = self._running.pop(request, None)
+        if running is not None:
+            self._ended.append(_event(request, running, finish="cancelled"))
+
+    def step(self) -> list[Event]:
+        """Advance every running request by one token; its first step reads the prompt too."""
+        self._loaded()
+        events, self._ended = self._ended, []
+        for number, running in list(self._running.items()):
+            event = self._advance(number, running)
+            if event.finish is not None:
+                del self._running[number]
+            events.append(event)
+        return events
+
+    def _advance(self, number: int, running: _Running) -> Event:
+        request, tokens = running.request, running.tokens
+        logits_V = running.stepper.extend(tokens[running.stepper.n_tokens :])[-1]
+        steps = request.params.active()
+        token = sample(steps, logits_V, tokens, running.seed, len(tokens), len(request.prompt_ids))
+        if token < 0:
+            del self._running[number]
+            raise MachineError("the model's logits hold NaN or rule out every token")
+        if token in request.stop_ids:
+            return _event(number, running, finish="stop")
+        tokens.append(token)
+        logprob = float(_log_softmax(logits_V)[token]) if request.wants_logprobs else None
+        is_spent = request.params.max_tokens is not None and running.n_made >= request.params.max_tokens
+        is_full = is_spent or len(tokens) >= self.n_ctx
+        return _event(number, running, token, logprob, "length" if is_full else None)
+
+    def score(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Natural-log probability of ids[1:], each given all before it: float32 [T - 1]."""
+        ids = self._checked(ids)
+        if not 2 <= len(ids) <= self.n_ctx + 1:
+            raise BadInput(f"the text has {len(ids)} tokens; scoring takes 2 to {self.n_ctx + 1}")
+        logprobs_TV = _log_softmax(self.stepper().extend(ids[:-1]))
+        return np.take_along_axis(logprobs_TV, np.array(ids[1:])[:, None], axis=-1)[:, 0]
+
+    def trace(
+        self,
+        ids: Sequence[int],
+        reads: Sequence[str | Read] = (),
+        *,
+        lens: Lens | None = None,
+        taps: Sequence[Write] = (),
+    ) -> Seen:
+        """What is seen while ids are read: any point of `blueprint/taps.py`. Raises as the contract says."""
+        module, text, lens = self._loaded(), self._checked(ids), lens or Lens(())
+        b = module.blueprint
+        if len(text) > self.n_ctx:
+            raise ContextFull(
+                f"the text has {len(text)} tokens and the context holds {self.n_ctx}; shorten it"
+            )
+        wanted = wanted_reads(b, len(text), reads)
+        check_lens(b, len(text), lens)
+        streams = [stream_after(b, layer) for layer in lens.layers]
+        points = {*wanted, *streams}
+        seen = trace(module, text, points=points, n_positions=self.n_ctx, edits=edits(b, taps))
+        shown = {
+            name: np.asarray(seen[name][heads] if heads else seen[name])
+            for name, (_, heads) in wanted.items()
+        }
+        rows = [
+            _lens_rows(layer, np.asarray(logits_after(module, seen[name])), text, lens)
+            for layer, name in zip(lens.layers, streams, strict=True)
+        ]
+        return Seen(text, shown, rows)
+
+    def stepper(self, taps: Sequence[Write] = ()) -> TorchStepper:
+        """A fresh sequence to decode by hand. taps: how all its passes are changed."""
+        module = self._loaded()
+        return TorchStepper(module, self.n_ctx, edits(module.blueprint, taps))
+
+    def close(self) -> None:
+        """Let go of the module; any later call raises BadInput."""
+        self._module = None
+        self._running.clear()
+
+    def _loaded(self) -> Decoder:
+        if self._module is None:
+            raise BadInput("this model is closed; load it again")
+        return self._module
+
+    def _checked(self, ids: Sequence[int]) -> list[int]:
+        return _checked(ids, self.n_vocab)
+
+
+class TorchStepper:
+    """One sequence under the caller's control. Fulfils `engine.contract.Stepper`."""
+
+    def __init__(self, module: Decoder, n_ctx: int, edits: Sequence[Edit] = ()) -> None:
+        self._module = module
+        self._edits = edits
+        self._cache = module.new_cache(n_ctx)
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of the sequence so far."""
+        return self._cache.n_tokens
+
+    @torch.no_grad()
+    def extend(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Append ids and return the logits after each: float32 [T, V]. Raises ContextFull, BadInput."""
+        n_vocab = self._module.blueprint.n_vocab
+        if not len(ids):
+            return np.empty((0, n_vocab), np.float32)
+        ids_BT = torch.tensor([_checked(ids, n_vocab)], device=self._module.embedding.weight.device)
+        see = editing(self._edits, self.n_tokens)
+        logits_TV: NDArray[np.float32] = np.asarray(
+            self._module(ids_BT, self._cache, see=see)[0].float().cpu()
+        )
+        return logits_TV
+
+    def rollback(self, n: int) -> None:
+        """Forget the last n tokens. Raises BadInput where there are not so many."""
+        self._cache.rollback(n)
+
+    def close(self) -> None:
+        """Free the cache."""
+        self._cache = self._module.new_cache(self._cache.n_positions)
+
+
+def _checked(ids: Sequence[int], n_vocab: int) -> list[int]:
+    checked = [int(token) for token in ids]
+    for token in checked:
+        if not 0 <= token < n_vocab:
+            raise BadInput(f"token id {token} is outside the vocabulary of {n_vocab}")
+    return checked
+
+
+def _event(
+    number: int,
+    running: _Running,
+    token: int | None = None,
+    logprob: float | None = None,
+    finish: FinishReason | None = None,
+) -> Event:
+    n_prompt = len(running.request.prompt_ids)
+    return Event(number, token, logprob, finish, n_prompt, 0, min(running.stepper.n_tokens, n_prompt))
+
+
+def _lens_rows(layer: int, logits_TV: NDArray[np.float32], ids: Sequence[int], lens: Lens) -> LensRows:
+    logprobs_TV = _log_softmax(logits_TV)
+    # A stable sort leaves equal ones in the order of their ids.
+    top_TN = np.argsort(-logits_TV, axis=-1, kind="stable")[:, : lens.top].astype(np.int32)
+    return LensRows(
+        layer,
+        top_TN,
+        np.take_along_axis(logprobs_TV, top_TN, axis=-1),
+        logprobs_TV[:, np.array(lens.tokens, int)],
+        logprobs_TV[np.arange(len(ids) - 1), ids[1:]],
+        logits_TV if lens.has_logits else None,
+    )
+
+
+def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Over the last axis, the sum in float64."""
+    shifted = logits - logits.max(-1, keepdims=True)
+    total = np.log(np.exp(shifted.astype(np.float64)).sum(-1, keepdims=True))
+    logprobs: NDArray[np.float32] = (shifted - total).astype(np.float32)
+    return logprobs

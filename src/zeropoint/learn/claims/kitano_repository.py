@@ -1,0 +1,27 @@
+"""Kitano's ladder of models as the repository has it, counted: the rungs of `zeropoint ladder llama`."""
+
+from __future__ import annotations
+
+from zeropoint.learn.claim import Claim, Value
+from zeropoint.learn.ladders.llama import LADDER
+
+__all__ = ["CLAIM"]
+
+_RUNGS = ("feed-forward", "rms-norm", "rope-attention", "swiglu", "blocks")
+
+
+def compute() -> Value:
+    """Parameters of the five rungs."""
+    models = [rung.build() for rung in LADDER.rungs if rung.name in _RUNGS]
+    return tuple(float(sum(p.numel() for p in model.parameters())) for model in models)
+
+
+CLAIM = Claim(
+    number="10",
+    about="Llama from scratch, repository: start, + RMSNorm, + attention, + SwiGLU, four blocks",
+    published=(33_217.0, 35_265.0, 559_681.0, 592_706.0, 2_370_246.0),
+    source="Kitano, repository llama-from-scratch, llama.ipynb",
+    explained_by="zeropoint ladder llama",
+    compute=compute,
+    reason="article and repository are two different models; see claims 9 and 10",
+)

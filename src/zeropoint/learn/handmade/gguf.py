@@ -1,0 +1,37 @@
+"""A handmade program as a GGUF file of our own, which the native engine runs like any other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zeropoint import families
+from zeropoint.files.atomic_write import new_file
+from zeropoint.learn.handmade.compile import blueprint, weights
+from zeropoint.learn.handmade.dsl import Program
+from zeropoint.weights.gguf.writer import write_gguf
+from zeropoint.weights.mapping import Lazy
+from zeropoint.weights.packing import pack
+
+__all__ = ["write_program"]
+
+_NORMAL = 1  # GGUF's type of a token that is plain text
+
+
+def write_program(program: Program, path: Path) -> None:
+    """Write blueprint, weights (F32) and the characters as tokens. Raises DiskError."""
+    metadata = {
+        **families.of(blueprint(program)).to_gguf(blueprint(program)),
+        "general.name": f"handmade:{program.name}",
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "gpt-2",
+        "tokenizer.ggml.tokens": list(program.tokens),
+        "tokenizer.ggml.token_type": [_NORMAL] * len(program.tokens),
+    }
+    if program.stop is not None:
+        metadata["tokenizer.ggml.eos_token_id"] = program.tokens.index(program.stop)
+    tensors = [
+        pack(name, Lazy(matrix.shape, "F32", lambda matrix=matrix: matrix), "F32")  # type: ignore[misc]
+        for name, matrix in weights(program).items()
+    ]
+    with new_file(path) as staged:
+        write_gguf(staged, metadata, tensors)

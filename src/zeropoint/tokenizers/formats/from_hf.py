@@ -1,0 +1,235 @@
+"""A GGUF file's tokenizer metadata, made from the tokenizer files of a Hugging Face folder.
+
+Byte-level BPE becomes `gpt2`, with the name of the pattern that cuts words (found by comparing with
+`pretokenizers.toml`, never guessed); SentencePiece BPE becomes `llama`; WordPiece becomes `bert`
+(`from_hf_bert.py`); Unigram becomes `t5`; one word a character becomes `rwkv`. Everything else is refused.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from zeropoint.errors import BadModelFile
+from zeropoint.tokenizers.core.character_vocab import wordlevel_metadata
+from zeropoint.tokenizers.core.metadata import BYTE, NORMAL
+from zeropoint.tokenizers.core.sanitize import printable
+from zeropoint.tokenizers.core.vocabulary import CONTROL, UNKNOWN, UNUSED, USER_DEFINED
+from zeropoint.tokenizers.formats.from_hf_bert import wordpiece_metadata
+from zeropoint.tokenizers.formats.t5 import unigram_metadata
+
+__all__ = ["gguf_metadata", "has_second_space"]
+
+_SPECIAL = {
+    "bos": "bos_token_id",
+    "eos": "eos_token_id",
+    "unk": "unknown_token_id",
+    "pad": "padding_token_id",
+}
+_END_OF_TURN = ("<|eot_id|>", "<|im_end|>", "<end_of_turn>", "<|end|>")
+
+
+def gguf_metadata(
+    tokenizer: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    config: Mapping[str, Any],
+    n_vocab: int,
+    *,
+    template: str | None = None,
+    name: str = "tokenizer.json",
+) -> dict[str, Any]:
+    """The `tokenizer.*` keys out of tokenizer.json, tokenizer_config.json (settings) and config.json.
+
+    n_vocab: rows of the embedding; rows without a token get an unused one. template: the chat template.
+    Raises BadModelFile naming the file and what in it is not understood.
+    """
+    model = _part(tokenizer, "model", name)
+    kind = model.get("type", "BPE")
+    if kind not in ("BPE", "WordPiece", "Unigram", "WordLevel"):
+        known = "BPE, WordPiece, Unigram or WordLevel"
+        raise _bad(name, f"a model of type {kind!r} has no form in GGUF; it must be {known}")
+    is_llama = bool(model.get("byte_fallback"))
+    tokens, types = _tokens(tokenizer, model, n_vocab, name)
+    if kind == "WordPiece":
+        return wordpiece_metadata(tokenizer, settings, tokens, types, name)
+    if kind == "WordLevel":
+        return wordlevel_metadata(tokens, list(_steps(tokenizer.get("pre_tokenizer"), "pretokenizers")), name)
+    if kind == "Unigram":
+        steps = list(_steps(tokenizer.get("normalizer"), "normalizers"))
+        words = list(_steps(tokenizer.get("pre_tokenizer"), "pretokenizers"))
+        unigram = unigram_metadata(model, steps, words, tokens, types, name)
+        ids = {token: index for index, token in enumerate(tokens)}
+        return unigram | _special(settings, config, model, ids) | _ends(tokenizer)
+    ids = {token: index for index, token in enumerate(tokens)}
+    merges = [_merge(merge, name) for merge in model.get("merges", [])]
+    found: dict[str, Any] = {
+        "tokenizer.ggml.model": "llama" if is_llama else "gpt2",
+        "tokenizer.ggml.pre": "default" if is_llama else _pre(tokenizer, model, name),
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": types,
+    }
+    if merges:
+        found["tokenizer.ggml.merges"] = merges
+    if is_llama:
+        found["tokenizer.ggml.scores"] = _scores(tokens, merges)
+        found["tokenizer.ggml.add_space_prefix"] = _has_space_prefix(tokenizer)
+    found |= _special(settings, config, model, ids)
+    found["tokenizer.ggml.add_bos_token"] = _adds_bos(tokenizer, settings)
+    if template is not None:
+        found["tokenizer.chat_template"] = template
+    return found
+
+
+def _tokens(
+    tokenizer: Mapping[str, Any], model: Mapping[str, Any], n_vocab: int, name: str
+) -> tuple[list[str], list[int]]:
+    """Tokens by id and their GGUF types; ids that no token has are unused ones."""
+    tokens = [f"[PAD{i}]" for i in range(n_vocab)]
+    types = [UNUSED] * n_vocab
+    unknown = model.get("unk_token")
+    vocab = model.get("vocab")
+    if model.get("type") == "Unigram" and isinstance(vocab, list):
+        vocab = {entry[0]: index for index, entry in enumerate(vocab) if isinstance(entry, list) and entry}
+        unknown = next((token for token, index in vocab.items() if index == model.get("unk_id")), None)
+    if not isinstance(vocab, dict):
+        raise _bad(name, "`model.vocab` must map tokens to ids")
+    for token, index in vocab.items():
+        _check_id(token, index, n_vocab, name)
+        tokens[index] = token
+        types[index] = BYTE if model.get("byte_fallback") and _is_byte(token) else NORMAL
+        if token == unknown:
+            types[index] = UNKNOWN
+    for added in tokenizer.get("added_tokens") or []:
+        token, index = added.get("content"), added.get("id")
+        _check_id(token, index, n_vocab, name)
+        tokens[index] = token
+        if token != unknown:
+            types[index] = CONTROL if added.get("special") else USER_DEFINED
+    return tokens, types
+
+
+def _pre(tokenizer: Mapping[str, Any], model: Mapping[str, Any], name: str) -> str:
+    """The name of the row of the table whose steps are the file's."""
+    found: dict[str, Any] = {"ignore_merges": bool(model.get("ignore_merges"))}
+    for step in _steps(tokenizer.get("normalizer"), "normalizers"):
+        if step.get("type") != "NFC":
+            raise _bad(name, f"the normalizer {step.get('type')!r} has no name in GGUF")
+        found["nfc"] = True
+    for step in _steps(tokenizer.get("pre_tokenizer"), "pretokenizers"):
+        match step:
+            case {"type": "Digits", "individual_digits": True}:
+                found["digits"] = True
+            case {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}:
+                found.setdefault("splits", []).append(pattern)
+            case {"type": "ByteLevel", "add_prefix_space": False}:
+                found["gpt2_regex"] = step.get("use_regex", True)
+            case _:
+                raise _bad(name, f"the pre-tokenizer step {step.get('type')!r} has no name in GGUF")
+    table = tomllib.loads(Path(__file__).with_name("pretokenizers.toml").read_text("utf-8"))
+    kinds = {"nfc": False, "digits": False, "splits": [], "gpt2_regex": False, "ignore_merges": False}
+    for row in table["pretokenizer"]:
+        if all(row.get(key, default) == found.get(key, default) for key, default in kinds.items()):
+            return str(row["names"][0])
+    raise _bad(name, "its way to cut text into words has no name in GGUF that is known here")
+
+
+def _special(
+    settings: Mapping[str, Any], config: Mapping[str, Any], model: Mapping[str, Any], ids: dict[str, int]
+) -> dict[str, int]:
+    """Ids of the special tokens: as tokenizer_config.json spells them, else as config.json counts them."""
+    found = {}
+    for name, key in _SPECIAL.items():
+        token = settings.get(f"{name}_token")
+        if isinstance(token, dict):
+            token = token.get("content")
+        index = ids.get(token) if isinstance(token, str) else config.get(f"{name}_token_id")
+        if name == "unk" and index is None:
+            index = ids.get(str(model.get("unk_token")), model.get("unk_id"))
+        if isinstance(index, list):
+            index = next(iter(index), None)
+        if type(index) is int and 0 <= index < len(ids):
+            found[f"tokenizer.ggml.{key}"] = index
+    turn = next((ids[token] for token in _END_OF_TURN if token in ids), None)
+    if turn is not None:
+        found["tokenizer.ggml.eot_token_id"] = turn
+    return found
+
+
+def _adds_bos(tokenizer: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    """Whether a document begins with a special token: by the post-processor, else by the settings."""
+    steps = [
+        step
+        for step in _steps(tokenizer.get("post_processor"), "processors")
+        if step.get("type") == "TemplateProcessing"
+    ]
+    if not steps:
+        return bool(settings.get("add_bos_token", False)) and tokenizer.get("post_processor") is None
+    single = steps[0].get("single") or [{}]
+    return "SpecialToken" in single[0]
+
+
+def _ends(tokenizer: Mapping[str, Any]) -> dict[str, bool]:
+    """Whether a document gets a special token at its begin and its end."""
+    step = tokenizer.get("post_processor") or {}
+    single = step.get("single") or [{}] if step.get("type") == "TemplateProcessing" else [{}]
+    return {
+        "tokenizer.ggml.add_bos_token": "SpecialToken" in single[0],
+        "tokenizer.ggml.add_eos_token": "SpecialToken" in single[-1],
+    }
+
+
+def _scores(tokens: list[str], merges: list[str]) -> list[float]:
+    """SentencePiece's scores: minus the rank of the first merge that makes a token."""
+    rank: dict[str, int] = {}
+    for merge in merges:
+        rank.setdefault(merge.replace(" ", "", 1), len(rank))
+    return [float(-rank.get(token, len(rank))) for token in tokens]
+
+
+def has_second_space(tokenizer: Mapping[str, Any]) -> bool:
+    """Whether a space is put before a text that begins with one too, as SentencePiece does."""
+    return any(step.get("type") == "Prepend" for step in _steps(tokenizer.get("normalizer"), "normalizers"))
+
+
+def _has_space_prefix(tokenizer: Mapping[str, Any]) -> bool:
+    normalizers = _steps(tokenizer.get("normalizer"), "normalizers")
+    words = _steps(tokenizer.get("pre_tokenizer"), "pretokenizers")
+    return any(step.get("type") == "Prepend" for step in normalizers) or any(
+        step.get("type") == "Metaspace" and step.get("prepend_scheme", "always") != "never" for step in words
+    )
+
+
+def _steps(step: Any, inner: str) -> Iterator[Mapping[str, Any]]:
+    """A step or the steps of a sequence; what a sequence holds is taken as it is, one level deep."""
+    if isinstance(step, dict):
+        yield from step.get(inner, []) if step.get("type") == "Sequence" else [step]
+
+
+def _merge(merge: Any, name: str) -> str:
+    if isinstance(merge, str):
+        return merge
+    if isinstance(merge, list) and len(merge) == 2 and {type(part) for part in merge} == {str}:
+        return f"{merge[0]} {merge[1]}"
+    raise _bad(name, f"the merge {merge!r:.60} must be two tokens")
+
+
+def _check_id(token: Any, index: Any, n_vocab: int, name: str) -> None:
+    if not isinstance(token, str) or type(index) is not int or not 0 <= index < n_vocab:
+        raise _bad(name, f"token {token!r:.60} has the id {index!r:.30}; the embedding has {n_vocab} rows")
+
+
+def _is_byte(token: str) -> bool:
+    return len(token) == 6 and token.startswith("<0x") and token.endswith(">")
+
+
+def _part(tokenizer: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any]:
+    part = tokenizer.get(key)
+    if not isinstance(part, dict):
+        raise _bad(name, f"`{key}` must be an object")
+    return part
+
+
+def _bad(name: str, what: str) -> BadModelFile:
+    return BadModelFile(f"{name}: {printable(what, 400)}")

@@ -1,0 +1,86 @@
+"""A WordPiece tokenizer of Hugging Face as the `bert` vocabulary of a GGUF file (the way in is `bert.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zeropoint.errors import BadModelFile
+from zeropoint.tokenizers.core.metadata import NORMAL
+from zeropoint.tokenizers.core.sanitize import printable
+from zeropoint.tokenizers.core.vocabulary import UNUSED
+from zeropoint.tokenizers.formats.bert import LONGEST_WORD, gguf_spelling
+
+__all__ = ["wordpiece_metadata"]
+
+_SPELLED = {"cls": "[CLS]", "sep": "[SEP]", "unk": "[UNK]", "pad": "[PAD]", "mask": "[MASK]"}
+_KEYS = {
+    "cls": ("cls_token_id", "bos_token_id"),  # a document's first; readers look for one or the other
+    "sep": ("seperator_token_id",),  # sic
+    "unk": ("unknown_token_id",),
+    "pad": ("padding_token_id",),
+    "mask": ("mask_token_id",),
+}
+# What the published code does, which is all that a GGUF file can mean.
+_PUBLISHED = ("BertNormalizer", True, True, "BertPreTokenizer", "##", LONGEST_WORD)
+
+
+def wordpiece_metadata(
+    tokenizer: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    tokens: Sequence[str],
+    types: Sequence[int],
+    name: str,
+) -> dict[str, Any]:
+    """The `tokenizer.ggml.*` keys of a tokenizer.json with a WordPiece model.
+
+    tokens, types: by id, spelled as Hugging Face does. Raises BadModelFile for steps GGUF has no name for.
+    """
+    special = {token for token, kind in zip(tokens, types, strict=True) if kind not in (NORMAL, UNUSED)}
+    found: dict[str, Any] = {
+        "tokenizer.ggml.model": "bert",
+        "tokenizer.ggml.pre": "default",
+        "tokenizer.ggml.tokens": gguf_spelling(tokens, special),
+        "tokenizer.ggml.token_type": list(types),
+        **_normalizer(tokenizer, name),
+    }
+    ids = {token: index for index, token in enumerate(tokens)}
+    for part, keys in _KEYS.items():
+        token = settings.get(f"{part}_token", _SPELLED[part])
+        token = token.get("content") if isinstance(token, dict) else token
+        if token in ids:
+            found |= {f"tokenizer.ggml.{key}": ids[token] for key in keys}
+    begins, ends = _document(tokenizer)
+    return found | {"tokenizer.ggml.add_bos_token": begins, "tokenizer.ggml.add_sep_token": ends}
+
+
+def _normalizer(tokenizer: Mapping[str, Any], name: str) -> dict[str, bool]:
+    """How text is cleaned; only what BERT's published tokenizers do has a name."""
+    step, words, model = (tokenizer.get(part) or {} for part in ("normalizer", "pre_tokenizer", "model"))
+    given = {
+        "normalizer.type": step.get("type"),
+        "normalizer.clean_text": step.get("clean_text", True),
+        "normalizer.handle_chinese_chars": step.get("handle_chinese_chars", True),
+        "pre_tokenizer.type": words.get("type"),
+        "model.continuing_subword_prefix": model.get("continuing_subword_prefix"),
+        "model.max_input_chars_per_word": model.get("max_input_chars_per_word"),
+    }
+    for key, needed in zip(given, _PUBLISHED, strict=True):
+        if given[key] != needed:
+            said = printable(repr(given[key]), 60)
+            raise BadModelFile(f"{name}: `{key}` is {said}; for WordPiece in GGUF it must be {needed!r}")
+    lowercase = bool(step.get("lowercase", True))
+    strip = step.get("strip_accents")
+    return {
+        "tokenizer.ggml.normalizer.lowercase": lowercase,
+        "tokenizer.ggml.normalizer.strip_accents": lowercase if strip is None else bool(strip),
+    }
+
+
+def _document(tokenizer: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether a document begins with [CLS] and ends with [SEP]."""
+    step = tokenizer.get("post_processor") or {}
+    if step.get("type") == "TemplateProcessing":
+        single = step.get("single") or [{}]
+        return "SpecialToken" in single[0], "SpecialToken" in single[-1]
+    return (step.get("type") == "BertProcessing",) * 2

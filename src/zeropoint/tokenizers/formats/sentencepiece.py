@@ -1,0 +1,123 @@
+"""SentencePiece's `tokenizer.model`, read as protocol-buffer fields, made a GGUF file's metadata.
+
+Format: https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto and
+https://protobuf.dev/programming-guides/encoding/. Only what a Llama vocabulary needs is read.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from zeropoint.errors import BadModelFile
+from zeropoint.tokenizers.core.metadata import MAX_TOKENS
+
+__all__ = ["sentencepiece_metadata"]
+
+_BPE = 2  # of TrainerSpec.model_type
+_SPECIAL = {40: "unknown_token_id", 41: "bos_token_id", 42: "eos_token_id", 43: "padding_token_id"}
+_DEFAULT_IDS = {40: 0, 41: 1, 42: 2, 43: -1}
+
+
+def sentencepiece_metadata(data: bytes, name: str = "tokenizer.model") -> dict[str, Any]:
+    """The `tokenizer.ggml.*` keys of a byte-pair SentencePiece model, without normalization, as Llama's is.
+
+    Raises BadModelFile naming the file and what in it is damaged or of another kind.
+    """
+    try:
+        return _metadata(data)
+    except (ValueError, struct.error, UnicodeDecodeError) as failure:
+        raise BadModelFile(f"{name}: no SentencePiece vocabulary of Llama's kind: {failure}") from None
+
+
+def _metadata(data: bytes) -> dict[str, Any]:
+    tokens, scores, types = [], [], []
+    trainer: dict[int, int | bytes] = {}
+    normalizer: dict[int, int | bytes] = {}
+    for number, value in fields(data):
+        if number == 1:
+            piece = dict(fields(_as_bytes(value)))
+            tokens.append(_as_bytes(piece.get(1, b"")).decode())
+            scores.append(struct.unpack("<f", _as_bytes(piece.get(2, bytes(4))))[0])
+            types.append(_as_int(piece.get(3, 1)))
+        elif number == 2:
+            trainer |= dict(fields(_as_bytes(value)))
+        elif number == 3:
+            normalizer |= dict(fields(_as_bytes(value)))
+        if len(tokens) > MAX_TOKENS:
+            raise ValueError(f"more than {MAX_TOKENS} tokens")
+    if trainer.get(3, 1) != _BPE:
+        raise ValueError("its model is not BPE (TrainerSpec.model_type)")
+    if normalizer.get(2) or normalizer.get(4, 1):
+        raise ValueError("it changes text before it cuts it (NormalizerSpec)")
+    if not normalizer.get(5, 1) or trainer.get(24, 0):
+        raise ValueError("it does not write a space as U+2581 before a word")
+    found: dict[str, Any] = {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.pre": "default",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.scores": scores,
+        "tokenizer.ggml.token_type": types,
+        "tokenizer.ggml.add_space_prefix": bool(normalizer.get(3, 1)),
+    }
+    for number, key in _SPECIAL.items():
+        index = _as_int(trainer.get(number, _DEFAULT_IDS[number]))
+        if 0 <= index < len(tokens):  # minus one, as 64 bits, says that there is none
+            found[f"tokenizer.ggml.{key}"] = index
+    return found
+
+
+def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """(field number, value) of one message: an int, or the bytes of a string, message or fixed number.
+
+    Raises ValueError where the message is cut off or has what no writer makes.
+    """
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        match key & 7:
+            case _ if key >> 3 == 0:
+                raise ValueError(f"a field number of 0 at byte {at}")
+            case 0:
+                value, at = _varint(data, at)
+                yield key >> 3, value
+                continue
+            case 1:
+                size = 8
+            case 5:
+                size = 4
+            case 2:
+                size, at = _varint(data, at)
+            case wire:
+                raise ValueError(f"a field of wire type {wire} at byte {at}")
+        if size > len(data) - at:
+            raise ValueError(f"it ends inside a field at byte {at}")
+        yield key >> 3, data[at : at + size]
+        at += size
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """(value, where it ends) of an integer in groups of seven bits, the lowest first."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(data):
+            raise ValueError("it ends inside a number")
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise ValueError(f"a number of more than ten bytes at byte {at}")
+
+
+def _as_int(value: int | bytes) -> int:
+    if not isinstance(value, int):
+        raise ValueError("a number is needed where bytes stand")
+    return value
+
+
+def _as_bytes(value: int | bytes) -> bytes:
+    if not isinstance(value, bytes):
+        raise ValueError("bytes are needed where a number stands")
+    return value

@@ -1,0 +1,102 @@
+"""The tokenizer files of a Hugging Face folder, made from a GGUF file's metadata.
+
+`tokenizer.json` is the library's own object with the steps that transformers needs besides encoding: the
+decoder, and the begin token before a document. `tokenizer_config.json` names special tokens and template.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from zeropoint.tokenizers.core.metadata import HasMetadata
+from zeropoint.tokenizers.core.tokenizer import Tokenizer
+from zeropoint.tokenizers.core.vocabulary import SPACE
+
+if TYPE_CHECKING:
+    import tokenizers
+
+__all__ = ["hf_files"]
+
+
+def hf_files(model: HasMetadata, tokenizer: Tokenizer, n_ctx: int) -> dict[str, bytes]:
+    """File names to contents: `tokenizer.json` and `tokenizer_config.json`."""
+    import tokenizers
+
+    made = tokenizers.Tokenizer.from_str(tokenizer.library.to_str())
+    _set_decoder(made, str(model.metadata.get("tokenizer.ggml.model")), tokenizer)
+    if tokenizer.sep_id is not None:
+        _set_document(made, tokenizer)
+    elif model.metadata.get("tokenizer.ggml.add_eos_token") is True and tokenizer.eos_id is not None:
+        _set_end(made, tokenizer.token_text(tokenizer.eos_id), tokenizer.eos_id)
+    elif tokenizer.add_bos and tokenizer.bos_id is not None:
+        _set_begin(made, tokenizer.token_text(tokenizer.bos_id), tokenizer.bos_id)
+    config = json.dumps(_config(model, tokenizer, n_ctx), indent=2, ensure_ascii=False)
+    return {
+        "tokenizer.json": made.to_str(pretty=True).encode(),
+        "tokenizer_config.json": config.encode(),
+    }
+
+
+def _config(model: HasMetadata, tokenizer: Tokenizer, n_ctx: int) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": n_ctx,
+        "add_bos_token": tokenizer.add_bos,
+    }
+    for name in ("bos", "eos", "unk", "pad"):
+        index = getattr(tokenizer, f"{name}_id")
+        if index is not None:
+            config[f"{name}_token"] = tokenizer.token_text(index)
+    template = model.metadata.get("tokenizer.chat_template")
+    if isinstance(template, str):
+        config["chat_template"] = template
+    return config
+
+
+def _set_decoder(made: tokenizers.Tokenizer, kind: str, tokenizer: Tokenizer) -> None:
+    from tokenizers import decoders
+
+    if kind == "gpt2":
+        made.decoder = decoders.ByteLevel()
+    elif kind == "bert":
+        made.decoder = decoders.WordPiece(prefix="##", cleanup=False)
+    elif kind == "rwkv":
+        made.decoder = decoders.Fuse()
+    elif kind == "t5":
+        made.decoder = decoders.Metaspace(replacement=SPACE)
+    elif kind == "llama":
+        steps: list[Any] = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+        steps += [decoders.Strip(content=" ", left=1)] if tokenizer.space_prefix else []
+        made.decoder = decoders.Sequence(steps)
+
+
+def _set_begin(made: tokenizers.Tokenizer, token: str, index: int) -> None:
+    from tokenizers import processors
+
+    made.post_processor = processors.TemplateProcessing(
+        single=[token, "$A"], pair=[token, "$A", f"{token}:1", "$B:1"], special_tokens=[(token, index)]
+    )
+
+
+def _set_end(made: tokenizers.Tokenizer, token: str, index: int) -> None:
+    from tokenizers import processors
+
+    made.post_processor = processors.TemplateProcessing(
+        single=["$A", token], pair=["$A", token, "$B", token], special_tokens=[(token, index)]
+    )
+
+
+def _set_document(made: tokenizers.Tokenizer, tokenizer: Tokenizer) -> None:
+    """BERT's begin and end, as far as the flags add them; the second text has type 1."""
+    from tokenizers import processors
+
+    ends = [(tokenizer.bos_id, tokenizer.add_bos), (tokenizer.sep_id, tokenizer.add_sep)]
+    begin, end = ([tokenizer.token_text(index)] if is_added else [] for index, is_added in ends)
+    single = [*begin, "$A", *end]
+    made.post_processor = processors.TemplateProcessing(
+        single=single,
+        pair=[*single, "$B:1", *(f"{token}:1" for token in end)],
+        special_tokens=[(tokenizer.token_text(index), index) for index, _ in ends if index is not None],
+    )

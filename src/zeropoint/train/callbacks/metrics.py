@@ -1,0 +1,156 @@
+"""What a run measures, kept: metrics.jsonl, TensorBoard's events where that is installed, and the samples.
+
+    {"kind": "step", "step": 120, "n_tokens": 92160, "loss": 2.31, "learning_rate": 0.001, ...}
+    {"kind": "eval", "step": 120, ..., "train_loss": 2.29, "validation_loss": 2.33, "is_best": true}
+
+A line is written as it happens and flushed. A run that goes on from a checkpoint first cuts off what came
+after it: no step stands twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from zeropoint.errors import BadInput
+from zeropoint.files.atomic_write import disk_error
+from zeropoint.train.callbacks.callbacks import EvalInfo, Result, RunInfo, StepInfo, Watcher
+
+__all__ = ["FILE", "MetricsFile", "SampleFiles", "TensorBoard", "read_metrics"]
+
+FILE = "metrics.jsonl"
+
+
+class MetricsFile(Watcher):
+    """Writes metrics.jsonl. Raises DiskError where that is not possible."""
+
+    def on_start(self, info: RunInfo) -> None:
+        self._path = info.folder / FILE
+        try:
+            cut_after(self._path, info.first_step)
+        except OSError as error:
+            raise disk_error(error, self._path) from None
+
+    def on_step(self, info: StepInfo) -> None:
+        self._write("step", asdict(info))
+
+    def on_eval(self, info: EvalInfo) -> None:
+        self._write("eval", asdict(info))
+
+    def _write(self, kind: str, values: dict[str, Any]) -> None:
+        kept = {name: value for name, value in values.items() if value != {}}
+        line = json.dumps({"kind": kind, **_rounded(kept)})
+        try:
+            with open(self._path, "a", encoding="utf-8") as file:  # held open by no run that fails
+                file.write(f"{line}\n")
+        except OSError as error:
+            raise disk_error(error, self._path) from None
+
+
+class TensorBoard(Watcher):
+    """Writes events into the run's folder `tensorboard`, where the package is installed; else nothing."""
+
+    def __init__(self) -> None:
+        self._writer: Any = None
+
+    def on_start(self, info: RunInfo) -> None:
+        with contextlib.suppress(ImportError):
+            from torch.utils.tensorboard import SummaryWriter
+
+            # Events after the checkpoint that the run goes on from are told to be void.
+            purge = info.first_step + 1 if info.first_step else None
+            folder = str(info.folder / "tensorboard")
+            self._writer = SummaryWriter(folder, purge_step=purge)
+
+    def on_step(self, info: StepInfo) -> None:
+        for name in ("loss", "learning_rate", "gradient_norm", "tok_s"):
+            self._add(f"train/{name}", getattr(info, name), info.step)
+        for name, share in info.near_zero.items():
+            self._add(f"near_zero/{name}", share, info.step)
+
+    def on_eval(self, info: EvalInfo) -> None:
+        self._add("eval/validation_loss", info.validation_loss, info.step)
+        if info.train_loss is not None:
+            self._add("eval/train_loss", info.train_loss, info.step)
+
+    def on_sample(self, step: int, text: str) -> None:
+        if self._writer is not None:
+            self._writer.add_text("sample", f"<pre>{text}</pre>", step)
+
+    def on_end(self, result: Result) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def _add(self, name: str, value: float, step: int) -> None:
+        if self._writer is not None:
+            self._writer.add_scalar(name, value, step)
+
+
+class SampleFiles(Watcher):
+    """Keeps each sample as samples/step-000250.txt."""
+
+    def on_start(self, info: RunInfo) -> None:
+        self._folder = info.folder / "samples"
+
+    def on_sample(self, step: int, text: str) -> None:
+        path = self._folder / f"step-{step:06d}.txt"
+        try:
+            self._folder.mkdir(exist_ok=True)
+            path.write_text(text, "utf-8")
+        except OSError as error:
+            raise disk_error(error, path) from None
+
+
+def read_metrics(run: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The steps and the evaluations of a run, in order. Raises BadInput where a line is none of ours.
+
+    What a killed run left of its last line is passed over.
+    """
+    path = run / FILE
+    found: dict[str, list[dict[str, Any]]] = {"step": [], "eval": []}
+    try:
+        lines = path.read_text("utf-8").splitlines(keepends=True)
+    except FileNotFoundError:
+        lines = []
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} cannot be read ({error}); the curve of this run is lost") from None
+    for number, line in enumerate(lines, start=1):
+        if not line.endswith("\n"):
+            break
+        try:
+            values = json.loads(line)
+            found[values.pop("kind")].append(values)
+            values["step"] + 1
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise BadInput(f"{path}: line {number} is no measurement of a run; remove it") from None
+    return found["step"], found["eval"]
+
+
+def cut_after(path: Path, step: int) -> None:
+    """Cut a metrics file before its first line that is of a later step, or that is not whole."""
+    if not path.exists():
+        return
+    end = 0
+    with open(path, "rb+") as file:
+        for line in file:
+            try:
+                is_kept = line.endswith(b"\n") and json.loads(line)["step"] <= step
+            except (ValueError, KeyError, TypeError):
+                is_kept = False
+            if not is_kept:
+                break
+            end += len(line)
+        file.truncate(end)
+
+
+def _rounded(value: Any) -> Any:
+    """Seven digits, as many as float32 has; JSON has no NaN, so that is none."""
+    if isinstance(value, float):
+        return float(f"{value:.7g}") if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    return value

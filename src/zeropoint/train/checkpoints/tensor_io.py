@@ -1,0 +1,53 @@
+"""The files of a checkpoint: torch tensors by name, exactly as they are, and back; JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zeropoint.errors import BadInput
+from zeropoint.files.atomic_write import write_file
+from zeropoint.weights.packing import Packed
+from zeropoint.weights.safetensors.reader import open_safetensors
+from zeropoint.weights.safetensors.writer import write_safetensors
+
+__all__ = ["bytes_of", "read_tensors", "write_json", "write_tensors"]
+
+
+def bytes_of(tensors: Mapping[str, Tensor]) -> int:
+    """Bytes of them all."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write float32 tensors, flushed to the disk. Raises DiskError."""
+    write_safetensors(path, [_packed(name, tensor) for name, tensor in tensors.items()])
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors by name, float32. Raises BadModelFile, DiskError."""
+    model = open_safetensors(path)
+    return {name: torch.from_numpy(model.array(name).copy()) for name in model.tensors}
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write an object, flushed to the disk. Raises DiskError."""
+    with write_file(path) as file:
+        file.write(json.dumps(content, indent=2).encode())
+
+
+def _packed(name: str, tensor: Tensor) -> Packed:
+    if tensor.dtype is not torch.float32:
+        raise BadInput(f"{name} is {tensor.dtype}; a checkpoint holds float32")
+
+    def chunks() -> Iterator[NDArray[np.uint8]]:
+        yield np.ascontiguousarray(tensor.detach().cpu().numpy()).reshape(-1).view(np.uint8)
+
+    return Packed(name, tuple(tensor.shape), "F32", tensor.numel() * 4, chunks)

@@ -1,0 +1,157 @@
+"""The loss curves of a run: as PNG (or SVG, for the report) by matplotlib, and in a terminal by plotext."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zeropoint.errors import BadInput
+from zeropoint.train.callbacks.metrics import read_metrics
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["Curve", "curve_of", "draw_png", "draw_svg", "in_terminal"]
+
+_TRAIN, _VALIDATION, _RATE, _INK = "#2a6fdb", "#d9480f", "#5f6b7a", "#1f2933"
+_SMOOTHING = 0.02  # share of the run that a point of the smooth curve looks back on
+_MOST_POINTS = 2000  # of the raw curve; more cannot be told apart
+
+
+@dataclass(frozen=True)
+class Curve:
+    """steps, losses, rates: of every step; eval_*: of the evaluations. Losses in nats a token."""
+
+    steps: Sequence[int]
+    losses: Sequence[float]
+    rates: Sequence[float]
+    eval_steps: Sequence[int]
+    eval_losses: Sequence[float]
+
+    @property
+    def best(self) -> tuple[int, float] | None:
+        """Step and loss of the best evaluation."""
+        both = zip(self.eval_losses, self.eval_steps, strict=True)
+        loss, step = min(both, default=(0.0, -1))
+        return None if step < 0 else (step, loss)
+
+
+def curve_of(run: Path) -> Curve:
+    """What a run's metrics.jsonl says. Raises BadInput for a file that is none."""
+    steps, evals = read_metrics(run)
+    steps = [one for one in steps if one.get("loss") is not None]
+    evals = [one for one in evals if one.get("validation_loss") is not None]
+    return Curve(
+        [one["step"] for one in steps],
+        [one["loss"] for one in steps],
+        [one["learning_rate"] for one in steps],
+        [one["step"] for one in evals],
+        [one["validation_loss"] for one in evals],
+    )
+
+
+def draw_png(curve: Curve, title: str) -> bytes:
+    """A picture of 1600 by 1000 points. Raises BadInput where matplotlib is missing."""
+    made = io.BytesIO()
+    _figure(curve, title).savefig(made, format="png", dpi=160)
+    return made.getvalue()
+
+
+def draw_svg(curve: Curve, title: str) -> str:
+    """The same as one `<svg>` element, whose text is text. Raises BadInput where matplotlib is missing."""
+    figure, made = _figure(curve, title), io.StringIO()
+    from matplotlib import rc_context
+
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "zeropoint"}):
+        figure.savefig(made, format="svg", metadata={"Date": None})
+    text = made.getvalue()
+    return text[text.index("<svg") :]
+
+
+def in_terminal(curve: Curve, width: int, height: int = 18, has_color: bool = False) -> str:
+    """The curves drawn with characters. Raises BadInput where plotext is missing."""
+    try:
+        import plotext  # type: ignore[import-untyped]
+    except ImportError:
+        raise _missing("plotext") from None
+    figure = plotext.figure  # the library has one for all
+    figure.clear()
+    figure.plot_size(min(width, 100), height)
+    figure.theme("colorless")
+    steps, losses = _smooth(curve)
+    drawn = [(steps, losses, "braille", "blue"), (curve.eval_steps, curve.eval_losses, "\u25cf", "red")]
+    for xs, ys, mark, color in drawn:
+        if xs:
+            marker = plotext.marker(mark, plotext.pixel(color))
+            signal = figure.signal(list(xs), list(ys), marker=marker)
+            figure.draw(signal.lines() if mark == "braille" else signal)
+    last = max([*curve.steps[-1:], *curve.eval_steps[-1:]], default=0)
+    ticks = [last * quarter // 4 for quarter in range(5)]
+    figure.ruler("x", "lower").ticks(ticks, list(map(str, ticks)))
+    text = str(figure.build().string(colorless=not has_color))
+    figure.clear()
+    return f"{text.rstrip()}\nloss by step: the line is training, \u25cf validation"
+
+
+def _figure(curve: Curve, title: str) -> Figure:
+    """Losses above, the learning rate below, on one axis of steps."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise _missing("matplotlib") from None
+    figure = Figure(figsize=(10, 6.25), layout="constrained")  # no pyplot: nothing of it outlives this call
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    _draw_losses(above, curve)
+    below.plot(curve.steps, curve.rates, color=_RATE, linewidth=1.4)
+    below.set_ylabel("learning rate")
+    below.set_xlabel("step")
+    below.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    for axes in (above, below):
+        axes.grid(color="#e3e7ec", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    above.set_title(title, loc="left", color=_INK, fontsize=13, fontweight="bold")
+    return figure
+
+
+def _draw_losses(axes: Axes, curve: Curve) -> None:
+    every = max(1, len(curve.steps) // _MOST_POINTS)
+    axes.plot(curve.steps[::every], curve.losses[::every], color=_TRAIN, alpha=0.22, linewidth=0.9)
+    axes.plot(*_smooth(curve), color=_TRAIN, linewidth=1.8, label="training")
+    if curve.eval_steps:
+        axes.plot(
+            curve.eval_steps, curve.eval_losses, "o-", color=_VALIDATION, ms=4, lw=1.6, label="validation"
+        )
+    if curve.best is not None:
+        step, loss = curve.best
+        axes.annotate(
+            f"best {loss:.4f}, step {step}",
+            (step, loss),
+            xytext=(0, 26),
+            textcoords="offset points",
+            ha="right" if curve.steps and step > curve.steps[-1] / 2 else "left",
+            color=_VALIDATION,
+            bbox={"boxstyle": "round,pad=0.25", "fc": "white", "ec": "none", "alpha": 0.85},
+            arrowprops={"arrowstyle": "-", "color": _VALIDATION, "lw": 0.8},
+        )
+    axes.set_ylabel("loss (nats a token)")
+    axes.legend(frameon=False)
+
+
+def _smooth(curve: Curve) -> tuple[list[int], list[float]]:
+    """The losses, each averaged with those shortly before it; at most as many points as can be seen."""
+    span = max(1.0, len(curve.steps) * _SMOOTHING)
+    mean, smooth = 0.0, []
+    for i, loss in enumerate(curve.losses):
+        mean += (loss - mean) / min(i / 8 + 1, span)  # at the start over an eighth of what there is
+        smooth.append(mean)
+    every = max(1, len(smooth) // _MOST_POINTS)
+    return list(curve.steps)[::every], smooth[::every]
+
+
+def _missing(package: str) -> BadInput:
+    return BadInput(f'drawing needs {package}; install it with: pip install "zeropoint[train]"')

@@ -1,0 +1,107 @@
+"""The ledger of a study: a line of JSON for the plan, then one a finished run, to go on from.
+
+Lines are added and flushed to the disk one by one. A last line that power or a kill cut short is left out,
+and its run is made again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from zeropoint.errors import BadInput, DiskError
+from zeropoint.files.atomic_write import add_lines
+from zeropoint.train.scaling.grid import Cell, Grid
+
+__all__ = ["Ledger", "Run"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run of a cell. loss: on the validation split, nats a token. seconds: judging included."""
+
+    cell: Cell
+    loss: float
+    seconds: float
+
+
+class Ledger:
+    """path: the file. config_toml: what the runs have in common; another one's ledger is refused."""
+
+    def __init__(self, path: Path, config_toml: str) -> None:
+        self.path = path
+        self._config_toml = config_toml
+        self.grid: Grid | None = None
+        self.machine: dict[str, Any] = {}
+        self.runs: list[Run] = []
+        self._read()
+
+    def begin(self, grid: Grid, machine: dict[str, Any]) -> None:
+        """Write the plan down. machine: what a reader must know to judge the seconds."""
+        self.grid, self.machine = grid, machine
+        self._add(
+            {
+                "config": self._config_toml,
+                "machine": machine,
+                "cells": [asdict(cell) for cell in grid.cells],
+                "next": asdict(grid.next),
+                "next_share": grid.next_share,
+            }
+        )
+
+    def add(self, run: Run) -> None:
+        """Write a finished run down. Raises DiskError."""
+        self._add(asdict(run))
+        self.runs.append(run)
+
+    def found(self, cell: Cell) -> Run | None:
+        """The run of a cell, if it was made."""
+        return next((run for run in self.runs if run.cell == cell), None)
+
+    @property
+    def seconds(self) -> float:
+        """What all runs so far took."""
+        return sum(run.seconds for run in self.runs)
+
+    def _read(self) -> None:
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise DiskError(f"{self.path} cannot be read: {error.strerror}") from None
+        whole = content[: content.rfind(b"\n") + 1]
+        lines = [self._line(i, line) for i, line in enumerate(whole.splitlines(), start=1)]
+        if len(whole) < len(content):
+            os.truncate(self.path, len(whole))
+        if not lines:
+            return
+        if lines[0].get("config") != self._config_toml:
+            raise BadInput(f"{self.path} was begun with another configuration or budget; give another --out")
+        try:
+            plan = lines[0]
+            cells = tuple(Cell(**cell) for cell in plan["cells"])
+            self.grid = Grid(cells, Cell(**plan["next"]), float(plan["next_share"]))
+            self.machine = plan["machine"]
+            self.runs = [Run(Cell(**r["cell"]), float(r["loss"]), float(r["seconds"])) for r in lines[1:]]
+        except (KeyError, TypeError, ValueError):
+            raise BadInput(
+                f"{self.path} is not a ledger of `zeropoint scaling`; give another --out"
+            ) from None
+
+    def _line(self, number: int, line: bytes) -> dict[str, Any]:
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            raise BadInput(
+                f"{self.path}, line {number}, is not JSON; remove that line, its run is made again"
+            )
+        return value
+
+    def _add(self, value: dict[str, Any]) -> None:
+        add_lines(self.path, json.dumps(value))

@@ -1,0 +1,143 @@
+"""A model folder as Hugging Face lays it out: config.json, weights, tokenizer files; checked, and lazy.
+
+Code that a repository brings (`auto_map`) is never run, and of pickles see `pickled.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zeropoint.errors import BadModelFile
+from zeropoint.frozen import frozen
+from zeropoint.weights.gguf.reader import shown
+from zeropoint.weights.json_file import read_bytes, read_object
+from zeropoint.weights.mapping import Stored
+from zeropoint.weights.safetensors.reader import (
+    INDEX_NAME,
+    SINGLE_NAME,
+    inside,
+    open_safetensors,
+    open_sharded,
+)
+
+__all__ = ["PICKLES_RUN_CODE", "Folder", "holds_only_a_model", "is_pickle", "open_folder", "with_dtype"]
+
+PICKLES_RUN_CODE = "pickle files can run code; convert to safetensors"
+MAX_CONFIG_BYTES = 4 << 20  # the largest published ones have some tens of kilobytes
+MAX_TOKENIZER_BYTES = 128 << 20  # Gemma's has 33 MB
+
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
+_CARRIED = re.compile(
+    r"generation_config\.json|tokenizer[\w.-]*|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)"
+    r"|merges\.txt|spiece\.model|sentencepiece\.bpe\.model|chat_template\.(jinja|json)|README\.md"
+    r"|LICEN[CS]E[\w.-]*|NOTICE[\w.-]*|USE_POLICY\.md",
+    re.ASCII,
+)
+_WRITTEN = re.compile(r"config\.json|model[\w-]*\.safetensors|.*\.index\.json|\.gitattributes", re.ASCII)
+
+
+@frozen
+class Folder:
+    """An opened model folder. config: config.json; stored: its tensors; files: those carried along."""
+
+    path: Path
+    config: Mapping[str, Any]
+    stored: Stored
+    files: Mapping[str, Path]
+    notices: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The folder for messages."""
+        return shown(self.path)
+
+    def json(self, name: str) -> dict[str, Any]:
+        """The object in one of `files`, empty where the folder has none. Raises BadModelFile."""
+        return read_object(self.files[name], MAX_TOKENIZER_BYTES) if name in self.files else {}
+
+    def bytes(self, name: str) -> bytes:
+        """One of `files`, whole. Raises BadModelFile."""
+        return read_bytes(self.files[name], MAX_TOKENIZER_BYTES)
+
+    @property
+    def template(self) -> str | None:
+        """The chat template: its own file, else that of tokenizer_config.json (of several the default)."""
+        if "chat_template.jinja" in self.files:
+            try:
+                return self.bytes("chat_template.jinja").decode()
+            except UnicodeDecodeError:
+                raise BadModelFile(f"{self.name}: chat_template.jinja is not valid UTF-8") from None
+        template = self.json("tokenizer_config.json").get("chat_template")
+        if isinstance(template, list):
+            named = [item for item in template if isinstance(item, dict) and item.get("name") == "default"]
+            template = named[0].get("template") if named else None
+        return template if isinstance(template, str) else None
+
+
+def open_folder(path: Path, *, allow_pickle: bool = False) -> Folder:
+    """The model in a folder. Raises BadModelFile naming the file at fault, DiskError.
+
+    allow_pickle: read a `pytorch_model.bin` where there are no safetensors (`pickled.py` says how).
+    """
+    if not path.is_dir():
+        raise BadModelFile(f"{shown(path)} is no folder; give the folder that holds config.json")
+    config = read_object(inside(path, "config.json"), MAX_CONFIG_BYTES)
+    notices = ("code that the repository brings (`auto_map`) is not run",) if "auto_map" in config else ()
+    files = {entry.name: inside(path, entry.name) for entry in sorted(path.iterdir()) if _is_carried(entry)}
+    return Folder(path, config, _stored(path, allow_pickle), files, notices)
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether a file of that name is a pickle, which reading can run code from."""
+    return path.suffix in _PICKLES
+
+
+def holds_only_a_model(path: Path) -> bool:
+    """Whether a folder has config.json and nothing that a model folder would not have: it may be replaced."""
+    names = [entry.name for entry in path.iterdir()]
+    return "config.json" in names and all(
+        (_CARRIED.fullmatch(entry.name) or _WRITTEN.fullmatch(entry.name)) and not entry.is_dir()
+        for entry in path.iterdir()
+    )
+
+
+def with_dtype(config: Mapping[str, Any], form: str) -> bytes:
+    """config.json with the type of the weights in it, for whoever loads them."""
+    names = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+    plain = {key: value for key, value in config.items() if key not in ("dtype", "torch_dtype", "auto_map")}
+    return json.dumps({**plain, "torch_dtype": names[form]}, indent=2, ensure_ascii=False).encode()
+
+
+def _stored(path: Path, allow_pickle: bool) -> Stored:
+    """The weights: an index, a single file, a file of another name; pickles last and only when asked."""
+    if (path / INDEX_NAME).exists():
+        return open_sharded(inside(path, INDEX_NAME))
+    if (path / SINGLE_NAME).exists():
+        return open_safetensors(inside(path, SINGLE_NAME))
+    names = sorted(entry.name for entry in path.iterdir())
+    found = [name for name in names if name.endswith(".safetensors")]
+    if len(found) == 1:
+        return open_safetensors(inside(path, found[0]))
+    if found:
+        raise BadModelFile(
+            f"{shown(path)} has {len(found)} safetensors files and no {INDEX_NAME}; fetch it too"
+        )
+    pickles = [name for name in names if is_pickle(Path(name))]
+    if pickles and allow_pickle:
+        from zeropoint.weights.torch_pickle import open_pickled
+
+        return open_pickled(path, pickles)
+    if pickles:
+        raise BadModelFile(
+            f"{shown(path)} has its weights in {pickles[0]!a:.80}: {PICKLES_RUN_CODE}, or trust it with "
+            "--allow-pickle"
+        )
+    raise BadModelFile(f"{shown(path)} has no {SINGLE_NAME}; give a folder with the weights of a model")
+
+
+def _is_carried(entry: Path) -> bool:
+    return _CARRIED.fullmatch(entry.name) is not None and not entry.is_dir()

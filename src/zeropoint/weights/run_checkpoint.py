@@ -1,0 +1,155 @@
+"""The checkpoints of a training run, opened as a model: `runs/NAME/checkpoints/step-000120` with its weights.
+
+A run is a folder with `run.json`, `blueprint.toml` and `tokenizer.json`; `train/run/run.py` writes it. A
+checkpoint holds `weights.safetensors` under our own names, and `manifest.json` with the sha256 of its files.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from zeropoint.blueprint import Blueprint
+from zeropoint.blueprint.io import from_toml
+from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.weights.gguf.reader import shown
+from zeropoint.weights.json_file import open_regular, read_bytes, read_object
+from zeropoint.weights.safetensors.reader import SafetensorsModel, inside, open_safetensors, open_sharded
+
+__all__ = [
+    "INDEX",
+    "Checkpoint",
+    "checkpoint_at",
+    "checkpoint_of",
+    "is_run",
+    "is_trained",
+    "open_checkpoint",
+    "steps_of",
+]
+
+WEIGHTS = "weights.safetensors"
+INDEX = "weights.safetensors.index.json"  # where several workers wrote a share each
+POINTERS = ("latest", "best")  # files of a run, each with the name of a checkpoint
+_MAX_TEXT_BYTES = 4 << 20
+_FOLDER = re.compile(r"step-(\d{1,12})")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """An opened checkpoint. path: its folder; run: that of the run; tokenizer: the run's tokenizer.json."""
+
+    path: Path
+    run: Path
+    step: int
+    blueprint: Blueprint
+    stored: SafetensorsModel
+    tokenizer: Path
+
+    @property
+    def name(self) -> str:
+        """The checkpoint for messages."""
+        return shown(self.path)
+
+    @property
+    def title(self) -> str:
+        """What its model is called: the run and the step."""
+        return f"{self.run.name}-step-{self.step:06d}"
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is that of a training run."""
+    return (path / "run.json").is_file()
+
+
+def is_trained(path: Path) -> bool:
+    """Whether a path is a training run, its `latest` or `best`, or one of its checkpoints."""
+    path = path.absolute()
+    if path.name in POINTERS and path.is_file():
+        return is_run(path.parent)
+    return path.is_dir() and (
+        is_run(path) or ((path / _stored(path)[0]).is_file() and is_run(path.parent.parent))
+    )
+
+
+def checkpoint_at(path: Path) -> Path:
+    """The checkpoint's folder that such a path means. Raises BadInput, BadModelFile."""
+    path = path.absolute()
+    if path.name in POINTERS and path.is_file():
+        return checkpoint_of(path.parent, path.name)
+    return checkpoint_of(path) if is_run(path) else path
+
+
+def steps_of(run: Path) -> list[int]:
+    """The steps that a run has checkpoints of, in order."""
+    found = (_FOLDER.fullmatch(entry.name) for entry in (run / "checkpoints").glob("step-*"))
+    return sorted(int(match[1]) for match in found if match)
+
+
+def checkpoint_of(run: Path, which: str | int = "latest") -> Path:
+    """The folder of a run's checkpoint: `latest`, `best`, or a step. Raises BadInput where it is not."""
+    steps = steps_of(run)
+    if not steps:
+        again = f"zeropoint train --config {shown(run / 'config.toml')} --out {shown(run)}"
+        raise BadInput(f"{shown(run)} has no checkpoint yet; train it first: {again}")
+    if which in POINTERS:
+        return _pointed(run, str(which))
+    if not str(which).isdecimal() or int(which) not in steps:
+        listed = ", ".join(map(str, steps[-10:]))
+        raise BadInput(
+            f"{shown(run)} has no checkpoint `{which!s:.40}`; give latest, best or one of {listed}"
+        )
+    return run / "checkpoints" / f"step-{int(which):06d}"
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """The model of a checkpoint. Raises BadModelFile naming what is missing or damaged, DiskError."""
+    path = path.absolute()
+    run = path.parent.parent
+    match = _FOLDER.fullmatch(path.name)
+    if match is None:
+        raise BadModelFile(f"{shown(path)} is no checkpoint; its name must be that of a step, as step-000120")
+    blueprint = from_toml(_text(inside(run, "blueprint.toml")), shown(run / "blueprint.toml"))
+    names = _stored(path)
+    _verify(path, names)
+    stored = (open_sharded if INDEX in names else open_safetensors)(inside(path, names[0]))
+    return Checkpoint(path, run, int(match[1]), blueprint, stored, run / "tokenizer.json")
+
+
+def _pointed(run: Path, name: str) -> Path:
+    """The checkpoint that the file `latest` or `best` names."""
+    target = _text(run / name).strip()
+    if not _FOLDER.fullmatch(target) or not (run / "checkpoints" / target).is_dir():
+        raise BadModelFile(f"{shown(run / name)} names no checkpoint; give one by its step instead")
+    return run / "checkpoints" / target
+
+
+def _stored(path: Path) -> list[str]:
+    """The names of the files with a checkpoint's weights: one, or an index and then the shares it lists."""
+    if not (path / INDEX).is_file():
+        return [WEIGHTS]
+    return [INDEX, *sorted(file.name for file in path.glob("weights-*.safetensors"))]
+
+
+def _verify(path: Path, names: list[str]) -> None:
+    """The sha256 of files against the manifest's."""
+    import hashlib  # here, because of what it brings: OpenSSL, which a chat has no use for
+
+    wanted = read_object(inside(path, "manifest.json"), _MAX_TEXT_BYTES).get("sha256", {})
+    for name in names:
+        digest = hashlib.sha256()
+        with open_regular(path / name) as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+        if not isinstance(wanted, dict) or wanted.get(name) != digest.hexdigest():
+            raise BadModelFile(
+                f"{shown(path / name)} is damaged, its sha256 is not that of manifest.json; take another "
+                "step of the run"
+            )
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_bytes(path, _MAX_TEXT_BYTES).decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadModelFile(f"{shown(path)} is not valid UTF-8; restore it") from None

@@ -1,0 +1,87 @@
+"""PyTorch checkpoints (`pytorch_model.bin`), read only when asked for, and only by torch's restricted loader.
+
+`weights_only=True` has been broken twice (CVE-2025-32434, fixed in 2.6; CVE-2026-24747, fixed in 2.10), so an
+older torch is refused, and there is no fallback to the loader that runs code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zeropoint.errors import BadModelFile, MachineError
+from zeropoint.weights.gguf.reader import TensorInfo, shown
+from zeropoint.weights.safetensors.reader import inside
+
+__all__ = ["PickledModel", "open_pickled"]
+
+_OLDEST_TORCH = (2, 10)
+_FORMATS = {"torch.float32": "F32", "torch.float16": "F16", "torch.bfloat16": "BF16"}
+
+
+@dataclass(frozen=True, eq=False)
+class PickledModel:
+    """The tensors of a checkpoint, mapped by torch; `array` makes float32 of one."""
+
+    path: Path
+    tensors: Mapping[str, TensorInfo]
+    state: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The folder for messages."""
+        return shown(self.path)
+
+    def array(self, name: str) -> npt.NDArray[np.float32]:
+        """The weights of a tensor, float32 in its shape."""
+        if name not in self.tensors:
+            raise BadModelFile(f"{self.name}: tensor {name!a:.80} is missing; the checkpoint is not complete")
+        weights: npt.NDArray[np.float32] = self.state[name].detach().float().contiguous().numpy()
+        return weights
+
+    def rows(self, name: str, begin: int, end: int) -> npt.NDArray[np.float32]:
+        """The weights of the rows [begin, end) along the first axis, float32."""
+        weights: npt.NDArray[np.float32] = self.state[name].detach()[begin:end].float().contiguous().numpy()
+        return weights
+
+
+def open_pickled(folder: Path, names: list[str]) -> PickledModel:
+    """The tensors of all files in `names`. Raises BadModelFile, MachineError without a torch that is safe."""
+    torch = _torch()
+    state: dict[str, Any] = {}
+    for name in names:
+        path = inside(folder, name)
+        try:
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except Exception as error:  # of many kinds, some not documented; none of them is worth a second try
+            raise BadModelFile(
+                f"{shown(path)} is refused by torch's safe loader: {str(error)[:200]!a}"
+            ) from None
+        if not isinstance(loaded, dict) or not all(isinstance(t, torch.Tensor) for t in loaded.values()):
+            raise BadModelFile(f"{shown(path)} must hold a dictionary of tensors and nothing else")
+        state |= loaded
+    tensors = {key: _info(key, tensor, folder) for key, tensor in state.items()}
+    return PickledModel(folder, tensors, state)
+
+
+def _info(key: str, tensor: Any, folder: Path) -> TensorInfo:
+    form = _FORMATS.get(str(tensor.dtype), str(tensor.dtype))
+    return TensorInfo(key, form, tuple(tensor.shape), 0, tensor.numel() * tensor.element_size(), folder)
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError:
+        raise MachineError("reading a pickled checkpoint needs torch; install zeropoint[train]") from None
+    version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
+    if version < _OLDEST_TORCH:
+        raise MachineError(
+            f"torch {torch.__version__} can be tricked by a checkpoint; it must be 2.10 or newer to read one"
+        )
+    return torch

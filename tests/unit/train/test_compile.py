@@ -1,0 +1,102 @@
+"""What is compiled, and that it computes the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from zeropoint.errors import MachineError
+from zeropoint.train.config.config import Config, read_config
+from zeropoint.train.loop import compile
+from zeropoint.train.objectives.seq2seq import Seq2Seq
+from zeropoint.train.run.build_model import blueprint_of, built
+
+CPU = torch.device("cpu")
+
+
+def long_run() -> Config:
+    return read_config("shakespeare-char", ["train.steps=1000000"])
+
+
+def model_of(config: Config) -> torch.nn.Module:
+    return built(config, blueprint_of(config.model, 65), CPU)
+
+
+def test_long_runs_pay_and_short_ones_do_not():
+    config = long_run()
+    model = model_of(config)
+    assert compile.pays(config, model, CPU)
+    assert not compile.pays(read_config("shakespeare-char"), model, CPU)
+    assert not compile.pays(config, model, CPU, n_workers=2)
+    assert not compile.pays(replace(config, objective=Seq2Seq()), model, CPU)
+
+
+def test_never_and_a_missing_compiler(monkeypatch):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", "")
+    config = long_run()
+    model = model_of(config)
+    assert compile.compiled_if_it_pays(config, model, CPU) is config.objective
+    never = read_config("shakespeare-char", ["train.compile=never"])
+    assert compile.compiled_if_it_pays(never, model, CPU) is never.objective
+    always = read_config("shakespeare-char", ["train.compile=always"])
+    with pytest.raises(MachineError, match=r"train\.compile"):
+        compile.compiled_if_it_pays(always, model, CPU)
+
+
+@pytest.mark.parametrize("recipe", ["shakespeare-char", "shakespeare-char-fast"])
+def test_compiled_objective_is_the_objective(recipe):
+    """Traced as a whole, as the compiler wants it, though not compiled: the same loss and gradients."""
+    config = read_config(recipe)
+    blueprint = blueprint_of(config.model, 65)
+    model = built(config, replace(blueprint, blocks=blueprint.blocks[:1]), CPU)
+    fast = compile.Compiled(config.objective, backend="aot_eager")
+    ids = torch.arange(16).view(2, 8)
+    weight = model.embedding.weight
+    documents = torch.arange(16).view(2, 8) // 5
+    losses, gradients = [], []
+    for objective in (fast, config.objective):
+        model.zero_grad()
+        loss = objective(model, ids, ids) + objective(model, ids, ids, documents)
+        loss.backward()
+        losses.append(loss.detach())
+        gradients.append(weight.grad.clone())
+    torch.testing.assert_close(losses[0], losses[1])
+    torch.testing.assert_close(gradients[0], gradients[1])
+    assert fast.n_asked(ids, ids, documents) == 16
+
+
+def test_dropout_is_compiled_and_drawn_by_the_seed():
+    dropouts = ["model.dropout=0.2", "model.attention_dropout=0.2"]
+    config = read_config("shakespeare-char", [*dropouts, "model.n_layers=1", "model.n_ctx=8"])
+    model = model_of(config)
+    fast = compile.Compiled(config.objective, backend="aot_eager")
+    ids = torch.arange(16).view(2, 8)
+    losses = []
+    for seed in (1, 2, 1):
+        torch.manual_seed(seed)
+        losses.append(fast(model, ids, ids).item())
+    assert losses[0] == losses[2] != losses[1]
+
+
+def test_what_cannot_be_compiled_is_computed_as_it_is_written_or_an_error():
+    def objective(model, ids):
+        torch._dynamo.graph_break()
+        return model(ids).sum()
+
+    model = torch.nn.Linear(2, 1)
+    ids = torch.ones(1, 2)
+    loss = compile.Compiled(objective, "aot_eager", must=False)(model, ids)
+    torch.testing.assert_close(loss, model(ids).sum())
+    with pytest.raises(MachineError, match=r"cannot be compiled here .*never"):
+        compile.Compiled(objective, "aot_eager")(model, ids)
+
+
+def test_best_recipe_has_no_more_parameters_than_the_one_it_is_compared_with():
+    fast, plain = (
+        sum(p.numel() for p in model_of(read_config(name)).parameters())
+        for name in ("shakespeare-char-fast", "shakespeare-char")
+    )
+    assert fast <= plain == 804_096

@@ -1,0 +1,127 @@
+"""A run on prompts and answers: its loss is the mean over the answers' tokens, also after a resume."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tests.support import team
+from tests.support.team import train_together
+from zeropoint.data.batches import IGNORED
+from zeropoint.errors import BadInput
+from zeropoint.train.callbacks.callbacks import StepInfo, Watcher
+from zeropoint.train.config.config import Config, Data, Eval, Model, Train, config_toml, read_config
+from zeropoint.train.loop.loop import loss_of
+from zeropoint.train.objectives.masked import Masked
+from zeropoint.train.objectives.next_token import NextToken
+from zeropoint.train.run.build_model import built
+from zeropoint.train.run.prepare import prepare
+from zeropoint.train.run.run import run
+from zeropoint.train.schedules.schedule import Constant
+
+
+def config(folder: Path) -> Config:
+    file = folder / "sums.jsonl"
+    records = [{"instruction": f"Add {n} to 1.", "output": f"It is {n + 1}."} for n in range(30)]
+    file.write_text("\n".join(json.dumps(record) for record in records))
+    return Config(
+        model=Model(n_layers=1, n_heads=2, d_model=16, n_ctx=40),
+        data=Data(str(file), order="epochs", loss="answer", validation=0.4),
+        train=Train(steps=12, batch_size=6, checkpoint_every=6, device="cpu", leak_check=False),
+        schedule=Constant(),
+        eval=Eval(every=0, n_batches=1),
+    )
+
+
+def test_the_loss_is_the_mean_over_the_tokens_of_answers(folder: Path) -> None:
+    made = config(folder)
+    prepared = prepare(made)
+    model = built(made, prepared.blueprint, torch.device("cpu")).eval()
+    ids_BT, next_BT, document_BT = map(torch.from_numpy, prepared.validation.batch(0))
+    with torch.no_grad():
+        said_BTV = torch.log_softmax(model(ids_BT, document_BT=document_BT), -1)
+    losses = [
+        -float(said_BTV[row, at, next_BT[row, at]]) for row, at in (next_BT != IGNORED).nonzero().tolist()
+    ]
+    assert len(losses) < next_BT.numel() / 2
+    assert loss_of(model, prepared.validation, NextToken(), 1) == pytest.approx(sum(losses) / len(losses))
+
+
+def test_an_answer_is_learned_as_if_its_prompt_stood_alone(folder: Path) -> None:
+    made = config(folder)
+    prepared = prepare(made)
+    model = built(made, prepared.blueprint, torch.device("cpu")).eval()
+    batch = list(map(torch.from_numpy, prepared.training.batch(0)))
+    assert (batch[2][:, -1] > 0).any()
+    total, n_all = 0.0, NextToken().n_asked(*batch)
+    for ids_T, next_T, document_T in zip(*batch, strict=True):
+        for number in range(int(document_T[-1]) + 1):
+            alone = [column_T[document_T == number][None] for column_T in (ids_T, next_T)]
+            total += NextToken()(model, *alone).item() * NextToken().n_asked(*alone)
+    assert NextToken()(model, *batch).item() == pytest.approx(total / n_all)
+
+
+class Losses(Watcher):
+    """Those of every step."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def on_step(self, info: StepInfo) -> None:
+        self.losses.append(info.loss)
+
+
+def test_a_run_that_is_left_goes_on_alike_and_parts_of_a_batch_weigh_by_their_answers(folder: Path) -> None:
+    made, told = config(folder), [Losses() for _ in range(4)]
+    run(made, folder / "whole", [told[0]])
+    run(replace(made, train=replace(made.train, steps=6)), folder / "left", [told[1]])
+    run(made, folder / "left", [told[2]], resume=True)
+    assert told[1].losses + told[2].losses == told[0].losses
+    run(replace(made, train=replace(made.train, accumulate=6)), folder / "parts", [told[3]])
+    assert told[3].losses == pytest.approx(told[0].losses, rel=1e-5)
+
+
+def test_two_workers_whose_rows_ask_for_unequal_numbers_have_the_curve_of_one(folder: Path) -> None:
+    made, told = config(folder), Losses()
+    made = replace(made, train=replace(made.train, steps=4, accumulate=3, threads=1))
+    file = folder / "run.toml"
+    file.write_text(config_toml(made))
+    run(replace(made, train=replace(made.train, accumulate=1)), folder / "one", [told])
+    train_together([file], folder / "two", 2)
+    assert list(team.losses(folder / "two").values()) == pytest.approx(told.losses, rel=1e-5)
+
+
+def test_rows_that_are_prompt_from_end_to_end_have_no_loss() -> None:
+    model, ids_BT = torch.nn.Embedding(5, 5), torch.tensor([[1, 2]])
+    loss = NextToken()(model, ids_BT, torch.full((1, 2), IGNORED))
+    loss.backward()
+    assert loss.item() == 0
+    assert model.weight.grad is not None
+    assert not model.weight.grad.any()
+
+
+def test_where_all_is_asked_for_the_loss_is_the_plain_mean_to_the_bit() -> None:
+    torch.manual_seed(0)
+    model, ids_BT, next_BT = torch.nn.Embedding(65, 65), *torch.randint(0, 65, (2, 12, 64))
+    loss = NextToken()(model, ids_BT, next_BT)
+    plain = F.cross_entropy(model(ids_BT).flatten(0, 1), next_BT.flatten())
+    (ours,), (theirs,) = (torch.autograd.grad(one, model.parameters()) for one in (loss, plain))
+    assert loss.item() == plain.item()
+    assert torch.equal(ours, theirs)
+
+
+def test_other_objectives_and_texts_are_refused(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(BadInput, match=r"data\.loss is answer and the objective is not next_token"):
+        run(replace(config(folder), objective=Masked()), tmp_path / "run")
+    with pytest.raises(BadInput, match=r"harbour\.txt holds text that is no prompt with its answer"):
+        prepare(read_config("harbour", ["data.loss=answer"]))
+
+
+def test_the_preset_asks_for_answers() -> None:
+    assert read_config("instructions").data.loss == "answer"
+    assert read_config("harbour").data.loss == "all"

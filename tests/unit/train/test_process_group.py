@@ -1,0 +1,123 @@
+"""Workers that share a run train it as one process would; any number of them goes on from what they leave."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.support.team import Curve, judged, losses, train_together
+from zeropoint.convert.convert import convert
+from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.train.checkpoints import checkpoint
+from zeropoint.train.checkpoints.sharded import files_of
+from zeropoint.train.config.config import Config, Train, read_config
+from zeropoint.train.config.validate import check
+from zeropoint.train.distributed.process_group import ALONE, Alone, rows_of
+from zeropoint.train.optim.muon import Muon
+from zeropoint.train.run.run import run
+from zeropoint.weights.open_model import open_model
+from zeropoint.weights.run_checkpoint import open_checkpoint
+
+CONFIG = """
+[model]
+n_layers = 2
+n_heads = 2
+d_model = 16
+n_ctx = 16
+[data]
+source = "harbour"
+[train]
+steps = {steps}
+batch_size = 5
+checkpoint_every = 6
+ema = 0.9
+threads = 1
+keep = 5
+sharding = "{sharding}"
+[schedule]
+decay_steps = 12
+[eval]
+every = 6
+n_batches = 2
+[sample]
+every = 6
+n_tokens = 3
+"""
+
+
+def config(folder: Path, steps: int, sharding: str = "none") -> Path:
+    path = folder / f"{steps}-{sharding}.toml"
+    path.write_text(CONFIG.format(steps=steps, sharding=sharding))
+    return path
+
+
+def worker(rank: int, n_workers: int) -> Alone:
+    team = Alone()
+    team.rank, team.n_workers = rank, n_workers
+    return team
+
+
+def test_every_row_falls_to_one_worker() -> None:
+    for n_rows, n_workers in ((5, 2), (12, 4), (7, 7), (9, 4)):
+        taken = [list(range(n_rows))[rows_of(n_rows, worker(r, n_workers))] for r in range(n_workers)]
+        assert [row for rows in taken for row in rows] == list(range(n_rows))
+        assert max(map(len, taken)) - min(map(len, taken)) <= 1
+    assert rows_of(8, ALONE) == slice(0, 8)
+
+
+def test_two_workers_with_unequal_rows_have_the_curve_of_one(tmp_path: Path) -> None:
+    """Through a checkpoint, and on by cut weights: two workers, then FSDP, then one process."""
+    whole = read_config(config(tmp_path, 12))
+    run(whole, tmp_path / "one", [Curve(tmp_path / "one")])
+    train_together([config(tmp_path, 6), config(tmp_path, 9, "fsdp")], tmp_path / "two", 2)
+    run(whole, tmp_path / "two", [Curve(tmp_path / "two")], resume=True)
+
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert list(one) == list(two) == list(range(1, 13))
+    assert max(abs(one[step] - two[step]) for step in one) < 1e-5
+    expected, found = judged(tmp_path / "one"), judged(tmp_path / "two")
+    assert all(found[step] == pytest.approx(expected[step], abs=1e-5) for step in (0, 6, 12))
+
+    # What FSDP's workers wrote leaves as one file, and runs.
+    made = convert(tmp_path / "two/checkpoints/step-000009", tmp_path / "two.gguf", notify=lambda _: None)
+    assert made.was_run
+    (name,) = (n for n in open_model(made.path).weights if n.endswith("1.attention.query.weight"))
+    wanted = checkpoint.opened(tmp_path / "two/checkpoints/step-000009").weights[name]
+    assert torch.equal(torch.from_numpy(open_model(made.path).weights[name].copy()), wanted)
+
+    # What a worker wrote is a model like any other, and a damaged share is named.
+    path = tmp_path / "two/checkpoints/step-000006"
+    assert len(list(path.glob("weights-*-of-00002.safetensors"))) == 2
+    read = checkpoint.opened(path)
+    stored = open_checkpoint(path).stored
+    for name, weight in read.weights.items():
+        assert torch.equal(torch.from_numpy(stored.array(name)), weight)
+    assert json.loads((path / "manifest.json").read_text())["sha256"].keys() >= {"state.json"}
+    share = path / "weights-00002-of-00002.safetensors"
+    share.write_bytes(share.read_bytes()[:-1] + b"x")
+    with pytest.raises(BadModelFile, match="weights-00002-of-00002"):
+        checkpoint.opened(path)
+    with pytest.raises(BadModelFile, match="weights-00002-of-00002"):
+        open_checkpoint(path)
+
+
+def test_a_share_that_is_missing_makes_no_set() -> None:
+    names = {f"weights-0000{i}-of-00003.safetensors" for i in (1, 2, 3)} | {"state.json"}
+    assert files_of("weights", names) == sorted(names - {"state.json"})
+    assert files_of("weights", names - {"weights-00002-of-00003.safetensors"}) == []
+    assert files_of("weights", names - {"weights-00003-of-00003.safetensors"}) == []
+    assert files_of("weights", {"weights.safetensors"}) == ["weights.safetensors"]
+    assert files_of("raw", names) == []
+
+
+def test_what_cannot_be_shared_out_is_refused() -> None:
+    with pytest.raises(BadInput, match="fewer workers"):
+        check(Config(train=Train(batch_size=3)), 4)
+    with pytest.raises(BadInput, match="equal parts"):
+        check(Config(train=Train(batch_size=6, accumulate=3, sharding="fsdp")), 4)
+    with pytest.raises(BadInput, match="needs whole matrices"):
+        check(Config(train=Train(sharding="fsdp"), optimizer=Muon()), 2)
+    check(Config(train=Train(batch_size=5)), 2)

@@ -1,0 +1,94 @@
+"""A model folder: which files are taken along, where its template stands, what may be replaced."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from zeropoint.errors import BadModelFile
+from zeropoint.weights.hf_folder import holds_only_a_model, open_folder, with_dtype
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    save_file({"a": torch.ones(2)}, tmp_path / "model.safetensors")
+    return tmp_path
+
+
+def test_files_that_are_taken_along(folder: Path):
+    taken = [
+        "LICENSE",
+        "README.md",
+        "generation_config.json",
+        "merges.txt",
+        "tokenizer.json",
+        "tokenizer.model",
+    ]
+    for name in [*taken, "code.py", "notes.txt", "optimizer.pt"]:
+        (folder / name).write_text("{}")
+    (folder / "tokenizer_backup").mkdir()
+    opened = open_folder(folder)
+    assert list(opened.files) == taken
+    assert opened.json("tokenizer.json") == {}
+    assert opened.json("tokenizer_config.json") == {}
+
+
+@pytest.mark.parametrize(
+    ("template", "wanted"),
+    [
+        ("{{ a }}", "{{ a }}"),
+        ([{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}], "d"),
+        ([{"name": "tool_use", "template": "t"}], None),
+        (None, None),
+        (3, None),
+    ],
+)
+def test_the_template(template: object, wanted: str | None, folder: Path):
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
+    assert open_folder(folder).template == wanted
+    (folder / "chat_template.jinja").write_text("own")
+    assert open_folder(folder).template == "own"
+    (folder / "chat_template.jinja").write_bytes(b"\xff")
+    with pytest.raises(BadModelFile, match=r"chat_template.jinja is not valid UTF-8"):
+        _ = open_folder(folder).template
+
+
+def test_weights_under_another_name(folder: Path):
+    (folder / "model.safetensors").rename(folder / "consolidated.safetensors")
+    assert list(open_folder(folder).stored.tensors) == ["a"]
+    save_file({"a": torch.ones(2)}, folder / "second.safetensors")
+    with pytest.raises(BadModelFile, match=r"has 2 safetensors files and no model.safetensors.index.json"):
+        open_folder(folder)
+    for path in folder.glob("*.safetensors"):
+        path.unlink()
+    with pytest.raises(BadModelFile, match=r"has no model.safetensors; give a folder with the weights"):
+        open_folder(folder)
+
+
+def test_safetensors_come_before_pickles(folder: Path):
+    (folder / "pytorch_model.bin").write_bytes(b"junk")
+    assert list(open_folder(folder, allow_pickle=True).stored.tensors) == ["a"]
+
+
+def test_what_may_be_replaced(folder: Path):
+    assert holds_only_a_model(folder)
+    (folder / "tokenizer.json").touch()
+    (folder / "model-00001-of-00002.safetensors").touch()
+    assert holds_only_a_model(folder)
+    for name in ("thesis.tex", "tokenizer.gguf/", "model.gguf"):
+        path = folder / name
+        path.mkdir() if name.endswith("/") else path.touch()
+        assert not holds_only_a_model(folder)
+        path.rmdir() if name.endswith("/") else path.unlink()
+    (folder / "config.json").unlink()
+    assert not holds_only_a_model(folder)
+
+
+def test_the_type_of_weights_in_a_config():
+    config = json.loads(with_dtype({"a": "é", "dtype": "x", "torch_dtype": "y", "auto_map": {}}, "BF16"))
+    assert config == {"a": "é", "torch_dtype": "bfloat16"}

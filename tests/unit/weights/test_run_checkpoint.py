@@ -1,0 +1,98 @@
+"""A training run's checkpoints opened as a model: which one, what is missing, and in what form it leaves."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.tiny_run import TINY_RUNS, add_checkpoint, write_tiny_run
+from zeropoint.blueprint.parts.position import Alibi
+from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.weights.export_variants import fitted
+from zeropoint.weights.open_model import open_model
+from zeropoint.weights.run_checkpoint import checkpoint_at, checkpoint_of, is_trained
+
+LLAMA = TINY_RUNS["llama"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Checkpoints of steps 4 and 8; the first is the best."""
+    write_tiny_run(tmp_path / "run", LLAMA)
+    add_checkpoint(tmp_path / "run", LLAMA, 8)
+    (tmp_path / "run" / "best").write_text("step-000004\n")
+    return tmp_path / "run"
+
+
+def test_the_last_the_best_or_a_step(run: Path) -> None:
+    assert (
+        checkpoint_of(run).name
+        == checkpoint_at(run).name
+        == checkpoint_at(run / "latest").name
+        == "step-000008"
+    )
+    assert checkpoint_of(run, "best").name == checkpoint_at(run / "best").name == "step-000004"
+    assert checkpoint_of(run, 4) == checkpoint_at(run / "checkpoints" / "step-000004")
+    for path in (run, run / "best", run / "checkpoints" / "step-000004"):
+        assert is_trained(path)
+    for path in (run / "checkpoints", run / "run.json", run.parent, run / "nothing"):
+        assert not is_trained(path)
+    with pytest.raises(BadInput, match="no checkpoint `7`; give latest, best or one of 4, 8"):
+        checkpoint_of(run, 7)
+
+
+def test_weights_are_those_of_the_checkpoint(run: Path) -> None:
+    model = add_checkpoint(run, LLAMA, 12)
+    opened = open_model(run)
+    wanted = dict(model.named_parameters())["blocks.1.ffn.up.weight"].detach().numpy()
+    assert np.array_equal(opened.weights["blocks.1.ffn.up.weight"], wanted)
+    assert opened.blueprint == LLAMA
+
+
+def test_what_is_damaged_is_named(run: Path) -> None:
+    weights = run / "checkpoints" / "step-000008" / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(BadModelFile, match=r"step-000008/weights\.safetensors is damaged"):
+        open_model(run)
+    open_model(run / "best")
+    (run / "latest").write_text("../../elsewhere")
+    with pytest.raises(BadModelFile, match="latest names no checkpoint"):
+        open_model(run)
+    (run / "blueprint.toml").write_text("version = 1\n")
+    with pytest.raises(BadInput, match=r"blueprint\.toml: `family` is missing"):
+        open_model(run / "best")
+
+
+def test_a_run_without_a_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(BadInput, match=f"has no checkpoint yet; .* --out {re.escape(str(tmp_path))}"):
+        open_model(tmp_path)
+
+
+def test_biases_of_zero_make_a_gpt2(tmp_path: Path) -> None:
+    write_tiny_run(tmp_path / "run", TINY_RUNS["gpt2"])
+    told: list[str] = []
+    made = fitted(open_model(tmp_path / "run"), "gguf", told.append)
+    assert told == []
+    assert made.family.__name__.endswith(".gpt2")
+    assert not made.weights["blocks.0.attention.query.bias"].any()
+    assert made.blueprint.n_vocab == TINY_RUNS["gpt2"].n_vocab
+
+
+def test_what_no_family_can_say_is_ours_alone(tmp_path: Path) -> None:
+    block = replace(LLAMA.blocks[0], attention=replace(LLAMA.blocks[0].attention, position=Alibi()))
+    blueprint = replace(LLAMA, blocks=(block, block))
+    write_tiny_run(tmp_path / "run", blueprint)
+    told: list[str] = []
+    made = fitted(open_model(tmp_path / "run"), "gguf", told.append)
+    assert made.family.__name__.endswith(".zeropoint")
+    assert made.blueprint == blueprint
+    assert "zeropoint alone will read this file" in told[0]
+    with pytest.raises(BadInput, match="has no form as a Hugging Face folder"):
+        fitted(open_model(tmp_path / "run"), "hf", told.append)
