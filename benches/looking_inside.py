@@ -15,7 +15,7 @@ import numpy as np
 from report import print_report, row_of
 
 import zeropoint
-from zeropoint.engine.contract import Lens, Read
+from zeropoint.engine.contract import LogitLens, Tap
 
 READ, WRITE = 512, 48
 
@@ -28,11 +28,11 @@ def looks(model: zeropoint.Model) -> dict[str, Callable[[list[int]], object]]:
     weights = f"blocks.{last // 2}.attention.weights"
     return {
         "stream, all layers": lambda ids: model.trace(ids, ["blocks.*.after_ffn"]),
-        "attention, 1 head": lambda ids: model.trace(ids, [Read(weights, [0])]),
+        "attention, 1 head": lambda ids: model.trace(ids, [Tap(weights, [0])]),
         "attention, 1 layer": lambda ids: model.trace(ids, [weights]),
-        "steering vector": lambda ids: model.trace(ids, taps=[steer]),
-        "lens, 1 layer, top 5": lambda ids: model.trace(ids, lens=Lens([last // 2], 5)),
-        "lens, all, top 5": lambda ids: model.trace(ids, lens=Lens(layers, 5)),
+        "steering vector": lambda ids: model.trace(ids, interventions=[steer]),
+        "lens, 1 layer, top 5": lambda ids: model.trace(ids, lens=LogitLens([last // 2], 5)),
+        "lens, all, top 5": lambda ids: model.trace(ids, lens=LogitLens(layers, 5)),
     }
 
 
@@ -42,9 +42,9 @@ def steering(model: zeropoint.Model) -> zeropoint.AddVector:
     return zeropoint.AddVector(f"blocks.{middle}.after_ffn", np.full(model.blueprint.d_model, 1e-6))
 
 
-def generate(model: zeropoint.Model, ids: list[int], taps: list[zeropoint.AddVector]) -> float:
+def generate(model: zeropoint.Model, ids: list[int], interventions: list[zeropoint.AddVector]) -> float:
     """Tokens a second of an answer."""
-    stream = model.generate(ids, taps=taps, temperature=0.0, max_tokens=WRITE)
+    stream = model.generate(ids, interventions=interventions, temperature=0.0, max_tokens=WRITE)
     stream.text()
     return stream.timings.predicted_n / stream.timings.predicted_ms * 1000
 

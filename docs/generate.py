@@ -173,8 +173,8 @@ def _presets_table() -> str:
 def _run_settings_table() -> str:
     """The sections of a configuration, each kind of optimizer and schedule in a row of its own."""
     rows = []
-    hints = get_type_hints(config.Config)
-    for section in dataclasses.fields(config.Config):
+    hints = get_type_hints(config.RunConfig)
+    for section in dataclasses.fields(config.RunConfig):
         kinds = get_args(hints[section.name]) or (hints[section.name],)
         for kind in kinds:
             keys = ", ".join(f"`{f.name}` {_default(f)}" for f in dataclasses.fields(kind))

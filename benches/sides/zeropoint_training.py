@@ -48,8 +48,8 @@ class Training:
             self.objective,
             self.config.optimizer.build(self.model),
             schedule=schedule_of(self.config, self.prepared.blueprint.d_model),
-            n_accumulated=self.config.train.accumulate,
-            most_gradient=self.config.train.clip or None,
+            accumulation_steps=self.config.train.accumulation_steps,
+            max_grad_norm=self.config.train.max_grad_norm or None,
             dtype=self.dtype,
             seed=self.config.train.seed,
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zeropoint.blueprint.interventions import AddVector, Scale
-    from zeropoint.engine.contract import Read
+    from zeropoint.engine.contract import Tap
     from zeropoint.engine.session.model import Model, load
     from zeropoint.errors import ZeropointError
     from zeropoint.sampling.params import SamplingParams
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 __all__ = [
     "AddVector",
     "Model",
-    "Read",
     "SamplingParams",
     "Scale",
+    "Tap",
     "ZeropointError",
     "__version__",
     "load",
@@ -31,7 +31,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "AddVector": "zeropoint.blueprint.interventions",
     "Scale": "zeropoint.blueprint.interventions",
-    "Read": "zeropoint.engine.contract",
+    "Tap": "zeropoint.engine.contract",
     "Model": "zeropoint.engine.session.model",
     "load": "zeropoint.engine.session.model",
     "SamplingParams": "zeropoint.sampling.params",

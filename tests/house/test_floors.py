@@ -46,15 +46,17 @@ ROOMS = {
     "decoding": Room(3, ("engine",), ("numpy", "torch")),
     "engine": Room(3, ("convert", "planning"), ("numpy", "torch")),
     "planning": Room(3, ("engine",)),
-    "convert": Room(3, ("engine", "planning")),
+    "convert": Room(3, ("engine", "planning"), ("numpy", "torch")),
     "inspect": Room(3, ("engine",), ("matplotlib", "numpy")),
-    "train": Room(3, ("decoding", "engine", "planning"), ("jinja2", "matplotlib", "numpy", "plotext", "ray", "torch")),
+    "train": Room(
+        3, ("decoding", "engine", "planning"), ("jinja2", "matplotlib", "numpy", "plotext", "ray", "torch")
+    ),
     "evaluate": Room(4, (), ("numpy", "sacrebleu", "torch")),
     "learn": Room(4, (), ("numpy", "torch")),
     "cli": Room(5, (), ("click", "prompt_toolkit", "rich")),
 }
 # Floor 0 holds the extension, but only these know it.
-KNOW_NATIVE = {"engine", "weights"}
+KNOW_NATIVE = {"engine", "planning", "weights"}
 NATIVE_ORDER = ["base", "formats", "kernels", "ops", "model", "runtime", "bind"]
 NATIVE_OUTSIDE = {"tests", "fuzz"}  # may use any of these but bind
 INSTRUCTION_SETS = {"scalar", "avx2", "avx512", "neon", "neon_dotprod"}

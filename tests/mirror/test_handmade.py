@@ -13,14 +13,14 @@ from zeropoint import families
 from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.learn.handmade.compile import blueprint, weights
 from zeropoint.learn.handmade.dsl import Program
-from zeropoint.learn.handmade.evaluate import Model, article_texts, judge, short_texts
+from zeropoint.learn.handmade.evaluate import LogitsFunction, article_texts, judge, short_texts
 from zeropoint.learn.handmade.gguf import write_program
 from zeropoint.learn.handmade.programs import names, program
 from zeropoint.models.build import build, load
 from zeropoint.weights.gguf.reader import open_gguf
 
 
-def by_torch(p: Program) -> Model:
+def by_torch(p: Program) -> LogitsFunction:
     module = build(blueprint(p), seed=None)
     load(module, weights(p))
 
@@ -35,7 +35,7 @@ def by_torch(p: Program) -> Model:
 def native(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[object]:
     engines = []
 
-    def open_program(p: Program) -> Model:
+    def open_program(p: Program) -> LogitsFunction:
         write_program(p, tmp_path / f"{p.name}.gguf")
         file = open_gguf(tmp_path / f"{p.name}.gguf")
         assert families.of_gguf(file).from_gguf(file) == blueprint(p)

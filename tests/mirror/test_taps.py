@@ -17,8 +17,8 @@ from tests.mirror.test_native_families import WIDE, blueprint_of_config, write_m
 from tests.mirror.test_torch_families import CASES
 from zeropoint import AddVector, SamplingParams, Scale
 from zeropoint.blueprint import Blueprint
-from zeropoint.blueprint.interventions import Write
-from zeropoint.engine.contract import Engine, Lens, Read, Request
+from zeropoint.blueprint.interventions import Intervention
+from zeropoint.engine.contract import Engine, LogitLens, Request, Tap
 from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.engine.native.kv_cache import CacheOptions
 from zeropoint.engine.tap_requests import native_points, stream_after
@@ -92,11 +92,11 @@ def near(got: np.ndarray, want: np.ndarray, part: float = 0.03) -> bool:
     return bool(np.sqrt(np.mean((got - want) ** 2)) < part * max(float(want.std()), 1e-3))
 
 
-def writes_of(pair: Pair) -> list[Write]:
+def writes_of(pair: Pair) -> list[Intervention]:
     """One of every kind that the model has, some for a part of the positions."""
     b = pair.blueprint
     rng = np.random.default_rng(5)
-    writes: list[Write] = [
+    writes: list[Intervention] = [
         AddVector("embedding.output", rng.normal(size=b.d_model), scale=0.5, start=3, stop=9),
         Scale("blocks.0.attention.mix", head=1),
         AddVector(stream_after(b, 0), rng.normal(size=b.d_model), scale=2.0, start=5),
@@ -114,12 +114,12 @@ def writes_of(pair: Pair) -> list[Write]:
 def test_both_engines_show_the_same(pair: Pair, is_changed: bool) -> None:
     points = native_points(pair.blueprint)
     assert "blocks.1.attention.weights" in points
-    taps = writes_of(pair) if is_changed else []
-    want = pair.torch.trace(pair.ids, points, taps=taps)
-    for name, array in pair.native.trace(pair.ids, points, taps=taps).points.items():
+    interventions = writes_of(pair) if is_changed else []
+    want = pair.torch.trace(pair.ids, points, interventions=interventions)
+    for name, array in pair.native.trace(pair.ids, points, interventions=interventions).points.items():
         largest = max(1.0, float(np.abs(want[name]).max()))
         np.testing.assert_allclose(array, want[name], atol=EXACT * largest, rtol=0, err_msg=name)
-    fast = pair.fast.trace(pair.ids, points, taps=taps)
+    fast = pair.fast.trace(pair.ids, points, interventions=interventions)
     assert [name for name in points if not near(fast[name], want[name])] == []
 
 
@@ -127,14 +127,14 @@ def test_a_change_is_one(pair: Pair) -> None:
     """Each write moves the logits by far more than the tolerance above."""
     plain = pair.native.trace(pair.ids, ["logits"])["logits"]
     for write in writes_of(pair):
-        changed = pair.native.trace(pair.ids, ["logits"], taps=[write])["logits"]
+        changed = pair.native.trace(pair.ids, ["logits"], interventions=[write])["logits"]
         assert np.abs(changed - plain).max() > 20 * EXACT, write
         before = write.start
         assert np.array_equal(changed[:before], plain[:before]), write
 
 
 def test_attention_weights_of_chosen_heads(pair: Pair) -> None:
-    read = Read("blocks.1.attention.weights", [3, 0])
+    read = Tap("blocks.1.attention.weights", [3, 0])
     [weights] = pair.native.trace(pair.ids, [read]).points.values()
     assert weights.shape == (2, T, T)
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
@@ -144,7 +144,7 @@ def test_attention_weights_of_chosen_heads(pair: Pair) -> None:
 
 def test_the_lens(pair: Pair) -> None:
     last = pair.blueprint.n_layers - 1
-    lens = Lens([0, last], top=3, tokens=[9, 4], has_logits=True)
+    lens = LogitLens([0, last], top=3, tokens=[9, 4], has_logits=True)
     got, want = pair.native.trace(pair.ids, lens=lens).lens, pair.torch.trace(pair.ids, lens=lens).lens
     for mine, theirs in zip(got, want, strict=True):
         assert mine.logits is not None
@@ -161,10 +161,14 @@ def test_the_lens(pair: Pair) -> None:
 
 def test_quantised_models_too(quantised: Pair) -> None:
     points = native_points(quantised.blueprint)
-    taps = writes_of(quantised)
-    want = quantised.torch.trace(quantised.ids, points, taps=taps, lens=Lens([0, 1], 1, has_logits=True))
-    exact = quantised.native.trace(quantised.ids, points, taps=taps)
-    fast = quantised.fast.trace(quantised.ids, points, taps=taps, lens=Lens([0, 1], 1, has_logits=True))
+    interventions = writes_of(quantised)
+    want = quantised.torch.trace(
+        quantised.ids, points, interventions=interventions, lens=LogitLens([0, 1], 1, has_logits=True)
+    )
+    exact = quantised.native.trace(quantised.ids, points, interventions=interventions)
+    fast = quantised.fast.trace(
+        quantised.ids, points, interventions=interventions, lens=LogitLens([0, 1], 1, has_logits=True)
+    )
     for name in points:
         largest = max(1.0, float(np.abs(want[name]).max()))
         np.testing.assert_allclose(exact[name], want[name], atol=EXACT * largest, rtol=0, err_msg=name)
@@ -187,10 +191,10 @@ def test_a_cache_of_int8_is_seen_as_well(quantised: Pair) -> None:
     np.testing.assert_allclose(got[last].sum(-1), 1, atol=1e-5)
 
 
-def answer(engine: Engine, prompt: list[int], taps: list[Write]) -> tuple[list[int], int]:
+def answer(engine: Engine, prompt: list[int], interventions: list[Intervention]) -> tuple[list[int], int]:
     """Greedy tokens of one request, and the prompt tokens that came from a cache."""
     params = SamplingParams.of(temperature=0, max_tokens=12)
-    number = engine.submit(Request(prompt, params, taps=taps))
+    number = engine.submit(Request(prompt, params, interventions=interventions))
     tokens, n_cached, is_done = [], 0, False
     while not is_done:
         for event in engine.step():
@@ -201,10 +205,10 @@ def answer(engine: Engine, prompt: list[int], taps: list[Write]) -> tuple[list[i
 
 
 def test_generation_is_changed_and_shares_no_cache(quantised: Pair) -> None:
-    prompt, taps = quantised.ids[:20], writes_of(quantised)
-    want = answer(quantised.torch, prompt, taps)[0]
+    prompt, interventions = quantised.ids[:20], writes_of(quantised)
+    want = answer(quantised.torch, prompt, interventions)[0]
     plain = answer(quantised.native, prompt, [])[0]
-    changed, n_cached = answer(quantised.native, prompt, taps)
+    changed, n_cached = answer(quantised.native, prompt, interventions)
     assert changed == want
     assert changed != plain
     assert n_cached == 0  # not the cache of the plain answer
@@ -214,7 +218,9 @@ def test_generation_is_changed_and_shares_no_cache(quantised: Pair) -> None:
     )  # nor this one that of the changed
     # Steered and plain requests in one batch do not touch each other.
     engine, params = quantised.native, SamplingParams.of(temperature=0, max_tokens=12)
-    numbers = [engine.submit(Request(prompt, params, taps=t)) for t in (taps, [], taps)]
+    numbers = [
+        engine.submit(Request(prompt, params, interventions=t)) for t in (interventions, [], interventions)
+    ]
     together: dict[int, list[int]] = {number: [] for number in numbers}
     n_open = len(numbers)
     while n_open:
@@ -225,14 +231,14 @@ def test_generation_is_changed_and_shares_no_cache(quantised: Pair) -> None:
 
 
 def test_a_stepper_is_changed(pair: Pair) -> None:
-    taps = writes_of(pair)
-    steppers = [engine.stepper(taps) for engine in (pair.native, pair.torch)]
+    interventions = writes_of(pair)
+    steppers = [engine.stepper(interventions) for engine in (pair.native, pair.torch)]
     parts = [
         np.concatenate([s.extend(pair.ids[:7]), s.extend(pair.ids[7:8]), s.extend(pair.ids[8:])])
         for s in steppers
     ]
     np.testing.assert_allclose(parts[0], parts[1], atol=EXACT)
-    whole = pair.native.trace(pair.ids, ["logits"], taps=taps)["logits"]
+    whole = pair.native.trace(pair.ids, ["logits"], interventions=interventions)["logits"]
     assert np.array_equal(parts[0], whole)
     steppers[0].close()  # type: ignore[attr-defined]
 
@@ -240,7 +246,9 @@ def test_a_stepper_is_changed(pair: Pair) -> None:
 @pytest.mark.parametrize("n_threads", [1, 3])
 def test_threads_change_nothing(quantised: Pair, n_threads: int) -> None:
     other = NativeEngine(quantised.file, quantised.blueprint, n_ctx=N_CTX, n_threads=n_threads)
-    points, taps = native_points(quantised.blueprint), writes_of(quantised)
-    mine, theirs = (engine.trace(quantised.ids, points, taps=taps) for engine in (quantised.fast, other))
+    points, interventions = native_points(quantised.blueprint), writes_of(quantised)
+    mine, theirs = (
+        engine.trace(quantised.ids, points, interventions=interventions) for engine in (quantised.fast, other)
+    )
     other.close()
     assert [name for name in points if not np.array_equal(mine[name], theirs[name])] == []

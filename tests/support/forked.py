@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 from zeropoint.errors import ZeropointError
-from zeropoint.train.callbacks.callbacks import StepInfo, Watcher
-from zeropoint.train.config.config import Config, Model, read_config
+from zeropoint.train.callbacks.callbacks import Callback, StepInfo
+from zeropoint.train.config.config import ModelConfig, RunConfig, read_config
 from zeropoint.train.run.prepare import prepare
 from zeropoint.train.run.run import run
 
@@ -41,7 +41,7 @@ on_train = false
 """
 
 
-class Curve(Watcher):
+class Curve(Callback):
     """Every loss, exactly, in a file that a kill cannot take back."""
 
     def __init__(self, path: Path) -> None:
@@ -66,7 +66,7 @@ def train(folder: Path, resume: bool, sets: list[str]) -> int:
 def main() -> None:
     """Serve until the input ends."""
     # Loads what a run loads; nothing is learnt, since a child must find torch's engine untouched.
-    config = Config(model=Model(n_layers=1, n_heads=1, d_model=8, n_ctx=8))
+    config = RunConfig(model=ModelConfig(n_layers=1, n_heads=1, d_model=8, n_ctx=8))
     prepare(config)
     config.optimizer.build(torch.nn.Linear(1, 1))
     print("ready", flush=True)

@@ -7,7 +7,7 @@ import itertools
 from dataclasses import replace
 from pathlib import Path
 
-from zeropoint.train.config.config import Config, read_config
+from zeropoint.train.config.config import RunConfig, read_config
 from zeropoint.train.run.run import run
 
 __all__ = ["PAIRS", "config", "train_tiny", "write_pairs"]
@@ -42,7 +42,7 @@ def write_pairs(folder: Path) -> Path:
     return folder
 
 
-def config(folder: Path, n_steps: int) -> Config:
+def config(folder: Path, n_steps: int) -> RunConfig:
     """The preset multi30k, at a size that learns these pairs in seconds."""
     made = read_config("multi30k", [
         f"data.source={folder}", "data.tokenizer=words", "train.batch_size=20", f"train.steps={n_steps}",

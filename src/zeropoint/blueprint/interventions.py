@@ -12,11 +12,11 @@ import math
 from collections.abc import Iterable, Sequence
 
 from zeropoint.blueprint.spec import Blueprint
-from zeropoint.blueprint.taps import Tap, taps
+from zeropoint.blueprint.taps import TapPoint, tap_points
 from zeropoint.errors import BadInput, choices
 from zeropoint.frozen import frozen
 
-__all__ = ["AddVector", "Edit", "Scale", "Write", "changeable", "edits"]
+__all__ = ["AddVector", "Intervention", "PointEdit", "Scale", "compile_interventions", "intervention_points"]
 
 # Where the rows at a point are all that is read of them afterwards, so that a change there changes the pass.
 _CHANGEABLE = ("embedding.output", "after_attention", "after_ffn", "ffn.hidden", "attention.mix")
@@ -58,11 +58,11 @@ class Scale:
     stop: int | None = None
 
 
-Write = AddVector | Scale
+Intervention = AddVector | Scale
 
 
 @frozen
-class Edit:
+class PointEdit:
     """Columns of the rows at a point become factor * column + addend, for positions first to end.
 
     Rows have heads side by side. addend: a number a column, or empty for nothing.
@@ -77,25 +77,27 @@ class Edit:
     addend: tuple[float, ...]
 
 
-def changeable(blueprint: Blueprint) -> dict[str, Tap]:
+def intervention_points(blueprint: Blueprint) -> dict[str, TapPoint]:
     """The points whose rows may be changed: name to tap, for one token."""
     return {
         name: tap
-        for name, tap in taps(blueprint, 1).items()
+        for name, tap in tap_points(blueprint, 1).items()
         if name.startswith(("blocks.", "embedding.")) and name.endswith(_CHANGEABLE)
     }
 
 
-def edits(blueprint: Blueprint, writes: Sequence[Write]) -> tuple[Edit, ...]:
+def compile_interventions(
+    blueprint: Blueprint, interventions: Sequence[Intervention]
+) -> tuple[PointEdit, ...]:
     """Check what is to be changed and bring it into one form, in the same order.
 
     Raises BadInput for an unknown point, a wrong size, a head or feature that is not there.
     """
-    known = changeable(blueprint) if writes else {}
-    return tuple(_edit(known, write) for write in writes)
+    known = intervention_points(blueprint) if interventions else {}
+    return tuple(_edit(known, write) for write in interventions)
 
 
-def _edit(known: dict[str, Tap], write: Write) -> Edit:
+def _edit(known: dict[str, TapPoint], write: Intervention) -> PointEdit:
     if write.point not in known:
         raise BadInput(choices("point to change", write.point, known))
     tap = known[write.point]
@@ -113,10 +115,10 @@ def _edit(known: dict[str, Tap], write: Write) -> Edit:
     if not 0 <= index < n:
         raise BadInput(f"{kind} {index} is not at {write.point}; it has {kind}s 0 to {n - 1}")
     width = tap.shape[-1] if is_heads else 1
-    return Edit(write.point, first, end, index * width, width, float(write.factor), ())
+    return PointEdit(write.point, first, end, index * width, width, float(write.factor), ())
 
 
-def _addition(write: AddVector, tap: Tap, first: int, end: int) -> Edit:
+def _addition(write: AddVector, tap: TapPoint, first: int, end: int) -> PointEdit:
     if tap.axes[0] == "H":
         raise BadInput(f"a vector is added to the residual stream or to ffn.hidden, not to {write.point}")
     addend = tuple(write.scale * x for x in write.vector)
@@ -126,10 +128,10 @@ def _addition(write: AddVector, tap: Tap, first: int, end: int) -> Edit:
         )
     if not all(map(math.isfinite, addend)):
         raise BadInput(f"the vector to add at {write.point} holds a number that is not finite")
-    return Edit(write.point, first, end, 0, len(addend), 1.0, addend)
+    return PointEdit(write.point, first, end, 0, len(addend), 1.0, addend)
 
 
-def _positions(write: Write) -> tuple[int, int]:
+def _positions(write: Intervention) -> tuple[int, int]:
     end = _NO_END if write.stop is None else write.stop
     if not 0 <= write.start < end <= _NO_END:
         raise BadInput(

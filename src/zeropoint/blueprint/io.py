@@ -20,7 +20,7 @@ from itertools import groupby
 from typing import Any
 
 from zeropoint.blueprint.spec import VERSION, Block, Blueprint
-from zeropoint.blueprint.toml_codec import given, has_choice, made, parse, text_of, told
+from zeropoint.blueprint.toml_codec import decode, describe, encode, has_choice, non_defaults, parse
 from zeropoint.errors import BadInput, choices
 
 __all__ = ["from_table", "from_toml", "to_toml"]
@@ -32,14 +32,14 @@ _STACKS = ("blocks", "encoder")
 def to_toml(blueprint: Blueprint) -> str:
     """The blueprint's TOML text; `from_toml` gives the same blueprint."""
     lines, runs, repeats = [f"version = {VERSION}"], [], []
-    for name, value in told(blueprint):
+    for name, value in non_defaults(blueprint):
         if _is_stack(value):
             pattern = _pattern(value)
             runs += _runs(name, pattern)
             if len(pattern) < len(value):
                 repeats.append(f"{name} = {len(value) // len(pattern)}")
         else:
-            lines.append(f"{name} = {text_of(value, has_choice(Blueprint, name))}")
+            lines.append(f"{name} = {encode(value, has_choice(Blueprint, name))}")
     if repeats:
         lines.append(f"repeat = {{ {', '.join(repeats)} }}")
     return "\n".join(lines + runs) + "\n"
@@ -59,14 +59,14 @@ def from_table(table: Mapping[str, Any], origin: str = "blueprint") -> Blueprint
     table = dict(table)
     version = table.pop("version", None)
     if type(version) is not int or version < 1:
-        raise BadInput(f"{origin}: `version` is {given(version)}; expected an integer, {VERSION} today")
+        raise BadInput(f"{origin}: `version` is {describe(version)}; expected an integer, {VERSION} today")
     if version > VERSION:
         raise BadInput(
             f"{origin}: `version` is {version}, and this zeropoint reads up to {VERSION}; install a newer one"
         )
     repeats = table.pop("repeat", {})
     stacks = {name: _blocks(table.pop(name), origin, name) for name in _STACKS if name in table}
-    blueprint: Blueprint = made(Blueprint, table, origin, ready=stacks)
+    blueprint: Blueprint = decode(Blueprint, table, origin, ready=stacks)
     return _repeated(blueprint, repeats, origin)
 
 
@@ -84,7 +84,9 @@ def _pattern(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
 
 def _repeated(blueprint: Blueprint, repeats: Any, origin: str) -> Blueprint:
     if not isinstance(repeats, Mapping):
-        raise BadInput(f"{origin}: `repeat` is {given(repeats)}; expected a table, as in {{ blocks = 13 }}")
+        raise BadInput(
+            f"{origin}: `repeat` is {describe(repeats)}; expected a table, as in {{ blocks = 13 }}"
+        )
     stacks = {"blocks": blueprint.blocks, "encoder": blueprint.encoder}
     for name, times in repeats.items():
         if name not in stacks:
@@ -93,7 +95,7 @@ def _repeated(blueprint: Blueprint, repeats: Any, origin: str) -> Blueprint:
             )
         if type(times) is not int or times < 1 or times * len(stacks[name]) > _MOST_BLOCKS:
             raise BadInput(
-                f"{origin}: `repeat.{name}` is {given(times)}; expected 1 to {_MOST_BLOCKS} blocks in all"
+                f"{origin}: `repeat.{name}` is {describe(times)}; expected 1 to {_MOST_BLOCKS} blocks in all"
             )
         stacks[name] *= times
     return replace(blueprint, blocks=stacks["blocks"], encoder=stacks["encoder"])
@@ -105,23 +107,23 @@ def _runs(stack: str, blocks: tuple[Block, ...]) -> list[str]:
         lines += ["", f"[[{stack}]]"]
         if (count := len(list(run))) > 1:
             lines.append(f"count = {count}")
-        lines += [f"{name} = {text_of(value, has_choice(Block, name))}" for name, value in told(block)]
+        lines += [f"{name} = {encode(value, has_choice(Block, name))}" for name, value in non_defaults(block)]
     return lines
 
 
 def _blocks(values: Any, origin: str, path: str) -> tuple[Block, ...]:
     """A stack from its tables, each counted as often as its `count` says."""
     if not isinstance(values, list):
-        raise BadInput(f"{origin}: `{path}` is {given(values)}; expected tables [[{path}]]")
+        raise BadInput(f"{origin}: `{path}` is {describe(values)}; expected tables [[{path}]]")
     blocks: list[Block] = []
     for i, table in enumerate(values):
         if not isinstance(table, Mapping):
-            raise BadInput(f"{origin}: `{path}[{i}]` is {given(table)}; expected a table [[{path}]]")
+            raise BadInput(f"{origin}: `{path}[{i}]` is {describe(table)}; expected a table [[{path}]]")
         rest = dict(table)
         count = rest.pop("count", 1)
         if type(count) is not int or not 1 <= count <= _MOST_BLOCKS - len(blocks):
             raise BadInput(
-                f"{origin}: `{path}[{i}].count` is {given(count)}; expected 1 to {_MOST_BLOCKS} in all"
+                f"{origin}: `{path}[{i}].count` is {describe(count)}; expected 1 to {_MOST_BLOCKS} in all"
             )
-        blocks += [made(Block, rest, origin, f"{path}[{i}].")] * count
+        blocks += [decode(Block, rest, origin, f"{path}[{i}].")] * count
     return tuple(blocks)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from zeropoint.frozen import frozen
 
-__all__ = ["Offset", "Permuted", "Rename", "Rows", "Source", "Stacked", "Transposed", "stored_names"]
+__all__ = ["Offset", "Permuted", "Rename", "Rows", "Stacked", "TensorSource", "Transposed", "stored_names"]
 
 
 @frozen
@@ -23,7 +23,7 @@ class Rename:
 class Rows:
     """Rows [begin, end) of `source` along its first axis (fused projections)."""
 
-    source: Source
+    source: TensorSource
     begin: int
     end: int
 
@@ -32,7 +32,7 @@ class Rows:
 class Transposed:
     """The matrix `source` [in, out] turned to [out, in] (GPT-2's Conv1D)."""
 
-    source: Source
+    source: TensorSource
 
 
 @frozen
@@ -44,7 +44,7 @@ class Permuted:
     Hugging Face does not. A bias is permuted as a column is.
     """
 
-    source: Source
+    source: TensorSource
     n_heads: int
     is_interleaved: bool
 
@@ -53,21 +53,21 @@ class Permuted:
 class Stacked:
     """`sources` of equal shape as one tensor with a new first axis (the experts of a mixture)."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[TensorSource, ...]
 
 
 @frozen
 class Offset:
     """`source` with `add` added to every element (Gemma's gain - 1)."""
 
-    source: Source
+    source: TensorSource
     add: float
 
 
-Source = Rename | Rows | Transposed | Permuted | Stacked | Offset
+TensorSource = Rename | Rows | Transposed | Permuted | Stacked | Offset
 
 
-def stored_names(source: Source) -> list[str]:
+def stored_names(source: TensorSource) -> list[str]:
     """The names of all stored tensors that a source reads, in order."""
     match source:
         case Rename(name):

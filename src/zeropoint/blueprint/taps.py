@@ -18,20 +18,22 @@ from zeropoint.blueprint.parts.position import NoPosition, TurningPosition
 from zeropoint.blueprint.spec import Block, Blueprint
 from zeropoint.frozen import frozen
 
-__all__ = ["Tap", "placed", "taps"]
+__all__ = ["TapPoint", "split_point", "tap_points"]
 
 Named = Iterator[tuple[str, str, dict[str, int]]]
 
 
 @frozen
-class Tap:
+class TapPoint:
     """One point. axes: a letter an axis, without the batch; shape: their sizes."""
 
     axes: str
     shape: tuple[int, ...]
 
 
-def taps(blueprint: Blueprint, n_tokens: int, *, n_past: int = 0, n_source: int = 0) -> dict[str, Tap]:
+def tap_points(
+    blueprint: Blueprint, n_tokens: int, *, n_past: int = 0, n_source: int = 0
+) -> dict[str, TapPoint]:
     """Name to tap, in the order of the forward pass, for n_tokens read after n_past cached ones.
 
     n_source: tokens of the source, for an encoder-decoder.
@@ -41,11 +43,11 @@ def taps(blueprint: Blueprint, n_tokens: int, *, n_past: int = 0, n_source: int 
     found = {}
     for name, axes, own in _all(blueprint):
         known = {**sizes, **own}
-        found[name] = Tap(axes, tuple(known[axis] for axis in axes))
+        found[name] = TapPoint(axes, tuple(known[axis] for axis in axes))
     return found
 
 
-def placed(name: str) -> tuple[str, int]:
+def split_point(name: str) -> tuple[str, int]:
     """A point's name without its block's, and the layer; -1 for what stands outside of `blocks`."""
     if not name.startswith("blocks."):
         return name, -1

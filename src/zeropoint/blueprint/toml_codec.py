@@ -17,7 +17,17 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from zeropoint.errors import BadInput, choices
 
-__all__ = ["given", "has_choice", "kind_of", "made", "made_of", "parse", "refuse_unknown", "text_of", "told"]
+__all__ = [
+    "decode",
+    "decode_value",
+    "describe",
+    "encode",
+    "has_choice",
+    "kind_of",
+    "non_defaults",
+    "parse",
+    "refuse_unknown",
+]
 
 
 def parse(text: str, origin: str) -> dict[str, Any]:
@@ -41,7 +51,7 @@ def kind_of(part: type[Any]) -> str:
     )
 
 
-def told(part: Any) -> Iterator[tuple[str, Any]]:
+def non_defaults(part: Any) -> Iterator[tuple[str, Any]]:
     """Fields and values worth writing: all but those at their default."""
     for field in fields(part):
         value = getattr(part, field.name)
@@ -54,12 +64,12 @@ def _same(value: Any, default: Any) -> bool:
     return type(value) is type(default) and value == default
 
 
-def text_of(value: Any, tells_kind: bool = False) -> str:
+def encode(value: Any, tells_kind: bool = False) -> str:
     """A value as TOML, in a line. tells_kind: a dataclass says which it is."""
     if is_dataclass(value):
         kind = type(value)
         items = [f'kind = "{kind_of(kind)}"'] if tells_kind else []
-        items += [f"{name} = {text_of(inner, has_choice(kind, name))}" for name, inner in told(value)]
+        items += [f"{name} = {encode(inner, has_choice(kind, name))}" for name, inner in non_defaults(value)]
         return "{ " + ", ".join(items) + " }"
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -68,14 +78,14 @@ def text_of(value: Any, tells_kind: bool = False) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, tuple):
-        return "[" + ", ".join(map(text_of, value)) + "]"
+        return "[" + ", ".join(map(encode, value)) + "]"
     if value is None:
         return '"none"'
     # JSON's strings are TOML's, but for DEL, which TOML wants escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def made(
+def decode(
     kind: type[Any],
     table: Mapping[str, Any],
     origin: str,
@@ -92,7 +102,7 @@ def made(
     values = {name: value for name, value in ready.items() if name in known}
     for name, field in known.items():
         if name in table:
-            values[name] = made_of(hints[name], table[name], origin, path + name)
+            values[name] = decode_value(hints[name], table[name], origin, path + name)
         elif name not in values and field.default is MISSING:
             raise BadInput(f"{origin}: `{path}{name}` is missing; give {_expected(hints[name])}")
     return kind(**values)
@@ -107,7 +117,7 @@ def refuse_unknown(table: Mapping[str, Any], known: Iterable[str], origin: str, 
             raise BadInput(f"{origin}: {choices('key', shown, [path + name for name in known])}")
 
 
-def made_of(hint: Any, value: Any, origin: str, path: str) -> Any:
+def decode_value(hint: Any, value: Any, origin: str, path: str) -> Any:
     """A value of the type that `hint` says, from what TOML gave. Raises BadInput."""
     options, parts = _options(hint), _parts(hint)
     if type(None) in options and value == "none":
@@ -125,22 +135,22 @@ def made_of(hint: Any, value: Any, origin: str, path: str) -> Any:
             return _sequence(option, value, origin, path)
     if get_origin(hint) is Literal and isinstance(value, str):
         raise BadInput(f"{origin}: {choices(path, value, get_args(hint))}")
-    raise BadInput(f"{origin}: `{path}` is {given(value)}; expected {_expected(hint)}")
+    raise BadInput(f"{origin}: `{path}` is {describe(value)}; expected {_expected(hint)}")
 
 
 def _part(parts: Mapping[str, type[Any]], table: Mapping[str, Any], origin: str, path: str) -> Any:
     rest = dict(table)
-    given = rest.pop("kind", next(iter(parts)) if len(parts) == 1 else None)
-    if not isinstance(given, str) or given not in parts:
-        raise BadInput(f"{origin}: {choices(f'{path}.kind', given, parts)}")
-    return made(parts[given], rest, origin, f"{path}.")
+    kind = rest.pop("kind", next(iter(parts)) if len(parts) == 1 else None)
+    if not isinstance(kind, str) or kind not in parts:
+        raise BadInput(f"{origin}: {choices(f'{path}.kind', kind, parts)}")
+    return decode(parts[kind], rest, origin, f"{path}.")
 
 
 def _sequence(option: Any, values: Sequence[Any], origin: str, path: str) -> tuple[Any, ...]:
     items = get_args(option)
     if items[-1] is not Ellipsis and len(values) != len(items):
         raise BadInput(f"{origin}: `{path}` has {len(values)} values; expected {len(items)}")
-    return tuple(made_of(items[0], value, origin, f"{path}[{i}]") for i, value in enumerate(values))
+    return tuple(decode_value(items[0], value, origin, f"{path}[{i}]") for i, value in enumerate(values))
 
 
 def _hints(kind: Any) -> dict[str, Any]:
@@ -174,7 +184,7 @@ def _expected(hint: Any) -> str:
     return " or ".join(said)
 
 
-def given(value: Any) -> str:
+def describe(value: Any) -> str:
     """A value for a message, in a few characters."""
     if value is None:
         return "missing"

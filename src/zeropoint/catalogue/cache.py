@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from zeropoint.catalogue.download import download_files
-from zeropoint.catalogue.source import Got
+from zeropoint.catalogue.source import FetchedFile
 from zeropoint.errors import DiskError
 from zeropoint.files import disk
 from zeropoint.frozen import frozen
@@ -102,7 +102,9 @@ def lock_of(folder: Path) -> Path:
     return folder.parent / ".locks" / f"{folder.name}.lock"
 
 
-def record_of(folder: Path, name: str, source: str, licence: str | None, files: Sequence[Got]) -> Record:
+def record_of(
+    folder: Path, name: str, source: str, licence: str | None, files: Sequence[FetchedFile]
+) -> Record:
     """The record of verified files as the model `name`; not on disk until it is saved. Raises: DiskError."""
     kept = tuple(_kept(folder, item.path, item.sha256) for item in files)
     return Record(name, source, files[0].revision, files[0].repo, licence, kept, folder)

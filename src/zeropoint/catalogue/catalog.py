@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from zeropoint import registry
-from zeropoint.blueprint.toml_codec import made, made_of, parse, refuse_unknown
-from zeropoint.catalogue.source import Source, Want
+from zeropoint.blueprint.toml_codec import decode, decode_value, parse, refuse_unknown
+from zeropoint.catalogue.source import FileRequest, Source
 from zeropoint.errors import BadInput, choices
 from zeropoint.frozen import frozen
 
@@ -54,9 +54,9 @@ class Entry:
     sampling: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def want(self) -> Want:
+    def want(self) -> FileRequest:
         """The file as a source is asked for it."""
-        return Want(self.file, self.n_bytes, self.sha256)
+        return FileRequest(self.file, self.n_bytes, self.sha256)
 
 
 @functools.cache
@@ -104,8 +104,8 @@ def _entry(raw: dict[str, Any], where: str) -> Entry:
     raw = dict(raw)
     sources = tuple(_source(item, f"{where}, source") for item in raw.pop("source", []))
     values = raw.pop("sampling", {}).items()
-    sampling = {name: made_of(int | float, value, where, f"sampling.{name}") for name, value in values}
-    entry: Entry = made(Entry, raw, where, ready={"sources": sources, "sampling": sampling})
+    sampling = {name: decode_value(int | float, value, where, f"sampling.{name}") for name, value in values}
+    entry: Entry = decode(Entry, raw, where, ready={"sources": sources, "sampling": sampling})
     if not _SHA256.fullmatch(entry.sha256):
         raise BadInput(f"{where}: `sha256` is not 64 lower-case hexadecimal digits")
     if entry.n_bytes <= 0 or not sources or Path(entry.file).name != entry.file:
@@ -119,5 +119,5 @@ def _source(raw: dict[str, Any], where: str) -> Source:
     kind = raw.pop("kind", None)
     if kind not in registry.names(package):
         raise BadInput(f"{where}: {choices('kind', kind, registry.names(package))}")
-    source: Source = made(registry.load(package, kind).Source, raw, where)
+    source: Source = decode(registry.load(package, kind).Source, raw, where)
     return source

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from zeropoint.blueprint.toml_codec import made, parse, refuse_unknown
+from zeropoint.blueprint.toml_codec import decode, parse, refuse_unknown
 from zeropoint.catalogue import cache, source_chain
 from zeropoint.catalogue.download import download_files, fetch_lock
 from zeropoint.catalogue.download.progress import Notice, Progress, Span, no_notice, no_progress
-from zeropoint.catalogue.source import Want
+from zeropoint.catalogue.source import FileRequest
 from zeropoint.errors import BadInput, DiskError, NetworkError, choices
 from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
@@ -44,9 +44,9 @@ class DataFile:
     url: str = ""
 
     @property
-    def want(self) -> Want:
+    def want(self) -> FileRequest:
         """The file as a source is asked for it."""
-        return Want(self.file, self.n_bytes, self.sha256) if self.sha256 else Want(self.file)
+        return FileRequest(self.file, self.n_bytes, self.sha256) if self.sha256 else FileRequest(self.file)
 
 
 @frozen
@@ -126,8 +126,8 @@ def read(text: str, origin: str) -> dict[str, DataSet]:
 
 
 def _data_set(raw: dict[str, Any], where: str) -> DataSet:
-    files = tuple(made(DataFile, item, f"{where}, file") for item in raw.pop("file", []))
-    data: DataSet = made(DataSet, raw, where, ready={"files": files})
+    files = tuple(decode(DataFile, item, f"{where}, file") for item in raw.pop("file", []))
+    data: DataSet = decode(DataSet, raw, where, ready={"files": files})
     for file in files:
         is_sum = re.fullmatch(r"[0-9a-f]{64}", file.sha256) or (file.url and not file.sha256)
         if not is_sum or file.n_bytes <= 0:
@@ -175,11 +175,11 @@ def _note_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
 
 
-def _noted(path: Path, want: Want) -> Want:
+def _noted(path: Path, want: FileRequest) -> FileRequest:
     """What is wanted, with the sum that was noted when it came, if none was known before."""
     note = _note_of(path)
     if want.sha256 is None and note.is_file():
-        return Want(want.file, None, note.read_text("utf-8", "replace").strip())
+        return FileRequest(want.file, None, note.read_text("utf-8", "replace").strip())
     return want
 
 
@@ -187,7 +187,7 @@ def _downloaded(data: DataSet, settings: Settings, progress: Progress, say: Noti
     folder, done = _folder(data, settings), 0
     found: dict[str, Path | None] = {}
     download_files.make_folder(folder)
-    with fetch_lock.held(cache.lock_of(folder), f"the data set {data.name}", say):
+    with fetch_lock.hold_fetch(cache.lock_of(folder), f"the data set {data.name}", say):
         download_files.remove_stale(folder)
         for file in data.files:
             path = _on_disk(data, file, settings, no_notice)  # whoever held the lock may have fetched it

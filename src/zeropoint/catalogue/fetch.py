@@ -16,13 +16,13 @@ from zeropoint.catalogue.cache import Record
 from zeropoint.catalogue.catalog import Entry
 from zeropoint.catalogue.download import download_files, fetch_lock
 from zeropoint.catalogue.download.progress import Notice, Progress, no_notice, no_progress
-from zeropoint.catalogue.lookup import Prospect, lookup
+from zeropoint.catalogue.lookup import ModelInfo, lookup
 from zeropoint.catalogue.model_refs import CatalogueRef, FileRef, Remote, StoreRef, UrlRef
 from zeropoint.errors import BadInput, DiskError, NetworkError
 from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
 
-__all__ = ["Prospect", "ResolvedModel", "check", "lookup", "remove", "resolve"]
+__all__ = ["ModelInfo", "ResolvedModel", "check", "lookup", "remove", "resolve"]
 
 
 @frozen
@@ -81,7 +81,7 @@ def remove(name: str, *, settings: Settings | None = None, notice: Notice | None
     if not folder.is_dir():
         raise BadInput(f"{ref.key} is not on this disk; `zeropoint models list` shows what is")
     say = notice or no_notice
-    with fetch_lock.held(cache.lock_of(folder), ref.key, say):
+    with fetch_lock.hold_fetch(cache.lock_of(folder), ref.key, say):
         record = cache.load(folder)
         freed = cache.remove(folder)
         if record is not None and record.repo and record.revision and not _is_shared(record, settings):
@@ -112,7 +112,7 @@ def check(name: str, *, settings: Settings | None = None) -> None:
 
 def _fetched(ref: Remote, folder: Path, progress: Progress, say: Notice, fresh: bool) -> Record:
     download_files.make_folder(folder)
-    with fetch_lock.held(cache.lock_of(folder), ref.key, say):
+    with fetch_lock.hold_fetch(cache.lock_of(folder), ref.key, say):
         download_files.make_folder(folder)  # whoever held the lock may have removed the model
         download_files.remove_stale(folder)
         record = None if fresh else cache.load(folder)

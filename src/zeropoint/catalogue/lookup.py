@@ -15,14 +15,14 @@ from zeropoint.errors import BadInput, BadModelFile, NetworkError
 from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
 
-__all__ = ["Prospect", "lookup"]
+__all__ = ["ModelInfo", "lookup"]
 
 _HEADS_BYTES = tuple(n << 20 for n in (1, 4, 16, 32))  # a vocabulary of 256k tokens ends before 16 MiB
 T = TypeVar("T")
 
 
 @frozen
-class Prospect:
+class ModelInfo:
     """A model that one could load. `path` is set if it is on this disk already.
 
     file_bytes: all its files; first_bytes: the file that `head` reads. `entry` has the numbers of a
@@ -60,7 +60,7 @@ class Prospect:
         return None
 
 
-def lookup(name: str, *, settings: Settings | None = None, offline: bool = False) -> Prospect:
+def lookup(name: str, *, settings: Settings | None = None, offline: bool = False) -> ModelInfo:
     """Find out about a model without downloading it: at most 32 MiB of its header are read.
 
     Raises: BadInput, NetworkError.
@@ -71,18 +71,18 @@ def lookup(name: str, *, settings: Settings | None = None, offline: bool = False
         if path.is_dir():
             raise BadInput(f"{path} is a training run; make a file of it: zeropoint export {path} --gguf")
         shown = name if isinstance(ref, StoreRef) else path.stem
-        return _on_disk(Prospect(shown, "this disk", 0, 0, file_selection.format_of(path.name)), (path,))
+        return _on_disk(ModelInfo(shown, "this disk", 0, 0, file_selection.format_of(path.name)), (path,))
     settings = settings or Settings.read()
     record = cache.load(cache.folder_of(settings, ref.key))
     entry = ref.entry if isinstance(ref, CatalogueRef) else None
     if record is not None and all(path.is_file() for path in record.paths):
         tag = file_selection.format_of(record.paths[0].name)
-        here = Prospect(ref.shown, record.source, 0, 0, tag, record.licence, record.revision, None, entry)
+        here = ModelInfo(ref.shown, record.source, 0, 0, tag, record.licence, record.revision, None, entry)
         return _on_disk(here, record.paths)
     if isinstance(ref, CatalogueRef):
         entry = ref.entry
         label = entry.sources[0].label
-        return Prospect(
+        return ModelInfo(
             entry.name, label, entry.n_bytes, entry.n_bytes, entry.format, entry.licence, entry=entry
         )
     if source_chain.is_offline(settings, offline):
@@ -90,7 +90,7 @@ def lookup(name: str, *, settings: Settings | None = None, offline: bool = False
     return _at_hub(ref) if isinstance(ref, HubRef) else _at_url(ref)
 
 
-def _on_disk(prospect: Prospect, paths: tuple[Path, ...]) -> Prospect:
+def _on_disk(prospect: ModelInfo, paths: tuple[Path, ...]) -> ModelInfo:
     def head(n_bytes: int) -> bytes:
         try:
             with paths[0].open("rb") as file:
@@ -107,7 +107,7 @@ def _on_disk(prospect: Prospect, paths: tuple[Path, ...]) -> Prospect:
     )
 
 
-def _at_hub(ref: HubRef) -> Prospect:
+def _at_hub(ref: HubRef) -> ModelInfo:
     from zeropoint.catalogue.sources import hub
 
     label = hub.label(ref.repo)
@@ -123,7 +123,7 @@ def _at_hub(ref: HubRef) -> Prospect:
     def head(n_bytes: int) -> bytes:
         return hub.read_head(selection, n_bytes)
 
-    return Prospect(
+    return ModelInfo(
         name=str(ref),
         source=f"{label}, {choice.files[0].file}",
         file_bytes=choice.n_bytes,
@@ -135,7 +135,7 @@ def _at_hub(ref: HubRef) -> Prospect:
     )
 
 
-def _at_url(ref: UrlRef) -> Prospect:
+def _at_url(ref: UrlRef) -> ModelInfo:
     from zeropoint.catalogue.download import http_client
 
     source, want = source_chain.source_of(ref)
@@ -150,4 +150,4 @@ def _at_url(ref: UrlRef) -> Prospect:
         return http_client.read_head(ref.url, {}, n)[0]
 
     tag = file_selection.format_of(want.file)
-    return Prospect(want.file.removesuffix(".gguf"), source.label, n_bytes, n_bytes, tag, head=head)
+    return ModelInfo(want.file.removesuffix(".gguf"), source.label, n_bytes, n_bytes, tag, head=head)

@@ -13,14 +13,14 @@ from typing import Protocol
 from zeropoint.catalogue.download.progress import Progress
 from zeropoint.frozen import frozen
 
-__all__ = ["Got", "Head", "Source", "Want", "one_line"]
+__all__ = ["FetchedFile", "FileRequest", "Head", "Source", "one_line"]
 
 Head = Callable[[int], bytes]
 """Reads the first n bytes of a file, wherever it is (fewer if it is shorter)."""
 
 
 @frozen
-class Want:
+class FileRequest:
     """The file that is asked for; a size in bytes or a sha256 (hex) that is known is enforced."""
 
     file: str
@@ -29,7 +29,7 @@ class Want:
 
 
 @frozen
-class Got:
+class FetchedFile:
     """A verified file on this disk: its path, its sha256 in hex, and the revision if the source has one.
 
     repo: the hub repository whose cache holds it; None if it lies in the folder that was given.
@@ -48,13 +48,13 @@ class Source(Protocol):
     def label(self) -> str:
         """The name under which notices, errors and `models show` speak of this source."""
 
-    def fetch(self, want: Want, folder: Path, progress: Progress) -> Got:
+    def fetch(self, want: FileRequest, folder: Path, progress: Progress) -> FetchedFile:
         """Bring `want` into `folder` (or a cache of the source's own), whole and verified.
 
         Raises: NetworkError with the reason; DiskError.
         """
 
-    def cached(self, want: Want) -> Got | None:
+    def cached(self, want: FileRequest) -> FetchedFile | None:
         """The file if a cache of the source's own has it already; looks at this disk only."""
 
 

@@ -12,7 +12,7 @@ from zeropoint.catalogue.catalog import Entry
 from zeropoint.catalogue.download import download_files
 from zeropoint.catalogue.download.progress import Notice, Progress
 from zeropoint.catalogue.model_refs import CatalogueRef, FileRef, HubRef, Remote, StoreRef, UrlRef
-from zeropoint.catalogue.source import Got, Source, Want
+from zeropoint.catalogue.source import FetchedFile, FileRequest, Source
 from zeropoint.errors import BadInput, DiskError, NetworkError
 from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
@@ -26,7 +26,7 @@ class Delivery:
 
     source: str
     licence: str | None
-    files: tuple[Got, ...]
+    files: tuple[FetchedFile, ...]
 
 
 def deliver(ref: Remote, folder: Path, progress: Progress, say: Notice) -> Delivery:
@@ -79,12 +79,12 @@ def local_path(ref: FileRef | StoreRef) -> Path:
     return path
 
 
-def source_of(ref: UrlRef) -> tuple[Source, Want]:
+def source_of(ref: UrlRef) -> tuple[Source, FileRequest]:
     """The source of a plain address, and a file name that is safe whatever the address says."""
     from zeropoint.catalogue.sources import url
 
     file = unquote(urlsplit(ref.url).path).rpartition("/")[2]
-    return url.Source(ref.url), Want(
+    return url.Source(ref.url), FileRequest(
         file if model_refs.is_safe_file(file) and len(file) <= 128 else "model.gguf"
     )
 
@@ -92,7 +92,7 @@ def source_of(ref: UrlRef) -> tuple[Source, Want]:
 def _entry_here(entry: Entry, folder: Path) -> Delivery | None:
     with contextlib.suppress(NetworkError, DiskError):
         sha256 = download_files.verify(folder / entry.file, entry.want)
-        return Delivery("this disk", entry.licence, (Got(folder / entry.file, sha256),))
+        return Delivery("this disk", entry.licence, (FetchedFile(folder / entry.file, sha256),))
     for source in entry.sources:
         if (got := source.cached(entry.want)) is not None:
             return Delivery(source.label, entry.licence, (got,))

@@ -52,7 +52,7 @@ class Commands(click.Group):
         if cmd_name not in self.list_commands(ctx):
             return None
         command: click.Command = registry.load(_COMMANDS, cmd_name, "command").command
-        _add_manners(command)
+        add_common_options(command)
         return command
 
     def resolve_command(
@@ -147,7 +147,7 @@ def _without_alias(args: list[str]) -> list[str]:
     return [*_ALIASES[name], *rest] if name in _ALIASES else args
 
 
-def _add_manners(command: click.Command) -> None:
+def add_common_options(command: click.Command) -> None:
     """Give a command, and those below it, the options that every command takes."""
     settings = {"help_option_names": ["-h", "--help"], **command.context_settings}
     command.context_settings = settings
@@ -157,7 +157,7 @@ def _add_manners(command: click.Command) -> None:
             command.params.append(option)
     if isinstance(command, click.Group):
         for sub in command.commands.values():
-            _add_manners(sub)
+            add_common_options(sub)
 
 
 def _manners() -> list[click.Option]:

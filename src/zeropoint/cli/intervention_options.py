@@ -11,10 +11,10 @@ from zeropoint.errors import BadInput
 from zeropoint.frozen import frozen
 
 if TYPE_CHECKING:
-    from zeropoint.blueprint.interventions import Write
+    from zeropoint.blueprint.interventions import Intervention
     from zeropoint.engine.session.model import Model
 
-__all__ = ["Asked", "asked", "options", "pair"]
+__all__ = ["InterventionFlags", "asked", "options", "pair"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS = (
@@ -47,7 +47,7 @@ def options(command: F) -> F:
 
 
 @frozen
-class Asked:
+class InterventionFlags:
     """What the options say."""
 
     steer: tuple[str, str] | None
@@ -56,12 +56,12 @@ class Asked:
     heads: Sequence[tuple[int, int]]
     features: Sequence[tuple[int, int]]
 
-    def taps(self, model: Model) -> list[Write]:
+    def interventions(self, model: Model) -> list[Intervention]:
         """As taps for this model; steering reads both texts with it."""
         from zeropoint.blueprint.interventions import Scale
         from zeropoint.inspect.steer import steering_vector
 
-        made: list[Write] = [Scale(f"blocks.{at}.attention.mix", head=head) for at, head in self.heads]
+        made: list[Intervention] = [Scale(f"blocks.{at}.attention.mix", head=head) for at, head in self.heads]
         made += [Scale(f"blocks.{at}.ffn.hidden", feature=feature) for at, feature in self.features]
         if self.steer is not None:
             scale = 1.0 if self.scale is None else self.scale
@@ -69,14 +69,14 @@ class Asked:
         return made
 
 
-def asked(flags: dict[str, Any]) -> Asked:
+def asked(flags: dict[str, Any]) -> InterventionFlags:
     """Take these options out of all that was given. Raises BadInput."""
     steer, layer, scale = flags.pop("steer"), flags.pop("layer"), flags.pop("scale")
     if steer is None and (layer is not None or scale is not None):
         raise BadInput("--layer and --scale say how to --steer; give --steer TOWARDS AWAY too")
     heads = [pair(text, "--silence", "head") for text in flags.pop("silence")]
     features = [pair(text, "--silence-feature", "feature") for text in flags.pop("silence_feature")]
-    return Asked(steer, layer, scale, heads, features)
+    return InterventionFlags(steer, layer, scale, heads, features)
 
 
 def pair(text: str, option: str, second: str) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from zeropoint.cli.console import Console
 from zeropoint.tokenizers.core.sanitize import printable
-from zeropoint.train.callbacks.callbacks import EvalInfo, Result, RunInfo, StepInfo, Watcher
+from zeropoint.train.callbacks.callbacks import Callback, EvalInfo, Result, RunInfo, StepInfo
 from zeropoint.train.config.duration import seconds_of
 
 __all__ = ["Bar", "Lines", "showing"]
@@ -20,7 +20,7 @@ _LONGEST = 20  # steps that what is shown of loss and speed is averaged over, on
 
 
 @contextlib.contextmanager
-def showing(console: Console) -> Iterator[Watcher]:
+def showing(console: Console) -> Iterator[Callback]:
     """A bar where a person looks on, else lines; neither with -q. No bar stays, also where a run fails."""
     screen = _screen(console)
     try:
@@ -30,9 +30,9 @@ def showing(console: Console) -> Iterator[Watcher]:
             screen.close()
 
 
-def _screen(console: Console) -> Watcher:
+def _screen(console: Console) -> Callback:
     if console.is_quiet:
-        return Watcher()
+        return Callback()
     is_plain = console.environ.get("TERM") == "dumb" or bool(console.environ.get("CI"))
     return Lines(console) if is_plain or not sys.stderr.isatty() else Bar(console)
 
@@ -60,7 +60,7 @@ class Pace:
         return left if self._budget_s is None else max(0.0, min(left, self._budget_s - gone))
 
 
-class Bar(Watcher):
+class Bar(Callback):
     """A rich progress bar on stderr, with samples and evaluations above it."""
 
     def __init__(self, console: Console) -> None:
@@ -123,7 +123,7 @@ class Bar(Watcher):
             self._progress.start()
 
 
-class Lines(Watcher):
+class Lines(Callback):
     """Lines on stderr: each evaluation, and in between one every ten seconds."""
 
     def __init__(self, console: Console) -> None:
@@ -166,10 +166,10 @@ def printable_lines(text: str) -> str:
 
 
 def _tell_start(console: Console, info: RunInfo) -> None:
-    from zeropoint.train.objectives.seq2seq import Seq2Seq
+    from zeropoint.train.objectives.seq2seq import Seq2SeqLoss
 
     # Pairs are as long as they are; of other rows the tokens are known.
-    is_pairs = isinstance(info.config.objective, Seq2Seq)
+    is_pairs = isinstance(info.config.objective, Seq2SeqLoss)
     size = f"{info.config.train.batch_size:,} pairs" if is_pairs else f"{info.n_tokens_a_step:,} tokens"
     goes_on = f", going on after step {info.first_step}" if info.first_step else ""
     console.warning(

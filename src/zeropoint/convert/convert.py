@@ -14,18 +14,18 @@ from zeropoint.convert.model_metadata import folder_files, gguf_metadata
 from zeropoint.convert.smoke_test import try_result
 from zeropoint.convert.verify_tensors import check_tensors
 from zeropoint.errors import BadInput
-from zeropoint.files.atomic_write import new_file, new_folder, write_file
+from zeropoint.files.atomic_write import atomic_file, atomic_folder, write_file
+from zeropoint.files.paths import display_path
 from zeropoint.frozen import frozen
 from zeropoint.weights import hf_folder as folders
 from zeropoint.weights.conversion import folder_tensors, gguf_tensors
-from zeropoint.weights.export_variants import fitted
-from zeropoint.weights.gguf.reader import shown
+from zeropoint.weights.export_variants import fit_for_export
 from zeropoint.weights.gguf.writer import file_bytes, write_gguf
 from zeropoint.weights.hf_folder import Folder
 from zeropoint.weights.mapping import shown_names
 from zeropoint.weights.open_model import Opened, open_model
 from zeropoint.weights.packing import Packed
-from zeropoint.weights.run_checkpoint import Checkpoint
+from zeropoint.weights.run_checkpoint import RunCheckpoint
 from zeropoint.weights.safetensors.writer import SHARD_BYTES, write_shards
 
 __all__ = ["Converted", "convert"]
@@ -64,8 +64,8 @@ def convert(
     to = to.upper() if to else None
     is_gguf = _check_target(source, target, force)
     opened = open_model(source, allow_pickle=allow_pickle)
-    if isinstance(opened.file, Checkpoint):
-        opened = fitted(opened, "gguf" if is_gguf else "hf", notify)
+    if isinstance(opened.file, RunCheckpoint):
+        opened = fit_for_export(opened, "gguf" if is_gguf else "hf", notify)
     if isinstance(opened.file, Folder):
         for notice in opened.file.notices:
             notify(notice)
@@ -88,21 +88,27 @@ def _check_target(source: Path, target: Path, force: bool) -> bool:
     """Whether the target is a GGUF file. Raises BadInput where nothing may be written."""
     is_gguf = target.suffix.lower() == ".gguf"
     if not is_gguf and (folders.is_pickle(target) or target.suffix == ".safetensors"):
-        raise BadInput(f"{shown(target)}: a target ends in .gguf, or is the name of a folder")
+        raise BadInput(f"{display_path(target)}: a target ends in .gguf, or is the name of a folder")
     if _PART.fullmatch(target.name):
-        raise BadInput(f"{shown(target)} is the name of one part of a model; choose a name for the whole")
+        raise BadInput(
+            f"{display_path(target)} is the name of one part of a model; choose a name for the whole"
+        )
     if not target.exists() and not target.is_symlink():
         return is_gguf
     if is_gguf and not target.is_file():
-        raise BadInput(f"{shown(target)} is no file; choose another target")
+        raise BadInput(f"{display_path(target)} is no file; choose another target")
     if not is_gguf and not target.is_dir():
-        raise BadInput(f"{shown(target)} is no folder; choose another target, or one that ends in .gguf")
+        raise BadInput(
+            f"{display_path(target)} is no folder; choose another target, or one that ends in .gguf"
+        )
     if not is_gguf and not any(target.iterdir()):
         return False
     if not force:
-        raise BadInput(f"{shown(target)} exists; choose another target, or replace it with --force")
+        raise BadInput(f"{display_path(target)} exists; choose another target, or replace it with --force")
     if not is_gguf and (target.is_symlink() or not folders.holds_only_a_model(target)):
-        raise BadInput(f"{shown(target)} holds more than a model and is not replaced; choose another target")
+        raise BadInput(
+            f"{display_path(target)} holds more than a model and is not replaced; choose another target"
+        )
     return is_gguf
 
 
@@ -111,7 +117,7 @@ def _to_gguf(
 ) -> Converted:
     metadata = gguf_metadata(opened, tensors, notify)
     n_bytes = file_bytes(metadata, tensors)
-    with new_file(target, need_bytes=n_bytes) as temporary:
+    with atomic_file(target, need_bytes=n_bytes) as temporary:
         write_gguf(temporary, metadata, tensors, wrote=passed)
         was_run = _check(opened, temporary, target, tensors, passed, notify)
     return Converted(target, n_bytes, _formats(tensors), was_run)
@@ -127,7 +133,7 @@ def _to_folder(
 ) -> Converted:
     files = folder_files(opened, target, tensors, notify)
     n_bytes = sum(map(len, files.values())) + sum(tensor.n_bytes for tensor in tensors)
-    with new_folder(target, need_bytes=n_bytes) as temporary:
+    with atomic_folder(target, need_bytes=n_bytes) as temporary:
         for name, content in files.items():
             with write_file(temporary / name) as file:
                 file.write(content)
@@ -146,7 +152,7 @@ def _check(
 ) -> bool:
     """Load what was written as anyone would, compare it with the source, and run both. Whether it was run."""
     again = open_model(temporary)
-    check_tensors(again, tensors, shown(target), passed)
+    check_tensors(again, tensors, display_path(target), passed)
     return try_result(opened, again, all(tensor.is_lossless for tensor in tensors), target, notify)
 
 

@@ -22,7 +22,7 @@ from zeropoint.weights.gguf.writer import Typed, typed_metadata
 from zeropoint.weights.hf_folder import Folder
 from zeropoint.weights.open_model import Opened
 from zeropoint.weights.packing import Packed
-from zeropoint.weights.run_checkpoint import Checkpoint
+from zeropoint.weights.run_checkpoint import RunCheckpoint
 
 __all__ = ["folder_files", "gguf_metadata"]
 
@@ -46,7 +46,7 @@ def gguf_metadata(opened: Opened, tensors: list[Packed], notify: Notify) -> dict
         return typed_metadata(file) | {key: Typed(value, "UINT32") for key, value in about.items()}
     family: dict[str, Any] = dict(opened.family.to_gguf(opened.blueprint))
     general = {"general.architecture": family.pop("general.architecture"), "general.type": "model"}
-    if isinstance(file, Checkpoint):
+    if isinstance(file, RunCheckpoint):
         general["general.name"] = file.title
         return general | about | family | _trained_tokenizer(file, notify)
     general["general.name"] = str(file.config.get("_name_or_path") or file.path.resolve().name)
@@ -108,16 +108,16 @@ def _tokenizer_metadata(opened: Opened, file: Folder, notify: Notify) -> dict[st
     return made | ({key: Typed(made[key], "ARRAY of UINT8")} if key in made else {})
 
 
-def _trained_tokenizer(file: Checkpoint, notify: Notify) -> dict[str, Any]:
+def _trained_tokenizer(file: RunCheckpoint, notify: Notify) -> dict[str, Any]:
     if not file.tokenizer.is_file():
         notify(f"{file.name}: the run has no tokenizer.json, so what is made of it reads token ids alone")
         return {}
     return trained_metadata(file.tokenizer, file.blueprint.n_vocab)
 
 
-def _card(file: GgufModel | Checkpoint, target: Path, form: str) -> str:
+def _card(file: GgufModel | RunCheckpoint, target: Path, form: str) -> str:
     """The model card: what the source says of itself, and how this folder came to be."""
-    if isinstance(file, Checkpoint):
+    if isinstance(file, RunCheckpoint):
         return (
             f"# {file.title}\n\nTrained by zeropoint {__version__}: step {file.step} of the run "
             f"`{file.run.name}`, written in {form}.\n"

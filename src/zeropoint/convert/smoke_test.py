@@ -20,9 +20,10 @@ from zeropoint.engine.contract import Stepper
 from zeropoint.engine.native.engine import NativeEngine, default_threads
 from zeropoint.engine.native.model_spec import native_plan
 from zeropoint.errors import BadInput, BadModelFile, MachineError, OutOfMemory
+from zeropoint.files.paths import display_path
 from zeropoint.frozen import frozen
 from zeropoint.planning.roofline import available_memory_bytes
-from zeropoint.weights.gguf.reader import GgufModel, shown
+from zeropoint.weights.gguf.reader import GgufModel
 from zeropoint.weights.mapping import Weights
 from zeropoint.weights.open_model import Opened
 
@@ -62,7 +63,7 @@ def try_result(
         notify(f"the result was run, but not beside its source: {source}")
     elif is_lossless and not _agree(source.outputs, result.outputs):
         raise BadModelFile(
-            f"{shown(target)} is not made, since it gives other tokens than its source though no weight was "
+            f"{display_path(target)} is not made, since it gives other tokens than its source though no weight was "
             "rounded; report this with the model's name"
         )
     return True
@@ -77,7 +78,7 @@ def _try(opened: Opened, blueprint: Blueprint, ids: list[int], n_ctx: int, targe
     except OutOfMemory as error:
         return str(error)
     except MachineError as error:  # NaN
-        raise BadModelFile(f"{shown(target)} is not made, since it does not run: {error}") from None
+        raise BadModelFile(f"{display_path(target)} is not made, since it does not run: {error}") from None
 
 
 def _is_native(blueprint: Blueprint, n_ctx: int) -> bool:

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from zeropoint.data.batches import ALL, IGNORED, Batches, Rows
 
-__all__ = ["AnswerBatches", "Asked", "n_ids"]
+__all__ = ["AnswerBatches", "LossTargets", "n_ids"]
 
-Asked = Literal["all", "answer"]
+LossTargets = Literal["all", "answer"]
 
 
 def n_ids(n_vocab: int, asked: str) -> int:

@@ -24,11 +24,11 @@ from zeropoint.data.fingerprints import changed, refuse_changed, sum_of, sums_of
 from zeropoint.data.pack import PackedRows
 from zeropoint.data.prepare import Notice, Progress, is_prepared, prepare
 from zeropoint.data.shards import read_shards
-from zeropoint.data.text_codec import Coding
-from zeropoint.data.tokenise import Settings, coding_for, survey, tokenised
+from zeropoint.data.text_codec import TextCodec
+from zeropoint.data.tokenise import TokenizeOptions, coding_for, survey, tokenised
 from zeropoint.errors import BadInput, choices
+from zeropoint.files.paths import display_path
 from zeropoint.settings import Settings as Preferences
-from zeropoint.weights.gguf.reader import shown
 
 __all__ = ["ORDERS", "Corpus", "find_data", "open_corpus"]
 
@@ -46,7 +46,7 @@ class Corpus:
     """
 
     name: str
-    coding: Coding
+    coding: TextCodec
     train: Tokens
     validation: Tokens
     sha256: str
@@ -78,7 +78,7 @@ class Corpus:
 
 def open_corpus(
     source: str | Path,
-    settings: Settings | None = None,
+    settings: TokenizeOptions | None = None,
     *,
     preferences: Preferences | None = None,
     progress: Progress = lambda total, done: None,
@@ -91,7 +91,7 @@ def open_corpus(
     progress: of a download, in bytes, or of tokenising, in characters. Raises BadInput naming the file or
     field, NetworkError, DiskError.
     """
-    settings, preferences = settings or Settings(), preferences or Preferences.read()
+    settings, preferences = settings or TokenizeOptions(), preferences or Preferences.read()
     path = find_data(source, preferences=preferences, progress=progress, notice=notice)
     if is_prepared(path):
         notice(f"{source} is prepared, with a tokenizer and a split of its own")
@@ -102,7 +102,7 @@ def open_corpus(
     key = sum_of(str(path.absolute()), repr(settings))
     folder = cache.home(preferences) / "prepared" / f"{path.stem}-{key[:16]}"
     make_folder(folder.parent)
-    with fetch_lock.held(cache.lock_of(folder), str(source), notice):
+    with fetch_lock.hold_fetch(cache.lock_of(folder), str(source), notice):
         if not is_prepared(folder):
             notice(f"tokenising {source} ({n_bytes / 1e6:,.0f} MB) once; from then on it is here")
         prepare(path, folder, settings, progress=progress, notice=notice)
@@ -132,28 +132,30 @@ def find_data(
     path = Path(source).expanduser()
     if not str(source) or not path.exists():  # the path of "" would be the folder that one is in
         known = choices("data set", source, datasets.load())
-        raise BadInput(f"{known}; or the path of a file or folder of your own, which {shown(path)} is not")
+        raise BadInput(
+            f"{known}; or the path of a file or folder of your own, which {display_path(path)} is not"
+        )
     return path
 
 
-def _prepared(folder: Path, name: str, settings: Settings) -> Corpus:
+def _prepared(folder: Path, name: str, settings: TokenizeOptions) -> Corpus:
     manifest, coding, ids = read_shards(folder)
     if manifest.asked != settings.loss:
         raise BadInput(
-            f"the shards in {shown(folder)} were made with loss={manifest.asked}, not {settings.loss}; set "
+            f"the shards in {display_path(folder)} were made with loss={manifest.asked}, not {settings.loss}; set "
             f"data.loss={manifest.asked}, or prepare them again with --loss {settings.loss}"
         )
     root = Path(manifest.root)
     if root.exists() and (odd := changed(root, manifest.sources)):
         raise BadInput(
-            f"{odd[0]} of {shown(root)} was changed since the shards in {shown(folder)} were made of it;"
-            f" prepare them again: zeropoint data prepare {shown(root)} --out {shown(folder)}"
+            f"{odd[0]} of {display_path(root)} was changed since the shards in {display_path(folder)} were made of it;"
+            f" prepare them again: zeropoint data prepare {display_path(root)} --out {display_path(folder)}"
         )
     sha256 = _sum_of_all({name: item.sha256 for name, item in manifest.sources.items()})
     return Corpus(name, coding, ids["train"], ids["validation"], sha256, manifest.asked == "answer")
 
 
-def _in_memory(path: Path, name: str, settings: Settings, notice: Notice) -> Corpus:
+def _in_memory(path: Path, name: str, settings: TokenizeOptions, notice: Notice) -> Corpus:
     sums = sums_of(path)
     found = survey(path, settings, notice)
     coding = coding_for(found, settings)

@@ -19,10 +19,10 @@ from typing import IO, Any, cast
 
 from zeropoint.data.instructions import is_instruction, prompt_and_answer
 from zeropoint.errors import BadInput, choices
+from zeropoint.files.paths import display_path
 from zeropoint.tokenizers.core.sanitize import check_unicode
-from zeropoint.weights.gguf.reader import shown
 
-__all__ = ["SUFFIXES", "Document", "Source", "documents", "find_sources"]
+__all__ = ["SUFFIXES", "Document", "DocumentSource", "documents", "find_sources"]
 
 _MARK = b"<|endoftext|>"
 # What is no white space, no control and no format character (Unicode's Cc and the usual ones of Cf).
@@ -32,7 +32,7 @@ _ROWS = 1024  # of Parquet at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class DocumentSource:
     """One file. name: its path below what was given, with "/", by which files are ordered."""
 
     path: Path
@@ -52,37 +52,41 @@ class Document:
         return self.prompt + self.answer
 
 
-def find_sources(root: Path) -> list[Source]:
+def find_sources(root: Path) -> list[DocumentSource]:
     """The files of a folder and all below it, by name, or the one file.
 
     Hidden files and links to folders are left out. Raises BadInput if there is nothing to read.
     """
     if root.is_file():
         if _reader_of(root.name) is None:
-            raise BadInput(f"{shown(root)} must be a file of {', '.join(SUFFIXES)} (with .gz, if it is text)")
-        return [Source(root, root.name)]
+            raise BadInput(
+                f"{display_path(root)} must be a file of {', '.join(SUFFIXES)} (with .gz, if it is text)"
+            )
+        return [DocumentSource(root, root.name)]
     if not root.is_dir():
-        raise BadInput(f"there is no file or folder {shown(root)}; give the path of your texts")
+        raise BadInput(f"there is no file or folder {display_path(root)}; give the path of your texts")
     found = []
     for folder, below, names in os.walk(root, onerror=_refuse):
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in names:
             path = Path(folder) / name
             if _reader_of(name) is not None and not name.startswith(".") and path.is_file():
-                found.append(Source(path, path.relative_to(root).as_posix()))
+                found.append(DocumentSource(path, path.relative_to(root).as_posix()))
     if not found:
-        raise BadInput(f"the folder {shown(root)} has no file of {', '.join(SUFFIXES)}; give one that has")
+        raise BadInput(
+            f"the folder {display_path(root)} has no file of {', '.join(SUFFIXES)}; give one that has"
+        )
     return sorted(found, key=lambda source: source.name)
 
 
-def documents(source: Source, field: str = "text") -> Iterator[Document]:
+def documents(source: DocumentSource, field: str = "text") -> Iterator[Document]:
     """The documents of one file, in order. field: of JSON and Parquet, the one that holds the text.
 
     Raises BadInput naming the file and the line or row.
     """
     reader = _reader_of(source.name)
     if reader is None:
-        raise BadInput(f"{shown(source.path)} must be a file of {', '.join(SUFFIXES)}")
+        raise BadInput(f"{display_path(source.path)} must be a file of {', '.join(SUFFIXES)}")
     try:
         for found in reader(source.path, field):
             document = Document(_with_plain_ends(found.answer), _with_plain_ends(found.prompt))
@@ -90,7 +94,7 @@ def documents(source: Source, field: str = "text") -> Iterator[Document]:
                 yield document
     except (OSError, EOFError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise BadInput(f"{shown(source.path)} cannot be read ({why}); check the file") from None
+        raise BadInput(f"{display_path(source.path)} cannot be read ({why}); check the file") from None
 
 
 def _with_plain_ends(text: str) -> str:
@@ -116,7 +120,7 @@ def _read_text(path: Path, field: str) -> Iterator[Document]:
 def _read_jsonl(path: Path, field: str) -> Iterator[Document]:
     for number, line in enumerate(_lines(path), start=1):
         if not line.isspace():
-            where = f"{shown(path)}, line {number}"
+            where = f"{display_path(path)}, line {number}"
             yield _document(_json(_decoded(line, path, number), where), field, where)
 
 
@@ -124,12 +128,14 @@ def _read_json(path: Path, field: str) -> Iterator[Document]:
     with _opened(path) as file:
         content = file.read(_MAX_JSON + 1)
     if len(content) > _MAX_JSON:
-        raise BadInput(f"{shown(path)} is too large for one JSON list (1 GiB); write it as .jsonl")
-    records = _json(_decoded(content, path, 1), shown(path))
+        raise BadInput(f"{display_path(path)} is too large for one JSON list (1 GiB); write it as .jsonl")
+    records = _json(_decoded(content, path, 1), display_path(path))
     if not isinstance(records, list):
-        raise BadInput(f"{shown(path)} must be a JSON list of objects, each with the text in `{field}`")
+        raise BadInput(
+            f"{display_path(path)} must be a JSON list of objects, each with the text in `{field}`"
+        )
     for number, record in enumerate(records, start=1):
-        where = f"{shown(path)}, item {number}"
+        where = f"{display_path(path)}, item {number}"
         yield _document(record, field, where)
 
 
@@ -139,22 +145,22 @@ def _read_parquet(path: Path, field: str) -> Iterator[Document]:
         import pyarrow.parquet as parquet  # type: ignore[import-untyped]
     except ImportError:
         raise BadInput(
-            f"{shown(path)} needs pyarrow to be read; install it with: pip install 'zeropoint[train]'"
+            f"{display_path(path)} needs pyarrow to be read; install it with: pip install 'zeropoint[train]'"
         ) from None
     try:
         with parquet.ParquetFile(path) as file:
             if field not in file.schema_arrow.names:
                 raise BadInput(
-                    f"{shown(path)}: {choices('column', field, file.schema_arrow.names)}; give --field"
+                    f"{display_path(path)}: {choices('column', field, file.schema_arrow.names)}; give --field"
                 )
             number = 0
             for batch in file.iter_batches(batch_size=_ROWS, columns=[field]):
                 for value in batch.column(0).to_pylist():
                     number += 1
-                    yield _document({field: value}, field, f"{shown(path)}, row {number}")
+                    yield _document({field: value}, field, f"{display_path(path)}, row {number}")
     except arrow.ArrowException as error:
         raise BadInput(
-            f"{shown(path)} is no sound Parquet file: {str(error).splitlines()[0][:200]}"
+            f"{display_path(path)} is no sound Parquet file: {str(error).splitlines()[0][:200]}"
         ) from None
 
 
@@ -188,7 +194,7 @@ def _decoded(raw: bytes, path: Path, line: int) -> str:
         return raw.decode("utf-8-sig" if line == 1 else "utf-8")
     except UnicodeDecodeError as error:
         raise BadInput(
-            f"{shown(path)}, line {line + raw[: error.start].count(10)}: byte 0x{raw[error.start]:02X} is not"
+            f"{display_path(path)}, line {line + raw[: error.start].count(10)}: byte 0x{raw[error.start]:02X} is not"
             " UTF-8; save the file as UTF-8"
         ) from None
 
@@ -219,4 +225,6 @@ def _document(record: object, field: str, where: str) -> Document:
 
 
 def _refuse(error: OSError) -> None:
-    raise BadInput(f"{shown(Path(error.filename))} cannot be read ({error.strerror}); check its permissions")
+    raise BadInput(
+        f"{display_path(Path(error.filename))} cannot be read ({error.strerror}); check its permissions"
+    )

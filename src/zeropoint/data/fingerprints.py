@@ -10,7 +10,7 @@ from pathlib import Path
 from zeropoint.data.documents import find_sources
 from zeropoint.errors import BadInput, DiskError
 from zeropoint.files import disk
-from zeropoint.weights.gguf.reader import shown
+from zeropoint.files.paths import display_path
 
 __all__ = ["SourceSum", "changed", "refuse_changed", "sum_of", "sums_of"]
 
@@ -47,7 +47,7 @@ def changed(root: Path, known: Mapping[str, SourceSum], *, whole: bool = False) 
 def refuse_changed(root: Path, known: Mapping[str, SourceSum]) -> None:
     """Raise DiskError if a source was changed since its sum was taken, which is while it was read."""
     if odd := changed(root, known):
-        raise DiskError(f"{odd[0]} of {shown(root)} was changed while it was read; start again")
+        raise DiskError(f"{odd[0]} of {display_path(root)} was changed while it was read; start again")
 
 
 def sum_of(*sums: str) -> str:
@@ -60,4 +60,4 @@ def _sum(path: Path) -> SourceSum:
         info = path.stat()
         return SourceSum(info.st_size, info.st_mtime_ns, disk.sha256_of(path))
     except OSError as error:
-        raise BadInput(f"{shown(path)} cannot be read ({error.strerror}); check the file") from None
+        raise BadInput(f"{display_path(path)} cannot be read ({error.strerror}); check the file") from None

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.data.batches import ALL, IGNORED, Batches, Rows
-from zeropoint.data.text_codec import Coding
+from zeropoint.data.text_codec import TextCodec
 from zeropoint.errors import BadInput
 
 __all__ = ["MaskedBatches"]
@@ -30,13 +30,13 @@ class MaskedBatches:
     """
 
     batches: Batches
-    coding: Coding
+    coding: TextCodec
     seed: int
-    share: float = 0.15
+    mask_prob: float = 0.15
 
     def __post_init__(self) -> None:
-        if not 0 < self.share < 1:
-            raise BadInput(f"the share of tokens asked for is {self.share}; expected above 0 and below 1")
+        if not 0 < self.mask_prob < 1:
+            raise BadInput(f"mask_prob is {self.mask_prob}; expected above 0 and below 1")
 
     @cached_property
     def _plain_ids(self) -> NDArray[np.int64]:
@@ -52,7 +52,7 @@ class MaskedBatches:
         """ids_BT, wanted_BT of step. What is hidden depends on seed and step, not on who takes which rows."""
         was_BT = self.batches.batch(step)[0].astype(np.int64)
         rng = np.random.default_rng([self.seed, step, 2])
-        is_asked_BT = rng.random(was_BT.shape) < self.share
+        is_asked_BT = rng.random(was_BT.shape) < self.mask_prob
         is_asked_BT &= np.isin(was_BT, self._plain_ids)
         how_BT = rng.random(was_BT.shape)
         any_BT = rng.choice(self._plain_ids, was_BT.shape)

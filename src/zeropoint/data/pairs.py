@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from zeropoint.data.batches import ALL, Rows
 from zeropoint.data.permutation import order
-from zeropoint.data.text_codec import Coding
+from zeropoint.data.text_codec import TextCodec
 from zeropoint.errors import BadInput
 
 __all__ = ["Pair", "PairBatches", "encode_answer", "encode_source", "padded", "read_pairs"]
@@ -29,14 +29,14 @@ Ids = NDArray[np.int64]
 _MOST_BYTES = 1 << 30  # of one file, unpacked: parallel text of a size that memory holds
 
 
-def encode_source(coding: Coding, text: str) -> list[int]:
+def encode_source(coding: TextCodec, text: str) -> list[int]:
     """What the encoder reads: the text's ids and the end. Raises BadInput for a tokenizer without one."""
     if coding.end_id is None:
         raise BadInput("the tokenizer has no token that ends a text, and translation needs one; take another")
     return [*coding.encode(text), coding.end_id]
 
 
-def encode_answer(coding: Coding, text: str) -> list[int]:
+def encode_answer(coding: TextCodec, text: str) -> list[int]:
     """What the decoder learns: the beginning, the text's ids and the end. Raises BadInput as above."""
     source = encode_source(coding, text)
     return [source[-1] if coding.begin_id is None else coding.begin_id, *source]

@@ -14,11 +14,11 @@ from pathlib import Path
 from zeropoint.catalogue import datasets
 from zeropoint.catalogue.download.progress import Notice, Progress, no_notice, no_progress
 from zeropoint.data.pairs import Pair, encode_answer, encode_source, read_pairs
-from zeropoint.data.text_codec import Coding, load_coding, train_coding
-from zeropoint.data.tokenise import Settings
+from zeropoint.data.text_codec import TextCodec, load_codec, train_coding
+from zeropoint.data.tokenise import TokenizeOptions
 from zeropoint.errors import BadInput, choices
 from zeropoint.files.disk import sha256_of
-from zeropoint.weights.gguf.reader import shown
+from zeropoint.files.paths import display_path
 
 __all__ = [
     "TRAIN", "VALIDATION", "Parallel", "encode_pairs", "find_parallel", "open_parallel", "whole_pairs",
@@ -37,7 +37,7 @@ class Parallel:
     sha256: of each file that was read, by name, in hex.
     """
 
-    coding: Coding
+    coding: TextCodec
     train: list[Pair]
     validation: list[Pair]
     validation_texts: list[tuple[str, str]]
@@ -47,7 +47,7 @@ class Parallel:
 def open_parallel(
     source: str,
     languages: str,
-    settings: Settings,
+    settings: TokenizeOptions,
     *,
     progress: Progress = no_progress,
     notice: Notice = no_notice,
@@ -67,14 +67,14 @@ def open_parallel(
         texts = [text for side in zip(*train, strict=True) for text in side]
         coding = train_coding(settings.tokenizer, texts, n_vocab=settings.n_vocab, has_end=True)
     else:
-        coding = load_coding(Path(settings.tokenizer).expanduser())
+        coding = load_codec(Path(settings.tokenizer).expanduser())
     paths = [path for part in (TRAIN, VALIDATION) for path in files[part]]
     sha256 = {path.name: sha256_of(path) for path in paths}
     ids, held_ids = encode_pairs(coding, train), encode_pairs(coding, validation)
     return Parallel(coding, ids, held_ids, validation, sha256)
 
 
-def encode_pairs(coding: Coding, pairs: list[tuple[str, str]]) -> list[Pair]:
+def encode_pairs(coding: TextCodec, pairs: list[tuple[str, str]]) -> list[Pair]:
     """Each as a model reads it."""
     return [(encode_source(coding, source), encode_answer(coding, answer)) for source, answer in pairs]
 
@@ -116,5 +116,7 @@ def find_parallel(
 def _in_folder(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         known = choices("data", folder, datasets.load())
-        raise BadInput(f"{known}; or a folder of parallel text of your own, which {shown(folder)} is not")
+        raise BadInput(
+            f"{known}; or a folder of parallel text of your own, which {display_path(folder)} is not"
+        )
     return {path.name: path for path in folder.iterdir() if path.is_file()}

@@ -10,11 +10,11 @@ from typing import Any
 
 from zeropoint.data.fingerprints import changed, refuse_changed, sums_of
 from zeropoint.data.shards import MANIFEST, SIDES, Manifest, Side, Writer, read_shards
-from zeropoint.data.text_codec import Coding, load_coding
-from zeropoint.data.tokenise import Settings, Survey, coding_for, default_workers, survey, tokenised
+from zeropoint.data.text_codec import TextCodec, load_codec
+from zeropoint.data.tokenise import Survey, TokenizeOptions, coding_for, default_workers, survey, tokenised
 from zeropoint.errors import BadInput
-from zeropoint.files.atomic_write import new_folder, write_file
-from zeropoint.weights.gguf.reader import shown
+from zeropoint.files.atomic_write import atomic_folder, write_file
+from zeropoint.files.paths import display_path
 
 __all__ = ["SHARD_TOKENS", "is_prepared", "prepare"]
 
@@ -26,7 +26,7 @@ Notice = Callable[[str], None]
 def prepare(
     root: Path,
     out: Path,
-    settings: Settings | None = None,
+    settings: TokenizeOptions | None = None,
     *,
     workers: int | None = None,
     shard_tokens: int = SHARD_TOKENS,
@@ -39,27 +39,29 @@ def prepare(
     processes; by default as many as cores, if it is much. progress: (all characters, those done).
     Raises BadInput naming the file, DiskError; an old `out` stays until the new one is whole.
     """
-    settings = settings or Settings()
+    settings = settings or TokenizeOptions()
     if workers is not None and workers < 1:
         raise BadInput(f"the number of workers is {workers}; expected 1 or more")
     if out.resolve().is_relative_to(root.resolve()):
-        raise BadInput(f"{shown(out)} lies in {shown(root)}, which is read; choose a folder outside")
+        raise BadInput(
+            f"{display_path(out)} lies in {display_path(root)}, which is read; choose a folder outside"
+        )
     told = _told(settings, shard_tokens)
     if (old := _old(out)) is not None:
         if dict(old.settings) == told and not changed(root, old.sources):
-            notice(f"{shown(out)} holds this already and is left as it is")
+            notice(f"{display_path(out)} holds this already and is left as it is")
             return old
-        notice(f"{shown(out)} was made of other files or in another way, and is made anew")
+        notice(f"{display_path(out)} was made of other files or in another way, and is made anew")
     sums = sums_of(root)
     found = survey(root, settings, notice)
     coding = coding_for(found, settings)
     workers = workers or default_workers(found.n_characters)
-    with new_folder(out, need_bytes=found.n_characters * settings.dtype(coding).itemsize) as folder:
+    with atomic_folder(out, need_bytes=found.n_characters * settings.dtype(coding).itemsize) as folder:
         train, held = _write(found, settings, coding, folder, workers, shard_tokens, progress)
         refuse_changed(root, sums)
         if min(train.n_tokens, held.n_tokens) < 2:
             raise BadInput(
-                f"{shown(root)} comes to {train.n_tokens} tokens to learn from and {held.n_tokens} held out; "
+                f"{display_path(root)} comes to {train.n_tokens} tokens to learn from and {held.n_tokens} held out; "
                 "each needs two, one to read and one to ask for, so give more text"
             )
         manifest = Manifest(
@@ -81,11 +83,11 @@ def is_prepared(path: Path) -> bool:
     return (path / MANIFEST).is_file()
 
 
-def _told(settings: Settings, shard_tokens: int) -> dict[str, Any]:
+def _told(settings: TokenizeOptions, shard_tokens: int) -> dict[str, Any]:
     """The settings as a manifest has them; a tokenizer of one's own by what is in it."""
     told = dataclasses.asdict(settings) | {"shard_tokens": shard_tokens}
     if not settings.is_trained:
-        told["tokenizer"] = load_coding(Path(settings.tokenizer).expanduser()).sha256
+        told["tokenizer"] = load_codec(Path(settings.tokenizer).expanduser()).sha256
     return told
 
 
@@ -96,14 +98,14 @@ def _old(out: Path) -> Manifest | None:
             return read_shards(out)[0]
         return None
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise BadInput(f"{shown(out)} is there already and holds no shards; choose another folder")
+        raise BadInput(f"{display_path(out)} is there already and holds no shards; choose another folder")
     return None
 
 
 def _write(
     found: Survey,
-    settings: Settings,
-    coding: Coding,
+    settings: TokenizeOptions,
+    coding: TextCodec,
     folder: Path,
     workers: int,
     shard_tokens: int,

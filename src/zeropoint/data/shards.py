@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from zeropoint.data.completion_loss import n_ids
 from zeropoint.data.fingerprints import SourceSum, sum_of
-from zeropoint.data.text_codec import Coding, load_coding
+from zeropoint.data.text_codec import TextCodec, load_codec
 from zeropoint.errors import BadInput
 from zeropoint.files.atomic_write import write_file
-from zeropoint.weights.gguf.reader import shown
+from zeropoint.files.paths import display_path
 
 __all__ = [
     "MANIFEST",
@@ -165,13 +165,13 @@ class ShardedIds:
         return found
 
 
-def read_shards(folder: Path, *, check: bool = True) -> tuple[Manifest, Coding, dict[str, ShardedIds]]:
+def read_shards(folder: Path, *, check: bool = True) -> tuple[Manifest, TextCodec, dict[str, ShardedIds]]:
     """What a folder holds: its manifest, tokenizer and the ids of each side, mapped from the disk.
 
     check: read every shard once and compare its sha256. Raises BadInput naming the file.
     """
     manifest = read_manifest(folder)
-    coding = load_coding(folder / "tokenizer.json")
+    coding = load_codec(folder / "tokenizer.json")
     if coding.sha256 != manifest.tokenizer_sha256 or coding.n_vocab != manifest.n_vocab:
         raise _bad(folder / "tokenizer.json", "is not the one that the manifest names")
     found = {}
@@ -196,7 +196,7 @@ def read_manifest(folder: Path) -> Manifest:
         _check_manifest(manifest)
     except OSError as error:
         raise BadInput(
-            f"{shown(path)} cannot be read ({error.strerror}); name a folder that was prepared"
+            f"{display_path(path)} cannot be read ({error.strerror}); name a folder that was prepared"
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _bad(path, f"is no manifest of shards: {error}") from None
@@ -257,4 +257,4 @@ def _write(file: BinaryIO, content: bytes, digest: Any) -> None:
 
 
 def _bad(path: Path, what: str) -> BadInput:
-    return BadInput(f"{shown(path)} {what}; prepare the data again")
+    return BadInput(f"{display_path(path)} {what}; prepare the data again")

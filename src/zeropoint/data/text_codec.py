@@ -26,14 +26,14 @@ from zeropoint.tokenizers.train.bpe import train_bpe
 from zeropoint.tokenizers.train.char import END_CHARACTER, CharTokenizer, train_char
 from zeropoint.tokenizers.train.words import WordTokenizer, train_words
 
-__all__ = ["KINDS", "Coding", "dtype_of", "load_coding", "train_coding"]
+__all__ = ["KINDS", "TextCodec", "dtype_of", "load_codec", "train_coding"]
 
 KINDS = ("characters", "words", "bpe")
 _BPE_SAMPLE = 1 << 26  # characters that pairs are counted on; more of the same text changes little
 
 
 @dataclass(frozen=True)
-class Coding:
+class TextCodec:
     """A tokenizer and the content of its file. end_id: stands after every document; None if there is none."""
 
     tokenizer: CharTokenizer | WordTokenizer | Tokenizer
@@ -106,7 +106,7 @@ def dtype_of(n_ids: int) -> np.dtype[np.unsignedinteger]:
     return np.dtype("<u2" if n_ids <= 1 << 16 else "<u4")
 
 
-def train_coding(kind: str, texts: Iterable[str], *, n_vocab: int, has_end: bool) -> Coding:
+def train_coding(kind: str, texts: Iterable[str], *, n_vocab: int, has_end: bool) -> TextCodec:
     """A tokenizer of the texts. has_end: whether documents are to end with a token of their own.
 
     n_vocab: for "bpe", the most tokens, 256 bytes and the end among them; "words" has all that occur twice.
@@ -116,7 +116,7 @@ def train_coding(kind: str, texts: Iterable[str], *, n_vocab: int, has_end: bool
         return _of_characters(texts, has_end)
     if kind == "words":
         words = train_words(texts)
-        return Coding(words, words.content(), words.eos_id)
+        return TextCodec(words, words.content(), words.eos_id)
     if kind != "bpe":
         raise BadInput(choices("tokenizer", kind, KINDS) + "; or give the path of a tokenizer.json")
     sample, n_characters = [], 0
@@ -128,10 +128,10 @@ def train_coding(kind: str, texts: Iterable[str], *, n_vocab: int, has_end: bool
     made = train_bpe("\n".join(sample)[:_BPE_SAMPLE], n_vocab, fast=True)
     model = SimpleNamespace(metadata=made.metadata(), paths=["the trained vocabulary"])
     tokenizer = made.tokenizer()
-    return Coding(tokenizer, hf_files(model, tokenizer, 0)["tokenizer.json"], tokenizer.eos_id)
+    return TextCodec(tokenizer, hf_files(model, tokenizer, 0)["tokenizer.json"], tokenizer.eos_id)
 
 
-def load_coding(path: Path) -> Coding:
+def load_codec(path: Path) -> TextCodec:
     """The tokenizer in a file: ours of characters or words, Hugging Face's `tokenizer.json`, or a folder with
     one of these or with GPT-2's `encoder.json` and `vocab.bpe`.
 
@@ -150,28 +150,28 @@ def load_coding(path: Path) -> Coding:
         ) from None
     if b'"zeropoint.char"' in content[:200]:
         characters = CharTokenizer.load(path)
-        return Coding(characters, content, characters.end_id)
+        return TextCodec(characters, content, characters.end_id)
     if b'"zeropoint.words"' in content[:200]:
         words = WordTokenizer.load(path)
-        return Coding(words, content, words.eos_id)
+        return TextCodec(words, content, words.eos_id)
     tokenizer = tokenizer_json(path)
-    return Coding(tokenizer, content, _end_of(tokenizer))
+    return TextCodec(tokenizer, content, _end_of(tokenizer))
 
 
-def _of_characters(texts: Iterable[str], has_end: bool) -> Coding:
+def _of_characters(texts: Iterable[str], has_end: bool) -> TextCodec:
     found: set[str] = set()
     for text in texts:
         found.update(check_unicode(text))
     if has_end:
         found.add(END_CHARACTER)
     tokenizer = train_char("".join(sorted(found)))
-    return Coding(tokenizer, tokenizer.content(), tokenizer.end_id if has_end else None)
+    return TextCodec(tokenizer, tokenizer.content(), tokenizer.end_id if has_end else None)
 
 
-def _of_gpt2(folder: Path) -> Coding:
+def _of_gpt2(folder: Path) -> TextCodec:
     tokenizer = gpt2_files(folder / "encoder.json", folder / "vocab.bpe")
     model = SimpleNamespace(metadata={"tokenizer.ggml.model": "gpt2"}, paths=[folder])
-    return Coding(tokenizer, hf_files(model, tokenizer, 0)["tokenizer.json"], _end_of(tokenizer))
+    return TextCodec(tokenizer, hf_files(model, tokenizer, 0)["tokenizer.json"], _end_of(tokenizer))
 
 
 def _end_of(tokenizer: Tokenizer) -> int | None:

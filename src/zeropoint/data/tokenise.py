@@ -24,14 +24,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.data.completion_loss import Asked, n_ids
-from zeropoint.data.documents import Document, Source, documents, find_sources
+from zeropoint.data.completion_loss import LossTargets, n_ids
+from zeropoint.data.documents import Document, DocumentSource, documents, find_sources
 from zeropoint.data.split import cut, position, threshold
-from zeropoint.data.text_codec import KINDS, Coding, dtype_of, load_coding, train_coding
+from zeropoint.data.text_codec import KINDS, TextCodec, dtype_of, load_codec, train_coding
 from zeropoint.errors import BadInput, MachineError
-from zeropoint.weights.gguf.reader import shown
+from zeropoint.files.paths import display_path
 
-__all__ = ["Part", "Settings", "Survey", "coding_for", "default_workers", "survey", "tokenised"]
+__all__ = ["Part", "Survey", "TokenizeOptions", "coding_for", "default_workers", "survey", "tokenised"]
 
 _TASK = 1 << 19  # characters that one process is given at a time
 _PIECE = 1 << 20  # a longer document is cut, where no word reaches over
@@ -40,7 +40,7 @@ _AHEAD = 3  # tasks a process that may wait, so that reading runs ahead of token
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class TokenizeOptions:
     """How text becomes ids. tokenizer: "characters", "bpe" (n_vocab tokens), or the path of one.
 
     validation: the share that is held out. field: of JSON and Parquet, the one that holds the text.
@@ -51,7 +51,7 @@ class Settings:
     n_vocab: int = 512
     validation: float = 0.1
     field: str = "text"
-    loss: Asked = "all"
+    loss: LossTargets = "all"
 
     def __post_init__(self) -> None:
         if not 0 < self.validation < 1:
@@ -62,7 +62,7 @@ class Settings:
         """Whether the tokenizer is made from the text."""
         return self.tokenizer in KINDS
 
-    def dtype(self, coding: Coding) -> np.dtype[np.unsignedinteger]:
+    def dtype(self, coding: TextCodec) -> np.dtype[np.unsignedinteger]:
         """What an id is stored in."""
         return dtype_of(n_ids(coding.n_vocab, self.loss))
 
@@ -72,12 +72,12 @@ class Survey:
     """What the sources hold. below: the position (split.py) under which a document is held out."""
 
     root: Path
-    sources: tuple[Source, ...]
+    sources: tuple[DocumentSource, ...]
     n_documents: int
     n_characters: int
     below: int
 
-    def texts(self, settings: Settings) -> Iterator[tuple[Source, int, Document]]:
+    def texts(self, settings: TokenizeOptions) -> Iterator[tuple[DocumentSource, int, Document]]:
         """(source, 0 to learn from or 1 to judge by, document), in order; one document is cut in two."""
         for source in self.sources:
             for document in documents(source, settings.field):
@@ -88,19 +88,21 @@ class Survey:
                     yield source, int(position(document.text) < self.below), document
 
 
-def _has_asked(document: Document, source: Source, settings: Settings) -> bool:
+def _has_asked(document: Document, source: DocumentSource, settings: TokenizeOptions) -> bool:
     """Whether anything of a document is asked for. Raises BadInput where that cannot be told."""
     if settings.loss == "all":
         return True
     if not document.prompt:
         raise BadInput(
-            f"{shown(source.path)} holds text that is no prompt with its answer, and `loss` is answer; give "
+            f"{display_path(source.path)} holds text that is no prompt with its answer, and `loss` is answer; give "
             "records with `instruction` and `output`, or loss=all"
         )
     return bool(document.answer) and not document.answer.isspace()
 
 
-def survey(root: Path, settings: Settings, notice: Callable[[str], None] = lambda text: None) -> Survey:
+def survey(
+    root: Path, settings: TokenizeOptions, notice: Callable[[str], None] = lambda text: None
+) -> Survey:
     """Read everything once. Raises BadInput naming the file and line of what cannot be taken.
 
     notice: is told of prompts without an answer, which are left out where answers alone are asked for.
@@ -120,23 +122,27 @@ def survey(root: Path, settings: Settings, notice: Callable[[str], None] = lambd
             is_one = n_documents == 1 and document.text.count(document.text[0]) == len(document.text)
     if not n_documents:
         what = "no prompt with an answer" if n_unanswered else "no text"
-        raise BadInput(f"{shown(root)} holds {what}; give files that have some")
+        raise BadInput(f"{display_path(root)} holds {what}; give files that have some")
     if n_unanswered:
-        notice(f"{n_unanswered:,} prompts of {shown(root)} have no answer and are left out")
+        notice(f"{n_unanswered:,} prompts of {display_path(root)} have no answer and are left out")
     if is_one:
-        raise BadInput(f"{shown(root)} has one character and no other; give a text with more to learn")
+        raise BadInput(f"{display_path(root)} has one character and no other; give a text with more to learn")
     if n_documents == 1 and settings.loss == "answer":
-        raise BadInput(f"{shown(root)} holds one prompt with its answer, so none can be held out; give more")
+        raise BadInput(
+            f"{display_path(root)} holds one prompt with its answer, so none can be held out; give more"
+        )
     if n_documents > 1 and lowest == highest:
-        raise BadInput(f"the {n_documents} documents of {shown(root)} are all equal, so none can be held out")
+        raise BadInput(
+            f"the {n_documents} documents of {display_path(root)} are all equal, so none can be held out"
+        )
     below = threshold(settings.validation, lowest, highest) if n_documents > 1 else 0
     return Survey(root, tuple(sources), n_documents, n_characters, below)
 
 
-def coding_for(found: Survey, settings: Settings) -> Coding:
+def coding_for(found: Survey, settings: TokenizeOptions) -> TextCodec:
     """The tokenizer that was asked for; pairs are learned from what is not held out. Raises BadInput."""
     if not settings.is_trained:
-        return load_coding(Path(settings.tokenizer).expanduser())
+        return load_codec(Path(settings.tokenizer).expanduser())
     is_all = settings.tokenizer == "characters"  # which must be able to spell what it is judged by
     texts = (document.text for _, side, document in found.texts(settings) if is_all or side == 0)
     return train_coding(settings.tokenizer, texts, n_vocab=settings.n_vocab, has_end=found.n_documents > 1)
@@ -164,7 +170,7 @@ class Part:
 
 
 def tokenised(
-    found: Survey, settings: Settings, coding: Coding, file: Path | None = None, workers: int = 1
+    found: Survey, settings: TokenizeOptions, coding: TextCodec, file: Path | None = None, workers: int = 1
 ) -> Iterator[Part]:
     """The text as ids, part by part, in order.
 
@@ -178,7 +184,7 @@ def tokenised(
         yield from (_encoded(coding, task, settings) for task in tasks)
 
 
-def _tasks(found: Survey, settings: Settings) -> Iterator[list[_Piece]]:
+def _tasks(found: Survey, settings: TokenizeOptions) -> Iterator[list[_Piece]]:
     task: list[_Piece] = []
     n = 0
     for source, side, document in found.texts(settings):
@@ -209,7 +215,7 @@ def _pieces(text: str) -> Iterator[tuple[str, bool, bool]]:
         start = end
 
 
-def _encoded(coding: Coding, task: list[_Piece], settings: Settings) -> Part:
+def _encoded(coding: TextCodec, task: list[_Piece], settings: TokenizeOptions) -> Part:
     dtype = settings.dtype(coding)
     sides: tuple[list[NDArray[Any]], list[NDArray[Any]]] = ([], [])
     counts = [0, 0]
@@ -226,9 +232,9 @@ def _encoded(coding: Coding, task: list[_Piece], settings: Settings) -> Part:
 
 
 @functools.cache
-def _coding(file: str) -> Coding:
+def _coding(file: str) -> TextCodec:
     """The tokenizer, read once in each process."""
-    return load_coding(Path(file))
+    return load_codec(Path(file))
 
 
 @contextlib.contextmanager
@@ -252,11 +258,13 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(file: str, task: list[_Piece], settings: Settings) -> Part:
+def _work(file: str, task: list[_Piece], settings: TokenizeOptions) -> Part:
     return _encoded(_coding(file), task, settings)
 
 
-def _parallel(tasks: Iterator[list[_Piece]], file: Path, workers: int, settings: Settings) -> Iterator[Part]:
+def _parallel(
+    tasks: Iterator[list[_Piece]], file: Path, workers: int, settings: TokenizeOptions
+) -> Iterator[Part]:
     context = multiprocessing.get_context(
         "spawn"
     )  # a fork would copy the threads of others, which may hold locks

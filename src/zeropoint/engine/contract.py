@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from zeropoint.blueprint.interventions import Write
+from zeropoint.blueprint.interventions import Intervention
 from zeropoint.frozen import frozen
 from zeropoint.sampling.params import SamplingParams
 
@@ -33,7 +33,9 @@ class Request:
     params: SamplingParams
     stop_ids: Sequence[int] = ()  # tokens that end the answer and are not part of it
     wants_logprobs: bool = False  # costs a pass over the logits a token
-    taps: Sequence[Write] = ()  # how its passes are changed; such a request shares no cache with others
+    interventions: Sequence[
+        Intervention
+    ] = ()  # how its passes are changed; such a request shares no cache with others
 
 
 @frozen
@@ -57,7 +59,7 @@ class Event:
 
 
 @frozen
-class Read:
+class Tap:
     """What is wanted of one point of `blueprint/taps.py` ("blocks.3.attention.weights").
 
     heads: of a point whose tap begins with heads; None or empty for all of them.
@@ -68,7 +70,7 @@ class Read:
 
 
 @frozen
-class Lens:
+class LogitLens:
     """What final norm and head would say after chosen layers: the logit lens (nostalgebraist, 2020).
 
     After the last layer it is what the model says. top: how many of the best tokens; tokens: ids whose
@@ -82,7 +84,7 @@ class Lens:
 
 
 @frozen
-class LensRows:
+class LogitLensRows:
     """A row a token of the text: what would follow it, after one layer. Natural logarithms, float32.
 
     top_ids, top_logprobs: [T, top], most probable first, equal ones by rising id.
@@ -99,12 +101,12 @@ class LensRows:
 
 
 @frozen
-class Seen:
+class Trace:
     """What was seen while a text was read. points: name to float32, shaped as its tap, chosen heads alone."""
 
     token_ids: list[int]
     points: dict[str, NDArray[np.float32]]
-    lens: list[LensRows] = field(default_factory=list)
+    lens: list[LogitLensRows] = field(default_factory=list)
 
     def __getitem__(self, point: str) -> NDArray[np.float32]:
         return self.points[point]
@@ -131,18 +133,18 @@ class Engine(Protocol):
     def trace(
         self,
         ids: Sequence[int],
-        reads: Sequence[str | Read] = (),
+        taps: Sequence[str | Tap] = (),
         *,
-        lens: Lens | None = None,
-        taps: Sequence[Write] = (),
-    ) -> Seen:
+        lens: LogitLens | None = None,
+        interventions: Sequence[Intervention] = (),
+    ) -> Trace:
         """What is seen while ids are read from an empty cache. reads: `*` in a name stands for anything.
 
         Raises BadInput for a point, layer, head or token that is not there, and for more than memory should
         hold.
         """
 
-    def stepper(self, taps: Sequence[Write] = ()) -> Stepper:
+    def stepper(self, interventions: Sequence[Intervention] = ()) -> Stepper:
         """A fresh sequence to decode by hand. taps: how all its passes are changed."""
 
     def close(self) -> None:

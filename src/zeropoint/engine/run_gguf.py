@@ -32,17 +32,17 @@ def gguf_of(path: Path) -> Path:
 
 def _write(target: Path) -> None:
     from zeropoint.convert.model_metadata import gguf_metadata
-    from zeropoint.files.atomic_write import new_file
+    from zeropoint.files.atomic_write import atomic_file
     from zeropoint.weights.conversion import gguf_tensors
-    from zeropoint.weights.export_variants import fitted
+    from zeropoint.weights.export_variants import fit_for_export
     from zeropoint.weights.gguf.writer import file_bytes, write_gguf
     from zeropoint.weights.open_model import open_model
 
     def unheard(text: str) -> None:
         """Who reads the file is known: this engine."""
 
-    opened = fitted(open_model(target.parent), "gguf", unheard)
+    opened = fit_for_export(open_model(target.parent), "gguf", unheard)
     tensors = gguf_tensors(opened, None, unheard)
     metadata = gguf_metadata(opened, tensors, unheard)
-    with new_file(target, need_bytes=file_bytes(metadata, tensors)) as temporary:
+    with atomic_file(target, need_bytes=file_bytes(metadata, tensors)) as temporary:
         write_gguf(temporary, metadata, tensors)

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.parts.ffn import MixtureOfExperts
-from zeropoint.blueprint.taps import Tap, placed, taps
-from zeropoint.engine.contract import Lens, Read
+from zeropoint.blueprint.taps import TapPoint, split_point, tap_points
+from zeropoint.engine.contract import LogitLens, Tap
 from zeropoint.errors import BadInput, choices
 
 __all__ = ["MOST_BYTES", "check_layer", "check_lens", "native_points", "stream_after", "wanted_reads"]
@@ -41,11 +41,11 @@ _OVERWRITTEN = {"attention.output", "ffn.output"}  # by the norm that follows in
 
 def native_points(blueprint: Blueprint) -> list[str]:
     """The points that the native engine shows of this model, in the order of the forward pass."""
-    return [name for name in taps(blueprint, 1) if _is_native(blueprint, name)]
+    return [name for name in tap_points(blueprint, 1) if _is_native(blueprint, name)]
 
 
 def _is_native(blueprint: Blueprint, name: str) -> bool:
-    short, layer = placed(name)
+    short, layer = split_point(name)
     if layer < 0:
         return name in ("embedding.output", "logits")
     block = blueprint.blocks[layer]
@@ -57,16 +57,18 @@ def _is_native(blueprint: Blueprint, name: str) -> bool:
 
 
 def wanted_reads(
-    blueprint: Blueprint, n_tokens: int, reads: Sequence[str | Read], shown: Collection[str] | None = None
-) -> dict[str, tuple[Tap, list[int]]]:
+    blueprint: Blueprint, n_tokens: int, taps: Sequence[str | Tap], shown: Collection[str] | None = None
+) -> dict[str, tuple[TapPoint, list[int]]]:
     """Each point that is wanted: its tap, and the heads (none for a point without heads).
 
     shown: the points that the engine shows, by default all. Raises BadInput.
     """
-    known = {name: tap for name, tap in taps(blueprint, n_tokens).items() if shown is None or name in shown}
-    wanted: dict[str, tuple[Tap, list[int]]] = {}
-    for read in reads:
-        read = Read(read) if isinstance(read, str) else read
+    known = {
+        name: tap for name, tap in tap_points(blueprint, n_tokens).items() if shown is None or name in shown
+    }
+    wanted: dict[str, tuple[TapPoint, list[int]]] = {}
+    for read in taps:
+        read = Tap(read) if isinstance(read, str) else read
         names = fnmatch.filter(known, read.point) if "*" in read.point else [read.point]
         if not names or names[0] not in known:
             raise BadInput(choices("point to read", read.point, known))
@@ -76,7 +78,7 @@ def wanted_reads(
     return wanted
 
 
-def _heads(name: str, tap: Tap, heads: Sequence[int] | None) -> list[int]:
+def _heads(name: str, tap: TapPoint, heads: Sequence[int] | None) -> list[int]:
     if tap.axes[0] not in "HN":
         if heads is not None:
             raise BadInput(f"{name} has no heads; leave heads out")
@@ -89,7 +91,7 @@ def _heads(name: str, tap: Tap, heads: Sequence[int] | None) -> list[int]:
     return list(heads)
 
 
-def _check_size(wanted: Mapping[str, tuple[Tap, list[int]]]) -> None:
+def _check_size(wanted: Mapping[str, tuple[TapPoint, list[int]]]) -> None:
     n_bytes = sum(
         4 * math.prod(tap.shape) * (len(heads) / tap.shape[0] if heads else 1)
         for tap, heads in wanted.values()
@@ -113,7 +115,7 @@ def check_layer(blueprint: Blueprint, layer: int) -> None:
         raise BadInput(f"layer {layer} is not in the model; it has layers 0 to {blueprint.n_layers - 1}")
 
 
-def check_lens(blueprint: Blueprint, n_tokens: int, lens: Lens) -> None:
+def check_lens(blueprint: Blueprint, n_tokens: int, lens: LogitLens) -> None:
     """Raises BadInput for a layer or token that is not there, and for more than memory should hold."""
     if blueprint.head is None:
         raise BadInput("the model has no head, through which a lens looks")

@@ -21,7 +21,7 @@ from typing import Any, Literal, Protocol
 
 from zeropoint import registry
 from zeropoint.blueprint import Blueprint
-from zeropoint.blueprint.sources import Source
+from zeropoint.blueprint.sources import TensorSource
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadModelFile, choices
 from zeropoint.families._legacy import as_stored
@@ -79,7 +79,7 @@ def of_gguf(model: GgufMetadata) -> ModuleType:
     raise BadModelFile(f"{model.name}: {choices('general.architecture', architecture, names)}")
 
 
-def gguf_sources(model: GgufMetadata, blueprint: Blueprint) -> dict[str, Source]:
+def gguf_sources(model: GgufMetadata, blueprint: Blueprint) -> dict[str, TensorSource]:
     """Each tensor of ours among those that a GGUF file has, also in the layouts of older files."""
     return as_stored(of_gguf(model).tensor_map(blueprint, "gguf"), parameters(blueprint), model.tensors)
 

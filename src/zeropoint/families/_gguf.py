@@ -20,7 +20,7 @@ from zeropoint.blueprint.parts.position import (
     RopeScaling,
     YarnScaling,
 )
-from zeropoint.blueprint.sources import Source, stored_names
+from zeropoint.blueprint.sources import TensorSource, stored_names
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadModelFile
 from zeropoint.families import FACTOR_TENSORS, GgufMetadata
@@ -191,7 +191,7 @@ class Written:
     paths = (None,)
 
     def __init__(
-        self, blueprint: Blueprint, metadata: Mapping[str, Any], sources: Mapping[str, Source]
+        self, blueprint: Blueprint, metadata: Mapping[str, Any], sources: Mapping[str, TensorSource]
     ) -> None:
         self.metadata = metadata
         self.arrays = gguf_tensors(blueprint)

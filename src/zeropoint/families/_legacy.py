@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 
-from zeropoint.blueprint.sources import Rename, Rows, Source, Stacked
+from zeropoint.blueprint.sources import Rename, Rows, Stacked, TensorSource
 
 __all__ = ["as_stored"]
 
@@ -17,8 +17,8 @@ _STACKS = ("ffn_gate", "ffn_up", "ffn_down")
 
 
 def as_stored(
-    sources: Mapping[str, Source], shapes: Mapping[str, tuple[int, ...]], stored: Container[str]
-) -> dict[str, Source]:
+    sources: Mapping[str, TensorSource], shapes: Mapping[str, tuple[int, ...]], stored: Container[str]
+) -> dict[str, TensorSource]:
     """`sources`, those whose tensor is not `stored` under its name read from an older layout that is.
 
     shapes: of our tensors, as `blueprint.tensors.parameters` gives them.
@@ -31,7 +31,9 @@ def as_stored(
     }
 
 
-def _older(ours: str, name: str, shapes: Mapping[str, tuple[int, ...]], stored: Container[str]) -> Source:
+def _older(
+    ours: str, name: str, shapes: Mapping[str, tuple[int, ...]], stored: Container[str]
+) -> TensorSource:
     """The source of a tensor that the file does not have as `name`."""
     at, _, kind = name.rpartition(".")  # "blk.0.attn_q", "weight"
     block, _, module = at.rpartition(".")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import Rope
-from zeropoint.blueprint.sources import Offset, Permuted, Rename, Rows, Source
+from zeropoint.blueprint.sources import Offset, Permuted, Rename, Rows, TensorSource
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadInput
 
@@ -62,7 +62,7 @@ HF_LLAMA = {
 }
 
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
-Sources = dict[str, Source]
+Sources = dict[str, TensorSource]
 
 
 def renamed(blueprint: Blueprint, table: Mapping[str, str]) -> Sources:

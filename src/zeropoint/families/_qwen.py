@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zeropoint.blueprint import Blueprint
-from zeropoint.blueprint.sources import Source
+from zeropoint.blueprint.sources import TensorSource
 from zeropoint.families import GgufMetadata, Kind
 from zeropoint.families._gguf import Written
 from zeropoint.families._hf import HfConfig
@@ -45,7 +45,7 @@ def written(
     return metadata
 
 
-def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, Source]:
+def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
     """Each tensor of ours among the file's."""
     names = renamed(blueprint, GGUF if kind == "gguf" else HF_LLAMA)
     return permuted(names, blueprint, is_interleaved=False)

@@ -16,7 +16,7 @@ from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.ffn import MLP
 from zeropoint.blueprint.parts.norm import LayerNorm
 from zeropoint.blueprint.parts.position import Learned
-from zeropoint.blueprint.sources import Source
+from zeropoint.blueprint.sources import TensorSource
 from zeropoint.errors import BadModelFile
 from zeropoint.families import GgufMetadata, Kind
 from zeropoint.families._gguf import Sizes, Written, get_float, gguf_tensors, sizes_of, sizes_to
@@ -130,7 +130,7 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     return metadata
 
 
-def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, Source]:
+def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
     """Each tensor of ours among the file's; in GGUF, those of the head have no place."""
     return renamed(replace(blueprint, head=None), _GGUF) if kind == "gguf" else renamed(blueprint, _HF)
 

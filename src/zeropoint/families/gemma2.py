@@ -14,7 +14,7 @@ from typing import Any, cast
 from zeropoint.blueprint import Blueprint, Embedding, Head
 from zeropoint.blueprint.parts.ffn import Activation, Gated
 from zeropoint.blueprint.parts.norm import RMSNorm
-from zeropoint.blueprint.sources import Source
+from zeropoint.blueprint.sources import TensorSource
 from zeropoint.families import GgufMetadata, Kind
 from zeropoint.families._gguf import Written, get_float, gguf_tensors
 from zeropoint.families._hf import ACTIVATIONS, HfConfig
@@ -106,7 +106,7 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     return metadata
 
 
-def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, Source]:
+def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
     """Each tensor of ours among the file's."""
     names = permuted(renamed(blueprint, GGUF if kind == "gguf" else _HF), blueprint, is_interleaved=False)
     return offset(names, blueprint, is_offset=kind == "hf")

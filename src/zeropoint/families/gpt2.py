@@ -15,7 +15,7 @@ from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.ffn import MLP
 from zeropoint.blueprint.parts.norm import LayerNorm
 from zeropoint.blueprint.parts.position import Learned
-from zeropoint.blueprint.sources import Rename, Rows, Source, Transposed
+from zeropoint.blueprint.sources import Rename, Rows, TensorSource, Transposed
 from zeropoint.families import GgufMetadata, Kind
 from zeropoint.families._gguf import Sizes, Written, get_float, gguf_tensors, sizes_of, sizes_to
 from zeropoint.families._hf import ACTIVATIONS, HfConfig, activation_to_hf
@@ -106,7 +106,7 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     return metadata
 
 
-def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, Source]:
+def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
     """Each tensor of ours among the file's."""
     if kind == "gguf":
         return fused(renamed(blueprint, GGUF), blueprint, _QKV, "blk.{}.attn_qkv")
@@ -114,7 +114,7 @@ def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, Source]:
     return {ours: _turned(ours, source) for ours, source in names.items()}
 
 
-def _turned(ours: str, source: Source) -> Source:
+def _turned(ours: str, source: TensorSource) -> TensorSource:
     """Matrices within blocks are Conv1D, stored [in, out]."""
     if not ours.endswith(".weight") or not (".attention." in ours or ".ffn." in ours):
         return source

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from zeropoint.blueprint import Blueprint
-from zeropoint.blueprint.sources import Source, stored_names
+from zeropoint.blueprint.sources import TensorSource, stored_names
 from zeropoint.families import GgufMetadata, Kind
 from zeropoint.families._gguf import Written, gguf_tensors
 from zeropoint.families._hf import HfConfig
@@ -71,7 +71,7 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     return metadata
 
 
-def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, Source]:
+def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
     """Each tensor of ours among the file's."""
     names = renamed(blueprint, GGUF if kind == "gguf" else HF_LLAMA)
     return permuted(names, blueprint, is_interleaved=kind == "gguf")

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.parts.ffn import Gated, MixtureOfExperts
-from zeropoint.blueprint.sources import Rename, Source, Stacked
+from zeropoint.blueprint.sources import Rename, Stacked, TensorSource
 from zeropoint.families import GgufMetadata, Kind, llama
 from zeropoint.families._gguf import Written, gguf_tensors
 from zeropoint.families._hf import HfConfig
@@ -72,7 +72,7 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     return metadata
 
 
-def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, Source]:
+def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
     """Each tensor of ours among the file's."""
     if kind == "gguf":
         return permuted(renamed(blueprint, GGUF), blueprint, is_interleaved=True)

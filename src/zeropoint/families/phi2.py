@@ -14,7 +14,7 @@ from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.ffn import MLP
 from zeropoint.blueprint.parts.norm import LayerNorm
 from zeropoint.blueprint.parts.position import Rope
-from zeropoint.blueprint.sources import Source
+from zeropoint.blueprint.sources import TensorSource
 from zeropoint.families import GgufMetadata, Kind
 from zeropoint.families._gguf import (
     Sizes,
@@ -104,7 +104,7 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     return metadata
 
 
-def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, Source]:
+def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
     """Each tensor of ours among the file's."""
     return permuted(renamed(blueprint, GGUF if kind == "gguf" else _HF), blueprint, is_interleaved=False)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zeropoint.blueprint import Blueprint
-from zeropoint.blueprint.sources import Source
+from zeropoint.blueprint.sources import TensorSource
 from zeropoint.families import GgufMetadata, Kind
 from zeropoint.families._gguf import Written, gguf_tensors
 from zeropoint.families._hf import HfConfig
@@ -66,7 +66,7 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     return metadata
 
 
-def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, Source]:
+def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
     """Each tensor of ours among the file's."""
     sources = permuted(
         renamed(blueprint, GGUF if kind == "gguf" else HF_LLAMA), blueprint, is_interleaved=False

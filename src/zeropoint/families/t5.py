@@ -15,7 +15,7 @@ from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.ffn import MLP, Gated
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import RelativeBias
-from zeropoint.blueprint.sources import Source
+from zeropoint.blueprint.sources import TensorSource
 from zeropoint.errors import BadInput
 from zeropoint.families import GgufMetadata, Kind
 from zeropoint.families._gguf import Sizes, Written, get_float, gguf_tensors, sizes_of, sizes_to
@@ -185,7 +185,7 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     return metadata
 
 
-def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, Source]:
+def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
     """Each tensor of ours among the file's."""
     if kind == "gguf":
         return renamed(blueprint, _GGUF)

@@ -10,7 +10,7 @@ from typing import Any
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.io import from_toml, to_toml
-from zeropoint.blueprint.sources import Rename, Source
+from zeropoint.blueprint.sources import Rename, TensorSource
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.families import GgufMetadata, Kind
@@ -40,7 +40,7 @@ def gguf_tensors(blueprint: Blueprint) -> dict[str, tuple[float, ...]]:
     return {}
 
 
-def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, Source]:
+def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
     """Every tensor under its own name, in GGUF files alone."""
     if kind != "gguf":
         raise BadInput(f"{blueprint.family} models have no Hugging Face form; convert to GGUF")

@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from zeropoint.errors import BadInput, DiskError
-from zeropoint.files.disk import MARGIN_BYTES, free_bytes, is_full, size_text, sync_folder
-from zeropoint.weights.gguf.reader import shown
+from zeropoint.files.disk import MARGIN_BYTES, free_bytes, fsync_folder, is_full, size_text
+from zeropoint.files.paths import display_path
 
 __all__ = [
-    "add_lines",
+    "append_lines",
+    "atomic_file",
+    "atomic_folder",
     "disk_error",
-    "need_space",
-    "new_file",
-    "new_folder",
     "replace_file",
+    "require_space",
     "write_file",
 ]
 
@@ -36,7 +36,7 @@ _AT_FDCWD = -100  # of fcntl.h
 
 
 @contextlib.contextmanager
-def new_file(path: Path, *, need_bytes: int = 0, mode: int = 0o666) -> Iterator[Path]:
+def atomic_file(path: Path, *, need_bytes: int = 0, mode: int = 0o666) -> Iterator[Path]:
     """The path to write at; when the block ends well, what lies there becomes `path`, durably.
 
     mode: permissions of a file that is new, less the umask. Whoever has the old file open or mapped keeps it.
@@ -54,7 +54,7 @@ def new_file(path: Path, *, need_bytes: int = 0, mode: int = 0o666) -> Iterator[
                 if path.exists():
                     shutil.copymode(path, temporary)
                 os.replace(temporary, path)
-                sync_folder(path.parent)
+                fsync_folder(path.parent)
         finally:
             os.close(lock)
     finally:
@@ -64,11 +64,11 @@ def new_file(path: Path, *, need_bytes: int = 0, mode: int = 0o666) -> Iterator[
 
 def replace_file(path: Path, content: bytes) -> None:
     """Put a small file in the place of `path`, whole and durably. Raises BadInput, DiskError."""
-    with new_file(path) as temporary, _disk_errors(path, len(content)):
+    with atomic_file(path) as temporary, _disk_errors(path, len(content)):
         temporary.write_bytes(content)
 
 
-def add_lines(path: Path, *lines: str) -> None:
+def append_lines(path: Path, *lines: str) -> None:
     """Add lines to a file in one write, flushed to the disk; with none, see that it can be written.
 
     The file and its folders are made if they are not there. What a full disk left of a last line stays a line
@@ -85,7 +85,7 @@ def add_lines(path: Path, *lines: str) -> None:
 
 
 @contextlib.contextmanager
-def new_folder(path: Path, *, need_bytes: int = 0) -> Iterator[Path]:
+def atomic_folder(path: Path, *, need_bytes: int = 0) -> Iterator[Path]:
     """A folder to fill; when the block ends well, it becomes `path`, in exchange for a folder of that name.
 
     What is in it must be flushed by whoever wrote it (`write_file` does). Raises DiskError.
@@ -104,7 +104,7 @@ def new_folder(path: Path, *, need_bytes: int = 0) -> Iterator[Path]:
                     _exchange(temporary, path)
                 else:
                     os.rename(temporary, path)
-                sync_folder(path.parent)
+                fsync_folder(path.parent)
         finally:
             os.close(lock)
     finally:
@@ -120,12 +120,12 @@ def write_file(path: Path) -> Iterator[BinaryIO]:
         os.fsync(file.fileno())
 
 
-def need_space(path: Path, n_bytes: int) -> None:
+def require_space(path: Path, n_bytes: int) -> None:
     """Refuse before the first byte if the disk of `path` cannot take n_bytes more. Raises DiskError."""
     free = free_bytes(path.parent)
     if free is not None and free < n_bytes + MARGIN_BYTES:
         raise DiskError(
-            f"no room for {shown(path)}: it needs {size_text(n_bytes + MARGIN_BYTES)} and {size_text(free)} "
+            f"no room for {display_path(path)}: it needs {size_text(n_bytes + MARGIN_BYTES)} and {size_text(free)} "
             "are free; free some, or choose a target on another disk"
         )
 
@@ -135,21 +135,23 @@ def disk_error(error: OSError, path: Path, need_bytes: int = 0) -> DiskError:
     if is_full(error):
         need = f"; it needs {size_text(need_bytes)}" if need_bytes else ""
         need += f" and {size_text(free_bytes(path.parent))} are free"
-        return DiskError(f"no room to write {shown(path)} ({error.strerror}){need}; free some and try again")
+        return DiskError(
+            f"no room to write {display_path(path)} ({error.strerror}){need}; free some and try again"
+        )
     why = error.strerror or type(error).__name__
-    return DiskError(f"cannot use {shown(path)} ({why}); choose a place that you can write")
+    return DiskError(f"cannot use {display_path(path)} ({why}); choose a place that you can write")
 
 
 def _prepared(path: Path, need_bytes: int) -> Path:
     """The temporary name beside `path`, which does not exist; leftovers of killed writers are gone."""
     if not path.parent.is_dir():
-        raise BadInput(f"there is no folder {shown(path.parent)}; make it, or choose another target")
+        raise BadInput(f"there is no folder {display_path(path.parent)}; make it, or choose another target")
     pattern = re.compile(re.escape(path.name) + r"\.tmp\.[0-9]+")
     with _disk_errors(path, need_bytes):
         for other in path.parent.iterdir():
             if pattern.fullmatch(other.name) and not other.is_symlink():
                 _remove_if_stale(other)
-        need_space(path, need_bytes)
+        require_space(path, need_bytes)
     return path.with_name(f"{path.name}.tmp.{os.getpid()}")
 
 

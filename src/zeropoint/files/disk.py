@@ -10,7 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
-__all__ = ["MARGIN_BYTES", "free_bytes", "is_full", "sha256_of", "size_text", "sync_folder"]
+__all__ = ["MARGIN_BYTES", "free_bytes", "fsync_folder", "is_full", "sha256_of", "size_text"]
 
 MARGIN_BYTES = 16 << 20  # what records, locks and a file system itself need
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -38,7 +38,7 @@ def size_text(n_bytes: int | None) -> str:
     return f"{n_bytes / 1e9:,.2f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.1f} MB"
 
 
-def sync_folder(folder: Path) -> None:
+def fsync_folder(folder: Path) -> None:
     """Make a rename in `folder` survive a power cut. Raises OSError."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.blueprint.interventions import Write
-from zeropoint.engine.contract import Lens, LensRows, Read
+from zeropoint.blueprint.interventions import Intervention
+from zeropoint.engine.contract import LogitLens, LogitLensRows, Tap
 from zeropoint.engine.tap_requests import check_layer
 from zeropoint.errors import BadInput
 
@@ -58,8 +58,8 @@ class Report:
     named: list[int]
     at: int
     spelled: dict[int, str]
-    lens: list[LensRows]
-    last: LensRows
+    lens: list[LogitLensRows]
+    last: LogitLensRows
     attention: dict[tuple[int, int], NDArray[np.float32]]
 
     def tables(self) -> Iterator[Table]:
@@ -94,7 +94,7 @@ class Report:
             ]
         return found
 
-    def _place(self, rows: LensRows, row: int) -> dict[str, Any]:
+    def _place(self, rows: LogitLensRows, row: int) -> dict[str, Any]:
         top = zip(rows.top_ids[row].tolist(), rows.top_logprobs[row].tolist(), strict=True)
         return {
             "top": [{"id": i, "text": self.spelled[i], "logprob": p} for i, p in top],
@@ -127,13 +127,13 @@ class Report:
     def _headers(self) -> tuple[str, ...]:
         return "most probable", *(repr(self.spelled[i]) for i in self.named)
 
-    def _cells(self, rows: LensRows, row: int) -> tuple[str, ...]:
+    def _cells(self, rows: LogitLensRows, row: int) -> tuple[str, ...]:
         top = zip(rows.top_ids[row].tolist(), rows.top_logprobs[row].tolist(), strict=True)
         best = "  ".join(f"{self.spelled[i]!r} {_percent(p)}" for i, p in top)
         return best, *(_percent(p) for p in rows.named_logprobs[row].tolist())
 
 
-def report(model: Model, text: str, wanted: Wanted, taps: Sequence[Write] = ()) -> Report:
+def report(model: Model, text: str, wanted: Wanted, interventions: Sequence[Intervention] = ()) -> Report:
     """Read the text once and keep what is wanted. Raises BadInput, ContextFull."""
     from zeropoint.engine.session.score import named_ids
 
@@ -143,9 +143,11 @@ def report(model: Model, text: str, wanted: Wanted, taps: Sequence[Write] = ()) 
     heads: dict[int, list[int]] = {}
     for layer, head in dict.fromkeys(wanted.heads):
         heads.setdefault(layer, []).append(head)
-    reads = [Read(_weights(layer), chosen) for layer, chosen in heads.items()]
+    taps = [Tap(_weights(layer), chosen) for layer, chosen in heads.items()]
     layers = range(b.n_layers) if wanted.is_lens else [b.n_layers - 1]
-    seen = model.trace(text, reads, lens=Lens(list(layers), wanted.top, named), taps=taps)
+    seen = model.trace(
+        text, taps, lens=LogitLens(list(layers), wanted.top, named), interventions=interventions
+    )
     n_tokens = len(seen.token_ids)
     at = n_tokens - 1 if wanted.at is None else wanted.at
     if not 0 <= at < n_tokens:

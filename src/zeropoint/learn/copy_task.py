@@ -25,9 +25,9 @@ from zeropoint.models.build import build
 from zeropoint.models.initialize import initialize
 from zeropoint.models.seq2seq import Seq2Seq as Model
 from zeropoint.train.averaging.checkpoint_averaging import Average
-from zeropoint.train.loop.loop import Done, train
-from zeropoint.train.loop.precision import quickest_dtype
-from zeropoint.train.objectives.seq2seq import Seq2Seq
+from zeropoint.train.loop.loop import StepResult, train
+from zeropoint.train.loop.precision import fastest_dtype
+from zeropoint.train.objectives.seq2seq import Seq2SeqLoss
 from zeropoint.train.schedules.schedule import Noam
 
 __all__ = ["TASK", "CopyBatches", "CopyTask", "blueprint", "train_copy"]
@@ -113,7 +113,7 @@ def train_copy(
     losses: list[float] = []
     average = Average()
 
-    def after_step(done: Done) -> None:
+    def after_step(done: StepResult) -> None:
         losses.append(done.loss)
         if done.step > n_steps - task.n_averaged * task.n_batches:
             average.add(model.state_dict())
@@ -123,11 +123,11 @@ def train_copy(
     train(
         model,
         CopyBatches(task, seed),
-        Seq2Seq(padding=0, smoothing=0.0),
+        Seq2SeqLoss(padding=0, smoothing=0.0),
         optimizer,
         n_steps=n_steps,
         schedule=Noam(task.d_model, task.n_warmup, task.factor),
-        dtype=quickest_dtype(),
+        dtype=fastest_dtype(),
         seed=seed,
         after_step=after_step,
     )

@@ -55,9 +55,9 @@ class Training:
 class Rung:
     """One model. change: what it has that the one before had not.
 
-    build: the model, its first weights drawn from torch's generator. honest: the same without the faults it
+    build: the model, its first weights drawn from torch's generator. corrected: the same without the faults it
     was published with; None where it has none. is_miswired: it was published with an optimizer that holds
-    another model's weights; the honest one holds its own. untrained: number of batches -> a loss for each
+    another model's weights; the corrected one holds its own. untrained: number of batches -> a loss for each
     stage `of` something, where nothing is trained. recipe: the preset of `zeropoint train` that is run.
     """
 
@@ -66,7 +66,7 @@ class Rung:
     build: Callable[[], nn.Module]
     training: Training
     stages: tuple[Stage, ...]
-    honest: Callable[[], nn.Module] | None = None
+    corrected: Callable[[], nn.Module] | None = None
     is_miswired: bool = False
     untrained: Callable[[int], Mapping[str, float]] | None = None
     recipe: str = ""
@@ -91,8 +91,8 @@ class Ladder:
 class Reached:
     """What came of a stage: validation losses in nats a token.
 
-    ours: of the model as published. honest: of the one without its faults. leak: what shows the model, as
-    published, the future; honest_leak: the same of the other, which should have none. n_unheld: weights
+    ours: of the model as published. corrected: of the one without its faults. leak: what shows the model, as
+    published, the future; corrected_leak: the same of the other, which should have none. n_unheld: weights
     that the optimizer does not hold, of n_weights. dead: of each weight, the share of its gradients that
     are near zero, at the last step. device: "cpu", or the name of the GPU.
     """
@@ -101,10 +101,10 @@ class Reached:
     stage: Stage
     n_steps: int
     ours: float
-    honest: float | None
+    corrected: float | None
     seconds: float
     leak: Leak | None = None
-    honest_leak: Leak | None = None
+    corrected_leak: Leak | None = None
     n_weights: int = 0
     n_unheld: int = 0
     dead: tuple[tuple[str, float], ...] = ()

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 import zeropoint
-from zeropoint.files.atomic_write import add_lines
+from zeropoint.files.atomic_write import append_lines
 from zeropoint.learn.ladder import Ladder, Reached
 from zeropoint.planning import roofline
 
@@ -45,7 +45,7 @@ def entry(ladder: Ladder, reached: Reached, seed: int) -> dict[str, Any]:
         "published": list(stage.published),
         "tolerance": stage.tolerance,
         "ours": round(reached.ours, 6),
-        "honest": None if reached.honest is None else round(reached.honest, 6),
+        "corrected": None if reached.corrected is None else round(reached.corrected, 6),
         "verdict": reached.verdict,
         "reason": stage.reason,
         "leaks": [] if leak is None else [leak.module, *leak.others],
@@ -57,4 +57,4 @@ def entry(ladder: Ladder, reached: Reached, seed: int) -> dict[str, Any]:
 
 def append(path: Path, *entries: dict[str, Any]) -> None:
     """Add entries to the ledger; with none, see that it can be written. Raises DiskError naming the file."""
-    add_lines(path, *(json.dumps(one, ensure_ascii=False) for one in entries))
+    append_lines(path, *(json.dumps(one, ensure_ascii=False) for one in entries))

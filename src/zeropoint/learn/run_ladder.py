@@ -19,12 +19,12 @@ from zeropoint.catalogue import datasets
 from zeropoint.data.batches import RandomWindows
 from zeropoint.errors import BadInput, choices
 from zeropoint.learn.ladder import COSTS, Cost, Ladder, Reached, Rung, Stage
-from zeropoint.train.callbacks.callbacks import Watcher
+from zeropoint.train.callbacks.callbacks import Callback
 from zeropoint.train.checkpoints import checkpoint
 from zeropoint.train.config.config import read_config
 from zeropoint.train.config.device import Device, device_of, name_of
 from zeropoint.train.loop.gradients import near_zero
-from zeropoint.train.loop.loop import loss_of, train
+from zeropoint.train.loop.loop import evaluate_loss, train
 from zeropoint.train.objectives.next_token import NextToken
 from zeropoint.train.run.causality import Leak, check_causal
 from zeropoint.train.run.run import run
@@ -68,7 +68,7 @@ def climb(
     n_steps: int | None = None,
     *,
     folder: Path = Path("runs"),
-    watchers: Iterable[Watcher] = (),
+    callbacks: Iterable[Callback] = (),
     device: Device | None = None,
 ) -> Iterator[Reached]:
     """Train each of the ladder's rungs in turn and tell what came of each stage.
@@ -85,16 +85,18 @@ def climb(
             yield from _untrained(rung, rung.untrained) if n_steps is None else ()
             continue
         if rung.recipe and n_steps is None:
-            yield _by_recipe(rung, seed, folder / rung.recipe, watchers, device)
+            yield _by_recipe(rung, seed, folder / rung.recipe, callbacks, device)
             continue
         with _threads(rung):
             split = _Split(ids[:first], ids[first:second], rung, seed, place)
             published = _Climber(rung, split, rung.build, seed, n_steps, rung.is_miswired)
-            honest = None if rung.honest is None else _Climber(rung, split, rung.honest, seed, n_steps)
+            corrected = (
+                None if rung.corrected is None else _Climber(rung, split, rung.corrected, seed, n_steps)
+            )
             for stage in rung.stages:
                 start = time.perf_counter()
                 ours = published.reach(stage)
-                other = None if honest is None else honest.reach(stage)
+                other = None if corrected is None else corrected.reach(stage)
                 yield Reached(
                     rung,
                     stage,
@@ -103,7 +105,7 @@ def climb(
                     other,
                     time.perf_counter() - start,
                     published.leak,
-                    None if honest is None else honest.leak,
+                    None if corrected is None else corrected.leak,
                     published.n_weights,
                     published.n_unheld,
                     published.dead,
@@ -122,13 +124,13 @@ def _untrained(rung: Rung, losses: Callable[[int], Mapping[str, float]]) -> Iter
 
 
 def _by_recipe(
-    rung: Rung, seed: int, folder: Path, watchers: Iterable[Watcher], device: Device | None
+    rung: Rung, seed: int, folder: Path, callbacks: Iterable[Callback], device: Device | None
 ) -> Reached:
     """The best validation loss of a run with everything that a run has, to be left and gone on with."""
     (stage,) = rung.stages
     sets = [f"train.steps={stage.n_steps}", f"train.seed={seed}"]
     config = read_config(rung.recipe, sets if device is None else [*sets, f"train.device={device}"])
-    result = run(config, folder, watchers, resume=bool(checkpoint.checkpoints(folder)))
+    result = run(config, folder, callbacks, resume=bool(checkpoint.checkpoints(folder)))
     loss = math.nan if result.best_loss is None else result.best_loss
     where = name_of(device_of(config.train.device))
     return Reached(rung, stage, result.step, loss, None, result.seconds, device=where)
@@ -208,7 +210,7 @@ class _Climber:
         n_batches = stage.n_batches if self.n_steps is None else 1
         with torch.random.fork_rng(devices=self.gpus):  # one model drops weights of attention even now
             torch.manual_seed(self.seed)
-            return loss_of(self.model, self.validation, NextToken(), n_batches)
+            return evaluate_loss(self.model, self.validation, NextToken(), n_batches)
 
 
 @contextmanager

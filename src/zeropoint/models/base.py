@@ -12,10 +12,10 @@ from zeropoint.layers.norm import norm
 from zeropoint.layers.taps import See, show, under
 from zeropoint.models.stack import Stack
 
-__all__ = ["Body"]
+__all__ = ["ModelBase"]
 
 
-class Body(nn.Module):
+class ModelBase(nn.Module):
     """The parts, and the two steps after the last block. final_norm, head: None where there is none."""
 
     def __init__(self, blueprint: Blueprint, dropout: float = 0.0, attention_dropout: float = 0.0) -> None:

@@ -7,12 +7,12 @@ from torch import Tensor
 from zeropoint.layers.cache import Cache
 from zeropoint.layers.taps import See, under
 from zeropoint.layers.token_positions import place
-from zeropoint.models.base import Body
+from zeropoint.models.base import ModelBase
 
 __all__ = ["Decoder"]
 
 
-class Decoder(Body):
+class Decoder(ModelBase):
     """head(final_norm(blocks(embedding(ids))))."""
 
     def forward(

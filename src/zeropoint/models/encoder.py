@@ -6,12 +6,12 @@ from torch import Tensor
 
 from zeropoint.layers.taps import See, under
 from zeropoint.layers.token_positions import place
-from zeropoint.models.base import Body
+from zeropoint.models.base import ModelBase
 
 __all__ = ["Encoder"]
 
 
-class Encoder(Body):
+class Encoder(ModelBase):
     """head(blocks(embedding(ids, segments)))."""
 
     def forward(

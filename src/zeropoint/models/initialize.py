@@ -33,7 +33,7 @@ _ENDS_IN_STREAM = ("attention.output.weight", "ffn.down.weight", "ffn.experts.do
 
 
 @torch.no_grad()
-def initialize(module: Decoder | Encoder | Seq2Seq, seed: int, scheme: Scheme | None = None) -> None:
+def initialize(module: Decoder | Encoder | Seq2Seq, seed: int, init: Scheme | None = None) -> None:
     """Draw every parameter anew, in the order of names. The same seed gives the same weights.
 
     scheme: by default xavier for post-norm models with an encoder (the 2017 Transformer), else normal.
@@ -41,11 +41,11 @@ def initialize(module: Decoder | Encoder | Seq2Seq, seed: int, scheme: Scheme | 
     blueprint = module.blueprint
     generator = torch.Generator().manual_seed(seed)
     is_2017 = bool(blueprint.encoder) and blueprint.blocks[0].placement == "post"
-    scheme = scheme or ("xavier" if is_2017 else "normal")
+    init = init or ("xavier" if is_2017 else "normal")
     for name, parameter in sorted(module.named_parameters()):
         if parameter.dim() < 2:
             parameter.fill_(_gain(name, blueprint))
-        elif scheme == "xavier":
+        elif init == "xavier":
             bound = math.sqrt(6 / (parameter.shape[-1] + parameter.shape[-2]))
             _draw(parameter, generator, bound=bound)
         else:

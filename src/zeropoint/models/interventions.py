@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from zeropoint.blueprint.interventions import Edit
+from zeropoint.blueprint.interventions import PointEdit
 from zeropoint.layers.attention.scaled_dot_product import join_heads, split_heads
 from zeropoint.layers.taps import See
 
 __all__ = ["editing"]
 
 
-def editing(edits: Sequence[Edit], first: int = 0, see: See | None = None) -> See | None:
+def editing(edits: Sequence[PointEdit], first: int = 0, see: See | None = None) -> See | None:
     """A looker that changes what the edits say and shows `see` the result; `see` itself where there are none.
 
     first: the position of the first token of this pass.
@@ -33,7 +33,7 @@ def editing(edits: Sequence[Edit], first: int = 0, see: See | None = None) -> Se
     return change
 
 
-def _changed(tensor: Tensor, edit: Edit, first: int) -> Tensor:
+def _changed(tensor: Tensor, edit: PointEdit, first: int) -> Tensor:
     """tensor: [B, T, width], or [B, H, T, K] of heads."""
     is_heads = tensor.dim() == 4
     rows_BTW = (join_heads(tensor) if is_heads else tensor).clone()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from zeropoint.layers.recurrence.alignment import Additive, Dot, General, align
 from zeropoint.layers.recurrence.gru import GRU, GRUCell
 
-__all__ = ["Recurrent", "RecurrentSeq2Seq", "Source"]
+__all__ = ["EncodedSource", "Recurrent", "RecurrentSeq2Seq"]
 
 Attention = Literal["none", "bahdanau", "dot", "general", "concat"]
 
@@ -34,7 +34,7 @@ class Recurrent:
 
 
 @dataclass(frozen=True)
-class Source:
+class EncodedSource:
     """What was read: memory_BSM, a vector a word; is_token_BS, false for padding; start_BC, first state."""
 
     memory_BSM: Tensor
@@ -68,15 +68,15 @@ class RecurrentSeq2Seq(nn.Module):
         """Weights [B, T, S]: what each token of the answer looked at when the next one was chosen."""
         return self.answer(self.encode(source_BS, source_mask_BS), answer_BT)[1]
 
-    def encode(self, source_BS: Tensor, source_mask_BS: Tensor | None = None) -> Source:
+    def encode(self, source_BS: Tensor, source_mask_BS: Tensor | None = None) -> EncodedSource:
         """Read the source."""
         x_BSD = self.embedding(source_BS)
         ahead_BSC, back_BSC = self.forwards(x_BSD, source_mask_BS), self.backwards(x_BSD, source_mask_BS)
         both_ends = torch.cat([ahead_BSC[:, -1], back_BSC[:, 0]], dim=-1)
         memory_BSC = self.memory(torch.cat([ahead_BSC, back_BSC], dim=-1))
-        return Source(memory_BSC, source_mask_BS, torch.tanh(self.start(both_ends)))
+        return EncodedSource(memory_BSC, source_mask_BS, torch.tanh(self.start(both_ends)))
 
-    def answer(self, source: Source, answer_BT: Tensor) -> tuple[Tensor, Tensor]:
+    def answer(self, source: EncodedSource, answer_BT: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [B, T, V] and alignment [B, T, S] for an answer that is given (teacher forcing)."""
         state_BC, steps = source.start_BC, []
         for x_BD in self.embedding(answer_BT).unbind(1):
@@ -85,7 +85,7 @@ class RecurrentSeq2Seq(nn.Module):
         logits, weights = zip(*steps, strict=True)
         return torch.stack(logits, dim=1), torch.stack(weights, dim=1)
 
-    def step(self, source: Source, x_BD: Tensor, state_BC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def step(self, source: EncodedSource, x_BD: Tensor, state_BC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """From the vector of the last token: the next state, logits [B, V] and weights [B, S]."""
         if self.score is None:
             state_BC = self.cell(x_BD, state_BC)
@@ -100,7 +100,7 @@ class RecurrentSeq2Seq(nn.Module):
         combined = torch.tanh(self.combined(torch.cat([context_BM, state_BC], dim=-1)))
         return state_BC, self.output(combined), weights_BS
 
-    def look(self, source: Source, state_BC: Tensor) -> tuple[Tensor, Tensor]:
+    def look(self, source: EncodedSource, state_BC: Tensor) -> tuple[Tensor, Tensor]:
         """Weights [B, S] over the source's words, and their mixture [B, M]."""
         score = cast(nn.Module, self.score)  # this kind has one
         return align(score(state_BC, source.memory_BSM), source.memory_BSM, source.is_token_BS)

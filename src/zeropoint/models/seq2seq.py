@@ -13,14 +13,14 @@ from zeropoint.layers.cache import Cache
 from zeropoint.layers.norm import norm
 from zeropoint.layers.taps import See, show, under
 from zeropoint.layers.token_positions import place
-from zeropoint.models.base import Body
+from zeropoint.models.base import ModelBase
 from zeropoint.models.block import Memory
 from zeropoint.models.stack import Stack
 
 __all__ = ["Seq2Seq"]
 
 
-class Seq2Seq(Body):
+class Seq2Seq(ModelBase):
     """decode(target, encode(source))."""
 
     def __init__(self, blueprint: Blueprint, dropout: float = 0.0, attention_dropout: float = 0.0) -> None:

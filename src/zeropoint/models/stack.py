@@ -33,7 +33,7 @@ class Stack(nn.Module):
         for i, spec in enumerate(specs):
             self.add_module(str(i), Block(spec, d_model, dropout, attention_dropout))
         self.n_layers = len(specs)
-        self.recomputes = False
+        self.gradient_checkpointing = False
         self.relative_bias: RelativeBias | None = None
         if specs and isinstance(position := specs[0].attention.position, RelativeBiasSpec):
             self.relative_bias = RelativeBias(position, specs[0].attention.n_heads)
@@ -61,7 +61,7 @@ class Stack(nn.Module):
                 None if memories is None else memories[i],
                 under(see, str(i)),
             )
-            if self.recomputes and self.training and cache is None and see is None:
+            if self.gradient_checkpointing and self.training and cache is None and see is None:
                 x_BTD = checkpoint(block, *args, use_reentrant=False)
             else:
                 x_BTD = block(*args)

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from zeropoint.blueprint.interventions import Edit
-from zeropoint.blueprint.taps import taps
+from zeropoint.blueprint.interventions import PointEdit
+from zeropoint.blueprint.taps import tap_points
 from zeropoint.errors import BadInput, choices
 from zeropoint.layers.taps import See
 from zeropoint.models.decoder import Decoder
@@ -27,7 +27,7 @@ def trace(
     *,
     points: Collection[str] | None = None,
     n_positions: int | None = None,
-    edits: Sequence[Edit] = (),
+    edits: Sequence[PointEdit] = (),
 ) -> dict[str, Tensor]:
     """Name to tensor, without the batch axis, for one sequence.
 
@@ -38,7 +38,7 @@ def trace(
     """
     if not len(ids):
         raise BadInput("there is nothing to trace; give at least one token")
-    known = taps(module.blueprint, len(ids), n_source=len(source_ids))
+    known = tap_points(module.blueprint, len(ids), n_source=len(source_ids))
     for name in points or ():
         if name not in known:
             raise BadInput(choices("tap", name, known))

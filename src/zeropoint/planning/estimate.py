@@ -9,7 +9,7 @@ from zeropoint.blueprint.parts.ffn import Gated
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import Rope
 from zeropoint.catalogue.catalog import Numbers
-from zeropoint.catalogue.lookup import Prospect, lookup
+from zeropoint.catalogue.lookup import ModelInfo, lookup
 from zeropoint.engine.native.engine import default_threads
 from zeropoint.engine.native.kv_cache import CacheOptions
 from zeropoint.engine.session.model import blueprint_of
@@ -32,7 +32,7 @@ class Forecast:
     expected_low, expected_high: tokens/s that a quarter of what was measured was not above or below.
     """
 
-    prospect: Prospect
+    prospect: ModelInfo
     plan: Plan
     threads: int
     bandwidth_bytes_s: float
@@ -72,7 +72,7 @@ def forecast(
     return Forecast(prospect, plan, threads, bandwidth, low, high)
 
 
-def _shape(prospect: Prospect) -> tuple[Blueprint, int, dict[str, int]]:
+def _shape(prospect: ModelInfo) -> tuple[Blueprint, int, dict[str, int]]:
     """Blueprint, bytes of all weights, and bytes of those formats that most of them have."""
     if prospect.path is not None:
         return _of_file(open_gguf(prospect.path))

@@ -14,7 +14,7 @@ from types import ModuleType
 import numpy as np
 
 from zeropoint import _native, formats
-from zeropoint.blueprint.sources import Source, stored_names
+from zeropoint.blueprint.sources import TensorSource, stored_names
 from zeropoint.errors import BadInput, choices
 from zeropoint.weights.gguf.reader import GgufModel
 from zeropoint.weights.mapping import Lazy, of_stored, shown_names, to_stored
@@ -98,7 +98,7 @@ def _extra(opened: Opened) -> dict[str, Lazy]:
     return made
 
 
-def _tensor_map(opened: Opened, kind: str) -> dict[str, Source]:
+def _tensor_map(opened: Opened, kind: str) -> dict[str, TensorSource]:
     return dict(_writable(opened.family, kind).tensor_map(opened.blueprint, kind))
 
 

@@ -10,7 +10,7 @@ from math import prod
 from re import fullmatch
 from typing import TYPE_CHECKING
 
-from zeropoint.blueprint.sources import Source, stored_names
+from zeropoint.blueprint.sources import TensorSource, stored_names
 from zeropoint.errors import BadModelFile
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _CHUNK_WEIGHTS = 1 << 20  # compared at once
 
 
 def repeats_in(
-    names: Iterable[str], repeated: Mapping[str, str], sources: Mapping[str, Source]
+    names: Iterable[str], repeated: Mapping[str, str], sources: Mapping[str, TensorSource]
 ) -> dict[str, str]:
     """Those of the stored names that hold a tensor once more, each to the stored name that is read.
 

@@ -22,10 +22,10 @@ from zeropoint.families import Kind, zeropoint
 from zeropoint.weights.mapping import Lazy, Weights
 from zeropoint.weights.open_model import Opened
 
-__all__ = ["fitted"]
+__all__ = ["fit_for_export"]
 
 
-def fitted(opened: Opened, kind: Kind, notify: Callable[[str], None]) -> Opened:
+def fit_for_export(opened: Opened, kind: Kind, notify: Callable[[str], None]) -> Opened:
     """The same model as `kind` of its family has it: as it is, with biases of zero, or in a GGUF of our own.
 
     notify: told why where only zeropoint will read it. Raises BadInput where a folder cannot hold it.

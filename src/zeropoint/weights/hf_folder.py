@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from zeropoint.errors import BadModelFile
+from zeropoint.files.paths import display_path
 from zeropoint.frozen import frozen
-from zeropoint.weights.gguf.reader import shown
 from zeropoint.weights.json_file import read_bytes, read_object
 from zeropoint.weights.mapping import Stored
 from zeropoint.weights.safetensors.reader import (
@@ -53,7 +53,7 @@ class Folder:
     @property
     def name(self) -> str:
         """The folder for messages."""
-        return shown(self.path)
+        return display_path(self.path)
 
     def json(self, name: str) -> dict[str, Any]:
         """The object in one of `files`, empty where the folder has none. Raises BadModelFile."""
@@ -84,7 +84,7 @@ def open_folder(path: Path, *, allow_pickle: bool = False) -> Folder:
     allow_pickle: read a `pytorch_model.bin` where there are no safetensors (`pickled.py` says how).
     """
     if not path.is_dir():
-        raise BadModelFile(f"{shown(path)} is no folder; give the folder that holds config.json")
+        raise BadModelFile(f"{display_path(path)} is no folder; give the folder that holds config.json")
     config = read_object(inside(path, "config.json"), MAX_CONFIG_BYTES)
     notices = ("code that the repository brings (`auto_map`) is not run",) if "auto_map" in config else ()
     files = {entry.name: inside(path, entry.name) for entry in sorted(path.iterdir()) if _is_carried(entry)}
@@ -124,7 +124,7 @@ def _stored(path: Path, allow_pickle: bool) -> Stored:
         return open_safetensors(inside(path, found[0]))
     if found:
         raise BadModelFile(
-            f"{shown(path)} has {len(found)} safetensors files and no {INDEX_NAME}; fetch it too"
+            f"{display_path(path)} has {len(found)} safetensors files and no {INDEX_NAME}; fetch it too"
         )
     pickles = [name for name in names if is_pickle(Path(name))]
     if pickles and allow_pickle:
@@ -133,10 +133,12 @@ def _stored(path: Path, allow_pickle: bool) -> Stored:
         return open_pickled(path, pickles)
     if pickles:
         raise BadModelFile(
-            f"{shown(path)} has its weights in {pickles[0]!a:.80}: {PICKLES_RUN_CODE}, or trust it with "
+            f"{display_path(path)} has its weights in {pickles[0]!a:.80}: {PICKLES_RUN_CODE}, or trust it with "
             "--allow-pickle"
         )
-    raise BadModelFile(f"{shown(path)} has no {SINGLE_NAME}; give a folder with the weights of a model")
+    raise BadModelFile(
+        f"{display_path(path)} has no {SINGLE_NAME}; give a folder with the weights of a model"
+    )
 
 
 def _is_carried(entry: Path) -> bool:

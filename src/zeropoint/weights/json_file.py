@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from zeropoint.errors import BadModelFile, DiskError, OutOfMemory
-from zeropoint.weights.gguf.reader import shown
+from zeropoint.files.paths import display_path
 
 __all__ = ["open_regular", "parse_object", "read_bytes", "read_object"]
 
 
 def read_object(path: Path, max_bytes: int) -> dict[str, Any]:
     """The JSON object in a file of at most max_bytes. Raises BadModelFile with file and fault, DiskError."""
-    return parse_object(read_bytes(path, max_bytes), shown(path))
+    return parse_object(read_bytes(path, max_bytes), display_path(path))
 
 
 def read_bytes(path: Path, max_bytes: int) -> bytes:
@@ -24,11 +24,11 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > max_bytes:
-            raise BadModelFile(f"{shown(path)} has {size} bytes; it may have at most {max_bytes}")
+            raise BadModelFile(f"{display_path(path)} has {size} bytes; it may have at most {max_bytes}")
         try:
             return file.read(max_bytes)
         except OSError as error:
-            raise DiskError(f"cannot read {shown(path)}: {error.strerror}") from None
+            raise DiskError(f"cannot read {display_path(path)}: {error.strerror}") from None
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -36,12 +36,12 @@ def open_regular(path: Path) -> BinaryIO:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise BadModelFile(f"{shown(path)} is missing; put it back or fetch it again") from None
+        raise BadModelFile(f"{display_path(path)} is missing; put it back or fetch it again") from None
     except OSError as error:
-        raise DiskError(f"cannot read {shown(path)}: {error.strerror}") from None
+        raise DiskError(f"cannot read {display_path(path)}: {error.strerror}") from None
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise BadModelFile(f"{shown(path)} is no regular file; give the path of one")
+        raise BadModelFile(f"{display_path(path)} is no regular file; give the path of one")
     return os.fdopen(fd, "rb")
 
 

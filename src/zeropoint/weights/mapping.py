@@ -21,8 +21,8 @@ from zeropoint.blueprint.sources import (
     Permuted,
     Rename,
     Rows,
-    Source,
     Stacked,
+    TensorSource,
     Transposed,
     stored_names,
 )
@@ -106,7 +106,7 @@ def of_stored(stored: Stored) -> dict[str, Lazy]:
 
 def from_stored(
     stored: Stored,
-    sources: Mapping[str, Source],
+    sources: Mapping[str, TensorSource],
     shapes: Mapping[str, tuple[int, ...]],
     *,
     leftovers: Iterable[str] = (),
@@ -154,10 +154,10 @@ def from_stored(
     return Weights(weights)
 
 
-def to_stored(weights: Mapping[str, Lazy], sources: Mapping[str, Source]) -> dict[str, Lazy]:
+def to_stored(weights: Mapping[str, Lazy], sources: Mapping[str, TensorSource]) -> dict[str, Lazy]:
     """A file's tensors out of ours: the way back of `from_stored`, in the order of `sources`."""
     stored: dict[str, Lazy] = {}
-    fused: dict[Source, list[tuple[int, int, Lazy]]] = {}
+    fused: dict[TensorSource, list[tuple[int, int, Lazy]]] = {}
     last = _LastRead(weights, {name for name, source in sources.items() if isinstance(source, Stacked)})
     for name, source in sources.items():
         _take_apart(source, last.lazy(name), stored, fused)
@@ -200,7 +200,7 @@ def _lazy(stored: Stored, name: str) -> Lazy:
     return Lazy(tuple(info.shape), info.format, lambda: stored.array(name))
 
 
-def _build(source: Source, last: _LastRead, where: str) -> Lazy:
+def _build(source: TensorSource, last: _LastRead, where: str) -> Lazy:
     """Our tensor, from the inside out."""
     match source:
         case Rename(name):
@@ -229,10 +229,10 @@ def _build(source: Source, last: _LastRead, where: str) -> Lazy:
 
 
 def _take_apart(
-    source: Source,
+    source: TensorSource,
     ours: Lazy,
     stored: dict[str, Lazy],
-    fused: dict[Source, list[tuple[int, int, Lazy]]],
+    fused: dict[TensorSource, list[tuple[int, int, Lazy]]],
 ) -> None:
     """What the file stores of our tensor, from the outside in; rows of a fused one wait for the others."""
     match source:
@@ -263,7 +263,7 @@ def _joined(pieces: list[tuple[int, int, Lazy]]) -> Lazy:
     return Lazy(shape, _common(parts), lambda: np.concatenate([part.read() for part in parts]))
 
 
-def _turned(plain: Lazy, where: str, source: Source) -> Lazy:
+def _turned(plain: Lazy, where: str, source: TensorSource) -> Lazy:
     if len(plain.shape) != 2:
         raise _misfit(where, source, plain, "two dimensions")
     return _changed(plain, plain.shape[::-1], lambda w: w.T)
@@ -289,7 +289,7 @@ def _common(parts: list[Lazy]) -> str:
     return formats.pop() if len(formats) == 1 else "F32"
 
 
-def _misfit(where: str, source: Source, tensor: Lazy, wanted: str) -> BadModelFile:
+def _misfit(where: str, source: TensorSource, tensor: Lazy, wanted: str) -> BadModelFile:
     names = shown_names(stored_names(source))
     return BadModelFile(f"{where}: tensor {names} has the shape {list(tensor.shape)}; it needs {wanted}")
 

@@ -10,15 +10,16 @@ from types import ModuleType
 from zeropoint import families
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.check import check
-from zeropoint.blueprint.sources import Rename, Source, stored_names
+from zeropoint.blueprint.sources import Rename, TensorSource, stored_names
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.files.paths import display_path
 from zeropoint.frozen import frozen
 from zeropoint.weights.duplicate_tensors import refuse_unless_repeated, repeats_in
-from zeropoint.weights.gguf.reader import GgufModel, open_gguf, shown
+from zeropoint.weights.gguf.reader import GgufModel, open_gguf
 from zeropoint.weights.hf_folder import PICKLES_RUN_CODE, Folder, is_pickle, open_folder
 from zeropoint.weights.mapping import Renamed, Stored, Weights, from_stored
-from zeropoint.weights.run_checkpoint import Checkpoint, checkpoint_at, is_trained, open_checkpoint
+from zeropoint.weights.run_checkpoint import RunCheckpoint, checkpoint_at, is_trained, open_checkpoint
 
 __all__ = ["Opened", "open_model"]
 
@@ -35,8 +36,8 @@ class Opened:
     blueprint: Blueprint
     weights: Weights
     family: ModuleType
-    file: GgufModel | Folder | Checkpoint
-    sources: Mapping[str, Source]
+    file: GgufModel | Folder | RunCheckpoint
+    sources: Mapping[str, TensorSource]
     left_out: tuple[str, ...] = ()
 
 
@@ -52,9 +53,11 @@ def open_model(path: Path, *, allow_pickle: bool = False) -> Opened:
         return _of_folder(open_folder(path, allow_pickle=allow_pickle))
     if is_pickle(path):
         remedy = ", or give its folder with --allow-pickle"
-        raise BadModelFile(f"{shown(path)}: {PICKLES_RUN_CODE}{remedy}")
+        raise BadModelFile(f"{display_path(path)}: {PICKLES_RUN_CODE}{remedy}")
     if path.suffix == ".safetensors":
-        raise BadModelFile(f"{shown(path)} holds weights alone; give its folder, which has config.json too")
+        raise BadModelFile(
+            f"{display_path(path)} holds weights alone; give its folder, which has config.json too"
+        )
     return _of_gguf(open_gguf(path))
 
 
@@ -78,7 +81,7 @@ def _of_folder(folder: Folder) -> Opened:
     return Opened(blueprint, weights, families.of(blueprint), folder, sources, tuple(sorted(left_out)))
 
 
-def _of_checkpoint(file: Checkpoint) -> Opened:
+def _of_checkpoint(file: RunCheckpoint) -> Opened:
     blueprint = _checked(file.blueprint, file.name)
     shapes = parameters(blueprint)
     sources = {name: Rename(name) for name in shapes}
@@ -88,7 +91,7 @@ def _of_checkpoint(file: Checkpoint) -> Opened:
 
 def _weights(
     stored: Stored,
-    sources: Mapping[str, Source],
+    sources: Mapping[str, TensorSource],
     blueprint: Blueprint,
     kind: families.Kind,
     leftovers: Iterable[str],

@@ -13,13 +13,13 @@ from pathlib import Path
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.io import from_toml
 from zeropoint.errors import BadInput, BadModelFile
-from zeropoint.weights.gguf.reader import shown
+from zeropoint.files.paths import display_path
 from zeropoint.weights.json_file import open_regular, read_bytes, read_object
 from zeropoint.weights.safetensors.reader import SafetensorsModel, inside, open_safetensors, open_sharded
 
 __all__ = [
     "INDEX",
-    "Checkpoint",
+    "RunCheckpoint",
     "checkpoint_at",
     "checkpoint_of",
     "is_run",
@@ -36,7 +36,7 @@ _FOLDER = re.compile(r"step-(\d{1,12})")
 
 
 @dataclass(frozen=True, eq=False)
-class Checkpoint:
+class RunCheckpoint:
     """An opened checkpoint. path: its folder; run: that of the run; tokenizer: the run's tokenizer.json."""
 
     path: Path
@@ -49,7 +49,7 @@ class Checkpoint:
     @property
     def name(self) -> str:
         """The checkpoint for messages."""
-        return shown(self.path)
+        return display_path(self.path)
 
     @property
     def title(self) -> str:
@@ -90,37 +90,39 @@ def checkpoint_of(run: Path, which: str | int = "latest") -> Path:
     """The folder of a run's checkpoint: `latest`, `best`, or a step. Raises BadInput where it is not."""
     steps = steps_of(run)
     if not steps:
-        again = f"zeropoint train --config {shown(run / 'config.toml')} --out {shown(run)}"
-        raise BadInput(f"{shown(run)} has no checkpoint yet; train it first: {again}")
+        again = f"zeropoint train --config {display_path(run / 'config.toml')} --out {display_path(run)}"
+        raise BadInput(f"{display_path(run)} has no checkpoint yet; train it first: {again}")
     if which in POINTERS:
         return _pointed(run, str(which))
     if not str(which).isdecimal() or int(which) not in steps:
         listed = ", ".join(map(str, steps[-10:]))
         raise BadInput(
-            f"{shown(run)} has no checkpoint `{which!s:.40}`; give latest, best or one of {listed}"
+            f"{display_path(run)} has no checkpoint `{which!s:.40}`; give latest, best or one of {listed}"
         )
     return run / "checkpoints" / f"step-{int(which):06d}"
 
 
-def open_checkpoint(path: Path) -> Checkpoint:
+def open_checkpoint(path: Path) -> RunCheckpoint:
     """The model of a checkpoint. Raises BadModelFile naming what is missing or damaged, DiskError."""
     path = path.absolute()
     run = path.parent.parent
     match = _FOLDER.fullmatch(path.name)
     if match is None:
-        raise BadModelFile(f"{shown(path)} is no checkpoint; its name must be that of a step, as step-000120")
-    blueprint = from_toml(_text(inside(run, "blueprint.toml")), shown(run / "blueprint.toml"))
+        raise BadModelFile(
+            f"{display_path(path)} is no checkpoint; its name must be that of a step, as step-000120"
+        )
+    blueprint = from_toml(_text(inside(run, "blueprint.toml")), display_path(run / "blueprint.toml"))
     names = _stored(path)
     _verify(path, names)
     stored = (open_sharded if INDEX in names else open_safetensors)(inside(path, names[0]))
-    return Checkpoint(path, run, int(match[1]), blueprint, stored, run / "tokenizer.json")
+    return RunCheckpoint(path, run, int(match[1]), blueprint, stored, run / "tokenizer.json")
 
 
 def _pointed(run: Path, name: str) -> Path:
     """The checkpoint that the file `latest` or `best` names."""
     target = _text(run / name).strip()
     if not _FOLDER.fullmatch(target) or not (run / "checkpoints" / target).is_dir():
-        raise BadModelFile(f"{shown(run / name)} names no checkpoint; give one by its step instead")
+        raise BadModelFile(f"{display_path(run / name)} names no checkpoint; give one by its step instead")
     return run / "checkpoints" / target
 
 
@@ -143,7 +145,7 @@ def _verify(path: Path, names: list[str]) -> None:
                 digest.update(chunk)
         if not isinstance(wanted, dict) or wanted.get(name) != digest.hexdigest():
             raise BadModelFile(
-                f"{shown(path / name)} is damaged, its sha256 is not that of manifest.json; take another "
+                f"{display_path(path / name)} is damaged, its sha256 is not that of manifest.json; take another "
                 "step of the run"
             )
 
@@ -152,4 +154,4 @@ def _text(path: Path) -> str:
     try:
         return read_bytes(path, _MAX_TEXT_BYTES).decode("utf-8")
     except UnicodeDecodeError:
-        raise BadModelFile(f"{shown(path)} is not valid UTF-8; restore it") from None
+        raise BadModelFile(f"{display_path(path)} is not valid UTF-8; restore it") from None

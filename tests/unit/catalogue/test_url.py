@@ -10,17 +10,17 @@ import pytest
 
 from zeropoint.catalogue.download import download_files, http_client
 from zeropoint.catalogue.download.progress import no_progress
-from zeropoint.catalogue.source import Want
+from zeropoint.catalogue.source import FileRequest
 from zeropoint.catalogue.sources.url import Source
 from zeropoint.errors import DiskError, NetworkError
 
 from .conftest import MODEL, SHA256, Handler, Site
 
-WANT = Want("m.gguf", len(MODEL), SHA256)
-UNKNOWN = Want("m.gguf")
+WANT = FileRequest("m.gguf", len(MODEL), SHA256)
+UNKNOWN = FileRequest("m.gguf")
 
 
-def fetch(site: Site, folder: Path, want: Want = WANT) -> bytes:
+def fetch(site: Site, folder: Path, want: FileRequest = WANT) -> bytes:
     got = Source(site.address("/m.gguf")).fetch(want, folder, no_progress)
     assert got.sha256 == SHA256
     assert [path.name for path in folder.iterdir()] == ["m.gguf"]
@@ -33,7 +33,7 @@ def _served(site: Site, quick: None) -> None:
 
 
 @pytest.mark.parametrize("want", [WANT, UNKNOWN])
-def test_whole_file_with_progress(site: Site, tmp_path: Path, want: Want) -> None:
+def test_whole_file_with_progress(site: Site, tmp_path: Path, want: FileRequest) -> None:
     seen: list[tuple[int | None, int]] = []
     Source(site.address("/m.gguf")).fetch(want, tmp_path, lambda total, done: seen.append((total, done)))
     assert seen[0] == (len(MODEL), 0)
@@ -41,7 +41,7 @@ def test_whole_file_with_progress(site: Site, tmp_path: Path, want: Want) -> Non
 
 
 @pytest.mark.parametrize("want", [WANT, UNKNOWN])
-def test_resumes_after_a_cut_at_99_percent(site: Site, tmp_path: Path, want: Want) -> None:
+def test_resumes_after_a_cut_at_99_percent(site: Site, tmp_path: Path, want: FileRequest) -> None:
     cut = len(MODEL) * 99 // 100
     site.faults = [lambda handler: handler.serve(MODEL, cut=cut)]
     assert fetch(site, tmp_path, want) == MODEL
@@ -135,7 +135,7 @@ def test_more_bytes_than_announced_are_refused(site: Site, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("want", [WANT, UNKNOWN])
-def test_a_login_page_is_not_a_model(site: Site, tmp_path: Path, want: Want) -> None:
+def test_a_login_page_is_not_a_model(site: Site, tmp_path: Path, want: FileRequest) -> None:
     page = b"<html>Welcome to the hotel</html>"
     site.faults = [lambda handler: handler.answer(200, page, {"Content-Type": "text/html; charset=utf-8"})]
     with pytest.raises(NetworkError, match="web page"):

@@ -71,7 +71,7 @@ class FakeModel:
     def chat(self, messages: list[dict[str, str]], params: SamplingParams) -> FakeStream:
         return self._answer(messages, params, messages[-1]["content"])
 
-    def generate(self, prompt: str, params: SamplingParams, taps: Sequence[Any] = ()) -> FakeStream:
+    def generate(self, prompt: str, params: SamplingParams, interventions: Sequence[Any] = ()) -> FakeStream:
         return self._answer(prompt, params, prompt)
 
     def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:

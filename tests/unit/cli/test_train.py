@@ -80,10 +80,10 @@ def test_a_folder_of_other_things_is_neither_used_nor_moved(arguments: tuple[str
 
 
 def test_a_run_that_another_process_trains_is_not_moved_aside(run: Run) -> None:
-    from zeropoint.train.run.run_lock import held
+    from zeropoint.train.run.run_lock import hold_run
 
     Path("runs/harbour/checkpoints").mkdir(parents=True)
-    with held(Path("runs/harbour")):
+    with hold_run(Path("runs/harbour")):
         result = run("train", "harbour", *TINY, "--fresh")
     assert result.code == 1
     assert f"runs/harbour is being trained by process {os.getpid()}" in result.err

@@ -216,7 +216,9 @@ def test_tokenizers_that_gguf_cannot_say(part: str, value: object, words: str, t
     assert not (tmp_path / "b.gguf").exists()
 
 
-PRE = tomllib.loads(Path(tokenizers.__file__).with_name("pretokenizers.toml").read_text())["pretokenizer"]
+PRE = tomllib.loads(Path(tokenizers.__file__).parent.joinpath("formats", "pretokenizers.toml").read_text())[
+    "pretokenizer"
+]
 
 
 @pytest.mark.parametrize("names", [row["names"] for row in PRE], ids=lambda names: names[0])

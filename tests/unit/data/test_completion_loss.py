@@ -16,12 +16,12 @@ from zeropoint.data.batches import IGNORED
 from zeropoint.data.corpus import Corpus, open_corpus
 from zeropoint.data.instructions import prompt_text
 from zeropoint.data.prepare import prepare
-from zeropoint.data.tokenise import Settings
+from zeropoint.data.tokenise import TokenizeOptions
 from zeropoint.errors import BadInput
 from zeropoint.tokenizers.train.char import END_CHARACTER
 
 RECORDS = [{"instruction": f"Add {n} to 1.", "input": "", "output": f"It is {n + 1}."} for n in range(40)]
-ANSWERS = Settings("characters", validation=0.4, loss="answer")
+ANSWERS = TokenizeOptions("characters", validation=0.4, loss="answer")
 
 
 def written(path: Path, records: list[dict[str, str]]) -> Path:
@@ -56,7 +56,7 @@ def test_answers_and_their_ends_are_asked_for_and_no_prompt(file: Path) -> None:
 
 def test_what_goes_in_is_the_whole_text(file: Path) -> None:
     """The same ids as where all is asked for; only targets differ."""
-    some, every = open_corpus(file, ANSWERS), open_corpus(file, Settings(validation=0.4))
+    some, every = open_corpus(file, ANSWERS), open_corpus(file, TokenizeOptions(validation=0.4))
     for order in ("epochs", "windows"):
         how = {"n_ctx": 50, "n_rows": 4, "seed": 1}
         (ids, following, _), (all_ids, all_following) = (
@@ -93,7 +93,7 @@ def test_shards_and_any_number_of_processes_ask_for_the_same(file: Path, tmp_pat
         for one, other in zip(ours, theirs, strict=True):
             assert (one == other).all()
     with pytest.raises(BadInput, match=r"made with loss=answer, not all; set data\.loss=answer, or prepare"):
-        open_corpus(tmp_path / "1", Settings())
+        open_corpus(tmp_path / "1", TokenizeOptions())
 
 
 def test_a_long_document_that_is_cut_asks_for_the_same(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,8 +107,8 @@ def test_a_long_document_that_is_cut_asks_for_the_same(file: Path, monkeypatch: 
 def test_ids_that_are_told_apart_have_room(file: Path, tmp_path: Path) -> None:
     manifest = prepare(file, tmp_path / "shards", ANSWERS)
     assert manifest.n_ids == 2 * manifest.n_vocab
-    assert Settings(loss="answer").dtype(of_size(40_000)) == np.uint32
-    assert Settings().dtype(of_size(40_000)) == np.uint16
+    assert TokenizeOptions(loss="answer").dtype(of_size(40_000)) == np.uint32
+    assert TokenizeOptions().dtype(of_size(40_000)) == np.uint16
 
 
 def of_size(n_vocab: int) -> Any:

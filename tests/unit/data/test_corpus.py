@@ -11,8 +11,8 @@ import pytest
 from zeropoint.data import corpus as module
 from zeropoint.data.corpus import find_data, open_corpus
 from zeropoint.data.prepare import prepare
-from zeropoint.data.text_codec import END_CHARACTER, load_coding, train_coding
-from zeropoint.data.tokenise import Settings
+from zeropoint.data.text_codec import END_CHARACTER, load_codec, train_coding
+from zeropoint.data.tokenise import TokenizeOptions
 from zeropoint.errors import BadInput
 from zeropoint.settings import Settings as Preferences
 from zeropoint.tokenizers.train.bpe import train_bpe
@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_memory_shards_and_cache_give_the_same_batches(
     folder: Path, tmp_path: Path, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Settings("characters", validation=0.2)
+    settings = TokenizeOptions("characters", validation=0.2)
     prepare(folder, tmp_path / "shards", settings, shard_tokens=500)
     corpora = [open_corpus(folder, settings), open_corpus(tmp_path / "shards")]
     monkeypatch.setattr(module, "_IN_MEMORY_BYTES", 10)
@@ -67,7 +67,7 @@ def test_the_bundled_story_is_long_enough_to_train_on() -> None:
 
 
 def test_shards_of_what_was_changed_since_are_refused(folder: Path, tmp_path: Path) -> None:
-    prepare(folder, tmp_path / "shards", Settings("characters"))
+    prepare(folder, tmp_path / "shards", TokenizeOptions("characters"))
     (folder / "7.txt").touch()
     open_corpus(tmp_path / "shards")  # a newer time alone is no change
     (folder / "7.txt").write_text("Another story.")
@@ -96,23 +96,23 @@ def test_what_is_not_known_is_refused(folder: Path) -> None:
     with pytest.raises(BadInput, match=r"unknown order `epoch`.*closest: epochs"):
         open_corpus(folder).batches("epoch", n_ctx=4, n_rows=1, seed=0)
     with pytest.raises(BadInput, match=r"unknown tokenizer `char`.*characters.*tokenizer\.json"):
-        open_corpus(folder, Settings("char"))
+        open_corpus(folder, TokenizeOptions("char"))
 
 
 def test_a_tokenizer_of_ones_own(folder: Path, tmp_path: Path) -> None:
     made = train_coding("bpe", ["the harbour and the boats"], n_vocab=270, has_end=True)
     (tmp_path / "tokenizer.json").write_bytes(made.content)
     for path in (tmp_path / "tokenizer.json", tmp_path):
-        corpus = open_corpus(folder, Settings(str(path)))
+        corpus = open_corpus(folder, TokenizeOptions(str(path)))
         assert corpus.coding.sha256 == made.sha256
         assert corpus.coding.end_id == made.end_id == made.n_vocab - 1
         assert corpus.train[-1:].tolist() == [made.end_id]
     train_bpe("the harbour and the boats", 270).save(tmp_path / "gpt2")
-    assert load_coding(tmp_path / "gpt2").encode("the boats") == made.encode("the boats")
+    assert load_codec(tmp_path / "gpt2").encode("the boats") == made.encode("the boats")
     few = train_coding("characters", ["abc"], n_vocab=0, has_end=False)
     few.save(tmp_path / "few.json")
     with pytest.raises(BadInput, match=r"0\.txt: the character 'S' .*train it on a text that has it"):
-        open_corpus(folder, Settings(str(tmp_path / "few.json")))
+        open_corpus(folder, TokenizeOptions(str(tmp_path / "few.json")))
 
 
 def test_characters_have_an_end_where_documents_end() -> None:

@@ -7,20 +7,20 @@ import pytest
 
 from zeropoint.data.batches import IGNORED, RandomWindows
 from zeropoint.data.masked_lm import MaskedBatches
-from zeropoint.data.text_codec import Coding, train_coding
+from zeropoint.data.text_codec import TextCodec, train_coding
 from zeropoint.errors import BadInput
 
 TEXT = "the quick brown fox jumps over the lazy dog "
 
 
-def coding(kind: str = "characters", has_end: bool = False) -> Coding:
+def coding(kind: str = "characters", has_end: bool = False) -> TextCodec:
     return train_coding(kind, [TEXT], n_vocab=300, has_end=has_end)
 
 
-def masked(seed: int = 3, share: float = 0.15) -> tuple[RandomWindows, MaskedBatches]:
+def masked(seed: int = 3, mask_prob: float = 0.15) -> tuple[RandomWindows, MaskedBatches]:
     ids = np.array(coding().encode(TEXT * 500))
     plain = RandomWindows(ids, 128, 64, 0)
-    return plain, MaskedBatches(plain, coding(), seed, share)
+    return plain, MaskedBatches(plain, coding(), seed, mask_prob)
 
 
 def test_15_in_100_are_asked_for_8_in_10_hidden_1_replaced_1_left() -> None:
@@ -52,7 +52,7 @@ def test_what_is_hidden_depends_on_seed_and_step_not_on_rows() -> None:
 def test_control_tokens_are_neither_asked_for_nor_put_in() -> None:
     of_pairs = coding("bpe", has_end=True)
     ids = np.array([*of_pairs.encode(TEXT), of_pairs.end_id] * 200)
-    batches = MaskedBatches(RandomWindows(ids, 64, 32, 0), of_pairs, 0, share=0.9)
+    batches = MaskedBatches(RandomWindows(ids, 64, 32, 0), of_pairs, 0, mask_prob=0.9)
     was = RandomWindows(ids, 64, 32, 0).batch(0)[0]
     shown, wanted = batches.batch(0)
     assert (was == of_pairs.end_id).any()
@@ -62,6 +62,6 @@ def test_control_tokens_are_neither_asked_for_nor_put_in() -> None:
 
 
 def test_a_share_of_all_or_nothing_is_refused() -> None:
-    for share in (0.0, 1.0):
-        with pytest.raises(BadInput, match="share"):
-            masked(share=share)
+    for mask_prob in (0.0, 1.0):
+        with pytest.raises(BadInput, match="mask_prob"):
+            masked(mask_prob=mask_prob)

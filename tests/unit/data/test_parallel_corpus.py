@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.tiny_pairs import PAIRS, write_pairs
 from zeropoint.data.parallel_corpus import find_parallel, open_parallel
-from zeropoint.data.tokenise import Settings
+from zeropoint.data.tokenise import TokenizeOptions
 from zeropoint.errors import BadInput
 
 
@@ -27,7 +27,7 @@ def test_a_folder_has_parts_in_both_languages(folder: Path) -> None:
 
 
 def test_one_vocabulary_serves_both_languages(folder: Path) -> None:
-    found = open_parallel(str(folder), "de-en", Settings("words"))
+    found = open_parallel(str(folder), "de-en", TokenizeOptions("words"))
     assert len(found.train) == len(found.validation) == len(PAIRS)
     source, answer = found.train[-1]
     assert (found.coding.decode(source), found.coding.decode(answer)) == PAIRS[-1]
@@ -37,18 +37,18 @@ def test_one_vocabulary_serves_both_languages(folder: Path) -> None:
 
 
 def test_a_tokenizer_of_ones_own_is_read(folder: Path, tmp_path: Path) -> None:
-    made = open_parallel(str(folder), "de-en", Settings("words"))
+    made = open_parallel(str(folder), "de-en", TokenizeOptions("words"))
     made.coding.save(tmp_path / "tokenizer.json")
-    again = open_parallel(str(folder), "de-en", Settings(str(tmp_path / "tokenizer.json")))
+    again = open_parallel(str(folder), "de-en", TokenizeOptions(str(tmp_path / "tokenizer.json")))
     assert again.train == made.train
 
 
 def test_pairs_with_an_empty_side_are_not_learnt_from(folder: Path) -> None:
-    before = open_parallel(str(folder), "de-en", Settings("words"))
+    before = open_parallel(str(folder), "de-en", TokenizeOptions("words"))
     for language, more in (("de", "Hund\n\n"), ("en", "\ndog\n")):
         with (folder / f"val.{language}").open("a") as file:
             file.write(more)
-    found = open_parallel(str(folder), "de-en", Settings("words"))
+    found = open_parallel(str(folder), "de-en", TokenizeOptions("words"))
     assert found.validation == before.validation
     assert found.validation_texts == before.validation_texts
     assert len(found.validation) == len(found.validation_texts)
@@ -64,7 +64,7 @@ def test_what_is_missing_is_said(folder: Path) -> None:
         find_parallel("multi30", "de-en")
     (folder / "val.en").unlink()
     with pytest.raises(BadInput, match="has no part `val` in de-en"):
-        open_parallel(str(folder), "de-en", Settings("words"))
+        open_parallel(str(folder), "de-en", TokenizeOptions("words"))
 
 
 def test_multi30k_is_found_by_its_name(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

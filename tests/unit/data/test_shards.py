@@ -18,7 +18,7 @@ from zeropoint.data import prepare as module
 from zeropoint.data import tokenise
 from zeropoint.data.prepare import prepare
 from zeropoint.data.shards import MANIFEST, ShardedIds, read_shards
-from zeropoint.data.tokenise import Settings
+from zeropoint.data.tokenise import TokenizeOptions
 from zeropoint.errors import BadInput, DiskError, MachineError
 
 WORDS = ("the", "harbour", "light", "turned", "and", "a", "boat", "came", "in", "slowly", "at", "night")
@@ -51,7 +51,7 @@ def texts(out: Path) -> tuple[list[str], list[str]]:
 
 @pytest.mark.parametrize("tokenizer", ["characters", "bpe"])
 def test_every_document_is_there_once_and_on_one_side(stories: Path, tmp_path: Path, tokenizer: str) -> None:
-    manifest = prepare(stories, tmp_path / "out", Settings(tokenizer, 300, 0.3), shard_tokens=1000)
+    manifest = prepare(stories, tmp_path / "out", TokenizeOptions(tokenizer, 300, 0.3), shard_tokens=1000)
     train, held = texts(tmp_path / "out")
     assert sorted(text.strip() for text in train + held) == sorted(
         story(n).strip() for n in [*range(40), *range(30, 80)]
@@ -68,7 +68,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_workers_make_no_difference(stories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokenise, "_TASK", 500)
-    settings = Settings("bpe", 300)
+    settings = TokenizeOptions("bpe", 300)
     first = prepare(stories, tmp_path / "one", settings, workers=1, shard_tokens=700)
     second = prepare(stories, tmp_path / "two", settings, workers=2, shard_tokens=700)
     assert files(tmp_path / "one") == files(tmp_path / "two")
@@ -78,7 +78,7 @@ def test_workers_make_no_difference(stories: Path, tmp_path: Path, monkeypatch: 
 def test_a_long_text_is_the_same_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "long.txt"
     path.write_text(" ".join(story(n) for n in range(50)))
-    settings = Settings("bpe", 400)
+    settings = TokenizeOptions("bpe", 400)
     whole = prepare(path, tmp_path / "whole", settings)
     monkeypatch.setattr(tokenise, "_PIECE", 100)
     monkeypatch.setattr(tokenise, "_TASK", 300)
@@ -94,7 +94,7 @@ def test_a_long_text_is_the_same_in_pieces(tmp_path: Path, monkeypatch: pytest.M
 def test_what_is_there_and_right_is_left(stories: Path, tmp_path: Path) -> None:
     said: list[str] = []
     out = tmp_path / "out"
-    settings = Settings("characters")
+    settings = TokenizeOptions("characters")
     prepare(stories, out, settings)
     before = (out / MANIFEST).stat().st_mtime_ns
     prepare(stories, out, settings, notice=said.append)
@@ -110,7 +110,7 @@ def test_what_is_there_and_right_is_left(stories: Path, tmp_path: Path) -> None:
         assert (out / MANIFEST).stat().st_mtime_ns != before
         before = (out / MANIFEST).stat().st_mtime_ns
         read_shards(out)
-    prepare(stories, out, Settings("bpe", 300), notice=said.append)
+    prepare(stories, out, TokenizeOptions("bpe", 300), notice=said.append)
     assert "in another way" in said[-1]
     assert [path.name for path in tmp_path.iterdir() if ".tmp." in path.name] == []
 
@@ -134,7 +134,7 @@ def test_a_source_that_changes_while_it_is_read(
 
     monkeypatch.setattr(module, "tokenised", changing)
     with pytest.raises(DiskError, match=r"a\.txt .* was changed while it was read"):
-        prepare(stories, tmp_path / "out", Settings("characters"))
+        prepare(stories, tmp_path / "out", TokenizeOptions("characters"))
     assert not (tmp_path / "out").exists()
 
 
@@ -228,7 +228,7 @@ BREAKS: dict[str, tuple[Callable[[Path], Any], str]] = {
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     (folder / "a.txt").write_text("".join(story(n) for n in range(20)))
-    prepare(folder / "a.txt", folder / "out", Settings("characters"))
+    prepare(folder / "a.txt", folder / "out", TokenizeOptions("characters"))
     return folder / "out"
 
 
@@ -273,14 +273,14 @@ def test_nothing_to_learn_from(tmp_path: Path, content: dict[str, str], said: st
     for name, text in content.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(BadInput, match=said):
-        prepare(tmp_path, tmp_path.with_name("out"), Settings("bpe", n_vocab=300))
+        prepare(tmp_path, tmp_path.with_name("out"), TokenizeOptions("bpe", n_vocab=300))
     assert not tmp_path.with_name("out").exists()
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -1.0, float("nan")])
 def test_a_share_is_between(share: float) -> None:
     with pytest.raises(BadInput, match=r"validation is .*above 0 and below 1"):
-        Settings(validation=share)
+        TokenizeOptions(validation=share)
 
 
 def test_two_documents_are_one_on_each_side(tmp_path: Path) -> None:
@@ -288,5 +288,7 @@ def test_two_documents_are_one_on_each_side(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_text("And the second.")
     with pytest.raises(BadInput, match="choose a folder outside"):
         prepare(tmp_path, tmp_path / "out")
-    manifest = prepare(tmp_path, tmp_path.with_name("two out"), Settings("characters", validation=0.01))
+    manifest = prepare(
+        tmp_path, tmp_path.with_name("two out"), TokenizeOptions("characters", validation=0.01)
+    )
     assert (manifest.train.n_documents, manifest.validation.n_documents) == (1, 1)

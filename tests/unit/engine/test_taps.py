@@ -10,9 +10,9 @@ import pytest
 
 import zeropoint
 from tests.support.tiny_blueprints import DECODERS
-from zeropoint import AddVector, Model, Read, Scale
+from zeropoint import AddVector, Model, Scale, Tap
 from zeropoint.engine import tap_requests
-from zeropoint.engine.contract import Lens
+from zeropoint.engine.contract import LogitLens
 from zeropoint.engine.tap_requests import check_lens, native_points, stream_after, wanted_reads
 from zeropoint.errors import BadInput, ContextFull
 from zeropoint.inspect.steer import steering_vector
@@ -28,7 +28,7 @@ def model(tiny_path: Path) -> Iterator[Model]:
 
 def test_points_by_name_and_pattern(model: Model) -> None:
     ids = model.tokenize(TEXT)
-    seen = model.trace(TEXT, ["blocks.*.after_ffn", Read("blocks.0.attention.key", [1])])
+    seen = model.trace(TEXT, ["blocks.*.after_ffn", Tap("blocks.0.attention.key", [1])])
     assert seen.token_ids == ids
     assert set(seen.points) == {"blocks.0.after_ffn", "blocks.1.after_ffn", "blocks.0.attention.key"}
     assert seen["blocks.0.after_ffn"].shape == (len(ids), 64)
@@ -82,17 +82,19 @@ def test_long_texts_are_scored_in_pieces(model: Model) -> None:
 
 def test_taps_change_scores_answers_and_steppers(model: Model) -> None:
     tap = Scale("blocks.0.ffn.hidden", feature=3, factor=40.0)
-    assert model.score(TEXT, taps=[tap]).logprobs != model.score(TEXT).logprobs
+    assert model.score(TEXT, interventions=[tap]).logprobs != model.score(TEXT).logprobs
     plain = model.generate(TEXT, temperature=0, max_tokens=8)
-    changed = model.generate(TEXT, taps=[tap], temperature=0, max_tokens=8)
+    changed = model.generate(TEXT, interventions=[tap], temperature=0, max_tokens=8)
     assert (plain.text(), plain.token_ids) != (changed.text(), changed.token_ids)
     again = model.generate(TEXT, temperature=0, max_tokens=8)
     again.text()
     assert again.token_ids == plain.token_ids
-    assert model.chat("ab", taps=[tap], max_tokens=2).usage.cached_tokens == 0
+    assert model.chat("ab", interventions=[tap], max_tokens=2).usage.cached_tokens == 0
     stepper = model.stepper([tap])
     changed_logits = stepper.extend(model.tokenize(TEXT))
-    np.testing.assert_array_equal(changed_logits, model.trace(TEXT, ["logits"], taps=[tap])["logits"])
+    np.testing.assert_array_equal(
+        changed_logits, model.trace(TEXT, ["logits"], interventions=[tap])["logits"]
+    )
 
 
 def test_a_steering_vector_leads_from_one_text_to_the_other(model: Model) -> None:
@@ -102,7 +104,7 @@ def test_a_steering_vector_leads_from_one_text_to_the_other(model: Model) -> Non
     np.testing.assert_allclose(steer.vector, seen[0] - seen[1], atol=1e-6)
     last = len(model.tokenize("cd")) - 1
     moved = AddVector(steer.point, steer.vector, start=last)
-    got = model.trace("cd", ["logits"], taps=[moved])["logits"][-1]
+    got = model.trace("cd", ["logits"], interventions=[moved])["logits"][-1]
     np.testing.assert_allclose(got, model.logits("abd")[-1], atol=1e-3)
     assert steering_vector(model, "abd", "cd").point == "blocks.1.after_ffn"
     with pytest.raises(BadInput, match="'ab' has but one"):
@@ -131,25 +133,25 @@ def test_nothing_to_see(model: Model) -> None:
 def test_a_look_has_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
     b = DECODERS["llama"]
     point = "blocks.0.attention.weights"
-    assert wanted_reads(b, 10, [Read(point, [1])])[point][1] == [1]
+    assert wanted_reads(b, 10, [Tap(point, [1])])[point][1] == [1]
     monkeypatch.setattr(tap_requests, "MOST_BYTES", 4 * 10 * 10)
-    wanted_reads(b, 10, [Read(point, [1])])
+    wanted_reads(b, 10, [Tap(point, [1])])
     with pytest.raises(BadInput, match="choose fewer layers or heads"):
-        wanted_reads(b, 10, [Read(point, [1, 2])])
+        wanted_reads(b, 10, [Tap(point, [1, 2])])
     with pytest.raises(BadInput, match="choose fewer layers, a smaller top"):
-        check_lens(b, 10, Lens([0], top=20))
+        check_lens(b, 10, LogitLens([0], top=20))
 
 
 @pytest.mark.parametrize(
     ("lens", "sentence"),
     [
-        (Lens([2]), "layers 0 to 1"),
-        (Lens([0, 0]), "twice"),
-        (Lens([0], top=62), "expected 0 to 61"),
-        (Lens([0], tokens=[61]), "token id 61 is outside"),
+        (LogitLens([2]), "layers 0 to 1"),
+        (LogitLens([0, 0]), "twice"),
+        (LogitLens([0], top=62), "expected 0 to 61"),
+        (LogitLens([0], tokens=[61]), "token id 61 is outside"),
     ],
 )
-def test_a_lens_that_cannot_be(lens: Lens, sentence: str) -> None:
+def test_a_lens_that_cannot_be(lens: LogitLens, sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
         check_lens(DECODERS["llama"], 3, lens)
 
@@ -161,4 +163,4 @@ def test_points_follow_the_parts_of_a_model() -> None:
     assert not [name for name in native_points(DECODERS["mixtral"]) if ".ffn" in name]
     assert stream_after(DECODERS["attention alone"], 0) == "blocks.0.after_attention"
     with pytest.raises(BadInput, match="has no heads"):
-        wanted_reads(DECODERS["llama"], 3, [Read("blocks.0.after_ffn", [0])])
+        wanted_reads(DECODERS["llama"], 3, [Tap("blocks.0.after_ffn", [0])])

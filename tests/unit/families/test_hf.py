@@ -46,7 +46,7 @@ def test_a_config_comes_back(name):
             assert value == ALL[name][key], key
 
 
-@pytest.mark.parametrize("name", PUBLISHED.keys() & set(catalog.names()))
+@pytest.mark.parametrize("name", sorted(PUBLISHED.keys() & set(catalog.names())))
 def test_a_published_config_is_the_catalogues(name):
     assert blueprint_of(PUBLISHED[name]) == catalog.load(name)
 

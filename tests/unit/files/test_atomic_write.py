@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from zeropoint.errors import BadInput, DiskError
-from zeropoint.files.atomic_write import need_space, new_file, new_folder
+from zeropoint.files.atomic_write import atomic_file, atomic_folder, require_space
 
 
 def names(folder: Path) -> list[str]:
@@ -18,7 +18,7 @@ def names(folder: Path) -> list[str]:
 
 def test_a_file_is_there_when_the_block_ends_well(tmp_path: Path):
     target = tmp_path / "x"
-    with new_file(target) as temporary:
+    with atomic_file(target) as temporary:
         temporary.write_bytes(b"new")
         assert names(tmp_path) == [f"x.tmp.{os.getpid()}"]
     assert target.read_bytes() == b"new"
@@ -30,14 +30,14 @@ def test_whoever_has_the_old_file_open_keeps_it(tmp_path: Path):
     target.write_bytes(b"old")
     target.chmod(0o640)
     with target.open("rb") as old:
-        with new_file(target) as temporary:
+        with atomic_file(target) as temporary:
             temporary.write_bytes(b"new")
         assert old.read() == b"old"
     assert target.read_bytes() == b"new"
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
 
 
-@pytest.mark.parametrize("make", [new_file, new_folder])
+@pytest.mark.parametrize("make", [atomic_file, atomic_folder])
 def test_an_error_leaves_nothing(make, tmp_path: Path):
     with pytest.raises(RuntimeError), make(tmp_path / "x"):
         raise RuntimeError
@@ -48,7 +48,7 @@ def test_folders_are_exchanged(tmp_path: Path):
     target = tmp_path / "x"
     target.mkdir()
     (target / "old").touch()
-    with new_folder(target) as temporary:
+    with atomic_folder(target) as temporary:
         (temporary / "new").touch()
     assert names(target) == ["new"]
     assert names(tmp_path) == ["x"]
@@ -61,10 +61,10 @@ def test_leftovers_of_the_dead_are_removed_and_work_of_the_living_is_not(tmp_pat
     for other in ("x.tmp.mine", "y.tmp.1", "x"):
         (tmp_path / other).write_bytes(b"mine")
     (tmp_path / "x.tmp.3").symlink_to("x")
-    with new_file(tmp_path / "x") as first:
+    with atomic_file(tmp_path / "x") as first:
         first.write_bytes(b"first")
         os.rename(first, living := tmp_path / "x.tmp.99")  # as if of another process
-        with new_file(tmp_path / "x") as second:
+        with atomic_file(tmp_path / "x") as second:
             second.write_bytes(b"second")
         assert living.read_bytes() == b"first"
         os.rename(living, first)
@@ -72,7 +72,7 @@ def test_leftovers_of_the_dead_are_removed_and_work_of_the_living_is_not(tmp_pat
 
 
 def test_no_folder_no_room(tmp_path: Path):
-    with pytest.raises(BadInput, match="there is no folder"), new_file(tmp_path / "none" / "x"):
+    with pytest.raises(BadInput, match="there is no folder"), atomic_file(tmp_path / "none" / "x"):
         pass
     with pytest.raises(DiskError, match=r"no room for .*; free some, or choose a target on another disk"):
-        need_space(tmp_path / "x", 1 << 60)
+        require_space(tmp_path / "x", 1 << 60)

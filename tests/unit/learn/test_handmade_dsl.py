@@ -11,11 +11,18 @@ from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadInput
 from zeropoint.learn.handmade.compile import blueprint, weights
 from zeropoint.learn.handmade.dsl import Head, Layer, Program, look_back, token
-from zeropoint.learn.handmade.evaluate import Model, article_texts, complete, judge, predict, short_texts
+from zeropoint.learn.handmade.evaluate import (
+    LogitsFunction,
+    article_texts,
+    complete,
+    judge,
+    predict,
+    short_texts,
+)
 from zeropoint.learn.handmade.programs import names, program
 
 
-def by_numpy(p: Program) -> Model:
+def by_numpy(p: Program) -> LogitsFunction:
     w, d = weights(p), len(p.columns)
 
     def run(ids: Sequence[int]) -> np.ndarray:

@@ -57,8 +57,8 @@ def test_llama_runs_is_counted_and_leaks_where_it_was_published_so(name: str) ->
     assert reached.n_weights == WEIGHTS[name]
     leak = reached.leak
     assert ([] if leak is None else [leak.module, *leak.others]) == LEAKS.get(name, [])
-    assert (reached.honest is None) == (name in ("softmax-twice", "feed-forward", "no-mask"))
-    assert reached.honest_leak is None
+    assert (reached.corrected is None) == (name in ("softmax-twice", "feed-forward", "no-mask"))
+    assert reached.corrected_leak is None
     assert reached.n_unheld == (WEIGHTS[name] if name == "cosine" else 0)
     assert 3.5 < reached.ours < 5
     assert (reached.n_steps, reached.verdict) == (3, "not judged")
@@ -87,7 +87,7 @@ def test_a_miswired_optimizer_leaves_the_model_as_it_was() -> None:
     rung = replace(rung, stages=(Stage(1, (4.2,), 1.0, n_batches=1), Stage(2, (4.2,), 1.0, n_batches=1)))
     first, last = climb(llama.LADDER, [rung], IDS, 0)
     assert first.ours == last.ours
-    assert first.honest != last.honest
+    assert first.corrected != last.corrected
 
 
 def test_a_rung_that_is_a_recipe_is_a_run_that_is_gone_on_with(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_the_ledger_gets_a_line_each_time(tmp_path: Path) -> None:
     assert lines[0] | {"date": "", "machine": {}, "version": "", "source": ""} == {
         "date": "", "version": "", "machine": {}, "seed": 7, "ladder": "build-gpt", "rung": "head",
         "n_steps": 5000, "n_batches": 200, "n_weights": 0, "published": [2.4], "tolerance": 0.05,
-        "ours": 2.41, "honest": None, "verdict": "holds", "reason": "", "leaks": [], "n_unheld": 0,
+        "ours": 2.41, "corrected": None, "verdict": "holds", "reason": "", "leaks": [], "n_unheld": 0,
         "seconds": 1.0, "source": "",
     }  # fmt: skip
     assert set(lines[0]["machine"]) == {"processor", "device", "threads", "torch", "python"}

@@ -11,7 +11,7 @@ from torch import Tensor
 from tests.support.listed import Listed
 from zeropoint.models.recurrent import Attention, Recurrent, RecurrentSeq2Seq
 from zeropoint.train.loop.loop import train
-from zeropoint.train.objectives.seq2seq import Seq2Seq
+from zeropoint.train.objectives.seq2seq import Seq2SeqLoss
 
 N_VOCAB, LENGTH = 8, 5
 KINDS: tuple[Attention, ...] = ("bahdanau", "dot", "general", "concat")
@@ -32,7 +32,7 @@ def trained(attention: Attention, n_batches: int) -> RecurrentSeq2Seq:
     model = RecurrentSeq2Seq(Recurrent(N_VOCAB, 24, 48, attention))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     batches = Listed(list(pairs(n_batches, 1)))
-    train(model, batches, Seq2Seq(smoothing=0.0), optimizer, n_steps=n_batches, most_gradient=1.0)
+    train(model, batches, Seq2SeqLoss(smoothing=0.0), optimizer, n_steps=n_batches, max_grad_norm=1.0)
     return model.eval()
 
 

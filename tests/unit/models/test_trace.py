@@ -7,7 +7,7 @@ import torch
 
 from tests.support.tiny_blueprints import DECODERS, SEQ2SEQS, TINY
 from zeropoint.blueprint import Blueprint
-from zeropoint.blueprint.taps import Tap, taps
+from zeropoint.blueprint.taps import TapPoint, tap_points
 from zeropoint.errors import BadInput
 from zeropoint.models.build import build
 from zeropoint.models.trace import trace
@@ -21,7 +21,7 @@ def test_a_trace_has_every_tap_in_its_shape_and_order(blueprint: Blueprint) -> N
     seen: list[str] = []
     module = build(blueprint)
     got = trace(module, IDS, source)
-    want = taps(blueprint, len(IDS), n_source=len(source))
+    want = tap_points(blueprint, len(IDS), n_source=len(source))
     assert {name: tuple(tensor.shape) for name, tensor in got.items()} == {
         n: t.shape for n, t in want.items()
     }
@@ -64,10 +64,10 @@ def test_nothing_to_trace() -> None:
 
 
 def test_axes_with_a_cache() -> None:
-    points = taps(DECODERS["llama"], 2, n_past=5)
-    assert points["blocks.0.attention.scores"] == Tap("HTS", (4, 2, 7))
-    assert points["blocks.0.attention.key"] == Tap("NTK", (2, 2, 8))
-    assert points["blocks.0.ffn.hidden"] == Tap("TF", (2, 48))
-    crossing = taps(SEQ2SEQS["t5"], 2, n_source=3)
-    assert crossing["blocks.0.cross_attention.weights"] == Tap("HTC", (4, 2, 3))
-    assert crossing["encoder.1.attention.weights"] == Tap("HCC", (4, 3, 3))
+    points = tap_points(DECODERS["llama"], 2, n_past=5)
+    assert points["blocks.0.attention.scores"] == TapPoint("HTS", (4, 2, 7))
+    assert points["blocks.0.attention.key"] == TapPoint("NTK", (2, 2, 8))
+    assert points["blocks.0.ffn.hidden"] == TapPoint("TF", (2, 48))
+    crossing = tap_points(SEQ2SEQS["t5"], 2, n_source=3)
+    assert crossing["blocks.0.cross_attention.weights"] == TapPoint("HTC", (4, 2, 3))
+    assert crossing["encoder.1.attention.weights"] == TapPoint("HCC", (4, 3, 3))

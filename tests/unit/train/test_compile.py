@@ -8,19 +8,19 @@ import pytest
 import torch
 
 from zeropoint.errors import MachineError
-from zeropoint.train.config.config import Config, read_config
+from zeropoint.train.config.config import RunConfig, read_config
 from zeropoint.train.loop import compile
-from zeropoint.train.objectives.seq2seq import Seq2Seq
+from zeropoint.train.objectives.seq2seq import Seq2SeqLoss
 from zeropoint.train.run.build_model import blueprint_of, built
 
 CPU = torch.device("cpu")
 
 
-def long_run() -> Config:
+def long_run() -> RunConfig:
     return read_config("shakespeare-char", ["train.steps=1000000"])
 
 
-def model_of(config: Config) -> torch.nn.Module:
+def model_of(config: RunConfig) -> torch.nn.Module:
     return built(config, blueprint_of(config.model, 65), CPU)
 
 
@@ -30,7 +30,7 @@ def test_long_runs_pay_and_short_ones_do_not():
     assert compile.pays(config, model, CPU)
     assert not compile.pays(read_config("shakespeare-char"), model, CPU)
     assert not compile.pays(config, model, CPU, n_workers=2)
-    assert not compile.pays(replace(config, objective=Seq2Seq()), model, CPU)
+    assert not compile.pays(replace(config, objective=Seq2SeqLoss()), model, CPU)
 
 
 def test_never_and_a_missing_compiler(monkeypatch):
@@ -65,7 +65,7 @@ def test_compiled_objective_is_the_objective(recipe):
         gradients.append(weight.grad.clone())
     torch.testing.assert_close(losses[0], losses[1])
     torch.testing.assert_close(gradients[0], gradients[1])
-    assert fast.n_asked(ids, ids, documents) == 16
+    assert fast.n_targets(ids, ids, documents) == 16
 
 
 def test_dropout_is_compiled_and_drawn_by_the_seed():

@@ -10,14 +10,22 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.support import team
-from tests.support.team import train_together
+from tests.support import process_group
+from tests.support.process_group import train_together
 from zeropoint.data.batches import IGNORED
 from zeropoint.errors import BadInput
-from zeropoint.train.callbacks.callbacks import StepInfo, Watcher
-from zeropoint.train.config.config import Config, Data, Eval, Model, Train, config_toml, read_config
-from zeropoint.train.loop.loop import loss_of
-from zeropoint.train.objectives.masked import Masked
+from zeropoint.train.callbacks.callbacks import Callback, StepInfo
+from zeropoint.train.config.config import (
+    DataConfig,
+    EvalConfig,
+    ModelConfig,
+    RunConfig,
+    TrainConfig,
+    config_toml,
+    read_config,
+)
+from zeropoint.train.loop.loop import evaluate_loss
+from zeropoint.train.objectives.masked_lm import MaskedLM
 from zeropoint.train.objectives.next_token import NextToken
 from zeropoint.train.run.build_model import built
 from zeropoint.train.run.prepare import prepare
@@ -25,16 +33,16 @@ from zeropoint.train.run.run import run
 from zeropoint.train.schedules.schedule import Constant
 
 
-def config(folder: Path) -> Config:
+def config(folder: Path) -> RunConfig:
     file = folder / "sums.jsonl"
     records = [{"instruction": f"Add {n} to 1.", "output": f"It is {n + 1}."} for n in range(30)]
     file.write_text("\n".join(json.dumps(record) for record in records))
-    return Config(
-        model=Model(n_layers=1, n_heads=2, d_model=16, n_ctx=40),
-        data=Data(str(file), order="epochs", loss="answer", validation=0.4),
-        train=Train(steps=12, batch_size=6, checkpoint_every=6, device="cpu", leak_check=False),
+    return RunConfig(
+        model=ModelConfig(n_layers=1, n_heads=2, d_model=16, n_ctx=40),
+        data=DataConfig(str(file), order="epochs", loss="answer", validation=0.4),
+        train=TrainConfig(steps=12, batch_size=6, checkpoint_every=6, device="cpu", leak_check=False),
         schedule=Constant(),
-        eval=Eval(every=0, n_batches=1),
+        eval=EvalConfig(every=0, n_batches=1),
     )
 
 
@@ -49,7 +57,9 @@ def test_the_loss_is_the_mean_over_the_tokens_of_answers(folder: Path) -> None:
         -float(said_BTV[row, at, next_BT[row, at]]) for row, at in (next_BT != IGNORED).nonzero().tolist()
     ]
     assert len(losses) < next_BT.numel() / 2
-    assert loss_of(model, prepared.validation, NextToken(), 1) == pytest.approx(sum(losses) / len(losses))
+    assert evaluate_loss(model, prepared.validation, NextToken(), 1) == pytest.approx(
+        sum(losses) / len(losses)
+    )
 
 
 def test_an_answer_is_learned_as_if_its_prompt_stood_alone(folder: Path) -> None:
@@ -58,15 +68,15 @@ def test_an_answer_is_learned_as_if_its_prompt_stood_alone(folder: Path) -> None
     model = built(made, prepared.blueprint, torch.device("cpu")).eval()
     batch = list(map(torch.from_numpy, prepared.training.batch(0)))
     assert (batch[2][:, -1] > 0).any()
-    total, n_all = 0.0, NextToken().n_asked(*batch)
+    total, n_all = 0.0, NextToken().n_targets(*batch)
     for ids_T, next_T, document_T in zip(*batch, strict=True):
         for number in range(int(document_T[-1]) + 1):
             alone = [column_T[document_T == number][None] for column_T in (ids_T, next_T)]
-            total += NextToken()(model, *alone).item() * NextToken().n_asked(*alone)
+            total += NextToken()(model, *alone).item() * NextToken().n_targets(*alone)
     assert NextToken()(model, *batch).item() == pytest.approx(total / n_all)
 
 
-class Losses(Watcher):
+class Losses(Callback):
     """Those of every step."""
 
     def __init__(self) -> None:
@@ -82,18 +92,18 @@ def test_a_run_that_is_left_goes_on_alike_and_parts_of_a_batch_weigh_by_their_an
     run(replace(made, train=replace(made.train, steps=6)), folder / "left", [told[1]])
     run(made, folder / "left", [told[2]], resume=True)
     assert told[1].losses + told[2].losses == told[0].losses
-    run(replace(made, train=replace(made.train, accumulate=6)), folder / "parts", [told[3]])
+    run(replace(made, train=replace(made.train, accumulation_steps=6)), folder / "parts", [told[3]])
     assert told[3].losses == pytest.approx(told[0].losses, rel=1e-5)
 
 
 def test_two_workers_whose_rows_ask_for_unequal_numbers_have_the_curve_of_one(folder: Path) -> None:
     made, told = config(folder), Losses()
-    made = replace(made, train=replace(made.train, steps=4, accumulate=3, threads=1))
+    made = replace(made, train=replace(made.train, steps=4, accumulation_steps=3, threads=1))
     file = folder / "run.toml"
     file.write_text(config_toml(made))
-    run(replace(made, train=replace(made.train, accumulate=1)), folder / "one", [told])
+    run(replace(made, train=replace(made.train, accumulation_steps=1)), folder / "one", [told])
     train_together([file], folder / "two", 2)
-    assert list(team.losses(folder / "two").values()) == pytest.approx(told.losses, rel=1e-5)
+    assert list(process_group.losses(folder / "two").values()) == pytest.approx(told.losses, rel=1e-5)
 
 
 def test_rows_that_are_prompt_from_end_to_end_have_no_loss() -> None:
@@ -117,7 +127,7 @@ def test_where_all_is_asked_for_the_loss_is_the_plain_mean_to_the_bit() -> None:
 
 def test_other_objectives_and_texts_are_refused(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(BadInput, match=r"data\.loss is answer and the objective is not next_token"):
-        run(replace(config(folder), objective=Masked()), tmp_path / "run")
+        run(replace(config(folder), objective=MaskedLM()), tmp_path / "run")
     with pytest.raises(BadInput, match=r"harbour\.txt holds text that is no prompt with its answer"):
         prepare(read_config("harbour", ["data.loss=answer"]))
 

@@ -12,7 +12,7 @@ from zeropoint.blueprint import catalog
 from zeropoint.blueprint.io import to_toml
 from zeropoint.errors import BadInput
 from zeropoint.layers.attention.projections import Projections
-from zeropoint.train.config.config import Config, config_toml, read_config, read_run_config, recipes
+from zeropoint.train.config.config import RunConfig, config_toml, read_config, read_run_config, recipes
 from zeropoint.train.config.duration import seconds_of
 from zeropoint.train.config.validate import check
 from zeropoint.train.optim.adamw import AdamW
@@ -36,7 +36,7 @@ def test_nanogpt_s_cpu_preset_is_nanogpt_s() -> None:
     assert blueprint_of(config.model, 65) == catalog.load("tiny-gpt")
     assert config.optimizer == AdamW(1e-3, (0.9, 0.99), 1e-8, 0.1)
     assert config.schedule == Cosine(100, 0.1)
-    assert (config.train.steps, config.train.batch_size, config.train.clip) == (2000, 12, 1.0)
+    assert (config.train.steps, config.train.batch_size, config.train.max_grad_norm) == (2000, 12, 1.0)
     assert (config.eval.n_batches, config.model.dropout, config.data.validation) == (20, 0.0, 0.1)
 
 
@@ -159,15 +159,18 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
         ("optimizer.betas=[0.9, 1.0]", r"optimizer\.betas\[1\] is 1\.0; expected 0 to below 1"),
         ("train.batch_size=0", r"train\.batch_size is 0; expected a whole number from 1"),
         ("train.steps=0", r"train\.steps is 0"),
-        ("train.accumulate=0", r"train\.accumulate is 0"),
+        ("train.accumulation_steps=0", r"train\.accumulation_steps is 0"),
         (
             "train.seed=99999999999",
             r"train\.seed is 99999999999; expected a whole number from 0 to 2147483647",
         ),
         ("train.threads=100000", r"train\.threads is 100000; expected a whole number from 0 to 1024"),
         ("train.keep=1", r"train\.keep is 1; expected a whole number from 2"),
-        ("train.accumulate=3", r"train\.batch_size is 16 and train\.accumulate 3; .*make it a multiple"),
-        ("train.clip=-1.0", r"train\.clip is -1\.0; expected a number from 0"),
+        (
+            "train.accumulation_steps=3",
+            r"train\.batch_size is 16 and train\.accumulation_steps 3; .*make it a multiple",
+        ),
+        ("train.max_grad_norm=-1.0", r"train\.max_grad_norm is -1\.0; expected a number from 0"),
         ("train.time_budget=soon", r"train\.time_budget is 'soon'; expected a span of time, as in 90s"),
         ("model.dropout=1.0", r"model\.dropout is 1\.0; expected a number from 0 to below 1"),
         (
@@ -188,7 +191,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     config = read_config("harbour", ["train.steps=0", "train.batch_size=0"])
     with pytest.raises(BadInput, match=r"train\.steps is 0.*; train\.batch_size is 0"):
         check(config)
-    with pytest.raises(BadInput, match="accumulate 1 for 17 workers; each part needs a row"):
+    with pytest.raises(BadInput, match="accumulation_steps 1 for 17 workers; each part needs a row"):
         check(read_config("harbour"), n_workers=17)
 
 
@@ -206,7 +209,7 @@ def test_sizes_that_make_no_model_are_refused(override: str, said: str) -> None:
 
 
 def test_a_blueprint_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    model = Config().model
+    model = RunConfig().model
     with pytest.raises(BadInput, match=r"unknown blueprint `tiny-gtp`.*closest: tiny-gpt"):
         blueprint_of(replace(model, blueprint="tiny-gtp"), 48)
     with pytest.raises(BadInput, match=r"none\.toml cannot be read"):
@@ -220,7 +223,7 @@ def test_spans_of_time() -> None:
 
 
 def test_a_run_of_another_version_says_which_line_and_what_to_do(tmp_path: Path) -> None:
-    written = config_toml(Config())
+    written = config_toml(RunConfig())
     path = tmp_path / "config.toml"
     path.write_text(written.replace('compile = "auto"', "compile = true"))
     with pytest.raises(BadInput) as failed:

@@ -14,7 +14,7 @@ import pytest
 from tests.support.forks import Forks, curve, send_after, send_in_checkpoint
 from zeropoint.errors import MachineError
 from zeropoint.train.checkpoints import checkpoint
-from zeropoint.train.config.config import Config, Model
+from zeropoint.train.config.config import ModelConfig, RunConfig
 from zeropoint.train.run.run import run
 
 N_KILLS = int(os.environ.get("ZEROPOINT_TEST_KILLS", "20"))
@@ -108,7 +108,7 @@ def test_a_run_has_one_trainer_and_the_other_is_told_who(forks: Forks, folder: P
     path = folder / "run"
     pid = forks.start(path, LONG)
     send_after(pid, 0, path, 1, 0.0)
-    config = Config(model=Model(n_layers=1, n_heads=2, d_model=16, n_ctx=16))
+    config = RunConfig(model=ModelConfig(n_layers=1, n_heads=2, d_model=16, n_ctx=16))
     try:
         with pytest.raises(MachineError, match=rf"is being trained by process {pid} since 20..-..-.. ..:..:"):
             run(config, path, resume=True)

@@ -20,8 +20,15 @@ from zeropoint.errors import OutOfMemory
 from zeropoint.learn.ladders import llama
 from zeropoint.learn.run_ladder import chosen, climb
 from zeropoint.models.build import build
-from zeropoint.train.callbacks.callbacks import StepInfo, Watcher
-from zeropoint.train.config.config import Config, Eval, Model, Sample, Train, read_config
+from zeropoint.train.callbacks.callbacks import Callback, StepInfo
+from zeropoint.train.config.config import (
+    EvalConfig,
+    ModelConfig,
+    RunConfig,
+    SampleConfig,
+    TrainConfig,
+    read_config,
+)
 from zeropoint.train.distributed.ddp_fsdp import TorchTeam
 from zeropoint.train.optim.muon import Muon
 from zeropoint.train.run.build_model import blueprint_of
@@ -34,17 +41,17 @@ from zeropoint.weights.run_checkpoint import checkpoint_of
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
 
 GPU = torch.device("cuda")
-SMALL = Config(
-    model=Model(n_layers=2, n_heads=2, d_model=32, n_ctx=32),
-    train=Train(steps=20, batch_size=8, checkpoint_every=10, device="cuda"),
+SMALL = RunConfig(
+    model=ModelConfig(n_layers=2, n_heads=2, d_model=32, n_ctx=32),
+    train=TrainConfig(steps=20, batch_size=8, checkpoint_every=10, device="cuda"),
     schedule=Cosine(warmup_steps=2, decay_steps=20),
-    eval=Eval(every=10, n_batches=2),
-    sample=Sample(every=10, n_tokens=8),
+    eval=EvalConfig(every=10, n_batches=2),
+    sample=SampleConfig(every=10, n_tokens=8),
 )
-LLAMA = replace(SMALL, model=replace(SMALL.model, family="llama", n_kv_heads=1, recompute=True))
+LLAMA = replace(SMALL, model=replace(SMALL.model, family="llama", n_kv_heads=1, gradient_checkpointing=True))
 
 
-class Told(Watcher):
+class Told(Callback):
     """Losses and memory of each step, and all samples."""
 
     def __init__(self) -> None:
@@ -60,34 +67,34 @@ class Told(Watcher):
         self.samples.append(text)
 
 
-def with_train(config: Config, **changes: object) -> Config:
+def with_train(config: RunConfig, **changes: object) -> RunConfig:
     return replace(config, train=replace(config.train, **changes))  # type: ignore[arg-type]
 
 
-def curve(config: Config, folder: Path, *, resume: bool = False) -> list[float]:
+def curve(config: RunConfig, folder: Path, *, resume: bool = False) -> list[float]:
     told = Told()
     run(config, folder, [told], resume=resume)
     return told.losses
 
 
-def masked(folder: Path) -> Config:
+def masked(folder: Path) -> RunConfig:
     return read_config("shakespeare-masked", [
         "data.source=harbour", "train.steps=20", "train.device=cuda", "eval.every=0", "eval.n_batches=1",
         "model.dropout=0", "sample.every=20",
     ])  # fmt: skip
 
 
-def pairs(folder: Path) -> Config:
+def pairs(folder: Path) -> RunConfig:
     made = tiny_pairs.config(tiny_pairs.write_pairs(folder / "pairs"), 20)
-    return with_train(replace(made, sample=Sample(every=20)), device="cuda", accumulate=4)
+    return with_train(replace(made, sample=SampleConfig(every=20)), device="cuda", accumulation_steps=4)
 
 
 @pytest.mark.parametrize(
     "config",
-    [lambda folder: SMALL, lambda folder: with_train(LLAMA, ema=0.9, accumulate=2), masked, pairs],
+    [lambda folder: SMALL, lambda folder: with_train(LLAMA, ema=0.9, accumulation_steps=2), masked, pairs],
     ids=["gpt2", "llama", "masked", "pairs"],
 )
-def test_the_curve_is_that_of_a_processor(folder: Path, config: Callable[[Path], Config]) -> None:
+def test_the_curve_is_that_of_a_processor(folder: Path, config: Callable[[Path], RunConfig]) -> None:
     on_gpu, on_cpu = Told(), Told()
     run(config(folder), folder / "gpu", [on_gpu])
     run(with_train(read_config(folder / "gpu/config.toml"), device="cpu"), folder / "cpu", [on_cpu])
@@ -138,7 +145,7 @@ def test_auto_is_bfloat16_where_the_gpu_multiplies_it_and_learns(folder: Path) -
 
 
 @pytest.mark.parametrize("config", [SMALL, LLAMA], ids=["gpt2", "llama"])
-def test_what_is_compiled_has_the_curve_of_what_is_not(folder: Path, config: Config) -> None:
+def test_what_is_compiled_has_the_curve_of_what_is_not(folder: Path, config: RunConfig) -> None:
     plain = curve(with_train(config, compile="never"), folder / "plain")
     assert curve(with_train(config, compile="always"), folder / "fast") == pytest.approx(plain, rel=1e-4)
 
@@ -155,13 +162,13 @@ def little_memory() -> Iterator[None]:
 def test_a_gpu_that_is_too_small_is_one_sentence(folder: Path) -> None:
     with pytest.raises(OutOfMemory, match=r"^not enough memory for step 1; give .*\. No checkpoint"):
         run(with_train(SMALL, batch_size=2**15), folder / "batch")
-    wide = replace(SMALL, model=Model(n_layers=2, n_heads=2, d_model=2048, n_ctx=16))
+    wide = replace(SMALL, model=ModelConfig(n_layers=2, n_heads=2, d_model=2048, n_ctx=16))
     with pytest.raises(OutOfMemory, match=r"^not enough memory for the model; give smaller sizes"):
         run(wide, folder / "model")
 
 
 def test_no_model_that_the_gpu_cannot_hold_is_begun(folder: Path) -> None:
-    wide = replace(SMALL, model=Model(n_layers=96, n_heads=96, d_model=12288, n_ctx=16))
+    wide = replace(SMALL, model=ModelConfig(n_layers=96, n_heads=96, d_model=12288, n_ctx=16))
     with pytest.raises(OutOfMemory, match=r"parameters, which take .* and the GPU has .* smaller sizes"):
         run(wide, folder / "run")
 
@@ -182,7 +189,7 @@ def test_a_worker_with_a_gpu_of_its_own_has_the_same_curve(folder: Path) -> None
     dist.init_process_group("nccl", init_method=f"file://{folder}/meeting", rank=0, world_size=1)
     try:
         told = Told()
-        run(with_train(SMALL, accumulate=2), folder / "team", [told], team=TorchTeam(GPU))
+        run(with_train(SMALL, accumulation_steps=2), folder / "group", [told], group=TorchTeam(GPU))
     finally:
         dist.destroy_process_group()
     assert told.losses == pytest.approx(curve(SMALL, folder / "alone"), rel=1e-4)
@@ -205,7 +212,7 @@ def test_a_ladder_is_climbed_there_as_here(name: str) -> None:
     ids[[10, -10, -400]] = 64
     rungs = chosen(llama.LADDER, (name,))
     here, there = (next(climb(llama.LADDER, rungs, ids, 0, 3, device=d)) for d in ("cpu", "cuda"))
-    assert there.honest == pytest.approx(here.honest, abs=0.02)  # the dropout is another
+    assert there.corrected == pytest.approx(here.corrected, abs=0.02)  # the dropout is another
     assert (there.leak is None, there.n_unheld) == (here.leak is None, here.n_unheld)
     assert [here.device, there.device] == ["cpu", torch.cuda.get_device_name()]
     assert here.n_weights == there.n_weights

@@ -11,7 +11,7 @@ from torch import nn
 from tests.support.listed import Listed
 from zeropoint.data.batches import IGNORED
 from zeropoint.train.loop.gradients import NotFinite
-from zeropoint.train.loop.loop import Done, loss_of, train
+from zeropoint.train.loop.loop import StepResult, evaluate_loss, train
 from zeropoint.train.objectives.next_token import NextToken
 
 
@@ -33,7 +33,7 @@ ONES = Listed([(torch.ones(2, 1),)])
 
 
 def test_a_schedule_gives_shares_of_the_rate_and_every_step_is_told() -> None:
-    model, told = line(), list[Done]()
+    model, told = line(), list[StepResult]()
     n = train(
         model,
         ONES,
@@ -53,7 +53,7 @@ def test_a_batch_in_parts_makes_the_step_of_the_whole_one() -> None:
     large, small = line(), line()
     batches = Listed([(torch.arange(1.0, 6.0)[:, None],)])  # five rows: the parts are not of one size
     train(large, batches, squared, sgd(large, 0.01), n_steps=1)
-    train(small, batches, squared, sgd(small, 0.01), n_steps=1, n_accumulated=2)
+    train(small, batches, squared, sgd(small, 0.01), n_steps=1, accumulation_steps=2)
     assert small.weight.item() == pytest.approx(large.weight.item())
 
 
@@ -61,9 +61,9 @@ class Asked:
     """A mean over what is not 0."""
 
     def __call__(self, model: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        return ((model(x) - x) ** 2).sum() / max(1, self.n_asked(x))
+        return ((model(x) - x) ** 2).sum() / max(1, self.n_targets(x))
 
-    def n_asked(self, x: torch.Tensor) -> int:
+    def n_targets(self, x: torch.Tensor) -> int:
         return int((x != 0).sum())
 
 
@@ -72,7 +72,7 @@ def test_parts_weigh_as_much_as_they_ask() -> None:
     large, small = line(), line()
     batches = Listed([(torch.tensor([[1.0, 0.0], [2.0, 3.0]])[..., None],)])
     train(large, batches, Asked(), sgd(large, 0.01), n_steps=1)
-    train(small, batches, Asked(), sgd(small, 0.01), n_steps=1, n_accumulated=2)
+    train(small, batches, Asked(), sgd(small, 0.01), n_steps=1, accumulation_steps=2)
     assert small.weight.item() == pytest.approx(large.weight.item())
 
 
@@ -82,13 +82,13 @@ def test_a_step_is_by_the_mean_over_every_token_that_is_asked_for(n_parts: int) 
     torch.manual_seed(0)
     first = nn.Embedding(11, 11).weight.detach()
     ids, wanted = torch.randint(0, 11, (2, 6, 8))
-    for row, n_asked in enumerate((8, 1, 0, 3, 1, 2)):
-        wanted[row, n_asked:] = IGNORED
+    for row, n_targets in enumerate((8, 1, 0, 3, 1, 2)):
+        wanted[row, n_targets:] = IGNORED
     is_asked = wanted != IGNORED
     losses = nn.functional.cross_entropy(first[ids[is_asked]], wanted[is_asked], reduction="none")
     assert len(losses) == 15
-    made, told = [], list[Done]()
-    for n_accumulated in (1, n_parts):
+    made, told = [], list[StepResult]()
+    for accumulation_steps in (1, n_parts):
         model = nn.Embedding.from_pretrained(first.clone(), freeze=False)
         train(
             model,
@@ -96,7 +96,7 @@ def test_a_step_is_by_the_mean_over_every_token_that_is_asked_for(n_parts: int) 
             NextToken(),
             sgd(model, 1.0),
             n_steps=1,
-            n_accumulated=n_accumulated,
+            accumulation_steps=accumulation_steps,
             after_step=told.append,
         )
         made.append(model.weight.detach())
@@ -107,13 +107,13 @@ def test_a_step_is_by_the_mean_over_every_token_that_is_asked_for(n_parts: int) 
 
 def test_a_model_is_judged_by_the_mean_over_every_token_that_is_asked_for() -> None:
     parts = [torch.tensor(rows)[..., None] for rows in ([[1.0, 2.0, 3.0]], [[4.0, 0.0, 0.0]], [[0.0] * 3])]
-    assert loss_of(line(), Listed([(part,) for part in parts]), Asked(), 3) == pytest.approx(7.5)
-    assert loss_of(line(), Listed([(parts[2],)]), Asked(), 1) == 0
+    assert evaluate_loss(line(), Listed([(part,) for part in parts]), Asked(), 3) == pytest.approx(7.5)
+    assert evaluate_loss(line(), Listed([(parts[2],)]), Asked(), 1) == 0
 
 
 def test_gradients_are_bounded() -> None:
     model = line()
-    train(model, ONES, squared, sgd(model, 1.0), n_steps=2, most_gradient=1e-3)
+    train(model, ONES, squared, sgd(model, 1.0), n_steps=2, max_grad_norm=1e-3)
     assert 0 < model.weight.item() <= 2.1e-3
 
 

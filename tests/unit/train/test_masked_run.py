@@ -9,14 +9,14 @@ import pytest
 
 from tests.support.one_thread import one_thread
 from zeropoint.errors import BadInput
-from zeropoint.train.config.config import Config, Model, read_config
+from zeropoint.train.config.config import ModelConfig, RunConfig, read_config
 from zeropoint.train.run.prepare import prepare
 from zeropoint.train.run.run import run
 
 __all__ = ["one_thread"]
 
 
-def config() -> Config:
+def config() -> RunConfig:
     return read_config("shakespeare-masked", [
         "data.source=harbour", "train.steps=25", "schedule.warmup_steps=5", "eval.every=0",
         "eval.n_batches=1",
@@ -39,4 +39,4 @@ def test_a_causal_model_is_refused() -> None:
 @pytest.mark.parametrize("name", ["bert-base", "t5-small"])
 def test_a_model_that_sees_what_comes_next_is_not_asked_for_it(name: str) -> None:
     with pytest.raises(BadInput, match="model is no decoder, and the objective next_token asks"):
-        prepare(replace(read_config("harbour"), model=Model(blueprint=name)))
+        prepare(replace(read_config("harbour"), model=ModelConfig(blueprint=name)))

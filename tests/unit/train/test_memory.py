@@ -15,9 +15,9 @@ from zeropoint.train.run.run import run
 _NAMES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 _PROGRAM = """
 import torch
-from zeropoint.train.run.memory import keep_few_products
+from zeropoint.train.run.memory import limit_onednn_cache
 
-keep_few_products()
+limit_onednn_cache()
 weight = torch.ones(256, 256, dtype=torch.bfloat16)
 for _ in range(2):
     for n in range(64, 164):

@@ -10,15 +10,15 @@ import pytest
 from zeropoint.errors import BadInput
 from zeropoint.train.callbacks.callbacks import EvalInfo, RunInfo, StepInfo
 from zeropoint.train.callbacks.metrics import FILE, MetricsFile, read_metrics
-from zeropoint.train.config.config import Config, read_config
+from zeropoint.train.config.config import RunConfig, read_config
 
 
 @pytest.fixture(scope="module")
-def config() -> Config:
+def config() -> RunConfig:
     return read_config("harbour")
 
 
-def sitting(folder: Path, config: Config, first: int, last: int, offset: float = 0.0) -> None:
+def sitting(folder: Path, config: RunConfig, first: int, last: int, offset: float = 0.0) -> None:
     """Steps first + 1 to last, an evaluation after each second one; the file is left open, as by a kill."""
     watcher = MetricsFile()
     watcher.on_start(RunInfo(config, folder, 1, last, first, 8))
@@ -28,7 +28,7 @@ def sitting(folder: Path, config: Config, first: int, last: int, offset: float =
             watcher.on_eval(EvalInfo(step, step * 8, None, 4.5 - step + offset, step * 0.1, True))
 
 
-def test_a_resumed_file_is_that_of_a_run_without_a_break(tmp_path: Path, config: Config) -> None:
+def test_a_resumed_file_is_that_of_a_run_without_a_break(tmp_path: Path, config: RunConfig) -> None:
     for name in ("whole", "parts"):
         (tmp_path / name).mkdir()
     sitting(tmp_path / "whole", config, 0, 7)
@@ -42,14 +42,14 @@ def test_a_resumed_file_is_that_of_a_run_without_a_break(tmp_path: Path, config:
     assert [one["step"] for one in evals] == [2, 4, 6]
 
 
-def test_a_line_is_there_at_once_and_has_no_nan(tmp_path: Path, config: Config) -> None:
+def test_a_line_is_there_at_once_and_has_no_nan(tmp_path: Path, config: RunConfig) -> None:
     sitting(tmp_path, config, 0, 1, offset=float("nan"))
     (line,) = (tmp_path / FILE).read_text().splitlines()
     assert json.loads(line)["loss"] is None
     assert "NaN" not in line
 
 
-def test_half_a_line_is_passed_over_and_a_strange_one_named(tmp_path: Path, config: Config) -> None:
+def test_half_a_line_is_passed_over_and_a_strange_one_named(tmp_path: Path, config: RunConfig) -> None:
     sitting(tmp_path, config, 0, 2)
     path = tmp_path / FILE
     whole = path.read_text()

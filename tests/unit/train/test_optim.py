@@ -9,7 +9,7 @@ from torch import nn
 from zeropoint.blueprint import catalog
 from zeropoint.models.build import build
 from zeropoint.train.averaging.ema import Ema
-from zeropoint.train.loop.gradients import clip, first_bad, largest, near_zero
+from zeropoint.train.loop.gradients import clip_gradients, first_bad, largest, near_zero
 from zeropoint.train.optim.adamw import AdamW
 from zeropoint.train.optim.groups import decay_groups
 from zeropoint.train.optim.muon import Muon, orthogonal
@@ -94,11 +94,11 @@ def test_an_average_follows_slowly_and_lends_itself() -> None:
 def test_clipping_shortens_to_the_bound_and_tells_the_length() -> None:
     line = nn.Linear(2, 1, bias=False)
     line.weight.grad = torch.tensor([[3.0, 4.0]])
-    assert clip(line.parameters(), None) == 5
-    assert clip(line.parameters(), 10) == 5
-    assert clip(line.parameters(), 1) == 5
+    assert clip_gradients(line.parameters(), None) == 5
+    assert clip_gradients(line.parameters(), 10) == 5
+    assert clip_gradients(line.parameters(), 1) == 5
     torch.testing.assert_close(line.weight.grad, torch.tensor([[0.6, 0.8]]))
-    assert clip(nn.Linear(1, 1).parameters(), 1) == 0
+    assert clip_gradients(nn.Linear(1, 1).parameters(), 1) == 0
 
 
 def test_the_share_of_gradients_that_do_nothing() -> None:

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from zeropoint.data.prepare import prepare
-from zeropoint.data.tokenise import Settings
+from zeropoint.data.tokenise import TokenizeOptions
 from zeropoint.errors import BadInput
-from zeropoint.train.callbacks.callbacks import StepInfo, Watcher
-from zeropoint.train.config.config import Config, Data, Eval, Model, Train
+from zeropoint.train.callbacks.callbacks import Callback, StepInfo
+from zeropoint.train.config.config import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
 from zeropoint.train.run.run import run
 from zeropoint.train.schedules.schedule import Constant
 
 
-class Losses(Watcher):
+class Losses(Callback):
     """Those of every step."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Losses(Watcher):
         self.losses.append(info.loss)
 
 
-def trained(config: Config, folder: Path, resume: bool = False) -> list[float]:
+def trained(config: RunConfig, folder: Path, resume: bool = False) -> list[float]:
     told = Losses()
     run(config, folder, [told], resume=resume)
     return told.losses
@@ -37,17 +37,17 @@ def test_files_shards_and_a_resume_give_one_curve(folder: Path) -> None:
     stories = folder / "stories.jsonl"
     lines = [json.dumps({"story": f"Boat {n} came in at {n % 12} o'clock."}) for n in range(60)]
     stories.write_text("\n".join(lines))
-    how = Data(str(stories), field="story", order="epochs")
-    config = Config(
-        model=Model(n_layers=1, n_heads=2, d_model=16, n_ctx=16),
+    how = DataConfig(str(stories), field="story", order="epochs")
+    config = RunConfig(
+        model=ModelConfig(n_layers=1, n_heads=2, d_model=16, n_ctx=16),
         data=how,
-        train=Train(steps=40, batch_size=4, checkpoint_every=20, device="cpu", leak_check=False),
+        train=TrainConfig(steps=40, batch_size=4, checkpoint_every=20, device="cpu", leak_check=False),
         schedule=Constant(),
-        eval=Eval(every=0, n_batches=1),
+        eval=EvalConfig(every=0, n_batches=1),
     )
     whole = trained(config, folder / "whole")
-    prepare(stories, folder / "shards", Settings(field="story"), shard_tokens=300)
-    of_shards = replace(config, data=Data(str(folder / "shards"), order="epochs"))
+    prepare(stories, folder / "shards", TokenizeOptions(field="story"), shard_tokens=300)
+    of_shards = replace(config, data=DataConfig(str(folder / "shards"), order="epochs"))
     assert trained(of_shards, folder / "of_shards") == whole
     half = replace(of_shards, train=replace(config.train, steps=20))
     assert trained(half, folder / "parts") == whole[:20]

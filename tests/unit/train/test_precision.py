@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from zeropoint.train.loop import precision
-from zeropoint.train.loop.precision import has_bfloat16, quickest_dtype
+from zeropoint.train.loop.precision import fastest_dtype, has_bfloat16
 
 
 def test_the_quickest_dtype_is_one_of_two() -> None:
-    assert quickest_dtype() in (torch.float32, torch.bfloat16)
+    assert fastest_dtype() in (torch.float32, torch.bfloat16)
 
 
 @pytest.mark.parametrize(("is_known", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
@@ -20,7 +20,7 @@ def test_a_gpu_is_asked_whether_it_multiplies_bfloat16_itself(
     """Torch computes in bfloat16 on old GPUs too, by a detour that takes several times as long."""
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: is_known)
     assert has_bfloat16(is_cpu=False) == is_known
-    assert quickest_dtype(is_cpu=False) is dtype
+    assert fastest_dtype(is_cpu=False) is dtype
 
 
 def test_what_is_known_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,4 +31,4 @@ def test_what_is_known_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     for is_known, dtype in ((True, torch.bfloat16), (False, torch.float32)):
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda is_known=is_known: is_known)
         assert has_bfloat16() == is_known
-        assert quickest_dtype() is dtype
+        assert fastest_dtype() is dtype

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.support.team import Curve, judged, losses, train_together
+from tests.support.process_group import Curve, judged, losses, train_together
 from zeropoint.convert.convert import convert
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.train.checkpoints import checkpoint
 from zeropoint.train.checkpoints.sharded import files_of
-from zeropoint.train.config.config import Config, Train, read_config
+from zeropoint.train.config.config import RunConfig, TrainConfig, read_config
 from zeropoint.train.config.validate import check
-from zeropoint.train.distributed.process_group import ALONE, Alone, rows_of
+from zeropoint.train.distributed.process_group import SINGLE_PROCESS, SingleProcess, rows_of
 from zeropoint.train.optim.muon import Muon
 from zeropoint.train.run.run import run
 from zeropoint.weights.open_model import open_model
@@ -54,10 +54,10 @@ def config(folder: Path, steps: int, sharding: str = "none") -> Path:
     return path
 
 
-def worker(rank: int, n_workers: int) -> Alone:
-    team = Alone()
-    team.rank, team.n_workers = rank, n_workers
-    return team
+def worker(rank: int, n_workers: int) -> SingleProcess:
+    group = SingleProcess()
+    group.rank, group.n_workers = rank, n_workers
+    return group
 
 
 def test_every_row_falls_to_one_worker() -> None:
@@ -65,7 +65,7 @@ def test_every_row_falls_to_one_worker() -> None:
         taken = [list(range(n_rows))[rows_of(n_rows, worker(r, n_workers))] for r in range(n_workers)]
         assert [row for rows in taken for row in rows] == list(range(n_rows))
         assert max(map(len, taken)) - min(map(len, taken)) <= 1
-    assert rows_of(8, ALONE) == slice(0, 8)
+    assert rows_of(8, SINGLE_PROCESS) == slice(0, 8)
 
 
 def test_two_workers_with_unequal_rows_have_the_curve_of_one(tmp_path: Path) -> None:
@@ -115,9 +115,9 @@ def test_a_share_that_is_missing_makes_no_set() -> None:
 
 def test_what_cannot_be_shared_out_is_refused() -> None:
     with pytest.raises(BadInput, match="fewer workers"):
-        check(Config(train=Train(batch_size=3)), 4)
+        check(RunConfig(train=TrainConfig(batch_size=3)), 4)
     with pytest.raises(BadInput, match="equal parts"):
-        check(Config(train=Train(batch_size=6, accumulate=3, sharding="fsdp")), 4)
+        check(RunConfig(train=TrainConfig(batch_size=6, accumulation_steps=3, sharding="fsdp")), 4)
     with pytest.raises(BadInput, match="needs whole matrices"):
-        check(Config(train=Train(sharding="fsdp"), optimizer=Muon()), 2)
-    check(Config(train=Train(batch_size=5)), 2)
+        check(RunConfig(train=TrainConfig(sharding="fsdp"), optimizer=Muon()), 2)
+    check(RunConfig(train=TrainConfig(batch_size=5)), 2)

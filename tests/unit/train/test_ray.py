@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from zeropoint.errors import BadInput, MachineError
-from zeropoint.train.callbacks.callbacks import EvalInfo, RunInfo, StepInfo, Watcher
-from zeropoint.train.callbacks.event_log import Follower, Teller
-from zeropoint.train.config.config import Config
+from zeropoint.train.callbacks.callbacks import Callback, EvalInfo, RunInfo, StepInfo
+from zeropoint.train.callbacks.event_log import EventReader, EventWriter
+from zeropoint.train.config.config import RunConfig
 
 pytest.importorskip("ray")
 
@@ -25,7 +25,7 @@ def test_a_head_that_does_not_answer_is_one_sentence(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(BadInput, match=f"--ray {address}: there is no .*ray start --head") as failed:
-            on_ray.run_on_ray(Config(), tmp_path / "run", Watcher(), address=address, n_workers=2)
+            on_ray.run_on_ray(RunConfig(), tmp_path / "run", Callback(), address=address, n_workers=2)
     assert failed.value.exit_code == 2
     assert list((tmp_path / "run").iterdir()) == [tmp_path / "run" / "checkpoints"]
 
@@ -37,7 +37,7 @@ def test_what_answers_and_is_no_head_is_waited_for_no_longer_than_told(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(BadInput, match="did not take a driver within 0 s"):
-            on_ray.run_on_ray(Config(), tmp_path / "run", Watcher(), address=address, n_workers=1)
+            on_ray.run_on_ray(RunConfig(), tmp_path / "run", Callback(), address=address, n_workers=1)
 
 
 RAISES = "raise type({kind!r}, (Exception,), {{}})('RPC error: it failed')"
@@ -52,7 +52,7 @@ def test_why_a_cluster_cannot_be_joined_is_told(
 ) -> None:
     monkeypatch.setattr(on_ray, "_TRY", RAISES.format(kind=kind))
     with pytest.raises(BadInput, match=f"^--ray auto: .*{says}"):
-        on_ray.run_on_ray(Config(), tmp_path / "run", Watcher(), address="auto", n_workers=1)
+        on_ray.run_on_ray(RunConfig(), tmp_path / "run", Callback(), address="auto", n_workers=1)
 
 
 def test_more_workers_than_the_cluster_has_are_refused(
@@ -64,20 +64,20 @@ def test_more_workers_than_the_cluster_has_are_refused(
     monkeypatch.setattr(ray, "init", lambda **_: None)
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
     with pytest.raises(BadInput, match="--workers is 3, and the cluster at auto has 2 processors") as failed:
-        on_ray.run_on_ray(Config(), tmp_path / "run", Watcher(), address="auto", n_workers=3)
+        on_ray.run_on_ray(RunConfig(), tmp_path / "run", Callback(), address="auto", n_workers=3)
     assert failed.value.exit_code == 2
 
 
 @pytest.mark.parametrize("address", ["head", "head:port", ":1", "http://head:1/x"])
 def test_what_is_no_address_is_refused(address: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="expected HOST:PORT"):
-        on_ray.run_on_ray(Config(), tmp_path / "run", Watcher(), address=address, n_workers=1)
+        on_ray.run_on_ray(RunConfig(), tmp_path / "run", Callback(), address=address, n_workers=1)
 
 
 def test_without_ray_the_install_line_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray.train.torch", None)
     with pytest.raises(BadInput, match=r'pip install "zeropoint\[ray\]"') as failed:
-        on_ray.run_on_ray(Config(), tmp_path / "run", Watcher(), address="auto", n_workers=1)
+        on_ray.run_on_ray(RunConfig(), tmp_path / "run", Callback(), address="auto", n_workers=1)
     assert failed.value.exit_code == 2
 
 
@@ -85,7 +85,7 @@ STEP = StepInfo(3, 96, 2.5, 1e-3, 0.7, 1e4, 0.5, 1 << 20, {"blocks.0.norm.weight
 EVAL = EvalInfo(3, 96, None, 2.4, 0.6, True)
 
 
-class Heard(Watcher):
+class Heard(Callback):
     def __init__(self) -> None:
         self.all: list[object] = []
 
@@ -109,11 +109,11 @@ class Heard(Watcher):
 
 
 def test_what_a_worker_tells_is_heard_as_it_was_told_and_once(tmp_path: Path) -> None:
-    start = RunInfo(Config(), tmp_path, 1000, 20, 0, 32)
+    start = RunInfo(RunConfig(), tmp_path, 1000, 20, 0, 32)
     heard, path = Heard(), tmp_path / "told.jsonl"
-    follower = Follower(Config(), tmp_path, path, heard)
+    follower = EventReader(RunConfig(), tmp_path, path, heard)
     follower.tell()  # before there is anything
-    teller = Teller(path)
+    teller = EventWriter(path)
     teller.on_start(start)
     teller.on_step(STEP)
     follower.tell()
@@ -130,13 +130,13 @@ def test_what_a_worker_tells_is_heard_as_it_was_told_and_once(tmp_path: Path) ->
 def test_a_second_start_is_a_notice(tmp_path: Path) -> None:
     heard, path = Heard(), tmp_path / "told.jsonl"
     for first_step in (0, 10):  # of two processes: the first was lost
-        Teller(path).on_start(RunInfo(Config(), tmp_path, 1000, 20, first_step, 32))
-    Follower(Config(), tmp_path, path, heard).tell()
+        EventWriter(path).on_start(RunInfo(RunConfig(), tmp_path, 1000, 20, first_step, 32))
+    EventReader(RunConfig(), tmp_path, path, heard).tell()
     assert heard.all[1:] == ["a worker was lost; going on after step 10"]
 
 
 def test_workers_that_get_nowhere_are_not_started_for_ever(tmp_path: Path) -> None:
-    given = ray_worker.Given(Config(), tmp_path, tmp_path, tmp_path, {})
+    given = ray_worker.Given(RunConfig(), tmp_path, tmp_path, tmp_path, {})
     for _ in range(4):
         ray_worker._count_start(given)
     (tmp_path / "checkpoints/step-000010").mkdir(parents=True)

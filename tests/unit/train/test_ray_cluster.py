@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.team import Curve, losses
-from zeropoint.train.callbacks.callbacks import StepInfo, Watcher
+from tests.support.process_group import Curve, losses
+from zeropoint.train.callbacks.callbacks import Callback, StepInfo
 from zeropoint.train.callbacks.metrics import read_metrics
-from zeropoint.train.config.config import Config, Eval, Model, Sample, Train
+from zeropoint.train.config.config import EvalConfig, ModelConfig, RunConfig, SampleConfig, TrainConfig
 from zeropoint.train.run.run import run
 
 if TYPE_CHECKING:
@@ -33,18 +33,18 @@ pytestmark = [
 ]
 
 # Rows that do not divide, and looks at the validation split so that there is time to be killed in.
-CONFIG = Config(
-    Model(n_layers=2, n_heads=2, d_model=16, n_ctx=16),
-    train=Train(steps=50, batch_size=5, checkpoint_every=10, keep=50, threads=1, device="cpu"),
-    eval=Eval(every=2, n_batches=8),
-    sample=Sample(),
+CONFIG = RunConfig(
+    ModelConfig(n_layers=2, n_heads=2, d_model=16, n_ctx=16),
+    train=TrainConfig(steps=50, batch_size=5, checkpoint_every=10, keep=50, threads=1, device="cpu"),
+    eval=EvalConfig(every=2, n_batches=8),
+    sample=SampleConfig(),
 )
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Of a cluster of two nodes with a processor each; afterwards nothing of it is left."""
-    from ray._raylet import Config as RayConfig
+    from ray._raylet import RunConfig as RayConfig
     from ray.cluster_utils import Cluster
 
     folder = tempfile.mkdtemp(prefix="zp")  # short: sockets lie in it
@@ -87,7 +87,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[int, float]:
     return losses(folder)
 
 
-class Heard(Watcher):
+class Heard(Callback):
     def __init__(self) -> None:
         self.steps: list[int] = []
         self.notices: list[str] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zeropoint.train.callbacks.callbacks import Watcher
+from zeropoint.train.callbacks.callbacks import Callback
 from zeropoint.train.callbacks.metrics import MetricsFile, SampleFiles, TensorBoard
 from zeropoint.train.config.config import read_config
 from zeropoint.train.report.plot import curve_of, draw_png, in_terminal
@@ -22,7 +22,7 @@ SETS = (
 )  # fmt: skip
 
 
-class Told(Watcher):
+class Told(Callback):
     """Keeps what a person is told."""
 
     def __init__(self) -> None:

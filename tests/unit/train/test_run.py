@@ -16,9 +16,17 @@ from zeropoint.blueprint.cost import count_parameters
 from zeropoint.data.batches import RandomWindows
 from zeropoint.errors import BadInput, DiskError, OutOfMemory, ZeropointError
 from zeropoint.models.decoder import Decoder
-from zeropoint.train.callbacks.callbacks import EvalInfo, Result, StepInfo, Watcher
+from zeropoint.train.callbacks.callbacks import Callback, EvalInfo, Result, StepInfo
 from zeropoint.train.checkpoints import checkpoint
-from zeropoint.train.config.config import Config, Data, Eval, Model, Sample, Train, read_config
+from zeropoint.train.config.config import (
+    DataConfig,
+    EvalConfig,
+    ModelConfig,
+    RunConfig,
+    SampleConfig,
+    TrainConfig,
+    read_config,
+)
 from zeropoint.train.loop.early_stopping import Diverged
 from zeropoint.train.loop.gradients import NotFinite
 from zeropoint.train.optim.adamw import AdamW
@@ -30,15 +38,15 @@ from zeropoint.train.run.memory import refuse_too_large
 from zeropoint.train.run.run import run
 from zeropoint.train.schedules.schedule import Constant, Cosine
 
-TINY = Config(
-    model=Model(n_layers=1, n_heads=2, d_model=16, n_ctx=16),
-    train=Train(steps=6, batch_size=4, checkpoint_every=2, device="cpu", leak_check=False),
+TINY = RunConfig(
+    model=ModelConfig(n_layers=1, n_heads=2, d_model=16, n_ctx=16),
+    train=TrainConfig(steps=6, batch_size=4, checkpoint_every=2, device="cpu", leak_check=False),
     schedule=Cosine(warmup_steps=2),
-    eval=Eval(every=3, n_batches=1),
+    eval=EvalConfig(every=3, n_batches=1),
 )
 
 
-class Told(Watcher):
+class Told(Callback):
     """All that was told."""
 
     def __init__(self) -> None:
@@ -68,13 +76,13 @@ class Told(Watcher):
         return [info.loss for info in self.steps]
 
 
-def with_train(config: Config, **changes: object) -> Config:
+def with_train(config: RunConfig, **changes: object) -> RunConfig:
     return replace(config, train=replace(config.train, **changes))  # type: ignore[arg-type]
 
 
 def test_a_run_leaves_a_folder_with_everything_about_it(folder: Path) -> None:
     told, folder = Told(), folder / "run"
-    result = run(replace(TINY, sample=Sample(every=6, n_tokens=5)), folder, [told])
+    result = run(replace(TINY, sample=SampleConfig(every=6, n_tokens=5)), folder, [told])
     assert [info.step for info in told.steps] == [1, 2, 3, 4, 5, 6]
     assert [info.step for info in told.evals] == [0, 3, 6]
     assert told.evals[0].validation_loss == pytest.approx(math.log(62), abs=0.3)  # it knows nothing yet
@@ -84,7 +92,7 @@ def test_a_run_leaves_a_folder_with_everything_about_it(folder: Path) -> None:
     assert len(told.samples[0]) == 1 + 5
     assert told.ends == [result]
     assert (result.stopped_by, result.exit_code) == ("steps", 0)
-    assert read_config(folder / "config.toml") == replace(TINY, sample=Sample(every=6, n_tokens=5))
+    assert read_config(folder / "config.toml") == replace(TINY, sample=SampleConfig(every=6, n_tokens=5))
     assert (folder / "latest").read_text() == "step-000006\n"
     assert checkpoint.pointed(folder, "best") == folder / "checkpoints" / f"step-{result.best_step:06d}"
     facts = json.loads((folder / "run.json").read_text())
@@ -99,13 +107,13 @@ def test_a_run_leaves_a_folder_with_everything_about_it(folder: Path) -> None:
     "config",
     [
         replace(TINY, model=replace(TINY.model, dropout=0.1, attention_dropout=0.1)),
-        with_train(TINY, ema=0.9, accumulate=2),
+        with_train(TINY, ema=0.9, accumulation_steps=2),
         replace(TINY, optimizer=Muon()),
-        replace(TINY, data=Data(order="epochs", tokenizer="bpe", n_vocab=300)),
+        replace(TINY, data=DataConfig(order="epochs", tokenizer="bpe", n_vocab=300)),
     ],
     ids=["dropout", "ema", "muon", "epochs"],
 )
-def test_a_run_repeats_bit_for_bit(folder: Path, config: Config) -> None:
+def test_a_run_repeats_bit_for_bit(folder: Path, config: RunConfig) -> None:
     first, again = Told(), Told()
     run(config, folder / "first", [first])
     run(config, folder / "again", [again])
@@ -140,7 +148,9 @@ def test_what_was_measured_is_written_down(folder: Path) -> None:
 def test_recomputing_blocks_and_parts_of_a_batch_change_memory_and_not_the_curve(folder: Path) -> None:
     plain, sparing = Told(), Told()
     run(TINY, folder / "plain", [plain])
-    spare = replace(with_train(TINY, accumulate=4), model=replace(TINY.model, recompute=True))
+    spare = replace(
+        with_train(TINY, accumulation_steps=4), model=replace(TINY.model, gradient_checkpointing=True)
+    )
     run(spare, folder / "sparing", [sparing])
     assert sparing.losses == pytest.approx(plain.losses, rel=1e-5)
 
@@ -149,7 +159,7 @@ def test_blocks_that_are_recomputed_draw_the_same_again_and_dropout_may_change(f
     plain, again = Told(), Told()
     config = replace(TINY, model=replace(TINY.model, dropout=0.2, attention_dropout=0.2))
     run(config, folder / "plain", [plain])
-    recomputed = replace(config, model=replace(config.model, recompute=True))
+    recomputed = replace(config, model=replace(config.model, gradient_checkpointing=True))
     run(recomputed, folder / "again", [again])
     assert again.losses == plain.losses
     model = replace(recomputed.model, attention_dropout=0.0)
@@ -175,7 +185,7 @@ def test_it_stops_when_nothing_gets_better_or_time_is_over(folder: Path) -> None
 
 
 def test_a_loss_that_is_no_number_names_step_tensor_and_checkpoint(folder: Path) -> None:
-    config = replace(with_train(TINY, clip=0.0), optimizer=AdamW(learning_rate=1e38))
+    config = replace(with_train(TINY, max_grad_norm=0.0), optimizer=AdamW(learning_rate=1e38))
     with pytest.raises(NotFinite) as caught:
         run(config, folder / "run")
     assert str(caught.value).startswith("step 2: the loss is not a number; the first bad tensor is ")
@@ -273,7 +283,7 @@ def test_a_checkpoint_of_a_newer_format_is_refused_and_not_passed_over(folder: P
 
 
 def test_a_model_that_no_memory_here_can_hold_is_refused_before_it_is_made(folder: Path) -> None:
-    sizes = Model(n_layers=4096, n_heads=1024, d_model=2**20, n_ctx=16)
+    sizes = ModelConfig(n_layers=4096, n_heads=1024, d_model=2**20, n_ctx=16)
     with pytest.raises(
         OutOfMemory, match=r"the model has [0-9,]{18,} parameters, which take .* smaller sizes"
     ):
@@ -326,7 +336,7 @@ def test_only_the_newest_and_the_best_are_kept(folder: Path) -> None:
     assert names == ["step-000009", "step-000008", "step-000000"]  # the best is the first
 
 
-def refuse(config: Config, folder: Path, resume: bool, said: str) -> None:
+def refuse(config: RunConfig, folder: Path, resume: bool, said: str) -> None:
     with pytest.raises(ZeropointError, match=said) as caught:
         run(config, folder, resume=resume)
     assert caught.value.exit_code == 2
@@ -345,7 +355,7 @@ def test_a_folder_that_is_not_for_this_run_is_refused(folder: Path) -> None:
 def test_what_may_not_change_is_refused_by_name(folder: Path) -> None:
     folder, text = folder / "run", folder / "text.txt"
     text.write_text("one and one is two, " * 40)
-    config = replace(TINY, data=Data(source=str(text)))
+    config = replace(TINY, data=DataConfig(source=str(text)))
     run(config, folder)
     refuse(
         with_train(config, batch_size=8), folder, True, "train.batch_size is 8 and was 4 when .*step-000006"
@@ -373,14 +383,14 @@ def test_what_may_not_change_is_refused_by_name(folder: Path) -> None:
 def test_a_text_that_nothing_can_be_learnt_from_is_refused(folder: Path, content: bytes, said: str) -> None:
     text = folder / "text.txt"
     text.write_bytes(content)
-    refuse(replace(TINY, data=Data(source=str(text))), folder / "run", False, said)
+    refuse(replace(TINY, data=DataConfig(source=str(text))), folder / "run", False, said)
 
 
 def test_ids_beyond_the_vocabulary_are_refused_by_the_blueprint_taking_the_tokenizer_s(
     folder: Path,
 ) -> None:
     """A blueprint's n_vocab gives way to the tokenizer's, so no id is ever outside."""
-    config = replace(TINY, model=Model(blueprint="tiny-gpt"))
+    config = replace(TINY, model=ModelConfig(blueprint="tiny-gpt"))
     prepared = prepare.prepare(config)
     assert prepared.blueprint.n_vocab == prepared.tokenizer.n_vocab == 62
     assert isinstance(prepared.training, RandomWindows)

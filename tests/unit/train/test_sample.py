@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from tests.support.tiny_pairs import PAIRS, config, write_pairs
-from zeropoint.train.callbacks.callbacks import Watcher
+from zeropoint.train.callbacks.callbacks import Callback
 from zeropoint.train.callbacks.metrics import MetricsFile, SampleFiles
 from zeropoint.train.callbacks.samples import sampled
-from zeropoint.train.config.config import Config, Eval, Sample, Train, read_config
+from zeropoint.train.config.config import EvalConfig, RunConfig, SampleConfig, TrainConfig, read_config
 from zeropoint.train.report.report import Report
 from zeropoint.train.run.build_model import built
 from zeropoint.train.run.prepare import prepare
@@ -22,7 +22,11 @@ from zeropoint.train.run.translator import open_translator
 def test_held_out_sentences_are_translated_as_the_command_would(tmp_path: Path) -> None:
     """At the interval and at the end; three of the 40 held-out pairs, from all of them, always the same."""
     folder, made = tmp_path / "run", config(write_pairs(tmp_path / "pairs"), 3)
-    run(replace(made, sample=Sample(every=2)), folder, [SampleFiles(), MetricsFile(), Report(Watcher())])
+    run(
+        replace(made, sample=SampleConfig(every=2)),
+        folder,
+        [SampleFiles(), MetricsFile(), Report(Callback())],
+    )
     first, last = sorted((folder / "samples").iterdir())
     assert (first.name, last.name) == ("step-000002.txt", "step-000003.txt")
     sources, references = zip(PAIRS[0], PAIRS[13], PAIRS[26], strict=True)
@@ -52,6 +56,11 @@ def test_a_masked_run_shows_gaps_and_what_it_puts_there() -> None:
     assert sampled(model, prepared, made.sample, 2) == text
 
 
-def masked() -> Config:
+def masked() -> RunConfig:
     made = read_config("shakespeare-masked", ["data.source=harbour"])
-    return replace(made, train=Train(batch_size=4), eval=Eval(0, 1), sample=Sample(every=1, n_examples=2))
+    return replace(
+        made,
+        train=TrainConfig(batch_size=4),
+        eval=EvalConfig(0, 1),
+        sample=SampleConfig(every=1, n_examples=2),
+    )

@@ -8,7 +8,7 @@ from torch import nn
 
 from zeropoint.errors import BadInput
 from zeropoint.train.averaging.checkpoint_averaging import Average, average_weights
-from zeropoint.train.objectives.seq2seq import Seq2Seq, smoothed
+from zeropoint.train.objectives.seq2seq import Seq2SeqLoss, smoothed
 from zeropoint.train.schedules.schedule import Noam
 
 
@@ -29,7 +29,7 @@ def test_smoothed_targets_are_distributions_without_padding() -> None:
 
 def test_without_smoothing_the_loss_is_cross_entropy() -> None:
     logits, target = torch.randn(2, 3, 7), torch.tensor([[1, 2, 3], [4, 0, 0]])
-    ours = Seq2Seq(padding=0, smoothing=0.0).loss(logits, target)
+    ours = Seq2SeqLoss(padding=0, smoothing=0.0).loss(logits, target)
     theirs = nn.functional.cross_entropy(
         logits.flatten(0, 1), target.flatten(), ignore_index=0, reduction="sum"
     )
@@ -47,7 +47,7 @@ def test_the_loss_is_the_divergence_from_the_smoothed_targets(smoothing: float, 
     assert wanted.sum(-1).tolist() == pytest.approx([1, 1, 1, 1, 0, 0])
     said = torch.log_softmax(logits, -1).flatten(0, 1)
     theirs = nn.functional.kl_div(said, wanted, reduction="sum")
-    ours = Seq2Seq(padding, smoothing).loss(logits, target)
+    ours = Seq2SeqLoss(padding, smoothing).loss(logits, target)
     torch.testing.assert_close(ours, theirs)
     (our_slope,), (their_slope,) = (torch.autograd.grad(loss, logits) for loss in (ours, theirs))
     torch.testing.assert_close(our_slope, their_slope)
@@ -55,7 +55,7 @@ def test_the_loss_is_the_divergence_from_the_smoothed_targets(smoothing: float, 
 
 def test_smoothing_makes_certainty_costly() -> None:
     """The annotated transformer's plot: the loss rises again where the model is too sure."""
-    objective, target = Seq2Seq(smoothing=0.1), torch.tensor([[1]])
+    objective, target = Seq2SeqLoss(smoothing=0.1), torch.tensor([[1]])
 
     def loss(x: float) -> float:
         d = x + 3

@@ -11,7 +11,7 @@ import torch
 from tests.support.tiny_pairs import PAIRS, config, write_pairs
 from zeropoint.decoding.beam import Beam
 from zeropoint.errors import BadInput
-from zeropoint.train.callbacks.callbacks import StepInfo, Watcher
+from zeropoint.train.callbacks.callbacks import Callback, StepInfo
 from zeropoint.train.config.config import read_config
 from zeropoint.train.report.report import uses
 from zeropoint.train.run.prepare import prepare
@@ -52,7 +52,7 @@ def test_every_layer_shows_where_it_looked(translator: Translator) -> None:
         assert one.weights_HTS.shape == (2, len(one.queries), len(one.keys))
         torch.testing.assert_close(one.weights_HTS.sum(-1), torch.ones(2, len(one.queries)))
     across = maps[-1]
-    assert across.queries == ("<s>", "No", "bird", "sees", "a", "beast")
+    assert across.queries == ("<s>", "No", "bird", "update", "a", "beast")
     assert across.keys == ("Kein", "Vogel", "sieht", "ein", "Tier", "</s>")
     assert (maps[2].weights_HTS.triu(1) == 0).all()  # the decoder never looks ahead
 
@@ -80,7 +80,7 @@ class Left(Exception):
     pass
 
 
-class Leaver(Watcher):
+class Leaver(Callback):
     def on_step(self, info: StepInfo) -> None:
         if info.step == 8:
             raise Left

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from zeropoint.blueprint.sources import Offset, Permuted, Rename, Rows, Source, Stacked, Transposed
+from zeropoint.blueprint.sources import Offset, Permuted, Rename, Rows, Stacked, TensorSource, Transposed
 from zeropoint.errors import BadModelFile
 from zeropoint.weights.mapping import Renamed, Weights, from_stored, to_stored
 
@@ -36,7 +36,7 @@ def ascending(*shape: int) -> np.ndarray:
 
 
 def read(
-    arrays: dict[str, np.ndarray], sources: dict[str, Source], shapes: dict[str, tuple[int, ...]]
+    arrays: dict[str, np.ndarray], sources: dict[str, TensorSource], shapes: dict[str, tuple[int, ...]]
 ) -> Weights:
     return from_stored(Memory(arrays), sources, shapes)
 

@@ -12,7 +12,7 @@ import pytest
 from tests.support.tiny_run import TINY_RUNS, add_checkpoint, write_tiny_run
 from zeropoint.blueprint.parts.position import Alibi
 from zeropoint.errors import BadInput, BadModelFile
-from zeropoint.weights.export_variants import fitted
+from zeropoint.weights.export_variants import fit_for_export
 from zeropoint.weights.open_model import open_model
 from zeropoint.weights.run_checkpoint import checkpoint_at, checkpoint_of, is_trained
 
@@ -78,7 +78,7 @@ def test_a_run_without_a_checkpoint(tmp_path: Path) -> None:
 def test_biases_of_zero_make_a_gpt2(tmp_path: Path) -> None:
     write_tiny_run(tmp_path / "run", TINY_RUNS["gpt2"])
     told: list[str] = []
-    made = fitted(open_model(tmp_path / "run"), "gguf", told.append)
+    made = fit_for_export(open_model(tmp_path / "run"), "gguf", told.append)
     assert told == []
     assert made.family.__name__.endswith(".gpt2")
     assert not made.weights["blocks.0.attention.query.bias"].any()
@@ -90,9 +90,9 @@ def test_what_no_family_can_say_is_ours_alone(tmp_path: Path) -> None:
     blueprint = replace(LLAMA, blocks=(block, block))
     write_tiny_run(tmp_path / "run", blueprint)
     told: list[str] = []
-    made = fitted(open_model(tmp_path / "run"), "gguf", told.append)
+    made = fit_for_export(open_model(tmp_path / "run"), "gguf", told.append)
     assert made.family.__name__.endswith(".zeropoint")
     assert made.blueprint == blueprint
     assert "zeropoint alone will read this file" in told[0]
     with pytest.raises(BadInput, match="has no form as a Hugging Face folder"):
-        fitted(open_model(tmp_path / "run"), "hf", told.append)
+        fit_for_export(open_model(tmp_path / "run"), "hf", told.append)

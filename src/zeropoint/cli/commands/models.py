@@ -16,7 +16,7 @@ from zeropoint.cli.console import Console
 from zeropoint.settings import Settings
 
 if TYPE_CHECKING:
-    from zeropoint.catalogue.lookup import Prospect
+    from zeropoint.catalogue.lookup import ModelInfo
 
 _EXAMPLES = """\b
 Examples:
@@ -143,7 +143,7 @@ def remove(console: Console, names: tuple[str, ...]) -> None:
         console.notice(f"removed {name}: {_size(freed)} freed")
 
 
-def _facts(found: Prospect) -> dict[str, Any]:
+def _facts(found: ModelInfo) -> dict[str, Any]:
     """What is known of a model: from the catalogue, or else from the first bytes of its file."""
     import dataclasses
 

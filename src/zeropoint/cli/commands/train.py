@@ -17,7 +17,7 @@ from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
     from zeropoint.train.callbacks.callbacks import Result
-    from zeropoint.train.config.config import Config
+    from zeropoint.train.config.config import RunConfig
 
 _EXAMPLES = """\b
 Examples:
@@ -87,7 +87,7 @@ def command(
 
 
 def _trained(
-    config: Config, folder: Path, resume: bool, console: Console, ray: str | None, n_workers: int
+    config: RunConfig, folder: Path, resume: bool, console: Console, ray: str | None, n_workers: int
 ) -> Result:
     """Run it, here or on a cluster, with everything that looks on."""
     from zeropoint.cli.train_display import showing
@@ -100,8 +100,8 @@ def _trained(
             from zeropoint.train.distributed.ray import run_on_ray
 
             return run_on_ray(config, folder, screen, address=ray, n_workers=n_workers, resume=resume)
-        watchers = (screen, MetricsFile(), TensorBoard(), SampleFiles(), Report(screen))
-        return run(config, folder, watchers, resume=resume)
+        callbacks = (screen, MetricsFile(), TensorBoard(), SampleFiles(), Report(screen))
+        return run(config, folder, callbacks, resume=resume)
 
 
 def _folder(preset: str | None, config: Path | None, out: Path | None, resume: bool) -> Path:
@@ -120,7 +120,7 @@ def _folder(preset: str | None, config: Path | None, out: Path | None, resume: b
     return Path("runs") / (config.stem if config is not None else str(preset))
 
 
-def _config(preset: str | None, file: Path | None, resumed: Path | None, sets: tuple[str, ...]) -> Config:
+def _config(preset: str | None, file: Path | None, resumed: Path | None, sets: tuple[str, ...]) -> RunConfig:
     """What to train; a run that goes on has its own configuration, unless a file is given."""
     from zeropoint.train.config.config import read_config, read_run_config
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, cast
 
 from zeropoint import _native
 from zeropoint.blueprint import Blueprint
-from zeropoint.blueprint.interventions import Write, edits
-from zeropoint.blueprint.taps import Tap, placed
-from zeropoint.engine.contract import Event, Lens, LensRows, Read, Request, Seen
+from zeropoint.blueprint.interventions import Intervention, compile_interventions
+from zeropoint.blueprint.taps import TapPoint, split_point
+from zeropoint.engine.contract import Event, LogitLens, LogitLensRows, Request, Tap, Trace
 from zeropoint.engine.native.kv_cache import CacheOptions
 from zeropoint.engine.native.model_spec import native_plan, stored_tensors
 from zeropoint.engine.tap_requests import check_lens, native_points, wanted_reads
@@ -100,7 +100,7 @@ class NativeEngine:
                 list(request.stop_ids),
                 params.max_tokens or 0,
                 request.wants_logprobs,
-                self._edits(request.taps),
+                self._edits(request.interventions),
             )
         )
 
@@ -126,45 +126,45 @@ class NativeEngine:
     def trace(
         self,
         ids: Sequence[int],
-        reads: Sequence[str | Read] = (),
+        taps: Sequence[str | Tap] = (),
         *,
-        lens: Lens | None = None,
-        taps: Sequence[Write] = (),
-    ) -> Seen:
+        lens: LogitLens | None = None,
+        interventions: Sequence[Intervention] = (),
+    ) -> Trace:
         """What is seen while ids are read from an empty cache. reads: `*` in a name stands for anything.
 
         This engine shows `seeing.native_points`; its threads meet at every point that is wanted. Raises
         BadInput for a point, layer, head or token that is not there, and for more than memory should hold.
         """
-        text, lens = self._within(_ids(ids)), lens or Lens(())
-        wanted = wanted_reads(self._blueprint, len(text), reads, native_points(self._blueprint))
+        text, lens = self._within(_ids(ids)), lens or LogitLens(())
+        wanted = wanted_reads(self._blueprint, len(text), taps, native_points(self._blueprint))
         check_lens(self._blueprint, len(text), lens)
         rows, layers = self._engine.trace(
             text,
             [
-                (*placed(name), heads if name.endswith(".weights") else [])
+                (*split_point(name), heads if name.endswith(".weights") else [])
                 for name, (_, heads) in wanted.items()
             ],
             (list(lens.layers), lens.top, list(lens.tokens), lens.has_logits),
-            self._edits(taps),
+            self._edits(interventions),
         )
         points = {
             name: array if name.endswith(".weights") else _shaped(array, tap, heads)
             for array, (name, (tap, heads)) in zip(rows, wanted.items(), strict=True)
         }
-        lenses = [LensRows(layer, **found) for layer, found in zip(lens.layers, layers, strict=True)]
-        return Seen([int(token) for token in text], points, lenses)
+        lenses = [LogitLensRows(layer, **found) for layer, found in zip(lens.layers, layers, strict=True)]
+        return Trace([int(token) for token in text], points, lenses)
 
-    def stepper(self, taps: Sequence[Write] = ()) -> NativeStepper:
+    def stepper(self, interventions: Sequence[Intervention] = ()) -> NativeStepper:
         """A fresh sequence to decode by hand. taps: how all its passes are changed."""
-        return NativeStepper(self._engine.open_sequence(self._edits(taps)), self.n_ctx)
+        return NativeStepper(self._engine.open_sequence(self._edits(interventions)), self.n_ctx)
 
     def _edits(
-        self, writes: Sequence[Write]
+        self, interventions: Sequence[Intervention]
     ) -> list[tuple[str, int, int, int, int, int, float, list[float]]]:
         return [
-            (*placed(e.point), e.first, e.end, e.column, e.n_columns, e.factor, list(e.addend))
-            for e in edits(self._blueprint, writes)
+            (*split_point(e.point), e.first, e.end, e.column, e.n_columns, e.factor, list(e.addend))
+            for e in compile_interventions(self._blueprint, interventions)
         ]
 
     def _within(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -231,7 +231,7 @@ class NativeStepper:
         self._sequence.close()
 
 
-def _shaped(rows: NDArray[np.float32], tap: Tap, heads: Sequence[int]) -> NDArray[np.float32]:
+def _shaped(rows: NDArray[np.float32], tap: TapPoint, heads: Sequence[int]) -> NDArray[np.float32]:
     """Rows hold heads side by side, [T, H * K]; a tap has them first: [chosen heads, T, K]."""
     if not heads:
         return rows

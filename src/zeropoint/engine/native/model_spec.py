@@ -9,7 +9,7 @@ from zeropoint.blueprint import Block, Blueprint
 from zeropoint.blueprint.parts.ffn import MLP, Gated
 from zeropoint.blueprint.parts.norm import Norm, RMSNorm
 from zeropoint.blueprint.parts.position import Learned, NoPosition, Rope
-from zeropoint.blueprint.sources import Rename, Rows, Source, Stacked
+from zeropoint.blueprint.sources import Rename, Rows, Stacked, TensorSource
 from zeropoint.errors import BadInput
 from zeropoint.weights.gguf.reader import GgufModel
 
@@ -67,7 +67,7 @@ def stored_tensors(model: GgufModel, blueprint: Blueprint) -> dict[str, tuple[st
     return stored
 
 
-def _stored(model: GgufModel, source: Source) -> tuple[str, int, int]:
+def _stored(model: GgufModel, source: TensorSource) -> tuple[str, int, int]:
     match source:
         case Rename(name):
             return name, 0, 0

@@ -48,7 +48,7 @@ def write(path: Path, messages: list[Message]) -> None:
             read(path)
         except BadInput:
             raise BadInput(f"{path} exists and is not a saved conversation; choose another name") from None
-    from zeropoint.files.atomic_write import new_file, write_file  # a start writes no files
+    from zeropoint.files.atomic_write import atomic_file, write_file  # a start writes no files
 
     content = {"format": _FORMAT, "version": _VERSION, "messages": messages}
     try:
@@ -56,7 +56,7 @@ def write(path: Path, messages: list[Message]) -> None:
     except UnicodeEncodeError as error:
         raise DiskError(f"cannot write {path} ({error.reason}); reset the conversation") from None
     # For the owner alone: it is what was said.
-    with new_file(path, need_bytes=len(text), mode=0o600) as temporary, write_file(temporary) as file:
+    with atomic_file(path, need_bytes=len(text), mode=0o600) as temporary, write_file(temporary) as file:
         file.write(text)
 
 

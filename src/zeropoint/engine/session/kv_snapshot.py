@@ -22,7 +22,7 @@ import numpy as np
 
 from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.errors import BadInput, DiskError
-from zeropoint.files.atomic_write import new_file, write_file
+from zeropoint.files.atomic_write import atomic_file, write_file
 from zeropoint.frozen import frozen
 
 __all__ = ["load_cache", "save_cache"]
@@ -95,7 +95,7 @@ def _write(path: Path, header: _Header, body: Iterable[bytes]) -> None:
     digest = hashlib.sha256()
     need_bytes = _START.size + len(text) + header.body_bytes + _SUM_BYTES
     # For the owner alone: it is what was said.
-    with new_file(path, need_bytes=need_bytes, mode=0o600) as temporary, write_file(temporary) as file:
+    with atomic_file(path, need_bytes=need_bytes, mode=0o600) as temporary, write_file(temporary) as file:
         for data in itertools.chain([_START.pack(_MAGIC, _VERSION, len(text)), text], body):
             digest.update(data)
             file.write(data)

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 from zeropoint import families
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.check import check
-from zeropoint.blueprint.interventions import Write
+from zeropoint.blueprint.interventions import Intervention
 from zeropoint.blueprint.sources import stored_names
 from zeropoint.catalogue.fetch import resolve
-from zeropoint.engine.contract import Lens, LensRows, Read, Seen, Stepper
+from zeropoint.engine.contract import LogitLens, LogitLensRows, Stepper, Tap, Trace
 from zeropoint.engine.native.engine import MOST_THREADS, NativeEngine, default_threads
 from zeropoint.engine.native.kv_cache import CacheOptions
 from zeropoint.engine.run_gguf import gguf_of
-from zeropoint.engine.session.parallel_load import reading_beside
+from zeropoint.engine.session.parallel_load import load_in_parallel
 from zeropoint.engine.session.score import Score, named_ids, score
-from zeropoint.engine.session.stream import Router, Stream
+from zeropoint.engine.session.stream import Stream, StreamMultiplexer
 from zeropoint.engine.tap_requests import check_layer
 from zeropoint.errors import BadInput, BadModelFile, ZeropointError
 from zeropoint.planning.plan import check_fits, choose_context, make_plan
@@ -65,7 +65,7 @@ class Model:
         self.name = name
         self.defaults: Mapping[str, Any] = {}
         self.template_name: str | None = None
-        self._router = Router(engine)
+        self._router = StreamMultiplexer(engine)
 
     @cached_property
     def template(self) -> ChatTemplate:
@@ -79,7 +79,7 @@ class Model:
         messages: str | Sequence[Mapping[str, Any]],
         params: SamplingParams | None = None,
         *,
-        taps: Sequence[Write] = (),
+        interventions: Sequence[Intervention] = (),
         on_progress: Callable[[int, int], None] | None = None,
         **sampling: Any,
     ) -> Stream:
@@ -94,20 +94,22 @@ class Model:
             messages = [{"role": "user", "content": messages}]
         ids = self.encode_chat(messages)
         params = self._params(params, sampling)
-        return self._stream(ids, params, taps, is_inside=False, on_progress=on_progress)
+        return self._stream(ids, params, interventions, is_inside=False, on_progress=on_progress)
 
     def generate(
         self,
         prompt: str | Sequence[int],
         params: SamplingParams | None = None,
         *,
-        taps: Sequence[Write] = (),
+        interventions: Sequence[Intervention] = (),
         on_progress: Callable[[int, int], None] | None = None,
         **sampling: Any,
     ) -> Stream:
         """Continue a text (or token ids) as it stands, with no template. Arguments as in `chat`."""
         params = self._params(params, sampling)
-        return self._stream(self._read(prompt), params, taps, is_inside=True, on_progress=on_progress)
+        return self._stream(
+            self._read(prompt), params, interventions, is_inside=True, on_progress=on_progress
+        )
 
     def encode_chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
         """Token ids of a conversation, ready to be answered."""
@@ -137,7 +139,7 @@ class Model:
         *,
         top: int = 0,
         tokens: Sequence[str | int] = (),
-        taps: Sequence[Write] = (),
+        interventions: Sequence[Intervention] = (),
     ) -> Score:
         """Log-probability of every token of a text (or of token ids).
 
@@ -150,22 +152,30 @@ class Model:
         bos = self.tokenizer.bos_id
         start = [bos] if isinstance(text, str) and self.tokenizer.add_bos and bos is not None else []
         named = named_ids(self.tokenizer, tokens)
-        return score(self.engine, ids, start, self.blueprint.n_layers, top=top, tokens=named, taps=taps)
+        return score(
+            self.engine,
+            ids,
+            start,
+            self.blueprint.n_layers,
+            top=top,
+            tokens=named,
+            interventions=interventions,
+        )
 
     def trace(
         self,
         text: str | Sequence[int],
-        reads: Sequence[str | Read] = (),
+        taps: Sequence[str | Tap] = (),
         *,
-        lens: Lens | None = None,
-        taps: Sequence[Write] = (),
-    ) -> Seen:
+        lens: LogitLens | None = None,
+        interventions: Sequence[Intervention] = (),
+    ) -> Trace:
         """What is seen inside while a text (or token ids) is read.
 
         reads: points of `blueprint/taps.py` by name ("blocks.3.attention.weights"; `*` stands for anything),
         or `Read` for chosen heads. lens: as in `lens`. taps: how the pass is changed; the changed is seen.
         """
-        return self.engine.trace(self._read(text), reads, lens=lens, taps=taps)
+        return self.engine.trace(self._read(text), taps, lens=lens, interventions=interventions)
 
     def attention(
         self,
@@ -173,12 +183,12 @@ class Model:
         layer: int,
         heads: Sequence[int] | None = None,
         *,
-        taps: Sequence[Write] = (),
+        interventions: Sequence[Intervention] = (),
     ) -> NDArray[np.float32]:
         """How much each token looks at each: float32 [heads, T, T], rows of queries that sum to 1."""
         check_layer(self.blueprint, layer)
         point = f"blocks.{layer}.attention.weights"
-        return self.trace(text, [Read(point, heads)], taps=taps)[point]
+        return self.trace(text, [Tap(point, heads)], interventions=interventions)[point]
 
     def lens(
         self,
@@ -188,19 +198,19 @@ class Model:
         top: int = 5,
         tokens: Sequence[str | int] = (),
         logits: bool = False,
-        taps: Sequence[Write] = (),
-    ) -> list[LensRows]:
+        interventions: Sequence[Intervention] = (),
+    ) -> list[LogitLensRows]:
         """What would follow each token if the model ended after each of those layers (by default all).
 
         top: best tokens of each place. tokens: named ones (" Paris", or an id). logits: all of them too.
         """
         chosen = range(self.blueprint.n_layers) if layers is None else layers
-        lens = Lens(list(chosen), top, named_ids(self.tokenizer, tokens), logits)
-        return self.trace(text, lens=lens, taps=taps).lens
+        lens = LogitLens(list(chosen), top, named_ids(self.tokenizer, tokens), logits)
+        return self.trace(text, lens=lens, interventions=interventions).lens
 
-    def stepper(self, taps: Sequence[Write] = ()) -> Stepper:
+    def stepper(self, interventions: Sequence[Intervention] = ()) -> Stepper:
         """A fresh sequence to decode by hand: `extend(ids) -> logits`, `rollback(n)`."""
-        return self.engine.stepper(taps)
+        return self.engine.stepper(interventions)
 
     def save_cache(self, ids: Sequence[int], path: str | Path) -> int:
         """Write what the cache holds of the start of a text; how many tokens. Raises BadInput, DiskError."""
@@ -249,14 +259,16 @@ class Model:
         self,
         ids: Sequence[int],
         params: SamplingParams,
-        taps: Sequence[Write],
+        interventions: Sequence[Intervention],
         *,
         is_inside: bool,
         on_progress: Callable[[int, int], None] | None,
     ) -> Stream:
         text = TextStream(self.tokenizer, params.stop, skip_special=True, inside=is_inside)
         stop_ids = sorted(self.tokenizer.stop_ids)
-        return Stream(self._router, text, ids, params, stop_ids, taps=taps, on_progress=on_progress)
+        return Stream(
+            self._router, text, ids, params, stop_ids, interventions=interventions, on_progress=on_progress
+        )
 
 
 def load(
@@ -300,7 +312,7 @@ def load(
     n_ctx = choose_context(blueprint, context)
     _check_memory(file, blueprint, n_ctx, exact, cache, found.name)
     import_library()
-    words = _Words(file, blueprint.n_vocab, template)
+    words = TextAssets(file, blueprint.n_vocab, template)
     engine = NativeEngine(
         file,
         blueprint,
@@ -309,7 +321,7 @@ def load(
         isa=isa,
         is_exact=exact,
         cache=cache,
-        make=reading_beside(words.make_tokenizer, words.make_template if will_chat else lambda: None),
+        make=load_in_parallel(words.make_tokenizer, words.make_template if will_chat else lambda: None),
     )
     model = Model(words.file, blueprint, engine, words.tokenizer, found.name)
     model.template_name = template
@@ -319,7 +331,7 @@ def load(
     return model
 
 
-class _Words:
+class TextAssets:
     """What a model is beside its weights. file: the model's, in the end without the vocabulary's lists."""
 
     tokenizer: Tokenizer

@@ -12,10 +12,10 @@ from typing import Any
 
 from zeropoint import _native
 
-__all__ = ["reading_beside"]
+__all__ = ["load_in_parallel"]
 
 
-def reading_beside(work: Callable[[], object], then: Callable[[], object]) -> Callable[..., _native.Engine]:
+def load_in_parallel(work: Callable[[], object], then: Callable[[], object]) -> Callable[..., _native.Engine]:
     """A maker for `NativeEngine`: it calls `work`, and `then` while the last weights are read.
 
     What these raise it raises, and the engine is not made; where it failed already, that is what is said.

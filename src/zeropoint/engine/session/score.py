@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import field
 
-from zeropoint.blueprint.interventions import Write
-from zeropoint.engine.contract import Engine, Lens, LensRows
+from zeropoint.blueprint.interventions import Intervention
+from zeropoint.engine.contract import Engine, LogitLens, LogitLensRows
 from zeropoint.errors import BadInput
 from zeropoint.frozen import frozen
 from zeropoint.tokenizers.core.tokenizer import Tokenizer
@@ -57,7 +57,7 @@ def score(
     *,
     top: int = 0,
     tokens: Sequence[int] = (),
-    taps: Sequence[Write] = (),
+    interventions: Sequence[Intervention] = (),
 ) -> Score:
     """The score of `ids` after `start` (a begin token, or nothing). Raises ContextFull, BadInput.
 
@@ -66,9 +66,9 @@ def score(
     """
     known: list[float | None] = [] if start else [None]
     context = [*start, *ids]
-    if not top and not len(tokens) and not len(taps):
+    if not top and not len(tokens) and not len(interventions):
         return Score(list(ids), known + [float(p) for p in engine.score(context)])
-    seen = engine.trace(context, lens=Lens([n_layers - 1], top, tokens), taps=taps)
+    seen = engine.trace(context, lens=LogitLens([n_layers - 1], top, tokens), interventions=interventions)
     rows = seen.lens[0]
     known += [float(p) for p in rows.next_logprobs]
     if not top and not len(tokens):
@@ -78,7 +78,7 @@ def score(
     return Score(list(ids), known, [*before, *said[:-1]], said[-1])
 
 
-def _alternatives(rows: LensRows, row: int, tokens: Sequence[int]) -> Alternatives:
+def _alternatives(rows: LogitLensRows, row: int, tokens: Sequence[int]) -> Alternatives:
     top = zip(rows.top_ids[row].tolist(), rows.top_logprobs[row].tolist(), strict=True)
     return Alternatives(list(top), dict(zip(tokens, rows.named_logprobs[row].tolist(), strict=True)))
 

@@ -8,14 +8,14 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from zeropoint.blueprint.interventions import Write
+from zeropoint.blueprint.interventions import Intervention
 from zeropoint.engine.contract import Engine, Event, FinishReason, Request
 from zeropoint.errors import BadInput, MachineError
 from zeropoint.frozen import frozen
 from zeropoint.sampling.params import SamplingParams
 from zeropoint.tokenizers.core.stream import TextStream
 
-__all__ = ["Router", "Stream", "Timings", "Usage"]
+__all__ = ["Stream", "StreamMultiplexer", "Timings", "Usage"]
 
 
 @frozen
@@ -38,7 +38,7 @@ class Timings:
     cache_n: int = 0
 
 
-class Router:
+class StreamMultiplexer:
     """Steps an engine for several streams: each gets its own events, whoever asks first."""
 
     def __init__(self, engine: Engine) -> None:
@@ -83,13 +83,13 @@ class Stream:
 
     def __init__(
         self,
-        router: Router,
+        router: StreamMultiplexer,
         text: TextStream,
         prompt_ids: Sequence[int],
         params: SamplingParams,
         stop_ids: Sequence[int],
         notices: Sequence[str] = (),
-        taps: Sequence[Write] = (),
+        interventions: Sequence[Intervention] = (),
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.finish_reason: FinishReason | None = None
@@ -105,7 +105,7 @@ class Stream:
         self._last = self._started
         self._events: deque[Event] = deque()
         self._is_done = False
-        self._request = router.submit(Request(prompt_ids, params, stop_ids, taps=taps))
+        self._request = router.submit(Request(prompt_ids, params, stop_ids, interventions=interventions))
         weakref.finalize(self, router.forget, self._request).atexit = False
 
     def __iter__(self) -> Iterator[str]:

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zeropoint.blueprint.interventions import Edit, Write, edits
-from zeropoint.engine.contract import Event, FinishReason, Lens, LensRows, Read, Request, Seen
+from zeropoint.blueprint.interventions import Intervention, PointEdit, compile_interventions
+from zeropoint.engine.contract import Event, FinishReason, LogitLens, LogitLensRows, Request, Tap, Trace
 from zeropoint.engine.tap_requests import check_lens, stream_after, wanted_reads
 from zeropoint.errors import BadInput, ContextFull, MachineError
 from zeropoint.models.decoder import Decoder
@@ -66,7 +66,7 @@ class TorchEngine:
             )
         seed = secrets.randbits(64) if request.params.seed is None else request.params.seed
         number, self._n_requests = self._n_requests, self._n_requests + 1
-        self._running[number] = _Running(request, seed, self.stepper(request.taps), prompt)
+        self._running[number] = _Running(request, seed, self.stepper(request.interventions), prompt)
         return number
 
     def cancel(self, request: int) -> None:
@@ -113,23 +113,25 @@ class TorchEngine:
     def trace(
         self,
         ids: Sequence[int],
-        reads: Sequence[str | Read] = (),
+        taps: Sequence[str | Tap] = (),
         *,
-        lens: Lens | None = None,
-        taps: Sequence[Write] = (),
-    ) -> Seen:
+        lens: LogitLens | None = None,
+        interventions: Sequence[Intervention] = (),
+    ) -> Trace:
         """What is seen while ids are read: any point of `blueprint/taps.py`. Raises as the contract says."""
-        module, text, lens = self._loaded(), self._checked(ids), lens or Lens(())
+        module, text, lens = self._loaded(), self._checked(ids), lens or LogitLens(())
         b = module.blueprint
         if len(text) > self.n_ctx:
             raise ContextFull(
                 f"the text has {len(text)} tokens and the context holds {self.n_ctx}; shorten it"
             )
-        wanted = wanted_reads(b, len(text), reads)
+        wanted = wanted_reads(b, len(text), taps)
         check_lens(b, len(text), lens)
         streams = [stream_after(b, layer) for layer in lens.layers]
         points = {*wanted, *streams}
-        seen = trace(module, text, points=points, n_positions=self.n_ctx, edits=edits(b, taps))
+        seen = trace(
+            module, text, points=points, n_positions=self.n_ctx, edits=compile_interventions(b, interventions)
+        )
         shown = {
             name: np.asarray(seen[name][heads] if heads else seen[name])
             for name, (_, heads) in wanted.items()
@@ -138,12 +140,12 @@ class TorchEngine:
             _lens_rows(layer, np.asarray(logits_after(module, seen[name])), text, lens)
             for layer, name in zip(lens.layers, streams, strict=True)
         ]
-        return Seen(text, shown, rows)
+        return Trace(text, shown, rows)
 
-    def stepper(self, taps: Sequence[Write] = ()) -> TorchStepper:
+    def stepper(self, interventions: Sequence[Intervention] = ()) -> TorchStepper:
         """A fresh sequence to decode by hand. taps: how all its passes are changed."""
         module = self._loaded()
-        return TorchStepper(module, self.n_ctx, edits(module.blueprint, taps))
+        return TorchStepper(module, self.n_ctx, compile_interventions(module.blueprint, interventions))
 
     def close(self) -> None:
         """Let go of the module; any later call raises BadInput."""
@@ -162,9 +164,9 @@ class TorchEngine:
 class TorchStepper:
     """One sequence under the caller's control. Fulfils `engine.contract.Stepper`."""
 
-    def __init__(self, module: Decoder, n_ctx: int, edits: Sequence[Edit] = ()) -> None:
+    def __init__(self, module: Decoder, n_ctx: int, compile_interventions: Sequence[PointEdit] = ()) -> None:
         self._module = module
-        self._edits = edits
+        self._edits = compile_interventions
         self._cache = module.new_cache(n_ctx)
 
     @property
@@ -213,11 +215,13 @@ def _event(
     return Event(number, token, logprob, finish, n_prompt, 0, min(running.stepper.n_tokens, n_prompt))
 
 
-def _lens_rows(layer: int, logits_TV: NDArray[np.float32], ids: Sequence[int], lens: Lens) -> LensRows:
+def _lens_rows(
+    layer: int, logits_TV: NDArray[np.float32], ids: Sequence[int], lens: LogitLens
+) -> LogitLensRows:
     logprobs_TV = _log_softmax(logits_TV)
     # A stable sort leaves equal ones in the order of their ids.
     top_TN = np.argsort(-logits_TV, axis=-1, kind="stable")[:, : lens.top].astype(np.int32)
-    return LensRows(
+    return LogitLensRows(
         layer,
         top_TN,
         np.take_along_axis(logprobs_TV, top_TN, axis=-1),

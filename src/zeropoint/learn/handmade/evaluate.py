@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from zeropoint.errors import BadInput
 from zeropoint.learn.handmade.dsl import Program
 
-__all__ = ["Model", "Verdict", "article_texts", "complete", "judge", "predict", "short_texts"]
+__all__ = ["LogitsFunction", "Verdict", "article_texts", "complete", "judge", "predict", "short_texts"]
 
-Model = Callable[[Sequence[int]], NDArray[np.float32]]  # ids [T] -> logits [T, V] of a fresh sequence
+LogitsFunction = Callable[
+    [Sequence[int]], NDArray[np.float32]
+]  # ids [T] -> logits [T, V] of a fresh sequence
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,14 @@ class Verdict:
     wrong: tuple[str, ...]
 
 
-def judge(program: Program, model: Model, texts: Iterable[str]) -> Verdict:
+def judge(program: Program, model: LogitsFunction, texts: Iterable[str]) -> Verdict:
     """Ask for the token after each text."""
     asked = list(texts)
     wrong = tuple(text for text in asked if predict(program, model, text) != program.answer(text))
     return Verdict(len(asked) - len(wrong), len(asked), wrong)
 
 
-def predict(program: Program, model: Model, text: str) -> str:
+def predict(program: Program, model: LogitsFunction, text: str) -> str:
     """The likeliest token after the last n_ctx characters of text. Raises BadInput for unknown characters."""
     unknown = sorted(set(text) - set(program.tokens))
     if not text or unknown:
@@ -42,7 +44,7 @@ def predict(program: Program, model: Model, text: str) -> str:
     return program.tokens[int(np.argmax(model(program.ids(text))[-1]))]
 
 
-def complete(program: Program, model: Model, text: str, n_new: int) -> str:
+def complete(program: Program, model: LogitsFunction, text: str, n_new: int) -> str:
     """text and up to n_new tokens after it, fewer where the program's stop token comes."""
     for _ in range(n_new):
         text += predict(program, model, text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from zeropoint import families
-from zeropoint.files.atomic_write import new_file
+from zeropoint.files.atomic_write import atomic_file
 from zeropoint.learn.handmade.compile import blueprint, weights
 from zeropoint.learn.handmade.dsl import Program
 from zeropoint.weights.gguf.writer import write_gguf
@@ -33,5 +33,5 @@ def write_program(program: Program, path: Path) -> None:
         pack(name, Lazy(matrix.shape, "F32", lambda matrix=matrix: matrix), "F32")  # type: ignore[misc]
         for name, matrix in weights(program).items()
     ]
-    with new_file(path) as staged:
+    with atomic_file(path) as staged:
         write_gguf(staged, metadata, tensors)

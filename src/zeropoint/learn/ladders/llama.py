@@ -2,7 +2,7 @@
 
 The losses are those of the notebook in github.com/bkitano/llama-from-scratch; the article has those of an
 earlier version, another model. Four versions ran four times: 3.941 to 3.946 for the first rung, 2.506 to
-2.535 for the second, 2.449 to 2.519 for the third, so that no tolerance under 0.07 is honest. A step is what
+2.535 for the second, 2.449 to 2.519 for the third, so that no tolerance under 0.07 is meaningful. A step is what
 the notebook calls an epoch: one batch.
 """
 
@@ -88,8 +88,8 @@ def _rung(
     is_miswired: bool = False,
 ) -> Rung:
     """A rung with the faults of its day, and without."""
-    built, honest = partial(make, PUBLISHED), partial(make, HONEST)
-    return Rung(name, change, built, training or _WIDE, stages, honest, is_miswired)
+    built, corrected = partial(make, PUBLISHED), partial(make, HONEST)
+    return Rung(name, change, built, training or _WIDE, stages, corrected, is_miswired)
 
 
 _SMALL = Training(T, ROWS, _adam)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from zeropoint.train.distributed.dtensor import part_like
+from zeropoint.train.distributed.dtensor import shard_like
 
 __all__ = ["Ema"]
 
@@ -34,7 +34,7 @@ class Ema:
     def load(self, average: Mapping[str, Tensor]) -> None:
         """Go on from an average that was saved."""
         for name, tensor in self.average.items():
-            tensor.copy_(part_like(average[name], tensor))
+            tensor.copy_(shard_like(average[name], tensor))
 
     @contextlib.contextmanager
     def inside(self, model: nn.Module) -> Iterator[None]:

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zeropoint.train.config.config import Config
+    from zeropoint.train.config.config import RunConfig
 
-__all__ = ["EvalInfo", "Result", "RunInfo", "StepInfo", "Watcher", "Watchers"]
+__all__ = ["Callback", "Callbacks", "EvalInfo", "Result", "RunInfo", "StepInfo"]
 
 
 @dataclass(frozen=True)
 class RunInfo:
     """Before the first step. n_steps: where the run ends; first_step: steps done before, by a run resumed."""
 
-    config: Config
+    config: RunConfig
     folder: Path
     n_parameters: int
     n_steps: int
@@ -88,7 +88,7 @@ class Result:
         return {"SIGINT": 130, "SIGTERM": 143}.get(self.stopped_by, 0)
 
 
-class Watcher:
+class Callback:
     """Override what is of interest. Calls come from the training thread, in order."""
 
     def on_start(self, info: RunInfo) -> None:
@@ -113,36 +113,36 @@ class Watcher:
         """After the last step."""
 
 
-class Watchers(Watcher):
+class Callbacks(Callback):
     """Several as one."""
 
-    def __init__(self, watchers: tuple[Watcher, ...]) -> None:
-        self.watchers = watchers
+    def __init__(self, callbacks: tuple[Callback, ...]) -> None:
+        self.callbacks = callbacks
 
     def on_start(self, info: RunInfo) -> None:
-        for watcher in self.watchers:
+        for watcher in self.callbacks:
             watcher.on_start(info)
 
     def on_step(self, info: StepInfo) -> None:
-        for watcher in self.watchers:
+        for watcher in self.callbacks:
             watcher.on_step(info)
 
     def on_eval(self, info: EvalInfo) -> None:
-        for watcher in self.watchers:
+        for watcher in self.callbacks:
             watcher.on_eval(info)
 
     def on_sample(self, step: int, text: str) -> None:
-        for watcher in self.watchers:
+        for watcher in self.callbacks:
             watcher.on_sample(step, text)
 
     def on_checkpoint(self, path: Path) -> None:
-        for watcher in self.watchers:
+        for watcher in self.callbacks:
             watcher.on_checkpoint(path)
 
     def on_notice(self, text: str) -> None:
-        for watcher in self.watchers:
+        for watcher in self.callbacks:
             watcher.on_notice(text)
 
     def on_end(self, result: Result) -> None:
-        for watcher in self.watchers:
+        for watcher in self.callbacks:
             watcher.on_end(result)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from zeropoint.files.atomic_write import disk_error
-from zeropoint.train.callbacks.callbacks import EvalInfo, RunInfo, StepInfo, Watcher
-from zeropoint.train.config.config import Config
+from zeropoint.train.callbacks.callbacks import Callback, EvalInfo, RunInfo, StepInfo
+from zeropoint.train.config.config import RunConfig
 
-__all__ = ["Follower", "Teller"]
+__all__ = ["EventReader", "EventWriter"]
 
 
-class Teller(Watcher):
+class EventWriter(Callback):
     """Writes down what happens. Raises DiskError where that is not possible."""
 
     def __init__(self, path: Path) -> None:
@@ -47,10 +47,10 @@ class Teller(Watcher):
             raise disk_error(error, self._path) from None
 
 
-class Follower:
+class EventReader:
     """Reads what a Teller wrote and tells a watcher. A run that starts again is told as a notice."""
 
-    def __init__(self, config: Config, folder: Path, path: Path, watcher: Watcher) -> None:
+    def __init__(self, config: RunConfig, folder: Path, path: Path, watcher: Callback) -> None:
         self._config, self._folder, self._path, self._watcher = config, folder, path, watcher
         self._at = 0
         self._has_started = False

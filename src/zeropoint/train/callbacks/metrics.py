@@ -18,14 +18,14 @@ from typing import Any
 
 from zeropoint.errors import BadInput
 from zeropoint.files.atomic_write import disk_error
-from zeropoint.train.callbacks.callbacks import EvalInfo, Result, RunInfo, StepInfo, Watcher
+from zeropoint.train.callbacks.callbacks import Callback, EvalInfo, Result, RunInfo, StepInfo
 
 __all__ = ["FILE", "MetricsFile", "SampleFiles", "TensorBoard", "read_metrics"]
 
 FILE = "metrics.jsonl"
 
 
-class MetricsFile(Watcher):
+class MetricsFile(Callback):
     """Writes metrics.jsonl. Raises DiskError where that is not possible."""
 
     def on_start(self, info: RunInfo) -> None:
@@ -51,7 +51,7 @@ class MetricsFile(Watcher):
             raise disk_error(error, self._path) from None
 
 
-class TensorBoard(Watcher):
+class TensorBoard(Callback):
     """Writes events into the run's folder `tensorboard`, where the package is installed; else nothing."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class TensorBoard(Watcher):
             self._writer.add_scalar(name, value, step)
 
 
-class SampleFiles(Watcher):
+class SampleFiles(Callback):
     """Keeps each sample as samples/step-000250.txt."""
 
     def on_start(self, info: RunInfo) -> None:

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from zeropoint.data.batches import IGNORED
 from zeropoint.data.masked_lm import MaskedBatches
-from zeropoint.data.text_codec import Coding
+from zeropoint.data.text_codec import TextCodec
 from zeropoint.errors import BadInput
 from zeropoint.models.decoder import Decoder
 from zeropoint.models.encoder import Encoder
 from zeropoint.models.seq2seq import Seq2Seq
 from zeropoint.sampling.draw import sample
 from zeropoint.sampling.params import SamplingParams
-from zeropoint.train.config.config import Sample
+from zeropoint.train.config.config import SampleConfig
 from zeropoint.train.run.prepare import Prepared
 from zeropoint.train.run.translator import Translator
 
@@ -27,7 +27,7 @@ _GAP = "_"
 
 
 @torch.no_grad()
-def sampled(model: Decoder | Encoder | Seq2Seq, prepared: Prepared, spec: Sample, step: int) -> str:
+def sampled(model: Decoder | Encoder | Seq2Seq, prepared: Prepared, spec: SampleConfig, step: int) -> str:
     """What a person is shown after a step, of the model's own kind; the model stays as it was.
 
     A decoder goes on from spec.prompt; an encoder-decoder translates prepared.examples greedily; an encoder
@@ -45,7 +45,7 @@ def sampled(model: Decoder | Encoder | Seq2Seq, prepared: Prepared, spec: Sample
         model.train(is_training)
 
 
-def _went_on(model: Decoder, prepared: Prepared, spec: Sample, seed: int) -> str:
+def _went_on(model: Decoder, prepared: Prepared, spec: SampleConfig, seed: int) -> str:
     """The prompt and what comes after it; a line's end, where the text has not the prompt's characters."""
     coding, prompt = prepared.tokenizer, spec.prompt or "\n"
     try:
@@ -55,7 +55,7 @@ def _went_on(model: Decoder, prepared: Prepared, spec: Sample, seed: int) -> str
     return prompt + coding.decode(_written(model, ids, spec, seed))
 
 
-def _written(model: Decoder, prompt: Sequence[int], spec: Sample, seed: int) -> list[int]:
+def _written(model: Decoder, prompt: Sequence[int], spec: SampleConfig, seed: int) -> list[int]:
     """Up to spec.n_tokens ids after the prompt, as many as the context has room for."""
     steps = SamplingParams.of(temperature=spec.temperature, top_k=spec.top_k or None).steps
     device = next(model.parameters()).device
@@ -80,7 +80,7 @@ def _translated(model: Seq2Seq, prepared: Prepared) -> str:
     )
 
 
-def _filled(model: Encoder, prepared: Prepared, spec: Sample) -> str:
+def _filled(model: Encoder, prepared: Prepared, spec: SampleConfig) -> str:
     """Rows with gaps for all that is asked for, as they were, and with the likeliest tokens in the gaps."""
     batches, coding = prepared.validation, prepared.tokenizer
     if not isinstance(batches, MaskedBatches):
@@ -103,7 +103,7 @@ def _filled(model: Encoder, prepared: Prepared, spec: Sample) -> str:
     )
 
 
-def _with_gaps(coding: Coding, ids_T: NDArray[np.int64], is_gap_T: NDArray[np.bool_]) -> str:
+def _with_gaps(coding: TextCodec, ids_T: NDArray[np.int64], is_gap_T: NDArray[np.bool_]) -> str:
     """The text, a mark for each hidden token."""
     cuts = np.flatnonzero(np.diff(is_gap_T)) + 1
     runs = zip(np.split(ids_T, cuts), np.split(is_gap_T, cuts), strict=True)

@@ -25,17 +25,17 @@ import torch
 from torch import Tensor, nn
 
 from zeropoint.errors import BadInput, BadModelFile
-from zeropoint.files.atomic_write import new_folder, replace_file
+from zeropoint.files.atomic_write import atomic_folder, replace_file
 from zeropoint.files.disk import sha256_of
 from zeropoint.train.checkpoints.sharded import files_of, write_shards
 from zeropoint.train.checkpoints.tensor_io import bytes_of, read_tensors, write_json, write_tensors
-from zeropoint.train.distributed.dtensor import part_like
-from zeropoint.train.distributed.process_group import ALONE, Team
+from zeropoint.train.distributed.dtensor import shard_like
+from zeropoint.train.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from zeropoint.weights.json_file import read_object
 
 __all__ = [
     "FORMAT",
-    "Checkpoint",
+    "SavedCheckpoint",
     "State",
     "checkpoints",
     "clean",
@@ -74,7 +74,7 @@ class State:
 
 
 @dataclass(frozen=True, eq=False)
-class Checkpoint:
+class SavedCheckpoint:
     """One that was read, and whose hashes are right."""
 
     path: Path
@@ -93,7 +93,7 @@ def save(
     *,
     is_best: bool = False,
     keep: int = 2,
-    team: Team = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Path:
     """Write a checkpoint of a run and point to it; then remove all but the newest `keep` and the best.
 
@@ -105,16 +105,16 @@ def save(
     if average is not None:
         parts |= {"weights": dict(average), "raw": weights}
     path = run / "checkpoints" / _name(state.step)
-    if team.n_workers > 1:
-        write_shards(path, parts, asdict(state), FORMAT, team)
+    if group.n_workers > 1:
+        write_shards(path, parts, asdict(state), FORMAT, group)
     else:
-        with new_folder(path, need_bytes=sum(map(bytes_of, parts.values()))) as folder:
+        with atomic_folder(path, need_bytes=sum(map(bytes_of, parts.values()))) as folder:
             for name, tensors in parts.items():
                 write_tensors(folder / f"{name}.safetensors", tensors)
             write_json(folder / "state.json", {"format": FORMAT, **asdict(state)})
             hashes = {file.name: sha256_of(file) for file in sorted(folder.iterdir())}
             write_json(folder / "manifest.json", {"format": FORMAT, "sha256": hashes})
-    if team.rank:
+    if group.rank:
         return path
     _point(run, "latest", path)
     if is_best:
@@ -140,7 +140,7 @@ def pointed(run: Path, pointer: str) -> Path | None:
     return path if _NAME.fullmatch(name) and path.is_dir() else None
 
 
-def newest(run: Path) -> tuple[Checkpoint, list[str]]:
+def newest(run: Path) -> tuple[SavedCheckpoint, list[str]]:
     """The newest sound checkpoint, and a sentence for each newer one that is damaged.
 
     Raises BadInput naming them where none is sound, or where there is none at all.
@@ -156,7 +156,7 @@ def newest(run: Path) -> tuple[Checkpoint, list[str]]:
     raise BadInput(f"{run} holds no checkpoint to go on from; start a run there first")
 
 
-def opened(path: Path) -> Checkpoint:
+def opened(path: Path) -> SavedCheckpoint:
     """Read a checkpoint. Raises BadModelFile for a damaged one, BadInput for another version's, DiskError.
 
     Another version's is not passed over: the run would then write over what it learnt.
@@ -180,7 +180,7 @@ def opened(path: Path) -> Checkpoint:
             raise BadModelFile(
                 f"{file} is damaged (its sha256 is not the manifest's); use the checkpoint before"
             )
-    return Checkpoint(
+    return SavedCheckpoint(
         path,
         _state(path / "state.json"),
         _tensors(path, files_of("weights", hashes)),
@@ -189,7 +189,7 @@ def opened(path: Path) -> Checkpoint:
     )
 
 
-def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def restore(checkpoint: SavedCheckpoint, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Put its weights, and what the optimizer remembers, where they belong. Raises BadInput."""
     parameters = dict(model.named_parameters())
     if parameters.keys() != checkpoint.weights.keys():
@@ -199,15 +199,15 @@ def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Opt
         )
     with torch.no_grad():
         for name, parameter in parameters.items():
-            parameter.copy_(part_like((checkpoint.raw or checkpoint.weights)[name], parameter))
+            parameter.copy_(shard_like((checkpoint.raw or checkpoint.weights)[name], parameter))
     for key, tensor in checkpoint.optimizer.items():
         name, _, what = key.rpartition("/")
         parameter = parameters[name]
         # Fused AdamW counts its steps on the device; a count is one number, a memory has a weight's shape.
-        optimizer.state[parameter][what] = part_like(tensor, parameter)
+        optimizer.state[parameter][what] = shard_like(tensor, parameter)
 
 
-def clean(run: Path, last: Checkpoint | None = None) -> None:
+def clean(run: Path, last: SavedCheckpoint | None = None) -> None:
     """Remove what a killed run left half written. Only for who holds the run's lock.
 
     last: the checkpoint that is gone on from; pointers that were not yet written then, are now.

@@ -20,11 +20,11 @@ from typing import Any
 from torch import Tensor
 
 from zeropoint.errors import BadInput, DiskError, ZeropointError
-from zeropoint.files.atomic_write import disk_error, need_space
-from zeropoint.files.disk import sha256_of, sync_folder
+from zeropoint.files.atomic_write import disk_error, require_space
+from zeropoint.files.disk import fsync_folder, sha256_of
 from zeropoint.train.checkpoints.tensor_io import bytes_of, write_json, write_tensors
-from zeropoint.train.distributed.dtensor import whole
-from zeropoint.train.distributed.process_group import Team
+from zeropoint.train.distributed.dtensor import full_tensor
+from zeropoint.train.distributed.process_group import ProcessGroup
 from zeropoint.weights.json_file import read_object
 from zeropoint.weights.run_checkpoint import INDEX
 
@@ -34,7 +34,11 @@ _MOST_JSON_BYTES = 64 << 20
 
 
 def write_shards(
-    path: Path, parts: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any], fmt: int, team: Team
+    path: Path,
+    parts: Mapping[str, Mapping[str, Tensor]],
+    state: Mapping[str, Any],
+    fmt: int,
+    group: ProcessGroup,
 ) -> None:
     """Write the folder `path`; every worker calls it at the same step.
 
@@ -42,11 +46,11 @@ def write_shards(
     fmt: the format's number. Raises DiskError for all where one cannot write; nothing is at `path` then.
     """
     beside = path.with_name(f"{path.name}.tmp.0")
-    own = {name: _own_share(tensors, team) for name, tensors in parts.items()}
-    is_first = team.rank == 0
-    _together(team, lambda: _make(beside, path, parts) if is_first else None)
-    _together(team, lambda: _write_own(beside, own, team))
-    _together(team, lambda: _finish(beside, path, state, fmt, team.n_workers) if is_first else None)
+    own = {name: _own_share(tensors, group) for name, tensors in parts.items()}
+    is_first = group.rank == 0
+    _together(group, lambda: _make(beside, path, parts) if is_first else None)
+    _together(group, lambda: _write_own(beside, own, group))
+    _together(group, lambda: _finish(beside, path, state, fmt, group.n_workers) if is_first else None)
 
 
 def files_of(part: str, names: Mapping[str, Any] | set[str]) -> list[str]:
@@ -57,20 +61,20 @@ def files_of(part: str, names: Mapping[str, Any] | set[str]) -> list[str]:
     return found if found and found == [_file(part, i, len(found)) for i in range(len(found))] else []
 
 
-def _own_share(tensors: Mapping[str, Tensor], team: Team) -> dict[str, Tensor]:
+def _own_share(tensors: Mapping[str, Tensor], group: ProcessGroup) -> dict[str, Tensor]:
     """The tensors that fall to this worker, whole. Who has least so far takes the next, for each the same."""
-    loads = [0] * team.n_workers
+    loads = [0] * group.n_workers
     own = {}
     for name, tensor in tensors.items():
         owner = loads.index(min(loads))
         loads[owner] += tensor.numel()
-        full = whole(tensor)  # every worker must ask, also for what it does not keep
-        if owner == team.rank:
+        full = full_tensor(tensor)  # every worker must ask, also for what it does not keep
+        if owner == group.rank:
             own[name] = full
     return own
 
 
-def _together(team: Team, work: Callable[[], None]) -> None:
+def _together(group: ProcessGroup, work: Callable[[], None]) -> None:
     """Do it, wait for all, and fail where one of them failed."""
     failed: ZeropointError | None = None
     try:
@@ -79,31 +83,31 @@ def _together(team: Team, work: Callable[[], None]) -> None:
         failed = error
     except OSError as error:
         failed = DiskError(f"a checkpoint cannot be written: {error}")
-    if team.any(failed is not None):
+    if group.any(failed is not None):
         raise failed or DiskError("another worker cannot write its share of the checkpoint; see its message")
 
 
 def _make(beside: Path, path: Path, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
     shutil.rmtree(beside, ignore_errors=True)
-    need_space(path, sum(map(bytes_of, parts.values())))
+    require_space(path, sum(map(bytes_of, parts.values())))
     try:
         beside.mkdir()
     except OSError as error:
         raise disk_error(error, beside) from None
 
 
-def _write_own(beside: Path, own: Mapping[str, Mapping[str, Tensor]], team: Team) -> None:
+def _write_own(beside: Path, own: Mapping[str, Mapping[str, Tensor]], group: ProcessGroup) -> None:
     if not beside.is_dir():
         raise BadInput(
-            f"worker {team.rank} does not see {beside.parent}; give a run folder that all machines share"
+            f"worker {group.rank} does not see {beside.parent}; give a run folder that all machines share"
         )
     told: dict[str, Any] = {"sha256": {}, "tensors": {}}
     for part, tensors in own.items():
-        file = beside / _file(part, team.rank, team.n_workers)
+        file = beside / _file(part, group.rank, group.n_workers)
         write_tensors(file, tensors)
         told["sha256"][file.name] = sha256_of(file)
         told["tensors"][file.name] = sorted(tensors)
-    write_json(beside / _shard(team.rank, team.n_workers), told)
+    write_json(beside / _shard(group.rank, group.n_workers), told)
 
 
 def _finish(beside: Path, path: Path, state: Mapping[str, Any], fmt: int, n_workers: int) -> None:
@@ -122,7 +126,7 @@ def _finish(beside: Path, path: Path, state: Mapping[str, Any], fmt: int, n_work
     if path.exists():
         shutil.rmtree(path)  # the same step again, after a restart from an older one
     os.rename(beside, path)
-    sync_folder(path.parent)
+    fsync_folder(path.parent)
 
 
 def _file(part: str, rank: int, n_workers: int) -> str:

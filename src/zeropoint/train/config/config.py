@@ -22,25 +22,25 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zeropoint.blueprint.io import from_table, to_toml
-from zeropoint.blueprint.toml_codec import given, kind_of, made, parse, text_of
-from zeropoint.data.completion_loss import Asked
+from zeropoint.blueprint.toml_codec import decode, describe, encode, kind_of, parse
+from zeropoint.data.completion_loss import LossTargets
 from zeropoint.errors import BadInput, choices
 from zeropoint.train.config.device import Device
-from zeropoint.train.objectives.masked import Masked
+from zeropoint.train.objectives.masked_lm import MaskedLM
 from zeropoint.train.objectives.next_token import NextToken
-from zeropoint.train.objectives.seq2seq import Seq2Seq
+from zeropoint.train.objectives.seq2seq import Seq2SeqLoss
 from zeropoint.train.optim.adamw import AdamW
 from zeropoint.train.optim.muon import Muon
 from zeropoint.train.schedules.schedule import WSD, Constant, Cosine, Noam
 
 __all__ = [
-    "Config",
-    "Data",
-    "Eval",
-    "Model",
+    "DataConfig",
+    "EvalConfig",
+    "ModelConfig",
     "Precision",
-    "Sample",
-    "Train",
+    "RunConfig",
+    "SampleConfig",
+    "TrainConfig",
     "config_toml",
     "read_config",
     "read_run_config",
@@ -55,7 +55,7 @@ _ALIASES = {
     "n_layer": "model.n_layers", "n_head": "model.n_heads", "n_embd": "model.d_model",
     "block_size": "model.n_ctx", "dropout": "model.dropout", "batch_size": "train.batch_size",
     "max_iters": "train.steps", "learning_rate": "optimizer.learning_rate",
-    "weight_decay": "optimizer.weight_decay", "grad_clip": "train.clip", "seed": "train.seed",
+    "weight_decay": "optimizer.weight_decay", "grad_clip": "train.max_grad_norm", "seed": "train.seed",
     "eval_interval": "eval.every", "eval_iters": "eval.n_batches", "warmup_iters": "schedule.warmup_steps",
     "lr_decay_iters": "schedule.decay_steps", "num_hidden_layers": "model.n_layers",
     "num_attention_heads": "model.n_heads", "num_key_value_heads": "model.n_kv_heads",
@@ -65,15 +65,15 @@ _ALIASES = {
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelConfig:
     """What is trained: a blueprint, or sizes of a family; never both.
 
     blueprint: a name of the catalogue, a TOML file, or a table [model.blueprint]; its n_vocab becomes the
     tokenizer's. family: gpt2 (learned positions, LayerNorm, GELU) or llama (RoPE, RMSNorm, SwiGLU). Sizes
-    left at 0: n_kv_heads = n_heads, d_ff = 4 * d_model (llama: 8/3, to a multiple of 32). scheme: of first
+    left at 0: n_kv_heads = n_heads, d_ff = 4 * d_model (llama: 8/3, to a multiple of 32). init: of first
     weights. dropout: of the first sum and of what each part adds; attention_dropout: of attention's weights
     (nanoGPT's `dropout` is both). activation: of a gpt2; gelu_tanh is what GPT-2 had, and what its GGUF files
-    and llama.cpp mean. recompute: keep no activations of blocks, compute them again on the way back: less
+    and llama.cpp mean. gradient_checkpointing: keep no activations of blocks, compute them again on the way back: less
     memory.
     """
 
@@ -90,12 +90,12 @@ class Model:
     is_tied: bool = True
     dropout: float = 0.0
     attention_dropout: float = 0.0
-    scheme: Literal["default", "normal", "xavier"] = "default"
-    recompute: bool = False
+    init: Literal["default", "normal", "xavier"] = "default"
+    gradient_checkpointing: bool = False
 
 
 @dataclass(frozen=True)
-class Data:
+class DataConfig:
     """What is learned from.
 
     source: a name of the catalogue, or a path of one's own (docs/data.md); prepared shards bring their own
@@ -115,15 +115,15 @@ class Data:
     n_ctx: int = 0
     languages: str = "de-en"
     order: Literal["windows", "epochs"] = "windows"
-    loss: Asked = "all"
+    loss: LossTargets = "all"
 
 
 @dataclass(frozen=True)
-class Train:
+class TrainConfig:
     """How it goes.
 
-    batch_size: examples of a step, over all workers; accumulate: parts that each worker's share is taken in,
-    for less memory. clip: longest gradient (0: any). ema: decay of the averaged weights (0: none), which then
+    batch_size: examples of a step, over all workers; accumulation_steps: parts that each worker's share is taken in,
+    for less memory. max_grad_norm: longest gradient (0: any). ema: decay of the averaged weights (0: none), which then
     are the ones that are judged. near_zero: gradients below this share of a parameter's largest count as
     near zero. precision: of products; auto measures. device: auto takes a GPU if there is one. threads: 0 is
     torch's number. compile: by torch, where it pays ("auto"), always or never. sharding: of several workers,
@@ -134,9 +134,9 @@ class Train:
 
     steps: int = 1000
     batch_size: int = 16
-    accumulate: int = 1
+    accumulation_steps: int = 1
     seed: int = 1337
-    clip: float = 1.0
+    max_grad_norm: float = 1.0
     ema: float = 0.0
     near_zero: float = 1e-3
     precision: Precision = "float32"
@@ -152,7 +152,7 @@ class Train:
 
 
 @dataclass(frozen=True)
-class Eval:
+class EvalConfig:
     """every: steps (0: at the end alone). n_batches: of each split, always the same. on_train: that too."""
 
     every: int = 250
@@ -161,7 +161,7 @@ class Eval:
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampleConfig:
     """What the model can do, shown now and then. every: steps (0: never).
 
     A decoder goes on from prompt, by n_tokens; temperature: 0, the likeliest; top_k: 0, all. Other runs show
@@ -177,17 +177,17 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Config:
+class RunConfig:
     """A run. `objective`, `optimizer` and `schedule` say by `kind` which of theirs they are."""
 
-    model: Model = Model()
-    data: Data = Data()
-    train: Train = Train()
-    objective: NextToken | Masked | Seq2Seq = NextToken()
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    train: TrainConfig = TrainConfig()
+    objective: NextToken | MaskedLM | Seq2SeqLoss = NextToken()
     optimizer: AdamW | Muon = AdamW()
     schedule: Constant | Cosine | WSD | Noam = Cosine()
-    eval: Eval = Eval()
-    sample: Sample = Sample()
+    eval: EvalConfig = EvalConfig()
+    sample: SampleConfig = SampleConfig()
 
 
 _KINDS = {"objective": "next_token", "optimizer": "adamw", "schedule": "cosine"}  # where `kind` is left out
@@ -198,7 +198,7 @@ def recipes() -> list[str]:
     return sorted(f.name.removesuffix(".toml") for f in _RECIPES.iterdir() if f.name.endswith(".toml"))
 
 
-def read_config(source: str | Path, sets: Iterable[str] = ()) -> Config:
+def read_config(source: str | Path, sets: Iterable[str] = ()) -> RunConfig:
     """The configuration of a preset's name or a TOML file, with overrides such as "train.steps=120".
 
     Raises BadInput naming the file or override, and the key; an unknown one with the closest.
@@ -216,7 +216,7 @@ def read_config(source: str | Path, sets: Iterable[str] = ()) -> Config:
     return _config(table, name)
 
 
-def read_run_config(run: Path, sets: Iterable[str] = ()) -> Config:
+def read_run_config(run: Path, sets: Iterable[str] = ()) -> RunConfig:
     """The configuration that a run's folder holds, with overrides.
 
     Raises BadInput naming the file and the key, and what to do where another version wrote it.
@@ -233,7 +233,7 @@ def read_run_config(run: Path, sets: Iterable[str] = ()) -> Config:
     return read_config(path, sets) if sets else config
 
 
-def config_toml(config: Config) -> str:
+def config_toml(config: RunConfig) -> str:
     """The whole configuration as TOML, defaults written out; `read_config` gives the same one."""
     lines: list[str] = []
     for section in fields(config):
@@ -241,12 +241,12 @@ def config_toml(config: Config) -> str:
         lines.append(f"[{section.name}]")
         if section.name in _KINDS:
             lines.append(f'kind = "{kind_of(type(part))}"')
-        lines += [f"{f.name} = {text_of(getattr(part, f.name))}" for f in fields(part)]
+        lines += [f"{f.name} = {encode(getattr(part, f.name))}" for f in fields(part)]
         lines.append("")
     return "\n".join(lines)
 
 
-def _config(table: dict[str, Any], origin: str) -> Config:
+def _config(table: dict[str, Any], origin: str) -> RunConfig:
     for section, kind in _KINDS.items():
         part = table.setdefault(section, {})
         if isinstance(part, dict):
@@ -254,7 +254,7 @@ def _config(table: dict[str, Any], origin: str) -> Config:
     model = table.get("model")
     if isinstance(model, dict) and isinstance(model.get("blueprint"), Mapping):
         model["blueprint"] = to_toml(from_table(model["blueprint"], f"{origin}: model.blueprint"))
-    config: Config = made(Config, table, origin)
+    config: RunConfig = decode(RunConfig, table, origin)
     return config
 
 
@@ -277,12 +277,12 @@ def _set(table: dict[str, Any], override: str) -> None:
     section, _, key = name.partition(".")
     if not is_given or not key:
         raise BadInput(f"--set {override}: expected section.key=value, as in train.steps=120")
-    known = [f.name for f in fields(Config)]
+    known = [f.name for f in fields(RunConfig)]
     if section not in known:
         raise BadInput(f"--set {override}: {choices('section', section, known)}")
     part = table.setdefault(section, {})
     if not isinstance(part, dict):
-        raise BadInput(f"`{section}` is {given(part)}; expected a table [{section}]")
+        raise BadInput(f"`{section}` is {describe(part)}; expected a table [{section}]")
     value = _value(text.strip())
     if key == "kind" and part.get("kind", _KINDS.get(section)) != value:
         part.clear()  # the numbers of another kind mean nothing to this one

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from zeropoint.errors import BadInput
-from zeropoint.train.config.config import Config
+from zeropoint.train.config.config import RunConfig
 from zeropoint.train.config.duration import seconds_of
 from zeropoint.train.objectives.next_token import NextToken
 from zeropoint.train.optim.muon import Muon
@@ -20,7 +20,7 @@ _MOST_THREADS = 1024  # OpenMP ends the process where it cannot make as many as 
 _LEAST = {
     "model.n_layers": 0, "model.n_heads": 0, "model.n_kv_heads": 0, "model.d_model": 0, "model.d_ff": 0,
     "model.n_ctx": 0, "data.n_vocab": 2, "data.n_ctx": 0, "train.steps": 1, "train.batch_size": 1,
-    "train.accumulate": 1, "train.seed": 0, "train.threads": 0, "train.checkpoint_every": 0, "train.keep": 2,
+    "train.accumulation_steps": 1, "train.seed": 0, "train.threads": 0, "train.checkpoint_every": 0, "train.keep": 2,
     "train.patience": 0, "eval.every": 0, "eval.n_batches": 1, "sample.every": 0,
     "sample.n_examples": 1, "sample.n_tokens": 1, "sample.top_k": 0, "schedule.warmup_steps": 0,
     "schedule.decay_steps": 0, "schedule.cooldown_steps": 0, "schedule.d_model": 0, "schedule.n_warmup": 1,
@@ -30,24 +30,24 @@ _LEAST = {
 _RANGES = {
     "model.dropout": (0, 1, False, True), "model.attention_dropout": (0, 1, False, True),
     "data.validation": (0, 1, True, True),
-    "train.clip": (0, math.inf, False, True), "train.ema": (0, 1, False, True),
+    "train.max_grad_norm": (0, math.inf, False, True), "train.ema": (0, 1, False, True),
     "train.near_zero": (0, 1, False, True), "sample.temperature": (0, 2, False, False),
-    "optimizer.learning_rate": (0, math.inf, True, True), "optimizer.other_rate": (0, math.inf, True, True),
+    "optimizer.learning_rate": (0, math.inf, True, True), "optimizer.adamw_lr": (0, math.inf, True, True),
     "optimizer.eps": (0, math.inf, True, True), "optimizer.weight_decay": (0, math.inf, False, True),
-    "optimizer.other_decay": (0, math.inf, False, True), "optimizer.momentum": (0, 1, False, True),
+    "optimizer.adamw_weight_decay": (0, math.inf, False, True), "optimizer.momentum": (0, 1, False, True),
     "schedule.final": (0, 1, False, False), "schedule.factor": (0, math.inf, True, True),
-    "objective.share": (0, 1, True, True), "objective.smoothing": (0, 1, False, True),
+    "objective.mask_prob": (0, 1, True, True), "objective.smoothing": (0, 1, False, True),
 }  # fmt: skip
 
 
-def check(config: Config, n_workers: int = 1) -> None:
+def check(config: RunConfig, n_workers: int = 1) -> None:
     """Raise BadInput listing what is out of range, or return."""
     found = list(_problems(config, n_workers))
     if found:
         raise BadInput("; ".join(found))
 
 
-def _problems(config: Config, n_workers: int) -> Iterator[str]:
+def _problems(config: RunConfig, n_workers: int) -> Iterator[str]:
     for section in fields(config):
         part = getattr(config, section.name)
         for field in fields(part):
@@ -75,22 +75,22 @@ def _problems(config: Config, n_workers: int) -> Iterator[str]:
         yield str(error)
 
 
-def _shares(config: Config, n_workers: int) -> Iterator[str]:
+def _shares(config: RunConfig, n_workers: int) -> Iterator[str]:
     """What a batch and the weights cannot be cut into."""
     train = config.train
-    if min(train.batch_size, train.accumulate) < 1:
+    if min(train.batch_size, train.accumulation_steps) < 1:
         return  # said already
     is_cut = train.sharding == "fsdp" and n_workers > 1
-    n_parts = train.accumulate * (n_workers if is_cut and train.accumulate > 1 else 1)
+    n_parts = train.accumulation_steps * (n_workers if is_cut and train.accumulation_steps > 1 else 1)
     among = f" for {n_workers} workers" if n_workers > 1 else ""
     if train.batch_size % n_parts:
         yield (
-            f"train.batch_size is {train.batch_size} and train.accumulate {train.accumulate}{among}; the "
+            f"train.batch_size is {train.batch_size} and train.accumulation_steps {train.accumulation_steps}{among}; the "
             "batch is cut into equal parts, so make it a multiple"
         )
-    elif train.batch_size < train.accumulate * n_workers:
+    elif train.batch_size < train.accumulation_steps * n_workers:
         yield (
-            f"train.batch_size is {train.batch_size} and train.accumulate {train.accumulate}{among}; each "
+            f"train.batch_size is {train.batch_size} and train.accumulation_steps {train.accumulation_steps}{among}; each "
             "part needs a row, so give a bigger batch or fewer workers"
         )
     if is_cut and isinstance(config.optimizer, Muon):

@@ -40,26 +40,26 @@ class TorchTeam:
         """Whether it is true for one of them."""
         return bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0)
 
-    def place(self, model: nn.Module) -> None:
+    def shard(self, model: nn.Module) -> None:
         """Nothing: each holds all weights, and DDP hands out the first worker's."""
 
-    def joined(self, model: nn.Module, loss: Callable[..., Tensor]) -> Loss:
+    def wrap_loss(self, model: nn.Module, loss: Callable[..., Tensor]) -> Loss:
         """The loss as a module, so that whatever it does with the model goes through DDP."""
-        joined: Loss = DistributedDataParallel(_Loss(model, loss))
-        return joined
+        wrap_loss: Loss = DistributedDataParallel(_Loss(model, loss))
+        return wrap_loss
 
-    def apart(self, joined: Loss) -> contextlib.AbstractContextManager[Any]:
+    def no_sync(self, wrap_loss: Loss) -> contextlib.AbstractContextManager[Any]:
         """DDP's no_sync."""
-        if not isinstance(joined, DistributedDataParallel):
+        if not isinstance(wrap_loss, DistributedDataParallel):
             return contextlib.nullcontext()
-        apart: contextlib.AbstractContextManager[Any] = joined.no_sync()
-        return apart
+        no_sync: contextlib.AbstractContextManager[Any] = wrap_loss.no_sync()
+        return no_sync
 
 
 class ShardedTeam(TorchTeam):
     """Each worker holds its own rows of every weight, and fetches a block while it computes it."""
 
-    def place(self, model: nn.Module) -> None:
+    def shard(self, model: nn.Module) -> None:
         """Cut each block, then what is around them; parameters become torch's DTensor."""
         mesh = init_device_mesh(self.device.type, (self.n_workers,))
         for name, block in model.named_modules():
@@ -68,14 +68,14 @@ class ShardedTeam(TorchTeam):
         # Torch would leave what is around the blocks whole after a pass, also where none goes back.
         fully_shard(model, mesh=mesh, reshard_after_forward=True)
 
-    def joined(self, model: nn.Module, loss: Callable[..., Tensor]) -> Loss:
+    def wrap_loss(self, model: nn.Module, loss: Callable[..., Tensor]) -> Loss:
         """The loss of the model, which is called as a whole."""
         return _Sharded(model, loss)
 
     @contextlib.contextmanager
-    def apart(self, joined: Loss) -> Iterator[None]:
+    def no_sync(self, wrap_loss: Loss) -> Iterator[None]:
         """Gradients stay whole on each worker until the next pass outside."""
-        model = joined.model if isinstance(joined, _Sharded) else None
+        model = wrap_loss.model if isinstance(wrap_loss, _Sharded) else None
         if not isinstance(model, FSDPModule):
             yield
             return

@@ -6,22 +6,22 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["is_cut", "part_like", "whole"]
+__all__ = ["full_tensor", "is_sharded", "shard_like"]
 
 
-def is_cut(model: nn.Module) -> bool:
+def is_sharded(model: nn.Module) -> bool:
     """Whether the weights of a model are cut over workers."""
     return any(hasattr(parameter, "full_tensor") for parameter in model.parameters())
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """The tensor itself, or all of one that is cut; then every worker must ask. Gradients do not follow."""
     # Only a run that shards has imported DTensor; asking the tensor spares all others the import.
     full: Any = getattr(tensor, "full_tensor", None)
     return tensor.detach() if full is None else full().detach()
 
 
-def part_like(full: Tensor, other: Tensor) -> Tensor:
+def shard_like(full: Tensor, other: Tensor) -> Tensor:
     """A whole tensor in the form of another: as it is, or this worker's part. No worker waits for others."""
     if not hasattr(other, "full_tensor") or full.dim() == 0:
         return full.to(other.device)

@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-__all__ = ["ALONE", "Alone", "Loss", "Team", "rows_of"]
+__all__ = ["SINGLE_PROCESS", "Loss", "ProcessGroup", "SingleProcess", "rows_of"]
 
 Loss = Callable[..., Tensor]
 
 
-class Team(Protocol):
+class ProcessGroup(Protocol):
     """rank: this worker's number, from 0, whose files are the run's. n_workers: of them all."""
 
     @property
@@ -30,20 +30,20 @@ class Team(Protocol):
         """Whether it is true for one of them, the same answer for each; all have come this far then."""
         ...
 
-    def place(self, model: nn.Module) -> None:
+    def shard(self, model: nn.Module) -> None:
         """Cut the weights over the workers, where the team does that; before an optimizer is made."""
         ...
 
-    def joined(self, model: nn.Module, loss: Callable[..., Tensor]) -> Loss:
+    def wrap_loss(self, model: nn.Module, loss: Callable[..., Tensor]) -> Loss:
         """loss(model, *batch) as a function of the batch, whose backward pass averages over workers."""
         ...
 
-    def apart(self, joined: Loss) -> contextlib.AbstractContextManager[Any]:
+    def no_sync(self, wrap_loss: Loss) -> contextlib.AbstractContextManager[Any]:
         """Passes inside only add to this worker's own gradients; the next one outside averages the sum."""
         ...
 
 
-class Alone:
+class SingleProcess:
     """One worker."""
 
     rank = 0
@@ -57,23 +57,23 @@ class Alone:
         """The flag."""
         return flag
 
-    def place(self, model: nn.Module) -> None:
+    def shard(self, model: nn.Module) -> None:
         """Leave the weights where they are."""
 
-    def joined(self, model: nn.Module, loss: Callable[..., Tensor]) -> Loss:
+    def wrap_loss(self, model: nn.Module, loss: Callable[..., Tensor]) -> Loss:
         """The loss of this model."""
         return lambda *batch: loss(model, *batch)
 
-    def apart(self, joined: Loss) -> contextlib.AbstractContextManager[Any]:
+    def no_sync(self, wrap_loss: Loss) -> contextlib.AbstractContextManager[Any]:
         """Nothing to do: gradients are its own."""
         return contextlib.nullcontext()
 
 
-ALONE = Alone()
+SINGLE_PROCESS = SingleProcess()
 
 
-def rows_of(n_rows: int, team: Team) -> slice:
+def rows_of(n_rows: int, group: ProcessGroup) -> slice:
     """The rows of a batch that a worker takes: a piece in order, one row longer for the first few."""
-    n_each, n_over = divmod(n_rows, team.n_workers)
-    start = team.rank * n_each + min(team.rank, n_over)
-    return slice(start, start + n_each + (team.rank < n_over))
+    n_each, n_over = divmod(n_rows, group.n_workers)
+    start = group.rank * n_each + min(group.rank, n_over)
+    return slice(start, start + n_each + (group.rank < n_over))

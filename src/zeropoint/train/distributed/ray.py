@@ -25,14 +25,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeropoint.errors import BadInput, MachineError
-from zeropoint.train.callbacks.callbacks import Result, Watcher
-from zeropoint.train.callbacks.event_log import Follower
+from zeropoint.train.callbacks.callbacks import Callback, Result
+from zeropoint.train.callbacks.event_log import EventReader
 from zeropoint.train.checkpoints import checkpoint
-from zeropoint.train.config.config import Config
+from zeropoint.train.config.config import RunConfig
 from zeropoint.train.config.validate import check
 from zeropoint.train.distributed.ray_worker import ASKED, OUTCOME, TOLD, Given, work
 from zeropoint.train.run.run import prepare_folder
-from zeropoint.train.run.signals import heard
+from zeropoint.train.run.signals import graceful_shutdown
 from zeropoint.weights.json_file import read_object
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ _MOST_JSON_BYTES = 1 << 20
 
 
 def run_on_ray(
-    config: Config,
+    config: RunConfig,
     folder: Path,
-    watcher: Watcher,
+    watcher: Callback,
     *,
     address: str,
     n_workers: int,
@@ -81,7 +81,7 @@ def run_on_ray(
         with _connected(address, n_workers) as has_gpus:
             given = _given(config, folder, scratch)
             trainer = _trainer(given, n_workers, has_gpus and config.train.device != "cpu")
-            follower = Follower(config, folder, scratch / TOLD, watcher)
+            follower = EventReader(config, folder, scratch / TOLD, watcher)
             failure = _fit(trainer, follower, scratch)
         result = _outcome(folder, scratch, failure)
     finally:
@@ -168,7 +168,7 @@ def _no_cluster(address: str, why: str, *, needs_token: bool = False) -> BadInpu
     )
 
 
-def _given(config: Config, folder: Path, scratch: Path) -> Given:
+def _given(config: RunConfig, folder: Path, scratch: Path) -> Given:
     return Given(
         config=config,
         folder=folder,
@@ -179,7 +179,8 @@ def _given(config: Config, folder: Path, scratch: Path) -> Given:
 
 
 def _trainer(given: Given, n_workers: int, use_gpu: bool) -> TorchTrainer:
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train import FailureConfig, ScalingConfig
+    from ray.train import RunConfig as RayRunConfig
     from ray.train.torch import TorchTrainer
 
     return TorchTrainer(
@@ -187,13 +188,13 @@ def _trainer(given: Given, n_workers: int, use_gpu: bool) -> TorchTrainer:
         train_loop_config={"given": given},
         # The pair is Ray's elastic form, which its annotations do not know yet.
         scaling_config=ScalingConfig(num_workers=(1, n_workers), use_gpu=use_gpu),  # type: ignore[arg-type]
-        run_config=RunConfig(
+        run_config=RayRunConfig(
             name="run", storage_path=str(given.scratch), failure_config=FailureConfig(max_failures=_STARTS)
         ),
     )
 
 
-def _fit(trainer: TorchTrainer, follower: Follower, scratch: Path) -> BaseException | None:
+def _fit(trainer: TorchTrainer, follower: EventReader, scratch: Path) -> BaseException | None:
     """Let it train while this thread tells what happens and hears signals. Returns what Ray failed with."""
     failure: list[BaseException] = []
 
@@ -204,7 +205,7 @@ def _fit(trainer: TorchTrainer, follower: Follower, scratch: Path) -> BaseExcept
             failure.append(error)
 
     thread = threading.Thread(target=fit, daemon=True)
-    with heard() as asked:
+    with graceful_shutdown() as asked:
         thread.start()
         while thread.is_alive():
             thread.join(_POLL_S)

@@ -18,17 +18,17 @@ from typing import Any
 import torch.distributed as dist
 
 from zeropoint.errors import MachineError, ZeropointError
-from zeropoint.files.atomic_write import new_file
-from zeropoint.train.callbacks.callbacks import Result, Watcher
-from zeropoint.train.callbacks.event_log import Teller
+from zeropoint.files.atomic_write import atomic_file
+from zeropoint.train.callbacks.callbacks import Callback, Result
+from zeropoint.train.callbacks.event_log import EventWriter
 from zeropoint.train.callbacks.metrics import MetricsFile, SampleFiles, TensorBoard
 from zeropoint.train.checkpoints import checkpoint
-from zeropoint.train.config.config import Config
+from zeropoint.train.config.config import RunConfig
 from zeropoint.train.config.device import device_of
 from zeropoint.train.distributed.ddp_fsdp import ShardedTeam, TorchTeam
 from zeropoint.train.report.report import Report
 from zeropoint.train.run.run import run
-from zeropoint.train.run.signals import Asked
+from zeropoint.train.run.signals import StopRequest
 
 __all__ = ["ASKED", "OUTCOME", "TOLD", "Given", "work"]
 
@@ -42,7 +42,7 @@ _OTHERS_S = 5.0  # in which the worker that knows why says so, after the others 
 class Given:
     """What each worker gets. environment: the driver's ZEROPOINT_ variables."""
 
-    config: Config
+    config: RunConfig
     folder: Path
     scratch: Path
     working_folder: Path
@@ -70,22 +70,22 @@ def work(loop_config: Mapping[str, Any]) -> None:
 
 def _trained(given: Given) -> Result:
     config = given.config
-    team = (ShardedTeam if config.train.sharding == "fsdp" else TorchTeam)(device_of(config.train.device))
-    is_first = team.rank == 0
-    has_run = team.any(is_first and bool(checkpoint.checkpoints(given.folder)))
-    watchers: list[Watcher] = []
+    group = (ShardedTeam if config.train.sharding == "fsdp" else TorchTeam)(device_of(config.train.device))
+    is_first = group.rank == 0
+    has_run = group.any(is_first and bool(checkpoint.checkpoints(given.folder)))
+    callbacks: list[Callback] = []
     if is_first:
         _count_start(given)
-        teller = Teller(given.scratch / TOLD)
-        watchers = [teller, MetricsFile(), TensorBoard(), SampleFiles(), Report(teller)]
+        teller = EventWriter(given.scratch / TOLD)
+        callbacks = [teller, MetricsFile(), TensorBoard(), SampleFiles(), Report(teller)]
     asked = _AskedThere(given.scratch / ASKED)
-    return run(config, given.folder, watchers, resume=has_run, team=team, asked=asked)
+    return run(config, given.folder, callbacks, resume=has_run, group=group, asked=asked)
 
 
 def _write_down(outcome: Path, content: Mapping[str, Any]) -> None:
     """The first word counts: what others say after it follows from it."""
     if not outcome.exists():
-        with new_file(outcome) as file:
+        with atomic_file(outcome) as file:
             file.write_text(json.dumps(content), "utf-8")
 
 
@@ -97,7 +97,7 @@ def _is_told(outcome: Path) -> bool:
     return outcome.exists()
 
 
-class _AskedThere(Asked):
+class _AskedThere(StopRequest):
     """Whether a signal came to the driver: a file tells."""
 
     def __init__(self, path: Path) -> None:

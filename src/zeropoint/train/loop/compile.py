@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from zeropoint.errors import MachineError
 from zeropoint.models.decoder import Decoder
-from zeropoint.train.config.config import Config
-from zeropoint.train.loop.loop import Counts, Objective
+from zeropoint.train.config.config import RunConfig
+from zeropoint.train.loop.loop import CountsTargets, Objective
 from zeropoint.train.objectives.next_token import NextToken
 
 __all__ = ["Compiled", "compiled_if_it_pays", "pays"]
@@ -65,9 +65,11 @@ class Compiled:
             loss: Tensor = self._compute(model, *batch)
         return loss
 
-    def n_asked(self, *batch: Any) -> int:
+    def n_targets(self, *batch: Any) -> int:
         """What the loss is a mean over."""
-        return self.objective.n_asked(*batch) if isinstance(self.objective, Counts) else len(batch[0])
+        return (
+            self.objective.n_targets(*batch) if isinstance(self.objective, CountsTargets) else len(batch[0])
+        )
 
 
 def _called(objective: Objective) -> Objective:
@@ -76,7 +78,7 @@ def _called(objective: Objective) -> Objective:
 
 
 def compiled_if_it_pays(
-    config: Config, model: nn.Module, device: torch.device, n_workers: int = 1
+    config: RunConfig, model: nn.Module, device: torch.device, n_workers: int = 1
 ) -> Objective:
     """The objective, compiled as `train.compile` says. Raises MachineError where it says "always" in vain."""
     asked = config.train.compile
@@ -92,7 +94,7 @@ def compiled_if_it_pays(
     )
 
 
-def pays(config: Config, model: nn.Module, device: torch.device, n_workers: int = 1) -> bool:
+def pays(config: RunConfig, model: nn.Module, device: torch.device, n_workers: int = 1) -> bool:
     """Whether a run is long, its batches all of one shape, and its gradients nobody else's to wait for."""
     if not isinstance(config.objective, NextToken) or n_workers > 1 or not isinstance(model, Decoder):
         return False

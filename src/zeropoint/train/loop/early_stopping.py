@@ -25,11 +25,11 @@ class Divergence:
         self.losses: deque[float] = deque(maxlen=_N_LOSSES)
 
     @property
-    def is_away(self) -> bool:
+    def has_diverged(self) -> bool:
         """Whether the last loss is that far above the first; a checkpoint of now would be no good one."""
         return bool(self.losses) and self.losses[-1] >= self._bound()
 
-    def sees(self, loss: float) -> str | None:
+    def update(self, loss: float) -> str | None:
         """What is wrong, as a part of a sentence, or None.
 
         Wrong is a mean of the last losses above the first one by half of it, and by one nat at least: a

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from zeropoint.errors import MachineError
-from zeropoint.train.distributed.dtensor import whole
+from zeropoint.train.distributed.dtensor import full_tensor
 
-__all__ = ["NotFinite", "clip", "first_bad", "largest", "near_zero"]
+__all__ = ["NotFinite", "clip_gradients", "first_bad", "largest", "near_zero"]
 
 
 class NotFinite(MachineError):
@@ -20,7 +20,7 @@ class NotFinite(MachineError):
 
 
 @torch.no_grad()
-def clip(parameters: Iterable[nn.Parameter], most: float | None) -> float:
+def clip_gradients(parameters: Iterable[nn.Parameter], most: float | None) -> float:
     """The length of all gradients together; longer than `most`, they are shortened to it.
 
     Pascanu et al., "On the difficulty of training recurrent neural networks", 2013.
@@ -28,7 +28,7 @@ def clip(parameters: Iterable[nn.Parameter], most: float | None) -> float:
     gradients = [p.grad for p in parameters if p.grad is not None]
     if not gradients:
         return 0.0
-    norm = float(whole(torch.nn.utils.get_total_norm(gradients)))
+    norm = float(full_tensor(torch.nn.utils.get_total_norm(gradients)))
     if most is not None and norm > most:
         torch._foreach_mul_(gradients, most / (norm + 1e-6))  # the 1e-6 is torch's own, for a norm of 0
     return norm
@@ -44,7 +44,7 @@ def near_zero(model: nn.Module, share: float) -> dict[str, float]:
     found = {}
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
-            size = whole(parameter.grad).abs()
+            size = full_tensor(parameter.grad).abs()
             found[name] = float((size <= share * size.max()).float().mean())
     return found
 
@@ -53,7 +53,7 @@ def near_zero(model: nn.Module, share: float) -> dict[str, float]:
 def largest(model: nn.Module) -> str:
     """The parameter whose gradient is longest for its own length."""
     found = {
-        name: float(whole(p.grad).norm() / (whole(p).norm() + 1e-12))
+        name: float(full_tensor(p.grad).norm() / (full_tensor(p).norm() + 1e-12))
         for name, p in model.named_parameters()
         if p.grad is not None
     }
@@ -93,4 +93,4 @@ def first_bad(model: nn.Module, compute: Callable[[], Any]) -> str:
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    return math.isfinite(float(whole(tensor).abs().max())) if tensor.numel() else True
+    return math.isfinite(float(full_tensor(tensor).abs().max())) if tensor.numel() else True

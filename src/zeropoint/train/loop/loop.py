@@ -13,24 +13,24 @@ import torch
 from torch import Tensor, nn
 
 from zeropoint.data.batches import Batches
-from zeropoint.train.distributed.process_group import ALONE, Loss, Team, rows_of
+from zeropoint.train.distributed.process_group import SINGLE_PROCESS, Loss, ProcessGroup, rows_of
 from zeropoint.train.loop.determinism import repeatable
-from zeropoint.train.loop.gradients import NotFinite, clip, first_bad
+from zeropoint.train.loop.gradients import NotFinite, clip_gradients, first_bad
 
-__all__ = ["Counts", "Done", "Objective", "loss_of", "train"]
+__all__ = ["CountsTargets", "Objective", "StepResult", "evaluate_loss", "train"]
 
 Objective = Callable[..., Tensor]
 
 
 @runtime_checkable
-class Counts(Protocol):
+class CountsTargets(Protocol):
     """An objective whose loss is a mean over something else than rows: how many, so that means are joined."""
 
-    def n_asked(self, *batch: Any) -> int: ...
+    def n_targets(self, *batch: Any) -> int: ...
 
 
 @dataclass(frozen=True)
-class Done:
+class StepResult:
     """One step, counted from 1. n_tokens: ids of its whole batch, over all workers."""
 
     step: int
@@ -49,19 +49,19 @@ def train(
     n_steps: int,
     first_step: int = 0,
     schedule: Callable[[int], float] | None = None,
-    n_accumulated: int = 1,
-    most_gradient: float | None = None,
+    accumulation_steps: int = 1,
+    max_grad_norm: float | None = None,
     dtype: torch.dtype = torch.float32,
     seed: int = 0,
-    team: Team = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
     before_update: Callable[[int, float], None] | None = None,
-    after_step: Callable[[Done], bool | None] | None = None,
+    after_step: Callable[[StepResult], bool | None] | None = None,
 ) -> int:
     """Take the steps first_step + 1 to n_steps, and return the number of the last one taken.
 
     objective(model, *batch) -> loss, a mean. schedule: step, from 1 -> share of the optimizer's own rates.
-    n_accumulated: parts in which a batch is computed, for less memory; the step is the same up to rounding.
-    most_gradient: longest gradient, as a norm. dtype: of what is multiplied; weights stay float32.
+    accumulation_steps: parts in which a batch is computed, for less memory; the step is the same up to rounding.
+    max_grad_norm: largest gradient norm. dtype: of what is multiplied; weights stay float32.
     seed: of what is drawn while a model learns (dropout), with the step's number: a run that is resumed
     draws the same, and repeats to the last bit. before_update(step, loss): gradients are there.
     after_step(done): true ends the run.
@@ -69,20 +69,20 @@ def train(
     """
     device = next(model.parameters()).device
     devices = [device] if device.type == "cuda" else []
-    for group in optimizer.param_groups:
-        group.setdefault("initial_lr", group["lr"])
-    joined = team.joined(model, objective)
+    for param_group in optimizer.param_groups:
+        param_group.setdefault("initial_lr", param_group["lr"])
+    wrapped_loss = group.wrap_loss(model, objective)
     step = first_step
     with torch.random.fork_rng(devices=devices), repeatable():
         for step in range(first_step + 1, n_steps + 1):
             share = 1.0 if schedule is None else schedule(step)
-            for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * share
+            for param_group in optimizer.param_groups:
+                param_group["lr"] = param_group["initial_lr"] * share
             model.train()
-            _seed_draws(device, seed, step, team.rank)
-            parts = _parts(batches, step - 1, n_accumulated, team, device)
-            loss, n_tokens = _backward(joined, parts, objective, dtype, team)
-            norm = clip(model.parameters(), most_gradient)
+            _seed_draws(device, seed, step, group.rank)
+            parts = _parts(batches, step - 1, accumulation_steps, group, device)
+            loss, n_tokens = _backward(wrapped_loss, parts, objective, dtype, group)
+            norm = clip_gradients(model.parameters(), max_grad_norm)
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 what = "the loss" if not math.isfinite(loss) else "the gradient's norm"
                 where = first_bad(model, lambda parts=parts: [objective(model, *part) for part in parts])  # type: ignore[misc]
@@ -95,16 +95,16 @@ def train(
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             rate = optimizer.param_groups[0]["lr"]
-            if after_step is not None and after_step(Done(step, loss, rate, norm, n_tokens)):
+            if after_step is not None and after_step(StepResult(step, loss, rate, norm, n_tokens)):
                 break
     return step
 
 
 def _parts(
-    batches: Batches, step: int, n_parts: int, team: Team, device: torch.device
+    batches: Batches, step: int, n_parts: int, group: ProcessGroup, device: torch.device
 ) -> list[tuple[Tensor, ...]]:
     """This worker's rows of the batch, in parts, on the device."""
-    arrays = batches.batch(step, rows_of(batches.n_rows, team))
+    arrays = batches.batch(step, rows_of(batches.n_rows, group))
     columns = [torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays]
     n_rows = len(columns[0])
     size = -(-n_rows // n_parts)
@@ -112,7 +112,11 @@ def _parts(
 
 
 def _backward(
-    joined: Loss, parts: Sequence[tuple[Tensor, ...]], objective: Objective, dtype: torch.dtype, team: Team
+    wrapped_loss: Loss,
+    parts: Sequence[tuple[Tensor, ...]],
+    objective: Objective,
+    dtype: torch.dtype,
+    group: ProcessGroup,
 ) -> tuple[float, int]:
     """Gradients of the mean loss of all parts of all workers, each weighed by what its own mean is over.
 
@@ -122,29 +126,29 @@ def _backward(
     """
     weights = [_weight(objective, part) for part in parts]
     device = parts[0][0].device
-    n_all, n_tokens = _over(team, device, sum(weights), sum(part[0].numel() for part in parts))
+    n_all, n_tokens = _over(group, device, sum(weights), sum(part[0].numel() for part in parts))
     total = torch.zeros((), device=device)
     for i, (part, weight) in enumerate(zip(parts, weights, strict=True)):
         is_last = i == len(parts) - 1
-        with contextlib.nullcontext() if is_last else team.apart(joined):
+        with contextlib.nullcontext() if is_last else group.no_sync(wrapped_loss):
             with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
-                loss = joined(*part)
+                loss = wrapped_loss(*part)
             share = weight / max(1, n_all)
-            if share * team.n_workers != 1:
-                loss = loss * (share * team.n_workers)
+            if share * group.n_workers != 1:
+                loss = loss * (share * group.n_workers)
             loss.backward()  # type: ignore[no-untyped-call]
-        total += loss.detach() / team.n_workers
-    return float(team.sum(total)), n_tokens
+        total += loss.detach() / group.n_workers
+    return float(group.sum(total)), n_tokens
 
 
 @torch.no_grad()
-def loss_of(
+def evaluate_loss(
     model: nn.Module,
     batches: Batches,
     objective: Objective,
     n_batches: int,
     dtype: torch.dtype = torch.float32,
-    team: Team = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> float:
     """The mean loss over all that the first n_batches ask for, in nats, nothing dropped out.
 
@@ -155,13 +159,13 @@ def loss_of(
     model.eval()
     total, n_total = 0.0, 0
     for step in range(n_batches):
-        (part,) = _parts(batches, step, 1, team, device)
+        (part,) = _parts(batches, step, 1, group, device)
         weight = _weight(objective, part)
         with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
             loss = objective(model, *part).float()
-        (n_all,) = _over(team, device, weight)
+        (n_all,) = _over(group, device, weight)
         share = weight / max(1, n_all)
-        total += n_all * float(team.sum(loss * share if share != 1 else loss))
+        total += n_all * float(group.sum(loss * share if share != 1 else loss))
         n_total += n_all
     model.train(is_training)
     return total / max(1, n_total)
@@ -169,14 +173,14 @@ def loss_of(
 
 def _weight(objective: Objective, part: tuple[Tensor, ...]) -> int:
     """How much its mean loss counts among those of others."""
-    return objective.n_asked(*part) if isinstance(objective, Counts) else len(part[0])
+    return objective.n_targets(*part) if isinstance(objective, CountsTargets) else len(part[0])
 
 
-def _over(team: Team, device: torch.device, *numbers: int) -> list[int]:
+def _over(group: ProcessGroup, device: torch.device, *numbers: int) -> list[int]:
     """The sums of some numbers over the team."""
-    if team.n_workers == 1:
+    if group.n_workers == 1:
         return list(numbers)
-    summed: list[int] = team.sum(torch.tensor(numbers, device=device)).tolist()
+    summed: list[int] = group.sum(torch.tensor(numbers, device=device)).tolist()
     return summed
 
 

@@ -6,7 +6,7 @@ import time
 
 import torch
 
-__all__ = ["has_bfloat16", "quickest_dtype"]
+__all__ = ["fastest_dtype", "has_bfloat16"]
 
 
 def has_bfloat16(is_cpu: bool = True) -> bool:
@@ -17,7 +17,7 @@ def has_bfloat16(is_cpu: bool = True) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def quickest_dtype(is_cpu: bool = True) -> torch.dtype:
+def fastest_dtype(is_cpu: bool = True) -> torch.dtype:
     """bfloat16 where a product of matrices takes it at most two thirds of float32's time, else float32.
 
     Where it is not known of a processor it is measured on the spot: some imitate bfloat16, slowly. What is

@@ -29,6 +29,6 @@ class NextToken:
         # Rows may be prompt from end to end: a sum over nothing is 0, where a mean would be no number.
         return total / (next_N != IGNORED).sum().clamp(min=1)
 
-    def n_asked(self, ids_BT: Tensor, next_BT: Tensor, document_BT: Tensor | None = None) -> int:
+    def n_targets(self, ids_BT: Tensor, next_BT: Tensor, document_BT: Tensor | None = None) -> int:
         """How many targets the loss is the mean of."""
         return int((next_BT != IGNORED).sum())

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from zeropoint.errors import BadInput
 
-__all__ = ["Seq2Seq", "smoothed"]
+__all__ = ["Seq2SeqLoss", "smoothed"]
 
 
 @dataclass(frozen=True)
-class Seq2Seq:
+class Seq2SeqLoss:
     """Teacher forcing: the answer's tokens but the last go in, its tokens but the first are asked for.
 
     padding: the id that fills sequences up; below zero it is no token of the vocabulary. smoothing:
@@ -36,9 +36,9 @@ class Seq2Seq:
         """Loss a token, in nats."""
         read_BT, asked_BT = answer_BT[:, :-1].clamp(min=0), answer_BT[:, 1:]
         logits_BTV = model(source_BS.clamp(min=0), read_BT, source_mask_BS=source_BS != self.padding)
-        return self.loss(logits_BTV, asked_BT) / self.n_asked(source_BS, answer_BT)
+        return self.loss(logits_BTV, asked_BT) / self.n_targets(source_BS, answer_BT)
 
-    def n_asked(self, source_BS: Tensor, answer_BT: Tensor) -> int:
+    def n_targets(self, source_BS: Tensor, answer_BT: Tensor) -> int:
         """How many tokens the loss is the mean of."""
         return int((answer_BT[:, 1:] != self.padding).sum())
 

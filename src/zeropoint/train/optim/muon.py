@@ -27,7 +27,7 @@ _N_ITERATIONS = 5
 
 @dataclass(frozen=True)
 class Muon:
-    """learning_rate: of matrices; other_rate: AdamW's, for the rest. Both take the schedule's shares.
+    """learning_rate: of matrices; adamw_lr: AdamW's, for the rest. Both take the schedule's shares.
 
     momentum: how long gradients are remembered, with Nesterov's look ahead. betas, eps: AdamW's.
     """
@@ -35,10 +35,10 @@ class Muon:
     learning_rate: float = 0.02
     momentum: float = 0.95
     weight_decay: float = 0.0
-    other_rate: float = 3e-3
+    adamw_lr: float = 3e-3
     betas: tuple[float, float] = (0.9, 0.95)
     eps: float = 1e-8
-    other_decay: float = 0.0
+    adamw_weight_decay: float = 0.0
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
         """The optimizer over a model's parameters."""
@@ -49,9 +49,9 @@ class Muon:
         if matrices:
             parts.append(_Muon(matrices, self.learning_rate, self.momentum, self.weight_decay))
         if rest:
-            groups = decay_groups(rest, self.other_decay)
+            groups = decay_groups(rest, self.adamw_weight_decay)
             parts.append(
-                torch.optim.AdamW(groups, lr=self.other_rate, betas=self.betas, eps=self.eps, fused=True)
+                torch.optim.AdamW(groups, lr=self.adamw_lr, betas=self.betas, eps=self.eps, fused=True)
             )
         return Together(*parts)
 

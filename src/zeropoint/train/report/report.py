@@ -16,8 +16,8 @@ from typing import Any
 from zeropoint.blueprint.cost import count_parameters
 from zeropoint.blueprint.io import from_toml
 from zeropoint.errors import BadInput, ZeropointError
-from zeropoint.files.atomic_write import new_file
-from zeropoint.train.callbacks.callbacks import Result, RunInfo, Watcher
+from zeropoint.files.atomic_write import atomic_file
+from zeropoint.train.callbacks.callbacks import Callback, Result, RunInfo
 from zeropoint.train.callbacks.metrics import read_metrics
 from zeropoint.train.report.plot import curve_of, draw_png, draw_svg
 
@@ -41,10 +41,10 @@ class _Sample:
     text: str
 
 
-class Report(Watcher):
+class Report(Callback):
     """Draws loss.png and writes report.html when a run ends; on_notice is told where that is not possible."""
 
-    def __init__(self, told: Watcher) -> None:
+    def __init__(self, told: Callback) -> None:
         self._told = told
 
     def on_start(self, info: RunInfo) -> None:
@@ -61,9 +61,9 @@ class Report(Watcher):
 
 def write_report(run: Path, stopped_by: str = "") -> None:
     """Write `loss.png` and `report.html` of a run. Raises BadInput naming what is missing, DiskError."""
-    with new_file(run / "loss.png") as file:
+    with atomic_file(run / "loss.png") as file:
         file.write_bytes(draw_png(curve_of(run), run.absolute().name))
-    with new_file(run / "report.html") as file:
+    with atomic_file(run / "report.html") as file:
         file.write_text(html_of(run, stopped_by), "utf-8")
 
 
@@ -85,7 +85,7 @@ def html_of(run: Path, stopped_by: str = "") -> str:
     facts, (steps, evals) = _json(run / "run.json"), read_metrics(run)
     parts = facts.get("parts", [])
     blueprint = from_toml(_text(run / "blueprint.toml"), str(run / "blueprint.toml"))
-    template = files("zeropoint.train").joinpath("report.html").read_text("utf-8")
+    template = files("zeropoint.train.report").joinpath("report.html").read_text("utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
         name=run.name,

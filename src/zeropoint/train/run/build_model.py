@@ -22,23 +22,23 @@ from zeropoint.models.encoder import Encoder
 from zeropoint.models.initialize import initialize
 from zeropoint.models.seq2seq import Seq2Seq
 from zeropoint.models.stack import Stack
-from zeropoint.train.config.config import Config, Model
+from zeropoint.train.config.config import ModelConfig, RunConfig
 
 __all__ = ["blueprint_of", "built"]
 
 
-def built(config: Config, blueprint: Blueprint, device: torch.device) -> Decoder | Encoder | Seq2Seq:
+def built(config: RunConfig, blueprint: Blueprint, device: torch.device) -> Decoder | Encoder | Seq2Seq:
     """The module with its first weights, which depend on the seed alone, on a device."""
     model = config.model
     module = build(blueprint, seed=None, dropout=model.dropout, attention_dropout=model.attention_dropout)
-    initialize(module, config.train.seed, None if model.scheme == "default" else model.scheme)
+    initialize(module, config.train.seed, None if model.init == "default" else model.init)
     for stack in module.modules():
         if isinstance(stack, Stack):
-            stack.recomputes = model.recompute
+            stack.gradient_checkpointing = model.gradient_checkpointing
     return module.to(device)
 
 
-def blueprint_of(model: Model, n_vocab: int) -> Blueprint:
+def blueprint_of(model: ModelConfig, n_vocab: int) -> Blueprint:
     """The blueprint that a configuration names or gives sizes for, with the tokenizer's n_vocab, checked."""
     if not model.blueprint:
         blueprint = _sized(model, n_vocab)
@@ -56,7 +56,7 @@ def blueprint_of(model: Model, n_vocab: int) -> Blueprint:
     return blueprint
 
 
-def _sized(model: Model, n_vocab: int) -> Blueprint:
+def _sized(model: ModelConfig, n_vocab: int) -> Blueprint:
     m = model
     for field in ("n_layers", "n_heads", "d_model", "n_ctx"):
         if getattr(m, field) < 1:

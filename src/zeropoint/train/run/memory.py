@@ -13,7 +13,7 @@ from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.cost import count_parameters
 from zeropoint.errors import OutOfMemory
 
-__all__ = ["held_bytes", "keep_few_products", "lack_told", "refuse_too_large"]
+__all__ = ["held_bytes", "limit_onednn_cache", "refuse_too_large", "translate_oom"]
 
 _LEAST_BYTES = 12  # of a parameter: itself, its gradient and one number that the optimizer keeps, in float32
 # oneDNN keeps a thousand prepared products by their sizes, half a megabyte each, and torch keeps them again;
@@ -36,7 +36,7 @@ def held_bytes(device: torch.device) -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def keep_few_products() -> None:
+def limit_onednn_cache() -> None:
     """Let this process keep few prepared products, where batches are of ever new sizes and few come again.
 
     Both libraries read their variables before their first product, so later this changes nothing. What a
@@ -64,7 +64,7 @@ def refuse_too_large(blueprint: Blueprint, device: torch.device, most_bytes: int
 
 
 @contextlib.contextmanager
-def lack_told(what: Callable[[], str], remedy: str) -> Iterator[None]:
+def translate_oom(what: Callable[[], str], remedy: str) -> Iterator[None]:
     """Raise OutOfMemory where memory does not suffice inside. what: for what, asked when it happens."""
     try:
         yield

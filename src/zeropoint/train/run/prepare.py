@@ -11,13 +11,13 @@ from zeropoint.data.corpus import open_corpus
 from zeropoint.data.masked_lm import MaskedBatches
 from zeropoint.data.pairs import PairBatches
 from zeropoint.data.parallel_corpus import Parallel, open_parallel
-from zeropoint.data.text_codec import Coding
-from zeropoint.data.tokenise import Settings
+from zeropoint.data.text_codec import TextCodec
+from zeropoint.data.tokenise import TokenizeOptions
 from zeropoint.errors import BadInput
-from zeropoint.train.config.config import Config, Data
-from zeropoint.train.objectives.masked import Masked
+from zeropoint.train.config.config import DataConfig, RunConfig
+from zeropoint.train.objectives.masked_lm import MaskedLM
 from zeropoint.train.objectives.next_token import NextToken
-from zeropoint.train.objectives.seq2seq import Seq2Seq
+from zeropoint.train.objectives.seq2seq import Seq2SeqLoss
 from zeropoint.train.run.build_model import blueprint_of
 
 __all__ = ["Prepared", "prepare"]
@@ -34,30 +34,30 @@ class Prepared:
     training: Batches
     validation: Batches
     blueprint: Blueprint
-    tokenizer: Coding
+    tokenizer: TextCodec
     tokenizer_json: bytes
     sha256: Mapping[str, str]
     examples: Sequence[tuple[str, str]] = ()
 
 
-def prepare(config: Config, notice: Callable[[str], None] = lambda text: None) -> Prepared:
+def prepare(config: RunConfig, notice: Callable[[str], None] = lambda text: None) -> Prepared:
     """Read the source, make or read the tokenizer, split, and size the model.
 
     Raises BadInput naming the file or field, NetworkError, DiskError.
     """
     data, train = config.data, config.train
-    if isinstance(config.objective, Seq2Seq):
+    if isinstance(config.objective, Seq2SeqLoss):
         return _prepare_pairs(config, config.objective, notice)
     corpus = open_corpus(data.source, _tokenising(data), notice=notice)
     coding = corpus.coding
     n_vocab = coding.n_vocab
-    if isinstance(config.objective, Masked):
+    if isinstance(config.objective, MaskedLM):
         n_vocab = max(n_vocab, coding.mask_id + 1)
     blueprint = blueprint_of(config.model, n_vocab)
     if isinstance(config.objective, NextToken) and not blueprint.is_decoder:
         raise BadInput(
             "model is no decoder, and the objective next_token asks each token what comes after it; give a "
-            'model.blueprint that sees only what came before, or objective.kind = "masked" or "seq2seq"'
+            'model.blueprint that sees only what came before, or objective.kind = "masked_lm" or "seq2seq"'
         )
     if data.n_ctx > blueprint.n_ctx:
         raise BadInput(
@@ -66,26 +66,29 @@ def prepare(config: Config, notice: Callable[[str], None] = lambda text: None) -
         )
     n_ctx = data.n_ctx or blueprint.n_ctx
     training, validation = corpus.batches(data.order, n_ctx=n_ctx, n_rows=train.batch_size, seed=train.seed)
-    if isinstance(config.objective, Masked):
+    if isinstance(config.objective, MaskedLM):
         if any(block.attention.is_causal for block in blueprint.blocks):
             raise BadInput(
                 "model sees only what came before, and what is masked is told by both sides; give a"
                 " model.blueprint whose attention has is_causal = false"
             )
         training, validation = (
-            MaskedBatches(one, coding, train.seed, config.objective.share) for one in (training, validation)
+            MaskedBatches(one, coding, train.seed, config.objective.mask_prob)
+            for one in (training, validation)
         )
     sha256 = {corpus.name: corpus.sha256}
     return Prepared(training, validation, blueprint, coding, coding.content, sha256)
 
 
-def _tokenising(data: Data) -> Settings:
-    return Settings(data.tokenizer, data.n_vocab, data.validation, data.field, data.loss)
+def _tokenising(data: DataConfig) -> TokenizeOptions:
+    return TokenizeOptions(data.tokenizer, data.n_vocab, data.validation, data.field, data.loss)
 
 
-def _prepare_pairs(config: Config, objective: Seq2Seq, notice: Callable[[str], None]) -> Prepared:
+def _prepare_pairs(config: RunConfig, objective: Seq2SeqLoss, notice: Callable[[str], None]) -> Prepared:
     data, train = config.data, config.train
-    found = open_parallel(data.source, data.languages, Settings(data.tokenizer, data.n_vocab), notice=notice)
+    found = open_parallel(
+        data.source, data.languages, TokenizeOptions(data.tokenizer, data.n_vocab), notice=notice
+    )
     blueprint = blueprint_of(config.model, found.coding.n_vocab)
     if not blueprint.encoder:
         raise BadInput(

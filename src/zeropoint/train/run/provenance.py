@@ -21,8 +21,8 @@ from zeropoint.blueprint.toml_codec import kind_of
 from zeropoint.errors import BadInput
 from zeropoint.files.atomic_write import replace_file
 from zeropoint.planning import roofline
-from zeropoint.train.checkpoints.checkpoint import Checkpoint
-from zeropoint.train.config.config import Config, config_toml, read_run_config
+from zeropoint.train.checkpoints.checkpoint import SavedCheckpoint
+from zeropoint.train.config.config import RunConfig, config_toml, read_run_config
 from zeropoint.train.config.device import name_of
 from zeropoint.train.run.prepare import Prepared
 from zeropoint.weights.json_file import read_object
@@ -30,10 +30,14 @@ from zeropoint.weights.json_file import read_object
 __all__ = ["check_resumed", "identity", "write_record"]
 
 _MOST_JSON_BYTES = 1 << 20
-_FREE = ("model.dropout", "model.attention_dropout", "model.recompute")  # of [model], what may change
+_FREE = (
+    "model.dropout",
+    "model.attention_dropout",
+    "model.gradient_checkpointing",
+)  # of [model], what may change
 
 
-def identity(config: Config) -> str:
+def identity(config: RunConfig) -> str:
     """sha256 of what may not change when a run is resumed: model, data, objective, optimizer, seed, batch.
 
     Rates, how long it goes, what it shows and where it runs may.
@@ -42,7 +46,7 @@ def identity(config: Config) -> str:
 
 
 def check_resumed(
-    run: Path, found: Checkpoint, config: Config, prepared: Prepared, notice: Callable[[str], None]
+    run: Path, found: SavedCheckpoint, config: RunConfig, prepared: Prepared, notice: Callable[[str], None]
 ) -> None:
     """See that a checkpoint can be gone on from as configured, and say which numbers are new.
 
@@ -76,7 +80,7 @@ def check_resumed(
 
 
 def write_record(
-    run: Path, config: Config, prepared: Prepared, device: torch.device, first_step: int = 0
+    run: Path, config: RunConfig, prepared: Prepared, device: torch.device, first_step: int = 0
 ) -> None:
     """Write config.toml, blueprint.toml, tokenizer.json and run.json. Raises DiskError.
 
@@ -93,7 +97,7 @@ def write_record(
     replace_file(path, json.dumps(facts, indent=2).encode())
 
 
-def _flat(config: Config) -> dict[str, Any]:
+def _flat(config: RunConfig) -> dict[str, Any]:
     """Every number by its dotted name."""
     found: dict[str, Any] = {}
     for section in fields(config):
@@ -104,7 +108,7 @@ def _flat(config: Config) -> dict[str, Any]:
     return found
 
 
-def _fixed(config: Config) -> dict[str, Any]:
+def _fixed(config: RunConfig) -> dict[str, Any]:
     flat = _flat(config)
     kept = {n: v for n, v in flat.items() if n.startswith(("model.", "data.", "objective."))}
     kept |= {n: flat[n] for n in ("optimizer.kind", "train.seed", "train.batch_size")}
@@ -112,7 +116,7 @@ def _fixed(config: Config) -> dict[str, Any]:
     return {n: v for n, v in kept.items() if n not in _FREE}
 
 
-def _facts(config: Config, prepared: Prepared, device: torch.device) -> dict[str, Any]:
+def _facts(config: RunConfig, prepared: Prepared, device: torch.device) -> dict[str, Any]:
     return {
         "zeropoint": zeropoint.__version__,
         "commit": _commit(),

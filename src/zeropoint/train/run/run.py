@@ -16,33 +16,33 @@ import torch
 
 from zeropoint.errors import BadInput
 from zeropoint.files.atomic_write import disk_error
-from zeropoint.train.callbacks.callbacks import Result, Watcher, Watchers
+from zeropoint.train.callbacks.callbacks import Callback, Callbacks, Result
 from zeropoint.train.checkpoints import checkpoint
-from zeropoint.train.config.config import Config, Precision
+from zeropoint.train.config.config import Precision, RunConfig
 from zeropoint.train.config.device import device_of
 from zeropoint.train.config.validate import check
-from zeropoint.train.distributed.process_group import ALONE, Team
-from zeropoint.train.loop.precision import quickest_dtype
-from zeropoint.train.objectives.seq2seq import Seq2Seq
-from zeropoint.train.run.memory import keep_few_products, lack_told, refuse_too_large
+from zeropoint.train.distributed.process_group import SINGLE_PROCESS, ProcessGroup
+from zeropoint.train.loop.precision import fastest_dtype
+from zeropoint.train.objectives.seq2seq import Seq2SeqLoss
+from zeropoint.train.run.memory import limit_onednn_cache, refuse_too_large, translate_oom
 from zeropoint.train.run.prepare import prepare
 from zeropoint.train.run.provenance import check_resumed, write_record
-from zeropoint.train.run.run_lock import held
-from zeropoint.train.run.signals import Asked, heard
-from zeropoint.train.run.trainer import Place, Trainer
+from zeropoint.train.run.run_lock import hold_run
+from zeropoint.train.run.signals import StopRequest, graceful_shutdown
+from zeropoint.train.run.trainer import RunPosition, Trainer
 from zeropoint.train.schedules.schedule import WSD, Cosine, Noam
 
 __all__ = ["dtype_of", "move_aside", "prepare_folder", "run", "schedule_of"]
 
 
 def run(
-    config: Config,
+    config: RunConfig,
     folder: Path,
-    watchers: Iterable[Watcher] = (),
+    callbacks: Iterable[Callback] = (),
     *,
     resume: bool = False,
-    team: Team = ALONE,
-    asked: Asked | None = None,
+    group: ProcessGroup = SINGLE_PROCESS,
+    asked: StopRequest | None = None,
 ) -> Result:
     """Train as configured, in `folder`, and tell the watchers.
 
@@ -52,49 +52,51 @@ def run(
     Raises BadInput before anything is computed; MachineError for a run that another process trains, and for
     losses that are no numbers or run away; OutOfMemory, DiskError.
     """
-    check(config, team.n_workers)
-    if isinstance(config.objective, Seq2Seq):  # whose sentences are as long as they are
-        keep_few_products()
-    if team.rank == 0:
+    check(config, group.n_workers)
+    if isinstance(config.objective, Seq2SeqLoss):  # whose sentences are as long as they are
+        limit_onednn_cache()
+    if group.rank == 0:
         prepare_folder(folder, resume)
-    watcher = Watchers(tuple(watchers))
-    with held(folder, team.rank), contextlib.ExitStack() as later:
+    watcher = Callbacks(tuple(callbacks))
+    with hold_run(folder, group.rank), contextlib.ExitStack() as later:
         prepared = prepare(config, watcher.on_notice)  # a signal ends this at once: there is nothing to keep
-        asked = asked or later.enter_context(heard())
+        asked = asked or later.enter_context(graceful_shutdown())
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
         device = device_of(config.train.device)
         schedule = schedule_of(config, prepared.blueprint.d_model)
         dtype = dtype_of(config, device)
-        if team.any(dtype is torch.float32):
+        if group.any(dtype is torch.float32):
             dtype = torch.float32  # measured on each machine; all must multiply alike
         # What was measured is written down, so that a run that is gone on with computes as it did.
         precision: Precision = "float32" if dtype is torch.float32 else "bfloat16"
         config = replace(config, train=replace(config.train, precision=precision))
-        place = Place(device, dtype, schedule, team)
-        if team.n_workers == 1:
+        shard = RunPosition(device, dtype, schedule, group)
+        if group.n_workers == 1:
             refuse_too_large(prepared.blueprint, device)
-        with lack_told(lambda: "the model", "give smaller sizes in [model], or end what else holds memory"):
-            trainer = Trainer(config, folder, prepared, watcher, place, asked)
+        with translate_oom(
+            lambda: "the model", "give smaller sizes in [model], or end what else holds memory"
+        ):
+            trainer = Trainer(config, folder, prepared, watcher, shard, asked)
         if resume:
             found, damaged = checkpoint.newest(folder)
             for sentence in damaged:
                 watcher.on_notice(f"{sentence}; going on from {found.path.name}")
             check_resumed(folder, found, config, prepared, watcher.on_notice)
             trainer.restore(found)
-        if team.rank == 0:
+        if group.rank == 0:
             checkpoint.clean(folder, found if resume else None)
             write_record(folder, config, prepared, device, trainer.state.step)
         return trainer.go()
 
 
-def dtype_of(config: Config, device: torch.device) -> torch.dtype:
+def dtype_of(config: RunConfig, device: torch.device) -> torch.dtype:
     """What is multiplied in. "auto" measures, so that it may differ between machines."""
     named = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    return named.get(config.train.precision) or quickest_dtype(device.type == "cpu")
+    return named.get(config.train.precision) or fastest_dtype(device.type == "cpu")
 
 
-def schedule_of(config: Config, d_model: int) -> Callable[[int], float]:
+def schedule_of(config: RunConfig, d_model: int) -> Callable[[int], float]:
     """The schedule, with the numbers that come from the run."""
     schedule = config.schedule
     if isinstance(schedule, Noam):
@@ -136,7 +138,7 @@ def move_aside(folder: Path) -> Path | None:
     if not checkpoint.checkpoints(folder):
         _refuse_strange(folder)
     names = (folder.with_name(f"{folder.name}.old-{n}") for n in itertools.count(1))
-    with held(folder):
+    with hold_run(folder):
         aside = next(path for path in names if not path.exists())
         try:
             return folder.rename(aside)

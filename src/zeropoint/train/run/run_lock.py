@@ -12,11 +12,11 @@ from pathlib import Path
 from zeropoint.errors import MachineError
 from zeropoint.files.atomic_write import disk_error
 
-__all__ = ["held"]
+__all__ = ["hold_run"]
 
 
 @contextlib.contextmanager
-def held(run: Path, rank: int = 0) -> Iterator[None]:
+def hold_run(run: Path, rank: int = 0) -> Iterator[None]:
     """Hold the run's folder, for all its workers: the first, rank 0, has the lock.
 
     Raises MachineError naming the holder, its process and since when; DiskError.

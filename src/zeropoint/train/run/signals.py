@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-__all__ = ["Asked", "heard"]
+__all__ = ["StopRequest", "graceful_shutdown"]
 
 
-class Asked:
+class StopRequest:
     """name: of the signal that came, or ""."""
 
     def __init__(self) -> None:
@@ -20,13 +20,13 @@ class Asked:
 
 
 @contextlib.contextmanager
-def heard() -> Iterator[Asked]:
+def graceful_shutdown() -> Iterator[StopRequest]:
     """While inside, SIGINT, SIGTERM and SIGHUP are noted; a second one is KeyboardInterrupt or SystemExit.
 
     SIGHUP (a closed terminal) counts as SIGTERM. Outside the main thread, where Python takes no signals,
     nothing is heard.
     """
-    asked = Asked()
+    asked = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return

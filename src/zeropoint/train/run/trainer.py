@@ -14,47 +14,53 @@ from zeropoint.data.batches import Batches
 from zeropoint.errors import BadInput, DiskError, OutOfMemory
 from zeropoint.models.decoder import Decoder
 from zeropoint.train.averaging.ema import Ema
-from zeropoint.train.callbacks.callbacks import EvalInfo, Result, RunInfo, StepInfo, Watcher
+from zeropoint.train.callbacks.callbacks import Callback, EvalInfo, Result, RunInfo, StepInfo
 from zeropoint.train.callbacks.samples import sampled
 from zeropoint.train.checkpoints import checkpoint
-from zeropoint.train.checkpoints.checkpoint import Checkpoint, State
-from zeropoint.train.config.config import Config
+from zeropoint.train.checkpoints.checkpoint import SavedCheckpoint, State
+from zeropoint.train.config.config import RunConfig
 from zeropoint.train.config.duration import seconds_of
-from zeropoint.train.distributed.process_group import Team
+from zeropoint.train.distributed.process_group import ProcessGroup
 from zeropoint.train.loop.compile import compiled_if_it_pays
 from zeropoint.train.loop.early_stopping import Diverged, Divergence, Stop
 from zeropoint.train.loop.gradients import NotFinite, largest, near_zero
-from zeropoint.train.loop.loop import Done, loss_of, train
+from zeropoint.train.loop.loop import StepResult, evaluate_loss, train
 from zeropoint.train.run.build_model import built
 from zeropoint.train.run.causality import check_causal
-from zeropoint.train.run.memory import held_bytes, lack_told
+from zeropoint.train.run.memory import held_bytes, translate_oom
 from zeropoint.train.run.prepare import Prepared
 from zeropoint.train.run.provenance import identity
-from zeropoint.train.run.signals import Asked
+from zeropoint.train.run.signals import StopRequest
 
-__all__ = ["Place", "Trainer"]
+__all__ = ["RunPosition", "Trainer"]
 
 
 @dataclass(frozen=True)
-class Place:
+class RunPosition:
     """Where and how it is computed. schedule: step, from 1 -> share of the learning rate."""
 
     device: torch.device
     dtype: torch.dtype
     schedule: Callable[[int], float]
-    team: Team
+    group: ProcessGroup
 
 
 class Trainer:
     """Model, optimizer and state of one run; `restore` before `go` to go on with one."""
 
     def __init__(
-        self, config: Config, folder: Path, prepared: Prepared, watcher: Watcher, place: Place, asked: Asked
+        self,
+        config: RunConfig,
+        folder: Path,
+        prepared: Prepared,
+        watcher: Callback,
+        shard: RunPosition,
+        asked: StopRequest,
     ) -> None:
         self.config, self.folder, self.prepared, self.watcher = config, folder, prepared, watcher
-        self.place, self.asked = place, asked
-        self.model = built(config, prepared.blueprint, place.device)
-        place.team.place(self.model)
+        self.shard, self.asked = shard, asked
+        self.model = built(config, prepared.blueprint, shard.device)
+        shard.group.shard(self.model)
         self.optimizer = config.optimizer.build(self.model)
         self.ema = Ema(self.model, config.train.ema) if config.train.ema else None
         self.state = State(0, 0, config.train.seed, identity(config))
@@ -65,7 +71,7 @@ class Trainer:
         self.stop = Stop(seconds_of(config.train.time_budget, "train.time_budget"), config.train.patience)
         self.seconds_before, self.started = 0.0, time.monotonic()
 
-    def restore(self, found: Checkpoint) -> None:
+    def restore(self, found: SavedCheckpoint) -> None:
         """Go on from a checkpoint. Raises BadInput for one of another model."""
         checkpoint.restore(found, self.model, self.optimizer)
         if self.ema is not None:
@@ -76,7 +82,7 @@ class Trainer:
 
     def go(self) -> Result:
         """Take the steps that are left."""
-        config, place = self.config, self.place
+        config, shard = self.config, self.shard
         if self.state.step == 0:
             with self._named_errors():
                 self._check_leak()
@@ -88,16 +94,16 @@ class Trainer:
             train(
                 self.model,
                 self.prepared.training,
-                compiled_if_it_pays(config, self.model, place.device, place.team.n_workers),
+                compiled_if_it_pays(config, self.model, shard.device, shard.group.n_workers),
                 self.optimizer,
                 n_steps=config.train.steps,
                 first_step=self.state.step,
-                schedule=place.schedule,
-                n_accumulated=config.train.accumulate,
-                most_gradient=config.train.clip or None,
-                dtype=place.dtype,
+                schedule=shard.schedule,
+                accumulation_steps=config.train.accumulation_steps,
+                max_grad_norm=config.train.max_grad_norm or None,
+                dtype=shard.dtype,
                 seed=config.train.seed,
-                team=place.team,
+                group=shard.group,
                 before_update=self._before_update,
                 after_step=self._after_step,
             )
@@ -130,9 +136,9 @@ class Trainer:
     @contextlib.contextmanager
     def _named_errors(self) -> Iterator[None]:
         """What ends a run says which checkpoint is left."""
-        remedy = "give a larger train.accumulate, model.recompute=true, or a smaller train.batch_size"
+        remedy = "give a larger train.accumulation_steps, model.gradient_checkpointing=true, or a smaller train.batch_size"
         try:
-            with lack_told(lambda: f"step {self.state.step + 1}", remedy):
+            with translate_oom(lambda: f"step {self.state.step + 1}", remedy):
                 yield
         except (NotFinite, Diverged, OutOfMemory) as error:
             raise type(error)(f"{error}. {self._last_good()}") from None
@@ -141,13 +147,13 @@ class Trainer:
         every = self.config.eval.every
         if (every and step % every == 0) or step == 1:
             self.near_zero = near_zero(self.model, self.config.train.near_zero)
-        if (wrong := self.divergence.sees(loss)) is not None:
+        if (wrong := self.divergence.update(loss)) is not None:
             raise Diverged(
                 f"step {step}: {wrong}; the gradient of {largest(self.model)} is the largest for its "
                 "weights; lower the learning rate"
             )
 
-    def _after_step(self, done: Done) -> bool:
+    def _after_step(self, done: StepResult) -> bool:
         if self.ema is not None:
             self.ema.update(self.model, done.step)
         train, now = self.config.train, time.monotonic()
@@ -168,13 +174,13 @@ class Trainer:
             why, is_last = "patience", True
         self._sample(done.step, is_last)
         is_due = bool(train.checkpoint_every) and done.step % train.checkpoint_every == 0
-        if is_last or is_best or (is_due and not self.divergence.is_away):
+        if is_last or is_best or (is_due and not self.divergence.has_diverged):
             self._save(is_best)
         self.last = time.monotonic()
         self.stopped_by = why or self.stopped_by
         return bool(why)
 
-    def _tell_step(self, done: Done, took_s: float) -> None:
+    def _tell_step(self, done: StepResult, took_s: float) -> None:
         self.watcher.on_step(
             StepInfo(
                 step=done.step,
@@ -184,7 +190,7 @@ class Trainer:
                 gradient_norm=done.gradient_norm,
                 tok_s=done.n_tokens / max(took_s, 1e-9),
                 seconds=self.state.seconds,
-                memory_bytes=held_bytes(self.place.device),
+                memory_bytes=held_bytes(self.shard.device),
                 near_zero=self.near_zero,
             )
         )
@@ -192,10 +198,10 @@ class Trainer:
 
     def _why_stop(self) -> str:
         """The signal or budget that ends the run here, or "". All workers get the same answer."""
-        team, name, is_over = self.place.team, self.asked.name, self.stop.is_over()
-        if not team.any(bool(name) or is_over):
+        group, name, is_over = self.shard.group, self.asked.name, self.stop.is_over()
+        if not group.any(bool(name) or is_over):
             return ""
-        return (name or "SIGTERM") if team.any(bool(name)) else "time"  # another worker may have heard it
+        return (name or "SIGTERM") if group.any(bool(name)) else "time"  # another worker may have heard it
 
     def _evaluate(self) -> bool:
         """Judge the model by both splits. Returns whether it is the best so far."""
@@ -217,8 +223,8 @@ class Trainer:
         return is_best
 
     def _loss(self, batches: Batches) -> float:
-        n, place = self.config.eval.n_batches, self.place
-        return loss_of(self.model, batches, self.config.objective, n, place.dtype, place.team)
+        n, shard = self.config.eval.n_batches, self.shard
+        return evaluate_loss(self.model, batches, self.config.objective, n, shard.dtype, shard.group)
 
     def _judged(self) -> contextlib.AbstractContextManager[None]:
         """The weights that are judged: the averaged ones, where there are some."""
@@ -245,7 +251,7 @@ class Trainer:
                 average,
                 is_best=is_best,
                 keep=keep,
-                team=self.place.team,
+                group=self.shard.group,
             )
         except DiskError as error:
             raise DiskError(f"{error}. {self._last_good()}") from None

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from zeropoint.data.pairs import encode_answer, encode_source
-from zeropoint.data.text_codec import Coding, load_coding
+from zeropoint.data.text_codec import TextCodec, load_codec
 from zeropoint.decoding.answers import Answering, beam_answers, greedy_answers
 from zeropoint.decoding.beam import Beam
 from zeropoint.errors import BadInput
+from zeropoint.files.paths import display_path
 from zeropoint.models.build import build
 from zeropoint.models.seq2seq import Seq2Seq
 from zeropoint.models.trace import trace
 from zeropoint.train.averaging.checkpoint_averaging import average_weights
-from zeropoint.weights.gguf.reader import shown
-from zeropoint.weights.run_checkpoint import Checkpoint, checkpoint_of, is_run, open_checkpoint, steps_of
+from zeropoint.weights.run_checkpoint import RunCheckpoint, checkpoint_of, is_run, open_checkpoint, steps_of
 
 __all__ = ["AttentionMap", "Translator", "open_translator"]
 
@@ -47,7 +47,7 @@ class Translator:
 
     name: str
     model: Seq2Seq
-    coding: Coding
+    coding: TextCodec
 
     def translate(self, texts: Sequence[str], beam: Beam | None = None) -> list[str]:
         """A translation of each, all at once; greedy without a beam. An empty text has an empty translation.
@@ -110,30 +110,32 @@ def open_translator(run: Path, which: str | int = "best", n_averaged: int = 1) -
     """
     if not is_run(run):
         raise BadInput(
-            f"{shown(run)} is no training run; make one: zeropoint train multi30k --out {shown(run)}"
+            f"{display_path(run)} is no training run; make one: zeropoint train multi30k --out {display_path(run)}"
         )
     last = open_checkpoint(checkpoint_of(run, which))
     if not last.blueprint.encoder:
-        raise BadInput(f"{shown(run)} is a run of a {last.blueprint.family} model, which does not translate")
+        raise BadInput(
+            f"{display_path(run)} is a run of a {last.blueprint.family} model, which does not translate"
+        )
     opened = [last, *_before(run, last, n_averaged)]
     weights = average_weights(_weights(one) for one in opened) if len(opened) > 1 else _weights(last)
     model = cast(Seq2Seq, build(last.blueprint, seed=None))
     model.load_state_dict(weights)
     steps = f"step {last.step}" if len(opened) == 1 else f"mean of steps {opened[-1].step} to {last.step}"
-    return Translator(f"{run.name}, {steps}", model.eval(), load_coding(last.tokenizer))
+    return Translator(f"{run.name}, {steps}", model.eval(), load_codec(last.tokenizer))
 
 
-def _before(run: Path, last: Checkpoint, n_averaged: int) -> list[Checkpoint]:
+def _before(run: Path, last: RunCheckpoint, n_averaged: int) -> list[RunCheckpoint]:
     """The n_averaged - 1 checkpoints before the last, the newest first; untrained weights do not count."""
     steps = [step for step in reversed(steps_of(run)) if 0 < step < last.step]
     if not 1 <= n_averaged <= len(steps) + 1:
         raise BadInput(
-            f"{n_averaged} checkpoints up to step {last.step} are to be averaged and {shown(run)} has "
+            f"{n_averaged} checkpoints up to step {last.step} are to be averaged and {display_path(run)} has "
             f"{len(steps) + 1}; give 1 to {len(steps) + 1}, or train with a larger train.keep"
         )
     return [open_checkpoint(checkpoint_of(run, step)) for step in steps[: n_averaged - 1]]
 
 
-def _weights(checkpoint: Checkpoint) -> Mapping[str, Tensor]:
+def _weights(checkpoint: RunCheckpoint) -> Mapping[str, Tensor]:
     stored = checkpoint.stored
     return {name: torch.from_numpy(stored.array(name)) for name in stored.tensors}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadInput
-from zeropoint.train.config.config import Config, Model
+from zeropoint.train.config.config import ModelConfig, RunConfig
 
 __all__ = ["Cell", "Grid", "count_without_embeddings", "plan_grid", "sizes"]
 
@@ -35,7 +35,7 @@ class Cell:
     n_steps: int
     n_tokens: int
 
-    def config(self, config: Config) -> Config:
+    def config(self, config: RunConfig) -> RunConfig:
         """The configuration of this run; the depth, the optimizer and everything else stay."""
         model = replace(config.model, d_model=self.d_model, n_heads=self.n_heads, n_kv_heads=0, d_ff=0)
         return replace(config, model=model, train=replace(config.train, steps=self.n_steps))
@@ -59,7 +59,7 @@ def count_without_embeddings(blueprint: Blueprint) -> int:
     return sum(math.prod(s) for name, s in parameters(blueprint).items() if not name.startswith(outside))
 
 
-def sizes(model: Model, n: int) -> list[Model]:
+def sizes(model: ModelConfig, n: int) -> list[ModelConfig]:
     """The first n sizes: one head wide, then each about sqrt(2) times as wide, in whole heads.
 
     Raises BadInput where the configuration names a blueprint, which has one size.
@@ -77,7 +77,7 @@ def sizes(model: Model, n: int) -> list[Model]:
 
 
 def plan_grid(
-    models: Sequence[tuple[Model, int]],
+    models: Sequence[tuple[ModelConfig, int]],
     s_a_step: Callable[[int], float],
     n_tokens_a_step: int,
     budget_s: float,
@@ -127,5 +127,5 @@ def _cost(
     return in_grid_s + s_a_step(n_sizes) * 2**n_counts, overhead_s * (n_sizes * n_counts + 1)
 
 
-def _cell(model: Model, n_parameters: int, n_steps: int, n_tokens_a_step: int) -> Cell:
+def _cell(model: ModelConfig, n_parameters: int, n_steps: int, n_tokens_a_step: int) -> Cell:
     return Cell(model.d_model, model.n_heads, n_parameters, n_steps, n_steps * n_tokens_a_step)

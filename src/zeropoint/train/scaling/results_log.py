@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from zeropoint.errors import BadInput, DiskError
-from zeropoint.files.atomic_write import add_lines
+from zeropoint.files.atomic_write import append_lines
 from zeropoint.train.scaling.grid import Cell, Grid
 
 __all__ = ["Ledger", "Run"]
@@ -104,4 +104,4 @@ class Ledger:
         return value
 
     def _add(self, value: dict[str, Any]) -> None:
-        add_lines(self.path, json.dumps(value))
+        append_lines(self.path, json.dumps(value))

@@ -19,10 +19,10 @@ from zeropoint.blueprint import Blueprint
 from zeropoint.data.batches import ALL, Batches, Rows
 from zeropoint.errors import MachineError
 from zeropoint.planning import roofline
-from zeropoint.train.config.config import Config, config_toml
+from zeropoint.train.config.config import RunConfig, config_toml
 from zeropoint.train.config.device import device_of
 from zeropoint.train.loop.gradients import NotFinite
-from zeropoint.train.loop.loop import loss_of, train
+from zeropoint.train.loop.loop import evaluate_loss, train
 from zeropoint.train.run.build_model import blueprint_of, built
 from zeropoint.train.run.prepare import Prepared, prepare
 from zeropoint.train.run.run import dtype_of, schedule_of
@@ -80,7 +80,7 @@ class _Later:
 class _Trainer:
     """Trains cells: the data, read once, and what they are computed in."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.prepared: Prepared = prepare(config)
         self.device = device_of(config.train.device)
@@ -90,7 +90,7 @@ class _Trainer:
     def n_tokens_a_step(self) -> int:
         return int(self.prepared.training.batch(0)[0].size)
 
-    def blueprint(self, config: Config) -> Blueprint:
+    def blueprint(self, config: RunConfig) -> Blueprint:
         return blueprint_of(config.model, self.prepared.tokenizer.n_vocab)
 
     def loss(self, cell: Cell, number: int, on_step: Callable[[int], None] = lambda step: None) -> float:
@@ -106,14 +106,14 @@ class _Trainer:
             config.optimizer.build(model),
             n_steps=cell.n_steps,
             schedule=schedule_of(config, blueprint.d_model),
-            n_accumulated=config.train.accumulate,
-            most_gradient=config.train.clip or None,
+            accumulation_steps=config.train.accumulation_steps,
+            max_grad_norm=config.train.max_grad_norm or None,
             dtype=self.dtype,
             seed=config.train.seed,
             after_step=lambda done: on_step(done.step),
         )
         n_batches = -(-_JUDGED_TOKENS // self.n_tokens_a_step)
-        return loss_of(model, self.prepared.validation, config.objective, n_batches, self.dtype)
+        return evaluate_loss(model, self.prepared.validation, config.objective, n_batches, self.dtype)
 
     def timed(self, cell: Cell) -> tuple[float, float]:
         """(seconds of a step, seconds of everything else in a run)."""
@@ -124,7 +124,7 @@ class _Trainer:
 
 
 def study(
-    config: Config, budget_s: float, folder: Path, tell: Callable[[str], None] = lambda text: None
+    config: RunConfig, budget_s: float, folder: Path, tell: Callable[[str], None] = lambda text: None
 ) -> Study:
     """Do it all within a budget of seconds, or what is left of it after an interruption.
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from zeropoint import _native, formats
 from zeropoint.errors import BadInput, BadModelFile, DiskError, OutOfMemory
+from zeropoint.files.paths import display_path
 from zeropoint.frozen import frozen
 from zeropoint.weights.gguf import shards
 
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 Value: TypeAlias = int | float | bool | str | list[Any]
-Item = TypeVar("Item", int, float, bool, str)
+_Item = TypeVar("_Item", int, float, bool, str)
 
 _REQUIRED: Any = object()
 _VOCABULARY = tuple(f"tokenizer.ggml.{name}" for name in ("tokens", "scores", "token_type", "merges"))
@@ -129,7 +130,7 @@ class GgufModel:
     @property
     def name(self) -> str:
         """The file for messages: the first path, or "the model file" if there is none."""
-        return shown(self.paths[0]) if self.paths else "the model file"
+        return display_path(self.paths[0]) if self.paths else "the model file"
 
     def lean(self) -> GgufModel:
         """The same without the vocabulary's long lists, once a tokenizer is made of them."""
@@ -170,10 +171,10 @@ class GgufModel:
         value: str = self._scalar(key, str, "a text", default)
         return value
 
-    def get_list(self, key: str, item: type[Item], *, default: list[Item] = _REQUIRED) -> list[Item]:
+    def get_list(self, key: str, item: type[_Item], *, default: list[_Item] = _REQUIRED) -> list[_Item]:
         """The list `key`, all of whose items are of the type `item`: int, float, bool or str."""
         expected = f"a list of {item.__name__}"
-        values: list[Item] = self._scalar(key, list, expected, default)
+        values: list[_Item] = self._scalar(key, list, expected, default)
         other = {type(value) for value in values} - {item}
         if other:
             raise self._wrong(key, f"is a list of {other.pop().__name__}", expected)
@@ -264,17 +265,11 @@ def _unpacked(packed: npt.NDArray[np.uint8], tensor: TensorInfo) -> npt.NDArray[
     return weights.reshape(tensor.shape)
 
 
-def shown(path: Path) -> str:
-    """The path for a message: on one line, and unable to act on a terminal."""
-    text: str = _native.printable(os.fsencode(path))
-    return text
-
-
 def _open(path: Path) -> GgufModel:
     try:
         return _model(_native.gguf_open(os.fsencode(path)), (path,))
     except MemoryError:
-        raise OutOfMemory(f"not enough memory to read the header of {shown(path)}") from None
+        raise OutOfMemory(f"not enough memory to read the header of {display_path(path)}") from None
 
 
 def _model(header: _native.GgufHeader, paths: tuple[Path, ...]) -> GgufModel:
@@ -302,8 +297,8 @@ def read_tensor(tensor: TensorInfo) -> npt.NDArray[np.uint8]:
     except MemoryError:
         raise OutOfMemory(f"not enough memory for the {tensor.n_bytes} bytes of `{tensor.name}`") from None
     except OSError as error:
-        raise DiskError(f"cannot read {shown(tensor.path)}: {error.strerror}") from None
+        raise DiskError(f"cannot read {display_path(tensor.path)}: {error.strerror}") from None
     if n_read < tensor.n_bytes:
-        path = shown(tensor.path)
+        path = display_path(tensor.path)
         raise DiskError(f"{path} changed or was truncated while it was read; fetch it again")
     return packed

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from zeropoint import formats
 from zeropoint.errors import BadModelFile, DiskError, OutOfMemory
-from zeropoint.weights.gguf.reader import TensorInfo, read_tensor, shown
+from zeropoint.files.paths import display_path
+from zeropoint.weights.gguf.reader import TensorInfo, read_tensor
 from zeropoint.weights.json_file import open_regular, read_object
 from zeropoint.weights.safetensors.header import header_bytes, parse_header
 
@@ -41,7 +42,7 @@ class SafetensorsModel:
     @property
     def name(self) -> str:
         """The file for messages; of shards, their folder."""
-        return shown(self.paths[0] if len(self.paths) == 1 else self.paths[0].parent)
+        return display_path(self.paths[0] if len(self.paths) == 1 else self.paths[0].parent)
 
     def read(self, name: str) -> npt.NDArray[np.uint8]:
         """The bytes of a tensor, uint8 [..., bytes of a row]."""
@@ -71,7 +72,7 @@ def _rows(tensor: TensorInfo) -> npt.NDArray[np.uint8]:
 def _weights(tensor: TensorInfo) -> npt.NDArray[np.float32]:
     if tensor.format not in _READABLE:
         raise BadModelFile(
-            f"{shown(tensor.path)}: tensor {tensor.name!a:.80} is {tensor.format}; "
+            f"{display_path(tensor.path)}: tensor {tensor.name!a:.80} is {tensor.format}; "
             "weights must be F32, F16 or BF16"
         )
     packed = _rows(tensor)
@@ -83,7 +84,7 @@ def _weights(tensor: TensorInfo) -> npt.NDArray[np.float32]:
 
 def open_safetensors(path: Path) -> SafetensorsModel:
     """The tensors of one file. Raises BadModelFile for a file that is not sound, DiskError."""
-    name = shown(path)
+    name = display_path(path)
     try:
         with open_regular(path) as file:
             file_bytes = os.fstat(file.fileno()).st_size
@@ -103,7 +104,7 @@ def open_safetensors(path: Path) -> SafetensorsModel:
 
 def open_sharded(index: Path) -> SafetensorsModel:
     """The tensors of the shards that an index lists, each where the index says. Raises BadModelFile."""
-    name = shown(index)
+    name = display_path(index)
     listed = read_object(index, MAX_INDEX_BYTES).get("weight_map")
     if not isinstance(listed, dict) or not listed or {type(shard) for shard in listed.values()} != {str}:
         raise BadModelFile(f"{name}: `weight_map` must map tensor names to file names")
@@ -131,14 +132,14 @@ def inside(folder: Path, name: str) -> Path:
     """
     path = folder / name
     if not os.path.lexists(path):
-        raise BadModelFile(f"{shown(path)} is missing; fetch it again")
+        raise BadModelFile(f"{display_path(path)} is missing; fetch it again")
     real, home = Path(os.path.realpath(path)), Path(os.path.realpath(folder))
     # .../models--owner--name/snapshots/<revision>
     if home.parent.name == "snapshots" and home.parents[1].name.startswith("models--"):
         home = home.parents[2]
     if not real.is_relative_to(home):
         raise BadModelFile(
-            f"{shown(path)} is a link that leaves {shown(home)}; copy the file into the folder"
+            f"{display_path(path)} is a link that leaves {display_path(home)}; copy the file into the folder"
         )
     return path
 
@@ -146,6 +147,6 @@ def inside(folder: Path, name: str) -> Path:
 def _shard_path(index: Path, shard: str) -> Path:
     if not shard.endswith(".safetensors") or shard != os.path.basename(shard) or "\0" in shard:
         raise BadModelFile(
-            f"{shown(index)}: the shard {shard!a:.80} must be the name of a .safetensors file beside it"
+            f"{display_path(index)}: the shard {shard!a:.80} must be the name of a .safetensors file beside it"
         )
     return inside(index.parent, shard)

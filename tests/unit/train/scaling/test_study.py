@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from zeropoint.errors import BadInput
-from zeropoint.train.config.config import Config, Data, Eval, Model, Train
+from zeropoint.train.config.config import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
 from zeropoint.train.run.build_model import blueprint_of
 from zeropoint.train.scaling import study as studied
 from zeropoint.train.scaling.grid import Cell, count_without_embeddings, plan_grid, sizes
@@ -17,15 +17,17 @@ from zeropoint.train.scaling.plot import draw
 from zeropoint.train.scaling.results_log import Ledger, Run
 from zeropoint.train.scaling.study import study
 
-MODEL = Model(n_layers=1, n_heads=2, d_model=16, n_ctx=8)
-CONFIG = Config(MODEL, Data("harbour"), Train(batch_size=4, leak_check=False), eval=Eval(n_batches=1))
+MODEL = ModelConfig(n_layers=1, n_heads=2, d_model=16, n_ctx=8)
+CONFIG = RunConfig(
+    MODEL, DataConfig("harbour"), TrainConfig(batch_size=4, leak_check=False), eval=EvalConfig(n_batches=1)
+)
 
 
 def test_sizes_grow_by_about_two_in_whole_heads() -> None:
     found = [(m.n_heads, m.d_model) for m in sizes(MODEL, 7)]
     assert found == [(1, 8), (2, 16), (3, 24), (4, 32), (6, 48), (8, 64), (11, 88)]
     with pytest.raises(BadInput, match=r"no model\.blueprint"):
-        sizes(Model(blueprint="gpt2"), 3)
+        sizes(ModelConfig(blueprint="gpt2"), 3)
 
 
 def test_embeddings_positions_and_head_do_not_count() -> None:
@@ -35,7 +37,7 @@ def test_embeddings_positions_and_head_do_not_count() -> None:
     assert count_without_embeddings(replace(blueprint, n_vocab=9)) == 12 * 16 * 16 + gains
 
 
-def models() -> list[tuple[Model, int]]:
+def models() -> list[tuple[ModelConfig, int]]:
     return [(m, m.d_model**2 * 12) for m in sizes(MODEL, 7)]
 
 

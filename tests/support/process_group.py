@@ -11,12 +11,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from zeropoint.train.callbacks.callbacks import EvalInfo, StepInfo, Watcher
+from zeropoint.train.callbacks.callbacks import Callback, EvalInfo, StepInfo
 
 __all__ = ["Curve", "judged", "losses", "train_together"]
 
 
-class Curve(Watcher):
+class Curve(Callback):
     """Keeps losses beside a run's folder."""
 
     def __init__(self, out: Path) -> None:
@@ -54,7 +54,7 @@ def train_together(configs: Sequence[Path], out: Path, n_workers: int) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     workers = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.support.team", str(rank), *arguments],
+            [sys.executable, "-m", "tests.support.process_group", str(rank), *arguments],
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
@@ -81,8 +81,8 @@ def _work(rank: int, n_workers: int, meeting: str, out: Path, configs: Sequence[
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=n_workers)
     for i, config in enumerate(configs):
         read = read_config(Path(config))
-        team = (ShardedTeam if read.train.sharding == "fsdp" else TorchTeam)(torch.device("cpu"))
-        run(read, out, [] if rank else [Curve(out)], resume=i > 0, team=team)
+        group = (ShardedTeam if read.train.sharding == "fsdp" else TorchTeam)(torch.device("cpu"))
+        run(read, out, [] if rank else [Curve(out)], resume=i > 0, group=group)
     dist.destroy_process_group()
 
 

@@ -9,18 +9,18 @@ from torch.nn import functional as F
 
 from zeropoint.data.batches import IGNORED
 
-__all__ = ["Masked"]
+__all__ = ["MaskedLM"]
 
 
 @dataclass(frozen=True)
-class Masked:
+class MaskedLM:
     """Tokens with some hidden go in; those are asked for, and a target of -100 is not.
 
     share: of tokens that are asked for; of these 8 in 10 are hidden, 1 is another token and 1 stays as it is
     (section 3.1), so that a model must know every token by its neighbours.
     """
 
-    share: float = 0.15
+    mask_prob: float = 0.15
 
     def __call__(self, model: nn.Module, ids_BT: Tensor, wanted_BT: Tensor) -> Tensor:
         """Mean loss of the targets that are asked for, in nats a token."""
@@ -31,6 +31,6 @@ class Masked:
             1, len(logits_NV)
         )
 
-    def n_asked(self, ids_BT: Tensor, wanted_BT: Tensor) -> int:
+    def n_targets(self, ids_BT: Tensor, wanted_BT: Tensor) -> int:
         """How many targets the loss is the mean of."""
         return int((wanted_BT != IGNORED).sum())
