@@ -30,6 +30,7 @@ ROOMS = {
     "errors": Room(0),
     "files": Room(0, ("errors",), ("filelock",)),
     "frozen": Room(0),
+    "options": Room(0, ("errors", "frozen")),
     "registry": Room(0, ("errors",)),
     "settings": Room(0, ("errors", "frozen"), ("platformdirs",)),
     "blueprint": Room(0, ("errors", "frozen")),

@@ -163,7 +163,7 @@ from zeropoint.blueprint import Embedding
 from zeropoint.blueprint.check import check
 from zeropoint.blueprint.io import from_toml, to_toml
 from zeropoint.blueprint.parts import position
-from zeropoint.blueprint.taps import taps
+from zeropoint.blueprint.taps import tap_points
 from zeropoint.engine.native.model_spec import native_plan
 from zeropoint.errors import BadInput
 from zeropoint.layers.cache import Cache
@@ -197,7 +197,7 @@ for kind, blueprint in blueprints.items():
     cache = Cache(2, 8)
     parts = torch.cat([model(ids[:, :4], cache), model(ids[:, 4:], cache)], dim=1)
     assert torch.allclose(parts, logits, atol=1e-5), kind
-    assert list(trace(model, ids[0].tolist())) == list(taps(blueprint, 6))
+    assert list(trace(model, ids[0].tolist())) == list(tap_points(blueprint, 6))
     try:
         native_plan(blueprint, 16)
     except BadInput as error:

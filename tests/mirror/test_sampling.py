@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from zeropoint import _native
 from zeropoint.errors import BadInput
+from zeropoint.options import Option, options_of
 from zeropoint.sampling.draw import draw, sample, uniform
 from zeropoint.sampling.params import SamplingParams
-from zeropoint.sampling.step import Option, Step, step_classes, step_options
+from zeropoint.sampling.step import Step, step_classes
 
 Row = NDArray[np.float32]
 HISTORY = np.array([5, 5, 7, 3, 5, 1, 0, 7], dtype=np.int32)
@@ -54,7 +55,7 @@ def native(steps: tuple[Step, ...], seed: int = 0) -> Any:
 def step_cases() -> list[Any]:
     cases = []
     for cls in step_classes():
-        table = step_options(cls)
+        table = options_of(cls)
         for chosen in product(*(values(option) for option in table)):
             step = cls(**{option.name: value for option, value in zip(table, chosen, strict=True)})
             cases.append(pytest.param(step, id=f"{step.name}-{chosen}"))

@@ -196,7 +196,8 @@ _STEP = '''"""Ceiling: no logit is above it (a dummy)."""
 from typing import ClassVar
 
 from zeropoint.frozen import frozen
-from zeropoint.sampling.step import Step, option
+from zeropoint.options import option
+from zeropoint.sampling.step import Step
 
 
 @frozen

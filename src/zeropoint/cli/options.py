@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import click
 
 from zeropoint.cli.completion import model_names
+from zeropoint.options import Option
 from zeropoint.sampling.params import SamplingParams
 from zeropoint.sampling.params import options as sampling_options
-from zeropoint.sampling.step import Option
 from zeropoint.settings import KEYS, Key, Settings
 
 __all__ = ["DEFAULTS", "engine", "read", "sampling", "sampling_keys", "sampling_params", "some"]

@@ -13,7 +13,8 @@ from typing import Any
 
 from zeropoint.errors import BadInput, choices
 from zeropoint.frozen import frozen
-from zeropoint.sampling.step import Option, Step, step_classes, step_options
+from zeropoint.options import Option, options_of
+from zeropoint.sampling.step import Step, step_classes
 
 __all__ = ["SamplingParams", "options"]
 
@@ -52,7 +53,7 @@ class SamplingParams:
         checked = {name: table[name].check(value) for name, value in given.items()}
         steps = []
         for step in step_classes():
-            own = {o.name: checked[o.name] for o in step_options(step) if o.name in checked}
+            own = {o.name: checked[o.name] for o in options_of(step) if o.name in checked}
             if own:
                 steps.append(step(**own))
         return cls(checked.get("max_tokens"), checked.get("seed"), stop, tuple(steps))
@@ -77,7 +78,7 @@ class SamplingParams:
 @cache
 def options() -> tuple[Option, ...]:
     """Every sampling parameter: first those of the steps in running order, then the limits."""
-    steps = [option for step in step_classes() for option in step_options(step)]
+    steps = [option for step in step_classes() for option in options_of(step)]
     return (*steps, _SEED, _MAX_TOKENS, _STOP)
 
 

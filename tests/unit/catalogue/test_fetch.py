@@ -23,9 +23,9 @@ from .conftest import MODEL, PYPI, SHA256, Site, catalogue, url_source
 Use = Callable[[str], catalog.Entry]
 PROGRAM = """
 import sys
-from zeropoint.catalogue import entries, fetch
-made = entries.read(sys.argv[1], "test.toml")
-entries.load = lambda: made
+from zeropoint.catalogue import catalog, fetch
+made = catalog.read(sys.argv[1], "test.toml")
+catalog.load = lambda: made
 from zeropoint.errors import ZeropointError
 try:
     print(fetch.resolve("tiny:1", notice=lambda text: print(text, file=sys.stderr, flush=True)).path)

@@ -232,7 +232,7 @@ def test_memory_that_is_not_there_is_a_sentence_with_the_last_checkpoint(
     with monkeypatch.context() as patch:
         patch.setattr("zeropoint.train.run.trainer.train", fail)
         with pytest.raises(
-            OutOfMemory, match=r"not enough memory for step 1; give .*accumulate.*step-000000; go on"
+            OutOfMemory, match=r"not enough memory for step 1; give .*accumulation_steps.*step-000000; go on"
         ):
             run(TINY, folder / "run")
     monkeypatch.setattr("zeropoint.train.run.trainer.built", fail)

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from zeropoint.frozen import frozen
-from zeropoint.sampling.step import Step, option
+from zeropoint.options import option
+from zeropoint.sampling.step import Step
 
 if TYPE_CHECKING:
     import numpy as np
