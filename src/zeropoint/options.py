@@ -1,26 +1,33 @@
-"""Declare a value that a person may set: its default, its range and a line of help, next to the field.
+"""Declare an option once: its default, its range and a line of help, next to the field that stores it.
 
-Sampling steps, training sections, optimizers, schedules, objectives and engine options are frozen dataclasses
-whose fields are made with `option`. Flags, settings, range checks and documentation pages derive from them.
+Sampling steps, training sections, optimizers, schedules, objectives and the engine's options are frozen
+dataclasses whose fields are made with `option`. Flags, settings, range checks and documentation tables all
+derive from these declarations.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from zeropoint.errors import BadInput
+from zeropoint.errors import BadInput, choices
 from zeropoint.frozen import frozen
 
 __all__ = ["Option", "option", "options_of"]
 
+Allowed = Iterable[str] | Callable[[], Iterable[str]]
+"""The names an option accepts, or a function that lists them when they are first needed."""
+
 
 @frozen
 class Option:
-    """One value a person may set: its name, type, default and range, and a line of help.
+    """One option: its name, type, default and range, and a line of help.
 
-    type: int, float or str. is_many: a list of them. is_open: `minimum` itself is not allowed.
+    type: int, float, bool or str. default: None where the program picks a value. minimum, maximum: None for
+    an open end. is_many: the option takes a list. is_open: `minimum` itself is not allowed.
+    choices: the names a str option accepts; empty for any text. unit: of a number, such as "MB".
     """
 
     name: str
@@ -31,17 +38,32 @@ class Option:
     help: str
     is_many: bool = False
     is_open: bool = False
+    choices: Allowed = ()
+    unit: str = ""
 
     def check(self, value: object) -> Any:
-        """The value in its own type, or BadInput saying what is allowed."""
+        """The value in the option's own type. Raises BadInput naming the option and what it accepts."""
+        if self.type is str and isinstance(value, str):
+            if (allowed := self.allowed()) and value not in allowed:
+                raise BadInput(choices(self.name, value, allowed))
+            return value
+        if self.type is bool and isinstance(value, bool):
+            return value
         number = self._number(value)
         if number is None or not self._is_inside(number):
             raise BadInput(f"{self.name} must be {self.range()}; got {repr(value)[:40]}")
         return number
 
+    def allowed(self) -> tuple[str, ...]:
+        """The names this option accepts; empty where it accepts any value of its type and range."""
+        return tuple(self.choices() if callable(self.choices) else self.choices)
+
     def range(self) -> str:
-        """What is allowed, in words: "a number above 0 and at most 1"."""
-        noun = {int: "a whole number", float: "a number"}.get(self.type, "a text")
+        """The accepted values in words: "a number above 0 and at most 1"."""
+        if allowed := self.allowed():
+            return f"one of {', '.join(allowed)}"
+        noun = {int: "a whole number", float: "a number", bool: "true or false"}.get(self.type, "a text")
+        noun += f" of {self.unit}" if self.unit else ""
         low = (
             f"{'above' if self.is_open else 'at least'} {self.minimum}" if self.minimum is not None else None
         )
@@ -49,7 +71,7 @@ class Option:
         return " ".join([noun, " and ".join(part for part in (low, high) if part)]).strip()
 
     def _number(self, value: object) -> float | None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if self.type not in (int, float) or isinstance(value, bool) or not isinstance(value, (int, float)):
             return None
         if self.type is int:
             return int(value) if isinstance(value, int) or value.is_integer() else None
@@ -64,17 +86,29 @@ class Option:
 
 
 def option(
-    default: float, minimum: float | None, maximum: float | None, help: str, *, is_open: bool = False
+    default: Any,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    help: str = "",
+    *,
+    type: type | None = None,
+    is_open: bool = False,
+    choices: Allowed = (),
+    unit: str = "",
 ) -> Any:
-    """A dataclass field of a step, with its range and its help; the default's type is its type."""
-    spec = {"minimum": minimum, "maximum": maximum, "help": help, "is_open": is_open}
+    """A dataclass field that declares an option. type: needed only where the default is None."""
+    spec = {
+        "minimum": minimum,
+        "maximum": maximum,
+        "help": help,
+        "is_open": is_open,
+        "choices": choices,
+        "unit": unit,
+        "type": type or default.__class__,
+    }
     return dataclasses.field(default=default, metadata=spec)
 
 
 def options_of(cls: type[Any]) -> list[Option]:
-    """The options that a dataclass declares with `option`, in the order of its fields."""
-    return [
-        Option(f.name, type(f.default), f.default, **f.metadata)
-        for f in dataclasses.fields(cls)
-        if f.metadata
-    ]
+    """The options that a dataclass declares with `option`, in field order."""
+    return [Option(f.name, default=f.default, **f.metadata) for f in dataclasses.fields(cls) if f.metadata]
