@@ -277,7 +277,8 @@ def test_20_paths_that_are_no_models(tmp_path: Path) -> None:
 # Runs `code` with little address space left: `spare` MB more than there is once everything is imported.
 LIMITED = """
 import resource, sys
-import zeropoint.engine.session.model, zeropoint.cli.app, zeropoint.cli.commands.generate, zeropoint.tokenizers.formats.gguf
+import zeropoint.engine.session.model, zeropoint.cli.app, zeropoint.cli.commands.generate
+import zeropoint.tokenizers.formats.gguf
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 path, spare = sys.argv[1], int(sys.argv[2]) << 20
 resource.setrlimit(resource.RLIMIT_AS, (used + spare, used + spare))

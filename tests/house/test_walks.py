@@ -1,4 +1,5 @@
-"""A dummy of each kind is added in a copy of the tree, by the files that ARCHITECTURE.md promises and no other.
+"""A dummy of each kind is added in a copy of the tree, by the files that ARCHITECTURE.md promises and no
+other.
 
 What must be seen of it is said in a probe, a program that runs with the copy in place of the package.
 """

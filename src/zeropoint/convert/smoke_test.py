@@ -63,7 +63,8 @@ def try_result(
         notify(f"the result was run, but not beside its source: {source}")
     elif is_lossless and not _agree(source.outputs, result.outputs):
         raise BadModelFile(
-            f"{display_path(target)} is not made, since it gives other tokens than its source though no weight was "
+            f"{display_path(target)} is not made, since it gives other tokens than its source though no "
+            "weight was "
             "rounded; report this with the model's name"
         )
     return True

@@ -142,13 +142,15 @@ def _prepared(folder: Path, name: str, settings: TokenizeOptions) -> Corpus:
     manifest, coding, ids = read_shards(folder)
     if manifest.asked != settings.loss:
         raise BadInput(
-            f"the shards in {display_path(folder)} were made with loss={manifest.asked}, not {settings.loss}; set "
+            f"the shards in {display_path(folder)} were made with loss={manifest.asked}, not "
+            f"{settings.loss}; set "
             f"data.loss={manifest.asked}, or prepare them again with --loss {settings.loss}"
         )
     root = Path(manifest.root)
     if root.exists() and (odd := changed(root, manifest.sources)):
         raise BadInput(
-            f"{odd[0]} of {display_path(root)} was changed since the shards in {display_path(folder)} were made of it;"
+            f"{odd[0]} of {display_path(root)} was changed since the shards in {display_path(folder)} were "
+            "made of it;"
             f" prepare them again: zeropoint data prepare {display_path(root)} --out {display_path(folder)}"
         )
     sha256 = _sum_of_all({name: item.sha256 for name, item in manifest.sources.items()})

@@ -194,7 +194,8 @@ def _decoded(raw: bytes, path: Path, line: int) -> str:
         return raw.decode("utf-8-sig" if line == 1 else "utf-8")
     except UnicodeDecodeError as error:
         raise BadInput(
-            f"{display_path(path)}, line {line + raw[: error.start].count(10)}: byte 0x{raw[error.start]:02X} is not"
+            f"{display_path(path)}, line {line + raw[: error.start].count(10)}: byte "
+            f"0x{raw[error.start]:02X} is not"
             " UTF-8; save the file as UTF-8"
         ) from None
 

@@ -61,7 +61,8 @@ def prepare(
         refuse_changed(root, sums)
         if min(train.n_tokens, held.n_tokens) < 2:
             raise BadInput(
-                f"{display_path(root)} comes to {train.n_tokens} tokens to learn from and {held.n_tokens} held out; "
+                f"{display_path(root)} comes to {train.n_tokens} tokens to learn from and {held.n_tokens} "
+                "held out; "
                 "each needs two, one to read and one to ask for, so give more text"
             )
         manifest = Manifest(

@@ -94,7 +94,8 @@ def _has_asked(document: Document, source: DocumentSource, settings: TokenizeOpt
         return True
     if not document.prompt:
         raise BadInput(
-            f"{display_path(source.path)} holds text that is no prompt with its answer, and `loss` is answer; give "
+            f"{display_path(source.path)} holds text that is no prompt with its answer, and `loss` is "
+            "answer; give "
             "records with `instruction` and `output`, or loss=all"
         )
     return bool(document.answer) and not document.answer.isspace()

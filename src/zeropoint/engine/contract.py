@@ -1,8 +1,8 @@
 """The narrow contract between a model that runs and everything that uses it.
 
-`Engine` is fulfilled by `engine/native/engine.py` (C++) and `engine/torch/engine.py`; a `Request` goes in, `Event`s come
-out of `step()`. `Stepper` is the small face for code that decodes by hand. `trace` looks inside: `Read`s and
-a `Lens` go in, and what was `Seen` comes out.
+`Engine` is fulfilled by `engine/native/engine.py` (C++) and `engine/torch/engine.py`; a `Request` goes in,
+`Event`s come out of `step()`. `Stepper` is the small face for code that decodes by hand. `trace` looks
+inside: `Read`s and a `Lens` go in, and what was `Seen` comes out.
 """
 
 from __future__ import annotations

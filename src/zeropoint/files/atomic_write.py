@@ -125,7 +125,8 @@ def require_space(path: Path, n_bytes: int) -> None:
     free = free_bytes(path.parent)
     if free is not None and free < n_bytes + MARGIN_BYTES:
         raise DiskError(
-            f"no room for {display_path(path)}: it needs {size_text(n_bytes + MARGIN_BYTES)} and {size_text(free)} "
+            f"no room for {display_path(path)}: it needs {size_text(n_bytes + MARGIN_BYTES)} and "
+            f"{size_text(free)} "
             "are free; free some, or choose a target on another disk"
         )
 

@@ -1,6 +1,7 @@
 """What holds for every file that is written, wherever it goes: room, hashes, and renames that stay.
 
-What to do where it fails is said by who writes: `files/atomic_write.py`, `catalogue/download/download_files.py` (the cache).
+What to do where it fails is said by who writes: `files/atomic_write.py`,
+`catalogue/download/download_files.py` (the cache).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """How a forward pass shows its intermediates: each is handed, by name, to a function that was passed in.
 
 Nothing is hooked and nothing is global: a layer that is given no `see` shows nothing and costs nothing. What
-the function returns, if anything, takes the intermediate's place (`models/interventions.py` changes a pass so).
+the function returns, if anything, takes the intermediate's place (`models/interventions.py` changes a pass
+so).
 """
 
 from __future__ import annotations

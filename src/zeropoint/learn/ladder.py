@@ -55,8 +55,8 @@ class Training:
 class Rung:
     """One model. change: what it has that the one before had not.
 
-    build: the model, its first weights drawn from torch's generator. corrected: the same without the faults it
-    was published with; None where it has none. is_miswired: it was published with an optimizer that holds
+    build: the model, its first weights drawn from torch's generator. corrected: the same without the faults
+    it was published with; None where it has none. is_miswired: it was published with an optimizer that holds
     another model's weights; the corrected one holds its own. untrained: number of batches -> a loss for each
     stage `of` something, where nothing is trained. recipe: the preset of `zeropoint train` that is run.
     """

@@ -133,7 +133,8 @@ def _stored(path: Path, allow_pickle: bool) -> Stored:
         return open_pickled(path, pickles)
     if pickles:
         raise BadModelFile(
-            f"{display_path(path)} has its weights in {pickles[0]!a:.80}: {PICKLES_RUN_CODE}, or trust it with "
+            f"{display_path(path)} has its weights in {pickles[0]!a:.80}: {PICKLES_RUN_CODE}, or trust it "
+            "with "
             "--allow-pickle"
         )
     raise BadModelFile(

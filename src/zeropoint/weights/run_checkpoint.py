@@ -145,7 +145,8 @@ def _verify(path: Path, names: list[str]) -> None:
                 digest.update(chunk)
         if not isinstance(wanted, dict) or wanted.get(name) != digest.hexdigest():
             raise BadModelFile(
-                f"{display_path(path / name)} is damaged, its sha256 is not that of manifest.json; take another "
+                f"{display_path(path / name)} is damaged, its sha256 is not that of manifest.json; take "
+                "another "
                 "step of the run"
             )
 

@@ -96,5 +96,8 @@ def test_bad_requests() -> None:
 
 
 def test_importing_does_not_load_the_library() -> None:
-    code = "import sys, zeropoint.tokenizers.train.bpe; sys.exit(bool({'tokenizers', 'torch'} & set(sys.modules)))"
+    code = (
+        "import sys, zeropoint.tokenizers.train.bpe; "
+        "sys.exit(bool({'tokenizers', 'torch'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

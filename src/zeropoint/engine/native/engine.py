@@ -54,7 +54,8 @@ class NativeEngine:
         cache: CacheOptions | None = None,
         make: Callable[..., _native.Engine] = _native.Engine,
     ) -> None:
-        """Read the weights. n_ctx: positions of a cache. make: does more than that (engine/session/parallel_load.py).
+        """Read the weights. n_ctx: positions of a cache. make: does more than that
+        (engine/session/parallel_load.py).
 
         Raises BadInput, BadModelFile, OutOfMemory, DiskError, MachineError (no such ISA).
         """

@@ -1,8 +1,8 @@
 """Kitano's ladder of models as the article has it, counted.
 
 Its attention is three projections at full width and then the whole of torch's multi-head attention, whose own
-projections mix again what was rotated; the repository corrected that (`learn/llama_from_scratch.py`), so this one is
-counted as torch builds it and never trained.
+projections mix again what was rotated; the repository corrected that (`learn/llama_from_scratch.py`), so this
+one is counted as torch builds it and never trained.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The losses are those of the notebook in github.com/bkitano/llama-from-scratch; the article has those of an
 earlier version, another model. Four versions ran four times: 3.941 to 3.946 for the first rung, 2.506 to
-2.535 for the second, 2.449 to 2.519 for the third, so that no tolerance under 0.07 is meaningful. A step is what
-the notebook calls an epoch: one batch.
+2.535 for the second, 2.449 to 2.519 for the third, so that no tolerance under 0.07 is meaningful. A step is
+what the notebook calls an epoch: one batch.
 """
 
 from __future__ import annotations

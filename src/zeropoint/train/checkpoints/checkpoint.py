@@ -8,8 +8,8 @@
     latest, best                                    names of folders, each replaced in one step
 
 Several workers write a share of the tensors each (`checkpoint_shards.py`).
-A folder is written beside, flushed and renamed (`files/atomic_write.py`), so that a killed run leaves the last
-one. What is drawn at random depends on the seed and the step alone: these two are the generators' state.
+A folder is written beside, flushed and renamed (`files/atomic_write.py`), so that a killed run leaves the
+last one. What is drawn at random depends on the seed and the step alone: these two are the generators' state.
 """
 
 from __future__ import annotations

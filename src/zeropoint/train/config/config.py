@@ -73,8 +73,8 @@ class ModelConfig:
     left at 0: n_kv_heads = n_heads, d_ff = 4 * d_model (llama: 8/3, to a multiple of 32). init: of first
     weights. dropout: of the first sum and of what each part adds; attention_dropout: of attention's weights
     (nanoGPT's `dropout` is both). activation: of a gpt2; gelu_tanh is what GPT-2 had, and what its GGUF files
-    and llama.cpp mean. gradient_checkpointing: keep no activations of blocks, compute them again on the way back: less
-    memory.
+    and llama.cpp mean. gradient_checkpointing: keep no activations of blocks, compute them again on the way
+    back: less memory.
     """
 
     blueprint: str = ""
@@ -122,14 +122,14 @@ class DataConfig:
 class TrainConfig:
     """How it goes.
 
-    batch_size: examples of a step, over all workers; accumulation_steps: parts that each worker's share is taken in,
-    for less memory. max_grad_norm: longest gradient (0: any). ema: decay of the averaged weights (0: none), which then
-    are the ones that are judged. near_zero: gradients below this share of a parameter's largest count as
-    near zero. precision: of products; auto measures. device: auto takes a GPU if there is one. threads: 0 is
-    torch's number. compile: by torch, where it pays ("auto"), always or never. sharding: of several workers,
-    "fsdp" lets each hold a part of the weights. time_budget: "10m", "2h" or "" (none). patience: evaluations
-    without a better one until it stops (0: never). keep: checkpoints, beside the best. leak_check: whether
-    it is seen to that the model does not see the future.
+    batch_size: examples of a step, over all workers; accumulation_steps: parts that each worker's share is
+    taken in, for less memory. max_grad_norm: longest gradient (0: any). ema: decay of the averaged weights
+    (0: none), which then are the ones that are judged. near_zero: gradients below this share of a parameter's
+    largest count as near zero. precision: of products; auto measures. device: auto takes a GPU if there is
+    one. threads: 0 is torch's number. compile: by torch, where it pays ("auto"), always or never. sharding:
+    of several workers, "fsdp" lets each hold a part of the weights. time_budget: "10m", "2h" or "" (none).
+    patience: evaluations without a better one until it stops (0: never). keep: checkpoints, beside the best.
+    leak_check: whether it is seen to that the model does not see the future.
     """
 
     steps: int = 1000

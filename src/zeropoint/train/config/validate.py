@@ -20,8 +20,8 @@ _MOST_THREADS = 1024  # OpenMP ends the process where it cannot make as many as 
 _LEAST = {
     "model.n_layers": 0, "model.n_heads": 0, "model.n_kv_heads": 0, "model.d_model": 0, "model.d_ff": 0,
     "model.n_ctx": 0, "data.n_vocab": 2, "data.n_ctx": 0, "train.steps": 1, "train.batch_size": 1,
-    "train.accumulation_steps": 1, "train.seed": 0, "train.threads": 0, "train.checkpoint_every": 0, "train.keep": 2,
-    "train.patience": 0, "eval.every": 0, "eval.n_batches": 1, "sample.every": 0,
+    "train.accumulation_steps": 1, "train.seed": 0, "train.threads": 0, "train.checkpoint_every": 0,
+    "train.keep": 2, "train.patience": 0, "eval.every": 0, "eval.n_batches": 1, "sample.every": 0,
     "sample.n_examples": 1, "sample.n_tokens": 1, "sample.top_k": 0, "schedule.warmup_steps": 0,
     "schedule.decay_steps": 0, "schedule.cooldown_steps": 0, "schedule.d_model": 0, "schedule.n_warmup": 1,
     "objective.padding": -1,
@@ -85,12 +85,14 @@ def _shares(config: RunConfig, n_workers: int) -> Iterator[str]:
     among = f" for {n_workers} workers" if n_workers > 1 else ""
     if train.batch_size % n_parts:
         yield (
-            f"train.batch_size is {train.batch_size} and train.accumulation_steps {train.accumulation_steps}{among}; the "
+            f"train.batch_size is {train.batch_size} and train.accumulation_steps "
+            f"{train.accumulation_steps}{among}; the "
             "batch is cut into equal parts, so make it a multiple"
         )
     elif train.batch_size < train.accumulation_steps * n_workers:
         yield (
-            f"train.batch_size is {train.batch_size} and train.accumulation_steps {train.accumulation_steps}{among}; each "
+            f"train.batch_size is {train.batch_size} and train.accumulation_steps "
+            f"{train.accumulation_steps}{among}; each "
             "part needs a row, so give a bigger batch or fewer workers"
         )
     if is_cut and isinstance(config.optimizer, Muon):

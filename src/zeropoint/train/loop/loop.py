@@ -60,8 +60,8 @@ def train(
     """Take the steps first_step + 1 to n_steps, and return the number of the last one taken.
 
     objective(model, *batch) -> loss, a mean. schedule: step, from 1 -> share of the optimizer's own rates.
-    accumulation_steps: parts in which a batch is computed, for less memory; the step is the same up to rounding.
-    max_grad_norm: largest gradient norm. dtype: of what is multiplied; weights stay float32.
+    accumulation_steps: parts in which a batch is computed, for less memory; the step is the same up to
+    rounding. max_grad_norm: largest gradient norm. dtype: of what is multiplied; weights stay float32.
     seed: of what is drawn while a model learns (dropout), with the step's number: a run that is resumed
     draws the same, and repeats to the last bit. before_update(step, loss): gradients are there.
     after_step(done): true ends the run.

@@ -136,7 +136,10 @@ class Trainer:
     @contextlib.contextmanager
     def _named_errors(self) -> Iterator[None]:
         """What ends a run says which checkpoint is left."""
-        remedy = "give a larger train.accumulation_steps, model.gradient_checkpointing=true, or a smaller train.batch_size"
+        remedy = (
+            "give a larger train.accumulation_steps, model.gradient_checkpointing=true, "
+            "or a smaller train.batch_size"
+        )
         try:
             with translate_oom(lambda: f"step {self.state.step + 1}", remedy):
                 yield

@@ -110,7 +110,8 @@ def open_translator(run: Path, which: str | int = "best", n_averaged: int = 1) -
     """
     if not is_run(run):
         raise BadInput(
-            f"{display_path(run)} is no training run; make one: zeropoint train multi30k --out {display_path(run)}"
+            f"{display_path(run)} is no training run; make one: zeropoint train multi30k --out "
+            f"{display_path(run)}"
         )
     last = open_checkpoint(checkpoint_of(run, which))
     if not last.blueprint.encoder:

@@ -147,6 +147,7 @@ def inside(folder: Path, name: str) -> Path:
 def _shard_path(index: Path, shard: str) -> Path:
     if not shard.endswith(".safetensors") or shard != os.path.basename(shard) or "\0" in shard:
         raise BadModelFile(
-            f"{display_path(index)}: the shard {shard!a:.80} must be the name of a .safetensors file beside it"
+            f"{display_path(index)}: the shard {shard!a:.80} must be the name of a .safetensors file "
+            "beside it"
         )
     return inside(index.parent, shard)
