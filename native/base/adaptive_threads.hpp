@@ -1,33 +1,34 @@
-// How many threads the short passes of a model take: fewer where other programs hold the processors. A short
-// pass has some two hundred barriers; where one thread is kept from running, the others wait for it at each.
+// Chooses the thread count of a model's short passes, and lowers it while other programs occupy the
+// processors. A short pass crosses about two hundred barriers; at each, all threads wait for one that was
+// preempted.
 #pragma once
 
 namespace zp {
 
-class Pace {
+class AdaptiveThreads {
 public:
-    explicit Pace(int most_threads) : most_(most_threads), n_threads_(most_threads) {}
+    explicit AdaptiveThreads(int max_threads) : max_threads_(max_threads), n_threads_(max_threads) {}
 
-    // For the next short pass.
+    // Thread count for the next short pass.
     int n_threads() const { return n_threads_; }
-    // How long a pass took that so many had, and how often a thread slept at a barrier meanwhile.
-    void tell(double seconds, int n_sleeps);
+    // Reports a finished pass: its duration, and how often its threads fell asleep at a barrier.
+    void record_pass(double seconds, int n_sleeps);
 
 private:
     void try_fewer();
     void try_more();
 
-    int most_;
+    int max_threads_;
     int n_threads_;
-    int n_held_up_ = 0;           // passes in a row in which threads slept
-    double held_up_seconds_ = 0;  // of them together
-    int n_judged_ = 0;  // passes since fewer threads were tried that are still to be compared, and ...
-    double judged_seconds_ = 0;
-    double to_beat_ = 0;     // ... seconds a pass that they must stay below
-    int n_ignored_ = 0;      // passes that change nothing, since fewer threads were no faster
-    int n_until_more_ = 0;   // passes until more threads are tried again
-    int n_patient_ = 0;      // how many those are the next time: longer from time to time
-    bool is_retry_ = false;  // more threads were tried, and no pass has shown yet whether they are held up
+    int n_contended_ = 0;           // consecutive passes in which threads slept
+    double contended_seconds_ = 0;  // total duration of those passes
+    int n_trial_left_ = 0;          // passes left in the trial of a lower thread count
+    double trial_seconds_ = 0;      // total duration of the trial so far
+    double seconds_to_beat_ = 0;    // seconds per pass that the trial must not exceed
+    int n_cooldown_ = 0;            // passes to ignore after a trial that was no faster
+    int n_until_retry_ = 0;         // passes until a higher thread count is tried again
+    int retry_interval_ = 0;        // the next value of n_until_retry_; grows exponentially
+    bool is_retry_ = false;  // a higher count is being tried and no pass has yet run without contention
 };
 
 }  // namespace zp

@@ -198,7 +198,7 @@ void MappedFile::close() noexcept {
     slot_ = descriptor_ = -1;
 }
 
-void MappedFile::let_go(const void* first, size_t n_bytes) const {
+void MappedFile::drop_pages(const void* first, size_t n_bytes) const {
     // A fault brings in what the page cache holds together with the page, up to 2 MiB, so that goes too;
     // whoever still reads there has it back at once.
     constexpr uintptr_t kAround = 1 << 21;

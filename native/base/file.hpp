@@ -26,7 +26,7 @@ public:
 
     // Takes the pages of these bytes out of this process's memory, if they lie in the mapping.
     // They may be read again; the system reads them back from its cache or the disk.
-    void let_go(const void* first, size_t n_bytes) const;
+    void drop_pages(const void* first, size_t n_bytes) const;
 
     // Copies bytes of the mapping from the file without their pages coming into this process: threads that
     // read much, and once, do not wait for each other's page tables. Bytes that are gone by now leave it

@@ -1,25 +1,25 @@
-// One that reads weights stops where little is left, until another has given back the memory it works with:
-// else both would have theirs at once.
+// Pauses weight loading near its end until tokenizer construction has freed its working memory: otherwise
+// both would hold theirs at once, and the sum would be the process's peak RSS.
 #pragma once
 
 #include <atomic>
 
 namespace zp {
 
-class Hold {
+class LoadGate {
 public:
-    // Until one of the calls below; false once it was abandoned.
+    // Blocks until open() or abandon(). Returns false if the load was abandoned.
     bool wait() const {
-        state_.wait(kHeld);
+        state_.wait(kClosed);
         return !is_abandoned();
     }
-    void release() { set(kReleased); }
-    // What was held for is of no use any more. Stays so.
+    void open() { set(kOpen); }
+    // Cancels the load; this is final, a later open() has no effect.
     void abandon() { set(kAbandoned); }
     bool is_abandoned() const { return state_.load() == kAbandoned; }
 
 private:
-    enum State { kHeld, kReleased, kAbandoned };
+    enum State { kClosed, kOpen, kAbandoned };
 
     void set(State state) {
         if (is_abandoned()) return;
@@ -27,7 +27,7 @@ private:
         state_.notify_all();
     }
 
-    std::atomic<State> state_{kHeld};
+    std::atomic<State> state_{kClosed};
 };
 
 }  // namespace zp

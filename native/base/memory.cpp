@@ -44,7 +44,7 @@ Buffer::~Buffer() {
     if (data_ != nullptr) munmap(data_, size_);
 }
 
-void give_back_freed_memory() {
+void trim_heap() {
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif

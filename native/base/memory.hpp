@@ -35,6 +35,6 @@ private:
 
 // Gives memory that was freed back to the system, as far as the allocator lets it: worth a call before
 // something large is taken.
-void give_back_freed_memory();
+void trim_heap();
 
 }  // namespace zp

@@ -4,12 +4,13 @@
 
 namespace zp {
 
-inline constexpr int kFetchAhead = 1536;  // bytes: as many lines as a core can have on their way
+inline constexpr int kPrefetchDistance = 1536;  // bytes: as many lines as a core can have on their way
 
-// Asks for what comes kFetchAhead bytes after the n_bytes at p. What lies there need not exist.
+// Asks for what comes kPrefetchDistance bytes after the n_bytes at p. What lies there need not exist.
 template <int n_bytes>
-inline void fetch_ahead(const void* p) {
-    for (int i = 0; i < n_bytes; i += 64) __builtin_prefetch(static_cast<const char*>(p) + kFetchAhead + i);
+inline void prefetch_ahead(const void* p) {
+    for (int i = 0; i < n_bytes; i += 64)
+        __builtin_prefetch(static_cast<const char*>(p) + kPrefetchDistance + i);
 }
 
 }  // namespace zp

@@ -17,7 +17,7 @@ namespace {
 // any wait between two pieces of one step.
 constexpr int kSpins = 4000;
 
-constexpr uint64_t kMostThreads = 1024;  // round_ holds a number of threads below its square beside the round
+constexpr uint64_t kMaxThreads = 1024;  // round_ holds a number of threads below its square beside the round
 
 void pause_briefly() {
 #ifdef ZP_X86
@@ -63,7 +63,7 @@ void ThreadPool::Gate::advance(uint64_t goal) {
 
 ThreadPool::ThreadPool(int n_threads) : owner_(getpid()) {
     const BlockedSignals blocked;
-    n_threads = std::clamp(n_threads, 1, static_cast<int>(kMostThreads));
+    n_threads = std::clamp(n_threads, 1, static_cast<int>(kMaxThreads));
     // More threads than processors: spinning would keep the thread that is waited for from running.
     spins_ = n_threads <= usable_processors() ? kSpins : 1;  // before any thread reads it
     try {
@@ -91,7 +91,7 @@ void ThreadPool::run(const std::function<void(int)>& work) {
     if (n_active_ == 1) return work(0);
     work_ = &work;
     const uint64_t round = start_.value.load() + 1;
-    round_.store(round * 2 * kMostThreads + static_cast<uint64_t>(n_active_));
+    round_.store(round * 2 * kMaxThreads + static_cast<uint64_t>(n_active_));
     start_.advance(round);
     work(0);
     barrier();
@@ -123,8 +123,8 @@ void ThreadPool::work_loop(int thread) {
         start_.wait_for(next, spins_);
         if (is_closing_) return;
         const uint64_t round = round_.load();
-        next = round / (2 * kMostThreads) + 1;
-        if (static_cast<uint64_t>(thread) >= round % (2 * kMostThreads)) continue;
+        next = round / (2 * kMaxThreads) + 1;
+        if (static_cast<uint64_t>(thread) >= round % (2 * kMaxThreads)) continue;
         (*work_)(thread);
         barrier();
     }

@@ -14,10 +14,10 @@
 namespace zp {
 
 // The half-open share [begin, end) of `n` items that falls to a thread.
-struct Share {
+struct Range {
     int begin, end;
 };
-inline Share share_of(int n, int thread, int n_threads) {
+inline Range thread_range(int n, int thread, int n_threads) {
     return {static_cast<int>(static_cast<int64_t>(n) * thread / n_threads),
             static_cast<int>(static_cast<int64_t>(n) * (thread + 1) / n_threads)};
 }
@@ -32,12 +32,12 @@ public:
 
     // Threads that take part, all of them until set_size says otherwise.
     int size() const { return n_active_; }
-    int most() const { return n_threads_; }
-    // Outside run: how many take part from the next run on, 1 to most().
+    int max_threads() const { return n_threads_; }
+    // Outside run: how many take part from the next run on, 1 to max_threads().
     void set_size(int n_threads);
     // Outside run: how often since the last call a thread waited at a barrier for so long that it went to
     // sleep. A processor that another program holds makes it do so; a share that is a little larger does not.
-    int take_sleeps() { return n_sleeps_.exchange(0); }
+    int take_sleep_count() { return n_sleeps_.exchange(0); }
     // False in a child process made by fork: its copies of the threads do not exist.
     bool is_alive() const;
     // Calls work(thread) on every thread, thread 0 being the caller, and returns when all are done.
@@ -49,10 +49,10 @@ public:
     // taken away, or whose memory was slow, does not hold up the others. Between two calls there must be a
     // barrier.
     template <class Work>
-    void share_out(int n, int thread, const Work& work);
+    void parallel_for(int n, int thread, const Work& work);
 
 private:
-    static constexpr int kPiecesAThread = 4;
+    static constexpr int kPiecesPerThread = 4;
 
     // A counter that threads wait on: it only grows, and in no lifetime past 64 bits.
     struct Gate {
@@ -87,14 +87,14 @@ private:
 };
 
 template <class Work>
-void ThreadPool::share_out(int n, int thread, const Work& work) {
+void ThreadPool::parallel_for(int n, int thread, const Work& work) {
     const int n_fixed = n_active_ == 1 ? n : n - n / 4;
-    const Share fixed = share_of(n_fixed, thread, n_active_);
+    const Range fixed = thread_range(n_fixed, thread, n_active_);
     if (fixed.begin < fixed.end) work(fixed.begin, fixed.end);
     if (n_fixed == n) return;
-    const int n_pieces = kPiecesAThread * n_active_;
+    const int n_pieces = kPiecesPerThread * n_active_;
     for (int i = take(n_pieces); i < n_pieces; i = take(n_pieces)) {
-        const Share piece = share_of(n - n_fixed, i, n_pieces);
+        const Range piece = thread_range(n - n_fixed, i, n_pieces);
         if (piece.begin < piece.end) work(n_fixed + piece.begin, n_fixed + piece.end);
     }
 }

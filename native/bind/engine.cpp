@@ -134,7 +134,7 @@ void set_cache(const nb::dict& cache, EngineConfig& config) {
 
 void open_engine(PyEngine* self, const std::vector<nb::bytes>& paths, const nb::dict& spec,
                  const StoredTensors& tensor_names, int n_threads, std::string isa, bool exact,
-                 const nb::dict& cache, std::shared_ptr<Hold> hold) {
+                 const nb::dict& cache, std::shared_ptr<LoadGate> load_gate) {
     if (paths.empty()) raise(invalid("no model file was given"), Origin::kArgument);
     // As the file system spells them, which need not be UTF-8.
     std::vector<std::string> files;
@@ -142,7 +142,7 @@ void open_engine(PyEngine* self, const std::vector<nb::bytes>& paths, const nb::
     EngineConfig config{std::move(files), spec_of(spec),  tensor_map_of(tensor_names),
                         n_threads,        std::move(isa), exact};
     set_cache(cache, config);
-    config.hold = std::move(hold);
+    config.load_gate = std::move(load_gate);
     Result<std::unique_ptr<Engine>> engine = [&] {
         nb::gil_scoped_release released;
         return Engine::open(std::move(config));
@@ -275,23 +275,23 @@ nb::dict describe(PyEngine& self) {
     return d;
 }
 
-void bind_hold(nb::module_& m) {
-    nb::class_<Hold>(m, "Hold", "Keeps an Engine that is being made from reading its last weights.")
+void bind_load_gate(nb::module_& m) {
+    nb::class_<LoadGate>(m, "Hold", "Keeps an Engine that is being made from reading its last weights.")
         .def(nb::init<>())
         .def(
             "release",
-            [](Hold& self) {
-                give_back_freed_memory();  // for which the weights waited
-                self.release();
+            [](LoadGate& self) {
+                trim_heap();  // for which the weights waited
+                self.open();
             },
             "Let them be read.")
-        .def("abandon", &Hold::abandon, "Let the Engine fail: it is not wanted any more.");
+        .def("abandon", &LoadGate::abandon, "Let the Engine fail: it is not wanted any more.");
 }
 
 }  // namespace
 
 void bind_engine(nb::module_& m) {
-    bind_hold(m);
+    bind_load_gate(m);
     nb::class_<PyEngine> engine(m, "Engine", "A loaded model; use zeropoint.load().");
     engine
         .def("__init__", &open_engine, nb::arg("paths"), nb::arg("spec"), nb::arg("tensor_names"),

@@ -102,7 +102,7 @@ FloatsOut matmul(const std::string& isa, const std::string& format, const Bytes&
     if (x.shape(1) != cols) raise(invalid("x must have as many columns as the matrix"), Origin::kArgument);
     const size_t n_tokens = x.shape(0);
     std::vector<QuantBlock> blocks;
-    if (wants_blocks(w.matrix, exact)) {
+    if (uses_int8(w.matrix, exact)) {
         blocks.resize(n_tokens * cols / kBlockCols);
         for (size_t t = 0; t < n_tokens; ++t)
             kernels->quantize(x.data() + t * cols, static_cast<int>(cols),

@@ -180,7 +180,7 @@ bool Parser::preamble() {
     if (file_bytes_ == 0) return fail("it is empty; fetch it again");
     constexpr std::string_view kMagic = "GGUF";
     std::string_view start(reinterpret_cast<const char*>(head_.data()), std::min<size_t>(head_.size(), 4));
-    if (start != kMagic.substr(0, start.size())) return fail("it is not a GGUF file: ", looks_like(head_));
+    if (start != kMagic.substr(0, start.size())) return fail("it is not a GGUF file: ", sniff(head_));
     const std::byte* magic = nullptr;
     return take(4, magic);
 }

@@ -40,7 +40,7 @@ constexpr Kind kKinds[] = {
 
 }  // namespace
 
-const char* looks_like(std::span<const std::byte> head) {
+const char* sniff(std::span<const std::byte> head) {
     std::string_view text(reinterpret_cast<const char*>(head.data()), std::min<size_t>(head.size(), 512));
     for (const Kind& kind : kKinds)
         if (text.starts_with(kind.start)) return kind.what;

@@ -7,6 +7,6 @@
 namespace zp {
 
 // A sentence's end such as "it is a ZIP archive, ...", or "its first bytes are unknown".
-const char* looks_like(std::span<const std::byte> head);
+const char* sniff(std::span<const std::byte> head);
 
 }  // namespace zp

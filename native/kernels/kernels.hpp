@@ -16,8 +16,8 @@ struct MatmulInt8 {
     size_t group_bytes;      // distance between groups
     int n_groups;            // 16 output rows each
     int n_blocks;            // columns / 32
-    const QuantBlock* x;     // [M, n_blocks, n_parts]
-    int n_parts;             // 1, or 2 where activations are rounded finely: the second part is the rest
+    const QuantBlock* x;     // [M, n_blocks, n_terms]
+    int n_terms;             // 1, or 2 where activations are rounded finely: the second part is the rest
     int n_tokens;            // M
     float* y;                // [M, y_stride], 16 * n_groups columns are written
     size_t y_stride;
@@ -42,11 +42,11 @@ inline constexpr int kChunk = 128;    // key positions whose softmax is one part
 inline constexpr int kPairTile = 32;  // key positions that lie together where two columns do
 
 // Steps from zero to the largest number of a row of int16: products of 128 such pairs add up within 32 bits.
-inline constexpr int kMostSteps = 4095;
+inline constexpr int kMaxInt16Level = 4095;
 
 // Columns of a query whose products with keys of whole numbers are summed as integers.
 inline constexpr int kIntColumns = 128;
-static_assert(static_cast<int64_t>(kIntColumns) * kMostSteps * kMostSteps <= INT32_MAX);
+static_assert(static_cast<int64_t>(kIntColumns) * kMaxInt16Level * kMaxInt16Level <= INT32_MAX);
 
 // Queries as whole numbers of steps of their own, as a cache of whole numbers wants them.
 struct IntQueries {
@@ -75,9 +75,9 @@ struct AttendChunk {
     // one product takes lies together: keys [kChunk/32, (K + 1)/2, 32, 2], values [kChunk/2, d_value, 2].
     const void* keys;
     const void* values;
-    const float* key_steps;    // [kChunk] what a whole number is multiplied with; null for the others
-    const float* value_steps;  // [kChunk]
-    int begin, end;            // positions of this chunk, at most kChunk of them
+    const float* key_scales;    // [kChunk] what a whole number is multiplied with; null for the others
+    const float* value_scales;  // [kChunk]
+    int begin, end;             // positions of this chunk, at most kChunk of them
     Partial out;
 };
 
@@ -89,13 +89,13 @@ struct Kernels {
     void (*quantize)(const float* x, int n, QuantBlock* out);
     // The same in two parts, [D / 32, 2]: where a block's steps are large beside the others', the second part
     // is what rounding left over, so that both together have 15 bits; elsewhere it is zero.
-    void (*quantize_finely)(const float* x, int n, QuantBlock* out);
+    void (*quantize_with_residual)(const float* x, int n, QuantBlock* out);
     // y = (x - mean) / sqrt(variance + eps) * gain + bias; bias may be null. False as above.
     bool (*layer_norm)(const float* x, const float* gain, const float* bias, float eps, int n, float* y);
     // y = activation(x), and y = activation(gate) * up; indexed by Activation; y may be x or gate.
     void (*activate[kActivations])(const float* x, int n, float* y);
     void (*gate[kActivations])(const float* gate, const float* up, int n, float* y);
-    void (*cap_softly)(float cap, int n, float* x);                     // x = cap * tanh(x / cap)
+    void (*softcap_in_place)(float cap, int n, float* x);               // x = cap * tanh(x / cap)
     void (*scale)(float factor, int n, float* x);                       // x *= factor
     void (*add_scaled)(const float* x, float factor, int n, float* y);  // y += x * factor
     void (*add)(const float* x, int n, float* y);                       // y += x
@@ -108,7 +108,7 @@ struct Kernels {
     // Queries of whole numbers, and weights are rounded to such too; sums of their products are exact.
     void (*attend_int16)(const AttendChunk&);
     void (*attend_int8)(const AttendChunk&);
-    void (*round_queries)(const float* const* q, int n_rows, int d_head, const IntQueries& out);
+    void (*quantize_queries)(const float* const* q, int n_rows, int d_head, const IntQueries& out);
     float (*log_sum_exp)(const float* x, int n);  // natural log of sum(exp(x))
     // Adds the partial results of rows to the running ones, in the order of the positions.
     void (*merge)(int n_rows, const Partial& all, const Partial& part, int d_value);

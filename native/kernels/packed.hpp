@@ -33,10 +33,10 @@ inline constexpr int kRunBlocks = 16;
 // An activation row as the int8 kernels read it: 32 columns with one scale.
 struct QuantBlock {
     int8_t q[kBlockCols];
-    float scale;           // x is about scale * q
-    float scaled_sum;      // scale * sum(q), what a minimum is multiplied with
-    int16_t half_sums[2];  // of columns 0 to 15 and 16 to 31, what a zero point is multiplied with
-    int32_t rests;         // the first of a run: a bit for each of its blocks whose second part is not zero
+    float scale;            // x is about scale * q
+    float scaled_sum;       // scale * sum(q), what a minimum is multiplied with
+    int16_t half_sums[2];   // of columns 0 to 15 and 16 to 31, what a zero point is multiplied with
+    int32_t residual_mask;  // the first of a run: a bit for each of its blocks whose second part is not zero
 };
 static_assert(sizeof(QuantBlock) == 48);
 

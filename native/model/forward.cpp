@@ -39,10 +39,10 @@ Status Forward::allocate() {
     kv_stride_ = static_cast<size_t>(padded(spec_.n_kv_heads * spec_.d_head));
     ff_stride_ = static_cast<size_t>(padded(spec_.d_ff));
     const size_t widest = std::max(model_stride_, query_stride_);
-    const size_t n_threads = static_cast<size_t>(pool_.most());
+    const size_t n_threads = static_cast<size_t>(pool_.max_threads());
     private_float_stride_ = kPrivateRows * widest;
     private_block_stride_ = kPrivateRows * kNormParts * blocks_for(static_cast<int>(widest));
-    constexpr size_t kRows = kMostTokens;
+    constexpr size_t kRows = kMaxTokens;
     const struct {
         void** target;
         size_t n_bytes;
@@ -84,14 +84,15 @@ Status Forward::run(const Batch& batch, std::span<float> logits, const std::func
     is_cancelled_ = false;
     watch(batch);
     const bool is_short = n_tokens_ <= kShortRows;
-    pool_.set_size(is_short ? pace_.n_threads() : pool_.most());
+    pool_.set_size(is_short ? adaptive_threads_.n_threads() : pool_.max_threads());
     attention_.plan(batch.slices, {spec_.n_heads, spec_.n_kv_heads, spec_.d_head}, pool_.size());
     attention_scratch_.resize(std::max(attention_scratch_.size(), attention_.scratch_floats()));
     const auto begin = std::chrono::steady_clock::now();
     pool_.run([&](int thread) { run_thread(thread, batch, logits.data(), interrupt); });
-    const int n_sleeps = pool_.take_sleeps();
+    const int n_sleeps = pool_.take_sleep_count();
     if (is_short)
-        pace_.tell(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), n_sleeps);
+        adaptive_threads_.record_pass(
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), n_sleeps);
     if (is_cancelled_) return Error{Fault::kCancelled, "stopped"};
     if (bad_layer_ != kNoLayer) {
         const int layer = bad_layer_;
@@ -126,8 +127,8 @@ void Forward::run_thread(int thread, const Batch& batch, float* logits,
 void Forward::embed(int thread, const Batch& batch) {
     const int n_pairs = static_cast<int>(spec_.rope_frequencies.size());
     const size_t width = static_cast<size_t>(spec_.d_model);
-    const Share share = share_of(n_tokens_, thread, pool_.size());
-    for (int t = share.begin; t < share.end; ++t) {
+    const Range range = thread_range(n_tokens_, thread, pool_.size());
+    for (int t = range.begin; t < range.end; ++t) {
         const auto slice = std::find_if(batch.slices.begin(), batch.slices.end(),
                                         [t](const Slice& s) { return t < s.first_row + s.n_tokens; });
         const int position = slice->n_dropped + slice->first_position + t - slice->first_row;
@@ -170,14 +171,15 @@ Activations Forward::stage_norm(int thread, const Norm& norm, int writer,
     float* floats = is_private ? private_floats_ + thread * private_float_stride_ : normed_;
     QuantBlock* blocks = is_private ? private_blocks_ + thread * private_block_stride_ : blocks_;
     const bool has_block_reader = std::any_of(
-        readers.begin(), readers.end(), [&](const Linear* l) { return wants_blocks(l->matrix, is_exact_); });
-    const Share share = is_private ? Share{0, n_tokens_} : share_of(n_tokens_, thread, pool_.size());
+        readers.begin(), readers.end(), [&](const Linear* l) { return uses_int8(l->matrix, is_exact_); });
+    const Range range = is_private ? Range{0, n_tokens_} : thread_range(n_tokens_, thread, pool_.size());
     const size_t block_stride = static_cast<size_t>(spec_.d_model / kBlockCols) * kNormParts;
-    for (int t = share.begin; t < share.end; ++t) {
+    for (int t = range.begin; t < range.end; ++t) {
         float* row = floats + t * model_stride_;
         if (!normalize(norm, x_ + t * model_stride_, row)) blame(writer);
         if (has_block_reader)
-            kernels_.quantize_finely(row, spec_.d_model, blocks + static_cast<size_t>(t) * block_stride);
+            kernels_.quantize_with_residual(row, spec_.d_model,
+                                            blocks + static_cast<size_t>(t) * block_stride);
     }
     if (!is_private) pool_.barrier();
     return {floats, model_stride_, blocks, kNormParts};
@@ -185,11 +187,11 @@ Activations Forward::stage_norm(int thread, const Norm& norm, int writer,
 
 Activations Forward::stage_rows(int thread, const float* rows, size_t stride, int n_cols,
                                 const Matrix& reader) {
-    if (!wants_blocks(reader, is_exact_)) return {rows, stride, nullptr, 1};
+    if (!uses_int8(reader, is_exact_)) return {rows, stride, nullptr, 1};
     const bool is_private = n_tokens_ <= kPrivateRows;
     QuantBlock* blocks = is_private ? private_blocks_ + thread * private_block_stride_ : blocks_;
-    const Share share = is_private ? Share{0, n_tokens_} : share_of(n_tokens_, thread, pool_.size());
-    for (int t = share.begin; t < share.end; ++t)
+    const Range range = is_private ? Range{0, n_tokens_} : thread_range(n_tokens_, thread, pool_.size());
+    for (int t = range.begin; t < range.end; ++t)
         kernels_.quantize(rows + t * stride, n_cols, blocks + static_cast<size_t>(t) * (n_cols / kBlockCols));
     if (!is_private) pool_.barrier();
     return {rows, stride, blocks, 1};
@@ -197,7 +199,7 @@ Activations Forward::stage_rows(int thread, const float* rows, size_t stride, in
 
 void Forward::add_to_residual(int thread, const Linear& weight, const Activations& x, const Norm& norm) {
     const bool is_sandwich = spec_.placement == Placement::kSandwich;
-    pool_.share_out(weight.matrix.n_groups(), thread, [&](int begin, int end) {
+    pool_.parallel_for(weight.matrix.n_groups(), thread, [&](int begin, int end) {
         multiply(kernels_, is_exact_, {&weight, projected_, model_stride_}, x, n_tokens_, begin, end);
         const int first = begin * kGroupRows;
         const int n = std::min(end * kGroupRows, spec_.d_model) - first;
@@ -206,8 +208,8 @@ void Forward::add_to_residual(int thread, const Linear& weight, const Activation
     });
     if (is_sandwich) {
         pool_.barrier();
-        const Share share = share_of(n_tokens_, thread, pool_.size());
-        for (int t = share.begin; t < share.end; ++t) {
+        const Range range = thread_range(n_tokens_, thread, pool_.size());
+        for (int t = range.begin; t < range.end; ++t) {
             float* row = projected_ + t * model_stride_;
             normalize(norm, row, row);
             kernels_.add(row, spec_.d_model, x_ + t * model_stride_);
@@ -233,7 +235,7 @@ void Forward::attention_block(int thread, const Batch& batch, int layer) {
     const Product products[] = {
         {&w.query, q_, query_stride_}, {&w.key, k_, kv_stride_}, {&w.value, v_, kv_stride_}};
     const int n_groups = w.query.matrix.n_groups() + w.key.matrix.n_groups() + w.value.matrix.n_groups();
-    pool_.share_out(n_groups, thread, [&](int begin, int end) {
+    pool_.parallel_for(n_groups, thread, [&](int begin, int end) {
         multiply_several(kernels_, is_exact_, products, 3, x, n_tokens_, begin, end);
     });
     pool_.barrier();
@@ -279,8 +281,8 @@ void Forward::rotate_and_store(int thread, const Batch& batch, int layer) {
     };
     for (const Slice& slice : batch.slices) {
         // Items are (token, head) pairs, query heads before key heads.
-        const Share share = share_of(slice.n_tokens * n_heads, thread, pool_.size());
-        for (int item = share.begin; item < share.end; ++item) {
+        const Range range = thread_range(slice.n_tokens * n_heads, thread, pool_.size());
+        for (int item = range.begin; item < range.end; ++item) {
             const int token = item / n_heads;
             const int head = item % n_heads;
             const size_t row = static_cast<size_t>(slice.first_row + token);
@@ -318,7 +320,7 @@ void Forward::ffn_hidden(int thread, const Linear& gate, const Linear& up, const
                          const Activations& x, int n_rows) {
     // A thread takes the same rows of gate and up, in pairs of groups, so that it can join them and round
     // whole blocks of 32 columns without waiting for the others.
-    pool_.share_out((up.matrix.n_groups() + 1) / 2, thread, [&](int first_pair, int end_pair) {
+    pool_.parallel_for((up.matrix.n_groups() + 1) / 2, thread, [&](int first_pair, int end_pair) {
         ffn_groups(gate, up, down, x, n_rows, 2 * first_pair, std::min(2 * end_pair, up.matrix.n_groups()));
     });
 }
@@ -339,7 +341,7 @@ void Forward::ffn_groups(const Linear& gate, const Linear& up, const Linear& dow
         } else {
             kernels_.activate[kind](upward, n, hidden);
         }
-        if (wants_blocks(down.matrix, is_exact_)) {
+        if (uses_int8(down.matrix, is_exact_)) {
             const size_t row = static_cast<size_t>(t) * (spec_.d_ff / kBlockCols);
             kernels_.quantize(hidden, n, ff_blocks_ + row + first / kBlockCols);
         }
@@ -350,8 +352,8 @@ void Forward::head(int thread, std::span<const int> rows, float* logits) {
     const int n_rows = static_cast<int>(rows.size());
     const size_t block_stride = static_cast<size_t>(spec_.d_model / kBlockCols) * kNormParts;
     const Matrix& matrix = weights_.head.matrix;
-    const Share share = share_of(n_rows, thread, pool_.size());
-    for (int r = share.begin; r < share.end; ++r) {
+    const Range range = thread_range(n_rows, thread, pool_.size());
+    for (int r = range.begin; r < range.end; ++r) {
         float* row = normed_ + static_cast<size_t>(r) * model_stride_;
         const float* x = x_ + static_cast<size_t>(rows[static_cast<size_t>(r)]) * model_stride_;
         if (!spec_.has_final_norm) {
@@ -360,20 +362,22 @@ void Forward::head(int thread, std::span<const int> rows, float* logits) {
             blame(spec_.n_layers - 1);
         }
         if (spec_.head_scale != 1.0f) kernels_.scale(spec_.head_scale, spec_.d_model, row);
-        if (wants_blocks(matrix, is_exact_))
-            kernels_.quantize_finely(row, spec_.d_model, blocks_ + static_cast<size_t>(r) * block_stride);
+        if (uses_int8(matrix, is_exact_))
+            kernels_.quantize_with_residual(row, spec_.d_model,
+                                            blocks_ + static_cast<size_t>(r) * block_stride);
     }
     pool_.barrier();
     const size_t stride = static_cast<size_t>(padded(spec_.n_vocab));
     const Product product = {&weights_.head, logits, stride};
-    pool_.share_out(matrix.n_groups(), thread, [&](int begin, int end) {
+    pool_.parallel_for(matrix.n_groups(), thread, [&](int begin, int end) {
         multiply(kernels_, is_exact_, product, {normed_, model_stride_, blocks_, kNormParts}, n_rows, begin,
                  end);
         if (spec_.head_softcap == 0.0f) return;
         const int first = begin * kGroupRows;
         const int n = std::min(end * kGroupRows, spec_.n_vocab) - first;
         for (int r = 0; r < n_rows && n > 0; ++r)
-            kernels_.cap_softly(spec_.head_softcap, n, logits + static_cast<size_t>(r) * stride + first);
+            kernels_.softcap_in_place(spec_.head_softcap, n,
+                                      logits + static_cast<size_t>(r) * stride + first);
     });
 }
 

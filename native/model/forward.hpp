@@ -7,8 +7,8 @@
 #include <span>
 #include <vector>
 
-#include "base/memory.hpp"
 #include "base/adaptive_threads.hpp"
+#include "base/memory.hpp"
 #include "base/threads.hpp"
 #include "kernels/kernels.hpp"
 #include "model/interventions.hpp"
@@ -29,7 +29,7 @@ struct Batch {
 
 class Forward {
 public:
-    static constexpr int kMostTokens = 256;  // rows of a batch, and rows of logits
+    static constexpr int kMaxTokens = 256;  // rows of a batch, and rows of logits
 
     // All memory that a pass needs is taken here; `is_exact` keeps activations in float.
     static Result<std::unique_ptr<Forward>> create(const ModelSpec& spec, const Weights& weights,
@@ -51,7 +51,7 @@ private:
           weights_(weights),
           kernels_(kernels),
           pool_(pool),
-          pace_(pool.most()),
+          adaptive_threads_(pool.max_threads()),
           is_exact_(is_exact) {}
 
     static constexpr int kEmbedding = -1, kNoLayer = -2;
@@ -117,7 +117,7 @@ private:
     const Weights& weights_;
     const Kernels& kernels_;
     ThreadPool& pool_;
-    Pace pace_;
+    AdaptiveThreads adaptive_threads_;
     const bool is_exact_;
 
     int n_tokens_ = 0;

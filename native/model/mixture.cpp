@@ -65,11 +65,11 @@ void Forward::run_expert(int thread, const LayerWeights& w, size_t expert, const
     const std::vector<Routed>& rows = routed_[expert];
     const int n_rows = static_cast<int>(rows.size());
     const Linear& down = w.expert_down[expert];
-    const bool has_blocks = wants_blocks(w.expert_up[expert].matrix, is_exact_) ||
-                            wants_blocks(w.expert_gate[expert].matrix, is_exact_);
-    const size_t n_blocks = static_cast<size_t>(spec_.d_model / kBlockCols * x.n_parts);
-    const Share share = share_of(n_rows, thread, pool_.size());
-    for (int r = share.begin; r < share.end; ++r) {
+    const bool has_blocks = uses_int8(w.expert_up[expert].matrix, is_exact_) ||
+                            uses_int8(w.expert_gate[expert].matrix, is_exact_);
+    const size_t n_blocks = static_cast<size_t>(spec_.d_model / kBlockCols * x.n_terms);
+    const Range range = thread_range(n_rows, thread, pool_.size());
+    for (int r = range.begin; r < range.end; ++r) {
         const size_t token = static_cast<size_t>(rows[static_cast<size_t>(r)].token);
         std::memcpy(expert_floats_ + r * model_stride_, x.floats + token * x.float_stride,
                     sizeof(float) * static_cast<size_t>(spec_.d_model));
@@ -79,9 +79,9 @@ void Forward::run_expert(int thread, const LayerWeights& w, size_t expert, const
     }
     pool_.barrier();
     ffn_hidden(thread, w.expert_gate[expert], w.expert_up[expert], down,
-               {expert_floats_, model_stride_, expert_blocks_, x.n_parts}, n_rows);
+               {expert_floats_, model_stride_, expert_blocks_, x.n_terms}, n_rows);
     pool_.barrier();
-    const Share groups = share_of(down.matrix.n_groups(), thread, pool_.size());
+    const Range groups = thread_range(down.matrix.n_groups(), thread, pool_.size());
     multiply(kernels_, is_exact_, {&down, projected_, model_stride_}, {gate_, ff_stride_, ff_blocks_, 1},
              n_rows, groups.begin, groups.end);
     const int begin = groups.begin * kGroupRows;

@@ -8,7 +8,7 @@ namespace {
 
 // Far above any published model, and small enough that products of two sizes fit 64 bits many times over.
 constexpr int kLargestSize = 1 << 24;
-constexpr int kMostLayers = 4096;
+constexpr int kMaxLayers = 4096;
 
 Status in_range(const char* name, int value, int most) {
     if (value >= 1 && value <= most) return {};
@@ -23,14 +23,10 @@ Status check(const ModelSpec& s) {
         const char* name;
         int value, most;
     } sizes[] = {
-        {"n_layers", s.n_layers, kMostLayers},
-        {"n_heads", s.n_heads, 65536},
-        {"n_kv_heads", s.n_kv_heads, 65536},
-        {"d_model", s.d_model, 1 << 20},
-        {"d_head", s.d_head, 4096},
-        {"d_ff", s.ffn == FfnKind::kNone ? 1 : s.d_ff, 1 << 22},
-        {"n_ctx", s.n_ctx, kLargestSize},
-        {"n_vocab", s.n_vocab, kLargestSize},
+        {"n_layers", s.n_layers, kMaxLayers}, {"n_heads", s.n_heads, 65536},
+        {"n_kv_heads", s.n_kv_heads, 65536},  {"d_model", s.d_model, 1 << 20},
+        {"d_head", s.d_head, 4096},           {"d_ff", s.ffn == FfnKind::kNone ? 1 : s.d_ff, 1 << 22},
+        {"n_ctx", s.n_ctx, kLargestSize},     {"n_vocab", s.n_vocab, kLargestSize},
     };
     for (const auto& size : sizes)
         if (Status status = in_range(size.name, size.value, size.most); !status.ok()) return status;
@@ -38,8 +34,8 @@ Status check(const ModelSpec& s) {
         return invalid("n_heads is " + std::to_string(s.n_heads) + "; expected a multiple of n_kv_heads, " +
                        std::to_string(s.n_kv_heads));
     }
-    if (s.n_heads / s.n_kv_heads > kMostQueriesAHead)
-        return invalid("n_heads / n_kv_heads is more than " + std::to_string(kMostQueriesAHead));
+    if (s.n_heads / s.n_kv_heads > kMaxQueriesPerKvHead)
+        return invalid("n_heads / n_kv_heads is more than " + std::to_string(kMaxQueriesPerKvHead));
     if (static_cast<int64_t>(s.n_heads) * s.d_head > (1 << 22))
         return invalid("n_heads * d_head is too large; expected at most 4194304");
     if (s.norm != NormKind::kNone && !(s.norm_eps > 0.0f && std::isfinite(s.norm_eps)))

@@ -44,7 +44,7 @@ size_t first_of_last(size_t n_bytes, std::span<const Piece> pieces) {
 
 }  // namespace
 
-Status read_matrices(std::span<const MatrixReading> readings, ThreadPool& pool, const Hold* hold,
+Status read_matrices(std::span<const MatrixReading> readings, ThreadPool& pool, const LoadGate* load_gate,
                      size_t held_bytes) {
     size_t most_bytes = 0;
     std::vector<Piece> pieces;
@@ -64,13 +64,16 @@ Status read_matrices(std::span<const MatrixReading> readings, ThreadPool& pool, 
     pool.run([&](int thread) {
         uint8_t* own = static_cast<uint8_t*>(rows.value().data()) + most_bytes * static_cast<size_t>(thread);
         // The others leave their processors to what is held for.
-        if (hold != nullptr && thread > 0) hold->wait();
+        if (load_gate != nullptr && thread > 0) load_gate->wait();
         for (size_t i = next++; i < pieces.size(); i = next++) {
-            if (hold != nullptr && (hold->is_abandoned() || (i >= first_held && !hold->wait()))) return;
+            if (load_gate != nullptr &&
+                (load_gate->is_abandoned() || (i >= first_held && !load_gate->wait())))
+                return;
             pack(pieces[i], own);
         }
     });
-    if (hold != nullptr && hold->is_abandoned()) return Error{Fault::kCancelled, "the model is not wanted"};
+    if (load_gate != nullptr && load_gate->is_abandoned())
+        return Error{Fault::kCancelled, "the model is not wanted"};
     return {};
 }
 

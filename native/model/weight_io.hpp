@@ -22,7 +22,7 @@ struct MatrixReading {
 // Fails if there is no memory to read into. A file that has become shorter is damaged then, as if it had been
 // read from its mapping. hold: until it is released, one thread reads all but the last `held_bytes` of packed
 // weights, and nothing is there if it is abandoned; null for none.
-Status read_matrices(std::span<const MatrixReading> readings, ThreadPool& pool, const Hold* hold,
+Status read_matrices(std::span<const MatrixReading> readings, ThreadPool& pool, const LoadGate* load_gate,
                      size_t held_bytes);
 
 }  // namespace zp

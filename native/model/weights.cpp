@@ -37,7 +37,7 @@ public:
 
     Status open(const std::vector<std::string>& paths);
     Status place();
-    Status read(ThreadPool& pool, const Hold* hold);
+    Status read(ThreadPool& pool, const LoadGate* load_gate);
     std::unique_ptr<Weights> take() { return std::move(weights_); }
 
 private:
@@ -77,7 +77,7 @@ Status Loader::open(const std::vector<std::string>& paths) {
         headers_.push_back(std::move(header.value()));
         // Of all that, only the table of tensors is wanted here.
         headers_.back().metadata = {};
-        files_.back().let_go(bytes.data(), static_cast<size_t>(headers_.back().data_offset));
+        files_.back().drop_pages(bytes.data(), static_cast<size_t>(headers_.back().data_offset));
         for (const GgufTensor& tensor : headers_.back().tensors) {
             const auto* data = reinterpret_cast<const uint8_t*>(bytes.data()) + tensor.offset;
             if (!sources_.emplace(tensor.name, Source{&tensor, data, &files_.back()}).second)
@@ -229,7 +229,7 @@ Status Loader::place() {
 }
 
 Status Loader::allocate() {
-    give_back_freed_memory();
+    trim_heap();
     // One allocation for all matrices, each on a page of its own. The sum cannot overflow: every term is at
     // most the file's size plus 15 rows, and the file is mapped.
     size_t total = 0;
@@ -249,10 +249,10 @@ Status Loader::allocate() {
     return {};
 }
 
-Status Loader::read(ThreadPool& pool, const Hold* hold) {
+Status Loader::read(ThreadPool& pool, const LoadGate* load_gate) {
     size_t held_bytes = 0;
     for (const GgufHeader& header : headers_) held_bytes += kHeldForHeader * header.data_offset;
-    if (Status status = read_matrices(readings_, pool, hold, held_bytes); !status.ok()) return status;
+    if (Status status = read_matrices(readings_, pool, load_gate, held_bytes); !status.ok()) return status;
     for (size_t i = 0; i < files_.size(); ++i) {
         if (files_[i].damaged())
             return io_error(shown_[i] + " changed or was truncated while it was read; fetch it again");
@@ -264,11 +264,12 @@ Status Loader::read(ThreadPool& pool, const Hold* hold) {
 }  // namespace
 
 Result<std::unique_ptr<Weights>> load_weights(const std::vector<std::string>& paths, const ModelSpec& spec,
-                                              const TensorMap& names, ThreadPool& pool, const Hold* hold) {
+                                              const TensorMap& names, ThreadPool& pool,
+                                              const LoadGate* load_gate) {
     Loader loader(spec, names);
     Status status = loader.open(paths);
     if (status.ok()) status = loader.place();
-    if (status.ok()) status = loader.read(pool, hold);
+    if (status.ok()) status = loader.read(pool, load_gate);
     if (!status.ok()) return status.error();
     return loader.take();
 }

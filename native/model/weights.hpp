@@ -55,6 +55,7 @@ using TensorMap = std::unordered_map<std::string, StoredTensor>;
 // tensors, wrong shapes and files that change while they are read. hold: of whoever makes a tokenizer from
 // the same header meanwhile; so many weights as that takes memory wait for it. Null for none.
 Result<std::unique_ptr<Weights>> load_weights(const std::vector<std::string>& paths, const ModelSpec& spec,
-                                              const TensorMap& names, ThreadPool& pool, const Hold* hold);
+                                              const TensorMap& names, ThreadPool& pool,
+                                              const LoadGate* load_gate);
 
 }  // namespace zp

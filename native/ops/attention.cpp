@@ -7,7 +7,7 @@ namespace zp {
 namespace {
 
 // Query rows that share one read of the keys: more reuse, but also more to keep in the first-level cache.
-constexpr int kRowsAUnit = 24;
+constexpr int kRowsPerUnit = 24;
 
 auto attend_of(const Kernels& kernels, CacheType type) {
     return type == CacheType::kInt16  ? kernels.attend_int16
@@ -18,20 +18,20 @@ auto attend_of(const Kernels& kernels, CacheType type) {
 
 // Units that take one chunk after the other together, so that only the first of them finds its keys and
 // values in memory; and what each thread should have to choose from, which matters more.
-constexpr int kMostUnitsAPass = 8;
-constexpr int kPassesAThread = 8;
+constexpr int kMaxUnitsPerPass = 8;
+constexpr int kPassesPerThread = 8;
 
-constexpr size_t kPartialsAThread = kMostUnitsAPass + 1;
+constexpr size_t kPartialsPerThread = kMaxUnitsPerPass + 1;
 
 int chunks_of(int n_positions) { return (n_positions + kChunk - 1) / kChunk; }
 
 }  // namespace
 
 struct Attention::Rows {
-    const float* q[kMostQueriesAHead];
+    const float* q[kMaxQueriesPerKvHead];
     IntQueries int_q{};
-    int n_visible[kMostQueriesAHead];
-    int n_hidden[kMostQueriesAHead];
+    int n_visible[kMaxQueriesPerKvHead];
+    int n_hidden[kMaxQueriesPerKvHead];
     float softcap = 0.0f;
     int n = 0;
 
@@ -40,7 +40,7 @@ struct Attention::Rows {
     int n_chunks() const { return chunks_of(n_positions()); }
     bool has(int chunk) const { return chunk >= first_chunk() && chunk < n_chunks(); }
     // Those that see something of a chunk: the first may end before it, the last be past it.
-    Share that_see(int chunk) const {
+    Range that_see(int chunk) const {
         int begin = 0, end = n;
         while (begin < end && n_visible[begin] <= chunk * kChunk) ++begin;
         while (begin < end && n_hidden[end - 1] >= (chunk + 1) * kChunk) --end;
@@ -48,7 +48,7 @@ struct Attention::Rows {
     }
 };
 
-int Attention::tokens_a_unit() const { return std::max(1, kRowsAUnit / group()); }
+int Attention::tokens_per_unit() const { return std::max(1, kRowsPerUnit / group()); }
 
 void Attention::plan(const std::vector<Slice>& slices, const AttentionSizes& sizes, int n_threads) {
     sizes_ = sizes;
@@ -58,17 +58,17 @@ void Attention::plan(const std::vector<Slice>& slices, const AttentionSizes& siz
     passes_.clear();
     int n_units = 0;
     for (const Slice& slice : slices)
-        n_units += (slice.n_tokens + tokens_a_unit() - 1) / tokens_a_unit() * sizes.n_kv_heads;
-    const int units_a_pass = std::clamp(n_units / (kPassesAThread * n_threads), 1, kMostUnitsAPass);
-    const int tokens_a_pass = units_a_pass * tokens_a_unit();
+        n_units += (slice.n_tokens + tokens_per_unit() - 1) / tokens_per_unit() * sizes.n_kv_heads;
+    const int units_per_pass = std::clamp(n_units / (kPassesPerThread * n_threads), 1, kMaxUnitsPerPass);
+    const int tokens_per_pass = units_per_pass * tokens_per_unit();
     for (int s = 0; s < static_cast<int>(slices.size()); ++s) {
         longest = std::max(longest, slices[s].first_position + slices[s].n_tokens);
-        for (int first = 0; first < slices[s].n_tokens; first += tokens_a_pass) {
-            const int end = std::min(first + tokens_a_pass, slices[s].n_tokens);
+        for (int first = 0; first < slices[s].n_tokens; first += tokens_per_pass) {
+            const int end = std::min(first + tokens_per_pass, slices[s].n_tokens);
             for (int head = 0; head < sizes.n_kv_heads; ++head) {
                 const int n_before = static_cast<int>(units_.size());
-                for (int token = first; token < end; token += tokens_a_unit())
-                    units_.push_back({s, head, token, std::min(tokens_a_unit(), end - token)});
+                for (int token = first; token < end; token += tokens_per_unit())
+                    units_.push_back({s, head, token, std::min(tokens_per_unit(), end - token)});
                 passes_.push_back({n_before, static_cast<int>(units_.size())});
             }
         }
@@ -78,42 +78,43 @@ void Attention::plan(const std::vector<Slice>& slices, const AttentionSizes& siz
 }
 
 size_t Attention::partial_floats() const {
-    return static_cast<size_t>(std::max(kRowsAUnit, group())) * (padded(sizes_.d_head) + 2);
+    return static_cast<size_t>(std::max(kRowsPerUnit, group())) * (padded(sizes_.d_head) + 2);
 }
 
 size_t Attention::int_query_floats() const {
     const size_t n_columns =
         (static_cast<size_t>(sizes_.d_head) + kIntColumns - 1) / kIntColumns * kIntColumns;
-    return static_cast<size_t>(std::max(kRowsAUnit, group())) * (n_columns / 2 + 1);
+    return static_cast<size_t>(std::max(kRowsPerUnit, group())) * (n_columns / 2 + 1);
 }
 
 size_t Attention::scratch_floats() const {
     // Each thread has the running results of a pass, a fresh one and the pass's queries; then come the stored
     // results.
     const size_t n_threads = static_cast<size_t>(n_threads_);
-    return (kPartialsAThread * n_threads + units_.size() * n_chunks_) * partial_floats() +
-           kMostUnitsAPass * n_threads * int_query_floats();
+    return (kPartialsPerThread * n_threads + units_.size() * n_chunks_) * partial_floats() +
+           kMaxUnitsPerPass * n_threads * int_query_floats();
 }
 
 Partial Attention::partial_at(float* scratch, size_t index) const {
-    const size_t n_rows = static_cast<size_t>(std::max(kRowsAUnit, group()));
+    const size_t n_rows = static_cast<size_t>(std::max(kRowsPerUnit, group()));
     float* base = scratch + index * partial_floats();
     return {base, base + n_rows, base + 2 * n_rows};
 }
 
 Partial Attention::own_at(float* scratch, int thread, int index) const {
-    return partial_at(scratch, kPartialsAThread * static_cast<size_t>(thread) + index);
+    return partial_at(scratch, kPartialsPerThread * static_cast<size_t>(thread) + index);
 }
 
 Partial Attention::stored_at(float* scratch, size_t unit, int chunk) const {
-    return partial_at(scratch, kPartialsAThread * static_cast<size_t>(n_threads_) + unit * n_chunks_ + chunk);
+    return partial_at(scratch,
+                      kPartialsPerThread * static_cast<size_t>(n_threads_) + unit * n_chunks_ + chunk);
 }
 
 IntQueries Attention::int_queries_at(float* scratch, int thread, int index) const {
-    const size_t n_before = (kPartialsAThread * n_threads_ + units_.size() * n_chunks_) * partial_floats();
+    const size_t n_before = (kPartialsPerThread * n_threads_ + units_.size() * n_chunks_) * partial_floats();
     float* base =
-        scratch + n_before + (kMostUnitsAPass * static_cast<size_t>(thread) + index) * int_query_floats();
-    return {reinterpret_cast<int16_t*>(base + std::max(kRowsAUnit, group())), base};
+        scratch + n_before + (kMaxUnitsPerPass * static_cast<size_t>(thread) + index) * int_query_floats();
+    return {reinterpret_cast<int16_t*>(base + std::max(kRowsPerUnit, group())), base};
 }
 
 Attention::Rows Attention::rows_of(const AttentionUnit& unit, const Slice& slice, const AttentionRule& rule,
@@ -139,7 +140,7 @@ Attention::Rows Attention::rounded_rows_of(const Kernels& kernels, const Attenti
     Rows rows = rows_of(unit, slice, rule, io);
     if (!slice.cache.layout.is_int()) return rows;
     rows.int_q = place;
-    kernels.round_queries(rows.q, rows.n, sizes_.d_head, place);
+    kernels.quantize_queries(rows.q, rows.n, sizes_.d_head, place);
     return rows;
 }
 
@@ -157,8 +158,8 @@ void Attention::attend(const Kernels& kernels, const Slice& slice, int layer, co
                              padded(sizes_.d_head),
                              page.keys,
                              page.values,
-                             page.key_steps,
-                             page.value_steps,
+                             page.key_scales,
+                             page.value_scales,
                              begin,
                              std::min(begin + kChunk, rows.n_positions()),
                              out};
@@ -187,7 +188,7 @@ void Attention::start(const Rows& rows, const Partial& running) const {
 
 void Attention::add(const Kernels& kernels, const Rows& rows, int chunk, const Partial& part,
                     const Partial& running) const {
-    const Share seeing = rows.that_see(chunk);
+    const Range seeing = rows.that_see(chunk);
     const auto from = [&](const Partial& p) {
         return Partial{p.peak + seeing.begin, p.total + seeing.begin,
                        p.sum + static_cast<size_t>(seeing.begin) * padded(sizes_.d_head)};
@@ -196,12 +197,12 @@ void Attention::add(const Kernels& kernels, const Rows& rows, int chunk, const P
 }
 
 void Attention::run_pass(const Kernels& kernels, const std::vector<Slice>& slices, int layer,
-                         const AttentionRule& rule, const Io& io, int thread, const Share& pass) const {
+                         const AttentionRule& rule, const Io& io, int thread, const Range& pass) const {
     const int n_units = pass.end - pass.begin;
     const Slice& slice = slices[units_[pass.begin].slice];
     const int head = units_[pass.begin].head;
-    const Partial fresh = own_at(io.scratch, thread, kMostUnitsAPass);
-    Rows rows[kMostUnitsAPass];
+    const Partial fresh = own_at(io.scratch, thread, kMaxUnitsPerPass);
+    Rows rows[kMaxUnitsPerPass];
     for (int u = 0; u < n_units; ++u) {
         rows[u] = rounded_rows_of(kernels, units_[pass.begin + u], slice, rule, io,
                                   int_queries_at(io.scratch, thread, u));
@@ -222,7 +223,7 @@ void Attention::run_pass(const Kernels& kernels, const std::vector<Slice>& slice
 void Attention::run(const Kernels& kernels, const std::vector<Slice>& slices, int layer,
                     const AttentionRule& rule, const Io& io, ThreadPool& pool, int thread) const {
     if (!is_split()) {
-        pool.share_out(static_cast<int>(passes_.size()), thread, [&](int begin, int end) {
+        pool.parallel_for(static_cast<int>(passes_.size()), thread, [&](int begin, int end) {
             for (int p = begin; p < end; ++p) run_pass(kernels, slices, layer, rule, io, thread, passes_[p]);
         });
         return;

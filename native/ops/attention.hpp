@@ -20,7 +20,7 @@ struct Slice {
 };
 
 // Query heads that may share a key/value head; model/spec.cpp refuses more.
-inline constexpr int kMostQueriesAHead = 128;
+inline constexpr int kMaxQueriesPerKvHead = 128;
 
 struct AttentionSizes {
     int n_heads, n_kv_heads, d_head;
@@ -65,7 +65,7 @@ private:
     // The rows of a unit with what the kernels need to know of each.
     struct Rows;
     int group() const { return sizes_.n_heads / sizes_.n_kv_heads; }
-    int tokens_a_unit() const;
+    int tokens_per_unit() const;
     size_t partial_floats() const;
     size_t int_query_floats() const;
     Partial partial_at(float* scratch, size_t index) const;
@@ -84,7 +84,7 @@ private:
     void add(const Kernels& kernels, const Rows& rows, int chunk, const Partial& part,
              const Partial& running) const;
     void run_pass(const Kernels& kernels, const std::vector<Slice>& slices, int layer,
-                  const AttentionRule& rule, const Io& io, int thread, const Share& pass) const;
+                  const AttentionRule& rule, const Io& io, int thread, const Range& pass) const;
     void write(const Kernels& kernels, const AttentionUnit& unit, const Slice& slice, const Partial& result,
                const Io& io) const;
 
@@ -92,7 +92,7 @@ private:
     int n_threads_ = 1;
     int n_chunks_ = 0;  // partial results a unit has where units are split, else 0
     std::vector<AttentionUnit> units_;
-    std::vector<Share> passes_;  // units of one slice and head, in the order of their tokens
+    std::vector<Range> passes_;  // units of one slice and head, in the order of their tokens
 };
 
 }  // namespace zp

@@ -49,15 +49,15 @@ float peak_of(const float* x, int n) {
     return peak <= 3.4028234e38f ? peak : std::nanf("");
 }
 
-// A row as whole numbers of steps of its own, kMost of them for the largest.
+// A row as whole numbers of steps of its own, kMaxLevel of them for the largest.
 template <class T>
 void write_steps(const float* x, int n, const Places& at, T* out, float* step) {
     constexpr float kToInteger = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest, ties to even
-    constexpr float kMost = sizeof(T) == 1 ? 127 : kMostSteps;
+    constexpr float kMaxLevel = sizeof(T) == 1 ? 127 : kMaxInt16Level;
     const float peak = peak_of(x, n);
-    *step = peak / kMost;
+    *step = peak / kMaxLevel;
     // So small a peak is as good as zero; NaN is no number of steps.
-    const float by = peak > 1e-36f ? kMost / peak : 0.0f;
+    const float by = peak > 1e-36f ? kMaxLevel / peak : 0.0f;
     for (int k = 0; k < n; ++k)
         out[at[k]] = by > 0.0f ? static_cast<T>(x[k] * by + kToInteger - kToInteger) : T{0};
 }
@@ -136,27 +136,27 @@ void write_key(const CacheView& cache, int layer, int head, int position, const 
     const PageLayout& layout = cache.layout;
     const HeadPage page = cache.head_page(layer, head, position / kChunk);
     const Places at = key_places(layout, position);
-    write_row(layout.type, key, layout.d_head, at, page.keys, step_at(page.key_steps, position));
+    write_row(layout.type, key, layout.d_head, at, page.keys, step_at(page.key_scales, position));
 }
 
 void write_value(const CacheView& cache, int layer, int head, int position, const float* value) {
     const PageLayout& layout = cache.layout;
     const HeadPage page = cache.head_page(layer, head, position / kChunk);
     write_row(layout.type, value, layout.d_head, value_places(layout, position), page.values,
-              step_at(page.value_steps, position));
+              step_at(page.value_scales, position));
 }
 
 void read_key(const CacheView& cache, int layer, int head, int position, float* out) {
     const PageLayout& layout = cache.layout;
     const HeadPage page = cache.head_page(layer, head, position / kChunk);
-    read_row(layout.type, page.keys, key_places(layout, position), step_at(page.key_steps, position),
+    read_row(layout.type, page.keys, key_places(layout, position), step_at(page.key_scales, position),
              layout.d_head, out);
 }
 
 void read_value(const CacheView& cache, int layer, int head, int position, float* out) {
     const PageLayout& layout = cache.layout;
     const HeadPage page = cache.head_page(layer, head, position / kChunk);
-    read_row(layout.type, page.values, value_places(layout, position), step_at(page.value_steps, position),
+    read_row(layout.type, page.values, value_places(layout, position), step_at(page.value_scales, position),
              layout.d_head, out);
 }
 

@@ -37,8 +37,8 @@ struct PageLayout {
 struct HeadPage {
     uint8_t* keys;
     uint8_t* values;
-    float* key_steps;  // null but for integers
-    float* value_steps;
+    float* key_scales;  // null but for integers
+    float* value_scales;
 };
 
 struct CacheView {

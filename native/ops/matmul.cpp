@@ -22,10 +22,10 @@ void multiply(const Kernels& kernels, bool is_exact, const Product& product, con
     for (int t = 0; t < n_tokens; t += kTokensAtOnce) {
         const int n = std::min(n_tokens - t, kTokensAtOnce);
         float* rows = y + static_cast<size_t>(t) * product.y_stride;
-        if (wants_blocks(w, is_exact)) {
+        if (uses_int8(w, is_exact)) {
             const int n_blocks = w.cols / kBlockCols;
             kernels.matmul_int8[format]({first, w.group_bytes(), end - begin, n_blocks,
-                                         x.blocks + static_cast<size_t>(t) * x.n_parts * n_blocks, x.n_parts,
+                                         x.blocks + static_cast<size_t>(t) * x.n_terms * n_blocks, x.n_terms,
                                          n, rows, product.y_stride});
         } else {
             kernels.matmul_float[format]({first, w.group_bytes(), end - begin, w.cols,

@@ -13,8 +13,8 @@ namespace zp {
 struct Activations {
     const float* floats = nullptr;  // [T, float_stride]
     size_t float_stride = 0;
-    const QuantBlock* blocks = nullptr;  // [T, D / 32, n_parts]
-    int n_parts = 1;                     // 2: rounded finely
+    const QuantBlock* blocks = nullptr;  // [T, D / 32, n_terms]
+    int n_terms = 1;                     // 2: rounded finely
 };
 
 struct Product {
@@ -24,7 +24,7 @@ struct Product {
 };
 
 // True where products with this matrix read int8 activations.
-inline bool wants_blocks(const Matrix& weight, bool is_exact) {
+inline bool uses_int8(const Matrix& weight, bool is_exact) {
     return !is_exact && is_quantized(weight.format);
 }
 

@@ -26,7 +26,7 @@ constexpr double kSliceS = 0.025, kWholeS = 0.5;  // a slice is some passes; mor
 uint64_t read_all(const uint64_t* words, size_t n) {
     uint64_t sums[8] = {};
     for (size_t i = 0; i + 8 <= n; i += 8) {
-        fetch_ahead<64>(words + i);
+        prefetch_ahead<64>(words + i);
         for (size_t j = 0; j < 8; ++j) sums[j] += words[i + j];
     }
     uint64_t total = 0;
@@ -60,7 +60,8 @@ Result<Buffer> ones(ThreadPool& pool, size_t n_bytes) {
     if (!buffer.ok()) return buffer;
     auto* bytes = static_cast<uint8_t*>(buffer.value().data());
     pool.run([&](int thread) {
-        const Share pages = share_of(static_cast<int>((n_bytes + kPage - 1) / kPage), thread, pool.size());
+        const Range pages =
+            thread_range(static_cast<int>((n_bytes + kPage - 1) / kPage), thread, pool.size());
         const size_t begin = kPage * static_cast<size_t>(pages.begin);
         std::memset(bytes + begin, 1, std::min(n_bytes, kPage * static_cast<size_t>(pages.end)) - begin);
     });
@@ -69,20 +70,20 @@ Result<Buffer> ones(ThreadPool& pool, size_t n_bytes) {
 
 // As the engine does, which does not wait for the slower of two processors.
 template <class Work>
-void share_out(ThreadPool& pool, int n, const Work& work) {
-    pool.run([&](int thread) { pool.share_out(n, thread, work); });
+void parallel_for(ThreadPool& pool, int n, const Work& work) {
+    pool.run([&](int thread) { pool.parallel_for(n, thread, work); });
 }
 
 }  // namespace
 
 Result<Rate> measure_bandwidth(ThreadPool& pool) {
-    pool.set_size(pool.most());
+    pool.set_size(pool.max_threads());
     Result<Buffer> buffer = ones(pool, kBytes);
     if (!buffer.ok()) return buffer.error();
     const auto* bytes = static_cast<const uint8_t*>(buffer.value().data());
     std::atomic<uint64_t> checksum{0};
     const Rate rate = rate_of(kBytes, [&] {
-        share_out(pool, static_cast<int>(kBytes / kPage), [&](int begin, int end) {
+        parallel_for(pool, static_cast<int>(kBytes / kPage), [&](int begin, int end) {
             checksum +=
                 read_all(reinterpret_cast<const uint64_t*>(bytes + kPage * static_cast<size_t>(begin)),
                          kPage / sizeof(uint64_t) * static_cast<size_t>(end - begin));
@@ -93,7 +94,7 @@ Result<Rate> measure_bandwidth(ThreadPool& pool) {
 }
 
 Result<Rate> measure_weights(ThreadPool& pool, const Kernels& kernels, Format format, bool is_exact) {
-    pool.set_size(pool.most());
+    pool.set_size(pool.max_threads());
     const size_t group_bytes = packed_group_bytes(format, kCols);
     const int n_groups = static_cast<int>(kWeightBytes / group_bytes);
     const size_t n_bytes = group_bytes * static_cast<size_t>(n_groups);
@@ -106,7 +107,7 @@ Result<Rate> measure_weights(ThreadPool& pool, const Kernels& kernels, Format fo
     kernels.quantize(x.data(), kCols, blocks.data());
     std::vector<float> y(static_cast<size_t>(linear.matrix.rows));
     return rate_of(n_bytes, [&] {
-        share_out(pool, n_groups, [&](int begin, int end) {
+        parallel_for(pool, n_groups, [&](int begin, int end) {
             multiply(kernels, is_exact, {&linear, y.data(), y.size()}, {x.data(), kCols, blocks.data(), 1}, 1,
                      begin, end);
         });

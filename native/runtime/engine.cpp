@@ -42,7 +42,7 @@ Status Engine::load() {
         return Error{Fault::kNumeric, "this processor cannot run the instruction set " + config_.isa};
     pool_ = std::make_unique<ThreadPool>(config_.n_threads);
     auto weights =
-        load_weights(config_.paths, config_.spec, config_.tensor_names, *pool_, config_.hold.get());
+        load_weights(config_.paths, config_.spec, config_.tensor_names, *pool_, config_.load_gate.get());
     if (!weights.ok()) return weights.error();
     weights_ = std::move(weights.value());
     auto forward = Forward::create(config_.spec, *weights_, *kernels_, *pool_, config_.is_exact);
@@ -220,8 +220,8 @@ Status Engine::score(std::span<const int32_t> ids, std::span<float> out, const I
         }
         const int n = read.value();
         pool_->run([&](int thread) {
-            const Share share = share_of(n, thread, pool_->size());
-            for (int r = share.begin; r < share.end; ++r) {
+            const Range range = thread_range(n, thread, pool_->size());
+            for (int r = range.begin; r < range.end; ++r) {
                 const float* row = logits_.data() + static_cast<size_t>(r) * stride;
                 const float normalizer = kernels_->log_sum_exp(row, config_.spec.n_vocab);
                 out[static_cast<size_t>(done + r)] = row[ids[static_cast<size_t>(done + r) + 1]] - normalizer;
@@ -248,7 +248,7 @@ Status Engine::trace(std::span<const int32_t> ids, Probe& probe, std::shared_ptr
     sequence->tokens.assign(ids.begin(), ids.end());
     // Rows of logits are wide: a text is read in small pieces where any are wanted.
     const bool wants_logits = probe.at(Point::kLogits, -1) != nullptr;
-    const int most = wants_logits || probe.wants_lens() ? kLogitRows : Forward::kMostTokens;
+    const int most = wants_logits || probe.wants_lens() ? kLogitRows : Forward::kMaxTokens;
     forward_->set_probe(&probe);
     Status status;
     while (status.ok() && sequence->n_cached < static_cast<int>(ids.size())) {

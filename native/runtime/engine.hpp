@@ -28,7 +28,7 @@ struct EngineConfig {
     CacheType cache_type = CacheType::kInt16;
     CacheLimits cache_limits = {};
     CacheWindow window = {};
-    std::shared_ptr<const Hold> hold = nullptr;  // while weights are read (model/weights.hpp)
+    std::shared_ptr<const LoadGate> load_gate = nullptr;  // while weights are read (model/weights.hpp)
 };
 
 struct GenerateRequest {
@@ -94,7 +94,7 @@ public:
     // Tokens a sequence may have.
     int most_tokens() const { return config_.window.is_on() ? INT32_MAX : config_.spec.n_ctx; }
     const char* isa() const { return kernels_->isa; }
-    int n_threads() const { return pool_->most(); }
+    int n_threads() const { return pool_->max_threads(); }
     bool is_exact() const { return config_.is_exact; }
     size_t weight_bytes() const { return weights_->n_bytes; }
     // Of a full context, and of what is held now.

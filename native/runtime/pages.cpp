@@ -38,9 +38,9 @@ void PagePool::copy(CachePage& source, int n_positions, CachePage& target) const
             const HeadPage a = from.head_page(layer, head, 0), b = to.head_page(layer, head, 0);
             std::memcpy(b.keys, a.keys, layout_.key_bytes(n_positions));
             std::memcpy(b.values, a.values, layout_.value_bytes(n_positions));
-            if (a.key_steps != nullptr) {
-                std::memcpy(b.key_steps, a.key_steps, static_cast<size_t>(n_positions) * sizeof(float));
-                std::memcpy(b.value_steps, a.value_steps, static_cast<size_t>(n_positions) * sizeof(float));
+            if (a.key_scales != nullptr) {
+                std::memcpy(b.key_scales, a.key_scales, static_cast<size_t>(n_positions) * sizeof(float));
+                std::memcpy(b.value_scales, a.value_scales, static_cast<size_t>(n_positions) * sizeof(float));
             }
             // What another text left in the rest of a tile or a pair stays with it.
             for (int s = n_positions; s < kChunk && s % kPairTile != 0; ++s) {

@@ -25,7 +25,7 @@ Batch Engine::plan_step() {
     // Answers under way come first, so that a long prompt delays nobody by more than one chunk.
     for (const bool is_decoding : {true, false}) {
         for (auto& [id, r] : running_) {
-            const int room = Forward::kMostTokens - static_cast<int>(batch.tokens.size());
+            const int room = Forward::kMaxTokens - static_cast<int>(batch.tokens.size());
             if (room == 0 || (pending(r) == 1) != is_decoding) continue;
             if (r.is_suspended) {
                 if (!may_resume(id, r)) continue;

@@ -9,7 +9,7 @@ namespace zp {
 
 namespace {
 
-constexpr int kLeastPages = 2;  // after the sinks: one that may go, one that is being filled
+constexpr int kMinPages = 2;  // after the sinks: one that may go, one that is being filled
 
 }  // namespace
 
@@ -24,11 +24,11 @@ Result<CacheWindow> fit(const CacheWindow& wanted, const ModelSpec& spec) {
     }
     const int n_sink_pages = wanted.n_sinks / kChunk + (wanted.n_sinks % kChunk != 0);
     const CacheWindow window{wanted.n_positions / kChunk * kChunk, n_sink_pages * kChunk};
-    if (window.n_positions / kChunk < n_sink_pages + kLeastPages) {
+    if (window.n_positions / kChunk < n_sink_pages + kMinPages) {
         return invalid("a window of " + std::to_string(wanted.n_positions) +
                        " positions is too small; with " + std::to_string(wanted.n_sinks) +
                        " sinks it needs at least " +
-                       std::to_string((static_cast<int64_t>(n_sink_pages) + kLeastPages) * kChunk));
+                       std::to_string((static_cast<int64_t>(n_sink_pages) + kMinPages) * kChunk));
     }
     return window;
 }

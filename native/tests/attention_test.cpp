@@ -101,9 +101,9 @@ Part attend(const Kernels& k, const Head& h, CacheType type, int begin, int end)
         std::vector<float> units(n);
         job.q = nullptr;
         job.int_q = {steps.data(), units.data()};
-        k.round_queries(h.rows.data(), h.n_rows, h.d_head, job.int_q);
-        job.key_steps = page.key_steps;
-        job.value_steps = page.value_steps;
+        k.quantize_queries(h.rows.data(), h.n_rows, h.d_head, job.int_q);
+        job.key_scales = page.key_scales;
+        job.value_scales = page.value_scales;
         if (type == CacheType::kInt16) k.attend_int16(job);
         if (type == CacheType::kInt8) k.attend_int8(job);
     }

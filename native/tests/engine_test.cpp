@@ -289,8 +289,8 @@ ZP_TEST(engine_names_where_a_number_stopped_being_finite) {
 ZP_TEST(engine_waits_for_a_hold) {
     const TinyModel model(true);
     EngineConfig config = config_of(model.path, {.n_threads = 2});
-    const auto hold = std::make_shared<Hold>();
-    config.hold = hold;
+    const auto load_gate = std::make_shared<LoadGate>();
+    config.load_gate = load_gate;
     std::atomic<bool> is_open{false};
     std::unique_ptr<Engine> engine;
     std::thread opening([&] {
@@ -299,7 +299,7 @@ ZP_TEST(engine_waits_for_a_hold) {
     });
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     ZP_CHECK(!is_open);
-    hold->release();
+    load_gate->open();
     opening.join();
     const auto ids = prompt_of(20);
     auto plain = open(model, {.n_threads = 2});
@@ -310,12 +310,12 @@ ZP_TEST(engine_waits_for_a_hold) {
 ZP_TEST(engine_of_an_abandoned_hold_is_none) {
     const TinyModel model(true);
     EngineConfig config = config_of(model.path, {.n_threads = 2});
-    const auto hold = std::make_shared<Hold>();
-    config.hold = hold;
+    const auto load_gate = std::make_shared<LoadGate>();
+    config.load_gate = load_gate;
     std::string said;
     std::thread opening([&] { said = refusal(std::move(config)); });
-    hold->abandon();
-    hold->release();
+    load_gate->abandon();
+    load_gate->open();
     opening.join();
     ZP_CHECK(has(said, "not wanted"));
 }

@@ -28,7 +28,7 @@ std::vector<QuantBlock> quantized(const Kernels& k, const std::vector<float>& x,
     const size_t n_blocks = x.size() / kBlockCols;
     std::vector<QuantBlock> out(n_blocks * (finely ? 2 : 1));
     if (finely) {
-        k.quantize_finely(x.data(), static_cast<int>(x.size()), out.data());
+        k.quantize_with_residual(x.data(), static_cast<int>(x.size()), out.data());
     } else {
         k.quantize(x.data(), static_cast<int>(x.size()), out.data());
     }
@@ -103,9 +103,9 @@ ZP_TEST(kernels_elementwise_are_the_same_everywhere) {
                     expect_same(want, got, name(*k, "layer_norm", kind, n));
                 }
                 want = got = gate;
-                scalar().cap_softly(30.0f, n, want.data());
-                k->cap_softly(30.0f, n, got.data());
-                expect_same(want, got, name(*k, "cap_softly", kind, n));
+                scalar().softcap_in_place(30.0f, n, want.data());
+                k->softcap_in_place(30.0f, n, got.data());
+                expect_same(want, got, name(*k, "softcap_in_place", kind, n));
                 scalar().scale(1.7f, n, want.data());
                 k->scale(1.7f, n, got.data());
                 expect_same(want, got, name(*k, "scale", kind, n));
@@ -190,18 +190,19 @@ ZP_TEST(kernels_quantize_follows_its_formula) {
         const auto blocks = quantized(scalar(), x, true);
         float squares = 0;
         for (size_t b = 0; b < 64; ++b) squares += blocks[2 * b].scale * blocks[2 * b].scale;
-        size_t n_rests = 0;
+        size_t n_residuals = 0;
         for (size_t b = 0; b < 64; ++b) {
             float peak = 0;
             for (size_t i = 0; i < kBlockCols; ++i) peak = std::max(peak, std::fabs(x[kBlockCols * b + i]));
             const QuantBlock& coarse = blocks[2 * b];
             const QuantBlock& rest = blocks[2 * b + 1];
-            const bool has_rest = (blocks[2 * (b - b % kRunBlocks)].rests >> b % kRunBlocks & 1) != 0;
+            const bool has_residual =
+                (blocks[2 * (b - b % kRunBlocks)].residual_mask >> b % kRunBlocks & 1) != 0;
             ZP_EQ(coarse.scale, peak / 127.0f);
-            ZP_EQ(has_rest, coarse.scale * coarse.scale >= 4 * squares / 64);
-            n_rests += has_rest;
+            ZP_EQ(has_residual, coarse.scale * coarse.scale >= 4 * squares / 64);
+            n_residuals += has_residual;
             // Half a step: of both parts, which are 15 bits, or of the one.
-            const double most = has_rest ? peak / 127.0 / 127.0 / 3.9 : peak / 127.0 / 1.99;
+            const double most = has_residual ? peak / 127.0 / 127.0 / 3.9 : peak / 127.0 / 1.99;
             int32_t sum = 0, half_sums[2] = {};
             for (size_t i = 0; i < kBlockCols; ++i) {
                 const float value = x[kBlockCols * b + i];
@@ -212,12 +213,12 @@ ZP_TEST(kernels_quantize_follows_its_formula) {
                 const double both = static_cast<double>(coarse.scale) * coarse.q[i] +
                                     static_cast<double>(rest.scale) * rest.q[i];
                 ZP_CHECK(std::fabs(value - both) <= most);
-                ZP_CHECK(has_rest || rest.q[i] == 0);
+                ZP_CHECK(has_residual || rest.q[i] == 0);
             }
             for (size_t h = 0; h < 2; ++h) ZP_EQ(static_cast<int32_t>(coarse.half_sums[h]), half_sums[h]);
             ZP_EQ(coarse.scaled_sum, coarse.scale * static_cast<float>(sum));
         }
-        ZP_CHECK(n_rests > 0 && n_rests < 64);
+        ZP_CHECK(n_residuals > 0 && n_residuals < 64);
     }
 }
 
@@ -235,8 +236,8 @@ ZP_TEST(kernels_let_nothing_that_is_not_finite_pass_unseen) {
                     const auto blocks = quantized(*k, x, finely);
                     const auto want = quantized(scalar(), x, finely);
                     ZP_EQ(std::memcmp(want.data(), blocks.data(), want.size() * sizeof(QuantBlock)), 0);
-                    const size_t n_parts = finely ? 2 : 1;
-                    for (size_t b = 0; b < 3; ++b) ZP_EQ(std::isnan(blocks[n_parts * b].scale), b == 1);
+                    const size_t n_terms = finely ? 2 : 1;
+                    for (size_t b = 0; b < 3; ++b) ZP_EQ(std::isnan(blocks[n_terms * b].scale), b == 1);
                 }
             }
         }

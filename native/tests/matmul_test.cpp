@@ -55,14 +55,14 @@ int least_cols(const FormatInfo& f) { return std::max(kBlockCols, static_cast<in
 
 // Activations as the int8 kernels read them: whole numbers from -127 to 127, for kLarge the two ends only. Of
 // two parts a third of the second are not zero.
-std::vector<QuantBlock> activations(int n_tokens, size_t n_blocks, int n_parts, Kind kind, Random& random) {
-    std::vector<QuantBlock> blocks(static_cast<size_t>(n_tokens * n_parts) * n_blocks);
+std::vector<QuantBlock> activations(int n_tokens, size_t n_blocks, int n_terms, Kind kind, Random& random) {
+    std::vector<QuantBlock> blocks(static_cast<size_t>(n_tokens * n_terms) * n_blocks);
     for (size_t i = 0; i < blocks.size(); ++i) {
         QuantBlock& block = blocks[i];
-        if (n_parts == 2 && i % 2 == 1) {
+        if (n_terms == 2 && i % 2 == 1) {
             const size_t row = i / 2 / n_blocks * n_blocks, b = i / 2 % n_blocks;
             if (random.below(3) != 0) continue;
-            blocks[2 * (row + b - b % kRunBlocks)].rests |= 1 << b % kRunBlocks;
+            blocks[2 * (row + b - b % kRunBlocks)].residual_mask |= 1 << b % kRunBlocks;
         }
         int sum = 0;
         for (int8_t& q : block.q) {
@@ -92,10 +92,10 @@ std::string name(const Kernels& k, const FormatInfo& f, const char* how, Kind ki
 }
 
 std::vector<float> run_int8(const Kernels& k, const FormatInfo& f, const Weights& w,
-                            const std::vector<QuantBlock>& x, int n_parts, int n_tokens) {
+                            const std::vector<QuantBlock>& x, int n_terms, int n_tokens) {
     std::vector<float> y = empty_output(w.n_groups, n_tokens);
     k.matmul_int8[static_cast<int>(f.format)]({w.bytes.data(), w.group_bytes, w.n_groups,
-                                               w.n_cols / kBlockCols, x.data(), n_parts, n_tokens, y.data(),
+                                               w.n_cols / kBlockCols, x.data(), n_terms, n_tokens, y.data(),
                                                stride_of(w.n_groups)});
     return y;
 }
@@ -111,13 +111,13 @@ std::vector<float> run_float(const Kernels& k, const FormatInfo& f, const Weight
 void compare_int8(const FormatInfo& f, Kind kind, int n_groups, int n_blocks) {
     Random random(static_cast<unsigned>(100 * n_groups + n_blocks));
     const Weights w = packed(f, n_groups, kBlockCols * n_blocks, kind, random);
-    for (const int n_parts : {1, 2}) {
+    for (const int n_terms : {1, 2}) {
         for (const int n_tokens : {1, 2, 3, 4, 5, 6, 7, 8, 9, 19}) {
-            const auto x = activations(n_tokens, static_cast<size_t>(n_blocks), n_parts, kind, random);
-            const auto want = run_int8(*kernels_for("scalar"), f, w, x, n_parts, n_tokens);
+            const auto x = activations(n_tokens, static_cast<size_t>(n_blocks), n_terms, kind, random);
+            const auto want = run_int8(*kernels_for("scalar"), f, w, x, n_terms, n_tokens);
             for (const Kernels* k : fast_kernels())
-                expect_same(want, run_int8(*k, f, w, x, n_parts, n_tokens),
-                            name(*k, f, n_parts == 1 ? "int8" : "int8 finely", kind, w, n_tokens));
+                expect_same(want, run_int8(*k, f, w, x, n_terms, n_tokens),
+                            name(*k, f, n_terms == 1 ? "int8" : "int8 finely", kind, w, n_tokens));
         }
     }
 }
@@ -170,10 +170,10 @@ ZP_TEST(matmul_reads_what_rounding_left_over) {
         for (const Kernels* k : all) {
             std::vector<QuantBlock> both(static_cast<size_t>(kTokens * n_blocks * 2));
             for (int t = 0; t < kTokens; ++t)
-                k->quantize_finely(x.data() + t * n_cols, n_cols, both.data() + t * n_blocks * 2);
+                k->quantize_with_residual(x.data() + t * n_cols, n_cols, both.data() + t * n_blocks * 2);
             std::vector<QuantBlock> coarse;
             for (size_t i = 0; i < both.size(); i += 2) coarse.push_back(both[i]);
-            for (QuantBlock& block : coarse) block.rests = 0;
+            for (QuantBlock& block : coarse) block.residual_mask = 0;
             const auto want = run_float(*k, f, w, x, static_cast<size_t>(n_cols), kTokens);
             const auto off = [&](const std::vector<float>& got) {
                 double squares = 0;

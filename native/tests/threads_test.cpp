@@ -21,17 +21,17 @@ ZP_TEST(share_covers_everything_once_and_evenly) {
         for (int n_threads = 1; n_threads <= 9; ++n_threads) {
             int next = 0, smallest = n, largest = 0;
             for (int thread = 0; thread < n_threads; ++thread) {
-                const Share share = share_of(n, thread, n_threads);
-                ZP_EQ(share.begin, next);
-                next = share.end;
-                smallest = std::min(smallest, share.end - share.begin);
-                largest = std::max(largest, share.end - share.begin);
+                const Range range = thread_range(n, thread, n_threads);
+                ZP_EQ(range.begin, next);
+                next = range.end;
+                smallest = std::min(smallest, range.end - range.begin);
+                largest = std::max(largest, range.end - range.begin);
             }
             ZP_EQ(next, n);
             ZP_CHECK(largest - smallest <= 1);
         }
     }
-    const Share last = share_of(2000000000, 1023, 1024);  // no overflow on the way
+    const Range last = thread_range(2000000000, 1023, 1024);  // no overflow on the way
     ZP_EQ(last.end, 2000000000);
 }
 
@@ -47,7 +47,7 @@ ZP_TEST(pool_of_changing_size_meets_at_barriers) {
         std::vector<int> taken(97, 0);
         pool.run([&](int thread) {
             ZP_CHECK(thread < size);
-            pool.share_out(97, thread, [&](int begin, int end) {
+            pool.parallel_for(97, thread, [&](int begin, int end) {
                 for (int i = begin; i < end; ++i) ++taken[static_cast<size_t>(i)];
             });
             for (int step = 0; step < 3; ++step) {
@@ -114,9 +114,9 @@ ZP_TEST(pool_shares_out_every_item_once_however_slow_a_thread_is) {
             pool.run([&](int thread) {
                 for (int round = 0; round < 20; ++round) {
                     if (thread == round % 3) std::this_thread::sleep_for(std::chrono::microseconds(100));
-                    pool.share_out(n, thread, [&](int begin, int end) { mark(done, begin, end); });
+                    pool.parallel_for(n, thread, [&](int begin, int end) { mark(done, begin, end); });
                     pool.barrier();
-                    pool.share_out(n, thread, [&](int begin, int end) { mark(also, begin, end); });
+                    pool.parallel_for(n, thread, [&](int begin, int end) { mark(also, begin, end); });
                     pool.barrier();
                 }
             });

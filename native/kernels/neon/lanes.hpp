@@ -14,12 +14,12 @@ struct Lanes : arm::BaseLanes<Lanes> {
     static constexpr int kIntQueryTile = 3;
     static constexpr int kValues = 8;
 
-    // A product is at most kMost * 127, and the pair sums of kRun of them fit 16 bits: 8, a whole block, for
-    // codes below 16. So often they are widened to 32 bits.
+    // A product is at most kMaxCode * 127, and the pair sums of kRun of them fit 16 bits: 8, a whole block,
+    // for codes below 16. So often they are widened to 32 bits.
     template <int kTop, int kZero, int kPart>
     struct Dot {
-        static constexpr int kMost = kTop < 128 ? kTop : 128;
-        static constexpr int kRun = 32767 / (2 * kMost * 127);
+        static constexpr int kMaxCode = kTop < 128 ? kTop : 128;
+        static constexpr int kRun = 32767 / (2 * kMaxCode * 127);
         arm::Four<int16x8_t> low, high;  // of either half of the codes' registers: two rows each
         I total;
         void start(const int16_t* half_sums) { total = first_sums<kTop, kZero, kPart>(half_sums); }

@@ -1,7 +1,7 @@
 // Attention over keys and values that are whole numbers of steps, by products of 16-bit integers. Queries and
-// softmax weights become whole numbers too, of at most kMostSteps; a weight first takes up its value's step,
-// so that it is as large as what it contributes. Sums of integers are the same in any order, and a processor
-// without fused products of its own does twice as many of these as of floats.
+// softmax weights become whole numbers too, of at most kMaxInt16Level; a weight first takes up its value's
+// step, so that it is as large as what it contributes. Sums of integers are the same in any order, and a
+// processor without fused products of its own does twice as many of these as of floats.
 #pragma once
 
 #include "base/prefetch.hpp"
@@ -18,7 +18,7 @@ inline constexpr int kIntRows = 24;
 inline constexpr int kFewRows = 4;
 
 // Below this a peak has no reciprocal to count steps with, and is taken for zero.
-inline constexpr float kLeastPeak = 1e-30f;
+inline constexpr float kMinPeak = 1e-30f;
 
 // How many vectors of what is read R rows take at once: as many as leave their sums in registers. The fewer
 // rows there are, the sooner they are through, and the more it matters that memory is read in order.
@@ -28,7 +28,7 @@ inline constexpr int kIntVectors = R * 4 + 1 < L::kValues   ? 4
                                                             : 1;
 
 // What numbers of at most `peak` are multiplied with to be counted in steps; 0 where it is not finite.
-inline float steps_a_unit(float peak) { return peak > kLeastPeak ? kMostSteps / peak : 0.0f; }
+inline float steps_a_unit(float peak) { return peak > kMinPeak ? kMaxInt16Level / peak : 0.0f; }
 
 template <class L>
 inline float peak_of(const float* x, int n) {
@@ -54,7 +54,7 @@ inline void add_int_scores(const AttendChunk& job, const E* keys, int n_pairs,
     for (int k = 0; k < n_pairs; ++k) {
         for (int t = 0; t < T; ++t) {
             const E* const two = keys + 2 * kPairTile * k + 32 * t;
-            if constexpr (R <= kFewRows) fetch_ahead<sizeof(E) * 32>(two);
+            if constexpr (R <= kFewRows) prefetch_ahead<sizeof(E) * 32>(two);
             const auto pairs = L::load_pairs(two);
             for (int r = 0; r < R; ++r) sums[t][r] = L::add_products(sums[t][r], pairs, &q[r][2 * k]);
         }
@@ -62,7 +62,7 @@ inline void add_int_scores(const AttendChunk& job, const E* keys, int n_pairs,
     // So little that the compiler unrolls it: else the sums would lie in memory in the loop above.
     for (int t = 0; t < T; ++t) {
         const int i = at + 16 * t;
-        const auto steps = load_part<L>(job.key_steps + i, job.end - job.begin - i);
+        const auto steps = load_part<L>(job.key_scales + i, job.end - job.begin - i);
         if (is_first) {
             for (int r = 0; r < R; ++r) L::store(scores[r] + i, L::mul(L::to_float(sums[t][r]), steps));
         } else {
@@ -73,11 +73,11 @@ inline void add_int_scores(const AttendChunk& job, const E* keys, int n_pairs,
 }
 
 template <class L>
-void round_queries(const float* const* q, int n_rows, int d_head, const IntQueries& out) {
+void quantize_queries(const float* const* q, int n_rows, int d_head, const IntQueries& out) {
     for (int r = 0; r < n_rows; ++r) {
         const float peak = peak_of<L>(q[r], d_head);
         const float by = steps_a_unit(peak);
-        out.units[r] = (peak < kLeastPeak ? kLeastPeak : peak) / kMostSteps;
+        out.units[r] = (peak < kMinPeak ? kMinPeak : peak) / kMaxInt16Level;
         for (int k = 0; k < d_head; k += 16) {
             const int row = k / kIntColumns * n_rows + r;
             store_steps<L>(load_part<L>(q[r] + k, d_head - k), by,
@@ -134,7 +134,7 @@ inline float limit_scores(const AttendChunk& job, int row, float* scores, float&
 // be, zero for -infinity, and NaN for NaN. The polynomial is that of least relative error on [-1/2, 1/2] that
 // is one at zero. In two loops, so that the constants of each stay in registers.
 template <class L>
-inline float share_out(const AttendChunk& job, int row, float* scores, float peak, float by) {
+inline float softmax(const AttendChunk& job, int row, float* scores, float peak, float by) {
     const int n = job.end - job.begin;
     const auto top = L::kept(peak), unit = L::kept(by), least = L::kept(-127.0f);
     for (int i = 0; i < n; i += 16)
@@ -151,7 +151,7 @@ inline float share_out(const AttendChunk& job, int row, float* scores, float pea
         const auto p = L::fma(L::fma(L::fma(L::fma(c4, f, c3), f, c2), f, c1), f, c0);
         const auto weight = L::mul(p, L::low_bits_to_exponent(whole));
         total = L::add(total, weight);
-        const auto share = L::mul(weight, load_part<L>(job.value_steps + i, n - i));
+        const auto share = L::mul(weight, load_part<L>(job.value_scales + i, n - i));
         most = L::max(most, share);
         L::store(scores + i, share);
     }
@@ -170,14 +170,14 @@ inline void weigh_scores(const AttendChunk& job, int row, int n_rows, float (*sc
     for (int r = 0; r < n_rows; ++r) peaks[r] = limit_scores<L>(job, row + r, scores[r], units[r]);
     for (int r = 0; r < n_rows; ++r) {
         job.out.peak[row + r] = peaks[r] * units[r];
-        units[r] = share_out<L>(job, row + r, scores[r], peaks[r], units[r] * kLog2e);
+        units[r] = softmax<L>(job, row + r, scores[r], peaks[r], units[r] * kLog2e);
     }
     // Not finite where one of the steps is not: whole numbers cannot tell.
-    const float damage = 0.0f * peak_of<L>(job.value_steps, n);
+    const float damage = 0.0f * peak_of<L>(job.value_scales, n);
     for (int r = 0; r < n_rows; ++r) {
         const float by = steps_a_unit(units[r]);
         for (int i = 0; i < n; i += 16) store_steps<L>(L::load(scores[r] + i), by, &weights[r][i]);
-        units[r] = units[r] / kMostSteps + damage;
+        units[r] = units[r] / kMaxInt16Level + damage;
     }
 }
 
@@ -191,7 +191,7 @@ inline void weigh_int_values(const AttendChunk& job, int row, int k, const int16
     const E* values = static_cast<const E*>(job.values) + 2 * k;
     for (int s = 0; s < job.end - job.begin; s += 2, values += 2 * job.d_value) {
         for (int c = 0; c < C; ++c) {
-            if constexpr (R <= kFewRows) fetch_ahead<sizeof(E) * 32>(values + 32 * c);
+            if constexpr (R <= kFewRows) prefetch_ahead<sizeof(E) * 32>(values + 32 * c);
             const auto pairs = L::load_pairs(values + 32 * c);
             for (int r = 0; r < R; ++r) sums[c][r] = L::add_products(sums[c][r], pairs, &weights[r][s]);
         }

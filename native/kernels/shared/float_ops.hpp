@@ -144,7 +144,7 @@ inline typename L::F soft_cap(typename L::F x, float cap) {
 }
 
 template <class L>
-void cap_softly(float cap, int n, float* x) {
+void softcap_in_place(float cap, int n, float* x) {
     for (int i = 0; i < n; i += 16) store_part<L>(x + i, soft_cap<L>(load_part<L>(x + i, n - i), cap), n - i);
 }
 
@@ -198,7 +198,7 @@ inline void quantize_block(typename L::F& low, typename L::F& high, QuantBlock* 
     out->scale = peak / 127.0f;
     const int32_t half_sums[2] = {L::reduce_add(q_low), L::reduce_add(q_high)};
     out->scaled_sum = out->scale * static_cast<float>(half_sums[0] + half_sums[1]);
-    out->rests = 0;
+    out->residual_mask = 0;
     for (int h = 0; h < 2; ++h) out->half_sums[h] = static_cast<int16_t>(half_sums[h]);
     const auto negative_scale = L::set1(-out->scale);
     low = L::fma(L::to_float(q_low), negative_scale, low);
@@ -217,10 +217,10 @@ void quantize(const float* x, int n, QuantBlock* out) {
 // What a row loses by rounding grows with the squares of its blocks' steps, and in a trained model a few
 // blocks, most often the same, have nearly all of it (Dettmers et al., "LLM.int8()", 2022, section 4): those
 // with this many times the mean square have a second part.
-inline constexpr float kRestFrom = 4.0f;
+inline constexpr float kResidualThreshold = 4.0f;
 
 template <class L>
-void quantize_finely(const float* x, int n, QuantBlock* out) {
+void quantize_with_residual(const float* x, int n, QuantBlock* out) {
     const int n_blocks = n / kBlockCols;
     float squares = 0.0f;
     for (int b = 0; b < n_blocks; ++b) {
@@ -229,7 +229,7 @@ void quantize_finely(const float* x, int n, QuantBlock* out) {
         quantize_block<L>(low, high, out + 2 * b);
         squares += out[2 * b].scale * out[2 * b].scale;
     }
-    const float least = kRestFrom * squares / static_cast<float>(n_blocks);
+    const float least = kResidualThreshold * squares / static_cast<float>(n_blocks);
     for (int b = 0; b < n_blocks; ++b) {
         QuantBlock* coarse = out + 2 * b;
         coarse[1] = {};
@@ -238,7 +238,7 @@ void quantize_finely(const float* x, int n, QuantBlock* out) {
         auto high = L::load(x + b * kBlockCols + 16);
         quantize_block<L>(low, high, coarse);  // again, for what it leaves
         quantize_block<L>(low, high, coarse + 1);
-        out[2 * (b - b % kRunBlocks)].rests |= 1 << b % kRunBlocks;
+        out[2 * (b - b % kRunBlocks)].residual_mask |= 1 << b % kRunBlocks;
     }
 }
 

@@ -36,7 +36,7 @@ struct PlainColumns {
         const uint8_t* p = group;
         int k = 0;
         for (; k + 2 <= n_cols; k += 2, p += 2 * kBytes) {
-            if constexpr (M == 1) fetch_ahead<2 * kBytes>(p);
+            if constexpr (M == 1) prefetch_ahead<2 * kBytes>(p);
             add_column<L, M>(load_plain<L, format>(p), x, k, sums);
             add_column<L, M>(load_plain<L, format>(p + kBytes), x, k + 1, sums);
         }
@@ -141,7 +141,7 @@ inline constexpr int kPanelFrom = 4;
 template <class L, Format format>
 void matmul_float(const MatmulFloat& job) {
     using Columns = std::conditional_t<is_quantized(format), CodeColumns<L, format>, PlainColumns<L, format>>;
-    constexpr int kMost = is_quantized(format) ? kPanelFrom - 1 : L::kDenseTile;
+    constexpr int kMaxTile = is_quantized(format) ? kPanelFrom - 1 : L::kDenseTile;
     for (int g = 0; g < job.n_groups; ++g) {
         const Columns columns{job.weights + static_cast<size_t>(g) * job.group_bytes};
         float* y = job.y + kGroupRows * g;
@@ -154,7 +154,7 @@ void matmul_float(const MatmulFloat& job) {
                 continue;
             }
         }
-        float_tiles < L, Columns, kMost<L::kDenseTile ? kMost : L::kDenseTile>(job, columns, 0, y);
+        float_tiles < L, Columns, kMaxTile<L::kDenseTile ? kMaxTile : L::kDenseTile>(job, columns, 0, y);
     }
 }
 

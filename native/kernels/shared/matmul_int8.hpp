@@ -60,9 +60,9 @@ struct PackedBlocks {
     const uint8_t* group;
     static constexpr int kSpan = Block::kSpan;
     static constexpr bool kAreFar = true;
-    void fetch_ahead(int block) const {
+    void prefetch_ahead(int block) const {
         constexpr int kBytes = kPackedBytes<format> / kSpan;
-        zp::fetch_ahead<kBytes>(group + static_cast<size_t>(block) * kBytes);
+        zp::prefetch_ahead<kBytes>(group + static_cast<size_t>(block) * kBytes);
     }
     Block at(int b) const {
         return Block(group + static_cast<size_t>(b / kSpan) * kPackedBytes<format>, b % kSpan);
@@ -120,25 +120,25 @@ inline void int8_tile(const MatmulInt8& job, const Blocks& blocks, BlockRange ra
     y += static_cast<size_t>(token) * job.y_stride;
     for (int m = 0; m < M; ++m) sums[m] = range.begin == 0 ? L::zero() : L::load(y + m * job.y_stride);
     for (int m = 0; m < M; ++m)
-        x[m] = job.x + (static_cast<size_t>(token + m) * job.n_blocks + range.begin) * job.n_parts;
+        x[m] = job.x + (static_cast<size_t>(token + m) * job.n_blocks + range.begin) * job.n_terms;
     const auto advance = [&](int n) {
         for (int m = 0; m < M; ++m) x[m] += n;
     };
     const int n_blocks = range.end - range.begin;
     for (int run = 0; run < n_blocks; run += kRunBlocks) {
         const int n_run = n_blocks - run < kRunBlocks ? n_blocks - run : kRunBlocks;
-        unsigned rests = 0;
-        for (int m = 0; m < M; ++m) rests |= static_cast<unsigned>(x[m]->rests);
+        unsigned residual_mask = 0;
+        for (int m = 0; m < M; ++m) residual_mask |= static_cast<unsigned>(x[m]->residual_mask);
         int at = 0;  // in x, from the run's first block
         for (int b = 0, n = 1;;) {
-            if constexpr (asks_ahead) blocks.fetch_ahead(run + b);
+            if constexpr (asks_ahead) blocks.prefetch_ahead(run + b);
             add_block<L, typename Blocks::Block, M>(blocks.at(run + b), x, sums);
-            int step = job.n_parts;
+            int step = job.n_terms;
             if (n < n_run) {
                 b = n++;
-            } else if (rests != 0) {
-                b = std::countr_zero(rests);
-                rests &= rests - 1;
+            } else if (residual_mask != 0) {
+                b = std::countr_zero(residual_mask);
+                residual_mask &= residual_mask - 1;
                 step = 2 * b + 1 - at;
             } else {
                 break;
@@ -146,7 +146,7 @@ inline void int8_tile(const MatmulInt8& job, const Blocks& blocks, BlockRange ra
             at += step;
             advance(step);
         }
-        advance(n_run * job.n_parts - at);
+        advance(n_run * job.n_terms - at);
     }
     for (int m = 0; m < M; ++m) L::store(y + m * job.y_stride, sums[m]);
 }
@@ -175,7 +175,7 @@ void multiply_widened(const MatmulInt8& job) {
         for (int g = 0; g < job.n_groups; ++g) {
             const PackedBlocks<L, format> packed{job.weights + static_cast<size_t>(g) * job.group_bytes};
             for (int b = range.begin; b < range.end; ++b) {
-                packed.fetch_ahead(b);
+                packed.prefetch_ahead(b);
                 Blocks::widen(packed.at(b), panel + (b - begin) * Blocks::kBytes);
             }
             int8_tiles<L, Blocks, L::kRowTile>(job, {panel}, range, 0, job.y + kGroupRows * g);

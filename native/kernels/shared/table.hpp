@@ -27,13 +27,13 @@ constexpr Kernels make_table(const char* isa) {
     t.isa = isa;
     t.rms_norm = rms_norm<L>;
     t.quantize = quantize<L>;
-    t.quantize_finely = quantize_finely<L>;
+    t.quantize_with_residual = quantize_with_residual<L>;
     t.layer_norm = layer_norm<L>;
     set_activation<L, Activation::kRelu>(t);
     set_activation<L, Activation::kGelu>(t);
     set_activation<L, Activation::kGeluTanh>(t);
     set_activation<L, Activation::kSilu>(t);
-    t.cap_softly = cap_softly<L>;
+    t.softcap_in_place = softcap_in_place<L>;
     t.scale = scale<L>;
     t.add_scaled = add_scaled<L>;
     t.add = add<L>;
@@ -44,7 +44,7 @@ constexpr Kernels make_table(const char* isa) {
     t.attend_float = attend<L, float>;
     t.attend_int16 = attend<L, int16_t>;
     t.attend_int8 = attend<L, int8_t>;
-    t.round_queries = round_queries<L>;
+    t.quantize_queries = quantize_queries<L>;
     t.log_sum_exp = log_sum_exp<L>;
     t.merge = merge<L>;
     t.normalize = normalize<L>;

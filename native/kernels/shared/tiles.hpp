@@ -13,13 +13,13 @@ inline void as_tile(int n, int row, const Body& body) {
 }
 
 // Tiles of like size: four rows are two and two where three would fit, so that none reads the cache alone.
-template <int kMost, class Body>
+template <int kMaxRows, class Body>
 inline void in_tiles(int n_rows, const Body& body) {
     for (int row = 0; row < n_rows;) {
         const int n_left = n_rows - row;
-        const int n_tiles = (n_left + kMost - 1) / kMost;
+        const int n_tiles = (n_left + kMaxRows - 1) / kMaxRows;
         const int n = (n_left + n_tiles - 1) / n_tiles;
-        as_tile<kMost>(n, row, body);
+        as_tile<kMaxRows>(n, row, body);
         row += n;
     }
 }
