@@ -28,7 +28,7 @@ class Room:
 
 ROOMS = {
     "errors": Room(0),
-    "files": Room(0, ("errors",), ("filelock",)),
+    "files": Room(0, ("errors",)),
     "frozen": Room(0),
     "options": Room(0, ("errors", "frozen")),
     "registry": Room(0, ("errors",)),
@@ -40,7 +40,7 @@ ROOMS = {
     "weights": Room(1, ("families", "formats"), ("numpy", "safetensors", "torch")),
     "tokenizers": Room(1, ("weights",), ("jinja2", "numpy", "tokenizers")),
     "sampling": Room(1, (), ("numpy",)),
-    "catalogue": Room(1, (), ("filelock", "huggingface_hub", "platformdirs")),
+    "catalogue": Room(1, (), ("huggingface_hub", "platformdirs")),
     "layers": Room(2, (), ("torch",)),
     "models": Room(2, ("layers",), ("numpy", "torch")),
     "data": Room(1, ("catalogue", "tokenizers", "weights"), ("numpy", "pyarrow")),

@@ -17,9 +17,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from zeropoint.catalogue.download import download_files
+from zeropoint.catalogue.download.progress import Notice
 from zeropoint.catalogue.source import FetchedFile
-from zeropoint.errors import DiskError
-from zeropoint.files import disk
+from zeropoint.errors import BadInput, DiskError
+from zeropoint.files.hashing import sha256_of
+from zeropoint.files.locks import exclusive_lock
 from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
 
@@ -28,10 +30,10 @@ __all__ = [
     "Record",
     "check",
     "folder_of",
+    "hold",
     "home",
     "is_intact",
     "load",
-    "lock_of",
     "record_of",
     "records",
     "remove",
@@ -96,10 +98,18 @@ def folder_of(settings: Settings, name: str) -> Path:
     return home(settings) / "models" / plain
 
 
-def lock_of(folder: Path) -> Path:
-    """The lock file of a model's folder; it lies outside, so that the folder can go while it is held."""
-    download_files.make_folder(folder.parent / ".locks")
-    return folder.parent / ".locks" / f"{folder.name}.lock"
+@contextlib.contextmanager
+def hold(folder: Path, activity: str, notice: Notice) -> Iterator[None]:
+    """Hold the lock of a cache folder; wait if another process has it, with a notice that names it.
+
+    activity: what is going on, for the notice ("smollm2:135m is being fetched"). Raises DiskError.
+    """
+    download_files.create_folder(folder.parent / ".locks")  # outside, so that the holder can remove `folder`
+    path = folder.parent / ".locks" / f"{folder.name}.lock"
+    with exclusive_lock(
+        path, lambda holder: notice(f"{activity} by {holder}; waiting for it"), download_files.OTHER_HOME
+    ):
+        yield
 
 
 def record_of(
@@ -114,8 +124,11 @@ def save(record: Record) -> None:
     """Write a record to its folder, whole or not at all. Raises: DiskError."""
     raw = dataclasses.asdict(record)
     del raw["folder"], raw["last_used_s"]
+    from zeropoint.files.atomic_write import replace_file  # most starts write nothing
+
     text = json.dumps({"version": _VERSION} | raw, indent=1, ensure_ascii=False)
-    download_files.write_whole(record.folder / _RECORD, text.encode("utf-8", errors="surrogateescape"))
+    content = text.encode("utf-8", errors="surrogateescape")
+    replace_file(record.folder / _RECORD, content, download_files.OTHER_HOME)
 
 
 def load(folder: Path) -> Record | None:
@@ -156,7 +169,7 @@ def is_intact(record: Record) -> bool:
     kept = tuple(
         _kept(record.folder, path, kept.sha256) for path, kept in zip(record.paths, record.files, strict=True)
     )
-    with contextlib.suppress(DiskError):
+    with contextlib.suppress(DiskError, BadInput):
         save(dataclasses.replace(record, files=kept))
     return True
 
@@ -165,7 +178,7 @@ def check(record: Record) -> bool:
     """Whether every byte is as it was: sizes and sha256 of all files, computed now."""
     try:
         return all(
-            path.stat().st_size == kept.n_bytes and disk.sha256_of(path) == kept.sha256
+            path.stat().st_size == kept.n_bytes and sha256_of(path) == kept.sha256
             for path, kept in zip(record.paths, record.files, strict=True)
         )
     except OSError:

@@ -17,10 +17,11 @@ from typing import Any
 
 from zeropoint.blueprint.toml_codec import decode, parse, refuse_unknown
 from zeropoint.catalogue import cache, source_chain
-from zeropoint.catalogue.download import download_files, fetch_lock
+from zeropoint.catalogue.download import download_files
 from zeropoint.catalogue.download.progress import Notice, Progress, Span, no_notice, no_progress
 from zeropoint.catalogue.source import FileRequest
 from zeropoint.errors import BadInput, DiskError, NetworkError, choices
+from zeropoint.files.atomic_write import replace_file
 from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
 
@@ -186,8 +187,8 @@ def _noted(path: Path, want: FileRequest) -> FileRequest:
 def _downloaded(data: DataSet, settings: Settings, progress: Progress, say: Notice) -> dict[str, Path | None]:
     folder, done = _folder(data, settings), 0
     found: dict[str, Path | None] = {}
-    download_files.make_folder(folder)
-    with fetch_lock.hold_fetch(cache.lock_of(folder), f"the data set {data.name}", say):
+    download_files.create_folder(folder)
+    with cache.hold(folder, f"the data set {data.name} is being fetched", say):
         download_files.remove_stale(folder)
         for file in data.files:
             path = _on_disk(data, file, settings, no_notice)  # whoever held the lock may have fetched it
@@ -205,7 +206,7 @@ def _file(data: DataSet, file: DataFile, folder: Path, progress: Progress) -> Pa
     try:
         got = url.Source(file.url, magic="").fetch(file.want, folder, progress)
         if not file.sha256:
-            download_files.write_whole(_note_of(got.path), got.sha256.encode())
+            replace_file(_note_of(got.path), got.sha256.encode(), download_files.OTHER_HOME)
         return got.path
     except NetworkError as error:
         where = f"the folder {data.folder} of a folder" if data.folder else "a folder"

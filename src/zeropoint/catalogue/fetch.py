@@ -14,7 +14,7 @@ from pathlib import Path
 from zeropoint.catalogue import cache, model_refs, source_chain
 from zeropoint.catalogue.cache import Record
 from zeropoint.catalogue.catalog import Entry
-from zeropoint.catalogue.download import download_files, fetch_lock
+from zeropoint.catalogue.download import download_files
 from zeropoint.catalogue.download.progress import Notice, Progress, no_notice, no_progress
 from zeropoint.catalogue.lookup import ModelInfo, lookup
 from zeropoint.catalogue.model_refs import CatalogueRef, FileRef, Remote, StoreRef, UrlRef
@@ -81,7 +81,7 @@ def remove(name: str, *, settings: Settings | None = None, notice: Notice | None
     if not folder.is_dir():
         raise BadInput(f"{ref.key} is not on this disk; `zeropoint models list` shows what is")
     say = notice or no_notice
-    with fetch_lock.hold_fetch(cache.lock_of(folder), ref.key, say):
+    with cache.hold(folder, f"{ref.key} is being fetched", say):
         record = cache.load(folder)
         freed = cache.remove(folder)
         if record is not None and record.repo and record.revision and not _is_shared(record, settings):
@@ -111,9 +111,9 @@ def check(name: str, *, settings: Settings | None = None) -> None:
 
 
 def _fetched(ref: Remote, folder: Path, progress: Progress, say: Notice, fresh: bool) -> Record:
-    download_files.make_folder(folder)
-    with fetch_lock.hold_fetch(cache.lock_of(folder), ref.key, say):
-        download_files.make_folder(folder)  # whoever held the lock may have removed the model
+    download_files.create_folder(folder)
+    with cache.hold(folder, f"{ref.key} is being fetched", say):
+        download_files.create_folder(folder)  # whoever held the lock may have removed the model
         download_files.remove_stale(folder)
         record = None if fresh else cache.load(folder)
         if record is not None:
@@ -138,7 +138,7 @@ def _found_offline(ref: Remote, folder: Path) -> Record:
         )
     record = _record(ref, folder, here)
     with contextlib.suppress(DiskError):  # it only spares the next start a look
-        download_files.make_folder(folder)
+        download_files.create_folder(folder)
         cache.save(record)
     return record
 

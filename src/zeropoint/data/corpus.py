@@ -15,18 +15,18 @@ from pathlib import Path
 import numpy as np
 
 from zeropoint.catalogue import cache, datasets
-from zeropoint.catalogue.download import fetch_lock
-from zeropoint.catalogue.download.download_files import make_folder
+from zeropoint.catalogue.download.download_files import create_folder
 from zeropoint.data.batches import Batches, RandomWindows, Tokens
 from zeropoint.data.completion_loss import AnswerBatches
 from zeropoint.data.documents import find_sources
-from zeropoint.data.fingerprints import changed, refuse_changed, sum_of, sums_of
+from zeropoint.data.fingerprints import changed, refuse_changed, sums_of
 from zeropoint.data.pack import PackedRows
 from zeropoint.data.prepare import Notice, Progress, is_prepared, prepare
 from zeropoint.data.shards import read_shards
 from zeropoint.data.text_codec import TextCodec
 from zeropoint.data.tokenise import TokenizeOptions, coding_for, survey, tokenised
 from zeropoint.errors import BadInput, choices
+from zeropoint.files.hashing import combined_sha256
 from zeropoint.files.paths import display_path
 from zeropoint.settings import Settings as Preferences
 
@@ -99,10 +99,10 @@ def open_corpus(
     n_bytes = sum(item.path.stat().st_size for item in find_sources(path))
     if n_bytes <= _IN_MEMORY_BYTES:
         return _in_memory(path, str(source), settings, notice)
-    key = sum_of(str(path.absolute()), repr(settings))
+    key = combined_sha256(str(path.absolute()), repr(settings))
     folder = cache.home(preferences) / "prepared" / f"{path.stem}-{key[:16]}"
-    make_folder(folder.parent)
-    with fetch_lock.hold_fetch(cache.lock_of(folder), str(source), notice):
+    create_folder(folder.parent)
+    with cache.hold(folder, f"{source} is being tokenized", notice):
         if not is_prepared(folder):
             notice(f"tokenising {source} ({n_bytes / 1e6:,.0f} MB) once; from then on it is here")
         prepare(path, folder, settings, progress=progress, notice=notice)
@@ -172,4 +172,4 @@ def _sum_of_all(sums: Mapping[str, str]) -> str:
     """The sum of the only file, or one over the names and sums of all."""
     if len(sums) == 1:
         return next(iter(sums.values()))
-    return sum_of(*(f"{sha256} {name}" for name, sha256 in sorted(sums.items())))
+    return combined_sha256(*(f"{sha256} {name}" for name, sha256 in sorted(sums.items())))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from zeropoint.data.documents import find_sources
 from zeropoint.errors import BadInput, DiskError
-from zeropoint.files import disk
+from zeropoint.files.hashing import sha256_of
 from zeropoint.files.paths import display_path
 
-__all__ = ["SourceSum", "changed", "refuse_changed", "sum_of", "sums_of"]
+__all__ = ["SourceSum", "changed", "refuse_changed", "sums_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +49,9 @@ def refuse_changed(root: Path, known: Mapping[str, SourceSum]) -> None:
         raise DiskError(f"{odd[0]} of {display_path(root)} was changed while it was read; start again")
 
 
-def sum_of(*sums: str) -> str:
-    """One sha256 (hex) that stands for several."""
-    return hashlib.sha256("\n".join(sums).encode()).hexdigest()
-
-
 def _sum(path: Path) -> SourceSum:
     try:
         info = path.stat()
-        return SourceSum(info.st_size, info.st_mtime_ns, disk.sha256_of(path))
+        return SourceSum(info.st_size, info.st_mtime_ns, sha256_of(path))
     except OSError as error:
         raise BadInput(f"{display_path(path)} cannot be read ({error.strerror}); check the file") from None

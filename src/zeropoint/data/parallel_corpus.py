@@ -17,7 +17,7 @@ from zeropoint.data.pairs import Pair, encode_answer, encode_source, read_pairs
 from zeropoint.data.text_codec import TextCodec, load_codec, train_coding
 from zeropoint.data.tokenise import TokenizeOptions
 from zeropoint.errors import BadInput, choices
-from zeropoint.files.disk import sha256_of
+from zeropoint.files.hashing import sha256_of
 from zeropoint.files.paths import display_path
 
 __all__ = [

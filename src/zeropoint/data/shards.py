@@ -22,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.data.completion_loss import n_ids
-from zeropoint.data.fingerprints import SourceSum, sum_of
+from zeropoint.data.fingerprints import SourceSum
 from zeropoint.data.text_codec import TextCodec, load_codec
 from zeropoint.errors import BadInput
 from zeropoint.files.atomic_write import write_file
+from zeropoint.files.hashing import combined_sha256
 from zeropoint.files.paths import display_path
 
 __all__ = [
@@ -84,7 +85,7 @@ class Manifest:
     @property
     def sha256(self) -> str:
         """Of all that training sees: the tokenizer and both sides, in hex."""
-        return sum_of(
+        return combined_sha256(
             self.tokenizer_sha256, *(s.sha256 for side in (self.train, self.validation) for s in side.shards)
         )
 

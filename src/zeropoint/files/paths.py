@@ -1,4 +1,4 @@
-"""Paths in messages."""
+"""Show paths in messages."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ __all__ = ["display_path"]
 
 
 def display_path(path: Path) -> str:
-    """The path for a message: on one line, with characters that could control a terminal escaped."""
+    """The path on one line, with unprintable characters escaped so that they cannot control a terminal."""
     text = os.fspath(path)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

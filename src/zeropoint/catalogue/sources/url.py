@@ -15,6 +15,8 @@ from zeropoint.catalogue.download import download_files, http_client
 from zeropoint.catalogue.download.progress import Progress
 from zeropoint.catalogue.source import FetchedFile, FileRequest
 from zeropoint.errors import NetworkError
+from zeropoint.files.atomic_write import replace_file
+from zeropoint.files.disk_space import require_space
 from zeropoint.frozen import frozen
 
 __all__ = ["Source"]
@@ -43,12 +45,12 @@ class Source:
         """
         part = _Part(folder / f"{want.file}.part", want)
         if want.n_bytes is not None:
-            download_files.need_space(folder, want.n_bytes - part.n_bytes())
+            require_space(folder, want.n_bytes - part.n_bytes(), download_files.OTHER_HOME)
         is_resumed = part.n_bytes() > 0
         self._complete(part, progress)
         try:
             part.refuse_other(self.magic)
-            sha256 = download_files.settle(part.path, folder / want.file, want)
+            sha256 = download_files.publish(part.path, folder / want.file, want)
         except NetworkError:
             part.discard()
             if not is_resumed:
@@ -92,7 +94,7 @@ class Source:
             if total is not None and want.n_bytes is not None and total != want.n_bytes:
                 raise NetworkError(f"the server has {total:,} bytes instead of {want.n_bytes:,}")
             if total is not None:
-                download_files.need_space(part.path.parent, total - start)
+                require_space(part.path.parent, total - start, download_files.OTHER_HOME)
             part.note(response.headers)
             limit = (total if total is not None else want.n_bytes or _MAX_BYTES) - start
             done = download_files.append(
@@ -135,7 +137,7 @@ class _Part:
         """Remember the version; a weak ETag proves nothing about bytes (RFC 9110, 8.8.3)."""
         etag = headers.get("ETag", "")
         mark = etag if etag.startswith('"') else headers.get("Last-Modified")
-        download_files.write_whole(self._mark_path, json.dumps({"mark": mark}).encode())
+        replace_file(self._mark_path, json.dumps({"mark": mark}).encode(), download_files.OTHER_HOME)
 
     def refuse_other(self, magic: str) -> None:
         """Where nothing is known of a file but its name, its beginning can be asked. Raises: NetworkError."""

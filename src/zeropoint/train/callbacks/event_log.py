@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from zeropoint.files.atomic_write import disk_error
+from zeropoint.files.disk_errors import disk_error
 from zeropoint.train.callbacks.callbacks import Callback, EvalInfo, RunInfo, StepInfo
 from zeropoint.train.config.config import RunConfig
 

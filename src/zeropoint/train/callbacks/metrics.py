@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from zeropoint.errors import BadInput
-from zeropoint.files.atomic_write import disk_error
+from zeropoint.files.disk_errors import disk_error
 from zeropoint.train.callbacks.callbacks import Callback, EvalInfo, Result, RunInfo, StepInfo
 
 __all__ = ["FILE", "MetricsFile", "SampleFiles", "TensorBoard", "read_metrics"]

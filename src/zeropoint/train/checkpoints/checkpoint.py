@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.files.atomic_write import atomic_folder, replace_file
-from zeropoint.files.disk import sha256_of
+from zeropoint.files.hashing import sha256_of
 from zeropoint.train.checkpoints.sharded import files_of, write_shards
 from zeropoint.train.checkpoints.tensor_io import bytes_of, read_tensors, write_json, write_tensors
 from zeropoint.train.distributed.dtensor import shard_like

@@ -20,8 +20,10 @@ from typing import Any
 from torch import Tensor
 
 from zeropoint.errors import BadInput, DiskError, ZeropointError
-from zeropoint.files.atomic_write import disk_error, require_space
-from zeropoint.files.disk import fsync_folder, sha256_of
+from zeropoint.files.atomic_write import fsync_folder
+from zeropoint.files.disk_errors import disk_error
+from zeropoint.files.disk_space import require_space
+from zeropoint.files.hashing import sha256_of
 from zeropoint.train.checkpoints.tensor_io import bytes_of, write_json, write_tensors
 from zeropoint.train.distributed.dtensor import full_tensor
 from zeropoint.train.distributed.process_group import ProcessGroup
@@ -89,7 +91,7 @@ def _together(group: ProcessGroup, work: Callable[[], None]) -> None:
 
 def _make(beside: Path, path: Path, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
     shutil.rmtree(beside, ignore_errors=True)
-    require_space(path, sum(map(bytes_of, parts.values())))
+    require_space(path.parent, sum(map(bytes_of, parts.values())))
     try:
         beside.mkdir()
     except OSError as error:

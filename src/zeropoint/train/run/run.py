@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from zeropoint.errors import BadInput
-from zeropoint.files.atomic_write import disk_error
+from zeropoint.files.disk_errors import disk_error
 from zeropoint.train.callbacks.callbacks import Callback, Callbacks, Result
 from zeropoint.train.checkpoints import checkpoint
 from zeropoint.train.config.config import Precision, RunConfig

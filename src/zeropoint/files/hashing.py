@@ -1,0 +1,25 @@
+"""SHA-256 of files and of lists of strings, in hexadecimal.
+
+`hashlib` is imported on first use because it loads OpenSSL, which a chat never needs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["combined_sha256", "sha256_of"]
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's content. Raises OSError."""
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def combined_sha256(*parts: str) -> str:
+    """One SHA-256 for several strings, in order; usually of their own hashes."""
+    import hashlib
+
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

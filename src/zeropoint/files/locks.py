@@ -1,0 +1,66 @@
+"""Locks between processes: one fetch of a model at a time, one trainer per run.
+
+The lock is an flock(2) on a file. The kernel releases it when its process ends, however that ends, so a lock
+is never stale. The file itself stays and holds the name of its current holder, for messages.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from zeropoint.files.disk_errors import as_disk_error
+from zeropoint.files.disk_space import OTHER_FOLDER
+
+__all__ = ["exclusive_lock"]
+
+_MAX_HOLDER_BYTES = 80
+
+
+@contextlib.contextmanager
+def exclusive_lock(path: Path, on_busy: Callable[[str], None], remedy: str = OTHER_FOLDER) -> Iterator[None]:
+    """Hold the exclusive lock of the file `path`, which is created if needed.
+
+    on_busy: called once with the holder ("process 4711 since 2026-11-30 20:15:00+00:00") if another process
+    has the lock. If it returns, wait for the lock (Ctrl-C interrupts); raise from it to refuse instead.
+    Raises DiskError if the file cannot be opened or locked.
+    """
+    with as_disk_error(path, None, remedy):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    try:
+        with as_disk_error(path, None, remedy):
+            is_free = _try_lock(fd)
+        if not is_free:
+            on_busy(_holder(fd))
+            with as_disk_error(path, None, remedy):
+                fcntl.flock(fd, fcntl.LOCK_EX)
+        since = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
+        _write_holder(fd, f"process {os.getpid()} since {since}\n")
+        try:
+            yield
+        finally:
+            _write_holder(fd, "")
+    finally:
+        os.close(fd)
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(fd: int) -> str:
+    return os.pread(fd, _MAX_HOLDER_BYTES, 0).decode("utf-8", "replace").strip() or "another process"
+
+
+def _write_holder(fd: int, text: str) -> None:
+    with contextlib.suppress(OSError):  # a full disk; the name only serves messages
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, text.encode(), 0)

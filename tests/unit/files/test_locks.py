@@ -1,0 +1,87 @@
+"""An exclusive lock: a second process waits or refuses, names the holder, and a killed one releases it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from zeropoint.errors import DiskError, MachineError
+from zeropoint.files.locks import exclusive_lock
+
+_HOLD = """
+import sys
+from pathlib import Path
+from zeropoint.files.locks import exclusive_lock
+
+with exclusive_lock(Path(sys.argv[1]), print):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def refuse(holder: str) -> None:
+    raise MachineError(f"busy: {holder}")
+
+
+def start_holder(path: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", _HOLD, str(path)]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "locked\n"
+    return child
+
+
+def test_on_busy_can_refuse_and_names_the_holder(tmp_path: Path):
+    path = tmp_path / "lock"
+    with start_holder(path) as child:
+        refused = pytest.raises(MachineError, match=rf"busy: process {child.pid} since 20..-..-.. ..:..:")
+        with refused, exclusive_lock(path, refuse):
+            pass
+        child.communicate()
+    with exclusive_lock(path, refuse):
+        pass
+
+
+def test_a_second_process_waits_until_the_first_releases(tmp_path: Path):
+    path, notices = tmp_path / "lock", []
+    with start_holder(path) as child:
+
+        def on_busy(holder: str) -> None:
+            notices.append(holder)
+            threading.Timer(0.2, child.communicate).start()
+
+        with exclusive_lock(path, on_busy):
+            child.wait(10)
+    assert len(notices) == 1
+    assert notices[0].startswith(f"process {child.pid} since")
+
+
+def test_a_killed_process_releases_its_lock(tmp_path: Path):
+    path = tmp_path / "lock"
+    with start_holder(path) as child:
+        child.kill()
+        child.wait()
+    with exclusive_lock(path, refuse):
+        pass
+
+
+def test_the_lock_is_released_after_an_error(tmp_path: Path):
+    path = tmp_path / "lock"
+    with pytest.raises(RuntimeError), exclusive_lock(path, refuse):
+        raise RuntimeError
+    assert path.read_text() == ""  # no holder
+    with exclusive_lock(path, refuse):
+        assert path.read_text().startswith("process ")
+
+
+def test_a_lock_that_cannot_be_opened_gives_the_remedy(tmp_path: Path):
+    (tmp_path / "link").symlink_to("elsewhere")
+    for path in (tmp_path / "missing" / "lock", tmp_path / "link"):
+        failed = pytest.raises(DiskError, match=r"cannot use .*; check its permissions or move house")
+        with failed, exclusive_lock(path, refuse, "move house"):
+            pass
+    assert not (tmp_path / "elsewhere").exists()
