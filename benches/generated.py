@@ -24,7 +24,7 @@ from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import Rope
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.weights.gguf.writer import write_gguf
-from zeropoint.weights.packing import Bytes, Packed, bytes_of
+from zeropoint.weights.packing import Bytes, PackedTensor, packed_bytes
 
 __all__ = ["SIZES", "write_generated"]
 
@@ -43,7 +43,7 @@ SIZES = {"135m": _small, "1b": lambda: catalog.load("llama-3.2-1b")}
 def write_generated(path: Path, size: str, form: str, seed: int = 0) -> None:
     """A GGUF file of the size ("135m", "1b") with every matrix in the format ("Q4_K")."""
     blueprint = SIZES[size]()
-    family = families.of(blueprint)
+    family = families.for_blueprint(blueprint)
     names = family.gguf_names(blueprint)
     rng = np.random.default_rng(seed)
     pool = _pool(rng, form)
@@ -53,7 +53,7 @@ def write_generated(path: Path, size: str, form: str, seed: int = 0) -> None:
     ]
     for name, values in family.gguf_tensors(blueprint).items():
         array = np.asarray(values, np.float32).view(np.uint8)
-        tensors.append(Packed(name, (len(values),), "F32", array.nbytes, lambda a=array: iter([a])))  # type: ignore[misc]
+        tensors.append(PackedTensor(name, (len(values),), "F32", array.nbytes, lambda a=array: iter([a])))  # type: ignore[misc]
     write_gguf(path, {**family.to_gguf(blueprint), **_vocabulary(blueprint.n_vocab)}, tensors)
 
 
@@ -63,8 +63,8 @@ def _pool(rng: np.random.Generator, form: str) -> Bytes:
     return formats.get(form).pack(weights).reshape(-1)
 
 
-def _packed(name: str, shape: tuple[int, ...], form: str, pool: Bytes) -> Packed:
-    n_bytes = bytes_of(shape, form)
+def _packed(name: str, shape: tuple[int, ...], form: str, pool: Bytes) -> PackedTensor:
+    n_bytes = packed_bytes(shape, form)
 
     def chunks() -> Iterator[Bytes]:
         if len(shape) == 1:
@@ -73,7 +73,7 @@ def _packed(name: str, shape: tuple[int, ...], form: str, pool: Bytes) -> Packed
         for start in range(0, n_bytes, pool.size):
             yield pool[: n_bytes - start]
 
-    return Packed(name, shape, form, n_bytes, chunks)
+    return PackedTensor(name, shape, form, n_bytes, chunks)
 
 
 def _vocabulary(n_vocab: int) -> dict[str, object]:

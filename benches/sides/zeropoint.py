@@ -14,7 +14,7 @@ from zeropoint.blueprint.cost import cache_bytes
 from zeropoint.engine.contract import Event, Request
 from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.sampling.params import SamplingParams
-from zeropoint.weights.gguf.reader import GgufModel
+from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.open_model import open_model
 
 

@@ -13,7 +13,8 @@ import pytest
 from gguf import GGUFReader
 
 from zeropoint.errors import BadModelFile
-from zeropoint.weights.gguf.reader import GgufModel, HeaderTooShort, open_gguf, parse_header
+from zeropoint.weights.gguf.model import GgufModel
+from zeropoint.weights.gguf.reader import HeaderTooShort, open_gguf, parse_header
 
 # Sound files must open, and so must at least this many of the changed ones, else the replay shows nothing.
 MIN_FILES, MIN_ACCEPTED = 8000, 400
@@ -30,12 +31,12 @@ def refusal(data: bytes) -> str | None:
     return None
 
 
-def wanted_bytes(head: bytes, file_bytes: int) -> int | None:
+def required_bytes(head: bytes, file_bytes: int) -> int | None:
     """How many bytes the reader asks for after it has seen `head`; None if it is content."""
     try:
         parse_header(head, file_bytes)
     except HeaderTooShort as error:
-        return error.wanted_bytes
+        return error.required_bytes
     return None
 
 
@@ -59,7 +60,7 @@ def test_heads_of_files_ask_for_more_or_are_one_sentence(seeds: ModuleType):
     """A remote look sees the first bytes only: it asks for more, never for less or for more than there is."""
     for data in (b"".join(field.data for field in fields) for fields in seeds.models().values()):
         for size in range(len(data)):
-            wanted = wanted_bytes(data[:size], len(data))
+            wanted = required_bytes(data[:size], len(data))
             assert wanted is None or size < wanted <= len(data)
 
 

@@ -21,9 +21,9 @@ import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from zeropoint.convert.convert import convert
-from zeropoint.tokenizers.formats.bert import document
+from zeropoint.tokenizers.formats.bert import encode_document
 from zeropoint.tokenizers.formats.gguf import load_tokenizer
-from zeropoint.tokenizers.formats.sentencepiece import fields
+from zeropoint.tokenizers.formats.sentencepiece import protobuf_fields
 from zeropoint.weights.gguf.reader import open_gguf
 from zeropoint.weights.open_model import open_model
 
@@ -121,7 +121,7 @@ def test_wordpiece_ids_are_those_of_hugging_face(
     assert any("cls" in line or "head" in line for line in said)  # its head has no place there
     ours = load_tokenizer(open_gguf(tmp_path / "b.gguf"))
     for line in LINES:
-        assert "[" in line or document(ours, line).ids == theirs.encode(line).ids
+        assert "[" in line or encode_document(ours, line).ids == theirs.encode(line).ids
         assert ours.encode(line, specials=True) == theirs.encode(line, add_special_tokens=False).ids, line
     convert(tmp_path / "b.gguf", tmp_path / "c")
     again = Tokenizer.from_file(str(tmp_path / "c" / "tokenizer.json"))
@@ -160,12 +160,12 @@ def unigram(folder: Path) -> Tokenizer:
     )  # fmt: skip
     data = (folder / "spiece.model").read_bytes()
     pieces, charsmap = [], b""
-    for number, value in fields(data):
+    for number, value in protobuf_fields(data):
         if number == 1:
-            piece = dict(fields(value))
+            piece = dict(protobuf_fields(value))
             pieces.append((piece[1].decode(), struct.unpack("<f", piece.get(2, bytes(4)))[0]))
         elif number == 3:
-            charsmap = dict(fields(value))[2]
+            charsmap = dict(protobuf_fields(value))[2]
     made = Tokenizer(models.Unigram(pieces, unk_id=2, byte_fallback=False))
     made.normalizer = normalizers.Precompiled(charsmap)
     made.pre_tokenizer = pre_tokenizers.Sequence(

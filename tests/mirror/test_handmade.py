@@ -38,7 +38,7 @@ def native(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[object]:
     def open_program(p: Program) -> LogitsFunction:
         write_program(p, tmp_path / f"{p.name}.gguf")
         file = open_gguf(tmp_path / f"{p.name}.gguf")
-        assert families.of_gguf(file).from_gguf(file) == blueprint(p)
+        assert families.for_gguf(file).from_gguf(file) == blueprint(p)
         engine = NativeEngine(
             file, blueprint(p), n_ctx=p.n_ctx, n_threads=1, is_exact=request.param == "exact"
         )

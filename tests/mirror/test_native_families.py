@@ -24,9 +24,9 @@ from zeropoint.errors import BadInput
 from zeropoint.models.build import build, load, weights_of
 from zeropoint.weights.gguf.reader import open_gguf
 from zeropoint.weights.gguf.writer import typed_metadata, write_gguf
-from zeropoint.weights.mapping import Lazy, to_stored
+from zeropoint.weights.mapping import LazyTensor, to_stored
 from zeropoint.weights.open_model import open_model
-from zeropoint.weights.packing import fits, pack
+from zeropoint.weights.packing import has_whole_blocks, pack
 
 TOLERANCE = 2e-4  # of logits between about -5 and 5
 T = 20
@@ -42,20 +42,20 @@ def blueprint_of_config(family: str, config: dict[str, Any]) -> Blueprint:
     if family == "gemma2":
         config = {**config, "query_pre_attn_scalar": 16}  # GGUF knows no other scale than that of d_head
     given = transformers.AutoConfig.for_model(family, **config).to_dict()
-    return families.of_hf(given).from_hf(given)
+    return families.for_hf(given).from_hf(given)
 
 
 def write_model(path: Path, blueprint: Blueprint, form: str = "F32") -> None:
     """The blueprint with random weights as a GGUF file; what cannot have the format stays F32."""
     weights = weights_of(randomized(build(blueprint)))
-    family = families.of(blueprint)
-    ours = {name: Lazy(w.shape, "F32", w.copy) for name, w in weights.items()}
+    family = families.for_blueprint(blueprint)
+    ours = {name: LazyTensor(w.shape, "F32", w.copy) for name, w in weights.items()}
     stored = to_stored(ours, family.tensor_map(blueprint, "gguf"))
     for name, values in family.gguf_tensors(blueprint).items():
         array = np.array(values, np.float32)
-        stored[name] = Lazy(array.shape, "F32", array.copy)
+        stored[name] = LazyTensor(array.shape, "F32", array.copy)
     tensors = [
-        pack(name, tensor, form if len(tensor.shape) > 1 and fits(tensor.shape, form) else "F32")
+        pack(name, tensor, form if len(tensor.shape) > 1 and has_whole_blocks(tensor.shape, form) else "F32")
         for name, tensor in stored.items()
         if name != "position_embd.weight"
     ]
@@ -104,7 +104,7 @@ def write_older(path: Path, older: Path) -> None:
         if name.endswith("_exps.weight"):
             module = name.removesuffix("_exps.weight")
             arrays |= {f"{module}.{e}.weight": expert for e, expert in enumerate(arrays.pop(name))}
-    lazy = {name: Lazy(array.shape, "F32", array.copy) for name, array in arrays.items()}
+    lazy = {name: LazyTensor(array.shape, "F32", array.copy) for name, array in arrays.items()}
     write_gguf(older, typed_metadata(file), [pack(name, tensor, "F32") for name, tensor in lazy.items()])
 
 

@@ -18,7 +18,7 @@ from zeropoint.tokenizers.formats.gguf import load_tokenizer
 from zeropoint.tokenizers.formats.sentencepiece import sentencepiece_metadata
 from zeropoint.weights.gguf.reader import open_gguf
 from zeropoint.weights.gguf.writer import write_gguf
-from zeropoint.weights.mapping import Lazy
+from zeropoint.weights.mapping import LazyTensor
 from zeropoint.weights.packing import pack
 
 N_VOCAB = 370
@@ -58,7 +58,9 @@ def write_model(path: Path, tokenizer: dict[str, Any]) -> None:
     heads = {"attention.head_count": 4, "attention.head_count_kv": 2, "rope.dimension_count": 16}
     other = {"attention.layer_norm_rms_epsilon": 1e-5}
     metadata = {f"llama.{key}": value for key, value in (sizes | heads | other).items()}
-    tensors = [pack(name, Lazy(array.shape, "F32", array.copy), "F32") for name, array in weights.items()]
+    tensors = [
+        pack(name, LazyTensor(array.shape, "F32", array.copy), "F32") for name, array in weights.items()
+    ]
     write_gguf(path, {"general.architecture": "llama", **metadata, **tokenizer}, tensors)
 
 

@@ -24,7 +24,8 @@ from zeropoint.engine.native.kv_cache import CacheOptions
 from zeropoint.engine.tap_requests import native_points, stream_after
 from zeropoint.engine.torch.engine import TorchEngine
 from zeropoint.models.build import build, load
-from zeropoint.weights.gguf.reader import GgufModel, open_gguf
+from zeropoint.weights.gguf.model import GgufModel
+from zeropoint.weights.gguf.reader import open_gguf
 from zeropoint.weights.open_model import open_model
 
 T, N_CTX = 40, 64  # more tokens than one chunk of logits rows has

@@ -8,7 +8,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.families.llama import gguf_names
-from zeropoint.weights.gguf.reader import GgufModel
+from zeropoint.weights.gguf.model import GgufModel
 
 _TOP = {
     "embedding.weight": "model.embed_tokens.weight",

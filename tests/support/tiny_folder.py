@@ -10,7 +10,7 @@ import numpy as np
 
 from zeropoint import families
 from zeropoint.blueprint.tensors import parameters
-from zeropoint.weights.mapping import Lazy, to_stored
+from zeropoint.weights.mapping import LazyTensor, to_stored
 from zeropoint.weights.packing import pack
 from zeropoint.weights.safetensors.writer import write_shards
 
@@ -74,14 +74,14 @@ CONFIGS: dict[str, dict[str, Any]] = {
 def write_tiny_folder(folder: Path, config: dict[str, Any], form: str = "F32", **options: Any) -> None:
     """config.json and weights in the format `form`; options are those of `write_shards`."""
     folder.mkdir()
-    family = families.of_hf(config)
+    family = families.for_hf(config)
     blueprint = family.from_hf(config)
     rng = np.random.default_rng(7)
 
-    def random(shape: tuple[int, ...]) -> Lazy:
+    def random(shape: tuple[int, ...]) -> LazyTensor:
         # Values that every unquantised format holds exactly.
         array = (rng.integers(-64, 64, shape) / 256).astype(np.float32)
-        return Lazy(shape, form, lambda: array)
+        return LazyTensor(shape, form, lambda: array)
 
     weights = {name: random(shape) for name, shape in parameters(blueprint).items()}
     stored = to_stored(weights, family.tensor_map(blueprint, "hf"))

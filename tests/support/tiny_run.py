@@ -17,7 +17,7 @@ from zeropoint.blueprint.parts.position import Learned, Rope
 from zeropoint.models.build import build, weights_of
 from zeropoint.models.decoder import Decoder
 from zeropoint.tokenizers.train.char import CharTokenizer, train_char
-from zeropoint.weights.mapping import Lazy
+from zeropoint.weights.mapping import LazyTensor
 from zeropoint.weights.packing import pack
 from zeropoint.weights.safetensors.writer import write_safetensors
 
@@ -62,7 +62,7 @@ def add_checkpoint(folder: Path, blueprint: Blueprint, step: int) -> Decoder:
     checkpoint = folder / "checkpoints" / f"step-{step:06d}"
     checkpoint.mkdir(parents=True)
     path = checkpoint / "weights.safetensors"
-    lazy = {n: Lazy(w.shape, "F32", lambda w=w: w) for n, w in weights_of(model).items()}  # type: ignore[misc]
+    lazy = {n: LazyTensor(w.shape, "F32", lambda w=w: w) for n, w in weights_of(model).items()}  # type: ignore[misc]
     write_safetensors(path, [pack(name, tensor, "F32") for name, tensor in lazy.items()])
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     (checkpoint / "manifest.json").write_text(json.dumps({"sha256": {path.name: digest}}))

@@ -53,8 +53,8 @@ class ModelInfo:
                 return parse(head, self.first_bytes)
             except BadModelFile as error:
                 # only a header that is cut short says how much more it wants; any other is bad for good
-                wanted_bytes = getattr(error, "wanted_bytes", None)
-                is_hopeless = wanted_bytes is None or wanted_bytes > _HEADS_BYTES[-1]
+                required_bytes = getattr(error, "required_bytes", None)
+                is_hopeless = required_bytes is None or required_bytes > _HEADS_BYTES[-1]
                 if is_hopeless or len(head) < n_bytes or n_bytes == _HEADS_BYTES[-1]:
                     raise
         return None

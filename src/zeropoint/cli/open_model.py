@@ -29,7 +29,7 @@ def open_model(settings: Settings, console: Console, *, will_chat: bool = False)
     if will_chat:
         from zeropoint.tokenizers.chat import template_process
 
-        template_process.prepare()
+        template_process.prestart()
     from zeropoint.engine.session.model import load
 
     name = model_name(settings)

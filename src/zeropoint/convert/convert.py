@@ -22,11 +22,11 @@ from zeropoint.weights.conversion import folder_tensors, gguf_tensors
 from zeropoint.weights.export_variants import fit_for_export
 from zeropoint.weights.gguf.writer import file_bytes, write_gguf
 from zeropoint.weights.hf_folder import Folder
-from zeropoint.weights.mapping import shown_names
 from zeropoint.weights.open_model import Opened, open_model
-from zeropoint.weights.packing import Packed
+from zeropoint.weights.packing import PackedTensor
 from zeropoint.weights.run_checkpoint import RunCheckpoint
 from zeropoint.weights.safetensors.writer import SHARD_BYTES, write_shards
+from zeropoint.weights.stored_tensors import format_names
 
 __all__ = ["Converted", "convert"]
 
@@ -70,7 +70,7 @@ def convert(
         for notice in opened.file.notices:
             notify(notice)
     if opened.left_out:
-        notify(f"left out, having no place in this kind of model: {shown_names(opened.left_out)}")
+        notify(f"left out, having no place in this kind of model: {format_names(opened.left_out)}")
     tensors = gguf_tensors(opened, to, notify) if is_gguf else folder_tensors(opened, to)
     total, done = 2 * sum(tensor.n_bytes for tensor in tensors), 0  # written, then read again
 
@@ -113,12 +113,12 @@ def _check_target(source: Path, target: Path, force: bool) -> bool:
 
 
 def _to_gguf(
-    opened: Opened, target: Path, tensors: list[Packed], passed: Callable[[int], None], notify: Notify
+    opened: Opened, target: Path, tensors: list[PackedTensor], passed: Callable[[int], None], notify: Notify
 ) -> Converted:
     metadata = gguf_metadata(opened, tensors, notify)
     n_bytes = file_bytes(metadata, tensors)
     with atomic_file(target, need_bytes=n_bytes) as temporary:
-        write_gguf(temporary, metadata, tensors, wrote=passed)
+        write_gguf(temporary, metadata, tensors, on_write=passed)
         was_run = _check(opened, temporary, target, tensors, passed, notify)
     return Converted(target, n_bytes, _formats(tensors), was_run)
 
@@ -126,7 +126,7 @@ def _to_gguf(
 def _to_folder(
     opened: Opened,
     target: Path,
-    tensors: list[Packed],
+    tensors: list[PackedTensor],
     shard_bytes: int,
     passed: Callable[[int], None],
     notify: Notify,
@@ -137,7 +137,7 @@ def _to_folder(
         for name, content in files.items():
             with write_file(temporary / name) as file:
                 file.write(content)
-        write_shards(temporary, tensors, shard_bytes=shard_bytes, wrote=passed)
+        write_shards(temporary, tensors, shard_bytes=shard_bytes, on_write=passed)
         was_run = _check(opened, temporary, target, tensors, passed, notify)
     return Converted(target, n_bytes, _formats(tensors), was_run)
 
@@ -146,7 +146,7 @@ def _check(
     opened: Opened,
     temporary: Path,
     target: Path,
-    tensors: list[Packed],
+    tensors: list[PackedTensor],
     passed: Callable[[int], None],
     notify: Notify,
 ) -> bool:
@@ -156,7 +156,7 @@ def _check(
     return try_result(opened, again, all(tensor.is_lossless for tensor in tensors), target, notify)
 
 
-def _formats(tensors: list[Packed]) -> dict[str, int]:
+def _formats(tensors: list[PackedTensor]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for tensor in tensors:
         counts[tensor.format] = counts.get(tensor.format, 0) + 1

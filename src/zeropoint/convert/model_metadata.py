@@ -10,18 +10,18 @@ from typing import Any
 
 from zeropoint import __version__
 from zeropoint.frozen import frozen
-from zeropoint.tokenizers.core.metadata import HasMetadata
+from zeropoint.tokenizers.core.metadata_reader import HasMetadata
 from zeropoint.tokenizers.formats import from_hf
+from zeropoint.tokenizers.formats.from_run import run_metadata
 from zeropoint.tokenizers.formats.gguf import load_tokenizer
-from zeropoint.tokenizers.formats.run_tokenizer import trained_metadata
-from zeropoint.tokenizers.formats.to_hf import hf_files
+from zeropoint.tokenizers.formats.to_hf import hf_tokenizer_files
 from zeropoint.weights import hf_folder as folders
 from zeropoint.weights.conversion import file_type
-from zeropoint.weights.gguf.reader import GgufModel
-from zeropoint.weights.gguf.writer import Typed, typed_metadata
+from zeropoint.weights.gguf.model import GgufModel
+from zeropoint.weights.gguf.writer import TypedValue, typed_metadata
 from zeropoint.weights.hf_folder import Folder
 from zeropoint.weights.open_model import Opened
-from zeropoint.weights.packing import Packed
+from zeropoint.weights.packing import PackedTensor
 from zeropoint.weights.run_checkpoint import RunCheckpoint
 
 __all__ = ["folder_files", "gguf_metadata"]
@@ -38,12 +38,12 @@ class _Described:
     paths: tuple[Path, ...]
 
 
-def gguf_metadata(opened: Opened, tensors: list[Packed], notify: Notify) -> dict[str, Any]:
+def gguf_metadata(opened: Opened, tensors: list[PackedTensor], notify: Notify) -> dict[str, Any]:
     """The metadata of a GGUF file: that of the source, or what the family and the tokenizer files say."""
     about = {"general.file_type": file_type(tensors), "general.quantization_version": 2}
     file = opened.file
     if isinstance(file, GgufModel):
-        return typed_metadata(file) | {key: Typed(value, "UINT32") for key, value in about.items()}
+        return typed_metadata(file) | {key: TypedValue(value, "UINT32") for key, value in about.items()}
     family: dict[str, Any] = dict(opened.family.to_gguf(opened.blueprint))
     general = {"general.architecture": family.pop("general.architecture"), "general.type": "model"}
     if isinstance(file, RunCheckpoint):
@@ -57,7 +57,9 @@ def gguf_metadata(opened: Opened, tensors: list[Packed], notify: Notify) -> dict
     return general | about | family | _tokenizer_metadata(opened, file, notify)
 
 
-def folder_files(opened: Opened, target: Path, tensors: list[Packed], notify: Notify) -> dict[str, bytes]:
+def folder_files(
+    opened: Opened, target: Path, tensors: list[PackedTensor], notify: Notify
+) -> dict[str, bytes]:
     """What a folder has besides weights: carried along from a folder, or made from a GGUF's or a run's."""
     form = _main_format(tensors)
     file = opened.file
@@ -82,7 +84,7 @@ def folder_files(opened: Opened, target: Path, tensors: list[Packed], notify: No
         # What is not said is GPT-2's in transformers: the id 50256, which a small vocabulary lacks.
         none = {"bos_token_id": None, "eos_token_id": None}
         config |= {**none, **ids, "eos_token_id": tokenizer.eos_id}
-        files = hf_files(source, tokenizer, opened.blueprint.n_ctx)
+        files = hf_tokenizer_files(source, tokenizer, opened.blueprint.n_ctx)
         files["generation_config.json"] = json.dumps(ids, indent=2).encode()
     elif isinstance(file, GgufModel):
         notify(f"{file.name} has no tokenizer, so the folder has none")
@@ -105,14 +107,14 @@ def _tokenizer_metadata(opened: Opened, file: Folder, notify: Notify) -> dict[st
     )
     # What readers take as bytes; by itself a list of integers is one of INT32.
     key = "tokenizer.ggml.precompiled_charsmap"
-    return made | ({key: Typed(made[key], "ARRAY of UINT8")} if key in made else {})
+    return made | ({key: TypedValue(made[key], "ARRAY of UINT8")} if key in made else {})
 
 
 def _trained_tokenizer(file: RunCheckpoint, notify: Notify) -> dict[str, Any]:
     if not file.tokenizer.is_file():
         notify(f"{file.name}: the run has no tokenizer.json, so what is made of it reads token ids alone")
         return {}
-    return trained_metadata(file.tokenizer, file.blueprint.n_vocab)
+    return run_metadata(file.tokenizer, file.blueprint.n_vocab)
 
 
 def _card(file: GgufModel | RunCheckpoint, target: Path, form: str) -> str:
@@ -131,7 +133,7 @@ def _card(file: GgufModel | RunCheckpoint, target: Path, form: str) -> str:
     )
 
 
-def _main_format(tensors: list[Packed]) -> str:
+def _main_format(tensors: list[PackedTensor]) -> str:
     """The number format of most matrices."""
     forms = [tensor.format for tensor in tensors if len(tensor.shape) > 1]
     return max(set(forms), key=forms.count)

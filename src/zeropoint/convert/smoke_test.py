@@ -23,7 +23,7 @@ from zeropoint.errors import BadInput, BadModelFile, MachineError, OutOfMemory
 from zeropoint.files.paths import display_path
 from zeropoint.frozen import frozen
 from zeropoint.planning.roofline import available_memory_bytes
-from zeropoint.weights.gguf.reader import GgufModel
+from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.mapping import Weights
 from zeropoint.weights.open_model import Opened
 

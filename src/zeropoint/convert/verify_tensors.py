@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from zeropoint import formats
 from zeropoint.errors import BadModelFile
-from zeropoint.weights.duplicate_tensors import row_steps
-from zeropoint.weights.gguf.reader import GgufModel
+from zeropoint.weights.duplicate_tensors import row_chunks
+from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.open_model import Opened
-from zeropoint.weights.packing import Packed
+from zeropoint.weights.packing import PackedTensor
 
 __all__ = ["check_tensors"]
 
@@ -26,7 +26,10 @@ _SCALE_ROUNDING = np.float32(127 * 32 * 2.0**-25)
 
 
 def check_tensors(
-    again: Opened, tensors: list[Packed], target: str, checked: Callable[[int], None] = lambda n_bytes: None
+    again: Opened,
+    tensors: list[PackedTensor],
+    target: str,
+    checked: Callable[[int], None] = lambda n_bytes: None,
 ) -> None:
     """Compare every tensor of the result with its source.
 
@@ -44,7 +47,7 @@ def check_tensors(
         checked(tensor.n_bytes)
 
 
-def _is_copy(stored: GgufModel, tensor: Packed) -> bool:
+def _is_copy(stored: GgufModel, tensor: PackedTensor) -> bool:
     at, written = 0, stored.read(tensor.name).reshape(-1)
     for chunk in tensor.chunks():
         if not np.array_equal(written[at : at + chunk.size], chunk):
@@ -53,11 +56,11 @@ def _is_copy(stored: GgufModel, tensor: Packed) -> bool:
     return at == written.size
 
 
-def _is_rounded(rows: Callable[[str, int, int], NDArray[np.float32]], tensor: Packed) -> bool:
+def _is_rounded(rows: Callable[[str, int, int], NDArray[np.float32]], tensor: PackedTensor) -> bool:
     if tensor.source is None:
         raise BadModelFile(f"tensor `{tensor.name}` is a copy and must be compared as bytes")
     weights = tensor.source.read()
-    for begin, end in row_steps(tensor.shape):
+    for begin, end in row_chunks(tensor.shape):
         wanted = weights[begin:end] if tensor.shape else weights
         if not _is_near(np.ascontiguousarray(wanted), rows(tensor.name, begin, end), tensor.format):
             return False

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from zeropoint.errors import BadInput, choices
 from zeropoint.tokenizers.core.sanitize import check_unicode
 from zeropoint.tokenizers.core.tokenizer import Tokenizer
-from zeropoint.tokenizers.formats.published import gpt2_files, tokenizer_json
-from zeropoint.tokenizers.formats.run_tokenizer import ENDS
-from zeropoint.tokenizers.formats.to_hf import hf_files
+from zeropoint.tokenizers.formats.from_run import END_TOKENS
+from zeropoint.tokenizers.formats.to_hf import hf_tokenizer_files
+from zeropoint.tokenizers.formats.vocab_files import load_gpt2_files, load_tokenizer_json
 from zeropoint.tokenizers.train.bpe import train_bpe
 from zeropoint.tokenizers.train.char import END_CHARACTER, CharTokenizer, train_char
 from zeropoint.tokenizers.train.words import WordTokenizer, train_words
@@ -128,7 +128,7 @@ def train_coding(kind: str, texts: Iterable[str], *, n_vocab: int, has_end: bool
     made = train_bpe("\n".join(sample)[:_BPE_SAMPLE], n_vocab, fast=True)
     model = SimpleNamespace(metadata=made.metadata(), paths=["the trained vocabulary"])
     tokenizer = made.tokenizer()
-    return TextCodec(tokenizer, hf_files(model, tokenizer, 0)["tokenizer.json"], tokenizer.eos_id)
+    return TextCodec(tokenizer, hf_tokenizer_files(model, tokenizer, 0)["tokenizer.json"], tokenizer.eos_id)
 
 
 def load_codec(path: Path) -> TextCodec:
@@ -154,7 +154,7 @@ def load_codec(path: Path) -> TextCodec:
     if b'"zeropoint.words"' in content[:200]:
         words = WordTokenizer.load(path)
         return TextCodec(words, content, words.eos_id)
-    tokenizer = tokenizer_json(path)
+    tokenizer = load_tokenizer_json(path)
     return TextCodec(tokenizer, content, _end_of(tokenizer))
 
 
@@ -169,13 +169,13 @@ def _of_characters(texts: Iterable[str], has_end: bool) -> TextCodec:
 
 
 def _of_gpt2(folder: Path) -> TextCodec:
-    tokenizer = gpt2_files(folder / "encoder.json", folder / "vocab.bpe")
+    tokenizer = load_gpt2_files(folder / "encoder.json", folder / "vocab.bpe")
     model = SimpleNamespace(metadata={"tokenizer.ggml.model": "gpt2"}, paths=[folder])
-    return TextCodec(tokenizer, hf_files(model, tokenizer, 0)["tokenizer.json"], _end_of(tokenizer))
+    return TextCodec(tokenizer, hf_tokenizer_files(model, tokenizer, 0)["tokenizer.json"], _end_of(tokenizer))
 
 
 def _end_of(tokenizer: Tokenizer) -> int | None:
     if tokenizer.eos_id is not None:
         return tokenizer.eos_id
     named = {tokenizer.token_text(index): index for index in sorted(tokenizer.control_ids)}
-    return next((named[text] for text in ENDS if text in named), None)
+    return next((named[text] for text in END_TOKENS if text in named), None)

@@ -24,9 +24,18 @@ from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.sources import TensorSource
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadModelFile, choices
-from zeropoint.families._legacy import as_stored
+from zeropoint.families._legacy import resolve_legacy
 
-__all__ = ["FACTOR_TENSORS", "GgufMetadata", "Kind", "gguf_sources", "of", "of_gguf", "of_hf", "repeated"]
+__all__ = [
+    "FACTOR_TENSORS",
+    "GgufMetadata",
+    "Kind",
+    "duplicate_names",
+    "for_blueprint",
+    "for_gguf",
+    "for_hf",
+    "gguf_sources",
+]
 
 Kind = Literal["hf", "gguf"]
 
@@ -60,12 +69,12 @@ class GgufMetadata(Protocol):
     def get_str(self, key: str, *, default: str = ...) -> str: ...
 
 
-def of(blueprint: Blueprint) -> ModuleType:
+def for_blueprint(blueprint: Blueprint) -> ModuleType:
     """The module of a blueprint's family. Raises BadInput for one that is in no file format."""
     return registry.load(__name__, blueprint.family, "family")
 
 
-def of_gguf(model: GgufMetadata) -> ModuleType:
+def for_gguf(model: GgufMetadata) -> ModuleType:
     """The family module that a file's `general.architecture` names. Raises BadModelFile for others."""
     architecture = model.get_str("general.architecture")
     # One architecture in GGUF, two families elsewhere.
@@ -81,10 +90,10 @@ def of_gguf(model: GgufMetadata) -> ModuleType:
 
 def gguf_sources(model: GgufMetadata, blueprint: Blueprint) -> dict[str, TensorSource]:
     """Each tensor of ours among those that a GGUF file has, also in the layouts of older files."""
-    return as_stored(of_gguf(model).tensor_map(blueprint, "gguf"), parameters(blueprint), model.tensors)
+    return resolve_legacy(for_gguf(model).tensor_map(blueprint, "gguf"), parameters(blueprint), model.tensors)
 
 
-def of_hf(config: Mapping[str, Any], where: str = "config.json") -> ModuleType:
+def for_hf(config: Mapping[str, Any], where: str = "config.json") -> ModuleType:
     """The family module that a config's `model_type` names. Raises BadModelFile for others.
 
     `auto_map` names Python files that come with a checkpoint; they are never run, ours are used.
@@ -104,7 +113,7 @@ def _with(function: str) -> dict[str, ModuleType]:
     return {name: module for name, module in modules.items() if hasattr(module, function)}
 
 
-def repeated(kind: Kind, blueprint: Blueprint) -> dict[str, str]:
+def duplicate_names(kind: Kind, blueprint: Blueprint) -> dict[str, str]:
     """What a file may hold twice: regular expressions of stored names to the tensor of ours they must equal.
 
     A tied head is the embedding; what else a family's checkpoints repeat, it says in `REPEATED`.
@@ -112,4 +121,4 @@ def repeated(kind: Kind, blueprint: Blueprint) -> dict[str, str]:
     if kind == "gguf":
         return {r"output\.weight": "embedding.weight"} if blueprint.is_tied else {}
     head = {r"lm_head\.weight": "embedding.weight"} if blueprint.is_tied else {}
-    return head | getattr(of(blueprint), "REPEATED", {})
+    return head | getattr(for_blueprint(blueprint), "DUPLICATES", {})

@@ -28,14 +28,14 @@ from zeropoint.families._parts import network_of
 from zeropoint.frozen import frozen
 
 __all__ = [
+    "InMemoryGguf",
     "Sizes",
-    "Written",
     "get_float",
     "gguf_tensors",
-    "rope_of_gguf",
+    "read_sizes",
+    "rope_from_gguf",
     "rope_to_gguf",
-    "sizes_of",
-    "sizes_to",
+    "write_sizes",
 ]
 
 _FACTORS, _LONG, _SHORT = FACTOR_TENSORS
@@ -57,7 +57,7 @@ class Sizes:
     is_tied: bool
 
 
-def sizes_of(model: GgufMetadata, arch: str) -> Sizes:
+def read_sizes(model: GgufMetadata, arch: str) -> Sizes:
     """The sizes of a file. Raises BadModelFile naming the key at fault."""
     d_model = model.get_int(f"{arch}.embedding_length", 1, 2**20)
     n_heads = model.get_int(f"{arch}.attention.head_count", 1, 65536)
@@ -81,7 +81,7 @@ def sizes_of(model: GgufMetadata, arch: str) -> Sizes:
     )
 
 
-def sizes_to(blueprint: Blueprint, arch: str) -> dict[str, Any]:
+def write_sizes(blueprint: Blueprint, arch: str) -> dict[str, Any]:
     """The metadata of `sizes_of`, and the architecture's name."""
     a = blueprint.blocks[0].attention
     metadata = {
@@ -106,7 +106,7 @@ def get_float(model: GgufMetadata, key: str, minimum: float, maximum: float, *, 
     return _shortest(model.get_float(key, minimum, maximum, default=default))
 
 
-def rope_of_gguf(model: GgufMetadata, arch: str, d_head: int, is_interleaved: bool) -> Rope:
+def rope_from_gguf(model: GgufMetadata, arch: str, d_head: int, is_interleaved: bool) -> Rope:
     """The rope of a file. Raises BadModelFile for a scaling that is not known."""
     factors = _factors(model, _FACTORS)
     rope = Rope(
@@ -184,7 +184,7 @@ def gguf_tensors(blueprint: Blueprint) -> dict[str, tuple[float, ...]]:
     return {}
 
 
-class Written:
+class InMemoryGguf:
     """What was written, to be read again as a `GgufMetadata`."""
 
     name = "the metadata"

@@ -23,7 +23,7 @@ from zeropoint.blueprint.parts.position import (
 )
 from zeropoint.errors import BadInput, BadModelFile, choices
 
-__all__ = ["ACTIVATIONS", "HfConfig", "activation_to_hf", "rope_of_hf", "rope_to_hf"]
+__all__ = ["ACTIVATIONS", "HfConfig", "activation_to_hf", "rope_from_hf", "rope_to_hf"]
 
 ACTIVATIONS: dict[str, Activation] = {
     "gelu_new": "gelu_tanh",
@@ -127,7 +127,7 @@ def activation_to_hf(activation: Activation) -> str:
     return next(theirs for theirs, ours in ACTIVATIONS.items() if ours == activation)
 
 
-def rope_of_hf(config: HfConfig, d_head: int, base: float = 10000.0, share: float = 1.0) -> Rope:
+def rope_from_hf(config: HfConfig, d_head: int, base: float = 10000.0, share: float = 1.0) -> Rope:
     """The rope of a config. base, share: the family's defaults for what it may leave out."""
     top = {key: config.values.get(key) for key in ("rope_theta", "partial_rotary_factor")}
     gathered = config.section("rope_parameters") or config.section("rope_scaling")

@@ -10,13 +10,13 @@ from collections.abc import Container, Mapping
 
 from zeropoint.blueprint.sources import Rename, Rows, Stacked, TensorSource
 
-__all__ = ["as_stored"]
+__all__ = ["resolve_legacy"]
 
 _FUSED = {"attn_q": "query", "attn_k": "key", "attn_v": "value"}  # in the order of their rows
 _STACKS = ("ffn_gate", "ffn_up", "ffn_down")
 
 
-def as_stored(
+def resolve_legacy(
     sources: Mapping[str, TensorSource], shapes: Mapping[str, tuple[int, ...]], stored: Container[str]
 ) -> dict[str, TensorSource]:
     """`sources`, those whose tensor is not `stored` under its name read from an older layout that is.

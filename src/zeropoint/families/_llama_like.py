@@ -11,24 +11,24 @@ from zeropoint.blueprint.parts.ffn import Gated
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.errors import BadInput
 from zeropoint.families import GgufMetadata
-from zeropoint.families._gguf import get_float, rope_of_gguf, rope_to_gguf, sizes_of, sizes_to
-from zeropoint.families._hf import ACTIVATIONS, HfConfig, activation_to_hf, rope_of_hf, rope_to_hf
+from zeropoint.families._gguf import get_float, read_sizes, rope_from_gguf, rope_to_gguf, write_sizes
+from zeropoint.families._hf import ACTIVATIONS, HfConfig, activation_to_hf, rope_from_hf, rope_to_hf
 from zeropoint.families._parts import eps_of, network_of, rope_of
 
 __all__ = [
     "SLIDING",
-    "like_llama_of_gguf",
-    "like_llama_of_hf",
-    "like_llama_to_gguf",
-    "like_llama_to_hf",
-    "windows",
-    "windows_to_hf",
+    "layer_windows",
+    "layer_windows_to_hf",
+    "llama_like_from_gguf",
+    "llama_like_from_hf",
+    "llama_like_to_gguf",
+    "llama_like_to_hf",
 ]
 
 _FULL, SLIDING = "full_attention", "sliding_attention"  # what `layer_types` calls them
 
 
-def like_llama_of_hf(
+def llama_like_from_hf(
     c: HfConfig,
     family: str,
     bias: Bias = "none",
@@ -48,7 +48,7 @@ def like_llama_of_hf(
     ffn = Gated(c.get_int("intermediate_size", 1, 2**22), c.choose("hidden_act", ACTIVATIONS, default="silu"))
     n_layers = c.get_int("num_hidden_layers", 1, 4096)
     n_kv_heads = c.get_int("num_key_value_heads", 1, n_heads, default=n_heads)
-    rope = rope_of_hf(c, d_head, base)
+    rope = rope_from_hf(c, d_head, base)
     attention = Attention(n_heads, n_kv_heads, d_head, rope, bias=bias, query_key_norm=query_key_norm)
     blocks = tuple(
         Block(replace(attention, window=window), ffn, norm) for window in windows or (None,) * n_layers
@@ -64,8 +64,8 @@ def like_llama_of_hf(
     )
 
 
-def like_llama_to_hf(blueprint: Blueprint, model_type: str, architecture: str) -> dict[str, Any]:
-    """The keys that `like_llama_of_hf` reads, of a blueprint's first block."""
+def llama_like_to_hf(blueprint: Blueprint, model_type: str, architecture: str) -> dict[str, Any]:
+    """The keys that `llama_like_from_hf` reads, of a blueprint's first block."""
     a, ffn = blueprint.blocks[0].attention, network_of(blueprint)
     return {
         "architectures": [architecture],
@@ -85,7 +85,7 @@ def like_llama_to_hf(blueprint: Blueprint, model_type: str, architecture: str) -
     }
 
 
-def windows(config: HfConfig, window: int | None, sliding: tuple[bool, ...]) -> tuple[int | None, ...]:
+def layer_windows(config: HfConfig, window: int | None, sliding: tuple[bool, ...]) -> tuple[int | None, ...]:
     """The window of each block: `layer_types` where a config has it, else `sliding` says which have one."""
     types = config.get_texts("layer_types", (_FULL, SLIDING), len(sliding))
     if types is not None:
@@ -93,7 +93,7 @@ def windows(config: HfConfig, window: int | None, sliding: tuple[bool, ...]) -> 
     return tuple(window if slides else None for slides in sliding)
 
 
-def windows_to_hf(blueprint: Blueprint) -> dict[str, Any]:
+def layer_windows_to_hf(blueprint: Blueprint) -> dict[str, Any]:
     """`sliding_window` and `layer_types`. Raises BadInput for windows of several sizes."""
     each = [block.attention.window for block in blueprint.blocks]
     sizes = set(each) - {None}
@@ -103,7 +103,7 @@ def windows_to_hf(blueprint: Blueprint) -> dict[str, Any]:
     return {"sliding_window": next(iter(sizes), None), "layer_types": types}
 
 
-def like_llama_of_gguf(
+def llama_like_from_gguf(
     model: GgufMetadata,
     arch: str,
     *,
@@ -112,14 +112,14 @@ def like_llama_of_gguf(
     has_query_key_norm: bool = False,
     window: int | None = None,
 ) -> Blueprint:
-    """As `like_llama_of_hf`, of a file's metadata."""
-    s = sizes_of(model, arch)
+    """As `llama_like_from_hf`, of a file's metadata."""
+    s = read_sizes(model, arch)
     norm = RMSNorm(get_float(model, f"{arch}.attention.layer_norm_rms_epsilon", 1e-12, 1.0))
     attention = Attention(
         n_heads=s.n_heads,
         n_kv_heads=s.n_kv_heads,
         d_head=s.d_head,
-        position=rope_of_gguf(model, arch, s.d_head, is_interleaved),
+        position=rope_from_gguf(model, arch, s.d_head, is_interleaved),
         bias=bias,
         window=window,
         query_key_norm=norm if has_query_key_norm else None,
@@ -135,7 +135,7 @@ def like_llama_of_gguf(
     )
 
 
-def like_llama_to_gguf(blueprint: Blueprint, arch: str) -> dict[str, Any]:
-    """The keys that `like_llama_of_gguf` reads, of a blueprint's first block."""
-    metadata = sizes_to(blueprint, arch) | rope_to_gguf(rope_of(blueprint), arch)
+def llama_like_to_gguf(blueprint: Blueprint, arch: str) -> dict[str, Any]:
+    """The keys that `llama_like_from_gguf` reads, of a blueprint's first block."""
+    metadata = write_sizes(blueprint, arch) | rope_to_gguf(rope_of(blueprint), arch)
     return metadata | {f"{arch}.attention.layer_norm_rms_epsilon": eps_of(blueprint)}

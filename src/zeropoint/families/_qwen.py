@@ -8,13 +8,13 @@ from typing import Any
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.sources import TensorSource
 from zeropoint.families import GgufMetadata, Kind
-from zeropoint.families._gguf import Written
+from zeropoint.families._gguf import InMemoryGguf
 from zeropoint.families._hf import HfConfig
-from zeropoint.families._llama_like import SLIDING, like_llama_to_gguf, windows, windows_to_hf
+from zeropoint.families._llama_like import SLIDING, layer_windows, layer_windows_to_hf, llama_like_to_gguf
 from zeropoint.families._names import GGUF, HF_LLAMA, permuted, renamed
-from zeropoint.families._round_trip import refuse_unless_same
+from zeropoint.families._round_trip import check_round_trip
 
-__all__ = ["late_windows", "late_windows_to_hf", "tensor_map", "written"]
+__all__ = ["late_windows", "late_windows_to_hf", "qwen_to_gguf", "tensor_map"]
 
 
 def late_windows(config: HfConfig) -> tuple[int | None, ...]:
@@ -24,24 +24,24 @@ def late_windows(config: HfConfig) -> tuple[int | None, ...]:
         return (None,) * n_layers
     first = config.get_int("max_window_layers", 0, default=28)
     window = config.get_int("sliding_window", default=4096)
-    return windows(config, window, tuple(i >= first for i in range(n_layers)))
+    return layer_windows(config, window, tuple(i >= first for i in range(n_layers)))
 
 
 def late_windows_to_hf(blueprint: Blueprint) -> dict[str, Any]:
     """The keys of `late_windows`."""
-    config = windows_to_hf(blueprint)
+    config = layer_windows_to_hf(blueprint)
     types = config["layer_types"]
     first = types.index(SLIDING) if SLIDING in types else len(types)
     return config | {"use_sliding_window": SLIDING in types, "max_window_layers": first}
 
 
-def written(
+def qwen_to_gguf(
     blueprint: Blueprint, arch: str, from_gguf: Callable[[GgufMetadata], Blueprint]
 ) -> dict[str, Any]:
     """The metadata of a blueprint. Raises BadInput where the architecture, read again, cannot say it."""
-    metadata = like_llama_to_gguf(blueprint, arch)
-    again = from_gguf(Written(blueprint, metadata, tensor_map(blueprint, "gguf")))
-    refuse_unless_same(blueprint, again, "GGUF")
+    metadata = llama_like_to_gguf(blueprint, arch)
+    again = from_gguf(InMemoryGguf(blueprint, metadata, tensor_map(blueprint, "gguf")))
+    check_round_trip(blueprint, again, "GGUF")
     return metadata
 
 

@@ -11,7 +11,7 @@ from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.position import Rope
 from zeropoint.errors import BadInput
 
-__all__ = ["refuse_unless_same"]
+__all__ = ["check_round_trip"]
 
 # Layouts of weights, which a tensor map translates; and a name.
 _LAYOUT = {"is_interleaved", "is_offset", "family"}
@@ -19,7 +19,7 @@ _BEYOND = 2**24  # positions; past every published context
 _FLOAT32 = 1e-6  # relative; GGUF holds floats of 24 bits
 
 
-def refuse_unless_same(blueprint: Blueprint, again: Blueprint, form: str) -> None:
+def check_round_trip(blueprint: Blueprint, again: Blueprint, form: str) -> None:
     """Raise BadInput naming the first field of `blueprint` that `form` does not say, as `again` shows."""
     theirs = dict(_flat("", again))
     for path, value in _flat("", blueprint):

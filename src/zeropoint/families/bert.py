@@ -19,18 +19,18 @@ from zeropoint.blueprint.parts.position import Learned
 from zeropoint.blueprint.sources import TensorSource
 from zeropoint.errors import BadModelFile
 from zeropoint.families import GgufMetadata, Kind
-from zeropoint.families._gguf import Sizes, Written, get_float, gguf_tensors, sizes_of, sizes_to
+from zeropoint.families._gguf import InMemoryGguf, Sizes, get_float, gguf_tensors, read_sizes, write_sizes
 from zeropoint.families._hf import ACTIVATIONS, HfConfig, activation_to_hf
 from zeropoint.families._names import GGUF, renamed
 from zeropoint.families._parts import eps_of, network_of
-from zeropoint.families._round_trip import refuse_unless_same
+from zeropoint.families._round_trip import check_round_trip
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 
 PREFIX = "bert."
 IGNORED = (r"bert\.embeddings\.position_ids",)
-LEFT_OUT = (r"bert\.pooler\..*", r"cls\.seq_relationship\..*")  # heads for whole texts
-REPEATED = {
+DROPPED = (r"bert\.pooler\..*", r"cls\.seq_relationship\..*")  # heads for whole texts
+DUPLICATES = {
     r"cls\.predictions\.decoder\.weight": "embedding.weight",  # where the head is tied; else it is the head
     r"cls\.predictions\.decoder\.bias": "head.bias",
 }
@@ -104,13 +104,13 @@ def to_hf(blueprint: Blueprint) -> dict[str, Any]:
         "layer_norm_eps": eps_of(blueprint),
         "tie_word_embeddings": blueprint.head is None or blueprint.is_tied,
     }
-    refuse_unless_same(blueprint, from_hf(config), "config.json")
+    check_round_trip(blueprint, from_hf(config), "config.json")
     return config
 
 
 def from_gguf(model: GgufMetadata) -> Blueprint:
     """The blueprint in a file's metadata. Raises BadModelFile naming the key at fault."""
-    sizes = sizes_of(model, "bert")
+    sizes = read_sizes(model, "bert")
     if "token_types.weight" not in model.tensors:
         raise BadModelFile(f"{model.name}: tensor token_types.weight is missing, which a bert needs")
     n_types = int(model.tensors["token_types.weight"].shape[0])
@@ -121,12 +121,12 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     """The metadata of a blueprint's encoder. Raises BadInput where the architecture `bert` cannot say it."""
     encoder = replace(blueprint, head=None)
-    metadata = sizes_to(encoder, "bert") | {
+    metadata = write_sizes(encoder, "bert") | {
         "bert.attention.layer_norm_epsilon": eps_of(encoder),
         "bert.attention.causal": False,
         "tokenizer.ggml.token_type_count": encoder.embedding.n_types,
     }
-    refuse_unless_same(encoder, from_gguf(Written(encoder, metadata, tensor_map(encoder, "gguf"))), "GGUF")
+    check_round_trip(encoder, from_gguf(InMemoryGguf(encoder, metadata, tensor_map(encoder, "gguf"))), "GGUF")
     return metadata
 
 

@@ -16,18 +16,18 @@ from zeropoint.blueprint.parts.ffn import Activation, Gated
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.sources import TensorSource
 from zeropoint.families import GgufMetadata, Kind
-from zeropoint.families._gguf import Written, get_float, gguf_tensors
+from zeropoint.families._gguf import InMemoryGguf, get_float, gguf_tensors
 from zeropoint.families._hf import ACTIVATIONS, HfConfig
 from zeropoint.families._llama_like import (
-    like_llama_of_gguf,
-    like_llama_of_hf,
-    like_llama_to_gguf,
-    like_llama_to_hf,
-    windows,
-    windows_to_hf,
+    layer_windows,
+    layer_windows_to_hf,
+    llama_like_from_gguf,
+    llama_like_from_hf,
+    llama_like_to_gguf,
+    llama_like_to_hf,
 )
 from zeropoint.families._names import GGUF, HF_LLAMA, offset, permuted, renamed
-from zeropoint.families._round_trip import refuse_unless_same
+from zeropoint.families._round_trip import check_round_trip
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 
@@ -48,7 +48,7 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
     c.require("use_bidirectional_attention", False)
     n_layers = c.get_int("num_hidden_layers", 1, 4096)
     window = c.get_int("sliding_window", default=None if "sliding_window" in config else 4096)
-    plain = like_llama_of_hf(c, "gemma2", windows=windows(c, window, _alternating(n_layers)))
+    plain = llama_like_from_hf(c, "gemma2", windows=layer_windows(c, window, _alternating(n_layers)))
     return _grown(
         plain,
         activation=c.choose("hidden_activation", ACTIVATIONS, default="gelu_pytorch_tanh"),
@@ -60,7 +60,7 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
 
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
     """The config of a blueprint. Raises BadInput where a `Gemma2Config` cannot say it."""
-    config = like_llama_to_hf(blueprint, "gemma2", "Gemma2ForCausalLM") | windows_to_hf(blueprint)
+    config = llama_like_to_hf(blueprint, "gemma2", "Gemma2ForCausalLM") | layer_windows_to_hf(blueprint)
     attention, head = blueprint.blocks[0].attention, blueprint.head
     # The published configs' name for what transformers calls "gelu_new" as well.
     activation = {"gelu_new": "gelu_pytorch_tanh"}.get(config["hidden_act"], config["hidden_act"])
@@ -71,14 +71,14 @@ def to_hf(blueprint: Blueprint) -> dict[str, Any]:
         "attn_logit_softcapping": attention.softcap,
         "final_logit_softcapping": head and head.softcap,
     }
-    refuse_unless_same(blueprint, from_hf(config), "config.json")
+    check_round_trip(blueprint, from_hf(config), "config.json")
     return config
 
 
 def from_gguf(model: GgufMetadata) -> Blueprint:
     """The blueprint in a file's metadata. Raises BadModelFile naming the key at fault."""
     window = model.get_int("gemma2.attention.sliding_window", 1, 2**24, default=4096)
-    plain = like_llama_of_gguf(model, "gemma2")
+    plain = llama_like_from_gguf(model, "gemma2")
     a = plain.blocks[0].attention
     each = (replace(a, window=window if slides else None) for slides in _alternating(plain.n_layers))
     plain = replace(plain, blocks=tuple(replace(plain.blocks[0], attention=one) for one in each))
@@ -91,7 +91,7 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
 
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     """The metadata of a blueprint. Raises BadInput where the architecture `gemma2` cannot say it."""
-    metadata = like_llama_to_gguf(blueprint, "gemma2")
+    metadata = llama_like_to_gguf(blueprint, "gemma2")
     attention, head = blueprint.blocks[0].attention, blueprint.head
     optional = {
         "gemma2.attention.sliding_window": attention.window,
@@ -101,8 +101,8 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
         "gemma2.attention.value_length": attention.d_head,
     }
     metadata |= {key: value for key, value in optional.items() if value is not None}
-    written = Written(blueprint, metadata, tensor_map(blueprint, "gguf"))
-    refuse_unless_same(blueprint, from_gguf(written), "GGUF")
+    written = InMemoryGguf(blueprint, metadata, tensor_map(blueprint, "gguf"))
+    check_round_trip(blueprint, from_gguf(written), "GGUF")
     return metadata
 
 

@@ -17,11 +17,11 @@ from zeropoint.blueprint.parts.norm import LayerNorm
 from zeropoint.blueprint.parts.position import Learned
 from zeropoint.blueprint.sources import Rename, Rows, TensorSource, Transposed
 from zeropoint.families import GgufMetadata, Kind
-from zeropoint.families._gguf import Sizes, Written, get_float, gguf_tensors, sizes_of, sizes_to
+from zeropoint.families._gguf import InMemoryGguf, Sizes, get_float, gguf_tensors, read_sizes, write_sizes
 from zeropoint.families._hf import ACTIVATIONS, HfConfig, activation_to_hf
 from zeropoint.families._names import GGUF, fused, renamed
 from zeropoint.families._parts import eps_of, network_of
-from zeropoint.families._round_trip import refuse_unless_same
+from zeropoint.families._round_trip import check_round_trip
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 
@@ -86,23 +86,23 @@ def to_hf(blueprint: Blueprint) -> dict[str, Any]:
         "layer_norm_epsilon": eps_of(blueprint),
         "tie_word_embeddings": blueprint.is_tied,
     }
-    refuse_unless_same(blueprint, from_hf(config), "config.json")
+    check_round_trip(blueprint, from_hf(config), "config.json")
     return config
 
 
 def from_gguf(model: GgufMetadata) -> Blueprint:
     """The blueprint in a file's metadata. Raises BadModelFile naming the key at fault."""
-    sizes = sizes_of(model, "gpt2")
+    sizes = read_sizes(model, "gpt2")
     eps = get_float(model, "gpt2.attention.layer_norm_epsilon", 1e-12, 1.0)
     return _blueprint(sizes, MLP(sizes.d_ff, "gelu_tanh"), eps)
 
 
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     """The metadata of a blueprint. Raises BadInput where the architecture `gpt2` cannot say it."""
-    metadata = sizes_to(blueprint, "gpt2")
+    metadata = write_sizes(blueprint, "gpt2")
     metadata["gpt2.attention.layer_norm_epsilon"] = eps_of(blueprint)
-    written = Written(blueprint, metadata, tensor_map(blueprint, "gguf"))
-    refuse_unless_same(blueprint, from_gguf(written), "GGUF")
+    written = InMemoryGguf(blueprint, metadata, tensor_map(blueprint, "gguf"))
+    check_round_trip(blueprint, from_gguf(written), "GGUF")
     return metadata
 
 

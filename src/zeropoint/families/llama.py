@@ -14,16 +14,16 @@ from typing import Any
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.sources import TensorSource, stored_names
 from zeropoint.families import GgufMetadata, Kind
-from zeropoint.families._gguf import Written, gguf_tensors
+from zeropoint.families._gguf import InMemoryGguf, gguf_tensors
 from zeropoint.families._hf import HfConfig
 from zeropoint.families._llama_like import (
-    like_llama_of_gguf,
-    like_llama_of_hf,
-    like_llama_to_gguf,
-    like_llama_to_hf,
+    llama_like_from_gguf,
+    llama_like_from_hf,
+    llama_like_to_gguf,
+    llama_like_to_hf,
 )
 from zeropoint.families._names import GGUF, HF_LLAMA, permuted, renamed
-from zeropoint.families._round_trip import refuse_unless_same
+from zeropoint.families._round_trip import check_round_trip
 
 __all__ = ["from_gguf", "from_hf", "gguf_names", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 
@@ -35,14 +35,14 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
     """The blueprint of a `LlamaConfig`. Raises BadModelFile naming the key at fault."""
     c = HfConfig(config)
     c.require("mlp_bias", False)
-    return like_llama_of_hf(c, "llama", "all" if c.get_bool("attention_bias", default=False) else "none")
+    return llama_like_from_hf(c, "llama", "all" if c.get_bool("attention_bias", default=False) else "none")
 
 
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
     """The config of a blueprint. Raises BadInput where a `LlamaConfig` cannot say it."""
-    config = like_llama_to_hf(blueprint, "llama", "LlamaForCausalLM")
+    config = llama_like_to_hf(blueprint, "llama", "LlamaForCausalLM")
     config["attention_bias"] = blueprint.blocks[0].attention.bias == "all"
-    refuse_unless_same(blueprint, from_hf(config), "config.json")
+    check_round_trip(blueprint, from_hf(config), "config.json")
     return config
 
 
@@ -51,7 +51,7 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
     window = model.get_int("llama.attention.sliding_window", 0, 2**24, default=0) or None
     has_bias = "blk.0.attn_q.bias" in model.tensors
     has_output_bias = "blk.0.attn_output.bias" in model.tensors
-    blueprint = like_llama_of_gguf(
+    blueprint = llama_like_from_gguf(
         model,
         "llama",
         is_interleaved=True,
@@ -63,11 +63,11 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
 
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     """The metadata of a blueprint. Raises BadInput where the architecture `llama` cannot say it."""
-    metadata = like_llama_to_gguf(blueprint, "llama")
+    metadata = llama_like_to_gguf(blueprint, "llama")
     if window := blueprint.blocks[0].attention.window:
         metadata["llama.attention.sliding_window"] = window
-    written = Written(blueprint, metadata, tensor_map(blueprint, "gguf"))
-    refuse_unless_same(blueprint, from_gguf(written), "GGUF")
+    written = InMemoryGguf(blueprint, metadata, tensor_map(blueprint, "gguf"))
+    check_round_trip(blueprint, from_gguf(written), "GGUF")
     return metadata
 
 

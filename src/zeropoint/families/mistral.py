@@ -11,8 +11,8 @@ from typing import Any
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.families._hf import HfConfig
-from zeropoint.families._llama_like import like_llama_of_hf, like_llama_to_hf
-from zeropoint.families._round_trip import refuse_unless_same
+from zeropoint.families._llama_like import llama_like_from_hf, llama_like_to_hf
+from zeropoint.families._round_trip import check_round_trip
 from zeropoint.families.llama import IGNORED, PREFIX, gguf_names, gguf_tensors, tensor_map, to_gguf
 
 __all__ = [
@@ -32,12 +32,12 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
     c = HfConfig(config)
     # Version 0.2 and later write null: no window. A key that is missing is transformers' default.
     window = c.get_int("sliding_window", default=None) if "sliding_window" in config else 4096
-    return like_llama_of_hf(c, "mistral", windows=(window,) * c.get_int("num_hidden_layers", 1, 4096))
+    return llama_like_from_hf(c, "mistral", windows=(window,) * c.get_int("num_hidden_layers", 1, 4096))
 
 
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
     """The config of a blueprint. Raises BadInput where a `MistralConfig` cannot say it."""
-    config = like_llama_to_hf(blueprint, "mistral", "MistralForCausalLM")
+    config = llama_like_to_hf(blueprint, "mistral", "MistralForCausalLM")
     config["sliding_window"] = blueprint.blocks[0].attention.window
-    refuse_unless_same(blueprint, from_hf(config), "config.json")
+    check_round_trip(blueprint, from_hf(config), "config.json")
     return config

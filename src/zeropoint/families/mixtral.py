@@ -14,12 +14,12 @@ from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.parts.ffn import Gated, MixtureOfExperts
 from zeropoint.blueprint.sources import Rename, Stacked, TensorSource
 from zeropoint.families import GgufMetadata, Kind, llama
-from zeropoint.families._gguf import Written, gguf_tensors
+from zeropoint.families._gguf import InMemoryGguf, gguf_tensors
 from zeropoint.families._hf import HfConfig
-from zeropoint.families._llama_like import like_llama_of_hf, like_llama_to_gguf, like_llama_to_hf
+from zeropoint.families._llama_like import llama_like_from_hf, llama_like_to_gguf, llama_like_to_hf
 from zeropoint.families._names import GGUF, HF_LLAMA, permuted, renamed
 from zeropoint.families._parts import experts_of
-from zeropoint.families._round_trip import refuse_unless_same
+from zeropoint.families._round_trip import check_round_trip
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 
@@ -33,7 +33,7 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
     """The blueprint of a `MixtralConfig`. Raises BadModelFile naming the key at fault."""
     c = HfConfig(config)
     windows = (c.get_int("sliding_window", default=None),) * c.get_int("num_hidden_layers", 1, 4096)
-    blueprint = like_llama_of_hf(c, "mixtral", windows=windows, base=1e6, eps=1e-5)
+    blueprint = llama_like_from_hf(c, "mixtral", windows=windows, base=1e6, eps=1e-5)
     n_experts = c.get_int("num_local_experts", 1, 2**16, default=8)
     n_active = c.get_int("num_experts_per_tok", 1, n_experts, default=2)
     return _with_experts(blueprint, n_experts, n_active)
@@ -42,12 +42,12 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
     """The config of a blueprint. Raises BadInput where a `MixtralConfig` cannot say it."""
     experts = experts_of(blueprint)
-    config = like_llama_to_hf(blueprint, "mixtral", "MixtralForCausalLM") | {
+    config = llama_like_to_hf(blueprint, "mixtral", "MixtralForCausalLM") | {
         "sliding_window": blueprint.blocks[0].attention.window,
         "num_local_experts": experts.n_experts,
         "num_experts_per_tok": experts.n_active,
     }
-    refuse_unless_same(blueprint, from_hf(config), "config.json")
+    check_round_trip(blueprint, from_hf(config), "config.json")
     return config
 
 
@@ -61,14 +61,14 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     """The metadata of a blueprint. Raises BadInput where the architecture `llama` cannot say it."""
     experts = experts_of(blueprint)
-    metadata = like_llama_to_gguf(blueprint, "llama") | {
+    metadata = llama_like_to_gguf(blueprint, "llama") | {
         "llama.expert_count": experts.n_experts,
         "llama.expert_used_count": experts.n_active,
     }
     if window := blueprint.blocks[0].attention.window:
         metadata["llama.attention.sliding_window"] = window
-    written = Written(blueprint, metadata, tensor_map(blueprint, "gguf"))
-    refuse_unless_same(blueprint, from_gguf(written), "GGUF")
+    written = InMemoryGguf(blueprint, metadata, tensor_map(blueprint, "gguf"))
+    check_round_trip(blueprint, from_gguf(written), "GGUF")
     return metadata
 
 

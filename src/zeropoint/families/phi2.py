@@ -17,19 +17,19 @@ from zeropoint.blueprint.parts.position import Rope
 from zeropoint.blueprint.sources import TensorSource
 from zeropoint.families import GgufMetadata, Kind
 from zeropoint.families._gguf import (
+    InMemoryGguf,
     Sizes,
-    Written,
     get_float,
     gguf_tensors,
-    rope_of_gguf,
+    read_sizes,
+    rope_from_gguf,
     rope_to_gguf,
-    sizes_of,
-    sizes_to,
+    write_sizes,
 )
-from zeropoint.families._hf import ACTIVATIONS, HfConfig, activation_to_hf, rope_of_hf, rope_to_hf
+from zeropoint.families._hf import ACTIVATIONS, HfConfig, activation_to_hf, rope_from_hf, rope_to_hf
 from zeropoint.families._names import GGUF, HF_LLAMA, permuted, renamed
 from zeropoint.families._parts import eps_of, network_of, rope_of
-from zeropoint.families._round_trip import refuse_unless_same
+from zeropoint.families._round_trip import check_round_trip
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 
@@ -60,7 +60,7 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
         is_tied=c.get_bool("tie_word_embeddings", default=False),
     )
     ffn = MLP(sizes.d_ff, c.choose("hidden_act", ACTIVATIONS, default="gelu_new"))
-    rope = rope_of_hf(c, sizes.d_head, share=0.5)
+    rope = rope_from_hf(c, sizes.d_head, share=0.5)
     return _blueprint(sizes, ffn, rope, c.get_float("layer_norm_eps", default=1e-5))
 
 
@@ -83,24 +83,24 @@ def to_hf(blueprint: Blueprint) -> dict[str, Any]:
         "partial_rotary_factor": 1.0,
         **rope_to_hf(rope_of(blueprint), a.d_head, blueprint.n_ctx),
     }
-    refuse_unless_same(blueprint, from_hf(config), "config.json")
+    check_round_trip(blueprint, from_hf(config), "config.json")
     return config
 
 
 def from_gguf(model: GgufMetadata) -> Blueprint:
     """The blueprint in a file's metadata. Raises BadModelFile naming the key at fault."""
-    sizes = sizes_of(model, "phi2")
-    rope = rope_of_gguf(model, "phi2", sizes.d_head, is_interleaved=False)
+    sizes = read_sizes(model, "phi2")
+    rope = rope_from_gguf(model, "phi2", sizes.d_head, is_interleaved=False)
     eps = get_float(model, "phi2.attention.layer_norm_epsilon", 1e-12, 1.0)
     return _blueprint(sizes, MLP(sizes.d_ff, "gelu_tanh"), rope, eps)
 
 
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     """The metadata of a blueprint. Raises BadInput where the architecture `phi2` cannot say it."""
-    metadata = sizes_to(blueprint, "phi2") | rope_to_gguf(rope_of(blueprint), "phi2")
+    metadata = write_sizes(blueprint, "phi2") | rope_to_gguf(rope_of(blueprint), "phi2")
     metadata["phi2.attention.layer_norm_epsilon"] = eps_of(blueprint)
-    written = Written(blueprint, metadata, tensor_map(blueprint, "gguf"))
-    refuse_unless_same(blueprint, from_gguf(written), "GGUF")
+    written = InMemoryGguf(blueprint, metadata, tensor_map(blueprint, "gguf"))
+    check_round_trip(blueprint, from_gguf(written), "GGUF")
     return metadata
 
 

@@ -12,16 +12,16 @@ from typing import Any
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.sources import TensorSource
 from zeropoint.families import GgufMetadata, Kind
-from zeropoint.families._gguf import Written, gguf_tensors
+from zeropoint.families._gguf import InMemoryGguf, gguf_tensors
 from zeropoint.families._hf import HfConfig
 from zeropoint.families._llama_like import (
-    like_llama_of_gguf,
-    like_llama_of_hf,
-    like_llama_to_gguf,
-    like_llama_to_hf,
+    llama_like_from_gguf,
+    llama_like_from_hf,
+    llama_like_to_gguf,
+    llama_like_to_hf,
 )
 from zeropoint.families._names import GGUF, HF_LLAMA, fused, permuted, renamed
-from zeropoint.families._round_trip import refuse_unless_same
+from zeropoint.families._round_trip import check_round_trip
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 
@@ -36,33 +36,33 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
     c = HfConfig({"max_position_embeddings": 4096} | dict(config))
     c.require("attention_bias", False)
     windows = (c.get_int("sliding_window", default=None),) * c.get_int("num_hidden_layers", 1, 4096)
-    return like_llama_of_hf(c, "phi3", windows=windows, eps=1e-5)
+    return llama_like_from_hf(c, "phi3", windows=windows, eps=1e-5)
 
 
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
     """The config of a blueprint. Raises BadInput where a `Phi3Config` cannot say it."""
-    config = like_llama_to_hf(blueprint, "phi3", "Phi3ForCausalLM")
+    config = llama_like_to_hf(blueprint, "phi3", "Phi3ForCausalLM")
     # transformers 5 takes n_original of LongRoPE for n_ctx where it is missing; its own default is 4096.
     config.setdefault("original_max_position_embeddings", blueprint.n_ctx)
     config["sliding_window"] = blueprint.blocks[0].attention.window
     config["pad_token_id"] = None  # transformers' own, 32000, may lie outside the vocabulary
-    refuse_unless_same(blueprint, from_hf(config), "config.json")
+    check_round_trip(blueprint, from_hf(config), "config.json")
     return config
 
 
 def from_gguf(model: GgufMetadata) -> Blueprint:
     """The blueprint in a file's metadata. Raises BadModelFile naming the key at fault."""
     window = model.get_int("phi3.attention.sliding_window", 0, 2**24, default=0) or None
-    return like_llama_of_gguf(model, "phi3", window=window)
+    return llama_like_from_gguf(model, "phi3", window=window)
 
 
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     """The metadata of a blueprint. Raises BadInput where the architecture `phi3` cannot say it."""
-    metadata = like_llama_to_gguf(blueprint, "phi3")
+    metadata = llama_like_to_gguf(blueprint, "phi3")
     metadata["phi3.attention.sliding_window"] = blueprint.blocks[0].attention.window or 0
     metadata.setdefault("phi3.rope.scaling.original_context_length", blueprint.n_ctx)
-    written = Written(blueprint, metadata, tensor_map(blueprint, "gguf"))
-    refuse_unless_same(blueprint, from_gguf(written), "GGUF")
+    written = InMemoryGguf(blueprint, metadata, tensor_map(blueprint, "gguf"))
+    check_round_trip(blueprint, from_gguf(written), "GGUF")
     return metadata
 
 

@@ -14,9 +14,9 @@ from zeropoint.blueprint.parts.attention import Bias
 from zeropoint.families import GgufMetadata
 from zeropoint.families._gguf import gguf_tensors
 from zeropoint.families._hf import HfConfig
-from zeropoint.families._llama_like import like_llama_of_gguf, like_llama_of_hf, like_llama_to_hf
-from zeropoint.families._qwen import late_windows, late_windows_to_hf, tensor_map, written
-from zeropoint.families._round_trip import refuse_unless_same
+from zeropoint.families._llama_like import llama_like_from_gguf, llama_like_from_hf, llama_like_to_hf
+from zeropoint.families._qwen import late_windows, late_windows_to_hf, qwen_to_gguf, tensor_map
+from zeropoint.families._round_trip import check_round_trip
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 
@@ -28,22 +28,22 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
     """The blueprint of a `Qwen3Config`. Raises BadModelFile naming the key at fault."""
     c = HfConfig({"head_dim": 128} | dict(config))  # transformers' default, whatever the width
     bias: Bias = "all" if c.get_bool("attention_bias", default=False) else "none"
-    return like_llama_of_hf(c, "qwen3", bias, late_windows(c), has_query_key_norm=True)
+    return llama_like_from_hf(c, "qwen3", bias, late_windows(c), has_query_key_norm=True)
 
 
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
     """The config of a blueprint. Raises BadInput where a `Qwen3Config` cannot say it."""
-    config = like_llama_to_hf(blueprint, "qwen3", "Qwen3ForCausalLM") | late_windows_to_hf(blueprint)
+    config = llama_like_to_hf(blueprint, "qwen3", "Qwen3ForCausalLM") | late_windows_to_hf(blueprint)
     config["attention_bias"] = blueprint.blocks[0].attention.bias == "all"
-    refuse_unless_same(blueprint, from_hf(config), "config.json")
+    check_round_trip(blueprint, from_hf(config), "config.json")
     return config
 
 
 def from_gguf(model: GgufMetadata) -> Blueprint:
     """The blueprint in a file's metadata. Raises BadModelFile naming the key at fault."""
-    return like_llama_of_gguf(model, "qwen3", has_query_key_norm=True)
+    return llama_like_from_gguf(model, "qwen3", has_query_key_norm=True)
 
 
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     """The metadata of a blueprint. Raises BadInput where the architecture `qwen3` cannot say it."""
-    return written(blueprint, "qwen3", from_gguf)
+    return qwen_to_gguf(blueprint, "qwen3", from_gguf)

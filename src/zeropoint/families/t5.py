@@ -18,16 +18,16 @@ from zeropoint.blueprint.parts.position import RelativeBias
 from zeropoint.blueprint.sources import TensorSource
 from zeropoint.errors import BadInput
 from zeropoint.families import GgufMetadata, Kind
-from zeropoint.families._gguf import Sizes, Written, get_float, gguf_tensors, sizes_of, sizes_to
+from zeropoint.families._gguf import InMemoryGguf, Sizes, get_float, gguf_tensors, read_sizes, write_sizes
 from zeropoint.families._hf import HfConfig
 from zeropoint.families._names import renamed
 from zeropoint.families._parts import eps_of, network_of
-from zeropoint.families._round_trip import refuse_unless_same
+from zeropoint.families._round_trip import check_round_trip
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 
-REPEATED = {r"(encoder|decoder)\.embed_tokens\.weight": "embedding.weight"}
-LEFT_OUT = (r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",)  # never used
+DUPLICATES = {r"(encoder|decoder)\.embed_tokens\.weight": "embedding.weight"}
+DROPPED = (r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",)  # never used
 _NETWORKS: dict[str, MLP | Gated] = {
     "relu": MLP(0, "relu", has_bias=False),
     "gated-gelu": Gated(0, "gelu_tanh"),
@@ -148,13 +148,13 @@ def to_hf(blueprint: Blueprint) -> dict[str, Any]:
         "tie_word_embeddings": blueprint.is_tied,
         "scale_decoder_outputs": blueprint.head is not None and blueprint.head.scale != 1.0,
     }
-    refuse_unless_same(blueprint, from_hf(config), "config.json")
+    check_round_trip(blueprint, from_hf(config), "config.json")
     return config
 
 
 def from_gguf(model: GgufMetadata) -> Blueprint:
     """The blueprint in a file's metadata. Raises BadModelFile naming the key at fault."""
-    sizes = sizes_of(model, "t5")
+    sizes = read_sizes(model, "t5")
     has_gate = "enc.blk.0.ffn_gate.weight" in model.tensors
     return _blueprint(
         sizes,
@@ -170,7 +170,7 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     """The metadata of a blueprint. Raises BadInput where the architecture `t5` cannot say it."""
     a, eps = blueprint.blocks[0].attention, eps_of(blueprint)
     n_buckets = a.position.n_buckets if isinstance(a.position, RelativeBias) else 0
-    metadata = sizes_to(blueprint, "t5") | {
+    metadata = write_sizes(blueprint, "t5") | {
         "t5.block_count": len(blueprint.encoder),
         "t5.decoder_block_count": blueprint.n_layers,
         "t5.attention.key_length": a.d_head,
@@ -180,8 +180,8 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
         "t5.attention.relative_buckets_count": n_buckets,
         "t5.decoder_start_token_id": 0,  # every published T5 begins with its padding
     }
-    written = Written(blueprint, metadata, tensor_map(blueprint, "gguf"))
-    refuse_unless_same(blueprint, from_gguf(written), "GGUF")
+    written = InMemoryGguf(blueprint, metadata, tensor_map(blueprint, "gguf"))
+    check_round_trip(blueprint, from_gguf(written), "GGUF")
     return metadata
 
 

@@ -17,7 +17,7 @@ from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.engine.run_gguf import gguf_of
 from zeropoint.engine.tap_requests import native_points
 from zeropoint.errors import BadInput
-from zeropoint.weights.gguf.reader import GgufModel
+from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.open_model import open_model
 
 __all__ = ["TOLERANCE", "Comparison", "Point", "compare"]

@@ -18,7 +18,8 @@ from zeropoint.frozen import frozen
 from zeropoint.planning.plan import Plan, choose_context, expected_tok_s, make_plan
 from zeropoint.planning.roofline import Rate, available_memory_bytes, bandwidth_bytes_s, weights_rate
 from zeropoint.settings import Settings
-from zeropoint.weights.gguf.reader import GgufModel, open_gguf, parse_header
+from zeropoint.weights.gguf.model import GgufModel
+from zeropoint.weights.gguf.reader import open_gguf, parse_header
 
 __all__ = ["Forecast", "forecast"]
 

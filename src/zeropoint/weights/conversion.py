@@ -16,10 +16,11 @@ import numpy as np
 from zeropoint import _native, formats
 from zeropoint.blueprint.sources import TensorSource, stored_names
 from zeropoint.errors import BadInput, choices
-from zeropoint.weights.gguf.reader import GgufModel
-from zeropoint.weights.mapping import Lazy, of_stored, shown_names, to_stored
+from zeropoint.weights.gguf.model import GgufModel
+from zeropoint.weights.mapping import LazyTensor, lazy_tensors, to_stored
 from zeropoint.weights.open_model import Opened
-from zeropoint.weights.packing import Packed, copied, fits, pack
+from zeropoint.weights.packing import PackedTensor, copy_tensor, has_whole_blocks, pack
+from zeropoint.weights.stored_tensors import format_names
 
 __all__ = ["FOLDER_FORMATS", "file_type", "folder_tensors", "gguf_tensors"]
 
@@ -29,7 +30,7 @@ _STAY_F32 = (".router.weight", ".position.weight", ".segment.weight", "relative_
 _REACH_EVERY_LOGIT = ("embedding.weight", "head.weight")
 
 
-def gguf_tensors(opened: Opened, to: str | None, notify: Callable[[str], None]) -> list[Packed]:
+def gguf_tensors(opened: Opened, to: str | None, notify: Callable[[str], None]) -> list[PackedTensor]:
     """The tensors of a GGUF file in the format `to`; those of a GGUF that stay as they are, byte for byte.
 
     notify: told of matrices that cannot have the format. Raises BadInput for an unknown one.
@@ -40,14 +41,14 @@ def gguf_tensors(opened: Opened, to: str | None, notify: Callable[[str], None]) 
     file = opened.file if isinstance(opened.file, GgufModel) else None
     sources = opened.sources if file else _tensor_map(opened, "gguf")
     if left := opened.weights.keys() - sources.keys():
-        notify(f"{shown_names(left)} have no place in the GGUF of the family {opened.blueprint.family}")
+        notify(f"{format_names(left)} have no place in the GGUF of the family {opened.blueprint.family}")
     ours_of = {name: ours for ours, source in sources.items() for name in stored_names(source)}
-    stored = of_stored(file) if file else to_stored(opened.weights.lazy, sources) | _extra(opened)
+    stored = lazy_tensors(file) if file else to_stored(opened.weights.lazy, sources) | _extra(opened)
     made, others = [], 0
     for name, tensor in stored.items():
         form = tensor.format if file and to is None else _format(ours_of.get(name), tensor, to)
         others += to is not None and form not in (to, "F32") and ours_of.get(name) not in _REACH_EVERY_LOGIT
-        made.append(copied(file, name) if file and form == tensor.format else pack(name, tensor, form))
+        made.append(copy_tensor(file, name) if file and form == tensor.format else pack(name, tensor, form))
     if others:
         block = formats.get(str(to)).BLOCK_WEIGHTS
         instead = "Q8_0 or F16" if block > formats.get("Q8_0").BLOCK_WEIGHTS else "F16"
@@ -55,7 +56,7 @@ def gguf_tensors(opened: Opened, to: str | None, notify: Callable[[str], None]) 
     return made
 
 
-def folder_tensors(opened: Opened, to: str | None) -> list[Packed]:
+def folder_tensors(opened: Opened, to: str | None) -> list[PackedTensor]:
     """The tensors of a Hugging Face folder in the format `to`; without one, what is packed becomes F32."""
     if to is not None and to not in FOLDER_FORMATS:
         raise BadInput(f"a folder holds {', '.join(FOLDER_FORMATS)}, not {to}; choose one, or a .gguf target")
@@ -66,7 +67,7 @@ def folder_tensors(opened: Opened, to: str | None) -> list[Packed]:
     ]
 
 
-def file_type(tensors: list[Packed]) -> int:
+def file_type(tensors: list[PackedTensor]) -> int:
     """`general.file_type`: the number of the format that most weights of matrices are in."""
     counts: dict[str, int] = {}
     for tensor in tensors:
@@ -75,13 +76,13 @@ def file_type(tensors: list[Packed]) -> int:
     return formats.get(max(counts, key=counts.__getitem__)).FILE_TYPE if counts else 0
 
 
-def _format(ours: str | None, tensor: Lazy, to: str | None) -> str:
+def _format(ours: str | None, tensor: LazyTensor, to: str | None) -> str:
     if ours is None or len(tensor.shape) < 2 or ours.endswith(_STAY_F32):
         return "F32"
     form = to or tensor.format
     if ours in _REACH_EVERY_LOGIT and _bits(form) < _bits("Q8_0"):
         form = "Q8_0"
-    return next(choice for choice in (form, "Q8_0", "F16") if fits(tensor.shape, choice))
+    return next(choice for choice in (form, "Q8_0", "F16") if has_whole_blocks(tensor.shape, choice))
 
 
 def _bits(form: str) -> float:
@@ -89,12 +90,12 @@ def _bits(form: str) -> float:
     return block.BLOCK_BYTES * 8 / block.BLOCK_WEIGHTS
 
 
-def _extra(opened: Opened) -> dict[str, Lazy]:
+def _extra(opened: Opened) -> dict[str, LazyTensor]:
     """Small tensors that stand for metadata in a GGUF file."""
     made = {}
     for name, values in opened.family.gguf_tensors(opened.blueprint).items():
         array = np.array(values, np.float32)
-        made[name] = Lazy(array.shape, "F32", array.copy)
+        made[name] = LazyTensor(array.shape, "F32", array.copy)
     return made
 
 

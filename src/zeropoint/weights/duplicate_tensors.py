@@ -1,6 +1,6 @@
-"""Tensors that a file holds twice must be the same twice: else one of them would be left out without a word.
+"""Check that tensors which a file stores twice are equal; reading only one would hide a difference.
 
-Tied models are saved both ways: `lm_head.weight` beside the embedding that it is, or the embedding alone.
+Tied models are saved in two ways: `lm_head.weight` next to the embedding it equals, or the embedding alone.
 """
 
 from __future__ import annotations
@@ -8,59 +8,57 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from math import prod
 from re import fullmatch
-from typing import TYPE_CHECKING
 
 from zeropoint.blueprint.sources import TensorSource, stored_names
 from zeropoint.errors import BadModelFile
+from zeropoint.weights.stored_tensors import StoredTensors, format_names
 
-if TYPE_CHECKING:
-    from zeropoint.weights.mapping import Stored
+__all__ = ["check_duplicates", "find_duplicates", "row_chunks"]
 
-__all__ = ["refuse_unless_repeated", "repeats_in", "row_steps"]
-
-_CHUNK_WEIGHTS = 1 << 20  # compared at once
+_CHUNK_WEIGHTS = 1 << 20  # weights compared at a time
 
 
-def repeats_in(
-    names: Iterable[str], repeated: Mapping[str, str], sources: Mapping[str, TensorSource]
+def find_duplicates(
+    names: Iterable[str], patterns: Mapping[str, str], sources: Mapping[str, TensorSource]
 ) -> dict[str, str]:
-    """Those of the stored names that hold a tensor once more, each to the stored name that is read.
+    """Stored names that duplicate another tensor, each mapped to the stored name that is read instead.
 
-    repeated: as `families.repeated` gives it.
+    patterns: as returned by `families.duplicate_names`.
     """
-    found = {}
+    duplicates = {}
     for name in sorted(names):
-        for pattern, ours in repeated.items():
+        for pattern, ours in patterns.items():
             if ours in sources and fullmatch(pattern, name):
-                found[name] = stored_names(sources[ours])[0]
-    return found
+                duplicates[name] = stored_names(sources[ours])[0]
+    return duplicates
 
 
-def refuse_unless_repeated(stored: Stored, repeats: Mapping[str, str]) -> None:
-    """Compare whole tensors, some rows at a time. Raises BadModelFile naming file and tensor; DiskError."""
-    for name, other in repeats.items():
-        if not _is_same(stored, name, other):
-            from zeropoint.weights.mapping import shown_names
+def check_duplicates(stored: StoredTensors, duplicates: Mapping[str, str]) -> None:
+    """Compare each duplicate with its original, a few rows at a time.
 
+    Raises BadModelFile naming file and tensor where they differ, DiskError.
+    """
+    for name, original in duplicates.items():
+        if not _are_equal(stored, name, original):
             raise BadModelFile(
-                f"{stored.name}: tensor {shown_names([name])} differs from {shown_names([other])}, which it "
-                "must repeat in a model like this; the file is damaged, or of another model"
+                f"{stored.name}: tensor {format_names([name])} differs from {format_names([original])}, "
+                "which it must equal in this model; the file is damaged or belongs to another model"
             )
 
 
-def row_steps(shape: tuple[int, ...]) -> Iterable[tuple[int, int]]:
-    """(begin, end) of the rows along the first axis to look at in turn, so that memory stays small."""
+def row_chunks(shape: tuple[int, ...]) -> Iterable[tuple[int, int]]:
+    """(begin, end) of row ranges along the first axis, each small enough to bound memory."""
     n_rows = shape[0] if shape else 1
     n_weights = prod(shape[1:])
     step = max(1, _CHUNK_WEIGHTS // max(1, n_weights))
     return ((begin, min(begin + step, n_rows)) for begin in range(0, n_rows, step))
 
 
-def _is_same(stored: Stored, name: str, other: str) -> bool:
+def _are_equal(stored: StoredTensors, name: str, original: str) -> bool:
     import numpy as np
 
     shape = tuple(stored.tensors[name].shape)
-    return shape == tuple(stored.tensors[other].shape) and all(
-        np.array_equal(stored.rows(name, *rows), stored.rows(other, *rows), equal_nan=True)
-        for rows in row_steps(shape)
+    return shape == tuple(stored.tensors[original].shape) and all(
+        np.array_equal(stored.rows(name, *rows), stored.rows(original, *rows), equal_nan=True)
+        for rows in row_chunks(shape)
     )

@@ -19,7 +19,7 @@ from zeropoint.blueprint.sources import Rename
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadInput
 from zeropoint.families import Kind, zeropoint
-from zeropoint.weights.mapping import Lazy, Weights
+from zeropoint.weights.mapping import LazyTensor, Weights
 from zeropoint.weights.open_model import Opened
 
 __all__ = ["fit_for_export"]
@@ -57,7 +57,7 @@ def _with_biases(opened: Opened) -> Opened:
     lazy = dict(opened.weights.lazy)
     for name, shape in parameters(blueprint).items():
         if name not in lazy:
-            lazy[name] = Lazy(shape, "F32", lambda shape=shape: np.zeros(shape, np.float32))  # type: ignore[misc]
+            lazy[name] = LazyTensor(shape, "F32", lambda shape=shape: np.zeros(shape, np.float32))  # type: ignore[misc]
     sources = {name: Rename(name) for name in lazy}
     return replace(opened, blueprint=blueprint, weights=Weights(lazy), sources=sources)
 

@@ -14,15 +14,15 @@ from typing import Any
 from zeropoint.errors import BadModelFile
 from zeropoint.files.paths import display_path
 from zeropoint.frozen import frozen
-from zeropoint.weights.json_file import read_bytes, read_object
-from zeropoint.weights.mapping import Stored
+from zeropoint.weights.json_file import read_bytes, read_json_object
 from zeropoint.weights.safetensors.reader import (
     INDEX_NAME,
     SINGLE_NAME,
-    inside,
     open_safetensors,
     open_sharded,
+    path_in_folder,
 )
+from zeropoint.weights.stored_tensors import StoredTensors
 
 __all__ = ["PICKLES_RUN_CODE", "Folder", "holds_only_a_model", "is_pickle", "open_folder", "with_dtype"]
 
@@ -46,7 +46,7 @@ class Folder:
 
     path: Path
     config: Mapping[str, Any]
-    stored: Stored
+    stored: StoredTensors
     files: Mapping[str, Path]
     notices: tuple[str, ...] = ()
 
@@ -57,7 +57,7 @@ class Folder:
 
     def json(self, name: str) -> dict[str, Any]:
         """The object in one of `files`, empty where the folder has none. Raises BadModelFile."""
-        return read_object(self.files[name], MAX_TOKENIZER_BYTES) if name in self.files else {}
+        return read_json_object(self.files[name], MAX_TOKENIZER_BYTES) if name in self.files else {}
 
     def bytes(self, name: str) -> bytes:
         """One of `files`, whole. Raises BadModelFile."""
@@ -85,9 +85,11 @@ def open_folder(path: Path, *, allow_pickle: bool = False) -> Folder:
     """
     if not path.is_dir():
         raise BadModelFile(f"{display_path(path)} is no folder; give the folder that holds config.json")
-    config = read_object(inside(path, "config.json"), MAX_CONFIG_BYTES)
+    config = read_json_object(path_in_folder(path, "config.json"), MAX_CONFIG_BYTES)
     notices = ("code that the repository brings (`auto_map`) is not run",) if "auto_map" in config else ()
-    files = {entry.name: inside(path, entry.name) for entry in sorted(path.iterdir()) if _is_carried(entry)}
+    files = {
+        entry.name: path_in_folder(path, entry.name) for entry in sorted(path.iterdir()) if _is_carried(entry)
+    }
     return Folder(path, config, _stored(path, allow_pickle), files, notices)
 
 
@@ -112,25 +114,25 @@ def with_dtype(config: Mapping[str, Any], form: str) -> bytes:
     return json.dumps({**plain, "torch_dtype": names[form]}, indent=2, ensure_ascii=False).encode()
 
 
-def _stored(path: Path, allow_pickle: bool) -> Stored:
+def _stored(path: Path, allow_pickle: bool) -> StoredTensors:
     """The weights: an index, a single file, a file of another name; pickles last and only when asked."""
     if (path / INDEX_NAME).exists():
-        return open_sharded(inside(path, INDEX_NAME))
+        return open_sharded(path_in_folder(path, INDEX_NAME))
     if (path / SINGLE_NAME).exists():
-        return open_safetensors(inside(path, SINGLE_NAME))
+        return open_safetensors(path_in_folder(path, SINGLE_NAME))
     names = sorted(entry.name for entry in path.iterdir())
     found = [name for name in names if name.endswith(".safetensors")]
     if len(found) == 1:
-        return open_safetensors(inside(path, found[0]))
+        return open_safetensors(path_in_folder(path, found[0]))
     if found:
         raise BadModelFile(
             f"{display_path(path)} has {len(found)} safetensors files and no {INDEX_NAME}; fetch it too"
         )
     pickles = [name for name in names if is_pickle(Path(name))]
     if pickles and allow_pickle:
-        from zeropoint.weights.torch_pickle import open_pickled
+        from zeropoint.weights.torch_pickle import open_pickle
 
-        return open_pickled(path, pickles)
+        return open_pickle(path, pickles)
     if pickles:
         raise BadModelFile(
             f"{display_path(path)} has its weights in {pickles[0]!a:.80}: {PICKLES_RUN_CODE}, or trust it "

@@ -1,7 +1,7 @@
-"""Our tensors from a file's and back, as a family describes it (`blueprint/sources.py`), lazily.
+"""Map a file's tensors to ours and back, lazily, as a family describes it (`blueprint/sources.py`).
 
-Nothing is read before it is asked for, shapes are known before that, and no tensor is left over or missing
-without a sentence that names it.
+Tensors are read on access; shapes are checked before anything is read. A missing or unused tensor is an error
+that names it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import itemgetter
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,62 +27,51 @@ from zeropoint.blueprint.sources import (
 )
 from zeropoint.errors import BadModelFile
 from zeropoint.frozen import frozen
+from zeropoint.weights.stored_tensors import StoredTensors, format_names
 
-__all__ = ["Lazy", "Renamed", "Stored", "Weights", "from_stored", "of_stored", "shown_names", "to_stored"]
+__all__ = ["LazyTensor", "RenamedTensors", "Weights", "from_stored", "lazy_tensors", "to_stored"]
 
 Array = npt.NDArray[np.float32]
-_MAX_NAMED = 5  # tensors that a message lists
-
-
-class Stored(Protocol):
-    """An opened file (or several) with tensors: `GgufModel`, `SafetensorsModel`."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def tensors(self) -> Mapping[str, Any]: ...
-
-    def array(self, name: str) -> Array: ...
-
-    def rows(self, name: str, begin: int, end: int) -> Array: ...
 
 
 @frozen
-class Lazy:
-    """A tensor that is not read yet. format: how its file stores it ("F16"); read: float32 in `shape`."""
+class LazyTensor:
+    """A tensor read on demand. format: as stored in its file ("F16"); read: returns float32 of `shape`."""
 
     shape: tuple[int, ...]
     format: str
     read: Callable[[], Array]
 
 
-class Renamed:
-    """An opened file under today's names: `prefix` before all if none has it, and new endings for old."""
+class RenamedTensors:
+    """An opened file under current names: adds `prefix` if no tensor has it, and replaces old suffixes."""
 
-    def __init__(self, stored: Stored, prefix: str, aliases: Mapping[str, str]) -> None:
-        lacks = bool(prefix) and not any(name.startswith(prefix) for name in stored.tensors)
+    def __init__(self, stored: StoredTensors, prefix: str, aliases: Mapping[str, str]) -> None:
+        lacks_prefix = bool(prefix) and not any(name.startswith(prefix) for name in stored.tensors)
+        added_prefix = prefix if lacks_prefix else ""
         self._stored = stored
-        self._names = {_today(name, prefix if lacks else "", aliases): name for name in stored.tensors}
+        self._names = {_current_name(name, added_prefix, aliases): name for name in stored.tensors}
         self.name = stored.name
-        self.tensors = {today: stored.tensors[name] for today, name in self._names.items()}
+        self.tensors = {current: stored.tensors[name] for current, name in self._names.items()}
         if len(self._names) != len(stored.tensors):
             twice = [name for name in stored.tensors if name not in self._names.values()]
-            raise BadModelFile(f"{stored.name} has {shown_names(twice)} twice, under an old and a new name")
+            raise BadModelFile(
+                f"{stored.name} has {format_names(twice)} twice, under its old and its new name; remove one"
+            )
 
     def array(self, name: str) -> Array:
         """The weights of a tensor, float32 in its shape."""
         return self._stored.array(self._names[name])
 
     def rows(self, name: str, begin: int, end: int) -> Array:
-        """The weights of the rows [begin, end) along the first axis, float32."""
+        """The weights of rows [begin, end) along the first axis, float32."""
         return self._stored.rows(self._names[name], begin, end)
 
 
 class Weights(Mapping[str, Array]):
-    """{our name: float32 array}, each read anew when it is asked for. `lazy` has shapes and formats."""
+    """{our name: float32 array}, read from disk on every access. `lazy` holds shapes and formats."""
 
-    def __init__(self, lazy: Mapping[str, Lazy]) -> None:
+    def __init__(self, lazy: Mapping[str, LazyTensor]) -> None:
         self.lazy = lazy
 
     def __getitem__(self, name: str) -> Array:
@@ -99,32 +87,32 @@ class Weights(Mapping[str, Array]):
         return name in self.lazy
 
 
-def of_stored(stored: Stored) -> dict[str, Lazy]:
-    """The tensors of an opened file under their own names."""
+def lazy_tensors(stored: StoredTensors) -> dict[str, LazyTensor]:
+    """The tensors of an opened file under their stored names."""
     return {name: _lazy(stored, name) for name in stored.tensors}
 
 
 def from_stored(
-    stored: Stored,
+    stored: StoredTensors,
     sources: Mapping[str, TensorSource],
     shapes: Mapping[str, tuple[int, ...]],
     *,
     leftovers: Iterable[str] = (),
 ) -> Weights:
-    """Our weights out of a file.
+    """Our weights from a file.
 
-    sources: what each of ours is made of; shapes: those of `blueprint.tensors.parameters`; leftovers:
-    regular expressions of stored names that may be there and are not needed.
-    Raises BadModelFile for a tensor that is missing, left over, or of another shape than the config says.
+    sources: how each of ours is assembled; shapes: from `blueprint.tensors.parameters`; leftovers: regular
+    expressions of stored names that may exist without being used.
+    Raises BadModelFile for a tensor that is missing, unused, or whose shape contradicts the config.
     """
     if sources.keys() != shapes.keys():
         raise BadModelFile(
-            f"{stored.name}: no source is known for {shown_names(sources.keys() ^ shapes.keys())}"
+            f"{stored.name}: no source is known for {format_names(sources.keys() ^ shapes.keys())}"
         )
     needed = {name for source in sources.values() for name in stored_names(source)}
     if missing := needed - stored.tensors.keys():
         raise BadModelFile(
-            f"{stored.name} lacks {shown_names(missing)}; it is not complete, or of another model"
+            f"{stored.name} lacks {format_names(missing)}; it is incomplete or belongs to another model"
         )
     for name in sorted(needed):
         if (form := stored.tensors[name].format) not in formats.names():
@@ -140,162 +128,161 @@ def from_stored(
     ]
     if unused:
         raise BadModelFile(
-            f"{stored.name} has {shown_names(unused)}, which the model it describes does not use"
+            f"{stored.name} has {format_names(unused)}, which this model does not use; it may belong to "
+            "another model"
         )
     uses = Counter(name for source in sources.values() for name in stored_names(source))
-    last = _LastRead(of_stored(stored), {name for name, count in uses.items() if count > 1})
+    last = _LastRead(lazy_tensors(stored), {name for name, count in uses.items() if count > 1})
     weights = {name: _build(source, last, stored.name) for name, source in sources.items()}
     for name, lazy in weights.items():
         if lazy.shape != shapes[name]:
             raise BadModelFile(
-                f"{stored.name}: tensor {shown_names(stored_names(sources[name]))} makes `{name}` of shape "
-                f"{list(lazy.shape)}; its config says {list(shapes[name])}"
+                f"{stored.name}: tensor {format_names(stored_names(sources[name]))} gives `{name}` the shape "
+                f"{list(lazy.shape)}; the config requires {list(shapes[name])}"
             )
     return Weights(weights)
 
 
-def to_stored(weights: Mapping[str, Lazy], sources: Mapping[str, TensorSource]) -> dict[str, Lazy]:
-    """A file's tensors out of ours: the way back of `from_stored`, in the order of `sources`."""
-    stored: dict[str, Lazy] = {}
-    fused: dict[TensorSource, list[tuple[int, int, Lazy]]] = {}
+def to_stored(
+    weights: Mapping[str, LazyTensor], sources: Mapping[str, TensorSource]
+) -> dict[str, LazyTensor]:
+    """A file's tensors from ours: the inverse of `from_stored`, in the order of `sources`."""
+    stored: dict[str, LazyTensor] = {}
+    fused: dict[TensorSource, list[tuple[int, int, LazyTensor]]] = {}
     last = _LastRead(weights, {name for name, source in sources.items() if isinstance(source, Stacked)})
     for name, source in sources.items():
-        _take_apart(source, last.lazy(name), stored, fused)
+        _disassemble(source, last.lazy(name), stored, fused)
     while fused:
-        source, pieces = fused.popitem()
-        _take_apart(source, _joined(pieces), stored, fused)
+        source, parts = fused.popitem()
+        _disassemble(source, _concatenate_rows(parts), stored, fused)
     return stored
 
 
 class _LastRead:
-    """Keeps the tensor that was read last, of those in several parts, which are asked for in a row."""
+    """Caches the last tensor read among those with several parts, since parts are read consecutively."""
 
-    def __init__(self, tensors: Mapping[str, Lazy], in_parts: set[str]) -> None:
+    def __init__(self, tensors: Mapping[str, LazyTensor], cached_names: set[str]) -> None:
         self.tensors = tensors
-        self.in_parts = in_parts
+        self.cached_names = cached_names
         self._last: tuple[str, Array] | None = None
 
-    def lazy(self, name: str) -> Lazy:
+    def lazy(self, name: str) -> LazyTensor:
         tensor = self.tensors[name]
-        if name not in self.in_parts:
+        if name not in self.cached_names:
             return tensor
-        return Lazy(tensor.shape, tensor.format, lambda: self._read(name))
+        return LazyTensor(tensor.shape, tensor.format, lambda: self._read(name))
 
     def _read(self, name: str) -> Array:
         if self._last is None or self._last[0] != name:
-            self._last = None  # freed before the next is read
+            self._last = None  # free it before reading the next
             self._last = (name, self.tensors[name].read())
         return self._last[1]
 
 
-def _today(name: str, prefix: str, aliases: Mapping[str, str]) -> str:
+def _current_name(name: str, prefix: str, aliases: Mapping[str, str]) -> str:
     for old, new in aliases.items():
         if name.endswith(old):
             return prefix + name.removesuffix(old) + new
     return prefix + name
 
 
-def _lazy(stored: Stored, name: str) -> Lazy:
+def _lazy(stored: StoredTensors, name: str) -> LazyTensor:
     info = stored.tensors[name]
-    return Lazy(tuple(info.shape), info.format, lambda: stored.array(name))
+    return LazyTensor(tuple(info.shape), info.format, lambda: stored.array(name))
 
 
-def _build(source: TensorSource, last: _LastRead, where: str) -> Lazy:
-    """Our tensor, from the inside out."""
+def _build(source: TensorSource, last: _LastRead, where: str) -> LazyTensor:
+    """Assemble our tensor, from the innermost source outward."""
     match source:
         case Rename(name):
             return last.lazy(name)
         case Stacked(sources):
             parts = [_build(part, last, where) for part in sources]
             if len({part.shape for part in parts}) != 1:
-                raise BadModelFile(f"{where}: {shown_names(stored_names(source))} must be of one shape")
+                names = format_names(stored_names(source))
+                raise BadModelFile(f"{where}: {names} must have the same shape")
             shape = (len(parts), *parts[0].shape)
-            return Lazy(shape, _common(parts), lambda: np.stack([part.read() for part in parts]))
+            return LazyTensor(shape, _common_format(parts), lambda: np.stack([part.read() for part in parts]))
         case Rows(inner, begin, end):
-            whole = _build(inner, last, where)
-            if not 0 <= begin < end <= (whole.shape or (0,))[0]:
-                raise _misfit(where, source, whole, f"at least {end} rows")
-            return _changed(whole, (end - begin, *whole.shape[1:]), lambda w: w[begin:end])
+            fused = _build(inner, last, where)
+            if not 0 <= begin < end <= (fused.shape or (0,))[0]:
+                raise _shape_error(where, source, fused, f"at least {end} rows")
+            return _apply(fused, (end - begin, *fused.shape[1:]), lambda w: w[begin:end])
         case Transposed(inner):
-            return _turned(_build(inner, last, where), where, source)
+            return _transpose(_build(inner, last, where), where, source)
         case Permuted(inner, n_heads, is_interleaved):
             stored = _build(inner, last, where)
             if not stored.shape or stored.shape[0] % (2 * n_heads):
-                raise _misfit(where, source, stored, f"rows for {n_heads} heads of even width")
-            return _permuted(stored, n_heads, is_interleaved)
+                raise _shape_error(where, source, stored, f"rows for {n_heads} heads of even width")
+            return _permute(stored, n_heads, is_interleaved)
         case Offset(inner, add):
             plain = _build(inner, last, where)
-            return _changed(plain, plain.shape, lambda w: w + np.float32(add))
+            return _apply(plain, plain.shape, lambda w: w + np.float32(add))
 
 
-def _take_apart(
+def _disassemble(
     source: TensorSource,
-    ours: Lazy,
-    stored: dict[str, Lazy],
-    fused: dict[TensorSource, list[tuple[int, int, Lazy]]],
+    ours: LazyTensor,
+    stored: dict[str, LazyTensor],
+    fused: dict[TensorSource, list[tuple[int, int, LazyTensor]]],
 ) -> None:
-    """What the file stores of our tensor, from the outside in; rows of a fused one wait for the others."""
+    """Add to `stored` what the file stores of our tensor; rows of a fused tensor collect in `fused`."""
     match source:
         case Rename(name):
             stored[name] = ours
         case Stacked(sources):
             for i, part in enumerate(sources):
-                _take_apart(part, _changed(ours, ours.shape[1:], itemgetter(i)), stored, fused)
+                _disassemble(part, _apply(ours, ours.shape[1:], itemgetter(i)), stored, fused)
         case Rows(inner, begin, end):
             fused.setdefault(inner, []).append((begin, end, ours))
         case Transposed(inner):
-            _take_apart(inner, _changed(ours, ours.shape[::-1], lambda w: w.T), stored, fused)
+            _disassemble(inner, _apply(ours, ours.shape[::-1], lambda w: w.T), stored, fused)
         case Permuted(inner, n_heads, is_interleaved):
-            _take_apart(inner, _permuted(ours, n_heads, not is_interleaved), stored, fused)
+            _disassemble(inner, _permute(ours, n_heads, not is_interleaved), stored, fused)
         case Offset(inner, add):
-            plain = _changed(ours, ours.shape, lambda w: w - np.float32(add))
-            _take_apart(inner, plain, stored, fused)
+            plain = _apply(ours, ours.shape, lambda w: w - np.float32(add))
+            _disassemble(inner, plain, stored, fused)
 
 
-def _joined(pieces: list[tuple[int, int, Lazy]]) -> Lazy:
-    """One tensor of rows that must follow each other without a gap."""
-    pieces = sorted(pieces, key=lambda piece: piece[:2])
-    begins = [begin for begin, _, _ in pieces]
-    if begins != [0, *(end for _, end, _ in pieces[:-1])]:
-        raise BadModelFile(f"the rows from {begins} of a fused tensor do not join; some weights are missing")
-    parts = [part for _, _, part in pieces]
-    shape = (pieces[-1][1], *parts[0].shape[1:])
-    return Lazy(shape, _common(parts), lambda: np.concatenate([part.read() for part in parts]))
+def _concatenate_rows(ranges: list[tuple[int, int, LazyTensor]]) -> LazyTensor:
+    """One fused tensor from its (begin, end, rows), which must be contiguous."""
+    ranges = sorted(ranges, key=lambda item: item[:2])
+    begins = [begin for begin, _, _ in ranges]
+    if begins != [0, *(end for _, end, _ in ranges[:-1])]:
+        raise BadModelFile(
+            f"rows starting at {begins} of a fused tensor have a gap; some weights are missing"
+        )
+    parts = [part for _, _, part in ranges]
+    shape = (ranges[-1][1], *parts[0].shape[1:])
+    return LazyTensor(shape, _common_format(parts), lambda: np.concatenate([part.read() for part in parts]))
 
 
-def _turned(plain: Lazy, where: str, source: TensorSource) -> Lazy:
+def _transpose(plain: LazyTensor, where: str, source: TensorSource) -> LazyTensor:
     if len(plain.shape) != 2:
-        raise _misfit(where, source, plain, "two dimensions")
-    return _changed(plain, plain.shape[::-1], lambda w: w.T)
+        raise _shape_error(where, source, plain, "two dimensions")
+    return _apply(plain, plain.shape[::-1], lambda w: w.T)
 
 
-def _changed(tensor: Lazy, shape: tuple[int, ...], change: Callable[[Array], Array]) -> Lazy:
-    return Lazy(shape, tensor.format, lambda: change(tensor.read()))
+def _apply(tensor: LazyTensor, shape: tuple[int, ...], function: Callable[[Array], Array]) -> LazyTensor:
+    return LazyTensor(shape, tensor.format, lambda: function(tensor.read()))
 
 
-def _permuted(tensor: Lazy, n_heads: int, to_interleaved: bool) -> Lazy:
-    """Rows of each head from halves to interleaved pairs, or the other way."""
+def _permute(tensor: LazyTensor, n_heads: int, to_interleaved: bool) -> LazyTensor:
+    """Reorder each head's rows from halves to interleaved rotary pairs, or back."""
     n_pairs = tensor.shape[0] // n_heads // 2
     sides = (2, n_pairs) if to_interleaved else (n_pairs, 2)
 
-    def change(w: Array) -> Array:
+    def reorder(w: Array) -> Array:
         return w.reshape(n_heads, *sides, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
 
-    return _changed(tensor, tensor.shape, change)
+    return _apply(tensor, tensor.shape, reorder)
 
 
-def _common(parts: list[Lazy]) -> str:
+def _common_format(parts: list[LazyTensor]) -> str:
     formats = {part.format for part in parts}
     return formats.pop() if len(formats) == 1 else "F32"
 
 
-def _misfit(where: str, source: TensorSource, tensor: Lazy, wanted: str) -> BadModelFile:
-    names = shown_names(stored_names(source))
-    return BadModelFile(f"{where}: tensor {names} has the shape {list(tensor.shape)}; it needs {wanted}")
-
-
-def shown_names(names: Iterable[str]) -> str:
-    """Stored names for a message: the first few, in order, unable to act on a terminal."""
-    names = sorted(names)
-    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return ", ".join(f"{name!a:.80}" for name in names[:_MAX_NAMED]) + more
+def _shape_error(where: str, source: TensorSource, tensor: LazyTensor, needed: str) -> BadModelFile:
+    names = format_names(stored_names(source))
+    return BadModelFile(f"{where}: tensor {names} has the shape {list(tensor.shape)}; it needs {needed}")

@@ -15,11 +15,13 @@ from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.files.paths import display_path
 from zeropoint.frozen import frozen
-from zeropoint.weights.duplicate_tensors import refuse_unless_repeated, repeats_in
-from zeropoint.weights.gguf.reader import GgufModel, open_gguf
+from zeropoint.weights.duplicate_tensors import check_duplicates, find_duplicates
+from zeropoint.weights.gguf.model import GgufModel
+from zeropoint.weights.gguf.reader import open_gguf
 from zeropoint.weights.hf_folder import PICKLES_RUN_CODE, Folder, is_pickle, open_folder
-from zeropoint.weights.mapping import Renamed, Stored, Weights, from_stored
+from zeropoint.weights.mapping import RenamedTensors, Weights, from_stored
 from zeropoint.weights.run_checkpoint import RunCheckpoint, checkpoint_at, is_trained, open_checkpoint
+from zeropoint.weights.stored_tensors import StoredTensors
 
 __all__ = ["Opened", "open_model"]
 
@@ -62,23 +64,25 @@ def open_model(path: Path, *, allow_pickle: bool = False) -> Opened:
 
 
 def _of_gguf(file: GgufModel) -> Opened:
-    family = families.of_gguf(file)
+    family = families.for_gguf(file)
     blueprint = _checked(family.from_gguf(file), file.name)
     sources = families.gguf_sources(file, blueprint)
     weights = _weights(file, sources, blueprint, "gguf", family.gguf_tensors(blueprint))
-    return Opened(blueprint, weights, families.of(blueprint), file, sources)
+    return Opened(blueprint, weights, families.for_blueprint(blueprint), file, sources)
 
 
 def _of_folder(folder: Folder) -> Opened:
-    family = families.of_hf(folder.config, f"{folder.name}/config.json")
+    family = families.for_hf(folder.config, f"{folder.name}/config.json")
     blueprint = _checked(family.from_hf(folder.config), folder.name)
-    stored = Renamed(folder.stored, getattr(family, "PREFIX", ""), getattr(family, "ALIASES", {}))
+    stored = RenamedTensors(folder.stored, getattr(family, "PREFIX", ""), getattr(family, "ALIASES", {}))
     sources = family.tensor_map(blueprint, "hf")
-    unplaced = [re.compile(pattern) for pattern in getattr(family, "LEFT_OUT", ())]
+    unplaced = [re.compile(pattern) for pattern in getattr(family, "DROPPED", ())]
     left_out = [name for name in stored.tensors if any(pattern.fullmatch(name) for pattern in unplaced)]
     leftovers = [*getattr(family, "IGNORED", ()), *map(re.escape, left_out)]
     weights = _weights(stored, sources, blueprint, "hf", leftovers)
-    return Opened(blueprint, weights, families.of(blueprint), folder, sources, tuple(sorted(left_out)))
+    return Opened(
+        blueprint, weights, families.for_blueprint(blueprint), folder, sources, tuple(sorted(left_out))
+    )
 
 
 def _of_checkpoint(file: RunCheckpoint) -> Opened:
@@ -86,21 +90,23 @@ def _of_checkpoint(file: RunCheckpoint) -> Opened:
     shapes = parameters(blueprint)
     sources = {name: Rename(name) for name in shapes}
     weights = from_stored(file.stored, sources, shapes)
-    return Opened(blueprint, weights, families.of(blueprint), file, sources)
+    return Opened(blueprint, weights, families.for_blueprint(blueprint), file, sources)
 
 
 def _weights(
-    stored: Stored,
+    stored: StoredTensors,
     sources: Mapping[str, TensorSource],
     blueprint: Blueprint,
     kind: families.Kind,
     leftovers: Iterable[str],
 ) -> Weights:
     needed = {name for source in sources.values() for name in stored_names(source)}
-    repeats = repeats_in(stored.tensors.keys() - needed, families.repeated(kind, blueprint), sources)
+    repeats = find_duplicates(
+        stored.tensors.keys() - needed, families.duplicate_names(kind, blueprint), sources
+    )
     known = [*leftovers, *map(re.escape, repeats)]
     weights = from_stored(stored, sources, parameters(blueprint), leftovers=known)
-    refuse_unless_repeated(stored, repeats)
+    check_duplicates(stored, repeats)
     return weights
 
 

@@ -1,4 +1,4 @@
-"""Tensors on their way into a file: packed a few rows at a time, so that memory stays at one tensor."""
+"""Pack tensors for writing, a few rows at a time, so that at most one tensor is in memory."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import numpy.typing as npt
 from zeropoint import formats
 from zeropoint.errors import BadInput, OutOfMemory
 from zeropoint.frozen import frozen
-from zeropoint.weights.gguf.reader import GgufModel
-from zeropoint.weights.mapping import Lazy
+from zeropoint.weights.gguf.model import GgufModel
+from zeropoint.weights.mapping import LazyTensor
 
-__all__ = ["Packed", "bytes_of", "copied", "fits", "pack"]
+__all__ = ["PackedTensor", "copy_tensor", "has_whole_blocks", "pack", "packed_bytes"]
 
 Bytes = npt.NDArray[np.uint8]
-_CHUNK_WEIGHTS = 1 << 20  # packed at once; numpy needs some ten times as many bytes for it
-_LARGEST_F16 = 65504.0
+_CHUNK_WEIGHTS = 1 << 20  # weights packed at a time; numpy needs about ten bytes for each
+_MAX_F16 = 65504.0
 
 
 @frozen
-class Packed:
-    """A tensor to write. format: GGUF's name; chunks: its bytes in order, n_bytes in all.
+class PackedTensor:
+    """A tensor ready to be written. format: GGUF's name; chunks: its bytes in order, n_bytes in total.
 
-    source: the weights that are packed; None for a tensor that is copied byte for byte.
+    source: the weights that are packed; None for a tensor copied byte for byte.
     """
 
     name: str
@@ -33,46 +33,46 @@ class Packed:
     format: str
     n_bytes: int
     chunks: Callable[[], Iterator[Bytes]]
-    source: Lazy | None = None
+    source: LazyTensor | None = None
 
     @property
     def is_lossless(self) -> bool:
-        """Whether it holds every weight of its source as it was."""
+        """Whether packing preserves every weight of the source."""
         return self.source is None or self.format in ("F32", self.source.format)
 
 
-def pack(name: str, tensor: Lazy, form: str) -> Packed:
-    """`tensor` in the format `form`, read and packed when it is written.
+def pack(name: str, tensor: LazyTensor, form: str) -> PackedTensor:
+    """Pack `tensor` in the format `form`; reading and packing happen when it is written.
 
-    Raises (while it is written) BadInput for weights the format cannot hold: NaN or infinity where it is
-    blocks, more than 65504 where it is F16.
+    Raises BadInput (during writing) for weights that the format cannot represent: NaN or infinity in a block
+    format, magnitudes above 65504 in F16.
     """
-    n_bytes = bytes_of(tensor.shape, form)
-    return Packed(name, tensor.shape, form, n_bytes, lambda: _chunks(name, tensor, form), tensor)
+    n_bytes = packed_bytes(tensor.shape, form)
+    return PackedTensor(name, tensor.shape, form, n_bytes, lambda: _chunks(name, tensor, form), tensor)
 
 
-def copied(model: GgufModel, name: str) -> Packed:
-    """A tensor of a GGUF file, byte for byte."""
+def copy_tensor(model: GgufModel, name: str) -> PackedTensor:
+    """Copy a tensor of a GGUF file byte for byte."""
     info = model.tensors[name]
 
     def chunks() -> Iterator[Bytes]:
         yield model.read(name).reshape(-1)
 
-    return Packed(name, info.shape, info.format, info.n_bytes, chunks)
+    return PackedTensor(name, info.shape, info.format, info.n_bytes, chunks)
 
 
-def fits(shape: tuple[int, ...], form: str) -> bool:
-    """Whether rows of this shape are whole blocks of the format."""
+def has_whole_blocks(shape: tuple[int, ...], form: str) -> bool:
+    """Whether rows of this shape divide into blocks of the format without remainder."""
     return bool(shape) and shape[-1] % formats.get(form).BLOCK_WEIGHTS == 0
 
 
-def bytes_of(shape: tuple[int, ...], form: str) -> int:
-    """Bytes of a tensor of this shape in the format."""
+def packed_bytes(shape: tuple[int, ...], form: str) -> int:
+    """Size of a tensor of this shape in the format, in bytes."""
     block = formats.get(form)
     return math.prod(shape) // block.BLOCK_WEIGHTS * block.BLOCK_BYTES
 
 
-def _chunks(name: str, tensor: Lazy, form: str) -> Iterator[Bytes]:
+def _chunks(name: str, tensor: LazyTensor, form: str) -> Iterator[Bytes]:
     packer = formats.get(form).pack
     try:
         weights = tensor.read()
@@ -92,5 +92,5 @@ def _chunks(name: str, tensor: Lazy, form: str) -> Iterator[Bytes]:
 
 def _check_f16(name: str, weights: npt.NDArray[np.float32]) -> None:
     size = np.abs(weights)
-    if ((size > _LARGEST_F16) & np.isfinite(size)).any():
-        raise BadInput(f"it has weights beyond {_LARGEST_F16:.0f}, the largest of F16; take BF16 or F32")
+    if ((size > _MAX_F16) & np.isfinite(size)).any():
+        raise BadInput(f"weights exceed {_MAX_F16:.0f}, the largest F16 value; use BF16 or F32")

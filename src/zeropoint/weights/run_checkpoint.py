@@ -14,8 +14,13 @@ from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.io import from_toml
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.files.paths import display_path
-from zeropoint.weights.json_file import open_regular, read_bytes, read_object
-from zeropoint.weights.safetensors.reader import SafetensorsModel, inside, open_safetensors, open_sharded
+from zeropoint.weights.json_file import open_regular, read_bytes, read_json_object
+from zeropoint.weights.safetensors.reader import (
+    SafetensorsModel,
+    open_safetensors,
+    open_sharded,
+    path_in_folder,
+)
 
 __all__ = [
     "INDEX",
@@ -111,10 +116,10 @@ def open_checkpoint(path: Path) -> RunCheckpoint:
         raise BadModelFile(
             f"{display_path(path)} is no checkpoint; its name must be that of a step, as step-000120"
         )
-    blueprint = from_toml(_text(inside(run, "blueprint.toml")), display_path(run / "blueprint.toml"))
+    blueprint = from_toml(_text(path_in_folder(run, "blueprint.toml")), display_path(run / "blueprint.toml"))
     names = _stored(path)
     _verify(path, names)
-    stored = (open_sharded if INDEX in names else open_safetensors)(inside(path, names[0]))
+    stored = (open_sharded if INDEX in names else open_safetensors)(path_in_folder(path, names[0]))
     return RunCheckpoint(path, run, int(match[1]), blueprint, stored, run / "tokenizer.json")
 
 
@@ -137,7 +142,7 @@ def _verify(path: Path, names: list[str]) -> None:
     """The sha256 of files against the manifest's."""
     import hashlib  # here, because of what it brings: OpenSSL, which a chat has no use for
 
-    wanted = read_object(inside(path, "manifest.json"), _MAX_TEXT_BYTES).get("sha256", {})
+    wanted = read_json_object(path_in_folder(path, "manifest.json"), _MAX_TEXT_BYTES).get("sha256", {})
     for name in names:
         digest = hashlib.sha256()
         with open_regular(path / name) as file:

@@ -1,7 +1,7 @@
-"""PyTorch checkpoints (`pytorch_model.bin`), read only when asked for, and only by torch's restricted loader.
+"""PyTorch checkpoints (`pytorch_model.bin`), read only with --allow-pickle and by torch's restricted loader.
 
-`weights_only=True` has been broken twice (CVE-2025-32434, fixed in 2.6; CVE-2026-24747, fixed in 2.10), so an
-older torch is refused, and there is no fallback to the loader that runs code.
+`weights_only=True` has been exploitable twice (CVE-2025-32434, fixed in 2.6; CVE-2026-24747, fixed in 2.10).
+Older versions of torch are therefore rejected, and the loader that runs code is never used.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import numpy.typing as npt
 
 from zeropoint.errors import BadModelFile, MachineError
 from zeropoint.files.paths import display_path
-from zeropoint.weights.gguf.reader import TensorInfo
-from zeropoint.weights.safetensors.reader import inside
+from zeropoint.weights.safetensors.reader import path_in_folder
+from zeropoint.weights.stored_tensors import TensorInfo
 
-__all__ = ["PickledModel", "open_pickled"]
+__all__ = ["PickledModel", "open_pickle"]
 
-_OLDEST_TORCH = (2, 10)
+_MIN_TORCH = (2, 10)
 _FORMATS = {"torch.float32": "F32", "torch.float16": "F16", "torch.bfloat16": "BF16"}
 
 
 @dataclass(frozen=True, eq=False)
 class PickledModel:
-    """The tensors of a checkpoint, mapped by torch; `array` makes float32 of one."""
+    """The tensors of a checkpoint, memory-mapped by torch; `array` converts one to float32."""
 
     path: Path
     tensors: Mapping[str, TensorInfo]
@@ -35,36 +35,36 @@ class PickledModel:
 
     @property
     def name(self) -> str:
-        """The folder for messages."""
+        """The folder's name for messages."""
         return display_path(self.path)
 
     def array(self, name: str) -> npt.NDArray[np.float32]:
         """The weights of a tensor, float32 in its shape."""
         if name not in self.tensors:
-            raise BadModelFile(f"{self.name}: tensor {name!a:.80} is missing; the checkpoint is not complete")
+            raise BadModelFile(f"{self.name}: tensor {name!a:.80} is missing; the checkpoint is incomplete")
         weights: npt.NDArray[np.float32] = self.state[name].detach().float().contiguous().numpy()
         return weights
 
     def rows(self, name: str, begin: int, end: int) -> npt.NDArray[np.float32]:
-        """The weights of the rows [begin, end) along the first axis, float32."""
+        """The weights of rows [begin, end) along the first axis, float32."""
         weights: npt.NDArray[np.float32] = self.state[name].detach()[begin:end].float().contiguous().numpy()
         return weights
 
 
-def open_pickled(folder: Path, names: list[str]) -> PickledModel:
-    """The tensors of all files in `names`. Raises BadModelFile, MachineError without a torch that is safe."""
+def open_pickle(folder: Path, names: list[str]) -> PickledModel:
+    """Open all files in `names`. Raises BadModelFile, and MachineError without a safe version of torch."""
     torch = _torch()
     state: dict[str, Any] = {}
     for name in names:
-        path = inside(folder, name)
+        path = path_in_folder(folder, name)
         try:
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except Exception as error:  # of many kinds, some not documented; none of them is worth a second try
+        except Exception as error:  # torch.load raises many types, some undocumented
             raise BadModelFile(
-                f"{display_path(path)} is refused by torch's safe loader: {str(error)[:200]!a}"
+                f"{display_path(path)} was rejected by torch's safe loader: {str(error)[:200]!a}"
             ) from None
         if not isinstance(loaded, dict) or not all(isinstance(t, torch.Tensor) for t in loaded.values()):
-            raise BadModelFile(f"{display_path(path)} must hold a dictionary of tensors and nothing else")
+            raise BadModelFile(f"{display_path(path)} must contain a dictionary of tensors and nothing else")
         state |= loaded
     tensors = {key: _info(key, tensor, folder) for key, tensor in state.items()}
     return PickledModel(folder, tensors, state)
@@ -81,8 +81,8 @@ def _torch() -> Any:
     except ImportError:
         raise MachineError("reading a pickled checkpoint needs torch; install zeropoint[train]") from None
     version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
-    if version < _OLDEST_TORCH:
+    if version < _MIN_TORCH:
         raise MachineError(
-            f"torch {torch.__version__} can be tricked by a checkpoint; it must be 2.10 or newer to read one"
+            f"torch {torch.__version__} is vulnerable to malicious checkpoints; install torch 2.10 or newer"
         )
     return torch

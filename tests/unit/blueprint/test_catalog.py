@@ -86,7 +86,7 @@ def in_files():
 def test_transformers_counts_the_same(name):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     blueprint = catalog.load(name)
-    config = families.of(blueprint).to_hf(blueprint)
+    config = families.for_blueprint(blueprint).to_hf(blueprint)
     architecture = config.pop("architectures")[0]
     made = transformers.AutoConfig.for_model(**config)
     with torch.device("meta"):

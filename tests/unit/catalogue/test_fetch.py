@@ -287,10 +287,10 @@ def test_lookup_of_an_address_reads_no_more_than_it_must(site: Site, home: Path)
     assert (found.name, found.format, found.file_bytes) == ("m.Q4_0", "Q4_0", 6 * len(MODEL))
 
     class TooShort(BadModelFile):
-        wanted_bytes = 3 << 20
+        required_bytes = 3 << 20
 
     def parse(head: bytes, size: int) -> int:
-        if len(head) < TooShort.wanted_bytes:
+        if len(head) < TooShort.required_bytes:
             raise TooShort("cut short")
         return len(head)
 

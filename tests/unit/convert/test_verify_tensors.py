@@ -14,7 +14,8 @@ from zeropoint import formats
 from zeropoint.convert import smoke_test, verify_tensors
 from zeropoint.convert.convert import convert
 from zeropoint.errors import BadModelFile
-from zeropoint.weights.gguf import reader as gguf_reader
+from zeropoint.weights.gguf import model as gguf_model
+from zeropoint.weights.gguf.reader import open_gguf
 from zeropoint.weights.safetensors import reader as safetensors_reader
 
 BLOCKS = [name for name in formats.names() if formats.get(name).BLOCK_WEIGHTS > 1]
@@ -40,15 +41,15 @@ def test_a_tensor_that_arrives_otherwise_is_named(
     """Any tensor, not a sample: one weight of the last one, wrong in the file by its last bit."""
     write_tiny_model(tmp_path / "tiny.gguf", Tiny(is_tied=False))
     wanted = "blk.1.ffn_down.weight" if name == "out.gguf" else "model.layers.1.mlp.down_proj.weight"
-    original = gguf_reader.read_tensor
+    original = gguf_model.read_tensor
 
-    def damaged(tensor: gguf_reader.TensorInfo) -> np.ndarray:
+    def damaged(tensor: gguf_model.TensorInfo) -> np.ndarray:
         packed = original(tensor)
         if tensor.name == wanted and ".tmp." in str(tensor.path):
             packed[0] ^= 1
         return packed
 
-    for module in (gguf_reader, safetensors_reader):
+    for module in (gguf_model, safetensors_reader):
         monkeypatch.setattr(module, "read_tensor", damaged)
     with pytest.raises(BadModelFile, match=rf"{name}: tensor `{wanted}` did not arrive as written"):
         convert(tmp_path / "tiny.gguf", tmp_path / name, to=form)
@@ -95,5 +96,5 @@ def test_progress_counts_what_is_written_and_what_is_compared(tmp_path: Path) ->
     write_tiny_model(tmp_path / "tiny.gguf")
     seen: list[tuple[int | None, int]] = []
     convert(tmp_path / "tiny.gguf", tmp_path / "b.gguf", progress=lambda *told: seen.append(told))
-    total = 2 * sum(info.n_bytes for info in gguf_reader.open_gguf(tmp_path / "b.gguf").tensors.values())
+    total = 2 * sum(info.n_bytes for info in open_gguf(tmp_path / "b.gguf").tensors.values())
     assert seen[-1] == (total, total)

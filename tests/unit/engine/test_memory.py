@@ -10,7 +10,7 @@ import pytest
 
 import zeropoint
 from zeropoint.engine.native.kv_cache import context_bytes
-from zeropoint.tokenizers.core.string_table import PackedTexts
+from zeropoint.tokenizers.core.string_table import StringTable
 from zeropoint.weights.gguf.reader import open_gguf
 
 _MOST_BYTES = 60_000_000  # of which Python, numpy and the tokenizer's library take some 40
@@ -39,7 +39,7 @@ def test_a_chat_takes_little_beside_weights_and_cache(smollm2_path: Path) -> Non
 
 def test_packed_texts_are_the_texts() -> None:
     texts = ["", "a", "▁the", "\U0001f600", "", "z"]
-    packed = PackedTexts(texts)
+    packed = StringTable(texts)
     assert list(packed) == texts
     assert packed[-1] == "z"
     assert packed[1:3] == texts[1:3]
@@ -50,6 +50,6 @@ def test_packed_texts_are_the_texts() -> None:
 
 def test_a_lean_file_lacks_the_lists_of_the_vocabulary_alone(smollm2_path: Path) -> None:
     file = open_gguf(smollm2_path)
-    missing = set(file.metadata) - set(file.lean().metadata)
+    missing = set(file.metadata) - set(file.without_vocabulary().metadata)
     assert missing == {f"tokenizer.ggml.{name}" for name in ("tokens", "token_type", "merges")}
-    assert file.lean().tensors == file.tensors
+    assert file.without_vocabulary().tensors == file.tensors

@@ -17,7 +17,8 @@ from zeropoint.engine.native.engine import MOST_THREADS, NativeEngine, default_t
 from zeropoint.engine.native.kv_cache import context_bytes
 from zeropoint.engine.session.model import blueprint_of
 from zeropoint.errors import BadInput
-from zeropoint.weights.gguf.reader import GgufModel, open_gguf
+from zeropoint.weights.gguf.model import GgufModel
+from zeropoint.weights.gguf.reader import open_gguf
 
 GREEDY = SamplingParams.of(temperature=0, max_tokens=4)
 

@@ -55,7 +55,7 @@ class File:
 
 
 def file_of(blueprint):
-    family = families.of(blueprint)
+    family = families.for_blueprint(blueprint)
     shapes = parameters(blueprint)
     stored = {
         name: shapes[ours]
@@ -66,11 +66,11 @@ def file_of(blueprint):
 
 
 def of_config(config):
-    return families.of_hf(config).from_hf(config)
+    return families.for_hf(config).from_hf(config)
 
 
 def read(file):
-    return families.of_gguf(file).from_gguf(file)
+    return families.for_gguf(file).from_gguf(file)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -89,7 +89,7 @@ def test_a_blueprint_comes_back(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_a_file_is_read_by_names_and_rows_alone(name):
     again = read(file_of(of_config(MODELS[name])))
-    for source in families.of(again).tensor_map(again, "gguf").values():
+    for source in families.for_blueprint(again).tensor_map(again, "gguf").values():
         assert isinstance(source, Rename) or (isinstance(source, Rows) and isinstance(source.source, Rename))
 
 
@@ -97,7 +97,7 @@ def test_a_file_is_read_by_names_and_rows_alone(name):
 def test_back_to_config_from_a_file(name):
     blueprint = of_config(MODELS[name])
     again = read(file_of(blueprint))
-    config = families.of(again).to_hf(again)
+    config = families.for_blueprint(again).to_hf(again)
     if name not in ("mistral-7b-v0.3", "smollm2-135m"):  # without a window, a Llama in GGUF
         assert config["model_type"] == MODELS[name]["model_type"]
 
@@ -106,7 +106,7 @@ def test_names_are_the_gguf_packages():
     constants = pytest.importorskip("gguf.constants")
     for config in SMALL.values():
         blueprint = of_config(config)
-        family = families.of(blueprint)
+        family = families.for_blueprint(blueprint)
         arch = family.to_gguf(blueprint)["general.architecture"]
         kinds = constants.MODEL_TENSORS[next(a for a, n in constants.MODEL_ARCH_NAMES.items() if n == arch)]
         known = {constants.TENSOR_NAMES[kind] for kind in kinds}
@@ -126,7 +126,7 @@ def test_keys_are_the_gguf_packages():
         if isinstance(value, str)
     }
     for config in MODELS.values():
-        metadata = families.of_hf(config).to_gguf(of_config(config))
+        metadata = families.for_hf(config).to_gguf(of_config(config))
         arch = metadata["general.architecture"]
         assert {key.replace(f"{arch}.", "{arch}.", 1) for key in metadata} <= known
 
@@ -135,10 +135,12 @@ def test_llama_is_interleaved_in_gguf_and_qwen_is_not():
     llama, qwen = of_config(SMALL["llama"]), of_config(SMALL["qwen2"])
     query = "blocks.0.attention.query.weight"
     stored = Rename("blk.0.attn_q.weight")
-    assert families.of(llama).tensor_map(llama, "gguf")[query] == Permuted(stored, 4, is_interleaved=False)
-    key = families.of(llama).tensor_map(llama, "gguf")["blocks.0.attention.key.weight"]
+    assert families.for_blueprint(llama).tensor_map(llama, "gguf")[query] == Permuted(
+        stored, 4, is_interleaved=False
+    )
+    key = families.for_blueprint(llama).tensor_map(llama, "gguf")["blocks.0.attention.key.weight"]
     assert key == Permuted(Rename("blk.0.attn_k.weight"), 2, is_interleaved=False)
-    assert families.of(qwen).tensor_map(qwen, "gguf")[query] == stored
+    assert families.for_blueprint(qwen).tensor_map(qwen, "gguf")[query] == stored
     assert read(file_of(llama)).blocks[0].attention.position.is_interleaved
     assert not read(file_of(qwen)).blocks[0].attention.position.is_interleaved
 
@@ -147,17 +149,17 @@ def test_gemma_stores_the_gain_in_gguf_and_one_less_elsewhere():
     gemma = of_config(SMALL["gemma2"])
     name = "blocks.1.ffn_norm.weight"
     theirs = Rename("blk.1.ffn_norm.weight")
-    assert families.of(gemma).tensor_map(gemma, "gguf")[name] == Offset(theirs, -1.0)
+    assert families.for_blueprint(gemma).tensor_map(gemma, "gguf")[name] == Offset(theirs, -1.0)
     again = read(file_of(gemma))
     assert not again.final_norm.is_offset
-    assert families.of(again).tensor_map(again, "gguf")[name] == theirs
-    hf = families.of(again).tensor_map(again, "hf")[name]
+    assert families.for_blueprint(again).tensor_map(again, "gguf")[name] == theirs
+    hf = families.for_blueprint(again).tensor_map(again, "hf")[name]
     assert hf == Offset(Rename("model.layers.1.pre_feedforward_layernorm.weight"), 1.0)
 
 
 def test_gpt2_is_fused_in_gguf():
     gpt2 = of_config(SMALL["gpt2"])
-    sources = families.of(gpt2).tensor_map(gpt2, "gguf")
+    sources = families.for_blueprint(gpt2).tensor_map(gpt2, "gguf")
     assert sources["blocks.1.attention.value.weight"] == Rows(Rename("blk.1.attn_qkv.weight"), 64, 96)
     assert sources["blocks.1.attention.key.bias"] == Rows(Rename("blk.1.attn_qkv.bias"), 32, 64)
 
@@ -170,7 +172,7 @@ def test_experts_in_a_llama_file_are_a_mixtral():
 
 def test_llama3s_scaling_is_a_tensor_of_factors():
     blueprint = of_config(PUBLISHED["llama-3.1-8b"])
-    factors = families.of(blueprint).gguf_tensors(blueprint)["rope_freqs.weight"]
+    factors = families.for_blueprint(blueprint).gguf_tensors(blueprint)["rope_freqs.weight"]
     assert (len(factors), factors[0], factors[-1]) == (64, 1.0, pytest.approx(8.0))
     again = read(file_of(blueprint)).blocks[0].attention.position
     assert again.scaling == Llama3Scaling(8.0, 1.0, 4.0, 8192)
@@ -258,7 +260,7 @@ UNSAYABLE = {
 @pytest.mark.parametrize("said", UNSAYABLE)
 def test_metadata_that_cannot_say_it_is_not_written(said):
     blueprint = UNSAYABLE[said]
-    family = families.of(blueprint)
+    family = families.for_blueprint(blueprint)
     with pytest.raises(BadInput) as error:
         family.to_gguf(blueprint)
     assert said in str(error.value)

@@ -24,7 +24,7 @@ ALL = PUBLISHED | SMALL
 
 
 def blueprint_of(config):
-    return families.of_hf(config).from_hf(config)
+    return families.for_hf(config).from_hf(config)
 
 
 def rope_of(config):
@@ -39,7 +39,7 @@ def llama(**changes):
 def test_a_config_comes_back(name):
     blueprint = blueprint_of(ALL[name])
     check(blueprint, name)
-    config = families.of(blueprint).to_hf(blueprint)
+    config = families.for_blueprint(blueprint).to_hf(blueprint)
     assert blueprint_of(config) == blueprint
     for key, value in config.items():
         if value is not None and ALL[name].get(key) is not None and not isinstance(value, dict):
@@ -54,7 +54,7 @@ def test_a_published_config_is_the_catalogues(name):
 @pytest.mark.parametrize("name", ALL)
 def test_every_tensor_has_one_source(name):
     blueprint = blueprint_of(ALL[name])
-    sources = families.of(blueprint).tensor_map(blueprint, "hf")
+    sources = families.for_blueprint(blueprint).tensor_map(blueprint, "hf")
     assert sources.keys() == parameters(blueprint).keys()
 
 
@@ -62,7 +62,7 @@ def test_every_tensor_has_one_source(name):
 def test_names_and_shapes_are_those_of_transformers(name):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     blueprint = blueprint_of(SMALL[name])
-    family = families.of(blueprint)
+    family = families.for_blueprint(blueprint)
     config = family.to_hf(blueprint)
     architecture = config.pop("architectures")[0]
     with torch.device("meta"):
@@ -144,7 +144,7 @@ def test_scalings_are_read_in_both_spellings(kind):
     del new["rope_theta"]
     assert rope_of(old).scaling == scaling
     assert rope_of(new) == rope_of(old)
-    assert blueprint_of(families.of_hf(old).to_hf(blueprint_of(old))) == blueprint_of(old)
+    assert blueprint_of(families.for_hf(old).to_hf(blueprint_of(old))) == blueprint_of(old)
 
 
 @pytest.mark.parametrize("kind", ["linear", "dynamic", "llama3", "yarn"])
@@ -172,7 +172,7 @@ def test_a_sliding_window_that_is_not_used_is_none():
 def test_qwen_windows_begin_at_a_block():
     config = SMALL["qwen2"] | {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1}
     assert [block.attention.window for block in blueprint_of(config).blocks] == [None, 8]
-    assert blueprint_of(families.of_hf(config).to_hf(blueprint_of(config))) == blueprint_of(config)
+    assert blueprint_of(families.for_hf(config).to_hf(blueprint_of(config))) == blueprint_of(config)
 
 
 def test_gemma_alternates_unless_told():
@@ -255,5 +255,5 @@ UNSAYABLE = {
 def test_a_config_that_cannot_say_it_is_not_written(said):
     blueprint = UNSAYABLE[said]
     with pytest.raises(BadInput) as error:
-        families.of(blueprint).to_hf(blueprint)
+        families.for_blueprint(blueprint).to_hf(blueprint)
     assert said in str(error.value)

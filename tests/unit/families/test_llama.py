@@ -17,7 +17,8 @@ from zeropoint.blueprint.tensors import parameters
 from zeropoint.engine.session.model import blueprint_of
 from zeropoint.errors import BadModelFile
 from zeropoint.families import llama
-from zeropoint.weights.gguf.reader import GgufModel, open_gguf
+from zeropoint.weights.gguf.model import GgufModel
+from zeropoint.weights.gguf.reader import open_gguf
 
 
 def opened(path: Path, tiny: Tiny | None = None, **options: Any) -> GgufModel:

@@ -18,9 +18,9 @@ from zeropoint.weights.gguf.writer import write_gguf
 def test_any_blueprint_comes_back(name: str, tmp_path: Path) -> None:
     blueprint = dataclasses.replace(catalog.load(name), family="zeropoint")
     path = tmp_path / "own.gguf"
-    write_gguf(path, families.of(blueprint).to_gguf(blueprint), [])
+    write_gguf(path, families.for_blueprint(blueprint).to_gguf(blueprint), [])
     file = open_gguf(path)
-    assert families.of_gguf(file).from_gguf(file) == blueprint
+    assert families.for_gguf(file).from_gguf(file) == blueprint
 
 
 def test_a_damaged_blueprint_is_refused_with_the_file_s_name(tmp_path: Path) -> None:
@@ -28,10 +28,10 @@ def test_a_damaged_blueprint_is_refused_with_the_file_s_name(tmp_path: Path) -> 
     write_gguf(path, {"general.architecture": "zeropoint", "zeropoint.blueprint": "version = "}, [])
     file = open_gguf(path)
     with pytest.raises(BadModelFile, match=r"own\.gguf"):
-        families.of_gguf(file).from_gguf(file)
+        families.for_gguf(file).from_gguf(file)
 
 
 def test_there_is_no_hugging_face_form() -> None:
     blueprint = dataclasses.replace(catalog.load("gpt2"), family="zeropoint")
     with pytest.raises(BadInput, match="no Hugging Face form"):
-        families.of(blueprint).tensor_map(blueprint, "hf")
+        families.for_blueprint(blueprint).tensor_map(blueprint, "hf")

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from zeropoint.errors import BadInput, BadModelFile
-from zeropoint.tokenizers.formats.bert import document, gguf_spelling
+from zeropoint.tokenizers.formats.bert import encode_document, to_gguf_spelling
 from zeropoint.tokenizers.formats.gguf import load_tokenizer
-from zeropoint.tokenizers.formats.to_hf import hf_files
+from zeropoint.tokenizers.formats.to_hf import hf_tokenizer_files
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = (
@@ -35,7 +35,7 @@ def make_vocabulary(cased: bool) -> list[str]:
 def make_metadata(vocabulary: list[str]) -> dict[str, Any]:
     return {
         "tokenizer.ggml.model": "bert",
-        "tokenizer.ggml.tokens": gguf_spelling(vocabulary, SPECIAL),
+        "tokenizer.ggml.tokens": to_gguf_spelling(vocabulary, SPECIAL),
         "tokenizer.ggml.token_type": [3] * len(SPECIAL) + [1] * (len(vocabulary) - len(SPECIAL)),
         "tokenizer.ggml.token_type_count": 2,
         "tokenizer.ggml.padding_token_id": 0,
@@ -95,11 +95,11 @@ def test_documents_and_their_types(model: Any, reference: Any) -> None:
     ours = load_tokenizer(model(make_metadata(vocabulary)))
     assert (ours.bos_id, ours.sep_id, ours.mask_id, ours.unk_id, ours.pad_id) == (2, 3, 4, 1, 0)
     for texts in (("the fox",), ("hello the", "quick foxes?"), ("",), ("", "fox")):
-        got, expected = document(ours, *texts), theirs.encode(*texts)
+        got, expected = encode_document(ours, *texts), theirs.encode(*texts)
         assert (got.ids, got.types) == (expected.ids, expected.type_ids)
     flags = {"tokenizer.ggml.add_bos_token": False, "tokenizer.ggml.add_sep_token": False}
     bare = load_tokenizer(model(make_metadata(vocabulary) | flags))
-    assert document(bare, "the fox").ids == bare.encode("the fox")
+    assert encode_document(bare, "the fox").ids == bare.encode("the fox")
 
 
 def test_written_as_files_of_hugging_face(model: Any, tmp_path: Path) -> None:
@@ -107,11 +107,11 @@ def test_written_as_files_of_hugging_face(model: Any, tmp_path: Path) -> None:
 
     opened = model(make_metadata(make_vocabulary(False)))
     ours = load_tokenizer(opened)
-    for name, data in hf_files(opened, ours, 64).items():
+    for name, data in hf_tokenizer_files(opened, ours, 64).items():
         (tmp_path / name).write_bytes(data)
     theirs = AutoTokenizer.from_pretrained(tmp_path)
     for texts in (("The fox",), ("hello", "quick foxs")):
-        got, expected = theirs(*texts, return_token_type_ids=True), document(ours, *texts)
+        got, expected = theirs(*texts, return_token_type_ids=True), encode_document(ours, *texts)
         assert (got.input_ids, got.token_type_ids) == (expected.ids, expected.types)
     assert theirs.decode(theirs("quicking foxs").input_ids) == "[CLS] quicking foxs [SEP]"
 
@@ -129,7 +129,7 @@ def test_special_tokens_by_their_spelling(model: Any) -> None:
     }
     del metadata["tokenizer.ggml.token_type"]
     ours = load_tokenizer(model(metadata))
-    assert document(ours, "[CLS] fox").ids[0] == 2
+    assert encode_document(ours, "[CLS] fox").ids[0] == 2
     assert ours.control_ids == {0, 1, 2, 3, 4}
     assert ours.control_ids & set(ours.encode("[CLS][MASK]")) <= {1}
 
@@ -161,4 +161,4 @@ def test_damaged_files(change: dict[str, Any], message: str, model: Any) -> None
 
 def test_a_vocabulary_without_separator_makes_no_documents(tiny: Any) -> None:
     with pytest.raises(BadInput, match="no separator"):
-        document(tiny, "x")
+        encode_document(tiny, "x")

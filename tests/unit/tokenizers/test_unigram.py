@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from zeropoint.errors import BadInput, BadModelFile
-from zeropoint.tokenizers.train.lattice import best_cut, expected_counts
+from zeropoint.tokenizers.train.lattice import expected_counts, viterbi
 from zeropoint.tokenizers.train.unigram import (
-    Unigram,
-    improve,
+    UnigramTokenizer,
+    em_step,
     prune,
     seed_pieces,
     split_words,
@@ -30,7 +30,7 @@ TEXT = (
 
 
 @pytest.fixture(scope="module")
-def trained() -> Unigram:
+def trained() -> UnigramTokenizer:
     return train_unigram(TEXT, 340)
 
 
@@ -52,7 +52,7 @@ def test_viterbi_and_counts_are_those_of_brute_force(seed: int) -> None:
     pieces = {piece: -draw.uniform(0.5, 6) for piece in chosen}
     scored = [(sum(pieces[p] for p in cut), cut) for cut in cuts(word) if all(p in pieces for p in cut)]
     best = max(scored)
-    assert best_cut(word, pieces, -20.0) == best[1]
+    assert viterbi(word, pieces, -20.0) == best[1]
     log_z = math.log(sum(math.exp(score) for score, _ in scored))
     expected: Counter[str] = Counter()
     for score, cut in scored:
@@ -69,7 +69,7 @@ def test_the_loss_falls_with_every_step() -> None:
     losses = []
     for _ in range(8):
         assert sum(map(math.exp, pieces.values())) == pytest.approx(1)
-        pieces, loss = improve(pieces, counts)
+        pieces, loss = em_step(pieces, counts)
         losses.append(loss)
     assert losses[-1] < losses[0] - 0.5
     assert all(later <= earlier + 1e-9 for earlier, later in itertools.pairwise(losses))
@@ -77,7 +77,7 @@ def test_the_loss_falls_with_every_step() -> None:
 
 def test_pruning_keeps_characters_and_what_is_missed_most() -> None:
     counts = Counter(split_words(TEXT))
-    pieces, _ = improve(seed_pieces(counts, 300), counts)
+    pieces, _ = em_step(seed_pieces(counts, 300), counts)
     characters = {character for word in counts for character in word}
     few = prune(pieces, counts, len(characters) + 5)
     assert len(few) == len(characters) + 5
@@ -87,7 +87,7 @@ def test_pruning_keeps_characters_and_what_is_missed_most() -> None:
 
 
 @pytest.mark.parametrize("fast", [False, True])
-def test_round_trips(fast: bool, trained: Unigram, varied_lines: Any) -> None:
+def test_round_trips(fast: bool, trained: UnigramTokenizer, varied_lines: Any) -> None:
     tokenizer = train_unigram(TEXT, 340, fast=True) if fast else trained
     assert tokenizer.n_vocab <= 340
     assert set(TEXT) - {" "} <= set(tokenizer.pieces)
@@ -97,7 +97,7 @@ def test_round_trips(fast: bool, trained: Unigram, varied_lines: Any) -> None:
         assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_the_library_encodes_the_same(trained: Unigram, varied_lines: Any) -> None:
+def test_the_library_encodes_the_same(trained: UnigramTokenizer, varied_lines: Any) -> None:
     library = trained.library()
     for text in ["", " ", "  two  ", " the", TEXT, "<unk>", *varied_lines(["<unk>"])[::20]]:
         ids = trained.encode(text)
@@ -105,9 +105,9 @@ def test_the_library_encodes_the_same(trained: Unigram, varied_lines: Any) -> No
         assert library.decode(ids, skip_special_tokens=False) == text
 
 
-def test_saved_and_loaded(trained: Unigram, tmp_path: Path) -> None:
+def test_saved_and_loaded(trained: UnigramTokenizer, tmp_path: Path) -> None:
     trained.save(tmp_path / "pieces.json")
-    assert Unigram.load(tmp_path / "pieces.json") == trained
+    assert UnigramTokenizer.load(tmp_path / "pieces.json") == trained
 
 
 @pytest.mark.parametrize("pieces", [
@@ -118,10 +118,10 @@ def test_a_damaged_file_is_named(pieces: Any, tmp_path: Path) -> None:
     path = tmp_path / "pieces.json"
     path.write_text(json.dumps({"kind": "zeropoint.unigram", "pieces": pieces}))
     with pytest.raises(BadModelFile, match=r"pieces\.json"):
-        Unigram.load(path)
+        UnigramTokenizer.load(path)
 
 
-def test_bad_requests(trained: Unigram) -> None:
+def test_bad_requests(trained: UnigramTokenizer) -> None:
     with pytest.raises(BadInput, match="at least 260"):
         train_unigram("ab", 259)
     with pytest.raises(BadInput, match="give a text"):

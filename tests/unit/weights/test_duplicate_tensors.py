@@ -1,4 +1,4 @@
-"""What a file holds twice is compared, whole: a head that is not the embedding is never dropped silently."""
+"""Tensors stored twice are compared in full: a head that differs from the embedding is never dropped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zeropoint.errors import BadModelFile
 from zeropoint.weights import duplicate_tensors
 from zeropoint.weights.gguf.reader import open_gguf
 from zeropoint.weights.gguf.writer import write_gguf
-from zeropoint.weights.mapping import Lazy
+from zeropoint.weights.mapping import LazyTensor
 from zeropoint.weights.open_model import open_model
 from zeropoint.weights.packing import pack
 
@@ -39,7 +39,7 @@ T5 = {
     "num_heads": 4,
     "vocab_size": 61,
 }
-REPEATS = [
+DUPLICATES = [
     pytest.param(CONFIGS["llama, tied"], "lm_head.weight", "model.embed_tokens.weight", id="llama"),
     pytest.param(CONFIGS["gpt2"], "lm_head.weight", "transformer.wte.weight", id="gpt2"),
     pytest.param(T5, "lm_head.weight", "shared.weight", id="t5-head"),
@@ -54,8 +54,8 @@ REPEATS = [
 ]
 
 
-@pytest.mark.parametrize(("config", "name", "other"), REPEATS)
-def test_a_repeated_tensor_of_a_folder_must_be_the_same(
+@pytest.mark.parametrize(("config", "name", "other"), DUPLICATES)
+def test_a_duplicate_tensor_in_a_folder_must_equal_its_original(
     config: dict[str, object], name: str, other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(duplicate_tensors, "_CHUNK_WEIGHTS", 100)  # a few rows at a time
@@ -76,10 +76,10 @@ def test_a_repeated_tensor_of_a_folder_must_be_the_same(
         open_model(folder)
 
 
-def test_a_repeated_tensor_of_a_gguf_must_be_the_same(tmp_path: Path) -> None:
-    """A published GGUF with `output.weight` is untied; one of ours says in its blueprint that it is tied."""
+def test_a_duplicate_tensor_in_a_gguf_must_equal_its_original(tmp_path: Path) -> None:
+    """A published GGUF with `output.weight` is untied; ours may declare a tied head in its blueprint."""
     config = CONFIGS["llama, tied"]
-    blueprint = families.of_hf(config).from_hf(config)
+    blueprint = families.for_hf(config).from_hf(config)
     rng = np.random.default_rng(0)
     weights = {
         name: rng.standard_normal(shape).astype(np.float32) for name, shape in parameters(blueprint).items()
@@ -87,18 +87,18 @@ def test_a_repeated_tensor_of_a_gguf_must_be_the_same(tmp_path: Path) -> None:
     metadata = families.registry.load("zeropoint.families", "zeropoint").to_gguf(blueprint)
     for change in (0.0, 1.0):
         stored = weights | {"output.weight": weights["embedding.weight"] + np.float32(change)}
-        lazy = {name: Lazy(array.shape, "F32", array.copy) for name, array in stored.items()}
+        lazy = {name: LazyTensor(array.shape, "F32", array.copy) for name, array in stored.items()}
         path = tmp_path / f"{change}.gguf"
         write_gguf(path, metadata, [pack(name, tensor, "F32") for name, tensor in lazy.items()])
-        for opens in (open_model, lambda path: blueprint_of(open_gguf(path))):
+        for open_path in (open_model, lambda path: blueprint_of(open_gguf(path))):
             if not change:
-                opens(path)
+                open_path(path)
                 continue
             with pytest.raises(BadModelFile, match=r"tensor 'output.weight' differs from 'embedding.weight'"):
-                opens(path)
+                open_path(path)
 
 
-def test_rows_of_a_tensor_are_those_of_the_whole(tmp_path: Path) -> None:
+def test_reading_rows_equals_slicing_the_tensor(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     array = rng.standard_normal((5, 3, 64)).astype(np.float32)
     writer = gguf.GGUFWriter(tmp_path / "a.gguf", "llama")
@@ -111,7 +111,7 @@ def test_rows_of_a_tensor_are_those_of_the_whole(tmp_path: Path) -> None:
     np.testing.assert_array_equal(file.rows("a", 1, 4), file.array("a")[1:4])
 
 
-def test_weights_without_a_place_are_told(tmp_path: Path) -> None:
+def test_weights_without_a_counterpart_are_reported(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     write_tiny_folder(folder, BERT)
     path = folder / "model.safetensors"
@@ -121,6 +121,6 @@ def test_weights_without_a_place_are_told(tmp_path: Path) -> None:
     positions = {"bert.embeddings.position_ids": np.arange(4, dtype=np.float32)}
     safetensors.numpy.save_file(tensors | pooler | positions, path)
     assert open_model(folder).left_out == tuple(sorted(pooler))
-    said: list[str] = []
-    convert(folder, tmp_path / "copy", notify=said.append)
-    assert any("bert.pooler.dense.bias" in line and "left out" in line for line in said)
+    notices: list[str] = []
+    convert(folder, tmp_path / "copy", notify=notices.append)
+    assert any("bert.pooler.dense.bias" in line and "left out" in line for line in notices)

@@ -1,4 +1,4 @@
-"""What we write, the reader of the `gguf` package and our own read: the same values, types and bytes."""
+"""The `gguf` package and our reader read what we write: the same values, types and bytes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 from zeropoint import _native, formats
 from zeropoint.errors import BadInput
 from zeropoint.weights.gguf.reader import open_gguf
-from zeropoint.weights.gguf.writer import Typed, file_bytes, typed_metadata, write_gguf
-from zeropoint.weights.mapping import Lazy
-from zeropoint.weights.packing import copied, pack
+from zeropoint.weights.gguf.writer import TypedValue, file_bytes, typed_metadata, write_gguf
+from zeropoint.weights.mapping import LazyTensor
+from zeropoint.weights.packing import copy_tensor, pack
 
 METADATA = {
     "general.architecture": "tiny",
@@ -30,9 +30,9 @@ METADATA = {
     "a.words": ["a", "", "Ġb"],
     "a.scores": [0.5, -1.0],
     "a.flags": [True, False],
-    "a.exact": Typed(0.1, "FLOAT64"),
-    "a.bytes": Typed([1, 255], "ARRAY of UINT8"),
-    "a.none": Typed([], "ARRAY of STRING"),
+    "a.exact": TypedValue(0.1, "FLOAT64"),
+    "a.bytes": TypedValue([1, 255], "ARRAY of UINT8"),
+    "a.none": TypedValue([], "ARRAY of STRING"),
 }
 TYPES = {
     "a.small": "UINT32",
@@ -52,90 +52,88 @@ TYPES = {
 }
 
 
-def lazy(*shape: int, seed: int = 3) -> Lazy:
+def lazy(*shape: int, seed: int = 3) -> LazyTensor:
     array = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-    return Lazy(shape, "F32", array.copy)
+    return LazyTensor(shape, "F32", array.copy)
 
 
-def plain(value: object) -> object:
-    return value.value if isinstance(value, Typed) else value
+def untyped(value: object) -> object:
+    return value.value if isinstance(value, TypedValue) else value
 
 
-def test_metadata_arrives_with_its_types(tmp_path: Path):
+def test_metadata_is_written_with_its_types(tmp_path: Path):
     path = tmp_path / "x.gguf"
     write_gguf(path, METADATA, [])
     model = open_gguf(path)
-    assert dict(model.metadata) == {key: plain(value) for key, value in METADATA.items()}
+    assert dict(model.metadata) == {key: untyped(value) for key, value in METADATA.items()}
     assert {key: model.metadata.type_of(key) for key in TYPES} == TYPES
     fields = gguf.GGUFReader(path).fields
     assert [key for key in fields if not key.startswith("GGUF.")] == list(METADATA)
     for key, value in METADATA.items():
-        np.testing.assert_equal(fields[key].contents(), plain(value))
+        np.testing.assert_equal(fields[key].contents(), untyped(value))
 
 
-def test_tensors_of_every_format(tmp_path: Path):
+def test_tensors_of_every_format_are_written(tmp_path: Path):
     path = tmp_path / "x.gguf"
     known = {name for name, _, _, _ in _native.formats()}
     tensors = {f"t.{form}": (lazy(3, 256), form) for form in formats.names() if form in known}
     tensors |= {"vector": (lazy(5), "F32"), "cube": (lazy(2, 3, 32), "Q8_0")}
     packed = [pack(name, tensor, form) for name, (tensor, form) in tensors.items()]
-    told: list[int] = []
-    write_gguf(path, METADATA, packed, wrote=told.append)
+    chunk_bytes: list[int] = []
+    write_gguf(path, METADATA, packed, on_write=chunk_bytes.append)
     assert path.stat().st_size == file_bytes(METADATA, packed)
-    assert sum(told) == sum(tensor.n_bytes for tensor in packed)
+    assert sum(chunk_bytes) == sum(tensor.n_bytes for tensor in packed)
     reference = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
     assert list(reference) == list(tensors)
     for name, (tensor, form) in tensors.items():
-        wanted = formats.get(form).pack(tensor.read()).tobytes()
+        expected = formats.get(form).pack(tensor.read()).tobytes()
         assert reference[name].tensor_type.name == form
         assert tuple(reversed(reference[name].shape.tolist())) == tensor.shape
-        assert reference[name].data.tobytes() == wanted
-        assert open_gguf(path).read(name).tobytes() == wanted
+        assert reference[name].data.tobytes() == expected
+        assert open_gguf(path).read(name).tobytes() == expected
 
 
-def test_rows_are_packed_a_few_at_a_time_with_the_same_result(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_packing_in_chunks_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     tensor = lazy(7, 64)
-    whole = b"".join(chunk.tobytes() for chunk in pack("w", tensor, "Q8_0").chunks())
+    at_once = b"".join(chunk.tobytes() for chunk in pack("w", tensor, "Q8_0").chunks())
     monkeypatch.setattr("zeropoint.weights.packing._CHUNK_WEIGHTS", 128)
     chunks = [chunk.tobytes() for chunk in pack("w", tensor, "Q8_0").chunks()]
     assert len(chunks) == 4
-    assert b"".join(chunks) == whole
+    assert b"".join(chunks) == at_once
 
 
-def test_a_file_written_again_is_the_same_file(tmp_path: Path):
+def test_rewriting_a_file_reproduces_it(tmp_path: Path):
     first, second = tmp_path / "1.gguf", tmp_path / "2.gguf"
     write_gguf(first, METADATA, [pack("w", lazy(4, 64), "Q4_0"), pack("v", lazy(5), "F32")])
     model = open_gguf(first)
-    write_gguf(second, typed_metadata(model), [copied(model, name) for name in model.tensors])
+    write_gguf(second, typed_metadata(model), [copy_tensor(model, name) for name in model.tensors])
     assert first.read_bytes() == second.read_bytes()
 
 
 @pytest.mark.parametrize(
     ("metadata", "words"),
     [
-        ({"k": Typed(-1, "UINT32")}, "metadata `k` cannot be written as UINT32"),
-        ({"k": Typed(1, "UINT33")}, "metadata `k` cannot be written as UINT33"),
+        ({"k": TypedValue(-1, "UINT32")}, "metadata `k` cannot be written as UINT32"),
+        ({"k": TypedValue(1, "UINT33")}, "metadata `k` cannot be written as UINT33"),
         ({"k": None}, "metadata `k` is a NoneType; GGUF has no such type"),
         ({"k": []}, "must be a list of one type, not empty"),
         ({"k": [1, "a"]}, "must be a list of one type"),
     ],
 )
-def test_values_that_cannot_be_written(metadata, words: str, tmp_path: Path):
+def test_unsupported_values_are_rejected(metadata, words: str, tmp_path: Path):
     with pytest.raises(BadInput, match=words):
         write_gguf(tmp_path / "x.gguf", metadata, [])
 
 
-def test_tensors_that_cannot_be_written(tmp_path: Path):
-    with pytest.raises(BadInput, match="tensor `w` has 5 dimensions; GGUF holds 1 to 4"):
+def test_unsupported_tensors_are_rejected(tmp_path: Path):
+    with pytest.raises(BadInput, match="tensor `w` has 5 dimensions; GGUF supports 1 to 4"):
         write_gguf(tmp_path / "x.gguf", {}, [pack("w", lazy(1, 1, 1, 1, 32), "F32")])
-    nan = Lazy((32,), "F32", lambda: np.full(32, np.nan, np.float32))
+    nan = LazyTensor((32,), "F32", lambda: np.full(32, np.nan, np.float32))
     with pytest.raises(BadInput, match="tensor `w`: weights have NaN"):
         write_gguf(tmp_path / "x.gguf", {}, [pack("w", nan, "Q8_0")])
 
 
-def test_texts_are_cut_at_their_first_space(tmp_path: Path):
+def test_strings_are_split_at_their_first_space(tmp_path: Path):
     lines = ["a b", "ab", "", " ", "a ", " b", "a b c", "Ġ é", "a b"]
     path = tmp_path / "x.gguf"
     write_gguf(path, {**METADATA, "a.pairs": lines}, [])

@@ -1,4 +1,4 @@
-"""A model folder: which files are taken along, where its template stands, what may be replaced."""
+"""Hugging Face folders: companion files, the chat template, and which folders may be overwritten."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_files_that_are_taken_along(folder: Path):
-    taken = [
+def test_companion_files_are_listed(folder: Path):
+    companions = [
         "LICENSE",
         "README.md",
         "generation_config.json",
@@ -29,17 +29,17 @@ def test_files_that_are_taken_along(folder: Path):
         "tokenizer.json",
         "tokenizer.model",
     ]
-    for name in [*taken, "code.py", "notes.txt", "optimizer.pt"]:
+    for name in [*companions, "code.py", "notes.txt", "optimizer.pt"]:
         (folder / name).write_text("{}")
     (folder / "tokenizer_backup").mkdir()
     opened = open_folder(folder)
-    assert list(opened.files) == taken
+    assert list(opened.files) == companions
     assert opened.json("tokenizer.json") == {}
     assert opened.json("tokenizer_config.json") == {}
 
 
 @pytest.mark.parametrize(
-    ("template", "wanted"),
+    ("template", "expected"),
     [
         ("{{ a }}", "{{ a }}"),
         ([{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}], "d"),
@@ -48,9 +48,9 @@ def test_files_that_are_taken_along(folder: Path):
         (3, None),
     ],
 )
-def test_the_template(template: object, wanted: str | None, folder: Path):
+def test_the_chat_template_is_found(template: object, expected: str | None, folder: Path):
     (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
-    assert open_folder(folder).template == wanted
+    assert open_folder(folder).template == expected
     (folder / "chat_template.jinja").write_text("own")
     assert open_folder(folder).template == "own"
     (folder / "chat_template.jinja").write_bytes(b"\xff")
@@ -58,7 +58,7 @@ def test_the_template(template: object, wanted: str | None, folder: Path):
         _ = open_folder(folder).template
 
 
-def test_weights_under_another_name(folder: Path):
+def test_weights_may_have_another_file_name(folder: Path):
     (folder / "model.safetensors").rename(folder / "consolidated.safetensors")
     assert list(open_folder(folder).stored.tensors) == ["a"]
     save_file({"a": torch.ones(2)}, folder / "second.safetensors")
@@ -70,12 +70,12 @@ def test_weights_under_another_name(folder: Path):
         open_folder(folder)
 
 
-def test_safetensors_come_before_pickles(folder: Path):
+def test_safetensors_take_precedence_over_pickles(folder: Path):
     (folder / "pytorch_model.bin").write_bytes(b"junk")
     assert list(open_folder(folder, allow_pickle=True).stored.tensors) == ["a"]
 
 
-def test_what_may_be_replaced(folder: Path):
+def test_only_a_folder_that_holds_a_model_may_be_overwritten(folder: Path):
     assert holds_only_a_model(folder)
     (folder / "tokenizer.json").touch()
     (folder / "model-00001-of-00002.safetensors").touch()
@@ -89,6 +89,6 @@ def test_what_may_be_replaced(folder: Path):
     assert not holds_only_a_model(folder)
 
 
-def test_the_type_of_weights_in_a_config():
+def test_the_weights_dtype_is_written_to_the_config():
     config = json.loads(with_dtype({"a": "é", "dtype": "x", "torch_dtype": "y", "auto_map": {}}, "BF16"))
     assert config == {"a": "é", "torch_dtype": "bfloat16"}

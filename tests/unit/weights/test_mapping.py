@@ -1,4 +1,4 @@
-"""Stored tensors become ours as described, and ours become the stored ones again, bit for bit."""
+"""Stored tensors map to ours as the family describes, and back, bit for bit."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 
 from zeropoint.blueprint.sources import Offset, Permuted, Rename, Rows, Stacked, TensorSource, Transposed
 from zeropoint.errors import BadModelFile
-from zeropoint.weights.mapping import Renamed, Weights, from_stored, to_stored
+from zeropoint.weights.mapping import RenamedTensors, Weights, from_stored, to_stored
 
 
 @dataclass
 class Memory:
-    """A file that is none. `reads` lists what was read."""
+    """Stored tensors in memory; `reads` records which were read."""
 
     arrays: dict[str, np.ndarray]
     reads: list[str] = field(default_factory=list)
@@ -51,7 +51,7 @@ CASES = {
         {"x": Rows(Rename("a"), 0, 2), "y": Rows(Rename("a"), 2, 6)},
         {"x": PLAIN[:2], "y": PLAIN[2:]},
     ),
-    "rows of a turned one": (
+    "rows of a transposed tensor": (
         {"a": PLAIN},
         {"y": Rows(Transposed(Rename("a")), 1, 4), "x": Rows(Transposed(Rename("a")), 0, 1)},
         {"x": PLAIN.T[:1], "y": PLAIN.T[1:]},
@@ -67,7 +67,7 @@ CASES = {
         {"x": np.stack([PLAIN.T, -PLAIN.T])},
     ),
     # Two heads of six rows: halves 0 1 2 | 3 4 5 become pairs 0 3 | 1 4 | 2 5.
-    "to pairs": (
+    "to interleaved": (
         {"a": ascending(12, 1)},
         {"x": Permuted(Rename("a"), 2, True)},
         {"x": ascending(12, 1)[[0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11]]},
@@ -81,11 +81,11 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_there_and_back(case: str):
-    arrays, sources, wanted = CASES[case]
-    weights = read(arrays, sources, {name: array.shape for name, array in wanted.items()})
+def test_mapping_round_trips(case: str):
+    arrays, sources, expected = CASES[case]
+    weights = read(arrays, sources, {name: array.shape for name, array in expected.items()})
     assert list(weights) == list(sources)
-    for name, array in wanted.items():
+    for name, array in expected.items():
         np.testing.assert_array_equal(weights[name], array)
     stored = to_stored(weights.lazy, sources)
     assert stored.keys() == arrays.keys()
@@ -95,7 +95,7 @@ def test_there_and_back(case: str):
         np.testing.assert_array_equal(stored[name].read(), array)
 
 
-def test_nothing_is_read_before_it_is_asked_for():
+def test_tensors_are_read_on_access():
     file = Memory({"a": PLAIN, "b": PLAIN})
     sources = {"x": Rows(Rename("a"), 0, 3), "y": Rows(Rename("a"), 3, 6), "z": Rename("b")}
     weights = from_stored(file, sources, {"x": (3, 4), "y": (3, 4), "z": (6, 4)})
@@ -103,19 +103,19 @@ def test_nothing_is_read_before_it_is_asked_for():
     assert "y" in weights
     assert file.reads == []
     weights["x"], weights["y"]
-    assert file.reads == ["a"]  # the rows of a fused tensor are asked for in a row
+    assert file.reads == ["a"]  # a fused tensor is read once for consecutive parts
 
 
 @pytest.mark.parametrize(
     ("arrays", "sources", "shapes", "words"),
     [
-        ({}, {"x": Rename("a")}, {"x": (1,)}, "memory lacks 'a'; it is not complete, or of another model"),
-        ({"a": PLAIN, "b": PLAIN}, {"x": Rename("a")}, {"x": (6, 4)}, "memory has 'b', which the model"),
+        ({}, {"x": Rename("a")}, {"x": (1,)}, "memory lacks 'a'; it is incomplete"),
+        ({"a": PLAIN, "b": PLAIN}, {"x": Rename("a")}, {"x": (6, 4)}, "memory has 'b', which this model"),
         (
             {"a": PLAIN},
             {"x": Rename("a")},
             {"x": (4, 6)},
-            r"tensor 'a' makes `x` of shape \[6, 4\]; its config",
+            r"tensor 'a' gives `x` the shape \[6, 4\]; the config",
         ),
         ({"a": PLAIN}, {"x": Rows(Rename("a"), 4, 7)}, {"x": (3, 4)}, r"\[6, 4\]; it needs at least 7 rows"),
         ({"a": ascending(3)}, {"x": Transposed(Rename("a"))}, {"x": (3,)}, "it needs two dimensions"),
@@ -129,45 +129,45 @@ def test_nothing_is_read_before_it_is_asked_for():
             {"a": PLAIN, "b": PLAIN.T},
             {"x": Stacked((Rename("a"), Rename("b")))},
             {"x": (2, 6, 4)},
-            "'a', 'b' must be of one shape",
+            "'a', 'b' must have the same shape",
         ),
         ({"a": PLAIN}, {"x": Rename("a")}, {"x": (6, 4), "y": (1,)}, "no source is known for 'y'"),
         ({f"a{i}": PLAIN for i in range(9)}, {}, {}, "'a4' and 4 more, which"),
         ({"\x1b[31m": PLAIN}, {}, {}, r"memory has '\\x1b\[31m', which"),
     ],
 )
-def test_misfits_are_named(arrays, sources, shapes, words: str):
+def test_mapping_errors_name_the_tensor(arrays, sources, shapes, words: str):
     with pytest.raises(BadModelFile, match=words):
         read(arrays, sources, shapes)
 
 
-def test_weights_of_an_unknown_type_are_refused_before_they_are_read():
+def test_an_unsupported_dtype_is_rejected_before_reading():
     file = Memory({"a": PLAIN}, format="I64")
     with pytest.raises(BadModelFile, match="tensor 'a' is I64; weights must be one of BF16, F16, F32"):
         from_stored(file, {"x": Rename("a")}, {"x": (6, 4)})
     assert file.reads == []
 
 
-def test_known_leftovers_are_left():
+def test_known_leftovers_are_ignored():
     file = Memory({"a": PLAIN, "h.0.bias": PLAIN, "h.10.bias": PLAIN})
     assert list(from_stored(file, {"x": Rename("a")}, {"x": (6, 4)}, leftovers=[r"h\.\d+\.bias"])) == ["x"]
     with pytest.raises(BadModelFile, match=r"'h.0.bias', 'h.10.bias'"):
         from_stored(file, {"x": Rename("a")}, {"x": (6, 4)}, leftovers=[r"h\.\d"])
 
 
-def test_rows_that_lack_a_part_cannot_be_written():
+def test_a_fused_tensor_with_missing_rows_cannot_be_written():
     sources = {"x": Rows(Rename("a"), 0, 2), "y": Rows(Rename("a"), 3, 6)}
     weights = read({"a": PLAIN}, sources, {"x": (2, 4), "y": (3, 4)})
-    with pytest.raises(BadModelFile, match="do not join"):
+    with pytest.raises(BadModelFile, match="have a gap"):
         to_stored(weights.lazy, sources)
 
 
-def test_older_names():
+def test_legacy_names_are_translated():
     file = Memory({"h.0.norm.gamma": PLAIN, "wte.weight": -PLAIN})
-    today = Renamed(file, "transformer.", {".gamma": ".weight"})
-    assert list(today.tensors) == ["transformer.h.0.norm.weight", "transformer.wte.weight"]
-    np.testing.assert_array_equal(today.array("transformer.wte.weight"), -PLAIN)
-    assert list(Renamed(Memory({"m.a": PLAIN}), "m.", {}).tensors) == ["m.a"]
+    renamed = RenamedTensors(file, "transformer.", {".gamma": ".weight"})
+    assert list(renamed.tensors) == ["transformer.h.0.norm.weight", "transformer.wte.weight"]
+    np.testing.assert_array_equal(renamed.array("transformer.wte.weight"), -PLAIN)
+    assert list(RenamedTensors(Memory({"m.a": PLAIN}), "m.", {}).tensors) == ["m.a"]
     both = Memory({"norm.gamma": PLAIN, "norm.weight": PLAIN})
-    with pytest.raises(BadModelFile, match="under an old and a new name"):
-        Renamed(both, "", {".gamma": ".weight"})
+    with pytest.raises(BadModelFile, match="under its old and its new name"):
+        RenamedTensors(both, "", {".gamma": ".weight"})

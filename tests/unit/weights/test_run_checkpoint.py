@@ -1,4 +1,4 @@
-"""A training run's checkpoints opened as a model: which one, what is missing, and in what form it leaves."""
+"""Opening a training run's checkpoint as a model, its errors, and the family it is exported as."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def test_the_last_the_best_or_a_step(run: Path) -> None:
+def test_latest_best_or_a_step_select_the_checkpoint(run: Path) -> None:
     assert (
         checkpoint_of(run).name
         == checkpoint_at(run).name
@@ -45,15 +45,15 @@ def test_the_last_the_best_or_a_step(run: Path) -> None:
         checkpoint_of(run, 7)
 
 
-def test_weights_are_those_of_the_checkpoint(run: Path) -> None:
+def test_weights_come_from_the_checkpoint(run: Path) -> None:
     model = add_checkpoint(run, LLAMA, 12)
     opened = open_model(run)
-    wanted = dict(model.named_parameters())["blocks.1.ffn.up.weight"].detach().numpy()
-    assert np.array_equal(opened.weights["blocks.1.ffn.up.weight"], wanted)
+    expected = dict(model.named_parameters())["blocks.1.ffn.up.weight"].detach().numpy()
+    assert np.array_equal(opened.weights["blocks.1.ffn.up.weight"], expected)
     assert opened.blueprint == LLAMA
 
 
-def test_what_is_damaged_is_named(run: Path) -> None:
+def test_errors_name_the_damaged_file(run: Path) -> None:
     weights = run / "checkpoints" / "step-000008" / "weights.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
@@ -69,30 +69,30 @@ def test_what_is_damaged_is_named(run: Path) -> None:
         open_model(run / "best")
 
 
-def test_a_run_without_a_checkpoint(tmp_path: Path) -> None:
+def test_a_run_without_a_checkpoint_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(BadInput, match=f"has no checkpoint yet; .* --out {re.escape(str(tmp_path))}"):
         open_model(tmp_path)
 
 
-def test_biases_of_zero_make_a_gpt2(tmp_path: Path) -> None:
+def test_a_bias_free_gpt2_is_exported_with_zero_biases(tmp_path: Path) -> None:
     write_tiny_run(tmp_path / "run", TINY_RUNS["gpt2"])
-    told: list[str] = []
-    made = fit_for_export(open_model(tmp_path / "run"), "gguf", told.append)
-    assert told == []
-    assert made.family.__name__.endswith(".gpt2")
-    assert not made.weights["blocks.0.attention.query.bias"].any()
-    assert made.blueprint.n_vocab == TINY_RUNS["gpt2"].n_vocab
+    notices: list[str] = []
+    exported = fit_for_export(open_model(tmp_path / "run"), "gguf", notices.append)
+    assert notices == []
+    assert exported.family.__name__.endswith(".gpt2")
+    assert not exported.weights["blocks.0.attention.query.bias"].any()
+    assert exported.blueprint.n_vocab == TINY_RUNS["gpt2"].n_vocab
 
 
-def test_what_no_family_can_say_is_ours_alone(tmp_path: Path) -> None:
+def test_a_model_of_no_family_is_exported_in_our_own_format(tmp_path: Path) -> None:
     block = replace(LLAMA.blocks[0], attention=replace(LLAMA.blocks[0].attention, position=Alibi()))
     blueprint = replace(LLAMA, blocks=(block, block))
     write_tiny_run(tmp_path / "run", blueprint)
-    told: list[str] = []
-    made = fit_for_export(open_model(tmp_path / "run"), "gguf", told.append)
-    assert made.family.__name__.endswith(".zeropoint")
-    assert made.blueprint == blueprint
-    assert "zeropoint alone will read this file" in told[0]
+    notices: list[str] = []
+    exported = fit_for_export(open_model(tmp_path / "run"), "gguf", notices.append)
+    assert exported.family.__name__.endswith(".zeropoint")
+    assert exported.blueprint == blueprint
+    assert "zeropoint alone will read this file" in notices[0]
     with pytest.raises(BadInput, match="has no form as a Hugging Face folder"):
-        fit_for_export(open_model(tmp_path / "run"), "hf", told.append)
+        fit_for_export(open_model(tmp_path / "run"), "hf", notices.append)

@@ -1,4 +1,4 @@
-"""What we write the reference reads, and what it writes we read: whole, in shards, to the bit."""
+"""Our safetensors and the reference library's are interchangeable, bit for bit, sharded or not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from zeropoint.errors import BadInput, BadModelFile, DiskError
-from zeropoint.weights.mapping import Lazy
+from zeropoint.weights.mapping import LazyTensor
 from zeropoint.weights.packing import pack
 from zeropoint.weights.safetensors.reader import open_safetensors, open_sharded
 from zeropoint.weights.safetensors.writer import write_safetensors, write_shards
@@ -23,8 +23,8 @@ def weights(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-def lazy(array: np.ndarray) -> Lazy:
-    return Lazy(array.shape, "F32", lambda: array)
+def lazy(array: np.ndarray) -> LazyTensor:
+    return LazyTensor(array.shape, "F32", lambda: array)
 
 
 @pytest.mark.parametrize("form", TYPES)
@@ -51,7 +51,7 @@ def test_we_read_what_the_reference_writes(tmp_path: Path):
         assert model.read(name).tobytes() == tensor.view(-1).view(torch.uint8).numpy().tobytes()
 
 
-def test_types_that_are_no_weights_are_listed_but_not_read(tmp_path: Path):
+def test_non_float_dtypes_are_listed_but_not_read(tmp_path: Path):
     path = tmp_path / "x.safetensors"
     save_file({"ids": torch.arange(4), "flag": torch.tensor([True])}, path)
     model = open_safetensors(path)
@@ -62,17 +62,17 @@ def test_types_that_are_no_weights_are_listed_but_not_read(tmp_path: Path):
         model.array("gone")
 
 
-def test_shards_and_their_index(tmp_path: Path):
+def test_shards_are_written_with_an_index(tmp_path: Path):
     arrays = {f"t{i}": weights(10, seed=i) for i in range(5)}
-    told: list[int] = []
+    chunk_bytes: list[int] = []
     paths = write_shards(
         tmp_path,
         [pack(name, lazy(a), "F32") for name, a in arrays.items()],
         shard_bytes=100,
-        wrote=told.append,
+        on_write=chunk_bytes.append,
     )
     assert [path.name for path in paths] == [f"model-{i:05d}-of-00003.safetensors" for i in (1, 2, 3)]
-    assert sum(told) == 200
+    assert sum(chunk_bytes) == 200
     index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
     assert index["metadata"] == {"total_size": 200}
     model = open_sharded(tmp_path / "model.safetensors.index.json")
@@ -82,26 +82,26 @@ def test_shards_and_their_index(tmp_path: Path):
         np.testing.assert_array_equal(model.array(name), array)
 
 
-def test_one_file_where_one_is_enough(tmp_path: Path):
+def test_a_single_shard_is_written_as_one_file(tmp_path: Path):
     assert write_shards(tmp_path, [pack("a", lazy(weights(9)), "F32")], shard_bytes=1) == [
         tmp_path / "model.safetensors"
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
 
 
-def test_a_file_that_shrinks_is_an_error(tmp_path: Path):
+def test_a_file_truncated_after_opening_is_a_disk_error(tmp_path: Path):
     path = tmp_path / "x.safetensors"
     save_file({"a": torch.randn(100)}, path)
     model = open_safetensors(path)
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(DiskError, match="changed or was truncated while it was read"):
+    with pytest.raises(DiskError, match="changed or was truncated while it was being read"):
         model.array("a")
     with pytest.raises(BadModelFile, match=r"tensor 'a' ends at byte 400 of 399"):
         open_safetensors(path)
 
 
-def test_weights_that_f16_cannot_hold_are_not_made_infinite(tmp_path: Path):
+def test_f16_overflow_is_an_error(tmp_path: Path):
     large = lazy(np.array([1.0, 70000.0], np.float32))
-    with pytest.raises(BadInput, match="tensor `w`: it has weights beyond 65504"):
+    with pytest.raises(BadInput, match="tensor `w`: weights exceed 65504"):
         write_safetensors(tmp_path / "x", [pack("w", large, "F16")])
     write_safetensors(tmp_path / "x", [pack("w", lazy(np.array([np.inf, np.nan], np.float32)), "F16")])

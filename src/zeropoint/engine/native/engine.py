@@ -18,7 +18,7 @@ from zeropoint.engine.native.model_spec import native_plan, stored_tensors
 from zeropoint.engine.tap_requests import check_lens, native_points, wanted_reads
 from zeropoint.errors import BadInput, ContextFull, MachineError, choices
 from zeropoint.planning.roofline import available_memory_bytes
-from zeropoint.weights.gguf.reader import GgufModel
+from zeropoint.weights.gguf.model import GgufModel
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,7 @@ from zeropoint.blueprint.parts.norm import Norm, RMSNorm
 from zeropoint.blueprint.parts.position import Learned, NoPosition, Rope
 from zeropoint.blueprint.sources import Rename, Rows, Stacked, TensorSource
 from zeropoint.errors import BadInput
-from zeropoint.weights.gguf.reader import GgufModel
+from zeropoint.weights.gguf.model import GgufModel
 
 __all__ = ["native_plan", "stored_tensors"]
 

@@ -35,9 +35,10 @@ from zeropoint.settings import Settings
 from zeropoint.tokenizers.core.sanitize import printable
 from zeropoint.tokenizers.core.stream import TextStream
 from zeropoint.tokenizers.core.tokenizer import Tokenizer
-from zeropoint.tokenizers.formats.gguf import import_library, load_tokenizer
-from zeropoint.weights.duplicate_tensors import refuse_unless_repeated, repeats_in
-from zeropoint.weights.gguf.reader import GgufModel, open_gguf
+from zeropoint.tokenizers.formats.gguf import import_tokenizers, load_tokenizer
+from zeropoint.weights.duplicate_tensors import check_duplicates, find_duplicates
+from zeropoint.weights.gguf.model import GgufModel
+from zeropoint.weights.gguf.reader import open_gguf
 
 if TYPE_CHECKING:
     import numpy as np
@@ -311,7 +312,7 @@ def load(
     blueprint = blueprint_of(file)
     n_ctx = choose_context(blueprint, context)
     _check_memory(file, blueprint, n_ctx, exact, cache, found.name)
-    import_library()
+    import_tokenizers()
     words = TextAssets(file, blueprint.n_vocab, template)
     engine = NativeEngine(
         file,
@@ -350,7 +351,7 @@ class TextAssets:
                 f"{self.file.name}: metadata `tokenizer.ggml.tokens` has {self.tokenizer.n_vocab} tokens; "
                 f"the embedding has {self._n_vocab} rows"
             )
-        self.file = self.file.lean()
+        self.file = self.file.without_vocabulary()
 
     def make_template(self) -> None:
         """Compile it in its process. What is wrong with it is said when it is used."""
@@ -378,7 +379,7 @@ def _check_memory(
 
 def blueprint_of(file: GgufModel) -> Blueprint:
     """The checked blueprint of a GGUF file. Raises BadModelFile."""
-    family = families.of_gguf(file)
+    family = families.for_gguf(file)
     blueprint: Blueprint = family.from_gguf(file)
     try:
         check(blueprint, file.name)
@@ -388,12 +389,12 @@ def blueprint_of(file: GgufModel) -> Blueprint:
     sources = families.gguf_sources(file, blueprint)
     placed = {name for source in sources.values() for name in stored_names(source)}
     unused = file.tensors.keys() - placed - set(families.FACTOR_TENSORS)
-    repeats = repeats_in(unused, families.repeated("gguf", blueprint), sources)
+    repeats = find_duplicates(unused, families.duplicate_names("gguf", blueprint), sources)
     unused -= repeats.keys()
     if unused:
         raise BadModelFile(
             f"{file.name}: tensor {printable(min(unused))} has no place in a {blueprint.family} model of "
             f"{blueprint.n_layers} layers; this kind of model cannot be run yet"
         )
-    refuse_unless_repeated(file, repeats)
+    check_duplicates(file, repeats)
     return blueprint

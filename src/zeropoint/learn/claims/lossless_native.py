@@ -19,7 +19,7 @@ from zeropoint.models.build import weights_of
 from zeropoint.sampling.params import SamplingParams
 from zeropoint.weights.gguf.reader import open_gguf
 from zeropoint.weights.gguf.writer import write_gguf
-from zeropoint.weights.mapping import Lazy
+from zeropoint.weights.mapping import LazyTensor
 from zeropoint.weights.packing import pack
 
 __all__ = ["CLAIM"]
@@ -48,10 +48,10 @@ def _engine(path: Path) -> NativeEngine:
     module = small_model(seed=1).module
     blueprint = replace(module.blueprint, family="zeropoint")
     tensors = [
-        pack(name, Lazy(array.shape, "F32", lambda array=array: array), "F32")  # type: ignore[misc]
+        pack(name, LazyTensor(array.shape, "F32", lambda array=array: array), "F32")  # type: ignore[misc]
         for name, array in weights_of(module).items()
     ]
-    write_gguf(path, families.of(blueprint).to_gguf(blueprint), tensors)
+    write_gguf(path, families.for_blueprint(blueprint).to_gguf(blueprint), tensors)
     return NativeEngine(open_gguf(path), blueprint, n_ctx=blueprint.n_ctx, is_exact=True)
 
 

@@ -9,7 +9,7 @@ from zeropoint.files.atomic_write import atomic_file
 from zeropoint.learn.handmade.compile import blueprint, weights
 from zeropoint.learn.handmade.dsl import Program
 from zeropoint.weights.gguf.writer import write_gguf
-from zeropoint.weights.mapping import Lazy
+from zeropoint.weights.mapping import LazyTensor
 from zeropoint.weights.packing import pack
 
 __all__ = ["write_program"]
@@ -20,7 +20,7 @@ _NORMAL = 1  # GGUF's type of a token that is plain text
 def write_program(program: Program, path: Path) -> None:
     """Write blueprint, weights (F32) and the characters as tokens. Raises DiskError."""
     metadata = {
-        **families.of(blueprint(program)).to_gguf(blueprint(program)),
+        **families.for_blueprint(blueprint(program)).to_gguf(blueprint(program)),
         "general.name": f"handmade:{program.name}",
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": "gpt-2",
@@ -30,7 +30,7 @@ def write_program(program: Program, path: Path) -> None:
     if program.stop is not None:
         metadata["tokenizer.ggml.eos_token_id"] = program.tokens.index(program.stop)
     tensors = [
-        pack(name, Lazy(matrix.shape, "F32", lambda matrix=matrix: matrix), "F32")  # type: ignore[misc]
+        pack(name, LazyTensor(matrix.shape, "F32", lambda matrix=matrix: matrix), "F32")  # type: ignore[misc]
         for name, matrix in weights(program).items()
     ]
     with atomic_file(path) as staged:

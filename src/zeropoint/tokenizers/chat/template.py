@@ -21,7 +21,7 @@ from zeropoint.tokenizers.chat.template_process import (
     TemplateProcess,
     TimedOutError,
 )
-from zeropoint.tokenizers.core.metadata import HasMetadata
+from zeropoint.tokenizers.core.metadata_reader import HasMetadata
 from zeropoint.tokenizers.core.sanitize import check_unicode, printable
 from zeropoint.tokenizers.core.tokenizer import Tokenizer
 

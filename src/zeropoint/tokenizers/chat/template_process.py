@@ -37,7 +37,7 @@ class DiedError(Exception):
 _prepared: list[TemplateProcess] = []
 
 
-def prepare() -> None:
+def prestart() -> None:
     """Start a worker now, for the next `TemplateProcess.take`: Python needs some time to come up."""
     if not _prepared:
         _prepared.append(TemplateProcess())

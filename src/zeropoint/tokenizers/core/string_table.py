@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import SupportsIndex, overload
 
-__all__ = ["PackedTexts"]
+__all__ = ["StringTable"]
 
 
-class PackedTexts(Sequence[str]):
+class StringTable(Sequence[str]):
     """An unchanging list of texts; an item is decoded each time it is asked for."""
 
     def __init__(self, texts: Iterable[str]) -> None:

@@ -17,9 +17,9 @@ from itertools import compress
 
 from zeropoint.errors import choices
 from zeropoint.frozen import frozen
-from zeropoint.tokenizers.core.character_vocab import characters_of
-from zeropoint.tokenizers.core.metadata import BYTE, NORMAL, HasMetadata, MetadataReader
-from zeropoint.tokenizers.core.string_table import PackedTexts
+from zeropoint.tokenizers.core.character_vocab import unescape_tokens
+from zeropoint.tokenizers.core.metadata_reader import BYTE, NORMAL, HasMetadata, MetadataReader
+from zeropoint.tokenizers.core.string_table import StringTable
 
 UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 2, 3, 4, 5  # of tokenizer.ggml.token_type
 KINDS = ("gpt2", "llama", "bert", "t5", "rwkv")
@@ -73,17 +73,17 @@ class Vocabulary:
         spelled = {self.ids[text] for text in END_OF_TURN if text in self.ids}
         return frozenset(named | (spelled & self.control_ids))
 
-    def lean(self) -> Vocabulary:
+    def compact(self) -> Vocabulary:
         """The same in a tenth of the memory, once the library's model is made from it.
 
         Merges and scores are left out, `ids` keeps control tokens and the user's.
         """
-        users = of_types(self.types, {USER_DEFINED})
+        users = ids_of_types(self.types, {USER_DEFINED})
         added = {self.tokens[index]: index for index in self.control_ids.union(users)}
-        return replace(self, tokens=PackedTexts(self.tokens), ids=added, merges=[], scores=())
+        return replace(self, tokens=StringTable(self.tokens), ids=added, merges=[], scores=())
 
 
-def of_types(types: bytes, wanted: Collection[int]) -> list[int]:
+def ids_of_types(types: bytes, wanted: Collection[int]) -> list[int]:
     """The ids of tokens of the wanted types, rising."""
     marks = types.translate(bytes(type_ in wanted for type_ in range(256)))
     return list(compress(range(len(types)), marks))
@@ -130,7 +130,7 @@ def read_vocabulary(model: HasMetadata) -> Vocabulary:
 def _characters(reader: MetadataReader, tokens: list[str]) -> Vocabulary:
     """A vocabulary of single characters: nothing in it is special but one that may end a text."""
     try:
-        characters = characters_of(tokens)
+        characters = unescape_tokens(tokens)
     except ValueError as problem:
         raise reader.bad("tokens", str(problem)) from None
     ids = {character: index for index, character in enumerate(characters)}
@@ -181,7 +181,7 @@ def _case(reader: MetadataReader, kind: str, tokens: list[str], control_ids: fro
 
 def _control_ids(kind: str, tokens: list[str], types: bytes, special: dict[str, int]) -> frozenset[int]:
     """Tokens that only a template may write. One character cannot be told from text, so it is none."""
-    marked = set(of_types(types, {CONTROL, UNKNOWN}))
+    marked = set(ids_of_types(types, {CONTROL, UNKNOWN}))
     names = _BERT_NAMES if kind == "bert" else ("bos", "eos", "eot", "eom")
     marked |= {special[name] for name in names if name in special}
     return frozenset(index for index in marked if len(tokens[index]) > 1)
@@ -197,7 +197,7 @@ def _check_control(reader: MetadataReader, control: list[str]) -> None:
 def _byte_ids(reader: MetadataReader, kind: str, tokens: list[str], types: bytes) -> dict[int, int]:
     """Token id to byte value, for `<0x00>` to `<0xFF>`: all of them or none."""
     found = {}
-    marked = of_types(types, {BYTE})
+    marked = ids_of_types(types, {BYTE})
     if kind == "llama":
         marked = [i for i, token in enumerate(tokens) if types[i] == BYTE or token.startswith("<0x")]
     for index in marked:
@@ -238,7 +238,7 @@ def _merges(
     return [merge for merge in merges if "".join(merge) not in barred]
 
 
-def refuse_bad_merge(model: HasMetadata, vocabulary: Vocabulary) -> None:
+def check_merges(model: HasMetadata, vocabulary: Vocabulary) -> None:
     """Raise BadModelFile for the first merge of the file that does not join two tokens into a third."""
     reader = MetadataReader(model)
     if vocabulary.merges and reader.has("merges"):

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 from zeropoint.errors import BadInput
 from zeropoint.frozen import frozen
-from zeropoint.tokenizers.core.added_tokens import added, control_and_user, scanner
+from zeropoint.tokenizers.core.added_tokens import added_token, control_and_user_tokens, token_scanner
 from zeropoint.tokenizers.core.tokenizer import Encoders, Tokenizer
 from zeropoint.tokenizers.core.vocabulary import SPACE, USER_DEFINED, Vocabulary
 
 if TYPE_CHECKING:
     import tokenizers
 
-__all__ = ["Document", "bert_encoders", "document", "gguf_spelling"]
+__all__ = ["Document", "bert_encoders", "encode_document", "to_gguf_spelling"]
 
-LONGEST_WORD = 100  # characters; a longer word is unknown, as in the published code
+MAX_WORD_CHARS = 100  # characters; a longer word is unknown, as in the published code
 
 
 @frozen
@@ -32,7 +32,7 @@ class Document:
     types: list[int]
 
 
-def document(tokenizer: Tokenizer, text: str, second: str | None = None) -> Document:
+def encode_document(tokenizer: Tokenizer, text: str, second: str | None = None) -> Document:
     """`[CLS] text [SEP]`, or `[CLS] text [SEP] second [SEP]`, as far as the file's flags add them.
 
     Raises BadInput if the vocabulary is not BERT's, so has no separator.
@@ -46,7 +46,7 @@ def document(tokenizer: Tokenizer, text: str, second: str | None = None) -> Docu
     return Document(first + rest, [0] * len(first) + [1] * len(rest))
 
 
-def gguf_spelling(tokens: Sequence[str], specials: Collection[str]) -> list[str]:
+def to_gguf_spelling(tokens: Sequence[str], specials: Collection[str]) -> list[str]:
     """Hugging Face's spelling of each token made that of GGUF; `specials` stay as they are."""
     return [
         token if token in specials else token[2:] if token.startswith("##") else SPACE + token
@@ -58,7 +58,7 @@ def bert_encoders(vocabulary: Vocabulary) -> Encoders:
     """The library's objects. Raises ValueError if two tokens mean the same piece."""
     from tokenizers import Tokenizer as Library
 
-    control, user = control_and_user(vocabulary)
+    control, user = control_and_user_tokens(vocabulary)
     spelled = _wordpieces(vocabulary)
     taken = set(spelled)
     if len(taken) != len(spelled):
@@ -69,11 +69,11 @@ def bert_encoders(vocabulary: Vocabulary) -> Encoders:
     ]
     unknown = vocabulary.special["unk"]
     plain, full = Library(_model(hidden, unknown)), Library(_model(spelled, unknown))
-    full.add_special_tokens([added(token, True) for token in control])
+    full.add_special_tokens([added_token(token, True) for token in control])
     for made in (plain, full):
-        made.add_tokens([added(token, False) for token in user])
+        made.add_tokens([added_token(token, False) for token in user])
         _set_words(made, vocabulary)
-    return Encoders(plain, full, plain, scanner(control, user))
+    return Encoders(plain, full, plain, token_scanner(control, user))
 
 
 def _wordpieces(vocabulary: Vocabulary) -> list[str]:
@@ -100,7 +100,7 @@ def _model(tokens: Sequence[str], unknown: int) -> tokenizers.models.Model:
     from tokenizers import models
 
     ids = {token: index for index, token in enumerate(tokens)}
-    return models.WordPiece(vocab=ids, unk_token=tokens[unknown], max_input_chars_per_word=LONGEST_WORD)
+    return models.WordPiece(vocab=ids, unk_token=tokens[unknown], max_input_chars_per_word=MAX_WORD_CHARS)
 
 
 def _set_words(made: tokenizers.Tokenizer, vocabulary: Vocabulary) -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from zeropoint.errors import BadModelFile
-from zeropoint.tokenizers.core.character_vocab import wordlevel_metadata
-from zeropoint.tokenizers.core.metadata import BYTE, NORMAL
+from zeropoint.tokenizers.core.metadata_reader import BYTE, NORMAL
 from zeropoint.tokenizers.core.sanitize import printable
 from zeropoint.tokenizers.core.vocabulary import CONTROL, UNKNOWN, UNUSED, USER_DEFINED
 from zeropoint.tokenizers.formats.from_hf_bert import wordpiece_metadata
+from zeropoint.tokenizers.formats.rwkv import wordlevel_metadata
 from zeropoint.tokenizers.formats.t5 import unigram_metadata
 
 __all__ = ["gguf_metadata", "has_second_space"]

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zeropoint.errors import BadModelFile
-from zeropoint.tokenizers.core.metadata import NORMAL
+from zeropoint.tokenizers.core.metadata_reader import NORMAL
 from zeropoint.tokenizers.core.sanitize import printable
 from zeropoint.tokenizers.core.vocabulary import UNUSED
-from zeropoint.tokenizers.formats.bert import LONGEST_WORD, gguf_spelling
+from zeropoint.tokenizers.formats.bert import MAX_WORD_CHARS, to_gguf_spelling
 
 __all__ = ["wordpiece_metadata"]
 
@@ -22,7 +22,7 @@ _KEYS = {
     "mask": ("mask_token_id",),
 }
 # What the published code does, which is all that a GGUF file can mean.
-_PUBLISHED = ("BertNormalizer", True, True, "BertPreTokenizer", "##", LONGEST_WORD)
+_PUBLISHED = ("BertNormalizer", True, True, "BertPreTokenizer", "##", MAX_WORD_CHARS)
 
 
 def wordpiece_metadata(
@@ -40,7 +40,7 @@ def wordpiece_metadata(
     found: dict[str, Any] = {
         "tokenizer.ggml.model": "bert",
         "tokenizer.ggml.pre": "default",
-        "tokenizer.ggml.tokens": gguf_spelling(tokens, special),
+        "tokenizer.ggml.tokens": to_gguf_spelling(tokens, special),
         "tokenizer.ggml.token_type": list(types),
         **_normalizer(tokenizer, name),
     }

@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeropoint.errors import choices
-from zeropoint.tokenizers.core.added_tokens import added, control_and_user, scanner
-from zeropoint.tokenizers.core.metadata import HasMetadata, MetadataReader
+from zeropoint.tokenizers.core.added_tokens import added_token, control_and_user_tokens, token_scanner
+from zeropoint.tokenizers.core.metadata_reader import HasMetadata, MetadataReader
 from zeropoint.tokenizers.core.tokenizer import Encoders, Tokenizer
-from zeropoint.tokenizers.core.vocabulary import SPACE, Vocabulary, read_vocabulary, refuse_bad_merge
+from zeropoint.tokenizers.core.vocabulary import SPACE, Vocabulary, check_merges, read_vocabulary
 
 if TYPE_CHECKING:
     import tokenizers
 
-__all__ = ["Tokenizer", "import_library", "load_tokenizer"]
+__all__ = ["Tokenizer", "import_tokenizers", "load_tokenizer"]
 
 
-def import_library() -> None:
+def import_tokenizers() -> None:
     """Import it ahead of others who take memory: where that is short it does not come at all."""
     import tokenizers  # noqa: F401
 
@@ -47,11 +47,11 @@ def load_tokenizer(model: HasMetadata, *, second_space: bool = True) -> Tokenize
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as failure:  # a panic in Rust is not an Exception
-        refuse_bad_merge(model, vocabulary)
+        check_merges(model, vocabulary)
         raise MetadataReader(model).bad("tokens", f"no vocabulary comes of it: {failure}") from None
     add_bos = rules.get("add_bos", False) if vocabulary.add_bos is None else vocabulary.add_bos
     spell = {"gpt2": _spell_byte_level, "rwkv": _spell_literally}.get(vocabulary.kind, _spell_sentencepiece)
-    return Tokenizer(vocabulary.lean(), encoders, spell, add_bos)
+    return Tokenizer(vocabulary.compact(), encoders, spell, add_bos)
 
 
 def _encoders_of(vocabulary: Vocabulary, rules: dict[str, Any]) -> Encoders:
@@ -65,7 +65,7 @@ def _encoders_of(vocabulary: Vocabulary, rules: dict[str, Any]) -> Encoders:
 
         return t5_encoders(vocabulary)
     if vocabulary.kind == "rwkv":
-        from zeropoint.tokenizers.core.character_vocab import character_encoders
+        from zeropoint.tokenizers.formats.rwkv import character_encoders
 
         return character_encoders(vocabulary)
     return _encoders(vocabulary, rules)
@@ -87,18 +87,18 @@ def _encoders(vocabulary: Vocabulary, rules: dict[str, Any]) -> Encoders:
         unk_token=vocabulary.tokens[unknown] if llama and not has_bytes and unknown is not None else None,
         ignore_merges=rules.get("ignore_merges", False),
     )
-    control, user = control_and_user(vocabulary)
+    control, user = control_and_user_tokens(vocabulary)
 
     def view(model: Any, specials: bool, inside: bool) -> tokenizers.Tokenizer:
         made = tokenizers.Tokenizer(model)
         if specials:
-            made.add_special_tokens([added(token, True) for token in control])
-        made.add_tokens([added(token, False) for token in user])
+            made.add_special_tokens([added_token(token, True) for token in control])
+        made.add_tokens([added_token(token, False) for token in user])
         _set_words(made, vocabulary, rules, inside)
         return made
 
     plain, full = view(model, False, False), view(model, True, False)
-    finder = scanner(control, user)
+    finder = token_scanner(control, user)
     if not vocabulary.add_space_prefix:
         return Encoders(plain, full, plain, finder)
     return Encoders(plain, full, view(model, False, True), finder, restarts=rules["second_space"])

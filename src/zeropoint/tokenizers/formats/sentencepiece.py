@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from zeropoint.errors import BadModelFile
-from zeropoint.tokenizers.core.metadata import MAX_TOKENS
+from zeropoint.tokenizers.core.metadata_reader import MAX_TOKENS
 
 __all__ = ["sentencepiece_metadata"]
 
@@ -35,16 +35,16 @@ def _metadata(data: bytes) -> dict[str, Any]:
     tokens, scores, types = [], [], []
     trainer: dict[int, int | bytes] = {}
     normalizer: dict[int, int | bytes] = {}
-    for number, value in fields(data):
+    for number, value in protobuf_fields(data):
         if number == 1:
-            piece = dict(fields(_as_bytes(value)))
+            piece = dict(protobuf_fields(_as_bytes(value)))
             tokens.append(_as_bytes(piece.get(1, b"")).decode())
             scores.append(struct.unpack("<f", _as_bytes(piece.get(2, bytes(4))))[0])
             types.append(_as_int(piece.get(3, 1)))
         elif number == 2:
-            trainer |= dict(fields(_as_bytes(value)))
+            trainer |= dict(protobuf_fields(_as_bytes(value)))
         elif number == 3:
-            normalizer |= dict(fields(_as_bytes(value)))
+            normalizer |= dict(protobuf_fields(_as_bytes(value)))
         if len(tokens) > MAX_TOKENS:
             raise ValueError(f"more than {MAX_TOKENS} tokens")
     if trainer.get(3, 1) != _BPE:
@@ -68,7 +68,7 @@ def _metadata(data: bytes) -> dict[str, Any]:
     return found
 
 
-def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+def protobuf_fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     """(field number, value) of one message: an int, or the bytes of a string, message or fixed number.
 
     Raises ValueError where the message is cut off or has what no writer makes.

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from zeropoint.errors import BadModelFile
-from zeropoint.tokenizers.core.added_tokens import added, control_and_user, scanner
+from zeropoint.tokenizers.core.added_tokens import added_token, control_and_user_tokens, token_scanner
 from zeropoint.tokenizers.core.sanitize import printable
 from zeropoint.tokenizers.core.tokenizer import Encoders
 from zeropoint.tokenizers.core.vocabulary import SPACE, UNUSED, Vocabulary
@@ -27,7 +27,7 @@ def t5_encoders(vocabulary: Vocabulary) -> Encoders:
     """The library's objects. Raises ValueError, or what the library raises, for tokens it cannot take."""
     from tokenizers import Tokenizer, models
 
-    control, user = control_and_user(vocabulary)
+    control, user = control_and_user_tokens(vocabulary)
     pieces = list(zip(vocabulary.tokens, vocabulary.scores, strict=True))
     # A space is in no word, so these are found in none: text must not become a control token.
     names = {index: (f" {index}", _LEAST) for index in vocabulary.control_ids}
@@ -40,13 +40,13 @@ def t5_encoders(vocabulary: Vocabulary) -> Encoders:
         taken = pieces if specials else hidden
         made = Tokenizer(models.Unigram(taken, unk_id=vocabulary.special["unk"], byte_fallback=has_bytes))
         if specials:
-            made.add_special_tokens([added(token, True) for token in control])
-        made.add_tokens([added(token, False) for token in user])
+            made.add_special_tokens([added_token(token, True) for token in control])
+        made.add_tokens([added_token(token, False) for token in user])
         _set_words(made, vocabulary)
         return made
 
     plain, full = view(specials=False), view(specials=True)
-    return Encoders(plain, full, plain, scanner(control, user))
+    return Encoders(plain, full, plain, token_scanner(control, user))
 
 
 def _set_words(made: Any, vocabulary: Vocabulary) -> None:

@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from zeropoint.tokenizers.core.metadata import HasMetadata
+from zeropoint.tokenizers.core.metadata_reader import HasMetadata
 from zeropoint.tokenizers.core.tokenizer import Tokenizer
 from zeropoint.tokenizers.core.vocabulary import SPACE
 
 if TYPE_CHECKING:
     import tokenizers
 
-__all__ = ["hf_files"]
+__all__ = ["hf_tokenizer_files"]
 
 
-def hf_files(model: HasMetadata, tokenizer: Tokenizer, n_ctx: int) -> dict[str, bytes]:
+def hf_tokenizer_files(model: HasMetadata, tokenizer: Tokenizer, n_ctx: int) -> dict[str, bytes]:
     """File names to contents: `tokenizer.json` and `tokenizer_config.json`."""
     import tokenizers
 

@@ -24,7 +24,7 @@ from zeropoint.frozen import frozen
 from zeropoint.tokenizers.core.sanitize import check_unicode
 from zeropoint.tokenizers.formats.gguf import Tokenizer, load_tokenizer
 
-__all__ = ["BytePairs", "alphabet", "train_bpe", "words"]
+__all__ = ["BPETokenizer", "bytes_to_unicode", "pre_tokenize", "train_bpe"]
 
 Pair = tuple[str, str]
 _CONTRACTION = re.compile(r"'(?:s|t|re|ve|m|ll|d)")
@@ -32,7 +32,7 @@ _WORD = re.compile(r" ?L+| ?N+| ?O+|[ S]+(?![LNO])|[ S]+")  # over the kinds of 
 
 
 @frozen
-class BytePairs:
+class BPETokenizer:
     """A trained vocabulary. tokens: by id, the 256 bytes, then one a merge, then `specials`.
 
     merges: pairs of tokens, in the order in which they were found. specials: tokens that no text becomes.
@@ -48,8 +48,8 @@ class BytePairs:
         ids = {token: index for index, token in enumerate(self.tokens)}
         return [
             ids[token]
-            for word in words(check_unicode(text))
-            for token in merge_word(spell(word.encode()), ranks)
+            for word in pre_tokenize(check_unicode(text))
+            for token in merge_word(byte_symbols(word.encode()), ranks)
         ]
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -85,7 +85,7 @@ class BytePairs:
 
 def train_bpe(
     text: str, n_vocab: int, *, fast: bool = False, specials: Sequence[str] = ("<|endoftext|>",)
-) -> BytePairs:
+) -> BPETokenizer:
     """At most n_vocab tokens: 256 bytes, merges learned from `text`, and the `specials`, which come last.
 
     A small text runs out of pairs before. fast: train with the `tokenizers` library.
@@ -98,18 +98,18 @@ def train_bpe(
             f"{n_vocab} tokens have no room for 256 bytes and {len(specials)} different special tokens; "
             f"give at least {256 + len(set(specials))}"
         )
-    merges = _learn_fast(text, n_merged) if fast else learn_merges(Counter(words(text)), n_merged)
-    tokens = dict.fromkeys([*alphabet().values(), *(left + right for left, right in merges)])
+    merges = _learn_fast(text, n_merged) if fast else learn_merges(Counter(pre_tokenize(text)), n_merged)
+    tokens = dict.fromkeys([*bytes_to_unicode().values(), *(left + right for left, right in merges)])
     for token in specials:
         if token in tokens or not check_unicode(token, "a special token"):
             raise BadInput(f"the special token {token!r} is empty or a token of the text; choose another")
-    return BytePairs((*tokens, *specials), tuple(merges), tuple(specials))
+    return BPETokenizer((*tokens, *specials), tuple(merges), tuple(specials))
 
 
 def learn_merges(counts: Mapping[str, int], n_tokens: int) -> list[Pair]:
     """Merges until there are n_tokens tokens or no pair is left. counts: how often each word occurs."""
-    ids = {token: index for index, token in enumerate(alphabet().values())}
-    spelled = [(spell(word.encode()), count) for word, count in counts.items()]
+    ids = {token: index for index, token in enumerate(bytes_to_unicode().values())}
+    spelled = [(byte_symbols(word.encode()), count) for word, count in counts.items()]
     pairs: Counter[Pair] = Counter()
     where: dict[Pair, set[int]] = {}  # words in which a pair may be
     for index, (word, count) in enumerate(spelled):
@@ -154,7 +154,7 @@ def merge_word(word: list[str], ranks: Mapping[Pair, int]) -> list[str]:
     return word
 
 
-def words(text: str) -> Iterator[str]:
+def pre_tokenize(text: str) -> Iterator[str]:
     r"""Cut `text` by GPT-2's pattern:
 
     's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
@@ -178,17 +178,17 @@ def _kind(character: str) -> str:
     return first if first in "LN" else "O"
 
 
-def alphabet() -> dict[int, str]:
+def bytes_to_unicode() -> dict[int, str]:
     """The character for each byte, in the order of ids: printable Latin-1 is itself, others U+0100 on."""
     printed = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printed]
     return {byte: chr(byte) for byte in printed} | {b: chr(256 + i) for i, b in enumerate(others)}
 
 
-_LETTERS = alphabet()
+_LETTERS = bytes_to_unicode()
 
 
-def spell(data: bytes) -> list[str]:
+def byte_symbols(data: bytes) -> list[str]:
     """One letter of the alphabet a byte."""
     return [_LETTERS[byte] for byte in data]
 
@@ -199,7 +199,7 @@ def _learn_fast(text: str, n_tokens: int) -> list[Pair]:
 
     library = Library(models.BPE())
     library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    letters = list(alphabet().values())
+    letters = list(bytes_to_unicode().values())
     trainer = trainers.BpeTrainer(vocab_size=n_tokens, initial_alphabet=letters, show_progress=False)
     library.train_from_iterator([text], trainer)
     return [(left, right) for left, right in json.loads(library.to_str())["model"]["merges"]]

@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-__all__ = ["LONGEST_PIECE", "best_cut", "expected_counts"]
+__all__ = ["MAX_PIECE_CHARS", "expected_counts", "viterbi"]
 
-LONGEST_PIECE = 12  # characters; longer ones are not looked for
+MAX_PIECE_CHARS = 12  # characters; longer ones are not looked for
 
 
-def best_cut(
+def viterbi(
     word: str, pieces: Mapping[str, float], unknown: float, *, without: str | None = None
 ) -> list[str]:
     """The most probable cut (Viterbi); of equal ones that with the longer last piece.
@@ -24,7 +24,7 @@ def best_cut(
     begins = [0] * (len(word) + 1)
     for end in range(1, len(word) + 1):
         begins[end] = end - 1
-        for begin in range(max(0, end - LONGEST_PIECE), end):
+        for begin in range(max(0, end - MAX_PIECE_CHARS), end):
             piece = word[begin:end]
             score = pieces.get(piece, unknown if end - begin == 1 else -math.inf)
             if piece != without and best[begin] + score > best[end]:
@@ -61,7 +61,7 @@ def expected_counts(word: str, pieces: Mapping[str, float]) -> tuple[float, dict
 def _spans(word: str, pieces: Mapping[str, float]) -> Iterator[tuple[int, int, float]]:
     """(begin, end, log-probability) of each piece in the word, by begin, then end."""
     for begin in range(len(word)):
-        for end in range(begin + 1, min(begin + LONGEST_PIECE, len(word)) + 1):
+        for end in range(begin + 1, min(begin + MAX_PIECE_CHARS, len(word)) + 1):
             score = pieces.get(word[begin:end])
             if score is not None:
                 yield begin, end, score

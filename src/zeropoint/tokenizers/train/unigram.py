@@ -21,23 +21,23 @@ from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.frozen import frozen
 from zeropoint.tokenizers.core.sanitize import check_unicode
 from zeropoint.tokenizers.core.vocabulary import SPACE
-from zeropoint.tokenizers.train.lattice import LONGEST_PIECE, best_cut, expected_counts
+from zeropoint.tokenizers.train.lattice import MAX_PIECE_CHARS, expected_counts, viterbi
 
 if TYPE_CHECKING:
     import tokenizers
 
-__all__ = ["Unigram", "split_words", "train_unigram"]
+__all__ = ["UnigramTokenizer", "split_words", "train_unigram"]
 
 KIND = "zeropoint.unigram"
 N_RESERVED = 257  # <unk>, then the bytes <0x00> to <0xFF>
-SEEDS = 8  # substrings to begin with, for each piece wanted
-KEEP = 0.75  # of the pieces, in each round
+SEED_FACTOR = 8  # substrings to begin with, for each piece wanted
+SHRINKING_FACTOR = 0.75  # of the pieces, in each round
 _NEVER = -1e6  # nats: no cut of known characters is as bad
 UNKNOWN_PENALTY = 10.0  # nats below the rarest piece, as in SentencePiece
 
 
 @frozen
-class Unigram:
+class UnigramTokenizer:
     """pieces: piece to natural-log probability, in the order of ids, which begin at N_RESERVED."""
 
     pieces: Mapping[str, float]
@@ -60,7 +60,7 @@ class Unigram:
         ids: list[int] = []
         unknown = min(self.pieces.values()) - UNKNOWN_PENALTY
         for word in split_words(check_unicode(text)):
-            for piece in best_cut(word, self.pieces, unknown):
+            for piece in viterbi(word, self.pieces, unknown):
                 known = self._ids.get(piece)
                 ids += [1 + byte for byte in piece.encode()] if known is None else [known]
         return ids
@@ -98,7 +98,7 @@ class Unigram:
         path.write_text(json.dumps(content, ensure_ascii=False), "utf-8")
 
     @classmethod
-    def load(cls, path: Path) -> Unigram:
+    def load(cls, path: Path) -> UnigramTokenizer:
         """Read what `save` wrote. Raises BadModelFile naming the file and what is wrong with it."""
         try:
             content: Any = json.loads(path.read_text("utf-8"))
@@ -107,8 +107,8 @@ class Unigram:
             pieces = {check_unicode(piece, "a piece"): float(score) for piece, score in content["pieces"]}
             if not pieces or len(pieces) != len(content["pieces"]):
                 raise ValueError("`pieces` must be one or more and all different")
-            if not all(0 < len(piece) <= LONGEST_PIECE for piece in pieces):
-                raise ValueError(f"a piece has 1 to {LONGEST_PIECE} characters")
+            if not all(0 < len(piece) <= MAX_PIECE_CHARS for piece in pieces):
+                raise ValueError(f"a piece has 1 to {MAX_PIECE_CHARS} characters")
             if not all(-math.inf < score <= 0 for score in pieces.values()):
                 raise ValueError("a score must be the logarithm of a probability")
         except (OSError, ValueError, KeyError, TypeError, RecursionError, BadInput) as failure:
@@ -116,7 +116,7 @@ class Unigram:
         return cls(pieces)
 
 
-def train_unigram(text: str, n_vocab: int, *, fast: bool = False) -> Unigram:
+def train_unigram(text: str, n_vocab: int, *, fast: bool = False) -> UnigramTokenizer:
     """At most n_vocab tokens, <unk>, bytes and single characters among them, trained on `text`.
 
     fast: train with the `tokenizers` library, which begins with other substrings and so ends with other
@@ -131,15 +131,15 @@ def train_unigram(text: str, n_vocab: int, *, fast: bool = False) -> Unigram:
         )
     n_pieces = n_vocab - N_RESERVED
     if fast:
-        return Unigram(_train_fast(text, n_pieces, characters))
-    pieces = seed_pieces(counts, SEEDS * n_pieces)
+        return UnigramTokenizer(_train_fast(text, n_pieces, characters))
+    pieces = seed_pieces(counts, SEED_FACTOR * n_pieces)
     while True:
         for _ in range(2):
-            pieces, _ = improve(pieces, counts)
+            pieces, _ = em_step(pieces, counts)
         if len(pieces) <= n_pieces:
             break
-        pieces = prune(pieces, counts, max(n_pieces, int(KEEP * len(pieces))))
-    return Unigram(dict(sorted(pieces.items(), key=lambda item: (-item[1], item[0]))))
+        pieces = prune(pieces, counts, max(n_pieces, int(SHRINKING_FACTOR * len(pieces))))
+    return UnigramTokenizer(dict(sorted(pieces.items(), key=lambda item: (-item[1], item[0]))))
 
 
 def seed_pieces(counts: Mapping[str, int], n_seeds: int) -> dict[str, float]:
@@ -147,7 +147,7 @@ def seed_pieces(counts: Mapping[str, int], n_seeds: int) -> dict[str, float]:
     found: Counter[str] = Counter()
     for word, count in counts.items():
         for begin in range(len(word)):
-            for end in range(begin + 1, min(begin + LONGEST_PIECE, len(word)) + 1):
+            for end in range(begin + 1, min(begin + MAX_PIECE_CHARS, len(word)) + 1):
                 found[word[begin:end]] += count
     characters = [piece for piece in found if len(piece) == 1]
     longer = [piece for piece, count in found.items() if len(piece) > 1 and count > 1]
@@ -155,7 +155,7 @@ def seed_pieces(counts: Mapping[str, int], n_seeds: int) -> dict[str, float]:
     return _log_shares({piece: found[piece] for piece in characters + longer[:n_seeds]})
 
 
-def improve(pieces: Mapping[str, float], counts: Mapping[str, int]) -> tuple[dict[str, float], float]:
+def em_step(pieces: Mapping[str, float], counts: Mapping[str, int]) -> tuple[dict[str, float], float]:
     """One step of EM: (new log-probabilities, the loss of the old ones in nats a word)."""
     expected = dict.fromkeys(pieces, 0.0)
     total = 0.0
@@ -174,12 +174,12 @@ def prune(pieces: Mapping[str, float], counts: Mapping[str, int], n_kept: int) -
     """
     used: Counter[str] = Counter()
     for word, count in counts.items():
-        for piece in best_cut(word, pieces, -math.inf):
+        for piece in viterbi(word, pieces, -math.inf):
             used[piece] += count
     cost = {}
     for piece, score in pieces.items():
         if len(piece) > 1:
-            others = best_cut(piece, pieces, -math.inf, without=piece)
+            others = viterbi(piece, pieces, -math.inf, without=piece)
             cost[piece] = used[piece] * (score - sum(pieces[other] for other in others))
     n_longer = max(0, n_kept - (len(pieces) - len(cost)))
     kept = set(sorted(cost, key=lambda piece: (-cost[piece], piece))[:n_longer])
@@ -214,7 +214,7 @@ def _train_fast(text: str, n_pieces: int, characters: set[str]) -> dict[str, flo
         [text],
         trainers.UnigramTrainer(
             vocab_size=n_pieces + 1,
-            max_piece_length=LONGEST_PIECE,
+            max_piece_length=MAX_PIECE_CHARS,
             initial_alphabet=sorted(characters),
             special_tokens=["<unk>"],
             unk_token="<unk>",

@@ -31,7 +31,7 @@ from zeropoint.train.checkpoints.sharded import files_of, write_shards
 from zeropoint.train.checkpoints.tensor_io import bytes_of, read_tensors, write_json, write_tensors
 from zeropoint.train.distributed.dtensor import shard_like
 from zeropoint.train.distributed.process_group import SINGLE_PROCESS, ProcessGroup
-from zeropoint.weights.json_file import read_object
+from zeropoint.weights.json_file import read_json_object
 
 __all__ = [
     "FORMAT",
@@ -161,7 +161,7 @@ def opened(path: Path) -> SavedCheckpoint:
 
     Another version's is not passed over: the run would then write over what it learnt.
     """
-    manifest = read_object(path / "manifest.json", _MOST_JSON_BYTES)
+    manifest = read_json_object(path / "manifest.json", _MOST_JSON_BYTES)
     if manifest.get("format") != FORMAT:
         raise BadInput(
             f"{path} has format {str(manifest.get('format'))[:20]}, and this zeropoint reads {FORMAT}; "
@@ -247,7 +247,7 @@ def _tensors(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
 
 
 def _state(path: Path) -> State:
-    content = read_object(path, _MOST_JSON_BYTES)
+    content = read_json_object(path, _MOST_JSON_BYTES)
     content.pop("format", None)
     if content.keys() != {field.name for field in fields(State)}:
         raise BadInput(f"{path} has other fields than this zeropoint writes; use the version that wrote it")

@@ -27,7 +27,7 @@ from zeropoint.files.hashing import sha256_of
 from zeropoint.train.checkpoints.tensor_io import bytes_of, write_json, write_tensors
 from zeropoint.train.distributed.dtensor import full_tensor
 from zeropoint.train.distributed.process_group import ProcessGroup
-from zeropoint.weights.json_file import read_object
+from zeropoint.weights.json_file import read_json_object
 from zeropoint.weights.run_checkpoint import INDEX
 
 __all__ = ["files_of", "write_shards"]
@@ -117,7 +117,7 @@ def _finish(beside: Path, path: Path, state: Mapping[str, Any], fmt: int, n_work
     weight_map: dict[str, str] = {}
     for rank in range(n_workers):
         shard = beside / _shard(rank, n_workers)
-        told = read_object(shard, _MOST_JSON_BYTES)
+        told = read_json_object(shard, _MOST_JSON_BYTES)
         hashes |= told["sha256"] | {shard.name: sha256_of(shard)}
         weights = _file("weights", rank, n_workers)
         weight_map |= dict.fromkeys(told["tensors"][weights], weights)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from zeropoint.errors import BadInput
 from zeropoint.files.atomic_write import write_file
-from zeropoint.weights.packing import Packed
+from zeropoint.weights.packing import PackedTensor
 from zeropoint.weights.safetensors.reader import open_safetensors
 from zeropoint.weights.safetensors.writer import write_safetensors
 
@@ -43,11 +43,11 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         file.write(json.dumps(content, indent=2).encode())
 
 
-def _packed(name: str, tensor: Tensor) -> Packed:
+def _packed(name: str, tensor: Tensor) -> PackedTensor:
     if tensor.dtype is not torch.float32:
         raise BadInput(f"{name} is {tensor.dtype}; a checkpoint holds float32")
 
     def chunks() -> Iterator[NDArray[np.uint8]]:
         yield np.ascontiguousarray(tensor.detach().cpu().numpy()).reshape(-1).view(np.uint8)
 
-    return Packed(name, tuple(tensor.shape), "F32", tensor.numel() * 4, chunks)
+    return PackedTensor(name, tuple(tensor.shape), "F32", tensor.numel() * 4, chunks)

@@ -33,7 +33,7 @@ from zeropoint.train.config.validate import check
 from zeropoint.train.distributed.ray_worker import ASKED, OUTCOME, TOLD, Given, work
 from zeropoint.train.run.run import prepare_folder
 from zeropoint.train.run.signals import graceful_shutdown
-from zeropoint.weights.json_file import read_object
+from zeropoint.weights.json_file import read_json_object
 
 if TYPE_CHECKING:
     from ray.train.torch import TorchTrainer
@@ -226,7 +226,7 @@ def _outcome(folder: Path, scratch: Path, failure: BaseException | None) -> Resu
             f"The last good checkpoint is {last}; go on from it with --resume" if last else "None was saved"
         )
         raise MachineError(f"the workers on Ray failed ({why}). {left}")
-    told = read_object(path, _MOST_JSON_BYTES)
+    told = read_json_object(path, _MOST_JSON_BYTES)
     if "error" in told:
         kind = BadInput if told["exit_code"] == BadInput.exit_code else MachineError
         raise kind(str(told["error"]))

@@ -25,7 +25,7 @@ from zeropoint.train.checkpoints.checkpoint import SavedCheckpoint
 from zeropoint.train.config.config import RunConfig, config_toml, read_run_config
 from zeropoint.train.config.device import name_of
 from zeropoint.train.run.prepare import Prepared
-from zeropoint.weights.json_file import read_object
+from zeropoint.weights.json_file import read_json_object
 
 __all__ = ["check_resumed", "identity", "write_record"]
 
@@ -69,7 +69,7 @@ def check_resumed(
         raise BadInput(
             f"{found.path} is of another configuration than {run / 'config.toml'}; start a new run"
         )
-    known = read_object(run / "run.json", _MOST_JSON_BYTES)
+    known = read_json_object(run / "run.json", _MOST_JSON_BYTES)
     if known.get("data_sha256") != dict(prepared.sha256):
         raise BadInput(
             f"{config.data.source} has changed since {found.path} was written (its sha256 is another); "
@@ -87,7 +87,7 @@ def write_record(
     first_step: steps that were done before; each part of a run is told in run.json.
     """
     path = run / "run.json"
-    parts = read_object(path, _MOST_JSON_BYTES).get("parts", []) if first_step and path.is_file() else []
+    parts = read_json_object(path, _MOST_JSON_BYTES).get("parts", []) if first_step and path.is_file() else []
     part = {"first_step": first_step, "config_sha256": _sha256(config_toml(config).encode())}
     replace_file(run / "config.toml", config_toml(config).encode())
     replace_file(run / "blueprint.toml", to_toml(prepared.blueprint).encode())

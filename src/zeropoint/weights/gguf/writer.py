@@ -1,4 +1,4 @@
-"""GGUF version 3, written as a stream (GGUF specification; the reader is `native/formats/gguf.cpp`)."""
+"""Write GGUF version 3 as a stream (GGUF specification; `native/formats/gguf.cpp` reads it)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from zeropoint import _native
 from zeropoint.errors import BadInput
 from zeropoint.files.atomic_write import write_file
 from zeropoint.frozen import frozen
-from zeropoint.weights.gguf.reader import GgufModel, Metadata, Value
-from zeropoint.weights.packing import Packed
+from zeropoint.weights.gguf.model import GgufModel, Metadata, Value
+from zeropoint.weights.packing import PackedTensor
 
-__all__ = ["Typed", "file_bytes", "typed_metadata", "write_gguf"]
+__all__ = ["TypedValue", "file_bytes", "typed_metadata", "write_gguf"]
 
 ALIGNMENT = 32  # the specification's default
 VERSION = 3
@@ -31,33 +31,33 @@ _PADDING = bytes(ALIGNMENT)
 
 
 @frozen
-class Typed:
-    """A value with the type it must have in the file: "UINT64", "ARRAY of INT32"."""
+class TypedValue:
+    """A metadata value with its type in the file: "UINT64", "ARRAY of INT32"."""
 
     value: Value
     type: str
 
 
-def typed_metadata(model: GgufModel) -> dict[str, Value | Typed]:
-    """The metadata of an opened file with the types it has there, but for what only that file is about."""
+def typed_metadata(model: GgufModel) -> dict[str, Value | TypedValue]:
+    """The metadata of an opened file with its types, without the keys that describe only that file."""
     metadata = model.metadata
-    kept = [key for key in metadata if not key.startswith("split.") and key != "general.alignment"]
+    keys = [key for key in metadata if not key.startswith("split.") and key != "general.alignment"]
     if isinstance(metadata, Metadata):
-        return {key: Typed(metadata[key], metadata.type_of(key)) for key in kept}
-    return {key: metadata[key] for key in kept}
+        return {key: TypedValue(metadata[key], metadata.type_of(key)) for key in keys}
+    return {key: metadata[key] for key in keys}
 
 
 def write_gguf(
     path: Path,
-    metadata: Mapping[str, Value | Typed],
-    tensors: Sequence[Packed],
+    metadata: Mapping[str, Value | TypedValue],
+    tensors: Sequence[PackedTensor],
     *,
-    wrote: Callable[[int], None] = lambda n: None,
+    on_write: Callable[[int], None] = lambda n: None,
 ) -> None:
-    """Write a file, flushed to the disk; `staged.new_file` makes it appear whole.
+    """Write a GGUF file and flush it to disk. `files.atomic_write.new_file` makes it appear atomically.
 
-    A value without a type gets the one llama.cpp expects: UINT32, INT32 within arrays, FLOAT32.
-    wrote: told of bytes as they are written. Raises DiskError, BadInput, and what packing raises.
+    A value without a type gets the one that llama.cpp expects: UINT32, INT32 within arrays, FLOAT32.
+    on_write: called with the number of bytes of each chunk. Raises DiskError, BadInput, and packing's errors.
     """
     header = _header(metadata, tensors)
     with write_file(path) as file:
@@ -66,18 +66,20 @@ def write_gguf(
             n_bytes = 0
             for chunk in tensor.chunks():
                 n_bytes += file.write(chunk.data)
-                wrote(chunk.nbytes)
+                on_write(chunk.nbytes)
             if n_bytes != tensor.n_bytes:
-                raise BadInput(f"tensor `{tensor.name}` became {n_bytes} bytes instead of {tensor.n_bytes}")
+                raise BadInput(
+                    f"tensor `{tensor.name}` packed to {n_bytes} bytes instead of {tensor.n_bytes}"
+                )
             file.write(_PADDING[: -n_bytes % ALIGNMENT])
 
 
-def file_bytes(metadata: Mapping[str, Value | Typed], tensors: Sequence[Packed]) -> int:
-    """The size of the file that `write_gguf` would write."""
+def file_bytes(metadata: Mapping[str, Value | TypedValue], tensors: Sequence[PackedTensor]) -> int:
+    """The size of the file that `write_gguf` would write, in bytes."""
     return len(_header(metadata, tensors)) + sum(_padded(tensor.n_bytes) for tensor in tensors)
 
 
-def _header(metadata: Mapping[str, Value | Typed], tensors: Sequence[Packed]) -> bytes:
+def _header(metadata: Mapping[str, Value | TypedValue], tensors: Sequence[PackedTensor]) -> bytes:
     ids = {name: gguf_id for name, gguf_id, _, _ in _native.formats()}
     out = bytearray(struct.pack("<4sIQQ", b"GGUF", VERSION, len(tensors), len(metadata)))
     for key, value in metadata.items():
@@ -85,7 +87,7 @@ def _header(metadata: Mapping[str, Value | Typed], tensors: Sequence[Packed]) ->
     at = 0
     for tensor in tensors:
         if not 1 <= len(tensor.shape) <= MAX_DIMENSIONS:
-            raise BadInput(f"tensor `{tensor.name}` has {len(tensor.shape)} dimensions; GGUF holds 1 to 4")
+            raise BadInput(f"tensor `{tensor.name}` has {len(tensor.shape)} dimensions; GGUF supports 1 to 4")
         dims = tensor.shape[::-1]  # the file lists the contiguous axis first
         out += _text(tensor.name) + struct.pack(f"<I{len(dims)}Q", len(dims), *dims)
         out += struct.pack("<IQ", ids[tensor.format], at)
@@ -93,8 +95,8 @@ def _header(metadata: Mapping[str, Value | Typed], tensors: Sequence[Packed]) ->
     return bytes(out) + _PADDING[: -len(out) % ALIGNMENT]
 
 
-def _entry(key: str, value: Value | Typed) -> bytes:
-    typed = value if isinstance(value, Typed) else Typed(value, _type_of(key, value))
+def _entry(key: str, value: Value | TypedValue) -> bytes:
+    typed = value if isinstance(value, TypedValue) else TypedValue(value, _type_of(key, value))
     kind, _, item = typed.type.partition(" of ")
     try:
         if kind != "ARRAY":
@@ -122,7 +124,9 @@ def _type_of(key: str, value: Value) -> str:
 def _item_type(key: str, values: list[Any]) -> str:
     kinds = {type(value) for value in values}
     if len(kinds) != 1:
-        raise BadInput(f"metadata `{key}` must be a list of one type, not empty")
+        raise BadInput(
+            f"metadata `{key}` must be a list of one type, not empty; wrap an empty list in TypedValue"
+        )
     return _integer_type(values, "INT32") if kinds == {int} else _plain_type(key, values[0])
 
 
@@ -134,7 +138,7 @@ def _plain_type(key: str, value: object) -> str:
 
 
 def _integer_type(values: list[int], first: str) -> str:
-    """`first` if it holds all of them, else the next that does."""
+    """`first` if it can hold all the values, else the next type that can."""
     low, high = min(values), max(values)
     for name in (first, "UINT32", "INT32", "INT64"):
         bits, signed = int(name.lstrip("UINT")), name[0] == "I"

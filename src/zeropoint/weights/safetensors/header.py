@@ -1,4 +1,4 @@
-"""The header of a safetensors file: checked as its specification says, and in everything it leaves open.
+"""The header of a safetensors file, validated beyond what its specification requires.
 
 Format: 8 bytes with the header's length (little-endian), JSON, then the tensors without gaps.
 """
@@ -10,26 +10,26 @@ from typing import Any
 
 from zeropoint.errors import BadModelFile
 from zeropoint.frozen import frozen
-from zeropoint.weights.json_file import parse_object
+from zeropoint.weights.json_file import parse_json_object
 
-__all__ = ["BYTES_OF", "MAX_HEADER_BYTES", "Entry", "header_bytes", "parse_header"]
+__all__ = ["DTYPE_BYTES", "MAX_HEADER_BYTES", "TensorEntry", "header_bytes", "parse_header"]
 
-MAX_HEADER_BYTES = 100_000_000  # the reference's limit
-MAX_TENSORS = 1 << 17  # in one file; the largest published models have some thousands
+MAX_HEADER_BYTES = 100_000_000  # the reference implementation's limit
+MAX_TENSORS = 1 << 17  # per file; the largest published models have a few thousand
 MAX_DIMENSIONS = 8
-BYTES_OF = {
+DTYPE_BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E5M2": 1, "F8_E4M3": 1,
     "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
 }  # fmt: skip
 
 _FIELDS = {"dtype", "shape", "data_offsets"}
-_COMMAS = 4 + MAX_DIMENSIONS  # of one tensor, at most
-_LARGEST = 2**64 - 1
+_MAX_COMMAS = 4 + MAX_DIMENSIONS  # per tensor
+_MAX_NUMBER = 2**64 - 1
 
 
 @frozen
-class Entry:
-    """One tensor: its type, shape, and where its bytes begin and end after the header."""
+class TensorEntry:
+    """One tensor: dtype, shape, and its byte range [begin, end) after the header."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -38,75 +38,75 @@ class Entry:
 
 
 def header_bytes(head: bytes, file_bytes: int, name: str) -> int:
-    """Length of the JSON that the first 8 bytes of a file announce, checked against the file's size."""
+    """Length of the JSON header according to the file's first 8 bytes, checked against the file's size."""
     if len(head) < 8:
         raise BadModelFile(f"{name} has {file_bytes} bytes, too few for a safetensors file; fetch it again")
     n = int.from_bytes(head[:8], "little")
     if n > MAX_HEADER_BYTES or n > file_bytes - 8:
         raise BadModelFile(
-            f"{name}: the header has {n} bytes by its first 8; it may have at most "
-            f"{min(MAX_HEADER_BYTES, file_bytes - 8)}: it is no safetensors file, or it is cut off"
+            f"{name}: the first 8 bytes declare a header of {n} bytes, but it may have at most "
+            f"{min(MAX_HEADER_BYTES, file_bytes - 8)}; the file is truncated or not a safetensors file"
         )
     return n
 
 
-def parse_header(header: bytes, data_bytes: int, name: str) -> tuple[dict[str, Entry], dict[str, str]]:
-    """The tensors in a header in the order of their bytes, and its `__metadata__`.
+def parse_header(header: bytes, data_bytes: int, name: str) -> tuple[dict[str, TensorEntry], dict[str, str]]:
+    """Parse a header: its tensors in the order of their bytes, and its `__metadata__`.
 
-    data_bytes: how many bytes follow the header. Raises BadModelFile naming the file and the fault.
+    data_bytes: the number of bytes after the header. Raises BadModelFile naming the file and the problem.
     """
     where = f"{name}: the header"
     if not header.startswith(b"{"):
-        raise BadModelFile(f"{where} must begin with {{; it is no safetensors file")
-    # Bounds what parsing may allocate before anything is parsed.
-    if header.count(b"{") > MAX_TENSORS + 1 or header.count(b",") > _COMMAS * MAX_TENSORS:
+        raise BadModelFile(f"{where} must begin with {{; it is not a safetensors file")
+    # Bounds the memory of parsing before parsing anything.
+    if header.count(b"{") > MAX_TENSORS + 1 or header.count(b",") > _MAX_COMMAS * MAX_TENSORS:
         raise BadModelFile(f"{where} has more than {MAX_TENSORS} tensors")
-    parsed = parse_object(header, where)
+    parsed = parse_json_object(header, where)
     metadata = parsed.pop("__metadata__", {})
     if not isinstance(metadata, dict) or {type(value) for value in metadata.values()} - {str}:
-        raise BadModelFile(f"{where}: `__metadata__` must be an object of texts")
+        raise BadModelFile(f"{where}: `__metadata__` must be an object whose values are strings")
     entries = {key: _entry(value, f"{name}: tensor {key!a:.80}") for key, value in parsed.items()}
     ordered = dict(sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)))
     _check_layout(ordered, data_bytes, name)
     return ordered, metadata
 
 
-def _entry(value: Any, about: str) -> Entry:
+def _entry(value: Any, about: str) -> TensorEntry:
     if not isinstance(value, dict) or value.keys() != _FIELDS:
         raise BadModelFile(f"{about} must be an object of dtype, shape and data_offsets")
     dtype = value["dtype"]
-    if not isinstance(dtype, str) or dtype not in BYTES_OF:
+    if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
         raise BadModelFile(f"{about} has the unknown dtype {dtype!a:.40}")
     offsets = _numbers(value["data_offsets"], 2, f"{about}: data_offsets")
     if len(offsets) != 2:
         raise BadModelFile(f"{about}: data_offsets must be two numbers")
-    return Entry(dtype, tuple(_numbers(value["shape"], MAX_DIMENSIONS, f"{about}: shape")), *offsets)
+    return TensorEntry(dtype, tuple(_numbers(value["shape"], MAX_DIMENSIONS, f"{about}: shape")), *offsets)
 
 
-def _numbers(value: Any, most: int, about: str) -> list[int]:
-    if not isinstance(value, list) or len(value) > most:
-        raise BadModelFile(f"{about} must be a list of at most {most} whole numbers")
-    if not all(type(number) is int and 0 <= number <= _LARGEST for number in value):
-        raise BadModelFile(f"{about} must be whole numbers from 0 to {_LARGEST}")
+def _numbers(value: Any, max_count: int, about: str) -> list[int]:
+    if not isinstance(value, list) or len(value) > max_count:
+        raise BadModelFile(f"{about} must be a list of at most {max_count} integers")
+    if not all(type(number) is int and 0 <= number <= _MAX_NUMBER for number in value):
+        raise BadModelFile(f"{about} must be integers from 0 to {_MAX_NUMBER}")
     return value
 
 
-def _check_layout(entries: dict[str, Entry], data_bytes: int, name: str) -> None:
-    """Every byte belongs to one tensor, and each tensor has the bytes that its shape asks for."""
+def _check_layout(entries: dict[str, TensorEntry], data_bytes: int, name: str) -> None:
+    """Check that every byte belongs to exactly one tensor and every tensor's size matches its shape."""
     at = 0
     for key, entry in entries.items():
         about = f"{name}: tensor {key!a:.80}"
         if entry.begin > entry.end or entry.begin != at:
             raise BadModelFile(
-                f"{about} has the data_offsets [{entry.begin}, {entry.end}]; by the one before it they must "
-                f"begin at {at}"
+                f"{about} has data_offsets [{entry.begin}, {entry.end}]; they must begin at {at}, where the "
+                "previous tensor ends"
             )
         if entry.end > data_bytes:
             raise BadModelFile(f"{about} ends at byte {entry.end} of {data_bytes}; fetch the file again")
-        wanted = math.prod(entry.shape) * BYTES_OF[entry.dtype]  # of Python's own integers: it cannot wrap
-        if wanted != entry.end - entry.begin:
+        expected = math.prod(entry.shape) * DTYPE_BYTES[entry.dtype]  # Python integers cannot overflow
+        if expected != entry.end - entry.begin:
             raise BadModelFile(
-                f"{about} of shape {list(entry.shape)} needs {wanted} bytes; its data_offsets hold "
+                f"{about} of shape {list(entry.shape)} needs {expected} bytes; its data_offsets span "
                 f"{entry.end - entry.begin}"
             )
         at = entry.end

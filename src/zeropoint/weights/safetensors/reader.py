@@ -1,7 +1,6 @@
-"""Safetensors files, also in shards, as a table of tensors; each read from the disk when it is asked for.
+"""Open safetensors files, single or sharded, as a table of tensors that are read on access.
 
-Tensor bytes are read, not mapped, so that a file which shrinks meanwhile is an error and not a signal.
-Format: https://huggingface.co/docs/safetensors (the header's checks are in `safetensors_header.py`).
+Format: https://huggingface.co/docs/safetensors (`header.py` validates the header).
 """
 
 from __future__ import annotations
@@ -17,15 +16,22 @@ import numpy.typing as npt
 from zeropoint import formats
 from zeropoint.errors import BadModelFile, DiskError, OutOfMemory
 from zeropoint.files.paths import display_path
-from zeropoint.weights.gguf.reader import TensorInfo, read_tensor
-from zeropoint.weights.json_file import open_regular, read_object
+from zeropoint.weights.json_file import open_regular, read_json_object
 from zeropoint.weights.safetensors.header import header_bytes, parse_header
+from zeropoint.weights.stored_tensors import TensorInfo, read_tensor
 
-__all__ = ["INDEX_NAME", "SINGLE_NAME", "SafetensorsModel", "inside", "open_safetensors", "open_sharded"]
+__all__ = [
+    "INDEX_NAME",
+    "SINGLE_NAME",
+    "SafetensorsModel",
+    "open_safetensors",
+    "open_sharded",
+    "path_in_folder",
+]
 
 SINGLE_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
-MAX_INDEX_BYTES = 64 << 20  # the largest published one has about 9 MB
+MAX_INDEX_BYTES = 64 << 20  # the largest published index has about 9 MB
 MAX_SHARDS = 4096
 
 _READABLE = ("F32", "F16", "BF16")
@@ -33,7 +39,7 @@ _READABLE = ("F32", "F16", "BF16")
 
 @dataclass(frozen=True, eq=False)
 class SafetensorsModel:
-    """Tensors of one or several files; the `format` of a TensorInfo is the dtype, F32, F16 or BF16."""
+    """Tensors of one or several files; a TensorInfo's `format` is its dtype: F32, F16 or BF16."""
 
     paths: tuple[Path, ...]
     tensors: Mapping[str, TensorInfo]
@@ -41,24 +47,24 @@ class SafetensorsModel:
 
     @property
     def name(self) -> str:
-        """The file for messages; of shards, their folder."""
+        """The file's name for messages; for shards, their folder."""
         return display_path(self.paths[0] if len(self.paths) == 1 else self.paths[0].parent)
 
     def read(self, name: str) -> npt.NDArray[np.uint8]:
-        """The bytes of a tensor, uint8 [..., bytes of a row]."""
+        """The bytes of a tensor, uint8 [..., bytes per row]."""
         return _rows(self._tensor(name))
 
     def array(self, name: str) -> npt.NDArray[np.float32]:
-        """The weights of a tensor, float32 in its shape. Only F32, F16 and BF16 are weights."""
+        """The weights of a tensor, float32 in its shape. Raises BadModelFile for other dtypes."""
         return _weights(self._tensor(name))
 
     def rows(self, name: str, begin: int, end: int) -> npt.NDArray[np.float32]:
-        """The weights of the rows [begin, end) along the first axis, float32."""
+        """The weights of rows [begin, end) along the first axis, float32."""
         return _weights(self._tensor(name).rows(begin, end))
 
     def _tensor(self, name: str) -> TensorInfo:
         if name not in self.tensors:
-            raise BadModelFile(f"{self.name}: tensor {name!a:.80} is missing; the file is not complete")
+            raise BadModelFile(f"{self.name}: tensor {name!a:.80} is missing; the file is incomplete")
         return self.tensors[name]
 
 
@@ -83,7 +89,7 @@ def _weights(tensor: TensorInfo) -> npt.NDArray[np.float32]:
 
 
 def open_safetensors(path: Path) -> SafetensorsModel:
-    """The tensors of one file. Raises BadModelFile for a file that is not sound, DiskError."""
+    """Open one file. Raises BadModelFile for an invalid file, DiskError."""
     name = display_path(path)
     try:
         with open_regular(path) as file:
@@ -93,7 +99,7 @@ def open_safetensors(path: Path) -> SafetensorsModel:
     except OSError as error:
         raise DiskError(f"cannot read {name}: {error.strerror}") from None
     if len(header) != n:
-        raise DiskError(f"{name} changed or was truncated while it was read; fetch it again")
+        raise DiskError(f"{name} changed or was truncated while it was being read; fetch it again")
     entries, metadata = parse_header(header, file_bytes - 8 - n, name)
     tensors = {
         key: TensorInfo(key, entry.dtype, entry.shape, 8 + n + entry.begin, entry.end - entry.begin, path)
@@ -103,32 +109,33 @@ def open_safetensors(path: Path) -> SafetensorsModel:
 
 
 def open_sharded(index: Path) -> SafetensorsModel:
-    """The tensors of the shards that an index lists, each where the index says. Raises BadModelFile."""
+    """Open the shards that an index lists. Raises BadModelFile where index and shards disagree."""
     name = display_path(index)
-    listed = read_object(index, MAX_INDEX_BYTES).get("weight_map")
-    if not isinstance(listed, dict) or not listed or {type(shard) for shard in listed.values()} != {str}:
+    weight_map = read_json_object(index, MAX_INDEX_BYTES).get("weight_map")
+    is_map = isinstance(weight_map, dict) and {type(shard) for shard in weight_map.values()} == {str}
+    if not isinstance(weight_map, dict) or not is_map:
         raise BadModelFile(f"{name}: `weight_map` must map tensor names to file names")
-    shards = sorted(set(listed.values()))
+    shards = sorted(set(weight_map.values()))
     if len(shards) > MAX_SHARDS:
         raise BadModelFile(f"{name} lists {len(shards)} shards; it may list at most {MAX_SHARDS}")
     opened = {shard: open_safetensors(_shard_path(index, shard)) for shard in shards}
-    for key, shard in listed.items():
+    for key, shard in weight_map.items():
         if key not in opened[shard].tensors:
-            raise BadModelFile(f"{name}: tensor {key!a:.80} is not in {shard!a:.80}, where the index has it")
+            raise BadModelFile(f"{name}: tensor {key!a:.80} is not in {shard!a:.80}, contrary to the index")
     for shard, model in opened.items():
         for key in model.tensors:
-            if listed.get(key) != shard:
+            if weight_map.get(key) != shard:
                 raise BadModelFile(f"{name}: tensor {key!a:.80} of {shard!a:.80} is not in the index")
     paths = tuple(model.paths[0] for model in opened.values())
     tensors = {key: info for model in opened.values() for key, info in model.tensors.items()}
     return SafetensorsModel(paths, tensors, opened[shards[0]].metadata)
 
 
-def inside(folder: Path, name: str) -> Path:
-    """The path of a file in a model's folder. A link that leads out of it, or of its hub cache, is refused.
+def path_in_folder(folder: Path, name: str) -> Path:
+    """The path of a file in a model's folder. Rejects a link that leaves the folder or its hub cache.
 
-    The hub's cache keeps files in `blobs` beside `snapshots`, which may link on to a store that models
-    share: links within that cache are what they should be.
+    The Hugging Face hub cache stores files in `blobs` and links to them from `snapshots`, so links within
+    that cache are legitimate.
     """
     path = folder / name
     if not os.path.lexists(path):
@@ -139,7 +146,7 @@ def inside(folder: Path, name: str) -> Path:
         home = home.parents[2]
     if not real.is_relative_to(home):
         raise BadModelFile(
-            f"{display_path(path)} is a link that leaves {display_path(home)}; copy the file into the folder"
+            f"{display_path(path)} links to a file outside {display_path(home)}; copy that file here"
         )
     return path
 
@@ -147,7 +154,6 @@ def inside(folder: Path, name: str) -> Path:
 def _shard_path(index: Path, shard: str) -> Path:
     if not shard.endswith(".safetensors") or shard != os.path.basename(shard) or "\0" in shard:
         raise BadModelFile(
-            f"{display_path(index)}: the shard {shard!a:.80} must be the name of a .safetensors file "
-            "beside it"
+            f"{display_path(index)}: the shard {shard!a:.80} must name a .safetensors file next to the index"
         )
-    return inside(index.parent, shard)
+    return path_in_folder(index.parent, shard)

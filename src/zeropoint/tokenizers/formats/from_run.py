@@ -9,16 +9,16 @@ from typing import Any
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.tokenizers.core.vocabulary import CONTROL
 from zeropoint.tokenizers.formats.from_hf import gguf_metadata
-from zeropoint.tokenizers.formats.published import MAX_FILE
+from zeropoint.tokenizers.formats.vocab_files import MAX_FILE
 from zeropoint.tokenizers.train.char import KIND, CharTokenizer
 
-__all__ = ["ENDS", "trained_metadata"]
+__all__ = ["END_TOKENS", "run_metadata"]
 
-ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[SEP]")
+END_TOKENS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[SEP]")
 """Control tokens that end a document, the most telling first, where a tokenizer.json does not name one."""
 
 
-def trained_metadata(path: Path, n_vocab: int) -> dict[str, Any]:
+def run_metadata(path: Path, n_vocab: int) -> dict[str, Any]:
     """The `tokenizer.*` keys of a GGUF file with this vocabulary. n_vocab: rows of the embedding.
 
     Raises BadModelFile naming the file and what is wrong with it, BadInput for one of training alone.
@@ -48,6 +48,6 @@ def _with_end(metadata: dict[str, Any]) -> dict[str, Any]:
     """Begin and end are the token that ends a document; llama.cpp would else take the ids of GPT-2's."""
     tokens, types = (metadata[f"tokenizer.ggml.{key}"] for key in ("tokens", "token_type"))
     control = {token: i for i, (token, kind) in enumerate(zip(tokens, types, strict=True)) if kind == CONTROL}
-    end = next((control[token] for token in ENDS if token in control), None)
+    end = next((control[token] for token in END_TOKENS if token in control), None)
     keys = ("tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id")
     return ({} if end is None else dict.fromkeys(keys, end)) | metadata

@@ -15,8 +15,8 @@ import pytest
 
 from zeropoint.errors import BadModelFile
 from zeropoint.tokenizers.formats.gguf import load_tokenizer
-from zeropoint.tokenizers.formats.published import gpt2_files, sentencepiece_file, tokenizer_json
-from zeropoint.tokenizers.formats.to_hf import hf_files
+from zeropoint.tokenizers.formats.to_hf import hf_tokenizer_files
+from zeropoint.tokenizers.formats.vocab_files import load_gpt2_files, load_sentencepiece, load_tokenizer_json
 from zeropoint.tokenizers.train.bpe import train_bpe
 
 
@@ -37,7 +37,7 @@ def test_gpt2_files_give_the_ids_of_transformers(
             vocab=json.loads((tmp_path / "encoder.json").read_text("utf-8")),
             merges=[tuple(merge.split()) for merge in merges],
         ).backend_tokenizer
-    ours = gpt2_files(tmp_path / "encoder.json", tmp_path / "vocab.bpe")
+    ours = load_gpt2_files(tmp_path / "encoder.json", tmp_path / "vocab.bpe")
     assert (ours.n_vocab, ours.eos_id) == (50257, 50256)
     assert ours.encode("Hello world") == [15496, 995]
     for line in varied_lines(["<|endoftext|>"]):
@@ -49,7 +49,7 @@ def test_gpt2_files_give_the_ids_of_transformers(
 def test_trained_pairs_come_back(tmp_path: Path) -> None:
     trained = train_bpe("the cat and the hat and the bat " * 3, 280)
     trained.save(tmp_path)
-    loaded = gpt2_files(tmp_path / "encoder.json", tmp_path / "vocab.bpe")
+    loaded = load_gpt2_files(tmp_path / "encoder.json", tmp_path / "vocab.bpe")
     assert loaded.encode("the hat é") == trained.encode("the hat é")
     assert (loaded.n_vocab, loaded.eos_id) == (len(trained.tokens), len(trained.tokens) - 1)
 
@@ -61,7 +61,7 @@ def test_tokenizer_json_of_llama(
     from tokenizers import Tokenizer
 
     opened = model(sentencepiece_metadata())
-    for name, data in hf_files(opened, load_tokenizer(opened), 64).items():
+    for name, data in hf_tokenizer_files(opened, load_tokenizer(opened), 64).items():
         (tmp_path / name).write_bytes(data)
     path = tmp_path / "tokenizer.json"
     content = json.loads(path.read_text("utf-8"))
@@ -75,7 +75,7 @@ def test_tokenizer_json_of_llama(
         scheme = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False}
         content["pre_tokenizer"] = scheme
     path.write_text(json.dumps(content), "utf-8")
-    ours, library = tokenizer_json(path), Tokenizer.from_file(str(path))
+    ours, library = load_tokenizer_json(path), Tokenizer.from_file(str(path))
     assert (ours.bos_id, ours.eos_id, ours.add_bos) == (1, 2, True)
     for line in varied_lines(["<s>", "</s>"]):
         assert ours.encode(line, specials=True) == library.encode(line, add_special_tokens=False).ids
@@ -102,7 +102,7 @@ def test_sentencepiece_model_gives_the_ids_of_sentencepiece(trained_model: Path)
     import sentencepiece
 
     theirs = sentencepiece.SentencePieceProcessor(model_file=str(trained_model))
-    ours = sentencepiece_file(trained_model)
+    ours = load_sentencepiece(trained_model)
     assert (ours.n_vocab, ours.bos_id, ours.eos_id, ours.unk_id) == (370, 1, 2, 0)
     draw = random.Random(0)
     words = ["the", "quick", "foxes", "over", "naïve", "café", "123", "你好", "😀", "zebra", ",", "  ", "\n"]
@@ -124,7 +124,7 @@ def test_every_cut_of_a_sentencepiece_model_is_an_error_or_a_vocabulary(
             damaged[draw.randrange(len(damaged) or 1) : 0] = draw.randbytes(2)
         path.write_bytes(damaged)
         with contextlib.suppress(BadModelFile):
-            sentencepiece_file(path)
+            load_sentencepiece(path)
 
 
 @pytest.mark.parametrize(("data", "message"), [
@@ -138,7 +138,7 @@ def test_damaged_sentencepiece_models(data: bytes, message: str, tmp_path: Path)
     path = tmp_path / "tokenizer.model"
     path.write_bytes(data)
     with pytest.raises(BadModelFile, match=message):
-        sentencepiece_file(path)
+        load_sentencepiece(path)
 
 
 @pytest.mark.parametrize("content", [
@@ -150,8 +150,8 @@ def test_damaged_json(content: str, tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text(content)
     with pytest.raises(BadModelFile, match=r"tokenizer\.json"):
-        tokenizer_json(path)
+        load_tokenizer_json(path)
     with pytest.raises(BadModelFile, match=r"tokenizer\.json|missing\.json"):
-        gpt2_files(path, tmp_path / "missing.json")
+        load_gpt2_files(path, tmp_path / "missing.json")
     with pytest.raises(BadModelFile, match="no such file"):
-        tokenizer_json(tmp_path / "missing.json")
+        load_tokenizer_json(tmp_path / "missing.json")

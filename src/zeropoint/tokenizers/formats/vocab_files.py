@@ -9,18 +9,18 @@ from types import SimpleNamespace
 from typing import Any
 
 from zeropoint.errors import BadModelFile
-from zeropoint.tokenizers.core.metadata import MAX_TOKENS
+from zeropoint.tokenizers.core.metadata_reader import MAX_TOKENS
 from zeropoint.tokenizers.formats.from_hf import gguf_metadata, has_second_space
 from zeropoint.tokenizers.formats.gguf import Tokenizer, load_tokenizer
 from zeropoint.tokenizers.formats.sentencepiece import sentencepiece_metadata
 
-__all__ = ["gpt2_files", "sentencepiece_file", "tokenizer_json"]
+__all__ = ["load_gpt2_files", "load_sentencepiece", "load_tokenizer_json"]
 
 MAX_FILE = 1 << 28  # bytes; the largest tokenizer.json in use has about 2**25
 GPT2_END = "<|endoftext|>"
 
 
-def gpt2_files(encoder_json: Path, vocab_bpe: Path) -> Tokenizer:
+def load_gpt2_files(encoder_json: Path, vocab_bpe: Path) -> Tokenizer:
     """GPT-2's vocabulary (token to id) and its merges (a line each, best first).
 
     Raises BadModelFile naming the file and what is wrong with it.
@@ -49,7 +49,7 @@ def gpt2_files(encoder_json: Path, vocab_bpe: Path) -> Tokenizer:
     return _made(metadata, encoder_json)
 
 
-def tokenizer_json(path: Path, settings: Path | None = None) -> Tokenizer:
+def load_tokenizer_json(path: Path, settings: Path | None = None) -> Tokenizer:
     """A `tokenizer.json` of Hugging Face with a Llama or byte-level BPE vocabulary.
 
     settings: the `tokenizer_config.json` that names begin and end tokens; by default the one beside it.
@@ -71,7 +71,7 @@ def tokenizer_json(path: Path, settings: Path | None = None) -> Tokenizer:
     return _made(metadata, path, second_space)
 
 
-def sentencepiece_file(path: Path) -> Tokenizer:
+def load_sentencepiece(path: Path) -> Tokenizer:
     """A `tokenizer.model` of SentencePiece with Llama's kind of vocabulary.
 
     Raises BadModelFile naming the file and what is wrong with it.
