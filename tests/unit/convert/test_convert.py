@@ -197,7 +197,7 @@ def test_llama_tokenizers(tmp_path: Path):
     ("part", "value", "words"),
     [
         ("model", {"type": "Other"}, "a model of type 'Other' has no form in GGUF"),
-        ("model", {"type": "WordLevel", "vocab": {"ab": 0}}, "only where a token is a character"),
+        ("model", {"type": "WordLevel", "vocab": {"ab": 0}}, "only if every token is one character"),
         ("model", {"type": "Unigram"}, "`model.vocab` must map tokens to ids"),
         ("model", {"type": "Unigram", "vocab": [["a", "b"]]}, "a list of pieces with their scores"),
         ("model", {"type": "BPE", "vocab": {"a": 10**6}}, "token 'a' has the id 1000000; the embedding has"),
