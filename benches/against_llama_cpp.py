@@ -1,8 +1,8 @@
-"""zeropoint against llama.cpp: prefill, decode at several contexts, and sequences decoded together, in turns.
+"""zeropoint against llama.cpp: prefill, decode at several context lengths, and batched decode, interleaved.
 
-On one model, or on generated ones in several formats and sizes. llama.cpp runs with the defaults of its
-library and as many threads. Every round also measures the memory's bandwidth, and decode is set beside the
-ceiling that it makes: a token reads every weight and every cached key and value once.
+Runs one model, or generated models in several formats and sizes. llama.cpp uses its library defaults and the
+same number of threads. Every round also measures memory bandwidth, and decode is compared with the limit it
+sets: a token reads every weight and every cached key and value once.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from measures import Measure, bandwidth_of, compare, rows_of, versions_of
-from report import Row, print_report
-from sides import Options
+from report import Row, add_report_options, print_report
+from sides import SideOptions
 from worker import Worker
 
 PREFILL = (128, 512, 2048, 8192)
 DECODE = (16, 512, 2048, 8192)
 TOGETHER = (8, 16, 64)
-ROOM = 128  # positions beside the longest prompt
+EXTRA_POSITIONS = 128  # beyond the longest prompt
 FORMATS = ("Q4_1", "Q4_0", "Q4_K", "Q6_K", "Q8_0", "F16")
 
 
 @contextmanager
-def models_of(options: argparse.Namespace) -> Iterator[Iterator[tuple[str, Path]]]:
-    """The models to measure, each with what goes before the names of its measures."""
+def open_models(options: argparse.Namespace) -> Iterator[Iterator[tuple[str, Path]]]:
+    """The models to measure, each with the prefix of its row names ("SIZE FORMAT ")."""
     if not options.generated:
         from zeropoint.catalogue.fetch import resolve
 
-        yield iter([("", Path(resolve(options.model).path))])
+        yield iter([(f"{options.model} ", Path(resolve(options.model).path))])
         return
     from generated import write_generated
 
@@ -49,23 +49,27 @@ def models_of(options: argparse.Namespace) -> Iterator[Iterator[tuple[str, Path]
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", default="smollm2:135m", help="catalogue name or GGUF path")
     parser.add_argument(
-        "--generated", type=_words, default=[], metavar="135m,1b", help="models of these sizes"
+        "--generated", type=_words, default=[], metavar="135m,1b", help="generate models of these sizes"
     )
-    parser.add_argument("--formats", type=_words, default=list(FORMATS), help="their formats")
+    parser.add_argument(
+        "--formats", type=_words, default=list(FORMATS), help="number formats of the generated models"
+    )
     for kind, default in (("prefill", PREFILL), ("decode", DECODE), ("together", TOGETHER)):
         parser.add_argument(
-            f"--{kind}", type=_numbers, default=list(default), metavar="N,N", help="0 for none"
+            f"--{kind}", type=_numbers, default=list(default), metavar="N,N", help="lengths; 0 for none"
         )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--isa", default="", help="hold our engine to an instruction set: avx2")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--alone", action="store_true", help="measure zeropoint without the peer")
-    parser.add_argument("--peer-python", default=sys.executable, help="the Python that has llama-cpp-python")
+    parser.add_argument("--isa", default="", help="limit our engine to an instruction set, e.g. avx2")
+    add_report_options(parser)
+    parser.add_argument("--alone", action="store_true", help="measure zeropoint only")
+    parser.add_argument(
+        "--peer-python", default=sys.executable, help="the Python interpreter that has llama-cpp-python"
+    )
     return parser.parse_args()
 
 
@@ -78,7 +82,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def main() -> None:
-    """Parse, run, print."""
+    """Run the benchmark."""
     options = parse()
     measures = [
         Measure(kind, n) for kind in ("prefill", "decode", "together") for n in getattr(options, kind)
@@ -87,9 +91,9 @@ def main() -> None:
     rows: list[Row] = []
     machine: dict[str, object] = {}
     versions: dict[str, str] = {}
-    with models_of(options) as models:
+    with open_models(options) as models:
         for prefix, path in models:
-            common = Options(str(path), options.threads, longest + ROOM, options.isa)
+            common = SideOptions(str(path), options.threads, longest + EXTRA_POSITIONS, options.isa)
             workers = {"zeropoint": Worker("zeropoint", common)}
             if not options.alone:
                 workers["llama_cpp"] = Worker("llama_cpp", common, options.peer_python)
@@ -100,7 +104,7 @@ def main() -> None:
             machine = {"processor": about["processor"], "threads": options.threads} | bandwidth_of(figures)
             for worker in workers.values():
                 worker.close()
-    print_report("llama.cpp", machine, versions, options.rounds, rows, options.json)
+    print_report("llama.cpp", machine, versions, options.rounds, rows, options)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""From the start of a process to its first token, against llama-cpp-python: fresh processes, taking turns.
+"""Time from process start to the first token, against llama-cpp-python: fresh processes, interleaved.
 
-Each starts Python, opens the model from a file that the system has in its cache, reads the same text and
-prints one token, the most probable. The clock stops at the first byte on stdout. Ours is measured as the
-Python interface and as the commands `generate` and `chat`. Besides the time, what all threads together used
-of the processors. Less is better; the ratio is the peer's figure by ours.
+Each process starts Python, opens the model from a file in the page cache, reads the same text and prints the
+most probable token. The clock stops at the first byte on stdout. zeropoint is measured through its Python
+interface and through the commands `generate` and `chat`. A second row has the processor time of all threads.
+Lower is better; the ratio is the competitor's figure divided by ours.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from collections import defaultdict
 from statistics import median
 
-from report import Row, print_report
+from report import Row, add_report_options, print_report
 
 PROMPT = "The sea is a very large body of salt water, and"
 OURS = """
@@ -25,7 +25,7 @@ model, prompt, threads = sys.argv[1:]
 with zeropoint.load(model, threads=int(threads)) as opened:
     print(opened.generate(prompt, max_tokens=1, temperature=0).text())
 """
-COMMAND = "from zeropoint.cli.app import main; main()"  # what pip writes into the script `zeropoint`
+COMMAND = "from zeropoint.cli.app import main; main()"  # the script `zeropoint` that pip installs
 PEER = """
 import sys, llama_cpp
 model, prompt, threads = sys.argv[1:]
@@ -45,28 +45,38 @@ print(resolve(sys.argv[1]).path)
 
 
 def commands(options: argparse.Namespace) -> dict[str, tuple[list[str], list[str]]]:
-    """Ours and the peer's command line of each measure."""
-    given = [str(options.model), PROMPT, str(options.threads)]
-    flags = ["--model", given[0], "--threads", given[2], "--max-tokens", "1", "--temperature", "0", PROMPT]
-    completion = [options.peer_python, "-c", PEER, *given]
+    """For each measurement, our command line and the competitor's."""
+    arguments = [str(options.model), PROMPT, str(options.threads)]
+    flags = [
+        "--model",
+        arguments[0],
+        "--threads",
+        arguments[2],
+        "--max-tokens",
+        "1",
+        "--temperature",
+        "0",
+        PROMPT,
+    ]
+    completion = [options.peer_python, "-c", PEER, *arguments]
     return {
-        "python": ([sys.executable, "-c", OURS, *given], completion),
+        "python": ([sys.executable, "-c", OURS, *arguments], completion),
         "generate": ([sys.executable, "-c", COMMAND, "generate", *flags], completion),
         "chat": (
             [sys.executable, "-c", COMMAND, "chat", *flags],
-            [options.peer_python, "-c", PEER_CHAT, *given],
+            [options.peer_python, "-c", PEER_CHAT, *arguments],
         ),
     }
 
 
 def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
-    """(milliseconds to the first byte, milliseconds of all processors until the end) of one process."""
+    """Run one process: (milliseconds to its first byte, milliseconds of processor time until it ends)."""
     start = time.perf_counter()
     none, pipe = subprocess.DEVNULL, subprocess.PIPE
     process = subprocess.Popen(command, stdin=none, stdout=pipe, stderr=pipe, env=environment, bufsize=0)
     if process.stdout is None or process.stderr is None or not process.stdout.read(1):
         sys.stderr.buffer.write(process.stderr.read() if process.stderr else b"")
-        raise SystemExit(f"no token came of {command[:3]}")
+        raise SystemExit(f"no token came from {command[:3]}")
     seconds = time.perf_counter() - start
     process.stdout.read()
     process.stderr.read()
@@ -78,44 +88,49 @@ def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float
 
 
 def compare(options: argparse.Namespace) -> list[Row]:
-    """A row for the time and one for the processors of each measure; who goes first alternates."""
+    """For each measurement a row of wall time and one of processor time; the order of the sides
+    alternates."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    found: dict[tuple[str, str, int], list[float]] = defaultdict(list)
-    for round_ in range(-1, options.rounds):  # the first writes compiled modules and is not counted
+    figures: dict[tuple[str, str, int], list[float]] = defaultdict(list)
+    for round_ in range(-1, options.rounds):  # round -1 compiles modules and is not counted
         for measure, sides in commands(options).items():
             for side in sorted((0, 1), reverse=round_ % 2 == 0):
-                for what, figure in zip(("", ", processors"), timed(sides[side], environment), strict=True):
+                for what, figure in zip(
+                    ("", ", processor time"), timed(sides[side], environment), strict=True
+                ):
                     if round_ >= 0:
-                        found[measure, what, side].append(figure)
+                        figures[measure, what, side].append(figure)
     rows = []
-    for measure, what, side in found:
+    for measure, what, side in figures:
         if side == 0:
-            ours, peer = found[measure, what, 0], found[measure, what, 1]
+            ours, peer = figures[measure, what, 0], figures[measure, what, 1]
             ratio = median(b / a for a, b in zip(ours, peer, strict=True))
             rows.append(Row(measure + what, median(ours), median(peer), ratio, "ms"))
     return rows
 
 
 def main() -> None:
-    """Parse, run, print."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", default="smollm2:135m", help="catalogue name or GGUF path")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--peer-python", default=sys.executable, help="the Python that has llama-cpp-python")
+    add_report_options(parser)
+    parser.add_argument(
+        "--peer-python", default=sys.executable, help="the Python interpreter that has llama-cpp-python"
+    )
     options = parser.parse_args()
-    options.model = said(sys.executable, RESOLVE, options.model)
+    options.model = output_of(sys.executable, RESOLVE, options.model)
     versions = {
-        "zeropoint": said(sys.executable, "import zeropoint; print(zeropoint.__version__)"),
-        "llama-cpp-python": said(options.peer_python, "import llama_cpp; print(llama_cpp.__version__)"),
+        "zeropoint": output_of(sys.executable, "import zeropoint; print(zeropoint.__version__)"),
+        "llama-cpp-python": output_of(options.peer_python, "import llama_cpp; print(llama_cpp.__version__)"),
     }
     rows = compare(options)
-    print_report("first token", {"threads": options.threads}, versions, options.rounds, rows, options.json)
+    print_report("first token", {"threads": options.threads}, versions, options.rounds, rows, options)
 
 
-def said(python: str, code: str, *arguments: str) -> str:
-    """What a piece of Python printed."""
+def output_of(python: str, code: str, *arguments: str) -> str:
+    """What a piece of Python code prints."""
     command = [python, "-c", code, *arguments]
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 

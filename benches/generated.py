@@ -1,8 +1,8 @@
-"""Models of random weights in any format, for speed alone: what a weight is makes no difference to it.
+"""Write models with random weights in any number format; speed does not depend on the values.
 
-The shapes are Llama's. `1b` is Llama 3.2 1B as published; `135m` has as many weights as SmolLM2-135M, but
-rows that are whole blocks of 256, as the formats Q4_K and Q6_K want (SmolLM2's rows have 576 columns). Every
-matrix has the format, embedding and head included.
+The architecture is Llama. `1b` has the sizes of Llama 3.2 1B; `135m` has as many weights as SmolLM2-135M,
+but rows that are multiples of 256, which Q4_K and Q6_K require (SmolLM2's rows have 576 columns). Every
+matrix uses the format, embedding and head included.
 
     python benches/generated.py 135m Q4_K model.gguf
 """
@@ -28,7 +28,7 @@ from zeropoint.weights.packing import Bytes, PackedTensor, packed_bytes
 
 __all__ = ["SIZES", "write_generated"]
 
-_POOL_WEIGHTS = 1 << 20  # drawn and packed once; every matrix is made of these blocks over again
+_POOL_WEIGHTS = 1 << 20  # drawn and packed once; every matrix repeats these blocks
 
 
 def _small() -> Blueprint:
@@ -41,7 +41,7 @@ SIZES = {"135m": _small, "1b": lambda: catalog.load("llama-3.2-1b")}
 
 
 def write_generated(path: Path, size: str, form: str, seed: int = 0) -> None:
-    """A GGUF file of the size ("135m", "1b") with every matrix in the format ("Q4_K")."""
+    """Write a GGUF file of a size ("135m", "1b") with every matrix in a format ("Q4_K")."""
     blueprint = SIZES[size]()
     family = families.for_blueprint(blueprint)
     names = family.gguf_names(blueprint)
@@ -58,7 +58,7 @@ def write_generated(path: Path, size: str, form: str, seed: int = 0) -> None:
 
 
 def _pool(rng: np.random.Generator, form: str) -> Bytes:
-    """Packed blocks of normal weights as wide as those of trained models are."""
+    """Packed blocks of normal weights with the standard deviation of trained models."""
     weights = rng.normal(0.0, 0.02, (1024, _POOL_WEIGHTS // 1024)).astype(np.float32)
     return formats.get(form).pack(weights).reshape(-1)
 
@@ -77,7 +77,7 @@ def _packed(name: str, shape: tuple[int, ...], form: str, pool: Bytes) -> Packed
 
 
 def _vocabulary(n_vocab: int) -> dict[str, object]:
-    """As much of a byte-level vocabulary as makes llama.cpp open the file; nobody reads text with it."""
+    """A placeholder byte-level vocabulary, sufficient for llama.cpp to open the file."""
     return {
         "general.name": "random weights",
         "tokenizer.ggml.model": "gpt2",

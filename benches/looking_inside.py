@@ -1,7 +1,7 @@
-"""What looking inside and changing costs: the same engine and text with taps and without, taking turns.
+"""The cost of taps and interventions: the same engine and text with and without them, interleaved.
 
-Rates are those of reading a prompt of 512 tokens, the last one that of an answer after 16. The peer is
-zeropoint itself, unwatched, so that a ratio of 1 means no cost.
+Rates are for a prompt of 512 tokens; the last row is generation after 16 tokens. The competitor is zeropoint
+itself without taps, so a ratio of 1 means no cost.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from report import print_report, row_of
+from report import add_report_options, make_row, print_report
 
 import zeropoint
 from zeropoint.engine.contract import LogitLens, Tap
@@ -20,8 +20,8 @@ from zeropoint.engine.contract import LogitLens, Tap
 READ, WRITE = 512, 48
 
 
-def looks(model: zeropoint.Model) -> dict[str, Callable[[list[int]], object]]:
-    """What is done to a prompt, by name."""
+def tapped_reads(model: zeropoint.Model) -> dict[str, Callable[[list[int]], object]]:
+    """Ways to read a prompt with taps or interventions, by name."""
     last = model.blueprint.n_layers - 1
     layers = list(range(last + 1))
     steer = steering(model)
@@ -37,27 +37,27 @@ def looks(model: zeropoint.Model) -> dict[str, Callable[[list[int]], object]]:
 
 
 def steering(model: zeropoint.Model) -> zeropoint.AddVector:
-    """A vector too small to change a word, added at every token."""
+    """A vector too small to change the output, added at every token."""
     middle = model.blueprint.n_layers // 2
     return zeropoint.AddVector(f"blocks.{middle}.after_ffn", np.full(model.blueprint.d_model, 1e-6))
 
 
 def generate(model: zeropoint.Model, ids: list[int], interventions: list[zeropoint.AddVector]) -> float:
-    """Tokens a second of an answer."""
+    """Tokens per second of generation."""
     stream = model.generate(ids, interventions=interventions, temperature=0.0, max_tokens=WRITE)
     stream.text()
     return stream.timings.predicted_n / stream.timings.predicted_ms * 1000
 
 
 def timed(read: Callable[[list[int]], object], ids: list[int]) -> float:
-    """Tokens a second of reading ids so."""
+    """Tokens per second of reading ids with `read`."""
     start = time.perf_counter()
     read(ids)
     return len(ids) / (time.perf_counter() - start)
 
 
 def measure(model: zeropoint.Model, rounds: int) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Rates of every measure with taps and without, in rounds; the first round is not counted."""
+    """Rates of every measurement with and without taps; the first round is not counted."""
     rng = np.random.default_rng(0)
     tapped: dict[str, list[float]] = {}
     plain: dict[str, list[float]] = {}
@@ -69,7 +69,7 @@ def measure(model: zeropoint.Model, rounds: int) -> tuple[dict[str, list[float]]
 
     for round_ in range(-1, rounds):
         ids = rng.integers(100, 20000, READ).tolist()
-        for name, look in looks(model).items():
+        for name, look in tapped_reads(model).items():
             without = timed(model.trace, ids)
             note(name, timed(look, ids), without, round_)
         note("score with top 5", timed(partial(model.score, top=5), ids), timed(model.score, ids), round_)
@@ -79,19 +79,19 @@ def measure(model: zeropoint.Model, rounds: int) -> tuple[dict[str, list[float]]
 
 
 def main() -> None:
-    """Parse, run, print."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", default="smollm2:135m", help="catalogue name or GGUF path")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--json", action="store_true")
+    add_report_options(parser)
     args = parser.parse_args()
     with zeropoint.load(args.model, threads=args.threads, context=1024) as model:
         tapped, plain = measure(model, args.rounds)
-        rows = [row_of(name, tapped[name], plain[name], "tok/s") for name in tapped]
+        rows = [make_row(name, tapped[name], plain[name], "tok/s") for name in tapped]
         machine = {"isa": model.engine.isa, "threads": args.threads}
     versions = {"zeropoint": zeropoint.__version__}
-    print_report("looking_inside", machine, versions, args.rounds, rows, args.json)
+    print_report("looking_inside", machine, versions, args.rounds, rows, args)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,26 @@
-"""The one form in which every bench reports: machine, versions, and rows of ours against the peer's."""
+"""The one report of every benchmark: machine, versions, and one row per measurement, ours next to the
+competitor's."""
 
 from __future__ import annotations
 
+import argparse
+import datetime
 import json
 import statistics
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
-__all__ = ["Row", "print_report", "row_of"]
+__all__ = ["Row", "add_report_options", "make_row", "print_report"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """Medians of one measure and the median of their ratios, round by round; more is better, but for ms.
+    """The medians of one measurement, and the median over all rounds of their ratio.
 
-    share: the median part that ours reached of the ceiling that the memory's bandwidth set in the same
-    round; None where bandwidth is not what limits.
+    Higher is better, except for times in ms. share: the median fraction reached of the limit that memory
+    bandwidth (or arithmetic, in training) set in the same round; None where no limit applies.
     """
 
     measure: str
@@ -26,22 +31,28 @@ class Row:
     share: float | None = None
 
 
-def row_of(
+def make_row(
     measure: str,
     ours: Sequence[float],
     peer: Sequence[float],
     unit: str,
-    ceilings: Sequence[float] | None = None,
+    limits: Sequence[float] | None = None,
 ) -> Row:
-    """A row from one figure a round; a peer without figures has 0."""
+    """A row from one figure per round; a competitor that was not measured has 0."""
     return Row(
         measure,
         statistics.median(ours),
         statistics.median(peer) if peer else 0.0,
         statistics.median(a / b for a, b in zip(ours, peer, strict=True)) if peer else 0.0,
         unit,
-        statistics.median(a / c for a, c in zip(ours, ceilings, strict=True)) if ceilings else None,
+        statistics.median(a / c for a, c in zip(ours, limits, strict=True)) if limits else None,
     )
+
+
+def add_report_options(parser: argparse.ArgumentParser) -> None:
+    """Add --json and --output, which every benchmark takes."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument("--output", type=Path, help="also write the JSON, with date and commit, to a file")
 
 
 def print_report(
@@ -50,23 +61,33 @@ def print_report(
     versions: Mapping[str, str],
     rounds: int,
     rows: Sequence[Row],
-    as_json: bool,
+    options: argparse.Namespace,
 ) -> None:
-    """A table, or one JSON object."""
-    if as_json:
-        report = {
-            "bench": bench,
-            "machine": dict(machine),
-            "versions": dict(versions),
-            "rounds": rounds,
-            "rows": [asdict(row) for row in rows],
-        }
+    """Print a table or JSON, and write the file of --output (the format of benches/results)."""
+    report = {
+        "bench": bench,
+        "date": datetime.date.today().isoformat(),
+        "commit": _commit(),
+        "machine": dict(machine),
+        "versions": dict(versions),
+        "rounds": rounds,
+        "rows": [asdict(row) for row in rows],
+    }
+    if options.output:
+        options.output.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    if options.json:
         print(json.dumps(report))
         return
     print(f"{bench}: {', '.join(f'{k} {v}' for k, v in {**machine, **versions}.items())}, {rounds} rounds")
     width = max([len(row.measure) for row in rows] + [12]) + 2
-    print(f"{'measure':<{width}}{'zeropoint':>12}{'peer':>12}{'ratio':>8}  {'unit':<6}{'of ceiling':>11}")
+    print(f"{'measure':<{width}}{'zeropoint':>12}{'peer':>12}{'ratio':>8}  {'unit':<6}{'of limit':>11}")
     for row in rows:
         share = "" if row.share is None else f"{row.share:>11.0%}"
         figures = f"{row.ours:>12.1f}{row.peer:>12.1f}{row.ratio:>7.2f}x"
         print(f"{row.measure:<{width}}{figures}  {row.unit:<6}{share}".rstrip())
+
+
+def _commit() -> str:
+    """The short hash of the checked-out commit, with "+" if files differ from it; "" outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -1,13 +1,13 @@
-"""zeropoint's training against the shape of nanoGPT's, in turns on the same threads, from a text.
+"""zeropoint's training against nanoGPT's model and loop, interleaved on the same threads.
 
     python benches/train_speed.py speed                   # tokens/s, the same model and batch
-    python benches/train_speed.py loss --ours 1.88        # seconds to a validation loss, with our best recipe
+    python benches/train_speed.py loss --ours 1.88        # seconds to a validation loss, our best recipe
     python benches/train_speed.py loss --ours 1.55 --peer 1.70 --our-steps 4000 --peer-steps 5000
 
-The text is tiny Shakespeare, from the catalogue or --text. The baseline is `sides/nano_gpt.py`. A validation
-loss is that of the whole last tenth, for either side in windows of its own context that follow each other;
-judging is not in the seconds, and what a compiler takes is. The peer is taken eager or compiled, whichever is
-faster for as many steps as it may take.
+The text is tiny Shakespeare, from the catalogue or --text. The baseline is `sides/nano_gpt.py`. The
+validation loss covers the complete last tenth of the text, in consecutive windows of each side's own
+context. Validation is not timed; compilation is. The baseline runs eager or compiled, whichever is faster
+for its number of steps.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from report import print_report, row_of
+from report import add_report_options, make_row, print_report
 from training import TrainOptions
 from worker import Worker
 
@@ -33,7 +33,7 @@ PEER_KINDS = ("eager", "compiled")
 
 @dataclass
 class Race:
-    """One side on its way to a loss. seconds: of its steps, until it got there or had none left."""
+    """One side's progress towards a loss. seconds: time of its steps until the target or the last step."""
 
     name: str
     target: float
@@ -45,15 +45,15 @@ class Race:
     losses: list[tuple[int, float, float]] = field(default_factory=list)  # step, seconds, validation loss
 
     @property
-    def is_there(self) -> bool:
+    def has_arrived(self) -> bool:
         return bool(self.losses) and self.losses[-1][2] <= self.target
 
     @property
     def is_over(self) -> bool:
-        return self.is_there or self.step >= self.n_steps
+        return self.has_arrived or self.step >= self.n_steps
 
     def turn(self, worker: Worker) -> None:
-        """Some steps, then a look at the loss."""
+        """Take some steps, then validate."""
         n = min(self.every, self.n_steps - self.step)
         self.seconds += worker.call("advance", n)
         self.step += n
@@ -63,9 +63,9 @@ class Race:
 
 
 def main() -> None:
-    """Parse, run, print."""
+    """Run the benchmark."""
     options = _parse()
-    # The compiler starts from nothing each time, as it does for whoever trains for the first time.
+    # Compile from scratch every time, as in a first training run.
     os.environ.setdefault("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")
     if options.clock == "processor":
         os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # in the process that is timed
@@ -79,23 +79,23 @@ def main() -> None:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("measure", choices=("speed", "loss"))
-    parser.add_argument("--text", default="", help="a text file in place of tiny Shakespeare")
+    parser.add_argument("--text", default="", help="a text file instead of tiny Shakespeare")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--set", action="append", default=[], help="of our recipe, as in optimizer.betas=...")
+    parser.add_argument("--set", action="append", default=[], help="override a key of our recipe")
     parser.add_argument(
         "--clock", choices=("wall", "processor"), default="wall", help="processor: see training.py"
     )
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rounds", type=int, default=12, help="speed: turns of each side")
-    parser.add_argument("--steps", type=int, default=40, help="speed: steps of a turn")
-    parser.add_argument("--ours", type=float, default=1.88, help="loss: where we are to get")
+    add_report_options(parser)
+    parser.add_argument("--rounds", type=int, default=12, help="speed: rounds")
+    parser.add_argument("--steps", type=int, default=40, help="speed: steps per round")
+    parser.add_argument("--ours", type=float, default=1.88, help="loss: our target")
     parser.add_argument(
-        "--peer", type=float, default=None, help="loss: where the peer is; by default there too"
+        "--peer", type=float, default=None, help="loss: the baseline's target, by default ours"
     )
-    parser.add_argument("--our-steps", type=int, default=500, help="loss: length of our schedule")
-    parser.add_argument("--peer-steps", type=int, default=2000, help="loss: length of the peer's")
-    parser.add_argument("--looks", type=int, default=40, help="loss: how often it is judged at most")
-    parser.add_argument("--peer-kind", choices=PEER_KINDS, help="loss: not the faster one but this")
+    parser.add_argument("--our-steps", type=int, default=500, help="loss: steps of our schedule")
+    parser.add_argument("--peer-steps", type=int, default=2000, help="loss: steps of the baseline's schedule")
+    parser.add_argument("--validations", type=int, default=40, help="loss: number of validations")
+    parser.add_argument("--peer-kind", choices=PEER_KINDS, help="loss: force this variant of the baseline")
     return parser.parse_args()
 
 
@@ -108,8 +108,8 @@ def _tiny_shakespeare() -> str:
 
 
 def _speed(options: argparse.Namespace, text: str) -> None:
-    """Both forms of the peer and ours, compiled as a long run is, in turns."""
-    far = 1_000_000  # steps of a schedule nobody gets to the end of
+    """Both variants of the baseline and our compiled training, interleaved."""
+    far = 1_000_000  # schedule length; no round gets there
     workers = {
         kind: Worker(PEER, TrainOptions(text, options.threads, far, kind == "compiled", options.clock))
         for kind in PEER_KINDS
@@ -120,16 +120,16 @@ def _speed(options: argparse.Namespace, text: str) -> None:
     )
     starts = {kind: worker.call("advance", 5) for kind, worker in workers.items()}
     rates: dict[str, list[float]] = {kind: [] for kind in workers}
-    n_tokens = {kind: w.about["n_tokens_a_step"] * options.steps for kind, w in workers.items()}
+    n_tokens = {kind: w.about["n_tokens_per_step"] * options.steps for kind, w in workers.items()}
     for round_ in range(options.rounds):
         for kind in sorted(workers, reverse=round_ % 2 == 0):
             rates[kind].append(n_tokens[kind] / workers[kind].call("advance", options.steps))
     peaks = {dtype: workers["ours"].call("peak", dtype) for dtype in ("float32", "bfloat16")}
     ours = workers["ours"].about
     peak = peaks["bfloat16" if ours["version"].endswith("bfloat16") else "float32"]
-    ceilings = [peak / ours["flops_a_token"]] * options.rounds
-    rows = [row_of(f"against {k}", rates["ours"], rates[k], "tok/s", ceilings) for k in PEER_KINDS]
-    flops = workers["eager"].about["flops_a_token"]
+    ceilings = [peak / ours["flops_per_token"]] * options.rounds
+    rows = [make_row(f"against {k}", rates["ours"], rates[k], "tok/s", ceilings) for k in PEER_KINDS]
+    flops = workers["eager"].about["flops_per_token"]
     machine = {
         "threads": options.threads,
         "clock": options.clock,
@@ -140,12 +140,12 @@ def _speed(options: argparse.Namespace, text: str) -> None:
         },
         **{f"first_5_steps_{kind}_s": round(seconds, 1) for kind, seconds in starts.items()},
     }
-    print_report("train_speed", machine, _versions(workers), options.rounds, rows, options.json)
+    print_report("train_speed", machine, _versions(workers), options.rounds, rows, options)
     _close(workers.values())
 
 
 def _loss(options: argparse.Namespace, text: str) -> None:
-    """Seconds to a loss, ours and the peer's."""
+    """Seconds to reach a validation loss, ours and the baseline's."""
     kind = options.peer_kind or _faster_peer(options, text)
     peer = TrainOptions(text, options.threads, options.peer_steps, kind == "compiled", options.clock)
     sets = tuple(options.set)
@@ -160,7 +160,7 @@ def _loss(options: argparse.Namespace, text: str) -> None:
     }
     targets = (options.ours, options.ours if options.peer is None else options.peer)
     races = [
-        Race(name, target, n_steps, max(1, n_steps // options.looks), worker.about)
+        Race(name, target, n_steps, max(1, n_steps // options.validations), worker.about)
         for (name, worker), target, n_steps in zip(
             workers.items(), targets, (options.our_steps, options.peer_steps), strict=True
         )
@@ -174,7 +174,7 @@ def _loss(options: argparse.Namespace, text: str) -> None:
 
 
 def _faster_peer(options: argparse.Namespace, text: str) -> str:
-    """Which form takes less time for all steps that the peer may take, the compiler's included."""
+    """The variant with the lower expected time for all steps, compilation included."""
     expected = {}
     for kind in PEER_KINDS:
         worker = Worker(
@@ -203,17 +203,17 @@ def _print_races(races: Sequence[Race], options: argparse.Namespace) -> None:
     for race in races:
         arrived = (
             f"in {race.seconds:.1f} s of {options.clock} time"
-            if race.is_there
+            if race.has_arrived
             else f"not reached in {race.seconds:.1f} s"
         )
         about = race.about
         print(
             f"{race.name}: validation loss {race.target} {arrived}, {race.step} steps of "
-            f"{about['n_tokens_a_step']} tokens, {about['n_parameters']:,} parameters, "
+            f"{about['n_tokens_per_step']} tokens, {about['n_parameters']:,} parameters, "
             f"context {about['n_ctx']}, {about['version']}; last loss {race.losses[-1][2]}"
         )
     ours, peer = races
-    if ours.is_there and peer.is_there:
+    if ours.has_arrived and peer.has_arrived:
         print(f"ratio: the peer's time is {peer.seconds / ours.seconds:.2f} x ours")
 
 

@@ -1,4 +1,4 @@
-"""What the two sides of the training bench share: a text, how loss is judged, and what a step costs."""
+"""Shared by both sides of the training benchmark: the text, the validation loss and the cost of a step."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["TrainOptions", "TrainSide", "characters", "flops_a_token", "seconds", "whole_loss"]
+__all__ = ["TrainOptions", "TrainSide", "characters", "flops_per_token", "full_validation_loss", "seconds"]
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What a side trains. text: a file, whose last tenth is held out, both as ids of its characters.
+    """What a side trains on. text: a file read as character ids; its last tenth is held out for validation.
 
-    n_steps: length of the schedule. is_compiled: the baseline's `torch.compile`. recipe, sets: ours alone.
-    clock: "wall"; or "processor", what the process and the compilers it started computed for, all threads
-    together: for one thread on a machine that others use too.
+    n_steps: length of the schedule. is_compiled: whether the baseline uses `torch.compile`. recipe, sets:
+    zeropoint only. clock: "wall", or "processor" for the processor time of the process and of the compilers
+    it starts, which suits one thread on a shared machine.
     """
 
     text: str
@@ -39,20 +39,21 @@ class TrainSide(Protocol):
     """One program with one model, before its first step."""
 
     def about(self) -> dict[str, object]:
-        """Name, version, parameters, tokens of a step, context and operations (of products) a token."""
+        """Name, version, parameters, tokens per step, context length and floating-point operations per
+        token."""
         ...
 
     def advance(self, n: int) -> float:
-        """Take n steps more; the seconds they took, with whatever has to be made ready for the first."""
+        """Take n more steps; returns their seconds, including compilation before the first."""
         ...
 
     def validate(self) -> float:
-        """The loss on what is held out, in nats a token (`whole_loss`)."""
+        """The validation loss in nats per token (`full_validation_loss`)."""
         ...
 
 
 def characters(path: str) -> tuple[NDArray[np.uint16], NDArray[np.uint16], int]:
-    """Ids of the first nine tenths, ids of the last, and how many characters there are. As nanoGPT has it."""
+    """(training ids, validation ids, number of distinct characters), split 9:1 as in nanoGPT."""
     text = Path(path).read_text("utf-8")
     known = {character: i for i, character in enumerate(sorted(set(text)))}
     ids = np.array([known[character] for character in text], dtype=np.uint16)
@@ -61,7 +62,7 @@ def characters(path: str) -> tuple[NDArray[np.uint16], NDArray[np.uint16], int]:
 
 
 def seconds(clock: str) -> float:
-    """Of the wall, or of the processors."""
+    """The wall clock, or processor time."""
     if clock == "wall":
         return time.perf_counter()
     times = os.times()
@@ -69,22 +70,26 @@ def seconds(clock: str) -> float:
 
 
 @torch.no_grad()
-def whole_loss(
-    loss_of: Callable[[Tensor, Tensor], Tensor], held: NDArray[np.uint16], n_ctx: int, n_rows: int = 64
+def full_validation_loss(
+    loss_function: Callable[[Tensor, Tensor], Tensor],
+    validation_ids: NDArray[np.uint16],
+    n_ctx: int,
+    n_rows: int = 64,
 ) -> float:
-    """The loss over all that is held out, cut into windows of the model's context that follow each other."""
-    ids = torch.from_numpy(held.astype(np.int64))
+    """The loss over the complete validation text, in consecutive windows of the model's context."""
+    ids = torch.from_numpy(validation_ids.astype(np.int64))
     n_windows = (len(ids) - 1) // n_ctx
-    given, asked = (ids[i : i + n_windows * n_ctx].view(n_windows, n_ctx) for i in (0, 1))
+    inputs, targets = (ids[i : i + n_windows * n_ctx].view(n_windows, n_ctx) for i in (0, 1))
     total = sum(
-        float(loss_of(a, b)) * len(a) for a, b in zip(given.split(n_rows), asked.split(n_rows), strict=True)
+        float(loss_function(a, b)) * len(a)
+        for a, b in zip(inputs.split(n_rows), targets.split(n_rows), strict=True)
     )
     return total / n_windows
 
 
-def flops_a_token(n_in_products: int, n_layers: int, d_attention: int, n_ctx: int) -> int:
-    """Operations of products to train on a token: forward and twice that back (PaLM, 2022, appendix B).
+def flops_per_token(n_in_products: int, n_layers: int, d_attention: int, n_ctx: int) -> int:
+    """Floating-point operations to train on one token, forward and backward (PaLM, 2022, appendix B).
 
-    n_in_products: weights that multiply. Scores and mixtures count in full, although half are masked.
+    n_in_products: weights used in matrix products. Attention counts in full, although half is masked.
     """
     return 6 * n_in_products + 12 * n_layers * d_attention * n_ctx

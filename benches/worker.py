@@ -1,7 +1,7 @@
-"""One side of a bench in a process of its own, which loads the model once and then waits to be told.
+"""One side of a benchmark in its own process, which loads the model once and then serves calls.
 
-The sides take turns: while one works the other sleeps. Told a method and its arguments as a line of JSON, a
-worker answers with the method's result.
+The sides alternate: while one works the other sleeps. A call is one line of JSON, method and arguments; the
+worker answers with the result of the method.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_type_hints
 
-SETTLE_S = 0.02  # longer than any pool of threads spins after its work
+SETTLE_S = 0.02  # longer than thread pools spin after their work
 
 
 class Worker:
-    """A side, opened in a process under `python`. Its methods are those of `sides.Side`."""
+    """A side in a process of the interpreter `python`. It offers the methods of `sides.Side`."""
 
     def __init__(self, side: str, options: Any, python: str = sys.executable) -> None:
-        """options: the dataclass that the side's `open_side` takes."""
+        """options: the dataclass that `open_side` of the side takes."""
         command = [python, str(Path(__file__).resolve()), side, json.dumps(asdict(options))]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.about: dict[str, Any] = self.call("about")
 
     def call(self, method: str, *arguments: object) -> Any:
-        """What the method gives. Ends the program where the worker ended."""
+        """Call a method and return its result. Exits if the worker has died."""
         if self._process.stdin is None or self._process.stdout is None:
             raise SystemExit("the worker has no pipes")
         time.sleep(SETTLE_S)
         print(json.dumps([method, *arguments]), file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit("a side of the bench ended; its error stands above")
+            raise SystemExit("a worker of the benchmark died; its error is printed above")
         return json.loads(line)
 
     def close(self) -> None:
-        """Let it end."""
+        """End the process."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait(60)
 
 
 def main() -> None:
-    """Serve the side that the command line names."""
+    """Serve the side named on the command line."""
     _, name, options = sys.argv
     open_side = importlib.import_module(f"sides.{name}").open_side
     side = open_side(get_type_hints(open_side)["options"](**json.loads(options)))

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import importlib.util
 import itertools
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args, get_type_hints
 
 import click
 
-from zeropoint import registry
+from zeropoint import formats, registry
 from zeropoint.blueprint.toml_codec import kind_of
 from zeropoint.catalogue import catalog, datasets
 from zeropoint.cli.app import cli
@@ -188,7 +191,47 @@ def _default(field: dataclasses.Field[Any]) -> str:
     return json.dumps(value)
 
 
+def _formats_table() -> str:
+    rows = []
+    for name in formats.names():
+        block = formats.get(name)
+        bits = 8 * block.BLOCK_BYTES / block.BLOCK_WEIGHTS
+        rows.append((f"`{name}`", f"{bits:g}", f"{block.BLOCK_WEIGHTS}", _summary(block)))
+    return _table(("format", "bits per weight", "weights per block", "description"), rows)
+
+
+def _families_table() -> str:
+    package = "zeropoint.families"
+    names = registry.names(package)
+    return _table(
+        ("architecture", "description"), [(f"`{n}`", _summary(registry.load(package, n))) for n in names]
+    )
+
+
+def _summary(module: ModuleType) -> str:
+    """The first sentence of a module's docstring."""
+    return " ".join((module.__doc__ or "").split("\n\n")[0].split())
+
+
+def _performance_tables() -> str:
+    return str(load_script(DOCS.parent / "benches" / "render_results.py").performance_tables())
+
+
+def load_script(path: Path) -> ModuleType:
+    """Import a script that belongs to no package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
 _TABLES = {
+    "families": _families_table,
+    "formats": _formats_table,
+    "performance": _performance_tables,
     "sampling": _sampling_table,
     "settings": _settings_table,
     "catalogue": _catalogue_table,

@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.tiny import write_tiny_model
 
+pytest_plugins = ["pytester", "tests.support.costs"]
+
 DEFAULT_MODEL = "smollm2:135m"
 
 

@@ -1,7 +1,7 @@
-"""Who takes part in a bench: one program a file, each told by `worker.py` what to do.
+"""The programs that benchmarks compare, one in each file; `worker.py` runs them.
 
 A side is a module with `open_side(options) -> Side`. It imports its program inside that function, so that
-every side can be served by whichever Python has its program.
+each side can run under the Python interpreter that has its program installed.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Options", "Side", "random_prompt"]
+__all__ = ["Side", "SideOptions", "random_prompt"]
 
 
 @dataclass(frozen=True)
-class Options:
-    """What a side opens: a GGUF file (or the folder made of it), threads, and positions for a sequence.
+class SideOptions:
+    """A GGUF file (or a folder converted from it), threads, and positions of a sequence.
 
-    isa: our instruction set, "" for the fastest; others ignore it.
+    isa: instruction set of zeropoint, "" for the fastest; other programs ignore it.
     """
 
     model: str
@@ -28,15 +28,15 @@ class Options:
 
 
 class Side(Protocol):
-    """One program with one model. Every method gives seconds, and starts from an empty cache.
+    """One program with one model. Every method returns seconds and starts from an empty cache.
 
-    prefill reads a prompt up to its first logits. decode reads a prompt and then takes the time of n_new
-    tokens after it, one at a time; a prompt read before may be kept. decode_together does so for several
-    sequences in step. A method that a side does not have is a comparison that is not made.
+    prefill reads a prompt up to its first logits. decode reads a prompt and then measures n_new tokens after
+    it, one at a time; a prompt from an earlier call may stay cached. decode_together decodes several
+    sequences in one batch. A side omits the methods that it cannot support.
     """
 
     def about(self) -> dict[str, object]:
-        """Name, version, what it was built for, and (ours) the bytes that a token reads."""
+        """Name, version, instruction set and, for zeropoint, the bytes read per token."""
         ...
 
     def prefill(self, prompt: Sequence[int]) -> float: ...
@@ -47,6 +47,6 @@ class Side(Protocol):
 
 
 def random_prompt(seed: int, n: int, n_vocab: int) -> list[int]:
-    """Token ids of a prompt, without the first and last of the vocabulary, where control tokens are."""
+    """Random token ids, avoiding both ends of the vocabulary, where special tokens are."""
     rng = random.Random(seed)
     return [rng.randrange(100, n_vocab - 100) for _ in range(n)]

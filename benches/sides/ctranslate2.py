@@ -1,7 +1,7 @@
 """CTranslate2 with a model converted by `ct2-transformers-converter --quantization int8`.
 
-It has no call for a number of steps from a given cache, so only prefill is compared: a prompt of given tokens
-and the first token after it.
+It cannot decode a fixed number of steps from a given cache, so only prefill is compared: a prompt of given
+tokens and the first token after it.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from sides import Options
+from sides import SideOptions
 
 
-def open_side(options: Options) -> CTranslate2:
-    """The folder that the converter wrote."""
+def open_side(options: SideOptions) -> CTranslate2:
+    """Open the folder that the converter wrote."""
     return CTranslate2(options)
 
 
 class CTranslate2:
-    """Fulfils `Side`, but for decoding."""
+    """Implements `Side` except decode."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: SideOptions) -> None:
         import ctranslate2
 
         self._version = ctranslate2.__version__

@@ -1,6 +1,7 @@
-"""llama.cpp through the C interface of its Python package, with the library's own defaults.
+"""llama.cpp through the C interface of its Python package, with library defaults.
 
-It is fed given tokens and samples nothing, which ours does, so the comparison leans towards it.
+It decodes given tokens and does not sample, which zeropoint does, so the comparison slightly favours
+llama.cpp.
 """
 
 from __future__ import annotations
@@ -11,18 +12,19 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sides import Options
+from sides import SideOptions
 
 
-def open_side(options: Options) -> LlamaCpp:
-    """The model, loaded; contexts come when they are needed."""
+def open_side(options: SideOptions) -> LlamaCpp:
+    """The model, loaded; contexts are created on demand."""
     return LlamaCpp(options)
 
 
 class LlamaCpp:
-    """Fulfils `Side`. A context for each number of sequences, since its caches are laid out for that many."""
+    """Implements `Side`, with one context for each number of sequences, because caches are laid out for
+    it."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: SideOptions) -> None:
         import llama_cpp
 
         self._c = llama_cpp
@@ -35,11 +37,11 @@ class LlamaCpp:
         if not self._model:
             raise SystemExit(f"llama.cpp cannot load {options.model}")
         self._contexts: dict[int, Any] = {}
-        self._kept: list[int] = []
+        self._cached_prompt: list[int] = []
 
     def about(self) -> dict[str, object]:
-        said = self._c.llama_print_system_info().decode()
-        features = re.findall(r"(\w+) = 1", said)
+        info = self._c.llama_print_system_info().decode()
+        features = re.findall(r"(\w+) = 1", info)
         wide = [f for f in ("AVX512_VNNI", "AVX512", "AVX2", "NEON") if f in features]
         return {"name": "llama.cpp", "version": self._c.__version__, "isa": wide[0] if wide else "unknown"}
 
@@ -50,13 +52,13 @@ class LlamaCpp:
         return time.perf_counter() - start
 
     def decode(self, prompt: Sequence[int], n_new: int) -> float:
-        if self._kept == list(prompt):  # in the cache since the last time: forget what came after
+        if self._cached_prompt == list(prompt):  # still cached from the last call: drop what followed it
             context = self._contexts[1]
             self._c.llama_memory_seq_rm(self._c.llama_get_memory(context), 0, len(prompt), -1)
         else:
             context = self._empty(1)
             self._read(context, prompt, 0)
-            self._kept = list(prompt)
+            self._cached_prompt = list(prompt)
         return self._steps(context, [prompt], n_new)
 
     def decode_together(self, prompts: Sequence[Sequence[int]], n_new: int) -> float:
@@ -73,7 +75,7 @@ class LlamaCpp:
         return time.perf_counter() - start
 
     def _empty(self, n_sequences: int) -> Any:
-        self._kept = []
+        self._cached_prompt = []
         if n_sequences not in self._contexts:
             params = self._c.llama_context_default_params()
             n_each = self._options.n_ctx if n_sequences == 1 else min(self._options.n_ctx, 256)
@@ -94,7 +96,7 @@ class LlamaCpp:
             self._decode(context, rows)
 
     def _decode(self, context: Any, rows: Sequence[tuple[int, int, int, bool]]) -> None:
-        """Rows of token, position, sequence and whether its logits are wanted."""
+        """Rows: token, position, sequence, and whether to compute its logits."""
         batch = self._c.llama_batch_init(len(rows), 0, 1)
         batch.n_tokens = len(rows)
         for i, (token, position, sequence, wants_logits) in enumerate(rows):

@@ -1,9 +1,9 @@
-"""The training code that most start with: nanoGPT's model, numbers and loop for a CPU, in our words.
+"""The usual baseline: nanoGPT's model, hyperparameters and training loop for a CPU, written here.
 
-Karpathy, nanoGPT: model.py, train.py, and the command for a CPU in its README: 4 layers, 4 heads, width 128,
-context 64, batch 12, no biases, no dropout, tied head; AdamW at 1e-3 (0.9, 0.99, decay 0.1 of matrices) in
-torch's plain form, since the source takes the fused one on CUDA alone; 100 steps of warm-up, a cosine to a
-tenth, gradients clipped at 1, float32, the loss read and a batch drawn from memory every step.
+Karpathy, nanoGPT (model.py, train.py, the CPU command of its README): 4 layers, 4 heads, width 128, context
+64, batch 12, no biases, no dropout, tied head; AdamW at 1e-3 (betas 0.9 and 0.99, weight decay 0.1 on
+matrices) without the fused implementation, which nanoGPT uses on CUDA only; 100 warm-up steps, cosine decay
+to a tenth, gradient clipping at 1, float32, the loss read and a batch drawn from memory in every step.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from training import TrainOptions, characters, flops_a_token, seconds, whole_loss
+from training import TrainOptions, characters, flops_per_token, full_validation_loss, seconds
 
 N_LAYERS, N_HEADS, D_MODEL, N_CTX, N_ROWS = 4, 4, 128, 64, 12
-PEAK, LEAST, N_WARMUP, MOST_GRADIENT = 1e-3, 1e-4, 100, 1.0
+PEAK, FINAL, N_WARMUP, MAX_GRAD_NORM = 1e-3, 1e-4, 100, 1.0
 
 
 def open_side(options: TrainOptions) -> NanoGpt:
-    """The model with its first weights."""
+    """The model with its initial weights."""
     return NanoGpt(options)
 
 
 class NanoGpt:
-    """Fulfils `TrainSide`."""
+    """Implements `TrainSide`."""
 
     def __init__(self, options: TrainOptions) -> None:
         torch.set_num_threads(options.threads)
         torch.manual_seed(1337)
         self.options = options
-        self.train_ids, self.held, n_vocab = characters(options.text)
+        self.train_ids, self.validation_ids, n_vocab = characters(options.text)
         self.module = GPT(n_vocab)
         self.model = torch.compile(self.module) if options.is_compiled else self.module
         parameters = list(self.module.parameters())
@@ -50,9 +50,9 @@ class NanoGpt:
             "name": f"nanoGPT's shape, {'compiled' if self.options.is_compiled else 'eager'}",
             "version": f"torch {torch.__version__}",
             "n_parameters": n,
-            "n_tokens_a_step": N_ROWS * N_CTX,
+            "n_tokens_per_step": N_ROWS * N_CTX,
             "n_ctx": N_CTX,
-            "flops_a_token": flops_a_token(in_products, N_LAYERS, D_MODEL, N_CTX),
+            "flops_per_token": flops_per_token(in_products, N_LAYERS, D_MODEL, N_CTX),
         }
 
     def advance(self, n: int) -> float:
@@ -64,7 +64,7 @@ class NanoGpt:
             loss = self.model(*self.batch)
             self.batch = self._draw()
             loss.backward()
-            nn.utils.clip_grad_norm_(self.module.parameters(), MOST_GRADIENT)
+            nn.utils.clip_grad_norm_(self.module.parameters(), MAX_GRAD_NORM)
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
             loss.item()
@@ -73,7 +73,7 @@ class NanoGpt:
 
     def validate(self) -> float:
         self.module.eval()
-        loss = whole_loss(self.module, self.held, N_CTX)
+        loss = full_validation_loss(self.module, self.validation_ids, N_CTX)
         self.module.train()
         return loss
 
@@ -81,7 +81,7 @@ class NanoGpt:
         if self.step < N_WARMUP:
             return PEAK * (self.step + 1) / (N_WARMUP + 1)
         done = min(1.0, (self.step - N_WARMUP) / max(1, self.options.n_steps - N_WARMUP))
-        return LEAST + 0.5 * (1 + math.cos(math.pi * done)) * (PEAK - LEAST)
+        return FINAL + 0.5 * (1 + math.cos(math.pi * done)) * (PEAK - FINAL)
 
     def _draw(self) -> tuple[Tensor, Tensor]:
         ids, starts = self.train_ids, torch.randint(len(self.train_ids) - N_CTX, (N_ROWS,))
@@ -92,7 +92,7 @@ class NanoGpt:
 
 
 class GPT(nn.Module):
-    """ids [B, T] and targets [B, T] to the mean loss."""
+    """The mean loss of targets [B, T] given ids [B, T]."""
 
     def __init__(self, n_vocab: int) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class GPT(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention from one matrix for queries, keys and values, then a network four times as wide."""
+    """Attention with a fused QKV projection, then an MLP four times as wide."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,13 +130,13 @@ class Block(nn.Module):
         n_batch, n_tokens, _ = x_BTD.shape
         parts = self.query_key_value(self.attention_norm(x_BTD)).split(D_MODEL, dim=2)
         q, k, v = (p.view(n_batch, n_tokens, N_HEADS, -1).transpose(1, 2) for p in parts)
-        mix_BHTK = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x_BTD = x_BTD + self.output(mix_BHTK.transpose(1, 2).contiguous().view(x_BTD.shape))
+        context_BHTK = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x_BTD = x_BTD + self.output(context_BHTK.transpose(1, 2).contiguous().view(x_BTD.shape))
         return x_BTD + self.down(F.gelu(self.up(self.ffn_norm(x_BTD))))
 
 
 class LayerNorm(nn.Module):
-    """Without bias."""
+    """LayerNorm without bias."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Hugging Face transformers in float32, with its own cache."""
+"""Hugging Face transformers in float32 with its own KV cache."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sides import Options
+from sides import SideOptions
 
 
-def open_side(options: Options) -> Transformers:
-    """A Hugging Face folder."""
+def open_side(options: SideOptions) -> Transformers:
+    """Open a Hugging Face folder."""
     return Transformers(options)
 
 
 class Transformers:
-    """Fulfils `Side` for prefill and one sequence."""
+    """Implements `Side` for prefill and a single sequence."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: SideOptions) -> None:
         import torch
         import transformers
 

@@ -1,4 +1,4 @@
-"""Our engine, by way of its `Engine` contract. Greedy sampling and the events of a step are in the time."""
+"""Our engine through its `Engine` contract; the time includes greedy sampling and the events of each step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import zeropoint
-from sides import Options
+from sides import SideOptions
 from zeropoint import _native
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.cost import cache_bytes
@@ -18,23 +18,23 @@ from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.open_model import open_model
 
 
-def open_side(options: Options) -> Zeropoint:
-    """The engine with the model read."""
+def open_side(options: SideOptions) -> Zeropoint:
+    """The engine with the model loaded."""
     opened = open_model(Path(options.model))
     if not isinstance(opened.file, GgufModel):
-        raise SystemExit(f"{options.model} is no GGUF file")
+        raise SystemExit(f"{options.model} is not a GGUF file")
     return Zeropoint(opened.file, opened.blueprint, options)
 
 
 class Zeropoint:
-    """Fulfils `Side`; besides, it measures the memory."""
+    """Implements `Side`, and also measures memory bandwidth."""
 
-    def __init__(self, file: GgufModel, blueprint: Blueprint, options: Options) -> None:
+    def __init__(self, file: GgufModel, blueprint: Blueprint, options: SideOptions) -> None:
         self.engine = NativeEngine(
             file, blueprint, n_ctx=options.n_ctx, n_threads=options.threads, isa=options.isa or None
         )
         self.blueprint = blueprint
-        # A head of its own leaves the embedding to be read one row a token.
+        # With an untied head, a token reads one row of the embedding only.
         head = [t.n_bytes for name, t in file.tensors.items() if name == "output.weight"]
         rows = file.tensors["token_embd.weight"].n_bytes if head else 0
         self.weight_bytes = sum(t.n_bytes for t in file.tensors.values()) - rows
@@ -52,7 +52,7 @@ class Zeropoint:
         }
 
     def bandwidth(self) -> float:
-        """Bytes a second that our threads read from memory."""
+        """Bytes per second that our threads read from memory."""
         return float(_native.measure_bandwidth(self.engine.n_threads)[0])
 
     def prefill(self, prompt: Sequence[int]) -> float:
@@ -81,7 +81,7 @@ class Zeropoint:
         return self.engine.submit(Request(prompt, params))
 
     def _until(self, n_first: int) -> None:
-        """Steps until so many requests have their first token."""
+        """Step until n_first requests have their first token."""
         started: set[int] = set()
         while len(started) < n_first:
             events: list[Event] = self.engine.step()

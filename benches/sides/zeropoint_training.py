@@ -1,4 +1,4 @@
-"""Our training, as `zeropoint train RECIPE` does it: its model, data, optimizer, schedule and loop."""
+"""zeropoint's training, exactly as `zeropoint train RECIPE`: model, data, optimizer, schedule and loop."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from training import TrainOptions, characters, flops_a_token, seconds, whole_loss
+from training import TrainOptions, characters, flops_per_token, full_validation_loss, seconds
 
 import zeropoint
 from zeropoint.blueprint.parts.position import Learned
@@ -22,12 +22,12 @@ from zeropoint.train.run.run import dtype_of, schedule_of
 
 
 def open_side(options: TrainOptions) -> Training:
-    """The model of the recipe with its first weights."""
+    """The recipe's model with its initial weights."""
     return Training(options)
 
 
 class Training:
-    """Fulfils `TrainSide`; besides, it measures how fast this machine multiplies."""
+    """Implements `TrainSide`, and also measures the peak matrix-product rate of this machine."""
 
     def __init__(self, options: TrainOptions) -> None:
         torch.set_num_threads(options.threads)
@@ -36,7 +36,7 @@ class Training:
         self.config = read_config(options.recipe, [*sets, *options.sets])
         self.prepared = prepare(self.config)
         self.n_ctx = self.config.data.n_ctx or self.prepared.blueprint.n_ctx
-        self.held = characters(options.text)[1]
+        self.validation_ids = characters(options.text)[1]
         device = device_of(self.config.train.device)
         self.model = built(self.config, self.prepared.blueprint, device)
         self.dtype = dtype_of(self.config, device)
@@ -66,9 +66,9 @@ class Training:
             "name": f"zeropoint, {'compiled' if is_compiled else 'eager'}",
             "version": f"{zeropoint.__version__} {str(self.dtype).removeprefix('torch.')}",
             "n_parameters": n,
-            "n_tokens_a_step": self.config.train.batch_size * self.n_ctx,
+            "n_tokens_per_step": self.config.train.batch_size * self.n_ctx,
             "n_ctx": self.n_ctx,
-            "flops_a_token": flops_a_token(
+            "flops_per_token": flops_per_token(
                 n - looked_up, b.n_layers, b.blocks[0].attention.d_query, self.n_ctx
             ),
         }
@@ -80,10 +80,10 @@ class Training:
 
     def validate(self) -> float:
         self.model.eval()
-        return whole_loss(self._loss, self.held, self.n_ctx)
+        return full_validation_loss(self._loss, self.validation_ids, self.n_ctx)
 
     def peak(self, dtype: str, n: int = 2048) -> float:
-        """Operations a second of the best of some square products."""
+        """Floating-point operations per second of the fastest of several square matrix products."""
         a, b = (torch.ones(n, n, dtype=getattr(torch, dtype)) for _ in range(2))
         clock = time.perf_counter if self.clock == "wall" else time.process_time
         best = float("inf")

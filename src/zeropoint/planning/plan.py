@@ -26,7 +26,7 @@ _PROCESS_BYTES = 60_000_000  # Python, libraries and tokenizer, measured as resi
 
 # Part of the speed of reading alone that a decode step reaches, and what a layer costs besides (meeting of
 # the threads, norms, attention over few positions): with two threads 14 microseconds on a Zen 4, 14 to 33 on
-# a Zen 3, by model; see docs/bench.md.
+# a Zen 3, by model; see docs/performance.md.
 _REACHED = 0.95
 _LAYER_S = 20e-6
 
