@@ -65,7 +65,7 @@ def test_sides_race_and_are_judged(bench, text):
         assert [step for step, _, _ in race.losses] == [2, 3]
         assert race.losses[-1][2] < first
         assert race.seconds > 0
-        assert not race.is_there
+        assert not race.has_arrived
 
 
 def test_text_is_split_alike(bench, text):
