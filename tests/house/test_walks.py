@@ -109,9 +109,9 @@ NUMBER_FORMAT = """
 import subprocess
 import numpy as np
 from zeropoint import formats
-from zeropoint.catalogue.file_selection import runs_here
+from zeropoint.catalogue.file_selection import is_supported
 
-assert "Q7_9" in formats.names() and runs_here("Q7_9")
+assert "Q7_9" in formats.names() and is_supported("Q7_9")
 form, rng = formats.get("q7_9"), np.random.default_rng(0)
 weights = rng.standard_normal((32, 64)).astype(np.float32)
 packed = form.pack(weights)

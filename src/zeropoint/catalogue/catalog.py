@@ -1,4 +1,4 @@
-"""The short catalogue: `models.toml` read into frozen entries, every key and type checked."""
+"""The models with a short name: `models.toml` as frozen entries, with every key and type checked."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from typing import Any
 
 from zeropoint import registry
 from zeropoint.blueprint.toml_codec import decode, decode_value, parse, refuse_unknown
-from zeropoint.catalogue.source import FileRequest, Source
+from zeropoint.catalogue.source import DownloadSource, FileRequest
 from zeropoint.errors import BadInput, choices
 from zeropoint.frozen import frozen
 
-__all__ = ["Entry", "Numbers", "default", "find", "known_names", "load", "read"]
+__all__ = ["CatalogEntry", "ModelSizes", "default", "find", "known_names", "load", "read"]
 
 _FILE = Path(__file__).with_name("models.toml")
+_SOURCES = "zeropoint.catalogue.sources"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(:[a-z0-9][a-z0-9._-]*)?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @frozen
-class Numbers:
-    """The sizes from which memory and speed are planned before any download."""
+class ModelSizes:
+    """The sizes of a model, from which `plan` estimates memory and speed before any download."""
 
     n_layers: int
     n_heads: int
@@ -38,8 +39,8 @@ class Numbers:
 
 
 @frozen
-class Entry:
-    """One model of the catalogue: its one file, what it may be used for, and where to get it, in order."""
+class CatalogEntry:
+    """One model: its file, licence, recommended sampling, and sources in the order in which to try them."""
 
     name: str
     description: str
@@ -48,76 +49,75 @@ class Entry:
     format: str
     n_bytes: int
     sha256: str
-    blueprint: Numbers
-    sources: tuple[Source, ...]
+    blueprint: ModelSizes
+    sources: tuple[DownloadSource, ...]
     aliases: tuple[str, ...] = ()
     sampling: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def want(self) -> FileRequest:
-        """The file as a source is asked for it."""
+    def request(self) -> FileRequest:
+        """The request to send to a source."""
         return FileRequest(self.file, self.n_bytes, self.sha256)
 
 
 @functools.cache
-def load() -> dict[str, Entry]:
-    """The catalogue of this package, by name (aliases are in `find`)."""
+def load() -> dict[str, CatalogEntry]:
+    """The entries of `models.toml` by name; `find` also knows aliases."""
     return read(_FILE.read_text(encoding="utf-8"), _FILE.name)
 
 
-def default() -> Entry:
-    """The model that is opened when none is named: the first of the catalogue."""
+def default() -> CatalogEntry:
+    """The model to open if the user names none: the first entry."""
     return next(iter(load().values()))
 
 
 def known_names() -> list[str]:
-    """Every name and alias of the catalogue."""
+    """Every name and alias."""
     return [known for entry in load().values() for known in (entry.name, *entry.aliases)]
 
 
-def find(name: str) -> Entry | None:
-    """The entry that has this name or alias; case does not matter."""
-    wanted = name.lower()
+def find(name: str) -> CatalogEntry | None:
+    """The entry with this name or alias, ignoring case; None if there is none."""
+    lowered = name.lower()
     for entry in load().values():
-        if wanted == entry.name or wanted in entry.aliases:
+        if lowered == entry.name or lowered in entry.aliases:
             return entry
     return None
 
 
-def read(text: str, origin: str) -> dict[str, Entry]:
-    """Parse the TOML `text` of a catalogue. Raises BadInput naming `origin`, the model and the key."""
+def read(text: str, origin: str) -> dict[str, CatalogEntry]:
+    """Parse the TOML text of a catalogue. Raises BadInput naming `origin`, the model and the key."""
     table = parse(text, origin)
     refuse_unknown(table, {"model"}, origin)
-    entries: dict[str, Entry] = {}
-    taken: set[str] = set()
+    entries: dict[str, CatalogEntry] = {}
+    used: set[str] = set()
     for position, raw in enumerate(table.get("model", []), start=1):
         entry = _entry(raw, f"{origin}, model {position}")
         for known in (entry.name, *entry.aliases):
-            if known in taken or not _NAME.fullmatch(known):
+            if known in used or not _NAME.fullmatch(known):
                 raise BadInput(f"{origin}: the name `{known}` is malformed or used twice; choose another")
-            taken.add(known)
+            used.add(known)
         entries[entry.name] = entry
     return entries
 
 
-def _entry(raw: dict[str, Any], where: str) -> Entry:
+def _entry(raw: dict[str, Any], where: str) -> CatalogEntry:
     raw = dict(raw)
     sources = tuple(_source(item, f"{where}, source") for item in raw.pop("source", []))
     values = raw.pop("sampling", {}).items()
     sampling = {name: decode_value(int | float, value, where, f"sampling.{name}") for name, value in values}
-    entry: Entry = decode(Entry, raw, where, ready={"sources": sources, "sampling": sampling})
+    entry: CatalogEntry = decode(CatalogEntry, raw, where, ready={"sources": sources, "sampling": sampling})
     if not _SHA256.fullmatch(entry.sha256):
-        raise BadInput(f"{where}: `sha256` is not 64 lower-case hexadecimal digits")
+        raise BadInput(f"{where}: `sha256` must be 64 lower-case hexadecimal digits")
     if entry.n_bytes <= 0 or not sources or Path(entry.file).name != entry.file:
-        raise BadInput(f"{where}: needs `n_bytes` above 0, a plain `file` name and at least one source")
+        raise BadInput(f"{where}: `n_bytes` must be above 0, `file` a plain name, and `source` not empty")
     return entry
 
 
-def _source(raw: dict[str, Any], where: str) -> Source:
+def _source(raw: dict[str, Any], where: str) -> DownloadSource:
     raw = dict(raw)
-    package = "zeropoint.catalogue.sources"
     kind = raw.pop("kind", None)
-    if kind not in registry.names(package):
-        raise BadInput(f"{where}: {choices('kind', kind, registry.names(package))}")
-    source: Source = decode(registry.load(package, kind).Source, raw, where)
+    if kind not in registry.names(_SOURCES):
+        raise BadInput(f"{where}: {choices('kind', kind, registry.names(_SOURCES))}")
+    source: DownloadSource = decode(registry.load_class(_SOURCES, kind, DownloadSource), raw, where)
     return source

@@ -1,6 +1,6 @@
-"""Models that other programs already keep on this disk, found and read, never changed.
+"""Find models that Ollama or LM Studio stored on this disk; read them, never change them.
 
-Ollama keeps a manifest a tag, whose layer of type `...image.model` names a blob by sha256; LM Studio keeps
+Ollama has a manifest per tag, whose layer of type `...image.model` names a blob by SHA-256. LM Studio has
 GGUF files in publisher/model folders.
 """
 
@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from zeropoint.catalogue.file_selection import Listed, choose
+from zeropoint.catalogue.file_selection import ListedFile, select_files
 from zeropoint.catalogue.model_refs import StoreRef
 from zeropoint.errors import BadInput, choices
 
@@ -23,7 +23,7 @@ _MAX_MANIFEST_BYTES = 1 << 20  # real ones are under 2 KiB
 
 
 def find(ref: StoreRef) -> Path:
-    """The GGUF file of a model in another program's store. Raises: BadInput listing what is there."""
+    """The GGUF file of a model in another program's store. Raises BadInput listing the stored models."""
     return _ollama(ref) if ref.store == "ollama" else _lmstudio(ref)
 
 
@@ -31,15 +31,15 @@ def _ollama(ref: StoreRef) -> Path:
     roots = [Path(path) for path in (os.environ.get("OLLAMA_MODELS"),) if path]
     roots += [Path("~/.ollama/models").expanduser(), Path("/usr/share/ollama/.ollama/models")]
     path = ref.name if "/" in ref.name else f"library/{ref.name}"
-    seen: set[str] = set()
+    known: set[str] = set()
     for root in roots:
-        # the first level is the host of the registry it came from, which does not matter here
+        # the first level is the host of the registry, which does not matter here
         for manifest in root.glob(f"manifests/*/{path}/{ref.tag or 'latest'}"):
             return _blob(root, manifest)
         for manifest in root.glob("manifests/*/*/*/*"):
             owner, model, tag = manifest.parts[-3:]
-            seen.add(f"{model}:{tag}" if owner == "library" else f"{owner}/{model}:{tag}")
-    raise _missing(ref, seen)
+            known.add(f"{model}:{tag}" if owner == "library" else f"{owner}/{model}:{tag}")
+    raise _unknown(ref, known)
 
 
 def _blob(root: Path, manifest: Path) -> Path:
@@ -54,29 +54,28 @@ def _blob(root: Path, manifest: Path) -> Path:
     blob = root / "blobs" / f"sha256-{match[1]}" if match else None
     if blob is None or not blob.is_file():
         raise BadInput(
-            f"{manifest} does not name a model file that is on this disk; pull it again with ollama"
+            f"{manifest} does not name a model file on this disk; pull the model again with ollama"
         )
     return blob
 
 
 def _lmstudio(ref: StoreRef) -> Path:
     roots = [Path("~/.lmstudio/models").expanduser(), Path("~/.cache/lm-studio/models").expanduser()]
-    wanted = ref.name.lower()
-    seen: set[str] = set()
+    name = ref.name.lower()
+    known: set[str] = set()
     for root in roots:
         for folder in sorted(path for path in root.glob("*/*") if path.is_dir()):
-            full = f"{folder.parent.name}/{folder.name}"
-            seen.add(full)
-            if wanted in (full.lower(), folder.name.lower()):
-                listed = [Listed(path.name, path.stat().st_size) for path in sorted(folder.glob("*.gguf"))]
-                return folder / choose(listed, str(folder), quant=ref.tag).files[0].file
-    raise _missing(ref, seen)
+            full_name = f"{folder.parent.name}/{folder.name}"
+            known.add(full_name)
+            if name in (full_name.lower(), folder.name.lower()):
+                paths = sorted(folder.glob("*.gguf"))
+                files = [ListedFile(path.name, path.stat().st_size) for path in paths]
+                return folder / select_files(files, str(folder), quant=ref.tag).files[0].file
+    raise _unknown(ref, known)
 
 
-def _missing(ref: StoreRef, seen: set[str]) -> BadInput:
-    if not seen:
-        return BadInput(
-            f"{ref.store} has no models on this disk; see `zeropoint models list` for what there is"
-        )
-    given = f"{ref.name}:{ref.tag}" if ref.tag else ref.name
-    return BadInput(choices(f"{ref.store} model", given, seen))
+def _unknown(ref: StoreRef, known: set[str]) -> BadInput:
+    if not known:
+        return BadInput(f"{ref.store} has no models on this disk; `zeropoint models list` shows other models")
+    name = f"{ref.name}:{ref.tag}" if ref.tag else ref.name
+    return BadInput(choices(f"{ref.store} model", name, known))

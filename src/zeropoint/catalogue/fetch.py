@@ -1,9 +1,9 @@
-"""From a model's name to its file on this disk: the one downloader.
+"""Resolve a model name to its file on this disk, downloading it if necessary.
 
-    names.parse -> cache (at once, offline too) -> the lock -> sources in order -> verified -> record
+    model_refs.parse -> cache (no network) -> lock -> sources in order -> verify -> record
 
-A source that fails gives its reason and the next is tried. Two processes that ask for the same model share
-one download: the second waits, told for whom.
+If a source fails, report its reason and try the next. Two processes that need the same model share one
+download: the second waits, with a notice that names the first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zeropoint.catalogue import cache, model_refs, source_chain
 from zeropoint.catalogue.cache import Record
-from zeropoint.catalogue.catalog import Entry
+from zeropoint.catalogue.catalog import CatalogEntry
 from zeropoint.catalogue.download import download_files
 from zeropoint.catalogue.download.progress import Notice, Progress, no_notice, no_progress
 from zeropoint.catalogue.lookup import ModelInfo, lookup
@@ -22,19 +22,19 @@ from zeropoint.errors import BadInput, DiskError, NetworkError
 from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
 
-__all__ = ["ModelInfo", "ResolvedModel", "check", "lookup", "remove", "resolve"]
+__all__ = ["ModelInfo", "ResolvedModel", "lookup", "remove", "resolve", "verify"]
 
 
 @frozen
 class ResolvedModel:
-    """A model on this disk: `path` is its (first) file; `name` never shows where that is.
+    """A model on this disk: `path` is its first file, `name` its display name.
 
-    entry: its line in the catalogue, if it is one of them; revision: the commit or version it came from.
+    entry: its catalogue entry, if it has one. revision: the commit or version it was downloaded at.
     """
 
     path: Path
     name: str
-    entry: Entry | None = None
+    entry: CatalogEntry | None = None
     revision: str | None = None
 
 
@@ -45,13 +45,13 @@ def resolve(
     progress: Progress | None = None,
     notice: Notice | None = None,
     offline: bool = False,
-    fresh: bool = False,
+    refresh: bool = False,
 ) -> ResolvedModel:
-    """The file that a model name stands for, fetched if it is not here yet.
+    """The file of a model name, downloaded if it is not on this disk yet.
 
-    progress: told of the bytes as they come, perhaps from another thread; notice: one sentence at a time.
-    fresh: ask the source again even if a file is here (the same name keeps its bytes until then).
-    Raises: BadInput, NetworkError naming each source with its reason, DiskError.
+    progress: called as bytes arrive, possibly from another thread. notice: called with one sentence at a
+    time. refresh: query the source even if a file is on disk; without it, a name keeps its content.
+    Raises BadInput, NetworkError naming each source with its reason, DiskError.
     """
     ref = model_refs.parse(name)
     if isinstance(ref, FileRef | StoreRef):
@@ -59,97 +59,98 @@ def resolve(
         return ResolvedModel(path, name if isinstance(ref, StoreRef) else path.stem)
     settings = settings or Settings.read()
     folder = cache.folder_of(settings, ref.key)
-    fresh = fresh and not isinstance(ref, CatalogueRef)  # a catalogue's sha256 is the same for ever
-    record = None if fresh else cache.load(folder)
+    refresh = refresh and not isinstance(ref, CatalogueRef)  # an entry's SHA-256 never changes
+    record = None if refresh else cache.load(folder)
     if record is not None and cache.is_intact(record):
         return _resolved(ref, record)
     if source_chain.is_offline(settings, offline):
-        return _resolved(ref, _found_offline(ref, folder))
-    return _resolved(ref, _fetched(ref, folder, progress or no_progress, notice or no_notice, fresh))
+        return _resolved(ref, _find_offline(ref, folder))
+    return _resolved(ref, _fetch(ref, folder, progress or no_progress, notice or no_notice, refresh))
 
 
 def remove(name: str, *, settings: Settings | None = None, notice: Notice | None = None) -> int:
-    """Remove a fetched model from this disk; returns the bytes freed. The hub library removes its own.
+    """Remove a downloaded model from this disk and return the bytes freed.
 
-    Raises: BadInput if the name is a path, another program's model, or is not here; DiskError.
+    Files in the Hugging Face cache are removed by that library, and only if no other model uses them.
+    Raises BadInput if the model is a path, belongs to another program or is not on this disk; DiskError.
     """
     ref = model_refs.parse(name)
     if isinstance(ref, FileRef | StoreRef):
-        raise BadInput(f"`{name}` was not fetched by zeropoint and is left alone; remove the file yourself")
+        raise BadInput(f"`{name}` was not downloaded by zeropoint; remove the file yourself")
     settings = settings or Settings.read()
     folder = cache.folder_of(settings, ref.key)
     if not folder.is_dir():
-        raise BadInput(f"{ref.key} is not on this disk; `zeropoint models list` shows what is")
-    say = notice or no_notice
-    with cache.hold(folder, f"{ref.key} is being fetched", say):
+        raise BadInput(f"{ref.key} is not on this disk; `zeropoint models list` shows the models that are")
+    notice = notice or no_notice
+    with cache.hold(folder, f"{ref.key} is being fetched", notice):
         record = cache.load(folder)
-        freed = cache.remove(folder)
+        freed_bytes = cache.remove(folder)
         if record is not None and record.repo and record.revision and not _is_shared(record, settings):
             from zeropoint.catalogue.sources import hub
 
-            freed += hub.remove(record.repo, record.revision, [str(path) for path in record.paths])
+            freed_bytes += hub.remove(record.repo, record.revision, [str(path) for path in record.paths])
         if record is not None and record.paths[0].exists():
-            say(f"{record.paths[0].name} stays in the hub's cache, where its commit is used by others too")
-    return freed
+            notice(f"{record.paths[0].name} stays in the Hugging Face cache; other models use its commit")
+    return freed_bytes
 
 
-def check(name: str, *, settings: Settings | None = None) -> None:
-    """Read a fetched model's files whole and compare their sha256 with what was verified at the download.
+def verify(name: str, *, settings: Settings | None = None) -> None:
+    """Compare the SHA-256 of a downloaded model's files with those verified at the download.
 
-    Raises: BadInput if it is not here or was not fetched by us; DiskError if a file is not what it was.
+    Raises BadInput if the model is not on this disk or was not downloaded by zeropoint; DiskError if a file
+    differs.
     """
     ref = model_refs.parse(name)
     record = None
     if not isinstance(ref, FileRef | StoreRef):
         record = cache.load(cache.folder_of(settings or Settings.read(), ref.key))
     if record is None:
-        raise BadInput(f"`{name}` was not fetched by zeropoint, so there is no sha256 to compare it with")
-    if not cache.check(record):
+        raise BadInput(f"`{name}` was not downloaded by zeropoint, so there is no sha256 to compare with")
+    if not cache.verify(record):
         raise DiskError(
-            f"{record.paths[0]} is damaged or gone; `zeropoint models remove {name}` and pull it again"
+            f"{record.paths[0]} is damaged or missing; run `zeropoint models remove {name}` and pull it again"
         )
 
 
-def _fetched(ref: Remote, folder: Path, progress: Progress, say: Notice, fresh: bool) -> Record:
+def _fetch(ref: Remote, folder: Path, progress: Progress, notice: Notice, refresh: bool) -> Record:
     download_files.create_folder(folder)
-    with cache.hold(folder, f"{ref.key} is being fetched", say):
-        download_files.create_folder(folder)  # whoever held the lock may have removed the model
+    with cache.hold(folder, f"{ref.key} is being fetched", notice):
+        download_files.create_folder(folder)  # the previous holder may have removed the model
         download_files.remove_stale(folder)
-        record = None if fresh else cache.load(folder)
+        record = None if refresh else cache.load(folder)
         if record is not None:
-            if cache.is_intact(record):  # whoever held the lock has fetched it
+            if cache.is_intact(record):  # the previous holder fetched it
                 return record
-            say(f"the file of {ref.key} on this disk is missing or damaged; fetching it again")
-        here = None if fresh or isinstance(ref, UrlRef) else source_chain.already_here(ref, folder)
-        record = _record(ref, folder, here or source_chain.deliver(ref, folder, progress, say))
+            notice(f"the file of {ref.key} on this disk is missing or damaged; fetching it again")
+        local = None if refresh or isinstance(ref, UrlRef) else source_chain.find_local(ref, folder)
+        record = _record(ref, folder, local or source_chain.fetch_files(ref, folder, progress, notice))
         cache.save(record)
-        download_files.remove_stale(
-            folder
-        )  # what was still being written by a child of a killed process above
+        # again: a child of a killed process may have been writing when the first call removed its files
+        download_files.remove_stale(folder)
         return record
 
 
-def _found_offline(ref: Remote, folder: Path) -> Record:
-    here = source_chain.already_here(ref, folder)
-    if here is None:
+def _find_offline(ref: Remote, folder: Path) -> Record:
+    local = source_chain.find_local(ref, folder)
+    if local is None:
         raise NetworkError(
             f"{ref.key} is not on this disk and offline mode is on; unset ZEROPOINT_OFFLINE and"
-            " HF_HUB_OFFLINE, or name a model that `zeropoint models list` shows"
+            " HF_HUB_OFFLINE, or choose a model that `zeropoint models list` shows"
         )
-    record = _record(ref, folder, here)
-    with contextlib.suppress(DiskError):  # it only spares the next start a look
+    record = _record(ref, folder, local)
+    with contextlib.suppress(DiskError):  # the record only saves the next call this search
         download_files.create_folder(folder)
         cache.save(record)
     return record
 
 
-def _record(ref: Remote, folder: Path, delivery: source_chain.Delivery) -> Record:
-    return cache.record_of(folder, ref.key, delivery.source, delivery.licence, delivery.files)
+def _record(ref: Remote, folder: Path, model: source_chain.FetchedModel) -> Record:
+    return cache.make_record(folder, ref.key, model.source, model.licence, model.files)
 
 
 def _resolved(ref: Remote, record: Record) -> ResolvedModel:
     entry = ref.entry if isinstance(ref, CatalogueRef) else None
-    return ResolvedModel(record.paths[0], ref.shown, entry, record.revision)
+    return ResolvedModel(record.paths[0], ref.display_name, entry, record.revision)
 
 
 def _is_shared(record: Record, settings: Settings) -> bool:

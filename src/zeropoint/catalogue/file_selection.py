@@ -1,6 +1,6 @@
-"""Which file of a repository is taken when a name gives a quantisation, a part of one, or none.
+"""Select the file of a repository for a model name with a complete, partial or no quantization.
 
-The folder `formats/` says which number formats run here; a file in one of them is preferred.
+Prefers files in a number format that zeropoint runs (the modules in `formats/`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from zeropoint import registry
 from zeropoint.errors import BadInput, choices
 from zeropoint.frozen import frozen
 
-__all__ = ["Choice", "Listed", "choose", "format_of", "runs_here"]
+__all__ = ["ListedFile", "SelectedModel", "format_of", "is_supported", "select_files"]
 
 _TAG = re.compile(
     r"(?:^|[-._/])(?:ud-)?(i?q\d(?:_\d|_k(?:_(?:xxs|xs|s|m|l|xl))?|_(?:xxs|xs|s|m|nl))*|tq\d_\d|mxfp4|[bf]?f16|fp16|f32|fp32)"
@@ -20,12 +20,12 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _SHARD = re.compile(r"^(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$", re.IGNORECASE)
-_BEST = ("Q4_K_M", "Q4_0", "Q4_1")  # the order in which `q4` and no quantisation at all are filled
+_PREFERRED = ("Q4_K_M", "Q4_0", "Q4_1")  # in this order, if a name gives only `q4` or nothing
 
 
 @frozen
-class Listed:
-    """One file of a repository: its path there, its size in bytes and its sha256 (hex) where known."""
+class ListedFile:
+    """One file of a repository or folder: its path, size in bytes and SHA-256 (hex), if known."""
 
     file: str
     n_bytes: int | None = None
@@ -33,44 +33,46 @@ class Listed:
 
 
 @frozen
-class Choice:
-    """The model that was taken: all its shards in order, and the format that its name tells of."""
+class SelectedModel:
+    """The selected model: all its shards in order, and the number format in its name."""
 
-    files: tuple[Listed, ...]
+    files: tuple[ListedFile, ...]
     format: str | None
 
     @property
     def n_bytes(self) -> int | None:
-        """The size of all shards; None if one is unknown."""
-        sizes = [listed.n_bytes for listed in self.files]
+        """The total size of all shards; None if any is unknown."""
+        sizes = [file.n_bytes for file in self.files]
         return None if any(size is None for size in sizes) else sum(size or 0 for size in sizes)
 
 
 def format_of(file: str) -> str | None:
     """The number format in a GGUF file's name (`x-q4_k_m.gguf` -> `Q4_K_M`); None if it has none."""
-    found = _TAG.findall(file.rpartition("/")[2].removesuffix(".gguf")) or _TAG.findall(file)
-    return {"FP16": "F16", "FP32": "F32"}.get(tag := found[-1].upper(), tag) if found else None
+    tags = _TAG.findall(file.rpartition("/")[2].removesuffix(".gguf")) or _TAG.findall(file)
+    return {"FP16": "F16", "FP32": "F32"}.get(tag := tags[-1].upper(), tag) if tags else None
 
 
-def runs_here(format: str | None) -> bool:
-    """Whether the tensors of a file with this format tag are all of formats that `formats/` has."""
+def is_supported(format: str | None) -> bool:
+    """Whether zeropoint can run every tensor of a file with this format in its name."""
     if format is None:
         return False
-    ours = set(registry.names("zeropoint.formats"))
+    supported = set(registry.names("zeropoint.formats"))
     mixed = re.fullmatch(r"(q\d_k)_(?:xs|s|m|l|xl)", format.lower())
-    # llama.cpp's K mixes keep the output matrix, and in the larger ones others too, as Q6_K
-    return {mixed[1], "q6_k"} <= ours if mixed else format.lower() in ours
+    # llama.cpp's K mixes store the output matrix, and in the larger mixes other tensors, as Q6_K
+    return {mixed[1], "q6_k"} <= supported if mixed else format.lower() in supported
 
 
-def choose(
-    listed: Iterable[Listed], where: str, *, quant: str | None = None, file: str | None = None
-) -> Choice:
-    """Pick one model among the files of `where`: by name, by quantisation (any case, a prefix is enough),
-    or the best that runs here. Raises: BadInput naming what there is.
+def select_files(
+    files: Iterable[ListedFile], where: str, *, quant: str | None = None, file: str | None = None
+) -> SelectedModel:
+    """Select one model among the files of `where`: by file name, by quantization, or the best that runs.
+
+    quant: in any case, and a prefix is enough ("q8"). Without it, prefer Q4_K_M, then the smallest supported
+    file. Raises BadInput listing the alternatives.
     """
-    models = _group([item for item in listed if item.file.lower().endswith(".gguf")])
+    models = _group([item for item in files if item.file.lower().endswith(".gguf")])
     if not models:
-        raise BadInput(f"{where} has no GGUF file; name a repository that has one (often called ...-GGUF)")
+        raise BadInput(f"{where} has no GGUF file; choose a repository with one (often named ...-GGUF)")
     if file is not None:
         for model in models:
             if any(shard.file == file for shard in model.files):
@@ -82,36 +84,37 @@ def choose(
     close = exact or [model for model in models if (model.format or "").lower().startswith(quant.lower())]
     if not close:
         raise BadInput(
-            f"{where}: {choices('quantisation', quant, {model.format or '?' for model in models})}"
+            f"{where}: {choices('quantization', quant, {model.format or '?' for model in models})}"
         )
     return min(close, key=_quant_rank)
 
 
-def _default_rank(model: Choice) -> tuple[bool, bool, float, str]:
-    is_runnable = runs_here(model.format)
+def _default_rank(model: SelectedModel) -> tuple[bool, bool, float, str]:
+    is_runnable = is_supported(model.format)
     size = float("inf") if model.n_bytes is None else model.n_bytes
-    return (not is_runnable, not (is_runnable and model.format == _BEST[0]), size, model.files[0].file)
+    is_preferred = is_runnable and model.format == _PREFERRED[0]
+    return (not is_runnable, not is_preferred, size, model.files[0].file)
 
 
-def _quant_rank(model: Choice) -> tuple[bool, int, str]:
-    place = _BEST.index(model.format) if model.format in _BEST else len(_BEST)
-    return (not runs_here(model.format), place, model.files[0].file)
+def _quant_rank(model: SelectedModel) -> tuple[bool, int, str]:
+    rank = _PREFERRED.index(model.format) if model.format in _PREFERRED else len(_PREFERRED)
+    return (not is_supported(model.format), rank, model.files[0].file)
 
 
-def _group(listed: list[Listed]) -> list[Choice]:
-    """Files as models: the shards of a split model together and in order, projectors left out."""
-    whole: list[Choice] = []
-    split: dict[tuple[str, int], dict[int, Listed]] = {}
-    for item in listed:
+def _group(files: list[ListedFile]) -> list[SelectedModel]:
+    """Group files into models: shards together and in order; skip incomplete models and vision projectors."""
+    models: list[SelectedModel] = []
+    split: dict[tuple[str, int], dict[int, ListedFile]] = {}
+    for item in files:
         if item.file.rpartition("/")[2].lower().startswith("mmproj"):
             continue
         match = _SHARD.match(item.file)
         if match is None:
-            whole.append(Choice((item,), format_of(item.file)))
+            models.append(SelectedModel((item,), format_of(item.file)))
         else:
             key = (match["stem"], int(match["count"]))
             split.setdefault(key, {})[int(match["number"])] = item
     for (stem, count), shards in split.items():
         if sorted(shards) == list(range(1, count + 1)):
-            whole.append(Choice(tuple(shards[number] for number in sorted(shards)), format_of(stem)))
-    return whole
+            models.append(SelectedModel(tuple(shards[number] for number in sorted(shards)), format_of(stem)))
+    return models

@@ -1,4 +1,4 @@
-"""What can be said of a model before any download: size, licence, source, and its header or its numbers."""
+"""Describe a model without downloading it: size, licence, source, and its GGUF header or catalogue entry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from zeropoint.catalogue import cache, file_selection, model_refs, source_chain
-from zeropoint.catalogue.catalog import Entry
+from zeropoint.catalogue.catalog import CatalogEntry
 from zeropoint.catalogue.model_refs import CatalogueRef, FileRef, HubRef, StoreRef, UrlRef
 from zeropoint.catalogue.source import Head
 from zeropoint.errors import BadInput, BadModelFile, NetworkError
@@ -17,16 +17,16 @@ from zeropoint.settings import Settings
 
 __all__ = ["ModelInfo", "lookup"]
 
-_HEADS_BYTES = tuple(n << 20 for n in (1, 4, 16, 32))  # a vocabulary of 256k tokens ends before 16 MiB
+_HEAD_SIZES_BYTES = tuple(n << 20 for n in (1, 4, 16, 32))  # a vocabulary of 256k tokens fits in 16 MiB
 T = TypeVar("T")
 
 
 @frozen
 class ModelInfo:
-    """A model that one could load. `path` is set if it is on this disk already.
+    """A model that could be loaded. `path` is set if it is on this disk already.
 
-    file_bytes: all its files; first_bytes: the file that `head` reads. `entry` has the numbers of a
-    catalogue model; `head` is None only for one that is not on this disk.
+    file_bytes: size of all files. first_bytes: size of the first file, which `head` reads. A catalogue model
+    that is not on this disk has no `head`; its `entry` has the sizes instead.
     """
 
     name: str
@@ -37,48 +37,54 @@ class ModelInfo:
     licence: str | None = None
     revision: str | None = None
     path: Path | None = None
-    entry: Entry | None = None
+    entry: CatalogEntry | None = None
     head: Head | None = None
 
     def header(self, parse: Callable[[bytes, int], T]) -> T | None:
-        """`parse(first bytes, file size)` with as few bytes as it is content with: 1 to 32 MiB.
+        """Call `parse(first bytes, file size)` with as few bytes as it needs, 1 to 32 MiB.
 
-        None if only `entry` is known. Raises: BadModelFile as `parse` does; NetworkError, DiskError.
+        None if there is no `head`. Raises BadModelFile as `parse` does, NetworkError, DiskError.
         """
         if self.head is None:
             return None
-        for n_bytes in _HEADS_BYTES:
+        for n_bytes in _HEAD_SIZES_BYTES:
             head = self.head(n_bytes)
             try:
                 return parse(head, self.first_bytes)
             except BadModelFile as error:
-                # only a header that is cut short says how much more it wants; any other is bad for good
+                # a truncated header reports how many bytes it needs; any other error is final
                 required_bytes = getattr(error, "required_bytes", None)
-                is_hopeless = required_bytes is None or required_bytes > _HEADS_BYTES[-1]
-                if is_hopeless or len(head) < n_bytes or n_bytes == _HEADS_BYTES[-1]:
+                is_final = required_bytes is None or required_bytes > _HEAD_SIZES_BYTES[-1]
+                if is_final or len(head) < n_bytes or n_bytes == _HEAD_SIZES_BYTES[-1]:
                     raise
         return None
 
 
 def lookup(name: str, *, settings: Settings | None = None, offline: bool = False) -> ModelInfo:
-    """Find out about a model without downloading it: at most 32 MiB of its header are read.
-
-    Raises: BadInput, NetworkError.
-    """
+    """Describe a model; download at most its first 32 MiB. Raises BadInput, NetworkError."""
     ref = model_refs.parse(name)
     if isinstance(ref, FileRef | StoreRef):
         path = source_chain.local_path(ref)
         if path.is_dir():
-            raise BadInput(f"{path} is a training run; make a file of it: zeropoint export {path} --gguf")
-        shown = name if isinstance(ref, StoreRef) else path.stem
-        return _on_disk(ModelInfo(shown, "this disk", 0, 0, file_selection.format_of(path.name)), (path,))
+            raise BadInput(f"{path} is a training run; export it first: zeropoint export {path} --gguf")
+        display_name = name if isinstance(ref, StoreRef) else path.stem
+        info = ModelInfo(display_name, "this disk", 0, 0, file_selection.format_of(path.name))
+        return _on_disk(info, (path,))
     settings = settings or Settings.read()
     record = cache.load(cache.folder_of(settings, ref.key))
     entry = ref.entry if isinstance(ref, CatalogueRef) else None
     if record is not None and all(path.is_file() for path in record.paths):
-        tag = file_selection.format_of(record.paths[0].name)
-        here = ModelInfo(ref.shown, record.source, 0, 0, tag, record.licence, record.revision, None, entry)
-        return _on_disk(here, record.paths)
+        info = ModelInfo(
+            name=ref.display_name,
+            source=record.source,
+            file_bytes=0,
+            first_bytes=0,
+            format=file_selection.format_of(record.paths[0].name),
+            licence=record.licence,
+            revision=record.revision,
+            entry=entry,
+        )
+        return _on_disk(info, record.paths)
     if isinstance(ref, CatalogueRef):
         entry = ref.entry
         label = entry.sources[0].label
@@ -90,7 +96,7 @@ def lookup(name: str, *, settings: Settings | None = None, offline: bool = False
     return _at_hub(ref) if isinstance(ref, HubRef) else _at_url(ref)
 
 
-def _on_disk(prospect: ModelInfo, paths: tuple[Path, ...]) -> ModelInfo:
+def _on_disk(info: ModelInfo, paths: tuple[Path, ...]) -> ModelInfo:
     def head(n_bytes: int) -> bytes:
         try:
             with paths[0].open("rb") as file:
@@ -102,33 +108,31 @@ def _on_disk(prospect: ModelInfo, paths: tuple[Path, ...]) -> ModelInfo:
         sizes = [path.stat().st_size for path in paths]
     except OSError as error:
         raise BadInput(f"cannot read {paths[0]} ({error.strerror}); check its permissions") from None
-    return dataclasses.replace(
-        prospect, file_bytes=sum(sizes), first_bytes=sizes[0], path=paths[0], head=head
-    )
+    return dataclasses.replace(info, file_bytes=sum(sizes), first_bytes=sizes[0], path=paths[0], head=head)
 
 
 def _at_hub(ref: HubRef) -> ModelInfo:
     from zeropoint.catalogue.sources import hub
 
-    label = hub.label(ref.repo)
+    label = hub.source_label(ref.repo)
     try:
         selection = hub.select(ref)
     except NetworkError as error:
         raise NetworkError(f"cannot look up {ref}: {label}: {error}; check the network") from None
-    choice = selection.choice
-    first = choice.files[0].n_bytes
-    if first is None or choice.n_bytes is None:
-        raise NetworkError(f"cannot look up {ref}: the hub does not say how large {choice.files[0].file} is")
+    model = selection.model
+    first_bytes = model.files[0].n_bytes
+    if first_bytes is None or model.n_bytes is None:
+        raise NetworkError(f"cannot look up {ref}: the hub does not report the size of {model.files[0].file}")
 
     def head(n_bytes: int) -> bytes:
         return hub.read_head(selection, n_bytes)
 
     return ModelInfo(
         name=str(ref),
-        source=f"{label}, {choice.files[0].file}",
-        file_bytes=choice.n_bytes,
-        first_bytes=first,
-        format=choice.format,
+        source=f"{label}, {model.files[0].file}",
+        file_bytes=model.n_bytes,
+        first_bytes=first_bytes,
+        format=model.format,
         licence=selection.licence,
         revision=selection.commit,
         head=head,
@@ -138,16 +142,16 @@ def _at_hub(ref: HubRef) -> ModelInfo:
 def _at_url(ref: UrlRef) -> ModelInfo:
     from zeropoint.catalogue.download import http_client
 
-    source, want = source_chain.source_of(ref)
+    source, request = source_chain.url_source(ref)
     try:
-        n_bytes = http_client.size_of(ref.url)
+        n_bytes = http_client.content_length(ref.url)
     except NetworkError as error:
         raise NetworkError(f"cannot look up {ref.url}: {error}; check the address and the network") from None
     if n_bytes is None:
-        raise NetworkError(f"cannot look up {ref.url}: the server does not say how large the file is")
+        raise NetworkError(f"cannot look up {ref.url}: the server does not report the size of the file")
 
     def head(n: int) -> bytes:
         return http_client.read_head(ref.url, {}, n)[0]
 
-    tag = file_selection.format_of(want.file)
-    return ModelInfo(want.file.removesuffix(".gguf"), source.label, n_bytes, n_bytes, tag, head=head)
+    tag = file_selection.format_of(request.file)
+    return ModelInfo(request.file.removesuffix(".gguf"), source.label, n_bytes, n_bytes, tag, head=head)

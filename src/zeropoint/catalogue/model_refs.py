@@ -1,15 +1,15 @@
-"""What a model name may look like, and what it means. Nothing is fetched here.
+"""Parse a model name into a reference; nothing is downloaded here.
 
     ./dir/model.gguf   ~/x.gguf   model.gguf        a file (or a folder with config.json) on this disk
-    runs/NAME   runs/NAME/best                      a training run: its last checkpoint, its best, or one
-    run:NAME[@best|@STEP]                           that is named; short for runs/NAME in this folder
-    smollm2:135m                                    the short catalogue, or an alias of it
-    hf:owner/repo[:quant][@rev][#file]              a hub repository; also hf:owner/repo:file.gguf,
-    hf://owner/repo[@rev][/file]  owner/repo[:quant]  and a pasted hub address (/blob/, /resolve/, /tree/)
-    https://host/path/model.gguf                    any other address of a GGUF file
-    ollama:name[:tag]   lmstudio:[owner/]name[:quant] what these programs have on this disk, read-only
+    runs/NAME   runs/NAME/best                      a training run: its latest or best checkpoint
+    run:NAME[@best|@STEP]                           short for runs/NAME in the current folder
+    smollm2:135m                                    a name or alias in the catalogue
+    hf:owner/repo[:quant][@rev][#file]              a Hugging Face repository; also hf:owner/repo:file.gguf,
+    hf://owner/repo[@rev][/file]  owner/repo[:quant]  and a page URL (/blob/, /resolve/, /tree/)
+    https://host/path/model.gguf                    any other URL of a GGUF file
+    ollama:name[:tag]   lmstudio:[owner/]name[:quant] a model that these programs stored on this disk
 
-A name with two readings is an error that lists both.
+A name with two meanings is an error that lists both.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from zeropoint.catalogue import catalog
-from zeropoint.catalogue.catalog import Entry
+from zeropoint.catalogue import catalog, huggingface
+from zeropoint.catalogue.catalog import CatalogEntry
 from zeropoint.errors import BadInput, choices
 from zeropoint.frozen import frozen
 
@@ -40,8 +40,8 @@ _REPO = re.compile(rf"{_ID}/{_ID}")
 _QUANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 _STORED = re.compile(rf"({_ID}/)*{_ID}")
-RUN_FILE = "run.json"  # what makes a folder that of a training run
-_MAX_NAME = 4096  # PATH_MAX; no other form is as long
+RUN_FILE = "run.json"  # marks the folder of a training run
+_MAX_NAME = 4096  # PATH_MAX; every other form is shorter
 
 
 @frozen
@@ -53,24 +53,24 @@ class FileRef:
 
 @frozen
 class CatalogueRef:
-    """An entry of the short catalogue."""
+    """An entry of the catalogue."""
 
-    entry: Entry
+    entry: CatalogEntry
 
     @property
     def key(self) -> str:
-        """The full name under which it is kept on this disk: every spelling of a model has the same."""
+        """The full name, which identifies the model in the cache: the same for every spelling."""
         return self.entry.name
 
     @property
-    def shown(self) -> str:
-        """The name to show."""
+    def display_name(self) -> str:
+        """The name for messages."""
         return self.entry.name
 
 
 @frozen
 class HubRef:
-    """A repository on the hub, with what narrows it to one file: a quantisation or the file's name."""
+    """A Hugging Face repository, optionally with the quantization or name of one file, and a revision."""
 
     repo: str
     quant: str | None = None
@@ -79,12 +79,12 @@ class HubRef:
 
     @property
     def key(self) -> str:
-        """The full name under which it is kept on this disk: every spelling of a model has the same."""
+        """The full name, which identifies the model in the cache: the same for every spelling."""
         return str(self)
 
     @property
-    def shown(self) -> str:
-        """The name to show."""
+    def display_name(self) -> str:
+        """The name for messages."""
         return str(self)
 
     def __str__(self) -> str:
@@ -98,24 +98,24 @@ class HubRef:
 
 @frozen
 class UrlRef:
-    """Any other http or https address of a GGUF file."""
+    """An http or https URL of a GGUF file."""
 
     url: str
 
     @property
     def key(self) -> str:
-        """The full name under which it is kept on this disk."""
+        """The URL, which identifies the model in the cache."""
         return self.url
 
     @property
-    def shown(self) -> str:
-        """The name to show: the file's, without its ending."""
+    def display_name(self) -> str:
+        """The name for messages: the file name without its suffix."""
         return unquote(urlsplit(self.url).path).rpartition("/")[2][:-5]
 
 
 @frozen
 class StoreRef:
-    """A model that another program (`ollama`, `lmstudio`) keeps on this disk; `tag` may be a quantisation."""
+    """A model in another program's store (`ollama`, `lmstudio`); `tag` may be a quantization."""
 
     store: str
     name: str
@@ -127,22 +127,19 @@ Ref = FileRef | StoreRef | Remote
 
 
 def parse(name: str) -> Ref:
-    """The one meaning of a model name.
-
-    Raises: BadInput if it is malformed, has two meanings (both are listed) or none.
-    """
+    """Parse a model name. Raises BadInput if it is malformed, unknown, or has two meanings (listing both)."""
     if not name or len(name) > _MAX_NAME or any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
         raise BadInput("a model name must be 1 to 4,096 characters without control characters; see --help")
     prefix, _, rest = name.partition(":")
     if prefix == "hf":
-        return _hub_address(rest[2:], name) if rest.startswith("//") else _hub(rest, name)
+        return _hf_url(rest[2:], name) if rest.startswith("//") else _hub(rest, name)
     if prefix in ("ollama", "lmstudio"):
         return _store(prefix, rest, name)
     if prefix in ("http", "https") and rest.startswith("//"):
         return _url(name)
     if prefix == "run":
         return FileRef(_run(rest, name))
-    if _is_surely_path(name) or _is_run(name):
+    if _is_path(name) or _is_run(name):
         return FileRef(_expand(name))
     return _plain(name)
 
@@ -157,23 +154,23 @@ def _plain(name: str) -> Ref:
         readings.append((f"the hub repository hf:{name}", _hub(name, name)))
     if len(readings) > 1:
         listed = " or ".join(text for text, _ in readings)
-        raise BadInput(f"model `{name}` can mean {listed}; write the one that you mean in full")
+        raise BadInput(f"model `{name}` can mean {listed}; write it in full")
     if not readings:
         hint = "; a path (./model.gguf), hf:owner/repo, ollama:name and lmstudio:name work too"
         raise BadInput(choices("model", name, catalog.known_names()) + hint)
     return readings[0][1]
 
 
-def _is_surely_path(name: str) -> bool:
+def _is_path(name: str) -> bool:
     return (
         name.startswith(("/", "./", "../", "~")) or "\\" in name or name.endswith((".gguf", ".safetensors"))
     )
 
 
 def _is_run(name: str) -> bool:
-    """Whether it is the path of a training run, which has a name like a repository's: runs/shakespeare.
+    """Whether `name` is the path of a training run, although it looks like a repository: runs/shakespeare.
 
-    One that is not in the folder of runs is a slip, and not to be looked for on the hub.
+    A misspelled runs/NAME is reported as a missing run, not searched for on the hub.
     """
     try:
         return (Path(name) / RUN_FILE).is_file() or (name.startswith("runs/") and Path("runs").is_dir())
@@ -182,19 +179,19 @@ def _is_run(name: str) -> bool:
 
 
 def _run(rest: str, name: str) -> Path:
-    """run:NAME is runs/NAME; a step's checkpoint, and what the run calls best or latest, are paths in it."""
+    """The path of run:NAME[@WHICH]: runs/NAME, its `best` or `latest`, or the checkpoint of a step."""
     run, _, which = rest.partition("@")
     if not re.fullmatch(_ID, run) or not re.fullmatch(r"|best|latest|[0-9]{1,12}", which):
         raise BadInput(f"model `{name}` is malformed; write run:NAME, run:NAME@best or run:NAME@STEP")
     folder = Path("runs") / run
     if not folder.is_dir():
         known = sorted(path.parent.name for path in Path("runs").glob(f"*/{RUN_FILE}"))
-        raise BadInput(choices("run", run, known) if known else f"there is no folder runs/{run} here")
+        raise BadInput(choices("run", run, known) if known else f"there is no run runs/{run}; check the name")
     path = folder / (f"checkpoints/step-{int(which):06d}" if which.isdecimal() else which)
     if not path.exists():
-        found = sorted(one.name.removeprefix("step-") for one in folder.glob("checkpoints/step-*[0-9]"))
-        listed = ", ".join(step.lstrip("0") or "0" for step in found)
-        raise BadInput(f"model `{name}`: the run has no such checkpoint, but of steps {listed or 'none'}")
+        steps = sorted(path.name.removeprefix("step-") for path in folder.glob("checkpoints/step-*[0-9]"))
+        listed = ", ".join(step.lstrip("0") or "0" for step in steps)
+        raise BadInput(f"model `{name}`: no such checkpoint; the run has those of steps {listed or '(none)'}")
     return path
 
 
@@ -203,7 +200,7 @@ def _exists_as_model(path: Path) -> bool:
         if path.is_dir():
             return (path / "config.json").is_file()
         return path.is_file()
-    except (OSError, ValueError):  # a name of 300 letters is no path, and that is all that is asked
+    except (OSError, ValueError):  # too long for a path, for example
         return False
 
 
@@ -211,9 +208,7 @@ def _expand(name: str) -> Path:
     try:
         return Path(name).expanduser()
     except RuntimeError:
-        raise BadInput(
-            f"model `{name}`: there is no home folder for this user; write the path in full"
-        ) from None
+        raise BadInput(f"model `{name}`: this user has no home folder; write the path in full") from None
 
 
 def _hub(rest: str, name: str) -> HubRef:
@@ -225,7 +220,7 @@ def _hub(rest: str, name: str) -> HubRef:
     return _checked(HubRef(repo, quant or None, revision or None, file or None), name)
 
 
-def _hub_address(rest: str, name: str) -> HubRef:
+def _hf_url(rest: str, name: str) -> HubRef:
     owner, _, rest = rest.partition("/")
     repo, _, file = rest.partition("/")
     repo, _, revision = repo.partition("@")
@@ -239,26 +234,17 @@ def _url(name: str) -> Ref:
     except ValueError:
         host = None
     if not host:
-        raise BadInput(f"model `{name}` is not a valid address; write https://host/path/model.gguf")
+        raise BadInput(f"model `{name}` is not a valid URL; write https://host/path/model.gguf")
     if split.username is not None:
-        raise BadInput("an address with a user name or password in it is refused; use a file or a hub token")
+        raise BadInput("a URL with a user name or password is not accepted; use a local file or HF_TOKEN")
     parts = [unquote(part) for part in split.path.split("/") if part]
     is_hub_shaped = len(parts) == 2 or (len(parts) >= 4 and parts[2] in ("blob", "resolve", "tree"))
-    if is_hub_shaped and host.lower() in _hub_hosts():
+    if is_hub_shaped and host.lower() in huggingface.hosts():
         revision, file = (parts[3], "/".join(parts[4:])) if len(parts) > 2 else ("", "")
         return _checked(HubRef("/".join(parts[:2]), None, revision or None, file or None), name)
     if not split.path.lower().endswith(".gguf"):
-        raise BadInput(f"address `{name}` does not end in .gguf; give the address of the file itself")
+        raise BadInput(f"the URL `{name}` does not end in .gguf; give the URL of the file itself")
     return UrlRef(name)
-
-
-def _hub_hosts() -> frozenset[str]:
-    """The hosts that the hub library itself takes for the hub; only it knows where the hub is."""
-    from zeropoint.catalogue.sources import hub
-
-    constants = hub.library().constants
-    own = urlsplit(constants.ENDPOINT).hostname or ""
-    return frozenset({own.lower()}) | frozenset(getattr(constants, "HF_URL_HOSTS", ()))
 
 
 def _store(store: str, rest: str, name: str) -> StoreRef:
@@ -273,7 +259,7 @@ def _checked(ref: HubRef, name: str) -> HubRef:
     if not _REPO.fullmatch(ref.repo) or ".." in ref.repo:
         raise BadInput(f"model `{name}`: `{ref.repo}` is not owner/repo; {form}")
     if ref.quant is not None and not _QUANT.fullmatch(ref.quant):
-        raise BadInput(f"model `{name}`: `{ref.quant}` is not a quantisation like Q4_0; {form}")
+        raise BadInput(f"model `{name}`: `{ref.quant}` is not a quantization like Q4_0; {form}")
     if ref.revision is not None and (not _REVISION.fullmatch(ref.revision) or ".." in ref.revision):
         raise BadInput(f"model `{name}`: `{ref.revision}` is not a branch, tag or commit; {form}")
     if ref.file is not None and not is_safe_file(ref.file):
@@ -282,7 +268,7 @@ def _checked(ref: HubRef, name: str) -> HubRef:
 
 
 def is_safe_file(file: str) -> bool:
-    """Whether a file name from outside stays inside its folder and is a GGUF file's."""
+    """Whether a file name from outside names a GGUF file and stays inside its folder."""
     parts = file.split("/")
     is_plain = all(part not in ("", ".", "..") for part in parts) and "\\" not in file and ":" not in file
     return is_plain and file.lower().endswith(".gguf") and len(file) <= 512 and file.isprintable()

@@ -1,27 +1,27 @@
-"""The contract of a source: what it is asked for, what it gives back, how it fails.
+"""The contract of a download source: it takes a `FileRequest` and returns a verified `FetchedFile`.
 
-A source that cannot deliver raises `NetworkError` with the bare reason; `fetch.py` collects the reasons of
-all sources into one sentence. A `DiskError` ends the fetch at once: the next source would meet the same disk.
+A source that fails raises `NetworkError` with the bare reason; `source_chain.py` tries the next one and joins
+all reasons into one message. A `DiskError` ends the fetch at once: every source writes to the same disk.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from zeropoint.catalogue.download.progress import Progress
 from zeropoint.frozen import frozen
 
-__all__ = ["FetchedFile", "FileRequest", "Head", "Source", "one_line"]
+__all__ = ["DownloadSource", "FetchedFile", "FileRequest", "Head", "one_line"]
 
 Head = Callable[[int], bytes]
-"""Reads the first n bytes of a file, wherever it is (fewer if it is shorter)."""
+"""Reads the first n bytes of a file, local or remote (fewer if the file is shorter)."""
 
 
 @frozen
 class FileRequest:
-    """The file that is asked for; a size in bytes or a sha256 (hex) that is known is enforced."""
+    """A file to fetch. `n_bytes` (size) and `sha256` (hex) are verified if they are known."""
 
     file: str
     n_bytes: int | None = None
@@ -30,9 +30,9 @@ class FileRequest:
 
 @frozen
 class FetchedFile:
-    """A verified file on this disk: its path, its sha256 in hex, and the revision if the source has one.
+    """A verified file on this disk, its SHA-256 (hex) and its revision if the source has revisions.
 
-    repo: the hub repository whose cache holds it; None if it lies in the folder that was given.
+    repo: the Hugging Face repository whose cache holds the file; None if it is in our own cache.
     """
 
     path: Path
@@ -41,25 +41,28 @@ class FetchedFile:
     repo: str | None = None
 
 
-class Source(Protocol):
-    """One place that has a model file. Each module in `sources/` has a frozen dataclass that is one."""
+class DownloadSource(ABC):
+    """A place that has a model file. Subclasses are frozen dataclasses, one per module in `sources/`."""
 
     @property
+    @abstractmethod
     def label(self) -> str:
-        """The name under which notices, errors and `models show` speak of this source."""
+        """The name of this source in notices, errors and `models show`."""
 
-    def fetch(self, want: FileRequest, folder: Path, progress: Progress) -> FetchedFile:
-        """Bring `want` into `folder` (or a cache of the source's own), whole and verified.
+    @abstractmethod
+    def fetch(self, request: FileRequest, folder: Path, progress: Progress) -> FetchedFile:
+        """Download the file into `folder`, or into the source's own cache, and verify it.
 
-        Raises: NetworkError with the reason; DiskError.
+        Raises NetworkError with the reason, DiskError.
         """
 
-    def cached(self, want: FileRequest) -> FetchedFile | None:
-        """The file if a cache of the source's own has it already; looks at this disk only."""
+    def cached(self, request: FileRequest) -> FetchedFile | None:
+        """The file if the source's own cache has it; reads only this disk. By default there is no cache."""
+        return None
 
 
 def one_line(error: BaseException | str, limit: int = 200) -> str:
-    """The first non-empty line of an error, without its final stop, cut at `limit` characters."""
+    """The first non-empty line of an error without its full stop, at most `limit` characters."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = (lines[0] if lines else type(error).__name__).rstrip(".")
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -8,7 +8,7 @@ from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.ffn import Gated
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import Rope
-from zeropoint.catalogue.catalog import Numbers
+from zeropoint.catalogue.catalog import ModelSizes
 from zeropoint.catalogue.lookup import ModelInfo, lookup
 from zeropoint.engine.native.engine import default_threads
 from zeropoint.engine.native.kv_cache import CacheOptions
@@ -98,7 +98,7 @@ def _of_file(file: GgufModel) -> tuple[Blueprint, int, dict[str, int]]:
     return blueprint_of(file), total, {form: n for form, n in n_bytes.items() if n >= _FEW * total}
 
 
-def _of_numbers(numbers: Numbers) -> Blueprint:
+def _of_numbers(numbers: ModelSizes) -> Blueprint:
     """Sizes alone: what does not bear on cost (rope, eps) is left at a common value."""
     attention = Attention(
         numbers.n_heads, numbers.n_kv_heads, numbers.d_head, Rope(base=10000.0, n_rotated=numbers.d_head)

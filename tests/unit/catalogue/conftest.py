@@ -1,4 +1,4 @@
-"""A web server on loopback that can be told to misbehave, and a cache folder of the test's own."""
+"""A web server on loopback with programmable faults, and a temporary cache folder."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Site(socketserver.ThreadingTCPServer):
         return f"http://{host}:{self.server_address[1]}{path}"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away in the middle is what many tests do."""
+        """Ignore clients that disconnect early, as many tests do."""
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request."""
+    """Handle one request."""
 
     server: Site
     protocol_version = "HTTP/1.1"
@@ -64,14 +64,14 @@ class Handler(BaseHTTPRequestHandler):
         return self.serve(body)
 
     def serve(self, body: bytes, cut: int | None = None) -> None:
-        """Answer with `body` or the range that is asked for; stop after `cut` bytes."""
+        """Respond with `body` or the requested range; stop after `cut` bytes."""
         path = self.path.partition("?")[0]
         etag = f'"{hashlib.sha256(body).hexdigest()}"'
         headers = {"ETag": etag, "Content-Type": self.server.types.get(path, "application/octet-stream")}
         headers |= self.server.headers.get(path, {})
-        asked = self.headers.get("Range", "")
-        if asked and self.headers.get("If-Range", etag) == etag:
-            first, _, last = asked.removeprefix("bytes=").partition("-")
+        range_header = self.headers.get("Range", "")
+        if range_header and self.headers.get("If-Range", etag) == etag:
+            first, _, last = range_header.removeprefix("bytes=").partition("-")
             start, end = int(first), min(int(last) if last else len(body) - 1, len(body) - 1)
             if start >= len(body):
                 return self.answer(416, b"")
@@ -82,7 +82,7 @@ class Handler(BaseHTTPRequestHandler):
     def answer(
         self, status: int, body: bytes, headers: dict[str, str] | None = None, cut: int | None = None
     ) -> None:
-        """Send one whole answer, or its first `cut` bytes and then hang up."""
+        """Send a response, or only its first `cut` bytes before closing the connection."""
         self.send_response(status)
         for name, value in ({"Content-Length": str(len(body))} | (headers or {})).items():
             self.send_header(name, value)
@@ -94,7 +94,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A ZEROPOINT_HOME of the test's own, with no setting of this machine in the way."""
+    """A temporary ZEROPOINT_HOME, without the settings of this machine."""
     for name in ("ZEROPOINT_OFFLINE", "HF_HUB_OFFLINE", "HF_TOKEN", "OLLAMA_MODELS"):
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "home of 🙂"
@@ -121,7 +121,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No waiting between attempts."""
+    """Skip the waits between attempts."""
     monkeypatch.setattr("time.sleep", lambda _: None)
 
 
@@ -138,25 +138,25 @@ def wheel(path: Path, member: str, content: bytes) -> Path:
 
 @pytest.fixture
 def index(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Publish a tiny wheel on a package index at loopback, which is all that pip then knows of."""
+    """Publish a tiny wheel on a package index on loopback, the only index that pip uses."""
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_INDEX_URL", site.address("/simple"))
 
     def publish(content: bytes = MODEL, member: str = "tiny_model/m.gguf") -> None:
-        made = wheel(tmp_path, member, content)
-        page = f'<!DOCTYPE html><html><body><a href="/files/{made.name}">{made.name}</a></body></html>'
-        site.files |= {"/simple/tiny-model/": page.encode(), f"/files/{made.name}": made.read_bytes()}
+        archive = wheel(tmp_path, member, content)
+        page = f'<!DOCTYPE html><html><body><a href="/files/{archive.name}">{archive.name}</a></body></html>'
+        site.files |= {"/simple/tiny-model/": page.encode(), f"/files/{archive.name}": archive.read_bytes()}
         site.types["/simple/tiny-model/"] = "text/html"
-        made.unlink()
+        archive.unlink()
 
     return publish
 
 
 def catalogue(*sources: str, n_bytes: int = len(MODEL), sha256: str = SHA256) -> str:
     """The TOML of a catalogue with the one model `tiny:1` and the given sources."""
-    numbers = "".join(f"{field.name} = 1\n" for field in dataclasses.fields(catalog.Numbers))
+    numbers = "".join(f"{field.name} = 1\n" for field in dataclasses.fields(catalog.ModelSizes))
     head = 'name = "tiny:1"\ndescription = "d"\nlicence = "MIT"\nfile = "m.gguf"\nformat = "F16"\n'
     body = f'[[model]]\n{head}n_bytes = {n_bytes}\nsha256 = "{sha256}"\n[model.blueprint]\n{numbers}'
     return body + "".join(f"[[model.source]]\n{source}\n" for source in sources)
@@ -170,17 +170,17 @@ wheel_bytes = 20000"""
 
 
 def url_source(address: str) -> str:
-    """The TOML of a plain address."""
+    """The TOML of a URL source."""
     return f'kind = "url"\nurl = "{address}"'
 
 
 @pytest.fixture
-def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], catalog.Entry]:
+def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], catalog.CatalogEntry]:
     """Make a TOML text the catalogue of this process."""
 
-    def set_catalogue(text: str) -> catalog.Entry:
-        made = catalog.read(text, "test.toml")
-        monkeypatch.setattr(catalog, "load", lambda: made)
-        return made["tiny:1"]
+    def set_catalogue(text: str) -> catalog.CatalogEntry:
+        entries = catalog.read(text, "test.toml")
+        monkeypatch.setattr(catalog, "load", lambda: entries)
+        return entries["tiny:1"]
 
     return set_catalogue

@@ -1,4 +1,4 @@
-"""Models that other programs keep on this disk."""
+"""Models that Ollama and LM Studio stored on this disk."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def layers(digest: object, kind: object = "application/vnd.ollama.image.model") 
     return {"layers": [{"mediaType": "x.template", "digest": "y"}, {"mediaType": kind, "digest": digest}]}
 
 
-def test_ollama(user: Path) -> None:
+def test_ollama_models_are_found_by_name_and_tag(user: Path) -> None:
     blob = ollama(user, layers(f"sha256:{DIGEST}"))
     model = fetch.resolve("ollama:llama3")
     assert (model.path, model.name) == (blob, "ollama:llama3")
@@ -53,13 +53,13 @@ def test_ollama(user: Path) -> None:
         layers(f"sha256:{'0' * 64}"),
     ],
 )
-def test_ollama_manifests_that_are_not(user: Path, manifest: object) -> None:
+def test_invalid_ollama_manifests_are_rejected(user: Path, manifest: object) -> None:
     ollama(user, manifest)
     with pytest.raises(BadInput, match="does not name a model file"):
         fetch.resolve("ollama:llama3")
 
 
-def test_lmstudio(user: Path) -> None:
+def test_lmstudio_models_are_found_by_name_and_quantization(user: Path) -> None:
     folder = user / ".lmstudio/models/owner/Name-GGUF"
     folder.mkdir(parents=True)
     for tag in ("Q4_0", "Q8_0"):
@@ -70,13 +70,13 @@ def test_lmstudio(user: Path) -> None:
         fetch.resolve("lmstudio:other")
 
 
-def test_nothing_there(user: Path) -> None:
+def test_an_empty_store_is_reported(user: Path) -> None:
     with pytest.raises(BadInput, match="ollama has no models on this disk"):
         fetch.resolve("ollama:llama3")
 
 
-def test_they_are_never_removed(user: Path) -> None:
+def test_models_of_other_programs_are_never_removed(user: Path) -> None:
     blob = ollama(user, layers(f"sha256:{DIGEST}"))
-    with pytest.raises(BadInput, match="left alone"):
+    with pytest.raises(BadInput, match="was not downloaded by zeropoint"):
         fetch.remove("ollama:llama3")
     assert blob.exists()

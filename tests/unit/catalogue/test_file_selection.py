@@ -1,10 +1,10 @@
-"""Which file of a repository is taken."""
+"""Select one model among the files of a repository."""
 
 from __future__ import annotations
 
 import pytest
 
-from zeropoint.catalogue.file_selection import Listed, choose, format_of, runs_here
+from zeropoint.catalogue.file_selection import ListedFile, format_of, is_supported, select_files
 from zeropoint.errors import BadInput
 
 
@@ -26,24 +26,24 @@ from zeropoint.errors import BadInput
         ("model.gguf", None),
     ],
 )
-def test_format_in_a_name(file: str, format: str | None) -> None:
+def test_format_of_a_file_name(file: str, format: str | None) -> None:
     assert format_of(file) == format
 
 
-def test_the_folder_of_formats_says_what_runs() -> None:
-    assert all(runs_here(tag) for tag in ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1"))
-    assert not any(runs_here(tag) for tag in ("IQ2_XXS", "Q9_9", "", None))
+def test_supported_formats_are_those_in_the_formats_package() -> None:
+    assert all(is_supported(tag) for tag in ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1"))
+    assert not any(is_supported(tag) for tag in ("IQ2_XXS", "Q9_9", "", None))
 
 
 FILES = [
-    Listed("README.md", 10),
-    Listed("m.Q2_K.gguf", 50),
-    Listed("m.Q4_K_M.gguf", 90),
-    Listed("m.Q4_1.gguf", 100),
-    Listed("m.Q4_0.gguf", 80),
-    Listed("m.Q8_0.gguf", 200),
-    Listed("m.IQ4_XS.gguf", 70),
-    Listed("mmproj-m-f16.gguf", 5),
+    ListedFile("README.md", 10),
+    ListedFile("m.Q2_K.gguf", 50),
+    ListedFile("m.Q4_K_M.gguf", 90),
+    ListedFile("m.Q4_1.gguf", 100),
+    ListedFile("m.Q4_0.gguf", 80),
+    ListedFile("m.Q8_0.gguf", 200),
+    ListedFile("m.IQ4_XS.gguf", 70),
+    ListedFile("mmproj-m-f16.gguf", 5),
 ]
 
 
@@ -51,37 +51,37 @@ FILES = [
     ("quant", "file"),
     [("q8", "m.Q8_0.gguf"), ("Q4_1", "m.Q4_1.gguf"), ("q4_k", "m.Q4_K_M.gguf"), ("iq4", "m.IQ4_XS.gguf")],
 )
-def test_a_quantisation_or_its_beginning(quant: str, file: str) -> None:
-    assert choose(FILES, "r", quant=quant).files[0].file == file
+def test_a_quantization_can_be_abbreviated(quant: str, file: str) -> None:
+    assert select_files(FILES, "r", quant=quant).files[0].file == file
 
 
-def test_what_runs_here_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = ["q4_0", "q4_1", "q8_0"]
-    monkeypatch.setattr("zeropoint.registry.names", lambda _: ours)
-    assert choose(FILES, "r").files[0].file == "m.Q4_0.gguf"
-    assert choose(FILES, "r", quant="q4").files[0].file == "m.Q4_0.gguf"
-    ours += ["q4_k", "q6_k"]
-    assert choose(FILES, "r").files[0].file == "m.Q4_K_M.gguf"
-    assert choose(FILES, "r", quant="q4").files[0].file == "m.Q4_K_M.gguf"
+def test_supported_formats_are_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
+    supported = ["q4_0", "q4_1", "q8_0"]
+    monkeypatch.setattr("zeropoint.registry.names", lambda _: supported)
+    assert select_files(FILES, "r").files[0].file == "m.Q4_0.gguf"
+    assert select_files(FILES, "r", quant="q4").files[0].file == "m.Q4_0.gguf"
+    supported += ["q4_k", "q6_k"]
+    assert select_files(FILES, "r").files[0].file == "m.Q4_K_M.gguf"
+    assert select_files(FILES, "r", quant="q4").files[0].file == "m.Q4_K_M.gguf"
 
 
-def test_shards_are_one_model_and_a_missing_one_makes_none() -> None:
-    shards = [Listed(f"m-Q8_0-{n:05}-of-00003.gguf", 10) for n in (3, 1, 2)]
-    choice = choose(shards, "r")
-    assert [listed.file[7:12] for listed in choice.files] == ["00001", "00002", "00003"]
-    assert choice.n_bytes == 30
-    assert choose(shards, "r", file=shards[0].file) == choice
+def test_shards_form_one_model_and_incomplete_sets_are_skipped() -> None:
+    shards = [ListedFile(f"m-Q8_0-{n:05}-of-00003.gguf", 10) for n in (3, 1, 2)]
+    model = select_files(shards, "r")
+    assert [item.file[7:12] for item in model.files] == ["00001", "00002", "00003"]
+    assert model.n_bytes == 30
+    assert select_files(shards, "r", file=shards[0].file) == model
     with pytest.raises(BadInput, match="no GGUF"):
-        choose(shards[:2], "r")
-    huge = [Listed("m-00001-of-99999.gguf", 1)]
+        select_files(shards[:2], "r")
+    huge = [ListedFile("m-00001-of-99999.gguf", 1)]
     with pytest.raises(BadInput, match="no GGUF"):
-        choose(huge, "r")
+        select_files(huge, "r")
 
 
-def test_refusals_say_what_there_is() -> None:
-    with pytest.raises(BadInput, match=r"r: unknown quantisation `q3`; expected one of .*Q4_0"):
-        choose(FILES, "r", quant="q3")
+def test_errors_list_the_alternatives() -> None:
+    with pytest.raises(BadInput, match=r"r: unknown quantization `q3`; expected one of .*Q4_0"):
+        select_files(FILES, "r", quant="q3")
     with pytest.raises(BadInput, match=r"r: unknown file `x.gguf`; expected one of .*m.Q4_0.gguf"):
-        choose(FILES, "r", file="x.gguf")
+        select_files(FILES, "r", file="x.gguf")
     with pytest.raises(BadInput, match="r has no GGUF file"):
-        choose(FILES[:1], "r")
+        select_files(FILES[:1], "r")

@@ -1,4 +1,4 @@
-"""The hub's own library against a hub on loopback, and its cache on this disk."""
+"""Hugging Face repositories: the real library with a hub on loopback, and its cache on this disk."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from zeropoint.catalogue import cache, catalog, fetch
-from zeropoint.catalogue.sources import hub
+from zeropoint.catalogue import cache, catalog, fetch, huggingface
 from zeropoint.errors import BadInput, NetworkError
 from zeropoint.settings import Settings
 
@@ -53,8 +52,8 @@ def _lfs(sha256: str, size: int) -> dict[str, object]:
 
 @pytest.fixture
 def fake(site: Site, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
-    """The hub library turned to loopback, with an empty cache."""
-    constants = hub.library().constants
+    """The hub library with its endpoint on loopback and an empty cache."""
+    constants = huggingface.library().constants
     monkeypatch.setattr(constants, "ENDPOINT", site.address(""))
     template = site.address("") + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
@@ -63,15 +62,17 @@ def fake(site: Site, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return Hub(site, tmp_path / "hub")
 
 
-def test_the_best_that_runs_is_taken_and_pinned(fake: Hub) -> None:
-    said: list[str] = []
-    seen: list[tuple[int | None, int]] = []
-    model = fetch.resolve(REPO, notice=said.append, progress=lambda total, done: seen.append((total, done)))
+def test_the_preferred_file_is_selected_and_pinned(fake: Hub) -> None:
+    notices: list[str] = []
+    calls: list[tuple[int | None, int]] = []
+    model = fetch.resolve(
+        REPO, notice=notices.append, progress=lambda total, done: calls.append((total, done))
+    )
     assert model.path.read_bytes() == MODEL
     assert model.path.is_relative_to(fake.cache)
     assert (model.name, model.revision) == (f"hf:{REPO}", COMMIT)
-    assert said == [f"taking m-Q4_0.gguf of {REPO} at commit 0123456789ab"]
-    assert seen[-1] == (len(MODEL), len(MODEL))
+    assert notices == [f"fetching m-Q4_0.gguf of {REPO} at commit 0123456789ab"]
+    assert calls[-1] == (len(MODEL), len(MODEL))
     (record,) = cache.records(Settings.read())
     assert (record.licence, record.repo, record.files[0].sha256) == ("mit", REPO, SHA256)
 
@@ -80,32 +81,32 @@ def test_the_best_that_runs_is_taken_and_pinned(fake: Hub) -> None:
     fake.site.requests.clear()
     assert fetch.resolve(f"hf:{REPO}") == model
     assert fake.site.requests == []
-    fresh = fetch.resolve(REPO, fresh=True)
-    assert (fresh.revision, fresh.path.read_bytes()) == (new, b"GGUF new")
+    refresh = fetch.resolve(REPO, refresh=True)
+    assert (refresh.revision, refresh.path.read_bytes()) == (new, b"GGUF new")
 
 
 @pytest.mark.parametrize("tail", [":q8", "#m-Q8_0.gguf", ":m-Q8_0.gguf", ":Q8_0@main"])
-def test_a_file_by_quantisation_or_name(fake: Hub, tail: str) -> None:
+def test_a_file_by_quantization_or_name(fake: Hub, tail: str) -> None:
     assert fetch.resolve(f"hf:{REPO}{tail}").path.name == "m-Q8_0.gguf"
 
 
-def test_a_pasted_address(fake: Hub) -> None:
+def test_a_page_url(fake: Hub) -> None:
     address = fake.site.address(f"/{REPO}/blob/main/m-Q8_0.gguf")
     assert fetch.resolve(address).name == f"hf:{REPO}@main#m-Q8_0.gguf"
 
 
-def test_shards_are_one_model(fake: Hub) -> None:
+def test_shards_form_one_model(fake: Hub) -> None:
     shards = {f"big-Q8_0-{n:05}-of-00003.gguf": MODEL + bytes([n]) for n in (1, 2, 3)}
     fake.publish(shards)
-    seen: list[tuple[int | None, int]] = []
-    model = fetch.resolve(REPO, progress=lambda total, done: seen.append((total, done)))
+    calls: list[tuple[int | None, int]] = []
+    model = fetch.resolve(REPO, progress=lambda total, done: calls.append((total, done)))
     assert model.path.name == "big-Q8_0-00001-of-00003.gguf"
     assert sorted(path.name for path in model.path.parent.iterdir()) == sorted(shards)
-    assert seen[-1] == (3 * len(MODEL) + 3, 3 * len(MODEL) + 3)
-    assert [done for _, done in seen] == sorted(done for _, done in seen)
+    assert calls[-1] == (3 * len(MODEL) + 3, 3 * len(MODEL) + 3)
+    assert [done for _, done in calls] == sorted(done for _, done in calls)
 
 
-def test_wrong_bytes_are_refused(fake: Hub) -> None:
+def test_wrong_content_is_rejected(fake: Hub) -> None:
     fake.site.files[f"/{REPO}/resolve/{COMMIT}/m-Q4_0.gguf"] = MODEL[:-1] + b"!"
     with pytest.raises(NetworkError, match="sha256 is"):
         fetch.resolve(REPO)
@@ -113,7 +114,7 @@ def test_wrong_bytes_are_refused(fake: Hub) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "said"),
+    ("status", "headers", "reason"),
     [
         (404, {"X-Error-Code": "RepoNotFound"}, "no repository some-owner/tiny-GGUF"),
         (401, {"X-Error-Code": "GatedRepo"}, "is gated: accept its terms"),
@@ -122,28 +123,30 @@ def test_wrong_bytes_are_refused(fake: Hub) -> None:
         (500, {}, "HTTP 500"),
     ],
 )
-def test_the_hub_says_no(fake: Hub, status: int, headers: dict[str, str], said: str, quick: None) -> None:
+def test_hub_errors_become_one_line_messages(
+    fake: Hub, status: int, headers: dict[str, str], reason: str, quick: None
+) -> None:
     fake.site.faults = [lambda handler: handler.answer(status, b"", headers)] * 20
-    with pytest.raises(NetworkError, match=f"could not fetch hf:{REPO}: .*{said}") as caught:
+    with pytest.raises(NetworkError, match=f"could not fetch hf:{REPO}: .*{reason}") as caught:
         fetch.resolve(REPO)
     assert "\n" not in str(caught.value)
 
 
-def test_no_such_file_or_quantisation(fake: Hub) -> None:
-    with pytest.raises(BadInput, match=r"unknown quantisation `q5`; expected one of Q4_0, Q8_0"):
+def test_unknown_files_and_quantizations_list_the_alternatives(fake: Hub) -> None:
+    with pytest.raises(BadInput, match=r"unknown quantization `q5`; expected one of Q4_0, Q8_0"):
         fetch.resolve(f"{REPO}:q5")
     with pytest.raises(BadInput, match=r"unknown file `x\.gguf`"):
         fetch.resolve(f"hf:{REPO}#x.gguf")
 
 
-def test_a_hub_that_cannot_be_reached_fails_fast(fake: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub.library().constants, "ENDPOINT", "http://127.0.0.1:1")
+def test_an_unreachable_hub_fails_fast(fake: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface.library().constants, "ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(NetworkError, match=r"cannot be reached \(.*Connection refused"):
         fetch.resolve(REPO)
 
 
-def test_as_a_source_of_the_catalogue(
-    fake: Hub, use: Callable[[str], catalog.Entry], monkeypatch: pytest.MonkeyPatch
+def test_the_hub_as_a_catalogue_source(
+    fake: Hub, use: Callable[[str], catalog.CatalogEntry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(catalogue(HUB_SOURCE))
     model = fetch.resolve("tiny:1")
@@ -154,13 +157,13 @@ def test_as_a_source_of_the_catalogue(
     with pytest.raises(NetworkError, match="1,024,005 bytes instead of"):
         fetch.resolve("tiny:1")
     template = "http://127.0.0.1:1/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(hub.library().constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(huggingface.library().constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     with pytest.raises(NetworkError, match=r"cannot be reached \(.*Connection refused"):
         fetch.resolve("tiny:1")
 
 
-def test_what_the_hub_s_cache_has_is_not_fetched_again(
-    fake: Hub, home: Path, use: Callable[[str], catalog.Entry]
+def test_files_in_the_hugging_face_cache_are_not_downloaded_again(
+    fake: Hub, home: Path, use: Callable[[str], catalog.CatalogEntry]
 ) -> None:
     model = fetch.resolve(REPO)
     cache.remove(cache.folder_of(Settings.read(), f"hf:{REPO}"))
@@ -177,36 +180,36 @@ def test_what_the_hub_s_cache_has_is_not_fetched_again(
     assert fake.site.requests == []
 
 
-def test_shared_files_stay_until_nobody_needs_them(fake: Hub) -> None:
+def test_shared_files_stay_until_no_model_needs_them(fake: Hub) -> None:
     first, second = fetch.resolve(REPO), fetch.resolve(f"{REPO}:q4")
     assert first.path == second.path
-    said: list[str] = []
-    fetch.remove(REPO, notice=said.append)
+    notices: list[str] = []
+    fetch.remove(REPO, notice=notices.append)
     assert second.path.exists()
-    assert said == ["m-Q4_0.gguf stays in the hub's cache, where its commit is used by others too"]
+    assert notices == ["m-Q4_0.gguf stays in the Hugging Face cache; other models use its commit"]
     assert fetch.remove(f"{REPO}:q4") >= len(MODEL)
     assert not second.path.exists()
 
 
-def test_a_revision_with_files_of_others_is_left_alone(fake: Hub) -> None:
+def test_a_revision_with_other_files_is_left_alone(fake: Hub) -> None:
     model = fetch.resolve(REPO)
-    hub.library().hf_hub_download(REPO, "README.md", revision=COMMIT, cache_dir=fake.cache)
+    huggingface.library().hf_hub_download(REPO, "README.md", revision=COMMIT, cache_dir=fake.cache)
     fetch.remove(REPO)
     assert model.path.exists()
     assert list(cache.records(Settings.read())) == []
 
 
-def test_a_link_out_of_the_cache_is_not_followed(fake: Hub, tmp_path: Path) -> None:
+def test_a_link_out_of_the_cache_is_rejected(fake: Hub, tmp_path: Path) -> None:
     path = fetch.resolve(REPO).path
     secret = tmp_path / "secret"
     secret.write_bytes(MODEL)
     path.unlink()
     path.symlink_to(secret)
-    with pytest.raises(NetworkError, match="leads out of the hub's cache"):
-        fetch.resolve(REPO, fresh=True)
+    with pytest.raises(NetworkError, match="links to a file outside the cache"):
+        fetch.resolve(REPO, refresh=True)
 
 
-def test_lookup_reads_the_head_only(fake: Hub) -> None:
+def test_lookup_reads_only_the_header(fake: Hub) -> None:
     found = fetch.lookup(f"{REPO}:q8")
     assert (found.file_bytes, found.format, found.licence) == (2 * len(MODEL), "Q8_0", "mit")
     assert (found.revision, found.path) == (COMMIT, None)
@@ -214,7 +217,7 @@ def test_lookup_reads_the_head_only(fake: Hub) -> None:
     assert not fake.cache.exists()
 
 
-def test_the_token_is_sent_to_the_hub_alone(fake: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_is_sent_only_to_the_hub(fake: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     away = fake.site.address("/elsewhere", "localhost")
     fake.site.files["/elsewhere"] = MODEL
 
@@ -230,7 +233,7 @@ def test_the_token_is_sent_to_the_hub_alone(fake: Hub, monkeypatch: pytest.Monke
     assert "Authorization" not in second[2]
 
 
-def test_telemetry_is_off_before_the_library_is_there(home: Path, fake: Hub) -> None:
+def test_telemetry_is_off_before_the_library_is_imported(home: Path, fake: Hub) -> None:
     program = (
         "import sys; from zeropoint.catalogue import fetch; assert 'huggingface_hub' not in sys.modules;"
         f"print(fetch.resolve('{REPO}').path); import huggingface_hub.constants as c;"

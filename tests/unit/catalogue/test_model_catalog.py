@@ -1,4 +1,4 @@
-"""The catalogue's own file, and what is refused in one."""
+"""`models.toml`, and errors in a catalogue."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zeropoint.errors import BadInput
 GOOD = (Path(catalog.__file__).parent / "models.toml").read_text(encoding="utf-8")
 
 
-def test_the_default() -> None:
+def test_the_default_model_and_its_sources() -> None:
     entry = catalog.default()
     assert entry.name == "smollm2:135m"
     assert catalog.find("SMOLLM2") is entry
@@ -29,9 +29,9 @@ def test_recommended_sampling_is_valid() -> None:
         params.SamplingParams.of(**entry.sampling)
 
 
-def test_numbers_are_those_of_the_file(smollm2_path: Path) -> None:
+def test_sizes_match_the_file(smollm2_path: Path) -> None:
     gguf = pytest.importorskip("zeropoint.weights.gguf.reader")
-    model, numbers = gguf.open_gguf(smollm2_path), catalog.default().blueprint
+    model, sizes = gguf.open_gguf(smollm2_path), catalog.default().blueprint
     for name, key in {
         "n_layers": "block_count",
         "n_heads": "attention.head_count",
@@ -42,12 +42,12 @@ def test_numbers_are_those_of_the_file(smollm2_path: Path) -> None:
         "n_vocab": "vocab_size",
         "d_head": "rope.dimension_count",
     }.items():
-        assert getattr(numbers, name) == model.get_int(f"llama.{key}", 1, 1 << 30)
-    assert numbers.weight_bytes == sum(tensor.n_bytes for tensor in model.tensors.values())
+        assert getattr(sizes, name) == model.get_int(f"llama.{key}", 1, 1 << 30)
+    assert sizes.weight_bytes == sum(tensor.n_bytes for tensor in model.tensors.values())
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("[[model]]", "[[modle]]", r"unknown key `modle`; expected one of model"),
         ('licence = "', 'license = "', r"model 1: unknown key `license`.*closest: licence"),
@@ -57,14 +57,14 @@ def test_numbers_are_those_of_the_file(smollm2_path: Path) -> None:
         ("n_layers = 30", "n_layers = true", r"`blueprint.n_layers` is true; expected an integer"),
         ('kind = "pypi"', 'kind = "ftp"', r"source: unknown kind `ftp`; expected one of hub, pypi, url"),
         ('package = "', 'packet = "', r"source: unknown key `packet`"),
-        ('sha256 = "b1', 'sha256 = "B1', r"`sha256` is not 64"),
-        ("n_bytes = 98362432", "n_bytes = 0", r"needs `n_bytes` above 0"),
-        ('\nfile = "', '\nfile = "../', r"a plain `file` name"),
+        ('sha256 = "b1', 'sha256 = "B1', r"`sha256` must be 64"),
+        ("n_bytes = 98362432", "n_bytes = 0", r"`n_bytes` must be above 0"),
+        ('\nfile = "', '\nfile = "../', r"`file` a plain name"),
         ('"smollm2", ', '"smollm2:135m", ', r"`smollm2:135m` is malformed or used twice"),
         ("[[model]]", "[[model", r"is not TOML"),
     ],
 )
-def test_refused_naming_the_place(old: str, new: str, said: str) -> None:
+def test_invalid_entries_are_rejected_with_model_and_key(old: str, new: str, message: str) -> None:
     assert old in GOOD
-    with pytest.raises(BadInput, match=said):
+    with pytest.raises(BadInput, match=message):
         catalog.read(GOOD.replace(old, new), "models.toml")

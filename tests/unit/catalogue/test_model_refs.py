@@ -1,4 +1,4 @@
-"""What a model name may look like, and what it means."""
+"""Parse model names into references."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from zeropoint.catalogue import cache, model_refs
+from zeropoint.catalogue import cache, huggingface, model_refs
 from zeropoint.catalogue.model_refs import CatalogueRef, FileRef, HubRef, StoreRef, UrlRef
-from zeropoint.catalogue.sources import hub
 from zeropoint.errors import BadInput
 from zeropoint.settings import Settings
 
@@ -17,12 +16,12 @@ HUB = "https://hub.invalid"
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub.library().constants, "ENDPOINT", HUB)
+def _other_hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface.library().constants, "ENDPOINT", HUB)
 
 
 @pytest.mark.parametrize(
-    ("name", "meaning"),
+    ("name", "ref"),
     [
         ("/a/b.gguf", FileRef(Path("/a/b.gguf"))),
         ("./a", FileRef(Path("./a"))),
@@ -55,15 +54,15 @@ def _elsewhere(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("lmstudio:owner/name:q8_0", StoreRef("lmstudio", "owner/name", "q8_0")),
     ],
 )
-def test_meaning(name: str, meaning: object) -> None:
-    assert model_refs.parse(name) == meaning
+def test_a_name_parses_to_its_reference(name: str, ref: object) -> None:
+    assert model_refs.parse(name) == ref
 
 
 @pytest.mark.parametrize("name", ["smollm2:135m", "smollm2", "SmolLM2-135M-Instruct"])
 def test_catalogue_names_and_aliases(name: str) -> None:
     ref = model_refs.parse(name)
     assert isinstance(ref, CatalogueRef)
-    assert ref.shown == ref.key == "smollm2:135m"
+    assert ref.display_name == ref.key == "smollm2:135m"
 
 
 @pytest.mark.parametrize(
@@ -109,18 +108,18 @@ def test_catalogue_names_and_aliases(name: str) -> None:
         "owner/repo/deeper",
     ],
 )
-def test_refused_in_one_sentence(name: str) -> None:
+def test_invalid_names_give_a_one_line_error(name: str) -> None:
     with pytest.raises(BadInput) as caught:
         model_refs.parse(name)
     assert "\n" not in str(caught.value)
 
 
-def test_the_closest_name_is_offered() -> None:
+def test_an_unknown_name_suggests_the_closest() -> None:
     with pytest.raises(BadInput, match=r"unknown model `smolm2:135m`.*closest: smollm2:135m"):
         model_refs.parse("smolm2:135m")
 
 
-def test_two_readings_are_both_listed(home: Path) -> None:
+def test_an_ambiguous_name_lists_both_meanings(home: Path) -> None:
     Path("smollm2").write_bytes(b"GGUF")
     with pytest.raises(BadInput, match=r"can mean the path \./smollm2 or the catalogue's smollm2:135m"):
         model_refs.parse("smollm2")
@@ -133,12 +132,12 @@ def test_two_readings_are_both_listed(home: Path) -> None:
     assert model_refs.parse("mine") == FileRef(Path("mine"))
 
 
-def test_folders_of_names_are_apart_and_inside(home: Path) -> None:
+def test_every_name_has_its_own_folder_inside_the_cache(home: Path) -> None:
     settings = Settings.read()
-    given = ["smollm2:135m", "smollm2-135m", "hf:o/r", "hf:o/R", "hf:o/r:q4", "https://x/..", "..", "é" * 900]
-    folders = [cache.folder_of(settings, name) for name in given]
-    assert folders[0].name == folders[1].name == "smollm2-135m"  # aliases never reach this far
-    assert len(set(folders[1:])) == len(given) - 1
+    names = ["smollm2:135m", "smollm2-135m", "hf:o/r", "hf:o/R", "hf:o/r:q4", "https://x/..", "..", "é" * 900]
+    folders = [cache.folder_of(settings, name) for name in names]
+    assert folders[0].name == folders[1].name == "smollm2-135m"  # aliases are resolved before
+    assert len(set(folders[1:])) == len(names) - 1
     for folder in folders:
         assert folder.parent == home / "models"
         assert os.path.normpath(folder) == str(folder)
@@ -152,15 +151,17 @@ def test_a_training_run_is_found_by_name_and_by_path(tmp_path: Path, monkeypatch
     for file in ("run.json", "latest", "best"):
         (run / file).write_text("step-000120")
     assert model_refs.parse("run:tiny") == model_refs.parse("runs/tiny") == FileRef(run)
-    assert model_refs.parse("runs/tyni") == FileRef(Path("runs/tyni"))  # a slip, and no repository of the hub
+    assert model_refs.parse("runs/tyni") == FileRef(
+        Path("runs/tyni")
+    )  # a misspelled run, not a hub repository
     assert model_refs.parse("run:tiny@best") == FileRef(run / "best")
     assert model_refs.parse("run:tiny@120") == FileRef(run / "checkpoints" / "step-000120")
-    for name, words in {
+    for name, message in {
         "run:tinyy": r"unknown run `tinyy`.*closest: tiny",
-        "run:tiny@7": r"no such checkpoint, but of steps 120",
+        "run:tiny@7": r"no such checkpoint; the run has those of steps 120",
         "run:../tiny": "is malformed",
         "run:tiny@../x": "is malformed",
         "run:": "is malformed",
     }.items():
-        with pytest.raises(BadInput, match=words):
+        with pytest.raises(BadInput, match=message):
             model_refs.parse(name)

@@ -1,4 +1,4 @@
-"""A plain address: broken, wrong, hostile and slow servers."""
+"""Downloads from a URL: interrupted, wrong, hostile and slow servers."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import pytest
 from zeropoint.catalogue.download import download_files, http_client
 from zeropoint.catalogue.download.progress import no_progress
 from zeropoint.catalogue.source import FileRequest
-from zeropoint.catalogue.sources.url import Source
+from zeropoint.catalogue.sources.url import UrlSource
 from zeropoint.errors import DiskError, NetworkError
 from zeropoint.files import disk_space
 
 from .conftest import MODEL, SHA256, Handler, Site
 
-WANT = FileRequest("m.gguf", len(MODEL), SHA256)
+REQUEST = FileRequest("m.gguf", len(MODEL), SHA256)
 UNKNOWN = FileRequest("m.gguf")
 
 
-def fetch(site: Site, folder: Path, want: FileRequest = WANT) -> bytes:
-    got = Source(site.address("/m.gguf")).fetch(want, folder, no_progress)
-    assert got.sha256 == SHA256
+def fetch(site: Site, folder: Path, file_request: FileRequest = REQUEST) -> bytes:
+    fetched = UrlSource(site.address("/m.gguf")).fetch(file_request, folder, no_progress)
+    assert fetched.sha256 == SHA256
     assert [path.name for path in folder.iterdir()] == ["m.gguf"]
-    return got.path.read_bytes()
+    return fetched.path.read_bytes()
 
 
 @pytest.fixture(autouse=True)
@@ -33,24 +33,28 @@ def _served(site: Site, quick: None) -> None:
     site.files["/m.gguf"] = MODEL
 
 
-@pytest.mark.parametrize("want", [WANT, UNKNOWN])
-def test_whole_file_with_progress(site: Site, tmp_path: Path, want: FileRequest) -> None:
-    seen: list[tuple[int | None, int]] = []
-    Source(site.address("/m.gguf")).fetch(want, tmp_path, lambda total, done: seen.append((total, done)))
-    assert seen[0] == (len(MODEL), 0)
-    assert seen[-1] == (len(MODEL), len(MODEL))
+@pytest.mark.parametrize("file_request", [REQUEST, UNKNOWN])
+def test_a_download_reports_progress(site: Site, tmp_path: Path, file_request: FileRequest) -> None:
+    calls: list[tuple[int | None, int]] = []
+    UrlSource(site.address("/m.gguf")).fetch(
+        file_request, tmp_path, lambda total, done: calls.append((total, done))
+    )
+    assert calls[0] == (len(MODEL), 0)
+    assert calls[-1] == (len(MODEL), len(MODEL))
 
 
-@pytest.mark.parametrize("want", [WANT, UNKNOWN])
-def test_resumes_after_a_cut_at_99_percent(site: Site, tmp_path: Path, want: FileRequest) -> None:
+@pytest.mark.parametrize("file_request", [REQUEST, UNKNOWN])
+def test_resumes_after_an_interruption_at_99_percent(
+    site: Site, tmp_path: Path, file_request: FileRequest
+) -> None:
     cut = len(MODEL) * 99 // 100
     site.faults = [lambda handler: handler.serve(MODEL, cut=cut)]
-    assert fetch(site, tmp_path, want) == MODEL
+    assert fetch(site, tmp_path, file_request) == MODEL
     assert site.requests[1][2]["Range"] == f"bytes={cut}-"
 
 
 @pytest.mark.parametrize("cut", [0, 1, 4, 65536, len(MODEL) - 1])
-def test_resumes_in_another_process_wherever_it_was_cut(site: Site, tmp_path: Path, cut: int) -> None:
+def test_a_later_call_resumes_from_any_byte(site: Site, tmp_path: Path, cut: int) -> None:
     site.faults = [lambda handler: handler.serve(MODEL, cut=cut), lambda handler: handler.answer(404, b"")]
     with pytest.raises(NetworkError, match="404"):
         fetch(site, tmp_path)
@@ -58,7 +62,7 @@ def test_resumes_in_another_process_wherever_it_was_cut(site: Site, tmp_path: Pa
     assert fetch(site, tmp_path) == MODEL
 
 
-def test_a_part_of_another_version_is_not_built_upon(site: Site, tmp_path: Path) -> None:
+def test_a_part_of_another_version_is_not_resumed(site: Site, tmp_path: Path) -> None:
     old = b"GGUF" + b"old" * 1000
     site.faults = [lambda handler: handler.serve(old, cut=900), lambda handler: handler.answer(404, b"")]
     with pytest.raises(NetworkError):
@@ -67,20 +71,20 @@ def test_a_part_of_another_version_is_not_built_upon(site: Site, tmp_path: Path)
     assert site.requests[-1][2]["Range"] == "bytes=900-"
 
 
-def test_a_damaged_part_is_dropped_and_fetched_whole(site: Site, tmp_path: Path) -> None:
+def test_a_damaged_part_is_discarded(site: Site, tmp_path: Path) -> None:
     (tmp_path / "m.gguf.part").write_bytes(b"x" * 5000)
     assert fetch(site, tmp_path) == MODEL
     assert [request[2].get("Range") for request in site.requests] == ["bytes=5000-", None]
 
 
-def test_a_part_longer_than_the_file_is_dropped(site: Site, tmp_path: Path) -> None:
+def test_a_part_longer_than_the_file_is_discarded(site: Site, tmp_path: Path) -> None:
     (tmp_path / "m.gguf.part").write_bytes(b"x" * (len(MODEL) + 1))
     assert fetch(site, tmp_path) == MODEL
     (tmp_path / "m.gguf.part").write_bytes(b"x" * len(MODEL))
     assert fetch(site, tmp_path) == MODEL
 
 
-def test_a_server_without_ranges_starts_again(site: Site, tmp_path: Path) -> None:
+def test_a_server_without_ranges_restarts_the_download(site: Site, tmp_path: Path) -> None:
     site.faults = [
         lambda handler: handler.serve(MODEL, cut=5000),
         lambda handler: handler.answer(200, MODEL),
@@ -89,13 +93,13 @@ def test_a_server_without_ranges_starts_again(site: Site, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_a_passing_error_is_tried_again(site: Site, tmp_path: Path, status: int) -> None:
+def test_temporary_errors_are_retried(site: Site, tmp_path: Path, status: int) -> None:
     site.faults = [lambda handler: handler.answer(status, b"", {"Retry-After": "1"})]
     assert fetch(site, tmp_path) == MODEL
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 429, 500, 503])
-def test_a_lasting_error_is_given_up(site: Site, tmp_path: Path, status: int) -> None:
+def test_permanent_errors_are_not_retried_forever(site: Site, tmp_path: Path, status: int) -> None:
     site.faults = [lambda handler: handler.answer(status, b"")] * 9
     with pytest.raises(NetworkError, match=f"HTTP {status}"):
         fetch(site, tmp_path)
@@ -103,26 +107,26 @@ def test_a_lasting_error_is_given_up(site: Site, tmp_path: Path, status: int) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_long_retry_after_is_not_waited_for(site: Site, tmp_path: Path) -> None:
+def test_a_long_retry_after_fails_at_once(site: Site, tmp_path: Path) -> None:
     site.faults = [lambda handler: handler.answer(429, b"", {"Retry-After": "3600"})]
     with pytest.raises(NetworkError, match="too many requests"):
         fetch(site, tmp_path)
 
 
-def test_wrong_length(site: Site, tmp_path: Path) -> None:
+def test_a_wrong_length_is_rejected(site: Site, tmp_path: Path) -> None:
     site.files["/m.gguf"] = MODEL + b"!"
     with pytest.raises(NetworkError, match="1,024,005 bytes instead of 1,024,004"):
         fetch(site, tmp_path)
 
 
-def test_wrong_sha256(site: Site, tmp_path: Path) -> None:
+def test_a_wrong_sha256_is_rejected(site: Site, tmp_path: Path) -> None:
     site.files["/m.gguf"] = MODEL[:-1] + b"!"
     with pytest.raises(NetworkError, match="sha256"):
         fetch(site, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_more_bytes_than_announced_are_refused(site: Site, tmp_path: Path) -> None:
+def test_more_bytes_than_announced_are_rejected(site: Site, tmp_path: Path) -> None:
     def endless(handler: Handler) -> None:
         handler.send_response(200)
         handler.end_headers()  # no length: the end of the connection is the end of the file
@@ -135,22 +139,22 @@ def test_more_bytes_than_announced_are_refused(site: Site, tmp_path: Path) -> No
         fetch(site, tmp_path)
 
 
-@pytest.mark.parametrize("want", [WANT, UNKNOWN])
-def test_a_login_page_is_not_a_model(site: Site, tmp_path: Path, want: FileRequest) -> None:
+@pytest.mark.parametrize("file_request", [REQUEST, UNKNOWN])
+def test_an_html_page_is_rejected(site: Site, tmp_path: Path, file_request: FileRequest) -> None:
     page = b"<html>Welcome to the hotel</html>"
     site.faults = [lambda handler: handler.answer(200, page, {"Content-Type": "text/html; charset=utf-8"})]
     with pytest.raises(NetworkError, match="web page"):
-        fetch(site, tmp_path, want)
+        fetch(site, tmp_path, file_request)
 
 
-def test_a_page_without_a_type_is_no_model_either(site: Site, tmp_path: Path) -> None:
+def test_a_page_without_a_content_type_is_rejected(site: Site, tmp_path: Path) -> None:
     site.files["/m.gguf"] = b"<html>Welcome</html>"
     with pytest.raises(NetworkError, match="not a GGUF file"):
         fetch(site, tmp_path, UNKNOWN)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_credentials_stay_with_their_host(site: Site) -> None:
+def test_credentials_are_sent_only_to_their_host(site: Site) -> None:
     site.files["/there"] = MODEL
     away, back = site.address("/there", "localhost"), site.address("/there")
     for target, is_kept in ((away, False), (back, True)):
@@ -160,7 +164,7 @@ def test_credentials_stay_with_their_host(site: Site) -> None:
         assert ("Authorization" in site.requests[-1][2]) is is_kept
 
 
-def test_redirects_are_bounded_and_go_nowhere_strange(site: Site, tmp_path: Path) -> None:
+def test_redirects_are_limited_in_number_and_scheme(site: Site, tmp_path: Path) -> None:
     here = site.address("/m.gguf")
     site.faults = [lambda handler: handler.answer(302, b"", {"Location": here})] * 50
     with pytest.raises(NetworkError, match="302"):
@@ -173,45 +177,45 @@ def test_redirects_are_bounded_and_go_nowhere_strange(site: Site, tmp_path: Path
 
 
 @pytest.mark.parametrize("value", ["bytes 5-10/100", "bytes 0-", "", "bytes 0-9999999999999999999999/1"])
-def test_a_range_that_was_not_asked_for(site: Site, value: str) -> None:
+def test_an_unrequested_range_is_rejected(site: Site, value: str) -> None:
     site.faults = [lambda handler: handler.answer(206, b"GGUF", {"Content-Range": value})]
-    with pytest.raises(NetworkError, match="another range"):
+    with pytest.raises(NetworkError, match="a different range than requested"):
         http_client.read_head(site.address("/m.gguf"), {}, 100)
 
 
-def test_a_head_is_no_longer_than_asked_from_a_server_without_ranges(site: Site) -> None:
+def test_read_head_stops_early_if_the_server_ignores_ranges(site: Site) -> None:
     site.faults = [lambda handler: handler.answer(200, MODEL)]
     assert http_client.read_head(site.address("/m.gguf"), {}, 10) == (MODEL[:10], len(MODEL))
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_connection_refused(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/m.gguf"
         with pytest.raises(NetworkError, match="Connection refused"):
-            Source(url).fetch(WANT, tmp_path, no_progress)
+            UrlSource(url).fetch(REQUEST, tmp_path, no_progress)
 
 
-def test_a_name_without_an_address(tmp_path: Path) -> None:
+def test_an_unresolvable_host(tmp_path: Path) -> None:
     with pytest.raises(NetworkError, match="cannot be resolved"):
-        Source("http://name.invalid/m.gguf").fetch(WANT, tmp_path, no_progress)
+        UrlSource("http://name.invalid/m.gguf").fetch(REQUEST, tmp_path, no_progress)
 
 
-def test_a_server_that_never_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_never_responds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_client, "TIMEOUT_S", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/m.gguf"
         with pytest.raises(NetworkError, match="no answer within"):
-            Source(url).fetch(WANT, tmp_path, no_progress)
+            UrlSource(url).fetch(REQUEST, tmp_path, no_progress)
 
 
-def test_an_answer_that_is_not_http(tmp_path: Path, site: Site) -> None:
+def test_a_response_that_is_not_http(tmp_path: Path, site: Site) -> None:
     site.faults = [lambda handler: (handler.wfile.write(b"SSH-2.0-x\r\n\r\n"), handler.wfile.flush())[1]] * 5
     with pytest.raises(NetworkError):
         fetch(site, tmp_path)
 
 
-def test_a_trickle_is_given_up(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_download_is_aborted(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_client, "_SLOW_S", -1.0)
     site.files["/m.gguf"] = MODEL[:1000]
     with pytest.raises(NetworkError, match="fewer than 1024 bytes"):
@@ -219,7 +223,7 @@ def test_a_trickle_is_given_up(site: Site, tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("number", [28, 122, 27])  # ENOSPC, EDQUOT, EFBIG
-def test_disk_full_at_every_write(
+def test_a_full_disk_at_every_write(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     write, left = os.write, [0]
@@ -242,7 +246,7 @@ def test_disk_full_at_every_write(
     assert 4 <= k < 20
 
 
-def test_a_failed_fsync_is_a_failed_fetch(
+def test_a_failed_fsync_fails_the_download(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(fd: int) -> None:
@@ -253,7 +257,7 @@ def test_a_failed_fsync_is_a_failed_fetch(
         fetch(site, tmp_path)
 
 
-def test_no_space_is_said_before_the_first_byte(
+def test_missing_disk_space_is_reported_before_any_request(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Usage:
@@ -265,9 +269,7 @@ def test_no_space_is_said_before_the_first_byte(
     assert site.requests == []
 
 
-def test_loopback_is_direct_and_other_hosts_go_by_the_proxy(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_loopback_bypasses_the_proxy(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", site.address(""))
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)

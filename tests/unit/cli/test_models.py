@@ -134,7 +134,7 @@ def test_show_a_file(capsys: Capture, here: Path) -> None:
 
 def test_show_and_check(capsys: Capture, here: Path) -> None:
     code, _, err = run(capsys, "show", "--check", "tiny:1")
-    assert (code, "was not fetched by zeropoint" in err) == (2, True)
+    assert (code, "was not downloaded by zeropoint" in err) == (2, True)
     run(capsys, "pull", "tiny:1")
     assert "check\tsha256 is right\n" in run(capsys, "show", "--check", "tiny:1")[1]
     times = here.stat().st_mtime_ns
@@ -160,7 +160,7 @@ def test_remove(capsys: Capture, here: Path) -> None:
     code, _, err = run(capsys, "remove", "tiny:1")
     assert (code, err) == (
         2,
-        "error: tiny:1 is not on this disk; `zeropoint models list` shows what is\n",
+        "error: tiny:1 is not on this disk; `zeropoint models list` shows the models that are\n",
     )
 
 

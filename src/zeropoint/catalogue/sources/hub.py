@@ -1,46 +1,41 @@
-"""Hugging Face repositories, through the hub's own library and its own cache.
-
-The library reads its own environment (HF_HOME, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE ...). It is imported
-late, and told before that to send no telemetry and to look for no update of itself.
-"""
+"""Download from Hugging Face repositories with the huggingface_hub library, into the library's own cache."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from zeropoint.catalogue import huggingface
 from zeropoint.catalogue.download import download_files
-from zeropoint.catalogue.download.progress import Progress, Span, no_progress
-from zeropoint.catalogue.file_selection import Choice, Listed, choose
+from zeropoint.catalogue.download.progress import PartialProgress, Progress, no_progress
+from zeropoint.catalogue.file_selection import ListedFile, SelectedModel, select_files
 from zeropoint.catalogue.model_refs import HubRef
-from zeropoint.catalogue.source import FetchedFile, FileRequest, one_line
+from zeropoint.catalogue.source import DownloadSource, FetchedFile, FileRequest, one_line
 from zeropoint.errors import BadInput, DiskError, NetworkError
 from zeropoint.frozen import frozen
 
 __all__ = [
-    "Selection",
-    "Source",
-    "cached_selection",
+    "HubSelection",
+    "HubSource",
     "download",
-    "label",
-    "library",
     "read_head",
     "remove",
     "select",
+    "select_cached",
+    "source_label",
 ]
 
-_TIMEOUT_S = 10.0  # to the first answer; the library's own HF_HUB_DOWNLOAD_TIMEOUT holds for the bytes
+_TIMEOUT_S = 10.0  # for metadata; HF_HUB_DOWNLOAD_TIMEOUT of the library applies to downloads
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 T = TypeVar("T")
 
 
 @frozen
-class Source:
+class HubSource(DownloadSource):
     """The file `file` of the repository `repo` at `revision` (None: its main branch)."""
 
     repo: str
@@ -49,131 +44,118 @@ class Source:
 
     @property
     def label(self) -> str:
-        """How notices and errors call it."""
-        return label(self.repo)
+        """The hub and the repository."""
+        return source_label(self.repo)
 
-    def fetch(self, want: FileRequest, folder: Path, progress: Progress) -> FetchedFile:
-        """Download into the hub library's cache (`folder` is not used) and verify there."""
-        # asked for first: left alone, the download would retry an unreachable hub for minutes
-        meta = _asked(
-            lambda hub: hub.get_hf_file_metadata(_address(hub, self), timeout=_TIMEOUT_S), self.repo
-        )
-        if want.n_bytes is not None and meta.size not in (None, want.n_bytes):
-            raise NetworkError(f"the repository's file has {meta.size:,} bytes instead of {want.n_bytes:,}")
-        path = _download(self.repo, self.file, meta.commit_hash or self.revision, progress)
-        return FetchedFile(path, download_files.verify(path, want), meta.commit_hash, self.repo)
-
-    def cached(self, want: FileRequest) -> FetchedFile | None:
-        """The file if the hub library's cache has it and it is the one that is wanted."""
-        selection = cached_selection(HubRef(self.repo, None, self.revision, self.file))
-        try:
-            got = download(selection) if selection else []
-            return (
-                dataclasses.replace(got[0], sha256=download_files.verify(got[0].path, want)) if got else None
+    def fetch(self, request: FileRequest, folder: Path, progress: Progress) -> FetchedFile:
+        """Download into the Hugging Face cache (`folder` is unused) and verify there."""
+        # metadata first: the download alone would retry an unreachable hub for minutes
+        meta = _query(lambda hub: hub.get_hf_file_metadata(_url(hub, self), timeout=_TIMEOUT_S), self.repo)
+        if request.n_bytes is not None and meta.size not in (None, request.n_bytes):
+            raise NetworkError(
+                f"the repository's file has {meta.size:,} bytes instead of {request.n_bytes:,}"
             )
+        path = _download(self.repo, self.file, meta.commit_hash or self.revision, progress)
+        return FetchedFile(path, download_files.verify(path, request), meta.commit_hash, self.repo)
+
+    def cached(self, request: FileRequest) -> FetchedFile | None:
+        """The file if the Hugging Face cache has it and it passes verification."""
+        selection = select_cached(HubRef(self.repo, None, self.revision, self.file))
+        if selection is None:
+            return None
+        try:
+            file = download(selection)[0]
+            return dataclasses.replace(file, sha256=download_files.verify(file.path, request))
         except (NetworkError, DiskError):
             return None
 
 
 @frozen
-class Selection:
-    """The files of a repository that a name stands for, pinned to a commit."""
+class HubSelection:
+    """The files of a repository that a model name selects, pinned to a commit."""
 
     repo: str
     commit: str
-    choice: Choice
+    model: SelectedModel
     licence: str | None = None
 
 
-def label(repo: str) -> str:
-    """How notices, errors and records call a repository of the hub."""
+def source_label(repo: str) -> str:
+    """The name of a hub repository in notices, errors and records."""
     return f"Hugging Face ({repo})"
 
 
-def library() -> ModuleType:
-    """The hub library, imported at first use with telemetry, update check and chatter off."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_UPDATE_CHECK", "1")
-    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
-    import huggingface_hub
-    import huggingface_hub.constants
-    import huggingface_hub.errors
-    import huggingface_hub.utils
+def select(ref: HubRef) -> HubSelection:
+    """Query the hub for the files that a name selects now. Raises NetworkError, BadInput."""
 
-    return huggingface_hub
-
-
-def select(ref: HubRef) -> Selection:
-    """Ask the hub which files a name stands for now. Raises: NetworkError, BadInput."""
-
-    def ask(hub: ModuleType) -> Any:
+    def query(hub: ModuleType) -> Any:
         api = hub.HfApi(library_name="zeropoint")
         return api.model_info(ref.repo, revision=ref.revision, files_metadata=True, timeout=_TIMEOUT_S)
 
-    info = _asked(ask, ref.repo)
-    listed = [
-        Listed(item.rfilename, item.size, item.lfs.sha256 if item.lfs else None)
+    info = _query(query, ref.repo)
+    files = [
+        ListedFile(item.rfilename, item.size, item.lfs.sha256 if item.lfs else None)
         for item in info.siblings or ()
     ]
-    choice = choose(listed, f"hf:{ref.repo}", quant=ref.quant, file=ref.file)
+    model = select_files(files, f"hf:{ref.repo}", quant=ref.quant, file=ref.file)
     licence = next((tag.partition(":")[2] for tag in info.tags or () if tag.startswith("license:")), None)
-    return Selection(ref.repo, info.sha, choice, licence)
+    return HubSelection(ref.repo, info.sha, model, licence)
 
 
-def cached_selection(ref: HubRef) -> Selection | None:
-    """The same answered from the hub library's cache alone; None if nothing fitting is there."""
-    cache = Path(library().constants.HF_HUB_CACHE) / f"models--{ref.repo.replace('/', '--')}"
+def select_cached(ref: HubRef) -> HubSelection | None:
+    """The same as `select` from the Hugging Face cache alone; None if it has no matching file."""
+    cache = Path(huggingface.library().constants.HF_HUB_CACHE) / f"models--{ref.repo.replace('/', '--')}"
     try:
         pointer = cache / "refs" / (ref.revision or "main")
         if pointer.is_file():
             commit = pointer.read_text(encoding="ascii")
-        else:  # what was downloaded by commit has no ref; without a revision, the newest will do
+        else:  # a download by commit has no ref; without a revision, use the newest snapshot
             newest = max((cache / "snapshots").iterdir(), key=lambda path: path.stat().st_mtime_ns).name
             commit = ref.revision or newest
         if not _COMMIT.fullmatch(commit):
             return None
         folder = cache / "snapshots" / commit
-        listed = [
-            Listed(str(path.relative_to(folder)), path.stat().st_size) for path in folder.rglob("*.gguf")
+        files = [
+            ListedFile(str(path.relative_to(folder)), path.stat().st_size) for path in folder.rglob("*.gguf")
         ]
-        return Selection(ref.repo, commit, choose(listed, str(ref), quant=ref.quant, file=ref.file))
+        return HubSelection(ref.repo, commit, select_files(files, str(ref), quant=ref.quant, file=ref.file))
     except (OSError, ValueError, BadInput):
         return None
 
 
-def download(selection: Selection, progress: Progress = no_progress) -> list[FetchedFile]:
-    """Bring all shards of a selection into the hub library's cache, each verified.
+def download(selection: HubSelection, progress: Progress = no_progress) -> list[FetchedFile]:
+    """Download all shards of a selection into the Hugging Face cache and verify them.
 
-    Raises: NetworkError, DiskError.
+    Raises NetworkError, DiskError.
     """
-    got, done = [], 0
-    for listed in selection.choice.files:
-        span = Span(progress, done, selection.choice.n_bytes)
-        path = _download(selection.repo, listed.file, selection.commit, span)
-        sha256 = download_files.verify(path, FileRequest(listed.file, listed.n_bytes, listed.sha256))
-        got.append(FetchedFile(path, sha256, selection.commit, selection.repo))
-        done += path.stat().st_size
-    return got
+    fetched, done_bytes = [], 0
+    for file in selection.model.files:
+        part = PartialProgress(progress, done_bytes, selection.model.n_bytes)
+        path = _download(selection.repo, file.file, selection.commit, part)
+        sha256 = download_files.verify(path, FileRequest(file.file, file.n_bytes, file.sha256))
+        fetched.append(FetchedFile(path, sha256, selection.commit, selection.repo))
+        done_bytes += path.stat().st_size
+    return fetched
 
 
-def read_head(selection: Selection, n_bytes: int) -> bytes:
-    """The first bytes of the first file of a selection, by HTTP range. Raises: NetworkError."""
+def read_head(selection: HubSelection, n_bytes: int) -> bytes:
+    """The first bytes of the first file of a selection, by an HTTP range request. Raises NetworkError."""
     from zeropoint.catalogue.download import http_client
 
-    hub = library()
-    source = Source(selection.repo, selection.choice.files[0].file, selection.commit)
+    hub = huggingface.library()
+    source = HubSource(selection.repo, selection.model.files[0].file, selection.commit)
     headers = hub.utils.build_hf_headers(library_name="zeropoint")
-    wanted = {name: value for name, value in headers.items() if name.lower() == "authorization"}
-    return http_client.read_head(_address(hub, source), wanted, n_bytes)[0]
+    authorization = {name: value for name, value in headers.items() if name.lower() == "authorization"}
+    return http_client.read_head(_url(hub, source), authorization, n_bytes)[0]
 
 
 def remove(repo: str, commit: str, files: Collection[str]) -> int:
-    """Have the library delete a revision of which `files` are ours; returns the bytes freed.
+    """Delete a revision from the Hugging Face cache if it has only `files`; return the bytes freed.
 
-    The library deletes whole revisions only, so one that holds files of others is left alone. Blobs that
-    another revision needs stay too; the library sees to that. Raises: DiskError.
+    The library deletes complete revisions, so a revision with other files is left alone. It leaves blobs that
+    another revision needs. Raises DiskError.
     """
-    hub = library()
+    hub = huggingface.library()
     folder = Path(hub.constants.HF_HUB_CACHE)
     try:
         cache = hub.scan_cache_dir(folder)
@@ -191,34 +173,34 @@ def remove(repo: str, commit: str, files: Collection[str]) -> int:
     return 0
 
 
-def _address(hub: ModuleType, source: Source) -> str:
+def _url(hub: ModuleType, source: HubSource) -> str:
     return str(hub.hf_hub_url(source.repo, source.file, revision=source.revision))
 
 
 def _download(repo: str, file: str, revision: str | None, progress: Progress) -> Path:
-    def ask(hub: ModuleType) -> Any:
-        bar = _bar(progress)
+    def query(hub: ModuleType) -> Any:
+        bar = _progress_bar(progress)
         return hub.hf_hub_download(repo, file, revision=revision, library_name="zeropoint", tqdm_class=bar)
 
-    return _inside_cache(_asked(ask, repo))
+    return _inside_cache(_query(query, repo))
 
 
 def _inside_cache(path: str) -> Path:
-    """A file of the hub's cache may be a link, but only to another place in that cache."""
-    cache = Path(library().constants.HF_HUB_CACHE)
+    """Check that a file of the Hugging Face cache, which may be a link, points inside that cache."""
+    cache = Path(huggingface.library().constants.HF_HUB_CACHE)
     if not Path(path).resolve().is_relative_to(cache.resolve()):
-        raise NetworkError(f"{path} leads out of the hub's cache {cache}; remove it and pull again")
+        raise NetworkError(f"{path} links to a file outside the cache {cache}; remove it and pull again")
     return Path(path)
 
 
-def _asked(question: Callable[[ModuleType], T], repo: str) -> T:
-    """Put a question to the hub library and turn what it raises into one of our sentences."""
-    hub = library()
+def _query(query: Callable[[ModuleType], T], repo: str) -> T:
+    """Run `query` with the hub library, and raise its errors as NetworkError or DiskError."""
+    hub = huggingface.library()
     errors = hub.errors
     try:
-        return question(hub)
+        return query(hub)
     except errors.GatedRepoError:
-        raise NetworkError(f"{repo} is gated: accept its terms on its page, then set HF_TOKEN") from None
+        raise NetworkError(f"{repo} is gated: accept its terms on its web page, then set HF_TOKEN") from None
     except errors.RepositoryNotFoundError:
         raise NetworkError(
             f"there is no repository {repo}, or it is private and HF_TOKEN is not set"
@@ -233,17 +215,17 @@ def _asked(question: Callable[[ModuleType], T], repo: str) -> T:
         raise NetworkError(f"it cannot be reached ({one_line(error.__cause__ or error)})") from None
     except errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "?"
-        raise NetworkError(f"the hub answers HTTP {status}") from None
+        raise NetworkError(f"the hub responded with HTTP {status}") from None
     except OSError as error:
         if error.errno is None or isinstance(error, ConnectionError | TimeoutError):
             raise NetworkError(one_line(error)) from None
         raise download_files.disk_error(error, Path(hub.constants.HF_HUB_CACHE)) from None
-    except Exception as error:  # the library lets its transport's own exceptions through
+    except Exception as error:  # the library passes exceptions of its HTTP transport through
         raise NetworkError(f"it cannot be reached ({one_line(error)})") from None
 
 
-def _bar(progress: Progress) -> type:
-    """A class with the face of tqdm, as the library wants it, that reports to `progress`."""
+def _progress_bar(progress: Progress) -> type:
+    """A class with the interface of tqdm, which the library expects, that reports to `progress`."""
 
     class Bar:
         def __init__(self, total: float | None = None, initial: float = 0, **_: object) -> None:
@@ -267,7 +249,7 @@ def _bar(progress: Progress) -> type:
             pass
 
         close = refresh = set_description = set_description_str = set_postfix = set_postfix_str = _nothing
-        # with these two the library keeps one bar a file instead of one for transfer and one for writing
+        # with these two the library uses one bar per file instead of one for transfer and one for writing
         update_transfer = set_transfer_postfix_str = _nothing
 
     return Bar

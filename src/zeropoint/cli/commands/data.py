@@ -52,7 +52,7 @@ def list_data(console: Console, as_json: bool) -> None:
             "name": data.name,
             "n_bytes": data.n_bytes,
             "licence": data.licence,
-            "is_here": datasets.here(data.name, settings=settings),
+            "is_here": datasets.is_local(data.name, settings=settings),
             "description": data.description,
         }
         for data in datasets.load().values()
@@ -186,7 +186,7 @@ def _named(data: DataSet) -> dict[str, Any]:
         "licence": data.licence,
         "n_bytes": data.n_bytes,
     }
-    facts["is_here"] = datasets.here(data.name, settings=Settings.read())
+    facts["is_here"] = datasets.is_local(data.name, settings=Settings.read())
     for file in data.files:
         facts |= {
             file.file: file.url or "comes with zeropoint",

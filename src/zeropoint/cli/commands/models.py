@@ -100,7 +100,9 @@ def pull(console: Console, names: tuple[str, ...], dry_run: bool) -> None:
             console.line(f"{found.name}\t{_size(found.file_bytes)}\t{found.licence or '?'}\t{found.source}")
             continue
         with console.progress(f"fetching {name}") as report:
-            model = fetch.resolve(name, settings=settings, progress=report, notice=console.notice, fresh=True)
+            model = fetch.resolve(
+                name, settings=settings, progress=report, notice=console.notice, refresh=True
+            )
         console.line(str(model.path))
 
 
@@ -118,7 +120,7 @@ def show(console: Console, name: str, check: bool, as_json: bool) -> None:
 
     settings = Settings.read()
     if check:
-        fetch.check(name, settings=settings)
+        fetch.verify(name, settings=settings)
     facts = _facts(fetch.lookup(name, settings=settings)) | ({"check": "sha256 is right"} if check else {})
     if as_json:
         console.json(facts)
