@@ -1,4 +1,4 @@
-"""`python -m zeropoint`, the same as the `zeropoint` command."""
+"""Run the `zeropoint` command as `python -m zeropoint`."""
 
 from zeropoint.cli.app import main
 

@@ -26,7 +26,7 @@ __all__ = [
     "Settings",
     "check_cache_type",
     "history_file",
-    "ledger_file",
+    "ladder_results_file",
     "project_file",
     "user_file",
 ]
@@ -119,8 +119,8 @@ def history_file() -> Path:
     return Path(platformdirs.user_state_dir("zeropoint", appauthor=False)) / "history"
 
 
-def ledger_file() -> Path:
-    """Where the losses of ladders are kept."""
+def ladder_results_file() -> Path:
+    """The file that records the losses of ladders."""
     return Path(platformdirs.user_state_dir("zeropoint", appauthor=False)) / "ladders.jsonl"
 
 

@@ -1,1 +1,5 @@
-"""The command line: parses, calls, prints; no logic of its own."""
+"""The `zeropoint` command line. It parses arguments, calls the packages below and prints; no model logic.
+
+Read `app.py` (find and run a command, exit codes), `console.py` (stdout, stderr, colour), then any file in
+`commands/`, one command each. `repl.py`, `chat_session.py` and `slash.py` are the interactive chat.
+"""

@@ -1,4 +1,4 @@
-"""One question, one answer on stdout: what `chat` and `generate` share when nobody types along."""
+"""Read a prompt from the arguments or stdin, and print one answer: shared by `chat` and `generate`."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     from zeropoint.engine.session.stream import Stream
     from zeropoint.sampling.params import SamplingParams
 
-__all__ = ["as_plain", "print_answer", "read_prompt", "tell_budget"]
+__all__ = ["as_plain", "print_answer", "read_prompt", "warn_if_cut"]
 
 
-def read_prompt(argument: str | None, what: str) -> str:
-    """The text to work on: the argument, piped stdin, or the piped text and then the argument.
+def read_prompt(argument: str | None, noun: str) -> str:
+    """The argument, piped stdin, or the piped text followed by the argument. `-` reads stdin.
 
-    `-` is stdin. what: how to call it in an error ("question"). Raises BadInput where there is none.
+    noun: what to call the text in an error ("question"). Raises BadInput if there is no text.
     """
     piped = _read_stdin() if argument == "-" or not _is_terminal() else ""
     parts = [part for part in (piped, "" if argument in (None, "-") else argument) if part]
     if not parts:
-        raise BadInput(f"there is no {what}; give one as an argument or on stdin")
+        raise BadInput(f"no {noun} given; pass it as an argument or on stdin")
     return "\n\n".join(str(part) for part in parts)
 
 
 def print_answer(
     console: Console, stream: Stream | Answer, params: SamplingParams, as_json: bool = False
 ) -> None:
-    """Stream the answer to stdout, each piece at once; or all of it as one JSON object."""
+    """Stream an answer to stdout as it is generated, or print it as one JSON object at the end."""
     try:
         pieces = []
         for piece in stream:
@@ -55,17 +55,19 @@ def print_answer(
         console.line()
     for notice in stream.notices:
         console.notice(notice)
-    tell_budget(console, stream, params, "--max-tokens")
+    warn_if_cut(console, stream, params, "--max-tokens")
 
 
-def tell_budget(console: Console, stream: Stream | Answer, params: SamplingParams, way: str) -> None:
-    """Say so where the budget ended the answer, and not the model. way: how to give another one."""
+def warn_if_cut(console: Console, stream: Stream | Answer, params: SamplingParams, option: str) -> None:
+    """Warn if the answer stopped at the token limit. option: the flag or command that changes the limit."""
     if stream.finish_reason == "length" and stream.usage.completion_tokens == params.max_tokens:
-        console.warning(f"the answer was cut after {params.max_tokens} tokens; {way} N sets another limit")
+        console.warning(
+            f"the answer was cut off after {params.max_tokens} tokens; {option} N changes the limit"
+        )
 
 
 def as_plain(value: Any) -> Any:
-    """A dataclass as a dict; anything else as it is."""
+    """A dataclass as a dict; any other value unchanged."""
     return (
         dataclasses.asdict(value)
         if dataclasses.is_dataclass(value) and not isinstance(value, type)
@@ -79,7 +81,9 @@ def _read_stdin() -> str:
     try:
         text = sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadInput(f"stdin is not valid UTF-8 (byte {error.start}); convert it, with iconv say") from None
+        raise BadInput(
+            f"stdin is not valid UTF-8 (byte {error.start}); convert it first, for example with iconv"
+        ) from None
     return text.removesuffix("\n").removesuffix("\r")
 
 

@@ -106,7 +106,7 @@ def model_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> 
 
 def _show(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     if value is not None:
-        click.echo(_script(_shell(value)))
+        click.echo(_script(ctx, _shell(value)))
         ctx.exit()
 
 
@@ -123,7 +123,7 @@ def _install(ctx: click.Context, param: click.Parameter, value: str | None) -> N
     path = Path(os.environ.get(variable) or default).expanduser() / file
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_script(shell) + "\n", encoding="utf-8")
+        path.write_text(_script(ctx, shell) + "\n", encoding="utf-8")
     except OSError as error:
         raise DiskError(f"cannot write {path}: {error.strerror}; check its permissions") from None
     more = f"; have `fpath+={path.parent}` before `compinit` in .zshrc" if shell == "zsh" else ""
@@ -139,10 +139,8 @@ def _shell(name: str) -> str:
     return shell
 
 
-def _script(shell: str) -> str:
+def _script(ctx: click.Context, shell: str) -> str:
     kind = shell_completion.get_completion_class(shell)
     if kind is None:
         raise BadInput(f"this version of click has no completion for {shell}; install a newer click")
-    from zeropoint.cli.app import cli
-
-    return kind(cli, {}, "zeropoint", _VARIABLE).source()
+    return kind(ctx.find_root().command, {}, "zeropoint", _VARIABLE).source()

@@ -1,4 +1,4 @@
-"""What some commands need that a base install does not have."""
+"""Check for optional packages, which some commands need and a base install does not include."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import importlib.util
 
 from zeropoint.errors import BadInput
 
-__all__ = ["need", "need_torch"]
+__all__ = ["require", "require_torch"]
 
 
-def need(command: str, *packages: str) -> None:
-    """Raise BadInput with the line that installs a package which is not there."""
+def require(command: str, *packages: str) -> None:
+    """Raise BadInput with the pip command to run if a package is missing."""
     for package in packages:
         if importlib.util.find_spec(package) is None:
             raise BadInput(
@@ -18,6 +18,6 @@ def need(command: str, *packages: str) -> None:
             )
 
 
-def need_torch(command: str) -> None:
-    """The same for torch alone."""
-    need(command, "torch")
+def require_torch(command: str) -> None:
+    """Raise BadInput with the pip command to run if torch is missing."""
+    require(command, "torch")

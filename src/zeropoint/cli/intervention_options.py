@@ -1,4 +1,8 @@
-"""The options that change a pass: `--steer`, `--silence`, `--silence-feature`."""
+"""Options that modify a forward pass: `--steer`, `--ablate`, `--ablate-feature`.
+
+Steering adds a vector to the residual stream (Turner et al., "Activation Addition", 2023). Ablation sets the
+output of an attention head or a feed-forward feature to zero, which shows what the model uses it for.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ if TYPE_CHECKING:
     from zeropoint.blueprint.interventions import Intervention
     from zeropoint.engine.session.model import Model
 
-__all__ = ["InterventionFlags", "asked", "options", "pair"]
+__all__ = ["InterventionOptions", "options", "pair", "parse"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS = (
@@ -22,33 +26,43 @@ _OPTIONS = (
         "--steer",
         nargs=2,
         metavar="TOWARDS AWAY",
-        help="Steer towards one text and away from another: the difference of the two in the residual stream "
-        "is added at every token.",
+        help="Steer the model towards one text and away from another: add the difference of their residual "
+        "streams to every token.",
     ),
     click.option(
-        "--layer", type=int, metavar="N", help="After which block to steer. Default: the middle one."
+        "--layer",
+        type=int,
+        metavar="N",
+        help="With --steer: the block after which to add the vector, from 0. Default: the middle block.",
     ),
-    click.option("--scale", type=float, metavar="X", help="How strongly to steer. Default: 1."),
-    click.option("--silence", multiple=True, metavar="L.H", help="Layer and head whose output becomes 0."),
     click.option(
-        "--silence-feature",
+        "--scale", type=float, metavar="X", help="With --steer: the strength of the vector. Default: 1."
+    ),
+    click.option(
+        "--ablate",
+        multiple=True,
+        metavar="L.H",
+        help="Set the output of attention head H in layer L to zero. Repeatable.",
+    ),
+    click.option(
+        "--ablate-feature",
         multiple=True,
         metavar="L.F",
-        help="Layer and feed-forward feature that becomes 0.",
+        help="Set feed-forward feature (hidden unit) F in layer L to zero. Repeatable.",
     ),
 )
 
 
 def options(command: F) -> F:
-    """--steer --layer --scale --silence --silence-feature."""
+    """Add --steer, --layer, --scale, --ablate and --ablate-feature to a click command."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 @frozen
-class InterventionFlags:
-    """What the options say."""
+class InterventionOptions:
+    """The parsed options. heads, features: (layer, index) pairs to ablate."""
 
     steer: tuple[str, str] | None
     layer: int | None
@@ -57,31 +71,33 @@ class InterventionFlags:
     features: Sequence[tuple[int, int]]
 
     def interventions(self, model: Model) -> list[Intervention]:
-        """As taps for this model; steering reads both texts with it."""
+        """The interventions for this model. Steering first runs both texts through it."""
         from zeropoint.blueprint.interventions import Scale
         from zeropoint.inspect.steer import steering_vector
 
-        made: list[Intervention] = [Scale(f"blocks.{at}.attention.mix", head=head) for at, head in self.heads]
-        made += [Scale(f"blocks.{at}.ffn.hidden", feature=feature) for at, feature in self.features]
+        result: list[Intervention] = [
+            Scale(f"blocks.{at}.attention.mix", head=head) for at, head in self.heads
+        ]
+        result += [Scale(f"blocks.{at}.ffn.hidden", feature=feature) for at, feature in self.features]
         if self.steer is not None:
             scale = 1.0 if self.scale is None else self.scale
-            made.append(steering_vector(model, *self.steer, layer=self.layer, scale=scale))
-        return made
+            result.append(steering_vector(model, *self.steer, layer=self.layer, scale=scale))
+        return result
 
 
-def asked(flags: dict[str, Any]) -> InterventionFlags:
-    """Take these options out of all that was given. Raises BadInput."""
+def parse(flags: dict[str, Any]) -> InterventionOptions:
+    """Remove these options from `flags` and check them. Raises BadInput."""
     steer, layer, scale = flags.pop("steer"), flags.pop("layer"), flags.pop("scale")
     if steer is None and (layer is not None or scale is not None):
-        raise BadInput("--layer and --scale say how to --steer; give --steer TOWARDS AWAY too")
-    heads = [pair(text, "--silence", "head") for text in flags.pop("silence")]
-    features = [pair(text, "--silence-feature", "feature") for text in flags.pop("silence_feature")]
-    return InterventionFlags(steer, layer, scale, heads, features)
+        raise BadInput("--layer and --scale only apply to steering; add --steer TOWARDS AWAY")
+    heads = [pair(text, "--ablate", "head") for text in flags.pop("ablate")]
+    features = [pair(text, "--ablate-feature", "feature") for text in flags.pop("ablate_feature")]
+    return InterventionOptions(steer, layer, scale, heads, features)
 
 
-def pair(text: str, option: str, second: str) -> tuple[int, int]:
-    """3.5 as layer 3 and head (or feature) 5. Raises BadInput."""
-    first, dot, last = text.partition(".")
-    if not (dot and first.isdecimal() and last.isdecimal() and text.isascii()):
-        raise BadInput(f"{option} {text} is no layer and {second}; write 3.5 for {second} 5 of layer 3")
-    return int(first), int(last)
+def pair(text: str, option: str, noun: str) -> tuple[int, int]:
+    """Parse "3.5" as layer 3 and head (or feature) 5. Raises BadInput."""
+    layer, dot, index = text.partition(".")
+    if not (dot and layer.isdecimal() and index.isdecimal() and text.isascii()):
+        raise BadInput(f"{option} {text} is not a layer and {noun}; write 3.5 for {noun} 5 of layer 3")
+    return int(layer), int(index)

@@ -1,21 +1,18 @@
-"""The conversation in a terminal: a line in, an answer out, and what the slash commands do.
+"""Read-eval-print loop for `zeropoint chat`: read a line, stream the answer or run a slash command.
 
-Ctrl-C stops an answer, or clears a line that is being typed; Ctrl-D leaves. Text over several lines stands
-between three double quotes. A mistake is told in one sentence and the conversation goes on.
+Ctrl-C stops an answer or clears the line being typed; Ctrl-D exits. Text between triple quotes may span
+several lines. Errors are printed and the conversation continues.
 """
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zeropoint.cli import slash
-from zeropoint.cli.answer import as_plain, tell_budget
-from zeropoint.cli.console import Console
+from zeropoint.cli.chat_session import ChatSession
 from zeropoint.engine.contract import ENDLESS
-from zeropoint.engine.session.chat import Answer, Conversation
 from zeropoint.errors import ZeropointError
-from zeropoint.sampling.params import SamplingParams
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
@@ -23,90 +20,49 @@ if TYPE_CHECKING:
 __all__ = ["Repl"]
 
 _QUOTES = '"""'
-_PROMPT, _MORE = "> ", ". "
+_PROMPT, _CONTINUATION = "> ", ". "
 
 
 class Repl:
-    """A conversation with a person. `session` reads the lines (tests give one of their own).
+    """An interactive conversation. reader: reads lines from the terminal; tests pass their own."""
 
-    params: what was set by flag or file, over the model's own. stats: numbers of the last answer.
-    """
-
-    def __init__(
-        self,
-        console: Console,
-        conversation: Conversation,
-        params: SamplingParams,
-        session: PromptSession[str] | None = None,
-    ) -> None:
-        self.console = console
-        self.conversation = conversation
-        self.params = params
-        self.stats: dict[str, Any] = {}
-        self._session = session or _terminal_session()
+    def __init__(self, chat: ChatSession, reader: PromptSession[str] | None = None) -> None:
+        self.chat = chat
+        self._reader = reader or _terminal_reader()
 
     def run(self) -> None:
-        """Talk until Ctrl-D or /exit."""
-        model = self.conversation.model
+        """Read and answer until Ctrl-D or /exit."""
+        console, model = self.chat.console, self.chat.conversation.model
         n_ctx = model.engine.n_ctx
-        room = "text without end" if n_ctx == ENDLESS else f"context of {n_ctx:,} tokens"
-        self.console.notice(
-            f"{model.name}, {room}; /help lists what can be done, Ctrl-C stops an answer, Ctrl-D leaves"
-        )
+        context = "unlimited context" if n_ctx == ENDLESS else f"context of {n_ctx:,} tokens"
+        console.notice(f"{model.name}, {context}; /help lists commands, Ctrl-C stops an answer, Ctrl-D exits")
         while True:
             try:
                 text = self._read()
                 if text.startswith("/"):
-                    slash.run(self, text)
+                    slash.run(self.chat, text)
                 elif text.strip():
-                    self.answer(self.conversation.ask(text, self.params))
-            except slash.Leave:
-                return
-            except EOFError:
+                    self.chat.ask(text)
+            except (EOFError, slash.Leave):
                 return
             except KeyboardInterrupt:
                 continue
             except ZeropointError as error:
-                self.console.error(str(error))
-
-    def answer(self, answer: Answer) -> None:
-        """Stream an answer; Ctrl-C stops it and keeps what was said."""
-        told = list(answer.notices)
-        for notice in told:
-            self.console.notice(notice)
-        try:
-            for piece in answer:
-                self.console.write(piece)
-        except KeyboardInterrupt:
-            answer.close()
-            self.console.line()
-            self.console.notice("stopped; /retry asks again")
-            return
-        finally:
-            answer.close()
-        self.console.line()
-        self.stats = {"finish_reason": answer.finish_reason}
-        self.stats |= as_plain(answer.usage) | as_plain(answer.timings)
-        if self.stats["predicted_ms"] > 0:  # the first token belongs to reading the prompt
-            self.stats["tok_s"] = (self.stats["predicted_n"] - 1) / self.stats["predicted_ms"] * 1000
-        for notice in answer.notices:
-            if notice not in told:
-                self.console.notice(notice)
-        tell_budget(self.console, answer, self.params, "/set max_tokens")
+                console.error(str(error))
 
     def _read(self) -> str:
-        """One line, or the lines between three double quotes."""
-        text = self._session.prompt(_PROMPT)
+        """Read one line, or every line up to the closing triple quote."""
+        text = self._reader.prompt(_PROMPT)
         if not text.lstrip().startswith(_QUOTES):
             return text
         text = text.lstrip()[len(_QUOTES) :]
         while not text.rstrip().endswith(_QUOTES):
-            text += "\n" + self._session.prompt(_MORE)
+            text += "\n" + self._reader.prompt(_CONTINUATION)
         return text.rstrip()[: -len(_QUOTES)].strip("\n")
 
 
-def _terminal_session() -> PromptSession[str]:
-    """Line editing with history in the state folder; without a history where that cannot be written."""
+def _terminal_reader() -> PromptSession[str]:
+    """A line editor with a history file, or an in-memory history if that file is not writable."""
     from prompt_toolkit import PromptSession
     from prompt_toolkit.completion import WordCompleter
     from prompt_toolkit.history import FileHistory, InMemoryHistory
@@ -115,7 +71,7 @@ def _terminal_session() -> PromptSession[str]:
 
     class History(FileHistory):
         def store_string(self, string: str) -> None:
-            with contextlib.suppress(OSError):  # the conversation is worth more than its history
+            with contextlib.suppress(OSError):  # a full disk must not end the conversation
                 super().store_string(string)
 
     path = history_file()

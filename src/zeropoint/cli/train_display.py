@@ -1,11 +1,11 @@
-"""How a training run shows itself: a bar that is drawn anew on a terminal, a line now and then elsewhere."""
+"""Display of a training run: a progress bar on a terminal, a line every ten seconds elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from zeropoint.cli.console import Console
@@ -13,55 +13,55 @@ from zeropoint.tokenizers.core.sanitize import printable
 from zeropoint.train.callbacks.callbacks import Callback, EvalInfo, Result, RunInfo, StepInfo
 from zeropoint.train.config.duration import seconds_of
 
-__all__ = ["Bar", "Lines", "showing"]
+__all__ = ["LineDisplay", "ProgressBar", "train_display"]
 
 _LINE_EVERY_S = 10.0
-_LONGEST = 20  # steps that what is shown of loss and speed is averaged over, once there are many more
+_MAX_AVERAGED_STEPS = 20  # span of the running averages of loss and speed, late in a run
 
 
 @contextlib.contextmanager
-def showing(console: Console) -> Iterator[Callback]:
-    """A bar where a person looks on, else lines; neither with -q. No bar stays, also where a run fails."""
-    screen = _screen(console)
+def train_display(console: Console) -> Iterator[Callback]:
+    """A progress bar on a terminal, otherwise lines; nothing with -q. A failed run removes the bar too."""
+    display = _choose_display(console)
     try:
-        yield screen
+        yield display
     finally:
-        if isinstance(screen, Bar):
-            screen.close()
+        if isinstance(display, ProgressBar):
+            display.close()
 
 
-def _screen(console: Console) -> Callback:
+def _choose_display(console: Console) -> Callback:
     if console.is_quiet:
         return Callback()
     is_plain = console.environ.get("TERM") == "dumb" or bool(console.environ.get("CI"))
-    return Lines(console) if is_plain or not sys.stderr.isatty() else Bar(console)
+    return LineDisplay(console) if is_plain or not sys.stderr.isatty() else ProgressBar(console)
 
 
-class Pace:
-    """Loss and speed, averaged over the last steps, and how long the run will still take."""
+class RunningAverage:
+    """Running averages of loss and speed, and the time left."""
 
     def __init__(self, info: RunInfo) -> None:
         self.loss: float | None = None
         self.tok_s: float | None = None
         self._info = info
         self._budget_s = seconds_of(info.config.train.time_budget, "train.time_budget")
-        self._since, self._first_step = time.monotonic(), info.first_step
+        self._start_s, self._first_step = time.monotonic(), info.first_step
 
-    def see(self, info: StepInfo) -> None:
-        """Count a step in."""
-        span = min(_LONGEST, (info.step - self._first_step) / 8 + 1)
+    def update(self, info: StepInfo) -> None:
+        """Include a step."""
+        span = min(_MAX_AVERAGED_STEPS, (info.step - self._first_step) / 8 + 1)
         self.loss = info.loss if self.loss is None else self.loss + (info.loss - self.loss) / span
         self.tok_s = info.tok_s if self.tok_s is None else self.tok_s + (info.tok_s - self.tok_s) / span
 
     def seconds_left(self, step: int) -> float:
-        """By the steps of this sitting, evaluations among them; no longer than the time budget has."""
-        gone = time.monotonic() - self._since
-        left = gone / max(step - self._first_step, 1) * (self._info.n_steps - step)
-        return left if self._budget_s is None else max(0.0, min(left, self._budget_s - gone))
+        """Extrapolated from the steps of this process; at most the rest of the time budget."""
+        elapsed_s = time.monotonic() - self._start_s
+        left_s = elapsed_s / max(step - self._first_step, 1) * (self._info.n_steps - step)
+        return left_s if self._budget_s is None else max(0.0, min(left_s, self._budget_s - elapsed_s))
 
 
-class Bar(Callback):
-    """A rich progress bar on stderr, with samples and evaluations above it."""
+class ProgressBar(Callback):
+    """A rich progress bar on stderr, with samples printed above it."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -70,111 +70,111 @@ class Bar(Callback):
     def on_start(self, info: RunInfo) -> None:
         from rich import progress
 
-        self._pace, self._info, self._validation = Pace(info), info, ""
-        _tell_start(self._console, info)
+        self._average, self._info, self._validation = RunningAverage(info), info, ""
+        _print_start(self._console, info)
         self._progress = progress.Progress(
             progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(bar_width=None),
             progress.TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            progress.TextColumn("{task.fields[told]}", markup=False),
+            progress.TextColumn("{task.fields[status]}", markup=False),
             console=self._console.rich(sys.stderr),
             transient=True,
             expand=True,
         )
         name = printable(info.folder.name)
-        self._task = self._progress.add_task(name, total=info.n_steps, completed=info.first_step, told="")
+        self._task = self._progress.add_task(name, total=info.n_steps, completed=info.first_step, status="")
         self._progress.start()
 
     def on_step(self, info: StepInfo) -> None:
-        self._pace.see(info)
-        told = f"loss {self._pace.loss:.3f}{self._validation} · {_speed(self._pace.tok_s)}"
-        left = _clock(self._pace.seconds_left(info.step))
+        self._average.update(info)
+        status = f"loss {self._average.loss:.3f}{self._validation} · {_speed(self._average.tok_s)}"
+        left = _clock(self._average.seconds_left(info.step))
         self._progress.update(
-            self._task, completed=info.step, told=f"{told} · {left} left · {_memory(info.memory_bytes)}"
+            self._task, completed=info.step, status=f"{status} · {left} left · {_memory(info.memory_bytes)}"
         )
 
     def on_eval(self, info: EvalInfo) -> None:
         self._validation = f" · validation {info.validation_loss:.3f}"
 
     def on_sample(self, step: int, text: str) -> None:
-        self._print(f"after step {step} it writes:", "dim")
+        self._print(f"sample after step {step}:", "dim")
         self._print(printable_lines(text))
 
     def on_notice(self, text: str) -> None:
-        self._stop_around(lambda: self._console.warning(text))
+        self._pause_for(lambda: self._console.warning(text))
 
     def on_end(self, result: Result) -> None:
         self.close()
 
     def close(self) -> None:
-        """Take the bar away; also where the run failed."""
+        """Remove the bar. Safe to call before `on_start`."""
         if self._progress is not None:
             self._progress.stop()
 
     def _print(self, text: str, style: str | None = None) -> None:
         self._progress.console.print(text, style=style)
 
-    def _stop_around(self, say: Any) -> None:
+    def _pause_for(self, write: Callable[[], None]) -> None:
         if self._progress is None:
-            say()
+            write()
         else:
             self._progress.stop()
-            say()
+            write()
             self._progress.start()
 
 
-class Lines(Callback):
-    """Lines on stderr: each evaluation, and in between one every ten seconds."""
+class LineDisplay(Callback):
+    """Lines on stderr: one for each evaluation, and one every ten seconds in between."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._last = time.monotonic()
+        self._last_line_s = time.monotonic()
 
     def on_start(self, info: RunInfo) -> None:
-        self._pace, self._info = Pace(info), info
-        _tell_start(self._console, info)
+        self._average, self._info = RunningAverage(info), info
+        _print_start(self._console, info)
 
     def on_step(self, info: StepInfo) -> None:
-        self._pace.see(info)
-        if time.monotonic() - self._last >= _LINE_EVERY_S:
-            left = _clock(self._pace.seconds_left(info.step))
-            told = f"loss {self._pace.loss:.4f}, {_speed(self._pace.tok_s)}, {left} left"
-            self._say(f"step {info.step}/{self._info.n_steps}: {told}, {_memory(info.memory_bytes)}")
+        self._average.update(info)
+        if time.monotonic() - self._last_line_s >= _LINE_EVERY_S:
+            left = _clock(self._average.seconds_left(info.step))
+            status = f"loss {self._average.loss:.4f}, {_speed(self._average.tok_s)}, {left} left"
+            self._print(f"step {info.step}/{self._info.n_steps}: {status}, {_memory(info.memory_bytes)}")
 
     def on_eval(self, info: EvalInfo) -> None:
         train = "" if info.train_loss is None else f"training {info.train_loss:.4f}, "
         best = ", the best so far" if info.is_best and info.step else ""
-        self._say(
+        self._print(
             f"step {info.step}/{self._info.n_steps}: {train}validation {info.validation_loss:.4f}{best}"
         )
 
     def on_sample(self, step: int, text: str) -> None:
         if self._console.is_verbose:
-            self._say(f"after step {step} it writes: {text!r}")
+            self._print(f"sample after step {step}: {text!r}")
 
     def on_notice(self, text: str) -> None:
-        self._say(text)
+        self._print(text)
 
-    def _say(self, text: str) -> None:
-        self._last = time.monotonic()
+    def _print(self, text: str) -> None:
+        self._last_line_s = time.monotonic()
         self._console.warning(text)
 
 
 def printable_lines(text: str) -> str:
-    """Text for a terminal, its lines kept."""
+    """The text with control characters escaped, except newlines."""
     return "\n".join(printable(line, 4000) for line in text.split("\n"))
 
 
-def _tell_start(console: Console, info: RunInfo) -> None:
+def _print_start(console: Console, info: RunInfo) -> None:
     from zeropoint.train.objectives.seq2seq import Seq2SeqLoss
 
-    # Pairs are as long as they are; of other rows the tokens are known.
+    # Sentence pairs vary in length, so a step has a fixed number of pairs, not of tokens.
     is_pairs = isinstance(info.config.objective, Seq2SeqLoss)
     size = f"{info.config.train.batch_size:,} pairs" if is_pairs else f"{info.n_tokens_a_step:,} tokens"
-    goes_on = f", going on after step {info.first_step}" if info.first_step else ""
+    resumed = f", resuming after step {info.first_step}" if info.first_step else ""
     console.warning(
-        f"training {info.n_parameters:,} parameters for {info.n_steps:,} steps of "
-        f"{size} in {info.folder}{goes_on}; Ctrl-C keeps what was learnt"
+        f"training {info.n_parameters:,} parameters for {info.n_steps:,} steps of {size} in "
+        f"{info.folder}{resumed}; Ctrl-C saves a checkpoint and stops"
     )
 
 

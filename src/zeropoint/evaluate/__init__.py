@@ -1,1 +1,5 @@
-"""Judging models and engines: speed, and later quality."""
+"""Measurements of a model or an engine; nothing here trains.
+
+Read `perplexity.py`, then `quality.py` (number formats side by side), `speed.py` (prefill and decode rates
+against the memory bandwidth) and `translation.py` (BLEU).
+"""

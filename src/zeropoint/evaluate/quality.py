@@ -1,7 +1,7 @@
-"""What each number format costs: bytes, speed and perplexity of one model, side by side.
+"""File size, speed and perplexity of one model in several number formats.
 
-The model is converted to each format in turn and run. Converting can only lose: of a file that is quantised
-already, the formats finer than its own show the file itself.
+The model is converted to each format in turn and run. Converting never adds precision: for a quantised
+source, a format finer than its own has the quality of the source.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from zeropoint.formats import names as format_names
 
 __all__ = ["FORMATS", "TEXT", "Quality", "measure_quality"]
 
-# Of each size the ones in use: more take minutes, F32 the longest and to show what F16 does.
+# The formats in common use at each size. All formats would take minutes more; F32 is slow and equals F16.
 FORMATS = ("F16", "Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q4_1", "Q4_0", "Q3_K", "Q2_K")
-TEXT = Path(__file__).parents[1] / "data" / "harbour.txt"  # a story written for this
+TEXT = Path(__file__).parents[1] / "data" / "harbour.txt"  # a story written for this project
 _WINDOW = 512
 _PREFILL, _DECODE = 128, 16
 
@@ -32,8 +32,8 @@ _PREFILL, _DECODE = 128, 16
 class Quality:
     """One format of one model. Rates in tokens/s, one sequence.
 
-    formats: what its tensors came to be in, since Q8_0 and F16 stand in where rows do not divide into blocks.
-    bits_per_weight: of the whole file.
+    formats: number of tensors per format; tensors whose rows do not divide into blocks fall back to Q8_0 or
+    F16. bits_per_weight: averaged over all weights.
     """
 
     format: str
@@ -60,42 +60,42 @@ def measure_quality(
     on_row: Callable[[Quality], None] = lambda row: None,
     notify: Callable[[str], None] = lambda text: None,
 ) -> list[Quality]:
-    """Convert the model at `source` (GGUF or folder) to each format, one at a time on the disk, and judge it.
+    """Convert the model at `source` (GGUF or folder) to each format in turn and measure it.
 
-    on_row is told of each as soon as it is judged. Raises BadInput for a format that is unknown, and what
-    `convert` and `load` raise.
+    on_format is called before, on_row after each measurement. Raises BadInput for an unknown format, and the
+    errors of `convert` and `load`.
     """
-    wanted = [_known(name) for name in formats]
-    if not wanted:
-        raise BadInput("--formats names no format")
-    found = []
+    names = [_check_format(name) for name in formats]
+    if not names:
+        raise BadInput("--formats is empty; name at least one format, as in q8_0,q4_0")
+    rows = []
     with tempfile.TemporaryDirectory(prefix="zeropoint-quality-") as folder:
-        for name in wanted:
+        for name in names:
             on_format(name)
             path = Path(folder) / f"{name}.gguf"
-            made = convert(source, path, to=name, notify=notify)
+            converted = convert(source, path, to=name, notify=notify)
             with load(path, threads=threads, isa=isa, exact=exact, context=_WINDOW) as model:
                 weight_bytes = sum(tensor.n_bytes for tensor in model.file.tensors.values())
-                judged = perplexity(model, text, window=_WINDOW, n_tokens=n_tokens)
+                measured = perplexity(model, text, window=_WINDOW, n_tokens=n_tokens)
                 rates = measure_rates(model.engine, n_runs, (_PREFILL,), (_DECODE,))
-                found.append(
+                rows.append(
                     Quality(
                         name,
-                        made.formats,
-                        made.n_bytes,
+                        converted.formats,
+                        converted.n_bytes,
                         8 * weight_bytes / count_parameters(model.blueprint),
                         rates.prefill[_PREFILL],
                         rates.decode[_DECODE],
-                        judged.value,
-                        judged.n_tokens,
+                        measured.value,
+                        measured.n_tokens,
                     )
                 )
             path.unlink()
-            on_row(found[-1])
-    return found
+            on_row(rows[-1])
+    return rows
 
 
-def _known(name: str) -> str:
+def _check_format(name: str) -> str:
     if name.upper() not in format_names():
         raise BadInput(choices("format", name, format_names()))
     return name.upper()

@@ -1,7 +1,8 @@
-"""How fast an engine reads prompts and makes tokens, beside what the memory allows.
+"""Prefill and decode speed of an engine, and the limit that memory bandwidth sets.
 
-`prefill128` is the rate of reading a prompt of 128 tokens, `decode512` that of making tokens after 512.
-Each figure is the median of several runs with prompts of their own, so that no cached prefix helps.
+`prefill128` is the rate of processing a 128-token prompt, `decode512` the rate of generating tokens after a
+512-token context. Each figure is the median of several runs with different prompts, so that prefix caching
+does not help.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ __all__ = [
     "DECODE_AT",
     "DECODE_TOKENS",
     "PREFILL_OF",
-    "Decode",
+    "DecodeSpeed",
     "Rates",
     "Speed",
     "measure_rates",
@@ -38,35 +39,36 @@ DECODE_TOKENS = 48
 
 
 @dataclass(frozen=True)
-class Decode:
-    """Decoding at one context length. share: of the ceiling that the memory's bandwidth sets."""
+class DecodeSpeed:
+    """Decode speed at one context length, and the ceiling set by memory bandwidth."""
 
     tok_s: float
     ceiling_tok_s: float
 
     @property
     def share(self) -> float:
-        """Part of the ceiling that is reached."""
+        """The fraction of the ceiling that the engine reaches."""
         return self.tok_s / self.ceiling_tok_s
 
 
 @dataclass(frozen=True)
 class Speed:
-    """prefill: prompt length to tokens/s; decode: context length to its figures.
+    """prefill: prompt length -> tokens/s. decode: context length -> speed.
 
-    first_token_ms: from a prompt of 16 tokens to the first token. peak_bytes: resident memory at most.
-    bandwidth_bytes_s: measured afterwards, the better of two: its own buffer must not count as peak_bytes.
+    first_token_ms: time to the first token after a 16-token prompt. peak_bytes: peak resident memory.
+    bandwidth_bytes_s: the better of two measurements, taken last so that its buffer does not count in
+    peak_bytes.
     """
 
     prefill: dict[int, float]
-    decode: dict[int, Decode]
+    decode: dict[int, DecodeSpeed]
     first_token_ms: float
     peak_bytes: int
     bandwidth_bytes_s: float
     n_runs: int
 
     def flat(self) -> dict[str, float]:
-        """One number a name, as `zeropoint bench --json` prints them."""
+        """All figures as one flat dict, as `zeropoint bench --json` prints them."""
         numbers: dict[str, float] = {f"prefill{n}": rate for n, rate in self.prefill.items()}
         for n, decode in self.decode.items():
             numbers |= {f"decode{n}": decode.tok_s, f"decode{n}_share": decode.share}
@@ -80,7 +82,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Rates:
-    """Medians, in tokens/s: prefill by prompt length, decode by context length; first_token_ms likewise."""
+    """Medians: prefill tokens/s by prompt length; decode tokens/s and first_token_ms by context length."""
 
     prefill: dict[int, float]
     decode: dict[int, float]
@@ -94,12 +96,12 @@ def measure_rates(
     decode_at: Sequence[int] = DECODE_AT,
     on_run: Callable[[int, int], None] | None = None,
 ) -> Rates:
-    """One sequence at a time. Lengths that the engine's context does not hold are left out."""
+    """Measure one sequence at a time. Lengths that exceed the engine's context are skipped."""
     rng = np.random.default_rng(0)
     prefills = [n for n in prefill_of if n < engine.n_ctx]
     decodes = [n for n in decode_at if n + DECODE_TOKENS < engine.n_ctx]
     seconds: dict[tuple[str, int], list[float]] = {}
-    _run(engine, rng, min(64, engine.n_ctx - 8), 4)  # pages in what the first pass touches
+    _run(engine, rng, min(64, engine.n_ctx - 8), 4)  # warm up: page in the weights
     total = n_runs * (len(prefills) + len(decodes))
     for run in range(n_runs):
         for n in prefills:
@@ -130,17 +132,18 @@ def measure_speed(
     prefill_of: Sequence[int] = PREFILL_OF,
     decode_at: Sequence[int] = DECODE_AT,
 ) -> Speed:
-    """Measure one sequence at a time. read_bytes: weight bytes a token reads; bandwidth: measures it.
+    """Measure one sequence at a time.
 
-    on_run(done, total) tells of progress. Lengths that the engine's context does not hold are left out.
+    read_bytes: weight bytes read per token. bandwidth: measures memory bandwidth in bytes/s. on_run(done,
+    total) reports progress. Lengths that exceed the engine's context are skipped.
     """
     rates = measure_rates(engine, n_runs, prefill_of, decode_at, on_run)
     peak_bytes = peak_memory_bytes()
     bandwidth_bytes_s = max(bandwidth(), bandwidth())
 
-    def decode_at_context(n: int) -> Decode:
+    def decode_at_context(n: int) -> DecodeSpeed:
         read = read_bytes + cache_bytes(blueprint, n + DECODE_TOKENS // 2)
-        return Decode(rates.decode[n], ceiling_tok_s(bandwidth_bytes_s, read))
+        return DecodeSpeed(rates.decode[n], ceiling_tok_s(bandwidth_bytes_s, read))
 
     return Speed(
         prefill=rates.prefill,
@@ -153,15 +156,15 @@ def measure_speed(
 
 
 def peak_memory_bytes() -> int:
-    """The most resident memory this process has had."""
+    """Peak resident memory of this process."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _run(engine: Engine, rng: np.random.Generator, n_prompt: int, n_new: int) -> tuple[float, float]:
-    """Seconds to the first token, and from there to the last."""
+def _run(engine: Engine, rng: np.random.Generator, n_prompt: int, max_tokens: int) -> tuple[float, float]:
+    """Seconds to the first token, and from the first to the last."""
     prompt = rng.integers(0, engine.n_vocab, n_prompt).tolist()
-    params = SamplingParams.of(temperature=0.0, max_tokens=n_new)
+    params = SamplingParams.of(temperature=0.0, max_tokens=max_tokens)
     start = time.perf_counter()
     request = engine.submit(Request(prompt, params))
     first = 0.0

@@ -1,9 +1,9 @@
-"""The parts of Kitano's "Llama from scratch", with the faults they were published with and without them.
+"""The parts of Kitano's "Llama from scratch" (2023), with the bugs they were published with and without them.
 
-Two of the faults show the future: a norm over the whole window, and attention with no mask. The other two
-only make the model a little worse: dropout of attention weights that does not stop when training does, and
-angles that start one pair early. The stream is the article's either way: it is normed itself, twice a block
-by one norm, which is neither pre- nor post-norm.
+Two bugs leak future tokens: a norm over the complete window, and attention without a mask. Two only make the
+model slightly worse: attention dropout that stays on in evaluation, and rotary angles that start one pair
+early. In both versions the block is the article's: one norm, applied twice to the residual stream itself,
+which is neither pre-norm nor post-norm.
 """
 
 from __future__ import annotations
@@ -21,32 +21,46 @@ from zeropoint.layers.dropout import Dropout
 from zeropoint.layers.norm import norm
 from zeropoint.layers.token_positions import place
 
-__all__ = ["HONEST", "PUBLISHED", "UNMASKED", "Block", "Faults", "Look", "Swiglu", "WindowNorm", "rms"]
+__all__ = [
+    "CORRECTED",
+    "PUBLISHED",
+    "UNMASKED",
+    "Block",
+    "Bugs",
+    "RotaryAttention",
+    "SwiGLU",
+    "WindowNorm",
+    "make_norm",
+]
 
 _DROPOUT = 0.1
 _BASE = 10000.0
 
 
 @dataclass(frozen=True)
-class Faults:
-    """What is wrong: the norm takes the window as one; nothing hides the future; dropout never ends;
-    the first pair of columns turns with the angle before the first."""
+class Bugs:
+    """Which of the article's bugs a model has.
+
+    norms_window: the norm averages over all tokens of the window. has_no_mask: attention sees future tokens.
+    drops_in_eval: attention dropout stays on after training. rope_is_off_by_one: the first pair of columns
+    rotates at the frequency before the first.
+    """
 
     norms_window: bool = False
     has_no_mask: bool = False
-    drops_always: bool = False
-    turns_early: bool = False
+    drops_in_eval: bool = False
+    rope_is_off_by_one: bool = False
 
 
-HONEST = Faults()
-PUBLISHED = Faults(norms_window=True, drops_always=True, turns_early=True)
-UNMASKED = Faults(norms_window=True, drops_always=True, turns_early=True, has_no_mask=True)
+CORRECTED = Bugs()
+PUBLISHED = Bugs(norms_window=True, drops_in_eval=True, rope_is_off_by_one=True)
+UNMASKED = Bugs(norms_window=True, drops_in_eval=True, rope_is_off_by_one=True, has_no_mask=True)
 
 
 class WindowNorm(nn.Module):
-    """x divided by the root mean square of the whole window, times a scale for each position and column.
+    """Divide x by the root mean square of the complete window; scale each position and column.
 
-    Not what RMSNorm is: the mean is over tokens too, so that each is told how large those after it are.
+    Unlike RMSNorm, the mean includes all tokens, so that each token depends on the size of later ones.
     """
 
     def __init__(self, n_ctx: int, d_model: int) -> None:
@@ -54,46 +68,46 @@ class WindowNorm(nn.Module):
         self.scale = nn.Parameter(torch.ones(n_ctx, d_model))
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        """The same shape, of at most n_ctx tokens."""
-        size_B11 = x_BTD.square().mean((1, 2), keepdim=True).sqrt()
-        return x_BTD / size_B11 * self.scale[: x_BTD.shape[1]]
+        """x [B, T, D] of at most n_ctx tokens -> [B, T, D]."""
+        rms_B11 = x_BTD.square().mean((1, 2), keepdim=True).sqrt()
+        return x_BTD / rms_B11 * self.scale[: x_BTD.shape[1]]
 
 
-def rms(faults: Faults, n_ctx: int, d_model: int) -> nn.Module:
-    """The norm: over the window, as published; or of each token by itself, as Zhang and Sennrich have it."""
-    return WindowNorm(n_ctx, d_model) if faults.norms_window else norm(RMSNorm(1e-8), d_model)
+def make_norm(bugs: Bugs, n_ctx: int, d_model: int) -> nn.Module:
+    """The published norm over the window, or RMSNorm of each token (Zhang and Sennrich, 2019)."""
+    return WindowNorm(n_ctx, d_model) if bugs.norms_window else norm(RMSNorm(1e-8), d_model)
 
 
-class Look(nn.Module):
-    """Rotary attention in which every head is as wide as the stream, and dropout on what it gathered."""
+class RotaryAttention(nn.Module):
+    """Rotary attention whose heads are each d_model wide, followed by dropout."""
 
-    def __init__(self, faults: Faults, d_model: int, n_heads: int) -> None:
+    def __init__(self, bugs: Bugs, d_model: int, n_heads: int) -> None:
         super().__init__()
         n_pairs = d_model // 2
-        # A frequency base^(-2 (i - 1) / d) is the right one of pair i, divided by base^(-2 / d).
-        early = (_BASE ** (-2 / d_model),) * n_pairs if faults.turns_early else ()
-        rope = Rope(_BASE, d_model, is_interleaved=True, frequency_factors=early)
+        # Pair i has frequency base^(-2 (i - 1) / d); the bug divides it by base^(-2 / d).
+        factors = (_BASE ** (-2 / d_model),) * n_pairs if bugs.rope_is_off_by_one else ()
+        rope = Rope(_BASE, d_model, is_interleaved=True, frequency_factors=factors)
         spec = Attention(
-            n_heads, n_heads, d_model, position=rope, is_causal=not faults.has_no_mask, bias="output"
+            n_heads, n_heads, d_model, position=rope, is_causal=not bugs.has_no_mask, bias="output"
         )
         self.attention = SelfAttention(spec, d_model)
-        self.drops_always = faults.drops_always
+        self.drops_in_eval = bugs.drops_in_eval
         self.dropout = Dropout(_DROPOUT)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        """What each token gathers: [B, T, D]."""
-        where = place(x_BTD[..., 0], None, None)
-        gathered_BTD: Tensor = self.dropout(self.attention(x_BTD, where, see=self._drop))
-        return gathered_BTD
+        """The attention output [B, T, D]."""
+        positions = place(x_BTD[..., 0], None, None)
+        output_BTD: Tensor = self.dropout(self.attention(x_BTD, positions, see=self._drop_weights))
+        return output_BTD
 
-    def _drop(self, name: str, tensor: Tensor) -> Tensor | None:
-        """Weights of attention with some lost; after training too, where the fault is kept."""
+    def _drop_weights(self, name: str, tensor: Tensor) -> Tensor | None:
+        """Apply dropout to the attention weights; with the bug, also in evaluation."""
         if name != "weights":
             return None
-        return nn.functional.dropout(tensor, _DROPOUT, self.training or self.drops_always)
+        return nn.functional.dropout(tensor, _DROPOUT, self.training or self.drops_in_eval)
 
 
-class Swiglu(nn.Module):
+class SwiGLU(nn.Module):
     """gate(x) sigmoid(beta gate(x)) * up(x), with biases and a learned beta (Shazeer, 2020, has neither)."""
 
     def __init__(self, d_model: int) -> None:
@@ -103,26 +117,26 @@ class Swiglu(nn.Module):
         self.beta = nn.Parameter(torch.ones(1))
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        """Each token by itself: [B, T, D]."""
+        """x [B, T, D] -> [B, T, D], each token separately."""
         gate_BTD = self.gate(x_BTD)
         hidden_BTD: Tensor = gate_BTD * torch.sigmoid(self.beta * gate_BTD) * self.up(x_BTD)
         return hidden_BTD
 
 
 class Block(nn.Module):
-    """x = norm(x); x = x + look(x); x = norm(x); x = x + think(x): one norm, used twice."""
+    """x = norm(x); x = x + attention(x); x = norm(x); x = x + feed_forward(x): one norm, used twice."""
 
-    def __init__(self, faults: Faults, n_ctx: int, d_model: int, n_heads: int, bend: nn.Module) -> None:
-        """bend: what follows the linear layer of each token's own thought."""
+    def __init__(self, bugs: Bugs, n_ctx: int, d_model: int, n_heads: int, activation: nn.Module) -> None:
+        """activation: follows the linear layer of the feed-forward network."""
         super().__init__()
-        self.norm = rms(faults, n_ctx, d_model)
-        self.look = Look(faults, d_model, n_heads)
-        self.think = nn.Sequential(nn.Linear(d_model, d_model), bend)
+        self.norm = make_norm(bugs, n_ctx, d_model)
+        self.attention = RotaryAttention(bugs, d_model, n_heads)
+        self.feed_forward = nn.Sequential(nn.Linear(d_model, d_model), activation)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        """The stream after the block: [B, T, D]."""
+        """The residual stream after the block [B, T, D]."""
         x_BTD = self.norm(x_BTD)
-        x_BTD = x_BTD + self.look(x_BTD)
+        x_BTD = x_BTD + self.attention(x_BTD)
         x_BTD = self.norm(x_BTD)
-        thought_BTD: Tensor = self.think(x_BTD)
-        return x_BTD + thought_BTD
+        output_BTD: Tensor = self.feed_forward(x_BTD)
+        return x_BTD + output_BTD

@@ -1,4 +1,4 @@
-"""chat, generate and config from outside: what goes in, what comes out and where."""
+"""`zeropoint chat`, `generate` and `config`: input, output streams, settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.unit.cli.fake_model import FakeModel
 
 
 @pytest.mark.parametrize(
-    ("argv", "stdin", "asked"),
+    ("argv", "stdin", "prompt"),
     [
         (["hi"], b"", "hi"),
         ([], b"piped\n", "piped"),
@@ -22,26 +22,26 @@ from tests.unit.cli.fake_model import FakeModel
     ],
 )
 @pytest.mark.parametrize("command", ["chat", "generate"])
-def test_one_answer_on_stdout_and_nothing_else(
-    run: Run, model: FakeModel, command: str, argv: list[str], stdin: bytes, asked: str
+def test_stdout_has_the_answer_and_nothing_else(
+    run: Run, model: FakeModel, command: str, argv: list[str], stdin: bytes, prompt: str
 ) -> None:
     result = run(command, *argv, stdin=stdin)
-    assert (result.code, result.out, result.err) == (0, f"[{asked}]\n", "")
-    given = model.calls[0][0]
-    assert given == (asked if command == "generate" else [{"role": "user", "content": asked}])
+    assert (result.code, result.out, result.err) == (0, f"[{prompt}]\n", "")
+    received = model.calls[0][0]
+    assert received == (prompt if command == "generate" else [{"role": "user", "content": prompt}])
     assert model.is_closed
 
 
 @pytest.mark.parametrize("command", ["chat", "generate"])
-def test_no_text_at_all_is_bad_usage(run: Run, model: FakeModel, command: str) -> None:
+def test_empty_input_is_bad_usage(run: Run, model: FakeModel, command: str) -> None:
     for argv in ([], [""], ["-"]):
         result = run(command, *argv)
         assert (result.code, result.out) == (2, "")
-        assert "give one as an argument or on stdin" in result.err
+        assert "pass it as an argument or on stdin" in result.err
     assert model.loaded_with == {}
 
 
-def test_stdin_that_is_no_text_is_bad_input(run: Run, model: FakeModel) -> None:
+def test_invalid_utf_8_on_stdin_is_bad_input(run: Run, model: FakeModel) -> None:
     result = run("chat", stdin=b"ok\xff")
     assert (result.code, "not valid UTF-8 (byte 2)" in result.err) == (2, True)
 
@@ -63,68 +63,68 @@ def test_json_is_one_object(run: Run, model: FakeModel, command: str) -> None:
     assert result.out.count("\n") == 1
 
 
-def test_an_answer_that_ends_its_line_gets_no_second_end(run: Run, model: FakeModel) -> None:
+def test_an_answer_that_ends_with_a_newline_gets_no_second_one(run: Run, model: FakeModel) -> None:
     model.pieces = ["line\n"]
     assert run("chat", "hi").out == "line\n"
 
 
-def test_control_characters_pass_through_a_pipe_untouched(run: Run, model: FakeModel) -> None:
+def test_control_characters_pass_through_a_pipe(run: Run, model: FakeModel) -> None:
     model.pieces = ["\x1b[31m"]
     assert run("chat", "hi").out == "\x1b[31m\n"
 
 
 @pytest.mark.usefixtures("terminal")
-def test_control_characters_do_not_reach_a_terminal(run: Run, model: FakeModel) -> None:
+def test_control_characters_are_escaped_on_a_terminal(run: Run, model: FakeModel) -> None:
     model.pieces = ["a\x1b[31m\u202eb\tc\nd"]
     assert run("chat", "hi").out == "a\\x1b[31m\\u202eb\tc\nd\n"
 
 
-def test_flags_over_settings_over_the_model(run: Run, model: FakeModel, tmp_path: Path) -> None:
+def test_flags_override_settings_and_settings_the_model(run: Run, model: FakeModel, tmp_path: Path) -> None:
     (tmp_path / "zeropoint.toml").write_text('model = "m"\nthreads = 3\n[sampling]\ntop_k = 7\ntop_p = 0.5\n')
     run("chat", "hi", "--top-p", "0.9", "--stop", "a", "--stop", "b", "--context", "64", "--exact")
     assert model.calls[0][1].flat() == {"temperature": 0.25, "top_k": 7, "top_p": 0.9, "stop": ("a", "b")} | {
         "max_tokens": 1024
     }
-    wanted = {"name": "m", "threads": 3, "context": 64, "isa": None, "exact": True}
-    assert {name: model.loaded_with[name] for name in wanted} == wanted
+    expected = {"name": "m", "threads": 3, "context": 64, "isa": None, "exact": True}
+    assert {name: model.loaded_with[name] for name in expected} == expected
 
 
 @pytest.mark.parametrize("command", ["chat", "generate"])
-def test_an_answer_has_a_budget_and_says_where_it_ended_it(run: Run, model: FakeModel, command: str) -> None:
+def test_an_answer_cut_off_at_the_token_limit_is_reported(run: Run, model: FakeModel, command: str) -> None:
     model.ends_with = "length"
-    assert run(command, "hi").err == ""  # two tokens of 1024: the context was full, and the engine says so
+    assert run(command, "hi").err == ""  # 2 of 1024 tokens: the context was full, which the engine reports
     assert [params.max_tokens for _, params in model.calls] == [1024]
-    cut = "the answer was cut after 2 tokens; --max-tokens N sets another limit\n"
+    warning = "the answer was cut off after 2 tokens; --max-tokens N changes the limit\n"
     result = run(command, "-n", "2", "hi")
-    assert (result.code, result.out, result.err) == (0, "[hi]\n", cut)
+    assert (result.code, result.out, result.err) == (0, "[hi]\n", warning)
     assert run(command, "-n", "2", "-q", "hi").err == ""
     model.ends_with = "stop"
     assert run(command, "-n", "2", "hi").err == ""
 
 
-def test_the_default_budget_is_a_setting_like_others(run: Run) -> None:
+def test_config_shows_the_default_token_limit(run: Run) -> None:
     assert "sampling.max_tokens\t1024\tdefault" in run("config").out.splitlines()
 
 
-def test_the_default_model_is_the_catalogues(run: Run, model: FakeModel) -> None:
+def test_the_default_model_comes_from_the_catalogue(run: Run, model: FakeModel) -> None:
     from zeropoint.catalogue import catalog
 
     run("chat", "hi")
     assert model.loaded_with["name"] == catalog.default().name
 
 
-def test_notices_only_where_somebody_reads_them(run: Run, model: FakeModel) -> None:
-    model.notices = ["something left"]
+def test_notices_in_a_pipe_need_verbose(run: Run, model: FakeModel) -> None:
+    model.notices = ["context is full"]
     assert run("chat", "hi").err == ""
-    assert run("chat", "-v", "hi").err == "something left\n"
+    assert run("chat", "-v", "hi").err == "context is full\n"
 
 
 @pytest.mark.usefixtures("terminal")
 def test_notices_on_a_terminal(run: Run, model: FakeModel) -> None:
-    model.notices = ["something left"]
-    assert run("--no-color", "chat", "hi").err == "something left\n"
-    assert run("chat", "hi", "--no-color").err == "something left\n"
-    assert run("chat", "hi").err == "\x1b[2msomething left\x1b[0m\n"
+    model.notices = ["context is full"]
+    assert run("--no-color", "chat", "hi").err == "context is full\n"
+    assert run("chat", "hi", "--no-color").err == "context is full\n"
+    assert run("chat", "hi").err == "\x1b[2mcontext is full\x1b[0m\n"
     assert run("chat", "-q", "hi").err == ""
 
 
@@ -139,7 +139,7 @@ def test_config_shows_value_and_source(run: Run, monkeypatch: pytest.MonkeyPatch
     assert shown["threads"] == {"value": 2, "source": "ZEROPOINT_THREADS"}
 
 
-def test_config_refuses_an_unknown_key(run: Run, tmp_path: Path) -> None:
+def test_config_rejects_an_unknown_key(run: Run, tmp_path: Path) -> None:
     (tmp_path / "zeropoint.toml").write_text("[sampling]\ntopk = 7\n")
     result = run("config")
     assert result.code == 2

@@ -1,4 +1,4 @@
-"""ladder as a person meets it."""
+"""`zeropoint ladder`: rows, verdicts, exit codes and the results file."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["one_thread"]
 
 
 @pytest.fixture(autouse=True)
-def little_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    from zeropoint.learn import run_ladder
+def short_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    from zeropoint.learn.ladders import run_ladder
 
     ids = np.random.default_rng(0).integers(0, 65, 3000)
     ids[[10, -10, -400]] = 64
-    monkeypatch.setattr(run_ladder, "shakespeare", lambda: ids)
+    monkeypatch.setattr(run_ladder, "load_shakespeare", lambda: ids)
 
 
-def test_a_quick_ladder_prints_a_row_a_rung_and_keeps_nothing(run: Run, tmp_path: Path) -> None:
-    ledger = tmp_path / "ledger.jsonl"
-    result = run("ladder", "build-gpt", "--quick", "--ledger", str(ledger))
+def test_a_quick_run_prints_a_row_per_rung_and_records_nothing(run: Run, tmp_path: Path) -> None:
+    results_file = tmp_path / "results.jsonl"
+    result = run("ladder", "build-gpt", "--quick", "--results", str(results_file))
     rows = [line.split("\t") for line in result.out.splitlines()]
     assert result.code == 0
     assert [row[0] for row in rows] == [
@@ -33,50 +33,50 @@ def test_a_quick_ladder_prints_a_row_a_rung_and_keeps_nothing(run: Run, tmp_path
     ]  # fmt: skip
     assert rows[0][1:3] == ["3", "2.49 or 2.5"]
     assert rows[0][6] == "not judged"
-    assert not ledger.exists()
+    assert not results_file.exists()
 
 
-def test_a_rung_that_leaks_is_named_and_what_differs_ends_with_1(
+def test_a_leak_is_named_and_a_difference_exits_with_1(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dataclasses import replace
 
-    from zeropoint.learn.ladder import Stage
-    from zeropoint.learn.ladders import llama
+    from zeropoint.learn.ladders.ladder import Stage
+    from zeropoint.learn.ladders.published import llama
 
     rungs = [replace(r, stages=(Stage(2, (0.0,), 0.1, n_batches=1),)) for r in llama.LADDER.rungs]
     monkeypatch.setattr(llama, "LADDER", replace(llama.LADDER, rungs=tuple(rungs)))
-    ledger = tmp_path / "ledger.jsonl"
-    result = run("ladder", "llama", "--rung", "rms-norm", "--ledger", str(ledger), "--json")
+    results_file = tmp_path / "results.jsonl"
+    result = run("ladder", "llama", "--rung", "rms-norm", "--results", str(results_file), "--json")
     assert result.code == 1
     (rung,) = json.loads(result.out)["rungs"]
     assert (rung["verdict"], rung["leaks"], rung["n_steps"]) == ("differs", ["norm"], 2)
-    (line,) = ledger.read_text().splitlines()
+    (line,) = results_file.read_text().splitlines()
     assert json.loads(line)["ours"] == rung["ours"]
-    row = run("ladder", "llama", "--rung", "rms-norm", "--ledger", str(ledger)).out
+    row = run("ladder", "llama", "--rung", "rms-norm", "--results", str(results_file)).out
     assert "norm (WindowNorm) lets later tokens through" in row
-    assert len(ledger.read_text().splitlines()) == 2
+    assert len(results_file.read_text().splitlines()) == 2
 
 
-def test_an_unknown_ladder_or_rung_is_refused_with_the_closest(run: Run) -> None:
+def test_an_unknown_ladder_or_rung_names_the_closest(run: Run) -> None:
     result = run("ladder", "lama")
     assert (result.code, "closest: llama" in result.err) == (2, True)
     result = run("ladder", "llama", "--rung", "block")
     assert (result.code, "closest: blocks" in result.err) == (2, True)
 
 
-def test_what_is_left_out_is_told_with_its_flag(run: Run) -> None:
-    told = run("-v", "ladder", "build-gpt", "--quick").err
-    assert "full was left out at 5,000 steps: --full trains it" in told
+def test_skipped_stages_are_listed_with_the_flag_that_includes_them(run: Run) -> None:
+    err = run("-v", "ladder", "build-gpt", "--quick").err
+    assert "skipped full at 5,000 steps; --full includes it" in err
 
 
-def test_a_rung_that_fails_takes_the_bar_with_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_rung_removes_the_progress_bar(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from zeropoint.cli import train_display
     from zeropoint.cli.console import Console
     from zeropoint.errors import BadInput
-    from zeropoint.learn import run_ladder
+    from zeropoint.learn.ladders import run_ladder
 
-    class Shown(train_display.Bar):
+    class CountedBar(train_display.ProgressBar):
         n_closed = 0
 
         def close(self) -> None:
@@ -86,8 +86,8 @@ def test_a_rung_that_fails_takes_the_bar_with_it(run: Run, monkeypatch: pytest.M
     def fail(*_: object, **__: object) -> None:
         raise BadInput("the run is of another model")
 
-    bar = Shown(Console())
-    monkeypatch.setattr(train_display, "_screen", lambda _: bar)
-    monkeypatch.setattr(run_ladder, "climb", fail)
+    bar = CountedBar(Console())
+    monkeypatch.setattr(train_display, "_choose_display", lambda _: bar)
+    monkeypatch.setattr(run_ladder, "run_ladder", fail)
     assert run("ladder", "build-gpt", "--quick", "--rung", "bigram").code == 2
     assert bar.n_closed == 1

@@ -1,4 +1,4 @@
-"""The conversation as typed: lines go in through a pipe that prompt_toolkit takes for a terminal."""
+"""The interactive conversation, typed through a pipe that prompt_toolkit treats as a terminal."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from prompt_toolkit.output import DummyOutput
 
 from tests.unit.cli.fake_model import FakeModel
 from zeropoint.cli import slash
+from zeropoint.cli.chat_session import ChatSession
 from zeropoint.cli.console import Console
 from zeropoint.cli.repl import Repl
 from zeropoint.engine.contract import ENDLESS
@@ -21,7 +22,7 @@ from zeropoint.errors import MachineError
 from zeropoint.sampling.params import SamplingParams
 
 CTRL_C, CTRL_D = "\x03", "\x04"
-Talk = Callable[..., Repl]
+Talk = Callable[..., ChatSession]
 
 
 @pytest.fixture
@@ -34,32 +35,34 @@ def keyboard() -> Iterator[PipeInput]:
 def talk(keyboard: PipeInput) -> Talk:
     """Type lines into a conversation with a model; Ctrl-D ends it."""
 
-    def talk(*lines: str, model: FakeModel | None = None, system: str | None = None) -> Repl:
+    def talk(*lines: str, model: FakeModel | None = None, system: str | None = None) -> ChatSession:
         keyboard.send_text("".join(line if line == CTRL_C else f"{line}\r" for line in lines) + CTRL_D)
-        session: PromptSession[str] = PromptSession(input=keyboard, output=DummyOutput())
+        reader: PromptSession[str] = PromptSession(input=keyboard, output=DummyOutput())
         conversation = Conversation(model or FakeModel(), system)  # type: ignore[arg-type]
         params = SamplingParams.of(temperature=0.25)
         console = Console({})
         console.is_verbose = True
-        repl = Repl(console, conversation, params, session)
-        repl.run()
-        return repl
+        chat = ChatSession(console, conversation, params)
+        Repl(chat, reader).run()
+        return chat
 
     return talk
 
 
-def test_answers_stream_to_stdout_and_turns_are_kept(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
-    repl = talk("one", "", "two")
+def test_answers_stream_to_stdout_and_extend_the_conversation(
+    talk: Talk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chat = talk("one", "", "two")
     assert capsys.readouterr().out == "[one]\n[two]\n"
-    assert [m["content"] for m in repl.conversation.messages] == ["one", "[one]", "two", "[two]"]
+    assert [m["content"] for m in chat.conversation.messages] == ["one", "[one]", "two", "[two]"]
 
 
-def test_text_over_several_lines(talk: Talk) -> None:
-    repl = talk('"""first', "", 'last"""', '"""one line"""')
-    assert [m["content"] for m in repl.conversation.messages[::2]] == ["first\n\nlast", "one line"]
+def test_triple_quotes_span_several_lines(talk: Talk) -> None:
+    chat = talk('"""first', "", 'last"""', '"""one line"""')
+    assert [m["content"] for m in chat.conversation.messages[::2]] == ["first\n\nlast", "one line"]
 
 
-def test_exit_leaves_at_once(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_exit_ends_the_conversation(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
     talk("/exit", "never asked")
     assert capsys.readouterr().out == ""
 
@@ -69,16 +72,16 @@ def test_ctrl_c_clears_the_line(talk: Talk, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == "[one]\n"
 
 
-def test_ctrl_c_stops_the_answer_and_not_the_program(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_stops_the_answer_but_not_the_program(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
     model = FakeModel(["so", " far", KeyboardInterrupt()])
-    repl = talk("one", "two", model=model)
+    chat = talk("one", "two", model=model)
     captured = capsys.readouterr()
     assert captured.out == "so far\nso far\n"
-    assert captured.err.count("stopped; /retry asks again") == 2
-    assert repl.conversation.messages[1]["content"] == "so far"
+    assert captured.err.count("stopped; /retry generates another answer") == 2
+    assert chat.conversation.messages[1]["content"] == "so far"
 
 
-def test_an_error_is_told_and_the_conversation_goes_on(
+def test_an_error_is_printed_and_the_conversation_continues(
     talk: Talk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     talk("one", "/nothing", model=FakeModel([MachineError("not a number in block 3")]))
@@ -95,7 +98,7 @@ def test_help_names_every_command(talk: Talk, capsys: pytest.CaptureFixture[str]
     ]
 
 
-def test_an_unknown_command_gets_the_closest(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_command_names_the_closest(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
     talk("/rety", "/stats")
     err = capsys.readouterr().err
     assert "(closest: /retry)" in err
@@ -103,20 +106,20 @@ def test_an_unknown_command_gets_the_closest(talk: Talk, capsys: pytest.CaptureF
 
 
 def test_system_reset_and_retry(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
-    repl = talk("/system", "/system Be kind.", "/system", "one", "/retry", "/clear")
+    chat = talk("/system", "/system Be kind.", "/system", "one", "/retry", "/clear")
     assert capsys.readouterr().out == "(no system prompt)\nBe kind.\n[one]\n[one]\n"
-    assert repl.conversation.messages == [{"role": "system", "content": "Be kind."}]
+    assert chat.conversation.messages == [{"role": "system", "content": "Be kind."}]
 
 
 def test_save_and_load(talk: Talk, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     talk("one", f"/save {tmp_path}/a.json", "/save", "/load none.json")
     err = capsys.readouterr().err
-    assert "error: give a file: /save FILE" in err
+    assert "error: /save needs a file name: /save FILE" in err
     assert "error: there is no file none.json" in err
     assert len(json.loads((tmp_path / "a.json").read_text())["messages"]) == 2
 
 
-def test_loading_continues(
+def test_load_continues_a_saved_conversation(
     keyboard: PipeInput, talk: Talk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "a.json"
@@ -131,7 +134,7 @@ def test_loading_continues(
 
 def test_set_changes_a_parameter(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
     model = FakeModel()
-    repl = talk(
+    chat = talk(
         "/set top-k 5",
         "/set temperature 0.5",
         "/set stop END",
@@ -140,35 +143,36 @@ def test_set_changes_a_parameter(talk: Talk, capsys: pytest.CaptureFixture[str])
         model=model,
     )
     assert model.calls[0][1].flat() == {"temperature": 0.25, "top_k": 5, "stop": ("END",)}
-    assert repl.params == model.calls[0][1]
-    talk_err = capsys.readouterr().err
-    assert "top_k is 5" in talk_err
+    assert chat.params == model.calls[0][1]
+    assert "top_k is now 5" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("/set temperature 3", "at most 2; got 3.0"),
         ("/set temperature hot", "must be a number at least 0 and at most 2; got 'hot'"),
         ("/set temprature 1", "closest: temperature"),
-        ("/set top_k", "give a value: /set top_k VALUE, where VALUE is a whole number"),
+        ("/set top_k", "/set top_k needs a value: /set top_k VALUE, where VALUE is a whole number"),
         ("/set", "unknown parameter ``"),
     ],
 )
 def test_a_bad_set_changes_nothing(
-    talk: Talk, capsys: pytest.CaptureFixture[str], line: str, said: str
+    talk: Talk, capsys: pytest.CaptureFixture[str], line: str, message: str
 ) -> None:
     assert talk(line).params == SamplingParams.of(temperature=0.25)
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_a_budget_that_ends_an_answer_is_told(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_answer_cut_off_at_the_token_limit_is_reported(
+    talk: Talk, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = FakeModel()
     model.ends_with = "length"
-    repl = talk("/set max_tokens 2", "one", "/set max_tokens default", "two", model=model)
-    cut = "the answer was cut after 2 tokens; /set max_tokens N sets another limit"
-    assert capsys.readouterr().err.count(cut) == 1
-    assert repl.params.max_tokens == 1024
+    chat = talk("/set max_tokens 2", "one", "/set max_tokens default", "two", model=model)
+    cut_off = "the answer was cut off after 2 tokens; /set max_tokens N changes the limit"
+    assert capsys.readouterr().err.count(cut_off) == 1
+    assert chat.params.max_tokens == 1024
 
 
 def test_params_and_stats(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
@@ -179,30 +183,44 @@ def test_params_and_stats(talk: Talk, capsys: pytest.CaptureFixture[str]) -> Non
     assert "tok_s\t100" in lines
 
 
-def test_a_full_context_is_told_before_the_answer(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_context_is_reported_before_the_answer(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
     talk("one one one one", "two two two two", model=FakeModel(n_ctx=14))
     assert (
         "the context of 14 tokens is full: the oldest question and its answer left" in capsys.readouterr().err
     )
 
 
-def test_history_is_kept_and_private(tmp_path: Path) -> None:
-    from zeropoint.cli.repl import _terminal_session
+def test_history_is_stored_in_a_private_file(tmp_path: Path) -> None:
+    from zeropoint.cli.repl import _terminal_reader
     from zeropoint.settings import history_file
 
-    session = _terminal_session()
-    session.history.append_string("typed before")
+    reader = _terminal_reader()
+    reader.history.append_string("typed before")
     assert "typed before" in history_file().read_text()
     assert history_file().stat().st_mode & 0o077 == 0
 
 
-def test_a_history_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
-    from zeropoint.cli.repl import _terminal_session
+def test_a_history_file_that_cannot_be_created_is_replaced_by_memory(tmp_path: Path) -> None:
+    from zeropoint.cli.repl import _terminal_reader
 
     (tmp_path / "zeropoint").write_text("in the way")
-    _terminal_session().history.append_string("typed")
+    history = _terminal_reader().history
+    history.append_string("typed")
+    assert history.get_strings() == ["typed"]
+    assert (tmp_path / "zeropoint").read_text() == "in the way"
 
 
-def test_a_window_is_told(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_history_file_that_becomes_unwritable_keeps_lines_in_memory() -> None:
+    from zeropoint.cli.repl import _terminal_reader
+    from zeropoint.settings import history_file
+
+    history = _terminal_reader().history
+    history_file().unlink()
+    history_file().mkdir()
+    history.append_string("typed")
+    assert history.get_strings() == ["typed"]
+
+
+def test_an_unlimited_context_is_reported(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
     talk("one", model=FakeModel(n_ctx=ENDLESS))
-    assert "fake, text without end; " in capsys.readouterr().err
+    assert "fake, unlimited context; " in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""verify and trace as a person meets them."""
+"""`zeropoint verify` and `zeropoint trace`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.unit.cli.conftest import Run
 
 
-def test_verify_prints_a_row_in_a_pipe(run: Run) -> None:
+def test_verify_prints_one_row_per_claim_in_a_pipe(run: Run) -> None:
     result = run("verify", "3", "20")
     rows = [line.split("\t") for line in result.out.splitlines()]
     assert result.code == 0
@@ -31,21 +31,21 @@ def test_verify_prints_a_paragraph_on_a_terminal(run: Run, monkeypatch: pytest.M
 
 
 def test_verify_as_json(run: Run) -> None:
-    told = json.loads(run("verify", "13", "--json").out)
-    assert (told["n_held"], told["n_claims"]) == (1, 1)
-    assert told["claims"][0]["published"] == [6.988e-4, 4000.0]
+    output = json.loads(run("verify", "13", "--json").out)
+    assert (output["n_holding"], output["n_claims"]) == (1, 1)
+    assert output["claims"][0]["published"] == [6.988e-4, 4000.0]
 
 
-def test_verify_refuses_a_number_that_there_is_not(run: Run) -> None:
+def test_verify_rejects_an_unknown_number(run: Run) -> None:
     result = run("verify", "99")
     assert result.code == 2
     assert "unknown claim `99`" in result.err
 
 
-def test_verify_ends_with_1_where_a_number_differs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_exits_with_1_if_a_number_differs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
-    from zeropoint.learn.claims import uniform_loss
+    from zeropoint.learn.claims.published import uniform_loss
 
     monkeypatch.setattr(uniform_loss, "CLAIM", replace(uniform_loss.CLAIM, compute=lambda: 5.0))
     result = run("verify", "3")
@@ -109,9 +109,9 @@ def test_shades_follow_sign_and_size() -> None:
 
 
 def test_trace_of_one_matrix_and_as_json(run: Run) -> None:
-    told = json.loads(run("trace", "handmade:brackets", "(()", "--only", "mix", "--json").out)
-    assert [m["name"] for m in told["matrices"]] == ["blocks.0.attention, head 0, mix"]
-    assert told["answer"] == ")"
+    output = json.loads(run("trace", "handmade:brackets", "(()", "--only", "mix", "--json").out)
+    assert [m["name"] for m in output["matrices"]] == ["blocks.0.attention, head 0, mix"]
+    assert output["answer"] == ")"
 
 
 def test_trace_writes_a_model_file(run: Run, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`zeropoint bench --quality`, and the perplexity it stands on."""
+"""`zeropoint bench` and its parts: perplexity, formats side by side, speed."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ def test_the_default_formats_exist_and_the_text_is_long_enough() -> None:
     assert len(TEXT.read_text("utf-8")) > 4000
 
 
-def test_perplexity_is_that_of_windows_apart(smollm2_path: Path) -> None:
+def test_perplexity_treats_windows_independently(smollm2_path: Path) -> None:
     with zeropoint.load(smollm2_path, context=64, threads=1) as model:
         text = TEXT.read_text("utf-8")[:600]
-        judged = perplexity(model, text, window=32, n_tokens=70)
+        result = perplexity(model, text, window=32, n_tokens=70)
         ids = model.tokenize(text)[:70]
         scores = [model.engine.score(ids[at : at + 32]) for at in (0, 32, 64)]
-        known = np.concatenate(scores).astype(np.float64)
-        assert judged.n_tokens == 70 - 3
-        assert judged.value == pytest.approx(math.exp(-known.mean()), rel=1e-12)
+        logprobs = np.concatenate(scores).astype(np.float64)
+        assert result.n_tokens == 70 - 3
+        assert result.value == pytest.approx(math.exp(-logprobs.mean()), rel=1e-12)
         with pytest.raises(BadInput, match="two tokens"):
             perplexity(model, "")
 
 
-def test_formats_side_by_side(smollm2_path: Path) -> None:
+def test_a_coarser_format_is_smaller_and_has_higher_perplexity(smollm2_path: Path) -> None:
     text = TEXT.read_text("utf-8")
-    told: list[Quality] = []
+    reported: list[Quality] = []
     formats = ["q8_0", "Q4_0"]
-    rows = measure_quality(smollm2_path, formats, text, n_tokens=64, n_runs=1, on_row=told.append)
-    assert told == rows
+    rows = measure_quality(smollm2_path, formats, text, n_tokens=64, n_runs=1, on_row=reported.append)
+    assert reported == rows
     fine, coarse = rows
     assert (fine.format, coarse.format) == ("Q8_0", "Q4_0")
     assert fine.file_bytes > coarse.file_bytes
@@ -50,28 +50,28 @@ def test_formats_side_by_side(smollm2_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["--quality", "--formats", "q9"], "unknown format `q9`"),
-        (["--quality", "--formats", ","], "names no format"),
-        (["--formats", "q8_0"], "belong to --quality"),
+        (["--quality", "--formats", ","], "--formats is empty"),
+        (["--formats", "q8_0"], "only apply to --quality"),
         (["--prefill", "12,x"], "--prefill is '12,x'"),
         (["--context", "64", "--prefill", "64"], "--prefill 64 needs a context"),
         (["--context", "64", "--decode", "20"], "--decode 20 needs a context"),
-        (["--quality", "--text", "/dev/zero"], "/dev/zero is no regular file"),
-        (["--quality", "--text", "nowhere.txt"], "nowhere.txt cannot be read"),
+        (["--quality", "--text", "/dev/zero"], "/dev/zero is not a regular file"),
+        (["--quality", "--text", "nowhere.txt"], "cannot read --text nowhere.txt"),
     ],
 )
-def test_what_bench_refuses(
-    arguments: list[str], says: str, smollm2_path: Path, capsys: pytest.CaptureFixture[str]
+def test_bench_rejects_bad_options(
+    arguments: list[str], message: str, smollm2_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exit:
         main(["bench", "-m", str(smollm2_path), *arguments])
-    assert left.value.code == 2
-    assert says in capsys.readouterr().err
+    assert exit.value.code == 2
+    assert message in capsys.readouterr().err
 
 
-def test_lengths_are_those_asked_for(smollm2_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_measures_the_requested_lengths(smollm2_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [
         "bench",
         "-m",
@@ -84,9 +84,9 @@ def test_lengths_are_those_asked_for(smollm2_path: Path, capsys: pytest.CaptureF
         "8",
         "--json",
     ]
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exit:
         main(arguments)
-    assert left.value.code == 0
-    found = json.loads(capsys.readouterr().out)
-    assert {"prefill32", "decode8", "decode8_share", "first_token_ms"} <= set(found)
-    assert "prefill128" not in found
+    assert exit.value.code == 0
+    result = json.loads(capsys.readouterr().out)
+    assert {"prefill32", "decode8", "decode8_share", "first_token_ms"} <= set(result)
+    assert "prefill128" not in result

@@ -58,7 +58,7 @@ def test_command_prints_and_exits_by_the_outcome(path: Path) -> None:
 
     run = CliRunner().invoke(command, [str(path), "--text", "abc def", "--json"])
     assert run.exit_code == 0
-    assert json.loads(run.stdout)["first"] is None
+    assert json.loads(run.stdout)["first_difference"] is None
     strict = CliRunner().invoke(command, [str(path), "--text", "abc def", "--tolerance", "0"])
     assert strict.exit_code == 1
-    assert "first to differ" in strict.stdout
+    assert "first difference" in strict.stdout

@@ -17,8 +17,8 @@ import zeropoint
 from tests.support import tiny_pairs
 from zeropoint.convert.convert import convert
 from zeropoint.errors import OutOfMemory
-from zeropoint.learn.ladders import llama
-from zeropoint.learn.run_ladder import chosen, climb
+from zeropoint.learn.ladders.published import llama
+from zeropoint.learn.ladders.run_ladder import run_ladder, select_rungs
 from zeropoint.models.build import build
 from zeropoint.train.callbacks.callbacks import Callback, StepInfo
 from zeropoint.train.config.config import (
@@ -210,8 +210,8 @@ def test_a_run_that_translates_does_so_on_either(folder: Path) -> None:
 def test_a_ladder_is_climbed_there_as_here(name: str) -> None:
     ids = torch.randint(65, (3000,), generator=torch.Generator().manual_seed(0)).numpy()
     ids[[10, -10, -400]] = 64
-    rungs = chosen(llama.LADDER, (name,))
-    here, there = (next(climb(llama.LADDER, rungs, ids, 0, 3, device=d)) for d in ("cpu", "cuda"))
+    rungs = select_rungs(llama.LADDER, (name,))
+    here, there = (next(run_ladder(llama.LADDER, rungs, ids, 0, 3, device=d)) for d in ("cpu", "cuda"))
     assert there.corrected == pytest.approx(here.corrected, abs=0.02)  # the dropout is another
     assert (there.leak is None, there.n_unheld) == (here.leak is None, here.n_unheld)
     assert [here.device, there.device] == ["cpu", torch.cuda.get_device_name()]

@@ -1,1 +1,1 @@
-"""The commands: one file each, found by its name; the first line of a file is its short help."""
+"""One command per file, found by file name. The first docstring line is the command's summary in --help."""

@@ -1,7 +1,8 @@
-"""Measure how fast a model runs here.
+"""Measure how fast a model runs on this machine.
 
-Prefill is reading a prompt, decode is making tokens after one. Decode is set beside its ceiling: every token
-reads all weights once, so tokens/s can not exceed memory bandwidth / bytes.
+Prefill is processing a prompt, decode is generating tokens after it. Decode is compared with its ceiling:
+every token reads all weights once, so tokens/s cannot exceed memory bandwidth divided by the size of the
+weights. With `--quality`, bench instead converts the model to several number formats and measures each.
 """
 
 from __future__ import annotations
@@ -34,21 +35,25 @@ Examples:
 @click.option(
     "--runs",
     type=click.IntRange(1, 1000),
-    help="Medians are shown. Default: 5, with --quality 3 for each format.",
+    help="Runs per measurement; the median is reported. Default: 5, or 3 with --quality.",
 )
-@click.option("--prefill", metavar="N,N", help="Lengths of the prompts to read. Default: 128,512.")
-@click.option("--decode", metavar="N,N", help="Context lengths to make tokens at. Default: 16,512.")
+@click.option("--prefill", metavar="N,N", help="Prompt lengths in tokens. Default: 128,512.")
 @click.option(
-    "--quality", is_flag=True, help="Convert to each number format: bytes, speed and perplexity side by side."
+    "--decode", metavar="N,N", help="Context lengths to generate after, in tokens. Default: 16,512."
 )
-@click.option("--formats", metavar="F,F", help="With --quality: the formats. Default: nine of them.")
-@click.option("--text", type=click.Path(path_type=Path), help="With --quality: a text in UTF-8 to judge by.")
+@click.option("--quality", is_flag=True, help="Compare number formats: size, speed and perplexity of each.")
+@click.option("--formats", metavar="F,F", help="With --quality: formats to compare. Default: nine.")
+@click.option(
+    "--text",
+    type=click.Path(path_type=Path),
+    help="With --quality: UTF-8 text to compute perplexity on. Default: a built-in story.",
+)
 @click.option(
     "--tokens",
     type=click.IntRange(2),
     default=2048,
     show_default=True,
-    help="With --quality: tokens of the text.",
+    help="With --quality: number of tokens of the text to use.",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object: prefill128, decode16, ... in tokens/s."
@@ -68,34 +73,34 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Measure prefill and decode speed of one sequence, beside the memory's ceiling."""
+    """Measure prefill and decode speed of one sequence, and the memory-bandwidth ceiling of decode."""
     settings = options.read(flags)
     if quality:
         _quality(console, settings, formats, text, tokens, runs or 3, as_json)
         return
     if formats is not None or text is not None:
-        raise BadInput("--formats and --text belong to --quality; add it, or leave them out")
+        raise BadInput("--formats and --text only apply to --quality; add it, or remove them")
     lengths = _lengths(prefill, "--prefill"), _lengths(decode, "--decode")
     _speed(console, settings, *lengths, runs or 5, as_json)
 
 
-def _lengths(given: str | None, flag: str) -> tuple[int, ...] | None:
-    """ "128,512" as numbers. Raises BadInput."""
-    if given is None:
+def _lengths(text: str | None, flag: str) -> tuple[int, ...] | None:
+    """Parse "128,512". Raises BadInput."""
+    if text is None:
         return None
-    words = [word.strip() for word in given.split(",") if word.strip()]
+    words = [word.strip() for word in text.split(",") if word.strip()]
     if not all(word.isascii() and word.isdigit() and 0 < int(word) < 1 << 31 for word in words):
-        raise BadInput(f"{flag} is {given[:60]!r}; expected lengths in tokens such as 128,512")
+        raise BadInput(f"{flag} is {text[:60]!r}; expected lengths in tokens, as in 128,512")
     return tuple(map(int, words))
 
 
-def _check_room(n_ctx: int, lengths: tuple[int, ...], flag: str, n_more: int) -> None:
-    """Refuse what was asked for and would be left out."""
+def _check_context(n_ctx: int, lengths: tuple[int, ...], flag: str, n_generated: int) -> None:
+    """Raise BadInput for a requested length that would not fit and so be skipped."""
     for n in lengths:
-        if n + n_more >= n_ctx:
+        if n + n_generated >= n_ctx:
             raise BadInput(
-                f"{flag} {n} needs a context of more than {n + n_more}; this model is loaded with {n_ctx}, "
-                "see --context"
+                f"{flag} {n} needs a context of more than {n + n_generated} tokens and the model has "
+                f"{n_ctx}; choose a shorter length or a larger --context"
             )
 
 
@@ -113,8 +118,8 @@ def _speed(
 
     with open_model.open_model(settings, console) as model:
         engine = model.engine
-        _check_room(engine.n_ctx, prefill or (), "--prefill", 0)
-        _check_room(engine.n_ctx, decode or (), "--decode", DECODE_TOKENS)
+        _check_context(engine.n_ctx, prefill or (), "--prefill", 0)
+        _check_context(engine.n_ctx, decode or (), "--decode", DECODE_TOKENS)
         weight_bytes = sum(tensor.n_bytes for tensor in model.file.tensors.values())
         speed = measure_speed(
             engine,
@@ -122,11 +127,11 @@ def _speed(
             read_bytes(model.blueprint, weight_bytes),
             lambda: bandwidth_bytes_s(engine.n_threads),
             runs,
-            lambda done, total: console.notice(f"{done} of {total} measurements"),
+            lambda done, total: console.notice(f"{done} of {total} measurements done"),
             prefill_of=PREFILL_OF if prefill is None else prefill,
             decode_at=DECODE_AT if decode is None else decode,
         )
-        about = {
+        facts = {
             "model": model.name,
             "isa": engine.isa,
             "threads": engine.n_threads,
@@ -134,7 +139,7 @@ def _speed(
             "weight_bytes": weight_bytes,
         }
     if as_json:
-        console.json({**about, **speed.flat()})
+        console.json({**facts, **speed.flat()})
         return
     rows: list[tuple[str, str, str]] = []
     rows += [(f"prefill {n}", f"{rate:.0f} tok/s", "") for n, rate in speed.prefill.items()]
@@ -160,7 +165,7 @@ def _quality(
     as_json: bool,
 ) -> None:
     from zeropoint.catalogue.fetch import resolve
-    from zeropoint.evaluate.perplexity import LONGEST_TOKEN
+    from zeropoint.evaluate.perplexity import MAX_TOKEN_CHARS
     from zeropoint.evaluate.quality import FORMATS, TEXT, measure_quality
 
     name = open_model.model_name(settings)
@@ -169,7 +174,7 @@ def _quality(
     rows = measure_quality(
         source,
         FORMATS if formats is None else [word.strip() for word in formats.split(",") if word.strip()],
-        _read(text or TEXT, LONGEST_TOKEN * tokens),
+        _read(text or TEXT, MAX_TOKEN_CHARS * tokens),
         n_tokens=tokens,
         threads=settings.get("threads").value,
         isa=settings.get("isa").value,
@@ -184,8 +189,10 @@ def _quality(
         return
     best = min(row.perplexity for row in rows)
     table = [(*_cells(row), f"{row.perplexity / best - 1:+.2%}") for row in rows]
-    console.table(("format", "bits a weight", "file", "prefill 128", "decode at 16", "perplexity", ""), table)
-    console.notice(f"{name}, perplexity of {rows[0].n_tokens} tokens of {(text or TEXT).name}")
+    console.table(
+        ("format", "bits per weight", "file", "prefill 128", "decode at 16", "perplexity", ""), table
+    )
+    console.notice(f"{name}, perplexity over {rows[0].n_tokens} tokens of {(text or TEXT).name}")
 
 
 def _cells(row: Quality) -> tuple[str, ...]:
@@ -200,13 +207,15 @@ def _cells(row: Quality) -> tuple[str, ...]:
 
 
 def _read(path: Path, n_chars: int) -> str:
-    """The beginning of a text file, as far as it is needed."""
+    """The first n_chars characters of a text file. Raises BadInput."""
     if path.exists() and not path.is_file():
-        raise BadInput(f"--text {path} is no regular file; give the path of a text")
+        raise BadInput(f"--text {path} is not a regular file; give the path of a text file")
     try:
         with path.open(encoding="utf-8") as file:
             return file.read(n_chars)
     except UnicodeDecodeError:
-        raise BadInput(f"--text {path} is not UTF-8; save it as UTF-8") from None
+        raise BadInput(f"--text {path} is not valid UTF-8; save it as UTF-8") from None
     except OSError as error:
-        raise BadInput(f"--text {path} cannot be read: {error.strerror}") from None
+        raise BadInput(
+            f"cannot read --text {path}: {error.strerror}; check the path and its permissions"
+        ) from None

@@ -1,7 +1,7 @@
-"""Talk with a model, or ask it one question.
+"""Chat with a model, or ask it one question.
 
-In a terminal and without a question it is a conversation (see `cli/repl.py`). With a question, or with
-text on stdin, one answer goes to stdout and nothing else does.
+In a terminal without a question, `chat` starts an interactive conversation. With a question, or with text on
+stdin, it prints one answer to stdout and nothing else.
 """
 
 from __future__ import annotations
@@ -25,8 +25,13 @@ Examples:
 
 @click.command("chat", epilog=_EXAMPLES)
 @click.argument("question", required=False)
-@click.option("-s", "--system", metavar="TEXT", help="What the model is told before the conversation.")
-@click.option("--json", "as_json", is_flag=True, help="Answer as one JSON object: text, usage, timings.")
+@click.option(
+    "-s",
+    "--system",
+    metavar="TEXT",
+    help="System prompt: instructions that precede the conversation.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: text, usage, timings.")
 @options.engine
 @options.some("template")
 @options.sampling
@@ -34,11 +39,11 @@ Examples:
 def command(
     console: Console, /, question: str | None, system: str | None, as_json: bool, **flags: Any
 ) -> None:
-    """Talk with a model, or ask it one QUESTION.
+    """Chat with a model, or ask it one QUESTION.
 
-    A text on stdin goes before the question; `-` is stdin alone. In a conversation, /help lists what
-    can be done, Ctrl-C stops an answer and Ctrl-D leaves. An answer that reaches --max-tokens is cut, and
-    stderr says so.
+    Text on stdin is placed before the question; `-` reads the question from stdin. In a conversation, /help
+    lists the commands, Ctrl-C stops an answer and Ctrl-D exits. An answer that reaches --max-tokens is cut
+    off, with a warning on stderr.
     """
     settings = options.read(flags)
     is_conversation = question is None and console.is_interactive and not as_json
@@ -49,8 +54,9 @@ def command(
         params = options.sampling_params(settings, model.defaults)
         conversation = Conversation(model, system)
         if is_conversation:
+            from zeropoint.cli.chat_session import ChatSession
             from zeropoint.cli.repl import Repl
 
-            Repl(console, conversation, params).run()
+            Repl(ChatSession(console, conversation, params)).run()
         else:
             answer.print_answer(console, conversation.ask(text, params), params, as_json)

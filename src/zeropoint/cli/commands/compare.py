@@ -1,7 +1,7 @@
-"""Hold the native engine against the readable torch model, layer by layer.
+"""Compare the native engine with the PyTorch model, layer by layer.
 
-Both read the same file and the same text. Shown is the worst point of each layer, and the first point at
-which the two differ by more than rounding does. Needs torch.
+Both engines run the same weights on the same text. The table lists the largest difference in each layer and
+the first tensor that differs by more than rounding error. Needs torch.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ _TEXT = "The quick brown fox jumps over the lazy dog, and the dog does not mind.
 
 @click.command("compare", epilog=_EXAMPLES)
 @click.argument("name", metavar="[MODEL]", required=False, shell_complete=model_names)
-@click.option("--text", default=_TEXT, help="What both engines read.")
+@click.option("--text", default=_TEXT, help="The text that both engines read.")
+@click.option("--fast", is_flag=True, help="Compare fast mode (int8 activations) instead of exact mode.")
 @click.option(
-    "--fast", is_flag=True, help="Compare the fast mode (int8 activations) instead of the exact one."
+    "--tolerance",
+    type=click.FloatRange(0),
+    metavar="X",
+    help="Largest difference allowed, relative to the tensor's largest value.",
 )
-@click.option(
-    "--tolerance", type=click.FloatRange(0), help="Difference allowed, as a part of the largest number."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every point.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every tensor.")
 @options.some("threads", "isa")
 @click.make_pass_decorator(Console, ensure=True)
 def command(
@@ -45,17 +46,20 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Compare MODEL in the native engine with the same weights in torch; exit 1 if they differ."""
+    """Run MODEL in the native engine and in PyTorch, and compare every intermediate tensor.
+
+    The exit code is 1 if a tensor differs by more than the tolerance.
+    """
     from zeropoint.catalogue.fetch import resolve
     from zeropoint.inspect.compare import TOLERANCE, by_layer, compare
     from zeropoint.tokenizers.formats.gguf import load_tokenizer
     from zeropoint.weights.gguf.reader import open_gguf
 
     settings = options.read({**flags, "model": name})
-    found = resolve(open_model.model_name(settings), settings=settings, notice=console.notice)
-    ids = load_tokenizer(open_gguf(found.path)).encode(text)
+    model = resolve(open_model.model_name(settings), settings=settings, notice=console.notice)
+    ids = load_tokenizer(open_gguf(model.path)).encode(text)
     result = compare(
-        found.path,
+        model.path,
         ids,
         n_threads=settings.get("threads").value,
         isa=settings.get("isa").value,
@@ -66,24 +70,28 @@ def command(
     if as_json:
         console.json(
             {
-                "model": found.name,
+                "model": model.name,
                 "tokens": len(ids),
                 "tolerance": result.tolerance,
-                "first": first and first.name,
+                "first_difference": first and first.name,
                 "same_top": result.same_top,
-                "points": {p.name: {"difference": p.difference, "largest": p.largest} for p in result.points},
+                "tensors": {
+                    p.name: {"difference": p.difference, "largest": p.largest} for p in result.points
+                },
             }
         )
     else:
         rows = [
-            (where, p.name, f"{p.difference:.2e}", f"{p.largest:.3g}", f"{p.relative:.1e}")
-            for where, p in by_layer(result).items()
+            (layer, p.name, f"{p.difference:.2e}", f"{p.largest:.3g}", f"{p.relative:.1e}")
+            for layer, p in by_layer(result).items()
         ]
-        console.table(("layer", "worst point", "difference", "largest", "part"), rows)
-        console.line(f"the same best token at {result.same_top:.0%} of {len(ids)} positions")
+        console.table(("layer", "tensor", "difference", "largest value", "relative"), rows)
+        console.line(f"the engines predict the same token at {result.same_top:.0%} of {len(ids)} positions")
         if first is None:
-            console.line(f"no point differs by more than {result.tolerance:g} of its largest number")
+            console.line(f"no tensor differs by more than {result.tolerance:g} of its largest value")
         else:
-            console.line(f"first to differ: {first.name}, by {first.difference:.2e} ({first.relative:.1e})")
+            console.line(
+                f"first difference: {first.name}, by {first.difference:.2e} ({first.relative:.1e} relative)"
+            )
     if first is not None:
         raise click.exceptions.Exit(1)

@@ -1,6 +1,6 @@
-"""Continue a text, without any chat template.
+"""Continue a text, without a chat template.
 
-For base models, for experiments and for pipes: what the model is given is exactly the text.
+The model reads exactly your text, so this suits base models, experiments and pipes.
 """
 
 from __future__ import annotations
@@ -29,15 +29,14 @@ Examples:
 @options.sampling
 @click.make_pass_decorator(Console, ensure=True)
 def command(console: Console, /, prompt: str | None, as_json: bool, **flags: Any) -> None:
-    """Continue PROMPT, or the text on stdin (`-`), and print what the model adds.
+    """Continue PROMPT, or the text on stdin (`-`), and print the continuation.
 
-    A text that reaches --max-tokens is cut, and stderr says so.
+    A continuation that reaches --max-tokens is cut off, with a warning on stderr.
     """
-    asked = intervention_options.asked(flags)
+    interventions = intervention_options.parse(flags)
     settings = options.read(flags)
     text = answer.read_prompt(prompt, "prompt")
     with open_model.open_model(settings, console) as model:
         params = options.sampling_params(settings, model.defaults)
-        answer.print_answer(
-            console, model.generate(text, params, interventions=asked.interventions(model)), params, as_json
-        )
+        stream = model.generate(text, params, interventions=interventions.interventions(model))
+        answer.print_answer(console, stream, params, as_json)

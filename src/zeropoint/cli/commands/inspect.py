@@ -1,8 +1,9 @@
-"""Look inside a model while it reads a text, and change what is there.
+"""Look inside a model as it reads a text: logit lens, attention weights, token probabilities.
 
-`--lens` shows what the model would say if it ended after each layer (nostalgebraist, "Interpreting GPT: the
-logit lens", 2020), `--attention` at what each token looks, `--logprobs` how probable each token was and what
-might have stood there. The numbers come from the engine that answers, for quantised models too.
+`--lens` is the logit lens (nostalgebraist, "Interpreting GPT: the logit lens", 2020): the next-token
+prediction after each layer. `--attention` prints the weights of one attention head, `--logprobs` the
+probability of each token and its likeliest alternatives. `--steer` and `--ablate` modify the forward pass
+first. All numbers come from the engine that generates text, including for quantised models.
 """
 
 from __future__ import annotations
@@ -24,27 +25,44 @@ Examples:
   zeropoint inspect "The capital of France is"
   zeropoint inspect "The capital of France is" --logprobs --token " Paris" --token " Rome"
   zeropoint inspect "The capital of France is" --attention 23.4 --top 3
-  zeropoint inspect "The capital of France is" --logprobs --silence 23.4
+  zeropoint inspect "The capital of France is" --logprobs --ablate 23.4
   zeropoint inspect "I think dogs are" --steer "I love them" "I hate them" --layer 8 --scale 2
 """
 
 
 @click.command("inspect", epilog=_EXAMPLES)
 @click.argument("text", required=False)
-@click.option("--lens", is_flag=True, help="What would follow if the model ended after each layer.")
-@click.option("--at", type=int, metavar="N", help="Token of the text whose lens is shown. Default: the last.")
 @click.option(
-    "--logprobs", is_flag=True, help="How probable each token was, and what else might stand there."
+    "--lens", is_flag=True, help="Logit lens: the next-token prediction after each layer (default)."
 )
-@click.option("--attention", multiple=True, metavar="L.H", help="Layer and head whose attention is shown.")
-@click.option("--top", type=click.IntRange(1, 1000), default=5, show_default=True, help="Best ones to show.")
 @click.option(
-    "--token", "tokens", multiple=True, metavar="TEXT", help="A token whose probability to show too."
+    "--at",
+    type=int,
+    metavar="N",
+    help="With --lens: the position of the token to show, from 0. Default: the last.",
+)
+@click.option(
+    "--logprobs", is_flag=True, help="Log-probability of each token, with its likeliest alternatives."
+)
+@click.option(
+    "--attention", multiple=True, metavar="L.H", help="Attention weights of head H in layer L. Repeatable."
+)
+@click.option(
+    "--top",
+    type=click.IntRange(1, 1000),
+    default=5,
+    show_default=True,
+    help="How many of the likeliest tokens to list.",
+)
+@click.option(
+    "--token",
+    "tokens",
+    multiple=True,
+    metavar="TEXT",
+    help="Also show the probability of this token. Repeatable.",
 )
 @intervention_options.options
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object with everything that was asked for."
-)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every selected view.")
 @options.engine
 @click.make_pass_decorator(Console, ensure=True)
 def command(
@@ -60,13 +78,13 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Show what happens in the model while it reads TEXT (or stdin, `-`); by default the lens.
+    """Show how the model processes TEXT (`-` reads stdin); by default, the logit lens.
 
-    Layers and heads are counted from 0.
+    Layers, heads and token positions count from 0.
     """
     from zeropoint.inspect.report import Wanted, report
 
-    asked = intervention_options.asked(flags)
+    interventions = intervention_options.parse(flags)
     wanted = Wanted(
         is_lens=lens or not (logprobs or attention),
         is_logprobs=logprobs,
@@ -77,16 +95,16 @@ def command(
     )
     text = answer.read_prompt(text, "text")
     with open_model.open_model(options.read(flags), console) as model:
-        found = report(model, text, wanted, asked.interventions(model))
+        result = report(model, text, wanted, interventions.interventions(model))
     if as_json:
-        console.json(found.as_json())
+        console.json(result.as_json())
     else:
-        _show(console, found)
+        _show(console, result)
 
 
-def _show(console: Console, found: Report) -> None:
-    for number, table in enumerate(found.tables()):
-        if number:
+def _show(console: Console, report: Report) -> None:
+    for index, table in enumerate(report.tables()):
+        if index:
             console.line()
         console.line(table.title)
         console.table(table.headers, table.rows)

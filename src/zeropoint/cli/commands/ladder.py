@@ -1,4 +1,8 @@
-"""Climb a ladder of models that grow part by part, and hold each rung to the loss that was published."""
+"""Retrain a published sequence of models and compare each loss with the published one.
+
+A ladder is a sequence of small models, each adding one part to the previous one: a "rung". Training every
+rung shows what each part is worth, and that our parts match those of the lecture or article.
+"""
 
 from __future__ import annotations
 
@@ -10,35 +14,57 @@ from typing import TYPE_CHECKING
 import click
 
 from zeropoint.cli.console import Console
-from zeropoint.cli.extras import need_torch
+from zeropoint.cli.extras import require_torch
 
 if TYPE_CHECKING:
-    from zeropoint.learn.ladder import Ladder, Reached, Rung
+    from zeropoint.learn.ladders.ladder import Ladder, Rung, StageResult
     from zeropoint.train.config.device import Device
 
-_WORST = 5  # weights whose gradients are shown
+_N_PARAMETERS_SHOWN = 5
 _QUICK_STEPS = 3
 _HEADERS = ("rung", "steps", "published", "ours", "corrected", "tolerance", "verdict", "s")
 _EXAMPLES = """\b
 Examples:
-  zeropoint ladder build-gpt
-  zeropoint ladder llama --slow
+  zeropoint ladder build-gpt                          every rung that takes seconds
+  zeropoint ladder llama --slow                       and those that take minutes
   zeropoint ladder llama --rung rms-norm --rung no-mask --json
 """
 
 
 @click.command("ladder", epilog=_EXAMPLES)
 @click.argument("name", metavar="LADDER")
-@click.option("--rung", "names", metavar="NAME", multiple=True, help="This rung only; may be given again.")
-@click.option("--slow", is_flag=True, help="What takes minutes too.")
-@click.option("--full", is_flag=True, help="Everything: what takes a night, or a GPU.")
-@click.option("--quick", is_flag=True, help=f"{_QUICK_STEPS} steps a rung: that it runs, no more; not kept.")
-@click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]),
-              help="Where. Default: cpu; for --full as its preset says.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=1337, show_default=True)
-@click.option("--ledger", metavar="FILE", help="Where results are kept; by default with the program's state.")
-@click.option("--runs", metavar="DIR", default="runs", show_default=True,
-              help="Where --full keeps its run; one that is there is gone on with.")  # fmt: skip
+@click.option("--rung", "names", metavar="NAME", multiple=True, help="Train only this rung. Repeatable.")
+@click.option("--slow", is_flag=True, help="Include stages that take minutes.")
+@click.option("--full", is_flag=True, help="Include every stage, also those that take a night (or a GPU).")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help=f"Train each rung for {_QUICK_STEPS} steps to check that it runs. Judges and records nothing.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda", "auto"]),
+    help="Device to train on. Default: cpu; for a model that only --full trains, its preset's device.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=1337,
+    show_default=True,
+    help="Seed of initial weights, batches and dropout.",
+)
+@click.option(
+    "--results",
+    metavar="FILE",
+    help="JSONL file to append results to. Default: ladders.jsonl in the state folder.",
+)
+@click.option(
+    "--runs",
+    metavar="DIR",
+    default="runs",
+    show_default=True,
+    help="Folder for training runs of --full. An interrupted run there is resumed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.make_pass_decorator(Console, ensure=True)
 @click.pass_context
@@ -53,67 +79,68 @@ def command(
     quick: bool,
     device: Device | None,
     seed: int,
-    ledger: str | None,
+    results: str | None,
     runs: str,
     as_json: bool,
 ) -> None:
-    """Train every rung of LADDER on tiny Shakespeare: published, ours, tolerance, verdict, seconds.
+    """Train the rungs of LADDER on tiny Shakespeare and compare their losses with the published ones.
 
-    build-gpt: Karpathy's lecture, from a table of pairs to a transformer. llama: Kitano's "Llama from
-    scratch", as published and once more without its faults; what shows a model the future is named.
-    The exit code is 1 where a loss differs, an order breaks or a corrected model leaks.
+    Ladders: build-gpt (Karpathy, "Let's build GPT", 2023) and llama (Kitano, "Llama from scratch", 2023). The
+    llama rungs are trained twice, as published ("ours") and without their bugs ("corrected"); a module that
+    leaks future tokens is reported by name. The exit code is 1 if a loss differs, if losses do not decrease
+    as published, or if a corrected model leaks.
     """
-    need_torch("ladder")
+    require_torch("ladder")
     from zeropoint import registry, settings
-    from zeropoint.cli.train_display import showing
-    from zeropoint.learn import ladder_results as book
-    from zeropoint.learn import run_ladder
+    from zeropoint.cli.train_display import train_display
+    from zeropoint.learn.ladders import results as results_file
+    from zeropoint.learn.ladders import run_ladder
 
-    ladder: Ladder = registry.load("zeropoint.learn.ladders", name, "ladder").LADDER
-    rungs = run_ladder.chosen(ladder, names, "night" if full else "minutes" if slow else "seconds")
-    path = Path(ledger) if ledger else settings.ledger_file()
+    ladder: Ladder = registry.load("zeropoint.learn.ladders.published", name, "ladder").LADDER
+    rungs = run_ladder.select_rungs(ladder, names, "night" if full else "minutes" if slow else "seconds")
+    path = Path(results) if results else settings.ladder_results_file()
     if not quick:
-        book.append(path)  # a ledger that cannot be written is told before the training, not after it
-    ids = run_ladder.shakespeare()
+        results_file.append(path)  # fail before training, not after, if the file is not writable
+    ids = run_ladder.load_shakespeare()
     n_steps = _QUICK_STEPS if quick else None
-    reached: list[Reached] = []
+    measured: list[StageResult] = []
     if sys.stdout.isatty() and not as_json:
         console.line(_aligned(_HEADERS))
     for rung in rungs:
         console.notice(f"{rung.name}: {rung.change}")
-        with showing(console) as screen:
-            climbing = run_ladder.climb(
-                ladder, [rung], ids, seed, n_steps, folder=Path(runs), callbacks=(screen,), device=device
-            )
-            for one in climbing:
-                reached.append(one)
+        with train_display(console) as display:
+            for result in run_ladder.run_ladder(
+                ladder, [rung], ids, seed, n_steps, folder=Path(runs), callbacks=(display,), device=device
+            ):
+                measured.append(result)
                 if not quick:
-                    book.append(path, book.entry(ladder, one, seed))
+                    results_file.append(path, results_file.entry(ladder, result, seed))
                 if not as_json:
-                    _print(console, one)
-    broken = run_ladder.out_of_order(ladder, reached)
+                    _print(console, result)
+    out_of_order = run_ladder.out_of_order(ladder, measured)
     if as_json:
-        console.json({"rungs": [book.entry(ladder, one, seed) for one in reached], "out_of_order": broken})
+        entries = [results_file.entry(ladder, result, seed) for result in measured]
+        console.json({"rungs": entries, "out_of_order": out_of_order})
     else:
-        _print_end(console, reached, broken)
-    _tell_skipped(console, ladder, names, rungs)
-    if broken or any(one.verdict == "differs" or one.corrected_leak is not None for one in reached):
+        _print_summary(console, measured, out_of_order)
+    _report_skipped(console, ladder, names, rungs)
+    if out_of_order or any(r.verdict == "differs" or r.corrected_leak is not None for r in measured):
         context.exit(1)
 
 
-def _print(console: Console, one: Reached) -> None:
-    """A line on a terminal, what is to be known beneath; in a pipe a row, with that as its last column."""
+def _print(console: Console, result: StageResult) -> None:
+    """Print an aligned line and its remarks on a terminal; in a pipe, one row with the remarks last."""
     cells = (
-        one.name,
-        f"{one.n_steps}",
-        " or ".join(f"{loss:g}" for loss in one.stage.published),
-        f"{one.ours:.4f}",
-        "-" if one.corrected is None else f"{one.corrected:.4f}",
-        f"{one.stage.tolerance:g}",
-        one.verdict,
-        f"{one.seconds:.0f}",
+        result.name,
+        f"{result.n_steps}",
+        " or ".join(f"{loss:g}" for loss in result.stage.published),
+        f"{result.ours:.4f}",
+        "-" if result.corrected is None else f"{result.corrected:.4f}",
+        f"{result.stage.tolerance:g}",
+        result.verdict,
+        f"{result.seconds:.0f}",
     )
-    remarks = list(_remarks(one))
+    remarks = list(_remarks(result))
     if not sys.stdout.isatty():
         console.table((), [(*cells, "; ".join(remarks))])
         return
@@ -126,41 +153,42 @@ def _aligned(cells: tuple[str, ...]) -> str:
     return "{:<16} {:>6} {:>14} {:>7} {:>7} {:>9}  {:<10} {:>4}".format(*cells)
 
 
-def _remarks(one: Reached) -> Iterator[str]:
-    """What is to be known beside the numbers, a sentence each."""
-    if one.leak is not None:
-        yield f"as published it sees the future: {one.leak}"
-    if one.corrected_leak is not None:
-        yield f"the corrected form sees the future: {one.corrected_leak}"
-    if one.n_unheld:
-        yield f"the optimizer holds {one.n_weights - one.n_unheld:,} of the model's {one.n_weights:,} weights"
-    if one.stage.n_batches == 1:
-        yield "of one batch; --slow takes all 200"
-    if one.stage.reason:
-        yield f"not binding: {one.stage.reason}"
+def _remarks(result: StageResult) -> Iterator[str]:
+    """Remarks on a result, one sentence each."""
+    if result.leak is not None:
+        yield f"the published model sees future tokens: {result.leak}"
+    if result.corrected_leak is not None:
+        yield f"the corrected model sees future tokens: {result.corrected_leak}"
+    if result.n_not_optimized:
+        n_optimized = result.n_weights - result.n_not_optimized
+        yield f"the optimizer has {n_optimized:,} of the model's {result.n_weights:,} weights"
+    if result.stage.n_batches == 1:
+        yield "mean of one batch; --slow averages all 200"
+    if result.stage.reason:
+        yield f"not binding: {result.stage.reason}"
 
 
-def _print_end(console: Console, reached: list[Reached], broken: list[tuple[str, str]]) -> None:
-    for before, after in broken:
-        console.line(f"out of order: {after} is not below {before}")
-    if not reached:
+def _print_summary(console: Console, results: list[StageResult], out_of_order: list[tuple[str, str]]) -> None:
+    for before, after in out_of_order:
+        console.line(f"out of order: the loss of {after} is not below that of {before}")
+    if not results:
         return
-    last = reached[-1]
-    worst = sorted(last.dead, key=lambda share: -share[1])[:_WORST]
+    last = results[-1]
+    worst = sorted(last.near_zero_gradients, key=lambda item: -item[1])[:_N_PARAMETERS_SHOWN]
     if worst:
-        shown = ", ".join(f"{name} {share:.0%}" for name, share in worst)
-        console.notice(f"gradients near zero at the last step of {last.name}: {shown}")
-    n_held = sum(one.verdict == "holds" for one in reached)
-    seconds = sum(one.seconds for one in reached)
-    console.notice(f"{n_held} of {len(reached)} hold, trained in {seconds:.0f} s")
+        listed = ", ".join(f"{name} {fraction:.0%}" for name, fraction in worst)
+        console.notice(f"gradients near zero at the last step of {last.name}: {listed}")
+    n_holding = sum(result.verdict == "holds" for result in results)
+    seconds = sum(result.seconds for result in results)
+    console.notice(f"{n_holding} of {len(results)} losses hold; trained in {seconds:.0f} s")
 
 
-def _tell_skipped(console: Console, ladder: Ladder, names: tuple[str, ...], rungs: list[Rung]) -> None:
-    """What was left out because it takes long, and how to have it."""
-    climbed = {(rung.name, stage) for rung in rungs for stage in rung.stages}
+def _report_skipped(console: Console, ladder: Ladder, names: tuple[str, ...], rungs: list[Rung]) -> None:
+    """List the stages skipped because they take long, with the flag that includes them."""
+    trained = {(rung.name, stage) for rung in rungs for stage in rung.stages}
     for rung in ladder.rungs:
-        left = [stage for stage in rung.stages if (rung.name, stage) not in climbed]
-        if left and (not names or rung.name in names):
-            flag = "--slow" if left[0].cost == "minutes" else "--full"
-            steps = ", ".join(f"{stage.n_steps:,}" for stage in left)
-            console.notice(f"{rung.name} was left out at {steps} steps: {flag} trains it")
+        skipped = [stage for stage in rung.stages if (rung.name, stage) not in trained]
+        if skipped and (not names or rung.name in names):
+            flag = "--slow" if skipped[0].cost == "minutes" else "--full"
+            steps = ", ".join(f"{stage.n_steps:,}" for stage in skipped)
+            console.notice(f"skipped {rung.name} at {steps} steps; {flag} includes it")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zeropoint.cli.console import Console
-from zeropoint.cli.extras import need
+from zeropoint.cli.extras import require
 from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def command(
     The sizes and token counts are chosen so that the budget holds; the speed of this machine is measured
     first. The law then says what the next size will reach, that size is trained, and both are shown.
     """
-    need("scaling", "torch", "matplotlib")
+    require("scaling", "torch", "matplotlib")
     from zeropoint.train.config.config import read_config
     from zeropoint.train.config.duration import seconds_of
     from zeropoint.train.scaling.plot import draw

@@ -9,7 +9,7 @@ import click
 
 from zeropoint.cli import matrix_view
 from zeropoint.cli.console import Console
-from zeropoint.cli.extras import need_torch
+from zeropoint.cli.extras import require_torch
 from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def command(
     open). A row of a matrix is a token ("2:b": b at position 2) or a named column of the residual stream.
     On a terminal with colour numbers are shaded by their size.
     """
-    need_torch("trace")
+    require_torch("trace")
     from pathlib import Path
 
     from zeropoint.learn.handmade import programs

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zeropoint.cli.console import Console
-from zeropoint.cli.extras import need_torch
+from zeropoint.cli.extras import require_torch
 from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def command(
     Ctrl-C ends it after the step it is in and keeps a checkpoint, from which --resume goes on as if nothing
     had been; a second one ends it at once. The folder then holds metrics.jsonl, loss.png and report.html.
     """
-    need_torch("training")
+    require_torch("training")
     if resume and fresh:
         raise BadInput("--resume goes on and --fresh starts anew; give one of them")
     if workers is not None and ray is None:
@@ -90,12 +90,12 @@ def _trained(
     config: RunConfig, folder: Path, resume: bool, console: Console, ray: str | None, n_workers: int
 ) -> Result:
     """Run it, here or on a cluster, with everything that looks on."""
-    from zeropoint.cli.train_display import showing
+    from zeropoint.cli.train_display import train_display
     from zeropoint.train.callbacks.metrics import MetricsFile, SampleFiles, TensorBoard
     from zeropoint.train.report.report import Report
     from zeropoint.train.run.run import run
 
-    with showing(console) as screen:
+    with train_display(console) as screen:
         if ray is not None:
             from zeropoint.train.distributed.ray import run_on_ray
 

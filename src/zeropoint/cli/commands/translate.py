@@ -1,4 +1,7 @@
-"""Translate with a run that was trained on parallel text; show where it looked; judge it by BLEU."""
+"""Translate with a model you trained on parallel text; show its attention; measure BLEU.
+
+`zeropoint train multi30k` trains a German-to-English model to use with this command.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ import click
 from zeropoint.cli import matrix_view
 from zeropoint.cli.answer import read_prompt
 from zeropoint.cli.console import Console
-from zeropoint.cli.extras import need_torch
-from zeropoint.errors import BadInput
+from zeropoint.cli.extras import require_torch
+from zeropoint.errors import BadInput, choices
 
 if TYPE_CHECKING:
     from zeropoint.decoding.beam import Beam
@@ -33,15 +36,42 @@ Examples:
 @click.command("translate", epilog=_EXAMPLES)
 @click.argument("run")
 @click.argument("text", required=False)
-@click.option("--beam", "n_beams", type=int, default=4, show_default=True, help="Answers that are followed.")
-@click.option("--penalty", type=float, default=0.6, show_default=True, help="Above 0: longer answers.")
-@click.option("--checkpoint", default="best", show_default=True, help="best, latest or a step.")
-@click.option("--average", type=int, metavar="N", help="Mean of the weights of the last N checkpoints.")
-@click.option("--attention", is_flag=True, help="Show what every layer looked at, as the mean of its heads.")
-@click.option("--only", metavar="WORD", help="Of the maps only: encoder, decoder, self, source.")
-@click.option("--pictures", metavar="FOLDER", help="Draw every head of every layer, as PNG files.")
-@click.option("--bleu", metavar="PART", help="Judge by a part of the run's data, such as test_2016_flickr.")
-@click.option("--plain", is_flag=True, help="Plain text, as in a pipe or without colour.")
+@click.option(
+    "--beam",
+    "n_beams",
+    type=int,
+    default=4,
+    metavar="N",
+    show_default=True,
+    help="Beam width: candidate translations to keep at each step. 1 is greedy search.",
+)
+@click.option(
+    "--penalty",
+    type=float,
+    default=0.6,
+    metavar="X",
+    show_default=True,
+    help="Length penalty of beam search; larger values favour longer translations.",
+)
+@click.option(
+    "--checkpoint",
+    default="best",
+    metavar="STEP",
+    show_default=True,
+    help="Checkpoint to use: best, latest or a step number.",
+)
+@click.option("--average", type=int, metavar="N", help="Average the weights of the last N checkpoints.")
+@click.option("--attention", is_flag=True, help="Print each layer's attention weights, averaged over heads.")
+@click.option(
+    "--only",
+    metavar="WORD",
+    help="With --attention or --pictures: only maps of this kind (encoder, decoder, self or source).",
+)
+@click.option("--pictures", metavar="FOLDER", help="Draw the attention of every head as PNG files.")
+@click.option(
+    "--bleu", metavar="SPLIT", help="Measure BLEU on a split of the run's data, such as test_2016_flickr."
+)
+@click.option("--plain", is_flag=True, help="Print matrices as plain text, without shading.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.make_pass_decorator(Console, ensure=True)
 def command(
@@ -60,33 +90,35 @@ def command(
     plain: bool,
     as_json: bool,
 ) -> None:
-    """Translate TEXT, or each line of stdin (`-`), with a RUN of parallel text, by its folder or name.
+    """Translate TEXT, or each line of stdin (`-`), with the model of RUN.
 
-    --bleu compares greedy and beam search, with the last weights, the best, and the mean of the last
-    checkpoints (5, or --average), by sacrebleu.
+    RUN is a run's folder, or the name of a folder in runs/. With --bleu, the command compares greedy and beam
+    search using the latest weights, the best weights, and the average of the last checkpoints (5, or
+    --average), scored by sacrebleu.
     """
-    need_torch("translate")
+    require_torch("translate")
     from zeropoint.decoding.beam import Beam
     from zeropoint.train.run.translator import open_translator
 
     beam, folder = Beam(n_beams, penalty), _folder(run)
     if bleu is not None:
-        _judge(console, folder, bleu, beam, average, as_json)
+        _measure_bleu(console, folder, bleu, beam, average or 5, as_json)
         return
     lines = (text if text not in (None, "-") else read_prompt(text, "text")).split("\n")
     if len(lines) > 1 and (attention or pictures):
-        raise BadInput("attention is shown for one line; give it after the run")
+        raise BadInput("--attention and --pictures take a single line; pass it as an argument after the run")
     translator = open_translator(folder, checkpoint, average or 1)
     answers = translator.answers(lines, None if n_beams == 1 else beam)
-    said = [translator.coding.decode(ids) for ids in answers]
+    translations = [translator.coding.decode(ids) for ids in answers]
     maps = _maps(translator, lines[0], answers[0], only) if attention or pictures else []
     if as_json:
-        console.json({"lines": lines, "translations": said, "maps": [_as_json(one) for one in maps]})
+        json_maps = [_as_json(attention_map) for attention_map in maps]
+        console.json({"lines": lines, "translations": translations, "maps": json_maps})
     else:
-        for line in said:
+        for line in translations:
             console.line(line)
     if attention and not as_json:
-        _show(console, maps, plain)
+        _print_maps(console, maps, plain)
     for path in _draw(maps, Path(pictures)) if pictures else ():
         console.notice(f"wrote {path}")
 
@@ -97,68 +129,98 @@ def _folder(run: str) -> Path:
     for path in (Path(run).expanduser(), Path("runs") / run):
         if is_run(path):
             return path
-    raise BadInput(f"there is no run {run}, nor runs/{run}; make one: zeropoint train multi30k")
+    raise BadInput(f"there is no run at {run} or runs/{run}; train one with `zeropoint train multi30k`")
 
 
 def _maps(translator: Translator, text: str, answer: list[int], only: str | None) -> list[AttentionMap]:
-    maps = [one for one in translator.attention(text, answer) if only is None or only in one.kind]
+    maps = [m for m in translator.attention(text, answer) if only is None or only in m.kind]
     if not maps:
-        raise BadInput(f"no map has `{only}` in its name; try encoder, decoder, self or source")
+        raise BadInput(f"no attention map matches --only {only}; try encoder, decoder, self or source")
     return maps
 
 
-def _judge(console: Console, run: Path, part: str, beam: Beam, average: int | None, as_json: bool) -> None:
-    from zeropoint.evaluate.translation import judge, judged_by
+def _measure_bleu(
+    console: Console, run: Path, split: str, beam: Beam, n_averaged: int, as_json: bool
+) -> None:
+    from zeropoint.evaluate.translation import compare_search
 
     rows = []
-    for row in judge(run, judged_by(run, part), beam, average or 5):
+    for row in compare_search(_translators(run, n_averaged), _pairs(run, split), beam):
         rows.append(row)
         console.notice(f"{row.weights}: {row.search}, BLEU {row.bleu:.2f}")
     if as_json:
-        console.json({"part": part, "rows": [vars(row) for row in rows]})
+        console.json({"split": split, "rows": [vars(row) for row in rows]})
         return
     console.table(
         ("weights", "search", "BLEU", "sentences", "seconds"),
-        [(row.weights, row.search, f"{row.bleu:.2f}", row.n_pairs, f"{row.seconds:.1f}") for row in rows],
+        [(row.weights, row.search, f"{row.bleu:.2f}", row.n_sentences, f"{row.seconds:.1f}") for row in rows],
     )
     console.notice(rows[0].signature)
 
 
-def _show(console: Console, maps: list[AttentionMap], plain: bool) -> None:
-    """Each layer's mean over its heads."""
+def _pairs(run: Path, split: str) -> list[tuple[str, str]]:
+    """The sentence pairs of a split of the run's own data. Raises BadInput listing the splits."""
+    from zeropoint.data.pairs import read_pairs
+    from zeropoint.data.parallel_corpus import find_parallel
+    from zeropoint.train.config.config import read_run_config
+
+    config = read_run_config(run)
+    files = find_parallel(config.data.source, config.data.languages)
+    if split not in files:
+        raise BadInput(choices(f"split of {config.data.source}", split, files))
+    return read_pairs(*files[split])
+
+
+def _translators(run: Path, n_averaged: int) -> Iterator[Translator]:
+    """Translators with the latest weights, the best (if different) and the average of the last n_averaged."""
+    from zeropoint.train.run.translator import open_translator
+    from zeropoint.weights.run_checkpoint import checkpoint_of
+
+    yield open_translator(run, "latest")
+    if checkpoint_of(run, "best") != checkpoint_of(run, "latest"):
+        yield open_translator(run, "best")
+    if n_averaged > 1:
+        yield open_translator(run, "latest", n_averaged)
+
+
+def _print_maps(console: Console, maps: list[AttentionMap], plain: bool) -> None:
+    """Print each layer's attention, averaged over its heads."""
     from zeropoint.learn.handmade.trace import Matrix
 
     is_shaded = not plain and console.has_color(sys.stdout)
-    for one in maps:
-        mean_TS = one.weights_HTS.mean(0).numpy().round(2)
-        keys = tuple(key.replace(" ", "") for key in one.keys)
-        about = f"{one.weights_HTS.shape[0]} heads; a row looks at the columns"
-        shown = Matrix(f"{one.kind}, layer {one.layer}", about, one.queries, keys, mean_TS)
-        (matrix_view.show_shaded if is_shaded else matrix_view.show_plain)(console, shown)
+    for attention_map in maps:
+        mean_TS = attention_map.weights_HTS.mean(0).numpy().round(2)
+        keys = tuple(key.replace(" ", "") for key in attention_map.keys)
+        description = f"mean of {attention_map.weights_HTS.shape[0]} heads; rows attend to columns"
+        name = f"{attention_map.kind}, layer {attention_map.layer}"
+        matrix = Matrix(name, description, attention_map.queries, keys, mean_TS)
+        (matrix_view.show_shaded if is_shaded else matrix_view.show_plain)(console, matrix)
 
 
 def _draw(maps: list[AttentionMap], folder: Path) -> Iterator[Path]:
-    """A picture for each kind."""
+    """Write one picture per kind of attention and yield its path."""
     from zeropoint.inspect.attention_map import draw_maps
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for kind, group in groupby(maps, key=lambda one: one.kind):
+        for kind, group in groupby(maps, key=lambda attention_map: attention_map.kind):
             layers = list(group)
             path = folder / f"{kind.replace(' ', '-')}.png"
-            weights = [one.weights_HTS.numpy() for one in layers]
-            title = f"{kind}: a row looks at the columns"
+            weights = [layer.weights_HTS.numpy() for layer in layers]
+            title = f"{kind}: rows attend to columns"
             path.write_bytes(draw_maps(title, weights, layers[0].queries, layers[0].keys))
             yield path
     except OSError as error:
-        raise BadInput(f"{folder}: pictures cannot be written there: {error.strerror}") from None
+        raise BadInput(
+            f"cannot write pictures to {folder}: {error.strerror}; choose another folder"
+        ) from None
 
 
-def _as_json(one: AttentionMap) -> dict[str, object]:
+def _as_json(attention_map: AttentionMap) -> dict[str, object]:
     return {
-        "kind": one.kind,
-        "layer": one.layer,
-        "queries": one.queries,
-        "keys": one.keys,
-        "weights": one.weights_HTS.tolist(),
+        "kind": attention_map.kind,
+        "layer": attention_map.layer,
+        "queries": attention_map.queries,
+        "keys": attention_map.keys,
+        "weights": attention_map.weights_HTS.tolist(),
     }
