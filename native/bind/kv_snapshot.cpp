@@ -1,4 +1,5 @@
-// Pages of a cache as bytes, out to a file and back in (engine/session/kv_snapshot.py writes and checks the file).
+// Pages of a cache as bytes, out to a file and back in (engine/session/kv_snapshot.py writes and checks the
+// file).
 #include <cstring>
 
 #include "bind/arrays.hpp"

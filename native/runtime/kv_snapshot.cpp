@@ -1,4 +1,5 @@
-// The cache of a sequence on its way to a file and back (engine/session/kv_snapshot.py writes and checks the file).
+// The cache of a sequence on its way to a file and back (engine/session/kv_snapshot.py writes and checks the
+// file).
 #include <algorithm>
 #include <cstring>
 #include <string>

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ int main() {
     write(y);
     std::vector<QuantBlock> q(kTokens * 2 * kBlocks);
     for (int m = 0; m < kTokens; ++m)
-        k.quantize_finely(x.data() + m * kCols, kCols, &q[2 * m * kBlocks]);
+        k.quantize_with_residual(x.data() + m * kCols, kCols, &q[2 * m * kBlocks]);
     k.matmul_int8[at]({packed.data(), group, n_groups, kBlocks, q.data(), 2, kTokens, y.data(), kRows});
     write(y);
 }
@@ -131,27 +132,27 @@ assert (np.abs(integer - exact) <= half_steps @ np.abs(again.T) + 1e-4).all()
 """
 
 
-def compiled(copy: Path) -> None:
-    """The packing and the scalar kernels of the copy, with every format of its formats.def, as `product`."""
-    run(
-        [
-            "cmake",
-            "-DZP_NATIVE=native",
-            "-DZP_GENERATED=generated",
-            "-P",
-            "native/kernels/codes/includes.cmake",
-        ],
-        copy,
-    )
+def compile_product(copy: Path) -> None:
+    """Build `product` in `copy`: the packing and the scalar kernels of every format in its formats.def."""
+    units = ["-DZP_NATIVE=native", "-DZP_GENERATED=generated", "-DZP_UNITS=packing;scalar"]
+    run(["cmake", *units, "-P", "native/cmake/kernel_units.cmake"], copy)
     (copy / "product.cpp").write_text(NATIVE_PRODUCT)
     sources = ["native/kernels/packing.cpp", "native/kernels/scalar/kernels.cpp", "product.cpp"]
-    flags = ["-std=c++20", "-O0", "-ffp-contract=off", "-Inative", "-Igenerated"]
-    run([COMPILER, *flags, *sources, "-o", "product"], copy)
+    sources += [str(path.relative_to(copy)) for path in sorted((copy / "generated").rglob("*.cpp"))]
+    flags = ["-std=c++20", "-O0", "-ffp-contract=off", "-Inative"]
+    objects = [f"{i}.o" for i in range(len(sources))]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(
+            lambda pair: run([COMPILER, *flags, "-c", pair[0], "-o", pair[1]], copy),
+            zip(sources, objects, strict=True),
+        ):
+            pass
+    run([COMPILER, *objects, "-o", "product"], copy)
 
 
 def test_a_number_format(copy: Path) -> None:
     WALKS["number format"].write(copy)
-    compiled(copy)
+    compile_product(copy)
     probe(NUMBER_FORMAT, copy)
     assert "Q7_9" in run([sys.executable, "-m", "zeropoint", "convert", "--help"], copy)
 

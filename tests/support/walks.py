@@ -75,8 +75,8 @@ def pack(weights):
 _CODES = """// Q7_9 packed: 512 bytes, 16 half scales. Python: formats/q7_9.py.
 #pragma once
 
-#include "kernels/codes/codec_common.hpp"
 #include "kernels/codes/bit_packing.hpp"
+#include "kernels/codes/codec_common.hpp"
 
 namespace zp::shared {
 

@@ -1,8 +1,8 @@
 // IQ4_NL packed as Q4_0 is; each nibble names a level. Python: formats/iq4_nl.py.
 #pragma once
 
-#include "kernels/codes/codec_common.hpp"
 #include "kernels/codes/bit_packing.hpp"
+#include "kernels/codes/codec_common.hpp"
 
 namespace zp::shared {
 

@@ -2,8 +2,8 @@
 // in the low and a minimum in the high half; for each 128 bytes of pairs of bits. Python: formats/q2_k.py.
 #pragma once
 
-#include "kernels/codes/codec_common.hpp"
 #include "kernels/codes/bit_packing.hpp"
+#include "kernels/codes/codec_common.hpp"
 
 namespace zp::shared {
 

@@ -2,8 +2,8 @@
 // (words.hpp); for each 128 bytes of pairs of bits and 64 of third bits. Python: formats/q3_k.py.
 #pragma once
 
-#include "kernels/codes/codec_common.hpp"
 #include "kernels/codes/bit_packing.hpp"
+#include "kernels/codes/codec_common.hpp"
 
 namespace zp::shared {
 

@@ -1,8 +1,8 @@
 // Q4_0 packed: 256 bytes of nibbles, 16 half scales. Python: formats/q4_0.py.
 #pragma once
 
-#include "kernels/codes/codec_common.hpp"
 #include "kernels/codes/bit_packing.hpp"
+#include "kernels/codes/codec_common.hpp"
 
 namespace zp::shared {
 

@@ -1,8 +1,8 @@
 // Q4_1 packed: 256 bytes of nibbles, 16 half scales, 16 half minimums. Python: formats/q4_1.py.
 #pragma once
 
-#include "kernels/codes/codec_common.hpp"
 #include "kernels/codes/bit_packing.hpp"
+#include "kernels/codes/codec_common.hpp"
 
 namespace zp::shared {
 

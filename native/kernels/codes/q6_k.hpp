@@ -2,8 +2,8 @@
 // nibbles and 128 of pairs of bits. Python: formats/q6_k.py.
 #pragma once
 
-#include "kernels/codes/codec_common.hpp"
 #include "kernels/codes/bit_packing.hpp"
+#include "kernels/codes/codec_common.hpp"
 
 namespace zp::shared {
 

@@ -237,7 +237,7 @@ struct Lanes {
         for (int8_t& e : a.v) e = static_cast<int8_t>(e - 32);
         return a;
     }
-    // Two numbers of six bits a row out of 24 bytes, as codes/words.hpp puts them.
+    // Two numbers of six bits a row out of 24 bytes, as codes/bit_packing.hpp puts them.
     static void split_sixes(const uint8_t* p, Rows& first, Rows& second) {
         for (int i = 0; i < 16; ++i) {
             const int upper = p[16 + i % 8] >> (i < 8 ? 0 : 4);

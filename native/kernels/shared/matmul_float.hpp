@@ -6,8 +6,8 @@
 
 #include "base/inline.hpp"
 #include "base/prefetch.hpp"
-#include "kernels/codes/all.hpp"  // written at the build: codes/includes.cmake
-#include "kernels/kernels.hpp"
+#include "kernels/codes/codec_common.hpp"
+#include "kernels/shared/matmul.hpp"
 #include "kernels/shared/panel.hpp"
 
 namespace zp::shared {

@@ -8,8 +8,8 @@
 #include <bit>
 
 #include "base/prefetch.hpp"
-#include "kernels/codes/all.hpp"  // written at the build: codes/includes.cmake
-#include "kernels/kernels.hpp"
+#include "kernels/codes/codec_common.hpp"
+#include "kernels/shared/matmul.hpp"
 
 namespace zp::shared {
 

@@ -3,8 +3,7 @@
 
 #include "kernels/shared/attention.hpp"
 #include "kernels/shared/float_ops.hpp"
-#include "kernels/shared/matmul_float.hpp"
-#include "kernels/shared/matmul_int8.hpp"
+#include "kernels/shared/matmul.hpp"
 
 namespace zp::shared {
 
