@@ -138,11 +138,8 @@ def _sampling_table() -> str:
 
 
 def _settings_table() -> str:
-    rows = [
-        (f"`{key.name}`", f"`{key.env}`", "-" if key.default is None else f"`{key.default}`", key.help)
-        for key in KEYS
-    ]
-    return _table(("key", "environment", "default", "meaning"), rows)
+    rows = [(f"`{key.name}`", key.option.range(), f"`{key.env}`", key.option.help) for key in KEYS]
+    return _table(("key", "allowed", "environment", "meaning"), rows)
 
 
 def _catalogue_table() -> str:

@@ -13,6 +13,7 @@ from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.cost import cache_bytes
 from zeropoint.engine.contract import Event, Request
 from zeropoint.engine.native.engine import NativeEngine
+from zeropoint.engine_options import EngineOptions
 from zeropoint.sampling.params import SamplingParams
 from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.open_model import open_model
@@ -31,7 +32,9 @@ class Zeropoint:
 
     def __init__(self, file: GgufModel, blueprint: Blueprint, options: SideOptions) -> None:
         self.engine = NativeEngine(
-            file, blueprint, n_ctx=options.n_ctx, n_threads=options.threads, isa=options.isa or None
+            file,
+            blueprint,
+            EngineOptions(context=options.n_ctx, threads=options.threads, isa=options.isa or None),
         )
         self.blueprint = blueprint
         # With an untied head, a token reads one row of the embedding only.

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zeropoint.blueprint.interventions import AddVector, Scale
     from zeropoint.engine.contract import Tap
-    from zeropoint.engine.session.model import Model, load
+    from zeropoint.engine.session.load import load
+    from zeropoint.engine.session.model import Model
+    from zeropoint.engine_options import EngineOptions
     from zeropoint.errors import ZeropointError
     from zeropoint.sampling.params import SamplingParams
 
 __all__ = [
     "AddVector",
+    "EngineOptions",
     "Model",
     "SamplingParams",
     "Scale",
@@ -30,10 +33,11 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AddVector": "zeropoint.blueprint.interventions",
+    "EngineOptions": "zeropoint.engine_options",
     "Scale": "zeropoint.blueprint.interventions",
     "Tap": "zeropoint.engine.contract",
     "Model": "zeropoint.engine.session.model",
-    "load": "zeropoint.engine.session.model",
+    "load": "zeropoint.engine.session.load",
     "SamplingParams": "zeropoint.sampling.params",
     "ZeropointError": "zeropoint.errors",
 }

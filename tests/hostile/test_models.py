@@ -277,7 +277,7 @@ def test_20_paths_that_are_no_models(tmp_path: Path) -> None:
 # Runs `code` with little address space left: `spare` MB more than there is once everything is imported.
 LIMITED = """
 import resource, sys
-import zeropoint.engine.session.model, zeropoint.cli.app, zeropoint.cli.commands.generate
+import zeropoint.engine.session.load, zeropoint.cli.app, zeropoint.cli.commands.generate
 import zeropoint.tokenizers.formats.gguf
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 path, spare = sys.argv[1], int(sys.argv[2]) << 20
@@ -327,7 +327,7 @@ def test_f12_too_little_memory(tiny: Tiny, spares: tuple[int, ...], purpose: str
 
 
 THREADS = """
-model = zeropoint.engine.session.model.load(path, threads=200, context=64)
+model = zeropoint.engine.session.load.load(path, threads=200, context=64)
 print(model.engine.n_threads, model.generate("abc", max_tokens=5, temperature=0).token_ids == [])
 stream = model.generate("abc", max_tokens=5, temperature=0)
 stream.text()
@@ -352,7 +352,7 @@ import os, sys, threading, time
 import zeropoint
 from zeropoint.errors import ZeropointError
 path, delay_ms = sys.argv[1], float(sys.argv[2])
-import zeropoint.engine.session.model as module
+import zeropoint.engine.session.load as module
 opened = module.load_tokenizer
 def load_tokenizer(file):
     tokenizer = opened(file)

@@ -31,8 +31,9 @@ ROOMS = {
     "files": Room(0, ("errors",)),
     "frozen": Room(0),
     "options": Room(0, ("errors", "frozen")),
+    "engine_options": Room(0, ("errors", "frozen", "options", "_native")),
     "registry": Room(0, ("errors",)),
-    "settings": Room(0, ("errors", "frozen"), ("platformdirs",)),
+    "settings": Room(0, ("engine_options", "errors", "frozen", "options"), ("platformdirs",)),
     "blueprint": Room(0, ("errors", "frozen")),
     "_native": Room(0),
     "formats": Room(1, (), ("numpy",)),
@@ -48,7 +49,7 @@ ROOMS = {
     "engine": Room(3, ("convert", "planning"), ("numpy", "torch")),
     "planning": Room(3, ("engine",)),
     "convert": Room(3, ("engine", "planning"), ("numpy", "torch")),
-    "inspect": Room(3, ("engine",), ("matplotlib", "numpy")),
+    "inspect": Room(3, ("convert", "engine"), ("matplotlib", "numpy")),
     "train": Room(
         3, ("decoding", "engine", "planning"), ("jinja2", "matplotlib", "numpy", "plotext", "ray", "torch")
     ),
@@ -57,7 +58,7 @@ ROOMS = {
     "cli": Room(5, (), ("click", "prompt_toolkit", "rich")),
 }
 # Floor 0 holds the extension, but only these know it.
-KNOW_NATIVE = {"engine", "planning", "weights"}
+KNOW_NATIVE = {"engine", "engine_options", "planning", "weights"}
 NATIVE_ORDER = ["base", "formats", "kernels", "ops", "model", "runtime", "bind"]
 NATIVE_OUTSIDE = {"tests", "fuzz"}  # may use any of these but bind
 INSTRUCTION_SETS = {"scalar", "avx2", "avx512", "neon", "neon_dotprod"}

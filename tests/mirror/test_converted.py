@@ -16,7 +16,8 @@ from tests.support.tiny import Tiny, write_tiny_model
 from tests.support.tiny_folder import CONFIGS, write_tiny_folder
 from zeropoint.convert.convert import convert
 from zeropoint.engine.native.engine import NativeEngine
-from zeropoint.engine.session.model import load
+from zeropoint.engine.session.load import load
+from zeropoint.engine_options import EngineOptions
 from zeropoint.weights.gguf.reader import open_gguf
 from zeropoint.weights.open_model import open_model
 
@@ -26,7 +27,9 @@ PROMPT = "The capital of France is"
 
 def ours(path: Path, ids: list[int]) -> list[int]:
     """Greedy tokens of the native engine in exact mode."""
-    engine = NativeEngine(open_gguf(path), open_model(path).blueprint, n_ctx=64, n_threads=2, is_exact=True)
+    engine = NativeEngine(
+        open_gguf(path), open_model(path).blueprint, EngineOptions(context=64, threads=2, exact=True)
+    )
     stepper, made = engine.stepper(), []
     while len(made) < N_TOKENS:
         made.append(int(stepper.extend(ids)[-1].argmax()))

@@ -11,6 +11,7 @@ import torch
 
 from zeropoint import families
 from zeropoint.engine.native.engine import NativeEngine
+from zeropoint.engine_options import EngineOptions
 from zeropoint.learn.handmade.compile import blueprint, weights
 from zeropoint.learn.handmade.dsl import Program
 from zeropoint.learn.handmade.evaluate import LogitsFunction, article_texts, judge, short_texts
@@ -40,7 +41,9 @@ def native(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[object]:
         file = open_gguf(tmp_path / f"{p.name}.gguf")
         assert families.for_gguf(file).from_gguf(file) == blueprint(p)
         engine = NativeEngine(
-            file, blueprint(p), n_ctx=p.n_ctx, n_threads=1, is_exact=request.param == "exact"
+            file,
+            blueprint(p),
+            EngineOptions(context=p.n_ctx, threads=1, exact=request.param == "exact"),
         )
         engines.append(engine)
 

@@ -19,13 +19,13 @@ from zeropoint import families, formats
 from zeropoint.blueprint import Blueprint
 from zeropoint.convert.convert import convert
 from zeropoint.engine.native.engine import NativeEngine
-from zeropoint.engine.session.model import blueprint_of
+from zeropoint.engine_options import EngineOptions
 from zeropoint.errors import BadInput
 from zeropoint.models.build import build, load, weights_of
 from zeropoint.weights.gguf.reader import open_gguf
 from zeropoint.weights.gguf.writer import typed_metadata, write_gguf
 from zeropoint.weights.mapping import LazyTensor, to_stored
-from zeropoint.weights.open_model import open_model
+from zeropoint.weights.open_model import gguf_blueprint, open_model
 from zeropoint.weights.packing import has_whole_blocks, pack
 
 TOLERANCE = 2e-4  # of logits between about -5 and 5
@@ -70,7 +70,7 @@ def both_logits(path: Path, is_exact: bool = True, isa: str | None = None) -> tu
     module = build(blueprint, seed=None).eval()
     load(module, opened.weights)
     ids = np.random.default_rng(3).integers(0, blueprint.n_vocab, T).tolist()
-    engine = NativeEngine(file, blueprint, n_ctx=N_CTX, n_threads=2, isa=isa, is_exact=is_exact)
+    engine = NativeEngine(file, blueprint, EngineOptions(context=N_CTX, threads=2, isa=isa, exact=is_exact))
     stepper = engine.stepper()
     native = np.concatenate([stepper.extend(ids[:7]), stepper.extend(ids[7:8]), stepper.extend(ids[8:])])
     engine.close()
@@ -120,7 +120,9 @@ def test_layouts_of_older_files(family: str, wanted: str, tmp_path: Path) -> Non
     for again in both_logits(tmp_path / "older.gguf"):
         np.testing.assert_allclose(again, reference, atol=TOLERANCE, rtol=0)
     np.testing.assert_array_equal(native, both_logits(tmp_path / "older.gguf")[0])
-    assert blueprint_of(open_gguf(tmp_path / "older.gguf")) == blueprint_of(open_gguf(tmp_path / "m.gguf"))
+    assert gguf_blueprint(open_gguf(tmp_path / "older.gguf")) == gguf_blueprint(
+        open_gguf(tmp_path / "m.gguf")
+    )
     made = convert(tmp_path / "older.gguf", tmp_path / "half.gguf", to="F16")
     assert made.formats["F16"] > made.formats["F32"] / 2
 

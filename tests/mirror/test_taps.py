@@ -20,9 +20,9 @@ from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.interventions import Intervention
 from zeropoint.engine.contract import Engine, LogitLens, Request, Tap
 from zeropoint.engine.native.engine import NativeEngine
-from zeropoint.engine.native.kv_cache import CacheOptions
 from zeropoint.engine.tap_requests import native_points, stream_after
 from zeropoint.engine.torch.engine import TorchEngine
+from zeropoint.engine_options import EngineOptions
 from zeropoint.models.build import build, load
 from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.gguf.reader import open_gguf
@@ -59,7 +59,7 @@ def opened(path: Path) -> Pair:
     module = build(model.blueprint, seed=None)
     load(module, model.weights)
     native, fast = (
-        NativeEngine(file, model.blueprint, n_ctx=N_CTX, n_threads=2, is_exact=is_exact)
+        NativeEngine(file, model.blueprint, EngineOptions(context=N_CTX, threads=2, exact=is_exact))
         for is_exact in (True, False)
     )
     ids = np.random.default_rng(3).integers(0, model.blueprint.n_vocab, T).tolist()
@@ -181,7 +181,9 @@ def test_quantised_models_too(quantised: Pair) -> None:
 def test_a_cache_of_int8_is_seen_as_well(quantised: Pair) -> None:
     """What is seen is what the pass computed from rounded keys and values: near, and not the same."""
     engine = NativeEngine(
-        quantised.file, quantised.blueprint, n_ctx=N_CTX, n_threads=2, cache=CacheOptions("int8")
+        quantised.file,
+        quantised.blueprint,
+        EngineOptions(context=N_CTX, threads=2, cache_type="int8"),
     )
     points = native_points(quantised.blueprint)
     got, want = engine.trace(quantised.ids, points), quantised.torch.trace(quantised.ids, points)
@@ -246,7 +248,7 @@ def test_a_stepper_is_changed(pair: Pair) -> None:
 
 @pytest.mark.parametrize("n_threads", [1, 3])
 def test_threads_change_nothing(quantised: Pair, n_threads: int) -> None:
-    other = NativeEngine(quantised.file, quantised.blueprint, n_ctx=N_CTX, n_threads=n_threads)
+    other = NativeEngine(quantised.file, quantised.blueprint, EngineOptions(context=N_CTX, threads=n_threads))
     points, interventions = native_points(quantised.blueprint), writes_of(quantised)
     mine, theirs = (
         engine.trace(quantised.ids, points, interventions=interventions) for engine in (quantised.fast, other)

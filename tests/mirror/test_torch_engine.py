@@ -12,6 +12,7 @@ from tests.support.one_thread import one_thread
 from zeropoint.engine.contract import Engine, Request
 from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.engine.torch.engine import TorchEngine
+from zeropoint.engine_options import EngineOptions
 from zeropoint.models.build import build, load
 from zeropoint.models.decoder import Decoder
 from zeropoint.sampling.params import SamplingParams
@@ -30,7 +31,9 @@ def engines(tiny_path: Path) -> tuple[Engine, Engine]:
     module = build(opened.blueprint, seed=None)
     load(module, opened.weights)
     assert isinstance(module, Decoder)
-    native = NativeEngine(open_gguf(tiny_path), opened.blueprint, n_ctx=N_CTX, n_threads=1, is_exact=True)
+    native = NativeEngine(
+        open_gguf(tiny_path), opened.blueprint, EngineOptions(context=N_CTX, threads=1, exact=True)
+    )
     return TorchEngine(module, n_ctx=N_CTX), native
 
 

@@ -14,7 +14,7 @@ from tests.support.llama_cpp import run_llama_cpp
 from tests.support.tiny_run import TINY_RUNS, write_tiny_run
 from zeropoint.blueprint.io import from_toml
 from zeropoint.convert.convert import convert
-from zeropoint.engine.session.model import load
+from zeropoint.engine.session.load import load
 from zeropoint.models.build import build
 from zeropoint.models.build import load as fill
 from zeropoint.models.decoder import Decoder

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from zeropoint.errors import BadInput
+from zeropoint.options import Option
 from zeropoint.settings import KEYS, Key, Settings
 
-TEMPERATURE = Key("temperature", float, None, "help", table="sampling")
+TEMPERATURE = Key(Option("temperature", float, None, 0, 2, "help"), "sampling")
 
 
 def read(tmp_path: Path, project: str = "", user: str = "", **kw: object) -> Settings:
@@ -21,7 +22,7 @@ def read(tmp_path: Path, project: str = "", user: str = "", **kw: object) -> Set
 
 def test_default_when_nothing_is_set(tmp_path: Path) -> None:
     for setting in Settings.read(environ={}, folder=tmp_path, user=tmp_path / "none.toml"):
-        assert (setting.value, setting.source) == (setting.key.default, "default")
+        assert (setting.value, setting.source) == (setting.key.option.default, "default")
 
 
 @pytest.mark.parametrize(
@@ -80,8 +81,8 @@ def test_a_mistake_names_file_and_key(tmp_path: Path, project: str, said: list[s
 
 def test_sampling_table_is_left_to_those_who_know_its_keys(tmp_path: Path) -> None:
     project = "[sampling]\ntemperature = 0.5"
-    assert read(tmp_path, project).given("sampling") == {}
-    assert read(tmp_path, project, keys=[TEMPERATURE]).given("sampling") == {"temperature": 0.5}
+    assert read(tmp_path, project).non_defaults("sampling") == {}
+    assert read(tmp_path, project, keys=[TEMPERATURE]).non_defaults("sampling") == {"temperature": 0.5}
 
 
 @pytest.mark.parametrize(("text", "value"), [("1", True), ("TRUE", True), ("off", False)])
@@ -101,4 +102,4 @@ def test_an_unknown_setting_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_key_says_what_it_is() -> None:
-    assert all(key.help.endswith(".") and key.env == f"ZEROPOINT_{key.name.upper()}" for key in KEYS)
+    assert all(key.option.help.endswith(".") and key.env == f"ZEROPOINT_{key.name.upper()}" for key in KEYS)

@@ -30,21 +30,13 @@ def open_model(settings: Settings, console: Console, *, will_chat: bool = False)
         from zeropoint.tokenizers.chat import template_process
 
         template_process.prestart()
-    from zeropoint.engine.session.model import load
+    from zeropoint.engine.session.load import load
 
     name = model_name(settings)
     with console.progress(f"fetching {name}") as report:
         return load(
             name,
-            threads=settings.get("threads").value,
-            context=settings.get("context").value,
-            isa=settings.get("isa").value,
-            exact=settings.get("exact").value,
-            cache_type=settings.get("cache_type").value,
-            cache_memory=settings.get("cache_memory").value,
-            window=settings.get("window").value,
-            sinks=settings.get("sinks").value,
-            template=settings.get("template").value,
+            settings.engine_options(),
             will_chat=will_chat,
             progress=report,
             notify=console.notice,

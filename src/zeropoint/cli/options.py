@@ -6,12 +6,14 @@ name of the variable stands in the help.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
 
 from zeropoint.cli.completion import model_names
+from zeropoint.engine_options import ENGINE_OPTIONS
 from zeropoint.options import Option
 from zeropoint.sampling.params import SamplingParams
 from zeropoint.sampling.params import options as sampling_options
@@ -21,10 +23,7 @@ __all__ = ["DEFAULTS", "engine", "read", "sampling", "sampling_keys", "sampling_
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SHORT = {"model": "-m", "threads": "-t", "context": "-c", "max_tokens": "-n"}
-_ENGINE = (
-    *("model", "threads", "context", "isa", "exact"),
-    *("cache_type", "cache_memory", "window", "sinks"),
-)
+_CHAT_ONLY = "template"
 
 DEFAULTS: Mapping[str, Any] = {"max_tokens": 1024}
 """Sampling parameters that the command line sets where nobody did: a small model may else repeat itself until
@@ -32,12 +31,12 @@ the context is full. In Python there is no budget."""
 
 
 def engine(command: F) -> F:
-    """The options of every command that opens a model: --model, --threads, --context and so on."""
-    return some(*_ENGINE)(command)
+    """Add --model and every engine option; `--template` belongs to `chat` alone."""
+    return some("model", *(o.name for o in ENGINE_OPTIONS if o.name != _CHAT_ONLY))(command)
 
 
 def some(*names: str) -> Callable[[F], F]:
-    """The options of the settings so named."""
+    """Add the flags of the named settings."""
     keys = {key.name: key for key in KEYS}
 
     def decorate(command: F) -> F:
@@ -49,9 +48,9 @@ def some(*names: str) -> Callable[[F], F]:
 
 
 def sampling(command: F) -> F:
-    """One option for each sampling parameter."""
+    """Add one flag for each sampling parameter."""
     for key in reversed(sampling_keys()):
-        command = _add(command, key, multiple=key.type is list)
+        command = _add(command, key)
     return command
 
 
@@ -68,35 +67,36 @@ def read(flags: Mapping[str, Any]) -> Settings:
 
 def sampling_params(settings: Settings, defaults: Mapping[str, Any]) -> SamplingParams:
     """What was set anywhere, over `defaults` (those of the model), over `DEFAULTS`."""
-    return SamplingParams.of(**settings.given("sampling")).with_defaults({**DEFAULTS, **defaults})
+    return SamplingParams.of(**settings.non_defaults("sampling")).with_defaults({**DEFAULTS, **defaults})
 
 
 def _key(option: Option) -> Key:
-    """A list (`stop`) is checked as a whole, by the parameters themselves."""
+    """A list (`stop`) is checked by the sampling parameters themselves."""
 
     def check_list(value: Any) -> Any:
         return SamplingParams.of(**{option.name: value}).flat().get(option.name, ())
 
-    kind = list if option.is_many else option.type
-    check = check_list if option.is_many else option.check
-    own = DEFAULTS.get(option.name)
-    default = "" if option.default in (None, ()) else f" Default: the model's, else {option.default:g}."
-    default = default if own is None else f" Default: {own}."
-    return Key(option.name, kind, own, f"{option.help}{default}", check, table="sampling")
+    default = DEFAULTS.get(option.name)
+    note = "" if option.default in (None, ()) else f" Default: the model's, else {option.default:g}."
+    note = note if default is None else f" Default: {default}."
+    declared = dataclasses.replace(option, default=default, help=f"{option.help}{note}")
+    return Key(declared, "sampling", check_list if option.is_many else None)
 
 
-def _add(command: F, key: Key, multiple: bool = False) -> F:
+def _add(command: F, key: Key) -> F:
+    option = key.option
     flag = f"--{key.name.replace('_', '-')}"
     names = [*([_SHORT[key.name]] if key.name in _SHORT else []), flag]
-    if key.type is bool:
+    if option.type is bool:
         names = [f"{flag}/--no-{key.name.replace('_', '-')}"]
+    metavar = option.unit or {int: "N", float: "X"}.get(option.type, key.name.upper())
     return click.option(
         *names,
         key.name,
-        type=str if multiple else key.type,
+        type=option.type,
         default=None,
-        multiple=multiple,
-        metavar=None if key.type is bool else {int: "N", float: "X"}.get(key.type, key.name.upper()),
-        help=f"{key.help} [env: {key.env}]",
+        multiple=option.is_many,
+        metavar=None if option.type is bool else metavar,
+        help=f"{option.help} [env: {key.env}]",
         shell_complete=model_names if key.name == "model" else None,
     )(command)

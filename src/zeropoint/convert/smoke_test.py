@@ -17,8 +17,9 @@ from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.cost import count_parameters
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.engine.contract import Stepper
-from zeropoint.engine.native.engine import NativeEngine, default_threads
+from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.engine.native.model_spec import native_plan
+from zeropoint.engine_options import EngineOptions
 from zeropoint.errors import BadInput, BadModelFile, MachineError, OutOfMemory
 from zeropoint.files.paths import display_path
 from zeropoint.frozen import frozen
@@ -93,7 +94,7 @@ def _is_native(blueprint: Blueprint, n_ctx: int) -> bool:
 def _by_native(file: GgufModel, blueprint: Blueprint, ids: list[int], n_ctx: int) -> _Run | str:
     if reason := _lacks_memory(sum(tensor.n_bytes for tensor in file.tensors.values())):
         return reason
-    engine = NativeEngine(file, blueprint, n_ctx=n_ctx, n_threads=default_threads(), is_exact=True)
+    engine = NativeEngine(file, blueprint, EngineOptions(context=n_ctx, exact=True))
     try:
         return _greedy(engine.stepper(), ids, n_ctx)
     finally:

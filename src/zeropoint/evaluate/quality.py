@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zeropoint.blueprint.cost import count_parameters
 from zeropoint.convert.convert import convert
-from zeropoint.engine.session.model import load
+from zeropoint.engine.session.load import load
 from zeropoint.errors import BadInput, choices
 from zeropoint.evaluate.perplexity import perplexity
 from zeropoint.evaluate.speed import measure_rates

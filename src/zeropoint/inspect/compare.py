@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from zeropoint.convert.run_gguf import open_native
 from zeropoint.engine.native.engine import NativeEngine
-from zeropoint.engine.run_gguf import gguf_of
 from zeropoint.engine.tap_requests import native_points
-from zeropoint.errors import BadInput
-from zeropoint.weights.gguf.model import GgufModel
-from zeropoint.weights.open_model import open_model
+from zeropoint.engine_options import EngineOptions
+from zeropoint.weights.open_model import read_model
 
 __all__ = ["TOLERANCE", "Comparison", "Point", "compare"]
 
@@ -69,15 +68,16 @@ def compare(
 
     Raises BadInput for a model that either engine cannot run, BadModelFile for a broken file.
     """
-    opened = open_model(gguf_of(path))
-    if not isinstance(opened.file, GgufModel):
-        raise BadInput(f"{path} is no GGUF file, which the native engine reads; convert it first")
+    file = open_native(path)
+    opened = read_model(file)
     from zeropoint.models.build import build, load
     from zeropoint.models.trace import trace
 
     n_ctx = min(opened.blueprint.n_ctx, max(len(ids), 16))
     engine = NativeEngine(
-        opened.file, opened.blueprint, n_ctx=n_ctx, n_threads=n_threads, isa=isa, is_exact=is_exact
+        file,
+        opened.blueprint,
+        EngineOptions(context=n_ctx, threads=n_threads, isa=isa, exact=is_exact),
     )
     native = engine.trace(ids, native_points(opened.blueprint)).points
     engine.close()

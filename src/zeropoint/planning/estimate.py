@@ -11,8 +11,7 @@ from zeropoint.blueprint.parts.position import Rope
 from zeropoint.catalogue.catalog import ModelSizes
 from zeropoint.catalogue.lookup import ModelInfo, lookup
 from zeropoint.engine.native.engine import default_threads
-from zeropoint.engine.native.kv_cache import CacheOptions
-from zeropoint.engine.session.model import blueprint_of
+from zeropoint.engine_options import EngineOptions
 from zeropoint.errors import BadInput
 from zeropoint.frozen import frozen
 from zeropoint.planning.plan import Plan, choose_context, expected_tok_s, make_plan
@@ -20,6 +19,7 @@ from zeropoint.planning.roofline import Rate, available_memory_bytes, bandwidth_
 from zeropoint.settings import Settings
 from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.gguf.reader import open_gguf, parse_header
+from zeropoint.weights.open_model import gguf_blueprint
 
 __all__ = ["Forecast", "forecast"]
 
@@ -43,28 +43,25 @@ class Forecast:
 
 def forecast(
     name: str,
+    options: EngineOptions | None = None,
     *,
-    context: int | None = None,
-    threads: int | None = None,
-    is_exact: bool = False,
-    cache: CacheOptions | None = None,
     settings: Settings | None = None,
 ) -> Forecast:
     """Plan a model by name, reading at most 32 MiB of it. Raises as `load` does, but fetches nothing."""
     prospect = lookup(name, settings=settings)
     blueprint, weight_bytes, n_bytes = _shape(prospect)
-    threads = threads or default_threads()
+    options = options or EngineOptions()
+    threads = options.threads or default_threads()
     bandwidth = bandwidth_bytes_s(threads)
-    rate = weights_rate(n_bytes, threads, is_exact) if n_bytes else Rate(bandwidth, bandwidth, bandwidth)
+    rate = weights_rate(n_bytes, threads, options.exact) if n_bytes else Rate(bandwidth, bandwidth, bandwidth)
     plan = make_plan(
         blueprint,
         weight_bytes,
-        choose_context(blueprint, context),
+        choose_context(blueprint, options.context),
         bandwidth=bandwidth,
         available_bytes=available_memory_bytes(),
         read_bytes_s=rate.bytes_s,
-        is_exact=is_exact,
-        cache=cache,
+        options=options,
     )
     low, high = (
         min(expected_tok_s(blueprint, plan.read_bytes, speed), plan.ceiling_tok_s)
@@ -95,7 +92,7 @@ def _of_file(file: GgufModel) -> tuple[Blueprint, int, dict[str, int]]:
     for tensor in file.tensors.values():
         n_bytes[tensor.format] = n_bytes.get(tensor.format, 0) + tensor.n_bytes
     total = sum(n_bytes.values())
-    return blueprint_of(file), total, {form: n for form, n in n_bytes.items() if n >= _FEW * total}
+    return gguf_blueprint(file), total, {form: n for form, n in n_bytes.items() if n >= _FEW * total}
 
 
 def _of_numbers(numbers: ModelSizes) -> Blueprint:

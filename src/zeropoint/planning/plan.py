@@ -5,7 +5,8 @@ from __future__ import annotations
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.cost import count_parameters
 from zeropoint.blueprint.parts.ffn import MixtureOfExperts
-from zeropoint.engine.native.kv_cache import CacheOptions, context_bytes
+from zeropoint.engine.native.kv_cache import cache_element, cached_positions, context_bytes
+from zeropoint.engine_options import EngineOptions
 from zeropoint.errors import BadInput, OutOfMemory
 from zeropoint.frozen import frozen
 from zeropoint.planning.roofline import ceiling_tok_s
@@ -80,16 +81,15 @@ def make_plan(
     bandwidth: float,
     available_bytes: int | None,
     read_bytes_s: float | None = None,
-    is_exact: bool = False,
-    cache: CacheOptions | None = None,
+    options: EngineOptions | None = None,
 ) -> Plan:
     """The plan for weights of so many bytes and a context of n_ctx.
 
     bandwidth: of the memory, bytes/s. read_bytes_s: of products with one token, if known, or else the same.
     """
-    cache = cache or CacheOptions()
-    element = cache.element(is_exact)
-    n_kept = cache.most_positions(n_ctx)
+    options = options or EngineOptions()
+    element = cache_element(options)
+    n_kept = cached_positions(options, n_ctx)
     n_read = read_bytes(blueprint, weight_bytes)
     ceiling = ceiling_tok_s(bandwidth, n_read)
     return Plan(

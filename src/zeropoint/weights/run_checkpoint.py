@@ -25,10 +25,9 @@ from zeropoint.weights.safetensors.reader import (
 __all__ = [
     "INDEX",
     "RunCheckpoint",
-    "checkpoint_at",
     "checkpoint_of",
+    "find_checkpoint",
     "is_run",
-    "is_trained",
     "open_checkpoint",
     "steps_of",
 ]
@@ -67,22 +66,20 @@ def is_run(path: Path) -> bool:
     return (path / "run.json").is_file()
 
 
-def is_trained(path: Path) -> bool:
-    """Whether a path is a training run, its `latest` or `best`, or one of its checkpoints."""
+def find_checkpoint(path: Path) -> Path | None:
+    """The checkpoint folder that `path` names; None where it is not part of a training run.
+
+    path: a run (its latest checkpoint), the file `latest` or `best` in it, or a checkpoint folder.
+    Raises BadInput for a run without a checkpoint, BadModelFile.
+    """
     path = path.absolute()
     if path.name in POINTERS and path.is_file():
-        return is_run(path.parent)
-    return path.is_dir() and (
-        is_run(path) or ((path / _stored(path)[0]).is_file() and is_run(path.parent.parent))
-    )
-
-
-def checkpoint_at(path: Path) -> Path:
-    """The checkpoint's folder that such a path means. Raises BadInput, BadModelFile."""
-    path = path.absolute()
-    if path.name in POINTERS and path.is_file():
-        return checkpoint_of(path.parent, path.name)
-    return checkpoint_of(path) if is_run(path) else path
+        return checkpoint_of(path.parent, path.name) if is_run(path.parent) else None
+    if not path.is_dir():
+        return None
+    if is_run(path):
+        return checkpoint_of(path)
+    return path if (path / _stored(path)[0]).is_file() and is_run(path.parent.parent) else None
 
 
 def steps_of(run: Path) -> list[int]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.unit.cli.fake_model import FakeModel, module_with
+from zeropoint.engine_options import EngineOptions
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,11 @@ def model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
     """The model that every command opens."""
     fake = FakeModel()
 
-    def load(name: str, **arguments: Any) -> FakeModel:
-        fake.loaded_with = {"name": name, **arguments}
+    def load(name: str, options: EngineOptions, **arguments: Any) -> FakeModel:
+        fake.loaded_with = {"name": name, **asdict(options), **arguments}
         return fake
 
-    monkeypatch.setitem(sys.modules, "zeropoint.engine.session.model", module_with(load))
+    monkeypatch.setitem(sys.modules, "zeropoint.engine.session.load", module_with(load))
     return fake
 
 

@@ -96,15 +96,17 @@ class FakeModel:
 
 
 def module_with(load: Callable[..., Any]) -> ModuleType:
-    """A stand-in for zeropoint.engine.session.model."""
-    module = ModuleType("zeropoint.engine.session.model")
+    """A stand-in for zeropoint.engine.session.load."""
+    module = ModuleType("zeropoint.engine.session.load")
     module.load = load  # type: ignore[attr-defined]
     return module
 
 
 def run_alone(*pieces: Any) -> None:
     """In a process of its own: the command line of sys.argv with a model that gives `pieces`."""
-    sys.modules["zeropoint.engine.session.model"] = module_with(lambda name, **_: FakeModel(pieces or None))
+    sys.modules["zeropoint.engine.session.load"] = module_with(
+        lambda name, options, **_: FakeModel(pieces or None)
+    )
     from zeropoint.cli.app import main
 
     main()

@@ -79,7 +79,7 @@ def test_python_dash_m() -> None:
         (["chat", "--threads", "x"], "'x' is not a valid integer"),
         (["chat", "--temperature", "3", "hi"], "temperature must be a number at least 0 and at most 2"),
         (["chat", "--temperature", "nan", "hi"], "temperature must be"),
-        (["chat", "--threads", "0", "hi"], "--threads: threads must be a whole number, at least 1"),
+        (["chat", "--threads", "0", "hi"], "--threads: threads must be a whole number at least 1"),
         (["--show-completion", "tcsh"], "unknown shell `tcsh`"),
         (["chat", "a", "b"], "unexpected extra argument"),
     ],

@@ -15,7 +15,7 @@ from tests.support.tiny import Tiny, write_tiny_model
 from tests.support.tiny_folder import CONFIGS, write_tiny_folder
 from zeropoint import tokenizers
 from zeropoint.convert.convert import convert
-from zeropoint.engine.session.model import load
+from zeropoint.engine.session.load import load
 from zeropoint.errors import BadModelFile
 from zeropoint.tokenizers.formats.gguf import load_tokenizer
 from zeropoint.weights.gguf.reader import open_gguf

@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.tiny import write_tiny_model
 from zeropoint.convert.convert import convert
-from zeropoint.engine.session.model import load
+from zeropoint.engine.session.load import load
 from zeropoint.errors import BadInput, BadModelFile, DiskError
 from zeropoint.files import atomic_write
 from zeropoint.weights.gguf.reader import open_gguf

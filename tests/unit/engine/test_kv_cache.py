@@ -10,8 +10,8 @@ import pytest
 import zeropoint
 from tests.support.tiny import Tiny, write_tiny_model
 from zeropoint.engine.contract import Request
-from zeropoint.engine.native.kv_cache import CacheOptions, context_bytes, page_bytes
-from zeropoint.errors import BadInput, OutOfMemory
+from zeropoint.engine.native.kv_cache import context_bytes, page_bytes
+from zeropoint.errors import OutOfMemory
 from zeropoint.sampling.params import SamplingParams
 
 
@@ -63,14 +63,3 @@ def test_a_bound_on_memory_is_kept(tmp_path: Path) -> None:
             assert 0 < model.engine.used_cache_bytes <= 1_000_000
         with pytest.raises(OutOfMemory, match="give a larger --cache-memory"):
             model.generate(some_ids(4000))
-
-
-def test_options_that_contradict_each_other() -> None:
-    with pytest.raises(BadInput, match=r"one of f16, int16, int8 \(int16 took the place of bf16\)$"):
-        CacheOptions(type="bf16")
-    with pytest.raises(BadInput, match="closest: int8"):
-        CacheOptions(type="int4")
-    with pytest.raises(BadInput, match="exact mode keeps its cache in float, not int8"):
-        CacheOptions(type="int8").element(is_exact=True)
-    with pytest.raises(BadInput, match="give --window"):
-        CacheOptions(sinks=3)

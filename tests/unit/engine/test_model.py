@@ -175,12 +175,15 @@ def test_stepper_refuses_to_forget_what_it_has_not(model: Model) -> None:
     [
         (
             {"isa": "sse9"},
-            "unknown instruction set `sse9`; expected one of auto, avx2, avx512, neon, neon_dotprod, scalar",
+            "unknown isa `sse9`; expected one of auto, avx2, avx512, neon, neon_dotprod, scalar",
         ),
-        ({"threads": 0}, "threads must be a whole number, at least 1; got 0"),
-        ({"threads": -2}, "threads must be a whole number, at least 1; got -2"),
-        ({"threads": 10**12}, "threads is 1000000000000; expected 1 to 1024"),
-        ({"context": 0}, "context must be a whole number, at least 1; got 0"),
+        ({"threads": 0}, "threads must be a whole number at least 1 and at most 1024; got 0"),
+        ({"threads": -2}, "threads must be a whole number at least 1 and at most 1024; got -2"),
+        (
+            {"threads": 10**12},
+            "threads must be a whole number at least 1 and at most 1024; got 1000000000000",
+        ),
+        ({"context": 0}, "context must be a whole number at least 1; got 0"),
         ({"context": 257}, "--context is 257; this model takes 1 to 256"),
     ],
     ids=str,
@@ -261,7 +264,7 @@ def test_what_fails_beside_the_weights_is_told_and_not_that_they_were_left(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("zeropoint.engine.session.model.load_tokenizer", interrupted)
+    monkeypatch.setattr("zeropoint.engine.session.load.load_tokenizer", interrupted)
     n_threads = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
         zeropoint.load(tiny_path)

@@ -13,12 +13,13 @@ from tests.support.tiny import Tiny, write_tiny_model
 from zeropoint import SamplingParams
 from zeropoint.blueprint import Blueprint
 from zeropoint.engine.contract import Engine, Event, Request, Stepper
-from zeropoint.engine.native.engine import MOST_THREADS, NativeEngine, default_threads
+from zeropoint.engine.native.engine import NativeEngine, default_threads
 from zeropoint.engine.native.kv_cache import context_bytes
-from zeropoint.engine.session.model import blueprint_of
+from zeropoint.engine_options import EngineOptions
 from zeropoint.errors import BadInput
 from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.gguf.reader import open_gguf
+from zeropoint.weights.open_model import gguf_blueprint
 
 GREEDY = SamplingParams.of(temperature=0, max_tokens=4)
 
@@ -30,7 +31,7 @@ def file(tiny_path: Path) -> GgufModel:
 
 @pytest.fixture
 def engine(file: GgufModel) -> Iterator[NativeEngine]:
-    engine = NativeEngine(file, blueprint_of(file), n_ctx=128, n_threads=2)
+    engine = NativeEngine(file, gguf_blueprint(file), EngineOptions(context=128, threads=2))
     yield engine
     engine.close()
 
@@ -53,12 +54,12 @@ def test_it_fulfils_the_contract(engine: NativeEngine) -> None:
 def test_it_says_what_it_is(file: GgufModel, engine: NativeEngine) -> None:
     assert engine.n_threads == 2
     assert not engine.is_exact
-    assert engine.cache_bytes == context_bytes(blueprint_of(file), 128, "int16")
+    assert engine.cache_bytes == context_bytes(gguf_blueprint(file), 128, "int16")
     packed = sum(tensor.n_bytes for tensor in file.tensors.values())
     assert packed <= engine.weight_bytes + 4096
-    exact = NativeEngine(file, blueprint_of(file), n_ctx=128, is_exact=True)
+    exact = NativeEngine(file, gguf_blueprint(file), EngineOptions(context=128, exact=True))
     assert exact.is_exact
-    assert exact.cache_bytes == context_bytes(blueprint_of(file), 128, "f32")
+    assert exact.cache_bytes == context_bytes(gguf_blueprint(file), 128, "f32")
     assert exact.n_threads == default_threads()
 
 
@@ -123,22 +124,22 @@ def test_a_score_of_one_token_is_empty(engine: NativeEngine) -> None:
 
 def test_more_threads_than_processors_and_the_limit(file: GgufModel) -> None:
     answers = []
-    for n_threads in (1, 7, 2 * MOST_THREADS):
-        engine = NativeEngine(file, blueprint_of(file), n_ctx=64, n_threads=n_threads)
-        assert engine.n_threads <= MOST_THREADS
+    for n_threads in (1, 7, 1024):
+        engine = NativeEngine(file, gguf_blueprint(file), EngineOptions(context=64, threads=n_threads))
+        assert engine.n_threads == n_threads
         answers.append([event.token for event in events_of(engine, engine.submit(Request([5, 6], GREEDY)))])
         engine.close()
     assert answers[0] == answers[1] == answers[2]
 
 
 def test_blocks_that_differ_cannot_be_run(file: GgufModel) -> None:
-    blueprint = blueprint_of(file)
+    blueprint = gguf_blueprint(file)
     wider = dataclasses.replace(
         blueprint.blocks[1], ffn=dataclasses.replace(blueprint.blocks[1].ffn, d_ff=128)
     )
     mixed: Blueprint = dataclasses.replace(blueprint, blocks=(blueprint.blocks[0], wider))
     with pytest.raises(BadInput, match="differ in their window alone"):
-        NativeEngine(file, mixed, n_ctx=64)
+        NativeEngine(file, mixed, EngineOptions(context=64))
 
 
 def test_split_models_are_one(tmp_path: Path) -> None:
@@ -150,7 +151,7 @@ def test_split_models_are_one(tmp_path: Path) -> None:
     assert len(parts.paths) == 2
     logits = []
     for model in (file, parts):
-        engine = NativeEngine(model, blueprint_of(model), n_ctx=64)
+        engine = NativeEngine(model, gguf_blueprint(model), EngineOptions(context=64))
         logits.append(engine.stepper().extend([5, 6, 7]).tobytes())
     assert logits[0] == logits[1]
 

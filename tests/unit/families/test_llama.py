@@ -14,11 +14,11 @@ from zeropoint import families, registry
 from zeropoint.blueprint.cost import count_parameters
 from zeropoint.blueprint.parts.position import LinearScaling
 from zeropoint.blueprint.tensors import parameters
-from zeropoint.engine.session.model import blueprint_of
 from zeropoint.errors import BadModelFile
 from zeropoint.families import llama
 from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.gguf.reader import open_gguf
+from zeropoint.weights.open_model import gguf_blueprint
 
 
 def opened(path: Path, tiny: Tiny | None = None, **options: Any) -> GgufModel:
@@ -28,7 +28,7 @@ def opened(path: Path, tiny: Tiny | None = None, **options: Any) -> GgufModel:
 
 def test_sizes_come_from_the_metadata(tmp_path: Path) -> None:
     tiny = Tiny(n_layers=3, n_heads=6, n_kv_heads=3, d_head=8, d_ff=160, rope_base=500.0, n_ctx=77)
-    blueprint = blueprint_of(opened(tmp_path, tiny))
+    blueprint = gguf_blueprint(opened(tmp_path, tiny))
     assert blueprint.family == "llama"
     assert (blueprint.n_layers, blueprint.d_model, blueprint.n_ctx, blueprint.n_vocab) == (3, 64, 77, 261)
     block = blueprint.blocks[2]
@@ -41,14 +41,14 @@ def test_sizes_come_from_the_metadata(tmp_path: Path) -> None:
 
 
 def test_a_head_is_tied_where_there_is_none(tmp_path: Path) -> None:
-    assert blueprint_of(opened(tmp_path)).is_tied
-    assert not blueprint_of(opened(tmp_path, Tiny(is_tied=False))).is_tied
+    assert gguf_blueprint(opened(tmp_path)).is_tied
+    assert not gguf_blueprint(opened(tmp_path, Tiny(is_tied=False))).is_tied
 
 
 def test_every_tensor_of_the_file_has_a_name_and_the_other_way_round(tmp_path: Path) -> None:
     for is_tied in (True, False):
         file = opened(tmp_path, Tiny(is_tied=is_tied))
-        blueprint = blueprint_of(file)
+        blueprint = gguf_blueprint(file)
         names = llama.gguf_names(blueprint)
         assert names.keys() == parameters(blueprint).keys()
         assert set(names.values()) == set(file.tensors)
@@ -62,11 +62,11 @@ def test_scaled_positions(tmp_path: Path) -> None:
         "llama.rope.scaling.type": ("linear", Type.STRING),
         "llama.rope.scaling.factor": (4.0, Type.FLOAT32),
     }
-    attention = blueprint_of(opened(tmp_path, extra=extra)).blocks[0].attention
+    attention = gguf_blueprint(opened(tmp_path, extra=extra)).blocks[0].attention
     assert attention.position.scaling == LinearScaling(4.0)
     factors = np.linspace(1, 8, 8, dtype=np.float32)
     file = opened(tmp_path, weights={"rope_freqs.weight": factors})
-    assert blueprint_of(file).blocks[0].attention.position.frequency_factors == tuple(map(float, factors))
+    assert gguf_blueprint(file).blocks[0].attention.position.frequency_factors == tuple(map(float, factors))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_scaled_positions(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_run_is_refused_by_its_key(extra: dict[str, Any], words: str, tmp_path: Path) -> None:
     with pytest.raises(BadModelFile) as caught:
-        blueprint_of(opened(tmp_path, extra=extra))
+        gguf_blueprint(opened(tmp_path, extra=extra))
     assert words in str(caught.value)
     assert "model.gguf" in str(caught.value)
 
@@ -98,7 +98,7 @@ def test_other_architectures_are_refused_with_the_list(tmp_path: Path) -> None:
     with pytest.raises(
         BadModelFile, match=r"unknown general.architecture `lama`; expected one of .*closest: llama"
     ):
-        blueprint_of(opened(tmp_path, extra=extra))
+        gguf_blueprint(opened(tmp_path, extra=extra))
 
 
 def test_every_family_offers_the_same() -> None:
@@ -110,7 +110,7 @@ def test_every_family_offers_the_same() -> None:
 
 
 def test_the_real_model(smollm2_path: Path) -> None:
-    blueprint = blueprint_of(open_gguf(smollm2_path))
+    blueprint = gguf_blueprint(open_gguf(smollm2_path))
     assert count_parameters(blueprint) == 134_515_008
     assert (blueprint.n_layers, blueprint.d_model, blueprint.n_ctx) == (30, 576, 8192)
     assert blueprint.is_tied

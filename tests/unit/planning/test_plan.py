@@ -13,7 +13,7 @@ from zeropoint.blueprint.parts.ffn import Gated
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import Rope
 from zeropoint.cli.app import main
-from zeropoint.engine.native.kv_cache import CacheOptions
+from zeropoint.engine_options import EngineOptions
 from zeropoint.errors import BadInput, OutOfMemory
 from zeropoint.planning import roofline
 from zeropoint.planning.estimate import forecast
@@ -45,9 +45,9 @@ def test_memory_is_weights_cache_and_work() -> None:
     assert plan.needed_bytes == WEIGHTS + plan.cache_bytes + plan.work_bytes
     assert 60_000_000 < plan.work_bytes < 200_000_000
     assert plan.fits
-    assert plan_of(is_exact=True).cache_bytes == 2 * 32 * 4096 * 4096 * 4
+    assert plan_of(options=EngineOptions(exact=True)).cache_bytes == 2 * 32 * 4096 * 4096 * 4
     assert plan_of(n_ctx=1024).cache_bytes == plan.cache_bytes // 4
-    assert plan_of(cache=CacheOptions(window=1100)).cache_bytes == plan.cache_bytes // 4  # its whole pages
+    assert plan_of(options=EngineOptions(window=1100)).cache_bytes == plan.cache_bytes // 4  # its whole pages
 
 
 def test_speed_is_bandwidth_over_what_a_token_reads() -> None:
@@ -93,7 +93,7 @@ def test_a_forecast_goes_by_the_slower_of_memory_and_products(
     monkeypatch.setattr("zeropoint.planning.estimate.bandwidth_bytes_s", lambda n_threads: 20e9)
     monkeypatch.setattr("zeropoint.planning.plan._LAYER_S", 0)  # it is most of what a tiny model takes
     monkeypatch.setattr("zeropoint.planning.estimate.weights_rate", products)
-    found = [forecast(str(tiny_path), threads=1, is_exact=is_exact) for is_exact in (False, True)]
+    found = [forecast(str(tiny_path), EngineOptions(threads=1, exact=is_exact)) for is_exact in (False, True)]
     fast, exact = (each.plan for each in found)
     assert all(each.expected_low < each.plan.expected_tok_s < each.expected_high for each in found)
     assert fast.expected_tok_s < found[0].expected_high == fast.ceiling_tok_s  # products seemed faster

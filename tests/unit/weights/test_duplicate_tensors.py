@@ -13,13 +13,12 @@ from tests.support.tiny_folder import CONFIGS, write_tiny_folder
 from zeropoint import families
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.convert.convert import convert
-from zeropoint.engine.session.model import blueprint_of
 from zeropoint.errors import BadModelFile
 from zeropoint.weights import duplicate_tensors
 from zeropoint.weights.gguf.reader import open_gguf
 from zeropoint.weights.gguf.writer import write_gguf
 from zeropoint.weights.mapping import LazyTensor
-from zeropoint.weights.open_model import open_model
+from zeropoint.weights.open_model import gguf_blueprint, open_model
 from zeropoint.weights.packing import pack
 
 BERT = {
@@ -90,7 +89,7 @@ def test_a_duplicate_tensor_in_a_gguf_must_equal_its_original(tmp_path: Path) ->
         lazy = {name: LazyTensor(array.shape, "F32", array.copy) for name, array in stored.items()}
         path = tmp_path / f"{change}.gguf"
         write_gguf(path, metadata, [pack(name, tensor, "F32") for name, tensor in lazy.items()])
-        for open_path in (open_model, lambda path: blueprint_of(open_gguf(path))):
+        for open_path in (open_model, lambda path: gguf_blueprint(open_gguf(path))):
             if not change:
                 open_path(path)
                 continue

@@ -14,7 +14,7 @@ from zeropoint.blueprint.parts.position import Alibi
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.weights.export_variants import fit_for_export
 from zeropoint.weights.open_model import open_model
-from zeropoint.weights.run_checkpoint import checkpoint_at, checkpoint_of, is_trained
+from zeropoint.weights.run_checkpoint import checkpoint_of, find_checkpoint
 
 LLAMA = TINY_RUNS["llama"]
 
@@ -28,19 +28,13 @@ def run(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def test_latest_best_or_a_step_select_the_checkpoint(run: Path) -> None:
-    assert (
-        checkpoint_of(run).name
-        == checkpoint_at(run).name
-        == checkpoint_at(run / "latest").name
-        == "step-000008"
-    )
-    assert checkpoint_of(run, "best").name == checkpoint_at(run / "best").name == "step-000004"
-    assert checkpoint_of(run, 4) == checkpoint_at(run / "checkpoints" / "step-000004")
-    for path in (run, run / "best", run / "checkpoints" / "step-000004"):
-        assert is_trained(path)
+def test_the_last_the_best_or_a_step(run: Path) -> None:
+    last, best = (run / "checkpoints" / f"step-{step:06d}" for step in (8, 4))
+    assert checkpoint_of(run) == find_checkpoint(run) == find_checkpoint(run / "latest") == last
+    assert checkpoint_of(run, "best") == find_checkpoint(run / "best") == best
+    assert checkpoint_of(run, 4) == find_checkpoint(best) == best
     for path in (run / "checkpoints", run / "run.json", run.parent, run / "nothing"):
-        assert not is_trained(path)
+        assert find_checkpoint(path) is None
     with pytest.raises(BadInput, match="no checkpoint `7`; give latest, best or one of 4, 8"):
         checkpoint_of(run, 7)
 

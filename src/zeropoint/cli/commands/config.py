@@ -27,13 +27,9 @@ def command(console: Console, as_json: bool) -> None:
 
     What is unset is left to the model or the machine. Sampling values stand in the table [sampling].
     """
-    rows = [(_dotted(s.key.table, s.key.name), s.value, s.source) for s in options.read({})]
+    rows = [(s.key.dotted, s.value, s.source) for s in options.read({})]
     if as_json:
         console.json({name: {"value": value, "source": source} for name, value, source in rows})
         return
     console.table(("setting", "value", "source"), [(n, "" if v is None else v, s) for n, v, s in rows])
     console.notice(f"your own file is {user_file()}")
-
-
-def _dotted(table: str, name: str) -> str:
-    return f"{table}.{name}".lstrip(".")

@@ -78,12 +78,13 @@ def command(
 
 def _checkpoint(run: str, which: str | int) -> Path:
     """The checkpoint's folder. Raises BadInput for a run that is not there."""
-    from zeropoint.weights.run_checkpoint import checkpoint_at, checkpoint_of, is_trained
+    from zeropoint.weights.run_checkpoint import checkpoint_of, find_checkpoint, is_run
 
     for path in (Path(run).expanduser(), Path("runs") / run):
-        if is_trained(path):
-            is_whole = (path / "run.json").is_file()
-            return checkpoint_of(path, which) if is_whole else checkpoint_at(path)
+        if is_run(path):
+            return checkpoint_of(path, which)
+        if (checkpoint := find_checkpoint(path)) is not None:
+            return checkpoint
     raise BadInput(f"there is no run {run}, nor runs/{run}; `zeropoint train` makes one")
 
 

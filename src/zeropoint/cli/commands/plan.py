@@ -34,20 +34,10 @@ Examples:
 @click.make_pass_decorator(Console, ensure=True)
 def command(console: Console, /, name: str | None, as_json: bool, **flags: Any) -> None:
     """Show file size, memory, whether it fits, and the expected speed of MODEL."""
-    from zeropoint.engine.native.kv_cache import CacheOptions
     from zeropoint.planning.estimate import forecast
 
     settings = options.read({**flags, "model": name})
-    found = forecast(
-        open_model.model_name(settings),
-        context=settings.get("context").value,
-        threads=settings.get("threads").value,
-        is_exact=settings.get("exact").value,
-        cache=CacheOptions(
-            settings.get("cache_type").value, **{key: settings.get(key).value for key in ("window", "sinks")}
-        ),
-        settings=settings,
-    )
+    found = forecast(open_model.model_name(settings), settings.engine_options(), settings=settings)
     prospect, plan = found.prospect, found.plan
     if as_json:
         console.json(

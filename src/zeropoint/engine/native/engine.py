@@ -13,10 +13,11 @@ from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.interventions import Intervention, compile_interventions
 from zeropoint.blueprint.taps import TapPoint, split_point
 from zeropoint.engine.contract import Event, LogitLens, LogitLensRows, Request, Tap, Trace
-from zeropoint.engine.native.kv_cache import CacheOptions
+from zeropoint.engine.native.kv_cache import native_cache
 from zeropoint.engine.native.model_spec import native_plan, stored_tensors
 from zeropoint.engine.tap_requests import check_lens, native_points, wanted_reads
-from zeropoint.errors import BadInput, ContextFull, MachineError, choices
+from zeropoint.engine_options import EngineOptions
+from zeropoint.errors import BadInput, ContextFull, MachineError
 from zeropoint.planning.roofline import available_memory_bytes
 from zeropoint.weights.gguf.model import GgufModel
 
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["MOST_THREADS", "NativeEngine", "NativeStepper", "default_threads"]
+__all__ = ["NativeEngine", "NativeStepper", "default_threads"]
 
-MOST_THREADS = 1024  # native/base/threads.cpp makes no larger pool
 _LARGEST_ID = 2**31 - 1
 
 
@@ -46,31 +46,30 @@ class NativeEngine:
         self,
         model: GgufModel,
         blueprint: Blueprint,
+        options: EngineOptions | None = None,
         *,
-        n_ctx: int,
-        n_threads: int | None = None,
-        isa: str | None = None,
-        is_exact: bool = False,
-        cache: CacheOptions | None = None,
         make: Callable[..., _native.Engine] = _native.Engine,
     ) -> None:
-        """Read the weights. n_ctx: positions of a cache. make: does more than that
-        (engine/session/parallel_load.py).
+        """Read the weights. options.context: the cache holds the model's own context without one.
+
+        make: builds the extension's engine; `engine/session/parallel_load.py` does more meanwhile.
 
         Raises BadInput, BadModelFile, OutOfMemory, DiskError, MachineError (no such ISA).
         """
+        options = options or EngineOptions()
+        n_ctx = options.context or blueprint.n_ctx
         self.n_vocab = blueprint.n_vocab
         self._blueprint = blueprint
         free = available_memory_bytes()
         left = None if free is None else max(0, free - sum(t.n_bytes for t in model.tensors.values()))
-        keeps = (cache or CacheOptions()).native(blueprint, n_ctx, is_exact, left)
+        keeps = native_cache(options, blueprint, n_ctx, left)
         self._engine = make(
             [os.fsencode(path) for path in model.paths],
             native_plan(blueprint, n_ctx),
             stored_tensors(model, blueprint),
-            n_threads or default_threads(),
-            _checked_isa(isa),
-            is_exact,
+            options.threads or default_threads(),
+            _checked_isa(options.isa),
+            options.exact,
             keeps,
         )
         described = self._engine.describe()
@@ -267,8 +266,6 @@ def _checked_isa(isa: str | None) -> str:
     if isa in (None, "", "auto"):
         return ""
     machine = _native.machine()
-    if isa not in machine["known_isas"]:
-        raise BadInput(choices("instruction set", isa, ("auto", *machine["known_isas"])))
     if isa not in machine["isas"]:
         raise MachineError(f"this processor cannot run {isa}; it runs {', '.join(machine['isas'])}")
     return isa

@@ -1,15 +1,20 @@
-"""How a native engine keeps keys and values: their type, how much memory they may take, and a window."""
+"""The KV cache of the native engine: its number format, its size in memory, and its attention window."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from zeropoint.blueprint import Block, Blueprint
-from zeropoint.errors import BadInput
-from zeropoint.frozen import frozen
-from zeropoint.settings import check_cache_type
+from zeropoint.engine_options import EngineOptions
 
-__all__ = ["PAGE_POSITIONS", "CacheOptions", "context_bytes", "page_bytes"]
+__all__ = [
+    "PAGE_POSITIONS",
+    "cache_element",
+    "cached_positions",
+    "context_bytes",
+    "native_cache",
+    "page_bytes",
+]
 
 PAGE_POSITIONS = 128  # of a page of the cache (native/kernels/kernels.hpp, kChunk)
 DEFAULT_SINKS = 4  # Xiao et al., "Efficient streaming language models with attention sinks", 2023, table 2
@@ -17,57 +22,40 @@ DEFAULT_SINKS = 4  # Xiao et al., "Efficient streaming language models with atte
 _ELEMENT_BYTES = {"f32": 4, "int16": 2, "f16": 2, "int8": 1}
 _INTEGERS = {"int16", "int8"}
 _NO_LIMIT = 2**63 - 1
-_IDLE_CONTEXTS = 4  # full contexts of memory kept for texts that may go on, where nothing else is asked for
+_IDLE_CONTEXTS = 4  # full contexts of memory for idle texts that may continue, unless cache_memory says more
 
 
-@frozen
-class CacheOptions:
-    """What may be asked of a cache; None leaves it to the engine.
+def cache_element(options: EngineOptions) -> str:
+    """The number format of keys and values: "f32" in exact mode, else "int16", "f16" or "int8"."""
+    return "f32" if options.exact else options.cache_type or "int16"
 
-    type: "int16", "f16" or "int8"; exact mode keeps float and takes none. memory_mb: most megabytes of all
-    pages. window: positions a text keeps, so that it can go on without end; the first `sinks` stay among
-    them.
-    """
 
-    type: str | None = None
-    memory_mb: int | None = None
-    window: int | None = None
-    sinks: int | None = None
+def cached_positions(options: EngineOptions, n_ctx: int) -> int:
+    """Positions of one text that the cache holds: the context, or the window in full pages."""
+    if options.window is None:
+        return n_ctx
+    return min(n_ctx, options.window // PAGE_POSITIONS * PAGE_POSITIONS)
 
-    def __post_init__(self) -> None:
-        if self.type is not None:
-            check_cache_type(self.type)
-        if self.sinks is not None and self.window is None:
-            raise BadInput("sinks are the first positions of a window; give --window as well")
 
-    def element(self, is_exact: bool) -> str:
-        """The type of an element: "f32", "int16", "f16" or "int8". Raises BadInput."""
-        if is_exact and self.type is not None:
-            raise BadInput(f"exact mode keeps its cache in float, not {self.type}; leave out --cache-type")
-        return "f32" if is_exact else self.type or "int16"
-
-    def most_positions(self, n_ctx: int) -> int:
-        """Positions that one text keeps: the context, or a window's whole pages."""
-        return n_ctx if self.window is None else min(n_ctx, self.window // PAGE_POSITIONS * PAGE_POSITIONS)
-
-    def native(
-        self, blueprint: Blueprint, n_ctx: int, is_exact: bool, available_bytes: int | None
-    ) -> dict[str, Any]:
-        """What `_native.Engine` is given. available_bytes: memory that is free beside the weights."""
-        element = self.element(is_exact)
-        context = context_bytes(blueprint, n_ctx, element)
-        if self.memory_mb is not None:
-            most = most_idle = self.memory_mb * 1_000_000
-        else:
-            most = _NO_LIMIT if available_bytes is None else max(context, available_bytes // 2)
-            most_idle = min(most, _IDLE_CONTEXTS * context)
-        return {
-            "cache_type": element,
-            "most_bytes": most,
-            "most_idle_bytes": most_idle,
-            "window": self.window or 0,
-            "sinks": 0 if self.window is None else DEFAULT_SINKS if self.sinks is None else self.sinks,
-        }
+def native_cache(
+    options: EngineOptions, blueprint: Blueprint, n_ctx: int, available_bytes: int | None
+) -> dict[str, Any]:
+    """The cache arguments of `_native.Engine`. available_bytes: free memory once the weights are loaded."""
+    element = cache_element(options)
+    context = context_bytes(blueprint, n_ctx, element)
+    if options.cache_memory is not None:
+        most = most_idle = options.cache_memory * 1_000_000
+    else:
+        most = _NO_LIMIT if available_bytes is None else max(context, available_bytes // 2)
+        most_idle = min(most, _IDLE_CONTEXTS * context)
+    sinks = DEFAULT_SINKS if options.sinks is None else options.sinks
+    return {
+        "cache_type": element,
+        "most_bytes": most,
+        "most_idle_bytes": most_idle,
+        "window": options.window or 0,
+        "sinks": 0 if options.window is None else sinks,
+    }
 
 
 def page_bytes(blueprint: Blueprint, element: str) -> int:
@@ -82,8 +70,8 @@ def context_bytes(blueprint: Blueprint, n_ctx: int, element: str) -> int:
 
 def _block_bytes(block: Block, element: str) -> int:
     d_head = block.attention.d_head
-    d_key = d_head + (d_head % 2 if element in _INTEGERS else 0)  # whole pairs
-    d_value = -(-d_head // 16) * 16  # whole vectors
-    steps = 2 * 4 if element in _INTEGERS else 0  # a float a key and a float a value
+    d_key = d_head + (d_head % 2 if element in _INTEGERS else 0)  # rounded up to pairs
+    d_value = -(-d_head // 16) * 16  # rounded up to vectors
+    steps = 2 * 4 if element in _INTEGERS else 0  # one float of scale per key and one per value
     a_position = (d_key + d_value) * _ELEMENT_BYTES[element] + steps
     return PAGE_POSITIONS * block.attention.n_kv_heads * a_position

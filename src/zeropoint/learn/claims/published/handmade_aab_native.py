@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.engine.native.engine import NativeEngine
+from zeropoint.engine_options import EngineOptions
 from zeropoint.learn.claims.claim import Claim, Value
 from zeropoint.learn.handmade.compile import blueprint
 from zeropoint.learn.handmade.evaluate import article_texts, judge
@@ -26,7 +27,7 @@ def compute() -> Value:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "aab.gguf"
         write_program(aab, path)
-        engine = NativeEngine(open_gguf(path), blueprint(aab), n_ctx=aab.n_ctx, n_threads=1)
+        engine = NativeEngine(open_gguf(path), blueprint(aab), EngineOptions(context=aab.n_ctx, threads=1))
 
         def run(ids: Sequence[int]) -> NDArray[np.float32]:
             stepper = engine.stepper()

@@ -13,6 +13,7 @@ import torch
 from zeropoint import families
 from zeropoint.engine.contract import Request
 from zeropoint.engine.native.engine import NativeEngine
+from zeropoint.engine_options import EngineOptions
 from zeropoint.learn.claims.claim import Claim, Value
 from zeropoint.learn.claims.published._loops import small_model
 from zeropoint.models.build import weights_of
@@ -52,7 +53,7 @@ def _engine(path: Path) -> NativeEngine:
         for name, array in weights_of(module).items()
     ]
     write_gguf(path, families.for_blueprint(blueprint).to_gguf(blueprint), tensors)
-    return NativeEngine(open_gguf(path), blueprint, n_ctx=blueprint.n_ctx, is_exact=True)
+    return NativeEngine(open_gguf(path), blueprint, EngineOptions(exact=True))
 
 
 def _naive(engine: NativeEngine, prompt: Sequence[int]) -> list[int]:
