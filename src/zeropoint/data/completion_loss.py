@@ -19,18 +19,18 @@ from numpy.typing import NDArray
 
 from zeropoint.data.batches import ALL, IGNORED, Batches, Rows
 
-__all__ = ["AnswerBatches", "LossTargets", "n_ids"]
+__all__ = ["CompletionBatches", "LossTargets", "n_ids"]
 
-LossTargets = Literal["all", "answer"]
+LossTargets = Literal["all", "completion"]
 
 
-def n_ids(n_vocab: int, asked: str) -> int:
+def n_ids(n_vocab: int, loss: str) -> int:
     """How many different numbers ids are kept as: twice the vocabulary where prompts are told apart."""
-    return 2 * n_vocab if asked == "answer" else n_vocab
+    return 2 * n_vocab if loss == "completion" else n_vocab
 
 
 @dataclass(frozen=True, eq=False)
-class AnswerBatches:
+class CompletionBatches:
     """ids [B, T]; the ids that come next [B, T], or -100 where what comes next is part of a prompt; and to
     which of its row's documents each token belongs [B, T], from 0.
 

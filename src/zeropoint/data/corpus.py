@@ -17,14 +17,14 @@ import numpy as np
 from zeropoint.catalogue import cache, datasets
 from zeropoint.catalogue.download.download_files import create_folder
 from zeropoint.data.batches import Batches, RandomWindows, Tokens
-from zeropoint.data.completion_loss import AnswerBatches
+from zeropoint.data.completion_loss import CompletionBatches
 from zeropoint.data.documents import find_sources
-from zeropoint.data.fingerprints import changed, refuse_changed, sums_of
+from zeropoint.data.fingerprints import changed_sources, check_unchanged, fingerprints
 from zeropoint.data.pack import PackedRows
 from zeropoint.data.prepare import Notice, Progress, is_prepared, prepare
 from zeropoint.data.shards import read_shards
 from zeropoint.data.text_codec import TextCodec
-from zeropoint.data.tokenise import TokenizeOptions, coding_for, survey, tokenised
+from zeropoint.data.tokenize import TokenizeOptions, build_codec, scan_corpus, tokenize_corpus
 from zeropoint.errors import BadInput, choices
 from zeropoint.files.hashing import combined_sha256
 from zeropoint.files.paths import display_path
@@ -41,16 +41,16 @@ class Corpus:
     """A text as ids, in two parts that share nothing.
 
     coding: encodes and decodes; its content is the `tokenizer.json` of a model that is trained on this.
-    sha256: of the file, or of all files together, in hex. is_apart: whether prompts are told apart from
+    sha256: of the file, or of all files together, in hex. marks_prompts: whether prompts are told apart from
     answers, by ids that are n_vocab higher; batches then ask for answers alone.
     """
 
     name: str
-    coding: TextCodec
+    codec: TextCodec
     train: Tokens
     validation: Tokens
     sha256: str
-    is_apart: bool = False
+    marks_prompts: bool = False
 
     def batches(self, order: str, *, n_ctx: int, n_rows: int, seed: int) -> tuple[Batches, Batches]:
         """What is learned from, and what is judged by, in rows of n_ctx tokens and the tokens after each.
@@ -71,7 +71,7 @@ class Corpus:
                 )
             except BadInput as error:
                 raise BadInput(f"{self.name}, what is {part}: {error}") from None
-            return AnswerBatches(made, self.coding.n_vocab) if self.is_apart else made
+            return CompletionBatches(made, self.codec.n_vocab) if self.marks_prompts else made
 
         return of("learned from", self.train, seed), of("held out", self.validation, None)
 
@@ -139,33 +139,33 @@ def find_data(
 
 
 def _prepared(folder: Path, name: str, settings: TokenizeOptions) -> Corpus:
-    manifest, coding, ids = read_shards(folder)
-    if manifest.asked != settings.loss:
+    manifest, codec, ids = read_shards(folder)
+    if manifest.loss != settings.loss:
         raise BadInput(
-            f"the shards in {display_path(folder)} were made with loss={manifest.asked}, not "
+            f"the shards in {display_path(folder)} were made with loss={manifest.loss}, not "
             f"{settings.loss}; set "
-            f"data.loss={manifest.asked}, or prepare them again with --loss {settings.loss}"
+            f"data.loss={manifest.loss}, or prepare them again with --loss {settings.loss}"
         )
     root = Path(manifest.root)
-    if root.exists() and (odd := changed(root, manifest.sources)):
+    if root.exists() and (odd := changed_sources(root, manifest.sources)):
         raise BadInput(
             f"{odd[0]} of {display_path(root)} was changed since the shards in {display_path(folder)} were "
             "made of it;"
             f" prepare them again: zeropoint data prepare {display_path(root)} --out {display_path(folder)}"
         )
     sha256 = _sum_of_all({name: item.sha256 for name, item in manifest.sources.items()})
-    return Corpus(name, coding, ids["train"], ids["validation"], sha256, manifest.asked == "answer")
+    return Corpus(name, codec, ids["train"], ids["validation"], sha256, manifest.loss == "completion")
 
 
 def _in_memory(path: Path, name: str, settings: TokenizeOptions, notice: Notice) -> Corpus:
-    sums = sums_of(path)
-    found = survey(path, settings, notice)
-    coding = coding_for(found, settings)
-    parts = list(tokenised(found, settings, coding))
+    sums = fingerprints(path)
+    found = scan_corpus(path, settings, notice)
+    codec = build_codec(found, settings)
+    parts = list(tokenize_corpus(found, settings, codec))
     train, held = np.concatenate([p.train for p in parts]), np.concatenate([p.held for p in parts])
-    refuse_changed(path, sums)
+    check_unchanged(path, sums)
     sha256 = _sum_of_all({name: item.sha256 for name, item in sums.items()})
-    return Corpus(name, coding, train, held, sha256, settings.loss == "answer")
+    return Corpus(name, codec, train, held, sha256, settings.loss == "completion")
 
 
 def _sum_of_all(sums: Mapping[str, str]) -> str:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from zeropoint.data.instructions import is_instruction, prompt_and_answer
+from zeropoint.data.instructions import is_instruction, prompt_and_completion
 from zeropoint.errors import BadInput, choices
 from zeropoint.files.paths import display_path
 from zeropoint.tokenizers.core.sanitize import check_unicode
@@ -43,13 +43,13 @@ class DocumentSource:
 class Document:
     """A text. prompt: what stands before it and is given where it is to be written, "" for most texts."""
 
-    answer: str
+    completion: str
     prompt: str = ""
 
     @property
     def text(self) -> str:
         """All of it."""
-        return self.prompt + self.answer
+        return self.prompt + self.completion
 
 
 def find_sources(root: Path) -> list[DocumentSource]:
@@ -89,7 +89,7 @@ def documents(source: DocumentSource, field: str = "text") -> Iterator[Document]
         raise BadInput(f"{display_path(source.path)} must be a file of {', '.join(SUFFIXES)}")
     try:
         for found in reader(source.path, field):
-            document = Document(_with_plain_ends(found.answer), _with_plain_ends(found.prompt))
+            document = Document(_with_plain_ends(found.completion), _with_plain_ends(found.prompt))
             if _VISIBLE.search(document.text):
                 yield document
     except (OSError, EOFError) as error:
@@ -214,8 +214,8 @@ def _document(record: object, field: str, where: str) -> Document:
             f"{where}: an object with the text in `{field}` is needed, not {type(record).__name__}"
         )
     if field not in record and is_instruction(record):
-        prompt, answer = (check_unicode(part, where) for part in prompt_and_answer(record, where))
-        return Document(answer, prompt)
+        prompt, completion = (check_unicode(part, where) for part in prompt_and_completion(record, where))
+        return Document(completion, prompt)
     if field not in record:
         raise BadInput(
             f"{where}: {choices('field', field, [str(key)[:40] for key in record][:20])}; give --field"

@@ -11,11 +11,11 @@ from zeropoint.errors import BadInput, DiskError
 from zeropoint.files.hashing import sha256_of
 from zeropoint.files.paths import display_path
 
-__all__ = ["SourceSum", "changed", "refuse_changed", "sums_of"]
+__all__ = ["Fingerprint", "changed_sources", "check_unchanged", "fingerprints"]
 
 
 @dataclass(frozen=True, slots=True)
-class SourceSum:
+class Fingerprint:
     """A file as it was read: size, time of its last change, sha256 in hex."""
 
     n_bytes: int
@@ -23,12 +23,12 @@ class SourceSum:
     sha256: str
 
 
-def sums_of(root: Path) -> dict[str, SourceSum]:
+def fingerprints(root: Path) -> dict[str, Fingerprint]:
     """Every source below `root`, by name. Raises BadInput naming a file that cannot be read."""
     return {source.name: _sum(source.path) for source in find_sources(root)}
 
 
-def changed(root: Path, known: Mapping[str, SourceSum], *, whole: bool = False) -> list[str]:
+def changed_sources(root: Path, known: Mapping[str, Fingerprint], *, whole: bool = False) -> list[str]:
     """Names of sources that are not what they were: changed, new or gone.
 
     A file of the same size and time is taken for the same, unless `whole` asks for every byte.
@@ -43,15 +43,15 @@ def changed(root: Path, known: Mapping[str, SourceSum], *, whole: bool = False) 
     return sorted(odd)
 
 
-def refuse_changed(root: Path, known: Mapping[str, SourceSum]) -> None:
+def check_unchanged(root: Path, known: Mapping[str, Fingerprint]) -> None:
     """Raise DiskError if a source was changed since its sum was taken, which is while it was read."""
-    if odd := changed(root, known):
+    if odd := changed_sources(root, known):
         raise DiskError(f"{odd[0]} of {display_path(root)} was changed while it was read; start again")
 
 
-def _sum(path: Path) -> SourceSum:
+def _sum(path: Path) -> Fingerprint:
     try:
         info = path.stat()
-        return SourceSum(info.st_size, info.st_mtime_ns, sha256_of(path))
+        return Fingerprint(info.st_size, info.st_mtime_ns, sha256_of(path))
     except OSError as error:
         raise BadInput(f"{display_path(path)} cannot be read ({error.strerror}); check the file") from None

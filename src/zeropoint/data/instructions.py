@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from zeropoint.errors import BadInput
 
-__all__ = ["is_instruction", "prompt_and_answer", "prompt_text"]
+__all__ = ["is_instruction", "prompt_and_completion", "prompt_text"]
 
 
 def is_instruction(record: Mapping[str, object]) -> bool:
@@ -23,7 +23,7 @@ def prompt_text(instruction: str, given: str = "") -> str:
     return "\n\n".join([*parts, "### Response:\n"])
 
 
-def prompt_and_answer(record: Mapping[str, object], where: str) -> tuple[str, str]:
+def prompt_and_completion(record: Mapping[str, object], where: str) -> tuple[str, str]:
     """What is given, and what is to be said. Raises BadInput naming `where` and the field that is no text."""
     found = {name: record.get(name, "") for name in ("instruction", "input", "output")}
     texts = {name: text for name, text in found.items() if isinstance(text, str)}

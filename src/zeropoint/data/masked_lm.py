@@ -30,7 +30,7 @@ class MaskedBatches:
     """
 
     batches: Batches
-    coding: TextCodec
+    codec: TextCodec
     seed: int
     mask_prob: float = 0.15
 
@@ -41,7 +41,7 @@ class MaskedBatches:
     @cached_property
     def _plain_ids(self) -> NDArray[np.int64]:
         """Tokens that text becomes."""
-        return np.setdiff1d(np.arange(self.coding.n_vocab), sorted(self.coding.control_ids))
+        return np.setdiff1d(np.arange(self.codec.n_vocab), sorted(self.codec.control_ids))
 
     @property
     def n_rows(self) -> int:
@@ -56,7 +56,7 @@ class MaskedBatches:
         is_asked_BT &= np.isin(was_BT, self._plain_ids)
         how_BT = rng.random(was_BT.shape)
         any_BT = rng.choice(self._plain_ids, was_BT.shape)
-        ids_BT = np.where(is_asked_BT & (how_BT < _HIDDEN), self.coding.mask_id, was_BT)
+        ids_BT = np.where(is_asked_BT & (how_BT < _HIDDEN), self.codec.mask_id, was_BT)
         is_replaced_BT = is_asked_BT & (how_BT >= _HIDDEN) & (how_BT < _HIDDEN + _REPLACED)
         ids_BT = np.where(is_replaced_BT, any_BT, ids_BT)
         wanted_BT = np.where(is_asked_BT, was_BT, IGNORED)

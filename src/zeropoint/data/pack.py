@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.data.batches import ALL, IGNORED, Rows, Tokens
-from zeropoint.data.permutation import order
+from zeropoint.data.permutation import shuffled_indices
 from zeropoint.errors import BadInput
 
 __all__ = ["PackedRows"]
@@ -53,7 +53,7 @@ class PackedRows:
         if self.seed is None:
             places = np.arange(first, first + self.n_rows) % self.n_all
         else:
-            places = order(self.n_all, self.seed, first, self.n_rows)
+            places = shuffled_indices(self.n_all, self.seed, first, self.n_rows)
         begins = places[rows if isinstance(rows, slice) else list(rows)][:, None] * self.n_ctx
         starts = np.minimum(begins, len(self.ids) - self.n_ctx - 1)
         at = starts + np.arange(self.n_ctx + 1)

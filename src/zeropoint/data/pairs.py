@@ -18,28 +18,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.data.batches import ALL, Rows
-from zeropoint.data.permutation import order
+from zeropoint.data.permutation import shuffled_indices
 from zeropoint.data.text_codec import TextCodec
 from zeropoint.errors import BadInput
 
-__all__ = ["Pair", "PairBatches", "encode_answer", "encode_source", "padded", "read_pairs"]
+__all__ = ["Pair", "PairBatches", "encode_source", "encode_target", "pad_rows", "read_pairs"]
 
 Pair = tuple[Sequence[int], Sequence[int]]
 Ids = NDArray[np.int64]
 _MOST_BYTES = 1 << 30  # of one file, unpacked: parallel text of a size that memory holds
 
 
-def encode_source(coding: TextCodec, text: str) -> list[int]:
+def encode_source(codec: TextCodec, text: str) -> list[int]:
     """What the encoder reads: the text's ids and the end. Raises BadInput for a tokenizer without one."""
-    if coding.end_id is None:
+    if codec.end_id is None:
         raise BadInput("the tokenizer has no token that ends a text, and translation needs one; take another")
-    return [*coding.encode(text), coding.end_id]
+    return [*codec.encode(text), codec.end_id]
 
 
-def encode_answer(coding: TextCodec, text: str) -> list[int]:
+def encode_target(codec: TextCodec, text: str) -> list[int]:
     """What the decoder learns: the beginning, the text's ids and the end. Raises BadInput as above."""
-    source = encode_source(coding, text)
-    return [source[-1] if coding.begin_id is None else coding.begin_id, *source]
+    source = encode_source(codec, text)
+    return [source[-1] if codec.begin_id is None else codec.begin_id, *source]
 
 
 def read_pairs(source: Path, target: Path) -> list[tuple[str, str]]:
@@ -73,7 +73,7 @@ def _lines(path: Path) -> list[str]:
     return [line.strip() for line in text.removesuffix("\n").split("\n")] if text else []
 
 
-def padded(sequences: Iterable[Sequence[int]], padding: int) -> Ids:
+def pad_rows(sequences: Iterable[Sequence[int]], padding: int) -> Ids:
     """Rows of one length, filled up on the right: [B, T]."""
     rows = list(sequences)
     ids_BT = np.full((len(rows), max(map(len, rows))), padding, np.int64)
@@ -114,14 +114,14 @@ class PairBatches:
         pool = self._pool(step // self.n_pooled)  # type: ignore[attr-defined]
         chosen = pool[step % self.n_pooled]
         wanted = rows if isinstance(rows, slice) else list(rows)
-        source_BS = padded((self.pairs[i][0] for i in chosen), self.padding)
-        answer_BT = padded((self.pairs[i][1] for i in chosen), self.padding)
+        source_BS = pad_rows((self.pairs[i][0] for i in chosen), self.padding)
+        answer_BT = pad_rows((self.pairs[i][1] for i in chosen), self.padding)
         return source_BS[wanted], answer_BT[wanted]
 
     def _make_pool(self, number: int) -> Ids:
         """The pairs' numbers of n_pooled batches: [n_pooled, B]."""
         size = self.n_pooled * self.n_rows
-        chosen = order(len(self.pairs), self.seed, number * size, size)
+        chosen = shuffled_indices(len(self.pairs), self.seed, number * size, size)
         lengths = np.array([[len(self.pairs[i][0]), len(self.pairs[i][1])] for i in chosen])
         by_length = chosen[np.lexsort((lengths[:, 0], lengths[:, 1]))]
         shuffled: Ids = np.random.default_rng([self.seed, number, 1]).permutation(

@@ -13,15 +13,21 @@ from pathlib import Path
 
 from zeropoint.catalogue import datasets
 from zeropoint.catalogue.download.progress import Notice, Progress, no_notice, no_progress
-from zeropoint.data.pairs import Pair, encode_answer, encode_source, read_pairs
-from zeropoint.data.text_codec import TextCodec, load_codec, train_coding
-from zeropoint.data.tokenise import TokenizeOptions
+from zeropoint.data.pairs import Pair, encode_source, encode_target, read_pairs
+from zeropoint.data.text_codec import TextCodec, load_codec, train_codec
+from zeropoint.data.tokenize import TokenizeOptions
 from zeropoint.errors import BadInput, choices
 from zeropoint.files.hashing import sha256_of
 from zeropoint.files.paths import display_path
 
 __all__ = [
-    "TRAIN", "VALIDATION", "Parallel", "encode_pairs", "find_parallel", "open_parallel", "whole_pairs",
+    "TRAIN",
+    "VALIDATION",
+    "ParallelCorpus",
+    "encode_pairs",
+    "find_parallel_files",
+    "nonempty_pairs",
+    "open_parallel_corpus",
 ]  # fmt: skip
 
 TRAIN, VALIDATION = "train", "val"
@@ -30,61 +36,61 @@ Files = Mapping[str, tuple[Path, Path]]
 
 
 @dataclass(frozen=True, eq=False)
-class Parallel:
+class ParallelCorpus:
     """Pairs to learn from and to be judged by, and what turns a sentence of either language into ids.
 
     validation_texts: the pairs of validation as they are written, one for one.
     sha256: of each file that was read, by name, in hex.
     """
 
-    coding: TextCodec
+    codec: TextCodec
     train: list[Pair]
     validation: list[Pair]
     validation_texts: list[tuple[str, str]]
     sha256: dict[str, str]
 
 
-def open_parallel(
+def open_parallel_corpus(
     source: str,
     languages: str,
     settings: TokenizeOptions,
     *,
     progress: Progress = no_progress,
     notice: Notice = no_notice,
-) -> Parallel:
+) -> ParallelCorpus:
     """Read the parts train and val, and train or read the tokenizer; of settings, that and n_vocab hold.
 
     languages: source and answer, as "de-en". Raises BadInput naming the file, NetworkError, DiskError.
     """
-    files = find_parallel(source, languages, progress=progress, notice=notice)
+    files = find_parallel_files(source, languages, progress=progress, notice=notice)
     for part in (TRAIN, VALIDATION):
         if part not in files:
             raise BadInput(
                 f"{source} has no part `{part}` in {languages}; training needs {TRAIN} and {VALIDATION}"
             )
-    train, validation = (whole_pairs(read_pairs(*files[part])) for part in (TRAIN, VALIDATION))
+    train, validation = (nonempty_pairs(read_pairs(*files[part])) for part in (TRAIN, VALIDATION))
     if settings.is_trained:
         texts = [text for side in zip(*train, strict=True) for text in side]
-        coding = train_coding(settings.tokenizer, texts, n_vocab=settings.n_vocab, has_end=True)
+        codec = train_codec(settings.tokenizer, texts, n_vocab=settings.n_vocab, has_end=True)
     else:
-        coding = load_codec(Path(settings.tokenizer).expanduser())
+        codec = load_codec(Path(settings.tokenizer).expanduser())
     paths = [path for part in (TRAIN, VALIDATION) for path in files[part]]
     sha256 = {path.name: sha256_of(path) for path in paths}
-    ids, held_ids = encode_pairs(coding, train), encode_pairs(coding, validation)
-    return Parallel(coding, ids, held_ids, validation, sha256)
+    ids, held_ids = encode_pairs(codec, train), encode_pairs(codec, validation)
+    return ParallelCorpus(codec, ids, held_ids, validation, sha256)
 
 
-def encode_pairs(coding: TextCodec, pairs: list[tuple[str, str]]) -> list[Pair]:
+def encode_pairs(codec: TextCodec, pairs: list[tuple[str, str]]) -> list[Pair]:
     """Each as a model reads it."""
-    return [(encode_source(coding, source), encode_answer(coding, answer)) for source, answer in pairs]
+    return [(encode_source(codec, source), encode_target(codec, answer)) for source, answer in pairs]
 
 
-def whole_pairs(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def nonempty_pairs(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Those with text on both sides; there is nothing to learn from the others."""
     return [(source, answer) for source, answer in pairs if source and answer]
 
 
-def find_parallel(
+def find_parallel_files(
     source: str, languages: str, *, progress: Progress = no_progress, notice: Notice = no_notice
 ) -> Files:
     """The two files of every part of a data set or folder: {"train": (source, answer), ...}.

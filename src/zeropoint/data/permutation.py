@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Permutation", "order"]
+__all__ = ["Permutation", "shuffled_indices"]
 
 _ROUNDS = 6
 U64 = np.uint64
@@ -48,7 +48,7 @@ class Permutation:
         return (left << U64(half)) | right
 
 
-def order(n: int, seed: int, first: int, count: int) -> NDArray[np.int64]:
+def shuffled_indices(n: int, seed: int, first: int, count: int) -> NDArray[np.int64]:
     """`count` numbers of an endless series from place `first` on: those below n shuffled, then anew, ..."""
     places = np.arange(first, first + count, dtype=np.int64)
     epochs = places // n

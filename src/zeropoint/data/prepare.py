@@ -8,10 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zeropoint.data.fingerprints import changed, refuse_changed, sums_of
-from zeropoint.data.shards import MANIFEST, SIDES, Manifest, Side, Writer, read_shards
+from zeropoint.data.fingerprints import changed_sources, check_unchanged, fingerprints
+from zeropoint.data.shards import MANIFEST, SPLITS, Manifest, ShardWriter, Split, read_shards
 from zeropoint.data.text_codec import TextCodec, load_codec
-from zeropoint.data.tokenise import Survey, TokenizeOptions, coding_for, default_workers, survey, tokenised
+from zeropoint.data.tokenize import (
+    CorpusScan,
+    TokenizeOptions,
+    build_codec,
+    default_workers,
+    scan_corpus,
+    tokenize_corpus,
+)
 from zeropoint.errors import BadInput
 from zeropoint.files.atomic_write import atomic_folder, write_file
 from zeropoint.files.paths import display_path
@@ -48,17 +55,17 @@ def prepare(
         )
     told = _told(settings, shard_tokens)
     if (old := _old(out)) is not None:
-        if dict(old.settings) == told and not changed(root, old.sources):
+        if dict(old.settings) == told and not changed_sources(root, old.sources):
             notice(f"{display_path(out)} holds this already and is left as it is")
             return old
         notice(f"{display_path(out)} was made of other files or in another way, and is made anew")
-    sums = sums_of(root)
-    found = survey(root, settings, notice)
-    coding = coding_for(found, settings)
+    sums = fingerprints(root)
+    found = scan_corpus(root, settings, notice)
+    codec = build_codec(found, settings)
     workers = workers or default_workers(found.n_characters)
-    with atomic_folder(out, need_bytes=found.n_characters * settings.dtype(coding).itemsize) as folder:
-        train, held = _write(found, settings, coding, folder, workers, shard_tokens, progress)
-        refuse_changed(root, sums)
+    with atomic_folder(out, need_bytes=found.n_characters * settings.dtype(codec).itemsize) as folder:
+        train, held = _write(found, settings, codec, folder, workers, shard_tokens, progress)
+        check_unchanged(root, sums)
         if min(train.n_tokens, held.n_tokens) < 2:
             raise BadInput(
                 f"{display_path(root)} comes to {train.n_tokens} tokens to learn from and {held.n_tokens} "
@@ -66,9 +73,9 @@ def prepare(
                 "each needs two, one to read and one to ask for, so give more text"
             )
         manifest = Manifest(
-            dtype=settings.dtype(coding).str,
-            n_vocab=coding.n_vocab,
-            tokenizer_sha256=coding.sha256,
+            dtype=settings.dtype(codec).str,
+            n_vocab=codec.n_vocab,
+            tokenizer_sha256=codec.sha256,
             settings=told,
             root=str(root.absolute()),
             sources=sums,
@@ -104,22 +111,22 @@ def _old(out: Path) -> Manifest | None:
 
 
 def _write(
-    found: Survey,
+    found: CorpusScan,
     settings: TokenizeOptions,
-    coding: TextCodec,
+    codec: TextCodec,
     folder: Path,
     workers: int,
     shard_tokens: int,
     progress: Progress,
-) -> tuple[Side, Side]:
+) -> tuple[Split, Split]:
     """The tokenizer and the shards of both sides."""
     file = folder / "tokenizer.json"
     with write_file(file) as opened:
-        opened.write(coding.content)
-    dtype = settings.dtype(coding)
-    train, held = (Writer(folder, name, dtype, shard_tokens) for name in SIDES)
+        opened.write(codec.content)
+    dtype = settings.dtype(codec)
+    train, held = (ShardWriter(folder, name, dtype, shard_tokens) for name in SPLITS)
     done = 0
-    for part in tokenised(found, settings, coding, file, workers):
+    for part in tokenize_corpus(found, settings, codec, file, workers):
         train.add(part.train, part.n_train)
         held.add(part.held, part.n_held)
         done += part.n_characters

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.data.completion_loss import n_ids
-from zeropoint.data.fingerprints import SourceSum
+from zeropoint.data.fingerprints import Fingerprint
 from zeropoint.data.text_codec import TextCodec, load_codec
 from zeropoint.errors import BadInput
 from zeropoint.files.atomic_write import write_file
@@ -31,18 +31,18 @@ from zeropoint.files.paths import display_path
 
 __all__ = [
     "MANIFEST",
-    "SIDES",
+    "SPLITS",
     "Manifest",
     "Shard",
-    "ShardedIds",
-    "Side",
-    "Writer",
+    "ShardWriter",
+    "ShardedTokens",
+    "Split",
     "read_manifest",
     "read_shards",
 ]
 
 MANIFEST = "manifest.json"
-SIDES = ("train", "validation")
+SPLITS = ("train", "validation")
 _FORMAT, _VERSION = "zeropoint.shards", 1
 _DTYPES = ("<u2", "<u4")
 _SCAN = 1 << 22  # ids looked at together
@@ -58,7 +58,7 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class Split:
     """What is learned from, or judged by."""
 
     n_documents: int
@@ -78,9 +78,9 @@ class Manifest:
     tokenizer_sha256: str
     settings: Mapping[str, Any]
     root: str
-    sources: Mapping[str, SourceSum]
-    train: Side
-    validation: Side
+    sources: Mapping[str, Fingerprint]
+    train: Split
+    validation: Split
 
     @property
     def sha256(self) -> str:
@@ -90,14 +90,14 @@ class Manifest:
         )
 
     @property
-    def asked(self) -> str:
-        """What a model is asked for: "all", or the "answer" alone, which then is told apart by its ids."""
-        return "answer" if self.settings.get("loss") == "answer" else "all"
+    def loss(self) -> str:
+        """The tokens that the loss covers: "all", or only those of the "completion"."""
+        return "completion" if self.settings.get("loss") == "completion" else "all"
 
     @property
     def n_ids(self) -> int:
         """Below this are the numbers in the shards."""
-        return n_ids(self.n_vocab, self.asked)
+        return n_ids(self.n_vocab, self.loss)
 
     def save(self, folder: Path) -> None:
         """Write it into `folder`, flushed to the disk. Raises DiskError."""
@@ -106,7 +106,7 @@ class Manifest:
             file.write(json.dumps(content, indent=1, ensure_ascii=False).encode("utf-8", "surrogateescape"))
 
 
-class Writer:
+class ShardWriter:
     """Writes one side, shard after shard; `side` says at the end what is there."""
 
     def __init__(self, folder: Path, name: str, dtype: np.dtype[Any], shard_tokens: int) -> None:
@@ -127,11 +127,11 @@ class Writer:
             if self._n_waiting == self._most:
                 self._flush()
 
-    def side(self) -> Side:
+    def side(self) -> Split:
         """Write what is left, and say what was written."""
         if self._n_waiting:
             self._flush()
-        return Side(self.n_documents, sum(shard.n_tokens for shard in self._shards), tuple(self._shards))
+        return Split(self.n_documents, sum(shard.n_tokens for shard in self._shards), tuple(self._shards))
 
     def _flush(self) -> None:
         name = f"{self._name}-{len(self._shards):05d}.bin"
@@ -143,7 +143,7 @@ class Writer:
         self._waiting, self._n_waiting = [], 0
 
 
-class ShardedIds:
+class ShardedTokens:
     """Shards that read as one array: a slice, or whole numbers in any shape, gives their ids."""
 
     def __init__(self, arrays: list[NDArray[Any]]) -> None:
@@ -166,20 +166,20 @@ class ShardedIds:
         return found
 
 
-def read_shards(folder: Path, *, check: bool = True) -> tuple[Manifest, TextCodec, dict[str, ShardedIds]]:
+def read_shards(folder: Path, *, check: bool = True) -> tuple[Manifest, TextCodec, dict[str, ShardedTokens]]:
     """What a folder holds: its manifest, tokenizer and the ids of each side, mapped from the disk.
 
     check: read every shard once and compare its sha256. Raises BadInput naming the file.
     """
     manifest = read_manifest(folder)
-    coding = load_codec(folder / "tokenizer.json")
-    if coding.sha256 != manifest.tokenizer_sha256 or coding.n_vocab != manifest.n_vocab:
+    codec = load_codec(folder / "tokenizer.json")
+    if codec.sha256 != manifest.tokenizer_sha256 or codec.n_vocab != manifest.n_vocab:
         raise _bad(folder / "tokenizer.json", "is not the one that the manifest names")
     found = {}
-    for name in SIDES:
-        side: Side = getattr(manifest, name)
-        found[name] = ShardedIds([_mapped(folder, shard, manifest, check) for shard in side.shards])
-    return manifest, coding, found
+    for name in SPLITS:
+        side: Split = getattr(manifest, name)
+        found[name] = ShardedTokens([_mapped(folder, shard, manifest, check) for shard in side.shards])
+    return manifest, codec, found
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -191,8 +191,8 @@ def read_manifest(folder: Path) -> Manifest:
             raise ValueError(f"its `format` is not {_FORMAT}")
         if (version := raw.pop("version")) != _VERSION:
             raise ValueError(f"its version is {version!r:.20}, and this zeropoint reads {_VERSION}")
-        sides = {name: _side(raw.pop(name)) for name in SIDES}
-        sources = {name: SourceSum(**item) for name, item in raw.pop("sources").items()}
+        sides = {name: _side(raw.pop(name)) for name in SPLITS}
+        sources = {name: Fingerprint(**item) for name, item in raw.pop("sources").items()}
         manifest = Manifest(**raw, train=sides["train"], validation=sides["validation"], sources=sources)
         _check_manifest(manifest)
     except OSError as error:
@@ -213,9 +213,9 @@ def _check_manifest(manifest: Manifest) -> None:
         raise ValueError(f"{manifest.n_vocab} tokens have no room in {manifest.dtype}")
 
 
-def _side(raw: dict[str, Any]) -> Side:
+def _side(raw: dict[str, Any]) -> Split:
     shards = tuple(Shard(**item) for item in raw.pop("shards"))
-    side = Side(**raw, shards=shards)
+    side = Split(**raw, shards=shards)
     for shard in shards:
         if type(shard.n_tokens) is not int or shard.n_tokens <= 0 or Path(shard.file).name != shard.file:
             raise ValueError(f"the shard {shard.file!r:.60} needs a plain name and `n_tokens` above 0")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 
-__all__ = ["cut", "position", "threshold"]
+__all__ = ["hash_position", "split_text", "threshold"]
 
 _WHOLE = 1 << 64
 
 
-def position(text: str) -> int:
+def hash_position(text: str) -> int:
     """Where a document stands among all there could be: 64 bits that depend on its content alone.
 
     Held out are those below `share` of them all. White space around a document is not its content.
@@ -29,7 +29,7 @@ def threshold(share: float, lowest: int, highest: int) -> int:
     return min(max(round(share * _WHOLE), lowest + 1), highest)
 
 
-def cut(text: str, share: float) -> tuple[str, str]:
+def split_text(text: str, share: float) -> tuple[str, str]:
     """One long text in two: the end, of that share of its characters, is held out."""
     n = int(len(text) * (1 - share))
     return text[:n], text[n:]

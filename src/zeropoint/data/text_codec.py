@@ -26,7 +26,7 @@ from zeropoint.tokenizers.train.bpe import train_bpe
 from zeropoint.tokenizers.train.char import END_CHARACTER, CharTokenizer, train_char
 from zeropoint.tokenizers.train.words import WordTokenizer, train_words
 
-__all__ = ["KINDS", "TextCodec", "dtype_of", "load_codec", "train_coding"]
+__all__ = ["KINDS", "TextCodec", "dtype_of", "load_codec", "train_codec"]
 
 KINDS = ("characters", "words", "bpe")
 _BPE_SAMPLE = 1 << 26  # characters that pairs are counted on; more of the same text changes little
@@ -106,7 +106,7 @@ def dtype_of(n_ids: int) -> np.dtype[np.unsignedinteger]:
     return np.dtype("<u2" if n_ids <= 1 << 16 else "<u4")
 
 
-def train_coding(kind: str, texts: Iterable[str], *, n_vocab: int, has_end: bool) -> TextCodec:
+def train_codec(kind: str, texts: Iterable[str], *, n_vocab: int, has_end: bool) -> TextCodec:
     """A tokenizer of the texts. has_end: whether documents are to end with a token of their own.
 
     n_vocab: for "bpe", the most tokens, 256 bytes and the end among them; "words" has all that occur twice.

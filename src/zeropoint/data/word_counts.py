@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from zeropoint.errors import BadInput
 
-__all__ = ["Words", "contexts", "cooccurrences", "noise", "split_words"]
+__all__ = ["WordCounts", "context_pairs", "cooccurrences", "noise_distribution", "split_words"]
 
 Ids = NDArray[np.int64]
 
@@ -20,14 +20,14 @@ _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
 
 @dataclass(frozen=True)
-class Words:
+class WordCounts:
     """The words of a text, the most frequent first, and how often each occurs."""
 
     words: tuple[str, ...]
     counts: tuple[int, ...]
 
     @classmethod
-    def of(cls, text: Iterable[str], least: int = 1) -> Words:
+    def of(cls, text: Iterable[str], least: int = 1) -> WordCounts:
         """Those that occur at least so often; of equals, in the order of the alphabet."""
         counted = sorted(Counter(text).items(), key=lambda item: (-item[1], item[0]))
         kept = [(word, count) for word, count in counted if count >= least]
@@ -48,7 +48,7 @@ def split_words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-def contexts(ids: Ids, window: int) -> tuple[Ids, Ids]:
+def context_pairs(ids: Ids, window: int) -> tuple[Ids, Ids]:
     """Every word with each of the `window` words before and after it: centres [P], neighbours [P]."""
     pairs = [(ids[distance:], ids[:-distance]) for distance in range(1, min(window, len(ids) - 1) + 1)]
     return (
@@ -73,7 +73,7 @@ def cooccurrences(ids: Ids, window: int) -> tuple[Ids, Ids, NDArray[np.float64]]
     return found // n_words, found % n_words, counts
 
 
-def noise(counts: Sequence[int]) -> NDArray[np.float64]:
+def noise_distribution(counts: Sequence[int]) -> NDArray[np.float64]:
     """What wrong words are drawn with: probabilities as count^0.75 (Mikolov et al., 2013, section 2.2)."""
     raised = np.asarray(counts, np.float64) ** 0.75
     probabilities: NDArray[np.float64] = raised / raised.sum()

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zeropoint.data import tokenise
+from zeropoint.data import tokenize
 from zeropoint.data.batches import IGNORED
 from zeropoint.data.corpus import Corpus, open_corpus
 from zeropoint.data.instructions import prompt_text
 from zeropoint.data.prepare import prepare
-from zeropoint.data.tokenise import TokenizeOptions
+from zeropoint.data.tokenize import TokenizeOptions
 from zeropoint.errors import BadInput
 from zeropoint.tokenizers.train.char import END_CHARACTER
 
 RECORDS = [{"instruction": f"Add {n} to 1.", "input": "", "output": f"It is {n + 1}."} for n in range(40)]
-ANSWERS = TokenizeOptions("characters", validation=0.4, loss="answer")
+ANSWERS = TokenizeOptions("characters", validation=0.4, loss="completion")
 
 
 def written(path: Path, records: list[dict[str, str]]) -> Path:
@@ -39,7 +39,7 @@ def asked(corpus: Corpus, side: int, n_ctx: int = 50) -> str:
     batches = corpus.batches("epochs", n_ctx=n_ctx, n_rows=1, seed=3)[side]
     rows = -(-(len((corpus.train, corpus.validation)[side]) - 1) // n_ctx)
     found = np.concatenate([batches.batch(step)[1][0] for step in range(rows)])
-    return corpus.coding.decode(found[found != IGNORED].tolist())
+    return corpus.codec.decode(found[found != IGNORED].tolist())
 
 
 def test_answers_and_their_ends_are_asked_for_and_no_prompt(file: Path) -> None:
@@ -66,7 +66,7 @@ def test_what_goes_in_is_the_whole_text(file: Path) -> None:
         is_asked = following != IGNORED
         assert 0 < is_asked.mean() < 0.5
         assert (following[is_asked] == all_following[is_asked]).all()
-    assert prompt_text("Add")[:20] in every.coding.decode(every.train[:].tolist())
+    assert prompt_text("Add")[:20] in every.codec.decode(every.train[:].tolist())
 
 
 @pytest.mark.parametrize("order", ["epochs", "windows"])
@@ -74,9 +74,9 @@ def test_the_documents_of_a_row_are_told_apart(file: Path, order: str) -> None:
     corpus = open_corpus(file, ANSWERS)
     ids_BT, _, document_BT = corpus.batches(order, n_ctx=400, n_rows=4, seed=1)[0].batch(1)
     for ids_T, document_T in zip(ids_BT, document_BT, strict=True):
-        texts = [corpus.coding.decode(ids_T[document_T == n].tolist()) for n in range(document_T[-1] + 1)]
+        texts = [corpus.codec.decode(ids_T[document_T == n].tolist()) for n in range(document_T[-1] + 1)]
         assert len(texts) >= 3
-        assert "".join(texts) == corpus.coding.decode(ids_T.tolist())
+        assert "".join(texts) == corpus.codec.decode(ids_T.tolist())
         assert all(text.startswith(prompt_text("Add")[:9]) for text in texts[1:-1])
         assert all(text.count(END_CHARACTER) == 1 and text.endswith(END_CHARACTER) for text in texts[:-1])
 
@@ -92,13 +92,13 @@ def test_shards_and_any_number_of_processes_ask_for_the_same(file: Path, tmp_pat
         )
         for one, other in zip(ours, theirs, strict=True):
             assert (one == other).all()
-    with pytest.raises(BadInput, match=r"made with loss=answer, not all; set data\.loss=answer, or prepare"):
+    with pytest.raises(BadInput, match=r"made with loss=completion, not all; set data\.loss=completion"):
         open_corpus(tmp_path / "1", TokenizeOptions())
 
 
 def test_a_long_document_that_is_cut_asks_for_the_same(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = open_corpus(file, ANSWERS)
-    monkeypatch.setattr(tokenise, "_PIECE", 4)
+    monkeypatch.setattr(tokenize, "_PIECE", 4)
     cut = open_corpus(file, ANSWERS)
     assert (cut.train[:] == whole.train[:]).all()
     assert (cut.validation[:] == whole.validation[:]).all()
@@ -107,7 +107,7 @@ def test_a_long_document_that_is_cut_asks_for_the_same(file: Path, monkeypatch: 
 def test_ids_that_are_told_apart_have_room(file: Path, tmp_path: Path) -> None:
     manifest = prepare(file, tmp_path / "shards", ANSWERS)
     assert manifest.n_ids == 2 * manifest.n_vocab
-    assert TokenizeOptions(loss="answer").dtype(of_size(40_000)) == np.uint32
+    assert TokenizeOptions(loss="completion").dtype(of_size(40_000)) == np.uint32
     assert TokenizeOptions().dtype(of_size(40_000)) == np.uint16
 
 

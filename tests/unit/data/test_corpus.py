@@ -11,8 +11,8 @@ import pytest
 from zeropoint.data import corpus as module
 from zeropoint.data.corpus import find_data, open_corpus
 from zeropoint.data.prepare import prepare
-from zeropoint.data.text_codec import END_CHARACTER, load_codec, train_coding
-from zeropoint.data.tokenise import TokenizeOptions
+from zeropoint.data.text_codec import END_CHARACTER, load_codec, train_codec
+from zeropoint.data.tokenize import TokenizeOptions
 from zeropoint.errors import BadInput
 from zeropoint.settings import Settings as Preferences
 from zeropoint.tokenizers.train.bpe import train_bpe
@@ -53,9 +53,9 @@ def test_one_text_is_learned_from_its_beginning(tmp_path: Path) -> None:
     corpus = open_corpus(path)
     text = path.read_text()
     n = int(len(text) * 0.9)
-    assert corpus.coding.decode(corpus.train[:].tolist()) == text[:n]
-    assert corpus.coding.decode(corpus.validation[:].tolist()) == text[n:]
-    assert corpus.coding.end_id is None
+    assert corpus.codec.decode(corpus.train[:].tolist()) == text[:n]
+    assert corpus.codec.decode(corpus.validation[:].tolist()) == text[n:]
+    assert corpus.codec.end_id is None
     assert corpus.train[:].dtype == np.uint16
 
 
@@ -100,25 +100,25 @@ def test_what_is_not_known_is_refused(folder: Path) -> None:
 
 
 def test_a_tokenizer_of_ones_own(folder: Path, tmp_path: Path) -> None:
-    made = train_coding("bpe", ["the harbour and the boats"], n_vocab=270, has_end=True)
+    made = train_codec("bpe", ["the harbour and the boats"], n_vocab=270, has_end=True)
     (tmp_path / "tokenizer.json").write_bytes(made.content)
     for path in (tmp_path / "tokenizer.json", tmp_path):
         corpus = open_corpus(folder, TokenizeOptions(str(path)))
-        assert corpus.coding.sha256 == made.sha256
-        assert corpus.coding.end_id == made.end_id == made.n_vocab - 1
+        assert corpus.codec.sha256 == made.sha256
+        assert corpus.codec.end_id == made.end_id == made.n_vocab - 1
         assert corpus.train[-1:].tolist() == [made.end_id]
     train_bpe("the harbour and the boats", 270).save(tmp_path / "gpt2")
     assert load_codec(tmp_path / "gpt2").encode("the boats") == made.encode("the boats")
-    few = train_coding("characters", ["abc"], n_vocab=0, has_end=False)
+    few = train_codec("characters", ["abc"], n_vocab=0, has_end=False)
     few.save(tmp_path / "few.json")
-    with pytest.raises(BadInput, match=r"0\.txt: the character 'S' .*train it on a text that has it"):
+    with pytest.raises(BadInput, match=r"0\.txt: the character 'S' .*train a tokenizer on text that"):
         open_corpus(folder, TokenizeOptions(str(tmp_path / "few.json")))
 
 
 def test_characters_have_an_end_where_documents_end() -> None:
-    coding = train_coding("characters", ["ab", "bc"], n_vocab=0, has_end=True)
-    assert coding.decode(coding.array("abc", ends=True).tolist()) == "abc" + END_CHARACTER
-    assert json.loads(coding.content)["characters"] == END_CHARACTER + "abc"
+    codec = train_codec("characters", ["ab", "bc"], n_vocab=0, has_end=True)
+    assert codec.decode(codec.array("abc", ends=True).tolist()) == "abc" + END_CHARACTER
+    assert json.loads(codec.content)["characters"] == END_CHARACTER + "abc"
 
 
 @pytest.mark.parametrize("order", ["windows", "epochs"])

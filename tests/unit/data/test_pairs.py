@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zeropoint.data.pairs import Pair, PairBatches, encode_answer, encode_source, padded, read_pairs
-from zeropoint.data.text_codec import train_coding
+from zeropoint.data.pairs import Pair, PairBatches, encode_source, encode_target, pad_rows, read_pairs
+from zeropoint.data.text_codec import train_codec
 from zeropoint.errors import BadInput
 
 
@@ -42,14 +42,14 @@ def test_files_that_do_not_fit_each_other_are_named(tmp_path: Path) -> None:
 
 
 def test_a_pair_has_a_beginning_and_an_end() -> None:
-    coding = train_coding("words", ["a b a b"], n_vocab=0, has_end=True)
-    begin, end, (a, b) = coding.begin_id, coding.end_id, coding.encode("a b")
-    assert encode_source(coding, "a b") == [a, b, end]
-    assert encode_answer(coding, "b") == [begin, b, end]
-    pairs = train_coding("bpe", ["a b a b"], n_vocab=260, has_end=True)
-    assert encode_answer(pairs, "a") == [pairs.end_id, *pairs.encode("a"), pairs.end_id]
+    codec = train_codec("words", ["a b a b"], n_vocab=0, has_end=True)
+    begin, end, (a, b) = codec.begin_id, codec.end_id, codec.encode("a b")
+    assert encode_source(codec, "a b") == [a, b, end]
+    assert encode_target(codec, "b") == [begin, b, end]
+    pairs = train_codec("bpe", ["a b a b"], n_vocab=260, has_end=True)
+    assert encode_target(pairs, "a") == [pairs.end_id, *pairs.encode("a"), pairs.end_id]
     with pytest.raises(BadInput, match="no token that ends a text"):
-        encode_source(train_coding("characters", ["ab"], n_vocab=0, has_end=False), "ab")
+        encode_source(train_codec("characters", ["ab"], n_vocab=0, has_end=False), "ab")
 
 
 def pairs(n: int) -> list[Pair]:
@@ -114,4 +114,4 @@ def test_sizes_are_checked() -> None:
     for made in (lambda: PairBatches([], 4, 0, 0), lambda: PairBatches(pairs(3), 0, 0, 0)):
         with pytest.raises(BadInput, match="expected 1 or more"):
             made()
-    assert padded([[1], [2, 3]], 9).tolist() == [[1, 9], [2, 3]]
+    assert pad_rows([[1], [2, 3]], 9).tolist() == [[1, 9], [2, 3]]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeropoint.data.permutation import Permutation, order
+from zeropoint.data.permutation import Permutation, shuffled_indices
 
 
 @given(n=st.integers(1, 3000), seed=st.integers(0, 2**63))
@@ -32,13 +32,13 @@ def test_the_order_is_shuffled() -> None:
 
 
 def test_epochs_differ_and_any_part_can_be_asked_for() -> None:
-    whole = order(10, 3, 0, 30)
+    whole = shuffled_indices(10, 3, 0, 30)
     assert [sorted(whole[at : at + 10]) for at in (0, 10, 20)] == [list(range(10))] * 3
     assert (whole[:10] != whole[10:20]).any()
-    assert (order(10, 3, 7, 9) == whole[7:16]).all()
-    assert (order(10, 4, 0, 30) != whole).any()
+    assert (shuffled_indices(10, 3, 7, 9) == whole[7:16]).all()
+    assert (shuffled_indices(10, 4, 0, 30) != whole).any()
 
 
 def test_the_numbers_stay_what_they_were() -> None:
     """A run that is resumed by a later version must find the same order."""
-    assert order(10, 1337, 0, 10).tolist() == [2, 9, 8, 0, 6, 1, 5, 4, 7, 3]
+    assert shuffled_indices(10, 1337, 0, 10).tolist() == [2, 9, 8, 0, 6, 1, 5, 4, 7, 3]

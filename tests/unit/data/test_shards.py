@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from zeropoint.data import prepare as module
-from zeropoint.data import tokenise
+from zeropoint.data import tokenize
 from zeropoint.data.prepare import prepare
-from zeropoint.data.shards import MANIFEST, ShardedIds, read_shards
-from zeropoint.data.tokenise import TokenizeOptions
+from zeropoint.data.shards import MANIFEST, ShardedTokens, read_shards
+from zeropoint.data.tokenize import TokenizeOptions
 from zeropoint.errors import BadInput, DiskError, MachineError
 
 WORDS = ("the", "harbour", "light", "turned", "and", "a", "boat", "came", "in", "slowly", "at", "night")
@@ -42,9 +42,9 @@ def stories(tmp_path: Path) -> Path:
 
 def texts(out: Path) -> tuple[list[str], list[str]]:
     """The documents of both sides."""
-    _, coding, ids = read_shards(out)
-    ends = coding.decode([coding.end_id or 0])
-    train, held = (coding.decode(ids[side][:].tolist()).split(ends) for side in ("train", "validation"))
+    _, codec, ids = read_shards(out)
+    ends = codec.decode([codec.end_id or 0])
+    train, held = (codec.decode(ids[side][:].tolist()).split(ends) for side in ("train", "validation"))
     assert train.pop() == held.pop() == ""  # every document ends
     return train, held
 
@@ -67,7 +67,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_workers_make_no_difference(stories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenise, "_TASK", 500)
+    monkeypatch.setattr(tokenize, "_TASK", 500)
     settings = TokenizeOptions("bpe", 300)
     first = prepare(stories, tmp_path / "one", settings, workers=1, shard_tokens=700)
     second = prepare(stories, tmp_path / "two", settings, workers=2, shard_tokens=700)
@@ -80,15 +80,15 @@ def test_a_long_text_is_the_same_in_pieces(tmp_path: Path, monkeypatch: pytest.M
     path.write_text(" ".join(story(n) for n in range(50)))
     settings = TokenizeOptions("bpe", 400)
     whole = prepare(path, tmp_path / "whole", settings)
-    monkeypatch.setattr(tokenise, "_PIECE", 100)
-    monkeypatch.setattr(tokenise, "_TASK", 300)
+    monkeypatch.setattr(tokenize, "_PIECE", 100)
+    monkeypatch.setattr(tokenize, "_TASK", 300)
     assert prepare(path, tmp_path / "pieces", settings).sha256 == whole.sha256
     assert (whole.train.n_documents, whole.validation.n_documents) == (1, 1)
-    _, coding, ids = read_shards(tmp_path / "whole")
+    _, codec, ids = read_shards(tmp_path / "whole")
     text = path.read_text()
     n = int(len(text) * 0.9)
-    assert coding.decode(ids["train"][:].tolist()) == text[:n]
-    assert coding.decode(ids["validation"][:].tolist()) == text[n:]
+    assert codec.decode(ids["train"][:].tolist()) == text[:n]
+    assert codec.decode(ids["validation"][:].tolist()) == text[n:]
 
 
 def test_what_is_there_and_right_is_left(stories: Path, tmp_path: Path) -> None:
@@ -126,13 +126,13 @@ def test_a_folder_of_something_else_is_not_replaced(stories: Path, tmp_path: Pat
 def test_a_source_that_changes_while_it_is_read(
     stories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = tokenise.tokenised
+    real = tokenize.tokenize_corpus
 
     def changing(*args: Any) -> Any:
         (stories / "a.txt").write_text("the light turned.")
         return real(*args)
 
-    monkeypatch.setattr(module, "tokenised", changing)
+    monkeypatch.setattr(module, "tokenize_corpus", changing)
     with pytest.raises(DiskError, match=r"a\.txt .* was changed while it was read"):
         prepare(stories, tmp_path / "out", TokenizeOptions("characters"))
     assert not (tmp_path / "out").exists()
@@ -141,8 +141,8 @@ def test_a_source_that_changes_while_it_is_read(
 def test_a_worker_that_dies_is_told_of(
     stories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    submit = tokenise.ProcessPoolExecutor.submit
-    monkeypatch.setattr(tokenise.ProcessPoolExecutor, "submit", lambda pool, *_: submit(pool, os._exit, 1))
+    submit = tokenize.ProcessPoolExecutor.submit
+    monkeypatch.setattr(tokenize.ProcessPoolExecutor, "submit", lambda pool, *_: submit(pool, os._exit, 1))
     with pytest.raises(MachineError, match="has ended before its work"):
         prepare(stories, tmp_path / "out", workers=2)
     assert list(tmp_path.glob("out*")) == []
@@ -157,9 +157,9 @@ def _change(path: Path, key: str, value: object) -> None:
 ORPHANS = """
 import multiprocessing, os, pathlib, sys
 from concurrent.futures import ProcessPoolExecutor
-from zeropoint.data import tokenise
+from zeropoint.data import tokenize
 if __name__ == "__main__":
-    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), tokenise._start)
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), tokenize._start)
     pathlib.Path(sys.argv[1]).write_text(str(pool.submit(os.getpid).result()))
     os.kill(os.getpid(), 9)
 """
@@ -247,7 +247,7 @@ def test_what_is_wrong_is_named(made: Path, tmp_path: Path, name: str) -> None:
 
 def test_shards_read_as_one_array() -> None:
     whole = np.arange(100, dtype=np.uint16)
-    parts = ShardedIds([whole[:10], whole[10:11], whole[11:]])
+    parts = ShardedTokens([whole[:10], whole[10:11], whole[11:]])
     assert len(parts) == 100
     places = np.random.default_rng(0).integers(0, 100, (7, 5))
     assert (parts[places] == whole[places]).all()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from zeropoint.data.split import cut, position, threshold
+from zeropoint.data.split import hash_position, split_text, threshold
 
 
 def test_a_document_is_placed_by_its_content() -> None:
-    assert position("a story") == position("\n a story ")
-    places = [position(f"story {i}") / 2**64 for i in range(2000)]
+    assert hash_position("a story") == hash_position("\n a story ")
+    places = [hash_position(f"story {i}") / 2**64 for i in range(2000)]
     assert abs(sum(place < 0.1 for place in places) / 2000 - 0.1) < 0.02
 
 
@@ -19,4 +19,4 @@ def test_never_none_and_never_all() -> None:
 
 def test_one_text_is_cut_as_nanogpt_does() -> None:
     text = "x" * 1_115_394
-    assert [len(part) for part in cut(text, 0.1)] == [1_003_854, 111_540]
+    assert [len(part) for part in split_text(text, 0.1)] == [1_003_854, 111_540]

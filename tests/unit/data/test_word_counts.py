@@ -5,25 +5,31 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zeropoint.data.word_counts import Words, contexts, cooccurrences, noise, split_words
+from zeropoint.data.word_counts import (
+    WordCounts,
+    context_pairs,
+    cooccurrences,
+    noise_distribution,
+    split_words,
+)
 from zeropoint.errors import BadInput
 
 
 def test_words_are_split_and_counted() -> None:
     text = split_words("The cat's hat, THE hat; 12 über_x")
     assert text == ["the", "cat's", "hat", "the", "hat", "über", "x"]
-    words = Words.of(text, least=2)
+    words = WordCounts.of(text, least=2)
     assert (words.words, words.counts) == (("hat", "the"), (2, 2))
     assert words.ids(text).tolist() == [1, 0, 1, 0]
 
 
 def test_too_few_words_are_refused() -> None:
     with pytest.raises(BadInput, match="1 words occur 1 times or more"):
-        Words.of(["a", "a"])
+        WordCounts.of(["a", "a"])
 
 
 def test_contexts_are_all_pairs_within_the_window() -> None:
-    centres, neighbours = contexts(np.array([5, 6, 7]), 2)
+    centres, neighbours = context_pairs(np.array([5, 6, 7]), 2)
     assert sorted(zip(centres.tolist(), neighbours.tolist(), strict=True)) == [
         (5, 6), (5, 7), (6, 5), (6, 7), (7, 5), (7, 6)
     ]  # fmt: skip
@@ -41,5 +47,5 @@ def test_cooccurrences_are_symmetric_and_weigh_by_distance() -> None:
 
 
 def test_noise_flattens_the_counts() -> None:
-    p = noise([16, 1])
+    p = noise_distribution([16, 1])
     assert p.tolist() == pytest.approx([8 / 9, 1 / 9])

@@ -39,7 +39,7 @@ def config(folder: Path) -> RunConfig:
     file.write_text("\n".join(json.dumps(record) for record in records))
     return RunConfig(
         model=ModelConfig(n_layers=1, n_heads=2, d_model=16, n_ctx=40),
-        data=DataConfig(str(file), order="epochs", loss="answer", validation=0.4),
+        data=DataConfig(str(file), order="epochs", loss="completion", validation=0.4),
         train=TrainConfig(steps=12, batch_size=6, checkpoint_every=6, device="cpu", leak_check=False),
         schedule=Constant(),
         eval=EvalConfig(every=0, n_batches=1),
@@ -126,12 +126,12 @@ def test_where_all_is_asked_for_the_loss_is_the_plain_mean_to_the_bit() -> None:
 
 
 def test_other_objectives_and_texts_are_refused(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(BadInput, match=r"data\.loss is answer and the objective is not next_token"):
+    with pytest.raises(BadInput, match=r"data\.loss is completion and the objective is not next_token"):
         run(replace(config(folder), objective=MaskedLM()), tmp_path / "run")
     with pytest.raises(BadInput, match=r"harbour\.txt holds text that is no prompt with its answer"):
-        prepare(read_config("harbour", ["data.loss=answer"]))
+        prepare(read_config("harbour", ["data.loss=completion"]))
 
 
 def test_the_preset_asks_for_answers() -> None:
-    assert read_config("instructions").data.loss == "answer"
+    assert read_config("instructions").data.loss == "completion"
     assert read_config("harbour").data.loss == "all"

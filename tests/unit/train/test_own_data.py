@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from zeropoint.data.prepare import prepare
-from zeropoint.data.tokenise import TokenizeOptions
+from zeropoint.data.tokenize import TokenizeOptions
 from zeropoint.errors import BadInput
 from zeropoint.train.callbacks.callbacks import Callback, StepInfo
 from zeropoint.train.config.config import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig

@@ -131,10 +131,10 @@ def show(console: Console, source: str, check: bool, field: str, as_json: bool) 
 @click.option("--validation", type=float, default=0.1, show_default=True, help="Share that is held out.")
 @click.option(
     "--loss",
-    type=click.Choice(["all", "answer"]),
+    type=click.Choice(["all", "completion"]),
     default="all",
     show_default=True,
-    help="What is asked for: all, or of prompts with answers the answer alone.",
+    help="Tokens that the loss covers: all, or only the completion of each prompt.",
 )
 @click.option("--workers", type=int, help="Processes; by default one a core, if it is much text.")
 @_field
@@ -160,7 +160,7 @@ def prepare(
     """
     from zeropoint.data.corpus import find_data
     from zeropoint.data.prepare import prepare as prepared
-    from zeropoint.data.tokenise import TokenizeOptions as Tokenising
+    from zeropoint.data.tokenize import TokenizeOptions as Tokenising
 
     with console.progress(f"fetching {source}") as report:
         path = find_data(source, preferences=Settings.read(), progress=report, notice=console.notice)
@@ -196,23 +196,23 @@ def _named(data: DataSet) -> dict[str, Any]:
 
 
 def _shards(folder: Path, check: bool) -> dict[str, Any]:
-    from zeropoint.data.fingerprints import changed
+    from zeropoint.data.fingerprints import changed_sources
     from zeropoint.data.shards import read_shards
 
     manifest = read_shards(folder, check=check)[0]
     facts = {"path": str(folder)} | _held(manifest) | {"made_of": manifest.root, **dict(manifest.settings)}
     if Path(manifest.root).exists():
-        odd = changed(Path(manifest.root), manifest.sources, whole=check)
+        odd = changed_sources(Path(manifest.root), manifest.sources, whole=check)
         facts["changed_since"] = ", ".join(odd) or "nothing"
     return facts | ({"check": "every byte is right"} if check else {})
 
 
 def _texts(source: str, field: str) -> dict[str, Any]:
     from zeropoint.data.corpus import find_data
-    from zeropoint.data.tokenise import TokenizeOptions as Tokenising
-    from zeropoint.data.tokenise import survey
+    from zeropoint.data.tokenize import TokenizeOptions as Tokenising
+    from zeropoint.data.tokenize import scan_corpus
 
-    found = survey(find_data(source, preferences=Settings.read()), Tokenising(field=field))
+    found = scan_corpus(find_data(source, preferences=Settings.read()), Tokenising(field=field))
     return {
         "path": str(found.root),
         "n_files": len(found.sources),

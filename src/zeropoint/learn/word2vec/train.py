@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zeropoint.data.batches import Shuffled
-from zeropoint.data.word_counts import Words, contexts, cooccurrences, noise
+from zeropoint.data.word_counts import WordCounts, context_pairs, cooccurrences, noise_distribution
 from zeropoint.errors import BadInput
 from zeropoint.learn.word2vec.model import Cbow, GloVe, SkipGram, WordVectors
 from zeropoint.train.loop.loop import train
@@ -38,8 +38,8 @@ class WordTask:
 
 def train_skip_gram(text: Sequence[str], task: WordTask = WordTask()) -> WordVectors:
     """Skip-gram with negative sampling on a text of words."""
-    words = Words.of(text, task.least)
-    centres, neighbours = contexts(words.ids(text), task.window)
+    words = WordCounts.of(text, task.least)
+    centres, neighbours = context_pairs(words.ids(text), task.window)
     draw = _drawer(words, task)
 
     def objective(model: nn.Module, centre_B: Tensor, neighbour_B: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ def train_skip_gram(text: Sequence[str], task: WordTask = WordTask()) -> WordVec
 
 def train_cbow(text: Sequence[str], task: WordTask = WordTask()) -> WordVectors:
     """Continuous bag of words with negative sampling; the first and last few words are not asked."""
-    words = Words.of(text, task.least)
+    words = WordCounts.of(text, task.least)
     ids, window = words.ids(text), task.window
     if len(ids) <= 2 * window:
         raise BadInput(
@@ -74,7 +74,7 @@ def train_glove(
     text: Sequence[str], task: WordTask = WordTask(n_epochs=60), often: float = 100.0
 ) -> WordVectors:
     """GloVe on a text of words. often: the count from which a pair weighs fully."""
-    words = Words.of(text, task.least)
+    words = WordCounts.of(text, task.least)
     centres, neighbours, counts = cooccurrences(words.ids(text), task.window)
 
     def objective(model: nn.Module, centre_B: Tensor, neighbour_B: Tensor, count_B: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ def train_glove(
 
 
 def _trained(
-    words: Words,
+    words: WordCounts,
     task: WordTask,
     build: Callable[[], SkipGram | Cbow | GloVe],
     objective: Callable[..., Tensor],
@@ -104,10 +104,10 @@ def _trained(
     return WordVectors(words.words, model.vectors())
 
 
-def _drawer(words: Words, task: WordTask) -> Callable[[int], Tensor]:
+def _drawer(words: WordCounts, task: WordTask) -> Callable[[int], Tensor]:
     """Draws wrong words [B, M]. Now and then one is right, which the paper leaves as it is."""
     generator = torch.Generator().manual_seed(task.seed + 1)
-    probabilities = torch.from_numpy(noise(words.counts))
+    probabilities = torch.from_numpy(noise_distribution(words.counts))
 
     def draw(n_pairs: int) -> Tensor:
         n_drawn = n_pairs * task.n_wrong

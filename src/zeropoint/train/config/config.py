@@ -103,7 +103,7 @@ class DataConfig:
     (that occur twice), "bpe" (trained on the text, n_vocab tokens) or a tokenizer.json. validation: share
     held out. n_ctx: tokens of an example, by default the model's. order: windows (anywhere, with replacement)
     or epochs (every token once an epoch). loss: all of a text is asked for, or of records that are prompt
-    and answer the "answer" alone. languages: of a sequence-to-sequence run, whose source has a file
+    and completion the "completion" alone. languages: of a sequence-to-sequence run, whose source has a file
     for each and parts of its own (data/parallel_corpus.py); validation, n_ctx and order are not asked there.
     """
 

@@ -56,10 +56,10 @@ def _problems(config: RunConfig, n_workers: int) -> Iterator[str]:
         if not 0 <= beta < 1:
             yield f"optimizer.betas[{i}] is {beta}; expected 0 to below 1"
     train, model = config.train, config.model
-    if config.data.loss == "answer" and not isinstance(config.objective, NextToken):
+    if config.data.loss == "completion" and not isinstance(config.objective, NextToken):
         yield (
-            "data.loss is answer and the objective is not next_token; a masked or sequence-to-sequence run "
-            "says by itself what is asked for, so give data.loss=all"
+            "data.loss is completion and the objective is not next_token; masked and sequence-to-sequence "
+            "objectives choose their own targets, so set data.loss=all"
         )
     yield from _shares(config, n_workers)
     sizes = [

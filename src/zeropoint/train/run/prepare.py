@@ -10,9 +10,9 @@ from zeropoint.data.batches import Batches
 from zeropoint.data.corpus import open_corpus
 from zeropoint.data.masked_lm import MaskedBatches
 from zeropoint.data.pairs import PairBatches
-from zeropoint.data.parallel_corpus import Parallel, open_parallel
+from zeropoint.data.parallel_corpus import ParallelCorpus, open_parallel_corpus
 from zeropoint.data.text_codec import TextCodec
-from zeropoint.data.tokenise import TokenizeOptions
+from zeropoint.data.tokenize import TokenizeOptions
 from zeropoint.errors import BadInput
 from zeropoint.train.config.config import DataConfig, RunConfig
 from zeropoint.train.objectives.masked_lm import MaskedLM
@@ -49,7 +49,7 @@ def prepare(config: RunConfig, notice: Callable[[str], None] = lambda text: None
     if isinstance(config.objective, Seq2SeqLoss):
         return _prepare_pairs(config, config.objective, notice)
     corpus = open_corpus(data.source, _tokenising(data), notice=notice)
-    coding = corpus.coding
+    coding = corpus.codec
     n_vocab = coding.n_vocab
     if isinstance(config.objective, MaskedLM):
         n_vocab = max(n_vocab, coding.mask_id + 1)
@@ -86,10 +86,10 @@ def _tokenising(data: DataConfig) -> TokenizeOptions:
 
 def _prepare_pairs(config: RunConfig, objective: Seq2SeqLoss, notice: Callable[[str], None]) -> Prepared:
     data, train = config.data, config.train
-    found = open_parallel(
+    found = open_parallel_corpus(
         data.source, data.languages, TokenizeOptions(data.tokenizer, data.n_vocab), notice=notice
     )
-    blueprint = blueprint_of(config.model, found.coding.n_vocab)
+    blueprint = blueprint_of(config.model, found.codec.n_vocab)
     if not blueprint.encoder:
         raise BadInput(
             "model has no encoder, and sequence-to-sequence reads a source with one; give a blueprint"
@@ -99,11 +99,11 @@ def _prepare_pairs(config: RunConfig, objective: Seq2SeqLoss, notice: Callable[[
         for pairs in (found.train, found.validation)
     )
     examples = _examples(found, config.sample.n_examples, blueprint.n_ctx)
-    coding = found.coding
+    coding = found.codec
     return Prepared(training, validation, blueprint, coding, coding.content, found.sha256, examples)
 
 
-def _examples(found: Parallel, n: int, n_ctx: int) -> list[tuple[str, str]]:
+def _examples(found: ParallelCorpus, n: int, n_ctx: int) -> list[tuple[str, str]]:
     """Up to n pairs of those held out whose source the model has room for, from all of the part."""
     fitting = [
         text

@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from zeropoint.data.pairs import encode_answer, encode_source
+from zeropoint.data.pairs import encode_source, encode_target
 from zeropoint.data.text_codec import TextCodec, load_codec
 from zeropoint.decoding.answers import Answering, beam_answers, greedy_answers
 from zeropoint.decoding.beam import Beam
@@ -95,7 +95,7 @@ class Translator:
     @property
     def _ends(self) -> tuple[int, int]:
         """What begins an answer, and what ends it."""
-        begin, end = encode_answer(self.coding, "")
+        begin, end = encode_target(self.coding, "")
         return begin, end
 
     def _tokens(self, ids: Sequence[int]) -> list[str]:

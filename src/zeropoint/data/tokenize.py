@@ -26,12 +26,20 @@ from numpy.typing import NDArray
 
 from zeropoint.data.completion_loss import LossTargets, n_ids
 from zeropoint.data.documents import Document, DocumentSource, documents, find_sources
-from zeropoint.data.split import cut, position, threshold
-from zeropoint.data.text_codec import KINDS, TextCodec, dtype_of, load_codec, train_coding
+from zeropoint.data.split import hash_position, split_text, threshold
+from zeropoint.data.text_codec import KINDS, TextCodec, dtype_of, load_codec, train_codec
 from zeropoint.errors import BadInput, MachineError
 from zeropoint.files.paths import display_path
 
-__all__ = ["Part", "Survey", "TokenizeOptions", "coding_for", "default_workers", "survey", "tokenised"]
+__all__ = [
+    "CorpusScan",
+    "TokenizeOptions",
+    "TokenizedPart",
+    "build_codec",
+    "default_workers",
+    "scan_corpus",
+    "tokenize_corpus",
+]
 
 _TASK = 1 << 19  # characters that one process is given at a time
 _PIECE = 1 << 20  # a longer document is cut, where no word reaches over
@@ -44,7 +52,7 @@ class TokenizeOptions:
     """How text becomes ids. tokenizer: "characters", "bpe" (n_vocab tokens), or the path of one.
 
     validation: the share that is held out. field: of JSON and Parquet, the one that holds the text.
-    loss: what a model is asked for, "all" of a text or the "answer" of records that are prompt and answer.
+    loss: the tokens that it covers, "all" or, for records with a prompt, only the "completion".
     """
 
     tokenizer: str = "characters"
@@ -62,13 +70,13 @@ class TokenizeOptions:
         """Whether the tokenizer is made from the text."""
         return self.tokenizer in KINDS
 
-    def dtype(self, coding: TextCodec) -> np.dtype[np.unsignedinteger]:
+    def dtype(self, codec: TextCodec) -> np.dtype[np.unsignedinteger]:
         """What an id is stored in."""
-        return dtype_of(n_ids(coding.n_vocab, self.loss))
+        return dtype_of(n_ids(codec.n_vocab, self.loss))
 
 
 @dataclass(frozen=True)
-class Survey:
+class CorpusScan:
     """What the sources hold. below: the position (split.py) under which a document is held out."""
 
     root: Path
@@ -82,13 +90,13 @@ class Survey:
         for source in self.sources:
             for document in documents(source, settings.field):
                 if self.n_documents == 1:
-                    sides = enumerate(cut(document.text, settings.validation))
+                    sides = enumerate(split_text(document.text, settings.validation))
                     yield from ((source, side, Document(part)) for side, part in sides)
-                elif _has_asked(document, source, settings):
-                    yield source, int(position(document.text) < self.below), document
+                elif _has_targets(document, source, settings):
+                    yield source, int(hash_position(document.text) < self.below), document
 
 
-def _has_asked(document: Document, source: DocumentSource, settings: TokenizeOptions) -> bool:
+def _has_targets(document: Document, source: DocumentSource, settings: TokenizeOptions) -> bool:
     """Whether anything of a document is asked for. Raises BadInput where that cannot be told."""
     if settings.loss == "all":
         return True
@@ -98,37 +106,37 @@ def _has_asked(document: Document, source: DocumentSource, settings: TokenizeOpt
             "answer; give "
             "records with `instruction` and `output`, or loss=all"
         )
-    return bool(document.answer) and not document.answer.isspace()
+    return bool(document.completion) and not document.completion.isspace()
 
 
-def survey(
+def scan_corpus(
     root: Path, settings: TokenizeOptions, notice: Callable[[str], None] = lambda text: None
-) -> Survey:
+) -> CorpusScan:
     """Read everything once. Raises BadInput naming the file and line of what cannot be taken.
 
     notice: is told of prompts without an answer, which are left out where answers alone are asked for.
     """
     sources = find_sources(root)
-    n_documents = n_characters = highest = n_unanswered = 0
+    n_documents = n_characters = highest = n_without_completion = 0
     lowest, is_one = 1 << 64, False
     for source in sources:
         for document in documents(source, settings.field):
-            if not _has_asked(document, source, settings):
-                n_unanswered += 1
+            if not _has_targets(document, source, settings):
+                n_without_completion += 1
                 continue
-            place = position(document.text)
+            place = hash_position(document.text)
             lowest, highest = min(lowest, place), max(highest, place)
             n_documents += 1
             n_characters += len(document.text)
             is_one = n_documents == 1 and document.text.count(document.text[0]) == len(document.text)
     if not n_documents:
-        what = "no prompt with an answer" if n_unanswered else "no text"
+        what = "no prompt with an answer" if n_without_completion else "no text"
         raise BadInput(f"{display_path(root)} holds {what}; give files that have some")
-    if n_unanswered:
-        notice(f"{n_unanswered:,} prompts of {display_path(root)} have no answer and are left out")
+    if n_without_completion:
+        notice(f"{n_without_completion:,} prompts of {display_path(root)} have no answer and are left out")
     if is_one:
         raise BadInput(f"{display_path(root)} has one character and no other; give a text with more to learn")
-    if n_documents == 1 and settings.loss == "answer":
+    if n_documents == 1 and settings.loss == "completion":
         raise BadInput(
             f"{display_path(root)} holds one prompt with its answer, so none can be held out; give more"
         )
@@ -137,16 +145,16 @@ def survey(
             f"the {n_documents} documents of {display_path(root)} are all equal, so none can be held out"
         )
     below = threshold(settings.validation, lowest, highest) if n_documents > 1 else 0
-    return Survey(root, tuple(sources), n_documents, n_characters, below)
+    return CorpusScan(root, tuple(sources), n_documents, n_characters, below)
 
 
-def coding_for(found: Survey, settings: TokenizeOptions) -> TextCodec:
+def build_codec(found: CorpusScan, settings: TokenizeOptions) -> TextCodec:
     """The tokenizer that was asked for; pairs are learned from what is not held out. Raises BadInput."""
     if not settings.is_trained:
         return load_codec(Path(settings.tokenizer).expanduser())
     is_all = settings.tokenizer == "characters"  # which must be able to spell what it is judged by
     texts = (document.text for _, side, document in found.texts(settings) if is_all or side == 0)
-    return train_coding(settings.tokenizer, texts, n_vocab=settings.n_vocab, has_end=found.n_documents > 1)
+    return train_codec(settings.tokenizer, texts, n_vocab=settings.n_vocab, has_end=found.n_documents > 1)
 
 
 @dataclass(frozen=True)
@@ -160,7 +168,7 @@ class _Piece:
 
 
 @dataclass(frozen=True)
-class Part:
+class TokenizedPart:
     """The ids of a stretch of text: those to learn from and those held out; documents that begin in them."""
 
     train: NDArray[Any]
@@ -170,9 +178,9 @@ class Part:
     n_characters: int
 
 
-def tokenised(
-    found: Survey, settings: TokenizeOptions, coding: TextCodec, file: Path | None = None, workers: int = 1
-) -> Iterator[Part]:
+def tokenize_corpus(
+    found: CorpusScan, settings: TokenizeOptions, codec: TextCodec, file: Path | None = None, workers: int = 1
+) -> Iterator[TokenizedPart]:
     """The text as ids, part by part, in order.
 
     file: the tokenizer's, for the other processes; without it this one does all.
@@ -182,18 +190,22 @@ def tokenised(
     if file is not None and workers > 1:
         yield from _parallel(tasks, file, workers, settings)
     else:
-        yield from (_encoded(coding, task, settings) for task in tasks)
+        yield from (_encoded(codec, task, settings) for task in tasks)
 
 
-def _tasks(found: Survey, settings: TokenizeOptions) -> Iterator[list[_Piece]]:
+def _tasks(found: CorpusScan, settings: TokenizeOptions) -> Iterator[list[_Piece]]:
     task: list[_Piece] = []
     n = 0
     for source, side, document in found.texts(settings):
-        is_apart = settings.loss == "answer"
-        parts = [(document.prompt, True), (document.answer, False)] if is_apart else [(document.text, False)]
+        marks_prompts = settings.loss == "completion"
+        parts = (
+            [(document.prompt, True), (document.completion, False)]
+            if marks_prompts
+            else [(document.text, False)]
+        )
         pieces = ((*piece, is_prompt) for text, is_prompt in parts for piece in _pieces(text))
         for piece, is_first, is_last, is_prompt in pieces:
-            begins = is_first and is_prompt == is_apart
+            begins = is_first and is_prompt == marks_prompts
             ends = is_last and not is_prompt and found.n_documents > 1
             task.append(_Piece(source.name, side, piece, is_prompt, begins, ends))
             n += len(piece)
@@ -216,20 +228,20 @@ def _pieces(text: str) -> Iterator[tuple[str, bool, bool]]:
         start = end
 
 
-def _encoded(coding: TextCodec, task: list[_Piece], settings: TokenizeOptions) -> Part:
-    dtype = settings.dtype(coding)
+def _encoded(codec: TextCodec, task: list[_Piece], settings: TokenizeOptions) -> TokenizedPart:
+    dtype = settings.dtype(codec)
     sides: tuple[list[NDArray[Any]], list[NDArray[Any]]] = ([], [])
     counts = [0, 0]
     for piece in task:
         try:
-            ids = coding.array(piece.text, ends=piece.ends, inside=not piece.is_first).astype(dtype)
+            ids = codec.array(piece.text, ends=piece.ends, inside=not piece.is_first).astype(dtype)
         except BadInput as error:
             raise BadInput(f"{piece.source}: {error}") from None
-        sides[piece.side].append(ids + dtype.type(coding.n_vocab) if piece.is_prompt else ids)
+        sides[piece.side].append(ids + dtype.type(codec.n_vocab) if piece.is_prompt else ids)
         counts[piece.side] += piece.is_first
     empty = np.empty(0, dtype)
     train, held = (np.concatenate([empty, *arrays]) for arrays in sides)
-    return Part(train, held, counts[0], counts[1], sum(len(piece.text) for piece in task))
+    return TokenizedPart(train, held, counts[0], counts[1], sum(len(piece.text) for piece in task))
 
 
 @functools.cache
@@ -259,18 +271,18 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(file: str, task: list[_Piece], settings: TokenizeOptions) -> Part:
+def _work(file: str, task: list[_Piece], settings: TokenizeOptions) -> TokenizedPart:
     return _encoded(_coding(file), task, settings)
 
 
 def _parallel(
     tasks: Iterator[list[_Piece]], file: Path, workers: int, settings: TokenizeOptions
-) -> Iterator[Part]:
+) -> Iterator[TokenizedPart]:
     context = multiprocessing.get_context(
         "spawn"
     )  # a fork would copy the threads of others, which may hold locks
     pool = ProcessPoolExecutor(workers, context, _start)
-    waiting: collections.deque[Future[Part]] = collections.deque()
+    waiting: collections.deque[Future[TokenizedPart]] = collections.deque()
     try:
         for task in tasks:
             with _no_interrupt():  # the pool starts its processes as they are needed
