@@ -161,11 +161,11 @@ def _measure_bleu(
 def _pairs(run: Path, split: str) -> list[tuple[str, str]]:
     """The sentence pairs of a split of the run's own data. Raises BadInput listing the splits."""
     from zeropoint.data.pairs import read_pairs
-    from zeropoint.data.parallel_corpus import find_parallel
+    from zeropoint.data.parallel_corpus import find_parallel_files
     from zeropoint.train.config.config import read_run_config
 
     config = read_run_config(run)
-    files = find_parallel(config.data.source, config.data.languages)
+    files = find_parallel_files(config.data.source, config.data.languages)
     if split not in files:
         raise BadInput(choices(f"split of {config.data.source}", split, files))
     return read_pairs(*files[split])
