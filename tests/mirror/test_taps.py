@@ -1,7 +1,7 @@
-"""Looking inside and changing what is there: native engine against torch, family by family, from one file.
+"""Taps and interventions of the native engine against torch, for every family, from the same GGUF file.
 
-Random weights, whole numbers of tokens on both sides of a window; exact mode agrees to rounding, fast mode as
-nearly as int8 activations and an fp16 cache allow.
+Weights are random. Exact mode agrees up to float32 rounding; fast mode as closely as int8 activations and an
+fp16 KV cache allow.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.gguf.reader import open_gguf
 from zeropoint.weights.open_model import open_model
 
-T, N_CTX = 40, 64  # more tokens than one chunk of logits rows has
-EXACT = 3e-4  # of numbers up to about 5
+T, N_CTX = 40, 64  # T exceeds one chunk of logits rows
+EXACT = 3e-4  # absolute tolerance for values up to about 5
 FAMILIES = {
     "llama": ("llama", "grouped"),
     "gpt2": ("gpt2", "plain"),
@@ -44,7 +44,7 @@ FAMILIES = {
 
 @dataclass
 class Pair:
-    """One file in both modes of the native engine and in torch."""
+    """One GGUF file in both modes of the native engine and in torch."""
 
     file: GgufModel
     blueprint: Blueprint
@@ -54,7 +54,7 @@ class Pair:
     ids: list[int]
 
 
-def opened(path: Path) -> Pair:
+def open_pair(path: Path) -> Pair:
     model, file = open_model(path), open_gguf(path)
     module = build(model.blueprint, seed=None)
     load(module, model.weights)
@@ -69,69 +69,70 @@ def opened(path: Path) -> Pair:
 @pytest.fixture(scope="module", params=FAMILIES)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     family, config = FAMILIES[request.param]
-    path = tmp_path_factory.mktemp("inside") / "m.gguf"
+    path = tmp_path_factory.mktemp("taps") / "m.gguf"
     write_model(path, blueprint_of_config(family, CASES[family][config]))
-    pair = opened(path)
+    pair = open_pair(path)
     yield pair
     pair.native.close()
     pair.fast.close()
 
 
 @pytest.fixture(scope="module")
-def quantised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """A Llama in Q8_0, where fast mode is not exact mode."""
-    path = tmp_path_factory.mktemp("inside") / "m.gguf"
+def quantized(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """A Llama in Q8_0, for which fast mode differs from exact mode."""
+    path = tmp_path_factory.mktemp("taps") / "m.gguf"
     write_model(path, blueprint_of_config("llama", {**CASES["llama"]["grouped"], **WIDE}), "Q8_0")
-    pair = opened(path)
+    pair = open_pair(path)
     yield pair
     pair.native.close()
     pair.fast.close()
 
 
-def near(got: np.ndarray, want: np.ndarray, part: float = 0.03) -> bool:
-    """Fast mode: the root of the mean square of the difference, as a part of the spread."""
-    return bool(np.sqrt(np.mean((got - want) ** 2)) < part * max(float(want.std()), 1e-3))
+def is_close(actual: np.ndarray, expected: np.ndarray, tolerance: float = 0.03) -> bool:
+    """For fast mode: the RMS of the difference is below tolerance times the standard deviation."""
+    rms = np.sqrt(np.mean((actual - expected) ** 2))
+    return bool(rms < tolerance * max(float(expected.std()), 1e-3))
 
 
-def writes_of(pair: Pair) -> list[Intervention]:
-    """One of every kind that the model has, some for a part of the positions."""
+def interventions_of(pair: Pair) -> list[Intervention]:
+    """One intervention of every kind that the model supports, some at only part of the positions."""
     b = pair.blueprint
     rng = np.random.default_rng(5)
-    writes: list[Intervention] = [
+    interventions: list[Intervention] = [
         AddVector("embedding.output", rng.normal(size=b.d_model), scale=0.5, start=3, stop=9),
         Scale("blocks.0.attention.mix", head=1),
         AddVector(stream_after(b, 0), rng.normal(size=b.d_model), scale=2.0, start=5),
         Scale(stream_after(b, 1), feature=7, factor=-1.5),
     ]
     if "blocks.1.ffn.hidden" in native_points(b):
-        writes.append(Scale("blocks.1.ffn.hidden", feature=11))
-        writes.append(Scale("blocks.0.ffn.hidden", feature=2, factor=30.0, start=T // 2))
+        interventions.append(Scale("blocks.1.ffn.hidden", feature=11))
+        interventions.append(Scale("blocks.0.ffn.hidden", feature=2, factor=30.0, start=T // 2))
     if "blocks.1.after_attention" in native_points(b):
-        writes.append(Scale("blocks.1.after_attention", feature=3))
-    return writes
+        interventions.append(Scale("blocks.1.after_attention", feature=3))
+    return interventions
 
 
-@pytest.mark.parametrize("is_changed", [False, True], ids=["as it is", "changed"])
-def test_both_engines_show_the_same(pair: Pair, is_changed: bool) -> None:
+@pytest.mark.parametrize("is_modified", [False, True], ids=["plain", "modified"])
+def test_both_engines_record_the_same_tensors(pair: Pair, is_modified: bool) -> None:
     points = native_points(pair.blueprint)
     assert "blocks.1.attention.weights" in points
-    interventions = writes_of(pair) if is_changed else []
-    want = pair.torch.trace(pair.ids, points, interventions=interventions)
+    interventions = interventions_of(pair) if is_modified else []
+    expected = pair.torch.trace(pair.ids, points, interventions=interventions)
     for name, array in pair.native.trace(pair.ids, points, interventions=interventions).points.items():
-        largest = max(1.0, float(np.abs(want[name]).max()))
-        np.testing.assert_allclose(array, want[name], atol=EXACT * largest, rtol=0, err_msg=name)
+        largest = max(1.0, float(np.abs(expected[name]).max()))
+        np.testing.assert_allclose(array, expected[name], atol=EXACT * largest, rtol=0, err_msg=name)
     fast = pair.fast.trace(pair.ids, points, interventions=interventions)
-    assert [name for name in points if not near(fast[name], want[name])] == []
+    assert [name for name in points if not is_close(fast[name], expected[name])] == []
 
 
-def test_a_change_is_one(pair: Pair) -> None:
-    """Each write moves the logits by far more than the tolerance above."""
+def test_every_intervention_changes_the_logits(pair: Pair) -> None:
+    """By far more than the tolerance, and only from its first position on."""
     plain = pair.native.trace(pair.ids, ["logits"])["logits"]
-    for write in writes_of(pair):
-        changed = pair.native.trace(pair.ids, ["logits"], interventions=[write])["logits"]
-        assert np.abs(changed - plain).max() > 20 * EXACT, write
-        before = write.start
-        assert np.array_equal(changed[:before], plain[:before]), write
+    for intervention in interventions_of(pair):
+        changed = pair.native.trace(pair.ids, ["logits"], interventions=[intervention])["logits"]
+        assert np.abs(changed - plain).max() > 20 * EXACT, intervention
+        start = intervention.start
+        assert np.array_equal(changed[:start], plain[:start]), intervention
 
 
 def test_attention_weights_of_chosen_heads(pair: Pair) -> None:
@@ -143,59 +144,60 @@ def test_attention_weights_of_chosen_heads(pair: Pair) -> None:
     np.testing.assert_allclose(weights, pair.torch.trace(pair.ids, [read])[read.point], atol=EXACT)
 
 
-def test_the_lens(pair: Pair) -> None:
+def test_logit_lens_agrees(pair: Pair) -> None:
     last = pair.blueprint.n_layers - 1
     lens = LogitLens([0, last], top=3, tokens=[9, 4], has_logits=True)
-    got, want = pair.native.trace(pair.ids, lens=lens).lens, pair.torch.trace(pair.ids, lens=lens).lens
-    for mine, theirs in zip(got, want, strict=True):
-        assert mine.logits is not None
-        assert theirs.logits is not None
-        assert np.abs(mine.logits - theirs.logits).max() < EXACT
-        np.testing.assert_allclose(mine.top_logprobs, theirs.top_logprobs, atol=EXACT)
-        np.testing.assert_allclose(mine.named_logprobs, theirs.named_logprobs, atol=EXACT)
-        np.testing.assert_allclose(mine.next_logprobs, theirs.next_logprobs, atol=EXACT)
-        chosen = np.take_along_axis(mine.logits, mine.top_ids, -1)
-        np.testing.assert_array_equal(chosen, -np.sort(-mine.logits, -1)[:, :3])
-    assert np.array_equal(got[-1].logits, pair.native.trace(pair.ids, ["logits"])["logits"])
-    np.testing.assert_array_equal(got[-1].next_logprobs, pair.native.score(pair.ids))
+    native = pair.native.trace(pair.ids, lens=lens).lens
+    reference = pair.torch.trace(pair.ids, lens=lens).lens
+    for rows, expected in zip(native, reference, strict=True):
+        assert rows.logits is not None
+        assert expected.logits is not None
+        assert np.abs(rows.logits - expected.logits).max() < EXACT
+        np.testing.assert_allclose(rows.top_logprobs, expected.top_logprobs, atol=EXACT)
+        np.testing.assert_allclose(rows.named_logprobs, expected.named_logprobs, atol=EXACT)
+        np.testing.assert_allclose(rows.next_logprobs, expected.next_logprobs, atol=EXACT)
+        chosen = np.take_along_axis(rows.logits, rows.top_ids, -1)
+        np.testing.assert_array_equal(chosen, -np.sort(-rows.logits, -1)[:, :3])
+    assert np.array_equal(native[-1].logits, pair.native.trace(pair.ids, ["logits"])["logits"])
+    np.testing.assert_array_equal(native[-1].next_logprobs, pair.native.score(pair.ids))
 
 
-def test_quantised_models_too(quantised: Pair) -> None:
-    points = native_points(quantised.blueprint)
-    interventions = writes_of(quantised)
-    want = quantised.torch.trace(
-        quantised.ids, points, interventions=interventions, lens=LogitLens([0, 1], 1, has_logits=True)
+def test_quantized_models_agree(quantized: Pair) -> None:
+    points = native_points(quantized.blueprint)
+    interventions = interventions_of(quantized)
+    expected = quantized.torch.trace(
+        quantized.ids, points, interventions=interventions, lens=LogitLens([0, 1], 1, has_logits=True)
     )
-    exact = quantised.native.trace(quantised.ids, points, interventions=interventions)
-    fast = quantised.fast.trace(
-        quantised.ids, points, interventions=interventions, lens=LogitLens([0, 1], 1, has_logits=True)
+    exact = quantized.native.trace(quantized.ids, points, interventions=interventions)
+    fast = quantized.fast.trace(
+        quantized.ids, points, interventions=interventions, lens=LogitLens([0, 1], 1, has_logits=True)
     )
     for name in points:
-        largest = max(1.0, float(np.abs(want[name]).max()))
-        np.testing.assert_allclose(exact[name], want[name], atol=EXACT * largest, rtol=0, err_msg=name)
-    assert [name for name in points if not near(fast[name], want[name], 0.05)] == []
-    for mine, theirs in zip(fast.lens, want.lens, strict=True):
-        assert near(mine.logits, theirs.logits, 0.05)  # type: ignore[arg-type]
+        largest = max(1.0, float(np.abs(expected[name]).max()))
+        np.testing.assert_allclose(exact[name], expected[name], atol=EXACT * largest, rtol=0, err_msg=name)
+    assert [name for name in points if not is_close(fast[name], expected[name], 0.05)] == []
+    for rows, reference in zip(fast.lens, expected.lens, strict=True):
+        assert is_close(rows.logits, reference.logits, 0.05)  # type: ignore[arg-type]
 
 
-def test_a_cache_of_int8_is_seen_as_well(quantised: Pair) -> None:
-    """What is seen is what the pass computed from rounded keys and values: near, and not the same."""
+def test_taps_reflect_an_int8_kv_cache(quantized: Pair) -> None:
+    """Tensors computed from rounded keys and values are close to the reference, but differ."""
     engine = NativeEngine(
-        quantised.file,
-        quantised.blueprint,
+        quantized.file,
+        quantized.blueprint,
         EngineOptions(context=N_CTX, threads=2, cache_type="int8"),
     )
-    points = native_points(quantised.blueprint)
-    got, want = engine.trace(quantised.ids, points), quantised.torch.trace(quantised.ids, points)
+    points = native_points(quantized.blueprint)
+    traced, expected = engine.trace(quantized.ids, points), quantized.torch.trace(quantized.ids, points)
     engine.close()
-    assert [name for name in points if not near(got[name], want[name], 0.05)] == []
+    assert [name for name in points if not is_close(traced[name], expected[name], 0.05)] == []
     last = "blocks.1.attention.weights"
-    assert not np.array_equal(got[last], quantised.fast.trace(quantised.ids, [last])[last])
-    np.testing.assert_allclose(got[last].sum(-1), 1, atol=1e-5)
+    assert not np.array_equal(traced[last], quantized.fast.trace(quantized.ids, [last])[last])
+    np.testing.assert_allclose(traced[last].sum(-1), 1, atol=1e-5)
 
 
 def answer(engine: Engine, prompt: list[int], interventions: list[Intervention]) -> tuple[list[int], int]:
-    """Greedy tokens of one request, and the prompt tokens that came from a cache."""
+    """Greedy tokens of one request, and how many prompt tokens came from the prefix cache."""
     params = SamplingParams.of(temperature=0, max_tokens=12)
     number = engine.submit(Request(prompt, params, interventions=interventions))
     tokens, n_cached, is_done = [], 0, False
@@ -207,20 +209,18 @@ def answer(engine: Engine, prompt: list[int], interventions: list[Intervention])
     return tokens, n_cached
 
 
-def test_generation_is_changed_and_shares_no_cache(quantised: Pair) -> None:
-    prompt, interventions = quantised.ids[:20], writes_of(quantised)
-    want = answer(quantised.torch, prompt, interventions)[0]
-    plain = answer(quantised.native, prompt, [])[0]
-    changed, n_cached = answer(quantised.native, prompt, interventions)
-    assert changed == want
+def test_generation_is_modified_and_shares_no_cache(quantized: Pair) -> None:
+    prompt, interventions = quantized.ids[:20], interventions_of(quantized)
+    expected = answer(quantized.torch, prompt, interventions)[0]
+    plain = answer(quantized.native, prompt, [])[0]
+    changed, n_cached = answer(quantized.native, prompt, interventions)
+    assert changed == expected
     assert changed != plain
-    assert n_cached == 0  # not the cache of the plain answer
-    assert answer(quantised.native, prompt, []) == (
-        plain,
-        len(prompt) - 1,
-    )  # nor this one that of the changed
-    # Steered and plain requests in one batch do not touch each other.
-    engine, params = quantised.native, SamplingParams.of(temperature=0, max_tokens=12)
+    assert n_cached == 0  # does not reuse the cache of the plain answer
+    # A plain request afterwards reuses the plain cache, not that of the modified answer.
+    assert answer(quantized.native, prompt, []) == (plain, len(prompt) - 1)
+    # Modified and plain requests in one batch do not affect each other.
+    engine, params = quantized.native, SamplingParams.of(temperature=0, max_tokens=12)
     numbers = [
         engine.submit(Request(prompt, params, interventions=t)) for t in (interventions, [], interventions)
     ]
@@ -233,25 +233,25 @@ def test_generation_is_changed_and_shares_no_cache(quantised: Pair) -> None:
     assert list(together.values()) == [changed, plain, changed]
 
 
-def test_a_stepper_is_changed(pair: Pair) -> None:
-    interventions = writes_of(pair)
+def test_a_stepper_is_modified(pair: Pair) -> None:
+    interventions = interventions_of(pair)
     steppers = [engine.stepper(interventions) for engine in (pair.native, pair.torch)]
     parts = [
         np.concatenate([s.extend(pair.ids[:7]), s.extend(pair.ids[7:8]), s.extend(pair.ids[8:])])
         for s in steppers
     ]
     np.testing.assert_allclose(parts[0], parts[1], atol=EXACT)
-    whole = pair.native.trace(pair.ids, ["logits"], interventions=interventions)["logits"]
-    assert np.array_equal(parts[0], whole)
+    at_once = pair.native.trace(pair.ids, ["logits"], interventions=interventions)["logits"]
+    assert np.array_equal(parts[0], at_once)
     steppers[0].close()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
-def test_threads_change_nothing(quantised: Pair, n_threads: int) -> None:
-    other = NativeEngine(quantised.file, quantised.blueprint, EngineOptions(context=N_CTX, threads=n_threads))
-    points, interventions = native_points(quantised.blueprint), writes_of(quantised)
-    mine, theirs = (
-        engine.trace(quantised.ids, points, interventions=interventions) for engine in (quantised.fast, other)
+def test_number_of_threads_does_not_change_taps(quantized: Pair, n_threads: int) -> None:
+    other = NativeEngine(quantized.file, quantized.blueprint, EngineOptions(context=N_CTX, threads=n_threads))
+    points, interventions = native_points(quantized.blueprint), interventions_of(quantized)
+    two_threads, other_trace = (
+        engine.trace(quantized.ids, points, interventions=interventions) for engine in (quantized.fast, other)
     )
     other.close()
-    assert [name for name in points if not np.array_equal(mine[name], theirs[name])] == []
+    assert [name for name in points if not np.array_equal(two_threads[name], other_trace[name])] == []

@@ -1,4 +1,4 @@
-"""BERT, T5 and the 2017 Transformer in torch: against Hugging Face, and against `torch.nn.Transformer`."""
+"""BERT and T5 in torch against Hugging Face; the 2017 Transformer against `torch.nn.Transformer`."""
 
 from __future__ import annotations
 
@@ -65,15 +65,15 @@ def right_padding(n_tokens: int) -> Tensor:
 @pytest.mark.parametrize("config", BERTS.values(), ids=BERTS)
 @torch.no_grad()
 def test_bert(config: dict[str, Any], tmp_path: Path, record_property: Any) -> None:
-    given = transformers.BertConfig(**config)
-    model = transformers.BertForMaskedLM._from_config(given, attn_implementation="eager")
+    hf_config = transformers.BertConfig(**config)
+    model = transformers.BertForMaskedLM._from_config(hf_config, attn_implementation="eager")
     ours, theirs = both(tmp_path, model)
     ids, mask = some_ids(T), right_padding(T)
     types = (torch.arange(T) >= 9).long().expand(2, T)
-    want = theirs(ids, attention_mask=mask, token_type_ids=types).logits[mask.bool()]
+    expected = theirs(ids, attention_mask=mask, token_type_ids=types).logits[mask.bool()]
     gaps = {
         "at once": gap(ours(ids), theirs(ids).logits),
-        "padded, two segments": gap(ours(ids, mask, types)[mask.bool()], want),
+        "padded, two segments": gap(ours(ids, mask, types)[mask.bool()], expected),
     }
     record_property("gaps", gaps)
     assert max(gaps.values()) < TOLERANCE, gaps
@@ -82,20 +82,20 @@ def test_bert(config: dict[str, Any], tmp_path: Path, record_property: Any) -> N
 @pytest.mark.parametrize("config", T5S.values(), ids=T5S)
 @torch.no_grad()
 def test_t5(config: dict[str, Any], tmp_path: Path, record_property: Any) -> None:
-    given = transformers.T5Config(**config)
-    given.tie_word_embeddings = config.get("tie_word_embeddings", True)
-    model = transformers.T5ForConditionalGeneration._from_config(given, attn_implementation="eager")
-    # transformers 5 ties all of T5's matrices or none; T5 v1.1 has a head of its own and one embedding.
+    hf_config = transformers.T5Config(**config)
+    hf_config.tie_word_embeddings = config.get("tie_word_embeddings", True)
+    model = transformers.T5ForConditionalGeneration._from_config(hf_config, attn_implementation="eager")
+    # transformers 5 ties all of T5's matrices or none; T5 v1.1 has one embedding and a separate head.
     model.encoder.set_input_embeddings(model.shared)
     model.decoder.set_input_embeddings(model.shared)
     ours, theirs = both(tmp_path, model)
     source, target, mask = some_ids(S), some_ids(T, seed=2), right_padding(S)
-    want = theirs(input_ids=source, decoder_input_ids=target).logits
+    expected = theirs(input_ids=source, decoder_input_ids=target).logits
     padded = theirs(input_ids=source, attention_mask=mask, decoder_input_ids=target).logits
     cache = ours.new_cache(T)
     by_token = [ours(source, target[:, t : t + 1], cache, mask) for t in range(T)]
     gaps = {
-        "at once": gap(ours(source, target), want),
+        "at once": gap(ours(source, target), expected),
         "padded": gap(ours(source, target, None, mask), padded),
         "padded, with a cache": gap(torch.cat(by_token, 1), padded),
     }
@@ -104,8 +104,8 @@ def test_t5(config: dict[str, Any], tmp_path: Path, record_property: Any) -> Non
 
 
 @torch.no_grad()
-def test_the_2017_transformer_is_that_of_torch(record_property: Any) -> None:
-    """torch's own encoder and decoder stacks, between our embedding and head."""
+def test_2017_transformer_equals_torch(record_property: Any) -> None:
+    """torch's encoder and decoder stacks, with our embedding and head around them."""
     blueprint = SEQ2SEQS["transformer"]
     options = {"dim_feedforward": 48, "dropout": 0.0, "batch_first": True}
     encoder = nn.TransformerEncoder(
@@ -131,9 +131,9 @@ def test_the_2017_transformer_is_that_of_torch(record_property: Any) -> None:
     causal = nn.Transformer.generate_square_subsequent_mask(T)
     x_BTD = ours.embedding(target, torch.arange(T)[None])
     y_BTD = decoder(x_BTD, memory, tgt_mask=causal, memory_key_padding_mask=is_padding)
-    want = y_BTD @ ours.embedding.weight.T
-    got = ours(source, target, None, mask)
-    gaps = {"padded": gap(got, want)}
+    expected = y_BTD @ ours.embedding.weight.T
+    logits_BTV = ours(source, target, None, mask)
+    gaps = {"padded": gap(logits_BTV, expected)}
     record_property("gaps", gaps)
     assert max(gaps.values()) < TOLERANCE, gaps
 
@@ -141,7 +141,7 @@ def test_the_2017_transformer_is_that_of_torch(record_property: Any) -> None:
 def _stack(
     name: str, stack: nn.Module, attentions: dict[str, str], parts: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
-    """torch's names to ours: its query, key and value lie in one matrix, its norms are numbered."""
+    """Translate torch's names into ours: it stores query, key and value as one matrix, and numbers norms."""
     weights: dict[str, np.ndarray] = {}
     for i, layer in enumerate(stack.layers):  # type: ignore[arg-type]
         theirs = {key: p.numpy() for key, p in layer.named_parameters()}

@@ -1,4 +1,4 @@
-"""The torch engine against the native one in exact mode: the same file, the same seed, the same tokens."""
+"""Torch engine against native engine in exact mode: the same file and seed give the same tokens."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def engines(tiny_path: Path) -> tuple[Engine, Engine]:
 
 
 def answer(engine: Engine, params: SamplingParams, stop_ids: tuple[int, ...] = ()) -> list[Any]:
-    """What each event says, but for the number of its request."""
+    """The events of one request, without its number."""
     engine.submit(Request(PROMPT, params, stop_ids))
-    said: list[Any] = []
-    while not said or said[-1][1] is None:
-        said += [(e.token, e.finish, e.n_prompt, e.n_read) for e in engine.step()]
-    return said
+    events: list[Any] = []
+    while not events or events[-1][1] is None:
+        events += [(e.token, e.finish, e.n_prompt, e.n_read) for e in engine.step()]
+    return events
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**64 - 1])
@@ -57,7 +57,7 @@ def answer(engine: Engine, params: SamplingParams, stop_ids: tuple[int, ...] = (
     ],
     ids=str,
 )
-def test_a_seed_gives_the_same_tokens(
+def test_seed_gives_the_same_tokens(
     engines: tuple[Engine, Engine], flat: dict[str, float], seed: int
 ) -> None:
     params = SamplingParams.of(seed=seed, max_tokens=40, **flat)
@@ -68,14 +68,14 @@ def test_a_seed_gives_the_same_tokens(
     assert answer(engines[0], params, (third,)) == answer(engines[1], params, (third,))
 
 
-def test_to_the_end_of_the_context(engines: tuple[Engine, Engine]) -> None:
+def test_tokens_agree_until_the_context_is_full(engines: tuple[Engine, Engine]) -> None:
     params = SamplingParams.of(seed=4)
     ours, native = (answer(engine, params) for engine in engines)
     assert ours == native
     assert len(ours) == N_CTX - len(PROMPT)
 
 
-def test_scores_and_steps_are_the_same(engines: tuple[Engine, Engine]) -> None:
+def test_scores_and_steppers_agree(engines: tuple[Engine, Engine]) -> None:
     ids = np.random.default_rng(1).integers(3, 250, 30).tolist()
     ours, native = engines
     np.testing.assert_allclose(ours.score(ids), native.score(ids), atol=1e-4)

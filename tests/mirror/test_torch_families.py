@@ -1,8 +1,9 @@
-"""Every family in torch against Hugging Face transformers, from what transformers writes to a folder.
+"""Every family in torch against Hugging Face transformers, from a folder that transformers wrote.
 
-Small configurations with random weights, several a family. A configuration is written by `save_pretrained`,
-opened by ours (which refuses a tensor that is missing or left over), and both run: logits agree within 1e-4
-in float32, at once and token by token with a cache, and for batches padded to the left.
+Each family has several small configurations with random weights. transformers writes one with
+`save_pretrained`, we open it (and reject missing or unused tensors), and both compute logits. They agree
+within 1e-4 in float32: in one forward pass, token by token with a KV cache, and for batches with padding on
+the left.
 """
 
 from __future__ import annotations
@@ -120,20 +121,20 @@ PAIRS = [pytest.param(f, c, id=f"{f}-{n}") for f, configs in CASES.items() for n
 
 
 def randomized(model: Any) -> Any:
-    """Weights at which every part matters: gains that are not 1, biases not 0, scores that differ."""
+    """Draw weights so that every layer matters: gains other than 1, biases other than 0, varied scores."""
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for parameter in model.parameters():
             drawn = torch.empty_like(parameter).normal_(0, 1, generator=generator)
             if parameter.dim() < 2:
-                parameter.add_(0.2 * drawn)  # to what it starts with: 0 for a bias, for a gain what means 1
+                parameter.add_(0.2 * drawn)  # around the initial 0 of a bias, or 1 of a gain
             else:
                 parameter.copy_(drawn * 1.5 * parameter.shape[-1] ** -0.5)
     return model.eval()
 
 
 def both(folder: Path, model: Any) -> tuple[Any, Any]:
-    """Theirs, and ours from the folder that theirs writes."""
+    """Our model, and theirs, from the folder that theirs writes."""
     theirs = randomized(model)
     theirs.save_pretrained(folder)
     opened = open_model(folder)
@@ -147,33 +148,35 @@ def decoder_ids() -> Tensor:
     return torch.randint(3, V, (2, T), generator=torch.Generator().manual_seed(1))
 
 
-def gap(got: Tensor, want: Tensor) -> float:
-    """The largest difference, once it is sure that there is something to compare."""
-    assert got.shape == want.shape
-    assert want.std() > 0.1
-    return float((got - want).abs().max())
+def gap(actual: Tensor, expected: Tensor) -> float:
+    """The largest difference between logits, which must vary for the comparison to mean anything."""
+    assert actual.shape == expected.shape
+    assert expected.std() > 0.1
+    return float((actual - expected).abs().max())
 
 
 @pytest.mark.parametrize(("family", "config"), PAIRS)
 @torch.no_grad()
-def test_decoder(family: str, config: dict[str, Any], tmp_path: Path, record_property: Any) -> None:
-    given = transformers.AutoConfig.for_model(family, **config)
-    model = transformers.AutoModelForCausalLM.from_config(given, attn_implementation="eager")
+def test_decoder_logits_agree(
+    family: str, config: dict[str, Any], tmp_path: Path, record_property: Any
+) -> None:
+    hf_config = transformers.AutoConfig.for_model(family, **config)
+    model = transformers.AutoModelForCausalLM.from_config(hf_config, attn_implementation="eager")
     ours, theirs = both(tmp_path, model)
     ids = decoder_ids()
-    want = theirs(ids).logits
+    expected = theirs(ids).logits
     cached = ours.new_cache(T)
     by_token = torch.cat([ours(ids[:, t : t + 1], cached) for t in range(T)], 1)
 
     mask = torch.ones_like(ids)
     mask[0, :N_PADDING] = 0
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    want_padded = theirs(ids, attention_mask=mask, position_ids=positions).logits[mask.bool()]
+    expected_padded = theirs(ids, attention_mask=mask, position_ids=positions).logits[mask.bool()]
 
     gaps = {
-        "at once": gap(ours(ids), want),
-        "with a cache": gap(by_token, want),
-        "padded": gap(ours(ids, mask_BT=mask)[mask.bool()], want_padded),
+        "at once": gap(ours(ids), expected),
+        "with a cache": gap(by_token, expected),
+        "padded": gap(ours(ids, mask_BT=mask)[mask.bool()], expected_padded),
     }
     record_property("gaps", gaps)
     assert max(gaps.values()) < TOLERANCE, gaps

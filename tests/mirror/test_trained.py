@@ -1,4 +1,4 @@
-"""A trained model leaves its run for our native engine, llama.cpp and transformers, and says the same."""
+"""A trained model generates the same in torch, our native engine, llama.cpp and transformers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ N_TOKENS = 24
 
 
 def greedy(model: Decoder, ids: list[int]) -> list[int]:
-    """The likeliest token again and again, all of the text read anew for each."""
+    """Greedy decoding without a KV cache: read the complete text again for every token."""
     ids = list(ids)
     with torch.no_grad():
         for _ in range(N_TOKENS):
@@ -35,19 +35,19 @@ def greedy(model: Decoder, ids: list[int]) -> list[int]:
 
 
 @pytest.mark.parametrize("name", TINY_RUNS)
-def test_the_native_engine_says_what_torch_says(name: str, tmp_path: Path) -> None:
+def test_native_engine_generates_what_torch_generates(name: str, tmp_path: Path) -> None:
     model, tokenizer = write_tiny_run(tmp_path / "run", TINY_RUNS[name])
     convert(tmp_path / "run", tmp_path / "m.gguf")
-    wanted = greedy(model, tokenizer.encode(PROMPT))
+    expected = greedy(model, tokenizer.encode(PROMPT))
     with load(tmp_path / "m.gguf", exact=True) as ours:
         stream = ours.generate(PROMPT, temperature=0, max_tokens=N_TOKENS)
-        assert "".join(stream) == tokenizer.decode(wanted)
+        assert "".join(stream) == tokenizer.decode(expected)
         assert ours.blueprint.n_vocab == tokenizer.n_vocab
         assert ours.tokenizer.stop_ids == frozenset()
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama"])
-def test_llama_cpp_says_what_torch_says(name: str, llama_cpp: str, tmp_path: Path) -> None:
+def test_llama_cpp_generates_what_torch_generates(name: str, llama_cpp: str, tmp_path: Path) -> None:
     model, tokenizer = write_tiny_run(tmp_path / "run", TINY_RUNS[name])
     convert(tmp_path / "run", tmp_path / "m.gguf")
     ids = tokenizer.encode(PROMPT)
@@ -56,20 +56,20 @@ def test_llama_cpp_says_what_torch_says(name: str, llama_cpp: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", TINY_RUNS)
-def test_transformers_has_equal_logits_and_ids(name: str, tmp_path: Path) -> None:
+def test_transformers_computes_equal_logits_and_ids(name: str, tmp_path: Path) -> None:
     model, tokenizer = write_tiny_run(tmp_path / "run", TINY_RUNS[name])
     convert(tmp_path / "run", tmp_path / "folder")
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "folder", dtype=torch.float32).eval()
-    words = AutoTokenizer.from_pretrained(tmp_path / "folder")
-    ids = words(PROMPT).input_ids
+    hf_tokenizer = AutoTokenizer.from_pretrained(tmp_path / "folder")
+    ids = hf_tokenizer(PROMPT).input_ids
     assert ids == tokenizer.encode(PROMPT)
-    assert words.decode(ids) == PROMPT
+    assert hf_tokenizer.decode(ids) == PROMPT
     with torch.no_grad():
         ids_BT = torch.tensor([ids])
         np.testing.assert_allclose(theirs(ids_BT).logits, model(ids_BT), atol=2e-5)
 
 
-def test_a_folder_made_of_a_run_becomes_a_gguf(tmp_path: Path) -> None:
+def test_run_converted_to_a_folder_converts_to_gguf(tmp_path: Path) -> None:
     model, tokenizer = write_tiny_run(tmp_path / "run", TINY_RUNS["llama"])
     convert(tmp_path / "run", tmp_path / "folder")
     convert(tmp_path / "folder", tmp_path / "m.gguf")
@@ -81,7 +81,7 @@ def test_a_folder_made_of_a_run_becomes_a_gguf(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of a tiny Llama with byte pairs, that has learnt a little."""
+    """A training run of a tiny Llama with a BPE tokenizer, after 40 steps."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     sets = [
         'model.family="llama"', "model.n_layers=2", "model.d_model=32", "model.n_ctx=64", "train.steps=40",
@@ -92,8 +92,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def of_run(folder: Path) -> Decoder:
-    """The model of a run's last checkpoint in torch, straight from its files."""
+def model_of_run(folder: Path) -> Decoder:
+    """The model of a run's last checkpoint, read directly from its files."""
     checkpoint = folder / "checkpoints" / (folder / "latest").read_text().strip()
     model = build(from_toml((folder / "blueprint.toml").read_text()), seed=None)
     fill(model, {name: w.numpy() for name, w in load_file(checkpoint / "weights.safetensors").items()})
@@ -101,8 +101,8 @@ def of_run(folder: Path) -> Decoder:
     return model.eval()
 
 
-def test_a_run_is_opened_by_its_folder_and_says_what_torch_says(trained: Path) -> None:
-    model = of_run(trained)
+def test_run_opens_by_its_folder_and_generates_what_torch_generates(trained: Path) -> None:
+    model = model_of_run(trained)
     with load(trained, exact=True) as ours:
         ids = ours.tokenize("The harbour was")
         assert "".join(ours.generate("The harbour was", temperature=0, max_tokens=N_TOKENS)) == (
@@ -113,22 +113,22 @@ def test_a_run_is_opened_by_its_folder_and_says_what_torch_says(trained: Path) -
         assert best.blueprint == ours.blueprint
 
 
-def test_byte_pairs_in_llama_cpp(trained: Path, llama_cpp: str, tmp_path: Path) -> None:
+def test_bpe_run_in_llama_cpp(trained: Path, llama_cpp: str, tmp_path: Path) -> None:
     convert(trained, tmp_path / "m.gguf")
     with load(trained) as ours:
         ids = ours.tokenize("The harbour was\n \u00e9")
     result = run_llama_cpp(llama_cpp, tmp_path / "m.gguf", ids, "The harbour was\n \u00e9", n_tokens=N_TOKENS)
-    assert result == {"ids": ids, "made": greedy(of_run(trained), ids)}
+    assert result == {"ids": ids, "made": greedy(model_of_run(trained), ids)}
 
 
-def test_byte_pairs_in_transformers(trained: Path, tmp_path: Path) -> None:
+def test_bpe_run_in_transformers(trained: Path, tmp_path: Path) -> None:
     convert(trained, tmp_path / "folder")
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "folder", dtype=torch.float32).eval()
-    words = AutoTokenizer.from_pretrained(tmp_path / "folder")
-    ids = words("The harbour was").input_ids
+    hf_tokenizer = AutoTokenizer.from_pretrained(tmp_path / "folder")
+    ids = hf_tokenizer("The harbour was").input_ids
     with torch.no_grad():
         ids_BT = torch.tensor([ids])
-        np.testing.assert_allclose(theirs(ids_BT).logits, of_run(trained)(ids_BT), atol=2e-5)
+        np.testing.assert_allclose(theirs(ids_BT).logits, model_of_run(trained)(ids_BT), atol=2e-5)
     with load(trained) as ours:
         assert ids == ours.tokenize("The harbour was")
-    assert theirs.config.eos_token_id == words.eos_token_id == 299
+    assert theirs.config.eos_token_id == hf_tokenizer.eos_token_id == 299

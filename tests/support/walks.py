@@ -113,7 +113,7 @@ _BIAS = '''"""Scores lose slope * log(1 + distance)."""
 from zeropoint.layers.mask import distances
 
 
-def bias(spec, n_heads):
+def score_bias(spec, n_heads):
     def fall(n_queries, n_keys, device):
         distance_TS = distances(n_queries, n_keys, device)
         return (-spec.slope * distance_TS.abs().float().log1p()).expand(n_heads, n_queries, n_keys)
@@ -133,7 +133,7 @@ _VECTORS = '''"""step * position * column."""
 import torch
 
 
-def vectors(spec, d_model):
+def embedding(spec, d_model):
     return lambda positions_BT: spec.step * positions_BT[..., None] * torch.arange(d_model)
 '''
 _TURNING_SPEC = '''@frozen
@@ -145,8 +145,12 @@ class EverySecond:
 _TURNING = '''"""x at even positions, -x at odd ones."""
 
 
-def turning(spec):
-    return lambda x_BHTK, positions_BT, n_positions: x_BHTK * (1 - 2 * (positions_BT % 2))[:, None, :, None]
+def rotary(spec):
+    def rotation(positions_BT, n_positions):
+        sign_B1T1 = (1 - 2 * (positions_BT % 2))[:, None, :, None]
+        return lambda x_BHTK: x_BHTK * sign_B1T1
+
+    return rotation
 '''
 
 _FAMILY = '''"""A dummy that is Llama under a name of its own."""

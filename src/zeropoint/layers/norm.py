@@ -1,4 +1,4 @@
-"""Norms: they keep the numbers a part reads at one size, whatever the residual stream has grown to."""
+"""Normalization layers: rescale each token's vector, so that a sublayer reads numbers of a constant size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["LayerNorm", "RMSNorm", "norm"]
 class RMSNorm(nn.Module):
     """x / sqrt(mean(x^2) + eps) * gain, over the last axis (Zhang and Sennrich, 2019).
 
-    weight: the gain; or gain - 1 where the spec says so (Gemma), so that weight decay pulls towards 1.
+    weight: the gain; or gain - 1 if spec.is_offset (Gemma), so that weight decay pulls the gain towards 1.
     """
 
     def __init__(self, spec: specs.RMSNorm, width: int) -> None:
@@ -23,11 +23,11 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.zeros(width) if spec.is_offset else torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same shape. The mean is taken in float32, since squares overflow in half precision."""
-        wide = x.float()
-        scaled = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.spec.eps)
+        """Same shape. Computed in float32, because squares overflow in half precision."""
+        x32 = x.float()
+        normalized = x32 * torch.rsqrt(x32.square().mean(-1, keepdim=True) + self.spec.eps)
         gain = 1 + self.weight if self.spec.is_offset else self.weight
-        return (scaled * gain).type_as(x)
+        return (normalized * gain).type_as(x)
 
 
 class LayerNorm(nn.Module):
@@ -40,12 +40,12 @@ class LayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width)) if spec.has_bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same shape."""
+        """Same shape."""
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.spec.eps)
 
 
 def norm(spec: specs.Norm | None, width: int) -> nn.Module:
-    """The layer of a spec, `width` numbers wide; the identity for None."""
+    """The layer for a spec, for vectors of `width` numbers; the identity for None."""
     match spec:
         case None:
             return nn.Identity()

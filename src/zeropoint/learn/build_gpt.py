@@ -15,7 +15,7 @@ from zeropoint.blueprint.parts.ffn import MLP
 from zeropoint.blueprint.parts.norm import LayerNorm
 from zeropoint.blueprint.parts.position import Learned
 from zeropoint.layers.attention.self_attention import SelfAttention
-from zeropoint.layers.token_positions import place
+from zeropoint.layers.token_positions import token_positions
 
 __all__ = ["AttentionOnly", "Bigram", "ConcatenatedHeads", "lecture_blueprint"]
 
@@ -62,7 +62,7 @@ class AttentionOnly(nn.Module):
 
     def forward(self, ids_BT: Tensor) -> Tensor:
         """Logits [B, T, V]."""
-        positions = place(ids_BT, None, None)
+        positions = token_positions(ids_BT)
         x_BTD: Tensor = self.heads(self.token(ids_BT) + self.position(positions.positions_BT), positions)
         if self.feed_forward is not None:
             x_BTD = self.feed_forward(x_BTD)

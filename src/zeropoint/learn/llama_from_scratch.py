@@ -19,7 +19,6 @@ from zeropoint.blueprint.parts.position import Rope
 from zeropoint.layers.attention.self_attention import SelfAttention
 from zeropoint.layers.dropout import Dropout
 from zeropoint.layers.norm import norm
-from zeropoint.layers.token_positions import place
 
 __all__ = [
     "CORRECTED",
@@ -90,21 +89,24 @@ class RotaryAttention(nn.Module):
         spec = Attention(
             n_heads, n_heads, d_model, position=rope, is_causal=not bugs.has_no_mask, bias="output"
         )
-        self.attention = SelfAttention(spec, d_model)
-        self.drops_in_eval = bugs.drops_in_eval
+        self.attention = SelfAttention(spec, d_model, _DROPOUT)
+        if bugs.drops_in_eval:
+            self.attention.dropout = AlwaysDropout(_DROPOUT)
         self.dropout = Dropout(_DROPOUT)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """The attention output [B, T, D]."""
-        positions = place(x_BTD[..., 0], None, None)
-        output_BTD: Tensor = self.dropout(self.attention(x_BTD, positions, see=self._drop_weights))
+        output_BTD: Tensor = self.dropout(self.attention(x_BTD))
         return output_BTD
 
-    def _drop_weights(self, name: str, tensor: Tensor) -> Tensor | None:
-        """Apply dropout to the attention weights; with the bug, also in evaluation."""
-        if name != "weights":
-            return None
-        return nn.functional.dropout(tensor, _DROPOUT, self.training or self.drops_in_eval)
+
+class AlwaysDropout(Dropout):
+    """Dropout of attention weights that continues in evaluation: one of the published bugs."""
+
+    @property
+    def active_p(self) -> float:
+        """p, while training and in evaluation."""
+        return self.p
 
 
 class SwiGLU(nn.Module):

@@ -1,16 +1,14 @@
-"""One block: tokens look at each other, then each thinks by itself; both add to the residual stream.
+"""A transformer block: attention, then a feed-forward network, each added to the residual stream.
 
-Where the norms stand (`placement`), with f either part:
-    pre       x + f(norm(x))          GPT-2, Llama: the stream itself is never normed (Xiong et al., 2020)
-    post      norm(x + f(x))          the 2017 Transformer, BERT
-    sandwich  x + norm(f(norm(x)))    Gemma 2
-    parallel  x + attention(n) + ffn(n), n = norm(x)    phi-2: both read the same
+The four placements of norms, for a sublayer f (attention, cross-attention or feed-forward):
+
+    pre       x = x + f(norm(x))                              GPT-2, Llama (Xiong et al., 2020)
+    post      x = norm(x + f(x))                              the 2017 Transformer, BERT
+    sandwich  x = x + norm(f(norm(x)))                        Gemma 2
+    parallel  x = x + attention(norm(x)) + ffn(norm(x))       phi-2: both read the same normalized x
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from functools import partial
 
 from torch import Tensor, nn
 
@@ -19,27 +17,30 @@ from zeropoint.blueprint.spec import Block as Spec
 from zeropoint.errors import BadInput
 from zeropoint.layers.attention.cross_attention import CrossAttention
 from zeropoint.layers.attention.self_attention import SelfAttention
-from zeropoint.layers.cache import KeysValues, LayerCache
+from zeropoint.layers.cache import LayerCache, Memory
 from zeropoint.layers.dropout import Dropout
 from zeropoint.layers.ffn import gated, mixture, mlp
 from zeropoint.layers.norm import norm
-from zeropoint.layers.taps import See, show, under
-from zeropoint.layers.token_positions import Place
+from zeropoint.layers.position import Rotation
+from zeropoint.layers.taps import Tapped, intervene
+from zeropoint.layers.token_positions import TokenPositions
 
-__all__ = ["Block", "Memory"]
+__all__ = ["Block"]
 
-# Keys and values of a source for one block, and which of its positions are tokens (None: all).
-Memory = tuple[KeysValues, Tensor | None]
+# What self-attention reads apart from x.
+AttentionInputs = tuple[TokenPositions | None, LayerCache | None, Tensor | None, Rotation | None]
 
 
-class Block(nn.Module):
-    """Self-attention, cross-attention if the spec has it, and feed-forward, with their norms."""
+class Block(Tapped):
+    """Self-attention, cross-attention if the spec has it, and a feed-forward network, with their norms."""
 
     def __init__(
         self, spec: Spec, d_model: int, dropout: float = 0.0, attention_dropout: float = 0.0
     ) -> None:
-        """While training: dropout of what each part adds (Vaswani et al., 2017, section 5.4), and
-        attention_dropout of attention's weights (their code, and GPT-2).
+        """Build the layers for a spec.
+
+        dropout: on the output of each sublayer (Vaswani et al., 2017, section 5.4). attention_dropout: on the
+        attention weights (their code, and GPT-2). Both act only while training.
         """
         super().__init__()
         self.placement = spec.placement
@@ -63,54 +64,78 @@ class Block(nn.Module):
     def forward(
         self,
         x_BTD: Tensor,
-        place: Place,
+        positions: TokenPositions | None = None,
         cache: LayerCache | None = None,
-        bias_HTS: Tensor | None = None,
+        score_bias_HTS: Tensor | None = None,
         memory: Memory | None = None,
-        see: See | None = None,
+        rotation: Rotation | None = None,
     ) -> Tensor:
         """The residual stream after the block: [B, T, D].
 
-        memory: what cross-attention reads; BadInput where the block has that and there is none.
+        memory: what cross-attention attends to; raises BadInput if the block has cross-attention and gets
+        none. The other arguments are those of `SelfAttention.forward`.
         """
-        attention = partial(
-            self.attention, place=place, cache=cache, bias_HTS=bias_HTS, see=under(see, "attention")
-        )
-        ffn = None if self.ffn is None else partial(self.ffn, see=under(see, "ffn"))
-        if self.placement == "parallel":
-            read = self.normed("attention_norm", x_BTD, see)
-            x_BTD = x_BTD + self.dropout(attention(read))
-            x_BTD = x_BTD if ffn is None else x_BTD + self.dropout(ffn(read))
-            return show(see, "after_ffn", x_BTD)
-        x_BTD = self.add("attention", attention, x_BTD, see)
-        if self.cross_attention is not None:
-            if memory is None:
-                raise BadInput("a block with cross-attention reads a source; give it one")
-            looker = under(see, "cross_attention")
-            crossing = partial(self.cross_attention, memory=memory[0], is_token_BS=memory[1], see=looker)
-            x_BTD = self.add("cross_attention", crossing, x_BTD, see)
-        return x_BTD if ffn is None else self.add("ffn", ffn, x_BTD, see)
-
-    def add(self, name: str, part: Callable[[Tensor], Tensor], x_BTD: Tensor, see: See | None) -> Tensor:
-        """x with what `part` makes of it, and norms where the placement has them."""
+        inputs = (positions, cache, score_bias_HTS, rotation)
         match self.placement:
+            case "pre":
+                return self.pre(x_BTD, inputs, memory)
             case "post":
-                x_BTD = self.normed(f"{name}_norm", x_BTD + self.dropout(part(x_BTD)), see)
+                return self.post(x_BTD, inputs, memory)
             case "sandwich":
-                made = part(self.normed(f"{name}_norm", x_BTD, see))
-                x_BTD = x_BTD + self.dropout(self.normed(f"{name}_output_norm", made, see))
-            case _:
-                x_BTD = x_BTD + self.dropout(part(self.normed(f"{name}_norm", x_BTD, see)))
-        return show(see, f"after_{name}", x_BTD)
+                return self.sandwich(x_BTD, inputs)
+            case "parallel":
+                return self.parallel(x_BTD, inputs)
 
-    def normed(self, name: str, x_BTD: Tensor, see: See | None) -> Tensor:
-        """x through the norm of that name; as it is where the spec has none."""
-        layer = self.get_submodule(name)
-        return x_BTD if isinstance(layer, nn.Identity) else show(see, name, layer(x_BTD))
+    def pre(self, x: Tensor, inputs: AttentionInputs, memory: Memory | None) -> Tensor:
+        """x + f(norm(x)): the stream itself is never normalized."""
+        x = self.after("attention", x + self.dropout(self.attention(self.attention_norm(x), *inputs)))
+        if self.cross_attention is not None:
+            crossed = self.cross_attention(self.cross_attention_norm(x), *required(memory))
+            x = self.after("cross_attention", x + self.dropout(crossed))
+        if self.ffn is not None:
+            x = self.after("ffn", x + self.dropout(self.ffn(self.ffn_norm(x))))
+        return x
+
+    def post(self, x: Tensor, inputs: AttentionInputs, memory: Memory | None) -> Tensor:
+        """norm(x + f(x)): the stream is normalized after every addition."""
+        x = self.after("attention", self.attention_norm(x + self.dropout(self.attention(x, *inputs))))
+        if self.cross_attention is not None:
+            crossed = self.cross_attention(x, *required(memory))
+            x = self.after("cross_attention", self.cross_attention_norm(x + self.dropout(crossed)))
+        if self.ffn is not None:
+            x = self.after("ffn", self.ffn_norm(x + self.dropout(self.ffn(x))))
+        return x
+
+    def sandwich(self, x: Tensor, inputs: AttentionInputs) -> Tensor:
+        """x + norm(f(norm(x))): a second norm bounds what each sublayer adds."""
+        attended = self.attention_output_norm(self.attention(self.attention_norm(x), *inputs))
+        x = self.after("attention", x + self.dropout(attended))
+        if self.ffn is not None:
+            x = self.after("ffn", x + self.dropout(self.ffn_output_norm(self.ffn(self.ffn_norm(x)))))
+        return x
+
+    def parallel(self, x: Tensor, inputs: AttentionInputs) -> Tensor:
+        """x + attention(n) + ffn(n) with n = norm(x): one norm, and both sublayers can run at once."""
+        n = self.attention_norm(x)
+        x = x + self.dropout(self.attention(n, *inputs))
+        if self.ffn is not None:
+            x = x + self.dropout(self.ffn(n))
+        return self.after("ffn", x)
+
+    def after(self, sublayer: str, x: Tensor) -> Tensor:
+        """The residual stream after a sublayer: a tap, where an intervention may modify it."""
+        return intervene(self.taps, f"after_{sublayer}", x)
+
+
+def required(memory: Memory | None) -> Memory:
+    """The memory for cross-attention. Raises BadInput for None."""
+    if memory is None:
+        raise BadInput("this block has cross-attention; pass the encoder's keys and values as `memory`")
+    return memory
 
 
 def feed_forward(spec: FFN, d_model: int) -> nn.Module:
-    """The layer of a feed-forward spec."""
+    """The layer for a feed-forward spec."""
     match spec:
         case MLP():
             return mlp.MLP(spec, d_model)

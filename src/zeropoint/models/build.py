@@ -1,4 +1,4 @@
-"""From a blueprint to a torch module, and weights in and out of it by name."""
+"""Build the torch module for a blueprint; load weights into it, and read them back, by name."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ __all__ = ["build", "load", "weights_of"]
 def build(
     blueprint: Blueprint, *, seed: int | None = 0, dropout: float = 0.0, attention_dropout: float = 0.0
 ) -> Decoder | Encoder | Seq2Seq:
-    """The module of a blueprint, in float32, its parameters named as in `blueprint.tensors.parameters`.
+    """The module for a blueprint, in float32, with parameters named as in `blueprint.tensors.parameters`.
 
-    seed: of its initial weights (`initialize`); None leaves torch's own, for weights that `load` will bring.
-    dropout, attention_dropout: of what each part adds and of attention's weights, while training.
+    seed: for weight initialization (`initialize`); None keeps torch's defaults, for a module that `load`
+    fills. dropout: on the embedding sum and on each sublayer's output, attention_dropout: on attention
+    weights, while training.
     """
     kind = Seq2Seq if blueprint.encoder else Decoder if blueprint.is_decoder else Encoder
-    # Layers of torch draw their first weights from a generator that belongs to the caller.
+    # torch's layers draw their initial weights from the caller's generator; leave its state unchanged.
     with torch.random.fork_rng(devices=[]):
         module = kind(blueprint, dropout, attention_dropout)
     if seed is not None:
@@ -39,32 +40,32 @@ def build(
 
 @torch.no_grad()
 def load(module: nn.Module, weights: Mapping[str, NDArray[Any]], name: str = "the weights") -> None:
-    """Copy weights into the module, each by its name, one at a time.
+    """Copy weights into the module by name, one at a time.
 
-    Every parameter is filled and every weight used, else BadModelFile naming them before anything is copied;
-    a wrong shape is found when its turn comes. name: what to call the weights in an error.
+    name: what error messages call the weights. Raises BadModelFile before copying anything if a parameter has
+    no weight or a weight no parameter, and during copying for a wrong shape.
     """
     parameters = dict(module.named_parameters())
     if missing := parameters.keys() - weights.keys():
-        raise BadModelFile(f"{name}: no tensor for {_some(missing)}, which the blueprint has")
+        raise BadModelFile(f"{name}: no tensor for {_some(missing)}, which the blueprint requires")
     if unused := weights.keys() - parameters.keys():
-        raise BadModelFile(f"{name}: the blueprint has no place for {_some(unused)}")
+        raise BadModelFile(f"{name}: the blueprint has no parameter for {_some(unused)}")
     for key, parameter in parameters.items():
         array = weights[key]
         if tuple(array.shape) != tuple(parameter.shape):
             raise BadModelFile(
-                f"{name}: {key} is {tuple(array.shape)}; the blueprint has {tuple(parameter.shape)}"
+                f"{name}: {key} is {tuple(array.shape)}; the blueprint requires {tuple(parameter.shape)}"
             )
         parameter.copy_(torch.from_numpy(np.array(array, dtype=np.float32)))
 
 
 def weights_of(module: nn.Module) -> dict[str, NDArray[np.float32]]:
-    """The module's weights by name, float32; they share its memory where it lies on the CPU in float32."""
+    """The weights by name, float32; a float32 module on the CPU shares its memory with them."""
     return {name: p.detach().float().cpu().numpy() for name, p in module.named_parameters()}
 
 
 def _some(names: Iterable[str]) -> str:
-    """The first few, in order, and how many more."""
+    """The first four names in order, and how many more there are."""
     listed = sorted(names)
     more = f" and {len(listed) - 4} more" if len(listed) > 4 else ""
     return ", ".join(listed[:4]) + more

@@ -1,19 +1,18 @@
-"""A decoder: text in, and after every token the logits of the next (GPT-2, Llama, Mixtral, phi-2, Gemma)."""
+"""A decoder: after every token, the logits of the next one (GPT-2, Llama, Mixtral, phi-2, Gemma)."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from zeropoint.layers.cache import Cache
-from zeropoint.layers.taps import See, under
-from zeropoint.layers.token_positions import place
+from zeropoint.layers.token_positions import token_positions
 from zeropoint.models.base import ModelBase
 
 __all__ = ["Decoder"]
 
 
 class Decoder(ModelBase):
-    """head(final_norm(blocks(embedding(ids))))."""
+    """logits = head(final_norm(blocks(embedding(ids))))."""
 
     def forward(
         self,
@@ -23,19 +22,19 @@ class Decoder(ModelBase):
         *,
         n_positions: int | None = None,
         document_BT: Tensor | None = None,
-        see: See | None = None,
     ) -> Tensor:
-        """Logits [B, T, V], or the residual stream [B, T, D] for a blueprint with no head.
+        """Logits [B, T, V], or the residual stream [B, T, D] for a blueprint without a head.
 
-        cache: what came before; ids are appended to it. mask_BT: 1 for a token, 0 for padding, which belongs
-        to the left, so that every sequence ends with a token. n_positions: how long the text may become;
-        by default what the cache holds, else T (LongRoPE alone asks). document_BT: to which of the documents
-        that share its row a token belongs; each sees itself alone and begins at position 0, and neither cache
-        nor mask can be given. Raises BadInput where one is.
-        Raises ContextFull where the cache, or a table of positions, is too small.
+        cache: the KV cache of earlier tokens; ids are appended to it. mask_BT: 1 for a token, 0 for padding;
+        pad on the left, so that every sequence ends with a token. n_positions: length that the text may
+        reach; by default the cache's capacity, else T (only LongRoPE and dynamic NTK use it). document_BT:
+        index of the document each token belongs to, if several share a row: each attends only to itself and
+        starts at position 0; raises BadInput together with a cache or mask. Raises ContextFull if the cache
+        or a position table is too small.
         """
-        x_BTD = self.hidden(ids_BT, cache, mask_BT, n_positions=n_positions, document_BT=document_BT, see=see)
-        return self.logits(x_BTD, see)
+        return self.logits(
+            self.hidden(ids_BT, cache, mask_BT, n_positions=n_positions, document_BT=document_BT)
+        )
 
     def hidden(
         self,
@@ -45,14 +44,13 @@ class Decoder(ModelBase):
         *,
         n_positions: int | None = None,
         document_BT: Tensor | None = None,
-        see: See | None = None,
     ) -> Tensor:
-        """What the head reads: [B, T, D]. Arguments as in `forward`."""
-        where = place(ids_BT, cache, mask_BT, n_positions, document_BT)
-        x_BTD: Tensor = self.embedding(ids_BT, where.positions_BT, see=under(see, "embedding"))
-        x_BTD = self.blocks(self.dropout(x_BTD), where, cache, see=under(see, "blocks"))
-        return self.normed(x_BTD, see)
+        """The final hidden states, which the head reads: [B, T, D]. Arguments as in `forward`."""
+        positions = token_positions(ids_BT, cache, mask_BT, n_positions, document_BT)
+        x_BTD: Tensor = self.embedding(ids_BT, positions.positions_BT)
+        x_BTD = self.blocks(self.dropout(x_BTD), positions, cache)
+        return self.normalize(x_BTD)
 
     def new_cache(self, n_positions: int | None = None) -> Cache:
-        """An empty cache of so many positions; by default as many as the model was trained for."""
+        """An empty KV cache for n_positions tokens; by default the model's training context."""
         return Cache(len(self.blocks), n_positions or self.blueprint.n_ctx)

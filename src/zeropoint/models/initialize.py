@@ -1,13 +1,13 @@
-"""The first weights of a model: seeded, so that a run can be repeated.
+"""Weight initialization, seeded so that a run can be repeated.
 
-| scheme | matrices | embedding | what ends in the residual stream | bias, gain |
-|---|---|---|---|---|
-| normal (GPT-2) | N(0, 0.02) | N(0, 0.02) | N(0, 0.02 / sqrt(n)), n parts that add to it | 0, 1 |
-| xavier (2017) | U(-a, a), a = sqrt(6 / (in + out)) | the same | the same | 0, 1 |
+| scheme | matrices and embedding | matrices that write to the residual stream | biases, gains |
+|---|---|---|---|
+| normal (GPT-2) | N(0, 0.02) | N(0, 0.02 / sqrt(n)), n sublayers in the stack | 0, 1 |
+| xavier (2017) | U(-a, a), a = sqrt(6 / (in + out)) | the same | 0, 1 |
 
-normal: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019, section 2.3: the stream's
-variance would grow with every part that adds to it. xavier: Glorot and Bengio, 2010; as the Annotated
-Transformer has it, for every parameter with more than one axis.
+normal: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019, section 2.3; without the
+division, the variance of the residual stream would grow with every sublayer that adds to it. xavier: Glorot
+and Bengio, 2010, applied as in "The Annotated Transformer", to every parameter with more than one axis.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from zeropoint.models.decoder import Decoder
 from zeropoint.models.encoder import Encoder
 from zeropoint.models.seq2seq import Seq2Seq
 
-__all__ = ["Scheme", "initialize"]
+__all__ = ["Initialization", "initialize"]
 
-Scheme = Literal["normal", "xavier"]
+Initialization = Literal["normal", "xavier"]
 
 _STD = 0.02
-_ENDS_IN_STREAM = ("attention.output.weight", "ffn.down.weight", "ffn.experts.down.weight")
+_WRITES_TO_STREAM = ("attention.output.weight", "ffn.down.weight", "ffn.experts.down.weight")
 
 
 @torch.no_grad()
-def initialize(module: Decoder | Encoder | Seq2Seq, seed: int, init: Scheme | None = None) -> None:
-    """Draw every parameter anew, in the order of names. The same seed gives the same weights.
+def initialize(module: Decoder | Encoder | Seq2Seq, seed: int, init: Initialization | None = None) -> None:
+    """Draw every parameter, in the order of names. The same seed gives the same weights.
 
-    scheme: by default xavier for post-norm models with an encoder (the 2017 Transformer), else normal.
+    init: by default xavier for post-norm models with an encoder (the 2017 Transformer), else normal.
     """
     blueprint = module.blueprint
     generator = torch.Generator().manual_seed(seed)
@@ -53,16 +53,16 @@ def initialize(module: Decoder | Encoder | Seq2Seq, seed: int, init: Scheme | No
 
 
 def _std(name: str, blueprint: Blueprint) -> float:
-    if not name.endswith(_ENDS_IN_STREAM):
+    if not name.endswith(_WRITES_TO_STREAM):
         return _STD
     block = blueprint.encoder[0] if name.startswith("encoder.") else blueprint.blocks[0]
     n_blocks = len(blueprint.encoder) if name.startswith("encoder.") else len(blueprint.blocks)
-    n_parts = 2 if block.cross_attention is None else 3
-    return _STD / math.sqrt(n_parts * n_blocks)
+    n_sublayers = 2 if block.cross_attention is None else 3
+    return _STD / math.sqrt(n_sublayers * n_blocks)
 
 
 def _gain(name: str, blueprint: Blueprint) -> float:
-    """1 for the gain of a norm (0 where it is stored as gain - 1), 0 for every bias."""
+    """1 for the gain of a norm (0 if the norm stores gain - 1), 0 for every bias."""
     if name.endswith("bias"):
         return 0.0
     spec = blueprint.blocks[0].norm
@@ -70,7 +70,7 @@ def _gain(name: str, blueprint: Blueprint) -> float:
 
 
 def _draw(parameter: Tensor, generator: torch.Generator, *, std: float = 0.0, bound: float = 0.0) -> None:
-    """From a generator on the CPU, so that a seed means the same on every device."""
+    """Draw on the CPU, so that a seed gives the same weights on every device."""
     drawn = torch.empty(parameter.shape)
     if std:
         drawn.normal_(0.0, std, generator=generator)

@@ -1,6 +1,6 @@
-"""The logit lens: what the model would say if it stopped after a layer.
+"""The logit lens: which token the model would predict if it stopped after a given layer.
 
-The residual stream there is read by the final norm and the head, as that of the last layer is
+The final norm and the head read the residual stream of that layer as if it were the last one
 (nostalgebraist, "Interpreting GPT: the logit lens", 2020).
 """
 
@@ -17,11 +17,9 @@ __all__ = ["logits_after"]
 
 @torch.no_grad()
 def logits_after(module: Decoder, x_TD: Tensor) -> Tensor:
-    """Logits [T, V] of the residual stream after any block. Raises BadInput for a model with no head."""
+    """Logits [T, V] of the residual stream after any block. Raises BadInput for a model without a head."""
     if module.head is None:
-        raise BadInput("the model has no head, through which a lens looks")
-    x_BTD = x_TD[None]
-    if module.final_norm is not None:
-        x_BTD = module.final_norm(x_BTD)
-    logits_BTV: Tensor = module.head(x_BTD, module.embedding.weight)
-    return logits_BTV[0]
+        raise BadInput(
+            "the logit lens needs a head, and this model has none; use a model that predicts tokens"
+        )
+    return module.logits(module.normalize(x_TD[None]))[0]

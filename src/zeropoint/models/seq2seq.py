@@ -1,7 +1,7 @@
-"""An encoder-decoder: a source is read whole, then an answer is written that looks at it.
+"""An encoder-decoder: encode a source once, then generate an answer that attends to it.
 
-The 2017 Transformer (Vaswani et al., figure 1) and T5 (Raffel et al., 2020). One embedding serves source,
-answer and head (Vaswani et al., section 3.4).
+The 2017 Transformer (Vaswani et al., figure 1) and T5 (Raffel et al., 2020). Source, answer and head share
+one embedding (Vaswani et al., section 3.4).
 """
 
 from __future__ import annotations
@@ -9,19 +9,18 @@ from __future__ import annotations
 from torch import Tensor
 
 from zeropoint.blueprint import Blueprint
-from zeropoint.layers.cache import Cache
+from zeropoint.layers.cache import Cache, Memory
 from zeropoint.layers.norm import norm
-from zeropoint.layers.taps import See, show, under
-from zeropoint.layers.token_positions import place
+from zeropoint.layers.taps import renamed
+from zeropoint.layers.token_positions import token_positions
 from zeropoint.models.base import ModelBase
-from zeropoint.models.block import Memory
 from zeropoint.models.stack import Stack
 
 __all__ = ["Seq2Seq"]
 
 
 class Seq2Seq(ModelBase):
-    """decode(target, encode(source))."""
+    """logits = decode(target, memories(encode(source)))."""
 
     def __init__(self, blueprint: Blueprint, dropout: float = 0.0, attention_dropout: float = 0.0) -> None:
         super().__init__(blueprint, dropout, attention_dropout)
@@ -36,43 +35,36 @@ class Seq2Seq(ModelBase):
         cache: Cache | None = None,
         source_mask_BS: Tensor | None = None,
         target_mask_BT: Tensor | None = None,
-        *,
-        see: See | None = None,
     ) -> Tensor:
         """Logits [B, T, V] after each token of the target.
 
-        The masks are 1 for a token, 0 for padding (to the right). A cache remembers the source too: it is
-        read once, at the first call.
+        The masks are 1 for a token, 0 for padding (on the right). A cache stores the encoded source too, so
+        only the first call encodes it.
         """
         if cache is None or cache.memory is None:
-            memory_BSD = self.encode(source_BS, source_mask_BS, see=see)
-            memories = self.remember(memory_BSD, source_mask_BS, see=see)
+            memories = self.memories(self.encode(source_BS, source_mask_BS), source_mask_BS)
             if cache is not None:
                 cache.memory = memories
         else:
             memories = cache.memory
-        return self.decode(target_BT, memories, cache, target_mask_BT, see=see)
+        return self.decode(target_BT, memories, cache, target_mask_BT)
 
-    def encode(self, source_BS: Tensor, mask_BS: Tensor | None = None, *, see: See | None = None) -> Tensor:
+    def encode(self, source_BS: Tensor, mask_BS: Tensor | None = None) -> Tensor:
         """The encoder's output: [B, S, D]."""
-        where = place(source_BS, None, mask_BS)
-        x_BSD: Tensor = self.embedding(source_BS, where.positions_BT, see=under(see, "encoder_embedding"))
-        x_BSD = self.encoder(self.dropout(x_BSD), where, see=under(see, "encoder"))
-        if self.encoder_norm is not None:
-            x_BSD = show(see, "encoder_norm", self.encoder_norm(x_BSD))
-        return x_BSD
+        positions = token_positions(source_BS, None, mask_BS)
+        embedding = renamed(self.embedding, "encoder_embedding")  # taps name the two uses differently
+        x_BSD: Tensor = self.encoder(self.dropout(embedding(source_BS, positions.positions_BT)), positions)
+        return x_BSD if self.encoder_norm is None else self.encoder_norm(x_BSD)
 
-    def remember(
-        self, memory_BSD: Tensor, mask_BS: Tensor | None = None, *, see: See | None = None
-    ) -> list[Memory | None]:
-        """For each block with cross-attention its keys and values of the source, and the source's padding."""
-        is_token_BS = None if mask_BS is None else mask_BS.bool()
-        memories: list[Memory | None] = []
-        for i, block in enumerate(self.blocks):
-            crossing, looker = block.cross_attention, under(see, f"blocks.{i}.cross_attention")
-            keys_values = None if crossing is None else crossing.keys_values(memory_BSD, looker)
-            memories.append(None if keys_values is None else (keys_values, is_token_BS))
-        return memories
+    def memories(self, encoded_BSD: Tensor, mask_BS: Tensor | None = None) -> list[Memory | None]:
+        """For each block with cross-attention, keys and values of the source and its padding mask."""
+        padding_mask_BS = None if mask_BS is None else mask_BS.bool()
+        return [
+            None
+            if block.cross_attention is None
+            else (block.cross_attention.keys_values(encoded_BSD), padding_mask_BS)
+            for block in self.blocks
+        ]
 
     def decode(
         self,
@@ -80,15 +72,13 @@ class Seq2Seq(ModelBase):
         memories: list[Memory | None],
         cache: Cache | None = None,
         mask_BT: Tensor | None = None,
-        *,
-        see: See | None = None,
     ) -> Tensor:
-        """Logits [B, T, V], given what `remember` gave."""
-        where = place(target_BT, cache, mask_BT)
-        x_BTD: Tensor = self.embedding(target_BT, where.positions_BT, see=under(see, "embedding"))
-        x_BTD = self.blocks(self.dropout(x_BTD), where, cache, memories, under(see, "blocks"))
-        return self.logits(self.normed(x_BTD, see), see)
+        """Logits [B, T, V]. memories: what the method `memories` returns."""
+        positions = token_positions(target_BT, cache, mask_BT)
+        x_BTD: Tensor = self.embedding(target_BT, positions.positions_BT)
+        x_BTD = self.blocks(self.dropout(x_BTD), positions, cache, memories)
+        return self.logits(self.normalize(x_BTD))
 
     def new_cache(self, n_positions: int | None = None) -> Cache:
-        """An empty cache of so many target positions; by default as many as the model was trained for."""
+        """An empty KV cache for n_positions target tokens; by default the model's training context."""
         return Cache(len(self.blocks), n_positions or self.blueprint.n_ctx)

@@ -1,4 +1,4 @@
-"""Blocks one after another, and what they share."""
+"""A stack of blocks, and what its blocks share: rotary angles and T5's relative position bias."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from torch.utils.checkpoint import checkpoint
 
 from zeropoint.blueprint.parts.position import RelativeBias as RelativeBiasSpec
 from zeropoint.blueprint.spec import Block as Spec
-from zeropoint.layers.cache import Cache
+from zeropoint.layers.cache import Cache, Memory
+from zeropoint.layers.position import Rotation
 from zeropoint.layers.position.relative_bias import RelativeBias
-from zeropoint.layers.taps import See, under
-from zeropoint.layers.token_positions import Place
-from zeropoint.models.block import Block, Memory
+from zeropoint.layers.token_positions import TokenPositions
+from zeropoint.models.block import Block
 
 __all__ = ["Stack"]
 
 
 class Stack(nn.Module):
-    """Blocks by number (`stack[3]`), and T5's one table of relative positions for all of them.
+    """Blocks by number (`stack[3]`), run one after another.
 
-    recomputes: while learning, keep what goes into each block and compute the rest again on the way back
-    (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016). A third more work, much less memory.
+    gradient_checkpointing: while training, store only each block's input and recompute the rest in the
+    backward pass (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016): a third more
+    computation for much less memory.
     """
 
     def __init__(
@@ -34,34 +35,41 @@ class Stack(nn.Module):
             self.add_module(str(i), Block(spec, d_model, dropout, attention_dropout))
         self.n_layers = len(specs)
         self.gradient_checkpointing = False
+        position_specs = [spec.attention.position for spec in specs]
+        # For each block the first one with the same positional encoding, whose cos and sin it reuses.
+        self.shares_rotation_with = [position_specs.index(spec) for spec in position_specs]
         self.relative_bias: RelativeBias | None = None
-        if specs and isinstance(position := specs[0].attention.position, RelativeBiasSpec):
+        if specs and isinstance(position := position_specs[0], RelativeBiasSpec):
             self.relative_bias = RelativeBias(position, specs[0].attention.n_heads)
 
     def forward(
         self,
         x_BTD: Tensor,
-        place: Place,
+        positions: TokenPositions,
         cache: Cache | None = None,
         memories: Sequence[Memory | None] | None = None,
-        see: See | None = None,
     ) -> Tensor:
-        """The residual stream after the last block: [B, T, D]. memories: a source, a block."""
-        n_past = cache.n_tokens if cache is not None else 0
-        bias_HTS = None
+        """The residual stream after the last block: [B, T, D].
+
+        memories: for each block with cross-attention what it attends to, else None.
+        """
+        score_bias_HTS = None
         if self.relative_bias is not None:
-            n_new = x_BTD.shape[1]
-            bias_HTS = self.relative_bias(n_new, n_past + n_new)
+            n_past, n_new = 0 if cache is None else cache.n_tokens, x_BTD.shape[1]
+            score_bias_HTS = self.relative_bias(n_new, n_past + n_new)
+        rotations: list[Rotation | None] = []
         for i, block in enumerate(self):
+            first = self.shares_rotation_with[i]
+            rotations.append(rotations[first] if first < i else block.attention.rotation(positions))
             args = (
                 x_BTD,
-                place,
+                positions,
                 None if cache is None else cache.layers[i],
-                bias_HTS,
+                score_bias_HTS,
                 None if memories is None else memories[i],
-                under(see, str(i)),
+                rotations[i],
             )
-            if self.gradient_checkpointing and self.training and cache is None and see is None:
+            if self.gradient_checkpointing and self.training and cache is None:
                 x_BTD = checkpoint(block, *args, use_reentrant=False)
             else:
                 x_BTD = block(*args)

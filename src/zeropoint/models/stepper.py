@@ -1,4 +1,4 @@
-"""A torch model as a `Stepper`, so that every strategy of `decoding/` runs on it."""
+"""An encoder-decoder as a `Stepper`, so that every decoding strategy of `decoding/` runs on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Seq2SeqStepper"]
 
 
 class Seq2SeqStepper:
-    """The answer to one source, under the caller's control. Fulfils `engine.contract.Stepper`."""
+    """Decodes the answer to one source, token by token. Implements `engine.contract.Stepper`."""
 
     def __init__(self, model: Seq2Seq, source_ids: Sequence[int]) -> None:
         self.model = model
@@ -23,7 +23,7 @@ class Seq2SeqStepper:
 
     @property
     def n_tokens(self) -> int:
-        """Tokens of the answer so far."""
+        """Number of answer tokens so far."""
         return self.cache.n_tokens
 
     @torch.no_grad()
@@ -34,5 +34,5 @@ class Seq2SeqStepper:
         return logits_TV
 
     def rollback(self, n: int) -> None:
-        """Forget the last n tokens."""
+        """Remove the last n tokens."""
         self.cache.rollback(n)

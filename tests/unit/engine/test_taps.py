@@ -1,4 +1,4 @@
-"""Looking inside a loaded model by text: points, attention, the lens, scores with alternatives, taps."""
+"""Taps, attention weights, logit lens, scores with alternatives, and interventions of a loaded model."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def model(tiny_path: Path) -> Iterator[Model]:
         yield model
 
 
-def test_points_by_name_and_pattern(model: Model) -> None:
+def test_taps_are_selected_by_name_and_pattern(model: Model) -> None:
     ids = model.tokenize(TEXT)
-    seen = model.trace(TEXT, ["blocks.*.after_ffn", Tap("blocks.0.attention.key", [1])])
-    assert seen.token_ids == ids
-    assert set(seen.points) == {"blocks.0.after_ffn", "blocks.1.after_ffn", "blocks.0.attention.key"}
-    assert seen["blocks.0.after_ffn"].shape == (len(ids), 64)
-    assert seen["blocks.0.attention.key"].shape == (1, len(ids), 16)
+    trace = model.trace(TEXT, ["blocks.*.after_ffn", Tap("blocks.0.attention.key", [1])])
+    assert trace.token_ids == ids
+    assert set(trace.points) == {"blocks.0.after_ffn", "blocks.1.after_ffn", "blocks.0.attention.key"}
+    assert trace["blocks.0.after_ffn"].shape == (len(ids), 64)
+    assert trace["blocks.0.attention.key"].shape == (1, len(ids), 16)
 
 
-def test_attention_is_a_table_a_head(model: Model) -> None:
+def test_attention_returns_one_table_per_head(model: Model) -> None:
     n = len(model.tokenize(TEXT))
     assert model.attention(TEXT, 1).shape == (4, n, n)
     np.testing.assert_array_equal(model.attention(TEXT, 1, [2, 0]), model.attention(TEXT, 1)[[2, 0]])
 
 
-def test_the_last_layer_of_the_lens_is_the_model(model: Model) -> None:
+def test_logit_lens_after_the_last_layer_equals_the_model(model: Model) -> None:
     rows = model.lens(TEXT, top=2, tokens=["a", 7], logits=True)
     assert [row.layer for row in rows] == [0, 1]
     logits = model.logits(TEXT)
@@ -50,29 +50,29 @@ def test_the_last_layer_of_the_lens_is_the_model(model: Model) -> None:
     assert rows[0].named_logprobs.shape == (len(logits), 2)
 
 
-def test_a_score_with_alternatives(model: Model) -> None:
+def test_score_lists_alternatives_for_every_token(model: Model) -> None:
     plain, score = model.score(TEXT), model.score(TEXT, top=3, tokens=["a", "b"])
     assert plain.alternatives == []
     assert score.logprobs == plain.logprobs
     assert score.alternatives[0] is None
     a, b = model.tokenize("a")[0], model.tokenize("b")[0]
-    for place, (token, logprob) in enumerate(
+    for index, (token, logprob) in enumerate(
         zip(score.token_ids[1:], score.logprobs[1:], strict=True), start=1
     ):
-        found = score.alternatives[place]
-        assert found is not None
-        assert len(found.top) == 3
-        assert found.top == sorted(found.top, key=lambda entry: -entry[1])
-        assert set(found.named) == {a, b}
+        alternatives = score.alternatives[index]
+        assert alternatives is not None
+        assert len(alternatives.top) == 3
+        assert alternatives.top == sorted(alternatives.top, key=lambda entry: -entry[1])
+        assert set(alternatives.named) == {a, b}
         assert logprob is not None
-        assert logprob <= found.top[0][1]
+        assert logprob <= alternatives.top[0][1]
         if token == a:
-            assert found.named[a] == logprob
+            assert alternatives.named[a] == logprob
     assert score.next is not None
     assert [i for i, _ in score.next.top] == np.argsort(-model.logits(TEXT)[-1])[:3].tolist()
 
 
-def test_long_texts_are_scored_in_pieces(model: Model) -> None:
+def test_long_texts_are_scored_in_chunks(model: Model) -> None:
     ids = np.random.default_rng(1).integers(3, 200, 64).tolist()
     score = model.score(ids, top=1)
     assert score.logprobs == model.score(ids).logprobs
@@ -80,40 +80,40 @@ def test_long_texts_are_scored_in_pieces(model: Model) -> None:
         model.score([*ids, 5], top=1)
 
 
-def test_taps_change_scores_answers_and_steppers(model: Model) -> None:
-    tap = Scale("blocks.0.ffn.hidden", feature=3, factor=40.0)
-    assert model.score(TEXT, interventions=[tap]).logprobs != model.score(TEXT).logprobs
+def test_interventions_change_scores_answers_and_steppers(model: Model) -> None:
+    intervention = Scale("blocks.0.ffn.hidden", feature=3, factor=40.0)
+    assert model.score(TEXT, interventions=[intervention]).logprobs != model.score(TEXT).logprobs
     plain = model.generate(TEXT, temperature=0, max_tokens=8)
-    changed = model.generate(TEXT, interventions=[tap], temperature=0, max_tokens=8)
+    changed = model.generate(TEXT, interventions=[intervention], temperature=0, max_tokens=8)
     assert (plain.text(), plain.token_ids) != (changed.text(), changed.token_ids)
     again = model.generate(TEXT, temperature=0, max_tokens=8)
     again.text()
     assert again.token_ids == plain.token_ids
-    assert model.chat("ab", interventions=[tap], max_tokens=2).usage.cached_tokens == 0
-    stepper = model.stepper([tap])
+    assert model.chat("ab", interventions=[intervention], max_tokens=2).usage.cached_tokens == 0
+    stepper = model.stepper([intervention])
     changed_logits = stepper.extend(model.tokenize(TEXT))
     np.testing.assert_array_equal(
-        changed_logits, model.trace(TEXT, ["logits"], interventions=[tap])["logits"]
+        changed_logits, model.trace(TEXT, ["logits"], interventions=[intervention])["logits"]
     )
 
 
-def test_a_steering_vector_leads_from_one_text_to_the_other(model: Model) -> None:
-    """Added at the last token alone, it turns the stream of one text into that of the other there."""
+def test_steering_vector_turns_one_text_into_the_other(model: Model) -> None:
+    """Added at the last token, the vector turns the residual stream of one text into that of the other."""
     steer = steering_vector(model, "abd", "cd", layer=1)
-    seen = [model.trace(text, [steer.point])[steer.point][-1] for text in ("abd", "cd")]
-    np.testing.assert_allclose(steer.vector, seen[0] - seen[1], atol=1e-6)
+    streams = [model.trace(text, [steer.point])[steer.point][-1] for text in ("abd", "cd")]
+    np.testing.assert_allclose(steer.vector, streams[0] - streams[1], atol=1e-6)
     last = len(model.tokenize("cd")) - 1
-    moved = AddVector(steer.point, steer.vector, start=last)
-    got = model.trace("cd", ["logits"], interventions=[moved])["logits"][-1]
-    np.testing.assert_allclose(got, model.logits("abd")[-1], atol=1e-3)
+    addition = AddVector(steer.point, steer.vector, start=last)
+    logits_V = model.trace("cd", ["logits"], interventions=[addition])["logits"][-1]
+    np.testing.assert_allclose(logits_V, model.logits("abd")[-1], atol=1e-3)
     assert steering_vector(model, "abd", "cd").point == "blocks.1.after_ffn"
     with pytest.raises(BadInput, match="'ab' has but one"):
         steering_vector(model, "ab", "cd")
 
 
-def test_nothing_to_see(model: Model) -> None:
+def test_invalid_taps_layers_and_texts_are_rejected(model: Model) -> None:
     with pytest.raises(BadInput, match=r"unknown point to read `blocks.0.attention.scores`"):
-        model.trace(TEXT, ["blocks.0.attention.scores"])  # this engine never has them in one piece
+        model.trace(TEXT, ["blocks.0.attention.scores"])  # the native engine never stores them
     with pytest.raises(BadInput, match=r"unknown point to read `blocks.9.\*`"):
         model.trace(TEXT, ["blocks.9.*"])
     with pytest.raises(BadInput, match=r"head 4 is not at .* heads 0 to 3"):
@@ -130,7 +130,7 @@ def test_nothing_to_see(model: Model) -> None:
         model.trace([5] * 65, ["logits"])
 
 
-def test_a_look_has_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recorded_bytes_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     b = DECODERS["llama"]
     point = "blocks.0.attention.weights"
     assert wanted_reads(b, 10, [Tap(point, [1])])[point][1] == [1]
@@ -151,12 +151,12 @@ def test_a_look_has_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
         (LogitLens([0], tokens=[61]), "token id 61 is outside"),
     ],
 )
-def test_a_lens_that_cannot_be(lens: LogitLens, sentence: str) -> None:
+def test_invalid_lens_options_are_rejected(lens: LogitLens, sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
         check_lens(DECODERS["llama"], 3, lens)
 
 
-def test_points_follow_the_parts_of_a_model() -> None:
+def test_available_taps_depend_on_the_blueprint() -> None:
     assert "blocks.0.ffn.hidden" in native_points(DECODERS["phi2"])
     assert "blocks.0.after_attention" not in native_points(DECODERS["phi2"])
     assert "blocks.0.attention.output" not in native_points(DECODERS["gemma2"])

@@ -1,4 +1,4 @@
-"""The torch engine keeps to the contract of engines."""
+"""The torch engine implements the engine contract."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(engine: Engine, **sampling: Any) -> list[Event]:
     return events
 
 
-def test_an_answer_is_the_draws_by_hand(engine: TorchEngine) -> None:
+def test_generated_tokens_equal_sampling_by_hand(engine: TorchEngine) -> None:
     flat = {"temperature": 1.3, "top_p": 0.9, "repetition_penalty": 1.2}
     events = run(engine, seed=7, max_tokens=6, **flat)
     stepper: Stepper = engine.stepper()
@@ -50,7 +50,7 @@ def test_an_answer_is_the_draws_by_hand(engine: TorchEngine) -> None:
     assert (events[0].n_prompt, events[0].n_cached, events[0].n_read) == (5, 0, 5)
 
 
-def test_a_stop_token_ends_and_is_not_part(engine: TorchEngine) -> None:
+def test_stop_token_ends_the_answer_and_is_not_part_of_it(engine: TorchEngine) -> None:
     token = run(engine, temperature=0, max_tokens=1)[0].token
     assert token is not None
     engine.submit(Request(PROMPT, SamplingParams.of(temperature=0), stop_ids=[token]))
@@ -59,11 +59,11 @@ def test_a_stop_token_ends_and_is_not_part(engine: TorchEngine) -> None:
     assert engine.step() == []
 
 
-def test_an_answer_ends_with_the_context(engine: TorchEngine) -> None:
+def test_answer_ends_when_the_context_is_full(engine: TorchEngine) -> None:
     assert len(run(engine, seed=1)) == 24 - 5
 
 
-def test_requests_side_by_side_are_requests_alone(engine: TorchEngine) -> None:
+def test_concurrent_requests_equal_separate_requests(engine: TorchEngine) -> None:
     alone = [event.token for event in run(engine, seed=1, max_tokens=4)]
     numbers = [engine.submit(Request(PROMPT, SamplingParams.of(seed=1, max_tokens=4))) for _ in range(2)]
     events = [event for _ in range(4) for event in engine.step()]
@@ -71,7 +71,7 @@ def test_requests_side_by_side_are_requests_alone(engine: TorchEngine) -> None:
         assert [event.token for event in events if event.request == number] == alone
 
 
-def test_cancel(engine: TorchEngine) -> None:
+def test_cancelled_request_finishes_with_an_event(engine: TorchEngine) -> None:
     number = engine.submit(Request(PROMPT, SamplingParams()))
     engine.cancel(number)
     engine.cancel(number + 1)
@@ -79,7 +79,7 @@ def test_cancel(engine: TorchEngine) -> None:
     assert (event.request, event.token, event.finish) == (number, None, "cancelled")
 
 
-def test_logprobs_are_scores(engine: TorchEngine) -> None:
+def test_logprobs_equal_scores(engine: TorchEngine) -> None:
     engine.submit(Request(PROMPT, SamplingParams.of(temperature=0, max_tokens=1), wants_logprobs=True))
     [event] = engine.step()
     assert event.token is not None
@@ -89,7 +89,7 @@ def test_logprobs_are_scores(engine: TorchEngine) -> None:
     assert event.logprob == pytest.approx(scores[-1], abs=1e-5)
 
 
-def test_a_stepper_rolls_back(engine: TorchEngine) -> None:
+def test_stepper_rolls_back(engine: TorchEngine) -> None:
     stepper = engine.stepper()
     first = stepper.extend(PROMPT)
     assert first.shape == (5, 61)
@@ -97,13 +97,13 @@ def test_a_stepper_rolls_back(engine: TorchEngine) -> None:
     assert stepper.n_tokens == 3
     np.testing.assert_allclose(stepper.extend(PROMPT[3:]), first[3:], atol=1e-5)
     assert stepper.extend([]).shape == (0, 61)
-    with pytest.raises(BadInput, match="cannot forget 6 tokens; the sequence has 5"):
+    with pytest.raises(BadInput, match="cannot remove 6 tokens; the sequence has 5"):
         stepper.rollback(6)
     stepper.close()
     assert stepper.n_tokens == 0
 
 
-def test_what_is_refused(engine: TorchEngine) -> None:
+def test_invalid_requests_are_rejected(engine: TorchEngine) -> None:
     greedy = SamplingParams.of(temperature=0)
     with pytest.raises(BadInput, match="the prompt is empty"):
         engine.submit(Request([], greedy))
@@ -113,14 +113,14 @@ def test_what_is_refused(engine: TorchEngine) -> None:
         engine.submit(Request([1] * 24, greedy))
     with pytest.raises(ContextFull, match="25 tokens and the cache holds 24"):
         engine.stepper().extend([1] * 25)
-    with pytest.raises(BadInput, match="scoring takes 2 to 25"):
+    with pytest.raises(BadInput, match="scoring needs 2 to 25"):
         engine.score([1])
     engine.close()
     with pytest.raises(BadInput, match="closed; load it again"):
         engine.stepper()
 
 
-def test_logits_without_a_number_are_an_error(engine: TorchEngine) -> None:
+def test_nan_logits_raise_machine_error(engine: TorchEngine) -> None:
     module = build(DECODERS["llama"])
     with torch.no_grad():
         module.get_parameter("final_norm.weight").fill_(torch.nan)

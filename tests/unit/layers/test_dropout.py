@@ -1,4 +1,4 @@
-"""Dropout: how much is lost, what is left, and that the way back has the same holes."""
+"""Dropout: the share of zeros, the scale of the rest, and a gradient with the same zeros."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from zeropoint.layers.dropout import Dropout
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_as_much_is_lost_as_asked_and_the_rest_makes_up_for_it(p: float, dtype: torch.dtype) -> None:
+def test_drops_with_probability_p_and_scales_the_rest(p: float, dtype: torch.dtype) -> None:
     x = torch.ones(7, 311, 101, dtype=dtype)
-    made = Dropout(p).train()(x)
-    assert made.dtype is dtype
+    y = Dropout(p).train()(x)
+    assert y.dtype is dtype
     n = x.numel()
-    n_lost = int((made == 0).sum())
-    assert abs(n_lost - p * n) < 5 * (n * p * (1 - p)) ** 0.5  # five standard deviations
-    kept = made[made != 0].float()
-    torch.testing.assert_close(kept, torch.full_like(kept, 1 / (1 - p)), rtol=1e-2, atol=0.0)
-    # No axis is lost together: each draw decides on one number alone.
-    assert 0 < (made[0, 0] == 0).float().mean() < 1
-    assert ((made[..., :-1] == 0) & (made[..., 1:] == 0)).float().mean() == pytest.approx(p * p, abs=0.01)
+    n_dropped = int((y == 0).sum())
+    assert abs(n_dropped - p * n) < 5 * (n * p * (1 - p)) ** 0.5  # five standard deviations
+    rest = y[y != 0].float()
+    torch.testing.assert_close(rest, torch.full_like(rest, 1 / (1 - p)), rtol=1e-2, atol=0.0)
+    # Elements are dropped independently, although one random number decides four of them.
+    assert 0 < (y[0, 0] == 0).float().mean() < 1
+    assert ((y[..., :-1] == 0) & (y[..., 1:] == 0)).float().mean() == pytest.approx(p * p, abs=0.01)
 
 
-def test_what_was_lost_has_no_gradient() -> None:
+def test_gradient_is_zero_where_the_output_is() -> None:
     x = torch.randn(33, 5, requires_grad=True)
-    made = Dropout(0.3).train()(x)
-    made.sum().backward()
+    y = Dropout(0.3).train()(x)
+    y.sum().backward()
     assert x.grad is not None
-    torch.testing.assert_close(x.grad * x.detach(), made.detach())
+    torch.testing.assert_close(x.grad * x.detach(), y.detach())
 
 
-def test_the_same_seed_loses_the_same_and_each_call_other_numbers() -> None:
+def test_seed_repeats_the_draws_and_calls_differ() -> None:
     layer, x = Dropout(0.5).train(), torch.ones(999)
     torch.manual_seed(3)
     first, second = layer(x), layer(x)
@@ -42,7 +42,7 @@ def test_the_same_seed_loses_the_same_and_each_call_other_numbers() -> None:
     assert (first != second).any()
 
 
-def test_nothing_is_lost_when_nothing_is_asked_or_learnt() -> None:
+def test_eval_mode_and_zero_probability_are_the_identity() -> None:
     x = torch.randn(9)
     assert Dropout(0.5).eval()(x) is x
     assert Dropout(0.0).train()(x) is x
@@ -56,6 +56,6 @@ def test_small_shapes() -> None:
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.0, float("nan")])
-def test_other_probabilities_are_refused(p: float) -> None:
+def test_other_probabilities_are_rejected(p: float) -> None:
     with pytest.raises(BadInput, match="expected a probability from 0 to below 1"):
         Dropout(p)

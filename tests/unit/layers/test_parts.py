@@ -1,4 +1,4 @@
-"""Norms, feed-forward networks, the mixture, embedding, head and cache."""
+"""Norms, feed-forward networks, mixture of experts, embedding, head, KV cache and positions."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from zeropoint.blueprint.spec import Embedding as EmbeddingSpec
 from zeropoint.blueprint.spec import Head as HeadSpec
 from zeropoint.errors import BadInput, ContextFull
 from zeropoint.layers.cache import Cache
-from zeropoint.layers.embed import Embedding
+from zeropoint.layers.embedding import Embedding
 from zeropoint.layers.ffn.gated import Gated
 from zeropoint.layers.ffn.mixture import MixtureOfExperts, route
 from zeropoint.layers.ffn.mlp import MLP
 from zeropoint.layers.head import Head
 from zeropoint.layers.norm import norm
-from zeropoint.layers.token_positions import place
+from zeropoint.layers.token_positions import consecutive, token_positions
 
 D = 16
 BLOCK = Block(Attention(1, 1, D), None, None)
@@ -32,8 +32,8 @@ def test_rms_norm(is_offset: bool) -> None:
     layer, x, gain = norm(norms.RMSNorm(1e-5, is_offset), D), torch.randn(3, D), torch.rand(D)
     with torch.no_grad():
         layer.weight.copy_(gain - 1 if is_offset else gain)  # type: ignore[operator]
-    want = x / torch.sqrt(x.square().mean(-1, keepdim=True) + 1e-5) * gain
-    torch.testing.assert_close(layer(x), want)
+    expected = x / torch.sqrt(x.square().mean(-1, keepdim=True) + 1e-5) * gain
+    torch.testing.assert_close(layer(x), expected)
 
 
 def test_rms_norm_does_not_overflow_in_half_precision() -> None:
@@ -45,18 +45,18 @@ def test_rms_norm_does_not_overflow_in_half_precision() -> None:
 def test_layer_norm(has_bias: bool) -> None:
     layer, x = norm(norms.LayerNorm(1e-5, has_bias), D), torch.randn(3, D)
     centred = x - x.mean(-1, keepdim=True)
-    want = centred / torch.sqrt(centred.square().mean(-1, keepdim=True) + 1e-5)
-    torch.testing.assert_close(layer(x), want)
+    expected = centred / torch.sqrt(centred.square().mean(-1, keepdim=True) + 1e-5)
+    torch.testing.assert_close(layer(x), expected)
     assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"][: 1 + has_bias]
 
 
-def test_new_norms_have_a_gain_of_one() -> None:
+def test_norms_start_with_a_gain_of_one() -> None:
     x = torch.randn(3, D)
     offset, plain = norm(norms.RMSNorm(1e-5, is_offset=True), D), norm(norms.RMSNorm(1e-5), D)
     torch.testing.assert_close(offset(x), plain(x))
 
 
-def test_mlp_and_gated() -> None:
+def test_feed_forward_networks_follow_their_formulas() -> None:
     x = torch.randn(1, 3, D)
     mlp = MLP(specs.MLP(24, "relu"), D)
     torch.testing.assert_close(mlp(x), mlp.down(mlp.up(x).clamp(min=0)))
@@ -65,33 +65,33 @@ def test_mlp_and_gated() -> None:
     torch.testing.assert_close(gated(x), gated.down(gate * torch.sigmoid(gate) * gated.up(x)))
 
 
-def test_gelu_forms_are_near_and_not_equal() -> None:
+def test_gelu_and_its_tanh_approximation_are_close_but_differ() -> None:
     x = torch.randn(1, 50, D)
-    exact, near = MLP(specs.MLP(24, "gelu"), D), MLP(specs.MLP(24, "gelu_tanh"), D)
-    near.load_state_dict(exact.state_dict())
-    gap = (exact(x) - near(x)).abs().max().item()
+    exact, approximate = MLP(specs.MLP(24, "gelu"), D), MLP(specs.MLP(24, "gelu_tanh"), D)
+    approximate.load_state_dict(exact.state_dict())
+    gap = (exact(x) - approximate(x)).abs().max().item()
     assert 0 < gap < 1e-3
 
 
 @pytest.mark.parametrize("n_active", [1, 2, 4])
 @pytest.mark.parametrize("is_renormalized", [True, False])
-def test_the_loop_over_experts_is_all_at_once(n_active: int, is_renormalized: bool) -> None:
+def test_loop_over_experts_equals_the_dense_computation(n_active: int, is_renormalized: bool) -> None:
     spec = specs.MixtureOfExperts(4, n_active, specs.Gated(24), is_renormalized)
     layer, x = MixtureOfExperts(spec, D), torch.randn(2, 5, D)
-    torch.testing.assert_close(layer(x), layer.all_at_once(x))
+    torch.testing.assert_close(layer(x), layer.forward_dense(x))
 
 
-def test_a_mixture_of_equal_experts_is_one_expert() -> None:
+def test_mixture_of_equal_experts_equals_one_expert() -> None:
     layer, x = MixtureOfExperts(specs.MixtureOfExperts(4, 2, specs.Gated(24)), D), torch.randn(2, 5, D)
-    one = Gated(specs.Gated(24), D)
+    expert = Gated(specs.Gated(24), D)
     with torch.no_grad():
         for name in ("gate", "up", "down"):
             stacked = layer.experts.get_submodule(name).weight
-            stacked.copy_(one.get_submodule(name).weight.expand_as(stacked))  # type: ignore[operator,arg-type]
-    torch.testing.assert_close(layer(x), one(x))
+            stacked.copy_(expert.get_submodule(name).weight.expand_as(stacked))  # type: ignore[operator,arg-type]
+    torch.testing.assert_close(layer(x), expert(x))
 
 
-def test_routing_keeps_the_largest() -> None:
+def test_router_keeps_the_largest_probabilities() -> None:
     logits = torch.tensor([1.0, 3.0, 2.0, 0.0]).log()
     spec = specs.MixtureOfExperts(4, 2, specs.Gated(24))
     torch.testing.assert_close(route(logits, spec), torch.tensor([0.0, 0.6, 0.4, 0.0]))
@@ -99,14 +99,14 @@ def test_routing_keeps_the_largest() -> None:
     torch.testing.assert_close(route(logits, plain), torch.tensor([0.0, 0.5, 2 / 6, 0.0]))
 
 
-def test_the_scale_is_of_the_token_and_not_of_its_position() -> None:
+def test_embedding_scale_applies_to_the_token_and_not_to_its_position() -> None:
     layer = Embedding(EmbeddingSpec(Sinusoidal(9), scale=4.0), 11, D)
     ids, positions = torch.tensor([[3]]), torch.tensor([[0]])
     position = torch.tensor([0.0, 1.0] * (D // 2))
     torch.testing.assert_close(layer(ids, positions)[0, 0], 4 * layer.weight[3] + position)
 
 
-def test_segments_are_added() -> None:
+def test_segment_embeddings_are_added() -> None:
     layer = Embedding(EmbeddingSpec(n_types=2), 11, D)
     ids, positions = torch.tensor([[3, 3]]), torch.tensor([[0, 1]])
     x_TD = layer(ids, positions, torch.tensor([[0, 1]]))[0]
@@ -115,49 +115,65 @@ def test_segments_are_added() -> None:
     torch.testing.assert_close(layer(ids, positions)[0, 1], x_TD[0])
 
 
-def test_heads() -> None:
+def test_tied_and_untied_heads() -> None:
     x, embedding_VD = torch.randn(1, 2, D), torch.randn(11, D)
-    tied = Head(HeadSpec(scale=0.5, softcap=2.0), 11, D, BLOCK)
+    tied = Head(HeadSpec(scale=0.5, softcap=2.0), 11, D)
     torch.testing.assert_close(tied(x, embedding_VD), 2 * torch.tanh(0.5 * x @ embedding_VD.T / 2))
-    untied = Head(HeadSpec(is_tied=False, has_bias=True), 11, D, BLOCK)
+    untied = Head(HeadSpec(is_tied=False, has_bias=True), 11, D)
     assert untied.weight is not None
     torch.testing.assert_close(untied(x, embedding_VD), F.linear(x, untied.weight, untied.bias))
 
 
-def test_a_transform_needs_an_activation_to_take_on() -> None:
-    with pytest.raises(BadInput, match=r"has_transform takes on the activation of an MLP"):
+def test_head_transform_needs_a_block_with_an_activation() -> None:
+    with pytest.raises(BadInput, match="has_transform needs a block with an MLP or Gated ffn"):
         Head(HeadSpec(has_transform=True), 11, D, BLOCK)
+    with pytest.raises(BadInput, match="has_transform needs a block"):
+        Head(HeadSpec(has_transform=True), 11, D)
 
 
-def test_the_cache_ends_and_forgets() -> None:
+def test_embedding_and_head_need_only_the_arguments_they_use() -> None:
+    ids, x = torch.tensor([[3, 1, 4]]), torch.randn(1, 3, D)
+    layer = Embedding(EmbeddingSpec(Sinusoidal(9)), 11, D)
+    assert torch.equal(layer(ids), layer(ids, torch.tensor([[0, 1, 2]])))
+    assert Head(HeadSpec(is_tied=False), 11, D)(x).shape == (1, 3, 11)
+    with pytest.raises(BadInput, match="tied to the token embedding; pass its weight"):
+        Head(HeadSpec(), 11, D)(x)
+
+
+def test_cache_has_a_capacity_and_rolls_back() -> None:
     cache = Cache(n_layers=2, n_positions=4)
-    new = torch.randn(1, 2, 3, 8)
+    kv = torch.randn(1, 2, 3, 8)
     for layer in cache.layers:
-        keys, _ = layer.extend(new, new)
-        assert torch.equal(keys, new)
+        keys, _ = layer.extend(kv, kv)
+        assert torch.equal(keys, kv)
     assert cache.n_tokens == 3
     with pytest.raises(ContextFull, match="5 tokens and the cache holds 4"):
         cache.check_room(2)
-    with pytest.raises(BadInput, match="cannot forget 4 tokens; the sequence has 3"):
+    with pytest.raises(BadInput, match="cannot remove 4 tokens; the sequence has 3"):
         cache.rollback(4)
     cache.rollback(2)
-    assert torch.equal(cache.layers[1].extend(new, new)[0], torch.cat([new[:, :, :1], new], 2))
+    assert torch.equal(cache.layers[1].extend(kv, kv)[0], torch.cat([kv[:, :, :1], kv], 2))
 
 
-def test_positions_are_counted_from_the_first_token() -> None:
+def test_positions_start_at_the_first_token_after_padding() -> None:
     mask = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]])
-    where = place(mask, None, mask)
-    assert where.positions_BT.tolist() == [[0, 0, 0, 1], [0, 1, 2, 3]]
-    assert where.n_positions == 4
+    positions = token_positions(mask, None, mask)
+    assert positions.positions_BT.tolist() == [[0, 0, 0, 1], [0, 1, 2, 3]]
+    assert positions.n_positions == 4
 
 
-def test_the_cache_remembers_padding() -> None:
+def test_consecutive_positions_follow_the_past() -> None:
+    assert consecutive(3, n_past=2).positions_BT.tolist() == [[2, 3, 4]]
+    assert consecutive(3, n_past=2).n_positions == 5
+
+
+def test_cache_stores_the_padding_mask() -> None:
     cache = Cache(n_layers=1, n_positions=8)
     mask = torch.tensor([[0, 1, 1], [1, 1, 1]])
-    place(mask, cache, mask)
+    token_positions(mask, cache, mask)
     cache.layers[0].extend(torch.zeros(2, 1, 3, 4), torch.zeros(2, 1, 3, 4))
-    where = place(torch.zeros(2, 1, dtype=torch.long), cache, None)
-    assert where.positions_BT.tolist() == [[2], [3]]
-    assert where.is_token_BS is not None
-    assert where.is_token_BS.int().tolist() == [[0, 1, 1, 1], [1, 1, 1, 1]]
-    assert where.n_positions == 8
+    positions = token_positions(torch.zeros(2, 1, dtype=torch.long), cache)
+    assert positions.positions_BT.tolist() == [[2], [3]]
+    assert positions.padding_mask_BS is not None
+    assert positions.padding_mask_BS.int().tolist() == [[0, 1, 1, 1], [1, 1, 1, 1]]
+    assert positions.n_positions == 8

@@ -1,4 +1,4 @@
-"""GRU against torch's, alignment scores against their formulas, and blocks that run backwards."""
+"""GRU against torch's, alignment scores against their formulas, and the inverse of reversible blocks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zeropoint.layers.recurrence.alignment import Additive, Dot, General, align
 from zeropoint.layers.recurrence.gru import GRU, GRUCell
 
 
-def test_the_cell_is_torch_s() -> None:
+def test_gru_cell_equals_torch() -> None:
     ours, theirs = GRUCell(3, 5), nn.GRUCell(3, 5)
     ours.input.weight, ours.input.bias = theirs.weight_ih, theirs.bias_ih
     ours.state.weight, ours.state.bias = theirs.weight_hh, theirs.bias_hh
@@ -18,11 +18,11 @@ def test_the_cell_is_torch_s() -> None:
     torch.testing.assert_close(ours(x, state), theirs(x, state))
 
 
-def test_both_directions_are_torch_s() -> None:
+def test_both_directions_of_the_gru_equal_torch() -> None:
     theirs = nn.GRU(3, 5, batch_first=True, bidirectional=True)
     x = torch.randn(2, 6, 3)
-    wanted, _ = theirs(x)
-    for is_backward, suffix, part in ((False, "", wanted[..., :5]), (True, "_reverse", wanted[..., 5:])):
+    expected, _ = theirs(x)
+    for is_backward, suffix, part in ((False, "", expected[..., :5]), (True, "_reverse", expected[..., 5:])):
         ours = GRU(3, 5, is_backward)
         ours.cell.input.weight = getattr(theirs, f"weight_ih_l0{suffix}")
         ours.cell.input.bias = getattr(theirs, f"bias_ih_l0{suffix}")
@@ -31,36 +31,36 @@ def test_both_directions_are_torch_s() -> None:
         torch.testing.assert_close(ours(x), part)
 
 
-def test_padding_leaves_the_state_alone() -> None:
-    x, is_token = torch.randn(1, 5, 3), torch.tensor([[True, True, True, False, False]])
+def test_padding_leaves_the_state_unchanged() -> None:
+    x, padding_mask = torch.randn(1, 5, 3), torch.tensor([[True, True, True, False, False]])
     for is_backward in (False, True):
         gru = GRU(3, 4, is_backward)
-        padded, short = gru(x, is_token), gru(x[:, :3])
+        padded, short = gru(x, padding_mask), gru(x[:, :3])
         torch.testing.assert_close(padded[:, :3], short)
 
 
-def test_scores_are_their_formulas() -> None:
+def test_alignment_scores_follow_their_formulas() -> None:
     state, memory = torch.randn(2, 3), torch.randn(2, 4, 3)
     torch.testing.assert_close(Dot()(state, memory), (memory @ state[..., None]).squeeze(-1))
     general = General(3, 3)
     torch.testing.assert_close(general(state, memory), Dot()(state, memory @ general.memory.weight.T))
     additive = Additive(3, 3, 7)
-    one = additive.score(torch.tanh(additive.state(state[0]) + additive.memory(memory[0, 2])))
-    torch.testing.assert_close(additive(state, memory)[0, 2], one[0])
+    score = additive.score(torch.tanh(additive.state(state[0]) + additive.memory(memory[0, 2])))
+    torch.testing.assert_close(additive(state, memory)[0, 2], score[0])
 
 
-def test_weights_sum_to_one_and_leave_padding_out() -> None:
-    weights, mix = align(
+def test_alignment_weights_sum_to_one_and_exclude_padding() -> None:
+    weights, context = align(
         torch.zeros(1, 3), torch.tensor([[[1.0], [3.0], [99.0]]]), torch.tensor([[True, True, False]])
     )
     assert weights.tolist() == [[0.5, 0.5, 0.0]]
-    assert mix.item() == 2
+    assert context.item() == 2
 
 
-def test_a_reversible_block_gives_its_inputs_back() -> None:
+def test_reversible_block_recovers_its_inputs() -> None:
     block = Reversible(nn.Linear(8, 8), nn.Sequential(nn.Linear(8, 8), nn.Tanh()))
     x1, x2 = torch.randn(2, 4, 8)
     y1, y2 = block(x1, x2)
     assert not torch.allclose(x1, y1)
-    for ours, wanted in zip(block.inverse(y1, y2), (x1, x2), strict=True):
-        torch.testing.assert_close(ours, wanted, atol=1e-5, rtol=0)
+    for recovered, original in zip(block.inverse(y1, y2), (x1, x2), strict=True):
+        torch.testing.assert_close(recovered, original, atol=1e-5, rtol=0)

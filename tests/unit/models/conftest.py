@@ -1,4 +1,4 @@
-"""Torch on one thread."""
+"""Run torch on one thread."""
 
 from tests.support.one_thread import one_thread
 

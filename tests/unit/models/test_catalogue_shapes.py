@@ -1,4 +1,4 @@
-"""Every published blueprint as a torch module at its full size, on the device that holds no numbers."""
+"""Every catalog blueprint as a torch module in full size, on the meta device, which allocates nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zeropoint.models.build import build
 
 
 @pytest.mark.parametrize("name", catalog.names())
-def test_parameters_are_those_of_the_blueprint(name: str) -> None:
+def test_parameters_match_the_blueprint(name: str) -> None:
     blueprint = catalog.load(name)
     with torch.device("meta"):
         module = build(blueprint, seed=None)

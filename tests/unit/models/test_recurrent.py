@@ -1,4 +1,4 @@
-"""A GRU that reads and one that answers: they learn to reverse, and attention shows how."""
+"""GRU encoder-decoders learn to reverse a sequence, and their attention shows how."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from zeropoint.train.objectives.seq2seq import Seq2SeqLoss
 
 N_VOCAB, LENGTH = 8, 5
 KINDS: tuple[Attention, ...] = ("bahdanau", "dot", "general", "concat")
-# All are built alike; two are trained each time, one from either paper.
+# All share their code; two are trained in every test run, one from each paper.
 TRAINED = ["bahdanau", "general", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("dot", "concat"))]
 
 
 def pairs(n_batches: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Words 2 to 7, and the same from last to first after a 1."""
+    """Sequences of tokens 2 to 7, and the same in reverse after a 1."""
     generator = torch.Generator().manual_seed(seed)
     for _ in range(n_batches):
         source = torch.randint(2, N_VOCAB, (64, LENGTH), generator=generator)
@@ -37,21 +37,21 @@ def trained(attention: Attention, n_batches: int) -> RecurrentSeq2Seq:
 
 
 @pytest.mark.parametrize("attention", TRAINED)
-def test_it_learns_to_reverse_and_looks_at_the_right_word(attention: Attention) -> None:
+def test_learns_to_reverse_and_attends_in_reverse(attention: Attention) -> None:
     model = trained(attention, 200)
     source, answer = next(pairs(1, 2))
     with torch.no_grad():
-        said = model(source, answer[:, :-1]).argmax(-1)
-        looked = model.alignment(source, answer[:, :-1])
-    assert (said == answer[:, 1:]).float().mean() > 0.95
-    torch.testing.assert_close(looked.sum(-1), torch.ones(64, LENGTH))
-    # The mean matrix leans to the other diagonal: later words of the answer look at earlier ones.
-    place = (looked.mean(0) * torch.arange(LENGTH)).sum(-1)
-    assert place[0] > place[-1] + 1
+        predicted = model(source, answer[:, :-1]).argmax(-1)
+        weights = model.alignment(source, answer[:, :-1])
+    assert (predicted == answer[:, 1:]).float().mean() > 0.95
+    torch.testing.assert_close(weights.sum(-1), torch.ones(64, LENGTH))
+    # On average, later tokens of the answer attend to earlier tokens of the source.
+    source_position = (weights.mean(0) * torch.arange(LENGTH)).sum(-1)
+    assert source_position[0] > source_position[-1] + 1
 
 
 @pytest.mark.parametrize("attention", ["none", *KINDS])
-def test_padding_of_the_source_changes_nothing(attention: Attention) -> None:
+def test_source_padding_does_not_change_logits(attention: Attention) -> None:
     torch.manual_seed(0)
     model = RecurrentSeq2Seq(Recurrent(N_VOCAB, 8, 12, attention)).eval()
     source, answer = torch.tensor([[2, 3, 4]]), torch.tensor([[1, 5]])
@@ -59,14 +59,14 @@ def test_padding_of_the_source_changes_nothing(attention: Attention) -> None:
     torch.testing.assert_close(model(padded, answer, source_mask_BS=mask), model(source, answer))
 
 
-def test_without_attention_everything_goes_through_one_state() -> None:
+def test_model_without_attention_has_no_alignment() -> None:
     model = RecurrentSeq2Seq(Recurrent(N_VOCAB, 8, 12, "none"))
     assert model.score is None
     assert (model.alignment(torch.tensor([[2, 3]]), torch.tensor([[1]])) == 0).all()
 
 
-def test_bahdanau_looks_before_the_step_and_luong_after() -> None:
-    """With the same source, Bahdanau's first look does not depend on the answer's first word."""
+def test_bahdanau_attends_before_the_step_and_luong_after() -> None:
+    """Bahdanau's first attention weights do not depend on the first word of the answer; Luong's do."""
     torch.manual_seed(0)
     source = torch.tensor([[2, 3, 4], [2, 3, 4]])
     answer = torch.tensor([[5], [6]])

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The torch engine: `engine` runs the models of `models/` behind the contract of `engine/contract`."""

@@ -1,8 +1,7 @@
-"""The torch models behind the `Engine` contract: the reference that the native engine is held to.
+"""The torch engine: a torch model behind the `Engine` contract, and the reference for the native engine.
 
-The same requests, events and draws (numpy's sampling steps, `sampling/draw.py`): with equal logits and a
-seed it gives the same tokens. One sequence after the other, no batching, no reuse of earlier prompts: slow
-and clear.
+It samples with the same code (`sampling/draw.py`), so that equal logits and seeds give equal tokens. It runs
+one sequence at a time, without batching or prefix caching: slow and clear.
 """
 
 from __future__ import annotations
@@ -19,8 +18,9 @@ from zeropoint.blueprint.interventions import Intervention, PointEdit, compile_i
 from zeropoint.engine.contract import Event, FinishReason, LogitLens, LogitLensRows, Request, Tap, Trace
 from zeropoint.engine.tap_requests import check_lens, stream_after, wanted_reads
 from zeropoint.errors import BadInput, ContextFull, MachineError
+from zeropoint.layers.taps import observe
 from zeropoint.models.decoder import Decoder
-from zeropoint.models.interventions import editing
+from zeropoint.models.interventions import as_functions
 from zeropoint.models.logit_lens import logits_after
 from zeropoint.models.trace import trace
 from zeropoint.sampling.draw import sample
@@ -36,14 +36,15 @@ class _Running:
     tokens: list[int] = field(default_factory=list)
 
     @property
-    def n_made(self) -> int:
+    def n_generated(self) -> int:
         return len(self.tokens) - len(self.request.prompt_ids)
 
 
 class TorchEngine:
-    """A decoder in torch, ready to run. Fulfils `engine.contract.Engine`.
+    """Runs a torch decoder. Implements `engine.contract.Engine`.
 
-    n_ctx: positions a sequence may have, by default what the model was trained for; n_vocab: tokens.
+    n_ctx: maximum tokens per sequence, by default the model's training context. n_vocab: size of the
+    vocabulary.
     """
 
     def __init__(self, module: Decoder, *, n_ctx: int | None = None) -> None:
@@ -51,12 +52,12 @@ class TorchEngine:
         self.n_vocab = module.blueprint.n_vocab
         self._module: Decoder | None = module.eval()
         self._running: dict[int, _Running] = {}
-        self._ended: list[Event] = []
+        self._finished: list[Event] = []
         self._n_requests = 0
 
     def submit(self, request: Request) -> int:
-        """Queue a request, returning its number. Raises ContextFull or BadInput."""
-        prompt = self._checked(request.prompt_ids)
+        """Queue a request; return its number. Raises ContextFull or BadInput."""
+        prompt = _validated(request.prompt_ids, self.n_vocab)
         if not prompt:
             raise BadInput("the prompt is empty; give at least one token")
         if len(prompt) >= self.n_ctx:
@@ -73,12 +74,12 @@ class TorchEngine:
         """End a request; its last Event has finish "cancelled". Unknown numbers are ignored."""
         running = self._running.pop(request, None)
         if running is not None:
-            self._ended.append(_event(request, running, finish="cancelled"))
+            self._finished.append(_event(request, running, finish="cancelled"))
 
     def step(self) -> list[Event]:
-        """Advance every running request by one token; its first step reads the prompt too."""
+        """Advance every running request by one token; its first step also reads the prompt."""
         self._loaded()
-        events, self._ended = self._ended, []
+        events, self._finished = self._finished, []
         for number, running in list(self._running.items()):
             event = self._advance(number, running)
             if event.finish is not None:
@@ -93,20 +94,22 @@ class TorchEngine:
         token = sample(steps, logits_V, tokens, running.seed, len(tokens), len(request.prompt_ids))
         if token < 0:
             del self._running[number]
-            raise MachineError("the model's logits hold NaN or rule out every token")
+            raise MachineError("the model's logits contain NaN or exclude every token")
         if token in request.stop_ids:
             return _event(number, running, finish="stop")
         tokens.append(token)
         logprob = float(_log_softmax(logits_V)[token]) if request.wants_logprobs else None
-        is_spent = request.params.max_tokens is not None and running.n_made >= request.params.max_tokens
-        is_full = is_spent or len(tokens) >= self.n_ctx
-        return _event(number, running, token, logprob, "length" if is_full else None)
+        has_max_tokens = (
+            request.params.max_tokens is not None and running.n_generated >= request.params.max_tokens
+        )
+        is_finished = has_max_tokens or len(tokens) >= self.n_ctx
+        return _event(number, running, token, logprob, "length" if is_finished else None)
 
     def score(self, ids: Sequence[int]) -> NDArray[np.float32]:
-        """Natural-log probability of ids[1:], each given all before it: float32 [T - 1]."""
-        ids = self._checked(ids)
+        """Natural-log probability of each of ids[1:] given all earlier tokens: float32 [T - 1]."""
+        ids = _validated(ids, self.n_vocab)
         if not 2 <= len(ids) <= self.n_ctx + 1:
-            raise BadInput(f"the text has {len(ids)} tokens; scoring takes 2 to {self.n_ctx + 1}")
+            raise BadInput(f"the text has {len(ids)} tokens; scoring needs 2 to {self.n_ctx + 1}")
         logprobs_TV = _log_softmax(self.stepper().extend(ids[:-1]))
         return np.take_along_axis(logprobs_TV, np.array(ids[1:])[:, None], axis=-1)[:, 0]
 
@@ -118,37 +121,35 @@ class TorchEngine:
         lens: LogitLens | None = None,
         interventions: Sequence[Intervention] = (),
     ) -> Trace:
-        """What is seen while ids are read: any point of `blueprint/taps.py`. Raises as the contract says."""
-        module, text, lens = self._loaded(), self._checked(ids), lens or LogitLens(())
+        """Record taps, any of `blueprint/taps.py`, while reading ids. Raises the errors of the contract."""
+        module, text, lens = self._loaded(), _validated(ids, self.n_vocab), lens or LogitLens(())
         b = module.blueprint
         if len(text) > self.n_ctx:
             raise ContextFull(
                 f"the text has {len(text)} tokens and the context holds {self.n_ctx}; shorten it"
             )
-        wanted = wanted_reads(b, len(text), taps)
+        requests = wanted_reads(b, len(text), taps)
         check_lens(b, len(text), lens)
         streams = [stream_after(b, layer) for layer in lens.layers]
-        points = {*wanted, *streams}
-        seen = trace(
-            module, text, points=points, n_positions=self.n_ctx, edits=compile_interventions(b, interventions)
-        )
-        shown = {
-            name: np.asarray(seen[name][heads] if heads else seen[name])
-            for name, (_, heads) in wanted.items()
+        edits = compile_interventions(b, interventions)
+        tensors = trace(module, text, points={*requests, *streams}, n_positions=self.n_ctx, edits=edits)
+        arrays = {
+            name: np.asarray(tensors[name][heads] if heads else tensors[name])
+            for name, (_, heads) in requests.items()
         }
         rows = [
-            _lens_rows(layer, np.asarray(logits_after(module, seen[name])), text, lens)
+            _lens_rows(layer, np.asarray(logits_after(module, tensors[name])), text, lens)
             for layer, name in zip(lens.layers, streams, strict=True)
         ]
-        return Trace(text, shown, rows)
+        return Trace(text, arrays, rows)
 
     def stepper(self, interventions: Sequence[Intervention] = ()) -> TorchStepper:
-        """A fresh sequence to decode by hand. taps: how all its passes are changed."""
+        """A new sequence that the caller decodes. interventions: applied to every forward pass."""
         module = self._loaded()
         return TorchStepper(module, self.n_ctx, compile_interventions(module.blueprint, interventions))
 
     def close(self) -> None:
-        """Let go of the module; any later call raises BadInput."""
+        """Release the module; any later call raises BadInput."""
         self._module = None
         self._running.clear()
 
@@ -157,21 +158,18 @@ class TorchEngine:
             raise BadInput("this model is closed; load it again")
         return self._module
 
-    def _checked(self, ids: Sequence[int]) -> list[int]:
-        return _checked(ids, self.n_vocab)
-
 
 class TorchStepper:
-    """One sequence under the caller's control. Fulfils `engine.contract.Stepper`."""
+    """One sequence that the caller decodes. Implements `engine.contract.Stepper`."""
 
-    def __init__(self, module: Decoder, n_ctx: int, compile_interventions: Sequence[PointEdit] = ()) -> None:
+    def __init__(self, module: Decoder, n_ctx: int, edits: Sequence[PointEdit] = ()) -> None:
         self._module = module
-        self._edits = compile_interventions
+        self._edits = edits
         self._cache = module.new_cache(n_ctx)
 
     @property
     def n_tokens(self) -> int:
-        """Tokens of the sequence so far."""
+        """Number of tokens so far."""
         return self._cache.n_tokens
 
     @torch.no_grad()
@@ -180,15 +178,15 @@ class TorchStepper:
         n_vocab = self._module.blueprint.n_vocab
         if not len(ids):
             return np.empty((0, n_vocab), np.float32)
-        ids_BT = torch.tensor([_checked(ids, n_vocab)], device=self._module.embedding.weight.device)
-        see = editing(self._edits, self.n_tokens)
-        logits_TV: NDArray[np.float32] = np.asarray(
-            self._module(ids_BT, self._cache, see=see)[0].float().cpu()
-        )
+        ids_BT = torch.tensor([_validated(ids, n_vocab)], device=self._module.embedding.weight.device)
+        module = self._module
+        if self._edits:
+            module = observe(module, _ignore, as_functions(self._edits, n_past=self.n_tokens))
+        logits_TV: NDArray[np.float32] = np.asarray(module(ids_BT, self._cache)[0].float().cpu())
         return logits_TV
 
     def rollback(self, n: int) -> None:
-        """Forget the last n tokens. Raises BadInput where there are not so many."""
+        """Remove the last n tokens. Raises BadInput if there are fewer."""
         self._cache.rollback(n)
 
     def close(self) -> None:
@@ -196,12 +194,16 @@ class TorchStepper:
         self._cache = self._module.new_cache(self._cache.n_positions)
 
 
-def _checked(ids: Sequence[int], n_vocab: int) -> list[int]:
-    checked = [int(token) for token in ids]
-    for token in checked:
+def _validated(ids: Sequence[int], n_vocab: int) -> list[int]:
+    tokens = [int(token) for token in ids]
+    for token in tokens:
         if not 0 <= token < n_vocab:
             raise BadInput(f"token id {token} is outside the vocabulary of {n_vocab}")
-    return checked
+    return tokens
+
+
+def _ignore(name: str, tensor: torch.Tensor) -> None:
+    """An observer for a forward pass that only applies interventions."""
 
 
 def _event(
@@ -219,12 +221,12 @@ def _lens_rows(
     layer: int, logits_TV: NDArray[np.float32], ids: Sequence[int], lens: LogitLens
 ) -> LogitLensRows:
     logprobs_TV = _log_softmax(logits_TV)
-    # A stable sort leaves equal ones in the order of their ids.
-    top_TN = np.argsort(-logits_TV, axis=-1, kind="stable")[:, : lens.top].astype(np.int32)
+    # A stable sort orders equal logits by token id.
+    top_TK = np.argsort(-logits_TV, axis=-1, kind="stable")[:, : lens.top].astype(np.int32)
     return LogitLensRows(
         layer,
-        top_TN,
-        np.take_along_axis(logprobs_TV, top_TN, axis=-1),
+        top_TK,
+        np.take_along_axis(logprobs_TV, top_TK, axis=-1),
         logprobs_TV[:, np.array(lens.tokens, int)],
         logprobs_TV[np.arange(len(ids) - 1), ids[1:]],
         logits_TV if lens.has_logits else None,
@@ -232,7 +234,7 @@ def _lens_rows(
 
 
 def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Over the last axis, the sum in float64."""
+    """Over the last axis, summed in float64."""
     shifted = logits - logits.max(-1, keepdims=True)
     total = np.log(np.exp(shifted.astype(np.float64)).sum(-1, keepdims=True))
     logprobs: NDArray[np.float32] = (shifted - total).astype(np.float32)

@@ -1,22 +1,31 @@
-"""What every attention learns: four matrices, and the norms of queries and keys where there are any."""
+"""The parameters of attention: four projection matrices, and optional norms of queries and keys."""
 
 from __future__ import annotations
 
 from torch import nn
 
 from zeropoint.blueprint.parts.attention import Attention
+from zeropoint.blueprint.rules import attention_rules
+from zeropoint.errors import BadInput
 from zeropoint.layers.dropout import Dropout
 from zeropoint.layers.norm import norm
+from zeropoint.layers.taps import Tapped
 
 __all__ = ["Projections"]
 
 
-class Projections(nn.Module):
-    """query [H*K, D], key and value [N*K, D], output [D, H*K]; the base of self- and cross-attention."""
+class Projections(Tapped):
+    """query [H*K, D], key and value [N*K, D], output [D, H*K]; base class of self- and cross-attention."""
 
     def __init__(self, spec: Attention, d_model: int, dropout: float = 0.0) -> None:
-        """dropout: of attention's weights, while training. Raises BadInput outside 0 to below 1."""
+        """dropout: of the attention weights, while training.
+
+        Raises BadInput for a spec that breaks a rule, such as head counts that do not divide, or a rotary
+        width that is odd or larger than a head.
+        """
         super().__init__()
+        if problems := list(attention_rules("attention", spec)):
+            raise BadInput("; ".join(problems))
         self.spec = spec
         self.dropout = Dropout(dropout)
         has_bias = spec.bias in ("qkv", "all")
@@ -24,5 +33,6 @@ class Projections(nn.Module):
         self.key = nn.Linear(d_model, spec.d_kv, bias=has_bias)
         self.value = nn.Linear(d_model, spec.d_kv, bias=has_bias)
         self.output = nn.Linear(spec.d_query, d_model, bias=spec.bias in ("output", "all"))
-        self.query_norm = norm(spec.query_key_norm, spec.d_head) if spec.query_key_norm else None
-        self.key_norm = norm(spec.query_key_norm, spec.d_head) if spec.query_key_norm else None
+        # Identity unless the spec normalizes queries and keys (Qwen 3).
+        self.query_norm = norm(spec.query_key_norm, spec.d_head)
+        self.key_norm = norm(spec.query_key_norm, spec.d_head)

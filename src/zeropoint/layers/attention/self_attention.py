@@ -1,6 +1,6 @@
-"""Self-attention: tokens of one sequence look at each other (Vaswani et al., 2017, section 3.2.2).
+"""Self-attention: each token attends to the tokens of its own sequence (Vaswani et al., 2017, section 3.2.2).
 
-output( attention( query(x), key(x), value(x) ) )
+output = W_o attention(rotate(W_q x), rotate(W_k x), W_v x)
 """
 
 from __future__ import annotations
@@ -9,84 +9,113 @@ from torch import Tensor
 
 from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.layers.attention.projections import Projections
-from zeropoint.layers.attention.scaled_dot_product import attend, join_heads, repeat_heads, split_heads
+from zeropoint.layers.attention.scaled_dot_product import (
+    join_heads,
+    repeat_heads,
+    scaled_dot_product_attention,
+    split_heads,
+)
 from zeropoint.layers.cache import LayerCache
 from zeropoint.layers.mask import attention_mask
-from zeropoint.layers.position import maker
-from zeropoint.layers.taps import See, show
-from zeropoint.layers.token_positions import Place
+from zeropoint.layers.position import Rotation, builder_for
+from zeropoint.layers.taps import intervene, record
+from zeropoint.layers.token_positions import TokenPositions, consecutive
 
 __all__ = ["SelfAttention"]
 
 
 class SelfAttention(Projections):
-    """Multi-head, grouped-query or multi-query attention, causal or not, as the spec says."""
+    """Multi-head, grouped-query or multi-query attention, causal or bidirectional, as the spec says."""
 
     def __init__(self, spec: Attention, d_model: int, dropout: float = 0.0) -> None:
         super().__init__(spec, d_model, dropout)
-        turning, bias = maker(spec.position, "turning"), maker(spec.position, "bias")
-        self.rotation = turning(spec.position) if turning else None
-        self.bias = bias(spec.position, spec.n_heads) if bias else None
+        build_rotary = builder_for(spec.position, "rotary")
+        build_bias = builder_for(spec.position, "score_bias")
+        self.rotary = build_rotary(spec.position) if build_rotary else None
+        self.score_bias = build_bias(spec.position, spec.n_heads) if build_bias else None
 
     def forward(
         self,
         x_BTD: Tensor,
-        place: Place,
+        positions: TokenPositions | None = None,
         cache: LayerCache | None = None,
-        bias_HTS: Tensor | None = None,
-        see: See | None = None,
+        score_bias_HTS: Tensor | None = None,
+        rotation: Rotation | None = None,
     ) -> Tensor:
-        """What each token gathers: [B, T, D].
+        """The attention output [B, T, D].
 
-        cache: keys and values of earlier tokens; those of x are appended.
-        bias_HTS: added to the scores, from a table that all layers share (T5).
+        positions: by default consecutive, after those in the cache. cache: keys and values of earlier tokens;
+        those of x are appended. score_bias_HTS: added to the scores, from a table that all layers share (T5).
+        rotation: what `self.rotation(positions)` returns, if the caller computed it already.
         """
         spec = self.spec
-        q_BHTK = show(see, "query", split_heads(self.query(x_BTD), spec.n_heads))
-        k_BNTK = show(see, "key", split_heads(self.key(x_BTD), spec.n_kv_heads))
-        v_BNTK = show(see, "value", split_heads(self.value(x_BTD), spec.n_kv_heads))
-        if self.query_norm is not None and self.key_norm is not None:
-            q_BHTK = show(see, "query_norm", self.query_norm(q_BHTK))
-            k_BNTK = show(see, "key_norm", self.key_norm(k_BNTK))
-        if self.rotation is not None:
-            q_BHTK = show(see, "query_rotated", self.rotation(q_BHTK, place.positions_BT, place.n_positions))
-            k_BNTK = show(see, "key_rotated", self.rotation(k_BNTK, place.positions_BT, place.n_positions))
+        if positions is None:
+            positions = consecutive(x_BTD.shape[1], 0 if cache is None else cache.n_tokens, x_BTD.device)
+
+        q_BHTK = split_heads(self.query(x_BTD), spec.n_heads)
+        k_BNTK = split_heads(self.key(x_BTD), spec.n_kv_heads)
+        v_BNTK = split_heads(self.value(x_BTD), spec.n_kv_heads)
+        record(self.taps, query=q_BHTK, key=k_BNTK, value=v_BNTK)
+
+        q_BHTK, k_BNTK = self.query_norm(q_BHTK), self.key_norm(k_BNTK)
+        rotation = rotation or self.rotation(positions)
+        if rotation is not None:
+            q_BHTK, k_BNTK = rotation(q_BHTK), rotation(k_BNTK)
+            record(self.taps, query_rotated=q_BHTK, key_rotated=k_BNTK)
+
         k_BNSK, v_BNSK = (k_BNTK, v_BNTK) if cache is None else cache.extend(k_BNTK, v_BNTK)
         n_queries, n_keys = q_BHTK.shape[2], k_BNSK.shape[2]
-        is_plain = self.is_plain(n_queries, n_keys, place, bias_HTS)
-        mix_BHTK = attend(
+        is_plain_causal = self.is_plain_causal(n_queries, n_keys, positions, score_bias_HTS)
+        context_BHTK = scaled_dot_product_attention(
             q_BHTK,
             repeat_heads(k_BNSK, spec.n_heads),
             repeat_heads(v_BNSK, spec.n_heads),
-            None if is_plain else self.mask(n_queries, n_keys, place, bias_HTS),
+            None if is_plain_causal else self.mask(n_queries, n_keys, positions, score_bias_HTS),
             scale=spec.score_scale,
-            is_causal=is_plain,
+            is_causal=is_plain_causal,
             softcap=spec.softcap,
-            dropout=self.dropout.now,
-            see=see,
+            dropout=self.dropout.active_p,
+            taps=self.taps,
         )
-        return show(see, "output", self.output(join_heads(mix_BHTK)))
+        context_BHTK = intervene(self.taps, "mix", context_BHTK)
+        output_BTD: Tensor = self.output(join_heads(context_BHTK))
+        record(self.taps, output=output_BTD)
+        return output_BTD
 
-    def is_plain(self, n_queries: int, n_keys: int, place: Place, bias_HTS: Tensor | None) -> bool:
-        """Whether a token sees itself and all before it, and nothing is added to any score."""
+    def rotation(self, positions: TokenPositions) -> Rotation | None:
+        """The rotation of queries and keys at these positions; None without rotary embeddings.
+
+        It depends only on the spec, so layers with equal specs can share it.
+        """
+        if self.rotary is None:
+            return None
+        rotation: Rotation = self.rotary(positions.positions_BT, positions.n_positions)
+        return rotation
+
+    def is_plain_causal(
+        self, n_queries: int, n_keys: int, positions: TokenPositions, score_bias_HTS: Tensor | None
+    ) -> bool:
+        """True if causality is all that masks the scores and nothing is added to them."""
         spec = self.spec
-        is_biased = bias_HTS is not None or self.bias is not None
-        is_cut = spec.window is not None and spec.window < n_keys
-        is_cut = is_cut or place.is_token_BS is not None or place.document_BT is not None
-        return spec.is_causal and 1 < n_queries == n_keys and not (is_biased or is_cut)
+        has_bias = score_bias_HTS is not None or self.score_bias is not None
+        has_window = spec.window is not None and spec.window < n_keys
+        is_masked = positions.padding_mask_BS is not None or positions.document_BT is not None
+        return spec.is_causal and 1 < n_queries == n_keys and not (has_bias or has_window or is_masked)
 
-    def mask(self, n_queries: int, n_keys: int, place: Place, bias_HTS: Tensor | None) -> Tensor | None:
-        """What is added to the scores: who sees whom, and a bias by distance: [B or 1, H or 1, T, S]."""
+    def mask(
+        self, n_queries: int, n_keys: int, positions: TokenPositions, score_bias_HTS: Tensor | None
+    ) -> Tensor | None:
+        """What to add to the scores: mask and distance-dependent bias, [B or 1, H or 1, T, S]."""
         spec, device = self.spec, self.query.weight.device
-        if self.bias is not None:
-            bias_HTS = self.bias(n_queries, n_keys, device)
+        if self.score_bias is not None:
+            score_bias_HTS = self.score_bias(n_queries, n_keys, device)
         return attention_mask(
             n_queries,
             n_keys,
             is_causal=spec.is_causal,
             window=spec.window,
-            is_token_BS=place.is_token_BS,
-            document_BT=place.document_BT,
-            bias_HTS=bias_HTS,
+            padding_mask_BS=positions.padding_mask_BS,
+            document_BT=positions.document_BT,
+            score_bias_HTS=score_bias_HTS,
             device=device,
         )

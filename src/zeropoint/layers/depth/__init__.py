@@ -1,1 +1,1 @@
-"""How layers are stacked."""
+"""Alternatives to the plain residual stack: `reversible`, whose activations need not be stored."""

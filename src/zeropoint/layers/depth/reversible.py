@@ -1,9 +1,9 @@
-"""A block whose inputs can be computed from its outputs, so that training need not keep them.
+"""Reversible block: its inputs can be recomputed from its outputs, so training need not store them.
 
-    y1 = x1 + F(x2),  y2 = x2 + G(y1)      and back:  x2 = y2 - G(y1),  x1 = y1 - F(x2)
+    y1 = x1 + F(x2),  y2 = x2 + G(y1)      inverse:  x2 = y2 - G(y1),  x1 = y1 - F(x2)
 
-Gomez et al., "The Reversible Residual Network", 2017; Kitaev et al., "Reformer", 2020, section 3, with
-attention as F and the feed-forward as G.
+Gomez et al., "The Reversible Residual Network", 2017; Kitaev et al., "Reformer", 2020, section 3, where F is
+attention and G the feed-forward network.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["Reversible"]
 
 
 class Reversible(nn.Module):
-    """Two halves of the residual stream, each changed by a function of the other. F and G are any modules."""
+    """Two residual streams, each updated by a function of the other. F and G are any modules."""
 
     def __init__(self, first: nn.Module, second: nn.Module) -> None:
         super().__init__()
@@ -22,11 +22,11 @@ class Reversible(nn.Module):
         self.second = second
 
     def forward(self, x1: Tensor, x2: Tensor) -> tuple[Tensor, Tensor]:
-        """The outputs (y1, y2), of the same shapes."""
+        """The outputs (y1, y2), in the shapes of the inputs."""
         y1 = x1 + self.first(x2)
         return y1, x2 + self.second(y1)
 
     def inverse(self, y1: Tensor, y2: Tensor) -> tuple[Tensor, Tensor]:
-        """The inputs (x1, x2) that gave these outputs, up to rounding."""
+        """The inputs (x1, x2) that produced these outputs, up to rounding."""
         x2 = y2 - self.second(y1)
         return y1 - self.first(x2), x2

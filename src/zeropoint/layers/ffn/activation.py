@@ -1,4 +1,4 @@
-"""Activations: what bends between two matrices, without which they would be one matrix."""
+"""Activation functions: the nonlinearity between two matrices, without which they would equal one matrix."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ACTIVATIONS"]
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,  # max(0, x)
-    "gelu": F.gelu,  # x P(normal < x), by the error function (Hendrycks and Gimpel, 2016)
-    "gelu_tanh": partial(F.gelu, approximate="tanh"),  # its approximation in the same paper, section 2; GPT-2
+    "gelu": F.gelu,  # x P(N(0, 1) < x), through the error function (Hendrycks and Gimpel, 2016)
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),  # its tanh approximation (same paper, section 2); GPT-2
     "silu": F.silu,  # x sigmoid(x), also called swish
 }

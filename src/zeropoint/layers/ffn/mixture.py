@@ -1,7 +1,10 @@
-"""A mixture of experts: many networks, of which each token meets a few (Jiang et al., "Mixtral", 2024).
+"""Mixture of experts: many feed-forward networks, of which each token uses a few (Jiang et al., "Mixtral",
+2024).
 
-y = sum over the A chosen experts e of w_e * expert_e(x), where the router's softmax(W x) says which A are
-largest and what they weigh (Shazeer et al., "Outrageously Large Neural Networks", 2017, section 2).
+    y = sum over the A chosen experts e of w_e * expert_e(x)
+
+A router computes softmax(W x) over the experts; the A largest probabilities choose the experts and weight
+their outputs (Shazeer et al., "Outrageously Large Neural Networks", 2017, section 2).
 """
 
 from __future__ import annotations
@@ -12,13 +15,13 @@ from torch.nn import functional as F
 
 from zeropoint.blueprint.parts import ffn as specs
 from zeropoint.layers.ffn.activation import ACTIVATIONS
-from zeropoint.layers.taps import See, show
+from zeropoint.layers.taps import Tapped, record
 
-__all__ = ["Experts", "MixtureOfExperts", "Stacked", "route"]
+__all__ = ["Experts", "MixtureOfExperts", "StackedMatrices", "route"]
 
 
-class MixtureOfExperts(nn.Module):
-    """The router, and the experts' matrices stacked: [E, out, in]."""
+class MixtureOfExperts(Tapped):
+    """A router [E, D] and the experts' matrices, stacked as [E, out, in]. Axis M: tokens of all rows."""
 
     def __init__(self, spec: specs.MixtureOfExperts, d_model: int) -> None:
         super().__init__()
@@ -26,38 +29,42 @@ class MixtureOfExperts(nn.Module):
         self.router = nn.Linear(d_model, spec.n_experts, bias=False)
         self.experts = Experts(spec, d_model)
 
-    def forward(self, x_BTD: Tensor, see: See | None = None) -> Tensor:
-        """Each token by itself: [B, T, D]. One expert after the other, on the tokens that chose it."""
-        weights_BTE = self.weights(x_BTD, see)
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """Each token separately: [B, T, D]. Runs one expert after another, on the tokens that chose it."""
+        weights_BTE = self.expert_weights(x_BTD)
         x_MD, weights_ME = x_BTD.flatten(0, 1), weights_BTE.flatten(0, 1)
         y_MD = torch.zeros_like(x_MD)
         for e in range(self.spec.n_experts):
             chosen = weights_ME[:, e].nonzero().squeeze(-1)
             if len(chosen):
-                y = weights_ME[chosen, e, None] * self.experts.one(e, x_MD[chosen])
+                y = weights_ME[chosen, e, None] * self.experts.forward_one(e, x_MD[chosen])
                 y_MD = y_MD.index_add(0, chosen, y.type_as(y_MD))
-        return show(see, "output", y_MD.view_as(x_BTD))
+        output_BTD = y_MD.view_as(x_BTD)
+        record(self.taps, output=output_BTD)
+        return output_BTD
 
-    def all_at_once(self, x_BTD: Tensor) -> Tensor:
-        """The same numbers with no loop and no choice of rows: every expert reads every token.
+    def forward_dense(self, x_BTD: Tensor) -> Tensor:
+        """The same result without a loop: every expert reads every token.
 
-        E / A times the arithmetic, but shapes that do not depend on the data.
+        E / A times the arithmetic, but no shape depends on the data.
         """
-        return torch.einsum("bte,bted->btd", self.weights(x_BTD), self.experts.every(x_BTD))
+        return torch.einsum("bte,bted->btd", self.expert_weights(x_BTD), self.experts.forward_all(x_BTD))
 
-    def weights(self, x_BTD: Tensor, see: See | None = None) -> Tensor:
-        """What each expert weighs for each token: [B, T, E], 0 for those not chosen."""
-        logits_BTE = show(see, "router", self.router(x_BTD))
-        return show(see, "router_weights", route(logits_BTE, self.spec))
+    def expert_weights(self, x_BTD: Tensor) -> Tensor:
+        """Weight of each expert for each token: [B, T, E], 0 for experts that were not chosen."""
+        logits_BTE = self.router(x_BTD)
+        weights_BTE = route(logits_BTE, self.spec)
+        record(self.taps, router=logits_BTE, router_weights=weights_BTE)
+        return weights_BTE
 
 
 def route(logits_BTE: Tensor, spec: specs.MixtureOfExperts) -> Tensor:
-    """Softmax over all experts; the n_active largest are kept, and scaled to sum to 1 if the spec says so."""
+    """Softmax over all experts; keep the n_active largest, rescaled to sum to 1 if the spec says so."""
     probability_BTE = F.softmax(logits_BTE.float(), dim=-1)
-    kept_BTA, chosen_BTA = probability_BTE.topk(spec.n_active, dim=-1)
+    top_BTA, chosen_BTA = probability_BTE.topk(spec.n_active, dim=-1)
     if spec.has_renormalized_weights:
-        kept_BTA = kept_BTA / kept_BTA.sum(-1, keepdim=True)
-    return torch.zeros_like(probability_BTE).scatter(-1, chosen_BTA, kept_BTA).type_as(logits_BTE)
+        top_BTA = top_BTA / top_BTA.sum(-1, keepdim=True)
+    return torch.zeros_like(probability_BTE).scatter(-1, chosen_BTA, top_BTA).type_as(logits_BTE)
 
 
 class Experts(nn.Module):
@@ -67,24 +74,24 @@ class Experts(nn.Module):
         super().__init__()
         n, d_ff = spec.n_experts, spec.expert.d_ff
         self.activation = ACTIVATIONS[spec.expert.activation]
-        self.gate = Stacked(n, d_ff, d_model)
-        self.up = Stacked(n, d_ff, d_model)
-        self.down = Stacked(n, d_model, d_ff)
+        self.gate = StackedMatrices(n, d_ff, d_model)
+        self.up = StackedMatrices(n, d_ff, d_model)
+        self.down = StackedMatrices(n, d_model, d_ff)
 
-    def one(self, e: int, x_MD: Tensor) -> Tensor:
+    def forward_one(self, e: int, x_MD: Tensor) -> Tensor:
         """Expert e on some tokens: [M, D]."""
         gate_MF = self.activation(F.linear(x_MD, self.gate.weight[e]))
         return F.linear(gate_MF * F.linear(x_MD, self.up.weight[e]), self.down.weight[e])
 
-    def every(self, x_BTD: Tensor) -> Tensor:
+    def forward_all(self, x_BTD: Tensor) -> Tensor:
         """Every expert on every token: [B, T, E, D]."""
         gate_BTEF = self.activation(torch.einsum("btd,efd->btef", x_BTD, self.gate.weight))
         up_BTEF = torch.einsum("btd,efd->btef", x_BTD, self.up.weight)
         return torch.einsum("btef,edf->bted", gate_BTEF * up_BTEF, self.down.weight)
 
 
-class Stacked(nn.Module):
-    """The matrices of all experts in one tensor, `weight` [E, out, in]."""
+class StackedMatrices(nn.Module):
+    """One matrix per expert, in a single tensor: `weight` [E, out, in]."""
 
     def __init__(self, n_experts: int, n_out: int, n_in: int) -> None:
         super().__init__()

@@ -1,7 +1,8 @@
 """ALiBi: attention with linear biases (Press et al., "Train Short, Test Long", 2021, section 3).
 
-Nothing is added to the embedding. Each score loses slope * distance, with a slope of its own for each head:
-some heads look near, some far.
+    score(query, key) -= slope_h * distance
+
+The embedding carries no position. Each head h has its own slope, so some heads attend nearby and others far.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 from zeropoint.blueprint.parts.position import Alibi
 from zeropoint.layers.mask import distances
 
-__all__ = ["alibi_bias", "bias"]
+__all__ = ["alibi_bias", "score_bias"]
 
 
 def alibi_bias(
@@ -26,6 +27,6 @@ def alibi_bias(
     return -slopes_H[:, None, None] * distances(n_queries, n_keys, device).abs()
 
 
-def bias(spec: Alibi, n_heads: int) -> Callable[..., Tensor]:
-    """`alibi_bias` of so many heads."""
+def score_bias(spec: Alibi, n_heads: int) -> Callable[..., Tensor]:
+    """`alibi_bias` for this number of heads."""
     return partial(alibi_bias, spec, n_heads)

@@ -1,8 +1,8 @@
-"""T5's relative positions: a learned number a head for each bucket of distances, added to the scores.
+"""T5's relative position bias: a learned number per head and distance bucket, added to the scores.
 
-Raffel et al., "Exploring the Limits of Transfer Learning", 2020, section 2.1. Near distances have a bucket
-each; farther ones share, in buckets that grow logarithmically up to the longest distance, and beyond it all
-are alike. All layers of a stack share the table.
+Raffel et al., "Exploring the Limits of Transfer Learning", 2020, section 2.1. Short distances have one bucket
+each; longer ones share buckets that grow logarithmically up to max_distance, and all beyond share the last.
+All layers of a stack share one table.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ class RelativeBias(nn.Module):
 
 
 def buckets(distance: Tensor, spec: Spec) -> Tensor:
-    """The bucket of each distance (query minus key), the same shape.
+    """The bucket of each distance (query minus key), same shape.
 
-    Looking both ways, half of the buckets are for keys ahead. Of each half, the first half are exact.
+    A bidirectional spec reserves half of the buckets for keys ahead of the query. In each direction, the
+    first half of the buckets hold one distance each.
     """
     n_buckets, first = spec.n_buckets, torch.zeros_like(distance)
     if spec.is_bidirectional:
@@ -46,5 +47,5 @@ def buckets(distance: Tensor, spec: Spec) -> Tensor:
     distance = distance.clamp(min=0)
     n_exact = n_buckets // 2
     growth = torch.log(distance.clamp(min=1) / n_exact) / math.log(spec.longest_distance / n_exact)
-    far = (n_exact + (growth * (n_buckets - n_exact)).long()).clamp(max=n_buckets - 1)
-    return first + torch.where(distance < n_exact, distance, far)
+    shared = (n_exact + (growth * (n_buckets - n_exact)).long()).clamp(max=n_buckets - 1)
+    return first + torch.where(distance < n_exact, distance, shared)

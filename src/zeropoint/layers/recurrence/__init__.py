@@ -1,1 +1,1 @@
-"""A state that is carried from token to token."""
+"""Recurrent layers: a state updated token by token. Read `gru`, then `alignment` (early attention)."""

@@ -1,9 +1,9 @@
-"""How well each word of a source fits what the decoder is about: attention before the transformer.
+"""Alignment scores: how attention compared a decoder state with source words before the transformer.
 
-Additive: Bahdanau et al., "Neural Machine Translation by Jointly Learning to Align and Translate", 2015.
-Dot, general, concat: Luong et al., "Effective Approaches to Attention-based NMT", 2015, section 3.1. Concat
-is the additive form again; the two papers differ in when they ask, which is the model's affair.
-Axes beside the house's: C columns of the state, M columns of the memory.
+Additive: Bahdanau et al., "Neural Machine Translation by Jointly Learning to Align and Translate", 2015. Dot,
+general, concat: Luong et al., "Effective Approaches to Attention-based NMT", 2015, section 3.1. Concat equals
+the additive form; the papers differ in whether attention comes before or after the recurrent step, which
+`models/recurrent.py` decides. Additional axes: C columns of the state, M columns of the memory.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Additive", "Dot", "General", "align"]
 
 
 class Dot(nn.Module):
-    """h . s: nothing to learn, so that both sides must be equally wide."""
+    """score = h . s; it has no parameters, so state and memory must have the same width."""
 
     def forward(self, state_BC: Tensor, memory_BSC: Tensor) -> Tensor:
         """Scores [B, S]."""
@@ -23,7 +23,7 @@ class Dot(nn.Module):
 
 
 class General(nn.Module):
-    """h . (W s): a matrix learns which columns of one answer to which of the other."""
+    """score = h . (W s): a matrix learns which columns of state and memory to compare."""
 
     def __init__(self, d_state: int, d_memory: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class General(nn.Module):
 
 
 class Additive(nn.Module):
-    """v . tanh(U h + W s): a small network with one hidden layer compares the two."""
+    """score = v . tanh(U h + W s): a network with one hidden layer compares state and memory."""
 
     def __init__(self, d_state: int, d_memory: int, d_hidden: int) -> None:
         super().__init__()
@@ -50,9 +50,9 @@ class Additive(nn.Module):
         return scores_BS
 
 
-def align(scores_BS: Tensor, memory_BSM: Tensor, is_token_BS: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Weights [B, S] that sum to 1, none on padding, and the memory in that mixture [B, M]."""
-    if is_token_BS is not None:
-        scores_BS = scores_BS.masked_fill(~is_token_BS, -torch.inf)
+def align(scores_BS: Tensor, memory_BSM: Tensor, padding_mask_BS: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Attention weights [B, S], 0 on padding, and the context: the memory averaged with them [B, M]."""
+    if padding_mask_BS is not None:
+        scores_BS = scores_BS.masked_fill(~padding_mask_BS, -torch.inf)
     weights_BS = torch.softmax(scores_BS, dim=-1)
     return weights_BS, torch.einsum("bs,bsm->bm", weights_BS, memory_BSM)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zeropoint.layers.attention.scaled_dot_product import written_out
+from zeropoint.layers.attention.scaled_dot_product import naive_attention
+from zeropoint.layers.taps import Taps
 
 __all__ = ["JOURNEY", "attention", "embedded_sentence", "four_heads", "second_word"]
 
@@ -66,5 +67,5 @@ def attention(x_TD: Tensor, query: Tensor, key: Tensor, value: Tensor) -> dict[s
         seen[name] = tensor[0, 0]
 
     q, k, v = ((x_TD @ matrix)[None, None] for matrix in (query, key, value))
-    written_out(q, k, v, None, scale=query.shape[1] ** -0.5, see=see)
-    return seen
+    context = naive_attention(q, k, v, scale=query.shape[1] ** -0.5, taps=Taps(see))
+    return {**seen, "mix": context[0, 0]}
