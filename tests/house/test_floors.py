@@ -46,19 +46,18 @@ ROOMS = {
     "models": Room(2, ("layers",), ("numpy", "torch")),
     "data": Room(1, ("catalogue", "tokenizers", "weights"), ("numpy", "pyarrow")),
     "decoding": Room(3, ("engine",), ("numpy", "torch")),
-    "engine": Room(3, ("convert", "planning"), ("numpy", "torch")),
+    "engine": Room(3, (), ("numpy", "torch")),
+    "engine/session": Room(3, ("convert", "engine", "planning"), ("numpy",)),
     "planning": Room(3, ("engine",)),
-    "convert": Room(3, ("engine", "planning"), ("numpy", "torch")),
-    "inspect": Room(3, ("convert", "engine"), ("matplotlib", "numpy")),
-    "train": Room(
-        3, ("decoding", "engine", "planning"), ("jinja2", "matplotlib", "numpy", "plotext", "ray", "torch")
-    ),
+    "convert": Room(3, ("engine",), ("numpy", "torch")),
+    "inspect": Room(3, ("convert", "engine", "engine/session"), ("matplotlib", "numpy")),
+    "train": Room(3, ("decoding", "engine"), ("jinja2", "matplotlib", "numpy", "plotext", "ray", "torch")),
     "evaluate": Room(4, (), ("numpy", "sacrebleu", "torch")),
     "learn": Room(4, (), ("numpy", "torch")),
     "cli": Room(5, (), ("click", "prompt_toolkit", "rich")),
 }
 # Floor 0 holds the extension, but only these know it.
-KNOW_NATIVE = {"engine", "engine_options", "planning", "weights"}
+KNOW_NATIVE = {"engine", "engine/session", "engine_options", "planning", "weights"}
 NATIVE_ORDER = ["base", "formats", "kernels", "ops", "model", "runtime", "bind"]
 NATIVE_OUTSIDE = {"tests", "fuzz"}  # may use any of these but bind
 INSTRUCTION_SETS = {"scalar", "avx2", "avx512", "neon", "neon_dotprod"}
@@ -69,8 +68,14 @@ INTRINSICS = {
 
 
 def room_of(path: Path) -> str:
-    """The room of a source file: the first part of its path, without an ending."""
-    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    """The room of a source file: its package below the root, or a subpackage that has its own line."""
+    return room_of_module(path.relative_to(SOURCE).with_suffix("").parts)
+
+
+def room_of_module(parts: tuple[str, ...]) -> str:
+    """The room of a module, given the parts of its name below `zeropoint`."""
+    own = "/".join(parts[:2])
+    return own if own in ROOMS else parts[0]
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
@@ -89,9 +94,11 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
 def own_rooms(path: Path) -> Iterator[tuple[int, str]]:
     """(line, room) of every import from another room of ours."""
     for line, module in imports(path):
-        parts = module.split(".")
-        if parts[0] == "zeropoint" and len(parts) > 1 and parts[1] in ROOMS and parts[1] != room_of(path):
-            yield line, parts[1]
+        root, *parts = module.split(".")
+        if root == "zeropoint" and parts and parts[0] in ROOMS:
+            room = room_of_module(tuple(parts))
+            if room != room_of(path):
+                yield line, room
 
 
 def includes(path: Path) -> Iterator[tuple[int, str]]:

@@ -17,13 +17,13 @@ from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.cost import count_parameters
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.engine.contract import Stepper
+from zeropoint.engine.machine import available_memory_bytes
 from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.engine.native.model_spec import native_plan
 from zeropoint.engine_options import EngineOptions
 from zeropoint.errors import BadInput, BadModelFile, MachineError, OutOfMemory
 from zeropoint.files.paths import display_path
 from zeropoint.frozen import frozen
-from zeropoint.planning.roofline import available_memory_bytes
 from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.mapping import Weights
 from zeropoint.weights.open_model import Opened

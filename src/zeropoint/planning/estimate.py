@@ -1,4 +1,4 @@
-"""A plan by model name, before any download: the header alone, or the catalogue's numbers, are enough."""
+"""Plan a model by name, before any download: a file's header or the catalogue's numbers are enough."""
 
 from __future__ import annotations
 
@@ -10,30 +10,39 @@ from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import Rope
 from zeropoint.catalogue.catalog import ModelSizes
 from zeropoint.catalogue.lookup import ModelInfo, lookup
-from zeropoint.engine.native.engine import default_threads
+from zeropoint.engine.machine import available_memory_bytes, default_threads
 from zeropoint.engine_options import EngineOptions
 from zeropoint.errors import BadInput
 from zeropoint.frozen import frozen
 from zeropoint.planning.plan import Plan, choose_context, expected_tok_s, make_plan
-from zeropoint.planning.roofline import Rate, available_memory_bytes, bandwidth_bytes_s, weights_rate
+from zeropoint.planning.roofline import Rate, bandwidth_bytes_s, weights_rate
 from zeropoint.settings import Settings
 from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.gguf.reader import open_gguf, parse_header
 from zeropoint.weights.open_model import gguf_blueprint
 
-__all__ = ["Forecast", "forecast"]
+__all__ = ["Estimate", "ModelSize", "estimate", "estimate_speed"]
 
-_FEW = 0.02  # the part of all bytes below which the speed of a format does not matter
+_MIN_SHARE = 0.02  # formats with a smaller share of the bytes do not affect the speed and are not measured
 
 
 @frozen
-class Forecast:
-    """What is known of a model (`prospect`), what it needs here (`plan`), and what was measured for it.
+class ModelSize:
+    """A model's blueprint, the bytes of all its weights, and the bytes in each main number format."""
 
-    expected_low, expected_high: tokens/s that a quarter of what was measured was not above or below.
+    blueprint: Blueprint
+    weight_bytes: int
+    format_bytes: dict[str, int]
+
+
+@frozen
+class Estimate:
+    """Memory and speed of a model here (`plan`), and the measured bandwidth behind it.
+
+    expected_low, expected_high: tokens/s at the quartiles of the measured rates.
     """
 
-    prospect: ModelInfo
+    model: ModelInfo
     plan: Plan
     threads: int
     bandwidth_bytes_s: float
@@ -41,72 +50,83 @@ class Forecast:
     expected_high: float
 
 
-def forecast(
-    name: str,
-    options: EngineOptions | None = None,
-    *,
-    settings: Settings | None = None,
-) -> Forecast:
+def estimate(
+    name: str, options: EngineOptions | None = None, *, settings: Settings | None = None
+) -> Estimate:
     """Plan a model by name, reading at most 32 MiB of it. Raises as `load` does, but fetches nothing."""
-    prospect = lookup(name, settings=settings)
-    blueprint, weight_bytes, n_bytes = _shape(prospect)
     options = options or EngineOptions()
+    model = lookup(name, settings=settings)
+    size = _size_of(model)
     threads = options.threads or default_threads()
     bandwidth = bandwidth_bytes_s(threads)
-    rate = weights_rate(n_bytes, threads, options.exact) if n_bytes else Rate(bandwidth, bandwidth, bandwidth)
+    rate = Rate(bandwidth, bandwidth, bandwidth)
+    if size.format_bytes:
+        rate = weights_rate(size.format_bytes, threads, options.exact)
+    plan, low, high = estimate_speed(size, bandwidth, rate, options)
+    return Estimate(model, plan, threads, bandwidth, low, high)
+
+
+def estimate_speed(
+    size: ModelSize, bandwidth: float, rate: Rate, options: EngineOptions
+) -> tuple[Plan, float, float]:
+    """The plan, and the expected tokens/s at the quartiles of `rate`.
+
+    bandwidth: of memory, bytes/s; the ceiling follows from it. rate: of matrix-vector products, bytes/s; the
+    expected speed follows from it but never exceeds the ceiling.
+    """
     plan = make_plan(
-        blueprint,
-        weight_bytes,
-        choose_context(blueprint, options.context),
+        size.blueprint,
+        size.weight_bytes,
+        choose_context(size.blueprint, options.context),
         bandwidth=bandwidth,
         available_bytes=available_memory_bytes(),
         read_bytes_s=rate.bytes_s,
         options=options,
     )
     low, high = (
-        min(expected_tok_s(blueprint, plan.read_bytes, speed), plan.ceiling_tok_s)
-        for speed in (rate.low, rate.high)
+        min(expected_tok_s(size.blueprint, plan.read_bytes, bytes_s), plan.ceiling_tok_s)
+        for bytes_s in (rate.low, rate.high)
     )
-    return Forecast(prospect, plan, threads, bandwidth, low, high)
+    return plan, low, high
 
 
-def _shape(prospect: ModelInfo) -> tuple[Blueprint, int, dict[str, int]]:
-    """Blueprint, bytes of all weights, and bytes of those formats that most of them have."""
-    if prospect.path is not None:
-        return _of_file(open_gguf(prospect.path))
-    if prospect.entry is not None:
-        numbers, form = prospect.entry.blueprint, prospect.entry.format
-        n_bytes = {form: numbers.weight_bytes} if form in formats.names() else {}
-        return _of_numbers(numbers), numbers.weight_bytes, n_bytes
-    file = prospect.header(lambda head, n_bytes: parse_header(head, n_bytes, prospect.name))
+def _size_of(model: ModelInfo) -> ModelSize:
+    if model.path is not None:
+        return _size_of_file(open_gguf(model.path))
+    if model.entry is not None:
+        sizes, form = model.entry.blueprint, model.entry.format
+        format_bytes = {form: sizes.weight_bytes} if form in formats.names() else {}
+        return ModelSize(_blueprint_of_sizes(sizes), sizes.weight_bytes, format_bytes)
+    file = model.header(lambda head, n_bytes: parse_header(head, n_bytes, model.name))
     if file is None:
-        raise BadInput(f"nothing is known of {prospect.name} before it is fetched")
-    blueprint, weight_bytes, n_bytes = _of_file(file)
-    # Of a model in parts only the first header was read; the files' sizes are known all the same.
-    all_bytes = max(weight_bytes, prospect.file_bytes - prospect.first_bytes + weight_bytes)
-    return blueprint, all_bytes, n_bytes
+        raise BadInput(f"{model.name} cannot be planned before it is fetched; fetch it first")
+    size = _size_of_file(file)
+    # Of a model in parts only the first header was read, but the sizes of all files are known.
+    all_bytes = max(size.weight_bytes, model.file_bytes - model.first_bytes + size.weight_bytes)
+    return ModelSize(size.blueprint, all_bytes, size.format_bytes)
 
 
-def _of_file(file: GgufModel) -> tuple[Blueprint, int, dict[str, int]]:
-    n_bytes: dict[str, int] = {}
+def _size_of_file(file: GgufModel) -> ModelSize:
+    format_bytes: dict[str, int] = {}
     for tensor in file.tensors.values():
-        n_bytes[tensor.format] = n_bytes.get(tensor.format, 0) + tensor.n_bytes
-    total = sum(n_bytes.values())
-    return gguf_blueprint(file), total, {form: n for form, n in n_bytes.items() if n >= _FEW * total}
+        format_bytes[tensor.format] = format_bytes.get(tensor.format, 0) + tensor.n_bytes
+    total = sum(format_bytes.values())
+    main = {form: n for form, n in format_bytes.items() if n >= _MIN_SHARE * total}
+    return ModelSize(gguf_blueprint(file), total, main)
 
 
-def _of_numbers(numbers: ModelSizes) -> Blueprint:
-    """Sizes alone: what does not bear on cost (rope, eps) is left at a common value."""
+def _blueprint_of_sizes(sizes: ModelSizes) -> Blueprint:
+    """A blueprint of these sizes; what does not affect cost (RoPE base, epsilon) has a common value."""
     attention = Attention(
-        numbers.n_heads, numbers.n_kv_heads, numbers.d_head, Rope(base=10000.0, n_rotated=numbers.d_head)
+        sizes.n_heads, sizes.n_kv_heads, sizes.d_head, Rope(base=10000.0, n_rotated=sizes.d_head)
     )
     norm = RMSNorm(1e-5)
-    block = Block(attention, Gated(numbers.d_ff), norm)
+    block = Block(attention, Gated(sizes.d_ff), norm)
     return Blueprint(
         family="llama",
-        d_model=numbers.d_model,
-        n_vocab=numbers.n_vocab,
-        n_ctx=numbers.n_ctx,
-        blocks=(block,) * numbers.n_layers,
+        d_model=sizes.d_model,
+        n_vocab=sizes.n_vocab,
+        n_ctx=sizes.n_ctx,
+        blocks=(block,) * sizes.n_layers,
         final_norm=norm,
     )

@@ -1,4 +1,4 @@
-"""Before a model is loaded, or even fetched: does it fit, and how fast will it be?"""
+"""Plan a model before loading it, or even fetching it: does it fit in memory, and how fast will it be?"""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ __all__ = [
     "read_bytes",
 ]
 
-DEFAULT_CONTEXT = 8192  # positions; the cache's memory is used only as far as it is filled
-_ROWS = 256  # tokens of one pass (native/model/forward.hpp, kMostTokens)
-_PROCESS_BYTES = 60_000_000  # Python, libraries and tokenizer, measured as resident memory
+DEFAULT_CONTEXT = 8192  # tokens; the KV cache takes memory only as it fills
+_ROWS = 256  # tokens of one forward pass (native/model/forward.hpp)
+_PROCESS_BYTES = 60_000_000  # resident memory of Python, libraries and tokenizer, measured
 
-# Part of the speed of reading alone that a decode step reaches, and what a layer costs besides (meeting of
-# the threads, norms, attention over few positions): with two threads 14 microseconds on a Zen 4, 14 to 33 on
-# a Zen 3, by model; see docs/performance.md.
+# A decode step reaches 95 % of the read rate, plus a constant for each layer (thread barriers, norms,
+# attention over few positions): with two threads 14 us on a Zen 4 and 14 to 33 us on a Zen 3, depending on
+# the model; see docs/performance.md.
 _REACHED = 0.95
 _LAYER_S = 20e-6
 
 
 @frozen
 class Plan:
-    """What a model needs and gives on this machine.
+    """Memory and speed of a model on this machine.
 
-    n_kept: positions of the cache, the context or a window of it. n_parameters: weights stored.
-    weight_bytes, cache_bytes (of n_kept), work_bytes: memory.
-    read_bytes: bytes a token reads at a short context. available_bytes: memory to be had, None if unknown.
-    ceiling_tok_s: bandwidth / read_bytes. expected_tok_s: decoding one sequence.
+    n_cached: positions that the KV cache of one text holds: the context, or the window. n_parameters: stored
+    weights. weight_bytes, cache_bytes (of n_cached), work_bytes (activations and the process): memory.
+    read_bytes: weight bytes read per token. available_bytes: free memory, None if unknown.
+    ceiling_tok_s: bandwidth / read_bytes. expected_tok_s: decoding one sequence at a short context.
     """
 
     n_ctx: int
-    n_kept: int
+    n_cached: int
     n_parameters: int
     weight_bytes: int
     cache_bytes: int
@@ -55,22 +55,22 @@ class Plan:
 
     @property
     def needed_bytes(self) -> int:
-        """All memory once the context, or the window, is full."""
+        """Total memory once the context, or the window, is full."""
         return self.weight_bytes + self.cache_bytes + self.work_bytes
 
     @property
     def fits(self) -> bool:
-        """Whether it can be had (true where that is unknown)."""
+        """Whether enough memory is free; true if that is unknown."""
         return self.available_bytes is None or self.needed_bytes <= self.available_bytes
 
 
-def choose_context(blueprint: Blueprint, wanted: int | None) -> int:
-    """Positions of the cache: `wanted`, or the model's own up to DEFAULT_CONTEXT. Raises BadInput."""
-    if wanted is None:
+def choose_context(blueprint: Blueprint, requested: int | None) -> int:
+    """The context length in tokens: `requested`, else the model's up to DEFAULT_CONTEXT. Raises BadInput."""
+    if requested is None:
         return min(blueprint.n_ctx, DEFAULT_CONTEXT)
-    if not 1 <= wanted <= blueprint.n_ctx:
-        raise BadInput(f"--context is {wanted}; this model takes 1 to {blueprint.n_ctx} tokens")
-    return wanted
+    if not 1 <= requested <= blueprint.n_ctx:
+        raise BadInput(f"context is {requested}; this model takes 1 to {blueprint.n_ctx} tokens")
+    return requested
 
 
 def make_plan(
@@ -83,21 +83,21 @@ def make_plan(
     read_bytes_s: float | None = None,
     options: EngineOptions | None = None,
 ) -> Plan:
-    """The plan for weights of so many bytes and a context of n_ctx.
+    """Plan for weights of weight_bytes and a context of n_ctx tokens.
 
-    bandwidth: of the memory, bytes/s. read_bytes_s: of products with one token, if known, or else the same.
+    bandwidth: of memory, bytes/s. read_bytes_s: rate of matrix-vector products in bytes of weights/s; the
+    bandwidth if unknown.
     """
     options = options or EngineOptions()
-    element = cache_element(options)
-    n_kept = cached_positions(options, n_ctx)
+    n_cached = cached_positions(options, n_ctx)
     n_read = read_bytes(blueprint, weight_bytes)
     ceiling = ceiling_tok_s(bandwidth, n_read)
     return Plan(
         n_ctx=n_ctx,
-        n_kept=n_kept,
+        n_cached=n_cached,
         n_parameters=count_parameters(blueprint),
         weight_bytes=weight_bytes,
-        cache_bytes=context_bytes(blueprint, n_kept, element),
+        cache_bytes=context_bytes(blueprint, n_cached, cache_element(options)),
         work_bytes=_work_bytes(blueprint),
         read_bytes=n_read,
         available_bytes=available_bytes,
@@ -107,26 +107,26 @@ def make_plan(
 
 
 def check_fits(plan: Plan, name: str) -> None:
-    """Raise OutOfMemory in one sentence with both numbers where a plan does not fit."""
+    """Raise OutOfMemory, with needed and free memory, for a plan that does not fit."""
     if plan.fits or plan.available_bytes is None:
         return
-    needed, there = plan.needed_bytes / 1e9, plan.available_bytes / 1e9
+    needed, free = plan.needed_bytes / 1e9, plan.available_bytes / 1e9
     raise OutOfMemory(
-        f"{name} needs {needed:.1f} GB of memory with a context of {plan.n_ctx} and {there:.1f} GB is free; "
-        "choose a smaller model or a shorter --context"
+        f"{name} needs {needed:.1f} GB of memory with a context of {plan.n_ctx} and {free:.1f} GB is free; "
+        "choose a smaller model or a shorter context (--context)"
     )
 
 
 def expected_tok_s(blueprint: Blueprint, n_read: int, bytes_s: float) -> float:
-    """Tokens a second of one sequence where products with one token go through weights at that speed."""
+    """Expected tokens/s of one sequence that reads n_read bytes of weights per token at bytes_s."""
     return 1 / (n_read / (bytes_s * _REACHED) + blueprint.n_layers * _LAYER_S)
 
 
 def read_bytes(blueprint: Blueprint, weight_bytes: int) -> int:
-    """Weight bytes that one token reads: all but the embedding, of which it reads a row.
+    """Weight bytes read per token: all but the embedding, of which a token reads one row.
 
-    A tied embedding is read whole, as the head. Its share of the bytes is taken to be its share of the
-    parameters.
+    A tied embedding is read completely, as the head. The embedding's share of the bytes is taken to equal its
+    share of the parameters.
     """
     if blueprint.is_tied:
         return weight_bytes
@@ -134,7 +134,7 @@ def read_bytes(blueprint: Blueprint, weight_bytes: int) -> int:
 
 
 def _work_bytes(blueprint: Blueprint) -> int:
-    """Activations of one pass and the process itself."""
+    """Activations of one forward pass, and the process itself."""
     block = blueprint.blocks[0]
     ffn = block.ffn
     d_ff = 0 if ffn is None else ffn.expert.d_ff if isinstance(ffn, MixtureOfExperts) else ffn.d_ff

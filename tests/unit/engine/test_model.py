@@ -184,7 +184,7 @@ def test_stepper_refuses_to_forget_what_it_has_not(model: Model) -> None:
             "threads must be a whole number at least 1 and at most 1024; got 1000000000000",
         ),
         ({"context": 0}, "context must be a whole number at least 1; got 0"),
-        ({"context": 257}, "--context is 257; this model takes 1 to 256"),
+        ({"context": 257}, "context is 257; this model takes 1 to 256"),
     ],
     ids=str,
 )

@@ -13,7 +13,8 @@ from tests.support.tiny import Tiny, write_tiny_model
 from zeropoint import SamplingParams
 from zeropoint.blueprint import Blueprint
 from zeropoint.engine.contract import Engine, Event, Request, Stepper
-from zeropoint.engine.native.engine import NativeEngine, default_threads
+from zeropoint.engine.machine import default_threads
+from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.engine.native.kv_cache import context_bytes
 from zeropoint.engine_options import EngineOptions
 from zeropoint.errors import BadInput

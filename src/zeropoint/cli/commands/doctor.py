@@ -36,8 +36,8 @@ def command(console: Console, /, as_json: bool) -> None:
 def _facts() -> dict[str, Any]:
     import zeropoint
     from zeropoint.catalogue import cache
-    from zeropoint.engine.native.engine import default_threads
-    from zeropoint.planning.roofline import available_memory_bytes, bandwidth_bytes_s, machine
+    from zeropoint.engine.machine import available_memory_bytes, default_threads, machine
+    from zeropoint.planning.roofline import bandwidth_bytes_s
 
     settings = options.read({})
     here = machine()

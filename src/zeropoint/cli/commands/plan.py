@@ -16,7 +16,7 @@ from zeropoint.cli.completion import model_names
 from zeropoint.cli.console import Console
 
 if TYPE_CHECKING:
-    from zeropoint.planning.estimate import Forecast
+    from zeropoint.planning.estimate import Estimate
 
 _STEADY = 1.15  # the faster of two speeds by the slower, up to which one number is told
 _EXAMPLES = """\b
@@ -34,18 +34,18 @@ Examples:
 @click.make_pass_decorator(Console, ensure=True)
 def command(console: Console, /, name: str | None, as_json: bool, **flags: Any) -> None:
     """Show file size, memory, whether it fits, and the expected speed of MODEL."""
-    from zeropoint.planning.estimate import forecast
+    from zeropoint.planning.estimate import estimate
 
     settings = options.read({**flags, "model": name})
-    found = forecast(open_model.model_name(settings), settings.engine_options(), settings=settings)
-    prospect, plan = found.prospect, found.plan
+    estimated = estimate(open_model.model_name(settings), settings.engine_options(), settings=settings)
+    info, plan = estimated.model, estimated.plan
     if as_json:
         console.json(
             {
-                "model": prospect.name,
-                "source": prospect.source,
-                "licence": prospect.licence,
-                "file_bytes": prospect.file_bytes,
+                "model": info.name,
+                "source": info.source,
+                "licence": info.licence,
+                "file_bytes": info.file_bytes,
                 "parameters": plan.n_parameters,
                 "context": plan.n_ctx,
                 "weight_bytes": plan.weight_bytes,
@@ -54,39 +54,40 @@ def command(console: Console, /, name: str | None, as_json: bool, **flags: Any) 
                 "needed_bytes": plan.needed_bytes,
                 "available_bytes": plan.available_bytes,
                 "fits": plan.fits,
-                "threads": found.threads,
-                "bandwidth_bytes_s": found.bandwidth_bytes_s,
+                "threads": estimated.threads,
+                "bandwidth_bytes_s": estimated.bandwidth_bytes_s,
                 "ceiling_tok_s": plan.ceiling_tok_s,
                 "expected_tok_s": plan.expected_tok_s,
-                "expected_low_tok_s": found.expected_low,
-                "expected_high_tok_s": found.expected_high,
+                "expected_low_tok_s": estimated.expected_low,
+                "expected_high_tok_s": estimated.expected_high,
             }
         )
         return
     free = "unknown" if plan.available_bytes is None else _size(plan.available_bytes)
     console.table(
-        ("plan", prospect.name),
+        ("plan", info.name),
         [
-            ("source", prospect.source),
-            ("licence", prospect.licence or "not stated"),
-            ("file", _size(prospect.file_bytes)),
+            ("source", info.source),
+            ("licence", info.licence or "not stated"),
+            ("file", _size(info.file_bytes)),
             ("parameters", f"{plan.n_parameters / 1e6:,.1f} M"),
             ("weights", _size(plan.weight_bytes)),
-            (f"cache at {plan.n_kept} tokens", _size(plan.cache_bytes)),
+            (f"cache at {plan.n_cached} tokens", _size(plan.cache_bytes)),
             ("everything else", _size(plan.work_bytes)),
             ("needed", _size(plan.needed_bytes)),
             ("free", free),
             ("fits", "yes" if plan.fits else "no: choose a smaller model or a shorter --context"),
-            ("bandwidth", f"{found.bandwidth_bytes_s / 1e9:.1f} GB/s with {found.threads} threads"),
+            ("bandwidth", f"{estimated.bandwidth_bytes_s / 1e9:.1f} GB/s with {estimated.threads} threads"),
             ("ceiling", f"{plan.ceiling_tok_s:.0f} tok/s"),
-            ("expected", _speed(found)),
+            ("expected", _speed(estimated)),
         ],
     )
 
 
-def _speed(found: Forecast) -> str:
-    """What is expected, and where the machine was unsteady between what."""
-    text, low, high = f"{found.plan.expected_tok_s:.0f} tok/s", found.expected_low, found.expected_high
+def _speed(estimated: Estimate) -> str:
+    """The expected speed; with its quartiles where the measured rates vary."""
+    low, high = estimated.expected_low, estimated.expected_high
+    text = f"{estimated.plan.expected_tok_s:.0f} tok/s"
     if high <= _STEADY * low:
         return text
     return f"{text}, {low:.0f} to {high:.0f} as this machine's speed changed meanwhile"

@@ -13,26 +13,21 @@ from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.interventions import Intervention, compile_interventions
 from zeropoint.blueprint.taps import TapPoint, split_point
 from zeropoint.engine.contract import Event, LogitLens, LogitLensRows, Request, Tap, Trace
+from zeropoint.engine.machine import available_memory_bytes, default_threads
 from zeropoint.engine.native.kv_cache import native_cache
 from zeropoint.engine.native.model_spec import native_plan, stored_tensors
 from zeropoint.engine.tap_requests import check_lens, native_points, wanted_reads
 from zeropoint.engine_options import EngineOptions
 from zeropoint.errors import BadInput, ContextFull, MachineError
-from zeropoint.planning.roofline import available_memory_bytes
 from zeropoint.weights.gguf.model import GgufModel
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["NativeEngine", "NativeStepper", "default_threads"]
+__all__ = ["NativeEngine", "NativeStepper"]
 
 _LARGEST_ID = 2**31 - 1
-
-
-def default_threads() -> int:
-    """Threads used when none are asked for: the processors this process may use (affinity and cgroup)."""
-    return int(_native.machine()["processors"])
 
 
 class NativeEngine:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from zeropoint.blueprint import Blueprint
 from zeropoint.catalogue.fetch import resolve
 from zeropoint.convert.run_gguf import open_native
+from zeropoint.engine.machine import available_memory_bytes
 from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.engine.session.model import Model
 from zeropoint.engine.session.parallel_load import load_in_parallel
 from zeropoint.engine_options import ENGINE_OPTIONS, EngineKeywords, EngineOptions
 from zeropoint.errors import BadModelFile, ZeropointError
 from zeropoint.planning.plan import check_fits, choose_context, make_plan
-from zeropoint.planning.roofline import available_memory_bytes
 from zeropoint.settings import Settings
 from zeropoint.tokenizers.core.tokenizer import Tokenizer
 from zeropoint.tokenizers.formats.gguf import import_tokenizers, load_tokenizer

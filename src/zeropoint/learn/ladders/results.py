@@ -16,9 +16,9 @@ from typing import Any
 import torch
 
 import zeropoint
+from zeropoint.engine.machine import machine
 from zeropoint.files.atomic_write import append_lines
 from zeropoint.learn.ladders.ladder import Ladder, StageResult
-from zeropoint.planning import roofline
 
 __all__ = ["append", "entry"]
 
@@ -30,7 +30,7 @@ def entry(ladder: Ladder, result: StageResult, seed: int) -> dict[str, Any]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "version": zeropoint.__version__,
         "machine": {
-            "processor": roofline.machine()["cpu"],
+            "processor": machine()["cpu"],
             "device": result.device,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,

@@ -18,9 +18,9 @@ import torch
 import zeropoint
 from zeropoint.blueprint.io import to_toml
 from zeropoint.blueprint.toml_codec import kind_of
+from zeropoint.engine.machine import machine
 from zeropoint.errors import BadInput
 from zeropoint.files.atomic_write import replace_file
-from zeropoint.planning import roofline
 from zeropoint.train.checkpoints.checkpoint import SavedCheckpoint
 from zeropoint.train.config.config import RunConfig, config_toml, read_run_config
 from zeropoint.train.config.device import name_of
@@ -124,7 +124,7 @@ def _facts(config: RunConfig, prepared: Prepared, device: torch.device) -> dict[
         "torch": torch.__version__,
         "numpy": np.__version__,
         "system": platform.platform(),
-        "processor": roofline.machine()["cpu"],
+        "processor": machine()["cpu"],
         "device": name_of(device),
         "threads": torch.get_num_threads(),
         "seed": config.train.seed,

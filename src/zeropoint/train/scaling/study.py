@@ -17,8 +17,8 @@ import torch
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.data.batches import ALL, Batches, Rows
+from zeropoint.engine.machine import machine
 from zeropoint.errors import MachineError
-from zeropoint.planning import roofline
 from zeropoint.train.config.config import RunConfig, config_toml
 from zeropoint.train.config.device import device_of
 from zeropoint.train.loop.gradients import NotFinite
@@ -221,7 +221,7 @@ def _run(trainer: _Trainer, cell: Cell, number: int, ledger: Ledger, tell: Calla
 
 def _machine(trainer: _Trainer) -> dict[str, Any]:
     return {
-        "processor": roofline.machine()["cpu"],
+        "processor": machine()["cpu"],
         "device": trainer.device.type,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
