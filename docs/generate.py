@@ -17,14 +17,13 @@ from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args, get_type_hints
 
 import click
 
 from zeropoint import formats, registry
-from zeropoint.blueprint.toml_codec import kind_of
 from zeropoint.catalogue import catalog, datasets
 from zeropoint.cli.app import cli
+from zeropoint.options import MAX_INT, Option, options_of
 from zeropoint.sampling.params import options as sampling_options
 from zeropoint.settings import KEYS
 from zeropoint.train.config import config
@@ -170,22 +169,41 @@ def _presets_table() -> str:
     return _table(("preset", "what it is"), rows)
 
 
-def _run_settings_table() -> str:
-    """The sections of a configuration, each kind of optimizer and schedule in a row of its own."""
-    rows = []
-    hints = get_type_hints(config.RunConfig)
+def _run_settings_tables() -> str:
+    """One table per section of a training configuration, one row per key."""
+    return "\n\n".join(_section_tables())
+
+
+def _section_tables() -> Iterator[str]:
     for section in dataclasses.fields(config.RunConfig):
-        kinds = get_args(hints[section.name]) or (hints[section.name],)
-        for kind in kinds:
-            keys = ", ".join(f"`{f.name}` {_default(f)}" for f in dataclasses.fields(kind))
-            name = f"`[{section.name}]`" + (f" `{kind_of(kind)}`" if len(kinds) > 1 else "")
-            rows.append((name, keys, _reflowed(kind.__doc__ or "").replace("\n", " ")))
-    return _table(("section", "keys and defaults", "what they mean"), rows)
+        for kind, cls in config.section_classes(section.name).items():
+            title = f'`[{section.name}]`, `kind = "{kind}"`' if kind else f"`[{section.name}]`"
+            yield f"**{title}**: {(cls.__doc__ or '').partition(chr(10))[0]}"
+            rows = [
+                (f"`{option.name}`", _default(option), _range(option), option.help)
+                for option in options_of(cls)
+            ]
+            if rows:
+                yield _table(("key", "default", "range", "meaning"), rows)
 
 
-def _default(field: dataclasses.Field[Any]) -> str:
-    value = list(field.default) if isinstance(field.default, tuple) else field.default
-    return json.dumps(value)
+def _default(option: Option) -> str:
+    value = list(option.default) if isinstance(option.default, tuple) else option.default
+    return f"`{json.dumps(value)}`"
+
+
+def _range(option: Option) -> str:
+    """The allowed values in a few characters: "≥ 0, < 1", or the choices."""
+    if choices := option.allowed():
+        return ", ".join(f"`{choice}`" for choice in choices)
+    if option.type in (bool, str):
+        return "`true`, `false`" if option.type is bool else ""
+    parts = []
+    if option.minimum is not None:
+        parts.append(f"{'>' if option.is_open else '≥'} {option.minimum}")
+    if option.maximum is not None and option.maximum != MAX_INT:
+        parts.append(f"{'<' if option.is_open_above else '≤'} {option.maximum}")
+    return ", ".join(parts)
 
 
 def _formats_table() -> str:
@@ -234,7 +252,7 @@ _TABLES = {
     "catalogue": _catalogue_table,
     "data": _data_table,
     "presets": _presets_table,
-    "run_settings": _run_settings_table,
+    "run_settings": _run_settings_tables,
 }
 
 

@@ -13,12 +13,12 @@ import zeropoint
 from zeropoint.blueprint.parts.position import Learned
 from zeropoint.models.decoder import Decoder
 from zeropoint.train.config.config import read_config
-from zeropoint.train.config.device import device_of
-from zeropoint.train.loop.compile import compiled_if_it_pays
+from zeropoint.train.config.device import select_device
+from zeropoint.train.loop.compile import compile_objective
 from zeropoint.train.loop.loop import train
-from zeropoint.train.run.build_model import built
+from zeropoint.train.run.build_model import build_model
 from zeropoint.train.run.prepare import prepare
-from zeropoint.train.run.run import dtype_of, schedule_of
+from zeropoint.train.run.run import select_dtype
 
 
 def open_side(options: TrainOptions) -> Training:
@@ -37,17 +37,17 @@ class Training:
         self.prepared = prepare(self.config)
         self.n_ctx = self.config.data.n_ctx or self.prepared.blueprint.n_ctx
         self.validation_ids = characters(options.text)[1]
-        device = device_of(self.config.train.device)
-        self.model = built(self.config, self.prepared.blueprint, device)
-        self.dtype = dtype_of(self.config, device)
-        self.objective = compiled_if_it_pays(self.config, self.model, device)
+        device = select_device(self.config.train.device)
+        self.model = build_model(self.config, self.prepared.blueprint, device)
+        self.dtype = select_dtype(self.config, device)
+        self.objective = compile_objective(self.config, self.model, device)
         self.step_once = partial(
             train,
             self.model,
             self.prepared.training,
             self.objective,
             self.config.optimizer.build(self.model),
-            schedule=schedule_of(self.config, self.prepared.blueprint.d_model),
+            schedule=self.config.schedule.for_run(self.config.train.steps, self.prepared.blueprint.d_model),
             accumulation_steps=self.config.train.accumulation_steps,
             max_grad_norm=self.config.train.max_grad_norm or None,
             dtype=self.dtype,

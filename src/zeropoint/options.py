@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from zeropoint.errors import BadInput, choices
 from zeropoint.frozen import frozen
 
-__all__ = ["Option", "option", "options_of"]
+__all__ = ["MAX_INT", "Option", "option", "options_of", "problems"]
+
+MAX_INT = 2**31 - 1
+"""Upper bound of counts and sizes, so that they fit a C int."""
 
 Allowed = Iterable[str] | Callable[[], Iterable[str]]
 """The names an option accepts, or a function that lists them when they are first needed."""
@@ -26,8 +29,9 @@ class Option:
     """One option: its name, type, default and range, and a line of help.
 
     type: int, float, bool or str. default: None where the program picks a value. minimum, maximum: None for
-    an open end. is_many: the option takes a list. is_open: `minimum` itself is not allowed.
-    choices: the names a str option accepts; empty for any text. unit: of a number, such as "MB".
+    an open end. is_many: the option takes a list. is_open: `minimum` itself is not allowed; is_open_above:
+    `maximum` itself is not. choices: the names a str option accepts; empty for any text. unit: of a number,
+    such as "MB".
     """
 
     name: str
@@ -40,6 +44,7 @@ class Option:
     is_open: bool = False
     choices: Allowed = ()
     unit: str = ""
+    is_open_above: bool = False
 
     def check(self, value: object) -> Any:
         """The value in the option's own type. Raises BadInput naming the option and what it accepts."""
@@ -67,7 +72,9 @@ class Option:
         low = (
             f"{'above' if self.is_open else 'at least'} {self.minimum}" if self.minimum is not None else None
         )
-        high = f"at most {self.maximum}" if self.maximum is not None else None
+        high = None
+        if self.maximum is not None:
+            high = f"{'below' if self.is_open_above else 'at most'} {self.maximum}"
         return " ".join([noun, " and ".join(part for part in (low, high) if part)]).strip()
 
     def _number(self, value: object) -> float | None:
@@ -82,7 +89,9 @@ class Option:
     def _is_inside(self, number: float) -> bool:
         if self.minimum is not None and (number < self.minimum or (self.is_open and number == self.minimum)):
             return False
-        return self.maximum is None or number <= self.maximum
+        if self.maximum is None:
+            return True
+        return number < self.maximum or (number == self.maximum and not self.is_open_above)
 
 
 def option(
@@ -93,22 +102,54 @@ def option(
     *,
     type: type | None = None,
     is_open: bool = False,
+    is_open_above: bool = False,
     choices: Allowed = (),
     unit: str = "",
 ) -> Any:
-    """A dataclass field that declares an option. type: needed only where the default is None."""
+    """A dataclass field that declares an option. type: needed only where the default is None.
+
+    A tuple default declares a list of items of its first item's type. An annotation `Literal[...]` declares
+    the choices of a str.
+    """
+    is_many = isinstance(default, tuple) and bool(default)
+    example = default[0] if is_many else default
     spec = {
         "minimum": minimum,
         "maximum": maximum,
         "help": help,
+        "is_many": is_many,
         "is_open": is_open,
+        "is_open_above": is_open_above,
         "choices": choices,
         "unit": unit,
-        "type": type or default.__class__,
+        "type": type or example.__class__,
     }
     return dataclasses.field(default=default, metadata=spec)
 
 
 def options_of(cls: type[Any]) -> list[Option]:
     """The options that a dataclass declares with `option`, in field order."""
-    return [Option(f.name, default=f.default, **f.metadata) for f in dataclasses.fields(cls) if f.metadata]
+    declared = [field for field in dataclasses.fields(cls) if field.metadata]
+    # Resolving annotations is slow; only the choices of a str may be declared there, as a Literal.
+    hints = get_type_hints(cls) if any(isinstance(field.default, str) for field in declared) else {}
+    return [_option(field, hints.get(field.name)) for field in declared]
+
+
+def _option(field: dataclasses.Field[Any], hint: Any) -> Option:
+    spec = dict(field.metadata)
+    if get_origin(hint) is Literal:
+        spec["choices"] = get_args(hint)
+    return Option(field.name, default=field.default, **spec)
+
+
+def problems(part: Any, prefix: str = "") -> Iterator[str]:
+    """Yield a sentence for each option of an instance that is out of range. prefix: as in "train."."""
+    for declared in options_of(type(part)):
+        value = getattr(part, declared.name)
+        items = enumerate(value) if declared.is_many else [(-1, value)]
+        for i, item in items:
+            name = f"{prefix}{declared.name}[{i}]" if i >= 0 else f"{prefix}{declared.name}"
+            try:
+                dataclasses.replace(declared, name=name, is_many=False).check(item)
+            except BadInput as error:
+                yield str(error)

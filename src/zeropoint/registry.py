@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from zeropoint.errors import BadInput, choices
 
-__all__ = ["load", "load_class", "names", "source"]
+__all__ = ["load", "load_class", "name_of", "names", "source"]
 
 Base = TypeVar("Base")
 
@@ -43,6 +43,11 @@ def load_class(package: str, name: str, base: type[Base], kind: str | None = Non
     module = load(package, name, kind)
     defined = (value for value in vars(module).values() if isinstance(value, type))
     return next(cls for cls in defined if cls.__module__ == module.__name__ and issubclass(cls, base))
+
+
+def name_of(variant: object) -> str:
+    """The registered name of a variant's instance: the file name of the module that defines its class."""
+    return type(variant).__module__.rpartition(".")[2]
 
 
 def source(package: str, name: str) -> Path | None:

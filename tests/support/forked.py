@@ -29,7 +29,7 @@ dropout = 0.1
 steps = 40
 batch_size = 4
 checkpoint_every = 3
-ema = 0.9
+ema_decay = 0.9
 threads = 1
 device = "cpu"
 [schedule]

@@ -33,7 +33,7 @@ class Forks:
 
     def start(self, folder: Path, *sets: str) -> int:
         """Begin to train, or go on; the child's number."""
-        how = "resume" if checkpoint.checkpoints(folder) else "start"
+        how = "resume" if checkpoint.list_checkpoints(folder) else "start"
         print(folder, how, *sets, file=self.pipe(self.process.stdin), flush=True)
         return int(self.pipe(self.process.stdout).readline())
 

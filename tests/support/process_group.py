@@ -74,14 +74,14 @@ def _work(rank: int, n_workers: int, meeting: str, out: Path, configs: Sequence[
     import torch.distributed as dist
 
     from zeropoint.train.config.config import read_config
-    from zeropoint.train.distributed.ddp_fsdp import ShardedTeam, TorchTeam
+    from zeropoint.train.distributed.ddp_fsdp import DDPGroup, FSDPGroup
     from zeropoint.train.run.run import run
 
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=n_workers)
     for i, config in enumerate(configs):
         read = read_config(Path(config))
-        group = (ShardedTeam if read.train.sharding == "fsdp" else TorchTeam)(torch.device("cpu"))
+        group = (FSDPGroup if read.train.sharding == "fsdp" else DDPGroup)(torch.device("cpu"))
         run(read, out, [] if rank else [Curve(out)], resume=i > 0, group=group)
     dist.destroy_process_group()
 

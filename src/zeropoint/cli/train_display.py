@@ -11,7 +11,7 @@ from typing import Any
 from zeropoint.cli.console import Console
 from zeropoint.tokenizers.core.sanitize import printable
 from zeropoint.train.callbacks.callbacks import Callback, EvalInfo, Result, RunInfo, StepInfo
-from zeropoint.train.config.duration import seconds_of
+from zeropoint.train.config.duration import parse_duration
 
 __all__ = ["LineDisplay", "ProgressBar", "train_display"]
 
@@ -44,7 +44,7 @@ class RunningAverage:
         self.loss: float | None = None
         self.tok_s: float | None = None
         self._info = info
-        self._budget_s = seconds_of(info.config.train.time_budget, "train.time_budget")
+        self._budget_s = parse_duration(info.config.train.time_budget, "train.time_budget")
         self._start_s, self._first_step = time.monotonic(), info.first_step
 
     def update(self, info: StepInfo) -> None:
@@ -166,11 +166,9 @@ def printable_lines(text: str) -> str:
 
 
 def _print_start(console: Console, info: RunInfo) -> None:
-    from zeropoint.train.objectives.seq2seq import Seq2SeqLoss
-
     # Sentence pairs vary in length, so a step has a fixed number of pairs, not of tokens.
-    is_pairs = isinstance(info.config.objective, Seq2SeqLoss)
-    size = f"{info.config.train.batch_size:,} pairs" if is_pairs else f"{info.n_tokens_a_step:,} tokens"
+    is_pairs = info.config.objective.data == "pairs"
+    size = f"{info.config.train.batch_size:,} pairs" if is_pairs else f"{info.n_tokens_per_step:,} tokens"
     resumed = f", resuming after step {info.first_step}" if info.first_step else ""
     console.warning(
         f"training {info.n_parameters:,} parameters for {info.n_steps:,} steps of {size} in "

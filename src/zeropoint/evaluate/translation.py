@@ -18,7 +18,7 @@ __all__ = ["BleuResult", "Translates", "bleu", "compare_search"]
 
 
 class Translates(Protocol):
-    """Anything that translates sentences, such as `train.run.translator.Translator`."""
+    """Anything that translates sentences, such as `decoding.translator.Translator`."""
 
     @property
     def name(self) -> str:

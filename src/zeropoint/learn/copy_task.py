@@ -22,13 +22,13 @@ from zeropoint.blueprint.parts.norm import LayerNorm
 from zeropoint.blueprint.parts.position import Sinusoidal
 from zeropoint.data.batches import ALL, Rows
 from zeropoint.models.build import build
+from zeropoint.models.checkpoint_averaging import WeightAverage
 from zeropoint.models.initialize import initialize
 from zeropoint.models.seq2seq import Seq2Seq as Model
-from zeropoint.train.averaging.checkpoint_averaging import Average
 from zeropoint.train.loop.loop import StepResult, train
 from zeropoint.train.loop.precision import fastest_dtype
 from zeropoint.train.objectives.seq2seq import Seq2SeqLoss
-from zeropoint.train.schedules.schedule import Noam
+from zeropoint.train.schedules.noam import Noam
 
 __all__ = ["TASK", "CopyBatches", "CopyTask", "blueprint", "train_copy"]
 
@@ -111,7 +111,7 @@ def train_copy(
     optimizer = torch.optim.Adam(model.parameters(), lr=1.0, betas=(0.9, 0.98), eps=1e-9, fused=True)
     n_steps = task.n_epochs * task.n_batches
     losses: list[float] = []
-    average = Average()
+    average = WeightAverage()
 
     def after_step(done: StepResult) -> None:
         losses.append(done.loss)
@@ -123,7 +123,7 @@ def train_copy(
     train(
         model,
         CopyBatches(task, seed),
-        Seq2SeqLoss(padding=0, smoothing=0.0),
+        Seq2SeqLoss(padding_id=0, label_smoothing=0.0),
         optimizer,
         n_steps=n_steps,
         schedule=Noam(task.d_model, task.n_warmup, task.factor),

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tests.unit.cli.conftest import Run as Cli
-from zeropoint.train.scaling import study as studied
+from zeropoint.train.scaling import study as study_module
 from zeropoint.train.scaling.grid import Cell, Grid
-from zeropoint.train.scaling.law import Law, fit
-from zeropoint.train.scaling.results_log import Run
+from zeropoint.train.scaling.law import Law, fit_law
+from zeropoint.train.scaling.results_log import FinishedRun
 from zeropoint.train.scaling.study import Prediction, Study
 
 LAW = Law(1.0, 20, 30, 0.3, 0.25)
@@ -23,14 +23,14 @@ def made(loss: float) -> Study:
     cells = [Cell(8 * h, h, 1000 * h * h, s, 64 * s) for s in (50, 100, 200) for h in (1, 2, 4)]
     losses = [float(LAW.loss(c.n_parameters, c.n_tokens)) for c in cells]
     losses = list(np.array(losses) * np.exp(np.random.default_rng(0).normal(0, 0.01, len(cells))))
-    fitted = fit([c.n_parameters for c in cells], [c.n_tokens for c in cells], losses, n_resamples=20)
+    fitted = fit_law([c.n_parameters for c in cells], [c.n_tokens for c in cells], losses, n_resamples=20)
     last = Cell(64, 8, 64_000, 400, 25_600)
     return Study(
         Grid(tuple(cells), last, 0.3),
-        tuple(Run(c, x, 1.0) for c, x in zip(cells, losses, strict=True)),
+        tuple(FinishedRun(c, x, 1.0) for c, x in zip(cells, losses, strict=True)),
         fitted,
         Prediction(last, *fitted.predict(last.n_parameters, last.n_tokens)),
-        Run(last, loss, 5.0),
+        FinishedRun(last, loss, 5.0),
         {"precision": "float32"},
         14.0,
     )
@@ -44,7 +44,7 @@ def test_it_says_whether_the_prediction_held(
     found = made(foreseen.loss if loss is None else loss)
     asked: list[float] = []
     monkeypatch.setattr(
-        studied, "study", lambda config, budget_s, out, tell: (asked.append(budget_s), found)[1]
+        study_module, "run_study", lambda config, budget_s, out, tell: (asked.append(budget_s), found)[1]
     )
     result = run("scaling", "--time-budget", "90s", "--out", str(tmp_path))
     assert (result.code, asked) == (0, [90.0])

@@ -49,7 +49,7 @@ def test_a_run_is_made_gone_on_with_and_made_anew(run: Run) -> None:
         (["harbour", "--config", "x.toml"], "both given"),
         (["--config", "x.toml"], "there is no file x.toml"),
         (["harbour", "--set", "train.stepps=3"], "train.stepps"),
-        (["harbour", "--time-budget", "soon"], "expected a span of time"),
+        (["harbour", "--time-budget", "soon"], "expected a duration"),
         (["harbour", "--resume"], "there is no run in runs/harbour"),
         (["harbour", "--resume", "--fresh"], "give one of them"),
         (["--resume"], "add --out DIR, the run's folder"),
@@ -58,7 +58,7 @@ def test_a_run_is_made_gone_on_with_and_made_anew(run: Run) -> None:
             ["harbour", "--set", "model.n_layers=1000000000"],
             "model.n_layers is 1000000000; expected 1 to 4096",
         ),
-        (["harbour", *TINY, "--set", "data.n_ctx=17"], "data.n_ctx is 17 and the model's n_ctx 16"),
+        (["harbour", *TINY, "--set", "data.n_ctx=17"], "data.n_ctx is 17 but the model's n_ctx is 16"),
         (["harbour", *TINY, "--set", "data.source="], "unknown data set ``; expected one of harbour"),
     ],
 )
@@ -75,15 +75,15 @@ def test_a_folder_of_other_things_is_neither_used_nor_moved(arguments: tuple[str
     Path("letters/aunt.txt").write_text("Dear aunt")
     result = run("train", "harbour", *TINY, "--out", "letters", *arguments)
     assert result.code == 2
-    assert "letters is not empty (it holds aunt.txt)" in result.err
+    assert "letters is not empty (it contains aunt.txt)" in result.err
     assert [path.name for path in Path.cwd().iterdir() if "letters" in path.name] == ["letters"]
 
 
 def test_a_run_that_another_process_trains_is_not_moved_aside(run: Run) -> None:
-    from zeropoint.train.run.run_lock import hold_run
+    from zeropoint.train.run.run_lock import lock_run
 
     Path("runs/harbour/checkpoints").mkdir(parents=True)
-    with hold_run(Path("runs/harbour")):
+    with lock_run(Path("runs/harbour")):
         result = run("train", "harbour", *TINY, "--fresh")
     assert result.code == 1
     assert f"runs/harbour is being trained by process {os.getpid()}" in result.err
@@ -95,7 +95,7 @@ def test_a_run_that_has_lost_its_configuration_says_so(run: Run) -> None:
     Path("runs/harbour/run.json").unlink()
     result = run("train", "harbour", "--resume")
     assert (result.code, result.err.count("\n")) == (2, 1)
-    assert "runs/harbour/run.json is missing, which says what the run was; put it back" in result.err
+    assert "runs/harbour/run.json is missing, so the run cannot be resumed" in result.err
     Path("runs/harbour/config.toml").unlink()
     result = run("train", "harbour", "--resume")
     assert (result.code, result.err.count("\n")) == (2, 1)

@@ -32,7 +32,7 @@ def trained(attention: Attention, n_batches: int) -> RecurrentSeq2Seq:
     model = RecurrentSeq2Seq(Recurrent(N_VOCAB, 24, 48, attention))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     batches = Listed(list(pairs(n_batches, 1)))
-    train(model, batches, Seq2SeqLoss(smoothing=0.0), optimizer, n_steps=n_batches, max_grad_norm=1.0)
+    train(model, batches, Seq2SeqLoss(label_smoothing=0.0), optimizer, n_steps=n_batches, max_grad_norm=1.0)
     return model.eval()
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from tests.support.tiny_blueprints import DECODERS, ENCODERS, SEQ2SEQS
 from zeropoint.errors import BadInput, MachineError
 from zeropoint.models.build import build
-from zeropoint.train.run.causality import check_causal
+from zeropoint.train.run.causality import check_causality
 
 V, D, T = 11, 16, 12
 
@@ -76,7 +76,7 @@ CAUSAL = torch.full((T, T), -torch.inf).triu(1)
 
 
 def test_a_mask_keeps_the_future_out() -> None:
-    assert check_causal(Model(Mixer(CAUSAL), nn.LayerNorm(D), Convolution(is_causal=True)), V, T) is None
+    assert check_causality(Model(Mixer(CAUSAL), nn.LayerNorm(D), Convolution(is_causal=True)), V, T) is None
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_mask_keeps_the_future_out() -> None:
     ],
 )
 def test_a_leak_is_named_where_it_enters(fault: type[nn.Module], name: str, kind: str) -> None:
-    leak = check_causal(Model(Mixer(CAUSAL), fault(), Mixer(torch.zeros(T, T))), V, T)
+    leak = check_causality(Model(Mixer(CAUSAL), fault(), Mixer(torch.zeros(T, T))), V, T)
     assert leak is not None
     assert (leak.module, leak.kind) == (name, kind)
     assert leak.change > 1e-4
@@ -99,7 +99,7 @@ def test_a_leak_is_named_where_it_enters(fault: type[nn.Module], name: str, kind
 
 
 def test_what_leaks_behind_a_leak_is_named_too() -> None:
-    leak = check_causal(Model(WindowNorm(), Mixer(CAUSAL), Mixer(torch.zeros(T, T)), WindowNorm()), V, T)
+    leak = check_causality(Model(WindowNorm(), Mixer(CAUSAL), Mixer(torch.zeros(T, T)), WindowNorm()), V, T)
     assert leak is not None
     assert (leak.module, leak.others) == ("parts.0", ("parts.2", "parts.3"))
 
@@ -109,7 +109,7 @@ def test_a_leak_without_a_part_of_its_own_is_the_models() -> None:
         def forward(self, ids_BT: Tensor) -> Tensor:
             return super().forward(ids_BT).flip(1)
 
-    leak = check_causal(Reversed(), V, T)
+    leak = check_causality(Reversed(), V, T)
     assert leak is not None
     assert leak.module == leak.kind == "Reversed"
 
@@ -117,7 +117,7 @@ def test_a_leak_without_a_part_of_its_own_is_the_models() -> None:
 def test_one_position_that_looks_one_ahead_is_found() -> None:
     almost = CAUSAL.clone()
     almost[4, 5] = 0.0
-    leak = check_causal(Model(Mixer(almost)), V, T)
+    leak = check_causality(Model(Mixer(almost)), V, T)
     assert leak is not None
     assert (leak.position, leak.token) == (4, 5)
 
@@ -126,7 +126,7 @@ def test_a_leak_behind_zero_weights_is_found() -> None:
     model = Model(nn.Sequential(Mixer(torch.zeros(T, T)), nn.Linear(D, D)))
     for weight in (*model.parts.parameters(), *model.head.parameters()):
         nn.init.zeros_(weight)
-    assert check_causal(model, V, T) is not None
+    assert check_causality(model, V, T) is not None
     assert not model.head.weight.any()
 
 
@@ -134,7 +134,7 @@ def test_the_model_and_the_generator_are_left_as_they_were() -> None:
     model = Model(BatchNorm(), nn.Dropout(0.5)).eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
-    check_causal(model, V, T)
+    check_causality(model, V, T)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert torch.equal(state, torch.get_rng_state())
     assert not model.training
@@ -145,28 +145,28 @@ def test_the_model_and_the_generator_are_left_as_they_were() -> None:
 def test_every_decoder_is_causal(name: str) -> None:
     blueprint = DECODERS[name]
     model = build(blueprint, dropout=0.1, attention_dropout=0.1)
-    assert check_causal(model, blueprint.n_vocab, blueprint.n_ctx) is None
+    assert check_causality(model, blueprint.n_vocab, blueprint.n_ctx) is None
 
 
 @pytest.mark.parametrize("name", SEQ2SEQS)
 def test_every_encoder_decoder_is_causal_in_its_answer(name: str) -> None:
     blueprint, source_BS = SEQ2SEQS[name], torch.tensor([[5, 3, 8, 1, 9]])
     model = build(blueprint, dropout=0.1, attention_dropout=0.1)
-    assert check_causal(model, blueprint.n_vocab, blueprint.n_ctx, source_BS=source_BS) is None
+    assert check_causality(model, blueprint.n_vocab, blueprint.n_ctx, source_BS=source_BS) is None
 
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_an_encoder_looks_ahead_in_its_first_attention(name: str) -> None:
     blueprint = ENCODERS[name]
-    leak = check_causal(build(blueprint), blueprint.n_vocab, blueprint.n_ctx)
+    leak = check_causality(build(blueprint), blueprint.n_vocab, blueprint.n_ctx)
     assert leak is not None
     assert leak.module == "blocks.0.attention"
 
 
 def test_what_is_too_small_or_not_a_number_is_refused() -> None:
     with pytest.raises(BadInput, match="no future"):
-        check_causal(Model(), V, 1)
+        check_causality(Model(), V, 1)
     model = Model()
     nn.init.constant_(model.head.weight, torch.nan)
     with pytest.raises(MachineError, match="not numbers"):
-        check_causal(model, V, T)
+        check_causality(model, V, T)

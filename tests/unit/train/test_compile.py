@@ -11,7 +11,7 @@ from zeropoint.errors import MachineError
 from zeropoint.train.config.config import RunConfig, read_config
 from zeropoint.train.loop import compile
 from zeropoint.train.objectives.seq2seq import Seq2SeqLoss
-from zeropoint.train.run.build_model import blueprint_of, built
+from zeropoint.train.run.build_model import blueprint_of, build_model
 
 CPU = torch.device("cpu")
 
@@ -21,16 +21,16 @@ def long_run() -> RunConfig:
 
 
 def model_of(config: RunConfig) -> torch.nn.Module:
-    return built(config, blueprint_of(config.model, 65), CPU)
+    return build_model(config, blueprint_of(config.model, 65), CPU)
 
 
 def test_long_runs_pay_and_short_ones_do_not():
     config = long_run()
     model = model_of(config)
-    assert compile.pays(config, model, CPU)
-    assert not compile.pays(read_config("shakespeare-char"), model, CPU)
-    assert not compile.pays(config, model, CPU, n_workers=2)
-    assert not compile.pays(replace(config, objective=Seq2SeqLoss()), model, CPU)
+    assert compile.is_worth_compiling(config, model, CPU)
+    assert not compile.is_worth_compiling(read_config("shakespeare-char"), model, CPU)
+    assert not compile.is_worth_compiling(config, model, CPU, n_workers=2)
+    assert not compile.is_worth_compiling(replace(config, objective=Seq2SeqLoss()), model, CPU)
 
 
 def test_never_and_a_missing_compiler(monkeypatch):
@@ -38,12 +38,12 @@ def test_never_and_a_missing_compiler(monkeypatch):
     monkeypatch.setenv("PATH", "")
     config = long_run()
     model = model_of(config)
-    assert compile.compiled_if_it_pays(config, model, CPU) is config.objective
+    assert compile.compile_objective(config, model, CPU) is config.objective
     never = read_config("shakespeare-char", ["train.compile=never"])
-    assert compile.compiled_if_it_pays(never, model, CPU) is never.objective
+    assert compile.compile_objective(never, model, CPU) is never.objective
     always = read_config("shakespeare-char", ["train.compile=always"])
     with pytest.raises(MachineError, match=r"train\.compile"):
-        compile.compiled_if_it_pays(always, model, CPU)
+        compile.compile_objective(always, model, CPU)
 
 
 @pytest.mark.parametrize("recipe", ["shakespeare-char", "shakespeare-char-fast"])
@@ -51,8 +51,8 @@ def test_compiled_objective_is_the_objective(recipe):
     """Traced as a whole, as the compiler wants it, though not compiled: the same loss and gradients."""
     config = read_config(recipe)
     blueprint = blueprint_of(config.model, 65)
-    model = built(config, replace(blueprint, blocks=blueprint.blocks[:1]), CPU)
-    fast = compile.Compiled(config.objective, backend="aot_eager")
+    model = build_model(config, replace(blueprint, blocks=blueprint.blocks[:1]), CPU)
+    fast = compile.CompiledObjective(config.objective, backend="aot_eager")
     ids = torch.arange(16).view(2, 8)
     weight = model.embedding.weight
     documents = torch.arange(16).view(2, 8) // 5
@@ -72,7 +72,7 @@ def test_dropout_is_compiled_and_drawn_by_the_seed():
     dropouts = ["model.dropout=0.2", "model.attention_dropout=0.2"]
     config = read_config("shakespeare-char", [*dropouts, "model.n_layers=1", "model.n_ctx=8"])
     model = model_of(config)
-    fast = compile.Compiled(config.objective, backend="aot_eager")
+    fast = compile.CompiledObjective(config.objective, backend="aot_eager")
     ids = torch.arange(16).view(2, 8)
     losses = []
     for seed in (1, 2, 1):
@@ -88,10 +88,10 @@ def test_what_cannot_be_compiled_is_computed_as_it_is_written_or_an_error():
 
     model = torch.nn.Linear(2, 1)
     ids = torch.ones(1, 2)
-    loss = compile.Compiled(objective, "aot_eager", must=False)(model, ids)
+    loss = compile.CompiledObjective(objective, "aot_eager", is_required=False)(model, ids)
     torch.testing.assert_close(loss, model(ids).sum())
-    with pytest.raises(MachineError, match=r"cannot be compiled here .*never"):
-        compile.Compiled(objective, "aot_eager")(model, ids)
+    with pytest.raises(MachineError, match=r"torch\.compile failed .*never"):
+        compile.CompiledObjective(objective, "aot_eager")(model, ids)
 
 
 def test_best_recipe_has_no_more_parameters_than_the_one_it_is_compared_with():

@@ -27,10 +27,10 @@ from zeropoint.train.config.config import (
 from zeropoint.train.loop.loop import evaluate_loss
 from zeropoint.train.objectives.masked_lm import MaskedLM
 from zeropoint.train.objectives.next_token import NextToken
-from zeropoint.train.run.build_model import built
+from zeropoint.train.run.build_model import build_model
 from zeropoint.train.run.prepare import prepare
 from zeropoint.train.run.run import run
-from zeropoint.train.schedules.schedule import Constant
+from zeropoint.train.schedules.constant import Constant
 
 
 def config(folder: Path) -> RunConfig:
@@ -40,7 +40,7 @@ def config(folder: Path) -> RunConfig:
     return RunConfig(
         model=ModelConfig(n_layers=1, n_heads=2, d_model=16, n_ctx=40),
         data=DataConfig(str(file), order="epochs", loss="completion", validation=0.4),
-        train=TrainConfig(steps=12, batch_size=6, checkpoint_every=6, device="cpu", leak_check=False),
+        train=TrainConfig(steps=12, batch_size=6, checkpoint_every=6, device="cpu", check_causality=False),
         schedule=Constant(),
         eval=EvalConfig(every=0, n_batches=1),
     )
@@ -49,7 +49,7 @@ def config(folder: Path) -> RunConfig:
 def test_the_loss_is_the_mean_over_the_tokens_of_answers(folder: Path) -> None:
     made = config(folder)
     prepared = prepare(made)
-    model = built(made, prepared.blueprint, torch.device("cpu")).eval()
+    model = build_model(made, prepared.blueprint, torch.device("cpu")).eval()
     ids_BT, next_BT, document_BT = map(torch.from_numpy, prepared.validation.batch(0))
     with torch.no_grad():
         said_BTV = torch.log_softmax(model(ids_BT, document_BT=document_BT), -1)
@@ -65,7 +65,7 @@ def test_the_loss_is_the_mean_over_the_tokens_of_answers(folder: Path) -> None:
 def test_an_answer_is_learned_as_if_its_prompt_stood_alone(folder: Path) -> None:
     made = config(folder)
     prepared = prepare(made)
-    model = built(made, prepared.blueprint, torch.device("cpu")).eval()
+    model = build_model(made, prepared.blueprint, torch.device("cpu")).eval()
     batch = list(map(torch.from_numpy, prepared.training.batch(0)))
     assert (batch[2][:, -1] > 0).any()
     total, n_all = 0.0, NextToken().n_targets(*batch)
@@ -126,7 +126,7 @@ def test_where_all_is_asked_for_the_loss_is_the_plain_mean_to_the_bit() -> None:
 
 
 def test_other_objectives_and_texts_are_refused(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(BadInput, match=r"data\.loss is completion and the objective is not next_token"):
+    with pytest.raises(BadInput, match=r"data\.loss is completion, which only some objectives support"):
         run(replace(config(folder), objective=MaskedLM()), tmp_path / "run")
     with pytest.raises(BadInput, match=r"harbour\.txt holds text that is no prompt with its answer"):
         prepare(read_config("harbour", ["data.loss=completion"]))

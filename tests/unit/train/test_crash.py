@@ -62,9 +62,9 @@ def test_killed_at_random_moments_it_loses_an_interval_at_most_and_draws_the_sam
 
 def newest_step(path: Path) -> int:
     """Of the newest sound checkpoint; 0 where there is none yet."""
-    if not checkpoint.checkpoints(path):
+    if not checkpoint.list_checkpoints(path):
         return 0
-    found, damaged = checkpoint.newest(path)
+    found, damaged = checkpoint.load_newest(path)
     assert damaged == []
     return found.state.step
 

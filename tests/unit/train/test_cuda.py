@@ -16,6 +16,7 @@ import torch.distributed as dist
 import zeropoint
 from tests.support import tiny_pairs
 from zeropoint.convert.convert import convert
+from zeropoint.decoding.translator import Translator, open_translator
 from zeropoint.errors import OutOfMemory
 from zeropoint.learn.ladders.published import llama
 from zeropoint.learn.ladders.run_ladder import run_ladder, select_rungs
@@ -29,13 +30,12 @@ from zeropoint.train.config.config import (
     TrainConfig,
     read_config,
 )
-from zeropoint.train.distributed.ddp_fsdp import TorchTeam
+from zeropoint.train.distributed.ddp_fsdp import DDPGroup
 from zeropoint.train.optim.muon import Muon
 from zeropoint.train.run.build_model import blueprint_of
-from zeropoint.train.run.causality import check_causal
+from zeropoint.train.run.causality import check_causality
 from zeropoint.train.run.run import run
-from zeropoint.train.run.translator import Translator, open_translator
-from zeropoint.train.schedules.schedule import Cosine
+from zeropoint.train.schedules.cosine import Cosine
 from zeropoint.weights.run_checkpoint import checkpoint_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
@@ -91,7 +91,12 @@ def pairs(folder: Path) -> RunConfig:
 
 @pytest.mark.parametrize(
     "config",
-    [lambda folder: SMALL, lambda folder: with_train(LLAMA, ema=0.9, accumulation_steps=2), masked, pairs],
+    [
+        lambda folder: SMALL,
+        lambda folder: with_train(LLAMA, ema_decay=0.9, accumulation_steps=2),
+        masked,
+        pairs,
+    ],
     ids=["gpt2", "llama", "masked", "pairs"],
 )
 def test_the_curve_is_that_of_a_processor(folder: Path, config: Callable[[Path], RunConfig]) -> None:
@@ -177,9 +182,9 @@ def test_what_sees_the_future_is_found_there_too() -> None:
     blueprint = blueprint_of(SMALL.model, 65)
     block = blueprint.blocks[0]
     open_block = replace(block, attention=replace(block.attention, is_causal=False))
-    assert check_causal(build(blueprint, dropout=0.2, attention_dropout=0.2).to(GPU), 65, 32) is None
+    assert check_causality(build(blueprint, dropout=0.2, attention_dropout=0.2).to(GPU), 65, 32) is None
     leaky = build(replace(blueprint, blocks=(open_block,))).to(GPU)
-    leak = check_causal(leaky, 65, 32)
+    leak = check_causality(leaky, 65, 32)
     assert leak is not None
     assert leak.module == "blocks.0.attention"
 
@@ -189,7 +194,7 @@ def test_a_worker_with_a_gpu_of_its_own_has_the_same_curve(folder: Path) -> None
     dist.init_process_group("nccl", init_method=f"file://{folder}/meeting", rank=0, world_size=1)
     try:
         told = Told()
-        run(with_train(SMALL, accumulation_steps=2), folder / "group", [told], group=TorchTeam(GPU))
+        run(with_train(SMALL, accumulation_steps=2), folder / "group", [told], group=DDPGroup(GPU))
     finally:
         dist.destroy_process_group()
     assert told.losses == pytest.approx(curve(SMALL, folder / "alone"), rel=1e-4)
@@ -200,9 +205,9 @@ def test_a_run_that_translates_does_so_on_either(folder: Path) -> None:
     run(config, folder / "run")
     translator = open_translator(folder / "run", "latest")
     sources = [german for german, _ in tiny_pairs.PAIRS]
-    there = Translator("there", translator.model.to(GPU), translator.coding).translate(sources)
+    there = Translator("there", translator.model.to(GPU), translator.codec).translate(sources)
     assert there == [english for _, english in tiny_pairs.PAIRS]
-    here = Translator("here", translator.model.cpu(), translator.coding).translate(sources)
+    here = Translator("here", translator.model.cpu(), translator.codec).translate(sources)
     assert here == there
 
 

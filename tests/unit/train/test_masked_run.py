@@ -32,11 +32,11 @@ def test_it_learns_and_has_a_row_for_the_mask(tmp_path: Path) -> None:
 
 
 def test_a_causal_model_is_refused() -> None:
-    with pytest.raises(BadInput, match="sees only what came before"):
+    with pytest.raises(BadInput, match="the model is causal"):
         prepare(replace(config(), model=read_config("harbour").model))
 
 
 @pytest.mark.parametrize("name", ["bert-base", "t5-small"])
 def test_a_model_that_sees_what_comes_next_is_not_asked_for_it(name: str) -> None:
-    with pytest.raises(BadInput, match="model is no decoder, and the objective next_token asks"):
+    with pytest.raises(BadInput, match="the model is not a decoder, and next_token predicts"):
         prepare(replace(read_config("harbour"), model=ModelConfig(blueprint=name)))

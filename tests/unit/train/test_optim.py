@@ -8,11 +8,12 @@ from torch import nn
 
 from zeropoint.blueprint import catalog
 from zeropoint.models.build import build
-from zeropoint.train.averaging.ema import Ema
-from zeropoint.train.loop.gradients import clip_gradients, first_bad, largest, near_zero
+from zeropoint.train.averaging.ema import EMA
+from zeropoint.train.loop.gradient_clipping import clip_gradients
+from zeropoint.train.loop.gradients import first_nonfinite, largest_gradient, near_zero_fractions
+from zeropoint.train.optim._decay_groups import decay_groups
 from zeropoint.train.optim.adamw import AdamW
-from zeropoint.train.optim.groups import decay_groups
-from zeropoint.train.optim.muon import Muon, orthogonal
+from zeropoint.train.optim.muon import Muon, orthogonalize
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +42,11 @@ def test_adamw_takes_a_step_of_its_rate(model: nn.Module) -> None:
 @pytest.mark.parametrize("shape", [(8, 8), (16, 4), (4, 16), (3, 8, 4)])
 def test_what_muon_moves_by_is_nearly_orthogonal(shape: tuple[int, ...]) -> None:
     drawn = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    values = torch.linalg.svdvals(orthogonal(drawn))
+    values = torch.linalg.svdvals(orthogonalize(drawn))
     assert values.min() > 0.6
     assert values.max() < 1.3
     u, _, vh = torch.linalg.svd(drawn, full_matrices=False)
-    torch.testing.assert_close(orthogonal(drawn), u @ vh, atol=0.35, rtol=0)
+    torch.testing.assert_close(orthogonalize(drawn), u @ vh, atol=0.35, rtol=0)
 
 
 def test_muon_takes_matrices_of_blocks_and_adamw_the_rest(model: nn.Module) -> None:
@@ -78,14 +79,14 @@ def test_muon_moves_a_matrix_by_its_rate(model: nn.Module) -> None:
 def test_an_average_follows_slowly_and_lends_itself() -> None:
     line = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(line.weight)
-    ema = Ema(line, 0.5)
+    ema = EMA(line, 0.5)
     nn.init.ones_(line.weight)
     ema.update(line, 1000)
     assert ema.average["weight"].item() == 0.5
-    with ema.inside(line):
+    with ema.applied_to(line):
         assert line.weight.item() == 0.5
     assert line.weight.item() == 1
-    early = Ema(line, 0.999)
+    early = EMA(line, 0.999)
     nn.init.zeros_(line.weight)
     early.update(line, 1)  # of the first steps little is kept
     assert early.average["weight"].item() == pytest.approx(2 / 11)
@@ -105,7 +106,7 @@ def test_the_share_of_gradients_that_do_nothing() -> None:
     line = nn.Linear(4, 1)
     line.weight.grad = torch.tensor([[0.0, 1e-4, 1e-2, 1.0]])
     line.bias.grad = torch.zeros(1)
-    assert near_zero(line, 1e-3) == {"weight": 0.5, "bias": 1.0}
+    assert near_zero_fractions(line, 1e-3) == {"weight": 0.5, "bias": 1.0}
 
 
 def test_where_a_number_went_bad_is_named() -> None:
@@ -114,14 +115,14 @@ def test_where_a_number_went_bad_is_named() -> None:
     def compute() -> torch.Tensor:
         return model(torch.ones(1, 1))
 
-    assert first_bad(model, compute) == "the loss alone"
+    assert first_nonfinite(model, compute) == "the loss itself"
     model[1].weight.grad = torch.tensor([[float("nan")]])
-    assert first_bad(model, compute) == "the gradient of 1.weight"
+    assert first_nonfinite(model, compute) == "the gradient of 1.weight"
     handle = model[1].register_forward_hook(lambda module, args, output: output / 0)
-    assert first_bad(model, compute) == "what 1 gives"
+    assert first_nonfinite(model, compute) == "the output of 1"
     handle.remove()
     nn.init.constant_(model[0].bias, float("inf"))
-    assert first_bad(model, compute) == "the weight 0.bias"
+    assert first_nonfinite(model, compute) == "the weight 0.bias"
 
 
 def test_the_largest_gradient_for_its_weights() -> None:
@@ -129,4 +130,4 @@ def test_the_largest_gradient_for_its_weights() -> None:
     for layer, weight, gradient in zip(model, (10.0, 1.0), (20.0, 3.0), strict=True):
         nn.init.constant_(layer.weight, weight)
         layer.weight.grad = torch.tensor([[gradient]])
-    assert largest(model) == "1.weight"
+    assert largest_gradient(model) == "1.weight"

@@ -14,7 +14,7 @@ from zeropoint.errors import BadInput
 from zeropoint.train.callbacks.callbacks import Callback, StepInfo
 from zeropoint.train.config.config import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
 from zeropoint.train.run.run import run
-from zeropoint.train.schedules.schedule import Constant
+from zeropoint.train.schedules.constant import Constant
 
 
 class Losses(Callback):
@@ -41,7 +41,7 @@ def test_files_shards_and_a_resume_give_one_curve(folder: Path) -> None:
     config = RunConfig(
         model=ModelConfig(n_layers=1, n_heads=2, d_model=16, n_ctx=16),
         data=how,
-        train=TrainConfig(steps=40, batch_size=4, checkpoint_every=20, device="cpu", leak_check=False),
+        train=TrainConfig(steps=40, batch_size=4, checkpoint_every=20, device="cpu", check_causality=False),
         schedule=Constant(),
         eval=EvalConfig(every=0, n_batches=1),
     )

@@ -26,7 +26,7 @@ def test_a_gpu_is_asked_whether_it_multiplies_bfloat16_itself(
 def test_what_is_known_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock may say something else on a busy machine, and a resumed run would multiply otherwise."""
     slow = {torch.float32: 1.0, torch.bfloat16: 2.0}
-    monkeypatch.setattr(precision, "_seconds", lambda dtypes: slow)
+    monkeypatch.setattr(precision, "_measure", lambda dtypes: slow)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     for is_known, dtype in ((True, torch.bfloat16), (False, torch.float32)):
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda is_known=is_known: is_known)

@@ -12,10 +12,10 @@ from tests.support.process_group import Curve, judged, losses, train_together
 from zeropoint.convert.convert import convert
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.train.checkpoints import checkpoint
-from zeropoint.train.checkpoints.sharded import files_of
+from zeropoint.train.checkpoints.sharded import shard_files
 from zeropoint.train.config.config import RunConfig, TrainConfig, read_config
 from zeropoint.train.config.validate import check
-from zeropoint.train.distributed.process_group import SINGLE_PROCESS, SingleProcess, rows_of
+from zeropoint.train.distributed.process_group import SINGLE_PROCESS, SingleProcess, local_rows
 from zeropoint.train.optim.muon import Muon
 from zeropoint.train.run.run import run
 from zeropoint.weights.open_model import open_model
@@ -33,9 +33,9 @@ source = "harbour"
 steps = {steps}
 batch_size = 5
 checkpoint_every = 6
-ema = 0.9
+ema_decay = 0.9
 threads = 1
-keep = 5
+max_checkpoints = 5
 sharding = "{sharding}"
 [schedule]
 decay_steps = 12
@@ -62,10 +62,10 @@ def worker(rank: int, n_workers: int) -> SingleProcess:
 
 def test_every_row_falls_to_one_worker() -> None:
     for n_rows, n_workers in ((5, 2), (12, 4), (7, 7), (9, 4)):
-        taken = [list(range(n_rows))[rows_of(n_rows, worker(r, n_workers))] for r in range(n_workers)]
+        taken = [list(range(n_rows))[local_rows(n_rows, worker(r, n_workers))] for r in range(n_workers)]
         assert [row for rows in taken for row in rows] == list(range(n_rows))
         assert max(map(len, taken)) - min(map(len, taken)) <= 1
-    assert rows_of(8, SINGLE_PROCESS) == slice(0, 8)
+    assert local_rows(8, SINGLE_PROCESS) == slice(0, 8)
 
 
 def test_two_workers_with_unequal_rows_have_the_curve_of_one(tmp_path: Path) -> None:
@@ -85,13 +85,13 @@ def test_two_workers_with_unequal_rows_have_the_curve_of_one(tmp_path: Path) -> 
     made = convert(tmp_path / "two/checkpoints/step-000009", tmp_path / "two.gguf", notify=lambda _: None)
     assert made.was_run
     (name,) = (n for n in open_model(made.path).weights if n.endswith("1.attention.query.weight"))
-    wanted = checkpoint.opened(tmp_path / "two/checkpoints/step-000009").weights[name]
+    wanted = checkpoint.load(tmp_path / "two/checkpoints/step-000009").weights[name]
     assert torch.equal(torch.from_numpy(open_model(made.path).weights[name].copy()), wanted)
 
     # What a worker wrote is a model like any other, and a damaged share is named.
     path = tmp_path / "two/checkpoints/step-000006"
     assert len(list(path.glob("weights-*-of-00002.safetensors"))) == 2
-    read = checkpoint.opened(path)
+    read = checkpoint.load(path)
     stored = open_checkpoint(path).stored
     for name, weight in read.weights.items():
         assert torch.equal(torch.from_numpy(stored.array(name)), weight)
@@ -99,25 +99,25 @@ def test_two_workers_with_unequal_rows_have_the_curve_of_one(tmp_path: Path) -> 
     share = path / "weights-00002-of-00002.safetensors"
     share.write_bytes(share.read_bytes()[:-1] + b"x")
     with pytest.raises(BadModelFile, match="weights-00002-of-00002"):
-        checkpoint.opened(path)
+        checkpoint.load(path)
     with pytest.raises(BadModelFile, match="weights-00002-of-00002"):
         open_checkpoint(path)
 
 
 def test_a_share_that_is_missing_makes_no_set() -> None:
     names = {f"weights-0000{i}-of-00003.safetensors" for i in (1, 2, 3)} | {"state.json"}
-    assert files_of("weights", names) == sorted(names - {"state.json"})
-    assert files_of("weights", names - {"weights-00002-of-00003.safetensors"}) == []
-    assert files_of("weights", names - {"weights-00003-of-00003.safetensors"}) == []
-    assert files_of("weights", {"weights.safetensors"}) == ["weights.safetensors"]
-    assert files_of("raw", names) == []
+    assert shard_files("weights", names) == sorted(names - {"state.json"})
+    assert shard_files("weights", names - {"weights-00002-of-00003.safetensors"}) == []
+    assert shard_files("weights", names - {"weights-00003-of-00003.safetensors"}) == []
+    assert shard_files("weights", {"weights.safetensors"}) == ["weights.safetensors"]
+    assert shard_files("raw", names) == []
 
 
 def test_what_cannot_be_shared_out_is_refused() -> None:
     with pytest.raises(BadInput, match="fewer workers"):
         check(RunConfig(train=TrainConfig(batch_size=3)), 4)
-    with pytest.raises(BadInput, match="equal parts"):
+    with pytest.raises(BadInput, match="equal sizes"):
         check(RunConfig(train=TrainConfig(batch_size=6, accumulation_steps=3, sharding="fsdp")), 4)
-    with pytest.raises(BadInput, match="needs whole matrices"):
+    with pytest.raises(BadInput, match="needs full weight matrices"):
         check(RunConfig(train=TrainConfig(sharding="fsdp"), optimizer=Muon()), 2)
     check(RunConfig(train=TrainConfig(batch_size=5)), 2)

@@ -35,7 +35,9 @@ pytestmark = [
 # Rows that do not divide, and looks at the validation split so that there is time to be killed in.
 CONFIG = RunConfig(
     ModelConfig(n_layers=2, n_heads=2, d_model=16, n_ctx=16),
-    train=TrainConfig(steps=50, batch_size=5, checkpoint_every=10, keep=50, threads=1, device="cpu"),
+    train=TrainConfig(
+        steps=50, batch_size=5, checkpoint_every=10, max_checkpoints=50, threads=1, device="cpu"
+    ),
     eval=EvalConfig(every=2, n_batches=8),
     sample=SampleConfig(),
 )

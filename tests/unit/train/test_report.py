@@ -11,8 +11,8 @@ import pytest
 from zeropoint.train.callbacks.callbacks import Callback
 from zeropoint.train.callbacks.metrics import MetricsFile, SampleFiles, TensorBoard
 from zeropoint.train.config.config import read_config
-from zeropoint.train.report.plot import curve_of, draw_png, in_terminal
-from zeropoint.train.report.report import Report, html_of
+from zeropoint.train.report.plot import draw_png, draw_terminal, read_curve
+from zeropoint.train.report.report import Report, render_html
 from zeropoint.train.run.run import run
 
 SETS = (
@@ -70,8 +70,8 @@ def test_the_page_needs_nothing_else_and_says_how_to_repeat_the_run(folder: Path
 
 def test_what_a_model_writes_cannot_act_in_the_page(folder: Path) -> None:
     (folder / "samples" / "step-000004.txt").write_text("<script>alert(1)</script>")
-    assert "<script" not in html_of(folder)
-    assert "&lt;script&gt;" in html_of(folder)
+    assert "<script" not in render_html(folder)
+    assert "&lt;script&gt;" in render_html(folder)
 
 
 def test_a_run_that_was_gone_on_with_says_so(tmp_path: Path) -> None:
@@ -85,24 +85,24 @@ def test_a_run_that_was_gone_on_with_says_so(tmp_path: Path) -> None:
 
 
 def test_the_curve_as_a_picture_and_in_a_terminal(folder: Path) -> None:
-    curve = curve_of(folder)
+    curve = read_curve(folder)
     assert (folder / "loss.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert list(curve.steps) == [1, 2, 3, 4, 5, 6]
     assert list(curve.eval_steps) == [0, 2, 4, 6]
     best = curve.best
     assert best is not None
     assert best[1] == min(curve.eval_losses)
-    drawn = in_terminal(curve, 60, 12)
+    drawn = draw_terminal(curve, 60, 12)
     assert "\x1b" not in drawn
     assert max(map(len, drawn.splitlines()[:-1])) <= 60
     assert "●" in drawn
-    assert "\x1b[" in in_terminal(curve, 60, 12, has_color=True)
+    assert "\x1b[" in draw_terminal(curve, 60, 12, has_color=True)
 
 
 def test_a_run_without_a_step_can_be_drawn_too(tmp_path: Path) -> None:
-    curve = curve_of(tmp_path)
+    curve = read_curve(tmp_path)
     assert draw_png(curve, "empty")[:4] == b"\x89PNG"
-    assert "loss by step" in in_terminal(curve, 60, 12)
+    assert "loss by step" in draw_terminal(curve, 60, 12)
 
 
 def test_tensorboard_has_events_and_samples_are_kept(folder: Path) -> None:

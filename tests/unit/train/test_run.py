@@ -33,14 +33,15 @@ from zeropoint.train.optim.adamw import AdamW
 from zeropoint.train.optim.muon import Muon
 from zeropoint.train.run import prepare
 from zeropoint.train.run.build_model import blueprint_of
-from zeropoint.train.run.causality import Leak
-from zeropoint.train.run.memory import refuse_too_large
+from zeropoint.train.run.causality import CausalityViolation
+from zeropoint.train.run.memory import check_fits_memory
 from zeropoint.train.run.run import run
-from zeropoint.train.schedules.schedule import Constant, Cosine
+from zeropoint.train.schedules.constant import Constant
+from zeropoint.train.schedules.cosine import Cosine
 
 TINY = RunConfig(
     model=ModelConfig(n_layers=1, n_heads=2, d_model=16, n_ctx=16),
-    train=TrainConfig(steps=6, batch_size=4, checkpoint_every=2, device="cpu", leak_check=False),
+    train=TrainConfig(steps=6, batch_size=4, checkpoint_every=2, device="cpu", check_causality=False),
     schedule=Cosine(warmup_steps=2),
     eval=EvalConfig(every=3, n_batches=1),
 )
@@ -94,7 +95,9 @@ def test_a_run_leaves_a_folder_with_everything_about_it(folder: Path) -> None:
     assert (result.stopped_by, result.exit_code) == ("steps", 0)
     assert read_config(folder / "config.toml") == replace(TINY, sample=SampleConfig(every=6, n_tokens=5))
     assert (folder / "latest").read_text() == "step-000006\n"
-    assert checkpoint.pointed(folder, "best") == folder / "checkpoints" / f"step-{result.best_step:06d}"
+    assert (
+        checkpoint.resolve_pointer(folder, "best") == folder / "checkpoints" / f"step-{result.best_step:06d}"
+    )
     facts = json.loads((folder / "run.json").read_text())
     assert len(facts["data_sha256"]["harbour"]) == 64
     assert {path.name for path in folder.iterdir()} == {
@@ -107,7 +110,7 @@ def test_a_run_leaves_a_folder_with_everything_about_it(folder: Path) -> None:
     "config",
     [
         replace(TINY, model=replace(TINY.model, dropout=0.1, attention_dropout=0.1)),
-        with_train(TINY, ema=0.9, accumulation_steps=2),
+        with_train(TINY, ema_decay=0.9, accumulation_steps=2),
         replace(TINY, optimizer=Muon()),
         replace(TINY, data=DataConfig(order="epochs", tokenizer="bpe", n_vocab=300)),
     ],
@@ -168,28 +171,30 @@ def test_blocks_that_are_recomputed_draw_the_same_again_and_dropout_may_change(f
 
 
 def test_the_averaged_weights_are_the_model(folder: Path) -> None:
-    run(with_train(TINY, ema=0.5), folder / "run")
-    found, _ = checkpoint.newest(folder / "run")
+    run(with_train(TINY, ema_decay=0.5), folder / "run")
+    found, _ = checkpoint.load_newest(folder / "run")
     assert found.raw is not None
     assert found.raw.keys() == found.weights.keys()
     assert not torch.equal(found.raw["embedding.weight"], found.weights["embedding.weight"])
 
 
 def test_it_stops_when_nothing_gets_better_or_time_is_over(folder: Path) -> None:
-    still = replace(with_train(TINY, steps=50, patience=2), optimizer=AdamW(learning_rate=1e-30))
-    assert (result := run(still, folder / "still")).stopped_by == "patience"
+    still = replace(
+        with_train(TINY, steps=50, early_stopping_patience=2), optimizer=AdamW(learning_rate=1e-30)
+    )
+    assert (result := run(still, folder / "still")).stopped_by == "early_stopping"
     assert (result.step, result.best_step) == (6, 0)
     short = run(with_train(TINY, steps=10**6, time_budget="0.2s"), folder / "short")
     assert short.stopped_by == "time"
-    assert checkpoint.newest(folder / "short")[0].state.step == short.step
+    assert checkpoint.load_newest(folder / "short")[0].state.step == short.step
 
 
 def test_a_loss_that_is_no_number_names_step_tensor_and_checkpoint(folder: Path) -> None:
     config = replace(with_train(TINY, max_grad_norm=0.0), optimizer=AdamW(learning_rate=1e38))
     with pytest.raises(NotFinite) as caught:
         run(config, folder / "run")
-    assert str(caught.value).startswith("step 2: the loss is not a number; the first bad tensor is ")
-    assert str(caught.value).endswith("step-000000; go on from it with --resume")
+    assert str(caught.value).startswith("step 2: the loss is NaN or infinite, first in ")
+    assert str(caught.value).endswith("step-000000; resume from it with --resume")
     assert caught.value.exit_code == 1
     run(replace(config, optimizer=AdamW()), folder / "run", resume=True)  # with a smaller rate it goes on
 
@@ -197,18 +202,20 @@ def test_a_loss_that_is_no_number_names_step_tensor_and_checkpoint(folder: Path)
 def test_a_loss_that_runs_away_stops_and_leaves_a_checkpoint_from_before(folder: Path) -> None:
     config = replace(with_train(TINY, steps=200), optimizer=AdamW(learning_rate=3.0), schedule=Constant())
     with pytest.raises(
-        Diverged, match=r"the loss has been .* for 20 steps, and was 4\..* at the start"
+        Diverged, match=r"the loss diverged: its mean over 20 steps is .*, up from 4\."
     ) as caught:
         run(config, folder / "run")
     assert "the gradient of " in str(caught.value)
-    assert str(caught.value).endswith("step-000000; go on from it with --resume")
+    assert str(caught.value).endswith("step-000000; resume from it with --resume")
 
 
 def test_a_model_that_sees_the_future_is_not_trained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    leak = Leak("blocks.0", "Block", 0.5, 0.5, 1, 2)
-    monkeypatch.setattr("zeropoint.train.run.trainer.check_causal", lambda *args: leak)
-    with pytest.raises(BadInput, match=r"blocks\.0 \(Block\) lets later tokens through.*leak_check=false"):
-        run(with_train(TINY, leak_check=True), folder / "run")
+    leak = CausalityViolation("blocks.0", "Block", 0.5, 0.5, 1, 2)
+    monkeypatch.setattr("zeropoint.train.run.trainer.check_causality", lambda *args: leak)
+    with pytest.raises(
+        BadInput, match=r"blocks\.0 \(Block\) lets later tokens through.*check_causality=false"
+    ):
+        run(with_train(TINY, check_causality=True), folder / "run")
     run(TINY, folder / "run")
 
 
@@ -232,11 +239,12 @@ def test_memory_that_is_not_there_is_a_sentence_with_the_last_checkpoint(
     with monkeypatch.context() as patch:
         patch.setattr("zeropoint.train.run.trainer.train", fail)
         with pytest.raises(
-            OutOfMemory, match=r"not enough memory for step 1; give .*accumulation_steps.*step-000000; go on"
+            OutOfMemory,
+            match=r"not enough memory for step 1; increase train\.accumulation_steps.*step-000000",
         ):
             run(TINY, folder / "run")
-    monkeypatch.setattr("zeropoint.train.run.trainer.built", fail)
-    with pytest.raises(OutOfMemory, match=r"memory for the model; give smaller sizes in \[model\]"):
+    monkeypatch.setattr("zeropoint.train.run.trainer.build_model", fail)
+    with pytest.raises(OutOfMemory, match=r"memory for the model; choose smaller sizes in \[model\]"):
         run(TINY, folder / "other")
 
 
@@ -256,13 +264,13 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(folder: Path, nam
     told = Told()
     run(with_train(TINY, steps=7), folder / "run", [told], resume=True)
     assert f"step-000006/{name} is" in told.notices[0]
-    assert told.notices[0].endswith("; going on from step-000004")
+    assert told.notices[0].endswith("; resuming from step-000004")
     assert [info.step for info in told.steps] == [5, 6, 7]
 
 
 def test_without_a_sound_checkpoint_all_are_named(folder: Path) -> None:
     run(TINY, folder / "run")
-    for path in checkpoint.checkpoints(folder / "run"):
+    for path in checkpoint.list_checkpoints(folder / "run"):
         (path / "optimizer.safetensors").unlink()
     refuse(
         TINY, folder / "run", True, "no checkpoint .*step-000006/opt.* is missing.*step-000004/opt.*new run"
@@ -271,7 +279,7 @@ def test_without_a_sound_checkpoint_all_are_named(folder: Path) -> None:
 
 def test_a_checkpoint_of_a_newer_format_is_refused_and_not_passed_over(folder: Path) -> None:
     run(TINY, folder / "run")
-    newest, *_ = checkpoint.checkpoints(folder / "run")
+    newest, *_ = checkpoint.list_checkpoints(folder / "run")
     manifest = json.loads((newest / "manifest.json").read_text())
     (newest / "manifest.json").write_text(json.dumps(manifest | {"format": 2}))
     refuse(
@@ -289,11 +297,11 @@ def test_a_model_that_no_memory_here_can_hold_is_refused_before_it_is_made(folde
     ):
         run(replace(TINY, model=sizes), folder / "run")
     cpu, tiny = torch.device("cpu"), blueprint_of(TINY.model, 65)
-    refuse_too_large(tiny, cpu, 12 * count_parameters(tiny))
+    check_fits_memory(tiny, cpu, 12 * count_parameters(tiny))
     with pytest.raises(OutOfMemory, match=r"parameters.* this machine has"):
-        refuse_too_large(tiny, cpu, 12 * count_parameters(tiny) - 1)
-    with pytest.raises(OutOfMemory, match=r"parameters.* the GPU has 0\.0 GB; give smaller sizes"):
-        refuse_too_large(tiny, torch.device("cuda"), 1)
+        check_fits_memory(tiny, cpu, 12 * count_parameters(tiny) - 1)
+    with pytest.raises(OutOfMemory, match=r"parameters.* the GPU has 0\.0 GB; choose smaller sizes"):
+        check_fits_memory(tiny, torch.device("cuda"), 1)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -302,7 +310,7 @@ def test_a_gpu_that_is_not_there_is_refused_and_not_looked_for(folder: Path) -> 
         with_train(TINY, device="cuda"),
         folder / "run",
         False,
-        '"cuda" is a GPU, and torch .*"auto"',
+        'train.device is "cuda", but .* torch .*"auto"',
     )
     assert run(with_train(TINY, device="auto"), folder / "run").step == 6
 
@@ -322,7 +330,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint_and_says_so(folder: Path, l
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     if limit_bytes > 20_000:
         assert "The last good checkpoint is" in str(caught.value)
-        assert "step-000002; go on from it with --resume" in str(caught.value)
+        assert "step-000002; resume from it with --resume" in str(caught.value)
     kept = {path: path.read_bytes() for path in before if "checkpoints" in path.parts}
     assert kept == {path: content for path, content in before.items() if "checkpoints" in path.parts}
     assert not list(folder.rglob("*.tmp.*"))
@@ -332,7 +340,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint_and_says_so(folder: Path, l
 def test_only_the_newest_and_the_best_are_kept(folder: Path) -> None:
     still = replace(with_train(TINY, steps=9), optimizer=AdamW(learning_rate=1e-30))
     run(still, folder / "run")
-    names = [path.name for path in checkpoint.checkpoints(folder / "run")]
+    names = [path.name for path in checkpoint.list_checkpoints(folder / "run")]
     assert names == ["step-000009", "step-000008", "step-000000"]  # the best is the first
 
 
@@ -345,8 +353,8 @@ def refuse(config: RunConfig, folder: Path, resume: bool, said: str) -> None:
 def test_a_folder_that_is_not_for_this_run_is_refused(folder: Path) -> None:
     (folder / "file").write_text("")
     refuse(TINY, folder / "file", False, "is a file; choose a folder")
-    refuse(TINY, folder, False, "is not empty .it holds file.; choose a folder of its own")
-    refuse(TINY, folder / "none", True, "holds no checkpoint to go on from")
+    refuse(TINY, folder, False, "is not empty .it contains file.; choose an empty or new folder")
+    refuse(TINY, folder / "none", True, "holds no checkpoint to resume from")
     refuse(TINY, folder / "file" / "below", False, "cannot be made: Not a directory")
     run(TINY, folder / "run")
     refuse(TINY, folder / "run", False, "holds a run; add --resume")
@@ -358,13 +366,13 @@ def test_what_may_not_change_is_refused_by_name(folder: Path) -> None:
     config = replace(TINY, data=DataConfig(source=str(text)))
     run(config, folder)
     refuse(
-        with_train(config, batch_size=8), folder, True, "train.batch_size is 8 and was 4 when .*step-000006"
+        with_train(config, batch_size=8), folder, True, "train.batch_size is 8 but was 4 when .*step-000006"
     )
     refuse(
         replace(config, model=replace(config.model, d_model=32)),
         folder,
         True,
-        "model.d_model is 32 and was 16",
+        "model.d_model is 32 but was 16",
     )
     text.write_text("one and one is too, " * 40)
     refuse(config, folder, True, "text.txt has changed since .*step-000006 was written")

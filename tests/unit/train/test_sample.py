@@ -8,15 +8,15 @@ from pathlib import Path
 import torch
 
 from tests.support.tiny_pairs import PAIRS, config, write_pairs
+from zeropoint.decoding.translator import open_translator
 from zeropoint.train.callbacks.callbacks import Callback
 from zeropoint.train.callbacks.metrics import MetricsFile, SampleFiles
-from zeropoint.train.callbacks.samples import sampled
+from zeropoint.train.callbacks.samples import sample_text
 from zeropoint.train.config.config import EvalConfig, RunConfig, SampleConfig, TrainConfig, read_config
 from zeropoint.train.report.report import Report
-from zeropoint.train.run.build_model import built
+from zeropoint.train.run.build_model import build_model
 from zeropoint.train.run.prepare import prepare
 from zeropoint.train.run.run import run
-from zeropoint.train.run.translator import open_translator
 
 
 def test_held_out_sentences_are_translated_as_the_command_would(tmp_path: Path) -> None:
@@ -42,8 +42,8 @@ def test_held_out_sentences_are_translated_as_the_command_would(tmp_path: Path) 
 def test_a_masked_run_shows_gaps_and_what_it_puts_there() -> None:
     made = masked()
     prepared = prepare(made)
-    model = built(made, prepared.blueprint, torch.device("cpu"))
-    text = sampled(model, prepared, made.sample, 1)
+    model = build_model(made, prepared.blueprint, torch.device("cpu"))
+    text = sample_text(model, prepared, made.sample, 1)
     blocks = [[line[11:] for line in block.split("\n")] for block in text.split("\n\n")]
     assert len(blocks) == 2
     for hidden, was, ours in blocks:
@@ -53,7 +53,7 @@ def test_a_masked_run_shows_gaps_and_what_it_puts_there() -> None:
             assert before in ("_", right)
             assert said == right or before == "_"
     assert model.training
-    assert sampled(model, prepared, made.sample, 2) == text
+    assert sample_text(model, prepared, made.sample, 2) == text
 
 
 def masked() -> RunConfig:

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from zeropoint.errors import BadInput
-from zeropoint.train.averaging.checkpoint_averaging import Average, average_weights
-from zeropoint.train.objectives.seq2seq import Seq2SeqLoss, smoothed
-from zeropoint.train.schedules.schedule import Noam
+from zeropoint.models.checkpoint_averaging import WeightAverage, average_weights
+from zeropoint.train.objectives.seq2seq import Seq2SeqLoss, smoothed_targets
+from zeropoint.train.schedules.noam import Noam
 
 
 def test_noam_rises_in_a_line_to_its_peak_and_falls_with_the_root() -> None:
-    noam = Noam(512, n_warmup=100, factor=2.0)
+    noam = Noam(512, warmup_steps=100, factor=2.0)
     assert noam(50) == pytest.approx(noam(100) / 2)
     assert noam(100) == pytest.approx(2 * 512**-0.5 / 10)
     assert noam(400) == pytest.approx(noam(100) / 2)
@@ -21,7 +21,7 @@ def test_noam_rises_in_a_line_to_its_peak_and_falls_with_the_root() -> None:
 
 
 def test_smoothed_targets_are_distributions_without_padding() -> None:
-    wanted = smoothed(torch.tensor([2, 1, 0]), 5, 0.4, padding=0)
+    wanted = smoothed_targets(torch.tensor([2, 1, 0]), 5, 0.4, padding_id=0)
     assert wanted.sum(-1).tolist() == pytest.approx([1, 1, 0])
     assert wanted[0].tolist() == pytest.approx([0, 0.4 / 3, 0.6, 0.4 / 3, 0.4 / 3])
     assert (wanted[:, 0] == 0).all()
@@ -29,7 +29,7 @@ def test_smoothed_targets_are_distributions_without_padding() -> None:
 
 def test_without_smoothing_the_loss_is_cross_entropy() -> None:
     logits, target = torch.randn(2, 3, 7), torch.tensor([[1, 2, 3], [4, 0, 0]])
-    ours = Seq2SeqLoss(padding=0, smoothing=0.0).loss(logits, target)
+    ours = Seq2SeqLoss(padding_id=0, label_smoothing=0.0).loss(logits, target)
     theirs = nn.functional.cross_entropy(
         logits.flatten(0, 1), target.flatten(), ignore_index=0, reduction="sum"
     )
@@ -43,7 +43,7 @@ def test_the_loss_is_the_divergence_from_the_smoothed_targets(smoothing: float, 
         torch.randn(2, 3, 7, requires_grad=True),
         torch.tensor([[1, 2, 3], [4, padding, padding]]),
     )
-    wanted = smoothed(target.flatten(), 7, smoothing, padding)
+    wanted = smoothed_targets(target.flatten(), 7, smoothing, padding)
     assert wanted.sum(-1).tolist() == pytest.approx([1, 1, 1, 1, 0, 0])
     said = torch.log_softmax(logits, -1).flatten(0, 1)
     theirs = nn.functional.kl_div(said, wanted, reduction="sum")
@@ -55,7 +55,7 @@ def test_the_loss_is_the_divergence_from_the_smoothed_targets(smoothing: float, 
 
 def test_smoothing_makes_certainty_costly() -> None:
     """The annotated transformer's plot: the loss rises again where the model is too sure."""
-    objective, target = Seq2SeqLoss(smoothing=0.1), torch.tensor([[1]])
+    objective, target = Seq2SeqLoss(label_smoothing=0.1), torch.tensor([[1]])
 
     def loss(x: float) -> float:
         d = x + 3
@@ -67,7 +67,7 @@ def test_smoothing_makes_certainty_costly() -> None:
 
 def test_smoothing_is_checked() -> None:
     with pytest.raises(BadInput, match=r"smoothing is 1\.5"):
-        smoothed(torch.tensor([1]), 5, 1.5, 0)
+        smoothed_targets(torch.tensor([1]), 5, 1.5, 0)
 
 
 def test_average_of_checkpoints() -> None:
@@ -81,7 +81,7 @@ def test_average_of_checkpoints() -> None:
 
 
 def test_an_average_may_be_asked_on_the_way_and_leaves_what_it_was_shown() -> None:
-    average, weight = Average(), torch.tensor([1.0])
+    average, weight = WeightAverage(), torch.tensor([1.0])
     average.add({"w": weight})
     weight += 2  # as an optimizer does, in place
     average.add({"w": weight})

@@ -54,16 +54,16 @@ def command(
     """
     require("scaling", "torch", "matplotlib")
     from zeropoint.train.config.config import read_config
-    from zeropoint.train.config.duration import seconds_of
-    from zeropoint.train.scaling.plot import draw
-    from zeropoint.train.scaling.study import study
+    from zeropoint.train.config.duration import parse_duration
+    from zeropoint.train.scaling.plot import draw_law
+    from zeropoint.train.scaling.study import run_study
 
     config = read_config(config_file or recipe, sets)
-    budget_s = seconds_of(time_budget, "--time-budget")
+    budget_s = parse_duration(time_budget, "--time-budget")
     if budget_s is None:
         raise BadInput("--time-budget is empty; expected a span of time, as in 90s, 10m or 1.5h")
-    found = study(config, budget_s, out, console.notice)
-    draw(found, out / "law.png")
+    found = run_study(config, budget_s, out, console.notice)
+    draw_law(found, out / "law.png")
     if as_json:
         console.json(_as_json(found))
     else:

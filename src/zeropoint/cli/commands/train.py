@@ -135,29 +135,31 @@ def _config(preset: str | None, file: Path | None, resumed: Path | None, sets: t
 
 def _tell(result: Result, console: Console) -> None:
     """The end in words, and the curve where there is room for it."""
-    from zeropoint.train.report.report import ENDED, uses
+    from zeropoint.train.report.report import STOP_REASONS, next_commands
 
     if sys.stdout.isatty():
         _draw(result.folder, console)
     best = "" if result.best_loss is None else f"; best {result.best_loss:.4f} after step {result.best_step}"
     last = "" if result.validation_loss is None else f", validation {result.validation_loss:.4f}{best}"
     console.line(f"{result.folder}: step {result.step}, loss {result.train_loss:.4f}{last}")
-    console.line(f"ended because {ENDED[result.stopped_by]}, after {result.seconds:,.0f} s of training")
+    console.line(
+        f"ended because {STOP_REASONS[result.stopped_by]}, after {result.seconds:,.0f} s of training"
+    )
     if result.exit_code:
         console.line(f"go on with it:   zeropoint train --resume --out {result.folder}")
     is_best = result.best_step in (None, result.step)
     model = result.folder if is_best else f"{result.folder}/best"
-    for line in uses(result.folder, model)[:1]:
+    for line in next_commands(result.folder, model)[:1]:
         console.line(f"let it work:     {line}")
     console.line(f"look at it:      {result.folder}/report.html")
 
 
 def _draw(folder: Path, console: Console) -> None:
-    from zeropoint.train.report.plot import curve_of, in_terminal
+    from zeropoint.train.report.plot import draw_terminal, read_curve
 
     width = console.rich(sys.stdout).width
     try:
-        drawn = in_terminal(curve_of(folder), width, has_color=console.has_color(sys.stdout))
+        drawn = draw_terminal(read_curve(folder), width, has_color=console.has_color(sys.stdout))
     except BadInput as error:
         console.warning(str(error))
         return

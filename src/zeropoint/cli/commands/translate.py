@@ -21,7 +21,7 @@ from zeropoint.errors import BadInput, choices
 
 if TYPE_CHECKING:
     from zeropoint.decoding.beam import Beam
-    from zeropoint.train.run.translator import AttentionMap, Translator
+    from zeropoint.decoding.translator import AttentionMap, Translator
 
 _EXAMPLES = """\b
 Examples:
@@ -98,7 +98,7 @@ def command(
     """
     require_torch("translate")
     from zeropoint.decoding.beam import Beam
-    from zeropoint.train.run.translator import open_translator
+    from zeropoint.decoding.translator import open_translator
 
     beam, folder = Beam(n_beams, penalty), _folder(run)
     if bleu is not None:
@@ -109,7 +109,7 @@ def command(
         raise BadInput("--attention and --pictures take a single line; pass it as an argument after the run")
     translator = open_translator(folder, checkpoint, average or 1)
     answers = translator.answers(lines, None if n_beams == 1 else beam)
-    translations = [translator.coding.decode(ids) for ids in answers]
+    translations = [translator.codec.decode(ids) for ids in answers]
     maps = _maps(translator, lines[0], answers[0], only) if attention or pictures else []
     if as_json:
         json_maps = [_as_json(attention_map) for attention_map in maps]
@@ -173,7 +173,7 @@ def _pairs(run: Path, split: str) -> list[tuple[str, str]]:
 
 def _translators(run: Path, n_averaged: int) -> Iterator[Translator]:
     """Translators with the latest weights, the best (if different) and the average of the last n_averaged."""
-    from zeropoint.train.run.translator import open_translator
+    from zeropoint.decoding.translator import open_translator
     from zeropoint.weights.run_checkpoint import checkpoint_of
 
     yield open_translator(run, "latest")

@@ -13,7 +13,7 @@ from typing import Literal
 from torch import nn
 from torch.optim import Optimizer
 
-from zeropoint.train.run.causality import Leak
+from zeropoint.train.run.causality import CausalityViolation
 
 __all__ = ["COSTS", "Cost", "Ladder", "Rung", "Stage", "StageResult", "TrainingSetup"]
 
@@ -108,8 +108,8 @@ class StageResult:
     ours: float
     corrected: float | None
     seconds: float
-    leak: Leak | None = None
-    corrected_leak: Leak | None = None
+    leak: CausalityViolation | None = None
+    corrected_leak: CausalityViolation | None = None
     n_weights: int = 0
     n_not_optimized: int = 0
     near_zero_gradients: tuple[tuple[str, float], ...] = ()

@@ -25,11 +25,11 @@ from zeropoint.learn.ladders.ladder import COSTS, Cost, Ladder, Rung, Stage, Sta
 from zeropoint.train.callbacks.callbacks import Callback
 from zeropoint.train.checkpoints import checkpoint
 from zeropoint.train.config.config import read_config
-from zeropoint.train.config.device import Device, device_of, name_of
-from zeropoint.train.loop.gradients import near_zero
+from zeropoint.train.config.device import Device, device_name, select_device
+from zeropoint.train.loop.gradients import near_zero_fractions
 from zeropoint.train.loop.loop import evaluate_loss, train
 from zeropoint.train.objectives.next_token import NextToken
-from zeropoint.train.run.causality import Leak, check_causal
+from zeropoint.train.run.causality import CausalityViolation, check_causality
 from zeropoint.train.run.run import run
 
 __all__ = ["load_shakespeare", "out_of_order", "run_ladder", "select_rungs"]
@@ -81,7 +81,7 @@ def run_ladder(
     where a rung with a recipe stores its run, which is resumed if it exists; callbacks: of that run. device:
     by default the CPU, which is as fast as a GPU for small matrices; a recipe has its own default.
     """
-    torch_device = device_of(device or "cpu")
+    torch_device = select_device(device or "cpu")
     train_end, validation_end = (int(share * len(ids)) for share in ladder.splits)
     for rung in rungs:
         if rung.untrained_losses is not None:
@@ -112,7 +112,7 @@ def run_ladder(
                     published.n_weights,
                     published.n_not_optimized,
                     published.near_zero_gradients,
-                    name_of(torch_device),
+                    device_name(torch_device),
                 )
 
 
@@ -140,10 +140,10 @@ def _run_recipe(
     (stage,) = rung.stages
     overrides = [f"train.steps={stage.n_steps}", f"train.seed={seed}"]
     config = read_config(rung.recipe, overrides if device is None else [*overrides, f"train.device={device}"])
-    result = run(config, folder, callbacks, resume=bool(checkpoint.checkpoints(folder)))
+    result = run(config, folder, callbacks, resume=bool(checkpoint.list_checkpoints(folder)))
     loss = math.nan if result.best_loss is None else result.best_loss
-    device_name = name_of(device_of(config.train.device))
-    return StageResult(rung, stage, result.step, loss, None, result.seconds, device=device_name)
+    name = device_name(select_device(config.train.device))
+    return StageResult(rung, stage, result.step, loss, None, result.seconds, device=name)
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ class _RungTrainer:
             self.model = build().to(split.device)
             optimized = build().to(split.device) if has_stale_optimizer else self.model
         self.optimizer = rung.training.optimizer(optimized)
-        self.leak: Leak | None = check_causal(self.model, n_vocab, rung.training.n_ctx, seed)
+        self.leak: CausalityViolation | None = check_causality(self.model, n_vocab, rung.training.n_ctx, seed)
         in_optimizer = {id(weight) for group in self.optimizer.param_groups for weight in group["params"]}
         self.n_weights = sum(w.numel() for w in self.model.parameters())
         self.n_not_optimized = sum(w.numel() for w in self.model.parameters() if id(w) not in in_optimizer)
@@ -196,7 +196,7 @@ class _RungTrainer:
 
         def record_gradients(step: int, loss: float) -> None:
             if step == last_step:
-                self.near_zero_gradients = tuple(near_zero(self.model, _NEAR_ZERO).items())
+                self.near_zero_gradients = tuple(near_zero_fractions(self.model, _NEAR_ZERO).items())
 
         if last_step > self.step:
             self.step = train(

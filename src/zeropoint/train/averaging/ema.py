@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from zeropoint.train.distributed.dtensor import shard_like
 
-__all__ = ["Ema"]
+__all__ = ["EMA"]
 
 
-class Ema:
+class EMA:
     """average = decay * average + (1 - decay) * weights, after every step."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -37,7 +37,7 @@ class Ema:
             tensor.copy_(shard_like(average[name], tensor))
 
     @contextlib.contextmanager
-    def inside(self, model: nn.Module) -> Iterator[None]:
+    def applied_to(self, model: nn.Module) -> Iterator[None]:
         """Let the model have the averaged weights for a while."""
         with torch.no_grad():
             own = {name: p.detach().clone() for name, p in model.named_parameters()}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zeropoint.train.config.config import RunConfig
 
-__all__ = ["Callback", "Callbacks", "EvalInfo", "Result", "RunInfo", "StepInfo"]
+__all__ = ["Callback", "CallbackList", "EvalInfo", "Result", "RunInfo", "StepInfo"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class RunInfo:
     n_parameters: int
     n_steps: int
     first_step: int
-    n_tokens_a_step: int
+    n_tokens_per_step: int
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Callback:
         """After the last step."""
 
 
-class Callbacks(Callback):
+class CallbackList(Callback):
     """Several as one."""
 
     def __init__(self, callbacks: tuple[Callback, ...]) -> None:

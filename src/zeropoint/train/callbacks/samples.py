@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from zeropoint.data.batches import IGNORED
 from zeropoint.data.masked_lm import MaskedBatches
 from zeropoint.data.text_codec import TextCodec
+from zeropoint.decoding.translator import Translator
 from zeropoint.errors import BadInput
 from zeropoint.models.decoder import Decoder
 from zeropoint.models.encoder import Encoder
@@ -19,15 +20,14 @@ from zeropoint.sampling.draw import sample
 from zeropoint.sampling.params import SamplingParams
 from zeropoint.train.config.config import SampleConfig
 from zeropoint.train.run.prepare import Prepared
-from zeropoint.train.run.translator import Translator
 
-__all__ = ["sampled"]
+__all__ = ["sample_text"]
 
 _GAP = "_"
 
 
 @torch.no_grad()
-def sampled(model: Decoder | Encoder | Seq2Seq, prepared: Prepared, spec: SampleConfig, step: int) -> str:
+def sample_text(model: Decoder | Encoder | Seq2Seq, prepared: Prepared, spec: SampleConfig, step: int) -> str:
     """What a person is shown after a step, of the model's own kind; the model stays as it was.
 
     A decoder goes on from spec.prompt; an encoder-decoder translates prepared.examples greedily; an encoder

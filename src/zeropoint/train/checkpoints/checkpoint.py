@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.files.atomic_write import atomic_folder, replace_file
 from zeropoint.files.hashing import sha256_of
-from zeropoint.train.checkpoints.sharded import files_of, write_shards
-from zeropoint.train.checkpoints.tensor_io import bytes_of, read_tensors, write_json, write_tensors
+from zeropoint.train.checkpoints.sharded import shard_files, write_shards
+from zeropoint.train.checkpoints.tensor_io import read_tensors, total_bytes, write_json, write_tensors
 from zeropoint.train.distributed.dtensor import shard_like
 from zeropoint.train.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from zeropoint.weights.json_file import read_json_object
@@ -36,12 +36,12 @@ from zeropoint.weights.json_file import read_json_object
 __all__ = [
     "FORMAT",
     "SavedCheckpoint",
-    "State",
-    "checkpoints",
-    "clean",
-    "newest",
-    "opened",
-    "pointed",
+    "TrainingState",
+    "list_checkpoints",
+    "load",
+    "load_newest",
+    "remove_leftovers",
+    "resolve_pointer",
     "restore",
     "save",
 ]
@@ -53,7 +53,7 @@ _MOST_JSON_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class State:
+class TrainingState:
     """Where a run is. step: done; the next batch is that number, from 0, and the next draw the one after.
 
     losses in nats; best_*: of validation; n_worse: evaluations since. first_loss: of step 1.
@@ -78,7 +78,7 @@ class SavedCheckpoint:
     """One that was read, and whose hashes are right."""
 
     path: Path
-    state: State
+    state: TrainingState
     weights: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
     raw: Mapping[str, Tensor] | None
@@ -86,13 +86,13 @@ class SavedCheckpoint:
 
 def save(
     run: Path,
-    state: State,
+    state: TrainingState,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     average: Mapping[str, Tensor] | None = None,
     *,
     is_best: bool = False,
-    keep: int = 2,
+    max_checkpoints: int = 2,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> Path:
     """Write a checkpoint of a run and point to it; then remove all but the newest `keep` and the best.
@@ -108,7 +108,7 @@ def save(
     if group.n_workers > 1:
         write_shards(path, parts, asdict(state), FORMAT, group)
     else:
-        with atomic_folder(path, need_bytes=sum(map(bytes_of, parts.values()))) as folder:
+        with atomic_folder(path, need_bytes=sum(map(total_bytes, parts.values()))) as folder:
             for name, tensors in parts.items():
                 write_tensors(folder / f"{name}.safetensors", tensors)
             write_json(folder / "state.json", {"format": FORMAT, **asdict(state)})
@@ -119,18 +119,18 @@ def save(
     _point(run, "latest", path)
     if is_best:
         _point(run, "best", path)
-    _prune(run, keep)
+    _prune(run, max_checkpoints)
     return path
 
 
-def checkpoints(run: Path) -> list[Path]:
+def list_checkpoints(run: Path) -> list[Path]:
     """The folders of a run's checkpoints, the newest first, sound or not."""
     folder = run / "checkpoints"
     found = [p for p in folder.iterdir() if _NAME.fullmatch(p.name)] if folder.is_dir() else []
     return sorted(found, key=lambda path: -int(path.name.removeprefix("step-")))
 
 
-def pointed(run: Path, pointer: str) -> Path | None:
+def resolve_pointer(run: Path, pointer: str) -> Path | None:
     """The checkpoint that `latest` or `best` names, or None where it names none that is there."""
     try:
         name = (run / pointer).read_text("utf-8").strip()
@@ -140,15 +140,15 @@ def pointed(run: Path, pointer: str) -> Path | None:
     return path if _NAME.fullmatch(name) and path.is_dir() else None
 
 
-def newest(run: Path) -> tuple[SavedCheckpoint, list[str]]:
+def load_newest(run: Path) -> tuple[SavedCheckpoint, list[str]]:
     """The newest sound checkpoint, and a sentence for each newer one that is damaged.
 
     Raises BadInput naming them where none is sound, or where there is none at all.
     """
     damaged: list[str] = []
-    for path in checkpoints(run):
+    for path in list_checkpoints(run):
         try:
-            return opened(path), damaged
+            return load(path), damaged
         except BadModelFile as error:
             damaged.append(str(error))
     if damaged:
@@ -156,7 +156,7 @@ def newest(run: Path) -> tuple[SavedCheckpoint, list[str]]:
     raise BadInput(f"{run} holds no checkpoint to go on from; start a run there first")
 
 
-def opened(path: Path) -> SavedCheckpoint:
+def load(path: Path) -> SavedCheckpoint:
     """Read a checkpoint. Raises BadModelFile for a damaged one, BadInput for another version's, DiskError.
 
     Another version's is not passed over: the run would then write over what it learnt.
@@ -169,7 +169,7 @@ def opened(path: Path) -> SavedCheckpoint:
         )
     hashes = manifest.get("sha256")
     if not isinstance(hashes, dict) or not (
-        files_of("weights", hashes) and files_of("optimizer", hashes) and "state.json" in hashes
+        shard_files("weights", hashes) and shard_files("optimizer", hashes) and "state.json" in hashes
     ):
         raise BadModelFile(f"{path / 'manifest.json'} lists no hashes of its files; use another checkpoint")
     for name, expected in hashes.items():
@@ -183,9 +183,9 @@ def opened(path: Path) -> SavedCheckpoint:
     return SavedCheckpoint(
         path,
         _state(path / "state.json"),
-        _tensors(path, files_of("weights", hashes)),
-        _tensors(path, files_of("optimizer", hashes)),
-        _tensors(path, files_of("raw", hashes)) or None,
+        _tensors(path, shard_files("weights", hashes)),
+        _tensors(path, shard_files("optimizer", hashes)),
+        _tensors(path, shard_files("raw", hashes)) or None,
     )
 
 
@@ -207,7 +207,7 @@ def restore(checkpoint: SavedCheckpoint, model: nn.Module, optimizer: torch.opti
         optimizer.state[parameter][what] = shard_like(tensor, parameter)
 
 
-def clean(run: Path, last: SavedCheckpoint | None = None) -> None:
+def remove_leftovers(run: Path, last: SavedCheckpoint | None = None) -> None:
     """Remove what a killed run left half written. Only for who holds the run's lock.
 
     last: the checkpoint that is gone on from; pointers that were not yet written then, are now.
@@ -218,7 +218,7 @@ def clean(run: Path, last: SavedCheckpoint | None = None) -> None:
     if last is not None:
         best = last.path.with_name(_name(last.state.best_step or 0))
         for pointer, path in (("latest", last.path), ("best", best)):
-            if path.is_dir() and pointed(run, pointer) != path:
+            if path.is_dir() and resolve_pointer(run, pointer) != path:
                 _point(run, pointer, path)
 
 
@@ -246,17 +246,17 @@ def _tensors(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
     return found
 
 
-def _state(path: Path) -> State:
+def _state(path: Path) -> TrainingState:
     content = read_json_object(path, _MOST_JSON_BYTES)
     content.pop("format", None)
-    if content.keys() != {field.name for field in fields(State)}:
+    if content.keys() != {field.name for field in fields(TrainingState)}:
         raise BadInput(f"{path} has other fields than this zeropoint writes; use the version that wrote it")
-    return State(**content)
+    return TrainingState(**content)
 
 
-def _prune(run: Path, keep: int) -> None:
-    best = pointed(run, "best")
-    for path in checkpoints(run)[max(keep, 2) :]:
+def _prune(run: Path, max_checkpoints: int) -> None:
+    best = resolve_pointer(run, "best")
+    for path in list_checkpoints(run)[max(max_checkpoints, 2) :]:
         if path != best:
             gone = path.with_name(f"{path.name}.tmp.0")  # first out of sight, so that none is ever half there
             with contextlib.suppress(OSError):

@@ -24,13 +24,13 @@ from zeropoint.files.atomic_write import fsync_folder
 from zeropoint.files.disk_errors import disk_error
 from zeropoint.files.disk_space import require_space
 from zeropoint.files.hashing import sha256_of
-from zeropoint.train.checkpoints.tensor_io import bytes_of, write_json, write_tensors
+from zeropoint.train.checkpoints.tensor_io import total_bytes, write_json, write_tensors
 from zeropoint.train.distributed.dtensor import full_tensor
 from zeropoint.train.distributed.process_group import ProcessGroup
 from zeropoint.weights.json_file import read_json_object
 from zeropoint.weights.run_checkpoint import INDEX
 
-__all__ = ["files_of", "write_shards"]
+__all__ = ["shard_files", "write_shards"]
 
 _MOST_JSON_BYTES = 64 << 20
 
@@ -55,7 +55,7 @@ def write_shards(
     _together(group, lambda: _finish(beside, path, state, fmt, group.n_workers) if is_first else None)
 
 
-def files_of(part: str, names: Mapping[str, Any] | set[str]) -> list[str]:
+def shard_files(part: str, names: Mapping[str, Any] | set[str]) -> list[str]:
     """Of the names of a checkpoint's files, those with a part's tensors, in order; [] where some miss."""
     if f"{part}.safetensors" in names:
         return [f"{part}.safetensors"]
@@ -91,7 +91,7 @@ def _together(group: ProcessGroup, work: Callable[[], None]) -> None:
 
 def _make(beside: Path, path: Path, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
     shutil.rmtree(beside, ignore_errors=True)
-    require_space(path.parent, sum(map(bytes_of, parts.values())))
+    require_space(path, sum(map(total_bytes, parts.values())))
     try:
         beside.mkdir()
     except OSError as error:

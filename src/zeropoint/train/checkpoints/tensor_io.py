@@ -18,10 +18,10 @@ from zeropoint.weights.packing import PackedTensor
 from zeropoint.weights.safetensors.reader import open_safetensors
 from zeropoint.weights.safetensors.writer import write_safetensors
 
-__all__ = ["bytes_of", "read_tensors", "write_json", "write_tensors"]
+__all__ = ["read_tensors", "total_bytes", "write_json", "write_tensors"]
 
 
-def bytes_of(tensors: Mapping[str, Tensor]) -> int:
+def total_bytes(tensors: Mapping[str, Tensor]) -> int:
     """Bytes of them all."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 

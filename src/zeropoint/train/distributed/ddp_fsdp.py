@@ -19,10 +19,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from zeropoint.train.distributed.process_group import Loss
 
-__all__ = ["ShardedTeam", "TorchTeam"]
+__all__ = ["DDPGroup", "FSDPGroup"]
 
 
-class TorchTeam:
+class DDPGroup:
     """The workers of the process group that is up. device: where this one computes."""
 
     def __init__(self, device: torch.device) -> None:
@@ -56,7 +56,7 @@ class TorchTeam:
         return no_sync
 
 
-class ShardedTeam(TorchTeam):
+class FSDPGroup(DDPGroup):
     """Each worker holds its own rows of every weight, and fetches a block while it computes it."""
 
     def shard(self, model: nn.Module) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-__all__ = ["SINGLE_PROCESS", "Loss", "ProcessGroup", "SingleProcess", "rows_of"]
+__all__ = ["SINGLE_PROCESS", "Loss", "ProcessGroup", "SingleProcess", "local_rows"]
 
 Loss = Callable[..., Tensor]
 
@@ -72,7 +72,7 @@ class SingleProcess:
 SINGLE_PROCESS = SingleProcess()
 
 
-def rows_of(n_rows: int, group: ProcessGroup) -> slice:
+def local_rows(n_rows: int, group: ProcessGroup) -> slice:
     """The rows of a batch that a worker takes: a piece in order, one row longer for the first few."""
     n_each, n_over = divmod(n_rows, group.n_workers)
     start = group.rank * n_each + min(group.rank, n_over)

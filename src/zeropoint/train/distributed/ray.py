@@ -221,7 +221,7 @@ def _outcome(folder: Path, scratch: Path, failure: BaseException | None) -> Resu
     path = scratch / OUTCOME
     if not path.is_file():
         why = _first_line(failure) if failure is not None else "they ended without a word"
-        last = checkpoint.pointed(folder, "latest")
+        last = checkpoint.resolve_pointer(folder, "latest")
         left = (
             f"The last good checkpoint is {last}; go on from it with --resume" if last else "None was saved"
         )

@@ -24,8 +24,8 @@ from zeropoint.train.callbacks.event_log import EventWriter
 from zeropoint.train.callbacks.metrics import MetricsFile, SampleFiles, TensorBoard
 from zeropoint.train.checkpoints import checkpoint
 from zeropoint.train.config.config import RunConfig
-from zeropoint.train.config.device import device_of
-from zeropoint.train.distributed.ddp_fsdp import ShardedTeam, TorchTeam
+from zeropoint.train.config.device import select_device
+from zeropoint.train.distributed.ddp_fsdp import DDPGroup, FSDPGroup
 from zeropoint.train.report.report import Report
 from zeropoint.train.run.run import run
 from zeropoint.train.run.signals import StopRequest
@@ -70,16 +70,16 @@ def work(loop_config: Mapping[str, Any]) -> None:
 
 def _trained(given: Given) -> Result:
     config = given.config
-    group = (ShardedTeam if config.train.sharding == "fsdp" else TorchTeam)(device_of(config.train.device))
+    group = (FSDPGroup if config.train.sharding == "fsdp" else DDPGroup)(select_device(config.train.device))
     is_first = group.rank == 0
-    has_run = group.any(is_first and bool(checkpoint.checkpoints(given.folder)))
+    has_run = group.any(is_first and bool(checkpoint.list_checkpoints(given.folder)))
     callbacks: list[Callback] = []
     if is_first:
         _count_start(given)
         teller = EventWriter(given.scratch / TOLD)
         callbacks = [teller, MetricsFile(), TensorBoard(), SampleFiles(), Report(teller)]
     asked = _AskedThere(given.scratch / ASKED)
-    return run(config, given.folder, callbacks, resume=has_run, group=group, asked=asked)
+    return run(config, given.folder, callbacks, resume=has_run, group=group, stop_request=asked)
 
 
 def _write_down(outcome: Path, content: Mapping[str, Any]) -> None:
@@ -113,7 +113,7 @@ class _AskedThere(StopRequest):
 
 def _count_start(given: Given) -> None:
     """Raises MachineError where the workers have been started too often without a checkpoint in between."""
-    latest = checkpoint.pointed(given.folder, "latest")
+    latest = checkpoint.resolve_pointer(given.folder, "latest")
     name = latest.name if latest else "none"
     path = given.scratch / _STARTS
     with path.open("a") as file:

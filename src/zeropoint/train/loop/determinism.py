@@ -1,8 +1,8 @@
-"""A step that is computed again comes out the same, to the last bit.
+"""Deterministic training: computing a step again gives the same result, bit for bit.
 
-Sums whose parts are joined by whichever thread comes first do not: the gradient of an embedding on a GPU, or
-compiled for several threads; that of fused attention; a kernel that is chosen by what a clock says. Torch has
-a way without for each of these, a little slower.
+By default torch may add partial sums in the order in which threads finish: in the gradient of an embedding
+(on a GPU, or compiled for several threads) and in fused attention. It may also choose kernels by timing them.
+torch offers a deterministic alternative for each, which is slightly slower.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Any
 import torch
 import torch.utils.deterministic
 
-__all__ = ["repeatable"]
+__all__ = ["deterministic"]
 
 
 @contextlib.contextmanager
-def repeatable() -> Iterator[None]:
-    """Inside, torch computes so that it repeats; what it cannot compute so is a RuntimeError of torch's."""
-    switches: Any = torch.utils.deterministic
-    was = torch.are_deterministic_algorithms_enabled()
-    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
-    filled = switches.fill_uninitialized_memory
+def deterministic() -> Iterator[None]:
+    """Inside, torch uses deterministic algorithms only; operations without one raise RuntimeError."""
+    settings: Any = torch.utils.deterministic
+    was_enabled = torch.are_deterministic_algorithms_enabled()
+    was_warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    was_filling = settings.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
-    switches.fill_uninitialized_memory = False  # nothing here is read before it is written
+    settings.fill_uninitialized_memory = False  # this code never reads memory before writing it
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(was, warn_only=only_warned)
-        switches.fill_uninitialized_memory = filled
+        torch.use_deterministic_algorithms(was_enabled, warn_only=was_warn_only)
+        settings.fill_uninitialized_memory = was_filling

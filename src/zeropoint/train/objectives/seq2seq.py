@@ -1,82 +1,106 @@
-"""Say what comes next in the answer, with some doubt: cross-entropy against smoothed targets.
+"""Sequence-to-sequence training with label smoothing: cross-entropy against softened targets.
 
 Szegedy et al., "Rethinking the Inception Architecture", 2016, section 7; Vaswani et al., 2017, section 5.4.
-The form is that of "The Annotated Transformer": Kullback-Leibler divergence, doubt spread over all tokens
-but the right one and padding, nothing asked where the target is padding.
+As in "The Annotated Transformer", the loss is the Kullback-Leibler divergence from the smoothed targets,
+whose probability mass is spread over all tokens except the correct one and padding; padding positions are
+ignored.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from zeropoint.blueprint import Blueprint
+from zeropoint.data.batches import Batches
+from zeropoint.data.pairs import Pair, PairBatches
 from zeropoint.errors import BadInput
+from zeropoint.options import MAX_INT, option
+from zeropoint.train.objectives import Objective
 
-__all__ = ["Seq2SeqLoss", "smoothed"]
+__all__ = ["Seq2SeqLoss", "smoothed_targets"]
 
 
 @dataclass(frozen=True)
-class Seq2SeqLoss:
-    """Teacher forcing: the answer's tokens but the last go in, its tokens but the first are asked for.
+class Seq2SeqLoss(Objective):
+    """Translate with teacher forcing: the decoder reads the target and predicts it shifted by one token."""
 
-    padding: the id that fills sequences up; below zero it is no token of the vocabulary. smoothing:
-    probability given to tokens other than the right one.
-    """
+    data: ClassVar[Literal["text", "pairs"]] = "pairs"
 
-    KIND: ClassVar[str] = "seq2seq"
+    padding_id: int = option(
+        0,
+        -1,
+        MAX_INT,
+        "Id that pads sequences to one length and is ignored; -1 if no token of the vocabulary is reserved "
+        "for it.",
+    )
+    label_smoothing: float = option(
+        0.1, 0, 1, "Probability given to tokens other than the correct one.", is_open_above=True
+    )
 
-    padding: int = 0
-    smoothing: float = 0.1
+    def __call__(self, model: nn.Module, source_BS: Tensor, target_BT: Tensor) -> Tensor:
+        """Mean divergence per target token, in nats."""
+        input_BT, next_BT = target_BT[:, :-1].clamp(min=0), target_BT[:, 1:]
+        logits_BTV = model(source_BS.clamp(min=0), input_BT, source_mask_BS=source_BS != self.padding_id)
+        return self.loss(logits_BTV, next_BT) / self.n_targets(source_BS, target_BT)
 
-    def __call__(self, model: nn.Module, source_BS: Tensor, answer_BT: Tensor) -> Tensor:
-        """Loss a token, in nats."""
-        read_BT, asked_BT = answer_BT[:, :-1].clamp(min=0), answer_BT[:, 1:]
-        logits_BTV = model(source_BS.clamp(min=0), read_BT, source_mask_BS=source_BS != self.padding)
-        return self.loss(logits_BTV, asked_BT) / self.n_targets(source_BS, answer_BT)
+    def n_targets(self, source_BS: Tensor, target_BT: Tensor) -> int:
+        """The number of target tokens, padding excluded."""
+        return int((target_BT[:, 1:] != self.padding_id).sum())
 
-    def n_targets(self, source_BS: Tensor, answer_BT: Tensor) -> int:
-        """How many tokens the loss is the mean of."""
-        return int((answer_BT[:, 1:] != self.padding).sum())
+    def loss(self, logits_BTV: Tensor, next_BT: Tensor) -> Tensor:
+        """Kullback-Leibler divergence from the smoothed targets, summed over tokens, in nats.
 
-    def loss(self, logits_BTV: Tensor, target_BT: Tensor) -> Tensor:
-        """Divergence of the predictions from the smoothed targets, summed over all tokens, in nats.
-
-        `torch.nn.functional.kl_div` of `smoothed` targets, without the table [tokens, V] that it would hold:
-        most of its entries are one number, so their sum is that times the sum of what was said.
+        Equals `torch.nn.functional.kl_div` with `smoothed_targets`, without building that [tokens, V] table:
+        all entries but two per row are equal, so their sum is that value times the sum of log-probabilities.
         """
-        said_BTV = torch.log_softmax(logits_BTV.float(), dim=-1)
-        doubt, n_doubted = _doubt(self.smoothing, logits_BTV.shape[-1], self.padding)
-        certainty = 1.0 - self.smoothing
-        right_BT = said_BTV.gather(-1, target_BT.clamp(min=0)[..., None]).squeeze(-1)
-        wanted_BT = certainty * right_BT
-        if doubt:
-            others_BT = said_BTV.sum(-1) - right_BT
-            if self.padding >= 0:
-                others_BT = others_BT - said_BTV[..., self.padding]
-            wanted_BT = wanted_BT + doubt * others_BT
-        entropy = -certainty * math.log(certainty) - (n_doubted * doubt * math.log(doubt) if doubt else 0.0)
-        return (-entropy - wanted_BT)[target_BT != self.padding].sum()
+        log_prob_BTV = torch.log_softmax(logits_BTV.float(), dim=-1)
+        rest, n_rest = _smoothing_mass(self.label_smoothing, logits_BTV.shape[-1], self.padding_id)
+        confidence = 1.0 - self.label_smoothing
+        correct_BT = log_prob_BTV.gather(-1, next_BT.clamp(min=0)[..., None]).squeeze(-1)
+        expected_BT = confidence * correct_BT
+        if rest:
+            others_BT = log_prob_BTV.sum(-1) - correct_BT
+            if self.padding_id >= 0:
+                others_BT = others_BT - log_prob_BTV[..., self.padding_id]
+            expected_BT = expected_BT + rest * others_BT
+        entropy = -confidence * math.log(confidence) - (n_rest * rest * math.log(rest) if rest else 0.0)
+        return (-entropy - expected_BT)[next_BT != self.padding_id].sum()
+
+    def check_blueprint(self, blueprint: Blueprint) -> None:
+        """Raise BadInput for a model without an encoder."""
+        if not blueprint.encoder:
+            raise BadInput(
+                "the model has no encoder, and seq2seq encodes a source sentence; give a model.blueprint "
+                "with one"
+            )
+
+    def pair_batches(self, pairs: Sequence[Pair], n_rows: int, seed: int) -> Batches:
+        """Padded batches of pairs: (source [B, S], target [B, T])."""
+        return PairBatches(pairs, n_rows, seed, self.padding_id)
 
 
-def smoothed(target_N: Tensor, n_vocab: int, smoothing: float, padding: int) -> Tensor:
-    """What is wanted of each prediction: probabilities [N, V], a row of zeros where the target is padding."""
-    doubt, _ = _doubt(smoothing, n_vocab, padding)
-    wanted_NV = torch.full((len(target_N), n_vocab), doubt, device=target_N.device)
-    wanted_NV.scatter_(1, target_N.clamp(min=0)[:, None], 1.0 - smoothing)
-    if padding >= 0:
-        wanted_NV[:, padding] = 0.0
-    return wanted_NV.masked_fill(target_N[:, None] == padding, 0.0)
+def smoothed_targets(target_N: Tensor, n_vocab: int, label_smoothing: float, padding_id: int) -> Tensor:
+    """Target distributions [N, V]; the row is zero where the target is padding."""
+    rest, _ = _smoothing_mass(label_smoothing, n_vocab, padding_id)
+    prob_NV = torch.full((len(target_N), n_vocab), rest, device=target_N.device)
+    prob_NV.scatter_(1, target_N.clamp(min=0)[:, None], 1.0 - label_smoothing)
+    if padding_id >= 0:
+        prob_NV[:, padding_id] = 0.0
+    return prob_NV.masked_fill(target_N[:, None] == padding_id, 0.0)
 
 
-def _doubt(smoothing: float, n_vocab: int, padding: int) -> tuple[float, int]:
-    """What each token gets that is neither right nor padding, and how many those are."""
-    if not 0 <= smoothing < 1 or n_vocab < 3:
+def _smoothing_mass(label_smoothing: float, n_vocab: int, padding_id: int) -> tuple[float, int]:
+    """(probability of each token that is neither correct nor padding, the number of such tokens)."""
+    if not 0 <= label_smoothing < 1 or n_vocab < 3:
         raise BadInput(
-            f"smoothing is {smoothing} over {n_vocab} tokens; expected 0 to below 1, and at least 3 tokens"
+            f"label_smoothing is {label_smoothing} over a vocabulary of {n_vocab} tokens; expected a value "
+            "of at least 0 and below 1, and at least 3 tokens"
         )
-    n_doubted = n_vocab - (1 if padding < 0 else 2)
-    return smoothing / n_doubted, n_doubted
+    n_rest = n_vocab - (1 if padding_id < 0 else 2)
+    return label_smoothing / n_rest, n_rest

@@ -1,35 +1,39 @@
-"""AdamW: each weight has a rate of its own, by how large its gradients have been.
+"""AdamW: per-weight step sizes from running moments of the gradient, with decoupled weight decay.
 
-Kingma and Ba, "Adam", 2015; decay apart from the gradient: Loshchilov and Hutter, "Decoupled Weight Decay
-Regularization", 2019. Torch's fused form, one pass over all weights a step.
+Kingma and Ba, "Adam", 2015; Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019. Uses
+torch's fused implementation, which updates all weights in one pass.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import nn
 
-from zeropoint.train.optim.groups import decay_groups
+from zeropoint.options import option
+from zeropoint.train.optim import OptimizerSpec
+from zeropoint.train.optim._decay_groups import decay_groups
 
 __all__ = ["AdamW"]
 
 
 @dataclass(frozen=True)
-class AdamW:
-    """learning_rate: the peak, which a schedule takes shares of. betas: how long the mean gradient and mean
-    square are remembered. weight_decay: of weights with two axes or more, a step, times the rate."""
+class AdamW(OptimizerSpec):
+    """Adam with decoupled weight decay; biases, gains and other vectors do not decay."""
 
-    KIND: ClassVar[str] = "adamw"
-
-    learning_rate: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.99)
-    eps: float = 1e-8
-    weight_decay: float = 0.1
+    learning_rate: float = option(
+        1e-3, 0, None, "Peak learning rate, which the schedule multiplies.", is_open=True
+    )
+    betas: tuple[float, float] = option(
+        (0.9, 0.99), 0, 1, "Decay rates of the first and second moment.", is_open_above=True
+    )
+    eps: float = option(1e-8, 0, None, "Added to the denominator for numerical stability.", is_open=True)
+    weight_decay: float = option(
+        0.1, 0, None, "Weight decay of matrices, per step and relative to the learning rate."
+    )
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
-        """The optimizer over a model's parameters."""
+        """The torch optimizer over the trainable parameters of a model."""
         groups = decay_groups(model.parameters(), self.weight_decay)
         return torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, eps=self.eps, fused=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Curve", "curve_of", "draw_png", "draw_svg", "in_terminal"]
+__all__ = ["Curve", "draw_png", "draw_svg", "draw_terminal", "read_curve"]
 
 _TRAIN, _VALIDATION, _RATE, _INK = "#2a6fdb", "#d9480f", "#5f6b7a", "#1f2933"
 _SMOOTHING = 0.02  # share of the run that a point of the smooth curve looks back on
@@ -40,7 +40,7 @@ class Curve:
         return None if step < 0 else (step, loss)
 
 
-def curve_of(run: Path) -> Curve:
+def read_curve(run: Path) -> Curve:
     """What a run's metrics.jsonl says. Raises BadInput for a file that is none."""
     steps, evals = read_metrics(run)
     steps = [one for one in steps if one.get("loss") is not None]
@@ -72,7 +72,7 @@ def draw_svg(curve: Curve, title: str) -> str:
     return text[text.index("<svg") :]
 
 
-def in_terminal(curve: Curve, width: int, height: int = 18, has_color: bool = False) -> str:
+def draw_terminal(curve: Curve, width: int, height: int = 18, has_color: bool = False) -> str:
     """The curves drawn with characters. Raises BadInput where plotext is missing."""
     try:
         import plotext  # type: ignore[import-untyped]

@@ -19,11 +19,11 @@ from zeropoint.errors import BadInput, ZeropointError
 from zeropoint.files.atomic_write import atomic_file
 from zeropoint.train.callbacks.callbacks import Callback, Result, RunInfo
 from zeropoint.train.callbacks.metrics import read_metrics
-from zeropoint.train.report.plot import curve_of, draw_png, draw_svg
+from zeropoint.train.report.plot import draw_png, draw_svg, read_curve
 
-__all__ = ["ENDED", "Report", "html_of", "uses", "write_report"]
+__all__ = ["STOP_REASONS", "Report", "next_commands", "render_html", "write_report"]
 
-ENDED = {
+STOP_REASONS = {
     "steps": "all steps were done",
     "time": "the time budget was spent",
     "patience": "validation had not become better for a while",
@@ -62,12 +62,12 @@ class Report(Callback):
 def write_report(run: Path, stopped_by: str = "") -> None:
     """Write `loss.png` and `report.html` of a run. Raises BadInput naming what is missing, DiskError."""
     with atomic_file(run / "loss.png") as file:
-        file.write_bytes(draw_png(curve_of(run), run.absolute().name))
+        file.write_bytes(draw_png(read_curve(run), run.absolute().name))
     with atomic_file(run / "report.html") as file:
-        file.write_text(html_of(run, stopped_by), "utf-8")
+        file.write_text(render_html(run, stopped_by), "utf-8")
 
 
-def uses(run: Path, model: Path | str) -> list[str]:
+def next_commands(run: Path, model: Path | str) -> list[str]:
     """What can be done with a run, as command lines. model: the run, or one of its checkpoints."""
     blueprint = from_toml(_text(run / "blueprint.toml"), str(run / "blueprint.toml"))
     if blueprint.encoder:
@@ -77,7 +77,7 @@ def uses(run: Path, model: Path | str) -> list[str]:
     return [f'zeropoint generate --model {model} "..."', f"zeropoint export {run} --gguf"]
 
 
-def html_of(run: Path, stopped_by: str = "") -> str:
+def render_html(run: Path, stopped_by: str = "") -> str:
     """The page. stopped_by: as in `Result`, "" where it is not known."""
     from jinja2 import Environment
 
@@ -89,14 +89,14 @@ def html_of(run: Path, stopped_by: str = "") -> str:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
         name=run.name,
-        uses="\n".join(line.replace(str(run), f"runs/{run.name}") for line in uses(run, run)),
-        ended=ENDED.get(stopped_by, ""),
+        uses="\n".join(line.replace(str(run), f"runs/{run.name}") for line in next_commands(run, run)),
+        ended=STOP_REASONS.get(stopped_by, ""),
         last=steps[-1] if steps else {},
         last_eval=evals[-1] if evals else {},
         best=min(evals, key=lambda one: one["validation_loss"] or float("inf"), default={}),
         n_parameters=count_parameters(blueprint),
         tok_s=_tok_s(steps),
-        curves=draw_svg(curve_of(run), run.name),
+        curves=draw_svg(read_curve(run), run.name),
         samples=_samples(run / "samples"),
         config=_text(run / "config.toml"),
         blueprint=_text(run / "blueprint.toml"),

@@ -1,4 +1,4 @@
-"""The model that a configuration asks for: its blueprint, and the module with its first weights."""
+"""Build the model of a configuration: its blueprint, and the module with initialized weights."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from zeropoint.models.seq2seq import Seq2Seq
 from zeropoint.models.stack import Stack
 from zeropoint.train.config.config import ModelConfig, RunConfig
 
-__all__ = ["blueprint_of", "built"]
+__all__ = ["blueprint_of", "build_model"]
 
 
-def built(config: RunConfig, blueprint: Blueprint, device: torch.device) -> Decoder | Encoder | Seq2Seq:
-    """The module with its first weights, which depend on the seed alone, on a device."""
+def build_model(config: RunConfig, blueprint: Blueprint, device: torch.device) -> Decoder | Encoder | Seq2Seq:
+    """The module on a device, with initial weights that depend on the seed only."""
     model = config.model
     module = build(blueprint, seed=None, dropout=model.dropout, attention_dropout=model.attention_dropout)
     initialize(module, config.train.seed, None if model.init == "default" else model.init)
@@ -39,9 +39,9 @@ def built(config: RunConfig, blueprint: Blueprint, device: torch.device) -> Deco
 
 
 def blueprint_of(model: ModelConfig, n_vocab: int) -> Blueprint:
-    """The blueprint that a configuration names or gives sizes for, with the tokenizer's n_vocab, checked."""
+    """The checked blueprint of a configuration, with the tokenizer's n_vocab. Raises BadInput."""
     if not model.blueprint:
-        blueprint = _sized(model, n_vocab)
+        blueprint = _from_sizes(model, n_vocab)
     elif "\n" in model.blueprint:
         blueprint = from_toml(model.blueprint, "model.blueprint")
     elif model.blueprint.endswith(".toml"):
@@ -56,17 +56,19 @@ def blueprint_of(model: ModelConfig, n_vocab: int) -> Blueprint:
     return blueprint
 
 
-def _sized(model: ModelConfig, n_vocab: int) -> Blueprint:
+def _from_sizes(model: ModelConfig, n_vocab: int) -> Blueprint:
     m = model
     for field in ("n_layers", "n_heads", "d_model", "n_ctx"):
         if getattr(m, field) < 1:
-            raise BadInput(f"model.{field} is {getattr(m, field)}; expected 1 or more, or a model.blueprint")
-    for problem in in_range("model.n_layers", m.n_layers):  # before there are as many blocks
+            raise BadInput(
+                f"model.{field} is {getattr(m, field)}; give a size of 1 or more, or a model.blueprint"
+            )
+    for problem in in_range("model.n_layers", m.n_layers):  # before allocating that many blocks
         raise BadInput(problem)
     if m.d_model % m.n_heads:
         raise BadInput(
-            f"model.d_model is {m.d_model} and model.n_heads {m.n_heads}; the heads share the width, so make "
-            "it a multiple of them"
+            f"model.d_model is {m.d_model} and model.n_heads is {m.n_heads}; d_model must be a multiple of "
+            "n_heads"
         )
     d_head, n_kv_heads = m.d_model // m.n_heads, m.n_kv_heads or m.n_heads
     bias: Bias = "all" if m.has_bias else "none"

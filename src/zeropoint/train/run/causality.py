@@ -24,7 +24,7 @@ from torch.func import functional_call
 
 from zeropoint.errors import BadInput, MachineError
 
-__all__ = ["Leak", "check_causal"]
+__all__ = ["CausalityViolation", "check_causality"]
 
 _FEWEST_ROWS, _N_TOKENS = 8, 2048  # a row for every position to change from, if so many tokens suffice
 _LONGEST = 256  # tokens a row: a leak shows in any window, and a long one costs as much as training on it
@@ -35,7 +35,7 @@ _ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
-class Leak:
+class CausalityViolation:
     """What of the future was seen.
 
     module: dotted name of the first module that gives out more than it was given: what it reads knows
@@ -61,9 +61,9 @@ class Leak:
         )
 
 
-def check_causal(
+def check_causality(
     model: nn.Module, n_vocab: int, n_ctx: int, seed: int = 0, *, source_BS: Tensor | None = None
-) -> Leak | None:
+) -> CausalityViolation | None:
     """The leak of a model(ids [B, T]) -> logits [B, T, V], or None where past logits stay as they are.
 
     n_ctx: positions it is trained for. source_BS: what an encoder-decoder reads before ids, [1, S]. Weights,
@@ -96,7 +96,7 @@ def check_causal(
         model.train(was_training)
     position, row = divmod(int((moved.T > _ROUNDING).flatten().int().argmax()), len(moved))
     (name, (kind, change)), *others = entries.items()
-    return Leak(
+    return CausalityViolation(
         name, kind, change, float(moved.max()), position, int(probe.token_B[row]), tuple(n for n, _ in others)
     )
 

@@ -1,4 +1,4 @@
-"""How much memory a run holds, what else would fill it, and whether there is enough."""
+"""Memory of a training run: how much is used, whether a model can fit, and clear out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.cost import count_parameters
 from zeropoint.errors import OutOfMemory
 
-__all__ = ["held_bytes", "limit_onednn_cache", "refuse_too_large", "translate_oom"]
+__all__ = ["check_fits_memory", "limit_onednn_cache", "translate_oom", "used_bytes"]
 
-_LEAST_BYTES = 12  # of a parameter: itself, its gradient and one number that the optimizer keeps, in float32
-# oneDNN keeps a thousand prepared products by their sizes, half a megabyte each, and torch keeps them again;
-# they also lie between blocks that are freed. 64 are those of more than one step (docs/translate.md).
-_PRODUCTS = "64"
+_MIN_BYTES_PER_PARAMETER = 12  # the weight, its gradient and one number of optimizer state, in float32
+# oneDNN caches 1024 primitives by shape, half a megabyte each, and torch caches them again; they also
+# fragment the heap. 64 is more than one training step uses (docs/translate.md).
+_N_PRIMITIVES = "64"
 _VARIABLES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 
 
-def held_bytes(device: torch.device) -> int:
-    """Bytes that are taken now where it is computed: of a GPU by torch, else of memory by this process.
+def used_bytes(device: torch.device) -> int:
+    """Memory in use: that torch has reserved on a GPU, or the resident set size of this process.
 
-    Where the latter cannot be told, the most there were.
+    Falls back to the peak resident set size where /proc is missing.
     """
     if device.type == "cuda":
         return torch.cuda.memory_reserved(device)
@@ -37,50 +37,51 @@ def held_bytes(device: torch.device) -> int:
 
 
 def limit_onednn_cache() -> None:
-    """Let this process keep few prepared products, where batches are of ever new sizes and few come again.
+    """Shrink oneDNN's primitive cache, for runs whose batches rarely repeat a shape.
 
-    Both libraries read their variables before their first product, so later this changes nothing. What a
-    person has set stays.
+    The libraries read these variables before their first matrix product, so call this before it. Variables
+    that are already set stay unchanged.
     """
     for name in _VARIABLES:
-        os.environ.setdefault(name, _PRODUCTS)
+        os.environ.setdefault(name, _N_PRIMITIVES)
 
 
-def refuse_too_large(blueprint: Blueprint, device: torch.device, most_bytes: int | None = None) -> None:
-    """Raise OutOfMemory for a model whose training the device's memory can not hold, whatever is freed.
+def check_fits_memory(blueprint: Blueprint, device: torch.device, available_bytes: int | None = None) -> None:
+    """Raise OutOfMemory for a model that cannot be trained in the device's memory under any settings.
 
-    Without it the kernel would end the process in mid-allocation, with no word. most_bytes: by default all
-    that the device has.
+    Otherwise the kernel would kill the process during allocation, without a message. available_bytes: by
+    default the total memory of the device.
     """
-    if most_bytes is None:
-        most_bytes = _all_bytes(device)
+    if available_bytes is None:
+        available_bytes = _total_bytes(device)
     n = count_parameters(blueprint)
-    if n * _LEAST_BYTES > most_bytes:
+    need_bytes = n * _MIN_BYTES_PER_PARAMETER
+    if need_bytes > available_bytes:
         where = "the GPU" if device.type == "cuda" else "this machine"
         raise OutOfMemory(
-            f"the model has {n:,} parameters, which take {n * _LEAST_BYTES / 1e9:,.1f} GB or more to train, "
-            f"and {where} has {most_bytes / 1e9:,.1f} GB; give smaller sizes in [model]"
+            f"the model has {n:,} parameters, which take {need_bytes / 1e9:,.1f} GB or more to train, and "
+            f"{where} has {available_bytes / 1e9:,.1f} GB; choose smaller sizes in [model]"
         )
 
 
 @contextlib.contextmanager
 def translate_oom(what: Callable[[], str], remedy: str) -> Iterator[None]:
-    """Raise OutOfMemory where memory does not suffice inside. what: for what, asked when it happens."""
+    """Turn an out-of-memory error inside into OutOfMemory. what(): the operation, for the message."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not _is_lack(error):
+        if not _is_oom(error):
             raise
         raise OutOfMemory(f"not enough memory for {what()}; {remedy}") from None
 
 
-def _is_lack(error: Exception) -> bool:
-    """Torch has a class for what a GPU lacks, but not where a library of CUDA lacks it; words tell all."""
-    said = str(error).lower()
-    return isinstance(error, MemoryError) or "alloc" in said or "out of memory" in said
+def _is_oom(error: Exception) -> bool:
+    """torch has an exception class for its GPU allocator only; elsewhere, the message must tell."""
+    message = str(error).lower()
+    return isinstance(error, MemoryError) or "alloc" in message or "out of memory" in message
 
 
-def _all_bytes(device: torch.device) -> int:
+def _total_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

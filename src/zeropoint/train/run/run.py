@@ -1,14 +1,15 @@
-"""A configuration becomes a run: a folder with everything about it, which can be left and gone on with.
+"""Train by a configuration: create or resume a run folder, prepare the data, and start the trainer.
 
-The folder holds config.toml, blueprint.toml, tokenizer.json, run.json, checkpoints/ and the pointers latest
-and best (`checkpoint.py`); watchers write the rest. Whatever ends a run, the folder has its last checkpoint.
+The folder holds config.toml, blueprint.toml, tokenizer.json, run.json, checkpoints/ and the pointers `latest`
+and `best` (`checkpoints/checkpoint.py`); callbacks write the other files. Whatever ends a run, its last
+checkpoint stays in the folder.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,23 +17,21 @@ import torch
 
 from zeropoint.errors import BadInput
 from zeropoint.files.disk_errors import disk_error
-from zeropoint.train.callbacks.callbacks import Callback, Callbacks, Result
+from zeropoint.train.callbacks.callbacks import Callback, CallbackList, Result
 from zeropoint.train.checkpoints import checkpoint
 from zeropoint.train.config.config import Precision, RunConfig
-from zeropoint.train.config.device import device_of
+from zeropoint.train.config.device import select_device
 from zeropoint.train.config.validate import check
 from zeropoint.train.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from zeropoint.train.loop.precision import fastest_dtype
-from zeropoint.train.objectives.seq2seq import Seq2SeqLoss
-from zeropoint.train.run.memory import limit_onednn_cache, refuse_too_large, translate_oom
+from zeropoint.train.run.memory import check_fits_memory, limit_onednn_cache, translate_oom
 from zeropoint.train.run.prepare import prepare
-from zeropoint.train.run.provenance import check_resumed, write_record
-from zeropoint.train.run.run_lock import hold_run
+from zeropoint.train.run.provenance import check_resumable, write_provenance
+from zeropoint.train.run.run_lock import lock_run
 from zeropoint.train.run.signals import StopRequest, graceful_shutdown
-from zeropoint.train.run.trainer import RunPosition, Trainer
-from zeropoint.train.schedules.schedule import WSD, Cosine, Noam
+from zeropoint.train.run.trainer import RunContext, Trainer
 
-__all__ = ["dtype_of", "move_aside", "prepare_folder", "run", "schedule_of"]
+__all__ = ["move_aside", "prepare_folder", "run", "select_dtype"]
 
 
 def run(
@@ -42,119 +41,115 @@ def run(
     *,
     resume: bool = False,
     group: ProcessGroup = SINGLE_PROCESS,
-    asked: StopRequest | None = None,
+    stop_request: StopRequest | None = None,
 ) -> Result:
-    """Train as configured, in `folder`, and tell the watchers.
+    """Train by the configuration in `folder` and report events to the callbacks.
 
-    resume: go on from the newest sound checkpoint of the folder, which must be of the same model, data, seed
-    and batch; without it the folder must hold no run. SIGINT and SIGTERM end it after a checkpoint, which
-    `Result.exit_code` tells; where others hear them, `asked` is what they write to.
-    Raises BadInput before anything is computed; MachineError for a run that another process trains, and for
-    losses that are no numbers or run away; OutOfMemory, DiskError.
+    resume: continue from the newest intact checkpoint of the folder, which must have the same model, data,
+    seed and batch size; otherwise the folder must not hold a run. SIGINT and SIGTERM end the run after a
+    checkpoint (see `Result.exit_code`). stop_request: set by the caller where another process receives the
+    signals.
+    Raises BadInput before anything is computed; MachineError if another process trains this run, or if the
+    loss diverges or is not finite; OutOfMemory, DiskError.
     """
     check(config, group.n_workers)
-    if isinstance(config.objective, Seq2SeqLoss):  # whose sentences are as long as they are
+    if config.objective.data == "pairs":  # batches of sentences have many different shapes
         limit_onednn_cache()
     if group.rank == 0:
         prepare_folder(folder, resume)
-    watcher = Callbacks(tuple(callbacks))
-    with hold_run(folder, group.rank), contextlib.ExitStack() as later:
-        prepared = prepare(config, watcher.on_notice)  # a signal ends this at once: there is nothing to keep
-        asked = asked or later.enter_context(graceful_shutdown())
+    callback = CallbackList(tuple(callbacks))
+    with lock_run(folder, group.rank), contextlib.ExitStack() as stack:
+        prepared = prepare(
+            config, callback.on_notice
+        )  # a signal here ends the run at once: nothing to save yet
+        stop_request = stop_request or stack.enter_context(graceful_shutdown())
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
-        device = device_of(config.train.device)
-        schedule = schedule_of(config, prepared.blueprint.d_model)
-        dtype = dtype_of(config, device)
+        device = select_device(config.train.device)
+        schedule = config.schedule.for_run(config.train.steps, prepared.blueprint.d_model)
+        dtype = select_dtype(config, device)
         if group.any(dtype is torch.float32):
-            dtype = torch.float32  # measured on each machine; all must multiply alike
-        # What was measured is written down, so that a run that is gone on with computes as it did.
+            dtype = torch.float32  # "auto" measures each machine; all workers must use the same type
+        # Store the measured type, so that a resumed run computes as before.
         precision: Precision = "float32" if dtype is torch.float32 else "bfloat16"
         config = replace(config, train=replace(config.train, precision=precision))
-        shard = RunPosition(device, dtype, schedule, group)
+        context = RunContext(device, dtype, schedule, group)
         if group.n_workers == 1:
-            refuse_too_large(prepared.blueprint, device)
+            check_fits_memory(prepared.blueprint, device)
         with translate_oom(
-            lambda: "the model", "give smaller sizes in [model], or end what else holds memory"
+            lambda: "the model", "choose smaller sizes in [model], or free memory that other programs use"
         ):
-            trainer = Trainer(config, folder, prepared, watcher, shard, asked)
+            trainer = Trainer(config, folder, prepared, callback, context, stop_request)
+        saved = None
         if resume:
-            found, damaged = checkpoint.newest(folder)
+            saved, damaged = checkpoint.load_newest(folder)
             for sentence in damaged:
-                watcher.on_notice(f"{sentence}; going on from {found.path.name}")
-            check_resumed(folder, found, config, prepared, watcher.on_notice)
-            trainer.restore(found)
+                callback.on_notice(f"{sentence}; resuming from {saved.path.name}")
+            check_resumable(folder, saved, config, prepared, callback.on_notice)
+            trainer.restore(saved)
         if group.rank == 0:
-            checkpoint.clean(folder, found if resume else None)
-            write_record(folder, config, prepared, device, trainer.state.step)
-        return trainer.go()
+            checkpoint.remove_leftovers(folder, saved)
+            write_provenance(folder, config, prepared, device, trainer.state.step)
+        return trainer.run()
 
 
-def dtype_of(config: RunConfig, device: torch.device) -> torch.dtype:
-    """What is multiplied in. "auto" measures, so that it may differ between machines."""
+def select_dtype(config: RunConfig, device: torch.device) -> torch.dtype:
+    """The autocast type. "auto" measures the device, so it may differ between machines."""
     named = {"float32": torch.float32, "bfloat16": torch.bfloat16}
     return named.get(config.train.precision) or fastest_dtype(device.type == "cpu")
 
 
-def schedule_of(config: RunConfig, d_model: int) -> Callable[[int], float]:
-    """The schedule, with the numbers that come from the run."""
-    schedule = config.schedule
-    if isinstance(schedule, Noam):
-        return replace(schedule, d_model=schedule.d_model or d_model)
-    if isinstance(schedule, Cosine | WSD):
-        return replace(schedule, decay_steps=schedule.decay_steps or config.train.steps)
-    return schedule
-
-
 def prepare_folder(folder: Path, resume: bool) -> None:
-    """Make the folder, or see that it fits."""
+    """Create the run's folder, or check that an existing one is suitable. Raises BadInput."""
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file; choose a folder for the run")
-    has_run = bool(checkpoint.checkpoints(folder))
+    has_run = bool(checkpoint.list_checkpoints(folder))
     if has_run and not resume:
         raise BadInput(
-            f"{folder} holds a run; add --resume to go on with it, --fresh to begin anew beside it, or "
-            "choose another folder"
+            f"{folder} already holds a run; add --resume to continue it, --fresh to rename it and start "
+            "over, or choose another folder"
         )
     if resume and not has_run:
-        raise BadInput(f"{folder} holds no checkpoint to go on from; leave --resume out to start a run")
+        raise BadInput(f"{folder} holds no checkpoint to resume from; omit --resume to start a run")
     if not has_run:
-        _refuse_strange(folder)
+        _refuse_foreign_files(folder)
     try:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"{folder} cannot be made: {error.strerror}; choose another folder") from None
+        raise BadInput(f"{folder} cannot be created: {error.strerror}; choose another folder") from None
 
 
 def move_aside(folder: Path) -> Path | None:
-    """Give the run in `folder`, if there is one, another name, which is returned.
+    """Rename the run in `folder`, if there is one, to NAME.old-1, -2, ... and return the new path.
 
-    Raises BadInput for a folder of other things, MachineError for a run that is being trained, DiskError.
+    Raises BadInput for a folder with other files, MachineError for a run that is being trained, DiskError.
     """
     if not folder.is_dir():
         return None
     if folder.name in ("", ".."):
-        raise BadInput(f"{folder} has no name of its own; give the run's folder by its name")
-    if not checkpoint.checkpoints(folder):
-        _refuse_strange(folder)
-    names = (folder.with_name(f"{folder.name}.old-{n}") for n in itertools.count(1))
-    with hold_run(folder):
-        aside = next(path for path in names if not path.exists())
+        raise BadInput(f"{folder} does not end in a name; give the run's folder by its name")
+    if not checkpoint.list_checkpoints(folder):
+        _refuse_foreign_files(folder)
+    candidates = (folder.with_name(f"{folder.name}.old-{n}") for n in itertools.count(1))
+    with lock_run(folder):
+        target = next(path for path in candidates if not path.exists())
         try:
-            return folder.rename(aside)
+            return folder.rename(target)
         except OSError as error:
             raise disk_error(error, folder) from None
 
 
-def _refuse_strange(folder: Path) -> None:
-    """Refuse a folder with what a run which ended before its first checkpoint does not leave."""
-    if folder.is_dir() and (odd := _strange(folder)):
-        raise BadInput(f"{folder} is not empty (it holds {odd}); choose a folder of its own for the run")
+def _refuse_foreign_files(folder: Path) -> None:
+    """Raise BadInput for a folder that contains anything except the files of a run."""
+    if folder.is_dir() and (name := _foreign_file(folder)):
+        raise BadInput(
+            f"{folder} is not empty (it contains {name}); choose an empty or new folder for the run"
+        )
 
 
-def _strange(folder: Path) -> str | None:
-    """The first thing in it that is not a run's."""
-    ours = {"checkpoints", "lock", "config.toml", "blueprint.toml", "tokenizer.json", "run.json", "samples"}
-    ours |= {"metrics.jsonl", "tensorboard", "ray"}
+def _foreign_file(folder: Path) -> str | None:
+    """The first file that does not belong to a run."""
+    own = {"checkpoints", "lock", "config.toml", "blueprint.toml", "tokenizer.json", "run.json", "samples"}
+    own |= {"metrics.jsonl", "tensorboard", "ray"}
     names = sorted(path.name for path in folder.iterdir())
-    return next((name for name in names if name not in ours and ".tmp." not in name), None)
+    return next((name for name in names if name not in own and ".tmp." not in name), None)

@@ -1,4 +1,4 @@
-"""Allow one trainer per run, and name the one that is training."""
+"""Lock a run folder, so that only one process trains the run; an error names the process that does."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from zeropoint.errors import MachineError
 from zeropoint.files.locks import exclusive_lock
 
-__all__ = ["hold_run"]
+__all__ = ["lock_run"]
 
 
 @contextlib.contextmanager
-def hold_run(run: Path, rank: int = 0) -> Iterator[None]:
+def lock_run(run: Path, rank: int = 0) -> Iterator[None]:
     """Hold the lock of a run's folder on behalf of all workers; only rank 0 takes it.
 
     Raises MachineError naming the process that holds it and since when; DiskError.

@@ -1,4 +1,4 @@
-"""Signals that end a run: the first asks for a checkpoint and an end, the second ends it at once."""
+"""Graceful shutdown: the first signal ends the run after a checkpoint, the second one ends it at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["StopRequest", "graceful_shutdown"]
 
 
 class StopRequest:
-    """name: of the signal that came, or ""."""
+    """name: the signal that requested a stop, or ""."""
 
     def __init__(self) -> None:
         self.name = ""
@@ -21,27 +21,27 @@ class StopRequest:
 
 @contextlib.contextmanager
 def graceful_shutdown() -> Iterator[StopRequest]:
-    """While inside, SIGINT, SIGTERM and SIGHUP are noted; a second one is KeyboardInterrupt or SystemExit.
+    """Inside, record SIGINT, SIGTERM and SIGHUP; a second signal raises KeyboardInterrupt or SystemExit.
 
-    SIGHUP (a closed terminal) counts as SIGTERM. Outside the main thread, where Python takes no signals,
-    nothing is heard.
+    SIGHUP (a closed terminal) counts as SIGTERM. Outside the main thread, where Python cannot set signal
+    handlers, no signal is recorded.
     """
-    asked = StopRequest()
+    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield asked
+        yield request
         return
 
-    def take(number: int, frame: FrameType | None) -> None:
-        if asked.name and number == signal.SIGINT:
+    def handle(number: int, frame: FrameType | None) -> None:
+        if request.name and number == signal.SIGINT:
             raise KeyboardInterrupt
-        if asked.name:
+        if request.name:
             raise SystemExit(128 + signal.SIGTERM)
-        asked.name = "SIGINT" if number == signal.SIGINT else "SIGTERM"
+        request.name = "SIGINT" if number == signal.SIGINT else "SIGTERM"
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before: list[Any] = [signal.signal(number, take) for number in numbers]
+    previous: list[Any] = [signal.signal(number, handle) for number in numbers]
     try:
-        yield asked
+        yield request
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in zip(numbers, previous, strict=True):
             signal.signal(number, handler)

@@ -16,7 +16,7 @@ from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadInput
 from zeropoint.train.config.config import ModelConfig, RunConfig
 
-__all__ = ["Cell", "Grid", "count_without_embeddings", "plan_grid", "sizes"]
+__all__ = ["Cell", "Grid", "count_without_embeddings", "model_sizes", "plan_grid"]
 
 _WIDENING = 2**0.5  # of the width: twice the parameters
 _DOUBLINGS = ((6, 5), (5, 5), (5, 4), (4, 4), (3, 4), (3, 3))  # sizes and token counts, the richest first
@@ -59,7 +59,7 @@ def count_without_embeddings(blueprint: Blueprint) -> int:
     return sum(math.prod(s) for name, s in parameters(blueprint).items() if not name.startswith(outside))
 
 
-def sizes(model: ModelConfig, n: int) -> list[ModelConfig]:
+def model_sizes(model: ModelConfig, n: int) -> list[ModelConfig]:
     """The first n sizes: one head wide, then each about sqrt(2) times as wide, in whole heads.
 
     Raises BadInput where the configuration names a blueprint, which has one size.

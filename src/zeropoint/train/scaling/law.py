@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from zeropoint.errors import BadInput
 
-__all__ = ["Law", "LawFit", "fit"]
+__all__ = ["Law", "LawFit", "fit_law"]
 
 Array = NDArray[np.float64]
 
@@ -85,7 +85,7 @@ class LawFit:
         return np.array([float(law.loss(n_parameters, n_tokens)) for law in self.resampled])
 
 
-def fit(
+def fit_law(
     n_parameters: ArrayLike, n_tokens: ArrayLike, loss: ArrayLike, *, n_resamples: int = 400, seed: int = 0
 ) -> LawFit:
     """Fit the law to finished runs: sizes [P], token counts [P], losses in nats [P].

@@ -13,13 +13,13 @@ from zeropoint.train.scaling.study import Study
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw"]
+__all__ = ["draw_law"]
 
 _N_POINTS = 40  # of a curve
 _BEYOND = 1.6  # how far curves go on past the outermost run, as a factor
 
 
-def draw(study: Study, path: Path) -> None:
+def draw_law(study: Study, path: Path) -> None:
     """Write a PNG of some 60 KB. Raises ImportError without matplotlib, DiskError."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure

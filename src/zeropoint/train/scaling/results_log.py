@@ -16,11 +16,11 @@ from zeropoint.errors import BadInput, DiskError
 from zeropoint.files.atomic_write import append_lines
 from zeropoint.train.scaling.grid import Cell, Grid
 
-__all__ = ["Ledger", "Run"]
+__all__ = ["FinishedRun", "ResultsLog"]
 
 
 @dataclass(frozen=True)
-class Run:
+class FinishedRun:
     """A finished run of a cell. loss: on the validation split, nats a token. seconds: judging included."""
 
     cell: Cell
@@ -28,7 +28,7 @@ class Run:
     seconds: float
 
 
-class Ledger:
+class ResultsLog:
     """path: the file. config_toml: what the runs have in common; another one's ledger is refused."""
 
     def __init__(self, path: Path, config_toml: str) -> None:
@@ -36,7 +36,7 @@ class Ledger:
         self._config_toml = config_toml
         self.grid: Grid | None = None
         self.machine: dict[str, Any] = {}
-        self.runs: list[Run] = []
+        self.runs: list[FinishedRun] = []
         self._read()
 
     def begin(self, grid: Grid, machine: dict[str, Any]) -> None:
@@ -52,12 +52,12 @@ class Ledger:
             }
         )
 
-    def add(self, run: Run) -> None:
+    def add(self, run: FinishedRun) -> None:
         """Write a finished run down. Raises DiskError."""
         self._add(asdict(run))
         self.runs.append(run)
 
-    def found(self, cell: Cell) -> Run | None:
+    def found(self, cell: Cell) -> FinishedRun | None:
         """The run of a cell, if it was made."""
         return next((run for run in self.runs if run.cell == cell), None)
 
@@ -86,7 +86,9 @@ class Ledger:
             cells = tuple(Cell(**cell) for cell in plan["cells"])
             self.grid = Grid(cells, Cell(**plan["next"]), float(plan["next_share"]))
             self.machine = plan["machine"]
-            self.runs = [Run(Cell(**r["cell"]), float(r["loss"]), float(r["seconds"])) for r in lines[1:]]
+            self.runs = [
+                FinishedRun(Cell(**r["cell"]), float(r["loss"]), float(r["seconds"])) for r in lines[1:]
+            ]
         except (KeyError, TypeError, ValueError):
             raise BadInput(
                 f"{self.path} is not a ledger of `zeropoint scaling`; give another --out"

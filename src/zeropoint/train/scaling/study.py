@@ -20,17 +20,17 @@ from zeropoint.data.batches import ALL, Batches, Rows
 from zeropoint.engine.machine import machine
 from zeropoint.errors import MachineError
 from zeropoint.train.config.config import RunConfig, config_toml
-from zeropoint.train.config.device import device_of
+from zeropoint.train.config.device import select_device
 from zeropoint.train.loop.gradients import NotFinite
 from zeropoint.train.loop.loop import evaluate_loss, train
-from zeropoint.train.run.build_model import blueprint_of, built
+from zeropoint.train.run.build_model import blueprint_of, build_model
 from zeropoint.train.run.prepare import Prepared, prepare
-from zeropoint.train.run.run import dtype_of, schedule_of
-from zeropoint.train.scaling.grid import Cell, Grid, count_without_embeddings, plan_grid, sizes
-from zeropoint.train.scaling.law import LawFit, fit
-from zeropoint.train.scaling.results_log import Ledger, Run
+from zeropoint.train.run.run import select_dtype
+from zeropoint.train.scaling.grid import Cell, Grid, count_without_embeddings, model_sizes, plan_grid
+from zeropoint.train.scaling.law import LawFit, fit_law
+from zeropoint.train.scaling.results_log import FinishedRun, ResultsLog
 
-__all__ = ["Prediction", "Study", "study"]
+__all__ = ["Prediction", "Study", "run_study"]
 
 _LEAST_RUNS = 6  # that a law can be fitted to
 _N_SIZES = 7  # the largest grid and the size after it
@@ -58,10 +58,10 @@ class Study:
     """runs: of the grid. prediction: made before `checked`, the run of the next size, was trained."""
 
     grid: Grid
-    runs: tuple[Run, ...]
+    runs: tuple[FinishedRun, ...]
     fit: LawFit
     prediction: Prediction
-    checked: Run
+    checked: FinishedRun
     machine: dict[str, Any]
     seconds: float
 
@@ -83,8 +83,8 @@ class _Trainer:
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.prepared: Prepared = prepare(config)
-        self.device = device_of(config.train.device)
-        self.dtype = dtype_of(config, self.device)
+        self.device = select_device(config.train.device)
+        self.dtype = select_dtype(config, self.device)
 
     @property
     def n_tokens_a_step(self) -> int:
@@ -98,14 +98,14 @@ class _Trainer:
         config = cell.config(self.config)
         config = replace(config, train=replace(config.train, seed=config.train.seed + number))
         blueprint = self.blueprint(config)
-        model = built(config, blueprint, self.device)
+        model = build_model(config, blueprint, self.device)
         train(
             model,
             _Later(self.prepared.training, number * 1_000_003),  # further apart than any run is long
             config.objective,
             config.optimizer.build(model),
             n_steps=cell.n_steps,
-            schedule=schedule_of(config, blueprint.d_model),
+            schedule=config.schedule.for_run(cell.n_steps, blueprint.d_model),
             accumulation_steps=config.train.accumulation_steps,
             max_grad_norm=config.train.max_grad_norm or None,
             dtype=self.dtype,
@@ -123,7 +123,7 @@ class _Trainer:
         return s_a_step, time.monotonic() - marks[0] - s_a_step * cell.n_steps
 
 
-def study(
+def run_study(
     config: RunConfig, budget_s: float, folder: Path, tell: Callable[[str], None] = lambda text: None
 ) -> Study:
     """Do it all within a budget of seconds, or what is left of it after an interruption.
@@ -132,7 +132,7 @@ def study(
     Raises BadInput for a budget that is too small and a ledger of another configuration; DiskError.
     """
     start = time.monotonic()
-    ledger = Ledger(folder / "ledger.jsonl", f"# {budget_s:g} s\n{config_toml(config)}")
+    ledger = ResultsLog(folder / "ledger.jsonl", f"# {budget_s:g} s\n{config_toml(config)}")
     trainer = _Trainer(config)
     if ledger.grid is None:
         grid = _planned(trainer, budget_s)
@@ -144,7 +144,7 @@ def study(
         tell(f"going on with {ledger.path}: {len(ledger.runs)} of {len(grid.cells) + 1} runs are there")
     end = start + budget_s - ledger.seconds
     runs = _trained(trainer, grid, ledger, end, tell)
-    fitted = fit(*zip(*((r.cell.n_parameters, r.cell.n_tokens, r.loss) for r in runs), strict=True))
+    fitted = fit_law(*zip(*((r.cell.n_parameters, r.cell.n_tokens, r.loss) for r in runs), strict=True))
     cell = _affordable(grid, ledger, end - time.monotonic())
     prediction = Prediction(cell, *fitted.predict(cell.n_parameters, cell.n_tokens, _SHARE))
     tell(
@@ -160,7 +160,7 @@ def _planned(trainer: _Trainer, budget_s: float) -> Grid:
     start = time.monotonic()
     models = [
         (model, count_without_embeddings(trainer.blueprint(replace(trainer.config, model=model))))
-        for model in sizes(trainer.config.model, _N_SIZES)
+        for model in model_sizes(trainer.config.model, _N_SIZES)
     ]
     timed: dict[int, tuple[float, float]] = {}
 
@@ -178,10 +178,10 @@ def _planned(trainer: _Trainer, budget_s: float) -> Grid:
 
 
 def _trained(
-    trainer: _Trainer, grid: Grid, ledger: Ledger, end: float, tell: Callable[[str], None]
-) -> list[Run]:
+    trainer: _Trainer, grid: Grid, ledger: ResultsLog, end: float, tell: Callable[[str], None]
+) -> list[FinishedRun]:
     """Every cell's run, from the ledger or made now; where time is over, the longest are left out."""
-    runs: list[Run] = []
+    runs: list[FinishedRun] = []
     for i, cell in enumerate(grid.cells):
         found = ledger.found(cell)
         if found is None and time.monotonic() >= end and len(runs) > _LEAST_RUNS:
@@ -191,7 +191,7 @@ def _trained(
     return runs
 
 
-def _affordable(grid: Grid, ledger: Ledger, left_s: float) -> Cell:
+def _affordable(grid: Grid, ledger: ResultsLog, left_s: float) -> Cell:
     """The next size, with fewer tokens (half at least) where the machine became slower than measured."""
     done = next((run.cell for run in ledger.runs if run.cell.d_model == grid.next.d_model), None)
     if done is not None:
@@ -203,14 +203,16 @@ def _affordable(grid: Grid, ledger: Ledger, left_s: float) -> Cell:
     return replace(grid.next, n_steps=n_steps, n_tokens=n_tokens_a_step * n_steps)
 
 
-def _run(trainer: _Trainer, cell: Cell, number: int, ledger: Ledger, tell: Callable[[str], None]) -> Run:
+def _run(
+    trainer: _Trainer, cell: Cell, number: int, ledger: ResultsLog, tell: Callable[[str], None]
+) -> FinishedRun:
     """Train a cell and write it down. Raises MachineError where it diverged."""
     start = time.monotonic()
     try:
         loss = trainer.loss(cell, number)
     except NotFinite as error:
         raise MachineError(f"the run of {cell.n_parameters:,} parameters diverged at {error}") from None
-    run = Run(cell, loss, time.monotonic() - start)
+    run = FinishedRun(cell, loss, time.monotonic() - start)
     ledger.add(run)
     tell(
         f"{len(ledger.runs)}: {cell.n_parameters:,} parameters, {cell.n_tokens:,} tokens: loss {loss:.3f}, "

@@ -11,23 +11,26 @@ import pytest
 from zeropoint.errors import BadInput
 from zeropoint.train.config.config import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
 from zeropoint.train.run.build_model import blueprint_of
-from zeropoint.train.scaling import study as studied
-from zeropoint.train.scaling.grid import Cell, count_without_embeddings, plan_grid, sizes
-from zeropoint.train.scaling.plot import draw
-from zeropoint.train.scaling.results_log import Ledger, Run
-from zeropoint.train.scaling.study import study
+from zeropoint.train.scaling import study as study_module
+from zeropoint.train.scaling.grid import Cell, count_without_embeddings, model_sizes, plan_grid
+from zeropoint.train.scaling.plot import draw_law
+from zeropoint.train.scaling.results_log import FinishedRun, ResultsLog
+from zeropoint.train.scaling.study import run_study
 
 MODEL = ModelConfig(n_layers=1, n_heads=2, d_model=16, n_ctx=8)
 CONFIG = RunConfig(
-    MODEL, DataConfig("harbour"), TrainConfig(batch_size=4, leak_check=False), eval=EvalConfig(n_batches=1)
+    MODEL,
+    DataConfig("harbour"),
+    TrainConfig(batch_size=4, check_causality=False),
+    eval=EvalConfig(n_batches=1),
 )
 
 
 def test_sizes_grow_by_about_two_in_whole_heads() -> None:
-    found = [(m.n_heads, m.d_model) for m in sizes(MODEL, 7)]
+    found = [(m.n_heads, m.d_model) for m in model_sizes(MODEL, 7)]
     assert found == [(1, 8), (2, 16), (3, 24), (4, 32), (6, 48), (8, 64), (11, 88)]
     with pytest.raises(BadInput, match=r"no model\.blueprint"):
-        sizes(ModelConfig(blueprint="gpt2"), 3)
+        model_sizes(ModelConfig(blueprint="gpt2"), 3)
 
 
 def test_embeddings_positions_and_head_do_not_count() -> None:
@@ -38,7 +41,7 @@ def test_embeddings_positions_and_head_do_not_count() -> None:
 
 
 def models() -> list[tuple[ModelConfig, int]]:
-    return [(m, m.d_model**2 * 12) for m in sizes(MODEL, 7)]
+    return [(m, m.d_model**2 * 12) for m in model_sizes(MODEL, 7)]
 
 
 @pytest.mark.parametrize("budget_s", [20.0, 300.0, 5000.0])
@@ -73,9 +76,9 @@ def test_a_study_foresees_and_checks_and_goes_on_where_it_was_interrupted(
         for steps in (4, 8, 16)
         for h in (1, 2, 3)
     )
-    grid = studied.Grid(cells, Cell(32, 4, 12 * 32**2 + 96, 32, 1024))
-    monkeypatch.setattr(studied, "_planned", lambda trainer, budget_s: grid)
-    monkeypatch.setattr(studied, "_JUDGED_TOKENS", 64)
+    grid = study_module.Grid(cells, Cell(32, 4, 12 * 32**2 + 96, 32, 1024))
+    monkeypatch.setattr(study_module, "_planned", lambda trainer, budget_s: grid)
+    monkeypatch.setattr(study_module, "_JUDGED_TOKENS", 64)
     told: list[str] = []
 
     def interrupted(text: str) -> None:
@@ -84,13 +87,13 @@ def test_a_study_foresees_and_checks_and_goes_on_where_it_was_interrupted(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        study(CONFIG, 600.0, tmp_path, interrupted)
+        run_study(CONFIG, 600.0, tmp_path, interrupted)
     with (tmp_path / "ledger.jsonl").open("a") as file:
         file.write('{"cell": {"d_mo')  # power went
     before = (tmp_path / "ledger.jsonl").read_text().splitlines()[:-1]
 
     told.clear()
-    found = study(CONFIG, 600.0, tmp_path, told.append)
+    found = run_study(CONFIG, 600.0, tmp_path, told.append)
     after = (tmp_path / "ledger.jsonl").read_text().splitlines()
     assert after[: len(before)] == before
     assert "5 of 10 runs are there" in told[0]
@@ -99,41 +102,41 @@ def test_a_study_foresees_and_checks_and_goes_on_where_it_was_interrupted(
     assert found.prediction.holds(found.checked.loss) == (
         found.prediction.lower <= found.checked.loss <= found.prediction.upper
     )
-    trainer = studied._Trainer(CONFIG)
+    trainer = study_module._Trainer(CONFIG)
     assert trainer.loss(cells[7], 7) == found.runs[7].loss  # an interruption changes nothing
 
-    draw(found, tmp_path / "law.png")
+    draw_law(found, tmp_path / "law.png")
     assert (tmp_path / "law.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(BadInput, match="another configuration"):
-        study(CONFIG, 601.0, tmp_path)
+        run_study(CONFIG, 601.0, tmp_path)
 
 
 def test_the_next_size_gets_fewer_tokens_on_a_machine_that_became_slow(tmp_path: Path) -> None:
     cell, last = Cell(8, 1, 792, 4, 128), Cell(16, 2, 3120, 100, 3200)
-    ledger = Ledger(tmp_path / "ledger.jsonl", "x")
-    ledger.add(Run(cell, 3.5, 60.0))
-    grid = studied.Grid((cell,), last, next_share=0.25)  # so that 20 s are expected for it
-    assert studied._affordable(grid, ledger, 30.0) == last
-    assert studied._affordable(grid, ledger, 15.0) == replace(last, n_steps=75, n_tokens=2400)
-    assert studied._affordable(grid, ledger, 1.0) == replace(last, n_steps=50, n_tokens=1600)
+    ledger = ResultsLog(tmp_path / "ledger.jsonl", "x")
+    ledger.add(FinishedRun(cell, 3.5, 60.0))
+    grid = study_module.Grid((cell,), last, next_share=0.25)  # so that 20 s are expected for it
+    assert study_module._affordable(grid, ledger, 30.0) == last
+    assert study_module._affordable(grid, ledger, 15.0) == replace(last, n_steps=75, n_tokens=2400)
+    assert study_module._affordable(grid, ledger, 1.0) == replace(last, n_steps=50, n_tokens=1600)
 
 
 def test_a_ledger_that_is_none_is_named_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     path.write_text('{"config": "x"}\n')
     with pytest.raises(BadInput, match="is not a ledger"):
-        Ledger(path, "x")
+        ResultsLog(path, "x")
     path.write_text("broken\n")
     with pytest.raises(BadInput, match="line 1"):
-        Ledger(path, "x")
+        ResultsLog(path, "x")
 
 
 def test_runs_are_found_by_their_cell(tmp_path: Path) -> None:
     cell = Cell(8, 1, 792, 4, 128)
-    ledger = Ledger(tmp_path / "ledger.jsonl", "x")
-    ledger.begin(studied.Grid((cell,), cell), {})
-    ledger.add(Run(cell, 3.5, 0.25))
-    again = Ledger(tmp_path / "ledger.jsonl", "x")
-    assert again.found(cell) == Run(cell, 3.5, 0.25)
+    ledger = ResultsLog(tmp_path / "ledger.jsonl", "x")
+    ledger.begin(study_module.Grid((cell,), cell), {})
+    ledger.add(FinishedRun(cell, 3.5, 0.25))
+    again = ResultsLog(tmp_path / "ledger.jsonl", "x")
+    assert again.found(cell) == FinishedRun(cell, 3.5, 0.25)
     assert again.found(replace(cell, n_steps=5)) is None
     assert again.seconds == 0.25

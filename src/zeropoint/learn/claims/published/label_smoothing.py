@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 
 from zeropoint.learn.claims.claim import Claim, Value
-from zeropoint.train.objectives.seq2seq import smoothed
+from zeropoint.train.objectives.seq2seq import smoothed_targets
 
 __all__ = ["CLAIM"]
 
 
 def compute() -> Value:
     """Target distributions for token 2 and for padding: 5 tokens, smoothing 0.4."""
-    targets_NV = smoothed(torch.tensor([2, 0]), 5, 0.4, padding=0)
+    targets_NV = smoothed_targets(torch.tensor([2, 0]), 5, 0.4, padding_id=0)
     return tuple(targets_NV.flatten().tolist())
 
 

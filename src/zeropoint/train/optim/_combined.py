@@ -1,4 +1,4 @@
-"""Several optimizers as one: each has its own parameters, a step is a step of all."""
+"""Combine several optimizers, each with its own parameters, into one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-__all__ = ["Together"]
+__all__ = ["Combined"]
 
 
-class Together(torch.optim.Optimizer):
-    """Groups and state are those of the parts, so a schedule or a checkpoint sees one optimizer."""
+class Combined(torch.optim.Optimizer):
+    """Share the parts' parameter groups and state, so that schedules and checkpoints see one optimizer."""
 
     def __init__(self, *parts: torch.optim.Optimizer) -> None:
         self.parts = parts
@@ -20,6 +20,6 @@ class Together(torch.optim.Optimizer):
             part.state = self.state
 
     def step(self, closure: Callable[[], float] | None = None) -> Any:
-        """One step of each part."""
+        """Take one step with each part."""
         for part in self.parts:
             part.step(closure)
