@@ -27,6 +27,7 @@ from zeropoint.options import MAX_INT, Option, options_of
 from zeropoint.sampling.params import options as sampling_options
 from zeropoint.settings import KEYS
 from zeropoint.train.config import config
+from zeropoint.train.config import io as config_io
 
 DOCS = Path(__file__).parent
 _COMMANDS = "zeropoint.cli.commands"
@@ -162,7 +163,7 @@ def _data_table() -> str:
 def _presets_table() -> str:
     """Each recipe with what the comment at its head says."""
     rows = []
-    for name in config.recipes():
+    for name in config_io.recipes():
         text = (resources.files("zeropoint.train") / "recipes" / f"{name}.toml").read_text("utf-8")
         head = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
         rows.append((f"`{name}`", " ".join(line.lstrip("# ") for line in head)))

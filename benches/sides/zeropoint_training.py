@@ -12,8 +12,8 @@ from training import TrainOptions, characters, flops_per_token, full_validation_
 import zeropoint
 from zeropoint.blueprint.parts.position import Learned
 from zeropoint.models.decoder import Decoder
-from zeropoint.train.config.config import read_config
 from zeropoint.train.config.device import select_device
+from zeropoint.train.config.io import read_config
 from zeropoint.train.loop.compile import compile_objective
 from zeropoint.train.loop.loop import train
 from zeropoint.train.run.build_model import build_model

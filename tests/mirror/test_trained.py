@@ -18,7 +18,7 @@ from zeropoint.engine.session.load import load
 from zeropoint.models.build import build
 from zeropoint.models.build import load as fill
 from zeropoint.models.decoder import Decoder
-from zeropoint.train.config.config import read_config
+from zeropoint.train.config.io import read_config
 from zeropoint.train.run.run import run
 
 PROMPT = "ROMEO: é▁\\n \n"

@@ -14,7 +14,8 @@ import torch
 
 from zeropoint.errors import ZeropointError
 from zeropoint.train.callbacks.callbacks import Callback, StepInfo
-from zeropoint.train.config.config import ModelConfig, RunConfig, read_config
+from zeropoint.train.config.config import ModelConfig, RunConfig
+from zeropoint.train.config.io import read_config
 from zeropoint.train.run.prepare import prepare
 from zeropoint.train.run.run import run
 

@@ -73,7 +73,7 @@ def _work(rank: int, n_workers: int, meeting: str, out: Path, configs: Sequence[
     import torch
     import torch.distributed as dist
 
-    from zeropoint.train.config.config import read_config
+    from zeropoint.train.config.io import read_config
     from zeropoint.train.distributed.ddp_fsdp import DDPGroup, FSDPGroup
     from zeropoint.train.run.run import run
 

@@ -7,7 +7,8 @@ import itertools
 from dataclasses import replace
 from pathlib import Path
 
-from zeropoint.train.config.config import RunConfig, read_config
+from zeropoint.train.config.config import RunConfig
+from zeropoint.train.config.io import read_config
 from zeropoint.train.run.run import run
 
 __all__ = ["PAIRS", "config", "train_tiny", "write_pairs"]

@@ -21,7 +21,7 @@ from zeropoint.learn.ladders.run_ladder import out_of_order, run_ladder, select_
 from zeropoint.learn.llama_from_scratch import CORRECTED, PUBLISHED, RotaryAttention, make_norm
 from zeropoint.models.decoder import Decoder
 from zeropoint.train.callbacks.callbacks import Callback, EvalInfo
-from zeropoint.train.config.config import read_config
+from zeropoint.train.config.io import read_config
 
 __all__ = ["one_thread"]
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from zeropoint.errors import MachineError
-from zeropoint.train.config.config import RunConfig, read_config
+from zeropoint.train.config.config import RunConfig
+from zeropoint.train.config.io import read_config
 from zeropoint.train.loop import compile
 from zeropoint.train.objectives.seq2seq import Seq2SeqLoss
 from zeropoint.train.run.build_model import blueprint_of, build_model

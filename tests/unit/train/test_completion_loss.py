@@ -15,15 +15,8 @@ from tests.support.process_group import train_together
 from zeropoint.data.batches import IGNORED
 from zeropoint.errors import BadInput
 from zeropoint.train.callbacks.callbacks import Callback, StepInfo
-from zeropoint.train.config.config import (
-    DataConfig,
-    EvalConfig,
-    ModelConfig,
-    RunConfig,
-    TrainConfig,
-    config_toml,
-    read_config,
-)
+from zeropoint.train.config.config import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
+from zeropoint.train.config.io import config_toml, read_config
 from zeropoint.train.loop.loop import evaluate_loss
 from zeropoint.train.objectives.masked_lm import MaskedLM
 from zeropoint.train.objectives.next_token import NextToken

@@ -22,14 +22,8 @@ from zeropoint.learn.ladders.published import llama
 from zeropoint.learn.ladders.run_ladder import run_ladder, select_rungs
 from zeropoint.models.build import build
 from zeropoint.train.callbacks.callbacks import Callback, StepInfo
-from zeropoint.train.config.config import (
-    EvalConfig,
-    ModelConfig,
-    RunConfig,
-    SampleConfig,
-    TrainConfig,
-    read_config,
-)
+from zeropoint.train.config.config import EvalConfig, ModelConfig, RunConfig, SampleConfig, TrainConfig
+from zeropoint.train.config.io import read_config
 from zeropoint.train.distributed.ddp_fsdp import DDPGroup
 from zeropoint.train.optim.muon import Muon
 from zeropoint.train.run.build_model import blueprint_of

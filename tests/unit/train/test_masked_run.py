@@ -9,7 +9,8 @@ import pytest
 
 from tests.support.one_thread import one_thread
 from zeropoint.errors import BadInput
-from zeropoint.train.config.config import ModelConfig, RunConfig, read_config
+from zeropoint.train.config.config import ModelConfig, RunConfig
+from zeropoint.train.config.io import read_config
 from zeropoint.train.run.prepare import prepare
 from zeropoint.train.run.run import run
 

@@ -10,7 +10,8 @@ import pytest
 from zeropoint.errors import BadInput
 from zeropoint.train.callbacks.callbacks import EvalInfo, RunInfo, StepInfo
 from zeropoint.train.callbacks.metrics import FILE, MetricsFile, read_metrics
-from zeropoint.train.config.config import RunConfig, read_config
+from zeropoint.train.config.config import RunConfig
+from zeropoint.train.config.io import read_config
 
 
 @pytest.fixture(scope="module")

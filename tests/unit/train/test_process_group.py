@@ -13,7 +13,8 @@ from zeropoint.convert.convert import convert
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.train.checkpoints import checkpoint
 from zeropoint.train.checkpoints.sharded import shard_files
-from zeropoint.train.config.config import RunConfig, TrainConfig, read_config
+from zeropoint.train.config.config import RunConfig, TrainConfig
+from zeropoint.train.config.io import read_config
 from zeropoint.train.config.validate import check
 from zeropoint.train.distributed.process_group import SINGLE_PROCESS, SingleProcess, local_rows
 from zeropoint.train.optim.muon import Muon

@@ -10,7 +10,7 @@ import pytest
 
 from zeropoint.train.callbacks.callbacks import Callback
 from zeropoint.train.callbacks.metrics import MetricsFile, SampleFiles, TensorBoard
-from zeropoint.train.config.config import read_config
+from zeropoint.train.config.io import read_config
 from zeropoint.train.report.plot import draw_png, draw_terminal, read_curve
 from zeropoint.train.report.report import Report, render_html
 from zeropoint.train.run.run import run

@@ -12,7 +12,8 @@ from zeropoint.decoding.translator import open_translator
 from zeropoint.train.callbacks.callbacks import Callback
 from zeropoint.train.callbacks.metrics import MetricsFile, SampleFiles
 from zeropoint.train.callbacks.samples import sample_text
-from zeropoint.train.config.config import EvalConfig, RunConfig, SampleConfig, TrainConfig, read_config
+from zeropoint.train.config.config import EvalConfig, RunConfig, SampleConfig, TrainConfig
+from zeropoint.train.config.io import read_config
 from zeropoint.train.report.report import Report
 from zeropoint.train.run.build_model import build_model
 from zeropoint.train.run.prepare import prepare

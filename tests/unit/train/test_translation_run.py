@@ -12,7 +12,7 @@ from tests.support.tiny_pairs import config, write_pairs
 from zeropoint.decoding.translator import open_translator
 from zeropoint.errors import BadInput
 from zeropoint.train.callbacks.callbacks import Callback, StepInfo
-from zeropoint.train.config.config import read_config
+from zeropoint.train.config.io import read_config
 from zeropoint.train.report.report import next_commands
 from zeropoint.train.run.prepare import prepare
 from zeropoint.train.run.run import run

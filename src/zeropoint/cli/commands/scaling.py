@@ -53,8 +53,8 @@ def command(
     first. The law then says what the next size will reach, that size is trained, and both are shown.
     """
     require("scaling", "torch", "matplotlib")
-    from zeropoint.train.config.config import read_config
     from zeropoint.train.config.duration import parse_duration
+    from zeropoint.train.config.io import read_config
     from zeropoint.train.scaling.plot import draw_law
     from zeropoint.train.scaling.study import run_study
 

@@ -113,7 +113,7 @@ def _folder(preset: str | None, config: Path | None, out: Path | None, resume: b
     if preset is None and config is None and resume:
         raise BadInput("--resume does not say which run is to go on; add --out DIR, the run's folder")
     if preset is None and config is None:
-        from zeropoint.train.config.config import recipes
+        from zeropoint.train.config.io import recipes
 
         listed = ", ".join(recipes())
         raise BadInput(f"there is nothing to train; name a preset ({listed}), or give --config FILE")
@@ -122,7 +122,7 @@ def _folder(preset: str | None, config: Path | None, out: Path | None, resume: b
 
 def _config(preset: str | None, file: Path | None, resumed: Path | None, sets: tuple[str, ...]) -> RunConfig:
     """What to train; a run that goes on has its own configuration, unless a file is given."""
-    from zeropoint.train.config.config import read_config, read_run_config
+    from zeropoint.train.config.io import read_config, read_run_config
 
     if resumed is not None and file is None:
         if not resumed.is_dir():

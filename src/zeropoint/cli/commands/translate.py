@@ -162,7 +162,7 @@ def _pairs(run: Path, split: str) -> list[tuple[str, str]]:
     """The sentence pairs of a split of the run's own data. Raises BadInput listing the splits."""
     from zeropoint.data.pairs import read_pairs
     from zeropoint.data.parallel_corpus import find_parallel_files
-    from zeropoint.train.config.config import read_run_config
+    from zeropoint.train.config.io import read_run_config
 
     config = read_run_config(run)
     files = find_parallel_files(config.data.source, config.data.languages)

@@ -24,8 +24,8 @@ from zeropoint.errors import BadInput, choices
 from zeropoint.learn.ladders.ladder import COSTS, Cost, Ladder, Rung, Stage, StageResult
 from zeropoint.train.callbacks.callbacks import Callback
 from zeropoint.train.checkpoints import checkpoint
-from zeropoint.train.config.config import read_config
 from zeropoint.train.config.device import Device, device_name, select_device
+from zeropoint.train.config.io import read_config
 from zeropoint.train.loop.gradients import near_zero_fractions
 from zeropoint.train.loop.loop import evaluate_loss, train
 from zeropoint.train.objectives.next_token import NextToken

@@ -22,8 +22,9 @@ from zeropoint.engine.machine import machine
 from zeropoint.errors import BadInput
 from zeropoint.files.atomic_write import replace_file
 from zeropoint.train.checkpoints.checkpoint import SavedCheckpoint
-from zeropoint.train.config.config import KINDS, RunConfig, config_toml, read_run_config
+from zeropoint.train.config.config import KINDS, RunConfig
 from zeropoint.train.config.device import device_name
+from zeropoint.train.config.io import config_toml, read_run_config
 from zeropoint.train.run.prepare import Prepared
 from zeropoint.weights.json_file import read_json_object
 

@@ -19,8 +19,9 @@ from zeropoint.blueprint import Blueprint
 from zeropoint.data.batches import ALL, Batches, Rows
 from zeropoint.engine.machine import machine
 from zeropoint.errors import MachineError
-from zeropoint.train.config.config import RunConfig, config_toml
+from zeropoint.train.config.config import RunConfig
 from zeropoint.train.config.device import select_device
+from zeropoint.train.config.io import config_toml
 from zeropoint.train.loop.gradients import NotFinite
 from zeropoint.train.loop.loop import evaluate_loss, train
 from zeropoint.train.run.build_model import blueprint_of, build_model
