@@ -1,4 +1,4 @@
-"""Chat templates that attack: every one ends in BadInput or harmless text, in bounded time."""
+"""Malicious chat templates: each ends in BadInput or harmless text, in bounded time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENDLESS = (
 
 
 @pytest.mark.parametrize(
-    ("source", "says"),
+    ("source", "message"),
     [
         ("{{ cycler.__init__.__globals__.os.popen('id').read() }}", "SecurityError"),
         ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "SecurityError"),
@@ -50,12 +50,11 @@ ENDLESS = (
         ("{{ nothing.more }}", "nothing"),
     ],
 )
-def test_is_refused(source: str, says: str) -> None:
-    with ChatTemplate(source) as template, pytest.raises(BadInput, match=says) as refused:
+def test_malicious_templates_are_rejected(source: str, message: str) -> None:
+    with ChatTemplate(source) as template, pytest.raises(BadInput, match=message) as error:
         template.render(HI)
-    message = str(refused.value)
-    assert message.isprintable()
-    assert len(message) < 500
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 500
 
 
 @pytest.mark.parametrize(
@@ -70,7 +69,7 @@ def test_is_refused(source: str, says: str) -> None:
         ("{{ messages | map(attribute='__class__') | list }}", "[Undefined]"),
     ],
 )
-def test_is_harmless(source: str, text: str) -> None:
+def test_sandboxed_access_is_harmless(source: str, text: str) -> None:
     with ChatTemplate(source) as template:
         assert template.render([{"role": "user", "content": "{{ 7*7 }}{% raw %}"}]) == text
 
@@ -78,26 +77,26 @@ def test_is_harmless(source: str, text: str) -> None:
 @pytest.mark.parametrize(
     "source", [ENDLESS, "{{ 2 ** (messages|length * 2 ** 40) }}", "{{ 9 ** (9 ** (7 + messages|length)) }}"]
 )
-def test_work_without_end_is_stopped_and_the_worker_replaced(source: str) -> None:
+def test_endless_work_is_stopped_and_the_worker_replaced(source: str) -> None:
     with ChatTemplate("{% if messages[1] %}" + source + "{% endif %}ok") as template:
         assert template.render(HI) == "ok"
         started = time.monotonic()
         with pytest.raises(BadInput, match=r"stopped|failed"):
             template.render(HI * 2)
-        assert time.monotonic() - started < 20  # a guard against a hang; the limit is two seconds
+        assert time.monotonic() - started < 20  # fails on a hang; the actual limit is two seconds
         assert template.render(HI) == "ok"
 
 
-def test_raise_exception_is_quoted_short_and_escaped() -> None:
+def test_raise_exception_messages_are_truncated_and_escaped() -> None:
     source = "{{ raise_exception('\x1b]0;owned\x07' + '\u202e' + 'x' * 5000) }}"
-    with ChatTemplate(source) as template, pytest.raises(BadInput) as refused:
+    with ChatTemplate(source) as template, pytest.raises(BadInput) as error:
         template.render(HI)
-    message = str(refused.value)
-    assert message.startswith("the chat template refuses these messages: \\x1b]0;owned\\x07\\u202exxx")
+    message = str(error.value)
+    assert message.startswith("the chat template rejects these messages: \\x1b]0;owned\\x07\\u202exxx")
     assert len(message) < 400
 
 
-def test_a_huge_template_is_refused_unread() -> None:
+def test_invalid_template_sources_are_rejected() -> None:
     with pytest.raises(BadInput, match="1 MiB"):
         ChatTemplate("x" * (2 << 20))
     with pytest.raises(BadInput, match="surrogate"):
@@ -106,10 +105,10 @@ def test_a_huge_template_is_refused_unread() -> None:
         ChatTemplate(3)  # type: ignore[arg-type]
 
 
-def test_huge_messages_are_refused() -> None:
+def test_huge_messages_are_rejected() -> None:
     with ChatTemplate("ok") as template:
         assert template.render([{"role": "user", "content": "x" * (10 << 20)}]) == "ok"
-        with pytest.raises(BadInput, match="at most"):
+        with pytest.raises(BadInput, match="the limit is"):
             template.render([{"role": "user", "content": "x" * (40 << 20)}])
 
 
@@ -122,7 +121,7 @@ def json_template() -> Iterator[ChatTemplate]:
 @pytest.mark.parametrize(
     "content", ["\x00", "\x1b[31m", "\u202e", "a" * 100_000, "e" + "\u0301" * 100_000, "\uffff"]
 )
-def test_odd_text_passes_unchanged(content: str, json_template: ChatTemplate) -> None:
+def test_unusual_text_is_rendered_unchanged(content: str, json_template: ChatTemplate) -> None:
     import json
 
     assert json.loads(json_template.render([{"role": "user", "content": content}]))[0]["content"] == content

@@ -1,4 +1,4 @@
-"""Vocabularies that attack: each is refused with one sentence naming file and key, and never a panic."""
+"""Malicious vocabularies: each is rejected with one sentence naming file and key, without a Rust panic."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.tokenizers.formats.gguf import Tokenizer, load_tokenizer
 
-LETTERS = [
+ALPHABET = [
     chr(c) for c in (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100), *range(0x100, 0x144))
 ]
 NAN, INF = float("nan"), float("inf")
 
 
 def byte_level() -> dict[str, Any]:
-    tokens = ["<|end|>", *LETTERS, "he", "ll", "hell"]
+    tokens = ["<|end|>", *ALPHABET, "he", "ll", "hell"]
     return {"model": "gpt2", "pre": "gpt-2", "tokens": tokens, "token_type": [3] + [1] * (len(tokens) - 1),
             "merges": ["h e", "l l", "he ll"], "eos_token_id": 0}  # fmt: skip
 
@@ -53,7 +53,7 @@ def load(fields: dict[str, Any]) -> Tokenizer:
 
 
 def change(fields: dict[str, Any], key: str, value: Any) -> None:
-    """Set a key, or change it by a function, or drop it (None)."""
+    """Set a key, apply a function to it, or delete it (None)."""
     if value is None:
         del fields[key]
     else:
@@ -99,33 +99,33 @@ CASES = (
 
 
 @pytest.mark.parametrize(("make", "key", "value"), CASES)
-def test_is_refused(make: Any, key: str, value: Any, capfd: Any) -> None:
+def test_invalid_metadata_is_rejected(make: Any, key: str, value: Any, capfd: Any) -> None:
     fields = make()
     change(fields, key, value)
-    with pytest.raises(BadModelFile) as refused:
+    with pytest.raises(BadModelFile) as error:
         load(fields)
-    message = str(refused.value)
+    message = str(error.value)
     assert message.startswith("bad.gguf: tokenizer.ggml.")
     assert message.isprintable()
     assert len(message) < 800
-    assert capfd.readouterr().err == ""  # Rust writes its panics there
+    assert capfd.readouterr().err == ""  # where Rust reports panics
 
 
 @pytest.mark.parametrize(
     "merge", ["a b c", "a nothing", "nothing a", " a", "a ", "z z", "<|e nd|>", "<0x0 A>"]
 )
-@pytest.mark.parametrize(("make", "sound"), [(byte_level, "h e"), (sentencepiece, "a b")])
-def test_the_merge_at_fault_is_named(make: Any, sound: str, merge: str) -> None:
-    """Also where the library is what refuses it, and where it would spell a control or byte token."""
+@pytest.mark.parametrize(("make", "valid"), [(byte_level, "h e"), (sentencepiece, "a b")])
+def test_the_error_names_the_invalid_merge(make: Any, valid: str, merge: str) -> None:
+    """Whether the library rejects it, or it would produce a control or byte token."""
     fields = make()
-    change(fields, "merges", [sound, merge])
-    with pytest.raises(BadModelFile) as refused:
+    change(fields, "merges", [valid, merge])
+    with pytest.raises(BadModelFile) as error:
         load(fields)
-    wanted = f"tokenizer.ggml.merges: merge 1 ({merge!r}) does not join two tokens into a third"
-    assert wanted in str(refused.value)
+    expected = f"tokenizer.ggml.merges: merge 1 ({merge!r}) must join two tokens into a third"
+    assert expected in str(error.value)
 
 
-def test_odd_names_are_shown_escaped() -> None:
+def test_control_characters_are_escaped_in_errors() -> None:
     fields = byte_level()
     change(fields, "tokens", put(-2, "\x1b[2J\u202e"))
     change(fields, "token_type", put(-2, 6))
@@ -138,7 +138,7 @@ def test_odd_names_are_shown_escaped() -> None:
     [
         ("merges", []),
         ("merges", lambda merges: merges[:2] * 3),
-        ("token_type", put(5, 3)),  # one letter marked as control cannot be told from text
+        ("token_type", put(5, 3)),  # a single letter marked as control still occurs in text
         ("token_type", lambda types: [3] * len(types)),
         ("token_type", lambda types: [0] * len(types)),
         ("tokens", put(0, "\x00\x1b")),
@@ -146,25 +146,25 @@ def test_odd_names_are_shown_escaped() -> None:
         ("tokens", put(0, "")),
     ],
 )
-def test_odd_but_sound(key: str, value: Any) -> None:
+def test_unusual_but_valid_metadata_is_accepted(key: str, value: Any) -> None:
     fields = byte_level()
     change(fields, key, value)
     tokenizer = load(fields)
     for text in ("hello", "<|end|>", "é\x00\n ", ""):
         assert tokenizer.decode(tokenizer.encode(text)) == text
         assert not tokenizer.control_ids & set(tokenizer.encode(text))
-        assert tokenizer.decode(tokenizer.encode(text, specials=True)) == text
+        assert tokenizer.decode(tokenizer.encode(text, parse_special=True)) == text
 
 
 @pytest.mark.parametrize("score", [INF, -INF, 0.0, 1e308])
-def test_odd_scores(score: float) -> None:
+def test_unusual_scores_are_accepted(score: float) -> None:
     fields = sentencepiece()
     fields["scores"] = [score] * len(fields["scores"])
     tokenizer = load(fields)
     assert tokenizer.decode(tokenizer.encode("ab ab\x00é😀")) == "ab ab\x00é😀"
 
 
-def test_no_byte_tokens_at_all() -> None:
+def test_a_vocabulary_without_byte_tokens_is_accepted() -> None:
     fields = sentencepiece()
     for key in ("tokens", "scores", "token_type"):
         fields[key] = fields[key][:3] + fields[key][-5:]
@@ -180,37 +180,37 @@ def test_no_byte_tokens_at_all() -> None:
      "'" * 200_000],
     ids=lambda text: ascii(text[:3]),
 )  # fmt: skip
-def test_long_text_comes_back(make: Any, text: str) -> None:
+def test_long_text_round_trips(make: Any, text: str) -> None:
     tokenizer = load(make())
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\udfff", None, b"a", 3, ["a"]])
-def test_text_that_is_none(text: Any) -> None:
+def test_invalid_text_is_rejected(text: Any) -> None:
     tokenizer = load(byte_level())
     for call in (tokenizer.encode, tokenizer.control_spans):
         with pytest.raises(BadInput, match="the text"):
             call(text)
 
 
-def test_a_token_of_megabytes_in_bounded_time_and_memory() -> None:
-    run_in_little_memory(
+def test_a_token_of_megabytes_loads_in_bounded_time_and_memory() -> None:
+    run_with_limited_memory(
         "fields = t.sentencepiece()\n"
-        "for key, one in (('tokens', 'b' * 2_000_000), ('scores', 0.0), ('token_type', 1)):\n"
-        "    fields[key].append(one)\n"
+        "for key, item in (('tokens', 'b' * 2_000_000), ('scores', 0.0), ('token_type', 1)):\n"
+        "    fields[key].append(item)\n"
         "k = t.load(fields); assert k.decode(k.encode('ab')) == 'ab'",
         seconds=60,
     )
 
 
-def test_ten_million_letters_in_bounded_time_and_memory() -> None:
-    run_in_little_memory(
+def test_ten_million_letters_encode_in_bounded_time_and_memory() -> None:
+    run_with_limited_memory(
         "k = t.load(t.byte_level()); assert len(k.encode('a' * 10_000_000)) == 10_000_000", seconds=240
     )
 
 
-def run_in_little_memory(code: str, seconds: int) -> None:
-    """Runs code in a process of 3 GiB, with this file as `t`."""
+def run_with_limited_memory(code: str, seconds: int) -> None:
+    """Run code in a process limited to 3 GiB, with this file imported as `t`."""
     limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))\n"
     done = subprocess.run(
         [sys.executable, "-c", f"{limit}import test_tokenizers as t\n{code}"],

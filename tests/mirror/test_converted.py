@@ -70,7 +70,7 @@ def test_a_gguf_made_of_a_folder_runs_in_llama_cpp(form: str, llama_cpp: str, tm
     convert(tmp_path / "folder", tmp_path / "b.gguf", to=form)
     with load(tmp_path / "b.gguf") as model:
         text = "<|im_start|>abc, it's 12 \n x"
-        ids = model.tokenizer.encode(text, specials=True)
+        ids = model.tokenizer.encode(text, parse_special=True)
     result = run_llama_cpp(llama_cpp, tmp_path / "b.gguf", ids, text)
     assert result["ids"] == ids
     assert len(result["made"]) == N_TOKENS

@@ -122,7 +122,9 @@ def test_wordpiece_ids_are_those_of_hugging_face(
     ours = load_tokenizer(open_gguf(tmp_path / "b.gguf"))
     for line in LINES:
         assert "[" in line or encode_document(ours, line).ids == theirs.encode(line).ids
-        assert ours.encode(line, specials=True) == theirs.encode(line, add_special_tokens=False).ids, line
+        assert ours.encode(line, parse_special=True) == theirs.encode(line, add_special_tokens=False).ids, (
+            line
+        )
     convert(tmp_path / "b.gguf", tmp_path / "c")
     again = Tokenizer.from_file(str(tmp_path / "c" / "tokenizer.json"))
     for line in LINES:
@@ -205,7 +207,9 @@ def test_unigram_ids_are_those_of_transformers_and_llama_cpp(llama_cpp: str, tmp
     draw = random.Random(3)
     lines = [" " * (n % 2) + " ".join(draw.choices(words, k=draw.randint(1, 7))) for n in range(100)]
     for line in lines:
-        assert ours.encode(line, specials=True) == theirs.encode(line, add_special_tokens=False).ids, line
+        assert ours.encode(line, parse_special=True) == theirs.encode(line, add_special_tokens=False).ids, (
+            line
+        )
         assert not (ours.control_ids - {ours.unk_id}) & set(ours.encode(line))
     convert(tmp_path / "b.gguf", tmp_path / "c")
     again = Tokenizer.from_file(str(tmp_path / "c" / "tokenizer.json"))

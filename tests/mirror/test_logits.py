@@ -168,7 +168,7 @@ def judged(smollm2_path: Path) -> Judged:
 def test_real_model(isa: str, smollm2_path: Path, judged: Judged) -> None:
     worst = 0.0
     with zeropoint.load(smollm2_path, exact=True, isa=isa, context=1024) as model:
-        prompts = [model.tokenizer.encode(text, specials=True) for text in PROMPTS]
+        prompts = [model.tokenizer.encode(text, parse_special=True) for text in PROMPTS]
         for prompt, answer in zip(prompts, greedy(model, prompts), strict=True):
             want = judged.logits(prompt + answer)
             worst = max(worst, float(np.abs(model.logits(prompt + answer) - want).max()))

@@ -98,7 +98,7 @@ def test_a_gguf_vocabulary_gives_the_ids_of_llama_cpp(
     as_text, as_control = theirs(llama_cpp, tmp_path / "m.gguf", lines)
     for i, line in enumerate(lines):
         assert ours.encode(line) == as_text[i], line
-        assert ours.encode(line, specials=True) == as_control[i], line
+        assert ours.encode(line, parse_special=True) == as_control[i], line
 
 
 def test_a_text_in_parts_has_the_ids_of_the_whole(trained: Path, tmp_path: Path) -> None:
@@ -106,7 +106,10 @@ def test_a_text_in_parts_has_the_ids_of_the_whole(trained: Path, tmp_path: Path)
     write_model(tmp_path / "m.gguf", sentencepiece_metadata(trained.read_bytes()))
     ours = load_tokenizer(open_gguf(tmp_path / "m.gguf"))
     first, second = "the quick", " fox</s>the lazy<user> dog"
-    whole = ours.encode(first + second, specials=True)
-    assert ours.encode(first, specials=True) + ours.encode(second, specials=True, inside=True) == whole
+    whole = ours.encode(first + second, parse_special=True)
+    assert (
+        ours.encode(first, parse_special=True) + ours.encode(second, parse_special=True, is_continuation=True)
+        == whole
+    )
     whole = ours.encode(first + second)
-    assert ours.encode(first) + ours.encode(second, inside=True) == whole
+    assert ours.encode(first) + ours.encode(second, is_continuation=True) == whole

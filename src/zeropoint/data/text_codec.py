@@ -22,7 +22,7 @@ from zeropoint.tokenizers.core.tokenizer import Tokenizer
 from zeropoint.tokenizers.formats.from_run import END_TOKENS
 from zeropoint.tokenizers.formats.to_hf import hf_tokenizer_files
 from zeropoint.tokenizers.formats.vocab_files import load_gpt2_files, load_tokenizer_json
-from zeropoint.tokenizers.train.bpe import train_bpe
+from zeropoint.tokenizers.train.bpe import END_OF_TEXT, train_bpe
 from zeropoint.tokenizers.train.char import END_CHARACTER, CharTokenizer, train_char
 from zeropoint.tokenizers.train.words import WordTokenizer, train_words
 
@@ -83,13 +83,13 @@ class TextCodec:
         """The text of ids. Raises BadInput on one outside the vocabulary."""
         return self.tokenizer.decode(ids)
 
-    def array(self, text: str, *, ends: bool, inside: bool = False) -> NDArray[np.unsignedinteger]:
+    def array(self, text: str, *, ends: bool, is_continuation: bool = False) -> NDArray[np.unsignedinteger]:
         """The ids of a text as they are stored. ends: with the token that ends a document, if there is one.
 
-        inside: the text goes on from other text, so no space is put before it.
+        is_continuation: the text continues other text, so it gets no space prefix.
         """
         if isinstance(self.tokenizer, Tokenizer):
-            ids = self.tokenizer.encode(text, inside=inside)
+            ids = self.tokenizer.encode(text, is_continuation=is_continuation)
         else:
             ids = self.tokenizer.encode(text)
         if ends and self.end_id is not None:
@@ -125,9 +125,10 @@ def train_codec(kind: str, texts: Iterable[str], *, n_vocab: int, has_end: bool)
         n_characters += len(text)
         if n_characters >= _BPE_SAMPLE:
             break
-    made = train_bpe("\n".join(sample)[:_BPE_SAMPLE], n_vocab, fast=True)
-    model = SimpleNamespace(metadata=made.metadata(), paths=["the trained vocabulary"])
-    tokenizer = made.tokenizer()
+    # Training splits at END_OF_TEXT, so no merge crosses documents.
+    trained = train_bpe(END_OF_TEXT.join(sample)[:_BPE_SAMPLE], n_vocab, fast=True)
+    model = SimpleNamespace(metadata=trained.metadata(), paths=["the trained vocabulary"])
+    tokenizer = trained.tokenizer()
     return TextCodec(tokenizer, hf_tokenizer_files(model, tokenizer, 0)["tokenizer.json"], tokenizer.eos_id)
 
 

@@ -234,7 +234,7 @@ def _encoded(codec: TextCodec, task: list[_Piece], settings: TokenizeOptions) ->
     counts = [0, 0]
     for piece in task:
         try:
-            ids = codec.array(piece.text, ends=piece.ends, inside=not piece.is_first).astype(dtype)
+            ids = codec.array(piece.text, ends=piece.ends, is_continuation=not piece.is_first).astype(dtype)
         except BadInput as error:
             raise BadInput(f"{piece.source}: {error}") from None
         sides[piece.side].append(ids + dtype.type(codec.n_vocab) if piece.is_prompt else ids)

@@ -1,1 +1,5 @@
-"""Text to token ids and back, chat templates, and text that arrives token by token."""
+"""Tokenizers: text to token ids and back, chat templates, and training.
+
+Reading order: `core/` (vocabulary, encoding, decoding, streaming), `formats/` (GGUF, Hugging Face and
+SentencePiece files), `chat/` (chat templates and prompts), `train/` (BPE, unigram, characters, words).
+"""

@@ -121,7 +121,7 @@ def test_the_tokenizer_arrives_in_both_directions(tiny: Path, tmp_path: Path):
     theirs = AutoTokenizer.from_pretrained(tmp_path / "folder")
     source = open_gguf(tiny)
     ours = load_tokenizer(source)
-    assert theirs(TEXT).input_ids == ours.encode(TEXT, specials=True)
+    assert theirs(TEXT).input_ids == ours.encode(TEXT, parse_special=True)
     assert theirs.decode(theirs(TEXT).input_ids) == TEXT
     assert (theirs.bos_token_id, theirs.eos_token_id) == (ours.bos_id, ours.eos_id)
     messages = [{"role": "user", "content": "hi"}]
@@ -202,9 +202,9 @@ def test_llama_tokenizers(tmp_path: Path):
         ("model", {"type": "Unigram", "vocab": [["a", "b"]]}, "a list of pieces with their scores"),
         ("model", {"type": "BPE", "vocab": {"a": 10**6}}, "token 'a' has the id 1000000; the embedding has"),
         ("model", [], "`model` must be an object"),
-        ("pre_tokenizer", {"type": "Whitespace"}, "the pre-tokenizer step 'Whitespace' has no name in GGUF"),
-        ("pre_tokenizer", None, "its way to cut text into words has no name in GGUF"),
-        ("normalizer", {"type": "Lowercase"}, "the normalizer 'Lowercase' has no name in GGUF"),
+        ("pre_tokenizer", {"type": "Whitespace"}, "GGUF has no name for the pre-tokenizer step 'Whitespace'"),
+        ("pre_tokenizer", None, "its pre-tokenizer is none of those in GGUF"),
+        ("normalizer", {"type": "Lowercase"}, "GGUF has no name for the normalizer 'Lowercase'"),
     ],
 )
 def test_tokenizers_that_gguf_cannot_say(part: str, value: object, words: str, tiny: Path, tmp_path: Path):
@@ -239,5 +239,5 @@ def test_a_tokenizer_that_transformers_saved(tiny: Path, tmp_path: Path):
     theirs.save_pretrained(tmp_path / "b")
     convert(tmp_path / "b", tmp_path / "c.gguf")
     with load(tmp_path / "c.gguf") as model:
-        assert model.tokenizer.encode(TEXT, specials=True) == theirs(TEXT).input_ids
+        assert model.tokenizer.encode(TEXT, parse_special=True) == theirs(TEXT).input_ids
         assert model.encode_chat([{"role": "user", "content": "hi"}])

@@ -49,7 +49,7 @@ def test_a_question_is_a_conversation_of_one_message(model: Model) -> None:
     answers = [model.chat(q, max_tokens=6, seed=3).text() for q in ("hello", QUESTION)]
     assert answers[0] == answers[1]
     rendered = "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
-    assert model.encode_chat(QUESTION) == model.tokenizer.encode(rendered, specials=True)
+    assert model.encode_chat(QUESTION) == model.tokenizer.encode(rendered, parse_special=True)
 
 
 def test_parameters_come_from_the_call_then_the_object_then_the_model(model: Model) -> None:

@@ -1,6 +1,6 @@
-"""Vocabularies as a GGUF file would hold them, small ones and the real ones, and lines to try them on.
+"""GGUF vocabularies for tests, tiny ones and real ones, and varied lines to encode.
 
-What several test files need is a fixture, so that it works however pytest imports them.
+Shared helpers are fixtures, so that they work with every pytest import mode.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ import pytest
 
 from zeropoint.tokenizers.formats.gguf import Tokenizer, load_tokenizer
 
-PRINTED = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-OTHERS = [byte for byte in range(256) if byte not in PRINTED]
-LETTER = {b: chr(b) for b in PRINTED} | {b: chr(256 + i) for i, b in enumerate(OTHERS)}  # GPT-2's alphabet
+PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+OTHERS = [byte for byte in range(256) if byte not in PRINTABLE]
+# GPT-2's byte-level alphabet, restated so that tests do not depend on core/byte_level.py.
+ALPHABET = {b: chr(b) for b in PRINTABLE} | {b: chr(256 + i) for i, b in enumerate(OTHERS)}
 CONTROL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|eot_id|>"]
 SCRIPTS = {
     "latin": (0x41, 0x24F), "greek": (0x370, 0x3FF), "cyrillic": (0x400, 0x4FF), "hebrew": (0x5D0, 0x5EA),
@@ -92,15 +93,15 @@ def make_lines(controls: Sequence[str], count: int = 5600, seed: int = 20241124)
 
 
 def make_model(metadata: dict[str, Any]) -> SimpleNamespace:
-    """What load_tokenizer takes, without a file."""
+    """The argument of load_tokenizer, without a file."""
     return SimpleNamespace(metadata=metadata, paths=["tiny.gguf"])
 
 
 def make_byte_metadata(pre: str = "gpt-2") -> dict[str, Any]:
-    """A gpt2 vocabulary: four control tokens, two of the user's, 256 bytes and a few merges."""
+    """A gpt2 vocabulary: four control tokens, two user-defined ones, 256 bytes and a few merges."""
     merges = ["h e", "l l", "he ll", "Ġ w", "hell o", "o r", "< |", "Ġ Ġ"]
     user = ["<think>", "</think>"]
-    tokens = [*CONTROL, *user, *LETTER.values(), *(merge.replace(" ", "") for merge in merges)]
+    tokens = [*CONTROL, *user, *ALPHABET.values(), *(merge.replace(" ", "") for merge in merges)]
     types = [3] * len(CONTROL) + [4] * len(user) + [1] * (len(tokens) - len(CONTROL) - len(user))
     return {
         "tokenizer.ggml.model": "gpt2",
@@ -114,7 +115,7 @@ def make_byte_metadata(pre: str = "gpt-2") -> dict[str, Any]:
 
 
 def make_sentencepiece_metadata(n_merges: int = 400) -> dict[str, Any]:
-    """A llama vocabulary trained on a few sentences: unk, bos, eos, 256 bytes, merged pieces, characters."""
+    """A llama vocabulary trained on a few sentences: unk, BOS, EOS, 256 bytes, merged pieces, characters."""
     text = (
         "the quick brown fox jumps over the lazy dog and the other foxes sleep in the old barn while "
         "thunder rolls over the hills, isn't it? Numbers: 10, 20, 300. naïve café 你好 世界 Привет мир "
@@ -130,7 +131,7 @@ def make_sentencepiece_metadata(n_merges: int = 400) -> dict[str, Any]:
             break
         best = min(pairs, key=lambda pair: (-pairs[pair], pair))
         pieces.append("".join(best))
-        words = Counter({_joined(word, best): count for word, count in words.items()})
+        words = Counter({_merge_pair(word, best): count for word, count in words.items()})
     pieces = list(dict.fromkeys(pieces))
     characters = [*sorted(set(text) - {" "}), "\u2581"]
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{b:02X}>" for b in range(256)), *pieces, *characters]
@@ -147,7 +148,7 @@ def make_sentencepiece_metadata(n_merges: int = 400) -> dict[str, Any]:
     }
 
 
-def _joined(word: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
+def _merge_pair(word: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
     out: list[str] = []
     for piece in word:
         if out and (out[-1], piece) == pair:
@@ -216,13 +217,13 @@ def sentencepiece_metadata() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def varied_lines() -> Callable[[Sequence[str]], list[str]]:
-    """5,600 lines with the given control tokens strewn in."""
+    """5,600 lines that contain the given control tokens."""
     return lambda controls: list(make_lines(controls))
 
 
 @pytest.fixture(scope="session")
 def transformers_tokenizer() -> Callable[[Path], Any]:
-    """The tokenizer that transformers makes of a GGUF file."""
+    """Load a GGUF file's tokenizer with transformers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from transformers import AutoTokenizer
@@ -237,7 +238,7 @@ def transformers_tokenizer() -> Callable[[Path], Any]:
 
 @pytest.fixture(scope="session")
 def smollm2_reference(smollm2_path: Path, transformers_tokenizer: Callable[[Path], Any]) -> Any:
-    """transformers' tokenizer, with the first step of the published tokenizer.json, which it leaves out."""
+    """transformers' tokenizer plus the first step of the published tokenizer.json, which it omits."""
     from tokenizers import pre_tokenizers
 
     reference = transformers_tokenizer(smollm2_path)

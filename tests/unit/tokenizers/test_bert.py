@@ -1,4 +1,4 @@
-"""WordPiece out of GGUF metadata: the ids of transformers, documents with [CLS] and [SEP]."""
+"""WordPiece from GGUF metadata: ids equal to transformers', documents with [CLS] and [SEP]."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def reference() -> Callable[..., Any]:
         (False, False, {"normalizer.lowercase": True, "normalizer.strip_accents": False}),
     ],
 )
-def test_ids_are_those_of_transformers(
+def test_ids_equal_those_of_transformers(
     cased: bool, strip: bool | None, keys: dict[str, bool], model: Any, varied_lines: Any, reference: Any
 ) -> None:
     vocabulary = make_vocabulary(cased)
@@ -80,8 +80,8 @@ def test_ids_are_those_of_transformers(
     ours = load_tokenizer(model(metadata))
     lines = [*varied_lines(SPECIAL), "The quick, brown fox's naïve façade; hello 世界!", "x" * 101 + " fox"]
     expected = [theirs.encode(line, add_special_tokens=False).ids for line in lines]
-    assert [ours.encode(line, specials=True) for line in lines] == expected
-    assert sum(map(len, expected)) > 2 * sum(ids.count(1) for ids in expected)  # most is not unknown
+    assert [ours.encode(line, parse_special=True) for line in lines] == expected
+    assert sum(map(len, expected)) > 2 * sum(ids.count(1) for ids in expected)  # most tokens are known
     theirs.encode_special_tokens = True
     for line in lines:
         ids = ours.encode(line)
@@ -89,20 +89,20 @@ def test_ids_are_those_of_transformers(
         assert set(ids) & ours.control_ids <= {1}
 
 
-def test_documents_and_their_types(model: Any, reference: Any) -> None:
+def test_documents_have_token_types(model: Any, reference: Any) -> None:
     vocabulary = make_vocabulary(False)
     theirs = reference(vocabulary).backend_tokenizer
     ours = load_tokenizer(model(make_metadata(vocabulary)))
     assert (ours.bos_id, ours.sep_id, ours.mask_id, ours.unk_id, ours.pad_id) == (2, 3, 4, 1, 0)
     for texts in (("the fox",), ("hello the", "quick foxes?"), ("",), ("", "fox")):
         got, expected = encode_document(ours, *texts), theirs.encode(*texts)
-        assert (got.ids, got.types) == (expected.ids, expected.type_ids)
+        assert (got.ids, got.token_type_ids) == (expected.ids, expected.type_ids)
     flags = {"tokenizer.ggml.add_bos_token": False, "tokenizer.ggml.add_sep_token": False}
-    bare = load_tokenizer(model(make_metadata(vocabulary) | flags))
-    assert encode_document(bare, "the fox").ids == bare.encode("the fox")
+    plain = load_tokenizer(model(make_metadata(vocabulary) | flags))
+    assert encode_document(plain, "the fox").ids == plain.encode("the fox")
 
 
-def test_written_as_files_of_hugging_face(model: Any, tmp_path: Path) -> None:
+def test_the_hugging_face_files_load_in_transformers(model: Any, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     opened = model(make_metadata(make_vocabulary(False)))
@@ -112,18 +112,18 @@ def test_written_as_files_of_hugging_face(model: Any, tmp_path: Path) -> None:
     theirs = AutoTokenizer.from_pretrained(tmp_path)
     for texts in (("The fox",), ("hello", "quick foxs")):
         got, expected = theirs(*texts, return_token_type_ids=True), encode_document(ours, *texts)
-        assert (got.input_ids, got.token_type_ids) == (expected.ids, expected.types)
+        assert (got.input_ids, got.token_type_ids) == (expected.ids, expected.token_type_ids)
     assert theirs.decode(theirs("quicking foxs").input_ids) == "[CLS] quicking foxs [SEP]"
 
 
-def test_decode(model: Any) -> None:
+def test_decoding_joins_word_pieces(model: Any) -> None:
     ours = load_tokenizer(model(make_metadata(make_vocabulary(False))))
     assert ours.decode(ours.encode("The quick foxs")) == "the quick foxs"
     assert ours.decode([2, *ours.encode("the fox"), 3]) == "[CLS] the fox[SEP]"
-    assert ours.decode([2, *ours.encode("the fox"), 3], skip_special=True) == "the fox"
+    assert ours.decode([2, *ours.encode("the fox"), 3], skip_special_tokens=True) == "the fox"
 
 
-def test_special_tokens_by_their_spelling(model: Any) -> None:
+def test_special_tokens_are_found_by_spelling(model: Any) -> None:
     metadata = {
         key: value for key, value in make_metadata(make_vocabulary(False)).items() if "_id" not in key
     }
@@ -134,31 +134,31 @@ def test_special_tokens_by_their_spelling(model: Any) -> None:
     assert ours.control_ids & set(ours.encode("[CLS][MASK]")) <= {1}
 
 
-def test_a_control_token_that_looks_like_a_word_is_no_word(model: Any) -> None:
+def test_a_control_token_spelled_like_a_word_is_not_encoded_from_text(model: Any) -> None:
     metadata = make_metadata(make_vocabulary(False))
     metadata["tokenizer.ggml.tokens"] += ["zebra"]
     metadata["tokenizer.ggml.token_type"] += [3]
     ours = load_tokenizer(model(metadata))
     last = ours.n_vocab - 1
     assert last not in ours.encode("zebra ZEBRA")
-    assert ours.encode("zebra", specials=True) == [last]
+    assert ours.encode("zebra", parse_special=True) == [last]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"tokenizer.ggml.seperator_token_id": 10_000}, "seperator_token_id: 10000 is outside"),
-        ({"tokenizer.ggml.normalizer.lowercase": 1}, r"normalizer\.lowercase: true or false"),
+        ({"tokenizer.ggml.normalizer.lowercase": 1}, r"normalizer\.lowercase: must be true or false"),
         ({"tokenizer.ggml.tokens": ["▁a", "b"], "tokenizer.ggml.token_type": [1, 1]}, "tiny.gguf"),
         ({"tokenizer.ggml.tokens": [*SPECIAL, "a", "▁##a"], "tokenizer.ggml.token_type": [3] * 5 + [1] * 2},
          "same word piece"),
     ],
 )  # fmt: skip
-def test_damaged_files(change: dict[str, Any], message: str, model: Any) -> None:
+def test_invalid_metadata_is_rejected(change: dict[str, Any], message: str, model: Any) -> None:
     with pytest.raises(BadModelFile, match=message):
         load_tokenizer(model(make_metadata(make_vocabulary(False)) | change))
 
 
-def test_a_vocabulary_without_separator_makes_no_documents(tiny: Any) -> None:
+def test_documents_need_a_separator_token(tiny: Any) -> None:
     with pytest.raises(BadInput, match="no separator"):
         encode_document(tiny, "x")

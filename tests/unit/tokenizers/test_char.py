@@ -1,4 +1,4 @@
-"""The character tokenizer: sorted characters, an exact round trip, and errors that name the character."""
+"""The character tokenizer: sorted ids, exact round trips, and errors that name the character."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zeropoint.tokenizers.formats.gguf import load_tokenizer
 from zeropoint.tokenizers.train.char import CharTokenizer, train_char
 
 
-def test_ids_are_the_sorted_characters() -> None:
+def test_ids_follow_the_sorted_characters() -> None:
     tokenizer = train_char("hello é😀\n")
     assert tokenizer.characters == tuple(sorted(set("hello é😀\n")))
     assert tokenizer.encode("\n h") == [0, 1, 3]
@@ -31,7 +31,7 @@ def test_an_unknown_character_is_named() -> None:
         train_char("")
 
 
-def test_saved_and_loaded(tmp_path: Path) -> None:
+def test_saving_and_loading_round_trips(tmp_path: Path) -> None:
     path = tmp_path / "characters.json"
     tokenizer = train_char('naïve \u2028\x00"\\😀')
     tokenizer.save(path)
@@ -43,14 +43,14 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     '{"kind": "zeropoint.char", "characters": ""}', '{"kind": "zeropoint.char", "characters": "\\ud800"}',
     "[" * 100_000,
 ])  # fmt: skip
-def test_a_damaged_file_is_named(content: str, tmp_path: Path) -> None:
+def test_errors_name_the_damaged_file(content: str, tmp_path: Path) -> None:
     path = tmp_path / "characters.json"
     path.write_text(content)
     with pytest.raises(BadModelFile, match=r"characters\.json"):
         CharTokenizer.load(path)
 
 
-def test_a_model_file_holds_it_whatever_the_characters_are() -> None:
+def test_gguf_metadata_can_hold_any_characters() -> None:
     text = "Hello \\ wörld\u2581\n\t\x00\x7f 日本 😀!"
     tokenizer = train_char(text)
     again = tokenizer.tokenizer()
@@ -67,11 +67,11 @@ def test_a_model_file_holds_it_whatever_the_characters_are() -> None:
     [
         (["a", "bc"], "token 1 is 'bc'"),
         (["a", "\\q"], "token 1 is"),
-        (["a", "\\xff"], "token 1 is"),  # a byte that is no character
+        (["a", "\\xff"], "token 1 is"),  # a byte that is not a character
         (["\n", "\\n"], "two tokens are the same character"),
     ],
 )
-def test_a_vocabulary_of_longer_tokens_is_refused(tokens: list[str], words: str) -> None:
+def test_a_vocabulary_with_longer_tokens_is_rejected(tokens: list[str], words: str) -> None:
     metadata = {"tokenizer.ggml.model": "rwkv", "tokenizer.ggml.tokens": tokens}
     with pytest.raises(BadModelFile, match=words):
         load_tokenizer(SimpleNamespace(metadata=metadata, paths=["m.gguf"]))

@@ -1,4 +1,4 @@
-"""Prompts: the ids of transformers for ordinary messages, and no control token out of a message ever."""
+"""Prompts: ids equal to transformers' for ordinary messages, and no control tokens from messages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def chatml() -> Iterator[ChatTemplate]:
 
 
 @pytest.mark.parametrize("name", [None, "chatml", "llama3", "zephyr", "llama2"])
-def test_ids_are_those_of_transformers(
+def test_ids_equal_those_of_transformers(
     name: str | None, smollm2: Any, smollm2_model: Any, smollm2_reference: Any
 ) -> None:
     with load_template(smollm2_model, smollm2, name) as template:
@@ -56,13 +56,13 @@ def test_ids_are_those_of_transformers(
         "<think><|endoftext|>",
     ],
 )
-def test_spelled_control_tokens_are_text(content: str, tiny: Any, chatml: ChatTemplate) -> None:
+def test_control_tokens_spelled_in_messages_are_text(content: str, tiny: Any, chatml: ChatTemplate) -> None:
     ids = encode_chat(tiny, chatml, [{"role": "user", "content": content}])
     text = f"<|im_start|>user\n{content}<|im_end|>\n<|im_start|>assistant\n"
     assert tiny.decode(ids) == text
     assert [index for index in ids if index in tiny.control_ids] == [1, 2, 1]
-    middle = [1, *tiny.encode(f"user\n{content}"), 2, *tiny.encode("\n"), 1, *tiny.encode("assistant\n")]
-    assert ids == middle
+    expected = [1, *tiny.encode(f"user\n{content}"), 2, *tiny.encode("\n"), 1, *tiny.encode("assistant\n")]
+    assert ids == expected
 
 
 @settings(max_examples=150, deadline=None)
@@ -78,7 +78,7 @@ def test_spelled_control_tokens_are_text(content: str, tiny: Any, chatml: ChatTe
         max_size=4,
     )
 )
-def test_any_pieces_of_control_tokens(contents: list[str], tiny: Any, chatml: ChatTemplate) -> None:
+def test_fragments_of_control_tokens_are_text(contents: list[str], tiny: Any, chatml: ChatTemplate) -> None:
     ids = encode_chat(tiny, chatml, [{"role": "user", "content": content} for content in contents])
     assert [index for index in ids if index in tiny.control_ids] == [1, 2] * len(contents) + [1]
     rendered = "".join(f"<|im_start|>user\n{content.strip()}<|im_end|>\n" for content in contents)
@@ -98,17 +98,17 @@ def test_any_pieces_of_control_tokens(contents: list[str], tiny: Any, chatml: Ch
         "{{ messages[0].content | upper | lower | trim }}",
     ],
 )
-def test_templates_that_work_on_their_messages(source: str, tiny: Any) -> None:
+def test_templates_that_manipulate_messages_cannot_create_control_tokens(source: str, tiny: Any) -> None:
     content = " a<|im_end|>x<|im_start|>a\n"
     with ChatTemplate(source) as template:
         ids = encode_chat(tiny, template, [{"role": "user", "content": content}])
         assert not tiny.control_ids & set(ids)
         assert not any("\ue000" <= c <= "\uf8ff" or c == "\\ue" for c in tiny.decode(ids))
-        if ":11]" not in source:  # a cut content is cut a character earlier
+        if ":11]" not in source:  # the mark makes a sliced content one character shorter
             assert tiny.decode(ids) == template.render([{"role": "user", "content": content}])
 
 
-def test_parts_that_join_to_a_control_token(tiny: Any) -> None:
+def test_content_parts_cannot_join_to_a_control_token(tiny: Any) -> None:
     source = "{% for p in messages[0].content %}{{ p.text }}{% endfor %}{{ messages[0].content[0].type }}"
     with ChatTemplate(source) as template:
         for parts in (["<|im_", "end|>"], ["<", "|im_end|", ">"], list("<|im_end|>"), ["<", "|im_end|>"]):
@@ -118,7 +118,7 @@ def test_parts_that_join_to_a_control_token(tiny: Any) -> None:
             assert tiny.decode(ids) == "<|im_end|>text"
 
 
-def test_tools_and_variables_are_text_too(tiny: Any) -> None:
+def test_tools_and_variables_are_text(tiny: Any) -> None:
     with ChatTemplate("{{ tools | tojson }}{{ note }}<|im_end|>") as template:
         tools = [{"name": "<|im_end|>", "<|im_start|>": 1}]
         ids = encode_chat(tiny, template, [{"role": "user", "content": ""}], tools=tools, note="<|im_end|>")
@@ -126,7 +126,7 @@ def test_tools_and_variables_are_text_too(tiny: Any) -> None:
         assert tiny.decode(ids) == '[{"name": "<|im_end|>", "<|im_start|>": 1}]<|im_end|><|im_end|>'
 
 
-def test_space_prefix_at_the_start_and_after_each_control_token(tiny_llama: Any) -> None:
+def test_the_space_prefix_is_added_at_the_start_and_after_control_tokens(tiny_llama: Any) -> None:
     with ChatTemplate("the {{ messages[0].content }}</s>fox", "<s>", "</s>") as template:
         ids = encode_chat(tiny_llama, template, [{"role": "user", "content": "dog</s>"}])
         assert tiny_llama.decode(ids) == "the dog</s></s> fox"
@@ -134,7 +134,7 @@ def test_space_prefix_at_the_start_and_after_each_control_token(tiny_llama: Any)
         assert plain[-2:] == ids[-2:]
 
 
-def test_bad_messages(tiny: Any, chatml: ChatTemplate) -> None:
+def test_invalid_messages_are_rejected(tiny: Any, chatml: ChatTemplate) -> None:
     deep: Any = "x"
     for _ in range(5000):
         deep = [deep]

@@ -1,4 +1,4 @@
-"""Chat templates: what they render, and the process they render in."""
+"""Chat templates: their rendered text, and the worker process that renders them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def chatml(tiny: Any) -> Iterator[ChatTemplate]:
         yield template
 
 
-def test_the_worker_is_kept_between_renders(chatml: ChatTemplate) -> None:
+def test_the_worker_is_reused_between_renders(chatml: ChatTemplate) -> None:
     text = "<|im_start|>user\nhi {{7*7}}<|im_end|>\n<|im_start|>assistant\n"
     assert chatml.render(HI) == text
     assert chatml._process is not None
@@ -57,14 +57,14 @@ def test_the_worker_is_kept_between_renders(chatml: ChatTemplate) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in template_names() if name != "gemma"])
-def test_builtin(name: str) -> None:
+def test_built_in_templates_render(name: str) -> None:
     source = load_source(name)
     with ChatTemplate(source, "<s>", "</s>") as template:
         template.check()
         assert template.render(TURNS) == RENDERED[name]
 
 
-def test_gemma_has_no_system_message() -> None:
+def test_gemma_rejects_system_messages() -> None:
     with ChatTemplate(load_source("gemma"), "<bos>", "<eos>") as template:
         assert template.render(TURNS[1:]) == (
             "<bos><start_of_turn>user\nhi<end_of_turn>\n<start_of_turn>model\nyo<end_of_turn>\n"
@@ -75,12 +75,12 @@ def test_gemma_has_no_system_message() -> None:
 
 
 def load_source(name: str) -> str:
-    nothing = SimpleNamespace(token_text=lambda index: "", bos_id=None, eos_id=None)
-    with load_template(SimpleNamespace(metadata={}), nothing, name) as template:  # type: ignore[arg-type]
+    no_tokens = SimpleNamespace(token_text=lambda index: "", bos_id=None, eos_id=None)
+    with load_template(SimpleNamespace(metadata={}), no_tokens, name) as template:  # type: ignore[arg-type]
         return template.source
 
 
-def test_smollm2_template_is_rendered_as_transformers_does(
+def test_smollm2s_template_renders_as_in_transformers(
     smollm2: Any, smollm2_model: Any, smollm2_reference: Any
 ) -> None:
     with load_template(smollm2_model, smollm2) as template:
@@ -90,7 +90,7 @@ def test_smollm2_template_is_rendered_as_transformers_does(
             )
 
 
-def test_no_template_names_the_remedy(tiny: Any) -> None:
+def test_a_missing_template_error_names_the_remedy(tiny: Any) -> None:
     with pytest.raises(BadInput, match=r"--template alpaca\|chatml\|.*or use `generate`"):
         load_template(SimpleNamespace(metadata={}), tiny)
     with pytest.raises(BadInput, match=r"unknown chat template `chatnl`.*closest: chatml"):
@@ -113,13 +113,13 @@ def test_no_template_names_the_remedy(tiny: Any) -> None:
         ("{{ missing }}", ""),
     ],
 )
-def test_what_published_templates_use(source: str, text: str) -> None:
+def test_features_of_published_templates_work(source: str, text: str) -> None:
     with ChatTemplate(source, "<s>", "</s>") as template:
         assert template.render(HI, thinking=False) == text
 
 
 @pytest.mark.parametrize(
-    ("messages", "says"),
+    ("messages", "message"),
     [
         ([], "at least one"),
         ("hi", "at least one"),
@@ -134,17 +134,17 @@ def test_what_published_templates_use(source: str, text: str) -> None:
         ([{"role": "user", "content": "x", "more": object()}], "plain JSON"),
     ],
 )
-def test_bad_messages(messages: Any, says: str, chatml: ChatTemplate) -> None:
-    with pytest.raises(BadInput, match=says):
+def test_invalid_messages_are_rejected(messages: Any, message: str, chatml: ChatTemplate) -> None:
+    with pytest.raises(BadInput, match=message):
         chatml.render(messages)
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "says"),
+    ("kwargs", "message"),
     [({"bos_token": "x"}, "bos_token"), ({"documents": "x"}, "documents"), ({"deep": [1]}, "deep")],
 )
-def test_bad_variables(kwargs: dict[str, Any], says: str, chatml: ChatTemplate) -> None:
-    with pytest.raises(BadInput, match=says):
+def test_invalid_variables_are_rejected(kwargs: dict[str, Any], message: str, chatml: ChatTemplate) -> None:
+    with pytest.raises(BadInput, match=message):
         chatml.render(HI, **kwargs)
 
 
@@ -199,7 +199,7 @@ def test_the_worker_ends_with_its_parent(end: str) -> None:
         time.sleep(0.01)
 
 
-def test_the_worker_has_no_environment_and_no_files_of_ours(tmp_path: Any, monkeypatch: Any) -> None:
+def test_the_worker_inherits_neither_environment_nor_open_files(tmp_path: Any, monkeypatch: Any) -> None:
     monkeypatch.setenv("SECRET_KEY", "hunter2")
     with (tmp_path / "open").open("w"), ChatTemplate("{{ 1 }}") as template:
         template.check()
@@ -213,6 +213,6 @@ def test_the_worker_has_no_environment_and_no_files_of_ours(tmp_path: Any, monke
 def is_gone(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/stat") as file:
-            return file.read().split()[2] == "Z"  # ended; whoever adopted it has yet to look
+            return file.read().split()[2] == "Z"  # a zombie that its new parent has not reaped yet
     except OSError:
         return True

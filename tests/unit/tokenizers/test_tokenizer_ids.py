@@ -1,4 +1,4 @@
-"""Ids equal to those of Hugging Face on thousands of lines, and text that comes back."""
+"""Ids equal to Hugging Face's on thousands of lines, and round trips."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zeropoint.tokenizers.formats.gguf import load_tokenizer
 
 
 def write_vocabulary(path: Path, metadata: dict[str, Any]) -> None:
-    """A GGUF file that holds a llama model's settings and this vocabulary, and no weights."""
+    """Write a GGUF file with a llama model's sizes and this vocabulary but no weights."""
     import gguf
 
     writer = gguf.GGUFWriter(path, "llama")
@@ -41,14 +41,14 @@ def write_vocabulary(path: Path, metadata: dict[str, Any]) -> None:
     writer.close()
 
 
-def test_smollm2_ids_are_those_of_transformers(
+def test_smollm2s_ids_equal_those_of_transformers(
     smollm2: Any, smollm2_reference: Any, varied_lines: Any
 ) -> None:
     theirs = smollm2_reference.backend_tokenizer
     lines = varied_lines([smollm2.token_text(index) for index in sorted(smollm2.control_ids)])
     assert len(lines) > 5000
     for line in lines:
-        assert smollm2.encode(line, specials=True) == theirs.encode(line, add_special_tokens=False).ids
+        assert smollm2.encode(line, parse_special=True) == theirs.encode(line, add_special_tokens=False).ids
     theirs.encode_special_tokens = True
     try:
         for line in lines:
@@ -59,14 +59,14 @@ def test_smollm2_ids_are_those_of_transformers(
         theirs.encode_special_tokens = False
 
 
-def test_smollm2_known_ids(smollm2: Any) -> None:
+def test_smollm2s_known_ids(smollm2: Any) -> None:
     assert smollm2.encode("Hello world! 123") == [19556, 905, 17, 216, 33, 34, 35]
     assert smollm2.encode("  multiple   spaces") == [216, 2701, 256, 5600]
     assert (smollm2.n_vocab, smollm2.bos_id, smollm2.eos_id, smollm2.add_bos) == (49152, 1, 2, False)
     assert smollm2.stop_ids == {0, 2}
 
 
-def test_gpt2_ids_are_those_of_transformers(gpt2_metadata: Any, model: Any, varied_lines: Any) -> None:
+def test_gpt2s_ids_equal_those_of_transformers(gpt2_metadata: Any, model: Any, varied_lines: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from transformers import GPT2Tokenizer
@@ -77,12 +77,12 @@ def test_gpt2_ids_are_those_of_transformers(gpt2_metadata: Any, model: Any, vari
     ours = load_tokenizer(model(gpt2_metadata))
     assert ours.stop_ids == {50256}
     for line in varied_lines(["<|endoftext|>"]):
-        got = ours.encode(line, specials=True)
+        got = ours.encode(line, parse_special=True)
         assert got == theirs.encode(line, add_special_tokens=False).ids
         assert ours.decode(got) == line
 
 
-def test_llama_ids_are_those_of_transformers(
+def test_llamas_ids_equal_those_of_transformers(
     sentencepiece_metadata: Any, model: Any, varied_lines: Any, tmp_path: Path, transformers_tokenizer: Any
 ) -> None:
     from tokenizers import normalizers, pre_tokenizers
@@ -90,30 +90,30 @@ def test_llama_ids_are_those_of_transformers(
     metadata = sentencepiece_metadata()
     write_vocabulary(tmp_path / "tiny.gguf", metadata)
     theirs = transformers_tokenizer(tmp_path / "tiny.gguf").backend_tokenizer
-    # Its own conversion puts no second space; Llama's published tokenizer.json does, as SentencePiece does.
+    # transformers' conversion adds no prefix before a space; Llama's tokenizer.json and SentencePiece do.
     theirs.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     theirs.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never", split=False)
     ours = load_tokenizer(model(metadata))
     assert ours.add_bos
     text = "the quick brown fox\n naïve café  你好 世界 мир, isn't it? 300 "
     for line in [*varied_lines(["<s>", "</s>", "<unk>"]), text, " " + text, text.upper()]:
-        got = ours.encode(line, specials=True)
+        got = ours.encode(line, parse_special=True)
         assert got == theirs.encode(line, add_special_tokens=False).ids, line
         assert not ours.control_ids & set(ours.encode(line))
     assert ours.decode(ours.encode(text)) == text
     assert len(ours.encode("the quick brown fox")) == 4
 
 
-def test_llama_without_space_prefix(sentencepiece_metadata: Any, model: Any) -> None:
+def test_llama_without_a_space_prefix(sentencepiece_metadata: Any, model: Any) -> None:
     metadata = sentencepiece_metadata() | {"tokenizer.ggml.add_space_prefix": False}
     tokenizer = load_tokenizer(model(metadata))
     assert tokenizer.decode(tokenizer.encode(" the")) == " the"
     assert tokenizer.encode("fox") != tokenizer.encode(" fox")
 
 
-def test_a_continued_text_gets_and_keeps_its_spaces(tiny_llama: Any) -> None:
-    assert tiny_llama.encode("fox") == tiny_llama.encode(" fox", inside=True)
-    assert tiny_llama.decode(tiny_llama.encode("fox"), inside=True) == " fox"
+def test_a_continuation_gets_no_space_prefix(tiny_llama: Any) -> None:
+    assert tiny_llama.encode("fox") == tiny_llama.encode(" fox", is_continuation=True)
+    assert tiny_llama.decode(tiny_llama.encode("fox"), is_continuation=True) == " fox"
 
 
 @pytest.mark.parametrize(
@@ -129,38 +129,38 @@ def test_a_continued_text_gets_and_keeps_its_spaces(tiny_llama: Any) -> None:
         ("deepseek-v3", "I|'LL| pay| |123|45|\n| | x"),
     ],
 )
-def test_words_of_each_pretokenizer(pre: str, words: str, byte_metadata: Any, model: Any) -> None:
+def test_each_pre_tokenizer_splits_words(pre: str, words: str, byte_metadata: Any, model: Any) -> None:
     tokenizer = load_tokenizer(model(byte_metadata(pre)))
     text = words.replace("|", "")
-    cuts = [span for _, span in tokenizer._encoders.plain.pre_tokenizer.pre_tokenize_str(text)]
-    assert "|".join(text[start:end] for start, end in cuts) == words
+    spans = [span for _, span in tokenizer._encoders.plain.pre_tokenizer.pre_tokenize_str(text)]
+    assert "|".join(text[start:end] for start, end in spans) == words
 
 
-def test_every_pretokenizer_gives_the_text_back(byte_metadata: Any, model: Any, varied_lines: Any) -> None:
+def test_every_pre_tokenizer_round_trips(byte_metadata: Any, model: Any, varied_lines: Any) -> None:
     lines = varied_lines(["<|im_end|>", "<think>"])[:300]
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(BadInput) as error:
         load_tokenizer(model(byte_metadata("nonsense\x1b[0m")))
-    listed = str(refused.value).split("expected one of ")[1].split(" (closest")[0].split(", ")
-    assert len(listed) > 20
-    for pre in listed:
+    names = str(error.value).split("expected one of ")[1].split(" (closest")[0].split(", ")
+    assert len(names) > 20
+    for pre in names:
         tokenizer = load_tokenizer(model(byte_metadata(pre)))
         for line in lines:
             text = tokenizer.decode(tokenizer.encode(line))
             assert text == line or text == unicodedata.normalize("NFC", line)
-            assert tokenizer.decode(tokenizer.encode(line, specials=True)) == text
+            assert tokenizer.decode(tokenizer.encode(line, parse_special=True)) == text
 
 
-def test_text_never_becomes_a_control_token(tiny: Any) -> None:
+def test_text_never_encodes_to_a_control_token(tiny: Any) -> None:
     text = "a<|im_start|>system<|im_end|><think>"
     ids = tiny.encode(text)
     assert tiny.decode(ids) == text
     assert not tiny.control_ids & set(ids)
-    assert tiny.encode("<think>") == [4]  # the user's own tokens are text
-    assert tiny.encode(text, specials=True)[1] == 1
+    assert tiny.encode("<think>") == [4]  # user-defined tokens may occur in text
+    assert tiny.encode(text, parse_special=True)[1] == 1
     assert tiny.control_spans("é<|im_end|>") == [(1, 11, 2)]
 
 
-def test_merges_that_spell_a_control_or_byte_token_are_left_out(
+def test_merges_that_spell_a_control_or_byte_token_are_dropped(
     sentencepiece_metadata: Any, model: Any
 ) -> None:
     metadata = sentencepiece_metadata()
@@ -172,31 +172,31 @@ def test_merges_that_spell_a_control_or_byte_token_are_left_out(
     tokenizer = load_tokenizer(model(metadata))
     assert tokenizer.decode(tokenizer.encode("<s> <0x0A>")) == "<s> <0x0A>"
     assert not tokenizer.control_ids & set(tokenizer.encode("<s></s><unk>"))
-    assert tokenizer.encode("<s>", specials=True) == [1]
+    assert tokenizer.encode("<s>", parse_special=True) == [1]
 
 
-def test_a_long_text_is_cut_without_changing_its_ids(tiny: Any, tiny_llama: Any, monkeypatch: Any) -> None:
+def test_encoding_in_chunks_gives_the_same_ids(tiny: Any, tiny_llama: Any, monkeypatch: Any) -> None:
     text = "hello <|im_end|> the fox <think> world\n\n  or 12345 " * 40 + "a" * 3000 + "<|im_start|>" * 200
     for tokenizer in (tiny, tiny_llama):
-        for specials in (False, True):
-            whole = tokenizer.encode(text, specials=specials)
+        for parse_special in (False, True):
+            ids = tokenizer.encode(text, parse_special=parse_special)
             with monkeypatch.context() as patch:
-                patch.setattr("zeropoint.tokenizers.core.tokenizer._PART", 50)
-                patch.setattr("zeropoint.tokenizers.core.tokenizer._LONGEST_PART", 4000)
-                assert tokenizer.encode(text, specials=specials) == whole
+                patch.setattr("zeropoint.tokenizers.core.tokenizer._CHUNK_CHARS", 50)
+                patch.setattr("zeropoint.tokenizers.core.tokenizer._MAX_CHUNK_CHARS", 4000)
+                assert tokenizer.encode(text, parse_special=parse_special) == ids
 
 
-def test_decode(tiny: Any) -> None:
+def test_decoding(tiny: Any) -> None:
     assert tiny.decode([]) == ""
     assert tiny.encode("") == []
     assert tiny.decode([1, *tiny.encode("é"), 2]) == "<|im_start|>é<|im_end|>"
-    assert tiny.decode([1, *tiny.encode("é"), 2], skip_special=True) == "é"
+    assert tiny.decode([1, *tiny.encode("é"), 2], skip_special_tokens=True) == "é"
     assert tiny.decode(tiny.encode("é")[:1]) == "\ufffd"
     assert tiny.token_bytes(tiny.encode("\xff")[0]) == b"\xc3"
     assert tiny.token_text(None) == ""
 
 
-def test_importing_does_not_load_the_library() -> None:
+def test_importing_loads_no_heavy_modules() -> None:
     code = (
         "import sys, zeropoint.tokenizers.formats.gguf, zeropoint.tokenizers.chat.prompt as p; "
         "sys.exit(bool({'tokenizers', 'jinja2', 'torch', 'numpy'} & set(sys.modules)))"

@@ -1,4 +1,4 @@
-"""Vocabulary files as published: GPT-2's pair, tokenizer.json and SentencePiece's tokenizer.model."""
+"""Published vocabulary files: GPT-2's pair, tokenizer.json and SentencePiece's tokenizer.model."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ from zeropoint.tokenizers.formats.vocab_files import load_gpt2_files, load_sente
 from zeropoint.tokenizers.train.bpe import train_bpe
 
 
-def test_gpt2_files_give_the_ids_of_transformers(
-    data_folder: Path, tmp_path: Path, varied_lines: Any
-) -> None:
+def test_gpt2_files_encode_as_in_transformers(data_folder: Path, tmp_path: Path, varied_lines: Any) -> None:
     for name in ("encoder.json", "vocab.bpe"):
         packed = data_folder / "gpt2" / f"{name}.gz"
         if not packed.is_file():
@@ -41,12 +39,12 @@ def test_gpt2_files_give_the_ids_of_transformers(
     assert (ours.n_vocab, ours.eos_id) == (50257, 50256)
     assert ours.encode("Hello world") == [15496, 995]
     for line in varied_lines(["<|endoftext|>"]):
-        ids = ours.encode(line, specials=True)
+        ids = ours.encode(line, parse_special=True)
         assert ids == theirs.encode(line, add_special_tokens=False).ids
         assert ours.decode(ids) == line
 
 
-def test_trained_pairs_come_back(tmp_path: Path) -> None:
+def test_a_trained_bpe_vocabulary_loads(tmp_path: Path) -> None:
     trained = train_bpe("the cat and the hat and the bat " * 3, 280)
     trained.save(tmp_path)
     loaded = load_gpt2_files(tmp_path / "encoder.json", tmp_path / "vocab.bpe")
@@ -55,7 +53,7 @@ def test_trained_pairs_come_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ours", "Llama 2", "Metaspace"])
-def test_tokenizer_json_of_llama(
+def test_llamas_tokenizer_json_encodes_as_in_the_library(
     kind: str, sentencepiece_metadata: Any, model: Any, varied_lines: Any, tmp_path: Path
 ) -> None:
     from tokenizers import Tokenizer
@@ -65,12 +63,12 @@ def test_tokenizer_json_of_llama(
         (tmp_path / name).write_bytes(data)
     path = tmp_path / "tokenizer.json"
     content = json.loads(path.read_text("utf-8"))
-    if kind == "Llama 2":  # as its published files say it
+    if kind == "Llama 2":  # as in its published files
         prepend = {"type": "Prepend", "prepend": "▁"}
         replace = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
         content["normalizer"] = {"type": "Sequence", "normalizers": [prepend, replace]}
         content["pre_tokenizer"] = None
-    elif kind == "Metaspace":  # `legacy` = false: no second space, and none after a control token
+    elif kind == "Metaspace":  # `legacy` = false: no prefix before a space or after a control token
         content["normalizer"] = None
         scheme = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False}
         content["pre_tokenizer"] = scheme
@@ -78,7 +76,7 @@ def test_tokenizer_json_of_llama(
     ours, library = load_tokenizer_json(path), Tokenizer.from_file(str(path))
     assert (ours.bos_id, ours.eos_id, ours.add_bos) == (1, 2, True)
     for line in varied_lines(["<s>", "</s>"]):
-        assert ours.encode(line, specials=True) == library.encode(line, add_special_tokens=False).ids
+        assert ours.encode(line, parse_special=True) == library.encode(line, add_special_tokens=False).ids
     assert ours.decode(ours.encode(" the fox")) == ("the fox" if kind == "Metaspace" else " the fox")
 
 
@@ -98,7 +96,7 @@ def trained_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "tokenizer.model"
 
 
-def test_sentencepiece_model_gives_the_ids_of_sentencepiece(trained_model: Path) -> None:
+def test_a_sentencepiece_model_encodes_as_in_sentencepiece(trained_model: Path) -> None:
     import sentencepiece
 
     theirs = sentencepiece.SentencePieceProcessor(model_file=str(trained_model))
@@ -112,7 +110,7 @@ def test_sentencepiece_model_gives_the_ids_of_sentencepiece(trained_model: Path)
         assert ours.decode(ours.encode(line)) == line
 
 
-def test_every_cut_of_a_sentencepiece_model_is_an_error_or_a_vocabulary(
+def test_a_damaged_sentencepiece_model_loads_or_raises_bad_model_file(
     trained_model: Path, tmp_path: Path
 ) -> None:
     data = trained_model.read_bytes()
@@ -129,12 +127,12 @@ def test_every_cut_of_a_sentencepiece_model_is_an_error_or_a_vocabulary(
 
 @pytest.mark.parametrize(("data", "message"), [
     (b"", "not BPE"), (b"\x0a\xff\xff\xff\xff\x0f", "ends inside a field"), (b"\x0b", "wire type 3"),
-    (b"\xff" * 11, "more than ten bytes"), (b"\x80", "inside a number"), (b"\x08\x01", "bytes are needed"),
+    (b"\xff" * 11, "more than ten bytes"), (b"\x80", "inside a number"), (b"\x08\x01", "instead of bytes"),
     (b"\x00\x01", "field number of 0"), (b"\x0a\x02\x0a\x7f", "ends inside"),
     (b"\x0a\x03\x0a\x01\xff", "utf-8"),
-    (b"\x0a\x09\x11" + struct.pack("<d", 1), "unpack"), (b"\x12\x02\x18\x02", "changes text"),
+    (b"\x0a\x09\x11" + struct.pack("<d", 1), "unpack"), (b"\x12\x02\x18\x02", "normalizes text"),
 ])  # fmt: skip
-def test_damaged_sentencepiece_models(data: bytes, message: str, tmp_path: Path) -> None:
+def test_invalid_sentencepiece_models_are_rejected(data: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.model"
     path.write_bytes(data)
     with pytest.raises(BadModelFile, match=message):
@@ -146,12 +144,12 @@ def test_damaged_sentencepiece_models(data: bytes, message: str, tmp_path: Path)
     '{"added_tokens": [{"id": 1}]}',
     '{"model": {"vocab": {"a": 99999999999}}}', '{"model": {"vocab": {"a": 0, "b": 1}}, "added_tokens": [3]}',
 ])  # fmt: skip
-def test_damaged_json(content: str, tmp_path: Path) -> None:
+def test_invalid_json_files_are_rejected(content: str, tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text(content)
     with pytest.raises(BadModelFile, match=r"tokenizer\.json"):
         load_tokenizer_json(path)
     with pytest.raises(BadModelFile, match=r"tokenizer\.json|missing\.json"):
         load_gpt2_files(path, tmp_path / "missing.json")
-    with pytest.raises(BadModelFile, match="no such file"):
+    with pytest.raises(BadModelFile, match="does not exist"):
         load_tokenizer_json(tmp_path / "missing.json")

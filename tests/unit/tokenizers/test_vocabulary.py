@@ -1,4 +1,4 @@
-"""What is read from metadata where it is sound; test_tokenizers.py in hostile has the rest."""
+"""Reading valid metadata; tests/hostile/test_tokenizers.py covers invalid metadata."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 from zeropoint.tokenizers.formats.gguf import load_tokenizer
 
 
-def test_special_ids(tiny: Any) -> None:
+def test_special_token_ids_are_read(tiny: Any) -> None:
     assert (tiny.bos_id, tiny.eos_id, tiny.eot_id, tiny.unk_id) == (1, 2, None, None)
     assert tiny.control_ids == {0, 1, 2, 3}
-    assert tiny.stop_ids == {0, 2, 3}  # the end-of-turn tokens that this vocabulary has
+    assert tiny.stop_ids == {0, 2, 3}  # the end-of-turn tokens of this vocabulary
 
 
-def test_a_normal_token_that_looks_like_an_end_of_turn_is_no_stop(byte_metadata: Any, model: Any) -> None:
+def test_a_normal_token_spelled_like_an_end_of_turn_does_not_stop(byte_metadata: Any, model: Any) -> None:
     metadata = byte_metadata()
     metadata["tokenizer.ggml.token_type"][3] = 1
     assert load_tokenizer(model(metadata)).stop_ids == {0, 2}
@@ -24,29 +24,31 @@ def test_a_normal_token_that_looks_like_an_end_of_turn_is_no_stop(byte_metadata:
 @pytest.mark.parametrize(("pre", "flag", "expected"), [
     ("gpt-2", None, False), ("llama-bpe", None, True), ("llama-bpe", False, False), ("gpt-2", True, True),
 ])  # fmt: skip
-def test_add_bos(pre: str, flag: bool | None, expected: bool, byte_metadata: Any, model: Any) -> None:
+def test_add_bos_follows_the_flag_then_the_pre_tokenizer(
+    pre: str, flag: bool | None, expected: bool, byte_metadata: Any, model: Any
+) -> None:
     metadata = byte_metadata(pre) | ({} if flag is None else {"tokenizer.ggml.add_bos_token": flag})
     assert load_tokenizer(model(metadata)).add_bos is expected
 
 
-def test_no_bos_token_means_none_is_added(byte_metadata: Any, model: Any) -> None:
+def test_bos_is_not_added_without_a_bos_token(byte_metadata: Any, model: Any) -> None:
     metadata = byte_metadata("llama-bpe")
     del metadata["tokenizer.ggml.bos_token_id"]
     assert load_tokenizer(model(metadata)).add_bos is False
 
 
-def test_missing_types_make_the_special_ids_control(byte_metadata: Any, model: Any) -> None:
+def test_special_tokens_are_control_tokens_without_token_types(byte_metadata: Any, model: Any) -> None:
     metadata = byte_metadata()
     del metadata["tokenizer.ggml.token_type"]
     assert load_tokenizer(model(metadata)).control_ids == {1, 2}
 
 
-def test_eot_and_eom_stop(byte_metadata: Any, model: Any) -> None:
+def test_eot_and_eom_are_stop_ids(byte_metadata: Any, model: Any) -> None:
     metadata = byte_metadata() | {"tokenizer.ggml.eot_token_id": 20, "tokenizer.ggml.eom_token_id": 21}
     assert {20, 21} <= load_tokenizer(model(metadata)).stop_ids
 
 
-def test_llama_merges_in_the_file_are_used(sentencepiece_metadata: Any, model: Any) -> None:
+def test_a_llama_files_own_merges_are_used(sentencepiece_metadata: Any, model: Any) -> None:
     metadata = sentencepiece_metadata()
     from_scores = load_tokenizer(model(metadata)).encode("the fox")
     metadata["tokenizer.ggml.merges"] = []
@@ -54,7 +56,7 @@ def test_llama_merges_in_the_file_are_used(sentencepiece_metadata: Any, model: A
     assert len(from_scores) == 2
 
 
-def test_number_arrays_of_numpy_are_taken(sentencepiece_metadata: Any, model: Any) -> None:
+def test_numpy_arrays_are_accepted(sentencepiece_metadata: Any, model: Any) -> None:
     import numpy as np
 
     metadata = sentencepiece_metadata()

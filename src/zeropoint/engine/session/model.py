@@ -79,7 +79,7 @@ class Model:
             messages = [{"role": "user", "content": messages}]
         ids = self.encode_chat(messages)
         params = self._params(params, sampling)
-        return self._stream(ids, params, interventions, is_inside=False, on_progress=on_progress)
+        return self._stream(ids, params, interventions, is_continuation=False, on_progress=on_progress)
 
     def generate(
         self,
@@ -93,7 +93,7 @@ class Model:
         """Continue a text (or token ids) as it stands, with no template. Arguments as in `chat`."""
         params = self._params(params, sampling)
         return self._stream(
-            self._read(prompt), params, interventions, is_inside=True, on_progress=on_progress
+            self._read(prompt), params, interventions, is_continuation=True, on_progress=on_progress
         )
 
     def encode_chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -246,10 +246,12 @@ class Model:
         params: SamplingParams,
         interventions: Sequence[Intervention],
         *,
-        is_inside: bool,
+        is_continuation: bool,
         on_progress: Callable[[int, int], None] | None,
     ) -> Stream:
-        text = TextStream(self.tokenizer, params.stop, skip_special=True, inside=is_inside)
+        text = TextStream(
+            self.tokenizer, params.stop, skip_special_tokens=True, is_continuation=is_continuation
+        )
         stop_ids = sorted(self.tokenizer.stop_ids)
         return Stream(
             self._router, text, ids, params, stop_ids, interventions=interventions, on_progress=on_progress

@@ -1,7 +1,7 @@
-"""Chat templates: messages to the one text that a model was trained to read.
+"""Chat templates: render messages to the text format that a model was trained on.
 
-A template is a jinja2 program. The model's own comes with its file and is not trusted: it is rendered in
-a process that can be killed (`template_worker.py`). Templates of ours lie in `templates/`.
+A template is a jinja2 program. A model's own template comes with its file and is untrusted, so it is rendered
+in a process that can be killed (`template_worker.py`). Built-in templates are in `templates/`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from zeropoint.tokenizers.core.sanitize import check_unicode, printable
 from zeropoint.tokenizers.core.tokenizer import Tokenizer
 
 _FOLDER = Path(__file__).with_name("templates")
-RENDER_S = 2.0  # wall clock for one render; an ordinary one takes a millisecond
+RENDER_S = 2.0  # wall-clock limit for one render; a typical one takes a millisecond
 MAX_INPUT_BYTES = 32 << 20
 MAX_SOURCE_BYTES = 1 << 20
 ROLES = ("assistant", "developer", "function", "ipython", "system", "tool", "user")
@@ -34,14 +34,14 @@ RESERVED = ("messages", "tools", "documents", "add_generation_prompt", "bos_toke
 
 
 def template_names() -> list[str]:
-    """Names of the built-in templates, sorted."""
+    """The names of the built-in templates, sorted."""
     return sorted(path.stem for path in _FOLDER.glob("*.jinja"))
 
 
 def load_template(model: HasMetadata, tokenizer: Tokenizer, name: str | None = None) -> ChatTemplate:
-    """The model's own chat template, or the built-in one called `name`.
+    """The model's own chat template, or the built-in one named `name`.
 
-    Raises BadInput where there is none or the name is unknown, BadModelFile where the model's is no text.
+    Raises BadInput if there is none or the name is unknown, BadModelFile if the model's is not a string.
     """
     if name is not None:
         if name not in template_names():
@@ -56,7 +56,7 @@ def load_template(model: HasMetadata, tokenizer: Tokenizer, name: str | None = N
             )
         if not isinstance(source, str):
             raise BadModelFile(
-                f"tokenizer.chat_template: a string is needed, not {type(source).__name__}; "
+                f"tokenizer.chat_template must be a string, not {type(source).__name__}; "
                 "name a template with --template"
             )
     return ChatTemplate(
@@ -65,25 +65,27 @@ def load_template(model: HasMetadata, tokenizer: Tokenizer, name: str | None = N
 
 
 class ChatTemplate:
-    """One template and the process that renders it, started at once so that it is ready when needed.
+    """A template and the process that renders it, which starts immediately to be ready when needed.
 
-    source: the jinja2 text; compiled at the first render or `check`. bos_token, eos_token: as the template
-    sees them. Close it, or use it as a context manager; it also ends with this process. Thread-safe.
+    source: jinja2 source, compiled at the first render or `check`. bos_token, eos_token: variables of the
+    template. Close it, or use it as a context manager; it also ends with this process. Thread-safe.
     """
 
     def __init__(self, source: str, bos_token: str = "", eos_token: str = "") -> None:
         self.source = check_unicode(source, "the chat template")
         if len(source.encode()) > MAX_SOURCE_BYTES:
-            raise BadInput(f"the chat template is longer than {MAX_SOURCE_BYTES >> 20} MiB; name one of ours")
+            raise BadInput(
+                f"the chat template is longer than {MAX_SOURCE_BYTES >> 20} MiB; name a built-in one"
+            )
         self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
         self._lock = threading.Lock()
         self._compiled = False
         self._process: TemplateProcess | None = self._start()
 
     def check(self) -> None:
-        """Compile the template. Raises BadInput with the line at fault."""
+        """Compile the template. Raises BadInput naming the line at fault."""
         with self._lock:
-            self._loaded()
+            self._worker()
 
     def render(
         self,
@@ -93,10 +95,10 @@ class ChatTemplate:
         tools: Sequence[Mapping[str, Any]] | None = None,
         **kwargs: Any,
     ) -> str:
-        """The text of a conversation. Raises BadInput on bad messages and on whatever the template does.
+        """The text of a conversation. Raises BadInput on invalid messages and on any failure of the template.
 
-        messages: dicts with `role` and `content`. add_generation_prompt: end with the opening of an answer.
-        kwargs: scalars that the template may look at.
+        messages: dicts with `role` and `content`. add_generation_prompt: end with the header of the
+        assistant's reply. kwargs: additional scalar variables for the template.
         """
         check_messages(messages)
         variables = (
@@ -108,11 +110,11 @@ class ChatTemplate:
         except UnicodeEncodeError:
             raise BadInput("a message has a lone surrogate; give text that is valid Unicode") from None
         except (TypeError, ValueError, RecursionError) as error:
-            raise BadInput(f"the messages are not plain JSON values ({printable(str(error), 100)})") from None
+            raise BadInput(f"the messages must be plain JSON values ({printable(str(error), 100)})") from None
         if len(body) > MAX_INPUT_BYTES:
-            raise BadInput(f"the messages are {len(body)} bytes; at most {MAX_INPUT_BYTES} are taken")
+            raise BadInput(f"the messages have {len(body)} bytes; the limit is {MAX_INPUT_BYTES}")
         with self._lock:
-            return self._ask(self._loaded(), b"R", body).decode()
+            return self._request(self._worker(), b"R", body).decode()
 
     def close(self) -> None:
         """End the process; a later render starts a new one."""
@@ -132,44 +134,45 @@ class ChatTemplate:
         self._compiled = False
         return TemplateProcess.take()
 
-    def _loaded(self) -> TemplateProcess:
-        """A worker of this very process, with the template compiled in it."""
+    def _worker(self) -> TemplateProcess:
+        """A worker owned by this process that has compiled the template."""
         process = self._process
         if process is None or process.owner != os.getpid():
             process = self._process = self._start()
         if not self._compiled:
-            self._ask(process, b"L", self.source.encode())
+            self._request(process, b"L", self.source.encode())
             self._compiled = True
         return process
 
-    def _ask(self, process: TemplateProcess, kind: bytes, body: bytes) -> bytes:
-        """One question to the worker; a worker that failed is gone and the next question starts another."""
+    def _request(self, process: TemplateProcess, kind: bytes, body: bytes) -> bytes:
+        """Send one request to the worker. If it fails, drop the worker; the next request starts another."""
         try:
-            status, reply = process.ask(kind, body, RENDER_S)
+            status, reply = process.request(kind, body, RENDER_S)
         except TimedOutError:
-            self._forget()
+            self._drop_worker()
             raise BadInput(
                 f"the chat template did not finish within {RENDER_S:.0f} s and was stopped; "
                 "name another with --template"
             ) from None
         except DiedError:
-            self._forget()
+            self._drop_worker()
             raise BadInput(
-                "the chat template used up its memory or time and was stopped; name another with --template"
+                "the chat template exceeded its memory or CPU limit and was stopped; "
+                "name another with --template"
             ) from None
         except BaseException:
-            self._forget()
+            self._drop_worker()
             raise
         if status != b".":
-            raise BadInput(_sentence(json.loads(reply)))
+            raise BadInput(_error_message(json.loads(reply)))
         return reply
 
-    def _forget(self) -> None:
+    def _drop_worker(self) -> None:
         self._process, self._compiled = None, False
 
 
 def check_messages(messages: object) -> None:
-    """Raise BadInput unless `messages` is a non-empty list of messages with known roles and a content."""
+    """Raise BadInput unless `messages` is a non-empty list of messages with known roles and content."""
     if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
         raise BadInput("a chat needs a list of at least one message")
     for index, message in enumerate(messages):
@@ -179,18 +182,18 @@ def check_messages(messages: object) -> None:
         if role not in ROLES:
             shown = printable(str(role), 60)
             raise BadInput(f"message {index}: {choices('role', shown, ROLES)}")
-        has_other = content is None and (message.get("tool_calls") or message.get("function_call"))
-        if not isinstance(content, (str, list)) and not has_other:
+        has_call = content is None and (message.get("tool_calls") or message.get("function_call"))
+        if not isinstance(content, (str, list)) and not has_call:
             raise BadInput(
                 f"message {index} ({role}): content must be a string, not {type(content).__name__}"
             )
 
 
 def _checked(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Extra variables, if a template may have them."""
+    """The additional variables. Raises BadInput for reserved names and values other than scalars."""
     for name, value in kwargs.items():
         if name in RESERVED:
-            raise BadInput(f"a template variable may not be called `{name}`")
+            raise BadInput(f"the template variable name `{name}` is reserved; choose another")
         if value is not None and not isinstance(value, (str, int, float, bool)):
             raise BadInput(
                 f"template variable `{printable(name, 60)}` must be a string, number or true/false, "
@@ -199,12 +202,12 @@ def _checked(kwargs: dict[str, Any]) -> dict[str, Any]:
     return kwargs
 
 
-def _sentence(failure: dict[str, Any]) -> str:
-    """What went wrong in the worker, in one line."""
+def _error_message(failure: dict[str, Any]) -> str:
+    """One line that describes a failure in the worker."""
     kind, message, line = failure["kind"], printable(failure["message"]), failure["line"]
     if kind == "RefusedError":
-        return f"the chat template refuses these messages: {message}"
+        return f"the chat template rejects these messages: {message}"
     if kind == "TooLongError":
-        return f"the chat template's output passed {MAX_REPLY_BYTES >> 20} MiB and was stopped"
+        return f"the chat template's output exceeded {MAX_REPLY_BYTES >> 20} MiB and was stopped"
     where = f" in line {line}" if line else ""
     return f"the chat template failed{where} ({kind}: {message}); name another with --template"

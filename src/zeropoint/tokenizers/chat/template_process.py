@@ -1,6 +1,6 @@
-"""The parent's side of the template worker: start it, ask it, kill it (see `template_worker.py`).
+"""The parent's side of the template worker: start it, send requests, kill it (see `template_worker.py`).
 
-A timeout in a thread stops the waiting and not the work, so the work is in a process of its own.
+A timeout in a thread ends the waiting but not the work, so rendering runs in a separate process.
 """
 
 from __future__ import annotations
@@ -19,36 +19,37 @@ from typing import IO
 from zeropoint.errors import MachineError
 
 MAX_REPLY_BYTES = 8 << 20
-START_S = 20.0  # a loaded machine may take seconds to start Python; usually it is 0.1
-_KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TZ")  # to start at all; local time
+START_S = 20.0  # a loaded machine may take seconds to start Python; 0.1 s is typical
+# Environment variables that the worker inherits: needed to start, and the local time zone.
+_INHERITED_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TZ")
 _HEAD = struct.Struct("<cI")
-# As a module and not as a script, which Python would compile anew each time.
+# A module, because Python caches its bytecode; it would recompile a script at every start.
 _WORKER = "import sys; sys.path += sys.argv[1:]; import template_worker; template_worker.main()"
 
 
 class TimedOutError(Exception):
-    """The worker did not answer in time; it has been killed."""
+    """The worker did not reply in time; it has been killed."""
 
 
 class DiedError(Exception):
-    """The worker ended on its own: a limit on memory or processor time, or a signal."""
+    """The worker exited: it exceeded its memory or CPU limit, or received a signal."""
 
 
-_prepared: list[TemplateProcess] = []
+_prestarted: list[TemplateProcess] = []
 
 
 def prestart() -> None:
-    """Start a worker now, for the next `TemplateProcess.take`: Python needs some time to come up."""
-    if not _prepared:
-        _prepared.append(TemplateProcess())
+    """Start a worker now for the next `TemplateProcess.take`, to hide the start-up time of Python."""
+    if not _prestarted:
+        _prestarted.append(TemplateProcess())
 
 
 class TemplateProcess:
-    """One worker. It starts at once and in the background; `ask` first waits until it is ready."""
+    """One worker. It starts in the background; the first `request` waits until it is ready."""
 
     def __init__(self) -> None:
         self._ready = False
-        self.owner = os.getpid()  # a fork of ours must not talk over the same pipes
+        self.owner = os.getpid()  # a fork of this process must not use the same pipes
         try:
             self._process = subprocess.Popen(
                 [
@@ -57,34 +58,37 @@ class TemplateProcess:
                     "-S",
                     "-c",
                     _WORKER,
-                    *_folders(),
+                    *_search_path(),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 bufsize=0,
-                env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
-                start_new_session=True,  # Ctrl-C in the terminal is for us, not for it
+                env={name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ},
+                start_new_session=True,  # so that Ctrl-C in the terminal does not reach the worker
             )
         except (OSError, ValueError) as error:
             raise MachineError(
                 f"the chat template's worker process could not start ({error}); free some memory or processes"
             ) from None
-        self.close = weakref.finalize(self, _end, self._process, self.owner)
+        self.close = weakref.finalize(self, _terminate, self._process, self.owner)
 
     @classmethod
     def take(cls) -> TemplateProcess:
-        """The prepared worker, if there is one of this process, else a new one."""
-        prepared = _prepared.pop() if _prepared else None
-        return prepared if prepared is not None and prepared.owner == os.getpid() else cls()
+        """The worker that `prestart` started, if this process owns one, else a new one."""
+        worker = _prestarted.pop() if _prestarted else None
+        return worker if worker is not None and worker.owner == os.getpid() else cls()
 
     @property
     def pid(self) -> int:
         """The worker's process id."""
         return self._process.pid
 
-    def ask(self, kind: bytes, body: bytes, timeout_s: float) -> tuple[bytes, bytes]:
-        """Send one frame; the reply's kind and body. Raises TimedOutError, DiedError, MachineError."""
+    def request(self, kind: bytes, body: bytes, timeout_s: float) -> tuple[bytes, bytes]:
+        """Send one frame and return the reply's kind and body.
+
+        Raises TimedOutError, DiedError, MachineError.
+        """
         if not self._ready:
             try:
                 self._read(time.monotonic() + START_S)
@@ -92,25 +96,25 @@ class TemplateProcess:
                 self.close()
                 raise MachineError(
                     "the chat template's worker process did not start; "
-                    "check that jinja2 is installed for this Python and that memory is left"
+                    "check that jinja2 is installed for this Python and that memory is available"
                 ) from None
             self._ready = True
         try:
             deadline = time.monotonic() + timeout_s
             self._write(_HEAD.pack(kind, len(body)) + body, deadline)
             return self._read(deadline)
-        except BaseException:  # also Ctrl-C: half a frame is on the pipes
+        except BaseException:  # Ctrl-C included: a partial frame may be on the pipes
             self.close()
             raise
 
     def _write(self, frame: bytes, deadline: float) -> None:
-        pipe = _number(self._process.stdin)
+        pipe = _descriptor(self._process.stdin)
         os.set_blocking(pipe, False)
-        rest = memoryview(frame)
-        while rest:
+        remaining = memoryview(frame)
+        while remaining:
             self._wait([], [pipe], deadline)
             try:
-                rest = rest[os.write(pipe, rest) :]
+                remaining = remaining[os.write(pipe, remaining) :]
             except BlockingIOError:
                 continue
             except OSError:
@@ -123,44 +127,44 @@ class TemplateProcess:
         return kind, self._read_exactly(length, deadline)
 
     def _read_exactly(self, n_bytes: int, deadline: float) -> bytes:
-        pipe = _number(self._process.stdout)
-        pieces, left = [], n_bytes
-        while left:
+        pipe = _descriptor(self._process.stdout)
+        chunks, n_remaining = [], n_bytes
+        while n_remaining:
             self._wait([pipe], [], deadline)
-            piece = os.read(pipe, min(left, 1 << 20))
-            if not piece:
+            chunk = os.read(pipe, min(n_remaining, 1 << 20))
+            if not chunk:
                 raise DiedError
-            pieces.append(piece)
-            left -= len(piece)
-        return b"".join(pieces)
+            chunks.append(chunk)
+            n_remaining -= len(chunk)
+        return b"".join(chunks)
 
     def _wait(self, reads: list[int], writes: list[int], deadline: float) -> None:
-        left = deadline - time.monotonic()
+        remaining_s = deadline - time.monotonic()
         poll = select.poll()
         for pipe in reads:
             poll.register(pipe, select.POLLIN)
         for pipe in writes:
             poll.register(pipe, select.POLLOUT)
-        if left <= 0 or not poll.poll(left * 1000):
+        if remaining_s <= 0 or not poll.poll(remaining_s * 1000):
             raise TimedOutError
 
 
-def _number(pipe: IO[bytes] | None) -> int:
-    """The descriptor of one of the worker's pipes."""
+def _descriptor(pipe: IO[bytes] | None) -> int:
+    """The file descriptor of one of the worker's pipes."""
     if pipe is None or pipe.closed:
         raise DiedError
     return pipe.fileno()
 
 
-def _folders() -> list[str]:
-    """Where the worker, jinja2 and markupsafe lie: the child starts with the standard library alone."""
+def _search_path() -> list[str]:
+    """Folders of the worker, jinja2 and markupsafe; the worker starts with only the standard library."""
     specs = [find_spec(name) for name in ("jinja2", "markupsafe")]
     origins = [spec.origin for spec in specs if spec and spec.origin]
     return [str(Path(__file__).parent), *sorted({str(Path(origin).parent.parent) for origin in origins})]
 
 
-def _end(process: subprocess.Popen[bytes], owner: int) -> None:
-    """Kill the worker and close the pipes; runs once: on close, when collected, or when we end."""
+def _terminate(process: subprocess.Popen[bytes], owner: int) -> None:
+    """Kill the worker and close the pipes. Runs once: on close, garbage collection or interpreter exit."""
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()

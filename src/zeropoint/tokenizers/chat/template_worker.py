@@ -1,12 +1,13 @@
-"""The process that renders one chat template: a program of its own, standard library and jinja2 only.
+"""The process that renders a chat template: a separate program with only the standard library and jinja2.
 
-A template comes with a model file, so it is someone else's program. jinja2's sandbox keeps it from our
-objects but does not stop a loop or a huge string (vLLM, CVE-2025-61620); this process has no environment,
-no files beyond its pipes, a limit on memory and processor time, and a parent that kills it.
+A template comes with a model file, so it is an untrusted program. jinja2's sandbox protects our objects but
+stops neither an endless loop nor a huge string (vLLM, CVE-2025-61620). This process has no environment, no
+files other than its pipes, limits on memory and CPU time, and a parent that kills it.
 
-Started by `template_process.py`, with the folders on its path that hold this, jinja2 and markupsafe. Frames
-on both pipes: one byte of kind, four of length (little endian), the body. In: L (UTF-8 source), R (JSON
-variables). Out: "." done (the text rendered), "!" failed (JSON: kind, message, line).
+`template_process.py` starts it with the folders of this file, jinja2 and markupsafe on the search path.
+Frames on both pipes: one byte of kind, four of length (little endian), then the body. Input: L (load UTF-8
+source), R (render with JSON variables). Output: "." success (rendered text), "!" failure (JSON: kind,
+message, line).
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from types import ModuleType
 from typing import Any, BinaryIO
 
 MAX_OUTPUT_BYTES = 8 << 20
-MEMORY_BYTES = 512 << 20  # address space: Python and jinja2 take about 60 MiB of it
-CPU_S = 3  # for one frame; the parent gives up after 2 s of wall clock, this is for when it is gone
+MEMORY_BYTES = 512 << 20  # address space; Python and jinja2 need about 60 MiB
+CPU_S = 3  # per frame; a backstop if the parent, which kills the worker after 2 s, is gone
 
 
 class TooLongError(Exception):
-    """The output passed MAX_OUTPUT_BYTES."""
+    """The output exceeded MAX_OUTPUT_BYTES."""
 
 
 class RefusedError(Exception):
@@ -55,8 +56,8 @@ def main() -> None:
 
 
 def make_environment() -> Any:
-    """The jinja2 environment that published chat templates are written for (that of transformers)."""
-    # It would keep templates on a disk, for which it brings pickle, files and OpenSSL: a fifth of this start.
+    """The jinja2 environment that published chat templates expect (that of transformers)."""
+    # jinja2's bytecode cache imports pickle, tempfile and OpenSSL, a fifth of the start-up time; stub it out.
     unused = ModuleType("jinja2.bccache")
     vars(unused)["__getattr__"] = lambda name: object
     sys.modules[unused.__name__] = unused
@@ -68,7 +69,7 @@ def make_environment() -> Any:
     from jinja2.utils import Namespace
 
     class Generation(Extension):
-        """`{% generation %}`, which marks the assistant's words for training, renders what it holds."""
+        """`{% generation %}`, which marks the assistant's text for training, renders its body."""
 
         tags = {"generation"}  # noqa: RUF012
 
@@ -78,7 +79,7 @@ def make_environment() -> Any:
             return nodes.Scope(body, lineno=line)
 
     class PlainNamespace(Namespace):
-        """`namespace` without names that begin with an underscore."""
+        """`namespace` that rejects names beginning with an underscore."""
 
         def __init__(*args: Any, **kwargs: Any) -> None:
             for name in dict(*args[1:], **kwargs):
@@ -96,7 +97,7 @@ def make_environment() -> Any:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
     )
-    for name in ("lipsum", "cycler", "joiner"):  # of no use to a prompt
+    for name in ("lipsum", "cycler", "joiner"):  # useless in a prompt
         environment.globals.pop(name, None)
     environment.globals.update(
         raise_exception=raise_exception, strftime_now=strftime_now, namespace=PlainNamespace
@@ -106,12 +107,12 @@ def make_environment() -> Any:
 
 
 def raise_exception(message: object = "") -> None:
-    """A template's way to refuse messages."""
+    """Called by a template to reject messages."""
     raise RefusedError(str(message)[:1000])
 
 
 def strftime_now(style: str) -> str:
-    """The local time, for templates that state the date."""
+    """The local time, for templates that contain the date."""
     return datetime.now().strftime(style)
 
 
@@ -122,25 +123,25 @@ def tojson(
     separators: Any = None,
     sort_keys: bool = False,
 ) -> str:
-    """JSON without jinja2's HTML escapes."""
+    """JSON without jinja2's HTML escaping."""
     return json.dumps(
         value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
     )
 
 
 def render(template: Any, variables: dict[str, Any]) -> str:
-    """The text, given up once it is too long."""
-    pieces, n_bytes = [], 0
-    for piece in template.generate(**variables):
-        n_bytes += len(piece) if piece.isascii() else len(piece.encode())
+    """The rendered text. Raises TooLongError as soon as it exceeds MAX_OUTPUT_BYTES."""
+    chunks, n_bytes = [], 0
+    for chunk in template.generate(**variables):
+        n_bytes += len(chunk) if chunk.isascii() else len(chunk.encode())
         if n_bytes > MAX_OUTPUT_BYTES:
             raise TooLongError
-        pieces.append(piece)
-    return "".join(pieces)
+        chunks.append(chunk)
+    return "".join(chunks)
 
 
 def describe(error: Exception) -> dict[str, Any]:
-    """What the parent makes a sentence of."""
+    """The error's kind, message and line, from which the parent composes a message."""
     kind = type(error).__name__
     if isinstance(error, json.JSONDecodeError):
         kind = "json"
@@ -152,23 +153,23 @@ def describe(error: Exception) -> dict[str, Any]:
 
 
 def limit_process() -> None:
-    """Limits that last: memory, no file ever grows, no core dump."""
+    """Permanent limits: memory, no file writes, no core dump."""
     try:
         import resource
-    except ImportError:  # Windows has no such limits; the parent's clock still holds
+    except ImportError:  # Windows has no such limits; the parent's timeout still applies
         return
-    for kind, most in (
+    for kind, limit in (
         (resource.RLIMIT_AS, MEMORY_BYTES),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
     ):
         _, hard = resource.getrlimit(kind)
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (most, most))
+        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(kind, (limit, limit))
 
 
 def limit_cpu() -> None:
-    """Let this process use CPU_S more seconds from now; the system kills it after that."""
+    """Allow CPU_S more seconds of CPU time, after which the system kills this process."""
     try:
         import resource
     except ImportError:

@@ -1,1 +1,5 @@
-"""TODO."""
+"""The tokenizer itself, independent of the format its vocabulary came from.
+
+Reading order: `vocabulary` (tokens validated from metadata), `tokenizer` (encode and decode), `added_tokens`,
+`byte_level` and `character_vocab` (alphabets), `stream` (text from tokens as they arrive).
+"""

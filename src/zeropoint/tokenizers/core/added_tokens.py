@@ -1,4 +1,4 @@
-"""Tokens that the library looks for in a text before it cuts words."""
+"""Added tokens: those that Hugging Face `tokenizers` matches in a text before pre-tokenization."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ __all__ = ["added_token", "control_and_user_tokens", "token_scanner"]
 
 
 def added_token(token: str, special: bool) -> tokenizers.AddedToken:
-    """A token that is found as it is spelled."""
+    """A token that is matched verbatim, before normalization."""
     from tokenizers import AddedToken
 
     return AddedToken(token, normalized=False, special=special)
 
 
 def control_and_user_tokens(vocabulary: Vocabulary) -> tuple[list[str], list[str]]:
-    """The control tokens, and the user's own that are none, by id."""
+    """(control tokens, user-defined tokens that are not control tokens), each in the order of ids."""
+    control = [vocabulary.tokens[index] for index in sorted(vocabulary.control_ids)]
     user = [vocabulary.tokens[index] for index in ids_of_types(vocabulary.types, {USER_DEFINED})]
-    user = [token for token in user if token and vocabulary.ids[token] not in vocabulary.control_ids]
-    return [vocabulary.tokens[index] for index in sorted(vocabulary.control_ids)], user
+    return control, [token for token in user if token and vocabulary.ids[token] not in vocabulary.control_ids]
 
 
 def token_scanner(control: Iterable[str], user: Iterable[str]) -> tokenizers.Tokenizer:
-    """An object that finds these tokens in a text and reads no words."""
+    """A tokenizer that only finds these tokens in a text."""
     from tokenizers import Tokenizer, models
 
-    made = Tokenizer(models.WordLevel({"": 0}, unk_token=""))
-    made.add_special_tokens([added_token(token, True) for token in control])
-    made.add_tokens([added_token(token, False) for token in user])
-    return made
+    scanner = Tokenizer(models.WordLevel({"": 0}, unk_token=""))
+    scanner.add_special_tokens([added_token(token, True) for token in control])
+    scanner.add_tokens([added_token(token, False) for token in user])
+    return scanner

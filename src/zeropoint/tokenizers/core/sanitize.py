@@ -1,4 +1,4 @@
-"""Text from outside, made fit to use or to show."""
+"""Validate text from outside, and escape it for terminals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from zeropoint.errors import BadInput
 
 
 def check_unicode(text: object, what: str = "the text") -> str:
-    """`text`, if it is a string that UTF-8 can hold; else BadInput (a lone surrogate, another type)."""
+    """Return `text` if it is a string that UTF-8 can encode. Raises BadInput (lone surrogate, other type)."""
     if not isinstance(text, str):
         raise BadInput(f"{what} must be a string, not {type(text).__name__}")
     try:
@@ -21,6 +21,6 @@ def check_unicode(text: object, what: str = "the text") -> str:
 
 
 def printable(text: str, limit: int = 300) -> str:
-    """One line of at most about `limit` characters, with what could steer a terminal spelled out."""
-    kept = text[:limit] + ("..." if len(text) > limit else "")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in kept)
+    """One line of at most about `limit` characters, with control characters escaped."""
+    shown = text[:limit] + ("..." if len(text) > limit else "")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)

@@ -1,8 +1,8 @@
-"""Text from tokens as they come: whole characters only, and never past a stop string.
+"""Decode tokens as they arrive: complete characters only, ending before a stop string.
 
-A token may hold part of a character, so bytes wait until their character is whole or can no longer
-become so (then it is U+FFFD, as in `Tokenizer.decode`). Text that may be the start of a stop string
-waits too. The work per character is constant: one Knuth-Morris-Pratt state a stop string.
+A token may hold part of a character, so bytes are buffered until the character is complete or invalid (then
+it is U+FFFD, as in `Tokenizer.decode`). Text that may begin a stop string is buffered too. The work per
+character is constant: one Knuth-Morris-Pratt state per stop string.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from zeropoint.tokenizers.core.tokenizer import Tokenizer
 
 
 class TextStream:
-    """Feeds on token ids, gives text; all of it together is `Tokenizer.decode` of all the ids.
+    """Incremental decoder: the text of all pushes together equals `Tokenizer.decode` of all ids.
 
-    stop: strings that end the text and are not part of it. skip_special, inside: as in `decode`.
-    stopped: whether a stop string was met; after that every push gives "".
+    stop: strings that end the text and are excluded from it. skip_special_tokens, is_continuation: as in
+    `decode`. stopped: whether a stop string has occurred; every later push returns "".
     """
 
     def __init__(
@@ -27,70 +27,71 @@ class TextStream:
         tokenizer: Tokenizer,
         stop: Sequence[str] = (),
         *,
-        skip_special: bool = False,
-        inside: bool = False,
+        skip_special_tokens: bool = False,
+        is_continuation: bool = False,
     ) -> None:
         self._tokenizer = tokenizer
-        self._skip_special = skip_special
+        self._skip_special = skip_special_tokens
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._drop_space = tokenizer.space_prefix and not inside
-        self._stops = [_Stop(text) for text in ([stop] if isinstance(stop, str) else stop)]
-        self._held = ""
+        self._drop_space = tokenizer.add_space_prefix and not is_continuation
+        self._stops = [_StopMatcher(text) for text in ([stop] if isinstance(stop, str) else stop)]
+        self._buffer = ""
         self.stopped = False
 
     def push(self, index: int) -> str:
-        """The text that this token completes. Raises BadInput on an id outside the vocabulary."""
-        spelled = self._tokenizer.token_bytes(index)
+        """Append a token and return the text it completes. Raises BadInput on an unknown id."""
+        token_bytes = self._tokenizer.token_bytes(index)
         if self.stopped or (self._skip_special and index in self._tokenizer.control_ids):
             return ""
-        return self._release(self._decoder.decode(spelled))
+        return self._release(self._decoder.decode(token_bytes))
 
     def finish(self) -> str:
-        """The text still held back, once no more tokens come."""
+        """Return the buffered text after the last token."""
         if self.stopped:
             return ""
         text = self._release(self._decoder.decode(b"", True))
-        held, self._held = self._held, ""
-        return text + held
+        buffered, self._buffer = self._buffer, ""
+        return text + buffered
 
     def _release(self, text: str) -> str:
-        """Take new text in and give out what can no longer be part of a stop string."""
+        """Buffer new text and return the part that cannot belong to a stop string."""
         if self._drop_space and text:
             self._drop_space = False
             text = text.removeprefix(" ")
         if not self._stops:
             return text
-        known = len(self._held)
-        self._held += text
-        for end, character in enumerate(text, known + 1):
-            met = [len(stop.text) for stop in self._stops if stop.advance(character)]
-            if met:
-                given, self._held, self.stopped = self._held[: end - max(met)], "", True
-                return given
-        kept = max(stop.matched for stop in self._stops)
-        given, self._held = self._held[: len(self._held) - kept], self._held[len(self._held) - kept :]
-        return given
+        n_buffered = len(self._buffer)
+        self._buffer += text
+        for end, character in enumerate(text, n_buffered + 1):
+            matched_lengths = [len(stop.text) for stop in self._stops if stop.advance(character)]
+            if matched_lengths:
+                released = self._buffer[: end - max(matched_lengths)]
+                self._buffer, self.stopped = "", True
+                return released
+        n_released = len(self._buffer) - max(stop.matched for stop in self._stops)
+        released, self._buffer = self._buffer[:n_released], self._buffer[n_released:]
+        return released
 
 
-class _Stop:
-    """How much of one stop string the text so far ends with."""
+class _StopMatcher:
+    """Knuth-Morris-Pratt state: the length of the prefix of a stop string that the text ends with."""
 
     def __init__(self, text: str) -> None:
         if not check_unicode(text, "a stop string"):
             raise BadInput("a stop string is empty; give at least one character")
         self.text = text
         self.matched = 0
-        self._shorter = [0, 0]  # for each length matched, the next shorter match that it also ends with
+        self._fallback = [0, 0]  # for each matched length, the next shorter prefix that is also a suffix
         length = 0
         for character in text[1:]:
             while length and text[length] != character:
-                length = self._shorter[length]
+                length = self._fallback[length]
             length += text[length] == character
-            self._shorter.append(length)
+            self._fallback.append(length)
 
     def advance(self, character: str) -> bool:
-        """Take one character; True when the whole stop string has been met."""
+        """Consume one character; True if it completes the stop string."""
         while self.matched and self.text[self.matched] != character:
-            self.matched = self._shorter[self.matched]
+            self.matched = self._fallback[self.matched]
         self.matched += self.text[self.matched] == character
         return self.matched == len(self.text)

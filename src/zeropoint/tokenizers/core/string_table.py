@@ -1,4 +1,4 @@
-"""Many short texts in one piece of memory: a Python string takes 50 bytes before its first character."""
+"""Many short strings in one buffer: a Python string has 50 bytes of overhead."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["StringTable"]
 
 
 class StringTable(Sequence[str]):
-    """An unchanging list of texts; an item is decoded each time it is asked for."""
+    """An immutable list of strings; every access decodes the item."""
 
-    def __init__(self, texts: Iterable[str]) -> None:
-        pieces = list(map(str.encode, texts))
-        self._bytes = b"".join(pieces)
-        self._ends = array("I" if len(self._bytes) < 1 << 32 else "Q", accumulate(map(len, pieces)))
+    def __init__(self, strings: Iterable[str]) -> None:
+        encoded = list(map(str.encode, strings))
+        self._bytes = b"".join(encoded)
+        self._ends = array("I" if len(self._bytes) < 1 << 32 else "Q", accumulate(map(len, encoded)))
 
     def __len__(self) -> int:
         return len(self._ends)

@@ -1,10 +1,10 @@
-"""The vocabulary that a GGUF file's metadata describes, checked before anything is built from it.
+"""The vocabulary described by GGUF metadata, validated before anything is built from it.
 
-Keys: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md ("Tokenizer"). Everything in a file is
-suspect: a wrong type, length, id or merge is a BadModelFile that names the key, because the Rust
-library below would panic on some of it and quietly drop text on the rest. A start waits for this, so what is
-asked of every token is asked in bulk; that a merge joins two tokens into a third the library asks itself, and
-`refuse_bad_merge` then says which does not.
+Keys: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md ("Tokenizer"). The file is untrusted: a wrong
+type, length, id or merge is a BadModelFile that names the key, because the Rust library would panic on some
+of these and silently drop text on others. Start-up waits for this code, so tokens are checked in bulk. The
+library itself checks that every merge joins two tokens into a third; `check_merges` then finds the one at
+fault.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from zeropoint.tokenizers.core.character_vocab import unescape_tokens
 from zeropoint.tokenizers.core.metadata_reader import BYTE, NORMAL, HasMetadata, MetadataReader
 from zeropoint.tokenizers.core.string_table import StringTable
 
-UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 2, 3, 4, 5  # of tokenizer.ggml.token_type
+UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 2, 3, 4, 5  # values of tokenizer.ggml.token_type
 KINDS = ("gpt2", "llama", "bert", "t5", "rwkv")
-MAX_CONTROL = 128  # characters of one control token; the longest in use has about 30
-MERGES_PER_TOKEN = 32  # a published vocabulary has at most about three
+MAX_CONTROL_CHARS = 128  # per control token; the longest published one has about 30
+MAX_MERGES_PER_TOKEN = 32  # published vocabularies have at most about three
 END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "<|endoftext|>")
-SPACE = "\u2581"  # SentencePiece writes a space so
+SPACE = "\u2581"  # SentencePiece's symbol for a space
 _SPECIAL_KEYS = {
     "bos": "bos_token_id",
     "eos": "eos_token_id",
@@ -42,11 +42,12 @@ _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 
 @frozen
 class Vocabulary:
-    """Checked tokens of one model.
+    """The validated vocabulary of one model.
 
-    tokens, types: by id; ids: the way back. merges: pairs, best first. special: bos, eos, eot, eom, unk, pad
-    to id where the file has them (bert: sep and mask too, bos is [CLS]). add_bos: None where the file does
-    not say. add_sep, lowercase, strip_accents: for bert. scores, charsmap, drops_spaces: for t5.
+    tokens, types: by id; ids: by token. merges: pairs, highest priority first. special: bos, eos, eot, eom,
+    unk and pad to id, as far as the file names them (bert also has sep and mask, and its bos is [CLS]).
+    add_bos: None if the file does not say. add_sep, lowercase, strip_accents: for bert. scores, charsmap,
+    removes_extra_whitespace: for t5.
     """
 
     kind: str
@@ -65,49 +66,49 @@ class Vocabulary:
     strip_accents: bool = False
     scores: tuple[float, ...] = ()
     charsmap: bytes = b""
-    drops_spaces: bool = False
+    removes_extra_whitespace: bool = False
 
     def stop_ids(self) -> frozenset[int]:
-        """Ids that end an answer: eos, eot, eom, and control tokens known to end a turn."""
+        """Ids that end a reply: EOS, EOT, EOM, and control tokens known to end a turn."""
         named = {self.special[name] for name in ("eos", "eot", "eom") if name in self.special}
-        spelled = {self.ids[text] for text in END_OF_TURN if text in self.ids}
-        return frozenset(named | (spelled & self.control_ids))
+        end_of_turn = {self.ids[text] for text in END_OF_TURN if text in self.ids}
+        return frozenset(named | (end_of_turn & self.control_ids))
 
     def compact(self) -> Vocabulary:
-        """The same in a tenth of the memory, once the library's model is made from it.
+        """A copy in a tenth of the memory, for use once the library's model has been built.
 
-        Merges and scores are left out, `ids` keeps control tokens and the user's.
+        Drops merges and scores; `ids` retains only control and user-defined tokens.
         """
-        users = ids_of_types(self.types, {USER_DEFINED})
-        added = {self.tokens[index]: index for index in self.control_ids.union(users)}
+        user_ids = ids_of_types(self.types, {USER_DEFINED})
+        added = {self.tokens[index]: index for index in self.control_ids.union(user_ids)}
         return replace(self, tokens=StringTable(self.tokens), ids=added, merges=[], scores=())
 
 
-def ids_of_types(types: bytes, wanted: Collection[int]) -> list[int]:
-    """The ids of tokens of the wanted types, rising."""
-    marks = types.translate(bytes(type_ in wanted for type_ in range(256)))
-    return list(compress(range(len(types)), marks))
+def ids_of_types(types: bytes, selected: Collection[int]) -> list[int]:
+    """The ids of tokens whose type is selected, in ascending order."""
+    mask = types.translate(bytes(type_ in selected for type_ in range(256)))
+    return list(compress(range(len(types)), mask))
 
 
 def read_vocabulary(model: HasMetadata) -> Vocabulary:
-    """Read and check `tokenizer.ggml.*`. Raises BadModelFile naming file and key."""
+    """Read and validate `tokenizer.ggml.*`. Raises BadModelFile naming file and key."""
     reader = MetadataReader(model)
-    kind = reader.text("model", None)
+    kind = reader.get_str("model", None)
     if kind not in KINDS:
-        raise reader.bad("model", choices("tokenizer", kind, KINDS))
+        raise reader.error("model", choices("tokenizer", kind, KINDS))
     tokens, ids = reader.tokens()
     if kind == "rwkv":
-        return _characters(reader, tokens)
+        return _read_characters(reader, tokens)
     special = _special(reader, kind, ids)
     types = reader.types(len(tokens))
     byte_ids = _byte_ids(reader, kind, tokens, types)
     control_ids = _control_ids(kind, tokens, types, special)
     _check_control(reader, [tokens[index] for index in control_ids])
-    lowercase = _case(reader, kind, tokens, control_ids)
-    strip_accents = reader.flag("normalizer.strip_accents") if kind == "bert" else False
+    lowercase = _is_lowercase(reader, kind, tokens, control_ids)
+    strip_accents = reader.get_bool("normalizer.strip_accents") if kind == "bert" else False
     return Vocabulary(
         kind=kind,
-        pre=reader.text("pre", "default"),
+        pre=reader.get_str("pre", "default"),
         tokens=tokens,
         types=types,
         ids=ids,
@@ -115,27 +116,27 @@ def read_vocabulary(model: HasMetadata) -> Vocabulary:
         special=special,
         control_ids=control_ids,
         byte_ids=byte_ids,
-        add_bos=reader.flag("add_bos_token"),
+        add_bos=reader.get_bool("add_bos_token"),
         add_space_prefix=kind == "bert"
-        or (reader.flag("add_space_prefix") is not False and kind in ("llama", "t5")),
-        add_sep=kind == "bert" and reader.flag("add_sep_token") is not False,
+        or (reader.get_bool("add_space_prefix") is not False and kind in ("llama", "t5")),
+        add_sep=kind == "bert" and reader.get_bool("add_sep_token") is not False,
         lowercase=lowercase,
         strip_accents=lowercase if strip_accents is None else strip_accents,
         scores=tuple(reader.scores(len(tokens))) if kind == "t5" else (),
         charsmap=reader.bytes("precompiled_charsmap") if kind == "t5" else b"",
-        drops_spaces=kind == "t5" and reader.flag("remove_extra_whitespaces") is not False,
+        removes_extra_whitespace=kind == "t5" and reader.get_bool("remove_extra_whitespaces") is not False,
     )
 
 
-def _characters(reader: MetadataReader, tokens: list[str]) -> Vocabulary:
-    """A vocabulary of single characters: nothing in it is special but one that may end a text."""
+def _read_characters(reader: MetadataReader, tokens: list[str]) -> Vocabulary:
+    """A vocabulary of single characters; its only special token is an optional EOS."""
     try:
         characters = unescape_tokens(tokens)
     except ValueError as problem:
-        raise reader.bad("tokens", str(problem)) from None
+        raise reader.error("tokens", str(problem)) from None
     ids = {character: index for index, character in enumerate(characters)}
     if len(ids) != len(characters):
-        raise reader.bad("tokens", "two tokens are the same character")
+        raise reader.error("tokens", "two tokens are the same character")
     end = reader.token_id("eos_token_id", len(characters))
     return Vocabulary(
         kind="rwkv",
@@ -153,7 +154,7 @@ def _characters(reader: MetadataReader, tokens: list[str]) -> Vocabulary:
 
 
 def _special(reader: MetadataReader, kind: str, ids: dict[str, int]) -> dict[str, int]:
-    """Ids of the special tokens that the file names; a BERT vocabulary also has them by their spelling."""
+    """Ids of the special tokens that the file names; in a BERT vocabulary also those found by spelling."""
     keys = _SPECIAL_KEYS | (_BERT_KEYS if kind == "bert" else {})
     special = {
         name: index for name, key in keys.items() if (index := reader.token_id(key, len(ids))) is not None
@@ -164,15 +165,15 @@ def _special(reader: MetadataReader, kind: str, ids: dict[str, int]) -> dict[str
             special["bos"] = special.pop("cls")
         for name in ("unk", "bos", "sep"):
             if name not in special:
-                raise reader.bad("tokens", f"{_BERT_NAMES[name]} is missing, which a bert vocabulary needs")
+                raise reader.error("tokens", f"{_BERT_NAMES[name]} is missing; a bert vocabulary needs it")
     return special
 
 
-def _case(reader: MetadataReader, kind: str, tokens: list[str], control_ids: frozenset[int]) -> bool:
-    """Whether text is lowered: as the file says, else if no word piece has an upper-case letter."""
+def _is_lowercase(reader: MetadataReader, kind: str, tokens: list[str], control_ids: frozenset[int]) -> bool:
+    """Whether text is lowercased: as the file says, else if no word piece has an uppercase letter."""
     if kind != "bert":
         return False
-    flag = reader.flag("normalizer.lowercase")
+    flag = reader.get_bool("normalizer.lowercase")
     if flag is not None:
         return flag
     pieces = (token for index, token in enumerate(tokens) if index not in control_ids)
@@ -180,36 +181,36 @@ def _case(reader: MetadataReader, kind: str, tokens: list[str], control_ids: fro
 
 
 def _control_ids(kind: str, tokens: list[str], types: bytes, special: dict[str, int]) -> frozenset[int]:
-    """Tokens that only a template may write. One character cannot be told from text, so it is none."""
-    marked = set(ids_of_types(types, {CONTROL, UNKNOWN}))
+    """Tokens that only a template may produce. A single character is never one: it also occurs in text."""
+    control = set(ids_of_types(types, {CONTROL, UNKNOWN}))
     names = _BERT_NAMES if kind == "bert" else ("bos", "eos", "eot", "eom")
-    marked |= {special[name] for name in names if name in special}
-    return frozenset(index for index in marked if len(tokens[index]) > 1)
+    control |= {special[name] for name in names if name in special}
+    return frozenset(index for index in control if len(tokens[index]) > 1)
 
 
 def _check_control(reader: MetadataReader, control: list[str]) -> None:
-    """Bound what prompt.py compares every message with."""
+    """Bound the strings that chat/prompt.py compares with every message."""
     longest = max(control, key=len, default="")
-    if len(longest) > MAX_CONTROL or sum(map(len, control)) > MAX_CONTROL << 13:
-        raise reader.bad("tokens", f"the control tokens are too long ({longest[:40]!r}...)")
+    if len(longest) > MAX_CONTROL_CHARS or sum(map(len, control)) > MAX_CONTROL_CHARS << 13:
+        raise reader.error("tokens", f"the control tokens are too long ({longest[:40]!r}...)")
 
 
 def _byte_ids(reader: MetadataReader, kind: str, tokens: list[str], types: bytes) -> dict[int, int]:
-    """Token id to byte value, for `<0x00>` to `<0xFF>`: all of them or none."""
-    found = {}
-    marked = ids_of_types(types, {BYTE})
+    """Token id to byte value of the byte-fallback tokens `<0x00>` to `<0xFF>`: all 256 or none."""
+    byte_ids = {}
+    candidates = ids_of_types(types, {BYTE})
     if kind == "llama":
-        marked = [i for i, token in enumerate(tokens) if types[i] == BYTE or token.startswith("<0x")]
-    for index in marked:
+        candidates = [i for i, token in enumerate(tokens) if types[i] == BYTE or token.startswith("<0x")]
+    for index in candidates:
         match = _BYTE_TOKEN.fullmatch(tokens[index])
         if match:
-            found[index] = int(match[1], 16)
+            byte_ids[index] = int(match[1], 16)
         elif types[index] == BYTE:
-            spelled = tokens[index][:20]
-            raise reader.bad("tokens", f"byte token {index} is spelled {spelled!r}, not <0x00> to <0xFF>")
-    if kind == "llama" and len(found) not in (0, 256):
-        raise reader.bad("tokens", f"{len(found)} of the 256 byte tokens <0x00> to <0xFF> are there")
-    return found
+            token = tokens[index][:20]
+            raise reader.error("tokens", f"byte token {index} is {token!r}; it must be <0x00> to <0xFF>")
+    if kind == "llama" and len(byte_ids) not in (0, 256):
+        raise reader.error("tokens", f"only {len(byte_ids)} of the 256 byte tokens <0x00> to <0xFF> exist")
+    return byte_ids
 
 
 def _merges(
@@ -220,53 +221,53 @@ def _merges(
     control_ids: frozenset[int],
     byte_ids: dict[int, int],
 ) -> list[tuple[str, str]]:
-    """The file's merges, or for `llama` those its scores imply; that they join tokens is not checked yet.
+    """The file's merges, or for `llama` those implied by its scores; not yet checked against the tokens.
 
-    None makes a control or byte token: text that spells one must not become it.
+    No merge may produce a control or byte token: text that spells one must not become it.
     """
     if kind in ("bert", "t5"):
         return []
-    barred = {tokens[index] for index in (*control_ids, *byte_ids)}
+    forbidden = {tokens[index] for index in (*control_ids, *byte_ids)}
     if kind == "llama" and not reader.has("merges"):
-        return _merges_from_scores(tokens, ids, reader.scores(len(tokens)), barred)
-    merges = reader.pairs("merges", MERGES_PER_TOKEN * len(tokens))
+        return _merges_from_scores(tokens, ids, reader.scores(len(tokens)), forbidden)
+    merges = reader.get_pairs("merges", MAX_MERGES_PER_TOKEN * len(tokens))
     if not all(map(all, merges)):
-        _refuse_bad_merge(reader, ids)
-    if barred.isdisjoint(map("".join, merges)):
+        _check_merges(reader, ids)
+    if forbidden.isdisjoint(map("".join, merges)):
         return merges
-    _refuse_bad_merge(reader, ids)
-    return [merge for merge in merges if "".join(merge) not in barred]
+    _check_merges(reader, ids)
+    return [merge for merge in merges if "".join(merge) not in forbidden]
 
 
 def check_merges(model: HasMetadata, vocabulary: Vocabulary) -> None:
-    """Raise BadModelFile for the first merge of the file that does not join two tokens into a third."""
+    """Raise BadModelFile for the first merge that does not join two tokens into a third."""
     reader = MetadataReader(model)
     if vocabulary.merges and reader.has("merges"):
-        _refuse_bad_merge(reader, vocabulary.ids)
+        _check_merges(reader, vocabulary.ids)
 
 
-def _refuse_bad_merge(reader: MetadataReader, ids: dict[str, int]) -> None:
-    for index, line in enumerate(reader.strings("merges", MERGES_PER_TOKEN * len(ids))):
+def _check_merges(reader: MetadataReader, ids: dict[str, int]) -> None:
+    for index, line in enumerate(reader.get_strings("merges", MAX_MERGES_PER_TOKEN * len(ids))):
         left, _, right = line.partition(" ")
         if not left or not right or left not in ids or right not in ids or left + right not in ids:
-            raise reader.bad("merges", f"merge {index} ({line[:40]!r}) does not join two tokens into a third")
+            raise reader.error("merges", f"merge {index} ({line[:40]!r}) must join two tokens into a third")
 
 
 def _merges_from_scores(
-    tokens: list[str], ids: dict[str, int], scores: list[float], barred: set[str]
+    tokens: list[str], ids: dict[str, int], scores: list[float], forbidden: set[str]
 ) -> list[tuple[str, str]]:
-    """Every way to make a token of two others, best score first, as transformers derives them."""
-    found: list[tuple[float, int, int, str, str]] = []
-    lengths = sorted({*map(len, tokens)})  # no others are tried: of a token of megabytes there are too many
+    """Every way to join two tokens into a third, best score first, as transformers derives them."""
+    scored: list[tuple[float, int, int, str, str]] = []
+    lengths = sorted({*map(len, tokens)})  # trying every split of a token of megabytes would take too long
     for index, token in enumerate(tokens):
-        if len(token) < 2 or token in barred:
+        if len(token) < 2 or token in forbidden:
             continue
-        cuts = [
+        splits = [
             (left, right)
-            for cut in lengths[: bisect_left(lengths, len(token))]
-            if (left := token[:cut]) in ids and (right := token[cut:]) in ids
+            for length in lengths[: bisect_left(lengths, len(token))]
+            if (left := token[:length]) in ids and (right := token[length:]) in ids
         ]
-        cuts.sort(key=lambda pair: (ids[pair[0]], ids[pair[1]]))
-        found.extend((scores[index], len(left), len(right), left, right) for left, right in cuts)
-    found.sort(key=lambda merge: merge[:3], reverse=True)
-    return [(left, right) for *_, left, right in found]
+        splits.sort(key=lambda pair: (ids[pair[0]], ids[pair[1]]))
+        scored.extend((scores[index], len(left), len(right), left, right) for left, right in splits)
+    scored.sort(key=lambda merge: merge[:3], reverse=True)
+    return [(left, right) for *_, left, right in scored]

@@ -1,8 +1,8 @@
-"""WordPiece, the tokenizer of BERT: the longest piece of a word that is a token, again and again.
+"""WordPiece, BERT's tokenizer: greedily match the longest token at each position of a word.
 
-Devlin et al. 2018 (https://arxiv.org/abs/1810.04805). In a GGUF file (`tokenizer.ggml.model` = "bert") a
-piece that begins a word is spelled with U+2581 before it and one that continues a word is bare; Hugging
-Face spells the first bare and the second with `##`. Control tokens and the user's own are spelled alike.
+Devlin et al. 2018 (https://arxiv.org/abs/1810.04805). In GGUF (`tokenizer.ggml.model` = "bert") a piece that
+begins a word has the prefix U+2581 and one that continues a word has none; Hugging Face gives the first no
+prefix and the second `##`. Control and user-defined tokens are spelled the same in both.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Document", "bert_encoders", "encode_document", "to_gguf_spelling"]
 
-MAX_WORD_CHARS = 100  # characters; a longer word is unknown, as in the published code
+MAX_WORD_CHARS = 100  # a longer word becomes the unknown token, as in BERT's published code
 
 
 @frozen
 class Document:
-    """What the model reads. ids [T]; types [T]: 0 in the first text, 1 in the second."""
+    """Model input. ids [T]; token_type_ids [T]: 0 in the first text, 1 in the second."""
 
     ids: list[int]
-    types: list[int]
+    token_type_ids: list[int]
 
 
 def encode_document(tokenizer: Tokenizer, text: str, second: str | None = None) -> Document:
-    """`[CLS] text [SEP]`, or `[CLS] text [SEP] second [SEP]`, as far as the file's flags add them.
+    """`[CLS] text [SEP]`, or `[CLS] text [SEP] second [SEP]`, subject to the file's flags.
 
-    Raises BadInput if the vocabulary is not BERT's, so has no separator.
+    Raises BadInput if the vocabulary has no separator, so is not BERT's.
     """
     if tokenizer.sep_id is None:
-        raise BadInput("this vocabulary has no separator token; only a BERT vocabulary makes such documents")
+        raise BadInput("this vocabulary has no separator token; use a BERT vocabulary")
     begin = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
     end = [tokenizer.sep_id] if tokenizer.add_sep else []
     first = begin + tokenizer.encode(text) + end
@@ -46,38 +46,38 @@ def encode_document(tokenizer: Tokenizer, text: str, second: str | None = None) 
     return Document(first + rest, [0] * len(first) + [1] * len(rest))
 
 
-def to_gguf_spelling(tokens: Sequence[str], specials: Collection[str]) -> list[str]:
-    """Hugging Face's spelling of each token made that of GGUF; `specials` stay as they are."""
+def to_gguf_spelling(tokens: Sequence[str], special_tokens: Collection[str]) -> list[str]:
+    """Convert tokens from Hugging Face's spelling to GGUF's; `special_tokens` are unchanged."""
     return [
-        token if token in specials else token[2:] if token.startswith("##") else SPACE + token
+        token if token in special_tokens else token[2:] if token.startswith("##") else SPACE + token
         for token in tokens
     ]
 
 
 def bert_encoders(vocabulary: Vocabulary) -> Encoders:
-    """The library's objects. Raises ValueError if two tokens mean the same piece."""
-    from tokenizers import Tokenizer as Library
+    """Build the encoders. Raises ValueError if two tokens stand for the same word piece."""
+    from tokenizers import Tokenizer as HfTokenizer
 
     control, user = control_and_user_tokens(vocabulary)
-    spelled = _wordpieces(vocabulary)
-    taken = set(spelled)
-    if len(taken) != len(spelled):
+    pieces = _to_hf_spelling(vocabulary)
+    distinct = set(pieces)
+    if len(distinct) != len(pieces):
         raise ValueError("two tokens are the same word piece")
     hidden = [
-        _hidden(index, taken) if index in vocabulary.control_ids else token
-        for index, token in enumerate(spelled)
+        _unreachable_name(index, distinct) if index in vocabulary.control_ids else token
+        for index, token in enumerate(pieces)
     ]
     unknown = vocabulary.special["unk"]
-    plain, full = Library(_model(hidden, unknown)), Library(_model(spelled, unknown))
-    full.add_special_tokens([added_token(token, True) for token in control])
-    for made in (plain, full):
-        made.add_tokens([added_token(token, False) for token in user])
-        _set_words(made, vocabulary)
-    return Encoders(plain, full, plain, token_scanner(control, user))
+    plain, special = HfTokenizer(_model(hidden, unknown)), HfTokenizer(_model(pieces, unknown))
+    special.add_special_tokens([added_token(token, True) for token in control])
+    for encoder in (plain, special):
+        encoder.add_tokens([added_token(token, False) for token in user])
+        _set_normalizer(encoder, vocabulary)
+    return Encoders(plain, special, plain, token_scanner(control, user))
 
 
-def _wordpieces(vocabulary: Vocabulary) -> list[str]:
-    """Hugging Face's spelling, by id."""
+def _to_hf_spelling(vocabulary: Vocabulary) -> list[str]:
+    """Tokens by id in Hugging Face's spelling."""
     return [
         token
         if index in vocabulary.control_ids or vocabulary.types[index] == USER_DEFINED
@@ -88,10 +88,10 @@ def _wordpieces(vocabulary: Vocabulary) -> list[str]:
     ]
 
 
-def _hidden(index: int, taken: Collection[str]) -> str:
-    """A name for a control token that no word has: there is a space in it."""
+def _unreachable_name(index: int, names: Collection[str]) -> str:
+    """A name for a control token that no word can match, because it contains a space."""
     name = f" {index}"
-    while name in taken:
+    while name in names:
         name = " " + name
     return name
 
@@ -103,14 +103,14 @@ def _model(tokens: Sequence[str], unknown: int) -> tokenizers.models.Model:
     return models.WordPiece(vocab=ids, unk_token=tokens[unknown], max_input_chars_per_word=MAX_WORD_CHARS)
 
 
-def _set_words(made: tokenizers.Tokenizer, vocabulary: Vocabulary) -> None:
-    """Put in the steps that clean a text and cut it at white space and punctuation."""
+def _set_normalizer(encoder: tokenizers.Tokenizer, vocabulary: Vocabulary) -> None:
+    """Set BERT's normalizer, and its pre-tokenizer, which splits at white space and punctuation."""
     from tokenizers import normalizers, pre_tokenizers
 
-    made.normalizer = normalizers.BertNormalizer(
+    encoder.normalizer = normalizers.BertNormalizer(
         clean_text=True,
         handle_chinese_chars=True,
         strip_accents=vocabulary.strip_accents,
         lowercase=vocabulary.lowercase,
     )
-    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    encoder.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

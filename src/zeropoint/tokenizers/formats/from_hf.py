@@ -1,8 +1,9 @@
-"""A GGUF file's tokenizer metadata, made from the tokenizer files of a Hugging Face folder.
+"""Convert the tokenizer files of a Hugging Face folder to GGUF metadata.
 
-Byte-level BPE becomes `gpt2`, with the name of the pattern that cuts words (found by comparing with
+Byte-level BPE becomes `gpt2` with the name of its pre-tokenizer (found by comparison with
 `pretokenizers.toml`, never guessed); SentencePiece BPE becomes `llama`; WordPiece becomes `bert`
-(`from_hf_bert.py`); Unigram becomes `t5`; one word a character becomes `rwkv`. Everything else is refused.
+(`from_hf_bert.py`); Unigram becomes `t5`; a WordLevel model of single characters becomes `rwkv`. Everything
+else is rejected.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from zeropoint.tokenizers.formats.from_hf_bert import wordpiece_metadata
 from zeropoint.tokenizers.formats.rwkv import wordlevel_metadata
 from zeropoint.tokenizers.formats.t5 import unigram_metadata
 
-__all__ = ["gguf_metadata", "has_second_space"]
+__all__ = ["gguf_metadata", "is_legacy"]
 
 _SPECIAL = {
     "bos": "bos_token_id",
@@ -40,16 +41,16 @@ def gguf_metadata(
     template: str | None = None,
     name: str = "tokenizer.json",
 ) -> dict[str, Any]:
-    """The `tokenizer.*` keys out of tokenizer.json, tokenizer_config.json (settings) and config.json.
+    """The `tokenizer.*` keys from tokenizer.json, tokenizer_config.json (settings) and config.json.
 
-    n_vocab: rows of the embedding; rows without a token get an unused one. template: the chat template.
-    Raises BadModelFile naming the file and what in it is not understood.
+    n_vocab: rows of the embedding; rows without a token get an unused token. template: the chat template.
+    Raises BadModelFile naming the file and the part that is not supported.
     """
     model = _part(tokenizer, "model", name)
     kind = model.get("type", "BPE")
     if kind not in ("BPE", "WordPiece", "Unigram", "WordLevel"):
         known = "BPE, WordPiece, Unigram or WordLevel"
-        raise _bad(name, f"a model of type {kind!r} has no form in GGUF; it must be {known}")
+        raise _bad(name, f"GGUF does not support a model of type {kind!r}; it must be {known}")
     is_llama = bool(model.get("byte_fallback"))
     tokens, types = _tokens(tokenizer, model, n_vocab, name)
     if kind == "WordPiece":
@@ -58,34 +59,34 @@ def gguf_metadata(
         return wordlevel_metadata(tokens, list(_steps(tokenizer.get("pre_tokenizer"), "pretokenizers")), name)
     if kind == "Unigram":
         steps = list(_steps(tokenizer.get("normalizer"), "normalizers"))
-        words = list(_steps(tokenizer.get("pre_tokenizer"), "pretokenizers"))
-        unigram = unigram_metadata(model, steps, words, tokens, types, name)
+        pre_tokenizer = list(_steps(tokenizer.get("pre_tokenizer"), "pretokenizers"))
+        unigram = unigram_metadata(model, steps, pre_tokenizer, tokens, types, name)
         ids = {token: index for index, token in enumerate(tokens)}
-        return unigram | _special(settings, config, model, ids) | _ends(tokenizer)
+        return unigram | _special_ids(settings, config, model, ids) | _document_flags(tokenizer)
     ids = {token: index for index, token in enumerate(tokens)}
     merges = [_merge(merge, name) for merge in model.get("merges", [])]
-    found: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "tokenizer.ggml.model": "llama" if is_llama else "gpt2",
-        "tokenizer.ggml.pre": "default" if is_llama else _pre(tokenizer, model, name),
+        "tokenizer.ggml.pre": "default" if is_llama else _pre_tokenizer_name(tokenizer, model, name),
         "tokenizer.ggml.tokens": tokens,
         "tokenizer.ggml.token_type": types,
     }
     if merges:
-        found["tokenizer.ggml.merges"] = merges
+        metadata["tokenizer.ggml.merges"] = merges
     if is_llama:
-        found["tokenizer.ggml.scores"] = _scores(tokens, merges)
-        found["tokenizer.ggml.add_space_prefix"] = _has_space_prefix(tokenizer)
-    found |= _special(settings, config, model, ids)
-    found["tokenizer.ggml.add_bos_token"] = _adds_bos(tokenizer, settings)
+        metadata["tokenizer.ggml.scores"] = _scores(tokens, merges)
+        metadata["tokenizer.ggml.add_space_prefix"] = _has_space_prefix(tokenizer)
+    metadata |= _special_ids(settings, config, model, ids)
+    metadata["tokenizer.ggml.add_bos_token"] = _adds_bos(tokenizer, settings)
     if template is not None:
-        found["tokenizer.chat_template"] = template
-    return found
+        metadata["tokenizer.chat_template"] = template
+    return metadata
 
 
 def _tokens(
     tokenizer: Mapping[str, Any], model: Mapping[str, Any], n_vocab: int, name: str
 ) -> tuple[list[str], list[int]]:
-    """Tokens by id and their GGUF types; ids that no token has are unused ones."""
+    """Tokens by id and their GGUF types; ids without a token get an unused one."""
     tokens = [f"[PAD{i}]" for i in range(n_vocab)]
     types = [UNUSED] * n_vocab
     unknown = model.get("unk_token")
@@ -98,7 +99,7 @@ def _tokens(
     for token, index in vocab.items():
         _check_id(token, index, n_vocab, name)
         tokens[index] = token
-        types[index] = BYTE if model.get("byte_fallback") and _is_byte(token) else NORMAL
+        types[index] = BYTE if model.get("byte_fallback") and _is_byte_token(token) else NORMAL
         if token == unknown:
             types[index] = UNKNOWN
     for added in tokenizer.get("added_tokens") or []:
@@ -110,36 +111,36 @@ def _tokens(
     return tokens, types
 
 
-def _pre(tokenizer: Mapping[str, Any], model: Mapping[str, Any], name: str) -> str:
-    """The name of the row of the table whose steps are the file's."""
-    found: dict[str, Any] = {"ignore_merges": bool(model.get("ignore_merges"))}
+def _pre_tokenizer_name(tokenizer: Mapping[str, Any], model: Mapping[str, Any], name: str) -> str:
+    """The name in pretokenizers.toml of the pre-tokenizer with exactly the file's steps."""
+    rules: dict[str, Any] = {"ignore_merges": bool(model.get("ignore_merges"))}
     for step in _steps(tokenizer.get("normalizer"), "normalizers"):
         if step.get("type") != "NFC":
-            raise _bad(name, f"the normalizer {step.get('type')!r} has no name in GGUF")
-        found["nfc"] = True
+            raise _bad(name, f"GGUF has no name for the normalizer {step.get('type')!r}")
+        rules["nfc"] = True
     for step in _steps(tokenizer.get("pre_tokenizer"), "pretokenizers"):
         match step:
             case {"type": "Digits", "individual_digits": True}:
-                found["digits"] = True
+                rules["digits"] = True
             case {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}:
-                found.setdefault("splits", []).append(pattern)
+                rules.setdefault("splits", []).append(pattern)
             case {"type": "ByteLevel", "add_prefix_space": False}:
-                found["gpt2_regex"] = step.get("use_regex", True)
+                rules["gpt2_regex"] = step.get("use_regex", True)
             case _:
-                raise _bad(name, f"the pre-tokenizer step {step.get('type')!r} has no name in GGUF")
+                raise _bad(name, f"GGUF has no name for the pre-tokenizer step {step.get('type')!r}")
     table = tomllib.loads(Path(__file__).with_name("pretokenizers.toml").read_text("utf-8"))
-    kinds = {"nfc": False, "digits": False, "splits": [], "gpt2_regex": False, "ignore_merges": False}
+    defaults = {"nfc": False, "digits": False, "splits": [], "gpt2_regex": False, "ignore_merges": False}
     for row in table["pretokenizer"]:
-        if all(row.get(key, default) == found.get(key, default) for key, default in kinds.items()):
+        if all(row.get(key, default) == rules.get(key, default) for key, default in defaults.items()):
             return str(row["names"][0])
-    raise _bad(name, "its way to cut text into words has no name in GGUF that is known here")
+    raise _bad(name, "its pre-tokenizer is none of those in GGUF that zeropoint supports")
 
 
-def _special(
+def _special_ids(
     settings: Mapping[str, Any], config: Mapping[str, Any], model: Mapping[str, Any], ids: dict[str, int]
 ) -> dict[str, int]:
-    """Ids of the special tokens: as tokenizer_config.json spells them, else as config.json counts them."""
-    found = {}
+    """Ids of the special tokens: by their spelling in tokenizer_config.json, else by id in config.json."""
+    special_ids = {}
     for name, key in _SPECIAL.items():
         token = settings.get(f"{name}_token")
         if isinstance(token, dict):
@@ -150,15 +151,15 @@ def _special(
         if isinstance(index, list):
             index = next(iter(index), None)
         if type(index) is int and 0 <= index < len(ids):
-            found[f"tokenizer.ggml.{key}"] = index
-    turn = next((ids[token] for token in _END_OF_TURN if token in ids), None)
-    if turn is not None:
-        found["tokenizer.ggml.eot_token_id"] = turn
-    return found
+            special_ids[f"tokenizer.ggml.{key}"] = index
+    eot_id = next((ids[token] for token in _END_OF_TURN if token in ids), None)
+    if eot_id is not None:
+        special_ids["tokenizer.ggml.eot_token_id"] = eot_id
+    return special_ids
 
 
 def _adds_bos(tokenizer: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
-    """Whether a document begins with a special token: by the post-processor, else by the settings."""
+    """Whether a document begins with BOS: according to the post-processor, else to the settings."""
     steps = [
         step
         for step in _steps(tokenizer.get("post_processor"), "processors")
@@ -170,8 +171,8 @@ def _adds_bos(tokenizer: Mapping[str, Any], settings: Mapping[str, Any]) -> bool
     return "SpecialToken" in single[0]
 
 
-def _ends(tokenizer: Mapping[str, Any]) -> dict[str, bool]:
-    """Whether a document gets a special token at its begin and its end."""
+def _document_flags(tokenizer: Mapping[str, Any]) -> dict[str, bool]:
+    """Whether a document gets a special token at its beginning and at its end."""
     step = tokenizer.get("post_processor") or {}
     single = step.get("single") or [{}] if step.get("type") == "TemplateProcessing" else [{}]
     return {
@@ -181,28 +182,29 @@ def _ends(tokenizer: Mapping[str, Any]) -> dict[str, bool]:
 
 
 def _scores(tokens: list[str], merges: list[str]) -> list[float]:
-    """SentencePiece's scores: minus the rank of the first merge that makes a token."""
+    """SentencePiece's scores: the negated rank of the first merge that produces a token."""
     rank: dict[str, int] = {}
     for merge in merges:
         rank.setdefault(merge.replace(" ", "", 1), len(rank))
     return [float(-rank.get(token, len(rank))) for token in tokens]
 
 
-def has_second_space(tokenizer: Mapping[str, Any]) -> bool:
-    """Whether a space is put before a text that begins with one too, as SentencePiece does."""
+def is_legacy(tokenizer: Mapping[str, Any]) -> bool:
+    """Whether a text that already begins with a space gets a space prefix too, as in SentencePiece."""
     return any(step.get("type") == "Prepend" for step in _steps(tokenizer.get("normalizer"), "normalizers"))
 
 
 def _has_space_prefix(tokenizer: Mapping[str, Any]) -> bool:
     normalizers = _steps(tokenizer.get("normalizer"), "normalizers")
-    words = _steps(tokenizer.get("pre_tokenizer"), "pretokenizers")
+    pre_tokenizers = _steps(tokenizer.get("pre_tokenizer"), "pretokenizers")
     return any(step.get("type") == "Prepend" for step in normalizers) or any(
-        step.get("type") == "Metaspace" and step.get("prepend_scheme", "always") != "never" for step in words
+        step.get("type") == "Metaspace" and step.get("prepend_scheme", "always") != "never"
+        for step in pre_tokenizers
     )
 
 
 def _steps(step: Any, inner: str) -> Iterator[Mapping[str, Any]]:
-    """A step or the steps of a sequence; what a sequence holds is taken as it is, one level deep."""
+    """A single step, or the steps of a Sequence (one level deep)."""
     if isinstance(step, dict):
         yield from step.get(inner, []) if step.get("type") == "Sequence" else [step]
 
@@ -220,7 +222,7 @@ def _check_id(token: Any, index: Any, n_vocab: int, name: str) -> None:
         raise _bad(name, f"token {token!r:.60} has the id {index!r:.30}; the embedding has {n_vocab} rows")
 
 
-def _is_byte(token: str) -> bool:
+def _is_byte_token(token: str) -> bool:
     return len(token) == 6 and token.startswith("<0x") and token.endswith(">")
 
 
@@ -231,5 +233,5 @@ def _part(tokenizer: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any
     return part
 
 
-def _bad(name: str, what: str) -> BadModelFile:
-    return BadModelFile(f"{name}: {printable(what, 400)}")
+def _bad(name: str, problem: str) -> BadModelFile:
+    return BadModelFile(f"{name}: {printable(problem, 400)}")

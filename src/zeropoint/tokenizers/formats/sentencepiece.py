@@ -1,7 +1,7 @@
-"""SentencePiece's `tokenizer.model`, read as protocol-buffer fields, made a GGUF file's metadata.
+"""Convert SentencePiece's `tokenizer.model`, a protocol buffer, to GGUF metadata.
 
 Format: https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto and
-https://protobuf.dev/programming-guides/encoding/. Only what a Llama vocabulary needs is read.
+https://protobuf.dev/programming-guides/encoding/. Supports what a Llama vocabulary needs.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from zeropoint.tokenizers.core.metadata_reader import MAX_TOKENS
 
 __all__ = ["sentencepiece_metadata"]
 
-_BPE = 2  # of TrainerSpec.model_type
+_BPE = 2  # value of TrainerSpec.model_type
 _SPECIAL = {40: "unknown_token_id", 41: "bos_token_id", 42: "eos_token_id", 43: "padding_token_id"}
 _DEFAULT_IDS = {40: 0, 41: 1, 42: 2, 43: -1}
 
 
 def sentencepiece_metadata(data: bytes, name: str = "tokenizer.model") -> dict[str, Any]:
-    """The `tokenizer.ggml.*` keys of a byte-pair SentencePiece model, without normalization, as Llama's is.
+    """The `tokenizer.ggml.*` keys of a SentencePiece BPE model without normalization, like Llama's.
 
-    Raises BadModelFile naming the file and what in it is damaged or of another kind.
+    Raises BadModelFile naming the file and the part that is damaged or not supported.
     """
     try:
         return _metadata(data)
     except (ValueError, struct.error, UnicodeDecodeError) as failure:
-        raise BadModelFile(f"{name}: no SentencePiece vocabulary of Llama's kind: {failure}") from None
+        raise BadModelFile(f"{name} is not a SentencePiece BPE model like Llama's: {failure}") from None
 
 
 def _metadata(data: bytes) -> dict[str, Any]:
@@ -50,10 +50,10 @@ def _metadata(data: bytes) -> dict[str, Any]:
     if trainer.get(3, 1) != _BPE:
         raise ValueError("its model is not BPE (TrainerSpec.model_type)")
     if normalizer.get(2) or normalizer.get(4, 1):
-        raise ValueError("it changes text before it cuts it (NormalizerSpec)")
+        raise ValueError("it normalizes text (NormalizerSpec)")
     if not normalizer.get(5, 1) or trainer.get(24, 0):
-        raise ValueError("it does not write a space as U+2581 before a word")
-    found: dict[str, Any] = {
+        raise ValueError("it does not represent a space as U+2581 before a word")
+    metadata: dict[str, Any] = {
         "tokenizer.ggml.model": "llama",
         "tokenizer.ggml.pre": "default",
         "tokenizer.ggml.tokens": tokens,
@@ -63,15 +63,15 @@ def _metadata(data: bytes) -> dict[str, Any]:
     }
     for number, key in _SPECIAL.items():
         index = _as_int(trainer.get(number, _DEFAULT_IDS[number]))
-        if 0 <= index < len(tokens):  # minus one, as 64 bits, says that there is none
-            found[f"tokenizer.ggml.{key}"] = index
-    return found
+        if 0 <= index < len(tokens):  # -1 as 64 bits means none
+            metadata[f"tokenizer.ggml.{key}"] = index
+    return metadata
 
 
 def protobuf_fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     """(field number, value) of one message: an int, or the bytes of a string, message or fixed number.
 
-    Raises ValueError where the message is cut off or has what no writer makes.
+    Raises ValueError if the message is truncated or invalid.
     """
     at = 0
     while at < len(data):
@@ -98,7 +98,7 @@ def protobuf_fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """(value, where it ends) of an integer in groups of seven bits, the lowest first."""
+    """(value, end position) of a base-128 varint, least significant group first."""
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(data):
@@ -113,11 +113,11 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 def _as_int(value: int | bytes) -> int:
     if not isinstance(value, int):
-        raise ValueError("a number is needed where bytes stand")
+        raise ValueError("a field holds bytes instead of a number")
     return value
 
 
 def _as_bytes(value: int | bytes) -> bytes:
     if not isinstance(value, bytes):
-        raise ValueError("bytes are needed where a number stands")
+        raise ValueError("a field holds a number instead of bytes")
     return value

@@ -1,7 +1,7 @@
-"""T5's tokenizer: a unigram model over pieces of words, as `tokenizer.ggml.model` = "t5" of a GGUF file.
+"""T5's tokenizer: a unigram model over subwords, `tokenizer.ggml.model` = "t5" in GGUF.
 
-Kudo 2018 (https://arxiv.org/abs/1804.10959); `unigram.py` trains and explains one. Text is first rewritten by
-SentencePiece's table of characters (`precompiled_charsmap`: NFKC and more), then cut at white space.
+Kudo 2018 (https://arxiv.org/abs/1804.10959); `train/unigram.py` trains and explains one. Text is normalized
+by SentencePiece's `precompiled_charsmap` (NFKC and more), then split at white space.
 """
 
 from __future__ import annotations
@@ -19,84 +19,88 @@ from zeropoint.tokenizers.core.vocabulary import SPACE, UNUSED, Vocabulary
 
 __all__ = ["t5_encoders", "unigram_metadata"]
 
-_LEAST = -1e6  # nats: of tokens that no text becomes
-_UNUSED = -1e4  # what llama.cpp's converter gives them
+_UNREACHABLE_SCORE = -1e6  # nats
+_UNUSED_SCORE = -1e4  # as in llama.cpp's converter
 
 
 def t5_encoders(vocabulary: Vocabulary) -> Encoders:
-    """The library's objects. Raises ValueError, or what the library raises, for tokens it cannot take."""
+    """Build the encoders. Raises ValueError, or the library's error, for tokens it rejects."""
     from tokenizers import Tokenizer, models
 
     control, user = control_and_user_tokens(vocabulary)
     pieces = list(zip(vocabulary.tokens, vocabulary.scores, strict=True))
-    # A space is in no word, so these are found in none: text must not become a control token.
-    names = {index: (f" {index}", _LEAST) for index in vocabulary.control_ids}
-    hidden = [names.get(index, piece) for index, piece in enumerate(pieces)]
+    # No word contains a space, so text cannot encode to a control token under these names.
+    unreachable = {index: (f" {index}", _UNREACHABLE_SCORE) for index in vocabulary.control_ids}
+    hidden = [unreachable.get(index, piece) for index, piece in enumerate(pieces)]
     if "unk" not in vocabulary.special:
         raise ValueError("a unigram vocabulary needs an unknown token")
 
-    def view(specials: bool) -> Tokenizer:
+    def view(parse_special: bool) -> Tokenizer:
         has_bytes = bool(vocabulary.byte_ids)
-        taken = pieces if specials else hidden
-        made = Tokenizer(models.Unigram(taken, unk_id=vocabulary.special["unk"], byte_fallback=has_bytes))
-        if specials:
-            made.add_special_tokens([added_token(token, True) for token in control])
-        made.add_tokens([added_token(token, False) for token in user])
-        _set_words(made, vocabulary)
-        return made
+        vocab = pieces if parse_special else hidden
+        encoder = Tokenizer(models.Unigram(vocab, unk_id=vocabulary.special["unk"], byte_fallback=has_bytes))
+        if parse_special:
+            encoder.add_special_tokens([added_token(token, True) for token in control])
+        encoder.add_tokens([added_token(token, False) for token in user])
+        _set_pre_tokenizer(encoder, vocabulary)
+        return encoder
 
-    plain, full = view(specials=False), view(specials=True)
-    return Encoders(plain, full, plain, token_scanner(control, user))
+    plain, special = view(parse_special=False), view(parse_special=True)
+    return Encoders(plain, special, plain, token_scanner(control, user))
 
 
-def _set_words(made: Any, vocabulary: Vocabulary) -> None:
+def _set_pre_tokenizer(encoder: Any, vocabulary: Vocabulary) -> None:
     from tokenizers import normalizers, pre_tokenizers
 
     if vocabulary.charsmap:
-        made.normalizer = normalizers.Precompiled(vocabulary.charsmap)
+        encoder.normalizer = normalizers.Precompiled(vocabulary.charsmap)
     scheme = "always" if vocabulary.add_space_prefix else "never"
-    steps: list[Any] = [pre_tokenizers.WhitespaceSplit()] if vocabulary.drops_spaces else []
+    steps: list[Any] = [pre_tokenizers.WhitespaceSplit()] if vocabulary.removes_extra_whitespace else []
     steps.append(pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme=scheme, split=True))
-    made.pre_tokenizer = pre_tokenizers.Sequence(steps)
+    encoder.pre_tokenizer = pre_tokenizers.Sequence(steps)
 
 
 def unigram_metadata(
     model: Mapping[str, Any],
     normalizer: Sequence[Mapping[str, Any]],
-    words: Sequence[Mapping[str, Any]],
+    pre_tokenizer: Sequence[Mapping[str, Any]],
     tokens: Sequence[str],
     types: Sequence[int],
     name: str,
 ) -> dict[str, Any]:
     """The `tokenizer.ggml.*` keys of a tokenizer.json with a Unigram model.
 
-    normalizer, words: its steps; tokens, types: by id. Raises BadModelFile for steps GGUF has no name for.
+    normalizer, pre_tokenizer: their steps. tokens, types: by id. Raises BadModelFile for steps that GGUF does
+    not support.
     """
     scores = dict(_scores(model, name))
-    found: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "tokenizer.ggml.model": "t5",
         "tokenizer.ggml.pre": "default",
         "tokenizer.ggml.tokens": list(tokens),
         "tokenizer.ggml.scores": [
-            _UNUSED if kind == UNUSED else scores.get(token, 0.0)
+            _UNUSED_SCORE if kind == UNUSED else scores.get(token, 0.0)
             for token, kind in zip(tokens, types, strict=True)
         ],
         "tokenizer.ggml.token_type": list(types),
         "tokenizer.ggml.add_space_prefix": False,
         "tokenizer.ggml.remove_extra_whitespaces": False,
     }
-    for step in (*normalizer, *words):
+    for step in (*normalizer, *pre_tokenizer):
         match step:
             case {"type": "Precompiled", "precompiled_charsmap": str(text)}:
-                found["tokenizer.ggml.precompiled_charsmap"] = _decoded(text, name)
+                metadata["tokenizer.ggml.precompiled_charsmap"] = _decode_base64(text, name)
             case {"type": "WhitespaceSplit"}:
-                found["tokenizer.ggml.remove_extra_whitespaces"] = True
+                metadata["tokenizer.ggml.remove_extra_whitespaces"] = True
             case {"type": "Metaspace"}:
-                older = "always" if step.get("add_prefix_space", True) else "never"
-                found["tokenizer.ggml.add_space_prefix"] = step.get("prepend_scheme", older) != "never"
+                legacy_scheme = "always" if step.get("add_prefix_space", True) else "never"
+                scheme = step.get("prepend_scheme", legacy_scheme)
+                metadata["tokenizer.ggml.add_space_prefix"] = scheme != "never"
             case _:
-                raise BadModelFile(f"{name}: {printable(str(step), 200)} has no name in GGUF for a Unigram")
-    return found
+                raise BadModelFile(
+                    f"{name}: GGUF does not support {printable(str(step), 200)} for a Unigram model"
+                )
+    return metadata
 
 
 def _scores(model: Mapping[str, Any], name: str) -> Iterator[tuple[str, float]]:
@@ -109,7 +113,7 @@ def _scores(model: Mapping[str, Any], name: str) -> Iterator[tuple[str, float]]:
                 raise BadModelFile(f"{name}: `model.vocab` must be a list of pieces with their scores")
 
 
-def _decoded(text: str, name: str) -> list[int]:
+def _decode_base64(text: str, name: str) -> list[int]:
     try:
         return list(base64.b64decode(text, validate=True))
     except binascii.Error:

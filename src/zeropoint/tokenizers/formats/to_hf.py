@@ -1,7 +1,8 @@
-"""The tokenizer files of a Hugging Face folder, made from a GGUF file's metadata.
+"""Convert GGUF metadata to the tokenizer files of a Hugging Face folder.
 
-`tokenizer.json` is the library's own object with the steps that transformers needs besides encoding: the
-decoder, and the begin token before a document. `tokenizer_config.json` names special tokens and template.
+`tokenizer.json` is the library's serialized tokenizer plus what transformers needs besides encoding: the
+decoder and the post-processor that adds BOS. `tokenizer_config.json` names the special tokens and the chat
+template.
 """
 
 from __future__ import annotations
@@ -20,20 +21,20 @@ __all__ = ["hf_tokenizer_files"]
 
 
 def hf_tokenizer_files(model: HasMetadata, tokenizer: Tokenizer, n_ctx: int) -> dict[str, bytes]:
-    """File names to contents: `tokenizer.json` and `tokenizer_config.json`."""
+    """{file name: content} of `tokenizer.json` and `tokenizer_config.json`."""
     import tokenizers
 
-    made = tokenizers.Tokenizer.from_str(tokenizer.library.to_str())
-    _set_decoder(made, str(model.metadata.get("tokenizer.ggml.model")), tokenizer)
+    hf_tokenizer = tokenizers.Tokenizer.from_str(tokenizer.hf_tokenizer.to_str())
+    _set_decoder(hf_tokenizer, str(model.metadata.get("tokenizer.ggml.model")), tokenizer)
     if tokenizer.sep_id is not None:
-        _set_document(made, tokenizer)
+        _set_bert_post_processor(hf_tokenizer, tokenizer)
     elif model.metadata.get("tokenizer.ggml.add_eos_token") is True and tokenizer.eos_id is not None:
-        _set_end(made, tokenizer.token_text(tokenizer.eos_id), tokenizer.eos_id)
+        _set_eos(hf_tokenizer, tokenizer.token_text(tokenizer.eos_id), tokenizer.eos_id)
     elif tokenizer.add_bos and tokenizer.bos_id is not None:
-        _set_begin(made, tokenizer.token_text(tokenizer.bos_id), tokenizer.bos_id)
+        _set_bos(hf_tokenizer, tokenizer.token_text(tokenizer.bos_id), tokenizer.bos_id)
     config = json.dumps(_config(model, tokenizer, n_ctx), indent=2, ensure_ascii=False)
     return {
-        "tokenizer.json": made.to_str(pretty=True).encode(),
+        "tokenizer.json": hf_tokenizer.to_str(pretty=True).encode(),
         "tokenizer_config.json": config.encode(),
     }
 
@@ -55,47 +56,47 @@ def _config(model: HasMetadata, tokenizer: Tokenizer, n_ctx: int) -> dict[str, A
     return config
 
 
-def _set_decoder(made: tokenizers.Tokenizer, kind: str, tokenizer: Tokenizer) -> None:
+def _set_decoder(hf_tokenizer: tokenizers.Tokenizer, kind: str, tokenizer: Tokenizer) -> None:
     from tokenizers import decoders
 
     if kind == "gpt2":
-        made.decoder = decoders.ByteLevel()
+        hf_tokenizer.decoder = decoders.ByteLevel()
     elif kind == "bert":
-        made.decoder = decoders.WordPiece(prefix="##", cleanup=False)
+        hf_tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=False)
     elif kind == "rwkv":
-        made.decoder = decoders.Fuse()
+        hf_tokenizer.decoder = decoders.Fuse()
     elif kind == "t5":
-        made.decoder = decoders.Metaspace(replacement=SPACE)
+        hf_tokenizer.decoder = decoders.Metaspace(replacement=SPACE)
     elif kind == "llama":
         steps: list[Any] = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
-        steps += [decoders.Strip(content=" ", left=1)] if tokenizer.space_prefix else []
-        made.decoder = decoders.Sequence(steps)
+        steps += [decoders.Strip(content=" ", left=1)] if tokenizer.add_space_prefix else []
+        hf_tokenizer.decoder = decoders.Sequence(steps)
 
 
-def _set_begin(made: tokenizers.Tokenizer, token: str, index: int) -> None:
+def _set_bos(hf_tokenizer: tokenizers.Tokenizer, token: str, index: int) -> None:
     from tokenizers import processors
 
-    made.post_processor = processors.TemplateProcessing(
+    hf_tokenizer.post_processor = processors.TemplateProcessing(
         single=[token, "$A"], pair=[token, "$A", f"{token}:1", "$B:1"], special_tokens=[(token, index)]
     )
 
 
-def _set_end(made: tokenizers.Tokenizer, token: str, index: int) -> None:
+def _set_eos(hf_tokenizer: tokenizers.Tokenizer, token: str, index: int) -> None:
     from tokenizers import processors
 
-    made.post_processor = processors.TemplateProcessing(
+    hf_tokenizer.post_processor = processors.TemplateProcessing(
         single=["$A", token], pair=["$A", token, "$B", token], special_tokens=[(token, index)]
     )
 
 
-def _set_document(made: tokenizers.Tokenizer, tokenizer: Tokenizer) -> None:
-    """BERT's begin and end, as far as the flags add them; the second text has type 1."""
+def _set_bert_post_processor(hf_tokenizer: tokenizers.Tokenizer, tokenizer: Tokenizer) -> None:
+    """BERT's [CLS] and [SEP], subject to the flags; the second text has token type 1."""
     from tokenizers import processors
 
     ends = [(tokenizer.bos_id, tokenizer.add_bos), (tokenizer.sep_id, tokenizer.add_sep)]
     begin, end = ([tokenizer.token_text(index)] if is_added else [] for index, is_added in ends)
     single = [*begin, "$A", *end]
-    made.post_processor = processors.TemplateProcessing(
+    hf_tokenizer.post_processor = processors.TemplateProcessing(
         single=single,
         pair=[*single, "$B:1", *(f"{token}:1" for token in end)],
         special_tokens=[(tokenizer.token_text(index), index) for index, _ in ends if index is not None],

@@ -1,7 +1,7 @@
-"""The character tokenizer: every distinct character of a text is a token, numbered in sorted order.
+"""The character tokenizer: every distinct character of the training text is a token, in sorted order.
 
-As in Karpathy's "Let's build GPT" and char-rnn: the smallest tokenizer there is, and a fine one for a
-model of one book. What the training text lacks cannot be encoded.
+As in Karpathy's "Let's build GPT" and char-rnn: the simplest tokenizer, suitable for a model of one book.
+Characters outside the training text cannot be encoded.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from zeropoint.tokenizers.formats.gguf import Tokenizer, load_tokenizer
 __all__ = ["END_CHARACTER", "CharTokenizer", "train_char"]
 
 KIND = "zeropoint.char"
-END_CHARACTER = "\x03"  # ASCII's "end of text", where documents end with a token of their own
+END_CHARACTER = "\x03"  # ASCII's "end of text", the end token of corpora whose documents have one
 
 
 @frozen
 class CharTokenizer:
-    """characters: by id. Ids are 0 to n_vocab - 1."""
+    """A character vocabulary. characters: by id, from 0 to n_vocab - 1."""
 
     characters: tuple[str, ...]
 
@@ -37,59 +37,59 @@ class CharTokenizer:
 
     @property
     def end_id(self) -> int | None:
-        """The id of END_CHARACTER, or None where the vocabulary has none."""
+        """The id of END_CHARACTER, or None if the vocabulary lacks it."""
         return self.characters.index(END_CHARACTER) if END_CHARACTER in self.characters else None
 
     def encode(self, text: str) -> list[int]:
-        """One id a character. Raises BadInput naming the first character that the vocabulary lacks."""
+        """One id per character. Raises BadInput naming the first unknown character."""
         check_characters(text, self.characters)
         ids = {character: index for index, character in enumerate(self.characters)}
         return [ids[character] for character in text]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids`. Raises BadInput on an id outside the vocabulary."""
-        pieces = []
+        decoded = []
         for index in ids:
             if not 0 <= index < self.n_vocab:
                 raise BadInput(f"token id {index} is outside the vocabulary of {self.n_vocab} tokens")
-            pieces.append(self.characters[index])
-        return "".join(pieces)
+            decoded.append(self.characters[index])
+        return "".join(decoded)
 
     def metadata(self) -> dict[str, Any]:
-        """The `tokenizer.*` keys of a GGUF file with this vocabulary; END_CHARACTER ends a text."""
+        """The `tokenizer.*` keys for a GGUF file; END_CHARACTER is EOS."""
         end = {} if self.end_id is None else {"tokenizer.ggml.eos_token_id": self.end_id}
         return character_metadata(self.characters) | end
 
     def tokenizer(self, name: str = "the characters of the text") -> Tokenizer:
-        """The tokenizer over these characters of the class that a model file gives."""
+        """The fast tokenizer for this vocabulary, the same class that a model file yields."""
         return load_tokenizer(SimpleNamespace(metadata=self.metadata(), paths=[name]))
 
     def save(self, path: Path) -> None:
-        """Write a JSON file that `load` reads."""
+        """Write the JSON file that `load` reads."""
         path.write_bytes(self.content())
 
     def content(self) -> bytes:
-        """That file's content."""
+        """The content of the file that `save` writes."""
         content = {"kind": KIND, "characters": "".join(self.characters)}
         return json.dumps(content, ensure_ascii=False).encode()
 
     @classmethod
     def load(cls, path: Path) -> CharTokenizer:
-        """Read what `save` wrote. Raises BadModelFile naming the file and what is wrong with it."""
+        """Read a file written by `save`. Raises BadModelFile naming the file and the problem."""
         try:
             content: Any = json.loads(path.read_text("utf-8"))
             if not isinstance(content, dict) or content.get("kind") != KIND:
                 raise ValueError(f"`kind` must be {KIND!r}")
             characters = check_unicode(content.get("characters"), "`characters`")
             if len(set(characters)) != len(characters) or not characters:
-                raise ValueError("`characters` must be one or more, all different")
+                raise ValueError("`characters` must be at least one character, without duplicates")
         except (OSError, ValueError, RecursionError, BadInput) as failure:
-            raise BadModelFile(f"{path}: no character tokenizer: {failure}") from None
+            raise BadModelFile(f"{path} is not a character tokenizer: {failure}") from None
         return cls(tuple(characters))
 
 
 def train_char(text: str) -> CharTokenizer:
-    """The distinct characters of `text`, sorted by code point. Raises BadInput if there is none."""
+    """A vocabulary of the distinct characters of `text`, sorted by code point. Raises BadInput if empty."""
     if not check_unicode(text):
         raise BadInput("a tokenizer cannot be trained on an empty text; give at least one character")
     return CharTokenizer(tuple(sorted(set(text))))

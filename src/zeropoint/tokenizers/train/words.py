@@ -1,8 +1,8 @@
-"""The word tokenizer: every word and every mark of a text that occurs often enough is a token.
+"""The word tokenizer: every sufficiently frequent word or punctuation mark is a token.
 
-As in "The Annotated Transformer", which numbers the words that occur at least twice and reads all others as
-one unknown token. Its words come from spaCy; these are runs of letters and digits, with apostrophes and
-hyphens inside, and single marks. What it loses is seen at once: a word it does not know cannot be written.
+As in "The Annotated Transformer", whose vocabulary is the words that occur at least twice; all others become
+one unknown token. The article splits words with spaCy; here a word is a run of letters and digits with inner
+apostrophes and hyphens, or a single mark. Its limitation: text with an unknown word cannot be reproduced.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from zeropoint.tokenizers.core.sanitize import check_unicode
 __all__ = ["WordTokenizer", "train_words"]
 
 KIND = "zeropoint.words"
-SPECIALS = ("<blank>", "<s>", "</s>", "<unk>")  # as the article names them
+SPECIAL_TOKENS = ("<blank>", "<s>", "</s>", "<unk>")  # the article's names
 _WORD = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")
 _CLOSING = re.compile(r" ([.,!?;:)\]}%…”])")
 _OPENING = re.compile(r"([(\[{“„]) ")
@@ -30,7 +30,7 @@ _OPENING = re.compile(r"([(\[{“„]) ")
 
 @frozen
 class WordTokenizer:
-    """words: by id, of which the first four are the specials: padding, beginning, end, unknown."""
+    """A word vocabulary. words: by id; the first four are the special tokens: padding, BOS, EOS, unknown."""
 
     words: tuple[str, ...]
     pad_id: int = 0
@@ -48,11 +48,11 @@ class WordTokenizer:
         return {word: index for index, word in enumerate(self.words)}
 
     def encode(self, text: str) -> list[int]:
-        """One id a word or mark; no text becomes a special but the unknown one."""
+        """One id per word or mark; unknown is the only special token that text encodes to."""
         return [self._ids.get(word, self.unk_id) for word in _WORD.findall(check_unicode(text))]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The words with spaces between them, marks at the word they belong to; of the specials only unknown.
+        """The words separated by spaces, with punctuation attached; omits special tokens other than unknown.
 
         Raises BadInput on an id outside the vocabulary.
         """
@@ -65,37 +65,38 @@ class WordTokenizer:
         return _OPENING.sub(r"\1", _CLOSING.sub(r"\1", " ".join(words)))
 
     def save(self, path: Path) -> None:
-        """Write a JSON file that `load` reads."""
+        """Write the JSON file that `load` reads."""
         path.write_bytes(self.content())
 
     def content(self) -> bytes:
-        """That file's content."""
+        """The content of the file that `save` writes."""
         return json.dumps({"kind": KIND, "words": self.words}, ensure_ascii=False).encode()
 
     @classmethod
     def load(cls, path: Path) -> WordTokenizer:
-        """Read what `save` wrote. Raises BadModelFile naming the file and what is wrong with it."""
+        """Read a file written by `save`. Raises BadModelFile naming the file and the problem."""
         try:
             content: Any = json.loads(path.read_text("utf-8"))
             if not isinstance(content, dict) or content.get("kind") != KIND:
                 raise ValueError(f"`kind` must be {KIND!r}")
             words = content.get("words")
-            if not isinstance(words, list) or tuple(words[:4]) != SPECIALS:
-                raise ValueError(f"`words` must be a list that begins with {', '.join(SPECIALS)}")
+            if not isinstance(words, list) or tuple(words[:4]) != SPECIAL_TOKENS:
+                raise ValueError(f"`words` must be a list that begins with {', '.join(SPECIAL_TOKENS)}")
             if len({check_unicode(word, "a word") for word in words}) != len(words):
-                raise ValueError("`words` must all be different")
+                raise ValueError("`words` has duplicates")
         except (OSError, ValueError, RecursionError, BadInput) as failure:
-            raise BadModelFile(f"{path}: no word tokenizer: {failure}") from None
+            raise BadModelFile(f"{path} is not a word tokenizer: {failure}") from None
         return cls(tuple(words))
 
 
-def train_words(texts: Iterable[str], least: int = 2) -> WordTokenizer:
-    """The words of `texts` that occur at least so often, the most frequent first, of equals by alphabet.
+def train_words(texts: Iterable[str], min_count: int = 2) -> WordTokenizer:
+    """A vocabulary of the words of `texts` that occur at least min_count times, most frequent first.
 
-    Raises BadInput where none does.
+    Equally frequent words are in alphabetical order. Raises BadInput if no word occurs often enough.
     """
     counts = Counter(word for text in texts for word in _WORD.findall(check_unicode(text)))
-    kept = sorted((w for w, n in counts.items() if n >= least), key=lambda word: (-counts[word], word))
-    if not kept:
-        raise BadInput(f"no word occurs {least} times or more; give more text or a smaller least count")
-    return WordTokenizer((*SPECIALS, *kept))
+    frequent = [word for word, count in counts.items() if count >= min_count]
+    if not frequent:
+        raise BadInput(f"no word occurs at least {min_count} times; give more text or a smaller min_count")
+    frequent.sort(key=lambda word: (-counts[word], word))
+    return WordTokenizer((*SPECIAL_TOKENS, *frequent))
