@@ -11,11 +11,12 @@
 namespace zp {
 
 enum class Fault {
-    kInvalid,    // the input (file, field, argument) is wrong: exit code 2
-    kIo,         // the operating system refused: disk, permission, truncated while read
-    kMemory,     // an allocation failed
-    kCancelled,  // the caller asked to stop
-    kNumeric,    // NaN or infinity where a number was needed
+    kInvalid,      // the input (file, field, argument) is wrong: exit code 2
+    kContextFull,  // the text is longer than the context
+    kIo,           // the operating system refused: disk, permission, truncated while read
+    kMemory,       // an allocation failed
+    kCancelled,    // the caller asked to stop
+    kNumeric,      // NaN or infinity where a number was needed
 };
 
 struct Error {

@@ -17,8 +17,6 @@ namespace {
 // any wait between two pieces of one step.
 constexpr int kSpins = 4000;
 
-constexpr uint64_t kMaxThreads = 1024;  // round_ holds a number of threads below its square beside the round
-
 void pause_briefly() {
 #ifdef ZP_X86
     __builtin_ia32_pause();
@@ -63,7 +61,7 @@ void ThreadPool::Gate::advance(uint64_t goal) {
 
 ThreadPool::ThreadPool(int n_threads) : owner_(getpid()) {
     const BlockedSignals blocked;
-    n_threads = std::clamp(n_threads, 1, static_cast<int>(kMaxThreads));
+    n_threads = std::clamp(n_threads, 1, kMaxThreads);
     // More threads than processors: spinning would keep the thread that is waited for from running.
     spins_ = n_threads <= usable_processors() ? kSpins : 1;  // before any thread reads it
     try {

@@ -24,6 +24,8 @@ inline Range thread_range(int n, int thread, int n_threads) {
 
 class ThreadPool {
 public:
+    static constexpr int kMaxThreads = 1024;  // round_ packs a thread count below twice this
+
     // The caller counts as one thread. Where the system refuses more threads, the pool is smaller.
     explicit ThreadPool(int n_threads);
     ~ThreadPool();

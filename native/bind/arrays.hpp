@@ -1,4 +1,4 @@
-// Arrays that cross between Python and C++.
+// Conversions between numpy arrays and C++ containers.
 #pragma once
 
 #include <nanobind/nanobind.h>

@@ -1,4 +1,4 @@
-// What Python holds of an engine, and who may be inside it.
+// The Python objects Engine and Sequence, and the lock that admits one thread at a time.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -20,23 +20,27 @@ namespace zp {
     raise(error, Origin::kArgument);
 }
 
-// What Python holds. One thread at a time; a second one is refused, not queued behind minutes of work.
+// The Python Engine. It admits one thread at a time; a second one gets an error instead of waiting for
+// minutes.
 struct PyEngine {
     explicit PyEngine(std::unique_ptr<Engine> opened) : engine(std::move(opened)) {}
 
     std::unique_ptr<Engine> engine;
     std::mutex mutex;
-    std::atomic<std::thread::id> user{};  // who holds the mutex
-    // Sequences that Python let go of, maybe while another thread was inside; whoever comes next frees them.
+    std::atomic<std::thread::id> user{};  // the thread that holds the mutex
+    // Sequences that Python closed or collected, possibly while another thread was inside. The next thread to
+    // enter frees them.
     std::mutex dropped_mutex;
     std::vector<Sequence*> dropped;
 };
 
+// Holds the lock of an engine while one of its methods runs.
 class InUse {
 public:
     explicit InUse(PyEngine& owner) : lock_(owner.mutex, std::try_to_lock) {
         if (!lock_.owns_lock())
-            raise(invalid("this model is in use by another thread; load it once a thread, or take turns"),
+            raise(invalid("another thread is using this model; use it from one thread at a time, or load it "
+                          "once per thread"),
                   Origin::kArgument);
         if (owner.engine == nullptr) raise(invalid("this model is closed; load it again"), Origin::kArgument);
         user_ = &owner.user;
@@ -51,7 +55,7 @@ private:
     std::atomic<std::thread::id>* user_;
 };
 
-// Gives its sequence back when it is closed or collected.
+// The Python Sequence. Frees its pages when it is closed or garbage collected.
 class PySequence {
 public:
     PySequence(PyEngine* engine, Sequence* opened) : owner(engine), sequence(opened) {}
@@ -74,7 +78,7 @@ inline void require_open(const PySequence& self) {
     if (self.sequence == nullptr) raise(invalid("this sequence is closed"), Origin::kArgument);
 }
 
-// Saving and restoring a cache (bind/kv_snapshot.cpp).
-void bind_saved_cache(nanobind::class_<PyEngine>& engine, nanobind::class_<PySequence>& sequence);
+// Adds the methods that save and restore KV snapshots (bind/kv_snapshot.cpp).
+void bind_kv_snapshot(nanobind::class_<PyEngine>& engine, nanobind::class_<PySequence>& sequence);
 
 }  // namespace zp

@@ -1,5 +1,5 @@
-// The GGUF reader for Python. A header stays native and packed; values become Python objects when asked
-// for, so that a file full of metadata costs no more than its own size.
+// The GGUF reader for Python. The header stays packed in native memory and values become Python objects on
+// access, so that a file full of metadata takes no more memory than its size.
 #include "formats/gguf.hpp"
 
 #include <nanobind/nanobind.h>
@@ -31,7 +31,8 @@ nb::object to_python(const GgufValue& value) {
     return nb::bool_(std::get<bool>(value));
 }
 
-// At its size from the start, and texts straight from the file: a vocabulary has 100,000 and a start waits.
+// Preallocates the list and decodes strings straight from the file: a vocabulary has 100,000 of them, and
+// start-up waits for it.
 nb::object list_of(const GgufArray& array) {
     nb::object items = nb::steal(PyList_New(static_cast<Py_ssize_t>(array.count)));
     if (!items.is_valid()) throw nb::python_error();
@@ -44,8 +45,8 @@ nb::object list_of(const GgufArray& array) {
     return items;
 }
 
-// Texts of two words each, (first, second), with "" for a second that is not there. Of merges most words
-// stand in several: each becomes one object, a third of the memory and time of a pair of new ones a text.
+// Strings of two words as pairs (first, second), with "" for a missing second. Most words of BPE merges occur
+// in several merges: sharing one str object per word takes a third of the memory and time.
 nb::object pairs_of(const GgufArray& array) {
     std::unordered_map<std::string_view, nb::str> words;
     words.reserve(array.count);
@@ -87,7 +88,7 @@ nb::list tensors(const GgufHeader& header) {
     return out;
 }
 
-// A mapping of the file's size is read once, in order; the GIL is free meanwhile.
+// Reads the mapped file once, sequentially, without the GIL.
 Result<GgufHeader> read_file(const std::string& path) {
     nb::gil_scoped_release unlocked;
     try {
@@ -108,13 +109,13 @@ GgufHeader open(nb::bytes path) {
     return std::move(header.value());
 }
 
-// The header, or how many bytes of the file it takes at least to get further.
+// The header, or the number of leading bytes to try next.
 nb::object parse(nb::bytes head, uint64_t file_bytes) {
-    uint64_t wanted_bytes = 0;
+    uint64_t n_needed_bytes = 0;
     Result<GgufHeader> header =
-        parse_gguf({static_cast<const std::byte*>(head.data()), head.size()}, file_bytes, &wanted_bytes);
+        parse_gguf({static_cast<const std::byte*>(head.data()), head.size()}, file_bytes, &n_needed_bytes);
     if (header.ok()) return nb::cast(std::move(header.value()));
-    if (wanted_bytes > 0) return nb::int_(wanted_bytes);
+    if (n_needed_bytes > 0) return nb::int_(n_needed_bytes);
     raise(header.error());
 }
 
@@ -128,8 +129,7 @@ nb::list formats() {
 }  // namespace
 
 void bind_gguf(nb::module_& m) {
-    nb::class_<GgufHeader>(m, "GgufHeader",
-                           "A checked GGUF header; see weights/gguf/reader.py for the readable form.")
+    nb::class_<GgufHeader>(m, "GgufHeader", "A validated GGUF header; weights/gguf/reader.py wraps it.")
         .def_ro("version", &GgufHeader::version)
         .def_ro("file_bytes", &GgufHeader::file_bytes)
         .def_ro("data_offset", &GgufHeader::data_offset)
@@ -154,7 +154,8 @@ void bind_gguf(nb::module_& m) {
                 return array && array->type == GgufType::kString ? pairs_of(*array) : nb::none();
             },
             nb::arg("index"), nb::sig("def pairs(self, index: int) -> list[tuple[str, str]] | None"),
-            "The list of texts of key number `index`, each cut at its first space; None for another value.")
+            "The strings of key number `index`, each split at its first space; None if it is no list of "
+            "strings.")
         .def(
             "type",
             [](const GgufHeader& header, size_t i) {
@@ -162,17 +163,18 @@ void bind_gguf(nb::module_& m) {
                 return declared_type(header.metadata[i]);
             },
             nb::arg("index"),
-            "The type that the file declares for key number `index`, as the specification names it.");
+            "The declared type of key number `index`, by its name in the GGUF specification.");
     m.def("gguf_open", &open, nb::arg("path"),
           "Reads the header of the GGUF file at `path` (os.fsencode of it).");
     m.def("gguf_parse", &parse, nb::arg("head"), nb::arg("file_bytes"),
           nb::sig("def gguf_parse(head: bytes, file_bytes: int) -> GgufHeader | int"),
-          "Reads a header from the first bytes of a file; an int if `head` is too short: how many bytes to "
-          "try.");
+          "Reads a header from the first bytes of a file. If `head` is too short, returns the number of "
+          "bytes to "
+          "try next.");
     m.def(
         "printable", [](nb::bytes text) { return printable({text.c_str(), text.size()}, 4096); },
         nb::arg("text"),
-        "Bytes from outside as text for a message: bad and terminal-acting characters are escaped.");
+        "Untrusted bytes as text for a message, with invalid and control characters escaped.");
     m.def("formats", &formats, nb::sig("def formats() -> list[tuple[str, int, int, int]]"),
           "(name, GGUF id, weights per block, bytes per block) of every weight format.");
 }

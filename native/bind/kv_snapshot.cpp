@@ -1,5 +1,4 @@
-// Pages of a cache as bytes, out to a file and back in (engine/session/kv_snapshot.py writes and checks the
-// file).
+// KV snapshots: cache pages as bytes. engine/session/kv_snapshot.py writes and validates the file.
 #include <cstring>
 
 #include "bind/arrays.hpp"
@@ -20,10 +19,10 @@ PySequence open_cached(PyEngine& self, const Ids& ids) {
 nb::bytes page(PySequence& self, int index) {
     const InUse guard(*self.owner);
     require_open(self);
-    if (index < 0 || index >= pages_for(self.sequence->n_held()))
-        raise(invalid("this sequence has no such page"), Origin::kArgument);
+    if (index < 0 || index >= pages_for(self.sequence->n_positions()))
+        raise(invalid("the sequence does not have page " + std::to_string(index)), Origin::kArgument);
     Engine& engine = *self.owner->engine;
-    Result<PageRef> page = engine.saved_page(*self.sequence, index);
+    Result<PageRef> page = engine.snapshot_page(*self.sequence, index);
     if (!page.ok()) fail(page.error());
     return nb::bytes(page.value()->data(), engine.page_bytes());
 }
@@ -33,9 +32,9 @@ void restore(PyEngine& self, const Ids& ids, int n_dropped, nb::iterator pages) 
     const auto next_page = [&](std::span<uint8_t> into) -> Status {
         const nb::object next = pages == nb::iterator::sentinel() ? nb::object() : nb::borrow(*pages);
         if (!next.is_valid() || !nb::isinstance<nb::bytes>(next))
-            return invalid("there are fewer saved pages than the tokens need");
+            return invalid("the snapshot has fewer pages than its tokens need");
         const nb::bytes bytes = nb::cast<nb::bytes>(next);
-        if (bytes.size() != into.size()) return invalid("a saved page has the wrong size");
+        if (bytes.size() != into.size()) return invalid("a page of the snapshot has the wrong size");
         std::memcpy(into.data(), bytes.c_str(), into.size());
         ++pages;
         return {};
@@ -46,7 +45,7 @@ void restore(PyEngine& self, const Ids& ids, int n_dropped, nb::iterator pages) 
 
 }  // namespace
 
-void bind_saved_cache(nb::class_<PyEngine>& engine, nb::class_<PySequence>& sequence) {
+void bind_kv_snapshot(nb::class_<PyEngine>& engine, nb::class_<PySequence>& sequence) {
     engine
         .def(
             "fingerprint",
@@ -55,14 +54,14 @@ void bind_saved_cache(nb::class_<PyEngine>& engine, nb::class_<PySequence>& sequ
                 nb::gil_scoped_release released;
                 return self.engine->fingerprint();
             },
-            "Tells models apart: of everything that keys and values are computed with.")
+            "Hash of everything that determines keys and values: weights, specification and precision.")
         .def("open_cached", &open_cached, nb::arg("ids"), nb::keep_alive<0, 1>(),
-             "A sequence of as much of ids as the cache holds.")
+             "Opens a sequence of the longest prefix of ids in the cache.")
         .def("restore", &restore, nb::arg("ids"), nb::arg("n_dropped"), nb::arg("pages"),
              nb::sig("def restore(self, ids: numpy.typing.NDArray[numpy.int32], n_dropped: int, pages: "
                      "typing.Iterator[bytes]) -> None"),
-             "Puts the saved pages of ids back into the cache.");
-    sequence.def("page", &page, nb::arg("index"), "The bytes of one of its pages, to be saved.")
+             "Restores the snapshot pages of ids into the cache.");
+    sequence.def("page", &page, nb::arg("index"), "The bytes of one page, for a snapshot.")
         .def_prop_ro("n_dropped",
                      [](PySequence& self) {
                          const InUse guard(*self.owner);
@@ -72,7 +71,7 @@ void bind_saved_cache(nb::class_<PyEngine>& engine, nb::class_<PySequence>& sequ
         .def_prop_ro("n_pages", [](PySequence& self) {
             const InUse guard(*self.owner);
             require_open(self);
-            return pages_for(self.sequence->n_held());
+            return pages_for(self.sequence->n_positions());
         });
 }
 

@@ -1,5 +1,5 @@
-// _native.machine, measure_bandwidth and measure_weights: what this computer is and does; matmul: one
-// product, for the mirror test.
+// _native.machine, measure_bandwidth and measure_weights describe this computer; matmul and unpack run single
+// kernels for the mirror tests.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
@@ -24,16 +24,13 @@ using FloatsIn = nb::ndarray<const float, nb::numpy, nb::ndim<2>, nb::c_contig, 
 using FloatsOut = nb::ndarray<float, nb::numpy, nb::ndim<2>>;
 
 nb::dict machine() {
-    nb::list isas, known_isas;
-    for (const char* isa : kInstructionSets) {
-        known_isas.append(isa);
+    nb::list isas;
+    for (const char* isa : kInstructionSets)
         if (kernels_for(isa) != nullptr) isas.append(isa);
-    }
     nb::dict d;
     d["cpu"] = cpu().model;
     d["features"] = cpu().features;
     d["isas"] = isas;
-    d["known_isas"] = known_isas;
     d["processors"] = usable_processors();
     return d;
 }
@@ -65,19 +62,20 @@ FloatsOut owned(std::unique_ptr<std::vector<float>> values, size_t rows, size_t 
 const FormatInfo& format_by_name(const std::string& name) {
     for (const FormatInfo& f : kFormats)
         if (name == f.name) return f;
-    raise(invalid("unknown weight format " + name), Origin::kArgument);
+    raise(invalid("unknown weight format `" + name + "`"), Origin::kArgument);
 }
 
-// A matrix of the file's layout, packed in memory of its own.
+// A matrix packed from the layout of the file, with its memory.
 struct Packed {
     Matrix matrix;
     std::vector<uint8_t> bytes;
 };
 
 Packed pack(const FormatInfo& f, const Bytes& file_rows, size_t rows, size_t cols) {
-    const bool is_whole = cols % f.block_weights == 0 && rows > 0 && cols > 0;
-    if (!is_whole || file_rows.size() != rows * (cols / f.block_weights) * f.block_bytes)
-        raise(invalid("the bytes are not a matrix of that shape and format"), Origin::kArgument);
+    const bool has_whole_blocks = cols % f.block_weights == 0 && rows > 0 && cols > 0;
+    if (!has_whole_blocks || file_rows.size() != rows * (cols / f.block_weights) * f.block_bytes)
+        raise(invalid("file_rows does not have the bytes of a matrix of this shape and format"),
+              Origin::kArgument);
     Packed packed{{f.format, static_cast<int>(rows), static_cast<int>(cols), nullptr}, {}};
     packed.bytes.resize(packed.matrix.n_bytes());
     packed.matrix.data = packed.bytes.data();
@@ -89,9 +87,10 @@ Packed pack(const FormatInfo& f, const Bytes& file_rows, size_t rows, size_t col
 }
 
 Measured weights(const std::string& format, int n_threads, bool exact) {
-    const Format wanted = format_by_name(format).format;
-    return measured(n_threads,
-                    [&](ThreadPool& pool) { return measure_weights(pool, best_kernels(), wanted, exact); });
+    const Format weight_format = format_by_name(format).format;
+    return measured(n_threads, [&](ThreadPool& pool) {
+        return measure_weights(pool, best_kernels(), weight_format, exact);
+    });
 }
 
 FloatsOut matmul(const std::string& isa, const std::string& format, const Bytes& file_rows, size_t rows,
@@ -99,7 +98,9 @@ FloatsOut matmul(const std::string& isa, const std::string& format, const Bytes&
     const Kernels* kernels = kernels_for(isa.c_str());
     if (kernels == nullptr) raise(invalid("this processor cannot run " + isa), Origin::kArgument);
     const Packed w = pack(format_by_name(format), file_rows, rows, cols);
-    if (x.shape(1) != cols) raise(invalid("x must have as many columns as the matrix"), Origin::kArgument);
+    if (x.shape(1) != cols)
+        raise(invalid("x must have as many columns as the matrix, " + std::to_string(cols)),
+              Origin::kArgument);
     const size_t n_tokens = x.shape(0);
     std::vector<QuantBlock> blocks;
     if (uses_int8(w.matrix, exact)) {
@@ -132,18 +133,18 @@ FloatsOut unpack(const std::string& format, const Bytes& file_rows, size_t rows,
 
 void bind_machine(nb::module_& m) {
     m.def("machine", &machine, nb::sig("def machine() -> dict[str, typing.Any]"),
-          "cpu (model name), features, isas (instruction sets that run here, fastest first), known_isas "
-          "(those of every machine), processors (usable).");
+          "cpu (model name), features, isas (instruction sets that run here, fastest first), processors "
+          "(usable by this process).");
     m.def("measure_bandwidth", &bandwidth, nb::arg("n_threads"),
-          "Bytes a second that so many threads read from memory, and what a quarter of half a second was not "
-          "above and not below.");
+          "Memory bandwidth with n_threads in bytes per second: median, first and third quartile of half a "
+          "second.");
     m.def("measure_weights", &weights, nb::arg("format"), nb::arg("n_threads"), nb::arg("exact"),
-          "The same of weights of a format that one token is multiplied with.");
+          "The same for the matmul kernel of one token reading weights of a format.");
     m.def("matmul", &matmul, nb::arg("isa"), nb::arg("format"), nb::arg("file_rows"), nb::arg("rows"),
           nb::arg("cols"), nb::arg("x"), nb::arg("exact"),
           "x [T, cols] times the transpose of a packed matrix: float32 [T, rows].");
     m.def("unpack", &unpack, nb::arg("format"), nb::arg("file_rows"), nb::arg("rows"), nb::arg("cols"),
-          "A packed matrix as float32 [rows, cols], by way of the layout that the kernels read.");
+          "Packs a matrix for the kernels and unpacks it: float32 [rows, cols].");
 }
 
 }  // namespace zp

@@ -1,4 +1,4 @@
-// The Python module zeropoint._native: every function of the engine that Python may call.
+// The Python module zeropoint._native.
 #include <nanobind/nanobind.h>
 
 #include "bind/status.hpp"
@@ -6,6 +6,7 @@
 namespace nb = nanobind;
 
 namespace zp {
+void bind_constants(nb::module_& m);
 void bind_gguf(nb::module_& m);
 void bind_sampling(nb::module_& m);
 void bind_machine(nb::module_& m);
@@ -15,6 +16,7 @@ void bind_engine(nb::module_& m);
 NB_MODULE(_native, m) {
     m.doc() = "The native engine of zeropoint; use it through zeropoint.load().";
     zp::bind_status(m);
+    zp::bind_constants(m);
     zp::bind_gguf(m);
     zp::bind_sampling(m);
     zp::bind_machine(m);

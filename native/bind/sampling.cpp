@@ -1,4 +1,4 @@
-// _native.Sampler: the native sampler on numpy rows, for the mirror test and for engines in Python.
+// _native.Sampler: the native sampler for numpy rows, used by Python engines and the mirror test.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/pair.h>
@@ -55,7 +55,7 @@ int32_t sample(Sampler& sampler, const RowIn& logits_V, const Ids& history, uint
 }  // namespace
 
 void bind_sampling(nb::module_& m) {
-    m.def("sampler_steps", &Sampler::step_names, "Names of the sampling steps that have a native form.");
+    m.def("sampler_steps", &Sampler::step_names, "Names of the native sampling steps.");
     nb::class_<Sampler>(m, "Sampler", "The native sampler of one sequence; see sampling/draw.py.")
         .def(
             "__init__",
@@ -64,11 +64,11 @@ void bind_sampling(nb::module_& m) {
             },
             nb::arg("steps"), nb::arg("seed"),
             nb::sig("def __init__(self, steps: list[tuple[str, dict[str, float]]], seed: int) -> None"),
-            "Steps by name and fields, in the order to run. Raises BadInput for one not known here.")
+            "Steps by name and fields, in the order to run. Raises BadInput for an unknown step.")
         .def("apply", &apply, nb::arg("logits"), nb::arg("history"), nb::arg("n_prompt") = 0,
-             "The logits [V] after all steps; as they were if they hold NaN or +inf.")
+             "The logits [V] after all steps; unchanged if they contain NaN or +inf.")
         .def("sample", &sample, nb::arg("logits"), nb::arg("history"), nb::arg("position"),
-             nb::arg("n_prompt") = 0, "A token id, or -1 for a row without a finite maximum.");
+             nb::arg("n_prompt") = 0, "Draws a token id; -1 if the maximum of the row is not finite.");
 }
 
 }  // namespace zp

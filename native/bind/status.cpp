@@ -12,6 +12,8 @@ const char* class_of(Fault fault, Origin origin) {
     switch (fault) {
         case Fault::kInvalid:
             return origin == Origin::kArgument ? "BadInput" : "BadModelFile";
+        case Fault::kContextFull:
+            return "ContextFull";
         case Fault::kIo:
             return "DiskError";
         case Fault::kMemory:
@@ -44,10 +46,8 @@ void bind_status(nb::module_&) {
         try {
             std::rethrow_exception(thrown);
         } catch (const std::bad_alloc&) {
-            set_error(
-                "OutOfMemory",
-                "the machine has not enough free memory for this; close other programs, or use a smaller "
-                "model or context");
+            set_error("OutOfMemory",
+                      "not enough free memory; close other programs, or use a smaller model or context");
         }
     });
 }

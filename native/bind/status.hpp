@@ -1,4 +1,4 @@
-// Errors of the engine as Python exceptions of the same kind (zeropoint.errors).
+// Converts errors of the engine to the Python exceptions of zeropoint.errors.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -9,13 +9,13 @@
 
 namespace zp {
 
-// What a kInvalid error is about, and with that its class: a model file, or an argument of the caller.
+// The source of a kInvalid error, which decides its class: BadModelFile or BadInput.
 enum class Origin { kModelFile, kArgument };
 
-// Raises the error; the message becomes the exception's text.
+// Raises the error as a Python exception with the same message.
 [[noreturn]] void raise(const Error& error, Origin origin = Origin::kModelFile);
 
-// Raises OutOfMemory for every std::bad_alloc that leaves a bound function. Call once per module.
+// Translates every std::bad_alloc that leaves a bound function to OutOfMemory. Call once per module.
 void bind_status(nanobind::module_& m);
 
 }  // namespace zp

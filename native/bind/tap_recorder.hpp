@@ -1,4 +1,4 @@
-// What is to be seen and changed in a pass, from Python's lists; what was seen, as arrays.
+// Taps, lens and interventions from Python lists; recorded values as numpy arrays.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -17,18 +17,19 @@
 
 namespace zp {
 
-// (point, layer, first position, end position, first column, columns, factor, addend)
-using EditFields = std::tuple<std::string, int, int, int, int, int, float, std::vector<float>>;
-// (point, layer, heads)
-using ReadingFields = std::tuple<std::string, int, std::vector<int>>;
-// (layers, best tokens, named tokens, whether whole logits are wanted)
+// (tap, layer, first position, end position, first column, columns, factor, addend)
+using InterventionFields = std::tuple<std::string, int, int, int, int, int, float, std::vector<float>>;
+// (tap, layer, heads)
+using TapFields = std::tuple<std::string, int, std::vector<int>>;
+// (layers, n_top, named token ids, whether to record all logits)
 using LensFields = std::tuple<std::vector<int>, int, std::vector<int32_t>, bool>;
 
-// Null for no edits. Raises BadInput for one that the model cannot have.
-std::shared_ptr<const Edits> edits_of(const std::vector<EditFields>& edits, const ModelSpec& spec);
-Probe probe_of(std::span<const int32_t> ids, const std::vector<ReadingFields>& readings,
-               const LensFields& lens, const ModelSpec& spec);
-// (an array a reading, in their order; a dict of arrays a layer of the lens)
-nanobind::tuple seen_of(Probe& probe, size_t n_tokens, const LensFields& lens, size_t n_vocab);
+// Null for an empty list. Raises BadInput for an intervention that does not fit the model.
+std::shared_ptr<const Interventions> make_interventions(const std::vector<InterventionFields>& interventions,
+                                                        const ModelSpec& spec);
+TapRecorder make_tap_recorder(std::span<const int32_t> ids, const std::vector<TapFields>& taps,
+                              const LensFields& lens, const ModelSpec& spec);
+// (one array per recorded tap, in order; one dict of arrays per lens layer)
+nanobind::tuple arrays_of(TapRecorder& recorder, size_t n_tokens, const LensFields& lens, size_t n_vocab);
 
 }  // namespace zp

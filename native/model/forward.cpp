@@ -11,16 +11,15 @@ namespace zp {
 
 namespace {
 
-// Up to this many rows, every thread norms and rounds all of them for itself: cheaper than meeting.
+// Up to this many rows, every thread normalizes and quantizes all rows for itself: cheaper than a barrier.
 constexpr int kPrivateRows = 2;
 
-// Up to this many rows a pass is short: little work between its barriers.
+// Up to this many rows, a pass is short: it has little work between barriers, so the thread count adapts.
 constexpr int kShortRows = 16;
 
-// Rounding to 8 bits costs most of the accuracy that it costs at all where a norm's output is rounded, since
-// a few of its columns stand out: it is read in two parts, the second mostly zero (docs/engine.md has
-// figures).
-constexpr int kNormParts = 2;
+// Normalized activations contain outlier blocks, which cause most of the int8 quantization error. Such blocks
+// are quantized twice, value and residual; the second term of all others is zero (figures: docs/engine.md).
+constexpr int kNormTerms = 2;
 
 size_t blocks_for(int cols) { return static_cast<size_t>((cols + kBlockCols - 1) / kBlockCols); }
 
@@ -38,41 +37,41 @@ Status Forward::allocate() {
     query_stride_ = static_cast<size_t>(padded(spec_.n_heads * spec_.d_head));
     kv_stride_ = static_cast<size_t>(padded(spec_.n_kv_heads * spec_.d_head));
     ff_stride_ = static_cast<size_t>(padded(spec_.d_ff));
-    const size_t widest = std::max(model_stride_, query_stride_);
+    const size_t max_width = std::max(model_stride_, query_stride_);
     const size_t n_threads = static_cast<size_t>(pool_.max_threads());
-    private_float_stride_ = kPrivateRows * widest;
-    private_block_stride_ = kPrivateRows * kNormParts * blocks_for(static_cast<int>(widest));
-    constexpr size_t kRows = kMaxTokens;
+    private_float_stride_ = kPrivateRows * max_width;
+    private_block_stride_ = kPrivateRows * kNormTerms * blocks_for(static_cast<int>(max_width));
+    constexpr size_t kRows = Batch::kMaxTokens;
     const struct {
         void** target;
         size_t n_bytes;
-    } wanted[] = {
+    } allocations[] = {
         {reinterpret_cast<void**>(&x_), kRows * model_stride_ * 4},
         {reinterpret_cast<void**>(&projected_), kRows * model_stride_ * 4},
         {reinterpret_cast<void**>(&normed_), kRows * model_stride_ * 4},
         {reinterpret_cast<void**>(&q_), kRows * query_stride_ * 4},
         {reinterpret_cast<void**>(&k_), kRows * kv_stride_ * 4},
         {reinterpret_cast<void**>(&v_), kRows * kv_stride_ * 4},
-        {reinterpret_cast<void**>(&mixed_), kRows * query_stride_ * 4},
+        {reinterpret_cast<void**>(&context_), kRows * query_stride_ * 4},
         {reinterpret_cast<void**>(&gate_), kRows * ff_stride_ * 4},
         {reinterpret_cast<void**>(&up_), kRows * ff_stride_ * 4},
         {reinterpret_cast<void**>(&cosines_), kRows * spec_.rope_frequencies.size() * 4},
         {reinterpret_cast<void**>(&sines_), kRows * spec_.rope_frequencies.size() * 4},
         {reinterpret_cast<void**>(&blocks_),
-         kRows * kNormParts * blocks_for(static_cast<int>(widest)) * sizeof(QuantBlock)},
+         kRows * kNormTerms * blocks_for(static_cast<int>(max_width)) * sizeof(QuantBlock)},
         {reinterpret_cast<void**>(&ff_blocks_), kRows * blocks_for(spec_.d_ff) * sizeof(QuantBlock)},
         {reinterpret_cast<void**>(&router_logits_),
          spec_.n_experts > 0 ? kRows * static_cast<size_t>(padded(spec_.n_experts)) * 4 : 0},
         {reinterpret_cast<void**>(&expert_floats_), spec_.n_experts > 0 ? kRows * model_stride_ * 4 : 0},
         {reinterpret_cast<void**>(&expert_blocks_),
-         spec_.n_experts > 0 ? kRows * kNormParts * blocks_for(spec_.d_model) * sizeof(QuantBlock) : 0},
+         spec_.n_experts > 0 ? kRows * kNormTerms * blocks_for(spec_.d_model) * sizeof(QuantBlock) : 0},
         {reinterpret_cast<void**>(&private_floats_), n_threads * private_float_stride_ * 4},
         {reinterpret_cast<void**>(&private_blocks_), n_threads * private_block_stride_ * sizeof(QuantBlock)},
     };
-    for (const auto& w : wanted) {
-        Result<Buffer> buffer = Buffer::allocate(w.n_bytes, Pages::kSmall, "the model's activations");
+    for (const auto& a : allocations) {
+        Result<Buffer> buffer = Buffer::allocate(a.n_bytes, Pages::kSmall, "the model's activations");
         if (!buffer.ok()) return buffer.error();
-        *w.target = buffer.value().data();
+        *a.target = buffer.value().data();
         buffers_.push_back(std::move(buffer.value()));
     }
     return {};
@@ -80,9 +79,9 @@ Status Forward::allocate() {
 
 Status Forward::run(const Batch& batch, std::span<float> logits, const std::function<bool()>& interrupt) {
     n_tokens_ = static_cast<int>(batch.tokens.size());
-    bad_layer_ = kNoLayer;
+    nonfinite_layer_ = kNoLayer;
     is_cancelled_ = false;
-    watch(batch);
+    prepare_taps(batch);
     const bool is_short = n_tokens_ <= kShortRows;
     pool_.set_size(is_short ? adaptive_threads_.n_threads() : pool_.max_threads());
     attention_.plan(batch.slices, {spec_.n_heads, spec_.n_kv_heads, spec_.d_head}, pool_.size());
@@ -93,13 +92,13 @@ Status Forward::run(const Batch& batch, std::span<float> logits, const std::func
     if (is_short)
         adaptive_threads_.record_pass(
             std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), n_sleeps);
-    if (is_cancelled_) return Error{Fault::kCancelled, "stopped"};
-    if (bad_layer_ != kNoLayer) {
-        const int layer = bad_layer_;
+    if (is_cancelled_) return Error{Fault::kCancelled, "the forward pass was interrupted"};
+    if (nonfinite_layer_ != kNoLayer) {
+        const int layer = nonfinite_layer_;
         const std::string where = layer == kEmbedding ? "the embedding" : "layer " + std::to_string(layer);
         return Error{Fault::kNumeric, where +
-                                          " of the model gave a number that is not finite; its file is "
-                                          "damaged or its weights are broken"};
+                                          " of the model produced NaN or infinity; its file is damaged or "
+                                          "its weights are broken"};
     }
     return {};
 }
@@ -108,18 +107,18 @@ void Forward::run_thread(int thread, const Batch& batch, float* logits,
                          const std::function<bool()>& interrupt) {
     embed(thread, batch);
     pool_.barrier();
-    expose(thread, Point::kEmbeddingOutput, -1, x_, model_stride_);
+    tap_mutable(thread, Tap::kEmbeddingOutput, -1, x_, model_stride_);
     for (int layer = 0; layer < spec_.n_layers; ++layer) {
         attention_block(thread, batch, layer);
         pool_.barrier();
         if (spec_.placement != Placement::kParallel)
-            expose(thread, Point::kAfterAttention, layer, x_, model_stride_);
+            tap_mutable(thread, Tap::kAfterAttention, layer, x_, model_stride_);
         if (spec_.placement != Placement::kParallel && spec_.ffn != FfnKind::kNone) ffn_block(thread, layer);
         if (thread == 0 && interrupt && interrupt()) is_cancelled_ = true;
         pool_.barrier();
         if (is_cancelled_) return;
-        if (spec_.ffn != FfnKind::kNone) expose(thread, Point::kAfterFfn, layer, x_, model_stride_);
-        if (is_watched_) show_lens(thread, layer);
+        if (spec_.ffn != FfnKind::kNone) tap_mutable(thread, Tap::kAfterFfn, layer, x_, model_stride_);
+        if (has_taps_) record_lens(thread, layer);
     }
     if (!batch.output_rows.empty()) head(thread, batch.output_rows, logits);
 }
@@ -160,9 +159,9 @@ bool Forward::normalize(const Norm& norm, const float* x, float* y) const {
     }
 }
 
-void Forward::blame(int layer) {
+void Forward::record_nonfinite(int layer) {
     int none = kNoLayer;
-    bad_layer_.compare_exchange_strong(none, layer);
+    nonfinite_layer_.compare_exchange_strong(none, layer);
 }
 
 Activations Forward::stage_norm(int thread, const Norm& norm, int writer,
@@ -173,16 +172,16 @@ Activations Forward::stage_norm(int thread, const Norm& norm, int writer,
     const bool has_block_reader = std::any_of(
         readers.begin(), readers.end(), [&](const Linear* l) { return uses_int8(l->matrix, is_exact_); });
     const Range range = is_private ? Range{0, n_tokens_} : thread_range(n_tokens_, thread, pool_.size());
-    const size_t block_stride = static_cast<size_t>(spec_.d_model / kBlockCols) * kNormParts;
+    const size_t block_stride = static_cast<size_t>(spec_.d_model / kBlockCols) * kNormTerms;
     for (int t = range.begin; t < range.end; ++t) {
         float* row = floats + t * model_stride_;
-        if (!normalize(norm, x_ + t * model_stride_, row)) blame(writer);
+        if (!normalize(norm, x_ + t * model_stride_, row)) record_nonfinite(writer);
         if (has_block_reader)
             kernels_.quantize_with_residual(row, spec_.d_model,
                                             blocks + static_cast<size_t>(t) * block_stride);
     }
     if (!is_private) pool_.barrier();
-    return {floats, model_stride_, blocks, kNormParts};
+    return {floats, model_stride_, blocks, kNormTerms};
 }
 
 Activations Forward::stage_rows(int thread, const float* rows, size_t stride, int n_cols,
@@ -226,11 +225,11 @@ void Forward::attention_block(int thread, const Batch& batch, int layer) {
             ? stage_norm(thread, w.attention_norm, writer, {&w.query, &w.key, &w.value, &w.gate, &w.up})
             : stage_norm(thread, w.attention_norm, writer, {&w.query, &w.key, &w.value});
     if (is_parallel) {
-        // The feed-forward's first half reads the same norm; its second half follows the attention's.
+        // The first half of the feed-forward reads the same norm; the second half runs after attention.
         ffn_hidden(thread, w.gate, w.up, w.down, x, n_tokens_);
         pool_.barrier();
-        show(thread, Point::kUp, layer, up_, ff_stride_);
-        expose(thread, Point::kHidden, layer, gate_, ff_stride_, &w.down.matrix);
+        tap(thread, Tap::kUp, layer, up_, ff_stride_);
+        tap_mutable(thread, Tap::kHidden, layer, gate_, ff_stride_, &w.down.matrix);
     }
     const Product products[] = {
         {&w.query, q_, query_stride_}, {&w.key, k_, kv_stride_}, {&w.value, v_, kv_stride_}};
@@ -239,31 +238,31 @@ void Forward::attention_block(int thread, const Batch& batch, int layer) {
         multiply_several(kernels_, is_exact_, products, 3, x, n_tokens_, begin, end);
     });
     pool_.barrier();
-    show(thread, Point::kAttentionNorm, layer, x.floats, x.float_stride);
-    show(thread, Point::kQuery, layer, q_, query_stride_);
-    show(thread, Point::kKey, layer, k_, kv_stride_);
-    show(thread, Point::kValue, layer, v_, kv_stride_);
+    tap(thread, Tap::kAttentionNorm, layer, x.floats, x.float_stride);
+    tap(thread, Tap::kQuery, layer, q_, query_stride_);
+    tap(thread, Tap::kKey, layer, k_, kv_stride_);
+    tap(thread, Tap::kValue, layer, v_, kv_stride_);
     attend(thread, batch, layer);
-    expose(thread, Point::kMix, layer, mixed_, query_stride_);
-    const Activations mixed = stage_rows(thread, mixed_, query_stride_, spec_.n_query(), w.output.matrix);
+    tap_mutable(thread, Tap::kContext, layer, context_, query_stride_);
+    const Activations mixed = stage_rows(thread, context_, query_stride_, spec_.n_query(), w.output.matrix);
     add_to_residual(thread, w.output, mixed, w.attention_output_norm);
-    const bool is_overwritten = spec_.placement == Placement::kSandwich;  // by the norm of it
-    show(thread, is_overwritten ? Point::kAttentionOutputNorm : Point::kAttentionOutput, layer, projected_,
-         model_stride_);
+    const bool is_overwritten = spec_.placement == Placement::kSandwich;  // by its norm
+    tap(thread, is_overwritten ? Tap::kAttentionOutputNorm : Tap::kAttentionOutput, layer, projected_,
+        model_stride_);
     if (!is_parallel) return;
-    // Both add to the same rows of the residual, and a share may be another thread's this time.
+    // Both products add to the same rows of the residual stream, and threads may get different row groups.
     pool_.barrier();
     add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm);
-    show(thread, Point::kFfnOutput, layer, projected_, model_stride_);
+    tap(thread, Tap::kFfnOutput, layer, projected_, model_stride_);
 }
 
 void Forward::attend(int thread, const Batch& batch, int layer) {
     rotate_and_store(thread, batch, layer);
     pool_.barrier();
-    show(thread, Point::kKeyRotated, layer, k_, kv_stride_);
-    if (is_watched_) weigh(thread, batch, layer);
+    tap(thread, Tap::kKeyRotated, layer, k_, kv_stride_);
+    if (has_taps_) record_attention(thread, batch, layer);
     const AttentionRule& rule = spec_.rules[static_cast<size_t>(layer)];
-    const Attention::Io io = {q_, query_stride_, mixed_, query_stride_, attention_scratch_.data()};
+    const Attention::Io io = {q_, query_stride_, context_, query_stride_, attention_scratch_.data()};
     attention_.run(kernels_, batch.slices, layer, rule, io, pool_, thread);
     pool_.barrier();
     if (!attention_.is_split()) return;
@@ -280,7 +279,7 @@ void Forward::rotate_and_store(int thread, const Batch& batch, int layer) {
         rope_rotate(spec_.rope_layout, cosines_ + row * n_pairs, sines_ + row * n_pairs, n_pairs, head);
     };
     for (const Slice& slice : batch.slices) {
-        // Items are (token, head) pairs, query heads before key heads.
+        // Work items are (token, head) pairs, query heads before key heads.
         const Range range = thread_range(slice.n_tokens * n_heads, thread, pool_.size());
         for (int item = range.begin; item < range.end; ++item) {
             const int token = item / n_heads;
@@ -308,18 +307,18 @@ void Forward::ffn_block(int thread, int layer) {
     const Activations x = stage_norm(thread, w.ffn_norm, layer, {&w.gate, &w.up});
     ffn_hidden(thread, w.gate, w.up, w.down, x, n_tokens_);
     pool_.barrier();
-    show(thread, Point::kFfnNorm, layer, x.floats, x.float_stride);
-    show(thread, Point::kUp, layer, up_, ff_stride_);
-    expose(thread, Point::kHidden, layer, gate_, ff_stride_, &w.down.matrix);
+    tap(thread, Tap::kFfnNorm, layer, x.floats, x.float_stride);
+    tap(thread, Tap::kUp, layer, up_, ff_stride_);
+    tap_mutable(thread, Tap::kHidden, layer, gate_, ff_stride_, &w.down.matrix);
     add_to_residual(thread, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm);
-    show(thread, spec_.placement == Placement::kSandwich ? Point::kFfnOutputNorm : Point::kFfnOutput, layer,
-         projected_, model_stride_);
+    tap(thread, spec_.placement == Placement::kSandwich ? Tap::kFfnOutputNorm : Tap::kFfnOutput, layer,
+        projected_, model_stride_);
 }
 
 void Forward::ffn_hidden(int thread, const Linear& gate, const Linear& up, const Linear& down,
                          const Activations& x, int n_rows) {
-    // A thread takes the same rows of gate and up, in pairs of groups, so that it can join them and round
-    // whole blocks of 32 columns without waiting for the others.
+    // A thread computes the same rows of gate and up, in pairs of groups, so that it can combine them and
+    // quantize complete blocks of 32 columns without a barrier.
     pool_.parallel_for((up.matrix.n_groups() + 1) / 2, thread, [&](int first_pair, int end_pair) {
         ffn_groups(gate, up, down, x, n_rows, 2 * first_pair, std::min(2 * end_pair, up.matrix.n_groups()));
     });
@@ -335,11 +334,11 @@ void Forward::ffn_groups(const Linear& gate, const Linear& up, const Linear& dow
     const int kind = static_cast<int>(spec_.activation);
     for (int t = 0; t < n_rows && n > 0; ++t) {
         float* hidden = gate_ + t * ff_stride_ + first;
-        const float* upward = up_ + t * ff_stride_ + first;
+        const float* up_row = up_ + t * ff_stride_ + first;
         if (is_gated) {
-            kernels_.gate[kind](hidden, upward, n, hidden);
+            kernels_.gate[kind](hidden, up_row, n, hidden);
         } else {
-            kernels_.activate[kind](upward, n, hidden);
+            kernels_.activate[kind](up_row, n, hidden);
         }
         if (uses_int8(down.matrix, is_exact_)) {
             const size_t row = static_cast<size_t>(t) * (spec_.d_ff / kBlockCols);
@@ -350,7 +349,7 @@ void Forward::ffn_groups(const Linear& gate, const Linear& up, const Linear& dow
 
 void Forward::head(int thread, std::span<const int> rows, float* logits) {
     const int n_rows = static_cast<int>(rows.size());
-    const size_t block_stride = static_cast<size_t>(spec_.d_model / kBlockCols) * kNormParts;
+    const size_t block_stride = static_cast<size_t>(spec_.d_model / kBlockCols) * kNormTerms;
     const Matrix& matrix = weights_.head.matrix;
     const Range range = thread_range(n_rows, thread, pool_.size());
     for (int r = range.begin; r < range.end; ++r) {
@@ -359,7 +358,7 @@ void Forward::head(int thread, std::span<const int> rows, float* logits) {
         if (!spec_.has_final_norm) {
             std::memcpy(row, x, sizeof(float) * static_cast<size_t>(spec_.d_model));
         } else if (!normalize(weights_.final_norm, x, row)) {
-            blame(spec_.n_layers - 1);
+            record_nonfinite(spec_.n_layers - 1);
         }
         if (spec_.head_scale != 1.0f) kernels_.scale(spec_.head_scale, spec_.d_model, row);
         if (uses_int8(matrix, is_exact_))
@@ -370,7 +369,7 @@ void Forward::head(int thread, std::span<const int> rows, float* logits) {
     const size_t stride = static_cast<size_t>(padded(spec_.n_vocab));
     const Product product = {&weights_.head, logits, stride};
     pool_.parallel_for(matrix.n_groups(), thread, [&](int begin, int end) {
-        multiply(kernels_, is_exact_, product, {normed_, model_stride_, blocks_, kNormParts}, n_rows, begin,
+        multiply(kernels_, is_exact_, product, {normed_, model_stride_, blocks_, kNormTerms}, n_rows, begin,
                  end);
         if (spec_.head_softcap == 0.0f) return;
         const int first = begin * kGroupRows;

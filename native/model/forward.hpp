@@ -1,5 +1,5 @@
-// One pass of a batch of tokens through a decoder: blocks of grouped-query attention and a feed-forward, with
-// the norms, positions and activations that ModelSpec names.
+// The forward pass of a decoder: blocks of grouped-query attention and a feed-forward network, with the
+// norms, position encodings and activations that ModelSpec selects.
 #pragma once
 
 #include <functional>
@@ -11,7 +11,7 @@
 #include "base/memory.hpp"
 #include "base/threads.hpp"
 #include "kernels/kernels.hpp"
-#include "model/interventions.hpp"
+#include "model/batch.hpp"
 #include "model/tap_recorder.hpp"
 #include "model/weights.hpp"
 #include "ops/attention.hpp"
@@ -19,30 +19,20 @@
 
 namespace zp {
 
-// Rows of a batch; `slices` divide them among sequences, in order.
-struct Batch {
-    std::vector<int32_t> tokens;  // [T]
-    std::vector<Slice> slices;
-    std::vector<int> output_rows;     // rows whose logits are wanted, ascending
-    std::vector<const Edits*> edits;  // how the pass is changed for each slice (null: not), or empty
-};
-
 class Forward {
 public:
-    static constexpr int kMaxTokens = 256;  // rows of a batch, and rows of logits
-
-    // All memory that a pass needs is taken here; `is_exact` keeps activations in float.
+    // Allocates all the memory of a pass. `is_exact` keeps activations in float32 instead of int8.
     static Result<std::unique_ptr<Forward>> create(const ModelSpec& spec, const Weights& weights,
                                                    const Kernels& kernels, ThreadPool& pool, bool is_exact);
 
-    // Runs the batch: fills the caches of its slices and `logits` [output_rows, V].
-    // `interrupt` is asked between layers, on the calling thread; true ends the pass with kCancelled, and the
-    // new positions of the caches then hold nothing of value.
+    // Runs the batch: writes keys and values to the caches of its slices, and `logits` [output_rows, V].
+    // Calls `interrupt` between layers, on the calling thread; true stops the pass with kCancelled, which
+    // leaves the new positions of the caches undefined. kNumeric if an activation is NaN or infinite.
     Status run(const Batch& batch, std::span<float> logits, const std::function<bool()>& interrupt);
 
-    // Where the next passes leave what they see of the one text that they read, or null. At every point that
-    // is wanted the threads meet.
-    void set_probe(Probe* probe) { probe_ = probe; }
+    // Records taps of the next passes, which must have a single slice; null stops recording. Each recorded
+    // tap costs two barriers.
+    void set_tap_recorder(TapRecorder* recorder) { recorder_ = recorder; }
 
 private:
     Forward(const ModelSpec& spec, const Weights& weights, const Kernels& kernels, ThreadPool& pool,
@@ -54,7 +44,7 @@ private:
           adaptive_threads_(pool.max_threads()),
           is_exact_(is_exact) {}
 
-    static constexpr int kEmbedding = -1, kNoLayer = -2;
+    static constexpr int kEmbedding = -1, kNoLayer = -2;  // values of nonfinite_layer_
 
     Status allocate();
     void run_thread(int thread, const Batch& batch, float* logits, const std::function<bool()>& interrupt);
@@ -63,54 +53,55 @@ private:
     void attend(int thread, const Batch& batch, int layer);
     void rotate_and_store(int thread, const Batch& batch, int layer);
     void ffn_block(int thread, int layer);
-    // All rows of activation(up(x)) or activation(gate(x)) * up(x), and their int8 form for `down`.
+    // Computes activation(up(x)) or activation(gate(x)) * up(x) for all rows, and quantizes it for `down`.
     void ffn_hidden(int thread, const Linear& gate, const Linear& up, const Linear& down,
                     const Activations& x, int n_rows);
-    // Groups [begin, end) of it: an even number, but at the end.
+    // The same for row groups [begin, end): an even number of groups, except at the end.
     void ffn_groups(const Linear& gate, const Linear& up, const Linear& down, const Activations& x,
                     int n_rows, int begin, int end);
-    // Logits of those rows of the residual stream, into [rows, V].
+    // Final norm and LM head of the given rows of the residual stream: logits [rows, V].
     void head(int thread, std::span<const int> rows, float* logits);
 
-    // A mixture of experts (model/mixture.cpp).
+    // Mixture of experts (model/mixture.cpp).
     void mixture_block(int thread, int layer);
     void route(int thread, const Linear& router, const Activations& x);
     void run_expert(int thread, const LayerWeights& w, size_t expert, const Activations& x);
 
-    // Remembers the first layer, or kEmbedding, that gave a number that is not finite.
-    void blame(int layer);
+    // Records the first layer, or kEmbedding, that produced NaN or infinity.
+    void record_nonfinite(int layer);
 
-    // A point of block `layer`, or of no block (-1), where every thread has written its part of `rows` or is
-    // about to have: shown to who looks.
-    void show(int thread, Point point, int layer, const float* rows, size_t stride) {
-        if (is_watched_) visit(thread, point, layer, {rows, nullptr, stride, nullptr});
+    // Taps (model/forward_taps.cpp). Marks a tap of block `layer` (-1: outside the blocks) whose rows each
+    // thread has finished writing, or will have at its next barrier. Costs one comparison when nothing is
+    // tapped.
+    void tap(int thread, Tap tap, int layer, const float* rows, size_t stride) {
+        if (has_taps_) at_tap(thread, tap, layer, {rows, nullptr, stride, nullptr});
     }
-    // The same where rows may be changed too. `reader`: what reads their int8 form, which has been made
-    // already and stands in ff_blocks_.
-    void expose(int thread, Point point, int layer, float* rows, size_t stride,
-                const Matrix* reader = nullptr) {
-        if (is_watched_) visit(thread, point, layer, {rows, rows, stride, reader});
+    // A tap whose rows interventions may modify. `reader`: the matrix that reads their int8 form, already in
+    // ff_blocks_, which must be recomputed after a modification.
+    void tap_mutable(int thread, Tap tap, int layer, float* rows, size_t stride,
+                     const Matrix* reader = nullptr) {
+        if (has_taps_) at_tap(thread, tap, layer, {rows, rows, stride, reader});
     }
-    struct PointRows {
-        const float* shown;
-        float* changed;  // the same, or null where they are only shown
+    struct TapRows {
+        const float* rows;
+        float* mutable_rows;  // the same rows; null if the tap cannot be modified
         size_t stride;
         const Matrix* reader;
     };
-    // What is done where somebody looks or changes something (model/forward_taps.cpp).
-    void watch(const Batch& batch);
-    void visit(int thread, Point point, int layer, const PointRows& rows);
-    void weigh(int thread, const Batch& batch, int layer);
-    void show_lens(int thread, int layer);
+    // Finds which taps this pass records or modifies.
+    void prepare_taps(const Batch& batch);
+    void at_tap(int thread, Tap tap, int layer, const TapRows& rows);
+    void record_attention(int thread, const Batch& batch, int layer);
+    void record_lens(int thread, int layer);
 
     bool normalize(const Norm& norm, const float* x, float* y) const;
-    // The normed residual of all rows in the form that `readers` want; what this thread may read afterwards.
-    // `writer` is the layer that wrote the residual last, or kEmbedding.
+    // Normalizes all rows of the residual stream, in float and, if any reader needs it, in int8. Returns the
+    // rows that this thread may read. `writer`: the layer that last wrote the residual stream, or kEmbedding.
     Activations stage_norm(int thread, const Norm& norm, int writer,
                            std::initializer_list<const Linear*> readers);
     Activations stage_rows(int thread, const float* rows, size_t stride, int n_cols, const Matrix& reader);
-    // A product, into projected_ and added to the residual stream; in a sandwich after `norm`, once every
-    // thread is here.
+    // Multiplies into projected_ and adds that to the residual stream. In sandwich placement, applies `norm`
+    // in between, after a barrier.
     void add_to_residual(int thread, const Linear& weight, const Activations& x, const Norm& norm);
 
     const ModelSpec& spec_;
@@ -121,37 +112,37 @@ private:
     const bool is_exact_;
 
     int n_tokens_ = 0;
-    Probe* probe_ = nullptr;
-    bool is_watched_ = false;         // in this pass, by a probe or by edits
-    const Batch* watched_ = nullptr;  // the batch of this pass
-    PointSet visited_;                // where it is looked at or changed
+    TapRecorder* recorder_ = nullptr;
+    bool has_taps_ = false;                // this pass has a recorder or interventions
+    const Batch* tapped_batch_ = nullptr;  // the batch of this pass, if it has taps
+    TapSet active_taps_;                   // taps that are recorded or modified
     std::vector<int> lens_rows_;
     std::vector<float> lens_logits_;
     Attention attention_;
-    std::atomic<int> bad_layer_{kNoLayer};
+    std::atomic<int> nonfinite_layer_{kNoLayer};
     std::atomic<bool> is_cancelled_{false};
 
     std::vector<Buffer> buffers_;
     size_t model_stride_ = 0, query_stride_ = 0, kv_stride_ = 0, ff_stride_ = 0;
     float* x_ = nullptr;               // [T, D] the residual stream
-    float* projected_ = nullptr;       // [T, D] what a block adds to it
+    float* projected_ = nullptr;       // [T, D] what a sublayer adds to it
     float* normed_ = nullptr;          // [T, D]
     float* q_ = nullptr;               // [T, H*K]
     float* k_ = nullptr;               // [T, N*K]
     float* v_ = nullptr;               // [T, N*K]
-    float* mixed_ = nullptr;           // [T, H*K] attention's output
+    float* context_ = nullptr;         // [T, H*K] softmax-weighted values, before the output projection
     float* gate_ = nullptr;            // [T, F]
     float* up_ = nullptr;              // [T, F]
     float* cosines_ = nullptr;         // [T, pairs]
     float* sines_ = nullptr;           // [T, pairs]
-    QuantBlock* blocks_ = nullptr;     // [T, widest / 32, 2] shared by all threads
+    QuantBlock* blocks_ = nullptr;     // [T, max width / 32, 2], shared by all threads
     QuantBlock* ff_blocks_ = nullptr;  // [T, F / 32]
-    float* private_floats_ = nullptr;  // [threads, private rows, D] for small batches
+    float* private_floats_ = nullptr;  // [threads, kPrivateRows, D], for short passes
     QuantBlock* private_blocks_ = nullptr;
     size_t private_float_stride_ = 0, private_block_stride_ = 0;
     std::vector<float> attention_scratch_;
 
-    // Of a mixture: which experts a token goes to and with what weight, and the tokens of each expert.
+    // Mixture of experts: the experts of each token with their weights, and the tokens of each expert.
     struct Choice {
         int expert;
         float weight;
@@ -163,7 +154,7 @@ private:
     std::vector<Choice> choices_;              // [T, A]
     std::vector<std::vector<Routed>> routed_;  // [E]
     float* router_logits_ = nullptr;           // [T, E rounded up to 16]
-    float* expert_floats_ = nullptr;           // [T, D] the rows of one expert
+    float* expert_floats_ = nullptr;           // [T, D] input rows of one expert
     QuantBlock* expert_blocks_ = nullptr;      // [T, D / 32, 2]
 };
 

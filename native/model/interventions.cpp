@@ -6,30 +6,32 @@
 
 namespace zp {
 
-Result<Edits> Edits::make(std::vector<Edit> edits, const ModelSpec& spec) {
-    Edits made;
-    for (const Edit& e : edits) {
-        const int width = is_writable(e.point) ? width_of(e.point, e.layer, spec) : 0;
+Result<Interventions> Interventions::make(std::vector<Intervention> interventions, const ModelSpec& spec) {
+    Interventions result;
+    for (const Intervention& e : interventions) {
+        const int width = is_modifiable(e.tap) ? tap_width(e.tap, e.layer, spec) : 0;
         if (width == 0)
-            return invalid("layer " + std::to_string(e.layer) + " has no such point that can be changed");
+            return invalid("layer " + std::to_string(e.layer) +
+                           " does not have this tap, or it cannot be modified");
         if (e.first_column < 0 || e.n_columns < 1 || e.n_columns > width - e.first_column)
-            return invalid("a change of columns " + std::to_string(e.first_column) +
-                           " and after reaches past the " + std::to_string(width) + " columns of its point");
+            return invalid("an intervention modifies " + std::to_string(e.n_columns) +
+                           " columns from column " + std::to_string(e.first_column) + "; its tap has " +
+                           std::to_string(width));
         if (!e.addend.empty() && e.addend.size() != static_cast<size_t>(e.n_columns))
-            return invalid("a change of " + std::to_string(e.n_columns) + " columns adds " +
+            return invalid("an intervention on " + std::to_string(e.n_columns) + " columns adds " +
                            std::to_string(e.addend.size()) + " numbers");
         const auto is_finite = [](float x) { return std::isfinite(x); };
         if (!is_finite(e.factor) || !std::all_of(e.addend.begin(), e.addend.end(), is_finite))
-            return invalid("a change of the pass holds a number that is not finite");
-        made.points_.add(e.point, e.layer);
+            return invalid("an intervention contains a number that is not finite");
+        result.taps_.add(e.tap, e.layer);
     }
-    made.edits_ = std::move(edits);
-    return made;
+    result.interventions_ = std::move(interventions);
+    return result;
 }
 
-void Edits::apply(Point point, int layer, int position, int n_rows, float* rows, size_t stride) const {
-    for (const Edit& e : edits_) {
-        if (e.point != point || e.layer != layer) continue;
+void Interventions::apply(Tap tap, int layer, int position, int n_rows, float* rows, size_t stride) const {
+    for (const Intervention& e : interventions_) {
+        if (e.tap != tap || e.layer != layer) continue;
         const int begin = std::max(e.first_position - position, 0);
         const int end = std::min(e.end_position - position, n_rows);
         for (int r = begin; r < end; ++r) {

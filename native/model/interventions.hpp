@@ -1,6 +1,6 @@
-// Changing a pass: columns of the rows at a point become factor * column + addend. Steering vectors (Turner
-// et al., "Activation Addition", 2023) and the silencing of a head or a feature (Michel et al., "Are Sixteen
-// Heads Really Better than One?", 2019) are both of this kind.
+// Interventions modify a forward pass: columns of the rows at a tap become factor * column + addend. This
+// covers steering vectors (Turner et al., "Activation Addition", 2023) and the ablation of a head or feature
+// (Michel et al., "Are Sixteen Heads Really Better than One?", 2019).
 #pragma once
 
 #include <vector>
@@ -10,27 +10,28 @@
 
 namespace zp {
 
-struct Edit {
-    Point point = Point::kAfterFfn;
-    int layer = 0;                             // -1: outside of blocks
-    int first_position = 0, end_position = 0;  // half-open
+struct Intervention {
+    Tap tap = Tap::kAfterFfn;
+    int layer = 0;                             // -1: outside the blocks
+    int first_position = 0, end_position = 0;  // token positions [first, end)
     int first_column = 0, n_columns = 0;
     float factor = 1.0f;
-    std::vector<float> addend;  // [n_columns], or empty for nothing
+    std::vector<float> addend;  // [n_columns], or empty for zeros
 };
 
-class Edits {
+class Interventions {
 public:
-    // Refuses a point that cannot be changed, columns that it does not have, and numbers that are not finite.
-    static Result<Edits> make(std::vector<Edit> edits, const ModelSpec& spec);
+    // kInvalid for a tap that cannot be modified, columns that it does not have, or a number that is not
+    // finite.
+    static Result<Interventions> make(std::vector<Intervention> interventions, const ModelSpec& spec);
 
-    const PointSet& points() const { return points_; }
-    // Changes rows [n_rows, stride] of tokens at `position` and after, edits in the order they were given.
-    void apply(Point point, int layer, int position, int n_rows, float* rows, size_t stride) const;
+    const TapSet& taps() const { return taps_; }
+    // Modifies rows [n_rows, stride] of the tokens from `position` on, applying interventions in order.
+    void apply(Tap tap, int layer, int position, int n_rows, float* rows, size_t stride) const;
 
 private:
-    std::vector<Edit> edits_;
-    PointSet points_;
+    std::vector<Intervention> interventions_;
+    TapSet taps_;
 };
 
 }  // namespace zp

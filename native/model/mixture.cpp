@@ -1,6 +1,6 @@
-// A mixture of experts (Jiang et al., "Mixtral of Experts", 2024, section 2.1): a router sends each token to
-// a few gated networks, whose outputs are added by the router's weights. Tokens are gathered an expert at a
-// time, so that its weights are read once a batch.
+// Mixture of experts (Jiang et al., "Mixtral of Experts", 2024, section 2.1): a router selects a few gated
+// networks for each token, and their outputs are summed with the router's weights. Tokens are grouped by
+// expert, so that each expert's weights are read once per batch.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -11,14 +11,14 @@ namespace zp {
 
 namespace {
 
-// The n_active largest of `logits`, by falling value and then rising index, weighed by softmax over all of
-// them; the weights are scaled to sum to 1 where `is_renormalized`.
+// Selects the n_active largest of `logits`, in descending order, ties by ascending index. Their weights are
+// the softmax over all logits, scaled to sum to 1 if `is_renormalized`.
 template <class Choice>
 void choose(const float* logits, int n_experts, int n_active, bool is_renormalized, Choice* out) {
     float total = 0.0f;
     const float peak = *std::max_element(logits, logits + n_experts);
     for (int e = 0; e < n_experts; ++e) total += std::exp(logits[e] - peak);
-    float kept = 0.0f;
+    float selected = 0.0f;
     for (int a = 0; a < n_active; ++a) {
         int best = -1;
         for (int e = 0; e < n_experts; ++e) {
@@ -26,9 +26,9 @@ void choose(const float* logits, int n_experts, int n_active, bool is_renormaliz
             if (!is_taken && (best < 0 || logits[e] > logits[best])) best = e;
         }
         out[a] = {best, std::exp(logits[best] - peak) / total};
-        kept += out[a].weight;
+        selected += out[a].weight;
     }
-    for (int a = 0; is_renormalized && a < n_active; ++a) out[a].weight /= kept;
+    for (int a = 0; is_renormalized && a < n_active; ++a) out[a].weight /= selected;
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The sizes and parts of a decoder as the native engine needs them. They come from a blueprint (Python), and
-// are checked again here, because everything below trusts them.
+// The architecture of a decoder as the native engine needs it. It comes from a Python blueprint and is
+// validated again here, because the rest of the engine relies on it.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +16,9 @@ namespace zp {
 enum class NormKind : uint8_t { kNone, kRms, kLayer };
 enum class FfnKind : uint8_t { kNone, kGated, kPlain, kMixture };
 enum class Placement : uint8_t {
-    kPre,       // norm before each part
-    kParallel,  // attention and feed-forward read the same norm, and are added together
-    kSandwich,  // norm before each part, and again before it is added
+    kPre,       // norm before each sublayer
+    kParallel,  // attention and feed-forward read the same norm; both outputs are added
+    kSandwich,  // norm before each sublayer and again on its output, before it is added
 };
 
 struct ModelSpec {
@@ -27,8 +27,8 @@ struct ModelSpec {
     int n_kv_heads = 0;  // N
     int d_model = 0;     // D
     int d_head = 0;      // K
-    int d_ff = 0;        // F; of one expert in a mixture
-    int n_ctx = 0;       // positions a cache may hold
+    int d_ff = 0;        // F; in a mixture, of one expert
+    int n_ctx = 0;       // positions of the KV cache
     int n_vocab = 0;     // V
 
     NormKind norm = NormKind::kRms;
@@ -38,17 +38,17 @@ struct ModelSpec {
 
     FfnKind ffn = FfnKind::kGated;
     Activation activation = Activation::kSilu;
-    int n_experts = 0, n_active = 0;  // E, A; of a mixture
+    int n_experts = 0, n_active = 0;  // E, A: experts of a mixture, and those active per token
     bool has_renormalized_experts = true;
 
     bool has_query_key_norm = false;
-    float attention_scale = 0;         // what q . k is multiplied with
-    std::vector<AttentionRule> rules;  // one a layer
+    float attention_scale = 0;         // factor of q . k
+    std::vector<AttentionRule> rules;  // one per layer
 
     RopeLayout rope_layout = RopeLayout::kInterleaved;
-    std::vector<float> rope_frequencies;  // radians a position, one a rotated pair; empty: no rotation
-    float rope_factor = 1.0f;             // what rotated columns are multiplied with
-    int n_positions = 0;                  // rows of a learned position table; 0: none
+    std::vector<float> rope_frequencies;  // radians per position, one per rotated pair; empty: no RoPE
+    float rope_factor = 1.0f;             // factor of the rotated columns
+    int n_positions = 0;                  // rows of the learned position embedding; 0: none
 
     float embedding_scale = 1.0f;
     bool has_tied_head = false;
@@ -59,7 +59,7 @@ struct ModelSpec {
     int n_query() const { return n_heads * d_head; }
 };
 
-// Every rule the engine relies on; the first broken one, by name.
+// Checks every assumption of the engine. Returns the first violation, naming the field.
 Status check(const ModelSpec& spec);
 
 }  // namespace zp

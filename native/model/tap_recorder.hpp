@@ -1,5 +1,6 @@
-// Looking inside the passes of one text: rows copied out at points, attention weights of chosen heads, and
-// what the head would say after chosen layers (nostalgebraist, "Interpreting GPT: the logit lens", 2020).
+// Records the inside of the forward passes of one text: activations at taps, attention weights of chosen
+// heads, and the logit lens, which applies final norm and LM head after chosen layers (nostalgebraist,
+// "Interpreting GPT: the logit lens", 2020).
 #pragma once
 
 #include <cstdint>
@@ -14,62 +15,62 @@
 
 namespace zp {
 
-// What is wanted at one point, and what was seen there.
-struct Reading {
-    Point point = Point::kAfterFfn;
+// One recorded tap: the request, and its values after the passes.
+struct RecordedTap {
+    Tap tap = Tap::kAfterFfn;
     int layer = -1;
-    std::vector<int> heads;  // of kWeights
-    // [T, width]; of kWeights [heads, T, T], 0 where a token sees nothing.
+    std::vector<int> heads;  // recorded heads, for kWeights only
+    // [T, width]; for kWeights [heads, T, T], 0 at positions that a token does not attend to.
     int width = 0;
     std::vector<float> values;
 };
 
-// What the head says after a layer, a row a token of the text.
+// The logit lens after one layer: one row per token of the text.
 struct LensRows {
     int layer = 0;
     std::vector<int32_t> top_ids;       // [T, n_top], most probable first
     std::vector<float> top_logprobs;    // [T, n_top]
     std::vector<float> named_logprobs;  // [T, named]
-    std::vector<float> next_logprobs;   // [T - 1], of the text's own next token
-    std::vector<float> logits;          // [T, V] where wanted
+    std::vector<float> next_logprobs;   // [T - 1], of the next token of the text
+    std::vector<float> logits;          // [T, V], or empty unless requested
 };
 
-struct LensWish {
+struct LensRequest {
     std::vector<int> layers;
     int n_top = 0;
-    std::vector<int32_t> named;  // tokens whose probability is wanted
+    std::vector<int32_t> named;  // token ids whose log-probability to record
     bool wants_logits = false;
 };
 
-class Probe {
+class TapRecorder {
 public:
-    // For the text `ids`. Refuses points that the model does not have, and heads, layers and tokens beyond
-    // it.
-    static Result<Probe> make(const ModelSpec& spec, std::span<const int32_t> ids,
-                              std::vector<Reading> readings, LensWish lens);
+    // A recorder for the text `ids`. kInvalid for a tap, head, layer or token that the model does not have.
+    static Result<TapRecorder> make(const ModelSpec& spec, std::span<const int32_t> ids,
+                                    std::vector<RecordedTap> taps, LensRequest lens);
 
-    const PointSet& points() const { return points_; }
-    bool wants_lens() const { return !lens_.empty(); }
-    std::vector<Reading>& readings() { return readings_; }
+    const TapSet& taps() const { return taps_; }
+    bool has_lens() const { return !lens_.empty(); }
+    std::vector<RecordedTap>& recorded() { return recorded_; }
     std::vector<LensRows>& lens() { return lens_; }
 
-    // The reading of a point, or null.
-    Reading* at(Point point, int layer);
-    LensRows* lens_at(int layer);
-    // Copies rows [n_rows, stride] of tokens from `position` on. Threads may take disjoint rows at once.
-    void take(Point point, int layer, int position, int n_rows, const float* rows, size_t stride);
-    // Keeps of one row of logits what is wanted of it; false where they are not finite.
-    bool take_logits(LensRows& into, int position, const float* logits, const Kernels& kernels) const;
+    // The record of a tap or of a lens layer, or null if it was not requested.
+    RecordedTap* find(Tap tap, int layer);
+    LensRows* find_lens(int layer);
+    // Copies rows [n_rows, stride] of the tokens from `position` on. Threads may record disjoint rows at
+    // once.
+    void record(Tap tap, int layer, int position, int n_rows, const float* rows, size_t stride);
+    // Records one row of logits for the lens. False if they are not finite.
+    bool record_logits(LensRows& into, int position, const float* logits, const Kernels& kernels) const;
 
 private:
-    void reserve(Reading& reading) const;
-    void reserve(LensRows& rows) const;
+    void allocate(RecordedTap& recorded) const;
+    void allocate(LensRows& rows) const;
 
     int n_vocab_ = 0;
     std::vector<int32_t> ids_;
-    LensWish wish_;
-    PointSet points_;
-    std::vector<Reading> readings_;
+    LensRequest lens_request_;
+    TapSet taps_;
+    std::vector<RecordedTap> recorded_;
     std::vector<LensRows> lens_;
 };
 

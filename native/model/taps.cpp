@@ -24,37 +24,37 @@ constexpr const char* kNames[] = {"embedding.output",
                                   "ffn_output_norm",
                                   "after_ffn",
                                   "logits"};
-static_assert(std::size(kNames) == static_cast<size_t>(Point::kLogits) + 1);
+static_assert(std::size(kNames) == static_cast<size_t>(Tap::kLogits) + 1);
 
-bool is_outside(Point point) { return point == Point::kEmbeddingOutput || point == Point::kLogits; }
+bool is_outside_blocks(Tap tap) { return tap == Tap::kEmbeddingOutput || tap == Tap::kLogits; }
 
-// Whether a block of this kind has the point as rows of its own.
-bool has_point(Point point, const ModelSpec& spec) {
+// Whether a block of this kind computes the tap as separate rows rather than fusing it away.
+bool has_tap(Tap tap, const ModelSpec& spec) {
     const bool has_ffn = spec.ffn != FfnKind::kNone;
     const bool is_mixture = spec.ffn == FfnKind::kMixture;
     const bool is_parallel = spec.placement == Placement::kParallel;
     const bool is_sandwich = spec.placement == Placement::kSandwich;
-    switch (point) {
-        case Point::kAttentionNorm:
+    switch (tap) {
+        case Tap::kAttentionNorm:
             return spec.norm != NormKind::kNone;
-        case Point::kFfnNorm:
+        case Tap::kFfnNorm:
             return spec.norm != NormKind::kNone && has_ffn && !is_mixture && !is_parallel;
-        case Point::kKeyRotated:
+        case Tap::kKeyRotated:
             return !spec.rope_frequencies.empty();
-        case Point::kUp:
-        case Point::kHidden:
+        case Tap::kUp:
+        case Tap::kHidden:
             return has_ffn && !is_mixture;
-        case Point::kAttentionOutput:
+        case Tap::kAttentionOutput:
             return !is_sandwich;
-        case Point::kFfnOutput:
+        case Tap::kFfnOutput:
             return has_ffn && !is_mixture && !is_sandwich;
-        case Point::kAttentionOutputNorm:
+        case Tap::kAttentionOutputNorm:
             return is_sandwich;
-        case Point::kFfnOutputNorm:
+        case Tap::kFfnOutputNorm:
             return is_sandwich && has_ffn && !is_mixture;
-        case Point::kAfterAttention:
+        case Tap::kAfterAttention:
             return !is_parallel;
-        case Point::kAfterFfn:
+        case Tap::kAfterFfn:
             return has_ffn;
         default:
             return true;
@@ -63,38 +63,51 @@ bool has_point(Point point, const ModelSpec& spec) {
 
 }  // namespace
 
-std::optional<Point> point_named(const std::string& name) {
+std::optional<Tap> tap_named(const std::string& name) {
     for (size_t i = 0; i < std::size(kNames); ++i)
-        if (name == kNames[i]) return static_cast<Point>(i);
+        if (name == kNames[i]) return static_cast<Tap>(i);
     return std::nullopt;
 }
 
-int width_of(Point point, int layer, const ModelSpec& spec) {
-    if (is_outside(point) != (layer == -1) || layer < -1 || layer >= spec.n_layers) return 0;
-    if (!has_point(point, spec)) return 0;
-    switch (point) {
-        case Point::kQuery:
-        case Point::kMix:
+std::vector<std::string> tap_names(const ModelSpec& spec) {
+    std::vector<std::string> names;
+    const auto add_all = [&](Tap first, Tap last, int layer) {
+        for (int t = static_cast<int>(first); t <= static_cast<int>(last); ++t)
+            if (tap_width(static_cast<Tap>(t), layer, spec) > 0)
+                names.push_back((layer < 0 ? "" : "blocks." + std::to_string(layer) + ".") + kNames[t]);
+    };
+    add_all(Tap::kEmbeddingOutput, Tap::kEmbeddingOutput, -1);
+    for (int layer = 0; layer < spec.n_layers; ++layer) add_all(Tap::kAttentionNorm, Tap::kAfterFfn, layer);
+    add_all(Tap::kLogits, Tap::kLogits, -1);
+    return names;
+}
+
+int tap_width(Tap tap, int layer, const ModelSpec& spec) {
+    if (is_outside_blocks(tap) != (layer == -1) || layer < -1 || layer >= spec.n_layers) return 0;
+    if (!has_tap(tap, spec)) return 0;
+    switch (tap) {
+        case Tap::kQuery:
+        case Tap::kContext:
             return spec.n_query();
-        case Point::kKey:
-        case Point::kValue:
-        case Point::kKeyRotated:
+        case Tap::kKey:
+        case Tap::kValue:
+        case Tap::kKeyRotated:
             return spec.n_kv();
-        case Point::kUp:
-        case Point::kHidden:
+        case Tap::kUp:
+        case Tap::kHidden:
             return spec.d_ff;
-        case Point::kWeights:
+        case Tap::kWeights:
             return 1;
-        case Point::kLogits:
+        case Tap::kLogits:
             return spec.n_vocab;
         default:
             return spec.d_model;
     }
 }
 
-bool is_writable(Point point) {
-    return point == Point::kEmbeddingOutput || point == Point::kMix || point == Point::kAfterAttention ||
-           point == Point::kHidden || point == Point::kAfterFfn;
+bool is_modifiable(Tap tap) {
+    return tap == Tap::kEmbeddingOutput || tap == Tap::kContext || tap == Tap::kAfterAttention ||
+           tap == Tap::kHidden || tap == Tap::kAfterFfn;
 }
 
 }  // namespace zp

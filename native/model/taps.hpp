@@ -1,4 +1,5 @@
-// The points of a pass where one may look, and those that one may change: blueprint/taps.py has the names.
+// Taps: the points of a forward pass at which activations can be recorded or modified. The native engine has
+// the subset of blueprint/taps.py that it does not fuse away.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,7 @@
 
 namespace zp {
 
-enum class Point : uint8_t {
+enum class Tap : uint8_t {
     kEmbeddingOutput,
     kAttentionNorm,
     kQuery,
@@ -18,7 +19,7 @@ enum class Point : uint8_t {
     kValue,
     kKeyRotated,
     kWeights,
-    kMix,
+    kContext,
     kAttentionOutput,
     kAttentionOutputNorm,
     kAfterAttention,
@@ -31,33 +32,35 @@ enum class Point : uint8_t {
     kLogits,
 };
 
-// The point with that name, without the block's ("attention.mix").
-std::optional<Point> point_named(const std::string& name);
-// Columns of a row at the point, or 0 where a model of this kind does not have it or has it elsewhere than
-// in block `layer` (-1: outside of blocks). kWeights has as many as the text has tokens: 1 stands for them.
-int width_of(Point point, int layer, const ModelSpec& spec);
-// True where what is read afterwards is the rows at this point, so that changing them changes the pass.
-bool is_writable(Point point);
+// The tap with that name, without its block prefix ("attention.mix").
+std::optional<Tap> tap_named(const std::string& name);
+// Columns of a row at the tap, or 0 if the model does not have it in block `layer` (-1: outside the blocks).
+// For kWeights, whose rows have one column per token of the text, 1.
+int tap_width(Tap tap, int layer, const ModelSpec& spec);
+// The full names of a model's taps ("blocks.0.attention_norm"), in the order of the forward pass.
+std::vector<std::string> tap_names(const ModelSpec& spec);
+// Whether interventions may modify the rows at the tap: true if all later computation reads those rows.
+bool is_modifiable(Tap tap);
 
-// A bit for each point of each layer.
-class PointSet {
+// A set of taps: one bit per tap and layer.
+class TapSet {
 public:
-    void add(Point point, int layer) {
+    void add(Tap tap, int layer) {
         const size_t at = static_cast<size_t>(layer + 1);
         if (bits_.size() <= at) bits_.resize(at + 1);
-        bits_[at] |= 1u << static_cast<int>(point);
+        bits_[at] |= 1u << static_cast<int>(tap);
     }
-    void add(const PointSet& others) {
+    void add(const TapSet& others) {
         if (bits_.size() < others.bits_.size()) bits_.resize(others.bits_.size());
         for (size_t i = 0; i < others.bits_.size(); ++i) bits_[i] |= others.bits_[i];
     }
-    bool has(Point point, int layer) const {
+    bool has(Tap tap, int layer) const {
         const size_t at = static_cast<size_t>(layer + 1);
-        return at < bits_.size() && (bits_[at] >> static_cast<int>(point) & 1u) != 0;
+        return at < bits_.size() && (bits_[at] >> static_cast<int>(tap) & 1u) != 0;
     }
 
 private:
-    std::vector<uint32_t> bits_;  // [1 + L], the first of what is outside of blocks
+    std::vector<uint32_t> bits_;  // [1 + L]; the first is for taps outside the blocks
 };
 
 }  // namespace zp

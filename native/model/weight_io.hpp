@@ -1,4 +1,4 @@
-// Matrices out of their files into packed form (kernels/packed.hpp), each read once, by every thread.
+// Reads matrices from their files into packed form (kernels/packed.hpp), each byte once, on all threads.
 #pragma once
 
 #include <cstdint>
@@ -12,17 +12,17 @@
 
 namespace zp {
 
-struct MatrixReading {
+struct MatrixLoad {
     Matrix* target;
     const MappedFile* file;
-    const uint8_t* bytes;    // in the file's mapping: rows one after another
+    const uint8_t* bytes;    // in the mapping of the file: contiguous rows
     uint8_t* out = nullptr;  // target->n_bytes()
 };
 
-// Fails if there is no memory to read into. A file that has become shorter is damaged then, as if it had been
-// read from its mapping. hold: until it is released, one thread reads all but the last `held_bytes` of packed
-// weights, and nothing is there if it is abandoned; null for none.
-Status read_matrices(std::span<const MatrixReading> readings, ThreadPool& pool, const LoadGate* load_gate,
+// kMemory if there is no memory for buffers. A file that was truncated meanwhile becomes
+// MappedFile::damaged(). load_gate: until it opens, a single thread reads all but the last `held_bytes` of
+// packed weights; kCancelled if it is abandoned. Null for no gate.
+Status read_matrices(std::span<const MatrixLoad> loads, ThreadPool& pool, const LoadGate* load_gate,
                      size_t held_bytes);
 
 }  // namespace zp

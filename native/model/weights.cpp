@@ -13,9 +13,9 @@ namespace zp {
 
 namespace {
 
-// Memory that making a tokenizer takes, by the header it is made from: 23 MB for one of 1.6 with 49,152
+// Memory of tokenizer construction as a multiple of the GGUF header: 23 MB for a header of 1.6 MB with 49,152
 // tokens.
-constexpr size_t kHeldForHeader = 16;
+constexpr size_t kTokenizerBytesPerHeaderByte = 16;
 
 struct Source {
     const GgufTensor* tensor;
@@ -29,8 +29,8 @@ std::string shape_text(const std::vector<uint64_t>& shape) {
     return text + "]";
 }
 
-// Collects what has to be read, then reads it with every thread. The first failure is kept, and what is asked
-// for after it does nothing.
+// Collects the tensors to read, then reads them on all threads. After the first failure, further requests do
+// nothing.
 class Loader {
 public:
     Loader(const ModelSpec& spec, const TensorMap& names) : spec_(spec), names_(names) {}
@@ -56,10 +56,10 @@ private:
     const TensorMap& names_;
     Status status_;
     std::vector<MappedFile> files_;
-    std::vector<std::string> shown_;  // the paths, fit for a message
+    std::vector<std::string> printable_paths_;
     std::vector<GgufHeader> headers_;
     std::unordered_map<std::string, Source> sources_;
-    std::vector<MatrixReading> readings_;
+    std::vector<MatrixLoad> loads_;
     std::unique_ptr<Weights> weights_ = std::make_unique<Weights>();
 };
 
@@ -70,18 +70,19 @@ Status Loader::open(const std::vector<std::string>& paths) {
         Result<MappedFile> file = MappedFile::open(path);
         if (!file.ok()) return file.error();
         files_.push_back(std::move(file.value()));
-        shown_.push_back(printable(path, 4096));
+        printable_paths_.push_back(printable(path, 4096));
         const auto bytes = files_.back().bytes();
         Result<GgufHeader> header = parse_gguf(bytes, bytes.size());
-        if (!header.ok()) return Error{header.error().fault, shown_.back() + ": " + header.error().message};
+        if (!header.ok())
+            return Error{header.error().fault, printable_paths_.back() + ": " + header.error().message};
         headers_.push_back(std::move(header.value()));
-        // Of all that, only the table of tensors is wanted here.
+        // Only the tensor table is needed here.
         headers_.back().metadata = {};
         files_.back().drop_pages(bytes.data(), static_cast<size_t>(headers_.back().data_offset));
         for (const GgufTensor& tensor : headers_.back().tensors) {
             const auto* data = reinterpret_cast<const uint8_t*>(bytes.data()) + tensor.offset;
             if (!sources_.emplace(tensor.name, Source{&tensor, data, &files_.back()}).second)
-                return invalid(shown_.back() + ": tensor " + printable(tensor.name) +
+                return invalid(printable_paths_.back() + ": tensor " + printable(tensor.name) +
                                " is in two files of the model");
         }
     }
@@ -92,22 +93,23 @@ std::optional<Source> Loader::find(const std::string& name, std::vector<uint64_t
     if (!status_.ok()) return std::nullopt;
     const auto mapped = names_.find(name);
     const StoredTensor stored = mapped == names_.end() ? StoredTensor{name} : mapped->second;
-    const auto found = sources_.find(stored.name);
-    if (found == sources_.end()) {
-        status_ = invalid(shown_.front() + ": tensor " + stored.name + " is missing");
+    const auto source_at = sources_.find(stored.name);
+    if (source_at == sources_.end()) {
+        status_ = invalid(printable_paths_.front() + ": tensor " + stored.name + " is missing");
         return std::nullopt;
     }
-    Source source = found->second;
+    Source source = source_at->second;
     const uint64_t first_row = static_cast<uint64_t>(stored.first_row);
     const bool is_part = stored.n_rows > 0;
     if (is_part && (stored.first_row < 0 || shape[0] > static_cast<uint64_t>(stored.n_rows) ||
                     first_row > static_cast<uint64_t>(stored.n_rows) - shape[0])) {
-        status_ = invalid(shown_.front() + ": tensor " + stored.name + " has no such rows for " + name);
+        status_ = invalid(printable_paths_.front() + ": tensor " + stored.name +
+                          " does not have the rows of " + name);
         return std::nullopt;
     }
     if (is_part) shape[0] = static_cast<uint64_t>(stored.n_rows);
     if (source.tensor->shape != shape) {
-        status_ = invalid(shown_.front() + ": tensor " + stored.name + " has shape " +
+        status_ = invalid(printable_paths_.front() + ": tensor " + stored.name + " has shape " +
                           shape_text(source.tensor->shape) + "; the metadata says " + shape_text(shape));
         return std::nullopt;
     }
@@ -119,7 +121,7 @@ void Loader::matrix(const std::string& name, int rows, int cols, Matrix& target)
     const auto source = find(name, {static_cast<uint64_t>(rows), static_cast<uint64_t>(cols)});
     if (!source) return;
     target = {source->tensor->format, rows, cols, nullptr};
-    readings_.push_back({&target, source->file, source->bytes});
+    loads_.push_back({&target, source->file, source->bytes});
 }
 
 void Loader::floats(const std::string& name, std::vector<uint64_t> shape, const float*& target) {
@@ -127,7 +129,7 @@ void Loader::floats(const std::string& name, std::vector<uint64_t> shape, const 
     if (!source) return;
     const Format format = source->tensor->format;
     if (is_quantized(format)) {
-        status_ = invalid(shown_.front() + ": tensor " + name + " must hold plain floats");
+        status_ = invalid(printable_paths_.front() + ": tensor " + name + " must be stored as plain floats");
         return;
     }
     size_t n = 1;
@@ -137,7 +139,7 @@ void Loader::floats(const std::string& name, std::vector<uint64_t> shape, const 
         status_ = buffer.error();
         return;
     }
-    // A copy, as of matrices: to touch a page of the mapping may bring in two megabytes around it.
+    // Copied, as matrices are: touching a page of the mapping may load two megabytes around it.
     const size_t n_bytes = info(format).block_bytes * n;
     Result<Buffer> stored = Buffer::allocate(n_bytes, Pages::kSmall, "the model's weights");
     if (!stored.ok()) {
@@ -164,7 +166,7 @@ void Loader::norm(const std::string& name, Norm& target) {
 
 void Loader::experts(const std::string& name, int rows, int cols, std::vector<Linear>& targets) {
     const uint64_t n_experts = static_cast<uint64_t>(spec_.n_experts);
-    if (has(name + ".0.weight")) {  // each in a tensor of its own
+    if (has(name + ".0.weight")) {  // one tensor per expert
         targets.resize(n_experts);
         for (uint64_t e = 0; e < n_experts; ++e)
             matrix(name + "." + std::to_string(e) + ".weight", rows, cols, targets[e].matrix);
@@ -176,7 +178,7 @@ void Loader::experts(const std::string& name, int rows, int cols, std::vector<Li
     targets.resize(n_experts);
     for (uint64_t e = 0; e < n_experts; ++e) {
         targets[e].matrix = {source->tensor->format, rows, cols, nullptr};
-        readings_.push_back(
+        loads_.push_back(
             {&targets[e].matrix, source->file, source->bytes + source->tensor->n_bytes / n_experts * e});
     }
 }
@@ -230,19 +232,19 @@ Status Loader::place() {
 
 Status Loader::allocate() {
     trim_heap();
-    // One allocation for all matrices, each on a page of its own. The sum cannot overflow: every term is at
-    // most the file's size plus 15 rows, and the file is mapped.
+    // One allocation for all matrices, each aligned to a page. The sum cannot overflow: every term is at most
+    // the size of the mapped file plus 15 rows.
     size_t total = 0;
     std::vector<size_t> offsets;
-    for (const MatrixReading& reading : readings_) {
+    for (const MatrixLoad& load : loads_) {
         offsets.push_back(total);
-        total += (reading.target->n_bytes() + 4095) / 4096 * 4096;
+        total += (load.target->n_bytes() + 4095) / 4096 * 4096;
     }
     Result<Buffer> buffer = Buffer::allocate(total, Pages::kHuge, "the model's weights");
     if (!buffer.ok()) return buffer.error();
-    for (size_t i = 0; i < readings_.size(); ++i) {
-        readings_[i].out = static_cast<uint8_t*>(buffer.value().data()) + offsets[i];
-        readings_[i].target->data = readings_[i].out;
+    for (size_t i = 0; i < loads_.size(); ++i) {
+        loads_[i].out = static_cast<uint8_t*>(buffer.value().data()) + offsets[i];
+        loads_[i].target->data = loads_[i].out;
     }
     weights_->n_bytes = total;
     weights_->buffers.push_back(std::move(buffer.value()));
@@ -251,11 +253,12 @@ Status Loader::allocate() {
 
 Status Loader::read(ThreadPool& pool, const LoadGate* load_gate) {
     size_t held_bytes = 0;
-    for (const GgufHeader& header : headers_) held_bytes += kHeldForHeader * header.data_offset;
-    if (Status status = read_matrices(readings_, pool, load_gate, held_bytes); !status.ok()) return status;
+    for (const GgufHeader& header : headers_) held_bytes += kTokenizerBytesPerHeaderByte * header.data_offset;
+    if (Status status = read_matrices(loads_, pool, load_gate, held_bytes); !status.ok()) return status;
     for (size_t i = 0; i < files_.size(); ++i) {
         if (files_[i].damaged())
-            return io_error(shown_[i] + " changed or was truncated while it was read; fetch it again");
+            return io_error(printable_paths_[i] +
+                            " changed or was truncated while it was read; fetch it again");
     }
     if (spec_.has_tied_head) weights_->head.matrix = weights_->embedding;
     return {};

@@ -1,4 +1,5 @@
-// The weights of a decoder, packed for the kernels, in memory of our own: once loaded, the file may go.
+// The weights of a decoder, packed for the kernels, in memory of our own: the file is not needed after
+// loading.
 #pragma once
 
 #include <memory>
@@ -14,7 +15,7 @@
 
 namespace zp {
 
-// Gain and bias [D] of a norm; null where it has none.
+// Gain and bias [D] of a norm; null if absent.
 struct Norm {
     const float* gain = nullptr;
     const float* bias = nullptr;
@@ -28,7 +29,7 @@ struct LayerWeights {
     Norm ffn_norm, ffn_output_norm;
     Linear gate, up, down;                                    // [F, D] [F, D] [D, F]
     Linear router;                                            // [E, D]
-    std::vector<Linear> expert_gate, expert_up, expert_down;  // E of the shapes above
+    std::vector<Linear> expert_gate, expert_up, expert_down;  // [E] of the shapes above
 };
 
 struct Weights {
@@ -36,24 +37,25 @@ struct Weights {
     const float* positions = nullptr;  // [n_positions, D]
     std::vector<LayerWeights> layers;
     Norm final_norm;
-    Linear head;         // [V, D]; its matrix is the embedding where the head is tied
+    Linear head;         // [V, D]; shares the embedding matrix if tied
     size_t n_bytes = 0;  // of packed weights in memory
 
-    std::vector<Buffer> buffers;  // what the pointers above point into
+    std::vector<Buffer> buffers;  // own the memory of the pointers above
 };
 
-// Where a tensor of ours lies in the files: the whole of a stored tensor, or some of its rows.
+// Where one of our tensors is stored: a complete tensor of the file, or some of its rows.
 struct StoredTensor {
     std::string name;
     int64_t first_row = 0;
-    int64_t n_rows = 0;  // rows of the stored tensor, or 0: it is ours as it stands
+    int64_t n_rows = 0;  // rows of the stored tensor; 0: our tensor is the complete stored tensor
 };
 using TensorMap = std::unordered_map<std::string, StoredTensor>;
 
 // Reads every tensor of `spec` from GGUF files (the shards of one model). `names` maps our tensor names
-// ("blocks.3.attention.query.weight") to the files'; a bias is read where it has one. Refuses missing
-// tensors, wrong shapes and files that change while they are read. hold: of whoever makes a tokenizer from
-// the same header meanwhile; so many weights as that takes memory wait for it. Null for none.
+// ("blocks.3.attention.query.weight") to those of the files; biases are optional. kInvalid for a missing
+// tensor or a wrong shape, kIo for a file that changes meanwhile. load_gate: opened once a tokenizer has been
+// built from the same header; the last weights, as much memory as that construction needs, wait for it. Null:
+// none.
 Result<std::unique_ptr<Weights>> load_weights(const std::vector<std::string>& paths, const ModelSpec& spec,
                                               const TensorMap& names, ThreadPool& pool,
                                               const LoadGate* load_gate);

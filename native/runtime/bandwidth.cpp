@@ -17,12 +17,12 @@ namespace {
 
 constexpr size_t kBytes = size_t{256} << 20;  // several times the largest last-level cache share
 constexpr size_t kWeightBytes = size_t{128} << 20;
-constexpr int kCols = 2048;  // of the weights: whole blocks of every format
+constexpr int kCols = 2048;  // of the weight matrix: divisible by the block length of every format
 constexpr size_t kPage = 4096;
-constexpr double kSliceS = 0.025, kWholeS = 0.5;  // a slice is some passes; more than one moment is measured
+constexpr double kSampleS = 0.025, kTotalS = 0.5;  // duration of one sample, and of all of them
 
-// Eight sums, so that the additions do not wait for each other and the loads are the limit; asked for ahead
-// as the kernels do, or these could pass the ceiling.
+// Eight independent sums, so that loads rather than dependent additions are the limit. Prefetches as the
+// kernels do; otherwise the kernels could exceed this ceiling.
 uint64_t read_all(const uint64_t* words, size_t n) {
     uint64_t sums[8] = {};
     for (size_t i = 0; i + 8 <= n; i += 8) {
@@ -38,25 +38,25 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// The rate of `pass`, which goes through n_bytes.
+// The rate of `pass`, which reads n_bytes.
 template <class Pass>
 Rate rate_of(size_t n_bytes, const Pass& pass) {
     std::vector<double> rates;
     pass();
-    for (const auto start = std::chrono::steady_clock::now(); seconds_since(start) < kWholeS;) {
-        const auto slice = std::chrono::steady_clock::now();
+    for (const auto start = std::chrono::steady_clock::now(); seconds_since(start) < kTotalS;) {
+        const auto sample = std::chrono::steady_clock::now();
         size_t n_passes = 0;
-        for (; n_passes == 0 || seconds_since(slice) < kSliceS; ++n_passes) pass();
-        rates.push_back(static_cast<double>(n_bytes * n_passes) / seconds_since(slice));
+        for (; n_passes == 0 || seconds_since(sample) < kSampleS; ++n_passes) pass();
+        rates.push_back(static_cast<double>(n_bytes * n_passes) / seconds_since(sample));
     }
     std::sort(rates.begin(), rates.end());
     const size_t n = rates.size();
     return {rates[n / 2], rates[n / 4], rates[n - 1 - n / 4]};
 }
 
-// Ones, written by the threads that will read them.
+// A buffer of ones, first touched by the threads that will read it.
 Result<Buffer> ones(ThreadPool& pool, size_t n_bytes) {
-    Result<Buffer> buffer = Buffer::allocate(n_bytes, Pages::kHuge, "measuring the memory's speed");
+    Result<Buffer> buffer = Buffer::allocate(n_bytes, Pages::kHuge, "measuring memory bandwidth");
     if (!buffer.ok()) return buffer;
     auto* bytes = static_cast<uint8_t*>(buffer.value().data());
     pool.run([&](int thread) {
@@ -68,7 +68,7 @@ Result<Buffer> ones(ThreadPool& pool, size_t n_bytes) {
     return buffer;
 }
 
-// As the engine does, which does not wait for the slower of two processors.
+// Dynamic scheduling, as the engine does: a slow processor does not delay the others.
 template <class Work>
 void parallel_for(ThreadPool& pool, int n, const Work& work) {
     pool.run([&](int thread) { pool.parallel_for(n, thread, work); });
@@ -89,7 +89,7 @@ Result<Rate> measure_bandwidth(ThreadPool& pool) {
                          kPage / sizeof(uint64_t) * static_cast<size_t>(end - begin));
         });
     });
-    if (checksum == 0) return Error{Fault::kNumeric, "the memory test read nothing"};
+    if (checksum == 0) return Error{Fault::kNumeric, "the bandwidth measurement read nothing"};
     return rate;
 }
 

@@ -1,4 +1,4 @@
-// How fast this machine reads memory: the ceiling of decoding, which reads every weight once a token.
+// Measures memory bandwidth: the ceiling of decoding speed, since decoding reads every weight once per token.
 #pragma once
 
 #include "base/status.hpp"
@@ -7,19 +7,18 @@
 
 namespace zp {
 
-// Bytes a second, measured again and again for half a second: processors that others share change their speed
-// from one moment to the next.
+// Bytes per second, sampled for half a second, because the speed of a shared processor fluctuates.
 struct Rate {
-    double bytes_s = 0;  // the median
-    double low = 0;      // a quarter of what was measured was not faster,
-    double high = 0;     // and a quarter not slower
+    double bytes_s = 0;  // median
+    double low = 0;      // first quartile
+    double high = 0;     // third quartile
 };
 
-// At which all threads of the pool together read a buffer far larger than the caches.
+// Rate at which all threads of the pool together read a buffer far larger than the caches.
 Result<Rate> measure_bandwidth(ThreadPool& pool);
 
-// The same of weights of one format that one token is multiplied with: less where working a code out takes
-// longer than reading it.
+// Rate at which the matmul kernel of one token reads weights of a format: lower than the bandwidth where
+// decoding the weights takes longer than reading them.
 Result<Rate> measure_weights(ThreadPool& pool, const Kernels& kernels, Format format, bool is_exact);
 
 }  // namespace zp

@@ -6,15 +6,16 @@
 
 #include "base/text.hpp"
 #include "formats/half.hpp"
+#include "runtime/context_full.hpp"
 
 namespace zp {
 
 namespace {
 
 bool are_finite(std::span<const float> values) {
-    bool is_bad = false;
-    for (const float x : values) is_bad |= (float_to_bits(x) & 0x7f800000u) == 0x7f800000u;
-    return !is_bad;
+    bool has_nonfinite = false;
+    for (const float x : values) has_nonfinite |= (float_to_bits(x) & 0x7f800000u) == 0x7f800000u;
+    return !has_nonfinite;
 }
 
 }  // namespace
@@ -25,7 +26,7 @@ PageLayout Engine::layout_of(const EngineConfig& config) {
 }
 
 Result<std::unique_ptr<Engine>> Engine::open(EngineConfig config) {
-    // Before anything is counted in these sizes.
+    // First of all: everything below multiplies these sizes.
     if (Status status = check(config.spec); !status.ok())
         return invalid(printable(config.paths.front(), 4096) + ": " + status.error().message);
     const Result<CacheWindow> window = fit(config.window, config.spec);
@@ -53,126 +54,105 @@ Status Engine::load() {
 
 Status Engine::check_alive() const {
     if (pool_->is_alive()) return {};
-    return invalid("the model was loaded before this process was forked; load it again in the child");
+    return invalid("the model was loaded before this process was forked; load it again in the child process");
 }
 
 Status Engine::check_ids(std::span<const int32_t> ids) const {
     for (const int32_t id : ids) {
         if (id < 0 || id >= config_.spec.n_vocab) {
             return invalid("token id " + std::to_string(id) + " is outside the vocabulary of " +
-                           std::to_string(config_.spec.n_vocab));
+                           std::to_string(config_.spec.n_vocab) + " tokens");
         }
     }
     return {};
 }
 
 std::span<float> Engine::logits(int n_rows) {
-    const size_t wanted = static_cast<size_t>(n_rows) * padded(config_.spec.n_vocab);
-    if (logits_.size() < wanted) logits_.resize(wanted);
-    return {logits_.data(), wanted};
+    const size_t n_floats = static_cast<size_t>(n_rows) * padded(config_.spec.n_vocab);
+    if (logits_.size() < n_floats) logits_.resize(n_floats);
+    return {logits_.data(), n_floats};
 }
 
 Result<int64_t> Engine::submit(GenerateRequest request) {
     if (Status status = check_alive(); !status.ok()) return status.error();
     if (request.prompt.empty()) return invalid("the prompt is empty; give at least one token");
     if (Status status = check_ids(request.prompt); !status.ok()) return status.error();
-    if (request.prompt.size() >= static_cast<size_t>(most_tokens())) {
-        return invalid("the prompt has " + std::to_string(request.prompt.size()) +
-                       " tokens; the context holds " + std::to_string(most_tokens()));
-    }
+    if (request.prompt.size() >= static_cast<size_t>(max_tokens()))
+        return context_full("the prompt has", request.prompt.size(), max_tokens());
     const int n_prompt = static_cast<int>(request.prompt.size());
     if (Status status = sequences_.check_fits(n_prompt); !status.ok()) return status.error();
-    Sequence* sequence = sequences_.acquire(request.prompt, request.edits);
-    const int n_reused = sequence->n_cached;
-    const int64_t id = next_request_++;
-    running_.emplace(id, Running{std::move(request), sequence, n_prompt, n_reused, n_reused});
-    return id;
+    return scheduler_.submit(std::move(request));
 }
 
-void Engine::cancel(int64_t request) {
-    const auto found = running_.find(request);
-    if (found == running_.end()) return;
-    untold_.push_back(event_of(request, found->second));
-    untold_.back().finish = Finish::kCancelled;
-    sequences_.release(found->second.sequence);
-    running_.erase(found);
+void Engine::cancel(int64_t id) {
+    const ActiveRequest* request = scheduler_.find(id);
+    if (request == nullptr) return;
+    pending_events_.push_back(event_of(*request));
+    pending_events_.back().finish = Finish::kCancelled;
+    scheduler_.remove(id);
 }
 
-StepEvent Engine::event_of(int64_t id, const Running& r) const {
+StepEvent Engine::event_of(const ActiveRequest& r) {
     StepEvent event;
-    event.request = id;
+    event.request = r.id;
     event.n_prompt = r.n_prompt;
-    event.n_cached = r.n_reused;
+    event.n_cached = r.n_cached;
     event.n_read = r.n_read;
     return event;
 }
 
-StepEvent Engine::finish_step(int64_t id, Running& r) {
-    Sequence& s = *r.sequence;
-    sequences_.advance(s, r.n_planned);
-    r.n_read = std::max(r.n_read, std::min(s.n_cached, r.n_prompt));
-    StepEvent event = event_of(id, r);
+StepEvent Engine::finish_step(ActiveRequest& r) {
+    scheduler_.commit(r);
+    StepEvent event = event_of(r);
     if (r.logits_row < 0) return event;
+    Sequence& s = *r.sequence;
     const size_t n_vocab = static_cast<size_t>(config_.spec.n_vocab);
     float* row = logits_.data() + static_cast<size_t>(r.logits_row) * padded(config_.spec.n_vocab);
     const float normalizer =
         r.request.wants_logprob ? kernels_->log_sum_exp(row, config_.spec.n_vocab) : 0.0f;
-    std::vector<float> unchanged;
-    if (r.request.wants_logprob) unchanged.assign(row, row + n_vocab);
+    std::vector<float> raw_logits;  // sampling modifies the row
+    if (r.request.wants_logprob) raw_logits.assign(row, row + n_vocab);
     const int32_t token =
         r.request.sampler.sample({row, n_vocab}, s.tokens, s.tokens.size(), static_cast<size_t>(r.n_prompt));
     if (token < 0 || r.request.stop_ids.contains(token)) {
         event.finish = Finish::kStop;
-        if (token < 0) event.token = -1;  // no candidate: step() turns this into an error
+        if (token < 0) event.token = -1;  // no token can be sampled: step() turns this into an error
         return event;
     }
     event.token = token;
-    if (r.request.wants_logprob) event.logprob = unchanged[static_cast<size_t>(token)] - normalizer;
+    if (r.request.wants_logprob) event.logprob = raw_logits[static_cast<size_t>(token)] - normalizer;
     s.tokens.push_back(token);
     ++r.n_generated;
-    const bool is_spent = r.request.max_tokens > 0 && r.n_generated >= r.request.max_tokens;
-    if (is_spent || static_cast<int>(s.tokens.size()) >= most_tokens()) event.finish = Finish::kLength;
+    const bool is_at_limit = r.request.max_tokens > 0 && r.n_generated >= r.request.max_tokens;
+    if (is_at_limit || static_cast<int>(s.tokens.size()) >= max_tokens()) event.finish = Finish::kLength;
     return event;
 }
 
 Result<std::vector<StepEvent>> Engine::step(const Interrupt& interrupt) {
     if (Status status = check_alive(); !status.ok()) return status.error();
-    std::vector<StepEvent> events = std::exchange(untold_, {});
-    const auto end = [&](std::map<int64_t, Running>::iterator at) {
-        sequences_.release(at->second.sequence);
-        return running_.erase(at);
-    };
-    for (auto& [id, r] : running_) {
-        r.n_planned = 0;
-        r.logits_row = -1;
-    }
-    if (running_.empty()) return events;
+    std::vector<StepEvent> events = std::exchange(pending_events_, {});
+    if (scheduler_.is_empty()) return events;
 
-    const Batch batch = plan_step();
+    const Batch batch = scheduler_.schedule();
     if (batch.tokens.empty()) {
-        untold_ = std::move(events);
-        return refuse_oldest();
+        pending_events_ = std::move(events);
+        return scheduler_.reject_oldest();
     }
     const Status status = forward_->run(batch, logits(static_cast<int>(batch.output_rows.size())), interrupt);
     if (!status.ok()) {
-        untold_ = std::move(events);
-        // A pass that was interrupted can be run again; one that gave no numbers would give none again.
-        if (status.error().fault != Fault::kCancelled)
-            for (auto at = running_.begin(); at != running_.end();) at = end(at);
+        pending_events_ = std::move(events);
+        // An interrupted pass can run again; one that produced NaN would produce it again.
+        if (status.error().fault != Fault::kCancelled) scheduler_.remove_all();
         return status.error();
     }
-    for (auto at = running_.begin(); at != running_.end();) {
-        if (at->second.n_planned == 0) {
-            ++at;
-            continue;
-        }
-        events.push_back(finish_step(at->first, at->second));
+    for (ActiveRequest* request : scheduler_.scheduled()) {
+        events.push_back(finish_step(*request));
         const bool has_failed = events.back().token == -1;
-        at = events.back().finish == Finish::kNone ? std::next(at) : end(at);
+        if (events.back().finish != Finish::kNone) scheduler_.remove(request->id);
         if (has_failed) {
-            // What the others were given stands, and is told next time.
+            // The tokens of the requests before this one stand; the next step reports them.
             events.pop_back();
-            untold_ = std::move(events);
+            pending_events_ = std::move(events);
             return Error{Fault::kNumeric, "the model's logits hold NaN or rule out every token"};
         }
     }
@@ -187,7 +167,7 @@ Result<int> Engine::read_chunk(Sequence* sequence, int n, bool wants_logits, con
     const auto begin = sequence->tokens.begin() + sequence->n_cached;
     batch.tokens.assign(begin, begin + n);
     batch.slices.push_back(sequences_.slice(*sequence, 0, n));
-    batch.edits.push_back(sequence->edits.get());
+    batch.interventions.push_back(sequence->interventions.get());
     for (int row = 0; wants_logits && row < n; ++row) batch.output_rows.push_back(row);
     const std::span<float> rows = logits(wants_logits ? n : 0);
     if (Status status = forward_->run(batch, rows, interrupt); !status.ok()) return status.error();
@@ -202,23 +182,22 @@ Result<int> Engine::read_chunk(Sequence* sequence, int n, bool wants_logits, con
 Status Engine::score(std::span<const int32_t> ids, std::span<float> out, const Interrupt& interrupt) {
     if (Status status = check_alive(); !status.ok()) return status;
     if (Status status = check_ids(ids); !status.ok()) return status;
-    if (ids.empty() || ids.size() - 1 > static_cast<size_t>(most_tokens())) {
-        return invalid("the text has " + std::to_string(ids.size()) + " tokens; scoring takes 1 to " +
-                       std::to_string(static_cast<int64_t>(most_tokens()) + 1));
-    }
+    if (ids.empty()) return invalid("the text has 0 tokens; scoring needs at least 1");
+    if (ids.size() - 1 > static_cast<size_t>(max_tokens()))
+        return context_full("the text has", ids.size(), max_tokens());
     if (out.empty()) return {};
     Sequence* sequence = sequences_.acquire({});
     sequence->tokens.assign(ids.begin(), ids.end() - 1);
     Status status;
     const size_t stride = static_cast<size_t>(padded(config_.spec.n_vocab));
     for (int done = 0; status.ok() && done < static_cast<int>(out.size());) {
-        const Result<int> read =
+        const Result<int> n_read =
             read_chunk(sequence, std::min(kLogitRows, static_cast<int>(out.size()) - done), true, interrupt);
-        if (!read.ok()) {
-            status = read.error();
+        if (!n_read.ok()) {
+            status = n_read.error();
             break;
         }
-        const int n = read.value();
+        const int n = n_read.value();
         pool_->run([&](int thread) {
             const Range range = thread_range(n, thread, pool_->size());
             for (int r = range.begin; r < range.end; ++r) {
@@ -233,42 +212,39 @@ Status Engine::score(std::span<const int32_t> ids, std::span<float> out, const I
     return status;
 }
 
-Status Engine::trace(std::span<const int32_t> ids, Probe& probe, std::shared_ptr<const Edits> edits,
-                     const Interrupt& interrupt) {
+Status Engine::trace(std::span<const int32_t> ids, TapRecorder& recorder,
+                     std::shared_ptr<const Interventions> interventions, const Interrupt& interrupt) {
     if (Status status = check_alive(); !status.ok()) return status;
     if (Status status = check_ids(ids); !status.ok()) return status;
-    // What a window has left behind cannot be shown.
-    const size_t most_seen =
-        static_cast<size_t>(config_.window.is_on() ? config_.window.n_positions : config_.spec.n_ctx);
-    if (ids.empty() || ids.size() > most_seen) {
-        return invalid("the text has " + std::to_string(ids.size()) + " tokens; tracing takes 1 to " +
-                       std::to_string(most_seen));
-    }
-    Sequence* sequence = sequences_.acquire({}, std::move(edits));
+    if (ids.empty()) return invalid("the text has 0 tokens; tracing needs at least 1");
+    // A window would drop positions that are still to be recorded.
+    if (ids.size() > static_cast<size_t>(max_positions()))
+        return context_full("the text has", ids.size(), max_positions());
+    Sequence* sequence = sequences_.acquire({}, std::move(interventions));
     sequence->tokens.assign(ids.begin(), ids.end());
-    // Rows of logits are wide: a text is read in small pieces where any are wanted.
-    const bool wants_logits = probe.at(Point::kLogits, -1) != nullptr;
-    const int most = wants_logits || probe.wants_lens() ? kLogitRows : Forward::kMaxTokens;
-    forward_->set_probe(&probe);
+    // Rows of logits are wide, so passes that compute them for every token are short.
+    const bool wants_logits = recorder.find(Tap::kLogits, -1) != nullptr;
+    const int max_rows = wants_logits || recorder.has_lens() ? kLogitRows : Batch::kMaxTokens;
+    forward_->set_tap_recorder(&recorder);
     Status status;
     while (status.ok() && sequence->n_cached < static_cast<int>(ids.size())) {
         const int first = sequence->n_cached, n_left = static_cast<int>(ids.size()) - first;
-        const Result<int> n = read_chunk(sequence, std::min(most, n_left), wants_logits, interrupt);
+        const Result<int> n = read_chunk(sequence, std::min(max_rows, n_left), wants_logits, interrupt);
         if (!n.ok()) {
             status = n.error();
         } else if (wants_logits) {
-            probe.take(Point::kLogits, -1, first, n.value(), logits_.data(),
-                       static_cast<size_t>(padded(config_.spec.n_vocab)));
+            recorder.record(Tap::kLogits, -1, first, n.value(), logits_.data(),
+                            static_cast<size_t>(padded(config_.spec.n_vocab)));
         }
     }
-    forward_->set_probe(nullptr);
+    forward_->set_tap_recorder(nullptr);
     sequences_.release(sequence);
     return status;
 }
 
-Result<Sequence*> Engine::open_sequence(std::shared_ptr<const Edits> edits) {
+Result<Sequence*> Engine::open_sequence(std::shared_ptr<const Interventions> interventions) {
     if (Status status = check_alive(); !status.ok()) return status.error();
-    return sequences_.acquire({}, std::move(edits));
+    return sequences_.acquire({}, std::move(interventions));
 }
 
 Status Engine::extend(Sequence* sequence, std::span<const int32_t> ids, std::span<float> out,
@@ -276,20 +252,18 @@ Status Engine::extend(Sequence* sequence, std::span<const int32_t> ids, std::spa
     if (Status status = check_alive(); !status.ok()) return status;
     if (Status status = check_ids(ids); !status.ok()) return status;
     const size_t before = sequence->tokens.size();
-    if (before + ids.size() > static_cast<size_t>(most_tokens())) {
-        return invalid("the sequence would have " + std::to_string(before + ids.size()) +
-                       " tokens; the context holds " + std::to_string(most_tokens()));
-    }
+    if (before + ids.size() > static_cast<size_t>(max_tokens()))
+        return context_full("the sequence would have", before + ids.size(), max_tokens());
     sequence->tokens.insert(sequence->tokens.end(), ids.begin(), ids.end());
     const size_t n_vocab = static_cast<size_t>(config_.spec.n_vocab);
     for (size_t done = 0; done < ids.size();) {
-        const size_t most = std::min(static_cast<size_t>(kLogitRows), ids.size() - done);
-        const Result<int> read = read_chunk(sequence, static_cast<int>(most), true, interrupt);
-        if (!read.ok()) {
+        const size_t max_rows = std::min(static_cast<size_t>(kLogitRows), ids.size() - done);
+        const Result<int> n_read = read_chunk(sequence, static_cast<int>(max_rows), true, interrupt);
+        if (!n_read.ok()) {
             sequences_.truncate(*sequence, static_cast<int>(before));
-            return read.error();
+            return n_read.error();
         }
-        const size_t n = static_cast<size_t>(read.value());
+        const size_t n = static_cast<size_t>(n_read.value());
         for (size_t r = 0; r < n; ++r) {
             std::memcpy(out.data() + (done + r) * n_vocab,
                         logits_.data() + r * static_cast<size_t>(padded(config_.spec.n_vocab)),
@@ -302,14 +276,14 @@ Status Engine::extend(Sequence* sequence, std::span<const int32_t> ids, std::spa
 
 Status Engine::rollback(Sequence* sequence, int n) {
     if (n < 0 || n > static_cast<int>(sequence->tokens.size())) {
-        return invalid("cannot forget " + std::to_string(n) + " tokens; the sequence has " +
+        return invalid("cannot roll back " + std::to_string(n) + " tokens; the sequence has " +
                        std::to_string(sequence->tokens.size()));
     }
     const int n_left = static_cast<int>(sequence->tokens.size()) - n;
-    if (n_left < sequences_.n_least(*sequence)) {
-        return invalid("cannot forget " + std::to_string(n) +
-                       " tokens; the window has left behind those before " +
-                       std::to_string(sequences_.n_least(*sequence)));
+    if (n_left < sequences_.min_tokens(*sequence)) {
+        return invalid("cannot roll back " + std::to_string(n) +
+                       " tokens; the window has dropped the keys and values before token " +
+                       std::to_string(sequences_.min_tokens(*sequence)));
     }
     sequences_.truncate(*sequence, n_left);
     return {};

@@ -1,19 +1,17 @@
-// A loaded model and everything that is being generated with it: requests come in, each step advances all
-// of them by one chunk of prompt or one token, and says what happened.
+// The native engine: a loaded model, its KV cache and the requests it is serving. Each step() advances every
+// scheduled request by one chunk of its prompt or by one token. Engine owns the weights, the forward pass and
+// the sampling of tokens; Scheduler (runtime/scheduler.hpp) decides what each step computes.
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
-#include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "model/forward.hpp"
-#include "runtime/sampling/sampler.hpp"
+#include "runtime/request.hpp"
+#include "runtime/scheduler.hpp"
 #include "runtime/sequence.hpp"
 
 namespace zp {
@@ -21,115 +19,98 @@ namespace zp {
 struct EngineConfig {
     std::vector<std::string> paths;  // the GGUF file, or its shards in order
     ModelSpec spec;
-    TensorMap tensor_names;  // ours -> the file's
+    TensorMap tensor_names;  // our tensor names -> the file's
     int n_threads = 1;
-    std::string isa;        // "" picks the fastest
-    bool is_exact = false;  // float activations and cache, instead of int8 and `cache_type`
+    std::string isa;        // instruction set; "" selects the fastest
+    bool is_exact = false;  // float32 activations and cache instead of int8 and `cache_type`
     CacheType cache_type = CacheType::kInt16;
     CacheLimits cache_limits = {};
     CacheWindow window = {};
-    std::shared_ptr<const LoadGate> load_gate = nullptr;  // while weights are read (model/weights.hpp)
+    std::shared_ptr<const LoadGate> load_gate = nullptr;  // delays the last weights (model/weights.hpp)
 };
 
-struct GenerateRequest {
-    std::vector<int32_t> prompt;
-    Sampler sampler;
-    std::unordered_set<int32_t> stop_ids;
-    int max_tokens = 0;  // 0: until a stop token or the end of the context
-    bool wants_logprob = false;
-    std::shared_ptr<const Edits> edits = nullptr;  // how its passes are changed, or null
-};
-
-enum class Finish { kNone, kStop, kLength, kCancelled };
-
-struct StepEvent {
-    int64_t request = 0;
-    std::optional<int32_t> token;
-    std::optional<float> logprob;
-    Finish finish = Finish::kNone;
-    int n_prompt = 0, n_cached = 0, n_read = 0;
-};
-
+// Polled between layers of a forward pass; true stops the pass with kCancelled.
 using Interrupt = std::function<bool()>;
 
 class Engine {
 public:
     static Result<std::unique_ptr<Engine>> open(EngineConfig config);
 
+    // Queues a request and returns its id. kContextFull if the prompt leaves no room for a token, kMemory if
+    // the cache can never hold it.
     Result<int64_t> submit(GenerateRequest request);
-    // Frees the request's cache at once; the next step tells of its end.
+    // Frees the request's cache pages at once; the next step() reports its end. Ignores an unknown id.
     void cancel(int64_t request);
+    // Runs one forward pass over the scheduled requests and samples their tokens. An interrupted step can be
+    // repeated. Any other error removes the requests it concerns.
     Result<std::vector<StepEvent>> step(const Interrupt& interrupt);
-    bool has_work() const { return !running_.empty() || !untold_.empty(); }
+    bool has_work() const { return !scheduler_.is_empty() || !pending_events_.empty(); }
+    const Scheduler& scheduler() const { return scheduler_; }
 
-    // Natural-log probability of ids[1:], into out [T - 1]; T may be 1.
+    // Natural log-probability of each of ids[1:] given its predecessors, to out [T - 1]; T may be 1.
     Status score(std::span<const int32_t> ids, std::span<float> out, const Interrupt& interrupt);
 
-    // What the probe wants to see while its text `ids` is read from an empty cache.
-    Status trace(std::span<const int32_t> ids, Probe& probe, std::shared_ptr<const Edits> edits,
-                 const Interrupt& interrupt);
+    // Runs `ids` from an empty cache and records what `recorder` requests.
+    Status trace(std::span<const int32_t> ids, TapRecorder& recorder,
+                 std::shared_ptr<const Interventions> interventions, const Interrupt& interrupt);
 
-    // A sequence under the caller's control (the Stepper of the Python contract).
-    Result<Sequence*> open_sequence(std::shared_ptr<const Edits> edits = nullptr);
-    // Appends ids; logits after each go to out [T, V].
+    // Opens an empty sequence that the caller decodes step by step (the Stepper of the Python contract).
+    Result<Sequence*> open_sequence(std::shared_ptr<const Interventions> interventions = nullptr);
+    // Appends ids; writes the logits after each of them to out [T, V].
     Status extend(Sequence* sequence, std::span<const int32_t> ids, std::span<float> out,
                   const Interrupt& interrupt);
+    // Removes the last n tokens.
     Status rollback(Sequence* sequence, int n);
     void close_sequence(Sequence* sequence) { sequences_.release(sequence); }
 
-    // A sequence with as much of `ids` in its cache as any other has, to be saved.
+    // KV snapshots (runtime/kv_snapshot.cpp). Opens a sequence of the longest prefix of `ids` in the cache.
     Result<Sequence*> open_cached(std::span<const int32_t> ids);
-    // A page of it, as computed; and as many of them as it holds.
-    Result<PageRef> saved_page(const Sequence& sequence, int page) {
-        return sequences_.page_to_save(sequence, page);
+    // One page of the sequence as it was computed, before its window shifted any keys.
+    Result<PageRef> snapshot_page(const Sequence& sequence, int page) {
+        return sequences_.snapshot_page(sequence, page);
     }
-    // Puts saved pages of `ids` back, for whoever continues them. `next_page(into)` fills one page's bytes.
+    // Restores the pages of `ids` as an idle prefix. `next_page(into)` fills the bytes of one page.
     using NextPage = std::function<Status(std::span<uint8_t> into)>;
     Status restore(std::span<const int32_t> ids, int n_dropped, const NextPage& next_page);
-    // Tells models apart: of everything that keys and values are computed with.
+    // Hash of everything that determines keys and values: weights, spec and precision.
     uint64_t fingerprint() const;
     size_t page_bytes() const { return sequences_.page_bytes(); }
 
     const ModelSpec& spec() const { return config_.spec; }
-    // Tokens a sequence may have.
-    int most_tokens() const { return config_.window.is_on() ? INT32_MAX : config_.spec.n_ctx; }
+    // Tokens a sequence may have: the context, or no limit with a window.
+    int max_tokens() const { return config_.window.is_on() ? INT32_MAX : config_.spec.n_ctx; }
     const char* isa() const { return kernels_->isa; }
     int n_threads() const { return pool_->max_threads(); }
     bool is_exact() const { return config_.is_exact; }
     size_t weight_bytes() const { return weights_->n_bytes; }
-    // Of a full context, and of what is held now.
+    // Cache memory of one full context.
     size_t cache_bytes() const {
         return static_cast<size_t>(pages_for(config_.spec.n_ctx)) * sequences_.page_bytes();
     }
+    // Cache memory in use, idle prefixes included.
     size_t used_cache_bytes() const { return sequences_.used_bytes(); }
 
 private:
-    struct Running {
-        GenerateRequest request;
-        Sequence* sequence;
-        int n_prompt, n_reused, n_read, n_generated = 0;
-        bool is_suspended = false;  // its pages went to an older request; it goes on when there is room
-        int n_planned = 0;          // tokens of the present step
-        int logits_row = -1;        // in the present step
-    };
-    static constexpr int kLogitRows = 32;  // rows of logits computed together when every row is wanted
+    static constexpr int kLogitRows = 32;  // rows per pass where every row needs logits: bounds their memory
 
     explicit Engine(EngineConfig config)
         : config_(std::move(config)),
-          sequences_(config_.spec, layout_of(config_), config_.cache_limits, config_.window) {}
+          sequences_(config_.spec, layout_of(config_), config_.cache_limits, config_.window),
+          scheduler_(sequences_, Batch::kMaxTokens) {}
     static PageLayout layout_of(const EngineConfig& config);
     Status load();
     Status check_alive() const;
     Status check_ids(std::span<const int32_t> ids) const;
+    // Positions the cache holds of one sequence: the window if there is one, else the context.
+    int max_positions() const {
+        return config_.window.is_on() ? config_.window.n_positions : config_.spec.n_ctx;
+    }
+    // Buffer for n rows of logits, [n, V rounded up to 16].
     std::span<float> logits(int n_rows);
-    Batch plan_step();
-    int make_room(int64_t id, Running& running, int n);
-    bool may_resume(int64_t id, const Running& running) const;
-    Error refuse_oldest();
-    StepEvent finish_step(int64_t id, Running& running);
-    StepEvent event_of(int64_t id, const Running& running) const;
-    // Reads up to n of a sequence's next tokens into its cache, with the logits of each or of none; how many
-    // it were.
+    StepEvent finish_step(ActiveRequest& request);
+    static StepEvent event_of(const ActiveRequest& request);
+    // Computes up to n of a sequence's next tokens, with logits for all of them or for none. Returns how many
+    // it computed.
     Result<int> read_chunk(Sequence* sequence, int n, bool wants_logits, const Interrupt& interrupt);
 
     EngineConfig config_;
@@ -138,9 +119,8 @@ private:
     std::unique_ptr<Weights> weights_;
     std::unique_ptr<Forward> forward_;
     SequencePool sequences_;
-    std::map<int64_t, Running> running_;
-    std::vector<StepEvent> untold_;  // of requests cancelled since, or of a step that failed for another one
-    int64_t next_request_ = 1;
+    Scheduler scheduler_;
+    std::vector<StepEvent> pending_events_;  // for the next step: of cancelled requests, or of a failed step
     std::vector<float> logits_;
 };
 

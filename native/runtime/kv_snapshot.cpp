@@ -1,5 +1,5 @@
-// The cache of a sequence on its way to a file and back (engine/session/kv_snapshot.py writes and checks the
-// file).
+// KV snapshots: saving and restoring the cache pages of a sequence. engine/session/kv_snapshot.py writes and
+// validates the file.
 #include <algorithm>
 #include <cstring>
 #include <string>
@@ -10,8 +10,8 @@ namespace zp {
 
 namespace {
 
-// Every bit of what is added changes the result; not meant to withstand an enemy.
-class Digest {
+// A fast non-cryptographic hash: every input bit affects it, but it does not resist deliberate collisions.
+class Hash {
 public:
     void add(const void* data, size_t n_bytes) {
         const uint8_t* bytes = static_cast<const uint8_t*>(data);
@@ -36,7 +36,7 @@ private:
         std::memcpy(&w, bytes, n);
         return w;
     }
-    // Odd multipliers and rotations can be undone, so that no difference is ever lost in a lane.
+    // Multiplication by an odd number and rotation are invertible, so a lane never loses a difference.
     void mix(size_t lane, uint64_t w) {
         uint64_t x = (lanes_[lane] ^ w) * 0x9e3779b97f4a7c15u;  // 2^64 / golden ratio
         lanes_[lane] = x << 29 | x >> 35;
@@ -49,9 +49,9 @@ private:
 Result<Sequence*> Engine::open_cached(std::span<const int32_t> ids) {
     if (Status status = check_alive(); !status.ok()) return status.error();
     if (Status status = check_ids(ids); !status.ok()) return status.error();
-    std::vector<int32_t> one_more(ids.begin(), ids.end());
-    one_more.push_back(0);  // the last token of a text is never taken from the cache
-    Sequence* sequence = sequences_.acquire(one_more);
+    std::vector<int32_t> extended(ids.begin(), ids.end());
+    extended.push_back(0);  // acquire() never takes the last token from the cache
+    Sequence* sequence = sequences_.acquire(extended);
     sequence->tokens.resize(static_cast<size_t>(sequence->n_cached));
     return sequence;
 }
@@ -60,15 +60,14 @@ Status Engine::restore(std::span<const int32_t> ids, int n_dropped, const NextPa
     if (Status status = check_alive(); !status.ok()) return status;
     if (Status status = check_ids(ids); !status.ok()) return status;
     const int n_tokens = static_cast<int>(ids.size());
-    const int most_held = config_.window.is_on() ? config_.window.n_positions : config_.spec.n_ctx;
-    const int n_held = n_tokens - std::clamp(n_dropped, 0, n_tokens);
-    const bool is_moved = n_dropped != 0;
-    if (n_dropped < 0 || n_dropped > n_tokens || n_dropped % kChunk != 0 || n_held > most_held ||
-        (is_moved && (!config_.window.is_on() || n_held < most_held - kChunk)))
+    const int n_positions = n_tokens - std::clamp(n_dropped, 0, n_tokens);
+    const bool has_dropped = n_dropped != 0;
+    if (n_dropped < 0 || n_dropped > n_tokens || n_dropped % kChunk != 0 || n_positions > max_positions() ||
+        (has_dropped && (!config_.window.is_on() || n_positions < max_positions() - kChunk)))
         return invalid(std::to_string(n_tokens) + " tokens with " + std::to_string(n_dropped) +
-                       " of them dropped are no state of this cache");
+                       " of them dropped are not a valid state of this cache");
     std::vector<PageRef> pages;
-    for (int p = 0; p < pages_for(n_held); ++p) {
+    for (int p = 0; p < pages_for(n_positions); ++p) {
         Result<PageRef> page = sequences_.take_page();
         if (!page.ok()) return page.error();
         if (Status status = next_page({page.value()->data(), page_bytes()}); !status.ok()) return status;
@@ -84,21 +83,21 @@ Status Engine::restore(std::span<const int32_t> ids, int n_dropped, const NextPa
 
 uint64_t Engine::fingerprint() const {
     const ModelSpec& s = config_.spec;
-    Digest digest;
+    Hash hash;
     for (const int n :
          {s.n_layers, s.n_heads, s.n_kv_heads, s.d_model, s.d_head, s.d_ff, s.n_vocab, s.n_positions,
           s.n_experts, s.n_active, static_cast<int>(s.norm), static_cast<int>(s.placement),
           static_cast<int>(s.ffn), static_cast<int>(s.activation), static_cast<int>(s.rope_layout),
           static_cast<int>(s.has_renormalized_experts), static_cast<int>(config_.is_exact)})
-        digest.add(n);
-    for (const float x : {s.norm_eps, s.attention_scale, s.rope_factor, s.embedding_scale}) digest.add(x);
-    digest.add(s.rope_frequencies.data(), s.rope_frequencies.size() * sizeof(float));
+        hash.add(n);
+    for (const float x : {s.norm_eps, s.attention_scale, s.rope_factor, s.embedding_scale}) hash.add(x);
+    hash.add(s.rope_frequencies.data(), s.rope_frequencies.size() * sizeof(float));
     for (const AttentionRule& rule : s.rules) {
-        digest.add(rule.window);
-        digest.add(rule.softcap);
+        hash.add(rule.window);
+        hash.add(rule.softcap);
     }
-    for (const Buffer& buffer : weights_->buffers) digest.add(buffer.data(), buffer.size());
-    return digest.value();
+    for (const Buffer& buffer : weights_->buffers) hash.add(buffer.data(), buffer.size());
+    return hash.value();
 }
 
 }  // namespace zp

@@ -1,5 +1,5 @@
-// The pages that keys and values live in: taken one at a time as a sequence grows, shared by sequences that
-// start alike, and never more of them than fit a number of bytes.
+// Pages of the KV cache: allocated one at a time as sequences grow, shared by sequences with a common prefix,
+// and limited to a number of bytes.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@ namespace zp {
 
 class PagePool;
 
-// kChunk positions of a cache. Its memory is the operating system's again when the last holder lets go.
+// kChunk positions of the cache. Destroying it returns its memory to the operating system.
 class CachePage {
 public:
     CachePage(PagePool& pool, Buffer memory);
@@ -28,7 +28,7 @@ private:
     Buffer memory_;
 };
 
-// One of those that hold a page; copying it shares the page. A page with one holder may be written.
+// A reference to a page; copying it shares the page. Only a page with a single reference may be written.
 using PageRef = std::shared_ptr<CachePage>;
 
 class PagePool {
@@ -36,24 +36,24 @@ public:
     PagePool(const PageLayout& layout, size_t limit_bytes);
     PagePool(const PagePool&) = delete;
 
-    // A page of zeros. kMemory where the pool is full, or the machine is.
+    // A zeroed page. kMemory if the pool or the machine is full.
     Result<PageRef> take();
-    // Writes the first `n_positions` of a page to another.
+    // Copies the first `n_positions` of a page to another.
     void copy(CachePage& source, int n_positions, CachePage& target) const;
 
     const PageLayout& layout() const { return layout_; }
-    size_t n_pages() const { return n_pages_; }  // taken
-    size_t most_pages() const { return most_pages_; }
-    bool is_full() const { return n_pages_ >= most_pages_; }
+    size_t n_pages() const { return n_pages_; }  // in use
+    size_t max_pages() const { return max_pages_; }
+    bool is_full() const { return n_pages_ >= max_pages_; }
 
 private:
     friend class CachePage;
     PageLayout layout_;
-    size_t most_pages_;
+    size_t max_pages_;
     size_t n_pages_ = 0;
 };
 
-// Pages that hold so many positions.
+// Number of pages for n_positions.
 inline int pages_for(int n_positions) { return (n_positions + kChunk - 1) / kChunk; }
 
 }  // namespace zp

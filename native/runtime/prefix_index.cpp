@@ -5,7 +5,7 @@
 
 namespace zp {
 
-int PrefixIndex::common(const Node& node, std::span<const int32_t> tokens) {
+int PrefixIndex::common_length(const Node& node, std::span<const int32_t> tokens) {
     const auto ends = std::mismatch(node.tokens.begin(), node.tokens.end(), tokens.begin(), tokens.end());
     return static_cast<int>(ends.first - node.tokens.begin());
 }
@@ -17,9 +17,9 @@ PrefixIndex::Match PrefixIndex::find(std::span<const int32_t> tokens) {
         const std::span<const int32_t> rest = tokens.subspan(static_cast<size_t>(match.n_tokens));
         const auto best = std::max_element(
             children->begin(), children->end(),
-            [&](const auto& a, const auto& b) { return common(*a, rest) < common(*b, rest); });
+            [&](const auto& a, const auto& b) { return common_length(*a, rest) < common_length(*b, rest); });
         if (best == children->end()) break;
-        const int n = common(**best, rest);
+        const int n = common_length(**best, rest);
         if (n == 0) break;
         (*best)->last_used = ++clock_;
         match.n_tokens += n;
@@ -33,23 +33,23 @@ PrefixIndex::Match PrefixIndex::find(std::span<const int32_t> tokens) {
     return match;
 }
 
-void PrefixIndex::keep(std::span<const int32_t> tokens, std::vector<PageRef>& pages) {
+void PrefixIndex::insert(std::span<const int32_t> tokens, std::vector<PageRef>& pages) {
     Children* children = &roots_;
     for (PageRef& page : pages) {
         const std::span<const int32_t> own = tokens.first(std::min<size_t>(kChunk, tokens.size()));
         tokens = tokens.subspan(own.size());
-        const auto known = std::find_if(children->begin(), children->end(), [&](const auto& node) {
-            return common(*node, own) == static_cast<int>(own.size());
+        const auto existing = std::find_if(children->begin(), children->end(), [&](const auto& node) {
+            return common_length(*node, own) == static_cast<int>(own.size());
         });
-        if (known != children->end()) {
-            (*known)->last_used = ++clock_;
-            page = (*known)->page;
-            children = &(*known)->children;
+        if (existing != children->end()) {
+            (*existing)->last_used = ++clock_;
+            page = (*existing)->page;
+            children = &(*existing)->children;
             continue;
         }
-        // A page whose tokens are but the start of these holds nothing that this one does not.
+        // A page whose tokens are a prefix of these is redundant now.
         std::erase_if(*children, [&](const auto& node) {
-            return common(*node, own) == static_cast<int>(node->tokens.size());
+            return common_length(*node, own) == static_cast<int>(node->tokens.size());
         });
         auto node = std::make_unique<Node>();
         node->tokens.assign(own.begin(), own.end());

@@ -1,6 +1,6 @@
-// Which pages hold the keys and values of which tokens: a tree whose edges are the tokens of one page, so
-// that texts that start alike share the pages of their start. (A radix tree over pages, as in Zheng et al.,
-// "SGLang: efficient execution of structured language model programs", 2024, section 3.)
+// Finds cached pages by their tokens (prefix caching): a radix tree in which each edge is the tokens of one
+// page, so that texts with a common prefix share its pages (Zheng et al., "SGLang: efficient execution of
+// structured language model programs", 2024, section 3).
 #pragma once
 
 #include <cstdint>
@@ -15,19 +15,19 @@ namespace zp {
 class PrefixIndex {
 public:
     struct Match {
-        int n_tokens = 0;  // of the prompt, from its start, that `pages` hold; the last page may hold more
+        int n_tokens = 0;  // length of the prefix that `pages` hold; the last page may hold more positions
         std::vector<PageRef> pages;
     };
 
-    // The longest start of `tokens` that is held. A page at the end that holds nothing but tokens of this
-    // text leaves the index, so that it can be written on without being copied.
+    // The longest cached prefix of `tokens`. If the whole last page matches and is partly filled, it leaves
+    // the index, so that the caller can append to it without copying it.
     Match find(std::span<const int32_t> tokens);
-    // Holds the pages of `tokens`. Where the index has a page of the same tokens already, it takes the place
-    // of the caller's: both hold the same numbers, so one of them can go.
-    void keep(std::span<const int32_t> tokens, std::vector<PageRef>& pages);
-    // Lets the page go that was not used for longest and that only the index holds. False if there is none.
+    // Adds the pages of `tokens`. Where the index already has a page of the same tokens, replaces the
+    // caller's page with it: both hold the same numbers, so one copy can be freed.
+    void insert(std::span<const int32_t> tokens, std::vector<PageRef>& pages);
+    // Evicts the least recently used page that only the index refers to. False if there is none.
     bool evict_oldest();
-    // Pages that only the index holds: as many as evict_oldest() can free.
+    // Pages that only the index refers to: the number that evict_oldest() can free.
     size_t n_idle() const;
 
 private:
@@ -39,7 +39,7 @@ private:
     };
     using Children = std::vector<std::unique_ptr<Node>>;
 
-    static int common(const Node& node, std::span<const int32_t> tokens);
+    static int common_length(const Node& node, std::span<const int32_t> tokens);
     static std::pair<Children*, size_t> oldest_leaf(Children& children);
     static size_t n_idle(const Children& children);
 

@@ -1,4 +1,5 @@
-// A sequence of tokens and the pages of keys and values computed for it.
+// Sequences of tokens with the KV cache pages computed for them, and the pool that shares, evicts and
+// preempts those pages.
 #pragma once
 
 #include <cstdint>
@@ -15,68 +16,71 @@
 namespace zp {
 
 struct Sequence {
-    std::vector<int32_t> tokens;  // all of them; the first n_cached have been read
-    int n_cached = 0;
-    int n_dropped = 0;                   // of those read, after the sinks, that a window has left behind
-    std::shared_ptr<const Edits> edits;  // how its passes are changed, or null
-    std::vector<PageRef> pages;          // of the tokens read and not dropped, and of those about to be read
-    std::vector<uint8_t*> table;         // their memory, for CacheView
-    std::vector<PageRef> sinks;          // once something was dropped: the first pages as they were computed
+    std::vector<int32_t> tokens;
+    int n_cached = 0;   // tokens whose keys and values have been computed: a prefix of `tokens`
+    int n_dropped = 0;  // of those, after the sinks, the tokens that the window has dropped from the cache
+    std::shared_ptr<const Interventions> interventions;  // applied to all its passes; null: none
+    std::vector<PageRef> pages;   // of the computed tokens not dropped, and of those reserved
+    std::vector<uint8_t*> table;  // their memory, for CacheView
+    std::vector<PageRef> sinks;   // after the first drop: the sink pages as they were computed, unshifted
 
-    // Whether others may have its pages, and it theirs: what a changed pass computed is its own, and what
-    // follows a dropped page holds for the same text alone.
-    bool is_shared() const { return edits == nullptr && n_dropped == 0; }
+    // Whether it may share pages with other sequences. An intervention changes keys and values, and those
+    // after a dropped page depend on the dropped text.
+    bool is_shared() const { return interventions == nullptr && n_dropped == 0; }
 
-    int n_held() const { return n_cached - n_dropped; }
-    // Tokens that `prompt` and the cache have in common from the start.
+    // Positions it occupies in the cache.
+    int n_positions() const { return n_cached - n_dropped; }
+    // Length of the common prefix of `prompt` and the computed tokens.
     int common_prefix(std::span<const int32_t> prompt) const;
 };
 
-// How much memory caches may take: all of them, and those kept only because a later text may start alike.
+// Limits on cache memory.
 struct CacheLimits {
-    size_t most_bytes = SIZE_MAX;
-    size_t most_idle_bytes = SIZE_MAX;
+    size_t max_bytes = SIZE_MAX;       // all pages
+    size_t max_idle_bytes = SIZE_MAX;  // once a sequence ends, idle pages are evicted down to this total
 };
 
-// The sequences of an engine that are in use, and the pages of those that were: the next turn of a
-// conversation, and whatever else starts like something read before, continues from them.
+// The open sequences of an engine, and the idle pages of closed ones. A new prompt reuses the pages of its
+// longest cached prefix: the next turn of a conversation, or any text with the same beginning.
 class SequencePool {
 public:
     SequencePool(const ModelSpec& spec, const PageLayout& layout, const CacheLimits& limits,
                  const CacheWindow& window);
 
-    // A sequence whose cache holds as much of the start of `prompt` as any other one has; `tokens` become the
-    // prompt. At least the last token is left to compute, since its logits are wanted. With edits it begins
-    // with nothing, and gives nothing to others.
-    Sequence* acquire(std::span<const int32_t> prompt, std::shared_ptr<const Edits> edits = nullptr);
-    // Makes up to n next positions writable, and says how many: takes pages, and copies one that others hold
-    // as well. Idle pages go to make room, those first that were not used for longest. kMemory if not one
-    // position can be had. A full window drops a page here, and no step goes past where it drops the next:
-    // what a token sees depends on its position alone.
+    // Opens a sequence with tokens = prompt and the pages of the longest cached prefix. The last token is
+    // never taken from the cache, because its logits must be computed. With interventions the cache starts
+    // empty and is not shared.
+    Sequence* acquire(std::span<const int32_t> prompt,
+                      std::shared_ptr<const Interventions> interventions = nullptr);
+    // Makes up to n next positions writable and returns how many: allocates pages, and copies a shared page
+    // before it is written (copy on write). Evicts idle pages, least recently used first. kMemory if there is
+    // no room for a single position. A full window drops its oldest page here, and never within a step, so
+    // that the context of a token depends on its position alone.
     Result<int> reserve(Sequence& sequence, int n);
-    // n more tokens have been read.
+    // Records that the keys and values of n more tokens have been computed.
     void advance(Sequence& sequence, int n);
-    // Forgets all but the first n tokens; everything where the window has left them behind.
+    // Removes all but the first n tokens. Empties the sequence if the window has dropped the pages before n.
     void truncate(Sequence& sequence, int n) const;
-    // The fewest tokens that truncate() can go back to.
-    int n_least(const Sequence& sequence) const;
-    // Lets a sequence's pages go to whoever needs them; what is left of them by then, resume() finds again.
-    void suspend(Sequence& sequence);
+    // The smallest n, other than 0, that truncate() can restore.
+    int min_tokens(const Sequence& sequence) const;
+    // Makes a sequence's pages idle, so that others can evict them. resume() takes back those that survive.
+    void preempt(Sequence& sequence);
     void resume(Sequence& sequence);
-    // Ends a sequence; its pages stay as long as there is room.
+    // Closes a sequence. Its pages stay cached until they are evicted.
     void release(Sequence* sequence);
 
-    // Pages to be saved: as computed, so that of a window's sinks the originals.
-    Result<PageRef> page_to_save(const Sequence& sequence, int page);
-    // Gives an empty sequence the pages that were saved of its tokens.
+    // A page as it was computed, for a snapshot: of shifted sinks, the original.
+    Result<PageRef> snapshot_page(const Sequence& sequence, int page);
+    // Gives an empty sequence the snapshot pages of its tokens.
     Status restore(Sequence& sequence, int n_dropped, std::vector<PageRef> pages);
+    // A free page; evicts idle pages to get one.
     Result<PageRef> take_page();
 
-    // The rows of a batch from `first_row` on that read its next n tokens.
+    // The slice of a batch, from row `first_row`, that computes the sequence's next n tokens.
     Slice slice(const Sequence& sequence, int first_row, int n) const;
-    // Whether so many positions could be held at once beside the sequences in use.
+    // Whether n positions fit next to the open sequences.
     bool has_room(int n_positions) const;
-    // kMemory where so many positions could not be held even alone.
+    // kMemory if n positions would not fit even in an empty cache.
     Status check_fits(int n_positions) const;
     const CacheWindow& window() const { return window_; }
     size_t page_bytes() const { return pages_.layout().page_bytes(); }
@@ -88,19 +92,19 @@ private:
     Result<PageRef> copy_page(CachePage& page, int n_positions);
     bool evict();
     Status drop_page(Sequence& sequence);
-    Status move_sinks(Sequence& sequence);
-    static void take_over(Sequence& sequence, PrefixIndex::Match match);
+    Status shift_sinks(Sequence& sequence);
+    static void adopt(Sequence& sequence, PrefixIndex::Match match);
     PrefixIndex::Match longest_match(std::span<const int32_t> tokens);
-    bool take_moved(Sequence& sequence, int n_matched);
-    void give_back(Sequence& sequence);
+    bool adopt_shifted(Sequence& sequence, int n_matched);
+    void release_pages(Sequence& sequence);
 
     const ModelSpec& spec_;
     CacheWindow window_;
     PagePool pages_;
-    size_t most_idle_pages_;
+    size_t max_idle_pages_;
     PrefixIndex index_;
-    Sequences sequences_;  // in use
-    Sequences moved_;  // idle ones whose window has moved, the oldest first: of use to their own text alone
+    Sequences sequences_;  // open
+    Sequences shifted_;    // closed, with dropped pages, oldest first: only the same text can continue them
 };
 
 }  // namespace zp

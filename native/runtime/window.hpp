@@ -1,8 +1,8 @@
-// A window with attention sinks (Xiao et al., "Efficient streaming language models with attention sinks",
-// 2023, section 3.2): when a cache is full the oldest page after its first ones goes, and a text can go on
-// without end. Positions are counted inside the cache, as there. Rotary scores depend on distances alone, so
-// that is done by moving the keys of the few sinks up to the others instead of all others down: one rounding,
-// from keys that are kept as they were computed, instead of one more each time a page goes.
+// A sliding window with attention sinks (Xiao et al., "Efficient streaming language models with attention
+// sinks", 2023, section 3.2): when the cache is full, it drops the oldest page after the sinks, so that a
+// text has no length limit. As in the paper, positions are counted within the cache. RoPE scores depend only
+// on distances, so instead of shifting every other key down, we rotate the few sink keys up. Each shift
+// starts from the sinks as they were computed, so that keys are rounded once rather than at every drop.
 #pragma once
 
 #include <span>
@@ -12,18 +12,17 @@
 
 namespace zp {
 
-// Positions that a sequence keeps, the first `n_sinks` always among them; both in whole pages.
 struct CacheWindow {
-    int n_positions = 0;  // 0: no window, a sequence ends with the context
-    int n_sinks = 0;
+    int n_positions = 0;  // positions of a sequence in the cache, sinks included; 0: no window
+    int n_sinks = 0;      // first positions, which are never dropped
 
     bool is_on() const { return n_positions > 0; }
 };
 
-// The window in whole pages (positions rounded down, sinks up), or why the model cannot have it.
-Result<CacheWindow> fit(const CacheWindow& wanted, const ModelSpec& spec);
+// The window in whole pages (positions rounded down, sinks up). kInvalid if the model cannot use it.
+Result<CacheWindow> fit(const CacheWindow& requested, const ModelSpec& spec);
 
-// Writes the keys of a page of sinks, as computed, into another page as if they stood n_moved later.
-void move_keys(const ModelSpec& spec, const PageLayout& layout, uint8_t* from, uint8_t* to, int n_moved);
+// Writes the keys of one page, as computed, to another page, rotated to positions n_shifted later.
+void shift_keys(const ModelSpec& spec, const PageLayout& layout, uint8_t* from, uint8_t* to, int n_shifted);
 
 }  // namespace zp

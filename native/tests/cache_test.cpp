@@ -1,4 +1,4 @@
-// Pages of the cache: what they hold, who shares them, who gives way when there are no more.
+// Cache pages: contents, sharing, eviction, preemption and windows.
 #include "check.hpp"
 #include "engine_fixture.hpp"
 #include "runtime/sequence.hpp"
@@ -12,21 +12,21 @@ PageLayout layout(CacheType type = CacheType::kHalf, int d_head = 20) { return {
 
 std::vector<int32_t> ids(int n, int salt = 0) { return prompt_of(n, salt); }
 
-// A pool for the tiny model with room for so many pages.
+// A sequence pool for the tiny model with room for n_pages.
 struct Caches {
     explicit Caches(size_t n_pages, const CacheWindow& window = {})
         : pool(spec, layout(), {n_pages * layout().page_bytes(), SIZE_MAX}, window) {}
     ModelSpec spec = tiny_spec();
     SequencePool pool;
 
-    // A sequence that has read so many of its tokens, marked by `value` at each position.
+    // Opens a sequence and fills its first n positions with keys of `value`.
     Sequence* read(const std::vector<int32_t>& tokens, int n, float value) {
         Sequence* s = pool.acquire(tokens);
         while (s->n_cached < n) {
             const int more = pool.reserve(*s, n - s->n_cached).value();
             const Slice slice = pool.slice(*s, 0, more);
             const std::vector<float> row(20, value);
-            for (int p = s->n_held(); p < s->n_held() + more; ++p)
+            for (int p = s->n_positions(); p < s->n_positions() + more; ++p)
                 write_key(slice.cache, 1, 1, p, row.data());
             pool.advance(*s, more);
         }
@@ -41,14 +41,14 @@ struct Caches {
 
 EngineConfig limited(const TinyModel& model, int n_pages) {
     EngineConfig config = config_of(model.path);
-    config.cache_limits.most_bytes =
+    config.cache_limits.max_bytes =
         static_cast<size_t>(n_pages) * PageLayout{EngineConfig{}.cache_type, 2, 2, 16}.page_bytes();
     return config;
 }
 
 }  // namespace
 
-ZP_TEST(cache_gives_back_what_was_written) {
+ZP_TEST(cache_reads_back_what_was_written) {
     const struct {
         CacheType type;
         float allowed;
@@ -57,7 +57,7 @@ ZP_TEST(cache_gives_back_what_was_written) {
                  {CacheType::kInt16, 0.004f},
                  {CacheType::kInt8, 0.12f}};
     for (const auto& [type, allowed] : cases) {
-        constexpr size_t kWidth = 19;  // no whole number of pairs
+        constexpr size_t kWidth = 19;  // odd: not a whole number of pairs
         const PageLayout l = layout(type, kWidth);
         std::vector<uint8_t> first(l.page_bytes()), second(l.page_bytes());
         uint8_t* const table[] = {first.data(), second.data()};
@@ -88,7 +88,7 @@ ZP_TEST(cache_gives_back_what_was_written) {
     }
 }
 
-ZP_TEST(cache_copies_nothing_of_what_another_text_wrote_behind_the_end) {
+ZP_TEST(cache_copy_clears_positions_of_other_texts) {
     for (const CacheType type : {CacheType::kHalf, CacheType::kInt16, CacheType::kInt8}) {
         PagePool pages(layout(type), SIZE_MAX);
         const PageRef full = std::move(pages.take().value()), part = std::move(pages.take().value());
@@ -110,12 +110,12 @@ ZP_TEST(cache_copies_nothing_of_what_another_text_wrote_behind_the_end) {
     }
 }
 
-ZP_TEST(cache_shares_a_start_and_copies_a_page_when_it_is_written) {
+ZP_TEST(cache_shares_a_prefix_and_copies_a_page_on_write) {
     Caches caches(100);
     std::vector<int32_t> tokens = ids(300);
     Sequence* first = caches.read(tokens, 300, 1.0f);
     ZP_EQ(caches.pool.used_bytes(), 3 * layout().page_bytes());
-    // Another with the same 200 tokens, while the first is running: nothing is taken until it writes.
+    // A second sequence with the same first 200 tokens allocates nothing until it writes.
     std::vector<int32_t> other(tokens.begin(), tokens.begin() + 200);
     other.resize(230, 1);
     other[200] = tokens[200] + 1;
@@ -130,7 +130,7 @@ ZP_TEST(cache_shares_a_start_and_copies_a_page_when_it_is_written) {
     ZP_EQ(caches.key(*second, 199), 1.0f);
     ZP_EQ(caches.key(*second, 200), 2.0f);
     ZP_EQ(caches.key(*first, 200), 1.0f);
-    // An idle text that goes on as it ended is written on where it lies.
+    // A continuation of an idle text is appended to its page without a copy.
     caches.pool.release(first);
     tokens.push_back(3);
     Sequence* third = caches.pool.acquire(tokens);
@@ -141,7 +141,7 @@ ZP_TEST(cache_shares_a_start_and_copies_a_page_when_it_is_written) {
     caches.pool.release(third);
 }
 
-ZP_TEST(cache_folds_pages_that_were_computed_twice) {
+ZP_TEST(cache_deduplicates_pages_computed_twice) {
     Caches caches(100);
     const std::vector<int32_t> tokens = ids(200);
     Sequence* first = caches.pool.acquire(tokens);
@@ -152,9 +152,10 @@ ZP_TEST(cache_folds_pages_that_were_computed_twice) {
     }
     ZP_CHECK(first->pages[0] == second->pages[0] && first->pages[1] != second->pages[1]);
     ZP_EQ(caches.pool.used_bytes(), 3 * layout().page_bytes());
-    // What was computed otherwise is nobody else's.
+    // Pages computed under an intervention are never shared.
     Sequence* steered = caches.pool.acquire(
-        ids(200, 5), std::make_shared<const Edits>(std::move(Edits::make({}, caches.spec).value())));
+        ids(200, 5),
+        std::make_shared<const Interventions>(std::move(Interventions::make({}, caches.spec).value())));
     ZP_EQ(caches.pool.reserve(*steered, 199).value(), 199);
     caches.pool.advance(*steered, 199);
     ZP_EQ(caches.pool.acquire(ids(200, 5))->n_cached, 0);
@@ -162,49 +163,50 @@ ZP_TEST(cache_folds_pages_that_were_computed_twice) {
     ZP_EQ(caches.pool.acquire(ids(200, 5))->n_cached, 0);
 }
 
-ZP_TEST(cache_lets_the_longest_unused_go_first) {
+ZP_TEST(cache_evicts_the_least_recently_used_first) {
     Caches caches(4);
     caches.pool.release(caches.read(ids(100, 1), 100, 1.0f));
     caches.pool.release(caches.read(ids(100, 2), 100, 2.0f));
     caches.pool.release(caches.read(ids(100, 3), 100, 3.0f));
-    caches.pool.release(caches.pool.acquire(ids(100, 1)));  // used again
-    Sequence* big = caches.read(ids(250, 4), 250, 4.0f);    // takes the free page and that of text 2
+    caches.pool.release(caches.pool.acquire(ids(100, 1)));  // touched again
+    Sequence* big = caches.read(ids(250, 4), 250, 4.0f);    // takes the free page and evicts text 2
     ZP_EQ(caches.pool.acquire(ids(100, 2))->n_cached, 0);
     ZP_EQ(caches.pool.acquire(ids(100, 1))->n_cached, 99);
     ZP_EQ(caches.pool.acquire(ids(100, 3))->n_cached, 99);
-    // All that is left is in use.
+    // Every remaining page is in use.
     Sequence* late = caches.pool.acquire(ids(300, 9));
     const Result<int> refused = caches.pool.reserve(*late, 10);
     ZP_CHECK(!refused.ok() && refused.error().fault == Fault::kMemory);
     ZP_CHECK(refused.error().message.find("--cache-memory") != std::string::npos);
     caches.pool.release(big);
-    ZP_EQ(caches.pool.reserve(*late, 290).value(), 256);  // as many as two pages hold
+    ZP_EQ(caches.pool.reserve(*late, 290).value(), 256);  // two pages
 }
 
-ZP_TEST(engine_gives_the_same_answers_when_the_cache_is_small) {
+ZP_TEST(engine_gives_the_same_answers_with_a_small_cache) {
     const TinyModel model(true);
-    auto wide = open(model);
-    std::vector<Answer> want;
-    for (int i = 0; i < 6; ++i) want.push_back(answer(*wide, request_of(prompt_of(150 + 20 * i, i), 60)));
-    auto engine = std::move(Engine::open(limited(model, 4)).value());
-    std::vector<int64_t> numbers;
+    auto unlimited = open(model);
+    std::vector<Answer> expected;
     for (int i = 0; i < 6; ++i)
-        numbers.push_back(engine->submit(request_of(prompt_of(150 + 20 * i, i), 60)).value());
+        expected.push_back(answer(*unlimited, request_of(prompt_of(150 + 20 * i, i), 60)));
+    auto engine = std::move(Engine::open(limited(model, 4)).value());
+    std::vector<int64_t> request_ids;
+    for (int i = 0; i < 6; ++i)
+        request_ids.push_back(engine->submit(request_of(prompt_of(150 + 20 * i, i), 60)).value());
     auto answers = finish(*engine);
     for (size_t i = 0; i < 6; ++i) {
-        ZP_CHECK(answers[numbers[i]] == want[i]);
-        ZP_EQ(answers[numbers[i]].tokens.size(), 60u);
+        ZP_CHECK(answers[request_ids[i]] == expected[i]);
+        ZP_EQ(answers[request_ids[i]].tokens.size(), 60u);
     }
     ZP_CHECK(engine->used_cache_bytes() <= 4 * engine->page_bytes());
 }
 
-ZP_TEST(engine_refuses_what_the_cache_cannot_hold) {
+ZP_TEST(engine_rejects_what_the_cache_cannot_hold) {
     const TinyModel model(true);
     auto engine = std::move(Engine::open(limited(model, 2)).value());
     const auto refused = engine->submit(request_of(prompt_of(300), 5));
     ZP_CHECK(!refused.ok() && refused.error().fault == Fault::kMemory);
     ZP_CHECK(refused.error().message.find("300 tokens") != std::string::npos);
-    // It fits at first, and then grows out of it: that one ends, the next is answered.
+    // A request that outgrows the cache ends with an error; the next one is answered.
     engine->submit(request_of(prompt_of(250), 0)).value();
     Status status;
     while (status.ok() && engine->has_work()) {
@@ -219,18 +221,18 @@ ZP_TEST(engine_refuses_what_the_cache_cannot_hold) {
 ZP_TEST(window_drops_pages_after_the_sinks) {
     Caches caches(100, {512, 128});
     Sequence* s = caches.read(ids(1300), 1300, 1.0f);
-    ZP_EQ(s->n_dropped, 896);  // the fewest whole pages that keep 1,300 below 512
-    ZP_EQ(s->n_held(), 404);
+    ZP_EQ(s->n_dropped, 896);  // the fewest whole pages that leave less than 512 of 1,300
+    ZP_EQ(s->n_positions(), 404);
     ZP_EQ(s->pages.size(), 4u);
     ZP_EQ(caches.key(*s, 200), 1.0f);
-    ZP_CHECK(caches.key(*s, 5) != 1.0f);  // a sink has moved
+    ZP_CHECK(caches.key(*s, 5) != 1.0f);  // the sink was rotated
     std::vector<float> row(20);
     uint8_t* const original[] = {s->sinks[0]->data()};
     read_key({layout(), original}, 1, 1, 5, row.data());
     ZP_EQ(row[7], 1.0f);
-    // No step goes over the border where the next page goes.
+    // No step crosses the position at which the next page is dropped.
     ZP_EQ(caches.pool.reserve(*s, 200).value(), 108);
-    // Its own text goes on from it; what ends before the window does not.
+    // Its own text can continue it; a shorter prefix that ends before the window cannot.
     caches.pool.release(s);
     ZP_EQ(caches.pool.acquire(ids(1200))->n_cached, 512);
     Sequence* again = caches.pool.acquire(ids(1400));
@@ -242,7 +244,7 @@ ZP_TEST(window_drops_pages_after_the_sinks) {
     ZP_EQ(again->n_cached, 0);
 }
 
-ZP_TEST(window_is_refused_where_it_cannot_be_right) {
+ZP_TEST(window_is_rejected_when_it_does_not_fit_the_model) {
     ModelSpec spec = tiny_spec();
     ZP_EQ(fit({600, 4}, spec).value().n_positions, 512);
     ZP_EQ(fit({600, 4}, spec).value().n_sinks, 128);
@@ -251,5 +253,5 @@ ZP_TEST(window_is_refused_where_it_cannot_be_right) {
                                    CacheWindow{600, INT32_MAX}, CacheWindow{127, 0}})
         ZP_CHECK(!fit(bad, spec).ok());
     spec.n_positions = 600;
-    ZP_CHECK(fit({600, 4}, spec).error().message.find("learned positions") != std::string::npos);
+    ZP_CHECK(fit({600, 4}, spec).error().message.find("learned position embeddings") != std::string::npos);
 }

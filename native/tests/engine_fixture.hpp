@@ -1,4 +1,4 @@
-// An engine over the tiny model, requests for it and their answers.
+// Opens an engine with the tiny model, builds requests and collects their answers.
 #pragma once
 
 #include <map>
@@ -53,7 +53,7 @@ struct Answer {
     }
 };
 
-// Steps until all is done; the answers by request.
+// Steps until no work is left. Returns the answers by request id.
 inline std::map<int64_t, Answer> finish(Engine& engine, const Interrupt& interrupt = kNever) {
     std::map<int64_t, Answer> answers;
     while (engine.has_work()) {

@@ -1,4 +1,4 @@
-// The engine with a tiny model: requests, batches, cached prefixes, cancelling, and errors as values.
+// Engine with the tiny model: requests, batches, cached prefixes, cancellation and errors.
 #include <atomic>
 #include <chrono>
 #include <thread>
@@ -49,24 +49,24 @@ ZP_TEST(engine_reads_a_prompt_in_chunks_and_answers) {
     ZP_CHECK(engine->step(kNever).value().empty());
 }
 
-ZP_TEST(engine_gives_one_answer_whatever_the_machine_and_the_company) {
+ZP_TEST(engine_answer_is_independent_of_isa_threads_and_batch) {
     for (const CacheType type : {CacheType::kFloat, CacheType::kHalf, CacheType::kInt16, CacheType::kInt8}) {
         const bool is_exact = type == CacheType::kFloat;
         const TinyModel model(true);
-        auto one = open(model, {1, "scalar", is_exact, type});
-        const Answer want = answer(*one, request_of(prompt_of(200), 20));
-        ZP_EQ(want.tokens.size(), 20u);
+        auto reference = open(model, {1, "scalar", is_exact, type});
+        const Answer expected = answer(*reference, request_of(prompt_of(200), 20));
+        ZP_EQ(expected.tokens.size(), 20u);
         for (const char* isa : kInstructionSets) {
             if (kernels_for(isa) == nullptr) continue;
             for (const int n_threads : {1, 2, 3}) {
                 auto engine = open(model, {n_threads, isa, is_exact, type});
-                ZP_CHECK(answer(*engine, request_of(prompt_of(200), 20)) == want);
+                ZP_CHECK(answer(*engine, request_of(prompt_of(200), 20)) == expected);
                 const int64_t first = engine->submit(request_of(prompt_of(150, 5), 30)).value();
                 ZP_CHECK(engine->step(kNever).ok());
                 const int64_t second = engine->submit(request_of(prompt_of(200), 20)).value();
                 const int64_t third = engine->submit(request_of(prompt_of(270, 9), 2)).value();
                 auto together = finish(*engine);
-                ZP_CHECK(together[second] == want);
+                ZP_CHECK(together[second] == expected);
                 ZP_EQ(together[first].tokens.size(), 29u);
                 ZP_EQ(together[third].tokens.size(), 2u);
             }
@@ -74,8 +74,9 @@ ZP_TEST(engine_gives_one_answer_whatever_the_machine_and_the_company) {
     }
 }
 
-// What the race sanitizer is for: attention and feed-forward add to the same rows of the residual stream.
-ZP_TEST(engine_of_parallel_blocks_gives_one_answer_on_any_threads) {
+// Attention and feed-forward add to the same rows of the residual stream; the thread sanitizer runs this
+// test.
+ZP_TEST(engine_with_parallel_blocks_is_independent_of_threads) {
     const TinyModel model(true);
     const auto answer_on = [&](int n_threads) {
         EngineConfig config = config_of(model.path, {n_threads});
@@ -99,13 +100,13 @@ ZP_TEST(engine_answers_the_same_after_a_cached_prefix) {
     prompt.insert(prompt.end(), first.tokens.begin(), first.tokens.end());
     for (const int32_t id : prompt_of(40, 3)) prompt.push_back(id);
     const Answer again = answer(*engine, request_of(prompt, 8));
-    ZP_EQ(again.n_cached, 97);  // all but the last token, which was never read
+    ZP_EQ(again.n_cached, 97);  // all but the last sampled token, which was never computed
     ZP_CHECK(again == answer(*fresh, request_of(prompt, 8)));
-    // The same once more: everything but the last token of the prompt comes from the cache.
-    const Answer whole = answer(*engine, request_of(prompt, 8));
-    ZP_EQ(whole.n_cached, static_cast<int>(prompt.size()) - 1);
-    ZP_CHECK(whole == again);
-    // Many conversations, more than are kept: still the same answers.
+    // Again: everything but the last token of the prompt comes from the cache.
+    const Answer cached = answer(*engine, request_of(prompt, 8));
+    ZP_EQ(cached.n_cached, static_cast<int>(prompt.size()) - 1);
+    ZP_CHECK(cached == again);
+    // More conversations than the cache can keep: still the same answers.
     for (int salt = 20; salt < 32; ++salt)
         ZP_CHECK(answer(*engine, request_of(prompt_of(60, salt), 4)) ==
                  answer(*fresh, request_of(prompt_of(60, salt), 4)));
@@ -126,61 +127,61 @@ ZP_TEST(engine_stops_at_stop_ids_and_at_the_end_of_the_context) {
     ZP_EQ(full.tokens.size(), 10u);
 }
 
-ZP_TEST(engine_cancels_one_and_goes_on_with_the_others) {
+ZP_TEST(engine_cancels_one_request_and_continues_the_others) {
     const TinyModel model(true);
     auto engine = open(model);
-    const Answer want = answer(*engine, request_of(prompt_of(30), 10));
-    const int64_t kept = engine->submit(request_of(prompt_of(30), 10)).value();
-    const int64_t dropped = engine->submit(request_of(prompt_of(400, 2), 50)).value();
+    const Answer expected = answer(*engine, request_of(prompt_of(30), 10));
+    const int64_t continued = engine->submit(request_of(prompt_of(30), 10)).value();
+    const int64_t cancelled = engine->submit(request_of(prompt_of(400, 2), 50)).value();
     auto events = engine->step(kNever).value();
-    engine->cancel(dropped);
-    engine->cancel(dropped);
+    engine->cancel(cancelled);
+    engine->cancel(cancelled);
     engine->cancel(12345);
     auto answers = finish(*engine);
-    ZP_CHECK(answers[dropped].finish == Finish::kCancelled);
-    ZP_CHECK(answers[dropped].tokens.empty());
+    ZP_CHECK(answers[cancelled].finish == Finish::kCancelled);
+    ZP_CHECK(answers[cancelled].tokens.empty());
     std::vector<int32_t> tokens = {*events[0].token};
-    tokens.insert(tokens.end(), answers[kept].tokens.begin(), answers[kept].tokens.end());
-    ZP_CHECK(tokens == want.tokens);
-    // Cancelled before its first step, with nothing else at work.
+    tokens.insert(tokens.end(), answers[continued].tokens.begin(), answers[continued].tokens.end());
+    ZP_CHECK(tokens == expected.tokens);
+    // Cancelled before its first step, with no other request.
     engine->cancel(engine->submit(request_of(prompt_of(5), 2)).value());
     ZP_CHECK(engine->has_work());
     ZP_EQ(engine->step(kNever).value().size(), 1u);
     ZP_CHECK(!engine->has_work());
 }
 
-ZP_TEST(engine_goes_on_after_an_interrupt) {
+ZP_TEST(engine_continues_after_an_interrupt) {
     const TinyModel model(true);
     auto engine = open(model, {2, "", false});
-    const Answer want = answer(*engine, request_of(prompt_of(300, 4), 6));
-    int asked = 0;
-    const Interrupt every_third = [&] { return ++asked % 3 == 0; };
+    const Answer expected = answer(*engine, request_of(prompt_of(300, 4), 6));
+    int n_calls = 0;
+    const Interrupt every_third = [&] { return ++n_calls % 3 == 0; };
     auto other = open(model, {2, "", false});
-    ZP_CHECK(answer(*other, request_of(prompt_of(300, 4), 6), every_third) == want);
-    ZP_CHECK(asked > 9);
+    ZP_CHECK(answer(*other, request_of(prompt_of(300, 4), 6), every_third) == expected);
+    ZP_CHECK(n_calls > 9);
 
-    const Interrupt at_once = [] { return true; };
+    const Interrupt always = [] { return true; };
     const int64_t id = other->submit(request_of(prompt_of(100, 1), 5)).value();
-    ZP_CHECK(other->step(at_once).error().fault == Fault::kCancelled);
+    ZP_CHECK(other->step(always).error().fault == Fault::kCancelled);
     other->cancel(id);
     std::vector<float> scores(99);
-    ZP_CHECK(other->score(prompt_of(100), scores, at_once).error().fault == Fault::kCancelled);
+    ZP_CHECK(other->score(prompt_of(100), scores, always).error().fault == Fault::kCancelled);
     Sequence* sequence = other->open_sequence().value();
     std::vector<float> logits(100 * 70);
-    ZP_CHECK(other->extend(sequence, prompt_of(100), logits, at_once).error().fault == Fault::kCancelled);
+    ZP_CHECK(other->extend(sequence, prompt_of(100), logits, always).error().fault == Fault::kCancelled);
     ZP_EQ(sequence->tokens.size(), 0u);
     other->close_sequence(sequence);
-    ZP_CHECK(answer(*other, request_of(prompt_of(300, 4), 6)) == want);
+    ZP_CHECK(answer(*other, request_of(prompt_of(300, 4), 6)) == expected);
 }
 
-ZP_TEST(engine_extends_in_any_pieces_and_rolls_back) {
+ZP_TEST(engine_extends_in_pieces_of_any_size_and_rolls_back) {
     const TinyModel model(true);
     for (const int n_threads : {1, 2}) {
         auto engine = open(model, {n_threads, "", false});
         const std::vector<int32_t> ids = prompt_of(150);
         const std::span<const int32_t> all(ids);
-        Sequence* whole = engine->open_sequence().value();
-        const auto want = extended(*engine, whole, ids);
+        Sequence* reference = engine->open_sequence().value();
+        const auto expected = extended(*engine, reference, ids);
         Sequence* parts = engine->open_sequence().value();
         std::vector<float> got;
         for (size_t at = 0, n = 1; at < ids.size(); at += n, n = n % 37 + 5) {
@@ -188,22 +189,22 @@ ZP_TEST(engine_extends_in_any_pieces_and_rolls_back) {
             const auto part = extended(*engine, parts, all.subspan(at, n));
             got.insert(got.end(), part.begin(), part.end());
         }
-        ZP_CHECK(got == want);
+        ZP_CHECK(got == expected);
         ZP_CHECK(engine->rollback(parts, 100).ok());
         extended(*engine, parts, prompt_of(70, 8));
         ZP_CHECK(engine->rollback(parts, 70).ok());
         const auto tail = extended(*engine, parts, all.subspan(50));
-        ZP_CHECK(std::equal(tail.begin(), tail.end(), want.begin() + 50 * 70));
+        ZP_CHECK(std::equal(tail.begin(), tail.end(), expected.begin() + 50 * 70));
         ZP_CHECK(!engine->rollback(parts, 151).ok());
         ZP_CHECK(!engine->rollback(parts, -1).ok());
         std::vector<float> none(451 * 70);
         ZP_CHECK(has(engine->extend(parts, prompt_of(451), none, kNever).error().message,
-                     "601 tokens; the context holds 600"));
+                     "601 tokens and the context holds 600"));
         ZP_EQ(parts->tokens.size(), 150u);
     }
 }
 
-ZP_TEST(engine_scores_as_its_logits_say) {
+ZP_TEST(engine_scores_match_its_logits) {
     const TinyModel model(false);
     auto engine = open(model, {2, "", true});
     const std::vector<int32_t> ids = prompt_of(80);
@@ -213,16 +214,16 @@ ZP_TEST(engine_scores_as_its_logits_say) {
     for (size_t t = 0; t < scores.size(); ++t) {
         double total = 0;
         for (size_t v = 0; v < 70; ++v) total += std::exp(static_cast<double>(logits[70 * t + v]));
-        const double want = logits[70 * t + static_cast<size_t>(ids[t + 1])] - std::log(total);
-        ZP_CHECK(std::fabs(scores[t] - want) < 1e-5);
+        const double expected = logits[70 * t + static_cast<size_t>(ids[t + 1])] - std::log(total);
+        ZP_CHECK(std::fabs(scores[t] - expected) < 1e-5);
     }
     ZP_CHECK(has(engine->score({}, {}, kNever).error().message, "0 tokens"));
     std::vector<float> many(601);
     ZP_CHECK(has(engine->score(prompt_of(602), many, kNever).error().message,
-                 "602 tokens; scoring takes 1 to 601"));
+                 "602 tokens and the context holds 600"));
 }
 
-ZP_TEST(engine_refuses_what_it_cannot_run) {
+ZP_TEST(engine_rejects_what_it_cannot_run) {
     const TinyModel model(true);
     auto engine = open(model);
     const auto refused = [&](std::vector<int32_t> ids) {
@@ -231,7 +232,7 @@ ZP_TEST(engine_refuses_what_it_cannot_run) {
     ZP_CHECK(has(refused({}), "prompt is empty"));
     ZP_CHECK(has(refused({1, -1}), "token id -1 is outside the vocabulary of 70"));
     ZP_CHECK(has(refused({70}), "token id 70"));
-    ZP_CHECK(has(refused(prompt_of(600)), "600 tokens; the context holds 600"));
+    ZP_CHECK(has(refused(prompt_of(600)), "600 tokens and the context holds 600"));
     ZP_CHECK(!engine->has_work());
 
     const auto with = [&](auto change) {
@@ -257,7 +258,7 @@ ZP_TEST(engine_refuses_what_it_cannot_run) {
         has(with([](EngineConfig& c) { c.paths.push_back(c.paths[0]); }), "is in two files of the model"));
 }
 
-ZP_TEST(engine_names_where_a_number_stopped_being_finite) {
+ZP_TEST(engine_names_the_layer_that_produced_nan) {
     for (const bool is_quantized : {true, false}) {
         for (const bool is_exact : {true, false}) {
             for (const char* tensor : {"embedding", "blocks.1.attention_norm", "blocks.1.attention.query",
@@ -286,7 +287,7 @@ ZP_TEST(engine_names_where_a_number_stopped_being_finite) {
     }
 }
 
-ZP_TEST(engine_waits_for_a_hold) {
+ZP_TEST(engine_waits_for_its_load_gate) {
     const TinyModel model(true);
     EngineConfig config = config_of(model.path, {.n_threads = 2});
     const auto load_gate = std::make_shared<LoadGate>();
@@ -307,15 +308,15 @@ ZP_TEST(engine_waits_for_a_hold) {
              extended(*plain, plain->open_sequence({}).value(), ids));
 }
 
-ZP_TEST(engine_of_an_abandoned_hold_is_none) {
+ZP_TEST(engine_open_fails_when_its_load_gate_is_abandoned) {
     const TinyModel model(true);
     EngineConfig config = config_of(model.path, {.n_threads = 2});
     const auto load_gate = std::make_shared<LoadGate>();
     config.load_gate = load_gate;
-    std::string said;
-    std::thread opening([&] { said = refusal(std::move(config)); });
+    std::string message;
+    std::thread opening([&] { message = refusal(std::move(config)); });
     load_gate->abandon();
     load_gate->open();
     opening.join();
-    ZP_CHECK(has(said, "not wanted"));
+    ZP_CHECK(has(message, "was cancelled"));
 }

@@ -1,5 +1,5 @@
-// The sampler alone: known answers, ties, and rows that must not become a token. Equality with the
-// numpy form is in tests/mirror/test_sampling.py.
+// The sampler: known answers, ties, and rows that yield no token. tests/mirror/test_sampling.py compares it
+// with the numpy reference.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -49,28 +49,28 @@ ZP_TEST(splitmix_matches_the_published_sequence) {
     ZP_CHECK(uniform(0, 0) >= 0 && uniform(0, 0) < 1);
 }
 
-ZP_TEST(weights_are_exponentials_to_the_last_bits) {
+ZP_TEST(softmax_weights_are_accurate_to_two_ulps) {
     std::vector<float> logits_V(50000);
     for (size_t v = 0; v < logits_V.size(); ++v) logits_V[v] = -static_cast<float>(v) * 0.001f;
     Scratch scratch;
-    weigh(logits_V, 0, scratch);
+    softmax_weights(logits_V, 0, scratch);
     ZP_EQ(scratch.n_candidates, logits_V.size());
     double worst = 0;
     for (size_t i = 0; i < scratch.n_candidates; ++i) {
-        const double want = std::exp(static_cast<double>(scratch.logits[i]));
-        worst = std::max(worst, std::fabs(scratch.weights[i] / want - 1));
+        const double expected = std::exp(static_cast<double>(scratch.logits[i]));
+        worst = std::max(worst, std::fabs(scratch.weights[i] / expected - 1));
     }
     ZP_CHECK(worst <= 2 * std::numeric_limits<double>::epsilon());
     ZP_EQ(scratch.weights[0], 1.0);
 }
 
-ZP_TEST(greedy_takes_the_lowest_id_among_equals) {
+ZP_TEST(greedy_breaks_ties_by_lowest_id) {
     Sampler sampler = sampler_of({step("temperature", 0)});
     std::vector<float> logits_V = wavy(1000);
     ZP_EQ(sampler.sample(logits_V, {}, 5), 96);
 }
 
-ZP_TEST(top_k_keeps_low_ids_among_equals) {
+ZP_TEST(top_k_breaks_ties_by_lowest_id) {
     const std::vector<float> kept = applied({step("top_k", 3)}, {1, 2, 2, 2, 3, 0});
     ZP_CHECK(kept == std::vector<float>({-kInf, 2, 2, -kInf, 3, -kInf}));
     ZP_EQ(n_finite(applied({step("top_k", 700)}, wavy(5000))), 700u);
@@ -78,7 +78,7 @@ ZP_TEST(top_k_keeps_low_ids_among_equals) {
 }
 
 ZP_TEST(top_p_keeps_the_fewest_that_reach_p) {
-    // Four equal tokens hold a quarter each: exactly half is reached by two.
+    // Four equal tokens have a quarter of the probability each: two of them reach exactly one half.
     ZP_CHECK(applied({step("top_p", 0.5)}, {1, 1, 1, 1}) == std::vector<float>({1, 1, -kInf, -kInf}));
     ZP_CHECK(applied({step("top_p", 0.51)}, {1, 1, 1, 1}) == std::vector<float>({1, 1, 1, -kInf}));
     ZP_EQ(n_finite(applied({step("top_p", 1e-9)}, wavy(5000))), 1u);
@@ -94,13 +94,13 @@ ZP_TEST(penalties_count_prompt_and_answer_as_documented) {
              std::vector<float>({1.5, -3, 3.5, 8}));
 }
 
-ZP_TEST(ids_outside_the_row_are_passed_over) {
+ZP_TEST(penalties_ignore_ids_outside_the_row) {
     const std::vector<int32_t> history = {-1, 4, 2147483647};
     ZP_CHECK(applied({step("presence_penalty", 1)}, {1, 1, 1, 1}, history) ==
              std::vector<float>({1, 1, 1, 1}));
 }
 
-ZP_TEST(a_row_without_a_finite_maximum_is_no_token) {
+ZP_TEST(a_row_without_a_finite_maximum_yields_no_token) {
     for (const char* name : {"temperature", "top_k", "top_p", "min_p"}) {
         Sampler sampler = sampler_of({step(name, 1)});
         for (float bad : {kInf, std::numeric_limits<float>::quiet_NaN()}) {
@@ -114,13 +114,13 @@ ZP_TEST(a_row_without_a_finite_maximum_is_no_token) {
     }
 }
 
-ZP_TEST(extreme_logits_still_give_a_token) {
+ZP_TEST(extreme_logits_still_yield_a_token) {
     Sampler sampler = sampler_of({step("temperature", 1e-30), step("top_p", 0.9)});
     std::vector<float> logits_V = {-1e30f, 5.0f, 4.0f, 3.0f, 1.0f};
     ZP_EQ(sampler.sample(logits_V, {}, 3), 1);
 }
 
-ZP_TEST(a_draw_depends_on_seed_and_position_alone) {
+ZP_TEST(a_draw_depends_only_on_seed_and_position) {
     Sampler first = sampler_of({}, 7), second = sampler_of({}, 7);
     std::vector<float> row = wavy(3000);
     for (uint64_t position = 100; position > 0; --position) {
@@ -130,7 +130,7 @@ ZP_TEST(a_draw_depends_on_seed_and_position_alone) {
     }
 }
 
-ZP_TEST(a_wrong_step_is_an_error) {
+ZP_TEST(an_invalid_step_is_an_error) {
     ZP_CHECK(!Sampler::make({step("top_x", 1)}, 0).ok());
     ZP_CHECK(!Sampler::make({{"top_k", {}}}, 0).ok());
     ZP_CHECK(!Sampler::make({step("top_p", 0)}, 0).ok());

@@ -1,4 +1,4 @@
-// A seeded Llama of a few kilobytes as a GGUF file on disk, for tests of the engine.
+// Writes a Llama of a few kilobytes with seeded random weights as a GGUF file, for tests of the engine.
 #pragma once
 
 #include <unistd.h>
@@ -16,8 +16,8 @@
 
 namespace zp::test {
 
-// Changes the weights of a tensor before they are written.
-using WeightEdit = std::function<void(const std::string& name, std::vector<float>& weights)>;
+// Modifies the weights of a tensor before they are written.
+using WeightPatch = std::function<void(const std::string& name, std::vector<float>& weights)>;
 
 inline ModelSpec tiny_spec() {
     ModelSpec s;
@@ -28,7 +28,7 @@ inline ModelSpec tiny_spec() {
     s.d_head = 16;
     s.d_ff = 96;
     s.n_ctx = 600;
-    s.n_vocab = 70;  // not whole groups of 16 rows
+    s.n_vocab = 70;  // not a multiple of the 16 rows of a group
     s.norm_eps = 1e-5f;
     s.attention_scale = 0.25f;  // 1 / sqrt(d_head)
     s.rules.resize(2);
@@ -38,9 +38,9 @@ inline ModelSpec tiny_spec() {
 
 class TinyModel {
 public:
-    // Matrices as Q8_0 or F32; norms always as F32. Our own tensor names, so that no map is needed.
-    explicit TinyModel(bool is_quantized, const WeightEdit& edit = {})
-        : is_quantized_(is_quantized), edit_(edit) {
+    // Matrices as Q8_0 or F32, norms as F32. Uses our tensor names, so that no TensorMap is needed.
+    explicit TinyModel(bool is_quantized, const WeightPatch& patch = {})
+        : is_quantized_(is_quantized), patch_(patch) {
         const ModelSpec s = tiny_spec();
         const int q = s.n_heads * s.d_head, kv = s.n_kv_heads * s.d_head;
         matrix("embedding.weight", s.n_vocab, s.d_model);
@@ -70,7 +70,7 @@ private:
         std::vector<float> w(static_cast<size_t>(rows * cols));
         std::normal_distribution<float> normal(0.0f, 1.0f / std::sqrt(static_cast<float>(cols)));
         for (float& x : w) x = rows == 1 ? 1.0f : normal(random_);
-        if (edit_) edit_(name, w);
+        if (patch_) patch_(name, w);
         return w;
     }
     void vector(const std::string& name, int n) {
@@ -121,7 +121,7 @@ private:
     }
 
     bool is_quantized_;
-    WeightEdit edit_;
+    WeightPatch patch_;
     std::mt19937 random_{17};
     FileBytes file_;
     std::string data_;

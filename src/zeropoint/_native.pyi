@@ -9,8 +9,43 @@ import numpy.typing
 from numpy.typing import NDArray
 
 
+MAX_THREADS: int = 1024
+
+MAX_BATCH_TOKENS: int = 256
+
+PAGE_POSITIONS: int = 128
+
+EXACT_CACHE_TYPE: str = 'f32'
+
+DEFAULT_CACHE_TYPE: str = 'int16'
+
+def instruction_sets() -> list[str]:
+    """
+    All instruction sets with kernels, on any machine, fastest first; machine()["isas"] lists those that run here.
+    """
+
+def cache_types() -> list[str]:
+    """
+    Element types of the KV cache. EXACT_CACHE_TYPE belongs to exact mode; the others can be selected.
+    """
+
+def page_bytes(cache_type: str, n_layers: int, n_kv_heads: int, d_head: int) -> int:
+    """
+    Bytes of one KV cache page, which holds PAGE_POSITIONS keys and values of every layer, padding included.
+    """
+
+def tap_names(spec: dict[str, object]) -> list[str]:
+    """
+    The taps of a model with this specification, in the order of the forward pass.
+    """
+
+def context_full_message(subject: str, n_tokens: int, n_ctx: int) -> str:
+    """
+    The message of ContextFull; `subject` is its beginning, such as "the prompt has".
+    """
+
 class GgufHeader:
-    """A checked GGUF header; see weights/gguf.py for the readable form."""
+    """A validated GGUF header; weights/gguf/reader.py wraps it."""
 
     @property
     def version(self) -> int: ...
@@ -34,12 +69,12 @@ class GgufHeader:
 
     def pairs(self, index: int) -> list[tuple[str, str]] | None:
         """
-        The list of texts of key number `index`, each cut at its first space; None for another value.
+        The strings of key number `index`, each split at its first space; None if it is no list of strings.
         """
 
     def type(self, index: int) -> str:
         """
-        The type that the file declares for key number `index`, as the specification names it.
+        The declared type of key number `index`, by its name in the GGUF specification.
         """
 
 def gguf_open(path: bytes) -> GgufHeader:
@@ -47,12 +82,12 @@ def gguf_open(path: bytes) -> GgufHeader:
 
 def gguf_parse(head: bytes, file_bytes: int) -> GgufHeader | int:
     """
-    Reads a header from the first bytes of a file; an int if `head` is too short: how many bytes to try.
+    Reads a header from the first bytes of a file. If `head` is too short, returns the number of bytes to try next.
     """
 
 def printable(text: bytes) -> str:
     """
-    Bytes from outside as text for a message: bad and terminal-acting characters are escaped.
+    Untrusted bytes as text for a message, with invalid and control characters escaped.
     """
 
 def formats() -> list[tuple[str, int, int, int]]:
@@ -61,109 +96,111 @@ def formats() -> list[tuple[str, int, int, int]]:
     """
 
 def sampler_steps() -> list[str]:
-    """Names of the sampling steps that have a native form."""
+    """Names of the native sampling steps."""
 
 class Sampler:
     """The native sampler of one sequence; see sampling/draw.py."""
 
     def __init__(self, steps: list[tuple[str, dict[str, float]]], seed: int) -> None:
         """
-        Steps by name and fields, in the order to run. Raises BadInput for one not known here.
+        Steps by name and fields, in the order to run. Raises BadInput for an unknown step.
         """
 
     def apply(self, logits: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], history: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], n_prompt: int = 0) -> Annotated[NDArray[numpy.float32], dict(shape=(None,))]:
-        """The logits [V] after all steps; as they were if they hold NaN or +inf."""
+        """The logits [V] after all steps; unchanged if they contain NaN or +inf."""
 
     def sample(self, logits: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], history: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], position: int, n_prompt: int = 0) -> int:
-        """A token id, or -1 for a row without a finite maximum."""
+        """Draws a token id; -1 if the maximum of the row is not finite."""
 
 def machine() -> dict[str, Any]:
     """
-    cpu (model name), features, isas (instruction sets that run here, fastest first), known_isas (those of every machine), processors (usable).
+    cpu (model name), features, isas (instruction sets that run here, fastest first), processors (usable by this process).
     """
 
 def measure_bandwidth(n_threads: int) -> tuple[float, float, float]:
     """
-    Bytes a second that so many threads read from memory, and what a quarter of half a second was not above and not below.
+    Memory bandwidth with n_threads in bytes per second: median, first and third quartile of half a second.
     """
 
 def measure_weights(format: str, n_threads: int, exact: bool) -> tuple[float, float, float]:
-    """The same of weights of a format that one token is multiplied with."""
+    """
+    The same for the matmul kernel of one token reading weights of a format.
+    """
 
 def matmul(isa: str, format: str, file_rows: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], rows: int, cols: int, x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], exact: bool) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
     """x [T, cols] times the transpose of a packed matrix: float32 [T, rows]."""
 
 def unpack(format: str, file_rows: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], rows: int, cols: int) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
-    """
-    A packed matrix as float32 [rows, cols], by way of the layout that the kernels read.
-    """
+    """Packs a matrix for the kernels and unpacks it: float32 [rows, cols]."""
 
-class Hold:
-    """Keeps an Engine that is being made from reading its last weights."""
+class LoadGate:
+    """Delays the last weights of a loading Engine until open()."""
 
     def __init__(self) -> None: ...
 
-    def release(self) -> None:
-        """Let them be read."""
+    def open(self) -> None:
+        """Lets the Engine read its last weights."""
 
     def abandon(self) -> None:
-        """Let the Engine fail: it is not wanted any more."""
+        """Cancels the load: the Engine constructor raises."""
 
 class Engine:
     """A loaded model; use zeropoint.load()."""
 
-    def __init__(self, paths: _Sequence[bytes], spec: dict[str, object], tensor_names: Mapping[str, tuple[str, int, int]], n_threads: int, isa: str, exact: bool, cache: dict[str, object], hold: Hold | None = None) -> None: ...
+    def __init__(self, paths: _Sequence[bytes], spec: dict[str, object], tensor_names: Mapping[str, tuple[str, int, int]], n_threads: int, isa: str, exact: bool, cache: dict[str, object], load_gate: LoadGate | None = None) -> None: ...
 
-    def submit(self, prompt: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], steps: _Sequence[tuple[str, Mapping[str, float]]], seed: int, stop_ids: _Sequence[int], max_tokens: int, logprob: bool, edits: _Sequence[tuple[str, int, int, int, int, int, float, _Sequence[float]]]) -> int:
-        """Queues a request and returns its number."""
+    def submit(self, prompt: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], steps: _Sequence[tuple[str, Mapping[str, float]]], seed: int, stop_ids: _Sequence[int], max_tokens: int, logprob: bool, interventions: _Sequence[tuple[str, int, int, int, int, int, float, _Sequence[float]]]) -> int:
+        """Queues a request and returns its id."""
 
     def cancel(self, request: int) -> None: ...
 
     def step(self) -> list[tuple[int, int | None, float | None, Literal['stop', 'length', 'cancelled'] | None, int, int, int]]:
         """
-        Advances every request: tuples (request, token, logprob, finish, n_prompt, n_cached, n_read).
+        Advances the scheduled requests by one chunk of prompt or one token. Returns tuples (request, token, logprob, finish, n_prompt, n_cached, n_read).
         """
 
     def has_work(self) -> bool: ...
 
     def score(self, ids: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> NDArray[numpy.float32]:
-        """Natural-log probability of ids[1:]: float32 [T - 1]."""
-
-    def trace(self, ids: numpy.typing.NDArray[numpy.int32], readings: _Sequence[tuple[str, int, _Sequence[int]]], lens: tuple[_Sequence[int], int, _Sequence[int], bool], edits: _Sequence[tuple[str, int, int, int, int, int, float, _Sequence[float]]]) -> tuple[list[numpy.typing.NDArray[numpy.float32]], list[dict[str, numpy.typing.NDArray[Any]]]]:
         """
-        What is seen while ids are read: an array [T, width] a reading (point, layer, heads), and for each layer of the lens (layers, n_top, named, has_logits) a dict of arrays.
+        Natural log-probability of ids[1:] given their predecessors: float32 [T - 1].
         """
 
-    def open_sequence(self, edits: _Sequence[tuple[str, int, int, int, int, int, float, _Sequence[float]]]) -> Sequence:
-        """A sequence to decode by hand."""
+    def trace(self, ids: numpy.typing.NDArray[numpy.int32], taps: _Sequence[tuple[str, int, _Sequence[int]]], lens: tuple[_Sequence[int], int, _Sequence[int], bool], interventions: _Sequence[tuple[str, int, int, int, int, int, float, _Sequence[float]]]) -> tuple[list[numpy.typing.NDArray[numpy.float32]], list[dict[str, numpy.typing.NDArray[Any]]]]:
+        """
+        Runs ids from an empty cache. Returns one array [T, width] per tap (name, layer, heads), and one dict of arrays per layer of the lens (layers, n_top, named, has_logits).
+        """
+
+    def open_sequence(self, interventions: _Sequence[tuple[str, int, int, int, int, int, float, _Sequence[float]]]) -> Sequence:
+        """Opens an empty sequence to decode step by step."""
 
     def describe(self) -> dict[str, Any]:
         """
-        isa, n_threads, weight_bytes, cache_bytes, used_cache_bytes, page_bytes, most_tokens, is_exact.
+        isa, n_threads, weight_bytes, cache_bytes, used_cache_bytes, page_bytes, max_tokens, is_exact, and the requests by state: n_waiting, n_running, n_preempted.
         """
 
     def close(self) -> None:
-        """Frees weights and cache; later calls raise."""
+        """Frees weights and cache; later calls raise BadInput."""
 
     def fingerprint(self) -> int:
         """
-        Tells models apart: of everything that keys and values are computed with.
+        Hash of everything that determines keys and values: weights, specification and precision.
         """
 
     def open_cached(self, ids: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> Sequence:
-        """A sequence of as much of ids as the cache holds."""
+        """Opens a sequence of the longest prefix of ids in the cache."""
 
     def restore(self, ids: numpy.typing.NDArray[numpy.int32], n_dropped: int, pages: Iterator[bytes]) -> None:
-        """Puts the saved pages of ids back into the cache."""
+        """Restores the snapshot pages of ids into the cache."""
 
 class Sequence:
-    """One sequence of a loaded model under the caller's control."""
+    """One sequence of a loaded model, decoded step by step by the caller."""
 
     def extend(self, ids: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> NDArray[numpy.float32]:
-        """Appends ids; the logits after each: float32 [T, V]."""
+        """Appends ids and returns the logits after each: float32 [T, V]."""
 
     def rollback(self, n: int) -> None:
-        """Forgets the last n tokens."""
+        """Removes the last n tokens."""
 
     def close(self) -> None: ...
 
@@ -171,7 +208,7 @@ class Sequence:
     def n_tokens(self) -> int: ...
 
     def page(self, index: int) -> bytes:
-        """The bytes of one of its pages, to be saved."""
+        """The bytes of one page, for a snapshot."""
 
     @property
     def n_dropped(self) -> int: ...

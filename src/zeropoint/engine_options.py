@@ -19,7 +19,13 @@ __all__ = ["ENGINE_OPTIONS", "EngineKeywords", "EngineOptions"]
 def _instruction_sets() -> list[str]:
     from zeropoint import _native  # here: reading settings must not load the extension
 
-    return ["auto", *_native.machine()["known_isas"]]
+    return ["auto", *_native.instruction_sets()]
+
+
+def _cache_types() -> list[str]:
+    from zeropoint import _native
+
+    return [name for name in _native.cache_types() if name != _native.EXACT_CACHE_TYPE]
 
 
 @frozen
@@ -48,7 +54,7 @@ class EngineOptions:
         None,
         help="Number format of the KV cache. int16 is the default, f16 is slower, int8 halves the memory.",
         type=str,
-        choices=("int16", "f16", "int8"),
+        choices=_cache_types,
     )
     cache_memory: int | None = option(
         None,

@@ -166,7 +166,7 @@ from zeropoint.blueprint.check import check
 from zeropoint.blueprint.io import from_toml, to_toml
 from zeropoint.blueprint.parts import position
 from zeropoint.blueprint.taps import tap_points
-from zeropoint.engine.native.model_spec import native_plan
+from zeropoint.engine.native.model_spec import native_spec
 from zeropoint.errors import BadInput
 from zeropoint.layers.cache import Cache
 from zeropoint.models.build import build
@@ -201,7 +201,7 @@ for kind, blueprint in blueprints.items():
     assert torch.allclose(parts, logits, atol=1e-5), kind
     assert list(trace(model, ids[0].tolist())) == list(tap_points(blueprint, 6))
     try:
-        native_plan(blueprint, 16)
+        native_spec(blueprint, 16)
     except BadInput as error:
         assert f"the native engine has no {names[kind]} " in str(error), error
     else:
@@ -277,7 +277,7 @@ with zeropoint.load("tiny.gguf") as model:
     try:
         model.generate("ab", max_tokens=2, temperature=1, ceiling=1.5).text()
     except (BadInput, ValueError) as error:
-        assert "`ceiling` has no native form" in str(error), error
+        assert "`ceiling` has no native implementation" in str(error), error
     else:
         raise AssertionError("a step was left out")
 

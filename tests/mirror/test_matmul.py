@@ -115,9 +115,9 @@ def test_every_instruction_set_gives_the_same_bits(name: str, exact: bool) -> No
 def test_a_matrix_of_another_size_is_refused() -> None:
     packed = matrix("Q4_0", 4, 64).reshape(-1)
     x = activations(1, 64)
-    with pytest.raises(BadInput, match="not a matrix of that shape"):
+    with pytest.raises(BadInput, match="does not have the bytes of a matrix of this shape"):
         _native.matmul("scalar", "Q4_0", packed, 5, 64, x, True)
-    with pytest.raises(BadInput, match="not a matrix of that shape"):
+    with pytest.raises(BadInput, match="does not have the bytes of a matrix of this shape"):
         _native.matmul("scalar", "Q4_0", packed, 4, 48, x, True)
     with pytest.raises(BadInput, match="as many columns"):
         _native.matmul("scalar", "Q4_0", packed, 4, 64, activations(1, 32), True)

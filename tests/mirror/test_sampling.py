@@ -133,7 +133,7 @@ def test_uniform_is_in_the_half_open_unit_interval() -> None:
 @pytest.mark.parametrize(
     ("steps", "said"),
     [
-        ([("top_x", {"top_x": 1})], "`top_x` has no native form"),
+        ([("top_x", {"top_x": 1})], "`top_x` has no native implementation"),
         ([("top_k", {"k": 1})], "takes one finite number named `top_k`"),
         ([("top_k", {})], "takes one finite number"),
         ([("top_p", {"top_p": 0})], "above 0"),

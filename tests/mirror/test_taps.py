@@ -20,7 +20,7 @@ from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.interventions import Intervention
 from zeropoint.engine.contract import Engine, LogitLens, Request, Tap
 from zeropoint.engine.native.engine import NativeEngine
-from zeropoint.engine.tap_requests import native_points, stream_after
+from zeropoint.engine.tap_requests import native_taps, residual_tap
 from zeropoint.engine.torch.engine import TorchEngine
 from zeropoint.engine_options import EngineOptions
 from zeropoint.models.build import build, load
@@ -101,20 +101,20 @@ def interventions_of(pair: Pair) -> list[Intervention]:
     interventions: list[Intervention] = [
         AddVector("embedding.output", rng.normal(size=b.d_model), scale=0.5, start=3, stop=9),
         Scale("blocks.0.attention.mix", head=1),
-        AddVector(stream_after(b, 0), rng.normal(size=b.d_model), scale=2.0, start=5),
-        Scale(stream_after(b, 1), feature=7, factor=-1.5),
+        AddVector(residual_tap(b, 0), rng.normal(size=b.d_model), scale=2.0, start=5),
+        Scale(residual_tap(b, 1), feature=7, factor=-1.5),
     ]
-    if "blocks.1.ffn.hidden" in native_points(b):
+    if "blocks.1.ffn.hidden" in native_taps(b):
         interventions.append(Scale("blocks.1.ffn.hidden", feature=11))
         interventions.append(Scale("blocks.0.ffn.hidden", feature=2, factor=30.0, start=T // 2))
-    if "blocks.1.after_attention" in native_points(b):
+    if "blocks.1.after_attention" in native_taps(b):
         interventions.append(Scale("blocks.1.after_attention", feature=3))
     return interventions
 
 
 @pytest.mark.parametrize("is_modified", [False, True], ids=["plain", "modified"])
 def test_both_engines_record_the_same_tensors(pair: Pair, is_modified: bool) -> None:
-    points = native_points(pair.blueprint)
+    points = native_taps(pair.blueprint)
     assert "blocks.1.attention.weights" in points
     interventions = interventions_of(pair) if is_modified else []
     expected = pair.torch.trace(pair.ids, points, interventions=interventions)
@@ -163,7 +163,7 @@ def test_logit_lens_agrees(pair: Pair) -> None:
 
 
 def test_quantized_models_agree(quantized: Pair) -> None:
-    points = native_points(quantized.blueprint)
+    points = native_taps(quantized.blueprint)
     interventions = interventions_of(quantized)
     expected = quantized.torch.trace(
         quantized.ids, points, interventions=interventions, lens=LogitLens([0, 1], 1, has_logits=True)
@@ -187,7 +187,7 @@ def test_taps_reflect_an_int8_kv_cache(quantized: Pair) -> None:
         quantized.blueprint,
         EngineOptions(context=N_CTX, threads=2, cache_type="int8"),
     )
-    points = native_points(quantized.blueprint)
+    points = native_taps(quantized.blueprint)
     traced, expected = engine.trace(quantized.ids, points), quantized.torch.trace(quantized.ids, points)
     engine.close()
     assert [name for name in points if not is_close(traced[name], expected[name], 0.05)] == []
@@ -249,7 +249,7 @@ def test_a_stepper_is_modified(pair: Pair) -> None:
 @pytest.mark.parametrize("n_threads", [1, 3])
 def test_number_of_threads_does_not_change_taps(quantized: Pair, n_threads: int) -> None:
     other = NativeEngine(quantized.file, quantized.blueprint, EngineOptions(context=N_CTX, threads=n_threads))
-    points, interventions = native_points(quantized.blueprint), interventions_of(quantized)
+    points, interventions = native_taps(quantized.blueprint), interventions_of(quantized)
     two_threads, other_trace = (
         engine.trace(quantized.ids, points, interventions=interventions) for engine in (quantized.fast, other)
     )

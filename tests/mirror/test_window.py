@@ -133,7 +133,7 @@ def test_a_conversation_goes_on_without_end_and_without_reading_itself_again(pat
 
 def test_what_cannot_be_is_refused(path: Path) -> None:
     for given, words in (
-        ({"window": 513}, "513 positions with 4 sinks is not possible"),
+        ({"window": 513}, "513 positions with 4 sinks is not allowed"),
         ({"window": 256}, "too small; with 4 sinks it needs at least 384"),
         ({"sinks": 4}, "give --window"),
     ):
@@ -142,7 +142,7 @@ def test_what_cannot_be_is_refused(path: Path) -> None:
     with zeropoint.load(path, window=384) as model:
         stepper = model.stepper()
         stepper.extend(some_ids(600))
-        with pytest.raises(BadInput, match="the window has left behind those before 512"):
+        with pytest.raises(BadInput, match="the window has dropped the keys and values before token 512"):
             stepper.rollback(200)
         stepper.rollback(50)
         assert stepper.n_tokens == 550

@@ -1,4 +1,5 @@
-// Frequency penalty (OpenAI API reference): off each token of the answer, as often as it occurs.
+// Frequency penalty (OpenAI API reference): subtracts the penalty from the logit of each answer token once
+// per occurrence.
 #include "runtime/sampling/step.hpp"
 
 namespace zp {
@@ -8,7 +9,7 @@ class FrequencyPenalty final : public Step {
 public:
     explicit FrequencyPenalty(float penalty) : penalty_(penalty) {}
     void apply(Row& row) const override {
-        for_each_seen(row, row.answer(), [this](float& logit, uint32_t count) {
+        for_each_distinct(row, row.answer(), [this](float& logit, uint32_t count) {
             logit -= static_cast<float>(count) * penalty_;
         });
     }
@@ -20,7 +21,7 @@ private:
 }  // namespace
 
 StepResult make_frequency_penalty(const StepFields& fields) {
-    Result<double> penalty = only_field(fields, "frequency_penalty");
+    Result<double> penalty = single_field(fields, "frequency_penalty");
     if (!penalty.ok()) return penalty.error();
     return StepResult(std::make_unique<FrequencyPenalty>(static_cast<float>(penalty.value())));
 }

@@ -1,4 +1,4 @@
-// Min-p (Nguyen and others 2024, section 3): keeps tokens at least min_p times as probable as the best.
+// Min-p (Nguyen et al., 2024, section 3): keeps tokens at least min_p times as probable as the most probable.
 #include <cmath>
 #include <limits>
 
@@ -12,7 +12,7 @@ public:
     explicit MinP(double log_min_p) : log_min_p_(log_min_p) {}
     void apply(Row& row) const override {
         float top = 0;
-        largest(row.logits_V, top);
+        max_logit(row.logits_V, top);
         const double best = top;
         for (float& logit : row.logits_V) {
             logit = logit - best >= log_min_p_ ? logit : -std::numeric_limits<float>::infinity();
@@ -26,7 +26,7 @@ private:
 }  // namespace
 
 StepResult make_min_p(const StepFields& fields) {
-    Result<double> min_p = only_field(fields, "min_p");
+    Result<double> min_p = single_field(fields, "min_p");
     if (!min_p.ok()) return min_p.error();
     if (min_p.value() < 0 || min_p.value() > 1) return invalid("`min_p` must be 0 to 1");
     return StepResult(std::make_unique<MinP>(std::log(min_p.value())));

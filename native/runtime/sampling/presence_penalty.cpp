@@ -1,4 +1,4 @@
-// Presence penalty (OpenAI API reference): once off every token of the answer so far.
+// Presence penalty (OpenAI API reference): subtracts the penalty once from the logit of each answer token.
 #include "runtime/sampling/step.hpp"
 
 namespace zp {
@@ -8,7 +8,7 @@ class PresencePenalty final : public Step {
 public:
     explicit PresencePenalty(float penalty) : penalty_(penalty) {}
     void apply(Row& row) const override {
-        for_each_seen(row, row.answer(), [this](float& logit, uint32_t) { logit -= penalty_; });
+        for_each_distinct(row, row.answer(), [this](float& logit, uint32_t) { logit -= penalty_; });
     }
 
 private:
@@ -18,7 +18,7 @@ private:
 }  // namespace
 
 StepResult make_presence_penalty(const StepFields& fields) {
-    Result<double> penalty = only_field(fields, "presence_penalty");
+    Result<double> penalty = single_field(fields, "presence_penalty");
     if (!penalty.ok()) return penalty.error();
     return StepResult(std::make_unique<PresencePenalty>(static_cast<float>(penalty.value())));
 }

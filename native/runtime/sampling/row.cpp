@@ -7,12 +7,12 @@
 namespace zp {
 namespace {
 
-// Scans read a block of four vectors at once; GCC and clang lower these to any machine.
+// Scans read a block of four vectors at once, with vector extensions that GCC and clang lower on any target.
 typedef float Floats __attribute__((vector_size(16)));
 typedef int32_t Mask __attribute__((vector_size(16)));
 typedef uint64_t Halves __attribute__((vector_size(16)));
 constexpr size_t kWidth = 4, kVectors = 4, kBlock = kWidth * kVectors;
-constexpr float kOut = -std::numeric_limits<float>::infinity();
+constexpr float kExcluded = -std::numeric_limits<float>::infinity();
 
 inline Floats load(const float* from) {
     Floats lanes;
@@ -28,9 +28,9 @@ inline bool any(Mask mask) {
 }
 
 inline bool any_equal(const float* block, float value) {
-    const Floats wanted = all(value);
-    return any((load(block) == wanted) | (load(block + 4) == wanted) | (load(block + 8) == wanted) |
-               (load(block + 12) == wanted));
+    const Floats values = all(value);
+    return any((load(block) == values) | (load(block + 4) == values) | (load(block + 8) == values) |
+               (load(block + 12) == values));
 }
 
 inline bool any_reaches(const float* block, float bound) {
@@ -39,9 +39,9 @@ inline bool any_reaches(const float* block, float bound) {
                (load(block + 12) >= low));
 }
 
-// exp(x) for x in [-kReach, 0], within two units in the last place: x = k ln 2 + r, a Taylor series
-// for exp(r), |r| <= ln(2)/2, whose first missing term r^13/13! is below 2e-16. Written out, so that
-// the draw is the same on every machine and the loop around it vectorises.
+// exp(x) for x in [-kLogitRange, 0], within two units in the last place: x = k ln 2 + r with |r| <= ln(2)/2,
+// and a Taylor series for exp(r) whose first omitted term r^13/13! is below 2e-16. Written out so that
+// sampling is identical on every machine and the loop around it vectorizes.
 [[gnu::always_inline]] inline double exp_of(double x) {
     constexpr double kLog2E = 1.4426950408889634;
     constexpr double kLn2High = 0x1.62e42feep-1, kLn2Low = 0x1.a39ef35793c76p-33;  // Cody and Waite 1980
@@ -72,7 +72,7 @@ inline bool any_reaches(const float* block, float bound) {
 }
 
 #if defined(__x86_64__)
-// The same operations four at a time: the same bits, in half the time.
+// The same operations, four at a time: identical bits in half the time.
 [[gnu::target("avx2")]] void exp_differences_avx2(const float* logits, double best, double* weights,
                                                   size_t n) {
     exp_differences(logits, best, weights, n);
@@ -81,11 +81,11 @@ inline bool any_reaches(const float* block, float bound) {
 
 }  // namespace
 
-bool largest(std::span<const float> logits_V, float& top) {
-    const size_t whole = logits_V.size() / kBlock * kBlock;
-    Floats best[kVectors] = {all(kOut), all(kOut), all(kOut), all(kOut)};
+bool max_logit(std::span<const float> logits_V, float& top) {
+    const size_t n_in_blocks = logits_V.size() / kBlock * kBlock;
+    Floats best[kVectors] = {all(kExcluded), all(kExcluded), all(kExcluded), all(kExcluded)};
     Mask nan = {};
-    for (size_t v = 0; v < whole; v += kBlock) {
+    for (size_t v = 0; v < n_in_blocks; v += kBlock) {
         for (size_t i = 0; i < kVectors; ++i) {
             const Floats x = load(&logits_V[v + i * kWidth]);
             best[i] = x > best[i] ? x : best[i];
@@ -93,11 +93,11 @@ bool largest(std::span<const float> logits_V, float& top) {
         }
     }
     bool has_nan = any(nan);
-    top = kOut;
+    top = kExcluded;
     for (const Floats& lanes : best) {
         for (size_t lane = 0; lane < kWidth; ++lane) top = lanes[lane] > top ? lanes[lane] : top;
     }
-    for (float x : logits_V.subspan(whole)) {
+    for (float x : logits_V.subspan(n_in_blocks)) {
         top = x > top ? x : top;
         has_nan |= x != x;
     }
@@ -111,34 +111,34 @@ size_t first_equal(std::span<const float> logits_V, float value) {
     return v;
 }
 
-void keep_best(std::span<float> logits_V, float bound, size_t n_equal) {
+void keep_top(std::span<float> logits_V, float bound, size_t n_equal) {
     const size_t n_vocab = logits_V.size();
     for (size_t v = 0; v < n_vocab; v += kBlock) {
         const size_t end = v + kBlock < n_vocab ? v + kBlock : n_vocab;
         if (end - v == kBlock && !any_equal(&logits_V[v], bound)) {
             for (size_t lane = 0; lane < kBlock; ++lane) {
                 float& x = logits_V[v + lane];
-                x = x > bound ? x : kOut;
+                x = x > bound ? x : kExcluded;
             }
             continue;
         }
         for (size_t at = v; at < end; ++at) {
             float& x = logits_V[at];
-            const bool is_kept_equal = x == bound && n_equal > 0;
-            n_equal -= is_kept_equal;
-            if (x <= bound && !is_kept_equal) x = kOut;
+            const bool is_kept_tie = x == bound && n_equal > 0;
+            n_equal -= is_kept_tie;
+            if (x <= bound && !is_kept_tie) x = kExcluded;
         }
     }
 }
 
-void weigh(std::span<const float> logits_V, float top, Scratch& scratch) {
+void softmax_weights(std::span<const float> logits_V, float top, Scratch& scratch) {
     const size_t n_vocab = logits_V.size();
     if (scratch.ids.size() < n_vocab) {
         scratch.ids.resize(n_vocab);
         scratch.logits.resize(n_vocab);
         scratch.weights.resize(n_vocab);
     }
-    const float bound = top - kReach;
+    const float bound = top - kLogitRange;
     size_t n = 0;
     for (size_t v = 0; v < n_vocab; v += kBlock) {
         const size_t end = v + kBlock < n_vocab ? v + kBlock : n_vocab;
@@ -162,11 +162,11 @@ void weigh(std::span<const float> logits_V, float top, Scratch& scratch) {
 double sum(std::span<const double> values) {
     constexpr size_t kChains = 8;
     double partial[kChains] = {};
-    const size_t whole = values.size() / kChains * kChains;
-    for (size_t i = 0; i < whole; i += kChains) {
+    const size_t n_in_chains = values.size() / kChains * kChains;
+    for (size_t i = 0; i < n_in_chains; i += kChains) {
         for (size_t chain = 0; chain < kChains; ++chain) partial[chain] += values[i + chain];
     }
-    for (size_t i = whole; i < values.size(); ++i) partial[0] += values[i];
+    for (size_t i = n_in_chains; i < values.size(); ++i) partial[0] += values[i];
     return ((partial[0] + partial[1]) + (partial[2] + partial[3])) +
            ((partial[4] + partial[5]) + (partial[6] + partial[7]));
 }

@@ -21,7 +21,7 @@ constexpr Factory kFactories[] = {
 
 }  // namespace
 
-Result<double> only_field(const StepFields& fields, const char* name) {
+Result<double> single_field(const StepFields& fields, const char* name) {
     if (fields.size() == 1 && fields[0].first == name && std::isfinite(fields[0].second)) {
         return fields[0].second;
     }
@@ -32,18 +32,18 @@ Sampler::Sampler(std::vector<std::unique_ptr<Step>> steps, uint64_t seed)
     : steps_(std::move(steps)), seed_(seed), scratch_(std::make_unique<Scratch>()) {}
 
 Result<Sampler> Sampler::make(const std::vector<SamplerStep>& steps, uint64_t seed) {
-    std::vector<std::unique_ptr<Step>> made;
+    std::vector<std::unique_ptr<Step>> native_steps;
     for (const SamplerStep& step : steps) {
         const auto* factory = std::find_if(std::begin(kFactories), std::end(kFactories),
                                            [&](const Factory& f) { return step.name == f.name; });
         if (factory == std::end(kFactories)) {
-            return invalid("sampling step `" + step.name + "` has no native form");
+            return invalid("sampling step `" + step.name + "` has no native implementation");
         }
         StepResult result = factory->make(step.fields);
         if (!result.ok()) return result.error();
-        made.push_back(std::move(result.value()));
+        native_steps.push_back(std::move(result.value()));
     }
-    return Sampler(std::move(made), seed);
+    return Sampler(std::move(native_steps), seed);
 }
 
 std::vector<std::string> Sampler::step_names() {
@@ -59,19 +59,19 @@ int32_t Sampler::sample(std::span<float> logits_V, std::span<const int32_t> hist
 
 bool Sampler::apply(std::span<float> logits_V, std::span<const int32_t> history, size_t n_prompt) {
     float top = 0;
-    if (!largest(logits_V, top) || !std::isfinite(top)) return false;
+    if (!max_logit(logits_V, top) || !std::isfinite(top)) return false;
     Row row{logits_V, history, std::min(n_prompt, history.size()), *scratch_};
     for (const std::unique_ptr<Step>& step : steps_) step->apply(row);
     return true;
 }
 
-// The first id whose cumulative weight exceeds u * total. The weights are summed by blocks: to find
-// the block is enough until the last few additions.
+// Inverse transform sampling: the first id whose cumulative weight exceeds u * total. Skips whole blocks of
+// weights first, then scans within one block.
 int32_t Sampler::draw(std::span<const float> logits_V, uint64_t position) {
     constexpr size_t kBlock = 64;
     float top = 0;
-    if (!largest(logits_V, top) || !std::isfinite(top)) return -1;
-    weigh(logits_V, top, *scratch_);
+    if (!max_logit(logits_V, top) || !std::isfinite(top)) return -1;
+    softmax_weights(logits_V, top, *scratch_);
     const std::span<const double> weights(scratch_->weights.data(), scratch_->n_candidates);
     const double target = uniform(seed_, position) * sum(weights);
     double below = 0;
@@ -85,7 +85,7 @@ int32_t Sampler::draw(std::span<const float> logits_V, uint64_t position) {
         below += weights[i];
         if (below > target) return scratch_->ids[i];
     }
-    return scratch_->ids[scratch_->n_candidates - 1];  // rounding alone can bring us here
+    return scratch_->ids[scratch_->n_candidates - 1];  // reached only through rounding
 }
 
 }  // namespace zp

@@ -1,5 +1,5 @@
-// From a row of logits to one token id: the steps in order, then a seeded draw.
-// The numpy form is src/zeropoint/sampling/draw.py.
+// Samples a token id from a row of logits: applies the sampling steps in order, then draws with a seed. The
+// numpy reference is src/zeropoint/sampling/draw.py.
 #pragma once
 
 #include <cstdint>
@@ -14,28 +14,29 @@
 
 namespace zp {
 
-// A step by name, with its fields: {"top_k", {{"top_k", 40}}}.
+// A sampling step by name, with its fields: {"top_k", {{"top_k", 40}}}.
 struct SamplerStep {
     std::string name;
     std::vector<std::pair<std::string, double>> fields;
 };
 
-// One sequence's sampler; it keeps scratch memory, so one thread at a time uses it.
+// The sampler of one sequence. Not thread-safe: it reuses scratch memory.
 class Sampler {
 public:
-    // Steps run in the order given. Fails on a name without a native form or on wrong fields.
+    // Steps run in the given order. kInvalid for an unknown step or invalid fields.
     static Result<Sampler> make(const std::vector<SamplerStep>& steps, uint64_t seed);
 
-    // The names that `make` knows.
+    // Names of all native sampling steps.
     static std::vector<std::string> step_names();
 
-    // Draws a token; -1 if the logits hold NaN or +infinity, or rule out every token.
-    // logits_V: [V], modified. history: the sequence so far, its first n_prompt tokens the prompt.
-    // position: index in the sequence of the token to draw.
+    // Draws a token; -1 if the logits contain NaN or +infinity, or exclude every token. logits_V: [V],
+    // modified. history: the sequence so far, of which the first n_prompt tokens are the prompt. position:
+    // index in the sequence of the token to draw.
     int32_t sample(std::span<float> logits_V, std::span<const int32_t> history, uint64_t position,
                    size_t n_prompt = 0);
 
-    // All steps and no draw. False, and nothing done, where `sample` would give -1 for the row.
+    // Applies the steps without drawing. Returns false, leaving the row unchanged, if its maximum is not
+    // finite.
     bool apply(std::span<float> logits_V, std::span<const int32_t> history, size_t n_prompt = 0);
 
 private:

@@ -1,6 +1,6 @@
-// One random number from a counter: splitmix64 (Steele, Lea, Flood 2014, "Fast splittable
-// pseudorandom number generators", figure 17). A function of (seed, position) alone, so that an
-// answer does not depend on threads, batch mates or earlier draws. Twin of sampling/draw.py.
+// Counter-based random numbers: splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number
+// generators", 2014, figure 17). A function of (seed, position) alone, so that an answer does not depend on
+// threads, other requests in the batch or earlier draws. sampling/draw.py implements the same function.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ inline uint64_t splitmix64(uint64_t seed, uint64_t position) {
     return z ^ (z >> 31);
 }
 
-// A number in [0, 1) with 53 random bits.
+// A uniform number in [0, 1) with 53 random bits.
 inline double uniform(uint64_t seed, uint64_t position) {
     return static_cast<double>(splitmix64(seed, position) >> 11) * 0x1p-53;
 }

@@ -1,5 +1,6 @@
-// A sampling step in native form: the twin of one numpy step in src/zeropoint/sampling/steps/,
-// which is its oracle (tests/mirror/test_sampling.py). One file a step; steps.def lists them.
+// The native implementation of a sampling step. The numpy step of the same name in
+// src/zeropoint/sampling/steps/ is its reference (tests/mirror/test_sampling.py compares them). One file per
+// step; steps.def lists them.
 #pragma once
 
 #include <memory>
@@ -17,14 +18,14 @@ using StepFields = std::vector<std::pair<std::string, double>>;
 class Step {
 public:
     virtual ~Step() = default;
-    // Changes row.logits_V in place.
+    // Modifies row.logits_V in place.
     virtual void apply(Row& row) const = 0;
 };
 
 using StepResult = Result<std::unique_ptr<Step>>;
 
-// The value of the only field, which has the step's own name; an error for any other set of fields.
-Result<double> only_field(const StepFields& fields, const char* name);
+// The value of the single field, which has the name of the step. kInvalid for any other set of fields.
+Result<double> single_field(const StepFields& fields, const char* name);
 
 #define ZP_STEP(name) StepResult make_##name(const StepFields& fields);
 #include "runtime/sampling/steps.def"

@@ -1,4 +1,4 @@
-// Temperature: divides the logits; at 0 only the best token stays, the lowest id among equals.
+// Temperature: divides the logits. At 0 (greedy) keeps only the most probable token, ties by lowest id.
 #include <algorithm>
 
 #include "runtime/sampling/step.hpp"
@@ -12,11 +12,11 @@ public:
     void apply(Row& row) const override {
         if (temperature_ == 0) {
             float top = 0;
-            largest(row.logits_V, top);
-            keep_best(row.logits_V, top, 1);
+            max_logit(row.logits_V, top);
+            keep_top(row.logits_V, top, 1);
             return;
         }
-        // Smaller divisors would make infinities; these are greedy already.
+        // Smaller divisors would overflow to infinity; at this one, sampling is already greedy.
         const float divisor = static_cast<float>(std::max(temperature_, 1e-6));
         for (float& logit : row.logits_V) logit /= divisor;
     }
@@ -28,7 +28,7 @@ private:
 }  // namespace
 
 StepResult make_temperature(const StepFields& fields) {
-    Result<double> temperature = only_field(fields, "temperature");
+    Result<double> temperature = single_field(fields, "temperature");
     if (!temperature.ok()) return temperature.error();
     if (temperature.value() < 0) return invalid("`temperature` must not be negative");
     return StepResult(std::make_unique<Temperature>(temperature.value()));

@@ -1,4 +1,4 @@
-// Top-k (Fan, Lewis, Dauphin 2018, section 5.4): keeps the k largest logits, low ids among equals.
+// Top-k (Fan, Lewis, Dauphin, 2018, section 5.4): keeps the k largest logits, ties by lowest id.
 #include <algorithm>
 #include <functional>
 
@@ -7,7 +7,7 @@
 namespace zp {
 namespace {
 
-// Up to this k a heap of the best so far is faster than partitioning a copy of the row.
+// Up to this k, a heap of the largest so far is faster than partitioning a copy of the row.
 constexpr size_t kHeapLimit = 512;
 
 // The k-th largest value, 0 < k < V.
@@ -19,7 +19,7 @@ float kth_largest(std::span<const float> logits_V, size_t k, std::vector<float>&
         return *kth;
     }
     values.assign(logits_V.begin(), logits_V.begin() + static_cast<std::ptrdiff_t>(k));
-    std::make_heap(values.begin(), values.end(), std::greater<>());  // the smallest of the best in front
+    std::make_heap(values.begin(), values.end(), std::greater<>());  // min-heap: the smallest in front
     for (size_t v = k; v < logits_V.size(); ++v) {
         if (logits_V[v] <= values.front()) continue;
         std::pop_heap(values.begin(), values.end(), std::greater<>());
@@ -37,7 +37,7 @@ public:
         const float bound = kth_largest(row.logits_V, k_, row.scratch.values);
         size_t n_above = 0;
         for (float logit : row.logits_V) n_above += logit > bound;
-        keep_best(row.logits_V, bound, k_ - n_above);
+        keep_top(row.logits_V, bound, k_ - n_above);
     }
 
 private:
@@ -47,7 +47,7 @@ private:
 }  // namespace
 
 StepResult make_top_k(const StepFields& fields) {
-    Result<double> k = only_field(fields, "top_k");
+    Result<double> k = single_field(fields, "top_k");
     if (!k.ok()) return k.error();
     if (k.value() < 0 || k.value() > 2147483647.0) return invalid("`top_k` must be 0 to 2147483647");
     return StepResult(std::make_unique<TopK>(static_cast<size_t>(k.value())));

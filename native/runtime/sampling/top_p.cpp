@@ -1,6 +1,6 @@
-// Top-p, the nucleus (Holtzman and others 2019, section 3.1): keeps the fewest best tokens that
-// together hold probability p, low ids first among equals. No sort of the whole row: the boundary is
-// found by halving, among the tokens near the best one if these hold enough.
+// Top-p, nucleus sampling (Holtzman et al., 2019, section 3.1): keeps the smallest set of most probable
+// tokens whose probabilities sum to at least p, ties by lowest id. Instead of sorting the row, it finds the
+// boundary by repeated partitioning, among the tokens near the maximum if their mass suffices.
 #include <algorithm>
 
 #include "runtime/sampling/step.hpp"
@@ -8,8 +8,8 @@
 namespace zp {
 namespace {
 
-// Distances below the best logit within which the nucleus is looked for first, near to far.
-constexpr float kReaches[] = {3, 8, kReach};
+// Distances below the largest logit within which to search for the nucleus, near to far.
+constexpr float kRanges[] = {3, 8, kLogitRange};
 
 class TopP final : public Step {
 public:
@@ -17,9 +17,9 @@ public:
     void apply(Row& row) const override {
         if (p_ == 1) return;
         float top = 0;
-        largest(row.logits_V, top);
+        max_logit(row.logits_V, top);
         Scratch& s = row.scratch;
-        weigh(row.logits_V, top, s);
+        softmax_weights(row.logits_V, top, s);
         const double target = p_ * sum({s.weights.data(), s.n_candidates});
         gather(top, target, s);
         const float bound = boundary(target, s);
@@ -30,15 +30,15 @@ public:
         }
         size_t n_equal = 1;
         for (above += weight; above < target && n_equal < row.logits_V.size(); above += weight) ++n_equal;
-        keep_best(row.logits_V, bound, n_equal);
+        keep_top(row.logits_V, bound, n_equal);
     }
 
 private:
-    // Fills s.positions with the candidates near the best one, as many as hold `target`.
+    // Fills s.positions with the candidates near the maximum whose total weight reaches `target`.
     static void gather(float top, double target, Scratch& s) {
-        for (float reach : kReaches) {
+        for (float range : kRanges) {
             s.positions.resize(s.n_candidates);
-            const float bound = top - reach;
+            const float bound = top - range;
             size_t n = 0;
             for (uint32_t i = 0; i < s.n_candidates; ++i) {
                 s.positions[n] = i;
@@ -51,7 +51,7 @@ private:
         }
     }
 
-    // The logit of the token at which the cumulative weight, best first, reaches `target`.
+    // The logit at which the cumulative weight, in descending order, reaches `target`.
     static float boundary(double target, Scratch& s) {
         const auto by_logit = [&s](uint32_t a, uint32_t b) { return s.logits[a] > s.logits[b]; };
         auto low = s.positions.begin(), high = s.positions.end();
@@ -80,7 +80,7 @@ private:
 }  // namespace
 
 StepResult make_top_p(const StepFields& fields) {
-    Result<double> p = only_field(fields, "top_p");
+    Result<double> p = single_field(fields, "top_p");
     if (!p.ok()) return p.error();
     if (p.value() <= 0 || p.value() > 1) return invalid("`top_p` must be above 0 and at most 1");
     return StepResult(std::make_unique<TopP>(p.value()));

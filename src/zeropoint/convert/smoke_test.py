@@ -19,7 +19,7 @@ from zeropoint.blueprint.tensors import parameters
 from zeropoint.engine.contract import Stepper
 from zeropoint.engine.machine import available_memory_bytes
 from zeropoint.engine.native.engine import NativeEngine
-from zeropoint.engine.native.model_spec import native_plan
+from zeropoint.engine.native.model_spec import native_spec
 from zeropoint.engine_options import EngineOptions
 from zeropoint.errors import BadInput, BadModelFile, MachineError, OutOfMemory
 from zeropoint.files.paths import display_path
@@ -85,7 +85,7 @@ def _try(opened: Opened, blueprint: Blueprint, ids: list[int], n_ctx: int, targe
 
 def _is_native(blueprint: Blueprint, n_ctx: int) -> bool:
     try:
-        native_plan(blueprint, n_ctx)
+        native_spec(blueprint, n_ctx)
     except BadInput:
         return False
     return True

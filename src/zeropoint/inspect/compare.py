@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from zeropoint.convert.run_gguf import open_native
 from zeropoint.engine.native.engine import NativeEngine
-from zeropoint.engine.tap_requests import native_points
+from zeropoint.engine.tap_requests import native_taps
 from zeropoint.engine_options import EngineOptions
 from zeropoint.weights.open_model import read_model
 
@@ -79,7 +79,7 @@ def compare(
         opened.blueprint,
         EngineOptions(context=n_ctx, threads=n_threads, isa=isa, exact=is_exact),
     )
-    native = engine.trace(ids, native_points(opened.blueprint)).points
+    native = engine.trace(ids, native_taps(opened.blueprint)).points
     engine.close()
     module = build(opened.blueprint, seed=None)
     load(module, opened.weights)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zeropoint.blueprint.interventions import AddVector
-from zeropoint.engine.tap_requests import stream_after
+from zeropoint.engine.tap_requests import residual_tap
 from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def steering_vector(
     token: what the stream of a sequence's first token holds is huge and says nothing of it (Sun et al.,
     "Massive Activations in Large Language Models", 2024).
     """
-    point = stream_after(model.blueprint, model.blueprint.n_layers // 2 if layer is None else layer)
+    point = residual_tap(model.blueprint, model.blueprint.n_layers // 2 if layer is None else layer)
     rows = []
     for text in (positive, negative):
         seen = model.trace(text, [point])

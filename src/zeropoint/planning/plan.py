@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zeropoint import _native
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.cost import count_parameters
 from zeropoint.blueprint.parts.ffn import MixtureOfExperts
@@ -22,7 +23,6 @@ __all__ = [
 ]
 
 DEFAULT_CONTEXT = 8192  # tokens; the KV cache takes memory only as it fills
-_ROWS = 256  # tokens of one forward pass (native/model/forward.hpp)
 _PROCESS_BYTES = 60_000_000  # resident memory of Python, libraries and tokenizer, measured
 
 # A decode step reaches 95 % of the read rate, plus a constant for each layer (thread barriers, norms,
@@ -139,4 +139,4 @@ def _work_bytes(blueprint: Blueprint) -> int:
     ffn = block.ffn
     d_ff = 0 if ffn is None else ffn.expert.d_ff if isinstance(ffn, MixtureOfExperts) else ffn.d_ff
     widths = 5 * blueprint.d_model + 3 * block.attention.d_query + 3 * d_ff
-    return _ROWS * widths * 4 + 32 * blueprint.n_vocab * 4 + _PROCESS_BYTES
+    return _native.MAX_BATCH_TOKENS * widths * 4 + 32 * blueprint.n_vocab * 4 + _PROCESS_BYTES

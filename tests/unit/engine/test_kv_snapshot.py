@@ -124,8 +124,8 @@ def test_hostile_files(model: Model, tmp_path: Path) -> None:
         (with_header(good, extra=1), "header cannot be read"),
         (with_header(good, model="0" * 16), "another model"),
         (with_header(good, page_bytes=16), "has another length"),
-        (with_header(good, n_dropped=128), "no state of this cache"),
-        (with_header(good, n_dropped=7), "no state of this cache"),
+        (with_header(good, n_dropped=128), "not a valid state of this cache"),
+        (with_header(good, n_dropped=7), "not a valid state of this cache"),
         (with_header(good, n_dropped=2**35), "are not of one text"),
         (no_vocabulary + hashlib.sha256(no_vocabulary).digest(), "outside the vocabulary"),
     ]

@@ -162,7 +162,7 @@ def test_stepper_refuses_to_forget_what_it_has_not(model: Model) -> None:
     stepper = model.stepper()
     stepper.extend([5, 6])
     for n in (3, -1):
-        with pytest.raises(BadInput, match=f"cannot forget {n} tokens; the sequence has 2"):
+        with pytest.raises(BadInput, match=f"cannot roll back {n} tokens; the sequence has 2"):
             stepper.rollback(n)
     stepper.close()
     stepper.close()
@@ -336,7 +336,9 @@ def test_two_threads_take_turns_or_are_refused(slow_model: Model) -> None:
     worker.join()
     assert len(scores) == 1
     assert errors
-    assert set(errors) == {"this model is in use by another thread; load it once a thread, or take turns"}
+    assert set(errors) == {
+        "another thread is using this model; use it from one thread at a time, or load it once per thread"
+    }
     assert slow_model.logits([5]).shape[0] == 1
 
 

@@ -139,7 +139,7 @@ def test_blocks_that_differ_cannot_be_run(file: GgufModel) -> None:
         blueprint.blocks[1], ffn=dataclasses.replace(blueprint.blocks[1].ffn, d_ff=128)
     )
     mixed: Blueprint = dataclasses.replace(blueprint, blocks=(blueprint.blocks[0], wider))
-    with pytest.raises(BadInput, match="differ in their window alone"):
+    with pytest.raises(BadInput, match="differ in their window only"):
         NativeEngine(file, mixed, EngineOptions(context=64))
 
 

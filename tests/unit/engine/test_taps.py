@@ -13,7 +13,7 @@ from tests.support.tiny_blueprints import DECODERS
 from zeropoint import AddVector, Model, Scale, Tap
 from zeropoint.engine import tap_requests
 from zeropoint.engine.contract import LogitLens
-from zeropoint.engine.tap_requests import check_lens, native_points, stream_after, wanted_reads
+from zeropoint.engine.tap_requests import check_lens, native_taps, residual_tap, select_taps
 from zeropoint.errors import BadInput, ContextFull
 from zeropoint.inspect.steer import steering_vector
 
@@ -112,9 +112,9 @@ def test_steering_vector_turns_one_text_into_the_other(model: Model) -> None:
 
 
 def test_invalid_taps_layers_and_texts_are_rejected(model: Model) -> None:
-    with pytest.raises(BadInput, match=r"unknown point to read `blocks.0.attention.scores`"):
+    with pytest.raises(BadInput, match=r"unknown tap `blocks.0.attention.scores`"):
         model.trace(TEXT, ["blocks.0.attention.scores"])  # the native engine never stores them
-    with pytest.raises(BadInput, match=r"unknown point to read `blocks.9.\*`"):
+    with pytest.raises(BadInput, match=r"unknown tap `blocks.9.\*`"):
         model.trace(TEXT, ["blocks.9.*"])
     with pytest.raises(BadInput, match=r"head 4 is not at .* heads 0 to 3"):
         model.attention(TEXT, 0, [4])
@@ -133,11 +133,11 @@ def test_invalid_taps_layers_and_texts_are_rejected(model: Model) -> None:
 def test_recorded_bytes_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     b = DECODERS["llama"]
     point = "blocks.0.attention.weights"
-    assert wanted_reads(b, 10, [Tap(point, [1])])[point][1] == [1]
-    monkeypatch.setattr(tap_requests, "MOST_BYTES", 4 * 10 * 10)
-    wanted_reads(b, 10, [Tap(point, [1])])
+    assert select_taps(b, 10, [Tap(point, [1])])[point][1] == [1]
+    monkeypatch.setattr(tap_requests, "MAX_TRACE_BYTES", 4 * 10 * 10)
+    select_taps(b, 10, [Tap(point, [1])])
     with pytest.raises(BadInput, match="choose fewer layers or heads"):
-        wanted_reads(b, 10, [Tap(point, [1, 2])])
+        select_taps(b, 10, [Tap(point, [1, 2])])
     with pytest.raises(BadInput, match="choose fewer layers, a smaller top"):
         check_lens(b, 10, LogitLens([0], top=20))
 
@@ -157,10 +157,10 @@ def test_invalid_lens_options_are_rejected(lens: LogitLens, sentence: str) -> No
 
 
 def test_available_taps_depend_on_the_blueprint() -> None:
-    assert "blocks.0.ffn.hidden" in native_points(DECODERS["phi2"])
-    assert "blocks.0.after_attention" not in native_points(DECODERS["phi2"])
-    assert "blocks.0.attention.output" not in native_points(DECODERS["gemma2"])
-    assert not [name for name in native_points(DECODERS["mixtral"]) if ".ffn" in name]
-    assert stream_after(DECODERS["attention alone"], 0) == "blocks.0.after_attention"
+    assert "blocks.0.ffn.hidden" in native_taps(DECODERS["phi2"])
+    assert "blocks.0.after_attention" not in native_taps(DECODERS["phi2"])
+    assert "blocks.0.attention.output" not in native_taps(DECODERS["gemma2"])
+    assert not [name for name in native_taps(DECODERS["mixtral"]) if ".ffn" in name]
+    assert residual_tap(DECODERS["attention alone"], 0) == "blocks.0.after_attention"
     with pytest.raises(BadInput, match="has no heads"):
-        wanted_reads(DECODERS["llama"], 3, [Tap("blocks.0.after_ffn", [0])])
+        select_taps(DECODERS["llama"], 3, [Tap("blocks.0.after_ffn", [0])])

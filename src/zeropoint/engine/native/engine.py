@@ -15,8 +15,8 @@ from zeropoint.blueprint.taps import TapPoint, split_point
 from zeropoint.engine.contract import Event, LogitLens, LogitLensRows, Request, Tap, Trace
 from zeropoint.engine.machine import available_memory_bytes, default_threads
 from zeropoint.engine.native.kv_cache import native_cache
-from zeropoint.engine.native.model_spec import native_plan, stored_tensors
-from zeropoint.engine.tap_requests import check_lens, native_points, wanted_reads
+from zeropoint.engine.native.model_spec import native_spec, stored_tensors
+from zeropoint.engine.tap_requests import check_lens, native_taps, select_taps
 from zeropoint.engine_options import EngineOptions
 from zeropoint.errors import BadInput, ContextFull, MachineError
 from zeropoint.weights.gguf.model import GgufModel
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 __all__ = ["NativeEngine", "NativeStepper"]
 
-_LARGEST_ID = 2**31 - 1
+_MAX_ID = 2**31 - 1
 
 
 class NativeEngine:
-    """A GGUF model in memory, ready to run. Fulfils `engine.contract.Engine`.
+    """A loaded GGUF model. Implements `engine.contract.Engine`.
 
-    n_ctx: tokens a sequence may have, which with a window is without end; n_vocab: tokens; is_exact: float
-    activations and cache.
+    n_ctx: maximum tokens per sequence (`contract.ENDLESS` with a window). n_vocab: size of the vocabulary.
+    is_exact: float32 activations and cache.
     """
 
     def __init__(
@@ -45,11 +45,11 @@ class NativeEngine:
         *,
         make: Callable[..., _native.Engine] = _native.Engine,
     ) -> None:
-        """Read the weights. options.context: the cache holds the model's own context without one.
+        """Load the weights. Without options.context, the context is that of the model.
 
-        make: builds the extension's engine; `engine/session/parallel_load.py` does more meanwhile.
+        make: constructs `_native.Engine`; `engine/session/parallel_load.py` builds the tokenizer in parallel.
 
-        Raises BadInput, BadModelFile, OutOfMemory, DiskError, MachineError (no such ISA).
+        Raises BadInput, BadModelFile, OutOfMemory, DiskError, MachineError (the processor lacks the ISA).
         """
         options = options or EngineOptions()
         n_ctx = options.context or blueprint.n_ctx
@@ -57,15 +57,15 @@ class NativeEngine:
         self._blueprint = blueprint
         free = available_memory_bytes()
         left = None if free is None else max(0, free - sum(t.n_bytes for t in model.tensors.values()))
-        keeps = native_cache(options, blueprint, n_ctx, left)
+        cache = native_cache(options, blueprint, n_ctx, left)
         self._engine = make(
             [os.fsencode(path) for path in model.paths],
-            native_plan(blueprint, n_ctx),
+            native_spec(blueprint, n_ctx),
             stored_tensors(model, blueprint),
             options.threads or default_threads(),
             _checked_isa(options.isa),
             options.exact,
-            keeps,
+            cache,
         )
         described = self._engine.describe()
         self.isa: str = described["isa"]
@@ -74,48 +74,39 @@ class NativeEngine:
         self.weight_bytes: int = described["weight_bytes"]
         self.cache_bytes: int = described["cache_bytes"]
         self.page_bytes: int = described["page_bytes"]
-        self.n_ctx: int = described["most_tokens"]
-        window = f", window {keeps['window']}, sinks {keeps['sinks']}" if keeps["window"] else ""
-        self.cache_name = f"{keeps['cache_type']}{window}"
+        self.n_ctx: int = described["max_tokens"]
+        window = f", window {cache['window']}, sinks {cache['sinks']}" if cache["window"] else ""
+        self.cache_name = f"{cache['cache_type']}{window}"
 
     def submit(self, request: Request) -> int:
-        """Queue a request, returning its number. Raises ContextFull or BadInput."""
+        """Queue a request and return its id. Raises ContextFull, OutOfMemory or BadInput."""
         params = request.params
-        prompt = _ids(request.prompt_ids)
-        if len(prompt) >= self.n_ctx:
-            raise ContextFull(
-                f"the prompt has {len(prompt)} tokens and the context holds {self.n_ctx}; "
-                "shorten it or load the model with a larger context"
-            )
         return int(
             self._engine.submit(
-                prompt,
+                _ids(request.prompt_ids),
                 [(step.name, step.fields()) for step in params.active()],
                 int.from_bytes(os.urandom(8)) if params.seed is None else params.seed,
                 list(request.stop_ids),
                 params.max_tokens or 0,
                 request.wants_logprobs,
-                self._edits(request.interventions),
+                self._native_interventions(request.interventions),
             )
         )
 
     def cancel(self, request: int) -> None:
-        """End a request; its last Event has finish "cancelled". Unknown numbers are ignored."""
+        """End a request; its last Event has finish "cancelled". Ignores an unknown id."""
         self._engine.cancel(request)
 
     def step(self) -> list[Event]:
-        """Advance every running request: one chunk of its prompt, or one token."""
+        """Advance the scheduled requests by one chunk of prompt or one token each."""
         return [Event(*values) for values in self._engine.step()]
 
     def score(self, ids: Sequence[int]) -> NDArray[np.float32]:
-        """Natural-log probability of ids[1:], each given all before it: float32 [T - 1]."""
-        wanted = _ids(ids)
-        if len(wanted) > self.n_ctx + 1:
-            raise ContextFull(
-                f"the text has {len(wanted)} tokens and the context holds {self.n_ctx}; "
-                "shorten it or load the model with a larger context"
-            )
-        scores: NDArray[np.float32] = self._engine.score(wanted)
+        """Return the natural log-probability of each of ids[1:] given its predecessors: float32 [T - 1].
+
+        Raises ContextFull or BadInput.
+        """
+        scores: NDArray[np.float32] = self._engine.score(_ids(ids))
         return scores
 
     def trace(
@@ -126,35 +117,37 @@ class NativeEngine:
         lens: LogitLens | None = None,
         interventions: Sequence[Intervention] = (),
     ) -> Trace:
-        """What is seen while ids are read from an empty cache. reads: `*` in a name stands for anything.
+        """Run ids from an empty cache and record taps, whose names may contain `*`, and the logit lens.
 
-        This engine shows `seeing.native_points`; its threads meet at every point that is wanted. Raises
-        BadInput for a point, layer, head or token that is not there, and for more than memory should hold.
+        The available taps are `tap_requests.native_taps`; each recorded tap costs two thread barriers. Raises
+        ContextFull, and BadInput for an unknown tap, layer, head or token and for too much memory.
         """
-        text, lens = self._within(_ids(ids)), lens or LogitLens(())
-        wanted = wanted_reads(self._blueprint, len(text), taps, native_points(self._blueprint))
+        text, lens = _ids(ids), lens or LogitLens(())
+        if len(text) > self.n_ctx:
+            raise ContextFull(_native.context_full_message("the text has", len(text), self.n_ctx))
+        selected = select_taps(self._blueprint, len(text), taps, native_taps(self._blueprint))
         check_lens(self._blueprint, len(text), lens)
         rows, layers = self._engine.trace(
             text,
             [
                 (*split_point(name), heads if name.endswith(".weights") else [])
-                for name, (_, heads) in wanted.items()
+                for name, (_, heads) in selected.items()
             ],
             (list(lens.layers), lens.top, list(lens.tokens), lens.has_logits),
-            self._edits(interventions),
+            self._native_interventions(interventions),
         )
         points = {
             name: array if name.endswith(".weights") else _shaped(array, tap, heads)
-            for array, (name, (tap, heads)) in zip(rows, wanted.items(), strict=True)
+            for array, (name, (tap, heads)) in zip(rows, selected.items(), strict=True)
         }
-        lenses = [LogitLensRows(layer, **found) for layer, found in zip(lens.layers, layers, strict=True)]
+        lenses = [LogitLensRows(layer, **arrays) for layer, arrays in zip(lens.layers, layers, strict=True)]
         return Trace([int(token) for token in text], points, lenses)
 
     def stepper(self, interventions: Sequence[Intervention] = ()) -> NativeStepper:
-        """A fresh sequence to decode by hand. taps: how all its passes are changed."""
-        return NativeStepper(self._engine.open_sequence(self._edits(interventions)), self.n_ctx)
+        """Open an empty sequence to decode step by step; the interventions apply to all its passes."""
+        return NativeStepper(self._engine.open_sequence(self._native_interventions(interventions)))
 
-    def _edits(
+    def _native_interventions(
         self, interventions: Sequence[Intervention]
     ) -> list[tuple[str, int, int, int, int, int, float, list[float]]]:
         return [
@@ -162,43 +155,34 @@ class NativeEngine:
             for e in compile_interventions(self._blueprint, interventions)
         ]
 
-    def _within(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
-        if len(ids) > self.n_ctx:
-            raise ContextFull(
-                f"the text has {len(ids)} tokens and the context holds {self.n_ctx}; "
-                "shorten it or load the model with a larger context"
-            )
-        return ids
-
     @property
     def used_cache_bytes(self) -> int:
-        """Bytes of the pages that are held now, idle ones included."""
+        """Bytes of the cache pages in use, idle prefixes included."""
         return int(self._engine.describe()["used_cache_bytes"])
 
     @cached_property
     def fingerprint(self) -> str:
-        """Tells models apart, of everything that keys and values are computed with: 16 hexadecimal digits."""
+        """Hash of everything that determines keys and values, as 16 hexadecimal digits."""
         return f"{self._engine.fingerprint():016x}"
 
     def open_cached(self, ids: Sequence[int]) -> _native.Sequence:
-        """A sequence of as much of `ids` as the cache holds: n_tokens, n_dropped, n_pages, page(i)."""
+        """Open a sequence of the longest cached prefix of `ids`: n_tokens, n_dropped, n_pages, page(i)."""
         return self._engine.open_cached(_ids(ids))
 
     def restore(self, ids: Sequence[int], n_dropped: int, pages: Iterator[bytes]) -> None:
-        """Put the pages of `ids` back into the cache. Raises BadInput, OutOfMemory."""
+        """Restore the snapshot pages of `ids` into the cache. Raises BadInput or OutOfMemory."""
         self._engine.restore(_ids(ids), n_dropped, pages)
 
     def close(self) -> None:
-        """Free weights and cache; any later call raises BadInput."""
+        """Free weights and cache; later calls raise BadInput."""
         self._engine.close()
 
 
 class NativeStepper:
-    """One sequence under the caller's control. Fulfils `engine.contract.Stepper`."""
+    """A sequence that the caller decodes step by step. Implements `engine.contract.Stepper`."""
 
-    def __init__(self, sequence: _native.Sequence, n_ctx: int) -> None:
+    def __init__(self, sequence: _native.Sequence) -> None:
         self._sequence = sequence
-        self._n_ctx = n_ctx
 
     @property
     def n_tokens(self) -> int:
@@ -207,27 +191,20 @@ class NativeStepper:
 
     def extend(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Append ids and return the logits after each: float32 [T, V]. Raises ContextFull."""
-        more = _ids(ids)
-        n_tokens = self.n_tokens + len(more)
-        if n_tokens > self._n_ctx:
-            raise ContextFull(
-                f"the sequence would have {n_tokens} tokens and the context holds {self._n_ctx}; "
-                "roll back, or load the model with a larger context"
-            )
-        logits: NDArray[np.float32] = self._sequence.extend(more)
+        logits: NDArray[np.float32] = self._sequence.extend(_ids(ids))
         return logits
 
     def rollback(self, n: int) -> None:
-        """Forget the last n tokens."""
+        """Remove the last n tokens."""
         self._sequence.rollback(n)
 
     def close(self) -> None:
-        """Give the cache back to the engine."""
+        """Return the cache pages to the engine."""
         self._sequence.close()
 
 
 def _shaped(rows: NDArray[np.float32], tap: TapPoint, heads: Sequence[int]) -> NDArray[np.float32]:
-    """Rows hold heads side by side, [T, H * K]; a tap has them first: [chosen heads, T, K]."""
+    """Convert rows with concatenated heads, [T, H * K], to the shape of the tap: [selected heads, T, K]."""
     if not heads:
         return rows
     import numpy as np
@@ -237,8 +214,8 @@ def _shaped(rows: NDArray[np.float32], tap: TapPoint, heads: Sequence[int]) -> N
 
 
 def _ids(ids: Sequence[int]) -> NDArray[np.int32]:
-    """Token ids for the binding, which takes any buffer of int32: a plain list needs no numpy."""
-    if isinstance(ids, list) and set(map(type, ids)) == {int} and 0 <= min(ids) <= max(ids) <= _LARGEST_ID:
+    """Token ids as an int32 buffer for the binding; avoids importing numpy for a plain list."""
+    if isinstance(ids, list) and set(map(type, ids)) == {int} and 0 <= min(ids) <= max(ids) <= _MAX_ID:
         return cast("NDArray[np.int32]", array("i", ids))
     return _any_ids(ids)
 
@@ -252,8 +229,8 @@ def _any_ids(ids: Sequence[int]) -> NDArray[np.int32]:
         wide = np.empty((0, 0))
     if wide.shape == (0,):
         return np.empty(0, np.int32)
-    if wide.ndim != 1 or wide.dtype.kind not in "iu" or wide.min() < 0 or wide.max() > _LARGEST_ID:
-        raise BadInput("token ids must be a flat list of whole numbers, none below 0")
+    if wide.ndim != 1 or wide.dtype.kind not in "iu" or wide.min() < 0 or wide.max() > _MAX_ID:
+        raise BadInput("token ids must be a flat list of whole numbers of at least 0")
     return wide.astype(np.int32)
 
 

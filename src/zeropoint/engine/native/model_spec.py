@@ -1,4 +1,4 @@
-"""A blueprint as the native engine takes it: sizes and names of parts. What it lacks is refused by name."""
+"""Convert a blueprint to the model specification of the native engine; reject unsupported parts by name."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from zeropoint.blueprint.sources import Rename, Rows, Stacked, TensorSource
 from zeropoint.errors import BadInput
 from zeropoint.weights.gguf.model import GgufModel
 
-__all__ = ["native_plan", "stored_tensors"]
+__all__ = ["native_spec", "stored_tensors"]
 
 
-def native_plan(blueprint: Blueprint, n_ctx: int) -> dict[str, Any]:
-    """What `_native.Engine` is given as its specification. Raises BadInput naming what it cannot run."""
+def native_spec(blueprint: Blueprint, n_ctx: int) -> dict[str, Any]:
+    """Return the specification that `_native.Engine` takes. Raises BadInput naming an unsupported part."""
     if not blueprint.is_decoder:
-        raise BadInput(f"the native engine runs decoders alone; {blueprint.family} has an encoder: use torch")
-    block = _one_kind_of_block(blueprint)
+        raise BadInput(
+            f"the native engine runs decoders only and {blueprint.family} has an encoder; use torch"
+        )
+    block = _uniform_block(blueprint)
     attention, position = block.attention, blueprint.embedding.position
     if blueprint.head is None or blueprint.head.has_transform:
-        raise BadInput("the native engine needs a plain language-model head; use torch")
+        raise BadInput("the native engine needs a linear language-model head; use torch")
     if not isinstance(position, Learned | NoPosition):
         raise BadInput(f"the native engine has no {type(position).__name__} positions; use torch")
     if blueprint.embedding.n_types or blueprint.embedding.norm is not None:
@@ -52,9 +54,9 @@ def native_plan(blueprint: Blueprint, n_ctx: int) -> dict[str, Any]:
 
 
 def stored_tensors(model: GgufModel, blueprint: Blueprint) -> dict[str, tuple[str, int, int]]:
-    """Our tensor names to (stored name, first row, rows of the stored tensor; 0: all of it is ours).
+    """Map our tensor names to (stored name, first row, rows of the stored tensor or 0 for all of it).
 
-    Experts that are stored one by one are `blocks.0.ffn.experts.up.3.weight` and the like.
+    Experts stored as separate tensors are named `blocks.0.ffn.experts.up.3.weight`.
     """
     stored: dict[str, tuple[str, int, int]] = {}
     for ours, source in families.gguf_sources(model, blueprint).items():
@@ -74,18 +76,19 @@ def _stored(model: GgufModel, source: TensorSource) -> tuple[str, int, int]:
         case Rows(Rename(name), begin, _) if name in model.tensors:
             return name, begin, model.tensors[name].shape[0]
         case Rows(Rename(name)):
-            return name, 0, 0  # missing: the engine says so
+            return name, 0, 0  # missing; the engine reports it
         case other:
-            raise BadInput(f"{model.name}: the native engine cannot read a tensor as {type(other).__name__}")
+            kind = type(other).__name__
+            raise BadInput(f"{model.name}: the native engine cannot read a {kind} tensor; use torch")
 
 
-def _one_kind_of_block(blueprint: Blueprint) -> Block:
-    """Blocks may differ in their window alone."""
+def _uniform_block(blueprint: Blueprint) -> Block:
+    """Return the first block, after checking that the blocks differ in their window only."""
     first = blueprint.blocks[0]
     for i, block in enumerate(blueprint.blocks):
         if _without_window(block) != _without_window(first):
             raise BadInput(
-                f"the native engine runs blocks that differ in their window alone; not blocks[{i}]"
+                f"the native engine runs blocks that differ in their window only; blocks[{i}] differs in more"
             )
     return first
 
@@ -98,7 +101,7 @@ def _without_window(block: Block) -> tuple[Any, ...]:
 
 def _norm(norm: Norm | None, final: Norm | None) -> dict[str, Any]:
     if final is not None and final != norm:
-        raise BadInput("the native engine needs the final norm to be of the blocks' kind; use torch")
+        raise BadInput("the native engine needs a final norm like those of the blocks; use torch")
     if norm is None:
         return {"norm": "none", "norm_eps": 0.0, "has_final_norm": False}
     kind = "rms" if isinstance(norm, RMSNorm) else "layer"
@@ -116,7 +119,7 @@ def _ffn(block: Block) -> dict[str, Any]:
             return {"ffn": "gated", "d_ff": d_ff, "activation": activation, **none}
         case mixture:
             if block.placement != "pre":
-                raise BadInput("the native engine runs experts in pre-norm blocks alone; use torch")
+                raise BadInput("the native engine runs experts in pre-norm blocks only; use torch")
             return {
                 "ffn": "mixture",
                 "d_ff": mixture.expert.d_ff,

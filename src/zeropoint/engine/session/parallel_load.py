@@ -22,14 +22,14 @@ def load_in_parallel(work: Callable[[], object], then: Callable[[], object]) -> 
     """
 
     def make(*arguments: Any) -> _native.Engine:
-        hold = _native.Hold()
+        gate = _native.LoadGate()
         made: list[_native.Engine] = []
         failed: list[BaseException] = []
         engine: Callable[..., _native.Engine] = _native.Engine
 
         def read() -> None:
             try:
-                made.append(engine(*arguments, hold=hold))
+                made.append(engine(*arguments, load_gate=gate))
             except BaseException as error:
                 failed.append(error)
 
@@ -42,11 +42,11 @@ def load_in_parallel(work: Callable[[], object], then: Callable[[], object]) -> 
             return engine(*arguments)
         try:
             work()
-            hold.release()
+            gate.open()
             then()
         except BaseException as error:
             reason = failed[0] if failed else error
-            hold.abandon()
+            gate.abandon()
             raise reason from None
         finally:
             thread.join()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from zeropoint.blueprint.interventions import Intervention, PointEdit, compile_interventions
 from zeropoint.engine.contract import Event, FinishReason, LogitLens, LogitLensRows, Request, Tap, Trace
-from zeropoint.engine.tap_requests import check_lens, stream_after, wanted_reads
+from zeropoint.engine.tap_requests import check_lens, residual_tap, select_taps
 from zeropoint.errors import BadInput, ContextFull, MachineError
 from zeropoint.layers.taps import observe
 from zeropoint.models.decoder import Decoder
@@ -128,9 +128,9 @@ class TorchEngine:
             raise ContextFull(
                 f"the text has {len(text)} tokens and the context holds {self.n_ctx}; shorten it"
             )
-        requests = wanted_reads(b, len(text), taps)
+        requests = select_taps(b, len(text), taps)
         check_lens(b, len(text), lens)
-        streams = [stream_after(b, layer) for layer in lens.layers]
+        streams = [residual_tap(b, layer) for layer in lens.layers]
         edits = compile_interventions(b, interventions)
         tensors = trace(module, text, points={*requests, *streams}, n_positions=self.n_ctx, edits=edits)
         arrays = {

@@ -1,0 +1,78 @@
+// Facts of the native engine that Python needs, stated here once: limits, names, sizes and shared messages.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <string>
+#include <vector>
+
+#include "base/threads.hpp"
+#include "bind/config.hpp"
+#include "bind/status.hpp"
+#include "kernels/kernels.hpp"
+#include "model/batch.hpp"
+#include "model/taps.hpp"
+#include "ops/cache_view.hpp"
+#include "runtime/context_full.hpp"
+
+namespace nb = nanobind;
+
+namespace zp {
+namespace {
+
+std::vector<std::string> instruction_sets() {
+    return {std::begin(kInstructionSets), std::end(kInstructionSets)};
+}
+
+std::vector<std::string> cache_types() {
+    std::vector<std::string> names;
+    for (const auto& [name, type] : kCacheTypes) names.emplace_back(name);
+    return names;
+}
+
+size_t page_bytes(const std::string& cache_type, int n_layers, int n_kv_heads, int d_head) {
+    if (n_layers < 0 || n_kv_heads < 0 || d_head < 0)
+        raise(invalid("page_bytes needs sizes of at least 0"), Origin::kArgument);
+    return PageLayout{cache_type_of(cache_type), n_layers, n_kv_heads, d_head}.page_bytes();
+}
+
+std::vector<std::string> tap_names_of(const nb::dict& spec) { return tap_names(spec_of(spec)); }
+
+std::string context_full_message(const std::string& subject, size_t n_tokens, int n_ctx) {
+    return context_full(subject, n_tokens, n_ctx).message;
+}
+
+const char* name_of(CacheType cache_type) {
+    for (const auto& [name, type] : kCacheTypes)
+        if (type == cache_type) return name;
+    return "";
+}
+
+}  // namespace
+
+void bind_constants(nb::module_& m) {
+    m.attr("MAX_THREADS") = ThreadPool::kMaxThreads;
+    m.attr("MAX_BATCH_TOKENS") = Batch::kMaxTokens;
+    m.attr("PAGE_POSITIONS") = kChunk;
+    m.attr("EXACT_CACHE_TYPE") = name_of(CacheType::kFloat);
+    m.attr("DEFAULT_CACHE_TYPE") = name_of(EngineConfig{}.cache_type);
+    m.def("instruction_sets", &instruction_sets,
+          "All instruction sets with kernels, on any machine, fastest first; machine()[\"isas\"] lists those "
+          "that "
+          "run here.");
+    m.def(
+        "cache_types", &cache_types,
+        "Element types of the KV cache. EXACT_CACHE_TYPE belongs to exact mode; the others can be selected.");
+    m.def("page_bytes", &page_bytes, nb::arg("cache_type"), nb::arg("n_layers"), nb::arg("n_kv_heads"),
+          nb::arg("d_head"),
+          "Bytes of one KV cache page, which holds PAGE_POSITIONS keys and values of every layer, padding "
+          "included.");
+    m.def("tap_names", &tap_names_of, nb::arg("spec"),
+          nb::sig("def tap_names(spec: dict[str, object]) -> list[str]"),
+          "The taps of a model with this specification, in the order of the forward pass.");
+    m.def("context_full_message", &context_full_message, nb::arg("subject"), nb::arg("n_tokens"),
+          nb::arg("n_ctx"),
+          "The message of ContextFull; `subject` is its beginning, such as \"the prompt has\".");
+}
+
+}  // namespace zp
