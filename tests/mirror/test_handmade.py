@@ -1,4 +1,4 @@
-"""Handmade programs run by torch and, from their GGUF file, by the native engine: all answers right."""
+"""Handmade programs in torch and, from a GGUF file, in the native engine: every prediction is correct."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.engine_options import EngineOptions
 from zeropoint.learn.handmade.compile import blueprint, weights
 from zeropoint.learn.handmade.dsl import Program
-from zeropoint.learn.handmade.evaluate import LogitsFunction, article_texts, judge, short_texts
+from zeropoint.learn.handmade.evaluate import LogitsFunction, article_texts, evaluate, short_texts
 from zeropoint.learn.handmade.gguf import write_program
 from zeropoint.learn.handmade.programs import names, program
 from zeropoint.models.build import build, load
@@ -61,22 +61,22 @@ def native(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[object]:
 
 
 @pytest.mark.parametrize("name", names())
-def test_torch_answers_every_short_text_right(name: str) -> None:
+def test_torch_predicts_every_short_text_correctly(name: str) -> None:
     p = program(name)
-    assert judge(p, by_torch(p), short_texts(p, min(p.n_ctx, 6))).wrong == ()
+    assert evaluate(p, by_torch(p), short_texts(p, min(p.n_ctx, 6))).wrong == ()
 
 
 @pytest.mark.parametrize("name", names())
-def test_native_answers_every_short_text_right(name: str, native) -> None:  # type: ignore[no-untyped-def]
+def test_native_predicts_every_short_text_correctly(name: str, native) -> None:  # type: ignore[no-untyped-def]
     p = program(name)
-    assert judge(p, native(p), short_texts(p, min(p.n_ctx, 6))).wrong == ()
+    assert evaluate(p, native(p), short_texts(p, min(p.n_ctx, 6))).wrong == ()
 
 
-def test_the_article_s_27_on_both_engines(native) -> None:  # type: ignore[no-untyped-def]
+def test_the_27_texts_of_the_article_on_both_engines(native) -> None:  # type: ignore[no-untyped-def]
     p = program("aab")
     for model in (by_torch(p), native(p)):
-        verdict = judge(p, model, article_texts())
-        assert (verdict.n_right, verdict.n_asked) == (27, 27)
+        accuracy = evaluate(p, model, article_texts())
+        assert (accuracy.n_correct, accuracy.n_total) == (27, 27)
 
 
 @pytest.mark.parametrize("name", names())

@@ -1,8 +1,8 @@
-"""`zeropoint`: finds the command, runs it, and turns whatever went wrong into a sentence and a number.
+"""The `zeropoint` program: find the command, run it, and turn errors into a message and an exit code.
 
-Commands are the files of `cli/commands/`, listed without importing them: their short help is the first
-line of their docstring. Each has a click object named `command`. Exit codes: 0 done, 1 could not,
-2 bad usage or bad input, 130 Ctrl-C.
+Each file in `cli/commands/` is a command and defines a click object named `command`. Listing the commands
+does not import them: a command's summary is the first line of its docstring. Exit codes: 0 success, 1
+failure, 2 bad usage or bad input, 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from zeropoint.errors import ZeropointError, choices
 __all__ = ["cli", "main"]
 
 _COMMANDS = "zeropoint.cli.commands"
-# Words that other tools have taught people, and what they mean here.
+# Command names that users know from other tools.
 _ALIASES = {
     "pull": ("models", "pull"),
     "ls": ("models", "list"),
@@ -33,17 +33,17 @@ _ALIASES = {
 }
 _EXAMPLES = """\b
 Examples:
-  zeropoint chat                          talk with the default model
-  zeropoint chat "Why is the sky blue?"   one answer on stdout
+  zeropoint chat                          chat with the default model
+  zeropoint chat "Why is the sky blue?"   print one answer
   cat notes.txt | zeropoint chat "Summarise this."
-  zeropoint run MODEL                     the same with another model
-  zeropoint plan MODEL                    will it fit, how fast, before any download
+  zeropoint run MODEL                     chat with another model
+  zeropoint plan MODEL                    check memory and expected speed before downloading
 
-Short forms: run MODEL is chat --model MODEL; pull, ls, show and rm are those of models."""
+Aliases: `run MODEL` is `chat --model MODEL`; `pull`, `ls`, `show` and `rm` are the `models` subcommands."""
 
 
 class Commands(click.Group):
-    """A group whose commands are the modules of a package, imported when they are run."""
+    """A click group whose commands are the modules of a package, imported only when they run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name.replace("_", "-") for name in registry.names(_COMMANDS)]
@@ -64,13 +64,13 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. Ctrl-C, and a reader that has had enough, end it without a word."""
+        """Run the command. Ctrl-C and a closed pipe end it without a message."""
         try:
             _start_log()
             return super().invoke(ctx)
         except KeyboardInterrupt:
             if sys.stderr.isatty():
-                click.echo(err=True)  # what is typed next stands on a line of its own
+                click.echo(err=True)  # so that the shell prompt starts on a new line
             ctx.exit(128 + signal.SIGINT)
         except BrokenPipeError:
             ctx.exit(128 + signal.SIGPIPE)
@@ -91,13 +91,13 @@ class Commands(click.Group):
 @completion.options
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Run, look into and learn about language models on the machine you have."""
+    """Run, inspect, train and study language models on your own machine."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run one command line (sys.argv by default) and exit with its code."""
+    """Run a command line (default: sys.argv) and exit with its code."""
     console = Console()
     _prepare_streams()
     code = _run(list(sys.argv[1:] if argv is None else argv), console)
@@ -113,29 +113,29 @@ def _run(argv: list[str], console: Console) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return 128 + signal.SIGINT
-    except SystemExit as error:  # so click ends where the help has no reader
+    except SystemExit as error:  # click exits this way if the reader of the help has gone
         return int(error.code or 0)
     except click.ClickException as error:
         _show_usage_error(console, error)
         return error.exit_code
     except ZeropointError as error:
-        _trace(console)
+        _print_traceback(console)
         console.error(str(error))
         return error.exit_code
     except MemoryError:
-        _trace(console)
-        console.error("not enough memory; use a smaller model or a smaller --context, or close something")
+        _print_traceback(console)
+        console.error("out of memory; use a smaller model or --context, or close other programs")
     except OSError as error:
-        _trace(console)
-        about = f": {error.filename}" if error.filename else ""
+        _print_traceback(console)
+        file = f": {error.filename}" if error.filename else ""
         console.error(
-            f"{error.strerror or error}{about}; free space or change its permissions, then try again"
+            f"{error.strerror or error}{file}; free disk space or change the permissions, then try again"
         )
     except Exception as error:
-        _trace(console)
+        _print_traceback(console)
         console.error(
             f"this is a bug in zeropoint ({type(error).__name__}: {error}); "
-            "run it again with -v and report what it prints"
+            "run the command again with -v and report the output"
         )
     return 1
 
@@ -148,11 +148,11 @@ def _without_alias(args: list[str]) -> list[str]:
 
 
 def add_common_options(command: click.Command) -> None:
-    """Give a command, and those below it, the options that every command takes."""
+    """Add -v, -q, --no-color and -h to a command and its subcommands."""
     settings = {"help_option_names": ["-h", "--help"], **command.context_settings}
     command.context_settings = settings
     present = {name for option in command.params for name in option.opts}
-    for option in _manners():
+    for option in _common_options():
         if not present.intersection(option.opts):
             command.params.append(option)
     if isinstance(command, click.Group):
@@ -160,7 +160,7 @@ def add_common_options(command: click.Command) -> None:
             add_common_options(sub)
 
 
-def _manners() -> list[click.Option]:
+def _common_options() -> list[click.Option]:
     def set_on_console(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         console = ctx.find_object(Console)
         if value and console is not None:
@@ -177,15 +177,19 @@ def _manners() -> list[click.Option]:
         )
 
     return [
-        flag("-v", "--verbose", help="Say more; show the traceback of an error. [env: ZEROPOINT_DEBUG]"),
-        flag("-q", "--quiet", help="No notices and no progress."),
-        flag("--no-color", help="No colour. [env: NO_COLOR]"),
+        flag(
+            "-v",
+            "--verbose",
+            help="Print more messages, and the traceback of an error. [env: ZEROPOINT_DEBUG]",
+        ),
+        flag("-q", "--quiet", help="Print no notices, warnings or progress."),
+        flag("--no-color", help="Print without colour. [env: NO_COLOR]"),
     ]
 
 
 def _short_help(name: str) -> str:
-    """The first line of a command's docstring, read without importing it."""
-    import ast  # here: a command that runs does not list the others
+    """The first line of a command's docstring, read without importing the module."""
+    import ast  # imported here: only --help needs it
 
     path = registry.source(_COMMANDS, name.replace("-", "_"))
     docstring = ast.get_docstring(ast.parse(path.read_bytes())) if path else None
@@ -193,19 +197,19 @@ def _short_help(name: str) -> str:
 
 
 def _start_log() -> None:
-    """Logging is set up only where it was asked for. Raises BadInput for settings that are wrong."""
+    """Configure logging if the `log` setting is set. Raises BadInput for invalid settings."""
     from zeropoint.settings import Settings
 
     level = Settings.read().get("log")
     if level.source != "default":
         import logging
 
-        form = "%(levelname)s %(name)s: %(message)s"
-        logging.basicConfig(level=level.value.upper(), stream=sys.stderr, format=form)
+        log_format = "%(levelname)s %(name)s: %(message)s"
+        logging.basicConfig(level=level.value.upper(), stream=sys.stderr, format=log_format)
 
 
 def _show_usage_error(console: Console, error: click.ClickException) -> None:
-    """Click's sentence, with where to look for help; a group without a command gets its help."""
+    """Print click's message and a pointer to --help; for a group without a command, print its help."""
     message = error.format_message().rstrip(".")
     if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # since click 8.2
         click.echo(message, err=True)
@@ -214,31 +218,31 @@ def _show_usage_error(console: Console, error: click.ClickException) -> None:
     console.error(f"{message}; see `{context.command_path} --help`" if context else message)
 
 
-def _trace(console: Console) -> None:
-    """The traceback, for those who asked for it."""
+def _print_traceback(console: Console) -> None:
+    """Print the traceback with -v or the `debug` setting."""
     from zeropoint.settings import Settings
 
-    is_wanted = console.is_verbose
-    with contextlib.suppress(ZeropointError, OSError):  # wrong settings are an error told elsewhere
-        is_wanted = is_wanted or Settings.read().get("debug").value
-    if is_wanted:
+    is_enabled = console.is_verbose
+    with contextlib.suppress(ZeropointError, OSError):  # invalid settings are reported by the command itself
+        is_enabled = is_enabled or Settings.read().get("debug").value
+    if is_enabled:
         import traceback
 
         traceback.print_exc()
 
 
 def _prepare_streams() -> None:
-    """Give closed streams somewhere to go; a terminal that lacks a character gets a "?", not an error."""
+    """Replace closed streams with /dev/null; print "?" for characters that the terminal cannot encode."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - till the end
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - stays open until exit
         stream = getattr(sys, name)
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
 
 
 def _flush() -> None:
-    """Flush what is left; where nobody reads any more, keep the interpreter from complaining."""
+    """Flush the streams; if the reader has gone, stop the interpreter from reporting that at exit."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -247,4 +251,4 @@ def _flush() -> None:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-cli.params += _manners()
+cli.params += _common_options()

@@ -1,10 +1,10 @@
-"""Shell completion: `--install-completion`, `--show-completion`, and the names of models.
+"""Shell completion: `--install-completion`, `--show-completion` and completion of model names.
 
-The scripts are click's own but bash's; where they go is decided here. Names of models come from the catalogue
-and from the cache, read while a person presses Tab, so nothing here may fail or take long.
+Click generates the scripts, except for bash. Model names come from the catalogue and the cache while the user
+presses Tab, so this code must be fast and must not fail.
 
-Bash cuts the line into words at colons too (COMP_WORDBREAKS), so for it `smollm2:1` is three words and only
-the last is replaced. Its script therefore sends the line as typed, and gets back what follows the last colon.
+Bash also splits the line at colons (COMP_WORDBREAKS): it sees `smollm2:1` as three words and replaces only
+the last. Our bash script therefore sends the complete line and receives what follows the last colon.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ __all__ = ["model_names", "options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _VARIABLE = "_ZEROPOINT_COMPLETE"
-# Where each shell looks for it: the variable that names the folder, its default, and the file there.
-_PLACES = {
+# Per shell: the environment variable that names the folder, its default, and the completion file in it.
+_LOCATIONS = {
     "bash": ("XDG_DATA_HOME", "~/.local/share", "bash-completion/completions/zeropoint"),
     "fish": ("XDG_CONFIG_HOME", "~/.config", "fish/completions/zeropoint.fish"),
     "zsh": ("ZDOTDIR", "~", ".zfunc/_zeropoint"),
@@ -51,13 +51,13 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 
 @shell_completion.add_completion_class
 class _Bash(shell_completion.BashComplete):
-    """Completion of a line as typed, whatever bash makes of its colons."""
+    """Complete the line as typed, independent of how bash splits it at colons."""
 
     source_template = _BASH
-    kept = ""  # the beginning of the last word that bash does not replace
+    prefix = ""  # the part of the last word that bash does not replace
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """The words before the one that is typed, and that."""
+        """The words before the cursor, and the incomplete word."""
         line = os.environ.get("COMP_LINE", "")
         words = shell_completion.split_arg_string(line)
         if not words or line[-1].isspace():
@@ -65,18 +65,18 @@ class _Bash(shell_completion.BashComplete):
         last = re.findall(r"\S*$", line)[0]
         if ":" in os.environ.get("COMP_BREAKS", "") and not last.startswith(("'", '"')):
             value = last.partition("=")[2] if last.startswith("-") else last
-            self.kept = value[: value.rfind(":") + 1]
+            self.prefix = value[: value.rfind(":") + 1]
         return words[1:-1], words[-1]
 
     def format_completion(self, item: shell_completion.CompletionItem) -> str:
-        """What takes the place of the last of bash's words."""
-        return f"{item.type},{item.value.removeprefix(self.kept)}"
+        """The replacement for bash's last word."""
+        return f"{item.type},{item.value.removeprefix(self.prefix)}"
 
 
 def options(command: F) -> F:
-    """Add the two options to a click command."""
-    for name, act, help in (
-        ("--show-completion", _show, "Print the completion script of a shell."),
+    """Add --show-completion and --install-completion to a click command."""
+    for name, callback, help in (
+        ("--show-completion", _show, "Print the completion script for a shell."),
         ("--install-completion", _install, "Install completion for a shell."),
     ):
         command = click.option(
@@ -86,14 +86,14 @@ def options(command: F) -> F:
             flag_value="",
             expose_value=False,
             is_eager=True,
-            callback=act,
-            help=f"{help} The shell in use if none is named.",
+            callback=callback,
+            help=f"{help} Default: the current shell.",
         )(command)
     return command
 
 
 def model_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Names of the catalogue and of fetched models that start with what was typed."""
+    """Names of catalogue models and downloaded models that start with `incomplete`."""
     try:
         from zeropoint.catalogue import cache, catalog
         from zeropoint.settings import Settings
@@ -114,20 +114,20 @@ def _install(ctx: click.Context, param: click.Parameter, value: str | None) -> N
     if value is None:
         return
     shell = _shell(value)
-    if shell not in _PLACES:
+    if shell not in _LOCATIONS:
         raise BadInput(
-            f"completion for {shell} is not installed by itself; "
+            f"cannot install completion for {shell}; "
             f"add the output of `zeropoint --show-completion {shell}` to your profile"
         )
-    variable, default, file = _PLACES[shell]
+    variable, default, file = _LOCATIONS[shell]
     path = Path(os.environ.get(variable) or default).expanduser() / file
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(_script(ctx, shell) + "\n", encoding="utf-8")
     except OSError as error:
         raise DiskError(f"cannot write {path}: {error.strerror}; check its permissions") from None
-    more = f"; have `fpath+={path.parent}` before `compinit` in .zshrc" if shell == "zsh" else ""
-    click.echo(f"wrote {path}{more}; open a new shell to use it", err=True)
+    hint = f"; put `fpath+={path.parent}` before `compinit` in .zshrc" if shell == "zsh" else ""
+    click.echo(f"wrote {path}{hint}; open a new shell to use it", err=True)
     ctx.exit()
 
 
@@ -142,5 +142,5 @@ def _shell(name: str) -> str:
 def _script(ctx: click.Context, shell: str) -> str:
     kind = shell_completion.get_completion_class(shell)
     if kind is None:
-        raise BadInput(f"this version of click has no completion for {shell}; install a newer click")
+        raise BadInput(f"this version of click cannot complete for {shell}; install a newer click")
     return kind(ctx.find_root().command, {}, "zeropoint", _VARIABLE).source()

@@ -1,4 +1,4 @@
-"""Open the model that the settings name, telling of a download as it goes."""
+"""Open the model that the settings name, with a progress bar for the download."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ __all__ = ["model_name", "open_model"]
 
 
 def model_name(settings: Settings) -> str:
-    """The model that is set, or the catalogue's default."""
+    """The configured model, or the catalogue's default."""
     from zeropoint.catalogue import catalog
 
     return str(settings.get("model").value or catalog.default().name)
 
 
 def open_model(settings: Settings, console: Console, *, will_chat: bool = False) -> Model:
-    """Fetch (with a bar) if it is not on this disk, then load. Raises ZeropointError.
+    """Download the model if necessary, then load it. Raises ZeropointError.
 
-    will_chat: a template will be rendered, so its worker starts while everything else is loaded, and is told
-    the template while the weights are read.
+    will_chat: start the chat template's worker process now, so that it starts while the weights load.
     """
     if will_chat:
         from zeropoint.tokenizers.chat import template_process

@@ -1,8 +1,8 @@
-"""The copy task of "The Annotated Transformer": say again what was said, learnt from nothing in minutes.
+"""The copy task of "The Annotated Transformer" (Rush et al., 2022): learn to output the input, in minutes.
 
-Sequences of ten tokens from 1 to 10, the first always 1, in batches of 80; an encoder-decoder of two layers
-at the 2017 model's width. It is the smallest test that everything is wired right: embeddings, masks, cross-
-attention, schedule, loss. `TASK` has the source's numbers.
+The inputs are sequences of ten tokens from 1 to 10, starting with 1; the model is an encoder-decoder of two
+layers with the width of the 2017 model. It is the smallest end-to-end test of embeddings, masks,
+cross-attention, schedule and loss. `TASK` has the source's hyperparameters.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ __all__ = ["TASK", "CopyBatches", "CopyTask", "blueprint", "train_copy"]
 
 @dataclass(frozen=True)
 class CopyTask:
-    """The source's numbers. Its optimizer scales the schedule by 0.5, its base learning rate."""
+    """Hyperparameters; the defaults are the source's. factor: scales the Noam schedule."""
 
     n_vocab: int = 11
     n_layers: int = 2
     n_tokens: int = 10
     batch_size: int = 80
     n_epochs: int = 20
-    n_batches: int = 20  # an epoch
+    n_batches: int = 20  # per epoch
     d_model: int = 512
     d_ff: int = 2048
     n_heads: int = 8
     n_warmup: int = 400
     factor: float = 0.5
     dropout: float = 0.1
-    n_averaged: int = 5  # last epochs, the weights after each of whose steps are averaged
+    n_averaged: int = 5  # average the weights after every step of this many last epochs
 
 
 TASK = CopyTask()
 
 
 def blueprint(task: CopyTask) -> Blueprint:
-    """Norms before each part and one after the last, as the source has it; a head of its own with bias."""
+    """The source's architecture: pre-norm, a final norm, an untied head with bias."""
     d_head = task.d_model // task.n_heads
 
     def attention(is_causal: bool) -> Attention:
@@ -79,32 +79,33 @@ def blueprint(task: CopyTask) -> Blueprint:
 
 @dataclass(frozen=True)
 class CopyBatches:
-    """Source and answer, the same: ids [B, T]."""
+    """Batches of (source, target), which are equal: ids [B, T]."""
 
     task: CopyTask
     seed: int
 
     @property
     def n_rows(self) -> int:
-        """Sequences of a batch."""
+        """Sequences per batch."""
         return self.task.batch_size
 
     def batch(self, step: int, rows: Rows = ALL) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Batch `step`."""
+        """The batch of a step, which depends only on seed and step."""
         task = self.task
-        drawn = np.random.default_rng([self.seed, step])
-        ids_BT = drawn.integers(1, task.n_vocab, (task.batch_size, task.n_tokens))
+        rng = np.random.default_rng([self.seed, step])
+        ids_BT = rng.integers(1, task.n_vocab, (task.batch_size, task.n_tokens))
         ids_BT[:, 0] = 1
-        own_BT = ids_BT[rows if isinstance(rows, slice) else list(rows)]
-        return own_BT, own_BT
+        rows_BT = ids_BT[rows if isinstance(rows, slice) else list(rows)]
+        return rows_BT, rows_BT
 
 
 def train_copy(
     task: CopyTask = TASK, seed: int = 0, on_epoch: Callable[[int, float], None] | None = None
 ) -> Model:
-    """Train from Xavier's weights, average the last epochs', and tell on_epoch(epoch, loss in nats).
+    """Train from Xavier initialization and average the weights of the last epochs.
 
-    seed: of weights, batches and dropout: the same on the same machine gives the same model.
+    seed: of weights, batches and dropout; it reproduces the model on the same machine. on_epoch: called with
+    the epoch and its mean loss in nats.
     """
     model = cast(Model, build(blueprint(task), seed=None, dropout=task.dropout))
     initialize(model, seed, "xavier")
@@ -113,12 +114,12 @@ def train_copy(
     losses: list[float] = []
     average = WeightAverage()
 
-    def after_step(done: StepResult) -> None:
-        losses.append(done.loss)
-        if done.step > n_steps - task.n_averaged * task.n_batches:
+    def after_step(result: StepResult) -> None:
+        losses.append(result.loss)
+        if result.step > n_steps - task.n_averaged * task.n_batches:
             average.add(model.state_dict())
-        if on_epoch is not None and done.step % task.n_batches == 0:
-            on_epoch(done.step // task.n_batches, sum(losses[-task.n_batches :]) / task.n_batches)
+        if on_epoch is not None and result.step % task.n_batches == 0:
+            on_epoch(result.step // task.n_batches, sum(losses[-task.n_batches :]) / task.n_batches)
 
     train(
         model,
@@ -131,7 +132,7 @@ def train_copy(
         seed=seed,
         after_step=after_step,
     )
-    # The rate is at its peak when the task ends: the weights of single steps swing, their mean does not.
+    # The learning rate peaks at the end of the task, so weights fluctuate between steps; their mean does not.
     if average.n:
         model.load_state_dict(average.weights())
     return model.eval()

@@ -1,4 +1,4 @@
-"""What the tests of the command line share: a fake model in place, and a run with its output."""
+"""Fixtures of the command-line tests: a fake model, a fake terminal, and `run` to run a command line."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture(autouse=True)
-def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No variable, file or terminal of whoever runs the tests has a say."""
+def isolated_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Remove environment variables and settings files of the machine that runs the tests."""
     import os
 
     for name in list(os.environ):
@@ -40,7 +40,7 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
-    """The model that every command opens."""
+    """A fake model that every command opens."""
     fake = FakeModel()
 
     def load(name: str, options: EngineOptions, **arguments: Any) -> FakeModel:
@@ -53,7 +53,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command line: run("chat", "hi", stdin=b"...") gives code, out and err."""
+    """Run a command line in this process: run("chat", "hi", stdin=b"...") returns code, out and err."""
     from zeropoint.cli.app import main
 
     def run(*argv: str, stdin: bytes = b"") -> Result:
@@ -68,6 +68,6 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make every stream of the process a terminal."""
+    """Make every stream look like a terminal."""
     monkeypatch.setattr("zeropoint.cli.console._is_tty", lambda stream: True)
     monkeypatch.setenv("TERM", "xterm")

@@ -1,4 +1,4 @@
-"""A model without weights: it answers what it was told, so that the command line alone is tested."""
+"""A model without weights that answers with a fixed text, to test the command line alone."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ class FakeTimings:
 
 
 class FakeStream:
-    """Gives its pieces; a piece that is an exception is raised, and a number is slept in seconds."""
+    """Yields its pieces; raises a piece that is an exception, sleeps for a float in seconds."""
 
     usage, timings = FakeUsage(), FakeTimings()
 
-    def __init__(self, pieces: Sequence[Any], notices: Sequence[str] = (), ends_with: str = "stop") -> None:
+    def __init__(
+        self, pieces: Sequence[Any], notices: Sequence[str] = (), finish_reason_at_end: str = "stop"
+    ) -> None:
         self.pieces = pieces
-        self.ends_with = ends_with
+        self.finish_reason_at_end = finish_reason_at_end
         self.notices = list(notices)
         self.finish_reason: str | None = None
         self.is_closed = False
@@ -46,14 +48,14 @@ class FakeStream:
                 time.sleep(piece)
             else:
                 yield piece
-        self.finish_reason = self.ends_with
+        self.finish_reason = self.finish_reason_at_end
 
     def close(self) -> None:
         self.is_closed = True
 
 
 class FakeModel:
-    """Answers every question with `pieces`, by default the question between brackets."""
+    """Answers every question with `pieces`; by default with the question in brackets."""
 
     name = "fake"
 
@@ -62,7 +64,7 @@ class FakeModel:
         self.defaults: Mapping[str, Any] = {"temperature": 0.25}
         self.pieces = pieces
         self.notices: list[str] = []
-        self.ends_with = "stop"
+        self.finish_reason_at_end = "stop"
         self.calls: list[tuple[Any, SamplingParams]] = []
         self.loaded_with: dict[str, Any] = {}
         self.loaded_cache: Path | None = None
@@ -83,10 +85,10 @@ class FakeModel:
     def load_cache(self, path: Path) -> None:
         self.loaded_cache = path
 
-    def _answer(self, given: Any, params: SamplingParams, text: str) -> FakeStream:
-        self.calls.append((given, params))
+    def _answer(self, prompt: Any, params: SamplingParams, text: str) -> FakeStream:
+        self.calls.append((prompt, params))
         pieces = self.pieces if self.pieces is not None else ["[", text, "]"]
-        return FakeStream(pieces, self.notices, self.ends_with)
+        return FakeStream(pieces, self.notices, self.finish_reason_at_end)
 
     def __enter__(self) -> FakeModel:
         return self
@@ -96,14 +98,14 @@ class FakeModel:
 
 
 def module_with(load: Callable[..., Any]) -> ModuleType:
-    """A stand-in for zeropoint.engine.session.load."""
+    """A replacement for the module zeropoint.engine.session.load."""
     module = ModuleType("zeropoint.engine.session.load")
     module.load = load  # type: ignore[attr-defined]
     return module
 
 
-def run_alone(*pieces: Any) -> None:
-    """In a process of its own: the command line of sys.argv with a model that gives `pieces`."""
+def run_with_fake_model(*pieces: Any) -> None:
+    """Run the command line in sys.argv with a model that answers `pieces`; for a subprocess."""
     sys.modules["zeropoint.engine.session.load"] = module_with(
         lambda name, options, **_: FakeModel(pieces or None)
     )

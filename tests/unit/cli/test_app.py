@@ -1,4 +1,4 @@
-"""The command line as a whole: finding commands, exit codes, and what help costs."""
+"""The command line: finding commands, exit codes, errors, and a fast --help."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ COMMANDS = registry.names("zeropoint.cli.commands")
 
 
 def python(*argv: str, **kw: object) -> subprocess.CompletedProcess[str]:
-    """Run Python with our sources, bounded."""
+    """Run Python on our sources, with a timeout."""
     return subprocess.run([sys.executable, *argv], cwd=ROOT, capture_output=True, text=True, timeout=60, **kw)  # type: ignore[call-overload,no-any-return]
 
 
-def test_help_lists_every_command_with_its_line_and_imports_little() -> None:
+def test_help_lists_every_command_without_importing_heavy_packages() -> None:
     heavy = ["rich", "numpy", "jinja2", "tokenizers", "huggingface_hub", "prompt_toolkit", "torch"]
     program = (
         "import sys; from zeropoint.cli.app import main\n"
@@ -50,7 +50,7 @@ def test_help_of_a_command_needs_no_numpy(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_a_line_a_help_and_examples(run: Run, name: str) -> None:
+def test_every_command_has_help_and_examples(run: Run, name: str) -> None:
     for flag in ("--help", "-h"):
         result = run(name.replace("_", "-"), flag)
         assert result.code == 0
@@ -58,7 +58,7 @@ def test_every_command_has_a_line_a_help_and_examples(run: Run, name: str) -> No
         assert "--no-color" in result.out or "Commands:" in result.out
 
 
-def test_no_command_shows_the_help(run: Run) -> None:
+def test_without_a_command_help_is_printed(run: Run) -> None:
     assert run().out == run("--help").out
 
 
@@ -71,7 +71,7 @@ def test_python_dash_m() -> None:
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "message"),
     [
         (["chta"], "unknown command `chta`; expected one of"),
         (["chta"], "(closest: chat)"),
@@ -84,22 +84,24 @@ def test_python_dash_m() -> None:
         (["chat", "a", "b"], "unexpected extra argument"),
     ],
 )
-def test_bad_usage_is_one_sentence_and_2(run: Run, model: FakeModel, argv: list[str], said: str) -> None:
+def test_bad_usage_prints_one_sentence_and_exits_with_2(
+    run: Run, model: FakeModel, argv: list[str], message: str
+) -> None:
     result = run(*argv)
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("error: ")
-    assert said in result.err
+    assert message in result.err
     assert result.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
         (errors.BadInput("bad\x1b[31m"), 2, "error: bad\\x1b[31m\n"),
         (errors.BadModelFile("bad file"), 2, "error: bad file\n"),
         (errors.NetworkError("no network"), 1, "error: no network\n"),
         (errors.DiskError("full"), 1, "error: full\n"),
-        (MemoryError(), 1, "error: not enough memory"),
+        (MemoryError(), 1, "error: out of memory"),
         (OSError(28, "No space left on device", "/x"), 1, "error: No space left on device: /x"),
         (KeyboardInterrupt(), 130, ""),
         (click.Abort(), 130, ""),
@@ -107,19 +109,19 @@ def test_bad_usage_is_one_sentence_and_2(run: Run, model: FakeModel, argv: list[
         (ValueError("oops"), 1, "error: this is a bug in zeropoint (ValueError: oops)"),
     ],
 )
-def test_an_error_is_a_sentence_and_a_number(
-    run: Run, model: FakeModel, error: BaseException, code: int, said: str
+def test_an_error_prints_one_sentence_and_sets_the_exit_code(
+    run: Run, model: FakeModel, error: BaseException, code: int, message: str
 ) -> None:
     model.pieces = ["half", error]
     result = run("chat", "hi")
     assert (result.code, result.out) == (code, "half")
-    assert result.err.startswith(said)
-    assert result.err.count("\n") == (1 if said else 0)
+    assert result.err.startswith(message)
+    assert result.err.count("\n") == (1 if message else 0)
     assert model.is_closed
 
 
 @pytest.mark.parametrize("variable", [True, False])
-def test_a_traceback_is_for_those_who_ask(
+def test_a_traceback_needs_verbose_or_debug(
     run: Run, model: FakeModel, monkeypatch: pytest.MonkeyPatch, variable: bool
 ) -> None:
     model.pieces = [errors.DiskError("full")]
@@ -131,7 +133,7 @@ def test_a_traceback_is_for_those_who_ask(
         assert result.err.endswith("error: full\n")
 
 
-def test_run_names_the_model_first(run: Run, model: FakeModel) -> None:
+def test_run_takes_the_model_as_its_first_argument(run: Run, model: FakeModel) -> None:
     assert run("run", "some:model", "hi").out == "[hi]\n"
     assert model.loaded_with["name"] == "some:model"
 
@@ -159,12 +161,12 @@ def test_a_new_command_is_found_by_its_file(
     sys.modules.pop("zeropoint.cli.commands.new_one")
 
 
-ALONE = "from tests.unit.cli.fake_model import run_alone; run_alone(*{pieces!r})"
+FAKE_MODEL = "from tests.unit.cli.fake_model import run_with_fake_model; run_with_fake_model(*{pieces!r})"
 
 
-def test_ctrl_c_ends_with_130_and_no_traceback() -> None:
+def test_ctrl_c_exits_with_130_and_no_traceback() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", ALONE.format(pieces=["first ", 30.0, "never"]), "chat", "hi"],
+        [sys.executable, "-c", FAKE_MODEL.format(pieces=["first ", 30.0, "never"]), "chat", "hi"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -172,15 +174,15 @@ def test_ctrl_c_ends_with_130_and_no_traceback() -> None:
     )
     with process:
         assert process.stdout is not None
-        assert process.stdout.read(6) == "first "  # flushed before the answer ended
+        assert process.stdout.read(6) == "first "  # flushed before the answer is complete
         process.send_signal(2)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (130, "", "")
 
 
-def test_a_reader_that_leaves_ends_it_silently() -> None:
+def test_a_closed_pipe_exits_silently() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", ALONE.format(pieces=["first ", *["more " * 100] * 200]), "chat", "hi"],
+        [sys.executable, "-c", FAKE_MODEL.format(pieces=["first ", *["more " * 100] * 200]), "chat", "hi"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -196,8 +198,8 @@ def test_a_reader_that_leaves_ends_it_silently() -> None:
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_streams_are_no_crash(closed: str) -> None:
-    program = ALONE.format(pieces=["word"]).replace('"', "'")
+def test_closed_streams_do_not_crash(closed: str) -> None:
+    program = FAKE_MODEL.format(pieces=["word"]).replace('"', "'")
     done = subprocess.run(
         ["sh", "-c", f'"{sys.executable}" -c "{program}" chat hi {closed}'],
         cwd=ROOT,
@@ -209,17 +211,17 @@ def test_closed_streams_are_no_crash(closed: str) -> None:
     assert done.stdout == ("" if ">&-" in closed.replace("2>&-", "") else "word\n")
 
 
-def test_debug_and_log_may_stand_in_a_file(
+def test_debug_and_log_can_be_set_in_a_file(
     run: Run, model: FakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[dict[str, object]] = []
-    monkeypatch.setattr("logging.basicConfig", lambda **arguments: asked.append(arguments))
+    logging_calls: list[dict[str, object]] = []
+    monkeypatch.setattr("logging.basicConfig", lambda **arguments: logging_calls.append(arguments))
     model.pieces = [errors.DiskError("full")]
     assert "Traceback" not in run("chat", "hi").err
-    assert asked == []
+    assert logging_calls == []
     (tmp_path / "zeropoint.toml").write_text('debug = true\nlog = "info"\n')
     assert "Traceback" in run("chat", "hi").err
-    assert [arguments["level"] for arguments in asked] == ["INFO"]
+    assert [arguments["level"] for arguments in logging_calls] == ["INFO"]
     (tmp_path / "zeropoint.toml").write_text('log = "loud"\n')
     result = run("chat", "hi")
     assert result.code == 2

@@ -63,7 +63,7 @@ def test_json_is_one_object(run: Run, model: FakeModel, command: str) -> None:
     assert result.out.count("\n") == 1
 
 
-def test_an_answer_that_ends_with_a_newline_gets_no_second_one(run: Run, model: FakeModel) -> None:
+def test_an_answer_that_finish_reason_at_end_a_newline_gets_no_second_one(run: Run, model: FakeModel) -> None:
     model.pieces = ["line\n"]
     assert run("chat", "hi").out == "line\n"
 
@@ -91,14 +91,14 @@ def test_flags_override_settings_and_settings_the_model(run: Run, model: FakeMod
 
 @pytest.mark.parametrize("command", ["chat", "generate"])
 def test_an_answer_cut_off_at_the_token_limit_is_reported(run: Run, model: FakeModel, command: str) -> None:
-    model.ends_with = "length"
+    model.finish_reason_at_end = "length"
     assert run(command, "hi").err == ""  # 2 of 1024 tokens: the context was full, which the engine reports
     assert [params.max_tokens for _, params in model.calls] == [1024]
     warning = "the answer was cut off after 2 tokens; --max-tokens N changes the limit\n"
     result = run(command, "-n", "2", "hi")
     assert (result.code, result.out, result.err) == (0, "[hi]\n", warning)
     assert run(command, "-n", "2", "-q", "hi").err == ""
-    model.ends_with = "stop"
+    model.finish_reason_at_end = "stop"
     assert run(command, "-n", "2", "hi").err == ""
 
 

@@ -1,4 +1,4 @@
-"""Colour, bars and tables: who gets what."""
+"""Colour, progress bars and tables on terminals and in pipes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def download(console: Console, total: int | None = 1000) -> None:
             report(total, done)
 
 
-def test_a_download_in_a_pipe_is_silent_but_with_v(capsys: pytest.CaptureFixture[str]) -> None:
+def test_download_progress_in_a_pipe_needs_verbose(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console({})
     download(console)
     assert capsys.readouterr().err == ""
@@ -55,7 +55,7 @@ def test_a_download_in_a_pipe_is_silent_but_with_v(capsys: pytest.CaptureFixture
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_a_terminal_gets_a_bar_if_it_takes_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_a_bar_for_a_slow_download(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Terminal())
     download(Console({"TERM": "xterm"}))
     assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
@@ -72,14 +72,16 @@ def test_a_terminal_gets_a_bar_if_it_takes_a_while(monkeypatch: pytest.MonkeyPat
         {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TERM": "xterm"},
     ],
 )
-def test_no_bar_where_none_is_wanted(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_can_disable_the_bar(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setattr("zeropoint.cli.console._BAR_DELAY_S", 0)
     download(Console(environ))
     assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
 
 
-def test_a_table_is_for_eyes_on_a_terminal_and_for_tools_in_a_pipe(
+def test_a_table_is_aligned_on_a_terminal_and_tab_separated_in_a_pipe(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Console({}).table(("name", "size"), [("a\tb", 1), ("c", 22)])
@@ -90,7 +92,7 @@ def test_a_table_is_for_eyes_on_a_terminal_and_for_tools_in_a_pipe(
     assert lines == ["name  size", "a\\tb  1", "c     22"]
 
 
-def test_completion_as_zsh_asks() -> None:
+def test_zsh_completion() -> None:
     def complete(words: str, n: int) -> str:
         environ = {"_ZEROPOINT_COMPLETE": "zsh_complete", "COMP_WORDS": words, "COMP_CWORD": str(n)}
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""`zeropoint data`: what each command prints where, and with which exit code."""
+"""`zeropoint data`: output and exit codes of its subcommands."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def stories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*argv: str) -> int:
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit:
         main(["data", *argv])
-    return int(ended.value.code or 0)
+    return int(exit.value.code or 0)
 
 
-def test_list_says_what_is_here(capsys: Capture) -> None:
+def test_list_shows_what_is_downloaded(capsys: Capture) -> None:
     assert run("list", "--json") == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert rows["harbour"]["is_here"]
-    assert not rows["shakespeare"]["is_here"]
+    assert rows["harbour"]["is_downloaded"]
+    assert not rows["shakespeare"]["is_downloaded"]
     assert run("list") == 0
     assert "shakespeare\t1.1 MB\tpublic domain text\tno\t" in capsys.readouterr().out
 
@@ -49,22 +49,22 @@ def test_pull_prints_paths(capsys: Capture) -> None:
     assert "closest: shakespeare" in capsys.readouterr().err
 
 
-def test_prepare_and_show(capsys: Capture, stories: Path) -> None:
+def test_prepare_writes_shards_that_show_describes(capsys: Capture, stories: Path) -> None:
     argv = ("prepare", "stories.jsonl", "--out", "shards", "--tokenizer", "characters", "--field", "story")
     assert run(*argv, "--json") == 0
-    made = json.loads(capsys.readouterr().out)
-    assert made["n_train_documents"] + made["n_validation_documents"] == 50
+    prepared = json.loads(capsys.readouterr().out)
+    assert prepared["n_train_documents"] + prepared["n_validation_documents"] == 50
     assert run(*argv) == 0
-    assert "tokens to learn from" in capsys.readouterr().out
+    assert "training tokens" in capsys.readouterr().out
     assert run("show", "shards", "--check", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
-    assert (shown["sha256"], shown["changed_since"]) == (made["sha256"], "nothing")
+    assert (shown["sha256"], shown["changed_since"]) == (prepared["sha256"], "nothing")
     stories.write_text('{"story": "another"}')
     assert run("show", "shards", "--json") == 0
     assert json.loads(capsys.readouterr().out)["changed_since"] == "stories.jsonl"
 
 
-def test_show_a_name_and_a_file(capsys: Capture) -> None:
+def test_show_describes_a_data_set_and_a_file(capsys: Capture) -> None:
     assert run("show", "multi30k") == 0
     assert "train.de.gz, sha256\t726e39b2fa9eb9ff" in capsys.readouterr().out
     assert run("show", "stories.jsonl", "--field", "story", "--json") == 0
@@ -72,7 +72,7 @@ def test_show_a_name_and_a_file(capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "message"),
     [
         (("prepare", "stories.jsonl", "--out", "x"), "stories.jsonl, line 1: unknown field `text`"),
         (("prepare", "nothing", "--out", "x"), "unknown data set `nothing`"),
@@ -85,9 +85,9 @@ def test_show_a_name_and_a_file(capsys: Capture) -> None:
         (("show", "nothing"), "or the path of a file or folder"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(argv: tuple[str, ...], said: str, capsys: Capture) -> None:
+def test_bad_input_is_reported_in_one_sentence(argv: tuple[str, ...], message: str, capsys: Capture) -> None:
     assert run(*argv) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert said in err
+    assert message in err
     assert err.count("\n") == 1

@@ -1,4 +1,4 @@
-"""`zeropoint models`: what each command prints where, and with which exit code."""
+"""`zeropoint models`: output and exit codes of its subcommands."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def text(value: str) -> bytes:
 
 
 def gguf() -> bytes:
-    """A GGUF file of one F32 tensor and two facts."""
-    facts = text("general.architecture") + struct.pack("<I", 8) + text("llama")
-    facts += text("llama.context_length") + struct.pack("<II", 4, 77)
-    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 2) + facts
+    """A GGUF file with one F32 tensor and two metadata entries."""
+    metadata = text("general.architecture") + struct.pack("<I", 8) + text("llama")
+    metadata += text("llama.context_length") + struct.pack("<II", 4, 77)
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 2) + metadata
     head += text("x") + struct.pack("<IQIQ", 1, 8, 0, 0)
     return head + b"\0" * (-len(head) % 32) + b"\0" * 32
 
@@ -58,9 +58,9 @@ url = "http://127.0.0.1:1/m.gguf"
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache and a catalogue of the test's own."""
-    made = catalog.read(CATALOGUE, "test.toml")
-    monkeypatch.setattr(catalog, "load", lambda: made)
+    """A temporary cache and a catalogue with one model."""
+    entries = catalog.read(CATALOGUE, "test.toml")
+    monkeypatch.setattr(catalog, "load", lambda: entries)
     for name in ("ZEROPOINT_OFFLINE", "HF_HUB_OFFLINE", "ZEROPOINT_DEBUG", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
@@ -70,8 +70,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def here(home: Path) -> Path:
-    """The model's file, laid where a download would have left it."""
+def downloaded(home: Path) -> Path:
+    """The model file, placed where a download would put it."""
     path = home / "models/tiny-1/m.gguf"
     path.parent.mkdir(parents=True)
     path.write_bytes(MODEL)
@@ -80,25 +80,25 @@ def here(home: Path) -> Path:
 
 def run(capsys: Capture, *words: str) -> tuple[int, str, str]:
     """(exit code, stdout, stderr) of `zeropoint models ...`."""
-    with pytest.raises(SystemExit) as caught:
+    with pytest.raises(SystemExit) as exit:
         main(["models", *words])
     captured = capsys.readouterr()
-    return int(caught.value.code or 0), captured.out, captured.err
+    return int(exit.value.code or 0), captured.out, captured.err
 
 
-def test_list_before_and_after(capsys: Capture, here: Path) -> None:
-    row = "tiny:1\t0.0 MB\tMIT\thttp://127.0.0.1:1/m.gguf\tnot here\n"
+def test_list_before_and_after_a_download(capsys: Capture, downloaded: Path) -> None:
+    row = "tiny:1\t0.0 MB\tMIT\thttp://127.0.0.1:1/m.gguf\tnot downloaded\n"
     assert run(capsys, "list") == (0, row, "")
-    assert run(capsys, "pull", "tiny:1") == (0, f"{here}\n", "")
-    os.utime(here.parent / "record.json", (0, 0))
+    assert run(capsys, "pull", "tiny:1") == (0, f"{downloaded}\n", "")
+    os.utime(downloaded.parent / "record.json", (0, 0))
     used = time.strftime("%Y-%m-%d %H:%M", time.localtime(0))
     assert run(capsys, "list")[1] == f"tiny:1\t0.0 MB\tMIT\tthis disk\t{used}\n"
     code, out, _ = run(capsys, "list", "--json")
     (row,) = json.loads(out)
-    assert (code, row["name"], row["n_bytes"], row["path"]) == (0, "tiny:1", len(MODEL), str(here))
+    assert (code, row["name"], row["n_bytes"], row["path"]) == (0, "tiny:1", len(MODEL), str(downloaded))
 
 
-def test_pull_that_fails_says_why_on_stderr(capsys: Capture) -> None:
+def test_a_failed_pull_explains_why_on_stderr(capsys: Capture) -> None:
     code, out, err = run(capsys, "pull", "tiny:1")
     assert (code, out) == (1, "")
     assert err.startswith(
@@ -107,18 +107,18 @@ def test_pull_that_fails_says_why_on_stderr(capsys: Capture) -> None:
     assert err.count("\n") == 1
 
 
-def test_notices_are_there_with_v(capsys: Capture) -> None:
+def test_verbose_prints_notices(capsys: Capture) -> None:
     _, _, err = run(capsys, "pull", "-v", "tiny:1")
     assert "fetching tiny:1 (0.0 MB, MIT) from http://127.0.0.1:1/m.gguf" in err
 
 
-def test_pull_can_be_a_question(capsys: Capture, home: Path) -> None:
+def test_a_dry_run_downloads_nothing(capsys: Capture, home: Path) -> None:
     row = "tiny:1\t0.0 MB\tMIT\thttp://127.0.0.1:1/m.gguf\n"
     assert run(capsys, "pull", "--dry-run", "tiny:1") == (0, row, "")
     assert not home.exists()
 
 
-def test_show_before_any_download(capsys: Capture, home: Path) -> None:
+def test_show_works_before_a_download(capsys: Capture, home: Path) -> None:
     code, out, err = run(capsys, "show", "tiny:1", "--json")
     facts = json.loads(out)
     assert (code, err) == (0, "")
@@ -126,37 +126,37 @@ def test_show_before_any_download(capsys: Capture, home: Path) -> None:
     assert not home.exists()
 
 
-def test_show_a_file(capsys: Capture, here: Path) -> None:
-    code, out, _ = run(capsys, "show", str(here))
+def test_show_a_file(capsys: Capture, downloaded: Path) -> None:
+    code, out, _ = run(capsys, "show", str(downloaded))
     assert code == 0
     assert {"architecture\tllama", "n_ctx\t77", "n_tensors\t1"} <= set(out.splitlines())
 
 
-def test_show_and_check(capsys: Capture, here: Path) -> None:
+def test_show_check_detects_a_changed_file(capsys: Capture, downloaded: Path) -> None:
     code, _, err = run(capsys, "show", "--check", "tiny:1")
     assert (code, "was not downloaded by zeropoint" in err) == (2, True)
     run(capsys, "pull", "tiny:1")
-    assert "check\tsha256 is right\n" in run(capsys, "show", "--check", "tiny:1")[1]
-    times = here.stat().st_mtime_ns
-    with here.open("r+b") as file:
+    assert "check\tSHA-256 matches\n" in run(capsys, "show", "--check", "tiny:1")[1]
+    times = downloaded.stat().st_mtime_ns
+    with downloaded.open("r+b") as file:
         file.seek(-1, os.SEEK_END)
         file.write(b"!")
-    os.utime(here, ns=(times, times))
+    os.utime(downloaded, ns=(times, times))
     code, _, err = run(capsys, "show", "--check", "tiny:1")
     assert (code, "`zeropoint models remove tiny:1` and pull it again" in err) == (1, True)
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"<html>", MODEL[:60]])
-def test_show_a_file_that_is_none(capsys: Capture, tmp_path: Path, content: bytes) -> None:
+def test_show_rejects_invalid_files(capsys: Capture, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.gguf").write_bytes(content)
     code, out, err = run(capsys, "show", "bad.gguf")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "bad.gguf" in err
 
 
-def test_remove(capsys: Capture, here: Path) -> None:
+def test_remove(capsys: Capture, downloaded: Path) -> None:
     assert run(capsys, "remove", "tiny:1") == (0, "", "")
-    assert not here.exists()
+    assert not downloaded.exists()
     code, _, err = run(capsys, "remove", "tiny:1")
     assert (code, err) == (
         2,

@@ -168,7 +168,7 @@ def test_an_answer_cut_off_at_the_token_limit_is_reported(
     talk: Talk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = FakeModel()
-    model.ends_with = "length"
+    model.finish_reason_at_end = "length"
     chat = talk("/set max_tokens 2", "one", "/set max_tokens default", "two", model=model)
     cut_off = "the answer was cut off after 2 tokens; /set max_tokens N changes the limit"
     assert capsys.readouterr().err.count(cut_off) == 1

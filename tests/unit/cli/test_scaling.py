@@ -1,4 +1,4 @@
-"""scaling as a person meets it: a table, the law with its intervals, and whether the prediction held."""
+"""`zeropoint scaling`: the table, the fitted law with intervals, and the checked prediction."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from zeropoint.train.scaling.study import Prediction, Study
 LAW = Law(1.0, 20, 30, 0.3, 0.25)
 
 
-def made(loss: float) -> Study:
-    """A study whose next size reached a loss."""
+def study_with(loss: float) -> Study:
+    """A study whose final model reached `loss`."""
     cells = [Cell(8 * h, h, 1000 * h * h, s, 64 * s) for s in (50, 100, 200) for h in (1, 2, 4)]
     losses = [float(LAW.loss(c.n_parameters, c.n_tokens)) for c in cells]
     losses = list(np.array(losses) * np.exp(np.random.default_rng(0).normal(0, 0.01, len(cells))))
@@ -37,30 +37,30 @@ def made(loss: float) -> Study:
 
 
 @pytest.mark.parametrize(("loss", "verdict"), [(None, "inside"), (9.0, "outside")])
-def test_it_says_whether_the_prediction_held(
+def test_the_prediction_is_compared_with_the_measured_loss(
     loss: float | None, verdict: str, run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    foreseen = made(1.0).prediction
-    found = made(foreseen.loss if loss is None else loss)
-    asked: list[float] = []
+    prediction = study_with(1.0).prediction
+    study = study_with(prediction.loss if loss is None else loss)
+    budgets: list[float] = []
     monkeypatch.setattr(
-        study_module, "run_study", lambda config, budget_s, out, tell: (asked.append(budget_s), found)[1]
+        study_module, "run_study", lambda config, budget_s, out, notify: (budgets.append(budget_s), study)[1]
     )
     result = run("scaling", "--time-budget", "90s", "--out", str(tmp_path))
-    assert (result.code, asked) == (0, [90.0])
+    assert (result.code, budgets) == (0, [90.0])
     lines = result.out.splitlines()
     assert len([line for line in lines if line.count("\t") == 4]) == 10
     assert f"{verdict} the interval" in result.out
-    assert "N without embeddings" in result.out
+    assert "N excluding embeddings" in result.out
     assert (tmp_path / "law.png").stat().st_size < 150_000
 
-    told = json.loads(run("scaling", "--out", str(tmp_path), "--json").out)
-    assert told["inside"] == (verdict == "inside")
-    assert told["law"]["alpha"]["interval"][0] <= told["law"]["alpha"]["interval"][1]
-    assert len(told["runs"]) == 10
+    output = json.loads(run("scaling", "--out", str(tmp_path), "--json").out)
+    assert output["inside_interval"] == (verdict == "inside")
+    assert output["law"]["alpha"]["interval"][0] <= output["law"]["alpha"]["interval"][1]
+    assert len(output["runs"]) == 10
 
 
-def test_a_span_that_is_none_and_a_model_of_one_size_are_refused(run: Cli, tmp_path: Path) -> None:
+def test_a_bad_time_budget_and_a_fixed_model_size_are_rejected(run: Cli, tmp_path: Path) -> None:
     result = run("scaling", "--time-budget", "soon", "--out", str(tmp_path))
     assert (result.code, "--time-budget" in result.err) == (2, True)
     result = run("scaling", "harbour", "--set", "model.d_model=30", "--out", str(tmp_path))

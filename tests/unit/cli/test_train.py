@@ -1,4 +1,4 @@
-"""`zeropoint train` and `zeropoint export` from outside: a tiny run, gone on with, exported and used."""
+"""`zeropoint train` and `zeropoint export`: a tiny run is trained, resumed, exported and used."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ import pytest
 from tests.unit.cli.conftest import Run
 
 TINY = [
-    f"--set={one}"
-    for one in (
+    f"--set={setting}"
+    for setting in (
         "train.batch_size=2", "model.n_layers=1", "model.d_model=16", "model.n_heads=2", "model.n_ctx=16",
         "eval.n_batches=1", "schedule.warmup_steps=1", "sample.n_tokens=4",
     )
 ]  # fmt: skip
 
 
-def test_a_run_is_made_gone_on_with_and_made_anew(run: Run) -> None:
-    made = run("train", "harbour", *TINY, "--set", "train.steps=4", "--set", "eval.every=2")
-    assert made.code == 0, made.err
-    assert made.out.startswith("runs/harbour: step 4, loss ")
-    assert "ended because all steps were done" in made.out
-    assert "step 2/4: training " in made.err
+def test_a_run_is_trained_resumed_and_replaced(run: Run) -> None:
+    first = run("train", "harbour", *TINY, "--set", "train.steps=4", "--set", "eval.every=2")
+    assert first.code == 0, first.err
+    assert first.out.startswith("runs/harbour: step 4, loss ")
+    assert "ended because all steps were done" in first.out
+    assert "step 2/4: training " in first.err
     again = run("train", "harbour", *TINY)
     assert (again.code, again.out) == (2, "")
     assert "--resume" in again.err
-    on = run("train", "harbour", "--resume", "--set", "train.steps=6", "--json")
-    assert on.code == 0, on.err
-    assert json.loads(on.out)["step"] == 6
+    resumed = run("train", "harbour", "--resume", "--set", "train.steps=6", "--json")
+    assert resumed.code == 0, resumed.err
+    assert json.loads(resumed.out)["step"] == 6
     lines = Path("runs/harbour/metrics.jsonl").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in lines if '"step", ' in line]
     assert steps == [1, 2, 3, 4, 5, 6]
     fresh = run("train", "harbour", *TINY, "--set", "train.steps=2", "--fresh")
     assert fresh.code == 0, fresh.err
-    assert "is now runs/harbour.old-1" in fresh.err
+    assert "renamed the existing run in runs/harbour to runs/harbour.old-1" in fresh.err
     assert Path("runs/harbour.old-1/report.html").exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         ([], "name a preset ("),
         (["harbor"], "unknown preset `harbor`; expected one of"),
-        (["harbour", "--config", "x.toml"], "both given"),
+        (["harbour", "--config", "x.toml"], "both the preset harbour and --config x.toml are given"),
         (["--config", "x.toml"], "there is no file x.toml"),
         (["harbour", "--set", "train.stepps=3"], "train.stepps"),
         (["harbour", "--time-budget", "soon"], "expected a duration"),
@@ -62,15 +62,15 @@ def test_a_run_is_made_gone_on_with_and_made_anew(run: Run) -> None:
         (["harbour", *TINY, "--set", "data.source="], "unknown data set ``; expected one of harbour"),
     ],
 )
-def test_what_is_refused(arguments: list[str], words: str, run: Run) -> None:
+def test_bad_arguments_are_rejected(arguments: list[str], message: str, run: Run) -> None:
     result = run("train", *arguments)
     assert (result.code, result.out) == (2, "")
-    assert words in result.err
+    assert message in result.err
     assert result.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments", [(), ("--fresh",)])
-def test_a_folder_of_other_things_is_neither_used_nor_moved(arguments: tuple[str, ...], run: Run) -> None:
+def test_a_folder_with_other_files_is_neither_used_nor_renamed(arguments: tuple[str, ...], run: Run) -> None:
     Path("letters").mkdir()
     Path("letters/aunt.txt").write_text("Dear aunt")
     result = run("train", "harbour", *TINY, "--out", "letters", *arguments)
@@ -79,8 +79,7 @@ def test_a_folder_of_other_things_is_neither_used_nor_moved(arguments: tuple[str
     assert [path.name for path in Path.cwd().iterdir() if "letters" in path.name] == ["letters"]
 
 
-def test_a_run_that_another_process_trains_is_not_moved_aside(run: Run) -> None:
-    from zeropoint.train.run.run_lock import lock_run
+def test_a_run_in_training_by_another_process_is_not_renamed(run: Run) -> None:
 
     Path("runs/harbour/checkpoints").mkdir(parents=True)
     with lock_run(Path("runs/harbour")):
@@ -90,7 +89,7 @@ def test_a_run_that_another_process_trains_is_not_moved_aside(run: Run) -> None:
     assert [path.name for path in Path("runs").iterdir()] == ["harbour"]
 
 
-def test_a_run_that_has_lost_its_configuration_says_so(run: Run) -> None:
+def test_a_run_without_its_configuration_cannot_be_resumed(run: Run) -> None:
     assert run("train", "harbour", *TINY, "--set", "train.steps=2", "-q").code == 0
     Path("runs/harbour/run.json").unlink()
     result = run("train", "harbour", "--resume")
@@ -99,11 +98,11 @@ def test_a_run_that_has_lost_its_configuration_says_so(run: Run) -> None:
     Path("runs/harbour/config.toml").unlink()
     result = run("train", "harbour", "--resume")
     assert (result.code, result.err.count("\n")) == (2, 1)
-    assert "runs/harbour/config.toml is missing; put it back, or start anew" in result.err
+    assert "runs/harbour/config.toml is missing; restore it, or start a new run" in result.err
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_a_run_with_a_checkpoint(
+def test_a_signal_saves_a_checkpoint_and_stops(
     number: int, code: int, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from zeropoint.train.callbacks.callbacks import StepInfo
@@ -119,16 +118,16 @@ def test_a_signal_ends_a_run_with_a_checkpoint(
     monkeypatch.setattr(MetricsFile, "on_step", on_step)
     result = run("train", "harbour", *TINY, "--set", "train.steps=50")
     assert result.code == code, result.err
-    assert "go on with it:   zeropoint train --resume --out runs/harbour" in result.out
+    assert "resume:       zeropoint train --resume --out runs/harbour" in result.out
     assert Path("runs/harbour/checkpoints").is_dir()
     assert Path("runs/harbour/report.html").is_file()
 
 
-def test_export_and_generate(run: Run) -> None:
+def test_an_exported_run_generates_the_same_text(run: Run) -> None:
     assert run("train", "harbour", *TINY, "--set", "train.steps=2", "-q").err == ""
-    made = run("export", "harbour", "--gguf", "--json")
-    assert made.code == 0, made.err
-    path = json.loads(made.out)["path"]
+    gguf = run("export", "harbour", "--gguf", "--json")
+    assert gguf.code == 0, gguf.err
+    path = json.loads(gguf.out)["path"]
     assert path == "runs/harbour/export/harbour-step-000002.gguf"
     folder = run("export", "runs/harbour", "--hf", "--best", "--out", "folder")
     assert folder.code == 0, folder.err
@@ -141,15 +140,15 @@ def test_export_and_generate(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
-        (["nothing", "--gguf"], "there is no run nothing, nor runs/nothing"),
-        (["nothing"], "give --gguf for a file or --hf for a folder"),
-        (["nothing", "--hf", "--gguf"], "give --gguf for a file or --hf for a folder"),
-        (["nothing", "--hf", "--best", "--step", "3"], "name two checkpoints"),
+        (["nothing", "--gguf"], "there is no run at nothing or runs/nothing"),
+        (["nothing"], "give exactly one of --gguf (a file) and --hf (a folder)"),
+        (["nothing", "--hf", "--gguf"], "give exactly one of --gguf (a file) and --hf (a folder)"),
+        (["nothing", "--hf", "--best", "--step", "3"], "select different checkpoints"),
     ],
 )
-def test_exports_that_are_refused(arguments: list[str], words: str, run: Run) -> None:
+def test_bad_exports_are_rejected(arguments: list[str], message: str, run: Run) -> None:
     result = run("export", *arguments)
     assert (result.code, result.out) == (2, "")
-    assert words in result.err
+    assert message in result.err

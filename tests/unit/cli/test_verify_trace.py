@@ -53,11 +53,11 @@ def test_verify_exits_with_1_if_a_number_differs(run: Run, monkeypatch: pytest.M
     assert "differs" in result.out
 
 
-def test_trace_shows_matrices_and_the_answer(run: Run) -> None:
+def test_trace_prints_matrices_and_the_answer(run: Run) -> None:
     result = run("trace", "handmade:aab", "aabaab", "--at", "5")
     assert result.code == 0
     assert "blocks.0.attention, head 0, weights: softmax" in result.out
-    assert result.out.endswith("after aabaa comes b (right)\n")
+    assert result.out.endswith("after aabaa, the model predicts b (correct)\n")
     assert max(map(len, result.out.splitlines())) <= 100
 
 
@@ -67,19 +67,19 @@ SHADED = ("trace", "handmade:aab", "aabaab", "--at", "3", "--only", "weights")
 @pytest.mark.usefixtures("terminal")
 def test_trace_is_shaded_on_a_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setenv("FORCE_COLOR", "1")  # rich looks at the stream itself
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich inspects the stream itself
     result = run(*SHADED)
     bare = re.sub(r"\x1b\[[0-9;]*m", "", result.out)
     lines = bare.splitlines()
-    assert lines[0] == "blocks.0.attention, head 0, weights: softmax of what may be seen"
-    assert len({len(line) for line in lines[1:5]}) == 1  # names above, then three rows, all as wide
+    assert lines[0] == "blocks.0.attention, head 0, weights: softmax of the causal scores"
+    assert len({len(line) for line in lines[1:5]}) == 1  # names, then three rows of equal width
     assert [line.split()[0] for line in lines[2:5]] == ["0:a", "1:a", "2:b"]
-    assert "48;5;25m" in result.out  # the whole of a row in the deepest blue
-    assert "deeper is further" in result.err
+    assert "48;5;25m" in result.out  # a weight of 1 in the darkest blue
+    assert "darker is larger" in result.err
 
 
 @pytest.mark.usefixtures("terminal")
-def test_trace_has_a_heading_once_over_its_columns(run: Run) -> None:
+def test_columns_with_a_common_name_share_a_heading(run: Run) -> None:
     out = re.sub(r"\x1b\[[0-9;]*m", "", run("trace", "handmade:aab", "aab", "--only", "embedding.weight").out)
     heading, names = out.splitlines()[1:3]
     assert (heading.count("position"), heading.count("token")) == (1, 1)
@@ -88,7 +88,7 @@ def test_trace_has_a_heading_once_over_its_columns(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("terminal")
-def test_trace_without_colour_is_the_plain_text(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trace_without_colour_is_plain_text(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = run(*SHADED, "--plain").out
     assert "\x1b" not in plain
     assert run(*SHADED, "--no-color").out == plain
@@ -96,22 +96,27 @@ def test_trace_without_colour_is_the_plain_text(run: Run, monkeypatch: pytest.Mo
     assert run(*SHADED).out == plain
 
 
-def test_trace_in_a_pipe_is_the_plain_text(run: Run) -> None:
+def test_trace_in_a_pipe_is_plain_text(run: Run) -> None:
     assert run(*SHADED).out == run(*SHADED, "--plain").out
 
 
-def test_shades_follow_sign_and_size() -> None:
-    from zeropoint.cli.matrix_view import _ABOVE, _BELOW, _style
+def test_shades_follow_sign_and_magnitude() -> None:
+    from zeropoint.cli.matrix_view import _NEGATIVE, _POSITIVE, _style
 
-    assert [_style(v, 8.0) for v in (8.0, 1.0, -1.0, -8.0)] == [_ABOVE[-1], _ABOVE[0], _BELOW[0], _BELOW[-1]]
-    assert _style(float("-inf"), 8.0) == _BELOW[-1]
+    assert [_style(v, 8.0) for v in (8.0, 1.0, -1.0, -8.0)] == [
+        _POSITIVE[-1],
+        _POSITIVE[0],
+        _NEGATIVE[0],
+        _NEGATIVE[-1],
+    ]
+    assert _style(float("-inf"), 8.0) == _NEGATIVE[-1]
     assert _style(0.0, 0.0) == "dim"
 
 
-def test_trace_of_one_matrix_and_as_json(run: Run) -> None:
+def test_trace_selects_matrices_and_prints_json(run: Run) -> None:
     output = json.loads(run("trace", "handmade:brackets", "(()", "--only", "mix", "--json").out)
     assert [m["name"] for m in output["matrices"]] == ["blocks.0.attention, head 0, mix"]
-    assert output["answer"] == ")"
+    assert output["prediction"] == ")"
 
 
 def test_trace_writes_a_model_file(run: Run, tmp_path: Path) -> None:
@@ -123,16 +128,16 @@ def test_trace_writes_a_model_file(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["aab", "a"], "expected one of handmade:aab"),
         (["handmade:ab", "a"], "closest: aab"),
-        (["handmade:aab", "axa"], "holds 'x'"),
+        (["handmade:aab", "axa"], "contains 'x'"),
         (["handmade:aab", "aab", "--at", "9"], "1 to 3"),
         (["handmade:aab", "aab", "--only", "nothing"], "no matrix has `nothing`"),
     ],
 )
-def test_trace_refuses(run: Run, arguments: list[str], says: str) -> None:
+def test_trace_rejects_bad_input(run: Run, arguments: list[str], message: str) -> None:
     result = run("trace", *arguments)
     assert result.code == 2
-    assert says in result.err
+    assert message in result.err

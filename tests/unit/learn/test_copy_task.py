@@ -1,4 +1,4 @@
-"""The annotated transformer's copy task: small here, whole where slow tests run."""
+"""The copy task of The Annotated Transformer: scaled down; at full size as a slow test."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ SMALL = CopyTask(
     dropout=0.0,
 )
 
-# In a process of its own, which has all cores and can be ended.
-WHOLE = """
+# Run in a subprocess, which uses all cores and can be killed.
+FULL_TASK = """
 import torch
 from zeropoint.decoding.greedy import greedy
 from zeropoint.models.stepper import Seq2SeqStepper
@@ -45,25 +45,20 @@ def copy(model: Seq2Seq, source: Sequence[int]) -> list[int]:
     return [source[0], *greedy(Seq2SeqStepper(model, source), [source[0]], len(source) - 1)]
 
 
-def test_the_task_has_the_source_s_numbers() -> None:
-    assert (TASK.n_vocab, TASK.n_layers, TASK.n_epochs, TASK.n_batches, TASK.batch_size) == (
-        11,
-        2,
-        20,
-        20,
-        80,
-    )
+def test_the_hyperparameters_match_the_source() -> None:
+    assert (TASK.n_vocab, TASK.n_layers, TASK.batch_size) == (11, 2, 80)
+    assert (TASK.n_epochs, TASK.n_batches) == (20, 20)
     b = blueprint(TASK)
     assert len(b.encoder) == len(b.blocks) == 2
-    ids, answer = CopyBatches(TASK, 0).batch(0)
+    ids, target = CopyBatches(TASK, 0).batch(0)
     assert ids.shape == (80, 10)
-    assert (ids == answer).all()
+    assert (ids == target).all()
     assert (ids[:, 0] == 1).all()
     assert ids.min() == 1
     assert ids.max() == 10
 
 
-def test_a_small_one_learns_to_copy() -> None:
+def test_a_small_model_learns_to_copy() -> None:
     losses: list[float] = []
     model = train_copy(SMALL, on_epoch=lambda epoch, loss: losses.append(loss))
     assert len(losses) == SMALL.n_epochs
@@ -74,18 +69,18 @@ def test_a_small_one_learns_to_copy() -> None:
         assert [1, *best.ids] == source
 
 
-def test_a_stepper_takes_back_and_goes_on() -> None:
+def test_a_stepper_rolls_back_and_continues() -> None:
     model = train_copy(CopyTask(n_epochs=0, d_model=32, d_ff=32, n_heads=2))
     stepper = Seq2SeqStepper(model, [1, 2, 3])
-    whole = stepper.extend([1, 4, 5])
+    full = stepper.extend([1, 4, 5])
     stepper.rollback(2)
     assert stepper.n_tokens == 1
     torch.testing.assert_close(
-        torch.tensor(stepper.extend([4, 5])), torch.tensor(whole[1:]), atol=1e-5, rtol=1e-5
+        torch.tensor(stepper.extend([4, 5])), torch.tensor(full[1:]), atol=1e-5, rtol=1e-5
     )
 
 
 @pytest.mark.slow
-def test_the_whole_task_copies_exactly() -> None:
-    """Under two minutes on two cores that have nothing else to do; the guard is for a hang."""
-    subprocess.run([sys.executable, "-c", WHOLE], check=True, timeout=1800)
+def test_the_full_task_copies_exactly() -> None:
+    """Takes under two minutes on two idle cores; the timeout guards against a hang."""
+    subprocess.run([sys.executable, "-c", FULL_TASK], check=True, timeout=1800)

@@ -1,4 +1,4 @@
-"""Handmade programs as matrices: checked with a numpy transformer of ten lines, without torch or engine."""
+"""Handmade programs as matrices, checked with a ten-line numpy transformer, without torch or the engine."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadInput
 from zeropoint.learn.handmade.compile import blueprint, weights
-from zeropoint.learn.handmade.dsl import Head, Layer, Program, look_back, token
+from zeropoint.learn.handmade.dsl import Head, Layer, Program, attend_back, token
 from zeropoint.learn.handmade.evaluate import (
     LogitsFunction,
     article_texts,
     complete,
-    judge,
+    evaluate,
     predict,
     short_texts,
 )
@@ -38,44 +38,44 @@ def by_numpy(p: Program) -> LogitsFunction:
             scores = q @ k.swapaxes(1, 2) / np.sqrt(d) + np.triu(np.full((len(ids),) * 2, -1e9), 1)
             probabilities = np.exp(scores - scores.max(-1, keepdims=True))
             probabilities /= probabilities.sum(-1, keepdims=True)
-            mixed = (probabilities @ v).swapaxes(0, 1).reshape(len(ids), -1)
-            x = x + mixed @ w[at + "output.weight"].T + w[at + "output.bias"]
+            context = (probabilities @ v).swapaxes(0, 1).reshape(len(ids), -1)
+            x = x + context @ w[at + "output.weight"].T + w[at + "output.bias"]
         return x @ w["embedding.weight"].T
 
     return run
 
 
 @pytest.mark.parametrize("name", names())
-def test_weights_are_those_of_the_blueprint(name: str) -> None:
+def test_weights_match_the_blueprint(name: str) -> None:
     p = program(name)
     assert p.name == name
     assert {key: value.shape for key, value in weights(p).items()} == parameters(blueprint(p))
 
 
 @pytest.mark.parametrize("name", names())
-def test_every_short_text_is_answered_right(name: str) -> None:
+def test_every_short_text_is_predicted_correctly(name: str) -> None:
     p = program(name)
-    verdict = judge(p, by_numpy(p), short_texts(p, min(p.n_ctx, 8)))
-    assert verdict.wrong == ()
-    assert verdict.n_right == verdict.n_asked > 60
+    accuracy = evaluate(p, by_numpy(p), short_texts(p, min(p.n_ctx, 8)))
+    assert accuracy.wrong == ()
+    assert accuracy.n_correct == accuracy.n_total > 60
 
 
-def test_the_article_s_questions_are_answered_right() -> None:
+def test_the_texts_of_the_article_are_predicted_correctly() -> None:
     p = program("aab")
-    verdict = judge(p, by_numpy(p), article_texts())
-    assert (verdict.n_right, verdict.n_asked) == (27, 27)
+    accuracy = evaluate(p, by_numpy(p), article_texts())
+    assert (accuracy.n_correct, accuracy.n_total) == (27, 27)
     texts = list(article_texts())
-    assert all(p.answer(text) == ("aab" * 10)[len(text)] for text in texts)
+    assert all(p.expected(text) == ("aab" * 10)[len(text)] for text in texts)
 
 
-def test_the_article_s_sizes() -> None:
+def test_the_sizes_match_the_article() -> None:
     p = program("aab")
     b = blueprint(p)
     assert (b.n_ctx, b.n_vocab, b.d_model) == (5, 2, 8)
     assert p.columns == (*(f"position {t}" for t in range(5)), "token a", "token b", "balance")
 
 
-def test_the_article_s_matrices() -> None:
+def test_the_matrices_match_the_article() -> None:
     w = weights(program("aab"))
     query = w["blocks.0.attention.query.weight"]
     assert query[:5, :5].T.tolist() == [
@@ -92,12 +92,12 @@ def test_the_article_s_matrices() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "whole"),
+    ("name", "text", "completed"),
     [("aab", "aab", "aabaabaaba"), ("previous", "ab", "ababab"), ("brackets", "(()(", "(()()).")],
 )
-def test_completion(name: str, text: str, whole: str) -> None:
+def test_completion(name: str, text: str, completed: str) -> None:
     p = program(name)
-    assert complete(p, by_numpy(p), text, len(whole) - len(text)) == whole
+    assert complete(p, by_numpy(p), text, len(completed) - len(text)) == completed
 
 
 def test_a_stop_token_ends_a_completion() -> None:
@@ -105,9 +105,9 @@ def test_a_stop_token_ends_a_completion() -> None:
     assert complete(p, by_numpy(p), "((", 10) == "(())."
 
 
-def test_an_unknown_character_or_no_text_is_refused() -> None:
+def test_an_unknown_character_or_an_empty_text_is_rejected() -> None:
     p = program("aab")
-    with pytest.raises(BadInput, match="holds 'x'; aab reads one or more of ab"):
+    with pytest.raises(BadInput, match="contains 'x'; aab reads one or more of ab"):
         predict(p, by_numpy(p), "axb")
     with pytest.raises(BadInput, match="is empty"):
         predict(p, by_numpy(p), "")
@@ -119,7 +119,7 @@ def test_an_unknown_program_is_named_with_the_closest() -> None:
 
 
 def test_an_unknown_column_is_named_with_the_closest() -> None:
-    head = Head("", reads={token("a"): {"balanc": 1.0}}, writes={}, looks=look_back(2, 0))
+    head = Head("", reads={token("a"): {"balanc": 1.0}}, writes={}, attends=attend_back(2, 0))
     p = Program("x", "", "ab", 2, (Layer((head,)),), lambda text: "a", scratch=("balance",))
     with pytest.raises(BadInput, match=r"unknown column `balanc`.*closest: balance"):
         weights(p)

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support.one_thread import one_thread
 from zeropoint.blueprint import catalog
 from zeropoint.errors import BadInput, DiskError
 from zeropoint.learn.ladders import results as results_file
@@ -22,8 +21,6 @@ from zeropoint.learn.llama_from_scratch import CORRECTED, PUBLISHED, RotaryAtten
 from zeropoint.models.decoder import Decoder
 from zeropoint.train.callbacks.callbacks import Callback, EvalInfo
 from zeropoint.train.config.io import read_config
-
-__all__ = ["one_thread"]
 
 IDS = np.random.default_rng(0).integers(0, 65, 3000)
 IDS[[10, -10, -400]] = 64

@@ -1,7 +1,7 @@
-"""Show every setting, its value and where it comes from.
+"""Show every setting with its value and source.
 
-Flags come before environment variables, these before `zeropoint.toml` (or `[tool.zeropoint]` in
-`pyproject.toml`), this before the user's own `config.toml`, and that before the default.
+A flag overrides an environment variable, which overrides the project file (`zeropoint.toml`, or
+`[tool.zeropoint]` in `pyproject.toml`), which overrides your own `config.toml`, which overrides the default.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.make_pass_decorator(Console, ensure=True)
 def command(console: Console, as_json: bool) -> None:
-    """Show every setting, its value and where it comes from.
+    """Show every setting with its value and source.
 
-    What is unset is left to the model or the machine. Sampling values stand in the table [sampling].
+    An empty value means that the model or the machine decides. In a settings file, sampling parameters belong
+    in the table [sampling].
     """
     rows = [(s.key.dotted, s.value, s.source) for s in options.read({})]
     if as_json:
         console.json({name: {"value": value, "source": source} for name, value, source in rows})
         return
     console.table(("setting", "value", "source"), [(n, "" if v is None else v, s) for n, v, s in rows])
-    console.notice(f"your own file is {user_file()}")
+    console.notice(f"your settings file: {user_file()}")

@@ -1,7 +1,8 @@
-"""Convert a model: GGUF to a Hugging Face folder, a folder to GGUF, or either to another number format.
+"""Convert a model between GGUF, a Hugging Face folder, and number formats.
 
-Before the result takes its name it is loaded, every tensor is compared with the source, and both are run: a
-GGUF decoder by the native engine, all else by torch where that is installed.
+The command writes to a temporary name, verifies the result, and only then renames it. It loads the result,
+compares every tensor with the source, and runs both models: GGUF decoders in the native engine, others in
+torch if that is installed.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from zeropoint.cli.console import Console
 
 _EXAMPLES = """\b
 Examples:
-  zeropoint convert smollm2:135m smollm2/              a Hugging Face folder, in F32
+  zeropoint convert smollm2:135m smollm2/              to a Hugging Face folder, in F32
   zeropoint convert smollm2:135m smollm2/ --to BF16    half the size
-  zeropoint convert folder/ model.gguf --to Q8_0       a folder to a quantised GGUF
-  zeropoint convert model.gguf small.gguf --to Q4_0    another number format
+  zeropoint convert folder/ model.gguf --to Q8_0       from a folder to a quantised GGUF
+  zeropoint convert model.gguf small.gguf --to Q4_0    to another number format
 """
 _FORMATS = [name.upper() for name in registry.names("zeropoint.formats")]
 
@@ -27,19 +28,19 @@ _FORMATS = [name.upper() for name in registry.names("zeropoint.formats")]
 @click.command("convert", epilog=_EXAMPLES)
 @click.argument("source", shell_complete=model_names)
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option("--to", metavar="FORMAT", help=f"Number format of matrices: {', '.join(_FORMATS)}.")
+@click.option("--to", metavar="FORMAT", help=f"Number format of weight matrices: {', '.join(_FORMATS)}.")
 @click.option("--force", is_flag=True, help="Replace TARGET if it exists.")
 @click.option(
     "--allow-pickle",
     is_flag=True,
-    help="Read a folder's pickled PyTorch weights with torch's restricted loader. Only for files you trust.",
+    help="Also read pickled PyTorch weights, with torch's restricted loader. Only for files you trust.",
 )
 @click.option(
     "--shard-size",
     type=click.FloatRange(min=0.001),
     default=5.0,
     metavar="GB",
-    help="Largest weight file of a folder, in gigabytes. Default: 5.",
+    help="Maximum size of each weight file in a folder, in GB. Default: 5.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.make_pass_decorator(Console, ensure=True)
@@ -54,12 +55,15 @@ def command(
     shard_size: float,
     as_json: bool,
 ) -> None:
-    """Convert SOURCE to TARGET: a GGUF file if it ends in .gguf, else a folder."""
+    """Convert SOURCE to TARGET: a GGUF file if TARGET ends in .gguf, else a Hugging Face folder.
+
+    SOURCE is a path or a model name, which is downloaded if necessary.
+    """
     from zeropoint.convert.convert import convert
 
     path = _path_of(source, console)
     with console.progress(f"writing {target.name}") as report:
-        made = convert(
+        result = convert(
             path,
             target,
             to=to,
@@ -72,20 +76,20 @@ def command(
     if as_json:
         console.json(
             {
-                "path": str(made.path),
-                "file_bytes": made.n_bytes,
-                "formats": made.formats,
-                "was_run": made.was_run,
+                "path": str(result.path),
+                "file_bytes": result.n_bytes,
+                "formats": result.formats,
+                "was_run": result.was_run,
             }
         )
         return
-    parts = ", ".join(f"{count} {form}" for form, count in sorted(made.formats.items()))
-    checked = "read again and run" if made.was_run else "read again"
-    console.line(f"{made.path}: {made.n_bytes / 1e6:,.1f} MB ({parts} tensors), {checked}")
+    parts = ", ".join(f"{count} {form}" for form, count in sorted(result.formats.items()))
+    checks = "verified and run" if result.was_run else "verified"
+    console.line(f"{result.path}: {result.n_bytes / 1e6:,.1f} MB ({parts} tensors), {checks}")
 
 
 def _path_of(source: str, console: Console) -> Path:
-    """A path as it is; any other name as everywhere, fetched if need be."""
+    """The source as a path; a model name is resolved and downloaded if necessary."""
     if (path := Path(source).expanduser()).exists():
         return path
     from zeropoint.catalogue.fetch import resolve

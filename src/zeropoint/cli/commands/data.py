@@ -1,7 +1,7 @@
-"""List, fetch and prepare texts to train on.
+"""List, download and tokenize training data.
 
-A text is a data set of the catalogue, or a file or folder of your own: .txt, .md, .jsonl, .json or .parquet.
-`zeropoint train` takes all of them as they are; `prepare` does the work beforehand, where it is much.
+Training data is a data set from the catalogue, or your own file or folder: .txt, .md, .jsonl, .json or
+.parquet. `zeropoint train` reads all of these directly; `prepare` tokenizes a large corpus once, in advance.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\b
 Examples:
-  zeropoint data list                                      what has a name, and what of it is here
-  zeropoint data pull shakespeare                          fetch a data set
-  zeropoint data show stories/                             how many documents a folder holds
+  zeropoint data list                                      the catalogue, and which sets are downloaded
+  zeropoint data pull shakespeare                          download a data set
+  zeropoint data show stories/                             count the documents in a folder
   zeropoint data prepare stories/ --out stories.shards --tokenizer bpe --vocab 4096
-  zeropoint data show stories.shards --check               tokens, shards, and that every byte is right
+  zeropoint data show stories.shards --check               token counts, and verify every byte
 """
 _pass_console = click.make_pass_decorator(Console, ensure=True)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _field = click.option(
-    "--field", default="text", show_default=True, help="Of JSON and Parquet: the field with the text."
+    "--field", default="text", show_default=True, help="For JSON and Parquet: the field with the text."
 )
 
 
 @click.group("data", epilog=_EXAMPLES)
 def command() -> None:
-    """List, fetch and prepare texts to train on."""
+    """List, download and tokenize training data."""
 
 
 @command.command("list")
 @_json
 @_pass_console
 def list_data(console: Console, as_json: bool) -> None:
-    """List the data sets that have a name, and say which are here."""
+    """List the data sets of the catalogue and whether they are downloaded."""
     from zeropoint.catalogue import datasets
 
     settings = Settings.read()
@@ -52,7 +52,7 @@ def list_data(console: Console, as_json: bool) -> None:
             "name": data.name,
             "n_bytes": data.n_bytes,
             "licence": data.licence,
-            "is_here": datasets.is_local(data.name, settings=settings),
+            "is_downloaded": datasets.is_local(data.name, settings=settings),
             "description": data.description,
         }
         for data in datasets.load().values()
@@ -61,13 +61,13 @@ def list_data(console: Console, as_json: bool) -> None:
         console.json(rows)
         return
     console.table(
-        ("name", "size", "licence", "here", "what it is"),
+        ("name", "size", "licence", "downloaded", "description"),
         [
             (
                 row["name"],
                 _size(row["n_bytes"]),
                 row["licence"],
-                "yes" if row["is_here"] else "no",
+                "yes" if row["is_downloaded"] else "no",
                 row["description"],
             )
             for row in rows
@@ -79,10 +79,10 @@ def list_data(console: Console, as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @_pass_console
 def pull(console: Console, names: tuple[str, ...]) -> None:
-    """Fetch data sets by name, and print where their files are.
+    """Download data sets by name, and print the paths of their files.
 
-    The folder that ZEROPOINT_DATA names is looked in first. An interrupted download goes on where it was, and
-    every file is checked against its sha256.
+    The folder in ZEROPOINT_DATA is searched first. An interrupted download resumes, and every file is
+    verified against its SHA-256.
     """
     from zeropoint.catalogue import datasets
 
@@ -96,47 +96,74 @@ def pull(console: Console, names: tuple[str, ...]) -> None:
 @command.command("show")
 @click.argument("source")
 @click.option(
-    "--check", is_flag=True, help="Of shards: read every byte of them and of what they were made of."
+    "--check",
+    is_flag=True,
+    help="For shards: read and verify every byte of the shards and of their source files.",
 )
 @_field
 @_json
 @_pass_console
 def show(console: Console, source: str, check: bool, field: str, as_json: bool) -> None:
-    """Show what a name, a file, a folder of texts or a folder of shards holds."""
+    """Describe SOURCE: a data set name, a file, a folder of texts or a folder of shards."""
     from zeropoint.catalogue import datasets
     from zeropoint.data.prepare import is_prepared
 
     if source.lower() in datasets.load():
-        facts = _named(datasets.find(source))
+        facts = _catalogue_facts(datasets.find(source))
     elif is_prepared(Path(source)):
-        facts = _shards(Path(source), check)
+        facts = _folder_facts(Path(source), check)
     else:
-        facts = _texts(source, field)
+        facts = _text_facts(source, field)
     if as_json:
         console.json(facts)
         return
-    console.table(("what", "value"), list(facts.items()))
+    console.table(("property", "value"), list(facts.items()))
 
 
 @command.command("prepare")
 @click.argument("source")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the shards.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder to write the shards to.",
+)
 @click.option(
     "--tokenizer",
     default="bpe",
     show_default=True,
-    help="characters, bpe (trained on the text), or the path of a tokenizer.json.",
+    help="Tokenizer: characters, bpe (trained on the text), or the path of a tokenizer.json.",
 )
-@click.option("--vocab", type=int, default=4096, show_default=True, help="With bpe: tokens, 257 or more.")
-@click.option("--validation", type=float, default=0.1, show_default=True, help="Share that is held out.")
+@click.option(
+    "--vocab",
+    type=int,
+    default=4096,
+    show_default=True,
+    metavar="N",
+    help="With bpe: vocabulary size, at least 257.",
+)
+@click.option(
+    "--validation",
+    type=float,
+    default=0.1,
+    show_default=True,
+    metavar="X",
+    help="Fraction held out for validation.",
+)
 @click.option(
     "--loss",
     type=click.Choice(["all", "completion"]),
     default="all",
     show_default=True,
-    help="Tokens that the loss covers: all, or only the completion of each prompt.",
+    help="Tokens to train on: all, or only the completion of each prompt.",
 )
-@click.option("--workers", type=int, help="Processes; by default one a core, if it is much text.")
+@click.option(
+    "--workers",
+    type=int,
+    metavar="N",
+    help="Processes to use. Default: one per core for a large corpus, else one.",
+)
 @_field
 @_json
 @_pass_console
@@ -153,31 +180,33 @@ def prepare(
     field: str,
     as_json: bool,
 ) -> None:
-    """Tokenise SOURCE into a folder of shards that `train` maps into memory.
+    """Tokenize SOURCE into a folder of shards that `zeropoint train` memory-maps.
 
-    SOURCE is a name of the catalogue, a file or a folder. The result does not depend on the number of
-    processes. A folder that was made of the same files in the same way is left as it is.
+    SOURCE is a data set name, a file or a folder. The result does not depend on the number of processes. If
+    the folder already contains shards of the same files with the same settings, nothing is done.
     """
     from zeropoint.data.corpus import find_data
     from zeropoint.data.prepare import prepare as prepared
-    from zeropoint.data.tokenize import TokenizeOptions as Tokenising
+    from zeropoint.data.tokenize import TokenizeOptions
 
     with console.progress(f"fetching {source}") as report:
         path = find_data(source, preferences=Settings.read(), progress=report, notice=console.notice)
-    how = Tokenising(tokenizer, vocab, validation, field, loss)
-    with console.progress(f"tokenising {path.name}") as report:
-        manifest = prepared(path, out, how, workers=workers, progress=report, notice=console.notice)
-    facts = {"path": str(out)} | _held(manifest)
+    tokenize_options = TokenizeOptions(tokenizer, vocab, validation, field, loss)
+    with console.progress(f"tokenizing {path.name}") as report:
+        manifest = prepared(
+            path, out, tokenize_options, workers=workers, progress=report, notice=console.notice
+        )
+    facts = {"path": str(out)} | _shard_facts(manifest)
     if as_json:
         console.json(facts)
         return
     console.line(
-        f"{out}: {facts['n_train']:,} tokens to learn from, {facts['n_validation']:,} held out,"
-        f" a vocabulary of {facts['n_vocab']:,}"
+        f"{out}: {facts['n_train']:,} training tokens, {facts['n_validation']:,} validation tokens, "
+        f"vocabulary of {facts['n_vocab']:,}"
     )
 
 
-def _named(data: DataSet) -> dict[str, Any]:
+def _catalogue_facts(data: DataSet) -> dict[str, Any]:
     from zeropoint.catalogue import datasets
 
     facts = {
@@ -186,42 +215,43 @@ def _named(data: DataSet) -> dict[str, Any]:
         "licence": data.licence,
         "n_bytes": data.n_bytes,
     }
-    facts["is_here"] = datasets.is_local(data.name, settings=Settings.read())
+    facts["is_downloaded"] = datasets.is_local(data.name, settings=Settings.read())
     for file in data.files:
         facts |= {
-            file.file: file.url or "comes with zeropoint",
-            f"{file.file}, sha256": file.sha256 or "noted when it comes",
+            file.file: file.url or "included with zeropoint",
+            f"{file.file}, sha256": file.sha256 or "recorded on download",
         }
     return facts
 
 
-def _shards(folder: Path, check: bool) -> dict[str, Any]:
+def _folder_facts(folder: Path, check: bool) -> dict[str, Any]:
     from zeropoint.data.fingerprints import changed_sources
     from zeropoint.data.shards import read_shards
 
     manifest = read_shards(folder, check=check)[0]
-    facts = {"path": str(folder)} | _held(manifest) | {"made_of": manifest.root, **dict(manifest.settings)}
+    facts = (
+        {"path": str(folder)} | _shard_facts(manifest) | {"source": manifest.root, **dict(manifest.settings)}
+    )
     if Path(manifest.root).exists():
-        odd = changed_sources(Path(manifest.root), manifest.sources, whole=check)
-        facts["changed_since"] = ", ".join(odd) or "nothing"
-    return facts | ({"check": "every byte is right"} if check else {})
+        modified = changed_sources(Path(manifest.root), manifest.sources, whole=check)
+        facts["changed_since"] = ", ".join(modified) or "nothing"
+    return facts | ({"check": "every byte verified"} if check else {})
 
 
-def _texts(source: str, field: str) -> dict[str, Any]:
+def _text_facts(source: str, field: str) -> dict[str, Any]:
     from zeropoint.data.corpus import find_data
-    from zeropoint.data.tokenize import TokenizeOptions as Tokenising
-    from zeropoint.data.tokenize import scan_corpus
+    from zeropoint.data.tokenize import TokenizeOptions, scan_corpus
 
-    found = scan_corpus(find_data(source, preferences=Settings.read()), Tokenising(field=field))
+    corpus = scan_corpus(find_data(source, preferences=Settings.read()), TokenizeOptions(field=field))
     return {
-        "path": str(found.root),
-        "n_files": len(found.sources),
-        "n_documents": found.n_documents,
-        "n_characters": found.n_characters,
+        "path": str(corpus.root),
+        "n_files": len(corpus.sources),
+        "n_documents": corpus.n_documents,
+        "n_characters": corpus.n_characters,
     }
 
 
-def _held(manifest: Manifest) -> dict[str, Any]:
+def _shard_facts(manifest: Manifest) -> dict[str, Any]:
     return {
         "n_vocab": manifest.n_vocab,
         "dtype": manifest.dtype,

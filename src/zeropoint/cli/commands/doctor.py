@@ -1,4 +1,7 @@
-"""Show what this machine is to zeropoint: processor, kernels, threads, memory, folders, versions."""
+"""Show what zeropoint detects on this machine: processor, kernels, threads, memory, versions.
+
+Attach the output to a bug report.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,14 @@ _PACKAGES = ("numpy", "tokenizers", "jinja2", "huggingface_hub", "click", "rich"
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.make_pass_decorator(Console, ensure=True)
 def command(console: Console, /, as_json: bool) -> None:
-    """Show processor features, chosen kernels, threads, bandwidth, folders and versions."""
+    """Show processor features, the kernels in use, threads, memory bandwidth, folders and versions."""
     facts = _facts()
     if as_json:
         console.json(facts)
         return
     console.table(
-        ("what", "here"), [(name.replace("_", " "), _shown(name, value)) for name, value in facts.items()]
+        ("property", "value"),
+        [(name.replace("_", " "), _display(name, value)) for name, value in facts.items()],
     )
 
 
@@ -40,18 +44,18 @@ def _facts() -> dict[str, Any]:
     from zeropoint.planning.roofline import bandwidth_bytes_s
 
     settings = options.read({})
-    here = machine()
+    hardware = machine()
     threads = settings.get("threads").value or default_threads()
     isa = settings.get("isa").value
     return {
         "zeropoint": zeropoint.__version__,
         "python": platform.python_version(),
         "system": platform.platform(),
-        "processor": here["cpu"],
-        "features": here["features"],
-        "kernels": here["isas"],
-        "chosen_kernels": isa if isa not in (None, "auto") else here["isas"][0],
-        "usable_processors": here["processors"],
+        "processor": hardware["cpu"],
+        "features": hardware["features"],
+        "kernels": hardware["isas"],
+        "chosen_kernels": isa if isa not in (None, "auto") else hardware["isas"][0],
+        "usable_processors": hardware["processors"],
         "threads": threads,
         "bandwidth_bytes_s": bandwidth_bytes_s(threads),
         "free_memory_bytes": available_memory_bytes(),
@@ -60,7 +64,7 @@ def _facts() -> dict[str, Any]:
     }
 
 
-def _shown(name: str, value: Any) -> str:
+def _display(name: str, value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {item}" for key, item in value.items())
     if isinstance(value, list):

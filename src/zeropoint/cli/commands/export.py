@@ -1,6 +1,6 @@
-"""Take a trained model out of its run: a GGUF file, or a folder for Hugging Face transformers.
+"""Export a trained model as a GGUF file or a folder for Hugging Face transformers.
 
-Before the result takes its name it is read again, compared with the checkpoint, and both are run.
+The result is compared with the checkpoint, tensor by tensor, and both are run before the file gets its name.
 """
 
 from __future__ import annotations
@@ -14,27 +14,30 @@ from zeropoint.errors import BadInput
 
 _EXAMPLES = """\b
 Examples:
-  zeropoint export runs/shakespeare-char --gguf            a file for zeropoint, and llama.cpp if it can
-  zeropoint export shakespeare-char --gguf --to Q8_0       smaller; a run is also found by its name
-  zeropoint export shakespeare-char --hf --best            a folder for transformers, of the best checkpoint
+  zeropoint export runs/shakespeare-char --gguf            a file for zeropoint and llama.cpp
+  zeropoint export shakespeare-char --gguf --to Q8_0       quantised; the run found by name in runs/
+  zeropoint export shakespeare-char --hf --best            the best checkpoint, for transformers
   zeropoint export shakespeare-char --gguf --step 1500 --out model.gguf
 """
 
 
 @click.command("export", epilog=_EXAMPLES)
 @click.argument("run")
-@click.option("--gguf", is_flag=True, help="Make a GGUF file.")
-@click.option("--hf", is_flag=True, help="Make a folder as Hugging Face transformers reads it.")
+@click.option("--gguf", is_flag=True, help="Write a GGUF file.")
+@click.option("--hf", is_flag=True, help="Write a folder that Hugging Face transformers can load.")
 @click.option(
-    "--step", type=click.IntRange(0), metavar="N", help="The checkpoint of that step, not the last."
+    "--step",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Export the checkpoint of step N. Default: the latest.",
 )
-@click.option("--best", is_flag=True, help="The checkpoint with the best validation loss, not the last.")
-@click.option("--to", metavar="FORMAT", help="Number format of matrices, as in `zeropoint convert`.")
+@click.option("--best", is_flag=True, help="Export the checkpoint with the lowest validation loss.")
+@click.option("--to", metavar="FORMAT", help="Number format of weight matrices, as in `zeropoint convert`.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="The file or folder. Default: in the run's folder `export`.",
+    help="File or folder to write. Default: in RUN/export.",
 )
 @click.option("--force", is_flag=True, help="Replace PATH if it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -52,32 +55,35 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Make a model file of a RUN, given by its folder or its name: of the last checkpoint, unless told."""
+    """Export the latest checkpoint of RUN.
+
+    RUN is a run's folder, or the name of a folder in runs/. Give either --gguf or --hf.
+    """
     from zeropoint.convert.convert import convert
 
     if gguf == hf:
-        raise BadInput("give --gguf for a file or --hf for a folder, one of them")
+        raise BadInput("give exactly one of --gguf (a file) and --hf (a folder)")
     if best and step is not None:
-        raise BadInput(f"--best and --step {step} name two checkpoints; give one of them")
+        raise BadInput(f"--best and --step {step} select different checkpoints; give one of them")
     checkpoint = _checkpoint(run, "best" if best else "latest" if step is None else step)
-    target = out if out is not None else _default(checkpoint, ".gguf" if gguf else "")
+    target = out if out is not None else _default_target(checkpoint, ".gguf" if gguf else "")
     if gguf and target.suffix.lower() != ".gguf":
         raise BadInput(f"--out {target} must end in .gguf")
     if hf and target.suffix.lower() == ".gguf":
-        raise BadInput(f"--out {target} is the name of a file; --hf makes a folder")
+        raise BadInput(f"--out {target} ends in .gguf, but --hf writes a folder; choose another name")
     with console.progress(f"writing {target.name}") as report:
-        made = convert(
+        result = convert(
             checkpoint, target, to=to, force=force or out is None, progress=report, notify=console.warning
         )
-    checked = "read again and run" if made.was_run else "read again"
+    checks = "verified and run" if result.was_run else "verified"
     if as_json:
-        console.json({"path": str(made.path), "checkpoint": str(checkpoint), "was_run": made.was_run})
+        console.json({"path": str(result.path), "checkpoint": str(checkpoint), "was_run": result.was_run})
     else:
-        console.line(f"{made.path}: {made.n_bytes / 1e6:,.1f} MB of {checkpoint.name}, {checked}")
+        console.line(f"{result.path}: {result.n_bytes / 1e6:,.1f} MB from {checkpoint.name}, {checks}")
 
 
 def _checkpoint(run: str, which: str | int) -> Path:
-    """The checkpoint's folder. Raises BadInput for a run that is not there."""
+    """The checkpoint's folder. Raises BadInput if there is no such run."""
     from zeropoint.weights.run_checkpoint import checkpoint_of, find_checkpoint, is_run
 
     for path in (Path(run).expanduser(), Path("runs") / run):
@@ -85,12 +91,12 @@ def _checkpoint(run: str, which: str | int) -> Path:
             return checkpoint_of(path, which)
         if (checkpoint := find_checkpoint(path)) is not None:
             return checkpoint
-    raise BadInput(f"there is no run {run}, nor runs/{run}; `zeropoint train` makes one")
+    raise BadInput(f"there is no run at {run} or runs/{run}; train one with `zeropoint train`")
 
 
-def _default(checkpoint: Path, ending: str) -> Path:
-    """RUN/export/NAME-step-000120, with the ending."""
+def _default_target(checkpoint: Path, suffix: str) -> Path:
+    """RUN/export/NAME-step-000120, plus the suffix."""
     run = checkpoint.parent.parent
     folder = run / "export"
     folder.mkdir(exist_ok=True)
-    return folder / f"{run.name}-{checkpoint.name}{ending}"
+    return folder / f"{run.name}-{checkpoint.name}{suffix}"

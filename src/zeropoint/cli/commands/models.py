@@ -1,7 +1,7 @@
-"""List, fetch, show and remove models.
+"""List, download, inspect and remove models.
 
-A model is a name of the catalogue, hf:owner/repo[:quant], or the address of a GGUF file; `show` takes
-paths and the models of other programs (ollama:name, lmstudio:name) too.
+MODEL is a catalogue name (smollm2:135m), hf:owner/repo[:quant] for a Hugging Face repository, or the URL of a
+GGUF file. `show` also accepts local paths and models of other programs (ollama:name, lmstudio:name).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\b
 Examples:
-  zeropoint models list                      what is here, and what the catalogue has
-  zeropoint models pull smollm2:135m         fetch a model of the catalogue
-  zeropoint models pull hf:owner/repo:q8     fetch from a Hugging Face repository
-  zeropoint models show smollm2:135m         size, licence, source and shape, before any download
-  zeropoint models remove smollm2:135m       free the space
+  zeropoint models list                      downloaded models and the catalogue
+  zeropoint models pull smollm2:135m         download a catalogue model
+  zeropoint models pull hf:owner/repo:q8     download from Hugging Face
+  zeropoint models show smollm2:135m         details, without downloading
+  zeropoint models remove smollm2:135m       delete it from this disk
 """
 _pass_console = click.make_pass_decorator(Console, ensure=True)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -34,20 +34,20 @@ _many = click.argument("names", nargs=-1, required=True, metavar="NAME...", shel
 
 @click.group("models", epilog=_EXAMPLES)
 def command() -> None:
-    """List, fetch, show and remove models."""
+    """List, download, inspect and remove models."""
 
 
 @command.command("list")
 @_json
 @_pass_console
 def list_models(console: Console, as_json: bool) -> None:
-    """List what is here, and what the catalogue has.
+    """List downloaded models and the catalogue.
 
-    In a pipe: tab-separated name, size, licence, source and last use.
+    In a pipe, each line has tab-separated name, size, licence, source and time of last use.
     """
     from zeropoint.catalogue import cache, catalog
 
-    here = {record.name: record for record in cache.records(Settings.read())}
+    downloaded = {record.name: record for record in cache.records(Settings.read())}
     rows: list[dict[str, Any]] = [
         {
             "name": record.name,
@@ -57,24 +57,24 @@ def list_models(console: Console, as_json: bool) -> None:
             "last_used": time.strftime("%Y-%m-%d %H:%M", time.localtime(record.last_used_s)),
             "path": str(record.paths[0]),
         }
-        for record in here.values()
+        for record in downloaded.values()
     ]
     for entry in catalog.load().values():
-        if entry.name not in here:
+        if entry.name not in downloaded:
             row = {"name": entry.name, "n_bytes": entry.n_bytes, "licence": entry.licence}
             rows.append(row | {"source": entry.sources[0].label, "last_used": None, "path": None})
     if as_json:
         console.json(rows)
         return
     console.table(
-        ("name", "size", "licence", "source", "last use"),
+        ("name", "size", "licence", "source", "last used"),
         [
             (
                 row["name"],
                 _size(row["n_bytes"]),
                 row["licence"] or "?",
                 row["source"],
-                row["last_used"] or "not here",
+                row["last_used"] or "not downloaded",
             )
             for row in rows
         ],
@@ -83,21 +83,20 @@ def list_models(console: Console, as_json: bool) -> None:
 
 @command.command("pull")
 @_many
-@click.option("--dry-run", is_flag=True, help="Say what would be fetched, and fetch nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be downloaded, without downloading.")
 @_pass_console
 def pull(console: Console, names: tuple[str, ...], dry_run: bool) -> None:
-    """Fetch models, or what is newest of them.
+    """Download models, or update them to the newest version, and print each file's path.
 
-    Prints where each file is. An interrupted download goes on where it was, and every file is checked
-    against its sha256.
+    An interrupted download resumes, and every file is verified against its SHA-256.
     """
     from zeropoint.catalogue import fetch
 
     settings = Settings.read()
     for name in names:
         if dry_run:
-            found = fetch.lookup(name, settings=settings)
-            console.line(f"{found.name}\t{_size(found.file_bytes)}\t{found.licence or '?'}\t{found.source}")
+            info = fetch.lookup(name, settings=settings)
+            console.line(f"{info.name}\t{_size(info.file_bytes)}\t{info.licence or '?'}\t{info.source}")
             continue
         with console.progress(f"fetching {name}") as report:
             model = fetch.resolve(
@@ -108,68 +107,70 @@ def pull(console: Console, names: tuple[str, ...], dry_run: bool) -> None:
 
 @command.command("show")
 @_one
-@click.option("--check", is_flag=True, help="Read the whole file and compare its sha256.")
+@click.option("--check", is_flag=True, help="Read the complete file and verify its SHA-256.")
 @_json
 @_pass_console
 def show(console: Console, name: str, check: bool, as_json: bool) -> None:
-    """Show size, licence, source and shape.
+    """Show the size, licence, source and architecture of a model.
 
-    Of a model that is not here, its header at most is read.
+    For a model that is not downloaded, at most the file header is read.
     """
     from zeropoint.catalogue import fetch
 
     settings = Settings.read()
     if check:
         fetch.verify(name, settings=settings)
-    facts = _facts(fetch.lookup(name, settings=settings)) | ({"check": "sha256 is right"} if check else {})
+    facts = _facts(fetch.lookup(name, settings=settings)) | ({"check": "SHA-256 matches"} if check else {})
     if as_json:
         console.json(facts)
         return
-    shown = facts | {"n_bytes": _size(facts["n_bytes"])}
-    console.table(("what", "value"), [(key, "?" if value is None else value) for key, value in shown.items()])
+    rows = facts | {"n_bytes": _size(facts["n_bytes"])}
+    console.table(
+        ("property", "value"), [(key, "?" if value is None else value) for key, value in rows.items()]
+    )
 
 
 @command.command("remove")
 @_many
 @_pass_console
 def remove(console: Console, names: tuple[str, ...]) -> None:
-    """Remove fetched models from this disk.
+    """Delete downloaded models from this disk.
 
-    Files in the Hugging Face cache are removed through its own library, and only if nothing else uses
-    them. Paths and the models of other programs are never touched.
+    Files in the Hugging Face cache are deleted through its library, and only if nothing else uses them. Local
+    paths and models of other programs are never deleted.
     """
     from zeropoint.catalogue import fetch
 
     for name in names:
         freed = fetch.remove(name, settings=Settings.read(), notice=console.notice)
-        console.notice(f"removed {name}: {_size(freed)} freed")
+        console.notice(f"removed {name}, freeing {_size(freed)}")
 
 
-def _facts(found: ModelInfo) -> dict[str, Any]:
-    """What is known of a model: from the catalogue, or else from the first bytes of its file."""
+def _facts(info: ModelInfo) -> dict[str, Any]:
+    """What the catalogue, or else the file header, says about a model."""
     import dataclasses
 
     from zeropoint.weights.gguf.reader import open_gguf, parse_header
 
     facts: dict[str, Any] = {
-        "name": found.name,
-        "n_bytes": found.file_bytes,
-        "format": found.format,
-        "licence": found.licence,
-        "source": found.source,
-        "revision": found.revision,
-        "path": str(found.path) if found.path else None,
+        "name": info.name,
+        "n_bytes": info.file_bytes,
+        "format": info.format,
+        "licence": info.licence,
+        "source": info.source,
+        "revision": info.revision,
+        "path": str(info.path) if info.path else None,
     }
-    header = open_gguf(found.path) if found.path else found.header(parse_header)
+    header = open_gguf(info.path) if info.path else info.header(parse_header)
     if header is not None:
         general = {key: header.metadata.get(f"general.{key}") for key in ("architecture", "name", "license")}
         facts |= {"architecture": general["architecture"], "title": general["name"]}
         facts["licence"] = facts["licence"] or general["license"]
         facts["n_ctx"] = header.metadata.get(f"{general['architecture']}.context_length")
         facts["n_tensors"] = len(header.tensors)
-    if found.entry is not None:
-        facts |= {"description": found.entry.description, "sha256": found.entry.sha256}
-        facts |= dataclasses.asdict(found.entry.blueprint) | {"sampling": dict(found.entry.sampling)}
+    if info.entry is not None:
+        facts |= {"description": info.entry.description, "sha256": info.entry.sha256}
+        facts |= dataclasses.asdict(info.entry.blueprint) | {"sampling": dict(info.entry.sampling)}
     return facts
 
 

@@ -1,8 +1,8 @@
-"""Tell whether a model fits this machine and how fast it will be, before any download.
+"""Check whether a model fits in memory and how fast it will run, before downloading it.
 
-At most the first megabytes of a remote file are read; for a model of the catalogue, nothing. The expected
-speed comes from this machine's memory bandwidth, and from products of the model's formats where those are
-slower, measured on the spot.
+For a catalogue model the plan needs no network; for any other remote model it reads the first megabytes of
+the file. The expected speed comes from a short measurement of this machine: its memory bandwidth, and the
+speed of matrix products in the model's number formats.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from zeropoint.cli.console import Console
 if TYPE_CHECKING:
     from zeropoint.planning.estimate import Estimate
 
-_STEADY = 1.15  # the faster of two speeds by the slower, up to which one number is told
+_MAX_RATIO = 1.15  # if the high estimate exceeds the low one by more, print the range
 _EXAMPLES = """\b
 Examples:
   zeropoint plan
@@ -33,7 +33,11 @@ Examples:
 @options.some("context", "threads", "exact", "cache_type", "window", "sinks")
 @click.make_pass_decorator(Console, ensure=True)
 def command(console: Console, /, name: str | None, as_json: bool, **flags: Any) -> None:
-    """Show file size, memory, whether it fits, and the expected speed of MODEL."""
+    """Show the memory that MODEL needs, whether it fits, and the expected decode speed.
+
+    The ceiling is memory bandwidth divided by the bytes read per token; the expected speed also accounts for
+    the cost of the matrix products.
+    """
     from zeropoint.planning.estimate import estimate
 
     settings = options.read({**flags, "model": name})
@@ -63,34 +67,37 @@ def command(console: Console, /, name: str | None, as_json: bool, **flags: Any) 
             }
         )
         return
-    free = "unknown" if plan.available_bytes is None else _size(plan.available_bytes)
+    available = "unknown" if plan.available_bytes is None else _size(plan.available_bytes)
     console.table(
-        ("plan", info.name),
+        ("plan for", info.name),
         [
             ("source", info.source),
             ("licence", info.licence or "not stated"),
             ("file", _size(info.file_bytes)),
             ("parameters", f"{plan.n_parameters / 1e6:,.1f} M"),
             ("weights", _size(plan.weight_bytes)),
-            (f"cache at {plan.n_cached} tokens", _size(plan.cache_bytes)),
-            ("everything else", _size(plan.work_bytes)),
-            ("needed", _size(plan.needed_bytes)),
-            ("free", free),
-            ("fits", "yes" if plan.fits else "no: choose a smaller model or a shorter --context"),
-            ("bandwidth", f"{estimated.bandwidth_bytes_s / 1e9:.1f} GB/s with {estimated.threads} threads"),
-            ("ceiling", f"{plan.ceiling_tok_s:.0f} tok/s"),
-            ("expected", _speed(estimated)),
+            (f"KV cache for {plan.n_cached} tokens", _size(plan.cache_bytes)),
+            ("activations and buffers", _size(plan.work_bytes)),
+            ("total", _size(plan.needed_bytes)),
+            ("available", available),
+            ("fits", "yes" if plan.fits else "no; choose a smaller model or a shorter --context"),
+            (
+                "memory bandwidth",
+                f"{estimated.bandwidth_bytes_s / 1e9:.1f} GB/s with {estimated.threads} threads",
+            ),
+            ("speed ceiling", f"{plan.ceiling_tok_s:.0f} tok/s"),
+            ("expected speed", _speed(estimated)),
         ],
     )
 
 
 def _speed(estimated: Estimate) -> str:
-    """The expected speed; with its quartiles where the measured rates vary."""
+    """The expected speed, with a range if the machine's speed varied during the measurement."""
     low, high = estimated.expected_low, estimated.expected_high
     text = f"{estimated.plan.expected_tok_s:.0f} tok/s"
-    if high <= _STEADY * low:
+    if high <= _MAX_RATIO * low:
         return text
-    return f"{text}, {low:.0f} to {high:.0f} as this machine's speed changed meanwhile"
+    return f"{text} ({low:.0f} to {high:.0f}; this machine's speed varied during the measurement)"
 
 
 def _size(n_bytes: int) -> str:

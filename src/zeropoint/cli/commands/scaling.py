@@ -1,4 +1,8 @@
-"""Fit a scaling law to a grid of small models, predict the next size, and train it to see."""
+"""Fit a scaling law to small models, predict the loss of a larger one, and train it to check.
+
+The law is that of Hoffmann et al., "Training Compute-Optimal Large Language Models" (Chinchilla), 2022:
+L(N, D) = E + A / N^alpha + B / D^beta for N parameters and D training tokens.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +28,34 @@ _SHOWN = ("E", "A", "alpha", "B", "beta", "size_exponent")
 
 
 @click.command("scaling", epilog=_EXAMPLES)
-@click.argument("recipe", metavar="[RECIPE]", default="scaling")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="A TOML file, not a recipe.")
-@click.option("--set", "sets", metavar="A.B=C", multiple=True, help="Change one number of it; repeatable.")
-@click.option("--time-budget", metavar="SPAN", default="10m", show_default=True, help="As in 90s, 10m or 1h.")
+@click.argument("recipe", metavar="[PRESET]", default="scaling")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Your own TOML file instead of a preset.",
+)
+@click.option(
+    "--set",
+    "sets",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Override one setting, as in data.source=shakespeare. Repeatable.",
+)
+@click.option(
+    "--time-budget",
+    metavar="SPAN",
+    default="10m",
+    show_default=True,
+    help="Total training time, as in 90s, 10m or 1h.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("runs/scaling"),
     show_default=True,
-    help="Folder of the ledger and the picture; one that is there is gone on with.",
+    help="Folder for results and the plot. An interrupted study there is resumed.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.make_pass_decorator(Console, ensure=True)
@@ -47,10 +69,10 @@ def command(
     out: Path,
     as_json: bool,
 ) -> None:
-    """Train a grid of small models and fit loss against parameters and tokens.
+    """Train a grid of small models and fit their loss as a function of parameters and tokens.
 
-    The sizes and token counts are chosen so that the budget holds; the speed of this machine is measured
-    first. The law then says what the next size will reach, that size is trained, and both are shown.
+    The command measures this machine's speed and chooses model sizes and token counts that fit the time
+    budget. It then predicts the loss of the next larger model, trains that model, and prints both.
     """
     require("scaling", "torch", "matplotlib")
     from zeropoint.train.config.duration import parse_duration
@@ -61,17 +83,17 @@ def command(
     config = read_config(config_file or recipe, sets)
     budget_s = parse_duration(time_budget, "--time-budget")
     if budget_s is None:
-        raise BadInput("--time-budget is empty; expected a span of time, as in 90s, 10m or 1.5h")
-    found = run_study(config, budget_s, out, console.notice)
-    draw_law(found, out / "law.png")
+        raise BadInput("--time-budget is empty; give a duration, as in 90s, 10m or 1.5h")
+    result = run_study(config, budget_s, out, console.notice)
+    draw_law(result, out / "law.png")
     if as_json:
-        console.json(_as_json(found))
+        console.json(_as_json(result))
     else:
-        _print(console, found, out)
+        _print(console, result, out)
 
 
-def _print(console: Console, found: Study, out: Path) -> None:
-    law, foreseen = found.fit.law, found.prediction
+def _print(console: Console, result: Study, out: Path) -> None:
+    law, prediction = result.fit.law, result.prediction
     console.table(
         ("parameters", "tokens", "loss", "law", "seconds"),
         [
@@ -82,27 +104,27 @@ def _print(console: Console, found: Study, out: Path) -> None:
                 f"{float(law.loss(run.cell.n_parameters, run.cell.n_tokens)):.3f}",
                 f"{run.seconds:.1f}",
             )
-            for run in (*found.runs, found.checked)
+            for run in (*result.runs, result.checked)
         ],
     )
     console.line()
-    console.line("L(N, D) = E + A / N^alpha + B / D^beta, N without embeddings; 90 % intervals")
+    console.line("L(N, D) = E + A / N^alpha + B / D^beta, with N excluding embeddings; 90 % intervals")
     for name in _SHOWN:
-        low, high = found.fit.interval(name)
-        shown = "a in N ~ C^a" if name == "size_exponent" else name
-        console.line(f"  {shown:<13} {getattr(law, name):<9.4g} {low:.4g} to {high:.4g}")
+        low, high = result.fit.interval(name)
+        label = "a in N ~ C^a" if name == "size_exponent" else name
+        console.line(f"  {label:<13} {getattr(law, name):<9.4g} {low:.4g} to {high:.4g}")
     console.line()
-    is_inside = foreseen.holds(found.checked.loss)
+    is_inside = prediction.holds(result.checked.loss)
     console.line(
-        f"foreseen for {foreseen.cell.n_parameters:,} parameters and {foreseen.cell.n_tokens:,} tokens: "
-        f"{foreseen.loss:.3f} ({foreseen.lower:.3f} to {foreseen.upper:.3f}); "
-        f"found: {found.checked.loss:.3f}, {'inside' if is_inside else 'outside'} the interval"
+        f"predicted for {prediction.cell.n_parameters:,} parameters and {prediction.cell.n_tokens:,} tokens: "
+        f"{prediction.loss:.3f} ({prediction.lower:.3f} to {prediction.upper:.3f}); "
+        f"measured: {result.checked.loss:.3f}, {'inside' if is_inside else 'outside'} the interval"
     )
-    console.line(f"{found.seconds:.0f} s of training; {out / 'law.png'}, {out / 'ledger.jsonl'}")
+    console.line(f"{result.seconds:.0f} s of training; {out / 'law.png'}, {out / 'ledger.jsonl'}")
 
 
-def _as_json(found: Study) -> dict[str, Any]:
-    foreseen = found.prediction
+def _as_json(result: Study) -> dict[str, Any]:
+    prediction = result.prediction
     return {
         "runs": [
             {
@@ -112,15 +134,15 @@ def _as_json(found: Study) -> dict[str, Any]:
                 "loss": run.loss,
                 "seconds": round(run.seconds, 2),
             }
-            for run in (*found.runs, found.checked)
+            for run in (*result.runs, result.checked)
         ],
         "law": {
-            name: {"value": getattr(found.fit.law, name), "interval": found.fit.interval(name)}
+            name: {"value": getattr(result.fit.law, name), "interval": result.fit.interval(name)}
             for name in _SHOWN
         },
-        "prediction": {"loss": foreseen.loss, "interval": (foreseen.lower, foreseen.upper)},
-        "measured": found.checked.loss,
-        "inside": foreseen.holds(found.checked.loss),
-        "machine": found.machine,
-        "seconds": round(found.seconds, 1),
+        "prediction": {"loss": prediction.loss, "interval": (prediction.lower, prediction.upper)},
+        "measured": result.checked.loss,
+        "inside_interval": prediction.holds(result.checked.loss),
+        "machine": result.machine,
+        "seconds": round(result.seconds, 1),
     }

@@ -1,4 +1,8 @@
-"""Show every matrix of a transformer made by hand, by name, while it reads a text."""
+"""Show every matrix of a transformer whose weights were set by hand, as it reads a text.
+
+The handmade models are small enough to follow number by number. See Theia Vogel, "I made a transformer by
+hand (no training!)", 2023.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from zeropoint.cli.extras import require_torch
 from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
-    from zeropoint.learn.handmade.trace import Matrix, Run
+    from zeropoint.learn.handmade.trace import Matrix, ProgramTrace
 
 _PREFIX = "handmade:"
 _EXAMPLES = """\b
@@ -28,10 +32,16 @@ Examples:
 @click.command("trace", epilog=_EXAMPLES)
 @click.argument("program", metavar="handmade:PROGRAM")
 @click.argument("text")
-@click.option("--at", type=int, help="Stop after so many characters of TEXT; by default all are read.")
-@click.option("--only", metavar="WORD", help="Only the matrices with this word in their name.")
-@click.option("--write", metavar="FILE", help="Write the program as a GGUF file too.")
-@click.option("--plain", is_flag=True, help="Plain text, as in a pipe or without colour.")
+@click.option("--at", type=int, metavar="N", help="Read only the first N characters of TEXT.")
+@click.option(
+    "--only",
+    metavar="WORD",
+    help="Show only matrices with this word in their name, as in query.",
+)
+@click.option(
+    "--write", metavar="FILE", help="Also write the model as a GGUF file, which the engine can run."
+)
+@click.option("--plain", is_flag=True, help="Print matrices as plain text, without shading.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.make_pass_decorator(Console, ensure=True)
 def command(
@@ -45,51 +55,51 @@ def command(
     plain: bool,
     as_json: bool,
 ) -> None:
-    """Show every matrix of a handmade PROGRAM while it reads TEXT, and what comes next.
+    """Show every matrix of a handmade model as it reads TEXT, and the token it predicts.
 
-    Programs: aab (continue aabaab...), previous (repeat the token before the last), brackets (close what is
-    open). A row of a matrix is a token ("2:b": b at position 2) or a named column of the residual stream.
-    On a terminal with colour numbers are shaded by their size.
+    PROGRAM is aab (continue aabaab...), previous (repeat the token before the last) or brackets (close open
+    brackets). Rows and columns are tokens ("2:b" is b at position 2) or named columns of the residual stream.
+    On a colour terminal, numbers are shaded by value.
     """
     require_torch("trace")
     from pathlib import Path
 
     from zeropoint.learn.handmade import programs
     from zeropoint.learn.handmade.gguf import write_program
-    from zeropoint.learn.handmade.trace import run
+    from zeropoint.learn.handmade.trace import trace_program
 
     if not program.startswith(_PREFIX):
         listed = ", ".join(f"{_PREFIX}{name}" for name in programs.names())
         raise BadInput(f"cannot trace {program}; expected one of {listed}")
-    chosen = programs.program(program.removeprefix(_PREFIX))
-    traced = run(chosen, text, at)
+    selected = programs.program(program.removeprefix(_PREFIX))
+    traced = trace_program(selected, text, at)
     steps = [step for step in traced.steps if only is None or only in step.name]
     if not steps:
         raise BadInput(f"no matrix has `{only}` in its name; try query, weights, mix, output or logits")
     if write is not None:
-        write_program(chosen, Path(write))
+        write_program(selected, Path(write))
         console.notice(f"wrote {write}")
     if as_json:
         console.json(_as_json(traced, steps))
         return
     is_shaded = not plain and console.has_color(sys.stdout)
     if is_shaded:
-        console.notice("blue is above zero, red below, deeper is further; a dot is zero")
+        console.notice("blue is positive, red is negative, darker is larger; a dot is zero")
     for step in steps:
         (matrix_view.show_shaded if is_shaded else matrix_view.show_plain)(console, step)
-    verdict = "right" if traced.answer == traced.right else f"wrong: {traced.right} is right"
-    console.line(f"after {traced.text} comes {traced.answer} ({verdict})")
+    verdict = "correct" if traced.prediction == traced.expected else f"wrong; expected {traced.expected}"
+    console.line(f"after {traced.text}, the model predicts {traced.prediction} ({verdict})")
 
 
-def _as_json(traced: Run, steps: list[Matrix]) -> dict[str, object]:
+def _as_json(traced: ProgramTrace, steps: list[Matrix]) -> dict[str, object]:
     return {
         "text": traced.text,
-        "answer": traced.answer,
-        "right": traced.right,
+        "prediction": traced.prediction,
+        "expected": traced.expected,
         "matrices": [
             {
                 "name": step.name,
-                "about": step.about,
+                "description": step.description,
                 "rows": step.rows,
                 "columns": step.columns,
                 "values": step.values.tolist(),

@@ -1,6 +1,5 @@
-"""Transformers whose weights are set by hand: a language for them, and programs written in it.
+"""Transformers whose weights are set by hand, after Theia Vogel, "I made a transformer by hand", 2023.
 
-After Theia Vogel, "I made a transformer by hand (no training!)", 2023. `language.py` is what one writes,
-`programs/` what was written; `assemble.py` makes a blueprint and weights of it, `judge.py` counts right
-answers.
+Read `dsl.py` (how to describe a model) and `programs/` (three models), then `compile.py` (description to
+matrices), `evaluate.py`, `trace.py` (every matrix of a forward pass) and `gguf.py`.
 """

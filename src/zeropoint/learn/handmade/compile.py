@@ -1,4 +1,4 @@
-"""From sentences to matrices: a handmade program as a blueprint and weights, ready for either engine."""
+"""Compile a handmade program to a blueprint and weight matrices, for either engine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Matrix = NDArray[np.float32]
 
 
 def blueprint(program: Program) -> Blueprint:
-    """Attention alone: no feed-forward, no norms, a tied head; bias only on attention's output."""
+    """An attention-only decoder: no feed-forward, no norms, tied head, bias only on the output projection."""
     d_model = len(program.columns)
     return Blueprint(
         family="zeropoint",
@@ -36,35 +36,35 @@ def blueprint(program: Program) -> Blueprint:
 
 
 def weights(program: Program) -> dict[str, Matrix]:
-    """Our tensor names to matrices [out, in], float32. Raises BadInput for a column that has no such name."""
+    """Tensor name -> matrix [out, in], float32. Raises BadInput for an unknown column name."""
     columns = program.columns
-    named = {"embedding.weight": _one_hot(columns, [token(character) for character in program.tokens])}
+    tensors = {"embedding.weight": _one_hot(columns, [token(character) for character in program.tokens])}
     if program.has_positions:
         rows = [position(t) for t in range(program.n_ctx)]
-        named["embedding.position.weight"] = _one_hot(columns, rows)
+        tensors["embedding.position.weight"] = _one_hot(columns, rows)
     for i, layer in enumerate(program.layers):
         attention = _attention(columns, layer)
-        named |= {f"blocks.{i}.attention.{name}": matrix for name, matrix in attention.items()}
-    return named
+        tensors |= {f"blocks.{i}.attention.{name}": matrix for name, matrix in attention.items()}
+    return tensors
 
 
 def _attention(columns: tuple[str, ...], layer: Layer) -> dict[str, Matrix]:
-    """Heads lie below one another in query, key and value, side by side in the output."""
-    # The query of a token is a list of the columns it looks for; its key is simply what it is.
-    queries = [_matrix(columns, head.looks) for head in layer.heads]
-    sought = [{to for targets in head.looks.values() for to in targets} for head in layer.heads]
-    keys = [_matrix(columns, {to: {to: 1.0} for to in each}) for each in sought]
+    """Stack the heads along the rows of query, key and value, and along the columns of output."""
+    # A query lists the columns to attend to; a key copies those columns of its token.
+    queries = [_matrix(columns, head.attends) for head in layer.heads]
+    attended = [{to for targets in head.attends.values() for to in targets} for head in layer.heads]
+    keys = [_matrix(columns, {to: {to: 1.0} for to in names}) for names in attended]
     return {
         "query.weight": np.concatenate(queries),
         "key.weight": np.concatenate(keys),
         "value.weight": np.concatenate([_matrix(columns, head.reads) for head in layer.heads]),
         "output.weight": np.concatenate([_matrix(columns, head.writes) for head in layer.heads], axis=1),
-        "output.bias": _vector(columns, layer.always),
+        "output.bias": _vector(columns, layer.bias),
     }
 
 
 def _matrix(columns: tuple[str, ...], links: Links) -> Matrix:
-    """[out, in]: row `to`, column `from` holds the strength of that link."""
+    """[out, in]: row `to`, column `from` is the strength of that link."""
     matrix = np.zeros((len(columns), len(columns)), np.float32)
     for source, targets in links.items():
         matrix[:, _index(columns, source)] = _vector(columns, targets)

@@ -1,8 +1,8 @@
-"""What one writes to set a transformer's weights by hand.
+"""A small language to describe a transformer's weights by hand.
 
-Every column of the residual stream has a name, so that a weight is a sentence: "from `position 3`, look at
-`position 2`", "where there is `token a`, note +1 as `balance`". A head's own columns carry the same names
-(d_head is d_model), which keeps every matrix readable on both sides.
+Every column of the residual stream has a name, so that a weight reads as a sentence: "from `position 3`,
+attend to `position 2`" or "where there is `token a`, add +1 to `balance`". The columns inside a head have the
+same names (d_head equals d_model), so that every matrix has labelled rows and columns.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["LARGE", "Head", "Layer", "Program", "look_back", "position", "token"]
+__all__ = ["LARGE", "Head", "Layer", "Program", "attend_back", "position", "token"]
 
-# Softmax makes of a lead of 1024 / sqrt(d_head) a certainty, and the head's answer outweighs whatever the
-# residual stream held before: the article's number.
+# The article's constant: a score lead of 1024 / sqrt(d_head) makes softmax pick one token with certainty, and
+# the head's output outweighs everything else in the residual stream.
 LARGE = 1024.0
 
 Links = Mapping[str, Mapping[str, float]]  # from column -> to column -> strength
@@ -21,49 +21,49 @@ Links = Mapping[str, Mapping[str, float]]  # from column -> to column -> strengt
 
 @dataclass(frozen=True)
 class Head:
-    """One head, as three sentences.
+    """One attention head. description: its purpose.
 
-    about: what it is for. looks: a token that has the first column looks for tokens that have the others,
-    with that strength; empty, it looks at all before it alike. reads: what it takes from a token it looks at;
-    writes: what the average of what it took adds to the residual stream.
+    attends: a token with the first column attends to tokens with the second, with this strength (query and
+    key); if empty, to all tokens up to itself equally. reads: what to take from a token attended to (value).
+    writes: what the average of the values adds to the residual stream (output projection).
     """
 
-    about: str
+    description: str
     reads: Links
     writes: Links
-    looks: Links = field(default_factory=dict)
+    attends: Links = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Heads side by side. always: what is added to the residual stream of every token, column to amount."""
+    """Parallel heads. bias: column -> amount added to the residual stream of every token."""
 
     heads: tuple[Head, ...]
-    always: Mapping[str, float] = field(default_factory=dict)
+    bias: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Program:
-    """A whole model, told rather than trained.
+    """A complete model, described instead of trained.
 
-    tokens: one character each. n_ctx: tokens it sees at most; of a longer text, the last so many. scratch:
-    columns beside those of positions and tokens. answer: the token that is right after a text, which
-    is what the weights are judged by. stop: the token that ends a completion.
+    tokens: the vocabulary, one character per token. n_ctx: context length; of a longer text, the model sees
+    the last n_ctx tokens. expected: returns the correct next token after a text. scratch: extra columns
+    besides those of positions and tokens. stop: the token that ends a completion.
     """
 
     name: str
-    about: str
+    description: str
     tokens: str
     n_ctx: int
     layers: tuple[Layer, ...]
-    answer: Callable[[str], str]
+    expected: Callable[[str], str]
     scratch: tuple[str, ...] = ()
     has_positions: bool = True
     stop: str | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of the residual stream's columns, in order; as many as d_model."""
+        """The d_model column names of the residual stream, in order."""
         positions = (position(t) for t in range(self.n_ctx if self.has_positions else 0))
         return (*positions, *(token(character) for character in self.tokens), *self.scratch)
 
@@ -78,12 +78,12 @@ def position(t: int) -> str:
 
 
 def token(character: str) -> str:
-    """The column that is 1 for that token and 0 for others. What is added to it makes that token likely."""
+    """The column that is 1 for this token and 0 for others; a larger value makes it a likelier prediction."""
     return f"token {character}"
 
 
-def look_back(n_ctx: int, *distances: int) -> dict[str, dict[str, float]]:
-    """From every position, look at those so many before (0: itself); at the start, at the first instead."""
+def attend_back(n_ctx: int, *distances: int) -> dict[str, dict[str, float]]:
+    """From each position, attend to the positions this far before it (0: itself), clamped to the first."""
     return {
         position(t): {position(max(t - distance, 0)): LARGE for distance in distances} for t in range(n_ctx)
     }

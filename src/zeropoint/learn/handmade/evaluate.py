@@ -1,4 +1,4 @@
-"""Does a handmade program answer right? Asked of anything that turns ids into logits: torch or native."""
+"""Evaluate a handmade program with any function from ids to logits: torch, numpy or the native engine."""
 
 from __future__ import annotations
 
@@ -12,41 +12,55 @@ from numpy.typing import NDArray
 from zeropoint.errors import BadInput
 from zeropoint.learn.handmade.dsl import Program
 
-__all__ = ["LogitsFunction", "Verdict", "article_texts", "complete", "judge", "predict", "short_texts"]
+__all__ = [
+    "Accuracy",
+    "LogitsFunction",
+    "article_texts",
+    "check_text",
+    "complete",
+    "evaluate",
+    "predict",
+    "short_texts",
+]
 
 LogitsFunction = Callable[
     [Sequence[int]], NDArray[np.float32]
-]  # ids [T] -> logits [T, V] of a fresh sequence
+]  # ids [T] -> logits [T, V], from an empty context
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How many of n_asked were right, and the texts whose answers were not."""
+class Accuracy:
+    """How many of n_total predictions were correct, and the texts whose predictions were wrong."""
 
-    n_right: int
-    n_asked: int
+    n_correct: int
+    n_total: int
     wrong: tuple[str, ...]
 
 
-def judge(program: Program, model: LogitsFunction, texts: Iterable[str]) -> Verdict:
-    """Ask for the token after each text."""
-    asked = list(texts)
-    wrong = tuple(text for text in asked if predict(program, model, text) != program.answer(text))
-    return Verdict(len(asked) - len(wrong), len(asked), wrong)
+def evaluate(program: Program, model: LogitsFunction, texts: Iterable[str]) -> Accuracy:
+    """Predict the token after each text and compare it with the program's expected token."""
+    texts = list(texts)
+    wrong = tuple(text for text in texts if predict(program, model, text) != program.expected(text))
+    return Accuracy(len(texts) - len(wrong), len(texts), wrong)
 
 
 def predict(program: Program, model: LogitsFunction, text: str) -> str:
     """The likeliest token after the last n_ctx characters of text. Raises BadInput for unknown characters."""
-    unknown = sorted(set(text) - set(program.tokens))
-    if not text or unknown:
-        what = f"holds {unknown[0]!r}" if unknown else "is empty"
-        raise BadInput(f"the text {what}; {program.name} reads one or more of {program.tokens}")
+    check_text(program, text)
     return program.tokens[int(np.argmax(model(program.ids(text))[-1]))]
 
 
-def complete(program: Program, model: LogitsFunction, text: str, n_new: int) -> str:
-    """text and up to n_new tokens after it, fewer where the program's stop token comes."""
-    for _ in range(n_new):
+def check_text(program: Program, text: str) -> None:
+    """Raise BadInput for an empty text or a character that is not in the program's vocabulary."""
+    unknown = sorted(set(text) - set(program.tokens))
+    if not text or unknown:
+        problem = f"contains {unknown[0]!r}" if unknown else "is empty"
+        raise BadInput(f"the text {problem}; {program.name} reads one or more of {program.tokens}")
+
+
+def complete(program: Program, model: LogitsFunction, text: str, n_tokens: int) -> str:
+    """text plus up to n_tokens predicted tokens; the program's stop token ends it early."""
+    for _ in range(n_tokens):
         text += predict(program, model, text)
         if text[-1] == program.stop:
             break
@@ -54,13 +68,13 @@ def complete(program: Program, model: LogitsFunction, text: str, n_new: int) -> 
 
 
 def article_texts() -> Iterator[str]:
-    """The article's 27 questions: "aab" ten times, cut after 2 to 28 characters."""
-    whole = "aab" * 10
-    return (whole[:i] for i in range(2, 29))
+    """The article's 27 test texts: "aab" ten times, cut after 2 to 28 characters."""
+    text = "aab" * 10
+    return (text[:i] for i in range(2, 29))
 
 
-def short_texts(program: Program, longest: int) -> Iterator[str]:
-    """Every text of 1 to `longest` characters, without the stop token."""
+def short_texts(program: Program, max_length: int) -> Iterator[str]:
+    """Every text of 1 to max_length characters, without the stop token."""
     characters = program.tokens.replace(program.stop or "", "")
-    for length in range(1, longest + 1):
+    for length in range(1, max_length + 1):
         yield from map("".join, itertools.product(characters, repeat=length))

@@ -1,4 +1,4 @@
-"""A handmade program as a GGUF file of our own, which the native engine runs like any other."""
+"""Write a handmade program as a GGUF file, which the native engine runs like any other model."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from zeropoint.weights.packing import pack
 
 __all__ = ["write_program"]
 
-_NORMAL = 1  # GGUF's type of a token that is plain text
+_NORMAL = 1  # GGUF token type of plain text
 
 
 def write_program(program: Program, path: Path) -> None:
-    """Write blueprint, weights (F32) and the characters as tokens. Raises DiskError."""
+    """Write the blueprint, the weights in F32, and one token per character. Raises DiskError."""
     metadata = {
         **families.for_blueprint(blueprint(program)).to_gguf(blueprint(program)),
         "general.name": f"handmade:{program.name}",

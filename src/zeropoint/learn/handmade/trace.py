@@ -12,92 +12,97 @@ from numpy.typing import NDArray
 from zeropoint.errors import BadInput
 from zeropoint.learn.handmade.compile import blueprint, weights
 from zeropoint.learn.handmade.dsl import Program
+from zeropoint.learn.handmade.evaluate import check_text
 from zeropoint.models.build import build, load
 from zeropoint.models.decoder import Decoder
 from zeropoint.models.trace import trace
 
-__all__ = ["Matrix", "Run", "run"]
+__all__ = ["Matrix", "ProgramTrace", "trace_program"]
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """A named table: `values` [row, column], what it is in words, its tap or parameter name."""
+    """A labelled matrix: `values` [row, column]. name: of the tap or parameter. description: its meaning."""
 
     name: str
-    about: str
+    description: str
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     values: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Run:
-    """What one text did to a program. steps: weights and what came of them, in the order of the pass.
+class ProgramTrace:
+    """One forward pass. steps: weights and activations, in the order of the pass.
 
-    text: the last n_ctx characters, which were read. answer: the token after them; right: what should be.
+    text: the last n_ctx characters, which the model reads. prediction: the token it predicts; expected: the
+    correct one.
     """
 
     text: str
     steps: tuple[Matrix, ...]
-    answer: str
-    right: str
+    prediction: str
+    expected: str
 
 
-def run(program: Program, text: str, at: int | None = None) -> Run:
-    """Trace the program on text. at: cut the text after so many characters; by default read all of it.
+def trace_program(program: Program, text: str, n_characters: int | None = None) -> ProgramTrace:
+    """Run the program on text, or on its first n_characters, and record every matrix.
 
-    Raises BadInput for no text, a character the program does not know, or a cut outside the text.
+    Raises BadInput for an empty text, an unknown character, or n_characters outside the text.
     """
-    if at is not None and not 1 <= at <= len(text):
-        raise BadInput(f"the position is {at}; the text has 1 to {len(text)}")
-    asked = text[:at]
-    unknown = sorted(set(asked) - set(program.tokens))
-    if not asked or unknown:
-        what = f"holds {unknown[0]!r}" if unknown else "is empty"
-        raise BadInput(f"the text {what}; {program.name} reads one or more of {program.tokens}")
-    read = asked[-program.n_ctx :]
+    if n_characters is not None and not 1 <= n_characters <= len(text):
+        raise BadInput(f"--at is {n_characters}; expected 1 to {len(text)}, the length of the text")
+    text = text[:n_characters]
+    check_text(program, text)
+    context = text[-program.n_ctx :]
     module = cast(Decoder, build(blueprint(program), seed=None))
     load(module, weights(program))
-    seen = {name: tensor.numpy() for name, tensor in trace(module, program.ids(read)).items()}
-    answer = program.tokens[int(seen["logits"][-1].argmax())]
-    return Run(read, tuple(_steps(program, read, seen)), answer, program.answer(asked))
+    taps = {name: tensor.numpy() for name, tensor in trace(module, program.ids(context)).items()}
+    prediction = program.tokens[int(taps["logits"][-1].argmax())]
+    return ProgramTrace(context, tuple(_steps(program, context, taps)), prediction, program.expected(text))
 
 
-def _steps(program: Program, read: str, seen: dict[str, NDArray[np.float32]]) -> Iterator[Matrix]:
-    columns, given = program.columns, weights(program)
-    # A token by its place and character: "2:b".
-    places = tuple(f"{t}:{character}" for t, character in enumerate(read))
+def _steps(program: Program, context: str, taps: dict[str, NDArray[np.float32]]) -> Iterator[Matrix]:
+    columns, parameters = program.columns, weights(program)
+    rows = tuple(f"{t}:{character}" for t, character in enumerate(context))  # "2:b": b at position 2
     tokens = tuple(program.tokens)
-    yield Matrix("embedding.weight", "a row for each token", tokens, columns, given["embedding.weight"])
-    yield Matrix("embedding.output", "what was read, and where", places, columns, seen["embedding.output"])
+    embedding = parameters["embedding.weight"]
+    yield Matrix("embedding.weight", "one row per token", tokens, columns, embedding)
+    yield Matrix("embedding.output", "token plus position embedding", rows, columns, taps["embedding.output"])
     for i, layer in enumerate(program.layers):
         at = f"blocks.{i}.attention"
         for h, head in enumerate(layer.heads):
-            own = slice(h * len(columns), (h + 1) * len(columns))
+            head_rows = slice(h * len(columns), (h + 1) * len(columns))
             name = f"{at}, head {h}"
-            for part, about in (
-                ("query", "what a token with this column (across) looks for (down)"),
-                ("key", "what a token with this column shows to those who look"),
-                ("value", "what is taken from a token with this column"),
+            for part, description in (
+                ("query", "column of a token (across) -> what it attends to (down)"),
+                ("key", "column of a token (across) -> what it offers (down)"),
+                ("value", "column of a token (across) -> what the head reads (down)"),
             ):
-                given_part = given[f"{at}.{part}.weight"][own]
-                yield Matrix(f"{name}, {part}.weight", about, columns, columns, given_part)
+                weight = parameters[f"{at}.{part}.weight"][head_rows]
+                yield Matrix(f"{name}, {part}.weight", description, columns, columns, weight)
                 yield Matrix(
-                    f"{name}, {part}", f"{part} of each token", places, columns, seen[f"{at}.{part}"][h]
+                    f"{name}, {part}", f"{part} of each token", rows, columns, taps[f"{at}.{part}"][h]
                 )
-            yield Matrix(f"{name}, scores", head.about, places, places, seen[f"{at}.scores"][h])
+            yield Matrix(f"{name}, scores", head.description, rows, rows, taps[f"{at}.scores"][h])
             yield Matrix(
-                f"{name}, weights", "softmax of what may be seen", places, places, seen[f"{at}.weights"][h]
+                f"{name}, weights", "softmax of the causal scores", rows, rows, taps[f"{at}.weights"][h]
             )
-            yield Matrix(f"{name}, mix", "the values in that mixture", places, columns, seen[f"{at}.mix"][h])
-        written = given[f"{at}.output.weight"]
+            yield Matrix(
+                f"{name}, mix", "weighted average of the values", rows, columns, taps[f"{at}.mix"][h]
+            )
+        output = parameters[f"{at}.output.weight"]
         for h, _ in enumerate(layer.heads):
-            own = slice(h * len(columns), (h + 1) * len(columns))
-            about = "what the mixture (across) writes into the stream (down)"
-            yield Matrix(f"{at}, head {h}, output.weight", about, columns, columns, written[:, own])
-        bias = given[f"{at}.output.bias"][None]
-        yield Matrix(f"{at}.output.bias", "what is written always", ("always",), columns, bias)
-        yield Matrix(f"{at}.output", "what attention adds", places, columns, seen[f"{at}.output"])
-        after = seen[f"blocks.{i}.after_attention"]
-        yield Matrix(f"blocks.{i}.after_attention", "the stream after it", places, columns, after)
-    yield Matrix("logits", "how well each token would follow", places, tokens, seen["logits"])
+            head_columns = slice(h * len(columns), (h + 1) * len(columns))
+            description = "value (across) -> added to the residual stream (down)"
+            yield Matrix(
+                f"{at}, head {h}, output.weight", description, columns, columns, output[:, head_columns]
+            )
+        bias = parameters[f"{at}.output.bias"][None]
+        yield Matrix(f"{at}.output.bias", "added to every token", ("all",), columns, bias)
+        yield Matrix(f"{at}.output", "what attention adds", rows, columns, taps[f"{at}.output"])
+        residual = taps[f"blocks.{i}.after_attention"]
+        yield Matrix(
+            f"blocks.{i}.after_attention", "residual stream after attention", rows, columns, residual
+        )
+    yield Matrix("logits", "score of each next token", rows, tokens, taps["logits"])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from zeropoint.learn.claims.claim import Claim, Value
 from zeropoint.learn.handmade.compile import blueprint, weights
-from zeropoint.learn.handmade.evaluate import article_texts, judge
+from zeropoint.learn.handmade.evaluate import article_texts, evaluate
 from zeropoint.learn.handmade.programs import program
 from zeropoint.models.build import build, load
 
@@ -28,8 +28,8 @@ def compute() -> Value:
             logits_TV: NDArray[np.float32] = module(torch.tensor([list(ids)]))[0].numpy()
         return logits_TV
 
-    verdict = judge(aab, run, article_texts())
-    return float(verdict.n_right), float(verdict.n_asked)
+    accuracy = evaluate(aab, run, article_texts())
+    return float(accuracy.n_correct), float(accuracy.n_total)
 
 
 CLAIM = Claim(

@@ -13,7 +13,7 @@ from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.engine_options import EngineOptions
 from zeropoint.learn.claims.claim import Claim, Value
 from zeropoint.learn.handmade.compile import blueprint
-from zeropoint.learn.handmade.evaluate import article_texts, judge
+from zeropoint.learn.handmade.evaluate import article_texts, evaluate
 from zeropoint.learn.handmade.gguf import write_program
 from zeropoint.learn.handmade.programs import program
 from zeropoint.weights.gguf.reader import open_gguf
@@ -35,9 +35,9 @@ def compute() -> Value:
             stepper.close()
             return logits_TV
 
-        verdict = judge(aab, run, article_texts())
+        accuracy = evaluate(aab, run, article_texts())
         engine.close()
-    return float(verdict.n_right), float(verdict.n_asked)
+    return float(accuracy.n_correct), float(accuracy.n_total)
 
 
 CLAIM = Claim(

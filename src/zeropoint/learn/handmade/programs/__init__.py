@@ -1,4 +1,4 @@
-"""Handmade programs, one a file, each with its `PROGRAM`; the file's name is the program's."""
+"""Handmade programs: one per file, as `PROGRAM`, named after the file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ __all__ = ["names", "program"]
 
 
 def names() -> list[str]:
-    """The programs there are."""
+    """The names of all programs."""
     return registry.names(__name__)
 
 
 def program(name: str) -> Program:
-    """The program of that name. Raises BadInput naming the closest where there is none."""
-    found: Program = registry.load(__name__, name, "handmade program").PROGRAM
-    return found
+    """Load a program by name. Raises BadInput naming the closest for an unknown name."""
+    loaded: Program = registry.load(__name__, name, "handmade program").PROGRAM
+    return loaded
