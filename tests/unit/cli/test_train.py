@@ -80,6 +80,7 @@ def test_a_folder_with_other_files_is_neither_used_nor_renamed(arguments: tuple[
 
 
 def test_a_run_in_training_by_another_process_is_not_renamed(run: Run) -> None:
+    from zeropoint.train.run.run_lock import lock_run
 
     Path("runs/harbour/checkpoints").mkdir(parents=True)
     with lock_run(Path("runs/harbour")):
