@@ -225,14 +225,14 @@ from zeropoint.cli.app import cli
 from zeropoint.weights.gguf.reader import open_gguf
 from zeropoint.weights.gguf.writer import typed_metadata, write_gguf
 from zeropoint.weights.open_model import open_model
-from zeropoint.weights.packing import copied
+from zeropoint.weights.packing import copy_tensor
 
 # A GGUF of that architecture: the same file under another name gives the same logits, chat and all.
 write_tiny_model(Path("llama.gguf"))
 file = open_gguf(Path("llama.gguf"))
 metadata = {key.replace("llama.", "dummy."): value for key, value in typed_metadata(file).items()}
 metadata["general.architecture"] = "dummy"
-write_gguf(Path("dummy.gguf"), metadata, [copied(file, name) for name in file.tensors])
+write_gguf(Path("dummy.gguf"), metadata, [copy_tensor(file, name) for name in file.tensors])
 with zeropoint.load("llama.gguf") as llama, zeropoint.load("dummy.gguf") as dummy:
     assert dummy.blueprint.family == "dummy"
     assert (dummy.logits([5, 6, 7]) == llama.logits([5, 6, 7])).all()

@@ -1,9 +1,10 @@
-"""Changing a forward pass: what may be added or scaled at which point, the same for every engine.
+"""Interventions: modifications of a forward pass, the same for every engine.
 
-`AddVector` adds one vector to every token's row of the residual stream: a steering vector (Turner et al.,
+`AddVector` adds a vector to every token's residual stream, for example a steering vector (Turner et al.,
 "Activation Addition: Steering Language Models Without Optimization", 2023). `Scale` multiplies one head's
-output, or one feature, with a factor; with 0 it is silenced (Michel et al., "Are Sixteen Heads Really Better
-than One?", 2019). `edits` checks them against a blueprint and brings both into one form.
+output or one feature by a factor; a factor of 0 ablates it (Michel et al., "Are Sixteen Heads Really Better
+than One?", 2019). `compile_interventions` checks them against a blueprint and converts both to one form,
+`PointEdit`.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from zeropoint.frozen import frozen
 
 __all__ = ["AddVector", "Intervention", "PointEdit", "Scale", "compile_interventions", "intervention_points"]
 
-# Where the rows at a point are all that is read of them afterwards, so that a change there changes the pass.
-_CHANGEABLE = ("embedding.output", "after_attention", "after_ffn", "ffn.hidden", "attention.mix")
-_NO_END = 2**31 - 1  # more positions than any context has
+# Taps through which all information passes: whatever follows reads the tensor only here.
+_MODIFIABLE = ("embedding.output", "after_attention", "after_ffn", "ffn.hidden", "attention.mix")
+_NO_END = 2**31 - 1  # more positions than any context holds
 
 
 @frozen
 class AddVector:
-    """Add scale * vector to the rows at a point ("blocks.10.after_ffn"), for tokens start to stop.
+    """Add scale * vector at a tap such as "blocks.10.after_ffn", for positions start to stop - 1.
 
-    vector: as many numbers as a row has, D in the residual stream; kept as a tuple. stop: None for no end.
+    vector: one number per column, D in the residual stream; stored as a tuple. stop: None for no end.
     """
 
     point: str
@@ -40,14 +41,16 @@ class AddVector:
         try:
             object.__setattr__(self, "vector", tuple(float(x) for x in self.vector))
         except (TypeError, ValueError):
-            raise BadInput(f"the vector to add at {self.point} must be a flat list of numbers") from None
+            raise BadInput(
+                f"the vector to add at {self.point} is not a flat list of numbers; pass one number per column"
+            ) from None
 
 
 @frozen
 class Scale:
-    """Multiply with `factor` the output of one head (at attention.mix) or one feature (elsewhere).
+    """Multiply the output of one head (at attention.mix) or one feature (at other taps) by `factor`.
 
-    factor: 0 silences it. start, stop: as in `AddVector`.
+    factor: 0 ablates it. start, stop: as in `AddVector`.
     """
 
     point: str
@@ -63,9 +66,10 @@ Intervention = AddVector | Scale
 
 @frozen
 class PointEdit:
-    """Columns of the rows at a point become factor * column + addend, for positions first to end.
+    """For positions first to end - 1, replace n_columns columns from `column` on by factor * columns +
+    addend.
 
-    Rows have heads side by side. addend: a number a column, or empty for nothing.
+    Heads are concatenated along the columns. addend: one number per column, or empty to add nothing.
     """
 
     point: str
@@ -78,63 +82,70 @@ class PointEdit:
 
 
 def intervention_points(blueprint: Blueprint) -> dict[str, TapPoint]:
-    """The points whose rows may be changed: name to tap, for one token."""
+    """The taps at which interventions are allowed: names to taps, for one token."""
     return {
         name: tap
         for name, tap in tap_points(blueprint, 1).items()
-        if name.startswith(("blocks.", "embedding.")) and name.endswith(_CHANGEABLE)
+        if name.startswith(("blocks.", "embedding.")) and name.endswith(_MODIFIABLE)
     }
 
 
 def compile_interventions(
     blueprint: Blueprint, interventions: Sequence[Intervention]
 ) -> tuple[PointEdit, ...]:
-    """Check what is to be changed and bring it into one form, in the same order.
+    """Check interventions and convert them to one form, in the same order.
 
-    Raises BadInput for an unknown point, a wrong size, a head or feature that is not there.
+    Raises BadInput for an unknown tap, a wrong size, or a head or feature that does not exist.
     """
     known = intervention_points(blueprint) if interventions else {}
-    return tuple(_edit(known, write) for write in interventions)
+    return tuple(_edit(known, intervention) for intervention in interventions)
 
 
-def _edit(known: dict[str, TapPoint], write: Intervention) -> PointEdit:
-    if write.point not in known:
-        raise BadInput(choices("point to change", write.point, known))
-    tap = known[write.point]
-    first, end = _positions(write)
-    if isinstance(write, AddVector):
-        return _addition(write, tap, first, end)
-    if not math.isfinite(write.factor):
-        raise BadInput(f"the factor at {write.point} is {write.factor}; give a finite number")
+def _edit(known: dict[str, TapPoint], intervention: Intervention) -> PointEdit:
+    if intervention.point not in known:
+        raise BadInput(choices("intervention point", intervention.point, known))
+    tap = known[intervention.point]
+    first, end = _positions(intervention)
+    if isinstance(intervention, AddVector):
+        return _addition(intervention, tap, first, end)
+    if not math.isfinite(intervention.factor):
+        raise BadInput(f"the factor at {intervention.point} is {intervention.factor}; pass a finite number")
     is_heads = tap.axes[0] == "H"
-    index, kind = (write.head, "head") if is_heads else (write.feature, "feature")
-    other = write.feature if is_heads else write.head
+    index, kind = (intervention.head, "head") if is_heads else (intervention.feature, "feature")
+    other = intervention.feature if is_heads else intervention.head
     if index is None or other is not None:
-        raise BadInput(f"scaling {write.point} takes the number of one {kind}; give {kind}=")
+        raise BadInput(
+            f"scaling {intervention.point} needs the index of one {kind}; pass {kind}= and nothing else"
+        )
     n = tap.shape[0] if is_heads else tap.shape[-1]
     if not 0 <= index < n:
-        raise BadInput(f"{kind} {index} is not at {write.point}; it has {kind}s 0 to {n - 1}")
+        raise BadInput(f"{intervention.point} has no {kind} {index}; it has {kind}s 0 to {n - 1}")
     width = tap.shape[-1] if is_heads else 1
-    return PointEdit(write.point, first, end, index * width, width, float(write.factor), ())
+    return PointEdit(intervention.point, first, end, index * width, width, float(intervention.factor), ())
 
 
-def _addition(write: AddVector, tap: TapPoint, first: int, end: int) -> PointEdit:
+def _addition(intervention: AddVector, tap: TapPoint, first: int, end: int) -> PointEdit:
     if tap.axes[0] == "H":
-        raise BadInput(f"a vector is added to the residual stream or to ffn.hidden, not to {write.point}")
-    addend = tuple(write.scale * x for x in write.vector)
+        raise BadInput(
+            f"cannot add a vector at {intervention.point}; add it to the residual stream or to ffn.hidden"
+        )
+    addend = tuple(intervention.scale * x for x in intervention.vector)
     if len(addend) != tap.shape[-1]:
         raise BadInput(
-            f"the vector to add at {write.point} has {len(addend)} numbers; a row there has {tap.shape[-1]}"
+            f"the vector to add at {intervention.point} has {len(addend)} numbers; expected {tap.shape[-1]}"
         )
     if not all(map(math.isfinite, addend)):
-        raise BadInput(f"the vector to add at {write.point} holds a number that is not finite")
-    return PointEdit(write.point, first, end, 0, len(addend), 1.0, addend)
-
-
-def _positions(write: Intervention) -> tuple[int, int]:
-    end = _NO_END if write.stop is None else write.stop
-    if not 0 <= write.start < end <= _NO_END:
         raise BadInput(
-            f"the change at {write.point} has positions {write.start} to {write.stop}; none is in it"
+            f"the vector to add at {intervention.point} contains NaN or infinity; pass finite numbers"
         )
-    return write.start, end
+    return PointEdit(intervention.point, first, end, 0, len(addend), 1.0, addend)
+
+
+def _positions(intervention: Intervention) -> tuple[int, int]:
+    end = _NO_END if intervention.stop is None else intervention.stop
+    if not 0 <= intervention.start < end <= _NO_END:
+        raise BadInput(
+            f"the intervention at {intervention.point} covers positions {intervention.start} to "
+            f"{intervention.stop}; expected 0 <= start < stop"
+        )
+    return intervention.start, end

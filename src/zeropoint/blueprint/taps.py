@@ -1,11 +1,12 @@
-"""The points of a forward pass where one may look: names and shapes, the same for every engine.
+"""Taps: the points of a forward pass at which an engine can report a tensor; names and shapes, for every
+engine.
 
-A tap that carries a module's name is that module's output. Beside a module's own parts, in order:
-`attention.scores` are q k^T * scale, `capped` after the soft cap, `masked` with mask and biases by distance
-added, `weights` after softmax, `mix` the weighted values; `ffn.hidden` is what `down` reads;
-`after_attention` and the like are the residual stream. Axes are letters: T tokens read in this pass, S all
-that they may look at (with a cache more than T), C the tokens of a source; D model width, H query heads,
-N key/value heads, K width of a head, F feed-forward width, E experts, V vocabulary.
+A tap with the name of a module is that module's output. Inside attention: `scores` are q k^T * scale,
+`capped` scores after the soft cap, `masked` scores plus mask and distance bias, `weights` their softmax, and
+`mix` the values averaged with these weights. `ffn.hidden` is the input of `down`; `after_attention` and
+`after_ffn` are the residual stream. Axes: T tokens read in this pass, S all tokens they can attend to (more
+than T with a KV cache), C tokens of an encoder-decoder's source, D model width, H query heads, N key/value
+heads, K head width, F feed-forward width, E experts, V vocabulary.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Named = Iterator[tuple[str, str, dict[str, int]]]
 
 @frozen
 class TapPoint:
-    """One point. axes: a letter an axis, without the batch; shape: their sizes."""
+    """One tap. axes: one letter per axis, without the batch axis; shape: their sizes."""
 
     axes: str
     shape: tuple[int, ...]
@@ -34,21 +35,21 @@ class TapPoint:
 def tap_points(
     blueprint: Blueprint, n_tokens: int, *, n_past: int = 0, n_source: int = 0
 ) -> dict[str, TapPoint]:
-    """Name to tap, in the order of the forward pass, for n_tokens read after n_past cached ones.
+    """Names to taps, in the order of the forward pass, for n_tokens read after n_past cached tokens.
 
-    n_source: tokens of the source, for an encoder-decoder.
+    n_source: number of source tokens, for an encoder-decoder.
     """
     sizes = {"T": n_tokens, "S": n_past + n_tokens, "C": n_source, "D": blueprint.d_model}
     sizes["V"] = blueprint.n_vocab
-    found = {}
+    points = {}
     for name, axes, own in _all(blueprint):
         known = {**sizes, **own}
-        found[name] = TapPoint(axes, tuple(known[axis] for axis in axes))
-    return found
+        points[name] = TapPoint(axes, tuple(known[axis] for axis in axes))
+    return points
 
 
 def split_point(name: str) -> tuple[str, int]:
-    """A point's name without its block's, and the layer; -1 for what stands outside of `blocks`."""
+    """The name of a tap within its block, and the layer; layer -1 for a tap outside `blocks`."""
     if not name.startswith("blocks."):
         return name, -1
     _, layer, short = name.split(".", 2)
@@ -105,7 +106,7 @@ def _block(block: Block, t: str, s: str) -> Named:
 
 
 def _attention(a: Attention, t: str, new: str, s: str) -> Named:
-    """t: the axis of queries, new: of the keys made in this pass, s: of all keys."""
+    """t: axis of the queries; new: axis of the keys computed in this pass; s: axis of all keys."""
     own = {"H": a.n_heads, "N": a.n_kv_heads, "K": a.d_head}
     query, key, table = f"H{t}K", f"N{new}K", f"H{t}{s}"
     is_cross = t != new

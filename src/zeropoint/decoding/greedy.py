@@ -1,4 +1,4 @@
-"""Take the likeliest token, again and again."""
+"""Greedy decoding: always take the most probable token."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from zeropoint.engine.contract import Stepper
 __all__ = ["greedy"]
 
 
-def greedy(stepper: Stepper, prompt: Sequence[int], n_new: int, stop_ids: Collection[int] = ()) -> list[int]:
-    """Up to n_new tokens after prompt, without the stop token that ends them. Of equals, the lowest id."""
+def greedy(
+    stepper: Stepper, prompt: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()
+) -> list[int]:
+    """Up to max_tokens token ids after the prompt, without the stop token. Ties go to the lowest id."""
     answer: list[int] = []
     ids = list(prompt)
-    while len(answer) < n_new:
+    while len(answer) < max_tokens:
         token = int(np.argmax(stepper.extend(ids)[-1]))
         if token in stop_ids:
             break

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zeropoint.data.pairs import encode_source, encode_target
 from zeropoint.data.text_codec import TextCodec, load_codec
-from zeropoint.decoding.answers import Answering, beam_answers, greedy_answers
+from zeropoint.decoding.batched import BatchOptions, batched_beam_search, batched_greedy
 from zeropoint.decoding.beam import Beam
 from zeropoint.errors import BadInput
 from zeropoint.files.paths import display_path
@@ -67,11 +67,11 @@ class Translator:
                     f"the text {text!r:.60} has {len(ids)} tokens, but the model's context is {n_ctx}; "
                     "translate one sentence at a time"
                 )
-        settings = Answering(begin, {end}, min(_MAX_NEW_TOKENS, n_ctx - 1))
+        options = BatchOptions(begin, {end}, min(_MAX_NEW_TOKENS, n_ctx - 1))
         if beam is None:
-            answers = iter(greedy_answers(self.model, sources, settings))
+            answers = iter(batched_greedy(self.model, sources, options))
         else:
-            answers = (list(best[0].ids) for best in beam_answers(self.model, sources, settings, beam))
+            answers = (list(best[0].ids) for best in batched_beam_search(self.model, sources, options, beam))
         return [next(answers) if text.strip() else [] for text in texts]
 
     def attention(self, text: str, answer: Sequence[int]) -> list[AttentionMap]:

@@ -1,7 +1,8 @@
-"""The native engine against the torch model, point by point through one pass of the same text.
+"""Compare the native engine with the torch model, tap by tap, in one forward pass over the same file and
+text.
 
-Both read the same file. Every point that both show (`blueprint/taps.py`) is compared in the order of the
-forward pass, so that the first difference is where something went wrong and not where it was noticed.
+Taps that both engines offer (`blueprint/taps.py`) are compared in the order of the forward pass, so that the
+first difference shows where an error arises and not where it becomes visible.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from zeropoint.engine.tap_requests import native_taps
 from zeropoint.engine_options import EngineOptions
 from zeropoint.weights.open_model import read_model
 
-__all__ = ["TOLERANCE", "Comparison", "Point", "compare"]
+__all__ = ["TOLERANCE", "Comparison", "TapDifference", "by_layer", "compare"]
 
-TOLERANCE = 1e-4  # of the largest number at a point: some roundings of float32 in a row
+TOLERANCE = 1e-4  # relative to the largest value at a tap: several float32 roundings in sequence
 
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Point:
-    """One point: the largest difference, the largest number that the reference has there, and their ratio."""
+class TapDifference:
+    """One tap. difference: largest absolute difference. largest: largest reference value."""
 
     name: str
     difference: float
@@ -36,22 +37,21 @@ class Point:
 
     @property
     def relative(self) -> float:
-        """Difference as a part of the largest number."""
+        """The difference divided by the largest value."""
         return self.difference / self.largest if self.largest else self.difference
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All points in order. first: the first above the tolerance, or None. same_top: part of the positions at
-    which both have the same best token."""
+    """All taps in forward order. same_top: share of positions with the same most probable token."""
 
-    points: list[Point]
+    points: list[TapDifference]
     tolerance: float
     same_top: float
 
     @property
-    def first(self) -> Point | None:
-        """Where the two part."""
+    def first(self) -> TapDifference | None:
+        """The first tap whose relative difference exceeds the tolerance or is NaN, or None."""
         return next((point for point in self.points if not point.relative <= self.tolerance), None)
 
 
@@ -87,18 +87,18 @@ def compare(
         name: tensor.numpy()
         for name, tensor in trace(module, ids, points=list(native), n_positions=n_ctx).items()
     }
-    found = [_point(name, seen, reference[name]) for name, seen in native.items()]
-    best = (native["logits"].argmax(-1) == reference["logits"].argmax(-1)).mean()
-    return Comparison(found, tolerance, float(best))
+    points = [_difference(name, tensor, reference[name]) for name, tensor in native.items()]
+    same_top = (native["logits"].argmax(-1) == reference["logits"].argmax(-1)).mean()
+    return Comparison(points, tolerance, float(same_top))
 
 
-def _point(name: str, native: Array, reference: Array) -> Point:
-    return Point(name, float(np.abs(native - reference).max()), float(np.abs(reference).max()))
+def _difference(name: str, native: Array, reference: Array) -> TapDifference:
+    return TapDifference(name, float(np.abs(native - reference).max()), float(np.abs(reference).max()))
 
 
-def by_layer(comparison: Comparison) -> Mapping[str, Point]:
-    """The worst point of each block, and each point outside of blocks."""
-    worst: dict[str, Point] = {}
+def by_layer(comparison: Comparison) -> Mapping[str, TapDifference]:
+    """The largest relative difference of each block, and of each tap outside the blocks."""
+    worst: dict[str, TapDifference] = {}
     for point in comparison.points:
         parts = point.name.split(".")
         key = ".".join(parts[:2]) if parts[0] == "blocks" else point.name

@@ -1,4 +1,4 @@
-"""What a look at one text shows, as tables for a person and as plain values for a program."""
+"""Inspect one text: logit lens, token probabilities and attention, as tables or as JSON values."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from zeropoint.errors import BadInput
 if TYPE_CHECKING:
     from zeropoint.engine.session.model import Model
 
-__all__ = ["Report", "Table", "Wanted", "report"]
+__all__ = ["Report", "ReportOptions", "Table", "report"]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is to be shown. heads: (layer, head); top: best ones of a place; tokens: named ones, as text.
+class ReportOptions:
+    """What to show. heads: (layer, head) pairs; top: most probable tokens per position; tokens: further
+    tokens, as text.
 
-    at: the token whose lens is shown, by default the last.
+    at: position whose logit lens is shown, by default the last.
     """
 
-    is_lens: bool = False
-    is_logprobs: bool = False
+    has_lens: bool = False
+    has_logprobs: bool = False
     heads: Sequence[tuple[int, int]] = ()
     top: int = 5
     tokens: Sequence[str] = ()
@@ -38,7 +39,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under headers, with a line above."""
+    """Rows under headers, with a title."""
 
     title: str
     headers: tuple[str, ...]
@@ -47,12 +48,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Report:
-    """What was seen. texts: every token of the text; spelled: the text of any token id that stands in it.
+    """The results. texts, ids: tokens of the text; named: ids of the requested tokens; spelled: token ids to
+    text.
 
-    lens: of all layers; it is empty unless wanted. attention: (layer, head) to weights [T, T].
+    lens: rows of all layers, empty unless requested; last: rows of the last layer. attention: (layer, head)
+    to weights [T, T].
     """
 
-    wanted: Wanted
+    options: ReportOptions
     texts: list[str]
     ids: list[int]
     named: list[int]
@@ -63,38 +66,38 @@ class Report:
     attention: dict[tuple[int, int], NDArray[np.float32]]
 
     def tables(self) -> Iterator[Table]:
-        """One table for everything that was wanted."""
-        if self.wanted.is_lens:
+        """One table per requested view."""
+        if self.options.has_lens:
             yield self._lens_table()
-        if self.wanted.is_logprobs:
+        if self.options.has_logprobs:
             yield self._logprobs_table()
         for (layer, head), weights_TT in self.attention.items():
             yield self._attention_table(layer, head, weights_TT)
 
     def as_json(self) -> dict[str, Any]:
-        """The same as plain values: probabilities as natural logarithms, weights in full."""
-        found: dict[str, Any] = {
+        """The same as JSON values: probabilities as natural logarithms, attention weights unabridged."""
+        values: dict[str, Any] = {
             "tokens": [{"id": i, "text": t} for i, t in zip(self.ids, self.texts, strict=True)]
         }
-        if self.wanted.is_lens:
-            found["lens"] = {
+        if self.options.has_lens:
+            values["lens"] = {
                 "at": self.at,
-                "layers": [{"layer": rows.layer, **self._place(rows, self.at)} for rows in self.lens],
+                "layers": [{"layer": rows.layer, **self._position(rows, self.at)} for rows in self.lens],
             }
-        if self.wanted.is_logprobs:
+        if self.options.has_logprobs:
             logprobs = [None, *self.last.next_logprobs.tolist()]
-            places = [None, *(self._place(self.last, row) for row in range(len(self.ids)))]
-            found["logprobs"] = logprobs
-            found["alternatives"] = places[:-1]
-            found["next"] = places[-1]
+            positions = [None, *(self._position(self.last, row) for row in range(len(self.ids)))]
+            values["logprobs"] = logprobs
+            values["alternatives"] = positions[:-1]
+            values["next"] = positions[-1]
         if self.attention:
-            found["attention"] = [
+            values["attention"] = [
                 {"layer": layer, "head": head, "weights": weights.tolist()}
                 for (layer, head), weights in self.attention.items()
             ]
-        return found
+        return values
 
-    def _place(self, rows: LogitLensRows, row: int) -> dict[str, Any]:
+    def _position(self, rows: LogitLensRows, row: int) -> dict[str, Any]:
         top = zip(rows.top_ids[row].tolist(), rows.top_logprobs[row].tolist(), strict=True)
         return {
             "top": [{"id": i, "text": self.spelled[i], "logprob": p} for i, p in top],
@@ -119,10 +122,10 @@ class Report:
     def _attention_table(self, layer: int, head: int, weights_TT: NDArray[np.float32]) -> Table:
         rows: list[tuple[str, ...]] = []
         for query, weights in enumerate(weights_TT):
-            best = np.argsort(-weights[: query + 1], kind="stable")[: self.wanted.top]
-            looked = "  ".join(f"{key}:{self.texts[key]!r} {weights[key]:.2f}" for key in best.tolist())
-            rows.append((f"{query}:{self.texts[query]!r}", looked))
-        return Table(f"attention of layer {layer}, head {head}", ("token", "looks at"), rows)
+            top = np.argsort(-weights[: query + 1], kind="stable")[: self.options.top]
+            keys = "  ".join(f"{key}:{self.texts[key]!r} {weights[key]:.2f}" for key in top.tolist())
+            rows.append((f"{query}:{self.texts[query]!r}", keys))
+        return Table(f"attention of layer {layer}, head {head}", ("token", "attends to"), rows)
 
     def _headers(self) -> tuple[str, ...]:
         return "most probable", *(repr(self.spelled[i]) for i in self.named)
@@ -133,37 +136,39 @@ class Report:
         return best, *(_percent(p) for p in rows.named_logprobs[row].tolist())
 
 
-def report(model: Model, text: str, wanted: Wanted, interventions: Sequence[Intervention] = ()) -> Report:
-    """Read the text once and keep what is wanted. Raises BadInput, ContextFull."""
+def report(
+    model: Model, text: str, options: ReportOptions, interventions: Sequence[Intervention] = ()
+) -> Report:
+    """Read the text in one forward pass and collect the requested views. Raises BadInput, ContextFull."""
     from zeropoint.engine.session.score import named_ids
 
-    b, named = model.blueprint, named_ids(model.tokenizer, wanted.tokens)
-    for layer, _ in wanted.heads:
+    b, named = model.blueprint, named_ids(model.tokenizer, options.tokens)
+    for layer, _ in options.heads:
         check_layer(b, layer)
     heads: dict[int, list[int]] = {}
-    for layer, head in dict.fromkeys(wanted.heads):
+    for layer, head in dict.fromkeys(options.heads):
         heads.setdefault(layer, []).append(head)
-    taps = [Tap(_weights(layer), chosen) for layer, chosen in heads.items()]
-    layers = range(b.n_layers) if wanted.is_lens else [b.n_layers - 1]
-    seen = model.trace(
-        text, taps, lens=LogitLens(list(layers), wanted.top, named), interventions=interventions
+    taps = [Tap(_weights(layer), indices) for layer, indices in heads.items()]
+    layers = range(b.n_layers) if options.has_lens else [b.n_layers - 1]
+    trace = model.trace(
+        text, taps, lens=LogitLens(list(layers), options.top, named), interventions=interventions
     )
-    n_tokens = len(seen.token_ids)
-    at = n_tokens - 1 if wanted.at is None else wanted.at
+    n_tokens = len(trace.token_ids)
+    at = n_tokens - 1 if options.at is None else options.at
     if not 0 <= at < n_tokens:
         raise BadInput(f"--at is {at}; the text has tokens 0 to {n_tokens - 1}")
-    said = {i for rows in seen.lens for i in rows.top_ids.ravel().tolist()}
-    spelled = {i: model.detokenize([i]) for i in said | set(named) | set(seen.token_ids)}
+    listed = {i for rows in trace.lens for i in rows.top_ids.ravel().tolist()}
+    spelled = {i: model.detokenize([i]) for i in listed | set(named) | set(trace.token_ids)}
     return Report(
-        wanted,
-        [spelled[i] for i in seen.token_ids],
-        seen.token_ids,
+        options,
+        [spelled[i] for i in trace.token_ids],
+        trace.token_ids,
         named,
         at,
         spelled,
-        seen.lens if wanted.is_lens else [],
-        seen.lens[-1],
-        {(at, head): seen[_weights(at)][heads[at].index(head)] for at, head in dict.fromkeys(wanted.heads)},
+        trace.lens if options.has_lens else [],
+        trace.lens[-1],
+        {(at, head): trace[_weights(at)][heads[at].index(head)] for at, head in dict.fromkeys(options.heads)},
     )
 
 

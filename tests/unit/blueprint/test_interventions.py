@@ -43,30 +43,33 @@ def test_every_model_has_a_stream_to_change(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("write", "sentence"),
+    ("intervention", "message"),
     [
-        (Scale("blocks.0.attention.mx", head=0), "unknown point to change .*closest: blocks.0.attention.mix"),
-        (Scale("blocks.0.attention.weights", head=0), "unknown point to change"),
-        (Scale("blocks.2.after_ffn", feature=0), "unknown point to change"),
-        (AddVector(STREAM, [0.0] * 31), "has 31 numbers; a row there has 32"),
-        (AddVector(STREAM, [math.inf] + [0.0] * 31), "not finite"),
-        (AddVector(STREAM, [1e300] * 32, scale=1e300), "not finite"),
-        (AddVector("blocks.0.attention.mix", [0.0] * 32), "not to blocks.0.attention.mix"),
-        (Scale("blocks.0.attention.mix", head=4), "head 4 is not at .* heads 0 to 3"),
-        (Scale("blocks.0.attention.mix", feature=1), "give head="),
-        (Scale(STREAM, head=1), "give feature="),
-        (Scale(STREAM, feature=-1), "feature -1 is not at .* features 0 to 31"),
+        (
+            Scale("blocks.0.attention.mx", head=0),
+            "unknown intervention point .*closest: blocks.0.attention.mix",
+        ),
+        (Scale("blocks.0.attention.weights", head=0), "unknown intervention point"),
+        (Scale("blocks.2.after_ffn", feature=0), "unknown intervention point"),
+        (AddVector(STREAM, [0.0] * 31), "has 31 numbers; expected 32"),
+        (AddVector(STREAM, [math.inf] + [0.0] * 31), "contains NaN or infinity"),
+        (AddVector(STREAM, [1e300] * 32, scale=1e300), "contains NaN or infinity"),
+        (AddVector("blocks.0.attention.mix", [0.0] * 32), "cannot add a vector at blocks.0.attention.mix"),
+        (Scale("blocks.0.attention.mix", head=4), "has no head 4; it has heads 0 to 3"),
+        (Scale("blocks.0.attention.mix", feature=1), "pass head="),
+        (Scale(STREAM, head=1), "pass feature="),
+        (Scale(STREAM, feature=-1), "has no feature -1; it has features 0 to 31"),
         (Scale(STREAM, feature=1, factor=math.nan), "factor .* finite"),
-        (Scale(STREAM, feature=1, start=4, stop=4), "positions 4 to 4; none is in it"),
+        (Scale(STREAM, feature=1, start=4, stop=4), "positions 4 to 4; expected 0 <= start < stop"),
         (Scale(STREAM, feature=1, start=-1), "positions -1"),
     ],
 )
-def test_what_cannot_be_changed_is_refused(write: Intervention, sentence: str) -> None:
-    with pytest.raises(BadInput, match=sentence):
-        compile_interventions(LLAMA, [write])
+def test_invalid_interventions_are_rejected(intervention: Intervention, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        compile_interventions(LLAMA, [intervention])
 
 
-def test_a_vector_is_numbers() -> None:
+def test_vector_must_be_a_flat_list_of_numbers() -> None:
     for vector in ("abc", [[1.0, 2.0]], [None]):
         with pytest.raises(BadInput, match="flat list of numbers"):
             AddVector(STREAM, vector)  # type: ignore[arg-type]

@@ -107,7 +107,7 @@ def test_steering_vector_turns_one_text_into_the_other(model: Model) -> None:
     logits_V = model.trace("cd", ["logits"], interventions=[addition])["logits"][-1]
     np.testing.assert_allclose(logits_V, model.logits("abd")[-1], atol=1e-3)
     assert steering_vector(model, "abd", "cd").point == "blocks.1.after_ffn"
-    with pytest.raises(BadInput, match="'ab' has but one"):
+    with pytest.raises(BadInput, match="'ab' has one, so write a longer text"):
         steering_vector(model, "ab", "cd")
 
 

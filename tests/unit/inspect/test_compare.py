@@ -1,4 +1,4 @@
-"""The comparison of both engines: silent where they agree, pointing at the right place where not."""
+"""Comparing the engines finds no difference where they agree, and names the first tap where they differ."""
 
 from __future__ import annotations
 
@@ -23,37 +23,36 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_engines_agree_at_every_point(path: Path) -> None:
-    found = compare(path, IDS)
-    assert found.first is None
-    assert found.same_top == 1.0
-    names = [point.name for point in found.points]
+def test_engines_agree_at_every_tap(path: Path) -> None:
+    comparison = compare(path, IDS)
+    assert comparison.first is None
+    assert comparison.same_top == 1.0
+    names = [point.name for point in comparison.points]
     assert names[0] == "embedding.output"
     assert names[-1] == "logits"
     assert {"blocks.0.attention.mix", "blocks.1.ffn.hidden", "blocks.1.after_ffn"} <= set(names)
-    assert set(by_layer(found)) == {"embedding.output", "blocks.0", "blocks.1", "logits"}
+    assert set(by_layer(comparison)) == {"embedding.output", "blocks.0", "blocks.1", "logits"}
 
 
 def test_first_difference_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One weight of the torch side's second block is changed: its keys differ first."""
+    """With one key weight of the second torch block modified, its keys are the first difference."""
     from zeropoint.models import build
 
     load = build.load
 
-    def load_changed(built: object, weights: dict[str, np.ndarray]) -> None:
-        changed = dict(weights)
-        key = changed["blocks.1.attention.key.weight"].copy()
+    def load_modified(built: object, weights: dict[str, np.ndarray]) -> None:
+        key = weights["blocks.1.attention.key.weight"].copy()
         key[3, 4] += 1.0
-        load(built, {**changed, "blocks.1.attention.key.weight": key})
+        load(built, {**weights, "blocks.1.attention.key.weight": key})
 
-    monkeypatch.setattr(build, "load", load_changed)
-    found = compare(path, IDS)
-    assert found.first is not None
-    assert found.first.name == "blocks.1.attention.key"
-    assert found.first.relative > module.TOLERANCE
+    monkeypatch.setattr(build, "load", load_modified)
+    comparison = compare(path, IDS)
+    assert comparison.first is not None
+    assert comparison.first.name == "blocks.1.attention.key"
+    assert comparison.first.relative > module.TOLERANCE
 
 
-def test_command_prints_and_exits_by_the_outcome(path: Path) -> None:
+def test_command_exits_with_1_if_a_difference_exceeds_the_tolerance(path: Path) -> None:
     from zeropoint.cli.commands.compare import command
 
     run = CliRunner().invoke(command, [str(path), "--text", "abc def", "--json"])

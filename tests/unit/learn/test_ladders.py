@@ -203,7 +203,7 @@ def test_the_published_norm_and_rotation_match_the_article() -> None:
     assert torch.allclose(normalized.square().mean((1, 2)), torch.ones(2), atol=1e-5)
     assert torch.allclose(make_norm(CORRECTED, 16, 8)(x_BTD).square().mean(2), torch.ones(2, 5), atol=1e-5)
     # The article rotates the first pair by 10000^(2/d) per position; the correct angle is 1.
-    published, corrected = (RotaryAttention(b, 8, 1).attention.rotation for b in (PUBLISHED, CORRECTED))
+    published, corrected = (RotaryAttention(b, 8, 1).attention.rotary for b in (PUBLISHED, CORRECTED))
     assert published is not None
     assert corrected is not None
     assert published.spec.frequencies()[0] == pytest.approx(10000 ** (2 / 8))

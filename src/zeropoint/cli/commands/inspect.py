@@ -82,12 +82,12 @@ def command(
 
     Layers, heads and token positions count from 0.
     """
-    from zeropoint.inspect.report import Wanted, report
+    from zeropoint.inspect.report import ReportOptions, report
 
     interventions = intervention_options.parse(flags)
-    wanted = Wanted(
-        is_lens=lens or not (logprobs or attention),
-        is_logprobs=logprobs,
+    report_options = ReportOptions(
+        has_lens=lens or not (logprobs or attention),
+        has_logprobs=logprobs,
         heads=[pair(head, "--attention", "head") for head in attention],
         top=top,
         tokens=tokens,
@@ -95,7 +95,7 @@ def command(
     )
     text = answer.read_prompt(text, "text")
     with open_model.open_model(options.read(flags), console) as model:
-        result = report(model, text, wanted, interventions.interventions(model))
+        result = report(model, text, report_options, interventions.interventions(model))
     if as_json:
         console.json(result.as_json())
     else:
