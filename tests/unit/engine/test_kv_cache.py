@@ -1,4 +1,4 @@
-"""The options of a cache, and that its size is counted in Python as it lies in memory."""
+"""KV cache options, page sizes, sharing and memory limits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def some_ids(n: int, seed: int = 0) -> list[int]:
     [{"exact": True}, {}, {"cache_type": "int16"}, {"cache_type": "f16"}, {"cache_type": "int8"}],
     ids=str,
 )
-def test_a_page_has_the_size_that_is_planned(options: dict[str, str], tmp_path: Path) -> None:
+def test_page_bytes_match_the_loaded_engine(options: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "tiny.gguf"
     write_tiny_model(path, Tiny(d_head=20, n_ctx=300))
     with zeropoint.load(path, **options) as model:
@@ -34,27 +34,27 @@ def test_a_page_has_the_size_that_is_planned(options: dict[str, str], tmp_path: 
         assert model.engine.cache_bytes == 3 * model.engine.page_bytes
 
 
-def test_memory_is_taken_as_it_is_used_and_shared(tmp_path: Path) -> None:
+def test_pages_are_allocated_on_demand_and_shared(tmp_path: Path) -> None:
     path = tmp_path / "tiny.gguf"
     write_tiny_model(path, Tiny(n_ctx=1024))
     with zeropoint.load(path) as model:
         engine = model.engine
         assert engine.used_cache_bytes == 0
         params = SamplingParams.of(temperature=0, max_tokens=4)
-        start = some_ids(300)
-        first = engine.submit(Request([*start, 5], params))
+        prefix = some_ids(300)
+        first = engine.submit(Request([*prefix, 5], params))
         while engine.used_cache_bytes < 3 * engine.page_bytes:
             engine.step()
-        others = [engine.submit(Request([*start, 6 + i], params)) for i in range(5)]
+        others = [engine.submit(Request([*prefix, 6 + i], params)) for i in range(5)]
         cached = {}
         while len(cached) < 6:
             cached |= {e.request: e.n_cached for e in engine.step() if e.finish is not None}
         assert cached == {first: 0, **dict.fromkeys(others, 300)}
-        # Two full pages are shared, and each has a last page of its own.
+        # The two full pages are shared; each request has its own last page.
         assert engine.used_cache_bytes <= 8 * engine.page_bytes
 
 
-def test_a_bound_on_memory_is_kept(tmp_path: Path) -> None:
+def test_cache_memory_limit_is_respected(tmp_path: Path) -> None:
     path = tmp_path / "tiny.gguf"
     write_tiny_model(path, Tiny(n_ctx=4096, n_layers=4, n_kv_heads=4))
     with zeropoint.load(path, cache_memory=1) as model:

@@ -1,4 +1,4 @@
-"""A cache on disk: it comes back bit for bit, and no file that is not quite it does any harm."""
+"""KV snapshots: they restore the cache bit for bit, and damaged or foreign files are rejected."""
 
 from __future__ import annotations
 
@@ -56,35 +56,35 @@ def answer(model: Model, ids: list[int]) -> tuple[list[int], int]:
     ],
     ids=str,
 )
-def test_what_was_read_need_not_be_read_again(options: dict[str, Any], path: Path, tmp_path: Path) -> None:
+def test_a_restored_cache_continues_bit_for_bit(options: dict[str, Any], path: Path, tmp_path: Path) -> None:
     ids, file = some_ids(650), tmp_path / "a.kv"
     with zeropoint.load(path, **options) as model:
         first, _ = answer(model, ids)
         more = [*ids, *first, 5, 6]
-        want, n_cached = answer(model, more)
+        expected, n_cached = answer(model, more)
         assert n_cached == 650 + 11
-        assert model.save_cache([*more, *want], file) == 650 + 12 + 2 + 11
+        assert model.save_cache([*more, *expected], file) == 650 + 12 + 2 + 11
     with zeropoint.load(path, **options) as model:
-        assert model.load_cache(file) == [*more, *want[:-1]]
-        again, n_cached = answer(model, [*more, *want, 9])
+        assert model.load_cache(file) == [*more, *expected[:-1]]
+        again, n_cached = answer(model, [*more, *expected, 9])
         assert n_cached == len(more) + 11
     with zeropoint.load(path, **options) as model:
-        assert answer(model, [*more, *want, 9]) == (again, 0)
+        assert answer(model, [*more, *expected, 9]) == (again, 0)
 
 
-def test_nothing_cached_is_nothing_saved(model: Model, tmp_path: Path) -> None:
+def test_an_empty_cache_saves_no_tokens(model: Model, tmp_path: Path) -> None:
     assert model.save_cache(some_ids(20), tmp_path / "a.kv") == 0
     assert model.load_cache(tmp_path / "a.kv") == []
 
 
-def test_another_models_cache_is_refused(model: Model, path: Path, tmp_path: Path) -> None:
+def test_the_cache_of_another_model_is_rejected(model: Model, path: Path, tmp_path: Path) -> None:
     answer(model, some_ids(50))
     model.save_cache(some_ids(50), tmp_path / "a.kv")
-    one_weight = tmp_path / "other.gguf"
+    other_path = tmp_path / "other.gguf"
     gain = np.ones(64, np.float32)
     for name, changes in (("gain", {"weights": {"blk.1.ffn_norm.weight": gain}}), ("seed", {})):
-        write_tiny_model(one_weight, Tiny(n_ctx=768, seed=int(name == "seed")), **changes)
-        with zeropoint.load(one_weight) as other, pytest.raises(BadInput, match="saved with another model"):
+        write_tiny_model(other_path, Tiny(n_ctx=768, seed=int(name == "seed")), **changes)
+        with zeropoint.load(other_path) as other, pytest.raises(BadInput, match="saved with another model"):
             other.load_cache(tmp_path / "a.kv")
     with zeropoint.load(path, cache_type="int8") as other, pytest.raises(BadInput, match=r"int16 .* int8"):
         other.load_cache(tmp_path / "a.kv")
@@ -93,7 +93,7 @@ def test_another_models_cache_is_refused(model: Model, path: Path, tmp_path: Pat
 
 
 def with_header(data: bytes, **changes: Any) -> bytes:
-    """The file with another header and the checksum that belongs to it."""
+    """Replace header fields of a snapshot and recompute its checksum."""
     n = struct.unpack_from("<8sII", data)[2]
     header = {**json.loads(data[16 : 16 + n]), **changes}
     text = json.dumps(header).encode()
@@ -101,9 +101,9 @@ def with_header(data: bytes, **changes: Any) -> bytes:
     return body + hashlib.sha256(body).digest()
 
 
-def test_hostile_files(model: Model, tmp_path: Path) -> None:
+def test_damaged_files_are_rejected(model: Model, tmp_path: Path) -> None:
     ids, file = some_ids(200), tmp_path / "a.kv"
-    want, _ = answer(model, ids)
+    expected, _ = answer(model, ids)
     model.save_cache(ids, file)
     good = file.read_bytes()
     n_header = struct.unpack_from("<8sII", good)[2]
@@ -137,10 +137,10 @@ def test_hostile_files(model: Model, tmp_path: Path) -> None:
         file.write_bytes(data)
         with pytest.raises(BadInput, match=words):
             model.load_cache(file)
-    assert answer(model, ids)[0] == want
+    assert answer(model, ids)[0] == expected
 
 
-def test_only_a_saved_cache_is_written_over(model: Model, tmp_path: Path) -> None:
+def test_only_a_snapshot_is_overwritten(model: Model, tmp_path: Path) -> None:
     file = tmp_path / "a.kv"
     file.write_text("mine")
     with pytest.raises(BadInput, match="is no saved cache"):
@@ -150,7 +150,7 @@ def test_only_a_saved_cache_is_written_over(model: Model, tmp_path: Path) -> Non
         model.load_cache(tmp_path / "none.kv")
 
 
-def test_a_conversation_goes_on_where_it_was(path: Path, tmp_path: Path) -> None:
+def test_a_loaded_conversation_reuses_its_cache(path: Path, tmp_path: Path) -> None:
     file = tmp_path / "talk.json"
     with zeropoint.load(path) as model:
         before = Conversation(model)

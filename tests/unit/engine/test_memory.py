@@ -1,4 +1,4 @@
-"""What a process takes beside the weights and the cache."""
+"""Resident memory of a process in addition to weights and KV cache."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from zeropoint.engine.native.kv_cache import context_bytes
 from zeropoint.tokenizers.core.string_table import StringTable
 from zeropoint.weights.gguf.reader import open_gguf
 
-_MOST_BYTES = 60_000_000  # of which Python, numpy and the tokenizer's library take some 40
-# The command line, then the most it took. What a parent is told of a child counts from the fork on.
+_MAX_BYTES = 60_000_000  # Python, numpy and the tokenizers library take about 40 MB of it
+# Runs the command line, then prints its peak RSS. (What a parent reads of a child includes the fork.)
 _CHAT = """
 import sys
 from zeropoint.cli.app import main
@@ -26,18 +26,18 @@ finally:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_chat_takes_little_beside_weights_and_cache(smollm2_path: Path) -> None:
+def test_chat_needs_little_memory_besides_weights_and_cache(smollm2_path: Path) -> None:
     with zeropoint.load(smollm2_path) as model:
         weights = model.engine.weight_bytes
         n_tokens = len(model.encode_chat([{"role": "user", "content": "Say yes."}])) + 8
-        cache = context_bytes(model.blueprint, n_tokens, "f16")  # whole pages, as the engine has it
+        cache = context_bytes(model.blueprint, n_tokens, "f16")  # in full pages, as the engine allocates it
     command = [sys.executable, "-c", _CHAT, "chat", "-m", str(smollm2_path), "-n", "8", "Say yes."]
     peak_kib = int(subprocess.run(command, capture_output=True, text=True, check=True).stderr.split()[-2])
     peak = peak_kib << 10
-    assert peak - weights - cache < _MOST_BYTES
+    assert peak - weights - cache < _MAX_BYTES
 
 
-def test_packed_texts_are_the_texts() -> None:
+def test_packed_texts_equal_the_list_of_texts() -> None:
     texts = ["", "a", "▁the", "\U0001f600", "", "z"]
     packed = StringTable(texts)
     assert list(packed) == texts
@@ -48,7 +48,7 @@ def test_packed_texts_are_the_texts() -> None:
         packed[6]
 
 
-def test_a_lean_file_lacks_the_lists_of_the_vocabulary_alone(smollm2_path: Path) -> None:
+def test_lean_file_drops_only_the_vocabulary_lists(smollm2_path: Path) -> None:
     file = open_gguf(smollm2_path)
     missing = set(file.metadata) - set(file.without_vocabulary().metadata)
     assert missing == {f"tokenizer.ggml.{name}" for name in ("tokens", "token_type", "merges")}

@@ -1,4 +1,4 @@
-"""The native engine behind the contract: requests in, events out."""
+"""The native engine behind the `Engine` contract: requests, events, scores and threads."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ def engine(file: GgufModel) -> Iterator[NativeEngine]:
     engine.close()
 
 
-def events_of(engine: NativeEngine, number: int) -> list[Event]:
-    """All events of a request, stepping until its last."""
+def events_of(engine: NativeEngine, request_id: int) -> list[Event]:
+    """Step until a request ends and return all its events."""
     events: list[Event] = []
     while not events or events[-1].finish is None:
-        events += [event for event in engine.step() if event.request == number]
+        events += [event for event in engine.step() if event.request == request_id]
     return events
 
 
-def test_it_fulfils_the_contract(engine: NativeEngine) -> None:
+def test_native_engine_implements_the_contract(engine: NativeEngine) -> None:
     as_engine: Engine = engine
     as_stepper: Stepper = engine.stepper()
     assert (as_engine.n_ctx, as_engine.n_vocab) == (128, 261)
     assert as_stepper.n_tokens == 0
 
 
-def test_it_says_what_it_is(file: GgufModel, engine: NativeEngine) -> None:
+def test_properties_match_the_options(file: GgufModel, engine: NativeEngine) -> None:
     assert engine.n_threads == 2
     assert not engine.is_exact
     assert engine.cache_bytes == context_bytes(gguf_blueprint(file), 128, "int16")
@@ -64,9 +64,9 @@ def test_it_says_what_it_is(file: GgufModel, engine: NativeEngine) -> None:
     assert exact.n_threads == default_threads()
 
 
-def test_events_of_a_request(engine: NativeEngine) -> None:
-    number = engine.submit(Request([5, 6, 7], GREEDY, wants_logprobs=True))
-    events = events_of(engine, number)
+def test_a_request_yields_one_event_per_token(engine: NativeEngine) -> None:
+    request_id = engine.submit(Request([5, 6, 7], GREEDY, wants_logprobs=True))
+    events = events_of(engine, request_id)
     assert [event.finish for event in events] == [None, None, None, "length"]
     assert all(event.token is not None and 0 <= event.token < 261 for event in events)
     assert all(event.logprob is not None and event.logprob < 0 for event in events)
@@ -74,15 +74,15 @@ def test_events_of_a_request(engine: NativeEngine) -> None:
     assert engine.step() == []
 
 
-def test_log_probabilities_are_those_of_the_model_before_sampling(engine: NativeEngine) -> None:
+def test_logprobs_are_those_of_the_model_before_sampling_steps(engine: NativeEngine) -> None:
     params = SamplingParams.of(temperature=0.3, top_k=5, repetition_penalty=1.5, seed=3, max_tokens=6)
     events = events_of(engine, engine.submit(Request([5, 6, 7], params, wants_logprobs=True)))
     tokens = [event.token for event in events if event.token is not None]
     scores = engine.score([5, 6, 7, *tokens])[2:]
     np.testing.assert_allclose([event.logprob for event in events], scores, atol=1e-5)
-    silent = events_of(engine, engine.submit(Request([5, 6, 7], params)))
-    assert [event.token for event in silent] == tokens
-    assert {event.logprob for event in silent} == {None}
+    without_logprobs = events_of(engine, engine.submit(Request([5, 6, 7], params)))
+    assert [event.token for event in without_logprobs] == tokens
+    assert {event.logprob for event in without_logprobs} == {None}
 
 
 def test_sampling_steps_reach_the_engine(engine: NativeEngine) -> None:
@@ -97,7 +97,7 @@ def test_sampling_steps_reach_the_engine(engine: NativeEngine) -> None:
     assert len(set(tokens(temperature=0, presence_penalty=2.0, frequency_penalty=2.0))) > 1
 
 
-def test_without_a_seed_answers_differ(engine: NativeEngine) -> None:
+def test_answers_differ_without_a_seed(engine: NativeEngine) -> None:
     params = SamplingParams.of(temperature=2.0, max_tokens=20)
     answers = {
         tuple(event.token for event in events_of(engine, engine.submit(Request([5], params))))
@@ -106,16 +106,18 @@ def test_without_a_seed_answers_differ(engine: NativeEngine) -> None:
     assert len(answers) == 3
 
 
-def test_cancel_ends_a_request_and_ignores_others(engine: NativeEngine) -> None:
-    number = engine.submit(Request([5, 6], SamplingParams.of(seed=1)))
+def test_cancel_ends_a_request_and_ignores_unknown_ids(engine: NativeEngine) -> None:
+    request_id = engine.submit(Request([5, 6], SamplingParams.of(seed=1)))
     engine.step()
-    for other in (number, number, 99, -1):
+    for other in (request_id, request_id, 99, -1):
         engine.cancel(other)
     events = engine.step()
-    assert [(event.request, event.token, event.finish) for event in events] == [(number, None, "cancelled")]
+    assert [(event.request, event.token, event.finish) for event in events] == [
+        (request_id, None, "cancelled")
+    ]
 
 
-def test_a_score_of_one_token_is_empty(engine: NativeEngine) -> None:
+def test_score_of_one_token_is_empty(engine: NativeEngine) -> None:
     assert engine.score([5]).shape == (0,)
     with pytest.raises(BadInput, match="0 tokens"):
         engine.score([])
@@ -123,7 +125,7 @@ def test_a_score_of_one_token_is_empty(engine: NativeEngine) -> None:
         engine.score([261])
 
 
-def test_more_threads_than_processors_and_the_limit(file: GgufModel) -> None:
+def test_answers_do_not_depend_on_the_thread_count(file: GgufModel) -> None:
     answers = []
     for n_threads in (1, 7, 1024):
         engine = NativeEngine(file, gguf_blueprint(file), EngineOptions(context=64, threads=n_threads))
@@ -133,7 +135,7 @@ def test_more_threads_than_processors_and_the_limit(file: GgufModel) -> None:
     assert answers[0] == answers[1] == answers[2]
 
 
-def test_blocks_that_differ_cannot_be_run(file: GgufModel) -> None:
+def test_blocks_of_different_sizes_are_rejected(file: GgufModel) -> None:
     blueprint = gguf_blueprint(file)
     wider = dataclasses.replace(
         blueprint.blocks[1], ffn=dataclasses.replace(blueprint.blocks[1].ffn, d_ff=128)
@@ -143,22 +145,22 @@ def test_blocks_that_differ_cannot_be_run(file: GgufModel) -> None:
         NativeEngine(file, mixed, EngineOptions(context=64))
 
 
-def test_split_models_are_one(tmp_path: Path) -> None:
-    """The parts of a model, each with its own tensors, give what the whole file gives."""
-    whole, tiny = tmp_path / "whole.gguf", Tiny(seed=4)
-    write_tiny_model(whole, tiny)
-    paths = split(whole, tmp_path)
-    file, parts = open_gguf(whole), open_gguf(paths[0])
-    assert len(parts.paths) == 2
+def test_a_sharded_model_equals_the_single_file(tmp_path: Path) -> None:
+    """Loading the shards of a model gives the same logits as loading the complete file."""
+    single, tiny = tmp_path / "single.gguf", Tiny(seed=4)
+    write_tiny_model(single, tiny)
+    paths = split(single, tmp_path)
+    file, shards = open_gguf(single), open_gguf(paths[0])
+    assert len(shards.paths) == 2
     logits = []
-    for model in (file, parts):
+    for model in (file, shards):
         engine = NativeEngine(model, gguf_blueprint(model), EngineOptions(context=64))
         logits.append(engine.stepper().extend([5, 6, 7]).tobytes())
     assert logits[0] == logits[1]
 
 
 def split(path: Path, folder: Path) -> list[Path]:
-    """The model in two parts, as the reference tools write it."""
+    """Split a model into two shards in the format of llama.cpp's gguf-split."""
     import gguf
 
     reader = gguf.GGUFReader(path)

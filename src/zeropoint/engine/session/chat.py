@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zeropoint import _native
 from zeropoint.engine.session import chat_history
 from zeropoint.engine.session.chat_history import Message
 from zeropoint.errors import BadInput, ContextFull, DiskError, OutOfMemory
@@ -178,10 +179,7 @@ class Conversation:
                 return n_leaving
         if n_tokens >= n_ctx:
             what = "the question and the system prompt have" if self.system else "the question has"
-            raise ContextFull(
-                f"{what} {n_tokens} tokens and the context holds {n_ctx}; shorten the text or give a larger "
-                "--context"
-            )
+            raise ContextFull(_native.context_full_message(what, n_tokens, n_ctx))
         return n_turns
 
     def _farewell(self, n_leaving: int) -> list[str]:

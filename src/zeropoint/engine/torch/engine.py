@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from zeropoint import _native
 from zeropoint.blueprint.interventions import Intervention, PointEdit, compile_interventions
 from zeropoint.engine.contract import Event, FinishReason, LogitLens, LogitLensRows, Request, Tap, Trace
 from zeropoint.engine.tap_requests import check_lens, residual_tap, select_taps
@@ -61,10 +62,7 @@ class TorchEngine:
         if not prompt:
             raise BadInput("the prompt is empty; give at least one token")
         if len(prompt) >= self.n_ctx:
-            raise ContextFull(
-                f"the prompt has {len(prompt)} tokens and the context holds {self.n_ctx}; "
-                "shorten it or load the model with a larger context"
-            )
+            raise ContextFull(_native.context_full_message("the prompt has", len(prompt), self.n_ctx))
         seed = secrets.randbits(64) if request.params.seed is None else request.params.seed
         number, self._n_requests = self._n_requests, self._n_requests + 1
         self._running[number] = _Running(request, seed, self.stepper(request.interventions), prompt)
@@ -125,9 +123,7 @@ class TorchEngine:
         module, text, lens = self._loaded(), _validated(ids, self.n_vocab), lens or LogitLens(())
         b = module.blueprint
         if len(text) > self.n_ctx:
-            raise ContextFull(
-                f"the text has {len(text)} tokens and the context holds {self.n_ctx}; shorten it"
-            )
+            raise ContextFull(_native.context_full_message("the text has", len(text), self.n_ctx))
         requests = select_taps(b, len(text), taps)
         check_lens(b, len(text), lens)
         streams = [residual_tap(b, layer) for layer in lens.layers]
