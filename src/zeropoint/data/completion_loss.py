@@ -1,12 +1,11 @@
-"""What is asked of a prompt with its answer: the answer alone (as in Stanford Alpaca's training, 2023).
+"""Completion-only loss: ignore the tokens of prompts, learn those of completions (Stanford Alpaca, 2023).
 
-Whoever uses the model gives the prompt, so learning to write prompts is effort lost. A token of a prompt is
-kept as its id plus n_vocab: so it is told apart wherever ids go, in memory, shards, packed rows and windows.
+The user writes the prompt, so learning to write prompts is wasted effort. A prompt token is stored as its id
+plus n_vocab, so prompts stay marked wherever ids go: in memory, shards, packed rows and windows.
 
-It also tells where documents begin, where an answer is followed by a prompt. The documents of a row have
-nothing to do with each other, and whoever uses the model asks one thing at a time; so each is to see itself
-alone, as if it had a row of its own (Krell et al., "Efficient Sequence Packing without Cross-contamination",
-2021).
+A change from completion to prompt also marks the start of a document. Documents packed into one row are
+unrelated, and in use the model sees one at a time; so attention is limited to the own document, as if it had
+a row to itself (Krell et al., "Efficient Sequence Packing without Cross-contamination", 2021).
 """
 
 from __future__ import annotations
@@ -25,16 +24,15 @@ LossTargets = Literal["all", "completion"]
 
 
 def n_ids(n_vocab: int, loss: str) -> int:
-    """How many different numbers ids are kept as: twice the vocabulary where prompts are told apart."""
+    """Upper bound of the stored ids: n_vocab, or twice that if prompts are marked."""
     return 2 * n_vocab if loss == "completion" else n_vocab
 
 
 @dataclass(frozen=True, eq=False)
 class CompletionBatches:
-    """ids [B, T]; the ids that come next [B, T], or -100 where what comes next is part of a prompt; and to
-    which of its row's documents each token belongs [B, T], from 0.
+    """Inputs [B, T], next-token targets [B, T] with -100 for prompt tokens, and document numbers [B, T].
 
-    batches: of next tokens, whose prompts are n_vocab higher.
+    batches: next-token batches whose prompt ids are n_vocab higher. Document numbers count from 0 per row.
     """
 
     batches: Batches
@@ -42,16 +40,16 @@ class CompletionBatches:
 
     @property
     def n_rows(self) -> int:
-        """Of a whole batch."""
+        """The batch size."""
         return self.batches.n_rows
 
     def batch(
         self, step: int, rows: Rows = ALL
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """ids_BT, next_BT, document_BT of step."""
-        ids_BT, next_BT = self.batches.batch(step, rows)
+        """ids_BT, target_BT, document_BT of batch `step`."""
+        ids_BT, target_BT = self.batches.batch(step, rows)
         is_prompt_BT = ids_BT >= self.n_vocab
-        begins_BT = is_prompt_BT & ~np.roll(is_prompt_BT, 1, axis=1)
-        begins_BT[:, 0] = False
-        document_BT = begins_BT.cumsum(axis=1, dtype=np.int64)
-        return ids_BT % self.n_vocab, np.where(next_BT < self.n_vocab, next_BT, IGNORED), document_BT
+        is_start_BT = is_prompt_BT & ~np.roll(is_prompt_BT, 1, axis=1)
+        is_start_BT[:, 0] = False
+        document_BT = is_start_BT.cumsum(axis=1, dtype=np.int64)
+        return ids_BT % self.n_vocab, np.where(target_BT < self.n_vocab, target_BT, IGNORED), document_BT

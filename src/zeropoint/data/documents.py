@@ -1,9 +1,8 @@
-"""Text of one's own as documents: a file or a folder of .txt, .md, .jsonl, .json and .parquet.
+"""Read documents from .txt, .md, .jsonl, .json and .parquet files, or a folder of them.
 
-A text file is one document, or several between `<|endoftext|>` marks, as collections of stories are
-published; a line of JSONL, an item of a JSON list and a row of Parquet are one each. Line ends become "\\n".
-A document in which nothing can be seen, white space and control characters alone, is none. Every error names
-the file, and the line or row.
+A text file is one document, or several separated by `<|endoftext|>`, as in TinyStories; each line of JSONL,
+item of a JSON list and row of Parquet is one document. Line ends become "\\n". Documents without a visible
+character are skipped. Every error names the file and the line, item or row.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ from zeropoint.tokenizers.core.sanitize import check_unicode
 
 __all__ = ["SUFFIXES", "Document", "DocumentSource", "documents", "find_sources"]
 
-_MARK = b"<|endoftext|>"
-# What is no white space, no control and no format character (Unicode's Cc and the usual ones of Cf).
+_SEPARATOR = b"<|endoftext|>"
+# Not white space, a control character (Unicode's Cc) or a common format character (Cf).
 _VISIBLE = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
-_MAX_JSON = 1 << 30  # bytes of a JSON list, which is read whole
-_ROWS = 1024  # of Parquet at a time
+_MAX_JSON_BYTES = 1 << 30  # a JSON list is read into memory
+_PARQUET_ROWS = 1024  # per read
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentSource:
-    """One file. name: its path below what was given, with "/", by which files are ordered."""
+    """One file. name: its path relative to the root, with "/"; files are read in the order of names."""
 
     path: Path
     name: str
@@ -41,98 +40,98 @@ class DocumentSource:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text. prompt: what stands before it and is given where it is to be written, "" for most texts."""
+    """A text, in two parts: `prompt`, "" for plain text, and `completion`, which follows it."""
 
     completion: str
     prompt: str = ""
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """Prompt and completion."""
         return self.prompt + self.completion
 
 
 def find_sources(root: Path) -> list[DocumentSource]:
-    """The files of a folder and all below it, by name, or the one file.
+    """The file, or the files of a folder and its subfolders, sorted by name.
 
-    Hidden files and links to folders are left out. Raises BadInput if there is nothing to read.
+    Skips hidden files and links to folders. Raises BadInput if there is nothing to read.
     """
     if root.is_file():
         if _reader_of(root.name) is None:
             raise BadInput(
-                f"{display_path(root)} must be a file of {', '.join(SUFFIXES)} (with .gz, if it is text)"
+                f"{display_path(root)} must end in {', '.join(SUFFIXES)} (text and JSON also in .gz)"
             )
         return [DocumentSource(root, root.name)]
     if not root.is_dir():
         raise BadInput(f"there is no file or folder {display_path(root)}; give the path of your texts")
-    found = []
-    for folder, below, names in os.walk(root, onerror=_refuse):
-        below[:] = sorted(name for name in below if not name.startswith("."))
+    sources = []
+    for folder, subfolders, names in os.walk(root, onerror=_raise_unreadable):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in names:
             path = Path(folder) / name
             if _reader_of(name) is not None and not name.startswith(".") and path.is_file():
-                found.append(DocumentSource(path, path.relative_to(root).as_posix()))
-    if not found:
+                sources.append(DocumentSource(path, path.relative_to(root).as_posix()))
+    if not sources:
         raise BadInput(
-            f"the folder {display_path(root)} has no file of {', '.join(SUFFIXES)}; give one that has"
+            f"the folder {display_path(root)} has no {', '.join(SUFFIXES)} files; choose another folder"
         )
-    return sorted(found, key=lambda source: source.name)
+    return sorted(sources, key=lambda source: source.name)
 
 
 def documents(source: DocumentSource, field: str = "text") -> Iterator[Document]:
-    """The documents of one file, in order. field: of JSON and Parquet, the one that holds the text.
+    """The documents of one file, in order. field: the field or column of JSON and Parquet that has the text.
 
-    Raises BadInput naming the file and the line or row.
+    Raises BadInput naming the file and the line, item or row.
     """
     reader = _reader_of(source.name)
     if reader is None:
-        raise BadInput(f"{display_path(source.path)} must be a file of {', '.join(SUFFIXES)}")
+        raise BadInput(f"{display_path(source.path)} must end in {', '.join(SUFFIXES)}; choose another file")
     try:
-        for found in reader(source.path, field):
-            document = Document(_with_plain_ends(found.completion), _with_plain_ends(found.prompt))
+        for raw in reader(source.path, field):
+            document = Document(_normalize_newlines(raw.completion), _normalize_newlines(raw.prompt))
             if _VISIBLE.search(document.text):
                 yield document
     except (OSError, EOFError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise BadInput(f"{display_path(source.path)} cannot be read ({why}); check the file") from None
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadInput(f"{display_path(source.path)} cannot be read ({reason}); check the file") from None
 
 
-def _with_plain_ends(text: str) -> str:
+def _normalize_newlines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _read_text(path: Path, field: str) -> Iterator[Document]:
     parts: list[str] = []
-    has_marks, is_fresh = False, False
+    has_separators, is_after_separator = False, False
     for number, line in enumerate(_lines(path), start=1):
-        *whole, rest = line.split(_MARK)
-        for piece in whole:
-            yield Document("".join([*parts, _decoded(piece, path, number)]).strip("\n"))
-            parts, has_marks, is_fresh = [], True, True
-        if is_fresh and not rest.strip():  # after a mark, the line's end and empty lines belong to the mark
+        *complete, rest = line.split(_SEPARATOR)
+        for piece in complete:
+            yield Document("".join([*parts, _decode(piece, path, number)]).strip("\n"))
+            parts, has_separators, is_after_separator = [], True, True
+        if is_after_separator and not rest.strip():  # skip the rest of its line, and empty lines
             continue
-        is_fresh = False
-        parts.append(_decoded(rest, path, number))
+        is_after_separator = False
+        parts.append(_decode(rest, path, number))
     text = "".join(parts)
-    yield Document(text.strip("\n") if has_marks else text)
+    yield Document(text.strip("\n") if has_separators else text)
 
 
 def _read_jsonl(path: Path, field: str) -> Iterator[Document]:
     for number, line in enumerate(_lines(path), start=1):
         if not line.isspace():
             where = f"{display_path(path)}, line {number}"
-            yield _document(_json(_decoded(line, path, number), where), field, where)
+            yield _document(_parse_json(_decode(line, path, number), where), field, where)
 
 
 def _read_json(path: Path, field: str) -> Iterator[Document]:
     with _opened(path) as file:
-        content = file.read(_MAX_JSON + 1)
-    if len(content) > _MAX_JSON:
-        raise BadInput(f"{display_path(path)} is too large for one JSON list (1 GiB); write it as .jsonl")
-    records = _json(_decoded(content, path, 1), display_path(path))
+        content = file.read(_MAX_JSON_BYTES + 1)
+    if len(content) > _MAX_JSON_BYTES:
+        raise BadInput(f"{display_path(path)} is larger than 1 GiB; convert it to .jsonl")
+    records = _parse_json(_decode(content, path, 1), display_path(path))
     if not isinstance(records, list):
         raise BadInput(
-            f"{display_path(path)} must be a JSON list of objects, each with the text in `{field}`"
+            f"{display_path(path)} must be a JSON list of objects with the text in `{field}`; convert it"
         )
     for number, record in enumerate(records, start=1):
         where = f"{display_path(path)}, item {number}"
@@ -145,7 +144,7 @@ def _read_parquet(path: Path, field: str) -> Iterator[Document]:
         import pyarrow.parquet as parquet  # type: ignore[import-untyped]
     except ImportError:
         raise BadInput(
-            f"{display_path(path)} needs pyarrow to be read; install it with: pip install 'zeropoint[train]'"
+            f"{display_path(path)} requires pyarrow; install it with: pip install 'zeropoint[train]'"
         ) from None
     try:
         with parquet.ParquetFile(path) as file:
@@ -154,13 +153,13 @@ def _read_parquet(path: Path, field: str) -> Iterator[Document]:
                     f"{display_path(path)}: {choices('column', field, file.schema_arrow.names)}; give --field"
                 )
             number = 0
-            for batch in file.iter_batches(batch_size=_ROWS, columns=[field]):
+            for batch in file.iter_batches(batch_size=_PARQUET_ROWS, columns=[field]):
                 for value in batch.column(0).to_pylist():
                     number += 1
                     yield _document({field: value}, field, f"{display_path(path)}, row {number}")
     except arrow.ArrowException as error:
         raise BadInput(
-            f"{display_path(path)} is no sound Parquet file: {str(error).splitlines()[0][:200]}"
+            f"{display_path(path)} is not a valid Parquet file ({str(error).splitlines()[0][:200]}); check it"
         ) from None
 
 
@@ -189,7 +188,7 @@ def _lines(path: Path) -> Iterator[bytes]:
         yield from file
 
 
-def _decoded(raw: bytes, path: Path, line: int) -> str:
+def _decode(raw: bytes, path: Path, line: int) -> str:
     try:
         return raw.decode("utf-8-sig" if line == 1 else "utf-8")
     except UnicodeDecodeError as error:
@@ -200,19 +199,17 @@ def _decoded(raw: bytes, path: Path, line: int) -> str:
         ) from None
 
 
-def _json(text: str, where: str) -> Any:
+def _parse_json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{where}: no JSON: {error or 'too many brackets'}") from None
+        raise BadInput(f"{where}: invalid JSON ({error or 'too many brackets'}); check the file") from None
 
 
 def _document(record: object, field: str, where: str) -> Document:
-    """The text of a record, or an instruction with its answer."""
+    """The document of a record: its text, or an instruction as prompt and completion."""
     if not isinstance(record, dict):
-        raise BadInput(
-            f"{where}: an object with the text in `{field}` is needed, not {type(record).__name__}"
-        )
+        raise BadInput(f"{where}: expected an object with the text in `{field}`, not {type(record).__name__}")
     if field not in record and is_instruction(record):
         prompt, completion = (check_unicode(part, where) for part in prompt_and_completion(record, where))
         return Document(completion, prompt)
@@ -221,11 +218,11 @@ def _document(record: object, field: str, where: str) -> Document:
             f"{where}: {choices('field', field, [str(key)[:40] for key in record][:20])}; give --field"
         )
     if not isinstance(record[field], str):
-        raise BadInput(f"{where}: `{field}` must be a text, not {type(record[field]).__name__}")
+        raise BadInput(f"{where}: `{field}` must be text, not {type(record[field]).__name__}")
     return Document(check_unicode(record[field], f"{where}: `{field}`"))
 
 
-def _refuse(error: OSError) -> None:
+def _raise_unreadable(error: OSError) -> None:
     raise BadInput(
         f"{display_path(Path(error.filename))} cannot be read ({error.strerror}); check its permissions"
     )

@@ -1,4 +1,4 @@
-"""What files were when they were read, so that one that is changed later is seen."""
+"""Fingerprints of source files, to detect files that change after they were read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Fingerprint", "changed_sources", "check_unchanged", "fingerprints"]
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """A file as it was read: size, time of its last change, sha256 in hex."""
+    """A file's size in bytes, modification time and SHA-256 (hex) when it was read."""
 
     n_bytes: int
     mtime_ns: int
@@ -24,32 +24,35 @@ class Fingerprint:
 
 
 def fingerprints(root: Path) -> dict[str, Fingerprint]:
-    """Every source below `root`, by name. Raises BadInput naming a file that cannot be read."""
-    return {source.name: _sum(source.path) for source in find_sources(root)}
+    """The fingerprint of every source below `root`, by name. Raises BadInput naming an unreadable file."""
+    return {source.name: _fingerprint(source.path) for source in find_sources(root)}
 
 
-def changed_sources(root: Path, known: Mapping[str, Fingerprint], *, whole: bool = False) -> list[str]:
-    """Names of sources that are not what they were: changed, new or gone.
+def changed_sources(root: Path, known: Mapping[str, Fingerprint], *, hash_all: bool = False) -> list[str]:
+    """Names of sources that were changed, added or removed since `known` was taken.
 
-    A file of the same size and time is taken for the same, unless `whole` asks for every byte.
+    A file with the same size and modification time counts as unchanged, unless `hash_all` compares content.
     """
-    now = {source.name: source.path for source in find_sources(root)}
-    odd = list(known.keys() ^ now.keys())
-    for name in known.keys() & now.keys():
-        was, info = known[name], now[name].stat()
-        is_touched = (info.st_size, info.st_mtime_ns) != (was.n_bytes, was.mtime_ns)
-        if (is_touched or whole) and (info.st_size != was.n_bytes or _sum(now[name]).sha256 != was.sha256):
-            odd.append(name)
-    return sorted(odd)
+    paths = {source.name: source.path for source in find_sources(root)}
+    changed = list(known.keys() ^ paths.keys())
+    for name in known.keys() & paths.keys():
+        old, info = known[name], paths[name].stat()
+        is_touched = (info.st_size, info.st_mtime_ns) != (old.n_bytes, old.mtime_ns)
+        has_same_size = info.st_size == old.n_bytes
+        if (is_touched or hash_all) and not (
+            has_same_size and _fingerprint(paths[name]).sha256 == old.sha256
+        ):
+            changed.append(name)
+    return sorted(changed)
 
 
 def check_unchanged(root: Path, known: Mapping[str, Fingerprint]) -> None:
-    """Raise DiskError if a source was changed since its sum was taken, which is while it was read."""
-    if odd := changed_sources(root, known):
-        raise DiskError(f"{odd[0]} of {display_path(root)} was changed while it was read; start again")
+    """Raise DiskError if a source changed since its fingerprint was taken, that is, while it was read."""
+    if changed := changed_sources(root, known):
+        raise DiskError(f"{changed[0]} of {display_path(root)} changed while it was read; start again")
 
 
-def _sum(path: Path) -> Fingerprint:
+def _fingerprint(path: Path) -> Fingerprint:
     try:
         info = path.stat()
         return Fingerprint(info.st_size, info.st_mtime_ns, sha256_of(path))

@@ -1,7 +1,7 @@
-"""Documents packed into rows: one after the other, with the token that ends each, cut every n_ctx.
+"""Sequence packing: concatenate documents, each with its end token, and cut a row every n_ctx tokens.
 
-Nothing is padded and nothing is lost: each token is asked for once an epoch. The last row reaches back into
-the one before it, so that it is as long as all others, and what that asks for is not asked again.
+There is no padding, and each token is a target exactly once per epoch. The last row starts early enough to be
+full; the targets that it shares with the row before are ignored.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.data.batches import ALL, IGNORED, Rows, Tokens
+from zeropoint.data.batches import ALL, IGNORED, Rows, Tokens, as_index, check_windows
 from zeropoint.data.permutation import shuffled_indices
-from zeropoint.errors import BadInput
 
 __all__ = ["PackedRows"]
 
 
 @dataclass(frozen=True, eq=False)
 class PackedRows:
-    """Batches of rows: ids [B, T] and the ids that come next [B, T].
+    """Batches of packed rows: inputs [B, T] and next-token targets [B, T].
 
-    seed: of an order that is new in every epoch; None takes the rows as they stand, for judging.
+    seed: of a new order of rows in every epoch; None keeps the order of the text, for evaluation. Raises
+    BadInput for a batch size or n_ctx below 1, or too little text.
     """
 
     ids: Tokens
@@ -31,31 +31,27 @@ class PackedRows:
     seed: int | None
 
     def __post_init__(self) -> None:
-        if len(self.ids) <= self.n_ctx:
-            raise BadInput(
-                f"the text has {len(self.ids)} tokens; rows of {self.n_ctx} need more than that, so give "
-                "more text or a smaller n_ctx"
-            )
+        check_windows(self.ids, self.n_ctx, self.n_rows)
 
     @property
-    def n_all(self) -> int:
-        """Rows of an epoch."""
+    def n_epoch_rows(self) -> int:
+        """Rows per epoch."""
         return -(-(len(self.ids) - 1) // self.n_ctx)
 
     @property
     def n_batches(self) -> int:
-        """Batches after which every row was there."""
-        return -(-self.n_all // self.n_rows)
+        """Batches that cover every row once."""
+        return -(-self.n_epoch_rows // self.n_rows)
 
     def batch(self, step: int, rows: Rows = ALL) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """ids_BT, next_BT. A batch may end one epoch and begin the next."""
+        """ids_BT, target_BT of batch `step`, which may end one epoch and start the next."""
         first = step * self.n_rows
         if self.seed is None:
-            places = np.arange(first, first + self.n_rows) % self.n_all
+            indices_B = np.arange(first, first + self.n_rows) % self.n_epoch_rows
         else:
-            places = shuffled_indices(self.n_all, self.seed, first, self.n_rows)
-        begins = places[rows if isinstance(rows, slice) else list(rows)][:, None] * self.n_ctx
-        starts = np.minimum(begins, len(self.ids) - self.n_ctx - 1)
-        at = starts + np.arange(self.n_ctx + 1)
-        window = self.ids[at].astype(np.int64)
-        return window[:, :-1], np.where(at[:, 1:] > begins, window[:, 1:], IGNORED)
+            indices_B = shuffled_indices(self.n_epoch_rows, self.seed, first, self.n_rows)
+        begins_B1 = indices_B[as_index(rows)][:, None] * self.n_ctx
+        starts_B1 = np.minimum(begins_B1, len(self.ids) - self.n_ctx - 1)
+        positions = starts_B1 + np.arange(self.n_ctx + 1)
+        window = self.ids[positions].astype(np.int64)
+        return window[:, :-1], np.where(positions[:, 1:] > begins_B1, window[:, 1:], IGNORED)

@@ -1,8 +1,9 @@
-"""Parallel text: a sentence and its translation, on the same line of two files; and batches of such pairs.
+"""Sentence pairs for translation: read them from two parallel files, and batch them by length.
 
-A batch is as wide as its longest sentence, so sentences of about one length should meet: padding is computed
-like any token and thrown away. The order needs no state: epochs follow each other, each a permutation of its
-own; the pairs of every `n_pooled` batches in a row are sorted by length, cut, and the batches shuffled.
+A batch is as wide as its longest sentence, and padding costs as much compute as any token, so sentences of
+similar length are batched together: each epoch is a new permutation, the pairs of every `n_pooled`
+consecutive batches are sorted by length and cut into batches, and these are shuffled. Every batch is a
+function of its number, so there is no state to save.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.data.batches import ALL, Rows
+from zeropoint.data.batches import ALL, Rows, as_index, check_batch_size
 from zeropoint.data.permutation import shuffled_indices
 from zeropoint.data.text_codec import TextCodec
 from zeropoint.errors import BadInput
@@ -26,31 +27,31 @@ __all__ = ["Pair", "PairBatches", "encode_source", "encode_target", "pad_rows", 
 
 Pair = tuple[Sequence[int], Sequence[int]]
 Ids = NDArray[np.int64]
-_MOST_BYTES = 1 << 30  # of one file, unpacked: parallel text of a size that memory holds
+_MAX_BYTES = 1 << 30  # of one uncompressed file, since all pairs are held in memory
 
 
 def encode_source(codec: TextCodec, text: str) -> list[int]:
-    """What the encoder reads: the text's ids and the end. Raises BadInput for a tokenizer without one."""
+    """The encoder's input: the text and the end token. Raises BadInput for a tokenizer without one."""
     if codec.end_id is None:
-        raise BadInput("the tokenizer has no token that ends a text, and translation needs one; take another")
+        raise BadInput("the tokenizer has no end-of-text token, which translation needs; choose another one")
     return [*codec.encode(text), codec.end_id]
 
 
 def encode_target(codec: TextCodec, text: str) -> list[int]:
-    """What the decoder learns: the beginning, the text's ids and the end. Raises BadInput as above."""
+    """The decoder's sequence: begin token, text and end token. Raises BadInput as `encode_source`."""
     source = encode_source(codec, text)
     return [source[-1] if codec.begin_id is None else codec.begin_id, *source]
 
 
 def read_pairs(source: Path, target: Path) -> list[tuple[str, str]]:
-    """The lines of two files, side by side; a name that ends in .gz is unpacked.
+    """Pair the lines of two files; names ending in .gz are decompressed.
 
-    Raises BadInput naming a file that cannot be read, is not UTF-8 or has another number of lines.
+    Raises BadInput naming a file that cannot be read or is not UTF-8, or if the numbers of lines differ.
     """
     sources, targets = _lines(source), _lines(target)
     if len(sources) != len(targets):
         raise BadInput(
-            f"{source} has {len(sources)} lines and {target} has {len(targets)}; line by line they must be "
+            f"{source} has {len(sources)} lines and {target} has {len(targets)}; give files whose lines are "
             "translations of each other"
         )
     if not sources:
@@ -59,22 +60,23 @@ def read_pairs(source: Path, target: Path) -> list[tuple[str, str]]:
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a file, without the white space around them. Only a line feed ends a line."""
+    """The lines of a file, stripped. Only a line feed ends a line."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-        if len(data) > _MOST_BYTES:
-            raise BadInput(f"{path} has more than {_MOST_BYTES >> 20} MiB of text; give a part of it")
+            data = file.read(_MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
+            raise BadInput(f"{path} has more than {_MAX_BYTES >> 20} MiB of text; split it")
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput(f"{path} is not UTF-8 at byte {error.start}; convert it first") from None
     except (OSError, EOFError, zlib.error) as error:
-        raise BadInput(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(f"{path} cannot be read ({reason}); check the file") from None
     return [line.strip() for line in text.removesuffix("\n").split("\n")] if text else []
 
 
 def pad_rows(sequences: Iterable[Sequence[int]], padding: int) -> Ids:
-    """Rows of one length, filled up on the right: [B, T]."""
+    """Pad sequences on the right to the longest one: [B, T]."""
     rows = list(sequences)
     ids_BT = np.full((len(rows), max(map(len, rows))), padding, np.int64)
     for row, ids in zip(ids_BT, rows, strict=True):
@@ -84,12 +86,11 @@ def pad_rows(sequences: Iterable[Sequence[int]], padding: int) -> Ids:
 
 @dataclass(frozen=True, eq=False)
 class PairBatches:
-    """Pairs of ids as batches: sources [B, S] and answers [B, T]; keeps the contract `Batches`.
+    """Batches of sentence pairs: sources [B, S] and targets [B, T] (see `Batches`).
 
-    pairs: ids of a source and its answer, with the tokens that begin and end. padding: the number that
-    fills up, below zero where no token is for that.
-    n_pooled: batches whose pairs are sorted by length together; more of them, less padding. At most an
-    epoch's: else a batch would hold the same sentence often.
+    pairs: ids of each source and target, with begin and end tokens. padding: the padding id, negative if the
+    vocabulary has none. n_pooled: batches to sort by length together; more means less padding. Capped at one
+    epoch, or a batch would repeat sentences. Raises BadInput for a batch size below 1 or no pairs.
     """
 
     pairs: Sequence[Pair]
@@ -99,27 +100,27 @@ class PairBatches:
     n_pooled: int = 100
 
     def __post_init__(self) -> None:
-        if self.n_rows < 1 or self.n_pooled < 1 or not self.pairs:
+        check_batch_size(self.n_rows)
+        if self.n_pooled < 1 or not self.pairs:
             raise BadInput(
-                f"there are {len(self.pairs)} pairs for batches of {self.n_rows}, {self.n_pooled} of which "
-                "are sorted together; expected 1 or more of each"
+                f"there are {len(self.pairs)} sentence pairs and n_pooled is {self.n_pooled}; expected 1 or "
+                "more of each"
             )
         n_epoch = -(-len(self.pairs) // self.n_rows)
         object.__setattr__(self, "n_pooled", min(self.n_pooled, n_epoch))
-        # The last pool is kept: batches are mostly asked for in their order.
+        # Cache one pool, since batches are mostly requested in order.
         object.__setattr__(self, "_pool", lru_cache(maxsize=1)(self._make_pool))
 
     def batch(self, step: int, rows: Rows = ALL) -> tuple[Ids, Ids]:
-        """source_BS, answer_BT of step, from 0; also a worker's rows are padded as the whole batch is."""
+        """source_BS, target_BT of batch `step`, padded to the width of the complete batch for any `rows`."""
         pool = self._pool(step // self.n_pooled)  # type: ignore[attr-defined]
-        chosen = pool[step % self.n_pooled]
-        wanted = rows if isinstance(rows, slice) else list(rows)
-        source_BS = pad_rows((self.pairs[i][0] for i in chosen), self.padding)
-        answer_BT = pad_rows((self.pairs[i][1] for i in chosen), self.padding)
-        return source_BS[wanted], answer_BT[wanted]
+        indices = pool[step % self.n_pooled]
+        source_BS = pad_rows((self.pairs[i][0] for i in indices), self.padding)
+        target_BT = pad_rows((self.pairs[i][1] for i in indices), self.padding)
+        return source_BS[as_index(rows)], target_BT[as_index(rows)]
 
     def _make_pool(self, number: int) -> Ids:
-        """The pairs' numbers of n_pooled batches: [n_pooled, B]."""
+        """The indices of the pairs in n_pooled batches: [n_pooled, B]."""
         size = self.n_pooled * self.n_rows
         chosen = shuffled_indices(len(self.pairs), self.seed, number * size, size)
         lengths = np.array([[len(self.pairs[i][0]), len(self.pairs[i][1])] for i in chosen])

@@ -1,7 +1,7 @@
-"""Parallel text, opened: a data set of the catalogue or a folder of one's own, as pairs of ids.
+"""Open a parallel corpus for translation, from the catalogue or a folder, as pairs of token ids.
 
-A folder holds a file for each part and language, with a sentence a line: train.de, train.en, val.de, val.en,
-and any other part to be judged by, packed (.gz) or not. One vocabulary serves both languages.
+A folder has one file per part and language with one sentence per line: train.de, train.en, val.de, val.en and
+optionally more parts for evaluation, compressed (.gz) or not. Both languages share one vocabulary.
 """
 
 from __future__ import annotations
@@ -37,10 +37,9 @@ Files = Mapping[str, tuple[Path, Path]]
 
 @dataclass(frozen=True, eq=False)
 class ParallelCorpus:
-    """Pairs to learn from and to be judged by, and what turns a sentence of either language into ids.
+    """Training and validation pairs as ids, and the codec of both languages.
 
-    validation_texts: the pairs of validation as they are written, one for one.
-    sha256: of each file that was read, by name, in hex.
+    validation_texts: the validation pairs as text, in the same order. sha256: of each file by name, in hex.
     """
 
     codec: TextCodec
@@ -58,9 +57,9 @@ def open_parallel_corpus(
     progress: Progress = no_progress,
     notice: Notice = no_notice,
 ) -> ParallelCorpus:
-    """Read the parts train and val, and train or read the tokenizer; of settings, that and n_vocab hold.
+    """Read the parts train and val, and train or load the tokenizer; uses only `tokenizer` and `n_vocab`.
 
-    languages: source and answer, as "de-en". Raises BadInput naming the file, NetworkError, DiskError.
+    languages: source and target, like "de-en". Raises BadInput naming the file, NetworkError, DiskError.
     """
     files = find_parallel_files(source, languages, progress=progress, notice=notice)
     for part in (TRAIN, VALIDATION):
@@ -76,45 +75,47 @@ def open_parallel_corpus(
         codec = load_codec(Path(settings.tokenizer).expanduser())
     paths = [path for part in (TRAIN, VALIDATION) for path in files[part]]
     sha256 = {path.name: sha256_of(path) for path in paths}
-    ids, held_ids = encode_pairs(codec, train), encode_pairs(codec, validation)
-    return ParallelCorpus(codec, ids, held_ids, validation, sha256)
+    train_ids, validation_ids = encode_pairs(codec, train), encode_pairs(codec, validation)
+    return ParallelCorpus(codec, train_ids, validation_ids, validation, sha256)
 
 
 def encode_pairs(codec: TextCodec, pairs: list[tuple[str, str]]) -> list[Pair]:
-    """Each as a model reads it."""
-    return [(encode_source(codec, source), encode_target(codec, answer)) for source, answer in pairs]
+    """Encode each pair for the encoder and the decoder."""
+    return [(encode_source(codec, source), encode_target(codec, target)) for source, target in pairs]
 
 
 def nonempty_pairs(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Those with text on both sides; there is nothing to learn from the others."""
-    return [(source, answer) for source, answer in pairs if source and answer]
+    """The pairs with text on both sides."""
+    return [(source, target) for source, target in pairs if source and target]
 
 
 def find_parallel_files(
     source: str, languages: str, *, progress: Progress = no_progress, notice: Notice = no_notice
 ) -> Files:
-    """The two files of every part of a data set or folder: {"train": (source, answer), ...}.
+    """The two files of every part of a data set or folder: {"train": (source, target), ...}.
 
-    Raises BadInput for a name or languages that are not there, NetworkError, DiskError.
+    Raises BadInput for an unknown name or missing languages, NetworkError, DiskError.
     """
     if (match := _LANGUAGES.fullmatch(languages)) is None or match[1] == match[2]:
-        raise BadInput(f"the languages are {languages!a:.40}; expected two as their files end, such as de-en")
+        raise BadInput(f"the languages are {languages!a:.40}; expected two file endings, like de-en")
     if source.lower() in datasets.load():
-        found = datasets.fetch(source, progress=progress, notice=notice)
+        paths = datasets.fetch(source, progress=progress, notice=notice)
     else:
-        found = _in_folder(Path(source).expanduser())
-    sides: dict[str, dict[str, Path]] = {}
-    for name, path in sorted(found.items(), reverse=True):  # of train.de and train.de.gz the first counts
+        paths = _in_folder(Path(source).expanduser())
+    parts: dict[str, dict[str, Path]] = {}
+    for name, path in sorted(paths.items(), reverse=True):  # train.de takes precedence over train.de.gz
         part, _, language = name.removesuffix(".gz").rpartition(".")
-        sides.setdefault(part, {})[language] = path
-    wanted = match.groups()
+        parts.setdefault(part, {})[language] = path
+    first, second = match.groups()
     files = {
-        part: (side[wanted[0]], side[wanted[1]]) for part, side in sides.items() if {*wanted} <= side.keys()
+        part: (path_of[first], path_of[second])
+        for part, path_of in parts.items()
+        if first in path_of and second in path_of
     }
     if not files:
         raise BadInput(
-            f"{source} has no parallel text in {languages}; expected files such as {TRAIN}.{wanted[0]} and "
-            f"{TRAIN}.{wanted[1]} (or .gz)"
+            f"{source} has no parallel text in {languages}; expected files like {TRAIN}.{first} and "
+            f"{TRAIN}.{second} (or .gz)"
         )
     return files
 
@@ -123,6 +124,6 @@ def _in_folder(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         known = choices("data", folder, datasets.load())
         raise BadInput(
-            f"{known}; or a folder of parallel text of your own, which {display_path(folder)} is not"
+            f"{known}; or give a folder with parallel text ({display_path(folder)} is not a folder)"
         )
     return {path.name: path for path in folder.iterdir() if path.is_file()}

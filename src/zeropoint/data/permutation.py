@@ -1,8 +1,8 @@
-"""A shuffled order that nobody has to keep: place k of n is computed from the seed, in constant memory.
+"""A shuffled order computed on demand: element k of a permutation of n, in constant memory.
 
-A Feistel network over the numbers below 4^h >= n, walked until it lands below n (Black and Rogaway, "Ciphers
-with arbitrary finite domains", 2002): a permutation, so every number comes once. Resume and workers ask for
-the places they want; there is no state to save.
+A Feistel network permutes the numbers below 4^h >= n; cycle walking repeats it until the result is below n
+(Black and Rogaway, "Ciphers with arbitrary finite domains", 2002). Every number occurs once. Resumed runs and
+workers compute the elements they need, so there is no state to save.
 """
 
 from __future__ import annotations
@@ -20,47 +20,47 @@ U64 = np.uint64
 
 @dataclass(frozen=True, eq=False)
 class Permutation:
-    """Of the numbers 0 to n - 1. keys: one a round [_ROUNDS]."""
+    """A permutation of the numbers 0 to n - 1. keys: one per round [_ROUNDS]."""
 
     n: int
     keys: NDArray[np.uint64]
 
     @classmethod
     def of(cls, n: int, *seeds: int) -> Permutation:
-        """The permutation that those whole numbers (a seed, an epoch) stand for."""
+        """The permutation for these seeds, such as a seed and an epoch."""
         return cls(n, np.random.SeedSequence(seeds).generate_state(_ROUNDS, np.uint64).astype(U64))
 
-    def at(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The numbers at `places` (each 0 to n - 1), in any order and shape."""
-        half = max(1, ((self.n - 1).bit_length() + 1) // 2)
-        found = places.astype(U64)
-        is_out = np.ones(found.shape, bool)
-        while is_out.any():  # at most 3 of 4 numbers are out, so this ends soon
-            found[is_out] = self._round_trip(found[is_out], half)
-            is_out = found >= U64(self.n)
-        return found.astype(np.int64)
+    def at(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The elements at `indices` (0 to n - 1, any shape)."""
+        n_half_bits = max(1, ((self.n - 1).bit_length() + 1) // 2)
+        values = indices.astype(U64)
+        is_outside = np.ones(values.shape, bool)
+        while is_outside.any():  # at most 3 of 4 numbers are outside, so few rounds are needed
+            values[is_outside] = self._feistel(values[is_outside], n_half_bits)
+            is_outside = values >= U64(self.n)
+        return values.astype(np.int64)
 
-    def _round_trip(self, numbers: NDArray[np.uint64], half: int) -> NDArray[np.uint64]:
-        mask = U64((1 << half) - 1)
-        left, right = numbers >> U64(half), numbers & mask
+    def _feistel(self, numbers: NDArray[np.uint64], n_half_bits: int) -> NDArray[np.uint64]:
+        mask = U64((1 << n_half_bits) - 1)
+        left, right = numbers >> U64(n_half_bits), numbers & mask
         for key in self.keys:
-            left, right = right, left ^ (_mixed(right ^ key) & mask)
-        return (left << U64(half)) | right
+            left, right = right, left ^ (_mix(right ^ key) & mask)
+        return (left << U64(n_half_bits)) | right
 
 
 def shuffled_indices(n: int, seed: int, first: int, count: int) -> NDArray[np.int64]:
-    """`count` numbers of an endless series from place `first` on: those below n shuffled, then anew, ..."""
-    places = np.arange(first, first + count, dtype=np.int64)
-    epochs = places // n
-    found = np.empty(count, np.int64)
+    """`count` elements, from number `first` on, of an endless series of shuffled epochs of 0 to n - 1."""
+    positions = np.arange(first, first + count, dtype=np.int64)
+    epochs = positions // n
+    indices = np.empty(count, np.int64)
     for epoch in np.unique(epochs):
-        inside = epochs == epoch
-        found[inside] = Permutation.of(n, seed, int(epoch)).at(places[inside] % n)
-    return found
+        is_inside = epochs == epoch
+        indices[is_inside] = Permutation.of(n, seed, int(epoch)).at(positions[is_inside] % n)
+    return indices
 
 
-def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finisher of SplitMix64 (Steele, Lea and Flood, 2014): every bit depends on every other."""
+def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finalizer of SplitMix64 (Steele, Lea and Flood, 2014): every bit depends on every other."""
     x = (x ^ (x >> U64(30))) * U64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> U64(27))) * U64(0x94D049BB133111EB)
     return x ^ (x >> U64(31))

@@ -1,4 +1,4 @@
-"""Texts into a folder of shards, whole or not at all; what is there and still right is left as it is."""
+"""Tokenize texts into a folder of shards, atomically; do nothing if the folder is up to date."""
 
 from __future__ import annotations
 
@@ -40,78 +40,77 @@ def prepare(
     progress: Progress = lambda total, done: None,
     notice: Notice = lambda text: None,
 ) -> Manifest:
-    """Tokenise a file or folder into the folder `out`; returns its manifest.
+    """Tokenize a file or folder into a folder of shards and return its manifest.
 
-    An `out` made of the same files in the same way is left as it is; another is made anew. workers:
-    processes; by default as many as cores, if it is much. progress: (all characters, those done).
-    Raises BadInput naming the file, DiskError; an old `out` stays until the new one is whole.
+    Leaves `out` unchanged if it was made from the same files with the same settings; otherwise replaces it,
+    but only when the new shards are complete. workers: processes; by default one per core for large corpora.
+    progress: (characters in total, characters done). Raises BadInput naming the file, DiskError.
     """
     settings = settings or TokenizeOptions()
     if workers is not None and workers < 1:
-        raise BadInput(f"the number of workers is {workers}; expected 1 or more")
+        raise BadInput(f"workers is {workers}; expected 1 or more")
     if out.resolve().is_relative_to(root.resolve()):
         raise BadInput(
-            f"{display_path(out)} lies in {display_path(root)}, which is read; choose a folder outside"
+            f"{display_path(out)} is inside the source {display_path(root)}; choose a folder outside"
         )
-    told = _told(settings, shard_tokens)
-    if (old := _old(out)) is not None:
-        if dict(old.settings) == told and not changed_sources(root, old.sources):
-            notice(f"{display_path(out)} holds this already and is left as it is")
+    recorded = _recorded_settings(settings, shard_tokens)
+    if (old := _existing(out)) is not None:
+        if dict(old.settings) == recorded and not changed_sources(root, old.sources):
+            notice(f"{display_path(out)} is up to date")
             return old
-        notice(f"{display_path(out)} was made of other files or in another way, and is made anew")
-    sums = fingerprints(root)
-    found = scan_corpus(root, settings, notice)
-    codec = build_codec(found, settings)
-    workers = workers or default_workers(found.n_characters)
-    with atomic_folder(out, need_bytes=found.n_characters * settings.dtype(codec).itemsize) as folder:
-        train, held = _write(found, settings, codec, folder, workers, shard_tokens, progress)
-        check_unchanged(root, sums)
-        if min(train.n_tokens, held.n_tokens) < 2:
+        notice(f"rebuilding {display_path(out)}: its sources or settings have changed")
+    sources = fingerprints(root)
+    scan = scan_corpus(root, settings, notice)
+    codec = build_codec(scan, settings)
+    workers = workers or default_workers(scan.n_characters)
+    with atomic_folder(out, need_bytes=scan.n_characters * settings.dtype(codec).itemsize) as folder:
+        train, validation = _write(scan, settings, codec, folder, workers, shard_tokens, progress)
+        check_unchanged(root, sources)
+        if min(train.n_tokens, validation.n_tokens) < 2:
             raise BadInput(
-                f"{display_path(root)} comes to {train.n_tokens} tokens to learn from and {held.n_tokens} "
-                "held out; "
-                "each needs two, one to read and one to ask for, so give more text"
+                f"{display_path(root)} has {train.n_tokens} tokens for training and "
+                f"{validation.n_tokens} for validation; each needs 2 or more, so give more text"
             )
         manifest = Manifest(
             dtype=settings.dtype(codec).str,
             n_vocab=codec.n_vocab,
             tokenizer_sha256=codec.sha256,
-            settings=told,
+            settings=recorded,
             root=str(root.absolute()),
-            sources=sums,
+            sources=sources,
             train=train,
-            validation=held,
+            validation=validation,
         )
         manifest.save(folder)
     return manifest
 
 
 def is_prepared(path: Path) -> bool:
-    """Whether a folder is one of shards."""
+    """Whether a folder has shards."""
     return (path / MANIFEST).is_file()
 
 
-def _told(settings: TokenizeOptions, shard_tokens: int) -> dict[str, Any]:
-    """The settings as a manifest has them; a tokenizer of one's own by what is in it."""
-    told = dataclasses.asdict(settings) | {"shard_tokens": shard_tokens}
+def _recorded_settings(settings: TokenizeOptions, shard_tokens: int) -> dict[str, Any]:
+    """The settings in a manifest; a tokenizer file is identified by its SHA-256."""
+    recorded = dataclasses.asdict(settings) | {"shard_tokens": shard_tokens}
     if not settings.is_trained:
-        told["tokenizer"] = load_codec(Path(settings.tokenizer).expanduser()).sha256
-    return told
+        recorded["tokenizer"] = load_codec(Path(settings.tokenizer).expanduser()).sha256
+    return recorded
 
 
-def _old(out: Path) -> Manifest | None:
-    """What is at `out`, if it is ours to replace. Raises BadInput if it is something else."""
+def _existing(out: Path) -> Manifest | None:
+    """The manifest of existing shards at `out`. Raises BadInput if something else is there."""
     if is_prepared(out):
-        with contextlib.suppress(BadInput):  # a damaged one is ours too
+        with contextlib.suppress(BadInput):  # damaged shards may be replaced too
             return read_shards(out)[0]
         return None
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise BadInput(f"{display_path(out)} is there already and holds no shards; choose another folder")
+        raise BadInput(f"{display_path(out)} exists and has no shards; choose another folder")
     return None
 
 
 def _write(
-    found: CorpusScan,
+    scan: CorpusScan,
     settings: TokenizeOptions,
     codec: TextCodec,
     folder: Path,
@@ -119,16 +118,16 @@ def _write(
     shard_tokens: int,
     progress: Progress,
 ) -> tuple[Split, Split]:
-    """The tokenizer and the shards of both sides."""
+    """Write the tokenizer and the shards of both splits."""
     file = folder / "tokenizer.json"
     with write_file(file) as opened:
         opened.write(codec.content)
     dtype = settings.dtype(codec)
-    train, held = (ShardWriter(folder, name, dtype, shard_tokens) for name in SPLITS)
+    train, validation = (ShardWriter(folder, name, dtype, shard_tokens) for name in SPLITS)
     done = 0
-    for part in tokenize_corpus(found, settings, codec, file, workers):
+    for part in tokenize_corpus(scan, settings, codec, file, workers):
         train.add(part.train, part.n_train)
-        held.add(part.held, part.n_held)
+        validation.add(part.validation, part.n_validation)
         done += part.n_characters
-        progress(found.n_characters, done)
-    return train.side(), held.side()
+        progress(scan.n_characters, done)
+    return train.finish(), validation.finish()

@@ -1,11 +1,11 @@
-"""Text as ids on the disk: files that are mapped into memory, and a manifest that says what they must hold.
+"""Token ids on disk: memory-mapped shards, and a manifest to verify them.
 
-    DIR/manifest.json         sizes, sums, sources, settings
+    DIR/manifest.json         sizes, hashes, sources, settings
     DIR/tokenizer.json
-    DIR/train-00000.bin ...   ids one after the other, little-endian, no header
+    DIR/train-00000.bin ...   ids, little-endian, without a header
     DIR/validation-00000.bin
 
-A shard is cut anywhere: all shards of a side, one after the other, are its text.
+Shards are cut at any token; the concatenated shards of a split are its text.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,12 +45,12 @@ MANIFEST = "manifest.json"
 SPLITS = ("train", "validation")
 _FORMAT, _VERSION = "zeropoint.shards", 1
 _DTYPES = ("<u2", "<u4")
-_SCAN = 1 << 22  # ids looked at together
+_SCAN_TOKENS = 1 << 22  # ids to verify at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One file of ids."""
+    """One file of token ids."""
 
     file: str
     n_tokens: int
@@ -59,7 +59,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """What is learned from, or judged by."""
+    """The training or the validation part."""
 
     n_documents: int
     n_tokens: int
@@ -68,9 +68,9 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a folder of shards holds and what it was made of.
+    """The content of a folder of shards, and its sources.
 
-    settings: of the preparation, as they were given; root: what was given, and sources: its files by name.
+    settings: those of `prepare`. root: the source file or folder. sources: fingerprints of its files by name.
     """
 
     dtype: str
@@ -84,9 +84,10 @@ class Manifest:
 
     @property
     def sha256(self) -> str:
-        """Of all that training sees: the tokenizer and both sides, in hex."""
+        """One SHA-256 (hex) for the tokenizer and all shards."""
         return combined_sha256(
-            self.tokenizer_sha256, *(s.sha256 for side in (self.train, self.validation) for s in side.shards)
+            self.tokenizer_sha256,
+            *(s.sha256 for split in (self.train, self.validation) for s in split.shards),
         )
 
     @property
@@ -96,40 +97,40 @@ class Manifest:
 
     @property
     def n_ids(self) -> int:
-        """Below this are the numbers in the shards."""
+        """Upper bound of the ids in the shards, including the mark of prompts."""
         return n_ids(self.n_vocab, self.loss)
 
     def save(self, folder: Path) -> None:
-        """Write it into `folder`, flushed to the disk. Raises DiskError."""
+        """Write the manifest into `folder`, flushed to disk. Raises DiskError."""
         content = {"format": _FORMAT, "version": _VERSION} | dataclasses.asdict(self)
         with write_file(folder / MANIFEST) as file:
             file.write(json.dumps(content, indent=1, ensure_ascii=False).encode("utf-8", "surrogateescape"))
 
 
 class ShardWriter:
-    """Writes one side, shard after shard; `side` says at the end what is there."""
+    """Write the shards of one split; `finish` returns what was written."""
 
     def __init__(self, folder: Path, name: str, dtype: np.dtype[Any], shard_tokens: int) -> None:
-        self._folder, self._name, self._dtype, self._most = folder, name, dtype, shard_tokens
+        self._folder, self._name, self._dtype, self._shard_tokens = folder, name, dtype, shard_tokens
         self._shards: list[Shard] = []
-        self._waiting: list[NDArray[Any]] = []
-        self._n_waiting = 0
+        self._pending: list[NDArray[Any]] = []
+        self._n_pending = 0
         self.n_documents = 0
 
     def add(self, ids: NDArray[Any], n_documents: int) -> None:
-        """Append ids in which so many documents begin. Raises DiskError."""
+        """Append ids in which `n_documents` documents begin. Raises DiskError."""
         self.n_documents += n_documents
         while len(ids):
-            part = ids[: self._most - self._n_waiting]
-            self._waiting.append(part)
-            self._n_waiting += len(part)
+            part = ids[: self._shard_tokens - self._n_pending]
+            self._pending.append(part)
+            self._n_pending += len(part)
             ids = ids[len(part) :]
-            if self._n_waiting == self._most:
+            if self._n_pending == self._shard_tokens:
                 self._flush()
 
-    def side(self) -> Split:
-        """Write what is left, and say what was written."""
-        if self._n_waiting:
+    def finish(self) -> Split:
+        """Write the last shard and return the split."""
+        if self._n_pending:
             self._flush()
         return Split(self.n_documents, sum(shard.n_tokens for shard in self._shards), tuple(self._shards))
 
@@ -137,14 +138,16 @@ class ShardWriter:
         name = f"{self._name}-{len(self._shards):05d}.bin"
         digest = hashlib.sha256()
         with write_file(self._folder / name) as file:
-            for ids in self._waiting:
-                _write(file, np.ascontiguousarray(ids, self._dtype).tobytes(), digest)
-        self._shards.append(Shard(name, self._n_waiting, digest.hexdigest()))
-        self._waiting, self._n_waiting = [], 0
+            for ids in self._pending:
+                content = np.ascontiguousarray(ids, self._dtype).tobytes()
+                digest.update(content)
+                file.write(content)
+        self._shards.append(Shard(name, self._n_pending, digest.hexdigest()))
+        self._pending, self._n_pending = [], 0
 
 
 class ShardedTokens:
-    """Shards that read as one array: a slice, or whole numbers in any shape, gives their ids."""
+    """Shards that read like one array: index with a slice or an integer array of any shape."""
 
     def __init__(self, arrays: list[NDArray[Any]]) -> None:
         self._arrays = arrays
@@ -153,109 +156,104 @@ class ShardedTokens:
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
-    def __getitem__(self, places: Any) -> NDArray[Any]:
-        if isinstance(places, slice):
-            places = np.arange(*places.indices(len(self)))
-        places = np.asarray(places)
-        which = np.searchsorted(self._ends, places, side="right")
-        found = np.empty(places.shape, self._arrays[0].dtype)
-        for index in np.unique(which):
-            inside = which == index
-            begin = self._ends[index] - len(self._arrays[index])
-            found[inside] = self._arrays[index][places[inside] - begin]
-        return found
+    def __getitem__(self, indices: Any) -> NDArray[Any]:
+        if isinstance(indices, slice):
+            indices = np.arange(*indices.indices(len(self)))
+        indices = np.asarray(indices)
+        shard_numbers = np.searchsorted(self._ends, indices, side="right")
+        ids = np.empty(indices.shape, self._arrays[0].dtype)
+        for number in np.unique(shard_numbers):
+            is_inside = shard_numbers == number
+            begin = self._ends[number] - len(self._arrays[number])
+            ids[is_inside] = self._arrays[number][indices[is_inside] - begin]
+        return ids
 
 
 def read_shards(folder: Path, *, check: bool = True) -> tuple[Manifest, TextCodec, dict[str, ShardedTokens]]:
-    """What a folder holds: its manifest, tokenizer and the ids of each side, mapped from the disk.
+    """The manifest, the tokenizer and the memory-mapped ids of each split.
 
-    check: read every shard once and compare its sha256. Raises BadInput naming the file.
+    check: read every shard once and verify its SHA-256. Raises BadInput naming the file.
     """
     manifest = read_manifest(folder)
     codec = load_codec(folder / "tokenizer.json")
     if codec.sha256 != manifest.tokenizer_sha256 or codec.n_vocab != manifest.n_vocab:
-        raise _bad(folder / "tokenizer.json", "is not the one that the manifest names")
-    found = {}
+        raise _invalid(folder / "tokenizer.json", "does not match the manifest")
+    ids = {}
     for name in SPLITS:
-        side: Split = getattr(manifest, name)
-        found[name] = ShardedTokens([_mapped(folder, shard, manifest, check) for shard in side.shards])
-    return manifest, codec, found
+        split: Split = getattr(manifest, name)
+        ids[name] = ShardedTokens([_map_shard(folder, shard, manifest, check) for shard in split.shards])
+    return manifest, codec, ids
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a folder. Raises BadInput naming what is wrong with it."""
+    """The manifest of a folder. Raises BadInput naming the problem."""
     path = folder / MANIFEST
     try:
         raw = json.loads(path.read_bytes())
         if raw.pop("format") != _FORMAT:
-            raise ValueError(f"its `format` is not {_FORMAT}")
+            raise ValueError(f"`format` must be {_FORMAT}")
         if (version := raw.pop("version")) != _VERSION:
-            raise ValueError(f"its version is {version!r:.20}, and this zeropoint reads {_VERSION}")
-        sides = {name: _side(raw.pop(name)) for name in SPLITS}
+            raise ValueError(f"`version` is {version!r:.20}, but this zeropoint reads {_VERSION}")
+        splits = {name: _parse_split(raw.pop(name)) for name in SPLITS}
         sources = {name: Fingerprint(**item) for name, item in raw.pop("sources").items()}
-        manifest = Manifest(**raw, train=sides["train"], validation=sides["validation"], sources=sources)
+        manifest = Manifest(**raw, train=splits["train"], validation=splits["validation"], sources=sources)
         _check_manifest(manifest)
     except OSError as error:
         raise BadInput(
-            f"{display_path(path)} cannot be read ({error.strerror}); name a folder that was prepared"
+            f"{display_path(path)} cannot be read ({error.strerror}); give a folder made by `data prepare`"
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _bad(path, f"is no manifest of shards: {error}") from None
+        raise _invalid(path, f"is not a valid manifest of shards ({error})") from None
     return manifest
 
 
 def _check_manifest(manifest: Manifest) -> None:
     if manifest.dtype not in _DTYPES or type(manifest.n_vocab) is not int:
-        raise ValueError("`dtype` must be <u2 or <u4, `n_vocab` a whole number")
+        raise ValueError("`dtype` must be <u2 or <u4, `n_vocab` an integer")
     if not isinstance(manifest.root, str) or not isinstance(manifest.settings, dict):
-        raise ValueError("`root` must be a text, `settings` a table")
+        raise ValueError("`root` must be text, `settings` a table")
     if not 0 < manifest.n_ids <= 1 << 8 * np.dtype(manifest.dtype).itemsize:
-        raise ValueError(f"{manifest.n_vocab} tokens have no room in {manifest.dtype}")
+        raise ValueError(f"a vocabulary of {manifest.n_vocab} does not fit in {manifest.dtype}")
 
 
-def _side(raw: dict[str, Any]) -> Split:
+def _parse_split(raw: dict[str, Any]) -> Split:
     shards = tuple(Shard(**item) for item in raw.pop("shards"))
-    side = Split(**raw, shards=shards)
+    split = Split(**raw, shards=shards)
     for shard in shards:
         if type(shard.n_tokens) is not int or shard.n_tokens <= 0 or Path(shard.file).name != shard.file:
             raise ValueError(f"the shard {shard.file!r:.60} needs a plain name and `n_tokens` above 0")
-    if sum(shard.n_tokens for shard in shards) != side.n_tokens:
-        raise ValueError("`n_tokens` of a side is not the sum of its shards")
-    return side
+    if sum(shard.n_tokens for shard in shards) != split.n_tokens:
+        raise ValueError("`n_tokens` of a split must be the sum of its shards")
+    return split
 
 
-def _mapped(folder: Path, shard: Shard, manifest: Manifest, check: bool) -> NDArray[Any]:
+def _map_shard(folder: Path, shard: Shard, manifest: Manifest, check: bool) -> NDArray[Any]:
     path, dtype = folder / shard.file, np.dtype(manifest.dtype)
     try:
         n_bytes = path.stat().st_size
         if n_bytes % dtype.itemsize:
-            raise _bad(path, f"has {n_bytes:,} bytes, no whole number of ids of {dtype.itemsize} bytes")
+            raise _invalid(path, f"has {n_bytes:,} bytes, which is not a multiple of {dtype.itemsize}")
         if n_bytes != shard.n_tokens * dtype.itemsize:
-            raise _bad(path, f"has {n_bytes // dtype.itemsize:,} ids instead of {shard.n_tokens:,}")
+            raise _invalid(path, f"has {n_bytes // dtype.itemsize:,} ids instead of {shard.n_tokens:,}")
         ids: NDArray[Any] = np.memmap(path, dtype, mode="r", shape=(shard.n_tokens,))
     except OSError as error:
-        raise _bad(path, f"cannot be read ({error.strerror})") from None
+        raise _invalid(path, f"cannot be read ({error.strerror})") from None
     if check:
-        digest, highest = hashlib.sha256(), 0
-        for part in _parts(ids):
-            digest.update(part.tobytes())
-            highest = max(highest, int(part.max()))
-        if highest >= manifest.n_ids:
-            raise _bad(path, f"has the id {highest}, and the vocabulary ends at {manifest.n_ids - 1}")
-        if digest.hexdigest() != shard.sha256:
-            raise _bad(path, "has another sha256 than the manifest says")
+        _verify(path, ids, shard, manifest)
     return ids
 
 
-def _parts(ids: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    for start in range(0, len(ids), _SCAN):
-        yield ids[start : start + _SCAN]
+def _verify(path: Path, ids: NDArray[Any], shard: Shard, manifest: Manifest) -> None:
+    digest, max_id = hashlib.sha256(), 0
+    for start in range(0, len(ids), _SCAN_TOKENS):
+        part = ids[start : start + _SCAN_TOKENS]
+        digest.update(part.tobytes())
+        max_id = max(max_id, int(part.max()))
+    if max_id >= manifest.n_ids:
+        raise _invalid(path, f"has the id {max_id}, but the highest id is {manifest.n_ids - 1}")
+    if digest.hexdigest() != shard.sha256:
+        raise _invalid(path, "has a different sha256 than the manifest")
 
 
-def _write(file: BinaryIO, content: bytes, digest: Any) -> None:
-    digest.update(content)
-    file.write(content)
-
-
-def _bad(path: Path, what: str) -> BadInput:
-    return BadInput(f"{display_path(path)} {what}; prepare the data again")
+def _invalid(path: Path, problem: str) -> BadInput:
+    return BadInput(f"{display_path(path)} {problem}; prepare the data again")

@@ -1,7 +1,7 @@
-"""What is learned from and what is judged by, so that no text is in both.
+"""Split text into training and validation parts that share nothing.
 
-Many documents: each goes where its content says (a hash of it), so equal ones go the same way, and a
-document stays on its side when others come and go. One long text: its end is held out, as in nanoGPT.
+Many documents: a hash of its content assigns each, so equal documents are in the same part, and a document
+stays in its part when others are added. One long text: its end is held out, as in nanoGPT.
 """
 
 from __future__ import annotations
@@ -10,26 +10,27 @@ import hashlib
 
 __all__ = ["hash_position", "split_text", "threshold"]
 
-_WHOLE = 1 << 64
+_RANGE = 1 << 64
 
 
 def hash_position(text: str) -> int:
-    """Where a document stands among all there could be: 64 bits that depend on its content alone.
+    """A 64-bit hash of a document's content, ignoring white space around it.
 
-    Held out are those below `share` of them all. White space around a document is not its content.
+    Documents below a `threshold` of this range are for validation.
     """
     return int.from_bytes(hashlib.sha256(text.strip().encode()).digest()[:8], "big")
 
 
 def threshold(share: float, lowest: int, highest: int) -> int:
-    """Positions below this are held out: `share` of all, but never none and never every document.
+    """The hash position below which documents are for validation: `share` of the range.
 
-    lowest, highest: positions of the documents there are (from `position`), which differ.
+    lowest, highest: extremes of the documents' positions, which differ. The threshold leaves at least one
+    document on each side.
     """
-    return min(max(round(share * _WHOLE), lowest + 1), highest)
+    return min(max(round(share * _RANGE), lowest + 1), highest)
 
 
 def split_text(text: str, share: float) -> tuple[str, str]:
-    """One long text in two: the end, of that share of its characters, is held out."""
+    """One long text as (training, validation); validation is the last `share` of its characters."""
     n = int(len(text) * (1 - share))
     return text[:n], text[n:]

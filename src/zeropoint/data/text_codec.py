@@ -1,7 +1,7 @@
-"""How text becomes ids where a model learns: a tokenizer, its file, and the token that ends a document.
+"""The tokenizer of a training corpus, with its file and the token that ends a document.
 
-A tokenizer is trained on the text itself ("characters", "words", "bpe") or read from a file. It is kept as
-one `tokenizer.json`: of characters and words in our own form, all others as Hugging Face writes them.
+A tokenizer is trained on the corpus ("characters", "words", "bpe") or loaded. It is stored as a single
+`tokenizer.json`: in our own format for characters and words, in Hugging Face's for all others.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from zeropoint.tokenizers.train.words import WordTokenizer, train_words
 __all__ = ["KINDS", "TextCodec", "dtype_of", "load_codec", "train_codec"]
 
 KINDS = ("characters", "words", "bpe")
-_BPE_SAMPLE = 1 << 26  # characters that pairs are counted on; more of the same text changes little
+_BPE_SAMPLE = 1 << 26  # characters to train BPE on; more of the same text changes little
 
 
 @dataclass(frozen=True)
 class TextCodec:
-    """A tokenizer and the content of its file. end_id: stands after every document; None if there is none."""
+    """A tokenizer and the content of its file. end_id: the token after every document, or None."""
 
     tokenizer: CharTokenizer | WordTokenizer | Tokenizer
     content: bytes
@@ -42,24 +42,24 @@ class TextCodec:
 
     @property
     def n_vocab(self) -> int:
-        """Number of tokens."""
+        """Size of the vocabulary."""
         return self.tokenizer.n_vocab
 
     @property
     def begin_id(self) -> int | None:
-        """What stands before an answer: a token for that, or the one that ends documents."""
+        """The token at the start of a target sequence: the tokenizer's BOS, or else `end_id`."""
         begin = None if isinstance(self.tokenizer, CharTokenizer) else self.tokenizer.bos_id
         return self.end_id if begin is None else begin
 
     @property
     def mask_id(self) -> int:
-        """What hides a token where one is to be guessed; past the vocabulary where that has none for it."""
+        """The mask token; n_vocab, an extra id, if the tokenizer has none."""
         mask = self.tokenizer.mask_id if isinstance(self.tokenizer, Tokenizer) else None
         return self.n_vocab if mask is None else mask
 
     @property
     def control_ids(self) -> frozenset[int]:
-        """Tokens that no text becomes."""
+        """The ids of tokens that never encode text."""
         if isinstance(self.tokenizer, Tokenizer):
             return frozenset(self.tokenizer.control_ids)
         ends = {self.begin_id, self.end_id, getattr(self.tokenizer, "pad_id", None)}
@@ -67,50 +67,52 @@ class TextCodec:
 
     @property
     def dtype(self) -> np.dtype[np.unsignedinteger]:
-        """What an id is stored in."""
+        """The type that stores an id."""
         return dtype_of(self.n_vocab)
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Of the file, in hex."""
+        """SHA-256 of the file, in hex."""
         return hashlib.sha256(self.content).hexdigest()
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text. Raises BadInput, for one, on a character that the vocabulary lacks."""
+        """The ids of a text. Raises BadInput, for example for a character outside the vocabulary."""
         return self.tokenizer.encode(text)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of ids. Raises BadInput on one outside the vocabulary."""
+        """The text of ids. Raises BadInput for an id outside the vocabulary."""
         return self.tokenizer.decode(ids)
 
-    def array(self, text: str, *, ends: bool, is_continuation: bool = False) -> NDArray[np.unsignedinteger]:
-        """The ids of a text as they are stored. ends: with the token that ends a document, if there is one.
+    def array(
+        self, text: str, *, has_end: bool, is_continuation: bool = False
+    ) -> NDArray[np.unsignedinteger]:
+        """The ids of a text as an array. has_end: append `end_id`, if there is one.
 
-        is_continuation: the text continues other text, so it gets no space prefix.
+        is_continuation: the text continues other text, so the tokenizer adds no space before it.
         """
         if isinstance(self.tokenizer, Tokenizer):
             ids = self.tokenizer.encode(text, is_continuation=is_continuation)
         else:
             ids = self.tokenizer.encode(text)
-        if ends and self.end_id is not None:
+        if has_end and self.end_id is not None:
             ids.append(self.end_id)
         return np.array(ids, self.dtype)
 
     def save(self, path: Path) -> None:
-        """Write the file that `load_coding` reads."""
+        """Write the file that `load_codec` reads."""
         path.write_bytes(self.content)
 
 
 def dtype_of(n_ids: int) -> np.dtype[np.unsignedinteger]:
-    """What numbers below n_ids are stored in: uint16 where all fit, else uint32, little-endian."""
+    """The type for ids below n_ids: uint16 if they fit, else uint32, little-endian."""
     return np.dtype("<u2" if n_ids <= 1 << 16 else "<u4")
 
 
 def train_codec(kind: str, texts: Iterable[str], *, n_vocab: int, has_end: bool) -> TextCodec:
-    """A tokenizer of the texts. has_end: whether documents are to end with a token of their own.
+    """Train a tokenizer. has_end: whether to add a token that ends documents.
 
-    n_vocab: for "bpe", the most tokens, 256 bytes and the end among them; "words" has all that occur twice.
-    Raises BadInput.
+    n_vocab: for "bpe", the maximum vocabulary size, including 256 bytes and the end token; "words" has every
+    word that occurs twice. Raises BadInput.
     """
     if kind == "characters":
         return _of_characters(texts, has_end)
@@ -133,10 +135,10 @@ def train_codec(kind: str, texts: Iterable[str], *, n_vocab: int, has_end: bool)
 
 
 def load_codec(path: Path) -> TextCodec:
-    """The tokenizer in a file: ours of characters or words, Hugging Face's `tokenizer.json`, or a folder with
-    one of these or with GPT-2's `encoder.json` and `vocab.bpe`.
+    """Load a tokenizer from a file, or from a folder with one.
 
-    Raises BadInput naming the file and what is wrong with it.
+    Reads our formats for characters and words, Hugging Face's `tokenizer.json`, and GPT-2's `encoder.json`
+    with `vocab.bpe`. Raises BadInput naming the file and the problem.
     """
     if path.is_dir():
         if (path / "encoder.json").is_file():
@@ -146,8 +148,8 @@ def load_codec(path: Path) -> TextCodec:
         content = path.read_bytes()
     except OSError as error:
         raise BadInput(
-            f"{choices('tokenizer', path, KINDS)}; or the path of a tokenizer.json, which this is not"
-            f" ({error.strerror})"
+            f"{choices('tokenizer', path, KINDS)}; or give the path of a tokenizer.json (this one cannot be"
+            f" read: {error.strerror})"
         ) from None
     if b'"zeropoint.char"' in content[:200]:
         characters = CharTokenizer.load(path)
@@ -160,12 +162,12 @@ def load_codec(path: Path) -> TextCodec:
 
 
 def _of_characters(texts: Iterable[str], has_end: bool) -> TextCodec:
-    found: set[str] = set()
+    characters: set[str] = set()
     for text in texts:
-        found.update(check_unicode(text))
+        characters.update(check_unicode(text))
     if has_end:
-        found.add(END_CHARACTER)
-    tokenizer = train_char("".join(sorted(found)))
+        characters.add(END_CHARACTER)
+    tokenizer = train_char("".join(sorted(characters)))
     return TextCodec(tokenizer, tokenizer.content(), tokenizer.end_id if has_end else None)
 
 

@@ -1,7 +1,7 @@
-"""From files to ids: read once for what they hold, then tokenised, in several processes where it is much.
+"""Tokenize files: scan them once for counts and the split, then encode them, in several processes if large.
 
-The work is cut by the text alone, and its results are taken in the order of the text. So the ids are the
-same, bit for bit, whoever computed them.
+Tasks depend only on the text, and results are collected in the order of the text. So the ids are the same,
+bit for bit, for any number of processes.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ __all__ = [
     "tokenize_corpus",
 ]
 
-_TASK = 1 << 19  # characters that one process is given at a time
-_PIECE = 1 << 20  # a longer document is cut, where no word reaches over
-_CUT = re.compile(r"(?<=\S) (?=\S)")
-_AHEAD = 3  # tasks a process that may wait, so that reading runs ahead of tokenising, but not far
+_TASK_CHARACTERS = 1 << 19  # per task of a process
+_PIECE_CHARACTERS = 1 << 20  # a longer document is cut between two words
+_CUT_POINT = re.compile(r"(?<=\S) (?=\S)")
+_MAX_QUEUED = 3  # tasks per process, so that reading runs ahead of tokenization but not far
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizeOptions:
-    """How text becomes ids. tokenizer: "characters", "bpe" (n_vocab tokens), or the path of one.
+    """How to tokenize text. tokenizer: "characters", "words", "bpe" (of n_vocab tokens) or a path.
 
-    validation: the share that is held out. field: of JSON and Parquet, the one that holds the text.
+    validation: the share to hold out. field: the field or column of JSON and Parquet that has the text.
     loss: the tokens that it covers, "all" or, for records with a prompt, only the "completion".
     """
 
@@ -63,41 +63,41 @@ class TokenizeOptions:
 
     def __post_init__(self) -> None:
         if not 0 < self.validation < 1:
-            raise BadInput(f"validation is {self.validation}; expected a share above 0 and below 1, as 0.1")
+            raise BadInput(f"validation is {self.validation}; expected a share above 0 and below 1, like 0.1")
 
     @property
     def is_trained(self) -> bool:
-        """Whether the tokenizer is made from the text."""
+        """Whether the tokenizer is trained on the text."""
         return self.tokenizer in KINDS
 
     def dtype(self, codec: TextCodec) -> np.dtype[np.unsignedinteger]:
-        """What an id is stored in."""
+        """The type that stores an id, including the mark of prompts."""
         return dtype_of(n_ids(codec.n_vocab, self.loss))
 
 
 @dataclass(frozen=True)
 class CorpusScan:
-    """What the sources hold. below: the position (split.py) under which a document is held out."""
+    """The counts of a corpus. threshold: the hash position (split.py) below which a document is held out."""
 
     root: Path
     sources: tuple[DocumentSource, ...]
     n_documents: int
     n_characters: int
-    below: int
+    threshold: int
 
     def texts(self, settings: TokenizeOptions) -> Iterator[tuple[DocumentSource, int, Document]]:
-        """(source, 0 to learn from or 1 to judge by, document), in order; one document is cut in two."""
+        """(source, 0 for training or 1 for validation, document), in order; cuts a single document."""
         for source in self.sources:
             for document in documents(source, settings.field):
                 if self.n_documents == 1:
-                    sides = enumerate(split_text(document.text, settings.validation))
-                    yield from ((source, side, Document(part)) for side, part in sides)
+                    parts = enumerate(split_text(document.text, settings.validation))
+                    yield from ((source, split, Document(part)) for split, part in parts)
                 elif _has_targets(document, source, settings):
-                    yield source, int(hash_position(document.text) < self.below), document
+                    yield source, int(hash_position(document.text) < self.threshold), document
 
 
 def _has_targets(document: Document, source: DocumentSource, settings: TokenizeOptions) -> bool:
-    """Whether anything of a document is asked for. Raises BadInput where that cannot be told."""
+    """Whether the loss covers any token of a document. Raises BadInput for text without a prompt."""
     if settings.loss == "all":
         return True
     if not document.prompt:
@@ -112,91 +112,93 @@ def _has_targets(document: Document, source: DocumentSource, settings: TokenizeO
 def scan_corpus(
     root: Path, settings: TokenizeOptions, notice: Callable[[str], None] = lambda text: None
 ) -> CorpusScan:
-    """Read everything once. Raises BadInput naming the file and line of what cannot be taken.
+    """Read all documents once. Raises BadInput naming the file and line of invalid input.
 
-    notice: is told of prompts without an answer, which are left out where answers alone are asked for.
+    notice: reports how many prompts without a completion are skipped.
     """
     sources = find_sources(root)
     n_documents = n_characters = highest = n_without_completion = 0
-    lowest, is_one = 1 << 64, False
+    lowest, is_one_character = 1 << 64, False
     for source in sources:
         for document in documents(source, settings.field):
             if not _has_targets(document, source, settings):
                 n_without_completion += 1
                 continue
-            place = hash_position(document.text)
-            lowest, highest = min(lowest, place), max(highest, place)
+            position = hash_position(document.text)
+            lowest, highest = min(lowest, position), max(highest, position)
             n_documents += 1
             n_characters += len(document.text)
-            is_one = n_documents == 1 and document.text.count(document.text[0]) == len(document.text)
+            text = document.text
+            is_one_character = n_documents == 1 and text.count(text[0]) == len(text)
     if not n_documents:
-        what = "no prompt with an answer" if n_without_completion else "no text"
-        raise BadInput(f"{display_path(root)} holds {what}; give files that have some")
+        missing = "no prompt with a completion" if n_without_completion else "no text"
+        raise BadInput(f"{display_path(root)} has {missing}; give files that have some")
     if n_without_completion:
-        notice(f"{n_without_completion:,} prompts of {display_path(root)} have no answer and are left out")
-    if is_one:
-        raise BadInput(f"{display_path(root)} has one character and no other; give a text with more to learn")
+        notice(f"skipping {n_without_completion:,} prompts of {display_path(root)} that have no completion")
+    if is_one_character:
+        raise BadInput(f"{display_path(root)} repeats a single character; give a text with more to learn")
     if n_documents == 1 and settings.loss == "completion":
         raise BadInput(
-            f"{display_path(root)} holds one prompt with its answer, so none can be held out; give more"
+            f"{display_path(root)} has only one prompt with a completion, so none can be held out; give more"
         )
     if n_documents > 1 and lowest == highest:
         raise BadInput(
-            f"the {n_documents} documents of {display_path(root)} are all equal, so none can be held out"
+            f"the {n_documents} documents of {display_path(root)} are equal, so none can be held out; "
+            "give different ones"
         )
-    below = threshold(settings.validation, lowest, highest) if n_documents > 1 else 0
-    return CorpusScan(root, tuple(sources), n_documents, n_characters, below)
+    held_out = threshold(settings.validation, lowest, highest) if n_documents > 1 else 0
+    return CorpusScan(root, tuple(sources), n_documents, n_characters, held_out)
 
 
-def build_codec(found: CorpusScan, settings: TokenizeOptions) -> TextCodec:
-    """The tokenizer that was asked for; pairs are learned from what is not held out. Raises BadInput."""
+def build_codec(scan: CorpusScan, settings: TokenizeOptions) -> TextCodec:
+    """Load the tokenizer, or train it on the training part. Raises BadInput."""
     if not settings.is_trained:
         return load_codec(Path(settings.tokenizer).expanduser())
-    is_all = settings.tokenizer == "characters"  # which must be able to spell what it is judged by
-    texts = (document.text for _, side, document in found.texts(settings) if is_all or side == 0)
-    return train_codec(settings.tokenizer, texts, n_vocab=settings.n_vocab, has_end=found.n_documents > 1)
+    uses_all = settings.tokenizer == "characters"  # it must be able to encode the validation part too
+    texts = (document.text for _, split, document in scan.texts(settings) if uses_all or split == 0)
+    return train_codec(settings.tokenizer, texts, n_vocab=settings.n_vocab, has_end=scan.n_documents > 1)
 
 
 @dataclass(frozen=True)
 class _Piece:
     source: str
-    side: int
+    split: int
     text: str
     is_prompt: bool
     is_first: bool
-    ends: bool
+    has_end: bool
 
 
 @dataclass(frozen=True)
 class TokenizedPart:
-    """The ids of a stretch of text: those to learn from and those held out; documents that begin in them."""
+    """The ids of one task, and the number of documents that begin in each split."""
 
     train: NDArray[Any]
-    held: NDArray[Any]
+    validation: NDArray[Any]
     n_train: int
-    n_held: int
+    n_validation: int
     n_characters: int
 
 
 def tokenize_corpus(
-    found: CorpusScan, settings: TokenizeOptions, codec: TextCodec, file: Path | None = None, workers: int = 1
+    scan: CorpusScan, settings: TokenizeOptions, codec: TextCodec, file: Path | None = None, workers: int = 1
 ) -> Iterator[TokenizedPart]:
-    """The text as ids, part by part, in order.
+    """The ids of a corpus, task by task, in order.
 
-    file: the tokenizer's, for the other processes; without it this one does all.
+    file: the tokenizer's file, which other processes load; without it, this process does all the work.
     Raises BadInput naming the file; MachineError if a process dies.
     """
-    tasks = _tasks(found, settings)
+    tasks = _tasks(scan, settings)
     if file is not None and workers > 1:
         yield from _parallel(tasks, file, workers, settings)
     else:
-        yield from (_encoded(codec, task, settings) for task in tasks)
+        yield from (_encode(codec, task, settings) for task in tasks)
 
 
-def _tasks(found: CorpusScan, settings: TokenizeOptions) -> Iterator[list[_Piece]]:
+def _tasks(scan: CorpusScan, settings: TokenizeOptions) -> Iterator[list[_Piece]]:
     task: list[_Piece] = []
     n = 0
-    for source, side, document in found.texts(settings):
+    for source, split, document in scan.texts(settings):
         marks_prompts = settings.loss == "completion"
         parts = (
             [(document.prompt, True), (document.completion, False)]
@@ -206,10 +208,10 @@ def _tasks(found: CorpusScan, settings: TokenizeOptions) -> Iterator[list[_Piece
         pieces = ((*piece, is_prompt) for text, is_prompt in parts for piece in _pieces(text))
         for piece, is_first, is_last, is_prompt in pieces:
             begins = is_first and is_prompt == marks_prompts
-            ends = is_last and not is_prompt and found.n_documents > 1
-            task.append(_Piece(source.name, side, piece, is_prompt, begins, ends))
+            ends = is_last and not is_prompt and scan.n_documents > 1
+            task.append(_Piece(source.name, split, piece, is_prompt, begins, ends))
             n += len(piece)
-            if n >= _TASK:
+            if n >= _TASK_CHARACTERS:
                 yield task
                 task, n = [], 0
     if task:
@@ -217,42 +219,44 @@ def _tasks(found: CorpusScan, settings: TokenizeOptions) -> Iterator[list[_Piece
 
 
 def _pieces(text: str) -> Iterator[tuple[str, bool, bool]]:
-    """(part of a text, is the first, is the last): cut before a single space between words."""
+    """(piece of a text, is it the first, is it the last): cut before a single space between words."""
     start = 0
     while True:
-        place = _CUT.search(text, start + _PIECE) if len(text) - start > _PIECE else None
-        end = place.start() if place else len(text)
-        yield text[start:end], start == 0, place is None
-        if place is None:
+        is_long = len(text) - start > _PIECE_CHARACTERS
+        match = _CUT_POINT.search(text, start + _PIECE_CHARACTERS) if is_long else None
+        end = match.start() if match else len(text)
+        yield text[start:end], start == 0, match is None
+        if match is None:
             return
         start = end
 
 
-def _encoded(codec: TextCodec, task: list[_Piece], settings: TokenizeOptions) -> TokenizedPart:
+def _encode(codec: TextCodec, task: list[_Piece], settings: TokenizeOptions) -> TokenizedPart:
     dtype = settings.dtype(codec)
-    sides: tuple[list[NDArray[Any]], list[NDArray[Any]]] = ([], [])
+    splits: tuple[list[NDArray[Any]], list[NDArray[Any]]] = ([], [])
     counts = [0, 0]
     for piece in task:
         try:
-            ids = codec.array(piece.text, ends=piece.ends, is_continuation=not piece.is_first).astype(dtype)
+            ids = codec.array(piece.text, has_end=piece.has_end, is_continuation=not piece.is_first)
         except BadInput as error:
             raise BadInput(f"{piece.source}: {error}") from None
-        sides[piece.side].append(ids + dtype.type(codec.n_vocab) if piece.is_prompt else ids)
-        counts[piece.side] += piece.is_first
+        ids = ids.astype(dtype)
+        splits[piece.split].append(ids + dtype.type(codec.n_vocab) if piece.is_prompt else ids)
+        counts[piece.split] += piece.is_first
     empty = np.empty(0, dtype)
-    train, held = (np.concatenate([empty, *arrays]) for arrays in sides)
-    return TokenizedPart(train, held, counts[0], counts[1], sum(len(piece.text) for piece in task))
+    train, validation = (np.concatenate([empty, *arrays]) for arrays in splits)
+    return TokenizedPart(train, validation, counts[0], counts[1], sum(len(piece.text) for piece in task))
 
 
 @functools.cache
-def _coding(file: str) -> TextCodec:
-    """The tokenizer, read once in each process."""
+def _load_codec(file: str) -> TextCodec:
+    """The tokenizer, loaded once per process."""
     return load_codec(Path(file))
 
 
 @contextlib.contextmanager
 def _no_interrupt() -> Iterator[None]:
-    """Hold Ctrl-C back; what is started meanwhile never hears it, and leaves it to its parent."""
+    """Block SIGINT: processes started meanwhile inherit the mask and leave Ctrl-C to their parent."""
     old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -261,7 +265,7 @@ def _no_interrupt() -> Iterator[None]:
 
 
 def _start() -> None:
-    """A worker does not outlive its parent."""
+    """Initialize a worker: end it when its parent ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -272,7 +276,7 @@ def _end_with_parent() -> None:
 
 
 def _work(file: str, task: list[_Piece], settings: TokenizeOptions) -> TokenizedPart:
-    return _encoded(_coding(file), task, settings)
+    return _encode(_load_codec(file), task, settings)
 
 
 def _parallel(
@@ -285,21 +289,19 @@ def _parallel(
     waiting: collections.deque[Future[TokenizedPart]] = collections.deque()
     try:
         for task in tasks:
-            with _no_interrupt():  # the pool starts its processes as they are needed
+            with _no_interrupt():  # the pool starts its processes on demand
                 waiting.append(pool.submit(_work, str(file), task, settings))
-            if len(waiting) >= workers * _AHEAD:
+            if len(waiting) >= workers * _MAX_QUEUED:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool:
-        raise MachineError(
-            "a process that tokenises has ended before its work (is memory short?); try fewer workers"
-        ) from None
+        raise MachineError("a tokenization process died (out of memory?); try fewer workers") from None
     finally:
         with contextlib.suppress(OSError):
             pool.shutdown(cancel_futures=True)
 
 
 def default_workers(n_characters: int) -> int:
-    """As many processes as there are cores for much text; one where starting others takes longer."""
-    return len(os.sched_getaffinity(0)) if n_characters > 8 * _TASK else 1
+    """One process per core for large corpora; 1 if starting more would take longer."""
+    return len(os.sched_getaffinity(0)) if n_characters > 8 * _TASK_CHARACTERS else 1

@@ -79,10 +79,10 @@ def test_show_describes_a_data_set_and_a_file(capsys: Capture) -> None:
         (("prepare", "harbour", "--out", "x", "--vocab", "20"), "give at least 257"),
         (("prepare", "harbour", "--out", "x", "--validation", "1"), "validation is 1.0"),
         (("prepare", "harbour", "--out", "x", "--workers", "0"), "expected 1 or more"),
-        (("prepare", "blank.txt", "--out", "x"), "blank.txt holds no text; give files that have some"),
+        (("prepare", "blank.txt", "--out", "x"), "blank.txt has no text; give files that have some"),
         (("prepare", "harbour", "--out", "no/x"), "there is no folder no"),
-        (("prepare", "harbour", "--out", "."), "holds no shards"),
-        (("show", "nothing"), "or the path of a file or folder"),
+        (("prepare", "harbour", "--out", "."), "has no shards"),
+        (("show", "nothing"), "or give the path of a file or folder"),
     ],
 )
 def test_bad_input_is_reported_in_one_sentence(argv: tuple[str, ...], message: str, capsys: Capture) -> None:

@@ -39,18 +39,18 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path: Path) -> None:
     assert [s.name for s in find_sources(tmp_path)] == names
 
 
-def test_a_text_is_kept_as_it_is_but_for_line_ends(tmp_path: Path) -> None:
+def test_text_is_unchanged_except_line_ends(tmp_path: Path) -> None:
     assert read(write(tmp_path / "a.txt", b"\xef\xbb\xbf\n one\r\ntwo\rthree\n\n")) == [
         "\n one\ntwo\nthree\n\n"
     ]
 
 
-def test_marks_part_the_documents_of_a_text_file(tmp_path: Path) -> None:
+def test_separators_split_a_text_file(tmp_path: Path) -> None:
     text = "One day.\n\nThe end.\n<|endoftext|>\n\nTwo.\n<|endoftext|>Three.<|endoftext|>\n"
     assert read(write(tmp_path / "a.txt", text)) == ["One day.\n\nThe end.", "Two.", "Three."]
 
 
-def test_packed_text(tmp_path: Path) -> None:
+def test_compressed_text(tmp_path: Path) -> None:
     write(tmp_path / "a.txt.gz", gzip.compress(b"inside"))
     assert read(tmp_path) == ["inside"]
     write(tmp_path / "a.txt.gz", gzip.compress(b"inside" * 100)[:-9])
@@ -68,53 +68,53 @@ def test_parquet(tmp_path: Path) -> None:
         BadInput, match=r"a\.parquet: unknown column `text`; expected one of n, story.*--field"
     ):
         read(path)
-    with pytest.raises(BadInput, match=r"a\.parquet, row 1: `n` must be a text, not int"):
+    with pytest.raises(BadInput, match=r"a\.parquet, row 1: `n` must be text, not int"):
         read(path, "n")
     write(path, path.read_bytes()[:-20])
-    with pytest.raises(BadInput, match=r"a\.parquet is no sound Parquet file"):
+    with pytest.raises(BadInput, match=r"a\.parquet is not a valid Parquet file"):
         read(path, "story")
 
 
-def test_an_instruction_becomes_prompt_and_answer(tmp_path: Path) -> None:
+def test_an_instruction_becomes_prompt_and_completion(tmp_path: Path) -> None:
     records = [{"instruction": "Add.", "input": "1 2", "output": "3"}, {"instruction": "Hi", "output": "Ho"}]
     first, second = read(write(tmp_path / "a.json", json.dumps(records)))
     assert first == prompt_text("Add.", "1 2") + "3"
     assert first.endswith("### Instruction:\nAdd.\n\n### Input:\n1 2\n\n### Response:\n3")
     assert second == prompt_text("Hi") + "Ho"
     assert "### Input" not in second
-    with pytest.raises(BadInput, match="item 1: `input` must be a text, not int"):
+    with pytest.raises(BadInput, match="item 1: `input` must be text, not int"):
         read(write(tmp_path / "a.json", json.dumps([records[1] | {"input": 3}])))
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("a.txt", b"good\nbad \xff\n", "a.txt, line 2: byte 0xFF is not UTF-8"),
         ("a.txt", "x".encode("utf-16"), "a.txt, line 1: byte 0xFF is not UTF-8"),
-        ("a.jsonl", '{"text": "x"}\n{"text": ', "a.jsonl, line 2: no JSON"),
-        ("a.jsonl", "[" * 100_000, "a.jsonl, line 1: no JSON"),
-        ("a.jsonl", "3\n", "a.jsonl, line 1: an object with the text in `text` is needed, not int"),
+        ("a.jsonl", '{"text": "x"}\n{"text": ', "a.jsonl, line 2: invalid JSON"),
+        ("a.jsonl", "[" * 100_000, "a.jsonl, line 1: invalid JSON"),
+        ("a.jsonl", "3\n", "a.jsonl, line 1: expected an object with the text in `text`, not int"),
         ("a.jsonl", '{"txt": "x"}', "a.jsonl, line 1: unknown field `text`; expected one of txt"),
-        ("a.jsonl", '{"text": null}', "a.jsonl, line 1: `text` must be a text, not NoneType"),
+        ("a.jsonl", '{"text": null}', "a.jsonl, line 1: `text` must be text, not NoneType"),
         ("a.jsonl", '{"text": "\\ud800"}', "a.jsonl, line 1: `text` has a lone surrogate"),
         ("a.json", '{"text": "x"}', "a.json must be a JSON list"),
-        ("a.json", '[{"text": "x"},\n {"text": 1}]', "a.json, item 2: `text` must be a text, not int"),
-        ("a.pdf", "x", "must be a file of .txt"),
+        ("a.json", '[{"text": "x"},\n {"text": 1}]', "a.json, item 2: `text` must be text, not int"),
+        ("a.pdf", "x", "must end in .txt"),
     ],
 )
-def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, content: str | bytes, said: str) -> None:
-    with pytest.raises(BadInput, match=said.replace("[", r"\[")):
+def test_errors_name_the_file_and_line(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
+    with pytest.raises(BadInput, match=message.replace("[", r"\[")):
         read(write(tmp_path / name, content))
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"has no file of \.txt"):
+    with pytest.raises(BadInput, match=r"has no \.txt"):
         find_sources(tmp_path)
     with pytest.raises(BadInput, match="there is no file or folder"):
         find_sources(tmp_path / "none")
 
 
-def test_pipes_and_links_in_a_circle_are_passed_over(tmp_path: Path) -> None:
+def test_pipes_and_circular_links_are_skipped(tmp_path: Path) -> None:
     write(tmp_path / "a.txt", "text")
     os.mkfifo(tmp_path / "b.txt")
     (tmp_path / "c").symlink_to(tmp_path)

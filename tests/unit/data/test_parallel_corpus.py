@@ -1,4 +1,4 @@
-"""Parallel text by name or folder: its parts, its one vocabulary, and what is said where some is missing."""
+"""Parallel corpora by name or folder: parts, the shared vocabulary, and errors."""
 
 from __future__ import annotations
 
@@ -22,51 +22,51 @@ def test_a_folder_has_parts_in_both_languages(folder: Path) -> None:
     (folder / "notes.txt").write_text("no part")
     (folder / "extra.de").write_text("only one side")
     assert sorted(find_parallel_files(str(folder), "de-en")) == ["test", "train", "val"]
-    source, answer = find_parallel_files(str(folder), "en-de")["train"]
-    assert (source.name, answer.name) == ("train.en.gz", "train.de.gz")
+    source, target = find_parallel_files(str(folder), "en-de")["train"]
+    assert (source.name, target.name) == ("train.en.gz", "train.de.gz")
 
 
-def test_one_vocabulary_serves_both_languages(folder: Path) -> None:
-    found = open_parallel_corpus(str(folder), "de-en", TokenizeOptions("words"))
-    assert len(found.train) == len(found.validation) == len(PAIRS)
-    source, answer = found.train[-1]
-    assert (found.codec.decode(source), found.codec.decode(answer)) == PAIRS[-1]
-    assert source[-1] == answer[-1] == found.codec.end_id
-    assert answer[0] == found.codec.begin_id
-    assert found.sha256["val.de"] == hashlib.sha256((folder / "val.de").read_bytes()).hexdigest()
+def test_both_languages_share_one_vocabulary(folder: Path) -> None:
+    corpus = open_parallel_corpus(str(folder), "de-en", TokenizeOptions("words"))
+    assert len(corpus.train) == len(corpus.validation) == len(PAIRS)
+    source, target = corpus.train[-1]
+    assert (corpus.codec.decode(source), corpus.codec.decode(target)) == PAIRS[-1]
+    assert source[-1] == target[-1] == corpus.codec.end_id
+    assert target[0] == corpus.codec.begin_id
+    assert corpus.sha256["val.de"] == hashlib.sha256((folder / "val.de").read_bytes()).hexdigest()
 
 
-def test_a_tokenizer_of_ones_own_is_read(folder: Path, tmp_path: Path) -> None:
-    made = open_parallel_corpus(str(folder), "de-en", TokenizeOptions("words"))
-    made.codec.save(tmp_path / "tokenizer.json")
+def test_a_tokenizer_can_be_loaded(folder: Path, tmp_path: Path) -> None:
+    trained = open_parallel_corpus(str(folder), "de-en", TokenizeOptions("words"))
+    trained.codec.save(tmp_path / "tokenizer.json")
     again = open_parallel_corpus(str(folder), "de-en", TokenizeOptions(str(tmp_path / "tokenizer.json")))
-    assert again.train == made.train
+    assert again.train == trained.train
 
 
-def test_pairs_with_an_empty_side_are_not_learnt_from(folder: Path) -> None:
+def test_pairs_with_an_empty_side_are_dropped(folder: Path) -> None:
     before = open_parallel_corpus(str(folder), "de-en", TokenizeOptions("words"))
     for language, more in (("de", "Hund\n\n"), ("en", "\ndog\n")):
         with (folder / f"val.{language}").open("a") as file:
             file.write(more)
-    found = open_parallel_corpus(str(folder), "de-en", TokenizeOptions("words"))
-    assert found.validation == before.validation
-    assert found.validation_texts == before.validation_texts
-    assert len(found.validation) == len(found.validation_texts)
+    corpus = open_parallel_corpus(str(folder), "de-en", TokenizeOptions("words"))
+    assert corpus.validation == before.validation
+    assert corpus.validation_texts == before.validation_texts
+    assert len(corpus.validation) == len(corpus.validation_texts)
 
 
-def test_what_is_missing_is_said(folder: Path) -> None:
-    with pytest.raises(BadInput, match=r"no parallel text in de-fr; expected files such as train\.de"):
+def test_errors_name_what_is_missing(folder: Path) -> None:
+    with pytest.raises(BadInput, match=r"no parallel text in de-fr; expected files like train\.de"):
         find_parallel_files(str(folder), "de-fr")
     for languages in ("german", "de-de", "../x-en"):
-        with pytest.raises(BadInput, match="expected two as their files end, such as de-en"):
+        with pytest.raises(BadInput, match="expected two file endings, like de-en"):
             find_parallel_files(str(folder), languages)
-    with pytest.raises(BadInput, match=r"closest: multi30k\); or a folder"):
+    with pytest.raises(BadInput, match=r"closest: multi30k\); or give a folder"):
         find_parallel_files("multi30", "de-en")
     (folder / "val.en").unlink()
     with pytest.raises(BadInput, match="has no part `val` in de-en"):
         open_parallel_corpus(str(folder), "de-en", TokenizeOptions("words"))
 
 
-def test_multi30k_is_found_by_its_name(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_multi30k_by_name(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZEROPOINT_DATA", str(data_folder))
     assert sorted(find_parallel_files("multi30k", "de-en")) == ["test_2016_flickr", "train", "val"]

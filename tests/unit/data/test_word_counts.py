@@ -1,4 +1,4 @@
-"""Words counted, and pairs of words that stand near each other."""
+"""Word frequencies, context pairs and co-occurrences."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from zeropoint.errors import BadInput
 def test_words_are_split_and_counted() -> None:
     text = split_words("The cat's hat, THE hat; 12 über_x")
     assert text == ["the", "cat's", "hat", "the", "hat", "über", "x"]
-    words = WordCounts.of(text, least=2)
+    words = WordCounts.of(text, min_count=2)
     assert (words.words, words.counts) == (("hat", "the"), (2, 2))
     assert words.ids(text).tolist() == [1, 0, 1, 0]
 
 
-def test_too_few_words_are_refused() -> None:
-    with pytest.raises(BadInput, match="1 words occur 1 times or more"):
+def test_too_few_words_are_rejected() -> None:
+    with pytest.raises(BadInput, match="1 words occur at least 1 times"):
         WordCounts.of(["a", "a"])
 
 
@@ -35,7 +35,7 @@ def test_contexts_are_all_pairs_within_the_window() -> None:
     ]  # fmt: skip
 
 
-def test_cooccurrences_are_symmetric_and_weigh_by_distance() -> None:
+def test_cooccurrences_are_symmetric_and_weighted_by_distance() -> None:
     rows, columns, counts = cooccurrences(np.array([0, 1, 2, 1]), 2)
     table = np.zeros((3, 3))
     table[rows, columns] = counts
@@ -43,9 +43,9 @@ def test_cooccurrences_are_symmetric_and_weigh_by_distance() -> None:
     assert table[0, 1] == 1
     assert table[0, 2] == 0.5
     assert table[1, 2] == 2
-    assert table[1, 1] == 1  # the two ones, two apart, from either side
+    assert table[1, 1] == 1  # the two ones, 2 apart, counted from both sides
 
 
-def test_noise_flattens_the_counts() -> None:
+def test_the_noise_distribution_flattens_counts() -> None:
     p = noise_distribution([16, 1])
     assert p.tolist() == pytest.approx([8 / 9, 1 / 9])

@@ -53,5 +53,5 @@ def test_files_shards_and_a_resume_give_one_curve(folder: Path) -> None:
     assert trained(half, folder / "parts") == whole[:20]
     assert trained(of_shards, folder / "parts", resume=True) == whole[20:]
     stories.write_text("\n".join(lines[1:]))
-    with pytest.raises(BadInput, match=r"stories\.jsonl .* was changed since"):
+    with pytest.raises(BadInput, match=r"stories\.jsonl .* changed after"):
         trained(of_shards, folder / "parts", resume=True)

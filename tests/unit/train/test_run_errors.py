@@ -231,10 +231,10 @@ def test_changes_that_prevent_resuming_are_named(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "text.txt holds no text"),
+        (b"", "text.txt has no text"),
         (b"short", "16"),
         (b"\xff\xfe" + b"x" * 99, "UTF-8"),
-        (b"a" * 999, "has one character and no other"),
+        (b"a" * 999, "repeats a single character"),
     ],
     ids=["empty", "shorter than a block", "not UTF-8", "one symbol"],
 )

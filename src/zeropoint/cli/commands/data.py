@@ -233,7 +233,7 @@ def _folder_facts(folder: Path, check: bool) -> dict[str, Any]:
         {"path": str(folder)} | _shard_facts(manifest) | {"source": manifest.root, **dict(manifest.settings)}
     )
     if Path(manifest.root).exists():
-        modified = changed_sources(Path(manifest.root), manifest.sources, whole=check)
+        modified = changed_sources(Path(manifest.root), manifest.sources, hash_all=check)
         facts["changed_since"] = ", ".join(modified) or "nothing"
     return facts | ({"check": "every byte verified"} if check else {})
 
