@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 import pytest
 
 import zeropoint
+from zeropoint import _native
 from zeropoint.cli import options as flags
 from zeropoint.engine_options import ENGINE_OPTIONS, EngineKeywords, EngineOptions
 from zeropoint.errors import BadInput
@@ -19,6 +20,11 @@ def test_keywords_are_the_fields() -> None:
     fields = get_type_hints(EngineOptions)
     assert {name: kind | None for name, kind in fields.items()} == get_type_hints(EngineKeywords)
     assert [option.name for option in ENGINE_OPTIONS] == list(fields)
+
+
+def test_limits_are_those_of_the_engine() -> None:
+    threads = next(option for option in ENGINE_OPTIONS if option.name == "threads")
+    assert threads.maximum == _native.MAX_THREADS
 
 
 def test_every_option_is_a_setting_a_flag_and_in_the_help() -> None:

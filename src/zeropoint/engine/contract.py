@@ -1,8 +1,7 @@
-"""The narrow contract between a model that runs and everything that uses it.
+"""`Engine`: the contract between a running model and everything that uses it.
 
-`Engine` is fulfilled by `engine/native/engine.py` (C++) and `engine/torch/engine.py`; a `Request` goes in,
-`Event`s come out of `step()`. `Stepper` is the small face for code that decodes by hand. `trace` looks
-inside: `Read`s and a `Lens` go in, and what was `Seen` comes out.
+`engine/native/engine.py` (C++) and `engine/torch/engine.py` fulfil it. A `Request` goes in and `Event`s come
+out of `step()`. A `Stepper` decodes one sequence step by step. `trace` records taps and the logit lens.
 """
 
 from __future__ import annotations
@@ -20,33 +19,36 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ENDLESS = 2**31 - 1
-"""`n_ctx` of an engine whose texts go on without end, because a window moves over them."""
+"""`n_ctx` of an engine with a window, which generates without end."""
 
 FinishReason = Literal["stop", "length", "cancelled"]
 
 
 @frozen
 class Request:
-    """Generate after `prompt_ids` (token ids) until a stop token, the budget or the context ends it."""
+    """Generate after `prompt_ids` until a stop token, `params.max_tokens` or the context ends the answer.
+
+    stop_ids: tokens that end the answer and are not part of it. wants_logprobs: also return
+    log-probabilities, at the cost of a pass over the logits for each token. interventions: modify the
+    forward passes; such a request shares no KV cache with others.
+    """
 
     prompt_ids: Sequence[int]
     params: SamplingParams
-    stop_ids: Sequence[int] = ()  # tokens that end the answer and are not part of it
-    wants_logprobs: bool = False  # costs a pass over the logits a token
-    interventions: Sequence[
-        Intervention
-    ] = ()  # how its passes are changed; such a request shares no cache with others
+    stop_ids: Sequence[int] = ()
+    wants_logprobs: bool = False
+    interventions: Sequence[Intervention] = ()
 
 
 @frozen
 class Event:
     """One step of one request.
 
-    token: the token added, or None where the step only ended the request or only read the prompt.
-    logprob: its natural-log probability under the model, before any sampling step; None unless wanted.
-    finish: why the request ended, on its last event only.
-    n_prompt, n_cached: prompt tokens in all, and those taken from the cache.
-    n_read: prompt tokens read so far, cached ones included (progress of a long prefill).
+    token: the new token, or None if the step only ended the request or read a part of its prompt.
+    logprob: its natural-log probability under the model, before sampling steps; None unless requested.
+    finish: the reason that the request ended, on its last event only.
+    n_prompt, n_cached: prompt tokens in total, and those taken from the KV cache.
+    n_read: prompt tokens read so far, including cached ones (progress of the prefill).
     """
 
     request: int
@@ -60,9 +62,9 @@ class Event:
 
 @frozen
 class Tap:
-    """What is wanted of one point of `blueprint/taps.py` ("blocks.3.attention.weights").
+    """A tap to record, by its name in `blueprint/taps.py` ("blocks.3.attention.weights").
 
-    heads: of a point whose tap begins with heads; None or empty for all of them.
+    heads: for a tensor whose first axis is heads; None or empty for all.
     """
 
     point: str
@@ -71,10 +73,10 @@ class Tap:
 
 @frozen
 class LogitLens:
-    """What final norm and head would say after chosen layers: the logit lens (nostalgebraist, 2020).
+    """Apply the final norm and head after each of `layers`: the logit lens (nostalgebraist, 2020).
 
-    After the last layer it is what the model says. top: how many of the best tokens; tokens: ids whose
-    probability is wanted; has_logits: all logits, V numbers a token of the text.
+    After the last layer it is the model's prediction. top: number of most probable tokens; tokens: ids to
+    report as well; has_logits: also all V logits at each position.
     """
 
     layers: Sequence[int]
@@ -85,11 +87,11 @@ class LogitLens:
 
 @frozen
 class LogitLensRows:
-    """A row a token of the text: what would follow it, after one layer. Natural logarithms, float32.
+    """The logit lens after one layer, one row per token of the text. Natural logarithms, float32.
 
-    top_ids, top_logprobs: [T, top], most probable first, equal ones by rising id.
+    top_ids, top_logprobs: [T, top], most probable first, ties by ascending id.
     named_logprobs: [T, tokens]. next_logprobs: [T - 1], of the text's own next token.
-    logits: [T, V], None unless wanted.
+    logits: [T, V], None unless requested.
     """
 
     layer: int
@@ -102,7 +104,11 @@ class LogitLensRows:
 
 @frozen
 class Trace:
-    """What was seen while a text was read. points: name to float32, shaped as its tap, chosen heads alone."""
+    """The result of one traced forward pass.
+
+    points: tap name to float32 array, in the tap's shape with the chosen heads only.
+    lens: one entry per layer.
+    """
 
     token_ids: list[int]
     points: dict[str, NDArray[np.float32]]
@@ -113,19 +119,19 @@ class Trace:
 
 
 class Engine(Protocol):
-    """A loaded model. Not thread-safe: one thread submits and steps."""
+    """A loaded model. Not thread-safe: a single thread submits and steps."""
 
     n_ctx: int
     n_vocab: int
 
     def submit(self, request: Request) -> int:
-        """Queue a request, returning its number. Raises ContextFull or BadInput."""
+        """Queue a request and return its id. Raises ContextFull or BadInput."""
 
     def cancel(self, request: int) -> None:
-        """End a request; its last Event has finish "cancelled". Unknown numbers are ignored."""
+        """End a request; its last Event has finish "cancelled". Unknown ids are ignored."""
 
     def step(self) -> list[Event]:
-        """Advance every running request: one chunk of its prompt, or one token."""
+        """Advance every running request by one chunk of its prompt or by one token."""
 
     def score(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Natural-log probability of ids[1:], each given all before it: float32 [T - 1]."""
@@ -138,17 +144,17 @@ class Engine(Protocol):
         lens: LogitLens | None = None,
         interventions: Sequence[Intervention] = (),
     ) -> Trace:
-        """What is seen while ids are read from an empty cache. reads: `*` in a name stands for anything.
+        """Record taps and the logit lens of one forward pass over ids, starting from an empty cache.
 
-        Raises BadInput for a point, layer, head or token that is not there, and for more than memory should
-        hold.
+        taps: `*` in a name matches any text. Raises BadInput for an unknown tap, layer, head or token, and
+        for arrays that are too large; ContextFull.
         """
 
     def stepper(self, interventions: Sequence[Intervention] = ()) -> Stepper:
-        """A fresh sequence to decode by hand. taps: how all its passes are changed."""
+        """A new sequence to decode step by step. interventions: modify all its forward passes."""
 
     def close(self) -> None:
-        """Free weights and cache; any later call raises."""
+        """Free weights and KV cache; any later call raises BadInput."""
 
 
 class Stepper(Protocol):
@@ -162,4 +168,4 @@ class Stepper(Protocol):
         """Append ids and return the logits after each: float32 [T, V]. Raises ContextFull."""
 
     def rollback(self, n: int) -> None:
-        """Forget the last n tokens."""
+        """Remove the last n tokens."""

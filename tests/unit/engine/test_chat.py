@@ -150,9 +150,7 @@ def test_a_full_context_drops_the_oldest_turns_whole_and_says_so() -> None:
         answer = conversation.ask(question)
         assert (answer.notices, answer.text()) == ([], f"re: {question} ")
     answer = conversation.ask("four")
-    assert answer.notices == [
-        "the context of 24 tokens is full: the oldest question and its answer left the conversation"
-    ]
+    assert answer.notices == ["the context of 24 tokens is full; dropped the oldest question and its answer"]
     assert [m["content"] for m in conversation.model.asked[-1]][:2] == ["be kind", "two"]  # type: ignore[attr-defined]
     answer.text()
     assert [m["content"] for m in conversation.messages[1::2]] == ["two", "three", "four"]
@@ -190,7 +188,9 @@ def test_save_and_load(tmp_path: Path) -> None:
     assert other.system == "be kind"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["talk.json", "talk.json.kv"]
     (tmp_path / "talk.json.kv").write_text("damaged")
-    assert other.load(path) == ["the conversation will be read again: it is damaged"]
+    assert other.load(path) == [
+        "the saved KV cache is not used and the conversation will be read again: it is damaged"
+    ]
     assert other.messages == conversation.messages
 
 

@@ -110,23 +110,23 @@ def test_damaged_files_are_rejected(model: Model, tmp_path: Path) -> None:
     ids_at = 16 + n_header
     no_vocabulary = good[:ids_at] + struct.pack("<i", 10**6) + good[ids_at + 4 : -32]
     cases = [
-        (b"", "is no saved cache"),
-        (b"GGUF" + good[4:], "is no saved cache"),
+        (b"", "is not a saved KV cache"),
+        (b"GGUF" + good[4:], "is not a saved KV cache"),
         (good[:8] + struct.pack("<I", 1) + good[12:], "`version` is 1 and must be 2"),
         (good[:12] + struct.pack("<I", 2**31) + good[16:], "header is too long"),
         (good[:16] + b"\xff" + good[17:], "header cannot be read"),
-        (good[:-1], "has another length"),
-        (good + b"x", "has another length"),
-        (good[: len(good) // 2], "has another length"),
-        (with_header(good, n_tokens=-1), "`n_tokens` is not"),
-        (with_header(good, n_pages=2**39), "has another length"),
-        (with_header(good, n_tokens="9"), "`n_tokens` is not"),
+        (good[:-1], r"must have \d+ bytes"),
+        (good + b"x", r"must have \d+ bytes"),
+        (good[: len(good) // 2], r"must have \d+ bytes"),
+        (with_header(good, n_tokens=-1), "`n_tokens` has an invalid value"),
+        (with_header(good, n_pages=2**39), r"must have \d+ bytes"),
+        (with_header(good, n_tokens="9"), "`n_tokens` has an invalid value"),
         (with_header(good, extra=1), "header cannot be read"),
         (with_header(good, model="0" * 16), "another model"),
-        (with_header(good, page_bytes=16), "has another length"),
+        (with_header(good, page_bytes=16), r"must have \d+ bytes"),
         (with_header(good, n_dropped=128), "not a valid state of this cache"),
         (with_header(good, n_dropped=7), "not a valid state of this cache"),
-        (with_header(good, n_dropped=2**35), "are not of one text"),
+        (with_header(good, n_dropped=2**35), "contradict each other"),
         (no_vocabulary + hashlib.sha256(no_vocabulary).digest(), "outside the vocabulary"),
     ]
     for bit in range(0, 8 * (len(good) - ids_at), 99_991):
@@ -143,7 +143,7 @@ def test_damaged_files_are_rejected(model: Model, tmp_path: Path) -> None:
 def test_only_a_snapshot_is_overwritten(model: Model, tmp_path: Path) -> None:
     file = tmp_path / "a.kv"
     file.write_text("mine")
-    with pytest.raises(BadInput, match="is no saved cache"):
+    with pytest.raises(BadInput, match="is not a saved KV cache"):
         model.save_cache([5], file)
     assert file.read_text() == "mine"
     with pytest.raises(BadInput, match="there is no file"):

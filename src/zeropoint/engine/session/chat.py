@@ -1,7 +1,7 @@
-"""A conversation: its messages, the next answer, and what leaves when the context is full.
+"""A conversation: its messages, the next answer, and which turns are dropped when the context is full.
 
-Nothing is cut silently. When the messages no longer fit, the oldest turns leave whole (a question with its
-answer) and a notice says so; the system prompt stays. A single message that does not fit is an error.
+Nothing is dropped silently. When the messages no longer fit, the oldest turns (a question with its answer) go
+first, and a notice reports it; the system prompt stays. A single message that does not fit is an error.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Conversation", "Message"]
 
-# Room kept for the answer, unless max_tokens asks for less: this many tokens, or a quarter of the context.
+# Tokens reserved for the answer: this many or a quarter of the context, unless max_tokens is smaller.
 _ANSWER_TOKENS = 256
 
 
 class Answer:
-    """One answer as it comes: iterate over its pieces of text. Its turn is kept when it ends.
+    """One answer: iterate over its pieces of text. When it ends, its turn joins the conversation.
 
-    An answer that was stopped keeps what had been said; if that is nothing, its question leaves too.
+    An answer that is stopped early joins with the text so far; without any text, its question is dropped too.
     """
 
-    def __init__(self, stream: Stream, notices: list[str], keep: Callable[[str], None]) -> None:
+    def __init__(self, stream: Stream, notices: list[str], on_end: Callable[[str], None]) -> None:
         self._stream = stream
         self._notices = notices
-        self._keep = keep
+        self._on_end = on_end
         self._pieces: list[str] = []
         self._is_open = True
 
@@ -48,44 +48,44 @@ class Answer:
             self.close()
 
     def text(self) -> str:
-        """The whole answer; waits for its end."""
+        """The complete answer; waits for its end."""
         for _ in self:
             pass
         return "".join(self._pieces)
 
     def close(self) -> None:
-        """Stop the answer if it is still coming, and keep the turn. Harmless when repeated."""
+        """Stop the answer if it is running, and add its turn to the conversation. May be repeated."""
         if self._is_open:
             self._is_open = False
             self._stream.close()
-            self._keep("".join(self._pieces))
+            self._on_end("".join(self._pieces))
 
     @property
     def notices(self) -> list[str]:
-        """What a person should be told: turns that left, and what the engine had to say."""
+        """Sentences to show to the user: dropped turns, and notices of the stream."""
         return [*self._notices, *self._stream.notices]
 
     @property
     def usage(self) -> Any:
-        """Tokens of the prompt, of the answer, and from the cache."""
+        """Token counts: of the prompt, of the answer, and from the KV cache."""
         return self._stream.usage
 
     @property
     def finish_reason(self) -> Any:
-        """Why the answer ended: "stop", "length" or "cancelled"."""
+        """Why the answer ended: "stop", "length" or "cancelled"; None while it is running."""
         return self._stream.finish_reason
 
     @property
     def timings(self) -> Any:
-        """How long reading and answering took."""
+        """Times of prefill and decode."""
         return self._stream.timings
 
 
 class Conversation:
-    """Messages with a model. One answer at a time; asking again stops one that still comes.
+    """A conversation with a model. One answer at a time: asking again stops an answer that is running.
 
-    count: tokens of a list of messages as the model would be given them; by default its own template
-    and tokenizer tell.
+    count: the number of tokens in a list of messages; by default measured with the model's chat template and
+    tokenizer.
     """
 
     def __init__(
@@ -104,25 +104,25 @@ class Conversation:
 
     @property
     def messages(self) -> list[Message]:
-        """All messages: the system prompt, then questions and answers by turns."""
+        """All messages: the system prompt, then alternating questions and answers."""
         return [*self._system(), *self.turns]
 
     def ask(self, text: str, params: SamplingParams | None = None) -> Answer:
         """Ask the next question. Raises ContextFull if it alone is too long, BadInput if it is empty."""
         if not text.strip():
-            raise BadInput("the question is empty; say something")
+            raise BadInput("the question is empty; type a question")
         self._stop()
         params = params or SamplingParams()
-        n_leaving = self._turns_too_many(text, params)
-        messages = self._with(text, n_leaving)
+        n_dropped = self._turns_to_drop(text, params)
+        messages = self._messages_with(text, n_dropped)
         stream = self.model.chat(messages, params)
-        del self.turns[: 2 * n_leaving]
+        del self.turns[: 2 * n_dropped]
         self._unanswered = text
-        self._answer = Answer(stream, self._farewell(n_leaving), lambda answer: self._keep(text, answer))
+        self._answer = Answer(stream, self._drop_notice(n_dropped), lambda answer: self._add(text, answer))
         return self._answer
 
     def retry(self, params: SamplingParams | None = None) -> Answer:
-        """Ask the last question again, forgetting its answer. Raises BadInput if there is none."""
+        """Ask the last question again and discard its answer. Raises BadInput if there is none."""
         self._stop()
         if self._unanswered is not None:
             return self.ask(self._unanswered, params)
@@ -133,62 +133,63 @@ class Conversation:
         return self.ask(question, params)
 
     def reset(self) -> None:
-        """Forget all turns; the system prompt stays."""
+        """Remove all turns; the system prompt stays."""
         self._stop()
         self.turns.clear()
         self._unanswered = None
 
     def save(self, path: Path) -> None:
-        """Write the messages as JSON, and beside them the cache, so that they need not be read again.
+        """Write the messages as JSON and their KV cache next to it, so that loading skips the prefill.
 
         Raises BadInput, DiskError.
         """
         self._stop()
         chat_history.write(path, self.messages)
         if self.turns:
-            self.model.save_cache(self.model.encode_chat(self.messages), _cache_beside(path))
+            self.model.save_cache(self.model.encode_chat(self.messages), _cache_path(path))
 
     def load(self, path: Path) -> list[str]:
-        """Take the messages of a saved conversation, and its cache where it has one that fits this model.
+        """Load a saved conversation, and its KV cache if there is one that fits this model.
 
-        What a person should be told: why a cache is not used. Raises BadInput naming file and field.
+        Returns notices for the user: why a cache is not used. Raises BadInput naming file and field.
         """
         messages = chat_history.read(path)
         self.reset()
         has_system = bool(messages) and messages[0]["role"] == "system"
         self.system = messages[0]["content"] if has_system else None
         self.turns = messages[has_system:]
-        cache = _cache_beside(path)
+        cache = _cache_path(path)
         if not cache.exists():
             return []
         try:
             self.model.load_cache(cache)
         except (BadInput, DiskError, OutOfMemory) as error:
-            return [f"the conversation will be read again: {error}"]
+            return [f"the saved KV cache is not used and the conversation will be read again: {error}"]
         return []
 
-    def _turns_too_many(self, text: str, params: SamplingParams) -> int:
-        """How many of the oldest turns must leave for the question and an answer to fit."""
+    def _turns_to_drop(self, text: str, params: SamplingParams) -> int:
+        """How many of the oldest turns must be dropped for the question and an answer to fit."""
         n_ctx = self.model.engine.n_ctx
-        wanted = _ANSWER_TOKENS if params.max_tokens is None else params.max_tokens
-        room = max(1, min(wanted, _ANSWER_TOKENS, n_ctx // 4))
+        max_tokens = _ANSWER_TOKENS if params.max_tokens is None else params.max_tokens
+        n_reserved = max(1, min(max_tokens, _ANSWER_TOKENS, n_ctx // 4))
         n_turns = len(self.turns) // 2
-        for n_leaving in range(n_turns + 1):
-            n_tokens = self._count(self._with(text, n_leaving))
-            if n_tokens + room <= n_ctx:
-                return n_leaving
+        for n_dropped in range(n_turns + 1):
+            n_tokens = self._count(self._messages_with(text, n_dropped))
+            if n_tokens + n_reserved <= n_ctx:
+                return n_dropped
         if n_tokens >= n_ctx:
-            what = "the question and the system prompt have" if self.system else "the question has"
-            raise ContextFull(_native.context_full_message(what, n_tokens, n_ctx))
+            subject = "the question and the system prompt have" if self.system else "the question has"
+            raise ContextFull(_native.context_full_message(subject, n_tokens, n_ctx))
         return n_turns
 
-    def _farewell(self, n_leaving: int) -> list[str]:
-        if n_leaving == 0:
+    def _drop_notice(self, n_dropped: int) -> list[str]:
+        if n_dropped == 0:
             return []
-        what = "oldest question and its answer" if n_leaving == 1 else f"{n_leaving} oldest turns"
-        return [f"the context of {self.model.engine.n_ctx} tokens is full: the {what} left the conversation"]
+        n_ctx = self.model.engine.n_ctx
+        turns = "oldest question and its answer" if n_dropped == 1 else f"{n_dropped} oldest turns"
+        return [f"the context of {n_ctx} tokens is full; dropped the {turns}"]
 
-    def _keep(self, question: str, answer: str) -> None:
+    def _add(self, question: str, answer: str) -> None:
         self._answer = None
         if answer:
             self.turns += [_message("user", question), _message("assistant", answer)]
@@ -198,8 +199,8 @@ class Conversation:
         if self._answer is not None:
             self._answer.close()
 
-    def _with(self, question: str, n_leaving: int) -> list[Message]:
-        return [*self._system(), *self.turns[2 * n_leaving :], _message("user", question)]
+    def _messages_with(self, question: str, n_dropped: int) -> list[Message]:
+        return [*self._system(), *self.turns[2 * n_dropped :], _message("user", question)]
 
     def _system(self) -> list[Message]:
         return [_message("system", self.system)] if self.system else []
@@ -208,7 +209,7 @@ class Conversation:
         return len(self.model.encode_chat(messages))
 
 
-def _cache_beside(path: Path) -> Path:
+def _cache_path(path: Path) -> Path:
     return path.with_name(path.name + ".kv")
 
 

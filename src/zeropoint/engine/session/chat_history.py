@@ -1,4 +1,4 @@
-"""Conversations on disk: JSON, versioned, every field checked on the way in, never half written."""
+"""Save and load conversations: versioned JSON, checked field by field, written atomically."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _MAX_FILE_BYTES = 64 << 20
 
 
 def read(path: Path) -> list[Message]:
-    """The messages of a saved conversation. Raises BadInput naming file and field."""
+    """Read the messages of a saved conversation. Raises BadInput naming file and field."""
     content = _parse(path)
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise BadInput(f"{path}: `format` is not {_FORMAT}; only what /save wrote can be loaded")
+        raise BadInput(f"{path}: `format` is not {_FORMAT}; load a file that /save wrote")
     if content.get("version") != _VERSION:
         raise BadInput(f"{path}: `version` must be {_VERSION}; update zeropoint to load it")
     messages = content.get("messages")
@@ -39,7 +39,7 @@ def read(path: Path) -> list[Message]:
 
 
 def write(path: Path, messages: list[Message]) -> None:
-    """All of the messages or the old file: written beside, flushed to the disk, renamed.
+    """Write the messages atomically: a crash leaves the old file or the new one.
 
     Raises BadInput rather than overwrite a file that is not a saved conversation; DiskError.
     """
@@ -48,14 +48,14 @@ def write(path: Path, messages: list[Message]) -> None:
             read(path)
         except BadInput:
             raise BadInput(f"{path} exists and is not a saved conversation; choose another name") from None
-    from zeropoint.files.atomic_write import atomic_file, write_file  # a start writes no files
+    from zeropoint.files.atomic_write import atomic_file, write_file  # here: loading a model writes no files
 
     content = {"format": _FORMAT, "version": _VERSION, "messages": messages}
     try:
         text = json.dumps(content, ensure_ascii=False, indent=1).encode()
     except UnicodeEncodeError as error:
         raise DiskError(f"cannot write {path} ({error.reason}); reset the conversation") from None
-    # For the owner alone: it is what was said.
+    # Readable by the owner only: conversations are private.
     with atomic_file(path, need_bytes=len(text), mode=0o600) as temporary, write_file(temporary) as file:
         file.write(text)
 
@@ -65,10 +65,12 @@ def _parse(path: Path) -> object:
         if not path.is_file():
             raise BadInput(f"there is no file {path}; check the name")
         if path.stat().st_size > _MAX_FILE_BYTES:
-            raise BadInput(f"{path} is larger than {_MAX_FILE_BYTES >> 20} MiB; it is no saved conversation")
+            raise BadInput(
+                f"{path} is larger than {_MAX_FILE_BYTES >> 20} MiB; it is not a saved conversation"
+            )
         content: object = json.loads(path.read_bytes().decode("utf-8"))
         return content
     except OSError as error:
         raise BadInput(f"cannot read {path} ({error.strerror}); check its name and permissions") from None
     except (ValueError, RecursionError):
-        raise BadInput(f"{path} is not JSON; only what /save wrote can be loaded") from None
+        raise BadInput(f"{path} is not JSON; load a file that /save wrote") from None

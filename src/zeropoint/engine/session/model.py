@@ -1,4 +1,4 @@
-"""`Model`: text in, text out, and the numbers in between.
+"""`Model`: a loaded model that chats, continues and scores text, and shows its internals.
 
 >>> model = zeropoint.load("smollm2:135m")
 >>> for piece in model.chat("What is a zero point?"):
@@ -35,9 +35,10 @@ __all__ = ["Model", "Score"]
 
 
 class Model:
-    """A loaded model; build it with `load`. Close it, or use it in a `with`, to free its memory.
+    """A loaded model; `load` returns one. Close it, or use it in a `with` statement, to free its memory.
 
-    engine, tokenizer, blueprint: its parts. name: what it was called. defaults: recommended sampling, flat.
+    engine, tokenizer, blueprint: its parts. name: as given to `load`. defaults: recommended sampling
+    parameters, by flat name. Not thread-safe: one thread at a time may call it.
     """
 
     def __init__(
@@ -50,12 +51,12 @@ class Model:
         self.name = name
         self.defaults: Mapping[str, Any] = {}
         self.template_name: str | None = None
-        self._router = StreamMultiplexer(engine)
+        self._streams = StreamMultiplexer(engine)
 
     @cached_property
     def template(self) -> ChatTemplate:
-        """The chat template, its process started. Raises BadInput where the model has none."""
-        from zeropoint.tokenizers.chat.template import load_template  # `generate` needs no processes
+        """The chat template, in its worker process. Raises BadInput for a model without one."""
+        from zeropoint.tokenizers.chat.template import load_template  # here: `generate` needs no worker
 
         return load_template(self.file, self.tokenizer, self.template_name)
 
@@ -70,10 +71,10 @@ class Model:
     ) -> Stream:
         """Answer a question (a text) or a conversation ([{"role": ..., "content": ...}]).
 
-        Sampling by `params` or by flat names (temperature=0.2); the model's defaults fill the rest.
-        taps: `AddVector` and `Scale`, how every pass is changed, that of the prompt too; such an answer
-        shares no cache with others. on_progress(read, total): prompt tokens while a long prompt is read.
-        Raises BadInput, or ContextFull with both numbers.
+        Sampling: `params`, or flat names such as temperature=0.2; the model's defaults fill the rest.
+        interventions: `AddVector` and `Scale` modify every forward pass, those of the prompt included; such
+        an answer shares no KV cache with others. on_progress(read, total): prompt tokens during prefill.
+        Raises BadInput; ContextFull with the prompt's length and the context's.
         """
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
@@ -90,20 +91,20 @@ class Model:
         on_progress: Callable[[int, int], None] | None = None,
         **sampling: Any,
     ) -> Stream:
-        """Continue a text (or token ids) as it stands, with no template. Arguments as in `chat`."""
+        """Continue a text (or token ids) verbatim, without a chat template. Arguments as in `chat`."""
         params = self._params(params, sampling)
         return self._stream(
-            self._read(prompt), params, interventions, is_continuation=True, on_progress=on_progress
+            self._document_ids(prompt), params, interventions, is_continuation=True, on_progress=on_progress
         )
 
     def encode_chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Token ids of a conversation, ready to be answered."""
+        """Token ids of a conversation, rendered with the chat template up to the start of the answer."""
         from zeropoint.tokenizers.chat.prompt import encode_chat
 
         return encode_chat(self.tokenizer, self.template, messages)
 
     def tokenize(self, text: str) -> list[int]:
-        """Token ids of a text; what spells a control token stays text."""
+        """Token ids of a text; text that spells a control token is encoded as plain text."""
         return self.tokenizer.encode(text)
 
     def detokenize(self, ids: Sequence[int]) -> str:
@@ -111,10 +112,10 @@ class Model:
         return self.tokenizer.decode(ids)
 
     def logits(self, text: str | Sequence[int]) -> NDArray[np.float32]:
-        """Logits after every token of a text (or of token ids): float32 [T, V]."""
+        """Logits after every token of a text (or token ids): float32 [T, V]. Raises ContextFull."""
         stepper = self.engine.stepper()
         try:
-            return stepper.extend(self._read(text))
+            return stepper.extend(self._document_ids(text))
         finally:
             stepper.close()
 
@@ -126,10 +127,10 @@ class Model:
         tokens: Sequence[str | int] = (),
         interventions: Sequence[Intervention] = (),
     ) -> Score:
-        """Log-probability of every token of a text (or of token ids).
+        """Log-probability of every token of a text (or token ids), given those before it.
 
-        top: so many best tokens of every place too; tokens: those named (" Paris", or an id). taps: how the
-        pass is changed.
+        top: also the `top` most probable tokens at each position. tokens: also these, by text (" Paris", with
+        its space) or id. interventions: modify the forward pass. Raises BadInput, ContextFull.
         """
         ids = self.tokenize(text) if isinstance(text, str) else list(text)
         if not ids:
@@ -155,12 +156,13 @@ class Model:
         lens: LogitLens | None = None,
         interventions: Sequence[Intervention] = (),
     ) -> Trace:
-        """What is seen inside while a text (or token ids) is read.
+        """Record intermediate tensors of one forward pass over a text (or token ids).
 
-        reads: points of `blueprint/taps.py` by name ("blocks.3.attention.weights"; `*` stands for anything),
-        or `Read` for chosen heads. lens: as in `lens`. taps: how the pass is changed; the changed is seen.
+        taps: names such as "blocks.3.attention.weights", where `*` matches any text, or `Tap` to choose
+        heads. lens: also the logit lens, as in `lens`. interventions: modify the pass; the taps record the
+        modified tensors. Raises BadInput for an unknown tap, layer, head or token; ContextFull.
         """
-        return self.engine.trace(self._read(text), taps, lens=lens, interventions=interventions)
+        return self.engine.trace(self._document_ids(text), taps, lens=lens, interventions=interventions)
 
     def attention(
         self,
@@ -170,7 +172,7 @@ class Model:
         *,
         interventions: Sequence[Intervention] = (),
     ) -> NDArray[np.float32]:
-        """How much each token looks at each: float32 [heads, T, T], rows of queries that sum to 1."""
+        """Attention weights of a layer: float32 [heads, T, T]; each row (a query) sums to 1."""
         check_layer(self.blueprint, layer)
         point = f"blocks.{layer}.attention.weights"
         return self.trace(text, [Tap(point, heads)], interventions=interventions)[point]
@@ -185,35 +187,40 @@ class Model:
         logits: bool = False,
         interventions: Sequence[Intervention] = (),
     ) -> list[LogitLensRows]:
-        """What would follow each token if the model ended after each of those layers (by default all).
+        """The logit lens: predictions of the final norm and head after each layer (by default all).
 
-        top: best tokens of each place. tokens: named ones (" Paris", or an id). logits: all of them too.
+        top: the most probable tokens at each position. tokens: also these, by text (" Paris") or id.
+        logits: also all logits, [T, V] per layer.
         """
         chosen = range(self.blueprint.n_layers) if layers is None else layers
         lens = LogitLens(list(chosen), top, named_ids(self.tokenizer, tokens), logits)
         return self.trace(text, lens=lens, interventions=interventions).lens
 
     def stepper(self, interventions: Sequence[Intervention] = ()) -> Stepper:
-        """A fresh sequence to decode by hand: `extend(ids) -> logits`, `rollback(n)`."""
+        """A new sequence to decode step by step: `extend(ids) -> logits`, `rollback(n)`."""
         return self.engine.stepper(interventions)
 
     def save_cache(self, ids: Sequence[int], path: str | Path) -> int:
-        """Write what the cache holds of the start of a text; how many tokens. Raises BadInput, DiskError."""
-        from zeropoint.engine.session import kv_snapshot  # its checksums bring a library of megabytes
+        """Save the KV cache of the longest cached prefix of `ids`; returns its length in tokens.
+
+        Raises BadInput, DiskError.
+        """
+        from zeropoint.engine.session import kv_snapshot  # here: hashlib loads OpenSSL
 
         return kv_snapshot.save_cache(self.engine, ids, Path(path))
 
     def load_cache(self, path: str | Path) -> list[int]:
-        """Put a saved cache back; the tokens that need not be read again.
+        """Restore a saved KV cache; returns the token ids that it covers.
 
-        Raises BadInput for one of another model, of other cache options or damaged; DiskError, OutOfMemory.
+        Raises BadInput for a file of another model, other cache options, or a damaged one; DiskError,
+        OutOfMemory.
         """
         from zeropoint.engine.session import kv_snapshot
 
         return kv_snapshot.load_cache(self.engine, Path(path))
 
     def close(self) -> None:
-        """Free weights, cache and the template's process; later calls raise."""
+        """Free weights and KV cache and stop the template's worker; later calls raise BadInput."""
         if "template" in self.__dict__:
             self.template.close()
         self.engine.close()
@@ -224,8 +231,8 @@ class Model:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _read(self, text: str | Sequence[int]) -> list[int]:
-        """A text as a document, with its begin token if the model has one; ids as they are."""
+    def _document_ids(self, text: str | Sequence[int]) -> list[int]:
+        """Token ids of a document: with a BOS token if the model has one. Token ids are used verbatim."""
         if not isinstance(text, str):
             return list(text)
         ids = self.tokenize(text)
@@ -235,10 +242,10 @@ class Model:
         return ids
 
     def _params(self, params: SamplingParams | None, sampling: Mapping[str, Any]) -> SamplingParams:
-        given = SamplingParams.of(**sampling)
+        flat = SamplingParams.of(**sampling)
         if params is not None:
-            given = given.with_defaults(params.flat())
-        return given.with_defaults(self.defaults)
+            flat = flat.with_defaults(params.flat())
+        return flat.with_defaults(self.defaults)
 
     def _stream(
         self,
@@ -254,5 +261,5 @@ class Model:
         )
         stop_ids = sorted(self.tokenizer.stop_ids)
         return Stream(
-            self._router, text, ids, params, stop_ids, interventions=interventions, on_progress=on_progress
+            self._streams, text, ids, params, stop_ids, interventions=interventions, on_progress=on_progress
         )

@@ -1,7 +1,7 @@
-"""Weights are read in a thread while this one makes the tokenizer: both take a third of a start.
+"""Load weights on a background thread while building the tokenizer; each is a third of start-up time.
 
-Neither may take its memory beside the other's, so the last weights wait (native/base/load_gate.hpp) until the
-tokenizer is made and what that took is free again.
+Their peak memory must not add up, so weight loading pauses near its end (native/base/load_gate.hpp) until the
+tokenizer is built and its temporary memory is free again.
 """
 
 from __future__ import annotations
@@ -15,43 +15,46 @@ from zeropoint import _native
 __all__ = ["load_in_parallel"]
 
 
-def load_in_parallel(work: Callable[[], object], then: Callable[[], object]) -> Callable[..., _native.Engine]:
-    """A maker for `NativeEngine`: it calls `work`, and `then` while the last weights are read.
+def load_in_parallel(
+    build_tokenizer: Callable[[], object], finish: Callable[[], object]
+) -> Callable[..., _native.Engine]:
+    """A constructor of `_native.Engine` that also calls these functions, on the calling thread.
 
-    What these raise it raises, and the engine is not made; where it failed already, that is what is said.
+    build_tokenizer runs while most weights are read; finish runs while the last ones are. An exception of
+    either cancels the load. If loading has failed too, its exception is raised instead.
     """
 
-    def make(*arguments: Any) -> _native.Engine:
+    def load_engine(*arguments: Any) -> _native.Engine:
         gate = _native.LoadGate()
-        made: list[_native.Engine] = []
-        failed: list[BaseException] = []
-        engine: Callable[..., _native.Engine] = _native.Engine
+        engines: list[_native.Engine] = []
+        failures: list[BaseException] = []
+        constructor: Callable[..., _native.Engine] = _native.Engine
 
-        def read() -> None:
+        def read_weights() -> None:
             try:
-                made.append(engine(*arguments, load_gate=gate))
+                engines.append(constructor(*arguments, load_gate=gate))
             except BaseException as error:
-                failed.append(error)
+                failures.append(error)
 
-        thread = threading.Thread(target=read)
+        thread = threading.Thread(target=read_weights)
         try:
             thread.start()
-        except RuntimeError:  # no more threads to be had: one after the other
-            work()
-            then()
-            return engine(*arguments)
+        except RuntimeError:  # no more threads available: load one after the other
+            build_tokenizer()
+            finish()
+            return constructor(*arguments)
         try:
-            work()
+            build_tokenizer()
             gate.open()
-            then()
+            finish()
         except BaseException as error:
-            reason = failed[0] if failed else error
+            cause = failures[0] if failures else error
             gate.abandon()
-            raise reason from None
+            raise cause from None
         finally:
             thread.join()
-        if failed:
-            raise failed[0]
-        return made[0]
+        if failures:
+            raise failures[0]
+        return engines[0]
 
-    return make
+    return load_engine

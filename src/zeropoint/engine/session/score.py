@@ -1,4 +1,4 @@
-"""How probable a text is under a model, token by token, and what might have stood there instead."""
+"""Score a text: the log-probability of each token, and of its alternatives."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["Alternatives", "Score", "named_ids", "score"]
 
 @frozen
 class Alternatives:
-    """What might stand at one place. top: (token id, natural-log probability), most probable first.
+    """Predictions at one position. top: (token id, natural-log probability), most probable first.
 
-    named: the log-probability of each token that was asked for, by its id.
+    named: token id to log-probability, for each requested token.
     """
 
     top: list[tuple[int, float]]
@@ -28,11 +28,10 @@ class Alternatives:
 
 @frozen
 class Score:
-    """A text under a model: its tokens, and the natural-log probability of each given those before it.
+    """The tokens of a text, and the natural-log probability of each given those before it.
 
-    The first token has no probability (None) unless the model puts a begin token before a document.
-    alternatives: for each token what might have stood there, where it was asked for; next: what might come
-    after the last.
+    The first token has no probability (None) unless the model begins a document with a BOS token.
+    alternatives: the predictions at each token's position, if requested; next: those after the last token.
     """
 
     token_ids: list[int]
@@ -42,11 +41,11 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        """exp of the mean negative log-probability of the tokens that have one."""
-        known = [p for p in self.logprobs if p is not None]
-        if not known:
-            raise BadInput("a perplexity needs a text of at least two tokens")
-        return math.exp(-sum(known) / len(known))
+        """exp of the mean negative log-probability, over the tokens that have one. Raises BadInput."""
+        logprobs = [p for p in self.logprobs if p is not None]
+        if not logprobs:
+            raise BadInput("perplexity needs at least two tokens; give a longer text")
+        return math.exp(-sum(logprobs) / len(logprobs))
 
 
 def score(
@@ -59,23 +58,23 @@ def score(
     tokens: Sequence[int] = (),
     interventions: Sequence[Intervention] = (),
 ) -> Score:
-    """The score of `ids` after `start` (a begin token, or nothing). Raises ContextFull, BadInput.
+    """Score `ids` after `start` (a BOS token, or nothing). Raises ContextFull, BadInput.
 
-    The rest as in `Model.score`. With alternatives or taps the text is read by `trace`, a few rows of logits
-    at a time: memory grows by `top` and `tokens` alone.
+    The other arguments are those of `Model.score`. Alternatives and interventions need `trace`, which
+    computes a few rows of logits at a time: memory grows with `top` and `tokens` only.
     """
-    known: list[float | None] = [] if start else [None]
+    logprobs: list[float | None] = [] if start else [None]
     context = [*start, *ids]
     if not top and not len(tokens) and not len(interventions):
-        return Score(list(ids), known + [float(p) for p in engine.score(context)])
-    seen = engine.trace(context, lens=LogitLens([n_layers - 1], top, tokens), interventions=interventions)
-    rows = seen.lens[0]
-    known += [float(p) for p in rows.next_logprobs]
+        return Score(list(ids), logprobs + [float(p) for p in engine.score(context)])
+    lens = LogitLens([n_layers - 1], top, tokens)  # after the last layer: the model's prediction
+    rows = engine.trace(context, lens=lens, interventions=interventions).lens[0]
+    logprobs += [float(p) for p in rows.next_logprobs]
     if not top and not len(tokens):
-        return Score(list(ids), known)
-    said = [_alternatives(rows, row, tokens) for row in range(len(context))]
-    before = [] if start else [None]
-    return Score(list(ids), known, [*before, *said[:-1]], said[-1])
+        return Score(list(ids), logprobs)
+    predictions = [_alternatives(rows, row, tokens) for row in range(len(context))]
+    first = [] if start else [None]
+    return Score(list(ids), logprobs, [*first, *predictions[:-1]], predictions[-1])
 
 
 def _alternatives(rows: LogitLensRows, row: int, tokens: Sequence[int]) -> Alternatives:
@@ -84,12 +83,15 @@ def _alternatives(rows: LogitLensRows, row: int, tokens: Sequence[int]) -> Alter
 
 
 def named_ids(tokenizer: Tokenizer, tokens: Sequence[str | int]) -> list[int]:
-    """The ids of tokens given by id or as text (" Paris", with its space). Raises BadInput for others."""
+    """The ids of tokens given by id or as text (" Paris", with its space).
+
+    Raises BadInput for a text that is not a single token.
+    """
     ids = []
     for token in tokens:
-        found = tokenizer.encode(token) if isinstance(token, str) else [token]
-        if len(found) != 1:
-            pieces = ", ".join(repr(tokenizer.decode([piece])) for piece in found) or "nothing"
+        encoded = tokenizer.encode(token) if isinstance(token, str) else [token]
+        if len(encoded) != 1:
+            pieces = ", ".join(repr(tokenizer.decode([piece])) for piece in encoded) or "nothing"
             raise BadInput(f"{token!r} is not one token but {pieces}; name a single token")
-        ids.append(found[0])
+        ids.append(encoded[0])
     return ids

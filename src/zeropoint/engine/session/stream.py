@@ -1,4 +1,4 @@
-"""An answer while it is made: pieces of text, and at the end what it took."""
+"""Stream an answer: pieces of text while it is generated, then token counts and times."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Stream", "StreamMultiplexer", "Timings", "Usage"]
 
 @frozen
 class Usage:
-    """Tokens read and made. cached_tokens: of the prompt, those that did not have to be read again."""
+    """Token counts. cached_tokens: tokens of the prompt that came from the KV cache."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -29,7 +29,7 @@ class Usage:
 
 @frozen
 class Timings:
-    """Tokens and milliseconds of reading the prompt and of making the answer (llama.cpp's names)."""
+    """Tokens and milliseconds of prefill and decode, under llama.cpp's names."""
 
     prompt_n: int = 0
     prompt_ms: float = 0.0
@@ -39,51 +39,51 @@ class Timings:
 
 
 class StreamMultiplexer:
-    """Steps an engine for several streams: each gets its own events, whoever asks first."""
+    """Lets several streams share one engine: whichever steps it, each receives its own events."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._waiting: dict[int, list[Event]] = {}
+        self._pending: dict[int, list[Event]] = {}
 
     def submit(self, request: Request) -> int:
-        """Queue a request, returning its number."""
-        number = self.engine.submit(request)
-        self._waiting[number] = []
-        return number
+        """Queue a request and return its id."""
+        request_id = self.engine.submit(request)
+        self._pending[request_id] = []
+        return request_id
 
-    def next_events(self, request: int) -> list[Event]:
-        """The events of this request that have come, after at least one step if there were none."""
-        while not self._waiting[request]:
+    def next_events(self, request_id: int) -> list[Event]:
+        """The pending events of a request; steps the engine until there is one."""
+        while not self._pending[request_id]:
             events = self.engine.step()
             if not events:
-                raise MachineError("the answer ended when another one at the same time failed; ask again")
+                raise MachineError("the answer ended because a concurrent request failed; ask again")
             for event in events:
-                waiting = self._waiting.get(event.request)
-                if waiting is not None:
-                    waiting.append(event)
+                pending = self._pending.get(event.request)
+                if pending is not None:
+                    pending.append(event)
                 elif event.finish is None:
                     self.engine.cancel(event.request)
-        events, self._waiting[request] = self._waiting[request], []
+        events, self._pending[request_id] = self._pending[request_id], []
         return events
 
-    def forget(self, request: int) -> None:
-        """Cancel the request if it runs, and drop what has come for it."""
-        self._waiting.pop(request, None)
-        # A closed engine has no requests; one at work in another thread cancels at its next event.
+    def forget(self, request_id: int) -> None:
+        """Cancel the request if it is running, and drop its pending events."""
+        self._pending.pop(request_id, None)
+        # A closed engine has no requests; one that is busy in another thread cancels at its next event.
         with contextlib.suppress(BadInput):
-            self.engine.cancel(request)
+            self.engine.cancel(request_id)
 
 
 class Stream:
-    """Iterate for pieces of text; the work is done as you do. Close it or let it go to stop early.
+    """Iterate over pieces of text; each step of the iteration runs the engine. Close it to stop early.
 
-    finish_reason: "stop", "length" or "cancelled", None while it runs. usage, timings: so far.
-    token_ids: the tokens made so far. notices: sentences the person should see.
+    finish_reason: "stop", "length" or "cancelled"; None while the answer is running. usage, timings: so far.
+    token_ids: generated so far. notices: sentences to show to the user.
     """
 
     def __init__(
         self,
-        router: StreamMultiplexer,
+        streams: StreamMultiplexer,
         text: TextStream,
         prompt_ids: Sequence[int],
         params: SamplingParams,
@@ -96,7 +96,7 @@ class Stream:
         self.notices = list(notices)
         self.token_ids: list[int] = []
         self._text = text
-        self._router = router
+        self._streams = streams
         self._on_progress = on_progress
         self._max_tokens = params.max_tokens
         self._n_prompt, self._n_cached = len(prompt_ids), 0
@@ -105,8 +105,8 @@ class Stream:
         self._last = self._started
         self._events: deque[Event] = deque()
         self._is_done = False
-        self._request = router.submit(Request(prompt_ids, params, stop_ids, interventions=interventions))
-        weakref.finalize(self, router.forget, self._request).atexit = False
+        self._request_id = streams.submit(Request(prompt_ids, params, stop_ids, interventions=interventions))
+        weakref.finalize(self, streams.forget, self._request_id).atexit = False
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -125,24 +125,24 @@ class Stream:
         self.close()
 
     def text(self) -> str:
-        """The rest of the answer at once."""
+        """The rest of the answer, once it is complete."""
         return "".join(self)
 
     def close(self) -> None:
-        """Stop now. Harmless when it has ended."""
+        """Stop now. Does nothing once the answer has ended."""
         if self.finish_reason is None:
             self.finish_reason = "cancelled"
         self._is_done = True
-        self._router.forget(self._request)
+        self._streams.forget(self._request_id)
 
     @property
     def usage(self) -> Usage:
-        """Tokens so far."""
+        """Token counts so far."""
         return Usage(self._n_prompt, len(self.token_ids), self._n_cached)
 
     @property
     def timings(self) -> Timings:
-        """Times so far; the first token belongs to reading the prompt."""
+        """Times so far. The first token counts as part of the prefill."""
         first = self._last if self._first is None else self._first
         return Timings(
             prompt_n=self._n_prompt - self._n_cached,
@@ -153,20 +153,20 @@ class Stream:
         )
 
     def _advance(self) -> str:
-        """The text of the next event; after the last one, what was held back."""
+        """The text of the next event; after the last event, the text that was held back."""
         if self.finish_reason is not None:
             self._is_done = True
-            self._router.forget(self._request)
+            self._streams.forget(self._request_id)
             return self._text.finish()
         try:
             if not self._events:
-                self._events.extend(self._router.next_events(self._request))
-            return self._take(self._events.popleft())
+                self._events.extend(self._streams.next_events(self._request_id))
+            return self._handle(self._events.popleft())
         except BaseException:
             self.close()
             raise
 
-    def _take(self, event: Event) -> str:
+    def _handle(self, event: Event) -> str:
         self._n_cached = event.n_cached
         self._last = time.monotonic()
         if self._on_progress is not None and self._first is None:
@@ -181,7 +181,6 @@ class Stream:
         if self._text.stopped:
             self.finish_reason = "stop"
         elif event.finish == "length" and len(self.token_ids) != self._max_tokens:
-            self.notices.append(
-                f"the context of {self._router.engine.n_ctx} tokens is full: the answer ends here"
-            )
+            n_ctx = self._streams.engine.n_ctx
+            self.notices.append(f"the context of {n_ctx} tokens is full: the answer ends here")
         return piece
