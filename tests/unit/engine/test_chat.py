@@ -1,4 +1,4 @@
-"""A conversation against a model that answers by rote: turns, retry, a full context, files."""
+"""Conversations with a scripted model: turns, retry, a full context, saved files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zeropoint.errors import BadInput, ContextFull, DiskError
 from zeropoint.sampling.params import SamplingParams
 
 
-class RoteStream:
+class ScriptedStream:
     """Answers "re: QUESTION" word by word."""
 
     finish_reason = "stop"
@@ -36,18 +36,18 @@ class RoteStream:
         self.is_closed = True
 
 
-class RoteModel:
-    """n_ctx counts words; every message has its role as one word more."""
+class ScriptedModel:
+    """Counts a word as a token, and the role of each message as one more."""
 
     def __init__(self, n_ctx: int = 1000) -> None:
         self.engine = SimpleNamespace(n_ctx=n_ctx)
         self.asked: list[list[dict[str, str]]] = []
         self.params: dict[str, Any] = {}
 
-    def chat(self, messages: list[dict[str, str]], params: SamplingParams) -> RoteStream:
+    def chat(self, messages: list[dict[str, str]], params: SamplingParams) -> ScriptedStream:
         self.asked.append(messages)
         self.params = params.flat()
-        return RoteStream(f"re: {messages[-1]['content']}")
+        return ScriptedStream(f"re: {messages[-1]['content']}")
 
     def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
         return [0] * count(messages)
@@ -64,16 +64,16 @@ def count(messages: list[dict[str, str]]) -> int:
     return sum(1 + len(message["content"].split()) for message in messages)
 
 
-def talk(n_ctx: int = 1000, system: str | None = None) -> Conversation:
-    return Conversation(RoteModel(n_ctx), system, count=count)  # type: ignore[arg-type]
+def start(n_ctx: int = 1000, system: str | None = None) -> Conversation:
+    return Conversation(ScriptedModel(n_ctx), system, count=count)  # type: ignore[arg-type]
 
 
 def roles(conversation: Conversation) -> list[str]:
     return [message["role"] for message in conversation.messages]
 
 
-def test_a_turn_is_kept_when_its_answer_ends() -> None:
-    conversation = talk(system="be kind")
+def test_a_turn_joins_when_its_answer_ends() -> None:
+    conversation = start(system="be kind")
     answer = conversation.ask("hello", SamplingParams.of(temperature=0.5))
     assert roles(conversation) == ["system"]
     assert answer.text() == "re: hello "
@@ -86,8 +86,8 @@ def test_a_turn_is_kept_when_its_answer_ends() -> None:
     assert roles(conversation) == ["system", "user", "assistant", "user", "assistant"]
 
 
-def test_a_stopped_answer_keeps_what_was_said() -> None:
-    conversation = talk()
+def test_a_stopped_answer_keeps_its_text_so_far() -> None:
+    conversation = start()
     answer = conversation.ask("hello")
     assert next(iter(answer)) == "re: "
     answer.close()
@@ -96,16 +96,16 @@ def test_a_stopped_answer_keeps_what_was_said() -> None:
     assert len(conversation.turns) == 2
 
 
-def test_asking_again_stops_the_answer_that_still_comes() -> None:
-    conversation = talk()
+def test_asking_again_stops_a_running_answer() -> None:
+    conversation = start()
     first = conversation.ask("one")
     next(iter(first))
     conversation.ask("two").text()
     assert [m["content"] for m in conversation.messages] == ["one", "re: ", "two", "re: two "]
 
 
-def test_an_answer_stopped_before_a_word_leaves_no_turn_but_can_be_retried() -> None:
-    conversation = talk()
+def test_an_answer_stopped_before_any_text_adds_no_turn_but_can_be_retried() -> None:
+    conversation = start()
     conversation.ask("one").text()
     conversation.ask("two").close()
     assert len(conversation.turns) == 2
@@ -114,7 +114,7 @@ def test_an_answer_stopped_before_a_word_leaves_no_turn_but_can_be_retried() -> 
 
 
 def test_retry_replaces_the_last_answer() -> None:
-    conversation = talk()
+    conversation = start()
     conversation.ask("one").text()
     conversation.ask("two").text()
     conversation.retry(SamplingParams.of(seed=3)).text()
@@ -123,7 +123,7 @@ def test_retry_replaces_the_last_answer() -> None:
 
 
 def test_retry_needs_a_question() -> None:
-    conversation = talk()
+    conversation = start()
     with pytest.raises(BadInput, match="nothing to retry"):
         conversation.retry()
     conversation.ask("one").text()
@@ -134,18 +134,18 @@ def test_retry_needs_a_question() -> None:
 
 def test_an_empty_question_is_refused() -> None:
     with pytest.raises(BadInput, match="empty"):
-        talk().ask(" \n")
+        start().ask(" \n")
 
 
 def test_reset_keeps_the_system_prompt() -> None:
-    conversation = talk(system="be kind")
+    conversation = start(system="be kind")
     conversation.ask("one").text()
     conversation.reset()
     assert roles(conversation) == ["system"]
 
 
-def test_a_full_context_drops_the_oldest_turns_whole_and_says_so() -> None:
-    conversation = talk(n_ctx=24, system="be kind")  # 3 words; each turn below has 5; a quarter is 6
+def test_a_full_context_drops_the_oldest_turn_with_a_notice() -> None:
+    conversation = start(n_ctx=24, system="be kind")  # 3 words; each turn below has 5; a quarter is 6
     for question in ("one", "two", "three"):
         answer = conversation.ask(question)
         assert (answer.notices, answer.text()) == ([], f"re: {question} ")
@@ -156,45 +156,45 @@ def test_a_full_context_drops_the_oldest_turns_whole_and_says_so() -> None:
     assert [m["content"] for m in conversation.messages[1::2]] == ["two", "three", "four"]
 
 
-def test_a_long_question_makes_several_turns_leave() -> None:
-    conversation = talk(n_ctx=40)
+def test_a_long_question_drops_several_turns() -> None:
+    conversation = start(n_ctx=40)
     for question in ("one", "two", "three"):
         conversation.ask(question).text()
     answer = conversation.ask("word " * 25)
-    assert "the 3 oldest turns left" in answer.notices[0]
+    assert "dropped the 3 oldest turns" in answer.notices[0]
 
 
-def test_one_question_that_does_not_fit_is_an_error_with_both_numbers() -> None:
-    conversation = talk(n_ctx=20, system="be kind")
+def test_a_question_that_does_not_fit_is_refused_with_both_numbers() -> None:
+    conversation = start(n_ctx=20, system="be kind")
     conversation.ask("one").text()
     with pytest.raises(ContextFull, match="system prompt have 34 tokens and the context holds 20"):
         conversation.ask("word " * 30)
     assert roles(conversation) == ["system", "user", "assistant"]
 
 
-def test_a_question_that_leaves_little_room_is_still_asked() -> None:
-    assert talk(n_ctx=20).ask("word " * 17).text().startswith("re: word")
+def test_a_question_that_leaves_little_room_is_accepted() -> None:
+    assert start(n_ctx=20).ask("word " * 17).text().startswith("re: word")
 
 
-def test_save_and_load(tmp_path: Path) -> None:
-    path = tmp_path / "talk.json"
-    conversation = talk(system="be kind")
+def test_save_and_load_round_trip(tmp_path: Path) -> None:
+    path = tmp_path / "chat.json"
+    conversation = start(system="be kind")
     conversation.ask("über\x1b").text()
     conversation.save(path)
     conversation.save(path)
-    other = talk()
+    other = start()
     assert other.load(path) == []
     assert other.messages == conversation.messages
     assert other.system == "be kind"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["talk.json", "talk.json.kv"]
-    (tmp_path / "talk.json.kv").write_text("damaged")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["chat.json", "chat.json.kv"]
+    (tmp_path / "chat.json.kv").write_text("damaged")
     assert other.load(path) == [
         "the saved KV cache is not used and the conversation will be read again: it is damaged"
     ]
     assert other.messages == conversation.messages
 
 
-def saved(**changed: Any) -> str:
+def saved_json(**changed: Any) -> str:
     good = {
         "format": "zeropoint-conversation",
         "version": 1,
@@ -204,26 +204,29 @@ def saved(**changed: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
         ("[]", "`format`"),
-        (saved(format="x"), "`format`"),
-        (saved(version=2), "`version` must be 1"),
-        (saved(messages=None), "`messages` is not a list"),
-        (saved(messages=[{"role": "user", "content": "a"}]), "no answer"),
-        (saved(messages=[1, 2]), r"messages\[0\].role"),
-        (saved(messages=[{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]), r"\[1\].role"),
-        (saved(messages=[{"role": "system", "content": None}]), r"messages\[0\].content"),
+        (saved_json(format="x"), "`format`"),
+        (saved_json(version=2), "`version` must be 1"),
+        (saved_json(messages=None), "`messages` is not a list"),
+        (saved_json(messages=[{"role": "user", "content": "a"}]), "no answer"),
+        (saved_json(messages=[1, 2]), r"messages\[0\].role"),
+        (
+            saved_json(messages=[{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]),
+            r"\[1\].role",
+        ),
+        (saved_json(messages=[{"role": "system", "content": None}]), r"messages\[0\].content"),
     ],
 )
-def test_a_damaged_file_is_refused_and_changes_nothing(tmp_path: Path, content: str, said: str) -> None:
+def test_a_damaged_file_is_refused_and_changes_nothing(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "bad.json"
     path.write_text(content)
-    conversation = talk()
+    conversation = start()
     conversation.ask("one").text()
-    with pytest.raises(BadInput, match=said) as caught:
+    with pytest.raises(BadInput, match=message) as caught:
         conversation.load(path)
     assert "bad.json" in str(caught.value)
     assert len(conversation.turns) == 2
@@ -232,14 +235,14 @@ def test_a_damaged_file_is_refused_and_changes_nothing(tmp_path: Path, content: 
     assert path.read_text() == content
 
 
-def test_files_that_cannot_be(tmp_path: Path) -> None:
+def test_missing_and_unwritable_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no file"):
-        talk().load(tmp_path / "none.json")
+        start().load(tmp_path / "none.json")
     with pytest.raises(BadInput, match="no file"):
-        talk().load(tmp_path)
+        start().load(tmp_path)
     with pytest.raises(BadInput, match="there is no folder"):
-        talk().save(tmp_path / "none" / "x.json")
-    conversation = talk(system="\ud800")
+        start().save(tmp_path / "none" / "x.json")
+    conversation = start(system="\ud800")
     with pytest.raises(DiskError, match="cannot write"):
         conversation.save(tmp_path / "x.json")
     assert list(tmp_path.iterdir()) == []

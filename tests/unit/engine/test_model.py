@@ -1,4 +1,4 @@
-"""The model that `zeropoint.load` gives: what it answers, what it refuses, and what it survives."""
+"""`zeropoint.load` and `Model`: answers, refusals, threads, forks and closing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def model(tiny_path: Path) -> Iterator[Model]:
         yield model
 
 
-def test_a_text_is_continued(model: Model) -> None:
+def test_generate_continues_a_text(model: Model) -> None:
     pieces = list(model.generate("abc d", max_tokens=12, seed=1))
     again = model.generate("abc d", max_tokens=12, seed=1)
     assert "".join(pieces) == again.text()
@@ -38,7 +38,7 @@ def test_a_text_is_continued(model: Model) -> None:
     assert model.generate("abc d", max_tokens=12, seed=2).text() != "".join(pieces)
 
 
-def test_token_ids_are_as_good_as_a_text(model: Model) -> None:
+def test_generate_accepts_token_ids(model: Model) -> None:
     ids = model.tokenize("abc d")
     text = model.generate("abc d", max_tokens=8, temperature=0).text()
     assert model.generate(ids, max_tokens=8, temperature=0).text() == text
@@ -52,7 +52,7 @@ def test_a_question_is_a_conversation_of_one_message(model: Model) -> None:
     assert model.encode_chat(QUESTION) == model.tokenizer.encode(rendered, parse_special=True)
 
 
-def test_parameters_come_from_the_call_then_the_object_then_the_model(model: Model) -> None:
+def test_sampling_precedence_is_call_then_params_then_model(model: Model) -> None:
     model.defaults = {"max_tokens": 3, "temperature": 0.0}
     assert len(model.generate("a").token_ids) == 0
     stream = model.generate("a")
@@ -66,13 +66,13 @@ def test_parameters_come_from_the_call_then_the_object_then_the_model(model: Mod
         model.generate("a", temprature=1)
 
 
-def test_tokens_and_back(model: Model) -> None:
+def test_tokenize_and_detokenize_round_trip(model: Model) -> None:
     ids = model.tokenize("abc <|im_start|> \u00e4\n")
     assert model.detokenize(ids) == "abc <|im_start|> \u00e4\n"
     assert 1 not in ids, "a control token spelled in a text stays text"
 
 
-def test_logits_are_those_of_a_stepper(model: Model) -> None:
+def test_logits_equal_those_of_a_stepper(model: Model) -> None:
     ids = model.tokenize("abc def ghi")
     logits = model.logits("abc def ghi")
     assert logits.shape == (len(ids), model.blueprint.n_vocab)
@@ -92,15 +92,15 @@ def test_score_is_the_log_probability_of_each_token(model: Model) -> None:
     assert score.token_ids == ids
     assert score.logprobs[0] is None
     logits = model.logits(ids).astype(np.float64)
-    for place, token in enumerate(ids[1:]):
-        want = logits[place, token] - np.log(np.exp(logits[place]).sum())
-        assert score.logprobs[place + 1] == pytest.approx(want, abs=1e-4)
-    known = [p for p in score.logprobs if p is not None]
-    assert score.perplexity == pytest.approx(math.exp(-sum(known) / len(known)))
+    for position, token in enumerate(ids[1:]):
+        expected = logits[position, token] - np.log(np.exp(logits[position]).sum())
+        assert score.logprobs[position + 1] == pytest.approx(expected, abs=1e-4)
+    logprobs = [p for p in score.logprobs if p is not None]
+    assert score.perplexity == pytest.approx(math.exp(-sum(logprobs) / len(logprobs)))
     assert model.score(ids) == score
 
 
-def test_a_begin_token_gives_the_first_token_a_probability(tmp_path: Path) -> None:
+def test_a_bos_token_gives_the_first_token_a_probability(tmp_path: Path) -> None:
     path = tmp_path / "bos.gguf"
     write_tiny_model(path, extra={"tokenizer.ggml.add_bos_token": (True, GGUFValueType.BOOL)})
     with zeropoint.load(path) as model:
@@ -110,7 +110,7 @@ def test_a_begin_token_gives_the_first_token_a_probability(tmp_path: Path) -> No
         assert model.score(model.tokenize("def")).logprobs[0] is None
 
 
-def test_what_cannot_be_scored(model: Model) -> None:
+def test_a_text_too_short_to_score_is_refused(model: Model) -> None:
     with pytest.raises(BadInput, match="no text to score"):
         model.score("")
     assert model.score("d").logprobs == [None]
@@ -121,13 +121,13 @@ def test_what_cannot_be_scored(model: Model) -> None:
 @pytest.mark.parametrize(
     "ids", [["a"], [1.5], [2**70], [None], [[1], [2, 3]], [-1], [True], [[1, 2]], [2**31]]
 )
-def test_ids_that_are_none_are_refused(model: Model, ids: Any) -> None:
+def test_invalid_token_ids_are_refused(model: Model, ids: Any) -> None:
     for call in (model.generate, model.logits, model.score):
         with pytest.raises(BadInput, match="whole numbers"):
             call(ids)
 
 
-def test_ids_outside_the_vocabulary_are_named(model: Model) -> None:
+def test_ids_outside_the_vocabulary_are_refused(model: Model) -> None:
     n_vocab = model.blueprint.n_vocab
     for call in (model.generate, model.logits, model.score):
         with pytest.raises(BadInput, match=f"token id {n_vocab} is outside the vocabulary of {n_vocab}"):
@@ -136,7 +136,7 @@ def test_ids_outside_the_vocabulary_are_named(model: Model) -> None:
         model.generate([])
 
 
-def test_a_full_context_is_an_error_with_both_numbers(tiny_path: Path) -> None:
+def test_a_full_context_is_refused_with_both_numbers(tiny_path: Path) -> None:
     with zeropoint.load(tiny_path, context=32) as model:
         for call in (model.generate, model.logits, model.score):
             with pytest.raises(ContextFull, match="40 tokens and the context holds 32"):
@@ -158,7 +158,7 @@ def test_a_full_context_is_an_error_with_both_numbers(tiny_path: Path) -> None:
         assert len(stream.token_ids) <= 2
 
 
-def test_stepper_refuses_to_forget_what_it_has_not(model: Model) -> None:
+def test_a_stepper_cannot_roll_back_past_its_start(model: Model) -> None:
     stepper = model.stepper()
     stepper.extend([5, 6])
     for n in (3, -1):
@@ -171,7 +171,7 @@ def test_stepper_refuses_to_forget_what_it_has_not(model: Model) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("options", "message"),
     [
         (
             {"isa": "sse9"},
@@ -188,12 +188,12 @@ def test_stepper_refuses_to_forget_what_it_has_not(model: Model) -> None:
     ],
     ids=str,
 )
-def test_options_out_of_range(tiny_path: Path, options: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(BadInput, match=sentence):
+def test_options_out_of_range_are_refused(tiny_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
         zeropoint.load(tiny_path, **options)
 
 
-def test_an_instruction_set_that_does_not_run_here(tiny_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsupported_instruction_set_is_refused(tiny_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = _native.machine() | {"isas": ["scalar"], "processors": 1}
     monkeypatch.setattr(_native, "machine", lambda: here)
     with pytest.raises(MachineError, match="cannot run avx512; it runs scalar"):
@@ -201,14 +201,14 @@ def test_an_instruction_set_that_does_not_run_here(tiny_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("isa", ["auto", *_native.machine()["isas"]])
-def test_instruction_sets_can_be_forced(tiny_path: Path, isa: str) -> None:
+def test_an_instruction_set_can_be_forced(tiny_path: Path, isa: str) -> None:
     with zeropoint.load(tiny_path, isa=isa, threads=1) as model:
         assert model.engine.isa == (_native.machine()["isas"][0] if isa == "auto" else isa)
         assert model.engine.n_threads == 1
         assert len(model.generate("a", max_tokens=2, seed=1).text()) > 0
 
 
-def test_use_after_close(tiny_path: Path) -> None:
+def test_use_after_close_raises(tiny_path: Path) -> None:
     model = zeropoint.load(tiny_path)
     stepper, stream = model.stepper(), model.generate("abc", seed=1)
     next(stream)
@@ -229,7 +229,7 @@ def test_use_after_close(tiny_path: Path) -> None:
     assert model.tokenize("abc") == [260], "the tokenizer needs no engine"
 
 
-def test_paths_of_every_kind(tiny_path: Path, tmp_path: Path) -> None:
+def test_paths_may_contain_any_characters(tiny_path: Path, tmp_path: Path) -> None:
     for name in ("with space.gguf", "\u6a21\u578b \U0001f389.gguf", "n" * 250 + ".gguf", "\udcff\udc80.gguf"):
         path = tmp_path / name
         path.write_bytes(tiny_path.read_bytes())
@@ -237,18 +237,16 @@ def test_paths_of_every_kind(tiny_path: Path, tmp_path: Path) -> None:
             assert model.generate("a", max_tokens=1, seed=1).text() is not None
 
 
-def test_a_template_is_made_ready_while_the_weights_are_read(tiny_path: Path) -> None:
+def test_will_chat_prepares_the_template_during_loading(tiny_path: Path) -> None:
     with zeropoint.load(tiny_path) as model:
         assert "template" not in vars(model)
-        wanted = model.chat("hi", max_tokens=3, temperature=0).text()
+        expected = model.chat("hi", max_tokens=3, temperature=0).text()
     with zeropoint.load(tiny_path, will_chat=True) as model:
         assert "template" in vars(model)
-        assert model.chat("hi", max_tokens=3, temperature=0).text() == wanted
+        assert model.chat("hi", max_tokens=3, temperature=0).text() == expected
 
 
-def test_a_template_that_is_wrong_is_said_to_be_when_it_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_broken_template_is_reported_at_first_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "model.gguf"
     monkeypatch.setattr("tests.support.tiny.TEMPLATE", "{% if %}")
     write_tiny_model(path)
@@ -258,7 +256,7 @@ def test_a_template_that_is_wrong_is_said_to_be_when_it_is_used(
             model.chat("hi")
 
 
-def test_what_fails_beside_the_weights_is_told_and_not_that_they_were_left(
+def test_an_interrupt_while_building_the_tokenizer_is_raised(
     tiny_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> None:
@@ -271,9 +269,7 @@ def test_what_fails_beside_the_weights_is_told_and_not_that_they_were_left(
     assert threading.active_count() == n_threads
 
 
-def test_a_model_is_read_where_no_more_threads_are_to_be_had(
-    tiny_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_loads_without_a_spare_thread(tiny_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -283,17 +279,17 @@ def test_a_model_is_read_where_no_more_threads_are_to_be_had(
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-def test_a_child_of_fork_is_told_to_load_again(model: Model) -> None:
+def test_a_forked_child_must_load_again(model: Model) -> None:
     model.generate("abc", max_tokens=2, seed=1).text()
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        said = "nothing"
+        message = "nothing"
         try:
             model.generate("abc", max_tokens=2, seed=1)
         except BadInput as error:
-            said = str(error)
-        os.write(writer, said.encode())
+            message = str(error)
+        os.write(writer, message.encode())
         model.engine.close()  # whose threads do not exist here
         os._exit(0)
     os.close(writer)
@@ -309,14 +305,14 @@ def long_text(n: int) -> list[int]:
 
 @pytest.fixture
 def slow_model(tmp_path: Path) -> Iterator[Model]:
-    """A tiny model that takes a noticeable while: scalar kernels and a long context."""
+    """A tiny model that takes a noticeable time: scalar kernels and a long context."""
     path = tmp_path / "long.gguf"
     write_tiny_model(path, Tiny(n_ctx=8192))
     with zeropoint.load(path, isa="scalar", threads=2) as model:
         yield model
 
 
-def test_two_threads_take_turns_or_are_refused(slow_model: Model) -> None:
+def test_a_second_thread_is_refused_while_the_first_runs(slow_model: Model) -> None:
     errors: list[str] = []
     scores: list[Any] = []
 
@@ -342,7 +338,7 @@ def test_two_threads_take_turns_or_are_refused(slow_model: Model) -> None:
     assert slow_model.logits([5]).shape[0] == 1
 
 
-def test_the_interpreter_runs_on_while_the_engine_works(slow_model: Model) -> None:
+def test_the_gil_is_released_while_the_engine_computes(slow_model: Model) -> None:
     done, counted = threading.Event(), 0
 
     def score() -> None:
@@ -358,7 +354,7 @@ def test_the_interpreter_runs_on_while_the_engine_works(slow_model: Model) -> No
     assert counted > 20
 
 
-def test_closing_waits_for_the_thread_that_is_inside(slow_model: Model) -> None:
+def test_close_waits_for_a_running_call(slow_model: Model) -> None:
     results: list[Any] = []
 
     def score() -> None:
@@ -377,7 +373,7 @@ def test_closing_waits_for_the_thread_that_is_inside(slow_model: Model) -> None:
         slow_model.logits([5])
 
 
-def test_dropped_steppers_give_their_caches_back(model: Model) -> None:
+def test_dropped_steppers_free_their_caches(model: Model) -> None:
     def mapped_bytes() -> int:
         return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGESIZE")
 

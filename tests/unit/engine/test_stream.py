@@ -1,4 +1,4 @@
-"""An answer while it is made: pieces, ends of every kind, several at once, and stopping."""
+"""Streams: pieces, finish reasons, several streams at once, and interruption."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zeropoint import Model
 from zeropoint.engine.session.stream import Stream, Usage
 from zeropoint.errors import MachineError
 
-# An answer of this model goes on for a while: without these ids nothing ends it but a budget.
+# With these parameters an answer of the tiny model ends only at max_tokens or a full context.
 ENDLESS = {"temperature": 1.0, "seed": 5}
 
 
@@ -36,7 +36,7 @@ def long_path(tmp_path: Path) -> Path:
     return path
 
 
-def test_pieces_usage_and_reason(model: Model) -> None:
+def test_a_stream_reports_pieces_usage_timings_and_finish_reason(model: Model) -> None:
     stream = model.generate("abc def", max_tokens=4, **ENDLESS)
     assert stream.finish_reason is None
     assert stream.usage == Usage(5, 0, 0)
@@ -77,12 +77,12 @@ def test_stop_tokens_end_the_answer(model: Model) -> None:
     assert stream.token_ids == free.token_ids[: free.token_ids.index(free.token_ids[4])]
 
 
-def test_progress_of_a_long_prompt_is_told(long_path: Path) -> None:
-    seen: list[tuple[int, int]] = []
+def test_prefill_reports_progress(long_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
     ids = np.random.default_rng(0).integers(3, 261, 700).tolist()
     with zeropoint.load(long_path) as model:
-        model.generate(ids, max_tokens=3, seed=1, on_progress=lambda *read: seen.append(read)).text()
-    assert seen == [(256, 700), (512, 700), (700, 700)]
+        model.generate(ids, max_tokens=3, seed=1, on_progress=lambda *progress: calls.append(progress)).text()
+    assert calls == [(256, 700), (512, 700), (700, 700)]
 
 
 def test_closing_early_frees_the_request_at_once(model: Model) -> None:
@@ -97,18 +97,18 @@ def test_closing_early_frees_the_request_at_once(model: Model) -> None:
     with model.generate("abc", **ENDLESS) as stream:
         next(stream)
     assert stream.finish_reason == "cancelled"
-    # What it had read is not read again.
+    # Its prompt is in the KV cache and is not read again.
     again = model.generate("abc d", max_tokens=1, **ENDLESS)
     again.text()
     assert again.usage.cached_tokens == 1
 
 
 @pytest.mark.parametrize("n_pieces", [0, 2])
-def test_a_stream_that_is_let_go_ends_its_request(model: Model, n_pieces: int) -> None:
+def test_deleting_a_stream_cancels_its_request(model: Model, n_pieces: int) -> None:
     stream = model.generate("abc", **ENDLESS)
     for _ in range(n_pieces):
         next(stream)
-    gc.disable()  # no cycle keeps it alive
+    gc.disable()  # reference counting alone must free it
     try:
         del stream
         assert [event.finish for event in model.engine.step()] == ["cancelled"]
@@ -116,15 +116,15 @@ def test_a_stream_that_is_let_go_ends_its_request(model: Model, n_pieces: int) -
         gc.enable()
 
 
-def test_a_stream_outlives_its_model_quietly(tiny_path: Path) -> None:
+def test_a_stream_may_outlive_its_model(tiny_path: Path) -> None:
     with zeropoint.load(tiny_path) as model:
         stream = model.generate("abc", **ENDLESS)
         next(stream)
     del stream, model
-    gc.collect()  # an error in here would be an unraisable one, which fails the test
+    gc.collect()  # an error here would be unraisable, which fails the test
 
 
-def test_streams_run_side_by_side_as_if_alone(model: Model) -> None:
+def test_concurrent_streams_give_the_text_of_single_ones(model: Model) -> None:
     prompts = ["abc def", "zz", "abc dxx"]
     alone = [model.generate(p, max_tokens=20, **ENDLESS).text() for p in prompts]
     streams = [model.generate(p, max_tokens=20, **ENDLESS) for p in prompts]
@@ -136,7 +136,7 @@ def test_streams_run_side_by_side_as_if_alone(model: Model) -> None:
     for i, stream in enumerate(streams):
         texts[i] += stream.text()
     assert texts == alone
-    # One that is closed does not disturb the others.
+    # Closing one does not disturb the others.
     first, second = (model.generate(p, max_tokens=20, **ENDLESS) for p in prompts[:2])
     next(first)
     second.close()
@@ -145,28 +145,30 @@ def test_streams_run_side_by_side_as_if_alone(model: Model) -> None:
 
 
 @pytest.mark.parametrize("tensor", ["output_norm.weight", "blk.1.ffn_norm.weight"])
-def test_when_one_fails_no_other_waits_for_ever(tensor: str, tmp_path: Path) -> None:
+def test_when_one_request_fails_the_others_end_too(tensor: str, tmp_path: Path) -> None:
     path = tmp_path / "nan.gguf"
     write_tiny_model(path, weights={tensor: np.full(64, np.nan, np.float32)})
     with zeropoint.load(path) as model:
         first, second = (model.generate("abc", seed=1) for _ in range(2))
         with pytest.raises(MachineError, match=r"NaN|layer 1 of the model"):
             next(first)
-        with pytest.raises(MachineError, match=r"NaN|ended when another one"):
+        with pytest.raises(MachineError, match=r"NaN|a concurrent request failed"):
             next(second)
         assert not model.engine._engine.has_work()
 
 
-def test_text_joins_what_is_left(model: Model) -> None:
-    whole = model.generate("abc", max_tokens=9, **ENDLESS).text()
+def test_text_returns_the_rest(model: Model) -> None:
+    complete = model.generate("abc", max_tokens=9, **ENDLESS).text()
     stream = model.generate("abc", max_tokens=9, **ENDLESS)
     assert isinstance(stream, Stream)
-    assert next(stream) + stream.text() == whole
+    assert next(stream) + stream.text() == complete
 
 
+# A background job of a shell inherits an ignored SIGINT; the child restores the default.
 INTERRUPTED = """
-import signal, sys, time
+import signal, sys
 import zeropoint
+signal.signal(signal.SIGINT, signal.default_int_handler)
 model = zeropoint.load(sys.argv[1], isa="scalar", context=8192)
 stream = model.generate([5, 6, 7] * 2700, max_tokens=5, seed=1)
 print("ready", flush=True)
@@ -199,8 +201,9 @@ def test_ctrl_c_stops_a_long_prompt_and_leaves_the_model_usable(tmp_path: Path) 
 
 
 ENDED_BY_CTRL_C = """
-import sys
+import signal, sys
 import zeropoint
+signal.signal(signal.SIGINT, signal.default_int_handler)
 model = zeropoint.load(sys.argv[1], isa="scalar", context=8192)
 print("ready", flush=True)
 model.score([5, 6, 7] * 2700)
