@@ -73,10 +73,10 @@ def test_a_gguf_made_of_a_folder_runs_in_llama_cpp(form: str, llama_cpp: str, tm
         ids = model.tokenizer.encode(text, parse_special=True)
     result = run_llama_cpp(llama_cpp, tmp_path / "b.gguf", ids, text)
     assert result["ids"] == ids
-    assert len(result["made"]) == N_TOKENS
+    assert len(result["generated"]) == N_TOKENS
     # llama.cpp rounds activations to the weights' type, our exact mode never: near ties part after a while.
     same = {"F32": N_TOKENS, "F16": 8, "BF16": 8}.get(form, 0)
-    assert result["made"][:same] == ours(tmp_path / "b.gguf", ids)[:same]
+    assert result["generated"][:same] == ours(tmp_path / "b.gguf", ids)[:same]
 
 
 def test_smollm2_as_a_folder_and_back(smollm2_path: Path, llama_cpp: str, tmp_path: Path):
@@ -88,7 +88,7 @@ def test_smollm2_as_a_folder_and_back(smollm2_path: Path, llama_cpp: str, tmp_pa
     assert theirs(tmp_path / "f32", ids) == greedy
     for form in ("F16", "Q8_0"):
         convert(tmp_path / "f32", tmp_path / f"{form}.gguf", to=form)
-        assert run_llama_cpp(llama_cpp, tmp_path / f"{form}.gguf", ids)["made"][:2] == greedy[:2]
+        assert run_llama_cpp(llama_cpp, tmp_path / f"{form}.gguf", ids)["generated"][:2] == greedy[:2]
 
 
 def test_smollm2_in_bfloat16(smollm2_path: Path, tmp_path: Path):

@@ -52,7 +52,7 @@ def test_llama_cpp_generates_what_torch_generates(name: str, llama_cpp: str, tmp
     convert(tmp_path / "run", tmp_path / "m.gguf")
     ids = tokenizer.encode(PROMPT)
     result = run_llama_cpp(llama_cpp, tmp_path / "m.gguf", ids, PROMPT, n_tokens=N_TOKENS)
-    assert result == {"ids": ids, "made": greedy(model, ids)}
+    assert result == {"ids": ids, "generated": greedy(model, ids)}
 
 
 @pytest.mark.parametrize("name", TINY_RUNS)
@@ -118,7 +118,7 @@ def test_bpe_run_in_llama_cpp(trained: Path, llama_cpp: str, tmp_path: Path) -> 
     with load(trained) as ours:
         ids = ours.tokenize("The harbour was\n \u00e9")
     result = run_llama_cpp(llama_cpp, tmp_path / "m.gguf", ids, "The harbour was\n \u00e9", n_tokens=N_TOKENS)
-    assert result == {"ids": ids, "made": greedy(model_of_run(trained), ids)}
+    assert result == {"ids": ids, "generated": greedy(model_of_run(trained), ids)}
 
 
 def test_bpe_run_in_transformers(trained: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The same weights in Hugging Face transformers, as the judge of the native engine."""
+"""The weights of a GGUF file in Hugging Face transformers, the reference for the native engine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from zeropoint.blueprint import Blueprint
-from zeropoint.families.llama import gguf_names
+from zeropoint.blueprint.sources import stored_names
+from zeropoint.families import llama
 from zeropoint.weights.gguf.model import GgufModel
 
 _TOP = {
@@ -29,7 +30,7 @@ _BLOCK = {
 
 
 def reference_model(file: GgufModel, blueprint: Blueprint) -> LlamaForCausalLM:
-    """The GGUF's weights, unpacked to float32, in transformers' Llama. Every tensor must find its place."""
+    """transformers' Llama with the file's weights as float32. Every tensor must have a counterpart."""
     attention = blueprint.blocks[0].attention
     config = LlamaConfig(
         vocab_size=blueprint.n_vocab,
@@ -47,8 +48,8 @@ def reference_model(file: GgufModel, blueprint: Blueprint) -> LlamaForCausalLM:
     )
     model = LlamaForCausalLM(config).eval()
     state = {}
-    for ours, theirs in gguf_names(blueprint).items():
-        weight = file.array(theirs)
+    for ours, source in llama.tensor_map(blueprint, "gguf").items():
+        weight = file.array(stored_names(source)[0])
         if ours.endswith(("query.weight", "key.weight")):
             weight = _half_layout(weight, attention.d_head)
         state[_their_name(ours)] = torch.from_numpy(np.ascontiguousarray(weight))
@@ -60,7 +61,7 @@ def reference_model(file: GgufModel, blueprint: Blueprint) -> LlamaForCausalLM:
 
 @torch.no_grad()
 def reference_logits(model: LlamaForCausalLM, ids: list[int]) -> np.ndarray:
-    """float32 [T, V]."""
+    """Logits of the reference, float32 [T, V]."""
     return model(torch.tensor([ids])).logits[0].numpy()
 
 
@@ -72,6 +73,6 @@ def _their_name(ours: str) -> str:
 
 
 def _half_layout(weight: np.ndarray, d_head: int) -> np.ndarray:
-    """Rows of each head from interleaved pairs (GGUF) to halves (Hugging Face)."""
+    """Reorder the rows of each head from interleaved pairs (GGUF) to halves (Hugging Face)."""
     rows, cols = weight.shape
     return weight.reshape(rows // d_head, d_head // 2, 2, cols).swapaxes(1, 2).reshape(rows, cols)

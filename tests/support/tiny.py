@@ -1,4 +1,4 @@
-"""Tiny seeded Llama models as GGUF files, in any weight format, written with the reference package `gguf`."""
+"""Tiny seeded Llama models as GGUF files in any weight format, written with the `gguf` package."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ TEMPLATE = (
 
 @dataclass(frozen=True)
 class Tiny:
-    """Sizes of a tiny model. The vocabulary is printable ASCII in byte-level spelling, and a few controls.
+    """Sizes of a tiny model. The vocabulary is all bytes in byte-level spelling and a few control tokens.
 
-    Rows of a format with blocks are rounded up to whole blocks: 256 wide for Q4_K and its kin.
+    Row lengths are rounded up to multiples of the format's block: 256 for the K-quants.
     """
 
     n_layers: int = 2
@@ -47,12 +47,12 @@ class Tiny:
 
 
 def vocabulary() -> tuple[list[str], list[int]]:
-    """Tokens and their GGUF types: controls (3) first, then bytes in GPT-2's spelling and merges (1)."""
+    """Tokens and their GGUF types: control tokens (3), then bytes in GPT-2's alphabet and merges (1)."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    spelled = {b: chr(b) for b in printable}
-    for n, byte in enumerate(b for b in range(256) if b not in spelled):
-        spelled[byte] = chr(256 + n)
-    tokens = [*CONTROL, *(spelled[b] for b in range(256)), *("".join(pair.split()) for pair in MERGES)]
+    alphabet = {b: chr(b) for b in printable}
+    for n, byte in enumerate(b for b in range(256) if b not in alphabet):
+        alphabet[byte] = chr(256 + n)
+    tokens = [*CONTROL, *(alphabet[b] for b in range(256)), *("".join(pair.split()) for pair in MERGES)]
     return tokens, [3] * len(CONTROL) + [1] * (len(tokens) - len(CONTROL))
 
 
@@ -92,7 +92,7 @@ def write_tiny_model(
     weights: Mapping[str, np.ndarray] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the model. weights replaces or (with None as value) leaves out tensors; extra adds metadata."""
+    """Write the model. weights: replaces tensors, or omits them (None). extra: additional metadata."""
     tiny = tiny or Tiny()
     tokens, types = vocabulary()
     writer = gguf.GGUFWriter(path, "llama")
@@ -130,7 +130,7 @@ def write_tiny_model(
 
 
 def _packed(weights: np.ndarray, form: str) -> np.ndarray:
-    """By the reference package where it packs this format, else by our own."""
+    """Packed by the `gguf` package if it supports the format, else by ours."""
     try:
         return gguf.quants.quantize(weights, gguf.GGMLQuantizationType[form])
     except NotImplementedError:

@@ -1,4 +1,4 @@
-"""A tiny blueprint of every published shape: what each family combines, in sizes that run in milliseconds."""
+"""A tiny blueprint of every published architecture, in sizes that run in milliseconds."""
 
 from __future__ import annotations
 

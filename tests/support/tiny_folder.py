@@ -1,4 +1,4 @@
-"""Tiny seeded Hugging Face folders of every family that has one, written by ours from a config alone."""
+"""Tiny seeded Hugging Face folders of every family, written by our own code from a config."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ CONFIGS: dict[str, dict[str, Any]] = {
 
 
 def write_tiny_folder(folder: Path, config: dict[str, Any], form: str = "F32", **options: Any) -> None:
-    """config.json and weights in the format `form`; options are those of `write_shards`."""
+    """Write config.json and weights in the format `form`. options: those of `write_shards`."""
     folder.mkdir()
     family = families.for_hf(config)
     blueprint = family.from_hf(config)
     rng = np.random.default_rng(7)
 
     def random(shape: tuple[int, ...]) -> LazyTensor:
-        # Values that every unquantised format holds exactly.
+        # Values that every unquantized format represents exactly.
         array = (rng.integers(-64, 64, shape) / 256).astype(np.float32)
         return LazyTensor(shape, form, lambda: array)
 

@@ -1,4 +1,4 @@
-"""A parallel text of a few words, and a run that learns it: every word has one translation."""
+"""A tiny parallel corpus, in which every word has one translation, and a run that learns it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _WORDS = {
 def _sentences() -> list[tuple[str, str]]:
     starts = itertools.product(("Ein", "Kein"), ("Hund", "Vogel", "Bär", "Fisch"))
     ends = ("", "sieht", "hört", "sieht ein Tier", "hört ein Tier")
-    found = [f"{one} {two} {end}".split() for (one, two), end in itertools.product(starts, ends)]
-    return [(" ".join(words), " ".join(_WORDS[word] for word in words)) for words in found]
+    german = [f"{article} {noun} {end}".split() for (article, noun), end in itertools.product(starts, ends)]
+    return [(" ".join(words), " ".join(_WORDS[word] for word in words)) for words in german]
 
 
 PAIRS = _sentences()
 
 
 def write_pairs(folder: Path) -> Path:
-    """train, val (the same) and test (every third) in German and English, some packed."""
+    """Write train, val (identical) and test (every third pair), in German and English, train compressed."""
     folder.mkdir()
     parts = {"train": PAIRS, "val": PAIRS, "test": PAIRS[::3]}
     for (part, pairs), side in itertools.product(parts.items(), (0, 1)):
@@ -44,22 +44,22 @@ def write_pairs(folder: Path) -> Path:
 
 
 def config(folder: Path, n_steps: int) -> RunConfig:
-    """The preset multi30k, at a size that learns these pairs in seconds."""
-    made = read_config("multi30k", [
+    """The preset multi30k at a size that learns these pairs in seconds."""
+    preset = read_config("multi30k", [
         f"data.source={folder}", "data.tokenizer=words", "train.batch_size=20", f"train.steps={n_steps}",
         "train.precision=float32", "train.device=cpu", "train.checkpoint_every=20",
         "schedule.warmup_steps=5", "eval.every=0", "eval.n_batches=2", "optimizer.learning_rate=1e-2",
         "model.dropout=0.0",
     ])  # fmt: skip
-    blueprint = made.model.blueprint.replace("256", "32").replace("n_heads = 4", "n_heads = 2")
+    blueprint = preset.model.blueprint.replace("256", "32").replace("n_heads = 4", "n_heads = 2")
     blueprint = blueprint.replace("n_kv_heads = 4", "n_kv_heads = 2").replace("d_head = 64", "d_head = 16")
     blueprint = blueprint.replace("d_ff = 512", "d_ff = 64").replace("count = 3", "count = 2")
     return replace(
-        made, model=replace(made.model, blueprint=blueprint.replace("scale = 16.0", "scale = 5.6"))
+        preset, model=replace(preset.model, blueprint=blueprint.replace("scale = 16.0", "scale = 5.6"))
     )
 
 
 def train_tiny(folder: Path, n_steps: int = 100) -> Path:
-    """A run in folder / "run" over folder / "pairs"."""
+    """Train a run in folder / "run" on folder / "pairs"."""
     run(config(write_pairs(folder / "pairs"), n_steps), folder / "run")
     return folder / "run"

@@ -1,4 +1,4 @@
-"""A training run's folder with one checkpoint of a tiny model, as `train/run/run.py` leaves it."""
+"""A training run's folder with one checkpoint of a tiny model, as `train/run/run.py` writes it."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def _llama() -> Blueprint:
 
 
 TINY_RUNS = {"gpt2": _gpt2("gelu_tanh"), "nanogpt": _gpt2("gelu"), "llama": _llama()}
-"""GPT-2 without biases as a GGUF of GPT-2 can say it; as nanoGPT has it; a Llama."""
+"""A bias-free GPT-2 that GGUF can express, nanoGPT's variant of it, and a Llama."""
 
 
 def write_tiny_run(folder: Path, blueprint: Blueprint, step: int = 4) -> tuple[Decoder, CharTokenizer]:
-    """Write it, and give the model in torch and its tokenizer."""
+    """Write a run with one checkpoint; return the torch model and the tokenizer."""
     tokenizer = train_char(TEXT)
     folder.mkdir(parents=True)
     (folder / "run.json").write_text("{}")
@@ -53,7 +53,7 @@ def write_tiny_run(folder: Path, blueprint: Blueprint, step: int = 4) -> tuple[D
 
 
 def add_checkpoint(folder: Path, blueprint: Blueprint, step: int) -> Decoder:
-    """Another checkpoint, which is then the last; its weights are drawn by the step."""
+    """Add a checkpoint, which becomes the latest; the step seeds its weights."""
     model = build(blueprint, seed=step)
     generator = torch.Generator().manual_seed(step)
     with torch.no_grad():

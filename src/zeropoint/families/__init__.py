@@ -1,15 +1,31 @@
-"""Published model families: one file each, named as GGUF or Hugging Face names the family.
+"""Published model families, one module each, named after the family's GGUF architecture.
 
-A family turns metadata into a `Blueprint` and back, and says what each of our tensors is among the file's.
-Foreign names live here and nowhere else. What a family may have:
-`from_hf(config)`, `to_hf(blueprint)`: a Hugging Face config.json, as a mapping.
-`from_gguf(model)`, `to_gguf(blueprint)`: GGUF metadata. `gguf_tensors(blueprint)`: small tensors beside the
-weights that stand for metadata (factors of rotary frequencies).
-`tensor_map(blueprint, kind)`: each of our tensors as a `Source`, in files of `kind` "hf" or "gguf".
-`PREFIX`: what all stored names lack in a checkpoint saved without its head. `IGNORED`: regular expressions
-of stored names that carry no weights (masks, frequencies); `LEFT_OUT`: of those that carry some for which our
-model has no place, of which the reader is told. `REPEATED`: regular expressions of stored names that may be
-there and hold a tensor of ours once more. `ALIASES`: endings of older names, and what they are today.
+A family translates between published files and our `Blueprint`. Foreign names (`hidden_size`, `blk.0.attn_q`)
+appear only in this package. Reading order: `llama` is a complete family; then the helpers it uses, `_hf`,
+`_gguf` and `_names`; then families that differ more from it: `gpt2`, `gemma2`, `t5`.
+
+Adding a family takes two files: 1. `families/NAME.py`. Start from the most similar module. If the family
+needs a part that no other has (a new norm or position encoding), first add that part to `blueprint/parts` and
+`layers`. 2. `tests/unit/families/configs.py`: an entry in `SMALL`, a config.json with small sizes. Tests of
+round trips, tensor names and shapes against transformers and the `gguf` package then cover the family.
+Nothing else lists families: loading, conversion, documentation and error messages find the module by its
+name.
+
+Functions of a family module: - `from_hf(config)`, `to_hf(blueprint)`: config.json, as a mapping, to and from
+a blueprint. - `from_gguf(model)`, `to_gguf(blueprint)`: the same for GGUF metadata. - `tensor_map(blueprint,
+kind)`: where each of our tensors comes from (`blueprint.sources`) in a file of `kind` "hf" or "gguf". -
+`gguf_tensors(blueprint)`: small GGUF tensors that represent metadata (rotary frequency factors). -
+`gguf_variant(model)`, optional: the family module for a file whose architecture several families share. The
+`to_` functions end with `check_round_trip`, so a blueprint that the format cannot express is an error.
+
+Optional constants of a family module:
+- `HF_MODEL_TYPE`: the `model_type` of config.json, if it is not the module's name.
+- `GGUF_ARCHITECTURE`: `general.architecture`, if it is not the module's name.
+- `PREFIX`: prefix that tensor names lack in a checkpoint saved without its head.
+- `IGNORED`: regular expressions of stored tensors without weights (masks, frequencies).
+- `DROPPED`: the same for weights that our model has no counterpart for; loading reports them.
+- `DUPLICATES`: regular expressions of stored tensors to the tensor of ours that they duplicate.
+- `ALIASES`: suffixes of legacy tensor names to their current form.
 """
 
 from __future__ import annotations
@@ -39,15 +55,12 @@ __all__ = [
 
 Kind = Literal["hf", "gguf"]
 
-# Tensors that are no weights but stand for metadata: what each rotary frequency is divided by.
+# Tensors that represent metadata: the divisor of each rotary frequency.
 FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
-
-# Where Hugging Face's `model_type` is not the name that the family has here, which is GGUF's.
-_MODEL_TYPES = {"phi": "phi2"}
 
 
 class GgufMetadata(Protocol):
-    """What a family reads of a GGUF file; `weights.gguf.GgufModel` is one. Getters raise BadModelFile."""
+    """The part of a GGUF file that a family reads, as `weights.gguf.model.GgufModel` implements it."""
 
     @property
     def name(self) -> str: ...
@@ -70,53 +83,63 @@ class GgufMetadata(Protocol):
 
 
 def for_blueprint(blueprint: Blueprint) -> ModuleType:
-    """The module of a blueprint's family. Raises BadInput for one that is in no file format."""
+    """The family module of a blueprint. Raises BadInput for an unknown family."""
     return registry.load(__name__, blueprint.family, "family")
 
 
 def for_gguf(model: GgufMetadata) -> ModuleType:
-    """The family module that a file's `general.architecture` names. Raises BadModelFile for others."""
+    """The family module for a file's `general.architecture`. Raises BadModelFile for unknown ones."""
     architecture = model.get_str("general.architecture")
-    # One architecture in GGUF, two families elsewhere.
-    if architecture == "llama" and model.get_int("llama.expert_count", 0, 2**16, default=0):
-        return registry.load(__name__, "mixtral")
-    if architecture in registry.names(__name__) and architecture != "mixtral":
-        module = registry.load(__name__, architecture)  # and no other: each takes time and memory
-        if hasattr(module, "from_gguf"):
-            return module
-    names = _with("from_gguf").keys() - {"mixtral"}
+    if architecture in registry.names(__name__):
+        module = registry.load(__name__, architecture)  # only this one: every import costs time and memory
+        if hasattr(module, "from_gguf") and _gguf_architecture(module) == architecture:
+            variant = getattr(module, "gguf_variant", None)
+            return module if variant is None else registry.load(__name__, variant(model))
+    names = {_gguf_architecture(module) for module in _modules_with("from_gguf")}
     raise BadModelFile(f"{model.name}: {choices('general.architecture', architecture, names)}")
 
 
 def gguf_sources(model: GgufMetadata, blueprint: Blueprint) -> dict[str, TensorSource]:
-    """Each tensor of ours among those that a GGUF file has, also in the layouts of older files."""
+    """The source of each of our tensors in a GGUF file, including files of legacy layouts."""
     return resolve_legacy(for_gguf(model).tensor_map(blueprint, "gguf"), parameters(blueprint), model.tensors)
 
 
 def for_hf(config: Mapping[str, Any], where: str = "config.json") -> ModuleType:
-    """The family module that a config's `model_type` names. Raises BadModelFile for others.
+    """The family module for a config's `model_type`. Raises BadModelFile for unknown ones.
 
-    `auto_map` names Python files that come with a checkpoint; they are never run, ours are used.
+    `auto_map` names Python files that come with a checkpoint; they are never run.
     """
-    theirs = {ours: theirs for theirs, ours in _MODEL_TYPES.items()}
-    known = {theirs.get(ours, ours): module for ours, module in _with("from_hf").items()}
+    families = {_hf_model_type(module): module for module in _modules_with("from_hf")}
     model_type = config.get("model_type")
-    if not isinstance(model_type, str) or model_type not in known:
-        raise BadModelFile(f"{where}: {choices('model_type', json.dumps(model_type), known)}")
+    if not isinstance(model_type, str) or model_type not in families:
+        raise BadModelFile(f"{where}: {choices('model_type', json.dumps(model_type), families)}")
     if config.get("quantization_config") is not None:
-        raise BadModelFile(f"{where}: `quantization_config` is set; give the checkpoint before quantisation")
-    return known[model_type]
+        raise BadModelFile(f"{where}: `quantization_config` is set; use the unquantized checkpoint")
+    return families[model_type]
 
 
-def _with(function: str) -> dict[str, ModuleType]:
-    modules = {name: registry.load(__name__, name) for name in registry.names(__name__)}
-    return {name: module for name, module in modules.items() if hasattr(module, function)}
+def _modules_with(function: str) -> list[ModuleType]:
+    modules = [registry.load(__name__, name) for name in registry.names(__name__)]
+    return [module for module in modules if hasattr(module, function)]
+
+
+def _name(module: ModuleType) -> str:
+    return module.__name__.rpartition(".")[2]
+
+
+def _hf_model_type(module: ModuleType) -> str:
+    return str(getattr(module, "HF_MODEL_TYPE", _name(module)))
+
+
+def _gguf_architecture(module: ModuleType) -> str:
+    return str(getattr(module, "GGUF_ARCHITECTURE", _name(module)))
 
 
 def duplicate_names(kind: Kind, blueprint: Blueprint) -> dict[str, str]:
-    """What a file may hold twice: regular expressions of stored names to the tensor of ours they must equal.
+    """Tensors that a file may hold twice: regular expressions of stored names to the tensor of ours they
+    equal.
 
-    A tied head is the embedding; what else a family's checkpoints repeat, it says in `REPEATED`.
+    A tied head duplicates the embedding; a family lists its other duplicates in `DUPLICATES`.
     """
     if kind == "gguf":
         return {r"output\.weight": "embedding.weight"} if blueprint.is_tied else {}

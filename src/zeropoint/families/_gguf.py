@@ -1,6 +1,6 @@
-"""GGUF metadata that all decoders share: sizes, and rotary positions with their scaling.
+"""GGUF metadata shared by all decoders: sizes, and RoPE with its scaling.
 
-Facts: the GGUF specification, "LLM", and the keys in the gguf package's constants.py.
+Sources: the GGUF specification, section "LLM", and the keys in the gguf package's constants.py.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _EMBEDDING, _HEAD = "token_embd.weight", "output.weight"
 
 @frozen
 class Sizes:
-    """What the metadata of every decoder says."""
+    """The sizes that every decoder declares."""
 
     d_model: int
     n_layers: int
@@ -58,7 +58,7 @@ class Sizes:
 
 
 def read_sizes(model: GgufMetadata, arch: str) -> Sizes:
-    """The sizes of a file. Raises BadModelFile naming the key at fault."""
+    """Read the sizes from a file's metadata. Raises BadModelFile naming the key at fault."""
     d_model = model.get_int(f"{arch}.embedding_length", 1, 2**20)
     n_heads = model.get_int(f"{arch}.attention.head_count", 1, 65536)
     d_head = model.get_int(f"{arch}.attention.key_length", 1, 4096, default=max(d_model // n_heads, 1))
@@ -72,7 +72,7 @@ def read_sizes(model: GgufMetadata, arch: str) -> Sizes:
         d_model=d_model,
         n_layers=model.get_int(f"{arch}.block_count", 1, 4096),
         n_ctx=model.get_int(f"{arch}.context_length", 1, 2**24),
-        n_vocab=_vocabulary(model, arch),
+        n_vocab=_n_vocab(model, arch),
         n_heads=n_heads,
         n_kv_heads=model.get_int(f"{arch}.attention.head_count_kv", 1, n_heads, default=n_heads),
         d_head=d_head,
@@ -82,7 +82,7 @@ def read_sizes(model: GgufMetadata, arch: str) -> Sizes:
 
 
 def write_sizes(blueprint: Blueprint, arch: str) -> dict[str, Any]:
-    """The metadata of `sizes_of`, and the architecture's name."""
+    """The metadata that `read_sizes` reads, and the architecture's name."""
     a = blueprint.blocks[0].attention
     metadata = {
         "general.architecture": arch,
@@ -100,29 +100,29 @@ def write_sizes(blueprint: Blueprint, arch: str) -> dict[str, Any]:
 
 
 def get_float(model: GgufMetadata, key: str, minimum: float, maximum: float, *, default: Any = None) -> float:
-    """A float as it was meant: the shortest decimal of the 32 bits (1e-05, not 9.999999747378752e-06)."""
+    """A float32 value as its shortest decimal (1e-05, not 9.999999747378752e-06)."""
     if default is None:
-        return _shortest(model.get_float(key, minimum, maximum))
-    return _shortest(model.get_float(key, minimum, maximum, default=default))
+        return _shortest_decimal(model.get_float(key, minimum, maximum))
+    return _shortest_decimal(model.get_float(key, minimum, maximum, default=default))
 
 
 def rope_from_gguf(model: GgufMetadata, arch: str, d_head: int, is_interleaved: bool) -> Rope:
-    """The rope of a file. Raises BadModelFile for a scaling that is not known."""
+    """The RoPE of a file. Raises BadModelFile for an unknown scaling."""
     factors = _factors(model, _FACTORS)
     rope = Rope(
         base=get_float(model, f"{arch}.rope.freq_base", 1.0, 1e12, default=10000.0),
         n_rotated=model.get_int(f"{arch}.rope.dimension_count", 0, d_head, default=d_head),
         is_interleaved=is_interleaved,
-        scaling=_scaling_of_gguf(model, f"{arch}.rope.scaling", arch),
+        scaling=_scaling_from_gguf(model, f"{arch}.rope.scaling", arch),
     )
-    known = Llama3Scaling(max(factors, default=1.0), 1.0, 4.0, 8192)  # all of Llama 3.1 and 3.2
-    is_sound = all(math.isfinite(f) and f > 0 for f in factors)
-    if factors and is_sound and rope.scaling is None and _close(factors, _as_factors(rope, known)):
-        return Rope(rope.base, rope.n_rotated, is_interleaved, known)
+    llama3 = Llama3Scaling(max(factors, default=1.0), 1.0, 4.0, 8192)  # shared by all of Llama 3.1 and 3.2
+    is_valid = all(math.isfinite(f) and f > 0 for f in factors)
+    if factors and is_valid and rope.scaling is None and _are_close(factors, _llama3_factors(rope, llama3)):
+        return Rope(rope.base, rope.n_rotated, is_interleaved, llama3)
     return Rope(rope.base, rope.n_rotated, is_interleaved, rope.scaling, factors)
 
 
-def _scaling_of_gguf(model: GgufMetadata, key: str, arch: str) -> RopeScaling | None:
+def _scaling_from_gguf(model: GgufMetadata, key: str, arch: str) -> RopeScaling | None:
     factor = get_float(model, f"{key}.factor", 0.0, 1e6, default=0.0)
     n_ctx = model.get_int(f"{arch}.context_length", 1, 2**24)
     n_original = model.get_int(f"{key}.original_context_length", 1, 2**24, default=n_ctx)
@@ -132,22 +132,22 @@ def _scaling_of_gguf(model: GgufMetadata, key: str, arch: str) -> RopeScaling | 
         return LongRopeScaling(short, long, n_original, attention)
     kind = model.get_str(f"{key}.type", default="none" if factor in (0.0, 1.0) else "linear")
     match kind:
-        case "none" | "longrope":  # of a LongRoPE file without its tensors, the header is all there is
+        case "none" | "longrope":  # LongRoPE without its tensors: only the header is available
             return None
         case "linear":
             return LinearScaling(factor)
         case "yarn":
-            whole = None if attention == 1.0 else attention * (0.1 * math.log(max(factor, 1.0)) + 1.0)
+            scaled = None if attention == 1.0 else attention * (0.1 * math.log(max(factor, 1.0)) + 1.0)
             fast = get_float(model, f"{key}.yarn_beta_fast", 0.0, 1e6, default=32.0)
             slow = get_float(model, f"{key}.yarn_beta_slow", 0.0, 1e6, default=1.0)
-            return YarnScaling(factor, n_original, fast, slow, whole)
+            return YarnScaling(factor, n_original, fast, slow, scaled)
     raise BadModelFile(
         f"{model.name}: metadata `{key}.type` is {kind!r}; it must be 'none', 'linear', 'yarn' or 'longrope'"
     )
 
 
 def rope_to_gguf(rope: Rope, arch: str) -> dict[str, Any]:
-    """The metadata of a rope; what it cannot say is in `gguf_tensors`, or found by reading it again."""
+    """The metadata of a RoPE; frequency factors are stored as tensors, see `gguf_tensors`."""
     key = f"{arch}.rope.scaling"
     metadata: dict[str, Any] = {
         f"{arch}.rope.freq_base": float(rope.base),
@@ -156,7 +156,7 @@ def rope_to_gguf(rope: Rope, arch: str) -> dict[str, Any]:
     match rope.scaling:
         case LinearScaling(factor):
             metadata |= {f"{key}.type": "linear", f"{key}.factor": float(factor)}
-        case YarnScaling(factor, n_original, fast, slow, whole):
+        case YarnScaling(factor, n_original, fast, slow, scaled):
             metadata |= {
                 f"{key}.type": "yarn",
                 f"{key}.factor": float(factor),
@@ -164,8 +164,8 @@ def rope_to_gguf(rope: Rope, arch: str) -> dict[str, Any]:
                 f"{key}.yarn_beta_fast": float(fast),
                 f"{key}.yarn_beta_slow": float(slow),
             }
-            if whole is not None:
-                metadata[f"{key}.attn_factor"] = whole / (0.1 * math.log(max(factor, 1.0)) + 1.0)
+            if scaled is not None:
+                metadata[f"{key}.attn_factor"] = scaled / (0.1 * math.log(max(factor, 1.0)) + 1.0)
         case LongRopeScaling(_, _, n_original, attention):
             metadata[f"{key}.original_context_length"] = n_original
             metadata[f"{key}.attn_factor"] = float(attention)
@@ -173,19 +173,19 @@ def rope_to_gguf(rope: Rope, arch: str) -> dict[str, Any]:
 
 
 def gguf_tensors(blueprint: Blueprint) -> dict[str, tuple[float, ...]]:
-    """Small float32 tensors that stand for metadata: factors of rotary frequencies."""
+    """Small float32 tensors that represent metadata: rotary frequency factors."""
     match blueprint.blocks[0].attention.position:
         case Rope(scaling=LongRopeScaling(short, long)):
             return {_LONG: long, _SHORT: short}
         case Rope(scaling=Llama3Scaling() as scaling) as rope:
-            return {_FACTORS: _as_factors(rope, scaling)}
+            return {_FACTORS: _llama3_factors(rope, scaling)}
         case Rope(frequency_factors=factors) if factors:
             return {_FACTORS: factors}
     return {}
 
 
 class InMemoryGguf:
-    """What was written, to be read again as a `GgufMetadata`."""
+    """A file about to be written, as a `GgufMetadata` to read back for `check_round_trip`."""
 
     name = "the metadata"
     paths = (None,)
@@ -196,7 +196,7 @@ class InMemoryGguf:
         self.metadata = metadata
         self.arrays = gguf_tensors(blueprint)
         shapes = parameters(blueprint)
-        # A fused tensor gets the shape of one of its parts; only the embedding's is read.
+        # A fused tensor gets the shape of one part; families read only the embedding's shape.
         self.tensors = {
             name: SimpleNamespace(shape=shapes[ours])
             for ours, source in sources.items()
@@ -217,44 +217,44 @@ class InMemoryGguf:
         return str(self.metadata.get(key, default))
 
 
-def _as_factors(rope: Rope, scaling: Llama3Scaling) -> tuple[float, ...]:
+def _llama3_factors(rope: Rope, scaling: Llama3Scaling) -> tuple[float, ...]:
     plain, scaled = Rope(rope.base, rope.n_rotated), Rope(rope.base, rope.n_rotated, scaling=scaling)
     return tuple(f / g for f, g in zip(plain.frequencies(), scaled.frequencies(), strict=True))
 
 
 def _factors(model: GgufMetadata, name: str) -> tuple[float, ...]:
-    if name not in model.tensors or not model.paths:  # without paths, only a header is here
+    if name not in model.tensors or not model.paths:  # without paths, only the header is available
         return ()
     shape = model.tensors[name].shape
-    if len(shape) != 1 or shape[0] > 4096:  # one a pair of a head's columns
+    if len(shape) != 1 or shape[0] > 4096:  # one factor per rotary pair of a head
         raise BadModelFile(
-            f"{model.name}: tensor {name} has shape {tuple(shape)}; it must have one item a rotary pair"
+            f"{model.name}: tensor {name} has shape {tuple(shape)}; it must have one item per rotary pair"
         )
-    return tuple(_shortest(float(x)) for x in model.array(name))
+    return tuple(_shortest_decimal(float(x)) for x in model.array(name))
 
 
-def _close(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+def _are_close(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return len(one) == len(other) and all(
         math.isclose(a, b, rel_tol=1e-5) for a, b in zip(one, other, strict=True)
     )
 
 
-def _vocabulary(model: GgufMetadata, arch: str) -> int:
-    """The rows of the embedding, which the metadata may repeat but not contradict."""
+def _n_vocab(model: GgufMetadata, arch: str) -> int:
+    """The number of rows of the embedding, which `vocab_size` may repeat but not contradict."""
     embedding = model.tensors.get(_EMBEDDING)
     if embedding is None:
         raise BadModelFile(f"{model.name}: tensor {_EMBEDDING} is missing")
     n_vocab = int(embedding.shape[0])
-    said = model.get_int(f"{arch}.vocab_size", 1, 2**24, default=n_vocab)
-    if said != n_vocab:
+    declared = model.get_int(f"{arch}.vocab_size", 1, 2**24, default=n_vocab)
+    if declared != n_vocab:
         raise BadModelFile(
-            f"{model.name}: metadata `{arch}.vocab_size` is {said}; the embedding has {n_vocab} rows"
+            f"{model.name}: metadata `{arch}.vocab_size` is {declared}; the embedding has {n_vocab} rows"
         )
     return n_vocab
 
 
-def _shortest(value: float) -> float:
-    """The shortest decimal that a float32 rounds from; the value itself where float32 cannot hold it."""
+def _shortest_decimal(value: float) -> float:
+    """The shortest decimal that rounds to this float32; the value itself if it is out of float32's range."""
     try:
         packed = struct.pack("<f", value)
     except OverflowError:

@@ -1,8 +1,8 @@
-"""config.json as Hugging Face writes it: typed reading, activations, and rotary positions with their scaling.
+"""Hugging Face's config.json: typed getters, activations, and RoPE with its scaling.
 
-Facts: transformers' modeling_rope_utils.py. Both spellings are read: transformers 5 gathers `rope_theta`,
-`partial_rotary_factor` and the scaling in `rope_parameters`; the older, which we write since both read it,
-has the first two at the top and the scaling in `rope_scaling`.
+Source: transformers' modeling_rope_utils.py. Both layouts are read: transformers 5 groups `rope_theta`,
+`partial_rotary_factor` and the scaling in `rope_parameters`; earlier versions have the first two at the top
+level and the scaling in `rope_scaling`. The earlier layout is written, because all versions read it.
 """
 
 from __future__ import annotations
@@ -34,40 +34,42 @@ ACTIVATIONS: dict[str, Activation] = {
     "swish": "silu",
 }
 _REQUIRED: Any = object()
-_MOST = 2**24
+_MAX_INT = 2**24
 T = TypeVar("T")
 
 
 class HfConfig:
-    """A config's values by key; null counts as absent. Getters raise BadModelFile naming the key."""
+    """Typed access to a config; null counts as absent. Getters raise BadModelFile naming the key."""
 
     def __init__(self, values: Mapping[str, Any], where: str = "config.json") -> None:
         self.values = values
         self.where = where
 
-    def get_int(self, key: str, minimum: int = 1, maximum: int = _MOST, *, default: Any = _REQUIRED) -> int:
-        """The integer `key`; `default`, which may be None, where there is none."""
+    def get_int(
+        self, key: str, minimum: int = 1, maximum: int = _MAX_INT, *, default: Any = _REQUIRED
+    ) -> int:
+        """The integer `key`, or `default` (which may be None) if it is absent."""
         value = self._get(key, default)
         if value is default:
             return value  # type: ignore[no-any-return]
         if type(value) is not int or not minimum <= value <= maximum:
-            raise self.wrong(key, f"an integer from {minimum} to {maximum}")
+            raise self.error(key, f"an integer from {minimum} to {maximum}")
         return value
 
     def get_float(self, key: str, *, default: Any = _REQUIRED) -> float:
-        """The finite number `key`; `default`, which may be None, where there is none."""
+        """The finite number `key`, or `default` (which may be None) if it is absent."""
         value = self._get(key, default)
         if value is default:
             return value  # type: ignore[no-any-return]
         if type(value) not in (int, float) or not math.isfinite(value):
-            raise self.wrong(key, "a finite number")
+            raise self.error(key, "a finite number")
         return float(value)
 
     def get_bool(self, key: str, *, default: bool) -> bool:
         """The bool `key`."""
         value = self._get(key, default)
         if type(value) is not bool:
-            raise self.wrong(key, "true or false")
+            raise self.error(key, "true or false")
         return value
 
     def get_floats(self, key: str) -> tuple[float, ...]:
@@ -76,76 +78,77 @@ class HfConfig:
         if not isinstance(value, list) or not all(
             type(x) in (int, float) and math.isfinite(x) for x in value
         ):
-            raise self.wrong(key, "a list of numbers")
+            raise self.error(key, "a list of numbers")
         return tuple(float(x) for x in value)
 
     def choose(self, key: str, allowed: Mapping[str, T], default: str) -> T:
-        """What `allowed` has for the text `key`."""
+        """The value of `allowed` for the string `key`."""
         value = self._get(key, default)
         if not isinstance(value, str) or value not in allowed:
             raise BadModelFile(f"{self.where}: {choices(f'`{key}`', value, allowed)}")
         return allowed[value]
 
-    def require(self, key: str, wanted: Any) -> None:
-        """Refuse an option that changes what is computed, unless it is absent or as `wanted`."""
-        if (value := self.values.get(key)) is not None and value != wanted:
-            raise BadModelFile(f"{self.where}: `{key}` is {value!r}; only {wanted!r} is known in this family")
+    def require(self, key: str, supported: Any) -> None:
+        """Raise BadModelFile unless an option that changes the computation is absent or `supported`."""
+        if (value := self.values.get(key)) is not None and value != supported:
+            raise BadModelFile(f"{self.where}: `{key}` is {value!r}; this family supports only {supported!r}")
 
     def section(self, key: str) -> dict[str, Any]:
-        """The object `key`, empty where there is none."""
+        """The object `key`, or an empty one if it is absent."""
         value = self._get(key, {})
         if not isinstance(value, dict):
-            raise self.wrong(key, "an object")
+            raise self.error(key, "an object")
         return value
 
-    def get_texts(self, key: str, allowed: tuple[str, ...], n: int) -> tuple[str, ...] | None:
-        """The list of `n` of the `allowed` texts, or None."""
+    def get_strings(self, key: str, allowed: tuple[str, ...], n: int) -> tuple[str, ...] | None:
+        """The list `key` of `n` strings among `allowed`, or None if it is absent."""
         value = self._get(key, None)
         if value is None:
             return None
         if not isinstance(value, list) or len(value) != n or not all(x in allowed for x in value):
-            raise self.wrong(key, f"a list of {n}, each {' or '.join(allowed)}")
+            raise self.error(key, f"a list of {n}, each {' or '.join(allowed)}")
         return tuple(value)
 
-    def wrong(self, key: str, expected: str) -> BadModelFile:
+    def error(self, key: str, expected: str) -> BadModelFile:
         """The error for `key`."""
         value = self.values.get(key)
-        what = "is missing" if value is None else f"is {str(value)[:60]!r}"
-        return BadModelFile(f"{self.where}: `{key}` {what}; it must be {expected}")
+        problem = "is missing" if value is None else f"is {str(value)[:60]!r}"
+        return BadModelFile(f"{self.where}: `{key}` {problem}; it must be {expected}")
 
     def _get(self, key: str, default: Any) -> Any:
         value = self.values.get(key)
         if value is not None:
             return value
         if default is _REQUIRED:
-            raise self.wrong(key, "given")
+            raise self.error(key, "present")
         return default
 
 
 def activation_to_hf(activation: Activation) -> str:
-    """The name that transformers gives an activation."""
+    """Transformers' name of an activation."""
     return next(theirs for theirs, ours in ACTIVATIONS.items() if ours == activation)
 
 
-def rope_from_hf(config: HfConfig, d_head: int, base: float = 10000.0, share: float = 1.0) -> Rope:
-    """The rope of a config. base, share: the family's defaults for what it may leave out."""
-    top = {key: config.values.get(key) for key in ("rope_theta", "partial_rotary_factor")}
-    gathered = config.section("rope_parameters") or config.section("rope_scaling")
-    rope = HfConfig({k: v for k, v in top.items() if v is not None} | gathered, f"{config.where}, rope")
-    share = rope.get_float("partial_rotary_factor", default=share)
+def rope_from_hf(config: HfConfig, d_head: int, base: float = 10000.0, rotary_factor: float = 1.0) -> Rope:
+    """The RoPE of a config. base, rotary_factor: the family's defaults for absent keys."""
+    top_level = {key: config.values.get(key) for key in ("rope_theta", "partial_rotary_factor")}
+    nested = config.section("rope_parameters") or config.section("rope_scaling")
+    values = {key: value for key, value in top_level.items() if value is not None} | nested
+    rope = HfConfig(values, f"{config.where}, rope")
+    rotary_factor = rope.get_float("partial_rotary_factor", default=rotary_factor)
     return Rope(
         base=rope.get_float("rope_theta", default=base),
-        n_rotated=int(d_head * share),
-        scaling=_scaling_of_hf(rope, config),
+        n_rotated=int(d_head * rotary_factor),
+        scaling=_scaling_from_hf(rope, config),
     )
 
 
-def _scaling_of_hf(rope: HfConfig, config: HfConfig) -> RopeScaling | None:
+def _scaling_from_hf(rope: HfConfig, config: HfConfig) -> RopeScaling | None:
     n_ctx = config.get_int("max_position_embeddings", default=2048)
     top_original = config.get_int("original_max_position_embeddings", default=n_ctx)
     n_original = rope.get_int("original_max_position_embeddings", default=top_original)
     kinds = dict.fromkeys(("default", "none", "linear", "dynamic", "llama3", "yarn", "longrope"))
-    kinds |= {"su": None}  # what LongRoPE was called at first
+    kinds |= {"su": None}  # LongRoPE's first name
     kind = rope.values.get("rope_type") or rope.values.get("type") or "default"
     rope.choose("rope_type" if "rope_type" in rope.values else "type", kinds, "default")
     match kind:
@@ -174,12 +177,15 @@ def _scaling_of_hf(rope: HfConfig, config: HfConfig) -> RopeScaling | None:
 
 
 def _yarn_attention(rope: HfConfig) -> float | None:
-    given = rope.get_float("attention_factor", default=None)
-    above, below = rope.get_float("mscale", default=None), rope.get_float("mscale_all_dim", default=None)
-    if given is not None or not (above and below):
-        return given
+    factor = rope.get_float("attention_factor", default=None)
+    mscale, mscale_all = (
+        rope.get_float("mscale", default=None),
+        rope.get_float("mscale_all_dim", default=None),
+    )
+    if factor is not None or not (mscale and mscale_all):
+        return factor
     log = math.log(max(rope.get_float("factor"), 1.0))
-    return (0.1 * above * log + 1.0) / (0.1 * below * log + 1.0)
+    return (0.1 * mscale * log + 1.0) / (0.1 * mscale_all * log + 1.0)
 
 
 def _long_attention(factor: float, n_original: int) -> float:
@@ -187,16 +193,15 @@ def _long_attention(factor: float, n_original: int) -> float:
 
 
 def rope_to_hf(rope: Rope, d_head: int, n_ctx: int) -> dict[str, Any]:
-    """The keys of a rope. Raises BadInput where frequencies are given one by one and not as a scaling."""
+    """The config keys of a RoPE. Raises BadInput for individual frequency factors."""
     if rope.frequency_factors:
-        raise BadInput("config.json cannot say position.frequency_factors; give position.scaling instead")
+        raise BadInput("config.json cannot express position.frequency_factors; set position.scaling instead")
     config: dict[str, Any] = {"rope_theta": rope.base}
     if rope.n_rotated != d_head:
-        share = rope.n_rotated / d_head
-        # Both sides cut the product down to an integer.
-        config["partial_rotary_factor"] = (
-            share if int(d_head * share) == rope.n_rotated else math.nextafter(share, 1)
-        )
+        factor = rope.n_rotated / d_head
+        # Readers truncate d_head * factor to an integer; round up if that would lose one.
+        is_exact = int(d_head * factor) == rope.n_rotated
+        config["partial_rotary_factor"] = factor if is_exact else math.nextafter(factor, 1)
     match rope.scaling:
         case LinearScaling(factor):
             config["rope_scaling"] = {"rope_type": "linear", "type": "linear", "factor": factor}

@@ -1,7 +1,7 @@
-"""GGUF files of earlier layouts: query, key and value in one tensor, experts one by one.
+"""GGUF files of legacy layouts: query, key and value in one tensor, or one tensor per expert.
 
-llama.cpp's converter wrote phi-2 with `attn_qkv` at first (and its loader reads both), and Mixtral with a
-tensor an expert, `blk.0.ffn_gate.3.weight`, before experts were stacked (April 2024).
+llama.cpp's converter first wrote phi-2 with `attn_qkv` (its loader reads both), and before April 2024 wrote
+Mixtral with one tensor per expert, `blk.0.ffn_gate.3.weight`.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ _STACKS = ("ffn_gate", "ffn_up", "ffn_down")
 def resolve_legacy(
     sources: Mapping[str, TensorSource], shapes: Mapping[str, tuple[int, ...]], stored: Container[str]
 ) -> dict[str, TensorSource]:
-    """`sources`, those whose tensor is not `stored` under its name read from an older layout that is.
+    """`sources`, with tensors that are not `stored` under their name read from a legacy layout.
 
-    shapes: of our tensors, as `blueprint.tensors.parameters` gives them.
+    shapes: of our tensors, from `blueprint.tensors.parameters`.
     """
     return {
-        ours: _older(ours, source.name, shapes, stored)
+        ours: _legacy_source(ours, source.name, shapes, stored)
         if isinstance(source, Rename) and source.name not in stored
         else source
         for ours, source in sources.items()
     }
 
 
-def _older(
+def _legacy_source(
     ours: str, name: str, shapes: Mapping[str, tuple[int, ...]], stored: Container[str]
 ) -> TensorSource:
-    """The source of a tensor that the file does not have as `name`."""
+    """The source of a tensor that the file does not store as `name`."""
     at, _, kind = name.rpartition(".")  # "blk.0.attn_q", "weight"
     block, _, module = at.rpartition(".")
     if module in _FUSED and f"{block}.attn_qkv.{kind}" in stored:

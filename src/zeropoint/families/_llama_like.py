@@ -1,4 +1,4 @@
-"""What Llama, Mistral, Qwen, Phi-3 and Mixtral have in common, in config.json and in GGUF."""
+"""The architecture shared by Llama, Mistral, Qwen, Phi-3 and Mixtral, in config.json and in GGUF."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
     "llama_like_to_hf",
 ]
 
-_FULL, SLIDING = "full_attention", "sliding_attention"  # what `layer_types` calls them
+_FULL, SLIDING = "full_attention", "sliding_attention"  # values of `layer_types`
 
 
 def llama_like_from_hf(
@@ -37,9 +37,10 @@ def llama_like_from_hf(
     base: float = 10000.0,
     eps: float = 1e-6,
 ) -> Blueprint:
-    """Pre-norm blocks of grouped-query attention with rope, and a gated network.
+    """A blueprint of pre-norm blocks: grouped-query attention with RoPE, and a gated feed-forward network.
 
-    windows: one a block; empty for none. base, eps: the family's defaults. Raises BadModelFile.
+    windows: one per block; empty for none. base, eps: the family's defaults for absent keys. Raises
+    BadModelFile.
     """
     d_model, n_heads = c.get_int("hidden_size", 1, 2**20), c.get_int("num_attention_heads", 1, 65536)
     d_head = c.get_int("head_dim", 1, 4096, default=max(d_model // n_heads, 1))
@@ -65,7 +66,7 @@ def llama_like_from_hf(
 
 
 def llama_like_to_hf(blueprint: Blueprint, model_type: str, architecture: str) -> dict[str, Any]:
-    """The keys that `llama_like_from_hf` reads, of a blueprint's first block."""
+    """The keys that `llama_like_from_hf` reads, taken from a blueprint's first block."""
     a, ffn = blueprint.blocks[0].attention, network_of(blueprint)
     return {
         "architectures": [architecture],
@@ -86,20 +87,20 @@ def llama_like_to_hf(blueprint: Blueprint, model_type: str, architecture: str) -
 
 
 def layer_windows(config: HfConfig, window: int | None, sliding: tuple[bool, ...]) -> tuple[int | None, ...]:
-    """The window of each block: `layer_types` where a config has it, else `sliding` says which have one."""
-    types = config.get_texts("layer_types", (_FULL, SLIDING), len(sliding))
+    """The window of each block, according to the config's `layer_types`, else to `sliding`."""
+    types = config.get_strings("layer_types", (_FULL, SLIDING), len(sliding))
     if types is not None:
-        sliding = tuple(one == SLIDING for one in types)
-    return tuple(window if slides else None for slides in sliding)
+        sliding = tuple(layer_type == SLIDING for layer_type in types)
+    return tuple(window if is_sliding else None for is_sliding in sliding)
 
 
 def layer_windows_to_hf(blueprint: Blueprint) -> dict[str, Any]:
     """`sliding_window` and `layer_types`. Raises BadInput for windows of several sizes."""
-    each = [block.attention.window for block in blueprint.blocks]
-    sizes = set(each) - {None}
+    windows = [block.attention.window for block in blueprint.blocks]
+    sizes = set(windows) - {None}
     if len(sizes) > 1:
-        raise BadInput(f"the blocks' windows are {sorted(map(str, sizes))}; config.json has one size for all")
-    types = [_FULL if window is None else SLIDING for window in each]
+        raise BadInput(f"the blocks' windows are {sorted(map(str, sizes))}; config.json supports one size")
+    types = [_FULL if window is None else SLIDING for window in windows]
     return {"sliding_window": next(iter(sizes), None), "layer_types": types}
 
 
@@ -112,7 +113,7 @@ def llama_like_from_gguf(
     has_query_key_norm: bool = False,
     window: int | None = None,
 ) -> Blueprint:
-    """As `llama_like_from_hf`, of a file's metadata."""
+    """Like `llama_like_from_hf`, from a GGUF file's metadata."""
     s = read_sizes(model, arch)
     norm = RMSNorm(get_float(model, f"{arch}.attention.layer_norm_rms_epsilon", 1e-12, 1.0))
     attention = Attention(
@@ -136,6 +137,6 @@ def llama_like_from_gguf(
 
 
 def llama_like_to_gguf(blueprint: Blueprint, arch: str) -> dict[str, Any]:
-    """The keys that `llama_like_from_gguf` reads, of a blueprint's first block."""
+    """The keys that `llama_like_from_gguf` reads, taken from a blueprint's first block."""
     metadata = write_sizes(blueprint, arch) | rope_to_gguf(rope_of(blueprint), arch)
     return metadata | {f"{arch}.attention.layer_norm_rms_epsilon": eps_of(blueprint)}

@@ -1,7 +1,7 @@
-"""Names of tensors that several families share, and what differs between stored layouts.
+"""Tensor names shared by several families, and the differences between stored layouts.
 
-A table maps a module of ours to one of theirs; `{}` stands for the number of a block. Weights and biases
-follow, since both sides call them so; where theirs do not, the table has the whole name.
+A table maps our module names to stored ones; `{}` is the block number. The suffixes `.weight` and `.bias` are
+the same on both sides; where they are not, the table has the complete tensor name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zeropoint.blueprint.sources import Offset, Permuted, Rename, Rows, TensorSo
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadInput
 
-__all__ = ["GGUF", "HF_LLAMA", "fused", "offset", "permuted", "renamed"]
+__all__ = ["GGUF", "HF_LLAMA", "fuse_rows", "offset_norms", "permute_rotary", "rename_tensors"]
 
 # TENSOR_NAMES of the gguf package's constants.py.
 GGUF = {
@@ -43,7 +43,7 @@ GGUF = {
     "blocks.{}.ffn_output_norm": "blk.{}.post_ffw_norm",
 }
 
-# transformers' models/llama; Mistral, Qwen, Phi-3, Gemma and Mixtral kept most of it.
+# transformers' models/llama; Mistral, Qwen, Phi-3, Gemma and Mixtral use most of these names.
 HF_LLAMA = {
     "embedding": "model.embed_tokens",
     "final_norm": "model.norm",
@@ -65,8 +65,8 @@ _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 Sources = dict[str, TensorSource]
 
 
-def renamed(blueprint: Blueprint, table: Mapping[str, str]) -> Sources:
-    """Every tensor of ours by the table. Raises BadInput for one whose module it lacks."""
+def rename_tensors(blueprint: Blueprint, table: Mapping[str, str]) -> Sources:
+    """Map all our tensors by a table. Raises BadInput for a tensor whose module is not in the table."""
     sources: Sources = {}
     for ours in parameters(blueprint):
         module, _, kind = ours.rpartition(".")
@@ -76,17 +76,15 @@ def renamed(blueprint: Blueprint, table: Mapping[str, str]) -> Sources:
             continue
         theirs = table.get(_NUMBER.sub("{}", module, count=1))
         if theirs is None:
-            raise BadInput(
-                f"the family {blueprint.family} has no place for the tensor {ours}; change its blueprint"
-            )
+            raise BadInput(f"the family {blueprint.family} has no tensor for {ours}; change the blueprint")
         sources[ours] = Rename(f"{theirs.format(number.group() if number else '')}.{kind}")
     return sources
 
 
-def fused(sources: Sources, blueprint: Blueprint, parts: Iterable[str], theirs: str) -> Sources:
-    """`sources` where `parts` of each block lie one after another as rows of its stored module `theirs`."""
+def fuse_rows(sources: Sources, blueprint: Blueprint, parts: Iterable[str], theirs: str) -> Sources:
+    """`sources` with `parts` of each block stored as consecutive rows of one module, `theirs`."""
     shapes = parameters(blueprint)
-    changed: Sources = {}
+    updated: Sources = {}
     for i in range(blueprint.n_layers):
         for kind in ("weight", "bias"):
             begin = 0
@@ -95,34 +93,37 @@ def fused(sources: Sources, blueprint: Blueprint, parts: Iterable[str], theirs: 
                 if ours not in shapes:
                     continue
                 end = begin + shapes[ours][0]
-                changed[ours] = Rows(Rename(f"{theirs.format(i)}.{kind}"), begin, end)
+                updated[ours] = Rows(Rename(f"{theirs.format(i)}.{kind}"), begin, end)
                 begin = end
-    return sources | changed
+    return sources | updated
 
 
-def permuted(sources: Sources, blueprint: Blueprint, is_interleaved: bool) -> Sources:
-    """`sources` of a file whose rotary pairs are interleaved or not, where ours are the other."""
-    changed: Sources = {}
+def permute_rotary(sources: Sources, blueprint: Blueprint, is_interleaved: bool) -> Sources:
+    """`sources` with query and key rows reordered if the file's rotary layout differs from the blueprint's.
+
+    is_interleaved: whether rotary pairs are neighbours in the file.
+    """
+    updated: Sources = {}
     for i, block in enumerate(blueprint.blocks):
         a = block.attention
         if not isinstance(a.position, Rope) or a.position.is_interleaved == is_interleaved:
             continue
         if a.position.n_rotated != a.d_head:
             raise BadInput(
-                f"blocks[{i}]: only a whole head can change its layout of rotary pairs, and n_rotated is "
-                f"{a.position.n_rotated} of {a.d_head}; set is_interleaved to {is_interleaved}"
+                f"blocks[{i}]: the rotary layout of a partly rotated head cannot be converted, and n_rotated "
+                f"is {a.position.n_rotated} of {a.d_head}; set is_interleaved to {is_interleaved}"
             )
         heads = {"query": a.n_heads, "key": a.n_kv_heads, "query_norm": 1, "key_norm": 1}
         for part, n_heads in heads.items():
             for kind in ("weight", "bias"):
                 ours = f"blocks.{i}.attention.{part}.{kind}"
                 if ours in sources:
-                    changed[ours] = Permuted(sources[ours], n_heads, a.position.is_interleaved)
-    return sources | changed
+                    updated[ours] = Permuted(sources[ours], n_heads, a.position.is_interleaved)
+    return sources | updated
 
 
-def offset(sources: Sources, blueprint: Blueprint, is_offset: bool) -> Sources:
-    """`sources` of a file whose norms store gain - 1 (is_offset) or the gain, where ours are the other."""
+def offset_norms(sources: Sources, blueprint: Blueprint, is_offset: bool) -> Sources:
+    """`sources` with the norms converted if the file stores gain - 1 (is_offset) and ours the gain."""
     norm = blueprint.final_norm
     if not isinstance(norm, RMSNorm) or norm.is_offset == is_offset:
         return sources

@@ -1,4 +1,4 @@
-"""The parts that a family in a file has, out of a blueprint's first block. BadInput for other parts."""
+"""Parts of a blueprint's first block, with a BadInput error if the part is of another kind."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ def eps_of(blueprint: Blueprint) -> float:
     """The eps of the norms."""
     norm = blueprint.blocks[0].norm
     if norm is None:
-        raise _other(blueprint, "norm", norm, "a norm")
+        raise _kind_error(blueprint, "norm", norm, "a norm")
     return float(norm.eps)
 
 
 def network_of(blueprint: Blueprint) -> MLP | Gated:
-    """The feed-forward network, of a mixture one expert."""
+    """The feed-forward network; for a mixture of experts, one expert."""
     ffn = blueprint.blocks[0].ffn
     if ffn is None:
-        raise _other(blueprint, "ffn", ffn, "a feed-forward network")
+        raise _kind_error(blueprint, "ffn", ffn, "a feed-forward network")
     return ffn.expert if isinstance(ffn, MixtureOfExperts) else ffn
 
 
@@ -30,18 +30,18 @@ def experts_of(blueprint: Blueprint) -> MixtureOfExperts:
     """The mixture of experts."""
     ffn = blueprint.blocks[0].ffn
     if not isinstance(ffn, MixtureOfExperts):
-        raise _other(blueprint, "ffn", ffn, "MixtureOfExperts")
+        raise _kind_error(blueprint, "ffn", ffn, "MixtureOfExperts")
     return ffn
 
 
 def rope_of(blueprint: Blueprint) -> Rope:
-    """The rope of attention."""
+    """The RoPE of the attention."""
     position = blueprint.blocks[0].attention.position
     if not isinstance(position, Rope):
-        raise _other(blueprint, "attention.position", position, "Rope")
+        raise _kind_error(blueprint, "attention.position", position, "Rope")
     return position
 
 
-def _other(blueprint: Blueprint, field: str, value: object, expected: str) -> BadInput:
-    given = None if value is None else type(value).__name__
-    return BadInput(f"blocks[0].{field} is {given}; in a file, {blueprint.family} has {expected}")
+def _kind_error(blueprint: Blueprint, field: str, value: object, expected: str) -> BadInput:
+    kind = None if value is None else type(value).__name__
+    return BadInput(f"blocks[0].{field} is {kind}; a file of the family {blueprint.family} needs {expected}")

@@ -1,4 +1,4 @@
-"""What Qwen 2 and 3 write alike: windows from a late block on, and rotary pairs in halves everywhere."""
+"""Shared by Qwen 2 and 3: sliding windows from a late block onward, rotary pairs in halves."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from zeropoint.families import GgufMetadata, Kind
 from zeropoint.families._gguf import InMemoryGguf
 from zeropoint.families._hf import HfConfig
 from zeropoint.families._llama_like import SLIDING, layer_windows, layer_windows_to_hf, llama_like_to_gguf
-from zeropoint.families._names import GGUF, HF_LLAMA, permuted, renamed
+from zeropoint.families._names import GGUF, HF_LLAMA, permute_rotary, rename_tensors
 from zeropoint.families._round_trip import check_round_trip
 
-__all__ = ["late_windows", "late_windows_to_hf", "qwen_to_gguf", "tensor_map"]
+__all__ = ["qwen_to_gguf", "qwen_windows", "qwen_windows_to_hf", "tensor_map"]
 
 
-def late_windows(config: HfConfig) -> tuple[int | None, ...]:
-    """Qwen's windows: none unless `use_sliding_window`, and then from block `max_window_layers` on."""
+def qwen_windows(config: HfConfig) -> tuple[int | None, ...]:
+    """The window of each block: none unless `use_sliding_window`; then from block `max_window_layers`."""
     n_layers = config.get_int("num_hidden_layers", 1, 4096)
     if not config.get_bool("use_sliding_window", default=False):
         return (None,) * n_layers
@@ -27,8 +27,8 @@ def late_windows(config: HfConfig) -> tuple[int | None, ...]:
     return layer_windows(config, window, tuple(i >= first for i in range(n_layers)))
 
 
-def late_windows_to_hf(blueprint: Blueprint) -> dict[str, Any]:
-    """The keys of `late_windows`."""
+def qwen_windows_to_hf(blueprint: Blueprint) -> dict[str, Any]:
+    """The keys that `qwen_windows` reads."""
     config = layer_windows_to_hf(blueprint)
     types = config["layer_types"]
     first = types.index(SLIDING) if SLIDING in types else len(types)
@@ -38,14 +38,14 @@ def late_windows_to_hf(blueprint: Blueprint) -> dict[str, Any]:
 def qwen_to_gguf(
     blueprint: Blueprint, arch: str, from_gguf: Callable[[GgufMetadata], Blueprint]
 ) -> dict[str, Any]:
-    """The metadata of a blueprint. Raises BadInput where the architecture, read again, cannot say it."""
+    """The metadata of a blueprint. Raises BadInput if the architecture cannot express it."""
     metadata = llama_like_to_gguf(blueprint, arch)
-    again = from_gguf(InMemoryGguf(blueprint, metadata, tensor_map(blueprint, "gguf")))
-    check_round_trip(blueprint, again, "GGUF")
+    reread = from_gguf(InMemoryGguf(blueprint, metadata, tensor_map(blueprint, "gguf")))
+    check_round_trip(blueprint, reread, "GGUF")
     return metadata
 
 
 def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
-    """Each tensor of ours among the file's."""
-    names = renamed(blueprint, GGUF if kind == "gguf" else HF_LLAMA)
-    return permuted(names, blueprint, is_interleaved=False)
+    """The source of each of our tensors in a file."""
+    names = rename_tensors(blueprint, GGUF if kind == "gguf" else HF_LLAMA)
+    return permute_rotary(names, blueprint, is_interleaved=False)

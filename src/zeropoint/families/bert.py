@@ -1,8 +1,8 @@
-"""BERT: an encoder that sees both ways, norms after each addition, segments, a masked-word head.
+"""BERT: a bidirectional encoder with post-norm, segment embeddings and a masked-language-model head.
 
 Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", 2019, section 3. Hugging Face:
-`BertConfig`; `BertForMaskedLM` has the head, `BertModel` has none. The pooler and the next-sentence
-classifier of published checkpoints are left aside. GGUF: architecture `bert`, the encoder alone.
+`BertConfig`; `BertForMaskedLM` has the head, `BertModel` has none. The pooler and next-sentence classifier of
+published checkpoints are dropped. GGUF: architecture `bert`, the encoder only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from zeropoint.errors import BadModelFile
 from zeropoint.families import GgufMetadata, Kind
 from zeropoint.families._gguf import InMemoryGguf, Sizes, get_float, gguf_tensors, read_sizes, write_sizes
 from zeropoint.families._hf import ACTIVATIONS, HfConfig, activation_to_hf
-from zeropoint.families._names import GGUF, renamed
+from zeropoint.families._names import GGUF, rename_tensors
 from zeropoint.families._parts import eps_of, network_of
 from zeropoint.families._round_trip import check_round_trip
 
@@ -29,12 +29,12 @@ __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_
 
 PREFIX = "bert."
 IGNORED = (r"bert\.embeddings\.position_ids",)
-DROPPED = (r"bert\.pooler\..*", r"cls\.seq_relationship\..*")  # heads for whole texts
+DROPPED = (r"bert\.pooler\..*", r"cls\.seq_relationship\..*")  # sequence-level heads
 DUPLICATES = {
-    r"cls\.predictions\.decoder\.weight": "embedding.weight",  # where the head is tied; else it is the head
+    r"cls\.predictions\.decoder\.weight": "embedding.weight",  # only if the head is tied
     r"cls\.predictions\.decoder\.bias": "head.bias",
 }
-ALIASES = {".gamma": ".weight", ".beta": ".bias"}  # the names of its first, TensorFlow checkpoints
+ALIASES = {".gamma": ".weight", ".beta": ".bias"}  # names from the original TensorFlow checkpoints
 _LAYER = "bert.encoder.layer.{}"
 _HF = {
     "embedding": "bert.embeddings.word_embeddings",
@@ -88,7 +88,7 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
 
 
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
-    """The config of a blueprint. Raises BadInput where a `BertConfig` cannot say it."""
+    """The config of a blueprint. Raises BadInput if a `BertConfig` cannot express it."""
     ffn = network_of(blueprint)
     config = {
         "architectures": ["BertModel" if blueprint.head is None else "BertForMaskedLM"],
@@ -112,14 +112,14 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
     """The blueprint in a file's metadata. Raises BadModelFile naming the key at fault."""
     sizes = read_sizes(model, "bert")
     if "token_types.weight" not in model.tensors:
-        raise BadModelFile(f"{model.name}: tensor token_types.weight is missing, which a bert needs")
+        raise BadModelFile(f"{model.name}: tensor token_types.weight is missing; a bert model needs it")
     n_types = int(model.tensors["token_types.weight"].shape[0])
     eps = get_float(model, "bert.attention.layer_norm_epsilon", 1e-13, 1.0)
     return _blueprint(sizes, MLP(sizes.d_ff, "gelu"), eps, n_types, head=None)
 
 
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
-    """The metadata of a blueprint's encoder. Raises BadInput where the architecture `bert` cannot say it."""
+    """The metadata of a blueprint's encoder. Raises BadInput if the architecture `bert` cannot express it."""
     encoder = replace(blueprint, head=None)
     metadata = write_sizes(encoder, "bert") | {
         "bert.attention.layer_norm_epsilon": eps_of(encoder),
@@ -131,8 +131,12 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
 
 
 def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
-    """Each tensor of ours among the file's; in GGUF, those of the head have no place."""
-    return renamed(replace(blueprint, head=None), _GGUF) if kind == "gguf" else renamed(blueprint, _HF)
+    """The source of each of our tensors; GGUF has none for the head."""
+    return (
+        rename_tensors(replace(blueprint, head=None), _GGUF)
+        if kind == "gguf"
+        else rename_tensors(blueprint, _HF)
+    )
 
 
 def _blueprint(s: Sizes, ffn: MLP, eps: float, n_types: int, head: Head | None) -> Blueprint:

@@ -1,8 +1,8 @@
-"""Gemma 2: norms around each part, soft caps on scores and logits, every other block with a window.
+"""Gemma 2: norms before and after each part, soft-capped scores and logits, alternating sliding windows.
 
 Gemma Team, "Gemma 2: Improving Open Language Models at a Practical Size", 2024, section 2. Hugging Face:
-`Gemma2Config`, norms stored as gain - 1, and an embedding scaled by sqrt(d_model), which transformers
-rounds to the weights' type. GGUF: architecture `gemma2`, norms stored as the gain, rotary pairs in halves.
+`Gemma2Config`, norms stored as gain - 1, embeddings scaled by sqrt(d_model), which transformers rounds to the
+weights' dtype. GGUF: architecture `gemma2`, norms stored as the gain, rotary pairs in halves.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from zeropoint.families._llama_like import (
     llama_like_to_gguf,
     llama_like_to_hf,
 )
-from zeropoint.families._names import GGUF, HF_LLAMA, offset, permuted, renamed
+from zeropoint.families._names import GGUF, HF_LLAMA, offset_norms, permute_rotary, rename_tensors
 from zeropoint.families._round_trip import check_round_trip
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
@@ -49,7 +49,7 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
     n_layers = c.get_int("num_hidden_layers", 1, 4096)
     window = c.get_int("sliding_window", default=None if "sliding_window" in config else 4096)
     plain = llama_like_from_hf(c, "gemma2", windows=layer_windows(c, window, _alternating(n_layers)))
-    return _grown(
+    return _with_gemma_parts(
         plain,
         activation=c.choose("hidden_activation", ACTIVATIONS, default="gelu_pytorch_tanh"),
         scale=c.get_float("query_pre_attn_scalar", default=256) ** -0.5,
@@ -59,15 +59,15 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
 
 
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
-    """The config of a blueprint. Raises BadInput where a `Gemma2Config` cannot say it."""
+    """The config of a blueprint. Raises BadInput if a `Gemma2Config` cannot express it."""
     config = llama_like_to_hf(blueprint, "gemma2", "Gemma2ForCausalLM") | layer_windows_to_hf(blueprint)
     attention, head = blueprint.blocks[0].attention, blueprint.head
-    # The published configs' name for what transformers calls "gelu_new" as well.
+    # Published configs use this name for the activation that transformers also calls "gelu_new".
     activation = {"gelu_new": "gelu_pytorch_tanh"}.get(config["hidden_act"], config["hidden_act"])
     config |= {
         "hidden_act": activation,
         "hidden_activation": activation,
-        "query_pre_attn_scalar": _whole(attention.score_scale**-2),
+        "query_pre_attn_scalar": _as_int_if_integral(attention.score_scale**-2),
         "attn_logit_softcapping": attention.softcap,
         "final_logit_softcapping": head and head.softcap,
     }
@@ -80,17 +80,18 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
     window = model.get_int("gemma2.attention.sliding_window", 1, 2**24, default=4096)
     plain = llama_like_from_gguf(model, "gemma2")
     a = plain.blocks[0].attention
-    each = (replace(a, window=window if slides else None) for slides in _alternating(plain.n_layers))
-    plain = replace(plain, blocks=tuple(replace(plain.blocks[0], attention=one) for one in each))
-    # 46 blocks are the 27B model, which alone divides by the root of d_model / n_heads (so llama.cpp knows).
+    attentions = (replace(a, window=window if slides else None) for slides in _alternating(plain.n_layers))
+    blocks = tuple(replace(plain.blocks[0], attention=attention) for attention in attentions)
+    plain = replace(plain, blocks=blocks)
+    # Only the 27B model, recognized as in llama.cpp by its 46 blocks, scales by (d_model / n_heads) ** -0.5.
     scale = (plain.d_model / a.n_heads if plain.n_layers == 46 else a.d_head) ** -0.5
     attention_cap = get_float(model, "gemma2.attn_logit_softcapping", 1e-6, 1e6, default=50.0)
     head_cap = get_float(model, "gemma2.final_logit_softcapping", 1e-6, 1e6, default=30.0)
-    return _grown(plain, "gelu_tanh", scale, (attention_cap, head_cap), is_offset=False)
+    return _with_gemma_parts(plain, "gelu_tanh", scale, (attention_cap, head_cap), is_offset=False)
 
 
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
-    """The metadata of a blueprint. Raises BadInput where the architecture `gemma2` cannot say it."""
+    """The metadata of a blueprint. Raises BadInput if the architecture `gemma2` cannot express it."""
     metadata = llama_like_to_gguf(blueprint, "gemma2")
     attention, head = blueprint.blocks[0].attention, blueprint.head
     optional = {
@@ -107,19 +108,21 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
 
 
 def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
-    """Each tensor of ours among the file's."""
-    names = permuted(renamed(blueprint, GGUF if kind == "gguf" else _HF), blueprint, is_interleaved=False)
-    return offset(names, blueprint, is_offset=kind == "hf")
+    """The source of each of our tensors in a file."""
+    names = permute_rotary(
+        rename_tensors(blueprint, GGUF if kind == "gguf" else _HF), blueprint, is_interleaved=False
+    )
+    return offset_norms(names, blueprint, is_offset=kind == "hf")
 
 
-def _grown(
+def _with_gemma_parts(
     plain: Blueprint,
     activation: Activation,
     scale: float,
     caps: tuple[float | None, float | None],
     is_offset: bool,
 ) -> Blueprint:
-    """A blueprint like Llama's with what Gemma adds; caps: of scores and of logits."""
+    """A Llama-like blueprint with Gemma's additions. caps: soft caps of scores and of logits."""
     norm = replace(cast(RMSNorm, plain.final_norm), is_offset=is_offset)
     blocks = tuple(
         replace(
@@ -145,9 +148,9 @@ def _alternating(n_layers: int) -> tuple[bool, ...]:
 
 
 def _cap(config: HfConfig, key: str, default: float) -> float | None:
-    """null means none; a key that is missing, transformers' default."""
+    """The soft cap: None for null, transformers' default for an absent key."""
     return config.get_float(key, default=None if key in config.values else default)
 
 
-def _whole(value: float) -> float | int:
+def _as_int_if_integral(value: float) -> float | int:
     return round(value) if abs(value - round(value)) < 1e-6 * value else value

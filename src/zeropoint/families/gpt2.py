@@ -1,8 +1,8 @@
-"""GPT-2: learned positions, LayerNorm before each part, biases everywhere, a tied head.
+"""GPT-2: learned positions, pre-norm with LayerNorm, biases everywhere, a tied head.
 
 Radford et al., "Language Models are Unsupervised Multitask Learners", 2019, section 2.3. Hugging Face:
-`GPT2Config`, whose `Conv1D` stores [in, out] and query, key and value side by side. GGUF: architecture
-`gpt2`, the same fused but [out, in].
+`GPT2Config`, whose `Conv1D` stores [in, out] with query, key and value fused. GGUF: architecture `gpt2`,
+fused too, but [out, in].
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from zeropoint.blueprint.sources import Rename, Rows, TensorSource, Transposed
 from zeropoint.families import GgufMetadata, Kind
 from zeropoint.families._gguf import InMemoryGguf, Sizes, get_float, gguf_tensors, read_sizes, write_sizes
 from zeropoint.families._hf import ACTIVATIONS, HfConfig, activation_to_hf
-from zeropoint.families._names import GGUF, fused, renamed
+from zeropoint.families._names import GGUF, fuse_rows, rename_tensors
 from zeropoint.families._parts import eps_of, network_of
 from zeropoint.families._round_trip import check_round_trip
 
@@ -47,12 +47,12 @@ _QKV = ("attention.query", "attention.key", "attention.value")
 def from_hf(config: Mapping[str, Any]) -> Blueprint:
     """The blueprint of a `GPT2Config`. Raises BadModelFile naming the key at fault."""
     c = HfConfig(config)
-    for key, wanted in (
+    for key, supported in (
         ("scale_attn_weights", True),
         ("scale_attn_by_inverse_layer_idx", False),
         ("add_cross_attention", False),
     ):
-        c.require(key, wanted)
+        c.require(key, supported)
     d_model, n_heads = c.get_int("n_embd", 1, 2**20), c.get_int("n_head", 1, 65536)
     sizes = Sizes(
         d_model=d_model,
@@ -70,7 +70,7 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
 
 
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
-    """The config of a blueprint. Raises BadInput where a `GPT2Config` cannot say it."""
+    """The config of a blueprint. Raises BadInput if a `GPT2Config` cannot express it."""
     ffn = network_of(blueprint)
     config = {
         "architectures": ["GPT2LMHeadModel"],
@@ -98,7 +98,7 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
 
 
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
-    """The metadata of a blueprint. Raises BadInput where the architecture `gpt2` cannot say it."""
+    """The metadata of a blueprint. Raises BadInput if the architecture `gpt2` cannot express it."""
     metadata = write_sizes(blueprint, "gpt2")
     metadata["gpt2.attention.layer_norm_epsilon"] = eps_of(blueprint)
     written = InMemoryGguf(blueprint, metadata, tensor_map(blueprint, "gguf"))
@@ -107,15 +107,15 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
 
 
 def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
-    """Each tensor of ours among the file's."""
+    """The source of each of our tensors in a file."""
     if kind == "gguf":
-        return fused(renamed(blueprint, GGUF), blueprint, _QKV, "blk.{}.attn_qkv")
-    names = fused(renamed(blueprint, _HF), blueprint, _QKV, "transformer.h.{}.attn.c_attn")
-    return {ours: _turned(ours, source) for ours, source in names.items()}
+        return fuse_rows(rename_tensors(blueprint, GGUF), blueprint, _QKV, "blk.{}.attn_qkv")
+    names = fuse_rows(rename_tensors(blueprint, _HF), blueprint, _QKV, "transformer.h.{}.attn.c_attn")
+    return {ours: _transpose_conv1d(ours, source) for ours, source in names.items()}
 
 
-def _turned(ours: str, source: TensorSource) -> TensorSource:
-    """Matrices within blocks are Conv1D, stored [in, out]."""
+def _transpose_conv1d(ours: str, source: TensorSource) -> TensorSource:
+    """Transpose matrices within blocks, which are Conv1D modules and stored [in, out]."""
     if not ours.endswith(".weight") or not (".attention." in ours or ".ffn." in ours):
         return source
     if isinstance(source, Rows):

@@ -1,8 +1,8 @@
-"""Llama 1, 2 and 3, and what is built alike: SmolLM2, TinyLlama.
+"""Llama 1, 2 and 3, and models of the same architecture: SmolLM2, TinyLlama.
 
 Touvron et al., "LLaMA: Open and Efficient Foundation Language Models", 2023, section 2.2.
-Hugging Face: `LlamaConfig`. GGUF: architecture `llama`, which Mistral's files name too, and whose query and
-key rows are reordered so that rotary pairs are neighbours.
+Hugging Face: `LlamaConfig`. GGUF: architecture `llama`, which Mistral's and Mixtral's files share, and whose
+query and key rows are reordered so that rotary pairs are neighbours.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from zeropoint.blueprint import Blueprint
-from zeropoint.blueprint.sources import TensorSource, stored_names
+from zeropoint.blueprint.sources import TensorSource
 from zeropoint.families import GgufMetadata, Kind
 from zeropoint.families._gguf import InMemoryGguf, gguf_tensors
 from zeropoint.families._hf import HfConfig
@@ -22,10 +22,18 @@ from zeropoint.families._llama_like import (
     llama_like_to_gguf,
     llama_like_to_hf,
 )
-from zeropoint.families._names import GGUF, HF_LLAMA, permuted, renamed
+from zeropoint.families._names import GGUF, HF_LLAMA, permute_rotary, rename_tensors
 from zeropoint.families._round_trip import check_round_trip
 
-__all__ = ["from_gguf", "from_hf", "gguf_names", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
+__all__ = [
+    "from_gguf",
+    "from_hf",
+    "gguf_tensors",
+    "gguf_variant",
+    "tensor_map",
+    "to_gguf",
+    "to_hf",
+]
 
 PREFIX = "model."
 IGNORED = (r".*rotary_emb\.inv_freq",)
@@ -39,7 +47,7 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
 
 
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
-    """The config of a blueprint. Raises BadInput where a `LlamaConfig` cannot say it."""
+    """The config of a blueprint. Raises BadInput if a `LlamaConfig` cannot express it."""
     config = llama_like_to_hf(blueprint, "llama", "LlamaForCausalLM")
     config["attention_bias"] = blueprint.blocks[0].attention.bias == "all"
     check_round_trip(blueprint, from_hf(config), "config.json")
@@ -61,8 +69,13 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
     return blueprint if window is None else replace(blueprint, family="mistral")
 
 
+def gguf_variant(model: GgufMetadata) -> str:
+    """Mixtral's files name the architecture `llama` too, but have experts."""
+    return "mixtral" if model.get_int("llama.expert_count", 0, 2**16, default=0) else "llama"
+
+
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
-    """The metadata of a blueprint. Raises BadInput where the architecture `llama` cannot say it."""
+    """The metadata of a blueprint. Raises BadInput if the architecture `llama` cannot express it."""
     metadata = llama_like_to_gguf(blueprint, "llama")
     if window := blueprint.blocks[0].attention.window:
         metadata["llama.attention.sliding_window"] = window
@@ -72,11 +85,6 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
 
 
 def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
-    """Each tensor of ours among the file's."""
-    names = renamed(blueprint, GGUF if kind == "gguf" else HF_LLAMA)
-    return permuted(names, blueprint, is_interleaved=kind == "gguf")
-
-
-def gguf_names(blueprint: Blueprint) -> dict[str, str]:
-    """Our tensor names to those of a GGUF file."""
-    return {ours: stored_names(source)[0] for ours, source in tensor_map(blueprint, "gguf").items()}
+    """The source of each of our tensors in a file."""
+    names = rename_tensors(blueprint, GGUF if kind == "gguf" else HF_LLAMA)
+    return permute_rotary(names, blueprint, is_interleaved=kind == "gguf")

@@ -1,7 +1,7 @@
-"""Mixtral 8x7B: Mistral without a window, whose feed-forward networks are eight experts, two to a token.
+"""Mixtral 8x7B: Mistral without a window, with eight experts per block, two active per token.
 
-Jiang et al., "Mixtral of Experts", 2024, section 2. Hugging Face: `MixtralConfig`, an expert a tensor. In
-GGUF its files name the architecture `llama`, with `expert_count`, and stack the experts.
+Jiang et al., "Mixtral of Experts", 2024, section 2. Hugging Face: `MixtralConfig`, one tensor per expert.
+GGUF files name the architecture `llama`, with `expert_count`, and stack the experts.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from zeropoint.families import GgufMetadata, Kind, llama
 from zeropoint.families._gguf import InMemoryGguf, gguf_tensors
 from zeropoint.families._hf import HfConfig
 from zeropoint.families._llama_like import llama_like_from_hf, llama_like_to_gguf, llama_like_to_hf
-from zeropoint.families._names import GGUF, HF_LLAMA, permuted, renamed
+from zeropoint.families._names import GGUF, HF_LLAMA, permute_rotary, rename_tensors
 from zeropoint.families._parts import experts_of
 from zeropoint.families._round_trip import check_round_trip
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 
+GGUF_ARCHITECTURE = "llama"
 PREFIX = "model."
 IGNORED = (r".*rotary_emb\.inv_freq",)
 _HF = HF_LLAMA | {"blocks.{}.ffn.router": "model.layers.{}.block_sparse_moe.gate"}
@@ -40,7 +41,7 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
 
 
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
-    """The config of a blueprint. Raises BadInput where a `MixtralConfig` cannot say it."""
+    """The config of a blueprint. Raises BadInput if a `MixtralConfig` cannot express it."""
     experts = experts_of(blueprint)
     config = llama_like_to_hf(blueprint, "mixtral", "MixtralForCausalLM") | {
         "sliding_window": blueprint.blocks[0].attention.window,
@@ -59,7 +60,7 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
 
 
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
-    """The metadata of a blueprint. Raises BadInput where the architecture `llama` cannot say it."""
+    """The metadata of a blueprint. Raises BadInput if the architecture `llama` cannot express it."""
     experts = experts_of(blueprint)
     metadata = llama_like_to_gguf(blueprint, "llama") | {
         "llama.expert_count": experts.n_experts,
@@ -73,12 +74,12 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
 
 
 def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
-    """Each tensor of ours among the file's."""
+    """The source of each of our tensors in a file."""
     if kind == "gguf":
-        return permuted(renamed(blueprint, GGUF), blueprint, is_interleaved=True)
-    # The names of the experts' modules here only keep their places; each is a stack of tensors.
+        return permute_rotary(rename_tensors(blueprint, GGUF), blueprint, is_interleaved=True)
+    # Placeholder names for the experts; the loop below replaces them by stacks of tensors.
     table = _HF | {f"blocks.{{}}.ffn.experts.{part}": part for part in _HF_EXPERTS}
-    sources = renamed(blueprint, table)
+    sources = rename_tensors(blueprint, table)
     for i, block in enumerate(blueprint.blocks):
         if not isinstance(block.ffn, MixtureOfExperts):
             continue
@@ -86,11 +87,11 @@ def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
             name = f"model.layers.{i}.block_sparse_moe.experts.{{}}.{theirs}.weight"
             stack = tuple(Rename(name.format(e)) for e in range(block.ffn.n_experts))
             sources[f"blocks.{i}.ffn.experts.{part}.weight"] = Stacked(stack)
-    return permuted(sources, blueprint, is_interleaved=False)
+    return permute_rotary(sources, blueprint, is_interleaved=False)
 
 
 def _with_experts(blueprint: Blueprint, n_experts: int, n_active: int) -> Blueprint:
-    def mixed(ffn: object) -> MixtureOfExperts:
-        return MixtureOfExperts(n_experts, n_active, cast(Gated, ffn))  # a plain Llama's
+    def experts(ffn: object) -> MixtureOfExperts:
+        return MixtureOfExperts(n_experts, n_active, cast(Gated, ffn))  # the FFN of a Llama-like block
 
-    return replace(blueprint, blocks=tuple(replace(b, ffn=mixed(b.ffn)) for b in blueprint.blocks))
+    return replace(blueprint, blocks=tuple(replace(b, ffn=experts(b.ffn)) for b in blueprint.blocks))

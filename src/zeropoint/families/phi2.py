@@ -1,4 +1,4 @@
-"""Phi-1, 1.5 and 2: attention and network side by side after one norm, rope on a part of each head, biases.
+"""Phi-1, 1.5 and 2: parallel attention and feed-forward after one norm, partial RoPE, biases everywhere.
 
 Li et al., "Textbooks Are All You Need II: phi-1.5", 2023, section 2.1. Hugging Face: `PhiConfig`, model type
 `phi`. GGUF: architecture `phi2`, rotary pairs in halves.
@@ -27,12 +27,13 @@ from zeropoint.families._gguf import (
     write_sizes,
 )
 from zeropoint.families._hf import ACTIVATIONS, HfConfig, activation_to_hf, rope_from_hf, rope_to_hf
-from zeropoint.families._names import GGUF, HF_LLAMA, permuted, renamed
+from zeropoint.families._names import GGUF, HF_LLAMA, permute_rotary, rename_tensors
 from zeropoint.families._parts import eps_of, network_of, rope_of
 from zeropoint.families._round_trip import check_round_trip
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 
+HF_MODEL_TYPE = "phi"
 PREFIX = "model."
 IGNORED = (r".*rotary_emb\.inv_freq",)
 _HF = HF_LLAMA | {
@@ -60,12 +61,12 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
         is_tied=c.get_bool("tie_word_embeddings", default=False),
     )
     ffn = MLP(sizes.d_ff, c.choose("hidden_act", ACTIVATIONS, default="gelu_new"))
-    rope = rope_from_hf(c, sizes.d_head, share=0.5)
+    rope = rope_from_hf(c, sizes.d_head, rotary_factor=0.5)
     return _blueprint(sizes, ffn, rope, c.get_float("layer_norm_eps", default=1e-5))
 
 
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
-    """The config of a blueprint. Raises BadInput where a `PhiConfig` cannot say it."""
+    """The config of a blueprint. Raises BadInput if a `PhiConfig` cannot express it."""
     a, ffn = blueprint.blocks[0].attention, network_of(blueprint)
     config = {
         "architectures": ["PhiForCausalLM"],
@@ -96,7 +97,7 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
 
 
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
-    """The metadata of a blueprint. Raises BadInput where the architecture `phi2` cannot say it."""
+    """The metadata of a blueprint. Raises BadInput if the architecture `phi2` cannot express it."""
     metadata = write_sizes(blueprint, "phi2") | rope_to_gguf(rope_of(blueprint), "phi2")
     metadata["phi2.attention.layer_norm_epsilon"] = eps_of(blueprint)
     written = InMemoryGguf(blueprint, metadata, tensor_map(blueprint, "gguf"))
@@ -105,8 +106,10 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
 
 
 def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
-    """Each tensor of ours among the file's."""
-    return permuted(renamed(blueprint, GGUF if kind == "gguf" else _HF), blueprint, is_interleaved=False)
+    """The source of each of our tensors in a file."""
+    return permute_rotary(
+        rename_tensors(blueprint, GGUF if kind == "gguf" else _HF), blueprint, is_interleaved=False
+    )
 
 
 def _blueprint(s: Sizes, ffn: MLP, rope: Rope, eps: float) -> Blueprint:

@@ -1,7 +1,8 @@
-"""Phi-3: Llama with query, key and value in one matrix, gate and up in another, and LongRoPE.
+"""Phi-3: Llama with fused query, key and value, fused gate and up projections, and LongRoPE.
 
 Abdin et al., "Phi-3 Technical Report", 2024, section 2. Hugging Face: `Phi3Config`. GGUF: architecture
-`phi3`, rotary pairs in halves; llama.cpp does not apply the window, which shows past that many tokens only.
+`phi3`, rotary pairs in halves; llama.cpp does not apply the window, so it differs only beyond that many
+tokens.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from zeropoint.families._llama_like import (
     llama_like_to_gguf,
     llama_like_to_hf,
 )
-from zeropoint.families._names import GGUF, HF_LLAMA, fused, permuted, renamed
+from zeropoint.families._names import GGUF, HF_LLAMA, fuse_rows, permute_rotary, rename_tensors
 from zeropoint.families._round_trip import check_round_trip
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
@@ -40,12 +41,12 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
 
 
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
-    """The config of a blueprint. Raises BadInput where a `Phi3Config` cannot say it."""
+    """The config of a blueprint. Raises BadInput if a `Phi3Config` cannot express it."""
     config = llama_like_to_hf(blueprint, "phi3", "Phi3ForCausalLM")
-    # transformers 5 takes n_original of LongRoPE for n_ctx where it is missing; its own default is 4096.
+    # Without this key transformers 5 assumes 4096 instead of n_ctx.
     config.setdefault("original_max_position_embeddings", blueprint.n_ctx)
     config["sliding_window"] = blueprint.blocks[0].attention.window
-    config["pad_token_id"] = None  # transformers' own, 32000, may lie outside the vocabulary
+    config["pad_token_id"] = None  # transformers' default, 32000, may be outside the vocabulary
     check_round_trip(blueprint, from_hf(config), "config.json")
     return config
 
@@ -57,7 +58,7 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
 
 
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
-    """The metadata of a blueprint. Raises BadInput where the architecture `phi3` cannot say it."""
+    """The metadata of a blueprint. Raises BadInput if the architecture `phi3` cannot express it."""
     metadata = llama_like_to_gguf(blueprint, "phi3")
     metadata["phi3.attention.sliding_window"] = blueprint.blocks[0].attention.window or 0
     metadata.setdefault("phi3.rope.scaling.original_context_length", blueprint.n_ctx)
@@ -67,12 +68,12 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
 
 
 def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
-    """Each tensor of ours among the file's."""
-    sources = permuted(
-        renamed(blueprint, GGUF if kind == "gguf" else HF_LLAMA), blueprint, is_interleaved=False
+    """The source of each of our tensors in a file."""
+    sources = permute_rotary(
+        rename_tensors(blueprint, GGUF if kind == "gguf" else HF_LLAMA), blueprint, is_interleaved=False
     )
     if kind == "gguf":
-        sources = fused(sources, blueprint, _QKV, "blk.{}.attn_qkv")
-        return fused(sources, blueprint, _GATE_UP, "blk.{}.ffn_up")
-    sources = fused(sources, blueprint, _QKV, "model.layers.{}.self_attn.qkv_proj")
-    return fused(sources, blueprint, _GATE_UP, "model.layers.{}.mlp.gate_up_proj")
+        sources = fuse_rows(sources, blueprint, _QKV, "blk.{}.attn_qkv")
+        return fuse_rows(sources, blueprint, _GATE_UP, "blk.{}.ffn_up")
+    sources = fuse_rows(sources, blueprint, _QKV, "model.layers.{}.self_attn.qkv_proj")
+    return fuse_rows(sources, blueprint, _GATE_UP, "model.layers.{}.mlp.gate_up_proj")

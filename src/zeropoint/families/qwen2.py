@@ -14,7 +14,7 @@ from zeropoint.families import GgufMetadata
 from zeropoint.families._gguf import gguf_tensors
 from zeropoint.families._hf import HfConfig
 from zeropoint.families._llama_like import llama_like_from_gguf, llama_like_from_hf, llama_like_to_hf
-from zeropoint.families._qwen import late_windows, late_windows_to_hf, qwen_to_gguf, tensor_map
+from zeropoint.families._qwen import qwen_to_gguf, qwen_windows, qwen_windows_to_hf, tensor_map
 from zeropoint.families._round_trip import check_round_trip
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
@@ -26,12 +26,12 @@ IGNORED = (r".*rotary_emb\.inv_freq",)
 def from_hf(config: Mapping[str, Any]) -> Blueprint:
     """The blueprint of a `Qwen2Config`. Raises BadModelFile naming the key at fault."""
     c = HfConfig(config)
-    return llama_like_from_hf(c, "qwen2", "qkv", late_windows(c))
+    return llama_like_from_hf(c, "qwen2", "qkv", qwen_windows(c))
 
 
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
-    """The config of a blueprint. Raises BadInput where a `Qwen2Config` cannot say it."""
-    config = llama_like_to_hf(blueprint, "qwen2", "Qwen2ForCausalLM") | late_windows_to_hf(blueprint)
+    """The config of a blueprint. Raises BadInput if a `Qwen2Config` cannot express it."""
+    config = llama_like_to_hf(blueprint, "qwen2", "Qwen2ForCausalLM") | qwen_windows_to_hf(blueprint)
     check_round_trip(blueprint, from_hf(config), "config.json")
     return config
 
@@ -42,5 +42,5 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
 
 
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
-    """The metadata of a blueprint. Raises BadInput where the architecture `qwen2` cannot say it."""
+    """The metadata of a blueprint. Raises BadInput if the architecture `qwen2` cannot express it."""
     return qwen_to_gguf(blueprint, "qwen2", from_gguf)

@@ -1,8 +1,8 @@
-"""T5: encoder and decoder, a learned bias for distances, unscaled scores, RMSNorm, no biases.
+"""T5: an encoder-decoder with relative position bias, unscaled scores, RMSNorm and no biases.
 
 Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer", 2020,
-section 2.1. Hugging Face: `T5Config`. Version 1.1 has a gated network and a head of its own. GGUF:
-architecture `t5`, whose readers take 128 for the longest distance.
+section 2.1. Hugging Face: `T5Config`. Version 1.1 has a gated feed-forward network and an untied head. GGUF:
+architecture `t5`, whose readers assume a maximum distance of 128.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from zeropoint.errors import BadInput
 from zeropoint.families import GgufMetadata, Kind
 from zeropoint.families._gguf import InMemoryGguf, Sizes, get_float, gguf_tensors, read_sizes, write_sizes
 from zeropoint.families._hf import HfConfig
-from zeropoint.families._names import renamed
+from zeropoint.families._names import rename_tensors
 from zeropoint.families._parts import eps_of, network_of
 from zeropoint.families._round_trip import check_round_trip
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 
 DUPLICATES = {r"(encoder|decoder)\.embed_tokens\.weight": "embedding.weight"}
-DROPPED = (r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",)  # never used
+DROPPED = (r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",)  # unused
 _NETWORKS: dict[str, MLP | Gated] = {
     "relu": MLP(0, "relu", has_bias=False),
     "gated-gelu": Gated(0, "gelu_tanh"),
@@ -36,7 +36,7 @@ _NETWORKS: dict[str, MLP | Gated] = {
 
 
 def _stack(ours: str, theirs: str, parts: dict[str, str]) -> dict[str, str]:
-    """Names of a stack; parts: ours to the number of their layer and what is in it."""
+    """Hugging Face's names of one stack. parts: our part to theirs, "layer number.module"."""
     attention = {"query": "q", "key": "k", "value": "v", "output": "o"}
     names = {}
     for part, layer in parts.items():
@@ -68,7 +68,7 @@ _HF_GATED = {
 
 
 def _gguf_stack(ours: str, theirs: str, parts: dict[str, str]) -> dict[str, str]:
-    """Names of a stack; parts: ours to what begins their names."""
+    """GGUF's names of one stack. parts: our part to the prefix of theirs."""
     names = {f"{ours}.relative_bias": f"{theirs}.blk.0.attn_rel_b", f"{ours}_norm": f"{theirs}.output_norm"}
     for part, yours in parts.items():
         names[f"{ours}.{{}}.{part}_norm"] = f"{theirs}.blk.{{}}.{yours}_norm"
@@ -87,7 +87,7 @@ _GGUF = {
     "final_norm": "dec.output_norm",
     "head": "output",
 }
-_LONGEST = 128  # llama.cpp's constant; GGUF has no key for it
+_MAX_DISTANCE = 128  # llama.cpp's constant; GGUF has no key for it
 
 
 def from_hf(config: Mapping[str, Any]) -> Blueprint:
@@ -109,7 +109,7 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
     n_buckets = c.get_int("relative_attention_num_buckets", 2, default=32)
     longest = c.get_int("relative_attention_max_distance", default=128)
     kind = c.choose("feed_forward_proj", _NETWORKS, default="relu")
-    # Older configs say it by the tie alone; transformers 5 ties always, and says it for itself.
+    # Earlier configs imply scaling by the tie; transformers 5 always ties and has an explicit key.
     is_scaled = c.get_bool("scale_decoder_outputs", default=sizes.is_tied)
     return _blueprint(
         sizes,
@@ -122,13 +122,13 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
 
 
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
-    """The config of a blueprint. Raises BadInput where a `T5Config` cannot say it."""
+    """The config of a blueprint. Raises BadInput if a `T5Config` cannot express it."""
     attention, ffn = blueprint.blocks[0].attention, network_of(blueprint)
     kinds = {(type(known), known.activation): name for name, known in _NETWORKS.items()}
     position = attention.position
     if not isinstance(position, RelativeBias) or (type(ffn), ffn.activation) not in kinds:
-        given = f"{type(position).__name__} and a {type(ffn).__name__} of {ffn.activation}"
-        raise BadInput(f"blocks[0] has {given}; a t5 has RelativeBias and one of {', '.join(_NETWORKS)}")
+        parts = f"{type(position).__name__} and a {type(ffn).__name__} with {ffn.activation}"
+        raise BadInput(f"blocks[0] has {parts}; t5 needs RelativeBias and one of {', '.join(_NETWORKS)}")
     config = {
         "architectures": ["T5ForConditionalGeneration"],
         "model_type": "t5",
@@ -160,14 +160,14 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
         sizes,
         n_decoder_layers=model.get_int("t5.decoder_block_count", 1, 4096, default=sizes.n_layers),
         kind=_NETWORKS["gated-gelu" if has_gate else "relu"],
-        buckets=(model.get_int("t5.attention.relative_buckets_count", 2, 2**24), _LONGEST),
+        buckets=(model.get_int("t5.attention.relative_buckets_count", 2, 2**24), _MAX_DISTANCE),
         eps=get_float(model, "t5.attention.layer_norm_rms_epsilon", 1e-12, 1.0),
         is_scaled=sizes.is_tied,
     )
 
 
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
-    """The metadata of a blueprint. Raises BadInput where the architecture `t5` cannot say it."""
+    """The metadata of a blueprint. Raises BadInput if the architecture `t5` cannot express it."""
     a, eps = blueprint.blocks[0].attention, eps_of(blueprint)
     n_buckets = a.position.n_buckets if isinstance(a.position, RelativeBias) else 0
     metadata = write_sizes(blueprint, "t5") | {
@@ -178,7 +178,7 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
         "t5.attention.layer_norm_epsilon": eps,
         "t5.attention.layer_norm_rms_epsilon": eps,
         "t5.attention.relative_buckets_count": n_buckets,
-        "t5.decoder_start_token_id": 0,  # every published T5 begins with its padding
+        "t5.decoder_start_token_id": 0,  # every published T5 starts decoding with the padding token
     }
     written = InMemoryGguf(blueprint, metadata, tensor_map(blueprint, "gguf"))
     check_round_trip(blueprint, from_gguf(written), "GGUF")
@@ -186,10 +186,10 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
 
 
 def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
-    """Each tensor of ours among the file's."""
+    """The source of each of our tensors in a file."""
     if kind == "gguf":
-        return renamed(blueprint, _GGUF)
-    return renamed(blueprint, _HF | (_HF_GATED if isinstance(network_of(blueprint), Gated) else {}))
+        return rename_tensors(blueprint, _GGUF)
+    return rename_tensors(blueprint, _HF | (_HF_GATED if isinstance(network_of(blueprint), Gated) else {}))
 
 
 def _blueprint(
@@ -200,7 +200,7 @@ def _blueprint(
     eps: float,
     is_scaled: bool,
 ) -> Blueprint:
-    """kind: the network, of any width; buckets: their number, and the distance the last begins at."""
+    """kind: the feed-forward network, of any width. buckets: (number, maximum distance)."""
 
     def attention(is_causal: bool) -> Attention:
         position = RelativeBias(*buckets, is_bidirectional=not is_causal)

@@ -1,7 +1,7 @@
-"""Files of our own: any blueprint whole in one metadata value, any tensor under our name.
+"""Our own GGUF architecture: the complete blueprint in one metadata value, every tensor under our name.
 
-For models that are in no published family: made by hand, or trained here with parts of one's choosing. Only
-zeropoint reads them; a model that has a family is better written in that family's form.
+For models of no published family: built by hand, or trained with a custom combination of parts. Only
+zeropoint reads these files; prefer a model's own family if it has one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _KEY = "zeropoint.blueprint"
 
 
 def from_gguf(model: GgufMetadata) -> Blueprint:
-    """The blueprint in a file's metadata. Raises BadModelFile naming what is wrong in it."""
+    """The blueprint in a file's metadata. Raises BadModelFile naming the problem."""
     try:
         return from_toml(model.get_str(_KEY), f"metadata `{_KEY}`")
     except BadModelFile:
@@ -31,17 +31,17 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
 
 
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
-    """Metadata that `from_gguf` reads back to the same blueprint."""
+    """Metadata from which `from_gguf` restores the same blueprint."""
     return {"general.architecture": "zeropoint", _KEY: to_toml(blueprint)}
 
 
 def gguf_tensors(blueprint: Blueprint) -> dict[str, tuple[float, ...]]:
-    """None: the blueprint says all of it."""
+    """None: the blueprint is complete."""
     return {}
 
 
 def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
-    """Every tensor under its own name, in GGUF files alone."""
+    """Every tensor under its own name, in GGUF only."""
     if kind != "gguf":
-        raise BadInput(f"{blueprint.family} models have no Hugging Face form; convert to GGUF")
+        raise BadInput(f"{blueprint.family} models have no Hugging Face format; convert to GGUF")
     return {name: Rename(name) for name in parameters(blueprint)}

@@ -196,7 +196,7 @@ def test_llama_tokenizers(tmp_path: Path):
 @pytest.mark.parametrize(
     ("part", "value", "words"),
     [
-        ("model", {"type": "Other"}, "a model of type 'Other' has no form in GGUF"),
+        ("model", {"type": "Other"}, "GGUF does not support a model of type 'Other'"),
         ("model", {"type": "WordLevel", "vocab": {"ab": 0}}, "only if every token is one character"),
         ("model", {"type": "Unigram"}, "`model.vocab` must map tokens to ids"),
         ("model", {"type": "Unigram", "vocab": [["a", "b"]]}, "a list of pieces with their scores"),

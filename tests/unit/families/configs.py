@@ -1,4 +1,4 @@
-"""config.json of published models, and small ones of each family, as their fields stand."""
+"""config.json of published models (PUBLISHED), and small ones of every family (SMALL)."""
 
 from __future__ import annotations
 

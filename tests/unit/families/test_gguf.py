@@ -1,4 +1,4 @@
-"""GGUF metadata: written and read again, and what each architecture stores otherwise than we do."""
+"""GGUF metadata: round trips, and how each architecture's storage differs from ours."""
 
 import math
 import re
@@ -20,7 +20,7 @@ MODELS = PUBLISHED | SMALL
 
 
 class File:
-    """A GGUF file in memory: what `weights.gguf.GgufModel` is to a family, with float32 as GGUF has it."""
+    """A GGUF file in memory with a family's view of `GgufModel`; floats are float32, as in GGUF."""
 
     name = "toy.gguf"
     paths = ("toy.gguf",)
@@ -74,35 +74,35 @@ def read(file):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_blueprint_comes_back(name):
+def test_a_blueprint_round_trips(name):
     blueprint = of_config(MODELS[name])
     again = read(file_of(blueprint))
     check(again, name)
     if name.startswith("bert"):
-        blueprint = replace(blueprint, head=None)  # the encoder alone
-    # Read anew it is as GGUF lays it out, so that writing it once more changes nothing at all.
+        blueprint = replace(blueprint, head=None)  # the encoder only
+    # The blueprint now has GGUF's weight layout, so writing it again changes nothing.
     assert read(file_of(again)) == again
     assert parameters(again) == parameters(blueprint)
     assert again.blocks[0].norm.eps == blueprint.blocks[0].norm.eps
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_file_is_read_by_names_and_rows_alone(name):
+def test_a_gguf_file_needs_no_rearranged_weights(name):
     again = read(file_of(of_config(MODELS[name])))
     for source in families.for_blueprint(again).tensor_map(again, "gguf").values():
         assert isinstance(source, Rename) or (isinstance(source, Rows) and isinstance(source.source, Rename))
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_back_to_config_from_a_file(name):
+def test_a_gguf_file_converts_to_a_config(name):
     blueprint = of_config(MODELS[name])
     again = read(file_of(blueprint))
     config = families.for_blueprint(again).to_hf(again)
-    if name not in ("mistral-7b-v0.3", "smollm2-135m"):  # without a window, a Llama in GGUF
+    if name not in ("mistral-7b-v0.3", "smollm2-135m"):  # without a window they are a Llama in GGUF
         assert config["model_type"] == MODELS[name]["model_type"]
 
 
-def test_names_are_the_gguf_packages():
+def test_tensor_names_are_those_of_the_gguf_package():
     constants = pytest.importorskip("gguf.constants")
     for config in SMALL.values():
         blueprint = of_config(config)
@@ -116,7 +116,7 @@ def test_names_are_the_gguf_packages():
                 assert stem in known, stored
 
 
-def test_keys_are_the_gguf_packages():
+def test_keys_are_those_of_the_gguf_package():
     constants = pytest.importorskip("gguf.constants")
     keys = constants.Keys
     known = {
@@ -131,7 +131,7 @@ def test_keys_are_the_gguf_packages():
         assert {key.replace(f"{arch}.", "{arch}.", 1) for key in metadata} <= known
 
 
-def test_llama_is_interleaved_in_gguf_and_qwen_is_not():
+def test_rotary_pairs_are_interleaved_in_gguf_for_llama_but_not_qwen():
     llama, qwen = of_config(SMALL["llama"]), of_config(SMALL["qwen2"])
     query = "blocks.0.attention.query.weight"
     stored = Rename("blk.0.attn_q.weight")
@@ -145,7 +145,7 @@ def test_llama_is_interleaved_in_gguf_and_qwen_is_not():
     assert not read(file_of(qwen)).blocks[0].attention.position.is_interleaved
 
 
-def test_gemma_stores_the_gain_in_gguf_and_one_less_elsewhere():
+def test_gemmas_norms_store_the_gain_in_gguf_and_gain_minus_one_in_hf():
     gemma = of_config(SMALL["gemma2"])
     name = "blocks.1.ffn_norm.weight"
     theirs = Rename("blk.1.ffn_norm.weight")
@@ -157,20 +157,20 @@ def test_gemma_stores_the_gain_in_gguf_and_one_less_elsewhere():
     assert hf == Offset(Rename("model.layers.1.pre_feedforward_layernorm.weight"), 1.0)
 
 
-def test_gpt2_is_fused_in_gguf():
+def test_gpt2s_query_key_and_value_are_fused_in_gguf():
     gpt2 = of_config(SMALL["gpt2"])
     sources = families.for_blueprint(gpt2).tensor_map(gpt2, "gguf")
     assert sources["blocks.1.attention.value.weight"] == Rows(Rename("blk.1.attn_qkv.weight"), 64, 96)
     assert sources["blocks.1.attention.key.bias"] == Rows(Rename("blk.1.attn_qkv.bias"), 32, 64)
 
 
-def test_experts_in_a_llama_file_are_a_mixtral():
+def test_a_llama_file_with_experts_is_a_mixtral():
     file = file_of(of_config(SMALL["mixtral"]))
     assert file.metadata["general.architecture"] == "llama"
     assert read(file).family == "mixtral"
 
 
-def test_llama3s_scaling_is_a_tensor_of_factors():
+def test_llama3s_scaling_is_stored_as_a_tensor_of_factors():
     blueprint = of_config(PUBLISHED["llama-3.1-8b"])
     factors = families.for_blueprint(blueprint).gguf_tensors(blueprint)["rope_freqs.weight"]
     assert (len(factors), factors[0], factors[-1]) == (64, 1.0, pytest.approx(8.0))
@@ -178,20 +178,20 @@ def test_llama3s_scaling_is_a_tensor_of_factors():
     assert again.scaling == Llama3Scaling(8.0, 1.0, 4.0, 8192)
     file = file_of(blueprint)
     file.arrays["rope_freqs.weight"] = np.linspace(1, 3, 64, dtype=np.float32)
-    kept = read(file).blocks[0].attention.position
-    assert kept.scaling is None
-    assert len(kept.frequency_factors) == 64
+    rope = read(file).blocks[0].attention.position
+    assert rope.scaling is None
+    assert len(rope.frequency_factors) == 64
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
-def test_factors_that_are_no_factors_reach_the_check(bad):
+def test_invalid_frequency_factors_fail_the_check(bad):
     file = file_of(of_config(PUBLISHED["llama-3.1-8b"]))
     file.arrays["rope_freqs.weight"][3] = bad
     with pytest.raises(BadInput, match="frequency_factors"):
         check(read(file))
 
 
-def test_a_header_alone_has_no_factors():
+def test_a_header_without_tensors_has_no_frequency_factors():
     file = file_of(of_config(PUBLISHED["llama-3.1-8b"]))
     file.paths = ()
     assert read(file).blocks[0].attention.position == Rope(500000.0, 128, is_interleaved=True)
@@ -203,7 +203,7 @@ def changed(name, **changes):
     return file
 
 
-REFUSED = {
+REJECTED = {
     "unknown general.architecture `lama`; expected one of bert, gemma2, gpt2, llama": changed(
         "llama", **{"general.architecture": "lama"}
     ),
@@ -215,24 +215,24 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("said", REFUSED)
-def test_what_is_not_known_is_refused_by_name(said):
+@pytest.mark.parametrize("message", REJECTED)
+def test_unsupported_values_are_rejected_by_name(message):
     with pytest.raises(BadModelFile) as error:
-        read(REFUSED[said])
-    assert said in str(error.value)
+        read(REJECTED[message])
+    assert message in str(error.value)
 
 
-def test_a_missing_embedding_is_named():
+def test_a_missing_embedding_is_reported():
     file = file_of(of_config(SMALL["llama"]))
     del file.tensors["token_embd.weight"]
     with pytest.raises(BadModelFile, match=r"token_embd\.weight is missing"):
         read(file)
 
 
-def test_far_too_many_factors_are_not_read():
+def test_an_oversized_factor_tensor_is_not_read():
     file = file_of(of_config(PUBLISHED["llama-3.1-8b"]))
     file.tensors["rope_freqs.weight"].shape = (10**9,)
-    with pytest.raises(BadModelFile, match="must have one item a rotary pair"):
+    with pytest.raises(BadModelFile, match="must have one item per rotary pair"):
         read(file)
 
 
@@ -241,7 +241,7 @@ def with_blocks(name, **changes):
     return replace(blueprint, blocks=tuple(replace(block, **changes) for block in blueprint.blocks))
 
 
-UNSAYABLE = {
+INEXPRESSIBLE = {
     "blocks[0].attention.position.frequencies beyond": of_config(
         SMALL["llama"] | {"rope_scaling": {"type": "dynamic", "factor": 2.0}}
     ),
@@ -257,10 +257,10 @@ UNSAYABLE = {
 }
 
 
-@pytest.mark.parametrize("said", UNSAYABLE)
-def test_metadata_that_cannot_say_it_is_not_written(said):
-    blueprint = UNSAYABLE[said]
+@pytest.mark.parametrize("message", INEXPRESSIBLE)
+def test_metadata_that_cannot_express_the_blueprint_is_not_written(message):
+    blueprint = INEXPRESSIBLE[message]
     family = families.for_blueprint(blueprint)
     with pytest.raises(BadInput) as error:
         family.to_gguf(blueprint)
-    assert said in str(error.value)
+    assert message in str(error.value)

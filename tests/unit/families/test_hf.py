@@ -1,4 +1,4 @@
-"""config.json: read, written and read again; names and shapes as transformers' modules have them."""
+"""config.json: round trips; tensor names and shapes equal to transformers'."""
 
 import math
 from dataclasses import replace
@@ -36,7 +36,7 @@ def llama(**changes):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_config_comes_back(name):
+def test_a_config_round_trips(name):
     blueprint = blueprint_of(ALL[name])
     check(blueprint, name)
     config = families.for_blueprint(blueprint).to_hf(blueprint)
@@ -47,7 +47,7 @@ def test_a_config_comes_back(name):
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED.keys() & set(catalog.names())))
-def test_a_published_config_is_the_catalogues(name):
+def test_a_published_config_equals_the_catalogs_blueprint(name):
     assert blueprint_of(PUBLISHED[name]) == catalog.load(name)
 
 
@@ -59,7 +59,7 @@ def test_every_tensor_has_one_source(name):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_names_and_shapes_are_those_of_transformers(name):
+def test_names_and_shapes_equal_those_of_transformers(name):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     blueprint = blueprint_of(SMALL[name])
     family = families.for_blueprint(blueprint)
@@ -68,31 +68,31 @@ def test_names_and_shapes_are_those_of_transformers(name):
     with torch.device("meta"):
         model = getattr(transformers, architecture)(transformers.AutoConfig.for_model(**config))
     theirs = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
-    if name == "mixtral":  # on disk an expert a tensor; transformers stacks them when it loads
+    if name == "mixtral":  # one tensor per expert on disk; transformers stacks them on loading
         theirs = _unstacked(theirs)
     sources = family.tensor_map(blueprint, "hf")
     used = {stored for source in sources.values() for stored in stored_names(source)}
     assert used <= theirs.keys()
-    repeated = {"lm_head.weight", "cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}
-    repeated |= {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"}
-    assert theirs.keys() - used <= repeated
+    duplicates = {"lm_head.weight", "cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}
+    duplicates |= {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"}
+    assert theirs.keys() - used <= duplicates
     for ours, shape in parameters(blueprint).items():
         assert _shape(sources[ours], theirs) == shape, ours
 
 
 def _unstacked(theirs):
-    found = {}
+    unstacked = {}
     for key, shape in theirs.items():
         key = key.replace(".mlp.", ".block_sparse_moe.")
         if not key.endswith("_proj") or "experts" not in key:
-            found[key] = shape
+            unstacked[key] = shape
             continue
         stem, (n, rows, columns) = key.rpartition(".")[0], shape
         parts = {"w2": (rows, columns)}
         if key.endswith("gate_up_proj"):
             parts = {"w1": (rows // 2, columns), "w3": (rows // 2, columns)}
-        found |= {f"{stem}.{e}.{w}.weight": shape for e in range(n) for w, shape in parts.items()}
-    return found
+        unstacked |= {f"{stem}.{e}.{w}.weight": shape for e in range(n) for w, shape in parts.items()}
+    return unstacked
 
 
 def _shape(source, theirs):
@@ -137,10 +137,10 @@ SCALINGS = {
 
 
 @pytest.mark.parametrize("kind", SCALINGS)
-def test_scalings_are_read_in_both_spellings(kind):
-    said, scaling = SCALINGS[kind]
-    old = llama(rope_scaling=said)
-    new = llama(rope_parameters=said | {"rope_theta": 10000.0})
+def test_scalings_are_read_in_both_layouts(kind):
+    keys, scaling = SCALINGS[kind]
+    old = llama(rope_scaling=keys)
+    new = llama(rope_parameters=keys | {"rope_theta": 10000.0})
     del new["rope_theta"]
     assert rope_of(old).scaling == scaling
     assert rope_of(new) == rope_of(old)
@@ -148,7 +148,7 @@ def test_scalings_are_read_in_both_spellings(kind):
 
 
 @pytest.mark.parametrize("kind", ["linear", "dynamic", "llama3", "yarn"])
-def test_frequencies_are_those_of_transformers(kind):
+def test_frequencies_equal_those_of_transformers(kind):
     functions = pytest.importorskip("transformers.modeling_rope_utils").ROPE_INIT_FUNCTIONS
     transformers = pytest.importorskip("transformers")
     config = llama(rope_scaling=SCALINGS[kind][0])
@@ -158,31 +158,31 @@ def test_frequencies_are_those_of_transformers(kind):
     assert rope.attention_factor() == pytest.approx(factor)
 
 
-def test_longrope_takes_its_attention_factor_from_the_lengths():
+def test_longrope_derives_its_attention_factor_from_the_context_lengths():
     rope = rope_of(PUBLISHED["phi-3-mini-128k"])
     assert rope.attention_factor() == pytest.approx(math.sqrt(1 + math.log(32) / math.log(4096)))
     assert rope.scaling.n_original == 4096
     assert len(rope.scaling.long_factors) == len(LONGROPE["long_factor"])
 
 
-def test_a_sliding_window_that_is_not_used_is_none():
+def test_an_unused_sliding_window_is_none():
     assert {b.attention.window for b in blueprint_of(PUBLISHED["qwen2-0.5b"]).blocks} == {None}
 
 
-def test_qwen_windows_begin_at_a_block():
+def test_qwens_windows_begin_at_max_window_layers():
     config = SMALL["qwen2"] | {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1}
     assert [block.attention.window for block in blueprint_of(config).blocks] == [None, 8]
     assert blueprint_of(families.for_hf(config).to_hf(blueprint_of(config))) == blueprint_of(config)
 
 
-def test_gemma_alternates_unless_told():
+def test_gemma_alternates_windows_by_default():
     assert [b.attention.window for b in blueprint_of(SMALL["gemma2"]).blocks] == [4096, None] * 2
     types = ["full_attention"] * 3 + ["sliding_attention"]
-    told = blueprint_of(SMALL["gemma2"] | {"layer_types": types})
-    assert [block.attention.window for block in told.blocks] == [None] * 3 + [4096]
+    explicit = blueprint_of(SMALL["gemma2"] | {"layer_types": types})
+    assert [block.attention.window for block in explicit.blocks] == [None] * 3 + [4096]
 
 
-def test_an_own_head_dimension_is_kept():
+def test_an_explicit_head_dim_is_used():
     assert blueprint_of(SMALL["llama-wide-heads"]).blocks[0].attention.d_head == 16
 
 
@@ -191,7 +191,7 @@ def test_auto_map_is_never_run():
     assert blueprint_of(config) == blueprint_of(SMALL["llama"])
 
 
-REFUSED = {
+REJECTED = {
     'unknown model_type `"lama"`; expected one of bert, gemma2, gpt2, llama': {"model_type": "lama"},
     "unknown model_type `null`": {"model_type": None},
     "`quantization_config` is set": llama(quantization_config={"bits": 4}),
@@ -202,7 +202,7 @@ REFUSED = {
     "`num_attention_heads` is '0'": llama(num_attention_heads=0),
     "`rms_norm_eps` is 'nan'; it must be a finite number": llama(rms_norm_eps=math.nan),
     "`tie_word_embeddings` is 'yes'; it must be true or false": llama(tie_word_embeddings="yes"),
-    "`mlp_bias` is True; only False is known": llama(mlp_bias=True),
+    "`mlp_bias` is True; this family supports only False": llama(mlp_bias=True),
     "`rope_scaling` is '3'; it must be an object": llama(rope_scaling=3),
     "unknown `rope_type` `spiral`; expected one of default, dynamic, linear": llama(
         rope_scaling={"rope_type": "spiral", "factor": 2.0}
@@ -224,11 +224,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("said", REFUSED)
-def test_what_is_not_known_is_refused_by_name(said):
+@pytest.mark.parametrize("message", REJECTED)
+def test_unsupported_values_are_rejected_by_name(message):
     with pytest.raises(BadModelFile) as error:
-        blueprint_of(REFUSED[said])
-    assert said in str(error.value)
+        blueprint_of(REJECTED[message])
+    assert message in str(error.value)
     assert str(error.value).startswith("config.json")
 
 
@@ -240,7 +240,7 @@ def changed(name, **changes):
     return replace(blueprint, blocks=blocks)
 
 
-UNSAYABLE = {
+INEXPRESSIBLE = {
     "blocks[0].attention.window is 4": changed("llama", window=4),
     "blocks[0].attention.softcap is 9.0": changed("qwen3", softcap=9.0),
     "blocks[0].attention.bias is 'none'": changed("gpt2", bias="none"),
@@ -251,9 +251,9 @@ UNSAYABLE = {
 }
 
 
-@pytest.mark.parametrize("said", UNSAYABLE)
-def test_a_config_that_cannot_say_it_is_not_written(said):
-    blueprint = UNSAYABLE[said]
+@pytest.mark.parametrize("message", INEXPRESSIBLE)
+def test_a_config_that_cannot_express_the_blueprint_is_not_written(message):
+    blueprint = INEXPRESSIBLE[message]
     with pytest.raises(BadInput) as error:
         families.for_blueprint(blueprint).to_hf(blueprint)
-    assert said in str(error.value)
+    assert message in str(error.value)

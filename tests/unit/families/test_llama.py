@@ -1,4 +1,4 @@
-"""From a GGUF's metadata to a blueprint: what each key does, what is missing, what is refused."""
+"""From GGUF metadata to a blueprint: the effect of each key, and errors."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.support.tiny import Tiny, write_tiny_model
 from zeropoint import families, registry
 from zeropoint.blueprint.cost import count_parameters
 from zeropoint.blueprint.parts.position import LinearScaling
+from zeropoint.blueprint.sources import stored_names
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadModelFile
 from zeropoint.families import llama
@@ -40,16 +41,17 @@ def test_sizes_come_from_the_metadata(tmp_path: Path) -> None:
     assert blueprint.final_norm == block.norm
 
 
-def test_a_head_is_tied_where_there_is_none(tmp_path: Path) -> None:
+def test_the_head_is_tied_if_the_file_has_none(tmp_path: Path) -> None:
     assert gguf_blueprint(opened(tmp_path)).is_tied
     assert not gguf_blueprint(opened(tmp_path, Tiny(is_tied=False))).is_tied
 
 
-def test_every_tensor_of_the_file_has_a_name_and_the_other_way_round(tmp_path: Path) -> None:
+def test_tensors_of_file_and_blueprint_correspond_one_to_one(tmp_path: Path) -> None:
     for is_tied in (True, False):
         file = opened(tmp_path, Tiny(is_tied=is_tied))
         blueprint = gguf_blueprint(file)
-        names = llama.gguf_names(blueprint)
+        sources = llama.tensor_map(blueprint, "gguf")
+        names = {ours: stored_names(source)[0] for ours, source in sources.items()}
         assert names.keys() == parameters(blueprint).keys()
         assert set(names.values()) == set(file.tensors)
         for ours, shape in parameters(blueprint).items():
@@ -57,7 +59,7 @@ def test_every_tensor_of_the_file_has_a_name_and_the_other_way_round(tmp_path: P
         assert count_parameters(blueprint) == sum(int(np.prod(t.shape)) for t in file.tensors.values())
 
 
-def test_scaled_positions(tmp_path: Path) -> None:
+def test_rope_scaling_is_read(tmp_path: Path) -> None:
     extra = {
         "llama.rope.scaling.type": ("linear", Type.STRING),
         "llama.rope.scaling.factor": (4.0, Type.FLOAT32),
@@ -86,14 +88,14 @@ def test_scaled_positions(tmp_path: Path) -> None:
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_what_cannot_be_run_is_refused_by_its_key(extra: dict[str, Any], words: str, tmp_path: Path) -> None:
+def test_unsupported_values_are_rejected_by_key(extra: dict[str, Any], words: str, tmp_path: Path) -> None:
     with pytest.raises(BadModelFile) as caught:
         gguf_blueprint(opened(tmp_path, extra=extra))
     assert words in str(caught.value)
     assert "model.gguf" in str(caught.value)
 
 
-def test_other_architectures_are_refused_with_the_list(tmp_path: Path) -> None:
+def test_unknown_architectures_are_rejected_with_a_list(tmp_path: Path) -> None:
     extra = {"general.architecture": ("lama", Type.STRING)}
     with pytest.raises(
         BadModelFile, match=r"unknown general.architecture `lama`; expected one of .*closest: llama"
@@ -101,7 +103,7 @@ def test_other_architectures_are_refused_with_the_list(tmp_path: Path) -> None:
         gguf_blueprint(opened(tmp_path, extra=extra))
 
 
-def test_every_family_offers_the_same() -> None:
+def test_every_family_module_has_the_required_functions() -> None:
     for name in registry.names(families.__name__):
         family = registry.load(families.__name__, name)
         kinds = [kind for kind in ("hf", "gguf") if hasattr(family, f"from_{kind}")]
@@ -109,7 +111,7 @@ def test_every_family_offers_the_same() -> None:
         assert hasattr(family, "tensor_map") == bool(kinds)
 
 
-def test_the_real_model(smollm2_path: Path) -> None:
+def test_smollm2_is_read(smollm2_path: Path) -> None:
     blueprint = gguf_blueprint(open_gguf(smollm2_path))
     assert count_parameters(blueprint) == 134_515_008
     assert (blueprint.n_layers, blueprint.d_model, blueprint.n_ctx) == (30, 576, 8192)

@@ -1,4 +1,4 @@
-"""Files of our own: any blueprint, read back as it was."""
+"""Our own GGUF architecture: any blueprint round-trips."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zeropoint.weights.gguf.writer import write_gguf
 
 
 @pytest.mark.parametrize("name", ["gpt2", "mixtral-8x7b", "t5-small", "gemma-2-2b"])
-def test_any_blueprint_comes_back(name: str, tmp_path: Path) -> None:
+def test_any_blueprint_round_trips(name: str, tmp_path: Path) -> None:
     blueprint = dataclasses.replace(catalog.load(name), family="zeropoint")
     path = tmp_path / "own.gguf"
     write_gguf(path, families.for_blueprint(blueprint).to_gguf(blueprint), [])
@@ -23,7 +23,7 @@ def test_any_blueprint_comes_back(name: str, tmp_path: Path) -> None:
     assert families.for_gguf(file).from_gguf(file) == blueprint
 
 
-def test_a_damaged_blueprint_is_refused_with_the_file_s_name(tmp_path: Path) -> None:
+def test_an_invalid_blueprint_is_rejected_with_the_files_name(tmp_path: Path) -> None:
     path = tmp_path / "own.gguf"
     write_gguf(path, {"general.architecture": "zeropoint", "zeropoint.blueprint": "version = "}, [])
     file = open_gguf(path)
@@ -31,7 +31,7 @@ def test_a_damaged_blueprint_is_refused_with_the_file_s_name(tmp_path: Path) -> 
         families.for_gguf(file).from_gguf(file)
 
 
-def test_there_is_no_hugging_face_form() -> None:
+def test_there_is_no_hugging_face_format() -> None:
     blueprint = dataclasses.replace(catalog.load("gpt2"), family="zeropoint")
-    with pytest.raises(BadInput, match="no Hugging Face form"):
+    with pytest.raises(BadInput, match="no Hugging Face format"):
         families.for_blueprint(blueprint).tensor_map(blueprint, "hf")
