@@ -35,6 +35,7 @@ Examples:
 @click.option(
     "--runs",
     type=click.IntRange(1, 1000),
+    metavar="N",
     help="Runs per measurement; the median is reported. Default: 5, or 3 with --quality.",
 )
 @click.option("--prefill", metavar="N,N", help="Prompt lengths in tokens. Default: 128,512.")
@@ -51,6 +52,7 @@ Examples:
 @click.option(
     "--tokens",
     type=click.IntRange(2),
+    metavar="N",
     default=2048,
     show_default=True,
     help="With --quality: number of tokens of the text to use.",

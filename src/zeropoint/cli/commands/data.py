@@ -1,8 +1,4 @@
-"""List, download and tokenize training data.
-
-Training data is a data set from the catalogue, or your own file or folder: .txt, .md, .jsonl, .json or
-.parquet. `zeropoint train` reads all of these directly; `prepare` tokenizes a large corpus once, in advance.
-"""
+"""List, download and tokenize training data."""
 
 from __future__ import annotations
 
@@ -36,14 +32,18 @@ _field = click.option(
 
 @click.group("data", epilog=_EXAMPLES)
 def command() -> None:
-    """List, download and tokenize training data."""
+    """List, download and tokenize training data.
+
+    Training data is a data set from the catalogue, or your own file or folder: .txt, .md, .jsonl, .json or
+    .parquet. `zeropoint train` reads all of these directly; `prepare` tokenizes a large corpus in advance.
+    """
 
 
 @command.command("list")
 @_json
 @_pass_console
 def list_data(console: Console, as_json: bool) -> None:
-    """List the data sets of the catalogue and whether they are downloaded."""
+    """List the data sets of the catalogue."""
     from zeropoint.catalogue import datasets
 
     settings = Settings.read()
@@ -79,10 +79,10 @@ def list_data(console: Console, as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @_pass_console
 def pull(console: Console, names: tuple[str, ...]) -> None:
-    """Download data sets by name, and print the paths of their files.
+    """Download data sets by name.
 
-    The folder in ZEROPOINT_DATA is searched first. An interrupted download resumes, and every file is
-    verified against its SHA-256.
+    Prints the path of each file. The folder in ZEROPOINT_DATA is searched first. An interrupted download
+    resumes, and every file is verified against its SHA-256.
     """
     from zeropoint.catalogue import datasets
 
@@ -104,7 +104,10 @@ def pull(console: Console, names: tuple[str, ...]) -> None:
 @_json
 @_pass_console
 def show(console: Console, source: str, check: bool, field: str, as_json: bool) -> None:
-    """Describe SOURCE: a data set name, a file, a folder of texts or a folder of shards."""
+    """Describe a data set, file or folder.
+
+    SOURCE is a data set name, a file, a folder of texts or a folder of shards.
+    """
     from zeropoint.catalogue import datasets
     from zeropoint.data.prepare import is_prepared
 
@@ -180,10 +183,11 @@ def prepare(
     field: str,
     as_json: bool,
 ) -> None:
-    """Tokenize SOURCE into a folder of shards that `zeropoint train` memory-maps.
+    """Tokenize SOURCE into shards.
 
-    SOURCE is a data set name, a file or a folder. The result does not depend on the number of processes. If
-    the folder already contains shards of the same files with the same settings, nothing is done.
+    Shards are binary files of token ids that `zeropoint train` memory-maps. SOURCE is a data set name, a file
+    or a folder. The result does not depend on the number of processes. If the folder already contains shards
+    of the same files with the same settings, nothing is done.
     """
     from zeropoint.data.corpus import find_data
     from zeropoint.data.prepare import prepare as prepared

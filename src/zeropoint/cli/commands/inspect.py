@@ -50,6 +50,7 @@ Examples:
 @click.option(
     "--top",
     type=click.IntRange(1, 1000),
+    metavar="N",
     default=5,
     show_default=True,
     help="How many of the likeliest tokens to list.",

@@ -49,6 +49,7 @@ Examples:
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**31 - 1),
+    metavar="N",
     default=1337,
     show_default=True,
     help="Seed of initial weights, batches and dropout.",

@@ -1,8 +1,4 @@
-"""List, download, inspect and remove models.
-
-MODEL is a catalogue name (smollm2:135m), hf:owner/repo[:quant] for a Hugging Face repository, or the URL of a
-GGUF file. `show` also accepts local paths and models of other programs (ollama:name, lmstudio:name).
-"""
+"""List, download, inspect and remove models."""
 
 from __future__ import annotations
 
@@ -34,7 +30,12 @@ _many = click.argument("names", nargs=-1, required=True, metavar="NAME...", shel
 
 @click.group("models", epilog=_EXAMPLES)
 def command() -> None:
-    """List, download, inspect and remove models."""
+    """List, download, inspect and remove models.
+
+    A model is named by its catalogue name (smollm2:135m), hf:owner/repo[:quant] for a Hugging Face
+    repository, or the URL of a GGUF file. `show` also accepts local paths and models of other programs
+    (ollama:name, lmstudio:name).
+    """
 
 
 @command.command("list")
@@ -86,9 +87,10 @@ def list_models(console: Console, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Show what would be downloaded, without downloading.")
 @_pass_console
 def pull(console: Console, names: tuple[str, ...], dry_run: bool) -> None:
-    """Download models, or update them to the newest version, and print each file's path.
+    """Download or update models.
 
-    An interrupted download resumes, and every file is verified against its SHA-256.
+    Prints the path of each file. An interrupted download resumes, and every file is verified against its
+    SHA-256.
     """
     from zeropoint.catalogue import fetch
 

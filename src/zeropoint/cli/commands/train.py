@@ -82,6 +82,8 @@ def command(
 ) -> None:
     """Train the model described by PRESET or a config file.
 
+    `zeropoint train` without arguments lists the presets.
+
     Ctrl-C finishes the current step, saves a checkpoint and stops; --resume continues bit for bit. A second
     Ctrl-C stops at once. The run's folder then contains metrics.jsonl, loss.png and report.html.
     """
