@@ -1,7 +1,7 @@
-"""Draws docs/images/chat.svg from a real conversation: `python docs/images/record.py` (needs tmux).
+"""Draw docs/images/chat.svg from a real conversation: `python docs/images/record.py` (needs tmux).
 
-The lines below are typed into a terminal, each after the answer before it has ended; what the terminal then
-shows is the picture. Nothing is edited. The seed makes the answers the same each time.
+The script types the lines below into a terminal, waiting for each answer to end, and renders the final screen
+without editing it. The seed makes the answers reproducible.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ TYPED = [
     "Explain what a neural network is, in one sentence.",
 ]
 PROMPT = re.compile(r"[>$] *")
-MOST_SECONDS = 60
+TIMEOUT_S = 60
 
 
 def tmux(*arguments: str) -> str:
-    """Run tmux on a server of our own."""
+    """Run a tmux command on a separate server, so that the user's sessions are not affected."""
     command = ["tmux", "-L", "zeropoint-record", *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def wait_for_prompt() -> None:
-    """Until the last line is an empty prompt: of the shell, or of a conversation whose answer has ended."""
-    for _ in range(MOST_SECONDS * 5):
+    """Wait until the last line is an empty prompt, of the shell or of the conversation."""
+    for _ in range(TIMEOUT_S * 5):
         time.sleep(0.2)
         lines = tmux("capture-pane", "-p").rstrip("\n").splitlines()
         if lines and PROMPT.fullmatch(lines[-1]):
@@ -46,7 +46,7 @@ def wait_for_prompt() -> None:
 
 
 def record() -> str:
-    """The terminal after the conversation, with its colours as escape codes."""
+    """Run the conversation and return the final screen, with colours as escape codes."""
     bin_folder = Path(sys.executable).parent
     shell = f"env PATH={shlex.quote(str(bin_folder))}:$PATH PS1='$ ' bash --norc"
     tmux("-f", "/dev/null", "new-session", "-d", "-x", str(WIDTH), "-y", str(HEIGHT), shell)
@@ -62,12 +62,12 @@ def record() -> str:
 
 
 def draw(screen: str) -> str:
-    """An SVG of the screen, in whatever fixed-width font the reader has: no font is fetched."""
+    """Render the screen as SVG with the reader's monospace font, so that viewing it downloads no font."""
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     console.print(Text.from_ansi(screen))
-    form = re.sub(r"@font-face \{\{.*?\}\}\n", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
-    form = form.replace("Fira Code", "ui-monospace, Menlo, Consolas")
-    return console.export_svg(title="zeropoint chat", code_format=form, unique_id="zeropoint")
+    template = re.sub(r"@font-face \{\{.*?\}\}\n", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    template = template.replace("Fira Code", "ui-monospace, Menlo, Consolas")
+    return console.export_svg(title="zeropoint chat", code_format=template, unique_id="zeropoint")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class Repl:
         console, model = self.chat.console, self.chat.conversation.model
         n_ctx = model.engine.n_ctx
         context = "unlimited context" if n_ctx == ENDLESS else f"context of {n_ctx:,} tokens"
-        console.notice(f"{model.name}, {context}; /help lists commands, Ctrl-C stops an answer, Ctrl-D exits")
+        console.notice(f"{model.name}, {context}; /help lists commands, Ctrl-C stops, Ctrl-D exits")
         while True:
             try:
                 text = self._read()
