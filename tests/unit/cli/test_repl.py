@@ -186,7 +186,8 @@ def test_params_and_stats(talk: Talk, capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_full_context_is_reported_before_the_answer(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
     talk("one one one one", "two two two two", model=FakeModel(n_ctx=14))
     assert (
-        "the context of 14 tokens is full: the oldest question and its answer left" in capsys.readouterr().err
+        "the context of 14 tokens is full; dropped the oldest question and its answer"
+        in capsys.readouterr().err
     )
 
 
