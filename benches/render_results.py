@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["performance_tables"]
+__all__ = ["headline_table", "performance_tables"]
 
 RESULTS = Path(__file__).with_name("results")
 _SIZES = {"smollm2:135m": "SmolLM2-135M", "135m": "135M, Llama", "1b": "1B, Llama 3.2"}
 _HEADINGS = ("model", "format", "prompt of 512", "generation", "after 2,048", "8 sequences", "limited by")
+_HEADLINE = {("1b", "Q4_K"), ("1b", "Q8_0"), ("smollm2:135m", "Q4_1")}
 _FULL_BUS = 0.85  # share of memory bandwidth at which generation counts as limited by memory
 
 
@@ -35,19 +36,40 @@ Cells = dict[tuple[str, str], dict[str, Cell]]  # (size, format) -> measurement 
 
 def performance_tables(folder: Path = RESULTS) -> str:
     """One table for each instruction set, the widest first."""
-    reports = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))]
-    isas = sorted({report["machine"]["isa"] for report in reports}, reverse=True)
-    return "\n\n".join(_table(isa, [r for r in reports if r["machine"]["isa"] == isa]) for isa in isas)
+    return "\n\n".join(_table(isa, reports) for isa, reports in _by_isa(folder).items())
 
 
-def _table(isa: str, reports: list[Mapping[str, Any]]) -> str:
+def headline_table(folder: Path = RESULTS) -> str:
+    """The README's table: the formats people use, on a 1B model, for each instruction set."""
+    lines = [_line(("processor", "model", *_HEADINGS[1:4], _HEADINGS[5])), _line("---" for _ in range(6))]
+    for isa, reports in _by_isa(folder).items():
+        cells = _cells(reports)
+        for (size, form), found in sorted(cells.items(), key=_order):
+            if (size, form) in _HEADLINE:
+                row = list(_row(size, form, found))
+                lines.append(_line((f"{reports[-1]['machine']['processor']}, {isa}", *row[:4], row[5])))
+    return "\n".join(lines)
+
+
+def _by_isa(folder: Path) -> dict[str, list[Mapping[str, Any]]]:
+    """The reports of each instruction set, the widest set first, the newest report last."""
+    reports = [json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")]
     reports.sort(key=lambda report: report["date"])
+    isas = sorted({report["machine"]["isa"] for report in reports}, reverse=True)
+    return {isa: [r for r in reports if r["machine"]["isa"] == isa] for isa in isas}
+
+
+def _cells(reports: list[Mapping[str, Any]]) -> Cells:
     cells: Cells = {}
     for report in reports:
         for row in report["rows"]:
             size, form, measure = row["measure"].split(" ")
             cell = Cell(row["ours"] or 0.0, row["ratio"], row["share"])
             cells.setdefault((size, form), {})[measure] = cell
+    return cells
+
+
+def _table(isa: str, reports: list[Mapping[str, Any]]) -> str:
     newest = reports[-1]
     lines = [
         f"### {isa}",
@@ -57,7 +79,9 @@ def _table(isa: str, reports: list[Mapping[str, Any]]) -> str:
         _line(_HEADINGS),
         _line("---" for _ in _HEADINGS),
     ]
-    lines += [_line(_row(size, form, found)) for (size, form), found in sorted(cells.items(), key=_order)]
+    lines += [
+        _line(_row(size, form, found)) for (size, form), found in sorted(_cells(reports).items(), key=_order)
+    ]
     return "\n".join(lines)
 
 

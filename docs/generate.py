@@ -45,7 +45,7 @@ def pages() -> dict[Path, str]:
             found[DOCS / "commands" / f"{name}.md"] = _page(
                 command, _context(command, name, root), _prose(name)
             )
-    for path in sorted(DOCS.glob("*.md")):
+    for path in [DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))]:
         text = path.read_text("utf-8")
         if _MARKED.search(text):
             found[path] = _MARKED.sub(lambda part: f"{part[1]}{_TABLES[part[2]]()}\n{part[3]}", text)
@@ -230,7 +230,21 @@ def _summary(module: ModuleType) -> str:
 
 
 def _performance_tables() -> str:
-    return str(load_script(DOCS.parent / "benches" / "render_results.py").performance_tables())
+    return str(_render_results().performance_tables())
+
+
+def _headline() -> str:
+    return str(_render_results().headline_table())
+
+
+def _render_results() -> ModuleType:
+    return load_script(DOCS.parent / "benches" / "render_results.py")
+
+
+def _commands_table() -> str:
+    names = cli.list_commands(_context(cli, "zeropoint", None))
+    rows = [(f"[`zeropoint {name}`](docs/commands/{name}.md)", _first_line(name)) for name in names]
+    return _table(("command", "what it does"), rows)
 
 
 def load_script(path: Path) -> ModuleType:
@@ -245,8 +259,10 @@ def load_script(path: Path) -> ModuleType:
 
 
 _TABLES = {
+    "commands": _commands_table,
     "families": _families_table,
     "formats": _formats_table,
+    "headline": _headline,
     "performance": _performance_tables,
     "sampling": _sampling_table,
     "settings": _settings_table,

@@ -1,4 +1,4 @@
-"""What tests share: the real model (fetched once through our own catalogue) and tiny generated ones."""
+"""Shared fixtures: the real model (fetched once through our own catalogue) and tiny generated models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEFAULT_MODEL = "smollm2:135m"
 
 @pytest.fixture(autouse=True)
 def no_gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Numbers are those of a processor, also on a machine with a GPU, which the tests of it alone see."""
+    """Hide GPUs, so that results are those of the CPU everywhere; only the tests of CUDA see one."""
     if request.path.name != "test_cuda.py":
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
         if "torch" in sys.modules:
@@ -26,7 +26,7 @@ def no_gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture(scope="session")
 def smollm2_path() -> Path:
-    """The default model on this disk, fetched if need be. A network that is not there skips the test."""
+    """The default model on this disk, fetched if necessary. Skips the test without a network."""
     from zeropoint.catalogue.fetch import resolve
     from zeropoint.errors import NetworkError
 
@@ -40,7 +40,7 @@ def smollm2_path() -> Path:
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
-    """Local copies of public texts, named by ZEROPOINT_DATA."""
+    """The folder with local copies of public texts, named by ZEROPOINT_DATA."""
     folder = os.environ.get("ZEROPOINT_DATA")
     if not folder or not Path(folder).is_dir():
         pytest.skip("ZEROPOINT_DATA names no folder with data")

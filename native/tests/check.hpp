@@ -45,24 +45,27 @@ void expect_equal(const A& a, const B& b, const char* text, const char* file, in
     fail(file, line, out.str());
 }
 
-// Runs the tests whose name contains one of `words`, all of them where there is none; returns the exit code:
-// 1 on a failure, or on a word that no test has.
+// Runs the tests whose name contains one of `words` (all of them if no word selects) and none of the words
+// that start with "-". "--list" prints the names instead. Returns the exit code: 1 on a failure, or on a word
+// that no test has.
 inline int run_all(std::span<const char* const> words) {
-    for (const char* word : words) {
-        const auto has = [word](const Case& test) {
-            return std::string_view(test.name).find(word) != std::string_view::npos;
-        };
-        if (std::ranges::any_of(cases(), has)) continue;
-        std::fprintf(stderr, "no test has `%s` in its name\n", word);
-        return 1;
+    std::vector<std::string_view> selected, excluded;
+    for (const std::string_view word : words) {
+        if (word == "--list") {
+            for (const Case& test : cases()) std::printf("%s\n", test.name);
+            return 0;
+        }
+        const bool is_excluded = word.starts_with('-');
+        (is_excluded ? excluded : selected).push_back(word.substr(is_excluded ? 1 : 0));
     }
+    const auto has_any = [](std::string_view name, const std::vector<std::string_view>& parts) {
+        return std::ranges::any_of(
+            parts, [name](std::string_view part) { return name.find(part) != std::string_view::npos; });
+    };
     int passed = 0, failed = 0;
     for (const Case& test : cases()) {
-        const std::string_view name = test.name;
-        const auto is_in_name = [name](const char* word) {
-            return name.find(word) != std::string_view::npos;
-        };
-        if (!words.empty() && std::ranges::none_of(words, is_in_name)) continue;
+        if (!selected.empty() && !has_any(test.name, selected)) continue;
+        if (has_any(test.name, excluded)) continue;
         int before = failed_checks();
         try {
             test.run();
@@ -72,6 +75,16 @@ inline int run_all(std::span<const char* const> words) {
         bool ok = failed_checks() == before;
         if (!ok) std::fprintf(stderr, "FAILED %s\n", test.name);
         ++(ok ? passed : failed);
+    }
+    for (const auto& list : {selected, excluded}) {
+        for (const std::string_view word : list) {
+            const auto has = [word](const Case& test) {
+                return std::string_view(test.name).find(word) != std::string_view::npos;
+            };
+            if (std::ranges::any_of(cases(), has)) continue;
+            std::fprintf(stderr, "no test has `%s` in its name\n", std::string(word).c_str());
+            ++failed;
+        }
     }
     std::printf("%d passed, %d failed\n", passed, failed);
     return failed > 0 || passed == 0 ? 1 : 0;

@@ -1,4 +1,4 @@
-// Runs every registered test, or those whose name contains one of the arguments.
+// Runs every registered test, or those that the arguments select: part of a name, -PART to exclude, --list.
 #include "check.hpp"
 
 int main(int argc, char** argv) {

@@ -1,4 +1,4 @@
-"""What the hostile tests share."""
+"""Fixtures of the hostile-input tests."""
 
 from __future__ import annotations
 

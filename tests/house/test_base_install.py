@@ -1,4 +1,4 @@
-"""A base install has no torch, and needs none: with it and its kin hidden, a model loads and answers."""
+"""A base install works without torch: with torch and its relatives hidden, a model loads and answers."""
 
 from __future__ import annotations
 

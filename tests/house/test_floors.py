@@ -1,6 +1,6 @@
-"""Imports go down only. The table says what stands on which floor; the import graph is read from the source.
+"""Imports go down only: the table assigns each package a floor, and the import graph is read from the source.
 
-A new room needs a line here and one in ARCHITECTURE.md; a new package needs a reason.
+A new package needs a line here and one in ARCHITECTURE.md; a new dependency needs a reason.
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ from tests.support.tree import NATIVE, PYTHON, ROOT, SOURCE, native_files
 
 @dataclass(frozen=True)
 class Room:
-    """floor: 0 is the ground. beside: rooms of the same floor it may use. packages: from outside."""
+    """floor: 0 is the lowest. beside: packages of the same floor that it may use. packages: dependencies.
+
+    never: packages of lower floors that it must not use.
+    """
 
     floor: int
     beside: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
 
 
 ROOMS = {
@@ -52,14 +56,14 @@ ROOMS = {
     "convert": Room(3, ("engine",), ("numpy", "torch")),
     "inspect": Room(3, ("convert", "engine", "engine/session"), ("matplotlib", "numpy")),
     "train": Room(3, ("decoding", "engine"), ("jinja2", "matplotlib", "numpy", "plotext", "ray", "torch")),
-    "evaluate": Room(4, (), ("numpy", "sacrebleu", "torch")),
+    "evaluate": Room(4, (), ("numpy", "sacrebleu", "torch"), never=("train",)),
     "learn": Room(4, (), ("numpy", "torch")),
     "cli": Room(5, (), ("click", "prompt_toolkit", "rich")),
 }
-# Floor 0 holds the extension, but only these know it.
+# The extension is on floor 0, but only these packages use it.
 KNOW_NATIVE = {"engine", "engine/session", "engine_options", "planning", "weights"}
 NATIVE_ORDER = ["base", "formats", "kernels", "ops", "model", "runtime", "bind"]
-NATIVE_OUTSIDE = {"tests", "fuzz"}  # may use any of these but bind
+NATIVE_OUTSIDE = {"tests", "fuzz"}  # may use any of these except bind
 INSTRUCTION_SETS = {"scalar", "avx2", "avx512", "neon", "neon_dotprod"}
 INTRINSICS = {
     "immintrin.h": {"avx2", "avx512", "x86"},
@@ -79,7 +83,7 @@ def room_of_module(parts: tuple[str, ...]) -> str:
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, dotted module) of every import in a file, also those inside functions."""
+    """(line, dotted module) of every import in a file, including those inside functions."""
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -92,7 +96,7 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def own_rooms(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, room) of every import from another room of ours."""
+    """(line, package) of every import from another package of zeropoint."""
     for line, module in imports(path):
         root, *parts = module.split(".")
         if root == "zeropoint" and parts and parts[0] in ROOMS:
@@ -108,9 +112,9 @@ def includes(path: Path) -> Iterator[tuple[int, str]]:
             yield line, found[1]
 
 
-def test_every_room_is_on_a_floor_and_in_the_guide() -> None:
-    standing = {room_of(path) for path in PYTHON} - {"__init__", "__main__"}
-    assert standing | {"_native"} == set(ROOMS)
+def test_every_package_has_a_floor_and_is_documented() -> None:
+    existing = {room_of(path) for path in PYTHON} - {"__init__", "__main__"}
+    assert existing | {"_native"} == set(ROOMS)
     guide = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
     assert [room for room in ROOMS if f"`{room}" not in guide] == []
 
@@ -119,11 +123,13 @@ def test_every_room_is_on_a_floor_and_in_the_guide() -> None:
 def test_imports_go_down(path: Path) -> None:
     name = room_of(path)
     if name in ("__init__", "__main__"):
-        return  # the public names and `python -m zeropoint` stand above all floors
+        return  # the public names and `python -m zeropoint` are above all floors
     room, crossed = ROOMS[name], []
     for line, other in own_rooms(path):
         if ROOMS[other].floor > room.floor or (ROOMS[other].floor == room.floor and other not in room.beside):
             crossed.append(f"{path}:{line} imports {other}")
+        if other in room.never:
+            crossed.append(f"{path}:{line} imports {other}; {name} must not depend on it")
         if other == "_native" and name not in KNOW_NATIVE:
             crossed.append(f"{path}:{line} imports _native; go through one of {sorted(KNOW_NATIVE)}")
     assert crossed == []
@@ -131,7 +137,7 @@ def test_imports_go_down(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PYTHON, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_imports_are_absolute_and_packages_are_listed(path: Path) -> None:
-    """What is not in the table is not imported; test_base_install shows that torch is not needed to chat."""
+    """Only dependencies in the table are imported; test_base_install shows that chat needs no torch."""
     room = ROOMS.get(room_of(path), Room(0))
     known = {"zeropoint", *room.packages, *sys.stdlib_module_names}
     assert [f"{path}:{line} imports {m}" for line, m in imports(path) if m.split(".")[0] not in known] == []
@@ -152,7 +158,7 @@ def test_includes_go_down(path: Path) -> None:
         if top in NATIVE_ORDER and top not in allowed:
             crossed.append(f"{path}:{line} includes {header}")
         if (header.startswith("nanobind") or header == "Python.h") and room != "bind":
-            crossed.append(f"{path}:{line} includes {header}; Python is met in bind/ only")
+            crossed.append(f"{path}:{line} includes {header}; Python may only be used in bind/")
     assert crossed == []
 
 
@@ -165,5 +171,5 @@ def test_an_instruction_set_knows_no_other() -> None:
             if parts[0] == "kernels" and parts[1] in INSTRUCTION_SETS - {own}:
                 crossed.append(f"{path}:{line} includes {header}")
             if own not in INTRINSICS.get(header, {own}):
-                crossed.append(f"{path}:{line} includes {header}; intrinsics stand in kernels/<set>/ only")
+                crossed.append(f"{path}:{line} includes {header}; intrinsics belong in kernels/<set>/")
     assert crossed == []

@@ -1,4 +1,4 @@
-"""What need not be there is not loaded: help is instant, and a chat never meets torch."""
+"""Modules load only when needed: help is instant, and a chat never loads torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LISTING = "import sys\ntry:\n    {}\nfinally:\n    print(*sorted(sys.modules), f
 
 
 def loaded(code: str) -> set[str]:
-    """The modules that a fresh interpreter has after running a piece of Python."""
+    """The modules loaded in a fresh interpreter after it runs a piece of Python."""
     run = subprocess.run(
         [sys.executable, "-c", LISTING.format(code)], capture_output=True, text=True, timeout=60, check=False
     )
@@ -79,4 +79,4 @@ for name, module in sorted(sys.modules.items()):
 def test_an_answer_compiles_no_classes(tiny_path: Path) -> None:
     code = _WRITTEN.format(path=str(tiny_path))
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert run.stdout == ""  # these are `@dataclass` and should be `@frozen` (zeropoint/frozen.py)
+    assert run.stdout == ""  # a class printed here should use `@frozen` instead of `@dataclass`

@@ -1,4 +1,4 @@
-"""The types of the extension are those of its binding: the committed stub is what nanobind writes today."""
+"""The committed type stub of the extension equals the one that nanobind generates now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An error is a sentence for a person, so no `assert` stands in the product, and nothing aborts a process."""
+"""Errors are sentences for users: the product contains no `assert`, and nothing aborts the process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing here depends on where it was written: no package index by address, no path of a machine."""
+"""The repository names no package index by address and no path of a particular machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What the README and the pages say is so: examples run, commands exist, links resolve, pages are fresh."""
+"""README and pages are correct: examples run, commands exist, links resolve, generated parts are up to
+date."""
 
 from __future__ import annotations
 
@@ -19,16 +20,17 @@ README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "benches").glob("*.md")])
 BUILD_AND_TALK = "pip install . && zeropoint chat"
-INSTALL_AND_TEST = "pip install -c constraints.txt '.[dev]' && pytest"
+INSTALL_AND_TEST = "pip install -c constraints.txt '.[dev]' && pytest -n auto"
 
 
 def blocks(path: Path, language: str) -> list[str]:
-    """The code blocks of a page in one language."""
+    """The code blocks of one language in a page."""
     return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def command_lines(path: Path) -> Iterator[list[str]]:
-    """What follows `zeropoint` in every shell line of a page, without pipes, redirections and comments."""
+    """The arguments of `zeropoint` in every shell line of a page, without pipes, redirections and
+    comments."""
     for line in "".join(blocks(path, "sh")).splitlines():
         lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
         lexer.whitespace_split = True
@@ -43,7 +45,7 @@ def command_lines(path: Path) -> Iterator[list[str]]:
 
 
 def parse(argv: list[str]) -> None:
-    """Parse a command line down to its last command, running nothing. Raises where it is wrong."""
+    """Parse a command line down to its last subcommand without running it; raises if it is invalid."""
     command, context = cli, click.Context(cli, info_name="zeropoint")
     while isinstance(command, click.Group) and argv and not argv[0].startswith("-"):
         name, found, argv = command.resolve_command(context, argv)
@@ -53,7 +55,7 @@ def parse(argv: list[str]) -> None:
         command.make_context(context.info_name, argv, parent=context.parent)
 
 
-def test_the_two_commands_stand_alone_in_a_block() -> None:
+def test_the_two_commands_that_ci_runs_are_blocks_of_their_own() -> None:
     assert [block.strip() for block in blocks(README, "sh")].count(BUILD_AND_TALK) == 1
     assert [block.strip() for block in blocks(README, "sh")].count(INSTALL_AND_TEST) == 1
 
@@ -64,7 +66,7 @@ def test_commands_exist(path: Path) -> None:
         parse(argv)
 
 
-def test_a_wrong_command_is_seen(tmp_path: Path) -> None:
+def test_an_invalid_command_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("```sh\necho hi | zeropoint chat --colour red > x  # no\n```\n", encoding="utf-8")
     assert list(command_lines(page)) == [["chat", "--colour", "red"]]
@@ -84,13 +86,13 @@ def test_python_examples_run(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_somewhere(path: Path) -> None:
+def test_links_resolve(path: Path) -> None:
     links = re.findall(r"\]\(([^)\s]+)\)", path.read_text("utf-8"))
     local = [link.partition("#")[0] for link in links if not link.startswith(("https://", "http://", "#"))]
     assert [link for link in local if not (path.parent / link).exists()] == []
 
 
-def test_pages_are_fresh_and_each_command_has_one() -> None:
+def test_generated_pages_are_current_and_each_command_has_one() -> None:
     script = load_script(DOCS / "generate.py")
     pages = script.pages()
     stale = [path.name for path, text in pages.items() if path.read_text("utf-8") != text]

@@ -1,4 +1,4 @@
-"""A file is read at one sitting, a function on one screen: 400 lines and 60 at most."""
+"""Size limits: 400 lines for a file, 60 for a function."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from pathlib import Path
 
 from tests.support.tree import NATIVE, ROOT, native_files
 
-MOST_LINES = 400
-MOST_FUNCTION_LINES = 60
-# A definition starts at the margin (namespaces are not indented); these have bodies but are no functions.
+MAX_LINES = 400
+MAX_FUNCTION_LINES = 60
+# A definition starts at the margin (namespaces are not indented); these have bodies but are not functions.
 _NO_FUNCTION = re.compile(r"(namespace|struct|class|enum|union|extern|inline constexpr|constexpr|const)\b.*")
 
 
 def python_files() -> list[Path]:
-    """Our Python, tests included."""
+    """Every Python file, tests included."""
     return sorted(
         path for top in ("src", "tests", "benches", "docs", "native") for path in (ROOT / top).rglob("*.py")
     )
 
 
 def python_functions(path: Path) -> Iterator[tuple[str, int]]:
-    """(where, lines) of every function."""
+    """(location, number of lines) of every function."""
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield f"{path}:{node.lineno} {node.name}", (node.end_lineno or node.lineno) - node.lineno + 1
 
 
 def native_functions(path: Path) -> Iterator[tuple[str, int]]:
-    """(where, lines) of every block between a brace that ends a line at the margin and the next `}` there."""
+    """(location, number of lines) of every block from a line at the margin that ends in `{` to the next `}`
+    there."""
     start = None
     for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
         if start is None and line.endswith("{") and not line[0].isspace() and not _NO_FUNCTION.match(line):
@@ -43,14 +44,14 @@ def native_functions(path: Path) -> Iterator[tuple[str, int]]:
 def test_files() -> None:
     files = [path for path in native_files() if path.relative_to(NATIVE).parts[0] != "kernels"]
     lengths = {path: len(path.read_text("utf-8").splitlines()) for path in python_files() + files}
-    assert {str(path): n for path, n in lengths.items() if n > MOST_LINES} == {}
+    assert {str(path): n for path, n in lengths.items() if n > MAX_LINES} == {}
 
 
 def test_functions() -> None:
     lengths = dict(found for path in python_files() for found in python_functions(path))
     lengths |= dict(found for path in native_files() for found in native_functions(path))
-    assert {where: n for where, n in lengths.items() if n > MOST_FUNCTION_LINES} == {}
-    assert len(lengths) > 500  # the patterns above still find what they are made for
+    assert {where: n for where, n in lengths.items() if n > MAX_FUNCTION_LINES} == {}
+    assert len(lengths) > 500  # the patterns above still match
 
 
 def test_the_functions_of_a_file_are_found(tmp_path: Path) -> None:

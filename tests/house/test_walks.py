@@ -1,59 +1,29 @@
-"""A dummy of each kind is added in a copy of the tree, by the files that ARCHITECTURE.md promises and no
-other.
+"""Adding a variant touches only the files that ARCHITECTURE.md lists: each walk adds a dummy and runs it.
 
-What must be seen of it is said in a probe, a program that runs with the copy in place of the package.
+A probe, a program that imports a copy of the package with the dummy in it, asserts that the dummy works.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-import zeropoint._native
-from tests.support.tree import NATIVE, ROOT, SOURCE
-from tests.support.walks import WALKS
+from tests.support.option_walks import OPTION_WALKS
+from tests.support.tree_copy import probe, run
+from tests.support.walks import WALKS, Walk
+
+pytestmark = pytest.mark.process
 
 COMPILER = os.environ.get("CXX", "c++")
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """The package with its extension, and the native sources, in a folder of their own."""
-    made = shutil.ignore_patterns("__pycache__", "*.so", "*.tmp")
-    shutil.copytree(SOURCE, tmp_path / "src" / "zeropoint", ignore=made)
-    shutil.copytree(NATIVE, tmp_path / "native", ignore=made)
-    shutil.copy2(zeropoint._native.__file__, tmp_path / "src" / "zeropoint")
-    return tmp_path
-
-
-def run(command: Sequence[str | Path], copy: Path) -> str:
-    """What it prints; a failure shows all it said."""
-    path = os.pathsep.join([str(copy / "src"), str(ROOT)])
-    home = {"ZEROPOINT_HOME": str(copy / "home"), "PYTHONPATH": path, "COLUMNS": "200", "NO_COLOR": "1"}
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("ZEROPOINT_")} | home
-    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def probe(text: str, copy: Path) -> None:
-    """Run a program that asserts, warnings being errors, in which `zeropoint` is the copy."""
-    guard = f"import zeropoint\nassert zeropoint.__file__.startswith({str(copy)!r}), zeropoint.__file__\n"
-    (copy / "probe.py").write_text(guard + text, "utf-8")
-    run([sys.executable, "-W", "error", "probe.py"], copy)
-
-
-@pytest.mark.parametrize("name", WALKS)
-def test_a_walk_is_as_short_as_promised(name: str) -> None:
-    walk = WALKS[name]
-    assert len(walk.files) + walk.n_tests <= walk.most
+@pytest.mark.parametrize("walk", (WALKS | OPTION_WALKS).values(), ids=(WALKS | OPTION_WALKS).keys())
+def test_a_walk_touches_no_more_files_than_promised(walk: Walk) -> None:
+    assert len(walk.files) + walk.n_tests <= walk.max_files
 
 
 NATIVE_PRODUCT = r"""
@@ -210,7 +180,7 @@ for kind, blueprint in blueprints.items():
 
 
 def test_positional_encodings(copy: Path) -> None:
-    """One of each kind: added to scores, added to the embedding, turned into q and k."""
+    """One of each kind: a score bias, an embedding, a rotation of queries and keys."""
     for name in ("bias of scores", "position vectors", "turning of heads"):
         WALKS[name].write(copy)
     probe(POSITION, copy)

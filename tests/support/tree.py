@@ -1,4 +1,4 @@
-"""The files of the repository, for tests that read the house itself."""
+"""The files of the repository, for tests that read the repository itself."""
 
 from __future__ import annotations
 
@@ -13,8 +13,17 @@ SOURCE = ROOT / "src" / "zeropoint"
 NATIVE = ROOT / "native"
 PYTHON = sorted(SOURCE.rglob("*.py"))
 
-# Folders that tools make; nothing in them is ours.
-_MADE = {".git", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__", "build", "dist"}
+# Folders that tools create; nothing in them belongs to the repository.
+_GENERATED = {
+    ".git",
+    ".hypothesis",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".ruff_cache",
+    "__pycache__",
+    "build",
+    "dist",
+}
 _BINARY = {".so", ".gguf", ".png", ".npz", ".npy", ".gz", ".pyc"}
 
 
@@ -28,16 +37,16 @@ def tracked_files() -> list[Path]:
     found = []
     for path in ROOT.rglob("*"):
         parts = path.relative_to(ROOT).parts
-        is_made = any(
-            part in _MADE or part.startswith(".venv") or part.endswith(".egg-info") for part in parts
+        is_generated = any(
+            part in _GENERATED or part.startswith(".venv") or part.endswith(".egg-info") for part in parts
         )
-        if path.is_file() and not is_made and path.suffix not in _BINARY:
+        if path.is_file() and not is_generated and path.suffix not in _BINARY:
             found.append(path)
     return sorted(found)
 
 
 def load_script(path: Path) -> ModuleType:
-    """A script that is in no package, as a module; what stands under `__main__` does not run."""
+    """Import a script that belongs to no package; its `__main__` part does not run."""
     spec = importlib.util.spec_from_file_location(f"zeropoint_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise FileNotFoundError(path)

@@ -1,8 +1,8 @@
-"""Dummies of what a change may add, with the files each may touch: walks through the house as data.
+"""Walks: for each kind of change, a dummy variant and the files that adding it may touch.
 
-A walk's files are those that a person writes or edits; `n_tests` more are their tests (a test that runs over
-a registry takes a new entry up by itself). A walk that needs one file more than `most` has found a fact that
-is declared twice: mend that, not the number.
+The files are those that a contributor writes or edits; `n_tests` more are their tests (a test that iterates
+over a registry covers a new entry by itself). A walk that needs more than `max_files` has found a fact
+declared twice: fix that, not the number.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["WALKS", "Edit", "Walk"]
 
 @dataclass(frozen=True)
 class Edit:
-    """Text put before the one place of a file where `before` stands."""
+    """Insert `text` in front of the only occurrence of `before` in a file."""
 
     before: str
     text: str
@@ -23,14 +23,15 @@ class Edit:
 
 @dataclass(frozen=True)
 class Walk:
-    """files: path to the text of a new file or to edits of one that stands. most: files, tests included."""
+    """files: path -> text of a new file, or edits of an existing one. max_files: the promise, tests
+    included."""
 
-    most: int
+    max_files: int
     files: dict[str, str | tuple[Edit, ...]]
     n_tests: int = 0
 
     def write(self, root: Path) -> None:
-        """Write the files, and no others, into a copy of the tree."""
+        """Write the files, and no others, into a copy of the repository."""
         for name, content in self.files.items():
             path = root / name
             if isinstance(content, str):
@@ -41,7 +42,7 @@ class Walk:
             text = path.read_text("utf-8")
             for edit in content:
                 if text.count(edit.before) != 1:
-                    raise ValueError(f"{path}: `{edit.before}` stands there {text.count(edit.before)} times")
+                    raise ValueError(f"{path}: `{edit.before}` occurs {text.count(edit.before)} times")
                 text = text.replace(edit.before, edit.text + edit.before)
             path.write_text(text, "utf-8")
 
@@ -155,16 +156,16 @@ def rotary(spec):
 
 _FAMILY = '''"""A dummy that is Llama under a name of its own."""
 
-from zeropoint.families._gguf import Written, gguf_tensors
+from zeropoint.families._gguf import InMemoryGguf, gguf_tensors
 from zeropoint.families._hf import HfConfig
 from zeropoint.families._llama_like import (
-    like_llama_of_gguf,
-    like_llama_of_hf,
-    like_llama_to_gguf,
-    like_llama_to_hf,
+    llama_like_from_gguf,
+    llama_like_from_hf,
+    llama_like_to_gguf,
+    llama_like_to_hf,
 )
 from zeropoint.families._names import GGUF, HF_LLAMA, permuted, renamed
-from zeropoint.families._round_trip import refuse_unless_same
+from zeropoint.families._round_trip import check_round_trip
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 
@@ -172,21 +173,21 @@ PREFIX = "model."
 
 
 def from_hf(config):
-    return like_llama_of_hf(HfConfig(config), "dummy")
+    return llama_like_from_hf(HfConfig(config), "dummy")
 
 
 def to_hf(blueprint):
-    return like_llama_to_hf(blueprint, "dummy", "DummyForCausalLM")
+    return llama_like_to_hf(blueprint, "dummy", "DummyForCausalLM")
 
 
 def from_gguf(model):
-    return like_llama_of_gguf(model, "dummy", is_interleaved=True)
+    return llama_like_from_gguf(model, "dummy", is_interleaved=True)
 
 
 def to_gguf(blueprint):
-    metadata = like_llama_to_gguf(blueprint, "dummy")
-    written = Written(blueprint, metadata, tensor_map(blueprint, "gguf"))
-    refuse_unless_same(blueprint, from_gguf(written), "GGUF")
+    metadata = llama_like_to_gguf(blueprint, "dummy")
+    written = InMemoryGguf(blueprint, metadata, tensor_map(blueprint, "gguf"))
+    check_round_trip(blueprint, from_gguf(written), "GGUF")
     return metadata
 
 
