@@ -1,9 +1,9 @@
-"""`@frozen`: a dataclass whose objects do not change, without code of its own.
+"""`@frozen`: an immutable dataclass without generated code, to start faster.
 
-`@dataclass(frozen=True)` writes, compiles and runs five functions for every class, which takes a millisecond.
-A start makes seventy classes before the first token, and of most no object, so here all share the functions
-below. To `fields`, `replace`, `asdict` and `match` they are dataclasses like any other. A class that defines
-one of these functions itself keeps it.
+`@dataclass(frozen=True)` generates and compiles five functions per class, which takes about 1 ms. Start-up
+defines seventy classes before the first token and instantiates few of them, so all share the functions below.
+`fields`, `replace`, `asdict` and `match` work as with any dataclass. A class can define these functions
+itself.
 """
 
 from __future__ import annotations
@@ -16,36 +16,38 @@ if TYPE_CHECKING:
 
 __all__ = ["frozen"]
 
-Made = TypeVar("Made")
+Class = TypeVar("Class")
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
-def frozen(cls: type[Made]) -> type[Made]:
-    """The class as a dataclass: its annotated names are its arguments, compared, hashed and shown.
+def frozen(cls: type[Class]) -> type[Class]:
+    """Make a class an immutable dataclass; its annotated names are its fields.
 
-    Raises TypeError for a class whose base is a dataclass: its order of arguments would not be seen.
+    Raises TypeError for a class that derives from a dataclass, since the order of its fields would be
+    unclear.
     """
     if hasattr(cls, "__dataclass_fields__"):
-        raise TypeError(f"{cls.__name__} is derived from a dataclass; give it a field of that type instead")
-    made = dataclass(init=False, repr=False, eq=False)(cls)
+        raise TypeError(f"{cls.__name__} derives from a dataclass; give it a field of that type instead")
+    frozen_class = dataclass(init=False, repr=False, eq=False)(cls)
     own = vars(cls).keys()
     for name, shared in _SHARED.items():
         if name not in own:
-            setattr(made, name, shared)
-    return made
+            setattr(frozen_class, name, shared)
+    return frozen_class
 
 
 def _init(self: Any, *values: Any, **named: Any) -> None:
     cls = type(self)
     names = cls.__match_args__
-    given = dict(zip(names, values, strict=False))
-    wrong = next((name for name in named if name not in names or name in given), None)
-    if len(values) > len(names) or wrong is not None:
-        what = f"{len(values)} values for {len(names)} fields" if wrong is None else f"no place for {wrong!r}"
-        raise TypeError(f"{cls.__name__}() got {what}")
-    given.update(named)
+    arguments = dict(zip(names, values, strict=False))
+    invalid = next((name for name in named if name not in names or name in arguments), None)
+    if invalid is not None:
+        raise TypeError(f"{cls.__name__}() got an unknown or repeated argument {invalid!r}")
+    if len(values) > len(names):
+        raise TypeError(f"{cls.__name__}() takes {len(names)} arguments but got {len(values)}")
+    arguments.update(named)
     for name in names:
-        value = given[name] if name in given else _default(cls, name)
+        value = arguments[name] if name in arguments else _default(cls, name)
         object.__setattr__(self, name, value)
     if hasattr(cls, "__post_init__"):
         self.__post_init__()
@@ -57,7 +59,7 @@ def _default(cls: Any, name: str) -> Any:
         return declared.default
     if declared.default_factory is not MISSING:
         return declared.default_factory()
-    raise TypeError(f"{cls.__name__}() needs {name!r}")
+    raise TypeError(f"{cls.__name__}() misses the argument {name!r}")
 
 
 def _values(self: Any) -> tuple[Any, ...]:
@@ -86,7 +88,7 @@ def _delattr(self: Any, name: str) -> None:
 
 
 class _Signature:
-    """What `help` and editors show of the arguments."""
+    """The signature for `help` and editors."""
 
     def __get__(self, _: object, cls: Any) -> inspect.Signature:
         from inspect import Parameter, Signature

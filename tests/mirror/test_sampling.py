@@ -1,4 +1,4 @@
-"""Each sampling step in numpy against its native twin; a new step is picked up with no edit."""
+"""Every sampling step in numpy equals its native version; new steps are tested without an edit here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HISTORY = np.array([5, 5, 7, 3, 5, 1, 0, 7], dtype=np.int32)
 
 
 def values(option: Option) -> list[float]:
-    """The ends of the range and some between, in the option's own type."""
+    """The ends of the range and some values between, in the option's type."""
     low = option.minimum if option.minimum is not None else -10.0
     high = min(option.maximum if option.maximum is not None else 10.0, 2000)
     inner = [low + (high - low) * share for share in (0.001, 0.03, 0.2, 0.5, 0.9, 0.999)]
@@ -62,7 +62,7 @@ def step_cases() -> list[Any]:
     return cases
 
 
-def test_every_step_has_a_native_twin() -> None:
+def test_every_step_has_a_native_version() -> None:
     assert sorted(_native.sampler_steps()) == sorted(
         cls.__module__.rpartition(".")[2] for cls in step_classes()
     )
@@ -72,9 +72,9 @@ def test_every_step_has_a_native_twin() -> None:
 @pytest.mark.parametrize("step", step_cases())
 def test_step_gives_the_same_logits(step: Step, n_prompt: int) -> None:
     for name, row_V in rows().items():
-        got_V = native((step,)).apply(row_V, HISTORY, n_prompt)
-        want_V = row_V if step.is_identity() else step(row_V, HISTORY.tolist(), n_prompt)
-        np.testing.assert_array_equal(got_V, want_V, err_msg=name)
+        native_V = native((step,)).apply(row_V, HISTORY, n_prompt)
+        expected_V = row_V if step.is_identity() else step(row_V, HISTORY.tolist(), n_prompt)
+        np.testing.assert_array_equal(native_V, expected_V, err_msg=name)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**64 - 1])
@@ -93,13 +93,13 @@ def test_draw_gives_the_same_token(flat: dict[str, float], seed: int) -> None:
     sampler = native(steps, seed)
     for name, row_V in rows().items():
         for position in range(50):
-            want = sample(steps, row_V, HISTORY.tolist(), seed, position)
-            assert sampler.sample(row_V, HISTORY, position) == want, (name, position)
+            expected = sample(steps, row_V, HISTORY.tolist(), seed, position)
+            assert sampler.sample(row_V, HISTORY, position) == expected, (name, position)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("flat", [{}, {"temperature": 0}, {"top_k": 2}, {"top_p": 0.5}, {"min_p": 0.5}])
-def test_a_row_without_a_maximum_is_no_token(bad: float, flat: dict[str, float]) -> None:
+def test_a_row_without_a_finite_maximum_gives_no_token(bad: float, flat: dict[str, float]) -> None:
     row_V = np.zeros(100, np.float32)
     row_V[77] = bad
     steps = SamplingParams.of(**flat).active()
@@ -107,7 +107,7 @@ def test_a_row_without_a_maximum_is_no_token(bad: float, flat: dict[str, float])
     assert native(steps).sample(row_V, HISTORY, 2) == -1
 
 
-def test_nothing_left_is_no_token() -> None:
+def test_a_row_without_candidates_gives_no_token() -> None:
     row_V = np.full(20, -np.inf, np.float32)
     assert draw(row_V, 1, 2) == -1
     assert native(()).sample(row_V, HISTORY, 2) == -1
@@ -119,7 +119,7 @@ def test_draws_follow_the_distribution() -> None:
     row_V = np.log(probability_V).astype(np.float32)
     sampler, n = native((), 3), 4000
     counts = np.bincount([sampler.sample(row_V, HISTORY, p) for p in range(n)], minlength=4)
-    # Five standard deviations of a binomial count.
+    # A bound of five standard deviations of the binomial count.
     assert np.all(np.abs(counts - n * probability_V) < 5 * np.sqrt(n * probability_V * (1 - probability_V)))
 
 
@@ -131,7 +131,7 @@ def test_uniform_is_in_the_half_open_unit_interval() -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "said"),
+    ("steps", "message"),
     [
         ([("top_x", {"top_x": 1})], "`top_x` has no native implementation"),
         ([("top_k", {"k": 1})], "takes one finite number named `top_k`"),
@@ -140,12 +140,12 @@ def test_uniform_is_in_the_half_open_unit_interval() -> None:
         ([("temperature", {"temperature": float("nan")})], "finite"),
     ],
 )
-def test_a_wrong_step_is_refused(steps: list[tuple[str, dict[str, float]]], said: str) -> None:
-    with pytest.raises(BadInput, match=said):
+def test_an_invalid_step_is_rejected(steps: list[tuple[str, dict[str, float]]], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
         _native.Sampler(steps, 0)
 
 
-def test_ids_outside_the_vocabulary_are_passed_over() -> None:
+def test_ids_outside_the_vocabulary_are_ignored() -> None:
     row_V = np.zeros(4, np.float32)
     penalty = native(SamplingParams.of(presence_penalty=1).active())
     history = np.array([-1, 2, 4, 2**31 - 1], np.int32)

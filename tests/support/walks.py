@@ -246,7 +246,7 @@ WALKS = {
         {
             _SPECS: (
                 Edit("EmbeddingPosition = ", _BIAS_SPEC),
-                Edit("TurningPosition | Alibi", "LogBias | "),
+                Edit("RotaryPosition | Alibi", "LogBias | "),
             ),
             f"{_POSITIONS}/log_bias.py": _BIAS,
         },

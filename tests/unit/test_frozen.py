@@ -1,4 +1,4 @@
-"""Frozen classes are dataclasses to everyone, and written code to nobody."""
+"""`@frozen` classes behave like frozen dataclasses without generated code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zeropoint.frozen import frozen
 
 @frozen
 class Point:
-    """Where."""
+    """A frozen class."""
 
     x: int
     y: int = 2
@@ -25,7 +25,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Oracle:
-    """The same by `dataclasses`."""
+    """The same class, point by `dataclasses`."""
 
     x: int
     y: int = 2
@@ -39,31 +39,29 @@ Oracle.__qualname__ = "Point"
     ("values", "named"),
     [((1,), {}), ((1, 3), {}), ((), {"x": 1}), ((1,), {"names": ["a"]}), ((1, 2, ["b"]), {})],
 )
-def test_it_is_made_and_shown_as_a_dataclass_is(values: tuple[Any, ...], named: dict[str, Any]) -> None:
-    made, oracle = Point(*values, **named), Oracle(*values, **named)
-    assert repr(made) == repr(oracle)
-    assert dataclasses.asdict(made) == dataclasses.asdict(oracle)
-    assert dataclasses.replace(made, y=9) == Point(made.x, 9, made.names)
-    assert copy.deepcopy(made) == made == pickle.loads(pickle.dumps(made))
+def test_it_behaves_like_a_dataclass(values: tuple[Any, ...], named: dict[str, Any]) -> None:
+    point, oracle = Point(*values, **named), Oracle(*values, **named)
+    assert repr(point) == repr(oracle)
+    assert dataclasses.asdict(point) == dataclasses.asdict(oracle)
+    assert dataclasses.replace(point, y=9) == Point(point.x, 9, point.names)
+    assert copy.deepcopy(point) == point == pickle.loads(pickle.dumps(point))
 
 
 @pytest.mark.parametrize(
     ("values", "named"),
     [((), {}), ((1, 2, [], 4), {}), ((1,), {"x": 1}), ((1,), {"z": 1}), ((), {"y": 1})],
 )
-def test_wrong_arguments_are_refused_as_by_a_dataclass(
-    values: tuple[Any, ...], named: dict[str, Any]
-) -> None:
+def test_wrong_arguments_raise_like_a_dataclass(values: tuple[Any, ...], named: dict[str, Any]) -> None:
     for cls in (Oracle, Point):
         with pytest.raises(TypeError):
             cls(*values, **named)
 
 
-def test_every_object_gets_a_default_of_its_own() -> None:
+def test_every_object_gets_its_own_default() -> None:
     assert Point(1).names is not Point(1).names
 
 
-def test_nothing_is_changed_or_deleted() -> None:
+def test_fields_cannot_be_changed_or_deleted() -> None:
     point = Point(1)
     with pytest.raises(dataclasses.FrozenInstanceError):
         point.x = 2  # type: ignore[misc]
@@ -71,7 +69,7 @@ def test_nothing_is_changed_or_deleted() -> None:
         del point.x
 
 
-def test_equal_values_are_equal_and_hash_alike_within_a_class() -> None:
+def test_equality_and_hash_compare_values_within_a_class() -> None:
     @frozen
     class Other:
         x: int
@@ -90,7 +88,7 @@ def test_equal_values_are_equal_and_hash_alike_within_a_class() -> None:
             assert (x, y) == (1, 2)
 
 
-def test_what_a_class_defines_itself_stays_and_it_may_check_itself() -> None:
+def test_a_class_can_define_methods_and_post_init() -> None:
     @frozen
     class Even:
         value: int
@@ -107,14 +105,14 @@ def test_what_a_class_defines_itself_stays_and_it_may_check_itself() -> None:
         Even(3)
 
 
-def test_its_arguments_are_seen() -> None:
+def test_the_signature_is_visible() -> None:
     assert list(inspect.signature(Point).parameters) == list(inspect.signature(Oracle).parameters)
     assert inspect.signature(Point).parameters["y"].default == 2
 
 
-def test_no_dataclass_is_a_base() -> None:
-    with pytest.raises(TypeError, match="derived from a dataclass"):
+def test_a_dataclass_cannot_be_a_base() -> None:
+    with pytest.raises(TypeError, match="derives from a dataclass"):
 
         @frozen
-        class Further(Point):
+        class Derived(Point):
             z: int = 0

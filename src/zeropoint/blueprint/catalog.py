@@ -1,4 +1,4 @@
-"""Published models and those of the lessons, as data: `catalog/NAME.toml`, a file each."""
+"""Blueprints of published models and of the lessons, one TOML file each: `catalog/NAME.toml`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _FOLDER = files("zeropoint.blueprint") / "catalog"
 
 
 def names() -> list[str]:
-    """Every name that `load` takes, sorted."""
+    """Every name that `load` accepts, sorted."""
     return sorted(
         file.name.removesuffix(_SUFFIX) for file in _FOLDER.iterdir() if file.name.endswith(_SUFFIX)
     )
 
 
 def load(name: str) -> Blueprint:
-    """The blueprint of that name. Raises BadInput, naming the closest, for another."""
+    """The blueprint with this name. Raises BadInput naming the closest one."""
     if name not in names():
         raise BadInput(choices("blueprint", name, names()))
     return from_toml((_FOLDER / f"{name}{_SUFFIX}").read_text("utf-8"), name)

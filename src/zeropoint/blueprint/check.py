@@ -1,4 +1,7 @@
-"""Rules across the parts of a blueprint. All problems are found at once, each with field, value, remedy."""
+"""Validate a blueprint: report all problems at once, each with field, value and remedy.
+
+Rules across parts are here, those within one part in `rules.py`.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +24,16 @@ __all__ = ["check", "problems"]
 
 
 def check(blueprint: Blueprint, name: str = "blueprint") -> None:
-    """Raise BadInput listing every broken rule, or return."""
-    found = list(problems(blueprint))
-    if found:
+    """Raise BadInput listing every problem of a blueprint, if there is any."""
+    if found := list(problems(blueprint)):
         raise BadInput(f"{name}: " + "; ".join(found))
 
 
 def problems(blueprint: Blueprint) -> Problems:
-    """Each broken rule as a sentence without its full stop."""
+    """Each problem as a sentence without a full stop."""
     b = blueprint
     if not b.family:
-        yield "family is empty; name the published family, as in 'llama'"
+        yield "family is empty; name the published family, such as 'llama'"
     for field in ("d_model", "n_vocab", "n_ctx", "n_layers"):
         yield from in_range(field, getattr(b, field))
     if b.n_vocab == 1:
@@ -59,11 +61,11 @@ def _embedding_rules(b: Blueprint) -> Problems:
         if (n := position.n_positions) < b.n_ctx:
             yield f"embedding.position.n_positions is {n}; expected n_ctx, {b.n_ctx}, or more"
     if isinstance(position, Sinusoidal) and b.d_model % 2:
-        yield f"d_model is {b.d_model}; sinusoidal positions fill pairs of columns, so make it even"
+        yield f"d_model is {b.d_model}; expected an even number, since sinusoidal positions use pairs"
 
 
 def _stack_rules(name: str, blocks: tuple[Block, ...], is_causal: bool) -> Problems:
-    """Each different block once, then what all blocks of a stack must agree on."""
+    """Check each distinct block once, then the properties that all blocks of a stack share."""
     if len(blocks) > 4096:
         yield f"{name} has {len(blocks)} blocks; expected at most 4096"
     seen: set[Block] = set()
@@ -74,8 +76,8 @@ def _stack_rules(name: str, blocks: tuple[Block, ...], is_causal: bool) -> Probl
     for i, block in enumerate(blocks[1:], start=1):
         if _bias_of(block.attention) != _bias_of(blocks[0].attention):
             yield (
-                f"{name}[{i}].attention differs from {name}[0] in relative bias or heads; all layers share "
-                "one table, so make them alike"
+                f"{name}[{i}].attention differs from {name}[0] in relative bias or heads; make them equal, "
+                "since all layers share one table"
             )
             return
 
@@ -92,19 +94,19 @@ def _block_rules(name: str, block: Block, is_causal: bool) -> Problems:
     yield from one_of(f"{name}.placement", block.placement, Placement)
     if block.attention.is_causal != is_causal:
         yield (
-            f"{name}.attention.is_causal is {block.attention.is_causal}; expected {is_causal}: an encoder "
-            "sees both ways, a decoder beside one looks back, and the blocks of a stack agree"
+            f"{name}.attention.is_causal is {block.attention.is_causal}; expected {is_causal}, since encoder "
+            "blocks are not causal, decoder blocks are, and all blocks of a stack agree"
         )
     if block.cross_attention is None:
         return
     cross = block.cross_attention
     yield from attention_rules(f"{name}.cross_attention", cross)
     if cross.is_causal:
-        yield f"{name}.cross_attention.is_causal is True; the whole source may be read, so set it to False"
+        yield f"{name}.cross_attention.is_causal is True; set it to False, since the full source is known"
     if cross.position != NoPosition():
         yield f"{name}.cross_attention.position is {type(cross.position).__name__}; expected NoPosition"
     if block.placement not in ("pre", "post"):
-        yield f"{name}.placement is {block.placement} beside cross_attention; expected pre or post"
+        yield f"{name}.placement is {block.placement} with cross_attention; expected pre or post"
 
 
 def _norm_after(name: str, norm: Norm | None, stack: str, blocks: tuple[Block, ...]) -> Problems:
@@ -114,20 +116,20 @@ def _norm_after(name: str, norm: Norm | None, stack: str, blocks: tuple[Block, .
     last = blocks[-1] if blocks else None
     if norm is None and last is not None and last.norm is not None and last.placement != "post":
         yield (
-            f"{name} is None; {last.placement} blocks leave their sum unscaled, so give a norm, or "
-            "place norms post"
+            f"{name} is None; give a norm, since {last.placement} blocks do not normalize their output, or "
+            "use placement post"
         )
 
 
 def _crossing_rules(b: Blueprint) -> Problems:
     for i, block in enumerate(b.encoder):
         if block.cross_attention is not None:
-            yield f"encoder[{i}].cross_attention is set; an encoder has nothing to read, so set it to None"
+            yield f"encoder[{i}].cross_attention is set; set it to None, since only `blocks` read the encoder"
             break
     n_crossing = sum(block.cross_attention is not None for block in b.blocks)
     if n_crossing and not b.encoder:
         yield f"{n_crossing} blocks have cross_attention without an encoder; give one, or remove it"
     if b.encoder and not n_crossing:
-        yield f"encoder has {len(b.encoder)} blocks that no block reads; give blocks a cross_attention"
+        yield f"encoder has {len(b.encoder)} blocks that no block reads; set cross_attention in `blocks`"
     if b.is_decoder and any(isinstance(block.attention.position, RelativeBias) for block in b.blocks):
-        yield "blocks have a RelativeBias in a decoder without encoder; expected Rope, Alibi or NoPosition"
+        yield "blocks have a RelativeBias in a decoder-only model; expected Rope, Alibi or NoPosition"

@@ -1,4 +1,4 @@
-"""What a blueprint costs to hold and to run, by arithmetic alone."""
+"""Parameters, memory and compute of a model, computed from its blueprint alone."""
 
 from __future__ import annotations
 
@@ -19,37 +19,40 @@ __all__ = [
 
 
 def count_parameters(blueprint: Blueprint) -> int:
-    """Number of stored weights; a tied head counts once."""
+    """Number of parameters; a tied head counts once."""
     return sum(math.prod(shape) for shape in parameters(blueprint).values())
 
 
 def count_parameters_without_positions(blueprint: Blueprint) -> int:
-    """As `count_parameters`, without a table of learned positions, as Karpathy's nanoGPT prints it."""
+    """Number of parameters without learned positions, as Karpathy's nanoGPT prints it."""
     positions = parameters(blueprint).get("embedding.position.weight", (0,))
     return count_parameters(blueprint) - math.prod(positions)
 
 
 def count_active_parameters(blueprint: Blueprint) -> int:
-    """Number of weights that one token meets: of a mixture's experts, only the active ones."""
-    idle = 0
+    """Number of parameters used for one token: of a mixture's experts, only the active ones."""
+    n_inactive = 0
     for block in (*blueprint.encoder, *blueprint.blocks):
         if isinstance(ffn := block.ffn, MixtureOfExperts):
-            idle += (ffn.n_experts - ffn.n_active) * 3 * ffn.expert.d_ff * blueprint.d_model
-    return count_parameters(blueprint) - idle
+            n_inactive += (ffn.n_experts - ffn.n_active) * 3 * ffn.expert.d_ff * blueprint.d_model
+    return count_parameters(blueprint) - n_inactive
 
 
-def weight_bytes(blueprint: Blueprint, bits_a_weight: float = 32) -> int:
-    """Bytes of all weights at so many bits each."""
-    return math.ceil(count_parameters(blueprint) * bits_a_weight / 8)
+def weight_bytes(blueprint: Blueprint, bits_per_weight: float = 32) -> int:
+    """Bytes of all weights."""
+    return math.ceil(count_parameters(blueprint) * bits_per_weight / 8)
 
 
 def cache_bytes(blueprint: Blueprint, n_positions: int, element_bytes: int = 2) -> int:
-    """Bytes of keys and values for so many positions (2 bytes an element: half precision)."""
+    """Bytes of the KV cache for n_positions tokens (2 bytes per element: half precision)."""
     return 2 * n_positions * element_bytes * sum(block.attention.d_kv for block in blueprint.blocks)
 
 
 def decode_flops(blueprint: Blueprint, n_positions: int) -> int:
-    """Floating-point operations of one token after n_positions others: 2 a weight, 4 a cached column."""
+    """Floating-point operations to decode one token after n_positions others.
+
+    2 per weight of each matrix, and 4 per cached position and query column: 2 for q . k, 2 for the values.
+    """
     matrices = sum(_active_matrix_weights(block, blueprint.d_model) for block in blueprint.blocks)
     head = 0 if blueprint.head is None else blueprint.n_vocab * blueprint.d_model
     attention = sum(

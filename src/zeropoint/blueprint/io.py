@@ -1,15 +1,15 @@
-"""A blueprint as TOML, exactly: what is written is read back equal.
+"""Read and write blueprints as TOML; reading what was written gives an equal blueprint.
 
     version = 1
     family = "gpt2"
     ...
     [[blocks]]
-    count = 12                      # a run of equal blocks is written once
+    count = 12                      # a run of equal blocks
     attention = { n_heads = 12, n_kv_heads = 12, d_head = 64, bias = "all" }
     ffn = { kind = "mlp", d_ff = 3072, activation = "gelu_tanh" }
 
-A part is a table as `tables` has it; a field at its default is left out. Blocks that alternate are written
-once, with `repeat = { blocks = 13 }` on top.
+`toml_codec` writes each part as a table, without fields at their default. A repeated pattern of blocks is
+written once, with `repeat = { blocks = 13 }` at the top.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from itertools import groupby
 from typing import Any
 
 from zeropoint.blueprint.spec import VERSION, Block, Blueprint
-from zeropoint.blueprint.toml_codec import decode, describe, encode, has_choice, non_defaults, parse
+from zeropoint.blueprint.toml_codec import decode, describe, encode, needs_kind, non_defaults, parse
 from zeropoint.errors import BadInput, choices
 
 __all__ = ["from_table", "from_toml", "to_toml"]
 
-_MOST_BLOCKS = 4096
+_MAX_BLOCKS = 4096
 _STACKS = ("blocks", "encoder")
 
 
 def to_toml(blueprint: Blueprint) -> str:
-    """The blueprint's TOML text; `from_toml` gives the same blueprint."""
+    """The TOML text of a blueprint, which `from_toml` reads back."""
     lines, runs, repeats = [f"version = {VERSION}"], [], []
     for name, value in non_defaults(blueprint):
         if _is_stack(value):
@@ -39,30 +39,30 @@ def to_toml(blueprint: Blueprint) -> str:
             if len(pattern) < len(value):
                 repeats.append(f"{name} = {len(value) // len(pattern)}")
         else:
-            lines.append(f"{name} = {encode(value, has_choice(Blueprint, name))}")
+            lines.append(f"{name} = {encode(value, needs_kind(Blueprint, name))}")
     if repeats:
         lines.append(f"repeat = {{ {', '.join(repeats)} }}")
     return "\n".join(lines + runs) + "\n"
 
 
 def from_toml(text: str, origin: str = "blueprint") -> Blueprint:
-    """The blueprint that `text` says; `origin` names it in errors.
+    """Parse the TOML text of a blueprint. origin: its name in errors.
 
-    Raises BadInput for text that is no TOML, a newer version, an unknown or missing key and a value of
-    another type. Whether the values go together is for `check` to say.
+    Raises BadInput for invalid TOML, a newer version, unknown or missing keys and values of the wrong type.
+    `check` validates the values.
     """
     return from_table(parse(text, origin), origin)
 
 
 def from_table(table: Mapping[str, Any], origin: str = "blueprint") -> Blueprint:
-    """The blueprint that a table of TOML says, as `from_toml`. Raises BadInput."""
+    """The blueprint of a parsed TOML table. Raises BadInput as `from_toml`."""
     table = dict(table)
     version = table.pop("version", None)
     if type(version) is not int or version < 1:
-        raise BadInput(f"{origin}: `version` is {describe(version)}; expected an integer, {VERSION} today")
+        raise BadInput(f"{origin}: `version` is {describe(version)}; expected an integer from 1 to {VERSION}")
     if version > VERSION:
         raise BadInput(
-            f"{origin}: `version` is {version}, and this zeropoint reads up to {VERSION}; install a newer one"
+            f"{origin}: `version` is {version}, but this zeropoint reads up to {VERSION}; install a newer one"
         )
     repeats = table.pop("repeat", {})
     stacks = {name: _blocks(table.pop(name), origin, name) for name in _STACKS if name in table}
@@ -75,7 +75,7 @@ def _is_stack(value: Any) -> bool:
 
 
 def _pattern(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
-    """The blocks whose repetition is `blocks`; all of them where they are one run, which `count` says."""
+    """The shortest pattern that repeats to `blocks`; all blocks if they are equal (`count` covers that)."""
     n = len(blocks)
     lengths = (k for k in range(1, n + 1) if n % k == 0 and blocks == blocks[:k] * (n // k))
     length = next(lengths)
@@ -84,18 +84,16 @@ def _pattern(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
 
 def _repeated(blueprint: Blueprint, repeats: Any, origin: str) -> Blueprint:
     if not isinstance(repeats, Mapping):
-        raise BadInput(
-            f"{origin}: `repeat` is {describe(repeats)}; expected a table, as in {{ blocks = 13 }}"
-        )
+        raise BadInput(f"{origin}: `repeat` is {describe(repeats)}; expected a table, like {{ blocks = 13 }}")
     stacks = {"blocks": blueprint.blocks, "encoder": blueprint.encoder}
     for name, times in repeats.items():
         if name not in stacks:
             raise BadInput(
                 f"{origin}: {choices('key', f'repeat.{name}', [f'repeat.{key}' for key in stacks])}"
             )
-        if type(times) is not int or times < 1 or times * len(stacks[name]) > _MOST_BLOCKS:
+        if type(times) is not int or times < 1 or times * len(stacks[name]) > _MAX_BLOCKS:
             raise BadInput(
-                f"{origin}: `repeat.{name}` is {describe(times)}; expected 1 to {_MOST_BLOCKS} blocks in all"
+                f"{origin}: `repeat.{name}` is {describe(times)}; expected 1 to {_MAX_BLOCKS} blocks in all"
             )
         stacks[name] *= times
     return replace(blueprint, blocks=stacks["blocks"], encoder=stacks["encoder"])
@@ -107,12 +105,12 @@ def _runs(stack: str, blocks: tuple[Block, ...]) -> list[str]:
         lines += ["", f"[[{stack}]]"]
         if (count := len(list(run))) > 1:
             lines.append(f"count = {count}")
-        lines += [f"{name} = {encode(value, has_choice(Block, name))}" for name, value in non_defaults(block)]
+        lines += [f"{name} = {encode(value, needs_kind(Block, name))}" for name, value in non_defaults(block)]
     return lines
 
 
 def _blocks(values: Any, origin: str, path: str) -> tuple[Block, ...]:
-    """A stack from its tables, each counted as often as its `count` says."""
+    """A stack of blocks from its tables, each repeated `count` times."""
     if not isinstance(values, list):
         raise BadInput(f"{origin}: `{path}` is {describe(values)}; expected tables [[{path}]]")
     blocks: list[Block] = []
@@ -121,9 +119,9 @@ def _blocks(values: Any, origin: str, path: str) -> tuple[Block, ...]:
             raise BadInput(f"{origin}: `{path}[{i}]` is {describe(table)}; expected a table [[{path}]]")
         rest = dict(table)
         count = rest.pop("count", 1)
-        if type(count) is not int or not 1 <= count <= _MOST_BLOCKS - len(blocks):
+        if type(count) is not int or not 1 <= count <= _MAX_BLOCKS - len(blocks):
             raise BadInput(
-                f"{origin}: `{path}[{i}].count` is {describe(count)}; expected 1 to {_MOST_BLOCKS} in all"
+                f"{origin}: `{path}[{i}].count` is {describe(count)}; expected 1 to {_MAX_BLOCKS} in all"
             )
         blocks += [decode(Block, rest, origin, f"{path}[{i}].")] * count
     return tuple(blocks)

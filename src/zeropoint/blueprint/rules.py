@@ -1,6 +1,6 @@
-"""Rules within one part of a blueprint; `check.py` has those across parts.
+"""Validation rules within one part of a blueprint; `check.py` has those across parts.
 
-Each function yields problems: sentences without their full stop, that name field, value and remedy.
+Each function yields problems: sentences without a full stop that name field, value and remedy.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ __all__ = ["Problems", "attention_rules", "ffn_rules", "in_range", "norm_rules",
 
 Problems = Iterator[str]
 
-# Above any published model; keeps every product of sizes within 64 bits.
-_MOST = {
+# Above any published model, and low enough to keep products of sizes within 64 bits.
+_MAX_SIZES = {
     "d_model": 2**20,
     "n_layers": 4096,
     "n_heads": 65536,
@@ -39,36 +39,36 @@ _MOST = {
     "d_head": 4096,
     "n_experts": 2**16,
 }
-_MOST_OTHERWISE = 2**24
+_MAX_OTHER_SIZE = 2**24
 
 
 def in_range(field: str, value: int) -> Problems:
-    """A size: from 1 to what no published model comes near."""
-    most = _MOST.get(field.rpartition(".")[2], _MOST_OTHERWISE)
-    if not 1 <= value <= most:
-        yield f"{field} is {value}; expected 1 to {most}"
+    """A size must be 1 to a limit above any published model."""
+    maximum = _MAX_SIZES.get(field.rpartition(".")[2], _MAX_OTHER_SIZE)
+    if not 1 <= value <= maximum:
+        yield f"{field} is {value}; expected 1 to {maximum}"
 
 
-def positive(field: str, value: float | None, least: float = 0.0) -> Problems:
-    """A finite number above `least`; None is for the caller's default and passes."""
-    if value is not None and not (math.isfinite(value) and value > least):
-        yield f"{field} is {value}; expected a number above {least:g}"
+def positive(field: str, value: float | None, minimum: float = 0.0) -> Problems:
+    """A number must be finite and above `minimum`; None (a default) passes."""
+    if value is not None and not (math.isfinite(value) and value > minimum):
+        yield f"{field} is {value}; expected a number above {minimum:g}"
 
 
 def one_of(field: str, value: str, literal: object) -> Problems:
-    """A value of a Literal."""
+    """A value must be one of a Literal's."""
     if value not in get_args(literal):
         yield choices(field, value, get_args(literal))
 
 
 def norm_rules(field: str, norm: Norm | None) -> Problems:
-    """Its eps keeps the division finite."""
+    """eps must be positive."""
     if norm is not None:
         yield from positive(f"{field}.eps", norm.eps)
 
 
 def ffn_rules(field: str, ffn: FFN | None) -> Problems:
-    """Widths, activation, and experts that exist."""
+    """Widths, activation and numbers of experts must be valid."""
     if ffn is None:
         return
     inner = ffn.expert if isinstance(ffn, MixtureOfExperts) else ffn
@@ -82,7 +82,7 @@ def ffn_rules(field: str, ffn: FFN | None) -> Problems:
 
 
 def attention_rules(field: str, a: Attention) -> Problems:
-    """Heads that divide, a window that sees something, a position that fits a head."""
+    """Head counts must divide, a window must not be empty, the position must fit a head."""
     yield from in_range(f"{field}.d_head", a.d_head)
     yield from in_range(f"{field}.n_heads", a.n_heads)
     if a.n_heads >= 1 and (not 1 <= a.n_kv_heads <= a.n_heads or a.n_heads % a.n_kv_heads):
@@ -91,7 +91,7 @@ def attention_rules(field: str, a: Attention) -> Problems:
     if a.window is not None:
         yield from in_range(f"{field}.window", a.window)
         if not a.is_causal:
-            yield f"{field}.window is {a.window} without is_causal; a window looks back, so set both"
+            yield f"{field}.window is {a.window} without is_causal; set is_causal, since a window looks back"
     yield from positive(f"{field}.scale", a.scale)
     yield from positive(f"{field}.softcap", a.softcap)
     yield from norm_rules(f"{field}.query_key_norm", a.query_key_norm)
@@ -102,14 +102,15 @@ def _position_rules(field: str, position: AttentionPosition, a: Attention) -> Pr
     match position:
         case Rope():
             yield from _rope_rules(field, position, a.d_head)
-        case RelativeBias(n_buckets, longest, is_bidirectional):
+        case RelativeBias(n_buckets, max_distance, is_bidirectional):
             if is_bidirectional == a.is_causal:
                 yield f"{field}.is_bidirectional is {is_bidirectional}; expected the opposite of is_causal"
             n_each = n_buckets // 2 if is_bidirectional else n_buckets
             if n_each < 2 or n_buckets % 2:
-                yield f"{field}.n_buckets is {n_buckets}; expected an even number of at least 2 a direction"
-            elif not n_each // 2 < longest <= _MOST_OTHERWISE:
-                yield f"{field}.longest_distance is {longest}; expected above half the buckets, {n_each // 2}"
+                yield f"{field}.n_buckets is {n_buckets}; expected an even number, at least 2 per direction"
+            elif not n_each // 2 < max_distance <= _MAX_OTHER_SIZE:
+                half = n_each // 2
+                yield f"{field}.max_distance is {max_distance}; expected above half the buckets, {half}"
 
 
 def _rope_rules(field: str, rope: Rope, d_head: int) -> Problems:
@@ -134,7 +135,7 @@ def _scaling_rules(field: str, scaling: RopeScaling, rope: Rope) -> Problems:
             if rope.n_rotated < 4:
                 yield f"{field} is NTK with n_rotated {rope.n_rotated}; make it 4 or more"
             if rope.frequency_factors:
-                yield f"{field} is NTK beside frequency_factors; keep one of the two"
+                yield f"{field} is NTK together with frequency_factors; use one of the two"
         case Llama3Scaling(_, low, high):
             yield from positive(f"{field}.low_frequency_factor", low)
             if not (math.isfinite(high) and high > low):
@@ -156,4 +157,4 @@ def _factor_rules(field: str, factors: tuple[float, ...], rope: Rope, may_be_emp
     if len(factors) != rope.n_rotated // 2:
         yield f"{field} has {len(factors)} items; expected n_rotated / 2, {rope.n_rotated // 2}"
     if not all(math.isfinite(f) and f > 0 for f in factors):
-        yield f"{field} holds a value that is not a positive number"
+        yield f"{field} has a value that is not a positive number; expected only positive numbers"

@@ -1,8 +1,8 @@
-"""How a tensor of ours is made from what a file stores: small descriptions, nested from the inside out.
+"""Describe how each of our tensors is computed from the tensors stored in a file.
 
-A family says for each of our tensors what it is; `weights/mapping.py` carries it out, lazily and in both
-directions. `Rows(Transposed(Rename("h.0.attn.c_attn.weight")), 0, 768)` is GPT-2's query: turn the stored
-matrix, then take its first 768 rows.
+Every family maps our names to such descriptions; `weights/mapping.py` evaluates them lazily, in both
+directions. They nest: `Rows(Transposed(Rename("h.0.attn.c_attn.weight")), 0, 768)` is GPT-2's query
+projection: transpose the stored matrix, then take its first 768 rows.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ __all__ = ["Offset", "Permuted", "Rename", "Rows", "Stacked", "TensorSource", "T
 
 @frozen
 class Rename:
-    """The file's tensor `name` as it is."""
+    """The stored tensor `name`, unchanged."""
 
     name: str
 
 
 @frozen
 class Rows:
-    """Rows [begin, end) of `source` along its first axis (fused projections)."""
+    """Rows [begin, end) of `source` along its first axis, for fused projections."""
 
     source: TensorSource
     begin: int
@@ -30,18 +30,18 @@ class Rows:
 
 @frozen
 class Transposed:
-    """The matrix `source` [in, out] turned to [out, in] (GPT-2's Conv1D)."""
+    """The matrix `source` [in, out], transposed to [out, in] (GPT-2's Conv1D)."""
 
     source: TensorSource
 
 
 @frozen
 class Permuted:
-    """`source`, n_heads heads of d_head rows each, brought from one layout of rotary pairs to the other.
+    """`source`, with the rows of each of n_heads heads reordered to the other layout of rotary pairs.
 
-    is_interleaved: ours is; then our row 2i + j of a head is the source's row j * d_head / 2 + i. Else ours
-    is in halves, and our row j * d_head / 2 + i is the source's row 2i + j. GGUF interleaves Llama's pairs,
-    Hugging Face does not. A bias is permuted as a column is.
+    is_interleaved: whether our layout is. If so, row 2i + j of a head is the source's row j * d_head / 2 + i;
+    else row j * d_head / 2 + i is the source's row 2i + j. GGUF interleaves Llama's pairs, Hugging Face does
+    not. A bias is permuted like a column.
     """
 
     source: TensorSource
@@ -51,14 +51,14 @@ class Permuted:
 
 @frozen
 class Stacked:
-    """`sources` of equal shape as one tensor with a new first axis (the experts of a mixture)."""
+    """`sources` of equal shape, stacked along a new first axis (the experts of a mixture)."""
 
     sources: tuple[TensorSource, ...]
 
 
 @frozen
 class Offset:
-    """`source` with `add` added to every element (Gemma's gain - 1)."""
+    """`source` plus `add` (Gemma stores gain - 1)."""
 
     source: TensorSource
     add: float
@@ -68,7 +68,7 @@ TensorSource = Rename | Rows | Transposed | Permuted | Stacked | Offset
 
 
 def stored_names(source: TensorSource) -> list[str]:
-    """The names of all stored tensors that a source reads, in order."""
+    """The names of all stored tensors that a description reads, in order."""
     match source:
         case Rename(name):
             return [name]

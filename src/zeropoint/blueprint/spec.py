@@ -1,7 +1,8 @@
-"""`Blueprint`: one declarative description of a model. Sizes carry the names used everywhere else.
+"""`Blueprint`: the complete architecture of a model as data.
 
-From it come the torch module, the native plan, tensor names and shapes, and every cost. It is versioned,
-because it is written to files (`io.py`).
+The torch module, the native plan, the names and shapes of tensors, and all costs derive from it. Sizes have
+the same names everywhere (n_layers, d_model, ...). Blueprints are stored in files (`io.py`), hence the
+version.
 """
 
 from __future__ import annotations
@@ -16,20 +17,23 @@ from zeropoint.frozen import frozen
 
 __all__ = ["VERSION", "Block", "Blueprint", "Embedding", "Head", "Placement"]
 
-VERSION = 1  # of the written form; raised when a file of today would be misread
+VERSION = 1  # of the file format; increased when older files would be misread
 
 Placement = Literal["pre", "post", "parallel", "sandwich"]
 
 
 @frozen
 class Block:
-    """One layer.
+    """One layer: attention and a feed-forward network (FFN), each with a residual connection.
 
-    placement of norms: "pre", before each part (GPT-2, Llama); "post", after each addition (the 2017
-    Transformer, BERT); "parallel", one norm whose output attention and feed-forward both read (phi-2);
-    "sandwich", before each part and again before it is added (Gemma 2).
-    cross_attention: over an encoder's output, between attention and feed-forward.
-    norm, ffn: None where the block has none (the transformer made by hand is attention alone).
+    placement of the norms:
+      "pre"       x + attention(norm(x)), then x + ffn(norm(x))   (GPT-2, Llama)
+      "post"      norm(x + attention(x)), then norm(x + ffn(x))   (the original Transformer, BERT)
+      "parallel"  x + attention(norm(x)) + ffn(norm(x)), one norm for both   (phi-2)
+      "sandwich"  x + norm(attention(norm(x))), then x + norm(ffn(norm(x)))   (Gemma 2)
+
+    cross_attention: attends to the encoder's output, between attention and FFN.
+    norm, ffn: None if the block has none (attention-only models).
     """
 
     attention: Attention
@@ -41,10 +45,10 @@ class Block:
 
 @frozen
 class Embedding:
-    """From ids to the residual stream.
+    """From token ids to the residual stream.
 
-    scale: what the vectors are multiplied with (sqrt(d_model) in the 2017 Transformer and Gemma).
-    n_types: segments with a vector of their own (BERT). norm: applied to the sum (BERT).
+    scale: factor of the token vectors (sqrt(d_model) in the original Transformer and Gemma).
+    n_types: number of segment types, each with a learned vector (BERT). norm: applied to the sum (BERT).
     """
 
     position: EmbeddingPosition = NoPosition()
@@ -57,9 +61,9 @@ class Embedding:
 class Head:
     """From the residual stream to logits.
 
-    is_tied: its matrix is the embedding. scale: of what it reads (d_model^-0.5 in T5).
-    softcap: logits pass cap * tanh(logit / cap) (Gemma 2). has_transform: a dense layer, activation and norm
-    come before it (BERT's masked-word head).
+    is_tied: use the embedding matrix. scale: factor of the input (d_model^-0.5 in T5).
+    softcap: limits the logits to cap * tanh(logit / cap) (Gemma 2).
+    has_transform: apply a linear layer, activation and norm first (BERT's masked-language-model head).
     """
 
     is_tied: bool = True
@@ -71,11 +75,11 @@ class Head:
 
 @frozen
 class Blueprint:
-    """A model: embedding, `blocks`, final norm, head; and an encoder before it where `encoder` has blocks.
+    """A transformer: embedding, `blocks`, final norm, head; with `encoder` blocks, an encoder-decoder (T5).
 
-    family: the published family it belongs to. d_model: width of the residual stream; n_vocab: tokens;
-    n_ctx: positions it was trained for. A decoder's blocks are causal; an encoder alone has blocks that are
-    not (BERT). final_norm: None for post-norm models. encoder_norm: the encoder's final norm.
+    family: the published architecture, such as "llama". d_model: width of the residual stream. n_vocab: size
+    of the vocabulary. n_ctx: context length in training. blocks: causal in a decoder, not causal in an
+    encoder-only model (BERT). final_norm: None for post-norm models. encoder_norm: the encoder's final norm.
     """
 
     family: str
@@ -91,17 +95,17 @@ class Blueprint:
 
     @property
     def n_layers(self) -> int:
-        """Number of blocks after the encoder."""
+        """Number of blocks, without the encoder's."""
         return len(self.blocks)
 
     @property
     def is_tied(self) -> bool:
-        """True where the head's matrix is the embedding."""
+        """Whether the head uses the embedding matrix."""
         return self.head is not None and self.head.is_tied
 
     @property
     def is_decoder(self) -> bool:
-        """True for a decoder alone: what the native engine runs."""
+        """Whether this is a decoder-only model, which the native engine can run."""
         return not self.encoder and all(
             b.attention.is_causal and b.cross_attention is None for b in self.blocks
         )

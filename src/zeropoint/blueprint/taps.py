@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.ffn import FFN, MLP, Gated
-from zeropoint.blueprint.parts.position import NoPosition, TurningPosition
+from zeropoint.blueprint.parts.position import NoPosition, RotaryPosition
 from zeropoint.blueprint.spec import Block, Blueprint
 from zeropoint.frozen import frozen
 
@@ -113,7 +113,7 @@ def _attention(a: Attention, t: str, new: str, s: str) -> Named:
     points = [("query", query), ("key", key), ("value", key)]
     if a.query_key_norm is not None:
         points += [("query_norm", query), ("key_norm", key)]
-    if isinstance(a.position, TurningPosition) and not is_cross:
+    if isinstance(a.position, RotaryPosition) and not is_cross:
         points += [("query_rotated", query), ("key_rotated", key)]
     points.append(("scores", table))
     if a.softcap is not None:

@@ -1,4 +1,4 @@
-"""The parameters of a blueprint: every tensor by name, with its shape in torch order ([out, in])."""
+"""The name and shape of every parameter of a blueprint; matrices are [out, in], as in torch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Named = Iterator[tuple[str, tuple[int, ...]]]
 
 
 def parameters(blueprint: Blueprint) -> dict[str, tuple[int, ...]]:
-    """Name to shape, in the order of the forward pass."""
+    """{name: shape} of all parameters, in the order of the forward pass."""
     return dict(_all(blueprint))
 
 
 def block_parameters(block: Block, d_model: int) -> dict[str, tuple[int, ...]]:
-    """Name to shape of one block, names relative to it."""
+    """{name: shape} of one block, with names relative to it."""
     return dict(_block(block, d_model))
 
 
@@ -91,7 +91,7 @@ def _ffn(name: str, ffn: FFN | None, d: int) -> Named:
             yield from _linear(f"{name}.up", d_ff, d, False)
             yield from _linear(f"{name}.down", d, d_ff, False)
         case _:
-            # The experts lie stacked, as GGUF and fused checkpoints store them.
+            # The experts are stacked along the first axis, as GGUF and fused checkpoints store them.
             n, d_ff = ffn.n_experts, ffn.expert.d_ff
             yield f"{name}.router.weight", (n, d)
             yield f"{name}.experts.gate.weight", (n, d_ff, d)

@@ -1,7 +1,7 @@
-"""Frozen dataclasses as TOML, exactly: what is written is read back equal.
+"""Read and write frozen dataclasses as TOML; reading what was written gives equal values.
 
-A dataclass in another is a table; where a field may hold one of several, the table's `kind` is the class in
-snake case. "none" is None. What is unknown is refused, with the closest name; so is a value of another type.
+A nested dataclass is a table. If a field allows several classes, `kind` names the class in snake case. "none"
+stands for None. Unknown keys (with the closest name) and values of the wrong type are errors.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ __all__ = [
     "decode_value",
     "describe",
     "encode",
-    "has_choice",
     "kind_of",
+    "needs_kind",
     "non_defaults",
     "parse",
     "refuse_unknown",
@@ -31,19 +31,19 @@ __all__ = [
 
 
 def parse(text: str, origin: str) -> dict[str, Any]:
-    """The table that a TOML text is. Raises BadInput, naming `origin`, for a text that is none."""
+    """Parse TOML text. Raises BadInput naming `origin` if it is invalid."""
     try:
         return tomllib.loads(text)
     except RecursionError:
-        raise BadInput(f"{origin} is not TOML: it is nested too deeply") from None
-    except ValueError as error:  # TOMLDecodeError is one; so is an integer of thousands of digits
-        raise BadInput(f"{origin} is not TOML: {error}") from None
+        raise BadInput(f"{origin} is not valid TOML: it is nested too deeply") from None
+    except ValueError as error:  # TOMLDecodeError, or an integer of thousands of digits
+        raise BadInput(f"{origin} is not valid TOML: {error}") from None
 
 
 def kind_of(part: type[Any]) -> str:
-    """How a part's class is written: `NoPosition` is no_position, `RMSNorm` rms_norm, `MLP` mlp.
+    """The `kind` of a class: no_position for `NoPosition`, rms_norm for `RMSNorm`, mlp for `MLP`.
 
-    A class whose name does not split so says it as KIND (AdamW).
+    A class can define it as KIND if its name does not split well (AdamW).
     """
     return (
         part.__dict__.get("KIND")
@@ -52,7 +52,7 @@ def kind_of(part: type[Any]) -> str:
 
 
 def non_defaults(part: Any) -> Iterator[tuple[str, Any]]:
-    """Fields and values worth writing: all but those at their default."""
+    """Fields and values that differ from their default."""
     for field in fields(part):
         value = getattr(part, field.name)
         if not _same(value, field.default):
@@ -60,16 +60,16 @@ def non_defaults(part: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _same(value: Any, default: Any) -> bool:
-    # 1 == 1.0 == True, but a reader must get the type back as well.
+    # 1 == 1.0 == True, but reading must restore the type too.
     return type(value) is type(default) and value == default
 
 
-def encode(value: Any, tells_kind: bool = False) -> str:
-    """A value as TOML, in a line. tells_kind: a dataclass says which it is."""
+def encode(value: Any, has_kind: bool = False) -> str:
+    """A value as one line of TOML. has_kind: write the `kind` of a dataclass."""
     if is_dataclass(value):
         kind = type(value)
-        items = [f'kind = "{kind_of(kind)}"'] if tells_kind else []
-        items += [f"{name} = {encode(inner, has_choice(kind, name))}" for name, inner in non_defaults(value)]
+        items = [f'kind = "{kind_of(kind)}"'] if has_kind else []
+        items += [f"{name} = {encode(inner, needs_kind(kind, name))}" for name, inner in non_defaults(value)]
         return "{ " + ", ".join(items) + " }"
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -81,7 +81,7 @@ def encode(value: Any, tells_kind: bool = False) -> str:
         return "[" + ", ".join(map(encode, value)) + "]"
     if value is None:
         return '"none"'
-    # JSON's strings are TOML's, but for DEL, which TOML wants escaped.
+    # JSON strings are valid TOML strings, except for DEL, which TOML requires to be escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -94,8 +94,8 @@ def decode(
 ) -> Any:
     """An instance of the dataclass `kind` from a table.
 
-    origin names the file in errors, path what lies above the table ("train."). ready: fields that are made
-    already, and not in the table. Raises BadInput.
+    origin: the file, for errors. path: the keys above the table, for errors ("train."). ready: values of
+    fields that are not in the table. Raises BadInput.
     """
     hints, known, ready = _hints(kind), {field.name: field for field in fields(kind)}, ready or {}
     refuse_unknown(table, known, origin, path)
@@ -109,7 +109,7 @@ def decode(
 
 
 def refuse_unknown(table: Mapping[str, Any], known: Iterable[str], origin: str, path: str = "") -> None:
-    """Raise BadInput for a key of a table that is not one of these, with the closest that is."""
+    """Raise BadInput for a key of `table` that is not in `known`, with the closest one."""
     known = list(known)
     for key in table:
         if key not in known:
@@ -118,7 +118,7 @@ def refuse_unknown(table: Mapping[str, Any], known: Iterable[str], origin: str, 
 
 
 def decode_value(hint: Any, value: Any, origin: str, path: str) -> Any:
-    """A value of the type that `hint` says, from what TOML gave. Raises BadInput."""
+    """Convert a parsed TOML value to the type `hint`. Raises BadInput."""
     options, parts = _options(hint), _parts(hint)
     if type(None) in options and value == "none":
         return None
@@ -162,30 +162,30 @@ def _options(hint: Any) -> tuple[Any, ...]:
 
 
 def _parts(hint: Any) -> dict[str, type[Any]]:
-    """The dataclasses that a field may hold, by their written kind."""
-    return {kind_of(one): one for one in _options(hint) if isinstance(one, type) and is_dataclass(one)}
+    """The dataclasses that a field allows, by kind."""
+    return {kind_of(cls): cls for cls in _options(hint) if isinstance(cls, type) and is_dataclass(cls)}
 
 
-def has_choice(kind: type[Any], name: str) -> bool:
-    """Whether that field of `kind` may hold one of several dataclasses."""
+def needs_kind(kind: type[Any], name: str) -> bool:
+    """Whether the field `name` of `kind` allows several dataclasses."""
     return len(_parts(_hints(kind)[name])) > 1
 
 
 def _expected(hint: Any) -> str:
     names = {int: "an integer", float: "a number", bool: "true or false", str: "a text", type(None): '"none"'}
-    said = [f'{{ kind = "{name}", ... }}' for name in _parts(hint)]
+    texts = [f'{{ kind = "{name}", ... }}' for name in _parts(hint)]
     for option in _options(hint):
         if is_dataclass(option):
             continue
         if get_origin(option) is Literal:
-            said.append("one of " + ", ".join(get_args(option)))
+            texts.append("one of " + ", ".join(get_args(option)))
         else:
-            said.append(names.get(option, "a list"))
-    return " or ".join(said)
+            texts.append(names.get(option, "a list"))
+    return " or ".join(texts)
 
 
 def describe(value: Any) -> str:
-    """A value for a message, in a few characters."""
+    """A value for a message, at most 40 characters."""
     if value is None:
         return "missing"
     text = json.dumps(value, default=str, ensure_ascii=True)

@@ -141,7 +141,7 @@ def to_hf(blueprint: Blueprint) -> dict[str, Any]:
         "num_decoder_layers": blueprint.n_layers,
         "n_positions": blueprint.n_ctx,
         "relative_attention_num_buckets": position.n_buckets,
-        "relative_attention_max_distance": position.longest_distance,
+        "relative_attention_max_distance": position.max_distance,
         "feed_forward_proj": kinds[type(ffn), ffn.activation],
         "layer_norm_epsilon": eps_of(blueprint),
         "vocab_size": blueprint.n_vocab,

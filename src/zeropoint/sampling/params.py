@@ -1,8 +1,7 @@
-"""`SamplingParams`: how an answer is drawn from the model's logits, and when it ends.
+"""`SamplingParams`: how to sample from the model's logits, and when to stop.
 
-The one table of names, ranges and help from which command-line flags, settings and the server's
-schema derive. A name is either one of the three fields below (seed, max_tokens, stop) or a field of
-a step in `sampling/steps/`.
+Command-line flags, settings and documentation derive from these declarations. A parameter is either one of
+the three below (seed, max_tokens, stop) or a field of a step in `sampling/steps/`.
 """
 
 from __future__ import annotations
@@ -18,22 +17,24 @@ from zeropoint.sampling.step import Step, step_classes
 
 __all__ = ["SamplingParams", "options"]
 
-# OpenAI's limits (API reference, `stop`): up to four sequences; the length is ours.
+# At most four sequences, as in OpenAI's API reference (`stop`); the maximum length is ours.
 _MAX_STOPS, _MAX_STOP_CHARS = 4, 1024
 
-_SEED = Option("seed", int, None, 0, 2**64 - 1, "Start of the random draws; same seed, same answer.")
-_MAX_TOKENS = Option("max_tokens", int, None, 1, 2**31 - 1, "Most tokens to generate.")
-_STOP = Option("stop", str, (), None, None, "Text that ends the answer (repeatable).", is_many=True)
+_SEED = Option(
+    "seed", int, None, 0, 2**64 - 1, "Seed of the random numbers; the same seed gives the same output."
+)
+_MAX_TOKENS = Option("max_tokens", int, None, 1, 2**31 - 1, "Maximum number of new tokens.")
+_STOP = Option("stop", str, (), None, None, "Stop sequence: ends the output (repeatable).", is_many=True)
 
 
 @frozen
 class SamplingParams:
-    """How to draw and when to stop. `SamplingParams.of(temperature=0.7, top_k=40)` is the usual way.
+    """Sampling parameters, usually made by `SamplingParams.of(temperature=0.7, top_k=40)`.
 
-    max_tokens: the budget of new tokens, or None for as many as the context holds.
-    seed: start of the draws, or None for a fresh one each time.
-    stop: texts that end the answer and are not part of it.
-    steps: what was asked for, in running order; a step left out changes nothing.
+    max_tokens: maximum number of new tokens; None for as many as fit in the context.
+    seed: of the random numbers; None for a new seed per request.
+    stop: strings that end the output and are not part of it.
+    steps: the steps with a given parameter, in the order in which they run.
     """
 
     max_tokens: int | None = None
@@ -43,7 +44,7 @@ class SamplingParams:
 
     @classmethod
     def of(cls, **flat: Any) -> SamplingParams:
-        """Build from flat names; None means "not given". Raises BadInput naming the value at fault."""
+        """Build from keyword arguments; None means "not given". Raises BadInput naming the invalid value."""
         given = {name: value for name, value in flat.items() if value is not None}
         table = {option.name: option for option in options()}
         for name in given:
@@ -59,7 +60,7 @@ class SamplingParams:
         return cls(checked.get("max_tokens"), checked.get("seed"), stop, tuple(steps))
 
     def flat(self) -> dict[str, Any]:
-        """The flat names that were given, with their values: `SamplingParams.of(**p.flat()) == p`."""
+        """The given parameters by name: `SamplingParams.of(**p.flat()) == p`."""
         own = {"max_tokens": self.max_tokens, "seed": self.seed, "stop": self.stop or None}
         values = {name: value for name, value in own.items() if value is not None}
         for step in self.steps:
@@ -67,17 +68,17 @@ class SamplingParams:
         return values
 
     def with_defaults(self, defaults: Mapping[str, Any]) -> SamplingParams:
-        """These parameters, with `defaults` (flat) for every name that was not given."""
+        """These parameters, with `defaults` for every name that was not given."""
         return SamplingParams.of(**{**defaults, **self.flat()})
 
     def active(self) -> tuple[Step, ...]:
-        """The steps that change anything, in running order."""
+        """The steps that change the logits, in the order in which they run."""
         return tuple(step for step in self.steps if not step.is_identity())
 
 
 @cache
 def options() -> tuple[Option, ...]:
-    """Every sampling parameter: first those of the steps in running order, then the limits."""
+    """Every sampling parameter: those of the steps in the order in which they run, then the limits."""
     steps = [option for step in step_classes() for option in options_of(step)]
     return (*steps, _SEED, _MAX_TOKENS, _STOP)
 
@@ -85,10 +86,10 @@ def options() -> tuple[Option, ...]:
 def _check_stop(value: object) -> tuple[str, ...]:
     stops = (value,) if isinstance(value, str) else value
     if not isinstance(stops, Sequence) or not all(isinstance(s, str) for s in stops):
-        raise BadInput(f"stop must be a text or a list of texts; got {value!r}")
+        raise BadInput(f"stop must be a string or a list of strings; got {value!r}")
     if len(stops) > _MAX_STOPS:
-        raise BadInput(f"stop takes at most {_MAX_STOPS} texts; got {len(stops)}")
+        raise BadInput(f"stop takes at most {_MAX_STOPS} strings; got {len(stops)}")
     for text in stops:
         if not 1 <= len(text) <= _MAX_STOP_CHARS:
-            raise BadInput(f"a stop text must have 1 to {_MAX_STOP_CHARS} characters; got {len(text)}")
+            raise BadInput(f"a stop string must have 1 to {_MAX_STOP_CHARS} characters; got {len(text)}")
     return tuple(stops)

@@ -1,4 +1,4 @@
-"""The catalogue: parameter counts, exactly, and transformers' own count of each."""
+"""Exact parameter counts of the catalogue, and those of the transformers library."""
 
 import pytest
 
@@ -8,8 +8,8 @@ from zeropoint.blueprint.cost import count_active_parameters, count_parameters
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadInput
 
-# The first group stands in what was published; the others are arithmetic on each entry's sizes, which
-# transformers confirms below but which no source printed to the last digit was compared with.
+# The first group is published to the last digit. The others are computed from each entry's sizes and
+# confirmed by transformers below.
 COUNTS = {
     "gpt2": 124_439_808,
     "gpt2-medium": 354_823_168,
@@ -45,15 +45,15 @@ COUNTS = {
     "qwen2.5-7b": 7_615_616_512,
     "qwen3-8b": 8_190_735_360,
     "gemma-2-9b": 9_241_705_984,
-    "bert-base": 109_514_298,  # the encoder's 108,891,648 and the masked-word head's 622,650
-    "transformer-base": 63_045_632,  # 65 M in table 3, where the vocabulary is "about 37000"
+    "bert-base": 109_514_298,  # encoder 108,891,648, masked-language-model head 622,650
+    "transformer-base": 63_045_632,  # 65 M in table 3, with a vocabulary of "about 37000"
     "transformer-big": 214_171_648,  # 213 M in table 3
-    "baby-gpt": 10_745_088,  # nanoGPT prints 10.65M, which leaves out 98,304 of positions
-    "tiny-gpt": 804_096,  # nanoGPT prints 0.80M, which leaves out 8,192 of positions
+    "baby-gpt": 10_745_088,  # nanoGPT prints 10.65M, without 98,304 for positions
+    "tiny-gpt": 804_096,  # nanoGPT prints 0.80M, without 8,192 for positions
 }
 
 
-def test_the_catalogue_is_what_is_pinned_here():
+def test_every_entry_is_in_the_table():
     assert set(catalog.names()) == set(COUNTS)
 
 
@@ -62,35 +62,35 @@ def test_counts_are_exact(name):
     assert count_parameters(catalog.load(name)) == COUNTS[name]
 
 
-def test_mixtral_meets_a_quarter_of_its_weights():
+def test_mixtral_uses_a_quarter_of_its_weights_per_token():
     assert count_active_parameters(catalog.load("mixtral-8x7b")) == 12_879_925_248
 
 
-def test_bert_is_counted_without_head_and_with_pooler_too():
+def test_bert_counts_without_head_and_with_pooler():
     shapes = parameters(catalog.load("bert-base"))
     encoder = sum(_size(shape) for name, shape in shapes.items() if not name.startswith("head."))
     assert encoder == 108_891_648
     assert encoder + 768 * 768 + 768 == 109_482_240  # BertModel's pooler
 
 
-def test_an_unknown_name_is_refused_with_the_closest():
+def test_an_unknown_name_suggests_the_closest():
     with pytest.raises(BadInput, match=r"unknown blueprint `gpt-2`.*closest: gpt2"):
         catalog.load("gpt-2")
 
 
-def in_files():
+def published_names():
     return [name for name in COUNTS if not name.startswith(("transformer", "baby", "build", "tiny"))]
 
 
-@pytest.mark.parametrize("name", in_files())
+@pytest.mark.parametrize("name", published_names())
 def test_transformers_counts_the_same(name):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     blueprint = catalog.load(name)
     config = families.for_blueprint(blueprint).to_hf(blueprint)
     architecture = config.pop("architectures")[0]
-    made = transformers.AutoConfig.for_model(**config)
+    hf_config = transformers.AutoConfig.for_model(**config)
     with torch.device("meta"):
-        model = getattr(transformers, architecture)(made)
+        model = getattr(transformers, architecture)(hf_config)
     assert model.num_parameters() == COUNTS[name]
 
 

@@ -1,4 +1,4 @@
-"""Costs by arithmetic, against numbers worked out by hand or published."""
+"""Costs compared with numbers computed by hand or published."""
 
 from dataclasses import replace
 
@@ -34,20 +34,20 @@ def test_parameters_are_counted_once():
     assert count_parameters_without_positions(TINY) == count_parameters(TINY)
 
 
-def test_idle_experts_are_not_active():
+def test_only_active_experts_are_counted_as_active():
     mixed = replace(TINY, blocks=(replace(BLOCK, ffn=MixtureOfExperts(8, 2, Gated(64))),) * 3)
     assert count_parameters(mixed) - count_active_parameters(mixed) == 3 * 6 * 3 * 64 * 32
     assert count_active_parameters(TINY) == count_parameters(TINY)
 
 
-def test_a_cache_holds_keys_and_values_of_every_layer():
+def test_the_kv_cache_has_keys_and_values_of_every_layer():
     assert cache_bytes(TINY, 10) == 2 * 3 * 10 * 16 * 2
     assert cache_bytes(TINY, 10, element_bytes=4) == 2 * cache_bytes(TINY, 10)
 
 
 @pytest.mark.parametrize(
     ("name", "position_bytes"),
-    # 2 (key, value) x layers x width of all key heads x 2 bytes: half a megabyte a token in Llama 2 7B.
+    # 2 (key, value) x layers x width of all key heads x 2 bytes: half a megabyte per token in Llama 2 7B.
     [
         ("llama-2-7b", 524_288),
         ("llama-3-8b", 131_072),
@@ -55,16 +55,16 @@ def test_a_cache_holds_keys_and_values_of_every_layer():
         ("smollm2-135m", 23_040),
     ],
 )
-def test_the_cache_of_published_models(name, position_bytes):
+def test_the_kv_cache_of_published_models(name, position_bytes):
     assert cache_bytes(catalog.load(name), 1) == position_bytes
 
 
-def test_bytes_follow_bits():
+def test_weight_bytes_follow_bits_per_weight():
     assert weight_bytes(catalog.load("llama-2-7b"), 16) == 2 * 6_738_415_616
     assert weight_bytes(TINY, 4.5) == -(-count_parameters(TINY) * 9 // 16)
 
 
-def test_a_token_costs_two_operations_a_weight_and_four_a_cached_column():
+def test_a_token_costs_2_operations_per_weight_and_4_per_cached_column():
     assert decode_flops(TINY, 0) == 2 * (3 * MATRICES + 100 * 32)
     assert decode_flops(TINY, 7) - decode_flops(TINY, 0) == 4 * 3 * 32 * 7
 
@@ -74,8 +74,8 @@ def test_a_window_bounds_the_cost_of_attention():
     assert decode_flops(windowed, 1000) == decode_flops(TINY, 5)
 
 
-def test_a_token_runs_its_active_experts_only():
+def test_a_token_runs_only_its_active_experts():
     mixtral = catalog.load("mixtral-8x7b")
-    # The embedding is looked up, not multiplied, and norms are no matrices.
+    # The embedding is a lookup, not a product, and norms are not matrices.
     expected = 2 * (12_879_925_248 - 32_000 * 4096 - 65 * 4096)
     assert decode_flops(mixtral, 0) == expected

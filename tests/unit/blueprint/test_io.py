@@ -1,4 +1,4 @@
-"""A blueprint as TOML: exact both ways, and strict about what it reads."""
+"""Blueprints as TOML: round trips are exact, and invalid files are rejected."""
 
 from dataclasses import fields, replace
 from typing import get_args
@@ -24,7 +24,7 @@ TINY = Blueprint("gpt2", 8, 10, 16, (BLOCK,), NORM)
 TEXT = to_toml(TINY)
 
 
-def some(kind):
+def example(kind):
     """An instance with a value for every field without a default."""
     values = {"int": 3, "float": 0.1, "bool": True, "tuple[float, ...]": (1.0, 2.5)}
     values |= {"Gated": Gated(5), "Activation": "relu"}
@@ -32,32 +32,34 @@ def some(kind):
 
 
 @pytest.mark.parametrize("name", catalog.names())
-def test_every_catalogue_entry_comes_back_equal(name):
+def test_every_catalogue_entry_round_trips(name):
     blueprint = catalog.load(name)
     assert from_toml(to_toml(blueprint)) == blueprint
 
 
 @pytest.mark.parametrize("kind", get_args(AttentionPosition), ids=lambda kind: kind.__name__)
-def test_every_position_of_attention_comes_back(kind):
-    back_and_forth(
-        replace(TINY, blocks=(replace(BLOCK, attention=replace(BLOCK.attention, position=some(kind))),))
+def test_every_attention_position_round_trips(kind):
+    assert_round_trip(
+        replace(TINY, blocks=(replace(BLOCK, attention=replace(BLOCK.attention, position=example(kind))),))
     )
 
 
 @pytest.mark.parametrize("kind", get_args(EmbeddingPosition), ids=lambda kind: kind.__name__)
-def test_every_position_of_an_embedding_comes_back(kind):
-    back_and_forth(replace(TINY, embedding=Embedding(some(kind), norm=NORM)))
+def test_every_embedding_position_round_trips(kind):
+    assert_round_trip(replace(TINY, embedding=Embedding(example(kind), norm=NORM)))
 
 
 @pytest.mark.parametrize("kind", get_args(RopeScaling), ids=lambda kind: kind.__name__)
-def test_every_scaling_comes_back(kind):
-    rope = Rope(1e16, 4, True, some(kind), (1.0, 1e-7))
-    back_and_forth(replace(TINY, blocks=(replace(BLOCK, attention=replace(BLOCK.attention, position=rope)),)))
+def test_every_rope_scaling_round_trips(kind):
+    rope = Rope(1e16, 4, True, example(kind), (1.0, 1e-7))
+    assert_round_trip(
+        replace(TINY, blocks=(replace(BLOCK, attention=replace(BLOCK.attention, position=rope)),))
+    )
 
 
 @pytest.mark.parametrize("kind", get_args(FFN), ids=lambda kind: kind.__name__)
-def test_every_network_comes_back(kind):
-    back_and_forth(replace(TINY, blocks=(replace(BLOCK, ffn=some(kind)),)))
+def test_every_ffn_round_trips(kind):
+    assert_round_trip(replace(TINY, blocks=(replace(BLOCK, ffn=example(kind)),)))
 
 
 @pytest.mark.parametrize(
@@ -72,11 +74,11 @@ def test_every_network_comes_back(kind):
         replace(TINY, blocks=(replace(BLOCK, cross_attention=BLOCK.attention),), encoder=(BLOCK,) * 4),
     ],
 )
-def test_whatever_is_written_comes_back_equal(blueprint):
-    back_and_forth(blueprint)
+def test_unusual_values_round_trip(blueprint):
+    assert_round_trip(blueprint)
 
 
-def back_and_forth(blueprint):
+def assert_round_trip(blueprint):
     assert from_toml(to_toml(blueprint)) == blueprint
 
 
@@ -88,15 +90,15 @@ def test_equal_blocks_are_written_once():
     assert "repeat = { blocks = 5 }" in text
 
 
-def test_a_default_is_not_written():
+def test_defaults_are_not_written():
     assert "is_causal" not in TEXT
     assert "encoder" not in TEXT
 
 
-WRONG = {
-    "is not TOML": TEXT + "\nd_model = = 3",
+INVALID = {
+    "is not valid TOML": TEXT + "\nd_model = = 3",
     "`version` is missing": TEXT.replace("version = 1", ""),
-    "`version` is 2, and this zeropoint reads up to 1; install a newer one": TEXT.replace(
+    "`version` is 2, but this zeropoint reads up to 1; install a newer one": TEXT.replace(
         "version = 1", "version = 2"
     ),
     "unknown key `d_mode`; expected one of": TEXT.replace("d_model", "d_mode"),
@@ -122,20 +124,20 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("said", WRONG)
-def test_what_is_wrong_is_refused_in_a_sentence(said):
-    assert WRONG[said] != TEXT
+@pytest.mark.parametrize("message", INVALID)
+def test_invalid_files_give_a_one_line_error(message):
+    assert INVALID[message] != TEXT
     with pytest.raises(BadInput) as error:
-        from_toml(WRONG[said], "toy.toml")
-    assert said in str(error.value)
+        from_toml(INVALID[message], "toy.toml")
+    assert message in str(error.value)
     assert str(error.value).startswith("toy.toml")
 
 
-def test_an_integer_is_a_number_too():
+def test_an_integer_is_accepted_as_a_float():
     assert from_toml(TEXT.replace("eps = 1e-05", "eps = 1")).final_norm == LayerNorm(1.0, has_bias=False)
 
 
 @pytest.mark.parametrize("text", ["version = " + "9" * 5000, "version = " + "[" * 5000])
-def test_hostile_toml_is_no_traceback(text):
+def test_hostile_toml_is_rejected(text):
     with pytest.raises(BadInput):
         from_toml(text)

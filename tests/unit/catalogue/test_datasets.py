@@ -164,7 +164,7 @@ def test_an_unknown_name_suggests_the_closest() -> None:
         ('sha256 = "', 'sha256 = "X', "64 hexadecimal digits"),
         ('"play.txt"', '"../play.txt"', "plain names"),
         ('name = "play"', 'name = "a/b"', "malformed"),
-        ("[[data]]", "[[data", "is not TOML"),
+        ("[[data]]", "[[data", "is not valid TOML"),
     ],
 )
 def test_an_invalid_list_is_rejected(old: str, new: str, message: str) -> None:

@@ -61,7 +61,7 @@ def test_sizes_match_the_file(smollm2_path: Path) -> None:
         ("n_bytes = 98362432", "n_bytes = 0", r"`n_bytes` must be above 0"),
         ('\nfile = "', '\nfile = "../', r"`file` a plain name"),
         ('"smollm2", ', '"smollm2:135m", ', r"`smollm2:135m` is malformed or used twice"),
-        ("[[model]]", "[[model", r"is not TOML"),
+        ("[[model]]", "[[model", r"is not valid TOML"),
     ],
 )
 def test_invalid_entries_are_rejected_with_model_and_key(old: str, new: str, message: str) -> None:

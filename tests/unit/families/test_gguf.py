@@ -248,7 +248,7 @@ INEXPRESSIBLE = {
     "blocks[0].placement is 'post'": with_blocks("llama", placement="post"),
     "blocks[0].ffn is None": with_blocks("llama", ffn=None),
     "blocks[0].ffn.activation is 'gelu_tanh'": of_config(SMALL["bert"] | {"hidden_act": "gelu_new"}),
-    "blocks[0].attention.position.longest_distance is 64": of_config(
+    "blocks[0].attention.position.max_distance is 64": of_config(
         SMALL["t5"] | {"relative_attention_max_distance": 64}
     ),
     "blocks[0].attention.window is 8": of_config(

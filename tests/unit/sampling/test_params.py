@@ -1,4 +1,4 @@
-"""The one table of sampling parameters: what it takes, what it refuses, how defaults mix in."""
+"""Sampling parameters: ranges, errors and defaults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zeropoint.sampling.params import SamplingParams, options
 from zeropoint.sampling.step import step_classes
 
 
-def test_flat_names_come_back() -> None:
+def test_parameters_round_trip() -> None:
     flat = {"temperature": 0.7, "top_k": 40, "seed": 3, "max_tokens": 9, "stop": ("a", "b")}
     params = SamplingParams.of(**flat)
     assert params.flat() == flat
@@ -28,21 +28,21 @@ def test_steps_run_in_their_own_order() -> None:
     assert [step.name for step in params.steps] == ["repetition_penalty", "temperature", "min_p"]
 
 
-def test_defaults_yield_to_what_was_given_even_where_it_changes_nothing() -> None:
+def test_given_values_take_precedence_over_defaults_even_if_they_are_the_identity() -> None:
     params = SamplingParams.of(temperature=1.0).with_defaults({"temperature": 0.2, "top_p": 0.9})
     assert params.flat() == {"temperature": 1.0, "top_p": 0.9}
     assert [step.name for step in params.active()] == ["top_p"]
 
 
 @pytest.mark.parametrize("option", options(), ids=lambda option: option.name)
-def test_every_option_has_a_default_in_its_range_and_a_help(option: Any) -> None:
+def test_every_option_has_a_valid_default_and_help(option: Any) -> None:
     assert option.help.endswith(".")
     if option.default is not None and not option.is_many:
         assert option.check(option.default) == option.default
         assert type(option.default) is option.type
 
 
-def test_defaults_of_all_steps_change_nothing() -> None:
+def test_every_step_is_the_identity_by_default() -> None:
     assert all(cls().is_identity() for cls in step_classes())
     assert len({cls.order for cls in step_classes()}) == len(step_classes())
 
@@ -52,14 +52,14 @@ NUMBERS = [option for option in options() if option.type is not str]
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -(10**400), 10**400, True, "0.7", [1], None])
 @pytest.mark.parametrize("option", NUMBERS, ids=lambda option: option.name)
-def test_what_is_no_number_of_the_range_is_refused(option: Any, value: object) -> None:
+def test_numbers_outside_the_range_are_rejected(option: Any, value: object) -> None:
     with pytest.raises(BadInput, match=f"^{option.name} must be a") as caught:
         option.check(value)
     assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize(
-    ("flat", "said"),
+    ("flat", "message"),
     [
         ({"temperature": 2.1}, "temperature must be a number at least 0 and at most 2; got 2.1"),
         ({"temperature": -1}, "at least 0"),
@@ -72,20 +72,20 @@ def test_what_is_no_number_of_the_range_is_refused(option: Any, value: object) -
         ({"seed": 2**64}, "at most 18446744073709551615"),
         ({"stop": ""}, "1 to 1024 characters; got 0"),
         ({"stop": ["x"] * 5}, "at most 4"),
-        ({"stop": ["x", None]}, "list of texts"),
-        ({"stop": 3}, "list of texts"),
+        ({"stop": ["x", None]}, "list of strings"),
+        ({"stop": 3}, "list of strings"),
         ({"temprature": 1}, "closest: temperature"),
     ],
 )
-def test_a_bad_value_is_named(flat: dict[str, Any], said: str) -> None:
-    with pytest.raises(BadInput, match=said):
+def test_an_invalid_value_is_named(flat: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
         SamplingParams.of(**flat)
 
 
-def test_a_whole_float_is_a_whole_number() -> None:
+def test_an_integral_float_is_accepted_as_an_integer() -> None:
     assert SamplingParams.of(top_k=40.0).flat() == {"top_k": 40}
     assert isinstance(SamplingParams.of(temperature=1).flat()["temperature"], float)
 
 
-def test_one_stop_text_needs_no_list() -> None:
+def test_a_single_stop_string_needs_no_list() -> None:
     assert SamplingParams.of(stop="END").stop == ("END",)

@@ -1,4 +1,4 @@
-"""The numpy steps by hand-worked rows; equality with the native form is in tests/mirror."""
+"""The numpy steps on rows computed by hand; tests/mirror compares them with the native versions."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ OUT = -np.inf
 )
 def test_step(flat: dict[str, Any], before: list[float], after: list[float]) -> None:
     row_V = np.array(before, np.float32)
-    # The prompt is 0, 1; the answer so far 1, 1, 2.
-    got_V = apply_steps(SamplingParams.of(**flat).active(), row_V, [0, 1, 1, 1, 2], 2)
-    np.testing.assert_array_equal(got_V, np.array(after, np.float32))
+    # The prompt is 0, 1; the output so far is 1, 1, 2.
+    result_V = apply_steps(SamplingParams.of(**flat).active(), row_V, [0, 1, 1, 1, 2], 2)
+    np.testing.assert_array_equal(result_V, np.array(after, np.float32))
     np.testing.assert_array_equal(row_V, np.array(before, np.float32))
-    assert got_V.dtype == np.float32
+    assert result_V.dtype == np.float32
 
 
 def test_generator_matches_the_published_sequence() -> None:
@@ -44,14 +44,14 @@ def test_generator_matches_the_published_sequence() -> None:
     assert outputs == [6457827717110365317, 3203168211198807973, 9817491932198370423]
 
 
-def test_draw_takes_the_first_id_beyond_u() -> None:
+def test_draw_picks_the_first_id_whose_cumulative_probability_exceeds_u() -> None:
     row_V = np.log(np.array([0.25, 0.25, 0.5], np.float32))
     for position in range(100):
         u = uniform(3, position)
         assert draw(row_V, 3, position) == (0 if u < 0.25 else 1 if u < 0.5 else 2)
 
 
-def test_a_token_ruled_out_is_never_drawn() -> None:
+def test_an_excluded_token_is_never_drawn() -> None:
     row_V = np.array([OUT, 0, OUT, 0, OUT], np.float32)
     assert {draw(row_V, 9, position) for position in range(50)} == {1, 3}
 

@@ -138,7 +138,7 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"there is no file .*none\.toml"):
         read_config(tmp_path / "none.toml")
     (tmp_path / "bad.toml").write_text("[train")
-    with pytest.raises(BadInput, match=r"bad\.toml is not TOML"):
+    with pytest.raises(BadInput, match=r"bad\.toml is not valid TOML"):
         read_config(tmp_path / "bad.toml")
     (tmp_path / "bad.toml").write_bytes(b"\xff")
     with pytest.raises(BadInput, match=r"bad\.toml is not UTF-8"):

@@ -1,1 +1,4 @@
-"""The parts a block is made of: one file a kind, one small frozen spec a variant."""
+"""The parts of a block: one file per kind of part, one small frozen class per variant.
+
+Read `norm`, `ffn`, `position`, then `attention`. Each variant cites the paper that introduced it.
+"""

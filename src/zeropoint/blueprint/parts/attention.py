@@ -1,4 +1,4 @@
-"""How tokens look at each other."""
+"""Attention: each token reads from other tokens, weighted by the similarity of its query to their keys."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ Bias = Literal["none", "qkv", "output", "all"]
 
 @frozen
 class Attention:
-    """Scaled dot-product attention (Vaswani et al., 2017, section 3.2) in all its published shapes.
+    """Scaled dot-product attention, softmax(q k^T * scale) v, per head (Vaswani et al., 2017, section 3.2).
 
-    n_heads query heads, n_kv_heads key/value heads (equal: multi-head; fewer: grouped-query, Ainslie et
-    al., 2023; 1: multi-query, Shazeer, 2019), each d_head wide.
-    is_causal: a token sees itself and those before it. window: of those, only so many (Mistral), None all.
-    bias: on query, key and value (qkv), on the output, or on all four.
-    query_key_norm: of each head, before rotation (Qwen 3). scale: of scores; None is 1/sqrt(d_head).
-    softcap: scores pass cap * tanh(score / cap) (Gemma 2).
+    n_heads query heads share n_kv_heads key/value heads, each d_head wide. Equal numbers are multi-head
+    attention, fewer key/value heads grouped-query (Ainslie et al., 2023), one multi-query (Shazeer, 2019).
+
+    is_causal: a token attends only to itself and earlier tokens.
+    window: ... and only to the last `window` of these (Mistral's sliding window); None for all.
+    bias: biases of the query, key and value projections ("qkv"), of the output projection, or of all four.
+    query_key_norm: normalizes each query and key head before rotation (Qwen 3).
+    scale: factor of the scores; None for 1/sqrt(d_head).
+    softcap: limits the scores to cap * tanh(score / cap) (Gemma 2).
     """
 
     n_heads: int
@@ -43,10 +46,10 @@ class Attention:
 
     @property
     def d_kv(self) -> int:
-        """Width of all key (or value) heads together."""
+        """Width of all key heads together, and of all value heads."""
         return self.n_kv_heads * self.d_head
 
     @property
     def score_scale(self) -> float:
-        """What q . k is multiplied with."""
+        """The factor of q . k, with the default filled in."""
         return self.d_head**-0.5 if self.scale is None else self.scale

@@ -1,4 +1,4 @@
-"""What a block does with each token by itself."""
+"""The feed-forward network (FFN): transforms each token's vector independently of all other tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Activation = Literal["relu", "gelu", "gelu_tanh", "silu"]
 
 @frozen
 class MLP:
-    """down(activation(up(x))) with a hidden width of d_ff (Vaswani et al., 2017, section 3.3)."""
+    """down(activation(up(x))): d_model -> d_ff -> d_model (Vaswani et al., 2017, section 3.3)."""
 
     d_ff: int
     activation: Activation
@@ -22,7 +22,10 @@ class MLP:
 
 @frozen
 class Gated:
-    """down(activation(gate(x)) * up(x)): SwiGLU with silu, GeGLU with gelu (Shazeer, 2020)."""
+    """down(activation(gate(x)) * up(x)): a gated linear unit (Shazeer, "GLU Variants", 2020).
+
+    SwiGLU with silu (Llama), GeGLU with gelu (Gemma). All three matrices are d_model x d_ff, without biases.
+    """
 
     d_ff: int
     activation: Activation = "silu"
@@ -30,9 +33,10 @@ class Gated:
 
 @frozen
 class MixtureOfExperts:
-    """n_active of n_experts gated networks, chosen by a router for each token (Jiang et al., 2024).
+    """A router selects n_active of n_experts gated networks per token (Jiang et al., "Mixtral", 2024).
 
-    has_renormalized_weights: the chosen experts' probabilities are scaled to sum to 1.
+    The output is the sum of the active experts' outputs, weighted by the router's softmax probabilities.
+    has_renormalized_weights: rescale the probabilities of the active experts to sum to 1.
     """
 
     n_experts: int

@@ -1,4 +1,4 @@
-"""How the residual stream is scaled before a part reads it."""
+"""Normalization: rescale each token's vector so that its components have a common magnitude."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ __all__ = ["LayerNorm", "Norm", "RMSNorm"]
 class RMSNorm:
     """x / sqrt(mean(x^2) + eps) * gain (Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019).
 
-    is_offset: the stored weight is gain - 1 (Gemma).
+    Used by Llama and most models since. is_offset: the stored weight is gain - 1, so that weight decay pulls
+    the gain towards 1 (Gemma).
     """
 
     eps: float
@@ -20,7 +21,10 @@ class RMSNorm:
 
 @frozen
 class LayerNorm:
-    """(x - mean) / sqrt(variance + eps) * gain + bias (Ba et al., "Layer Normalization", 2016)."""
+    """(x - mean) / sqrt(variance + eps) * gain + bias (Ba et al., "Layer Normalization", 2016).
+
+    Used by the original Transformer, BERT and GPT-2.
+    """
 
     eps: float
     has_bias: bool = True

@@ -1,7 +1,7 @@
-"""How a model knows where a token stands.
+"""Positional encodings: how a model knows the order of tokens, which attention alone ignores.
 
-A position acts in one of two places: on the embedding (`Learned`, `Sinusoidal`) or inside attention
-(`Rope`, `Alibi`, `RelativeBias`). `NoPosition` is a choice too.
+Three kinds: added to the embedding (`Learned`, `Sinusoidal`), rotating queries and keys (`Rope`, with the
+scalings that extend its context), or added to the attention scores (`Alibi`, `RelativeBias`).
 """
 
 from __future__ import annotations
@@ -24,50 +24,50 @@ __all__ = [
     "RelativeBias",
     "Rope",
     "RopeScaling",
+    "RotaryPosition",
     "Sinusoidal",
-    "TurningPosition",
     "YarnScaling",
 ]
 
 
 @frozen
 class NoPosition:
-    """Nothing is added; order is known from the causal mask alone (Haviv et al., 2022)."""
+    """No encoding; the causal mask alone reveals the order (Haviv et al., 2022)."""
 
 
 @frozen
 class Learned:
-    """A learned vector a position, added to the embedding (Gehring et al., 2017; GPT-2, BERT)."""
+    """A learned vector per position, added to the embedding (Gehring et al., 2017; GPT-2, BERT)."""
 
     n_positions: int
 
 
 @frozen
 class Sinusoidal:
-    """sin and cos of geometric wavelengths, added to the embedding (Vaswani et al., 2017, section 3.5)."""
+    """Sines and cosines of many wavelengths, added to the embedding (Vaswani et al., 2017, section 3.5)."""
 
     n_positions: int
 
 
 @frozen
 class LinearScaling:
-    """Positions divided by `factor` (Chen et al., "Position Interpolation", 2023)."""
+    """Divide positions by `factor` (Chen et al., "Position Interpolation", 2023)."""
 
     factor: float
 
 
 @frozen
 class NtkScaling:
-    """The base raised so that the longest wavelength stretches by `factor` (bloc97, "NTK-aware", 2023)."""
+    """Raise the base so that the longest wavelength grows by `factor` (bloc97, "NTK-aware scaling", 2023)."""
 
     factor: float
 
 
 @frozen
 class DynamicNtkScaling:
-    """`NtkScaling` that grows with the sequence: none within n_original positions (emozilla, 2023).
+    """`NtkScaling` that grows with the sequence, and starts beyond n_original positions (emozilla, 2023).
 
-    The base is that of a factor of `factor` * n_positions / n_original - (factor - 1).
+    The effective factor is `factor` * n_positions / n_original - (factor - 1).
     """
 
     factor: float
@@ -76,7 +76,11 @@ class DynamicNtkScaling:
 
 @frozen
 class Llama3Scaling:
-    """Long wavelengths divided by `factor`, short ones kept, a ramp between (Llama 3.1, 2024)."""
+    """Divide low frequencies by `factor`, leave high ones unchanged, interpolate between (Llama 3.1, 2024).
+
+    low_frequency_factor, high_frequency_factor: wavelengths above n_original / low are scaled, those below
+    n_original / high are not. n_original: context length before the extension.
+    """
 
     factor: float
     low_frequency_factor: float
@@ -86,9 +90,11 @@ class Llama3Scaling:
 
 @frozen
 class YarnScaling:
-    """Interpolation by parts with attention temperature (Peng et al., "YaRN", 2023, sections 3.2 and 3.3).
+    """Interpolate by frequency, with an attention temperature (Peng et al., "YaRN", 2023, sections 3.2, 3.3).
 
-    attention_factor: what q and k are multiplied with; None: 0.1 ln(factor) + 1.
+    beta_fast, beta_slow: pairs with more than beta_fast rotations within n_original positions are unchanged,
+    those with fewer than beta_slow are divided by `factor`. attention_factor: factor of q and k; None for
+    0.1 ln(factor) + 1.
     """
 
     factor: float
@@ -100,9 +106,9 @@ class YarnScaling:
 
 @frozen
 class LongRopeScaling:
-    """A factor a frequency, one set within n_original positions, one beyond (Ding et al., "LongRoPE", 2024).
+    """One divisor per frequency, with others after n_original positions (Ding et al., "LongRoPE", 2024).
 
-    attention_factor: what q and k are multiplied with.
+    attention_factor: factor of q and k.
     """
 
     short_factors: tuple[float, ...]
@@ -118,10 +124,13 @@ RopeScaling = LinearScaling | NtkScaling | DynamicNtkScaling | Llama3Scaling | Y
 class Rope:
     """Rotary position embedding (Su et al., "RoFormer", 2021, section 3.4.2).
 
-    base: the longest wavelength is about 2 pi base positions.
-    n_rotated: columns of a head that are turned; the others pass unchanged.
+    Pair i of a query or key head is rotated by position * base^(-2i / n_rotated) radians, so that q . k
+    depends only on the distance between two tokens.
+
+    base: sets the longest wavelength, about 2 pi base positions.
+    n_rotated: columns of a head to rotate, an even number; the others pass unchanged (phi-2 rotates 40 %).
     is_interleaved: pairs are columns (2i, 2i + 1), as GGUF stores Llama; else (i, i + n_rotated / 2).
-    frequency_factors: what each frequency is divided by, as GGUF stores a scaling; empty for none.
+    frequency_factors: divisors of the frequencies, as GGUF stores a scaling; empty for none.
     """
 
     base: float
@@ -131,34 +140,36 @@ class Rope:
     frequency_factors: tuple[float, ...] = ()
 
     def frequencies(self, n_positions: int = 0) -> list[float]:
-        """Radians a position for each pair, of a sequence of n_positions (dynamic NTK and LongRoPE ask)."""
-        n_pairs = self.n_rotated // 2
-        plain = [self.base ** (-2 * i / self.n_rotated) for i in range(n_pairs)]
+        """Radians per position for each pair: [n_rotated / 2].
+
+        n_positions: length of the sequence, which only dynamic NTK and LongRoPE depend on.
+        """
+        unscaled = [self.base ** (-2 * i / self.n_rotated) for i in range(self.n_rotated // 2)]
         if self.frequency_factors:
-            plain = [f / factor for f, factor in zip(plain, self.frequency_factors, strict=True)]
+            unscaled = [f / factor for f, factor in zip(unscaled, self.frequency_factors, strict=True)]
         match self.scaling:
             case None:
-                return plain
+                return unscaled
             case LinearScaling(factor):
-                return [f / factor for f in plain]
+                return [f / factor for f in unscaled]
             case NtkScaling(factor):
-                return self._raised(factor)
+                return self._ntk_frequencies(factor)
             case DynamicNtkScaling(factor, n_original):
-                return self._raised(factor * max(n_positions / n_original, 1.0) - (factor - 1))
+                return self._ntk_frequencies(factor * max(n_positions / n_original, 1.0) - (factor - 1))
             case Llama3Scaling():
-                return [_llama3(f, self.scaling) for f in plain]
+                return [_llama3(f, self.scaling) for f in unscaled]
             case YarnScaling():
-                return _yarn(plain, self, self.scaling)
+                return _yarn(unscaled, self, self.scaling)
             case LongRopeScaling(short, long, n_original):
                 factors = long if n_positions > n_original else short
-                return [f / factor for f, factor in zip(plain, factors, strict=True)]
+                return [f / factor for f, factor in zip(unscaled, factors, strict=True)]
 
-    def _raised(self, factor: float) -> list[float]:
+    def _ntk_frequencies(self, factor: float) -> list[float]:
         base = self.base * factor ** (self.n_rotated / (self.n_rotated - 2))
         return [base ** (-2 * i / self.n_rotated) for i in range(self.n_rotated // 2)]
 
     def attention_factor(self) -> float:
-        """What the rotated q and k are each multiplied with: 1 but for YaRN and LongRoPE."""
+        """The factor of the rotated q and k: 1, except for YaRN and LongRoPE."""
         match self.scaling:
             case YarnScaling(factor, attention_factor=None):
                 return 0.1 * math.log(factor) + 1.0 if factor > 1 else 1.0
@@ -170,10 +181,13 @@ class Rope:
 
 @frozen
 class Alibi:
-    """Scores fall linearly with distance, a slope a head (Press et al., "Train Short, Test Long", 2021)."""
+    """Subtract slope * distance from the scores, one slope per head (Press et al., "ALiBi", 2021)."""
 
     def slopes(self, n_heads: int) -> list[float]:
-        """2^(-8i/n) for a power of two; else those of the next lower power, and every other of the next."""
+        """The slope of each head: 2^(-8i / n_heads) for i = 1 to n_heads, if that is a power of two.
+
+        For other numbers, the slopes of the next lower power, then every second one of the next higher.
+        """
         power = 2 ** math.floor(math.log2(n_heads))
         slopes = [2 ** (-8 * (i + 1) / power) for i in range(power)]
         extra = [2 ** (-4 * (2 * i + 1) / power) for i in range(n_heads - power)]
@@ -182,16 +196,20 @@ class Alibi:
 
 @frozen
 class RelativeBias:
-    """A learned bias a head and bucket of distance, shared by all layers (Raffel et al., "T5", 2020)."""
+    """Add a learned bias per head and distance bucket, shared by all layers (Raffel et al., "T5", 2020).
+
+    Half of the buckets hold one distance each; the others grow logarithmically up to max_distance.
+    is_bidirectional: half of the buckets are for keys after the query (encoders).
+    """
 
     n_buckets: int
-    longest_distance: int
+    max_distance: int
     is_bidirectional: bool
 
 
 EmbeddingPosition = Learned | Sinusoidal | NoPosition
-TurningPosition = Rope  # those that turn q and k
-AttentionPosition = TurningPosition | Alibi | RelativeBias | NoPosition
+RotaryPosition = Rope  # the encodings that rotate q and k
+AttentionPosition = RotaryPosition | Alibi | RelativeBias | NoPosition
 
 
 def _llama3(frequency: float, s: Llama3Scaling) -> float:
@@ -206,17 +224,17 @@ def _llama3(frequency: float, s: Llama3Scaling) -> float:
     return (1 - ramp) * frequency / s.factor + ramp * frequency
 
 
-def _yarn(plain: list[float], rope: Rope, s: YarnScaling) -> list[float]:
-    def pair_of(rotations: float) -> float:
-        """The pair that turns so many times within the original context."""
-        turns = s.n_original / (rotations * 2 * math.pi)
-        return rope.n_rotated * math.log(turns) / (2 * math.log(rope.base))
+def _yarn(unscaled: list[float], rope: Rope, s: YarnScaling) -> list[float]:
+    def pair_with(n_rotations: float) -> float:
+        """The (fractional) pair that rotates this often within the original context."""
+        positions_per_radian = s.n_original / (n_rotations * 2 * math.pi)
+        return rope.n_rotated * math.log(positions_per_radian) / (2 * math.log(rope.base))
 
-    low = max(math.floor(pair_of(s.beta_fast)), 0)
-    high = min(math.ceil(pair_of(s.beta_slow)), rope.n_rotated - 1)
+    low = max(math.floor(pair_with(s.beta_fast)), 0)
+    high = min(math.ceil(pair_with(s.beta_slow)), rope.n_rotated - 1)
     width = max(high - low, 0.001)
     scaled = []
-    for i, frequency in enumerate(plain):
-        interpolated = min(max((i - low) / width, 0.0), 1.0)
-        scaled.append(frequency * (1 - interpolated) + frequency / s.factor * interpolated)
+    for i, frequency in enumerate(unscaled):
+        ramp = min(max((i - low) / width, 0.0), 1.0)
+        scaled.append(frequency * (1 - ramp) + frequency / s.factor * ramp)
     return scaled

@@ -46,6 +46,6 @@ def buckets(distance: Tensor, spec: Spec) -> Tensor:
         distance = distance.abs()
     distance = distance.clamp(min=0)
     n_exact = n_buckets // 2
-    growth = torch.log(distance.clamp(min=1) / n_exact) / math.log(spec.longest_distance / n_exact)
+    growth = torch.log(distance.clamp(min=1) / n_exact) / math.log(spec.max_distance / n_exact)
     shared = (n_exact + (growth * (n_buckets - n_exact)).long()).clamp(max=n_buckets - 1)
     return first + torch.where(distance < n_exact, distance, shared)

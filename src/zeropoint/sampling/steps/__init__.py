@@ -1,1 +1,4 @@
-"""The sampling steps: one file each, found by its name (see `sampling/step.py`)."""
+"""The sampling steps, one file each, found by file name (see `sampling/step.py`).
+
+They run in this order: repetition, presence and frequency penalty, temperature, top-k, top-p, min-p.
+"""

@@ -1,4 +1,4 @@
-"""Frequency penalty: an amount off the logit for each time the answer already holds the token.
+"""Frequency penalty: lower the logit of a token for each of its occurrences in the output so far.
 
 OpenAI API reference, `frequency_penalty`. The prompt does not count (see presence_penalty).
 """
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @frozen
 class FrequencyPenalty(Step):
-    """Subtract count * penalty from each token of the answer so far."""
+    """Subtract count * penalty from the logit of each token in the output so far."""
 
     order: ClassVar[int] = 30
     frequency_penalty: float = option(
-        0.0, -2, 2, "Above 0 discourages tokens by how often the answer holds them; 0 is off."
+        0.0, -2, 2, "Above 0 discourages tokens in proportion to their count in the output; 0 is off."
     )
 
     def is_identity(self) -> bool:
@@ -34,7 +34,7 @@ class FrequencyPenalty(Step):
     ) -> NDArray[np.float32]:
         import numpy as np
 
-        seen, counts = np.unique(np.asarray(history[n_prompt:], dtype=np.int64), return_counts=True)
+        used, counts = np.unique(np.asarray(history[n_prompt:], dtype=np.int64), return_counts=True)
         logits_V = logits_V.copy()
-        logits_V[seen] -= counts.astype(np.float32) * np.float32(self.frequency_penalty)
+        logits_V[used] -= counts.astype(np.float32) * np.float32(self.frequency_penalty)
         return logits_V

@@ -1,6 +1,6 @@
-"""Min-p: only tokens at least min_p times as probable as the best one stay.
+"""Min-p: exclude tokens that are less than min_p times as probable as the most probable one.
 
-Nguyen and others 2024, "Turning up the heat: min-p sampling", section 3.
+Nguyen et al., "Turning up the heat: min-p sampling", 2024, section 3.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @frozen
 class MinP(Step):
-    """Keep tokens with probability >= min_p * the largest; p_i / p_max = exp(l_i - l_max)."""
+    """Keep tokens with p_i >= min_p * p_max, using p_i / p_max = exp(logit_i - logit_max)."""
 
     order: ClassVar[int] = 70
-    min_p: float = option(0.0, 0, 1, "Drop tokens less probable than this share of the best one; 0 is off.")
+    min_p: float = option(0.0, 0, 1, "Exclude tokens below this share of the highest probability; 0 is off.")
 
     def is_identity(self) -> bool:
         return self.min_p == 0

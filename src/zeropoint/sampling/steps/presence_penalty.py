@@ -1,7 +1,7 @@
-"""Presence penalty: a fixed amount off the logit of every token that the answer already holds.
+"""Presence penalty: lower the logit of every token that occurs in the output so far by a fixed amount.
 
-OpenAI API reference, `presence_penalty`. The prompt does not count, or a chat's own end-of-turn
-token would be pushed down with every turn.
+OpenAI API reference, `presence_penalty`. The prompt does not count; otherwise the end-of-turn token of a chat
+would become less likely with every turn.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @frozen
 class PresencePenalty(Step):
-    """Subtract the penalty once from each token of the answer so far."""
+    """Subtract the penalty from the logit of each token in the output so far."""
 
     order: ClassVar[int] = 20
     presence_penalty: float = option(
-        0.0, -2, 2, "Above 0 discourages tokens that the answer already holds; 0 is off."
+        0.0, -2, 2, "Above 0 discourages tokens that the output already has; 0 is off."
     )
 
     def is_identity(self) -> bool:
@@ -35,7 +35,7 @@ class PresencePenalty(Step):
     ) -> NDArray[np.float32]:
         import numpy as np
 
-        seen = np.unique(np.asarray(history[n_prompt:], dtype=np.int64))
+        used = np.unique(np.asarray(history[n_prompt:], dtype=np.int64))
         logits_V = logits_V.copy()
-        logits_V[seen] -= np.float32(self.presence_penalty)
+        logits_V[used] -= np.float32(self.presence_penalty)
         return logits_V

@@ -1,7 +1,7 @@
-"""Repetition penalty: every token seen so far, prompt included, loses weight once.
+"""Repetition penalty: make every token that occurs in the prompt or output less likely.
 
-Keskar and others 2019 (CTRL), section 4.1, in the form all engines use: a positive logit is divided
-by the penalty and a negative one multiplied.
+Keskar et al., "CTRL", 2019, section 4.1, in the form that all engines use: divide positive logits by the
+penalty and multiply negative ones.
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 @frozen
 class RepetitionPenalty(Step):
-    """Divide (if positive) or multiply (if negative) the logits of seen tokens by the penalty."""
+    """Divide (if positive) or multiply (if negative) the logits of used tokens by the penalty."""
 
     order: ClassVar[int] = 10
     repetition_penalty: float = option(
-        1.0, 0, 10, "Above 1 discourages any token already in the text; 1 is off.", is_open=True
+        1.0,
+        0,
+        10,
+        "Above 1 discourages tokens of the prompt and output so far; 1 is off.",
+        is_open=True,
     )
 
     def is_identity(self) -> bool:
@@ -35,9 +39,9 @@ class RepetitionPenalty(Step):
     ) -> NDArray[np.float32]:
         import numpy as np
 
-        seen = np.unique(np.asarray(history, dtype=np.int64))
+        used = np.unique(np.asarray(history, dtype=np.int64))
         penalty = np.float32(self.repetition_penalty)
         logits_V = logits_V.copy()
-        old = logits_V[seen]
-        logits_V[seen] = np.where(old > 0, old / penalty, old * penalty)
+        old = logits_V[used]
+        logits_V[used] = np.where(old > 0, old / penalty, old * penalty)
         return logits_V

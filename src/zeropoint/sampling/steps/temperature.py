@@ -1,6 +1,7 @@
-"""Temperature: divide the logits before the softmax; 0 means the single best token.
+"""Temperature: divide the logits before the softmax; 0 means greedy sampling.
 
-Ackley, Hinton, Sejnowski 1985 for the idea; 0 as greedy choice is the convention of every API.
+Ackley, Hinton and Sejnowski, "A learning algorithm for Boltzmann machines", 1985. 0 for greedy is the
+convention of all APIs.
 """
 
 from __future__ import annotations
@@ -19,10 +20,15 @@ if TYPE_CHECKING:
 
 @frozen
 class Temperature(Step):
-    """Logits divided by the temperature; at 0 only the best token stays, the lowest id among equals."""
+    """Divide the logits by the temperature; at 0 keep only the best token (of equals, the lowest id)."""
 
     order: ClassVar[int] = 40
-    temperature: float = option(1.0, 0, 2, "Randomness: 0 always takes the best token, 1 is the model's own.")
+    temperature: float = option(
+        1.0,
+        0,
+        2,
+        "Randomness: 0 is greedy, 1 samples from the model's probabilities.",
+    )
 
     def is_identity(self) -> bool:
         return self.temperature == 1
@@ -33,7 +39,7 @@ class Temperature(Step):
         import numpy as np
 
         if self.temperature > 0:
-            # Below float32's smallest normal number a division would make infinities.
+            # A division by less than 1e-6 could overflow float32.
             return logits_V / np.float32(max(self.temperature, 1e-6))
         only_V = np.full_like(logits_V, -np.inf)
         best = int(np.argmax(logits_V))

@@ -1,4 +1,4 @@
-"""Top-k: only the k best tokens stay (Fan, Lewis, Dauphin 2018, section 5.4)."""
+"""Top-k: keep only the k most probable tokens (Fan, Lewis and Dauphin, 2018, section 5.4)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @frozen
 class TopK(Step):
-    """Keep the top_k largest logits, the lowest ids among equals; 0 keeps all."""
+    """Keep the top_k largest logits (of equals, the lowest ids); 0 keeps all."""
 
     order: ClassVar[int] = 50
-    top_k: int = option(0, 0, 2**31 - 1, "Draw from the k best tokens only; 0 is off.")
+    top_k: int = option(0, 0, 2**31 - 1, "Sample from the k most probable tokens; 0 is off.")
 
     def is_identity(self) -> bool:
         return self.top_k == 0
@@ -29,7 +29,7 @@ class TopK(Step):
     ) -> NDArray[np.float32]:
         import numpy as np
 
-        kept = np.argsort(-logits_V, kind="stable")[: self.top_k]
+        top = np.argsort(-logits_V, kind="stable")[: self.top_k]
         masked_V = np.full_like(logits_V, -np.inf)
-        masked_V[kept] = logits_V[kept]
+        masked_V[top] = logits_V[top]
         return masked_V

@@ -1,6 +1,6 @@
-"""Top-p, the nucleus: the fewest best tokens that together hold probability p.
+"""Top-p (nucleus sampling): keep the smallest set of most probable tokens with total probability p.
 
-Holtzman and others 2019, "The curious case of neural text degeneration", section 3.1.
+Holtzman et al., "The curious case of neural text degeneration", 2019, section 3.1.
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
 @frozen
 class TopP(Step):
-    """Keep the shortest run of best tokens whose probability reaches top_p; at least one stays."""
+    """Keep the fewest most probable tokens whose total probability reaches top_p; at least one."""
 
     order: ClassVar[int] = 60
     top_p: float = option(
-        1.0, 0, 1, "Draw from the fewest best tokens that together hold this probability.", is_open=True
+        1.0,
+        0,
+        1,
+        "Sample from the most probable tokens with this total probability; 1 is off.",
+        is_open=True,
     )
 
     def is_identity(self) -> bool:
