@@ -20,7 +20,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from zeropoint.errors import BadModelFile
-from zeropoint.weights.hf_folder import open_folder
+from zeropoint.weights.hf_folder import open_hf_folder
 from zeropoint.weights.json_file import parse_json_object
 from zeropoint.weights.open_model import open_model
 from zeropoint.weights.safetensors.reader import open_safetensors, open_sharded
@@ -285,11 +285,11 @@ def test_links_that_leave_the_folder_are_rejected(folder: Path, tmp_path: Path):
     os.rename(shard, outside)
     shard.symlink_to(outside)
     with pytest.raises(BadModelFile, match="links to a file outside"):
-        open_folder(folder)
+        open_hf_folder(folder)
     shard.unlink()
     shard.symlink_to(folder / "nowhere")
     with pytest.raises(BadModelFile, match=r"model-00002-of-00002.safetensors is missing"):
-        open_folder(folder)
+        open_hf_folder(folder)
 
 
 def test_links_within_the_hub_cache_are_followed(folder: Path, tmp_path: Path):
@@ -302,11 +302,11 @@ def test_links_within_the_hub_cache_are_followed(folder: Path, tmp_path: Path):
         os.rename(entry, store / entry.name)
         (blobs / entry.name).symlink_to(store / entry.name)
         (snapshot / entry.name).symlink_to(Path("..", "..", "blobs", entry.name))
-    assert list(open_folder(snapshot).stored.tensors) == ["a", "b"]
+    assert list(open_hf_folder(snapshot).stored.tensors) == ["a", "b"]
     os.rename(store / "config.json", tmp_path / "config.json")
     (store / "config.json").symlink_to(tmp_path / "config.json")
     with pytest.raises(BadModelFile, match=r"config.json links to a file outside"):
-        open_folder(snapshot)
+        open_hf_folder(snapshot)
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_invalid_configs_are_rejected(config: object, words: str, folder: Path):
 
 def test_code_in_the_folder_is_not_run_and_a_notice_says_so(folder: Path):
     (folder / "config.json").write_text('{"auto_map": {"AutoModel": "code.Model"}}')
-    assert open_folder(folder).notices == ("code that the repository brings (`auto_map`) is not run",)
+    assert open_hf_folder(folder).notices == ("the code in this repository (`auto_map`) is not run",)
 
 
 def test_a_config_of_one_gigabyte_is_not_read(folder: Path):
@@ -340,7 +340,7 @@ def test_a_config_of_one_gigabyte_is_not_read(folder: Path):
         config.truncate(1 << 30)
     start = time.monotonic()
     with pytest.raises(BadModelFile, match=r"has 1073741824 bytes; it may have at most"):
-        open_folder(folder)
+        open_hf_folder(folder)
     assert time.monotonic() - start < 5  # fails if the file is read; not a benchmark
 
 
@@ -352,7 +352,7 @@ def test_pickles_are_not_opened(name: str, tmp_path: Path):
         open_model(path)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(BadModelFile, match=f"has its weights in '{name}': pickle files can run code"):
-        open_folder(tmp_path)
+        open_hf_folder(tmp_path)
 
 
 def test_a_pickle_that_runs_code_is_rejected_even_with_allow_pickle(folder: Path, tmp_path: Path):
@@ -366,13 +366,13 @@ def test_a_pickle_that_runs_code_is_rejected_even_with_allow_pickle(folder: Path
         entry.unlink()
     torch.save({"a": Evil()}, folder / "pytorch_model.bin")
     with pytest.raises(BadModelFile, match=r"pytorch_model.bin was rejected by torch's safe loader"):
-        open_folder(folder, allow_pickle=True)
+        open_hf_folder(folder, allow_pickle=True)
     assert not (tmp_path / "pwned").exists()
     torch.save({"a": torch.ones(2), "b": 3}, folder / "pytorch_model.bin")
     with pytest.raises(BadModelFile, match="must contain a dictionary of tensors and nothing else"):
-        open_folder(folder, allow_pickle=True)
+        open_hf_folder(folder, allow_pickle=True)
     torch.save({"a": torch.ones(2, dtype=torch.bfloat16)}, folder / "pytorch_model.bin")
-    stored = open_folder(folder, allow_pickle=True).stored
+    stored = open_hf_folder(folder, allow_pickle=True).stored
     assert stored.tensors["a"].format == "BF16"
     np.testing.assert_array_equal(stored.array("a"), [1, 1])
 
@@ -385,11 +385,11 @@ def test_only_regular_files_are_read(folder: Path, tmp_path: Path):
     (folder / "config.json").unlink()
     os.mkfifo(folder / "config.json")
     with pytest.raises(BadModelFile, match=r"config.json is not a regular file"):
-        open_folder(folder)
+        open_hf_folder(folder)
     with pytest.raises(BadModelFile, match="is missing"):
-        open_folder(tmp_path)
-    with pytest.raises(BadModelFile, match="is no folder"):
-        open_folder(tmp_path / "fifo.safetensors")
+        open_hf_folder(tmp_path)
+    with pytest.raises(BadModelFile, match="is not a folder"):
+        open_hf_folder(tmp_path / "fifo.safetensors")
 
 
 def test_json_that_is_not_an_object_is_rejected():

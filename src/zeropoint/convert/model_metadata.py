@@ -1,4 +1,4 @@
-"""What a model file holds beside the weights: metadata, config, tokenizer, model card; carried or made."""
+"""Everything in a converted model but weights: metadata, config, tokenizer and model card."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from zeropoint.weights import hf_folder as folders
 from zeropoint.weights.conversion import file_type
 from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.gguf.writer import TypedValue, typed_metadata
-from zeropoint.weights.hf_folder import Folder
-from zeropoint.weights.open_model import Opened
+from zeropoint.weights.hf_folder import HfFolder
+from zeropoint.weights.open_model import OpenedModel
 from zeropoint.weights.packing import PackedTensor
 from zeropoint.weights.run_checkpoint import RunCheckpoint
 
@@ -31,15 +31,15 @@ _LICENCE = re.compile(r"^license:\s*[\"']?([\w.-]+)", re.MULTILINE)
 
 
 @frozen
-class _Described:
-    """A tokenizer's metadata where no GGUF file holds it yet."""
+class _TokenizerMetadata:
+    """Tokenizer metadata that is not in a GGUF file yet."""
 
     metadata: Mapping[str, Any]
     paths: tuple[Path, ...]
 
 
-def gguf_metadata(opened: Opened, tensors: list[PackedTensor], notify: Notify) -> dict[str, Any]:
-    """The metadata of a GGUF file: that of the source, or what the family and the tokenizer files say."""
+def gguf_metadata(opened: OpenedModel, tensors: list[PackedTensor], notify: Notify) -> dict[str, Any]:
+    """The metadata of a GGUF file: copied from a GGUF, or derived from the family and the tokenizer."""
     about = {"general.file_type": file_type(tensors), "general.quantization_version": 2}
     file = opened.file
     if isinstance(file, GgufModel):
@@ -48,7 +48,7 @@ def gguf_metadata(opened: Opened, tensors: list[PackedTensor], notify: Notify) -
     general = {"general.architecture": family.pop("general.architecture"), "general.type": "model"}
     if isinstance(file, RunCheckpoint):
         general["general.name"] = file.title
-        return general | about | family | _trained_tokenizer(file, notify)
+        return general | about | family | _run_tokenizer(file, notify)
     general["general.name"] = str(file.config.get("_name_or_path") or file.path.resolve().name)
     if "README.md" in file.files and (
         licence := _LICENCE.search(file.bytes("README.md").decode("utf-8", "replace"))
@@ -58,19 +58,19 @@ def gguf_metadata(opened: Opened, tensors: list[PackedTensor], notify: Notify) -
 
 
 def folder_files(
-    opened: Opened, target: Path, tensors: list[PackedTensor], notify: Notify
+    opened: OpenedModel, target: Path, tensors: list[PackedTensor], notify: Notify
 ) -> dict[str, bytes]:
-    """What a folder has besides weights: carried along from a folder, or made from a GGUF's or a run's."""
+    """The files of a folder but weights: copied from a folder, or derived from a GGUF file or a run."""
     form = _main_format(tensors)
     file = opened.file
-    if isinstance(file, Folder):
-        carried = {name: file.bytes(name) for name in file.files}
-        return {"config.json": folders.with_dtype(file.config, form), **carried}
+    if isinstance(file, HfFolder):
+        copied = {name: file.bytes(name) for name in file.files}
+        return {"config.json": folders.config_with_dtype(file.config, form), **copied}
     config = dict(opened.family.to_hf(opened.blueprint))
     source: HasMetadata = (
         file
         if isinstance(file, GgufModel)
-        else _Described(_trained_tokenizer(file, notify), (file.tokenizer,))
+        else _TokenizerMetadata(_run_tokenizer(file, notify), (file.tokenizer,))
     )
     files: dict[str, bytes] = {}
     if "tokenizer.ggml.tokens" in source.metadata:
@@ -81,23 +81,23 @@ def folder_files(
             "pad_token_id": tokenizer.pad_id,
         }
         ids = {key: value for key, value in special.items() if value is not None}
-        # What is not said is GPT-2's in transformers: the id 50256, which a small vocabulary lacks.
+        # For missing ids transformers assumes GPT-2's 50256, which a small vocabulary lacks.
         none = {"bos_token_id": None, "eos_token_id": None}
         config |= {**none, **ids, "eos_token_id": tokenizer.eos_id}
         files = hf_tokenizer_files(source, tokenizer, opened.blueprint.n_ctx)
         files["generation_config.json"] = json.dumps(ids, indent=2).encode()
     elif isinstance(file, GgufModel):
-        notify(f"{file.name} has no tokenizer, so the folder has none")
+        notify(f"{file.name} has no tokenizer, so the folder will have none")
     card = _card(file, target, form).encode()
-    return {"config.json": folders.with_dtype(config, form), "README.md": card, **files}
+    return {"config.json": folders.config_with_dtype(config, form), "README.md": card, **files}
 
 
-def _tokenizer_metadata(opened: Opened, file: Folder, notify: Notify) -> dict[str, Any]:
+def _tokenizer_metadata(opened: OpenedModel, file: HfFolder, notify: Notify) -> dict[str, Any]:
     if "tokenizer.json" not in file.files:
         notify(f"{file.name} has no tokenizer.json, so the new file has no tokenizer and cannot chat")
         return {}
     settings = file.json("special_tokens_map.json") | file.json("tokenizer_config.json")
-    made = from_hf.gguf_metadata(
+    metadata = from_hf.gguf_metadata(
         file.json("tokenizer.json"),
         settings,
         file.config,
@@ -105,20 +105,20 @@ def _tokenizer_metadata(opened: Opened, file: Folder, notify: Notify) -> dict[st
         template=file.template,
         name=f"{file.name}/tokenizer.json",
     )
-    # What readers take as bytes; by itself a list of integers is one of INT32.
+    # Readers expect bytes; by default a list of integers is written as INT32.
     key = "tokenizer.ggml.precompiled_charsmap"
-    return made | ({key: TypedValue(made[key], "ARRAY of UINT8")} if key in made else {})
+    return metadata | ({key: TypedValue(metadata[key], "ARRAY of UINT8")} if key in metadata else {})
 
 
-def _trained_tokenizer(file: RunCheckpoint, notify: Notify) -> dict[str, Any]:
+def _run_tokenizer(file: RunCheckpoint, notify: Notify) -> dict[str, Any]:
     if not file.tokenizer.is_file():
-        notify(f"{file.name}: the run has no tokenizer.json, so what is made of it reads token ids alone")
+        notify(f"{file.name}: the run has no tokenizer.json, so the result accepts only token ids")
         return {}
     return run_metadata(file.tokenizer, file.blueprint.n_vocab)
 
 
 def _card(file: GgufModel | RunCheckpoint, target: Path, form: str) -> str:
-    """The model card: what the source says of itself, and how this folder came to be."""
+    """The model card: name and license of the source, and how this folder was made."""
     if isinstance(file, RunCheckpoint):
         return (
             f"# {file.title}\n\nTrained by zeropoint {__version__}: step {file.step} of the run "

@@ -41,14 +41,14 @@ def _export(checkpoint: Location, target: Path) -> None:
     from zeropoint.convert.model_metadata import gguf_metadata  # here: a GGUF file needs none of these
     from zeropoint.files.atomic_write import atomic_file
     from zeropoint.weights.conversion import gguf_tensors
-    from zeropoint.weights.export_variants import fit_for_export
+    from zeropoint.weights.export_variants import export_variant
     from zeropoint.weights.gguf.writer import file_bytes, write_gguf
     from zeropoint.weights.open_model import open_file, read_model
 
     def ignore(text: str) -> None:
         """Notices concern other programs; only this engine reads the file."""
 
-    opened = fit_for_export(read_model(open_file(checkpoint)), "gguf", ignore)
+    opened = export_variant(read_model(open_file(checkpoint)), "gguf", ignore)
     tensors = gguf_tensors(opened, None, ignore)
     metadata = gguf_metadata(opened, tensors, ignore)
     with atomic_file(target, need_bytes=file_bytes(metadata, tensors)) as temporary:

@@ -1,7 +1,7 @@
-"""A conversion's result is run before it takes its name: a short prompt through source and result.
+"""Smoke-test a conversion before it replaces its target: run a short prompt through source and result.
 
-Decoders in GGUF are run by the native engine in exact mode, all else by torch where it is installed and the
-model fits into memory. Where no weight was rounded, both must choose the same tokens.
+The native engine runs decoders in GGUF, in exact mode; torch runs everything else, if it is installed and the
+model fits into memory. If no weight was rounded, both must choose the same tokens.
 """
 
 from __future__ import annotations
@@ -26,53 +26,52 @@ from zeropoint.files.paths import display_path
 from zeropoint.frozen import frozen
 from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.mapping import Weights
-from zeropoint.weights.open_model import Opened
+from zeropoint.weights.open_model import OpenedModel
 
-__all__ = ["try_result"]
+__all__ = ["smoke_test"]
 
 Array = NDArray[np.float32]
 _N_PROMPT, _N_NEW = 4, 4
-_TIE = 1e-3  # of the spread of logits: two ways to sum float32 may order what is nearer
-_ROOM_BYTES = 500_000_000  # torch itself, and what a pass needs
+_TIE = 1e-3  # of the logits' range: nearer logits may swap places when float32 sums are reordered
+_TORCH_BYTES = 500_000_000  # torch itself and one forward pass
 
 
 @frozen
 class _Run:
-    """ids: the prompt and what followed; outputs: [T, V], or [T, D] of an encoder without a head."""
+    """ids: the prompt and its continuation; outputs: [T, V], or [T, D] for an encoder without a head."""
 
     ids: list[int]
     outputs: Array
 
 
-def try_result(
-    opened: Opened, again: Opened, is_lossless: bool, target: Path, notify: Callable[[str], None]
+def smoke_test(
+    opened: OpenedModel, reopened: OpenedModel, is_lossless: bool, target: Path, notify: Callable[[str], None]
 ) -> bool:
-    """Run source and result. False where nothing here can run the result, which notify then says.
+    """Run source and result. Returns False, and notifies, if nothing here can run the result.
 
-    Raises BadModelFile where the result gives NaN or, with is_lossless, other tokens than the source.
+    Raises BadModelFile if the result gives NaN or, with is_lossless, other tokens than the source.
     """
-    blueprint = replace(opened.blueprint, head=again.blueprint.head)  # a file may have no place for a head
-    n_ctx = min(blueprint.n_ctx, again.blueprint.n_ctx, _N_PROMPT + _N_NEW)
+    blueprint = replace(opened.blueprint, head=reopened.blueprint.head)  # a format may lack the head
+    n_ctx = min(blueprint.n_ctx, reopened.blueprint.n_ctx, _N_PROMPT + _N_NEW)
     prompt = [(7919 * i + 1) % blueprint.n_vocab for i in range(min(_N_PROMPT, n_ctx))]
     source = _try(opened, blueprint, prompt, n_ctx, target)
     ids = source.ids if isinstance(source, _Run) else prompt
-    result = _try(again, again.blueprint, ids, n_ctx, target)
+    result = _try(reopened, reopened.blueprint, ids, n_ctx, target)
     if isinstance(result, str):
-        notify(f"the result was read again but not run: {result}")
+        notify(f"the result was verified but not run: {result}")
         return False
     if isinstance(source, str):
-        notify(f"the result was run, but not beside its source: {source}")
+        notify(f"the result was run, but not compared with its source: {source}")
     elif is_lossless and not _agree(source.outputs, result.outputs):
         raise BadModelFile(
-            f"{display_path(target)} is not made, since it gives other tokens than its source though no "
-            "weight was "
-            "rounded; report this with the model's name"
+            f"{display_path(target)} was not written: it gives other tokens than its source although no "
+            "weight was rounded; report this with the model's name"
         )
     return True
 
 
-def _try(opened: Opened, blueprint: Blueprint, ids: list[int], n_ctx: int, target: Path) -> _Run | str:
-    """What a model gives for the ids, and for those that a decoder goes on with; or why it cannot be run."""
+def _try(opened: OpenedModel, blueprint: Blueprint, ids: list[int], n_ctx: int, target: Path) -> _Run | str:
+    """Outputs for the ids and, for a decoder, their greedy continuation; or why it cannot be run."""
     try:
         if isinstance(opened.file, GgufModel) and _is_native(blueprint, n_ctx):
             return _by_native(opened.file, blueprint, ids, n_ctx)
@@ -80,7 +79,9 @@ def _try(opened: Opened, blueprint: Blueprint, ids: list[int], n_ctx: int, targe
     except OutOfMemory as error:
         return str(error)
     except MachineError as error:  # NaN
-        raise BadModelFile(f"{display_path(target)} is not made, since it does not run: {error}") from None
+        raise BadModelFile(
+            f"{display_path(target)} was not written, because it does not run: {error}"
+        ) from None
 
 
 def _is_native(blueprint: Blueprint, n_ctx: int) -> bool:
@@ -101,12 +102,12 @@ def _by_native(file: GgufModel, blueprint: Blueprint, ids: list[int], n_ctx: int
         engine.close()
 
 
-def _by_torch(opened: Opened, blueprint: Blueprint, ids: list[int], n_ctx: int) -> _Run | str:
+def _by_torch(opened: OpenedModel, blueprint: Blueprint, ids: list[int], n_ctx: int) -> _Run | str:
     try:
         import torch
     except ImportError:
         return "that needs torch; install zeropoint[train]"
-    if reason := _lacks_memory(4 * count_parameters(blueprint) + _ROOM_BYTES):
+    if reason := _lacks_memory(4 * count_parameters(blueprint) + _TORCH_BYTES):
         return reason
     from zeropoint.engine.torch.engine import TorchStepper
     from zeropoint.models.build import build, load
@@ -124,7 +125,7 @@ def _by_torch(opened: Opened, blueprint: Blueprint, ids: list[int], n_ctx: int) 
 
 
 def _greedy(stepper: Stepper, ids: list[int], n_ctx: int) -> _Run:
-    """The ids at once, then the likeliest token again and again until n_ctx is full."""
+    """Prefill the ids, then decode greedily until n_ctx is full."""
     outputs = [_finite(stepper.extend(ids))]
     ids = list(ids)
     while len(ids) < n_ctx:
@@ -134,7 +135,7 @@ def _greedy(stepper: Stepper, ids: list[int], n_ctx: int) -> _Run:
 
 
 def _agree(source_TX: Array, result_TX: Array) -> bool:
-    """Whether the result chooses what the source chooses at every position, but for ties."""
+    """Whether the result chooses the source's token at every position, except for ties."""
     chosen = np.take_along_axis(result_TX, source_TX.argmax(-1)[:, None], -1)[:, 0]
     spread = result_TX.max(-1) - result_TX.min(-1)
     return bool((result_TX.max(-1) - chosen <= _TIE * spread).all())
@@ -142,12 +143,12 @@ def _agree(source_TX: Array, result_TX: Array) -> bool:
 
 def _finite(outputs: Array) -> Array:
     if not np.isfinite(outputs).all():
-        raise MachineError("the model's logits hold NaN or infinity")
+        raise MachineError("the model's logits contain NaN or infinity")
     return outputs
 
 
 def _lacks_memory(n_bytes: int) -> str | None:
-    there = available_memory_bytes()
-    if there is None or n_bytes <= there:
+    free = available_memory_bytes()
+    if free is None or n_bytes <= free:
         return None
-    return f"that needs {n_bytes / 1e9:.1f} GB of memory and {there / 1e9:.1f} GB is free"
+    return f"that needs {n_bytes / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB is free"

@@ -1,8 +1,8 @@
-"""What a conversion wrote is what it read: every tensor of the result against the tensor it was made of.
+"""Verify a conversion: compare every output tensor with its source.
 
-The result is read back through our own reader, some rows at a time. Formats of single numbers (F32, F16,
-BF16) must hold exactly what their rounding gives, copied tensors the same bytes; in a format of blocks no
-weight may be further off than the format's step can take it.
+Our reader reads the result back, a few rows at a time. F32, F16 and BF16 must equal the rounded source
+exactly, and copied tensors must have the same bytes; in a block format no weight may differ by more than the
+format's step.
 """
 
 from __future__ import annotations
@@ -16,44 +16,44 @@ from zeropoint import formats
 from zeropoint.errors import BadModelFile
 from zeropoint.weights.duplicate_tensors import row_chunks
 from zeropoint.weights.gguf.model import GgufModel
-from zeropoint.weights.open_model import Opened
+from zeropoint.weights.open_model import OpenedModel
 from zeropoint.weights.packing import PackedTensor
 
-__all__ = ["check_tensors"]
+__all__ = ["verify_tensors"]
 
-# Scales are F16: half of its smallest step, times what Q6_K multiplies a scale with (127 * 32).
+# Scales are F16: half of its smallest step, times the largest factor of a scale in Q6_K (127 * 32).
 _SCALE_ROUNDING = np.float32(127 * 32 * 2.0**-25)
 
 
-def check_tensors(
-    again: Opened,
+def verify_tensors(
+    result: OpenedModel,
     tensors: list[PackedTensor],
     target: str,
-    checked: Callable[[int], None] = lambda n_bytes: None,
+    on_check: Callable[[int], None] = lambda n_bytes: None,
 ) -> None:
     """Compare every tensor of the result with its source.
 
-    again: the result, opened; target: its name in a message; checked: told of bytes as they are compared.
-    Raises BadModelFile naming the tensor that did not arrive, DiskError.
+    target: the result's name in messages. on_check(n_bytes): called after each tensor.
+    Raises BadModelFile naming the tensor that differs, DiskError.
     """
-    stored = again.file if isinstance(again.file, GgufModel) else again.file.stored
+    stored = result.file if isinstance(result.file, GgufModel) else result.file.stored
     for tensor in tensors:
         if tensor.source is None and isinstance(stored, GgufModel):
             is_same = _is_copy(stored, tensor)
         else:
             is_same = _is_rounded(stored.rows, tensor)
         if not is_same:
-            raise BadModelFile(f"{target}: tensor `{tensor.name}` did not arrive as written; try again")
-        checked(tensor.n_bytes)
+            raise BadModelFile(f"{target}: tensor `{tensor.name}` differs from its source; convert again")
+        on_check(tensor.n_bytes)
 
 
 def _is_copy(stored: GgufModel, tensor: PackedTensor) -> bool:
-    at, written = 0, stored.read(tensor.name).reshape(-1)
+    offset, written = 0, stored.read(tensor.name).reshape(-1)
     for chunk in tensor.chunks():
-        if not np.array_equal(written[at : at + chunk.size], chunk):
+        if not np.array_equal(written[offset : offset + chunk.size], chunk):
             return False
-        at += chunk.size
-    return at == written.size
+        offset += chunk.size
+    return offset == written.size
 
 
 def _is_rounded(rows: Callable[[str, int, int], NDArray[np.float32]], tensor: PackedTensor) -> bool:
@@ -61,21 +61,21 @@ def _is_rounded(rows: Callable[[str, int, int], NDArray[np.float32]], tensor: Pa
         raise BadModelFile(f"tensor `{tensor.name}` is a copy and must be compared as bytes")
     weights = tensor.source.read()
     for begin, end in row_chunks(tensor.shape):
-        wanted = weights[begin:end] if tensor.shape else weights
-        if not _is_near(np.ascontiguousarray(wanted), rows(tensor.name, begin, end), tensor.format):
+        expected = weights[begin:end] if tensor.shape else weights
+        if not _is_near(np.ascontiguousarray(expected), rows(tensor.name, begin, end), tensor.format):
             return False
     return True
 
 
-def _is_near(wanted: NDArray[np.float32], found: NDArray[np.float32], form: str) -> bool:
+def _is_near(expected: NDArray[np.float32], actual: NDArray[np.float32], form: str) -> bool:
     block = formats.get(form)
     if block.BLOCK_WEIGHTS == 1:
-        rounded = block.unpack(block.pack(wanted.reshape(1, -1))).reshape(wanted.shape)
-        return np.array_equal(rounded, found, equal_nan=True)
-    # b bits make 2^b steps over twice the largest of a block. Two steps, since the scales of parts of a block
-    # are rounded too and some formats cut what lies outside of their range.
-    share = np.float32(2.0 ** (2 - block.BLOCK_BYTES * 8 // block.BLOCK_WEIGHTS))
-    blocks = wanted.reshape(-1, block.BLOCK_WEIGHTS)
+        rounded = block.unpack(block.pack(expected.reshape(1, -1))).reshape(expected.shape)
+        return np.array_equal(rounded, actual, equal_nan=True)
+    # b bits divide twice the block's maximum into 2^b steps. Allow two steps: sub-block scales are rounded
+    # too, and some formats clip values outside their range.
+    tolerance = np.float32(2.0 ** (2 - block.BLOCK_BYTES * 8 // block.BLOCK_WEIGHTS))
+    blocks = expected.reshape(-1, block.BLOCK_WEIGHTS)
     largest = np.abs(blocks).max(-1)
-    off = np.abs(blocks - found.reshape(blocks.shape)).max(-1)
-    return bool((off <= largest * share + _SCALE_ROUNDING).all())
+    error = np.abs(blocks - actual.reshape(blocks.shape)).max(-1)
+    return bool((error <= largest * tolerance + _SCALE_ROUNDING).all())

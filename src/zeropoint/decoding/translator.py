@@ -20,7 +20,13 @@ from zeropoint.models.build import build
 from zeropoint.models.checkpoint_averaging import average_weights
 from zeropoint.models.seq2seq import Seq2Seq
 from zeropoint.models.trace import trace
-from zeropoint.weights.run_checkpoint import RunCheckpoint, checkpoint_of, is_run, open_checkpoint, steps_of
+from zeropoint.weights.run_checkpoint import (
+    RunCheckpoint,
+    checkpoint_path,
+    checkpoint_steps,
+    is_run,
+    open_checkpoint,
+)
 
 __all__ = ["AttentionMap", "Translator", "open_translator"]
 
@@ -112,7 +118,7 @@ def open_translator(run: Path, which: str | int = "best", n_averaged: int = 1) -
     path = display_path(run)
     if not is_run(run):
         raise BadInput(f"{path} is not a training run; train one: zeropoint train multi30k --out {path}")
-    last = open_checkpoint(checkpoint_of(run, which))
+    last = open_checkpoint(checkpoint_path(run, which))
     if not last.blueprint.encoder:
         raise BadInput(
             f"{path} is a {last.blueprint.family} model without an encoder, which cannot translate; train "
@@ -129,14 +135,14 @@ def open_translator(run: Path, which: str | int = "best", n_averaged: int = 1) -
 
 def _previous(run: Path, last: RunCheckpoint, n_averaged: int) -> list[RunCheckpoint]:
     """The n_averaged - 1 checkpoints before the last, newest first, without the untrained one of step 0."""
-    steps = [step for step in reversed(steps_of(run)) if 0 < step < last.step]
+    steps = [step for step in reversed(checkpoint_steps(run)) if 0 < step < last.step]
     n = len(steps) + 1
     if not 1 <= n_averaged <= n:
         raise BadInput(
             f"cannot average {n_averaged} checkpoints: {display_path(run)} has {n} up to step {last.step}; "
             f"give 1 to {n}, or train with a larger train.max_checkpoints"
         )
-    return [open_checkpoint(checkpoint_of(run, step)) for step in steps[: n_averaged - 1]]
+    return [open_checkpoint(checkpoint_path(run, step)) for step in steps[: n_averaged - 1]]
 
 
 def _weights(checkpoint: RunCheckpoint) -> Mapping[str, Tensor]:

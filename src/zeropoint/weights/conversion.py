@@ -1,9 +1,9 @@
-"""Which tensor becomes what, when a model moves into another file: a list of tensors to write, none read yet.
+"""Choose the number format of each tensor in a conversion: a list of tensors to write, not read yet.
 
-The rule for GGUF. Vectors, routers and tables of positions stay F32: they are small, and the engines that
-read GGUF expect it. Matrices get the format that was asked for, with two exceptions: embedding and head are
-never below Q8_0, since their error reaches every logit; and a matrix whose rows are no whole blocks of the
-format gets Q8_0 if they are multiples of 32, else F16. Without a format, everything keeps its own.
+In a GGUF file, vectors, routers and position tables stay F32: they are small, and engines that read GGUF
+expect it. Matrices get the requested format, with two exceptions: embedding and head never go below Q8_0,
+because their error reaches every logit; and a matrix whose rows do not fill the format's blocks gets Q8_0 if
+they are multiples of 32, else F16. Without a requested format, every tensor keeps its own.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from zeropoint.blueprint.sources import TensorSource, stored_names
 from zeropoint.errors import BadInput, choices
 from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.mapping import LazyTensor, lazy_tensors, to_stored
-from zeropoint.weights.open_model import Opened
+from zeropoint.weights.open_model import OpenedModel
 from zeropoint.weights.packing import PackedTensor, copy_tensor, has_whole_blocks, pack
 from zeropoint.weights.stored_tensors import format_names
 
 __all__ = ["FOLDER_FORMATS", "file_type", "folder_tensors", "gguf_tensors"]
 
-FOLDER_FORMATS = ("F32", "F16", "BF16")  # what safetensors and transformers have in common
+FOLDER_FORMATS = ("F32", "F16", "BF16")  # supported by both safetensors and transformers
 
 _STAY_F32 = (".router.weight", ".position.weight", ".segment.weight", "relative_bias.weight")
 _REACH_EVERY_LOGIT = ("embedding.weight", "head.weight")
 
 
-def gguf_tensors(opened: Opened, to: str | None, notify: Callable[[str], None]) -> list[PackedTensor]:
-    """The tensors of a GGUF file in the format `to`; those of a GGUF that stay as they are, byte for byte.
+def gguf_tensors(opened: OpenedModel, to: str | None, notify: Callable[[str], None]) -> list[PackedTensor]:
+    """The tensors of a GGUF file, with matrices in the format `to`; unchanged ones are copied byte for byte.
 
-    notify: told of matrices that cannot have the format. Raises BadInput for an unknown one.
+    notify: called for matrices that cannot have the format. Raises BadInput for an unknown format.
     """
     writable = {name for name, _, _, _ in _native.formats()} & set(formats.names())
     if to is not None and to not in writable:
@@ -41,25 +41,30 @@ def gguf_tensors(opened: Opened, to: str | None, notify: Callable[[str], None]) 
     file = opened.file if isinstance(opened.file, GgufModel) else None
     sources = opened.sources if file else _tensor_map(opened, "gguf")
     if left := opened.weights.keys() - sources.keys():
-        notify(f"{format_names(left)} have no place in the GGUF of the family {opened.blueprint.family}")
+        family = opened.blueprint.family
+        notify(f"left out, because a GGUF file of {family} cannot store them: {format_names(left)}")
     ours_of = {name: ours for ours, source in sources.items() for name in stored_names(source)}
     stored = lazy_tensors(file) if file else to_stored(opened.weights.lazy, sources) | _extra(opened)
-    made, others = [], 0
+    packed, n_fallback = [], 0
     for name, tensor in stored.items():
         form = tensor.format if file and to is None else _format(ours_of.get(name), tensor, to)
-        others += to is not None and form not in (to, "F32") and ours_of.get(name) not in _REACH_EVERY_LOGIT
-        made.append(copy_tensor(file, name) if file and form == tensor.format else pack(name, tensor, form))
-    if others:
+        n_fallback += (
+            to is not None and form not in (to, "F32") and ours_of.get(name) not in _REACH_EVERY_LOGIT
+        )
+        packed.append(copy_tensor(file, name) if file and form == tensor.format else pack(name, tensor, form))
+    if n_fallback:
         block = formats.get(str(to)).BLOCK_WEIGHTS
-        instead = "Q8_0 or F16" if block > formats.get("Q8_0").BLOCK_WEIGHTS else "F16"
-        notify(f"{others} matrices have rows that are no multiple of {block}: they get {instead}, not {to}")
-    return made
+        fallback = "Q8_0 or F16" if block > formats.get("Q8_0").BLOCK_WEIGHTS else "F16"
+        notify(f"{n_fallback} matrices become {fallback}: their rows are not a multiple of {block}")
+    return packed
 
 
-def folder_tensors(opened: Opened, to: str | None) -> list[PackedTensor]:
-    """The tensors of a Hugging Face folder in the format `to`; without one, what is packed becomes F32."""
+def folder_tensors(opened: OpenedModel, to: str | None) -> list[PackedTensor]:
+    """The tensors of a Hugging Face folder in the format `to`; by default, quantized tensors become F32."""
     if to is not None and to not in FOLDER_FORMATS:
-        raise BadInput(f"a folder holds {', '.join(FOLDER_FORMATS)}, not {to}; choose one, or a .gguf target")
+        raise BadInput(
+            f"a folder can store {', '.join(FOLDER_FORMATS)}, not {to}; choose one of them, or a .gguf target"
+        )
     stored = to_stored(opened.weights.lazy, _tensor_map(opened, "hf"))
     return [
         pack(name, tensor, to or (tensor.format if tensor.format in FOLDER_FORMATS else "F32"))
@@ -68,7 +73,7 @@ def folder_tensors(opened: Opened, to: str | None) -> list[PackedTensor]:
 
 
 def file_type(tensors: list[PackedTensor]) -> int:
-    """`general.file_type`: the number of the format that most weights of matrices are in."""
+    """`general.file_type`: the number of the format with most bytes of matrices."""
     counts: dict[str, int] = {}
     for tensor in tensors:
         if len(tensor.shape) > 1:
@@ -90,16 +95,16 @@ def _bits(form: str) -> float:
     return block.BLOCK_BYTES * 8 / block.BLOCK_WEIGHTS
 
 
-def _extra(opened: Opened) -> dict[str, LazyTensor]:
-    """Small tensors that stand for metadata in a GGUF file."""
-    made = {}
+def _extra(opened: OpenedModel) -> dict[str, LazyTensor]:
+    """Small tensors that represent metadata in a GGUF file, such as RoPE factors."""
+    tensors = {}
     for name, values in opened.family.gguf_tensors(opened.blueprint).items():
         array = np.array(values, np.float32)
-        made[name] = LazyTensor(array.shape, "F32", array.copy)
-    return made
+        tensors[name] = LazyTensor(array.shape, "F32", array.copy)
+    return tensors
 
 
-def _tensor_map(opened: Opened, kind: str) -> dict[str, TensorSource]:
+def _tensor_map(opened: OpenedModel, kind: str) -> dict[str, TensorSource]:
     return dict(_writable(opened.family, kind).tensor_map(opened.blueprint, kind))
 
 
@@ -107,5 +112,5 @@ def _writable(family: ModuleType, kind: str) -> ModuleType:
     if not hasattr(family, f"to_{kind}"):
         name = family.__name__.rpartition(".")[2]
         other = {"hf": "Hugging Face folder", "gguf": "GGUF file"}[kind]
-        raise BadInput(f"the family {name} has no form as a {other} that is known here")
+        raise BadInput(f"the family {name} has no known format as a {other}")
     return family

@@ -1,8 +1,8 @@
-"""A trained model in the form that other programs know, or in our own where there is none.
+"""Express a trained model as a published architecture, so that other programs can read it.
 
-Training leaves out biases that a published family has (nanoGPT's GPT-2); with biases of zero it is the same
-model. What no family can say (GELU in full in a GGUF of GPT-2, a position of one's own) becomes a file of our
-own family, which zeropoint alone reads.
+A model trained without biases that its family has (nanoGPT's GPT-2) is exported with biases of zero, which is
+the same model. A model that no family can express (exact GELU in a GGUF of GPT-2, a custom positional
+encoding) becomes a GGUF of the `zeropoint` architecture, which only zeropoint reads.
 """
 
 from __future__ import annotations
@@ -20,39 +20,40 @@ from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadInput
 from zeropoint.families import Kind, zeropoint
 from zeropoint.weights.mapping import LazyTensor, Weights
-from zeropoint.weights.open_model import Opened
+from zeropoint.weights.open_model import OpenedModel
 
-__all__ = ["fit_for_export"]
+__all__ = ["export_variant"]
 
 
-def fit_for_export(opened: Opened, kind: Kind, notify: Callable[[str], None]) -> Opened:
-    """The same model as `kind` of its family has it: as it is, with biases of zero, or in a GGUF of our own.
+def export_variant(opened: OpenedModel, kind: Kind, notify: Callable[[str], None]) -> OpenedModel:
+    """The same model in a form that files of `kind` can express: unchanged, with zero biases, or as ours.
 
-    notify: told why where only zeropoint will read it. Raises BadInput where a folder cannot hold it.
+    notify: called with the reason if only zeropoint will be able to read the file. Raises BadInput for a
+    model that a Hugging Face folder cannot express.
     """
-    why = ""
+    reason = ""
     for candidate in (opened, _with_biases(opened)):
         try:
-            _to(candidate, kind)
+            _check_family(candidate, kind)
         except BadInput as error:
-            why = str(error)
+            reason = str(error)
         else:
             return candidate
     if kind == "hf":
-        raise BadInput(f"{opened.file.name} has no form as a Hugging Face folder: {why}; use --gguf")
-    notify(f"zeropoint alone will read this file: {why}")
+        raise BadInput(f"{opened.file.name} cannot become a Hugging Face folder: {reason}; use --gguf")
+    notify(f"only zeropoint will be able to read this file: {reason}")
     return replace(opened, family=zeropoint)
 
 
-def _to(opened: Opened, kind: Kind) -> None:
-    """Raises BadInput where the family cannot say the blueprint in files of this kind."""
+def _check_family(opened: OpenedModel, kind: Kind) -> None:
+    """Raise BadInput if the family cannot express the blueprint in files of this kind."""
     write = getattr(opened.family, f"to_{kind}", None)
     if write is None:
-        raise BadInput(f"the family {opened.blueprint.family} has no published form")
+        raise BadInput(f"the family {opened.blueprint.family} has no published file format")
     write(opened.blueprint)
 
 
-def _with_biases(opened: Opened) -> Opened:
+def _with_biases(opened: OpenedModel) -> OpenedModel:
     blueprint = _biased(opened.blueprint)
     lazy = dict(opened.weights.lazy)
     for name, shape in parameters(blueprint).items():
@@ -63,7 +64,7 @@ def _with_biases(opened: Opened) -> Opened:
 
 
 def _biased(blueprint: Blueprint) -> Blueprint:
-    """With a bias wherever a part may have one, but for the head."""
+    """The blueprint with a bias in every part that may have one, except the head."""
     return replace(
         blueprint,
         blocks=tuple(map(_biased_block, blueprint.blocks)),

@@ -1,6 +1,6 @@
-"""A model folder as Hugging Face lays it out: config.json, weights, tokenizer files; checked, and lazy.
+"""Open a Hugging Face model folder: config.json, weights and tokenizer files, validated and read lazily.
 
-Code that a repository brings (`auto_map`) is never run, and of pickles see `pickled.py`.
+Code in a repository (`auto_map`) is never run; for pickles see `torch_pickle.py`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,21 @@ from zeropoint.weights.safetensors.reader import (
 )
 from zeropoint.weights.stored_tensors import StoredTensors
 
-__all__ = ["PICKLES_RUN_CODE", "Folder", "holds_only_a_model", "is_pickle", "open_folder", "with_dtype"]
+__all__ = [
+    "PICKLES_RUN_CODE",
+    "HfFolder",
+    "config_with_dtype",
+    "holds_only_a_model",
+    "is_pickle",
+    "open_hf_folder",
+]
 
 PICKLES_RUN_CODE = "pickle files can run code; convert to safetensors"
 MAX_CONFIG_BYTES = 4 << 20  # the largest published ones have some tens of kilobytes
 MAX_TOKENIZER_BYTES = 128 << 20  # Gemma's has 33 MB
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
-_CARRIED = re.compile(
+_COPIED = re.compile(
     r"generation_config\.json|tokenizer[\w.-]*|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)"
     r"|merges\.txt|spiece\.model|sentencepiece\.bpe\.model|chat_template\.(jinja|json)|README\.md"
     r"|LICEN[CS]E[\w.-]*|NOTICE[\w.-]*|USE_POLICY\.md",
@@ -41,8 +48,8 @@ _WRITTEN = re.compile(r"config\.json|model[\w-]*\.safetensors|.*\.index\.json|\.
 
 
 @frozen
-class Folder:
-    """An opened model folder. config: config.json; stored: its tensors; files: those carried along."""
+class HfFolder:
+    """An opened model folder. config: config.json; stored: its tensors; files: copied into a conversion."""
 
     path: Path
     config: Mapping[str, Any]
@@ -56,16 +63,16 @@ class Folder:
         return display_path(self.path)
 
     def json(self, name: str) -> dict[str, Any]:
-        """The object in one of `files`, empty where the folder has none. Raises BadModelFile."""
+        """The JSON object in one of `files`; empty if the folder lacks it. Raises BadModelFile."""
         return read_json_object(self.files[name], MAX_TOKENIZER_BYTES) if name in self.files else {}
 
     def bytes(self, name: str) -> bytes:
-        """One of `files`, whole. Raises BadModelFile."""
+        """The contents of one of `files`. Raises BadModelFile."""
         return read_bytes(self.files[name], MAX_TOKENIZER_BYTES)
 
     @property
     def template(self) -> str | None:
-        """The chat template: its own file, else that of tokenizer_config.json (of several the default)."""
+        """The chat template: from its own file, else from tokenizer_config.json (the one named "default")."""
         if "chat_template.jinja" in self.files:
             try:
                 return self.bytes("chat_template.jinja").decode()
@@ -78,55 +85,55 @@ class Folder:
         return template if isinstance(template, str) else None
 
 
-def open_folder(path: Path, *, allow_pickle: bool = False) -> Folder:
-    """The model in a folder. Raises BadModelFile naming the file at fault, DiskError.
+def open_hf_folder(path: Path, *, allow_pickle: bool = False) -> HfFolder:
+    """Open a model folder. Raises BadModelFile naming the invalid file, DiskError.
 
-    allow_pickle: read a `pytorch_model.bin` where there are no safetensors (`pickled.py` says how).
+    allow_pickle: read `pytorch_model.bin` if there are no safetensors files (see `torch_pickle.py`).
     """
     if not path.is_dir():
-        raise BadModelFile(f"{display_path(path)} is no folder; give the folder that holds config.json")
+        raise BadModelFile(f"{display_path(path)} is not a folder; give the folder that contains config.json")
     config = read_json_object(path_in_folder(path, "config.json"), MAX_CONFIG_BYTES)
-    notices = ("code that the repository brings (`auto_map`) is not run",) if "auto_map" in config else ()
+    notices = ("the code in this repository (`auto_map`) is not run",) if "auto_map" in config else ()
     files = {
-        entry.name: path_in_folder(path, entry.name) for entry in sorted(path.iterdir()) if _is_carried(entry)
+        entry.name: path_in_folder(path, entry.name) for entry in sorted(path.iterdir()) if _is_copied(entry)
     }
-    return Folder(path, config, _stored(path, allow_pickle), files, notices)
+    return HfFolder(path, config, _stored(path, allow_pickle), files, notices)
 
 
 def is_pickle(path: Path) -> bool:
-    """Whether a file of that name is a pickle, which reading can run code from."""
+    """Whether a file of that name is a pickle, which can run code when it is read."""
     return path.suffix in _PICKLES
 
 
 def holds_only_a_model(path: Path) -> bool:
-    """Whether a folder has config.json and nothing that a model folder would not have: it may be replaced."""
+    """Whether a folder has config.json and only files of a model, so that it may be replaced."""
     names = [entry.name for entry in path.iterdir()]
     return "config.json" in names and all(
-        (_CARRIED.fullmatch(entry.name) or _WRITTEN.fullmatch(entry.name)) and not entry.is_dir()
+        (_COPIED.fullmatch(entry.name) or _WRITTEN.fullmatch(entry.name)) and not entry.is_dir()
         for entry in path.iterdir()
     )
 
 
-def with_dtype(config: Mapping[str, Any], form: str) -> bytes:
-    """config.json with the type of the weights in it, for whoever loads them."""
+def config_with_dtype(config: Mapping[str, Any], form: str) -> bytes:
+    """config.json with `torch_dtype` set to the number format of the weights."""
     names = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
     plain = {key: value for key, value in config.items() if key not in ("dtype", "torch_dtype", "auto_map")}
     return json.dumps({**plain, "torch_dtype": names[form]}, indent=2, ensure_ascii=False).encode()
 
 
 def _stored(path: Path, allow_pickle: bool) -> StoredTensors:
-    """The weights: an index, a single file, a file of another name; pickles last and only when asked."""
+    """Open the weights: an index, a single file, or a file of another name; pickles last, if allowed."""
     if (path / INDEX_NAME).exists():
         return open_sharded(path_in_folder(path, INDEX_NAME))
     if (path / SINGLE_NAME).exists():
         return open_safetensors(path_in_folder(path, SINGLE_NAME))
     names = sorted(entry.name for entry in path.iterdir())
-    found = [name for name in names if name.endswith(".safetensors")]
-    if len(found) == 1:
-        return open_safetensors(path_in_folder(path, found[0]))
-    if found:
+    weight_files = [name for name in names if name.endswith(".safetensors")]
+    if len(weight_files) == 1:
+        return open_safetensors(path_in_folder(path, weight_files[0]))
+    if weight_files:
         raise BadModelFile(
-            f"{display_path(path)} has {len(found)} safetensors files and no {INDEX_NAME}; fetch it too"
+            f"{display_path(path)} has {len(weight_files)} safetensors files but no {INDEX_NAME}; fetch it"
         )
     pickles = [name for name in names if is_pickle(Path(name))]
     if pickles and allow_pickle:
@@ -136,13 +143,12 @@ def _stored(path: Path, allow_pickle: bool) -> StoredTensors:
     if pickles:
         raise BadModelFile(
             f"{display_path(path)} has its weights in {pickles[0]!a:.80}: {PICKLES_RUN_CODE}, or trust it "
-            "with "
-            "--allow-pickle"
+            "with --allow-pickle"
         )
     raise BadModelFile(
         f"{display_path(path)} has no {SINGLE_NAME}; give a folder with the weights of a model"
     )
 
 
-def _is_carried(entry: Path) -> bool:
-    return _CARRIED.fullmatch(entry.name) is not None and not entry.is_dir()
+def _is_copied(entry: Path) -> bool:
+    return _COPIED.fullmatch(entry.name) is not None and not entry.is_dir()

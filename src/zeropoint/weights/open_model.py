@@ -26,14 +26,14 @@ from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.gguf.reader import open_gguf
 
 if TYPE_CHECKING:
-    from zeropoint.weights.hf_folder import Folder
+    from zeropoint.weights.hf_folder import HfFolder
     from zeropoint.weights.mapping import Weights
     from zeropoint.weights.run_checkpoint import RunCheckpoint
 
 __all__ = [
     "Location",
     "ModelFile",
-    "Opened",
+    "OpenedModel",
     "gguf_blueprint",
     "locate",
     "open_file",
@@ -41,7 +41,7 @@ __all__ = [
     "read_model",
 ]
 
-ModelFile: TypeAlias = "GgufModel | Folder | RunCheckpoint"
+ModelFile: TypeAlias = "GgufModel | HfFolder | RunCheckpoint"
 
 
 @frozen
@@ -56,7 +56,7 @@ class Location:
 
 
 @frozen
-class Opened:
+class OpenedModel:
     """An opened model: its blueprint, and its weights under our names, not read yet.
 
     family: the module that writes such models. file: the file or folder that holds them. sources: the stored
@@ -73,7 +73,7 @@ class Opened:
     left_out: tuple[str, ...] = ()
 
 
-def open_model(path: Path, *, allow_pickle: bool = False) -> Opened:
+def open_model(path: Path, *, allow_pickle: bool = False) -> OpenedModel:
     """Open the model at `path`; of a training run, its latest checkpoint.
 
     Every tensor is accounted for before any is read; tensors that a file stores twice are then compared.
@@ -101,7 +101,7 @@ def open_file(location: Location, *, allow_pickle: bool = False) -> ModelFile:
     if location.kind == "run":
         return run_checkpoint.open_checkpoint(path)
     if location.kind == "hf":
-        return hf_folder.open_folder(path, allow_pickle=allow_pickle)
+        return hf_folder.open_hf_folder(path, allow_pickle=allow_pickle)
     if hf_folder.is_pickle(path):
         remedy = ", or give its folder with --allow-pickle"
         raise BadModelFile(f"{display_path(path)}: {hf_folder.PICKLES_RUN_CODE}{remedy}")
@@ -112,13 +112,13 @@ def open_file(location: Location, *, allow_pickle: bool = False) -> ModelFile:
     return open_gguf(path)
 
 
-def read_model(file: ModelFile) -> Opened:
+def read_model(file: ModelFile) -> OpenedModel:
     """Read the blueprint of an opened file and map its tensors. Raises BadModelFile, DiskError."""
-    from zeropoint.weights.hf_folder import Folder
+    from zeropoint.weights.hf_folder import HfFolder
 
     if isinstance(file, GgufModel):
         return _read_gguf(file)
-    return _read_folder(file) if isinstance(file, Folder) else _read_checkpoint(file)
+    return _read_folder(file) if isinstance(file, HfFolder) else _read_checkpoint(file)
 
 
 def gguf_blueprint(file: GgufModel) -> Blueprint:
@@ -148,17 +148,17 @@ def _refuse_unknown_tensors(
     return sorted(unused)
 
 
-def _read_gguf(file: GgufModel) -> Opened:
+def _read_gguf(file: GgufModel) -> OpenedModel:
     from zeropoint.weights.mapping import from_stored
 
     blueprint = _checked(families.for_gguf(file).from_gguf(file), file.name)
     sources = families.gguf_sources(file, blueprint)
     leftovers = map(re.escape, _refuse_unknown_tensors(file, blueprint, sources))
     weights = from_stored(file, sources, parameters(blueprint), leftovers=leftovers)
-    return Opened(blueprint, weights, families.for_blueprint(blueprint), file, sources)
+    return OpenedModel(blueprint, weights, families.for_blueprint(blueprint), file, sources)
 
 
-def _read_folder(folder: Folder) -> Opened:
+def _read_folder(folder: HfFolder) -> OpenedModel:
     from zeropoint.weights.mapping import RenamedTensors, from_stored
 
     family = families.for_hf(folder.config, f"{folder.name}/config.json")
@@ -173,19 +173,19 @@ def _read_folder(folder: Folder) -> Opened:
     leftovers = [*getattr(family, "IGNORED", ()), *map(re.escape, [*left_out, *repeats])]
     weights = from_stored(stored, sources, parameters(blueprint), leftovers=leftovers)
     check_duplicates(stored, repeats)
-    return Opened(
+    return OpenedModel(
         blueprint, weights, families.for_blueprint(blueprint), folder, sources, tuple(sorted(left_out))
     )
 
 
-def _read_checkpoint(file: RunCheckpoint) -> Opened:
+def _read_checkpoint(file: RunCheckpoint) -> OpenedModel:
     from zeropoint.weights.mapping import from_stored
 
     blueprint = _checked(file.blueprint, file.name)
     shapes = parameters(blueprint)
     sources: dict[str, TensorSource] = {name: Rename(name) for name in shapes}
     weights = from_stored(file.stored, sources, shapes)
-    return Opened(blueprint, weights, families.for_blueprint(blueprint), file, sources)
+    return OpenedModel(blueprint, weights, families.for_blueprint(blueprint), file, sources)
 
 
 def _matching(names: Iterable[str], patterns: Iterable[str]) -> list[str]:

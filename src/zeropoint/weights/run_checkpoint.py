@@ -1,7 +1,8 @@
-"""The checkpoints of a training run, opened as a model: `runs/NAME/checkpoints/step-000120` with its weights.
+"""Find and open the checkpoints of a training run: `runs/NAME/checkpoints/step-000120`.
 
 A run is a folder with `run.json`, `blueprint.toml` and `tokenizer.json`; `train/run/run.py` writes it. A
-checkpoint holds `weights.safetensors` under our own names, and `manifest.json` with the sha256 of its files.
+checkpoint contains `weights.safetensors` under our tensor names, and `manifest.json` with the SHA-256 of its
+files.
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ from zeropoint.weights.safetensors.reader import (
 __all__ = [
     "INDEX",
     "RunCheckpoint",
-    "checkpoint_of",
+    "checkpoint_path",
+    "checkpoint_steps",
     "find_checkpoint",
     "is_run",
     "open_checkpoint",
-    "steps_of",
 ]
 
 WEIGHTS = "weights.safetensors"
-INDEX = "weights.safetensors.index.json"  # where several workers wrote a share each
-POINTERS = ("latest", "best")  # files of a run, each with the name of a checkpoint
+INDEX = "weights.safetensors.index.json"  # of sharded weights, one shard per worker
+POINTERS = ("latest", "best")  # files in a run, each containing the name of a checkpoint
 _MAX_TEXT_BYTES = 4 << 20
 _FOLDER = re.compile(r"step-(\d{1,12})")
 
 
 @dataclass(frozen=True, eq=False)
 class RunCheckpoint:
-    """An opened checkpoint. path: its folder; run: that of the run; tokenizer: the run's tokenizer.json."""
+    """An opened checkpoint. path: its folder; run: the folder of the run; tokenizer: its tokenizer.json."""
 
     path: Path
     run: Path
@@ -57,43 +58,43 @@ class RunCheckpoint:
 
     @property
     def title(self) -> str:
-        """What its model is called: the run and the step."""
+        """The name of its model: the run and the step."""
         return f"{self.run.name}-step-{self.step:06d}"
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder is that of a training run."""
+    """Whether a folder is a training run."""
     return (path / "run.json").is_file()
 
 
 def find_checkpoint(path: Path) -> Path | None:
-    """The checkpoint folder that `path` names; None where it is not part of a training run.
+    """The checkpoint folder that `path` names; None for a path outside of a training run.
 
     path: a run (its latest checkpoint), the file `latest` or `best` in it, or a checkpoint folder.
     Raises BadInput for a run without a checkpoint, BadModelFile.
     """
     path = path.absolute()
     if path.name in POINTERS and path.is_file():
-        return checkpoint_of(path.parent, path.name) if is_run(path.parent) else None
+        return checkpoint_path(path.parent, path.name) if is_run(path.parent) else None
     if not path.is_dir():
         return None
     if is_run(path):
-        return checkpoint_of(path)
+        return checkpoint_path(path)
     return path if (path / _stored(path)[0]).is_file() and is_run(path.parent.parent) else None
 
 
-def steps_of(run: Path) -> list[int]:
-    """The steps that a run has checkpoints of, in order."""
-    found = (_FOLDER.fullmatch(entry.name) for entry in (run / "checkpoints").glob("step-*"))
-    return sorted(int(match[1]) for match in found if match)
+def checkpoint_steps(run: Path) -> list[int]:
+    """The steps of a run's checkpoints, in order."""
+    matches = (_FOLDER.fullmatch(entry.name) for entry in (run / "checkpoints").glob("step-*"))
+    return sorted(int(match[1]) for match in matches if match)
 
 
-def checkpoint_of(run: Path, which: str | int = "latest") -> Path:
-    """The folder of a run's checkpoint: `latest`, `best`, or a step. Raises BadInput where it is not."""
-    steps = steps_of(run)
+def checkpoint_path(run: Path, which: str | int = "latest") -> Path:
+    """The folder of a run's checkpoint: `latest`, `best` or a step. Raises BadInput if it does not exist."""
+    steps = checkpoint_steps(run)
     if not steps:
-        again = f"zeropoint train --config {display_path(run / 'config.toml')} --out {display_path(run)}"
-        raise BadInput(f"{display_path(run)} has no checkpoint yet; train it first: {again}")
+        command = f"zeropoint train --config {display_path(run / 'config.toml')} --out {display_path(run)}"
+        raise BadInput(f"{display_path(run)} has no checkpoint yet; train it first: {command}")
     if which in POINTERS:
         return _pointed(run, str(which))
     if not str(which).isdecimal() or int(which) not in steps:
@@ -105,13 +106,13 @@ def checkpoint_of(run: Path, which: str | int = "latest") -> Path:
 
 
 def open_checkpoint(path: Path) -> RunCheckpoint:
-    """The model of a checkpoint. Raises BadModelFile naming what is missing or damaged, DiskError."""
+    """Open a checkpoint folder. Raises BadModelFile naming the missing or damaged file, DiskError."""
     path = path.absolute()
     run = path.parent.parent
     match = _FOLDER.fullmatch(path.name)
     if match is None:
         raise BadModelFile(
-            f"{display_path(path)} is no checkpoint; its name must be that of a step, as step-000120"
+            f"{display_path(path)} is not a checkpoint; its name must be that of a step, such as step-000120"
         )
     blueprint = from_toml(_text(path_in_folder(run, "blueprint.toml")), display_path(run / "blueprint.toml"))
     names = _stored(path)
@@ -124,32 +125,31 @@ def _pointed(run: Path, name: str) -> Path:
     """The checkpoint that the file `latest` or `best` names."""
     target = _text(run / name).strip()
     if not _FOLDER.fullmatch(target) or not (run / "checkpoints" / target).is_dir():
-        raise BadModelFile(f"{display_path(run / name)} names no checkpoint; give one by its step instead")
+        raise BadModelFile(f"{display_path(run / name)} does not name a checkpoint; give a step instead")
     return run / "checkpoints" / target
 
 
 def _stored(path: Path) -> list[str]:
-    """The names of the files with a checkpoint's weights: one, or an index and then the shares it lists."""
+    """The names of a checkpoint's weight files: a single file, or an index and its shards."""
     if not (path / INDEX).is_file():
         return [WEIGHTS]
     return [INDEX, *sorted(file.name for file in path.glob("weights-*.safetensors"))]
 
 
 def _verify(path: Path, names: list[str]) -> None:
-    """The sha256 of files against the manifest's."""
-    import hashlib  # here, because of what it brings: OpenSSL, which a chat has no use for
+    """Compare the SHA-256 of files with the manifest's."""
+    import hashlib  # here: it loads OpenSSL, which a chat does not need
 
-    wanted = read_json_object(path_in_folder(path, "manifest.json"), _MAX_TEXT_BYTES).get("sha256", {})
+    expected = read_json_object(path_in_folder(path, "manifest.json"), _MAX_TEXT_BYTES).get("sha256", {})
     for name in names:
         digest = hashlib.sha256()
         with open_regular(path / name) as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
-        if not isinstance(wanted, dict) or wanted.get(name) != digest.hexdigest():
+        if not isinstance(expected, dict) or expected.get(name) != digest.hexdigest():
             raise BadModelFile(
-                f"{display_path(path / name)} is damaged, its sha256 is not that of manifest.json; take "
-                "another "
-                "step of the run"
+                f"{display_path(path / name)} is damaged: its SHA-256 differs from manifest.json; use "
+                "another step of the run"
             )
 
 
@@ -157,4 +157,4 @@ def _text(path: Path) -> str:
     try:
         return read_bytes(path, _MAX_TEXT_BYTES).decode("utf-8")
     except UnicodeDecodeError:
-        raise BadModelFile(f"{display_path(path)} is not valid UTF-8; restore it") from None
+        raise BadModelFile(f"{display_path(path)} is not valid UTF-8; restore the file") from None

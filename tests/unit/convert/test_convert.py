@@ -111,7 +111,7 @@ def test_rows_that_are_no_whole_blocks(tmp_path: Path):
     notices: list[str] = []
     made = convert(tmp_path / "odd.gguf", tmp_path / "out.gguf", to="Q8_0", notify=notices.append)
     assert made.formats["F16"] == 2  # ffn_down of both layers has rows of 72
-    assert notices == ["2 matrices have rows that are no multiple of 32: they get F16, not Q8_0"]
+    assert notices == ["2 matrices become F16: their rows are not a multiple of 32"]
 
 
 def test_the_tokenizer_arrives_in_both_directions(tiny: Path, tmp_path: Path):

@@ -52,13 +52,13 @@ def test_a_target_that_exists_is_only_replaced_with_force(tiny: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("x.safetensors", r"a target ends in .gguf, or is the name of a folder"),
-        ("x.bin", r"a target ends in .gguf"),
-        ("x-00001-of-00002.gguf", "is the name of one part of a model"),
+        ("x.safetensors", r"a target must end in .gguf or be the name of a folder"),
+        ("x.bin", r"a target must end in .gguf"),
+        ("x-00001-of-00002.gguf", "is the name of one shard of a model"),
         ("there/is/none.gguf", "there is no folder"),
-        ("folder.gguf", r"folder.gguf is no file"),
-        ("file", "file is no folder"),
-        ("home", "holds more than a model and is not replaced"),
+        ("folder.gguf", r"folder.gguf is not a file"),
+        ("file", "file is not a folder"),
+        ("home", "contains more than a model and is not replaced"),
     ],
 )
 def test_targets_that_are_refused(name: str, words: str, tiny: Path, tmp_path: Path):
@@ -174,7 +174,7 @@ def test_onto_the_very_folder_that_is_read(tiny: Path, tmp_path: Path):
 
 def test_a_source_with_nan_does_not_become_a_model(tiny: Path, tmp_path: Path):
     write_tiny_model(tmp_path / "nan.gguf", weights={"output_norm.weight": np.full(64, np.nan, np.float32)})
-    with pytest.raises(BadModelFile, match=r"out.gguf is not made, since it does not run: .* NaN"):
+    with pytest.raises(BadModelFile, match=r"out.gguf was not written, because it does not run: .* NaN"):
         convert(tmp_path / "nan.gguf", tmp_path / "out.gguf")
     assert not (tmp_path / "out.gguf").exists()
 
@@ -182,7 +182,7 @@ def test_a_source_with_nan_does_not_become_a_model(tiny: Path, tmp_path: Path):
 def test_an_unknown_format(tiny: Path, tmp_path: Path):
     with pytest.raises(BadInput, match=r"unknown format `Q9_0`; expected one of .*Q8_0"):
         convert(tiny, tmp_path / "x.gguf", to="q9_0")
-    with pytest.raises(BadInput, match="a folder holds F32, F16, BF16, not Q8_0"):
+    with pytest.raises(BadInput, match="a folder can store F32, F16, BF16, not Q8_0"):
         convert(tiny, tmp_path / "x", to="Q8_0")
 
 

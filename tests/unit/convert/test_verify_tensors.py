@@ -51,7 +51,7 @@ def test_a_tensor_that_arrives_otherwise_is_named(
 
     for module in (gguf_model, safetensors_reader):
         monkeypatch.setattr(module, "read_tensor", damaged)
-    with pytest.raises(BadModelFile, match=rf"{name}: tensor `{wanted}` did not arrive as written"):
+    with pytest.raises(BadModelFile, match=rf"{name}: tensor `{wanted}` differs from its source"):
         convert(tmp_path / "tiny.gguf", tmp_path / name, to=form)
     assert not (tmp_path / name).exists()
 
@@ -67,9 +67,7 @@ def test_a_result_that_gives_other_tokens_is_not_made(
         return smoke_test._Run(run.ids, -run.outputs)
 
     monkeypatch.setattr(smoke_test, "_by_native", other)
-    with pytest.raises(
-        BadModelFile, match=r"b.gguf is not made, since it gives other tokens than its source"
-    ):
+    with pytest.raises(BadModelFile, match=r"b.gguf was not written: it gives other tokens than its source"):
         convert(tmp_path / "a", tmp_path / "b.gguf")
     assert convert(tmp_path / "a", tmp_path / "c.gguf", to="Q8_0").was_run  # rounded, so it may
 
@@ -80,11 +78,11 @@ def test_what_cannot_be_run_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         patched.setitem(sys.modules, "torch", None)
         said: list[str] = []
         assert not convert(tmp_path / "tiny.gguf", tmp_path / "a", notify=said.append).was_run
-        assert said == ["the result was read again but not run: that needs torch; install zeropoint[train]"]
+        assert said == ["the result was verified but not run: that needs torch; install zeropoint[train]"]
         said.clear()
         assert convert(tmp_path / "a", tmp_path / "b.gguf", notify=said.append).was_run
         assert said == [
-            "the result was run, but not beside its source: that needs torch; install zeropoint[train]"
+            "the result was run, but not compared with its source: that needs torch; install zeropoint[train]"
         ]
     monkeypatch.setattr(smoke_test, "available_memory_bytes", lambda: 1000)
     said.clear()

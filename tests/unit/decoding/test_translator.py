@@ -11,7 +11,7 @@ from tests.support.tiny_pairs import PAIRS
 from zeropoint.decoding.beam import Beam
 from zeropoint.decoding.translator import Translator, open_translator
 from zeropoint.errors import BadInput
-from zeropoint.weights.run_checkpoint import steps_of
+from zeropoint.weights.run_checkpoint import checkpoint_steps
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_attention_maps_of_every_layer(translator: Translator) -> None:
 
 
 def test_averages_the_last_checkpoints(trained_pairs: Path) -> None:
-    last, previous = steps_of(trained_pairs)[:-3:-1]
+    last, previous = checkpoint_steps(trained_pairs)[:-3:-1]
     one, other, mean = (
         open_translator(trained_pairs, which, n) for which, n in ((last, 1), (previous, 1), (last, 2))
     )
@@ -60,7 +60,7 @@ def test_averages_the_last_checkpoints(trained_pairs: Path) -> None:
         weights = [translator.model.state_dict()[name] for translator in (one, other)]
         torch.testing.assert_close(weight, (weights[0] + weights[1]) / 2)
     assert mean.name == f"run, mean of steps {previous} to {last}"
-    n = len([step for step in steps_of(trained_pairs) if step])
+    n = len([step for step in checkpoint_steps(trained_pairs) if step])
     with pytest.raises(BadInput, match=f"give 1 to {n}, or train with a larger train.max_checkpoints"):
         open_translator(trained_pairs, "latest", n + 1)
 

@@ -30,7 +30,7 @@ from zeropoint.train.run.build_model import blueprint_of
 from zeropoint.train.run.causality import check_causality
 from zeropoint.train.run.run import run
 from zeropoint.train.schedules.cosine import Cosine
-from zeropoint.weights.run_checkpoint import checkpoint_of
+from zeropoint.weights.run_checkpoint import checkpoint_path
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
 
@@ -128,7 +128,7 @@ def test_what_a_gpu_began_a_processor_goes_on_with_and_exports(folder: Path) -> 
     parts += curve(with_train(on_cpu, steps=14), folder / "parts", resume=True)
     parts += curve(SMALL, folder / "parts", resume=True)
     assert parts == pytest.approx(whole, rel=1e-4)
-    made = convert(checkpoint_of(folder / "parts", "latest"), folder / "model.gguf")
+    made = convert(checkpoint_path(folder / "parts", "latest"), folder / "model.gguf")
     assert made.was_run
     with zeropoint.load(str(made.path)) as model:
         assert model.generate("The sea", max_tokens=8, temperature=0).text()

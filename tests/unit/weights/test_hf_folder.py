@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from zeropoint.errors import BadModelFile
-from zeropoint.weights.hf_folder import holds_only_a_model, open_folder, with_dtype
+from zeropoint.weights.hf_folder import config_with_dtype, holds_only_a_model, open_hf_folder
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_companion_files_are_listed(folder: Path):
     for name in [*companions, "code.py", "notes.txt", "optimizer.pt"]:
         (folder / name).write_text("{}")
     (folder / "tokenizer_backup").mkdir()
-    opened = open_folder(folder)
+    opened = open_hf_folder(folder)
     assert list(opened.files) == companions
     assert opened.json("tokenizer.json") == {}
     assert opened.json("tokenizer_config.json") == {}
@@ -50,29 +50,29 @@ def test_companion_files_are_listed(folder: Path):
 )
 def test_the_chat_template_is_found(template: object, expected: str | None, folder: Path):
     (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
-    assert open_folder(folder).template == expected
+    assert open_hf_folder(folder).template == expected
     (folder / "chat_template.jinja").write_text("own")
-    assert open_folder(folder).template == "own"
+    assert open_hf_folder(folder).template == "own"
     (folder / "chat_template.jinja").write_bytes(b"\xff")
     with pytest.raises(BadModelFile, match=r"chat_template.jinja is not valid UTF-8"):
-        _ = open_folder(folder).template
+        _ = open_hf_folder(folder).template
 
 
 def test_weights_may_have_another_file_name(folder: Path):
     (folder / "model.safetensors").rename(folder / "consolidated.safetensors")
-    assert list(open_folder(folder).stored.tensors) == ["a"]
+    assert list(open_hf_folder(folder).stored.tensors) == ["a"]
     save_file({"a": torch.ones(2)}, folder / "second.safetensors")
-    with pytest.raises(BadModelFile, match=r"has 2 safetensors files and no model.safetensors.index.json"):
-        open_folder(folder)
+    with pytest.raises(BadModelFile, match=r"has 2 safetensors files but no model.safetensors.index.json"):
+        open_hf_folder(folder)
     for path in folder.glob("*.safetensors"):
         path.unlink()
     with pytest.raises(BadModelFile, match=r"has no model.safetensors; give a folder with the weights"):
-        open_folder(folder)
+        open_hf_folder(folder)
 
 
 def test_safetensors_take_precedence_over_pickles(folder: Path):
     (folder / "pytorch_model.bin").write_bytes(b"junk")
-    assert list(open_folder(folder, allow_pickle=True).stored.tensors) == ["a"]
+    assert list(open_hf_folder(folder, allow_pickle=True).stored.tensors) == ["a"]
 
 
 def test_only_a_folder_that_holds_a_model_may_be_overwritten(folder: Path):
@@ -90,5 +90,7 @@ def test_only_a_folder_that_holds_a_model_may_be_overwritten(folder: Path):
 
 
 def test_the_weights_dtype_is_written_to_the_config():
-    config = json.loads(with_dtype({"a": "é", "dtype": "x", "torch_dtype": "y", "auto_map": {}}, "BF16"))
+    config = json.loads(
+        config_with_dtype({"a": "é", "dtype": "x", "torch_dtype": "y", "auto_map": {}}, "BF16")
+    )
     assert config == {"a": "é", "torch_dtype": "bfloat16"}

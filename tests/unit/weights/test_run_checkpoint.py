@@ -12,9 +12,9 @@ import pytest
 from tests.support.tiny_run import TINY_RUNS, add_checkpoint, write_tiny_run
 from zeropoint.blueprint.parts.position import Alibi
 from zeropoint.errors import BadInput, BadModelFile
-from zeropoint.weights.export_variants import fit_for_export
+from zeropoint.weights.export_variants import export_variant
 from zeropoint.weights.open_model import open_model
-from zeropoint.weights.run_checkpoint import checkpoint_of, find_checkpoint
+from zeropoint.weights.run_checkpoint import checkpoint_path, find_checkpoint
 
 LLAMA = TINY_RUNS["llama"]
 
@@ -30,13 +30,13 @@ def run(tmp_path: Path) -> Path:
 
 def test_the_last_the_best_or_a_step(run: Path) -> None:
     last, best = (run / "checkpoints" / f"step-{step:06d}" for step in (8, 4))
-    assert checkpoint_of(run) == find_checkpoint(run) == find_checkpoint(run / "latest") == last
-    assert checkpoint_of(run, "best") == find_checkpoint(run / "best") == best
-    assert checkpoint_of(run, 4) == find_checkpoint(best) == best
+    assert checkpoint_path(run) == find_checkpoint(run) == find_checkpoint(run / "latest") == last
+    assert checkpoint_path(run, "best") == find_checkpoint(run / "best") == best
+    assert checkpoint_path(run, 4) == find_checkpoint(best) == best
     for path in (run / "checkpoints", run / "run.json", run.parent, run / "nothing"):
         assert find_checkpoint(path) is None
     with pytest.raises(BadInput, match="no checkpoint `7`; give latest, best or one of 4, 8"):
-        checkpoint_of(run, 7)
+        checkpoint_path(run, 7)
 
 
 def test_weights_come_from_the_checkpoint(run: Path) -> None:
@@ -56,7 +56,7 @@ def test_errors_name_the_damaged_file(run: Path) -> None:
         open_model(run)
     open_model(run / "best")
     (run / "latest").write_text("../../elsewhere")
-    with pytest.raises(BadModelFile, match="latest names no checkpoint"):
+    with pytest.raises(BadModelFile, match="latest does not name a checkpoint"):
         open_model(run)
     (run / "blueprint.toml").write_text("version = 1\n")
     with pytest.raises(BadInput, match=r"blueprint\.toml: `family` is missing"):
@@ -72,7 +72,7 @@ def test_a_run_without_a_checkpoint_is_rejected(tmp_path: Path) -> None:
 def test_a_bias_free_gpt2_is_exported_with_zero_biases(tmp_path: Path) -> None:
     write_tiny_run(tmp_path / "run", TINY_RUNS["gpt2"])
     notices: list[str] = []
-    exported = fit_for_export(open_model(tmp_path / "run"), "gguf", notices.append)
+    exported = export_variant(open_model(tmp_path / "run"), "gguf", notices.append)
     assert notices == []
     assert exported.family.__name__.endswith(".gpt2")
     assert not exported.weights["blocks.0.attention.query.bias"].any()
@@ -84,9 +84,9 @@ def test_a_model_of_no_family_is_exported_in_our_own_format(tmp_path: Path) -> N
     blueprint = replace(LLAMA, blocks=(block, block))
     write_tiny_run(tmp_path / "run", blueprint)
     notices: list[str] = []
-    exported = fit_for_export(open_model(tmp_path / "run"), "gguf", notices.append)
+    exported = export_variant(open_model(tmp_path / "run"), "gguf", notices.append)
     assert exported.family.__name__.endswith(".zeropoint")
     assert exported.blueprint == blueprint
-    assert "zeropoint alone will read this file" in notices[0]
-    with pytest.raises(BadInput, match="has no form as a Hugging Face folder"):
-        fit_for_export(open_model(tmp_path / "run"), "hf", notices.append)
+    assert "only zeropoint will be able to read this file" in notices[0]
+    with pytest.raises(BadInput, match="cannot become a Hugging Face folder"):
+        export_variant(open_model(tmp_path / "run"), "hf", notices.append)

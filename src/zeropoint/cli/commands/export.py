@@ -84,11 +84,11 @@ def command(
 
 def _checkpoint(run: str, which: str | int) -> Path:
     """The checkpoint's folder. Raises BadInput if there is no such run."""
-    from zeropoint.weights.run_checkpoint import checkpoint_of, find_checkpoint, is_run
+    from zeropoint.weights.run_checkpoint import checkpoint_path, find_checkpoint, is_run
 
     for path in (Path(run).expanduser(), Path("runs") / run):
         if is_run(path):
-            return checkpoint_of(path, which)
+            return checkpoint_path(path, which)
         if (checkpoint := find_checkpoint(path)) is not None:
             return checkpoint
     raise BadInput(f"there is no run at {run} or runs/{run}; train one with `zeropoint train`")

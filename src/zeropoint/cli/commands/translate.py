@@ -174,10 +174,10 @@ def _pairs(run: Path, split: str) -> list[tuple[str, str]]:
 def _translators(run: Path, n_averaged: int) -> Iterator[Translator]:
     """Translators with the latest weights, the best (if different) and the average of the last n_averaged."""
     from zeropoint.decoding.translator import open_translator
-    from zeropoint.weights.run_checkpoint import checkpoint_of
+    from zeropoint.weights.run_checkpoint import checkpoint_path
 
     yield open_translator(run, "latest")
-    if checkpoint_of(run, "best") != checkpoint_of(run, "latest"):
+    if checkpoint_path(run, "best") != checkpoint_path(run, "latest"):
         yield open_translator(run, "best")
     if n_averaged > 1:
         yield open_translator(run, "latest", n_averaged)
