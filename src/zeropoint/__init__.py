@@ -1,6 +1,6 @@
-"""zeropoint: the whole LLM, from attention by hand to a served model, on the laptop you have.
+"""zeropoint: understand, run and adapt large language models on a CPU.
 
-The public names are loaded on first use, so that `import zeropoint` costs nothing.
+Public names are imported on first use, so that `import zeropoint` is fast.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
     "AddVector": "zeropoint.blueprint.interventions",
     "EngineOptions": "zeropoint.engine_options",
     "Scale": "zeropoint.blueprint.interventions",
@@ -44,6 +44,6 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'zeropoint' has no attribute '{name}'")

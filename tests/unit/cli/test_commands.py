@@ -63,7 +63,7 @@ def test_json_is_one_object(run: Run, model: FakeModel, command: str) -> None:
     assert result.out.count("\n") == 1
 
 
-def test_an_answer_that_finish_reason_at_end_a_newline_gets_no_second_one(run: Run, model: FakeModel) -> None:
+def test_an_answer_with_a_final_newline_gets_no_second_one(run: Run, model: FakeModel) -> None:
     model.pieces = ["line\n"]
     assert run("chat", "hi").out == "line\n"
 

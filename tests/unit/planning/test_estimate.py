@@ -50,4 +50,4 @@ def test_plan_shows_a_range_where_the_measured_rate_varies(
     monkeypatch.setattr("zeropoint.planning.estimate.weights_rate", lambda *arguments: rate)
     with pytest.raises(SystemExit):
         main(["plan", str(tiny_path)])
-    assert ("as this machine's speed changed" in capsys.readouterr().out) is has_range
+    assert ("this machine's speed varied" in capsys.readouterr().out) is has_range

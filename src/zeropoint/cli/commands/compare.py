@@ -74,7 +74,7 @@ def command(
                 "tokens": len(ids),
                 "tolerance": result.tolerance,
                 "first_difference": first and first.name,
-                "same_top": result.same_top,
+                "same_top_token": result.same_top,
                 "tensors": {
                     p.name: {"difference": p.difference, "largest": p.largest} for p in result.points
                 },

@@ -88,8 +88,8 @@ def pull(console: Console, names: tuple[str, ...]) -> None:
 
     for name in names:
         with console.progress(f"fetching {name}") as report:
-            found = datasets.fetch(name, settings=Settings.read(), progress=report, notice=console.notice)
-        for path in found.values():
+            files = datasets.fetch(name, settings=Settings.read(), progress=report, notice=console.notice)
+        for path in files.values():
             console.line(str(path))
 
 

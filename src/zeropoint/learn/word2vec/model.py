@@ -21,7 +21,7 @@ __all__ = ["Cbow", "GloVe", "SkipGram", "WordVectors"]
 
 
 class SkipGram(nn.Module):
-    """Skip-gram: given a word, tell its neighbours from random words."""
+    """Skip-gram: given a word, distinguish its neighbours from random words."""
 
     def __init__(self, n_vocab: int, d_model: int) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class SkipGram(nn.Module):
 
 
 class Cbow(nn.Module):
-    """Continuous bag of words: given the mean of a word's neighbours, tell the word from random words."""
+    """Continuous bag of words: given the mean of the neighbours, distinguish the word from random ones."""
 
     def __init__(self, n_vocab: int, d_model: int) -> None:
         super().__init__()

@@ -41,39 +41,39 @@ def small_model(seed: int = 0) -> Counted:
     return Counted(module)
 
 
-def naive(model: Counted, prompt: Sequence[int], n_new: int) -> list[int]:
+def naive(model: Counted, prompt: Sequence[int], n_tokens: int) -> list[int]:
     """Rerun the complete text for every new token."""
     ids = list(prompt)
-    for _ in range(n_new):
+    for _ in range(n_tokens):
         ids.append(int(model.logits(torch.tensor([ids]))[0, -1].argmax()))
     return ids[len(prompt) :]
 
 
-def cached(model: Counted, prompt: Sequence[int], n_new: int) -> list[int]:
+def cached(model: Counted, prompt: Sequence[int], n_tokens: int) -> list[int]:
     """Use a KV cache, so that each new token is processed once."""
-    return chunked(model, prompt, n_new, len(prompt))
+    return chunked(model, prompt, n_tokens, len(prompt))
 
 
-def chunked(model: Counted, prompt: Sequence[int], n_new: int, n_chunk: int) -> list[int]:
+def chunked(model: Counted, prompt: Sequence[int], n_tokens: int, n_chunk: int) -> list[int]:
     """Use a KV cache and process the prompt n_chunk tokens at a time."""
-    cache = model.module.new_cache(len(prompt) + n_new)
+    cache = model.module.new_cache(len(prompt) + n_tokens)
     for start in range(0, len(prompt), n_chunk):
         logits_BTV = model.logits(torch.tensor([list(prompt[start : start + n_chunk])]), cache)
     answer = [int(logits_BTV[0, -1].argmax())]
-    while len(answer) < n_new:
+    while len(answer) < n_tokens:
         answer.append(int(model.logits(torch.tensor([answer[-1:]]), cache)[0, -1].argmax()))
     return answer
 
 
-def batched(model: Counted, prompts: Sequence[Sequence[int]], n_new: int) -> list[list[int]]:
+def batched(model: Counted, prompts: Sequence[Sequence[int]], n_tokens: int) -> list[list[int]]:
     """Process all prompts as one left-padded batch with a KV cache."""
-    longest = max(map(len, prompts))
-    rows = [[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
-    masks = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-    cache = model.module.new_cache(longest + n_new)
+    max_length = max(map(len, prompts))
+    rows = [[0] * (max_length - len(prompt)) + list(prompt) for prompt in prompts]
+    masks = [[0] * (max_length - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+    cache = model.module.new_cache(max_length + n_tokens)
     next_B = model.logits(torch.tensor(rows), cache, torch.tensor(masks))[:, -1].argmax(-1)
     answers = [next_B]
-    for _ in range(n_new - 1):
+    for _ in range(n_tokens - 1):
         next_B = model.logits(next_B[:, None], cache, torch.ones(len(prompts), 1))[:, -1].argmax(-1)
         answers.append(next_B)
     return torch.stack(answers, dim=1).tolist()
