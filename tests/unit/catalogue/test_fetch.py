@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.interrupt import restore_sigint
 from zeropoint.catalogue import cache, catalog, fetch
 from zeropoint.catalogue.download import download_files
 from zeropoint.errors import BadInput, BadModelFile, DiskError, NetworkError
@@ -252,7 +253,7 @@ def test_a_killed_download_is_resumed_cleanly(
         child.wait(30)
 
     site.faults = [halfway]
-    child = start(catalogue(url_source(site.address("/m.gguf"))))
+    child = start(catalogue(url_source(site.address("/m.gguf"))), preexec_fn=restore_sigint)
     child.communicate(timeout=60)
     assert child.returncode != 0
     assert not (home / "models/tiny-1/m.gguf").exists()

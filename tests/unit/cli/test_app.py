@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from tests.support.interrupt import restore_sigint
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_model import FakeModel
 from zeropoint import __version__, errors, registry
@@ -168,6 +169,7 @@ def test_ctrl_c_exits_with_130_and_no_traceback() -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", FAKE_MODEL.format(pieces=["first ", 30.0, "never"]), "chat", "hi"],
         cwd=ROOT,
+        preexec_fn=restore_sigint,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import zeropoint
+from tests.support.interrupt import restore_sigint
 from tests.support.tiny import Tiny, write_tiny_model
 from zeropoint import Model
 from zeropoint.engine.session.stream import Stream, Usage
@@ -189,6 +190,7 @@ def test_ctrl_c_stops_a_long_prompt_and_leaves_the_model_usable(tmp_path: Path) 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=restore_sigint,
     )
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"
@@ -218,6 +220,7 @@ def test_ctrl_c_ends_a_program_that_scores(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=restore_sigint,
     )
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"

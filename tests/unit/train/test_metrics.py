@@ -1,4 +1,4 @@
-"""What a run measures is kept line by line, and a run that goes on writes no step twice."""
+"""metrics.jsonl: written line by line, without repeated steps after a resume."""
 
 from __future__ import annotations
 
@@ -19,45 +19,45 @@ def config() -> RunConfig:
     return read_config("harbour")
 
 
-def sitting(folder: Path, config: RunConfig, first: int, last: int, offset: float = 0.0) -> None:
-    """Steps first + 1 to last, an evaluation after each second one; the file is left open, as by a kill."""
-    watcher = MetricsFile()
-    watcher.on_start(RunInfo(config, folder, 1, last, first, 8))
+def write_steps(folder: Path, config: RunConfig, first: int, last: int, offset: float = 0.0) -> None:
+    """Steps first + 1 to last, with an evaluation after every second one; no final event, as after a kill."""
+    metrics = MetricsFile()
+    metrics.on_start(RunInfo(config, folder, 1, last, first, 8))
     for step in range(first + 1, last + 1):
-        watcher.on_step(StepInfo(step, step * 8, 4 - step + offset, 1e-3, 1.0, 100.0, step * 0.1, 1000))
+        metrics.on_step(StepInfo(step, step * 8, 4 - step + offset, 1e-3, 1.0, 100.0, step * 0.1, 1000))
         if step % 2 == 0:
-            watcher.on_eval(EvalInfo(step, step * 8, None, 4.5 - step + offset, step * 0.1, True))
+            metrics.on_eval(EvalInfo(step, step * 8, None, 4.5 - step + offset, step * 0.1, True))
 
 
-def test_a_resumed_file_is_that_of_a_run_without_a_break(tmp_path: Path, config: RunConfig) -> None:
-    for name in ("whole", "parts"):
+def test_a_resumed_file_equals_that_of_an_uninterrupted_run(tmp_path: Path, config: RunConfig) -> None:
+    for name in ("uninterrupted", "resumed"):
         (tmp_path / name).mkdir()
-    sitting(tmp_path / "whole", config, 0, 7)
-    sitting(tmp_path / "parts", config, 0, 5)
-    with (tmp_path / "parts" / FILE).open("a") as file:
-        file.write('{"kind": "step", "step": 6, "lo')  # killed in the middle of a line
-    sitting(tmp_path / "parts", config, 2, 7)
-    assert (tmp_path / "parts" / FILE).read_bytes() == (tmp_path / "whole" / FILE).read_bytes()
-    steps, evals = read_metrics(tmp_path / "parts")
-    assert [one["step"] for one in steps] == [1, 2, 3, 4, 5, 6, 7]
-    assert [one["step"] for one in evals] == [2, 4, 6]
+    write_steps(tmp_path / "uninterrupted", config, 0, 7)
+    write_steps(tmp_path / "resumed", config, 0, 5)
+    with (tmp_path / "resumed" / FILE).open("a") as file:
+        file.write('{"kind": "step", "step": 6, "lo')  # killed within a line
+    write_steps(tmp_path / "resumed", config, 2, 7)
+    assert (tmp_path / "resumed" / FILE).read_bytes() == (tmp_path / "uninterrupted" / FILE).read_bytes()
+    steps, evals = read_metrics(tmp_path / "resumed")
+    assert [event["step"] for event in steps] == [1, 2, 3, 4, 5, 6, 7]
+    assert [event["step"] for event in evals] == [2, 4, 6]
 
 
-def test_a_line_is_there_at_once_and_has_no_nan(tmp_path: Path, config: RunConfig) -> None:
-    sitting(tmp_path, config, 0, 1, offset=float("nan"))
+def test_lines_are_flushed_and_contain_no_nan(tmp_path: Path, config: RunConfig) -> None:
+    write_steps(tmp_path, config, 0, 1, offset=float("nan"))
     (line,) = (tmp_path / FILE).read_text().splitlines()
     assert json.loads(line)["loss"] is None
     assert "NaN" not in line
 
 
-def test_half_a_line_is_passed_over_and_a_strange_one_named(tmp_path: Path, config: RunConfig) -> None:
-    sitting(tmp_path, config, 0, 2)
+def test_an_incomplete_line_is_ignored_and_a_foreign_one_refused(tmp_path: Path, config: RunConfig) -> None:
+    write_steps(tmp_path, config, 0, 2)
     path = tmp_path / FILE
-    whole = path.read_text()
-    path.write_text(whole + '{"kind": "step", "st')
+    content = path.read_text()
+    path.write_text(content + '{"kind": "step", "st')
     assert len(read_metrics(tmp_path)[0]) == 2
-    path.write_text(whole + "[]\n")
-    with pytest.raises(BadInput, match="line 4 is no measurement"):
+    path.write_text(content + "[]\n")
+    with pytest.raises(BadInput, match="line 4 is not a training event"):
         read_metrics(tmp_path)
     path.unlink()
     assert read_metrics(tmp_path) == ([], [])

@@ -1,4 +1,4 @@
-"""What a run on Ray is without a cluster: addresses, files between processes, starts that fail."""
+"""Ray runs without a cluster: addresses, events between processes, and failing starts."""
 
 from __future__ import annotations
 
@@ -20,23 +20,25 @@ from zeropoint.train.distributed import ray as on_ray
 from zeropoint.train.distributed import ray_worker
 
 
-def test_a_head_that_does_not_answer_is_one_sentence(tmp_path: Path) -> None:
-    with socket.socket() as taken:  # bound and not listening: nothing answers there
-        taken.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(BadInput, match=f"--ray {address}: there is no .*ray start --head") as failed:
+def test_a_head_that_does_not_answer_is_refused(tmp_path: Path) -> None:
+    with socket.socket() as bound:  # bound but not listening, so nothing answers
+        bound.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+        with pytest.raises(
+            BadInput, match=f"--ray {address}: no Ray cluster there .*ray start --head"
+        ) as caught:
             on_ray.run_on_ray(RunConfig(), tmp_path / "run", Callback(), address=address, n_workers=2)
-    assert failed.value.exit_code == 2
+    assert caught.value.exit_code == 2
     assert list((tmp_path / "run").iterdir()) == [tmp_path / "run" / "checkpoints"]
 
 
-def test_what_answers_and_is_no_head_is_waited_for_no_longer_than_told(
+def test_joining_times_out_if_the_address_is_not_a_ray_head(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(on_ray, "_JOIN_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(BadInput, match="did not take a driver within 0 s"):
+        with pytest.raises(BadInput, match="did not accept a driver within 0 s"):
             on_ray.run_on_ray(RunConfig(), tmp_path / "run", Callback(), address=address, n_workers=1)
 
 
@@ -44,48 +46,53 @@ RAISES = "raise type({kind!r}, (Exception,), {{}})('RPC error: it failed')"
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"),
+    ("kind", "message"),
     [("AuthenticationError", "set RAY_AUTH_MODE=token"), ("ConnectionError", r"\(RPC error: it failed\)")],
 )
-def test_why_a_cluster_cannot_be_joined_is_told(
-    kind: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_error_says_why_a_cluster_cannot_be_joined(
+    kind: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(on_ray, "_TRY", RAISES.format(kind=kind))
-    with pytest.raises(BadInput, match=f"^--ray auto: .*{says}"):
+    monkeypatch.setattr(on_ray, "_JOIN_PROGRAM", RAISES.format(kind=kind))
+    with pytest.raises(BadInput, match=f"^--ray auto: .*{message}"):
         on_ray.run_on_ray(RunConfig(), tmp_path / "run", Callback(), address="auto", n_workers=1)
 
 
-def test_more_workers_than_the_cluster_has_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import ray
+def test_a_cluster_needs_a_cpu_per_worker() -> None:
+    with pytest.raises(BadInput, match="--workers is 3, but the cluster at auto has 2 CPUs") as caught:
+        on_ray.has_gpus({"CPU": 2.0}, 3, "auto")
+    assert caught.value.exit_code == 2
+    with pytest.raises(BadInput, match="has 0 CPUs"):
+        on_ray.has_gpus({}, 1, "auto")
 
-    monkeypatch.setattr(on_ray, "_TRY", "")
-    monkeypatch.setattr(ray, "init", lambda **_: None)
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
-    with pytest.raises(BadInput, match="--workers is 3, and the cluster at auto has 2 processors") as failed:
-        on_ray.run_on_ray(RunConfig(), tmp_path / "run", Callback(), address="auto", n_workers=3)
-    assert failed.value.exit_code == 2
+
+def test_gpus_are_used_only_if_every_worker_gets_one() -> None:
+    assert not on_ray.has_gpus({"CPU": 2.0}, 2, "auto")
+    assert not on_ray.has_gpus({"CPU": 4.0, "GPU": 1.0}, 2, "auto")
+    assert on_ray.has_gpus({"CPU": 4.0, "GPU": 2.0}, 2, "auto")
 
 
 @pytest.mark.parametrize("address", ["head", "head:port", ":1", "http://head:1/x"])
-def test_what_is_no_address_is_refused(address: str, tmp_path: Path) -> None:
+def test_a_malformed_address_is_refused(address: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="expected HOST:PORT"):
         on_ray.run_on_ray(RunConfig(), tmp_path / "run", Callback(), address=address, n_workers=1)
 
 
-def test_without_ray_the_install_line_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ray_the_error_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "ray.train.torch", None)
-    with pytest.raises(BadInput, match=r'pip install "zeropoint\[ray\]"') as failed:
+    with pytest.raises(BadInput, match=r'pip install "zeropoint\[ray\]"') as caught:
         on_ray.run_on_ray(RunConfig(), tmp_path / "run", Callback(), address="auto", n_workers=1)
-    assert failed.value.exit_code == 2
+    assert caught.value.exit_code == 2
 
 
 STEP = StepInfo(3, 96, 2.5, 1e-3, 0.7, 1e4, 0.5, 1 << 20, {"blocks.0.norm.weight": 0.25})
 EVAL = EvalInfo(3, 96, None, 2.4, 0.6, True)
 
 
-class Heard(Callback):
+class EventList(Callback):
+    """All events, in order."""
+
     def __init__(self) -> None:
         self.all: list[object] = []
 
@@ -108,55 +115,55 @@ class Heard(Callback):
         self.all.append(text)
 
 
-def test_what_a_worker_tells_is_heard_as_it_was_told_and_once(tmp_path: Path) -> None:
+def test_events_are_forwarded_once_and_unchanged(tmp_path: Path) -> None:
     start = RunInfo(RunConfig(), tmp_path, 1000, 20, 0, 32)
-    heard, path = Heard(), tmp_path / "told.jsonl"
-    follower = EventReader(RunConfig(), tmp_path, path, heard)
-    follower.tell()  # before there is anything
-    teller = EventWriter(path)
-    teller.on_start(start)
-    teller.on_step(STEP)
-    follower.tell()
-    teller.on_eval(EVAL)
-    teller.on_sample(3, "once\nupon")
-    teller.on_checkpoint(tmp_path / "step-000003")
+    events, path = EventList(), tmp_path / "events.jsonl"
+    reader = EventReader(RunConfig(), tmp_path, path, events)
+    reader.forward()  # before the file exists
+    writer = EventWriter(path)
+    writer.on_start(start)
+    writer.on_step(STEP)
+    reader.forward()
+    writer.on_eval(EVAL)
+    writer.on_sample(3, "once\nupon")
+    writer.on_checkpoint(tmp_path / "step-000003")
     with path.open("a") as file:
         file.write('{"kind": "not')
-    follower.tell()
-    follower.tell()
-    assert heard.all == [start, STEP, EVAL, (3, "once\nupon"), tmp_path / "step-000003"]
+    reader.forward()
+    reader.forward()
+    assert events.all == [start, STEP, EVAL, (3, "once\nupon"), tmp_path / "step-000003"]
 
 
-def test_a_second_start_is_a_notice(tmp_path: Path) -> None:
-    heard, path = Heard(), tmp_path / "told.jsonl"
-    for first_step in (0, 10):  # of two processes: the first was lost
+def test_a_second_start_becomes_a_notice(tmp_path: Path) -> None:
+    events, path = EventList(), tmp_path / "events.jsonl"
+    for first_step in (0, 10):  # two processes, the first of which was lost
         EventWriter(path).on_start(RunInfo(RunConfig(), tmp_path, 1000, 20, first_step, 32))
-    EventReader(RunConfig(), tmp_path, path, heard).tell()
-    assert heard.all[1:] == ["a worker was lost; going on after step 10"]
+    EventReader(RunConfig(), tmp_path, path, events).forward()
+    assert events.all[1:] == ["a worker was lost; resuming after step 10"]
 
 
-def test_workers_that_get_nowhere_are_not_started_for_ever(tmp_path: Path) -> None:
-    given = ray_worker.Given(RunConfig(), tmp_path, tmp_path, tmp_path, {})
+def test_workers_without_progress_are_not_restarted_forever(tmp_path: Path) -> None:
+    args = ray_worker.WorkerArgs(RunConfig(), tmp_path, tmp_path, tmp_path, {})
     for _ in range(4):
-        ray_worker._count_start(given)
+        ray_worker._count_start(args)
     (tmp_path / "checkpoints/step-000010").mkdir(parents=True)
     (tmp_path / "latest").write_text("step-000010\n")
     for _ in range(4):
-        ray_worker._count_start(given)
+        ray_worker._count_start(args)
     with pytest.raises(MachineError, match="lost 4 times without a new checkpoint"):
-        ray_worker._count_start(given)
+        ray_worker._count_start(args)
 
 
-def test_the_first_word_about_the_end_is_the_one_that_counts(tmp_path: Path) -> None:
+def test_the_first_outcome_is_kept(tmp_path: Path) -> None:
     outcome = tmp_path / ray_worker.OUTCOME
-    ray_worker._write_down(outcome, {"error": "data.source is missing", "exit_code": 2})
-    ray_worker._write_down(outcome, {"error": "connection closed", "exit_code": 1})
+    ray_worker._write_outcome(outcome, {"error": "data.source is missing", "exit_code": 2})
+    ray_worker._write_outcome(outcome, {"error": "connection closed", "exit_code": 1})
     assert json.loads(outcome.read_text())["exit_code"] == 2
     with pytest.raises(BadInput, match="source is missing"):
         on_ray._outcome(tmp_path, tmp_path, None)
 
 
-def test_workers_that_end_without_a_word_leave_the_last_checkpoint_named(tmp_path: Path) -> None:
+def test_without_an_outcome_the_error_names_the_last_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "checkpoints/step-000010").mkdir(parents=True)
     (tmp_path / "latest").write_text("step-000010\n")
     with pytest.raises(MachineError, match=r"failed \(lost\). The last good checkpoint is .*step-000010"):

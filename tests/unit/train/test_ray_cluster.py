@@ -1,4 +1,4 @@
-"""A run on a local Ray cluster of two nodes has the curve of one process, also when one of them is lost."""
+"""A run on a Ray cluster of two local nodes has the loss curve of one process, even if a worker is lost."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.process_group import Curve, losses
+from zeropoint.errors import BadInput
 from zeropoint.train.callbacks.callbacks import Callback, StepInfo
 from zeropoint.train.callbacks.metrics import read_metrics
 from zeropoint.train.config.config import EvalConfig, ModelConfig, RunConfig, SampleConfig, TrainConfig
@@ -28,11 +29,11 @@ pytest.importorskip("ray")
 
 pytestmark = [
     pytest.mark.slow,
-    # Ray's own, of what it sets itself.
+    # Raised by Ray itself.
     pytest.mark.filterwarnings("ignore:`use_:DeprecationWarning"),
 ]
 
-# Rows that do not divide, and looks at the validation split so that there is time to be killed in.
+# A batch that does not divide among two workers, and evaluations that leave time to kill one.
 CONFIG = RunConfig(
     ModelConfig(n_layers=2, n_heads=2, d_model=16, n_ctx=16),
     train=TrainConfig(
@@ -45,17 +46,17 @@ CONFIG = RunConfig(
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """Of a cluster of two nodes with a processor each; afterwards nothing of it is left."""
+    """A cluster of two nodes with one CPU each, removed completely afterwards."""
     from ray._raylet import RunConfig as RayConfig
     from ray.cluster_utils import Cluster
 
-    folder = tempfile.mkdtemp(prefix="zp")  # short: sockets lie in it
+    folder = tempfile.mkdtemp(prefix="zp")  # short, because paths of sockets are limited
     environment = {
         "RAY_TMPDIR": folder,
-        # Ray listens on every interface; nobody else has this token.
+        # Ray listens on every interface; the token keeps others out.
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        "RAY_worker_niceness": "0",  # by default workers give way to whatever else runs here
+        "RAY_worker_niceness": "0",  # by default workers run at low priority
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
         "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
         "RAY_TRAIN_METRICS_ENABLED": "0",
@@ -65,7 +66,7 @@ def cluster() -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        RayConfig.initialize("")  # which had read the variables as it was imported
+        RayConfig.initialize("")  # it read the variables on import; read them again
         node = {"num_cpus": 1, "object_store_memory": 80_000_000}
         cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
         try:
@@ -83,13 +84,13 @@ def address(cluster: Cluster) -> str:
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[int, float]:
-    """The losses of one process."""
+    """The losses of a single process."""
     folder = tmp_path_factory.mktemp("alone") / "run"
     run(CONFIG, folder, [Curve(folder)])
     return losses(folder)
 
 
-class Heard(Callback):
+class Recorder(Callback):
     def __init__(self) -> None:
         self.steps: list[int] = []
         self.notices: list[str] = []
@@ -101,20 +102,22 @@ class Heard(Callback):
         self.notices.append(text)
 
 
-def test_the_curve_is_that_of_one_process(address: str, expected: dict[int, float], tmp_path: Path) -> None:
+def test_two_workers_have_the_loss_curve_of_one_process(
+    address: str, expected: dict[int, float], tmp_path: Path
+) -> None:
     from zeropoint.train.distributed.ray import run_on_ray
 
-    heard = Heard()
-    result = run_on_ray(CONFIG, tmp_path / "run", heard, address=address, n_workers=2)
-    assert heard.steps == list(range(1, 51))
+    recorder = Recorder()
+    result = run_on_ray(CONFIG, tmp_path / "run", recorder, address=address, n_workers=2)
+    assert recorder.steps == list(range(1, 51))
     assert (result.step, result.stopped_by, result.n_tokens) == (50, "steps", 50 * 5 * 16)
     check_curve(tmp_path / "run", expected)
     assert len(list(result.checkpoint.glob("weights-*-of-00002.safetensors"))) == 2
     assert not (tmp_path / "run/ray").exists()
 
 
-class Killer(Heard):
-    """Kills the first worker, which holds the run's lock, after some steps."""
+class Killer(Recorder):
+    """Kills rank 0, which holds the run's lock, after some steps."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -124,25 +127,34 @@ class Killer(Heard):
     def on_step(self, info: StepInfo) -> None:
         super().on_step(info)
         if info.step >= 13 and not self.killed:
-            found = re.search(r"process (\d+)", (self.folder / "lock").read_text())
-            assert found is not None
-            self.killed = int(found[1])
+            holder = re.search(r"process (\d+)", (self.folder / "lock").read_text())
+            assert holder is not None
+            self.killed = int(holder[1])
             os.kill(self.killed, signal.SIGKILL)
 
 
-def test_a_killed_worker_loses_nothing(address: str, expected: dict[int, float], tmp_path: Path) -> None:
+def test_more_workers_than_cpus_are_refused(address: str, tmp_path: Path) -> None:
+    from zeropoint.train.distributed.ray import run_on_ray
+
+    with pytest.raises(BadInput, match=r"--workers is 3, but the cluster at .* has 2 CPUs"):
+        run_on_ray(CONFIG, tmp_path / "run", Recorder(), address=address, n_workers=3)
+
+
+def test_a_killed_worker_does_not_change_the_losses(
+    address: str, expected: dict[int, float], tmp_path: Path
+) -> None:
     from zeropoint.train.distributed.ray import run_on_ray
 
     killer = Killer(tmp_path / "run")
     result = run_on_ray(CONFIG, tmp_path / "run", killer, address=address, n_workers=2)
-    _, notice = killer.notices  # the first: that the cluster is joined
-    assert re.fullmatch(r"a worker was lost; going on after step [1-4]\d", notice)
+    _, notice = killer.notices  # the first one reports joining the cluster
+    assert re.fullmatch(r"a worker was lost; resuming after step [1-4]\d", notice)
     assert result.step == 50
     check_curve(tmp_path / "run", expected)
 
 
-class Unplugger(Heard):
-    """Takes a whole node away after some steps, with all that runs on it."""
+class NodeRemover(Recorder):
+    """Removes a node of the cluster after some steps, with its worker."""
 
     def __init__(self, cluster: Cluster) -> None:
         super().__init__()
@@ -155,20 +167,19 @@ class Unplugger(Heard):
             self.cluster.remove_node(node, allow_graceful=False)
 
 
-def test_a_node_that_is_gone_for_good_leaves_the_rest_to_go_on(
+def test_training_continues_on_the_remaining_node(
     cluster: Cluster, address: str, expected: dict[int, float], tmp_path: Path
 ) -> None:
-    """The last of this file: the cluster has a node less after it."""
+    """Keep this test last: afterwards the cluster has one node."""
     from zeropoint.train.distributed.ray import run_on_ray
 
-    unplugger = Unplugger(cluster)
-    result = run_on_ray(CONFIG, tmp_path / "run", unplugger, address=address, n_workers=2)
-    assert any(re.fullmatch(r"a worker was lost; going on after step [1-4]\d", n) for n in unplugger.notices)
+    remover = NodeRemover(cluster)
+    result = run_on_ray(CONFIG, tmp_path / "run", remover, address=address, n_workers=2)
+    assert any(re.fullmatch(r"a worker was lost; resuming after step [1-4]\d", n) for n in remover.notices)
     assert result.step == 50
     check_curve(tmp_path / "run", expected)
-    shares = {p.name: len(list(p.glob("weights*.safetensors"))) for p in result.checkpoint.parent.iterdir()}
-    # Of two workers, then of the one that was left.
-    assert (shares["step-000010"], shares["step-000050"]) == (2, 1)
+    n_shards = {p.name: len(list(p.glob("weights*.safetensors"))) for p in result.checkpoint.parent.iterdir()}
+    assert (n_shards["step-000010"], n_shards["step-000050"]) == (2, 1)
 
 
 def check_curve(folder: Path, expected: dict[int, float]) -> None:

@@ -1,4 +1,4 @@
-"""A run tells about itself: curve, samples, events and a page that needs no other file."""
+"""The report of a run: loss curves, samples, TensorBoard events and a self-contained page."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ SETS = (
 )  # fmt: skip
 
 
-class Told(Callback):
-    """Keeps what a person is told."""
+class Notices(Callback):
+    """Collects notices."""
 
     def __init__(self) -> None:
         self.notices: list[str] = []
@@ -35,17 +35,17 @@ class Told(Callback):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run."""
-    folder, told = tmp_path_factory.mktemp("runs") / "tiny & co", Told()
+    folder, user = tmp_path_factory.mktemp("runs") / "tiny & co", Notices()
     run(
         read_config("harbour", SETS),
         folder,
-        [told, MetricsFile(), SampleFiles(), TensorBoard(), Report(told)],
+        [user, MetricsFile(), SampleFiles(), TensorBoard(), Report(user)],
     )
-    assert told.notices == []
+    assert user.notices == []
     return folder
 
 
-def test_the_page_needs_nothing_else_and_says_how_to_repeat_the_run(folder: Path) -> None:
+def test_the_page_is_self_contained_and_shows_how_to_repeat_the_run(folder: Path) -> None:
     page = (folder / "report.html").read_text("utf-8")
     assert not re.search(
         r"""(src|href|url)\s*[=(]\s*["']?(?!#)\S""", page.replace("xlink:href", "").replace("url(#", "")
@@ -53,38 +53,38 @@ def test_the_page_needs_nothing_else_and_says_how_to_repeat_the_run(folder: Path
     assert "<script" not in page
     facts = json.loads((folder / "run.json").read_text())
     manifest = json.loads((folder / "checkpoints/step-000006/manifest.json").read_text())
-    for wanted in (
+    for text in (
         *facts["data_sha256"].values(),
         facts["processor"],
         facts["torch"],
         manifest["sha256"]["weights.safetensors"],
         "zeropoint train --config config.toml",
-        "all steps were done",
+        "all steps are done",
         "6 steps",
         "tiny &amp; co",
         "batch_size = 2",
         "<svg",
     ):
-        assert wanted in page, wanted
+        assert text in page, text
 
 
-def test_what_a_model_writes_cannot_act_in_the_page(folder: Path) -> None:
+def test_samples_are_escaped(folder: Path) -> None:
     (folder / "samples" / "step-000004.txt").write_text("<script>alert(1)</script>")
     assert "<script" not in render_html(folder)
     assert "&lt;script&gt;" in render_html(folder)
 
 
-def test_a_run_that_was_gone_on_with_says_so(tmp_path: Path) -> None:
-    told = Told()
+def test_the_page_mentions_a_resume(tmp_path: Path) -> None:
+    user = Notices()
     for steps, resume in ((3, False), (4, True)):
         config = read_config("harbour", (*SETS, f"train.steps={steps}"))
-        run(config, tmp_path / "run", [told, MetricsFile(), Report(told)], resume=resume)
+        run(config, tmp_path / "run", [user, MetricsFile(), Report(user)], resume=resume)
     page = (tmp_path / "run" / "report.html").read_text("utf-8")
-    assert "gone on with after step 3, with other settings" in page
+    assert "resumed after step 3 with changed settings" in page
     assert "steps = 4" in page
 
 
-def test_the_curve_as_a_picture_and_in_a_terminal(folder: Path) -> None:
+def test_the_curve_as_an_image_and_in_a_terminal(folder: Path) -> None:
     curve = read_curve(folder)
     assert (folder / "loss.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert list(curve.steps) == [1, 2, 3, 4, 5, 6]
@@ -92,37 +92,36 @@ def test_the_curve_as_a_picture_and_in_a_terminal(folder: Path) -> None:
     best = curve.best
     assert best is not None
     assert best[1] == min(curve.eval_losses)
-    drawn = draw_terminal(curve, 60, 12)
-    assert "\x1b" not in drawn
-    assert max(map(len, drawn.splitlines()[:-1])) <= 60
-    assert "●" in drawn
+    text = draw_terminal(curve, 60, 12)
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines()[:-1])) <= 60
+    assert "●" in text
     assert "\x1b[" in draw_terminal(curve, 60, 12, has_color=True)
 
 
-def test_a_run_without_a_step_can_be_drawn_too(tmp_path: Path) -> None:
+def test_a_run_without_steps_can_be_drawn(tmp_path: Path) -> None:
     curve = read_curve(tmp_path)
     assert draw_png(curve, "empty")[:4] == b"\x89PNG"
     assert "loss by step" in draw_terminal(curve, 60, 12)
 
 
-def test_tensorboard_has_events_and_samples_are_kept(folder: Path) -> None:
+def test_tensorboard_events_and_samples_are_written(folder: Path) -> None:
     assert list((folder / "tensorboard").glob("events*"))
     assert (folder / "samples" / "step-000006.txt").read_text().startswith("The ")
 
 
-def test_a_page_that_cannot_be_made_does_not_fail_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_report_does_not_fail_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    told = Told()
+    user = Notices()
     result = run(
         read_config("harbour", (*SETS, "train.steps=3")),
         tmp_path / "run",
-        [told, MetricsFile(), Report(told)],
+        [user, MetricsFile(), Report(user)],
     )
     assert result.step == 3
-    assert told.notices == [
-        'no report: drawing needs matplotlib; install it with: pip install "zeropoint[train]"'
+    assert user.notices == [
+        "the report was not written: plotting needs matplotlib; install it with: "
+        'pip install "zeropoint[train]"'
     ]

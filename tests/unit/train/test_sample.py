@@ -1,4 +1,4 @@
-"""What a run shows of itself now and then: a text, translations of held-out sentences, gaps filled in."""
+"""Samples during training: translations of validation sentences, and filled masks."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from zeropoint.train.run.prepare import prepare
 from zeropoint.train.run.run import run
 
 
-def test_held_out_sentences_are_translated_as_the_command_would(tmp_path: Path) -> None:
-    """At the interval and at the end; three of the 40 held-out pairs, from all of them, always the same."""
-    folder, made = tmp_path / "run", config(write_pairs(tmp_path / "pairs"), 3)
+def test_translation_samples_equal_those_of_the_translator(tmp_path: Path) -> None:
+    """Sampled at the interval and at the end: three evenly spaced pairs of the 40 in the validation split."""
+    folder, run_config = tmp_path / "run", config(write_pairs(tmp_path / "pairs"), 3)
     run(
-        replace(made, sample=SampleConfig(every=2)),
+        replace(run_config, sample=SampleConfig(every=2)),
         folder,
         [SampleFiles(), MetricsFile(), Report(Callback())],
     )
@@ -33,34 +33,34 @@ def test_held_out_sentences_are_translated_as_the_command_would(tmp_path: Path) 
     sources, references = zip(PAIRS[0], PAIRS[13], PAIRS[26], strict=True)
     answers = open_translator(folder, "latest").translate(sources)
     blocks = [
-        f"source     {source}\nreference  {reference}\nours       {ours}".rstrip()
-        for source, reference, ours in zip(sources, references, answers, strict=True)
+        f"source     {source}\nreference  {reference}\nmodel      {translation}".rstrip()
+        for source, reference, translation in zip(sources, references, answers, strict=True)
     ]
     assert last.read_text("utf-8") == "\n\n".join(blocks)
     assert blocks[0] in (folder / "report.html").read_text("utf-8")
 
 
-def test_a_masked_run_shows_gaps_and_what_it_puts_there() -> None:
-    made = masked()
-    prepared = prepare(made)
-    model = build_model(made, prepared.blueprint, torch.device("cpu"))
-    text = sample_text(model, prepared, made.sample, 1)
+def test_a_masked_model_fills_its_masks() -> None:
+    run_config = masked()
+    prepared = prepare(run_config)
+    model = build_model(run_config, prepared.blueprint, torch.device("cpu"))
+    text = sample_text(model, prepared, run_config.sample, 1)
     blocks = [[line[11:] for line in block.split("\n")] for block in text.split("\n\n")]
     assert len(blocks) == 2
-    for hidden, was, ours in blocks:
-        assert len(hidden) == len(was) == len(ours) == 64
-        assert 0 < hidden.count("_") < 32
-        for before, right, said in zip(hidden, was, ours, strict=True):
-            assert before in ("_", right)
-            assert said == right or before == "_"
+    for masked_text, original, filled in blocks:
+        assert len(masked_text) == len(original) == len(filled) == 64
+        assert 0 < masked_text.count("_") < 32
+        for shown, correct, predicted in zip(masked_text, original, filled, strict=True):
+            assert shown in ("_", correct)
+            assert predicted == correct or shown == "_"
     assert model.training
-    assert sample_text(model, prepared, made.sample, 2) == text
+    assert sample_text(model, prepared, run_config.sample, 2) == text
 
 
 def masked() -> RunConfig:
-    made = read_config("shakespeare-masked", ["data.source=harbour"])
+    base = read_config("shakespeare-masked", ["data.source=harbour"])
     return replace(
-        made,
+        base,
         train=TrainConfig(batch_size=4),
         eval=EvalConfig(0, 1),
         sample=SampleConfig(every=1, n_examples=2),

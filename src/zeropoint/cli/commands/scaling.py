@@ -114,13 +114,13 @@ def _print(console: Console, result: Study, out: Path) -> None:
         label = "a in N ~ C^a" if name == "size_exponent" else name
         console.line(f"  {label:<13} {getattr(law, name):<9.4g} {low:.4g} to {high:.4g}")
     console.line()
-    is_inside = prediction.holds(result.checked.loss)
+    is_inside = prediction.contains(result.checked.loss)
     console.line(
         f"predicted for {prediction.cell.n_parameters:,} parameters and {prediction.cell.n_tokens:,} tokens: "
         f"{prediction.loss:.3f} ({prediction.lower:.3f} to {prediction.upper:.3f}); "
         f"measured: {result.checked.loss:.3f}, {'inside' if is_inside else 'outside'} the interval"
     )
-    console.line(f"{result.seconds:.0f} s of training; {out / 'law.png'}, {out / 'ledger.jsonl'}")
+    console.line(f"{result.seconds:.0f} s of training; {out / 'law.png'}, {out / 'results.jsonl'}")
 
 
 def _as_json(result: Study) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def _as_json(result: Study) -> dict[str, Any]:
         },
         "prediction": {"loss": prediction.loss, "interval": (prediction.lower, prediction.upper)},
         "measured": result.checked.loss,
-        "inside_interval": prediction.holds(result.checked.loss),
+        "inside_interval": prediction.contains(result.checked.loss),
         "machine": result.machine,
         "seconds": round(result.seconds, 1),
     }

@@ -1,1 +1,4 @@
-"""TODO."""
+"""Weight averaging during training: `ema` keeps an exponential moving average of the weights.
+
+`models/checkpoint_averaging.py` averages finished checkpoints.
+"""

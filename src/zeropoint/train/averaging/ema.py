@@ -1,7 +1,7 @@
-"""A moving average of the weights: single steps swing, their mean does not.
+"""Exponential moving average (EMA) of the weights, which smooths out the noise of single steps.
 
-Polyak and Juditsky, 1992; the form in which recent weights count most is that of Szegedy et al., "Rethinking
-the Inception Architecture", 2016, section 8.
+Polyak and Juditsky, 1992; the exponential form is that of Szegedy et al., "Rethinking the Inception
+Architecture", 2016, section 8.
 """
 
 from __future__ import annotations
@@ -26,29 +26,32 @@ class EMA:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Count the weights after `step` in. Early steps count less long: the first weights mean nothing."""
-        decay = min(self.decay, (1 + step) / (10 + step))  # as TensorFlow's num_updates has it
+        """Include the weights after `step`.
+
+        Early steps use a smaller decay, to forget the initial weights soon.
+        """
+        decay = min(self.decay, (1 + step) / (10 + step))  # as with TensorFlow's num_updates
         weights = [p.detach() for p in model.parameters()]
         torch._foreach_lerp_(list(self.average.values()), weights, 1 - decay)
 
     def load(self, average: Mapping[str, Tensor]) -> None:
-        """Go on from an average that was saved."""
+        """Continue from a saved average."""
         for name, tensor in self.average.items():
             tensor.copy_(shard_like(average[name], tensor))
 
     @contextlib.contextmanager
     def applied_to(self, model: nn.Module) -> Iterator[None]:
-        """Let the model have the averaged weights for a while."""
+        """Inside, the model holds the averaged weights; its own are restored afterwards."""
         with torch.no_grad():
             own = {name: p.detach().clone() for name, p in model.named_parameters()}
-            _put(model, self.average)
+            _set_weights(model, self.average)
             try:
                 yield
             finally:
-                _put(model, own)
+                _set_weights(model, own)
 
 
-def _put(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+def _set_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(weights[name])

@@ -1,4 +1,4 @@
-"""What a run tells while it goes. A progress bar, a metrics file, TensorBoard: all are watchers."""
+"""The callback interface: what a run reports to a progress bar, a metrics file or TensorBoard."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ __all__ = ["Callback", "CallbackList", "EvalInfo", "Result", "RunInfo", "StepInf
 
 @dataclass(frozen=True)
 class RunInfo:
-    """Before the first step. n_steps: where the run ends; first_step: steps done before, by a run resumed."""
+    """Reported before the first step. first_step: steps already taken by the run that is resumed.
+
+    0 for a new one.
+    """
 
     config: RunConfig
     folder: Path
@@ -27,10 +30,9 @@ class RunInfo:
 
 @dataclass(frozen=True)
 class StepInfo:
-    """One step, counted from 1. seconds: of training so far, also before a resume; loss in nats a token.
+    """One step, counted from 1. loss: nats per token. n_tokens, seconds: totals of the run, across resumes.
 
-    n_tokens: seen so far. near_zero: share of gradients nearer to zero than the configuration says, by
-    parameter; empty but at the steps that measure it.
+    near_zero: by parameter, the fraction of near-zero gradients; empty except at the steps that measure it.
     """
 
     step: int
@@ -46,9 +48,9 @@ class StepInfo:
 
 @dataclass(frozen=True)
 class EvalInfo:
-    """A look at both splits, after `step` steps (0: before the first). Losses in nats a token.
+    """One evaluation, after `step` steps (0: before the first). Losses in nats per token.
 
-    train_loss: None where it is not asked for. is_best: the lowest validation loss so far.
+    train_loss: None if `eval.on_train` is off. is_best: the lowest validation loss so far.
     """
 
     step: int
@@ -61,10 +63,10 @@ class EvalInfo:
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended. stopped_by: "steps", "time", "patience", "SIGINT" or "SIGTERM".
+    """How a run ended. stopped_by: "steps", "time", "early_stopping", "SIGINT" or "SIGTERM".
 
-    validation_loss: the last; best_loss: the lowest, after best_step steps. checkpoint: the last's folder
-    (None for a worker that writes none).
+    validation_loss: the last one; best_loss: the lowest one, after best_step steps. checkpoint: the last
+    checkpoint's folder (None on a worker that writes none).
     """
 
     folder: Path
@@ -79,17 +81,17 @@ class Result:
     checkpoint: Path | None
 
     def as_plain(self) -> dict[str, Any]:
-        """As JSON can say it: paths as texts."""
+        """The result as JSON types, with paths as strings."""
         return {name: str(v) if isinstance(v, Path) else v for name, v in asdict(self).items()}
 
     @property
     def exit_code(self) -> int:
-        """0, or 130 and 143 where a signal ended it, as shells count."""
+        """0, or 128 plus the number of the signal that ended the run (130, 143)."""
         return {"SIGINT": 130, "SIGTERM": 143}.get(self.stopped_by, 0)
 
 
 class Callback:
-    """Override what is of interest. Calls come from the training thread, in order."""
+    """Override the events of interest. Calls come from the training thread, in order."""
 
     def on_start(self, info: RunInfo) -> None:
         """Before the first step."""
@@ -98,51 +100,51 @@ class Callback:
         """After every step."""
 
     def on_eval(self, info: EvalInfo) -> None:
-        """After a look at the validation split."""
+        """After an evaluation."""
 
     def on_sample(self, step: int, text: str) -> None:
-        """Text that the model wrote, prompt included."""
+        """After a sample; text: what the model wrote, prompt included."""
 
     def on_checkpoint(self, path: Path) -> None:
-        """A checkpoint is on the disk, whole."""
+        """After a checkpoint is completely on disk."""
 
     def on_notice(self, text: str) -> None:
-        """Something that a person should know, in a sentence."""
+        """A sentence that the user should see."""
 
     def on_end(self, result: Result) -> None:
         """After the last step."""
 
 
 class CallbackList(Callback):
-    """Several as one."""
+    """Forwards every event to several callbacks, in order."""
 
     def __init__(self, callbacks: tuple[Callback, ...]) -> None:
         self.callbacks = callbacks
 
     def on_start(self, info: RunInfo) -> None:
-        for watcher in self.callbacks:
-            watcher.on_start(info)
+        for callback in self.callbacks:
+            callback.on_start(info)
 
     def on_step(self, info: StepInfo) -> None:
-        for watcher in self.callbacks:
-            watcher.on_step(info)
+        for callback in self.callbacks:
+            callback.on_step(info)
 
     def on_eval(self, info: EvalInfo) -> None:
-        for watcher in self.callbacks:
-            watcher.on_eval(info)
+        for callback in self.callbacks:
+            callback.on_eval(info)
 
     def on_sample(self, step: int, text: str) -> None:
-        for watcher in self.callbacks:
-            watcher.on_sample(step, text)
+        for callback in self.callbacks:
+            callback.on_sample(step, text)
 
     def on_checkpoint(self, path: Path) -> None:
-        for watcher in self.callbacks:
-            watcher.on_checkpoint(path)
+        for callback in self.callbacks:
+            callback.on_checkpoint(path)
 
     def on_notice(self, text: str) -> None:
-        for watcher in self.callbacks:
-            watcher.on_notice(text)
+        for callback in self.callbacks:
+            callback.on_notice(text)
 
     def on_end(self, result: Result) -> None:
-        for watcher in self.callbacks:
-            watcher.on_end(result)
+        for callback in self.callbacks:
+            callback.on_end(result)

@@ -1,4 +1,4 @@
-"""What a run tells in one process, told again in another: a file of JSON lines that grows between the two."""
+"""Forward training events between processes through an append-only JSONL file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["EventReader", "EventWriter"]
 
 
 class EventWriter(Callback):
-    """Writes down what happens. Raises DiskError where that is not possible."""
+    """Appends every event to the file. Raises DiskError."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -48,41 +48,44 @@ class EventWriter(Callback):
 
 
 class EventReader:
-    """Reads what a Teller wrote and tells a watcher. A run that starts again is told as a notice."""
+    """Reads the events of an `EventWriter` and forwards them to a callback.
 
-    def __init__(self, config: RunConfig, folder: Path, path: Path, watcher: Callback) -> None:
-        self._config, self._folder, self._path, self._watcher = config, folder, path, watcher
-        self._at = 0
+    A second start becomes a notice.
+    """
+
+    def __init__(self, config: RunConfig, folder: Path, path: Path, callback: Callback) -> None:
+        self._config, self._folder, self._path, self._callback = config, folder, path, callback
+        self._offset = 0
         self._has_started = False
 
-    def tell(self) -> None:
-        """Whatever is new. A line that is not whole yet is left for later."""
+    def forward(self) -> None:
+        """Forward new events; an incomplete last line waits for the next call."""
         try:
             with open(self._path, "rb") as file:
-                file.seek(self._at)
+                file.seek(self._offset)
                 new = file.read()
         except OSError:
-            return  # nobody has written yet
-        whole = new[: new.rfind(b"\n") + 1]
-        self._at += len(whole)
-        for line in whole.splitlines():
-            told = json.loads(line)
-            self._tell(told["kind"], told["values"])
+            return  # nothing has been written yet
+        complete = new[: new.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        for line in complete.splitlines():
+            event = json.loads(line)
+            self._forward(event["kind"], event["values"])
 
-    def _tell(self, kind: str, values: dict[str, Any]) -> None:
-        watcher = self._watcher
+    def _forward(self, kind: str, values: dict[str, Any]) -> None:
+        callback = self._callback
         if kind == "start" and self._has_started:
-            watcher.on_notice(f"a worker was lost; going on after step {values['first_step']}")
+            callback.on_notice(f"a worker was lost; resuming after step {values['first_step']}")
         elif kind == "start":
             self._has_started = True
-            watcher.on_start(RunInfo(config=self._config, folder=self._folder, **values))
+            callback.on_start(RunInfo(config=self._config, folder=self._folder, **values))
         elif kind == "step":
-            watcher.on_step(StepInfo(**values))
+            callback.on_step(StepInfo(**values))
         elif kind == "eval":
-            watcher.on_eval(EvalInfo(**values))
+            callback.on_eval(EvalInfo(**values))
         elif kind == "sample":
-            watcher.on_sample(values["step"], values["text"])
+            callback.on_sample(values["step"], values["text"])
         elif kind == "checkpoint":
-            watcher.on_checkpoint(Path(values["path"]))
+            callback.on_checkpoint(Path(values["path"]))
         else:
-            watcher.on_notice(values["text"])
+            callback.on_notice(values["text"])

@@ -1,10 +1,10 @@
-"""What a run measures, kept: metrics.jsonl, TensorBoard's events where that is installed, and the samples.
+"""Write metrics and samples to the run folder: metrics.jsonl, TensorBoard events, samples/.
 
     {"kind": "step", "step": 120, "n_tokens": 92160, "loss": 2.31, "learning_rate": 0.001, ...}
     {"kind": "eval", "step": 120, ..., "train_loss": 2.29, "validation_loss": 2.33, "is_best": true}
 
-A line is written as it happens and flushed. A run that goes on from a checkpoint first cuts off what came
-after it: no step stands twice.
+Each line is written and flushed when it happens. A resumed run first truncates the lines after its
+checkpoint, so that no step appears twice.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ FILE = "metrics.jsonl"
 
 
 class MetricsFile(Callback):
-    """Writes metrics.jsonl. Raises DiskError where that is not possible."""
+    """Writes metrics.jsonl. Raises DiskError."""
 
     def on_start(self, info: RunInfo) -> None:
         self._path = info.folder / FILE
         try:
-            cut_after(self._path, info.first_step)
+            truncate_after(self._path, info.first_step)
         except OSError as error:
             raise disk_error(error, self._path) from None
 
@@ -42,17 +42,17 @@ class MetricsFile(Callback):
         self._write("eval", asdict(info))
 
     def _write(self, kind: str, values: dict[str, Any]) -> None:
-        kept = {name: value for name, value in values.items() if value != {}}
-        line = json.dumps({"kind": kind, **_rounded(kept)})
+        nonempty = {name: value for name, value in values.items() if value != {}}
+        line = json.dumps({"kind": kind, **_rounded(nonempty)})
         try:
-            with open(self._path, "a", encoding="utf-8") as file:  # held open by no run that fails
+            with open(self._path, "a", encoding="utf-8") as file:  # not held open between lines
                 file.write(f"{line}\n")
         except OSError as error:
             raise disk_error(error, self._path) from None
 
 
 class TensorBoard(Callback):
-    """Writes events into the run's folder `tensorboard`, where the package is installed; else nothing."""
+    """Writes TensorBoard events to the folder `tensorboard`; does nothing if tensorboard is not installed."""
 
     def __init__(self) -> None:
         self._writer: Any = None
@@ -61,7 +61,7 @@ class TensorBoard(Callback):
         with contextlib.suppress(ImportError):
             from torch.utils.tensorboard import SummaryWriter
 
-            # Events after the checkpoint that the run goes on from are told to be void.
+            # A resumed run discards the events after its checkpoint.
             purge = info.first_step + 1 if info.first_step else None
             folder = str(info.folder / "tensorboard")
             self._writer = SummaryWriter(folder, purge_step=purge)
@@ -69,8 +69,8 @@ class TensorBoard(Callback):
     def on_step(self, info: StepInfo) -> None:
         for name in ("loss", "learning_rate", "gradient_norm", "tok_s"):
             self._add(f"train/{name}", getattr(info, name), info.step)
-        for name, share in info.near_zero.items():
-            self._add(f"near_zero/{name}", share, info.step)
+        for name, fraction in info.near_zero.items():
+            self._add(f"near_zero/{name}", fraction, info.step)
 
     def on_eval(self, info: EvalInfo) -> None:
         self._add("eval/validation_loss", info.validation_loss, info.step)
@@ -91,7 +91,7 @@ class TensorBoard(Callback):
 
 
 class SampleFiles(Callback):
-    """Keeps each sample as samples/step-000250.txt."""
+    """Writes each sample to samples/step-000250.txt. Raises DiskError."""
 
     def on_start(self, info: RunInfo) -> None:
         self._folder = info.folder / "samples"
@@ -106,49 +106,49 @@ class SampleFiles(Callback):
 
 
 def read_metrics(run: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The steps and the evaluations of a run, in order. Raises BadInput where a line is none of ours.
+    """The steps and the evaluations of a run, in order. Raises BadInput for a line of another format.
 
-    What a killed run left of its last line is passed over.
+    Ignores an incomplete last line, which a killed run may leave.
     """
     path = run / FILE
-    found: dict[str, list[dict[str, Any]]] = {"step": [], "eval": []}
+    events: dict[str, list[dict[str, Any]]] = {"step": [], "eval": []}
     try:
         lines = path.read_text("utf-8").splitlines(keepends=True)
     except FileNotFoundError:
         lines = []
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read ({error}); the curve of this run is lost") from None
+        raise BadInput(f"{path} cannot be read ({error}); the loss curve needs it") from None
     for number, line in enumerate(lines, start=1):
         if not line.endswith("\n"):
             break
         try:
             values = json.loads(line)
-            found[values.pop("kind")].append(values)
+            events[values.pop("kind")].append(values)
             values["step"] + 1
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise BadInput(f"{path}: line {number} is no measurement of a run; remove it") from None
-    return found["step"], found["eval"]
+            raise BadInput(f"{path}: line {number} is not a training event; remove that line") from None
+    return events["step"], events["eval"]
 
 
-def cut_after(path: Path, step: int) -> None:
-    """Cut a metrics file before its first line that is of a later step, or that is not whole."""
+def truncate_after(path: Path, step: int) -> None:
+    """Truncate a metrics file before its first line that is incomplete or belongs to a later step."""
     if not path.exists():
         return
     end = 0
     with open(path, "rb+") as file:
         for line in file:
             try:
-                is_kept = line.endswith(b"\n") and json.loads(line)["step"] <= step
+                is_valid = line.endswith(b"\n") and json.loads(line)["step"] <= step
             except (ValueError, KeyError, TypeError):
-                is_kept = False
-            if not is_kept:
+                is_valid = False
+            if not is_valid:
                 break
             end += len(line)
         file.truncate(end)
 
 
 def _rounded(value: Any) -> Any:
-    """Seven digits, as many as float32 has; JSON has no NaN, so that is none."""
+    """Round to the seven digits of float32; NaN and infinity, which JSON lacks, become null."""
     if isinstance(value, float):
         return float(f"{value:.7g}") if math.isfinite(value) else None
     if isinstance(value, dict):

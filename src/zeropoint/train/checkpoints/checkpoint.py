@@ -1,15 +1,15 @@
-"""Checkpoints: whole or not there, with hashes, in forms that run no code when they are read.
+"""Save and load checkpoints: complete or absent, hashed, in formats that cannot execute code.
 
-    checkpoints/step-000120/weights.safetensors     the model: its moving average, where a run keeps one
-                            raw.safetensors         and then the weights that training goes on from
-                            optimizer.safetensors   what the optimizer remembers of each weight
-                            state.json              numbers: step, tokens, best loss, seed, data position
-                            manifest.json           sha256 of each of these, written last
-    latest, best                                    names of folders, each replaced in one step
+    checkpoints/step-000120/weights.safetensors     the model; its moving average if `train.ema_decay` is set
+                            raw.safetensors         and then the weights that training continues from
+                            optimizer.safetensors   the optimizer's state of each weight
+                            state.json              step, tokens, best loss, seed
+                            manifest.json           sha256 of each of these files, written last
+    latest, best                                    names of checkpoint folders, each replaced atomically
 
-Several workers write a share of the tensors each (`checkpoint_shards.py`).
-A folder is written beside, flushed and renamed (`files/atomic_write.py`), so that a killed run leaves the
-last one. What is drawn at random depends on the seed and the step alone: these two are the generators' state.
+Several workers write shards (`sharded.py`). A folder is written under a temporary name, flushed and renamed
+(`files/atomic_write.py`), so a killed run keeps its previous checkpoint. All randomness derives from the seed
+and the step, so no state of a random generator is saved.
 """
 
 from __future__ import annotations
@@ -49,15 +49,16 @@ __all__ = [
 FORMAT = 1
 _NAME = re.compile(r"step-([0-9]{6,})")
 _LEFTOVER = re.compile(r"(?:step-[0-9]{6,}|latest|best|[a-z]+\.(?:json|toml))\.tmp\.[0-9]+")
-_MOST_JSON_BYTES = 1 << 20
+_MAX_JSON_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Where a run is. step: done; the next batch is that number, from 0, and the next draw the one after.
+    """Progress of a run. step: steps taken, which is also the number (from 0) of the next batch.
 
-    losses in nats; best_*: of validation; n_worse: evaluations since. first_loss: of step 1.
-    seconds: of training. config_sha256: of what may not change between the parts of a run.
+    Losses in nats per token; best_*: lowest validation loss; n_worse: evaluations since then; first_loss:
+    loss of step 1. seconds: training time. config_sha256: fingerprint of the settings that must not change on
+    resume.
     """
 
     step: int
@@ -75,7 +76,10 @@ class TrainingState:
 
 @dataclass(frozen=True, eq=False)
 class SavedCheckpoint:
-    """One that was read, and whose hashes are right."""
+    """A loaded checkpoint whose hashes match.
+
+    Raw: the weights to continue from, if `weights` is an average.
+    """
 
     path: Path
     state: TrainingState
@@ -95,13 +99,13 @@ def save(
     max_checkpoints: int = 2,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> Path:
-    """Write a checkpoint of a run and point to it; then remove all but the newest `keep` and the best.
+    """Write a checkpoint, update the pointers, and delete all but the best and the newest `max_checkpoints`.
 
-    Every worker of a team calls it at the same step, and each writes its share (`checkpoint_shards.py`).
-    Raises DiskError; whatever was there before is then still there.
+    In a distributed run every worker calls it at the same step, and each writes a shard (`sharded.py`).
+    Raises DiskError; earlier checkpoints stay intact then.
     """
     weights: dict[str, Tensor] = dict(model.named_parameters())
-    parts = {"weights": weights, "optimizer": _remembered(model, optimizer)}
+    parts = {"weights": weights, "optimizer": _optimizer_state(model, optimizer)}
     if average is not None:
         parts |= {"weights": dict(average), "raw": weights}
     path = run / "checkpoints" / _name(state.step)
@@ -124,14 +128,14 @@ def save(
 
 
 def list_checkpoints(run: Path) -> list[Path]:
-    """The folders of a run's checkpoints, the newest first, sound or not."""
+    """The checkpoint folders of a run, newest first, intact or not."""
     folder = run / "checkpoints"
-    found = [p for p in folder.iterdir() if _NAME.fullmatch(p.name)] if folder.is_dir() else []
-    return sorted(found, key=lambda path: -int(path.name.removeprefix("step-")))
+    paths = [p for p in folder.iterdir() if _NAME.fullmatch(p.name)] if folder.is_dir() else []
+    return sorted(paths, key=lambda path: -int(path.name.removeprefix("step-")))
 
 
 def resolve_pointer(run: Path, pointer: str) -> Path | None:
-    """The checkpoint that `latest` or `best` names, or None where it names none that is there."""
+    """The checkpoint that `latest` or `best` names, or None if it does not exist."""
     try:
         name = (run / pointer).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError):
@@ -141,9 +145,9 @@ def resolve_pointer(run: Path, pointer: str) -> Path | None:
 
 
 def load_newest(run: Path) -> tuple[SavedCheckpoint, list[str]]:
-    """The newest sound checkpoint, and a sentence for each newer one that is damaged.
+    """Load the newest intact checkpoint. Also returns a sentence for each newer one that is damaged.
 
-    Raises BadInput naming them where none is sound, or where there is none at all.
+    Raises BadInput if there is none, or naming the damage if none is intact.
     """
     damaged: list[str] = []
     for path in list_checkpoints(run):
@@ -152,16 +156,17 @@ def load_newest(run: Path) -> tuple[SavedCheckpoint, list[str]]:
         except BadModelFile as error:
             damaged.append(str(error))
     if damaged:
-        raise BadInput(f"no checkpoint of {run} can be used: {'; '.join(damaged)}; or start a new run")
-    raise BadInput(f"{run} holds no checkpoint to go on from; start a run there first")
+        raise BadInput(f"every checkpoint of {run} is damaged: {'; '.join(damaged)}; start a new run")
+    raise BadInput(f"{run} holds no checkpoint to resume from; start a run there first")
 
 
 def load(path: Path) -> SavedCheckpoint:
-    """Read a checkpoint. Raises BadModelFile for a damaged one, BadInput for another version's, DiskError.
+    """Load a checkpoint. Raises BadModelFile (damaged), BadInput (written by another version), DiskError.
 
-    Another version's is not passed over: the run would then write over what it learnt.
+    `load_newest` does not skip a checkpoint of another version: training from an older one would discard
+    progress.
     """
-    manifest = read_json_object(path / "manifest.json", _MOST_JSON_BYTES)
+    manifest = read_json_object(path / "manifest.json", _MAX_JSON_BYTES)
     if manifest.get("format") != FORMAT:
         raise BadInput(
             f"{path} has format {str(manifest.get('format'))[:20]}, and this zeropoint reads {FORMAT}; "
@@ -171,14 +176,16 @@ def load(path: Path) -> SavedCheckpoint:
     if not isinstance(hashes, dict) or not (
         shard_files("weights", hashes) and shard_files("optimizer", hashes) and "state.json" in hashes
     ):
-        raise BadModelFile(f"{path / 'manifest.json'} lists no hashes of its files; use another checkpoint")
+        raise BadModelFile(
+            f"{path / 'manifest.json'} does not list the hashes of its files; use another checkpoint"
+        )
     for name, expected in hashes.items():
         file = path / Path(name).name
         if not file.is_file():
-            raise BadModelFile(f"{file} is missing; use the checkpoint before")
+            raise BadModelFile(f"{file} is missing; use the previous checkpoint")
         if sha256_of(file) != expected:
             raise BadModelFile(
-                f"{file} is damaged (its sha256 is not the manifest's); use the checkpoint before"
+                f"{file} is damaged (its sha256 differs from the manifest); use the previous checkpoint"
             )
     return SavedCheckpoint(
         path,
@@ -190,27 +197,31 @@ def load(path: Path) -> SavedCheckpoint:
 
 
 def restore(checkpoint: SavedCheckpoint, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put its weights, and what the optimizer remembers, where they belong. Raises BadInput."""
+    """Copy the weights and the optimizer state into a model and an optimizer.
+
+    Raises BadInput for another model.
+    """
     parameters = dict(model.named_parameters())
     if parameters.keys() != checkpoint.weights.keys():
-        odd = min(parameters.keys() ^ checkpoint.weights.keys())
+        mismatched = min(parameters.keys() ^ checkpoint.weights.keys())
         raise BadInput(
-            f"{checkpoint.path} is of another model: they differ in {odd}; use its own configuration"
+            f"{checkpoint.path} belongs to another model (they differ in {mismatched}); use that model's "
+            "configuration"
         )
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(shard_like((checkpoint.raw or checkpoint.weights)[name], parameter))
     for key, tensor in checkpoint.optimizer.items():
-        name, _, what = key.rpartition("/")
+        name, _, slot = key.rpartition("/")
         parameter = parameters[name]
-        # Fused AdamW counts its steps on the device; a count is one number, a memory has a weight's shape.
-        optimizer.state[parameter][what] = shard_like(tensor, parameter)
+        # Fused AdamW keeps its step count on the device, as a scalar; moments have the shape of the weight.
+        optimizer.state[parameter][slot] = shard_like(tensor, parameter)
 
 
 def remove_leftovers(run: Path, last: SavedCheckpoint | None = None) -> None:
-    """Remove what a killed run left half written. Only for who holds the run's lock.
+    """Delete temporary files of a killed run. Call it only while holding the run's lock.
 
-    last: the checkpoint that is gone on from; pointers that were not yet written then, are now.
+    last: the checkpoint to resume from; pointers that the killed run did not update are updated now.
     """
     for path in [*run.iterdir(), *(run / "checkpoints").iterdir()]:
         if _LEFTOVER.fullmatch(path.name):
@@ -230,27 +241,29 @@ def _name(step: int) -> str:
     return f"step-{step:06d}"
 
 
-def _remembered(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's tensors as "parameter/what"."""
+def _optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's tensors, named "parameter/slot"."""
     return {
-        f"{name}/{what}": value
+        f"{name}/{slot}": value
         for name, parameter in model.named_parameters()
-        for what, value in optimizer.state.get(parameter, {}).items()
+        for slot, value in optimizer.state.get(parameter, {}).items()
     }
 
 
 def _tensors(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name in names:
-        found |= read_tensors(path / name)
-    return found
+        tensors |= read_tensors(path / name)
+    return tensors
 
 
 def _state(path: Path) -> TrainingState:
-    content = read_json_object(path, _MOST_JSON_BYTES)
+    content = read_json_object(path, _MAX_JSON_BYTES)
     content.pop("format", None)
     if content.keys() != {field.name for field in fields(TrainingState)}:
-        raise BadInput(f"{path} has other fields than this zeropoint writes; use the version that wrote it")
+        raise BadInput(
+            f"{path} has fields that this version of zeropoint does not know; use the version that wrote it"
+        )
     return TrainingState(**content)
 
 
@@ -258,7 +271,9 @@ def _prune(run: Path, max_checkpoints: int) -> None:
     best = resolve_pointer(run, "best")
     for path in list_checkpoints(run)[max(max_checkpoints, 2) :]:
         if path != best:
-            gone = path.with_name(f"{path.name}.tmp.0")  # first out of sight, so that none is ever half there
+            gone = path.with_name(
+                f"{path.name}.tmp.0"
+            )  # renamed first, so that no checkpoint is ever incomplete
             with contextlib.suppress(OSError):
                 path.rename(gone)
             shutil.rmtree(gone, ignore_errors=True)

@@ -1,12 +1,12 @@
-"""A checkpoint that several workers write: each its share of the tensors, the manifest last, by the first.
+"""Sharded checkpoints: each worker writes some of the tensors, and rank 0 writes the manifest last.
 
-    weights-00001-of-00002.safetensors    the first worker's share; whole tensors, every one in one share
-    shard-00001-of-00002.json             sha256 of that worker's files, and which tensors lie in them
-    weights.safetensors.index.json        which file has which weight, as Hugging Face has it for shards
+    weights-00001-of-00002.safetensors    rank 0's tensors; every tensor is complete and in one file
+    shard-00001-of-00002.json             sha256 of that worker's files, and the tensors in each
+    weights.safetensors.index.json        the file of each weight, in Hugging Face's format
     manifest.json                         sha256 of all of these
 
-A tensor that FSDP has cut is put together one at a time and kept by whom it falls to, so that any number of
-workers, one among them, reads the result. The folder is one that all workers see.
+Tensors sharded by FSDP are gathered one at a time and kept by the worker that writes them, so that any number
+of workers can load the result. All workers must see the folder under the same path.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from zeropoint.weights.run_checkpoint import INDEX
 
 __all__ = ["shard_files", "write_shards"]
 
-_MOST_JSON_BYTES = 64 << 20
+_MAX_JSON_BYTES = 64 << 20
 
 
 def write_shards(
@@ -42,42 +42,48 @@ def write_shards(
     fmt: int,
     group: ProcessGroup,
 ) -> None:
-    """Write the folder `path`; every worker calls it at the same step.
+    """Write the checkpoint folder `path`; every worker calls it at the same step.
 
-    parts: "weights", "optimizer", ... -> tensors by name, the same names for all. state: of state.json.
-    fmt: the format's number. Raises DiskError for all where one cannot write; nothing is at `path` then.
+    parts: "weights", "optimizer", ... -> tensors by name, the same names on all workers. state: content of
+    state.json. fmt: format number. If one worker cannot write, all raise DiskError and `path` is not created.
     """
-    beside = path.with_name(f"{path.name}.tmp.0")
-    own = {name: _own_share(tensors, group) for name, tensors in parts.items()}
+    temporary = path.with_name(f"{path.name}.tmp.0")
+    own = {name: _own_tensors(tensors, group) for name, tensors in parts.items()}
     is_first = group.rank == 0
-    _together(group, lambda: _make(beside, path, parts) if is_first else None)
-    _together(group, lambda: _write_own(beside, own, group))
-    _together(group, lambda: _finish(beside, path, state, fmt, group.n_workers) if is_first else None)
+    _on_all(group, lambda: _create(temporary, path, parts) if is_first else None)
+    _on_all(group, lambda: _write_own(temporary, own, group))
+    _on_all(group, lambda: _finish(temporary, path, state, fmt, group.n_workers) if is_first else None)
 
 
 def shard_files(part: str, names: Mapping[str, Any] | set[str]) -> list[str]:
-    """Of the names of a checkpoint's files, those with a part's tensors, in order; [] where some miss."""
+    """The files that hold a part's tensors, in order, among the names of a checkpoint.
+
+    [] if some are missing.
+    """
     if f"{part}.safetensors" in names:
         return [f"{part}.safetensors"]
-    found = sorted(n for n in names if n.startswith(f"{part}-") and n.endswith(".safetensors"))
-    return found if found and found == [_file(part, i, len(found)) for i in range(len(found))] else []
+    shards = sorted(n for n in names if n.startswith(f"{part}-") and n.endswith(".safetensors"))
+    return shards if shards and shards == [_file(part, i, len(shards)) for i in range(len(shards))] else []
 
 
-def _own_share(tensors: Mapping[str, Tensor], group: ProcessGroup) -> dict[str, Tensor]:
-    """The tensors that fall to this worker, whole. Who has least so far takes the next, for each the same."""
+def _own_tensors(tensors: Mapping[str, Tensor], group: ProcessGroup) -> dict[str, Tensor]:
+    """The complete tensors that this worker writes.
+
+    Each goes to the worker with the fewest elements so far.
+    """
     loads = [0] * group.n_workers
     own = {}
     for name, tensor in tensors.items():
         owner = loads.index(min(loads))
         loads[owner] += tensor.numel()
-        full = full_tensor(tensor)  # every worker must ask, also for what it does not keep
+        full = full_tensor(tensor)  # a collective call: every worker takes part
         if owner == group.rank:
             own[name] = full
     return own
 
 
-def _together(group: ProcessGroup, work: Callable[[], None]) -> None:
-    """Do it, wait for all, and fail where one of them failed."""
+def _on_all(group: ProcessGroup, work: Callable[[], None]) -> None:
+    """Run `work`, wait for all workers, and raise if it failed on any of them."""
     failed: ZeropointError | None = None
     try:
         work()
@@ -86,48 +92,48 @@ def _together(group: ProcessGroup, work: Callable[[], None]) -> None:
     except OSError as error:
         failed = DiskError(f"a checkpoint cannot be written: {error}")
     if group.any(failed is not None):
-        raise failed or DiskError("another worker cannot write its share of the checkpoint; see its message")
+        raise failed or DiskError("another worker cannot write its shard of the checkpoint; see its message")
 
 
-def _make(beside: Path, path: Path, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
-    shutil.rmtree(beside, ignore_errors=True)
+def _create(temporary: Path, path: Path, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
+    shutil.rmtree(temporary, ignore_errors=True)
     require_space(path, sum(map(total_bytes, parts.values())))
     try:
-        beside.mkdir()
+        temporary.mkdir()
     except OSError as error:
-        raise disk_error(error, beside) from None
+        raise disk_error(error, temporary) from None
 
 
-def _write_own(beside: Path, own: Mapping[str, Mapping[str, Tensor]], group: ProcessGroup) -> None:
-    if not beside.is_dir():
+def _write_own(temporary: Path, own: Mapping[str, Mapping[str, Tensor]], group: ProcessGroup) -> None:
+    if not temporary.is_dir():
         raise BadInput(
-            f"worker {group.rank} does not see {beside.parent}; give a run folder that all machines share"
+            f"worker {group.rank} cannot see {temporary.parent}; use a run folder that all machines share"
         )
-    told: dict[str, Any] = {"sha256": {}, "tensors": {}}
+    content: dict[str, Any] = {"sha256": {}, "tensors": {}}
     for part, tensors in own.items():
-        file = beside / _file(part, group.rank, group.n_workers)
+        file = temporary / _file(part, group.rank, group.n_workers)
         write_tensors(file, tensors)
-        told["sha256"][file.name] = sha256_of(file)
-        told["tensors"][file.name] = sorted(tensors)
-    write_json(beside / _shard(group.rank, group.n_workers), told)
+        content["sha256"][file.name] = sha256_of(file)
+        content["tensors"][file.name] = sorted(tensors)
+    write_json(temporary / _shard(group.rank, group.n_workers), content)
 
 
-def _finish(beside: Path, path: Path, state: Mapping[str, Any], fmt: int, n_workers: int) -> None:
+def _finish(temporary: Path, path: Path, state: Mapping[str, Any], fmt: int, n_workers: int) -> None:
     hashes: dict[str, str] = {}
     weight_map: dict[str, str] = {}
     for rank in range(n_workers):
-        shard = beside / _shard(rank, n_workers)
-        told = read_json_object(shard, _MOST_JSON_BYTES)
-        hashes |= told["sha256"] | {shard.name: sha256_of(shard)}
+        shard = temporary / _shard(rank, n_workers)
+        content = read_json_object(shard, _MAX_JSON_BYTES)
+        hashes |= content["sha256"] | {shard.name: sha256_of(shard)}
         weights = _file("weights", rank, n_workers)
-        weight_map |= dict.fromkeys(told["tensors"][weights], weights)
-    write_json(beside / INDEX, {"metadata": {}, "weight_map": weight_map})
-    write_json(beside / "state.json", {"format": fmt, **state})
-    hashes |= {name: sha256_of(beside / name) for name in (INDEX, "state.json")}
-    write_json(beside / "manifest.json", {"format": fmt, "sha256": hashes})
+        weight_map |= dict.fromkeys(content["tensors"][weights], weights)
+    write_json(temporary / INDEX, {"metadata": {}, "weight_map": weight_map})
+    write_json(temporary / "state.json", {"format": fmt, **state})
+    hashes |= {name: sha256_of(temporary / name) for name in (INDEX, "state.json")}
+    write_json(temporary / "manifest.json", {"format": fmt, "sha256": hashes})
     if path.exists():
-        shutil.rmtree(path)  # the same step again, after a restart from an older one
-    os.rename(beside, path)
+        shutil.rmtree(path)  # this step was saved before, and the run restarted from an older checkpoint
+    os.rename(temporary, path)
     fsync_folder(path.parent)
 
 

@@ -1,7 +1,7 @@
-"""A team over torch.distributed: every worker holds the weights (DDP), or a part of each (FSDP2).
+"""Process groups over torch.distributed: replicated weights (DDP) or sharded weights (FSDP2).
 
 Li et al., "PyTorch Distributed", 2020; Zhao et al., "PyTorch FSDP", 2023, here as torch's `fully_shard`. Both
-give each worker the mean of all workers' gradients, so the loop weighs its losses by how many targets it has.
+average the gradients of all workers, so the loop weights each worker's loss by its number of targets.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["DDPGroup", "FSDPGroup"]
 
 
 class DDPGroup:
-    """The workers of the process group that is up. device: where this one computes."""
+    """Data parallelism: every worker holds all weights. Needs an initialized torch.distributed."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -31,51 +31,54 @@ class DDPGroup:
         self.n_workers = dist.get_world_size()
 
     def sum(self, value: Tensor) -> Tensor:
-        """The sum over the workers."""
+        """The sum over all workers (all-reduce)."""
         summed = value.detach().clone()
         dist.all_reduce(summed)
         return summed
 
     def any(self, flag: bool) -> bool:
-        """Whether it is true for one of them."""
+        """Whether the flag is set on any worker; also a barrier."""
         return bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0)
 
     def shard(self, model: nn.Module) -> None:
-        """Nothing: each holds all weights, and DDP hands out the first worker's."""
+        """Do nothing: DDP broadcasts the weights of rank 0."""
 
     def wrap_loss(self, model: nn.Module, loss: Callable[..., Tensor]) -> Loss:
-        """The loss as a module, so that whatever it does with the model goes through DDP."""
-        wrap_loss: Loss = DistributedDataParallel(_Loss(model, loss))
-        return wrap_loss
+        """The loss as a DDP module, so that every use of the model inside it is synchronized."""
+        wrapped: Loss = DistributedDataParallel(_Loss(model, loss))
+        return wrapped
 
-    def no_sync(self, wrap_loss: Loss) -> contextlib.AbstractContextManager[Any]:
-        """DDP's no_sync."""
-        if not isinstance(wrap_loss, DistributedDataParallel):
+    def no_sync(self, wrapped_loss: Loss) -> contextlib.AbstractContextManager[Any]:
+        """DDP's `no_sync`: accumulate gradients without averaging them."""
+        if not isinstance(wrapped_loss, DistributedDataParallel):
             return contextlib.nullcontext()
-        no_sync: contextlib.AbstractContextManager[Any] = wrap_loss.no_sync()
+        no_sync: contextlib.AbstractContextManager[Any] = wrapped_loss.no_sync()
         return no_sync
 
 
 class FSDPGroup(DDPGroup):
-    """Each worker holds its own rows of every weight, and fetches a block while it computes it."""
+    """Fully sharded data parallelism.
+
+    Every worker holds rows of each weight and gathers a block to compute it.
+    """
 
     def shard(self, model: nn.Module) -> None:
-        """Cut each block, then what is around them; parameters become torch's DTensor."""
+        """Shard each block, then the remaining weights; parameters become torch's DTensor."""
         mesh = init_device_mesh(self.device.type, (self.n_workers,))
         for name, block in model.named_modules():
             if name.rpartition(".")[0].endswith("blocks"):
                 fully_shard(block, mesh=mesh)
-        # Torch would leave what is around the blocks whole after a pass, also where none goes back.
+        # By default torch keeps the root gathered after a forward pass, even if no backward pass follows.
         fully_shard(model, mesh=mesh, reshard_after_forward=True)
 
     def wrap_loss(self, model: nn.Module, loss: Callable[..., Tensor]) -> Loss:
-        """The loss of the model, which is called as a whole."""
+        """The loss as a function of the batch; FSDP's hooks sit on the model itself."""
         return _Sharded(model, loss)
 
     @contextlib.contextmanager
-    def no_sync(self, wrap_loss: Loss) -> Iterator[None]:
-        """Gradients stay whole on each worker until the next pass outside."""
-        model = wrap_loss.model if isinstance(wrap_loss, _Sharded) else None
+    def no_sync(self, wrapped_loss: Loss) -> Iterator[None]:
+        """Accumulate unsharded gradients without reducing them."""
+        model = wrapped_loss.model if isinstance(wrapped_loss, _Sharded) else None
         if not isinstance(model, FSDPModule):
             yield
             return

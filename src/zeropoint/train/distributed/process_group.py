@@ -1,4 +1,4 @@
-"""Workers that train one model: which rows each takes, and what they agree on. Alone is a team of one."""
+"""The process group: workers that train one model, the rows each one takes, and how they communicate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Loss = Callable[..., Tensor]
 
 
 class ProcessGroup(Protocol):
-    """rank: this worker's number, from 0, whose files are the run's. n_workers: of them all."""
+    """rank: number of this worker; rank 0 writes the run's files. n_workers: number of workers."""
 
     @property
     def rank(self) -> int: ...
@@ -23,49 +23,58 @@ class ProcessGroup(Protocol):
     def n_workers(self) -> int: ...
 
     def sum(self, value: Tensor) -> Tensor:
-        """The sum over the workers, the same for each."""
+        """The sum over all workers, the same on each."""
         ...
 
     def any(self, flag: bool) -> bool:
-        """Whether it is true for one of them, the same answer for each; all have come this far then."""
+        """Whether the flag is set on any worker; also a barrier."""
         ...
 
     def shard(self, model: nn.Module) -> None:
-        """Cut the weights over the workers, where the team does that; before an optimizer is made."""
+        """Shard the weights over the workers, if this group does so.
+
+        Call it before building the optimizer.
+        """
         ...
 
     def wrap_loss(self, model: nn.Module, loss: Callable[..., Tensor]) -> Loss:
-        """loss(model, *batch) as a function of the batch, whose backward pass averages over workers."""
+        """loss(model, *batch) as a function of the batch.
+
+        Its backward pass averages gradients over workers.
+        """
         ...
 
-    def no_sync(self, wrap_loss: Loss) -> contextlib.AbstractContextManager[Any]:
-        """Passes inside only add to this worker's own gradients; the next one outside averages the sum."""
+    def no_sync(self, wrapped_loss: Loss) -> contextlib.AbstractContextManager[Any]:
+        """Inside, backward passes accumulate local gradients.
+
+        The next one outside averages them over workers.
+        """
         ...
 
 
 class SingleProcess:
-    """One worker."""
+    """A group of one worker."""
 
     rank = 0
     n_workers = 1
 
     def sum(self, value: Tensor) -> Tensor:
-        """The value."""
+        """The value itself."""
         return value
 
     def any(self, flag: bool) -> bool:
-        """The flag."""
+        """The flag itself."""
         return flag
 
     def shard(self, model: nn.Module) -> None:
-        """Leave the weights where they are."""
+        """Do nothing."""
 
     def wrap_loss(self, model: nn.Module, loss: Callable[..., Tensor]) -> Loss:
         """The loss of this model."""
         return lambda *batch: loss(model, *batch)
 
-    def no_sync(self, wrap_loss: Loss) -> contextlib.AbstractContextManager[Any]:
-        """Nothing to do: gradients are its own."""
+    def no_sync(self, wrapped_loss: Loss) -> contextlib.AbstractContextManager[Any]:
+        """Do nothing: there are no other workers."""
         return contextlib.nullcontext()
 
 
@@ -73,7 +82,7 @@ SINGLE_PROCESS = SingleProcess()
 
 
 def local_rows(n_rows: int, group: ProcessGroup) -> slice:
-    """The rows of a batch that a worker takes: a piece in order, one row longer for the first few."""
+    """The rows of a batch that a worker computes: contiguous, with one row more for the first few workers."""
     n_each, n_over = divmod(n_rows, group.n_workers)
     start = group.rank * n_each + min(group.rank, n_over)
     return slice(start, start + n_each + (group.rank < n_over))

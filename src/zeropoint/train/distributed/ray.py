@@ -1,13 +1,13 @@
-"""A run on several machines: the same configuration on Ray Train, with torch's DDP or FSDP2 inside.
+"""Train on several machines with Ray Train, using torch's DDP or FSDP2 in the workers.
 
 The rows of each batch are split among the workers and gradients are averaged, so the loss curve is that of
-one process (`torch_team.py`). All workers see the run's folder under one path: one machine, or a shared disk.
-Ray starts the workers, and starts them anew from the newest checkpoint when one is lost, fewer where fewer
-are left. What passes between its processes is our own configuration and functions; what is kept is
-safetensors and JSON, read by no pickle.
+one process (`ddp_fsdp.py`). All workers see the run's folder under one path: one machine, or a shared disk.
+Ray starts the workers; when one is lost it restarts all from the newest checkpoint, with fewer workers if
+fewer are left. Only our own configuration and functions pass between Ray's processes; files are safetensors
+and JSON, and no pickle is read.
 
-`outcome.json`, in a folder that lives as long as the run, tells the driver how it ended; `asked` in it tells
-the workers that a signal came.
+Driver and workers share a scratch folder in the run's folder: `outcome.json` reports how the run ended, and
+`stop` forwards a signal to the workers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from zeropoint.train.callbacks.event_log import EventReader
 from zeropoint.train.checkpoints import checkpoint
 from zeropoint.train.config.config import RunConfig
 from zeropoint.train.config.validate import check
-from zeropoint.train.distributed.ray_worker import ASKED, OUTCOME, TOLD, Given, work
+from zeropoint.train.distributed.ray_worker import EVENTS, OUTCOME, STOP, WorkerArgs, work
 from zeropoint.train.run.run import prepare_folder
 from zeropoint.train.run.signals import graceful_shutdown
 from zeropoint.weights.json_file import read_json_object
@@ -38,36 +38,36 @@ from zeropoint.weights.json_file import read_json_object
 if TYPE_CHECKING:
     from ray.train.torch import TorchTrainer
 
-__all__ = ["LOCAL", "run_on_ray"]
+__all__ = ["LOCAL", "has_gpus", "run_on_ray"]
 
-LOCAL = "local"  # the address of a cluster that is started here, for this run
+LOCAL = "local"  # starts a cluster on this machine, for this run
 _SCRATCH = "ray"
-_ANSWER_S = 5.0  # how long a head may take to answer
-_JOIN_S = 40.0  # how long it may take to become a driver there; mostly Ray's own start
-_TRY = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='error')"
+_ANSWER_S = 5.0  # timeout for a connection to the head
+_JOIN_S = 40.0  # timeout for joining as a driver; most of it is Ray's start-up
+_JOIN_PROGRAM = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='error')"
 _POLL_S = 0.3
-_STARTS = 32  # of all workers, in one run; `ray_worker.py` ends earlier those that get nowhere
-_MOST_JSON_BYTES = 1 << 20
+_MAX_RESTARTS = 32  # per run; `ray_worker.py` ends runs without progress earlier
+_MAX_JSON_BYTES = 1 << 20
 
 
 def run_on_ray(
     config: RunConfig,
     folder: Path,
-    watcher: Callback,
+    callback: Callback,
     *,
     address: str,
     n_workers: int,
     resume: bool = False,
 ) -> Result:
-    """Train as configured on the cluster at `address` ("host:port", "auto" or "local"), and tell the watcher.
+    """Train on the Ray cluster at `address` ("host:port", "auto" or "local") and report to the callback.
 
-    The run's files (metrics, samples, report) are written by the first worker. Raises BadInput, also where
-    Ray is not installed, no head answers or the cluster is too small, MachineError for workers that cannot
-    go on, and whatever ended the run on a worker.
+    Rank 0 writes the run's files (metrics, samples, report). Raises BadInput, also if Ray is not installed,
+    no head answers or the cluster is too small; MachineError if the workers fail; and the error that ended
+    the run on a worker.
     """
-    _need_ray()
+    _require_ray()
     if n_workers < 1:
-        raise BadInput(f"--workers is {n_workers}; expected 1 or more")
+        raise BadInput(f"--workers is {n_workers}; give 1 or more")
     check(config, n_workers)
     folder = folder.absolute()
     prepare_folder(folder, resume)
@@ -75,23 +75,23 @@ def run_on_ray(
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     try:
-        joins = "starting a Ray cluster here" if address == LOCAL else f"joining the Ray cluster at {address}"
-        workers = "a worker" if n_workers == 1 else f"{n_workers} workers"
-        watcher.on_notice(f"{joins}, and {workers} on it, which takes half a minute or so")
+        joining = "starting a Ray cluster" if address == LOCAL else f"joining the Ray cluster at {address}"
+        workers = "1 worker" if n_workers == 1 else f"{n_workers} workers"
+        callback.on_notice(f"{joining} with {workers}; this takes about half a minute")
         with _connected(address, n_workers) as has_gpus:
-            given = _given(config, folder, scratch)
-            trainer = _trainer(given, n_workers, has_gpus and config.train.device != "cpu")
-            follower = EventReader(config, folder, scratch / TOLD, watcher)
-            failure = _fit(trainer, follower, scratch)
+            args = _worker_args(config, folder, scratch)
+            trainer = _trainer(args, n_workers, has_gpus and config.train.device != "cpu")
+            events = EventReader(config, folder, scratch / EVENTS, callback)
+            failure = _fit(trainer, events, scratch)
         result = _outcome(folder, scratch, failure)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    watcher.on_end(result)
+    callback.on_end(result)
     return result
 
 
-def _need_ray() -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+def _require_ray() -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics
     try:
         import ray.train.torch  # noqa: F401
     except ImportError as error:
@@ -102,38 +102,44 @@ def _need_ray() -> None:
 
 @contextlib.contextmanager
 def _connected(address: str, n_workers: int) -> Iterator[bool]:
-    """While inside, this process is a driver of the cluster. Tells whether there is a GPU a worker."""
+    """Inside, this process is a driver of the cluster. Yields whether there is a GPU for each worker."""
     import ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address == LOCAL:
         ray.init(address=LOCAL, num_cpus=n_workers, include_dashboard=False, **quiet)
     else:
-        _knock(address)
+        _check_head(address)
         _try_to_join(address)
         try:
             ray.init(address=address, **quiet)
         except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as error:
             raise _no_cluster(address, _first_line(error)) from None
     try:
-        there = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        if there.get("CPU", 0) < n_workers:
-            raise BadInput(
-                f"--workers is {n_workers}, and the cluster at {address} has {there.get('CPU', 0):.0f} "
-                "processors for them; give fewer, or start more nodes"
-            )
-        yield there.get("GPU", 0) >= n_workers
+        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        yield has_gpus(resources, n_workers, address)
     finally:
         ray.shutdown()
 
 
-def _knock(address: str) -> None:
-    """See that somebody answers, which tells most mistakes at once. Raises BadInput."""
+def has_gpus(resources: Mapping[str, float], n_workers: int, address: str) -> bool:
+    """Whether the cluster has a GPU for each worker. Raises BadInput if it has fewer CPUs than workers."""
+    n_cpus = resources.get("CPU", 0)
+    if n_cpus < n_workers:
+        raise BadInput(
+            f"--workers is {n_workers}, but the cluster at {address} has {n_cpus:.0f} CPUs; use fewer "
+            "workers, or start more nodes"
+        )
+    return resources.get("GPU", 0) >= n_workers
+
+
+def _check_head(address: str) -> None:
+    """Check that something answers at the address, which finds most mistakes at once. Raises BadInput."""
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
-        raise BadInput(f"--ray {address}: expected HOST:PORT of a cluster's head, auto, or {LOCAL}")
+        raise BadInput(f"--ray {address}: expected HOST:PORT of a cluster head, auto, or {LOCAL}")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
     except (OSError, OverflowError) as error:
@@ -141,35 +147,35 @@ def _knock(address: str) -> None:
 
 
 def _try_to_join(address: str) -> None:
-    """Join in a process that can be killed: Ray tries for minutes where what answers is no head of its own.
+    """Join from a process that can be killed: Ray retries for minutes if the address is not a Ray head.
 
     Raises BadInput.
     """
-    command = [sys.executable, "-c", _TRY, address]
+    command = [sys.executable, "-c", _JOIN_PROGRAM, address]
     try:
-        tried = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_JOIN_S)
+        result = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_JOIN_S)
     except subprocess.TimeoutExpired:
-        raise _no_cluster(address, f"what is there did not take a driver within {_JOIN_S:.0f} s") from None
-    if tried.returncode:
-        raised = [line for line in tried.stderr.splitlines() if re.match(r"[\w.]+: ", line)]
-        kind, _, why = (raised or ["Ray: it failed without a word"])[-1].partition(": ")
-        raise _no_cluster(address, _brief(why), needs_token=kind.endswith("AuthenticationError"))
+        raise _no_cluster(address, f"the head did not accept a driver within {_JOIN_S:.0f} s") from None
+    if result.returncode:
+        raised = [line for line in result.stderr.splitlines() if re.match(r"[\w.]+: ", line)]
+        kind, _, why = (raised or ["Ray: it failed without a message"])[-1].partition(": ")
+        raise _no_cluster(address, _first_200(why), needs_token=kind.endswith("AuthenticationError"))
 
 
 def _no_cluster(address: str, why: str, *, needs_token: bool = False) -> BadInput:
     if needs_token:
         return BadInput(
-            f"--ray {address}: the cluster wants its token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH "
-            "to a file with the token of the cluster"
+            f"--ray {address}: the cluster requires a token; set RAY_AUTH_MODE=token, and "
+            "RAY_AUTH_TOKEN_PATH to a file with it"
         )
     return BadInput(
-        f"--ray {address}: there is no Ray cluster ({why}); start one with `ray start --head`, "
+        f"--ray {address}: no Ray cluster there ({why}); start one with `ray start --head`, "
         f"or give --ray {LOCAL}"
     )
 
 
-def _given(config: RunConfig, folder: Path, scratch: Path) -> Given:
-    return Given(
+def _worker_args(config: RunConfig, folder: Path, scratch: Path) -> WorkerArgs:
+    return WorkerArgs(
         config=config,
         folder=folder,
         scratch=scratch,
@@ -178,24 +184,26 @@ def _given(config: RunConfig, folder: Path, scratch: Path) -> Given:
     )
 
 
-def _trainer(given: Given, n_workers: int, use_gpu: bool) -> TorchTrainer:
+def _trainer(args: WorkerArgs, n_workers: int, use_gpu: bool) -> TorchTrainer:
     from ray.train import FailureConfig, ScalingConfig
     from ray.train import RunConfig as RayRunConfig
     from ray.train.torch import TorchTrainer
 
     return TorchTrainer(
         work,
-        train_loop_config={"given": given},
-        # The pair is Ray's elastic form, which its annotations do not know yet.
+        train_loop_config={"args": args},
+        # A (min, max) pair makes Ray elastic; its annotations lack it.
         scaling_config=ScalingConfig(num_workers=(1, n_workers), use_gpu=use_gpu),  # type: ignore[arg-type]
         run_config=RayRunConfig(
-            name="run", storage_path=str(given.scratch), failure_config=FailureConfig(max_failures=_STARTS)
+            name="run",
+            storage_path=str(args.scratch),
+            failure_config=FailureConfig(max_failures=_MAX_RESTARTS),
         ),
     )
 
 
-def _fit(trainer: TorchTrainer, follower: EventReader, scratch: Path) -> BaseException | None:
-    """Let it train while this thread tells what happens and hears signals. Returns what Ray failed with."""
+def _fit(trainer: TorchTrainer, events: EventReader, scratch: Path) -> BaseException | None:
+    """Train on another thread; forward events and signals on this one. Returns Ray's exception, if any."""
     failure: list[BaseException] = []
 
     def fit() -> None:
@@ -205,38 +213,40 @@ def _fit(trainer: TorchTrainer, follower: EventReader, scratch: Path) -> BaseExc
             failure.append(error)
 
     thread = threading.Thread(target=fit, daemon=True)
-    with graceful_shutdown() as asked:
+    with graceful_shutdown() as stop_request:
         thread.start()
         while thread.is_alive():
             thread.join(_POLL_S)
-            follower.tell()
-            if asked.name and not (scratch / ASKED).exists():
-                (scratch / ASKED).write_text(asked.name)
-    follower.tell()
+            events.forward()
+            if stop_request.name and not (scratch / STOP).exists():
+                (scratch / STOP).write_text(stop_request.name)
+    events.forward()
     return failure[0] if failure else None
 
 
 def _outcome(folder: Path, scratch: Path, failure: BaseException | None) -> Result:
-    """What the first worker wrote down last, or an error."""
+    """The result that rank 0 wrote, or the error that ended the run."""
     path = scratch / OUTCOME
     if not path.is_file():
-        why = _first_line(failure) if failure is not None else "they ended without a word"
+        why = _first_line(failure) if failure is not None else "they ended without a message"
         last = checkpoint.resolve_pointer(folder, "latest")
         left = (
-            f"The last good checkpoint is {last}; go on from it with --resume" if last else "None was saved"
+            f"The last good checkpoint is {last}; resume from it with --resume"
+            if last
+            else "No checkpoint was written"
         )
-        raise MachineError(f"the workers on Ray failed ({why}). {left}")
-    told = read_json_object(path, _MOST_JSON_BYTES)
-    if "error" in told:
-        kind = BadInput if told["exit_code"] == BadInput.exit_code else MachineError
-        raise kind(str(told["error"]))
-    paths = {name: Path(told["result"][name]) for name in ("folder", "checkpoint")}
-    return Result(**{**told["result"], **paths})
+        raise MachineError(f"the Ray workers failed ({why}). {left}")
+    outcome = read_json_object(path, _MAX_JSON_BYTES)
+    if "error" in outcome:
+        kind = BadInput if outcome["exit_code"] == BadInput.exit_code else MachineError
+        raise kind(str(outcome["error"]))
+    paths = {name: Path(outcome["result"][name]) for name in ("folder", "checkpoint")}
+    return Result(**{**outcome["result"], **paths})
 
 
 def _first_line(error: BaseException) -> str:
-    return _brief(str(error).strip() or type(error).__name__)
+    return _first_200(str(error).strip() or type(error).__name__)
 
 
-def _brief(text: str) -> str:
+def _first_200(text: str) -> str:
     return text.splitlines()[0][:200]

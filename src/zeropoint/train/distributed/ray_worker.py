@@ -1,8 +1,8 @@
-"""What each worker on Ray does: joins the others, and trains its part of the run in the shared folder.
+"""The program of each Ray worker: join the process group and train in the shared folder.
 
-A worker that is started again finds the run's newest checkpoint and goes on from it. An error of ours (a bad
-field, a full disk) is written down and ends the run: to start again would not help. So are workers that are
-lost again and again with no step gained.
+A restarted worker resumes from the run's newest checkpoint. Errors that a restart cannot fix (a wrong
+setting, a full disk) are written to `outcome.json` and end the run, and so do repeated losses of workers
+without progress.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from zeropoint.train.report.report import Report
 from zeropoint.train.run.run import run
 from zeropoint.train.run.signals import StopRequest
 
-__all__ = ["ASKED", "OUTCOME", "TOLD", "Given", "work"]
+__all__ = ["EVENTS", "OUTCOME", "STOP", "WorkerArgs", "work"]
 
-ASKED, OUTCOME, TOLD = "asked", "outcome.json", "told.jsonl"  # files that the driver and the workers share
+STOP, OUTCOME, EVENTS = "stop", "outcome.json", "events.jsonl"  # files shared by driver and workers
 _STARTS = "starts"
-_STARTS_AT_A_STEP = 5
-_OTHERS_S = 5.0  # in which the worker that knows why says so, after the others lost it
+_MAX_STARTS_PER_CHECKPOINT = 5
+_REASON_S = 5.0  # time for a failed worker to write the reason, after the others lost the connection
 
 
 @dataclass(frozen=True)
-class Given:
-    """What each worker gets. environment: the driver's ZEROPOINT_ variables."""
+class WorkerArgs:
+    """The arguments of each worker. environment: the driver's ZEROPOINT_ variables."""
 
     config: RunConfig
     folder: Path
@@ -50,55 +50,55 @@ class Given:
 
 
 def work(loop_config: Mapping[str, Any]) -> None:
-    """Train; Ray calls it in every worker, its process group up."""
-    given: Given = loop_config["given"]
-    os.chdir(given.working_folder)
-    os.environ.update(given.environment)
-    outcome = given.scratch / OUTCOME
+    """Train. Ray calls this in every worker, with torch.distributed initialized."""
+    args: WorkerArgs = loop_config["args"]
+    os.chdir(args.working_folder)
+    os.environ.update(args.environment)
+    outcome = args.scratch / OUTCOME
     try:
-        result = _trained(given)
+        result = _train(args)
     except ZeropointError as error:
-        _write_down(outcome, {"error": str(error), "exit_code": error.exit_code})
-        dist.destroy_process_group()  # the others wait for this worker, and must not for ever
+        _write_outcome(outcome, {"error": str(error), "exit_code": error.exit_code})
+        dist.destroy_process_group()  # otherwise the others would wait for this worker forever
     except RuntimeError:
-        if not _is_told(outcome):
+        if not _has_reason(outcome):
             raise
     else:
         if dist.get_rank() == 0:
-            _write_down(outcome, {"result": result.as_plain()})
+            _write_outcome(outcome, {"result": result.as_plain()})
 
 
-def _trained(given: Given) -> Result:
-    config = given.config
+def _train(args: WorkerArgs) -> Result:
+    config = args.config
     group = (FSDPGroup if config.train.sharding == "fsdp" else DDPGroup)(select_device(config.train.device))
     is_first = group.rank == 0
-    has_run = group.any(is_first and bool(checkpoint.list_checkpoints(given.folder)))
+    has_run = group.any(is_first and bool(checkpoint.list_checkpoints(args.folder)))
     callbacks: list[Callback] = []
     if is_first:
-        _count_start(given)
-        teller = EventWriter(given.scratch / TOLD)
-        callbacks = [teller, MetricsFile(), TensorBoard(), SampleFiles(), Report(teller)]
-    asked = _AskedThere(given.scratch / ASKED)
-    return run(config, given.folder, callbacks, resume=has_run, group=group, stop_request=asked)
+        _count_start(args)
+        events = EventWriter(args.scratch / EVENTS)
+        callbacks = [events, MetricsFile(), TensorBoard(), SampleFiles(), Report(events)]
+    stop_request = _DriverStopRequest(args.scratch / STOP)
+    return run(config, args.folder, callbacks, resume=has_run, group=group, stop_request=stop_request)
 
 
-def _write_down(outcome: Path, content: Mapping[str, Any]) -> None:
-    """The first word counts: what others say after it follows from it."""
+def _write_outcome(outcome: Path, content: Mapping[str, Any]) -> None:
+    """Write the outcome unless there is one: later failures follow from the first."""
     if not outcome.exists():
         with atomic_file(outcome) as file:
             file.write_text(json.dumps(content), "utf-8")
 
 
-def _is_told(outcome: Path) -> bool:
-    """Whether another worker says why, now or soon."""
-    end = time.monotonic() + _OTHERS_S
+def _has_reason(outcome: Path) -> bool:
+    """Whether another worker has written the reason of a failure; waits for it briefly."""
+    end = time.monotonic() + _REASON_S
     while not outcome.exists() and time.monotonic() < end:
         time.sleep(0.1)
     return outcome.exists()
 
 
-class _AskedThere(StopRequest):
-    """Whether a signal came to the driver: a file tells."""
+class _DriverStopRequest(StopRequest):
+    """A stop request of the driver, which it writes to a file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -111,15 +111,15 @@ class _AskedThere(StopRequest):
             return ""
 
 
-def _count_start(given: Given) -> None:
-    """Raises MachineError where the workers have been started too often without a checkpoint in between."""
-    latest = checkpoint.resolve_pointer(given.folder, "latest")
+def _count_start(args: WorkerArgs) -> None:
+    """Record a start. Raises MachineError after too many starts without a new checkpoint."""
+    latest = checkpoint.resolve_pointer(args.folder, "latest")
     name = latest.name if latest else "none"
-    path = given.scratch / _STARTS
+    path = args.scratch / _STARTS
     with path.open("a") as file:
         file.write(f"{name}\n")
-    if path.read_text().splitlines()[-_STARTS_AT_A_STEP:] == [name] * _STARTS_AT_A_STEP:
+    if path.read_text().splitlines()[-_MAX_STARTS_PER_CHECKPOINT:] == [name] * _MAX_STARTS_PER_CHECKPOINT:
         raise MachineError(
-            f"workers were lost {_STARTS_AT_A_STEP - 1} times without a new checkpoint; look at Ray's logs, "
-            "give the machines more memory, or set a smaller train.checkpoint_every"
+            f"workers were lost {_MAX_STARTS_PER_CHECKPOINT - 1} times without a new checkpoint; check "
+            "Ray's logs and the machines' memory, or reduce train.checkpoint_every"
         )

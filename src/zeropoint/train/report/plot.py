@@ -1,4 +1,4 @@
-"""The loss curves of a run: as PNG (or SVG, for the report) by matplotlib, and in a terminal by plotext."""
+"""Draw the loss curves of a run: as PNG or SVG with matplotlib, or in a terminal with plotext."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["Curve", "draw_png", "draw_svg", "draw_terminal", "read_curve"]
 
 _TRAIN, _VALIDATION, _RATE, _INK = "#2a6fdb", "#d9480f", "#5f6b7a", "#1f2933"
-_SMOOTHING = 0.02  # share of the run that a point of the smooth curve looks back on
-_MOST_POINTS = 2000  # of the raw curve; more cannot be told apart
+_SMOOTHING = 0.02  # span of the running mean, as a fraction of the run
+_MAX_POINTS = 2000  # of the raw curve; more cannot be distinguished
 
 
 @dataclass(frozen=True)
 class Curve:
-    """steps, losses, rates: of every step; eval_*: of the evaluations. Losses in nats a token."""
+    """steps, losses, rates: one value per step; eval_*: one per evaluation. Losses in nats per token."""
 
     steps: Sequence[int]
     losses: Sequence[float]
@@ -34,57 +34,57 @@ class Curve:
 
     @property
     def best(self) -> tuple[int, float] | None:
-        """Step and loss of the best evaluation."""
-        both = zip(self.eval_losses, self.eval_steps, strict=True)
-        loss, step = min(both, default=(0.0, -1))
+        """Step and loss of the best evaluation, or None."""
+        evaluations = zip(self.eval_losses, self.eval_steps, strict=True)
+        loss, step = min(evaluations, default=(0.0, -1))
         return None if step < 0 else (step, loss)
 
 
 def read_curve(run: Path) -> Curve:
-    """What a run's metrics.jsonl says. Raises BadInput for a file that is none."""
+    """Read the curve from a run's metrics.jsonl. Raises BadInput for a damaged file."""
     steps, evals = read_metrics(run)
-    steps = [one for one in steps if one.get("loss") is not None]
-    evals = [one for one in evals if one.get("validation_loss") is not None]
+    steps = [event for event in steps if event.get("loss") is not None]
+    evals = [event for event in evals if event.get("validation_loss") is not None]
     return Curve(
-        [one["step"] for one in steps],
-        [one["loss"] for one in steps],
-        [one["learning_rate"] for one in steps],
-        [one["step"] for one in evals],
-        [one["validation_loss"] for one in evals],
+        [event["step"] for event in steps],
+        [event["loss"] for event in steps],
+        [event["learning_rate"] for event in steps],
+        [event["step"] for event in evals],
+        [event["validation_loss"] for event in evals],
     )
 
 
 def draw_png(curve: Curve, title: str) -> bytes:
-    """A picture of 1600 by 1000 points. Raises BadInput where matplotlib is missing."""
-    made = io.BytesIO()
-    _figure(curve, title).savefig(made, format="png", dpi=160)
-    return made.getvalue()
+    """A PNG of 1600 by 1000 pixels. Raises BadInput if matplotlib is missing."""
+    buffer = io.BytesIO()
+    _figure(curve, title).savefig(buffer, format="png", dpi=160)
+    return buffer.getvalue()
 
 
 def draw_svg(curve: Curve, title: str) -> str:
-    """The same as one `<svg>` element, whose text is text. Raises BadInput where matplotlib is missing."""
-    figure, made = _figure(curve, title), io.StringIO()
+    """The same as one `<svg>` element with real text. Raises BadInput if matplotlib is missing."""
+    figure, buffer = _figure(curve, title), io.StringIO()
     from matplotlib import rc_context
 
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "zeropoint"}):
-        figure.savefig(made, format="svg", metadata={"Date": None})
-    text = made.getvalue()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
     return text[text.index("<svg") :]
 
 
 def draw_terminal(curve: Curve, width: int, height: int = 18, has_color: bool = False) -> str:
-    """The curves drawn with characters. Raises BadInput where plotext is missing."""
+    """The curves drawn with characters. Raises BadInput if plotext is missing."""
     try:
         import plotext  # type: ignore[import-untyped]
     except ImportError:
         raise _missing("plotext") from None
-    figure = plotext.figure  # the library has one for all
+    figure = plotext.figure  # the library has one global figure
     figure.clear()
     figure.plot_size(min(width, 100), height)
     figure.theme("colorless")
     steps, losses = _smooth(curve)
-    drawn = [(steps, losses, "braille", "blue"), (curve.eval_steps, curve.eval_losses, "\u25cf", "red")]
-    for xs, ys, mark, color in drawn:
+    curves = [(steps, losses, "braille", "blue"), (curve.eval_steps, curve.eval_losses, "\u25cf", "red")]
+    for xs, ys, mark, color in curves:
         if xs:
             marker = plotext.marker(mark, plotext.pixel(color))
             signal = figure.signal(list(xs), list(ys), marker=marker)
@@ -94,16 +94,16 @@ def draw_terminal(curve: Curve, width: int, height: int = 18, has_color: bool = 
     figure.ruler("x", "lower").ticks(ticks, list(map(str, ticks)))
     text = str(figure.build().string(colorless=not has_color))
     figure.clear()
-    return f"{text.rstrip()}\nloss by step: the line is training, \u25cf validation"
+    return f"{text.rstrip()}\nloss by step: line = training, \u25cf = validation"
 
 
 def _figure(curve: Curve, title: str) -> Figure:
-    """Losses above, the learning rate below, on one axis of steps."""
+    """Losses above, the learning rate below, over the same steps."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise _missing("matplotlib") from None
-    figure = Figure(figsize=(10, 6.25), layout="constrained")  # no pyplot: nothing of it outlives this call
+    figure = Figure(figsize=(10, 6.25), layout="constrained")  # without pyplot, which keeps global state
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     _draw_losses(above, curve)
     below.plot(curve.steps, curve.rates, color=_RATE, linewidth=1.4)
@@ -119,7 +119,7 @@ def _figure(curve: Curve, title: str) -> Figure:
 
 
 def _draw_losses(axes: Axes, curve: Curve) -> None:
-    every = max(1, len(curve.steps) // _MOST_POINTS)
+    every = max(1, len(curve.steps) // _MAX_POINTS)
     axes.plot(curve.steps[::every], curve.losses[::every], color=_TRAIN, alpha=0.22, linewidth=0.9)
     axes.plot(*_smooth(curve), color=_TRAIN, linewidth=1.8, label="training")
     if curve.eval_steps:
@@ -138,20 +138,20 @@ def _draw_losses(axes: Axes, curve: Curve) -> None:
             bbox={"boxstyle": "round,pad=0.25", "fc": "white", "ec": "none", "alpha": 0.85},
             arrowprops={"arrowstyle": "-", "color": _VALIDATION, "lw": 0.8},
         )
-    axes.set_ylabel("loss (nats a token)")
+    axes.set_ylabel("loss (nats per token)")
     axes.legend(frameon=False)
 
 
 def _smooth(curve: Curve) -> tuple[list[int], list[float]]:
-    """The losses, each averaged with those shortly before it; at most as many points as can be seen."""
+    """A running mean of the losses, thinned to at most _MAX_POINTS."""
     span = max(1.0, len(curve.steps) * _SMOOTHING)
     mean, smooth = 0.0, []
     for i, loss in enumerate(curve.losses):
-        mean += (loss - mean) / min(i / 8 + 1, span)  # at the start over an eighth of what there is
+        mean += (loss - mean) / min(i / 8 + 1, span)  # a shorter span near the start
         smooth.append(mean)
-    every = max(1, len(smooth) // _MOST_POINTS)
+    every = max(1, len(smooth) // _MAX_POINTS)
     return list(curve.steps)[::every], smooth[::every]
 
 
 def _missing(package: str) -> BadInput:
-    return BadInput(f'drawing needs {package}; install it with: pip install "zeropoint[train]"')
+    return BadInput(f'plotting needs {package}; install it with: pip install "zeropoint[train]"')

@@ -1,6 +1,7 @@
-"""The report of a run: one HTML page that needs nothing else, made of what stands in the run's folder.
+"""Write the report of a run: one self-contained HTML page made from the files of the run's folder.
 
-Curves, samples, the configuration, the machine, the hashes of data and weights, and what repeats it.
+It shows curves, samples, configuration, machine, the hashes of data and weights, and the command that repeats
+the run.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from zeropoint.train.report.plot import draw_png, draw_svg, read_curve
 __all__ = ["STOP_REASONS", "Report", "next_commands", "render_html", "write_report"]
 
 STOP_REASONS = {
-    "steps": "all steps were done",
-    "time": "the time budget was spent",
-    "patience": "validation had not become better for a while",
-    "SIGINT": "it was interrupted",
-    "SIGTERM": "it was told to end",
+    "steps": "all steps are done",
+    "time": "the time budget is spent",
+    "early_stopping": "the validation loss stopped improving (early stopping)",
+    "SIGINT": "it was interrupted (Ctrl-C)",
+    "SIGTERM": "it received SIGTERM",
 }
-"""Why a run ended, in words, by `Result.stopped_by`."""
+"""Why a run ended, as a clause, by `Result.stopped_by`."""
 
-_MOST_SAMPLES = 6
+_MAX_SAMPLES = 6
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,10 @@ class _Sample:
 
 
 class Report(Callback):
-    """Draws loss.png and writes report.html when a run ends; on_notice is told where that is not possible."""
+    """Writes loss.png and report.html when a run ends; a failure becomes a notice of `fallback`."""
 
-    def __init__(self, told: Callback) -> None:
-        self._told = told
+    def __init__(self, fallback: Callback) -> None:
+        self._fallback = fallback
 
     def on_start(self, info: RunInfo) -> None:
         self._folder = info.folder
@@ -53,14 +54,15 @@ class Report(Callback):
     def on_end(self, result: Result) -> None:
         try:
             write_report(result.folder, result.stopped_by)
-        except (
-            ZeropointError
-        ) as error:  # what was trained is on the disk; a picture of it must not fail the run
-            self._told.on_notice(f"no report: {error}")
+        except ZeropointError as error:  # the weights are saved; a missing picture must not fail the run
+            self._fallback.on_notice(f"the report was not written: {error}")
 
 
 def write_report(run: Path, stopped_by: str = "") -> None:
-    """Write `loss.png` and `report.html` of a run. Raises BadInput naming what is missing, DiskError."""
+    """Write loss.png and report.html of a run.
+
+    Raises BadInput naming a missing file or package, DiskError.
+    """
     with atomic_file(run / "loss.png") as file:
         file.write_bytes(draw_png(read_curve(run), run.absolute().name))
     with atomic_file(run / "report.html") as file:
@@ -68,17 +70,17 @@ def write_report(run: Path, stopped_by: str = "") -> None:
 
 
 def next_commands(run: Path, model: Path | str) -> list[str]:
-    """What can be done with a run, as command lines. model: the run, or one of its checkpoints."""
+    """Commands that use a finished run. model: the run, or one of its checkpoints."""
     blueprint = from_toml(_text(run / "blueprint.toml"), str(run / "blueprint.toml"))
     if blueprint.encoder:
-        return [f'zeropoint translate {run} "..."', f"zeropoint translate {run} --bleu PART"]
+        return [f'zeropoint translate {run} "..."', f"zeropoint translate {run} --bleu SPLIT"]
     if not blueprint.is_decoder:
         return [f"zeropoint export {run} --gguf"]
     return [f'zeropoint generate --model {model} "..."', f"zeropoint export {run} --gguf"]
 
 
 def render_html(run: Path, stopped_by: str = "") -> str:
-    """The page. stopped_by: as in `Result`, "" where it is not known."""
+    """The page. stopped_by: as in `Result`, or "" if unknown."""
     from jinja2 import Environment
 
     run = run.absolute()
@@ -89,11 +91,11 @@ def render_html(run: Path, stopped_by: str = "") -> str:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
         name=run.name,
-        uses="\n".join(line.replace(str(run), f"runs/{run.name}") for line in next_commands(run, run)),
+        commands="\n".join(line.replace(str(run), f"runs/{run.name}") for line in next_commands(run, run)),
         ended=STOP_REASONS.get(stopped_by, ""),
         last=steps[-1] if steps else {},
         last_eval=evals[-1] if evals else {},
-        best=min(evals, key=lambda one: one["validation_loss"] or float("inf"), default={}),
+        best=min(evals, key=lambda event: event["validation_loss"] or float("inf"), default={}),
         n_parameters=count_parameters(blueprint),
         tok_s=_tok_s(steps),
         curves=draw_svg(read_curve(run), run.name),
@@ -101,7 +103,7 @@ def render_html(run: Path, stopped_by: str = "") -> str:
         config=_text(run / "config.toml"),
         blueprint=_text(run / "blueprint.toml"),
         facts=facts,
-        continued=", ".join(f"step {part['first_step']:,}" for part in parts[1:]),
+        resumes=", ".join(f"step {part['first_step']:,}" for part in parts[1:]),
         was_changed=len({part["config_sha256"] for part in parts}) > 1,
         machine={key: facts[key] for key in _MACHINE if facts.get(key)},
         data=facts.get("data_sha256", {}),
@@ -113,8 +115,8 @@ _MACHINE = ("processor", "device", "threads", "system", "python", "torch", "nump
 
 
 def _weights(run: Path) -> list[tuple[str, str]]:
-    """sha256 of the weights of the last and the best checkpoint."""
-    found = []
+    """sha256 of the weight files of the latest and the best checkpoint."""
+    hashes_by_file = []
     for pointer in ("latest", "best"):
         if not (run / pointer).is_file():
             continue
@@ -123,34 +125,34 @@ def _weights(run: Path) -> list[tuple[str, str]]:
         if manifest.is_file():
             hashes = _json(manifest)["sha256"]
             weights = [file for file in sorted(hashes) if re.fullmatch(r"weights.*\.safetensors", file)]
-            found += [(f"{pointer}: {name}/{file}", hashes[file]) for file in weights]
-    return found
+            hashes_by_file += [(f"{pointer}: {name}/{file}", hashes[file]) for file in weights]
+    return hashes_by_file
 
 
 def _samples(folder: Path) -> list[_Sample]:
-    """The first, the last, and some between."""
+    """Up to _MAX_SAMPLES samples, evenly spaced, first and last included."""
     paths = sorted(folder.glob("step-*.txt"))
     last = len(paths) - 1
-    picked = sorted({round(i * last / (_MOST_SAMPLES - 1)) for i in range(_MOST_SAMPLES)} if paths else set())
-    return [_Sample(int(paths[i].stem.removeprefix("step-")), _text(paths[i])) for i in picked]
+    chosen = sorted({round(i * last / (_MAX_SAMPLES - 1)) for i in range(_MAX_SAMPLES)} if paths else set())
+    return [_Sample(int(paths[i].stem.removeprefix("step-")), _text(paths[i])) for i in chosen]
 
 
 def _tok_s(steps: list[dict[str, Any]]) -> float:
-    """Tokens a second of training, over the whole run."""
+    """Tokens per second of training, over the complete run."""
     last: Mapping[str, Any] = steps[-1] if steps else {"n_tokens": 0, "seconds": 0}
     return float(last["n_tokens"] / max(last["seconds"], 1e-9))
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(_text(path))
+        content: dict[str, Any] = json.loads(_text(path))
     except ValueError as error:
-        raise BadInput(f"{path} is no JSON ({error}); the run is not complete") from None
-    return found
+        raise BadInput(f"{path} is not JSON ({error}); the run is incomplete") from None
+    return content
 
 
 def _text(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read ({error}); the run is not complete") from None
+        raise BadInput(f"{path} cannot be read ({error}); the run is incomplete") from None

@@ -1,1 +1,5 @@
-"""How loss falls with size and data: a grid of small runs, a law through them, a prediction checked."""
+"""Scaling laws: how the loss falls with model size and data.
+
+Read `grid` (which runs a time budget buys), `study` (train them and check a prediction), `law` (fit the law),
+`results_log` (resume a study) and `plot`.
+"""

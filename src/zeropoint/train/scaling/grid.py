@@ -1,8 +1,8 @@
-"""Which runs a time budget buys: sizes that grow by about two, token counts that double, and the next size.
+"""Plan a scaling study: sizes that roughly double, token counts that double, and a larger size to predict.
 
-Sizes are widths at the configuration's depth and width of a head. Parameters are those of the blocks and the
-last norm; the table of tokens, that of positions and the head are left out, as in Kaplan et al., "Scaling
-Laws for Neural Language Models", 2020, section 2.1: in models this small they are much and say little.
+Sizes vary the width, at the configuration's depth and head width. Parameters exclude the token embedding,
+positions and the output head, as in Kaplan et al., "Scaling Laws for Neural Language Models", 2020, section
+2.1: in models this small they are many and say little about the loss.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from zeropoint.train.config.config import ModelConfig, RunConfig
 
 __all__ = ["Cell", "Grid", "count_without_embeddings", "model_sizes", "plan_grid"]
 
-_WIDENING = 2**0.5  # of the width: twice the parameters
-_DOUBLINGS = ((6, 5), (5, 5), (5, 4), (4, 4), (3, 4), (3, 3))  # sizes and token counts, the richest first
-_GOOD_STEPS = 200  # of the shortest run, where a bigger grid is worth more than longer runs
-_LEAST_STEPS = 40  # below, a run tells about its warm-up
-_SPENT = 0.9  # of the budget is planned; a machine is never as even as its measure
+_WIDTH_FACTOR = 2**0.5  # between sizes: twice the parameters
+_GRIDS = ((6, 5), (5, 5), (5, 4), (4, 4), (3, 4), (3, 3))  # (sizes, token counts) of the grids, largest first
+_GOOD_STEPS = 200  # steps of the shortest run from which a larger grid is worth more than longer runs
+_MIN_STEPS = 40  # shorter runs measure the warm-up only
+_PLANNED = 0.9  # fraction of the budget; the speed of a machine varies
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run: its width, heads, parameters without embeddings, and how many steps and tokens."""
+    """One run of the grid: width, heads, parameters without embeddings, steps and tokens."""
 
     d_model: int
     n_heads: int
@@ -36,16 +36,16 @@ class Cell:
     n_tokens: int
 
     def config(self, config: RunConfig) -> RunConfig:
-        """The configuration of this run; the depth, the optimizer and everything else stay."""
+        """The study's configuration with this run's width, heads and steps."""
         model = replace(config.model, d_model=self.d_model, n_heads=self.n_heads, n_kv_heads=0, d_ff=0)
         return replace(config, model=model, train=replace(config.train, steps=self.n_steps))
 
 
 @dataclass(frozen=True)
 class Grid:
-    """cells: what the law is fitted to, short runs first. next: the size and tokens it must foresee.
+    """cells: the runs that the law is fitted to, short ones first. next: the larger run to predict.
 
-    next_share: of the seconds of all runs, what the next one is expected to take.
+    next_share: expected time of the larger run, as a fraction of the time of all runs.
     """
 
     cells: tuple[Cell, ...]
@@ -54,7 +54,7 @@ class Grid:
 
 
 def count_without_embeddings(blueprint: Blueprint) -> int:
-    """Weights of the blocks and the last norm."""
+    """Number of parameters in the blocks and the final norm."""
     outside = ("embedding.", "head.")
     return sum(math.prod(s) for name, s in parameters(blueprint).items() if not name.startswith(outside))
 
@@ -62,70 +62,70 @@ def count_without_embeddings(blueprint: Blueprint) -> int:
 def model_sizes(model: ModelConfig, n: int) -> list[ModelConfig]:
     """The first n sizes: one head wide, then each about sqrt(2) times as wide, in whole heads.
 
-    Raises BadInput where the configuration names a blueprint, which has one size.
+    Raises BadInput for a configuration with a blueprint, which has one fixed size.
     """
     if model.blueprint or model.d_model < 1 or model.n_heads < 1 or model.d_model % model.n_heads:
         raise BadInput(
-            "scaling changes model.d_model and model.n_heads, so it needs both, the width a multiple of the "
-            "heads, and no model.blueprint; `zeropoint scaling` alone takes the recipe `scaling`"
+            "a scaling study varies model.d_model and model.n_heads, so set both (d_model a multiple of "
+            "n_heads) and no model.blueprint; without options `zeropoint scaling` uses the recipe `scaling`"
         )
-    d_head, n_heads, found = model.d_model // model.n_heads, 1, []
+    d_head, n_heads, sizes = model.d_model // model.n_heads, 1, []
     for _ in range(n):
-        found.append(replace(model, d_model=n_heads * d_head, n_heads=n_heads, n_kv_heads=0, d_ff=0))
-        n_heads = max(n_heads + 1, round(n_heads * _WIDENING))
-    return found
+        sizes.append(replace(model, d_model=n_heads * d_head, n_heads=n_heads, n_kv_heads=0, d_ff=0))
+        n_heads = max(n_heads + 1, round(n_heads * _WIDTH_FACTOR))
+    return sizes
 
 
 def plan_grid(
     models: Sequence[tuple[ModelConfig, int]],
-    s_a_step: Callable[[int], float],
-    n_tokens_a_step: int,
+    seconds_per_step: Callable[[int], float],
+    n_tokens_per_step: int,
     budget_s: float,
     overhead_s: float = 0.0,
 ) -> Grid:
-    """The biggest grid whose shortest run is long enough, filling the budget with tokens.
+    """The largest grid whose shortest run is long enough, with as many tokens as fit the budget.
 
-    models: sizes with their parameters, growing, at least seven. s_a_step(i): measured for size i, and only
-    asked for those that matter. overhead_s: of each run, beside its tokens. Raises BadInput for a budget that
-    buys no grid at all.
+    models: (size, parameters), at least seven, growing. seconds_per_step(i): measured time of size i, called
+    only for the sizes that matter. overhead_s: time of each run besides its steps. Raises BadInput for a
+    budget that is too small for the smallest grid.
     """
-    n_sizes, n_counts = _DOUBLINGS[-1]
-    steps = _shortest(n_sizes, n_counts, s_a_step, budget_s, overhead_s)
-    if steps < _LEAST_STEPS:
-        costs_s, runs_s = _cost(n_sizes, n_counts, s_a_step, overhead_s)
-        minutes = math.ceil((costs_s * _LEAST_STEPS + runs_s) / _SPENT / 60)
+    n_sizes, n_counts = _GRIDS[-1]
+    steps = _shortest(n_sizes, n_counts, seconds_per_step, budget_s, overhead_s)
+    if steps < _MIN_STEPS:
+        costs_s, runs_s = _cost(n_sizes, n_counts, seconds_per_step, overhead_s)
+        minutes = math.ceil((costs_s * _MIN_STEPS + runs_s) / _PLANNED / 60)
         raise BadInput(
-            f"{max(0, budget_s):.0f} s, what measuring left of the budget, are too few for a grid of 9 runs "
-            f"of {_LEAST_STEPS} steps and more; give --time-budget {minutes + 1}m, or smaller sizes"
+            f"{max(0, budget_s):.0f} s remain after measuring, too few for a grid of 9 runs of at least "
+            f"{_MIN_STEPS} steps; set --time-budget {minutes + 1}m, or smaller sizes"
         )
-    for more_sizes, more_counts in reversed(_DOUBLINGS[:-1]):
-        more = _shortest(more_sizes, more_counts, s_a_step, budget_s, overhead_s)
+    for more_sizes, more_counts in reversed(_GRIDS[:-1]):
+        more = _shortest(more_sizes, more_counts, seconds_per_step, budget_s, overhead_s)
         if more < _GOOD_STEPS:
             break
         n_sizes, n_counts, steps = more_sizes, more_counts, more
     cells = [
-        _cell(*models[i], steps * 2**k, n_tokens_a_step) for k in range(n_counts) for i in range(n_sizes)
+        _cell(*models[i], steps * 2**k, n_tokens_per_step) for k in range(n_counts) for i in range(n_sizes)
     ]
-    last = _cell(*models[n_sizes], steps * 2**n_counts, n_tokens_a_step)
-    costs_s, _ = _cost(n_sizes, n_counts, s_a_step, overhead_s)
-    return Grid(tuple(cells), last, s_a_step(n_sizes) * 2**n_counts / costs_s)
+    last = _cell(*models[n_sizes], steps * 2**n_counts, n_tokens_per_step)
+    costs_s, _ = _cost(n_sizes, n_counts, seconds_per_step, overhead_s)
+    return Grid(tuple(cells), last, seconds_per_step(n_sizes) * 2**n_counts / costs_s)
 
 
 def _shortest(
-    n_sizes: int, n_counts: int, s_a_step: Callable[[int], float], budget_s: float, overhead_s: float
+    n_sizes: int, n_counts: int, seconds_per_step: Callable[[int], float], budget_s: float, overhead_s: float
 ) -> int:
-    """Steps of the shortest run in a grid of so many sizes and token counts, and the next size."""
-    costs_s, runs_s = _cost(n_sizes, n_counts, s_a_step, overhead_s)
-    return max(0, int((budget_s * _SPENT - runs_s) / costs_s))
+    """Steps of the shortest run, in a grid of this many sizes and token counts plus the larger run."""
+    costs_s, runs_s = _cost(n_sizes, n_counts, seconds_per_step, overhead_s)
+    return max(0, int((budget_s * _PLANNED - runs_s) / costs_s))
 
 
 def _cost(
-    n_sizes: int, n_counts: int, s_a_step: Callable[[int], float], overhead_s: float
+    n_sizes: int, n_counts: int, seconds_per_step: Callable[[int], float], overhead_s: float
 ) -> tuple[float, float]:
-    """(seconds for each step of the shortest run, seconds beside all steps), the next size included."""
-    in_grid_s = sum(s_a_step(i) for i in range(n_sizes)) * (2**n_counts - 1)
-    return in_grid_s + s_a_step(n_sizes) * 2**n_counts, overhead_s * (n_sizes * n_counts + 1)
+    """(seconds per step of the shortest run, seconds besides steps), for the grid and the larger run."""
+    in_grid_s = sum(seconds_per_step(i) for i in range(n_sizes)) * (2**n_counts - 1)
+    return in_grid_s + seconds_per_step(n_sizes) * 2**n_counts, overhead_s * (n_sizes * n_counts + 1)
 
 
-def _cell(model: ModelConfig, n_parameters: int, n_steps: int, n_tokens_a_step: int) -> Cell:
-    return Cell(model.d_model, model.n_heads, n_parameters, n_steps, n_steps * n_tokens_a_step)
+def _cell(model: ModelConfig, n_parameters: int, n_steps: int, n_tokens_per_step: int) -> Cell:
+    return Cell(model.d_model, model.n_heads, n_parameters, n_steps, n_steps * n_tokens_per_step)

@@ -1,15 +1,15 @@
-"""Loss as a law of size and data: L(N, D) = E + A / N^alpha + B / D^beta, fitted to finished runs.
+"""Fit a scaling law: L(N, D) = E + A / N^alpha + B / D^beta, for N parameters and D tokens.
 
-Hoffmann et al., "Training Compute-Optimal Large Language Models", 2022, section 3.3 (approach 3): the Huber
-loss (delta 1e-3) of the difference of log losses, made smallest from a grid of starts, because the surface
-has flat valleys. They descend by L-BFGS; with five unknowns Levenberg and Marquardt's damped Gauss-Newton
-steps, weighted as Huber has it, get there in fewer, and all starts go down together as one array.
+Hoffmann et al., "Training Compute-Optimal Large Language Models", 2022, section 3.3 (approach 3): minimize
+the Huber loss (delta 1e-3) between log losses from a grid of starting points, because the objective has flat
+valleys. They use L-BFGS; with five parameters, Levenberg-Marquardt steps with Huber weights converge in fewer
+iterations, and all starting points descend together as one array.
 
-Uncertainty is a bootstrap of residuals: the grid of runs is chosen, not drawn, so it stays, and what each run
-missed the law by is dealt out anew. A prediction's interval has the scatter of one more run in it as well.
+Uncertainty comes from a residual bootstrap: the grid of runs is fixed by design, so the residuals are
+resampled. A prediction interval also includes the scatter of a single run.
 
-Axes: `P` runs, `B` starts or resamples that go down together, `5` the unknowns (log E, log A, log B, alpha,
-beta).
+Axes: `P` runs, `B` starting points or resamples that descend together, `5` the parameters (log E, log A, log
+B, alpha, beta).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ __all__ = ["Law", "LawFit", "fit_law"]
 Array = NDArray[np.float64]
 
 _DELTA = 1e-3  # Hoffmann et al., 2022, section 3.3
-_N_UNKNOWNS = 5
-_N_STEPS = 300  # of a descent; most end after some 40
-_RESAMPLED_STARTS = 6  # valleys of the fit from which each resample goes down again
+_N_PARAMETERS = 5
+_MAX_ITERATIONS = 300  # most descents converge after about 40
+_RESAMPLE_STARTS = 6  # solutions of the fit from which each resample descends
 
 
 @dataclass(frozen=True)
 class Law:
-    """E: loss that no size and no data takes away, nats. A, alpha: of parameters. B, beta: of tokens."""
+    """E: irreducible loss in nats. A, alpha: term of the parameters. B, beta: term of the tokens."""
 
     E: float
     A: float
@@ -43,22 +43,22 @@ class Law:
     beta: float
 
     def loss(self, n_parameters: ArrayLike, n_tokens: ArrayLike) -> Array:
-        """Nats a token, for sizes and token counts that broadcast."""
+        """Predicted loss in nats per token; the arguments broadcast."""
         n, d = np.log(np.asarray(n_parameters, float)), np.log(np.asarray(n_tokens, float))
         logs = np.log(np.maximum([self.E, self.A, self.B], 1e-300))
         return np.exp(_log_sum(logs[0], logs[1] - self.alpha * n, logs[2] - self.beta * d))
 
     @property
     def size_exponent(self) -> float:
-        """a, where the best size for a compute of C grows as C^a: beta / (alpha + beta) (equation 4)."""
+        """a in N_opt ~ C^a, the compute-optimal size: beta / (alpha + beta) (equation 4)."""
         return self.beta / (self.alpha + self.beta)
 
 
 @dataclass(frozen=True)
 class LawFit:
-    """law: the best. resampled: one law a resample.
+    """law: the best fit. resampled: one law per bootstrap resample.
 
-    scatter_P: ln(measured) - ln(law), widened because five unknowns were fitted to them.
+    scatter_P: residuals ln(measured) - ln(law), scaled up for the five fitted parameters.
     """
 
     law: Law
@@ -66,20 +66,22 @@ class LawFit:
     scatter_P: Array
     seed: int = 0
 
-    def interval(self, name: str, share: float = 0.9) -> tuple[float, float]:
-        """The middle share of an unknown (`E`, `A`, ..., `size_exponent`) over the resamples."""
-        return _middle(np.array([getattr(law, name) for law in self.resampled]), share)
+    def interval(self, name: str, confidence: float = 0.9) -> tuple[float, float]:
+        """The confidence interval of a parameter (`E`, `A`, ..., `size_exponent`) over the resamples."""
+        return _interval(np.array([getattr(law, name) for law in self.resampled]), confidence)
 
-    def band(self, n_parameters: float, n_tokens: float, share: float = 0.9) -> tuple[float, float]:
-        """The middle share of the law's own loss there, nats: how well the curve is known."""
-        return _middle(self._losses(n_parameters, n_tokens), share)
+    def band(self, n_parameters: float, n_tokens: float, confidence: float = 0.9) -> tuple[float, float]:
+        """The confidence interval of the law's loss at a point, in nats."""
+        return _interval(self._losses(n_parameters, n_tokens), confidence)
 
-    def predict(self, n_parameters: float, n_tokens: float, share: float = 0.9) -> tuple[float, float, float]:
-        """(loss, lower, upper) of one more run, nats: the curve's doubt and a run's scatter."""
+    def predict(
+        self, n_parameters: float, n_tokens: float, confidence: float = 0.9
+    ) -> tuple[float, float, float]:
+        """(loss, lower, upper) of a new run in nats, including the scatter of a single run."""
         losses_R = self._losses(n_parameters, n_tokens)
-        chance = np.random.default_rng(self.seed + 1)
-        drawn_RS = losses_R[:, None] * np.exp(chance.choice(self.scatter_P, (len(losses_R), 32)))
-        return float(self.law.loss(n_parameters, n_tokens)), *_middle(drawn_RS.ravel(), share)
+        rng = np.random.default_rng(self.seed + 1)
+        drawn_RS = losses_R[:, None] * np.exp(rng.choice(self.scatter_P, (len(losses_R), 32)))
+        return float(self.law.loss(n_parameters, n_tokens)), *_interval(drawn_RS.ravel(), confidence)
 
     def _losses(self, n_parameters: float, n_tokens: float) -> Array:
         return np.array([float(law.loss(n_parameters, n_tokens)) for law in self.resampled])
@@ -90,30 +92,31 @@ def fit_law(
 ) -> LawFit:
     """Fit the law to finished runs: sizes [P], token counts [P], losses in nats [P].
 
-    Raises BadInput for fewer than 6 runs, fewer than 2 sizes or token counts, or a loss that is not above 0.
+    Raises BadInput for fewer than 6 runs, fewer than 2 sizes or token counts, or values that are not
+    positive.
     """
     n_P, d_P, l_P = (np.asarray(x, float) for x in (n_parameters, n_tokens, loss))
     _check(n_P, d_P, l_P)
-    n_mid, d_mid = np.log(n_P).mean(), np.log(d_P).mean()  # centred, so that A and alpha hardly trade places
+    n_mid, d_mid = np.log(n_P).mean(), np.log(d_P).mean()  # centered, to decorrelate A and alpha
     x_P2 = np.stack([np.log(n_P) - n_mid, np.log(d_P) - d_mid], axis=-1)
     y_P = np.log(l_P)
 
     starts_B5 = _starts(y_P)
-    found_B5, cost_B = _descend(starts_B5, x_P2, np.broadcast_to(y_P, (len(starts_B5), len(y_P))))
+    solution_B5, cost_B = _descend(starts_B5, x_P2, np.broadcast_to(y_P, (len(starts_B5), len(y_P))))
     order_B = np.argsort(cost_B)
-    best_5 = found_B5[order_B[0]]
+    best_5 = solution_B5[order_B[0]]
     residual_P = y_P - _model(best_5[None], x_P2)[0][0]
-    scatter_P = residual_P * np.sqrt(len(y_P) / (len(y_P) - _N_UNKNOWNS))
+    scatter_P = residual_P * np.sqrt(len(y_P) / (len(y_P) - _N_PARAMETERS))
 
-    chance = np.random.default_rng(seed)
-    drawn_RP = (y_P - residual_P) + chance.choice(scatter_P, (n_resamples, len(y_P)))
-    valleys_V5 = found_B5[order_B[:: max(1, len(order_B) // _RESAMPLED_STARTS)]][:_RESAMPLED_STARTS]
-    n_valleys = len(valleys_V5)
-    again_B5, cost_B = _descend(
-        np.tile(valleys_V5, (n_resamples, 1)), x_P2, np.repeat(drawn_RP, n_valleys, axis=0)
+    rng = np.random.default_rng(seed)
+    drawn_RP = (y_P - residual_P) + rng.choice(scatter_P, (n_resamples, len(y_P)))
+    starts_V5 = solution_B5[order_B[:: max(1, len(order_B) // _RESAMPLE_STARTS)]][:_RESAMPLE_STARTS]
+    n_starts = len(starts_V5)
+    resolved_B5, cost_B = _descend(
+        np.tile(starts_V5, (n_resamples, 1)), x_P2, np.repeat(drawn_RP, n_starts, axis=0)
     )
-    chosen_R = cost_B.reshape(n_resamples, n_valleys).argmin(axis=1)
-    resampled_R5 = again_B5.reshape(n_resamples, n_valleys, _N_UNKNOWNS)[np.arange(n_resamples), chosen_R]
+    chosen_R = cost_B.reshape(n_resamples, n_starts).argmin(axis=1)
+    resampled_R5 = resolved_B5.reshape(n_resamples, n_starts, _N_PARAMETERS)[np.arange(n_resamples), chosen_R]
     laws = tuple(_law(row_5, n_mid, d_mid) for row_5 in resampled_R5)
     return LawFit(_law(best_5, n_mid, d_mid), laws, scatter_P, seed)
 
@@ -121,16 +124,16 @@ def fit_law(
 def _check(n_P: Array, d_P: Array, l_P: Array) -> None:
     if not len(n_P) == len(d_P) == len(l_P):
         raise BadInput(
-            f"{len(n_P)} sizes, {len(d_P)} token counts and {len(l_P)} losses; give one of each a run"
+            f"{len(n_P)} sizes, {len(d_P)} token counts and {len(l_P)} losses; give one of each per run"
         )
-    if len(n_P) <= _N_UNKNOWNS or len(set(n_P)) < 2 or len(set(d_P)) < 2:
+    if len(n_P) <= _N_PARAMETERS or len(set(n_P)) < 2 or len(set(d_P)) < 2:
         raise BadInput(
-            f"{len(n_P)} runs of {len(set(n_P))} sizes and {len(set(d_P))} token counts cannot tell five "
-            "unknowns; give at least 6 runs, of 2 sizes and 2 token counts"
+            f"{len(n_P)} runs of {len(set(n_P))} sizes and {len(set(d_P))} token counts cannot determine "
+            "five parameters; give at least 6 runs, with 2 sizes and 2 token counts"
         )
     if not (np.isfinite(l_P).all() and (l_P > 0).all() and (n_P > 0).all() and (d_P > 0).all()):
         raise BadInput(
-            "a size, a token count or a loss is not a number above 0; leave runs that diverged out"
+            "every size, token count and loss must be a positive number; remove runs that diverged"
         )
 
 
@@ -146,7 +149,7 @@ def _law(row_5: Array, n_mid: float, d_mid: float) -> Law:
 
 
 def _starts(y_P: Array) -> Array:
-    """[B, 5]: shares of the least and middle loss, and exponents, around what has been published."""
+    """[B, 5]: fractions of the lowest and median loss, and exponents around the published ones."""
     exponents = (0.1, 0.3, 0.6, 1.0, 1.5)
     floor, middle = np.exp(y_P.min()), np.exp(np.median(y_P))
     return np.array(
@@ -173,7 +176,7 @@ def _log_sum(*logs: ArrayLike) -> Array:
 
 
 def _model(theta_B5: Array, x_P2: Array) -> tuple[Array, Array]:
-    """(log loss [B, P], its derivatives [B, P, 5])."""
+    """(log loss [B, P], its derivatives by the parameters [B, P, 5])."""
     n_P, d_P = x_P2[:, 0], x_P2[:, 1]
     of_e_BP = np.broadcast_to(theta_B5[:, :1], (len(theta_B5), len(n_P)))
     of_a_BP = theta_B5[:, 1:2] - theta_B5[:, 3:4] * n_P
@@ -184,7 +187,7 @@ def _model(theta_B5: Array, x_P2: Array) -> tuple[Array, Array]:
 
 
 def _huber(residual_BP: Array) -> Array:
-    """Summed over runs: half the square below delta, a line above (Huber, 1964)."""
+    """Huber loss summed over runs: quadratic below delta, linear above (Huber, 1964)."""
     size_BP = np.abs(residual_BP)
     summed: Array = np.where(size_BP <= _DELTA, 0.5 * size_BP**2, _DELTA * (size_BP - 0.5 * _DELTA)).sum(
         axis=-1
@@ -193,40 +196,43 @@ def _huber(residual_BP: Array) -> Array:
 
 
 def _descend(theta_B5: Array, x_P2: Array, y_BP: Array) -> tuple[Array, Array]:
-    """(unknowns, cost): each row goes down by itself, with its own damping, until no step helps."""
+    """(parameters, cost): each row descends with its own damping until no step improves it."""
     theta_B5, damping_B = theta_B5.copy(), np.full(len(theta_B5), 1e-2)
     cost_B = _huber(y_BP - _model(theta_B5, x_P2)[0])
-    going_B = np.ones(len(theta_B5), bool)
-    for _ in range(_N_STEPS):
-        at = np.flatnonzero(going_B)
+    is_active_B = np.ones(len(theta_B5), bool)
+    for _ in range(_MAX_ITERATIONS):
+        at = np.flatnonzero(is_active_B)
         if not len(at):
             break
         log_BP, slope_BP5 = _model(theta_B5[at], x_P2)
         residual_BP = y_BP[at] - log_BP
         weight_BP = _DELTA / np.maximum(np.abs(residual_BP), _DELTA)
         weighted_BP5 = slope_BP5 * weight_BP[..., None]
-        curve_B55 = weighted_BP5.transpose(0, 2, 1) @ slope_BP5
-        pull_B5 = (weighted_BP5 * residual_BP[..., None]).sum(axis=1)
-        step_B5 = np.clip(_solved(curve_B55, pull_B5, damping_B[at]), -2.0, 2.0)
-        tried_B5 = theta_B5[at] + step_B5
-        tried_B = _huber(y_BP[at] - _model(tried_B5, x_P2)[0])
-        is_better_B = tried_B < cost_B[at]
-        gain_B = (cost_B[at] - tried_B) / np.maximum(cost_B[at], 1e-300)
-        theta_B5[at[is_better_B]], cost_B[at[is_better_B]] = tried_B5[is_better_B], tried_B[is_better_B]
+        hessian_B55 = weighted_BP5.transpose(0, 2, 1) @ slope_BP5
+        gradient_B5 = (weighted_BP5 * residual_BP[..., None]).sum(axis=1)
+        step_B5 = np.clip(_damped_step(hessian_B55, gradient_B5, damping_B[at]), -2.0, 2.0)
+        candidate_B5 = theta_B5[at] + step_B5
+        candidate_cost_B = _huber(y_BP[at] - _model(candidate_B5, x_P2)[0])
+        is_better_B = candidate_cost_B < cost_B[at]
+        gain_B = (cost_B[at] - candidate_cost_B) / np.maximum(cost_B[at], 1e-300)
+        theta_B5[at[is_better_B]], cost_B[at[is_better_B]] = (
+            candidate_B5[is_better_B],
+            candidate_cost_B[is_better_B],
+        )
         damping_B[at] = np.where(is_better_B, damping_B[at] / 3, damping_B[at] * 4)
-        going_B[at] = np.where(is_better_B, gain_B > 1e-7, damping_B[at] < 1e8)
+        is_active_B[at] = np.where(is_better_B, gain_B > 1e-7, damping_B[at] < 1e8)
     return theta_B5, cost_B
 
 
-def _solved(curve_B55: Array, pull_B5: Array, damping_B: Array) -> Array:
-    """The damped step, each unknown in units of its own curvature; solvable where two say the same too."""
-    unit_B5 = 1 / np.sqrt(np.diagonal(curve_B55, axis1=1, axis2=2) + 1e-12)
-    even_B55 = curve_B55 * unit_B5[:, :, None] * unit_B5[:, None, :]
-    even_B55 += np.eye(_N_UNKNOWNS) * (damping_B[:, None, None] + 1e-9)
-    step_B5: Array = unit_B5 * np.linalg.solve(even_B55, (unit_B5 * pull_B5)[..., None])[..., 0]
+def _damped_step(hessian_B55: Array, gradient_B5: Array, damping_B: Array) -> Array:
+    """The damped Gauss-Newton step, scaled by curvature so that singular systems stay solvable."""
+    unit_B5 = 1 / np.sqrt(np.diagonal(hessian_B55, axis1=1, axis2=2) + 1e-12)
+    scaled_B55 = hessian_B55 * unit_B5[:, :, None] * unit_B5[:, None, :]
+    scaled_B55 += np.eye(_N_PARAMETERS) * (damping_B[:, None, None] + 1e-9)
+    step_B5: Array = unit_B5 * np.linalg.solve(scaled_B55, (unit_B5 * gradient_B5)[..., None])[..., 0]
     return step_B5
 
 
-def _middle(values: Array, share: float) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - share) / 2, (1 + share) / 2])
+def _interval(values: Array, confidence: float) -> tuple[float, float]:
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)

@@ -1,4 +1,4 @@
-"""The law as a picture: measured runs, curves through them with their doubt, the next size."""
+"""Plot a scaling law: measured runs, fitted curves with confidence bands, and the checked prediction."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["draw_law"]
 
 _N_POINTS = 40  # of a curve
-_BEYOND = 1.6  # how far curves go on past the outermost run, as a factor
+_MARGIN = 1.6  # the curves extend past the outermost runs by this factor
 
 
 def draw_law(study: Study, path: Path) -> None:
-    """Write a PNG of some 60 KB. Raises ImportError without matplotlib, DiskError."""
+    """Write the plot as PNG (about 60 KB). Raises ImportError without matplotlib, DiskError."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -28,7 +28,7 @@ def draw_law(study: Study, path: Path) -> None:
     by_tokens, by_size = figure.subplots(1, 2, sharey=True)
     _panel(by_tokens, study, colormaps["viridis"], over_tokens=True)
     _panel(by_size, study, colormaps["viridis"], over_tokens=False)
-    by_tokens.set_ylabel("validation loss, nats a token")
+    by_tokens.set_ylabel("validation loss, nats per token")
     by_tokens.set_xlabel("tokens seen")
     by_size.set_xlabel("parameters without embeddings")
     law = study.fit.law
@@ -43,7 +43,7 @@ def draw_law(study: Study, path: Path) -> None:
 
 
 def _panel(axes: Axes, study: Study, colors: Any, *, over_tokens: bool) -> None:
-    """Loss over one of the two, a curve for each value of the other."""
+    """Loss over one of tokens and parameters, with a curve for each value of the other."""
     cells = [(run.cell.n_tokens if over_tokens else run.cell.n_parameters) for run in study.runs]
     others = [(run.cell.n_parameters if over_tokens else run.cell.n_tokens) for run in study.runs]
     next_cell = study.prediction.cell
@@ -51,7 +51,7 @@ def _panel(axes: Axes, study: Study, colors: Any, *, over_tokens: bool) -> None:
     if not over_tokens:
         x_next, other_next = other_next, x_next
     lines = [*sorted(set(others)), other_next]
-    xs = np.geomspace(min(cells) / _BEYOND, max(x_next, *cells) * _BEYOND, _N_POINTS)
+    xs = np.geomspace(min(cells) / _MARGIN, max(x_next, *cells) * _MARGIN, _N_POINTS)
     for i, other in enumerate(lines):
         color = colors(0.9 * i / max(1, len(lines) - 1))
         points = [(x, other) if not over_tokens else (other, x) for x in xs]
@@ -61,17 +61,17 @@ def _panel(axes: Axes, study: Study, colors: Any, *, over_tokens: bool) -> None:
         at = [run for run, o in zip(study.runs, others, strict=True) if o == other]
         x_at = [run.cell.n_tokens if over_tokens else run.cell.n_parameters for run in at]
         axes.plot(x_at, [run.loss for run in at], "o", color=color, markersize=4, label=_short(other))
-    foreseen = study.prediction
+    prediction = study.prediction
     axes.errorbar(
         [x_next],
-        [foreseen.loss],
-        yerr=[[foreseen.loss - foreseen.lower], [foreseen.upper - foreseen.loss]],
+        [prediction.loss],
+        yerr=[[prediction.loss - prediction.lower], [prediction.upper - prediction.loss]],
         fmt="_",
         color="black",
         capsize=3,
-        label="foreseen",
+        label="predicted",
     )
-    axes.plot([x_next], [study.checked.loss], "*", color="crimson", markersize=9, label="found")
+    axes.plot([x_next], [study.checked.loss], "*", color="crimson", markersize=9, label="measured")
     axes.set_xscale("log")
     axes.legend(title="parameters" if over_tokens else "tokens", fontsize=7, title_fontsize=7)
 

@@ -1,7 +1,7 @@
-"""The ledger of a study: a line of JSON for the plan, then one a finished run, to go on from.
+"""Log a scaling study as JSONL, so that it can resume: a line for the plan, then one per finished run.
 
-Lines are added and flushed to the disk one by one. A last line that power or a kill cut short is left out,
-and its run is made again.
+Lines are appended and flushed one at a time. An incomplete last line is dropped, and its run is trained
+again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["FinishedRun", "ResultsLog"]
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A finished run of a cell. loss: on the validation split, nats a token. seconds: judging included."""
+    """A finished run. loss: validation loss in nats per token. seconds: training and evaluation."""
 
     cell: Cell
     loss: float
@@ -29,7 +29,7 @@ class FinishedRun:
 
 
 class ResultsLog:
-    """path: the file. config_toml: what the runs have in common; another one's ledger is refused."""
+    """path: the file. config_toml: the study's configuration; a log of another one is refused."""
 
     def __init__(self, path: Path, config_toml: str) -> None:
         self.path = path
@@ -40,7 +40,7 @@ class ResultsLog:
         self._read()
 
     def begin(self, grid: Grid, machine: dict[str, Any]) -> None:
-        """Write the plan down. machine: what a reader must know to judge the seconds."""
+        """Log the plan. machine: facts that explain the timings."""
         self.grid, self.machine = grid, machine
         self._add(
             {
@@ -53,17 +53,17 @@ class ResultsLog:
         )
 
     def add(self, run: FinishedRun) -> None:
-        """Write a finished run down. Raises DiskError."""
+        """Log a finished run. Raises DiskError."""
         self._add(asdict(run))
         self.runs.append(run)
 
-    def found(self, cell: Cell) -> FinishedRun | None:
-        """The run of a cell, if it was made."""
+    def find(self, cell: Cell) -> FinishedRun | None:
+        """The finished run of a cell, or None."""
         return next((run for run in self.runs if run.cell == cell), None)
 
     @property
     def seconds(self) -> float:
-        """What all runs so far took."""
+        """Total time of the finished runs."""
         return sum(run.seconds for run in self.runs)
 
     def _read(self) -> None:
@@ -73,14 +73,16 @@ class ResultsLog:
             return
         except OSError as error:
             raise DiskError(f"{self.path} cannot be read: {error.strerror}") from None
-        whole = content[: content.rfind(b"\n") + 1]
-        lines = [self._line(i, line) for i, line in enumerate(whole.splitlines(), start=1)]
-        if len(whole) < len(content):
-            os.truncate(self.path, len(whole))
+        complete = content[: content.rfind(b"\n") + 1]
+        lines = [self._line(i, line) for i, line in enumerate(complete.splitlines(), start=1)]
+        if len(complete) < len(content):
+            os.truncate(self.path, len(complete))
         if not lines:
             return
         if lines[0].get("config") != self._config_toml:
-            raise BadInput(f"{self.path} was begun with another configuration or budget; give another --out")
+            raise BadInput(
+                f"{self.path} belongs to another configuration or time budget; choose another --out"
+            )
         try:
             plan = lines[0]
             cells = tuple(Cell(**cell) for cell in plan["cells"])
@@ -91,7 +93,7 @@ class ResultsLog:
             ]
         except (KeyError, TypeError, ValueError):
             raise BadInput(
-                f"{self.path} is not a ledger of `zeropoint scaling`; give another --out"
+                f"{self.path} is not a results file of `zeropoint scaling`; choose another --out"
             ) from None
 
     def _line(self, number: int, line: bytes) -> dict[str, Any]:
@@ -101,7 +103,7 @@ class ResultsLog:
             value = None
         if not isinstance(value, dict):
             raise BadInput(
-                f"{self.path}, line {number}, is not JSON; remove that line, its run is made again"
+                f"{self.path}, line {number}, is not JSON; remove that line, and its run is trained again"
             )
         return value
 
