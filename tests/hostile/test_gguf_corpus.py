@@ -1,6 +1,6 @@
-"""The fuzz corpus, file by file, through the Python reader: it opens, or it is one sentence.
+"""The fuzz corpus through the Python reader: every file opens or gives a one-sentence error.
 
-What opens must read the same as with the reader of the `gguf` package.
+A file that opens must read identically with the reader of the `gguf` package.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from zeropoint.errors import BadModelFile
 from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.gguf.reader import HeaderTooShort, open_gguf, parse_header
 
-# Sound files must open, and so must at least this many of the changed ones, else the replay shows nothing.
+# Valid files must open, and so must at least this many mutated ones, or the test would prove little.
 MIN_FILES, MIN_ACCEPTED = 8000, 400
 
 
 def refusal(data: bytes) -> str | None:
-    """The reader's sentence about a file, or None if it accepts it."""
+    """The reader's error message for a file, or None if it accepts the file."""
     try:
         model = parse_header(data, len(data), "hostile.gguf")
     except BadModelFile as error:
@@ -32,7 +32,7 @@ def refusal(data: bytes) -> str | None:
 
 
 def required_bytes(head: bytes, file_bytes: int) -> int | None:
-    """How many bytes the reader asks for after it has seen `head`; None if it is content."""
+    """The number of bytes that the reader requests after `head`; None if it needs no more."""
     try:
         parse_header(head, file_bytes)
     except HeaderTooShort as error:
@@ -40,31 +40,31 @@ def required_bytes(head: bytes, file_bytes: int) -> int | None:
     return None
 
 
-def test_every_file_opens_or_is_one_sentence(seeds: ModuleType):
-    accepted = refused = 0
+def test_every_file_opens_or_gives_one_sentence(seeds: ModuleType):
+    accepted = rejected = 0
     for name, data in seeds.corpus():
         message = refusal(data)
         if message is None:
             accepted += 1
             continue
-        refused += 1
+        rejected += 1
         assert not name.endswith("-sound"), message
         assert message.startswith("hostile.gguf: "), name
         assert message.isprintable(), name
         assert len(message) < 600, name
-    assert accepted + refused > MIN_FILES
+    assert accepted + rejected > MIN_FILES
     assert accepted > MIN_ACCEPTED
 
 
-def test_heads_of_files_ask_for_more_or_are_one_sentence(seeds: ModuleType):
-    """A remote look sees the first bytes only: it asks for more, never for less or for more than there is."""
+def test_a_truncated_head_requests_more_bytes(seeds: ModuleType):
+    """A remote reader sees only the first bytes; it must request more, up to the file's size."""
     for data in (b"".join(field.data for field in fields) for fields in seeds.models().values()):
         for size in range(len(data)):
-            wanted = required_bytes(data[:size], len(data))
-            assert wanted is None or size < wanted <= len(data)
+            required = required_bytes(data[:size], len(data))
+            assert required is None or size < required <= len(data)
 
 
-def test_opening_the_file_says_the_same(seeds: ModuleType, tmp_path: Path):
+def test_opening_a_file_gives_the_same_message_as_parsing_its_bytes(seeds: ModuleType, tmp_path: Path):
     path = tmp_path / "hostile.gguf"
     for name, data in list(seeds.corpus())[::7]:
         path.write_bytes(data)
@@ -75,12 +75,12 @@ def test_opening_the_file_says_the_same(seeds: ModuleType, tmp_path: Path):
         with pytest.raises(BadModelFile) as error:
             open_gguf(path)
         assert error.value.exit_code == 2
-        if data:  # an empty file is refused before it is mapped
+        if data:  # an empty file is rejected before it is memory-mapped
             assert str(error.value) == message.replace("hostile.gguf", str(path), 1), name
 
 
 def compare(model: GgufModel, reference: GGUFReader, data: bytes) -> None:
-    """Both read the same tensors and the same metadata."""
+    """Check that both read the same tensors and metadata."""
     assert [t.name for t in reference.tensors] == list(model.tensors)
     for theirs in reference.tensors:
         ours = model.tensors[theirs.name]
@@ -95,8 +95,8 @@ def compare(model: GgufModel, reference: GGUFReader, data: bytes) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*overflow.*:RuntimeWarning")
-def test_what_we_accept_the_reference_reads_the_same(seeds: ModuleType, tmp_path: Path):
-    """There is no exception to this: ours accepts nothing that the reference refuses."""
+def test_the_reference_reads_accepted_files_identically(seeds: ModuleType, tmp_path: Path):
+    """Without exception: ours accepts nothing that the reference rejects."""
     path = tmp_path / "accepted.gguf"
     accepted = {data: name for name, data in seeds.corpus() if refusal(data) is None}
     assert len(accepted) > MIN_ACCEPTED

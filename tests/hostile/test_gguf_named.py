@@ -1,7 +1,7 @@
-"""Model files that we must survive, one by one, each refused in one sentence with these words.
+"""Malformed GGUF files, one case at a time: each is rejected with a one-sentence message.
 
-The numbers are those of the project's list of hostile inputs: the container's share of cases 1 to 11, 15, 19
-to 21. Hyper-parameters are checked where the model is built.
+These cases cover the container; tests/hostile/test_models.py covers the hyperparameters and tensors of a
+model.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ WRITE = Callable[[bytes], Path]
 
 
 @pytest.fixture
-def refused(tmp_path: Path) -> Callable[..., str]:
-    """Writes the bytes, opens them, and gives the sentence after the file's name; all words must be in it."""
+def rejects(tmp_path: Path) -> Callable[..., str]:
+    """Write the bytes, open the file, check that the message has all the words, and return it."""
 
     def check(data: bytes, *words: str) -> str:
         path = tmp_path / "hostile.gguf"
@@ -45,7 +45,7 @@ def refused(tmp_path: Path) -> Callable[..., str]:
 
 
 class Bytes:
-    """Puts GGUF files together with the corpus generator's own parts."""
+    """Builds GGUF files from the corpus generator's parts."""
 
     def __init__(self, seeds: ModuleType) -> None:
         self.seeds = seeds
@@ -77,12 +77,12 @@ def make(seeds: ModuleType) -> Bytes:
     return Bytes(seeds)
 
 
-def test_01_empty_or_cut_in_the_header(make: Bytes, refused):
-    refused(b"", "is empty; fetch it again")
-    refused(b"GGUF", "the header is cut off: the file ends at byte 4; fetch it again")
-    whole = make.tensor()
-    for size in range(1, len(whole)):
-        refused(whole[:size], "; fetch it again")
+def test_an_empty_or_truncated_header_is_rejected(make: Bytes, rejects):
+    rejects(b"", "is empty; fetch it again")
+    rejects(b"GGUF", "the header is cut off: the file ends at byte 4; fetch it again")
+    valid = make.tensor()
+    for size in range(1, len(valid)):
+        rejects(valid[:size], "; fetch it again")
 
 
 @pytest.mark.parametrize(
@@ -97,67 +97,67 @@ def test_01_empty_or_cut_in_the_header(make: Bytes, refused):
         (b"hello", "its first bytes are unknown"),
     ],
 )
-def test_02_19_another_kind_of_file(start: bytes, words: str, refused):
-    refused(start + bytes(40), f": it is not a GGUF file: it is {words}".replace("it is its", "its"))
+def test_another_kind_of_file_is_identified(start: bytes, words: str, rejects):
+    rejects(start + bytes(40), f": it is not a GGUF file: it is {words}".replace("it is its", "its"))
 
 
 @pytest.mark.parametrize("version", [0, 1, 4, 2**32 - 1])
-def test_03_other_versions(version: int, make: Bytes, refused):
-    refused(make.tensor(version=version), f"its GGUF version is {version}; it must be 2 or 3")
+def test_other_gguf_versions_are_rejected(version: int, make: Bytes, rejects):
+    rejects(make.tensor(version=version), f"its GGUF version is {version}; it must be 2 or 3")
 
 
 @pytest.mark.parametrize("version", [2, 3])
-def test_03_big_endian(version: int, make: Bytes, refused):
-    refused(b"GGUF" + struct.pack(">IQQ", version, 1, 1) + bytes(99), "a big-endian GGUF", "convert it")
-    refused(b"FUGG" + struct.pack(">IQQ", version, 1, 1), "a byte-swapped GGUF")
+def test_big_endian_files_are_rejected(version: int, make: Bytes, rejects):
+    rejects(b"GGUF" + struct.pack(">IQQ", version, 1, 1) + bytes(99), "a big-endian GGUF", "convert it")
+    rejects(b"FUGG" + struct.pack(">IQQ", version, 1, 1), "a byte-swapped GGUF")
 
 
 @pytest.mark.parametrize("count", [50, *BIG])
-def test_04_counts_beyond_the_file(count: int, make: Bytes, refused):
-    refused(
+def test_counts_larger_than_the_file_are_rejected(count: int, make: Bytes, rejects):
+    rejects(
         make.file(counts=(count, 0)),
         f"the tensor count is {count}, but the 264 bytes left can hold at most 8",
     )
-    refused(make.file(counts=(0, count)), f"the metadata count is {count}, but the", "can hold at most 18")
+    rejects(make.file(counts=(0, count)), f"the metadata count is {count}, but the", "can hold at most 18")
 
 
 @pytest.mark.parametrize("size", BIG)
-def test_05_strings_past_the_end(size: int, make: Bytes, refused):
+def test_strings_past_the_end_are_rejected(size: int, make: Bytes, rejects):
     length = struct.pack("<Q", size)
-    refused(
+    rejects(
         make.file([[make.seeds.Field(length + b"key")]]), f"the key has {size} bytes, but the file has only"
     )
-    refused(make.entry(b"key", make.seeds.TEXT, length), f"metadata `key`: the text has {size} bytes")
-    refused(make.array(make.seeds.TEXT, 1, length), f"metadata `key`: an item has {size} bytes")
+    rejects(make.entry(b"key", make.seeds.TEXT, length), f"metadata `key`: the text has {size} bytes")
+    rejects(make.array(make.seeds.TEXT, 1, length), f"metadata `key`: an item has {size} bytes")
 
 
-def test_05_bad_keys(make: Bytes, refused):
+def test_invalid_keys_are_rejected(make: Bytes, rejects):
     u8 = make.seeds.U8
-    refused(make.entry(b"k" * 65536, u8, b"\1"), "the key has 65536 bytes; it may have at most 65535")
-    refused(make.entry(b"", u8, b"\1"), "the key is empty")
-    refused(make.entry(b"a\xffb", u8, b"\1"), r"the key `a\xffb` is not valid UTF-8")
-    refused(make.entry(b"a\0b", u8, b"\1"), r"the key `a\u{0}b` contains a NUL character")
+    rejects(make.entry(b"k" * 65536, u8, b"\1"), "the key has 65536 bytes; it may have at most 65535")
+    rejects(make.entry(b"", u8, b"\1"), "the key is empty")
+    rejects(make.entry(b"a\xffb", u8, b"\1"), r"the key `a\xffb` is not valid UTF-8")
+    rejects(make.entry(b"a\0b", u8, b"\1"), r"the key `a\u{0}b` contains a NUL character")
     twice = [make.seeds.scalar(b"key", u8, 1)] * 2
-    refused(make.file(twice), "the metadata key `key` occurs twice")
-    refused(make.entry(b"key", make.seeds.TEXT, b"\1\0\0\0\0\0\0\0\xff"), "the text", "is not valid UTF-8")
+    rejects(make.file(twice), "the metadata key `key` occurs twice")
+    rejects(make.entry(b"key", make.seeds.TEXT, b"\1\0\0\0\0\0\0\0\xff"), "the text", "is not valid UTF-8")
 
 
-def test_06_arrays(make: Bytes, refused):
+def test_invalid_arrays_are_rejected(make: Bytes, rejects):
     s = make.seeds
-    refused(make.array(s.U64, 2**61, b"x" * 8), "has 2305843009213693952 items, but the")
-    refused(make.array(s.U64, 2**61 + 1, b"x" * 8), "items, but the")
-    refused(make.array(13, 1, b"x"), "an array of the unknown item type 13; types are 0 to 12")
-    refused(make.array(s.BOOL, 2**40, b"\1"), "has 1099511627776 items, but the")
-    refused(make.array(s.BOOL, 1, b"\2"), "has the bool 2; it must be 0 or 1")
-    refused(make.array(s.ARRAY, 1, struct.pack("<IQ", s.ARRAY, 1) * 10**5), "is an array of arrays")
-    refused(make.array(s.U8, 2**20 + 1, bytes(2**20 + 1)), "1048577 items; it may have at most 1048576")
-    refused(make.entry(b"key", 13, b"x"), "metadata `key` has the unknown value type 13")
+    rejects(make.array(s.U64, 2**61, b"x" * 8), "has 2305843009213693952 items, but the")
+    rejects(make.array(s.U64, 2**61 + 1, b"x" * 8), "items, but the")
+    rejects(make.array(13, 1, b"x"), "an array of the unknown item type 13; types are 0 to 12")
+    rejects(make.array(s.BOOL, 2**40, b"\1"), "has 1099511627776 items, but the")
+    rejects(make.array(s.BOOL, 1, b"\2"), "has the bool 2; it must be 0 or 1")
+    rejects(make.array(s.ARRAY, 1, struct.pack("<IQ", s.ARRAY, 1) * 10**5), "is an array of arrays")
+    rejects(make.array(s.U8, 2**20 + 1, bytes(2**20 + 1)), "1048577 items; it may have at most 1048576")
+    rejects(make.entry(b"key", 13, b"x"), "metadata `key` has the unknown value type 13")
 
 
-def test_07_known_keys_of_another_type(make: Bytes, refused, tmp_path: Path):
+def test_known_keys_of_another_type_are_rejected(make: Bytes, rejects, tmp_path: Path):
     s = make.seeds
-    refused(make.entry(b"general.alignment", s.I32, bytes(4)), "is of type INT32; it must be UINT32")
-    refused(make.entry(b"general.alignment", s.TEXT, b"\2\0\0\0\0\0\0\00032"), "is of type STRING")
+    rejects(make.entry(b"general.alignment", s.I32, bytes(4)), "is of type INT32; it must be UINT32")
+    rejects(make.entry(b"general.alignment", s.TEXT, b"\2\0\0\0\0\0\0\00032"), "is of type STRING")
     path = tmp_path / "types.gguf"
     entries = [s.array(b"tokenizer.ggml.scores", s.U8, [1, 2]), s.scalar(b"llama.block_count", s.F32, 2)]
     path.write_bytes(make.file([*entries, s.scalar(b"llama.context_length", s.BOOL, 1)]))
@@ -171,20 +171,20 @@ def test_07_known_keys_of_another_type(make: Bytes, refused, tmp_path: Path):
 
 
 @pytest.mark.parametrize("alignment", [0, 1, 3, 2**31])
-def test_08_alignment(alignment: int, make: Bytes, refused):
+def test_invalid_alignments_are_rejected(alignment: int, make: Bytes, rejects):
     words = f"`general.alignment` is {alignment}; it must be a power of two from 8 to 1048576"
-    refused(make.entry(b"general.alignment", make.seeds.U32, struct.pack("<I", alignment)), words)
+    rejects(make.entry(b"general.alignment", make.seeds.U32, struct.pack("<I", alignment)), words)
 
 
-def test_08_data_past_the_end(make: Bytes, refused):
+def test_data_past_the_end_is_rejected(make: Bytes, rejects):
     s = make.seeds
     far = s.scalar(b"general.alignment", s.U32, 2**20)
-    refused(make.file([far], [s.tensor(b"w", [8], 0, 0)]), "tensor `w` lies outside the file")
+    rejects(make.file([far], [s.tensor(b"w", [8], 0, 0)]), "tensor `w` lies outside the file")
 
 
 @pytest.mark.parametrize("n_dims", [0, 5, 2**32 - 1])
-def test_09_number_of_dimensions(n_dims: int, make: Bytes, refused):
-    refused(make.raw_tensor(n_dims, bytes(40)), f"tensor `w` has {n_dims} dimensions; it must have 1 to 4")
+def test_an_invalid_number_of_dimensions_is_rejected(n_dims: int, make: Bytes, rejects):
+    rejects(make.raw_tensor(n_dims, bytes(40)), f"tensor `w` has {n_dims} dimensions; it must have 1 to 4")
 
 
 @pytest.mark.parametrize(
@@ -199,49 +199,49 @@ def test_09_number_of_dimensions(n_dims: int, make: Bytes, refused):
         ((2**63 - 32,), "needs more bytes than"),
     ],
 )
-def test_09_dimensions(dims: tuple[int, ...], words: str, make: Bytes, refused):
+def test_invalid_dimensions_are_rejected(dims: tuple[int, ...], words: str, make: Bytes, rejects):
     data = make.tensor(dims=dims)
-    refused(data, "tensor `w`", words.replace("320", str(len(data))))
+    rejects(data, "tensor `w`", words.replace("320", str(len(data))))
 
 
-def test_10_offsets(make: Bytes, refused):
-    refused(make.tensor(offset=16), "tensor `w` has the offset 16; it must be a multiple of 32")
+def test_invalid_offsets_are_rejected(make: Bytes, rejects):
+    rejects(make.tensor(offset=16), "tensor `w` has the offset 16; it must be a multiple of 32")
     for offset in (32, 2**32, 2**63, 2**64 - 32):
-        refused(make.tensor(offset=offset), "tensor `w` lies outside the file, which ends at byte")
+        rejects(make.tensor(offset=offset), "tensor `w` lies outside the file, which ends at byte")
     s = make.seeds
     two = [s.tensor(b"a", [32, 2], 0, 0), s.tensor(b"b", [32, 2], 0, 128)]
-    refused(make.file((), two, data=512), "tensor `b` overlaps tensor `a`")
-    refused(make.tensor(dims=(32, 2**20)), "tensor `w` needs more bytes than")
+    rejects(make.file((), two, data=512), "tensor `b` overlaps tensor `a`")
+    rejects(make.tensor(dims=(32, 2**20)), "tensor `w` needs more bytes than")
 
 
 @pytest.mark.parametrize(
     ("kind", "name"), [(4, "Q4_2"), (9, "Q8_1"), (31, "Q4_0_4_4"), (99, "not in the spec")]
 )
-def test_11_types(kind: int, name: str, make: Bytes, refused):
+def test_unsupported_tensor_types_are_rejected(kind: int, name: str, make: Bytes, rejects):
     listed = (
         "supported are F32 (0), F16 (1), Q4_0 (2), Q4_1 (3), Q5_0 (6), Q5_1 (7), Q8_0 (8), Q2_K (10), "
         "Q3_K (11), Q4_K (12), Q5_K (13), Q6_K (14), IQ4_NL (20), BF16 (30)"
     )
-    refused(make.tensor(kind=kind), f"tensor `w` has the type id {kind} ({name}", listed)
+    rejects(make.tensor(kind=kind), f"tensor `w` has the type id {kind} ({name}", listed)
 
 
-def test_11_rows_of_no_whole_blocks(make: Bytes, refused):
-    refused(make.tensor(dims=(48, 2), kind=8), "rows of 48 weights; for Q8_0 it must be a multiple of 32")
+def test_rows_must_divide_into_blocks(make: Bytes, rejects):
+    rejects(make.tensor(dims=(48, 2), kind=8), "rows of 48 weights; for Q8_0 it must be a multiple of 32")
 
 
-def test_12_duplicate_tensors(make: Bytes, refused):
+def test_duplicate_tensors_are_rejected(make: Bytes, rejects):
     s = make.seeds
-    refused(make.file((), [s.tensor(b"w", [32], 0, 0), s.tensor(b"w", [32], 0, 128)]), "`w` occurs twice")
+    rejects(make.file((), [s.tensor(b"w", [32], 0, 0), s.tensor(b"w", [32], 0, 128)]), "`w` occurs twice")
 
 
-def test_21_names_cannot_act_on_a_terminal(make: Bytes, refused):
-    message = refused(make.tensor(name=b"\x1b[31m\a\xe2\x80\xae" + b"n" * 200, kind=99))
+def test_control_characters_in_names_are_escaped(make: Bytes, rejects):
+    message = rejects(make.tensor(name=b"\x1b[31m\a\xe2\x80\xae" + b"n" * 200, kind=99))
     assert "`\\u{1b}[31m\\u{7}\\u{202e}nnn" in message
     assert "n" * 60 not in message
     assert "\u2026" in message
 
 
-def test_20_paths_that_are_no_files(tmp_path: Path):
+def test_only_regular_files_are_opened(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "dangling").symlink_to("/none/such/file")
     names = {tmp_path: "a folder", Path("/dev/zero"): "a device", Path("/dev/random"): "a device"}
@@ -266,7 +266,7 @@ def test_20_paths_that_are_no_files(tmp_path: Path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_20_unreadable(tmp_path: Path):
+def test_unreadable_files_are_rejected(tmp_path: Path):
     path = tmp_path / "secret.gguf"
     path.write_bytes(b"GGUF")
     path.chmod(0)
@@ -294,7 +294,7 @@ def many_strings(make: Bytes) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["many entries", "many strings", "many tensors"])
-def test_memory_stays_below_twice_the_file(kind: str, make: Bytes, tmp_path: Path):
+def test_memory_stays_below_twice_the_file_size(kind: str, make: Bytes, tmp_path: Path):
     s = make.seeds
     u8 = struct.pack("<IB", s.U8, 1)
     if kind == "many entries":
@@ -338,7 +338,7 @@ for extra in range(0, 100, 12):
 """
 
 
-def test_without_memory_it_is_one_sentence(make: Bytes, tmp_path: Path):
+def test_running_out_of_memory_gives_one_sentence(make: Bytes, tmp_path: Path):
     """The allocation that fails differs with the limit: the mapping, the header, the values."""
     path = tmp_path / "large.gguf"
     path.write_bytes(many_strings(make))

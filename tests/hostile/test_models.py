@@ -1,7 +1,7 @@
-"""Model files that are sound GGUF and no sound model, and machines that have too little of something.
+"""Valid GGUF files with invalid models, and machines with too few resources.
 
-Each is refused in one sentence that names the file and what is wrong with it; numbers as in the list of
-inputs to survive. Weights that are not numbers load, and are found out at the first token.
+Each is rejected with one sentence that names the file and the problem. NaN or infinite weights load and are
+detected at the first token.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes a tiny model with these changes and gives its path."""
+    """Writes a tiny model with the given changes and returns its path."""
 
     def write(tiny: Tiny | None = None, **changes: Any) -> Path:
         path = tmp_path / "model.gguf"
@@ -38,8 +38,8 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
-def refusal(path: Path, kind: type[ZeropointError] = BadModelFile, **options: Any) -> str:
-    """The one sentence that loading the file raises."""
+def load_error(path: Path, kind: type[ZeropointError] = BadModelFile, **options: Any) -> str:
+    """The error message of loading the file, which must be one sentence."""
     with pytest.raises(kind) as caught:
         zeropoint.load(path, **options)
     sentence = str(caught.value)
@@ -52,7 +52,7 @@ def refusal(path: Path, kind: type[ZeropointError] = BadModelFile, **options: An
 def command(
     path: Path, *more: str, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """`zeropoint generate` on the file, as a person would run it."""
+    """Run `zeropoint generate` on the file."""
     return subprocess.run(
         [sys.executable, "-m", "zeropoint", "generate", "--model", str(path), *more, "hi"],
         capture_output=True,
@@ -64,7 +64,7 @@ def command(
 
 
 def one_line(done: subprocess.CompletedProcess[str], code: int) -> str:
-    """What a failed command said: one line on stderr and nothing else."""
+    """The output of a failed command: one line on stderr and nothing else."""
     assert done.returncode == code, done.stderr
     assert done.stdout == ""
     assert done.stderr.startswith("error: ")
@@ -90,52 +90,52 @@ FLOATS = {
 
 
 @pytest.mark.parametrize(("key", "value"), [(k, v) for k, values in KEYS.items() for v in values])
-def test_13_sizes(key: str, value: int, write: Write) -> None:
-    refusal(write(extra={key: (value, Type.UINT32)}))
+def test_invalid_sizes_are_rejected(key: str, value: int, write: Write) -> None:
+    load_error(write(extra={key: (value, Type.UINT32)}))
 
 
 @pytest.mark.parametrize(("key", "value"), [(k, v) for k, values in FLOATS.items() for v in values])
-def test_13_numbers(key: str, value: float, write: Write) -> None:
-    assert f"`{key}`" in refusal(write(extra={key: (value, Type.FLOAT32)}))
+def test_invalid_floats_are_rejected(key: str, value: float, write: Write) -> None:
+    assert f"`{key}`" in load_error(write(extra={key: (value, Type.FLOAT32)}))
 
 
-OTHERS = [("a text", Type.STRING), (True, Type.BOOL), (2.5, Type.FLOAT32), (-1, Type.INT32)]
+OTHERS = [("a string", Type.STRING), (True, Type.BOOL), (2.5, Type.FLOAT32), (-1, Type.INT32)]
 OF_ANOTHER_TYPE = [
     pytest.param(key, value, id=f"{key}-{value[1].name}")
     for key in [*KEYS, *FLOATS, "general.architecture"]
     for value in OTHERS
-    if (key, value[1]) != ("llama.rope.freq_base", Type.FLOAT32)  # 2.5 is a base, if an odd one
+    if (key, value[1]) != ("llama.rope.freq_base", Type.FLOAT32)  # 2.5 is a valid base
 ]
 
 
 @pytest.mark.parametrize(("key", "value"), OF_ANOTHER_TYPE)
-def test_07_keys_of_another_type(key: str, value: tuple[Any, Type], write: Write) -> None:
-    refusal(write(extra={key: value}))
+def test_keys_of_another_type_are_rejected(key: str, value: tuple[Any, Type], write: Write) -> None:
+    load_error(write(extra={key: value}))
 
 
-def test_13_more_blocks_than_tensors(write: Write) -> None:
+def test_a_block_count_that_contradicts_the_tensors_is_rejected(write: Write) -> None:
     path = write(extra={"llama.block_count": (513, Type.UINT32)})
-    assert "tensor blk.2.attn_norm.weight is missing" in refusal(path)
+    assert "tensor blk.2.attn_norm.weight is missing" in load_error(path)
     path = write(extra={"llama.block_count": (1, Type.UINT32)})
-    assert "tensor blk.1.attn_k.weight has no place" in refusal(path)
+    assert "tensor blk.1.attn_k.weight has no place" in load_error(path)
 
 
 @pytest.mark.parametrize(
     "name", ["token_embd.weight", "output_norm.weight", "blk.0.attn_norm.weight", "blk.1.ffn_up.weight"]
 )
-def test_12_tensors_missing(name: str, write: Write) -> None:
-    assert f"tensor {name} is missing" in refusal(write(weights={name: None}))
+def test_missing_tensors_are_rejected(name: str, write: Write) -> None:
+    assert f"tensor {name} is missing" in load_error(write(weights={name: None}))
 
 
-def test_12_a_bias_without_its_fellows(write: Write) -> None:
-    assert "tensor blk.0.attn_k.bias is missing" in refusal(
+def test_an_incomplete_set_of_biases_is_rejected(write: Write) -> None:
+    assert "tensor blk.0.attn_k.bias is missing" in load_error(
         write(weights={"blk.0.attn_q.bias": np.zeros(64, np.float32)})
     )
 
 
 @pytest.mark.parametrize("name", ["blk.0.ffn_gate.scale", "blk.2.attn_q.weight", "cls.weight", "\x1b[2J"])
-def test_12_tensors_that_have_no_place(name: str, write: Write) -> None:
-    sentence = refusal(write(weights={name: np.zeros(64, np.float32)}))
+def test_unknown_tensors_are_rejected(name: str, write: Write) -> None:
+    sentence = load_error(write(weights={name: np.zeros(64, np.float32)}))
     assert "has no place in a llama model" in sentence
     assert "\x1b" not in sentence
 
@@ -155,33 +155,35 @@ def test_12_tensors_that_have_no_place(name: str, write: Write) -> None:
         ("rope_freqs.weight", (2, 8)),
     ],
 )
-def test_12_shapes_against_the_metadata(name: str, shape: tuple[int, ...], write: Write) -> None:
-    refusal(write(weights={name: np.ones(shape, np.float32)}))
+def test_shapes_that_contradict_the_metadata_are_rejected(
+    name: str, shape: tuple[int, ...], write: Write
+) -> None:
+    load_error(write(weights={name: np.ones(shape, np.float32)}))
 
 
-def test_12_a_norm_in_blocks(write: Write) -> None:
+def test_a_block_quantized_norm_is_rejected(write: Write) -> None:
     path = write()
     data = bytearray(path.read_bytes())
     name = b"blk.0.attn_norm.weight"
-    at = data.index(name) + len(name) + 4 + 8  # after the number of dimensions and the one dimension
+    at = data.index(name) + len(name) + 4 + 8  # after the number of dimensions and the single dimension
     data[at : at + 4] = (8).to_bytes(4, "little")  # Q8_0
     path.write_bytes(data)
-    assert "must be stored as plain floats" in refusal(path)
+    assert "must be stored as plain floats" in load_error(path)
 
 
 @pytest.mark.parametrize("n_rows", [100, 260, 262, 4000])
-def test_12_embedding_and_vocabulary_of_different_sizes(n_rows: int, write: Write) -> None:
-    sentence = refusal(write(weights={"token_embd.weight": np.ones((n_rows, 64), np.float32)}))
+def test_embedding_and_vocabulary_must_have_the_same_size(n_rows: int, write: Write) -> None:
+    sentence = load_error(write(weights={"token_embd.weight": np.ones((n_rows, 64), np.float32)}))
     assert f"261 tokens; the embedding has {n_rows} rows" in sentence
 
 
-def test_unknown_architecture(write: Write) -> None:
-    sentence = refusal(write(extra={"general.architecture": ("mamba", Type.STRING)}))
+def test_an_unknown_architecture_is_rejected(write: Write) -> None:
+    sentence = load_error(write(extra={"general.architecture": ("mamba", Type.STRING)}))
     assert "unknown general.architecture `mamba`; expected one of" in sentence
 
 
-NOT_NUMBERS = {"nan": np.nan, "infinity": np.inf, "minus-infinity": -np.inf}
-PLACES = {
+NON_FINITE = {"nan": np.nan, "infinity": np.inf, "minus-infinity": -np.inf}
+LOCATIONS = {
     "token_embd.weight": "the embedding",
     "blk.0.attn_norm.weight": "layer 0",
     "blk.1.attn_q.weight": "layer 1",
@@ -197,13 +199,13 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("bad", NOT_NUMBERS)
-@pytest.mark.parametrize("name", PLACES)
-def test_14_weights_that_are_no_numbers(name: str, bad: str, write: Write) -> None:
+@pytest.mark.parametrize("bad", NON_FINITE)
+@pytest.mark.parametrize("name", LOCATIONS)
+def test_non_finite_weights_are_detected(name: str, bad: str, write: Write) -> None:
     from tests.support.tiny import tiny_weights
 
     weights = tiny_weights(Tiny(is_tied=False))
-    weights[name].reshape(-1)[::7] = NOT_NUMBERS[bad]
+    weights[name].reshape(-1)[::7] = NON_FINITE[bad]
     path = write(Tiny(is_tied=False), weights=weights)
     for exact in (False, True):
         with zeropoint.load(path, exact=exact, threads=2) as model:
@@ -212,14 +214,14 @@ def test_14_weights_that_are_no_numbers(name: str, bad: str, write: Write) -> No
                 lambda: model.score("abc def"),
                 lambda: model.logits("abc def"),
             ):
-                with pytest.raises(MachineError, match=f"{PLACES[name]}|NaN") as caught:
+                with pytest.raises(MachineError, match=f"{LOCATIONS[name]}|NaN") as caught:
                     use()
                 assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("scale", [0x7E00, 0x7C00, 0xFC00], ids=hex)
 @pytest.mark.parametrize("format", ["Q4_0", "Q4_1", "Q8_0"])
-def test_14_block_scales_that_are_no_numbers(format: str, scale: int, write: Write) -> None:
+def test_non_finite_block_scales_are_detected(format: str, scale: int, write: Write) -> None:
     path = write(Tiny(format=format))
     tensor = open_gguf(path).tensors["blk.1.ffn_down.weight"]
     data = bytearray(path.read_bytes())
@@ -232,7 +234,7 @@ def test_14_block_scales_that_are_no_numbers(format: str, scale: int, write: Wri
             model.score("abc def")
 
 
-def test_14_denormal_scales_and_huge_weights_do_no_harm(write: Write) -> None:
+def test_denormal_scales_work_and_huge_weights_are_detected(write: Write) -> None:
     path = write(Tiny(format="Q4_0"))
     tensor = open_gguf(path).tensors["blk.1.ffn_down.weight"]
     data = bytearray(path.read_bytes())
@@ -262,11 +264,13 @@ def test_14_denormal_scales_and_huge_weights_do_no_harm(write: Write) -> None:
     ],
     ids=lambda value: str(value)[:50],
 )
-def test_on_the_command_line(changes: dict[str, Any], code: int, words: str, write: Write) -> None:
+def test_the_command_line_reports_one_line(
+    changes: dict[str, Any], code: int, words: str, write: Write
+) -> None:
     assert words in one_line(command(write(**changes)), code)
 
 
-def test_20_paths_that_are_no_models(tmp_path: Path) -> None:
+def test_paths_that_are_not_models_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "text.gguf").write_text("hello")
@@ -274,7 +278,7 @@ def test_20_paths_that_are_no_models(tmp_path: Path) -> None:
         one_line(command(path), 2)
 
 
-# Runs `code` with little address space left: `spare` MB more than there is once everything is imported.
+# Prefix for code that runs with little address space: `spare` MB more than in use after all imports.
 LIMITED = """
 import resource, sys
 import zeropoint.engine.session.load, zeropoint.cli.app, zeropoint.cli.commands.generate
@@ -286,7 +290,7 @@ resource.setrlimit(resource.RLIMIT_AS, (used + spare, used + spare))
 
 
 def limited(code: str, path: Path, spare_mb: int, stack_mb: int = 8) -> subprocess.CompletedProcess[str]:
-    """stack_mb: what a new thread takes of the address space."""
+    """Run code with limited memory. stack_mb: address space that each new thread takes."""
     program = [sys.executable, "-c", LIMITED + code, str(path), str(spare_mb)]
     return subprocess.run(
         ["sh", "-c", f'ulimit -s {stack_mb << 10} && exec "$@"', "sh", *program],
@@ -318,11 +322,13 @@ LONG = Tiny(n_layers=6, n_heads=32, n_kv_heads=32, d_head=128, n_ctx=8192)
     ],
     ids=lambda value: str(value)[:24],
 )
-def test_f12_too_little_memory(tiny: Tiny, spares: tuple[int, ...], purpose: str, write: Write) -> None:
-    """Whatever the moment at which memory ends: one sentence that says what it was for."""
+def test_running_out_of_memory_gives_one_sentence(
+    tiny: Tiny, spares: tuple[int, ...], purpose: str, write: Write
+) -> None:
+    """Whenever memory runs out, the message says what it was needed for."""
     path = write(tiny)
-    said = [one_line(limited(GENERATE, path, spare_mb), 1) for spare_mb in spares]
-    assert any(purpose in sentence for sentence in said), said
+    messages = [one_line(limited(GENERATE, path, spare_mb), 1) for spare_mb in spares]
+    assert any(purpose in message for message in messages), messages
     assert limited(GENERATE, path, 1000).returncode == 0
 
 
@@ -335,7 +341,7 @@ print(stream.token_ids)
 """
 
 
-def test_f15_fewer_threads_than_asked_for(write: Write) -> None:
+def test_generation_works_with_fewer_threads_than_requested(write: Write) -> None:
     path = write()
     with zeropoint.load(path, threads=1) as model:
         stream = model.generate("abc", max_tokens=5, temperature=0)
@@ -356,10 +362,10 @@ import zeropoint.engine.session.load as module
 opened = module.load_tokenizer
 def load_tokenizer(file):
     tokenizer = opened(file)
-    def cut():
+    def truncate():
         time.sleep(delay_ms / 1000)
         os.truncate(path, 100_000)
-    threading.Thread(target=cut).start()
+    threading.Thread(target=truncate).start()
     return tokenizer
 module.load_tokenizer = load_tokenizer
 try:
@@ -370,10 +376,10 @@ except ZeropointError as error:
 """
 
 
-def test_f05_a_file_cut_while_it_is_loaded(tmp_path: Path) -> None:
+def test_a_file_truncated_while_loading_is_an_error(tmp_path: Path) -> None:
     source = tmp_path / "source.gguf"
     write_tiny_model(source, Tiny(n_layers=4, d_model=512, d_ff=2048))
-    seen = set()
+    outcomes = set()
     for delay_ms in (0, 1, 3, 6, 10, 15, 25, 40, 80):
         path = tmp_path / "model.gguf"
         path.write_bytes(source.read_bytes())
@@ -386,6 +392,6 @@ def test_f05_a_file_cut_while_it_is_loaded(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, f"{delay_ms} ms: {done.returncode} {done.stderr}"
         assert done.stdout.count("\n") == 1
-        seen.add(done.stdout.split()[0])
-    assert seen <= {"True", "DiskError:", "BadModelFile:"}
-    assert seen & {"DiskError:", "BadModelFile:"}
+        outcomes.add(done.stdout.split()[0])
+    assert outcomes <= {"True", "DiskError:", "BadModelFile:"}
+    assert outcomes & {"DiskError:", "BadModelFile:"}

@@ -1,6 +1,7 @@
-"""What `zeropoint convert` writes, others load and run: the same greedy tokens as our engine's exact mode.
+"""Other programs run models written by `zeropoint convert` and generate the same greedy tokens.
 
-llama.cpp is run by the interpreter that ZEROPOINT_LLAMA_CPP names, else by this one.
+The reference is our engine's exact mode. llama.cpp runs in the interpreter ZEROPOINT_LLAMA_CPP, else in this
+one.
 """
 
 from __future__ import annotations
@@ -30,19 +31,19 @@ def ours(path: Path, ids: list[int]) -> list[int]:
     engine = NativeEngine(
         open_gguf(path), open_model(path).blueprint, EngineOptions(context=64, threads=2, exact=True)
     )
-    stepper, made = engine.stepper(), []
-    while len(made) < N_TOKENS:
-        made.append(int(stepper.extend(ids)[-1].argmax()))
-        ids = made[-1:]
+    stepper, generated = engine.stepper(), []
+    while len(generated) < N_TOKENS:
+        generated.append(int(stepper.extend(ids)[-1].argmax()))
+        ids = generated[-1:]
     engine.close()
-    return made
+    return generated
 
 
 def theirs(folder: Path, ids: list[int]) -> list[int]:
     """Greedy tokens of transformers in float32."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     ids_BT = torch.tensor([ids])
-    made_BT = model.generate(
+    generated_BT = model.generate(
         ids_BT,
         attention_mask=torch.ones_like(ids_BT),
         max_new_tokens=N_TOKENS,
@@ -50,12 +51,12 @@ def theirs(folder: Path, ids: list[int]) -> list[int]:
         eos_token_id=None,
         pad_token_id=0,
     )
-    made: list[int] = made_BT[0, len(ids) :].tolist()
-    return made
+    generated: list[int] = generated_BT[0, len(ids) :].tolist()
+    return generated
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_a_folder_made_of_a_gguf_runs_in_transformers(name: str, tmp_path: Path):
+def test_a_folder_converted_from_a_gguf_runs_in_transformers(name: str, tmp_path: Path):
     write_tiny_folder(tmp_path / "a", CONFIGS[name])
     convert(tmp_path / "a", tmp_path / "b.gguf")
     convert(tmp_path / "b.gguf", tmp_path / "c")
@@ -64,7 +65,7 @@ def test_a_folder_made_of_a_gguf_runs_in_transformers(name: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("form", ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1"])
-def test_a_gguf_made_of_a_folder_runs_in_llama_cpp(form: str, llama_cpp: str, tmp_path: Path):
+def test_a_gguf_converted_from_a_folder_runs_in_llama_cpp(form: str, llama_cpp: str, tmp_path: Path):
     write_tiny_model(tmp_path / "a.gguf", Tiny(d_ff=128, is_tied=False))
     convert(tmp_path / "a.gguf", tmp_path / "folder")
     convert(tmp_path / "folder", tmp_path / "b.gguf", to=form)
@@ -74,12 +75,12 @@ def test_a_gguf_made_of_a_folder_runs_in_llama_cpp(form: str, llama_cpp: str, tm
     result = run_llama_cpp(llama_cpp, tmp_path / "b.gguf", ids, text)
     assert result["ids"] == ids
     assert len(result["generated"]) == N_TOKENS
-    # llama.cpp rounds activations to the weights' type, our exact mode never: near ties part after a while.
-    same = {"F32": N_TOKENS, "F16": 8, "BF16": 8}.get(form, 0)
-    assert result["generated"][:same] == ours(tmp_path / "b.gguf", ids)[:same]
+    # llama.cpp rounds activations to the weights' type and our exact mode does not, so near ties diverge.
+    n_equal = {"F32": N_TOKENS, "F16": 8, "BF16": 8}.get(form, 0)
+    assert result["generated"][:n_equal] == ours(tmp_path / "b.gguf", ids)[:n_equal]
 
 
-def test_smollm2_as_a_folder_and_back(smollm2_path: Path, llama_cpp: str, tmp_path: Path):
+def test_smollm2_converts_to_a_folder_and_back(smollm2_path: Path, llama_cpp: str, tmp_path: Path):
     convert(smollm2_path, tmp_path / "f32")
     with load(smollm2_path) as model:
         ids = model.tokenize(PROMPT)
@@ -91,7 +92,7 @@ def test_smollm2_as_a_folder_and_back(smollm2_path: Path, llama_cpp: str, tmp_pa
         assert run_llama_cpp(llama_cpp, tmp_path / f"{form}.gguf", ids)["generated"][:2] == greedy[:2]
 
 
-def test_smollm2_in_bfloat16(smollm2_path: Path, tmp_path: Path):
+def test_smollm2_converts_to_bfloat16(smollm2_path: Path, tmp_path: Path):
     convert(smollm2_path, tmp_path / "bf16", to="BF16")
     convert(tmp_path / "bf16", tmp_path / "bf16.gguf")
     with load(smollm2_path) as model:

@@ -1,7 +1,7 @@
-"""BERT and T5 as GGUF files: back to the same folder, BERT run by llama.cpp to torch's hidden states.
+"""BERT and T5 as GGUF files: conversion round trips, and BERT's hidden states in llama.cpp and torch agree.
 
-llama-cpp-python has no call for an encoder-decoder, so T5 is held to its folder tensor by tensor, and its
-names and keys to those of the gguf package (tests/unit/families).
+llama-cpp-python cannot run an encoder-decoder, so T5 is compared with its source folder tensor by tensor, and
+tests/unit/families compares its names and keys with the gguf package.
 """
 
 from __future__ import annotations
@@ -88,19 +88,19 @@ print(json.dumps([model.tokenize(line.encode(), add_bos=False, special=False) fo
 
 
 def wordpiece(lowercase: bool, with_template: bool) -> Tokenizer:
-    made = Tokenizer(models.WordPiece({t: i for i, t in enumerate(TOKENS)}, unk_token="[UNK]"))
-    made.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
-    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.add_special_tokens(SPECIAL)
+    tokenizer = Tokenizer(models.WordPiece({t: i for i, t in enumerate(TOKENS)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.add_special_tokens(SPECIAL)
     if with_template:
-        made.post_processor = processors.TemplateProcessing(
+        tokenizer.post_processor = processors.TemplateProcessing(
             single="[CLS] $A [SEP]",
             pair="[CLS] $A [SEP] $B:1 [SEP]:1",
             special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
         )
     else:
-        made.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    return made
+        tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return tokenizer
 
 
 def write_bert(folder: Path, tokenizer: Tokenizer) -> None:
@@ -111,14 +111,14 @@ def write_bert(folder: Path, tokenizer: Tokenizer) -> None:
 
 @pytest.mark.parametrize("lowercase", [True, False])
 @pytest.mark.parametrize("with_template", [True, False])
-def test_wordpiece_ids_are_those_of_hugging_face(
+def test_wordpiece_ids_equal_those_of_hugging_face(
     lowercase: bool, with_template: bool, tmp_path: Path
 ) -> None:
     theirs = wordpiece(lowercase, with_template)
     write_bert(tmp_path / "a", theirs)
-    said: list[str] = []
-    convert(tmp_path / "a", tmp_path / "b.gguf", notify=said.append)
-    assert any("cls" in line or "head" in line for line in said)  # its head has no place there
+    notices: list[str] = []
+    convert(tmp_path / "a", tmp_path / "b.gguf", notify=notices.append)
+    assert any("cls" in line or "head" in line for line in notices)  # GGUF has no tensors for the head
     ours = load_tokenizer(open_gguf(tmp_path / "b.gguf"))
     for line in LINES:
         assert "[" in line or encode_document(ours, line).ids == theirs.encode(line).ids
@@ -126,13 +126,13 @@ def test_wordpiece_ids_are_those_of_hugging_face(
             line
         )
     convert(tmp_path / "b.gguf", tmp_path / "c")
-    again = Tokenizer.from_file(str(tmp_path / "c" / "tokenizer.json"))
+    converted = Tokenizer.from_file(str(tmp_path / "c" / "tokenizer.json"))
     for line in LINES:
-        assert again.encode(line).ids == theirs.encode(line).ids, line
-        assert again.encode(line, "fox").type_ids == theirs.encode(line, "fox").type_ids
+        assert converted.encode(line).ids == theirs.encode(line).ids, line
+        assert converted.encode(line, "fox").type_ids == theirs.encode(line, "fox").type_ids
 
 
-def test_bert_in_llama_cpp_gives_the_states_of_torch(llama_cpp: str, tmp_path: Path) -> None:
+def test_berts_hidden_states_in_llama_cpp_equal_those_of_torch(llama_cpp: str, tmp_path: Path) -> None:
     theirs = wordpiece(True, True)
     write_bert(tmp_path / "a", theirs)
     convert(tmp_path / "a", tmp_path / "b.gguf")
@@ -140,19 +140,20 @@ def test_bert_in_llama_cpp_gives_the_states_of_torch(llama_cpp: str, tmp_path: P
     command = [llama_cpp, "-c", EMBED, str(tmp_path / "b.gguf"), json.dumps(lines)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout.splitlines()[-1])
+    result = json.loads(done.stdout.splitlines()[-1])
     reference = transformers.BertModel.from_pretrained(tmp_path / "a", add_pooling_layer=False).eval()
-    for line, ids, states in zip(lines, found["ids"], found["states"], strict=True):
+    for line, ids, states in zip(lines, result["ids"], result["states"], strict=True):
         assert ids == theirs.encode(line).ids
         with torch.no_grad():
-            wanted = reference(torch.tensor([ids])).last_hidden_state[0].numpy()
-        got = np.array(states)
-        cosine = (wanted * got).sum(-1) / np.linalg.norm(wanted, axis=-1) / np.linalg.norm(got, axis=-1)
-        assert cosine.min() > 0.999, line
+            expected = reference(torch.tensor([ids])).last_hidden_state[0].numpy()
+        actual = np.array(states)
+        norms = np.linalg.norm(expected, axis=-1) * np.linalg.norm(actual, axis=-1)
+        assert ((expected * actual).sum(-1) / norms).min() > 0.999, line  # cosine similarity
 
 
 def unigram(folder: Path) -> Tokenizer:
-    """A vocabulary that SentencePiece trains, with its table of characters, as T5's files say it."""
+    """A unigram vocabulary trained by SentencePiece, with its charsmap, in the form of T5's
+    tokenizer.json."""
     text = "the quick brown fox jumps over the lazy dog, naïve café ﬁne ½ 12345 你好!\n" * 20
     (folder / "text.txt").write_text(text, "utf-8")
     sentencepiece.SentencePieceTrainer.train(
@@ -168,22 +169,22 @@ def unigram(folder: Path) -> Tokenizer:
             pieces.append((piece[1].decode(), struct.unpack("<f", piece.get(2, bytes(4)))[0]))
         elif number == 3:
             charsmap = dict(protobuf_fields(value))[2]
-    made = Tokenizer(models.Unigram(pieces, unk_id=2, byte_fallback=False))
-    made.normalizer = normalizers.Precompiled(charsmap)
-    made.pre_tokenizer = pre_tokenizers.Sequence(
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=2, byte_fallback=False))
+    tokenizer.normalizer = normalizers.Precompiled(charsmap)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")]
     )
-    made.add_special_tokens(["<pad>", "</s>", "<unk>", "<extra_id_0>"])
-    made.post_processor = processors.TemplateProcessing(
+    tokenizer.add_special_tokens(["<pad>", "</s>", "<unk>", "<extra_id_0>"])
+    tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
     )
-    return made
+    return tokenizer
 
 
-def test_unigram_ids_are_those_of_transformers_and_llama_cpp(llama_cpp: str, tmp_path: Path) -> None:
+def test_unigram_ids_equal_those_of_transformers_and_llama_cpp(llama_cpp: str, tmp_path: Path) -> None:
     theirs = unigram(tmp_path)
-    given = transformers.T5Config(**{**T5, "vocab_size": theirs.get_vocab_size() + 3})
-    transformers.T5ForConditionalGeneration(given).save_pretrained(tmp_path / "a")
+    config = transformers.T5Config(**{**T5, "vocab_size": theirs.get_vocab_size() + 3})
+    transformers.T5ForConditionalGeneration(config).save_pretrained(tmp_path / "a")
     theirs.save(str(tmp_path / "a" / "tokenizer.json"))
     settings = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
     (tmp_path / "a" / "tokenizer_config.json").write_text(json.dumps(settings))
@@ -212,9 +213,9 @@ def test_unigram_ids_are_those_of_transformers_and_llama_cpp(llama_cpp: str, tmp
         )
         assert not (ours.control_ids - {ours.unk_id}) & set(ours.encode(line))
     convert(tmp_path / "b.gguf", tmp_path / "c")
-    again = Tokenizer.from_file(str(tmp_path / "c" / "tokenizer.json"))
+    converted = Tokenizer.from_file(str(tmp_path / "c" / "tokenizer.json"))
     for line in lines:
-        assert again.encode(line).ids == theirs.encode(line).ids, line
+        assert converted.encode(line).ids == theirs.encode(line).ids, line
     plain = [line for line in lines if "<" not in line]
     command = [llama_cpp, "-c", IDS, str(tmp_path / "b.gguf"), json.dumps(plain)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
@@ -224,20 +225,19 @@ def test_unigram_ids_are_those_of_transformers_and_llama_cpp(llama_cpp: str, tmp
 
 @pytest.mark.parametrize("form", [None, "F16"])
 @pytest.mark.parametrize("config", T5S.values(), ids=T5S)
-def test_t5_comes_back_as_it_was(config: dict[str, Any], form: str | None, tmp_path: Path) -> None:
-    given = transformers.T5Config(**config)
-    given.tie_word_embeddings = config.get("tie_word_embeddings", True)
-    model = transformers.T5ForConditionalGeneration(given)
+def test_t5_round_trips(config: dict[str, Any], form: str | None, tmp_path: Path) -> None:
+    t5_config = transformers.T5Config(**config)
+    t5_config.tie_word_embeddings = config.get("tie_word_embeddings", True)
+    model = transformers.T5ForConditionalGeneration(t5_config)
     model.encoder.set_input_embeddings(model.shared)
     model.decoder.set_input_embeddings(model.shared)
     model.save_pretrained(tmp_path / "a")
     assert convert(tmp_path / "a", tmp_path / "b.gguf", to=form).was_run
     assert convert(tmp_path / "b.gguf", tmp_path / "c").was_run
-    first, last = open_model(tmp_path / "a"), open_model(tmp_path / "c")
-    assert first.blueprint == last.blueprint
-    for name in first.weights:
-        wanted = first.weights[name]
-        is_half = form and len(wanted.shape) > 1 and "relative_bias" not in name
-        np.testing.assert_array_equal(
-            last.weights[name], wanted.astype(np.float16).astype(np.float32) if is_half else wanted
-        )
+    original, converted = open_model(tmp_path / "a"), open_model(tmp_path / "c")
+    assert original.blueprint == converted.blueprint
+    for name in original.weights:
+        expected = original.weights[name]
+        if form and len(expected.shape) > 1 and "relative_bias" not in name:
+            expected = expected.astype(np.float16).astype(np.float32)
+        np.testing.assert_array_equal(converted.weights[name], expected)

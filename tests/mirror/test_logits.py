@@ -1,7 +1,7 @@
-"""The engine's exact mode against Hugging Face transformers with the same weights in float32.
+"""The engine's exact mode against Hugging Face transformers with the same float32 weights.
 
-Logits agree to 1e-3, and 64 greedy tokens are the same: transformers reads prompt and answer once, and its
-argmax at each place must be the token that we chose there.
+Logits agree to 1e-3, and 64 greedy tokens are equal: transformers reads prompt and answer in one pass, and
+its argmax at each position must be the token that we generated there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["one_thread"]
 
 ISAS: list[str] = _native.machine()["isas"]
 FAST = [isa for isa in ISAS if isa != "scalar"]
-LARGEST_ERROR = 1e-3
+MAX_ERROR = 1e-3
 GREEDY = SamplingParams.of(temperature=0, max_tokens=64)
 
 TINY = {
@@ -65,44 +65,44 @@ PROMPTS = [
 
 
 def greedy(model: Model, prompts: list[list[int]]) -> list[list[int]]:
-    """The greedy answers, all of them made together."""
+    """Greedy answers, generated in one batch."""
     engine = model.engine
-    numbers = [engine.submit(Request(prompt, GREEDY)) for prompt in prompts]
-    answers: dict[int, list[int]] = {number: [] for number in numbers}
-    n_open = len(numbers)
-    while n_open:
+    request_ids = [engine.submit(Request(prompt, GREEDY)) for prompt in prompts]
+    answers: dict[int, list[int]] = {request_id: [] for request_id in request_ids}
+    n_running = len(request_ids)
+    while n_running:
         for event in engine.step():
             if event.token is not None:
                 answers[event.request].append(event.token)
-            n_open -= event.finish is not None
-    return [answers[number] for number in numbers]
+            n_running -= event.finish is not None
+    return [answers[request_id] for request_id in request_ids]
 
 
 def check_greedy(prompt: list[int], answer: list[int], logits: NDArray[np.float32]) -> None:
-    """logits: of prompt + answer by the judge. Its choice after each place must be ours."""
+    """logits: the reference's, of prompt + answer. Its argmax at each position must be our token."""
     assert len(answer) == GREEDY.max_tokens
-    chosen = logits[len(prompt) - 1 : len(prompt) + len(answer) - 1].argmax(axis=-1)
-    assert chosen.tolist() == answer
+    expected = logits[len(prompt) - 1 : len(prompt) + len(answer) - 1].argmax(axis=-1)
+    assert expected.tolist() == answer
 
 
-def judge_of(model: Model) -> LlamaForCausalLM:
-    judge = reference_model(model.file, model.blueprint)
+def reference_of(model: Model) -> LlamaForCausalLM:
+    reference = reference_model(model.file, model.blueprint)
     attention = model.blueprint.blocks[0].attention
     frequencies = attention.position.frequencies()
-    # Columns that are not turned are turned by nothing.
+    # Columns that are not rotated have frequency 0.
     frequencies += [0.0] * (attention.d_head // 2 - len(frequencies))
-    judge.model.rotary_emb.inv_freq = torch.tensor(frequencies, dtype=torch.float32)
-    return judge
+    reference.model.rotary_emb.inv_freq = torch.tensor(frequencies, dtype=torch.float32)
+    return reference
 
 
 @pytest.mark.parametrize("kind", TINY)
-def test_tiny_models(kind: str, tmp_path: Path) -> None:
+def test_tiny_models_agree(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "tiny.gguf"
     write_tiny_model(path, TINY[kind])
     check_tiny(path)
 
 
-def test_scaled_positions(tmp_path: Path) -> None:
+def test_rope_variants_agree(tmp_path: Path) -> None:
     path = tmp_path / "linear.gguf"
     scaling = {
         "llama.rope.scaling.type": ("linear", Type.STRING),
@@ -119,75 +119,77 @@ def test_scaled_positions(tmp_path: Path) -> None:
     check_tiny(path)
 
 
-def test_a_long_context(tmp_path: Path) -> None:
+def test_a_long_context_agrees(tmp_path: Path) -> None:
     path = tmp_path / "long.gguf"
     write_tiny_model(path, Tiny(n_ctx=4096))
     ids = np.random.default_rng(1).integers(3, 261, 3000).tolist()
     with zeropoint.load(path, exact=True, threads=2) as model:
-        want = reference_logits(judge_of(model), ids)
-        assert np.abs(model.logits(ids) - want).max() <= LARGEST_ERROR
+        expected = reference_logits(reference_of(model), ids)
+        assert np.abs(model.logits(ids) - expected).max() <= MAX_ERROR
 
 
 def check_tiny(path: Path) -> None:
     rng = np.random.default_rng(0)
     prompts = [rng.integers(3, 261, n).tolist() for n in (1, 7, 100, 180)]
-    judge, answers = None, None
+    reference, answers = None, None
     for isa in ISAS:
         with zeropoint.load(path, exact=True, isa=isa, threads=2) as model:
-            judge = judge or judge_of(model)
+            reference = reference or reference_of(model)
             answers = answers or greedy(model, prompts)
             assert greedy(model, prompts) == answers
             for prompt, answer in zip(prompts, answers, strict=True):
                 ids = prompt + answer
-                want = reference_logits(judge, ids)
-                assert np.abs(model.logits(ids) - want).max() <= LARGEST_ERROR
-                check_greedy(prompt, answer, want)
+                expected = reference_logits(reference, ids)
+                assert np.abs(model.logits(ids) - expected).max() <= MAX_ERROR
+                check_greedy(prompt, answer, expected)
 
 
-class Judged:
-    """What transformers says of the real model, asked once for all instruction sets."""
+class CachedReference:
+    """Logits of transformers for the real model, computed once for all instruction sets."""
 
     def __init__(self, path: Path) -> None:
         with zeropoint.load(path, context=1024) as model:
-            self.judge = judge_of(model)
-        self.known: dict[tuple[int, ...], NDArray[np.float32]] = {}
+            self.reference = reference_of(model)
+        self.cache: dict[tuple[int, ...], NDArray[np.float32]] = {}
 
     def logits(self, ids: list[int]) -> NDArray[np.float32]:
         key = tuple(ids)
-        if key not in self.known:
-            self.known[key] = reference_logits(self.judge, ids)
-        return self.known[key]
+        if key not in self.cache:
+            self.cache[key] = reference_logits(self.reference, ids)
+        return self.cache[key]
 
 
 @pytest.fixture(scope="module")
-def judged(smollm2_path: Path) -> Judged:
-    return Judged(smollm2_path)
+def smollm2_reference(smollm2_path: Path) -> CachedReference:
+    return CachedReference(smollm2_path)
 
 
 @pytest.mark.parametrize("isa", FAST)
-def test_real_model(isa: str, smollm2_path: Path, judged: Judged) -> None:
+def test_smollm2_agrees(isa: str, smollm2_path: Path, smollm2_reference: CachedReference) -> None:
     worst = 0.0
     with zeropoint.load(smollm2_path, exact=True, isa=isa, context=1024) as model:
         prompts = [model.tokenizer.encode(text, parse_special=True) for text in PROMPTS]
         for prompt, answer in zip(prompts, greedy(model, prompts), strict=True):
-            want = judged.logits(prompt + answer)
-            worst = max(worst, float(np.abs(model.logits(prompt + answer) - want).max()))
-            check_greedy(prompt, answer, want)
+            expected = smollm2_reference.logits(prompt + answer)
+            worst = max(worst, float(np.abs(model.logits(prompt + answer) - expected).max()))
+            check_greedy(prompt, answer, expected)
     print(f"{isa}: largest difference of a logit {worst:.2e}")
-    assert worst <= LARGEST_ERROR
+    assert worst <= MAX_ERROR
 
 
-def test_real_model_with_a_longer_text(smollm2_path: Path, judged: Judged) -> None:
+def test_smollm2_agrees_on_a_longer_text(smollm2_path: Path, smollm2_reference: CachedReference) -> None:
     with zeropoint.load(smollm2_path, exact=True, context=1024) as model:
         ids = model.tokenize(" ".join(PROMPTS) * 3)[:700]
-        difference = np.abs(model.logits(ids) - judged.logits(ids)).max()
+        difference = np.abs(model.logits(ids) - smollm2_reference.logits(ids)).max()
     print(f"{len(ids)} tokens: largest difference of a logit {difference:.2e}")
-    assert difference <= LARGEST_ERROR
+    assert difference <= MAX_ERROR
 
 
-def test_real_model_by_the_scalar_kernels(smollm2_path: Path, judged: Judged) -> None:
+def test_smollm2_agrees_with_the_scalar_kernels(
+    smollm2_path: Path, smollm2_reference: CachedReference
+) -> None:
     with zeropoint.load(smollm2_path, exact=True, isa="scalar", context=256) as model:
         ids = model.tokenize("The capital of France is")
-        difference = np.abs(model.logits(ids) - judged.logits(ids)).max()
+        difference = np.abs(model.logits(ids) - smollm2_reference.logits(ids)).max()
     print(f"scalar: largest difference of a logit {difference:.2e}")
-    assert difference <= LARGEST_ERROR
+    assert difference <= MAX_ERROR

@@ -1,7 +1,7 @@
-"""Every decoder family and every number format: the native engine against torch, from one GGUF file.
+"""Every decoder family and every number format: the native engine against torch, from the same GGUF file.
 
-The file is generated from a small configuration with random weights. Both engines read that file, so the
-weights are the same however they are stored: in exact mode the logits agree to rounding.
+The file is generated from a small config with random weights. Both engines read it, so the weights are equal
+however they are stored, and in exact mode the logits agree up to rounding.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from zeropoint.weights.packing import has_whole_blocks, pack
 
 TOLERANCE = 2e-4  # of logits between about -5 and 5
 T = 20
-N_CTX = 24  # LongRoPE and its like choose by the length of the context, torch by that of the sequence
-# What GGUF cannot say, and so the native engine never meets: refused when it is to be written.
-UNSAYABLE = {"gpt2-relu, untied", "llama-dynamic", "qwen2-window", "gemma2-no caps"}
+N_CTX = 24  # LongRoPE chooses its factors by the context length here, but by the sequence length in torch
+# Variants that GGUF cannot express, so that writing them is an error.
+INEXPRESSIBLE = {"gpt2-relu, untied", "llama-dynamic", "qwen2-window", "gemma2-no caps"}
 ALL = {f"{family}-{name}": (family, c) for family, configs in CASES.items() for name, c in configs.items()}
-PAIRS = [pytest.param(*pair, id=name) for name, pair in ALL.items() if name not in UNSAYABLE]
+PAIRS = [pytest.param(*pair, id=name) for name, pair in ALL.items() if name not in INEXPRESSIBLE]
 WIDE = {"hidden_size": 256, "intermediate_size": 256, "num_attention_heads": 4, "num_key_value_heads": 2}
 
 
 def blueprint_of_config(family: str, config: dict[str, Any]) -> Blueprint:
     if family == "gemma2":
-        config = {**config, "query_pre_attn_scalar": 16}  # GGUF knows no other scale than that of d_head
-    given = transformers.AutoConfig.for_model(family, **config).to_dict()
-    return families.for_hf(given).from_hf(given)
+        config = {**config, "query_pre_attn_scalar": 16}  # GGUF supports only the scale derived from d_head
+    hf_config = transformers.AutoConfig.for_model(family, **config).to_dict()
+    return families.for_hf(hf_config).from_hf(hf_config)
 
 
 def write_model(path: Path, blueprint: Blueprint, form: str = "F32") -> None:
-    """The blueprint with random weights as a GGUF file; what cannot have the format stays F32."""
+    """Write a GGUF file with random weights; tensors that the format does not fit are F32."""
     weights = weights_of(randomized(build(blueprint)))
     family = families.for_blueprint(blueprint)
     ours = {name: LazyTensor(w.shape, "F32", w.copy) for name, w in weights.items()}
@@ -64,7 +64,7 @@ def write_model(path: Path, blueprint: Blueprint, form: str = "F32") -> None:
 
 
 def both_logits(path: Path, is_exact: bool = True, isa: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Native and torch logits [T, V] of the same ids from the same file."""
+    """(native, torch) logits [T, V] of the same ids from the same file."""
     opened = open_model(path)
     file, blueprint = open_gguf(path), opened.blueprint
     module = build(blueprint, seed=None).eval()
@@ -79,56 +79,58 @@ def both_logits(path: Path, is_exact: bool = True, isa: str | None = None) -> tu
 
 
 @pytest.mark.parametrize(("family", "config"), PAIRS)
-def test_native_runs_what_torch_runs(family: str, config: dict[str, Any], tmp_path: Path) -> None:
+def test_native_logits_equal_torchs(family: str, config: dict[str, Any], tmp_path: Path) -> None:
     write_model(tmp_path / "m.gguf", blueprint_of_config(family, config))
     native, reference = both_logits(tmp_path / "m.gguf")
     assert reference.std() > 0.1
     np.testing.assert_allclose(native, reference, atol=TOLERANCE, rtol=0)
 
 
-@pytest.mark.parametrize("name", sorted(UNSAYABLE))
-def test_what_gguf_cannot_say_is_refused(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", sorted(INEXPRESSIBLE))
+def test_a_blueprint_that_gguf_cannot_express_is_rejected(name: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="GGUF of the family"):
         write_model(tmp_path / "m.gguf", blueprint_of_config(*ALL[name]))
 
 
-def write_older(path: Path, older: Path) -> None:
-    """The model as earlier converters wrote it: q, k and v of phi-2 in one tensor, each expert in its own."""
+def write_legacy(path: Path, legacy_path: Path) -> None:
+    """Rewrite a model in the legacy layout: phi-2's q, k and v fused, one tensor per expert."""
     file = open_gguf(path)
     arrays = {name: file.array(name) for name in file.tensors}
     for name in list(arrays):
         block, _, part = name.rpartition(".attn_q.")
         if block and file.get_str("general.architecture") == "phi2":
-            three = [arrays.pop(f"{block}.attn_{letter}.{part}") for letter in "qkv"]
-            arrays[f"{block}.attn_qkv.{part}"] = np.concatenate(three)
+            qkv = [arrays.pop(f"{block}.attn_{letter}.{part}") for letter in "qkv"]
+            arrays[f"{block}.attn_qkv.{part}"] = np.concatenate(qkv)
         if name.endswith("_exps.weight"):
             module = name.removesuffix("_exps.weight")
             arrays |= {f"{module}.{e}.weight": expert for e, expert in enumerate(arrays.pop(name))}
     lazy = {name: LazyTensor(array.shape, "F32", array.copy) for name, array in arrays.items()}
-    write_gguf(older, typed_metadata(file), [pack(name, tensor, "F32") for name, tensor in lazy.items()])
+    write_gguf(
+        legacy_path, typed_metadata(file), [pack(name, tensor, "F32") for name, tensor in lazy.items()]
+    )
 
 
 @pytest.mark.parametrize(
-    ("family", "wanted"), [("phi", "blk.0.attn_qkv.bias"), ("mixtral", "blk.0.ffn_gate.0.weight")]
+    ("family", "expected_tensor"), [("phi", "blk.0.attn_qkv.bias"), ("mixtral", "blk.0.ffn_gate.0.weight")]
 )
-def test_layouts_of_older_files(family: str, wanted: str, tmp_path: Path) -> None:
+def test_legacy_layouts_are_read(family: str, expected_tensor: str, tmp_path: Path) -> None:
     config = next(iter(CASES[family].values()))
     write_model(tmp_path / "m.gguf", blueprint_of_config(family, config))
-    write_older(tmp_path / "m.gguf", tmp_path / "older.gguf")
-    assert wanted in open_gguf(tmp_path / "older.gguf").tensors
+    write_legacy(tmp_path / "m.gguf", tmp_path / "legacy.gguf")
+    assert expected_tensor in open_gguf(tmp_path / "legacy.gguf").tensors
     native, reference = both_logits(tmp_path / "m.gguf")
-    for again in both_logits(tmp_path / "older.gguf"):
-        np.testing.assert_allclose(again, reference, atol=TOLERANCE, rtol=0)
-    np.testing.assert_array_equal(native, both_logits(tmp_path / "older.gguf")[0])
-    assert gguf_blueprint(open_gguf(tmp_path / "older.gguf")) == gguf_blueprint(
+    for logits in both_logits(tmp_path / "legacy.gguf"):
+        np.testing.assert_allclose(logits, reference, atol=TOLERANCE, rtol=0)
+    np.testing.assert_array_equal(native, both_logits(tmp_path / "legacy.gguf")[0])
+    assert gguf_blueprint(open_gguf(tmp_path / "legacy.gguf")) == gguf_blueprint(
         open_gguf(tmp_path / "m.gguf")
     )
-    made = convert(tmp_path / "older.gguf", tmp_path / "half.gguf", to="F16")
-    assert made.formats["F16"] > made.formats["F32"] / 2
+    conversion = convert(tmp_path / "legacy.gguf", tmp_path / "half.gguf", to="F16")
+    assert conversion.formats["F16"] > conversion.formats["F32"] / 2
 
 
 @pytest.mark.parametrize("form", formats.names())
-def test_native_reads_every_format(form: str, tmp_path: Path) -> None:
+def test_native_supports_every_format(form: str, tmp_path: Path) -> None:
     blueprint = blueprint_of_config("llama", {**CASES["llama"]["grouped"], **WIDE})
     write_model(tmp_path / "m.gguf", blueprint, form)
     assert form in {tensor.format for tensor in open_gguf(tmp_path / "m.gguf").tensors.values()}

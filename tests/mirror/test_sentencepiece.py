@@ -1,4 +1,4 @@
-"""Llama's kind of vocabulary gives the ids of SentencePiece and of llama.cpp, from one trained model."""
+"""A trained SentencePiece model encodes identically here, in SentencePiece and in llama.cpp."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ N_VOCAB = 370
 TEXT = "the quick brown fox jumps over the lazy dog and the other foxes sleep, naïve café 12345 你好\n"
 WORDS = ["the", "quick", "foxes", "over", "naïve", "café", "123", "你好", "😀", "zebra", ",", "", " ", "\n"]
 ADDED = ["<s>", "</s>", "<user>"]
-SPECIALS = ["<s>fox", "<s> fox", "a</s>b", "a</s> b", "x<user>fox", "x<user> fox", "<user>the", " </s> "]
+WITH_ADDED = ["<s>fox", "<s> fox", "a</s>b", "a</s> b", "x<user>fox", "x<user> fox", "<user>the", " </s> "]
 LLAMA_CPP = """
 import json, sys, llama_cpp
 model = llama_cpp.Llama(sys.argv[1], vocab_only=True, verbose=False)
@@ -74,42 +74,39 @@ def theirs(python: str, path: Path, lines: list[str]) -> list[list[list[int]]]:
     return ids
 
 
-def test_a_gguf_vocabulary_gives_the_ids_of_sentencepiece(trained: Path, tmp_path: Path) -> None:
-    judge = sentencepiece.SentencePieceProcessor(model_file=str(trained))
+def test_ids_equal_those_of_sentencepiece(trained: Path, tmp_path: Path) -> None:
+    reference = sentencepiece.SentencePieceProcessor(model_file=str(trained))
     write_model(tmp_path / "m.gguf", sentencepiece_metadata(trained.read_bytes()))
     ours = load_tokenizer(open_gguf(tmp_path / "m.gguf"))
     for line in ["", " ", "  ", "\nfox", *lines_of(WORDS), "<s>fox", " </s>"]:
-        assert ours.encode(line) == judge.encode(line), line
+        assert ours.encode(line) == reference.encode(line), line
         assert ours.decode(ours.encode(line)) == line
 
 
 @pytest.mark.parametrize("prefix", [None, True, False])
-def test_a_gguf_vocabulary_gives_the_ids_of_llama_cpp(
+def test_ids_equal_those_of_llama_cpp(
     prefix: bool | None, trained: Path, llama_cpp: str, tmp_path: Path
 ) -> None:
-    """With and without `add_space_prefix`, true where a file does not say; also after added tokens."""
+    """With and without `add_space_prefix` (true by default), also after added tokens."""
     metadata = sentencepiece_metadata(trained.read_bytes())
     del metadata["tokenizer.ggml.add_space_prefix"]
     if prefix is not None:
         metadata["tokenizer.ggml.add_space_prefix"] = prefix
     write_model(tmp_path / "m.gguf", metadata)
     ours = load_tokenizer(open_gguf(tmp_path / "m.gguf"))
-    lines = ["", " ", "  ", "\nfox", *SPECIALS, *lines_of([*WORDS, *ADDED])]
+    lines = ["", " ", "  ", "\nfox", *WITH_ADDED, *lines_of([*WORDS, *ADDED])]
     as_text, as_control = theirs(llama_cpp, tmp_path / "m.gguf", lines)
     for i, line in enumerate(lines):
         assert ours.encode(line) == as_text[i], line
         assert ours.encode(line, parse_special=True) == as_control[i], line
 
 
-def test_a_text_in_parts_has_the_ids_of_the_whole(trained: Path, tmp_path: Path) -> None:
-    """Long texts go through in parts; what follows an added token in a later part begins anew there too."""
+def test_encoding_in_chunks_gives_the_same_ids(trained: Path, tmp_path: Path) -> None:
+    """In a continuation, text after an added token gets the space prefix too."""
     write_model(tmp_path / "m.gguf", sentencepiece_metadata(trained.read_bytes()))
     ours = load_tokenizer(open_gguf(tmp_path / "m.gguf"))
     first, second = "the quick", " fox</s>the lazy<user> dog"
-    whole = ours.encode(first + second, parse_special=True)
-    assert (
-        ours.encode(first, parse_special=True) + ours.encode(second, parse_special=True, is_continuation=True)
-        == whole
-    )
-    whole = ours.encode(first + second)
-    assert ours.encode(first) + ours.encode(second, is_continuation=True) == whole
+    for parse_special in (True, False):
+        head = ours.encode(first, parse_special=parse_special)
+        tail = ours.encode(second, parse_special=parse_special, is_continuation=True)
+        assert head + tail == ours.encode(first + second, parse_special=parse_special)

@@ -1,6 +1,6 @@
-"""A window with attention sinks against the paper's own description, written out in numpy token by token.
+"""A window with attention sinks against a token-by-token numpy implementation of the paper.
 
-Keys are cached before rotation, and positions are counted inside the cache (Xiao et al., 2023, section 3.2).
+Keys are cached before RoPE, and positions are those within the cache (Xiao et al., 2023, section 3.2).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 
 class NumpyLlama:
-    """The tiny Llama with a cache that drops a page after its sinks when it holds `window` positions."""
+    """The tiny Llama with a cache that, once it holds `window` positions, evicts a page after the sinks."""
 
     def __init__(self, tiny: Tiny, window: int, n_sinks: int) -> None:
         self.tiny, self.window, self.n_sinks = tiny, window, n_sinks
@@ -50,18 +50,18 @@ class NumpyLlama:
         )
         keys.append(k)
         values.append(v)
-        own = self._rotated(q, np.array([len(keys) - 1]))[0]  # [H, K]
-        cached = self._rotated(np.stack(keys), np.arange(len(keys)))  # [S, N, K]
+        rotated_q = self._rotate(q, np.array([len(keys) - 1]))[0]  # [H, K]
+        cached = self._rotate(np.stack(keys), np.arange(len(keys)))  # [S, N, K]
         group = self.tiny.n_heads // self.tiny.n_kv_heads
-        mixed = []
+        heads = []
         for head in range(self.tiny.n_heads):
-            scores = cached[:, head // group] @ own[head] / np.sqrt(d)
+            scores = cached[:, head // group] @ rotated_q[head] / np.sqrt(d)
             weights = np.exp(scores - scores.max())
-            mixed.append(weights / weights.sum() @ np.stack(values)[:, head // group])
-        return self.weights[f"blk.{i}.attn_output.weight"] @ np.concatenate(mixed)
+            heads.append(weights / weights.sum() @ np.stack(values)[:, head // group])
+        return self.weights[f"blk.{i}.attn_output.weight"] @ np.concatenate(heads)
 
-    def _rotated(self, heads: Floats, positions: NDArray[np.int64]) -> Floats:
-        """[..., N, K] at positions [S] -> [S, N, K]; neighbouring columns turn together."""
+    def _rotate(self, heads: Floats, positions: NDArray[np.int64]) -> Floats:
+        """Apply RoPE to [..., N, K] at positions [S] -> [S, N, K]; rotary pairs are neighbours."""
         d = self.tiny.d_head
         angles = positions[:, None, None] * self.tiny.rope_base ** (-np.arange(0, d, 2) / d)
         heads = np.broadcast_to(heads, (len(positions), *heads.shape[-2:]))
@@ -81,44 +81,44 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def some_ids(n: int) -> list[int]:
+def random_ids(n: int) -> list[int]:
     return np.random.default_rng(n).integers(3, 261, n).tolist()
 
 
 @pytest.mark.parametrize(("window", "sinks"), [(384, 4), (256, 0), (512, 200)])
-def test_logits_are_those_of_the_paper(window: int, sinks: int, path: Path) -> None:
-    ids = some_ids(900)
+def test_logits_follow_the_paper(window: int, sinks: int, path: Path) -> None:
+    ids = random_ids(900)
     reference = NumpyLlama(TINY, window, -(-sinks // PAGE) * PAGE)
-    want = np.stack([reference.logits(token) for token in ids])
+    expected = np.stack([reference.logits(token) for token in ids])
     with zeropoint.load(path, exact=True, window=window, sinks=sinks) as model:
-        np.testing.assert_allclose(model.logits(ids), want, atol=2e-4, rtol=0)
+        np.testing.assert_allclose(model.logits(ids), expected, atol=2e-4, rtol=0)
 
 
 @pytest.mark.parametrize("cache_type", ["f16", "int8"])
 def test_a_window_as_wide_as_the_text_changes_nothing(cache_type: str, path: Path) -> None:
-    ids = some_ids(500)
+    ids = random_ids(500)
     with zeropoint.load(path, cache_type=cache_type) as plain:
-        want = plain.logits(ids).tobytes()
+        expected = plain.logits(ids).tobytes()
     with zeropoint.load(path, cache_type=cache_type, window=512) as model:
-        assert model.logits(ids).tobytes() == want
+        assert model.logits(ids).tobytes() == expected
 
 
-def test_the_cut_into_passes_and_the_threads_change_nothing(path: Path) -> None:
-    ids = some_ids(700)
-    seen = set()
-    for threads, cut in ((1, 700), (2, 700), (3, 37), (2, 1)):
+def test_chunk_sizes_and_threads_do_not_change_the_logits(path: Path) -> None:
+    ids = random_ids(700)
+    distinct = set()
+    for threads, chunk in ((1, 700), (2, 700), (3, 37), (2, 1)):
         with zeropoint.load(path, window=384, threads=threads) as model:
             stepper = model.stepper()
-            parts = [stepper.extend(ids[at : at + cut]) for at in range(0, len(ids), cut)]
+            parts = [stepper.extend(ids[at : at + chunk]) for at in range(0, len(ids), chunk)]
             stepper.close()
-            seen.add(np.concatenate(parts).tobytes())
-    assert len(seen) == 1
+            distinct.add(np.concatenate(parts).tobytes())
+    assert len(distinct) == 1
 
 
-def test_a_conversation_goes_on_without_end_and_without_reading_itself_again(path: Path) -> None:
+def test_a_conversation_continues_beyond_the_window_without_rereading(path: Path) -> None:
     greedy = SamplingParams.of(temperature=0, max_tokens=300)
     with zeropoint.load(path, window=384) as model, zeropoint.load(path, window=384) as other:
-        ids = some_ids(600)
+        ids = random_ids(600)
         for _ in range(3):
             stream = model.generate(ids, greedy)
             stream.text()
@@ -128,20 +128,20 @@ def test_a_conversation_goes_on_without_end_and_without_reading_itself_again(pat
             fresh.text()
             assert fresh.token_ids == stream.token_ids
             ids = [*ids, *stream.token_ids, 7, 8, 9]
-            other.generate(some_ids(40), max_tokens=1).text()
+            other.generate(random_ids(40), max_tokens=1).text()
 
 
-def test_what_cannot_be_is_refused(path: Path) -> None:
-    for given, words in (
+def test_impossible_windows_are_rejected(path: Path) -> None:
+    for options, words in (
         ({"window": 513}, "513 positions with 4 sinks is not allowed"),
         ({"window": 256}, "too small; with 4 sinks it needs at least 384"),
         ({"sinks": 4}, "give --window"),
     ):
         with pytest.raises(BadInput, match=words):
-            zeropoint.load(path, **given)
+            zeropoint.load(path, **options)
     with zeropoint.load(path, window=384) as model:
         stepper = model.stepper()
-        stepper.extend(some_ids(600))
+        stepper.extend(random_ids(600))
         with pytest.raises(BadInput, match="the window has dropped the keys and values before token 512"):
             stepper.rollback(200)
         stepper.rollback(50)
@@ -149,8 +149,9 @@ def test_what_cannot_be_is_refused(path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_sinks_keep_the_real_model_sane(smollm2_path: Path) -> None:
-    """The paper's figure 3: without the first tokens a window falls apart, with them it goes on as it was."""
+def test_sinks_preserve_smollm2s_perplexity(smollm2_path: Path) -> None:
+    """The paper's figure 3: without the first tokens a window's perplexity explodes, with them it does
+    not."""
     perplexity = {}
     for sinks in (0, 4):
         with zeropoint.load(smollm2_path, context=1024, window=640, sinks=sinks) as model:
@@ -158,7 +159,7 @@ def test_sinks_keep_the_real_model_sane(smollm2_path: Path) -> None:
             logprobs = model.engine.score(ids)
             perplexity[sinks] = float(np.exp(-logprobs[1000:].mean()))
     with zeropoint.load(smollm2_path, context=4096) as model:
-        whole = float(np.exp(-model.engine.score(ids)[1000:].mean()))
-    print(f"whole {whole:.2f}, with sinks {perplexity[4]:.2f}, without {perplexity[0]:.2f}")
-    assert perplexity[4] < 1.4 * whole
+        full = float(np.exp(-model.engine.score(ids)[1000:].mean()))
+    print(f"full context {full:.2f}, with sinks {perplexity[4]:.2f}, without {perplexity[0]:.2f}")
+    assert perplexity[4] < 1.4 * full
     assert perplexity[0] > 1.3 * perplexity[4]
