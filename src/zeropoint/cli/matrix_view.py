@@ -106,9 +106,8 @@ def _headings(groups: Sequence[tuple[str, int]], widths: Sequence[int]) -> list[
     parts, start = [], 0
     for first, n in groups:
         width = sum(widths[start : start + n]) + n - 1
-        text = (
-            f" {first} ".center(width, "─").strip() if first else ""
-        )  # no spaces if the heading only just fits
+        # `strip` drops the outer spaces if the heading only just fits.
+        text = f" {first} ".center(width, "─").strip() if first else ""
         parts.append(Text(f" {text.rjust(width)}", "cyan"))
         start += n
     return parts

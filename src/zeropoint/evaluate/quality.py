@@ -14,6 +14,7 @@ from pathlib import Path
 from zeropoint.blueprint.cost import count_parameters
 from zeropoint.convert.convert import convert
 from zeropoint.engine.session.load import load
+from zeropoint.engine_options import EngineOptions
 from zeropoint.errors import BadInput, choices
 from zeropoint.evaluate.perplexity import perplexity
 from zeropoint.evaluate.speed import measure_rates
@@ -52,9 +53,7 @@ def measure_quality(
     text: str,
     *,
     n_tokens: int,
-    threads: int | None = None,
-    isa: str | None = None,
-    exact: bool | None = None,
+    options: EngineOptions | None = None,
     n_runs: int = 3,
     on_format: Callable[[str], None] = lambda name: None,
     on_row: Callable[[Quality], None] = lambda row: None,
@@ -62,6 +61,7 @@ def measure_quality(
 ) -> list[Quality]:
     """Convert the model at `source` (GGUF or folder) to each format in turn and measure it.
 
+    options: engine options, except that the context is 512 tokens; by default those of the settings.
     on_format is called before, on_row after each measurement. Raises BadInput for an unknown format, and the
     errors of `convert` and `load`.
     """
@@ -74,7 +74,7 @@ def measure_quality(
             on_format(name)
             path = Path(folder) / f"{name}.gguf"
             converted = convert(source, path, to=name, notify=notify)
-            with load(path, threads=threads, isa=isa, exact=exact, context=_WINDOW) as model:
+            with load(path, options, context=_WINDOW) as model:
                 weight_bytes = sum(tensor.n_bytes for tensor in model.file.tensors.values())
                 measured = perplexity(model, text, window=_WINDOW, n_tokens=n_tokens)
                 rates = measure_rates(model.engine, n_runs, (_PREFILL,), (_DECODE,))

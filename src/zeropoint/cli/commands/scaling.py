@@ -24,7 +24,7 @@ Examples:
   zeropoint scaling --time-budget 30m --set data.source=shakespeare
   zeropoint scaling --config mine.toml --out runs/my-law --json
 """
-_SHOWN = ("E", "A", "alpha", "B", "beta", "size_exponent")
+_LAW_PARAMETERS = ("E", "A", "alpha", "B", "beta", "size_exponent")
 
 
 @click.command("scaling", epilog=_EXAMPLES)
@@ -109,7 +109,7 @@ def _print(console: Console, result: Study, out: Path) -> None:
     )
     console.line()
     console.line("L(N, D) = E + A / N^alpha + B / D^beta, with N excluding embeddings; 90 % intervals")
-    for name in _SHOWN:
+    for name in _LAW_PARAMETERS:
         low, high = result.fit.interval(name)
         label = "a in N ~ C^a" if name == "size_exponent" else name
         console.line(f"  {label:<13} {getattr(law, name):<9.4g} {low:.4g} to {high:.4g}")
@@ -138,7 +138,7 @@ def _as_json(result: Study) -> dict[str, Any]:
         ],
         "law": {
             name: {"value": getattr(result.fit.law, name), "interval": result.fit.interval(name)}
-            for name in _SHOWN
+            for name in _LAW_PARAMETERS
         },
         "prediction": {"loss": prediction.loss, "interval": (prediction.lower, prediction.upper)},
         "measured": result.checked.loss,

@@ -20,5 +20,5 @@ CLAIM = Claim(
     source='Dettmers, "LLM.int8() and Emergent Features", 2022',
     explained_by="python -m pydoc zeropoint.learn.claims.published._toy_quantisation",
     compute=compute,
-    reason="reproducing his numbers requires rounding 1.33 and 2.67 down to a value of I3; see 20b",
+    reason="reproducing the published numbers requires rounding 1.33 and 2.67 down to a value of I3; see 20b",
 )

@@ -1,4 +1,4 @@
-"""Dettmers' example with rounding to nearest, as quantisation does it. His numbers do not come out."""
+"""Dettmers' example with rounding to nearest, which does not reproduce the published numbers."""
 
 from __future__ import annotations
 
