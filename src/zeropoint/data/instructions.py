@@ -1,4 +1,4 @@
-"""Instruction records as prompt and completion, with the Stanford Alpaca template (Taori et al., 2023)."""
+"""Instruction records as prompt and completion, with a template like Stanford Alpaca's (Taori et al., 2023)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def is_instruction(record: Mapping[str, object]) -> bool:
 
 
 def prompt_text(instruction: str, input: str = "") -> str:
-    """The Alpaca prompt. input: what to apply the instruction to, "" for none."""
+    """The prompt. input: what to apply the instruction to, "" for none."""
     task = "an instruction that describes a task" + (", paired with an input" if input else "")
     parts = [f"Below is {task}. Write a response that does what it asks.", f"### Instruction:\n{instruction}"]
     if input:
