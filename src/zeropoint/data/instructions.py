@@ -1,4 +1,4 @@
-"""Instruction records as prompt and completion, with a template like Stanford Alpaca's (Taori et al., 2023)."""
+"""Instructions as prompt and completion, in a template like Stanford Alpaca's (Taori et al., 2023)."""
 
 from __future__ import annotations
 
