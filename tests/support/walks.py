@@ -164,7 +164,7 @@ from zeropoint.families._llama_like import (
     llama_like_to_gguf,
     llama_like_to_hf,
 )
-from zeropoint.families._names import GGUF, HF_LLAMA, permuted, renamed
+from zeropoint.families._names import GGUF, HF_LLAMA, permute_rotary, rename_tensors
 from zeropoint.families._round_trip import check_round_trip
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
@@ -192,8 +192,8 @@ def to_gguf(blueprint):
 
 
 def tensor_map(blueprint, kind):
-    names = renamed(blueprint, GGUF if kind == "gguf" else HF_LLAMA)
-    return permuted(names, blueprint, is_interleaved=kind == "gguf")
+    names = rename_tensors(blueprint, GGUF if kind == "gguf" else HF_LLAMA)
+    return permute_rotary(names, blueprint, is_interleaved=kind == "gguf")
 '''
 
 _STEP = '''"""Ceiling: no logit is above it (a dummy)."""

@@ -126,7 +126,7 @@ class HfConfig:
 
 def activation_to_hf(activation: Activation) -> str:
     """Transformers' name of an activation."""
-    return next(theirs for theirs, ours in ACTIVATIONS.items() if ours == activation)
+    return next(hf_name for hf_name, name in ACTIVATIONS.items() if name == activation)
 
 
 def rope_from_hf(config: HfConfig, d_head: int, base: float = 10000.0, rotary_factor: float = 1.0) -> Rope:

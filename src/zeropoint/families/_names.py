@@ -74,15 +74,15 @@ def rename_tensors(blueprint: Blueprint, table: Mapping[str, str]) -> Sources:
         if ours in table:
             sources[ours] = Rename(table[ours])
             continue
-        theirs = table.get(_NUMBER.sub("{}", module, count=1))
-        if theirs is None:
+        stored_module = table.get(_NUMBER.sub("{}", module, count=1))
+        if stored_module is None:
             raise BadInput(f"the family {blueprint.family} has no tensor for {ours}; change the blueprint")
-        sources[ours] = Rename(f"{theirs.format(number.group() if number else '')}.{kind}")
+        sources[ours] = Rename(f"{stored_module.format(number.group() if number else '')}.{kind}")
     return sources
 
 
-def fuse_rows(sources: Sources, blueprint: Blueprint, parts: Iterable[str], theirs: str) -> Sources:
-    """`sources` with `parts` of each block stored as consecutive rows of one module, `theirs`."""
+def fuse_rows(sources: Sources, blueprint: Blueprint, parts: Iterable[str], stored_module: str) -> Sources:
+    """`sources` with `parts` of each block stored as consecutive rows of one module, `stored_module`."""
     shapes = parameters(blueprint)
     updated: Sources = {}
     for i in range(blueprint.n_layers):
@@ -93,7 +93,7 @@ def fuse_rows(sources: Sources, blueprint: Blueprint, parts: Iterable[str], thei
                 if ours not in shapes:
                     continue
                 end = begin + shapes[ours][0]
-                updated[ours] = Rows(Rename(f"{theirs.format(i)}.{kind}"), begin, end)
+                updated[ours] = Rows(Rename(f"{stored_module.format(i)}.{kind}"), begin, end)
                 begin = end
     return sources | updated
 

@@ -21,9 +21,9 @@ _REL_TOL = 1e-6  # GGUF stores float32
 
 def check_round_trip(blueprint: Blueprint, reread: Blueprint, form: str) -> None:
     """Raise BadInput naming the first field of `blueprint` that `form` does not say, as `reread` shows."""
-    theirs = dict(_flatten("", reread))
+    reread_fields = dict(_flatten("", reread))
     for path, value in _flatten("", blueprint):
-        reread_value = theirs.get(path)
+        reread_value = reread_fields.get(path)
         if not _are_equal(value, reread_value):
             raise BadInput(
                 f"{form} of the family {blueprint.family} cannot express that {path} is {_shown(value)}; it "

@@ -83,8 +83,8 @@ def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
     for i, block in enumerate(blueprint.blocks):
         if not isinstance(block.ffn, MixtureOfExperts):
             continue
-        for part, theirs in _HF_EXPERTS.items():
-            name = f"model.layers.{i}.block_sparse_moe.experts.{{}}.{theirs}.weight"
+        for part, hf_module in _HF_EXPERTS.items():
+            name = f"model.layers.{i}.block_sparse_moe.experts.{{}}.{hf_module}.weight"
             stack = tuple(Rename(name.format(e)) for e in range(block.ffn.n_experts))
             sources[f"blocks.{i}.ffn.experts.{part}.weight"] = Stacked(stack)
     return permute_rotary(sources, blueprint, is_interleaved=False)

@@ -35,16 +35,16 @@ _NETWORKS: dict[str, MLP | Gated] = {
 }
 
 
-def _stack(ours: str, theirs: str, parts: dict[str, str]) -> dict[str, str]:
+def _stack(ours: str, stored: str, parts: dict[str, str]) -> dict[str, str]:
     """Hugging Face's names of one stack. parts: our part to theirs, "layer number.module"."""
     attention = {"query": "q", "key": "k", "value": "v", "output": "o"}
     names = {}
     for part, layer in parts.items():
-        names[f"{ours}.{{}}.{part}_norm"] = f"{theirs}.block.{{}}.layer.{layer[0]}.layer_norm"
+        names[f"{ours}.{{}}.{part}_norm"] = f"{stored}.block.{{}}.layer.{layer[0]}.layer_norm"
         inner = {"up": "wi", "down": "wo"} if part == "ffn" else attention
-        for mine, yours in inner.items():
-            names[f"{ours}.{{}}.{part}.{mine}"] = f"{theirs}.block.{{}}.layer.{layer}.{yours}"
-    bias = f"{theirs}.block.0.layer.0.SelfAttention.relative_attention_bias"
+        for part_name, suffix in inner.items():
+            names[f"{ours}.{{}}.{part}.{part_name}"] = f"{stored}.block.{{}}.layer.{layer}.{suffix}"
+    bias = f"{stored}.block.0.layer.0.SelfAttention.relative_attention_bias"
     return names | {f"{ours}.relative_bias": bias}
 
 
@@ -61,21 +61,21 @@ _HF = {
     "head": "lm_head",
 }
 _HF_GATED = {
-    f"{ours}.{{}}.ffn.{mine}": f"{theirs}.DenseReluDense.{yours}"
-    for ours, theirs in (("encoder", "encoder.block.{}.layer.1"), ("blocks", "decoder.block.{}.layer.2"))
-    for mine, yours in (("gate", "wi_0"), ("up", "wi_1"))
+    f"{ours}.{{}}.ffn.{part_name}": f"{stored}.DenseReluDense.{suffix}"
+    for ours, stored in (("encoder", "encoder.block.{}.layer.1"), ("blocks", "decoder.block.{}.layer.2"))
+    for part_name, suffix in (("gate", "wi_0"), ("up", "wi_1"))
 }
 
 
-def _gguf_stack(ours: str, theirs: str, parts: dict[str, str]) -> dict[str, str]:
+def _gguf_stack(ours: str, stored: str, parts: dict[str, str]) -> dict[str, str]:
     """GGUF's names of one stack. parts: our part to the prefix of theirs."""
-    names = {f"{ours}.relative_bias": f"{theirs}.blk.0.attn_rel_b", f"{ours}_norm": f"{theirs}.output_norm"}
-    for part, yours in parts.items():
-        names[f"{ours}.{{}}.{part}_norm"] = f"{theirs}.blk.{{}}.{yours}_norm"
+    names = {f"{ours}.relative_bias": f"{stored}.blk.0.attn_rel_b", f"{ours}_norm": f"{stored}.output_norm"}
+    for part, suffix in parts.items():
+        names[f"{ours}.{{}}.{part}_norm"] = f"{stored}.blk.{{}}.{suffix}_norm"
         inner = ("gate", "up", "down") if part == "ffn" else ("query", "key", "value", "output")
         letters = dict(zip(inner, inner if part == "ffn" else "qkvo", strict=True))
-        for mine, short in letters.items():
-            names[f"{ours}.{{}}.{part}.{mine}"] = f"{theirs}.blk.{{}}.{yours}_{short}"
+        for part_name, short in letters.items():
+            names[f"{ours}.{{}}.{part}.{part_name}"] = f"{stored}.blk.{{}}.{suffix}_{short}"
     return names
 
 
