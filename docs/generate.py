@@ -23,6 +23,7 @@ import click
 from zeropoint import formats, registry
 from zeropoint.catalogue import catalog, datasets
 from zeropoint.cli.app import cli
+from zeropoint.engine_options import ENGINE_OPTIONS
 from zeropoint.options import MAX_INT, Option, options_of
 from zeropoint.sampling.params import options as sampling_options
 from zeropoint.settings import KEYS
@@ -140,6 +141,11 @@ def _sampling_table() -> str:
 def _settings_table() -> str:
     rows = [(f"`{key.name}`", key.option.range(), f"`{key.env}`", key.option.help) for key in KEYS]
     return _table(("key", "allowed", "environment", "meaning"), rows)
+
+
+def _engine_options_table() -> str:
+    rows = [(f"`{option.name}`", option.range(), option.help) for option in ENGINE_OPTIONS]
+    return _table(("option", "allowed", "meaning"), rows)
 
 
 def _catalogue_table() -> str:
@@ -266,6 +272,7 @@ _TABLES = {
     "performance": _performance_tables,
     "sampling": _sampling_table,
     "settings": _settings_table,
+    "engine_options": _engine_options_table,
     "catalogue": _catalogue_table,
     "data": _data_table,
     "presets": _presets_table,

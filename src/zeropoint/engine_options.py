@@ -43,7 +43,7 @@ class EngineOptions:
     )
     isa: str | None = option(
         None,
-        help="Instruction set of the kernels. Default: the fastest this processor has.",
+        help="Instruction set of the kernels (`zeropoint doctor` lists them). Default: the fastest.",
         type=str,
         choices=_instruction_sets,
     )
