@@ -1,7 +1,7 @@
-"""Products of packed matrices against numpy: every format on every instruction set that runs here.
+"""Native matrix products equal numpy's: every format on every instruction set of this machine.
 
-Exact mode multiplies the unpacked weights in float32; int8 mode first rounds activations to eight bits a
-block of 32, which numpy does here in the same way. A new format or instruction set is picked up with no edit.
+Exact mode multiplies the unpacked weights in float32; int8 mode first quantizes activations in blocks of 32,
+which numpy does here in the same way. New formats and instruction sets are tested without an edit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from zeropoint.errors import BadInput
 ISAS: list[str] = _native.machine()["isas"]
 FORMATS = formats.names()
 QUANTIZED = [name for name in FORMATS if formats.get(name).BLOCK_WEIGHTS > 1]
-# Rows, columns in blocks (of 32 where a format has none), tokens: whole groups and tails of each.
+# Rows, blocks per row (32 columns for formats without blocks), tokens: complete groups and tails of each.
 SHAPES = [(16, 1, 1), (1, 1, 3), (17, 3, 9), (50, 2, 8), (96, 18, 13)]
 BLOCK = 32
 
@@ -37,7 +37,7 @@ def sizes(name: str, shape: tuple[int, int, int]) -> tuple[int, int, int]:
 
 
 def activations(tokens: int, cols: int) -> Floats:
-    """Usual numbers, with a row of zeros and one with outliers as models have them."""
+    """Normally distributed numbers, with a row of zeros and one with outliers, as in models."""
     rng = np.random.default_rng(tokens + cols)
     x = rng.standard_normal((tokens, cols)).astype(np.float32)
     x[-1, ::17] *= 100
@@ -52,7 +52,7 @@ def native(isa: str, name: str, packed: NDArray[np.uint8], x: Floats, *, exact: 
 
 
 def rounded_to_int8(x: Floats) -> NDArray[np.float64]:
-    """x as the int8 kernels see it: scale * q, with q = round(x * 127 / peak), ties to even."""
+    """x as quantized by the int8 kernels: scale * q, with q = round(x * 127 / peak), ties to even."""
     blocks = x.reshape(len(x), -1, BLOCK)
     peak = np.abs(blocks).max(axis=-1, keepdims=True)
     with np.errstate(divide="ignore"):
@@ -62,7 +62,7 @@ def rounded_to_int8(x: Floats) -> NDArray[np.float64]:
 
 
 def bound(x: NDArray[Any], weights: Floats) -> NDArray[np.float64]:
-    """What a relative error of one of a product is measured by: the sum of the magnitudes of its terms."""
+    """The sum of the magnitudes of each product's terms, to which its error is relative."""
     result: NDArray[np.float64] = np.abs(x).astype(np.float64) @ np.abs(weights).astype(np.float64).T
     return result
 
@@ -86,13 +86,13 @@ def test_int8_products(name: str, isa: str, shape: tuple[int, int, int]) -> None
     rows, cols, tokens = sizes(name, shape)
     packed, x = matrix(name, rows, cols), activations(tokens, cols)
     weights = formats.get(name).unpack(packed)
-    seen = rounded_to_int8(x)
-    error = np.abs(native(isa, name, packed, x, exact=False) - seen @ weights.astype(np.float64).T)
-    assert (error <= 1e-5 * bound(seen, weights) + 1e-30).all()
+    x_int8 = rounded_to_int8(x)
+    error = np.abs(native(isa, name, packed, x, exact=False) - x_int8 @ weights.astype(np.float64).T)
+    assert (error <= 1e-5 * bound(x_int8, weights) + 1e-30).all()
 
 
 @pytest.mark.parametrize("name", sorted(set(FORMATS) - set(QUANTIZED)))
-def test_plain_formats_are_exact_in_either_mode(name: str) -> None:
+def test_float_formats_are_exact_in_both_modes(name: str) -> None:
     packed, x = matrix(name, 20, 40), activations(3, 40)
     for isa in ISAS:
         np.testing.assert_array_equal(
@@ -112,7 +112,7 @@ def test_every_instruction_set_gives_the_same_bits(name: str, exact: bool) -> No
             assert got.tobytes() == want.tobytes(), (isa, rows, cols, tokens)
 
 
-def test_a_matrix_of_another_size_is_refused() -> None:
+def test_a_matrix_of_the_wrong_size_is_rejected() -> None:
     packed = matrix("Q4_0", 4, 64).reshape(-1)
     x = activations(1, 64)
     with pytest.raises(BadInput, match="does not have the bytes of a matrix of this shape"):

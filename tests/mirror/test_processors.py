@@ -1,7 +1,7 @@
-"""The same bits on processors that this machine is not: emulated ones without AVX-512, and without AVX.
+"""The same bits on emulated processors without AVX-512, and without AVX.
 
-An instruction that such a processor lacks would end the child with a signal. Needs `qemu-x86_64` (Debian's
-qemu-user); without it the tests are skipped.
+An instruction that the processor lacks would end the child with a signal. Requires `qemu-x86_64` (Debian's
+qemu-user); skipped without it.
 """
 
 from __future__ import annotations

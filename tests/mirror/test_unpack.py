@@ -1,4 +1,4 @@
-"""Weights by way of the layout that the kernels read, against numpy's reading of the file: bit for bit."""
+"""Weights packed and unpacked natively equal numpy's decoding of the file, bit for bit."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from numpy.typing import NDArray
 
 from zeropoint import _native, formats
 
-SHAPES = [(1, 1), (16, 1), (17, 2), (40, 5)]  # rows, and columns in blocks (32 where a format has none)
+SHAPES = [(1, 1), (16, 1), (17, 2), (40, 5)]  # rows, blocks per row (32 columns for formats without blocks)
 
 
 def block(name: str) -> int:
-    """Columns of a block; 32 for a format without blocks."""
+    """Columns per block; 32 for formats without blocks."""
     return max(32, formats.get(name).BLOCK_WEIGHTS)
 
 
 def bits(weights: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """Patterns, with one for all NaNs, whose payload is the processor's choice."""
+    """Bit patterns, with a single one for all NaNs, whose payload depends on the processor."""
     return np.where(np.isnan(weights), np.float32(np.nan), weights).view(np.uint32)
 
 
 @pytest.mark.parametrize("name", formats.names())
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_unpacked_weights_are_the_same(name: str, shape: tuple[int, int]) -> None:
+def test_unpacked_weights_are_bit_equal(name: str, shape: tuple[int, int]) -> None:
     rows, cols = shape[0], shape[1] * block(name)
     form = formats.get(name)
     rng = np.random.default_rng(rows)
-    # Any bytes are weights: denormal, infinite and NaN scales among them.
+    # Arbitrary bytes, which include denormal, infinite and NaN scales.
     packed = rng.integers(0, 256, (rows, cols // form.BLOCK_WEIGHTS * form.BLOCK_BYTES), dtype=np.uint8)
     with np.errstate(all="ignore"):
         want = form.unpack(packed)
@@ -37,7 +37,7 @@ def test_unpacked_weights_are_the_same(name: str, shape: tuple[int, int]) -> Non
 
 
 @pytest.mark.parametrize("name", formats.names())
-def test_a_row_of_a_wide_matrix_is_where_it_belongs(name: str) -> None:
+def test_rows_of_a_wide_matrix_are_in_order(name: str) -> None:
     form = formats.get(name)
     weights = np.repeat(np.arange(1, 41, dtype=np.float32)[:, None], 3 * block(name), axis=1)
     got = _native.unpack(name, form.pack(weights).reshape(-1), 40, 3 * block(name))

@@ -1,8 +1,9 @@
-"""Weight formats, one file each: how a block of weights lies in bytes, and numpy to pack and unpack it.
+"""Weight formats (F16, Q8_0, Q4_K, ...), one module each, in numpy: the reference of `native/kernels/codes`.
 
-These are the readable form and the oracle of `native/formats`. A format is a module with `BLOCK_WEIGHTS`,
-`BLOCK_BYTES`, `FILE_TYPE` (what `general.file_type` of the GGUF specification calls a file of it),
-`unpack(bytes) -> float32` and `pack(float32) -> bytes`, both along the last axis; the folder is the list.
+A format module defines `BLOCK_WEIGHTS`, `BLOCK_BYTES`, `FILE_TYPE` (its value of `general.file_type` in the
+GGUF specification), `unpack(bytes) -> float32` and `pack(float32) -> bytes`, both along the last axis. The
+modules of this folder are the list of formats. Start with q8_0, q4_0 and q4_k; _blocks and _bits have the bit
+layouts, _search the scales.
 """
 
 from __future__ import annotations
@@ -21,29 +22,29 @@ __all__ = ["Format", "get", "names"]
 
 
 class Format(Protocol):
-    """What every module of this folder offers."""
+    """The interface of a format module."""
 
     BLOCK_WEIGHTS: int
     BLOCK_BYTES: int
     FILE_TYPE: int
 
     def unpack(self, packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Weights [..., n] of the packed rows [..., n / BLOCK_WEIGHTS * BLOCK_BYTES]."""
+        """Dequantize packed rows [..., n / BLOCK_WEIGHTS * BLOCK_BYTES] to weights [..., n]."""
         ...
 
     def pack(self, weights: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-        """Packed rows of the weights [..., n]; n is a multiple of BLOCK_WEIGHTS."""
+        """Quantize weights [..., n], n a multiple of BLOCK_WEIGHTS, to packed rows."""
         ...
 
 
 def names() -> list[str]:
-    """The formats that there are, as GGUF spells them: BF16, F16, ..."""
-    found = (module.name for module in pkgutil.iter_modules(__path__))
-    return sorted(name.upper() for name in found if not name.startswith("_"))
+    """Names of all formats in GGUF's spelling: BF16, F16, ..."""
+    modules = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name.upper() for name in modules if not name.startswith("_"))
 
 
 def get(name: str) -> Format:
-    """The format of that name in any case, or BadInput with the list."""
+    """The format with this name, in any case. Raises BadInput for an unknown one."""
     if name.upper() not in names():
         raise BadInput(choices("weight format", name, names()))
     return cast(Format, importlib.import_module(f"{__name__}.{name.lower()}"))

@@ -1,4 +1,4 @@
-"""Codes of one to six bits in bytes and back, as formats with super-blocks of 256 weights lay them out."""
+"""Bit packing of the formats with super-blocks of 256 weights: codes of 1, 2 and 4 bits, and 6-bit scales."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ import numpy.typing as npt
 Bytes = npt.NDArray[np.uint8]
 
 
-def fields(packed: Bytes, n_bits: int, run: int) -> Bytes:
-    """[..., m] bytes -> [..., 8 / n_bits * m] codes: every `run` bytes hold that many codes in each field.
+def unpack_fields(packed: Bytes, n_bits: int, run: int) -> Bytes:
+    """Unpack bytes [..., m] to codes [..., 8 / n_bits * m] of n_bits each.
 
-    The first run of codes is in the lowest bits of the first run of bytes, the next in the bits above.
+    Bytes come in runs of `run`. The lowest bits of a run's bytes hold the first `run` codes, the bits above
+    the next.
     """
     shifts = np.arange(0, 8, n_bits, dtype=np.uint8)[:, None]
     runs = packed.reshape(*packed.shape[:-1], -1, 1, run)
     return ((runs >> shifts) & np.uint8((1 << n_bits) - 1)).reshape(*packed.shape[:-1], -1)
 
 
-def to_fields(codes: Bytes, n_bits: int, run: int) -> Bytes:
-    """The inverse of `fields`; codes above n_bits are cut."""
+def pack_fields(codes: Bytes, n_bits: int, run: int) -> Bytes:
+    """The inverse of `unpack_fields`; ignores the bits of a code above n_bits."""
     shifts = np.arange(0, 8, n_bits, dtype=np.uint8)[:, None]
     runs = codes.reshape(*codes.shape[:-1], -1, len(shifts), run) & np.uint8((1 << n_bits) - 1)
     joined: Bytes = np.bitwise_or.reduce(runs << shifts, axis=-2)
     return joined.reshape(*codes.shape[:-1], -1)
 
 
-def sixes(packed: Bytes) -> tuple[Bytes, Bytes]:
-    """[..., 12] bytes -> two times [..., 8] numbers of six bits: the scales and minimums of Q4_K and Q5_K.
+def unpack_six_bits(packed: Bytes) -> tuple[Bytes, Bytes]:
+    """Unpack bytes [..., 12] to the 6-bit scales [..., 8] and minimums [..., 8] of Q4_K and Q5_K.
 
-    Bytes 0 to 3 hold scales 0 to 3 in their low six bits, bytes 4 to 7 minimums 0 to 3; bytes 8 to 11 hold
-    the low halves of scale and minimum 4 to 7, whose upper two bits are the top bits of bytes 0 to 7.
+    Bytes 0 to 3 hold scales 0 to 3 in their low six bits, bytes 4 to 7 minimums 0 to 3. Bytes 8 to 11 hold
+    the low nibbles of scales and minimums 4 to 7, whose upper two bits are the top bits of bytes 0 to 7.
     """
     scales, minimums, low = packed[..., :4], packed[..., 4:8], packed[..., 8:]
     return (
@@ -41,14 +42,14 @@ def sixes(packed: Bytes) -> tuple[Bytes, Bytes]:
     )
 
 
-def to_sixes(scales: Bytes, minimums: Bytes) -> Bytes:
-    """The inverse of `sixes`."""
+def pack_six_bits(scales: Bytes, minimums: Bytes) -> Bytes:
+    """The inverse of `unpack_six_bits`."""
     low = (scales[..., 4:] & 15) | (minimums[..., 4:] << 4)
     heads = [first[..., :4] | (first[..., 4:] >> 4 << 6) for first in (scales, minimums)]
     return np.concatenate([*heads, low], axis=-1)
 
 
 def half(values: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
-    """Rounded to binary16; beyond its range infinite."""
+    """Round to binary16; values beyond its range become infinite."""
     with np.errstate(over="ignore"):
         return values.astype("<f2")

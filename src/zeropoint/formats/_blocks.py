@@ -1,4 +1,4 @@
-"""Rows of bytes as blocks and back: what all packed formats share."""
+"""Conversion between rows of bytes and blocks, shared by all formats, and codes of 4 and 5 bits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zeropoint.errors import BadInput
 
 
 def split_bytes(packed: npt.NDArray[np.uint8], block: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Blocks [..., n_blocks] of the rows [..., n_bytes]; BadInput if a row is no whole number of blocks."""
+    """View rows [..., n_bytes] as blocks [..., n_blocks]; BadInput unless rows are multiples of a block."""
     if packed.dtype != np.uint8 or packed.ndim == 0 or packed.shape[-1] % block.itemsize:
         raise BadInput(
             f"packed weights are {packed.dtype} of shape {packed.shape}; they must be uint8 with rows of a "
@@ -21,45 +21,50 @@ def split_bytes(packed: npt.NDArray[np.uint8], block: np.dtype[Any]) -> npt.NDAr
 
 
 def split_weights(weights: npt.NDArray[np.float32], n: int, name: str) -> npt.NDArray[np.float32]:
-    """Blocks [..., n_blocks, n] of the rows [..., n_weights], all finite, else BadInput."""
+    """Split rows [..., n_weights] into blocks [..., n_blocks, n].
+
+    Raises BadInput if a row is not a multiple of n, or contains NaN or infinity.
+    """
     if weights.ndim == 0 or weights.shape[-1] % n:
-        raise BadInput(f"weights have the shape {weights.shape}; a row of {name} is a multiple of {n}")
+        raise BadInput(f"weights have the shape {weights.shape}; a row of {name} must be a multiple of {n}")
     blocks = np.ascontiguousarray(weights, dtype=np.float32)
     if not np.isfinite(blocks).all():
-        raise BadInput(f"weights have NaN or infinity in them, which {name} cannot hold")
+        raise BadInput(
+            f"weights contain NaN or infinity, which {name} cannot represent; use F32, F16 or BF16"
+        )
     return blocks.reshape(*blocks.shape[:-1], -1, n)
 
 
 def join_bytes(blocks: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Rows [..., n_bytes] of the blocks [..., n_blocks]."""
+    """View blocks [..., n_blocks] as rows [..., n_bytes]."""
     return blocks.view(np.uint8)
 
 
 def inverse(scale: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """1 / scale, and 0 where the scale is 0: a block of zeros packs to zeros."""
+    """1 / scale, or 0 if the scale is 0: a block of zeros packs to zeros."""
     with np.errstate(divide="ignore", over="ignore"):
         return np.where(scale == 0, np.float32(0), np.float32(1) / scale)
 
 
-def nibbles(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """[..., 16] bytes -> [..., 32] values 0 to 15: the low halves first, then the high halves."""
+def unpack_nibbles(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Unpack bytes [..., 16] to codes [..., 32] from 0 to 15: all low nibbles, then all high nibbles."""
     return np.concatenate([packed & 0x0F, packed >> 4], axis=-1)
 
 
-def to_nibbles(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """[..., 32] numbers, cut to whole ones and to 0 to 15 -> [..., 16] bytes."""
+def pack_nibbles(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Truncate numbers [..., 32] to integers, clip them to 0 to 15 and pack them into bytes [..., 16]."""
     with np.errstate(invalid="ignore"):
         q: npt.NDArray[np.uint8] = np.trunc(values).astype(np.uint8).clip(0, 15)
     return q[..., :16] | (q[..., 16:] << np.uint8(4))
 
 
-def fives(low: npt.NDArray[np.uint8], high: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Nibbles [..., 16] and fifth bits [..., 4], lowest first -> [..., 32] values 0 to 31."""
-    return nibbles(low) | (np.unpackbits(high, axis=-1, bitorder="little") << np.uint8(4))
+def unpack_five_bits(low: npt.NDArray[np.uint8], high: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Combine nibbles [..., 16] and fifth bits [..., 4], lowest first, to codes [..., 32] from 0 to 31."""
+    return unpack_nibbles(low) | (np.unpackbits(high, axis=-1, bitorder="little") << np.uint8(4))
 
 
-def to_fives(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """The inverse of `fives` for [..., 32] numbers, cut to whole ones and to 0 to 31."""
+def pack_five_bits(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """The inverse of `unpack_five_bits`: truncates numbers [..., 32] to integers, clipped to 0 to 31."""
     with np.errstate(invalid="ignore"):
         q: npt.NDArray[np.uint8] = np.trunc(values).astype(np.uint8).clip(0, 31)
     low = (q[..., :16] & np.uint8(15)) | (q[..., 16:] << np.uint8(4))

@@ -1,9 +1,9 @@
-"""The scale (and minimum) with which rounded weights come nearest, by trying several.
+"""Search for the scale (and minimum) that minimizes the quantization error of a block.
 
-Rounding to n levels with the scale that just spans the block is seldom best: a slightly smaller or larger
-one moves many weights nearer and few away. So some twenty scales are tried; for the codes each gives, least
-squares say the best scale (and minimum), and the smallest error wins. Errors are weighted, for large weights
-matter more. The idea: `make_qx_quants` and `make_qkx2_quants` of ggml-quants.c (llama.cpp).
+The scale that just spans the block is rarely the best: a slightly smaller or larger one moves many weights
+closer to a level and few away. So try about twenty scales, refit scale (and minimum) to the resulting codes
+by least squares, and take the one with the smallest error. Errors are weighted, because large weights matter
+more. This follows `make_qx_quants` and `make_qkx2_quants` of ggml-quants.c (llama.cpp).
 """
 
 from __future__ import annotations
@@ -20,39 +20,39 @@ Codes = npt.NDArray[np.uint8]
 Coder = Callable[[Floats], Floats]
 
 _TINY = np.float32(1e-30)
-_CHUNK_WEIGHTS = 1 << 18  # weights searched at once: a megabyte, so that twenty passes stay in the cache
+_CHUNK_WEIGHTS = 1 << 18  # weights per search, 1 MB, so that twenty passes stay in the cache
 
 
 def in_chunks(
     pack: Callable[[Floats], npt.NDArray[Any]], blocks: Floats, block: np.dtype[Any]
 ) -> npt.NDArray[Any]:
-    """`pack` over some blocks [n, 256] at a time; blocks [..., n, 256] -> packed [..., n]."""
+    """Apply `pack` to chunks of the blocks [..., n, 256] -> packed [..., n]; bounds memory use."""
     flat = blocks.reshape(-1, blocks.shape[-1])
     out = np.empty(len(flat), block)
     step = max(1, _CHUNK_WEIGHTS // blocks.shape[-1])
-    with np.errstate(over="ignore", invalid="ignore"):  # of weights whose squares are beyond binary32
+    with np.errstate(over="ignore", invalid="ignore"):  # squares of large weights overflow
         for i in range(0, len(flat), step):
             out[i : i + step] = pack(flat[i : i + step])
     return out.reshape(blocks.shape[:-1])
 
 
 def ratio(over: Number, under: Floats) -> Floats:
-    """over / under, and 0 where under is (all but) nothing."""
+    """over / under, or 0 if |under| is below 1e-30."""
     usable = np.abs(under) > _TINY
     quotient: Floats = np.where(usable, over / np.where(usable, under, np.float32(1)), np.float32(0))
     return quotient
 
 
 def rounded(values: Floats, low: int, high: int) -> Floats:
-    """The nearest whole numbers from low to high."""
+    """Round to the nearest integers, clipped to [low, high]."""
     return np.clip(np.rint(values), np.float32(low), np.float32(high))
 
 
 def fit_scale(x: Floats, coder: Coder, span: float, spread: float, n_tries: int) -> Floats:
-    """Scales [...] for x [..., n], so that scale * coder(x / scale) is near x, largest weights first.
+    """Fit scales [...] to x [..., n], so that scale * coder(x / scale) approximates x, weighted by x squared.
 
-    The first scale brings the weight of largest size to `span` (its sign too, so that a scale may be
-    negative); n_tries more on either side bring it up to `spread` further or nearer.
+    The central scale maps the weight of largest magnitude to `span` (with its sign, so a scale may be
+    negative); n_tries more on either side map it up to `spread` further out or in.
     """
     largest = np.take_along_axis(x, np.abs(x).argmax(axis=-1)[..., None], axis=-1)
     weight = x * x
@@ -63,7 +63,7 @@ def fit_scale(x: Floats, coder: Coder, span: float, spread: float, n_tries: int)
         weighted = weight * codes
         dot, squares = (weighted * x).sum(axis=-1), (weighted * codes).sum(axis=-1)
         scale = ratio(dot, squares)
-        gain = scale * dot  # what the error is less than the weighted sum of x * x
+        gain = scale * dot  # the reduction of the error, starting at the weighted sum of x * x
         better = gain > best_gain
         best_gain = np.where(better, gain, best_gain)
         best_scale = np.where(better, scale, best_scale)
@@ -71,9 +71,9 @@ def fit_scale(x: Floats, coder: Coder, span: float, spread: float, n_tries: int)
 
 
 def fit_scale_and_minimum(x: Floats, top: int, spread: float, n_tries: int) -> tuple[Floats, Floats]:
-    """Scales and minimums [...], none negative, so that scale * (0 .. top) - minimum is near x [..., n].
+    """Fit non-negative scales and minimums [...], so that scale * (0 .. top) - minimum approximates x.
 
-    The levels tried span the block's range with `top` give or take `spread` steps.
+    Tries n_tries + 1 scales that divide the block's range into top - spread to top + spread steps.
     """
     weight = np.sqrt(np.mean(x * x, axis=-1, keepdims=True)) + np.abs(x)
     low = np.minimum(x.min(axis=-1), np.float32(0))
@@ -93,7 +93,7 @@ def fit_scale_and_minimum(x: Floats, top: int, spread: float, n_tries: int) -> t
         determinant = sum_w * sum_l2 - sum_l * sum_l
         scale = ratio(sum_w * sum_xl - sum_x * sum_l, determinant)
         minimum = ratio(sum_l * sum_xl - sum_l2 * sum_x, determinant)
-        # A minimum above the weights (a negative one of ours) cannot be stored: fit the scale alone.
+        # The format stores only non-negative minimums: fit the scale alone instead.
         scale = np.where(minimum < 0, ratio(sum_xl, sum_l2), scale)
         minimum = np.maximum(minimum, np.float32(0))
         error = _error(x, weight, (scale, minimum), top)
@@ -104,31 +104,33 @@ def fit_scale_and_minimum(x: Floats, top: int, spread: float, n_tries: int) -> t
 
 
 def _error(x: Floats, weight: Floats, fit: tuple[Floats, Floats], top: int) -> Floats:
-    """Weighted squared error once every weight takes the nearest level."""
+    """The weighted squared error if every weight takes the nearest level."""
     scale, minimum = fit[0][..., None], fit[1][..., None]
     codes = rounded((x + minimum) * ratio(np.float32(1), scale), 0, top)
-    miss = scale * codes - minimum - x
-    total: Floats = (weight * miss * miss).sum(axis=-1)
+    deviation = scale * codes - minimum - x
+    total: Floats = (weight * deviation * deviation).sum(axis=-1)
     return total
 
 
-def share(values: Floats, top: int) -> tuple[npt.NDArray[Any], Floats]:
-    """One binary16 unit [n] and whole numbers [n, m] from 0 to top, so that unit * number is near values."""
+def quantize_scales(values: Floats, top: int) -> tuple[npt.NDArray[Any], Floats]:
+    """Quantize scales [n, m] to integers 0 to top; returns binary16 super-scales [n] and the integers."""
     with np.errstate(over="ignore"):
-        unit = (values.max(axis=-1) / np.float32(top)).astype("<f2")
-    return unit, rounded(values * ratio(np.float32(1), unit.astype(np.float32))[..., None], 0, top)
+        super_scale = (values.max(axis=-1) / np.float32(top)).astype("<f2")
+    inverse = ratio(np.float32(1), super_scale.astype(np.float32))
+    return super_scale, rounded(values * inverse[..., None], 0, top)
 
 
-def share_signed(values: Floats, bottom: int) -> tuple[npt.NDArray[Any], Floats]:
-    """The same for values of both signs: numbers from bottom (below 0), for the largest, to -bottom - 1."""
+def quantize_signed_scales(values: Floats, bottom: int) -> tuple[npt.NDArray[Any], Floats]:
+    """The same for scales of both signs: the largest magnitude becomes `bottom` (negative), the range ends at
+    -bottom - 1."""
     largest = np.take_along_axis(values, np.abs(values).argmax(axis=-1)[..., None], axis=-1)[..., 0]
     with np.errstate(over="ignore"):
-        unit = (largest / np.float32(bottom)).astype("<f2")
-    numbers = rounded(values * ratio(np.float32(1), unit.astype(np.float32))[..., None], bottom, -bottom - 1)
-    return unit, numbers
+        super_scale = (largest / np.float32(bottom)).astype("<f2")
+    inverse = ratio(np.float32(1), super_scale.astype(np.float32))
+    return super_scale, rounded(values * inverse[..., None], bottom, -bottom - 1)
 
 
 def nearest_codes(x: Floats, scale: Floats, minimum: Floats, top: int) -> Codes:
-    """Codes 0 to top of x [n, m, w] for scales and minimums [n, m] as a reader will compute them."""
+    """Codes 0 to top of x [n, m, w] for the dequantized scales and minimums [n, m]."""
     shifted = (x + minimum[..., None]) * ratio(np.float32(1), scale)[..., None]
     return rounded(shifted, 0, top).astype(np.uint8)

@@ -22,7 +22,7 @@ def pack(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """[..., n] weights -> [..., 2n] bytes, rounded to nearest even; a NaN stays a (quiet) NaN."""
     bits = np.ascontiguousarray(weights, dtype=np.float32).view(np.uint32)
     is_nan = (bits & 0x7FFFFFFF) > 0x7F800000
-    # Half of the last place kept, less one if that place is even: ties go to even.
+    # Add half of the last retained place, minus one if that place is even: ties go to even.
     rounded = (bits.astype(np.uint64) + 0x7FFF + ((bits >> 16) & 1)) >> 16
     quiet = (bits >> 16) | 0x40
     return np.where(is_nan, quiet, rounded).astype("<u2").view(np.uint8)

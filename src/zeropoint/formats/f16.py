@@ -18,6 +18,6 @@ def unpack(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 
 def pack(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """[..., n] weights -> [..., 2n] bytes, rounded to nearest even; beyond 65504 they become infinite."""
+    """[..., n] weights -> [..., 2n] bytes, rounded to nearest even; values beyond 65504 become infinite."""
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(weights, dtype=np.float32).astype("<f2").view(np.uint8)

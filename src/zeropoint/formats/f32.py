@@ -13,7 +13,7 @@ FILE_TYPE = 0
 
 
 def unpack(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """[..., 4n] bytes -> [..., n] weights; a view where the bytes are contiguous."""
+    """[..., 4n] bytes -> [..., n] weights; a view if the bytes are contiguous."""
     return split_bytes(packed, np.dtype("<f4"))
 
 

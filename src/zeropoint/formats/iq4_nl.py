@@ -1,8 +1,8 @@
-"""IQ4_NL: blocks of 32 weights, a binary16 scale and four bits each that name a level (18 bytes).
+"""IQ4_NL: blocks of 32 weights, a binary16 scale and 4-bit level indices (18 bytes, 4.5 bits per weight).
 
-w = d * LEVELS[q]: the levels lie closer together near zero, where most weights are, so the error is less than
+w = d * LEVELS[q]. The levels are denser near zero, where most weights are, so the error is smaller than
 Q4_0's at the same size. Nibbles as in Q4_0. Layout and levels: `block_iq4_nl` and `kvalues_iq4nl` of
-ggml-common.h (llama.cpp); the scale is found by our own search.
+ggml-common.h (llama.cpp); scales: _search.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from zeropoint.formats import _search
 from zeropoint.formats._bits import half
-from zeropoint.formats._blocks import join_bytes, nibbles, split_bytes, split_weights
+from zeropoint.formats._blocks import join_bytes, split_bytes, split_weights, unpack_nibbles
 
 BLOCK_WEIGHTS = 32
 BLOCK_BYTES = 18
@@ -20,7 +20,7 @@ FILE_TYPE = 25
 BLOCK = np.dtype([("d", "<f2"), ("q", "u1", 16)])
 
 LEVELS = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float32)
-# The nearest level's code for n / 2 <= x < (n + 1) / 2, n from -256: levels meet at whole or half numbers.
+# The nearest level's code for n / 2 <= x < (n + 1) / 2, n from -256: midpoints are multiples of 1/2.
 _NEAREST = np.searchsorted((LEVELS[1:] + LEVELS[:-1]) / 2, np.arange(-128, 128, 0.5), side="right").astype(
     np.uint8
 )
@@ -29,7 +29,7 @@ _NEAREST = np.searchsorted((LEVELS[1:] + LEVELS[:-1]) / 2, np.arange(-128, 128, 
 def unpack(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """[..., 18g] bytes -> [..., 32g] weights."""
     blocks = split_bytes(packed, BLOCK)
-    levels = LEVELS[nibbles(blocks["q"])]
+    levels = LEVELS[unpack_nibbles(blocks["q"])]
     return (blocks["d"].astype(np.float32)[..., None] * levels).reshape(*packed.shape[:-1], -1)
 
 
@@ -41,7 +41,7 @@ def pack(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
 
 def _pack(x: _search.Floats) -> npt.NDArray[np.void]:
     blocks = np.empty(len(x), BLOCK)
-    # The largest weight becomes the largest level, -127, or one some way from it on either side.
+    # Map the largest weight to the largest level, -127, or up to 10 further out or in.
     blocks["d"] = half(_search.fit_scale(x, _levels, float(LEVELS[0]), 10.0, 10))
     d = blocks["d"].astype(np.float32)[..., None]
     q = _codes(x * _search.ratio(np.float32(1), d))

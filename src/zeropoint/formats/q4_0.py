@@ -1,7 +1,7 @@
-"""Q4_0: blocks of 32 weights, a binary16 scale and four bits each (18 bytes, 4.5 bits a weight).
+"""Q4_0: blocks of 32 weights, a binary16 scale and 4 bits each (18 bytes, 4.5 bits per weight).
 
-w = d * (q - 8), with d the weight of largest size over -8. The low halves of the 16 bytes hold weights 0 to
-15, the high halves 16 to 31. Layout: `block_q4_0` of ggml-common.h (llama.cpp).
+w = d * (q - 8), where d is the weight of largest magnitude divided by -8. The low nibbles of the 16 bytes are
+weights 0 to 15, the high nibbles 16 to 31. Layout: `block_q4_0` of ggml-common.h (llama.cpp).
 """
 
 from __future__ import annotations
@@ -9,7 +9,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from zeropoint.formats._blocks import inverse, join_bytes, nibbles, split_bytes, split_weights, to_nibbles
+from zeropoint.formats._blocks import (
+    inverse,
+    join_bytes,
+    pack_nibbles,
+    split_bytes,
+    split_weights,
+    unpack_nibbles,
+)
 
 BLOCK_WEIGHTS = 32
 BLOCK_BYTES = 18
@@ -20,7 +27,7 @@ BLOCK = np.dtype([("d", "<f2"), ("q", "u1", 16)])
 def unpack(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """[..., 18g] bytes -> [..., 32g] weights."""
     blocks = split_bytes(packed, BLOCK)
-    q = nibbles(blocks["q"]).astype(np.float32) - np.float32(8)
+    q = unpack_nibbles(blocks["q"]).astype(np.float32) - np.float32(8)
     return (blocks["d"].astype(np.float32)[..., None] * q).reshape(*packed.shape[:-1], -1)
 
 
@@ -31,6 +38,6 @@ def pack(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     d = np.take_along_axis(groups, largest, axis=-1) / np.float32(-8)
     blocks = np.empty(d.shape[:-1], BLOCK)
     with np.errstate(over="ignore", invalid="ignore"):
-        blocks["q"] = to_nibbles(groups * inverse(d) + np.float32(8.5))
+        blocks["q"] = pack_nibbles(groups * inverse(d) + np.float32(8.5))
         blocks["d"] = d[..., 0].astype(np.float16)
     return join_bytes(blocks)

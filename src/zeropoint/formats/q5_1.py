@@ -1,4 +1,4 @@
-"""Q5_1: blocks of 32 weights, a binary16 scale and minimum, five bits each (24 bytes, 6 bits a weight).
+"""Q5_1: blocks of 32 weights, a binary16 scale and minimum, 5 bits each (24 bytes, 6 bits per weight).
 
 w = d * q + m, with d = (max - min) / 31 and m = min; codes as in Q5_0. Layout: `block_q5_1` of
 ggml-common.h (llama.cpp).
@@ -9,7 +9,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from zeropoint.formats._blocks import fives, inverse, join_bytes, split_bytes, split_weights, to_fives
+from zeropoint.formats._blocks import (
+    inverse,
+    join_bytes,
+    pack_five_bits,
+    split_bytes,
+    split_weights,
+    unpack_five_bits,
+)
 
 BLOCK_WEIGHTS = 32
 BLOCK_BYTES = 24
@@ -21,7 +28,7 @@ def unpack(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """[..., 24g] bytes -> [..., 32g] weights."""
     blocks = split_bytes(packed, BLOCK)
     d, m = (blocks[field].astype(np.float32)[..., None] for field in ("d", "m"))
-    q = fives(blocks["q"], blocks["high"]).astype(np.float32)
+    q = unpack_five_bits(blocks["q"], blocks["high"]).astype(np.float32)
     return (d * q + m).reshape(*packed.shape[:-1], -1)
 
 
@@ -32,7 +39,7 @@ def pack(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     with np.errstate(over="ignore", invalid="ignore"):
         d = (groups.max(axis=-1, keepdims=True) - low) / np.float32(31)
         blocks = np.empty(d.shape[:-1], BLOCK)
-        blocks["q"], blocks["high"] = to_fives((groups - low) * inverse(d) + np.float32(0.5))
+        blocks["q"], blocks["high"] = pack_five_bits((groups - low) * inverse(d) + np.float32(0.5))
         blocks["d"] = d[..., 0].astype(np.float16)
         blocks["m"] = low[..., 0].astype(np.float16)
     return join_bytes(blocks)

@@ -1,4 +1,4 @@
-"""Q8_0: blocks of 32 weights, a binary16 scale and a signed byte each (34 bytes, 8.5 bits a weight).
+"""Q8_0: blocks of 32 weights, a binary16 scale and an int8 each (34 bytes, 8.5 bits per weight).
 
 w = d * q, with d = max |w| / 127. Layout: `block_q8_0` of ggml-common.h (llama.cpp).
 """
@@ -24,7 +24,7 @@ def unpack(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 
 def pack(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """[..., 32g] finite weights -> [..., 34g] bytes; halves are rounded away from zero."""
+    """[..., 32g] finite weights -> [..., 34g] bytes; ties round away from zero."""
     groups = split_weights(weights, BLOCK_WEIGHTS, "Q8_0")
     d = np.abs(groups).max(axis=-1) / np.float32(127)
     blocks = np.empty(d.shape, BLOCK)

@@ -1,6 +1,6 @@
-"""Every format of the folder unpacks bit for bit as the `gguf` package does, and packs so where it packs.
+"""Every format unpacks and packs bit for bit as the `gguf` package does.
 
-Where it does not, our own search must come nearer than plain rounding with an exact scale.
+For formats that `gguf` cannot pack, our search must beat plain rounding with an exact scale.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def reference(name: str) -> gguf.GGMLQuantizationType:
 
 
 def packs(name: str) -> bool:
-    """True if the `gguf` package packs this format itself."""
+    """Whether the `gguf` package can pack this format."""
     try:
         quants.quantize(np.zeros((1, 256), np.float32), reference(name))
     except NotImplementedError:
@@ -34,12 +34,12 @@ SEARCHED = [name for name in NAMES if not packs(name)]
 
 
 def row(name: str, n_blocks: int) -> int:
-    """Weights in a row of that many blocks; 32 are a block of a format without blocks."""
+    """Weights in a row of n_blocks blocks; formats without blocks count 32 weights as one."""
     return n_blocks * max(32, formats.get(name).BLOCK_WEIGHTS)
 
 
 def weights(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Rows of very different sizes, with rows of zeros, of one value and of whole numbers among them."""
+    """Rows of very different magnitudes, among them rows of zeros, of a constant and of integers."""
     w = (rng.standard_normal(shape) * 10.0 ** rng.uniform(-6, 4, (*shape[:-1], 1))).astype(np.float32)
     w[0] = 0
     w[1] = -3.25
@@ -48,7 +48,7 @@ def weights(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return w
 
 
-def test_the_folder_is_the_list():
+def test_modules_of_the_folder_are_the_formats():
     assert set(NAMES) >= {
         *("BF16", "F16", "F32", "IQ4_NL", "Q2_K", "Q3_K", "Q4_0", "Q4_1", "Q4_K"),
         *("Q5_0", "Q5_1", "Q5_K", "Q6_K", "Q8_0"),
@@ -59,19 +59,19 @@ def test_the_folder_is_the_list():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_sizes_are_those_of_the_specification(name: str):
+def test_block_sizes_match_the_specification(name: str):
     form = formats.get(name)
     assert gguf.GGML_QUANT_SIZES[reference(name)] == (form.BLOCK_WEIGHTS, form.BLOCK_BYTES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_file_types_are_those_of_the_specification(name: str):
+def test_file_types_match_the_specification(name: str):
     named = (f"MOSTLY_{name}", f"MOSTLY_{name}_M", f"ALL_{name}")
     known = [gguf.LlamaFileType[file] for file in named if file in gguf.LlamaFileType.__members__]
     assert formats.get(name).FILE_TYPE in known
 
 
-def test_sizes_are_those_of_the_native_list():
+def test_block_sizes_match_the_native_list():
     native = pytest.importorskip("zeropoint._native").formats()
     assert sorted(name for name, *_ in native) == NAMES
     for name, gguf_id, n_weights, n_bytes in native:
@@ -102,8 +102,8 @@ def test_unpack_is_bit_equal(name: str):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("ignore:invalid value")
-def test_unpack_takes_any_bytes(name: str):
-    """Damaged scales (NaN, infinity, denormal) load as what they are."""
+def test_unpack_accepts_any_bytes(name: str):
+    """Scales that are NaN, infinite or denormal are loaded as such."""
     form = formats.get(name)
     packed = np.random.default_rng(3).integers(0, 256, (50, 12 * form.BLOCK_BYTES)).astype(np.uint8)
     want = quants.dequantize(packed.copy(), reference(name))
@@ -111,14 +111,14 @@ def test_unpack_takes_any_bytes(name: str):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_unpack_does_not_need_contiguous_bytes(name: str):
+def test_unpack_accepts_strided_bytes(name: str):
     form = formats.get(name)
     packed = form.pack(weights(np.random.default_rng(4), (8, row(name, 2))))
     np.testing.assert_array_equal(form.unpack(packed[::2]), form.unpack(packed)[::2])
 
 
 @pytest.mark.parametrize("name", ["F16", "BF16"])
-def test_halves_round_to_even_and_keep_infinity(name: str):
+def test_halves_round_to_even_and_preserve_infinity(name: str):
     form = formats.get(name)
     w = np.array([np.inf, -np.inf, 3.4e38, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-11, 1 + 3 * 2**-11], np.float32)
     with np.errstate(over="ignore"):
@@ -130,17 +130,17 @@ def test_halves_round_to_even_and_keep_infinity(name: str):
 
 @pytest.mark.parametrize("name", PACKED)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_pack_refuses_what_blocks_cannot_hold(name: str, bad: float):
+def test_pack_rejects_nan_and_infinity(name: str, bad: float):
     w = np.ones((2, row(name, 2)), np.float32)
     w[1, 40] = bad
-    with pytest.raises(BadInput, match=f"NaN or infinity in them, which {name} cannot hold"):
+    with pytest.raises(BadInput, match=f"weights contain NaN or infinity, which {name} cannot represent"):
         formats.get(name).pack(w)
 
 
 @pytest.mark.parametrize("name", PACKED)
-def test_rows_are_whole_blocks(name: str):
+def test_rows_must_be_multiples_of_blocks(name: str):
     form = formats.get(name)
-    with pytest.raises(BadInput, match=f"a row of {name} is a multiple of {form.BLOCK_WEIGHTS}"):
+    with pytest.raises(BadInput, match=f"a row of {name} must be a multiple of {form.BLOCK_WEIGHTS}"):
         form.pack(np.ones((2, form.BLOCK_WEIGHTS + 1), np.float32))
     with pytest.raises(BadInput, match=f"a multiple of {form.BLOCK_BYTES} bytes"):
         form.unpack(np.ones((2, form.BLOCK_BYTES + 1), np.uint8))
@@ -148,7 +148,7 @@ def test_rows_are_whole_blocks(name: str):
         form.unpack(np.ones((2, form.BLOCK_BYTES), np.float32))
 
 
-# Weights that share a scale, the largest code, and whether there is a minimum.
+# Weights per scale, the largest code, and whether there is a minimum.
 PLAIN = {
     "Q2_K": (16, 3, True),
     "Q3_K": (16, 7, False),
@@ -160,7 +160,7 @@ PLAIN = {
 
 
 def plain(name: str, x: np.ndarray) -> np.ndarray:
-    """x rounded with the scale (and minimum) that just span each block, kept in full."""
+    """x rounded with the scale (and minimum) that just span each block, in full precision."""
     width, top, has_minimum = PLAIN[name]
     blocks = x.reshape(-1, width)
     if has_minimum:
@@ -173,7 +173,7 @@ def plain(name: str, x: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", PLAIN)
 @pytest.mark.parametrize("kind", ["normal", "heavy-tailed", "one-sided"])
-def test_search_comes_nearer_than_plain_rounding(name: str, kind: str):
+def test_search_beats_plain_rounding(name: str, kind: str):
     rng = np.random.default_rng(6)
     x = {
         "normal": rng.standard_normal((32, 512)),
@@ -186,19 +186,19 @@ def test_search_comes_nearer_than_plain_rounding(name: str, kind: str):
 
 
 @pytest.mark.parametrize("name", SEARCHED)
-def test_search_meets_what_a_block_can_hold(name: str):
+def test_search_is_exact_for_representable_blocks(name: str):
     form = formats.get(name)
     x = np.zeros((4, 512), np.float32)
     x[1] = 1.5
     x[2, ::7] = -3.0
     x[3, 5] = 0.25
-    # IQ4_NL has no zero: its least level is 1 / 127 of the largest.
+    # IQ4_NL has no zero level: its smallest is 1 / 127 of the largest.
     assert (np.abs(form.unpack(form.pack(x)) - x) <= 0.01 * np.abs(x).max(axis=-1, keepdims=True)).all()
 
 
 @pytest.mark.parametrize("name", SEARCHED)
 def test_search_survives_numbers_of_any_size(name: str):
-    """Beyond binary16 a scale is infinite, below it zero, as in the other formats; no warning, no crash."""
+    """Scales beyond the range of binary16 become infinite or zero, as in other formats, without warnings."""
     x = np.random.default_rng(7).standard_normal((8, 512)).astype(np.float32)
     x *= np.float32(10.0) ** np.array([-45, -38, -20, -8, 8, 20, 30, 37], np.float32)[:, None]
     form = formats.get(name)
