@@ -1,5 +1,5 @@
-// Arithmetic on numbers that came from a file: it reports overflow instead of wrapping.
-// Every size and offset read from outside goes through these and nothing else.
+// Arithmetic on numbers from a file: reports overflow instead of wrapping.
+// Every size and offset from untrusted input goes through these functions.
 #pragma once
 
 #include <cstdint>

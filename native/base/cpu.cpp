@@ -38,15 +38,15 @@ std::string read_model_name() {
         const size_t colon = line.find(':');
         return colon == std::string::npos ? "" : line.substr(std::min(line.size(), colon + 2));
     }
-    // An ARM board has no such line, but a name of its own, which ends in a NUL.
+    // ARM boards have no such line; the device tree has a NUL-terminated model name.
     std::ifstream board("/proc/device-tree/model");
     return std::getline(board, line, '\0') && !line.empty() ? line : "unknown";
 }
 #endif
 
 #ifdef ZP_X86
-// Clang 14 has no name for it in __builtin_cpu_supports. Bit 29 of ECX in leaf 1 (Intel SDM, CPUID); the
-// registers it works on are saved wherever AVX2 is reported.
+// Clang 14 does not know "f16c" in __builtin_cpu_supports: bit 29 of ECX in leaf 1 (Intel SDM, CPUID). The OS
+// saves the registers that it uses wherever AVX2 is reported.
 bool has_f16c() {
     unsigned a = 0, b = 0, c = 0, d = 0;
     return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c >> 29 & 1) != 0;
@@ -101,7 +101,7 @@ Cpu detect() {
     return c;
 }
 
-// The quota of one cgroup, v2 or v1, in processors; infinity where it has none.
+// The quota of one cgroup, v2 or v1, in processors; infinity if it sets none.
 double quota_of(const std::string& folder) {
     std::ifstream v2(folder + "/cpu.max");
     std::string quota;
@@ -114,7 +114,7 @@ double quota_of(const std::string& folder) {
     return std::numeric_limits<double>::infinity();
 }
 
-// Of a group and all above it. Inside a container the upper part of `group` may not be there to be read.
+// The smallest quota of a group and its ancestors. In a container, some of the ancestors may not be readable.
 double smallest_quota(const std::string& mount, std::string group) {
     double smallest = quota_of(mount);
     while (group.size() > 1) {

@@ -1,5 +1,5 @@
-// What this processor can do, read once: on x86 from cpuid (and from the OS's saved register state), on ARM
-// from the operating system.
+// Features of this processor, detected once: on x86 through cpuid (including the register state that the OS
+// saves), on ARM through the operating system.
 #pragma once
 
 #include <string>
@@ -17,11 +17,11 @@ struct Cpu {
 
 const Cpu& cpu();
 
-// The smallest CPU quota, in processors, of the cgroups that a process is in by its file of memberships
-// (/proc/self/cgroup); infinity where none has one. `mount` is where the groups lie.
+// The smallest CPU quota, in processors, of the cgroups listed in the file `membership` (/proc/self/cgroup)
+// and their parents; infinity if none sets one. `mount` is the root of the cgroup file system.
 double cgroup_quota(const std::string& membership, const std::string& mount);
 
-// Processors this process may use: the smaller of its affinity mask and its cgroup quota, at least 1.
+// Processors that this process may use: the minimum of its affinity mask and its cgroup quota, at least 1.
 int usable_processors();
 
 }  // namespace zp

@@ -1,5 +1,5 @@
-// mmap, and the SIGBUS guard: a fixed table of mapped ranges that a signal handler may read at any time.
-// The handler calls nothing but mmap, sigaction and raise, which are plain system calls on Linux.
+// mmap and the SIGBUS guard: a fixed table of mapped ranges that a signal handler can read at any time.
+// The handler only calls mmap, sigaction and raise, which are plain system calls on Linux.
 #include "base/file.hpp"
 
 #include <fcntl.h>
@@ -31,9 +31,9 @@ struct Mapping {
 };
 static_assert(std::atomic<uintptr_t>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
-// The one mutable state of this module: a signal handler can be given nothing else.
+// The only mutable global state of this module: a signal handler takes no arguments of ours.
 Mapping g_mappings[kMaxMappings];
-std::mutex g_mutex;  // for everything below but what the handler reads
+std::mutex g_mutex;  // guards changes to g_mappings and the state below, not the handler's reads
 int g_n_open = 0;
 struct sigaction g_previous;
 std::atomic<pthread_t> g_chaining_thread{};
@@ -46,8 +46,8 @@ void die_by(int signal) {
     raise(signal);  // takes effect when the handler returns
 }
 
-// A fault that is not ours goes to whoever was there before us. A handler that was installed over ours
-// and hands back to us would go round for ever: the second time, the process ends as it would have.
+// Forwards a fault outside our mappings to the previous handler. A handler that was installed after ours and
+// chains back to us would loop forever: on the second visit, take the default action and end the process.
 void chain(int signal, siginfo_t* info, void* context) {
     pthread_t self = pthread_self();
     if (g_chaining_thread.load() == self) return die_by(signal);
@@ -117,7 +117,7 @@ int guard_range(const void* data, size_t n_bytes) {
 void unguard_range(int slot) {
     std::lock_guard lock(g_mutex);
     g_mappings[slot].end.store(0);
-    // A handler that someone set after ours stays: taking it away would be worse than leaving ours below.
+    // Do not remove a handler that was installed after ours; leaving ours below it is harmless.
     if (--g_n_open == 0 && guard_is_installed()) sigaction(SIGBUS, &g_previous, nullptr);
 }
 
@@ -199,14 +199,14 @@ void MappedFile::close() noexcept {
 }
 
 void MappedFile::drop_pages(const void* first, size_t n_bytes) const {
-    // A fault brings in what the page cache holds together with the page, up to 2 MiB, so that goes too;
-    // whoever still reads there has it back at once.
+    // A page fault maps up to 2 MiB of cached pages around the page, so drop those too; a thread that still
+    // reads there gets them back at once.
     constexpr uintptr_t kAround = 1 << 21;
     const auto mapping = reinterpret_cast<uintptr_t>(bytes_.data());
-    const auto wanted = reinterpret_cast<uintptr_t>(first);
-    const uintptr_t begin = std::max(wanted / kAround * kAround, mapping);
-    const uintptr_t end = std::min(wanted + n_bytes + kAround, mapping + bytes_.size());
-    if (wanted < mapping || begin >= end) return;
+    const auto target = reinterpret_cast<uintptr_t>(first);
+    const uintptr_t begin = std::max(target / kAround * kAround, mapping);
+    const uintptr_t end = std::min(target + n_bytes + kAround, mapping + bytes_.size());
+    if (target < mapping || begin >= end) return;
     madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
@@ -226,8 +226,8 @@ bool MappedFile::damaged() const { return slot_ >= 0 && g_mappings[slot_].damage
 
 Status MappedFile::intact() const {
     if (!damaged()) return {};
-    return Error{Fault::kIo,
-                 printable(path_, 4096) + " changed or was truncated while it was read; fetch it again"};
+    return Error{Fault::kIo, printable(path_, 4096) +
+                                 " changed or was truncated while it was being read; fetch it again"};
 }
 
 }  // namespace zp

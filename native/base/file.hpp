@@ -1,6 +1,5 @@
-// A file mapped read-only, that may be truncated by someone else while we read it.
-// Without care that is a SIGBUS and the end of the process; here the lost pages read as zeros and the
-// mapping says that it is damaged.
+// A read-only file mapping that survives truncation of the file by another process. Normally the next access
+// would raise SIGBUS and end the process; here lost pages read as zeros and the mapping is marked as damaged.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +12,8 @@ namespace zp {
 
 class MappedFile {
 public:
-    // Maps a regular file that is not empty. Anything else (folder, pipe, socket, device, missing) is
-    // kInvalid, a refusal by the operating system kIo; the message names the path.
+    // Maps a non-empty regular file. Anything else (folder, pipe, socket, device, missing file) is kInvalid;
+    // a failure of the operating system is kIo. The message names the path.
     static Result<MappedFile> open(const std::string& path);
 
     MappedFile(MappedFile&& other) noexcept;
@@ -24,19 +23,18 @@ public:
     std::span<const std::byte> bytes() const { return bytes_; }
     const std::string& path() const { return path_; }
 
-    // Takes the pages of these bytes out of this process's memory, if they lie in the mapping.
-    // They may be read again; the system reads them back from its cache or the disk.
+    // Drops the pages of these bytes from the process's resident memory, if they are part of the mapping.
+    // They can be read again; the system reloads them from its page cache or the disk.
     void drop_pages(const void* first, size_t n_bytes) const;
 
-    // Copies bytes of the mapping from the file without their pages coming into this process: threads that
-    // read much, and once, do not wait for each other's page tables. Bytes that are gone by now leave it
-    // damaged.
+    // Copies bytes of the mapping by reading the file, without mapping their pages: threads that read large
+    // ranges once do not contend for the page tables. Bytes that no longer exist mark the mapping as damaged.
     void copy(const void* first, size_t n_bytes, void* out) const;
 
-    // True once a page could not be read: what was read since then may be zeros. Ask after reading.
+    // True once a page could not be read; data read since then may be zeros. Check after reading.
     bool damaged() const;
 
-    // kIo with one sentence if damaged, else success.
+    // kIo if the mapping is damaged, else success.
     Status intact() const;
 
 private:
@@ -46,7 +44,7 @@ private:
 
     std::string path_;
     std::span<const std::byte> bytes_;
-    int slot_ = -1;  // in the guard's table; -1: moved from
+    int slot_ = -1;  // index in the SIGBUS guard's table; -1: moved from
     int descriptor_ = -1;
 };
 

@@ -1,5 +1,6 @@
-// ZP_INLINE: a function that must be inline, or a kernel's sums go through memory, in builds that are for
-// speed. In others it is left to the compiler, which with sanitizers takes over ten minutes for it.
+// ZP_INLINE: always_inline in optimized builds, where a kernel's sums would otherwise go through memory;
+// plain `inline` in the others, because with sanitizers the forced inlining takes over ten minutes to
+// compile.
 #pragma once
 
 #ifdef NDEBUG

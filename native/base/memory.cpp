@@ -17,11 +17,12 @@ Result<Buffer> Buffer::allocate(size_t n_bytes, Pages pages, const char* purpose
     void* data =
         mmap(nullptr, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (data == MAP_FAILED) {
-        return out_of_memory("could not get " + std::to_string(n_bytes / 1000000 + 1) + " MB for " + purpose +
+        return out_of_memory("could not allocate " + std::to_string(n_bytes / 1000000 + 1) + " MB for " +
+                             purpose +
                              "; close other programs, choose a smaller model or a shorter --context");
     }
 #ifdef __linux__
-    // Advice only: a kernel without huge pages ignores it.
+    // Only a hint: a kernel without huge pages ignores it.
     madvise(data, n_bytes, pages == Pages::kHuge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 #else
     static_cast<void>(pages);

@@ -1,5 +1,5 @@
-// Large blocks of memory straight from the operating system: zeroed, aligned to a page, and an error
-// value instead of an exception where there is none.
+// Large blocks of memory from the operating system: zeroed, page-aligned, with an error value instead of an
+// exception if the allocation fails.
 #pragma once
 
 #include <cstddef>
@@ -9,14 +9,14 @@
 namespace zp {
 
 enum class Pages {
-    kHuge,  // read often and whole (weights): fewer address translations
-    kSmall  // touched a little at a time (cache): memory is used only where written
+    kHuge,  // for memory that is read often and completely (weights): fewer TLB misses
+    kSmall  // for memory that is touched piecemeal (KV cache): only written pages become resident
 };
 
 class Buffer {
 public:
     Buffer() = default;
-    // `purpose` completes the sentence "could not get N MB for ...".
+    // `purpose` completes the sentence "could not allocate N MB for ...".
     static Result<Buffer> allocate(size_t n_bytes, Pages pages, const char* purpose);
     Buffer(Buffer&& other) noexcept;
     Buffer& operator=(Buffer&& other) noexcept;
@@ -33,8 +33,7 @@ private:
     size_t size_ = 0;
 };
 
-// Gives memory that was freed back to the system, as far as the allocator lets it: worth a call before
-// something large is taken.
+// Returns freed heap memory to the system, as far as the allocator allows. Call it before a large allocation.
 void trim_heap();
 
 }  // namespace zp

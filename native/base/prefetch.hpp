@@ -1,12 +1,12 @@
-// Asking memory for what is read soon. What is read once, from the first byte to the last, comes as fast as
-// it is asked for, and processors by themselves look ahead only to the end of a page.
+// Software prefetching for memory that is read once from start to end: bandwidth then depends on the number
+// of outstanding requests, and hardware prefetchers stop at page boundaries.
 #pragma once
 
 namespace zp {
 
-inline constexpr int kPrefetchDistance = 1536;  // bytes: as many lines as a core can have on their way
+inline constexpr int kPrefetchDistance = 1536;  // bytes: as many cache lines as a core can have in flight
 
-// Asks for what comes kPrefetchDistance bytes after the n_bytes at p. What lies there need not exist.
+// Prefetches n_bytes at p + kPrefetchDistance. The address need not be valid.
 template <int n_bytes>
 inline void prefetch_ahead(const void* p) {
     for (int i = 0; i < n_bytes; i += 64)

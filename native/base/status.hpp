@@ -1,6 +1,6 @@
-// Errors are values: nothing in the engine throws across a module wall or aborts the process.
-// A Status carries one sentence fit for a person; bind/status.cpp turns it into the Python
-// exception of the same kind.
+// Errors are values: the engine throws no exceptions across its interfaces and never aborts the process.
+// A Status carries a one-sentence message for users; bind/status.cpp converts it to the corresponding Python
+// exception.
 #pragma once
 
 #include <optional>
@@ -11,12 +11,12 @@
 namespace zp {
 
 enum class Fault {
-    kInvalid,      // the input (file, field, argument) is wrong: exit code 2
+    kInvalid,      // wrong input (file, field, argument): exit code 2
     kContextFull,  // the text is longer than the context
-    kIo,           // the operating system refused: disk, permission, truncated while read
+    kIo,           // operating system error: disk, permission, file truncated while being read
     kMemory,       // an allocation failed
-    kCancelled,    // the caller asked to stop
-    kNumeric,      // NaN or infinity where a number was needed
+    kCancelled,    // cancelled by the caller
+    kNumeric,      // NaN or infinity in place of a finite number
 };
 
 struct Error {
@@ -24,7 +24,7 @@ struct Error {
     std::string message;
 };
 
-// Success, or the reason why not.
+// Success or an error.
 class [[nodiscard]] Status {
 public:
     Status() = default;
@@ -36,7 +36,7 @@ private:
     std::optional<Error> error_;
 };
 
-// A value, or the reason why there is none.
+// A value or an error.
 template <class T>
 class [[nodiscard]] Result {
 public:

@@ -1,4 +1,5 @@
-// Decodes UTF-8 one character at a time; ASCII runs are skipped eight bytes at once, for vocabularies.
+// Decodes UTF-8 one character at a time; ASCII runs are skipped eight bytes at a time, which makes
+// vocabularies fast.
 #include "base/text.hpp"
 
 #include <cstdint>
@@ -29,7 +30,7 @@ Decoded decode(std::string_view text) {
     return {code, n};
 }
 
-// Characters that move the cursor, hide, or turn the direction of the text around them.
+// Control characters, invisible characters, and those that change text direction.
 bool acts_on_terminal(uint32_t c) {
     return c < 0x20 || (c >= 0x7F && c <= 0x9F) || c == 0xAD || c == 0x61C || (c >= 0x200B && c <= 0x200F) ||
            (c >= 0x2028 && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF ||

@@ -13,26 +13,26 @@ namespace zp {
 
 namespace {
 
-// A pause lasts 20 to 50 ns on current processors: this spins for about a tenth of a millisecond, longer than
-// any wait between two pieces of one step.
+// A pause takes 20 to 50 ns on current processors, so this spins for about 0.1 ms: longer than any wait
+// between two operations of one step.
 constexpr int kSpins = 4000;
 
 void pause_briefly() {
 #ifdef ZP_X86
     __builtin_ia32_pause();
 #elif defined(ZP_ARM64)
-    // Of the hints, the one that most cores wait for: YIELD is nothing where a core runs a single thread.
+    // Most cores wait for ISB, whereas YIELD is a no-op on cores without SMT.
     __asm__ volatile("isb" ::: "memory");
 #endif
 }
 
-// Signals are the business of the thread that called; a worker must not run the program's handlers.
+// Signals belong to the calling thread; workers must not run the program's signal handlers.
 class BlockedSignals {
 public:
     BlockedSignals() {
         sigset_t all;
         sigfillset(&all);
-        sigdelset(&all, SIGBUS);  // the guard of mapped files must run on the thread that reads
+        sigdelset(&all, SIGBUS);  // the SIGBUS guard of mapped files must run on the reading thread
         sigdelset(&all, SIGSEGV);
         pthread_sigmask(SIG_SETMASK, &all, &saved_);
     }
@@ -62,13 +62,13 @@ void ThreadPool::Gate::advance(uint64_t goal) {
 ThreadPool::ThreadPool(int n_threads) : owner_(getpid()) {
     const BlockedSignals blocked;
     n_threads = std::clamp(n_threads, 1, kMaxThreads);
-    // More threads than processors: spinning would keep the thread that is waited for from running.
+    // With more threads than processors, spinning would keep the awaited thread from running.
     spins_ = n_threads <= usable_processors() ? kSpins : 1;  // before any thread reads it
     try {
         workers_.reserve(static_cast<size_t>(n_threads) - 1);
         for (int i = 1; i < n_threads; ++i) workers_.emplace_back([this, i] { work_loop(i); });
     } catch (const std::system_error&) {
-        // No more threads to be had: fewer do the same work.
+        // The system refuses more threads; fewer threads do the same work.
     }
     n_threads_ = n_active_ = static_cast<int>(workers_.size()) + 1;
 }
@@ -97,12 +97,13 @@ void ThreadPool::run(const std::function<void(int)>& work) {
 
 void ThreadPool::set_size(int n_threads) {
     n_active_ = std::clamp(n_threads, 1, n_threads_);
-    base_ = arrived_.value.load();  // all of the last run have arrived
+    base_ = arrived_.value.load();  // all threads of the last run have arrived
 }
 
 void ThreadPool::barrier() {
     if (n_active_ == 1) return;
-    // One number is all that threads meet at: whoever makes it a multiple of theirs lets the others go.
+    // A single counter implements all barriers: the thread that brings it to a multiple of n releases the
+    // others.
     const uint64_t n = static_cast<uint64_t>(n_active_);
     const uint64_t phase = (arrived_.value.load(std::memory_order_relaxed) - base_) / n;
     const uint64_t goal = base_ + (phase + 1) * n;

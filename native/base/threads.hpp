@@ -1,6 +1,6 @@
-// A pool whose threads all run the same function together and meet at barriers.
-// Waiting spins for a moment, since the next piece of work is microseconds away while a model runs, and
-// then sleeps in the kernel, so that an idle pool uses no processor.
+// A thread pool whose threads all run the same function and synchronize at barriers.
+// A waiting thread spins briefly, because the next work item is microseconds away while a model runs, and
+// then sleeps in the kernel, so that an idle pool uses no CPU.
 #pragma once
 
 #include <sys/types.h>
@@ -13,7 +13,7 @@
 
 namespace zp {
 
-// The half-open share [begin, end) of `n` items that falls to a thread.
+// A half-open range [begin, end) of items; thread_range gives the equal share of `n` items for one thread.
 struct Range {
     int begin, end;
 };
@@ -26,49 +26,51 @@ class ThreadPool {
 public:
     static constexpr int kMaxThreads = 1024;  // round_ packs a thread count below twice this
 
-    // The caller counts as one thread. Where the system refuses more threads, the pool is smaller.
+    // Includes the calling thread. The pool is smaller if the system refuses to create more threads.
     explicit ThreadPool(int n_threads);
     ~ThreadPool();
     ThreadPool(const ThreadPool&) = delete;
     ThreadPool& operator=(const ThreadPool&) = delete;
 
-    // Threads that take part, all of them until set_size says otherwise.
+    // Number of participating threads; max_threads() until set_size changes it.
     int size() const { return n_active_; }
     int max_threads() const { return n_threads_; }
-    // Outside run: how many take part from the next run on, 1 to max_threads().
+    // Sets the number of participating threads, 1 to max_threads(), from the next run on. Call it outside
+    // run.
     void set_size(int n_threads);
-    // Outside run: how often since the last call a thread waited at a barrier for so long that it went to
-    // sleep. A processor that another program holds makes it do so; a share that is a little larger does not.
+    // Returns how often threads fell asleep at a barrier since the last call. Call it outside run. A thread
+    // sleeps if another was preempted by some other program, but not if its share of the work is slightly
+    // larger.
     int take_sleep_count() { return n_sleeps_.exchange(0); }
-    // False in a child process made by fork: its copies of the threads do not exist.
+    // False in a child process after fork, which does not inherit the threads.
     bool is_alive() const;
-    // Calls work(thread) on every thread, thread 0 being the caller, and returns when all are done.
+    // Calls work(thread) on every thread (the caller is thread 0) and returns when all have finished.
     void run(const std::function<void(int)>& work);
-    // Inside run: waits until every thread has come here.
+    // Waits until every thread has arrived. Call it inside run.
     void barrier();
-    // Inside run, called by every thread: `work(begin, end)` on all of `n` items. Three quarters are fixed
-    // shares; the rest goes in small pieces to whoever comes for it, so that a thread whose processor was
-    // taken away, or whose memory was slow, does not hold up the others. Between two calls there must be a
-    // barrier.
+    // Splits `n` items among the threads and calls work(begin, end). Every thread calls it inside run; two
+    // calls need a barrier between them. Three quarters of the items are assigned statically, the rest
+    // dynamically in small pieces, so that a thread that was preempted or had slow memory does not delay the
+    // others.
     template <class Work>
     void parallel_for(int n, int thread, const Work& work);
 
 private:
     static constexpr int kPiecesPerThread = 4;
 
-    // A counter that threads wait on: it only grows, and in no lifetime past 64 bits.
+    // A counter that threads wait on. It only grows, and never exceeds 64 bits in practice.
     struct Gate {
         alignas(64) std::atomic<uint64_t> value{0};
         alignas(64) std::atomic<int32_t> sleepers{0};
-        // Whether it had to sleep.
+        // Returns whether the thread had to sleep.
         bool wait_for(uint64_t goal, int spins);
-        // Adds one and wakes the sleepers if that makes `goal`.
+        // Increments the counter and wakes the sleepers if it reaches `goal`.
         void advance(uint64_t goal);
     };
 
     void work_loop(int thread);
-    // The next piece, counted from 0. Every thread comes once more than it gets one, so the last to come is
-    // known, and leaves the count as it was.
+    // Takes the next piece, numbered from 0. Every thread makes exactly one call that returns no piece, so
+    // the last of these calls is known and resets the counter.
     int take(int n_pieces);
 
     int n_threads_ = 1;
@@ -79,10 +81,10 @@ private:
     const std::function<void(int)>* work_ = nullptr;
     std::atomic<bool> is_closing_{false};
     Gate start_;
-    // The round that start_ is at and how many threads take part in it, in one number: a thread that was left
-    // out of some rounds may wake late, and must not take the numbers of two of them together.
+    // The current round of start_ and its number of threads, packed in one integer: a thread that sat out
+    // some rounds may wake late and must not combine the values of two rounds.
     std::atomic<uint64_t> round_{0};
-    Gate arrived_;  // arrivals at barriers: every n_active_ of them after base_ open one
+    Gate arrived_;  // arrivals at barriers since base_; every n_active_-th one opens a barrier
     uint64_t base_ = 0;
     std::atomic<int> n_sleeps_{0};
     alignas(64) std::atomic<int> n_taken_{0};

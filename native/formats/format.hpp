@@ -1,4 +1,4 @@
-// What a weight format is: its name, its GGUF id and the size of its block.
+// Weight formats: name, GGUF type id and block size.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// One pass over the bytes. The order of things is always: read a number, compare it with what is left of
-// the file (never the other way round), only then compute with it, through base/checked.hpp.
-// Duplicates are found by sorting, not hashing: a file can be made to collide in any hash we would choose.
+// Parses in one pass. Every number is read, compared with the bytes that are left, and only then used in
+// arithmetic, through base/checked.hpp. Duplicates are found by sorting rather than hashing: a crafted file
+// could collide in any hash function.
 #include "formats/gguf.hpp"
 
 #include <algorithm>
@@ -18,9 +18,9 @@ namespace zp {
 
 namespace {
 
-constexpr uint64_t kSmallestEntry = 8 + 1 + 4 + 1;           // key length, key, type, value
-constexpr uint64_t kSmallestTensor = 8 + 1 + 4 + 8 + 4 + 8;  // name, n_dims, one dim, type, offset
-// Tensor types of the specification that we do not compute with, so that a refusal can name them.
+constexpr uint64_t kMinEntryBytes = 8 + 1 + 4 + 1;           // key length, key, type, value
+constexpr uint64_t kMinTensorBytes = 8 + 1 + 4 + 8 + 4 + 8;  // name, n_dims, one dim, type, offset
+// Names of tensor types, for messages about unsupported ones.
 const char* foreign_type(uint32_t id) {
     constexpr const char* kNames[] = {
         nullptr,    nullptr,    nullptr,   nullptr, "Q4_2",       "Q4_3",       "Q5_0",       "Q5_1",
@@ -57,12 +57,12 @@ class Parser {
 public:
     Parser(std::span<const std::byte> head, uint64_t file_bytes) : head_(head), file_bytes_(file_bytes) {}
 
-    // Each step returns false after `fail`; the first failure stands.
+    // Returns false after `fail`, as each step does; the first failure ends parsing.
     bool parse();
 
     GgufHeader header_;
     std::string failure_;
-    uint64_t wanted_bytes_ = 0;
+    uint64_t needed_bytes_ = 0;
 
 private:
     template <class... Parts>
@@ -70,8 +70,8 @@ private:
         failure_ = join(parts...);
         return false;
     }
-    uint64_t left() const { return file_bytes_ - at_; }
-    std::string place() const;
+    uint64_t bytes_left() const { return file_bytes_ - at_; }
+    std::string location() const;
 
     bool take(uint64_t n_bytes, const std::byte*& data);
     template <class Number>
@@ -92,32 +92,32 @@ private:
     bool tensor();
     bool shape(GgufTensor& tensor);
     bool format(GgufTensor& tensor);
-    bool place_tensors();
-    bool distinct(std::vector<std::string_view> names, const char* what);
-    bool apart();
+    bool resolve_offsets();
+    bool check_distinct(std::vector<std::string_view> names, const char* what);
+    bool check_overlaps();
 
     std::span<const std::byte> head_;
     uint64_t file_bytes_;
     uint64_t at_ = 0;
     uint64_t n_entries_ = 0, n_tensors_ = 0;
     uint64_t alignment_ = 32;  // the specification's default
-    // What is being read, for messages: "metadata" or "tensor", its number, and its name once known.
+    // The current item, for messages: "metadata" or "tensor", its index, and its name once known.
     const char* part_ = "the header";
     uint64_t index_ = 0;
     std::string_view name_;
 };
 
-std::string Parser::place() const {
+std::string Parser::location() const {
     if (name_.data()) return join(part_, " ", quoted(name_));
     return at_ < 24 ? std::string(part_) : join(part_, " number ", index_);
 }
 
 bool Parser::take(uint64_t n_bytes, const std::byte*& data) {
-    if (n_bytes > left())
-        return fail(place(), " is cut off: the file ends at byte ", file_bytes_, "; fetch it again");
+    if (n_bytes > bytes_left())
+        return fail(location(), " is cut off: the file ends at byte ", file_bytes_, "; fetch it again");
     if (n_bytes > head_.size() - at_) {
-        wanted_bytes_ = at_ + n_bytes;
-        return fail("the header goes on after its first ", head_.size(), " bytes; read more of the file");
+        needed_bytes_ = at_ + n_bytes;
+        return fail("the header continues after its first ", head_.size(), " bytes; read more of the file");
     }
     data = head_.data() + at_;
     at_ += n_bytes;
@@ -132,26 +132,26 @@ bool Parser::number(Number& out) {
     return true;
 }
 
-// A length and that many bytes of UTF-8.
+// A length followed by that many bytes of UTF-8.
 bool Parser::text(std::string_view& out, uint64_t limit, const char* what) {
     uint64_t n = 0;
     const std::byte* data = nullptr;
     if (!number(n)) return false;
-    if (n > left())
-        return fail(place(), ": ", what, " has ", n, " bytes, but the file has only ", left(),
+    if (n > bytes_left())
+        return fail(location(), ": ", what, " has ", n, " bytes, but the file has only ", bytes_left(),
                     " left; fetch it again");
-    if (n > limit) return fail(place(), ": ", what, " has ", n, " bytes; it may have at most ", limit);
+    if (n > limit) return fail(location(), ": ", what, " has ", n, " bytes; it may have at most ", limit);
     if (!take(n, data)) return false;
     out = {reinterpret_cast<const char*>(data), n};
-    if (!is_utf8(out)) return fail(place(), ": ", what, " ", quoted(out), " is not valid UTF-8");
+    if (!is_utf8(out)) return fail(location(), ": ", what, " ", quoted(out), " is not valid UTF-8");
     return true;
 }
 
 bool Parser::name(std::string_view& out, uint64_t limit, const char* what) {
     if (!text(out, limit, what)) return false;
-    if (out.empty()) return fail(place(), ": ", what, " is empty; it must have at least one character");
+    if (out.empty()) return fail(location(), ": ", what, " is empty; it must have at least one character");
     if (out.find('\0') != std::string_view::npos)
-        return fail(place(), ": ", what, " ", quoted(out), " contains a NUL character");
+        return fail(location(), ": ", what, " ", quoted(out), " contains a NUL character");
     name_ = out;
     return true;
 }
@@ -165,7 +165,7 @@ bool Parser::parse() {
         if (!entry()) return false;
         names.push_back(name_);
     }
-    if (!distinct(std::move(names), "metadata key") || !alignment()) return false;
+    if (!check_distinct(std::move(names), "metadata key") || !alignment()) return false;
     names = {};
     part_ = "tensor";
     for (index_ = 0; index_ < n_tensors_; ++index_) {
@@ -173,7 +173,7 @@ bool Parser::parse() {
         if (!tensor()) return false;
         names.push_back(name_);
     }
-    return distinct(std::move(names), "tensor name") && place_tensors() && apart();
+    return check_distinct(std::move(names), "tensor name") && resolve_offsets() && check_overlaps();
 }
 
 bool Parser::preamble() {
@@ -204,11 +204,11 @@ bool Parser::counts() {
         const char* field;
         uint64_t n, smallest, limit;
     };
-    for (const Count& c : {Count{"tensor count", n_tensors_, kSmallestTensor, kMaxTensors},
-                           Count{"metadata count", n_entries_, kSmallestEntry, kMaxEntries}}) {
-        if (c.n > left() / c.smallest)
-            return fail("the ", c.field, " is ", c.n, ", but the ", left(), " bytes left can hold at most ",
-                        left() / c.smallest, "; fetch it again");
+    for (const Count& c : {Count{"tensor count", n_tensors_, kMinTensorBytes, kMaxTensors},
+                           Count{"metadata count", n_entries_, kMinEntryBytes, kMaxEntries}}) {
+        if (c.n > bytes_left() / c.smallest)
+            return fail("the ", c.field, " is ", c.n, ", but the ", bytes_left(),
+                        " bytes left can hold at most ", bytes_left() / c.smallest, "; fetch it again");
         if (c.n > c.limit) return fail("the ", c.field, " is ", c.n, "; it may be at most ", c.limit);
     }
     return true;
@@ -219,7 +219,7 @@ bool Parser::entry() {
     uint32_t type = 0;
     if (!name(key, kMaxKeyBytes, "the key") || !number(type)) return false;
     if (type >= kNumGgufTypes)
-        return fail(place(), " has the unknown value type ", type, "; types are 0 to 12");
+        return fail(location(), " has the unknown value type ", type, "; types are 0 to 12");
     GgufEntry entry{std::string(key), static_cast<GgufType>(type), {}};
     if (!value(entry)) return false;
     header_.metadata.push_back(std::move(entry));
@@ -245,16 +245,16 @@ bool Parser::array(GgufArray& array) {
     uint32_t type = 0;
     if (!number(type) || !number(array.count)) return false;
     if (type == static_cast<uint32_t>(GgufType::kArray))
-        return fail(place(), " is an array of arrays, which is not supported");
+        return fail(location(), " is an array of arrays, which is not supported");
     if (type >= kNumGgufTypes)
-        return fail(place(), " is an array of the unknown item type ", type, "; types are 0 to 12");
+        return fail(location(), " is an array of the unknown item type ", type, "; types are 0 to 12");
     array.type = static_cast<GgufType>(type);
     uint64_t smallest = array.type == GgufType::kString ? 8 : size_of(array.type);
-    if (array.count > left() / smallest)
-        return fail(place(), " has ", array.count, " items, but the ", left(),
-                    " bytes left can hold at most ", left() / smallest);
+    if (array.count > bytes_left() / smallest)
+        return fail(location(), " has ", array.count, " items, but the ", bytes_left(),
+                    " bytes left can hold at most ", bytes_left() / smallest);
     if (array.count > kMaxArrayItems)
-        return fail(place(), " has ", array.count, " items; it may have at most ", kMaxArrayItems);
+        return fail(location(), " has ", array.count, " items; it may have at most ", kMaxArrayItems);
     return array.type == GgufType::kString ? array_of_strings(array) : array_of_numbers(array);
 }
 
@@ -264,8 +264,7 @@ bool Parser::array_of_strings(GgufArray& array) {
         std::string_view item;
         if (!text(item, kMaxStringBytes, "an item")) return false;
         if (at_ - start > kMaxArrayBytes)
-            return fail(place(), " has more than ", kMaxArrayBytes,
-                        " bytes, the most that an array may have");
+            return fail(location(), " has more than ", kMaxArrayBytes, " bytes, the limit for an array");
     }
     auto bytes = head_.subspan(start, at_ - start);
     array.packed.assign(bytes.begin(), bytes.end());
@@ -275,7 +274,7 @@ bool Parser::array_of_strings(GgufArray& array) {
 bool Parser::array_of_numbers(GgufArray& array) {
     uint64_t n_bytes = 0;
     const std::byte* data = nullptr;
-    if (!checked_mul(array.count, size_of(array.type), n_bytes)) return fail(place(), " is too large");
+    if (!checked_mul(array.count, size_of(array.type), n_bytes)) return fail(location(), " is too large");
     if (!take(n_bytes, data)) return false;
     if (array.type == GgufType::kBool && !bools(data, array.count)) return false;
     array.packed.assign(data, data + n_bytes);
@@ -285,7 +284,7 @@ bool Parser::array_of_numbers(GgufArray& array) {
 bool Parser::bools(const std::byte* data, uint64_t n) {
     for (uint64_t i = 0; i < n; ++i)
         if (data[i] > std::byte{1})
-            return fail(place(), " has the bool ", std::to_integer<int>(data[i]), "; it must be 0 or 1");
+            return fail(location(), " has the bool ", std::to_integer<int>(data[i]), "; it must be 0 or 1");
     return true;
 }
 
@@ -310,7 +309,7 @@ bool Parser::tensor() {
     tensor.name = key;
     if (!shape(tensor) || !format(tensor) || !number(tensor.offset)) return false;
     if (tensor.offset % alignment_ != 0)
-        return fail(place(), " has the offset ", tensor.offset, "; it must be a multiple of ", alignment_);
+        return fail(location(), " has the offset ", tensor.offset, "; it must be a multiple of ", alignment_);
     header_.tensors.push_back(std::move(tensor));
     return true;
 }
@@ -319,14 +318,14 @@ bool Parser::shape(GgufTensor& tensor) {
     uint32_t n_dims = 0;
     if (!number(n_dims)) return false;
     if (n_dims == 0 || n_dims > kMaxDims)
-        return fail(place(), " has ", n_dims, " dimensions; it must have 1 to ", kMaxDims);
+        return fail(location(), " has ", n_dims, " dimensions; it must have 1 to ", kMaxDims);
     uint64_t n_weights = 1;
     for (uint32_t i = 0; i < n_dims; ++i) {
         uint64_t dim = 0;
         if (!number(dim)) return false;
-        if (dim == 0) return fail(place(), ": dimension ", i, " is 0; it must be at least 1");
+        if (dim == 0) return fail(location(), ": dimension ", i, " is 0; it must be at least 1");
         if (!checked_mul(n_weights, dim, n_weights) || n_weights > INT64_MAX)
-            return fail(place(), ": dimension ", i, " is ", dim, ", more weights than any file can hold");
+            return fail(location(), ": dimension ", i, " is ", dim, ", more weights than any file can hold");
         tensor.shape.insert(tensor.shape.begin(), dim);  // the file has the contiguous axis first
     }
     return true;
@@ -337,44 +336,44 @@ bool Parser::format(GgufTensor& tensor) {
     if (!number(id)) return false;
     std::optional<Format> known = format_from_gguf(id);
     if (!known)
-        return fail(place(), " has the type id ", id, " (", foreign_type(id), "); supported are ",
+        return fail(location(), " has the type id ", id, " (", foreign_type(id), "); supported are ",
                     supported_formats());
     tensor.format = *known;
     const FormatInfo& f = info(*known);
     if (tensor.shape.back() % f.block_weights != 0)
-        return fail(place(), " has rows of ", tensor.shape.back(), " weights; for ", f.name,
+        return fail(location(), " has rows of ", tensor.shape.back(), " weights; for ", f.name,
                     " it must be a multiple of ", f.block_weights);
     uint64_t n_blocks = tensor.shape.back() / f.block_weights;
     for (size_t i = 0; i + 1 < tensor.shape.size(); ++i)
-        if (!checked_mul(n_blocks, tensor.shape[i], n_blocks)) return fail(place(), " is too large");
+        if (!checked_mul(n_blocks, tensor.shape[i], n_blocks)) return fail(location(), " is too large");
     if (!checked_mul(n_blocks, f.block_bytes, tensor.n_bytes) || tensor.n_bytes > file_bytes_)
-        return fail(place(), " needs more bytes than the ", file_bytes_,
+        return fail(location(), " needs more bytes than the ", file_bytes_,
                     " of the whole file; fetch it again");
     return true;
 }
 
-// Offsets become absolute, and every range is shown to lie inside the file.
-bool Parser::place_tensors() {
+// Makes offsets absolute and checks that every range is inside the file.
+bool Parser::resolve_offsets() {
     if (!checked_align(at_, alignment_, header_.data_offset)) return fail("its tensor data is out of range");
     for (GgufTensor& tensor : header_.tensors) {
         name_ = tensor.name;
         uint64_t end = 0;
         if (!checked_add(tensor.offset, header_.data_offset, tensor.offset) ||
             !checked_add(tensor.offset, tensor.n_bytes, end) || end > file_bytes_)
-            return fail(place(), " lies outside the file, which ends at byte ", file_bytes_,
+            return fail(location(), " lies outside the file, which ends at byte ", file_bytes_,
                         "; fetch it again");
     }
     return true;
 }
 
-bool Parser::distinct(std::vector<std::string_view> names, const char* what) {
+bool Parser::check_distinct(std::vector<std::string_view> names, const char* what) {
     std::sort(names.begin(), names.end());
-    auto twice = std::adjacent_find(names.begin(), names.end());
-    if (twice == names.end()) return true;
-    return fail("the ", what, " ", quoted(*twice), " occurs twice; each may occur once");
+    auto duplicate = std::adjacent_find(names.begin(), names.end());
+    if (duplicate == names.end()) return true;
+    return fail("the ", what, " ", quoted(*duplicate), " occurs twice; each may occur once");
 }
 
-bool Parser::apart() {
+bool Parser::check_overlaps() {
     std::vector<const GgufTensor*> order;
     for (const GgufTensor& tensor : header_.tensors) order.push_back(&tensor);
     std::sort(order.begin(), order.end(), [](auto* a, auto* b) { return a->offset < b->offset; });
@@ -386,11 +385,11 @@ bool Parser::apart() {
 
 }  // namespace
 
-Result<GgufHeader> parse_gguf(std::span<const std::byte> head, uint64_t file_bytes, uint64_t* wanted_bytes) {
+Result<GgufHeader> parse_gguf(std::span<const std::byte> head, uint64_t file_bytes, uint64_t* needed_bytes) {
     if (head.size() > file_bytes) head = head.first(file_bytes);
     Parser parser(head, file_bytes);
     if (parser.parse()) return std::move(parser.header_);
-    if (wanted_bytes) *wanted_bytes = parser.wanted_bytes_;
+    if (needed_bytes) *needed_bytes = parser.needed_bytes_;
     return invalid(std::move(parser.failure_));
 }
 

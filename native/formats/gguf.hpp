@@ -1,6 +1,6 @@
-// The GGUF file as checked numbers: header, metadata and tensor table (GGUF specification, v2 and v3).
-// The parser takes bytes and a file size and returns ranges that are known to lie inside the file.
-// It allocates nothing from a count in the file, follows no pointer and has no global state.
+// GGUF parser: header, metadata and tensor table (GGUF specification, v2 and v3).
+// It takes bytes and a file size and returns ranges that are guaranteed to be inside the file. It allocates
+// nothing based on a count in the file, follows no pointers and has no global state.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,7 @@
 
 namespace zp {
 
-// Limits of our own, each well above any published model; they keep memory below twice the file.
+// Our own limits, each well above any published model; they bound memory to twice the file size.
 inline constexpr uint64_t kMaxEntries = 1u << 16;      // metadata entries; models have about 40
 inline constexpr uint64_t kMaxTensors = 1u << 17;      // models have up to about 2,000
 inline constexpr uint64_t kMaxKeyBytes = 65535;        // the specification's limit
@@ -28,7 +28,7 @@ inline constexpr uint32_t kMaxDims = 4;                // GGML_MAX_DIMS
 
 struct GgufEntry {
     std::string key;
-    GgufType type = GgufType::kU8;  // as declared
+    GgufType type = GgufType::kU8;  // the declared type
     GgufValue value;
 };
 
@@ -42,16 +42,16 @@ struct GgufTensor {
 
 struct GgufHeader {
     uint32_t version = 0;
-    uint64_t file_bytes = 0;   // of the whole file
-    uint64_t data_offset = 0;  // where tensor data begins; past the end if there are no tensors
+    uint64_t file_bytes = 0;   // size of the file
+    uint64_t data_offset = 0;  // start of the tensor data; past the end if there are no tensors
     std::vector<GgufEntry> metadata;
-    std::vector<GgufTensor> tensors;  // in the order of the file, ranges inside it and apart
+    std::vector<GgufTensor> tensors;  // in file order; their ranges are inside the file and do not overlap
 };
 
-// `head` is the file, or its first bytes up to at least the end of the tensor table;
-// `file_bytes` is the size of the whole file. Errors name the field and what it would have to be.
-// If `head` ends too early while the file goes on, `*wanted_bytes` becomes a size that gets further.
+// `head` is the file, or its first bytes up to at least the end of the tensor table; `file_bytes` is the file
+// size. Errors name the field and the values it may have. If `head` is too short but the file is longer,
+// `*needed_bytes` is set to a size that allows the parser to get further.
 Result<GgufHeader> parse_gguf(std::span<const std::byte> head, uint64_t file_bytes,
-                              uint64_t* wanted_bytes = nullptr);
+                              uint64_t* needed_bytes = nullptr);
 
 }  // namespace zp

@@ -1,4 +1,4 @@
-// Reads values that the parser has checked; unaligned, so always by memcpy.
+// Reads values that the parser has validated; they are unaligned, hence memcpy.
 #include "formats/gguf_value.hpp"
 
 #include <bit>

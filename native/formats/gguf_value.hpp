@@ -1,4 +1,4 @@
-// One metadata value of a GGUF file: its type as declared, and what it holds.
+// GGUF metadata values and their declared types.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace zp {
 
-// Value types with the numbers that the file uses for them.
+// Value types, numbered as in the file.
 enum class GgufType : uint32_t {
     kU8 = 0,
     kI8 = 1,
@@ -31,8 +31,8 @@ inline constexpr uint32_t kNumGgufTypes = 13;
 // "UINT8", "INT32", ... as in the specification.
 const char* type_name(GgufType type);
 
-// Items as they stand in the file, checked: fixed-size numbers, or strings each after its u64 length.
-// They stay packed, because a vector of them would be up to eight times as large.
+// Array items in the file's encoding, already validated: fixed-size numbers, or strings each preceded by its
+// u64 length. They stay packed because a vector of values would be up to eight times as large.
 struct GgufArray {
     GgufType type = GgufType::kU8;  // of the items; never kArray
     uint64_t count = 0;
@@ -42,13 +42,13 @@ struct GgufArray {
 // One metadata value: unsigned and signed integers of any width, floats, and so on.
 using GgufValue = std::variant<uint64_t, int64_t, double, bool, std::string, GgufArray>;
 
-// The scalar of a fixed-size type at `data`, which holds as many bytes as the type has.
+// Reads a scalar of a fixed-size type from `data`, which must have size_of(type) bytes.
 GgufValue read_scalar(GgufType type, const std::byte* data);
 
-// Bytes of one value of a fixed-size type; 0 for strings and arrays.
+// Size in bytes of a value of a fixed-size type; 0 for strings and arrays.
 uint64_t size_of(GgufType type);
 
-// Calls `visit(std::string_view)` with every item of a checked array of strings, in order.
+// Calls `visit(std::string_view)` for every item of a validated array of strings, in order.
 template <class Visit>
 void for_each_text(const GgufArray& array, Visit&& visit) {
     const std::byte* at = array.packed.data();
@@ -59,7 +59,7 @@ void for_each_text(const GgufArray& array, Visit&& visit) {
     }
 }
 
-// Calls `visit(GgufValue)` with every item of a checked array, in order.
+// Calls `visit(GgufValue)` for every item of a validated array, in order.
 template <class Visit>
 void for_each_item(const GgufArray& array, Visit&& visit) {
     if (array.type == GgufType::kString)

@@ -1,4 +1,4 @@
-// IEEE half and bfloat16 to float and back, in integer arithmetic: exact, round to nearest even.
+// Conversions between IEEE half, bfloat16 and float in integer arithmetic; narrowing rounds to nearest even.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// First bytes as each format's specification gives them; the usual wrong downloads come first.
+// Magic numbers from each format's specification; the most common wrong downloads come first.
 #include "formats/sniff.hpp"
 
 #include <algorithm>

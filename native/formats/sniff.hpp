@@ -1,4 +1,4 @@
-// What a file that is not a GGUF probably is, for the message that refuses it.
+// Guesses the type of a file that is not a GGUF, for the error message.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +6,7 @@
 
 namespace zp {
 
-// A sentence's end such as "it is a ZIP archive, ...", or "its first bytes are unknown".
+// Returns a clause such as "it is a ZIP archive, ...", or "its first bytes are unknown".
 const char* sniff(std::span<const std::byte> head);
 
 }  // namespace zp

@@ -1,6 +1,6 @@
-// libFuzzer target for the GGUF reader: any bytes at all, as a whole file and as the head of a longer one.
-// It also checks what the reader promises of a header it accepts, so that a check that is missing is found
-// even where nothing crashes. Seeds: seeds.py. Run: fuzz_gguf -runs=1000000 CORPUS.
+// libFuzzer target for the GGUF parser: parses arbitrary bytes as a complete file and as the head of a longer
+// one. It also verifies the parser's guarantees for accepted headers, which finds missing checks even if
+// nothing crashes. Seeds: seeds.py. Run: fuzz_gguf -runs=1000000 CORPUS.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -14,9 +14,9 @@
 
 namespace {
 
-void require(bool holds, const char* promise) {
+void require(bool holds, const char* guarantee) {
     if (holds) return;
-    std::fprintf(stderr, "broken promise: %s\n", promise);
+    std::fprintf(stderr, "violated guarantee: %s\n", guarantee);
     std::abort();
 }
 
@@ -29,10 +29,10 @@ void check_tensors(const zp::GgufHeader& header, uint64_t file_bytes) {
         unsigned __int128 n = 1;
         for (uint64_t dim : t.shape) n *= dim;
         const zp::FormatInfo& f = zp::info(t.format);
-        require(n > 0 && t.shape.back() % f.block_weights == 0, "rows are whole blocks");
+        require(n > 0 && t.shape.back() % f.block_weights == 0, "rows are complete blocks");
         require(n / f.block_weights * f.block_bytes == t.n_bytes, "bytes follow from the shape");
         require(t.offset >= header.data_offset && t.n_bytes <= file_bytes, "data follows the header");
-        require(t.offset <= file_bytes - t.n_bytes, "data lies inside the file");
+        require(t.offset <= file_bytes - t.n_bytes, "data is inside the file");
         ranges.emplace_back(t.offset, t.offset + t.n_bytes);
     }
     std::sort(ranges.begin(), ranges.end());
@@ -53,25 +53,26 @@ void check_metadata(const zp::GgufHeader& header) {
                 n_bytes += text ? 8 + text->size() : zp::size_of(array->type);
                 ++n_items;
             });
-            require(n_items == array->count && n_bytes == array->packed.size(), "arrays hold what they say");
+            require(n_items == array->count && n_bytes == array->packed.size(),
+                    "arrays have the declared size");
         }
     }
 }
 
 void parse(std::span<const std::byte> head, uint64_t file_bytes) {
-    uint64_t wanted_bytes = 0;
-    auto result = zp::parse_gguf(head, file_bytes, &wanted_bytes);
+    uint64_t needed_bytes = 0;
+    auto result = zp::parse_gguf(head, file_bytes, &needed_bytes);
     if (result.ok()) {
-        require(wanted_bytes == 0, "an accepted header asks for nothing");
+        require(needed_bytes == 0, "an accepted header requests no more bytes");
         check_tensors(result.value(), file_bytes);
         check_metadata(result.value());
         return;
     }
     const std::string& message = result.error().message;
-    require(!message.empty() && message.size() < 1000, "a refusal is one sentence");
-    for (char c : message) require(static_cast<unsigned char>(c) >= 0x20, "a refusal is one line");
-    require(wanted_bytes == 0 || (wanted_bytes > head.size() && wanted_bytes <= file_bytes),
-            "more bytes are asked for only where the file has them");
+    require(!message.empty() && message.size() < 1000, "an error message is one sentence");
+    for (char c : message) require(static_cast<unsigned char>(c) >= 0x20, "an error message is one line");
+    require(needed_bytes == 0 || (needed_bytes > head.size() && needed_bytes <= file_bytes),
+            "the parser requests more bytes only if the file has them");
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
-"""Writes the seed corpus of fuzz_gguf: small sound GGUF files and every one-field change of them.
+"""Write the seed corpus of fuzz_gguf: small valid GGUF files and every single-field mutation of them.
 
 Deterministic, standard library only: `python seeds.py FOLDER`. Tests import it to replay the same files.
-Changes, as in the issue's list: every integer becomes 0, 1, -1, limit +- 1, 2^31, 2^32, 2^63, 2^64-1; types
-are swapped, entries doubled, the file cut at every boundary of a field.
+Mutations: every integer becomes 0, 1, -1, limit +- 1, 2^31, 2^32, 2^63 and 2^64-1; types are replaced, fields
+dropped or duplicated, and the file is truncated at and inside every field.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BLOCKS = {0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 8: (32, 34), 30: (1, 2
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a file: its bytes and what it is; `pad` fields are rebuilt to fit."""
+    """One field of a file: its bytes and its kind, which selects the mutations."""
 
     data: bytes
     kind: str = "int"
@@ -65,7 +65,7 @@ def array(key: bytes, kind: int, items: list[object]) -> list[Field]:
 
 
 def tensor(name: bytes, dims: list[int], kind: int, offset: int) -> list[Field]:
-    """`dims` in the order of the file, the contiguous axis first."""
+    """The fields of a tensor table entry. `dims` are in file order, the contiguous axis first."""
     table = [*text(name), number(len(dims), "I"), *(number(dim, "Q") for dim in dims)]
     return [*table, Field(struct.pack("<I", kind), "type"), number(offset, "Q")]
 
@@ -85,7 +85,7 @@ def sound(
     version: int = 3,
     alignment: int = 32,
 ) -> list[Field]:
-    """The fields of a file that is right; tensors follow one another, each padded to the alignment."""
+    """The fields of a valid file. Tensors are contiguous, each padded to the alignment."""
     tensors, offset = [], 0
     for name, dims, kind in shapes:
         tensors.append(tensor(name, dims, kind, offset))
@@ -107,7 +107,7 @@ def sound(
 
 
 def models() -> dict[str, list[Field]]:
-    """Sound files that between them have every value type, tensor format and layout."""
+    """Valid files that together cover every value type, tensor format and layout."""
     scalars = [scalar(b"a.%d" % kind, kind, 1) for kind in CODES]
     arrays = [array(b"list.%d" % kind, kind, [1, 0, 1]) for kind in CODES]
     words = [array(b"tokenizer.ggml.tokens", TEXT, [b"<s>", "\u0120a".encode(), b""])]
@@ -140,7 +140,7 @@ def integers(size: int, old: int) -> list[int]:
 
 
 def changes(fields: list[Field]) -> Iterator[tuple[str, list[Field]]]:
-    """Every file that differs from `fields` in one place, with a name for it."""
+    """Yield (name, fields) of every file that differs from `fields` in one place."""
     for i, field in enumerate(fields):
         before, after = fields[:i], fields[i + 1 :]
         yield f"cut{i}", before
@@ -160,20 +160,20 @@ def changes(fields: list[Field]) -> Iterator[tuple[str, list[Field]]]:
                 yield f"text{i}-{value.hex()}", [*before, Field((value * 64)[: len(field.data)]), *after]
         if field.kind in ("magic", "items", "data"):
             yield f"ones{i}", [*before, Field(b"\xff" * len(field.data)), *after]
-            yield f"turned{i}", [*before, Field(field.data[::-1]), *after]
+            yield f"reversed{i}", [*before, Field(field.data[::-1]), *after]
 
 
 def repeats(fields: list[Field]) -> Iterator[tuple[str, list[Field]]]:
-    """Files in which all texts are equal (duplicate keys, names), or whose version is old or swapped."""
+    """Yield files with equal texts (duplicate keys and names), or with an old or byte-swapped version."""
     texts = [field for field in fields if field.kind == "text"]
-    for wanted in texts[:2]:
+    for repeated in texts[:2]:
         same = []
         for field, following in zip(fields, [*fields[1:], None], strict=True):
             if following is not None and following.kind == "text":
-                same.append(number(len(wanted.data), "Q"))
+                same.append(number(len(repeated.data), "Q"))
             else:
-                same.append(wanted if field.kind == "text" else field)
-        yield f"same-{wanted.data.hex()[:16]}", same
+                same.append(repeated if field.kind == "text" else field)
+        yield f"same-{repeated.data.hex()[:16]}", same
     for version in (0, 1, 4, 0x02000000, 0x03000000):
         yield (
             f"version{version:x}",
@@ -181,7 +181,7 @@ def repeats(fields: list[Field]) -> Iterator[tuple[str, list[Field]]]:
         )
 
 
-# Files of other kinds, and what no change of one field makes of a sound file.
+# Other file types, and malformed files that no single mutation of a valid one produces.
 OTHERS = {
     "other-zip": b"PK\x03\x04" + bytes(26),
     "other-pickle": b"\x80\x02}q\x00.",
@@ -196,7 +196,7 @@ OTHERS = {
 
 
 def corpus() -> Iterator[tuple[str, bytes]]:
-    """(name, bytes) of every seed, sound files first."""
+    """Yield (name, bytes) of every seed: other file types, valid files, then mutations."""
     yield from OTHERS.items()
     for model, fields in models().items():
         yield f"{model}-sound", b"".join(field.data for field in fields)

@@ -1,4 +1,4 @@
-// Which instruction sets this build holds and this machine runs.
+// Selects a kernel table: instruction sets in this build that this machine supports.
 #include <cstring>
 
 #include "base/cpu.hpp"

@@ -6,7 +6,7 @@ namespace zp {
 
 namespace {
 
-// Query rows that share one read of the keys: more reuse, but also more to keep in the first-level cache.
+// Query rows that share one read of the keys. More rows mean more reuse, but also more data in the L1 cache.
 constexpr int kRowsPerUnit = 24;
 
 auto attend_of(const Kernels& kernels, CacheType type) {
@@ -16,8 +16,8 @@ auto attend_of(const Kernels& kernels, CacheType type) {
                                       : kernels.attend_float;
 }
 
-// Units that take one chunk after the other together, so that only the first of them finds its keys and
-// values in memory; and what each thread should have to choose from, which matters more.
+// Units that go through the chunks together, so that only the first of them reads keys and values from
+// memory; and the minimum number of passes per thread, for load balance, which takes precedence.
 constexpr int kMaxUnitsPerPass = 8;
 constexpr int kPassesPerThread = 8;
 
@@ -35,12 +35,13 @@ struct Attention::Rows {
     float softcap = 0.0f;
     int n = 0;
 
-    int n_positions() const { return n_visible[n - 1]; }  // rows come in the order of their tokens
+    int n_positions() const { return n_visible[n - 1]; }  // rows are in token order
     int first_chunk() const { return n_hidden[0] / kChunk; }
     int n_chunks() const { return chunks_of(n_positions()); }
-    bool has(int chunk) const { return chunk >= first_chunk() && chunk < n_chunks(); }
-    // Those that see something of a chunk: the first may end before it, the last be past it.
-    Range that_see(int chunk) const {
+    bool overlaps(int chunk) const { return chunk >= first_chunk() && chunk < n_chunks(); }
+    // Rows that attend to some position of a chunk. The first rows may end before it, and the windows of the
+    // last may begin after it.
+    Range rows_seeing(int chunk) const {
         int begin = 0, end = n;
         while (begin < end && n_visible[begin] <= chunk * kChunk) ++begin;
         while (begin < end && n_hidden[end - 1] >= (chunk + 1) * kChunk) --end;
@@ -88,8 +89,8 @@ size_t Attention::int_query_floats() const {
 }
 
 size_t Attention::scratch_floats() const {
-    // Each thread has the running results of a pass, a fresh one and the pass's queries; then come the stored
-    // results.
+    // Each thread has the running results of a pass, one chunk result and the pass's quantized queries; the
+    // stored results of split units follow.
     const size_t n_threads = static_cast<size_t>(n_threads_);
     return (kPartialsPerThread * n_threads + units_.size() * n_chunks_) * partial_floats() +
            kMaxUnitsPerPass * n_threads * int_query_floats();
@@ -101,11 +102,11 @@ Partial Attention::partial_at(float* scratch, size_t index) const {
     return {base, base + n_rows, base + 2 * n_rows};
 }
 
-Partial Attention::own_at(float* scratch, int thread, int index) const {
+Partial Attention::thread_partial(float* scratch, int thread, int index) const {
     return partial_at(scratch, kPartialsPerThread * static_cast<size_t>(thread) + index);
 }
 
-Partial Attention::stored_at(float* scratch, size_t unit, int chunk) const {
+Partial Attention::chunk_partial(float* scratch, size_t unit, int chunk) const {
     return partial_at(scratch,
                       kPartialsPerThread * static_cast<size_t>(n_threads_) + unit * n_chunks_ + chunk);
 }
@@ -134,13 +135,13 @@ Attention::Rows Attention::rows_of(const AttentionUnit& unit, const Slice& slice
     return rows;
 }
 
-Attention::Rows Attention::rounded_rows_of(const Kernels& kernels, const AttentionUnit& unit,
-                                           const Slice& slice, const AttentionRule& rule, const Io& io,
-                                           const IntQueries& place) const {
+Attention::Rows Attention::quantized_rows_of(const Kernels& kernels, const AttentionUnit& unit,
+                                             const Slice& slice, const AttentionRule& rule, const Io& io,
+                                             const IntQueries& out) const {
     Rows rows = rows_of(unit, slice, rule, io);
     if (!slice.cache.layout.is_int()) return rows;
-    rows.int_q = place;
-    kernels.quantize_queries(rows.q, rows.n, sizes_.d_head, place);
+    rows.int_q = out;
+    kernels.quantize_queries(rows.q, rows.n, sizes_.d_head, out);
     return rows;
 }
 
@@ -179,16 +180,16 @@ void Attention::write(const Kernels& kernels, const AttentionUnit& unit, const S
     }
 }
 
-void Attention::start(const Rows& rows, const Partial& running) const {
-    // Merging into nothing seen yet gives the first chunk as it is: its weight is e^0, that of nothing 0.
+void Attention::reset(const Rows& rows, const Partial& running) const {
+    // Merging the first chunk into this returns it unchanged: its weight is e^0 = 1, the weight of this 0.
     std::fill_n(running.peak, rows.n, -3.0e38f);
     std::fill_n(running.total, rows.n, 0.0f);
     std::fill_n(running.sum, static_cast<size_t>(rows.n) * padded(sizes_.d_head), 0.0f);
 }
 
-void Attention::add(const Kernels& kernels, const Rows& rows, int chunk, const Partial& part,
-                    const Partial& running) const {
-    const Range seeing = rows.that_see(chunk);
+void Attention::merge_chunk(const Kernels& kernels, const Rows& rows, int chunk, const Partial& part,
+                            const Partial& running) const {
+    const Range seeing = rows.rows_seeing(chunk);
     const auto from = [&](const Partial& p) {
         return Partial{p.peak + seeing.begin, p.total + seeing.begin,
                        p.sum + static_cast<size_t>(seeing.begin) * padded(sizes_.d_head)};
@@ -201,23 +202,23 @@ void Attention::run_pass(const Kernels& kernels, const std::vector<Slice>& slice
     const int n_units = pass.end - pass.begin;
     const Slice& slice = slices[units_[pass.begin].slice];
     const int head = units_[pass.begin].head;
-    const Partial fresh = own_at(io.scratch, thread, kMaxUnitsPerPass);
+    const Partial part = thread_partial(io.scratch, thread, kMaxUnitsPerPass);
     Rows rows[kMaxUnitsPerPass];
     for (int u = 0; u < n_units; ++u) {
-        rows[u] = rounded_rows_of(kernels, units_[pass.begin + u], slice, rule, io,
-                                  int_queries_at(io.scratch, thread, u));
-        start(rows[u], own_at(io.scratch, thread, u));
+        rows[u] = quantized_rows_of(kernels, units_[pass.begin + u], slice, rule, io,
+                                    int_queries_at(io.scratch, thread, u));
+        reset(rows[u], thread_partial(io.scratch, thread, u));
     }
     const int n_chunks = rows[n_units - 1].n_chunks();
     for (int chunk = rows[0].first_chunk(); chunk < n_chunks; ++chunk) {
         for (int u = 0; u < n_units; ++u) {
-            if (!rows[u].has(chunk)) continue;
-            attend(kernels, slice, layer, rows[u], head, chunk, fresh);
-            add(kernels, rows[u], chunk, fresh, own_at(io.scratch, thread, u));
+            if (!rows[u].overlaps(chunk)) continue;
+            attend(kernels, slice, layer, rows[u], head, chunk, part);
+            merge_chunk(kernels, rows[u], chunk, part, thread_partial(io.scratch, thread, u));
         }
     }
     for (int u = 0; u < n_units; ++u)
-        write(kernels, units_[pass.begin + u], slice, own_at(io.scratch, thread, u), io);
+        write(kernels, units_[pass.begin + u], slice, thread_partial(io.scratch, thread, u), io);
 }
 
 void Attention::run(const Kernels& kernels, const std::vector<Slice>& slices, int layer,
@@ -235,22 +236,22 @@ void Attention::run(const Kernels& kernels, const std::vector<Slice>& slices, in
         const Slice& slice = slices[units_[u].slice];
         if (u != last)
             rows =
-                rounded_rows_of(kernels, units_[u], slice, rule, io, int_queries_at(io.scratch, thread, 0));
+                quantized_rows_of(kernels, units_[u], slice, rule, io, int_queries_at(io.scratch, thread, 0));
         last = u;
-        if (rows.has(chunk))
-            attend(kernels, slice, layer, rows, units_[u].head, chunk, stored_at(io.scratch, u, chunk));
+        if (rows.overlaps(chunk))
+            attend(kernels, slice, layer, rows, units_[u].head, chunk, chunk_partial(io.scratch, u, chunk));
     }
 }
 
 void Attention::join(const Kernels& kernels, const std::vector<Slice>& slices, const AttentionRule& rule,
                      const Io& io, int thread) const {
-    const Partial running = own_at(io.scratch, thread, 0);
+    const Partial running = thread_partial(io.scratch, thread, 0);
     for (size_t u = static_cast<size_t>(thread); u < units_.size(); u += n_threads_) {
         const Slice& slice = slices[units_[u].slice];
         const Rows rows = rows_of(units_[u], slice, rule, io);
-        start(rows, running);
+        reset(rows, running);
         for (int chunk = rows.first_chunk(); chunk < rows.n_chunks(); ++chunk)
-            add(kernels, rows, chunk, stored_at(io.scratch, u, chunk), running);
+            merge_chunk(kernels, rows, chunk, chunk_partial(io.scratch, u, chunk), running);
         write(kernels, units_[u], slice, running, io);
     }
 }

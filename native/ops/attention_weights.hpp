@@ -1,5 +1,5 @@
-// What a query makes of the keys it sees: the softmax that attention never writes down (ops/attention.hpp
-// keeps running sums instead). For looking at single heads; the fast path does not come here.
+// Attention weights of single heads, for inspection. The fast path (ops/attention.hpp) keeps running sums and
+// never materializes them.
 #pragma once
 
 #include <vector>
@@ -8,11 +8,11 @@
 
 namespace zp {
 
-// The first n_positions keys of key/value head `head`, as float: [n_positions, K].
+// Returns the first n_positions keys of a key/value head as float: [n_positions, K].
 std::vector<float> keys_of(const CacheView& cache, int layer, int head, int n_positions);
 
-// Weights of the query `q` [K], rotated and scaled, of the token at `position`, over `keys` [S, K]: into
-// weights [position + 1], 0 before the window. They sum to 1.
+// Computes the softmax weights of query `q` [K] (rotated and scaled) of the token at `position` over `keys`
+// [S, K]. Writes weights [position + 1], which sum to 1 and are 0 before the window.
 void attention_weights(const float* keys, int d_head, const AttentionRule& rule, int position, const float* q,
                        float* weights);
 

@@ -9,60 +9,60 @@ namespace zp {
 
 namespace {
 
-// Where the numbers of one position of one head lie.
-struct Places {
-    size_t first;  // of number 0
-    int odd;       // from an even one to the odd one after it
-    int pair;      // from an even one to the next even one
+// Offsets of the elements of one position of one head.
+struct ElementOffsets {
+    size_t first;  // of element 0
+    int odd;       // distance from an even element to the next odd one
+    int pair;      // distance from an even element to the next even one
 
     size_t operator[](int k) const { return first + static_cast<size_t>(k / 2 * pair + k % 2 * odd); }
 };
 
 int padded_key(const PageLayout& layout) { return layout.d_head + (layout.is_int() ? layout.d_head % 2 : 0); }
 
-// Positions whose keys lie together.
+// Positions per tile of keys.
 int key_tile(const PageLayout& layout) { return layout.is_int() ? kPairTile : 16; }
 
-Places key_places(const PageLayout& layout, int position) {
-    const int s = position % kChunk, n_together = key_tile(layout), at = s % n_together;
-    const size_t tile = static_cast<size_t>(s - at) * padded_key(layout);
-    if (layout.is_int()) return {tile + at * 2, 1, 2 * n_together};
-    return {tile + at, n_together, 2 * n_together};
+ElementOffsets key_offsets(const PageLayout& layout, int position) {
+    const int s = position % kChunk, tile = key_tile(layout), at = s % tile;
+    const size_t first = static_cast<size_t>(s - at) * padded_key(layout);
+    if (layout.is_int()) return {first + at * 2, 1, 2 * tile};
+    return {first + at, tile, 2 * tile};
 }
 
-Places value_places(const PageLayout& layout, int position) {
+ElementOffsets value_offsets(const PageLayout& layout, int position) {
     const int s = position % kChunk;
     const size_t width = static_cast<size_t>(padded(layout.d_head));
     if (layout.is_int()) return {s / 2 * 2 * width + s % 2, 2, 4};
     return {s * width, 1, 2};
 }
 
-// The largest |x| of a row; NaN where one of them is not finite, so that the damage shows in every score. By
-// the patterns, which compilers compare several at a time.
+// The largest |x| of a row, or NaN if one is not finite, which then propagates to every score. Compares bit
+// patterns, which compilers vectorize.
 float peak_of(const float* x, int n) {
-    int32_t most = 0;
+    int32_t largest = 0;
     for (int k = 0; k < n; ++k) {
         const auto magnitude = static_cast<int32_t>(float_to_bits(x[k]) & 0x7fffffffu);
-        most = magnitude > most ? magnitude : most;
+        largest = magnitude > largest ? magnitude : largest;
     }
-    const float peak = bits_to_float(static_cast<uint32_t>(most));
+    const float peak = bits_to_float(static_cast<uint32_t>(largest));
     return peak <= 3.4028234e38f ? peak : std::nanf("");
 }
 
-// A row as whole numbers of steps of its own, kMaxLevel of them for the largest.
+// Quantizes a row with its own scale: the largest magnitude becomes kMaxLevel.
 template <class T>
-void write_steps(const float* x, int n, const Places& at, T* out, float* step) {
+void write_quantized(const float* x, int n, const ElementOffsets& at, T* out, float* step) {
     constexpr float kToInteger = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest, ties to even
     constexpr float kMaxLevel = sizeof(T) == 1 ? 127 : kMaxInt16Level;
     const float peak = peak_of(x, n);
     *step = peak / kMaxLevel;
-    // So small a peak is as good as zero; NaN is no number of steps.
-    const float by = peak > 1e-36f ? kMaxLevel / peak : 0.0f;
+    // Treats a tiny peak as zero, and NaN too: the scale propagates it.
+    const float inverse = peak > 1e-36f ? kMaxLevel / peak : 0.0f;
     for (int k = 0; k < n; ++k)
-        out[at[k]] = by > 0.0f ? static_cast<T>(x[k] * by + kToInteger - kToInteger) : T{0};
+        out[at[k]] = inverse > 0.0f ? static_cast<T>(x[k] * inverse + kToInteger - kToInteger) : T{0};
 }
 
-void write_row(CacheType type, const float* x, int n, const Places& at, uint8_t* row, float* step) {
+void write_row(CacheType type, const float* x, int n, const ElementOffsets& at, uint8_t* row, float* step) {
     uint16_t* halves = reinterpret_cast<uint16_t*>(row);
     switch (type) {
         case CacheType::kFloat:
@@ -72,14 +72,15 @@ void write_row(CacheType type, const float* x, int n, const Places& at, uint8_t*
             for (int k = 0; k < n; ++k) halves[at[k]] = float_to_half(x[k]);
             return;
         case CacheType::kInt16:
-            write_steps(x, n, at, reinterpret_cast<int16_t*>(row), step);
+            write_quantized(x, n, at, reinterpret_cast<int16_t*>(row), step);
             return;
         case CacheType::kInt8:
-            write_steps(x, n, at, reinterpret_cast<int8_t*>(row), step);
+            write_quantized(x, n, at, reinterpret_cast<int8_t*>(row), step);
     }
 }
 
-void read_row(CacheType type, const uint8_t* row, const Places& at, const float* step, int n, float* out) {
+void read_row(CacheType type, const uint8_t* row, const ElementOffsets& at, const float* step, int n,
+              float* out) {
     const uint16_t* halves = reinterpret_cast<const uint16_t*>(row);
     for (int k = 0; k < n; ++k) {
         switch (type) {
@@ -98,8 +99,10 @@ void read_row(CacheType type, const uint8_t* row, const Places& at, const float*
     }
 }
 
-// The step of a position, or null where the type has none.
-float* step_at(float* steps, int position) { return steps == nullptr ? nullptr : steps + position % kChunk; }
+// The scale of a position, or null if the type has none.
+float* scale_at(float* scales, int position) {
+    return scales == nullptr ? nullptr : scales + position % kChunk;
+}
 
 }  // namespace
 
@@ -108,19 +111,19 @@ size_t PageLayout::element_bytes() const {
 }
 
 size_t PageLayout::key_bytes(int n_positions) const {
-    const int n_together = key_tile(*this);
-    const int n_lying = (n_positions + n_together - 1) / n_together * n_together;
-    return static_cast<size_t>(n_lying) * padded_key(*this) * element_bytes();
+    const int tile = key_tile(*this);
+    const int n_stored = (n_positions + tile - 1) / tile * tile;
+    return static_cast<size_t>(n_stored) * padded_key(*this) * element_bytes();
 }
 
 size_t PageLayout::value_bytes(int n_positions) const {
-    const int n_lying = n_positions + (is_int() ? n_positions % 2 : 0);
-    return static_cast<size_t>(n_lying) * padded(d_head) * element_bytes();
+    const int n_stored = n_positions + (is_int() ? n_positions % 2 : 0);
+    return static_cast<size_t>(n_stored) * padded(d_head) * element_bytes();
 }
 
 size_t PageLayout::head_bytes() const {
-    const size_t steps = is_int() ? 2 * kChunk * sizeof(float) : 0;
-    return key_bytes(kChunk) + value_bytes(kChunk) + steps;
+    const size_t scale_bytes = is_int() ? 2 * kChunk * sizeof(float) : 0;
+    return key_bytes(kChunk) + value_bytes(kChunk) + scale_bytes;
 }
 
 HeadPage CacheView::head_page(int layer, int head, int page) const {
@@ -128,35 +131,35 @@ HeadPage CacheView::head_page(int layer, int head, int page) const {
         pages[page] + layout.head_bytes() * (static_cast<size_t>(layer) * layout.n_kv_heads + head);
     uint8_t* values = keys + layout.key_bytes(kChunk);
     if (!layout.is_int()) return {keys, values, nullptr, nullptr};
-    float* steps = reinterpret_cast<float*>(values + layout.value_bytes(kChunk));
-    return {keys, values, steps, steps + kChunk};
+    float* scales = reinterpret_cast<float*>(values + layout.value_bytes(kChunk));
+    return {keys, values, scales, scales + kChunk};
 }
 
 void write_key(const CacheView& cache, int layer, int head, int position, const float* key) {
     const PageLayout& layout = cache.layout;
     const HeadPage page = cache.head_page(layer, head, position / kChunk);
-    const Places at = key_places(layout, position);
-    write_row(layout.type, key, layout.d_head, at, page.keys, step_at(page.key_scales, position));
+    const ElementOffsets at = key_offsets(layout, position);
+    write_row(layout.type, key, layout.d_head, at, page.keys, scale_at(page.key_scales, position));
 }
 
 void write_value(const CacheView& cache, int layer, int head, int position, const float* value) {
     const PageLayout& layout = cache.layout;
     const HeadPage page = cache.head_page(layer, head, position / kChunk);
-    write_row(layout.type, value, layout.d_head, value_places(layout, position), page.values,
-              step_at(page.value_scales, position));
+    write_row(layout.type, value, layout.d_head, value_offsets(layout, position), page.values,
+              scale_at(page.value_scales, position));
 }
 
 void read_key(const CacheView& cache, int layer, int head, int position, float* out) {
     const PageLayout& layout = cache.layout;
     const HeadPage page = cache.head_page(layer, head, position / kChunk);
-    read_row(layout.type, page.keys, key_places(layout, position), step_at(page.key_scales, position),
+    read_row(layout.type, page.keys, key_offsets(layout, position), scale_at(page.key_scales, position),
              layout.d_head, out);
 }
 
 void read_value(const CacheView& cache, int layer, int head, int position, float* out) {
     const PageLayout& layout = cache.layout;
     const HeadPage page = cache.head_page(layer, head, position / kChunk);
-    read_row(layout.type, page.values, value_places(layout, position), step_at(page.value_scales, position),
+    read_row(layout.type, page.values, value_offsets(layout, position), scale_at(page.value_scales, position),
              layout.d_head, out);
 }
 

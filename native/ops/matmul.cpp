@@ -6,9 +6,9 @@ namespace zp {
 
 namespace {
 
-// Activation rows that a thread takes through all of its weights before it goes on to others: so many stay in
-// a second-level cache, and weights are read again but once for so many.
-constexpr int kTokensAtOnce = 96;  // of tiles of 2, 3, 4, 6 and 8 rows none is left over
+// Activation rows that a thread multiplies with all of its weights before the next ones. They fit the L2
+// cache, and the weights are reread only once per pass.
+constexpr int kTokensPerPass = 96;  // a multiple of the tile sizes 2, 3, 4, 6 and 8
 
 }  // namespace
 
@@ -19,8 +19,8 @@ void multiply(const Kernels& kernels, bool is_exact, const Product& product, con
     const uint8_t* first = w.data + static_cast<size_t>(begin) * w.group_bytes();
     float* y = product.y + static_cast<size_t>(begin) * kGroupRows;
     const int format = static_cast<int>(w.format);
-    for (int t = 0; t < n_tokens; t += kTokensAtOnce) {
-        const int n = std::min(n_tokens - t, kTokensAtOnce);
+    for (int t = 0; t < n_tokens; t += kTokensPerPass) {
+        const int n = std::min(n_tokens - t, kTokensPerPass);
         float* rows = y + static_cast<size_t>(t) * product.y_stride;
         if (uses_int8(w, is_exact)) {
             const int n_blocks = w.cols / kBlockCols;

@@ -1,4 +1,4 @@
-// A packed weight matrix [rows, cols], as packed.hpp lays it out, and a linear layer made of one.
+// A packed weight matrix [rows, cols] in the layout of packed.hpp, and a linear layer with an optional bias.
 #pragma once
 
 #include <cstddef>
@@ -19,13 +19,13 @@ struct Matrix {
     size_t n_bytes() const { return group_bytes() * static_cast<size_t>(n_groups()); }
 };
 
-// A matrix with its bias, [rows] or null.
+// A matrix and its bias, [rows] or null.
 struct Linear {
     Matrix matrix;
     const float* bias = nullptr;
 };
 
-// Length of an output row of this matrix: whole groups of 16.
+// n rounded up to complete groups of 16: the length of an output row.
 inline int padded(int n) { return (n + kGroupRows - 1) / kGroupRows * kGroupRows; }
 
 }  // namespace zp

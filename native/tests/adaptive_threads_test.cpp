@@ -1,4 +1,4 @@
-// AdaptiveThreads picks a thread count from the durations and sleep counts of earlier passes.
+// AdaptiveThreads chooses a thread count from the durations and sleep counts of earlier passes.
 #include "base/adaptive_threads.hpp"
 
 #include "check.hpp"

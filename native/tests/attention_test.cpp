@@ -1,4 +1,5 @@
-// Attention over chunks of positions: the same bits on every instruction set, and the softmax it stands for.
+// Attention over chunks of positions: the same bits on every instruction set, and equal to the definition of
+// softmax.
 #include <cstring>
 #include <map>
 
@@ -12,12 +13,12 @@ namespace {
 
 const Kernels& scalar() { return *kernels_for("scalar"); }
 
-// One key/value head with some query rows. Keys past the last position hold NaN, which must not be read.
+// One key/value head and some query rows. Keys past the last position are NaN and must not be read.
 struct Head {
     int d_head, d_value, n_rows, n_positions;
     std::vector<float> q, keys, values;  // [rows, K] [S/16, K, 16] [S, d_value]
     std::vector<uint16_t> half_keys, half_values;
-    std::map<CacheType, std::vector<std::vector<uint8_t>>> pages;  // of the types of integers
+    std::map<CacheType, std::vector<std::vector<uint8_t>>> pages;  // of the integer cache types
     std::vector<int> n_visible, n_hidden;
     float softcap = 0.0f;
     std::vector<const float*> rows;
@@ -36,7 +37,7 @@ struct Head {
         fill_pages();
         for (int r = 0; r < n_rows; ++r) {
             rows.push_back(q.data() + r * d_head);
-            // Among them rows that see one position, the border of a chunk, and everything.
+            // The first rows see one position, all, up to the end of a chunk, and one position beyond it.
             const int usual[] = {1, n_positions, std::min(kChunk, n_positions),
                                  std::min(kChunk + 1, n_positions)};
             n_visible.push_back(r < 4 ? usual[r] : 1 + random.below(n_positions));
@@ -47,7 +48,7 @@ struct Head {
     size_t key_at(int s, int k) const { return static_cast<size_t>(s / 16 * 16 * d_head + 16 * k + s % 16); }
     PageLayout layout(CacheType type) const { return {type, 1, 1, d_head}; }
 
-    // As the cache writes them, with nothing that is a number around them.
+    // Writes keys and values as the cache does; all other bytes form NaN.
     void fill_pages() {
         for (const CacheType type : {CacheType::kInt16, CacheType::kInt8}) {
             const auto n_pages = static_cast<size_t>((n_positions + kChunk - 1) / kChunk);
@@ -70,7 +71,7 @@ constexpr CacheType kTypes[] = {CacheType::kFloat, CacheType::kHalf, CacheType::
 struct Part {
     std::vector<float> peak, total, sum;
 
-    // From a row on.
+    // The results from `row` on.
     Partial at(int row, int d_value) {
         return {peak.data() + row, total.data() + row, sum.data() + static_cast<size_t>(row) * d_value};
     }
@@ -96,25 +97,25 @@ Part attend(const Kernels& k, const Head& h, CacheType type, int begin, int end)
         const HeadPage page = CacheView{h.layout(type), table}.head_page(0, 0, 0);
         job.keys = page.keys;
         job.values = page.values;
-        std::vector<int16_t> steps(n * static_cast<size_t>((h.d_head + kIntColumns - 1) / kIntColumns) *
-                                   kIntColumns);
-        std::vector<float> units(n);
+        std::vector<int16_t> q(n * static_cast<size_t>((h.d_head + kIntColumns - 1) / kIntColumns) *
+                               kIntColumns);
+        std::vector<float> q_scales(n);
         job.q = nullptr;
-        job.int_q = {steps.data(), units.data()};
+        job.int_q = {q.data(), q_scales.data()};
         k.quantize_queries(h.rows.data(), h.n_rows, h.d_head, job.int_q);
         job.key_scales = page.key_scales;
         job.value_scales = page.value_scales;
         if (type == CacheType::kInt16) k.attend_int16(job);
         if (type == CacheType::kInt8) k.attend_int8(job);
     }
-    // Nobody reads what a row of values is padded with.
+    // Padding of value rows is never read; ignore it.
     for (size_t r = 0; r < n; ++r)
         for (int c = h.d_head; c < h.d_value; ++c) out.sum[r * static_cast<size_t>(h.d_value) + c] = 0.0f;
     return out;
 }
 
-// All chunks joined in order and divided: [rows, K].
-std::vector<float> attend_whole(const Kernels& k, const Head& h, CacheType type) {
+// Merges all chunks in order and normalizes: [rows, K].
+std::vector<float> attend_all(const Kernels& k, const Head& h, CacheType type) {
     Part all = attend(k, h, type, 0, std::min(kChunk, h.n_positions));
     for (int begin = kChunk; begin < h.n_positions; begin += kChunk) {
         Part part = attend(k, h, type, begin, std::min(begin + kChunk, h.n_positions));
@@ -131,7 +132,7 @@ std::vector<float> attend_whole(const Kernels& k, const Head& h, CacheType type)
     return y;
 }
 
-// The definition, in double: softmax(q k) v over the positions that the row sees.
+// The definition in double precision: softmax(q k) v over the visible positions of the row.
 std::vector<double> reference(const Head& h, int row) {
     const int n = h.n_visible[static_cast<size_t>(row)];
     std::vector<double> scores(static_cast<size_t>(n), 0.0), y(static_cast<size_t>(h.d_head), 0.0);
@@ -156,7 +157,7 @@ std::string name(const Kernels& k, const char* what, const Head& h) {
 
 }  // namespace
 
-ZP_TEST(attention_chunks_are_the_same_everywhere) {
+ZP_TEST(attention_chunks_are_bit_equal_on_every_instruction_set) {
     for (const Kernels* k : fast_kernels()) {
         for (const Kind kind : {Kind::kUsual, Kind::kWide, Kind::kZeros, Kind::kTiny}) {
             for (const int d_head : {1, 8, 16, 20, 64, 80, 131, 256}) {
@@ -171,8 +172,8 @@ ZP_TEST(attention_chunks_are_the_same_everywhere) {
                             expect_same(want.total, got.total, name(*k, "total", h));
                             expect_same(want.sum, got.sum, name(*k, "sum", h));
                         }
-                        expect_same(attend_whole(scalar(), h, type), attend_whole(*k, h, type),
-                                    name(*k, "whole", h));
+                        expect_same(attend_all(scalar(), h, type), attend_all(*k, h, type),
+                                    name(*k, "all chunks", h));
                     }
                 }
             }
@@ -180,13 +181,12 @@ ZP_TEST(attention_chunks_are_the_same_everywhere) {
     }
 }
 
-ZP_TEST(attention_of_a_row_does_not_depend_on_its_company) {
-    std::vector<const Kernels*> all = fast_kernels();
-    all.push_back(&scalar());
+ZP_TEST(attention_of_a_row_does_not_depend_on_the_batch) {
+    const std::vector<const Kernels*> all = all_kernels();
     for (const Kernels* k : all) {
         for (const CacheType type : {CacheType::kHalf, CacheType::kInt16, CacheType::kInt8}) {
-            Head together(64, 29, 301, Kind::kUsual, 5);  // more than scores are kept of at once
-            const auto want = attend_whole(*k, together, type);
+            Head together(64, 29, 301, Kind::kUsual, 5);  // more rows than fit one buffer of scores
+            const auto want = attend_all(*k, together, type);
             for (int r = 0; r < 29; ++r) {
                 Head alone(64, 29, 301, Kind::kUsual, 5);
                 alone.rows = {alone.rows[static_cast<size_t>(r)]};
@@ -194,20 +194,20 @@ ZP_TEST(attention_of_a_row_does_not_depend_on_its_company) {
                 alone.n_rows = 1;
                 alone.n_positions = alone.n_visible[0];
                 const std::vector<float> part(want.begin() + 64 * r, want.begin() + 64 * (r + 1));
-                expect_same(part, attend_whole(*k, alone, type), name(*k, "alone", alone));
+                expect_same(part, attend_all(*k, alone, type), name(*k, "alone", alone));
             }
         }
     }
 }
 
-ZP_TEST(attention_is_softmax_over_what_a_row_sees) {
+ZP_TEST(attention_is_softmax_over_the_visible_positions) {
     for (const int d_head : {8, 20, 64}) {
         for (const int n_positions : {1, 40, 128, 129, 400}) {
             const Head h(d_head, 7, n_positions, Kind::kUsual, 11);
             const std::pair<CacheType, double> cases[] = {
                 {CacheType::kFloat, 2e-6}, {CacheType::kInt16, 2e-3}, {CacheType::kInt8, 4e-2}};
             for (const auto& [type, allowed] : cases) {
-                const auto y = attend_whole(scalar(), h, type);
+                const auto y = attend_all(scalar(), h, type);
                 for (int r = 0; r < h.n_rows; ++r) {
                     const auto want = reference(h, r);
                     for (int c = 0; c < d_head; ++c)
@@ -219,12 +219,11 @@ ZP_TEST(attention_is_softmax_over_what_a_row_sees) {
     }
 }
 
-ZP_TEST(attention_sees_nothing_before_a_row_begins) {
-    // A chunk that lies behind what a row may see adds nothing to its total.
+ZP_TEST(attention_ignores_chunks_after_the_visible_positions) {
+    // A chunk behind the last visible position of a row adds nothing to its total.
     Head h(16, 5, 200, Kind::kUsual, 2);
     h.n_visible = {1, 128, 129, 200, 64};
-    std::vector<const Kernels*> all = fast_kernels();
-    all.push_back(&scalar());
+    const std::vector<const Kernels*> all = all_kernels();
     for (const Kernels* k : all) {
         for (const CacheType type : kTypes) {
             const Part part = attend(*k, h, type, 128, 200);
@@ -234,9 +233,8 @@ ZP_TEST(attention_sees_nothing_before_a_row_begins) {
     }
 }
 
-ZP_TEST(attention_of_a_query_of_zeros_is_the_mean_of_what_it_sees) {
-    std::vector<const Kernels*> all = fast_kernels();
-    all.push_back(&scalar());
+ZP_TEST(attention_of_a_zero_query_weighs_visible_positions_equally) {
+    const std::vector<const Kernels*> all = all_kernels();
     for (const Kernels* k : all) {
         for (const float softcap : {0.0f, 30.0f}) {
             Head h(16, 3, 100, Kind::kUsual, 4);
@@ -245,16 +243,15 @@ ZP_TEST(attention_of_a_query_of_zeros_is_the_mean_of_what_it_sees) {
             h.n_hidden = {0, 37, 96};
             h.softcap = softcap;
             for (const CacheType type : kTypes) {
-                const std::vector<float> seen = {1.0f, 43.0f, 4.0f};
-                expect_same(seen, attend(*k, h, type, 0, 100).total, name(*k, "zeros", h));
+                const std::vector<float> n_seen = {1.0f, 43.0f, 4.0f};
+                expect_same(n_seen, attend(*k, h, type, 0, 100).total, name(*k, "zeros", h));
             }
         }
     }
 }
 
-ZP_TEST(attention_to_a_number_that_is_not_finite_is_not_finite) {
-    std::vector<const Kernels*> all = fast_kernels();
-    all.push_back(&scalar());
+ZP_TEST(attention_propagates_nan_and_infinity) {
+    const std::vector<const Kernels*> all = all_kernels();
     for (const Kernels* k : all) {
         for (const CacheType type : kTypes) {
             for (const float bad :
@@ -265,16 +262,16 @@ ZP_TEST(attention_to_a_number_that_is_not_finite_is_not_finite) {
                 h.half_keys[h.key_at(20, 3)] = float_to_half(bad);
                 h.fill_pages();
                 h.q[3] = 1.0f;
-                ZP_CHECK(!std::isfinite(attend_whole(*k, h, type)[0]));
+                ZP_CHECK(!std::isfinite(attend_all(*k, h, type)[0]));
                 Head of_values(16, 4, 40, Kind::kUsual, 3);
                 of_values.n_visible = {40, 40, 40, 40};
                 of_values.values[20 * 16 + 3] = bad;
                 of_values.half_values[20 * 16 + 3] = float_to_half(bad);
                 of_values.fill_pages();
-                ZP_CHECK(!std::isfinite(attend_whole(*k, of_values, type)[3]));
+                ZP_CHECK(!std::isfinite(attend_all(*k, of_values, type)[3]));
                 Head of_query(16, 4, 40, Kind::kUsual, 3);
                 of_query.q[3] = std::numeric_limits<float>::quiet_NaN();
-                ZP_CHECK(!std::isfinite(attend_whole(*k, of_query, type)[0]));
+                ZP_CHECK(!std::isfinite(attend_all(*k, of_query, type)[0]));
             }
         }
     }

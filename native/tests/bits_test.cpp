@@ -1,5 +1,5 @@
-// The logits of a whole model as one number that was written down once: what one processor family and
-// compiler gives, every other must give too, with each of its instruction sets.
+// A recorded fingerprint of a model's logits: every processor family, compiler and instruction set must
+// reproduce it.
 #include <cstring>
 
 #include "base/cpu.hpp"
@@ -13,7 +13,7 @@ using namespace zp::test;
 
 namespace {
 
-// Weights and angles by arithmetic that rounds nothing, so that no library's mathematics comes in.
+// Weights and angles from exact arithmetic, so that they do not depend on a math library.
 void draw_exactly(const std::string& name, std::vector<float>& weights, std::mt19937& random) {
     const bool is_norm = name.find("norm") != std::string::npos;
     for (float& w : weights) {
@@ -29,7 +29,7 @@ ModelSpec exact_spec() {
     return spec;
 }
 
-// FNV-1a (Fowler, Noll and Vo), of 64 bits.
+// 64-bit FNV-1a (Fowler, Noll and Vo).
 uint64_t fingerprint(const std::vector<float>& values) {
     uint64_t hash = 14695981039346656037u;
     for (const float value : values) {
@@ -51,8 +51,8 @@ uint64_t logits_of(const std::string& path, const char* isa, bool is_exact) {
 
 }  // namespace
 
-// Where the arithmetic is changed on purpose, these numbers change with it.
-ZP_TEST(engine_logits_are_the_bits_that_were_written_down) {
+// If the arithmetic changes on purpose, update these numbers.
+ZP_TEST(engine_logits_match_the_recorded_bits) {
     std::mt19937 random(23);
     const TinyModel model(true, [&](const std::string& name, std::vector<float>& weights) {
         draw_exactly(name, weights, random);
@@ -64,8 +64,8 @@ ZP_TEST(engine_logits_are_the_bits_that_were_written_down) {
     }
 }
 
-// An older AArch64 has no dot products of bytes, but none is without the rest.
-ZP_TEST(engine_finds_the_instruction_sets_of_its_processor) {
+// Older AArch64 processors lack the int8 dot products, but all have NEON.
+ZP_TEST(engine_finds_the_instruction_sets_of_the_processor) {
 #if defined(ZP_ARM64)
     ZP_CHECK(kernels_for("neon") != nullptr);
     ZP_EQ(kernels_for("neon_dotprod") != nullptr, cpu().has_dotprod);

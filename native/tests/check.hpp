@@ -1,5 +1,5 @@
-// The whole test harness: a test registers itself, a failed check is counted and the test goes on.
-// ZP_CHECK(x) wants x to be true, ZP_EQ(a, b) wants a == b and prints both.
+// The test harness: tests register themselves; a failed check is counted and the test continues.
+// ZP_CHECK(x) requires x to be true; ZP_EQ(a, b) requires a == b and prints both otherwise.
 #pragma once
 
 #include <algorithm>
@@ -46,8 +46,8 @@ void expect_equal(const A& a, const B& b, const char* text, const char* file, in
 }
 
 // Runs the tests whose name contains one of `words` (all of them if no word selects) and none of the words
-// that start with "-". "--list" prints the names instead. Returns the exit code: 1 on a failure, or on a word
-// that no test has.
+// that start with "-". "--list" prints the names instead. Returns the exit code: 1 if a test fails or no test
+// runs.
 inline int run_all(std::span<const char* const> words) {
     std::vector<std::string_view> selected, excluded;
     for (const std::string_view word : words) {
@@ -82,7 +82,7 @@ inline int run_all(std::span<const char* const> words) {
                 return std::string_view(test.name).find(word) != std::string_view::npos;
             };
             if (std::ranges::any_of(cases(), has)) continue;
-            std::fprintf(stderr, "no test has `%s` in its name\n", std::string(word).c_str());
+            std::fprintf(stderr, "no test name contains `%s`\n", std::string(word).c_str());
             ++failed;
         }
     }

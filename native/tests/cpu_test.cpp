@@ -1,4 +1,4 @@
-// How many processors a process may use: CPU quotas of nested control groups.
+// Number of usable processors: CPU quotas of nested cgroups.
 #include "base/cpu.hpp"
 
 #include <sys/stat.h>
@@ -17,7 +17,7 @@ using namespace zp;
 
 namespace {
 
-// A file system of control groups that goes away.
+// A temporary cgroup file system.
 struct Groups {
     std::string mount;
     Groups() {
@@ -37,7 +37,7 @@ struct Groups {
 
 }  // namespace
 
-ZP_TEST(cpu_without_quotas_is_not_limited) {
+ZP_TEST(cpu_is_unlimited_without_quotas) {
     const Groups groups;
     ZP_CHECK(std::isinf(cgroup_quota("/no/such/file", groups.mount)));
     ZP_CHECK(std::isinf(groups.quota("0::/user/session\n")));
@@ -46,7 +46,7 @@ ZP_TEST(cpu_without_quotas_is_not_limited) {
     ZP_CHECK(std::isinf(groups.quota("0::/\n")));
 }
 
-ZP_TEST(cpu_quota_is_the_smallest_of_the_group_and_those_above) {
+ZP_TEST(cpu_quota_is_the_smallest_of_the_group_and_its_ancestors) {
     const Groups groups;
     groups.write("/cpu.max", "400000 100000\n");
     ZP_EQ(groups.quota(""), 4.0);
@@ -58,7 +58,7 @@ ZP_TEST(cpu_quota_is_the_smallest_of_the_group_and_those_above) {
     ZP_EQ(groups.quota("0::/other\n"), 4.0);
 }
 
-ZP_TEST(cpu_quota_of_the_older_groups) {
+ZP_TEST(cpu_quota_of_cgroups_v1) {
     const Groups groups;
     groups.write("/cpu/box/cpu.cfs_quota_us", "200000\n");
     groups.write("/cpu/box/cpu.cfs_period_us", "100000\n");

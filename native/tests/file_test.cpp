@@ -1,4 +1,4 @@
-// What a mapping refuses, and that a file cut short while mapped is an error and not a signal.
+// File mappings: what they reject, and that truncation while mapped is an error instead of a signal.
 #include "base/file.hpp"
 
 #include <fcntl.h>
@@ -23,7 +23,7 @@ using namespace zp;
 
 namespace {
 
-// A folder that goes away with its files.
+// A temporary folder.
 struct Folder {
     std::string path;
     Folder() {
@@ -43,7 +43,7 @@ struct Folder {
     }
 };
 
-std::string refusal(const std::string& path) {
+std::string error_of(const std::string& path) {
     auto file = MappedFile::open(path);
     return file.ok() ? "opened" : file.error().message;
 }
@@ -61,7 +61,7 @@ constexpr size_t kPage = 4096;
 volatile sig_atomic_t g_seen = 0;
 void note_signal(int) { g_seen = g_seen + 1; }
 
-// The exit code of `work` in a child, or minus the signal that ended it.
+// Runs `work` in a child process; returns its exit code, or minus the signal that ended it.
 int in_child(int (*work)()) {
     pid_t pid = fork();
     if (pid == 0) _exit(work());
@@ -81,29 +81,29 @@ ZP_TEST(file_maps_a_regular_file) {
     ZP_CHECK(!file.value().damaged() && file.value().intact().ok());
 }
 
-ZP_TEST(file_refuses_everything_else) {
+ZP_TEST(file_rejects_everything_else) {
     Folder folder;
-    ZP_CHECK(has(refusal(folder.path), "is a folder; it must be a regular file"));
-    ZP_CHECK(has(refusal("/dev/zero"), "/dev/zero is a device"));
-    ZP_CHECK(has(refusal("/dev/random"), "is a device"));
-    ZP_CHECK(has(refusal(folder.path + "/none"), "cannot open "));
-    ZP_CHECK(has(refusal(folder.write("/a", 0)), "is empty"));
+    ZP_CHECK(has(error_of(folder.path), "is a folder; it must be a regular file"));
+    ZP_CHECK(has(error_of("/dev/zero"), "/dev/zero is a device"));
+    ZP_CHECK(has(error_of("/dev/random"), "is a device"));
+    ZP_CHECK(has(error_of(folder.path + "/none"), "cannot open "));
+    ZP_CHECK(has(error_of(folder.write("/a", 0)), "is empty"));
     mkfifo((folder.path + "/pipe").c_str(), 0600);
-    ZP_CHECK(has(refusal(folder.path + "/pipe"), "is a pipe"));
+    ZP_CHECK(has(error_of(folder.path + "/pipe"), "is a pipe"));
     ZP_EQ(symlink("/none/such", (folder.path + "/link").c_str()), 0);
-    ZP_CHECK(has(refusal(folder.path + "/link"), "No such file"));
-    ZP_CHECK(has(refusal(folder.path + std::string("/a\0b", 4)), "NUL"));
-    ZP_CHECK(has(refusal(folder.path + "/\x1b[1m"), "/\\u{1b}[1m"));
+    ZP_CHECK(has(error_of(folder.path + "/link"), "No such file"));
+    ZP_CHECK(has(error_of(folder.path + std::string("/a\0b", 4)), "NUL"));
+    ZP_CHECK(has(error_of(folder.path + "/\x1b[1m"), "/\\u{1b}[1m"));
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     sockaddr_un address = {};
     address.sun_family = AF_UNIX;
     std::snprintf(address.sun_path, sizeof address.sun_path, "%s/socket", folder.path.c_str());
     ZP_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-    ZP_CHECK(has(refusal(folder.path + "/socket"), "socket"));
+    ZP_CHECK(has(error_of(folder.path + "/socket"), "socket"));
     close(fd);
 }
 
-ZP_TEST(file_truncated_while_mapped_reads_zeros_and_says_so) {
+ZP_TEST(file_truncated_while_mapped_reads_zeros_and_is_damaged) {
     Folder folder;
     std::string a = folder.write("/a", 5 * kPage), b = folder.write("/b", kPage);
     auto file = MappedFile::open(a), other = MappedFile::open(b);
@@ -116,10 +116,10 @@ ZP_TEST(file_truncated_while_mapped_reads_zeros_and_says_so) {
     ZP_CHECK(file.value().damaged() && !other.value().damaged());
     Status status = file.value().intact();
     ZP_CHECK(!status.ok() && status.error().fault == Fault::kIo);
-    ZP_CHECK(has(status.error().message, "changed or was truncated while it was read; fetch it again"));
+    ZP_CHECK(has(status.error().message, "changed or was truncated while it was being read; fetch it again"));
 }
 
-ZP_TEST(file_copies_what_is_there_and_says_when_it_is_not) {
+ZP_TEST(file_copy_detects_truncation) {
     Folder folder;
     std::string path = folder.write("/a", 3 * kPage);
     auto file = MappedFile::open(path);
@@ -134,7 +134,7 @@ ZP_TEST(file_copies_what_is_there_and_says_when_it_is_not) {
     ZP_CHECK(file.value().damaged());
 }
 
-ZP_TEST(file_damage_is_forgotten_with_the_mapping) {
+ZP_TEST(file_damage_does_not_outlive_the_mapping) {
     Folder folder;
     std::string path = folder.write("/a", 2 * kPage);
     {
@@ -146,7 +146,7 @@ ZP_TEST(file_damage_is_forgotten_with_the_mapping) {
     ZP_CHECK(!MappedFile::open(path).value().damaged());
 }
 
-ZP_TEST(file_moves_and_restores_the_handler) {
+ZP_TEST(file_can_be_moved_and_restores_the_signal_handler) {
     Folder folder;
     std::string path = folder.write("/a", 3 * kPage);
     auto before = current_handler();
@@ -164,7 +164,7 @@ ZP_TEST(file_moves_and_restores_the_handler) {
     ZP_CHECK(current_handler().sa_sigaction == before.sa_sigaction);
 }
 
-ZP_TEST(file_passes_other_faults_on) {
+ZP_TEST(file_forwards_other_faults) {
     ZP_EQ(in_child([] {
               struct sigaction note = {};
               note.sa_handler = note_signal;
@@ -175,13 +175,13 @@ ZP_TEST(file_passes_other_faults_on) {
               return g_seen == 1 && !file.value().damaged() ? 0 : 1;
           }),
           0);
-    // With nobody there before us, a fault outside our mappings ends the process as it would have.
+    // Without a previous handler, a fault outside our mappings ends the process.
     ZP_EQ(in_child([] {
               signal(SIGBUS, SIG_DFL);
               int fd = -1;
               Result<MappedFile> file = io_error("");
               {
-                  Folder folder;  // gone before the end, which runs no destructors
+                  Folder folder;  // removed here, because the signal runs no destructors
                   fd = open(folder.write("/b", 2 * kPage).c_str(), O_RDWR);
                   file = MappedFile::open(folder.write("/a", kPage));
               }

@@ -1,4 +1,4 @@
-// Writes GGUF bytes, right or wrong on purpose, for tests.
+// Builds GGUF files for tests, valid or deliberately malformed.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ std::string raw(Number value) {
 
 inline std::string str(std::string_view text) { return raw<uint64_t>(text.size()) + std::string(text); }
 
-// A metadata entry; `value` is its bytes.
+// A metadata entry; `value` is the encoded value.
 inline std::string kv(std::string_view key, uint32_t type, const std::string& value) {
     return str(key) + raw(type) + value;
 }

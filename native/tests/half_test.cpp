@@ -1,4 +1,4 @@
-// Half precision: every value there and back, and rounding against double arithmetic.
+// Half precision: round trips of all values, and rounding compared with double arithmetic.
 #include "formats/half.hpp"
 
 #include <cmath>
@@ -16,7 +16,7 @@ constexpr uint16_t kInfinity = 0x7c00;
 
 bool is_nan(uint16_t half) { return (half & 0x7fff) > kInfinity; }
 
-// What a finite half stands for, from the definition in IEEE 754.
+// The value of a finite half, by the definition in IEEE 754.
 double value_of(uint16_t half) {
     const int exponent = (half >> 10) & 31;
     const double magnitude =
@@ -24,7 +24,7 @@ double value_of(uint16_t half) {
     return half & 0x8000 ? -magnitude : magnitude;
 }
 
-// The nearest half, found by looking at the neighbours; ties go to the even pattern.
+// The nearest half, by binary search; ties go to the even pattern.
 uint16_t nearest_half(float value) {
     const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
     if (std::isnan(value)) return sign | 0x7e00;
@@ -43,7 +43,7 @@ uint16_t nearest_half(float value) {
 
 }  // namespace
 
-ZP_TEST(half_every_value_there_and_back) {
+ZP_TEST(half_round_trips_every_value) {
     int n_wrong = 0;
     for (uint32_t bits = 0; bits <= 0xffff; ++bits) {
         const auto half = static_cast<uint16_t>(bits);
@@ -60,7 +60,7 @@ ZP_TEST(half_every_value_there_and_back) {
 }
 
 ZP_TEST(half_rounds_to_nearest_even) {
-    // Around each half: itself, the ties on both sides, and the floats next to those ties.
+    // Between adjacent halves: the tie and the floats next to it.
     int n_wrong = 0;
     for (uint32_t bits = 0; bits < 0x7bff; ++bits) {
         const double middle =
@@ -76,7 +76,7 @@ ZP_TEST(half_rounds_any_float) {
     std::mt19937 random(1);
     int n_wrong = 0;
     for (int i = 0; i < 500000; ++i) {
-        // Half of them over all patterns, half of them in the range of a half.
+        // Alternate between arbitrary bit patterns and the range of a half.
         uint32_t bits = random();
         if (i % 2 == 0) bits = (bits & 0x807fffff) | ((96 + random() % 50) << 23);
         const float x = bits_to_float(bits);
@@ -98,7 +98,7 @@ ZP_TEST(half_at_the_ends_of_the_range) {
     ZP_EQ(float_to_half(-0.0f), 0x8000);
 }
 
-ZP_TEST(bfloat_is_the_upper_half_of_a_float) {
+ZP_TEST(half_bf16_is_the_upper_half_of_a_float) {
     for (uint32_t bits = 0; bits <= 0xffff; ++bits)
         if (float_to_bits(bf16_to_float(static_cast<uint16_t>(bits))) != bits << 16) return ZP_CHECK(false);
 }

@@ -1,4 +1,4 @@
-// Inputs for tests of kernels: seeded random numbers of every kind, and comparison bit for bit.
+// Inputs for kernel tests: seeded random numbers of several kinds, and comparison bit for bit.
 #pragma once
 
 #include <algorithm>
@@ -16,16 +16,23 @@
 
 namespace zp::test {
 
-// Instruction sets beside the scalar one that this machine runs.
+// The kernel tables that this machine can run, except the scalar one.
 inline std::vector<const Kernels*> fast_kernels() {
-    std::vector<const Kernels*> found;
+    std::vector<const Kernels*> tables;
     for (const char* isa : kInstructionSets)
         if (const Kernels* k = kernels_for(isa); k != nullptr && k != kernels_for("scalar"))
-            found.push_back(k);
-    return found;
+            tables.push_back(k);
+    return tables;
 }
 
-// What the numbers of an input are like. kTies: halves of whole numbers below 128, the largest of them 127.
+// The scalar reference and fast_kernels().
+inline std::vector<const Kernels*> all_kernels() {
+    std::vector<const Kernels*> tables = fast_kernels();
+    tables.push_back(kernels_for("scalar"));
+    return tables;
+}
+
+// Distributions of input numbers. kTies: multiples of 1/2 up to 127, many of them exactly 127.
 enum class Kind { kUsual, kWide, kTies, kZeros, kTiny, kLarge };
 inline constexpr Kind kKinds[] = {Kind::kUsual, Kind::kWide, Kind::kTies,
                                   Kind::kZeros, Kind::kTiny, Kind::kLarge};
@@ -59,7 +66,7 @@ public:
         for (float& x : out) x = number(kind);
         return out;
     }
-    // A finite half: a fifth of them denormal or zero, else of ordinary size.
+    // A finite half: one in five is denormal or zero, the others are of ordinary size.
     uint16_t half() {
         const auto sign_and_fraction = static_cast<uint16_t>(bits() & 0x83ff);
         return below(5) == 0 ? sign_and_fraction
@@ -70,7 +77,7 @@ private:
     std::mt19937 engine_;
 };
 
-// Where a block of the file has its halves.
+// Offsets of the halves in a block of the file.
 inline std::vector<size_t> half_offsets(Format format) {
     switch (format) {
         case Format::kF32:
@@ -92,12 +99,12 @@ inline std::vector<size_t> half_offsets(Format format) {
     }
 }
 
-// Equal bit for bit; a NaN equals every NaN, since which payload survives is the processor's choice.
+// Equal bit for bit; all NaNs are equal, because the surviving payload depends on the processor.
 inline bool is_same(float a, float b) {
     return float_to_bits(a) == float_to_bits(b) || (std::isnan(a) && std::isnan(b));
 }
 
-// Checks `got` against the oracle's `want`, and names the case at the first difference.
+// Compares `got` with the reference's `want` and reports the first difference with the name of the case.
 inline void expect_same(const std::vector<float>& want, const std::vector<float>& got,
                         const std::string& what) {
     for (size_t i = 0; i < want.size(); ++i) {

@@ -1,5 +1,5 @@
-// The kernels of every instruction set that this machine runs, against the scalar ones: bit for bit, so that
-// an answer does not depend on the machine. The scalar ones are held against double arithmetic.
+// The kernels of every instruction set on this machine equal the scalar ones bit for bit, so that results do
+// not depend on the machine. The scalar ones are compared with double arithmetic.
 #include "kernels/kernels.hpp"
 
 #include <cstring>
@@ -13,7 +13,7 @@ namespace {
 
 const Kernels& scalar() { return *kernels_for("scalar"); }
 
-// Lengths with every kind of tail, and a real one.
+// Lengths with all kinds of tails, and a realistic one.
 constexpr int kLengths[] = {1, 2, 7, 15, 16, 17, 31, 33, 100, 576};
 
 std::string name(const Kernels& k, const char* kernel, Kind kind, int n) {
@@ -21,13 +21,13 @@ std::string name(const Kernels& k, const char* kernel, Kind kind, int n) {
            std::to_string(n);
 }
 
-// A vector with a guard after it, that a kernel must not touch.
+// A vector followed by guard values that kernels must not touch.
 std::vector<float> guarded(int n) { return std::vector<float>(static_cast<size_t>(n) + 16, -12345.0f); }
 
-std::vector<QuantBlock> quantized(const Kernels& k, const std::vector<float>& x, bool finely) {
+std::vector<QuantBlock> quantized(const Kernels& k, const std::vector<float>& x, bool with_residual) {
     const size_t n_blocks = x.size() / kBlockCols;
-    std::vector<QuantBlock> out(n_blocks * (finely ? 2 : 1));
-    if (finely) {
+    std::vector<QuantBlock> out(n_blocks * (with_residual ? 2 : 1));
+    if (with_residual) {
         k.quantize_with_residual(x.data(), static_cast<int>(x.size()), out.data());
     } else {
         k.quantize(x.data(), static_cast<int>(x.size()), out.data());
@@ -37,7 +37,7 @@ std::vector<QuantBlock> quantized(const Kernels& k, const std::vector<float>& x,
 
 }  // namespace
 
-ZP_TEST(kernels_rms_norm_is_the_same_everywhere) {
+ZP_TEST(kernels_rms_norm_is_bit_equal_on_every_instruction_set) {
     for (const Kernels* k : fast_kernels()) {
         for (const Kind kind : kKinds) {
             for (const int n : kLengths) {
@@ -47,7 +47,7 @@ ZP_TEST(kernels_rms_norm_is_the_same_everywhere) {
                 auto want = guarded(n), got = guarded(n);
                 const bool is_finite = scalar().rms_norm(x.data(), gain.data(), 1e-5f, n, want.data());
                 ZP_EQ(k->rms_norm(x.data(), gain.data(), 1e-5f, n, got.data()), is_finite);
-                ZP_EQ(is_finite, kind != Kind::kLarge);  // whose squares are infinite
+                ZP_EQ(is_finite, kind != Kind::kLarge);  // the squares overflow
                 expect_same(want, got, name(*k, "rms_norm", kind, n));
             }
         }
@@ -65,13 +65,12 @@ ZP_TEST(kernels_rms_norm_follows_its_formula) {
         ZP_CHECK(std::fabs(y[i] - x[i] / std::sqrt(squares / 576 + 1e-5) * gain[i]) < 2e-6);
 }
 
-ZP_TEST(kernels_rms_norm_refuses_what_is_not_finite) {
-    std::vector<const Kernels*> all = fast_kernels();
-    all.push_back(&scalar());
+ZP_TEST(kernels_rms_norm_reports_nan_and_infinity) {
+    const std::vector<const Kernels*> all = all_kernels();
     constexpr float kInf = std::numeric_limits<float>::infinity();
     for (const Kernels* k : all) {
         for (const float bad : {kInf, -kInf, std::numeric_limits<float>::quiet_NaN()}) {
-            for (const size_t at : {0, 5, 16, 31, 32, 36}) {  // the last ones in the tail
+            for (const size_t at : {0, 5, 16, 31, 32, 36}) {  // the last one is in the tail
                 std::vector<float> x(37, 1.0f), y(37);
                 x[at] = bad;
                 ZP_CHECK(!k->rms_norm(x.data(), x.data(), 1e-5f, 37, y.data()));
@@ -80,7 +79,7 @@ ZP_TEST(kernels_rms_norm_refuses_what_is_not_finite) {
     }
 }
 
-ZP_TEST(kernels_elementwise_are_the_same_everywhere) {
+ZP_TEST(kernels_elementwise_are_bit_equal_on_every_instruction_set) {
     for (const Kernels* k : fast_kernels()) {
         for (const Kind kind : kKinds) {
             for (const int n : kLengths) {
@@ -97,9 +96,9 @@ ZP_TEST(kernels_elementwise_are_the_same_everywhere) {
                     expect_same(want, got, name(*k, "activate", kind, n));
                 }
                 for (const float* bias : {static_cast<const float*>(nullptr), gate.data()}) {
-                    const bool is_fine =
+                    const bool is_finite =
                         scalar().layer_norm(up.data(), gate.data(), bias, 1e-5f, n, want.data());
-                    ZP_EQ(k->layer_norm(up.data(), gate.data(), bias, 1e-5f, n, got.data()), is_fine);
+                    ZP_EQ(k->layer_norm(up.data(), gate.data(), bias, 1e-5f, n, got.data()), is_finite);
                     expect_same(want, got, name(*k, "layer_norm", kind, n));
                 }
                 want = got = gate;
@@ -151,7 +150,7 @@ ZP_TEST(kernels_swiglu_follows_its_formula) {
     ZP_CHECK(worst < 5e-7);
 }
 
-ZP_TEST(kernels_log_sum_exp_is_the_same_everywhere_and_right) {
+ZP_TEST(kernels_log_sum_exp_is_bit_equal_and_accurate) {
     for (const Kind kind : {Kind::kUsual, Kind::kWide, Kind::kTies, Kind::kZeros, Kind::kTiny}) {
         for (const int n : {1, 3, 16, 17, 40, 4099}) {
             Random random(static_cast<unsigned>(n));
@@ -166,14 +165,15 @@ ZP_TEST(kernels_log_sum_exp_is_the_same_everywhere_and_right) {
     }
 }
 
-ZP_TEST(kernels_quantize_is_the_same_everywhere) {
+ZP_TEST(kernels_quantize_is_bit_equal_on_every_instruction_set) {
     for (const Kernels* k : fast_kernels()) {
         for (const Kind kind : kKinds) {
             for (const size_t n_blocks : {1, 3, 18}) {
-                for (const bool finely : {false, true}) {
+                for (const bool with_residual : {false, true}) {
                     Random random(static_cast<unsigned>(n_blocks));
                     const auto x = random.numbers(n_blocks * kBlockCols, kind);
-                    const auto want = quantized(scalar(), x, finely), got = quantized(*k, x, finely);
+                    const auto want = quantized(scalar(), x, with_residual),
+                               got = quantized(*k, x, with_residual);
                     ZP_EQ(std::memcmp(want.data(), got.data(), want.size() * sizeof(QuantBlock)), 0);
                 }
             }
@@ -185,7 +185,7 @@ ZP_TEST(kernels_quantize_follows_its_formula) {
     for (const Kind kind : {Kind::kUsual, Kind::kWide, Kind::kTies}) {
         Random random(2);
         auto x = random.numbers(64 * kBlockCols, kind);
-        for (size_t b = 3; b < 64; b += 16)  // columns that stand out, as a trained model has them
+        for (size_t b = 3; b < 64; b += 16)  // outlier columns, as in trained models
             for (size_t i = 0; i < kBlockCols; ++i) x[kBlockCols * b + i] *= 64.0f;
         const auto blocks = quantized(scalar(), x, true);
         float squares = 0;
@@ -201,8 +201,8 @@ ZP_TEST(kernels_quantize_follows_its_formula) {
             ZP_EQ(coarse.scale, peak / 127.0f);
             ZP_EQ(has_residual, coarse.scale * coarse.scale >= 4 * squares / 64);
             n_residuals += has_residual;
-            // Half a step: of both parts, which are 15 bits, or of the one.
-            const double most = has_residual ? peak / 127.0 / 127.0 / 3.9 : peak / 127.0 / 1.99;
+            // Half a quantization step, of 15 bits with a residual, else of 8.
+            const double max_error = has_residual ? peak / 127.0 / 127.0 / 3.9 : peak / 127.0 / 1.99;
             int32_t sum = 0, half_sums[2] = {};
             for (size_t i = 0; i < kBlockCols; ++i) {
                 const float value = x[kBlockCols * b + i];
@@ -212,7 +212,7 @@ ZP_TEST(kernels_quantize_follows_its_formula) {
                 half_sums[i / 16] += coarse.q[i];
                 const double both = static_cast<double>(coarse.scale) * coarse.q[i] +
                                     static_cast<double>(rest.scale) * rest.q[i];
-                ZP_CHECK(std::fabs(value - both) <= most);
+                ZP_CHECK(std::fabs(value - both) <= max_error);
                 ZP_CHECK(has_residual || rest.q[i] == 0);
             }
             for (size_t h = 0; h < 2; ++h) ZP_EQ(static_cast<int32_t>(coarse.half_sums[h]), half_sums[h]);
@@ -222,9 +222,8 @@ ZP_TEST(kernels_quantize_follows_its_formula) {
     }
 }
 
-ZP_TEST(kernels_let_nothing_that_is_not_finite_pass_unseen) {
-    std::vector<const Kernels*> all = fast_kernels();
-    all.push_back(&scalar());
+ZP_TEST(kernels_propagate_nan_and_infinity) {
+    const std::vector<const Kernels*> all = all_kernels();
     constexpr float kInf = std::numeric_limits<float>::infinity();
     const float nan = std::numeric_limits<float>::quiet_NaN();
     for (const Kernels* k : all) {
@@ -232,11 +231,11 @@ ZP_TEST(kernels_let_nothing_that_is_not_finite_pass_unseen) {
             for (const size_t at : {0, 1, 15, 16, 31}) {
                 std::vector<float> x(3 * kBlockCols, 0.5f);
                 x[kBlockCols + at] = bad;
-                for (const bool finely : {false, true}) {
-                    const auto blocks = quantized(*k, x, finely);
-                    const auto want = quantized(scalar(), x, finely);
+                for (const bool with_residual : {false, true}) {
+                    const auto blocks = quantized(*k, x, with_residual);
+                    const auto want = quantized(scalar(), x, with_residual);
                     ZP_EQ(std::memcmp(want.data(), blocks.data(), want.size() * sizeof(QuantBlock)), 0);
-                    const size_t n_terms = finely ? 2 : 1;
+                    const size_t n_terms = with_residual ? 2 : 1;
                     for (size_t b = 0; b < 3; ++b) ZP_EQ(std::isnan(blocks[n_terms * b].scale), b == 1);
                 }
             }

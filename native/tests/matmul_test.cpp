@@ -1,5 +1,5 @@
-// Products of every weight format on every instruction set against the scalar ones, bit for bit: formats come
-// from formats.def, so a new one is tested with no edit. tests/mirror holds them against numpy.
+// Products with every weight format equal the scalar ones bit for bit on every instruction set. Formats come
+// from formats.def, so new ones are tested without an edit. tests/mirror compares them with numpy.
 #include <cstring>
 
 #include "kernel_inputs.hpp"
@@ -16,7 +16,7 @@ struct Weights {
     size_t group_bytes;
 };
 
-// Random rows as a file holds them. Extreme codes are all bits set or none, where sums are largest.
+// Random rows in file layout. For kLarge, bytes have all bits set or none, which gives the largest sums.
 std::vector<uint8_t> file_rows(const FormatInfo& f, size_t n_rows, size_t n_cols, Kind kind, Random& random) {
     const size_t n_blocks = n_cols / f.block_weights;
     std::vector<uint8_t> bytes;
@@ -50,11 +50,11 @@ Weights packed(const FormatInfo& f, int n_groups, int n_cols, Kind kind, Random&
     return w;
 }
 
-// The least columns of a matrix of this format that are whole blocks of activations too.
-int least_cols(const FormatInfo& f) { return std::max(kBlockCols, static_cast<int>(f.block_weights)); }
+// The smallest number of columns that is a multiple of the block sizes of weights and activations.
+int min_cols(const FormatInfo& f) { return std::max(kBlockCols, static_cast<int>(f.block_weights)); }
 
-// Activations as the int8 kernels read them: whole numbers from -127 to 127, for kLarge the two ends only. Of
-// two parts a third of the second are not zero.
+// Activations in the layout of the int8 kernels: integers from -127 to 127, for kLarge only these two. With
+// two terms, one block in three has a residual.
 std::vector<QuantBlock> activations(int n_tokens, size_t n_blocks, int n_terms, Kind kind, Random& random) {
     std::vector<QuantBlock> blocks(static_cast<size_t>(n_tokens * n_terms) * n_blocks);
     for (size_t i = 0; i < blocks.size(); ++i) {
@@ -79,7 +79,7 @@ std::vector<QuantBlock> activations(int n_tokens, size_t n_blocks, int n_terms, 
 
 size_t stride_of(int n_groups) { return static_cast<size_t>(kGroupRows * n_groups + 5); }
 
-// With a guard value where nothing may be written.
+// Filled with a guard value, to detect writes outside the result.
 std::vector<float> empty_output(int n_groups, int n_tokens) {
     return std::vector<float>(stride_of(n_groups) * static_cast<size_t>(n_tokens), -12345.0f);
 }
@@ -117,7 +117,7 @@ void compare_int8(const FormatInfo& f, Kind kind, int n_groups, int n_blocks) {
             const auto want = run_int8(*kernels_for("scalar"), f, w, x, n_terms, n_tokens);
             for (const Kernels* k : fast_kernels())
                 expect_same(want, run_int8(*k, f, w, x, n_terms, n_tokens),
-                            name(*k, f, n_terms == 1 ? "int8" : "int8 finely", kind, w, n_tokens));
+                            name(*k, f, n_terms == 1 ? "int8" : "int8 with residual", kind, w, n_tokens));
         }
     }
 }
@@ -137,7 +137,7 @@ void compare_float(const FormatInfo& f, Kind kind, int n_groups, int n_cols) {
 
 }  // namespace
 
-ZP_TEST(matmul_int8_is_the_same_everywhere) {
+ZP_TEST(matmul_int8_is_bit_equal_on_every_instruction_set) {
     for (const FormatInfo& f : kFormats) {
         for (const char* isa : kInstructionSets) {
             const Kernels* k = kernels_for(isa);
@@ -148,16 +148,14 @@ ZP_TEST(matmul_int8_is_the_same_everywhere) {
         for (const Kind kind : kKinds)
             for (const int n_groups : {1, 2, 3})
                 for (const int n : {1, 2, n_groups == 1 ? 19 : 5})
-                    compare_int8(f, kind, n_groups, n * least_cols(f) / kBlockCols);
+                    compare_int8(f, kind, n_groups, n * min_cols(f) / kBlockCols);
     }
 }
 
-// Columns that stand out are read in two parts, the others in one: the product with both is near that of
-// floats, and without the second parts it is not.
-ZP_TEST(matmul_reads_what_rounding_left_over) {
+// Outlier blocks have a residual: with it, the product is close to that of floats, and without it is not.
+ZP_TEST(matmul_reads_residuals) {
     constexpr int kTokens = 9, kGroups = 2;
-    std::vector<const Kernels*> all = fast_kernels();
-    all.push_back(kernels_for("scalar"));
+    const std::vector<const Kernels*> all = all_kernels();
     for (const FormatInfo& f : kFormats) {
         if (!is_quantized(f.format)) continue;
         const int n_blocks = 24, n_cols = n_blocks * kBlockCols;
@@ -175,43 +173,42 @@ ZP_TEST(matmul_reads_what_rounding_left_over) {
             for (size_t i = 0; i < both.size(); i += 2) coarse.push_back(both[i]);
             for (QuantBlock& block : coarse) block.residual_mask = 0;
             const auto want = run_float(*k, f, w, x, static_cast<size_t>(n_cols), kTokens);
-            const auto off = [&](const std::vector<float>& got) {
+            const auto error = [&](const std::vector<float>& got) {
                 double squares = 0;
                 for (size_t i = 0; i < got.size(); ++i) squares += std::pow(double(got[i]) - want[i], 2);
                 return std::sqrt(squares);
             };
-            ZP_CHECK(off(run_int8(*k, f, w, both, 2, kTokens)) <
-                     0.05 * off(run_int8(*k, f, w, coarse, 1, kTokens)));
+            ZP_CHECK(error(run_int8(*k, f, w, both, 2, kTokens)) <
+                     0.05 * error(run_int8(*k, f, w, coarse, 1, kTokens)));
         }
     }
 }
 
-ZP_TEST(matmul_float_is_the_same_everywhere) {
+ZP_TEST(matmul_float_is_bit_equal_on_every_instruction_set) {
     for (const FormatInfo& f : kFormats) {
         for (const Kind kind : kKinds) {
             for (const int n_groups : {1, 2, 3}) {
                 for (const int n : {1, 2, 3, 135})
                     compare_float(f, kind, n_groups,
-                                  is_quantized(f.format) ? least_cols(f) * std::min(n, 5) : n);
+                                  is_quantized(f.format) ? min_cols(f) * std::min(n, 5) : n);
             }
         }
     }
 }
 
-ZP_TEST(matmul_of_a_token_does_not_depend_on_its_company) {
-    constexpr int kCompany = 99;  // more than any kernel takes at once
-    std::vector<const Kernels*> all = fast_kernels();
-    all.push_back(kernels_for("scalar"));
+ZP_TEST(matmul_of_a_token_does_not_depend_on_the_batch) {
+    constexpr int kTokens = 99;  // more than any kernel processes at once
+    const std::vector<const Kernels*> all = all_kernels();
     for (const FormatInfo& f : kFormats) {
         Random random(3);
-        const auto n_cols = static_cast<size_t>(19 * least_cols(f)), n_blocks = n_cols / kBlockCols;
+        const auto n_cols = static_cast<size_t>(19 * min_cols(f)), n_blocks = n_cols / kBlockCols;
         const Weights w = packed(f, 2, static_cast<int>(n_cols), Kind::kUsual, random);
-        const auto floats = random.numbers(kCompany * n_cols, Kind::kUsual);
-        const auto blocks = activations(kCompany, n_blocks, 2, Kind::kUsual, random);
+        const auto floats = random.numbers(kTokens * n_cols, Kind::kUsual);
+        const auto blocks = activations(kTokens, n_blocks, 2, Kind::kUsual, random);
         for (const Kernels* k : all) {
-            const auto together = run_float(*k, f, w, floats, n_cols, kCompany);
-            const auto rounded = is_quantized(f.format) ? run_int8(*k, f, w, blocks, 2, kCompany) : together;
-            for (size_t t = 0; t < kCompany; ++t) {
+            const auto together = run_float(*k, f, w, floats, n_cols, kTokens);
+            const auto rounded = is_quantized(f.format) ? run_int8(*k, f, w, blocks, 2, kTokens) : together;
+            for (size_t t = 0; t < kTokens; ++t) {
                 const std::vector<float> one(floats.begin() + static_cast<long>(n_cols * t), floats.end());
                 const auto part = [&](const std::vector<float>& y) {
                     return std::vector<float>(y.begin() + static_cast<long>(stride_of(2) * t),

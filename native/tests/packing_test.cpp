@@ -1,4 +1,4 @@
-// The interleaved layout of weights: every row comes back as a plain reading of the file's block gives it.
+// The interleaved layout of weights: unpacking a row equals decoding the blocks of the file directly.
 #include "kernels/packing.hpp"
 
 #include <cstring>
@@ -18,18 +18,18 @@ float half_of(const uint8_t* p) { return half_to_float(static_cast<uint16_t>(p[0
 // Bits [shift, shift + n) of a byte.
 int bits(const uint8_t* byte, size_t shift, int n) { return *byte >> shift & ((1 << n) - 1); }
 
-// Scale and minimum s of the twelve bytes of Q4_K and Q5_K.
+// Scale and minimum s from the twelve bytes of Q4_K and Q5_K.
 std::pair<int, int> six_bits(const uint8_t* p, size_t s) {
     if (s < 4) return {p[s] & 63, p[4 + s] & 63};
     return {(p[4 + s] & 15) | p[s - 4] >> 6 << 4, p[4 + s] >> 4 | p[s] >> 6 << 4};
 }
 
-// The formats that this file reads by itself; tests/mirror holds a newer one against numpy.
-constexpr Format kDescribed[] = {Format::kF32,  Format::kF16,  Format::kBF16, Format::kQ4_0,   Format::kQ4_1,
-                                 Format::kQ5_0, Format::kQ5_1, Format::kQ8_0, Format::kIQ4_NL, Format::kQ2_K,
-                                 Format::kQ3_K, Format::kQ4_K, Format::kQ5_K, Format::kQ6_K};
+// The formats that this test decodes itself; tests/mirror compares newer ones with numpy.
+constexpr Format kDecoded[] = {Format::kF32,  Format::kF16,  Format::kBF16, Format::kQ4_0,   Format::kQ4_1,
+                               Format::kQ5_0, Format::kQ5_1, Format::kQ8_0, Format::kIQ4_NL, Format::kQ2_K,
+                               Format::kQ3_K, Format::kQ4_K, Format::kQ5_K, Format::kQ6_K};
 
-// Weight i of a block of 32, straight from the format's description.
+// Weight i of a block of 32, decoded by the format's specification.
 float small_block_weight(Format format, const uint8_t* block, size_t i) {
     const float d = half_of(block), m = half_of(block + 2);
     const auto nibble = [&](size_t at) { return bits(block + at + i % 16, i < 16 ? 0 : 4, 4); };
@@ -51,7 +51,7 @@ float small_block_weight(Format format, const uint8_t* block, size_t i) {
     }
 }
 
-// Weight i of a block of 256, the same way.
+// Weight i of a block of 256, likewise.
 float large_block_weight(Format format, const uint8_t* p, size_t i) {
     const size_t s32 = i / 32, l = i % 32, s16 = i / 16;  // 32 and 16 columns each
     const auto product = [](float unit, int scale) { return unit * static_cast<float>(scale); };
@@ -76,7 +76,7 @@ float large_block_weight(Format format, const uint8_t* p, size_t i) {
     return product(product(half_of(p), scale), q) - product(half_of(p + 2), minimum);
 }
 
-// One block of a file as weights.
+// Decodes one block of a file.
 std::vector<float> decode(Format format, const uint8_t* block) {
     std::vector<float> w(info(format).block_weights);
     switch (format) {
@@ -104,7 +104,7 @@ std::vector<uint8_t> random_bytes(size_t n, unsigned seed) {
     return bytes;
 }
 
-// NaN by its pattern, everything else by value and sign.
+// Equal bit for bit, or both NaN.
 bool same(float a, float b) { return a == a ? float_to_bits(a) == float_to_bits(b) : b != b; }
 
 std::vector<uint8_t> pack(Format format, const std::vector<uint8_t>& file, size_t rows, size_t cols) {
@@ -117,8 +117,8 @@ std::vector<uint8_t> pack(Format format, const std::vector<uint8_t>& file, size_
 
 }  // namespace
 
-ZP_TEST(packing_gives_every_row_back) {
-    for (const Format format : kDescribed) {
+ZP_TEST(packing_round_trips_every_row) {
+    for (const Format format : kDecoded) {
         const FormatInfo& f = info(format);
         for (const size_t rows : {1, 15, 16, 17, 50}) {
             for (const size_t n_blocks : {1, 2, 5}) {
@@ -142,9 +142,9 @@ ZP_TEST(packing_gives_every_row_back) {
     }
 }
 
-ZP_TEST(packing_keeps_the_layout_that_kernels_read) {
+ZP_TEST(packing_uses_the_layout_that_kernels_read) {
     // Column 4 * i + j of row r at byte 4 * r + j of vector i, then 16 scales (and minimums): packed.hpp.
-    // These are the formats whose codes keep their order; the others' layout is held by what comes back.
+    // Only formats whose codes keep their order; the round trip tests the layout of the others.
     for (const Format format : {Format::kQ4_0, Format::kQ4_1, Format::kQ8_0, Format::kIQ4_NL}) {
         const FormatInfo& f = info(format);
         std::vector<uint8_t> file = random_bytes(16 * f.block_bytes, 3);
@@ -163,14 +163,14 @@ ZP_TEST(packing_keeps_the_layout_that_kernels_read) {
     }
 }
 
-ZP_TEST(packing_leaves_rows_past_the_last_alone) {
+ZP_TEST(packing_leaves_rows_past_the_last_zero) {
     for (const FormatInfo& f : kFormats) {
         const std::vector<uint8_t> file = random_bytes(17 * f.block_bytes, 5);
         const std::vector<uint8_t> packed = pack(f.format, file, 17, f.block_weights);
         std::vector<float> row(f.block_weights);
         for (size_t r = 17; r < 32; ++r) {
             unpack_row(f.format, packed.data(), f.block_weights, r, row.data());
-            // A zero scale makes every code zero, whatever it stands for.
+            // With a zero scale every code decodes to zero.
             for (const float w : row) ZP_EQ(w, 0.0f);
         }
     }

@@ -6,7 +6,7 @@
 
 using namespace zp;
 
-ZP_TEST(text_knows_utf8) {
+ZP_TEST(text_validates_utf8) {
     for (const char* good : {"", "plain ascii, longer than eight", "Ä€𝄞", "\xf4\x8f\xbf\xbf", "\xee\x80\x80"})
         ZP_CHECK(is_utf8(good));
     for (const char* bad :
@@ -15,7 +15,7 @@ ZP_TEST(text_knows_utf8) {
         ZP_CHECK(!is_utf8(bad));
 }
 
-ZP_TEST(text_for_messages_cannot_act_on_a_terminal) {
+ZP_TEST(text_for_messages_cannot_control_a_terminal) {
     ZP_EQ(printable("a\x1b[2J\n\x7f"), "a\\u{1b}[2J\\u{a}\\u{7f}");
     ZP_EQ(printable("\xe2\x80\xae\xe2\x81\xa6\xef\xbb\xbf"), "\\u{202e}\\u{2066}\\u{feff}");
     ZP_EQ(printable("\xc2\x9b"), "\\u{9b}");  // the one-character CSI

@@ -1,4 +1,4 @@
-// The thread pool: every thread runs every piece, nobody passes a barrier early, and every pool ends.
+// The thread pool: every thread runs the work, no thread passes a barrier early, and every pool shuts down.
 #include "base/threads.hpp"
 
 #include <sys/wait.h>
@@ -16,7 +16,7 @@
 
 using namespace zp;
 
-ZP_TEST(share_covers_everything_once_and_evenly) {
+ZP_TEST(pool_thread_ranges_cover_every_item_once_and_evenly) {
     for (const int n : {0, 1, 2, 15, 16, 1000003}) {
         for (int n_threads = 1; n_threads <= 9; ++n_threads) {
             int next = 0, smallest = n, largest = 0;
@@ -31,11 +31,11 @@ ZP_TEST(share_covers_everything_once_and_evenly) {
             ZP_CHECK(largest - smallest <= 1);
         }
     }
-    const Range last = thread_range(2000000000, 1023, 1024);  // no overflow on the way
+    const Range last = thread_range(2000000000, 1023, 1024);  // no intermediate overflow
     ZP_EQ(last.end, 2000000000);
 }
 
-ZP_TEST(pool_of_changing_size_meets_at_barriers) {
+ZP_TEST(pool_of_changing_size_synchronizes_at_barriers) {
     ThreadPool pool(5);
     std::vector<int> phase(5, 0);
     std::atomic<int> n_early{0};
@@ -66,12 +66,12 @@ ZP_TEST(pool_of_changing_size_meets_at_barriers) {
     ZP_EQ(n_early.load(), 0);
 }
 
-ZP_TEST(pool_runs_every_thread_and_meets_at_barriers) {
+ZP_TEST(pool_runs_every_thread_and_synchronizes_at_barriers) {
     constexpr int kRuns = 200, kBarriers = 10;
     for (const int n_threads : {1, 2, 5}) {
         ThreadPool pool(n_threads);
         ZP_EQ(pool.size(), n_threads);
-        // Plain integers: only the barriers keep the threads from racing, which thread sanitizer checks.
+        // Plain integers: only the barriers prevent data races, which the thread sanitizer checks.
         std::vector<int> phase(static_cast<size_t>(n_threads), 0);
         std::atomic<int> n_early{0};
         for (int run = 0; run < kRuns; ++run) {
@@ -89,7 +89,7 @@ ZP_TEST(pool_runs_every_thread_and_meets_at_barriers) {
     }
 }
 
-ZP_TEST(pool_work_of_different_length_is_waited_for) {
+ZP_TEST(pool_waits_for_the_slowest_thread) {
     ThreadPool pool(3);
     std::vector<int> done(3, 0);
     for (int run = 0; run < 20; ++run) {
@@ -101,7 +101,7 @@ ZP_TEST(pool_work_of_different_length_is_waited_for) {
     }
 }
 
-ZP_TEST(pool_shares_out_every_item_once_however_slow_a_thread_is) {
+ZP_TEST(pool_parallel_for_visits_every_item_once_with_slow_threads) {
     for (const int n_threads : {1, 2, 5}) {
         ThreadPool pool(n_threads);
         for (const int n : {0, 1, 7, 36, 1000}) {
@@ -127,7 +127,7 @@ ZP_TEST(pool_shares_out_every_item_once_however_slow_a_thread_is) {
     }
 }
 
-ZP_TEST(pool_larger_than_the_machine_ends) {
+ZP_TEST(pool_with_more_threads_than_processors_shuts_down) {
     ThreadPool pool(4 * usable_processors() + 1);
     std::atomic<int> total{0};
     for (int run = 0; run < 50; ++run) {
@@ -139,7 +139,7 @@ ZP_TEST(pool_larger_than_the_machine_ends) {
     ZP_EQ(total.load(), 50 * pool.size());
 }
 
-ZP_TEST(pool_of_no_threads_is_the_caller_alone) {
+ZP_TEST(pool_without_workers_runs_on_the_caller) {
     for (const int n_threads : {0, -3, 1}) {
         ThreadPool pool(n_threads);
         ZP_EQ(pool.size(), 1);
@@ -150,23 +150,23 @@ ZP_TEST(pool_of_no_threads_is_the_caller_alone) {
     }
 }
 
-ZP_TEST(pool_ends_while_idle_at_once_and_after_work) {
+ZP_TEST(pool_shuts_down_when_idle_or_after_work) {
     for (int i = 0; i < 50; ++i) {
-        ThreadPool fresh(3);
+        ThreadPool pool(3);
         if (i % 2 == 0) continue;
-        fresh.run([](int) {});
+        pool.run([](int) {});
         if (i % 5 == 0)
             std::this_thread::sleep_for(std::chrono::milliseconds(2));  // asleep in the kernel by now
     }
 }
 
-ZP_TEST(pool_knows_that_it_was_forked) {
+ZP_TEST(pool_is_not_alive_after_fork) {
     auto pool = std::make_unique<ThreadPool>(2);
     ZP_CHECK(pool->is_alive());
     const pid_t child = fork();
     if (child == 0) {
         const bool was_alive = pool->is_alive();
-        pool.reset();  // its threads do not exist here: waiting for them would never end
+        pool.reset();  // must not join: the threads do not exist in the child
         _exit(was_alive ? 1 : 0);
     }
     int status = -1;

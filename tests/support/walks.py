@@ -82,8 +82,8 @@ _CODES = """// Q7_9 packed: 512 bytes, 16 half scales. Python: formats/q7_9.py.
 namespace zp::shared {
 
 template <class L>
-struct Codes<Format::kQ7_9, L> : ScaleOnly<L> {
-    static constexpr int kTop = 255, kZero = 128;
+struct Codec<Format::kQ7_9, L> : ScaleOnly<L> {
+    static constexpr int kMaxCode = 255, kZeroPoint = 128;
     Codes(const uint8_t* packed, int) : ScaleOnly<L>{packed, packed + 512} {}
     template <int i>
     typename L::Bytes codes() const {

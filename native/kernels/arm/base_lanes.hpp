@@ -1,5 +1,5 @@
-// Sixteen lanes in four registers of Advanced SIMD: all that the two ARM sets have in common, which is
-// everything but the products of integers. Same bits as scalar/lanes.hpp.
+// Sixteen lanes in four Advanced SIMD registers: everything that the two ARM sets share, that is all but the
+// int8 products. Bit for bit equal to scalar/lanes.hpp.
 #pragma once
 
 #include <arm_neon.h>
@@ -13,7 +13,8 @@ struct Four {
     T a, b, c, d;
 };
 
-// Lanes is who uses it: each instruction set must compile a copy of its own (see neon_dotprod/kernels.cpp).
+// Lanes is the class that derives from it: each instruction set must compile its own copy (see
+// neon_dotprod/kernels.cpp).
 template <class Lanes>
 struct BaseLanes {
     using F = Four<float32x4_t>;
@@ -21,9 +22,9 @@ struct BaseLanes {
     using Bytes = Four<uint8x16_t>;
     using Rows = int8x16_t;
 
-    // op on each register of its operands.
+    // Applies op to each register of the operands.
     template <class Op, class... T>
-    static auto each(Op op, const Four<T>&... x) {
+    static auto map(Op op, const Four<T>&... x) {
         return Four<decltype(op(x.a...))>{op(x.a...), op(x.b...), op(x.c...), op(x.d...)};
     }
     template <class T>
@@ -33,7 +34,7 @@ struct BaseLanes {
 
     static F zero() { return set1(0.0f); }
     static F set1(float x) { return all(vdupq_n_f32(x)); }
-    static F kept(float x) { return set1(x); }
+    static F set1_pinned(float x) { return set1(x); }
     static F load(const float* p) {
         return {vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12)};
     }
@@ -49,7 +50,7 @@ struct BaseLanes {
         return {vcvt_f32_f16(vget_low_f16(low)), vcvt_high_f32_f16(low), vcvt_f32_f16(vget_low_f16(high)),
                 vcvt_high_f32_f16(high)};
     }
-    // The default rounding mode is to nearest even; nothing in the process may change it.
+    // Relies on the default rounding mode, to nearest even, which nothing in the process may change.
     static void store_half(uint16_t* p, F a) {
         vst1q_u16(p, vreinterpretq_u16_f16(vcvt_high_f16_f32(vcvt_f16_f32(a.a), a.b)));
         vst1q_u16(p + 8, vreinterpretq_u16_f16(vcvt_high_f16_f32(vcvt_f16_f32(a.c), a.d)));
@@ -60,51 +61,50 @@ struct BaseLanes {
                 vreinterpretq_f32_u16(vzip1q_u16(none, high)), vreinterpretq_f32_u16(vzip2q_u16(none, high))};
     }
 
-    // Comparisons, because FMAX and FMIN give a NaN where either operand is one, and a sign to zeros.
+    // By comparison, because FMAX and FMIN return NaN if either operand is NaN, and order signed zeros.
     static float32x4_t greater(float32x4_t p, float32x4_t q) { return vbslq_f32(vcgtq_f32(p, q), p, q); }
     static float32x4_t lesser(float32x4_t p, float32x4_t q) { return vbslq_f32(vcltq_f32(p, q), p, q); }
     static F add(F a, F b) {
-        return each([](auto p, auto q) { return vaddq_f32(p, q); }, a, b);
+        return map([](auto p, auto q) { return vaddq_f32(p, q); }, a, b);
     }
     static F sub(F a, F b) {
-        return each([](auto p, auto q) { return vsubq_f32(p, q); }, a, b);
+        return map([](auto p, auto q) { return vsubq_f32(p, q); }, a, b);
     }
     static F mul(F a, F b) {
-        return each([](auto p, auto q) { return vmulq_f32(p, q); }, a, b);
+        return map([](auto p, auto q) { return vmulq_f32(p, q); }, a, b);
     }
     static F div(F a, F b) {
-        return each([](auto p, auto q) { return vdivq_f32(p, q); }, a, b);
+        return map([](auto p, auto q) { return vdivq_f32(p, q); }, a, b);
     }
     static F max(F a, F b) {
-        return each([](auto p, auto q) { return greater(p, q); }, a, b);
+        return map([](auto p, auto q) { return greater(p, q); }, a, b);
     }
     static F min(F a, F b) {
-        return each([](auto p, auto q) { return lesser(p, q); }, a, b);
+        return map([](auto p, auto q) { return lesser(p, q); }, a, b);
     }
     static F fma(F a, F b, F c) {
-        return each([](auto p, auto q, auto sum) { return vfmaq_f32(sum, p, q); }, a, b, c);
+        return map([](auto p, auto q, auto sum) { return vfmaq_f32(sum, p, q); }, a, b, c);
     }
     static F fnma(F a, F b, F c) {
-        return each([](auto p, auto q, auto sum) { return vfmsq_f32(sum, p, q); }, a, b, c);
+        return map([](auto p, auto q, auto sum) { return vfmsq_f32(sum, p, q); }, a, b, c);
     }
     static F abs(F a) {
-        return each([](auto p) { return vabsq_f32(p); }, a);
+        return map([](auto p) { return vabsq_f32(p); }, a);
     }
     static F copy_sign(F magnitude, F sign) {
-        return each([](auto p, auto q) { return vbslq_f32(vdupq_n_u32(0x80000000u), q, p); }, magnitude,
-                    sign);
+        return map([](auto p, auto q) { return vbslq_f32(vdupq_n_u32(0x80000000u), q, p); }, magnitude, sign);
     }
     static F drop_first(F a, int n, float fill) { return blend(a, set1(fill), n); }
     static F keep_first(F a, int n, float fill) { return blend(set1(fill), a, n); }
-    // The first n lanes of `first`, the others of `rest`.
+    // The first n lanes from `first`, the others from `rest`.
     static F blend(F rest, F first, int n) {
         constexpr int32_t kIndex[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
         const int32x4_t count = vdupq_n_s32(n);
         const I index = {vld1q_s32(kIndex), vld1q_s32(kIndex + 4), vld1q_s32(kIndex + 8),
                          vld1q_s32(kIndex + 12)};
-        return each([count](auto at, auto before,
-                            auto after) { return vbslq_f32(vcltq_s32(at, count), before, after); },
-                    index, first, rest);
+        return map([count](auto at, auto before,
+                           auto after) { return vbslq_f32(vcltq_s32(at, count), before, after); },
+                   index, first, rest);
     }
     static float reduce_add(F a) {
         const float32x4_t four = vaddq_f32(vaddq_f32(a.a, a.c), vaddq_f32(a.b, a.d));
@@ -116,9 +116,9 @@ struct BaseLanes {
         return vgetq_lane_f32(greater(two, vextq_f32(two, two, 1)), 0);
     }
 
-    // As integers, because the pattern of a NaN is above all others and a comparison of floats would lose it.
+    // Compared as integers: NaN is above all other patterns, whereas float comparisons would drop it.
     static F larger_magnitudes(F a, F b) {
-        return each(
+        return map(
             [](auto p, auto q) {
                 const uint32x4_t x = vreinterpretq_u32_f32(vabsq_f32(p));
                 return vreinterpretq_f32_u32(vmaxq_u32(x, vreinterpretq_u32_f32(vabsq_f32(q))));
@@ -126,26 +126,26 @@ struct BaseLanes {
             a, b);
     }
     static float largest_magnitude(F a) {
-        const auto four = each([](auto p) { return vreinterpretq_u32_f32(p); }, a);
-        const uint32_t most = vmaxvq_u32(vmaxq_u32(vmaxq_u32(four.a, four.b), vmaxq_u32(four.c, four.d)));
+        const auto four = map([](auto p) { return vreinterpretq_u32_f32(p); }, a);
+        const uint32_t largest = vmaxvq_u32(vmaxq_u32(vmaxq_u32(four.a, four.b), vmaxq_u32(four.c, four.d)));
         float peak;
-        __builtin_memcpy(&peak, &most, sizeof peak);
+        __builtin_memcpy(&peak, &largest, sizeof peak);
         return peak;
     }
 
     static I round_to_int(F a) {
-        return each([](auto p) { return vcvtnq_s32_f32(p); }, a);
+        return map([](auto p) { return vcvtnq_s32_f32(p); }, a);
     }
     static F to_float(I a) {
-        return each([](auto p) { return vcvtq_f32_s32(p); }, a);
+        return map([](auto p) { return vcvtq_f32_s32(p); }, a);
     }
     static F exp2_int(I n) {
-        return each(
+        return map(
             [](auto p) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(p, vdupq_n_s32(127)), 23)); }, n);
     }
     static F low_bits_to_exponent(F a) {
-        return each([](auto p) { return vreinterpretq_f32_s32(vshlq_n_s32(vreinterpretq_s32_f32(p), 23)); },
-                    a);
+        return map([](auto p) { return vreinterpretq_f32_s32(vshlq_n_s32(vreinterpretq_s32_f32(p), 23)); },
+                   a);
     }
     static int32_t reduce_add(I a) { return vaddvq_s32(vaddq_s32(vaddq_s32(a.a, a.b), vaddq_s32(a.c, a.d))); }
     static I zero_int() { return all(vdupq_n_s32(0)); }
@@ -193,19 +193,19 @@ struct BaseLanes {
     }
     template <int from, int to, int mask>
     static Bytes field(Bytes a) {
-        return each([](auto p) { return field<from, to, mask>(p); }, a);
+        return map([](auto p) { return field<from, to, mask>(p); }, a);
     }
     template <int from, int to, int mask>
     static Bytes merge(Bytes base, Bytes a) {
-        return each([](auto p, auto q) { return vorrq_u8(p, field<from, to, mask>(q)); }, base, a);
+        return map([](auto p, auto q) { return vorrq_u8(p, field<from, to, mask>(q)); }, base, a);
     }
     static Bytes look_up(const uint8_t* table, Bytes a) {
         const uint8x16_t t = vld1q_u8(table);
-        return each([t](auto p) { return vqtbl1q_u8(t, p); }, a);
+        return map([t](auto p) { return vqtbl1q_u8(t, p); }, a);
     }
     template <int j>
     static I column(Bytes a) {
-        return each(
+        return map(
             [](auto p) {
                 uint32x4_t code = vreinterpretq_u32_u8(p);
                 if constexpr (j > 0) code = vshrq_n_u32(code, 8 * j);
@@ -218,8 +218,8 @@ struct BaseLanes {
     static Rows load_rows(const uint8_t* p) { return vreinterpretq_s8_u8(vld1q_u8(p)); }
     static Rows low_nibbles(Rows a) { return vandq_s8(a, vdupq_n_s8(15)); }
     static Rows high_nibbles(Rows a) { return vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(a), 4)); }
-    static Rows less_32(Rows a) { return vsubq_s8(a, vdupq_n_s8(32)); }
-    static void split_sixes(const uint8_t* p, Rows& first, Rows& second) {
+    static Rows subtract_32(Rows a) { return vsubq_s8(a, vdupq_n_s8(32)); }
+    static void split_six_bits(const uint8_t* p, Rows& first, Rows& second) {
         const Rows lower = load_rows(p);
         const uint8x8_t packed = vld1_u8(p + 16);
         const int8x16_t upper = vreinterpretq_s8_u8(vcombine_u8(packed, vshr_n_u8(packed, 4)));
@@ -238,7 +238,7 @@ struct BaseLanes {
                 vreinterpretq_s32_s16(vmovl_s8(vget_low_s8(high))),
                 vreinterpretq_s32_s16(vmovl_high_s8(high))};
     }
-    // Sums of neighbouring products of numbers of 16 bits.
+    // Multiplies int16 and adds adjacent products.
     static int32x4_t add_products(int16x8_t p, int16x8_t q) {
         return vpaddq_s32(vmull_s16(vget_low_s16(p), vget_low_s16(q)), vmull_high_s16(p, q));
     }
@@ -246,10 +246,10 @@ struct BaseLanes {
         int32_t both;
         __builtin_memcpy(&both, two, sizeof both);
         const int16x8_t by = vreinterpretq_s16_s32(vdupq_n_s32(both));
-        return each([by](auto p) { return add_products(vreinterpretq_s16_s32(p), by); }, a);
+        return map([by](auto p) { return add_products(vreinterpretq_s16_s32(p), by); }, a);
     }
-    static I weigh(I a, I b, I by) {
-        return each(
+    static I weighted_sum(I a, I b, I by) {
+        return map(
             [](auto p, auto q, auto pair) {
                 const int16x8_t both = vtrn1q_s16(vreinterpretq_s16_s32(p), vreinterpretq_s16_s32(q));
                 return add_products(both, vreinterpretq_s16_s32(pair));
@@ -257,19 +257,19 @@ struct BaseLanes {
             a, b, by);
     }
 
-    // Codes as numbers with a sign: those of whole bytes become code - 128, which is what they stand for.
-    template <int kTop>
+    // Codes as signed bytes: 8-bit codes become code - 128, the value that they represent.
+    template <int kMaxCode>
     static Four<int8x16_t> signed_codes(Bytes a) {
-        return each([](auto p) { return vreinterpretq_s8_u8(kTop < 128 ? p : veorq_u8(p, vdupq_n_u8(128))); },
-                    a);
+        return map(
+            [](auto p) { return vreinterpretq_s8_u8(kMaxCode < 128 ? p : veorq_u8(p, vdupq_n_u8(128))); }, a);
     }
-    // What the products of such codes must be added to.
-    template <int kTop, int kZero, int kPart>
+    // The initial sum for products of such codes: it subtracts the zero point's contribution.
+    template <int kMaxCode, int kZeroPoint, int kPart>
     static I first_sums(const int16_t* half_sums) {
-        static_assert(kTop < 128 || kZero == 128);
-        if constexpr (kTop > 127 || kZero == 0) return all(vdupq_n_s32(0));
+        static_assert(kMaxCode < 128 || kZeroPoint == 128);
+        if constexpr (kMaxCode > 127 || kZeroPoint == 0) return all(vdupq_n_s32(0));
         const int sum = (kPart != 1 ? half_sums[0] : 0) + (kPart != 0 ? half_sums[1] : 0);
-        return all(vdupq_n_s32(-kZero * sum));
+        return all(vdupq_n_s32(-kZeroPoint * sum));
     }
 };
 

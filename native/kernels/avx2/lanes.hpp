@@ -1,4 +1,4 @@
-// Sixteen lanes in two AVX2 registers, with FMA and F16C. Same bits as scalar/lanes.hpp.
+// Sixteen lanes in two AVX2 registers, with FMA and F16C. Bit for bit equal to scalar/lanes.hpp.
 #pragma once
 
 #include <immintrin.h>
@@ -11,12 +11,12 @@ namespace zp::avx2 {
 
 struct Lanes : x86::RowBytes<Lanes> {
     static constexpr int kRowTile = 4;
-    static constexpr int kWideFrom = 16;
-    static constexpr int kDenseTile = 3;
+    static constexpr int kWidenFrom = 16;
+    static constexpr int kFloatTile = 3;
     static constexpr int kPanelTile = 6;
     static constexpr int kQueryTile = 6;
     static constexpr int kIntQueryTile = 6;
-    static constexpr int kValues = 8;
+    static constexpr int kAccumulators = 8;
 
     struct F {
         __m256 lo, hi;
@@ -30,8 +30,8 @@ struct Lanes : x86::RowBytes<Lanes> {
 
     static F zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
     static F set1(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
-    // The same, in a register all through a loop: GCC would read each constant from memory where it is used.
-    static F kept(float x) {
+    // set1 pinned to a register for a loop: GCC would reload the constant from memory at each use.
+    static F set1_pinned(float x) {
         __m256 v = _mm256_set1_ps(x);
         asm("" : "+x"(v));
         return {v, v};
@@ -79,7 +79,7 @@ struct Lanes : x86::RowBytes<Lanes> {
     }
     static F drop_first(F a, int n, float fill) { return blend(a, set1(fill), n); }
     static F keep_first(F a, int n, float fill) { return blend(set1(fill), a, n); }
-    // The first n lanes of `first`, the others of `rest`.
+    // The first n lanes from `first`, the others from `rest`.
     static F blend(F rest, F first, int n) {
         const __m256i count = _mm256_set1_epi32(n);
         const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -101,7 +101,7 @@ struct Lanes : x86::RowBytes<Lanes> {
         return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
     }
 
-    // As integers, because the pattern of a NaN is above all others and a comparison of floats would lose it.
+    // Compared as integers: NaN is above all other patterns, whereas float comparisons would drop it.
     static __m256i magnitude(__m256 a) {
         return _mm256_and_si256(_mm256_castps_si256(a), _mm256_set1_epi32(0x7fffffff));
     }
@@ -150,8 +150,8 @@ struct Lanes : x86::RowBytes<Lanes> {
     }
     static I add_products(I sum, I a, const int16_t* two) {
         const __m256i both = broadcast(two);
-        // As instructions that GCC can neither put off nor give another register: it makes all products that
-        // it sees before it adds any, and has none left to hold them.
+        // Inline assembly, which GCC can neither delay nor move to another register: it would compute all
+        // products before adding any, and spill.
         asm("vpaddd %1, %0, %0" : "+x"(sum.lo) : "x"(_mm256_madd_epi16(a.lo, both)));
         asm("vpaddd %1, %0, %0" : "+x"(sum.hi) : "x"(_mm256_madd_epi16(a.hi, both)));
         return sum;
@@ -216,15 +216,15 @@ struct Lanes : x86::RowBytes<Lanes> {
     static __m256i pair(__m256i a, __m256i b) {
         return _mm256_blend_epi16(a, _mm256_slli_epi32(b, 16), 0xaa);
     }
-    static I weigh(I a, I b, I by) {
+    static I weighted_sum(I a, I b, I by) {
         return {_mm256_madd_epi16(pair(a.lo, b.lo), by.lo), _mm256_madd_epi16(pair(a.hi, b.hi), by.hi)};
     }
 
-    // A product pair is at most 2 * kTop * 127, and the sum of kRun of them fits 16 bits: 8 pairs, a whole
-    // block, for codes below 16. So often it is widened to 32 bits.
-    template <int kTop, int kZero, int kPart>
+    // A product pair is at most 2 * kMaxCode * 127, so the sum of kRun pairs fits 16 bits: 8 pairs, a full
+    // block, for codes below 16. After each run the sum is widened to 32 bits.
+    template <int kMaxCode, int kZeroPoint, int kPart>
     struct Dot {
-        static constexpr int kRun = 32767 / (2 * kTop * 127);
+        static constexpr int kRun = 32767 / (2 * kMaxCode * 127);
         __m256i lo, hi;
         I total;
         void start(const int16_t*) {}
@@ -234,7 +234,7 @@ struct Lanes : x86::RowBytes<Lanes> {
             const __m256i low = _mm256_maddubs_epi16(w.lo, four), high = _mm256_maddubs_epi16(w.hi, four);
             lo = i % kRun == 0 ? low : _mm256_add_epi16(lo, low);
             hi = i % kRun == 0 ? high : _mm256_add_epi16(hi, high);
-            asm("" : "+x"(lo), "+x"(hi));  // in turn, as in add_products
+            asm("" : "+x"(lo), "+x"(hi));  // in order, as in add_products
             if constexpr (i % kRun == kRun - 1 || i == n - 1) {
                 const I sum = {widen_pairs(lo), widen_pairs(hi)};
                 total = i < kRun ? sum
@@ -242,14 +242,16 @@ struct Lanes : x86::RowBytes<Lanes> {
             }
         }
         I finish(const int16_t* half_sums) const {
-            if constexpr (kZero == 0) return total;
-            constexpr uint32_t kWeights = (kPart != 1 ? kZero : 0u) | (kPart != 0 ? kZero : 0u) << 16;
+            if constexpr (kZeroPoint == 0) return total;
+            constexpr uint32_t kWeights = (kPart != 1 ? kZeroPoint : 0u) | (kPart != 0 ? kZeroPoint : 0u)
+                                                                               << 16;
             const __m256i offset =
                 _mm256_madd_epi16(broadcast(half_sums), _mm256_set1_epi32(static_cast<int32_t>(kWeights)));
             return {_mm256_sub_epi32(total.lo, offset), _mm256_sub_epi32(total.hi, offset)};
         }
     };
-    // Of whole bytes, |w| times (a with w's sign): 2 * 128 * 127 = 32,512 fits 16 bits, so nothing saturates.
+    // 8-bit codes: |w| times (activation with w's sign); 2 * 128 * 127 = 32,512 fits 16 bits, so nothing
+    // saturates.
     template <int kPart>
     struct Dot<255, 128, kPart> {
         I total;

@@ -1,6 +1,7 @@
-// The kernels of the shared templates, compiled for avx512 alone. Nothing from the standard library that is
-// inline may be used here: the linker could pick this copy for the whole program, and an older processor
-// would meet an instruction it lacks.
+// Table, float operations and attention for avx512; the matrix products are units per format
+// (matmul_unit.cpp.in). Do not use inline functions of the standard library in files that are compiled for a
+// wider instruction set: the linker might pick this copy for the whole program, and an older processor would
+// hit an illegal instruction.
 #include "kernels/avx512/lanes.hpp"
 #include "kernels/shared/table.hpp"
 

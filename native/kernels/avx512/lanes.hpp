@@ -1,4 +1,4 @@
-// Sixteen lanes in one AVX-512 register; int8 products by VNNI. Same bits as scalar/lanes.hpp.
+// Sixteen lanes in one AVX-512 register; int8 products by VNNI. Bit for bit equal to scalar/lanes.hpp.
 #pragma once
 
 #include <immintrin.h>
@@ -11,12 +11,12 @@ namespace zp::avx512 {
 
 struct Lanes : x86::RowBytes<Lanes> {
     static constexpr int kRowTile = 8;
-    static constexpr int kWideFrom = 0;
-    static constexpr int kDenseTile = 6;
+    static constexpr int kWidenFrom = 0;
+    static constexpr int kFloatTile = 6;
     static constexpr int kPanelTile = 12;
     static constexpr int kQueryTile = 6;
     static constexpr int kIntQueryTile = 6;
-    static constexpr int kValues = 32;
+    static constexpr int kAccumulators = 32;
 
     using F = __m512;
     using I = __m512i;
@@ -24,7 +24,7 @@ struct Lanes : x86::RowBytes<Lanes> {
 
     static F zero() { return _mm512_setzero_ps(); }
     static F set1(float x) { return _mm512_set1_ps(x); }
-    static F kept(float x) { return set1(x); }
+    static F set1_pinned(float x) { return set1(x); }
     static F load(const float* p) { return _mm512_loadu_ps(p); }
     static void store(float* p, F a) { _mm512_storeu_ps(p, a); }
     static F load_half(const uint16_t* p) {
@@ -57,8 +57,8 @@ struct Lanes : x86::RowBytes<Lanes> {
         return _mm512_mask_blend_ps(dropped, a, set1(fill));
     }
     static F keep_first(F a, int n, float fill) {
-        const __mmask16 kept = n >= 16 ? 0xffff : static_cast<__mmask16>((1u << (n < 0 ? 0 : n)) - 1);
-        return _mm512_mask_blend_ps(kept, set1(fill), a);
+        const __mmask16 first_n = n >= 16 ? 0xffff : static_cast<__mmask16>((1u << (n < 0 ? 0 : n)) - 1);
+        return _mm512_mask_blend_ps(first_n, set1(fill), a);
     }
     static float reduce_add(F a) {
         const __m256 low = _mm512_castps512_ps256(a);
@@ -77,7 +77,7 @@ struct Lanes : x86::RowBytes<Lanes> {
         return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
     }
 
-    // As integers, because the pattern of a NaN is above all others and a comparison of floats would lose it.
+    // Compared as integers: NaN is above all other patterns, whereas float comparisons would drop it.
     static I magnitude(F a) {
         return _mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32(0x7fffffff));
     }
@@ -131,8 +131,8 @@ struct Lanes : x86::RowBytes<Lanes> {
     template <int from, int to, int mask>
     static Bytes merge(Bytes base, Bytes a) {
         constexpr int kFirstOrSecondAndThird = 0xf8;
-        const Bytes other = moved<from, to>(a), kept = _mm512_set1_epi8(static_cast<char>(mask));
-        return _mm512_ternarylogic_epi32(base, other, kept, kFirstOrSecondAndThird);
+        const Bytes other = moved<from, to>(a), mask_bytes = _mm512_set1_epi8(static_cast<char>(mask));
+        return _mm512_ternarylogic_epi32(base, other, mask_bytes, kFirstOrSecondAndThird);
     }
     static Bytes look_up(const uint8_t* table, Bytes a) {
         return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(load_rows(table)), a);
@@ -153,18 +153,18 @@ struct Lanes : x86::RowBytes<Lanes> {
     }
     static I broadcast(const int16_t* two) { return broadcast(reinterpret_cast<const int8_t*>(two)); }
     static I dot_pairs(I a, const int16_t* two) { return _mm512_madd_epi16(a, broadcast(two)); }
-    static I weigh(I a, I b, I by) {
+    static I weighted_sum(I a, I b, I by) {
         return _mm512_madd_epi16(_mm512_mask_blend_epi16(0xaaaaaaaa, a, _mm512_slli_epi32(b, 16)), by);
     }
 
-    template <int kTop, int kZero, int kPart>
+    template <int kMaxCode, int kZeroPoint, int kPart>
     struct Dot {
-        static constexpr uint32_t kLess = static_cast<uint16_t>(-kZero);
+        static constexpr uint32_t kLess = static_cast<uint16_t>(-kZeroPoint);
         static constexpr uint32_t kWeights = (kPart != 1 ? kLess : 0u) | (kPart != 0 ? kLess : 0u) << 16;
         I acc;
         void start(const int16_t* half_sums) {
             acc = _mm512_setzero_si512();
-            if constexpr (kZero != 0)
+            if constexpr (kZeroPoint != 0)
                 acc = _mm512_madd_epi16(broadcast(half_sums),
                                         _mm512_set1_epi32(static_cast<int32_t>(kWeights)));
         }

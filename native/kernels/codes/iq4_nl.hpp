@@ -1,4 +1,4 @@
-// IQ4_NL packed as Q4_0 is; each nibble names a level. Python: formats/iq4_nl.py.
+// IQ4_NL is packed like Q4_0; each nibble indexes a table of levels. Python: formats/iq4_nl.py.
 #pragma once
 
 #include "kernels/codes/bit_packing.hpp"
@@ -11,9 +11,9 @@ alignas(16) inline constexpr uint8_t kIQ4NLLevels[16] = {1,   24,  45,  63,  79,
                                                          129, 141, 153, 166, 181, 197, 217, 241};
 
 template <class L>
-struct Codes<Format::kIQ4_NL, L> : ScaleOnly<L> {
-    static constexpr int kTop = 255, kZero = 128;
-    Codes(const uint8_t* packed, int) : ScaleOnly<L>{packed, packed + 256} {}
+struct Codec<Format::kIQ4_NL, L> : ScaleOnly<L> {
+    static constexpr int kMaxCode = 255, kZeroPoint = 128;
+    Codec(const uint8_t* packed, int) : ScaleOnly<L>{packed, packed + 256} {}
     template <int i>
     typename L::Bytes codes() const {
         return L::look_up(kIQ4NLLevels, nibbles<L, i>(this->codes_at));

@@ -1,5 +1,5 @@
-// A single row of the sixteen as lanes, so that reading one row of a packed matrix is the formats' own
-// description of their weights and nothing written twice.
+// Lanes with the interface of lanes.hpp but a single row, so that unpacking one row of a packed matrix uses
+// the same codecs as the products do.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ template <int lane>
 struct OneLane {
     using F = float;
     using I = int32_t;
-    using Bytes = uint32_t;  // four neighbouring columns
+    using Bytes = uint32_t;  // four adjacent columns
     using Rows = int8_t;
 
     static F zero() { return 0.0f; }
@@ -44,10 +44,10 @@ struct OneLane {
         return base | field<from, to, mask>(a);
     }
     static Bytes look_up(const uint8_t* table, Bytes a) {
-        Bytes found = 0;
+        Bytes levels = 0;
         for (int shift = 0; shift < 32; shift += 8)
-            found |= static_cast<uint32_t>(table[a >> shift & 15]) << shift;
-        return found;
+            levels |= static_cast<uint32_t>(table[a >> shift & 15]) << shift;
+        return levels;
     }
     template <int j>
     static I column(Bytes a) {
@@ -57,8 +57,8 @@ struct OneLane {
     static Rows load_rows(const uint8_t* p) { return static_cast<Rows>(p[lane]); }
     static Rows low_nibbles(Rows a) { return a & 15; }
     static Rows high_nibbles(Rows a) { return static_cast<Rows>(static_cast<uint8_t>(a) >> 4); }
-    static Rows less_32(Rows a) { return static_cast<Rows>(a - 32); }
-    static void split_sixes(const uint8_t* p, Rows& first, Rows& second) {
+    static Rows subtract_32(Rows a) { return static_cast<Rows>(a - 32); }
+    static void split_six_bits(const uint8_t* p, Rows& first, Rows& second) {
         const int upper = p[16 + lane % 8] >> (lane < 8 ? 0 : 4);
         first = static_cast<Rows>((p[lane] & 15) | (upper & 3) << 4);
         second = static_cast<Rows>(p[lane] >> 4 | (upper & 12) << 2);

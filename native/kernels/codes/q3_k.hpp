@@ -1,5 +1,6 @@
-// Q3_K packed: 16 half units; for each of eight blocks 24 bytes with two scales of six bits a row
-// (words.hpp); for each 128 bytes of pairs of bits and 64 of third bits. Python: formats/q3_k.py.
+// Q3_K packed: 16 half super-scales; per sub-block (8 of them) 24 bytes with two 6-bit scales per row
+// (bit_packing.hpp); per sub-block 128 bytes of 2-bit fields and 64 bytes of third bits. Python:
+// formats/q3_k.py.
 #pragma once
 
 #include "kernels/codes/bit_packing.hpp"
@@ -8,36 +9,36 @@
 namespace zp::shared {
 
 template <class L>
-struct Codes<Format::kQ3_K, L> {
-    static constexpr int kSpan = 8, kParts = 2, kTop = 7, kZero = 4;
-    static constexpr Rule kRule = Rule::kZero;
+struct Codec<Format::kQ3_K, L> {
+    static constexpr int kSubBlocks = 8, kParts = 2, kMaxCode = 7, kZeroPoint = 4;
+    static constexpr DequantRule kRule = DequantRule::kZeroPoint;
     struct Head {
-        typename L::F unit;
+        typename L::F scale;
         typename L::I scales;
-        // 2 * 32 * 4 * 127 * 16 at most, and the parts' dot products fit 16 bits.
-        typename L::F exact(typename L::I a, typename L::I b) const {
-            return L::to_float(L::weigh(a, b, scales));
+        // At most 2 * 32 * 4 * 127 * 16, and the dot product of each part fits 16 bits.
+        typename L::F weighted_dot(typename L::I a, typename L::I b) const {
+            return L::to_float(L::weighted_sum(a, b, scales));
         }
         static typename L::F add_minimum(typename L::F sum, const QuantBlock&) { return sum; }
     };
     static constexpr size_t kHeadBytes = 32, kScaleBytes = 24, kCodeBytes = 192;
-    const uint8_t* units_at;
+    const uint8_t* super_scales_at;
     const uint8_t* codes_at;
     typename L::Rows scales_[2];
-    Codes(const uint8_t* packed, int s)
-        : units_at(packed), codes_at(packed + kHeadBytes + 8 * kScaleBytes + kCodeBytes * s) {
-        L::split_sixes(packed + kHeadBytes + kScaleBytes * s, scales_[0], scales_[1]);
-        for (auto& scale : scales_) scale = L::less_32(scale);
+    Codec(const uint8_t* packed, int s)
+        : super_scales_at(packed), codes_at(packed + kHeadBytes + 8 * kScaleBytes + kCodeBytes * s) {
+        L::split_six_bits(packed + kHeadBytes + kScaleBytes * s, scales_[0], scales_[1]);
+        for (auto& scale : scales_) scale = L::subtract_32(scale);
     }
     template <int i>
     typename L::Bytes codes() const {
-        return with_ones<L, i, 2>(twos<L, i, 0>(codes_at), codes_at + 128);
+        return with_high_bits<L, i, 2>(two_bits<L, i, 0>(codes_at), codes_at + 128);
     }
-    typename L::F unit() const { return load_halves<L>(units_at); }
-    Head head() const { return {unit(), L::pairs(scales_[0], scales_[1])}; }
+    typename L::F super_scale() const { return load_halves<L>(super_scales_at); }
+    Head head() const { return {super_scale(), L::pairs(scales_[0], scales_[1])}; }
     template <int part>
     typename L::F scale() const {
-        return L::mul(unit(), L::to_float(L::widen(scales_[part])));
+        return L::mul(super_scale(), L::to_float(L::widen(scales_[part])));
     }
     template <int>
     typename L::F minimum() const {
@@ -50,10 +51,10 @@ struct Codes<Format::kQ3_K, L> {
         };
         put_half(file + 108, row, packed);
         for (size_t s = 0; s < 8; ++s) {
-            put_sixes(scale(2 * s), scale(2 * s + 1), row, packed + kHeadBytes + kScaleBytes * s);
+            put_six_bits(scale(2 * s), scale(2 * s + 1), row, packed + kHeadBytes + kScaleBytes * s);
             uint8_t* block = packed + kHeadBytes + 8 * kScaleBytes + kCodeBytes * s;
-            put_twos(columns_of<2>(file + 32 + 32 * (s / 4), static_cast<int>(2 * (s % 4))), row, block);
-            put_ones(columns_of<1>(file, static_cast<int>(s)), row, block + 128);
+            put_two_bits(columns_of<2>(file + 32 + 32 * (s / 4), static_cast<int>(2 * (s % 4))), row, block);
+            put_single_bits(columns_of<1>(file, static_cast<int>(s)), row, block + 128);
         }
     }
 };

@@ -7,9 +7,9 @@
 namespace zp::shared {
 
 template <class L>
-struct Codes<Format::kQ4_0, L> : ScaleOnly<L> {
-    static constexpr int kTop = 15, kZero = 8;
-    Codes(const uint8_t* packed, int) : ScaleOnly<L>{packed, packed + 256} {}
+struct Codec<Format::kQ4_0, L> : ScaleOnly<L> {
+    static constexpr int kMaxCode = 15, kZeroPoint = 8;
+    Codec(const uint8_t* packed, int) : ScaleOnly<L>{packed, packed + 256} {}
     template <int i>
     typename L::Bytes codes() const {
         return nibbles<L, i>(this->codes_at);

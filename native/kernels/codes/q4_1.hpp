@@ -7,9 +7,9 @@
 namespace zp::shared {
 
 template <class L>
-struct Codes<Format::kQ4_1, L> : ScaleAndMinimum<L> {
-    static constexpr int kTop = 15;
-    Codes(const uint8_t* packed, int) : ScaleAndMinimum<L>{{packed, packed + 256}} {}
+struct Codec<Format::kQ4_1, L> : ScaleAndMinimum<L> {
+    static constexpr int kMaxCode = 15;
+    Codec(const uint8_t* packed, int) : ScaleAndMinimum<L>{{packed, packed + 256}} {}
     template <int i>
     typename L::Bytes codes() const {
         return nibbles<L, i>(this->codes_at);

@@ -1,5 +1,5 @@
-// Q4_K packed: the head (parts.hpp), then for each of eight blocks 256 bytes of nibbles. Python:
-// formats/q4_k.py.
+// Q4_K packed: the head (SixBitScales), then per sub-block (8 of them) 256 bytes of nibbles.
+// Python: formats/q4_k.py.
 #pragma once
 
 #include "kernels/codes/bit_packing.hpp"
@@ -8,11 +8,11 @@
 namespace zp::shared {
 
 template <class L>
-struct Codes<Format::kQ4_K, L> : SixBitScales<L> {
-    static constexpr int kTop = 15;
+struct Codec<Format::kQ4_K, L> : SixBitScales<L> {
+    static constexpr int kMaxCode = 15;
     static constexpr size_t kBlockBytes = 256;
     const uint8_t* codes_at;
-    Codes(const uint8_t* packed, int s)
+    Codec(const uint8_t* packed, int s)
         : SixBitScales<L>(packed, s), codes_at(packed + SixBitScales<L>::kHeadBytes + kBlockBytes * s) {}
     template <int i>
     typename L::Bytes codes() const {

@@ -1,5 +1,5 @@
-// Q5_K packed: the head (parts.hpp), then for each of eight blocks 256 bytes of nibbles and 64 of fifth bits.
-// Python: formats/q5_k.py.
+// Q5_K packed: the head (SixBitScales), then per sub-block (8 of them) 256 bytes of nibbles and 64 bytes of
+// fifth bits. Python: formats/q5_k.py.
 #pragma once
 
 #include "kernels/codes/bit_packing.hpp"
@@ -8,15 +8,15 @@
 namespace zp::shared {
 
 template <class L>
-struct Codes<Format::kQ5_K, L> : SixBitScales<L> {
-    static constexpr int kTop = 31;
+struct Codec<Format::kQ5_K, L> : SixBitScales<L> {
+    static constexpr int kMaxCode = 31;
     static constexpr size_t kBlockBytes = 320;
     const uint8_t* codes_at;
-    Codes(const uint8_t* packed, int s)
+    Codec(const uint8_t* packed, int s)
         : SixBitScales<L>(packed, s), codes_at(packed + SixBitScales<L>::kHeadBytes + kBlockBytes * s) {}
     template <int i>
     typename L::Bytes codes() const {
-        return with_ones<L, i, 4>(nibbles<L, i>(codes_at), codes_at + 256);
+        return with_high_bits<L, i, 4>(nibbles<L, i>(codes_at), codes_at + 256);
     }
     static void pack(const uint8_t* file, size_t row, uint8_t* packed) {
         put_half(file, row, packed);
@@ -25,7 +25,7 @@ struct Codes<Format::kQ5_K, L> : SixBitScales<L> {
         for (size_t s = 0; s < 8; ++s) {
             uint8_t* block = packed + SixBitScales<L>::kHeadBytes + kBlockBytes * s;
             put_nibbles(columns_of<4>(file + 48 + 32 * (s / 2), s % 2 == 0 ? 0 : 4), row, block);
-            put_ones(columns_of<1>(file + 16, static_cast<int>(s)), row, block + 256);
+            put_single_bits(columns_of<1>(file + 16, static_cast<int>(s)), row, block + 256);
         }
     }
 };

@@ -1,5 +1,5 @@
-// Q6_K packed: 16 half units; for each of eight blocks two times 16 signed scales; for each 256 bytes of
-// nibbles and 128 of pairs of bits. Python: formats/q6_k.py.
+// Q6_K packed: 16 half super-scales; per sub-block (8 of them) 2 * 16 signed scales; per sub-block 256 bytes
+// of nibbles and 128 bytes of 2-bit fields. Python: formats/q6_k.py.
 #pragma once
 
 #include "kernels/codes/bit_packing.hpp"
@@ -8,30 +8,30 @@
 namespace zp::shared {
 
 template <class L>
-struct Codes<Format::kQ6_K, L> {
-    static constexpr int kSpan = 8, kParts = 2, kTop = 63, kZero = 32;
-    static constexpr Rule kRule = Rule::kZero;
+struct Codec<Format::kQ6_K, L> {
+    static constexpr int kSubBlocks = 8, kParts = 2, kMaxCode = 63, kZeroPoint = 32;
+    static constexpr DequantRule kRule = DequantRule::kZeroPoint;
     struct Head {
-        static constexpr int kSaved = 48;
-        typename L::F unit, first, second;
-        // 2 * 128 * 32 * 127 * 16 at most, below 2^24: whole numbers all the way, exact in floats.
-        typename L::F exact(typename L::I a, typename L::I b) const {
+        static constexpr int kSavedFloats = 48;
+        typename L::F scale, first, second;
+        // At most 2 * 128 * 32 * 127 * 16, below 2^24: integers that floats represent exactly.
+        typename L::F weighted_dot(typename L::I a, typename L::I b) const {
             return L::fma(first, L::to_float(a), L::mul(second, L::to_float(b)));
         }
         static typename L::F add_minimum(typename L::F sum, const QuantBlock&) { return sum; }
         void save(float* p) const {
-            L::store(p, unit);
+            L::store(p, scale);
             L::store(p + 16, first);
             L::store(p + 32, second);
         }
         static Head load(const float* p) { return {L::load(p), L::load(p + 16), L::load(p + 32)}; }
     };
     static constexpr size_t kHeadBytes = 32, kScaleBytes = 32, kCodeBytes = 384;
-    const uint8_t* units_at;
+    const uint8_t* super_scales_at;
     const uint8_t* scales_at;
     const uint8_t* codes_at;
-    Codes(const uint8_t* packed, int s)
-        : units_at(packed),
+    Codec(const uint8_t* packed, int s)
+        : super_scales_at(packed),
           scales_at(packed + kHeadBytes + kScaleBytes * s),
           codes_at(packed + kHeadBytes + 8 * kScaleBytes + kCodeBytes * s) {}
     template <int i>
@@ -40,15 +40,15 @@ struct Codes<Format::kQ6_K, L> {
         return L::template merge<kShift, 4, 3 << 4>(nibbles<L, i>(codes_at),
                                                     L::load_bytes(codes_at + 256 + 64 * (i / 4)));
     }
-    typename L::F unit() const { return load_halves<L>(units_at); }
-    Head head() const { return {unit(), whole_scale<0>(), whole_scale<1>()}; }
+    typename L::F super_scale() const { return load_halves<L>(super_scales_at); }
+    Head head() const { return {super_scale(), int_scale<0>(), int_scale<1>()}; }
     template <int part>
-    typename L::F whole_scale() const {
+    typename L::F int_scale() const {
         return L::to_float(L::widen(L::load_rows(scales_at + 16 * part)));
     }
     template <int part>
     typename L::F scale() const {
-        return L::mul(unit(), whole_scale<part>());
+        return L::mul(super_scale(), int_scale<part>());
     }
     template <int>
     typename L::F minimum() const {
@@ -61,8 +61,8 @@ struct Codes<Format::kQ6_K, L> {
             uint8_t* block = packed + kHeadBytes + 8 * kScaleBytes + kCodeBytes * s;
             const uint8_t* low = file + 64 * (s / 4) + 32 * (s % 2);
             put_nibbles(columns_of<4>(low, s % 4 < 2 ? 0 : 4), row, block);
-            put_twos(columns_of<2>(file + 128 + 32 * (s / 4), static_cast<int>(2 * (s % 4))), row,
-                     block + 256);
+            put_two_bits(columns_of<2>(file + 128 + 32 * (s / 4), static_cast<int>(2 * (s % 4))), row,
+                         block + 256);
         }
     }
 };

@@ -1,4 +1,4 @@
-// Q8_0 packed: 512 bytes (value + 128, since products want unsigned weights), 16 half scales.
+// Q8_0 packed: 512 bytes (value + 128, because the integer products take unsigned weights), 16 half scales.
 // Python: formats/q8_0.py.
 #pragma once
 
@@ -8,9 +8,9 @@
 namespace zp::shared {
 
 template <class L>
-struct Codes<Format::kQ8_0, L> : ScaleOnly<L> {
-    static constexpr int kTop = 255, kZero = 128;
-    Codes(const uint8_t* packed, int) : ScaleOnly<L>{packed, packed + 512} {}
+struct Codec<Format::kQ8_0, L> : ScaleOnly<L> {
+    static constexpr int kMaxCode = 255, kZeroPoint = 128;
+    Codec(const uint8_t* packed, int) : ScaleOnly<L>{packed, packed + 512} {}
     template <int i>
     typename L::Bytes codes() const {
         return L::load_bytes(this->codes_at + 64 * i);

@@ -1,6 +1,5 @@
-// The kernels of the shared templates, compiled for scalar alone. Nothing from the standard library that is
-// inline may be used here: the linker could pick this copy for the whole program, and an older processor
-// would meet an instruction it lacks.
+// Table, float operations and attention in plain C++; the matrix products are units per format
+// (matmul_unit.cpp.in).
 #include "kernels/scalar/lanes.hpp"
 #include "kernels/shared/table.hpp"
 

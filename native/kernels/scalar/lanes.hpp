@@ -1,5 +1,5 @@
-// Sixteen lanes in plain C++: the oracle. Every other lanes.hpp gives the same bits for the same call,
-// because each operation is one IEEE operation a lane and reductions add in one written order.
+// Sixteen lanes in plain C++: the reference. Every other lanes.hpp returns the same bits for the same call,
+// because each operation is one IEEE operation per lane and reductions add in one fixed order.
 #pragma once
 
 #include <cstdint>
@@ -10,13 +10,13 @@
 namespace zp::scalar {
 
 struct Lanes {
-    static constexpr int kRowTile = 4;       // tokens whose sums one int8 tile keeps
-    static constexpr int kWideFrom = 0;      // tokens from which blocks are worked out beforehand; 0: never
-    static constexpr int kDenseTile = 2;     // the same for float weights
-    static constexpr int kPanelTile = 4;     // and where codes were made floats beforehand
+    static constexpr int kRowTile = 4;       // tokens per int8 tile
+    static constexpr int kWidenFrom = 0;     // tokens from which int8 blocks are decoded once; 0: never
+    static constexpr int kFloatTile = 2;     // tokens per tile of float weights
+    static constexpr int kPanelTile = 4;     // tokens per tile of dequantized weights
     static constexpr int kQueryTile = 4;     // query rows that share one read of the keys
-    static constexpr int kIntQueryTile = 4;  // and where keys are integers
-    static constexpr int kValues = 8;        // lanes that registers would hold
+    static constexpr int kIntQueryTile = 4;  // the same for integer keys
+    static constexpr int kAccumulators = 8;  // vectors of 16 floats that fit in registers
 
     struct F {
         float v[16];
@@ -25,10 +25,10 @@ struct Lanes {
         int32_t v[16];
     };
     struct Bytes {
-        uint8_t v[64];  // 16 rows x 4 neighbouring columns
+        uint8_t v[64];  // 16 rows x 4 adjacent columns
     };
     struct Rows {
-        int8_t v[16];  // a byte a row
+        int8_t v[16];  // one byte per row
     };
 
     static F zero() { return set1(0.0f); }
@@ -37,7 +37,7 @@ struct Lanes {
         for (float& e : r.v) e = x;
         return r;
     }
-    static F kept(float x) { return set1(x); }
+    static F set1_pinned(float x) { return set1(x); }
     static F load(const float* p) {
         F r;
         std::memcpy(r.v, p, sizeof r.v);
@@ -110,7 +110,7 @@ struct Lanes {
         return a.v[0];
     }
 
-    // The larger |x| of each lane; NaN where there is one, whose pattern is above that of infinity.
+    // The larger |x| per lane, or NaN if either is NaN: compared as integers, NaN is above infinity.
     static F larger_magnitudes(F a, F b) {
         for (int i = 0; i < 16; ++i) {
             const uint32_t x = float_to_bits(a.v[i]) & 0x7fffffffu, y = float_to_bits(b.v[i]) & 0x7fffffffu;
@@ -118,12 +118,12 @@ struct Lanes {
         }
         return a;
     }
-    // The largest of what that gave.
+    // The largest lane of such magnitudes.
     static float largest_magnitude(F a) {
-        uint32_t most = 0;
+        uint32_t largest = 0;
         for (const float e : a.v)
-            if (float_to_bits(e) > most) most = float_to_bits(e);
-        return bits_to_float(most);
+            if (float_to_bits(e) > largest) largest = float_to_bits(e);
+        return bits_to_float(largest);
     }
 
     // Rounds to the nearest integer, ties to even; |a| must be below 2^22 (NaN gives any integer).
@@ -149,7 +149,7 @@ struct Lanes {
         }
         return r;
     }
-    // 2^(n - 127), where n of 0 to 254 is what the lowest bits of the pattern count: zero for n of 0.
+    // 2^(n - 127) for n from 0 to 254 in the lowest bits of each lane; zero for n = 0.
     static F low_bits_to_exponent(F a) {
         for (int i = 0; i < 16; ++i) a.v[i] = bits_to_float(float_to_bits(a.v[i]) << 23);
         return a;
@@ -163,7 +163,7 @@ struct Lanes {
     static void store_int16(int16_t* p, I a) {
         for (int i = 0; i < 16; ++i) p[i] = static_cast<int16_t>(a.v[i]);
     }
-    // Sixteen pairs of numbers of at most 16 bits, and the sums of their products with one pair.
+    // 16 pairs of int16; add_products multiplies each with one pair and adds the two products.
     struct Pairs {
         int16_t v[32];
     };
@@ -180,7 +180,7 @@ struct Lanes {
     static I add_products(I sum, Pairs a, const int16_t* two) {
         for (int i = 0; i < 16; ++i) {
             const int32_t more = a.v[2 * i] * two[0] + a.v[2 * i + 1] * two[1];
-            // As registers do where a page from a file holds more than it may.
+            // Wraps around as registers do, in case a cache page restored from a file exceeds the limits.
             sum.v[i] = static_cast<int32_t>(static_cast<uint32_t>(sum.v[i]) + static_cast<uint32_t>(more));
         }
         return sum;
@@ -194,13 +194,13 @@ struct Lanes {
         std::memcpy(r.v, p, 64);
         return r;
     }
-    // Bits of each byte moved from bit `from` to bit `to` and cut to `mask`.
+    // Shifts each byte from bit `from` to bit `to` and applies `mask`.
     template <int from, int to, int mask>
     static Bytes field(Bytes a) {
         for (uint8_t& e : a.v) e = static_cast<uint8_t>((e << to >> from) & mask);
         return a;
     }
-    // The same beside other bits.
+    // Inserts such bits into `base`.
     template <int from, int to, int mask>
     static Bytes merge(Bytes base, Bytes a) {
         const Bytes moved = field<from, to, mask>(a);
@@ -233,12 +233,12 @@ struct Lanes {
         for (int8_t& e : a.v) e = static_cast<int8_t>(static_cast<uint8_t>(e) >> 4);
         return a;
     }
-    static Rows less_32(Rows a) {
+    static Rows subtract_32(Rows a) {
         for (int8_t& e : a.v) e = static_cast<int8_t>(e - 32);
         return a;
     }
-    // Two numbers of six bits a row out of 24 bytes, as codes/bit_packing.hpp puts them.
-    static void split_sixes(const uint8_t* p, Rows& first, Rows& second) {
+    // Unpacks two 6-bit numbers per row from 24 bytes, as codes/bit_packing.hpp packs them.
+    static void split_six_bits(const uint8_t* p, Rows& first, Rows& second) {
         for (int i = 0; i < 16; ++i) {
             const int upper = p[16 + i % 8] >> (i < 8 ? 0 : 4);
             first.v[i] = static_cast<int8_t>((p[i] & 15) | (upper & 3) << 4);
@@ -250,34 +250,34 @@ struct Lanes {
         for (int i = 0; i < 16; ++i) r.v[i] = a.v[i];
         return r;
     }
-    // Two numbers of 16 bits a row: a in the low half.
+    // Two int16 per row, a in the low half.
     static I pairs(Rows a, Rows b) {
         I r;
         for (int i = 0; i < 16; ++i)
             r.v[i] = static_cast<int32_t>((a.v[i] & 0xffffu) | static_cast<uint32_t>(b.v[i]) << 16);
         return r;
     }
-    // First of the pair times two[0] + second times two[1].
+    // Per row: first of the pair * two[0] + second * two[1].
     static I dot_pairs(I a, const int16_t* two) {
         for (int32_t& e : a.v) e = static_cast<int16_t>(e) * two[0] + (e >> 16) * two[1];
         return a;
     }
-    // First of the pair times a + second times b, for a and b of 16 bits.
-    static I weigh(I a, I b, I by) {
+    // Per row: first of the pair `by` * a + second * b, for a and b that fit 16 bits.
+    static I weighted_sum(I a, I b, I by) {
         for (int i = 0; i < 16; ++i)
             by.v[i] = static_cast<int16_t>(by.v[i]) * a.v[i] + (by.v[i] >> 16) * b.v[i];
         return by;
     }
 
-    // Sums of (code - kZero) times activations, for codes of 0 to kTop: of all 32 columns of a block (part
-    // -1) or of either half. half_sums are the activations' own sums; add<i, n, v> is the i-th of n
-    // vectors, with columns 4 * v and after, of activations q.
-    template <int kTop, int kZero, int kPart>
+    // Accumulates (code - kZeroPoint) * activation for codes from 0 to kMaxCode, over all 32 columns of a
+    // block (kPart -1) or one half of them. half_sums are the sums of the activations; add<i, n, v> adds the
+    // i-th of n vectors, which holds columns 4 * v to 4 * v + 3.
+    template <int kMaxCode, int kZeroPoint, int kPart>
     struct Dot {
         I acc;
         void start(const int16_t* half_sums) {
             const int sum = (kPart != 1 ? half_sums[0] : 0) + (kPart != 0 ? half_sums[1] : 0);
-            for (int32_t& e : acc.v) e = -kZero * sum;
+            for (int32_t& e : acc.v) e = -kZeroPoint * sum;
         }
         template <int i, int n, int v>
         void add(Bytes w, const int8_t* q) {

@@ -1,6 +1,6 @@
-// Attention over keys and values of half or float, by fused multiply-adds. Keys lie in tiles of 16 positions,
-// so that a lane is a position and a score needs no sum across lanes; values lie by position, so that a lane
-// is a column.
+// Attention over half or float keys and values, by fused multiply-adds. Keys are stored in tiles of 16
+// positions, so that a lane is a position and scores need no sum across lanes; values are stored by position,
+// so that a lane is a column.
 #pragma once
 
 #include "kernels/shared/attention_scores.hpp"
@@ -16,17 +16,16 @@ inline typename L::F load_element(const float* p) {
     return L::load(p);
 }
 
-// The scores of 16 positions from s on, as the softmax takes them: capped, and -infinity where the row may
-// not see.
+// Stores the scores of 16 positions from s on: soft-capped, and -infinity at positions masked for this row.
 template <class L>
 inline void store_scores(const AttendChunk& job, int row, int s, typename L::F sum, float* scores) {
     if (job.softcap != 0.0f) sum = soft_cap<L>(sum, job.softcap);
     const int n = (job.n_visible[row] < job.end ? job.n_visible[row] : job.end) - s;
-    if (n < 16 || job.n_hidden[row] > s) sum = hide<L>(sum, job.n_hidden[row] - s, n);
+    if (n < 16 || job.n_hidden[row] > s) sum = mask_scores<L>(sum, job.n_hidden[row] - s, n);
     L::store(scores + (s - job.begin), sum);
 }
 
-// scores[r][s - begin] for R rows; positions a row may not see become -infinity.
+// Computes scores[r][s - begin] for R rows; masked positions become -infinity.
 template <class L, class E, int R>
 inline void score_rows(const AttendChunk& job, int row, float (*scores)[kChunk]) {
     const E* keys = static_cast<const E*>(job.keys);
@@ -41,23 +40,23 @@ inline void score_rows(const AttendChunk& job, int row, float (*scores)[kChunk])
     }
 }
 
-// Turns scores into exp(score - peak), in place; returns their sum.
+// Replaces scores by exp(score - peak) and returns their sum.
 template <class L>
 inline float exponentiate(float* scores, int n_hidden, int n_visible, int n_padded, float peak) {
     auto total = L::zero();
     for (int i = 0; i < n_padded; i += 16) {
-        auto seen = exp<L>(L::sub(L::load(scores + i), L::set1(peak)));
+        auto weight = exp<L>(L::sub(L::load(scores + i), L::set1(peak)));
         if (n_hidden > i || n_visible < i + 16)
-            seen = L::keep_first(L::drop_first(seen, n_hidden - i, 0.0f), n_visible - i, 0.0f);
-        L::store(scores + i, seen);
-        total = L::add(total, seen);
+            weight = L::keep_first(L::drop_first(weight, n_hidden - i, 0.0f), n_visible - i, 0.0f);
+        L::store(scores + i, weight);
+        total = L::add(total, weight);
     }
     return L::reduce_add(total);
 }
 
-// sum[r][0 .. 16 * C) at column `k`, over all positions of the chunk in order.
+// Computes sum[r][k .. k + 16 * C) over all positions of the chunk, in order.
 template <class L, class E, int R, int C>
-inline void weigh_values(const AttendChunk& job, int row, int k, float (*weights)[kChunk]) {
+inline void accumulate_values(const AttendChunk& job, int row, int k, float (*weights)[kChunk]) {
     typename L::F sums[R][C];
     for (int r = 0; r < R; ++r)
         for (int c = 0; c < C; ++c) sums[r][c] = L::zero();
@@ -76,12 +75,12 @@ inline void weigh_values(const AttendChunk& job, int row, int k, float (*weights
             L::store(job.out.sum + static_cast<size_t>(row + r) * job.d_value + k + 16 * c, sums[r][c]);
 }
 
-// Columns k and after, 16 * C at a time and then fewer. The fewer passes, the longer the runs of memory that
-// one reads.
+// Processes the columns from k on, 16 * C at a time, then fewer. Fewer passes read longer contiguous runs of
+// memory.
 template <class L, class E, int R, int C>
-inline void weigh_columns(const AttendChunk& job, int row, int k, float (*weights)[kChunk]) {
-    for (; k + 16 * C <= job.d_value; k += 16 * C) weigh_values<L, E, R, C>(job, row, k, weights);
-    if constexpr (C > 1) weigh_columns<L, E, R, C / 2>(job, row, k, weights);
+inline void accumulate_columns(const AttendChunk& job, int row, int k, float (*weights)[kChunk]) {
+    for (; k + 16 * C <= job.d_value; k += 16 * C) accumulate_values<L, E, R, C>(job, row, k, weights);
+    if constexpr (C > 1) accumulate_columns<L, E, R, C / 2>(job, row, k, weights);
 }
 
 template <class L, class E, int R>
@@ -95,12 +94,12 @@ inline void attend_floats(const AttendChunk& job, int row) {
         job.out.total[row + r] = exponentiate<L>(scores[r], job.n_hidden[row + r] - job.begin,
                                                  limit - job.begin, n_padded, job.out.peak[row + r]);
     }
-    weigh_columns<L, E, R, kValueColumns<L, R>>(job, row, 0, scores);
+    accumulate_columns<L, E, R, kValueColumns<L, R>>(job, row, 0, scores);
 }
 
 template <class L, class E>
 inline void attend_floats(const AttendChunk& job) {
-    in_tiles<L::kQueryTile>(job.n_rows, [&](auto n, int row) { attend_floats<L, E, n>(job, row); });
+    for_each_tile<L::kQueryTile>(job.n_rows, [&](auto n, int row) { attend_floats<L, E, n>(job, row); });
 }
 
 }  // namespace zp::shared

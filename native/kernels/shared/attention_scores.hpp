@@ -1,4 +1,4 @@
-// What both kinds of attention share: the mask of scores, and the columns of a tile.
+// Shared by float and integer attention: masking of scores, and the number of value columns per tile.
 #pragma once
 
 #include "kernels/shared/float_ops.hpp"
@@ -6,9 +6,9 @@
 
 namespace zp::shared {
 
-// -infinity for the first n_hidden of 16 scores and from n_seen on.
+// Sets the first n_hidden of 16 scores, and those from n_seen on, to -infinity.
 template <class L>
-inline typename L::F hide(typename L::F scores, int n_hidden, int n_seen) {
+inline typename L::F mask_scores(typename L::F scores, int n_hidden, int n_seen) {
     constexpr float kHidden = -__builtin_inff();
     return L::keep_first(L::drop_first(scores, n_hidden, kHidden), n_seen, kHidden);
 }
@@ -20,10 +20,10 @@ inline float largest_score(const float* scores, int n) {
     return L::reduce_max(largest);
 }
 
-// How many columns of values (16 each) R rows take at once: as many as leave their sums in registers.
+// Vectors of 16 value columns that R rows process at once: as many as leave the sums in registers.
 template <class L, int R>
-inline constexpr int kValueColumns = (R + 1) * 4 < L::kValues   ? 4
-                                     : (R + 1) * 2 < L::kValues ? 2
-                                                                : 1;
+inline constexpr int kValueColumns = (R + 1) * 4 < L::kAccumulators   ? 4
+                                     : (R + 1) * 2 < L::kAccumulators ? 2
+                                                                      : 1;
 
 }  // namespace zp::shared

@@ -1,13 +1,13 @@
-// Norm, activation function and int8 rounding of activations, written once over lanes.
+// Norms, activation functions and int8 quantization of activations, generic over lanes.
 #pragma once
 
 #include "kernels/kernels.hpp"
 
 namespace zp::shared {
 
-// e^x to 2 units in the last place for x in [lowest, 88], clamped outside; NaN stays NaN (max and min give
-// their second operand for it), so that a broken number is noticed and not weighed as the lowest. Cephes
-// expf: x = n ln2 + r, polynomial in r, times 2^n (S. L. Moshier, Cephes Math Library, exp).
+// e^x within 2 ulp for x in [lowest, 88], clamped outside. NaN stays NaN (max and min return their second
+// operand for it), so that a broken score does not pass for the lowest one. Cephes expf: x = n ln2 + r,
+// polynomial in r, times 2^n (S. L. Moshier, Cephes Math Library, exp).
 template <class L>
 inline typename L::F exp(typename L::F x, float lowest = -87.0f) {
     using F = typename L::F;
@@ -26,8 +26,7 @@ inline typename L::F exp(typename L::F x, float lowest = -87.0f) {
     return L::mul(p, L::exp2_int(n_int));
 }
 
-// Runs `body(offset, n_valid)` over n elements, sixteen at a time. A tail shorter than 16 is copied
-// through a buffer by load_part and store_part.
+// Loads 16 elements, or the n that are left padded with zeros; store_part is its counterpart.
 template <class L>
 inline typename L::F load_part(const float* p, int n) {
     if (n >= 16) return L::load(p);
@@ -133,8 +132,8 @@ void activate(const float* x, int n, float* y) {
 template <class L, Activation kind>
 void gate(const float* gate, const float* up, int n, float* y) {
     for (int i = 0; i < n; i += 16) {
-        const auto opened = activation<L, kind>(load_part<L>(gate + i, n - i));
-        store_part<L>(y + i, L::mul(opened, load_part<L>(up + i, n - i)), n - i);
+        const auto gated = activation<L, kind>(load_part<L>(gate + i, n - i));
+        store_part<L>(y + i, L::mul(gated, load_part<L>(up + i, n - i)), n - i);
     }
 }
 
@@ -180,8 +179,8 @@ void add(const float* x, int n, float* y) {
         store_part<L>(y + i, L::add(load_part<L>(y + i, n - i), load_part<L>(x + i, n - i)), n - i);
 }
 
-// One block of 32 columns; gives what rounding left over. A block with a NaN or an infinity has the scale
-// NaN, and so has every product with it.
+// Quantizes a block of 32 columns and replaces low and high by the residual. A block with NaN or infinity
+// gets the scale NaN, which propagates to every product with it.
 template <class L>
 inline void quantize_block(typename L::F& low, typename L::F& high, QuantBlock* out) {
     const float peak = L::largest_magnitude(L::larger_magnitudes(low, high));
@@ -189,7 +188,7 @@ inline void quantize_block(typename L::F& low, typename L::F& high, QuantBlock* 
         *out = {{}, __builtin_nanf(""), __builtin_nanf(""), {}, 0};
         return;
     }
-    // A peak so small that 127 / peak is infinite is as good as zero.
+    // If 127 / peak would overflow, treat the peak as zero.
     const float inverse = peak > 1e-36f ? 127.0f / peak : 0.0f;
     const auto q_low = L::round_to_int(L::mul(low, L::set1(inverse)));
     const auto q_high = L::round_to_int(L::mul(high, L::set1(inverse)));
@@ -214,9 +213,9 @@ void quantize(const float* x, int n, QuantBlock* out) {
     }
 }
 
-// What a row loses by rounding grows with the squares of its blocks' steps, and in a trained model a few
-// blocks, most often the same, have nearly all of it (Dettmers et al., "LLM.int8()", 2022, section 4): those
-// with this many times the mean square have a second part.
+// The quantization error of a row grows with the squares of its blocks' scales, and in trained models a few
+// outlier blocks, mostly the same ones, cause nearly all of it (Dettmers et al., "LLM.int8()", 2022, section
+// 4). Blocks whose squared scale is at least this multiple of the row's mean get a residual.
 inline constexpr float kResidualThreshold = 4.0f;
 
 template <class L>
@@ -229,15 +228,15 @@ void quantize_with_residual(const float* x, int n, QuantBlock* out) {
         quantize_block<L>(low, high, out + 2 * b);
         squares += out[2 * b].scale * out[2 * b].scale;
     }
-    const float least = kResidualThreshold * squares / static_cast<float>(n_blocks);
+    const float threshold = kResidualThreshold * squares / static_cast<float>(n_blocks);
     for (int b = 0; b < n_blocks; ++b) {
-        QuantBlock* coarse = out + 2 * b;
-        coarse[1] = {};
-        if (!(coarse->scale * coarse->scale >= least)) continue;
+        QuantBlock* block = out + 2 * b;
+        block[1] = {};
+        if (!(block->scale * block->scale >= threshold)) continue;
         auto low = L::load(x + b * kBlockCols);
         auto high = L::load(x + b * kBlockCols + 16);
-        quantize_block<L>(low, high, coarse);  // again, for what it leaves
-        quantize_block<L>(low, high, coarse + 1);
+        quantize_block<L>(low, high, block);  // again, to get the residual
+        quantize_block<L>(low, high, block + 1);
         out[2 * (b - b % kRunBlocks)].residual_mask |= 1 << b % kRunBlocks;
     }
 }

@@ -1,5 +1,5 @@
-// Products of packed weights with float activations, written once over lanes and formats: every weight
-// becomes a float. A lane adds its columns in one order, whatever the company, as in matmul_int8.hpp.
+// Products of packed weights with float activations, generic over lanes and formats: dequantizes every
+// weight. A lane always adds its columns in the same order, whatever the batch, as in matmul_int8.hpp.
 #pragma once
 
 #include <type_traits>
@@ -12,7 +12,7 @@
 
 namespace zp::shared {
 
-// Adds column k of 16 rows for M tokens: even and odd columns have a sum each, to hide the latency.
+// Adds column k of 16 rows for M tokens. Even and odd columns have separate sums, to hide the FMA latency.
 template <class L, int M>
 inline void add_column(typename L::F w, const float* const* x, int k, typename L::F (*sums)[2]) {
     for (int m = 0; m < M; ++m) sums[m][k & 1] = L::fma(w, L::set1(x[m][k]), sums[m][k & 1]);
@@ -25,7 +25,7 @@ inline typename L::F load_plain(const uint8_t* p) {
     if constexpr (format == Format::kBF16) return L::load_bf16(reinterpret_cast<const uint16_t*>(p));
 }
 
-// The columns of a group of plain floats.
+// The columns of a group of F32, F16 or BF16 weights.
 template <class L, Format format>
 struct PlainColumns {
     static constexpr int kBytes = kPackedBytes<format>;
@@ -44,54 +44,55 @@ struct PlainColumns {
     }
 };
 
-// Calls take(column, weights) for columns 4 * i to 31 of a block whose first is k, each code turned into a
-// weight.
+// Dequantizes columns 4 * i to 31 of a sub-block and calls take(column, weights) with each; the sub-block
+// starts at column k - 4 * i.
 template <int i, class L, class Block, class Take>
-ZP_INLINE void each_column(const Block& block, const typename L::F* scales, const typename L::F* minimums,
-                           int k, Take take) {
+ZP_INLINE void for_each_column(const Block& block, const typename L::F* scales, const typename L::F* minimums,
+                               int k, Take take) {
     if constexpr (i < 8) {
         constexpr int part = Block::kParts == 1 ? 0 : i / 4;
         const auto codes = block.template codes<i>();
         const auto weight = [&](typename L::I code) {
-            return weight_of<L, Block::kRule, Block::kZero>(L::to_float(code), scales[part], minimums[part]);
+            return weight_of<L, Block::kRule, Block::kZeroPoint>(L::to_float(code), scales[part],
+                                                                 minimums[part]);
         };
         take(k, weight(L::template column<0>(codes)));
         take(k + 1, weight(L::template column<1>(codes)));
         take(k + 2, weight(L::template column<2>(codes)));
         take(k + 3, weight(L::template column<3>(codes)));
-        each_column<i + 1, L>(block, scales, minimums, k + 4, take);
+        for_each_column<i + 1, L>(block, scales, minimums, k + 4, take);
     }
 }
 
-// The columns of a group of codes.
+// The columns of a group of quantized weights.
 template <class L, Format format>
 struct CodeColumns {
-    using Block = Codes<format, L>;
+    using Block = Codec<format, L>;
     const uint8_t* group;
 
     template <class Take>
-    ZP_INLINE static void each_of(const Block& block, int k, Take take) {
+    ZP_INLINE static void for_each_in_block(const Block& block, int k, Take take) {
         constexpr int kLast = Block::kParts - 1;
         const typename L::F scales[2] = {block.template scale<0>(), block.template scale<kLast>()};
         const typename L::F minimums[2] = {block.template minimum<0>(), block.template minimum<kLast>()};
-        each_column<0, L>(block, scales, minimums, k, take);
+        for_each_column<0, L>(block, scales, minimums, k, take);
     }
     template <int M>
     void add(int n_cols, const float* const* x, typename L::F (*sums)[2]) const {
         const uint8_t* packed = group;
         for (int k = 0; k < n_cols; packed += kPackedBytes<format>)
-            for (int s = 0; s < Block::kSpan; ++s, k += kBlockCols)
-                each_of(Block(packed, s), k, [x, sums](int column, typename L::F weight) {
+            for (int s = 0; s < Block::kSubBlocks; ++s, k += kBlockCols)
+                for_each_in_block(Block(packed, s), k, [x, sums](int column, typename L::F weight) {
                     add_column<L, M>(weight, x, column, sums);
                 });
     }
-    // Columns begin to end; either is that of a block of 32.
+    // Visits columns [begin, end), both multiples of 32.
     template <class Take>
-    void each(int begin, int end, Take take) const {
+    void for_each(int begin, int end, Take take) const {
         for (int b = begin / kBlockCols; b < end / kBlockCols; ++b)
-            each_of(
-                Block(group + static_cast<size_t>(b / Block::kSpan) * kPackedBytes<format>, b % Block::kSpan),
-                b * kBlockCols, take);
+            for_each_in_block(Block(group + static_cast<size_t>(b / Block::kSubBlocks) * kPackedBytes<format>,
+                                    b % Block::kSubBlocks),
+                              b * kBlockCols, take);
     }
 };
 
@@ -108,23 +109,24 @@ inline void float_tile(const MatmulFloat& job, const Columns& columns, int first
         L::store(y + static_cast<size_t>(first_token + m) * job.y_stride, L::add(sums[m][0], sums[m][1]));
 }
 
-// As int8_tiles, by even tiles: two tokens already keep the multiply units busy if the weights are near.
+// Like int8_tiles, but prefers even tiles: two tokens already saturate the multiply units if the weights are
+// cached.
 template <class L, class Columns, int M>
 inline void float_tiles(const MatmulFloat& job, const Columns& columns, int m, float* y) {
     for (; m + M <= job.n_tokens; m += M) float_tile<L, Columns, M>(job, columns, m, y);
     if constexpr (M > 1) float_tiles<L, Columns, (M > 4 ? 4 : M > 2 ? 2 : 1)>(job, columns, m, y);
 }
 
-// Tokens first to first + n of one group, whose codes become floats once for all of them.
+// Multiplies one group with tokens [first, first + n), dequantizing its codes once for all of them.
 template <class L, class Columns>
 inline void multiply_panels(const MatmulFloat& job, const Columns& columns, int first, int n, float* y) {
     Panel panel;
     PanelSums sums;
     for (int t = 0; t < n; ++t)
-        for (float* sum : sums.of[t]) L::store(sum, L::zero());
+        for (float* sum : sums.by_token[t]) L::store(sum, L::zero());
     for (int k = 0; k < job.n_cols; k += kPanelCols) {
         const int n_cols = job.n_cols - k < kPanelCols ? job.n_cols - k : kPanelCols;
-        columns.each(k, k + n_cols, [&](int column, typename L::F weights) {
+        columns.for_each(k, k + n_cols, [&](int column, typename L::F weights) {
             L::store(panel.weights[column % 2][(column - k) / 2], weights);
         });
         add_panel<L>(panel, n_cols, job.x + static_cast<size_t>(first) * job.x_stride + k, job.x_stride, n,
@@ -132,16 +134,16 @@ inline void multiply_panels(const MatmulFloat& job, const Columns& columns, int 
     }
     for (int t = 0; t < n; ++t)
         L::store(y + static_cast<size_t>(first + t) * job.y_stride,
-                 L::add(L::load(sums.of[t][0]), L::load(sums.of[t][1])));
+                 L::add(L::load(sums.by_token[t][0]), L::load(sums.by_token[t][1])));
 }
 
-// Tokens from which a panel pays.
+// Number of tokens from which a panel is faster.
 inline constexpr int kPanelFrom = 4;
 
 template <class L, Format format>
 void matmul_float(const MatmulFloat& job) {
     using Columns = std::conditional_t<is_quantized(format), CodeColumns<L, format>, PlainColumns<L, format>>;
-    constexpr int kMaxTile = is_quantized(format) ? kPanelFrom - 1 : L::kDenseTile;
+    constexpr int kMaxTile = is_quantized(format) ? kPanelFrom - 1 : L::kFloatTile;
     for (int g = 0; g < job.n_groups; ++g) {
         const Columns columns{job.weights + static_cast<size_t>(g) * job.group_bytes};
         float* y = job.y + kGroupRows * g;
@@ -154,7 +156,7 @@ void matmul_float(const MatmulFloat& job) {
                 continue;
             }
         }
-        float_tiles < L, Columns, kMaxTile<L::kDenseTile ? kMaxTile : L::kDenseTile>(job, columns, 0, y);
+        float_tiles < L, Columns, kMaxTile<L::kFloatTile ? kMaxTile : L::kFloatTile>(job, columns, 0, y);
     }
 }
 

@@ -15,7 +15,7 @@ namespace zp::shared {
 template <Format format>
 void pack_block(const uint8_t* file, size_t row, uint8_t* packed) {
     if constexpr (is_quantized(format)) {
-        Codes<format, OneLane<0>>::pack(file, row, packed);
+        Codec<format, OneLane<0>>::pack(file, row, packed);
     } else {
         std::memcpy(packed + row * info(format).block_bytes, file, info(format).block_bytes);
     }
@@ -38,7 +38,7 @@ void unpack_columns(const Block& block, const float* scales, const float* minimu
         const uint32_t codes = block.template codes<i>();
         for (int j = 0; j < 4; ++j) {
             const float code = static_cast<float>(codes >> 8 * j & 255);
-            out[j] = weight_of<L, Block::kRule, Block::kZero>(code, scales[part], minimums[part]);
+            out[j] = weight_of<L, Block::kRule, Block::kZeroPoint>(code, scales[part], minimums[part]);
         }
         unpack_columns<L, Block, i + 1>(block, scales, minimums, out + 4);
     }
@@ -48,10 +48,10 @@ template <Format format, int lane>
 void unpack_lane(const uint8_t* packed, size_t n_blocks, float* out) {
     if constexpr (is_quantized(format)) {
         using L = OneLane<lane>;
-        using Block = Codes<format, L>;
+        using Block = Codec<format, L>;
         constexpr int kLast = Block::kParts - 1;
         for (size_t b = 0; b < n_blocks; ++b, packed += kPackedBytes<format>) {
-            for (int s = 0; s < Block::kSpan; ++s, out += kBlockCols) {
+            for (int s = 0; s < Block::kSubBlocks; ++s, out += kBlockCols) {
                 const Block block(packed, s);
                 const float scales[2] = {block.template scale<0>(), block.template scale<kLast>()};
                 const float minimums[2] = {block.template minimum<0>(), block.template minimum<kLast>()};

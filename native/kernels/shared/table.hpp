@@ -1,4 +1,4 @@
-// Fills the table of kernels for one set of lanes.
+// Builds the kernel table of one set of lanes.
 #pragma once
 
 #include "kernels/shared/attention.hpp"
@@ -14,7 +14,7 @@ constexpr void set_activation(Kernels& t) {
 }
 
 template <class L, Format format>
-constexpr void set_products(Kernels& t) {
+constexpr void set_matmul(Kernels& t) {
     constexpr int kAt = static_cast<int>(format);
     t.matmul_float[kAt] = matmul_float<L, format>;
     if constexpr (is_quantized(format)) t.matmul_int8[kAt] = matmul_int8<L, format>;
@@ -36,7 +36,7 @@ constexpr Kernels make_table(const char* isa) {
     t.scale = scale<L>;
     t.add_scaled = add_scaled<L>;
     t.add = add<L>;
-#define ZP_FORMAT(e, ...) set_products<L, Format::e>(t);
+#define ZP_FORMAT(e, ...) set_matmul<L, Format::e>(t);
 #include "formats/formats.def"
 #undef ZP_FORMAT
     t.attend_half = attend<L, uint16_t>;

@@ -1,4 +1,4 @@
-// Sixteen rows' scales as bytes of one register: the part of the lanes that AVX2 and AVX-512 have in common.
+// The scales of 16 rows as bytes of one register: the part of the lanes that AVX2 and AVX-512 share.
 #pragma once
 
 #include <immintrin.h>
@@ -7,7 +7,8 @@
 
 namespace zp::x86 {
 
-// Lanes is who uses it: each instruction set must compile a copy of its own (see avx512/kernels.cpp).
+// Lanes is the class that derives from it: each instruction set must compile its own copy (see
+// avx512/kernels.cpp).
 template <class Lanes>
 struct RowBytes {
     using Rows = __m128i;
@@ -15,8 +16,8 @@ struct RowBytes {
     static Rows load_rows(const uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
     static Rows low_nibbles(Rows a) { return _mm_and_si128(a, _mm_set1_epi8(15)); }
     static Rows high_nibbles(Rows a) { return low_nibbles(_mm_srli_epi16(a, 4)); }
-    static Rows less_32(Rows a) { return _mm_sub_epi8(a, _mm_set1_epi8(32)); }
-    static void split_sixes(const uint8_t* p, Rows& first, Rows& second) {
+    static Rows subtract_32(Rows a) { return _mm_sub_epi8(a, _mm_set1_epi8(32)); }
+    static void split_six_bits(const uint8_t* p, Rows& first, Rows& second) {
         const __m128i lower = load_rows(p);
         const __m128i packed = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + 16));
         const __m128i upper = _mm_unpacklo_epi64(packed, _mm_srli_epi16(packed, 4));

@@ -1,11 +1,11 @@
-// Which columns of a head a rotary position embedding turns together.
+// Which columns of a head a rotary position embedding rotates as a pair.
 #pragma once
 
 namespace zp {
 
 enum class RopeLayout {
-    kInterleaved,  // columns (2i, 2i + 1): Llama as GGUF stores it
-    kHalf,         // columns (i, i + K/2): as Hugging Face stores it
+    kInterleaved,  // columns (2i, 2i + 1): Llama in GGUF files
+    kHalf,         // columns (i, i + K/2): Hugging Face's layout
 };
 
 }  // namespace zp

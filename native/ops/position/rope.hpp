@@ -5,7 +5,7 @@
 
 namespace zp {
 
-// cos and sin of position * frequency, [n_pairs] each.
+// Computes cos and sin of position * frequency, [n_pairs] each.
 void rope_angles(const float* frequencies, int n_pairs, int position, float* cosines, float* sines);
 
 // Rotates the first 2 * n_pairs columns of one head [K] in place.
