@@ -66,14 +66,14 @@ def right_padding(n_tokens: int) -> Tensor:
 @torch.no_grad()
 def test_bert(config: dict[str, Any], tmp_path: Path, record_property: Any) -> None:
     hf_config = transformers.BertConfig(**config)
-    model = transformers.BertForMaskedLM._from_config(hf_config, attn_implementation="eager")
-    ours, theirs = both(tmp_path, model)
+    hf_model = transformers.BertForMaskedLM._from_config(hf_config, attn_implementation="eager")
+    model, hf_model = both(tmp_path, hf_model)
     ids, mask = some_ids(T), right_padding(T)
     types = (torch.arange(T) >= 9).long().expand(2, T)
-    expected = theirs(ids, attention_mask=mask, token_type_ids=types).logits[mask.bool()]
+    expected = hf_model(ids, attention_mask=mask, token_type_ids=types).logits[mask.bool()]
     gaps = {
-        "at once": gap(ours(ids), theirs(ids).logits),
-        "padded, two segments": gap(ours(ids, mask, types)[mask.bool()], expected),
+        "at once": gap(model(ids), hf_model(ids).logits),
+        "padded, two segments": gap(model(ids, mask, types)[mask.bool()], expected),
     }
     record_property("gaps", gaps)
     assert max(gaps.values()) < TOLERANCE, gaps
@@ -84,19 +84,19 @@ def test_bert(config: dict[str, Any], tmp_path: Path, record_property: Any) -> N
 def test_t5(config: dict[str, Any], tmp_path: Path, record_property: Any) -> None:
     hf_config = transformers.T5Config(**config)
     hf_config.tie_word_embeddings = config.get("tie_word_embeddings", True)
-    model = transformers.T5ForConditionalGeneration._from_config(hf_config, attn_implementation="eager")
+    hf_model = transformers.T5ForConditionalGeneration._from_config(hf_config, attn_implementation="eager")
     # transformers 5 ties all of T5's matrices or none; T5 v1.1 has one embedding and a separate head.
-    model.encoder.set_input_embeddings(model.shared)
-    model.decoder.set_input_embeddings(model.shared)
-    ours, theirs = both(tmp_path, model)
+    hf_model.encoder.set_input_embeddings(hf_model.shared)
+    hf_model.decoder.set_input_embeddings(hf_model.shared)
+    model, hf_model = both(tmp_path, hf_model)
     source, target, mask = some_ids(S), some_ids(T, seed=2), right_padding(S)
-    expected = theirs(input_ids=source, decoder_input_ids=target).logits
-    padded = theirs(input_ids=source, attention_mask=mask, decoder_input_ids=target).logits
-    cache = ours.new_cache(T)
-    by_token = [ours(source, target[:, t : t + 1], cache, mask) for t in range(T)]
+    expected = hf_model(input_ids=source, decoder_input_ids=target).logits
+    padded = hf_model(input_ids=source, attention_mask=mask, decoder_input_ids=target).logits
+    cache = model.new_cache(T)
+    by_token = [model(source, target[:, t : t + 1], cache, mask) for t in range(T)]
     gaps = {
-        "at once": gap(ours(source, target), expected),
-        "padded": gap(ours(source, target, None, mask), padded),
+        "at once": gap(model(source, target), expected),
+        "padded": gap(model(source, target, None, mask), padded),
         "padded, with a cache": gap(torch.cat(by_token, 1), padded),
     }
     record_property("gaps", gaps)
@@ -115,24 +115,24 @@ def test_2017_transformer_equals_torch(record_property: Any) -> None:
     generator = torch.Generator().manual_seed(3)
     for parameter in (*encoder.parameters(), *decoder.parameters()):
         parameter.add_(torch.empty_like(parameter).normal_(0, 0.2, generator=generator))
-    ours = build(blueprint)
-    weights = {k: p.numpy() for k, p in ours.named_parameters() if not k.startswith(("encoder.", "blocks."))}
+    model = build(blueprint)
+    weights = {k: p.numpy() for k, p in model.named_parameters() if not k.startswith(("encoder.", "blocks."))}
     weights |= _stack("encoder", encoder, {"attention": "self_attn"}, ("attention", "ffn"))
     parts = ("attention", "cross_attention", "ffn")
     weights |= _stack(
         "blocks", decoder, {"attention": "self_attn", "cross_attention": "multihead_attn"}, parts
     )
-    load(ours, weights)
+    load(model, weights)
 
     source, target, mask = some_ids(S), some_ids(T, seed=2), right_padding(S)
     is_padding = mask == 0
-    x_BSD = ours.embedding(source, torch.arange(S)[None])
+    x_BSD = model.embedding(source, torch.arange(S)[None])
     memory = encoder(x_BSD, src_key_padding_mask=is_padding)
     causal = nn.Transformer.generate_square_subsequent_mask(T)
-    x_BTD = ours.embedding(target, torch.arange(T)[None])
+    x_BTD = model.embedding(target, torch.arange(T)[None])
     y_BTD = decoder(x_BTD, memory, tgt_mask=causal, memory_key_padding_mask=is_padding)
-    expected = y_BTD @ ours.embedding.weight.T
-    logits_BTV = ours(source, target, None, mask)
+    expected = y_BTD @ model.embedding.weight.T
+    logits_BTV = model(source, target, None, mask)
     gaps = {"padded": gap(logits_BTV, expected)}
     record_property("gaps", gaps)
     assert max(gaps.values()) < TOLERANCE, gaps
@@ -144,16 +144,16 @@ def _stack(
     """Translate torch's names into ours: it stores query, key and value as one matrix, and numbers norms."""
     weights: dict[str, np.ndarray] = {}
     for i, layer in enumerate(stack.layers):  # type: ignore[arg-type]
-        theirs = {key: p.numpy() for key, p in layer.named_parameters()}
+        arrays = {key: p.numpy() for key, p in layer.named_parameters()}
         for kind in ("weight", "bias"):
             at = f"{name}.{i}"
-            for ours, part in attentions.items():
+            for our_name, part in attentions.items():
                 for row, part_name in enumerate(("query", "key", "value")):
-                    fused = theirs[f"{part}.in_proj_{kind}"]
-                    weights[f"{at}.{ours}.{part_name}.{kind}"] = fused[32 * row : 32 * (row + 1)]
-                weights[f"{at}.{ours}.output.{kind}"] = theirs[f"{part}.out_proj.{kind}"]
+                    fused = arrays[f"{part}.in_proj_{kind}"]
+                    weights[f"{at}.{our_name}.{part_name}.{kind}"] = fused[32 * row : 32 * (row + 1)]
+                weights[f"{at}.{our_name}.output.{kind}"] = arrays[f"{part}.out_proj.{kind}"]
             for number, part in enumerate(parts, start=1):
-                weights[f"{at}.{part}_norm.{kind}"] = theirs[f"norm{number}.{kind}"]
-            weights[f"{at}.ffn.up.{kind}"] = theirs[f"linear1.{kind}"]
-            weights[f"{at}.ffn.down.{kind}"] = theirs[f"linear2.{kind}"]
+                weights[f"{at}.{part}_norm.{kind}"] = arrays[f"norm{number}.{kind}"]
+            weights[f"{at}.ffn.up.{kind}"] = arrays[f"linear1.{kind}"]
+            weights[f"{at}.ffn.down.{kind}"] = arrays[f"linear2.{kind}"]
     return weights

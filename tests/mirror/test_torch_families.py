@@ -133,14 +133,14 @@ def randomized(model: Any) -> Any:
     return model.eval()
 
 
-def both(folder: Path, model: Any) -> tuple[Any, Any]:
-    """Our model, and theirs, from the folder that theirs writes."""
-    theirs = randomized(model)
-    theirs.save_pretrained(folder)
+def both(folder: Path, hf_model: Any) -> tuple[Any, Any]:
+    """Our model, loaded from the folder that the Hugging Face model writes, and that model."""
+    randomized(hf_model)
+    hf_model.save_pretrained(folder)
     opened = open_model(folder)
-    ours = build(opened.blueprint, seed=None).eval()
-    load(ours, opened.weights)
-    return ours, theirs
+    model = build(opened.blueprint, seed=None).eval()
+    load(model, opened.weights)
+    return model, hf_model
 
 
 @cache
@@ -161,22 +161,22 @@ def test_decoder_logits_agree(
     family: str, config: dict[str, Any], tmp_path: Path, record_property: Any
 ) -> None:
     hf_config = transformers.AutoConfig.for_model(family, **config)
-    model = transformers.AutoModelForCausalLM.from_config(hf_config, attn_implementation="eager")
-    ours, theirs = both(tmp_path, model)
+    hf_model = transformers.AutoModelForCausalLM.from_config(hf_config, attn_implementation="eager")
+    model, hf_model = both(tmp_path, hf_model)
     ids = decoder_ids()
-    expected = theirs(ids).logits
-    cached = ours.new_cache(T)
-    by_token = torch.cat([ours(ids[:, t : t + 1], cached) for t in range(T)], 1)
+    expected = hf_model(ids).logits
+    kv_cache = model.new_cache(T)
+    by_token = torch.cat([model(ids[:, t : t + 1], kv_cache) for t in range(T)], 1)
 
     mask = torch.ones_like(ids)
     mask[0, :N_PADDING] = 0
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    expected_padded = theirs(ids, attention_mask=mask, position_ids=positions).logits[mask.bool()]
+    expected_padded = hf_model(ids, attention_mask=mask, position_ids=positions).logits[mask.bool()]
 
     gaps = {
-        "at once": gap(ours(ids), expected),
+        "at once": gap(model(ids), expected),
         "with a cache": gap(by_token, expected),
-        "padded": gap(ours(ids, mask_BT=mask)[mask.bool()], expected_padded),
+        "padded": gap(model(ids, mask_BT=mask)[mask.bool()], expected_padded),
     }
     record_property("gaps", gaps)
     assert max(gaps.values()) < TOLERANCE, gaps

@@ -59,14 +59,14 @@ def test_llama_cpp_generates_what_torch_generates(name: str, llama_cpp: str, tmp
 def test_transformers_computes_equal_logits_and_ids(name: str, tmp_path: Path) -> None:
     model, tokenizer = write_tiny_run(tmp_path / "run", TINY_RUNS[name])
     convert(tmp_path / "run", tmp_path / "folder")
-    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "folder", dtype=torch.float32).eval()
+    hf_model = AutoModelForCausalLM.from_pretrained(tmp_path / "folder", dtype=torch.float32).eval()
     hf_tokenizer = AutoTokenizer.from_pretrained(tmp_path / "folder")
     ids = hf_tokenizer(PROMPT).input_ids
     assert ids == tokenizer.encode(PROMPT)
     assert hf_tokenizer.decode(ids) == PROMPT
     with torch.no_grad():
         ids_BT = torch.tensor([ids])
-        np.testing.assert_allclose(theirs(ids_BT).logits, model(ids_BT), atol=2e-5)
+        np.testing.assert_allclose(hf_model(ids_BT).logits, model(ids_BT), atol=2e-5)
 
 
 def test_run_converted_to_a_folder_converts_to_gguf(tmp_path: Path) -> None:
@@ -123,12 +123,12 @@ def test_bpe_run_in_llama_cpp(trained: Path, llama_cpp: str, tmp_path: Path) -> 
 
 def test_bpe_run_in_transformers(trained: Path, tmp_path: Path) -> None:
     convert(trained, tmp_path / "folder")
-    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "folder", dtype=torch.float32).eval()
+    hf_model = AutoModelForCausalLM.from_pretrained(tmp_path / "folder", dtype=torch.float32).eval()
     hf_tokenizer = AutoTokenizer.from_pretrained(tmp_path / "folder")
     ids = hf_tokenizer("The harbour was").input_ids
     with torch.no_grad():
         ids_BT = torch.tensor([ids])
-        np.testing.assert_allclose(theirs(ids_BT).logits, model_of_run(trained)(ids_BT), atol=2e-5)
+        np.testing.assert_allclose(hf_model(ids_BT).logits, model_of_run(trained)(ids_BT), atol=2e-5)
     with load(trained) as ours:
         assert ids == ours.tokenize("The harbour was")
-    assert theirs.config.eos_token_id == hf_tokenizer.eos_token_id == 299
+    assert hf_model.config.eos_token_id == hf_tokenizer.eos_token_id == 299

@@ -6,10 +6,10 @@ five values that an intervention may modify through `intervene(self.taps, "hidde
 
 `observe` attaches taps to a copy of a module, and leaves the module itself alone:
 
-    seen = {}
-    observed = observe(model, seen.__setitem__)  # shares the weights of `model`
+    tensors = {}
+    observed = observe(model, tensors.__setitem__)  # shares the weights of `model`
     logits = observed(ids)
-    seen["blocks.0.attention.weights"]
+    tensors["blocks.0.attention.weights"]
 
 Names are module paths joined with intermediates; `blueprint/taps.py` lists them with their shapes.
 """

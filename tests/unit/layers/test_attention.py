@@ -162,8 +162,8 @@ def test_layers_drop_attention_weights_only_while_training(
     context_BHK = layer.train()(x, *args).view(n_rows, H, K)
     is_dropped_BH = (context_BHK == 0).all(-1)
     assert is_dropped_BH.float().mean().item() == pytest.approx(p, abs=0.03)
-    kept = ~is_dropped_BH
-    torch.testing.assert_close(context_BHK[kept], value_BHK[kept] / (1 - p), atol=1e-4, rtol=1e-4)
+    remains_BH = ~is_dropped_BH
+    torch.testing.assert_close(context_BHK[remains_BH], value_BHK[remains_BH] / (1 - p), atol=1e-4, rtol=1e-4)
 
 
 def test_naive_attention_records_every_step() -> None:

@@ -11,24 +11,24 @@ from zeropoint.layers.recurrence.gru import GRU, GRUCell
 
 
 def test_gru_cell_equals_torch() -> None:
-    ours, theirs = GRUCell(3, 5), nn.GRUCell(3, 5)
-    ours.input.weight, ours.input.bias = theirs.weight_ih, theirs.bias_ih
-    ours.state.weight, ours.state.bias = theirs.weight_hh, theirs.bias_hh
+    cell, torch_cell = GRUCell(3, 5), nn.GRUCell(3, 5)
+    cell.input.weight, cell.input.bias = torch_cell.weight_ih, torch_cell.bias_ih
+    cell.state.weight, cell.state.bias = torch_cell.weight_hh, torch_cell.bias_hh
     x, state = torch.randn(4, 3), torch.randn(4, 5)
-    torch.testing.assert_close(ours(x, state), theirs(x, state))
+    torch.testing.assert_close(cell(x, state), torch_cell(x, state))
 
 
 def test_both_directions_of_the_gru_equal_torch() -> None:
-    theirs = nn.GRU(3, 5, batch_first=True, bidirectional=True)
+    torch_gru = nn.GRU(3, 5, batch_first=True, bidirectional=True)
     x = torch.randn(2, 6, 3)
-    expected, _ = theirs(x)
+    expected, _ = torch_gru(x)
     for is_backward, suffix, part in ((False, "", expected[..., :5]), (True, "_reverse", expected[..., 5:])):
-        ours = GRU(3, 5, is_backward)
-        ours.cell.input.weight = getattr(theirs, f"weight_ih_l0{suffix}")
-        ours.cell.input.bias = getattr(theirs, f"bias_ih_l0{suffix}")
-        ours.cell.state.weight = getattr(theirs, f"weight_hh_l0{suffix}")
-        ours.cell.state.bias = getattr(theirs, f"bias_hh_l0{suffix}")
-        torch.testing.assert_close(ours(x), part)
+        gru = GRU(3, 5, is_backward)
+        gru.cell.input.weight = getattr(torch_gru, f"weight_ih_l0{suffix}")
+        gru.cell.input.bias = getattr(torch_gru, f"bias_ih_l0{suffix}")
+        gru.cell.state.weight = getattr(torch_gru, f"weight_hh_l0{suffix}")
+        gru.cell.state.bias = getattr(torch_gru, f"bias_hh_l0{suffix}")
+        torch.testing.assert_close(gru(x), part)
 
 
 def test_padding_leaves_the_state_unchanged() -> None:

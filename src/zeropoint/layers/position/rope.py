@@ -31,7 +31,7 @@ class RotaryEmbedding(nn.Module):
         super().__init__()
         if spec.n_rotated < 2 or spec.n_rotated % 2:
             raise BadInput(
-                f"n_rotated is {spec.n_rotated}; RoPE rotates pairs of columns, so give an even number from 2"
+                f"n_rotated is {spec.n_rotated}; RoPE rotates pairs of columns; pass an even number from 2"
             )
         self.spec = spec
 
