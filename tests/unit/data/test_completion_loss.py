@@ -84,6 +84,7 @@ def test_documents_of_a_row_are_numbered(file: Path, order: str) -> None:
         assert all(text.count(END_CHARACTER) == 1 and text.endswith(END_CHARACTER) for text in texts[:-1])
 
 
+@pytest.mark.process
 def test_shards_and_any_number_of_processes_give_the_same_batches(file: Path, tmp_path: Path) -> None:
     whole = open_corpus(file, COMPLETIONS)
     for workers in (1, 2):

@@ -68,6 +68,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.process
 def test_the_number_of_workers_makes_no_difference(
     stories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +80,7 @@ def test_the_number_of_workers_makes_no_difference(
     assert first.sha256 == second.sha256
 
 
+@pytest.mark.slow
 def test_cutting_a_long_text_makes_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "long.txt"
     path.write_text(" ".join(story(n) for n in range(50)))
@@ -167,6 +169,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.process
 def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(ORPHANS)
