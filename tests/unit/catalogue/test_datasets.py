@@ -51,8 +51,8 @@ def test_a_data_set_is_downloaded_once(site: Site) -> None:
 
 def test_several_files_share_one_progress(site: Site) -> None:
     calls: list[tuple[int | None, int]] = []
-    found = datasets.fetch("pairs", progress=lambda total, done: calls.append((total, done)))
-    assert {file: path.read_bytes() for file, path in found.items()} == PAIRS
+    paths = datasets.fetch("pairs", progress=lambda total, done: calls.append((total, done)))
+    assert {file: path.read_bytes() for file, path in paths.items()} == PAIRS
     assert calls[-1] == (12004, 12004)
 
 

@@ -239,10 +239,12 @@ def test_two_processes_share_one_download(site: Site, home: Path) -> None:
     assert [child.returncode for child in children] == [0, 0, 0]
     assert len({out for out, _ in outputs}) == 1
     assert len(site.requests) == 1
-    first = next(child.pid for child, (_, said) in zip(children, outputs, strict=True) if "fetching" in said)
-    waiting = [said for _, said in outputs if "waiting" in said]
+    first = next(
+        child.pid for child, (_, notices) in zip(children, outputs, strict=True) if "fetching" in notices
+    )
+    waiting = [notices for _, notices in outputs if "waiting" in notices]
     assert waiting
-    assert all(f"tiny:1 is being fetched by process {first} since" in said for said in waiting)
+    assert all(f"tiny:1 is being fetched by process {first} since" in notices for notices in waiting)
 
 
 @pytest.mark.process
@@ -274,9 +276,9 @@ def test_a_file_size_limit_is_reported(
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     child = start(catalogue(url_source(site.address("/m.gguf"))), preexec_fn=lower)
-    said, trace = child.communicate(timeout=60)
+    output, trace = child.communicate(timeout=60)
     assert child.returncode == 1
-    assert said.startswith("error: not enough space")
+    assert output.startswith("error: not enough space")
     assert "Traceback" not in trace
     assert fetch.resolve("tiny:1").path.read_bytes() == MODEL
 
@@ -294,8 +296,8 @@ def test_lookup_before_and_after_the_download(site: Site, tiny: catalog.CatalogE
 
 def test_lookup_of_a_url_reads_as_little_as_needed(site: Site, home: Path) -> None:
     site.files["/m.Q4_0.gguf"] = MODEL * 6
-    found = fetch.lookup(site.address("/m.Q4_0.gguf"))
-    assert (found.name, found.format, found.file_bytes) == ("m.Q4_0", "Q4_0", 6 * len(MODEL))
+    info = fetch.lookup(site.address("/m.Q4_0.gguf"))
+    assert (info.name, info.format, info.file_bytes) == ("m.Q4_0", "Q4_0", 6 * len(MODEL))
 
     class TooShort(BadModelFile):
         required_bytes = 3 << 20
@@ -308,7 +310,7 @@ def test_lookup_of_a_url_reads_as_little_as_needed(site: Site, home: Path) -> No
     def refuse(head: bytes, size: int) -> int:
         raise BadModelFile("not a GGUF file")
 
-    assert found.header(parse) == 4 << 20
+    assert info.header(parse) == 4 << 20
     assert [request[2]["Range"] for request in site.requests] == [
         "bytes=0-0",
         "bytes=0-1048575",
@@ -316,10 +318,10 @@ def test_lookup_of_a_url_reads_as_little_as_needed(site: Site, home: Path) -> No
     ]
     site.requests.clear()
     with pytest.raises(BadModelFile, match="not a GGUF"):
-        found.header(refuse)
+        info.header(refuse)
     assert len(site.requests) == 1
     with pytest.raises(TooShort):
-        found.header(lambda head, size: parse(b"", size))
+        info.header(lambda head, size: parse(b"", size))
     with pytest.raises(NetworkError, match="404"):
         fetch.lookup(site.address("/none.gguf"))
     with pytest.raises(NetworkError, match="offline mode"):
@@ -329,9 +331,9 @@ def test_lookup_of_a_url_reads_as_little_as_needed(site: Site, home: Path) -> No
 
 def test_lookup_of_a_path(home: Path, tmp_path: Path) -> None:
     (tmp_path / "m-q8_0.gguf").write_bytes(MODEL)
-    found = fetch.lookup("m-q8_0.gguf")
-    assert (found.name, found.format, found.file_bytes) == ("m-q8_0", "Q8_0", len(MODEL))
-    assert found.header(lambda head, size: head[:4]) == b"GGUF"
+    info = fetch.lookup("m-q8_0.gguf")
+    assert (info.name, info.format, info.file_bytes) == ("m-q8_0", "Q8_0", len(MODEL))
+    assert info.header(lambda head, size: head[:4]) == b"GGUF"
 
 
 def test_records_are_plain_json(site: Site, tiny: catalog.CatalogEntry, home: Path) -> None:
@@ -373,11 +375,11 @@ def test_pip_never_outlives_its_parent(index: Callable[..., None], site: Site, h
 
 def _working_in(folder: Path) -> list[str]:
     """The processes whose working directory is under `folder`."""
-    found = []
+    processes = []
     for path in Path("/proc").glob("[0-9]*/cwd"):
         try:
             if path.readlink().is_relative_to(folder):
-                found.append(path.parent.name)
+                processes.append(path.parent.name)
         except OSError:
             continue
-    return found
+    return processes

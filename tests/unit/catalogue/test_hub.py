@@ -210,10 +210,10 @@ def test_a_link_out_of_the_cache_is_rejected(fake: Hub, tmp_path: Path) -> None:
 
 
 def test_lookup_reads_only_the_header(fake: Hub) -> None:
-    found = fetch.lookup(f"{REPO}:q8")
-    assert (found.file_bytes, found.format, found.licence) == (2 * len(MODEL), "Q8_0", "mit")
-    assert (found.revision, found.path) == (COMMIT, None)
-    assert found.header(lambda head, size: (head[:4], len(head), size)) == (b"GGUF", 1 << 20, 2 * len(MODEL))
+    info = fetch.lookup(f"{REPO}:q8")
+    assert (info.file_bytes, info.format, info.licence) == (2 * len(MODEL), "Q8_0", "mit")
+    assert (info.revision, info.path) == (COMMIT, None)
+    assert info.header(lambda head, size: (head[:4], len(head), size)) == (b"GGUF", 1 << 20, 2 * len(MODEL))
     assert not fake.cache.exists()
 
 
@@ -225,9 +225,9 @@ def test_the_token_is_sent_only_to_the_hub(fake: Hub, monkeypatch: pytest.Monkey
         handler.answer(302, b"", {"Location": away})
 
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    found = fetch.lookup(REPO)
+    info = fetch.lookup(REPO)
     fake.site.faults = [redirect]
-    found.header(lambda head, size: head)
+    info.header(lambda head, size: head)
     first, second = fake.site.requests[-2:]
     assert first[2]["Authorization"] == "Bearer hf_secret"
     assert "Authorization" not in second[2]

@@ -15,7 +15,7 @@ from zeropoint.errors import BadInput
 
 
 def read(path: Path, field: str = "text") -> list[str]:
-    return [found.text for source in find_sources(path) for found in documents(source, field)]
+    return [document.text for source in find_sources(path) for document in documents(source, field)]
 
 
 def write(path: Path, content: str | bytes) -> Path:

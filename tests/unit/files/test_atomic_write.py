@@ -71,7 +71,7 @@ def test_leftovers_of_dead_writers_are_removed_but_not_files_of_living_ones(tmp_
     assert names(tmp_path) == ["x", "x.tmp.3", "x.tmp.mine", "y.tmp.1"]
 
 
-def test_a_missing_folder_is_refused(tmp_path: Path):
+def test_a_missing_folder_is_rejected(tmp_path: Path):
     with pytest.raises(BadInput, match="there is no folder"), atomic_file(tmp_path / "none" / "x"):
         pass
 

@@ -81,7 +81,7 @@ def test_the_lock_is_released_after_an_error(tmp_path: Path):
 def test_a_lock_that_cannot_be_opened_gives_the_remedy(tmp_path: Path):
     (tmp_path / "link").symlink_to("elsewhere")
     for path in (tmp_path / "missing" / "lock", tmp_path / "link"):
-        failed = pytest.raises(DiskError, match=r"cannot use .*; check its permissions or move house")
-        with failed, exclusive_lock(path, refuse, "move house"):
+        failed = pytest.raises(DiskError, match=r"cannot use .*; check its permissions or set X")
+        with failed, exclusive_lock(path, refuse, "set X"):
             pass
     assert not (tmp_path / "elsewhere").exists()
