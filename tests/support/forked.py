@@ -1,7 +1,7 @@
-"""A process that has torch loaded and forks one child a command: a training that starts at once.
+"""A fork server with torch loaded: each command forks a child that trains without start-up time.
 
-`python -m tests.support.forked` reads lines "FOLDER start|resume SET ...", answers with the child's number,
-and with "end CODE" when it is over.
+`python -m tests.support.forked` reads lines "FOLDER start|resume OVERRIDE ...", prints the child's process
+id, and "end CODE" when it ends.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ on_train = false
 
 
 class Curve(Callback):
-    """Every loss, exactly, in a file that a kill cannot take back."""
+    """Writes every loss, exactly, to a file with unbuffered writes that survive a kill."""
 
     def __init__(self, path: Path) -> None:
         self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -53,31 +53,31 @@ class Curve(Callback):
 
 
 def train(folder: Path, resume: bool, sets: list[str]) -> int:
-    """One run in this process; what it would end a command with."""
+    """Train in this process. Returns the exit code of the command."""
     config_path = folder.with_suffix(".toml")
     config_path.write_text(TINY)
     try:
-        watcher = Curve(folder.with_suffix(".curve"))
-        return run(read_config(config_path, sets), folder, [watcher], resume=resume).exit_code
+        callback = Curve(folder.with_suffix(".curve"))
+        return run(read_config(config_path, sets), folder, [callback], resume=resume).exit_code
     except ZeropointError as error:
         print(error, file=sys.stderr, flush=True)
         return error.exit_code
 
 
 def main() -> None:
-    """Serve until the input ends."""
-    # Loads what a run loads; nothing is learnt, since a child must find torch's engine untouched.
+    """Serve commands until stdin closes."""
+    # Import what a run imports, but do not train: autograd's threads would not survive a fork.
     config = RunConfig(model=ModelConfig(n_layers=1, n_heads=1, d_model=8, n_ctx=8))
     prepare(config)
     config.optimizer.build(torch.nn.Linear(1, 1))
     print("ready", flush=True)
     for line in sys.stdin:
-        folder, how, *sets = line.split()
+        folder, mode, *sets = line.split()
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
-                code = train(Path(folder), how == "resume", sets)
+                code = train(Path(folder), mode == "resume", sets)
             except KeyboardInterrupt:
                 code = 130
             finally:

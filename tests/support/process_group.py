@@ -1,6 +1,6 @@
-"""Processes that train as one, without Ray: torch.distributed over gloo on this machine.
+"""Distributed training on this machine without Ray: processes that use torch.distributed with gloo.
 
-As a module it is what each of them runs.
+Run as a module, this file is the program of each process.
 """
 
 from __future__ import annotations
@@ -13,44 +13,44 @@ from pathlib import Path
 
 from zeropoint.train.callbacks.callbacks import Callback, EvalInfo, StepInfo
 
-__all__ = ["Curve", "judged", "losses", "train_together"]
+__all__ = ["Curve", "losses", "train_together", "validation_losses"]
 
 
 class Curve(Callback):
-    """Keeps losses beside a run's folder."""
+    """Writes losses to files next to a run's folder."""
 
     def __init__(self, out: Path) -> None:
         self._out = out
 
     def on_step(self, info: StepInfo) -> None:
-        self._tell("curve", info.step, info.loss)
+        self._append("curve", info.step, info.loss)
 
     def on_eval(self, info: EvalInfo) -> None:
-        self._tell("judged", info.step, info.validation_loss)
+        self._append("validation", info.step, info.validation_loss)
 
-    def _tell(self, what: str, step: int, loss: float) -> None:
+    def _append(self, what: str, step: int, loss: float) -> None:
         with open(f"{self._out}-{what}", "a") as file:
             file.write(f"{step} {loss!r}\n")
 
 
 def losses(out: Path) -> dict[int, float]:
-    """The loss of each step, the latest where one was taken twice."""
-    return _told(out, "curve")
+    """The loss of each step; the last one if a step was repeated."""
+    return _read(out, "curve")
 
 
-def judged(out: Path) -> dict[int, float]:
+def validation_losses(out: Path) -> dict[int, float]:
     """The validation loss of each evaluation."""
-    return _told(out, "judged")
+    return _read(out, "validation")
 
 
-def _told(out: Path, what: str) -> dict[int, float]:
+def _read(out: Path, what: str) -> dict[int, float]:
     lines = Path(f"{out}-{what}").read_text().splitlines()
     return {int(line.split()[0]): float(line.split()[1]) for line in lines}
 
 
 def train_together(configs: Sequence[Path], out: Path, n_workers: int) -> None:
-    """Train by a configuration and on by the next ones; raises AssertionError with what a process said."""
-    arguments = [str(n_workers), f"{out}-meeting", str(out), *map(str, configs)]
+    """Train with the first configuration and resume with the others. Raises AssertionError with stderr."""
+    arguments = [str(n_workers), f"{out}-rendezvous", str(out), *map(str, configs)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     workers = [
         subprocess.Popen(
@@ -62,14 +62,14 @@ def train_together(configs: Sequence[Path], out: Path, n_workers: int) -> None:
         for rank in range(n_workers)
     ]
     try:
-        told = [worker.communicate(timeout=240)[1] for worker in workers]
+        errors = [worker.communicate(timeout=240)[1] for worker in workers]
     finally:
         for worker in workers:
             worker.kill()
-    assert [worker.returncode for worker in workers] == [0] * n_workers, "\n".join(told)
+    assert [worker.returncode for worker in workers] == [0] * n_workers, "\n".join(errors)
 
 
-def _work(rank: int, n_workers: int, meeting: str, out: Path, configs: Sequence[str]) -> None:
+def _work(rank: int, n_workers: int, rendezvous: str, out: Path, configs: Sequence[str]) -> None:
     import torch
     import torch.distributed as dist
 
@@ -78,7 +78,7 @@ def _work(rank: int, n_workers: int, meeting: str, out: Path, configs: Sequence[
     from zeropoint.train.run.run import run
 
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=n_workers)
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=n_workers)
     for i, config in enumerate(configs):
         read = read_config(Path(config))
         group = (FSDPGroup if read.train.sharding == "fsdp" else DDPGroup)(torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""What tests of training share."""
+"""Fixtures of the training tests."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import torch
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """In memory, where there is such a place: a kill does not need a disk, and flushing one takes long."""
+    """A temporary folder in memory if possible, because flushing to disk is slow."""
     memory = Path("/dev/shm")
-    made = Path(tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else None))
-    yield made
-    shutil.rmtree(made)
+    folder = Path(tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else None))
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Small products are slower on two."""
+    """Use one thread, which is faster for small matrices."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

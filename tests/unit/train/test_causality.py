@@ -1,4 +1,4 @@
-"""Past logits do not move with later tokens; where they do, the part that lets them through is named."""
+"""The causality check: leaks of future tokens are found, and the leaking module is named."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ V, D, T = 11, 16, 12
 
 
 class Mixer(nn.Module):
-    """Attention without projections: past and present weigh alike; `added` goes on top of the scores."""
+    """Uniform attention without projections; `added` is added to the scores."""
 
     def __init__(self, added: Tensor) -> None:
         super().__init__()
@@ -26,14 +26,14 @@ class Mixer(nn.Module):
 
 
 class WindowNorm(nn.Module):
-    """Divides by the size of the whole window."""
+    """A norm over the complete window, future included."""
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         return x_BTD / x_BTD.square().mean((1, 2), keepdim=True).sqrt()
 
 
 class Convolution(nn.Module):
-    """Three neighbours wide; padded to both sides it reaches one token ahead."""
+    """A convolution of width 3; padded on both sides, it reaches one token ahead."""
 
     def __init__(self, *, is_causal: bool) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Convolution(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """Over batch and tokens together, while training."""
+    """Batch norm over batch and tokens, in training mode."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class BatchNorm(nn.Module):
 
 
 class Model(nn.Module):
-    """Embedding, some parts with a linear layer before and after, head."""
+    """An embedding, modules between linear layers, and a head."""
 
     def __init__(self, *parts: nn.Module) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Model(nn.Module):
 CAUSAL = torch.full((T, T), -torch.inf).triu(1)
 
 
-def test_a_mask_keeps_the_future_out() -> None:
+def test_a_causal_mask_passes() -> None:
     assert check_causality(Model(Mixer(CAUSAL), nn.LayerNorm(D), Convolution(is_causal=True)), V, T) is None
 
 
@@ -89,7 +89,7 @@ def test_a_mask_keeps_the_future_out() -> None:
         (BatchNorm, "parts.1.norm", "BatchNorm1d"),
     ],
 )
-def test_a_leak_is_named_where_it_enters(fault: type[nn.Module], name: str, kind: str) -> None:
+def test_the_leaking_module_is_named(fault: type[nn.Module], name: str, kind: str) -> None:
     leak = check_causality(Model(Mixer(CAUSAL), fault(), Mixer(torch.zeros(T, T))), V, T)
     assert leak is not None
     assert (leak.module, leak.kind) == (name, kind)
@@ -98,13 +98,13 @@ def test_a_leak_is_named_where_it_enters(fault: type[nn.Module], name: str, kind
     assert leak.module in str(leak)
 
 
-def test_what_leaks_behind_a_leak_is_named_too() -> None:
+def test_a_second_leak_is_named_too() -> None:
     leak = check_causality(Model(WindowNorm(), Mixer(CAUSAL), Mixer(torch.zeros(T, T)), WindowNorm()), V, T)
     assert leak is not None
     assert (leak.module, leak.others) == ("parts.0", ("parts.2", "parts.3"))
 
 
-def test_a_leak_without_a_part_of_its_own_is_the_models() -> None:
+def test_a_leak_outside_submodules_names_the_model() -> None:
     class Reversed(Model):
         def forward(self, ids_BT: Tensor) -> Tensor:
             return super().forward(ids_BT).flip(1)
@@ -114,7 +114,7 @@ def test_a_leak_without_a_part_of_its_own_is_the_models() -> None:
     assert leak.module == leak.kind == "Reversed"
 
 
-def test_one_position_that_looks_one_ahead_is_found() -> None:
+def test_a_leak_at_a_single_position_is_found() -> None:
     almost = CAUSAL.clone()
     almost[4, 5] = 0.0
     leak = check_causality(Model(Mixer(almost)), V, T)
@@ -130,7 +130,7 @@ def test_a_leak_behind_zero_weights_is_found() -> None:
     assert not model.head.weight.any()
 
 
-def test_the_model_and_the_generator_are_left_as_they_were() -> None:
+def test_the_model_and_the_random_generator_stay_unchanged() -> None:
     model = Model(BatchNorm(), nn.Dropout(0.5)).eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
@@ -149,21 +149,21 @@ def test_every_decoder_is_causal(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SEQ2SEQS)
-def test_every_encoder_decoder_is_causal_in_its_answer(name: str) -> None:
+def test_every_encoder_decoder_is_causal_in_its_target(name: str) -> None:
     blueprint, source_BS = SEQ2SEQS[name], torch.tensor([[5, 3, 8, 1, 9]])
     model = build(blueprint, dropout=0.1, attention_dropout=0.1)
     assert check_causality(model, blueprint.n_vocab, blueprint.n_ctx, source_BS=source_BS) is None
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_an_encoder_looks_ahead_in_its_first_attention(name: str) -> None:
+def test_an_encoder_is_reported_at_its_first_attention(name: str) -> None:
     blueprint = ENCODERS[name]
     leak = check_causality(build(blueprint), blueprint.n_vocab, blueprint.n_ctx)
     assert leak is not None
     assert leak.module == "blocks.0.attention"
 
 
-def test_what_is_too_small_or_not_a_number_is_refused() -> None:
+def test_too_few_tokens_and_nan_logits_are_refused() -> None:
     with pytest.raises(BadInput, match="causality cannot be checked"):
         check_causality(Model(), V, 1)
     model = Model()

@@ -1,4 +1,4 @@
-"""What is compiled, and that it computes the same."""
+"""torch.compile: which runs use it, and that it computes the same."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def model_of(config: RunConfig) -> torch.nn.Module:
     return build_model(config, blueprint_of(config.model, 65), CPU)
 
 
-def test_long_runs_pay_and_short_ones_do_not():
+def test_only_long_runs_are_worth_compiling():
     config = long_run()
     model = model_of(config)
     assert compile.is_worth_compiling(config, model, CPU)
@@ -34,7 +34,7 @@ def test_long_runs_pay_and_short_ones_do_not():
     assert not compile.is_worth_compiling(replace(config, objective=Seq2SeqLoss()), model, CPU)
 
 
-def test_never_and_a_missing_compiler(monkeypatch):
+def test_compilation_turned_off_or_without_a_compiler(monkeypatch):
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", "")
     config = long_run()
@@ -49,7 +49,7 @@ def test_never_and_a_missing_compiler(monkeypatch):
 
 @pytest.mark.parametrize("recipe", ["shakespeare-char", "shakespeare-char-fast"])
 def test_compiled_objective_is_the_objective(recipe):
-    """Traced as a whole, as the compiler wants it, though not compiled: the same loss and gradients."""
+    """Traced as one graph but run eagerly: the same loss and gradients."""
     config = read_config(recipe)
     blueprint = blueprint_of(config.model, 65)
     model = build_model(config, replace(blueprint, blocks=blueprint.blocks[:1]), CPU)
@@ -69,7 +69,7 @@ def test_compiled_objective_is_the_objective(recipe):
     assert fast.n_targets(ids, ids, documents) == 16
 
 
-def test_dropout_is_compiled_and_drawn_by_the_seed():
+def test_compiled_dropout_follows_the_seed():
     dropouts = ["model.dropout=0.2", "model.attention_dropout=0.2"]
     config = read_config("shakespeare-char", [*dropouts, "model.n_layers=1", "model.n_ctx=8"])
     model = model_of(config)
@@ -82,7 +82,7 @@ def test_dropout_is_compiled_and_drawn_by_the_seed():
     assert losses[0] == losses[2] != losses[1]
 
 
-def test_what_cannot_be_compiled_is_computed_as_it_is_written_or_an_error():
+def test_a_failing_compilation_falls_back_or_is_an_error():
     def objective(model, ids):
         torch._dynamo.graph_break()
         return model(ids).sum()
@@ -95,7 +95,7 @@ def test_what_cannot_be_compiled_is_computed_as_it_is_written_or_an_error():
         compile.CompiledObjective(objective, "aot_eager")(model, ids)
 
 
-def test_best_recipe_has_no_more_parameters_than_the_one_it_is_compared_with():
+def test_the_fast_recipe_has_no_more_parameters_than_its_baseline():
     fast, plain = (
         sum(p.numel() for p in model_of(read_config(name)).parameters())
         for name in ("shakespeare-char-fast", "shakespeare-char")

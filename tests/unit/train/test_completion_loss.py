@@ -1,4 +1,4 @@
-"""A run on prompts and answers: its loss is the mean over the answers' tokens, also after a resume."""
+"""Completion-only loss: the mean over completion tokens, also after a resume and on several workers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def config(folder: Path) -> RunConfig:
     )
 
 
-def test_the_loss_is_the_mean_over_the_tokens_of_answers(folder: Path) -> None:
+def test_the_loss_is_the_mean_over_completion_tokens(folder: Path) -> None:
     made = config(folder)
     prepared = prepare(made)
     model = build_model(made, prepared.blueprint, torch.device("cpu")).eval()
@@ -55,7 +55,7 @@ def test_the_loss_is_the_mean_over_the_tokens_of_answers(folder: Path) -> None:
     )
 
 
-def test_an_answer_is_learned_as_if_its_prompt_stood_alone(folder: Path) -> None:
+def test_packed_documents_do_not_affect_each_other(folder: Path) -> None:
     made = config(folder)
     prepared = prepare(made)
     model = build_model(made, prepared.blueprint, torch.device("cpu")).eval()
@@ -70,7 +70,7 @@ def test_an_answer_is_learned_as_if_its_prompt_stood_alone(folder: Path) -> None
 
 
 class Losses(Callback):
-    """Those of every step."""
+    """Records the loss of every step."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -79,7 +79,7 @@ class Losses(Callback):
         self.losses.append(info.loss)
 
 
-def test_a_run_that_is_left_goes_on_alike_and_parts_of_a_batch_weigh_by_their_answers(folder: Path) -> None:
+def test_resuming_and_accumulation_do_not_change_the_losses(folder: Path) -> None:
     made, told = config(folder), [Losses() for _ in range(4)]
     run(made, folder / "whole", [told[0]])
     run(replace(made, train=replace(made.train, steps=6)), folder / "left", [told[1]])
@@ -89,7 +89,7 @@ def test_a_run_that_is_left_goes_on_alike_and_parts_of_a_batch_weigh_by_their_an
     assert told[3].losses == pytest.approx(told[0].losses, rel=1e-5)
 
 
-def test_two_workers_whose_rows_ask_for_unequal_numbers_have_the_curve_of_one(folder: Path) -> None:
+def test_two_workers_with_unequal_targets_match_one_process(folder: Path) -> None:
     made, told = config(folder), Losses()
     made = replace(made, train=replace(made.train, steps=4, accumulation_steps=3, threads=1))
     file = folder / "run.toml"
@@ -99,7 +99,7 @@ def test_two_workers_whose_rows_ask_for_unequal_numbers_have_the_curve_of_one(fo
     assert list(process_group.losses(folder / "two").values()) == pytest.approx(told.losses, rel=1e-5)
 
 
-def test_rows_that_are_prompt_from_end_to_end_have_no_loss() -> None:
+def test_rows_without_targets_have_zero_loss() -> None:
     model, ids_BT = torch.nn.Embedding(5, 5), torch.tensor([[1, 2]])
     loss = NextToken()(model, ids_BT, torch.full((1, 2), IGNORED))
     loss.backward()
@@ -108,23 +108,23 @@ def test_rows_that_are_prompt_from_end_to_end_have_no_loss() -> None:
     assert not model.weight.grad.any()
 
 
-def test_where_all_is_asked_for_the_loss_is_the_plain_mean_to_the_bit() -> None:
+def test_without_ignored_targets_the_loss_is_the_plain_mean_bit_for_bit() -> None:
     torch.manual_seed(0)
     model, ids_BT, next_BT = torch.nn.Embedding(65, 65), *torch.randint(0, 65, (2, 12, 64))
     loss = NextToken()(model, ids_BT, next_BT)
     plain = F.cross_entropy(model(ids_BT).flatten(0, 1), next_BT.flatten())
-    (ours,), (theirs,) = (torch.autograd.grad(one, model.parameters()) for one in (loss, plain))
+    (gradient,), (expected,) = (torch.autograd.grad(one, model.parameters()) for one in (loss, plain))
     assert loss.item() == plain.item()
-    assert torch.equal(ours, theirs)
+    assert torch.equal(gradient, expected)
 
 
-def test_other_objectives_and_texts_are_refused(tmp_path: Path, folder: Path) -> None:
+def test_unsuitable_objectives_and_texts_are_refused(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(BadInput, match=r"data\.loss is completion, which only some objectives support"):
         run(replace(config(folder), objective=MaskedLM()), tmp_path / "run")
     with pytest.raises(BadInput, match=r"harbour\.txt holds text that is no prompt with its answer"):
         prepare(read_config("harbour", ["data.loss=completion"]))
 
 
-def test_the_preset_asks_for_answers() -> None:
+def test_the_instructions_recipe_uses_completion_loss() -> None:
     assert read_config("instructions").data.loss == "completion"
     assert read_config("harbour").data.loss == "all"

@@ -1,4 +1,4 @@
-"""Configurations: presets, files, overrides, foreign names; what is refused before anything is computed."""
+"""Configurations: recipes, files, overrides, aliases, and checks before anything is computed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from zeropoint.train.schedules.wsd import WSD
 
 
 @pytest.mark.parametrize("name", recipes())
-def test_every_preset_is_sound_and_is_read_back_as_it_was_written(name: str, tmp_path: Path) -> None:
+def test_every_recipe_is_valid_and_round_trips(name: str, tmp_path: Path) -> None:
     config = read_config(name)
     check(config)
     blueprint_of(config.model, 65)
@@ -33,7 +33,7 @@ def test_every_preset_is_sound_and_is_read_back_as_it_was_written(name: str, tmp
     assert read_config(path) == config
 
 
-def test_nanogpt_s_cpu_preset_is_nanogpt_s() -> None:
+def test_shakespeare_char_has_the_settings_of_nanogpt() -> None:
     config = read_config("shakespeare-char")
     assert blueprint_of(config.model, 65) == catalog.load("tiny-gpt")
     assert config.optimizer == AdamW(1e-3, (0.9, 0.99), 1e-8, 0.1)
@@ -45,7 +45,7 @@ def test_nanogpt_s_cpu_preset_is_nanogpt_s() -> None:
 @pytest.mark.parametrize(
     ("name", "share"), [("shakespeare-char-gpu", 0.2), ("build-gpt", 0.2), ("multi30k-article", 0.1)]
 )
-def test_presets_whose_sources_drop_attention_s_weights_do_so(name: str, share: float) -> None:
+def test_recipes_use_attention_dropout_if_their_sources_do(name: str, share: float) -> None:
     config = read_config(name)
     assert config.model.attention_dropout == config.model.dropout == share
     module = build_model(config, blueprint_of(config.model, 65), torch.device("cpu"))
@@ -53,7 +53,7 @@ def test_presets_whose_sources_drop_attention_s_weights_do_so(name: str, share: 
     assert {part.dropout.p for part in attentions} == {share}
 
 
-def test_overrides_come_last_and_a_text_needs_no_quotes() -> None:
+def test_overrides_take_precedence_and_strings_need_no_quotes() -> None:
     sets = [
         "train.steps=120",
         "data.source=my text.txt",
@@ -66,7 +66,7 @@ def test_overrides_come_last_and_a_text_needs_no_quotes() -> None:
     assert config.train.time_budget == "10m"
 
 
-def test_another_kind_begins_with_its_own_numbers() -> None:
+def test_another_kind_starts_from_its_own_defaults() -> None:
     config = read_config(
         "shakespeare-char", ["optimizer.kind=muon", "optimizer.momentum=0.9", "schedule.kind=wsd"]
     )
@@ -74,7 +74,7 @@ def test_another_kind_begins_with_its_own_numbers() -> None:
     assert config.schedule == WSD()
 
 
-def test_foreign_names_are_understood(tmp_path: Path) -> None:
+def test_names_of_nanogpt_and_hugging_face_are_accepted(tmp_path: Path) -> None:
     path = tmp_path / "nano.toml"
     path.write_text(
         "n_layer = 2\nn_head = 2\nn_embd = 32\nblock_size = 8\nmax_iters = 5\nlearning_rate = 1e-2\n"
@@ -87,7 +87,7 @@ def test_foreign_names_are_understood(tmp_path: Path) -> None:
         read_config(path)
 
 
-def test_a_blueprint_may_stand_in_the_configuration(tmp_path: Path) -> None:
+def test_a_configuration_can_contain_a_blueprint(tmp_path: Path) -> None:
     blueprint = catalog.load("tiny-gpt")
     path = tmp_path / "own.toml"
     text = to_toml(blueprint).replace("[[blocks]]", "[[model.blueprint.blocks]]")
@@ -101,7 +101,7 @@ def test_a_blueprint_may_stand_in_the_configuration(tmp_path: Path) -> None:
     assert blueprint_of(named, 65) == blueprint
 
 
-def test_a_model_of_llama_s_kind_from_sizes() -> None:
+def test_a_llama_from_sizes() -> None:
     config = read_config(
         "harbour", ["model.family=llama", "model.n_kv_heads=2", "model.d_model=96", "model.is_tied=false"]
     )
@@ -113,7 +113,7 @@ def test_a_model_of_llama_s_kind_from_sizes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("train.step=1", r"unknown key `train\.step`; .*closest: train\.steps"),
         ("trian.steps=1", r"--set trian\.steps=1: unknown section `trian`; .*closest: train"),
@@ -127,12 +127,12 @@ def test_a_model_of_llama_s_kind_from_sizes() -> None:
         ("optimizer.momentum=0.9", r"unknown key `optimizer\.momentum`"),
     ],
 )
-def test_what_is_unknown_is_refused_with_the_closest(override: str, said: str) -> None:
-    with pytest.raises(BadInput, match=said):
+def test_unknown_names_are_refused_with_the_closest_one(override: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
         read_config("harbour", [override])
 
 
-def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"unknown preset `harbuor`.*closest: harbour.*--config"):
         read_config("harbuor")
     with pytest.raises(BadInput, match=r"there is no file .*none\.toml"):
@@ -152,7 +152,7 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("optimizer.learning_rate=nan", r"optimizer\.learning_rate must be a number above 0; got nan"),
         ("optimizer.learning_rate=0.0", r"optimizer\.learning_rate must be a number above 0; got 0\.0"),
@@ -193,12 +193,12 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
         ("model.blueprint=tiny-gpt", r"model\.n_layers and model\.blueprint are both set"),
     ],
 )
-def test_numbers_out_of_range_are_refused(override: str, said: str) -> None:
-    with pytest.raises(BadInput, match=said):
+def test_values_out_of_range_are_refused(override: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
         check(read_config("harbour", [override]))
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     config = read_config("harbour", ["train.steps=0", "train.batch_size=0"])
     with pytest.raises(BadInput, match=r"train\.steps must .*; got 0; train\.batch_size must .*; got 0"):
         check(config)
@@ -209,19 +209,19 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("model.n_heads=3", r"model\.d_model is 64 and model\.n_heads is 3; d_model must be a multiple"),
         ("model.n_kv_heads=3", "n_kv_heads"),
         ("model.n_ctx=0", r"model\.n_ctx is 0; give a size of 1 or more, or a model\.blueprint"),
     ],
 )
-def test_sizes_that_make_no_model_are_refused(override: str, said: str) -> None:
-    with pytest.raises(BadInput, match=said):
+def test_invalid_sizes_are_refused(override: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
         blueprint_of(read_config("harbour", [override]).model, 48)
 
 
-def test_a_blueprint_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_blueprint_is_refused(tmp_path: Path) -> None:
     model = RunConfig().model
     with pytest.raises(BadInput, match=r"unknown blueprint `tiny-gtp`.*closest: tiny-gpt"):
         blueprint_of(replace(model, blueprint="tiny-gtp"), 48)
@@ -229,23 +229,23 @@ def test_a_blueprint_that_is_not_there_is_refused(tmp_path: Path) -> None:
         blueprint_of(replace(model, blueprint=str(tmp_path / "none.toml")), 48)
 
 
-def test_spans_of_time() -> None:
+def test_durations() -> None:
     assert [parse_duration(text, "x") for text in ("90s", "10m", "1.5h", "2d", "7", "")] == [
         90, 600, 5400, 172800, 7, None,
     ]  # fmt: skip
 
 
-def test_a_run_of_another_version_says_which_line_and_what_to_do(tmp_path: Path) -> None:
+def test_the_configuration_of_another_version_names_the_line_and_a_remedy(tmp_path: Path) -> None:
     written = config_toml(RunConfig())
     path = tmp_path / "config.toml"
     path.write_text(written.replace('compile = "auto"', "compile = true"))
-    with pytest.raises(BadInput) as failed:
+    with pytest.raises(BadInput) as caught:
         read_run_config(tmp_path, ["train.compile=auto"])
-    said = str(failed.value)
-    assert said.startswith(f"{path}: `train.compile` is true; expected one of auto, always, never; ")
-    assert said.endswith("correct that line, or use the version that run.json names")
+    message = str(caught.value)
+    assert message.startswith(f"{path}: `train.compile` is true; expected one of auto, always, never; ")
+    assert message.endswith("correct that line, or use the version that run.json names")
     path.write_text(written)
     assert read_run_config(tmp_path, ["train.steps=7"]).train.steps == 7
-    with pytest.raises(BadInput) as failed:  # what is wrong now is no file's
+    with pytest.raises(BadInput) as caught:  # this problem is in the override, not in the file
         read_run_config(tmp_path, ["train.compile=true"])
-    assert "run.json" not in str(failed.value)
+    assert "run.json" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""A run that is killed at any moment and gone on with: an interval is lost at most, the curve is the same."""
+"""Runs that are killed at random moments or interrupted: little is lost, and the losses do not change."""
 
 from __future__ import annotations
 
@@ -23,28 +23,26 @@ INTERVAL, LAST = 3, 40  # of tests/support/forked.py
 
 @pytest.fixture(scope="module")
 def forks() -> Iterator[Forks]:
-    made = Forks()
-    yield made
-    made.close()
+    forks = Forks()
+    yield forks
+    forks.close()
 
 
-def test_killed_at_random_moments_it_loses_an_interval_at_most_and_draws_the_same_curve(
-    forks: Forks, folder: Path
-) -> None:
-    forks.start(folder / "whole")
+def test_killed_at_random_moments_a_run_loses_at_most_one_interval(forks: Forks, folder: Path) -> None:
+    forks.start(folder / "uninterrupted")
     assert forks.end() == 0
-    expected, weights = curve(folder / "whole"), last_weights(folder / "whole")
+    expected, weights = curve(folder / "uninterrupted"), last_weights(folder / "uninterrupted")
     assert len(expected) == LAST
     seed = random.randrange(10**6)
-    drawn = random.Random(seed)
+    rng = random.Random(seed)
     n_kills, n_runs, n_lost = 0, 0, 0
     while n_kills < N_KILLS or n_runs == 0:
         path = folder / f"killed-{n_runs}"
         pid = forks.start(path)
-        if n_kills < N_KILLS and drawn.random() < 0.4:
-            send_in_checkpoint(pid, signal.SIGKILL, path, drawn.uniform(0, 0.004))
+        if n_kills < N_KILLS and rng.random() < 0.4:
+            send_in_checkpoint(pid, signal.SIGKILL, path, rng.uniform(0, 0.004))
         elif n_kills < N_KILLS:
-            send_after(pid, signal.SIGKILL, path, drawn.choice((0, 1, 3, 7)), drawn.uniform(0, 0.03))
+            send_after(pid, signal.SIGKILL, path, rng.choice((0, 1, 3, 7)), rng.uniform(0, 0.03))
         code = forks.end()
         n_kills += code == -signal.SIGKILL
         lost = max(curve(path), default=0) - newest_step(path)
@@ -54,19 +52,19 @@ def test_killed_at_random_moments_it_loses_an_interval_at_most_and_draws_the_sam
         if code == 0:
             assert curve(path) == expected, f"seed {seed}"
             assert last_weights(path) == weights
-            assert pointers(path) == pointers(folder / "whole")
+            assert pointers(path) == pointers(folder / "uninterrupted")
             assert not list(path.rglob("*.tmp.*"))
             n_runs += 1
     assert n_lost  # some kills fell between two checkpoints
 
 
 def newest_step(path: Path) -> int:
-    """Of the newest sound checkpoint; 0 where there is none yet."""
+    """The step of the newest intact checkpoint; 0 without a checkpoint."""
     if not checkpoint.list_checkpoints(path):
         return 0
-    found, damaged = checkpoint.load_newest(path)
+    saved, damaged = checkpoint.load_newest(path)
     assert damaged == []
-    return found.state.step
+    return saved.state.step
 
 
 def pointers(path: Path) -> list[str]:
@@ -91,11 +89,11 @@ def test_a_signal_ends_a_run_after_a_checkpoint(forks: Forks, folder: Path, numb
     assert newest_step(path) == max(curve(path)) >= 2
 
 
-def test_a_second_signal_ends_it_at_once(forks: Forks, folder: Path) -> None:
+def test_a_second_signal_ends_the_run_at_once(forks: Forks, folder: Path) -> None:
     path = folder / "run"
-    # The first look at the validation text takes for ever: only a second signal ends that.
+    # The first evaluation takes forever, so only a second signal can end it.
     pid = forks.start(path, LONG, "eval.n_batches=1000000")
-    while not (path / "run.json").exists():  # from then on signals are heard
+    while not (path / "run.json").exists():  # from then on signals are handled
         time.sleep(0.001)
     os.kill(pid, signal.SIGINT)
     time.sleep(0.2)
@@ -104,7 +102,7 @@ def test_a_second_signal_ends_it_at_once(forks: Forks, folder: Path) -> None:
     assert curve(path) == {}
 
 
-def test_a_run_has_one_trainer_and_the_other_is_told_who(forks: Forks, folder: Path) -> None:
+def test_a_second_trainer_is_refused_and_the_first_is_named(forks: Forks, folder: Path) -> None:
     path = folder / "run"
     pid = forks.start(path, LONG)
     send_after(pid, 0, path, 1, 0.0)

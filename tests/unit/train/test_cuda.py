@@ -1,6 +1,6 @@
-"""What a GPU computes: the curve of a processor, gone on with on either, and one sentence where it cannot.
+"""Training on a GPU: the losses of a CPU, resuming on either device, and clear errors.
 
-Skipped where torch sees none.
+Skipped if torch sees no GPU.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ SMALL = RunConfig(
 LLAMA = replace(SMALL, model=replace(SMALL.model, family="llama", n_kv_heads=1, gradient_checkpointing=True))
 
 
-class Told(Callback):
-    """Losses and memory of each step, and all samples."""
+class Recorder(Callback):
+    """Records losses and memory of each step, and all samples."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -66,7 +66,7 @@ def with_train(config: RunConfig, **changes: object) -> RunConfig:
 
 
 def curve(config: RunConfig, folder: Path, *, resume: bool = False) -> list[float]:
-    told = Told()
+    told = Recorder()
     run(config, folder, [told], resume=resume)
     return told.losses
 
@@ -93,8 +93,8 @@ def pairs(folder: Path) -> RunConfig:
     ],
     ids=["gpt2", "llama", "masked", "pairs"],
 )
-def test_the_curve_is_that_of_a_processor(folder: Path, config: Callable[[Path], RunConfig]) -> None:
-    on_gpu, on_cpu = Told(), Told()
+def test_a_gpu_has_the_losses_of_a_cpu(folder: Path, config: Callable[[Path], RunConfig]) -> None:
+    on_gpu, on_cpu = Recorder(), Recorder()
     run(config(folder), folder / "gpu", [on_gpu])
     run(with_train(read_config(folder / "gpu/config.toml"), device="cpu"), folder / "cpu", [on_cpu])
     assert on_gpu.losses == pytest.approx(on_cpu.losses, rel=1e-4)
@@ -105,10 +105,8 @@ def test_the_curve_is_that_of_a_processor(folder: Path, config: Callable[[Path],
 
 @pytest.mark.parametrize("is_compiled", [False, True], ids=["written", "compiled"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_run_that_is_left_draws_the_curve_of_the_whole_one_to_the_last_bit(
-    folder: Path, precision: str, is_compiled: bool
-) -> None:
-    """With dropout, which a GPU draws for itself; the generator of the caller is left as it was."""
+def test_a_resumed_run_repeats_bit_for_bit(folder: Path, precision: str, is_compiled: bool) -> None:
+    """With dropout on the GPU; the caller's random generator stays unchanged."""
     model = replace(SMALL.model, dropout=0.2, attention_dropout=0.2, n_ctx=256)
     config = replace(SMALL, model=model, optimizer=Muon())
     config = with_train(config, precision=precision, compile="always" if is_compiled else "never")
@@ -121,7 +119,7 @@ def test_a_run_that_is_left_draws_the_curve_of_the_whole_one_to_the_last_bit(
     assert (folder / "parts" / path).read_bytes() == (folder / "whole" / path).read_bytes()
 
 
-def test_what_a_gpu_began_a_processor_goes_on_with_and_exports(folder: Path) -> None:
+def test_a_cpu_resumes_and_exports_the_run_of_a_gpu(folder: Path) -> None:
     on_cpu = with_train(SMALL, device="cpu")
     whole = curve(on_cpu, folder / "whole")
     parts = curve(with_train(SMALL, steps=7), folder / "parts")
@@ -134,7 +132,7 @@ def test_what_a_gpu_began_a_processor_goes_on_with_and_exports(folder: Path) -> 
         assert model.generate("The sea", max_tokens=8, temperature=0).text()
 
 
-def test_auto_is_bfloat16_where_the_gpu_multiplies_it_and_learns(folder: Path) -> None:
+def test_auto_precision_is_bfloat16_and_learns(folder: Path) -> None:
     result = run(with_train(SMALL, device="auto", precision="auto", steps=60), folder / "run")
     found = read_config(folder / "run/config.toml").train
     is_there = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -144,7 +142,7 @@ def test_auto_is_bfloat16_where_the_gpu_multiplies_it_and_learns(folder: Path) -
 
 
 @pytest.mark.parametrize("config", [SMALL, LLAMA], ids=["gpt2", "llama"])
-def test_what_is_compiled_has_the_curve_of_what_is_not(folder: Path, config: RunConfig) -> None:
+def test_a_compiled_run_has_the_losses_of_an_eager_one(folder: Path, config: RunConfig) -> None:
     plain = curve(with_train(config, compile="never"), folder / "plain")
     assert curve(with_train(config, compile="always"), folder / "fast") == pytest.approx(plain, rel=1e-4)
 
@@ -158,7 +156,7 @@ def little_memory() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("little_memory")
-def test_a_gpu_that_is_too_small_is_one_sentence(folder: Path) -> None:
+def test_out_of_gpu_memory_is_one_sentence(folder: Path) -> None:
     with pytest.raises(OutOfMemory, match=r"^not enough memory for step 1; give .*\. No checkpoint"):
         run(with_train(SMALL, batch_size=2**15), folder / "batch")
     wide = replace(SMALL, model=ModelConfig(n_layers=2, n_heads=2, d_model=2048, n_ctx=16))
@@ -166,13 +164,13 @@ def test_a_gpu_that_is_too_small_is_one_sentence(folder: Path) -> None:
         run(wide, folder / "model")
 
 
-def test_no_model_that_the_gpu_cannot_hold_is_begun(folder: Path) -> None:
+def test_a_model_that_cannot_fit_the_gpu_is_refused(folder: Path) -> None:
     wide = replace(SMALL, model=ModelConfig(n_layers=96, n_heads=96, d_model=12288, n_ctx=16))
     with pytest.raises(OutOfMemory, match=r"parameters, which take .* and the GPU has .* smaller sizes"):
         run(wide, folder / "run")
 
 
-def test_what_sees_the_future_is_found_there_too() -> None:
+def test_leaks_are_found_on_a_gpu() -> None:
     blueprint = blueprint_of(SMALL.model, 65)
     block = blueprint.blocks[0]
     open_block = replace(block, attention=replace(block.attention, is_causal=False))
@@ -183,18 +181,18 @@ def test_what_sees_the_future_is_found_there_too() -> None:
     assert leak.module == "blocks.0.attention"
 
 
-def test_a_worker_with_a_gpu_of_its_own_has_the_same_curve(folder: Path) -> None:
-    """By NCCL, though alone: two workers want two GPUs."""
+def test_ddp_on_a_gpu_has_the_same_losses(folder: Path) -> None:
+    """One NCCL worker, because two need two GPUs."""
     dist.init_process_group("nccl", init_method=f"file://{folder}/meeting", rank=0, world_size=1)
     try:
-        told = Told()
+        told = Recorder()
         run(with_train(SMALL, accumulation_steps=2), folder / "group", [told], group=DDPGroup(GPU))
     finally:
         dist.destroy_process_group()
     assert told.losses == pytest.approx(curve(SMALL, folder / "alone"), rel=1e-4)
 
 
-def test_a_run_that_translates_does_so_on_either(folder: Path) -> None:
+def test_translation_on_either_device(folder: Path) -> None:
     config = with_train(tiny_pairs.config(tiny_pairs.write_pairs(folder / "pairs"), 100), device="cuda")
     run(config, folder / "run")
     translator = open_translator(folder / "run", "latest")
@@ -206,12 +204,12 @@ def test_a_run_that_translates_does_so_on_either(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["rms-norm", "rope-attention", "cosine"])
-def test_a_ladder_is_climbed_there_as_here(name: str) -> None:
+def test_a_ladder_has_equal_results_on_either_device(name: str) -> None:
     ids = torch.randint(65, (3000,), generator=torch.Generator().manual_seed(0)).numpy()
     ids[[10, -10, -400]] = 64
     rungs = select_rungs(llama.LADDER, (name,))
     here, there = (next(run_ladder(llama.LADDER, rungs, ids, 0, 3, device=d)) for d in ("cpu", "cuda"))
-    assert there.corrected == pytest.approx(here.corrected, abs=0.02)  # the dropout is another
+    assert there.corrected == pytest.approx(here.corrected, abs=0.02)  # dropout differs between devices
     assert (there.leak is None, there.n_unheld) == (here.leak is None, here.n_unheld)
     assert [here.device, there.device] == ["cpu", torch.cuda.get_device_name()]
     assert here.n_weights == there.n_weights

@@ -1,4 +1,4 @@
-"""The loop: its steps, parts, bounds, and what it refuses."""
+"""The training loop: steps, gradient accumulation, clipping, evaluation and failures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def sgd(model: nn.Module, lr: float) -> torch.optim.Optimizer:
 ONES = Listed([(torch.ones(2, 1),)])
 
 
-def test_a_schedule_gives_shares_of_the_rate_and_every_step_is_told() -> None:
+def test_the_schedule_multiplies_the_rate_and_every_step_is_reported() -> None:
     model, told = line(), list[StepResult]()
     n = train(
         model,
@@ -49,16 +49,16 @@ def test_a_schedule_gives_shares_of_the_rate_and_every_step_is_told() -> None:
     assert told[0].learning_rate == 0.25
 
 
-def test_a_batch_in_parts_makes_the_step_of_the_whole_one() -> None:
+def test_gradient_accumulation_equals_the_full_batch() -> None:
     large, small = line(), line()
-    batches = Listed([(torch.arange(1.0, 6.0)[:, None],)])  # five rows: the parts are not of one size
+    batches = Listed([(torch.arange(1.0, 6.0)[:, None],)])  # five rows, so micro-batches differ in size
     train(large, batches, squared, sgd(large, 0.01), n_steps=1)
     train(small, batches, squared, sgd(small, 0.01), n_steps=1, accumulation_steps=2)
     assert small.weight.item() == pytest.approx(large.weight.item())
 
 
-class Asked:
-    """A mean over what is not 0."""
+class NonzeroMean:
+    """The mean over nonzero inputs."""
 
     def __call__(self, model: nn.Module, x: torch.Tensor) -> torch.Tensor:
         return ((model(x) - x) ** 2).sum() / max(1, self.n_targets(x))
@@ -67,18 +67,18 @@ class Asked:
         return int((x != 0).sum())
 
 
-def test_parts_weigh_as_much_as_they_ask() -> None:
-    """A mean over tokens: the part with fewer of them counts less."""
+def test_micro_batches_are_weighted_by_their_targets() -> None:
+    """The loss is a mean over targets, so a micro-batch with fewer of them counts less."""
     large, small = line(), line()
     batches = Listed([(torch.tensor([[1.0, 0.0], [2.0, 3.0]])[..., None],)])
-    train(large, batches, Asked(), sgd(large, 0.01), n_steps=1)
-    train(small, batches, Asked(), sgd(small, 0.01), n_steps=1, accumulation_steps=2)
+    train(large, batches, NonzeroMean(), sgd(large, 0.01), n_steps=1)
+    train(small, batches, NonzeroMean(), sgd(small, 0.01), n_steps=1, accumulation_steps=2)
     assert small.weight.item() == pytest.approx(large.weight.item())
 
 
 @pytest.mark.parametrize("n_parts", [2, 3, 4, 6])
-def test_a_step_is_by_the_mean_over_every_token_that_is_asked_for(n_parts: int) -> None:
-    """However unequally they lie in the parts; one row asks for nothing."""
+def test_a_step_uses_the_mean_over_all_targets(n_parts: int) -> None:
+    """Targets are spread unequally over the micro-batches, and one row has none."""
     torch.manual_seed(0)
     first = nn.Embedding(11, 11).weight.detach()
     ids, wanted = torch.randint(0, 11, (2, 6, 8))
@@ -105,19 +105,19 @@ def test_a_step_is_by_the_mean_over_every_token_that_is_asked_for(n_parts: int) 
     assert not torch.equal(made[0], first)
 
 
-def test_a_model_is_judged_by_the_mean_over_every_token_that_is_asked_for() -> None:
+def test_evaluation_is_the_mean_over_all_targets() -> None:
     parts = [torch.tensor(rows)[..., None] for rows in ([[1.0, 2.0, 3.0]], [[4.0, 0.0, 0.0]], [[0.0] * 3])]
-    assert evaluate_loss(line(), Listed([(part,) for part in parts]), Asked(), 3) == pytest.approx(7.5)
-    assert evaluate_loss(line(), Listed([(parts[2],)]), Asked(), 1) == 0
+    assert evaluate_loss(line(), Listed([(part,) for part in parts]), NonzeroMean(), 3) == pytest.approx(7.5)
+    assert evaluate_loss(line(), Listed([(parts[2],)]), NonzeroMean(), 1) == 0
 
 
-def test_gradients_are_bounded() -> None:
+def test_gradients_are_clipped() -> None:
     model = line()
     train(model, ONES, squared, sgd(model, 1.0), n_steps=2, max_grad_norm=1e-3)
     assert 0 < model.weight.item() <= 2.1e-3
 
 
-def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched() -> None:
+def test_a_nan_loss_stops_training_before_the_weights_change() -> None:
     model = nn.Sequential(line(), nn.Linear(1, 1, bias=False))
     before = [p.detach().clone() for p in model.parameters()]
     batches = Listed([(torch.ones(2, 1),), (torch.tensor([[1.0], [math.inf]]),)])
@@ -127,8 +127,8 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched() -> None
     assert all(p.grad is not None for p in model.parameters())
 
 
-def test_steps_are_computed_so_that_they_repeat_and_nothing_after_them_is() -> None:
-    """Compiled for several threads, gradients of an embedding would come out otherwise each time."""
+def test_steps_are_deterministic_and_the_setting_is_restored() -> None:
+    """Without the setting, embedding gradients compiled for several threads would vary."""
     seen = []
 
     def objective(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -140,7 +140,7 @@ def test_steps_are_computed_so_that_they_repeat_and_nothing_after_them_is() -> N
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_what_is_drawn_depends_on_the_seed_and_the_step_alone() -> None:
+def test_dropout_depends_on_the_seed_and_the_step_only() -> None:
     def losses(first: int, n_steps: int, seed: int) -> list[float]:
         found: list[float] = []
         model = nn.Dropout(0.5)
@@ -164,7 +164,7 @@ def test_what_is_drawn_depends_on_the_seed_and_the_step_alone() -> None:
 
     state = torch.get_rng_state()
     whole = losses(0, 4, 7)
-    assert torch.equal(state, torch.get_rng_state())  # the caller's generator is the caller's
+    assert torch.equal(state, torch.get_rng_state())  # the caller's generator is untouched
     assert losses(2, 4, 7) == whole[2:]
     assert losses(0, 4, 8) != whole
     assert len(set(whole)) > 1

@@ -1,4 +1,4 @@
-"""A masked run: a model that sees both sides learns; one that cannot is refused."""
+"""Masked language modeling: a bidirectional model learns; a causal one is refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def config() -> RunConfig:
     ])  # fmt: skip
 
 
-def test_it_learns_and_has_a_row_for_the_mask(tmp_path: Path) -> None:
+def test_a_masked_model_learns_and_has_an_embedding_for_the_mask(tmp_path: Path) -> None:
     prepared = prepare(config())
     assert prepared.blueprint.n_vocab == prepared.tokenizer.n_vocab + 1
     result = run(config(), tmp_path / "run")
@@ -38,6 +38,6 @@ def test_a_causal_model_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["bert-base", "t5-small"])
-def test_a_model_that_sees_what_comes_next_is_not_asked_for_it(name: str) -> None:
+def test_next_token_refuses_bidirectional_models(name: str) -> None:
     with pytest.raises(BadInput, match="the model is not a decoder, and next_token predicts"):
         prepare(replace(read_config("harbour"), model=ModelConfig(blueprint=name)))

@@ -1,4 +1,4 @@
-"""Batches of ever new sizes do not fill the memory with prepared products."""
+"""Batches of many shapes do not fill the memory with cached oneDNN primitives."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ for _ in range(2):
 """
 
 
-def test_a_run_on_pairs_keeps_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_translation_run_limits_the_onednn_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(_NAMES[0], "7")
     monkeypatch.setenv(_NAMES[1], "")
     monkeypatch.delenv(_NAMES[1])
@@ -33,16 +33,16 @@ def test_a_run_on_pairs_keeps_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [os.environ[name] for name in _NAMES] == ["7", "64"]
 
 
-def test_those_kept_longest_go_when_others_come() -> None:
-    """100 sizes twice: none is left when its turn comes again, in neither library."""
+def test_the_onednn_cache_evicts_the_oldest_primitives() -> None:
+    """Two passes over 100 shapes: none is still cached at its second use, in either library."""
     environment = {name: value for name, value in os.environ.items() if name not in _NAMES}
-    found = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", _PROGRAM],
         env=environment | {"ONEDNN_VERBOSE": "profile_create"},
         capture_output=True,
         text=True,
         check=True,
     )
-    if not (n_prepared := found.stdout.count("create:cache_miss,cpu,matmul")):
+    if not (n_prepared := result.stdout.count("create:cache_miss,cpu,matmul")):
         pytest.skip("this processor multiplies bfloat16 without oneDNN")
     assert n_prepared == 200

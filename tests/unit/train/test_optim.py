@@ -1,4 +1,4 @@
-"""Optimizers: which weights they move and how, and what they keep."""
+"""Optimizers, EMA, gradient clipping and gradient diagnostics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def model() -> nn.Module:
     return build(catalog.load("tiny-gpt"))
 
 
-def test_only_weights_with_two_axes_decay(model: nn.Module) -> None:
+def test_only_matrices_decay(model: nn.Module) -> None:
     decayed, free = decay_groups(model.parameters(), 0.1)
     assert (decayed["weight_decay"], free["weight_decay"]) == (0.1, 0.0)
     assert {p.dim() for p in decayed["params"]} == {2}
@@ -29,8 +29,8 @@ def test_only_weights_with_two_axes_decay(model: nn.Module) -> None:
     assert len(decayed["params"]) + len(free["params"]) == len(list(model.parameters()))
 
 
-def test_adamw_takes_a_step_of_its_rate(model: nn.Module) -> None:
-    """Its first step is the sign of the gradient times the rate, and the decay."""
+def test_the_first_step_of_adamw(model: nn.Module) -> None:
+    """It is the sign of the gradient times the learning rate, plus weight decay."""
     line = nn.Linear(2, 2)
     before = line.weight.detach().clone()
     optimizer = AdamW(learning_rate=0.1, weight_decay=0.5, eps=1e-12).build(line)
@@ -40,7 +40,7 @@ def test_adamw_takes_a_step_of_its_rate(model: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (16, 4), (4, 16), (3, 8, 4)])
-def test_what_muon_moves_by_is_nearly_orthogonal(shape: tuple[int, ...]) -> None:
+def test_orthogonalize_is_close_to_u_vt(shape: tuple[int, ...]) -> None:
     drawn = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     values = torch.linalg.svdvals(orthogonalize(drawn))
     assert values.min() > 0.6
@@ -49,7 +49,7 @@ def test_what_muon_moves_by_is_nearly_orthogonal(shape: tuple[int, ...]) -> None
     torch.testing.assert_close(orthogonalize(drawn), u @ vh, atol=0.35, rtol=0)
 
 
-def test_muon_takes_matrices_of_blocks_and_adamw_the_rest(model: nn.Module) -> None:
+def test_muon_updates_matrices_of_blocks_and_adamw_the_rest(model: nn.Module) -> None:
     optimizer = Muon().build(model)
     hidden, *others = optimizer.param_groups
     named = {id(p): name for name, p in model.named_parameters()}
@@ -65,18 +65,18 @@ def test_muon_takes_matrices_of_blocks_and_adamw_the_rest(model: nn.Module) -> N
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(named)
 
 
-def test_muon_moves_a_matrix_by_its_rate(model: nn.Module) -> None:
+def test_the_update_of_muon_scales_with_its_learning_rate(model: nn.Module) -> None:
     drawn = torch.Generator().manual_seed(0)
     hidden = nn.ModuleDict({"blocks": nn.Linear(8, 16, bias=False)})
     (matrix,) = hidden.parameters()
     before = matrix.detach().clone()
     matrix.grad = torch.randn(16, 8, generator=drawn)
     Muon(learning_rate=0.5).build(hidden).step()
-    moved = torch.linalg.svdvals(matrix.detach() - before)
-    torch.testing.assert_close(moved, torch.full((8,), 0.5 * 2**0.5), atol=0.25, rtol=0)
+    update = torch.linalg.svdvals(matrix.detach() - before)
+    torch.testing.assert_close(update, torch.full((8,), 0.5 * 2**0.5), atol=0.25, rtol=0)
 
 
-def test_an_average_follows_slowly_and_lends_itself() -> None:
+def test_ema_averages_and_applies_to_the_model() -> None:
     line = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(line.weight)
     ema = EMA(line, 0.5)
@@ -88,11 +88,11 @@ def test_an_average_follows_slowly_and_lends_itself() -> None:
     assert line.weight.item() == 1
     early = EMA(line, 0.999)
     nn.init.zeros_(line.weight)
-    early.update(line, 1)  # of the first steps little is kept
+    early.update(line, 1)  # early steps use a smaller decay
     assert early.average["weight"].item() == pytest.approx(2 / 11)
 
 
-def test_clipping_shortens_to_the_bound_and_tells_the_length() -> None:
+def test_gradient_clipping_limits_and_returns_the_norm() -> None:
     line = nn.Linear(2, 1, bias=False)
     line.weight.grad = torch.tensor([[3.0, 4.0]])
     assert clip_gradients(line.parameters(), None) == 5
@@ -102,14 +102,14 @@ def test_clipping_shortens_to_the_bound_and_tells_the_length() -> None:
     assert clip_gradients(nn.Linear(1, 1).parameters(), 1) == 0
 
 
-def test_the_share_of_gradients_that_do_nothing() -> None:
+def test_fractions_of_near_zero_gradients() -> None:
     line = nn.Linear(4, 1)
     line.weight.grad = torch.tensor([[0.0, 1e-4, 1e-2, 1.0]])
     line.bias.grad = torch.zeros(1)
     assert near_zero_fractions(line, 1e-3) == {"weight": 0.5, "bias": 1.0}
 
 
-def test_where_a_number_went_bad_is_named() -> None:
+def test_the_source_of_a_nan_is_named() -> None:
     model = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
 
     def compute() -> torch.Tensor:
@@ -125,7 +125,7 @@ def test_where_a_number_went_bad_is_named() -> None:
     assert first_nonfinite(model, compute) == "the weight 0.bias"
 
 
-def test_the_largest_gradient_for_its_weights() -> None:
+def test_the_largest_gradient_is_relative_to_the_weights() -> None:
     model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False))
     for layer, weight, gradient in zip(model, (10.0, 1.0), (20.0, 3.0), strict=True):
         nn.init.constant_(layer.weight, weight)

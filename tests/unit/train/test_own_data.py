@@ -1,4 +1,4 @@
-"""A run on files of one's own: the same curve from the files, from their shards, and after a resume."""
+"""Training on own files: the same losses from the files, from prepared shards, and after a resume."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zeropoint.train.schedules.constant import Constant
 
 
 class Losses(Callback):
-    """Those of every step."""
+    """Records the loss of every step."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -33,7 +33,7 @@ def trained(config: RunConfig, folder: Path, resume: bool = False) -> list[float
     return told.losses
 
 
-def test_files_shards_and_a_resume_give_one_curve(folder: Path) -> None:
+def test_files_shards_and_a_resume_give_the_same_losses(folder: Path) -> None:
     stories = folder / "stories.jsonl"
     lines = [json.dumps({"story": f"Boat {n} came in at {n % 12} o'clock."}) for n in range(60)]
     stories.write_text("\n".join(lines))

@@ -1,4 +1,4 @@
-"""Workers that share a run train it as one process would; any number of them goes on from what they leave."""
+"""Distributed runs match one process, and any number of workers can resume them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.support.process_group import Curve, judged, losses, train_together
+from tests.support.process_group import Curve, losses, train_together, validation_losses
 from zeropoint.convert.convert import convert
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.train.checkpoints import checkpoint
@@ -61,7 +61,7 @@ def worker(rank: int, n_workers: int) -> SingleProcess:
     return group
 
 
-def test_every_row_falls_to_one_worker() -> None:
+def test_every_row_belongs_to_one_worker() -> None:
     for n_rows, n_workers in ((5, 2), (12, 4), (7, 7), (9, 4)):
         taken = [list(range(n_rows))[local_rows(n_rows, worker(r, n_workers))] for r in range(n_workers)]
         assert [row for rows in taken for row in rows] == list(range(n_rows))
@@ -69,8 +69,8 @@ def test_every_row_falls_to_one_worker() -> None:
     assert local_rows(8, SINGLE_PROCESS) == slice(0, 8)
 
 
-def test_two_workers_with_unequal_rows_have_the_curve_of_one(tmp_path: Path) -> None:
-    """Through a checkpoint, and on by cut weights: two workers, then FSDP, then one process."""
+def test_two_workers_with_unequal_rows_match_one_process(tmp_path: Path) -> None:
+    """Resumed twice: two DDP workers, then FSDP, then one process."""
     whole = read_config(config(tmp_path, 12))
     run(whole, tmp_path / "one", [Curve(tmp_path / "one")])
     train_together([config(tmp_path, 6), config(tmp_path, 9, "fsdp")], tmp_path / "two", 2)
@@ -79,17 +79,17 @@ def test_two_workers_with_unequal_rows_have_the_curve_of_one(tmp_path: Path) -> 
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert list(one) == list(two) == list(range(1, 13))
     assert max(abs(one[step] - two[step]) for step in one) < 1e-5
-    expected, found = judged(tmp_path / "one"), judged(tmp_path / "two")
+    expected, found = validation_losses(tmp_path / "one"), validation_losses(tmp_path / "two")
     assert all(found[step] == pytest.approx(expected[step], abs=1e-5) for step in (0, 6, 12))
 
-    # What FSDP's workers wrote leaves as one file, and runs.
+    # A checkpoint of FSDP workers can be exported and run.
     made = convert(tmp_path / "two/checkpoints/step-000009", tmp_path / "two.gguf", notify=lambda _: None)
     assert made.was_run
     (name,) = (n for n in open_model(made.path).weights if n.endswith("1.attention.query.weight"))
     wanted = checkpoint.load(tmp_path / "two/checkpoints/step-000009").weights[name]
     assert torch.equal(torch.from_numpy(open_model(made.path).weights[name].copy()), wanted)
 
-    # What a worker wrote is a model like any other, and a damaged share is named.
+    # A sharded checkpoint opens like any other, and a damaged shard is named.
     path = tmp_path / "two/checkpoints/step-000006"
     assert len(list(path.glob("weights-*-of-00002.safetensors"))) == 2
     read = checkpoint.load(path)
@@ -105,7 +105,7 @@ def test_two_workers_with_unequal_rows_have_the_curve_of_one(tmp_path: Path) -> 
         open_checkpoint(path)
 
 
-def test_a_share_that_is_missing_makes_no_set() -> None:
+def test_a_missing_shard_makes_the_set_incomplete() -> None:
     names = {f"weights-0000{i}-of-00003.safetensors" for i in (1, 2, 3)} | {"state.json"}
     assert shard_files("weights", names) == sorted(names - {"state.json"})
     assert shard_files("weights", names - {"weights-00002-of-00003.safetensors"}) == []
@@ -114,7 +114,7 @@ def test_a_share_that_is_missing_makes_no_set() -> None:
     assert shard_files("raw", names) == []
 
 
-def test_what_cannot_be_shared_out_is_refused() -> None:
+def test_batches_and_optimizers_that_cannot_be_distributed_are_refused() -> None:
     with pytest.raises(BadInput, match="fewer workers"):
         check(RunConfig(train=TrainConfig(batch_size=3)), 4)
     with pytest.raises(BadInput, match="equal sizes"):

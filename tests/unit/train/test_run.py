@@ -33,7 +33,9 @@ def test_a_run_folder_is_complete(folder: Path) -> None:
     result = run(replace(TINY, sample=SampleConfig(every=6, n_tokens=5)), folder, [recorder])
     assert [info.step for info in recorder.steps] == [1, 2, 3, 4, 5, 6]
     assert [info.step for info in recorder.evals] == [0, 3, 6]
-    assert recorder.evals[0].validation_loss == pytest.approx(math.log(62), abs=0.3)  # it knows nothing yet
+    assert recorder.evals[0].validation_loss == pytest.approx(
+        math.log(62), abs=0.3
+    )  # an untrained model is uniform
     assert recorder.steps[0].near_zero.keys() == recorder.steps[2].near_zero.keys() != set()
     assert recorder.steps[1].near_zero == {}
     assert recorder.steps[-1].n_tokens == result.n_tokens == 6 * 4 * 16
@@ -78,15 +80,15 @@ def test_a_run_repeats_bit_for_bit(folder: Path, config: RunConfig) -> None:
 def test_a_resumed_run_matches_an_uninterrupted_one(folder: Path, dropout: float) -> None:
     model = replace(TINY.model, dropout=dropout, attention_dropout=dropout)
     config = replace(TINY, schedule=Constant(), model=model)
-    whole, parts = Recorder(), Recorder()
-    run(config, folder / "whole", [whole])
-    run(with_train(config, steps=4), folder / "parts", [parts])
-    run(config, folder / "parts", [parts], resume=True)
-    assert parts.losses == whole.losses
-    assert "train.steps is 6 from step 5 on (it was 4)" in parts.notices
+    uninterrupted, resumed = Recorder(), Recorder()
+    run(config, folder / "uninterrupted", [uninterrupted])
+    run(with_train(config, steps=4), folder / "resumed", [resumed])
+    run(config, folder / "resumed", [resumed], resume=True)
+    assert resumed.losses == uninterrupted.losses
+    assert "train.steps is 6 from step 5 on (it was 4)" in resumed.notices
     path = "checkpoints/step-000006/weights.safetensors"
-    assert (folder / "parts" / path).read_bytes() == (folder / "whole" / path).read_bytes()
-    facts = json.loads((folder / "parts/run.json").read_text())
+    assert (folder / "resumed" / path).read_bytes() == (folder / "uninterrupted" / path).read_bytes()
+    facts = json.loads((folder / "resumed/run.json").read_text())
     assert [part["first_step"] for part in facts["parts"]] == [0, 4]
 
 
@@ -119,10 +121,10 @@ def test_gradient_checkpointing_repeats_dropout_and_dropout_may_change_on_resume
 
 def test_the_checkpoint_holds_the_moving_average_and_the_raw_weights(folder: Path) -> None:
     run(with_train(TINY, ema_decay=0.5), folder / "run")
-    found, _ = checkpoint.load_newest(folder / "run")
-    assert found.raw is not None
-    assert found.raw.keys() == found.weights.keys()
-    assert not torch.equal(found.raw["embedding.weight"], found.weights["embedding.weight"])
+    saved, _ = checkpoint.load_newest(folder / "run")
+    assert saved.raw is not None
+    assert saved.raw.keys() == saved.weights.keys()
+    assert not torch.equal(saved.raw["embedding.weight"], saved.weights["embedding.weight"])
 
 
 def test_early_stopping_and_time_budget_end_a_run(folder: Path) -> None:
@@ -140,13 +142,13 @@ def test_only_the_newest_and_the_best_checkpoints_stay(folder: Path) -> None:
     still = replace(with_train(TINY, steps=9), optimizer=AdamW(learning_rate=1e-30))
     run(still, folder / "run")
     names = [path.name for path in checkpoint.list_checkpoints(folder / "run")]
-    assert names == ["step-000009", "step-000008", "step-000000"]  # the best is the first
+    assert names == ["step-000009", "step-000008", "step-000000"]  # the untrained model is the best
 
 
 def test_a_blueprint_takes_the_vocabulary_of_the_tokenizer(
     folder: Path,
 ) -> None:
-    """A blueprint's n_vocab gives way to the tokenizer's, so no id is ever outside."""
+    """The tokenizer's n_vocab replaces that of the blueprint, so no id is out of range."""
     config = replace(TINY, model=ModelConfig(blueprint="tiny-gpt"))
     prepared = prepare.prepare(config)
     assert prepared.blueprint.n_vocab == prepared.tokenizer.n_vocab == 62

@@ -1,4 +1,4 @@
-"""Noam's schedule, smoothing, averaging."""
+"""Training a translation model: Noam schedule, label smoothing, checkpoint averaging."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zeropoint.train.objectives.seq2seq import Seq2SeqLoss, smoothed_targets
 from zeropoint.train.schedules.noam import Noam
 
 
-def test_noam_rises_in_a_line_to_its_peak_and_falls_with_the_root() -> None:
+def test_noam_rises_linearly_and_falls_with_the_square_root() -> None:
     noam = Noam(512, warmup_steps=100, factor=2.0)
     assert noam(50) == pytest.approx(noam(100) / 2)
     assert noam(100) == pytest.approx(2 * 512**-0.5 / 10)
@@ -20,41 +20,41 @@ def test_noam_rises_in_a_line_to_its_peak_and_falls_with_the_root() -> None:
     assert noam(0) == noam(1) > 0
 
 
-def test_smoothed_targets_are_distributions_without_padding() -> None:
-    wanted = smoothed_targets(torch.tensor([2, 1, 0]), 5, 0.4, padding_id=0)
-    assert wanted.sum(-1).tolist() == pytest.approx([1, 1, 0])
-    assert wanted[0].tolist() == pytest.approx([0, 0.4 / 3, 0.6, 0.4 / 3, 0.4 / 3])
-    assert (wanted[:, 0] == 0).all()
+def test_smoothed_targets_give_padding_no_probability() -> None:
+    targets = smoothed_targets(torch.tensor([2, 1, 0]), 5, 0.4, padding_id=0)
+    assert targets.sum(-1).tolist() == pytest.approx([1, 1, 0])
+    assert targets[0].tolist() == pytest.approx([0, 0.4 / 3, 0.6, 0.4 / 3, 0.4 / 3])
+    assert (targets[:, 0] == 0).all()
 
 
 def test_without_smoothing_the_loss_is_cross_entropy() -> None:
     logits, target = torch.randn(2, 3, 7), torch.tensor([[1, 2, 3], [4, 0, 0]])
-    ours = Seq2SeqLoss(padding_id=0, label_smoothing=0.0).loss(logits, target)
-    theirs = nn.functional.cross_entropy(
+    loss = Seq2SeqLoss(padding_id=0, label_smoothing=0.0).loss(logits, target)
+    expected = nn.functional.cross_entropy(
         logits.flatten(0, 1), target.flatten(), ignore_index=0, reduction="sum"
     )
-    assert float(ours) == pytest.approx(float(theirs), rel=1e-5)
+    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
 
 
 @pytest.mark.parametrize("padding", [0, -1])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_loss_is_the_divergence_from_the_smoothed_targets(smoothing: float, padding: int) -> None:
+def test_the_loss_is_the_kl_divergence_from_the_smoothed_targets(smoothing: float, padding: int) -> None:
     logits, target = (
         torch.randn(2, 3, 7, requires_grad=True),
         torch.tensor([[1, 2, 3], [4, padding, padding]]),
     )
-    wanted = smoothed_targets(target.flatten(), 7, smoothing, padding)
-    assert wanted.sum(-1).tolist() == pytest.approx([1, 1, 1, 1, 0, 0])
-    said = torch.log_softmax(logits, -1).flatten(0, 1)
-    theirs = nn.functional.kl_div(said, wanted, reduction="sum")
-    ours = Seq2SeqLoss(padding, smoothing).loss(logits, target)
-    torch.testing.assert_close(ours, theirs)
-    (our_slope,), (their_slope,) = (torch.autograd.grad(loss, logits) for loss in (ours, theirs))
-    torch.testing.assert_close(our_slope, their_slope)
+    targets = smoothed_targets(target.flatten(), 7, smoothing, padding)
+    assert targets.sum(-1).tolist() == pytest.approx([1, 1, 1, 1, 0, 0])
+    log_probs = torch.log_softmax(logits, -1).flatten(0, 1)
+    expected = nn.functional.kl_div(log_probs, targets, reduction="sum")
+    loss = Seq2SeqLoss(padding, smoothing).loss(logits, target)
+    torch.testing.assert_close(loss, expected)
+    (gradient,), (expected_gradient,) = (torch.autograd.grad(value, logits) for value in (loss, expected))
+    torch.testing.assert_close(gradient, expected_gradient)
 
 
-def test_smoothing_makes_certainty_costly() -> None:
-    """The annotated transformer's plot: the loss rises again where the model is too sure."""
+def test_smoothing_penalizes_overconfidence() -> None:
+    """As plotted in "The Annotated Transformer": the loss rises again if the model is too confident."""
     objective, target = Seq2SeqLoss(label_smoothing=0.1), torch.tensor([[1]])
 
     def loss(x: float) -> float:
@@ -65,12 +65,12 @@ def test_smoothing_makes_certainty_costly() -> None:
     assert loss(30) < loss(3000)
 
 
-def test_smoothing_is_checked() -> None:
+def test_label_smoothing_is_range_checked() -> None:
     with pytest.raises(BadInput, match=r"smoothing is 1\.5"):
         smoothed_targets(torch.tensor([1]), 5, 1.5, 0)
 
 
-def test_average_of_checkpoints() -> None:
+def test_average_weights_is_the_mean() -> None:
     a, b = {"w": torch.tensor([1.0, 2.0])}, {"w": torch.tensor([3.0, 6.0])}
     assert average_weights([a, b])["w"].tolist() == [2, 4]
     assert average_weights([a])["w"].dtype == torch.float32
@@ -80,10 +80,10 @@ def test_average_of_checkpoints() -> None:
         average_weights([])
 
 
-def test_an_average_may_be_asked_on_the_way_and_leaves_what_it_was_shown() -> None:
+def test_a_running_average_does_not_change_its_inputs() -> None:
     average, weight = WeightAverage(), torch.tensor([1.0])
     average.add({"w": weight})
-    weight += 2  # as an optimizer does, in place
+    weight += 2  # in place, as an optimizer does
     average.add({"w": weight})
     assert average.weights()["w"].tolist() == [2.0]
     average.add({"w": torch.tensor([8.0])})

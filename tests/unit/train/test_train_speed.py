@@ -1,4 +1,7 @@
-"""The bench of training speed: both sides run and are judged alike; its baseline is the model it says."""
+"""The benchmark of training speed: both sides run and are evaluated alike.
+
+The baseline is nanoGPT's model.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ BENCHES = Path(__file__).parents[3] / "benches"
 
 
 class Direct:
-    """A side in this process, called as a `Worker` is."""
+    """A side in this process, with the interface of `Worker`."""
 
     def __init__(self, side: Any) -> None:
         self.side, self.about = side, side.about()
@@ -55,7 +58,7 @@ def open_sides(bench: ModuleType, text: str, recipe: str) -> dict[str, Any]:
     }
 
 
-def test_sides_race_and_are_judged(bench, text):
+def test_both_sides_train_and_are_evaluated(bench, text):
     for side in open_sides(bench, text, bench.BEST).values():
         race = bench.Race("side", target=1e-9, n_steps=3, every=2, about=side.about())
         worker = Direct(side)
@@ -68,7 +71,7 @@ def test_sides_race_and_are_judged(bench, text):
         assert not race.has_arrived
 
 
-def test_text_is_split_alike(bench, text):
+def test_both_sides_split_the_text_equally(bench, text):
     ours = open_sides(bench, text, bench.SAME)[bench.OURS]
     train_ids, held, n_vocab = importlib.import_module("training").characters(text)
     assert ours.prepared.blueprint.n_vocab == n_vocab
@@ -76,8 +79,8 @@ def test_text_is_split_alike(bench, text):
     assert (ours.prepared.training.ids == train_ids).all()
 
 
-def test_baseline_is_the_model_of_the_catalogue(bench):
-    """Its logits' loss is that of our own tiny-gpt with the same weights."""
+def test_the_baseline_is_the_tiny_gpt_of_the_catalog(bench):
+    """Its loss equals that of our tiny-gpt with the same weights."""
     theirs = importlib.import_module("sides.nano_gpt").GPT(65)
     ours = build(catalog.load("tiny-gpt"), seed=3)
     state = theirs.state_dict()
@@ -92,7 +95,7 @@ def test_baseline_is_the_model_of_the_catalogue(bench):
 
 
 def names_of(name: str) -> list[str]:
-    """Our tensors that one of the baseline's is made of."""
+    """Our tensors that correspond to one tensor of the baseline."""
     whole = {
         "token.weight": "embedding.weight",
         "head.weight": "embedding.weight",
