@@ -135,7 +135,7 @@ def test_impossible_windows_are_rejected(path: Path) -> None:
     for options, words in (
         ({"window": 513}, "513 positions with 4 sinks is not allowed"),
         ({"window": 256}, "too small; with 4 sinks it needs at least 384"),
-        ({"sinks": 4}, "give --window"),
+        ({"sinks": 4}, "set `window` too"),
     ):
         with pytest.raises(BadInput, match=words):
             zeropoint.load(path, **options)
