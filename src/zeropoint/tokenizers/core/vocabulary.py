@@ -25,7 +25,8 @@ UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 2, 3, 4, 5  # values of tokenizer.ggml.
 KINDS = ("gpt2", "llama", "bert", "t5", "rwkv")
 MAX_CONTROL_CHARS = 128  # per control token; the longest published one has about 30
 MAX_MERGES_PER_TOKEN = 32  # published vocabularies have at most about three
-END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "<|endoftext|>")
+END_OF_TEXT = "<|endoftext|>"  # GPT-2's separator between documents
+END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", END_OF_TEXT)
 SPACE = "\u2581"  # SentencePiece's symbol for a space
 _SPECIAL_KEYS = {
     "bos": "bos_token_id",

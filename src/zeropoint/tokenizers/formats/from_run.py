@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from zeropoint.errors import BadInput, BadModelFile
-from zeropoint.tokenizers.core.vocabulary import CONTROL
+from zeropoint.tokenizers.core.vocabulary import CONTROL, END_OF_TEXT
 from zeropoint.tokenizers.formats.from_hf import gguf_metadata
 from zeropoint.tokenizers.formats.vocab_files import MAX_FILE
 from zeropoint.tokenizers.train.char import KIND, CharTokenizer
 
 __all__ = ["END_TOKENS", "run_metadata"]
 
-END_TOKENS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[SEP]")
+END_TOKENS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "[SEP]")
 """Control tokens that end a document, in order of preference, for a tokenizer.json that names none."""
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from zeropoint.errors import BadModelFile
 from zeropoint.tokenizers.core.metadata_reader import MAX_TOKENS
+from zeropoint.tokenizers.core.vocabulary import END_OF_TEXT
 from zeropoint.tokenizers.formats.from_hf import gguf_metadata, is_legacy
 from zeropoint.tokenizers.formats.gguf import Tokenizer, load_tokenizer
 from zeropoint.tokenizers.formats.sentencepiece import sentencepiece_metadata
@@ -17,7 +18,6 @@ from zeropoint.tokenizers.formats.sentencepiece import sentencepiece_metadata
 __all__ = ["load_gpt2_files", "load_sentencepiece", "load_tokenizer_json"]
 
 MAX_FILE = 1 << 28  # bytes; the largest published tokenizer.json has about 2**25
-END_OF_TEXT = "<|endoftext|>"
 
 
 def load_gpt2_files(encoder_json: Path, vocab_bpe: Path) -> Tokenizer:

@@ -23,11 +23,10 @@ from zeropoint.errors import BadInput
 from zeropoint.frozen import frozen
 from zeropoint.tokenizers.core.byte_level import bytes_to_unicode, encode_byte_level
 from zeropoint.tokenizers.core.sanitize import check_unicode
+from zeropoint.tokenizers.core.vocabulary import END_OF_TEXT
 from zeropoint.tokenizers.formats.gguf import Tokenizer, load_tokenizer
 
 __all__ = ["END_OF_TEXT", "BPETokenizer", "pre_tokenize", "split_special_tokens", "train_bpe"]
-
-END_OF_TEXT = "<|endoftext|>"  # GPT-2's separator between documents
 
 Pair = tuple[str, str]
 _CONTRACTION = re.compile(r"'(?:s|t|re|ve|m|ll|d)")
