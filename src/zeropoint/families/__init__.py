@@ -4,19 +4,21 @@ A family translates between published files and our `Blueprint`. Foreign names (
 appear only in this package. Reading order: `llama` is a complete family; then the helpers it uses, `_hf`,
 `_gguf` and `_names`; then families that differ more from it: `gpt2`, `gemma2`, `t5`.
 
-Adding a family takes two files: 1. `families/NAME.py`. Start from the most similar module. If the family
-needs a part that no other has (a new norm or position encoding), first add that part to `blueprint/parts` and
-`layers`. 2. `tests/unit/families/configs.py`: an entry in `SMALL`, a config.json with small sizes. Tests of
-round trips, tensor names and shapes against transformers and the `gguf` package then cover the family.
-Nothing else lists families: loading, conversion, documentation and error messages find the module by its
-name.
+Adding a family takes two files:
+1. `families/NAME.py`: start from the most similar module. If the family needs a part that no other has (a
+   new norm or position encoding), first add that part to `blueprint/parts` and `layers`.
+2. `tests/unit/families/configs.py`: an entry in `SMALL`, a config.json with small sizes. The tests of round
+   trips, tensor names and shapes against transformers and the `gguf` package then cover the family.
+Nothing else lists families: loading, conversion and error messages find the module by its name.
 
-Functions of a family module: - `from_hf(config)`, `to_hf(blueprint)`: config.json, as a mapping, to and from
-a blueprint. - `from_gguf(model)`, `to_gguf(blueprint)`: the same for GGUF metadata. - `tensor_map(blueprint,
-kind)`: where each of our tensors comes from (`blueprint.sources`) in a file of `kind` "hf" or "gguf". -
-`gguf_tensors(blueprint)`: small GGUF tensors that represent metadata (rotary frequency factors). -
-`gguf_variant(model)`, optional: the family module for a file whose architecture several families share. The
-`to_` functions end with `check_round_trip`, so a blueprint that the format cannot express is an error.
+Functions of a family module:
+- `from_hf(config)`, `to_hf(blueprint)`: config.json, as a mapping, to and from a blueprint.
+- `from_gguf(model)`, `to_gguf(blueprint)`: the same for GGUF metadata.
+- `tensor_map(blueprint, kind)`: the source of each of our tensors (`blueprint.sources`) in a file of `kind`
+  "hf" or "gguf".
+- `gguf_tensors(blueprint)`: small GGUF tensors that represent metadata (rotary frequency factors).
+- `gguf_variant(model)`, optional: the family of a file whose architecture several families share.
+The `to_` functions end with `check_round_trip`, so a blueprint that the format cannot express is an error.
 
 Optional constants of a family module:
 - `HF_MODEL_TYPE`: the `model_type` of config.json, if it is not the module's name.
