@@ -1,4 +1,4 @@
-"""Models move between files and stay what they are: weights, blueprint, tokenizer."""
+"""Conversions preserve weights, blueprint and tokenizer."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def tensors_of(path: Path) -> dict[str, tuple[str, bytes]]:
 
 
 @pytest.mark.parametrize("form", ["F32", "F16"])
-def test_gguf_to_folder_to_gguf_is_the_same_to_the_bit(form: str, tmp_path: Path):
+def test_gguf_to_folder_to_gguf_is_bit_identical(form: str, tmp_path: Path):
     source = tmp_path / "tiny.gguf"
     write_tiny_model(source, Tiny(format=form, is_tied=False))
     convert(source, tmp_path / "folder")
-    made = convert(tmp_path / "folder", tmp_path / "again.gguf")
-    assert made.was_run
+    result = convert(tmp_path / "folder", tmp_path / "again.gguf")
+    assert result.was_run
     assert tensors_of(tmp_path / "again.gguf") == tensors_of(source)
     first, second = open_gguf(source), open_gguf(tmp_path / "again.gguf")
     assert open_model(source).blueprint == open_model(tmp_path / "again.gguf").blueprint
@@ -62,9 +62,9 @@ def test_gguf_to_folder_to_gguf_is_the_same_to_the_bit(form: str, tmp_path: Path
 def test_folder_to_gguf_to_folder_for_every_family(name: str, form: str, tmp_path: Path):
     write_tiny_folder(tmp_path / "a", CONFIGS[name], form)
     notices: list[str] = []
-    made = convert(tmp_path / "a", tmp_path / "b.gguf", notify=notices.append)
+    result = convert(tmp_path / "a", tmp_path / "b.gguf", notify=notices.append)
     assert [notice for notice in notices if "run" in notice] == []
-    assert made.was_run
+    assert result.was_run
     convert(tmp_path / "b.gguf", tmp_path / "c", shard_bytes=50_000)
     assert (tmp_path / "c" / "model.safetensors.index.json").exists()
     first, last = open_model(tmp_path / "a"), open_model(tmp_path / "c")
@@ -75,25 +75,25 @@ def test_folder_to_gguf_to_folder_for_every_family(name: str, form: str, tmp_pat
 
 
 @pytest.mark.parametrize("form", ["Q8_0", "Q4_0", "F16", "BF16"])
-def test_quantised_as_the_reference_quantises(form: str, tiny: Path, tmp_path: Path):
+def test_quantization_equals_the_gguf_package(form: str, tiny: Path, tmp_path: Path):
     target = tmp_path / "out.gguf"
-    made = convert(tiny, target, to=form.lower())
-    assert made.was_run
-    assert made.n_bytes == target.stat().st_size
+    result = convert(tiny, target, to=form.lower())
+    assert result.was_run
+    assert result.n_bytes == target.stat().st_size
     source, kind = open_gguf(tiny), gguf.GGMLQuantizationType
     for tensor in gguf.GGUFReader(target).tensors:
         weights = source.array(tensor.name)
-        wanted = kind.F32 if weights.ndim == 1 else kind[form]
+        expected = kind.F32 if weights.ndim == 1 else kind[form]
         if tensor.name == "token_embd.weight" and form == "Q4_0":
-            wanted = kind.Q8_0  # never below it
-        assert tensor.tensor_type == wanted, tensor.name
-        assert tensor.data.tobytes() == gguf.quants.quantize(weights, wanted).tobytes()
+            expected = kind.Q8_0  # embedding and head never go below it
+        assert tensor.tensor_type == expected, tensor.name
+        assert tensor.data.tobytes() == gguf.quants.quantize(weights, expected).tobytes()
     assert (
         open_gguf(target).metadata["general.file_type"] == {"Q8_0": 7, "Q4_0": 2, "F16": 1, "BF16": 32}[form]
     )
 
 
-def test_what_keeps_its_format_is_copied_not_packed_again(tmp_path: Path):
+def test_unchanged_tensors_are_copied_not_repacked(tmp_path: Path):
     source = tmp_path / "q.gguf"
     write_tiny_model(source, Tiny(format="Q4_1"))
     convert(source, tmp_path / "same.gguf")
@@ -106,15 +106,15 @@ def test_what_keeps_its_format_is_copied_not_packed_again(tmp_path: Path):
     }
 
 
-def test_rows_that_are_no_whole_blocks(tmp_path: Path):
+def test_rows_that_do_not_fill_blocks_get_another_format(tmp_path: Path):
     write_tiny_model(tmp_path / "odd.gguf", Tiny(d_ff=72))
     notices: list[str] = []
-    made = convert(tmp_path / "odd.gguf", tmp_path / "out.gguf", to="Q8_0", notify=notices.append)
-    assert made.formats["F16"] == 2  # ffn_down of both layers has rows of 72
+    result = convert(tmp_path / "odd.gguf", tmp_path / "out.gguf", to="Q8_0", notify=notices.append)
+    assert result.formats["F16"] == 2  # ffn_down of both layers has rows of 72
     assert notices == ["2 matrices become F16: their rows are not a multiple of 32"]
 
 
-def test_the_tokenizer_arrives_in_both_directions(tiny: Path, tmp_path: Path):
+def test_the_tokenizer_survives_both_directions(tiny: Path, tmp_path: Path):
     from transformers import AutoTokenizer
 
     convert(tiny, tmp_path / "folder")
@@ -144,7 +144,7 @@ def test_the_tokenizer_arrives_in_both_directions(tiny: Path, tmp_path: Path):
     assert back.metadata["tokenizer.chat_template"] == source.metadata["tokenizer.chat_template"]
 
 
-def test_files_are_carried_from_folder_to_folder(tiny: Path, tmp_path: Path):
+def test_files_are_copied_from_folder_to_folder(tiny: Path, tmp_path: Path):
     convert(tiny, tmp_path / "a")
     (tmp_path / "a" / "chat_template.jinja").write_text("{{ 1 }}")
     (tmp_path / "a" / "evil.py").write_text("raise SystemExit")
@@ -156,7 +156,7 @@ def test_files_are_carried_from_folder_to_folder(tiny: Path, tmp_path: Path):
     assert open_gguf(tmp_path / "c.gguf").metadata["tokenizer.chat_template"] == "{{ 1 }}"
 
 
-def test_llama_tokenizers(tmp_path: Path):
+def test_llama_tokenizers_round_trip(tmp_path: Path):
     """SentencePiece BPE: scores that give the same merges again."""
     from tokenizers import Tokenizer, decoders, models, normalizers
 
@@ -175,22 +175,22 @@ def test_llama_tokenizers(tmp_path: Path):
         "abc",
     ]
     model = models.BPE({t: i for i, t in enumerate(tokens)}, merges, unk_token="<unk>", byte_fallback=True)
-    made = Tokenizer(model)
-    made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    made.decoder = decoders.ByteFallback()
-    made.add_special_tokens(["<unk>", "<s>", "</s>"])
+    result = Tokenizer(model)
+    result.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    result.decoder = decoders.ByteFallback()
+    result.add_special_tokens(["<unk>", "<s>", "</s>"])
     config = {**CONFIGS["llama"], "vocab_size": len(tokens) + 2, "bos_token_id": 1, "eos_token_id": [2, 0]}
     write_tiny_folder(tmp_path / "a", config)
-    (tmp_path / "a" / "tokenizer.json").write_text(made.to_str())
+    (tmp_path / "a" / "tokenizer.json").write_text(result.to_str())
     convert(tmp_path / "a", tmp_path / "b.gguf")
     file = open_gguf(tmp_path / "b.gguf")
     assert file.metadata["tokenizer.ggml.model"] == "llama"
     assert file.metadata["tokenizer.ggml.eos_token_id"] == 2
     assert file.metadata["tokenizer.ggml.token_type"][-2:] == [5, 5]
     text = "ab abc cab é"
-    assert load_tokenizer(file).encode(text) == made.encode(text).ids
+    assert load_tokenizer(file).encode(text) == result.encode(text).ids
     without = {key: value for key, value in file.metadata.items() if key != "tokenizer.ggml.merges"}
-    assert load_tokenizer(type("Scores", (), {"metadata": without})).encode(text) == made.encode(text).ids
+    assert load_tokenizer(type("Scores", (), {"metadata": without})).encode(text) == result.encode(text).ids
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,9 @@ def test_llama_tokenizers(tmp_path: Path):
         ("normalizer", {"type": "Lowercase"}, "GGUF has no name for the normalizer 'Lowercase'"),
     ],
 )
-def test_tokenizers_that_gguf_cannot_say(part: str, value: object, words: str, tiny: Path, tmp_path: Path):
+def test_tokenizers_that_gguf_does_not_support_are_refused(
+    part: str, value: object, words: str, tiny: Path, tmp_path: Path
+):
     convert(tiny, tmp_path / "a")
     path = tmp_path / "a" / "tokenizer.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), part: value}))
@@ -222,7 +224,7 @@ PRE = tomllib.loads(Path(tokenizers.__file__).parent.joinpath("formats", "pretok
 
 
 @pytest.mark.parametrize("names", [row["names"] for row in PRE], ids=lambda names: names[0])
-def test_the_way_to_cut_words_is_found_again(names: list[str], tmp_path: Path):
+def test_the_pretokenizer_is_recognized(names: list[str], tmp_path: Path):
     for name in (names[0], names[-1]):
         write_tiny_model(tmp_path / "a.gguf", extra={"tokenizer.ggml.pre": (name, gguf.GGUFValueType.STRING)})
         convert(tmp_path / "a.gguf", tmp_path / "b", force=True)
@@ -230,7 +232,7 @@ def test_the_way_to_cut_words_is_found_again(names: list[str], tmp_path: Path):
         assert open_gguf(tmp_path / "c.gguf").metadata["tokenizer.ggml.pre"] == names[0]
 
 
-def test_a_tokenizer_that_transformers_saved(tiny: Path, tmp_path: Path):
+def test_a_tokenizer_saved_by_transformers(tiny: Path, tmp_path: Path):
     from transformers import AutoTokenizer
 
     convert(tiny, tmp_path / "a")

@@ -1,4 +1,4 @@
-"""Whatever goes wrong with a target (refused, full, failing, killed), it is the old model or the new one."""
+"""A failed conversion (refused, full disk, I/O error, kill) leaves the old target or the new one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def left_over(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if ".tmp." in path.name]
 
 
-def test_a_target_that_exists_is_only_replaced_with_force(tiny: Path, tmp_path: Path):
+def test_an_existing_target_is_replaced_only_with_force(tiny: Path, tmp_path: Path):
     for name in ("out.gguf", "out"):
         convert(tiny, tmp_path / name)
         with pytest.raises(
@@ -61,7 +61,7 @@ def test_a_target_that_exists_is_only_replaced_with_force(tiny: Path, tmp_path: 
         ("home", "contains more than a model and is not replaced"),
     ],
 )
-def test_targets_that_are_refused(name: str, words: str, tiny: Path, tmp_path: Path):
+def test_invalid_targets_are_refused(name: str, words: str, tiny: Path, tmp_path: Path):
     (tmp_path / "folder.gguf").mkdir()
     (tmp_path / "file").write_text("mine")
     (tmp_path / "home").mkdir()
@@ -72,7 +72,7 @@ def test_targets_that_are_refused(name: str, words: str, tiny: Path, tmp_path: P
     assert (tmp_path / "home" / "thesis.tex").read_text() == "mine"
 
 
-def test_a_disk_without_room_is_refused_before_the_first_byte(
+def test_a_full_disk_is_refused_before_the_first_byte(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     usage = shutil.disk_usage(tmp_path)
@@ -84,7 +84,7 @@ def test_a_disk_without_room_is_refused_before_the_first_byte(
 
 
 @pytest.mark.parametrize("name", ["out.gguf", "out"])
-def test_a_write_that_fails_leaves_the_old_model(name: str, tiny: Path, tmp_path: Path):
+def test_a_failed_write_leaves_the_old_model(name: str, tiny: Path, tmp_path: Path):
     target = tmp_path / name
     convert(tiny, target)
     before = open_model(target).weights["embedding.weight"]
@@ -125,7 +125,7 @@ class Failing:
 
 @pytest.mark.parametrize("name", ["out.gguf", "out"])
 @pytest.mark.parametrize("call", ["open", "fsync"])
-def test_a_disk_that_fails_at_any_write_or_flush_leaves_the_old_model(
+def test_an_error_at_any_write_or_flush_leaves_the_old_model(
     name: str, call: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """F3 and F4, for every k-th write until none fails."""
@@ -154,7 +154,7 @@ def test_a_disk_that_fails_at_any_write_or_flush_leaves_the_old_model(
     assert form == {"F16"}
 
 
-def test_onto_the_very_file_that_is_loaded(tiny: Path):
+def test_a_loaded_file_may_be_replaced(tiny: Path):
     """The new file is complete, and whoever has the old one open goes on with it (F34)."""
     with load(tiny) as model:
         ids = model.tokenize("abc")
@@ -166,20 +166,20 @@ def test_onto_the_very_file_that_is_loaded(tiny: Path):
         assert model.logits(ids).shape == before.shape
 
 
-def test_onto_the_very_folder_that_is_read(tiny: Path, tmp_path: Path):
+def test_a_folder_may_be_converted_in_place(tiny: Path, tmp_path: Path):
     convert(tiny, tmp_path / "a")
     convert(tmp_path / "a", tmp_path / "a", to="BF16", force=True)
     assert {info.format for info in open_model(tmp_path / "a").file.stored.tensors.values()} == {"BF16"}
 
 
-def test_a_source_with_nan_does_not_become_a_model(tiny: Path, tmp_path: Path):
+def test_a_source_with_nan_is_refused(tiny: Path, tmp_path: Path):
     write_tiny_model(tmp_path / "nan.gguf", weights={"output_norm.weight": np.full(64, np.nan, np.float32)})
     with pytest.raises(BadModelFile, match=r"out.gguf was not written, because it does not run: .* NaN"):
         convert(tmp_path / "nan.gguf", tmp_path / "out.gguf")
     assert not (tmp_path / "out.gguf").exists()
 
 
-def test_an_unknown_format(tiny: Path, tmp_path: Path):
+def test_an_unknown_format_is_refused(tiny: Path, tmp_path: Path):
     with pytest.raises(BadInput, match=r"unknown format `Q9_0`; expected one of .*Q8_0"):
         convert(tiny, tmp_path / "x.gguf", to="q9_0")
     with pytest.raises(BadInput, match="a folder can store F32, F16, BF16, not Q8_0"):
@@ -224,7 +224,7 @@ while True:
 
 
 @pytest.mark.parametrize(("name", "every"), [("out.gguf", 29), ("out", 29)])
-def test_killed_at_any_moment_the_old_or_the_new_model_is_there(
+def test_a_kill_at_any_moment_leaves_the_old_or_the_new_model(
     name: str, every: int, tiny: Path, tmp_path: Path
 ):
     """F1: one process after another is killed a little later; the next one removes what it left."""

@@ -1,4 +1,4 @@
-"""What was written is compared with what was read, tensor by tensor, and both are run."""
+"""Verification of a conversion: every tensor is compared with its source, and both models are run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BLOCKS = [name for name in formats.names() if formats.get(name).BLOCK_WEIGHTS > 
 
 
 @pytest.mark.parametrize("form", BLOCKS)
-def test_no_weight_is_further_off_than_the_step_of_its_format(form: str) -> None:
+def test_rounding_errors_stay_within_the_formats_step(form: str) -> None:
     """The bound that the check allows, over weights of all kinds: normal, with outliers, of one sign."""
     block, rng = formats.get(form), np.random.default_rng(2)
     normal = rng.standard_normal((96, 256))
@@ -35,30 +35,28 @@ def test_no_weight_is_further_off_than_the_step_of_its_format(form: str) -> None
 
 @pytest.mark.parametrize("name", ["out.gguf", "out"])
 @pytest.mark.parametrize("form", [None, "F16"])
-def test_a_tensor_that_arrives_otherwise_is_named(
+def test_a_tensor_that_differs_is_named(
     name: str, form: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Any tensor, not a sample: one weight of the last one, wrong in the file by its last bit."""
     write_tiny_model(tmp_path / "tiny.gguf", Tiny(is_tied=False))
-    wanted = "blk.1.ffn_down.weight" if name == "out.gguf" else "model.layers.1.mlp.down_proj.weight"
+    changed = "blk.1.ffn_down.weight" if name == "out.gguf" else "model.layers.1.mlp.down_proj.weight"
     original = gguf_model.read_tensor
 
     def damaged(tensor: gguf_model.TensorInfo) -> np.ndarray:
         packed = original(tensor)
-        if tensor.name == wanted and ".tmp." in str(tensor.path):
+        if tensor.name == changed and ".tmp." in str(tensor.path):
             packed[0] ^= 1
         return packed
 
     for module in (gguf_model, safetensors_reader):
         monkeypatch.setattr(module, "read_tensor", damaged)
-    with pytest.raises(BadModelFile, match=rf"{name}: tensor `{wanted}` differs from its source"):
+    with pytest.raises(BadModelFile, match=rf"{name}: tensor `{changed}` differs from its source"):
         convert(tmp_path / "tiny.gguf", tmp_path / name, to=form)
     assert not (tmp_path / name).exists()
 
 
-def test_a_result_that_gives_other_tokens_is_not_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_result_with_other_tokens_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tiny_folder(tmp_path / "a", CONFIGS["llama"])
     original = smoke_test._by_native
 
@@ -72,27 +70,27 @@ def test_a_result_that_gives_other_tokens_is_not_made(
     assert convert(tmp_path / "a", tmp_path / "c.gguf", to="Q8_0").was_run  # rounded, so it may
 
 
-def test_what_cannot_be_run_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_skipped_smoke_test_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tiny_model(tmp_path / "tiny.gguf")
     with monkeypatch.context() as patched:
         patched.setitem(sys.modules, "torch", None)
-        said: list[str] = []
-        assert not convert(tmp_path / "tiny.gguf", tmp_path / "a", notify=said.append).was_run
-        assert said == ["the result was verified but not run: that needs torch; install zeropoint[train]"]
-        said.clear()
-        assert convert(tmp_path / "a", tmp_path / "b.gguf", notify=said.append).was_run
-        assert said == [
+        notices: list[str] = []
+        assert not convert(tmp_path / "tiny.gguf", tmp_path / "a", notify=notices.append).was_run
+        assert notices == ["the result was verified but not run: that needs torch; install zeropoint[train]"]
+        notices.clear()
+        assert convert(tmp_path / "a", tmp_path / "b.gguf", notify=notices.append).was_run
+        assert notices == [
             "the result was run, but not compared with its source: that needs torch; install zeropoint[train]"
         ]
     monkeypatch.setattr(smoke_test, "available_memory_bytes", lambda: 1000)
-    said.clear()
-    assert not convert(tmp_path / "tiny.gguf", tmp_path / "c.gguf", notify=said.append).was_run
-    assert "GB of memory and 0.0 GB is free" in said[0]
+    notices.clear()
+    assert not convert(tmp_path / "tiny.gguf", tmp_path / "c.gguf", notify=notices.append).was_run
+    assert "GB of memory and 0.0 GB is free" in notices[0]
 
 
-def test_progress_counts_what_is_written_and_what_is_compared(tmp_path: Path) -> None:
+def test_progress_counts_written_and_verified_bytes(tmp_path: Path) -> None:
     write_tiny_model(tmp_path / "tiny.gguf")
     seen: list[tuple[int | None, int]] = []
-    convert(tmp_path / "tiny.gguf", tmp_path / "b.gguf", progress=lambda *told: seen.append(told))
+    convert(tmp_path / "tiny.gguf", tmp_path / "b.gguf", progress=lambda *update: seen.append(update))
     total = 2 * sum(info.n_bytes for info in open_gguf(tmp_path / "b.gguf").tensors.values())
     assert seen[-1] == (total, total)
