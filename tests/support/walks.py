@@ -84,7 +84,7 @@ namespace zp::shared {
 template <class L>
 struct Codec<Format::kQ7_9, L> : ScaleOnly<L> {
     static constexpr int kMaxCode = 255, kZeroPoint = 128;
-    Codes(const uint8_t* packed, int) : ScaleOnly<L>{packed, packed + 512} {}
+    Codec(const uint8_t* packed, int) : ScaleOnly<L>{packed, packed + 512} {}
     template <int i>
     typename L::Bytes codes() const {
         return L::load_bytes(this->codes_at + 64 * i);
