@@ -261,7 +261,7 @@ WALKS = {
     "turning of heads": Walk(
         2,
         {
-            _SPECS: (Edit("EmbeddingPosition = ", _TURNING_SPEC), Edit("Rope  # those", "EverySecond | ")),
+            _SPECS: (Edit("EmbeddingPosition = ", _TURNING_SPEC), Edit("Rope  # the", "EverySecond | ")),
             f"{_POSITIONS}/every_second.py": _TURNING,
         },
     ),
