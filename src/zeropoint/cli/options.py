@@ -1,7 +1,6 @@
-"""Command-line options made from what declares them: sampling parameters, settings, their ranges.
+"""Derive command-line flags from the declared options: engine options, settings, sampling parameters.
 
-An option is never read by click from the environment: `settings.py` alone knows what comes first. The
-name of the variable stands in the help.
+Click never reads environment variables: `settings.py` alone decides precedence. The help names the variable.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ _SHORT = {"model": "-m", "threads": "-t", "context": "-c", "max_tokens": "-n"}
 _CHAT_ONLY = "template"
 
 DEFAULTS: Mapping[str, Any] = {"max_tokens": 1024}
-"""Sampling parameters that the command line sets where nobody did: a small model may else repeat itself until
-the context is full. In Python there is no budget."""
+"""Sampling defaults of the command line: without a limit, a small model may repeat itself until
+the context is full. The Python interface has no limit."""
 
 
 def engine(command: F) -> F:
-    """Add --model and every engine option; `--template` belongs to `chat` alone."""
+    """Add --model and every engine option except `--template`, which only `chat` has."""
     return some("model", *(o.name for o in ENGINE_OPTIONS if o.name != _CHAT_ONLY))(command)
 
 
@@ -60,13 +59,13 @@ def sampling_keys() -> list[Key]:
 
 
 def read(flags: Mapping[str, Any]) -> Settings:
-    """All settings, with the values of the options above as flags."""
-    given = {name: value for name, value in flags.items() if value not in (None, ())}
-    return Settings.read(given, keys=sampling_keys())
+    """All settings, with the flags of a command on top."""
+    set_flags = {name: value for name, value in flags.items() if value not in (None, ())}
+    return Settings.read(set_flags, keys=sampling_keys())
 
 
 def sampling_params(settings: Settings, defaults: Mapping[str, Any]) -> SamplingParams:
-    """What was set anywhere, over `defaults` (those of the model), over `DEFAULTS`."""
+    """The sampling parameters: settings, then `defaults` (those of the model), then `DEFAULTS`."""
     return SamplingParams.of(**settings.non_defaults("sampling")).with_defaults({**DEFAULTS, **defaults})
 
 
