@@ -54,7 +54,7 @@ def test_a_leak_is_named_and_a_difference_exits_with_1(
     (line,) = results_file.read_text().splitlines()
     assert json.loads(line)["ours"] == rung["ours"]
     row = run("ladder", "llama", "--rung", "rms-norm", "--results", str(results_file)).out
-    assert "norm (WindowNorm) lets later tokens through" in row
+    assert "norm (WindowNorm) leaks future" in row
     assert len(results_file.read_text().splitlines()) == 2
 
 

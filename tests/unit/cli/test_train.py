@@ -24,7 +24,7 @@ def test_a_run_is_trained_resumed_and_replaced(run: Run) -> None:
     first = run("train", "harbour", *TINY, "--set", "train.steps=4", "--set", "eval.every=2")
     assert first.code == 0, first.err
     assert first.out.startswith("runs/harbour: step 4, loss ")
-    assert "ended because all steps were done" in first.out
+    assert "ended because all steps are done" in first.out
     assert "step 2/4: training " in first.err
     again = run("train", "harbour", *TINY)
     assert (again.code, again.out) == (2, "")
