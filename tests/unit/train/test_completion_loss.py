@@ -40,9 +40,9 @@ def config(folder: Path) -> RunConfig:
 
 
 def test_the_loss_is_the_mean_over_completion_tokens(folder: Path) -> None:
-    made = config(folder)
-    prepared = prepare(made)
-    model = build_model(made, prepared.blueprint, torch.device("cpu")).eval()
+    run_config = config(folder)
+    prepared = prepare(run_config)
+    model = build_model(run_config, prepared.blueprint, torch.device("cpu")).eval()
     ids_BT, next_BT, document_BT = map(torch.from_numpy, prepared.validation.batch(0))
     with torch.no_grad():
         said_BTV = torch.log_softmax(model(ids_BT, document_BT=document_BT), -1)
@@ -56,9 +56,9 @@ def test_the_loss_is_the_mean_over_completion_tokens(folder: Path) -> None:
 
 
 def test_packed_documents_do_not_affect_each_other(folder: Path) -> None:
-    made = config(folder)
-    prepared = prepare(made)
-    model = build_model(made, prepared.blueprint, torch.device("cpu")).eval()
+    run_config = config(folder)
+    prepared = prepare(run_config)
+    model = build_model(run_config, prepared.blueprint, torch.device("cpu")).eval()
     batch = list(map(torch.from_numpy, prepared.training.batch(0)))
     assert (batch[2][:, -1] > 0).any()
     total, n_all = 0.0, NextToken().n_targets(*batch)
@@ -80,23 +80,31 @@ class Losses(Callback):
 
 
 def test_resuming_and_accumulation_do_not_change_the_losses(folder: Path) -> None:
-    made, told = config(folder), [Losses() for _ in range(4)]
-    run(made, folder / "whole", [told[0]])
-    run(replace(made, train=replace(made.train, steps=6)), folder / "left", [told[1]])
-    run(made, folder / "left", [told[2]], resume=True)
-    assert told[1].losses + told[2].losses == told[0].losses
-    run(replace(made, train=replace(made.train, accumulation_steps=6)), folder / "parts", [told[3]])
-    assert told[3].losses == pytest.approx(told[0].losses, rel=1e-5)
+    run_config, recorders = config(folder), [Losses() for _ in range(4)]
+    run(run_config, folder / "uninterrupted", [recorders[0]])
+    run(replace(run_config, train=replace(run_config.train, steps=6)), folder / "resumed", [recorders[1]])
+    run(run_config, folder / "resumed", [recorders[2]], resume=True)
+    assert recorders[1].losses + recorders[2].losses == recorders[0].losses
+    run(
+        replace(run_config, train=replace(run_config.train, accumulation_steps=6)),
+        folder / "accumulated",
+        [recorders[3]],
+    )
+    assert recorders[3].losses == pytest.approx(recorders[0].losses, rel=1e-5)
 
 
 def test_two_workers_with_unequal_targets_match_one_process(folder: Path) -> None:
-    made, told = config(folder), Losses()
-    made = replace(made, train=replace(made.train, steps=4, accumulation_steps=3, threads=1))
+    run_config, recorder = config(folder), Losses()
+    run_config = replace(
+        run_config, train=replace(run_config.train, steps=4, accumulation_steps=3, threads=1)
+    )
     file = folder / "run.toml"
-    file.write_text(config_toml(made))
-    run(replace(made, train=replace(made.train, accumulation_steps=1)), folder / "one", [told])
+    file.write_text(config_toml(run_config))
+    run(
+        replace(run_config, train=replace(run_config.train, accumulation_steps=1)), folder / "one", [recorder]
+    )
     train_together([file], folder / "two", 2)
-    assert list(process_group.losses(folder / "two").values()) == pytest.approx(told.losses, rel=1e-5)
+    assert list(process_group.losses(folder / "two").values()) == pytest.approx(recorder.losses, rel=1e-5)
 
 
 def test_rows_without_targets_have_zero_loss() -> None:

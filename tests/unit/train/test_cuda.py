@@ -66,9 +66,9 @@ def with_train(config: RunConfig, **changes: object) -> RunConfig:
 
 
 def curve(config: RunConfig, folder: Path, *, resume: bool = False) -> list[float]:
-    told = Recorder()
-    run(config, folder, [told], resume=resume)
-    return told.losses
+    recorder = Recorder()
+    run(config, folder, [recorder], resume=resume)
+    return recorder.losses
 
 
 def masked(folder: Path) -> RunConfig:
@@ -185,11 +185,11 @@ def test_ddp_on_a_gpu_has_the_same_losses(folder: Path) -> None:
     """One NCCL worker, because two need two GPUs."""
     dist.init_process_group("nccl", init_method=f"file://{folder}/meeting", rank=0, world_size=1)
     try:
-        told = Recorder()
-        run(with_train(SMALL, accumulation_steps=2), folder / "group", [told], group=DDPGroup(GPU))
+        recorder = Recorder()
+        run(with_train(SMALL, accumulation_steps=2), folder / "group", [recorder], group=DDPGroup(GPU))
     finally:
         dist.destroy_process_group()
-    assert told.losses == pytest.approx(curve(SMALL, folder / "alone"), rel=1e-4)
+    assert recorder.losses == pytest.approx(curve(SMALL, folder / "alone"), rel=1e-4)
 
 
 def test_translation_on_either_device(folder: Path) -> None:

@@ -33,7 +33,7 @@ ONES = Listed([(torch.ones(2, 1),)])
 
 
 def test_the_schedule_multiplies_the_rate_and_every_step_is_reported() -> None:
-    model, told = line(), list[StepResult]()
+    model, steps = line(), list[StepResult]()
     n = train(
         model,
         ONES,
@@ -41,12 +41,12 @@ def test_the_schedule_multiplies_the_rate_and_every_step_is_reported() -> None:
         sgd(model, 0.5),
         n_steps=3,
         schedule=lambda step: 0.5,
-        after_step=lambda done: told.append(done),
+        after_step=steps.append,
     )
     assert n == 3
-    assert [done.step for done in told] == [1, 2, 3]
-    assert [done.loss for done in told] == pytest.approx([1, 0.25, 0.0625])
-    assert told[0].learning_rate == 0.25
+    assert [result.step for result in steps] == [1, 2, 3]
+    assert [result.loss for result in steps] == pytest.approx([1, 0.25, 0.0625])
+    assert steps[0].learning_rate == 0.25
 
 
 def test_gradient_accumulation_equals_the_full_batch() -> None:
@@ -81,28 +81,28 @@ def test_a_step_uses_the_mean_over_all_targets(n_parts: int) -> None:
     """Targets are spread unequally over the micro-batches, and one row has none."""
     torch.manual_seed(0)
     first = nn.Embedding(11, 11).weight.detach()
-    ids, wanted = torch.randint(0, 11, (2, 6, 8))
+    ids, target = torch.randint(0, 11, (2, 6, 8))
     for row, n_targets in enumerate((8, 1, 0, 3, 1, 2)):
-        wanted[row, n_targets:] = IGNORED
-    is_asked = wanted != IGNORED
-    losses = nn.functional.cross_entropy(first[ids[is_asked]], wanted[is_asked], reduction="none")
+        target[row, n_targets:] = IGNORED
+    is_target = target != IGNORED
+    losses = nn.functional.cross_entropy(first[ids[is_target]], target[is_target], reduction="none")
     assert len(losses) == 15
-    made, told = [], list[StepResult]()
+    weights, steps = [], list[StepResult]()
     for accumulation_steps in (1, n_parts):
         model = nn.Embedding.from_pretrained(first.clone(), freeze=False)
         train(
             model,
-            Listed([(ids, wanted)]),
+            Listed([(ids, target)]),
             NextToken(),
             sgd(model, 1.0),
             n_steps=1,
             accumulation_steps=accumulation_steps,
-            after_step=told.append,
+            after_step=steps.append,
         )
-        made.append(model.weight.detach())
-    assert [done.loss for done in told] == pytest.approx([losses.mean().item()] * 2)
-    torch.testing.assert_close(made[1], made[0])
-    assert not torch.equal(made[0], first)
+        weights.append(model.weight.detach())
+    assert [result.loss for result in steps] == pytest.approx([losses.mean().item()] * 2)
+    torch.testing.assert_close(weights[1], weights[0])
+    assert not torch.equal(weights[0], first)
 
 
 def test_evaluation_is_the_mean_over_all_targets() -> None:

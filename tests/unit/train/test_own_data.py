@@ -28,9 +28,9 @@ class Losses(Callback):
 
 
 def trained(config: RunConfig, folder: Path, resume: bool = False) -> list[float]:
-    told = Losses()
-    run(config, folder, [told], resume=resume)
-    return told.losses
+    recorder = Losses()
+    run(config, folder, [recorder], resume=resume)
+    return recorder.losses
 
 
 def test_files_shards_and_a_resume_give_the_same_losses(folder: Path) -> None:

@@ -86,8 +86,8 @@ def test_two_workers_with_unequal_rows_match_one_process(tmp_path: Path) -> None
     made = convert(tmp_path / "two/checkpoints/step-000009", tmp_path / "two.gguf", notify=lambda _: None)
     assert made.was_run
     (name,) = (n for n in open_model(made.path).weights if n.endswith("1.attention.query.weight"))
-    wanted = checkpoint.load(tmp_path / "two/checkpoints/step-000009").weights[name]
-    assert torch.equal(torch.from_numpy(open_model(made.path).weights[name].copy()), wanted)
+    expected_weight = checkpoint.load(tmp_path / "two/checkpoints/step-000009").weights[name]
+    assert torch.equal(torch.from_numpy(open_model(made.path).weights[name].copy()), expected_weight)
 
     # A sharded checkpoint opens like any other, and a damaged shard is named.
     path = tmp_path / "two/checkpoints/step-000006"

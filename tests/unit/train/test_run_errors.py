@@ -195,8 +195,8 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(folder: Path, limit_bytes: 
     if limit_bytes > 20_000:
         assert "The last good checkpoint is" in str(caught.value)
         assert "step-000002; resume from it with --resume" in str(caught.value)
-    kept = {path: path.read_bytes() for path in before if "checkpoints" in path.parts}
-    assert kept == {path: content for path, content in before.items() if "checkpoints" in path.parts}
+    after = {path: path.read_bytes() for path in before if "checkpoints" in path.parts}
+    assert after == {path: content for path, content in before.items() if "checkpoints" in path.parts}
     assert not list(folder.rglob("*.tmp.*"))
     assert run(with_train(TINY, steps=4), folder, resume=True).step == 4
 

@@ -89,8 +89,8 @@ def test_the_baseline_is_the_tiny_gpt_of_the_catalog(bench):
         stored.copy_(torch.cat([weights[n] for n in names_of(name)]))
     ids = torch.randint(65, (2, 64), generator=torch.Generator().manual_seed(0))
     target = ids.roll(-1, 1)
-    wanted = torch.nn.functional.cross_entropy(ours(ids).flatten(0, 1), target.flatten())
-    torch.testing.assert_close(theirs(ids, target), wanted)
+    expected = torch.nn.functional.cross_entropy(ours(ids).flatten(0, 1), target.flatten())
+    torch.testing.assert_close(theirs(ids, target), expected)
     assert sum(p.numel() for p in theirs.parameters()) == 804_096
 
 
