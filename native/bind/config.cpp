@@ -43,6 +43,15 @@ constexpr std::pair<const char*, Activation> kActivationNames[] = {{"relu", Acti
                                                                    {"gelu_tanh", Activation::kGeluTanh},
                                                                    {"silu", Activation::kSilu}};
 
+// A (kind, values of its fields) pair, or None.
+PositionOptions position_options(const nb::dict& spec, const char* name) {
+    const auto value = field<std::optional<std::pair<std::string, std::vector<float>>>>(spec, name);
+    if (!value) return {};
+    const PositionEncoding* encoding = find_position_encoding(value->first);
+    if (encoding == nullptr) raise(invalid("unknown positional encoding " + value->first), Origin::kArgument);
+    return {encoding, value->second};
+}
+
 }  // namespace
 
 CacheType cache_type_of(const std::string& name) { return value_of("cache_type", name, kCacheTypes); }
@@ -74,6 +83,8 @@ ModelSpec spec_of(const nb::dict& d) {
     s.rope_layout = field<bool>(d, "is_rope_interleaved") ? RopeLayout::kInterleaved : RopeLayout::kHalf;
     s.rope_factor = field<float>(d, "rope_factor");
     s.n_positions = field<int>(d, "n_positions");
+    s.embedding_position = position_options(d, "embedding_position");
+    s.head_rotation = position_options(d, "head_rotation");
     s.embedding_scale = field<float>(d, "embedding_scale");
     s.has_tied_head = field<bool>(d, "has_tied_head");
     s.head_scale = field<float>(d, "head_scale");

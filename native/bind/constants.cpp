@@ -13,6 +13,7 @@
 #include "model/batch.hpp"
 #include "model/taps.hpp"
 #include "ops/cache_view.hpp"
+#include "ops/position/encoding.hpp"
 #include "runtime/context_full.hpp"
 
 namespace nb = nanobind;
@@ -40,6 +41,18 @@ std::vector<std::string> tap_names_of(const nb::dict& spec) { return tap_names(s
 
 std::string context_full_message(const std::string& subject, size_t n_tokens, int n_ctx) {
     return context_full(subject, n_tokens, n_ctx).message;
+}
+
+// Kind to the places where an encoding acts: "embedding", "heads".
+nb::dict encodings() {
+    nb::dict found;
+    for (const PositionEncoding* encoding : position_encodings()) {
+        nb::list places;
+        if (encoding->add != nullptr) places.append("embedding");
+        if (encoding->rotate != nullptr) places.append("heads");
+        found[encoding->kind] = places;
+    }
+    return found;
 }
 
 const char* name_of(CacheType cache_type) {
@@ -70,6 +83,10 @@ void bind_constants(nb::module_& m) {
     m.def("tap_names", &tap_names_of, nb::arg("spec"),
           nb::sig("def tap_names(spec: dict[str, object]) -> list[str]"),
           "The taps of a model with this specification, in the order of the forward pass.");
+    m.def("position_encodings", &encodings,
+          nb::sig("def position_encodings() -> dict[str, list[typing.Literal['embedding', 'heads']]]"),
+          "Positional encodings without weights, by kind: added to the embedding, or rotating the heads of "
+          "queries and keys. RoPE and learned positions have fields of their own.");
     m.def("context_full_message", &context_full_message, nb::arg("subject"), nb::arg("n_tokens"),
           nb::arg("n_ctx"),
           "The message of ContextFull; `subject` is its beginning, such as \"the prompt has\".");

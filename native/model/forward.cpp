@@ -137,6 +137,8 @@ void Forward::embed(int thread, const Batch& batch) {
         if (spec_.embedding_scale != 1.0f) kernels_.scale(spec_.embedding_scale, spec_.d_model, row);
         if (weights_.positions != nullptr)
             kernels_.add(weights_.positions + position * width, spec_.d_model, row);
+        if (const auto& [encoding, options] = spec_.embedding_position; encoding != nullptr)
+            encoding->add(options, position, spec_.d_model, row);
         float* cosines = cosines_ + static_cast<size_t>(t) * n_pairs;
         float* sines = sines_ + static_cast<size_t>(t) * n_pairs;
         rope_angles(spec_.rope_frequencies.data(), n_pairs, position, cosines, sines);
@@ -274,8 +276,10 @@ void Forward::rotate_and_store(int thread, const Batch& batch, int layer) {
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
     const int n_pairs = static_cast<int>(spec_.rope_frequencies.size());
     const int n_heads = spec_.n_heads + spec_.n_kv_heads;
-    const auto prepare = [&](float* head, const float* gain, size_t row) {
+    const auto prepare = [&](float* head, const float* gain, size_t row, int position) {
         if (gain != nullptr) kernels_.rms_norm(head, gain, spec_.norm_eps, spec_.d_head, head);
+        if (const auto& [encoding, options] = spec_.head_rotation; encoding != nullptr)
+            encoding->rotate(options, position, spec_.d_head, head);
         rope_rotate(spec_.rope_layout, cosines_ + row * n_pairs, sines_ + row * n_pairs, n_pairs, head);
     };
     for (const Slice& slice : batch.slices) {
@@ -285,15 +289,16 @@ void Forward::rotate_and_store(int thread, const Batch& batch, int layer) {
             const int token = item / n_heads;
             const int head = item % n_heads;
             const size_t row = static_cast<size_t>(slice.first_row + token);
+            const int position = slice.first_position + token;  // in the cache
+            const int text_position = slice.n_dropped + position;
             if (head < spec_.n_heads) {
                 float* q = q_ + row * query_stride_ + static_cast<size_t>(head) * spec_.d_head;
-                prepare(q, w.query_norm, row);
+                prepare(q, w.query_norm, row, text_position);
                 for (int k = 0; k < spec_.d_head; ++k) q[k] *= spec_.attention_scale;
             } else {
                 const size_t at = static_cast<size_t>(head - spec_.n_heads) * spec_.d_head;
                 float* key = k_ + row * kv_stride_ + at;
-                prepare(key, w.key_norm, row);
-                const int position = slice.first_position + token;
+                prepare(key, w.key_norm, row, text_position);
                 write_key(slice.cache, layer, head - spec_.n_heads, position, key);
                 write_value(slice.cache, layer, head - spec_.n_heads, position, v_ + row * kv_stride_ + at);
             }

@@ -58,6 +58,12 @@ Status check(const ModelSpec& s) {
     if (s.n_positions != 0 && (s.n_positions < s.n_ctx || s.n_positions > kMaxSize))
         return invalid("n_ctx is " + std::to_string(s.n_ctx) + "; the model has " +
                        std::to_string(s.n_positions) + " positions");
+    if (s.embedding_position.encoding != nullptr && s.embedding_position.encoding->add == nullptr)
+        return invalid(std::string(s.embedding_position.encoding->kind) + " is not added to the embedding");
+    if (s.head_rotation.encoding != nullptr && s.head_rotation.encoding->rotate == nullptr)
+        return invalid(std::string(s.head_rotation.encoding->kind) + " does not rotate queries and keys");
+    if (s.head_rotation.encoding != nullptr && !s.rope_frequencies.empty())
+        return invalid("a model has either RoPE or another rotation of queries and keys");
     if (s.ffn == FfnKind::kNone && s.placement != Placement::kPre)
         return invalid("a block without a feed-forward must be pre-norm");
     if (s.ffn == FfnKind::kMixture &&

@@ -9,6 +9,7 @@
 #include "base/status.hpp"
 #include "kernels/kernels.hpp"
 #include "ops/attention.hpp"
+#include "ops/position/encoding.hpp"
 #include "ops/position/layout.hpp"
 
 namespace zp {
@@ -49,6 +50,8 @@ struct ModelSpec {
     std::vector<float> rope_frequencies;  // radians per position, one per rotated pair; empty: no RoPE
     float rope_factor = 1.0f;             // factor of the rotated columns
     int n_positions = 0;                  // rows of the learned position embedding; 0: none
+    PositionOptions embedding_position;   // an encoding without weights that is added to the embedding
+    PositionOptions head_rotation;        // one that rotates queries and keys, instead of RoPE
 
     float embedding_scale = 1.0f;
     bool has_tied_head = false;

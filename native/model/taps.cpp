@@ -40,7 +40,7 @@ bool has_tap(Tap tap, const ModelSpec& spec) {
         case Tap::kFfnNorm:
             return spec.norm != NormKind::kNone && has_ffn && !is_mixture && !is_parallel;
         case Tap::kKeyRotated:
-            return !spec.rope_frequencies.empty();
+            return !spec.rope_frequencies.empty() || spec.head_rotation.encoding != nullptr;
         case Tap::kUp:
         case Tap::kHidden:
             return has_ffn && !is_mixture;

@@ -92,6 +92,11 @@ uint64_t Engine::fingerprint() const {
         hash.add(n);
     for (const float x : {s.norm_eps, s.attention_scale, s.rope_factor, s.embedding_scale}) hash.add(x);
     hash.add(s.rope_frequencies.data(), s.rope_frequencies.size() * sizeof(float));
+    for (const PositionOptions* position : {&s.embedding_position, &s.head_rotation}) {
+        if (position->encoding == nullptr) continue;
+        hash.add(position->encoding->kind, std::strlen(position->encoding->kind));
+        hash.add(position->options.data(), position->options.size() * sizeof(float));
+    }
     for (const AttentionRule& rule : s.rules) {
         hash.add(rule.window);
         hash.add(rule.softcap);

@@ -18,6 +18,8 @@ Result<CacheWindow> fit(const CacheWindow& requested, const ModelSpec& spec) {
     if (spec.n_positions > 0)
         return invalid(
             "a model with learned position embeddings cannot use --window; it needs RoPE or no positions");
+    if (spec.embedding_position.encoding != nullptr || spec.head_rotation.encoding != nullptr)
+        return invalid("only a model with RoPE, or without positions, can use --window");
     if (requested.n_positions > spec.n_ctx || requested.n_sinks < 0 ||
         requested.n_sinks > requested.n_positions) {
         return invalid("a window of " + std::to_string(requested.n_positions) + " positions with " +

@@ -39,6 +39,11 @@ def tap_names(spec: dict[str, object]) -> list[str]:
     The taps of a model with this specification, in the order of the forward pass.
     """
 
+def position_encodings() -> dict[str, list[Literal['embedding', 'heads']]]:
+    """
+    Positional encodings without weights, by kind: added to the embedding, or rotating the heads of queries and keys. RoPE and learned positions have fields of their own.
+    """
+
 def context_full_message(subject: str, n_tokens: int, n_ctx: int) -> str:
     """
     The message of ContextFull; `subject` is its beginning, such as "the prompt has".

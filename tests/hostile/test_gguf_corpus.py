@@ -94,6 +94,7 @@ def compare(model: GgufModel, reference: GGUFReader, data: bytes) -> None:
         np.testing.assert_equal(field.contents(), model.metadata[key])
 
 
+@pytest.mark.heavy
 @pytest.mark.filterwarnings("ignore:.*overflow.*:RuntimeWarning")
 def test_the_reference_reads_accepted_files_identically(seeds: ModuleType, tmp_path: Path):
     """Without exception: ours accepts nothing that the reference rejects."""

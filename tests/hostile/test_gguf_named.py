@@ -293,6 +293,7 @@ def many_strings(make: Bytes) -> bytes:
     return make.file([make.seeds.entry(b"%d" % i, make.seeds.ARRAY, items) for i in range(3)])
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", ["many entries", "many strings", "many tensors"])
 def test_memory_stays_below_twice_the_file_size(kind: str, make: Bytes, tmp_path: Path):
     s = make.seeds
@@ -338,6 +339,7 @@ for extra in range(0, 100, 12):
 """
 
 
+@pytest.mark.process
 def test_running_out_of_memory_gives_one_sentence(make: Bytes, tmp_path: Path):
     """The allocation that fails differs with the limit: the mapping, the header, the values."""
     path = tmp_path / "large.gguf"

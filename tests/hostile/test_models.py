@@ -270,6 +270,7 @@ def test_the_command_line_reports_one_line(
     assert words in one_line(command(write(**changes)), code)
 
 
+@pytest.mark.heavy
 def test_paths_that_are_not_models_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
@@ -312,6 +313,7 @@ WIDE = Tiny(n_layers=1, d_ff=16384)
 LONG = Tiny(n_layers=6, n_heads=32, n_kv_heads=32, d_head=128, n_ctx=8192)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("tiny", "spares", "purpose"),
     [
@@ -376,6 +378,7 @@ except ZeropointError as error:
 """
 
 
+@pytest.mark.process
 def test_a_file_truncated_while_loading_is_an_error(tmp_path: Path) -> None:
     source = tmp_path / "source.gguf"
     write_tiny_model(source, Tiny(n_layers=4, d_model=512, d_ff=2048))

@@ -74,6 +74,7 @@ def test_sandboxed_access_is_harmless(source: str, text: str) -> None:
         assert template.render([{"role": "user", "content": "{{ 7*7 }}{% raw %}"}]) == text
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "source", [ENDLESS, "{{ 2 ** (messages|length * 2 ** 40) }}", "{{ 9 ** (9 ** (7 + messages|length)) }}"]
 )

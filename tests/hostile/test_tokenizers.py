@@ -172,6 +172,7 @@ def test_a_vocabulary_without_byte_tokens_is_accepted() -> None:
     assert tokenizer.encode("ab?") == [7, 0]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("make", [byte_level, sentencepiece])
 @pytest.mark.parametrize(
     "text",
@@ -203,6 +204,7 @@ def test_a_token_of_megabytes_loads_in_bounded_time_and_memory() -> None:
     )
 
 
+@pytest.mark.heavy
 def test_ten_million_letters_encode_in_bounded_time_and_memory() -> None:
     run_with_limited_memory(
         "k = t.load(t.byte_level()); assert len(k.encode('a' * 10_000_000)) == 10_000_000", seconds=240

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CHAT = """
 import sys
 
@@ -25,6 +27,7 @@ with zeropoint.load(sys.argv[1]) as model:
 """
 
 
+@pytest.mark.process
 def test_a_chat_without_torch(tiny_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-c", CHAT, str(tiny_path)], capture_output=True, text=True, timeout=120, check=False

@@ -49,6 +49,7 @@ def find_cycle(imports: Mapping[str, set[str]]) -> list[str]:
     return []
 
 
+@pytest.mark.heavy
 def test_no_module_imports_itself_through_others() -> None:
     imports = {
         name: set(imported_modules(ast.parse(path.read_bytes()), KNOWN)) - {name}

@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import re
 
+import pytest
+
 from tests.support.tree import NATIVE, PYTHON, native_files
 
 _ENDS = re.compile(r"(?<![\w.:])(?:std::)?(?:abort|terminate|_?exit|assert)\s*\(")
 
 
+@pytest.mark.heavy
 def test_python_has_no_assert() -> None:
     found = []
     for path in PYTHON:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.support.tree import NATIVE, ROOT, native_files
 
 MAX_LINES = 400
@@ -47,6 +49,7 @@ def test_files() -> None:
     assert {str(path): n for path, n in lengths.items() if n > MAX_LINES} == {}
 
 
+@pytest.mark.heavy
 def test_functions() -> None:
     lengths = dict(found for path in python_files() for found in python_functions(path))
     lengths |= dict(found for path in native_files() for found in native_functions(path))

@@ -138,7 +138,7 @@ from zeropoint.blueprint.parts import position
 from zeropoint.blueprint.taps import tap_points
 from zeropoint.engine.native.model_spec import native_spec
 from zeropoint.errors import BadInput
-from zeropoint.layers.cache import Cache
+from zeropoint.layers.kv_cache import Cache
 from zeropoint.models.build import build
 from zeropoint.models.trace import trace
 
@@ -181,9 +181,50 @@ for kind, blueprint in blueprints.items():
 
 def test_positional_encodings(copy: Path) -> None:
     """One of each kind: a score bias, an embedding, a rotation of queries and keys."""
-    for name in ("bias of scores", "position vectors", "turning of heads"):
+    for name in ("score bias", "position embedding, native too", "rotary encoding"):
         WALKS[name].write(copy)
     probe(POSITION, copy)
+
+
+NATIVE_ROWS = r"""
+#include <cstdio>
+
+#include "ops/position/encoding.hpp"
+
+int main() {
+    const zp::PositionEncoding* encoding = zp::find_position_encoding("ramp");
+    const float options[] = {0.125f};
+    for (int position = 0; position < 5; ++position) {
+        float row[8] = {};
+        encoding->add({options, 1}, position, 8, row);
+        std::fwrite(row, sizeof(float), 8, stdout);
+    }
+}
+"""
+
+NATIVE_POSITION = """
+import subprocess
+import numpy as np
+import torch
+from zeropoint.blueprint.parts.position import Ramp
+from zeropoint.layers.position.ramp import embedding
+
+out = subprocess.run(["./rows"], stdout=subprocess.PIPE, check=True).stdout
+rows = np.frombuffer(out, np.float32).reshape(5, 8)
+assert (rows == embedding(Ramp(), 8)(torch.arange(5)[None])[0].numpy()).all()
+"""
+
+
+def test_a_native_positional_encoding(copy: Path) -> None:
+    """The file in native/ops/position is found by its name, and equals the torch layer."""
+    WALKS["position embedding, native too"].write(copy)
+    listing = ["-DZP_NATIVE=native", "-DZP_GENERATED=generated", "-DZP_ENCODINGS=ON"]
+    run(["cmake", *listing, "-P", "native/cmake/position_encodings.cmake"], copy)
+    (copy / "rows.cpp").write_text(NATIVE_ROWS)
+    sources = [p for p in sorted((copy / "native/ops/position").glob("*.cpp")) if p.name != "rope.cpp"]
+    sources += [copy / "generated/ops/position/encodings.cpp", copy / "rows.cpp"]
+    run([COMPILER, "-std=c++20", "-Inative", *sources, "-o", "rows"], copy)
+    probe(NATIVE_POSITION, copy)
 
 
 FAMILY = """

@@ -55,6 +55,7 @@ def theirs(folder: Path, ids: list[int]) -> list[int]:
     return generated
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_folder_converted_from_a_gguf_runs_in_transformers(name: str, tmp_path: Path):
     write_tiny_folder(tmp_path / "a", CONFIGS[name])

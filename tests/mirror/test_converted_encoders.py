@@ -109,6 +109,7 @@ def write_bert(folder: Path, tokenizer: Tokenizer) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("lowercase", [True, False])
 @pytest.mark.parametrize("with_template", [True, False])
 def test_wordpiece_ids_equal_those_of_hugging_face(
@@ -223,6 +224,7 @@ def test_unigram_ids_equal_those_of_transformers_and_llama_cpp(llama_cpp: str, t
     assert json.loads(done.stdout.splitlines()[-1]) == [ours.encode(line) for line in plain]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("form", [None, "F16"])
 @pytest.mark.parametrize("config", T5S.values(), ids=T5S)
 def test_t5_round_trips(config: dict[str, Any], form: str | None, tmp_path: Path) -> None:

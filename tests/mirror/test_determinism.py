@@ -61,6 +61,7 @@ def in_chunks(model: Model, ids: list[int], sizes: Sequence[int]) -> Logits:
     return np.concatenate(parts)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "mode",
     [{"exact": True}, {"cache_type": "int16"}, {"cache_type": "f16"}, {"cache_type": "int8"}],
@@ -87,6 +88,7 @@ def test_threads_chunks_cache_and_batch_change_nothing(
             assert run(model, [other, ids, ids[:100]])[1:2] == answer, "in a batch"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", formats.names())
 def test_every_instruction_set_gives_the_same_bits(name: str, tmp_path: Path) -> None:
     path = tmp_path / "tiny.gguf"

@@ -95,6 +95,7 @@ def reference_of(model: Model) -> LlamaForCausalLM:
     return reference
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", TINY)
 def test_tiny_models_agree(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "tiny.gguf"
@@ -102,6 +103,7 @@ def test_tiny_models_agree(kind: str, tmp_path: Path) -> None:
     check_tiny(path)
 
 
+@pytest.mark.heavy
 def test_rope_variants_agree(tmp_path: Path) -> None:
     path = tmp_path / "linear.gguf"
     scaling = {
@@ -119,6 +121,7 @@ def test_rope_variants_agree(tmp_path: Path) -> None:
     check_tiny(path)
 
 
+@pytest.mark.heavy
 def test_a_long_context_agrees(tmp_path: Path) -> None:
     path = tmp_path / "long.gguf"
     write_tiny_model(path, Tiny(n_ctx=4096))

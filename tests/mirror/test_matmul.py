@@ -67,6 +67,7 @@ def bound(x: NDArray[Any], weights: Floats) -> NDArray[np.float64]:
     return result
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -79,6 +80,7 @@ def test_exact_products(name: str, isa: str, shape: tuple[int, int, int]) -> Non
     assert (error <= 1e-5 * bound(x, weights) + 1e-30).all()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("name", QUANTIZED)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

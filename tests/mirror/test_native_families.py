@@ -78,6 +78,7 @@ def both_logits(path: Path, is_exact: bool = True, isa: str | None = None) -> tu
         return native, module(torch.tensor([ids]))[0].numpy()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("family", "config"), PAIRS)
 def test_native_logits_equal_torchs(family: str, config: dict[str, Any], tmp_path: Path) -> None:
     write_model(tmp_path / "m.gguf", blueprint_of_config(family, config))
@@ -129,6 +130,7 @@ def test_legacy_layouts_are_read(family: str, expected_tensor: str, tmp_path: Pa
     assert conversion.formats["F16"] > conversion.formats["F32"] / 2
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("form", formats.names())
 def test_native_supports_every_format(form: str, tmp_path: Path) -> None:
     blueprint = blueprint_of_config("llama", {**CASES["llama"]["grouped"], **WIDE})

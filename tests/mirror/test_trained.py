@@ -34,6 +34,7 @@ def greedy(model: Decoder, ids: list[int]) -> list[int]:
     return ids[-N_TOKENS:]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", TINY_RUNS)
 def test_native_engine_generates_what_torch_generates(name: str, tmp_path: Path) -> None:
     model, tokenizer = write_tiny_run(tmp_path / "run", TINY_RUNS[name])
@@ -55,6 +56,7 @@ def test_llama_cpp_generates_what_torch_generates(name: str, llama_cpp: str, tmp
     assert result == {"ids": ids, "generated": greedy(model, ids)}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", TINY_RUNS)
 def test_transformers_computes_equal_logits_and_ids(name: str, tmp_path: Path) -> None:
     model, tokenizer = write_tiny_run(tmp_path / "run", TINY_RUNS[name])

@@ -85,6 +85,7 @@ def random_ids(n: int) -> list[int]:
     return np.random.default_rng(n).integers(3, 261, n).tolist()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("window", "sinks"), [(384, 4), (256, 0), (512, 200)])
 def test_logits_follow_the_paper(window: int, sinks: int, path: Path) -> None:
     ids = random_ids(900)

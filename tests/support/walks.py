@@ -101,7 +101,7 @@ struct Codec<Format::kQ7_9, L> : ScaleOnly<L> {
 _SPECS = "src/zeropoint/blueprint/parts/position.py"
 _POSITIONS = "src/zeropoint/layers/position"
 
-_BIAS_SPEC = '''@frozen
+_SCORE_BIAS_SPEC = '''@frozen
 class LogBias:
     """Scores fall with the logarithm of distance (a dummy)."""
 
@@ -109,7 +109,7 @@ class LogBias:
 
 
 '''
-_BIAS = '''"""Scores lose slope * log(1 + distance)."""
+_SCORE_BIAS = '''"""Scores lose slope * log(1 + distance)."""
 
 from zeropoint.layers.mask import distances
 
@@ -121,7 +121,7 @@ def score_bias(spec, n_heads):
 
     return fall
 '''
-_VECTORS_SPEC = '''@frozen
+_EMBEDDING_SPEC = '''@frozen
 class Ramp:
     """Columns grow with the position, each with a slope of its own (a dummy)."""
 
@@ -129,7 +129,7 @@ class Ramp:
 
 
 '''
-_VECTORS = '''"""step * position * column."""
+_EMBEDDING = '''"""step * position * column."""
 
 import torch
 
@@ -137,13 +137,27 @@ import torch
 def embedding(spec, d_model):
     return lambda positions_BT: spec.step * positions_BT[..., None] * torch.arange(d_model)
 '''
-_TURNING_SPEC = '''@frozen
+_NATIVE_EMBEDDING = """// step * position * column (a dummy).
+#include "ops/position/encoding.hpp"
+
+namespace zp {
+
+static void add(std::span<const float> options, int position, int d_model, float* row) {
+    for (int column = 0; column < d_model; ++column) row[column] += options[0] * position * column;
+}
+
+extern const PositionEncoding kEncoding_ramp;
+const PositionEncoding kEncoding_ramp{"ramp", add, nullptr};
+
+}  // namespace zp
+"""
+_ROTARY_SPEC = '''@frozen
 class EverySecond:
     """Heads of odd positions are turned round (a dummy)."""
 
 
 '''
-_TURNING = '''"""x at even positions, -x at odd ones."""
+_ROTARY = '''"""x at even positions, -x at odd ones."""
 
 
 def rotary(spec):
@@ -229,7 +243,7 @@ def command(hands):
     click.echo("wave " * hands)
 '''
 
-# A position has two files where torch alone runs it.
+# Two of the positional encodings run in torch only, which takes two files.
 WALKS = {
     "number format": Walk(
         3,
@@ -241,28 +255,33 @@ WALKS = {
             ),
         },
     ),
-    "bias of scores": Walk(
+    "score bias": Walk(
         2,
         {
             _SPECS: (
-                Edit("EmbeddingPosition = ", _BIAS_SPEC),
+                Edit("EmbeddingPosition = ", _SCORE_BIAS_SPEC),
                 Edit("RotaryPosition | Alibi", "LogBias | "),
             ),
-            f"{_POSITIONS}/log_bias.py": _BIAS,
+            f"{_POSITIONS}/log_bias.py": _SCORE_BIAS,
         },
     ),
-    "position vectors": Walk(
-        2,
+    "position embedding, native too": Walk(
+        4,
         {
-            _SPECS: (Edit("EmbeddingPosition = ", _VECTORS_SPEC), Edit("Learned | Sinusoidal", "Ramp | ")),
-            f"{_POSITIONS}/ramp.py": _VECTORS,
+            _SPECS: (Edit("EmbeddingPosition = ", _EMBEDDING_SPEC), Edit("Learned | Sinusoidal", "Ramp | ")),
+            f"{_POSITIONS}/ramp.py": _EMBEDDING,
+            "native/ops/position/ramp.cpp": _NATIVE_EMBEDDING,
         },
+        n_tests=1,
     ),
-    "turning of heads": Walk(
+    "rotary encoding": Walk(
         2,
         {
-            _SPECS: (Edit("EmbeddingPosition = ", _TURNING_SPEC), Edit("Rope  # the", "EverySecond | ")),
-            f"{_POSITIONS}/every_second.py": _TURNING,
+            _SPECS: (
+                Edit("EmbeddingPosition = ", _ROTARY_SPEC),
+                Edit("Rope  # the", "EverySecond | "),
+            ),
+            f"{_POSITIONS}/every_second.py": _ROTARY,
         },
     ),
     "family": Walk(2, {"src/zeropoint/families/dummy.py": _FAMILY}, n_tests=1),

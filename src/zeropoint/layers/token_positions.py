@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zeropoint.errors import BadInput
-from zeropoint.layers.cache import Cache
+from zeropoint.layers.kv_cache import Cache
 from zeropoint.layers.mask import same_document
 
 __all__ = ["TokenPositions", "consecutive", "token_positions"]

@@ -17,9 +17,9 @@ from zeropoint.blueprint.spec import Block as Spec
 from zeropoint.errors import BadInput
 from zeropoint.layers.attention.cross_attention import CrossAttention
 from zeropoint.layers.attention.self_attention import SelfAttention
-from zeropoint.layers.cache import LayerCache, Memory
 from zeropoint.layers.dropout import Dropout
 from zeropoint.layers.ffn import gated, mixture, mlp
+from zeropoint.layers.kv_cache import LayerCache, Memory
 from zeropoint.layers.norm import norm
 from zeropoint.layers.position import Rotation
 from zeropoint.layers.taps import Tapped, intervene

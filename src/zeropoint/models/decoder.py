@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from zeropoint.layers.cache import Cache
+from zeropoint.layers.kv_cache import Cache
 from zeropoint.layers.token_positions import token_positions
 from zeropoint.models.base import ModelBase
 

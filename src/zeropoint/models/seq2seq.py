@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from zeropoint.blueprint import Blueprint
-from zeropoint.layers.cache import Cache, Memory
+from zeropoint.layers.kv_cache import Cache, Memory
 from zeropoint.layers.norm import norm
 from zeropoint.layers.taps import renamed
 from zeropoint.layers.token_positions import token_positions

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from zeropoint.blueprint.parts.position import RelativeBias as RelativeBiasSpec
 from zeropoint.blueprint.spec import Block as Spec
-from zeropoint.layers.cache import Cache, Memory
+from zeropoint.layers.kv_cache import Cache, Memory
 from zeropoint.layers.position import Rotation
 from zeropoint.layers.position.relative_bias import RelativeBias
 from zeropoint.layers.token_positions import TokenPositions

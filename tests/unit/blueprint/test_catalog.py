@@ -82,6 +82,7 @@ def published_names():
     return [name for name in COUNTS if not name.startswith(("transformer", "baby", "build", "tiny"))]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", published_names())
 def test_transformers_counts_the_same(name):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")

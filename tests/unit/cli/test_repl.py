@@ -57,6 +57,7 @@ def test_answers_stream_to_stdout_and_extend_the_conversation(
     assert [m["content"] for m in chat.conversation.messages] == ["one", "[one]", "two", "[two]"]
 
 
+@pytest.mark.heavy
 def test_triple_quotes_span_several_lines(talk: Talk) -> None:
     chat = talk('"""first', "", 'last"""', '"""one line"""')
     assert [m["content"] for m in chat.conversation.messages[::2]] == ["first\n\nlast", "one line"]

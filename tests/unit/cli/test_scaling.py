@@ -36,6 +36,7 @@ def study_with(loss: float) -> Study:
     )
 
 
+@pytest.mark.train
 @pytest.mark.parametrize(("loss", "verdict"), [(None, "inside"), (9.0, "outside")])
 def test_the_prediction_is_compared_with_the_measured_loss(
     loss: float | None, verdict: str, run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

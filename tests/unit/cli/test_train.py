@@ -90,6 +90,7 @@ def test_a_run_in_training_by_another_process_is_not_renamed(run: Run) -> None:
     assert [path.name for path in Path("runs").iterdir()] == ["harbour"]
 
 
+@pytest.mark.train
 def test_a_run_without_its_configuration_cannot_be_resumed(run: Run) -> None:
     assert run("train", "harbour", *TINY, "--set", "train.steps=2", "-q").code == 0
     Path("runs/harbour/run.json").unlink()
@@ -102,6 +103,7 @@ def test_a_run_without_its_configuration_cannot_be_resumed(run: Run) -> None:
     assert "runs/harbour/config.toml is missing; restore it, or start a new run" in result.err
 
 
+@pytest.mark.train
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_a_checkpoint_and_stops(
     number: int, code: int, run: Run, monkeypatch: pytest.MonkeyPatch
@@ -124,6 +126,7 @@ def test_a_signal_saves_a_checkpoint_and_stops(
     assert Path("runs/harbour/report.html").is_file()
 
 
+@pytest.mark.train
 def test_an_exported_run_generates_the_same_text(run: Run) -> None:
     assert run("train", "harbour", *TINY, "--set", "train.steps=2", "-q").err == ""
     gguf = run("export", "harbour", "--gguf", "--json")

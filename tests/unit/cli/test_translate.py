@@ -47,6 +47,7 @@ def test_attention_is_printed_and_drawn(run: Run, trained_pairs: Path, tmp_path:
     assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.train
 def test_json(run: Run, trained_pairs: Path) -> None:
     output = json.loads(run("translate", str(trained_pairs), "Ein Hund", "--attention", "--json").out)
     assert (output["lines"], output["translations"]) == (["Ein Hund"], ["A dog"])

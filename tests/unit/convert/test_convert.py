@@ -57,6 +57,7 @@ def test_gguf_to_folder_to_gguf_is_bit_identical(form: str, tmp_path: Path):
         assert first.metadata[key] == second.metadata[key], key
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("form", ["F32", "BF16"])
 def test_folder_to_gguf_to_folder_for_every_family(name: str, form: str, tmp_path: Path):
@@ -114,6 +115,7 @@ def test_rows_that_do_not_fill_blocks_get_another_format(tmp_path: Path):
     assert notices == ["2 matrices become F16: their rows are not a multiple of 32"]
 
 
+@pytest.mark.heavy
 def test_the_tokenizer_survives_both_directions(tiny: Path, tmp_path: Path):
     from transformers import AutoTokenizer
 
@@ -144,6 +146,7 @@ def test_the_tokenizer_survives_both_directions(tiny: Path, tmp_path: Path):
     assert back.metadata["tokenizer.chat_template"] == source.metadata["tokenizer.chat_template"]
 
 
+@pytest.mark.heavy
 def test_files_are_copied_from_folder_to_folder(tiny: Path, tmp_path: Path):
     convert(tiny, tmp_path / "a")
     (tmp_path / "a" / "chat_template.jinja").write_text("{{ 1 }}")
@@ -223,6 +226,7 @@ PRE = tomllib.loads(Path(tokenizers.__file__).parent.joinpath("formats", "pretok
 ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("names", [row["names"] for row in PRE], ids=lambda names: names[0])
 def test_the_pretokenizer_is_recognized(names: list[str], tmp_path: Path):
     for name in (names[0], names[-1]):

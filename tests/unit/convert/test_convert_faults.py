@@ -123,6 +123,7 @@ class Failing:
         self.count()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["out.gguf", "out"])
 @pytest.mark.parametrize("call", ["open", "fsync"])
 def test_an_error_at_any_write_or_flush_leaves_the_old_model(
@@ -223,6 +224,7 @@ while True:
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("name", "every"), [("out.gguf", 29), ("out", 29)])
 def test_a_kill_at_any_moment_leaves_the_old_or_the_new_model(
     name: str, every: int, tiny: Path, tmp_path: Path

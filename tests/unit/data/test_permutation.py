@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from zeropoint.data.permutation import Permutation, shuffled_indices
 
 
+@pytest.mark.heavy
 @given(n=st.integers(1, 3000), seed=st.integers(0, 2**63))
 @settings(max_examples=60, deadline=None)
 def test_every_number_occurs_once(n: int, seed: int) -> None:

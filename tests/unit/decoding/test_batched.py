@@ -56,6 +56,7 @@ def test_batched_greedy_equals_greedy(name: str, one_thread: None) -> None:
     assert len({len(ids) for ids in expected}) > 1
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", SEQ2SEQS)
 @pytest.mark.parametrize("spec", [Beam(1), Beam(4, 0.6), Beam(3, 0.0)], ids=str)
 def test_batched_beam_search_equals_beam_search(name: str, spec: Beam, one_thread: None) -> None:

@@ -125,6 +125,7 @@ def test_score_of_one_token_is_empty(engine: NativeEngine) -> None:
         engine.score([261])
 
 
+@pytest.mark.heavy
 def test_answers_do_not_depend_on_the_thread_count(file: GgufModel) -> None:
     answers = []
     for n_threads in (1, 7, 1024):

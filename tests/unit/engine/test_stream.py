@@ -117,6 +117,7 @@ def test_deleting_a_stream_cancels_its_request(model: Model, n_pieces: int) -> N
         gc.enable()
 
 
+@pytest.mark.heavy
 def test_a_stream_may_outlive_its_model(tiny_path: Path) -> None:
     with zeropoint.load(tiny_path) as model:
         stream = model.generate("abc", **ENDLESS)
@@ -182,6 +183,7 @@ print(len(model.generate("abc", max_tokens=3, seed=1).token_ids) == 0, model.sco
 """
 
 
+@pytest.mark.process
 def test_ctrl_c_stops_a_long_prompt_and_leaves_the_model_usable(tmp_path: Path) -> None:
     path = tmp_path / "wide.gguf"
     write_tiny_model(path, Tiny(n_layers=12, n_heads=8, n_kv_heads=8, n_ctx=8192))
@@ -212,6 +214,7 @@ model.score([5, 6, 7] * 2700)
 """
 
 
+@pytest.mark.process
 def test_ctrl_c_ends_a_program_that_scores(tmp_path: Path) -> None:
     path = tmp_path / "wide.gguf"
     write_tiny_model(path, Tiny(n_layers=12, n_heads=8, n_kv_heads=8, n_ctx=8192))

@@ -23,7 +23,7 @@ from zeropoint.layers.attention.scaled_dot_product import (
     softcapped,
 )
 from zeropoint.layers.attention.self_attention import SelfAttention
-from zeropoint.layers.cache import LayerCache
+from zeropoint.layers.kv_cache import LayerCache
 from zeropoint.layers.mask import attention_mask
 from zeropoint.layers.taps import Taps, observe
 from zeropoint.layers.token_positions import TokenPositions, consecutive, token_positions

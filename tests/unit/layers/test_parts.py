@@ -14,12 +14,12 @@ from zeropoint.blueprint.spec import Block
 from zeropoint.blueprint.spec import Embedding as EmbeddingSpec
 from zeropoint.blueprint.spec import Head as HeadSpec
 from zeropoint.errors import BadInput, ContextFull
-from zeropoint.layers.cache import Cache
 from zeropoint.layers.embedding import Embedding
 from zeropoint.layers.ffn.gated import Gated
 from zeropoint.layers.ffn.mixture import MixtureOfExperts, route
 from zeropoint.layers.ffn.mlp import MLP
 from zeropoint.layers.head import Head
+from zeropoint.layers.kv_cache import Cache
 from zeropoint.layers.norm import norm
 from zeropoint.layers.token_positions import consecutive, token_positions
 

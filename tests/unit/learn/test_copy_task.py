@@ -58,6 +58,7 @@ def test_the_hyperparameters_match_the_source() -> None:
     assert ids.max() == 10
 
 
+@pytest.mark.train
 def test_a_small_model_learns_to_copy() -> None:
     losses: list[float] = []
     model = train_copy(SMALL, on_epoch=lambda epoch, loss: losses.append(loss))

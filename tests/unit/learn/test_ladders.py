@@ -54,6 +54,7 @@ def three_steps(ladder: Ladder, name: str) -> StageResult:
     return result
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_llama_rungs_have_the_published_parameter_counts_and_leaks(name: str) -> None:
     result = three_steps(llama.LADDER, name)
@@ -85,6 +86,7 @@ def test_build_gpt_rungs_train_and_are_causal(name: str, n_weights: int) -> None
     assert 3.5 < result.ours < 5.5
 
 
+@pytest.mark.train
 def test_a_stale_optimizer_never_changes_the_model() -> None:
     stages = (Stage(1, (4.2,), 1.0, n_batches=1), Stage(2, (4.2,), 1.0, n_batches=1))
     first, last = run_ladder(llama.LADDER, [replace(rung(llama.LADDER, "cosine"), stages=stages)], IDS, 0)
@@ -92,6 +94,7 @@ def test_a_stale_optimizer_never_changes_the_model() -> None:
     assert first.corrected != last.corrected
 
 
+@pytest.mark.train
 def test_a_rung_with_a_recipe_resumes_its_run_and_reports_the_best_validation_loss(tmp_path: Path) -> None:
     class RecordLosses(Callback):
         losses: ClassVar[list[float]] = []
@@ -124,6 +127,7 @@ def test_the_full_rung_matches_its_preset() -> None:
     assert config.optimizer.learning_rate == full.training.optimizer(model).param_groups[0]["lr"]
 
 
+@pytest.mark.train
 def test_a_seed_reproduces_the_loss() -> None:
     rungs = select_rungs(llama.LADDER, ("no-mask",))
     losses = [next(run_ladder(llama.LADDER, rungs, IDS, seed, 2)).ours for seed in (0, 0, 1)]

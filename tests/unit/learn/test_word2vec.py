@@ -54,6 +54,7 @@ def test_skip_gram_analogies(skip_gram: WordVectors, a: str, b: str, c: str, d: 
     assert skip_gram.analogy(a, b, c)[0][0] == d
 
 
+@pytest.mark.train
 def test_cbow_recovers_neighbours_and_analogies() -> None:
     vectors = train_cbow(
         TEXT, WordTask(d_model=12, window=2, n_epochs=12, batch_size=256, learning_rate=0.02)
@@ -62,6 +63,7 @@ def test_cbow_recovers_neighbours_and_analogies() -> None:
     assert [vectors.analogy(a, b, c)[0][0] for a, b, c, _ in ANALOGIES] == [d for *_, d in ANALOGIES]
 
 
+@pytest.mark.train
 def test_glove_recovers_neighbours_and_analogies() -> None:
     vectors = train_glove(
         TEXT, WordTask(d_model=8, window=4, n_epochs=100, batch_size=128, learning_rate=0.05)

@@ -10,6 +10,7 @@ from zeropoint.blueprint.tensors import parameters
 from zeropoint.models.build import build
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", catalog.names())
 def test_parameters_match_the_blueprint(name: str) -> None:
     blueprint = catalog.load(name)

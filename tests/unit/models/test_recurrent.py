@@ -36,6 +36,7 @@ def trained(attention: Attention, n_batches: int) -> RecurrentSeq2Seq:
     return model.eval()
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("attention", TRAINED)
 def test_learns_to_reverse_and_attends_in_reverse(attention: Attention) -> None:
     model = trained(attention, 200)

@@ -26,6 +26,7 @@ def test_expected_speed_follows_the_slower_of_memory_and_products() -> None:
     assert low < faster.expected_tok_s == high == faster.ceiling_tok_s == plan.ceiling_tok_s
 
 
+@pytest.mark.heavy
 def test_an_estimate_reads_the_file_and_measures_its_formats(tiny_path: Path) -> None:
     tensors = open_gguf(tiny_path).tensors.values()
     estimated = estimate(str(tiny_path), EngineOptions(threads=1, context=64))
@@ -38,6 +39,7 @@ def test_an_estimate_reads_the_file_and_measures_its_formats(tiny_path: Path) ->
     assert estimated.expected_high < 1 / (2 * 20e-6)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("low", "has_range"), [(0.95, False), (0.5, True)])
 def test_plan_shows_a_range_where_the_measured_rate_varies(
     low: float,

@@ -10,6 +10,7 @@ import pytest
 from zeropoint.planning import roofline
 
 
+@pytest.mark.heavy
 def test_bandwidth_agrees_with_a_numpy_read() -> None:
     """The same quantity measured by other code: a wrong unit or buffer size would be off by far more."""
     words = np.ones(1 << 24, np.int64)  # 134 MB, larger than any cache
@@ -22,6 +23,7 @@ def test_bandwidth_agrees_with_a_numpy_read() -> None:
     assert numpy_bytes_s / 8 < roofline.bandwidth_bytes_s(1) < numpy_bytes_s * 8
 
 
+@pytest.mark.heavy
 def test_formats_that_take_longer_to_unpack_have_lower_rates() -> None:
     """Exact mode expands each weight to float: about 6 times slower per byte for Q2_K than for F32."""
     f32, q2_k = (roofline.weights_rate({form: 1}, 1, is_exact=True) for form in ("F32", "Q2_K"))

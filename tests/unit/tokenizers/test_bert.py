@@ -61,6 +61,7 @@ def reference() -> Callable[..., Any]:
     return make
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("cased", "strip", "keys"),
     [

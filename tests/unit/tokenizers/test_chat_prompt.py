@@ -65,6 +65,7 @@ def test_control_tokens_spelled_in_messages_are_text(content: str, tiny: Any, ch
     assert ids == expected
 
 
+@pytest.mark.heavy
 @settings(max_examples=150, deadline=None)
 @given(
     contents=st.lists(

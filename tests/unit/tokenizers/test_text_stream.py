@@ -27,6 +27,7 @@ def test_random_ids_decode_as_at_once(
     assert "".join(pieces) == tokenizer.decode(ids, skip_special_tokens=skip, is_continuation=is_continuation)
 
 
+@pytest.mark.heavy
 @settings(max_examples=150, deadline=None)
 @given(text=st.text(), stop=st.lists(st.text(alphabet="abé😀 ", min_size=1, max_size=4), max_size=4))
 def test_text_ends_before_the_first_stop_string(tiny: Any, text: str, stop: list[str]) -> None:

@@ -66,6 +66,7 @@ def test_smollm2s_known_ids(smollm2: Any) -> None:
     assert smollm2.stop_ids == {0, 2}
 
 
+@pytest.mark.heavy
 def test_gpt2s_ids_equal_those_of_transformers(gpt2_metadata: Any, model: Any, varied_lines: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -82,6 +83,7 @@ def test_gpt2s_ids_equal_those_of_transformers(gpt2_metadata: Any, model: Any, v
         assert ours.decode(got) == line
 
 
+@pytest.mark.heavy
 def test_llamas_ids_equal_those_of_transformers(
     sentencepiece_metadata: Any, model: Any, varied_lines: Any, tmp_path: Path, transformers_tokenizer: Any
 ) -> None:
@@ -136,6 +138,7 @@ def test_each_pre_tokenizer_splits_words(pre: str, words: str, byte_metadata: An
     assert "|".join(text[start:end] for start, end in spans) == words
 
 
+@pytest.mark.heavy
 def test_every_pre_tokenizer_round_trips(byte_metadata: Any, model: Any, varied_lines: Any) -> None:
     lines = varied_lines(["<|im_end|>", "<think>"])[:300]
     with pytest.raises(BadInput) as error:

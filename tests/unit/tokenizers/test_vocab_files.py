@@ -20,6 +20,7 @@ from zeropoint.tokenizers.formats.vocab_files import load_gpt2_files, load_sente
 from zeropoint.tokenizers.train.bpe import train_bpe
 
 
+@pytest.mark.heavy
 def test_gpt2_files_encode_as_in_transformers(data_folder: Path, tmp_path: Path, varied_lines: Any) -> None:
     for name in ("encoder.json", "vocab.bpe"):
         packed = data_folder / "gpt2" / f"{name}.gz"
@@ -52,6 +53,7 @@ def test_a_trained_bpe_vocabulary_loads(tmp_path: Path) -> None:
     assert (loaded.n_vocab, loaded.eos_id) == (len(trained.tokens), len(trained.tokens) - 1)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", ["ours", "Llama 2", "Metaspace"])
 def test_llamas_tokenizer_json_encodes_as_in_the_library(
     kind: str, sentencepiece_metadata: Any, model: Any, varied_lines: Any, tmp_path: Path

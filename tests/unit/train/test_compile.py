@@ -47,6 +47,7 @@ def test_compilation_turned_off_or_without_a_compiler(monkeypatch):
         compile.compile_objective(always, model, CPU)
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("recipe", ["shakespeare-char", "shakespeare-char-fast"])
 def test_compiled_objective_is_the_objective(recipe):
     """Traced as one graph but run eagerly: the same loss and gradients."""
@@ -69,6 +70,7 @@ def test_compiled_objective_is_the_objective(recipe):
     assert fast.n_targets(ids, ids, documents) == 16
 
 
+@pytest.mark.train
 def test_compiled_dropout_follows_the_seed():
     dropouts = ["model.dropout=0.2", "model.attention_dropout=0.2"]
     config = read_config("shakespeare-char", [*dropouts, "model.n_layers=1", "model.n_ctx=8"])

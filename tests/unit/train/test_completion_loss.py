@@ -93,6 +93,7 @@ def test_resuming_and_accumulation_do_not_change_the_losses(folder: Path) -> Non
     assert recorders[3].losses == pytest.approx(recorders[0].losses, rel=1e-5)
 
 
+@pytest.mark.train
 def test_two_workers_with_unequal_targets_match_one_process(folder: Path) -> None:
     run_config, recorder = config(folder), Losses()
     run_config = replace(

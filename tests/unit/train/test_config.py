@@ -42,6 +42,7 @@ def test_shakespeare_char_has_the_settings_of_nanogpt() -> None:
     assert (config.eval.n_batches, config.model.dropout, config.data.validation) == (20, 0.0, 0.1)
 
 
+@pytest.mark.train
 @pytest.mark.parametrize(
     ("name", "share"), [("shakespeare-char-gpu", 0.2), ("build-gpt", 0.2), ("multi30k-article", 0.1)]
 )

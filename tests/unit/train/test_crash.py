@@ -28,6 +28,7 @@ def forks() -> Iterator[Forks]:
     forks.close()
 
 
+@pytest.mark.train
 def test_killed_at_random_moments_a_run_loses_at_most_one_interval(forks: Forks, folder: Path) -> None:
     forks.start(folder / "uninterrupted")
     assert forks.end() == 0

@@ -24,6 +24,7 @@ def config() -> RunConfig:
     ])  # fmt: skip
 
 
+@pytest.mark.train
 def test_a_masked_model_learns_and_has_an_embedding_for_the_mask(tmp_path: Path) -> None:
     prepared = prepare(config())
     assert prepared.blueprint.n_vocab == prepared.tokenizer.n_vocab + 1

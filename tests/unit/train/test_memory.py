@@ -33,6 +33,7 @@ def test_a_translation_run_limits_the_onednn_cache(tmp_path: Path, monkeypatch: 
     assert [os.environ[name] for name in _NAMES] == ["7", "64"]
 
 
+@pytest.mark.train
 def test_the_onednn_cache_evicts_the_oldest_primitives() -> None:
     """Two passes over 100 shapes: none is still cached at its second use, in either library."""
     environment = {name: value for name, value in os.environ.items() if name not in _NAMES}

@@ -33,6 +33,7 @@ def trained(config: RunConfig, folder: Path, resume: bool = False) -> list[float
     return recorder.losses
 
 
+@pytest.mark.train
 def test_files_shards_and_a_resume_give_the_same_losses(folder: Path) -> None:
     stories = folder / "stories.jsonl"
     lines = [json.dumps({"story": f"Boat {n} came in at {n % 12} o'clock."}) for n in range(60)]

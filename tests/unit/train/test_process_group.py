@@ -69,6 +69,7 @@ def test_every_row_belongs_to_one_worker() -> None:
     assert local_rows(8, SINGLE_PROCESS) == slice(0, 8)
 
 
+@pytest.mark.train
 def test_two_workers_with_unequal_rows_match_one_process(tmp_path: Path) -> None:
     """Resumed twice: two DDP workers, then FSDP, then one process."""
     whole = read_config(config(tmp_path, 12))

@@ -68,12 +68,14 @@ def test_the_page_is_self_contained_and_shows_how_to_repeat_the_run(folder: Path
         assert text in page, text
 
 
+@pytest.mark.train
 def test_samples_are_escaped(folder: Path) -> None:
     (folder / "samples" / "step-000004.txt").write_text("<script>alert(1)</script>")
     assert "<script" not in render_html(folder)
     assert "&lt;script&gt;" in render_html(folder)
 
 
+@pytest.mark.train
 def test_the_page_mentions_a_resume(tmp_path: Path) -> None:
     user = Notices()
     for steps, resume in ((3, False), (4, True)):

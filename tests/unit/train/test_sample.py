@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 
 from tests.support.tiny_pairs import PAIRS, config, write_pairs
@@ -20,6 +21,7 @@ from zeropoint.train.run.prepare import prepare
 from zeropoint.train.run.run import run
 
 
+@pytest.mark.train
 def test_translation_samples_equal_those_of_the_translator(tmp_path: Path) -> None:
     """Sampled at the interval and at the end: three evenly spaced pairs of the 40 in the validation split."""
     folder, run_config = tmp_path / "run", config(write_pairs(tmp_path / "pairs"), 3)

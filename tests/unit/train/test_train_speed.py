@@ -58,6 +58,7 @@ def open_sides(bench: ModuleType, text: str, recipe: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.train
 def test_both_sides_train_and_are_evaluated(bench, text):
     for side in open_sides(bench, text, bench.BEST).values():
         race = bench.Race("side", target=1e-9, n_steps=3, every=2, about=side.about())

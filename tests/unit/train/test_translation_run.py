@@ -28,6 +28,7 @@ class InterruptAtStep8(Callback):
             raise Interrupted
 
 
+@pytest.mark.train
 def test_a_resumed_run_reaches_the_same_weights(tmp_path: Path, one_thread: None) -> None:
     uninterrupted = config(write_pairs(tmp_path / "pairs"), 12)
     run(uninterrupted, tmp_path / "uninterrupted")

@@ -129,7 +129,7 @@ def test_unsupported_tensors_are_rejected(tmp_path: Path):
     with pytest.raises(BadInput, match="tensor `w` has 5 dimensions; GGUF supports 1 to 4"):
         write_gguf(tmp_path / "x.gguf", {}, [pack("w", lazy(1, 1, 1, 1, 32), "F32")])
     nan = LazyTensor((32,), "F32", lambda: np.full(32, np.nan, np.float32))
-    with pytest.raises(BadInput, match="tensor `w`: weights have NaN"):
+    with pytest.raises(BadInput, match="tensor `w`: weights contain NaN"):
         write_gguf(tmp_path / "x.gguf", {}, [pack("w", nan, "Q8_0")])
 
 

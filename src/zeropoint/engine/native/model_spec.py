@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from typing import Any, Literal
 
-from zeropoint import families
+from zeropoint import _native, families
 from zeropoint.blueprint import Block, Blueprint
 from zeropoint.blueprint.parts.ffn import MLP, Gated
 from zeropoint.blueprint.parts.norm import Norm, RMSNorm
-from zeropoint.blueprint.parts.position import Learned, NoPosition, Rope
+from zeropoint.blueprint.parts.position import (
+    AttentionPosition,
+    EmbeddingPosition,
+    Learned,
+    NoPosition,
+    Rope,
+)
 from zeropoint.blueprint.sources import Rename, Rows, Stacked, TensorSource
+from zeropoint.blueprint.toml_codec import kind_of
 from zeropoint.errors import BadInput
 from zeropoint.weights.gguf.model import GgufModel
 
@@ -26,8 +34,6 @@ def native_spec(blueprint: Blueprint, n_ctx: int) -> dict[str, Any]:
     attention, position = block.attention, blueprint.embedding.position
     if blueprint.head is None or blueprint.head.has_transform:
         raise BadInput("the native engine needs a linear language-model head; use torch")
-    if not isinstance(position, Learned | NoPosition):
-        raise BadInput(f"the native engine has no {type(position).__name__} positions; use torch")
     if blueprint.embedding.n_types or blueprint.embedding.norm is not None:
         raise BadInput("the native engine has no token types and no norm on the embedding; use torch")
     return {
@@ -42,14 +48,14 @@ def native_spec(blueprint: Blueprint, n_ctx: int) -> dict[str, Any]:
         "has_query_key_norm": attention.query_key_norm is not None,
         "attention_scale": attention.score_scale,
         "rules": [(b.attention.window or 0, b.attention.softcap or 0.0) for b in blueprint.blocks],
-        "n_positions": position.n_positions if isinstance(position, Learned) else 0,
         "embedding_scale": blueprint.embedding.scale,
         "has_tied_head": blueprint.is_tied,
         "head_scale": blueprint.head.scale,
         "head_softcap": blueprint.head.softcap or 0.0,
         **_norm(block.norm, blueprint.final_norm),
         **_ffn(block),
-        **_rope(block, n_ctx),
+        **_embedding_position(position),
+        **_head_position(block.attention.position, n_ctx),
     }
 
 
@@ -130,15 +136,36 @@ def _ffn(block: Block) -> dict[str, Any]:
             }
 
 
-def _rope(block: Block, n_ctx: int) -> dict[str, Any]:
-    match block.attention.position:
+def _embedding_position(position: EmbeddingPosition) -> dict[str, Any]:
+    match position:
+        case Learned(n_positions):
+            return {"n_positions": n_positions, "embedding_position": None}
+        case NoPosition():
+            return {"n_positions": 0, "embedding_position": None}
+        case _:
+            return {"n_positions": 0, "embedding_position": _encoding(position, "embedding")}
+
+
+def _head_position(position: AttentionPosition, n_ctx: int) -> dict[str, Any]:
+    no_rope = {"rope_frequencies": [], "is_rope_interleaved": False, "rope_factor": 1.0}
+    match position:
         case Rope() as rope:
             return {
                 "rope_frequencies": rope.frequencies(n_ctx),
                 "is_rope_interleaved": rope.is_interleaved,
                 "rope_factor": rope.attention_factor(),
+                "head_rotation": None,
             }
         case NoPosition():
-            return {"rope_frequencies": [], "is_rope_interleaved": False, "rope_factor": 1.0}
-        case other:
-            raise BadInput(f"the native engine has no {type(other).__name__} in attention; use torch")
+            return {**no_rope, "head_rotation": None}
+        case _:
+            return {**no_rope, "head_rotation": _encoding(position, "heads")}
+
+
+def _encoding(position: Any, place: Literal["embedding", "heads"]) -> tuple[str, list[float]]:
+    """The (kind, numeric fields) pair by which the native engine finds `native/ops/position/KIND.cpp`."""
+    kind = kind_of(type(position))
+    if place not in _native.position_encodings().get(kind, ()):
+        where = "positions" if place == "embedding" else "in attention"
+        raise BadInput(f"the native engine has no {type(position).__name__} {where}; use torch")
+    return kind, [float(getattr(position, field.name)) for field in dataclasses.fields(position)]

@@ -15,7 +15,7 @@ from zeropoint.layers.attention.scaled_dot_product import (
     scaled_dot_product_attention,
     split_heads,
 )
-from zeropoint.layers.cache import LayerCache
+from zeropoint.layers.kv_cache import LayerCache
 from zeropoint.layers.mask import attention_mask
 from zeropoint.layers.position import Rotation, builder_for
 from zeropoint.layers.taps import intervene, record

@@ -27,6 +27,7 @@ def test_the_fit_is_robust_to_an_outlier() -> None:
     assert float(fitted.loss(7e10, 1.4e12)) == pytest.approx(1.9366, abs=5e-3)
 
 
+@pytest.mark.train
 def test_prediction_intervals_cover_most_new_runs() -> None:
     rng = np.random.default_rng(0)
     law, n_covered = Law(1.0, 20, 30, 0.3, 0.25), 0
@@ -39,6 +40,7 @@ def test_prediction_intervals_cover_most_new_runs() -> None:
     assert n_covered >= 6  # of 8 at 90 %; fewer has a probability of 1/26, and the seed is fixed
 
 
+@pytest.mark.train
 def test_runs_that_follow_no_law_get_wide_intervals() -> None:
     """Measured losses of widths 16 to 48 at too high a learning rate: one run got worse with more tokens."""
     n, d = (a.ravel() for a in np.meshgrid([6224, 24736, 55536], [56320, 112640, 225280]))

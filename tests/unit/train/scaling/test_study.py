@@ -68,6 +68,7 @@ def test_a_budget_that_is_too_small_names_one_that_suffices() -> None:
         plan_grid(models(), lambda i: 0.1, 32, -2.0)
 
 
+@pytest.mark.train
 def test_a_study_resumes_and_checks_its_prediction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cells = tuple(
         Cell(8 * h, h, 12 * (8 * h) ** 2 + 24 * h, steps, steps * 32)
