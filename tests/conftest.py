@@ -10,6 +10,10 @@ import pytest
 
 from tests.support.tiny import write_tiny_model
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The workers already use every core; threads of torch would spin waiting for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 pytest_plugins = ["pytester", "tests.support.costs"]
 
 DEFAULT_MODEL = "smollm2:135m"

@@ -32,7 +32,7 @@ enum class Tap : uint8_t {
     kLogits,
 };
 
-// The tap with that name, without its block prefix ("attention.mix").
+// The tap with that name, without its block prefix ("attention.context").
 std::optional<Tap> tap_named(const std::string& name);
 // Columns of a row at the tap, or 0 if the model does not have it in block `layer` (-1: outside the blocks).
 // For kWeights, whose rows have one column per token of the text, 1.

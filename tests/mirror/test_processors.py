@@ -29,6 +29,7 @@ for exact in (False, True):
 """
 
 
+@pytest.mark.process
 @pytest.mark.skipif(QEMU is None or platform.machine() != "x86_64", reason="qemu-x86_64 is not installed")
 @pytest.mark.parametrize(("processor", "isa"), [("Nehalem", "scalar"), ("Haswell", "avx2")])
 def test_an_older_processor_gives_the_same_bits(processor: str, isa: str, tmp_path: Path) -> None:

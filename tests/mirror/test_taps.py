@@ -100,7 +100,7 @@ def interventions_of(pair: Pair) -> list[Intervention]:
     rng = np.random.default_rng(5)
     interventions: list[Intervention] = [
         AddVector("embedding.output", rng.normal(size=b.d_model), scale=0.5, start=3, stop=9),
-        Scale("blocks.0.attention.mix", head=1),
+        Scale("blocks.0.attention.context", head=1),
         AddVector(residual_tap(b, 0), rng.normal(size=b.d_model), scale=2.0, start=5),
         Scale(residual_tap(b, 1), feature=7, factor=-1.5),
     ]

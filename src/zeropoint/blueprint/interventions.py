@@ -20,7 +20,7 @@ from zeropoint.frozen import frozen
 __all__ = ["AddVector", "Intervention", "PointEdit", "Scale", "compile_interventions", "intervention_points"]
 
 # Taps through which all information passes: whatever follows reads the tensor only here.
-_MODIFIABLE = ("embedding.output", "after_attention", "after_ffn", "ffn.hidden", "attention.mix")
+_MODIFIABLE = ("embedding.output", "after_attention", "after_ffn", "ffn.hidden", "attention.context")
 _NO_END = 2**31 - 1  # more positions than any context holds
 
 
@@ -48,7 +48,7 @@ class AddVector:
 
 @frozen
 class Scale:
-    """Multiply the output of one head (at attention.mix) or one feature (at other taps) by `factor`.
+    """Multiply the output of one head (at attention.context) or one feature (at other taps) by `factor`.
 
     factor: 0 ablates it. start, stop: as in `AddVector`.
     """

@@ -3,7 +3,7 @@ engine.
 
 A tap with the name of a module is that module's output. Inside attention: `scores` are q k^T * scale,
 `capped` scores after the soft cap, `masked` scores plus mask and distance bias, `weights` their softmax, and
-`mix` the values averaged with these weights. `ffn.hidden` is the input of `down`; `after_attention` and
+`context` the values averaged with these weights. `ffn.hidden` is the input of `down`; `after_attention` and
 `after_ffn` are the residual stream. Axes: T tokens read in this pass, S all tokens they can attend to (more
 than T with a KV cache), C tokens of an encoder-decoder's source, D model width, H query heads, N key/value
 heads, K head width, F feed-forward width, E experts, V vocabulary.
@@ -118,7 +118,7 @@ def _attention(a: Attention, t: str, new: str, s: str) -> Named:
     points.append(("scores", table))
     if a.softcap is not None:
         points.append(("capped", table))
-    points += [("masked", table), ("weights", table), ("mix", query), ("output", f"{t}D")]
+    points += [("masked", table), ("weights", table), ("context", query), ("output", f"{t}D")]
     for name, axes in points:
         yield name, axes, own
 

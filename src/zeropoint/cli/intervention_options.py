@@ -76,7 +76,7 @@ class InterventionOptions:
         from zeropoint.inspect.steer import steering_vector
 
         result: list[Intervention] = [
-            Scale(f"blocks.{at}.attention.mix", head=head) for at, head in self.heads
+            Scale(f"blocks.{at}.attention.context", head=head) for at, head in self.heads
         ]
         result += [Scale(f"blocks.{at}.ffn.hidden", feature=feature) for at, feature in self.features]
         if self.steer is not None:

@@ -24,11 +24,11 @@ STREAM = "blocks.1.after_ffn"
 
 def test_both_kinds_have_one_form() -> None:
     add = AddVector(STREAM, np.arange(32, dtype=np.float32), scale=2.0, start=3)
-    head = Scale("blocks.0.attention.mix", head=2)
+    head = Scale("blocks.0.attention.context", head=2)
     feature = Scale("blocks.0.ffn.hidden", feature=47, factor=-1.0, start=1, stop=2)
     added, silenced, scaled = compile_interventions(LLAMA, [add, head, feature])
     assert added == PointEdit(STREAM, 3, 2**31 - 1, 0, 32, 1.0, tuple(2.0 * i for i in range(32)))
-    assert silenced == PointEdit("blocks.0.attention.mix", 0, 2**31 - 1, 16, 8, 0.0, ())
+    assert silenced == PointEdit("blocks.0.attention.context", 0, 2**31 - 1, 16, 8, 0.0, ())
     assert scaled == PointEdit("blocks.0.ffn.hidden", 1, 2, 47, 1, -1.0, ())
     assert compile_interventions(LLAMA, []) == ()
 
@@ -37,9 +37,9 @@ def test_both_kinds_have_one_form() -> None:
 def test_every_model_has_a_stream_to_change(name: str) -> None:
     known = intervention_points(DECODERS[name])
     assert "embedding.output" in known
-    assert "blocks.0.attention.mix" in known
+    assert "blocks.0.attention.context" in known
     assert {"blocks.0.after_attention", "blocks.0.after_ffn"} & set(known)
-    assert not [point for point in known if point.endswith(("cross_attention.mix", "norm", "weights"))]
+    assert not [point for point in known if point.endswith(("cross_attention.context", "norm", "weights"))]
 
 
 @pytest.mark.parametrize(
@@ -47,16 +47,19 @@ def test_every_model_has_a_stream_to_change(name: str) -> None:
     [
         (
             Scale("blocks.0.attention.mx", head=0),
-            "unknown intervention point .*closest: blocks.0.attention.mix",
+            "unknown intervention point .*closest: blocks.0.attention.context",
         ),
         (Scale("blocks.0.attention.weights", head=0), "unknown intervention point"),
         (Scale("blocks.2.after_ffn", feature=0), "unknown intervention point"),
         (AddVector(STREAM, [0.0] * 31), "has 31 numbers; expected 32"),
         (AddVector(STREAM, [math.inf] + [0.0] * 31), "contains NaN or infinity"),
         (AddVector(STREAM, [1e300] * 32, scale=1e300), "contains NaN or infinity"),
-        (AddVector("blocks.0.attention.mix", [0.0] * 32), "cannot add a vector at blocks.0.attention.mix"),
-        (Scale("blocks.0.attention.mix", head=4), "has no head 4; it has heads 0 to 3"),
-        (Scale("blocks.0.attention.mix", feature=1), "pass head="),
+        (
+            AddVector("blocks.0.attention.context", [0.0] * 32),
+            "cannot add a vector at blocks.0.attention.context",
+        ),
+        (Scale("blocks.0.attention.context", head=4), "has no head 4; it has heads 0 to 3"),
+        (Scale("blocks.0.attention.context", feature=1), "pass head="),
         (Scale(STREAM, head=1), "pass feature="),
         (Scale(STREAM, feature=-1), "has no feature -1; it has features 0 to 31"),
         (Scale(STREAM, feature=1, factor=math.nan), "factor .* finite"),

@@ -79,7 +79,7 @@ def test_an_intervention_changes_the_result(run: Run, tiny_path: Path, intervent
         (("--attention", "1"), "--attention 1 is not a layer and head; write 3.5"),
         (("--attention", "7.0"), "layer 7 is not in the model; it has layers 0 to 1"),
         (("--attention", "1.9"), "head 9 is not at blocks.1.attention.weights; it has heads 0 to 3"),
-        (("--ablate", "0.9"), "blocks.0.attention.mix has no head 9"),
+        (("--ablate", "0.9"), "blocks.0.attention.context has no head 9"),
         (("--ablate-feature", "0.x"), "write 3.5 for feature 5"),
         (("--scale", "2"), "add --steer TOWARDS AWAY"),
         (("--steer", "a", "b", "--layer", "5"), "layer 5 is not in the model"),

@@ -35,6 +35,7 @@ def left_over(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if ".tmp." in path.name]
 
 
+@pytest.mark.heavy
 def test_an_existing_target_is_replaced_only_with_force(tiny: Path, tmp_path: Path):
     for name in ("out.gguf", "out"):
         convert(tiny, tmp_path / name)
@@ -167,6 +168,7 @@ def test_a_loaded_file_may_be_replaced(tiny: Path):
         assert model.logits(ids).shape == before.shape
 
 
+@pytest.mark.heavy
 def test_a_folder_may_be_converted_in_place(tiny: Path, tmp_path: Path):
     convert(tiny, tmp_path / "a")
     convert(tmp_path / "a", tmp_path / "a", to="BF16", force=True)

@@ -56,6 +56,7 @@ def test_a_tensor_that_differs_is_named(
     assert not (tmp_path / name).exists()
 
 
+@pytest.mark.heavy
 def test_a_result_with_other_tokens_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tiny_folder(tmp_path / "a", CONFIGS["llama"])
     original = smoke_test._by_native

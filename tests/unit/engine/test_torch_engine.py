@@ -36,6 +36,7 @@ def run(engine: Engine, **sampling: Any) -> list[Event]:
     return events
 
 
+@pytest.mark.heavy
 def test_generated_tokens_equal_sampling_by_hand(engine: TorchEngine) -> None:
     flat = {"temperature": 1.3, "top_p": 0.9, "repetition_penalty": 1.2}
     events = run(engine, seed=7, max_tokens=6, **flat)
@@ -79,6 +80,7 @@ def test_cancelled_request_finishes_with_an_event(engine: TorchEngine) -> None:
     assert (event.request, event.token, event.finish) == (number, None, "cancelled")
 
 
+@pytest.mark.heavy
 def test_logprobs_equal_scores(engine: TorchEngine) -> None:
     engine.submit(Request(PROMPT, SamplingParams.of(temperature=0, max_tokens=1), wants_logprobs=True))
     [event] = engine.step()
@@ -89,6 +91,7 @@ def test_logprobs_equal_scores(engine: TorchEngine) -> None:
     assert event.logprob == pytest.approx(scores[-1], abs=1e-5)
 
 
+@pytest.mark.heavy
 def test_stepper_rolls_back(engine: TorchEngine) -> None:
     stepper = engine.stepper()
     first = stepper.extend(PROMPT)

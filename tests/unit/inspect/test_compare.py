@@ -30,7 +30,7 @@ def test_engines_agree_at_every_tap(path: Path) -> None:
     names = [point.name for point in comparison.points]
     assert names[0] == "embedding.output"
     assert names[-1] == "logits"
-    assert {"blocks.0.attention.mix", "blocks.1.ffn.hidden", "blocks.1.after_ffn"} <= set(names)
+    assert {"blocks.0.attention.context", "blocks.1.ffn.hidden", "blocks.1.after_ffn"} <= set(names)
     assert set(by_layer(comparison)) == {"embedding.output", "blocks.0", "blocks.1", "logits"}
 
 

@@ -17,8 +17,8 @@ def test_matrices_have_the_names_of_weights_and_taps() -> None:
     weights = steps["blocks.0.attention, head 0, weights"]
     assert weights.rows == weights.columns == ("0:a", "1:a", "2:b", "3:a", "4:a")
     np.testing.assert_allclose(weights.values[4], [0, 0, 0, 0.5, 0.5])
-    mix = steps["blocks.0.attention, head 0, mix"]
-    assert mix.values[:, mix.columns.index("balance")].tolist() == [1, 1, 0, 0, 1]
+    context = steps["blocks.0.attention, head 0, context"]
+    assert context.values[:, context.columns.index("balance")].tolist() == [1, 1, 0, 0, 1]
 
 
 @pytest.mark.parametrize("name", names())

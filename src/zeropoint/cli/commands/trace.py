@@ -75,7 +75,7 @@ def command(
     traced = trace_program(selected, text, at)
     steps = [step for step in traced.steps if only is None or only in step.name]
     if not steps:
-        raise BadInput(f"no matrix has `{only}` in its name; try query, weights, mix, output or logits")
+        raise BadInput(f"no matrix has `{only}` in its name; try query, weights, context, output or logits")
     if write is not None:
         write_program(selected, Path(write))
         console.notice(f"wrote {write}")

@@ -47,5 +47,5 @@ class CrossAttention(Projections):
             taps=self.taps,
         )
         output_BTD: Tensor = self.output(join_heads(context_BHTK))
-        record(self.taps, mix=context_BHTK, output=output_BTD)
+        record(self.taps, context=context_BHTK, output=output_BTD)
         return output_BTD

@@ -77,7 +77,7 @@ class SelfAttention(Projections):
             dropout=self.dropout.active_p,
             taps=self.taps,
         )
-        context_BHTK = intervene(self.taps, "mix", context_BHTK)
+        context_BHTK = intervene(self.taps, "context", context_BHTK)
         output_BTD: Tensor = self.output(join_heads(context_BHTK))
         record(self.taps, output=output_BTD)
         return output_BTD

@@ -89,7 +89,7 @@ def _steps(program: Program, context: str, taps: dict[str, NDArray[np.float32]])
                 f"{name}, weights", "softmax of the causal scores", rows, rows, taps[f"{at}.weights"][h]
             )
             yield Matrix(
-                f"{name}, mix", "weighted average of the values", rows, columns, taps[f"{at}.mix"][h]
+                f"{name}, context", "weighted average of the values", rows, columns, taps[f"{at}.context"][h]
             )
         output = parameters[f"{at}.output.weight"]
         for h, _ in enumerate(layer.heads):

@@ -47,7 +47,11 @@ def second_word() -> dict[str, Tensor]:
         query, key, value = torch.rand(_D_MODEL, 2), torch.rand(_D_MODEL, 2), torch.rand(_D_MODEL, 4)
     seen = attention(embedded_sentence(), query, key, value)
     # The article prints the scores before scaling them by 1 / sqrt(2).
-    return {"scores": seen["scores"][1] * 2**0.5, "weights": seen["weights"][1], "mix": seen["mix"][1]}
+    return {
+        "scores": seen["scores"][1] * 2**0.5,
+        "weights": seen["weights"][1],
+        "context": seen["context"][1],
+    }
 
 
 def four_heads() -> Tensor:
@@ -56,7 +60,7 @@ def four_heads() -> Tensor:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(123)
         heads = [[torch.rand(_D_MODEL, width) for width in (2, 2, 1)] for _ in range(4)]
-    return torch.cat([attention(x_TD, *head)["mix"] for head in heads], dim=-1)
+    return torch.cat([attention(x_TD, *head)["context"] for head in heads], dim=-1)
 
 
 def attention(x_TD: Tensor, query: Tensor, key: Tensor, value: Tensor) -> dict[str, Tensor]:
@@ -68,4 +72,4 @@ def attention(x_TD: Tensor, query: Tensor, key: Tensor, value: Tensor) -> dict[s
 
     q, k, v = ((x_TD @ matrix)[None, None] for matrix in (query, key, value))
     context = naive_attention(q, k, v, scale=query.shape[1] ** -0.5, taps=Taps(see))
-    return {**seen, "mix": context[0, 0]}
+    return {**seen, "context": context[0, 0]}

@@ -11,7 +11,7 @@ __all__ = ["CLAIM"]
 def compute() -> Value:
     """Attention weights, then the context vector."""
     steps = second_word()
-    return (*steps["weights"].tolist(), *steps["mix"].tolist())
+    return (*steps["weights"].tolist(), *steps["context"].tolist())
 
 
 CLAIM = Claim(
