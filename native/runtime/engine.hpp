@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "model/forward.hpp"
+#include "runtime/kv_cache/sequence.hpp"
 #include "runtime/request.hpp"
 #include "runtime/scheduler.hpp"
-#include "runtime/sequence.hpp"
 
 namespace zp {
 
@@ -63,7 +63,8 @@ public:
     Status rollback(Sequence* sequence, int n);
     void close_sequence(Sequence* sequence) { sequences_.release(sequence); }
 
-    // KV snapshots (runtime/kv_snapshot.cpp). Opens a sequence of the longest prefix of `ids` in the cache.
+    // KV snapshots (runtime/kv_cache/snapshot.cpp). Opens a sequence of the longest prefix of `ids` in the
+    // cache.
     Result<Sequence*> open_cached(std::span<const int32_t> ids);
     // One page of the sequence as it was computed, before its window shifted any keys.
     Result<PageRef> snapshot_page(const Sequence& sequence, int page) {

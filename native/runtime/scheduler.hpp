@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "model/batch.hpp"
+#include "runtime/kv_cache/sequence.hpp"
 #include "runtime/request.hpp"
-#include "runtime/sequence.hpp"
 
 namespace zp {
 

@@ -1,7 +1,7 @@
 // Cache pages: contents, sharing, eviction, preemption and windows.
 #include "check.hpp"
 #include "engine_fixture.hpp"
-#include "runtime/sequence.hpp"
+#include "runtime/kv_cache/sequence.hpp"
 
 using namespace zp;
 using namespace zp::test;

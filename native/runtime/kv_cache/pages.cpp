@@ -1,4 +1,4 @@
-#include "runtime/pages.hpp"
+#include "runtime/kv_cache/pages.hpp"
 
 #include <algorithm>
 #include <cstring>

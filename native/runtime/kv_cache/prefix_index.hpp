@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "runtime/pages.hpp"
+#include "runtime/kv_cache/pages.hpp"
 
 namespace zp {
 

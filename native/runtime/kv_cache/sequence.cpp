@@ -1,4 +1,4 @@
-#include "runtime/sequence.hpp"
+#include "runtime/kv_cache/sequence.hpp"
 
 #include <algorithm>
 #include <utility>

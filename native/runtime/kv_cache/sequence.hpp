@@ -9,9 +9,9 @@
 
 #include "model/interventions.hpp"
 #include "ops/attention.hpp"
-#include "runtime/pages.hpp"
-#include "runtime/prefix_index.hpp"
-#include "runtime/window.hpp"
+#include "runtime/kv_cache/pages.hpp"
+#include "runtime/kv_cache/prefix_index.hpp"
+#include "runtime/kv_cache/window.hpp"
 
 namespace zp {
 

@@ -1,4 +1,4 @@
-#include "runtime/prefix_index.hpp"
+#include "runtime/kv_cache/prefix_index.hpp"
 
 #include <algorithm>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "runtime/window.hpp"
+#include "runtime/kv_cache/window.hpp"
 
 #include <string>
 #include <vector>
