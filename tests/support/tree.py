@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -35,14 +36,15 @@ def native_files() -> list[Path]:
 def tracked_files() -> list[Path]:
     """Every text file of the repository (read from the folder, so that it works without git)."""
     found = []
-    for path in ROOT.rglob("*"):
-        parts = path.relative_to(ROOT).parts
-        is_generated = any(
-            part in _GENERATED or part.startswith(".venv") or part.endswith(".egg-info") for part in parts
-        )
-        if path.is_file() and not is_generated and path.suffix not in _BINARY:
-            found.append(path)
-    return sorted(found)
+    for folder, subfolders, names in os.walk(ROOT):
+        subfolders[:] = [name for name in subfolders if not _is_generated(name)]
+        names = [name for name in names if name not in _GENERATED and Path(name).suffix not in _BINARY]
+        found += [Path(folder, name) for name in names]
+    return sorted(path for path in found if path.is_file())
+
+
+def _is_generated(folder: str) -> bool:
+    return folder in _GENERATED or folder.startswith(".venv") or folder.endswith(".egg-info")
 
 
 def load_script(path: Path) -> ModuleType:

@@ -14,6 +14,11 @@ from tests.support.tree import NATIVE, ROOT, SOURCE
 
 __all__ = ["copy_tree", "probe", "run"]
 
+# An editable install finds the package before PYTHONPATH does; Python runs this at start-up, after its hook.
+_SITECUSTOMIZE = """import sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in type(finder).__module__]
+"""
+
 
 def copy_tree(folder: Path) -> Path:
     """Copy the package with its extension, and the native sources, into a folder; returns the folder."""
@@ -21,6 +26,7 @@ def copy_tree(folder: Path) -> Path:
     shutil.copytree(SOURCE, folder / "src" / "zeropoint", ignore=ignore)
     shutil.copytree(NATIVE, folder / "native", ignore=ignore)
     shutil.copy2(zeropoint._native.__file__, folder / "src" / "zeropoint")
+    (folder / "src" / "sitecustomize.py").write_text(_SITECUSTOMIZE, "utf-8")
     return folder
 
 
