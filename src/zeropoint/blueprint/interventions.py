@@ -10,10 +10,11 @@ than One?", 2019). `compile_interventions` checks them against a blueprint and c
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
 from zeropoint.blueprint.spec import Blueprint
-from zeropoint.blueprint.taps import TapPoint, tap_points
+from zeropoint.blueprint.taps import TapPoint, split_point, tap_points
 from zeropoint.errors import BadInput, choices
 from zeropoint.frozen import frozen
 
@@ -103,7 +104,7 @@ def compile_interventions(
 
 def _edit(known: dict[str, TapPoint], intervention: Intervention) -> PointEdit:
     if intervention.point not in known:
-        raise BadInput(choices("intervention point", intervention.point, known))
+        raise BadInput(_unknown_point(intervention.point, known))
     tap = known[intervention.point]
     first, end = _positions(intervention)
     if isinstance(intervention, AddVector):
@@ -122,6 +123,16 @@ def _edit(known: dict[str, TapPoint], intervention: Intervention) -> PointEdit:
         raise BadInput(f"{intervention.point} has no {kind} {index}; it has {kind}s 0 to {n - 1}")
     width = tap.shape[-1] if is_heads else 1
     return PointEdit(intervention.point, first, end, index * width, width, float(intervention.factor), ())
+
+
+def _unknown_point(point: str, known: dict[str, TapPoint]) -> str:
+    """The message for an unknown point: the known ones without repeating them for every layer."""
+    message, _, rest = choices("intervention point", point, known).partition("; expected one of ")
+    _, has_closest, closest = rest.partition(" (closest: ")
+    names = sorted({re.sub(r"^blocks\.\d+", "blocks.N", name) for name in known})
+    last_layer = max(split_point(name)[1] for name in known)
+    hint = f" (closest: {closest}" if has_closest else ""
+    return f"{message}; expected one of {', '.join(names)} with layer N from 0 to {last_layer}{hint}"
 
 
 def _addition(intervention: AddVector, tap: TapPoint, first: int, end: int) -> PointEdit:

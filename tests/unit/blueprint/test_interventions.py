@@ -47,7 +47,7 @@ def test_every_model_has_a_stream_to_change(name: str) -> None:
     [
         (
             Scale("blocks.0.attention.mx", head=0),
-            "unknown intervention point .*closest: blocks.0.attention.context",
+            "unknown intervention point .*blocks.N.ffn.hidden, .*from 0 to 1.*closest: blocks.0.attention",
         ),
         (Scale("blocks.0.attention.weights", head=0), "unknown intervention point"),
         (Scale("blocks.2.after_ffn", feature=0), "unknown intervention point"),
