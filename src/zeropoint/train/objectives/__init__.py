@@ -6,6 +6,7 @@ this folder. Read `next_token` (GPT) first, then `masked_lm` (BERT) and `seq2seq
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -19,7 +20,7 @@ from zeropoint.data.text_codec import TextCodec
 __all__ = ["Objective"]
 
 
-class Objective:
+class Objective(ABC):
     """A loss, and the batches that it needs. Subclasses are frozen dataclasses with `option` fields.
 
     data: "text" (token windows of one corpus) or "pairs" (source and target sentences).
@@ -31,19 +32,19 @@ class Objective:
     can_compile: ClassVar[bool] = False
     has_completion_loss: ClassVar[bool] = False
 
+    @abstractmethod
     def __call__(self, model: nn.Module, *batch: Any) -> Tensor:
         """The mean loss of a batch over its targets, in nats."""
-        raise NotImplementedError
 
+    @abstractmethod
     def n_targets(self, *batch: Any) -> int:
         """The number of targets in a batch; losses of several batches are weighted by it."""
-        raise NotImplementedError
 
     def n_vocab(self, codec: TextCodec) -> int:
         """The vocabulary size of a model that reads this tokenizer's ids."""
         return codec.n_vocab
 
-    def check_blueprint(self, blueprint: Blueprint) -> None:
+    def check_blueprint(self, blueprint: Blueprint) -> None:  # noqa: B027 - by default any is fine
         """Raise BadInput if a model of this blueprint cannot be trained with this objective."""
 
     def text_batches(self, batches: Batches, codec: TextCodec, seed: int) -> Batches:

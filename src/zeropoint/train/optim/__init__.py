@@ -6,6 +6,7 @@ of this folder. Read `adamw` first, then `muon`, which combines two optimizers (
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 __all__ = ["OptimizerSpec"]
 
 
-class OptimizerSpec:
+class OptimizerSpec(ABC):
     """Hyperparameters of an optimizer. Subclasses are frozen dataclasses with `option` fields.
 
     needs_full_matrices: updates depend on whole weight matrices, so FSDP cannot shard them.
@@ -22,6 +23,6 @@ class OptimizerSpec:
 
     needs_full_matrices: ClassVar[bool] = False
 
+    @abstractmethod
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
         """The torch optimizer over the trainable parameters of a model."""
-        raise NotImplementedError

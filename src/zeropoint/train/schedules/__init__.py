@@ -6,21 +6,22 @@ this folder. Read `constant` first (warm-up only), then `cosine`, `wsd` and `noa
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Self
 
 __all__ = ["Schedule", "linear_warmup"]
 
 
-class Schedule:
+class Schedule(ABC):
     """The learning rate over a run. Subclasses are frozen dataclasses with `option` fields.
 
     A schedule returns a multiplier of the optimizer's own rate, `learning_rate * schedule(step)`, so that
     optimizers with several rates keep their proportions. Steps count from 1.
     """
 
+    @abstractmethod
     def __call__(self, step: int) -> float:
         """The multiplier of the learning rate at `step`."""
-        raise NotImplementedError
 
     def for_run(self, n_steps: int, d_model: int) -> Self:
         """A copy whose unset fields (0) take their values from the run. d_model: width of the model."""
