@@ -20,6 +20,7 @@ TINY = [
 ]  # fmt: skip
 
 
+@pytest.mark.train
 def test_a_run_is_trained_resumed_and_replaced(run: Run) -> None:
     first = run("train", "harbour", *TINY, "--set", "train.steps=4", "--set", "eval.every=2")
     assert first.code == 0, first.err
