@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -226,25 +227,27 @@ def test_a_read_only_cache_can_be_used(
 
 
 @pytest.mark.process
-def test_two_processes_share_one_download(site: Site, home: Path) -> None:
+def test_processes_share_one_download(site: Site, home: Path) -> None:
+    is_requested, others_wait = threading.Event(), threading.Event()
+
     def slowly(handler: object) -> None:
-        time.sleep(1.0)
+        is_requested.set()
+        others_wait.wait(60)
         handler.serve(MODEL)  # type: ignore[attr-defined]
 
     site.files["/m.gguf"] = MODEL
     site.faults = [slowly]
     text = catalogue(url_source(site.address("/m.gguf")))
-    children = [start(text) for _ in range(3)]
-    outputs = [child.communicate(timeout=60) for child in children]
+    first = start(text)
+    assert is_requested.wait(60)
+    others = [start(text) for _ in range(2)]
+    notices = [other.stderr.readline() for other in others]  # type: ignore[union-attr]
+    others_wait.set()
+    children = [first, *others]
+    outputs = {child.communicate(timeout=60)[0] for child in children}
     assert [child.returncode for child in children] == [0, 0, 0]
-    assert len({out for out, _ in outputs}) == 1
-    assert len(site.requests) == 1
-    first = next(
-        child.pid for child, (_, notices) in zip(children, outputs, strict=True) if "fetching" in notices
-    )
-    waiting = [notices for _, notices in outputs if "waiting" in notices]
-    assert waiting
-    assert all(f"tiny:1 is being fetched by process {first} since" in notices for notices in waiting)
+    assert len(outputs) == len(site.requests) == 1
+    assert all(f"tiny:1 is being fetched by process {first.pid} since" in notice for notice in notices)
 
 
 @pytest.mark.process
