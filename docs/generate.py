@@ -22,7 +22,8 @@ import click
 
 from zeropoint import formats, registry
 from zeropoint.catalogue import catalog, datasets
-from zeropoint.cli.app import cli
+from zeropoint.cli import help_page
+from zeropoint.cli.app import cli, command_groups
 from zeropoint.engine_options import ENGINE_OPTIONS
 from zeropoint.options import MAX_INT, Option, options_of
 from zeropoint.sampling.params import options as sampling_options
@@ -71,27 +72,24 @@ def _body(command: click.Command, context: click.Context) -> Iterator[str]:
     yield _reflowed(command.help or "")
     yield f"```text\n{' '.join([context.command_path, *command.collect_usage_pieces(context)])}\n```"
     if command is cli:
-        rows = [(f"[{name}]({name}.md)", _first_line(name)) for name in cli.list_commands(context)]
-        yield _table(("command", "what it does"), rows)
-    options = [param for param in command.get_params(context) if isinstance(param, click.Option)]
-    rows = [_row(option, context) for option in options if command is cli or not _common(option)]
-    yield _table(("option", "environment", "meaning"), rows) if rows else ""
+        for title, commands in command_groups().items():
+            rows = [(f"[{name}]({name}.md)", summary) for name, summary in commands]
+            yield _table((title.lower(), "what it does"), rows)
+    for title, options in help_page.grouped_options(command, context).items():
+        if command is cli or title != help_page.EVERY_COMMAND:
+            heading = "option" if title == help_page.EVERYDAY else title.lower()
+            yield _table((heading, "environment", "meaning"), [_row(option, context) for option in options])
 
 
 def _context(command: click.Command, name: str, parent: click.Context | None) -> click.Context:
     return click.Context(command, parent, info_name=name, **command.context_settings)
 
 
-def _common(option: click.Option) -> bool:
-    """Whether every command has it."""
-    return not {"--help"}.union(*(param.opts for param in cli.params)).isdisjoint(option.opts)
-
-
 def _row(option: click.Option, context: click.Context) -> tuple[str, str, str]:
-    """Option, environment variable (which stands in brackets at the end of the help) and meaning."""
+    """Option, environment variable and meaning."""
     names, help = option.get_help_record(context) or ("", "")
-    meaning, _, variable = help.partition(" [env: ")
-    return f"`{names}`", f"`{variable[:-1]}`" if variable else "", meaning
+    variable = option.variable if isinstance(option, help_page.Option) else None
+    return f"`{names}`", f"`{variable}`" if variable else "", help
 
 
 def _examples(epilog: str) -> str:
@@ -112,12 +110,6 @@ def _prose(name: str) -> str:
     path = registry.source(_COMMANDS, name.replace("-", "_"))
     docstring = ast.get_docstring(ast.parse(path.read_bytes())) if path else None
     return _reflowed((docstring or "").partition("\n")[2].strip())
-
-
-def _first_line(name: str) -> str:
-    path = registry.source(_COMMANDS, name.replace("-", "_"))
-    docstring = ast.get_docstring(ast.parse(path.read_bytes())) if path else None
-    return (docstring or "").partition("\n")[0]
 
 
 def _reflowed(text: str) -> str:
@@ -248,9 +240,14 @@ def _render_results() -> ModuleType:
 
 
 def _commands_table() -> str:
-    names = cli.list_commands(_context(cli, "zeropoint", None))
-    rows = [(f"[`zeropoint {name}`](docs/commands/{name}.md)", _first_line(name)) for name in names]
-    return _table(("command", "what it does"), rows)
+    """One table for each group of commands."""
+    return "\n\n".join(
+        _table(
+            (title, "what it does"),
+            [(f"[`zeropoint {name}`](docs/commands/{name}.md)", summary) for name, summary in commands],
+        )
+        for title, commands in command_groups().items()
+    )
 
 
 def load_script(path: Path) -> ModuleType:

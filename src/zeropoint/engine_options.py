@@ -36,23 +36,32 @@ class EngineOptions:
     """
 
     threads: int | None = option(
-        None, 1, 1024, "Threads of the engine. Default: one per usable core.", type=int
+        None, 1, 1024, "Processor threads to compute with, as in 4. Default: one per core.", type=int
     )
     context: int | None = option(
-        None, 1, None, "Context length in tokens. Default: the model's, at most 8192.", type=int
+        None,
+        1,
+        None,
+        "Context length: the most tokens that a conversation may have, as in 4096; more needs more memory. "
+        "Default: the model's, at most 8192.",
+        type=int,
     )
     isa: str | None = option(
         None,
-        help="Instruction set of the kernels (`zeropoint doctor` lists them). Default: the fastest.",
+        help="Instruction set of the processor to use, as in avx2, to compare speeds; answers stay the same. "
+        "Default: the fastest that `zeropoint doctor` lists.",
         type=str,
         choices=_instruction_sets,
     )
     exact: bool = option(
-        False, help="Exact arithmetic: activations and KV cache stay in float32. Slower than the default."
+        False,
+        help="Compute in 32-bit floats throughout, as PyTorch does: slower, to compare numbers with other "
+        "programs. Default: round intermediate values to 8 bits, which hardly changes an answer.",
     )
     cache_type: str | None = option(
         None,
-        help="Number format of the KV cache. int16 is the default, f16 is slower, int8 halves the memory.",
+        help="How to store the KV cache, the model's memory of the text so far: int16, f16 (slower) or int8 "
+        "(half the memory, less accurate). Default: int16.",
         type=str,
         choices=_cache_types,
     )
@@ -60,7 +69,7 @@ class EngineOptions:
         None,
         1,
         None,
-        "Memory limit of the KV cache, all requests together. Default: half of the free memory.",
+        "Most memory for the KV cache, in MB, as in 2000. Default: half of the free memory.",
         type=int,
         unit="MB",
     )
@@ -68,18 +77,23 @@ class EngineOptions:
         None,
         1,
         None,
-        "Generate without end: keep only this many positions in the KV cache. Default: off.",
+        "Continue past the context length by forgetting: the model remembers only this many tokens, as in "
+        "1024. Default: off, and text ends where the context is full.",
         type=int,
     )
     sinks: int | None = option(
         None,
         0,
         None,
-        "With a window: attention sinks, the first positions that always stay. Default: 4.",
+        "With a window: never forget this many tokens at the start of the text. Models rely on them (they "
+        "are called attention sinks); with 0, text degrades. Default: 4.",
         type=int,
     )
     template: str | None = option(
-        None, help="Chat template by name (chatml, llama3, ...). Default: the model's own.", type=str
+        None,
+        help="Format in which the model reads messages, by name (chatml, llama3, ...). Default: the model's "
+        "own.",
+        type=str,
     )
 
     def __post_init__(self) -> None:

@@ -228,7 +228,10 @@ KEYS: tuple[Key, ...] = tuple(
     map(
         Key,
         (
-            _text("model", "Model: a catalogue name, a path, or hf:owner/repo[:quant]."),
+            _text(
+                "model",
+                "The model: a name (smollm2:135m), a path, or hf:owner/repo:q8_0 from Hugging Face.",
+            ),
             _text("home", "Folder for models and everything derived from them."),
             _text("data", "Folder of your own copies of data sets, searched before any download."),
             *ENGINE_OPTIONS,

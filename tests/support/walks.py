@@ -235,6 +235,8 @@ _COMMAND = '''"""Wave at whoever asks."""
 
 import click
 
+GROUP = "Use"
+
 
 @click.command("wave")
 @click.option("--hands", type=int, default=2, help="How many hands.")

@@ -1,7 +1,8 @@
 """The `zeropoint` program: find the command, run it, and turn errors into a message and an exit code.
 
 Each file in `cli/commands/` is a command and defines a click object named `command`. Listing the commands
-does not import them: a command's summary is the first line of its docstring. Exit codes: 0 success, 1
+does not import them: a command's summary is the first line of its docstring, and `GROUP` names its section of
+the help. Exit codes: 0 success, 1
 failure, 2 bad usage or bad input, 130 Ctrl-C.
 """
 
@@ -17,13 +18,14 @@ from typing import Any, NoReturn
 import click
 
 from zeropoint import __version__, registry
-from zeropoint.cli import completion
+from zeropoint.cli import completion, help_page
 from zeropoint.cli.console import Console
 from zeropoint.errors import ZeropointError, choices
 
 __all__ = ["cli", "main"]
 
 _COMMANDS = "zeropoint.cli.commands"
+_GROUPS = ("Use", "Look inside", "Train", "Check", "Other")  # the order of the sections of the help
 # Command names that users know from other tools.
 _ALIASES = {
     "pull": ("models", "pull"),
@@ -42,7 +44,7 @@ Examples:
 Aliases: `run MODEL` is `chat --model MODEL`; `pull`, `ls`, `show` and `rm` are the `models` subcommands."""
 
 
-class Commands(click.Group):
+class Commands(help_page.Group):
     """A click group whose commands are the modules of a package, imported only when they run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -76,9 +78,9 @@ class Commands(click.Group):
             ctx.exit(128 + signal.SIGPIPE)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, _short_help(name)) for name in self.list_commands(ctx)]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+        for title, rows in command_groups().items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
 
 @click.command(
@@ -171,29 +173,53 @@ def _common_options() -> list[click.Option]:
             }[str(param.name)]
             setattr(console, name, setting)
 
-    def flag(*names: str, help: str) -> click.Option:
-        return click.Option(
-            names, is_flag=True, is_eager=True, expose_value=False, callback=set_on_console, help=help
+    def flag(*names: str, help: str, variable: str | None = None) -> click.Option:
+        return help_page.Option(
+            names,
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=set_on_console,
+            help=help,
+            group=help_page.EVERY_COMMAND,
+            variable=variable,
         )
 
     return [
         flag(
             "-v",
             "--verbose",
-            help="Print more messages, and the traceback of an error. [env: ZEROPOINT_DEBUG]",
+            help="Print more messages, and where an error happened in the code.",
+            variable="ZEROPOINT_DEBUG",
         ),
-        flag("-q", "--quiet", help="Print no notices, warnings or progress."),
-        flag("--no-color", help="Print without colour. [env: NO_COLOR]"),
+        flag("-q", "--quiet", help="Print no notices, warnings or progress, only results and errors."),
+        flag("--no-color", help="Print without colour.", variable="NO_COLOR"),
     ]
 
 
-def _short_help(name: str) -> str:
-    """The first line of a command's docstring, read without importing the module."""
+def command_groups() -> dict[str, list[tuple[str, str]]]:
+    """The name and summary of each command by group, in the order of the help. Imports no command."""
+    groups: dict[str, list[tuple[str, str]]] = {title: [] for title in _GROUPS}
+    for module in registry.names(_COMMANDS):
+        group, summary = _described(module)
+        groups.setdefault(group, []).append((module.replace("_", "-"), summary))
+    return {title: rows for title, rows in groups.items() if rows}
+
+
+def _described(module: str) -> tuple[str, str]:
+    """The GROUP and the first docstring line of a command, read without importing it."""
     import ast  # imported here: only --help needs it
 
-    path = registry.source(_COMMANDS, name.replace("-", "_"))
-    docstring = ast.get_docstring(ast.parse(path.read_bytes())) if path else None
-    return docstring.splitlines()[0] if docstring else ""
+    path = registry.source(_COMMANDS, module)
+    tree = ast.parse(path.read_bytes() if path else b"")
+    values = {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    return str(values.get("GROUP", "Other")), (ast.get_docstring(tree) or "").partition("\n")[0]
 
 
 def _start_log() -> None:

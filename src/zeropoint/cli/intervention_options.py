@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import click
-
+from zeropoint.cli import help_page
 from zeropoint.errors import BadInput
 from zeropoint.frozen import frozen
 
@@ -21,34 +20,43 @@ if TYPE_CHECKING:
 __all__ = ["InterventionOptions", "options", "pair", "parse"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+_GROUP = "Change the model"
 _OPTIONS = (
-    click.option(
+    help_page.option(
         "--steer",
+        group=_GROUP,
         nargs=2,
         metavar="TOWARDS AWAY",
-        help="Steer the model towards one text and away from another: add the difference of their residual "
-        "streams to every token.",
+        help='Push the answer towards one text and away from another, as in "I love it" "I hate it": the '
+        "model reads both, and the difference of its states (residual streams) is added to every token.",
     ),
-    click.option(
+    help_page.option(
         "--layer",
+        group=_GROUP,
         type=int,
         metavar="N",
-        help="With --steer: the block after which to add the vector, from 0. Default: the middle block.",
+        help="With --steer: after which layer to add the difference, from 0. Default: the middle one.",
     ),
-    click.option(
-        "--scale", type=float, metavar="X", help="With --steer: the strength of the vector. Default: 1."
+    help_page.option(
+        "--scale",
+        group=_GROUP,
+        type=float,
+        metavar="X",
+        help="With --steer: how hard to push, as in 2; a negative number pushes the other way. Default: 1.",
     ),
-    click.option(
+    help_page.option(
         "--ablate",
+        group=_GROUP,
         multiple=True,
         metavar="L.H",
-        help="Set the output of attention head H in layer L to zero. Repeatable.",
+        help="Switch off attention head H of layer L, as in 3.5, to see what it does. Repeatable.",
     ),
-    click.option(
+    help_page.option(
         "--ablate-feature",
+        group=_GROUP,
         multiple=True,
         metavar="L.F",
-        help="Set feed-forward feature (hidden unit) F in layer L to zero. Repeatable.",
+        help="Switch off hidden unit F of layer L's feed-forward network, as in 3.500. Repeatable.",
     ),
 )
 

@@ -9,8 +9,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import click
-
+from zeropoint.cli import help_page
 from zeropoint.cli.completion import model_names
 from zeropoint.engine_options import ENGINE_OPTIONS
 from zeropoint.options import Option
@@ -21,8 +20,13 @@ from zeropoint.settings import KEYS, Key, Settings
 __all__ = ["DEFAULTS", "engine", "read", "sampling", "sampling_keys", "sampling_params", "some"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+_EVERYDAY = ("model", "max_tokens")
 _SHORT = {"model": "-m", "threads": "-t", "context": "-c", "max_tokens": "-n"}
 _CHAT_ONLY = "template"
+# In the order of the help; other sampling parameters follow.
+_FIRST = ("max_tokens", "temperature", "seed", "stop", "top_p", "top_k", "min_p")
+_METAVARS = {int: "N", float: "X", str: "TEXT"}
+_SPECIAL_METAVARS = {"model": "MODEL", "template": "NAME"}
 
 DEFAULTS: Mapping[str, Any] = {"max_tokens": 1024}
 """Sampling defaults of the command line: without a limit, a small model may repeat itself until
@@ -54,8 +58,10 @@ def sampling(command: F) -> F:
 
 
 def sampling_keys() -> list[Key]:
-    """The sampling parameters as settings, in the table `[sampling]`."""
-    return [_key(option) for option in sampling_options()]
+    """The sampling parameters as settings, in the table `[sampling]`, those that people change most first."""
+    ranks = {name: rank for rank, name in enumerate(_FIRST)}
+    ordered = sorted(sampling_options(), key=lambda option: ranks.get(option.name, len(ranks)))
+    return [_key(option) for option in ordered]
 
 
 def read(flags: Mapping[str, Any]) -> Settings:
@@ -83,19 +89,23 @@ def _key(option: Option) -> Key:
 
 
 def _add(command: F, key: Key) -> F:
+    """The flag of a setting."""
     option = key.option
     flag = f"--{key.name.replace('_', '-')}"
     names = [*([_SHORT[key.name]] if key.name in _SHORT else []), flag]
     if option.type is bool:
         names = [f"{flag}/--no-{key.name.replace('_', '-')}"]
-    metavar = option.unit or {int: "N", float: "X"}.get(option.type, key.name.upper())
-    return click.option(
+    group = "Sampling" if key.table == "sampling" else "Engine"
+    metavar = option.unit or ("NAME" if option.choices else _METAVARS.get(option.type))
+    return help_page.option(
         *names,
         key.name,
+        group=help_page.EVERYDAY if key.name in _EVERYDAY else group,
+        variable=key.env,
         type=option.type,
         default=None,
         multiple=option.is_many,
-        metavar=None if option.type is bool else metavar,
-        help=f"{option.help} [env: {key.env}]",
+        metavar=None if option.type is bool else _SPECIAL_METAVARS.get(key.name, metavar),
+        help=option.help,
         shell_complete=model_names if key.name == "model" else None,
     )(command)

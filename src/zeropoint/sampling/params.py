@@ -21,10 +21,24 @@ __all__ = ["SamplingParams", "options"]
 _MAX_STOPS, _MAX_STOP_CHARS = 4, 1024
 
 _SEED = Option(
-    "seed", int, None, 0, 2**64 - 1, "Seed of the random numbers; the same seed gives the same output."
+    "seed",
+    int,
+    None,
+    0,
+    2**64 - 1,
+    "A number that fixes all random choices, as in 1: the same seed and prompt give the same answer.",
 )
-_MAX_TOKENS = Option("max_tokens", int, None, 1, 2**31 - 1, "Maximum number of new tokens.")
-_STOP = Option("stop", str, (), None, None, "Stop sequence: ends the output (repeatable).", is_many=True)
+_MAX_TOKENS = Option(
+    "max_tokens",
+    int,
+    None,
+    1,
+    2**31 - 1,
+    "Stop after this many new tokens; 100 tokens are about 75 English words.",
+)
+_STOP = Option(
+    "stop", str, (), None, None, "Stop where the model writes this text, as in ###. Repeatable.", is_many=True
+)
 
 
 @frozen

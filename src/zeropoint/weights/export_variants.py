@@ -41,8 +41,22 @@ def export_variant(opened: OpenedModel, kind: Kind, notify: Callable[[str], None
             return candidate
     if kind == "hf":
         raise BadInput(f"{opened.file.name} cannot become a Hugging Face folder: {reason}; use --gguf")
-    notify(f"only zeropoint will be able to read this file: {reason}")
+    notify(f"only zeropoint can open this file: {_gelu_reason(opened) or reason}")
     return replace(opened, family=zeropoint)
+
+
+def _gelu_reason(opened: OpenedModel) -> str:
+    """The reason and the remedy for the usual case, a GPT-2 trained with exact GELU; "" for others."""
+    networks = [block.ffn for block in opened.blueprint.blocks]
+    if opened.blueprint.family != "gpt2" or not any(
+        isinstance(ffn, MLP) and ffn.activation == "gelu" for ffn in networks
+    ):
+        return ""
+    return (
+        "the model uses the activation gelu, and other programs compute a GPT-2 in a GGUF file with "
+        "gelu_tanh, an approximation; to share it with them, export with --hf, or train with "
+        "--set model.activation=gelu_tanh"
+    )
 
 
 def _check_family(opened: OpenedModel, kind: Kind) -> None:

@@ -59,6 +59,24 @@ def test_every_command_has_help_and_examples(run: Run, name: str) -> None:
         assert "--no-color" in result.out or "Commands:" in result.out
 
 
+def test_commands_are_grouped_in_the_help(run: Run) -> None:
+    text = run("--help").out
+    titles = ["\nUse:\n", "\nLook inside:\n", "\nTrain:\n", "\nCheck:\n", "\nOptions:\n"]
+    places = [text.index(title) for title in titles]
+    assert places == sorted(places)
+    assert "Other:" not in text  # every command names its group
+    assert all(len(line) <= 80 for line in text.partition("Options:")[0].splitlines())
+
+
+def test_options_are_grouped_and_common_ones_come_first(run: Run) -> None:
+    text = run("generate", "--help").out.partition("\nOptions:")[2]
+    expected = ["--model", "--max-tokens", "--steer", "--temperature", "--top-k", "--threads", "--verbose"]
+    places = [text.index(name) for name in expected]
+    assert places == sorted(places)
+    titles = re.findall(r"^(\w[\w ]*):$", text, re.MULTILINE)
+    assert titles == ["Change the model", "Sampling", "Engine", "Every command"]
+
+
 def test_without_a_command_help_is_printed(run: Run) -> None:
     assert run().out == run("--help").out
 

@@ -79,6 +79,17 @@ def test_a_bias_free_gpt2_is_exported_with_zero_biases(tmp_path: Path) -> None:
     assert exported.blueprint.n_vocab == TINY_RUNS["gpt2"].n_vocab
 
 
+def test_a_gpt2_with_exact_gelu_says_how_to_share_it(tmp_path: Path) -> None:
+    blocks = tuple(
+        replace(block, ffn=replace(block.ffn, activation="gelu")) for block in TINY_RUNS["gpt2"].blocks
+    )
+    write_tiny_run(tmp_path / "run", replace(TINY_RUNS["gpt2"], blocks=blocks))
+    notices: list[str] = []
+    export_variant(open_model(tmp_path / "run"), "gguf", notices.append)
+    assert "--hf" in notices[0]
+    assert "--set model.activation=gelu_tanh" in notices[0]
+
+
 def test_a_model_of_no_family_is_exported_in_our_own_format(tmp_path: Path) -> None:
     block = replace(LLAMA.blocks[0], attention=replace(LLAMA.blocks[0].attention, position=Alibi()))
     blueprint = replace(LLAMA, blocks=(block, block))
@@ -87,6 +98,6 @@ def test_a_model_of_no_family_is_exported_in_our_own_format(tmp_path: Path) -> N
     exported = export_variant(open_model(tmp_path / "run"), "gguf", notices.append)
     assert exported.family.__name__.endswith(".zeropoint")
     assert exported.blueprint == blueprint
-    assert "only zeropoint will be able to read this file" in notices[0]
+    assert "only zeropoint can open this file" in notices[0]
     with pytest.raises(BadInput, match="cannot become a Hugging Face folder"):
         export_variant(open_model(tmp_path / "run"), "hf", notices.append)

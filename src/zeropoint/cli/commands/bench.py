@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zeropoint.cli import open_model, options
+from zeropoint.cli import help_page, open_model, options
 from zeropoint.cli.console import Console
 from zeropoint.errors import BadInput
 from zeropoint.settings import Settings
@@ -21,6 +21,8 @@ from zeropoint.settings import Settings
 if TYPE_CHECKING:
     from zeropoint.evaluate.quality import Quality
 
+GROUP = "Check"
+_QUALITY = "Compare number formats"
 _EXAMPLES = """\b
 Examples:
   zeropoint bench
@@ -31,36 +33,49 @@ Examples:
 """
 
 
-@click.command("bench", epilog=_EXAMPLES)
+@click.command("bench", cls=help_page.Command, epilog=_EXAMPLES)
+@options.engine
 @click.option(
     "--runs",
     type=click.IntRange(1, 1000),
     metavar="N",
-    help="Runs per measurement; the median is reported. Default: 5, or 3 with --quality.",
+    help="Measure everything N times and print the median. Default: 5, or 3 with --quality.",
 )
-@click.option("--prefill", metavar="N,N", help="Prompt lengths in tokens. Default: 128,512.")
+@click.option("--prefill", metavar="N,N", help="Lengths of the prompts to read, in tokens. Default: 128,512.")
 @click.option(
-    "--decode", metavar="N,N", help="Context lengths to generate after, in tokens. Default: 16,512."
+    "--decode", metavar="N,N", help="Lengths of the text before the tokens that are written. Default: 16,512."
 )
-@click.option("--quality", is_flag=True, help="Compare number formats: size, speed and perplexity of each.")
-@click.option("--formats", metavar="F,F", help="With --quality: formats to compare. Default: nine.")
-@click.option(
+@help_page.option(
+    "--quality",
+    group=_QUALITY,
+    is_flag=True,
+    help="Convert the model to several number formats; print the size, speed and perplexity of each.",
+)
+@help_page.option(
+    "--formats",
+    group=_QUALITY,
+    metavar="F,F",
+    help="With --quality: the formats to compare, as in q8_0,q4_0. Default: nine.",
+)
+@help_page.option(
     "--text",
+    group=_QUALITY,
     type=click.Path(path_type=Path),
-    help="With --quality: UTF-8 text to compute perplexity on. Default: a built-in story.",
+    metavar="FILE",
+    help="With --quality: the text to predict, in UTF-8. Default: a built-in story.",
 )
-@click.option(
+@help_page.option(
     "--tokens",
+    group=_QUALITY,
     type=click.IntRange(2),
     metavar="N",
     default=2048,
     show_default=True,
-    help="With --quality: number of tokens of the text to use.",
+    help="With --quality: read this many tokens of the text.",
 )
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object: prefill128, decode16, ... in tokens/s."
+    "--json", "as_json", is_flag=True, help="Print one JSON object; speeds are in tokens per second."
 )
-@options.engine
 @click.make_pass_decorator(Console, ensure=True)
 def command(
     console: Console,
@@ -75,7 +90,11 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Measure prefill and decode speed of one sequence, and the memory-bandwidth ceiling of decode."""
+    """Measure how fast a model reads a prompt and writes an answer, and how fast it could write at most.
+
+    Reading a prompt is called prefill, writing is called decode. To write a token the processor reads all
+    weights from memory, so memory bandwidth sets the ceiling.
+    """
     settings = options.read(flags)
     if quality:
         _quality(console, settings, formats, text, tokens, runs or 3, as_json)

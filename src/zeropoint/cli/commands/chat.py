@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
-from zeropoint.cli import answer, open_model, options
+from zeropoint.cli import answer, help_page, open_model, options
 from zeropoint.cli.console import Console
 
+GROUP = "Use"
 _EXAMPLES = """\b
 Examples:
   zeropoint chat
@@ -23,18 +24,18 @@ Examples:
 """
 
 
-@click.command("chat", epilog=_EXAMPLES)
+@click.command("chat", cls=help_page.Command, epilog=_EXAMPLES)
 @click.argument("question", required=False)
+@options.engine
+@options.some("template")
+@options.sampling
 @click.option(
     "-s",
     "--system",
     metavar="TEXT",
-    help="System prompt: instructions that precede the conversation.",
+    help='Instructions that the model reads before the conversation, as in "Answer in one word."',
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: text, usage, timings.")
-@options.engine
-@options.some("template")
-@options.sampling
 @click.make_pass_decorator(Console, ensure=True)
 def command(
     console: Console, /, question: str | None, system: str | None, as_json: bool, **flags: Any

@@ -1,4 +1,4 @@
-"""Compare the native engine with the PyTorch model, layer by layer.
+"""Compare the fast engine with the PyTorch model, layer by layer.
 
 Both engines run the same weights on the same text. The table lists the largest difference in each layer and
 the first tensor that differs by more than rounding error. Needs torch.
@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
-from zeropoint.cli import open_model, options
+from zeropoint.cli import help_page, open_model, options
 from zeropoint.cli.completion import model_names
 from zeropoint.cli.console import Console
 
+GROUP = "Look inside"
 _EXAMPLES = """\b
 Examples:
   zeropoint compare
@@ -23,15 +24,20 @@ Examples:
 _TEXT = "The quick brown fox jumps over the lazy dog, and the dog does not mind."
 
 
-@click.command("compare", epilog=_EXAMPLES)
+@click.command("compare", cls=help_page.Command, epilog=_EXAMPLES)
 @click.argument("name", metavar="[MODEL]", required=False, shell_complete=model_names)
-@click.option("--text", default=_TEXT, help="The text that both engines read.")
-@click.option("--fast", is_flag=True, help="Compare fast mode (int8 activations) instead of exact mode.")
+@click.option("--text", default=_TEXT, help="The text that both read.")
+@click.option(
+    "--fast",
+    is_flag=True,
+    help="Compare fast mode, which rounds intermediate values to 8 bits, not exact mode.",
+)
 @click.option(
     "--tolerance",
     type=click.FloatRange(0),
     metavar="X",
-    help="Largest difference allowed, relative to the tensor's largest value.",
+    help="Largest difference to accept, as a share of the tensor's largest value, as in 0.05. "
+    "Default: 0.0001.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every tensor.")
 @options.some("threads", "isa")
@@ -46,7 +52,7 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Run MODEL in the native engine and in PyTorch, and compare every intermediate tensor.
+    """Run MODEL in the native engine and in PyTorch, and compare every number that they compute on the way.
 
     The exit code is 1 if a tensor differs by more than the tolerance.
     """

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import click
 
-from zeropoint.cli import options
+from zeropoint.cli import help_page, options
 from zeropoint.cli.console import Console
 from zeropoint.settings import user_file
 
+GROUP = "Check"
 _EXAMPLES = """\b
 Examples:
   zeropoint config
@@ -19,7 +20,7 @@ Examples:
 """
 
 
-@click.command("config", epilog=_EXAMPLES)
+@click.command("config", cls=help_page.Command, epilog=_EXAMPLES)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.make_pass_decorator(Console, ensure=True)
 def command(console: Console, as_json: bool) -> None:

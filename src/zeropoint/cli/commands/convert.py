@@ -1,4 +1,4 @@
-"""Convert a model between GGUF, a Hugging Face folder, and number formats.
+"""Convert a model to another file format or a smaller number format.
 
 The command writes to a temporary name, verifies the result, and only then renames it. It loads the result,
 compares every tensor with the source, and runs both models: GGUF decoders in the native engine, others in
@@ -12,9 +12,11 @@ from pathlib import Path
 import click
 
 from zeropoint import registry
+from zeropoint.cli import help_page
 from zeropoint.cli.completion import model_names
 from zeropoint.cli.console import Console
 
+GROUP = "Use"
 _EXAMPLES = """\b
 Examples:
   zeropoint convert smollm2:135m smollm2/              to a Hugging Face folder, in F32
@@ -25,22 +27,27 @@ Examples:
 _FORMATS = [name.upper() for name in registry.names("zeropoint.formats")]
 
 
-@click.command("convert", epilog=_EXAMPLES)
+@click.command("convert", cls=help_page.Command, epilog=_EXAMPLES)
 @click.argument("source", shell_complete=model_names)
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option("--to", metavar="FORMAT", help=f"Number format of weight matrices: {', '.join(_FORMATS)}.")
+@click.option(
+    "--to",
+    metavar="FORMAT",
+    help=f"How to store the weights, as in Q8_0: {', '.join(_FORMATS)}. Default: unchanged.",
+)
 @click.option("--force", is_flag=True, help="Replace TARGET if it exists.")
 @click.option(
     "--allow-pickle",
     is_flag=True,
-    help="Also read pickled PyTorch weights, with torch's restricted loader. Only for files you trust.",
+    help="Also read weights in PyTorch's pickle format (.bin, .pt), with torch's restricted loader. Only for "
+    "files you trust.",
 )
 @click.option(
     "--shard-size",
     type=click.FloatRange(min=0.001),
     default=5.0,
     metavar="GB",
-    help="Maximum size of each weight file in a folder, in GB. Default: 5.",
+    help="With a folder: split the weights into files of at most this size, in GB. Default: 5.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.make_pass_decorator(Console, ensure=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zeropoint.cli import help_page
 from zeropoint.cli.console import Console
 from zeropoint.settings import Settings
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from zeropoint.data.completion_loss import LossTargets
     from zeropoint.data.shards import Manifest
 
+GROUP = "Train"
 _EXAMPLES = """\b
 Examples:
   zeropoint data list                                      the catalogue, and which sets are downloaded
@@ -26,16 +28,19 @@ Examples:
 _pass_console = click.make_pass_decorator(Console, ensure=True)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _field = click.option(
-    "--field", default="text", show_default=True, help="For JSON and Parquet: the field with the text."
+    "--field",
+    default="text",
+    show_default=True,
+    help="In JSON and Parquet files: the field that holds the text.",
 )
 
 
-@click.group("data", epilog=_EXAMPLES)
+@click.group("data", cls=help_page.Group, epilog=_EXAMPLES)
 def command() -> None:
     """List, download and tokenize training data.
 
     Training data is a data set from the catalogue, or your own file or folder: .txt, .md, .jsonl, .json or
-    .parquet. `zeropoint train` reads all of these directly; `prepare` tokenizes a large corpus in advance.
+    .parquet. `zeropoint train` reads all of these directly; `prepare` tokenizes a large text in advance.
     """
 
 
@@ -98,7 +103,7 @@ def pull(console: Console, names: tuple[str, ...]) -> None:
 @click.option(
     "--check",
     is_flag=True,
-    help="For shards: read and verify every byte of the shards and of their source files.",
+    help="For prepared data: read and verify every byte of it and of its source files.",
 )
 @_field
 @_json
@@ -130,13 +135,13 @@ def show(console: Console, source: str, check: bool, field: str, as_json: bool) 
     required=True,
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder to write the shards to.",
+    help="Folder to write to.",
 )
 @click.option(
     "--tokenizer",
     default="bpe",
     show_default=True,
-    help="Tokenizer: characters, bpe (trained on the text), or the path of a tokenizer.json.",
+    help="How to split the text into tokens: characters, bpe (trained on this text) or a tokenizer.json.",
 )
 @click.option(
     "--vocab",
@@ -144,7 +149,7 @@ def show(console: Console, source: str, check: bool, field: str, as_json: bool) 
     default=4096,
     show_default=True,
     metavar="N",
-    help="With bpe: vocabulary size, at least 257.",
+    help="With bpe: how many different tokens to learn, at least 257.",
 )
 @click.option(
     "--validation",
@@ -152,20 +157,20 @@ def show(console: Console, source: str, check: bool, field: str, as_json: bool) 
     default=0.1,
     show_default=True,
     metavar="X",
-    help="Fraction held out for validation.",
+    help="Share of the text to keep for validation, as in 0.1 for a tenth.",
 )
 @click.option(
     "--loss",
     type=click.Choice(["all", "completion"]),
     default="all",
     show_default=True,
-    help="Tokens to train on: all, or only the completion of each prompt.",
+    help="Learn to predict all tokens, or only the completions in prompt and completion pairs.",
 )
 @click.option(
     "--workers",
     type=int,
     metavar="N",
-    help="Processes to use. Default: one per core for a large corpus, else one.",
+    help="Tokenize in N processes. Default: one per core for a large text, else one.",
 )
 @_field
 @_json
@@ -183,11 +188,11 @@ def prepare(
     field: str,
     as_json: bool,
 ) -> None:
-    """Tokenize SOURCE into shards.
+    """Tokenize SOURCE once, so that training need not do it again.
 
-    Shards are binary files of token ids that `zeropoint train` memory-maps. SOURCE is a data set name, a file
-    or a folder. The result does not depend on the number of processes. If the folder already contains shards
-    of the same files with the same settings, nothing is done.
+    The result is a folder of shards: binary files of token ids, which `zeropoint train` reads like any other
+    data. SOURCE is a data set name, a file or a folder. If the folder already contains shards of the same
+    files with the same settings, nothing is done.
     """
     from zeropoint.data.corpus import find_data
     from zeropoint.data.prepare import prepare as prepared

@@ -1,4 +1,4 @@
-"""Show what zeropoint detects on this machine: processor, kernels, threads, memory, versions.
+"""Show what zeropoint detects on this machine, for a bug report.
 
 Attach the output to a bug report.
 """
@@ -11,9 +11,10 @@ from typing import Any
 
 import click
 
-from zeropoint.cli import options
+from zeropoint.cli import help_page, options
 from zeropoint.cli.console import Console
 
+GROUP = "Check"
 _EXAMPLES = """\b
 Examples:
   zeropoint doctor
@@ -22,11 +23,11 @@ Examples:
 _PACKAGES = ("numpy", "tokenizers", "jinja2", "huggingface_hub", "click", "rich")
 
 
-@click.command("doctor", epilog=_EXAMPLES)
+@click.command("doctor", cls=help_page.Command, epilog=_EXAMPLES)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.make_pass_decorator(Console, ensure=True)
 def command(console: Console, /, as_json: bool) -> None:
-    """Show processor features, the kernels in use, threads, memory bandwidth, folders and versions."""
+    """Show the processor, the code chosen for it (kernels), memory speed, folders and versions."""
     facts = _facts()
     if as_json:
         console.json(facts)

@@ -1,4 +1,4 @@
-"""Export a trained model as a GGUF file or a folder for Hugging Face transformers.
+"""Write a model you trained as a file that other programs open.
 
 The result is compared with the checkpoint, tensor by tensor, and both are run before the file gets its name.
 """
@@ -9,9 +9,11 @@ from pathlib import Path
 
 import click
 
+from zeropoint.cli import help_page
 from zeropoint.cli.console import Console
 from zeropoint.errors import BadInput
 
+GROUP = "Train"
 _EXAMPLES = """\b
 Examples:
   zeropoint export runs/shakespeare-char --gguf            a file for zeropoint and llama.cpp
@@ -21,18 +23,22 @@ Examples:
 """
 
 
-@click.command("export", epilog=_EXAMPLES)
+@click.command("export", cls=help_page.Command, epilog=_EXAMPLES)
 @click.argument("run")
-@click.option("--gguf", is_flag=True, help="Write a GGUF file.")
-@click.option("--hf", is_flag=True, help="Write a folder that Hugging Face transformers can load.")
+@click.option("--gguf", is_flag=True, help="Write one GGUF file, for zeropoint, llama.cpp and others.")
+@click.option("--hf", is_flag=True, help="Write a folder, for Hugging Face transformers.")
 @click.option(
     "--step",
     type=click.IntRange(0),
     metavar="N",
-    help="Export the checkpoint of step N. Default: the latest.",
+    help="Export the weights as they were after step N, as in 1500. Default: the latest.",
 )
-@click.option("--best", is_flag=True, help="Export the checkpoint with the lowest validation loss.")
-@click.option("--to", metavar="FORMAT", help="Number format of weight matrices, as in `zeropoint convert`.")
+@click.option("--best", is_flag=True, help="Export the weights with the lowest validation loss.")
+@click.option(
+    "--to",
+    metavar="FORMAT",
+    help="How to store the weights, as in Q8_0; `zeropoint convert --help` lists the formats.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -55,9 +61,9 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Export the latest checkpoint of RUN.
+    """Write the model trained in RUN as a file or folder that other programs open.
 
-    RUN is a run's folder, or the name of a folder in runs/. Give either --gguf or --hf.
+    RUN is a run's folder, or the name of a folder in runs/. Choose --gguf or --hf.
     """
     from zeropoint.convert.convert import convert
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from zeropoint.cli import answer, intervention_options, open_model, options
+from zeropoint.cli import answer, help_page, intervention_options, open_model, options
 from zeropoint.cli.console import Console
 
+GROUP = "Use"
 _EXAMPLES = """\b
 Examples:
   zeropoint generate "The first law of thermodynamics"
@@ -21,12 +22,12 @@ Examples:
 """
 
 
-@click.command("generate", epilog=_EXAMPLES)
+@click.command("generate", cls=help_page.Command, epilog=_EXAMPLES)
 @click.argument("prompt", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: text, usage, timings.")
-@intervention_options.options
 @options.engine
 @options.sampling
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: text, usage, timings.")
+@intervention_options.options
 @click.make_pass_decorator(Console, ensure=True)
 def command(console: Console, /, prompt: str | None, as_json: bool, **flags: Any) -> None:
     """Continue PROMPT, or the text on stdin (`-`), and print the continuation.

@@ -1,4 +1,4 @@
-"""Look inside a model as it reads a text: logit lens, attention weights, token probabilities.
+"""See what a model predicts and attends to as it reads a text.
 
 `--lens` is the logit lens (nostalgebraist, "Interpreting GPT: the logit lens", 2020): the next-token
 prediction after each layer. `--attention` prints the weights of one attention head, `--logprobs` the
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zeropoint.cli import answer, intervention_options, open_model, options
+from zeropoint.cli import answer, help_page, intervention_options, open_model, options
 from zeropoint.cli.console import Console
 from zeropoint.cli.intervention_options import pair
 
 if TYPE_CHECKING:
     from zeropoint.inspect.report import Report
 
+GROUP = "Look inside"
 _EXAMPLES = """\b
 Examples:
   zeropoint inspect "The capital of France is"
@@ -30,22 +31,30 @@ Examples:
 """
 
 
-@click.command("inspect", epilog=_EXAMPLES)
+@click.command("inspect", cls=help_page.Command, epilog=_EXAMPLES)
 @click.argument("text", required=False)
+@options.engine
 @click.option(
-    "--lens", is_flag=True, help="Logit lens: the next-token prediction after each layer (default)."
+    "--lens",
+    is_flag=True,
+    help="What the model would predict if it stopped after each layer, the logit lens. This is the default.",
 )
 @click.option(
     "--at",
     type=int,
     metavar="N",
-    help="With --lens: the position of the token to show, from 0. Default: the last.",
+    help="With --lens: after which token of TEXT to predict, counted from 0. Default: the last.",
 )
 @click.option(
-    "--logprobs", is_flag=True, help="Log-probability of each token, with its likeliest alternatives."
+    "--logprobs",
+    is_flag=True,
+    help="How likely the model found each token of TEXT, and what it expected instead.",
 )
 @click.option(
-    "--attention", multiple=True, metavar="L.H", help="Attention weights of head H in layer L. Repeatable."
+    "--attention",
+    multiple=True,
+    metavar="L.H",
+    help="How much each token attends to each earlier one in head H of layer L, as in 23.4. Repeatable.",
 )
 @click.option(
     "--top",
@@ -53,18 +62,17 @@ Examples:
     metavar="N",
     default=5,
     show_default=True,
-    help="How many of the likeliest tokens to list.",
+    help="List this many of the likeliest tokens.",
 )
 @click.option(
     "--token",
     "tokens",
     multiple=True,
     metavar="TEXT",
-    help="Also show the probability of this token. Repeatable.",
+    help='Also show the probability of this token, as in " Paris" with its space. Repeatable.',
 )
-@intervention_options.options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every selected view.")
-@options.engine
+@intervention_options.options
 @click.make_pass_decorator(Console, ensure=True)
 def command(
     console: Console,
@@ -79,9 +87,10 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Show how the model processes TEXT (`-` reads stdin); by default, the logit lens.
+    """Show what happens inside a model while it reads TEXT (`-` reads stdin).
 
-    Layers, heads and token positions count from 0.
+    By default it shows what the model would predict after each of its layers (the logit lens). Layers, heads
+    and token positions count from 0. docs/inspect.md explains every view.
     """
     from zeropoint.inspect.report import ReportOptions, report
 

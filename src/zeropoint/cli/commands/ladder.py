@@ -1,4 +1,4 @@
-"""Retrain a published sequence of models and compare each loss with the published one.
+"""Retrain published models, each one part larger than the last.
 
 A ladder is a sequence of small models, each adding one part to the previous one: a "rung". Training every
 rung shows what each part is worth, and that our parts match those of the lecture or article.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zeropoint.cli import help_page
 from zeropoint.cli.console import Console
 from zeropoint.cli.extras import require_torch
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _N_PARAMETERS_SHOWN = 5
 _QUICK_STEPS = 3
 _HEADERS = ("rung", "steps", "published", "ours", "corrected", "tolerance", "verdict", "s")
+GROUP = "Train"
 _EXAMPLES = """\b
 Examples:
   zeropoint ladder build-gpt                          every rung that takes seconds
@@ -31,20 +33,31 @@ Examples:
 """
 
 
-@click.command("ladder", epilog=_EXAMPLES)
+@click.command("ladder", cls=help_page.Command, epilog=_EXAMPLES)
 @click.argument("name", metavar="LADDER")
-@click.option("--rung", "names", metavar="NAME", multiple=True, help="Train only this rung. Repeatable.")
-@click.option("--slow", is_flag=True, help="Include stages that take minutes.")
-@click.option("--full", is_flag=True, help="Include every stage, also those that take a night (or a GPU).")
+@click.option(
+    "--rung",
+    "names",
+    metavar="NAME",
+    multiple=True,
+    help="Train only this model of the ladder, as in rms-norm. Repeatable.",
+)
+@click.option(
+    "--slow", is_flag=True, help="Also train what takes minutes; without it, only what takes seconds."
+)
+@click.option(
+    "--full", is_flag=True, help="Train everything, also what takes a night on a CPU (or minutes on a GPU)."
+)
 @click.option(
     "--quick",
     is_flag=True,
-    help=f"Train each rung for {_QUICK_STEPS} steps to check that it runs. Judges and records nothing.",
+    help=f"Train each model for only {_QUICK_STEPS} steps, to see that it runs; compare and record nothing.",
 )
 @click.option(
     "--device",
     type=click.Choice(["cpu", "cuda", "auto"]),
-    help="Device to train on. Default: cpu; for a model that only --full trains, its preset's device.",
+    help="Train on the processor (cpu) or an NVIDIA GPU (cuda). Default: cpu; what only --full trains uses a "
+    "GPU if there is one.",
 )
 @click.option(
     "--seed",
@@ -52,19 +65,19 @@ Examples:
     metavar="N",
     default=1337,
     show_default=True,
-    help="Seed of initial weights, batches and dropout.",
+    help="A number that fixes all random choices: initial weights, batches, dropout.",
 )
 @click.option(
     "--results",
     metavar="FILE",
-    help="JSONL file to append results to. Default: ladders.jsonl in the state folder.",
+    help="Append one line of JSON for each result to this file. Default: ladders.jsonl in your state folder.",
 )
 @click.option(
     "--runs",
     metavar="DIR",
     default="runs",
     show_default=True,
-    help="Folder for training runs of --full. An interrupted run there is resumed.",
+    help="With --full: folder for the training runs. An interrupted run there is resumed.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.make_pass_decorator(Console, ensure=True)
@@ -84,12 +97,13 @@ def command(
     runs: str,
     as_json: bool,
 ) -> None:
-    """Train the rungs of LADDER on tiny Shakespeare and compare their losses with the published ones.
+    """Train the models of LADDER on tiny Shakespeare and compare their losses with the published ones.
 
-    Ladders: build-gpt (Karpathy, "Let's build GPT", 2023) and llama (Kitano, "Llama from scratch", 2023). The
-    llama rungs are trained twice, as published ("ours") and without their bugs ("corrected"); a module that
-    leaks future tokens is reported by name. The exit code is 1 if a loss differs, if losses do not decrease
-    as published, or if a corrected model leaks.
+    A ladder is a series of small models, each with one more part than the last: a rung. Ladders: build-gpt
+    (Karpathy, "Let's build GPT", 2023) and llama (Kitano, "Llama from scratch", 2023). The llama rungs are
+    trained twice, as published ("ours") and without their bugs ("corrected"); a module that lets a model see
+    the tokens it should predict is reported by name. The exit code is 1 if a loss differs, if losses do not
+    decrease as published, or if a corrected model sees them.
     """
     require_torch("ladder")
     from zeropoint import registry, settings

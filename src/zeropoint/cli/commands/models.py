@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zeropoint.cli import help_page
 from zeropoint.cli.completion import model_names
 from zeropoint.cli.console import Console
 from zeropoint.settings import Settings
@@ -14,6 +15,7 @@ from zeropoint.settings import Settings
 if TYPE_CHECKING:
     from zeropoint.catalogue.lookup import ModelInfo
 
+GROUP = "Use"
 _EXAMPLES = """\b
 Examples:
   zeropoint models list                      downloaded models and the catalogue
@@ -28,7 +30,7 @@ _one = click.argument("name", required=True, shell_complete=model_names)
 _many = click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=model_names)
 
 
-@click.group("models", epilog=_EXAMPLES)
+@click.group("models", cls=help_page.Group, epilog=_EXAMPLES)
 def command() -> None:
     """List, download, inspect and remove models.
 

@@ -1,4 +1,4 @@
-"""Check whether a model fits in memory and how fast it will run, before downloading it.
+"""Check whether a model fits in memory, and how fast it will run.
 
 For a catalogue model the plan needs no network; for any other remote model it reads the first megabytes of
 the file. The expected speed comes from a short measurement of this machine: its memory bandwidth, and the
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zeropoint.cli import open_model, options
+from zeropoint.cli import help_page, open_model, options
 from zeropoint.cli.completion import model_names
 from zeropoint.cli.console import Console
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zeropoint.planning.estimate import Estimate
 
 _MAX_RATIO = 1.15  # if the high estimate exceeds the low one by more, print the range
+GROUP = "Use"
 _EXAMPLES = """\b
 Examples:
   zeropoint plan
@@ -27,16 +28,16 @@ Examples:
 """
 
 
-@click.command("plan", epilog=_EXAMPLES)
+@click.command("plan", cls=help_page.Command, epilog=_EXAMPLES)
 @click.argument("name", metavar="[MODEL]", required=False, shell_complete=model_names)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @options.some("context", "threads", "exact", "cache_type", "window", "sinks")
 @click.make_pass_decorator(Console, ensure=True)
 def command(console: Console, /, name: str | None, as_json: bool, **flags: Any) -> None:
-    """Show the memory that MODEL needs, whether it fits, and the expected decode speed.
+    """Show how much memory MODEL needs, whether this machine has it, and how fast answers will appear.
 
-    The ceiling is memory bandwidth divided by the bytes read per token; the expected speed also accounts for
-    the cost of the matrix products.
+    To write a token the processor reads all weights from memory; the time for that sets the speed ceiling.
+    The expected speed also counts the arithmetic.
     """
     from zeropoint.planning.estimate import estimate
 

@@ -1,4 +1,4 @@
-"""Fit a scaling law to small models, predict the loss of a larger one, and train it to check.
+"""Train small models and predict how well a larger one will do.
 
 The law is that of Hoffmann et al., "Training Compute-Optimal Large Language Models" (Chinchilla), 2022:
 L(N, D) = E + A / N^alpha + B / D^beta for N parameters and D training tokens.
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zeropoint.cli import help_page
 from zeropoint.cli.console import Console
 from zeropoint.cli.extras import require
 from zeropoint.errors import BadInput
@@ -18,6 +19,7 @@ from zeropoint.errors import BadInput
 if TYPE_CHECKING:
     from zeropoint.train.scaling.study import Study
 
+GROUP = "Train"
 _EXAMPLES = """\b
 Examples:
   zeropoint scaling
@@ -27,7 +29,7 @@ Examples:
 _LAW_PARAMETERS = ("E", "A", "alpha", "B", "beta", "size_exponent")
 
 
-@click.command("scaling", epilog=_EXAMPLES)
+@click.command("scaling", cls=help_page.Command, epilog=_EXAMPLES)
 @click.argument("recipe", metavar="[PRESET]", default="scaling")
 @click.option(
     "--config",
@@ -41,14 +43,14 @@ _LAW_PARAMETERS = ("E", "A", "alpha", "B", "beta", "size_exponent")
     "sets",
     metavar="KEY=VALUE",
     multiple=True,
-    help="Override one setting, as in data.source=shakespeare. Repeatable.",
+    help="Change one setting of the preset, as in data.source=shakespeare. Repeatable.",
 )
 @click.option(
     "--time-budget",
     metavar="SPAN",
     default="10m",
     show_default=True,
-    help="Total training time, as in 90s, 10m or 1h.",
+    help="Train for this long in total, as in 90s, 10m or 1h.",
 )
 @click.option(
     "--out",

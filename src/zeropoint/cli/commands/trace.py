@@ -1,4 +1,4 @@
-"""Show every matrix of a transformer whose weights were set by hand, as it reads a text.
+"""Follow a tiny handmade transformer, number by number.
 
 The handmade models are small enough to follow number by number. See Theia Vogel, "I made a transformer by
 hand (no training!)", 2023.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zeropoint.cli import matrix_view
+from zeropoint.cli import help_page, matrix_view
 from zeropoint.cli.console import Console
 from zeropoint.cli.extras import require_torch
 from zeropoint.errors import BadInput
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zeropoint.learn.handmade.trace import Matrix, ProgramTrace
 
 _PREFIX = "handmade:"
+GROUP = "Look inside"
 _EXAMPLES = """\b
 Examples:
   zeropoint trace handmade:aab aabaab
@@ -29,14 +30,14 @@ Examples:
 """
 
 
-@click.command("trace", epilog=_EXAMPLES)
+@click.command("trace", cls=help_page.Command, epilog=_EXAMPLES)
 @click.argument("program", metavar="handmade:PROGRAM")
 @click.argument("text")
-@click.option("--at", type=int, metavar="N", help="Read only the first N characters of TEXT.")
+@click.option("--at", type=int, metavar="N", help="Read only the first N characters of TEXT, as in 3.")
 @click.option(
     "--only",
     metavar="WORD",
-    help="Show only matrices with this word in their name, as in query.",
+    help="Print only the matrices with this word in their name, as in query.",
 )
 @click.option(
     "--write", metavar="FILE", help="Also write the model as a GGUF file, which the engine can run."
@@ -55,8 +56,9 @@ def command(
     plain: bool,
     as_json: bool,
 ) -> None:
-    """Show every matrix of a handmade model as it reads TEXT, and the token it predicts.
+    """Show every number that a tiny transformer computes as it reads TEXT, and the letter it predicts.
 
+    Its weights were chosen by hand, not trained, so every step can be followed; see docs/handmade.md.
     PROGRAM is aab (continue aabaab...), previous (repeat the token before the last) or brackets (close open
     brackets). Rows and columns are tokens ("2:b" is b at position 2) or named columns of the residual stream.
     On a colour terminal, numbers are shaded by value.

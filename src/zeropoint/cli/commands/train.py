@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zeropoint.cli import help_page
 from zeropoint.cli.console import Console
 from zeropoint.cli.extras import require_torch
 from zeropoint.errors import BadInput
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from zeropoint.train.callbacks.callbacks import Result
     from zeropoint.train.config.config import RunConfig
 
+GROUP = "Train"
+_CLUSTER = "Several machines"
 _EXAMPLES = """\b
 Examples:
   zeropoint train harbour                          a demo: half a minute, no network needed
@@ -30,7 +33,7 @@ Examples:
 """
 
 
-@click.command("train", epilog=_EXAMPLES)
+@click.command("train", cls=help_page.Command, epilog=_EXAMPLES)
 @click.argument("preset", required=False)
 @click.option(
     "--config",
@@ -43,24 +46,33 @@ Examples:
     "sets",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Override one setting, as in train.steps=500. Repeatable.",
+    help="Change one setting, as in train.steps=500. Repeatable; docs/train.md lists them.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="The run's folder. Default: runs/ plus the preset's name.",
+    help="Folder for the run: checkpoints, metrics, report. Default: runs/PRESET.",
 )
-@click.option("--resume", is_flag=True, help="Resume the run in the folder from its latest checkpoint.")
+@click.option(
+    "--resume", is_flag=True, help="Continue the interrupted run in that folder from its latest checkpoint."
+)
 @click.option(
     "--fresh", is_flag=True, help="Start a new run; an existing run in the folder is renamed, not deleted."
 )
 @click.option("--time-budget", metavar="SPAN", help="Stop after this time, as in 90s, 10m or 8h.")
-@click.option(
-    "--ray", metavar="ADDRESS", help="Train on a Ray cluster: HOST:PORT of its head node, auto or local."
+@help_page.option(
+    "--ray",
+    group=_CLUSTER,
+    metavar="ADDRESS",
+    help="Train on a Ray cluster: HOST:PORT of its head node, auto or local.",
 )
-@click.option(
-    "--workers", type=click.IntRange(min=1), metavar="N", help="With --ray: number of workers. Default: 1."
+@help_page.option(
+    "--workers",
+    group=_CLUSTER,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --ray: train on this many machines or GPUs. Default: 1.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.make_pass_decorator(Console, ensure=True)

@@ -1,4 +1,4 @@
-"""Translate with a model you trained on parallel text; show its attention; measure BLEU.
+"""Translate with a model you trained on pairs of sentences.
 
 `zeropoint train multi30k` trains a German-to-English model to use with this command.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zeropoint.cli import matrix_view
+from zeropoint.cli import help_page, matrix_view
 from zeropoint.cli.answer import read_prompt
 from zeropoint.cli.console import Console
 from zeropoint.cli.extras import require_torch
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from zeropoint.decoding.beam import Beam
     from zeropoint.decoding.translator import AttentionMap, Translator
 
+GROUP = "Use"
 _EXAMPLES = """\b
 Examples:
   zeropoint translate runs/multi30k "Ein Hund rennt über die Wiese."
@@ -33,7 +34,7 @@ Examples:
 """
 
 
-@click.command("translate", epilog=_EXAMPLES)
+@click.command("translate", cls=help_page.Command, epilog=_EXAMPLES)
 @click.argument("run")
 @click.argument("text", required=False)
 @click.option(
@@ -43,7 +44,7 @@ Examples:
     default=4,
     metavar="N",
     show_default=True,
-    help="Beam width: candidate translations to keep at each step. 1 is greedy search.",
+    help="Follow the N best beginnings of a translation at once (beam search); 1 follows only the best.",
 )
 @click.option(
     "--penalty",
@@ -51,17 +52,24 @@ Examples:
     default=0.6,
     metavar="X",
     show_default=True,
-    help="Length penalty of beam search; larger values favour longer translations.",
+    help="With several beams: larger numbers favour longer translations; 0 favours short ones.",
 )
 @click.option(
     "--checkpoint",
     default="best",
     metavar="STEP",
     show_default=True,
-    help="Checkpoint to use: best, latest or a step number.",
+    help="Weights to use: best (lowest validation loss), latest, or those after a step, as in 1500.",
 )
-@click.option("--average", type=int, metavar="N", help="Average the weights of the last N checkpoints.")
-@click.option("--attention", is_flag=True, help="Print each layer's attention weights, averaged over heads.")
+@click.option(
+    "--average",
+    type=int,
+    metavar="N",
+    help="Use the average of the last N checkpoints, as in 5; often better.",
+)
+@click.option(
+    "--attention", is_flag=True, help="Print how much each word attends to each other word, by layer."
+)
 @click.option(
     "--only",
     metavar="WORD",
@@ -69,7 +77,9 @@ Examples:
 )
 @click.option("--pictures", metavar="FOLDER", help="Draw the attention of every head as PNG files.")
 @click.option(
-    "--bleu", metavar="SPLIT", help="Measure BLEU on a split of the run's data, such as test_2016_flickr."
+    "--bleu",
+    metavar="SPLIT",
+    help="Measure translation quality (BLEU, 0 to 100) on a part of the run's data, as in test_2016_flickr.",
 )
 @click.option("--plain", is_flag=True, help="Print matrices as plain text, without shading.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

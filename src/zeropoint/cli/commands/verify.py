@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zeropoint.cli import help_page
 from zeropoint.cli.console import Console
 
 if TYPE_CHECKING:
     from zeropoint.learn.claims.claim import ClaimResult, Value
 
+GROUP = "Check"
 _EXAMPLES = """\b
 Examples:
   zeropoint verify                        every claim that takes seconds
@@ -24,9 +26,13 @@ Examples:
 """
 
 
-@click.command("verify", epilog=_EXAMPLES)
+@click.command("verify", cls=help_page.Command, epilog=_EXAMPLES)
 @click.argument("numbers", metavar="[NUMBER]...", nargs=-1)
-@click.option("--slow", is_flag=True, help="Include claims that take minutes.")
+@click.option(
+    "--slow",
+    is_flag=True,
+    help="Also check the claims that take minutes; without it, only those that take seconds.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.make_pass_decorator(Console, ensure=True)
 @click.pass_context

@@ -23,7 +23,7 @@ class FrequencyPenalty(Step):
 
     order: ClassVar[int] = 30
     frequency_penalty: float = option(
-        0.0, -2, 2, "Above 0 discourages tokens in proportion to their count in the output; 0 is off."
+        0.0, -2, 2, "Make a token less likely with each time the answer has used it, as in 0.5; 0 is off."
     )
 
     def is_identity(self) -> bool:

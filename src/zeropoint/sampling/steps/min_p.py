@@ -23,7 +23,9 @@ class MinP(Step):
     """Keep tokens with p_i >= min_p * p_max, using p_i / p_max = exp(logit_i - logit_max)."""
 
     order: ClassVar[int] = 70
-    min_p: float = option(0.0, 0, 1, "Exclude tokens below this share of the highest probability; 0 is off.")
+    min_p: float = option(
+        0.0, 0, 1, "Exclude tokens less likely than this share of the likeliest one, as in 0.05; 0 is off."
+    )
 
     def is_identity(self) -> bool:
         return self.min_p == 0

@@ -24,7 +24,7 @@ class PresencePenalty(Step):
 
     order: ClassVar[int] = 20
     presence_penalty: float = option(
-        0.0, -2, 2, "Above 0 discourages tokens that the output already has; 0 is off."
+        0.0, -2, 2, "Make tokens that the answer has already used less likely, as in 0.5; 0 is off."
     )
 
     def is_identity(self) -> bool:

@@ -27,7 +27,7 @@ class RepetitionPenalty(Step):
         1.0,
         0,
         10,
-        "Above 1 discourages tokens of the prompt and output so far; 1 is off.",
+        "Make tokens that the text has already used, question included, less likely, as in 1.1; 1 is off.",
         is_open=True,
     )
 

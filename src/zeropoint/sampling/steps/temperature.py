@@ -27,7 +27,7 @@ class Temperature(Step):
         1.0,
         0,
         2,
-        "Randomness: 0 is greedy, 1 samples from the model's probabilities.",
+        "How random the answer is: 0 always takes the likeliest token, 1 follows the model's probabilities.",
     )
 
     def is_identity(self) -> bool:

@@ -19,7 +19,7 @@ class TopK(Step):
     """Keep the top_k largest logits (of equals, the lowest ids); 0 keeps all."""
 
     order: ClassVar[int] = 50
-    top_k: int = option(0, 0, 2**31 - 1, "Sample from the k most probable tokens; 0 is off.")
+    top_k: int = option(0, 0, 2**31 - 1, "Choose among the k likeliest tokens only, as in 40; 0 is off.")
 
     def is_identity(self) -> bool:
         return self.top_k == 0

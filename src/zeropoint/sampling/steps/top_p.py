@@ -26,7 +26,7 @@ class TopP(Step):
         1.0,
         0,
         1,
-        "Sample from the most probable tokens with this total probability; 1 is off.",
+        "Choose among the likeliest tokens that together have this probability, as in 0.9; 1 is off.",
         is_open=True,
     )
 
