@@ -9,7 +9,6 @@ the file or variable, the key and what it accepts.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -165,15 +164,18 @@ def _environment(table: Mapping[str, Key], environ: Mapping[str, str]) -> dict[s
 def _file(table: Mapping[str, Key], path: Path) -> dict[str, Setting]:
     """The settings of one TOML file; a missing file sets nothing."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is not valid TOML: {error}") from None
+        if not path.exists():
+            return {}
+        from zeropoint.files.toml_text import read_toml  # most starts find no file
+
+        content = read_toml(path)
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror or error}") from None
     if path.name == "pyproject.toml":
-        content = content.get("tool", {}).get("zeropoint", {})
+        tool = content.get("tool", {})
+        content = tool.get("zeropoint", {}) if isinstance(tool, dict) else {}
+    if not isinstance(content, dict):
+        raise BadInput(f"{path}: `tool.zeropoint` must be a table; write [tool.zeropoint]")
     return {
         key.name: Setting(key, _checked(key, value, f"{path}: `{key.dotted}`"), str(path))
         for key, value in _flattened(table, content, path)

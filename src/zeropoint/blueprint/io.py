@@ -20,8 +20,9 @@ from itertools import groupby
 from typing import Any
 
 from zeropoint.blueprint.spec import VERSION, Block, Blueprint
-from zeropoint.blueprint.toml_codec import decode, describe, encode, needs_kind, non_defaults, parse
+from zeropoint.blueprint.toml_codec import decode, describe, encode, needs_kind, non_defaults
 from zeropoint.errors import BadInput, choices
+from zeropoint.files.toml_text import parse_toml
 
 __all__ = ["from_table", "from_toml", "to_toml"]
 
@@ -45,13 +46,13 @@ def to_toml(blueprint: Blueprint) -> str:
     return "\n".join(lines + runs) + "\n"
 
 
-def from_toml(text: str, origin: str = "blueprint") -> Blueprint:
+def from_toml(text: str | bytes, origin: str = "blueprint") -> Blueprint:
     """Parse the TOML text of a blueprint. origin: its name in errors.
 
     Raises BadInput for invalid TOML, a newer version, unknown or missing keys and values of the wrong type.
     `check` validates the values.
     """
-    return from_table(parse(text, origin), origin)
+    return from_table(parse_toml(text, origin), origin)
 
 
 def from_table(table: Mapping[str, Any], origin: str = "blueprint") -> Blueprint:

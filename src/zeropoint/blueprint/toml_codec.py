@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import tomllib
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -25,19 +24,8 @@ __all__ = [
     "kind_of",
     "needs_kind",
     "non_defaults",
-    "parse",
     "refuse_unknown",
 ]
-
-
-def parse(text: str, origin: str) -> dict[str, Any]:
-    """Parse TOML text. Raises BadInput naming `origin` if it is invalid."""
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise BadInput(f"{origin} is not valid TOML: it is nested too deeply") from None
-    except ValueError as error:  # TOMLDecodeError, or an integer of thousands of digits
-        raise BadInput(f"{origin} is not valid TOML: {error}") from None
 
 
 def kind_of(part: type[Any]) -> str:

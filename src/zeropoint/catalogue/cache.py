@@ -22,6 +22,7 @@ from zeropoint.catalogue.download.progress import Notice
 from zeropoint.catalogue.source import FetchedFile
 from zeropoint.errors import BadInput, DiskError
 from zeropoint.files.hashing import combined_sha256, sha256_of
+from zeropoint.files.json_text import read_json
 from zeropoint.files.locks import exclusive_lock
 from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
@@ -43,6 +44,7 @@ __all__ = [
 
 _VERSION = 1
 _RECORD = "record.json"
+_MAX_RECORD_BYTES = 4 << 20
 
 
 @frozen
@@ -134,12 +136,12 @@ def load(folder: Path) -> Record | None:
     """The record in `folder`; None if it is missing, damaged or of another version."""
     path = folder / _RECORD
     try:
-        raw = json.loads(path.read_bytes())
+        raw = read_json(path, _MAX_RECORD_BYTES)
         if raw.pop("version") != _VERSION:
             return None
         files = tuple(CachedFile(**item) for item in raw.pop("files"))
         record = Record(**raw, files=files, folder=folder, last_used_s=path.stat().st_mtime)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, BadInput):
         return None
     return record if files and all(type(file.path) is str for file in files) else None
 

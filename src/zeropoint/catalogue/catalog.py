@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from zeropoint import registry
-from zeropoint.blueprint.toml_codec import decode, decode_value, parse, refuse_unknown
+from zeropoint.blueprint.toml_codec import decode, decode_value, refuse_unknown
 from zeropoint.catalogue.source import DownloadSource, FileRequest
 from zeropoint.errors import BadInput, choices
+from zeropoint.files.toml_text import parse_toml
 from zeropoint.frozen import frozen
 
 __all__ = ["CatalogEntry", "ModelSizes", "default", "find", "known_names", "load", "read"]
@@ -87,7 +88,7 @@ def find(name: str) -> CatalogEntry | None:
 
 def read(text: str, origin: str) -> dict[str, CatalogEntry]:
     """Parse the TOML text of a catalogue. Raises BadInput naming `origin`, the model and the key."""
-    table = parse(text, origin)
+    table = parse_toml(text, origin)
     refuse_unknown(table, {"model"}, origin)
     entries: dict[str, CatalogEntry] = {}
     used: set[str] = set()

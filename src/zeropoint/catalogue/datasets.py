@@ -16,13 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from zeropoint.blueprint.toml_codec import decode, parse, refuse_unknown
+from zeropoint.blueprint.toml_codec import decode, refuse_unknown
 from zeropoint.catalogue import cache, source_chain
 from zeropoint.catalogue.download import download_files
 from zeropoint.catalogue.download.progress import Notice, PartialProgress, Progress, no_notice, no_progress
 from zeropoint.catalogue.source import FileRequest
 from zeropoint.errors import BadInput, DiskError, NetworkError, choices
 from zeropoint.files.atomic_write import replace_file
+from zeropoint.files.toml_text import parse_toml
 from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
 
@@ -116,7 +117,7 @@ def is_local(name: str, *, settings: Settings | None = None) -> bool:
 
 def read(text: str, origin: str) -> dict[str, DataSet]:
     """Parse the TOML text of a list of data sets. Raises BadInput naming `origin`, data set and key."""
-    table = parse(text, origin)
+    table = parse_toml(text, origin)
     refuse_unknown(table, {"data"}, origin)
     data_sets: dict[str, DataSet] = {}
     for position, raw in enumerate(table.get("data", []), start=1):

@@ -6,7 +6,6 @@ GGUF files in publisher/model folders.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from zeropoint.catalogue.file_selection import ListedFile, select_files
 from zeropoint.catalogue.model_refs import StoreRef
 from zeropoint.errors import BadInput, choices
+from zeropoint.files.json_text import read_json
 
 __all__ = ["find"]
 
@@ -44,12 +44,10 @@ def _ollama(ref: StoreRef) -> Path:
 
 def _blob(root: Path, manifest: Path) -> Path:
     try:
-        if manifest.stat().st_size > _MAX_MANIFEST_BYTES:
-            raise ValueError("too large")
-        layers: list[dict[str, Any]] = json.loads(manifest.read_bytes())["layers"]
+        layers: list[dict[str, Any]] = read_json(manifest, _MAX_MANIFEST_BYTES)["layers"]
         digests = [layer["digest"] for layer in layers if str(layer["mediaType"]).endswith(".image.model")]
         match = _DIGEST.fullmatch(digests[0])
-    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, IndexError, BadInput):
         match = None
     blob = root / "blobs" / f"sha256-{match[1]}" if match else None
     if blob is None or not blob.is_file():

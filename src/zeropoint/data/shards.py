@@ -27,6 +27,7 @@ from zeropoint.data.text_codec import TextCodec, load_codec
 from zeropoint.errors import BadInput
 from zeropoint.files.atomic_write import write_file
 from zeropoint.files.hashing import combined_sha256
+from zeropoint.files.json_text import read_json
 from zeropoint.files.paths import display_path
 
 __all__ = [
@@ -45,6 +46,7 @@ MANIFEST = "manifest.json"
 SPLITS = ("train", "validation")
 _FORMAT, _VERSION = "zeropoint.shards", 1
 _DTYPES = ("<u2", "<u4")
+_MAX_MANIFEST_BYTES = 64 << 20
 _SCAN_TOKENS = 1 << 22  # ids to verify at a time
 
 
@@ -189,7 +191,7 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of a folder. Raises BadInput naming the problem."""
     path = folder / MANIFEST
     try:
-        raw = json.loads(path.read_bytes())
+        raw = read_json(path, _MAX_MANIFEST_BYTES)
         if raw.pop("format") != _FORMAT:
             raise ValueError(f"`format` must be {_FORMAT}")
         if (version := raw.pop("version")) != _VERSION:
@@ -202,7 +204,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise BadInput(
             f"{display_path(path)} cannot be read ({error.strerror}); give a folder made by `data prepare`"
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _invalid(path, f"is not a valid manifest of shards ({error})") from None
     return manifest
 

@@ -35,7 +35,7 @@ __all__ = [
 
 PICKLES_RUN_CODE = "pickle files can run code; convert to safetensors"
 MAX_CONFIG_BYTES = 4 << 20  # the largest published ones have some tens of kilobytes
-MAX_TOKENIZER_BYTES = 128 << 20  # Gemma's has 33 MB
+MAX_TOKENIZER_BYTES = 64 << 20  # Gemma's has 33 MB
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
 _COPIED = re.compile(

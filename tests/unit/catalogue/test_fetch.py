@@ -221,8 +221,12 @@ def test_a_read_only_cache_can_be_used(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(30, os.strerror(30))
 
+    def open_for_reading(path: str, flags: int, *rest: int) -> int:
+        return refuse() if flags & (os.O_WRONLY | os.O_RDWR) else os_open(path, flags, *rest)  # type: ignore[return-value]
+
+    os_open = os.open
     monkeypatch.setattr(cache.os, "utime", refuse)
-    monkeypatch.setattr(download_files.os, "open", refuse)
+    monkeypatch.setattr(download_files.os, "open", open_for_reading)
     assert fetch.resolve("tiny:1").path == path
 
 

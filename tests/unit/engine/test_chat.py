@@ -238,7 +238,7 @@ def test_a_damaged_file_is_refused_and_changes_nothing(tmp_path: Path, content: 
 def test_missing_and_unwritable_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no file"):
         start().load(tmp_path / "none.json")
-    with pytest.raises(BadInput, match="no file"):
+    with pytest.raises(BadInput, match="is a folder"):
         start().load(tmp_path)
     with pytest.raises(BadInput, match="there is no folder"):
         start().save(tmp_path / "none" / "x.json")

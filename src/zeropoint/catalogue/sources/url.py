@@ -14,15 +14,17 @@ from pathlib import Path
 from zeropoint.catalogue.download import download_files, http_client
 from zeropoint.catalogue.download.progress import Progress
 from zeropoint.catalogue.source import DownloadSource, FetchedFile, FileRequest
-from zeropoint.errors import NetworkError
+from zeropoint.errors import BadInput, NetworkError
 from zeropoint.files.atomic_write import replace_file
 from zeropoint.files.disk_space import require_space
+from zeropoint.files.json_text import read_json
 from zeropoint.frozen import frozen
 
 __all__ = ["UrlSource"]
 
 _MAX_FAILURES = 3  # in a row, without a new byte
 _MAX_ATTEMPTS = 50
+_MAX_VERSION_BYTES = 1 << 16
 _MAX_BYTES = 1 << 42  # 4 TiB, if neither the catalogue nor the server gives a length
 
 
@@ -152,7 +154,7 @@ class _Part:
 
     def _validator(self) -> str | None:
         try:
-            validator = json.loads(self._version_path.read_bytes())["validator"]
-        except (OSError, ValueError, KeyError, TypeError):
+            validator = read_json(self._version_path, _MAX_VERSION_BYTES)["validator"]
+        except (OSError, ValueError, KeyError, TypeError, BadInput):
             return None
         return validator if isinstance(validator, str) and validator.isprintable() else None

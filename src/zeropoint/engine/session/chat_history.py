@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from zeropoint.errors import BadInput, DiskError
+from zeropoint.files.json_text import read_json
 
 __all__ = ["Message", "read", "write"]
 
@@ -60,17 +62,12 @@ def write(path: Path, messages: list[Message]) -> None:
         file.write(text)
 
 
-def _parse(path: Path) -> object:
+def _parse(path: Path) -> Any:
     try:
-        if not path.is_file():
-            raise BadInput(f"there is no file {path}; check the name")
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise BadInput(
-                f"{path} is larger than {_MAX_FILE_BYTES >> 20} MiB; it is not a saved conversation"
-            )
-        content: object = json.loads(path.read_bytes().decode("utf-8"))
-        return content
+        return read_json(path, _MAX_FILE_BYTES)
+    except FileNotFoundError:
+        raise BadInput(f"there is no file {path}; check the name") from None
     except OSError as error:
         raise BadInput(f"cannot read {path} ({error.strerror}); check its name and permissions") from None
-    except (ValueError, RecursionError):
+    except ValueError:
         raise BadInput(f"{path} is not JSON; load a file that /save wrote") from None

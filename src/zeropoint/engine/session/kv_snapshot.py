@@ -23,6 +23,8 @@ import numpy as np
 from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.errors import BadInput, DiskError
 from zeropoint.files.atomic_write import atomic_file, write_file
+from zeropoint.files.json_text import parse_json
+from zeropoint.files.regular_file import open_regular
 from zeropoint.frozen import frozen
 
 __all__ = ["load_cache", "save_cache"]
@@ -106,10 +108,10 @@ def _write(path: Path, header: _Header, body: Iterable[bytes]) -> None:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        if not path.is_file():
-            raise BadInput(f"there is no file {path}; check the name")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             yield file
+    except FileNotFoundError:
+        raise BadInput(f"there is no file {path}; check the name") from None
     except OSError as error:
         raise DiskError(f"cannot read {path} ({error.strerror}); check its name and permissions") from None
 
@@ -130,9 +132,9 @@ def _read_start(file: BinaryIO, path: Path) -> int:
 def _read_header(file: BinaryIO, path: Path) -> _Header:
     n_bytes = _read_start(file, path)
     try:
-        fields = json.loads(_exactly(file, n_bytes, path).decode())
+        fields = parse_json(_exactly(file, n_bytes, path))
         header = _Header(**fields)
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError):
         raise BadInput(f"{path}: the header cannot be read; the file is damaged") from None
     for name, kind in _Header.__annotations__.items():
         value = getattr(header, name)

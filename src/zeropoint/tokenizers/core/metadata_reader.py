@@ -14,6 +14,7 @@ from zeropoint.tokenizers.core.sanitize import printable
 NORMAL, BYTE = 1, 6  # first and last value of tokenizer.ggml.token_type
 MAX_BYTES = 1 << 22  # of a precompiled charsmap; T5's has 316 KB
 MAX_TOKENS = 1 << 22  # sixteen times the largest published vocabulary
+MAX_FILE_BYTES = 64 << 20  # of a tokenizer.json or tokenizer.model; Gemma's has 33 MB
 
 
 class HasMetadata(Protocol):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.files.json_text import read_json
+from zeropoint.tokenizers.core.metadata_reader import MAX_FILE_BYTES
 from zeropoint.tokenizers.core.vocabulary import CONTROL, END_OF_TEXT
 from zeropoint.tokenizers.formats.from_hf import gguf_metadata
-from zeropoint.tokenizers.formats.vocab_files import MAX_FILE
 from zeropoint.tokenizers.train.char import KIND, CharTokenizer
 
 __all__ = ["END_TOKENS", "run_metadata"]
@@ -24,12 +24,10 @@ def run_metadata(path: Path, n_vocab: int) -> dict[str, Any]:
     Raises BadModelFile naming the file and the problem, BadInput for a kind that only training supports.
     """
     try:
-        if path.stat().st_size > MAX_FILE:
-            raise ValueError(f"it is too large for a vocabulary (at most {MAX_FILE >> 20} MiB)")
-        content: Any = json.loads(path.read_text("utf-8"))
+        content = read_json(path, MAX_FILE_BYTES)
         if not isinstance(content, dict):
             raise ValueError("it must be a JSON object")
-    except (OSError, ValueError, RecursionError) as failure:
+    except (OSError, ValueError, BadInput) as failure:
         raise BadModelFile(f"{path} is not a tokenizer: {failure}") from None
     if content.get("kind", KIND) != KIND:
         raise BadInput(f"{path}: a model file cannot hold a tokenizer of the kind {content['kind']!r:.40}")

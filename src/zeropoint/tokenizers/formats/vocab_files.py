@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from zeropoint.errors import BadModelFile
-from zeropoint.tokenizers.core.metadata_reader import MAX_TOKENS
+from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.files.json_text import parse_json
+from zeropoint.files.regular_file import read_regular
+from zeropoint.tokenizers.core.metadata_reader import MAX_FILE_BYTES, MAX_TOKENS
 from zeropoint.tokenizers.core.vocabulary import END_OF_TEXT
 from zeropoint.tokenizers.formats.from_hf import gguf_metadata, is_legacy
 from zeropoint.tokenizers.formats.gguf import Tokenizer, load_tokenizer
 from zeropoint.tokenizers.formats.sentencepiece import sentencepiece_metadata
 
 __all__ = ["load_gpt2_files", "load_sentencepiece", "load_tokenizer_json"]
-
-MAX_FILE = 1 << 28  # bytes; the largest published tokenizer.json has about 2**25
 
 
 def load_gpt2_files(encoder_json: Path, vocab_bpe: Path) -> Tokenizer:
@@ -95,8 +94,8 @@ def _added_ids(added: Any) -> list[int]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(_read(path))
-    except (ValueError, RecursionError) as failure:
+        content = parse_json(_read(path))
+    except ValueError as failure:
         raise BadModelFile(f"{path} is not valid JSON: {failure}") from None
     if not isinstance(content, dict):
         raise BadModelFile(f"{path} contains a {type(content).__name__}; it must be a JSON object")
@@ -105,10 +104,10 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> bytes:
     try:
-        if not path.is_file():
-            raise BadModelFile(f"{path} does not exist")
-        if path.stat().st_size > MAX_FILE:
-            raise BadModelFile(f"{path} is too large for a vocabulary; the limit is {MAX_FILE >> 20} MiB")
-        return path.read_bytes()
+        return read_regular(path, MAX_FILE_BYTES)
+    except FileNotFoundError:
+        raise BadModelFile(f"{path} does not exist") from None
+    except BadInput as failure:
+        raise BadModelFile(str(failure)) from None
     except OSError as failure:
         raise BadModelFile(f"cannot read {path}: {failure}") from None

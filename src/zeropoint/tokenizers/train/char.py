@@ -13,8 +13,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.files.json_text import read_json
 from zeropoint.frozen import frozen
 from zeropoint.tokenizers.core.character_vocab import character_metadata, check_characters
+from zeropoint.tokenizers.core.metadata_reader import MAX_FILE_BYTES
 from zeropoint.tokenizers.core.sanitize import check_unicode
 from zeropoint.tokenizers.formats.gguf import Tokenizer, load_tokenizer
 
@@ -77,13 +79,13 @@ class CharTokenizer:
     def load(cls, path: Path) -> CharTokenizer:
         """Read a file written by `save`. Raises BadModelFile naming the file and the problem."""
         try:
-            content: Any = json.loads(path.read_text("utf-8"))
+            content = read_json(path, MAX_FILE_BYTES)
             if not isinstance(content, dict) or content.get("kind") != KIND:
                 raise ValueError(f"`kind` must be {KIND!r}")
             characters = check_unicode(content.get("characters"), "`characters`")
             if len(set(characters)) != len(characters) or not characters:
                 raise ValueError("`characters` must be at least one character, without duplicates")
-        except (OSError, ValueError, RecursionError, BadInput) as failure:
+        except (OSError, ValueError, BadInput) as failure:
             raise BadModelFile(f"{path} is not a character tokenizer: {failure}") from None
         return cls(tuple(characters))
 

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.files.json_text import read_json
 from zeropoint.frozen import frozen
+from zeropoint.tokenizers.core.metadata_reader import MAX_FILE_BYTES
 from zeropoint.tokenizers.core.sanitize import check_unicode
 from zeropoint.tokenizers.core.vocabulary import SPACE
 from zeropoint.tokenizers.train.lattice import MAX_PIECE_CHARS, expected_counts, viterbi
@@ -104,7 +106,7 @@ class UnigramTokenizer:
     def load(cls, path: Path) -> UnigramTokenizer:
         """Read a file written by `save`. Raises BadModelFile naming the file and the problem."""
         try:
-            content: Any = json.loads(path.read_text("utf-8"))
+            content = read_json(path, MAX_FILE_BYTES)
             if not isinstance(content, dict) or content.get("kind") != KIND:
                 raise ValueError(f"`kind` must be {KIND!r}")
             pieces = {check_unicode(piece, "a piece"): float(score) for piece, score in content["pieces"]}
@@ -114,7 +116,7 @@ class UnigramTokenizer:
                 raise ValueError(f"a piece must have 1 to {MAX_PIECE_CHARS} characters")
             if not all(-math.inf < score <= 0 for score in pieces.values()):
                 raise ValueError("a score must be the logarithm of a probability")
-        except (OSError, ValueError, KeyError, TypeError, RecursionError, BadInput) as failure:
+        except (OSError, ValueError, KeyError, TypeError, BadInput) as failure:
             raise BadModelFile(f"{path} is not a unigram tokenizer: {failure}") from None
         return cls(pieces)
 

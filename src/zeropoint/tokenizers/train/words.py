@@ -13,10 +13,11 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.files.json_text import read_json
 from zeropoint.frozen import frozen
+from zeropoint.tokenizers.core.metadata_reader import MAX_FILE_BYTES
 from zeropoint.tokenizers.core.sanitize import check_unicode
 
 __all__ = ["WordTokenizer", "train_words"]
@@ -76,7 +77,7 @@ class WordTokenizer:
     def load(cls, path: Path) -> WordTokenizer:
         """Read a file written by `save`. Raises BadModelFile naming the file and the problem."""
         try:
-            content: Any = json.loads(path.read_text("utf-8"))
+            content = read_json(path, MAX_FILE_BYTES)
             if not isinstance(content, dict) or content.get("kind") != KIND:
                 raise ValueError(f"`kind` must be {KIND!r}")
             words = content.get("words")
@@ -84,7 +85,7 @@ class WordTokenizer:
                 raise ValueError(f"`words` must be a list that begins with {', '.join(SPECIAL_TOKENS)}")
             if len({check_unicode(word, "a word") for word in words}) != len(words):
                 raise ValueError("`words` has duplicates")
-        except (OSError, ValueError, RecursionError, BadInput) as failure:
+        except (OSError, ValueError, BadInput) as failure:
             raise BadModelFile(f"{path} is not a word tokenizer: {failure}") from None
         return cls(tuple(words))
 

@@ -16,7 +16,6 @@ A configuration is a recipe (a preset that comes with the package) or a TOML fil
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from importlib.resources import files
@@ -25,14 +24,14 @@ from typing import Any, get_type_hints
 
 from zeropoint import registry
 from zeropoint.blueprint.io import from_table, to_toml
-from zeropoint.blueprint.toml_codec import decode, describe, encode, parse
+from zeropoint.blueprint.toml_codec import decode, describe, encode
 from zeropoint.errors import BadInput, choices
+from zeropoint.files.toml_text import parse_toml, read_toml
 from zeropoint.train.config.config import KINDS, RunConfig
 
 __all__ = ["config_toml", "read_config", "read_run_config", "recipes"]
 
 _RECIPES = files("zeropoint.train") / "recipes"
-_MAX_BYTES = 1_000_000  # of a configuration file, so that a device such as /dev/zero is not read forever
 _ALIASES = {
     "n_layer": "model.n_layers", "n_head": "model.n_heads", "n_embd": "model.d_model",
     "block_size": "model.n_ctx", "dropout": "model.dropout", "batch_size": "train.batch_size",
@@ -58,9 +57,9 @@ def read_config(source: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     """
     name = str(source)
     if isinstance(source, Path) or name.endswith(".toml") or "/" in name:
-        table = parse(_read_file(Path(source)), name)
+        table = _read_file(Path(source))
     elif name in recipes():
-        table = parse((_RECIPES / f"{name}.toml").read_text("utf-8"), name)
+        table = parse_toml((_RECIPES / f"{name}.toml").read_text("utf-8"), name)
     else:
         raise BadInput(choices("preset", name, recipes()) + "; or give --config FILE.toml")
     table = _resolve_aliases(table, name)
@@ -158,23 +157,17 @@ def _override(table: dict[str, Any], override: str) -> None:
 
 def _value(text: str) -> Any:
     try:
-        return tomllib.loads(f"x = {text}")["x"]
-    except (ValueError, RecursionError):
+        return parse_toml(f"x = {text}", "--set")["x"]
+    except BadInput:
         return text
 
 
-def _read_file(path: Path) -> str:
+def _read_file(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            raise BadInput(f"{path} is larger than {_MAX_BYTES} bytes; a configuration is a short TOML file")
-        return content.decode("utf-8")
+        return read_toml(path)
     except FileNotFoundError:
         raise BadInput(
             f"there is no file {path}; give the path of a configuration, or a preset's name"
         ) from None
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from None

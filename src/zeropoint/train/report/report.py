@@ -6,7 +6,6 @@ the run.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from zeropoint.blueprint.cost import count_parameters
 from zeropoint.blueprint.io import from_toml
 from zeropoint.errors import BadInput, ZeropointError
 from zeropoint.files.atomic_write import atomic_file
+from zeropoint.files.json_text import parse_json
+from zeropoint.files.regular_file import read_regular
 from zeropoint.train.callbacks.callbacks import Callback, Result, RunInfo
 from zeropoint.train.callbacks.metrics import read_metrics
 from zeropoint.train.report.plot import draw_png, draw_svg, read_curve
@@ -34,6 +35,7 @@ STOP_REASONS = {
 """Why a run ended, as a clause, by `Result.stopped_by`."""
 
 _MAX_SAMPLES = 6
+_MAX_TEXT_BYTES = 16 << 20  # of a file that describes the run
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def _tok_s(steps: list[dict[str, Any]]) -> float:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(_text(path))
+        content: dict[str, Any] = parse_json(_text(path))
     except ValueError as error:
         raise BadInput(f"{path} is not JSON ({error}); the run is incomplete") from None
     return content
@@ -153,6 +155,6 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return read_regular(path, _MAX_TEXT_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} cannot be read ({error}); the run is incomplete") from None

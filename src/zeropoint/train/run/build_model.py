@@ -16,6 +16,8 @@ from zeropoint.blueprint.parts.norm import LayerNorm, RMSNorm
 from zeropoint.blueprint.parts.position import Learned, Rope
 from zeropoint.blueprint.rules import in_range
 from zeropoint.errors import BadInput
+from zeropoint.files.regular_file import read_regular
+from zeropoint.files.toml_text import MAX_TOML_BYTES
 from zeropoint.models.build import build
 from zeropoint.models.decoder import Decoder
 from zeropoint.models.encoder import Encoder
@@ -46,7 +48,7 @@ def blueprint_of(model: ModelConfig, n_vocab: int) -> Blueprint:
         blueprint = from_toml(model.blueprint, "model.blueprint")
     elif model.blueprint.endswith(".toml"):
         try:
-            blueprint = from_toml(Path(model.blueprint).read_text("utf-8"), model.blueprint)
+            blueprint = from_toml(read_regular(Path(model.blueprint), MAX_TOML_BYTES), model.blueprint)
         except OSError as error:
             raise BadInput(f"model.blueprint: {model.blueprint} cannot be read: {error.strerror}") from None
     else:
