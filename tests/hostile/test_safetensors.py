@@ -1,7 +1,7 @@
 """Malicious or damaged safetensors files and model folders: each is rejected with a one-sentence message.
 
 Whatever we accept, the reference implementation accepts too and reads identically; it is more lenient about
-leading spaces, duplicate keys and unknown fields.
+leading spaces and duplicate keys.
 """
 
 from __future__ import annotations
@@ -100,15 +100,14 @@ def test_a_file_truncated_at_any_byte_is_rejected(rejects):
         ('{"__metadata__":{"a":1}}', "`__metadata__` must be an object whose values are strings"),
         ('{"__metadata__":[]}', "`__metadata__` must be an object whose values are strings"),
         ('{"a":1}', "tensor 'a' must be an object of dtype, shape and data_offsets"),
-        (entry(extra=1), "tensor 'a' must be an object of dtype, shape and data_offsets"),
         ({"a": {"dtype": "F32", "shape": [4]}}, "tensor 'a' must be an object of dtype"),
         (entry(dtype="F31"), "tensor 'a' has the unknown dtype 'F31'"),
         (entry(dtype=1), "tensor 'a' has the unknown dtype 1"),
         (entry(dtype=["F32"]), "tensor 'a' has the unknown dtype ['F32']"),
         (entry(shape=[-1, 4]), "tensor 'a': shape must be integers from 0"),
         (entry(shape=[True, 4]), "shape must be integers from 0"),
-        (entry(shape=[1] * 9), "at most 8 integers"),
-        (entry(shape="22"), "must be a list of at most 8 integers"),
+        (entry(shape=[1] * 65), "at most 64 integers"),
+        (entry(shape="22"), "must be a list of at most 64 integers"),
         (entry(data_offsets=[0]), "must be two numbers"),
         (entry(data_offsets=[0, 8, 16]), "at most 2 integers"),
         (json.dumps(VALID).replace("16]", "1e3]"), "data_offsets must be integers"),
@@ -121,7 +120,7 @@ def test_a_file_truncated_at_any_byte_is_rejected(rejects):
         (entry(data_offsets=[4, 20]), "they must begin at 0"),
         (entry(data_offsets=[0, 2**64 - 1]), "ends at byte 18446744073709551615 of 16"),
         (entry(shape=[4194305, 4194305]), "needs 70368777732100 bytes; its data_offsets span 16"),
-        (entry(shape=[2**63, 2, 2]), "needs 147573952589676412928 bytes"),
+        (entry(shape=[2**63, 2, 2]), "has the shape [9223372036854775808, 2, 2], which no array can have"),
         (entry(shape=[3]), "needs 12 bytes; its data_offsets span 16"),
         ({**VALID, "b": {**VALID["a"], "data_offsets": [8, 24]}}, "they must begin at 16"),
         ({**VALID, "b": {**VALID["a"], "data_offsets": [20, 36]}}, "they must begin at 16"),
@@ -202,7 +201,7 @@ def test_the_reference_reads_accepted_files_identically(tmp_path: Path):
             assert array.shape == ours.tensors[name].shape
             assert array.tobytes() == data[ours.tensors[name].offset :][: array.nbytes]
     assert accepted > 120
-    assert lenient < 100  # the reference accepts duplicate keys and unknown fields
+    assert lenient < 100  # the reference accepts duplicate keys
 
 
 # --- index and folder ---
@@ -369,7 +368,9 @@ def test_a_pickle_that_runs_code_is_rejected_even_with_allow_pickle(folder: Path
         open_hf_folder(folder, allow_pickle=True)
     assert not (tmp_path / "pwned").exists()
     torch.save({"a": torch.ones(2), "b": 3}, folder / "pytorch_model.bin")
-    with pytest.raises(BadModelFile, match="must contain a dictionary of tensors and nothing else"):
+    with pytest.raises(
+        BadModelFile, match="must contain a dictionary of tensors, alone or under one of state_dict"
+    ):
         open_hf_folder(folder, allow_pickle=True)
     torch.save({"a": torch.ones(2, dtype=torch.bfloat16)}, folder / "pytorch_model.bin")
     stored = open_hf_folder(folder, allow_pickle=True).stored

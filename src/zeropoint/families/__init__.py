@@ -58,6 +58,7 @@ __all__ = [
 Kind = Literal["hf", "gguf"]
 
 # Tensors that represent metadata: the divisor of each rotary frequency.
+_READ_QUANTIZATIONS = ("fp8", "fbgemm_fp8", "compressed-tensors")  # weights/scaled_tensors.py
 FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
 
 
@@ -115,8 +116,13 @@ def for_hf(config: Mapping[str, Any], where: str = "config.json") -> ModuleType:
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in families:
         raise BadModelFile(f"{where}: {choices('model_type', json.dumps(model_type), families)}")
-    if config.get("quantization_config") is not None:
-        raise BadModelFile(f"{where}: `quantization_config` is set; use the unquantized checkpoint")
+    quantization = config.get("quantization_config")
+    method = quantization.get("quant_method") if isinstance(quantization, dict) else None
+    if quantization is not None and method not in _READ_QUANTIZATIONS:
+        raise BadModelFile(
+            f"{where}: `quantization_config` has the method {method!a:.40}; only FP8 is read, so use the "
+            "unquantized checkpoint"
+        )
     return families[model_type]
 
 

@@ -3,7 +3,8 @@
 In a GGUF file, vectors, routers and position tables stay F32: they are small, and engines that read GGUF
 expect it. Matrices get the requested format, with two exceptions: embedding and head never go below Q8_0,
 because their error reaches every logit; and a matrix whose rows do not fill the format's blocks gets Q8_0 if
-they are multiples of 32, else F16. Without a requested format, every tensor keeps its own.
+they are multiples of 32, else F16. Without a requested format, every tensor keeps its own; F64 becomes F32
+and FP8 becomes BF16.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.mapping import LazyTensor, lazy_tensors, to_stored
 from zeropoint.weights.open_model import OpenedModel
 from zeropoint.weights.packing import PackedTensor, copy_tensor, has_whole_blocks, pack
+from zeropoint.weights.read_only_formats import READ_ONLY, written_format
 from zeropoint.weights.stored_tensors import format_names
 
 __all__ = ["FOLDER_FORMATS", "file_type", "folder_tensors", "gguf_tensors"]
@@ -60,16 +62,17 @@ def gguf_tensors(opened: OpenedModel, to: str | None, notify: Callable[[str], No
 
 
 def folder_tensors(opened: OpenedModel, to: str | None) -> list[PackedTensor]:
-    """The tensors of a Hugging Face folder in the format `to`; by default, quantized tensors become F32."""
+    """The tensors of a Hugging Face folder in the format `to`; by default, quantized tensors become F32.
+
+    FP8 becomes BF16.
+    """
     if to is not None and to not in FOLDER_FORMATS:
         raise BadInput(
             f"a folder can store {', '.join(FOLDER_FORMATS)}, not {to}; choose one of them, or a .gguf target"
         )
     stored = to_stored(opened.weights.lazy, _tensor_map(opened, "hf"))
-    return [
-        pack(name, tensor, to or (tensor.format if tensor.format in FOLDER_FORMATS else "F32"))
-        for name, tensor in stored.items()
-    ]
+    form_of = {form: form for form in FOLDER_FORMATS} | READ_ONLY
+    return [pack(name, tensor, to or form_of.get(tensor.format, "F32")) for name, tensor in stored.items()]
 
 
 def file_type(tensors: list[PackedTensor]) -> int:
@@ -84,7 +87,7 @@ def file_type(tensors: list[PackedTensor]) -> int:
 def _format(ours: str | None, tensor: LazyTensor, to: str | None) -> str:
     if ours is None or len(tensor.shape) < 2 or ours.endswith(_STAY_F32):
         return "F32"
-    form = to or tensor.format
+    form = to or written_format(tensor.format)
     if ours in _REACH_EVERY_LOGIT and _bits(form) < _bits("Q8_0"):
         form = "Q8_0"
     return next(choice for choice in (form, "Q8_0", "F16") if has_whole_blocks(tensor.shape, choice))

@@ -115,9 +115,10 @@ def holds_only_a_model(path: Path) -> bool:
 
 
 def config_with_dtype(config: Mapping[str, Any], form: str) -> bytes:
-    """config.json with `torch_dtype` set to the number format of the weights."""
+    """config.json with `torch_dtype` set to the number format of the weights, which are not quantized."""
     names = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-    plain = {key: value for key, value in config.items() if key not in ("dtype", "torch_dtype", "auto_map")}
+    replaced = ("dtype", "torch_dtype", "auto_map", "quantization_config")
+    plain = {key: value for key, value in config.items() if key not in replaced}
     return json.dumps({**plain, "torch_dtype": names[form]}, indent=2, ensure_ascii=False).encode()
 
 

@@ -14,7 +14,6 @@ from operator import itemgetter
 import numpy as np
 import numpy.typing as npt
 
-from zeropoint import formats
 from zeropoint.blueprint.sources import (
     Offset,
     Permuted,
@@ -27,11 +26,13 @@ from zeropoint.blueprint.sources import (
 )
 from zeropoint.errors import BadModelFile
 from zeropoint.frozen import frozen
+from zeropoint.weights.read_only_formats import READABLE
 from zeropoint.weights.stored_tensors import StoredTensors, format_names
 
 __all__ = ["LazyTensor", "RenamedTensors", "Weights", "from_stored", "lazy_tensors", "to_stored"]
 
 Array = npt.NDArray[np.float32]
+_COMPILED, _PARALLEL = "_orig_mod.", "module."
 
 
 @frozen
@@ -44,17 +45,23 @@ class LazyTensor:
 
 
 class RenamedTensors:
-    """An opened file under current names: adds `prefix` if no tensor has it, and replaces old suffixes."""
+    """An opened file under current names.
+
+    Removes the names of torch's wrappers, adds `prefix` if no tensor has it, and replaces old suffixes.
+    """
 
     def __init__(self, stored: StoredTensors, prefix: str, aliases: Mapping[str, str]) -> None:
-        lacks_prefix = bool(prefix) and not any(name.startswith(prefix) for name in stored.tensors)
+        unwrapped = _unwrapped(stored.tensors)
+        lacks_prefix = bool(prefix) and not any(name.startswith(prefix) for name in unwrapped)
         added_prefix = prefix if lacks_prefix else ""
         self._stored = stored
-        self._names = {_current_name(name, added_prefix, aliases): name for name in stored.tensors}
+        self._names = {
+            _current_name(name, added_prefix, aliases): wrapped for name, wrapped in unwrapped.items()
+        }
         self.name = stored.name
         self.tensors = {current: stored.tensors[name] for current, name in self._names.items()}
         if len(self._names) != len(stored.tensors):
-            twice = [name for name in stored.tensors if name not in self._names.values()]
+            twice = stored.tensors.keys() - {*self._names.values()}
             raise BadModelFile(
                 f"{stored.name} has {format_names(twice)} twice, under its old and its new name; remove one"
             )
@@ -115,8 +122,8 @@ def from_stored(
             f"{stored.name} lacks {format_names(missing)}; it is incomplete or belongs to another model"
         )
     for name in sorted(needed):
-        if (form := stored.tensors[name].format) not in formats.names():
-            known = ", ".join(formats.names())
+        if (form := stored.tensors[name].format) not in READABLE:
+            known = ", ".join(READABLE)
             raise BadModelFile(
                 f"{stored.name}: tensor {name!a:.80} is {form}; weights must be one of {known}"
             )
@@ -177,6 +184,14 @@ class _LastRead:
             self._last = None  # free it before reading the next
             self._last = (name, self.tensors[name].read())
         return self._last[1]
+
+
+def _unwrapped(names: Iterable[str]) -> dict[str, str]:
+    """Stored names by their names without those of torch.compile (`_orig_mod.`) and DDP (`module.`)."""
+    plain = {name: name.replace(_COMPILED, "") for name in names}
+    while plain and all(name.startswith(_PARALLEL) for name in plain.values()):
+        plain = {stored: name.removeprefix(_PARALLEL) for stored, name in plain.items()}
+    return {name: stored for stored, name in plain.items()}
 
 
 def _current_name(name: str, prefix: str, aliases: Mapping[str, str]) -> str:

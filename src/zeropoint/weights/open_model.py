@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from zeropoint.weights.hf_folder import HfFolder
     from zeropoint.weights.mapping import Weights
     from zeropoint.weights.run_checkpoint import RunCheckpoint
+    from zeropoint.weights.stored_tensors import StoredTensors
 
 __all__ = [
     "Location",
@@ -160,12 +161,19 @@ def _read_gguf(file: GgufModel) -> OpenedModel:
 
 def _read_folder(folder: HfFolder) -> OpenedModel:
     from zeropoint.weights.mapping import RenamedTensors, from_stored
+    from zeropoint.weights.scaled_tensors import ScaledTensors, has_scales
 
     family = families.for_hf(folder.config, f"{folder.name}/config.json")
     blueprint = _checked(family.from_hf(folder.config), folder.name)
-    stored = RenamedTensors(folder.stored, getattr(family, "PREFIX", ""), getattr(family, "ALIASES", {}))
+    stored: StoredTensors = RenamedTensors(
+        folder.stored, getattr(family, "PREFIX", ""), getattr(family, "ALIASES", {})
+    )
+    left_out: list[str] = []
+    if has_scales(stored):
+        stored = scaled = ScaledTensors(stored, folder.config.get("quantization_config"))
+        left_out += scaled.left_out
     sources = family.tensor_map(blueprint, "hf")
-    left_out = _matching(stored.tensors, getattr(family, "DROPPED", ()))
+    left_out += _matching(stored.tensors, getattr(family, "DROPPED", ()))
     used = {name for source in sources.values() for name in stored_names(source)}
     repeats = find_duplicates(
         stored.tensors.keys() - used, families.duplicate_names("hf", blueprint), sources

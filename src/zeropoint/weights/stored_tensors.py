@@ -54,9 +54,17 @@ class TensorInfo:
     path: Path
 
     def rows(self, begin: int, end: int) -> TensorInfo:
-        """The sub-tensor of rows [begin, end) along the first axis; a scalar counts as one row."""
+        """The sub-tensor of rows [begin, end) along the first axis; a scalar counts as one row.
+
+        Raises BadInput for rows that the tensor does not have.
+        """
         n_rows = self.shape[0] if self.shape else 1
-        row_bytes = self.n_bytes // n_rows
+        if not 0 <= begin <= end <= n_rows:
+            raise BadInput(
+                f"{display_path(self.path)}: tensor {self.name!a:.80} has {n_rows} rows, not rows {begin} to "
+                f"{end}; give rows that it has"
+            )
+        row_bytes = self.n_bytes // max(1, n_rows)
         shape = (end - begin, *self.shape[1:]) if self.shape else ()
         offset = self.offset + begin * row_bytes
         return replace(self, shape=shape, offset=offset, n_bytes=(end - begin) * row_bytes)

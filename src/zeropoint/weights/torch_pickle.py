@@ -22,7 +22,15 @@ from zeropoint.weights.stored_tensors import TensorInfo
 __all__ = ["PickledModel", "open_pickle"]
 
 _MIN_TORCH = (2, 10)
-_FORMATS = {"torch.float32": "F32", "torch.float16": "F16", "torch.bfloat16": "BF16"}
+_FORMATS = {
+    "torch.float64": "F64",
+    "torch.float32": "F32",
+    "torch.float16": "F16",
+    "torch.bfloat16": "BF16",
+    "torch.float8_e4m3fn": "F8_E4M3",
+    "torch.float8_e5m2": "F8_E5M2",
+}
+_STATE_KEYS = ("state_dict", "model_state_dict", "model", "module")  # of checkpoints with more than weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +71,23 @@ def open_pickle(folder: Path, names: list[str]) -> PickledModel:
             raise BadModelFile(
                 f"{display_path(path)} was rejected by torch's safe loader: {str(error)[:200]!a}"
             ) from None
-        if not isinstance(loaded, dict) or not all(isinstance(t, torch.Tensor) for t in loaded.values()):
-            raise BadModelFile(f"{display_path(path)} must contain a dictionary of tensors and nothing else")
-        state |= loaded
+        state |= _state(loaded, display_path(path), torch.Tensor)
     tensors = {key: _info(key, tensor, folder) for key, tensor in state.items()}
     return PickledModel(folder, tensors, state)
+
+
+def _state(loaded: Any, name: str, tensor_type: type[Any]) -> dict[str, Any]:
+    """The dictionary of tensors that a checkpoint is, or has next to its optimizer's state."""
+    found = loaded
+    if isinstance(loaded, dict):
+        found = next((loaded[key] for key in _STATE_KEYS if isinstance(loaded.get(key), dict)), loaded)
+    if not isinstance(found, dict) or not all(
+        isinstance(key, str) and isinstance(tensor, tensor_type) for key, tensor in found.items()
+    ):
+        raise BadModelFile(
+            f"{name} must contain a dictionary of tensors, alone or under one of {', '.join(_STATE_KEYS)}"
+        )
+    return found
 
 
 def _info(key: str, tensor: Any, folder: Path) -> TensorInfo:

@@ -194,7 +194,7 @@ def test_auto_map_is_never_run():
 REJECTED = {
     'unknown model_type `"lama"`; expected one of bert, gemma2, gpt2, llama': {"model_type": "lama"},
     "unknown model_type `null`": {"model_type": None},
-    "`quantization_config` is set": llama(quantization_config={"bits": 4}),
+    "`quantization_config` has the method 'gptq'": llama(quantization_config={"quant_method": "gptq"}),
     "unknown `hidden_act` `mish`; expected one of gelu": llama(hidden_act="mish"),
     "`hidden_size` is missing; it must be": {k: v for k, v in llama().items() if k != "hidden_size"},
     "`hidden_size` is '32'; it must be an integer": llama(hidden_size="32"),

@@ -12,18 +12,21 @@ from zeropoint.errors import BadModelFile
 from zeropoint.frozen import frozen
 from zeropoint.weights.json_file import parse_json_object
 
-__all__ = ["DTYPE_BYTES", "MAX_HEADER_BYTES", "TensorEntry", "header_bytes", "parse_header"]
+__all__ = ["DTYPE_BITS", "MAX_HEADER_BYTES", "TensorEntry", "header_bytes", "parse_header"]
 
 MAX_HEADER_BYTES = 100_000_000  # the reference implementation's limit
 MAX_TENSORS = 1 << 17  # per file; the largest published models have a few thousand
-MAX_DIMENSIONS = 8
-DTYPE_BYTES = {
-    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E5M2": 1, "F8_E4M3": 1,
-    "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
+MAX_DIMENSIONS = 64  # numpy's limit
+DTYPE_BITS = {
+    "C64": 64, "F64": 64, "F32": 32, "F16": 16, "BF16": 16,
+    "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F8_E5M2FNUZ": 8, "F8_E4M3FNUZ": 8,
+    "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
+    "I64": 64, "I32": 32, "I16": 16, "I8": 8, "U64": 64, "U32": 32, "U16": 16, "U8": 8, "BOOL": 8,
 }  # fmt: skip
 
-_FIELDS = {"dtype", "shape", "data_offsets"}
-_MAX_COMMAS = 4 + MAX_DIMENSIONS  # per tensor
+_FIELDS = {"dtype", "shape", "data_offsets"}  # further ones are ignored, as by the reference implementation
+_MAX_COMMAS = 12  # per tensor, on average
+_MAX_ARRAY_BYTES = 2**63 - 1  # numpy's limit, which also counts the other dimensions of an empty array
 _MAX_NUMBER = 2**64 - 1
 
 
@@ -62,7 +65,8 @@ def parse_header(header: bytes, data_bytes: int, name: str) -> tuple[dict[str, T
     if header.count(b"{") > MAX_TENSORS + 1 or header.count(b",") > _MAX_COMMAS * MAX_TENSORS:
         raise BadModelFile(f"{where} has more than {MAX_TENSORS} tensors")
     parsed = parse_json_object(header, where)
-    metadata = parsed.pop("__metadata__", {})
+    metadata = parsed.pop("__metadata__", None)
+    metadata = {} if metadata is None else metadata
     if not isinstance(metadata, dict) or {type(value) for value in metadata.values()} - {str}:
         raise BadModelFile(f"{where}: `__metadata__` must be an object whose values are strings")
     entries = {key: _entry(value, f"{name}: tensor {key!a:.80}") for key, value in parsed.items()}
@@ -72,15 +76,20 @@ def parse_header(header: bytes, data_bytes: int, name: str) -> tuple[dict[str, T
 
 
 def _entry(value: Any, about: str) -> TensorEntry:
-    if not isinstance(value, dict) or value.keys() != _FIELDS:
+    if not isinstance(value, dict) or not value.keys() >= _FIELDS:
         raise BadModelFile(f"{about} must be an object of dtype, shape and data_offsets")
     dtype = value["dtype"]
-    if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
+    if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
         raise BadModelFile(f"{about} has the unknown dtype {dtype!a:.40}")
     offsets = _numbers(value["data_offsets"], 2, f"{about}: data_offsets")
     if len(offsets) != 2:
         raise BadModelFile(f"{about}: data_offsets must be two numbers")
-    return TensorEntry(dtype, tuple(_numbers(value["shape"], MAX_DIMENSIONS, f"{about}: shape")), *offsets)
+    shape = tuple(_numbers(value["shape"], MAX_DIMENSIONS, f"{about}: shape"))
+    if math.prod(n or 1 for n in shape) * DTYPE_BITS[dtype] > 8 * _MAX_ARRAY_BYTES:
+        raise BadModelFile(
+            f"{about} has the shape {list(shape)!s:.80}, which no array can have; fetch the file again"
+        )
+    return TensorEntry(dtype, shape, *offsets)
 
 
 def _numbers(value: Any, max_count: int, about: str) -> list[int]:
@@ -103,10 +112,10 @@ def _check_layout(entries: dict[str, TensorEntry], data_bytes: int, name: str) -
             )
         if entry.end > data_bytes:
             raise BadModelFile(f"{about} ends at byte {entry.end} of {data_bytes}; fetch the file again")
-        expected = math.prod(entry.shape) * DTYPE_BYTES[entry.dtype]  # Python integers cannot overflow
-        if expected != entry.end - entry.begin:
+        n_bits = math.prod(entry.shape) * DTYPE_BITS[entry.dtype]  # Python integers cannot overflow
+        if n_bits != 8 * (entry.end - entry.begin):
             raise BadModelFile(
-                f"{about} of shape {list(entry.shape)} needs {expected} bytes; its data_offsets span "
+                f"{about} of shape {list(entry.shape)} needs {-(-n_bits // 8)} bytes; its data_offsets span "
                 f"{entry.end - entry.begin}"
             )
         at = entry.end

@@ -17,7 +17,8 @@ from zeropoint import formats
 from zeropoint.errors import BadModelFile, DiskError, OutOfMemory
 from zeropoint.files.paths import display_path
 from zeropoint.weights.json_file import open_regular, read_json_object
-from zeropoint.weights.safetensors.header import header_bytes, parse_header
+from zeropoint.weights.read_only_formats import READ_ONLY, unpack
+from zeropoint.weights.safetensors.header import DTYPE_BITS, header_bytes, parse_header
 from zeropoint.weights.stored_tensors import TensorInfo, read_tensor
 
 __all__ = [
@@ -34,12 +35,12 @@ INDEX_NAME = "model.safetensors.index.json"
 MAX_INDEX_BYTES = 64 << 20  # the largest published index has about 9 MB
 MAX_SHARDS = 4096
 
-_READABLE = ("F32", "F16", "BF16")
+_READABLE = ("F32", "F16", "BF16", *READ_ONLY)
 
 
 @dataclass(frozen=True, eq=False)
 class SafetensorsModel:
-    """Tensors of one or several files; a TensorInfo's `format` is its dtype: F32, F16 or BF16."""
+    """Tensors of one or several files; a TensorInfo's `format` is its dtype, such as F32 or F8_E4M3."""
 
     paths: tuple[Path, ...]
     tensors: Mapping[str, TensorInfo]
@@ -71,18 +72,20 @@ class SafetensorsModel:
 def _rows(tensor: TensorInfo) -> npt.NDArray[np.uint8]:
     if not tensor.shape:
         return read_tensor(tensor)
-    form = formats.get(tensor.format)
-    return read_tensor(tensor).reshape(*tensor.shape[:-1], tensor.shape[-1] * form.BLOCK_BYTES)
+    row_bytes = tensor.shape[-1] * DTYPE_BITS[tensor.format] // 8
+    return read_tensor(tensor).reshape(*tensor.shape[:-1], row_bytes)
 
 
 def _weights(tensor: TensorInfo) -> npt.NDArray[np.float32]:
     if tensor.format not in _READABLE:
         raise BadModelFile(
             f"{display_path(tensor.path)}: tensor {tensor.name!a:.80} is {tensor.format}; "
-            "weights must be F32, F16 or BF16"
+            f"weights must be one of {', '.join(_READABLE)}"
         )
     packed = _rows(tensor)
     try:
+        if tensor.format in READ_ONLY:
+            return unpack(tensor.format, packed).reshape(tensor.shape)
         return formats.get(tensor.format).unpack(packed).reshape(tensor.shape)
     except MemoryError:
         raise OutOfMemory(f"not enough memory for the weights of `{tensor.name}` as float32") from None

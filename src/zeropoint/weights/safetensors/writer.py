@@ -9,7 +9,7 @@ from pathlib import Path
 from zeropoint.errors import BadInput
 from zeropoint.files.atomic_write import write_file
 from zeropoint.weights.packing import PackedTensor
-from zeropoint.weights.safetensors.header import DTYPE_BYTES
+from zeropoint.weights.safetensors.header import DTYPE_BITS
 from zeropoint.weights.safetensors.reader import INDEX_NAME, SINGLE_NAME
 
 __all__ = ["SHARD_BYTES", "write_safetensors", "write_shards"]
@@ -52,7 +52,7 @@ def write_safetensors(
 ) -> None:
     """Write one file and flush it to disk. Raises DiskError, and the errors of reading and packing."""
     # Widest dtypes first, as in the reference implementation, so that every tensor is aligned.
-    ordered = sorted(tensors, key=lambda tensor: -DTYPE_BYTES[tensor.format])
+    ordered = sorted(tensors, key=lambda tensor: -DTYPE_BITS[tensor.format])
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}  # transformers accepts no other format
     at = 0
     for tensor in ordered:
