@@ -34,6 +34,7 @@ ROOMS = {
     "errors": Room(0),
     "files": Room(0, ("errors",)),
     "frozen": Room(0),
+    "markup": Room(0, ("frozen",)),
     "options": Room(0, ("errors", "frozen")),
     "engine_options": Room(0, ("errors", "frozen", "options", "_native")),
     "registry": Room(0, ("errors",)),

@@ -101,6 +101,10 @@ class LogitLensRows:
     next_logprobs: NDArray[np.float32]
     logits: NDArray[np.float32] | None = None
 
+    def __repr__(self) -> str:
+        n_tokens, n_top = self.top_ids.shape
+        return f"<LogitLensRows: layer {self.layer}, {n_tokens:,} tokens, top {n_top}>"
+
 
 @frozen
 class Trace:
@@ -116,6 +120,11 @@ class Trace:
 
     def __getitem__(self, point: str) -> NDArray[np.float32]:
         return self.points[point]
+
+    def __repr__(self) -> str:
+        shapes = (f"{name} {'x'.join(map(str, array.shape))}" for name, array in self.points.items())
+        lens = (f"logit lens of {len(self.lens)} layers",) if self.lens else ()
+        return f"<Trace: {'; '.join((f'{len(self.token_ids):,} tokens', *shapes, *lens))}>"
 
 
 class Engine(Protocol):

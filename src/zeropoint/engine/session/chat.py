@@ -60,6 +60,12 @@ class Answer:
             self._stream.close()
             self._on_end("".join(self._pieces))
 
+    def __repr__(self) -> str:
+        return repr(self._stream).replace(type(self._stream).__name__, "Answer", 1)
+
+    def _repr_html_(self) -> str:
+        return self._stream._repr_html_()
+
     @property
     def notices(self) -> list[str]:
         """Sentences to show to the user: dropped turns, and notices of the stream."""

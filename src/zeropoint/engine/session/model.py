@@ -7,15 +7,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.interventions import Intervention
-from zeropoint.engine.contract import LogitLens, LogitLensRows, Stepper, Tap, Trace
+from zeropoint.engine.contract import LogitLens, Stepper, Tap, Trace
 from zeropoint.engine.native.engine import NativeEngine
+from zeropoint.engine.session.results import AttentionResult, LensResult
 from zeropoint.engine.session.score import Score, named_ids, score
 from zeropoint.engine.session.stream import Stream, StreamMultiplexer
 from zeropoint.engine.tap_requests import check_layer
@@ -138,7 +140,7 @@ class Model:
         bos = self.tokenizer.bos_id
         start = [bos] if isinstance(text, str) and self.tokenizer.add_bos and bos is not None else []
         named = named_ids(self.tokenizer, tokens)
-        return score(
+        result = score(
             self.engine,
             ids,
             start,
@@ -147,6 +149,11 @@ class Model:
             tokens=named,
             interventions=interventions,
         )
+        return replace(result, spelling=self.spelling(result.ids()))
+
+    def spelling(self, ids: Iterable[int]) -> dict[int, str]:
+        """The text of each token id on its own."""
+        return {index: self.detokenize([index]) for index in set(ids)}
 
     def trace(
         self,
@@ -171,11 +178,18 @@ class Model:
         heads: Sequence[int] | None = None,
         *,
         interventions: Sequence[Intervention] = (),
-    ) -> NDArray[np.float32]:
-        """Attention weights of a layer: float32 [heads, T, T]; each row (a query) sums to 1."""
+    ) -> AttentionResult:
+        """Attention weights of a layer: float32 [heads, T, T]; each row (a query) sums to 1.
+
+        A notebook shows the result as heat maps; index it, or pass it to numpy, as an array.
+        """
         check_layer(self.blueprint, layer)
         point = f"blocks.{layer}.attention.weights"
-        return self.trace(text, [Tap(point, heads)], interventions=interventions)[point]
+        trace = self.trace(text, [Tap(point, heads)], interventions=interventions)
+        weights = trace[point]
+        chosen = list(heads) if heads else list(range(len(weights)))
+        texts = [self.detokenize([index]) for index in trace.token_ids]
+        return AttentionResult(layer, chosen, texts, weights)
 
     def lens(
         self,
@@ -186,15 +200,20 @@ class Model:
         tokens: Sequence[str | int] = (),
         logits: bool = False,
         interventions: Sequence[Intervention] = (),
-    ) -> list[LogitLensRows]:
+    ) -> LensResult:
         """The logit lens: predictions of the final norm and head after each layer (by default all).
 
         top: the most probable tokens at each position. tokens: also these, by text (" Paris") or id.
-        logits: also all logits, [T, V] per layer.
+        logits: also all logits, [T, V] per layer. Iterate over the result for one `LogitLensRows` per layer;
+        a notebook shows it as a table.
         """
         chosen = range(self.blueprint.n_layers) if layers is None else layers
-        lens = LogitLens(list(chosen), top, named_ids(self.tokenizer, tokens), logits)
-        return self.trace(text, lens=lens, interventions=interventions).lens
+        named = named_ids(self.tokenizer, tokens)
+        lens = LogitLens(list(chosen), top, named, logits)
+        trace = self.trace(text, lens=lens, interventions=interventions)
+        listed = {index for rows in trace.lens for index in rows.top_ids.ravel().tolist()}
+        spelling = self.spelling(listed | set(named) | set(trace.token_ids))
+        return LensResult([spelling[index] for index in trace.token_ids], named, spelling, trace.lens)
 
     def stepper(self, interventions: Sequence[Intervention] = ()) -> Stepper:
         """A new sequence to decode step by step: `extend(ids) -> logits`, `rollback(n)`."""
@@ -224,6 +243,17 @@ class Model:
         if "template" in self.__dict__:
             self.template.close()
         self.engine.close()
+
+    def __repr__(self) -> str:
+        from zeropoint.engine.session.describe import describe
+
+        return describe(self)
+
+    def _repr_html_(self) -> str:
+        from zeropoint import markup
+        from zeropoint.engine.session.describe import facts
+
+        return markup.styled(markup.table(facts(self)))
 
     def __enter__(self) -> Model:
         return self

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field
+from typing import TYPE_CHECKING
 
 from zeropoint.blueprint.interventions import Intervention
 from zeropoint.engine.contract import Engine, LogitLens, LogitLensRows
+from zeropoint.engine.session.results import count, percent, probability_cell
 from zeropoint.errors import BadInput
 from zeropoint.frozen import frozen
 from zeropoint.tokenizers.core.tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    from zeropoint.markup import Cell
+
 __all__ = ["Alternatives", "Score", "named_ids", "score"]
+
+_MAX_ROWS = 200  # of the table in a notebook
 
 
 @frozen
@@ -32,12 +39,14 @@ class Score:
 
     The first token has no probability (None) unless the model begins a document with a BOS token.
     alternatives: the predictions at each token's position, if requested; next: those after the last token.
+    spelling: the text of every token id that occurs. A notebook shows a score as a table.
     """
 
     token_ids: list[int]
     logprobs: list[float | None]
     alternatives: list[Alternatives | None] = field(default_factory=list)
     next: Alternatives | None = None
+    spelling: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def perplexity(self) -> float:
@@ -46,6 +55,58 @@ class Score:
         if not logprobs:
             raise BadInput("perplexity needs at least two tokens; give a longer text")
         return math.exp(-sum(logprobs) / len(logprobs))
+
+    @property
+    def texts(self) -> list[str]:
+        """The text of each token."""
+        return [self.spelling[index] for index in self.token_ids]
+
+    def ids(self) -> set[int]:
+        """Every token id that occurs, those of alternatives included."""
+        predictions = [p for p in (*self.alternatives, self.next) if p is not None]
+        return {*self.token_ids}.union(*({*dict(p.top), *p.named} for p in predictions))
+
+    def __repr__(self) -> str:
+        return f"<Score: {self._summary()}>"
+
+    def _repr_html_(self) -> str:
+        from zeropoint import markup
+
+        return markup.styled(self.table())
+
+    def table(self) -> str:
+        """A table as markup: each token with its probability, and the alternatives if there are any."""
+        from zeropoint import markup
+
+        named = list(self.next.named) if self.next else []
+        headers = ["token", "probability"]
+        if self.next is not None:
+            headers += ["most probable", *(repr(self.spelling[index]) for index in named)]
+        rows = [
+            (repr(text), probability_cell(logprob), *self._alternatives_cells(at))
+            for at, (text, logprob) in enumerate(zip(self.texts, self.logprobs, strict=True))
+        ]
+        if self.next is not None:
+            rows.append(("(next)", "", *self._prediction_cells(self.next)))
+        shown = rows if len(rows) <= _MAX_ROWS else [*rows[:_MAX_ROWS], ("\u2026", "")]
+        hidden = f"; the first {_MAX_ROWS}" if shown is not rows else ""
+        return markup.table(shown, headers, f"each token, given those before it: {self._summary()}{hidden}")
+
+    def _summary(self) -> str:
+        tokens = count(len(self.token_ids), "token")
+        has_any = any(p is not None for p in self.logprobs)
+        return f"{tokens}, perplexity {self.perplexity:.4g}" if has_any else tokens
+
+    def _alternatives_cells(self, at: int) -> list[str | Cell]:
+        if not self.alternatives:
+            return []
+        prediction = self.alternatives[at]
+        n_named = len(self.next.named) if self.next else 0
+        return [""] * (1 + n_named) if prediction is None else self._prediction_cells(prediction)
+
+    def _prediction_cells(self, prediction: Alternatives) -> list[str | Cell]:
+        best = "  ".join(f"{self.spelling[index]!r} {percent(p)}" for index, p in prediction.top)
+        return [best, *(probability_cell(p) for p in prediction.named.values())]
 
 
 def score(

@@ -78,7 +78,8 @@ class Stream:
     """Iterate over pieces of text; each step of the iteration runs the engine. Close it to stop early.
 
     finish_reason: "stop", "length" or "cancelled"; None while the answer is running. usage, timings: so far.
-    token_ids: generated so far. notices: sentences to show to the user.
+    token_ids: generated so far. notices: sentences to show to the user. A notebook shows the text so far and
+    the counts.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Stream:
         self._last = self._started
         self._events: deque[Event] = deque()
         self._is_done = False
+        self._pieces: list[str] = []
         self._request_id = streams.submit(Request(prompt_ids, params, stop_ids, interventions=interventions))
         weakref.finalize(self, streams.forget, self._request_id).atexit = False
 
@@ -115,6 +117,7 @@ class Stream:
         while not self._is_done:
             piece = self._advance()
             if piece:
+                self._pieces.append(piece)
                 return piece
         raise StopIteration
 
@@ -125,8 +128,30 @@ class Stream:
         self.close()
 
     def text(self) -> str:
-        """The rest of the answer, once it is complete."""
-        return "".join(self)
+        """The complete answer, including the pieces that were already iterated over; waits for its end."""
+        for _ in self:
+            pass
+        return "".join(self._pieces)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self._state()}>"
+
+    def _repr_html_(self) -> str:
+        from zeropoint import markup
+
+        timings = self.timings
+        rows = [("text so far" if self.finish_reason is None else "text", "".join(self._pieces))]
+        rows.append(("state", self._state()))
+        if timings.predicted_n > 1 and timings.predicted_ms:
+            rows.append(("speed", f"{(timings.predicted_n - 1) / timings.predicted_ms * 1000:.0f} tokens/s"))
+        return markup.styled(markup.table(rows))
+
+    def _state(self) -> str:
+        n = len(self.token_ids)
+        state = f"{n:,} token{'' if n == 1 else 's'}"
+        if self.finish_reason is not None:
+            return f"{state}, finish reason {self.finish_reason}"
+        return f"{state} so far; iterate over it or call text() for more"
 
     def close(self) -> None:
         """Stop now. Does nothing once the answer has ended."""
