@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import click
 
@@ -24,6 +25,7 @@ from zeropoint import formats, registry
 from zeropoint.catalogue import catalog, datasets
 from zeropoint.cli import help_page
 from zeropoint.cli.app import cli, command_groups
+from zeropoint.cli.options import DEFAULTS
 from zeropoint.engine_options import ENGINE_OPTIONS
 from zeropoint.options import MAX_INT, Option, options_of
 from zeropoint.sampling.params import options as sampling_options
@@ -123,11 +125,14 @@ def _table(headers: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def _sampling_table() -> str:
+    def shown(value: Any) -> str:
+        return "-" if value in (None, ()) else f"{value:g}"
+
     rows = [
-        (f"`{o.name}`", o.range(), "-" if o.default in (None, ()) else f"{o.default:g}", o.help)
+        (f"`{o.name}`", o.range(), shown(DEFAULTS.get(o.name, o.default)), shown(o.default), o.help)
         for o in sampling_options()
     ]
-    return _table(("name", "allowed", "default", "meaning"), rows)
+    return _table(("name", "allowed", "default", "no effect", "meaning"), rows)
 
 
 def _settings_table() -> str:

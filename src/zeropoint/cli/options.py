@@ -15,6 +15,7 @@ from zeropoint.engine_options import ENGINE_OPTIONS
 from zeropoint.options import Option
 from zeropoint.sampling.params import SamplingParams
 from zeropoint.sampling.params import options as sampling_options
+from zeropoint.sampling.recommended import CHAT_DEFAULTS
 from zeropoint.settings import KEYS, Key, Settings
 
 __all__ = ["DEFAULTS", "engine", "read", "sampling", "sampling_keys", "sampling_params", "some"]
@@ -28,9 +29,9 @@ _FIRST = ("max_tokens", "temperature", "seed", "stop", "top_p", "top_k", "min_p"
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
 _SPECIAL_METAVARS = {"model": "MODEL", "template": "NAME"}
 
-DEFAULTS: Mapping[str, Any] = {"max_tokens": 1024}
-"""Sampling defaults of the command line: without a limit, a small model may repeat itself until
-the context is full. The Python interface has no limit."""
+DEFAULTS: Mapping[str, Any] = {**CHAT_DEFAULTS, "max_tokens": 1024}
+"""Sampling defaults of the command line, where the model's publisher recommends nothing. Without a limit, a
+small model may repeat itself until the context is full. The Python interface has no limit."""
 
 
 def engine(command: F) -> F:
@@ -81,10 +82,15 @@ def _key(option: Option) -> Key:
     def check_list(value: Any) -> Any:
         return SamplingParams.of(**{option.name: value}).flat().get(option.name, ())
 
-    default = DEFAULTS.get(option.name)
-    note = "" if option.default in (None, ()) else f" Default: the model's, else {option.default:g}."
-    note = note if default is None else f" Default: {default}."
-    declared = dataclasses.replace(option, default=default, help=f"{option.help}{note}")
+    default = DEFAULTS.get(option.name, option.default)
+    is_the_models = option.default not in (None, ())
+    if is_the_models:
+        note = f" Default: the model's, else {default:g}."
+    else:
+        note = "" if default in (None, ()) else f" Default: {default}."
+    declared = dataclasses.replace(
+        option, default=None if is_the_models else default, help=f"{option.help}{note}"
+    )
     return Key(declared, "sampling", check_list if option.is_many else None)
 
 

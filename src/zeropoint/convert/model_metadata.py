@@ -10,6 +10,12 @@ from typing import Any
 
 from zeropoint import __version__
 from zeropoint.frozen import frozen
+from zeropoint.sampling.recommended import (
+    from_generation_config,
+    from_gguf,
+    to_generation_config,
+    to_gguf,
+)
 from zeropoint.tokenizers.core.metadata_reader import HasMetadata
 from zeropoint.tokenizers.formats import from_hf
 from zeropoint.tokenizers.formats.from_run import run_metadata
@@ -54,7 +60,9 @@ def gguf_metadata(opened: OpenedModel, tensors: list[PackedTensor], notify: Noti
         licence := _LICENCE.search(file.bytes("README.md").decode("utf-8", "replace"))
     ):
         general["general.license"] = licence[1]
-    return general | about | family | _tokenizer_metadata(opened, file, notify)
+    generation = "generation_config.json"
+    sampling = from_generation_config(file.json(generation), f"{file.name}/{generation}", notify)
+    return general | to_gguf(sampling) | about | family | _tokenizer_metadata(opened, file, notify)
 
 
 def folder_files(
@@ -85,7 +93,9 @@ def folder_files(
         none = {"bos_token_id": None, "eos_token_id": None}
         config |= {**none, **ids, "eos_token_id": tokenizer.eos_id}
         files = hf_tokenizer_files(source, tokenizer, opened.blueprint.n_ctx)
-        files["generation_config.json"] = json.dumps(ids, indent=2).encode()
+        sampling = from_gguf(source.metadata, file.name, notify)
+        generation = ids | to_generation_config(sampling)
+        files["generation_config.json"] = json.dumps(generation, indent=2).encode()
     elif isinstance(file, GgufModel):
         notify(f"{file.name} has no tokenizer, so the folder will have none")
     card = _card(file, target, form).encode()

@@ -82,8 +82,13 @@ def test_control_characters_are_escaped_on_a_terminal(run: Run, model: FakeModel
 def test_flags_override_settings_and_settings_the_model(run: Run, model: FakeModel, tmp_path: Path) -> None:
     (tmp_path / "zeropoint.toml").write_text('model = "m"\nthreads = 3\n[sampling]\ntop_k = 7\ntop_p = 0.5\n')
     run("chat", "hi", "--top-p", "0.9", "--stop", "a", "--stop", "b", "--context", "64", "--exact")
-    assert model.calls[0][1].flat() == {"temperature": 0.25, "top_k": 7, "top_p": 0.9, "stop": ("a", "b")} | {
-        "max_tokens": 1024
+    assert model.calls[0][1].flat() == {
+        "top_p": 0.9,  # the flag
+        "stop": ("a", "b"),
+        "top_k": 7,  # the settings file
+        "temperature": 0.25,  # the model
+        "min_p": 0.05,  # the built-in default
+        "max_tokens": 1024,
     }
     expected = {"name": "m", "threads": 3, "context": 64, "isa": None, "exact": True}
     assert {name: model.loaded_with[name] for name in expected} == expected

@@ -247,3 +247,23 @@ def test_a_tokenizer_saved_by_transformers(tiny: Path, tmp_path: Path):
     with load(tmp_path / "c.gguf") as model:
         assert model.tokenizer.encode(TEXT, parse_special=True) == theirs(TEXT).input_ids
         assert model.encode_chat([{"role": "user", "content": "hi"}])
+
+
+def test_the_publishers_sampling_settings_travel_with_the_model(tiny: Path, tmp_path: Path):
+    convert(tiny, tmp_path / "a")
+    path = tmp_path / "a" / "generation_config.json"
+    recommended = {
+        "do_sample": True,
+        "temperature": 0.6,
+        "top_k": 20,
+        "top_p": 0.95,
+        "repetition_penalty": 1.1,
+    }
+    path.write_text(json.dumps(json.loads(path.read_text()) | recommended))
+    convert(tmp_path / "a", tmp_path / "b.gguf")
+    convert(tmp_path / "b.gguf", tmp_path / "q.gguf", to="Q8_0")
+    with load(tmp_path / "q.gguf") as model:
+        assert model.defaults == {key: recommended[key] for key in recommended if key != "do_sample"}
+    convert(tmp_path / "q.gguf", tmp_path / "c")
+    written = json.loads((tmp_path / "c" / "generation_config.json").read_text())
+    assert recommended.items() <= written.items()

@@ -21,6 +21,7 @@ from zeropoint.engine.session.parallel_load import load_in_parallel
 from zeropoint.engine_options import ENGINE_OPTIONS, EngineKeywords, EngineOptions
 from zeropoint.errors import BadModelFile, ZeropointError
 from zeropoint.planning.plan import check_fits, choose_context, make_plan
+from zeropoint.sampling.recommended import from_gguf
 from zeropoint.settings import Settings
 from zeropoint.tokenizers.core.tokenizer import Tokenizer
 from zeropoint.tokenizers.formats.gguf import import_tokenizers, load_tokenizer
@@ -77,7 +78,8 @@ def load(
     model.template_name = options.template
     if assets.template is not None:
         model.template = assets.template
-    model.defaults = dict(resolved.entry.sampling) if resolved.entry is not None else {}
+    catalogued = resolved.entry.sampling if resolved.entry is not None else {}
+    model.defaults = {**catalogued, **from_gguf(file.metadata, file.name, notify or (lambda text: None))}
     return model
 
 

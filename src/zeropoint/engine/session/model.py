@@ -23,6 +23,7 @@ from zeropoint.engine.session.stream import Stream, StreamMultiplexer
 from zeropoint.engine.tap_requests import check_layer
 from zeropoint.errors import BadInput
 from zeropoint.sampling.params import SamplingParams
+from zeropoint.sampling.recommended import CHAT_DEFAULTS
 from zeropoint.tokenizers.core.stream import TextStream
 from zeropoint.tokenizers.core.tokenizer import Tokenizer
 from zeropoint.weights.gguf.model import GgufModel
@@ -39,8 +40,8 @@ __all__ = ["Model", "Score"]
 class Model:
     """A loaded model; `load` returns one. Close it, or use it in a `with` statement, to free its memory.
 
-    engine, tokenizer, blueprint: its parts. name: as given to `load`. defaults: recommended sampling
-    parameters, by flat name. Not thread-safe: one thread at a time may call it.
+    engine, tokenizer, blueprint: its parts. name: as given to `load`. defaults: sampling parameters that the
+    publisher recommends, by flat name. Not thread-safe: one thread at a time may call it.
     """
 
     def __init__(
@@ -73,7 +74,8 @@ class Model:
     ) -> Stream:
         """Answer a question (a text) or a conversation ([{"role": ..., "content": ...}]).
 
-        Sampling: `params`, or flat names such as temperature=0.2; the model's defaults fill the rest.
+        Sampling: `params`, or flat names such as temperature=0.2; the publisher's recommendation (`defaults`)
+        fills the rest, then `CHAT_DEFAULTS` of `zeropoint.sampling.recommended`.
         interventions: `AddVector` and `Scale` modify every forward pass, those of the prompt included; such
         an answer shares no KV cache with others. on_progress(read, total): prompt tokens during prefill.
         Raises BadInput; ContextFull with the prompt's length and the context's.
@@ -81,7 +83,7 @@ class Model:
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
         ids = self.encode_chat(messages)
-        params = self._params(params, sampling)
+        params = self._params(params, sampling).with_defaults(CHAT_DEFAULTS)
         return self._stream(ids, params, interventions, is_continuation=False, on_progress=on_progress)
 
     def generate(
@@ -93,7 +95,10 @@ class Model:
         on_progress: Callable[[int, int], None] | None = None,
         **sampling: Any,
     ) -> Stream:
-        """Continue a text (or token ids) verbatim, without a chat template. Arguments as in `chat`."""
+        """Continue a text (or token ids) verbatim, without a chat template. Arguments as in `chat`.
+
+        A parameter that neither the call nor the publisher gives does nothing: the model's own probabilities.
+        """
         params = self._params(params, sampling)
         return self._stream(
             self._document_ids(prompt), params, interventions, is_continuation=True, on_progress=on_progress
