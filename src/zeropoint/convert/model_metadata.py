@@ -112,6 +112,7 @@ def _tokenizer_metadata(opened: OpenedModel, file: HfFolder, notify: Notify) -> 
         settings,
         file.config,
         opened.blueprint.n_vocab,
+        generation=file.json("generation_config.json"),
         template=file.template,
         name=f"{file.name}/tokenizer.json",
     )

@@ -63,7 +63,7 @@ def test_smollm2s_known_ids(smollm2: Any) -> None:
     assert smollm2.encode("Hello world! 123") == [19556, 905, 17, 216, 33, 34, 35]
     assert smollm2.encode("  multiple   spaces") == [216, 2701, 256, 5600]
     assert (smollm2.n_vocab, smollm2.bos_id, smollm2.eos_id, smollm2.add_bos) == (49152, 1, 2, False)
-    assert smollm2.stop_ids == {0, 2}
+    assert smollm2.stop_ids == {0, 2, 4}  # <|endoftext|>, <|im_end|>, <reponame>
 
 
 @pytest.mark.heavy

@@ -15,12 +15,6 @@ def test_special_token_ids_are_read(tiny: Any) -> None:
     assert tiny.stop_ids == {0, 2, 3}  # the end-of-turn tokens of this vocabulary
 
 
-def test_a_normal_token_spelled_like_an_end_of_turn_does_not_stop(byte_metadata: Any, model: Any) -> None:
-    metadata = byte_metadata()
-    metadata["tokenizer.ggml.token_type"][3] = 1
-    assert load_tokenizer(model(metadata)).stop_ids == {0, 2}
-
-
 @pytest.mark.parametrize(("pre", "flag", "expected"), [
     ("gpt-2", None, False), ("llama-bpe", None, True), ("llama-bpe", False, False), ("gpt-2", True, True),
 ])  # fmt: skip
@@ -39,13 +33,9 @@ def test_bos_is_not_added_without_a_bos_token(byte_metadata: Any, model: Any) ->
 
 def test_special_tokens_are_control_tokens_without_token_types(byte_metadata: Any, model: Any) -> None:
     metadata = byte_metadata()
+    metadata["tokenizer.ggml.tokens"][:3] = ["<other>", "<begin>", "<end>"]
     del metadata["tokenizer.ggml.token_type"]
-    assert load_tokenizer(model(metadata)).control_ids == {1, 2}
-
-
-def test_eot_and_eom_are_stop_ids(byte_metadata: Any, model: Any) -> None:
-    metadata = byte_metadata() | {"tokenizer.ggml.eot_token_id": 20, "tokenizer.ggml.eom_token_id": 21}
-    assert {20, 21} <= load_tokenizer(model(metadata)).stop_ids
+    assert load_tokenizer(model(metadata)).control_ids == {1, 2, 3}  # 3 is <|eot_id|>
 
 
 def test_a_llama_files_own_merges_are_used(sentencepiece_metadata: Any, model: Any) -> None:

@@ -13,6 +13,7 @@ from zeropoint.tokenizers.core.sanitize import printable
 
 NORMAL, BYTE = 1, 6  # first and last value of tokenizer.ggml.token_type
 MAX_BYTES = 1 << 22  # of a precompiled charsmap; T5's has 316 KB
+MAX_IDS = 1 << 10  # of a list of special tokens; published ones have at most ten
 MAX_TOKENS = 1 << 22  # sixteen times the largest published vocabulary
 MAX_FILE_BYTES = 64 << 20  # of a tokenizer.json or tokenizer.model; Gemma's has 33 MB
 
@@ -69,6 +70,13 @@ class MetadataReader:
         if not 0 <= value < n_vocab:
             raise self.error(key, f"{value} is outside the vocabulary of {n_vocab} tokens")
         return value
+
+    def token_ids(self, key: str, n_vocab: int) -> list[int]:
+        """A list of at most MAX_IDS token ids within the vocabulary; empty if the key is absent."""
+        ids = self._list(key, MAX_IDS) if self.has(key) else []
+        if not all(type(index) is int and 0 <= index < n_vocab for index in ids):
+            raise self.error(key, f"must be a list of ids within the vocabulary of {n_vocab} tokens")
+        return ids
 
     def get_strings(self, key: str, maximum: int) -> list[str]:
         """A list of at most `maximum` strings of valid Unicode."""

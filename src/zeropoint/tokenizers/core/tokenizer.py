@@ -74,7 +74,7 @@ class Tokenizer:
         self.sep_id = vocabulary.special.get("sep")
         self.mask_id = vocabulary.special.get("mask")
         self.add_sep = vocabulary.add_sep
-        self.stop_ids = vocabulary.stop_ids()
+        self.stop_ids = vocabulary.stop_ids
         self.control_ids = vocabulary.control_ids
 
     @property

@@ -19,14 +19,13 @@ from zeropoint.errors import choices
 from zeropoint.frozen import frozen
 from zeropoint.tokenizers.core.character_vocab import unescape_tokens
 from zeropoint.tokenizers.core.metadata_reader import BYTE, NORMAL, HasMetadata, MetadataReader
+from zeropoint.tokenizers.core.special_tokens import chat_token_ids, end_token_ids
 from zeropoint.tokenizers.core.string_table import StringTable
 
 UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 2, 3, 4, 5  # values of tokenizer.ggml.token_type
 KINDS = ("gpt2", "llama", "bert", "t5", "rwkv")
 MAX_CONTROL_CHARS = 128  # per control token; the longest published one has about 30
 MAX_MERGES_PER_TOKEN = 32  # published vocabularies have at most about three
-END_OF_TEXT = "<|endoftext|>"  # GPT-2's separator between documents
-END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", END_OF_TEXT)
 SPACE = "\u2581"  # SentencePiece's symbol for a space
 _SPECIAL_KEYS = {
     "bos": "bos_token_id",
@@ -47,6 +46,7 @@ class Vocabulary:
 
     tokens, types: by id; ids: by token. merges: pairs, highest priority first. special: bos, eos, eot, eom,
     unk and pad to id, as far as the file names them (bert also has sep and mask, and its bos is [CLS]).
+    stop_ids: tokens that end a reply, named by the file or known by their spelling.
     add_bos: None if the file does not say. add_sep, lowercase, strip_accents: for bert. scores, charsmap,
     removes_extra_whitespace: for t5.
     """
@@ -58,6 +58,7 @@ class Vocabulary:
     ids: dict[str, int]
     merges: list[tuple[str, str]]
     special: dict[str, int]
+    stop_ids: frozenset[int]
     control_ids: frozenset[int]
     byte_ids: dict[int, int]
     add_bos: bool | None
@@ -68,12 +69,6 @@ class Vocabulary:
     scores: tuple[float, ...] = ()
     charsmap: bytes = b""
     removes_extra_whitespace: bool = False
-
-    def stop_ids(self) -> frozenset[int]:
-        """Ids that end a reply: EOS, EOT, EOM, and control tokens known to end a turn."""
-        named = {self.special[name] for name in ("eos", "eot", "eom") if name in self.special}
-        end_of_turn = {self.ids[text] for text in END_OF_TURN if text in self.ids}
-        return frozenset(named | (end_of_turn & self.control_ids))
 
     def compact(self) -> Vocabulary:
         """A copy in a tenth of the memory, for use once the library's model has been built.
@@ -103,7 +98,10 @@ def read_vocabulary(model: HasMetadata) -> Vocabulary:
     special = _special(reader, kind, ids)
     types = reader.types(len(tokens))
     byte_ids = _byte_ids(reader, kind, tokens, types)
-    control_ids = _control_ids(kind, tokens, types, special)
+    stop_ids = _stop_ids(reader, kind, ids, special)
+    control = _control_ids(kind, ids, types, special) | stop_ids
+    # A single character is never a control token: it also occurs in text.
+    control_ids = frozenset(index for index in control if len(tokens[index]) > 1)
     _check_control(reader, [tokens[index] for index in control_ids])
     lowercase = _is_lowercase(reader, kind, tokens, control_ids)
     strip_accents = reader.get_bool("normalizer.strip_accents") if kind == "bert" else False
@@ -115,6 +113,7 @@ def read_vocabulary(model: HasMetadata) -> Vocabulary:
         ids=ids,
         merges=_merges(reader, kind, tokens, ids, control_ids, byte_ids),
         special=special,
+        stop_ids=stop_ids,
         control_ids=control_ids,
         byte_ids=byte_ids,
         add_bos=reader.get_bool("add_bos_token"),
@@ -147,6 +146,7 @@ def _read_characters(reader: MetadataReader, tokens: list[str]) -> Vocabulary:
         ids=ids,
         merges=[],
         special={} if end is None else {"eos": end},
+        stop_ids=frozenset() if end is None else frozenset({end}),
         control_ids=frozenset(),
         byte_ids={},
         add_bos=False,
@@ -181,12 +181,24 @@ def _is_lowercase(reader: MetadataReader, kind: str, tokens: list[str], control_
     return all(token == token.lower() or "[" in token for token in pieces)
 
 
-def _control_ids(kind: str, tokens: list[str], types: bytes, special: dict[str, int]) -> frozenset[int]:
-    """Tokens that only a template may produce. A single character is never one: it also occurs in text."""
-    control = set(ids_of_types(types, {CONTROL, UNKNOWN}))
+def _stop_ids(
+    reader: MetadataReader, kind: str, ids: dict[str, int], special: dict[str, int]
+) -> frozenset[int]:
+    """Ids that end a reply: those that the file names, and those known by their spelling.
+
+    `eos_token_ids`, which Ollama's converter writes too, has all of them if there are several.
+    """
+    named = {special[name] for name in ("eos", "eot", "eom") if name in special}
+    listed = reader.token_ids("eos_token_ids", len(ids))
+    return end_token_ids(ids if kind != "bert" else {}).union(named, listed)
+
+
+def _control_ids(kind: str, ids: dict[str, int], types: bytes, special: dict[str, int]) -> frozenset[int]:
+    """Tokens that only a template may produce, whatever type the file gives to those known by spelling."""
     names = _BERT_NAMES if kind == "bert" else ("bos", "eos", "eot", "eom")
-    control |= {special[name] for name in names if name in special}
-    return frozenset(index for index in control if len(tokens[index]) > 1)
+    control = {special[name] for name in names if name in special}
+    spelled = chat_token_ids(ids if kind != "bert" else {})
+    return spelled.union(control, ids_of_types(types, {CONTROL, UNKNOWN}))
 
 
 def _check_control(reader: MetadataReader, control: list[str]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from zeropoint.errors import BadModelFile
 from zeropoint.tokenizers.core.metadata_reader import BYTE, NORMAL
 from zeropoint.tokenizers.core.sanitize import printable
+from zeropoint.tokenizers.core.special_tokens import END_OF_MESSAGE, end_of_turn_id
 from zeropoint.tokenizers.core.vocabulary import CONTROL, UNKNOWN, UNUSED, USER_DEFINED
 from zeropoint.tokenizers.formats.from_hf_bert import wordpiece_metadata
 from zeropoint.tokenizers.formats.rwkv import wordlevel_metadata
@@ -29,7 +30,6 @@ _SPECIAL = {
     "unk": "unknown_token_id",
     "pad": "padding_token_id",
 }
-_END_OF_TURN = ("<|eot_id|>", "<|im_end|>", "<end_of_turn>", "<|end|>")
 
 
 def gguf_metadata(
@@ -38,12 +38,14 @@ def gguf_metadata(
     config: Mapping[str, Any],
     n_vocab: int,
     *,
+    generation: Mapping[str, Any] | None = None,
     template: str | None = None,
     name: str = "tokenizer.json",
 ) -> dict[str, Any]:
     """The `tokenizer.*` keys from tokenizer.json, tokenizer_config.json (settings) and config.json.
 
-    n_vocab: rows of the embedding; rows without a token get an unused token. template: the chat template.
+    n_vocab: rows of the embedding; rows without a token get an unused token. generation:
+    generation_config.json, which may name more end tokens. template: the chat template.
     Raises BadModelFile naming the file and the part that is not supported.
     """
     model = _part(tokenizer, "model", name)
@@ -62,7 +64,11 @@ def gguf_metadata(
         pre_tokenizer = list(_steps(tokenizer.get("pre_tokenizer"), "pretokenizers"))
         unigram = unigram_metadata(model, steps, pre_tokenizer, tokens, types, name)
         ids = {token: index for index, token in enumerate(tokens)}
-        return unigram | _special_ids(settings, config, model, ids) | _document_flags(tokenizer)
+        return (
+            unigram
+            | _special_ids(settings, config, generation or {}, model, ids)
+            | _document_flags(tokenizer)
+        )
     ids = {token: index for index, token in enumerate(tokens)}
     merges = [_merge(merge, name) for merge in model.get("merges", [])]
     metadata: dict[str, Any] = {
@@ -76,7 +82,7 @@ def gguf_metadata(
     if is_llama:
         metadata["tokenizer.ggml.scores"] = _scores(tokens, merges)
         metadata["tokenizer.ggml.add_space_prefix"] = _has_space_prefix(tokenizer)
-    metadata |= _special_ids(settings, config, model, ids)
+    metadata |= _special_ids(settings, config, generation or {}, model, ids)
     metadata["tokenizer.ggml.add_bos_token"] = _adds_bos(tokenizer, settings)
     if template is not None:
         metadata["tokenizer.chat_template"] = template
@@ -137,25 +143,42 @@ def _pre_tokenizer_name(tokenizer: Mapping[str, Any], model: Mapping[str, Any], 
 
 
 def _special_ids(
-    settings: Mapping[str, Any], config: Mapping[str, Any], model: Mapping[str, Any], ids: dict[str, int]
-) -> dict[str, int]:
-    """Ids of the special tokens: by their spelling in tokenizer_config.json, else by id in config.json."""
-    special_ids = {}
+    settings: Mapping[str, Any],
+    config: Mapping[str, Any],
+    generation: Mapping[str, Any],
+    model: Mapping[str, Any],
+    ids: dict[str, int],
+) -> dict[str, int | list[int]]:
+    """Ids of the special tokens: by their spelling in tokenizer_config.json, else by id in config.json.
+
+    A model may have several end tokens.
+    Llama 3.1 lists three in config.json, Phi-3 in generation_config.json.
+    """
+    special_ids: dict[str, int | list[int]] = {}
     for name, key in _SPECIAL.items():
         token = settings.get(f"{name}_token")
         if isinstance(token, dict):
             token = token.get("content")
-        index = ids.get(token) if isinstance(token, str) else config.get(f"{name}_token_id")
-        if name == "unk" and index is None:
-            index = ids.get(str(model.get("unk_token")), model.get("unk_id"))
-        if isinstance(index, list):
-            index = next(iter(index), None)
-        if type(index) is int and 0 <= index < len(ids):
-            special_ids[f"tokenizer.ggml.{key}"] = index
-    eot_id = next((ids[token] for token in _END_OF_TURN if token in ids), None)
-    if eot_id is not None:
-        special_ids["tokenizer.ggml.eot_token_id"] = eot_id
+        named = [ids[token]] if isinstance(token, str) and token in ids else []
+        named += [
+            index for part in (config, generation) for index in _ids(part.get(f"{name}_token_id"), len(ids))
+        ]
+        if name == "unk" and not named:
+            named = _ids(ids.get(str(model.get("unk_token")), model.get("unk_id")), len(ids))
+        if named:
+            special_ids[f"tokenizer.ggml.{key}"] = named[0]
+        if name == "eos" and len(set(named)) > 1:
+            special_ids["tokenizer.ggml.eos_token_ids"] = sorted(set(named))
+    for key, index in (("eot", end_of_turn_id(ids)), ("eom", ids.get(END_OF_MESSAGE))):
+        if index is not None:
+            special_ids[f"tokenizer.ggml.{key}_token_id"] = index
     return special_ids
+
+
+def _ids(value: Any, n_vocab: int) -> list[int]:
+    """The token ids in an id, a list of ids, or neither."""
+    values = value if isinstance(value, list) else [value]
+    return [index for index in values if type(index) is int and 0 <= index < n_vocab]
 
 
 def _adds_bos(tokenizer: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.files.json_text import read_json
 from zeropoint.tokenizers.core.metadata_reader import MAX_FILE_BYTES
-from zeropoint.tokenizers.core.vocabulary import CONTROL, END_OF_TEXT
+from zeropoint.tokenizers.core.special_tokens import END_OF_TEXT
+from zeropoint.tokenizers.core.vocabulary import CONTROL
 from zeropoint.tokenizers.formats.from_hf import gguf_metadata
 from zeropoint.tokenizers.train.char import KIND, CharTokenizer
 

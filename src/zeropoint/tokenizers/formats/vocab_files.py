@@ -11,7 +11,7 @@ from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.files.json_text import parse_json
 from zeropoint.files.regular_file import read_regular
 from zeropoint.tokenizers.core.metadata_reader import MAX_FILE_BYTES, MAX_TOKENS
-from zeropoint.tokenizers.core.vocabulary import END_OF_TEXT
+from zeropoint.tokenizers.core.special_tokens import END_OF_TEXT
 from zeropoint.tokenizers.formats.from_hf import gguf_metadata, is_legacy
 from zeropoint.tokenizers.formats.gguf import Tokenizer, load_tokenizer
 from zeropoint.tokenizers.formats.sentencepiece import sentencepiece_metadata

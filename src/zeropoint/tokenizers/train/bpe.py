@@ -23,7 +23,7 @@ from zeropoint.errors import BadInput
 from zeropoint.frozen import frozen
 from zeropoint.tokenizers.core.byte_level import bytes_to_unicode, encode_byte_level
 from zeropoint.tokenizers.core.sanitize import check_unicode
-from zeropoint.tokenizers.core.vocabulary import END_OF_TEXT
+from zeropoint.tokenizers.core.special_tokens import END_OF_TEXT
 from zeropoint.tokenizers.formats.gguf import Tokenizer, load_tokenizer
 
 __all__ = ["END_OF_TEXT", "BPETokenizer", "pre_tokenize", "split_special_tokens", "train_bpe"]
