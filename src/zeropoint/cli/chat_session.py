@@ -55,7 +55,9 @@ class ChatSession:
         self.stats = {"finish_reason": answer.finish_reason}
         self.stats |= as_plain(answer.usage) | as_plain(answer.timings)
         if self.stats["predicted_ms"] > 0:  # the time to the first token counts as prompt processing
-            self.stats["tok_s"] = (self.stats["predicted_n"] - 1) / self.stats["predicted_ms"] * 1000
+            self.stats["predicted_per_second"] = (
+                (self.stats["predicted_n"] - 1) / self.stats["predicted_ms"] * 1000
+            )
         for notice in answer.notices:
             if notice not in early_notices:
                 self.console.notice(notice)

@@ -85,6 +85,11 @@ class Manifest:
     validation: Split
 
     @property
+    def dtype_name(self) -> str:
+        """The type of a stored id in words: "uint16" or "uint32", little-endian."""
+        return np.dtype(self.dtype).name
+
+    @property
     def sha256(self) -> str:
         """One SHA-256 (hex) for the tokenizer and all shards."""
         return combined_sha256(

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from zeropoint.blueprint.cost import count_parameters
 from zeropoint.convert.convert import convert
@@ -45,6 +46,19 @@ class Quality:
     decode_tok_s: float
     perplexity: float
     n_tokens: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures, as `zeropoint bench --quality --json` prints them."""
+        return {
+            "format": self.format,
+            "tensors_by_format": self.formats,
+            "size_bytes": self.file_bytes,
+            "bits_per_weight": self.bits_per_weight,
+            "prefill_tokens_per_second": self.prefill_tok_s,
+            "decode_tokens_per_second": self.decode_tok_s,
+            "perplexity": self.perplexity,
+            "tokens": self.n_tokens,
+        }
 
 
 def measure_quality(

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -67,16 +68,16 @@ class Speed:
     bandwidth_bytes_s: float
     n_runs: int
 
-    def flat(self) -> dict[str, float]:
-        """All figures as one flat dict, as `zeropoint bench --json` prints them."""
-        numbers: dict[str, float] = {f"prefill{n}": rate for n, rate in self.prefill.items()}
-        for n, decode in self.decode.items():
-            numbers |= {f"decode{n}": decode.tok_s, f"decode{n}_share": decode.share}
-        return numbers | {
+    def as_json(self) -> dict[str, Any]:
+        """All figures, as `zeropoint bench --json` prints them; lengths in tokens are keys."""
+        return {
+            "prefill_tokens_per_second": {str(n): rate for n, rate in self.prefill.items()},
+            "decode_tokens_per_second": {str(n): decode.tok_s for n, decode in self.decode.items()},
+            "decode_share_of_ceiling": {str(n): decode.share for n, decode in self.decode.items()},
             "first_token_ms": self.first_token_ms,
-            "peak_bytes": self.peak_bytes,
-            "bandwidth_bytes_s": self.bandwidth_bytes_s,
-            "n_runs": self.n_runs,
+            "peak_memory_bytes": self.peak_bytes,
+            "memory_bandwidth_bytes_per_second": self.bandwidth_bytes_s,
+            "runs": self.n_runs,
         }
 
 

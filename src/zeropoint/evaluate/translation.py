@@ -39,6 +39,17 @@ class BleuResult:
     n_sentences: int
     seconds: float
 
+    def as_json(self) -> dict[str, object]:
+        """The result, as `zeropoint translate --bleu --json` prints it."""
+        return {
+            "weights": self.weights,
+            "search": self.search,
+            "bleu": self.bleu,
+            "sentences": self.n_sentences,
+            "seconds": self.seconds,
+            "signature": self.signature,
+        }
+
 
 def bleu(translations: Sequence[str], references: Sequence[str]) -> tuple[float, str]:
     """Corpus BLEU, 0 to 100, and sacrebleu's signature.

@@ -81,7 +81,7 @@ class Report:
         }
         if self.options.has_lens:
             values["lens"] = {
-                "at": self.at,
+                "position": self.at,
                 "layers": [{"layer": rows.layer, **self._position(rows, self.at)} for rows in self.lens],
             }
         if self.options.has_logprobs:
@@ -101,7 +101,7 @@ class Report:
         top = zip(rows.top_ids[row].tolist(), rows.top_logprobs[row].tolist(), strict=True)
         return {
             "top": [{"id": i, "text": self.spelled[i], "logprob": p} for i, p in top],
-            "named": [
+            "requested": [
                 {"id": i, "text": self.spelled[i], "logprob": p}
                 for i, p in zip(self.named, rows.named_logprobs[row].tolist(), strict=True)
             ],

@@ -23,7 +23,7 @@ def test_json(run: Run, tiny_path: Path, tmp_path: Path) -> None:
     result = run("convert", str(tiny_path), str(tmp_path / "out"), "--shard-size", "0.001", "--json")
     output = json.loads(result.out)
     assert output["path"] == str(tmp_path / "out")
-    assert output["formats"] == {"F32": 20}
+    assert output["tensors_by_format"] == {"F32": 20}
     assert output["was_run"] is True
 
 

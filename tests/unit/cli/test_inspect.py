@@ -40,7 +40,7 @@ def test_json_has_every_view(run: Run, tiny_path: Path) -> None:
     assert len(output["logprobs"]) == len(output["alternatives"]) == n
     assert output["next"] == {k: v for k, v in output["lens"]["layers"][-1].items() if k != "layer"}
     assert [(a["layer"], a["head"], len(a["weights"])) for a in output["attention"]] == [(1, 3, n), (0, 1, n)]
-    assert output["next"]["named"][0]["text"] == "a"
+    assert output["next"]["requested"][0]["text"] == "a"
 
 
 def test_only_the_selected_views_are_printed(run: Run, tiny_path: Path) -> None:

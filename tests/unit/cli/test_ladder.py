@@ -50,7 +50,7 @@ def test_a_leak_is_named_and_a_difference_exits_with_1(
     result = run("ladder", "llama", "--rung", "rms-norm", "--results", str(results_file), "--json")
     assert result.code == 1
     (rung,) = json.loads(result.out)["rungs"]
-    assert (rung["verdict"], rung["leaks"], rung["n_steps"]) == ("differs", ["norm"], 2)
+    assert (rung["verdict"], rung["leaks"], rung["steps"]) == ("differs", ["norm"], 2)
     (line,) = results_file.read_text().splitlines()
     assert json.loads(line)["ours"] == rung["ours"]
     row = run("ladder", "llama", "--rung", "rms-norm", "--results", str(results_file)).out

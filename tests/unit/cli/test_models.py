@@ -95,7 +95,7 @@ def test_list_before_and_after_a_download(capsys: Capture, downloaded: Path) -> 
     assert run(capsys, "list")[1] == f"tiny:1\t0.0 MB\tMIT\tthis disk\t{used}\n"
     code, out, _ = run(capsys, "list", "--json")
     (row,) = json.loads(out)
-    assert (code, row["name"], row["n_bytes"], row["path"]) == (0, "tiny:1", len(MODEL), str(downloaded))
+    assert (code, row["name"], row["size_bytes"], row["path"]) == (0, "tiny:1", len(MODEL), str(downloaded))
 
 
 def test_a_failed_pull_explains_why_on_stderr(capsys: Capture) -> None:
@@ -122,14 +122,14 @@ def test_show_works_before_a_download(capsys: Capture, home: Path) -> None:
     code, out, err = run(capsys, "show", "tiny:1", "--json")
     facts = json.loads(out)
     assert (code, err) == (0, "")
-    assert (facts["n_layers"], facts["weight_bytes"], facts["path"]) == (1, 32, None)
+    assert (facts["layers"], facts["weight_bytes"], facts["path"]) == (1, 32, None)
     assert not home.exists()
 
 
 def test_show_a_file(capsys: Capture, downloaded: Path) -> None:
     code, out, _ = run(capsys, "show", str(downloaded))
     assert code == 0
-    assert {"architecture\tllama", "n_ctx\t77", "n_tensors\t1"} <= set(out.splitlines())
+    assert {"architecture\tllama", "context length\t77", "tensors\t1"} <= set(out.splitlines())
 
 
 def test_show_check_detects_a_changed_file(capsys: Capture, downloaded: Path) -> None:

@@ -181,7 +181,7 @@ def test_params_and_stats(talk: Talk, capsys: pytest.CaptureFixture[str]) -> Non
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("temperature\t0.25\t") for line in lines)
     assert "completion_tokens\t2" in lines
-    assert "tok_s\t100" in lines
+    assert "predicted_per_second\t100" in lines
 
 
 def test_a_full_context_is_reported_before_the_answer(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,9 +63,9 @@ def test_bleu_of_latest_and_averaged_weights(run: Run, trained_pairs: Path) -> N
     assert [row[2] for row in rows] == ["100.00"] * len(rows)
     output = json.loads(run(*argv, "--json").out)
     assert output["split"] == "test"
-    assert output["rows"][0]["search"] == "greedy"
-    assert output["rows"][0]["n_sentences"] == int(rows[0][3])
-    assert "tok:13a" in output["rows"][0]["signature"]
+    assert output["results"][0]["search"] == "greedy"
+    assert output["results"][0]["sentences"] == int(rows[0][3])
+    assert "tok:13a" in output["results"][0]["signature"]
 
 
 @pytest.mark.parametrize(

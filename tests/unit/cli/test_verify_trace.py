@@ -32,7 +32,7 @@ def test_verify_prints_a_paragraph_on_a_terminal(run: Run, monkeypatch: pytest.M
 
 def test_verify_as_json(run: Run) -> None:
     output = json.loads(run("verify", "13", "--json").out)
-    assert (output["n_holding"], output["n_claims"]) == (1, 1)
+    assert (output["holding"], output["total"]) == (1, 1)
     assert output["claims"][0]["published"] == [6.988e-4, 4000.0]
 
 

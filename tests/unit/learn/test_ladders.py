@@ -182,9 +182,9 @@ def test_each_result_appends_a_line(tmp_path: Path) -> None:
     assert [line["verdict"] for line in lines] == ["holds", "differs"]
     assert lines[0] | {"date": "", "machine": {}, "version": "", "source": ""} == {
         "date": "", "version": "", "machine": {}, "seed": 7, "ladder": "build-gpt", "rung": "head",
-        "n_steps": 5000, "n_batches": 200, "n_weights": 0, "published": [2.4], "tolerance": 0.05,
-        "ours": 2.41, "corrected": None, "verdict": "holds", "reason": "", "leaks": [], "n_not_optimized": 0,
-        "seconds": 1.0, "source": "",
+        "steps": 5000, "evaluation_batches": 200, "parameters": 0, "published": [2.4], "tolerance": 0.05,
+        "ours": 2.41, "corrected": None, "verdict": "holds", "reason": "", "leaks": [],
+        "parameters_not_optimized": 0, "seconds": 1.0, "source": "",
     }  # fmt: skip
     assert set(lines[0]["machine"]) == {"processor", "device", "threads", "torch", "python"}
 

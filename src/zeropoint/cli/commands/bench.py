@@ -7,7 +7,6 @@ weights. With `--quality`, bench instead converts the model to several number fo
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,13 +153,13 @@ def _speed(
         )
         facts = {
             "model": model.name,
-            "isa": engine.isa,
+            "instruction_set": engine.isa,
             "threads": engine.n_threads,
             "exact": engine.is_exact,
             "weight_bytes": weight_bytes,
         }
     if as_json:
-        console.json({**facts, **speed.flat()})
+        console.json({**facts, **speed.as_json()})
         return
     rows: list[tuple[str, str, str]] = []
     rows += [(f"prefill {n}", f"{rate:.0f} tok/s", "") for n, rate in speed.prefill.items()]
@@ -204,7 +203,9 @@ def _quality(
         notify=console.notice,
     )
     if as_json:
-        console.json({"model": name, "text": str(text or TEXT.name), "rows": [asdict(row) for row in rows]})
+        console.json(
+            {"model": name, "text": str(text or TEXT.name), "formats": [row.as_json() for row in rows]}
+        )
         return
     best = min(row.perplexity for row in rows)
     table = [(*_cells(row), f"{row.perplexity / best - 1:+.2%}") for row in rows]

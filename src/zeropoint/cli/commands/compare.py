@@ -80,9 +80,10 @@ def command(
                 "tokens": len(ids),
                 "tolerance": result.tolerance,
                 "first_difference": first and first.name,
-                "same_top_token": result.same_top,
+                "same_top_token_share": result.same_top,
                 "tensors": {
-                    p.name: {"difference": p.difference, "largest": p.largest} for p in result.points
+                    p.name: {"largest_difference": p.difference, "largest_value": p.largest}
+                    for p in result.points
                 },
             }
         )

@@ -84,8 +84,8 @@ def command(
         console.json(
             {
                 "path": str(result.path),
-                "file_bytes": result.n_bytes,
-                "formats": result.formats,
+                "size_bytes": result.n_bytes,
+                "tensors_by_format": result.formats,
                 "was_run": result.was_run,
             }
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +56,9 @@ def list_data(console: Console, as_json: bool) -> None:
     rows: list[dict[str, Any]] = [
         {
             "name": data.name,
-            "n_bytes": data.n_bytes,
+            "size_bytes": data.n_bytes,
             "licence": data.licence,
-            "is_downloaded": datasets.is_local(data.name, settings=settings),
+            "downloaded": datasets.is_local(data.name, settings=settings),
             "description": data.description,
         }
         for data in datasets.load().values()
@@ -70,9 +71,9 @@ def list_data(console: Console, as_json: bool) -> None:
         [
             (
                 row["name"],
-                _size(row["n_bytes"]),
+                _size(row["size_bytes"]),
                 row["licence"],
-                "yes" if row["is_downloaded"] else "no",
+                "yes" if row["downloaded"] else "no",
                 row["description"],
             )
             for row in rows
@@ -125,7 +126,7 @@ def show(console: Console, source: str, check: bool, field: str, as_json: bool) 
     if as_json:
         console.json(facts)
         return
-    console.table(("property", "value"), list(facts.items()))
+    console.table(("property", "value"), list(_cells(facts)))
 
 
 @command.command("prepare")
@@ -210,27 +211,22 @@ def prepare(
         console.json(facts)
         return
     console.line(
-        f"{out}: {facts['n_train']:,} training tokens, {facts['n_validation']:,} validation tokens, "
-        f"vocabulary of {facts['n_vocab']:,}"
+        f"{out}: {facts['training_tokens']:,} training tokens, {facts['validation_tokens']:,} validation "
+        f"tokens, vocabulary of {facts['vocabulary_size']:,}"
     )
 
 
 def _catalogue_facts(data: DataSet) -> dict[str, Any]:
     from zeropoint.catalogue import datasets
 
-    facts = {
+    return {
         "name": data.name,
         "description": data.description,
         "licence": data.licence,
-        "n_bytes": data.n_bytes,
+        "size_bytes": data.n_bytes,
+        "downloaded": datasets.is_local(data.name, settings=Settings.read()),
+        "files": [{"name": file.file, "url": file.url, "sha256": file.sha256} for file in data.files],
     }
-    facts["is_downloaded"] = datasets.is_local(data.name, settings=Settings.read())
-    for file in data.files:
-        facts |= {
-            file.file: file.url or "included with zeropoint",
-            f"{file.file}, sha256": file.sha256 or "recorded on download",
-        }
-    return facts
 
 
 def _folder_facts(folder: Path, check: bool) -> dict[str, Any]:
@@ -238,13 +234,14 @@ def _folder_facts(folder: Path, check: bool) -> dict[str, Any]:
     from zeropoint.data.shards import read_shards
 
     manifest = read_shards(folder, check=check)[0]
-    facts = (
-        {"path": str(folder)} | _shard_facts(manifest) | {"source": manifest.root, **dict(manifest.settings)}
-    )
+    settings = dict(manifest.settings)
+    if "validation" in settings:
+        settings["validation_share"] = settings.pop("validation")
+    facts = {"path": str(folder)} | _shard_facts(manifest) | {"source": manifest.root, **settings}
     if Path(manifest.root).exists():
         modified = changed_sources(Path(manifest.root), manifest.sources, hash_all=check)
-        facts["changed_since"] = ", ".join(modified) or "nothing"
-    return facts | ({"check": "every byte verified"} if check else {})
+        facts["changed_files"] = list(modified)
+    return facts | ({"verified": True} if check else {})
 
 
 def _text_facts(source: str, field: str) -> dict[str, Any]:
@@ -254,24 +251,45 @@ def _text_facts(source: str, field: str) -> dict[str, Any]:
     corpus = scan_corpus(find_data(source, preferences=Settings.read()), TokenizeOptions(field=field))
     return {
         "path": str(corpus.root),
-        "n_files": len(corpus.sources),
-        "n_documents": corpus.n_documents,
-        "n_characters": corpus.n_characters,
+        "files": len(corpus.sources),
+        "documents": corpus.n_documents,
+        "characters": corpus.n_characters,
     }
 
 
 def _shard_facts(manifest: Manifest) -> dict[str, Any]:
     return {
-        "n_vocab": manifest.n_vocab,
-        "dtype": manifest.dtype,
-        "n_train": manifest.train.n_tokens,
-        "n_validation": manifest.validation.n_tokens,
-        "n_train_documents": manifest.train.n_documents,
-        "n_validation_documents": manifest.validation.n_documents,
-        "n_shards": len(manifest.train.shards) + len(manifest.validation.shards),
-        "n_sources": len(manifest.sources),
+        "vocabulary_size": manifest.n_vocab,
+        "dtype": manifest.dtype_name,
+        "training_tokens": manifest.train.n_tokens,
+        "validation_tokens": manifest.validation.n_tokens,
+        "training_documents": manifest.train.n_documents,
+        "validation_documents": manifest.validation.n_documents,
+        "shards": len(manifest.train.shards) + len(manifest.validation.shards),
+        "source_files": len(manifest.sources),
         "sha256": manifest.sha256,
     }
+
+
+def _cells(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Name and value of each fact as text; a downloaded file takes two rows."""
+    for name, value in facts.items():
+        if name == "files" and isinstance(value, list):
+            for file in value:
+                yield f"file {file['name']}", file["url"] or "included with zeropoint"
+                yield "its sha256", file["sha256"] or "recorded on download"
+        elif isinstance(value, list):
+            yield name.replace("_", " "), ", ".join(value) or "none"
+        elif isinstance(value, bool):
+            yield name.replace("_", " "), "yes" if value else "no"
+        else:
+            yield name.replace("_bytes", "").replace("_", " "), _shown(name, value)
+
+
+def _shown(name: str, value: Any) -> str:
+    if name.endswith("_bytes"):
+        return _size(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _size(n_bytes: int) -> str:

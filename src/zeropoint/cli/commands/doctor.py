@@ -34,7 +34,7 @@ def command(console: Console, /, as_json: bool) -> None:
         return
     console.table(
         ("property", "value"),
-        [(name.replace("_", " "), _display(name, value)) for name, value in facts.items()],
+        [(_label(name), _display(name, value)) for name, value in facts.items()],
     )
 
 
@@ -53,16 +53,21 @@ def _facts() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.platform(),
         "processor": hardware["cpu"],
-        "features": hardware["features"],
-        "kernels": hardware["isas"],
-        "chosen_kernels": isa if isa not in (None, "auto") else hardware["isas"][0],
-        "usable_processors": hardware["processors"],
+        "processor_features": hardware["features"],
+        "instruction_sets": hardware["isas"],
+        "instruction_set": isa if isa not in (None, "auto") else hardware["isas"][0],
+        "usable_cores": hardware["processors"],
         "threads": threads,
-        "bandwidth_bytes_s": bandwidth_bytes_s(threads),
+        "memory_bandwidth_bytes_per_second": bandwidth_bytes_s(threads),
         "free_memory_bytes": available_memory_bytes(),
         "models_folder": str(cache.home(settings)),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
     }
+
+
+def _label(name: str) -> str:
+    """A key as a table shows it, without the unit, which stands next to the value."""
+    return name.removesuffix("_per_second").removesuffix("_bytes").replace("_", " ")
 
 
 def _display(name: str, value: Any) -> str:
@@ -70,7 +75,7 @@ def _display(name: str, value: Any) -> str:
         return ", ".join(f"{key} {item}" for key, item in value.items())
     if isinstance(value, list):
         return " ".join(str(item) for item in value)
-    if name.endswith("_bytes_s"):
+    if name.endswith("_bytes_per_second"):
         return f"{value / 1e9:.1f} GB/s"
     if name.endswith("_bytes"):
         return "unknown" if value is None else f"{value / 1e9:.1f} GB"

@@ -24,6 +24,17 @@ Examples:
   zeropoint models show smollm2:135m         details, without downloading
   zeropoint models remove smollm2:135m       delete it from this disk
 """
+# The names of sizes in the output; those in our code are short.
+_SIZE_NAMES = {
+    "n_layers": "layers",
+    "n_heads": "attention_heads",
+    "n_kv_heads": "key_value_heads",
+    "d_model": "width",
+    "d_head": "head_width",
+    "d_ff": "feed_forward_width",
+    "n_ctx": "context_length",
+    "n_vocab": "vocabulary_size",
+}
 _pass_console = click.make_pass_decorator(Console, ensure=True)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _one = click.argument("name", required=True, shell_complete=model_names)
@@ -54,7 +65,7 @@ def list_models(console: Console, as_json: bool) -> None:
     rows: list[dict[str, Any]] = [
         {
             "name": record.name,
-            "n_bytes": record.n_bytes,
+            "size_bytes": record.n_bytes,
             "licence": record.licence,
             "source": record.source,
             "last_used": time.strftime("%Y-%m-%d %H:%M", time.localtime(record.last_used_s)),
@@ -64,7 +75,7 @@ def list_models(console: Console, as_json: bool) -> None:
     ]
     for entry in catalog.load().values():
         if entry.name not in downloaded:
-            row = {"name": entry.name, "n_bytes": entry.n_bytes, "licence": entry.licence}
+            row = {"name": entry.name, "size_bytes": entry.n_bytes, "licence": entry.licence}
             rows.append(row | {"source": entry.sources[0].label, "last_used": None, "path": None})
     if as_json:
         console.json(rows)
@@ -74,7 +85,7 @@ def list_models(console: Console, as_json: bool) -> None:
         [
             (
                 row["name"],
-                _size(row["n_bytes"]),
+                _size(row["size_bytes"]),
                 row["licence"] or "?",
                 row["source"],
                 row["last_used"] or "not downloaded",
@@ -128,9 +139,8 @@ def show(console: Console, name: str, check: bool, as_json: bool) -> None:
     if as_json:
         console.json(facts)
         return
-    rows = facts | {"n_bytes": _size(facts["n_bytes"])}
     console.table(
-        ("property", "value"), [(key, "?" if value is None else value) for key, value in rows.items()]
+        ("property", "value"), [(name.replace("_", " "), _shown(name, v)) for name, v in facts.items()]
     )
 
 
@@ -158,7 +168,7 @@ def _facts(info: ModelInfo) -> dict[str, Any]:
 
     facts: dict[str, Any] = {
         "name": info.name,
-        "n_bytes": info.file_bytes,
+        "size_bytes": info.file_bytes,
         "format": info.format,
         "licence": info.licence,
         "source": info.source,
@@ -170,12 +180,23 @@ def _facts(info: ModelInfo) -> dict[str, Any]:
         general = {key: header.metadata.get(f"general.{key}") for key in ("architecture", "name", "license")}
         facts |= {"architecture": general["architecture"], "title": general["name"]}
         facts["licence"] = facts["licence"] or general["license"]
-        facts["n_ctx"] = header.metadata.get(f"{general['architecture']}.context_length")
-        facts["n_tensors"] = len(header.tensors)
+        facts["context_length"] = header.metadata.get(f"{general['architecture']}.context_length")
+        facts["tensors"] = len(header.tensors)
     if info.entry is not None:
         facts |= {"description": info.entry.description, "sha256": info.entry.sha256}
-        facts |= dataclasses.asdict(info.entry.blueprint) | {"sampling": dict(info.entry.sampling)}
+        sizes = dataclasses.asdict(info.entry.blueprint)
+        facts |= {_SIZE_NAMES.get(name, name): size for name, size in sizes.items()}
+        facts["sampling"] = dict(info.entry.sampling)
     return facts
+
+
+def _shown(name: str, value: Any) -> str:
+    """A fact as a cell of a table."""
+    if value is None:
+        return "?"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return _size(value) if name.endswith("_bytes") else str(value)
 
 
 def _size(n_bytes: int) -> str:

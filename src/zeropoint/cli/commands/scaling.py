@@ -130,7 +130,7 @@ def _as_json(result: Study) -> dict[str, Any]:
     return {
         "runs": [
             {
-                "d_model": run.cell.d_model,
+                "width": run.cell.d_model,
                 "parameters_without_embeddings": run.cell.n_parameters,
                 "tokens": run.cell.n_tokens,
                 "loss": run.loss,

@@ -117,7 +117,7 @@ def command(
             console.warning(f"renamed the existing run in {folder} to {aside}")
     result = _train(run_config, folder, resume, console, ray, workers or 1)
     if as_json:
-        console.json(result.as_plain())
+        console.json(result.as_json())
     else:
         _print_result(result, console)
     ctx.exit(result.exit_code)

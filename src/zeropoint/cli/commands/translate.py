@@ -159,7 +159,7 @@ def _measure_bleu(
         rows.append(row)
         console.notice(f"{row.weights}: {row.search}, BLEU {row.bleu:.2f}")
     if as_json:
-        console.json({"split": split, "rows": [vars(row) for row in rows]})
+        console.json({"split": split, "results": [row.as_json() for row in rows]})
         return
     console.table(
         ("weights", "search", "BLEU", "sentences", "seconds"),

@@ -108,6 +108,6 @@ def _as_json(results: list[ClaimResult]) -> dict[str, Any]:
             }
             for result in results
         ],
-        "n_holding": sum(result.holds for result in results),
-        "n_claims": len(results),
+        "holding": sum(result.holds for result in results),
+        "total": len(results),
     }

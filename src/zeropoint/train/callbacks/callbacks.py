@@ -84,6 +84,12 @@ class Result:
         """The result as JSON types, with paths as strings."""
         return {name: str(v) if isinstance(v, Path) else v for name, v in asdict(self).items()}
 
+    def as_json(self) -> dict[str, Any]:
+        """The result as `zeropoint train --json` prints it."""
+        plain = self.as_plain()
+        tokens = plain.pop("n_tokens")
+        return {"tokens": tokens, **plain}
+
     @property
     def exit_code(self) -> int:
         """0, or 128 plus the number of the signal that ended the run (130, 143)."""

@@ -1,6 +1,6 @@
 """Write metrics and samples to the run folder: metrics.jsonl, TensorBoard events, samples/.
 
-    {"kind": "step", "step": 120, "n_tokens": 92160, "loss": 2.31, "learning_rate": 0.001, ...}
+    {"kind": "step", "step": 120, "tokens": 92160, "loss": 2.31, "learning_rate": 0.001, ...}
     {"kind": "eval", "step": 120, ..., "train_loss": 2.29, "validation_loss": 2.33, "is_best": true}
 
 Each line is written and flushed when it happens. A resumed run first truncates the lines after its
@@ -23,6 +23,7 @@ from zeropoint.train.callbacks.callbacks import Callback, EvalInfo, Result, RunI
 __all__ = ["FILE", "MetricsFile", "SampleFiles", "TensorBoard", "read_metrics"]
 
 FILE = "metrics.jsonl"
+_KEYS = {"n_tokens": "tokens", "tok_s": "tokens_per_second"}  # of the file, for the short names in code
 
 
 class MetricsFile(Callback):
@@ -42,7 +43,7 @@ class MetricsFile(Callback):
         self._write("eval", asdict(info))
 
     def _write(self, kind: str, values: dict[str, Any]) -> None:
-        nonempty = {name: value for name, value in values.items() if value != {}}
+        nonempty = {_KEYS.get(name, name): value for name, value in values.items() if value != {}}
         line = json.dumps({"kind": kind, **_rounded(nonempty)})
         try:
             with open(self._path, "a", encoding="utf-8") as file:  # not held open between lines
@@ -68,7 +69,7 @@ class TensorBoard(Callback):
 
     def on_step(self, info: StepInfo) -> None:
         for name in ("loss", "learning_rate", "gradient_norm", "tok_s"):
-            self._add(f"train/{name}", getattr(info, name), info.step)
+            self._add(f"train/{_KEYS.get(name, name)}", getattr(info, name), info.step)
         for name, fraction in info.near_zero.items():
             self._add(f"near_zero/{name}", fraction, info.step)
 

@@ -141,8 +141,8 @@ def _samples(folder: Path) -> list[_Sample]:
 
 def _tok_s(steps: list[dict[str, Any]]) -> float:
     """Tokens per second of training, over the complete run."""
-    last: Mapping[str, Any] = steps[-1] if steps else {"n_tokens": 0, "seconds": 0}
-    return float(last["n_tokens"] / max(last["seconds"], 1e-9))
+    last: Mapping[str, Any] = steps[-1] if steps else {"tokens": 0, "seconds": 0}
+    return float(last["tokens"] / max(last["seconds"], 1e-9))
 
 
 def _json(path: Path) -> dict[str, Any]:
