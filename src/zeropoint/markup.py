@@ -14,7 +14,7 @@ from html import escape
 
 from zeropoint.frozen import frozen
 
-__all__ = ["Cell", "Pixels", "heat_map", "mosaic", "page", "row_of_cells", "styled", "table"]
+__all__ = ["Cell", "Pixels", "heat_map", "mosaic", "page", "row_of_cells", "section", "styled", "table"]
 
 _RED, _GREEN, _BLUE = _ACCENT = (42, 111, 219)
 _MAX_OPACITY = 0.6  # of a shaded cell: its text stays readable
@@ -93,9 +93,13 @@ def styled(*parts: str) -> str:
 def page(title: str, sections: Iterable[tuple[str, str, str]], introduction: str = "") -> str:
     """A complete HTML document. sections: heading and explanation as text, content as markup."""
     body = [f'<p class="soft">{escape(introduction)}</p>'] if introduction else []
-    for heading, explanation, content in sections:
-        body.append(f'<h2>{escape(heading)}</h2>\n<p class="soft">{escape(explanation)}</p>\n{content}')
+    body += [section(*parts) for parts in sections]
     return _PAGE.format(title=escape(title), body=styled("\n".join(body)))
+
+
+def section(heading: str, explanation: str, content: str) -> str:
+    """A heading and an explanation, which are text, above the content, which is markup."""
+    return f'<h2>{escape(heading)}</h2>\n<p class="soft">{escape(explanation)}</p>\n{content}'
 
 
 def table(rows: Iterable[Sequence[str | Cell]], headers: Sequence[str | Cell] = (), caption: str = "") -> str:

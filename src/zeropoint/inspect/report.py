@@ -1,4 +1,7 @@
-"""Inspect one text: logit lens, token probabilities and attention, as tables or as JSON values."""
+"""Inspect one text: logit lens, token probabilities and attention, as tables, as JSON values or drawn.
+
+A notebook shows a `Report` with the views of `page.py`, which also writes them to a file.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.blueprint.interventions import Intervention
-from zeropoint.engine.contract import LogitLens, LogitLensRows, Tap
+from zeropoint.engine.contract import LogitLens, LogitLensRows, Tap, Trace
+from zeropoint.engine.session.results import AttentionResult, LensResult
+from zeropoint.engine.session.score import Score, alternatives_at, named_ids
 from zeropoint.engine.tap_requests import check_layer
 from zeropoint.errors import BadInput
 
@@ -26,15 +31,18 @@ class ReportOptions:
     """What to show. heads: (layer, head) pairs; top: most probable tokens per position; tokens: further
     tokens, as text.
 
-    at: position whose logit lens is shown, by default the last.
+    has_overview: the attention of every head of every layer, which only a drawing shows. at: position whose
+    logit lens is listed, by default the last. max_tokens: reject a longer text; None for no limit.
     """
 
     has_lens: bool = False
     has_logprobs: bool = False
+    has_overview: bool = False
     heads: Sequence[tuple[int, int]] = ()
     top: int = 5
     tokens: Sequence[str] = ()
     at: int | None = None
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,9 +60,12 @@ class Report:
     text.
 
     lens: rows of all layers, empty unless requested; last: rows of the last layer. attention: (layer, head)
-    to weights [T, T].
+    to weights [T, T]. overview: weights [heads, T, T] of each layer. name: of the model. is_modified: whether
+    interventions modified the pass.
     """
 
+    name: str
+    is_modified: bool
     options: ReportOptions
     texts: list[str]
     ids: list[int]
@@ -64,6 +75,29 @@ class Report:
     lens: list[LogitLensRows]
     last: LogitLensRows
     attention: dict[tuple[int, int], NDArray[np.float32]]
+    overview: list[NDArray[np.float32]]
+
+    def _repr_html_(self) -> str:
+        from zeropoint import markup
+        from zeropoint.inspect.page import sections
+
+        parts = (markup.section(*section) for section in sections(self))
+        return markup.styled(*parts)
+
+    def score(self) -> Score:
+        """The probability of each token, with the predictions after the last layer at each position."""
+        predictions = [alternatives_at(self.last, row, self.named) for row in range(len(self.ids))]
+        logprobs = [None, *self.last.next_logprobs.tolist()]
+        return Score(self.ids, logprobs, [None, *predictions[:-1]], predictions[-1], self.spelled)
+
+    def logit_lens(self) -> LensResult:
+        """The logit lens of all layers."""
+        return LensResult(self.texts, self.named, self.spelled, self.lens)
+
+    def heads(self) -> Iterator[AttentionResult]:
+        """The attention of each chosen head."""
+        for (layer, head), weights_TT in self.attention.items():
+            yield AttentionResult(layer, [head], self.texts, weights_TT[None])
 
     def tables(self) -> Iterator[Table]:
         """One table per requested view."""
@@ -140,15 +174,20 @@ def report(
     model: Model, text: str, options: ReportOptions, interventions: Sequence[Intervention] = ()
 ) -> Report:
     """Read the text in one forward pass and collect the requested views. Raises BadInput, ContextFull."""
-    from zeropoint.engine.session.score import named_ids
-
     b, named = model.blueprint, named_ids(model.tokenizer, options.tokens)
+    if options.max_tokens is not None and (n := len(model.tokenize(text))) > options.max_tokens:
+        raise BadInput(
+            f"a drawing shows at most {options.max_tokens} tokens; the text has {n:,}, so shorten it"
+        )
     for layer, _ in options.heads:
         check_layer(b, layer)
     heads: dict[int, list[int]] = {}
     for layer, head in dict.fromkeys(options.heads):
         heads.setdefault(layer, []).append(head)
-    taps = [Tap(_weights(layer), indices) for layer, indices in heads.items()]
+    if options.has_overview:
+        taps = [Tap(_weights(layer)) for layer in range(b.n_layers)]
+    else:
+        taps = [Tap(_weights(layer), indices) for layer, indices in heads.items()]
     layers = range(b.n_layers) if options.has_lens else [b.n_layers - 1]
     trace = model.trace(
         text, taps, lens=LogitLens(list(layers), options.top, named), interventions=interventions
@@ -160,6 +199,8 @@ def report(
     listed = {i for rows in trace.lens for i in rows.top_ids.ravel().tolist()}
     spelled = {i: model.detokenize([i]) for i in listed | set(named) | set(trace.token_ids)}
     return Report(
+        model.name,
+        bool(interventions),
         options,
         [spelled[i] for i in trace.token_ids],
         trace.token_ids,
@@ -168,8 +209,20 @@ def report(
         spelled,
         trace.lens if options.has_lens else [],
         trace.lens[-1],
-        {(at, head): trace[_weights(at)][heads[at].index(head)] for at, head in dict.fromkeys(options.heads)},
+        _chosen(trace, heads, options.has_overview),
+        [trace[_weights(layer)] for layer in range(b.n_layers)] if options.has_overview else [],
     )
+
+
+def _chosen(
+    trace: Trace, heads: dict[int, list[int]], has_all: bool
+) -> dict[tuple[int, int], NDArray[np.float32]]:
+    """(layer, head) to weights [T, T]. has_all: whether the trace has every head or the chosen ones only."""
+    return {
+        (layer, head): trace[_weights(layer)][head if has_all else index]
+        for layer, chosen in heads.items()
+        for index, head in enumerate(chosen)
+    }
 
 
 def _weights(layer: int) -> str:

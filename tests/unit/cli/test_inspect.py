@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.unit.cli.conftest import Run
+from zeropoint.inspect.page import EXPLANATIONS
 
 INSPECT = ("inspect", "abcd ab", "--model")
 
@@ -51,6 +53,52 @@ def test_only_the_selected_views_are_printed(run: Run, tiny_path: Path) -> None:
     assert "layer by layer" not in out
 
 
+def test_views_are_drawn_on_a_page_and_as_a_picture(run: Run, tiny_path: Path) -> None:
+    result = run(*INSPECT, str(tiny_path), "--html", "look.html", "--png", "look.png")
+    assert (result.code, result.out) == (0, "")
+    page = Path("look.html").read_text("utf-8")
+    for heading, explanation in EXPLANATIONS.items():
+        is_shown = heading != "Attention of single heads"
+        assert (f"<h2>{heading}</h2>" in page, explanation in page) == (is_shown, is_shown)
+    assert "layer 1, head 3" in page
+    assert Path("look.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert sorted(path.name for path in Path.cwd().glob("look*")) == ["look.html", "look.png"]
+
+
+def test_only_the_selected_views_are_drawn(run: Run, tiny_path: Path) -> None:
+    files = ("--html", "look.html", "--png", "look.png")
+    result = run(*INSPECT, str(tiny_path), "--lens", "--token", "a", "--attention", "1.2", *files, "--json")
+    assert "attention" in json.loads(result.out)
+    page = Path("look.html").read_text("utf-8")
+    assert "<h2>Logit lens</h2>" in page
+    assert "probability of &#x27;a&#x27; as the next token" in page
+    assert "layer 1, head 2" in page
+    assert "Token probabilities" not in page
+    assert "Attention by layer and head" not in page
+
+
+def test_a_drawing_replaces_an_older_one(run: Run, tiny_path: Path) -> None:
+    Path("look.html").write_text("old")
+    assert run(*INSPECT, str(tiny_path), "--html", "look.html").code == 0
+    assert Path("look.html").read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_a_drawing_of_one_token(run: Run, tiny_path: Path) -> None:
+    result = run("inspect", "a", "--model", str(tiny_path), "--html", "look.html", "--png", "look.png")
+    assert (result.code, result.err) == (0, "")
+
+
+def test_hostile_text_is_escaped_on_the_page(run: Run, tiny_path: Path) -> None:
+    """The tiny vocabulary spells bytes, so a text of markup has tokens of markup."""
+    result = run(
+        "inspect", "<script>$x$</script>", "-m", str(tiny_path), "--html", "x.html", "--png", "x.png"
+    )
+    assert (result.code, result.err) == (0, "")
+    page = Path("x.html").read_text("utf-8")
+    assert "<script" not in page
+    assert "&lt;script&gt;$x$" in page
+
+
 @pytest.mark.parametrize(
     "intervention",
     [
@@ -85,9 +133,27 @@ def test_an_intervention_changes_the_result(run: Run, tiny_path: Path, intervent
         (("--steer", "a", "b", "--layer", "5"), "layer 5 is not in the model"),
         (("--token", "abcd"), "not one token"),
         (("--at", "9"), "--at is 9; the text has tokens 0 to 3"),
+        (("--html", "x", "--png", "x"), "--html and --png both write x; give two names"),
+        (("--html", "no/x.html"), "there is no folder no; create it"),
     ],
 )
 def test_bad_options_are_rejected(run: Run, tiny_path: Path, options: tuple[str, ...], message: str) -> None:
     result = run(*INSPECT, str(tiny_path), *options)
     assert result.code == 2
     assert message in result.err
+
+
+def test_a_text_too_long_to_draw_is_rejected(run: Run, tiny_path: Path) -> None:
+    result = run("inspect", "a" * 200, "--model", str(tiny_path), "--html", "look.html")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "a drawing shows at most 128 tokens; the text has 200, so shorten it" in result.err
+    assert not Path("look.html").exists()
+
+
+def test_a_picture_names_the_missing_package(
+    run: Run, tiny_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = run(*INSPECT, str(tiny_path), "--png", "look.png")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "run `pip install matplotlib`" in result.err

@@ -8,14 +8,18 @@ first. All numbers come from the engine that generates text, including for quant
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from zeropoint.cli import answer, help_page, intervention_options, open_model, options
 from zeropoint.cli.console import Console
+from zeropoint.cli.extras import require
 from zeropoint.cli.intervention_options import pair
+from zeropoint.errors import BadInput
+from zeropoint.files.paths import display_path
 
 if TYPE_CHECKING:
     from zeropoint.inspect.report import Report
@@ -25,6 +29,7 @@ _EXAMPLES = """\b
 Examples:
   zeropoint inspect "The capital of France is"
   zeropoint inspect "The capital of France is" --logprobs --token " Paris" --token " Rome"
+  zeropoint inspect "The capital of France is" --html france.html
   zeropoint inspect "The capital of France is" --attention 23.4 --top 3
   zeropoint inspect "The capital of France is" --logprobs --ablate 23.4
   zeropoint inspect "I think dogs are" --steer "I love them" "I hate them" --layer 8 --scale 2
@@ -71,6 +76,12 @@ Examples:
     metavar="TEXT",
     help='Also show the probability of this token, as in " Paris" with its space. Repeatable.',
 )
+@click.option(
+    "--html",
+    metavar="FILE",
+    help="Draw the views on a web page that needs no network. Without a view: all of them, with every head.",
+)
+@click.option("--png", metavar="FILE", help="Draw the views as a picture, like --html; needs matplotlib.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every selected view.")
 @intervention_options.options
 @click.make_pass_decorator(Console, ensure=True)
@@ -84,6 +95,8 @@ def command(
     attention: Sequence[str],
     top: int,
     tokens: Sequence[str],
+    html: str | None,
+    png: str | None,
     as_json: bool,
     **flags: Any,
 ) -> None:
@@ -92,24 +105,50 @@ def command(
     By default it shows what the model would predict after each of its layers (the logit lens). Layers, heads
     and token positions count from 0. docs/inspect.md explains every view.
     """
+    from zeropoint.files.atomic_write import replace_file
+    from zeropoint.inspect.page import MAX_TOKENS
     from zeropoint.inspect.report import ReportOptions, report
 
     interventions = intervention_options.parse(flags)
+    files = _files(html, png)
+    has_views, is_drawn = bool(lens or logprobs or attention), bool(files)
     report_options = ReportOptions(
-        has_lens=lens or not (logprobs or attention),
-        has_logprobs=logprobs,
+        has_lens=lens or not has_views,
+        has_logprobs=logprobs or (is_drawn and not has_views),
+        has_overview=is_drawn and not has_views,
         heads=[pair(head, "--attention", "head") for head in attention],
         top=top,
         tokens=tokens,
         at=at,
+        max_tokens=MAX_TOKENS if is_drawn else None,
     )
     text = answer.read_prompt(text, "text")
     with open_model.open_model(options.read(flags), console) as model:
         result = report(model, text, report_options, interventions.interventions(model))
+    for path, draw in files.items():
+        replace_file(path, draw(result))
+        console.notice(f"wrote {display_path(path)}")
     if as_json:
         console.json(result.as_json())
-    else:
+    elif not is_drawn:
         _show(console, result)
+
+
+def _files(html: str | None, png: str | None) -> dict[Path, Callable[[Report], bytes]]:
+    """The files to write, with the functions that draw them. Raises BadInput."""
+    from zeropoint.inspect.page import draw_html
+    from zeropoint.inspect.picture import draw_png
+
+    if png is not None:
+        require("--png", "matplotlib")
+    if html is not None and html == png:
+        raise BadInput(f"--html and --png both write {html}; give two names")
+    files: dict[Path, Callable[[Report], bytes]] = {}
+    if html is not None:
+        files[Path(html)] = lambda report: draw_html(report).encode()
+    if png is not None:
+        files[Path(png)] = draw_png
+    return files
 
 
 def _show(console: Console, report: Report) -> None:

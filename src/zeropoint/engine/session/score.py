@@ -17,7 +17,7 @@ from zeropoint.tokenizers.core.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from zeropoint.markup import Cell
 
-__all__ = ["Alternatives", "Score", "named_ids", "score"]
+__all__ = ["Alternatives", "Score", "alternatives_at", "named_ids", "score"]
 
 _MAX_ROWS = 200  # of the table in a notebook
 
@@ -133,12 +133,13 @@ def score(
     logprobs += [float(p) for p in rows.next_logprobs]
     if not top and not len(tokens):
         return Score(list(ids), logprobs)
-    predictions = [_alternatives(rows, row, tokens) for row in range(len(context))]
+    predictions = [alternatives_at(rows, row, tokens) for row in range(len(context))]
     first = [] if start else [None]
     return Score(list(ids), logprobs, [*first, *predictions[:-1]], predictions[-1])
 
 
-def _alternatives(rows: LogitLensRows, row: int, tokens: Sequence[int]) -> Alternatives:
+def alternatives_at(rows: LogitLensRows, row: int, tokens: Sequence[int]) -> Alternatives:
+    """The predictions after the token of a row. tokens: the ids that the rows name."""
     top = zip(rows.top_ids[row].tolist(), rows.top_logprobs[row].tolist(), strict=True)
     return Alternatives(list(top), dict(zip(tokens, rows.named_logprobs[row].tolist(), strict=True)))
 
