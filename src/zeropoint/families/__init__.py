@@ -32,7 +32,6 @@ Optional constants of a family module:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, Literal, Protocol
@@ -41,8 +40,9 @@ from zeropoint import registry
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.sources import TensorSource
 from zeropoint.blueprint.tensors import parameters
-from zeropoint.errors import BadModelFile, choices
+from zeropoint.errors import BadModelFile
 from zeropoint.families._legacy import resolve_legacy
+from zeropoint.families._unknown import unknown_gguf, unknown_hf
 
 __all__ = [
     "FACTOR_TENSORS",
@@ -99,7 +99,7 @@ def for_gguf(model: GgufMetadata) -> ModuleType:
             variant = getattr(module, "gguf_variant", None)
             return module if variant is None else registry.load(__name__, variant(model))
     names = {_gguf_architecture(module) for module in _modules_with("from_gguf")}
-    raise BadModelFile(f"{model.name}: {choices('general.architecture', architecture, names)}")
+    raise BadModelFile(unknown_gguf(model, architecture, names))
 
 
 def gguf_sources(model: GgufMetadata, blueprint: Blueprint) -> dict[str, TensorSource]:
@@ -115,7 +115,7 @@ def for_hf(config: Mapping[str, Any], where: str = "config.json") -> ModuleType:
     families = {_hf_model_type(module): module for module in _modules_with("from_hf")}
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in families:
-        raise BadModelFile(f"{where}: {choices('model_type', json.dumps(model_type), families)}")
+        raise BadModelFile(unknown_hf(config, where, families))
     quantization = config.get("quantization_config")
     method = quantization.get("quant_method") if isinstance(quantization, dict) else None
     if quantization is not None and method not in _READ_QUANTIZATIONS:

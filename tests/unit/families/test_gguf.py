@@ -204,10 +204,12 @@ def changed(name, **changes):
 
 
 REJECTED = {
-    "unknown general.architecture `lama`; expected one of bert, gemma2, gpt2, llama": changed(
+    "of the architecture `lama`, which zeropoint cannot run yet; it runs bert, gemma2, gpt2, llama": changed(
         "llama", **{"general.architecture": "lama"}
     ),
-    "unknown general.architecture `mixtral`": changed("llama", **{"general.architecture": "mixtral"}),
+    "of the architecture `mixtral`, which zeropoint cannot run yet": changed(
+        "llama", **{"general.architecture": "mixtral"}
+    ),
     "`llama.rope.scaling.type` is 'spiral'": changed("llama", **{"llama.rope.scaling.type": "spiral"}),
     "`llama.attention.value_length` is 4": changed("llama", **{"llama.attention.value_length": 4}),
     "`llama.vocab_size` is 95; the embedding has 96 rows": changed("llama", **{"llama.vocab_size": 95}),

@@ -192,8 +192,10 @@ def test_auto_map_is_never_run():
 
 
 REJECTED = {
-    'unknown model_type `"lama"`; expected one of bert, gemma2, gpt2, llama': {"model_type": "lama"},
-    "unknown model_type `null`": {"model_type": None},
+    "of the type `lama`, which zeropoint cannot run yet; it runs bert, gemma2, gpt2, llama": {
+        "model_type": "lama"
+    },
+    "`model_type` is missing; it must be one of bert": {"model_type": None},
     "`quantization_config` has the method 'gptq'": llama(quantization_config={"quant_method": "gptq"}),
     "unknown `hidden_act` `mish`; expected one of gelu": llama(hidden_act="mish"),
     "`hidden_size` is missing; it must be": {k: v for k, v in llama().items() if k != "hidden_size"},

@@ -98,7 +98,8 @@ def test_unsupported_values_are_rejected_by_key(extra: dict[str, Any], words: st
 def test_unknown_architectures_are_rejected_with_a_list(tmp_path: Path) -> None:
     extra = {"general.architecture": ("lama", Type.STRING)}
     with pytest.raises(
-        BadModelFile, match=r"unknown general.architecture `lama`; expected one of .*closest: llama"
+        BadModelFile,
+        match=r"of the architecture `lama`, which zeropoint cannot run yet; it runs bert, .*llama",
     ):
         gguf_blueprint(opened(tmp_path, extra=extra))
 
