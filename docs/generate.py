@@ -14,7 +14,6 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from importlib import resources
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,8 +29,7 @@ from zeropoint.engine_options import ENGINE_OPTIONS
 from zeropoint.options import MAX_INT, Option, options_of
 from zeropoint.sampling.params import options as sampling_options
 from zeropoint.settings import KEYS
-from zeropoint.train.config import config
-from zeropoint.train.config import io as config_io
+from zeropoint.train.config import config, recipes
 
 DOCS = Path(__file__).parent
 _COMMANDS = "zeropoint.cli.commands"
@@ -166,8 +164,8 @@ def _data_table() -> str:
 def _presets_table() -> str:
     """Each recipe with what the comment at its head says."""
     rows = []
-    for name in config_io.recipes():
-        text = (resources.files("zeropoint.train") / "recipes" / f"{name}.toml").read_text("utf-8")
+    for name in recipes.recipes():
+        text = recipes.recipe_text(name)
         head = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
         rows.append((f"`{name}`", " ".join(line.lstrip("# ") for line in head)))
     return _table(("preset", "what it is"), rows)

@@ -23,7 +23,7 @@ from zeropoint.catalogue.source import FetchedFile
 from zeropoint.errors import BadInput, DiskError
 from zeropoint.files.hashing import combined_sha256, sha256_of
 from zeropoint.files.json_text import read_json
-from zeropoint.files.locks import exclusive_lock
+from zeropoint.files.locks import exclusive_lock, lock_holder
 from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
 
@@ -31,6 +31,7 @@ __all__ = [
     "CachedFile",
     "Record",
     "folder_of",
+    "held",
     "hold",
     "home",
     "is_intact",
@@ -45,6 +46,7 @@ __all__ = [
 _VERSION = 1
 _RECORD = "record.json"
 _MAX_RECORD_BYTES = 4 << 20
+_LOCKS = ".locks"
 
 
 @frozen
@@ -105,12 +107,27 @@ def hold(folder: Path, activity: str, notice: Notice) -> Iterator[None]:
 
     activity: what is going on, for the notice ("smollm2:135m is being fetched"). Raises DiskError.
     """
-    download_files.create_folder(folder.parent / ".locks")  # outside, so that the holder can remove `folder`
-    path = folder.parent / ".locks" / f"{folder.name}.lock"
+    download_files.create_folder(folder.parent / _LOCKS)  # outside, so that the holder can remove `folder`
+    path = folder.parent / _LOCKS / f"{folder.name}.lock"
     with exclusive_lock(
         path, lambda holder: notice(f"{activity} by {holder}; waiting for it"), download_files.OTHER_HOME
     ):
         yield
+
+
+def held(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """What processes are doing in the cache now: (activity, name, process).
+
+    A model that is not in the catalogue has the name of its folder.
+    """
+    from zeropoint.catalogue import catalog  # only `zeropoint ps` asks
+
+    names = {folder_of(settings, name).name: name for name in catalog.load()}
+    activities = {"models": "download", "data": "download", "prepared": "tokenizing"}
+    for kind, activity in activities.items():
+        for path in sorted((home(settings) / kind / _LOCKS).glob("*.lock")):
+            if (holder := lock_holder(path)) is not None:
+                yield activity, names.get(path.stem, path.stem) if kind == "models" else path.stem, holder
 
 
 def make_record(

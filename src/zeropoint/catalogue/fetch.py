@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from zeropoint.catalogue import cache, model_refs, source_chain
+from zeropoint.catalogue import cache, local_names, model_refs, source_chain
 from zeropoint.catalogue.cache import Record
 from zeropoint.catalogue.catalog import CatalogEntry
 from zeropoint.catalogue.download import download_files
@@ -56,7 +56,7 @@ def resolve(
     ref = model_refs.parse(name)
     if isinstance(ref, FileRef | StoreRef):
         path = source_chain.local_path(ref)
-        return ResolvedModel(path, name if isinstance(ref, StoreRef) else path.stem)
+        return ResolvedModel(path, name if isinstance(ref, StoreRef) else local_names.title(path))
     settings = settings or Settings.read()
     folder = cache.folder_of(settings, ref.key)
     refresh = refresh and not isinstance(ref, CatalogueRef)  # an entry's SHA-256 never changes

@@ -12,7 +12,7 @@ from zeropoint import registry
 from zeropoint.errors import BadInput, choices
 from zeropoint.frozen import frozen
 
-__all__ = ["ListedFile", "SelectedModel", "format_of", "is_supported", "select_files"]
+__all__ = ["ListedFile", "SelectedModel", "format_of", "group_files", "is_supported", "select_files"]
 
 _TAG = re.compile(
     r"(?:^|[-._/])(?:ud-)?(i?q\d(?:_\d|_k(?:_(?:xxs|xs|s|m|l|xl))?|_(?:xxs|xs|s|m|nl))*|tq\d_\d|mxfp4|[bf]?f16|fp16|f32|fp32)"
@@ -70,7 +70,7 @@ def select_files(
     quant: in any case, and a prefix is enough ("q8"). Without it, prefer Q4_K_M, then the smallest supported
     file. Raises BadInput listing the alternatives.
     """
-    models = _group([item for item in files if item.file.lower().endswith(".gguf")])
+    models = group_files([item for item in files if item.file.lower().endswith(".gguf")])
     if not models:
         raise BadInput(f"{where} has no GGUF file; choose a repository with one (often named ...-GGUF)")
     if file is not None:
@@ -101,7 +101,7 @@ def _quant_rank(model: SelectedModel) -> tuple[bool, int, str]:
     return (not is_supported(model.format), rank, model.files[0].file)
 
 
-def _group(files: list[ListedFile]) -> list[SelectedModel]:
+def group_files(files: list[ListedFile]) -> list[SelectedModel]:
     """Group files into models: shards together and in order; skip incomplete models and vision projectors."""
     models: list[SelectedModel] = []
     split: dict[tuple[str, int], dict[int, ListedFile]] = {}

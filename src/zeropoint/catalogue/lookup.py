@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from zeropoint.catalogue import cache, file_selection, model_refs, source_chain
+from zeropoint.catalogue import cache, file_selection, local_names, model_refs, source_chain
 from zeropoint.catalogue.catalog import CatalogEntry
 from zeropoint.catalogue.model_refs import CatalogueRef, FileRef, HubRef, StoreRef, UrlRef
 from zeropoint.catalogue.source import Head
@@ -25,8 +25,9 @@ T = TypeVar("T")
 class ModelInfo:
     """A model that could be loaded. `path` is set if it is on this disk already.
 
-    file_bytes: size of all files. first_bytes: size of the first file, which `head` reads. A catalogue model
-    that is not on this disk has no `head`; its `entry` has the sizes instead.
+    file_bytes: size of all files; 0 for a folder (a training run or one of Hugging Face). first_bytes: size
+    of the first file, which `head` reads. A catalogue model that is not on this disk has no `head`; its
+    `entry` has the sizes instead.
     """
 
     name: str
@@ -65,11 +66,9 @@ def lookup(name: str, *, settings: Settings | None = None, offline: bool = False
     ref = model_refs.parse(name)
     if isinstance(ref, FileRef | StoreRef):
         path = source_chain.local_path(ref)
-        if path.is_dir():
-            raise BadInput(f"{path} is a training run; export it first: zeropoint export {path} --gguf")
-        display_name = name if isinstance(ref, StoreRef) else path.stem
-        info = ModelInfo(display_name, "this disk", 0, 0, file_selection.format_of(path.name))
-        return _on_disk(info, (path,))
+        display_name = name if isinstance(ref, StoreRef) else local_names.title(path)
+        info = ModelInfo(display_name, "this disk", 0, 0, file_selection.format_of(path.name), path=path)
+        return info if path.is_dir() else _on_disk(info, (path,))
     settings = settings or Settings.read()
     record = cache.load(cache.folder_of(settings, ref.key))
     entry = ref.entry if isinstance(ref, CatalogueRef) else None

@@ -2,14 +2,15 @@
 
     ./dir/model.gguf   ~/x.gguf   model.gguf        a file (or a folder with config.json) on this disk
     runs/NAME   runs/NAME/best                      a training run: its latest or best checkpoint
-    run:NAME[@best|@STEP]                           short for runs/NAME in the current folder
     smollm2:135m                                    a name or alias in the catalogue
+    NAME[@best|@STEP]   run:NAME[@best|@STEP]       the training run runs/NAME in the current folder
     hf:owner/repo[:quant][@rev][#file]              a Hugging Face repository; also hf:owner/repo:file.gguf,
     hf://owner/repo[@rev][/file]  owner/repo[:quant]  and a page URL (/blob/, /resolve/, /tree/)
     https://host/path/model.gguf                    any other URL of a GGUF file
     ollama:name[:tag]   lmstudio:[owner/]name[:quant] a model that these programs stored on this disk
 
-A name with two meanings is an error that lists both.
+A name whose first folder exists is a path, so that a misspelled path never asks the network. Any other name
+with two meanings is an error that lists both.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from zeropoint.catalogue import catalog, huggingface
+from zeropoint.catalogue import catalog, huggingface, local_names
 from zeropoint.catalogue.catalog import CatalogEntry
 from zeropoint.errors import BadInput, choices
 from zeropoint.frozen import frozen
@@ -40,7 +41,6 @@ _REPO = re.compile(rf"{_ID}/{_ID}")
 _QUANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 _STORED = re.compile(rf"({_ID}/)*{_ID}")
-RUN_FILE = "run.json"  # marks the folder of a training run
 _MAX_NAME = 4096  # PATH_MAX; every other form is shorter
 
 
@@ -138,77 +138,28 @@ def parse(name: str) -> Ref:
     if prefix in ("http", "https") and rest.startswith("//"):
         return _url(name)
     if prefix == "run":
-        return FileRef(_run(rest, name))
-    if _is_path(name) or _is_run(name):
-        return FileRef(_expand(name))
-    return _plain(name)
+        return FileRef(local_names.run_path(rest, name))
+    return FileRef(local_names.expand(name)) if local_names.is_path(name) else _plain(name)
 
 
 def _plain(name: str) -> Ref:
     readings: list[tuple[str, Ref]] = []
-    if _exists_as_model(Path(name)):
-        readings.append((f"the path ./{name}", FileRef(Path(name))))
+    if (path := local_names.existing_model(name)) is not None:
+        readings.append((f"the path ./{name}", FileRef(path)))
     if (entry := catalog.find(name)) is not None:
         readings.append((f"the catalogue's {entry.name}", CatalogueRef(entry)))
-    if _REPO.fullmatch(name.partition(":")[0]):
+    if (run := local_names.find_run(name)) is not None:
+        readings.append((f"the training run ./{run}", FileRef(run)))
+    elif _REPO.fullmatch(name.partition(":")[0]):
         readings.append((f"the hub repository hf:{name}", _hub(name, name)))
     if len(readings) > 1:
         listed = " or ".join(text for text, _ in readings)
         raise BadInput(f"model `{name}` can mean {listed}; write it in full")
     if not readings:
         hint = "; a path (./model.gguf), hf:owner/repo, ollama:name and lmstudio:name work too"
-        raise BadInput(choices("model", name, catalog.known_names()) + hint)
+        known = [*catalog.known_names(), *local_names.known_runs()]
+        raise BadInput(choices("model", name, known) + hint)
     return readings[0][1]
-
-
-def _is_path(name: str) -> bool:
-    return (
-        name.startswith(("/", "./", "../", "~")) or "\\" in name or name.endswith((".gguf", ".safetensors"))
-    )
-
-
-def _is_run(name: str) -> bool:
-    """Whether `name` is the path of a training run, although it looks like a repository: runs/shakespeare.
-
-    A misspelled runs/NAME is reported as a missing run, not searched for on the hub.
-    """
-    try:
-        return (Path(name) / RUN_FILE).is_file() or (name.startswith("runs/") and Path("runs").is_dir())
-    except (OSError, ValueError):
-        return False
-
-
-def _run(rest: str, name: str) -> Path:
-    """The path of run:NAME[@WHICH]: runs/NAME, its `best` or `latest`, or the checkpoint of a step."""
-    run, _, which = rest.partition("@")
-    if not re.fullmatch(_ID, run) or not re.fullmatch(r"|best|latest|[0-9]{1,12}", which):
-        raise BadInput(f"model `{name}` is malformed; write run:NAME, run:NAME@best or run:NAME@STEP")
-    folder = Path("runs") / run
-    if not folder.is_dir():
-        known = sorted(path.parent.name for path in Path("runs").glob(f"*/{RUN_FILE}"))
-        raise BadInput(choices("run", run, known) if known else f"there is no run runs/{run}; check the name")
-    path = folder / (f"checkpoints/step-{int(which):06d}" if which.isdecimal() else which)
-    if not path.exists():
-        steps = sorted(path.name.removeprefix("step-") for path in folder.glob("checkpoints/step-*[0-9]"))
-        listed = ", ".join(step.lstrip("0") or "0" for step in steps)
-        raise BadInput(f"model `{name}`: no such checkpoint; the run has those of steps {listed or '(none)'}")
-    return path
-
-
-def _exists_as_model(path: Path) -> bool:
-    try:
-        if path.is_dir():
-            return (path / "config.json").is_file()
-        return path.is_file()
-    except (OSError, ValueError):  # too long for a path, for example
-        return False
-
-
-def _expand(name: str) -> Path:
-    try:
-        return Path(name).expanduser()
-    except RuntimeError:
-        raise BadInput(f"model `{name}`: this user has no home folder; write the path in full") from None
 
 
 def _hub(rest: str, name: str) -> HubRef:

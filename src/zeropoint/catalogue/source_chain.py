@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from zeropoint.catalogue import model_refs
+from zeropoint.catalogue import file_selection, local_names, model_refs
 from zeropoint.catalogue.catalog import CatalogEntry
 from zeropoint.catalogue.download import download_files
 from zeropoint.catalogue.download.progress import Notice, Progress
 from zeropoint.catalogue.model_refs import CatalogueRef, FileRef, HubRef, Remote, StoreRef, UrlRef
 from zeropoint.catalogue.source import DownloadSource, FetchedFile, FileRequest
-from zeropoint.errors import BadInput, DiskError, NetworkError
+from zeropoint.errors import BadInput, DiskError, NetworkError, choices
 from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
 
@@ -67,17 +67,45 @@ def local_path(ref: FileRef | StoreRef) -> Path:
     path = ref.path
     try:
         if not path.exists():
-            raise BadInput(f"there is no file {path}; `zeropoint models list` shows the models with a name")
+            raise BadInput(_missing(path))
         if path.is_dir() and not any(
-            (folder / model_refs.RUN_FILE).is_file() for folder in (path, *path.parents)
+            (folder / local_names.RUN_FILE).is_file() for folder in (path, *path.parents)
         ):
-            files = sorted(path.glob("*.gguf"))
-            if len(files) != 1:
-                raise BadInput(f"the folder {path} has {len(files)} .gguf files; name one file")
-            return files[0]
+            return _in_folder(path)
     except OSError as error:
         raise BadInput(f"cannot read {path} ({error.strerror}); check its name and permissions") from None
     return path
+
+
+def _in_folder(folder: Path) -> Path:
+    """The only GGUF model in a folder, or the folder itself if it is one of Hugging Face. Raises BadInput."""
+    listed = [file_selection.ListedFile(path.name) for path in sorted(folder.glob("*.gguf"))]
+    models = file_selection.group_files(listed)
+    if len(models) == 1:
+        return folder / models[0].files[0].file
+    if (folder / "config.json").is_file():
+        return folder
+    if not models:
+        raise BadInput(
+            f"the folder {folder} has no model: no .gguf file, no config.json and no training run; give the "
+            "path of a model"
+        )
+    names = ", ".join(model.files[0].file for model in models)
+    raise BadInput(f"the folder {folder} has {len(models)} models; name one file: {names}")
+
+
+def _missing(path: Path) -> str:
+    """The message for a path that does not exist: close runs, or how to name a repository instead."""
+    parts = path.parts
+    if parts[:1] == (str(local_names.RUNS),) and len(parts) > 1:
+        known = local_names.known_runs()
+        if parts[1] not in known and known:
+            return f"there is no {path}: {choices('run', parts[1], known)}"
+        return f"there is no {path}; train a model with `zeropoint train`, or check the name"
+    kind = "file" if path.name.lower().endswith(local_names.FILE_ENDINGS) else "file or folder"
+    message = f"there is no {kind} {path}; `zeropoint models list` shows the models with a name"
+    could_be_repo = kind != "file" and len(parts) == 2 and not path.is_absolute() and ".." not in parts
+    return f"{message}, and hf:{path} names a repository on Hugging Face" if could_be_repo else message
 
 
 def url_source(ref: UrlRef) -> tuple[DownloadSource, FileRequest]:

@@ -16,23 +16,18 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from zeropoint import __version__, registry
 from zeropoint.cli import completion, help_page
 from zeropoint.cli.console import Console
-from zeropoint.errors import ZeropointError, choices
+from zeropoint.cli.shortcuts import SHORTCUTS, unknown_command
+from zeropoint.errors import ZeropointError
 
 __all__ = ["cli", "main"]
 
 _COMMANDS = "zeropoint.cli.commands"
 _GROUPS = ("Use", "Look inside", "Train", "Check", "Other")  # the order of the sections of the help
-# Command names that users know from other tools.
-_ALIASES = {
-    "pull": ("models", "pull"),
-    "ls": ("models", "list"),
-    "show": ("models", "show"),
-    "rm": ("models", "remove"),
-}
 _EXAMPLES = """\b
 Examples:
   zeropoint chat                          chat with the default model
@@ -40,8 +35,7 @@ Examples:
   cat notes.txt | zeropoint chat "Summarise this."
   zeropoint run MODEL                     chat with another model
   zeropoint plan MODEL                    check memory and expected speed before downloading
-
-Aliases: `run MODEL` is `chat --model MODEL`; `pull`, `ls`, `show` and `rm` are the `models` subcommands."""
+"""
 
 
 class Commands(help_page.Group):
@@ -51,6 +45,9 @@ class Commands(help_page.Group):
         return [name.replace("_", "-") for name in registry.names(_COMMANDS)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if (shortcut := SHORTCUTS.get(cmd_name)) is not None:
+            group = self.get_command(ctx, shortcut.group)
+            return group.commands[shortcut.name] if isinstance(group, click.Group) else None
         if cmd_name not in self.list_commands(ctx):
             return None
         command: click.Command = registry.load(_COMMANDS, cmd_name, "command").command
@@ -60,10 +57,18 @@ class Commands(help_page.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        args = _without_alias(args)
-        if args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
-            ctx.fail(choices("command", args[0], [*self.list_commands(ctx), "run", *_ALIASES]))
+        known = [*self.list_commands(ctx), *SHORTCUTS]
+        if args[0] not in known and not args[0].startswith("-"):
+            ctx.fail(unknown_command(args[0], known))
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands with their summaries, without importing them; then the options."""
+        rows = {name: summary for group in command_groups().values() for name, summary in group}
+        rows |= {name: shortcut.summary for name, shortcut in SHORTCUTS.items()}
+        names = sorted(name for name in rows if name.startswith(incomplete))
+        items = [CompletionItem(name, help=rows[name]) for name in names]
+        return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Ctrl-C and a closed pipe end it without a message."""
@@ -81,6 +86,8 @@ class Commands(help_page.Group):
         for title, rows in command_groups().items():
             with formatter.section(title):
                 formatter.write_dl(rows)
+        with formatter.section("Shortcuts"):
+            formatter.write_dl([(name, shortcut.summary) for name, shortcut in SHORTCUTS.items()])
 
 
 @click.command(
@@ -140,13 +147,6 @@ def _run(argv: list[str], console: Console) -> int:
             "run the command again with -v and report the output"
         )
     return 1
-
-
-def _without_alias(args: list[str]) -> list[str]:
-    name, rest = args[0], args[1:]
-    if name == "run":
-        return ["chat", "--model", *rest] if rest and not rest[0].startswith("-") else ["chat", *rest]
-    return [*_ALIASES[name], *rest] if name in _ALIASES else args
 
 
 def add_common_options(command: click.Command) -> None:

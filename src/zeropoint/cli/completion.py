@@ -1,7 +1,6 @@
-"""Shell completion: `--install-completion`, `--show-completion` and completion of model names.
+"""Shell completion: `--install-completion` and `--show-completion`. `names.py` lists what Tab completes.
 
-Click generates the scripts, except for bash. Model names come from the catalogue and the cache while the user
-presses Tab, so this code must be fast and must not fail.
+Click generates the scripts, except for bash.
 
 Bash also splits the line at colons (COMP_WORDBREAKS): it sees `smollm2:1` as three words and replaces only
 the last. Our bash script therefore sends the complete line and receives what follows the last colon.
@@ -18,9 +17,9 @@ from typing import Any, TypeVar
 import click
 from click import shell_completion
 
-from zeropoint.errors import BadInput, DiskError, ZeropointError, choices
+from zeropoint.errors import BadInput, DiskError, choices
 
-__all__ = ["model_names", "options"]
+__all__ = ["options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _VARIABLE = "_ZEROPOINT_COMPLETE"
@@ -90,18 +89,6 @@ def options(command: F) -> F:
             help=f"{help} Default: the current shell.",
         )(command)
     return command
-
-
-def model_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Names of catalogue models and downloaded models that start with `incomplete`."""
-    try:
-        from zeropoint.catalogue import cache, catalog
-        from zeropoint.settings import Settings
-
-        names = set(catalog.known_names()) | {record.name for record in cache.records(Settings.read())}
-    except (ZeropointError, OSError):
-        return []
-    return sorted(name for name in names if name.startswith(incomplete))
 
 
 def _show(ctx: click.Context, param: click.Parameter, value: str | None) -> None:

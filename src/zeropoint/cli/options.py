@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from zeropoint.cli import help_page
-from zeropoint.cli.completion import model_names
+from zeropoint.cli.names import setting_values
 from zeropoint.engine_options import ENGINE_OPTIONS
 from zeropoint.options import Option
 from zeropoint.sampling.params import SamplingParams
@@ -113,5 +113,5 @@ def _add(command: F, key: Key) -> F:
         multiple=option.is_many,
         metavar=None if option.type is bool else _SPECIAL_METAVARS.get(key.name, metavar),
         help=option.help,
-        shell_complete=model_names if key.name == "model" else None,
+        shell_complete=setting_values(option),
     )(command)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zeropoint.errors import BadInput
-from zeropoint.files.paths import display_path
+from zeropoint.engine.native.runnable import refuse_folder
 from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.gguf.reader import open_gguf
 from zeropoint.weights.open_model import Location, locate
@@ -24,11 +23,7 @@ def open_native(path: Path) -> GgufModel:
     """
     location = locate(path)
     if location.kind == "hf":
-        folder = display_path(path)
-        raise BadInput(
-            f"{folder} is a Hugging Face folder; the native engine runs GGUF files, so convert it first: "
-            f"zeropoint convert {folder} model.gguf"
-        )
+        refuse_folder(path)
     if location.kind == "gguf":
         return open_gguf(location.path)
     target = location.path / "model.gguf"

@@ -16,7 +16,7 @@ from pathlib import Path
 from zeropoint.files.disk_errors import as_disk_error
 from zeropoint.files.disk_space import OTHER_FOLDER
 
-__all__ = ["exclusive_lock"]
+__all__ = ["exclusive_lock", "lock_holder"]
 
 _MAX_HOLDER_BYTES = 80
 
@@ -48,9 +48,28 @@ def exclusive_lock(path: Path, on_busy: Callable[[str], None], remedy: str = OTH
         os.close(fd)
 
 
-def _try_lock(fd: int) -> bool:
+def lock_holder(path: Path) -> str | None:
+    """The process that holds the lock of the file `path`, as `exclusive_lock` names it; None if it is free.
+
+    A lock whose holder was killed still names it, so the lock is tried, but only then.
+    """
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        if os.fstat(fd).st_size == 0 or _try_lock(fd, fcntl.LOCK_SH):
+            return None
+        return _holder(fd)
+    except OSError:  # a device, or a file system without locks
+        return None
+    finally:
+        os.close(fd)
+
+
+def _try_lock(fd: int, kind: int = fcntl.LOCK_EX) -> bool:
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

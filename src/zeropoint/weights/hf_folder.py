@@ -31,6 +31,7 @@ __all__ = [
     "holds_only_a_model",
     "is_pickle",
     "open_hf_folder",
+    "read_config",
 ]
 
 PICKLES_RUN_CODE = "pickle files can run code; convert to safetensors"
@@ -92,12 +93,17 @@ def open_hf_folder(path: Path, *, allow_pickle: bool = False) -> HfFolder:
     """
     if not path.is_dir():
         raise BadModelFile(f"{display_path(path)} is not a folder; give the folder that contains config.json")
-    config = read_json_object(path_in_folder(path, "config.json"), MAX_CONFIG_BYTES)
+    config = read_config(path)
     notices = ("the code in this repository (`auto_map`) is not run",) if "auto_map" in config else ()
     files = {
         entry.name: path_in_folder(path, entry.name) for entry in sorted(path.iterdir()) if _is_copied(entry)
     }
     return HfFolder(path, config, _stored(path, allow_pickle), files, notices)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The config.json of a model folder. Raises BadModelFile, DiskError."""
+    return read_json_object(path_in_folder(path, "config.json"), MAX_CONFIG_BYTES)
 
 
 def is_pickle(path: Path) -> bool:

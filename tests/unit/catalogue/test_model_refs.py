@@ -123,11 +123,6 @@ def test_an_ambiguous_name_lists_both_meanings(home: Path) -> None:
     Path("smollm2").write_bytes(b"GGUF")
     with pytest.raises(BadInput, match=r"can mean the path \./smollm2 or the catalogue's smollm2:135m"):
         model_refs.parse("smollm2")
-    Path("owner/repo").mkdir(parents=True)
-    assert model_refs.parse("owner/repo") == HubRef("owner/repo")
-    Path("owner/repo/config.json").write_text("{}")
-    with pytest.raises(BadInput, match=r"the path \./owner/repo or the hub repository hf:owner/repo"):
-        model_refs.parse("owner/repo")
     Path("mine").write_bytes(b"GGUF")
     assert model_refs.parse("mine") == FileRef(Path("mine"))
 
@@ -144,16 +139,63 @@ def test_every_name_has_its_own_folder_inside_the_cache(home: Path) -> None:
         assert len(folder.name) < 100
 
 
-def test_a_training_run_is_found_by_name_and_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    run = Path("runs/tiny")
+def make_run(name: str) -> Path:
+    """A training run in runs/ with a checkpoint of step 120."""
+    run = Path("runs") / name
     (run / "checkpoints" / "step-000120").mkdir(parents=True)
     for file in ("run.json", "latest", "best"):
         (run / file).write_text("step-000120")
+    return run
+
+
+@pytest.mark.parametrize(
+    "name", ["runs/nope", "runs/nope/best", "owner/nope", "models/x.gguf", "x.BIN", "./x", "."]
+)
+def test_a_name_that_looks_like_a_path_is_one(home: Path, name: str) -> None:
+    Path("owner").mkdir()
+    assert model_refs.parse(name) == FileRef(Path(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "ref"),
+    [
+        ("owner/nope:Q4_0", HubRef("owner/nope", "Q4_0")),
+        ("other/nope", HubRef("other/nope")),
+        ("hf:owner/nope", HubRef("owner/nope")),
+        ("hf:runs/nope", HubRef("runs/nope")),
+    ],
+)
+def test_a_repository_beside_a_folder_of_its_owners_name(home: Path, name: str, ref: object) -> None:
+    Path("owner").mkdir()
+    assert model_refs.parse(name) == ref
+
+
+def test_a_training_run_is_found_by_its_name_alone(home: Path) -> None:
+    run = make_run("harbour")
+    assert model_refs.parse("harbour") == FileRef(run)
+    assert model_refs.parse("harbour@best") == model_refs.parse("harbour/best") == FileRef(run / "best")
+    assert model_refs.parse("harbour@120") == FileRef(run / "checkpoints" / "step-000120")
+    with pytest.raises(BadInput, match=r"unknown model `habour`.*closest: harbour"):
+        model_refs.parse("habour")
+    with pytest.raises(BadInput, match=r"`harbour@7`: no such checkpoint; the run has those of steps 120"):
+        model_refs.parse("harbour@7")
+
+
+def test_a_run_with_the_name_of_another_model_is_ambiguous(home: Path) -> None:
+    run = make_run("smollm2")
+    message = r"can mean the catalogue's smollm2:135m or the training run \./runs/smollm2; write it in full"
+    with pytest.raises(BadInput, match=message):
+        model_refs.parse("smollm2")
+    assert isinstance(model_refs.parse("smollm2:135m"), CatalogueRef)
+    assert model_refs.parse("runs/smollm2") == model_refs.parse("run:smollm2") == FileRef(run)
+
+
+def test_a_training_run_is_found_by_prefix_and_by_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = make_run("tiny")
     assert model_refs.parse("run:tiny") == model_refs.parse("runs/tiny") == FileRef(run)
-    assert model_refs.parse("runs/tyni") == FileRef(
-        Path("runs/tyni")
-    )  # a misspelled run, not a hub repository
     assert model_refs.parse("run:tiny@best") == FileRef(run / "best")
     assert model_refs.parse("run:tiny@120") == FileRef(run / "checkpoints" / "step-000120")
     for name, message in {

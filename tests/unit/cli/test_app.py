@@ -152,18 +152,6 @@ def test_a_traceback_needs_verbose_or_debug(
         assert result.err.endswith("error: full\n")
 
 
-def test_run_takes_the_model_as_its_first_argument(run: Run, model: FakeModel) -> None:
-    assert run("run", "some:model", "hi").out == "[hi]\n"
-    assert model.loaded_with["name"] == "some:model"
-
-
-@pytest.mark.parametrize(
-    ("alias", "name"), [("pull", "pull"), ("ls", "list"), ("rm", "remove"), ("show", "show")]
-)
-def test_short_forms_of_models(run: Run, alias: str, name: str) -> None:
-    assert run(alias, "--help").out == run("models", name, "--help").out
-
-
 def test_a_new_command_is_found_by_its_file(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.tiny_folder import CONFIGS, write_tiny_folder
 from tests.support.tiny_run import TINY_RUNS, write_tiny_run
+from tests.unit.families.configs import BERT
 from zeropoint.convert.run_gguf import open_native
 from zeropoint.errors import BadInput
 
@@ -27,6 +32,29 @@ def test_a_run_is_exported_once(tmp_path: Path) -> None:
     assert target.stat().st_mtime_ns == written
 
 
-def test_a_hugging_face_folder_must_be_converted_first(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"is a Hugging Face folder; .* zeropoint convert .* model\.gguf"):
+def test_a_hugging_face_folder_gives_the_command_that_converts_it(tmp_path: Path) -> None:
+    folder = tmp_path / "my llama"
+    write_tiny_folder(folder, CONFIGS["llama"])
+    with pytest.raises(BadInput, match=r"is a Hugging Face folder, and .* convert it once: ") as refused:
+        open_native(folder)
+    command = shlex.split(str(refused.value).rpartition("convert it once: ")[2])
+    assert command == ["zeropoint", "convert", str(folder), "my llama.gguf"]
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(BadInput, match=r" --allow-pickle$"):
+        open_native(folder)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"model_type": "gemma3", "architectures": ["Gemma3"]}, "Gemma3 is a model of the type `gemma3`"),
+        ({}, "`model_type` is missing; it must be one of bert, "),
+        (BERT, "the native engine runs decoders only and bert has an encoder"),
+    ],
+)
+def test_a_folder_that_conversion_would_not_help_says_why(
+    tmp_path: Path, config: dict[str, Any], message: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BadInput, match=message):
         open_native(tmp_path)

@@ -9,7 +9,8 @@ import pytest
 from tests.unit.planning.test_plan import LLAMA_2_7B, WEIGHTS
 from zeropoint.cli.app import main
 from zeropoint.engine_options import EngineOptions
-from zeropoint.planning.estimate import ModelSize, estimate, estimate_speed
+from zeropoint.planning.describe import ModelSize
+from zeropoint.planning.estimate import estimate, estimate_speed
 from zeropoint.planning.roofline import Rate
 from zeropoint.weights.gguf.reader import open_gguf
 
@@ -32,7 +33,7 @@ def test_an_estimate_reads_the_file_and_measures_its_formats(tiny_path: Path) ->
     estimated = estimate(str(tiny_path), EngineOptions(threads=1, context=64))
     plan = estimated.plan
     assert plan.weight_bytes == sum(tensor.n_bytes for tensor in tensors)
-    assert (plan.n_ctx, estimated.threads, estimated.model.path) == (64, 1, tiny_path)
+    assert (plan.n_ctx, estimated.threads, estimated.model.info.path) == (64, 1, tiny_path)
     assert plan.ceiling_tok_s == pytest.approx(estimated.bandwidth_bytes_s / plan.read_bytes)
     assert 0 < estimated.expected_low <= plan.expected_tok_s <= estimated.expected_high <= plan.ceiling_tok_s
     # A layer costs at least 20 us, so that even a tiny model stays below this.

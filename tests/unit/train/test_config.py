@@ -14,7 +14,8 @@ from zeropoint.errors import BadInput
 from zeropoint.layers.attention.projections import Projections
 from zeropoint.train.config.config import RunConfig
 from zeropoint.train.config.duration import parse_duration
-from zeropoint.train.config.io import config_toml, read_config, read_run_config, recipes
+from zeropoint.train.config.io import config_toml, read_config, read_run_config
+from zeropoint.train.config.recipes import recipes
 from zeropoint.train.config.validate import check
 from zeropoint.train.optim.adamw import AdamW
 from zeropoint.train.optim.muon import Muon

@@ -14,6 +14,7 @@ import click
 
 from zeropoint.cli import help_page, open_model, options
 from zeropoint.cli.console import Console
+from zeropoint.cli.names import format_lists
 from zeropoint.errors import BadInput
 from zeropoint.settings import Settings
 
@@ -55,6 +56,7 @@ Examples:
     group=_QUALITY,
     metavar="F,F",
     help="With --quality: the formats to compare, as in q8_0,q4_0. Default: nine.",
+    shell_complete=format_lists,
 )
 @help_page.option(
     "--text",

@@ -11,13 +11,14 @@ from typing import Any
 import click
 
 from zeropoint.cli import help_page, open_model, options
-from zeropoint.cli.completion import model_names
 from zeropoint.cli.console import Console
+from zeropoint.cli.names import model_names
 
 GROUP = "Look inside"
 _EXAMPLES = """\b
 Examples:
   zeropoint compare
+  zeropoint compare shakespeare-char            a training run in runs/
   zeropoint compare ./my-model.gguf --text "The quick brown fox"
   zeropoint compare smollm2:135m --fast --tolerance 0.05
 """
@@ -57,13 +58,13 @@ def command(
     The exit code is 1 if a tensor differs by more than the tolerance.
     """
     from zeropoint.catalogue.fetch import resolve
+    from zeropoint.convert.run_gguf import open_native
     from zeropoint.inspect.compare import TOLERANCE, by_layer, compare
     from zeropoint.tokenizers.formats.gguf import load_tokenizer
-    from zeropoint.weights.gguf.reader import open_gguf
 
     settings = options.read({**flags, "model": name})
     model = resolve(open_model.model_name(settings), settings=settings, notice=console.notice)
-    ids = load_tokenizer(open_gguf(model.path)).encode(text)
+    ids = load_tokenizer(open_native(model.path)).encode(text)
     result = compare(
         model.path,
         ids,

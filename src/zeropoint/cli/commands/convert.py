@@ -13,8 +13,8 @@ import click
 
 from zeropoint import registry
 from zeropoint.cli import help_page
-from zeropoint.cli.completion import model_names
 from zeropoint.cli.console import Console
+from zeropoint.cli.names import format_names, model_names
 
 GROUP = "Use"
 _EXAMPLES = """\b
@@ -34,6 +34,7 @@ _FORMATS = [name.upper() for name in registry.names("zeropoint.formats")]
     "--to",
     metavar="FORMAT",
     help=f"How to store the weights, as in Q8_0: {', '.join(_FORMATS)}. Default: unchanged.",
+    shell_complete=format_names,
 )
 @click.option("--force", is_flag=True, help="Replace TARGET if it exists.")
 @click.option(

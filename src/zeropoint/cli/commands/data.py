@@ -10,6 +10,7 @@ import click
 
 from zeropoint.cli import help_page
 from zeropoint.cli.console import Console
+from zeropoint.cli.names import data_names
 from zeropoint.settings import Settings
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def list_data(console: Console, as_json: bool) -> None:
 
 
 @command.command("pull")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=data_names)
 @_pass_console
 def pull(console: Console, names: tuple[str, ...]) -> None:
     """Download data sets by name.
@@ -100,7 +101,7 @@ def pull(console: Console, names: tuple[str, ...]) -> None:
 
 
 @command.command("show")
-@click.argument("source")
+@click.argument("source", shell_complete=data_names)
 @click.option(
     "--check",
     is_flag=True,
@@ -130,7 +131,7 @@ def show(console: Console, source: str, check: bool, field: str, as_json: bool) 
 
 
 @command.command("prepare")
-@click.argument("source")
+@click.argument("source", shell_complete=data_names)
 @click.option(
     "--out",
     required=True,

@@ -11,6 +11,7 @@ import click
 
 from zeropoint.cli import help_page
 from zeropoint.cli.console import Console
+from zeropoint.cli.names import format_names, run_names
 from zeropoint.errors import BadInput
 
 GROUP = "Train"
@@ -24,7 +25,7 @@ Examples:
 
 
 @click.command("export", cls=help_page.Command, epilog=_EXAMPLES)
-@click.argument("run")
+@click.argument("run", shell_complete=run_names)
 @click.option("--gguf", is_flag=True, help="Write one GGUF file, for zeropoint, llama.cpp and others.")
 @click.option("--hf", is_flag=True, help="Write a folder, for Hugging Face transformers.")
 @click.option(
@@ -38,6 +39,7 @@ Examples:
     "--to",
     metavar="FORMAT",
     help="How to store the weights, as in Q8_0; `zeropoint convert --help` lists the formats.",
+    shell_complete=format_names,
 )
 @click.option(
     "--out",

@@ -16,6 +16,7 @@ import click
 from zeropoint.cli import help_page
 from zeropoint.cli.console import Console
 from zeropoint.cli.extras import require_torch
+from zeropoint.cli.names import ladder_names
 
 if TYPE_CHECKING:
     from zeropoint.learn.ladders.ladder import Ladder, Rung, StageResult
@@ -34,7 +35,7 @@ Examples:
 
 
 @click.command("ladder", cls=help_page.Command, epilog=_EXAMPLES)
-@click.argument("name", metavar="LADDER")
+@click.argument("name", metavar="LADDER", shell_complete=ladder_names)
 @click.option(
     "--rung",
     "names",

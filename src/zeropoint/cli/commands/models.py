@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zeropoint.cli import help_page
-from zeropoint.cli.completion import model_names
 from zeropoint.cli.console import Console
+from zeropoint.cli.names import model_names
 from zeropoint.settings import Settings
 
 if TYPE_CHECKING:
-    from zeropoint.catalogue.lookup import ModelInfo
+    from zeropoint.planning.describe import Description
 
 GROUP = "Use"
 _EXAMPLES = """\b
@@ -126,21 +126,23 @@ def pull(console: Console, names: tuple[str, ...], dry_run: bool) -> None:
 @_json
 @_pass_console
 def show(console: Console, name: str, check: bool, as_json: bool) -> None:
-    """Show the size, licence, source and architecture of a model.
+    """Show the size, licence, source and architecture of a model, and whether zeropoint can run it.
 
     For a model that is not downloaded, at most the file header is read.
     """
     from zeropoint.catalogue import fetch
+    from zeropoint.planning.describe import describe
 
     settings = Settings.read()
     if check:
         fetch.verify(name, settings=settings)
-    facts = _facts(fetch.lookup(name, settings=settings)) | ({"check": "SHA-256 matches"} if check else {})
+    facts = _facts(describe(name, settings=settings)) | ({"check": "SHA-256 matches"} if check else {})
     if as_json:
         console.json(facts)
         return
+    shown = {name: value for name, value in facts.items() if name != "problem" or value is not None}
     console.table(
-        ("property", "value"), [(name.replace("_", " "), _shown(name, v)) for name, v in facts.items()]
+        ("property", "value"), [(name.replace("_", " "), _shown(name, v)) for name, v in shown.items()]
     )
 
 
@@ -160,12 +162,11 @@ def remove(console: Console, names: tuple[str, ...]) -> None:
         console.notice(f"removed {name}, freeing {_size(freed)}")
 
 
-def _facts(info: ModelInfo) -> dict[str, Any]:
+def _facts(model: Description) -> dict[str, Any]:
     """What the catalogue, or else the file header, says about a model."""
     import dataclasses
 
-    from zeropoint.weights.gguf.reader import open_gguf, parse_header
-
+    info = model.info
     facts: dict[str, Any] = {
         "name": info.name,
         "size_bytes": info.file_bytes,
@@ -174,14 +175,13 @@ def _facts(info: ModelInfo) -> dict[str, Any]:
         "source": info.source,
         "revision": info.revision,
         "path": str(info.path) if info.path else None,
+        "can_run": model.problem is None,
+        "problem": model.problem,
+        "architecture": model.architecture,
+        "title": model.title,
+        "context_length": model.n_ctx,
+        "tensors": model.n_tensors,
     }
-    header = open_gguf(info.path) if info.path else info.header(parse_header)
-    if header is not None:
-        general = {key: header.metadata.get(f"general.{key}") for key in ("architecture", "name", "license")}
-        facts |= {"architecture": general["architecture"], "title": general["name"]}
-        facts["licence"] = facts["licence"] or general["license"]
-        facts["context_length"] = header.metadata.get(f"{general['architecture']}.context_length")
-        facts["tensors"] = len(header.tensors)
     if info.entry is not None:
         facts |= {"description": info.entry.description, "sha256": info.entry.sha256}
         sizes = dataclasses.asdict(info.entry.blueprint)
@@ -194,6 +194,8 @@ def _shown(name: str, value: Any) -> str:
     """A fact as a cell of a table."""
     if value is None:
         return "?"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, dict):
         return ", ".join(f"{key} {item}" for key, item in value.items())
     return _size(value) if name.endswith("_bytes") else str(value)

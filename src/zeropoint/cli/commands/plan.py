@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zeropoint.cli import help_page, open_model, options
-from zeropoint.cli.completion import model_names
 from zeropoint.cli.console import Console
+from zeropoint.cli.names import model_names
 
 if TYPE_CHECKING:
     from zeropoint.planning.estimate import Estimate
@@ -37,19 +37,20 @@ def command(console: Console, /, name: str | None, as_json: bool, **flags: Any) 
     """Show how much memory MODEL needs, whether this machine has it, and how fast answers will appear.
 
     To write a token the processor reads all weights from memory; the time for that sets the speed ceiling.
-    The expected speed also counts the arithmetic.
+    The expected speed also counts the arithmetic. For a model that zeropoint cannot run, it says why.
     """
     from zeropoint.planning.estimate import estimate
 
     settings = options.read({**flags, "model": name})
     estimated = estimate(open_model.model_name(settings), settings.engine_options(), settings=settings)
-    info, plan = estimated.model, estimated.plan
+    info, plan = estimated.model.info, estimated.plan
     if as_json:
         console.json(
             {
                 "model": info.name,
                 "source": info.source,
                 "licence": info.licence,
+                "format": info.format,
                 "size_bytes": info.file_bytes,
                 "parameters": plan.n_parameters,
                 "context_length": plan.n_ctx,
@@ -74,6 +75,7 @@ def command(console: Console, /, name: str | None, as_json: bool, **flags: Any) 
         [
             ("source", info.source),
             ("licence", info.licence or "not stated"),
+            ("number format", info.format or "not stated"),
             ("file", _size(info.file_bytes)),
             ("parameters", f"{plan.n_parameters / 1e6:,.1f} M"),
             ("weights", _size(plan.weight_bytes)),

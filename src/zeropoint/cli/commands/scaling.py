@@ -14,6 +14,7 @@ import click
 from zeropoint.cli import help_page
 from zeropoint.cli.console import Console
 from zeropoint.cli.extras import require
+from zeropoint.cli.names import preset_names
 from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _LAW_PARAMETERS = ("E", "A", "alpha", "B", "beta", "size_exponent")
 
 
 @click.command("scaling", cls=help_page.Command, epilog=_EXAMPLES)
-@click.argument("recipe", metavar="[PRESET]", default="scaling")
+@click.argument("recipe", metavar="[PRESET]", default="scaling", shell_complete=preset_names)
 @click.option(
     "--config",
     "config_file",

@@ -14,6 +14,7 @@ import click
 from zeropoint.cli import help_page, matrix_view
 from zeropoint.cli.console import Console
 from zeropoint.cli.extras import require_torch
+from zeropoint.cli.names import program_names
 from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ Examples:
 
 
 @click.command("trace", cls=help_page.Command, epilog=_EXAMPLES)
-@click.argument("program", metavar="handmade:PROGRAM")
+@click.argument("program", metavar="handmade:PROGRAM", shell_complete=program_names)
 @click.argument("text")
 @click.option("--at", type=int, metavar="N", help="Read only the first N characters of TEXT, as in 3.")
 @click.option(

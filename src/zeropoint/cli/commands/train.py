@@ -15,6 +15,7 @@ import click
 from zeropoint.cli import help_page
 from zeropoint.cli.console import Console
 from zeropoint.cli.extras import require_torch
+from zeropoint.cli.names import preset_names
 from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ Examples:
 
 
 @click.command("train", cls=help_page.Command, epilog=_EXAMPLES)
-@click.argument("preset", required=False)
+@click.argument("preset", required=False, shell_complete=preset_names)
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
@@ -150,7 +151,7 @@ def _folder(preset: str | None, config: Path | None, out: Path | None, resume: b
     if preset is None and config is None and resume:
         raise BadInput("--resume needs a run to continue; add --out DIR, the run's folder")
     if preset is None and config is None:
-        from zeropoint.train.config.io import recipes
+        from zeropoint.train.config.recipes import recipes
 
         listed = ", ".join(recipes())
         raise BadInput(f"nothing to train; name a preset ({listed}), or give --config FILE")

@@ -17,6 +17,7 @@ from zeropoint.cli import help_page, matrix_view
 from zeropoint.cli.answer import read_prompt
 from zeropoint.cli.console import Console
 from zeropoint.cli.extras import require_torch
+from zeropoint.cli.names import run_names
 from zeropoint.errors import BadInput, choices
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ Examples:
 
 
 @click.command("translate", cls=help_page.Command, epilog=_EXAMPLES)
-@click.argument("run")
+@click.argument("run", shell_complete=run_names)
 @click.argument("text", required=False)
 @click.option(
     "--beam",

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -28,10 +27,10 @@ from zeropoint.blueprint.toml_codec import decode, describe, encode
 from zeropoint.errors import BadInput, choices
 from zeropoint.files.toml_text import parse_toml, read_toml
 from zeropoint.train.config.config import KINDS, RunConfig
+from zeropoint.train.config.recipes import recipe_text, recipes
 
-__all__ = ["config_toml", "read_config", "read_run_config", "recipes"]
+__all__ = ["config_toml", "read_config", "read_run_config"]
 
-_RECIPES = files("zeropoint.train") / "recipes"
 _ALIASES = {
     "n_layer": "model.n_layers", "n_head": "model.n_heads", "n_embd": "model.d_model",
     "block_size": "model.n_ctx", "dropout": "model.dropout", "batch_size": "train.batch_size",
@@ -45,11 +44,6 @@ _ALIASES = {
 }  # fmt: skip
 
 
-def recipes() -> list[str]:
-    """The names of the recipes, sorted."""
-    return sorted(f.name.removesuffix(".toml") for f in _RECIPES.iterdir() if f.name.endswith(".toml"))
-
-
 def read_config(source: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     """Read a recipe or a TOML file and apply overrides such as "train.steps=120".
 
@@ -59,7 +53,7 @@ def read_config(source: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     if isinstance(source, Path) or name.endswith(".toml") or "/" in name:
         table = _read_file(Path(source))
     elif name in recipes():
-        table = parse_toml((_RECIPES / f"{name}.toml").read_text("utf-8"), name)
+        table = parse_toml(recipe_text(name), name)
     else:
         raise BadInput(choices("preset", name, recipes()) + "; or give --config FILE.toml")
     table = _resolve_aliases(table, name)

@@ -1,0 +1,53 @@
+"""Commands under the names that other programs give them, so that what people type works or is answered.
+
+`SHORTCUTS` run a subcommand of ours. `ELSEWHERE` are commands of Ollama and llama.cpp that zeropoint spells
+another way or does not need; each gets a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from zeropoint.errors import choices
+
+__all__ = ["ELSEWHERE", "SHORTCUTS", "Shortcut", "unknown_command"]
+
+
+class Shortcut(NamedTuple):
+    """A top-level name of the subcommand `group name`, and its line of help."""
+
+    group: str
+    name: str
+    summary: str
+
+
+SHORTCUTS: Mapping[str, Shortcut] = {
+    "list": Shortcut("models", "list", "List downloaded models and the catalogue: models list."),
+    "ls": Shortcut("models", "list", "The same: models list."),
+    "pull": Shortcut("models", "pull", "Download or update models: models pull."),
+    "rm": Shortcut("models", "remove", "Delete downloaded models from this disk: models remove."),
+    "show": Shortcut("models", "show", "Show the size, licence and architecture of a model: models show."),
+}
+
+_NO_SERVER = "no model stays loaded between commands, so there is nothing to"
+ELSEWHERE: Mapping[str, str] = {
+    "serve": f"{_NO_SERVER} start first; `zeropoint chat` loads the model and answers",
+    "stop": f"{_NO_SERVER} stop; Ctrl-C ends a chat, a download or a training run (listed by `zeropoint ps`)",
+    "create": "`zeropoint convert` makes a GGUF file of a folder, `zeropoint export` one of a training run",
+    "quantize": "`zeropoint convert MODEL OUT.gguf --to Q4_0` quantizes a model",
+    "perplexity": "`zeropoint bench --quality` measures perplexity",
+    "download": "`zeropoint pull` downloads a model",
+    "delete": "`zeropoint rm` deletes a downloaded model",
+    "remove": "`zeropoint rm` deletes a downloaded model",
+    "info": "`zeropoint show` describes a model",
+    "version": "`zeropoint --version` prints the version",
+}
+"""What to say instead of "unknown command"."""
+
+
+def unknown_command(name: str, known: Iterable[str]) -> str:
+    """The message for a command that does not exist: what does it instead, or the closest name."""
+    if name in ELSEWHERE:
+        return f"unknown command `{name}`: {ELSEWHERE[name]}"
+    return choices("command", name, known)

@@ -1,0 +1,101 @@
+"""What `models show` and `plan` say about a model: its facts, and why zeropoint cannot run it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.tiny_folder import CONFIGS, write_tiny_folder
+from tests.support.tiny_run import TINY_RUNS, write_tiny_run
+from zeropoint.catalogue.lookup import ModelInfo
+from zeropoint.cli.app import main
+from zeropoint.errors import BadModelFile
+from zeropoint.planning import describe as module
+from zeropoint.planning.describe import describe
+from zeropoint.planning.estimate import estimate
+from zeropoint.weights.gguf.reader import open_gguf
+from zeropoint.weights.gguf.writer import write_gguf
+
+
+def write_as(source: Path, target: Path, **metadata: str) -> Path:
+    """A copy of a GGUF file with other metadata; `__` in a key stands for a dot."""
+    file = open_gguf(source)
+    changed = dict(file.metadata) | {key.replace("__", "."): value for key, value in metadata.items()}
+    write_gguf(target, changed, [])
+    return target
+
+
+@pytest.fixture
+def unknown(tiny_path: Path, tmp_path: Path) -> Path:
+    """A GGUF file of an architecture that has no family here."""
+    return write_as(
+        tiny_path,
+        tmp_path / "gemma-3-Q4_0.gguf",
+        general__architecture="gemma3",
+        general__name="Gemma 3 1B It",
+        general__size_label="1B",
+        general__license="gemma",
+    )
+
+
+UNKNOWN = (
+    "Gemma 3 1B It is a model with 1B weights of the architecture `gemma3`, which zeropoint cannot run yet; "
+    "it runs bert, "
+)
+
+
+def test_an_unknown_architecture_says_which_model_it_is_and_what_runs(unknown: Path) -> None:
+    model = describe(str(unknown))
+    assert (model.size, model.title, model.architecture) == (None, "Gemma 3 1B It", "gemma3")
+    assert (model.info.licence, model.info.format) == ("gemma", "Q4_0")
+    assert model.problem is not None
+    assert UNKNOWN in model.problem
+    assert "`zeropoint list` shows models" in model.problem
+    with pytest.raises(BadModelFile, match="Gemma 3 1B It is a model with 1B weights"):
+        estimate(str(unknown))
+
+
+def test_the_header_alone_decides_before_a_download(unknown: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = unknown.read_bytes()
+    info = ModelInfo("m", "the hub", len(content), len(content), head=lambda n_bytes: content[:n_bytes])
+    monkeypatch.setattr(module, "lookup", lambda name, settings: info)
+    assert UNKNOWN in str(describe("hf:owner/m").problem)
+
+
+def test_show_and_plan_agree_that_it_cannot_run(unknown: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as shown:
+        main(["models", "show", str(unknown), "--json"])
+    facts = json.loads(capsys.readouterr().out)
+    assert (shown.value.code, facts["can_run"]) == (0, False)
+    with pytest.raises(SystemExit) as planned:
+        main(["plan", str(unknown)])
+    captured = capsys.readouterr()
+    assert (planned.value.code, captured.out, captured.err) == (2, "", f"error: {facts['problem']}\n")
+
+
+def test_a_file_that_runs_has_a_size(tiny_path: Path) -> None:
+    model = describe(str(tiny_path))
+    assert model.problem is None
+    assert model.size is not None
+    assert model.size.weight_bytes == sum(tensor.n_bytes for tensor in open_gguf(tiny_path).tensors.values())
+    assert (model.info.format, model.n_ctx) == ("F32", model.size.blueprint.n_ctx)
+
+
+def test_a_training_run_is_planned_as_the_file_that_it_exports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_tiny_run(Path("runs/mine"), TINY_RUNS["llama"])
+    model = describe("mine")
+    assert (model.problem, model.title) == (None, "mine-step-000004")
+    assert model.size is not None
+    assert (model.info.format, model.size.format_bytes) == ("F32", {"F32": model.size.weight_bytes})
+
+
+def test_a_hugging_face_folder_gives_the_command_that_converts_it(tmp_path: Path) -> None:
+    write_tiny_folder(tmp_path / "hf", CONFIGS["llama"])
+    model = describe(str(tmp_path / "hf"))
+    assert (model.architecture, model.size) == ("llama", None)
+    assert "convert it once: zeropoint convert " in str(model.problem)
