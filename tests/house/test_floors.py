@@ -54,7 +54,7 @@ ROOMS = {
     "engine": Room(3, (), ("numpy", "torch")),
     "engine/session": Room(3, ("convert", "engine", "planning"), ("numpy",)),
     "planning": Room(3, ("engine",)),
-    "convert": Room(3, ("engine",), ("numpy", "torch")),
+    "convert": Room(3, ("engine",), ("numpy", "tokenizers", "torch")),
     "inspect": Room(3, ("convert", "engine", "engine/session"), ("matplotlib", "numpy")),
     "train": Room(3, ("decoding", "engine"), ("jinja2", "matplotlib", "numpy", "plotext", "ray", "torch")),
     "evaluate": Room(4, (), ("numpy", "sacrebleu", "torch"), never=("train",)),

@@ -13,6 +13,7 @@ from pathlib import Path
 from zeropoint.convert.model_metadata import folder_files, gguf_metadata
 from zeropoint.convert.smoke_test import smoke_test
 from zeropoint.convert.verify_tensors import verify_tensors
+from zeropoint.convert.verify_text import verify_text
 from zeropoint.errors import BadInput
 from zeropoint.files.atomic_write import atomic_file, atomic_folder, write_file
 from zeropoint.files.paths import display_path
@@ -158,6 +159,7 @@ def _check(
     """Open the result, compare it with the source and run both. Whether it was run."""
     reopened = open_model(temporary)
     verify_tensors(reopened, tensors, display_path(target), report)
+    verify_text(opened, reopened, target, notify)
     return smoke_test(opened, reopened, all(tensor.is_lossless for tensor in tensors), target, notify)
 
 

@@ -1,8 +1,8 @@
 """Convert a model to another file format or a smaller number format.
 
 The command writes to a temporary name, verifies the result, and only then renames it. It loads the result,
-compares every tensor with the source, and runs both models: GGUF decoders in the native engine, others in
-torch if that is installed.
+compares every tensor and the token ids of many texts with the source, and runs both models: GGUF decoders in
+the native engine, others in torch if that is installed.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def command(
             allow_pickle=allow_pickle,
             shard_bytes=int(shard_size * 1e9),
             progress=report,
-            notify=console.notice,
+            notify=console.warning,
         )
     if as_json:
         console.json(
