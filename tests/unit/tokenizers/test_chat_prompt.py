@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from zeropoint.errors import BadInput
 from zeropoint.tokenizers.chat.prompt import encode_chat
-from zeropoint.tokenizers.chat.template import ChatTemplate, load_template
+from zeropoint.tokenizers.chat.template import ChatTemplate, load_template, template_names
+from zeropoint.tokenizers.formats.gguf import load_tokenizer
 
 TURNS = [
     {"role": "system", "content": "Be brief."},
@@ -36,11 +37,39 @@ def test_ids_equal_those_of_transformers(
     name: str | None, smollm2: Any, smollm2_model: Any, smollm2_reference: Any
 ) -> None:
     with load_template(smollm2_model, smollm2, name) as template:
+        # Only a model's own template may write BOS where the file does not add it, as here.
+        source = template.source if name is None else "{% set bos_token = '' %}" + template.source
         for messages in (TURNS, TURNS[:2], [{"role": "user", "content": "I say <|im and |>"}]):
             expected = smollm2_reference.apply_chat_template(
-                messages, chat_template=template.source, add_generation_prompt=True, tokenize=True
+                messages, chat_template=source, add_generation_prompt=True, tokenize=True
             )
             assert encode_chat(smollm2, template, messages) == list(getattr(expected, "input_ids", expected))
+
+
+@pytest.mark.parametrize("add_bos", [True, False])
+@pytest.mark.parametrize("name", template_names())
+def test_every_built_in_template_begins_with_one_bos_if_the_file_says_so(
+    name: str, add_bos: bool, byte_metadata: Any, model: Any
+) -> None:
+    metadata = byte_metadata() | {"tokenizer.ggml.add_bos_token": add_bos, "tokenizer.ggml.bos_token_id": 0}
+    tokenizer = load_tokenizer(model(metadata))
+    with load_template(model(metadata), tokenizer, name) as template:
+        ids = encode_chat(tokenizer, template, TURNS[1:2])
+    assert ids.count(0) == int(add_bos)
+    assert (ids[0] == 0) is add_bos
+
+
+@pytest.mark.parametrize(
+    "source", ["<s>{{ messages[0].content }}", "{{ bos_token }}", "{{ messages[0].content }}", ""]
+)
+def test_a_models_own_template_gets_the_bos_that_it_omits(
+    source: str, tiny_llama: Any, sentencepiece_metadata: Any, model: Any
+) -> None:
+    metadata = sentencepiece_metadata() | {"tokenizer.chat_template": source}
+    with load_template(model(metadata), tiny_llama) as template:
+        ids = encode_chat(tiny_llama, template, [{"role": "user", "content": "the fox <s>"}])
+    assert tiny_llama.add_bos
+    assert (ids.count(1), ids[0]) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +159,7 @@ def test_tools_and_variables_are_text(tiny: Any) -> None:
 def test_the_space_prefix_is_added_at_the_start_and_after_control_tokens(tiny_llama: Any) -> None:
     with ChatTemplate("the {{ messages[0].content }}</s>fox", "<s>", "</s>") as template:
         ids = encode_chat(tiny_llama, template, [{"role": "user", "content": "dog</s>"}])
-        assert tiny_llama.decode(ids) == "the dog</s></s> fox"
+        assert tiny_llama.decode(ids) == "<s> the dog</s></s> fox"
         plain = encode_chat(tiny_llama, template, [{"role": "user", "content": "dog"}])
         assert plain[-2:] == ids[-2:]
 

@@ -75,7 +75,7 @@ def test_gemma_rejects_system_messages() -> None:
 
 
 def load_source(name: str) -> str:
-    no_tokens = SimpleNamespace(token_text=lambda index: "", bos_id=None, eos_id=None)
+    no_tokens = SimpleNamespace(token_text=lambda index: "", bos_id=None, eos_id=None, add_bos=False)
     with load_template(SimpleNamespace(metadata={}), no_tokens, name) as template:  # type: ignore[arg-type]
         return template.source
 

@@ -9,8 +9,9 @@ control token in them carries a mark, so those without a mark are the template's
 is encoded as plain text with the marks removed, which gives the ids of the original message.
 
 Messages without control tokens are rendered unchanged, and their ids equal those of transformers'
-`apply_chat_template`. A template that searches a message for a control token (`'<|im_end|>' in content`) does
-not find it; this is intended. A template that measures such a message sees one extra character.
+`apply_chat_template`, which however omits BOS if the template does not write it. A template that searches a
+message for a control token (`'<|im_end|>' in content`) does not find it; this is intended. A template that
+measures such a message sees one extra character.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ def encode_chat(
     tools: Sequence[Mapping[str, Any]] | None = None,
     **kwargs: Any,
 ) -> list[int]:
-    """Token ids of the rendered conversation; they include BOS if the template writes it.
+    """Token ids of the rendered conversation. Arguments as in `ChatTemplate.render`. Raises BadInput.
 
-    Arguments as in `ChatTemplate.render`. Raises BadInput.
+    They begin with BOS if the tokenizer adds it to documents, once even if the template writes it too.
     """
     check_messages(messages)
     inputs = _to_plain_json([dict(message) for message in messages], tools, kwargs)
@@ -55,10 +56,14 @@ def encode_chat(
     text = template.render(
         marked, add_generation_prompt=add_generation_prompt, tools=marked_tools, **marked_kwargs
     )
-    if not marker.used:
-        return tokenizer.encode(text, parse_special=True)
-    escaped = json.dumps(mark)[1:-1]  # the form that tojson(ensure_ascii=true) writes
-    return _encode_marked(tokenizer, text.replace(escaped, mark), mark)
+    if marker.used:
+        escaped = json.dumps(mark)[1:-1]  # the form that tojson(ensure_ascii=true) writes
+        ids = _encode_marked(tokenizer, text.replace(escaped, mark), mark)
+    else:
+        ids = tokenizer.encode(text, parse_special=True)
+    if tokenizer.add_bos and tokenizer.bos_id is not None and ids[:1] != [tokenizer.bos_id]:
+        ids.insert(0, tokenizer.bos_id)
+    return ids
 
 
 def _encode_marked(tokenizer: Tokenizer, text: str, mark: str) -> list[int]:

@@ -59,9 +59,9 @@ def load_template(model: HasMetadata, tokenizer: Tokenizer, name: str | None = N
                 f"tokenizer.chat_template must be a string, not {type(source).__name__}; "
                 "name a template with --template"
             )
-    return ChatTemplate(
-        source, tokenizer.token_text(tokenizer.bos_id), tokenizer.token_text(tokenizer.eos_id)
-    )
+    # A built-in template serves many models; the file says whether this one begins with BOS.
+    bos = tokenizer.token_text(tokenizer.bos_id) if name is None or tokenizer.add_bos else ""
+    return ChatTemplate(source, bos, tokenizer.token_text(tokenizer.eos_id))
 
 
 class ChatTemplate:

@@ -50,7 +50,7 @@ class Tokenizer:
     n_vocab: number of tokens. bos_id, eos_id, eot_id, eom_id, unk_id, pad_id: None if the model has none;
     sep_id, mask_id: BERT's. stop_ids: tokens that end a reply. control_ids: tokens that no text encodes to
     (except BERT's unknown token).
-    add_bos: whether a document begins with bos_id (the caller adds it; chat templates write it themselves).
+    add_bos: whether a document begins with bos_id (the caller adds it).
     add_sep: whether sep_id ends it (see `formats.bert.encode_document`).
     """
 
