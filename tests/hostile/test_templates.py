@@ -17,6 +17,9 @@ ENDLESS = (
 )
 
 
+DOUBLE = "{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s = n.s OP n.s %}{% endfor %}"
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -27,8 +30,16 @@ ENDLESS = (
         ("{% set n = namespace() %}{% set n._x = 1 %}", "SecurityError"),
         ("{{ namespace(__class__=1) }}", "SecurityError"),
         ("{{ range(10**9) }}", "OverflowError"),
-        ("{{ 'a' * 10**10 }}", "MemoryError"),
-        ("{{ [0] * 10**9 }}", "MemoryError"),
+        ("{{ 'a' * 10**10 }}", "8 MiB"),
+        ("{{ [0] * 10**9 }}", "8 MiB"),
+        ("{{ '{:>999999999}'.format(1) }}", "memory limit"),
+        ("{{ 2 ** 99999 }}", "too large"),
+        ("{{ 'a' | center(99999999) }}", "8 MiB"),
+        ("{{ 'a' | indent(width=99999999, first=true) }}", "8 MiB"),
+        ("{{ [1] | tojson(indent=99999999) }}", "8 MiB"),
+        ("{{ ('a' * 99999) | replace('a', 'b' * 999) }}", "8 MiB"),
+        (DOUBLE.replace("OP", "+"), "8 MiB"),
+        (DOUBLE.replace("OP", "~"), "memory limit|did not finish"),
         ("{{ '%09999999d' % 1 }}", "8 MiB"),
         ("{{ '{:>9999999}'.format(1) }}", "8 MiB"),
         ("{{ 'a' * 9000000 }}", "8 MiB"),
@@ -55,6 +66,42 @@ def test_malicious_templates_are_rejected(source: str, message: str) -> None:
         template.render(HI)
     assert str(error.value).isprintable()
     assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ messages[0] | items }}",
+        "{{ messages | map(attribute='role') }}",
+        "{{ messages | reverse ~ '' }}",
+        "{{ 'x%s' % (messages | batch(2)) | upper }}",
+        "{{ '{}'.format(messages | select) }}",
+        "{{ [messages | reject] | join }}",
+        "{{ messages[0].items }}",
+        "{{ 'a'.upper }}{{ raise_exception }}{{ range }}",
+        "{{ messages[0].content }} {{ messages[0].items }}",
+    ],
+)
+def test_an_objects_address_never_reaches_a_prompt(source: str) -> None:
+    content = "<function f at 0x7f0000000000>"
+    with ChatTemplate(source) as template, pytest.raises(BadInput, match=r"prints an object \(.*>\)"):
+        template.render([{"role": "user", "content": content}])
+
+
+@pytest.mark.parametrize("filter_", ["", " | upper", " | tojson"])
+def test_an_address_in_a_message_is_text(filter_: str) -> None:
+    content = "<function f at 0x7f0000000000>"
+    with ChatTemplate("{{ messages[0].content" + filter_ + " }} at 0xABCD") as template:
+        assert content.upper() in template.render([{"role": "user", "content": content}]).upper()
+
+
+def test_bounded_filters_and_operators_compute_as_before() -> None:
+    source = (
+        "{{ 'a' * 3 }}{{ 2 ** 10 }}{{ 'x' | center(5) }}{{ 'a\nb' | indent(2) }}{{ '%02d' % 7 }}"
+        "{{ 20000 | tojson }}{{ [1] + [2] }}{{ 20000 | replace('2', '3') }}{{ 7 % 4 }}"
+    )
+    with ChatTemplate(source) as template:
+        assert template.render(HI) == "aaa1024  x  a\n  b0720000[1, 2]300003"
 
 
 @pytest.mark.parametrize(

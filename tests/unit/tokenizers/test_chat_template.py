@@ -15,6 +15,7 @@ import pytest
 from zeropoint.data.instructions import prompt_text
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.tokenizers.chat.template import ChatTemplate, load_template, template_names
+from zeropoint.tokenizers.chat.template_process import DiedError, TemplateProcess
 
 HI = [{"role": "user", "content": "hi {{7*7}}"}]
 TURNS = [
@@ -64,14 +65,12 @@ def test_built_in_templates_render(name: str) -> None:
         assert template.render(TURNS) == RENDERED[name]
 
 
-def test_gemma_rejects_system_messages() -> None:
+def test_gemmas_template_renders() -> None:
     with ChatTemplate(load_source("gemma"), "<bos>", "<eos>") as template:
         assert template.render(TURNS[1:]) == (
             "<bos><start_of_turn>user\nhi<end_of_turn>\n<start_of_turn>model\nyo<end_of_turn>\n"
             "<start_of_turn>user\nwell<end_of_turn>\n<start_of_turn>model\n"
         )
-        with pytest.raises(BadInput, match="no system message"):
-            template.render(TURNS)
 
 
 def load_source(name: str) -> str:
@@ -148,13 +147,29 @@ def test_invalid_variables_are_rejected(kwargs: dict[str, Any], message: str, ch
         chatml.render(HI, **kwargs)
 
 
-def test_a_killed_worker_is_replaced(chatml: ChatTemplate) -> None:
+def test_a_killed_worker_is_replaced_within_the_request(chatml: ChatTemplate) -> None:
     text = chatml.render(HI)
     assert chatml._process is not None
-    os.kill(chatml._process.pid, 9)
-    with pytest.raises(BadInput, match="stopped"):
-        chatml.render(HI)
+    pid = chatml._process.pid
+    os.kill(pid, 9)
     assert chatml.render(HI) == text
+    assert chatml._process.pid != pid
+
+
+def test_a_worker_killed_before_it_is_ready_is_replaced() -> None:
+    with ChatTemplate("{{ 1 }}") as template:
+        assert template._process is not None
+        os.kill(template._process.pid, 9)
+        assert template.render(HI) == "1"
+
+
+def test_a_worker_that_is_killed_again_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def request(self: TemplateProcess, *_: Any) -> tuple[bytes, bytes]:
+        raise DiedError
+
+    monkeypatch.setattr(TemplateProcess, "request", request)
+    with ChatTemplate("{{ 1 }}") as template, pytest.raises(BadInput, match="memory or CPU limit"):
+        template.render(HI)
 
 
 def test_close_ends_the_process_and_render_starts_another() -> None:

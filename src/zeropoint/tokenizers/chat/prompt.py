@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from zeropoint.errors import BadInput
@@ -37,6 +37,7 @@ def encode_chat(
     add_generation_prompt: bool = True,
     *,
     tools: Sequence[Mapping[str, Any]] | None = None,
+    notify: Callable[[str], None] | None = None,
     **kwargs: Any,
 ) -> list[int]:
     """Token ids of the rendered conversation. Arguments as in `ChatTemplate.render`. Raises BadInput.
@@ -54,7 +55,11 @@ def encode_chat(
     for message, marked_message in zip(messages, marked, strict=True):
         marked_message["role"] = message["role"]  # already validated; templates build control tokens from it
     text = template.render(
-        marked, add_generation_prompt=add_generation_prompt, tools=marked_tools, **marked_kwargs
+        marked,
+        add_generation_prompt=add_generation_prompt,
+        tools=marked_tools,
+        notify=notify,
+        **marked_kwargs,
     )
     if marker.used:
         escaped = json.dumps(mark)[1:-1]  # the form that tojson(ensure_ascii=true) writes

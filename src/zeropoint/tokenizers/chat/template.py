@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from zeropoint.errors import BadInput, BadModelFile, choices
+from zeropoint.errors import BadInput, BadModelFile, MachineError, choices
+from zeropoint.tokenizers.chat.system_prompt import MERGED_NOTICE, TemplateFailedError, render_system_prompt
 from zeropoint.tokenizers.chat.template_process import (
     MAX_REPLY_BYTES,
     DiedError,
+    NotStartedError,
     TemplateProcess,
     TimedOutError,
 )
@@ -84,8 +86,7 @@ class ChatTemplate:
 
     def check(self) -> None:
         """Compile the template. Raises BadInput naming the line at fault."""
-        with self._lock:
-            self._worker()
+        self._request(None)
 
     def render(
         self,
@@ -93,28 +94,25 @@ class ChatTemplate:
         *,
         add_generation_prompt: bool = True,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        notify: Callable[[str], None] | None = None,
         **kwargs: Any,
     ) -> str:
         """The text of a conversation. Raises BadInput on invalid messages and on any failure of the template.
 
-        messages: dicts with `role` and `content`. add_generation_prompt: end with the header of the
-        assistant's reply. kwargs: additional scalar variables for the template.
+        messages: dicts with `role` and `content`. A system message for which the template has no place
+        becomes part of the user message after it, and notify gets a sentence that says so.
+        add_generation_prompt: end with the header of the assistant's reply. kwargs: additional scalar
+        variables for the template.
         """
         check_messages(messages)
-        variables = (
-            {"messages": messages, "tools": tools, "documents": None} | _checked(kwargs) | self._tokens
-        )
+        variables = {"tools": tools, "documents": None} | _checked(kwargs) | self._tokens
         variables["add_generation_prompt"] = bool(add_generation_prompt)
-        try:
-            body = json.dumps(variables, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise BadInput("a message has a lone surrogate; give text that is valid Unicode") from None
-        except (TypeError, ValueError, RecursionError) as error:
-            raise BadInput(f"the messages must be plain JSON values ({printable(str(error), 100)})") from None
-        if len(body) > MAX_INPUT_BYTES:
-            raise BadInput(f"the messages have {len(body)} bytes; the limit is {MAX_INPUT_BYTES}")
-        with self._lock:
-            return self._request(self._worker(), b"R", body).decode()
+        text, is_merged = render_system_prompt(
+            messages, lambda placed: self._request(_encoded(variables | {"messages": placed}))
+        )
+        if is_merged and notify is not None:
+            notify(MERGED_NOTICE)
+        return text
 
     def close(self) -> None:
         """End the process; a later render starts a new one."""
@@ -134,18 +132,41 @@ class ChatTemplate:
         self._compiled = False
         return TemplateProcess.take()
 
-    def _worker(self) -> TemplateProcess:
-        """A worker owned by this process that has compiled the template."""
+    def _request(self, variables: bytes | None) -> str:
+        """Compile the template if necessary and render it, unless there are no variables.
+
+        A worker that has been killed, for example because memory was short, is replaced once.
+        """
+        with self._lock:
+            try:
+                return self._attempt(variables)
+            except DiedError:
+                pass
+            try:
+                return self._attempt(variables)
+            except NotStartedError:
+                raise MachineError(
+                    "the chat template's worker process did not start; "
+                    "check that jinja2 is installed for this Python and that memory is available"
+                ) from None
+            except DiedError:
+                raise BadInput(
+                    "the chat template exceeded its memory or CPU limit and was stopped; "
+                    "name another with --template"
+                ) from None
+
+    def _attempt(self, variables: bytes | None) -> str:
+        """One attempt of `_request`. Raises DiedError, MachineError, BadInput."""
         process = self._process
         if process is None or process.owner != os.getpid():
             process = self._process = self._start()
         if not self._compiled:
-            self._request(process, b"L", self.source.encode())
+            self._exchange(process, b"L", self.source.encode())
             self._compiled = True
-        return process
+        return "" if variables is None else self._exchange(process, b"R", variables).decode()
 
-    def _request(self, process: TemplateProcess, kind: bytes, body: bytes) -> bytes:
-        """Send one request to the worker. If it fails, drop the worker; the next request starts another."""
+    def _exchange(self, process: TemplateProcess, kind: bytes, body: bytes) -> bytes:
+        """Send one frame to the worker. If it fails, drop the worker; the next attempt starts another."""
         try:
             status, reply = process.request(kind, body, RENDER_S)
         except TimedOutError:
@@ -154,17 +175,11 @@ class ChatTemplate:
                 f"the chat template did not finish within {RENDER_S:.0f} s and was stopped; "
                 "name another with --template"
             ) from None
-        except DiedError:
-            self._drop_worker()
-            raise BadInput(
-                "the chat template exceeded its memory or CPU limit and was stopped; "
-                "name another with --template"
-            ) from None
         except BaseException:
             self._drop_worker()
             raise
         if status != b".":
-            raise BadInput(_error_message(json.loads(reply)))
+            raise TemplateFailedError(_error_message(json.loads(reply)))
         return reply
 
     def _drop_worker(self) -> None:
@@ -189,6 +204,19 @@ def check_messages(messages: object) -> None:
             )
 
 
+def _encoded(variables: dict[str, Any]) -> bytes:
+    """The variables as JSON. Raises BadInput if that is impossible or too long."""
+    try:
+        body = json.dumps(variables, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise BadInput("a message has a lone surrogate; give text that is valid Unicode") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadInput(f"the messages must be plain JSON values ({printable(str(error), 100)})") from None
+    if len(body) > MAX_INPUT_BYTES:
+        raise BadInput(f"the messages have {len(body)} bytes; the limit is {MAX_INPUT_BYTES}")
+    return body
+
+
 def _checked(kwargs: dict[str, Any]) -> dict[str, Any]:
     """The additional variables. Raises BadInput for reserved names and values other than scalars."""
     for name, value in kwargs.items():
@@ -209,5 +237,9 @@ def _error_message(failure: dict[str, Any]) -> str:
         return f"the chat template rejects these messages: {message}"
     if kind == "TooLongError":
         return f"the chat template's output exceeded {MAX_REPLY_BYTES >> 20} MiB and was stopped"
+    if kind == "MemoryError":
+        return "the chat template exceeded its memory limit and was stopped; name another with --template"
+    if kind == "PrintedObjectError":
+        return f"the chat template prints {message} instead of text; name another with --template"
     where = f" in line {line}" if line else ""
     return f"the chat template failed{where} ({kind}: {message}); name another with --template"

@@ -35,6 +35,10 @@ class DiedError(Exception):
     """The worker exited: it exceeded its memory or CPU limit, or received a signal."""
 
 
+class NotStartedError(DiedError):
+    """The worker exited before it could serve requests."""
+
+
 _prestarted: list[TemplateProcess] = []
 
 
@@ -92,12 +96,15 @@ class TemplateProcess:
         if not self._ready:
             try:
                 self._read(time.monotonic() + START_S)
-            except (TimedOutError, DiedError):
+            except TimedOutError:
                 self.close()
                 raise MachineError(
-                    "the chat template's worker process did not start; "
-                    "check that jinja2 is installed for this Python and that memory is available"
+                    f"the chat template's worker process did not start within {START_S:.0f} s; "
+                    "end other programs and try again"
                 ) from None
+            except DiedError:
+                self.close()
+                raise NotStartedError from None
             self._ready = True
         try:
             deadline = time.monotonic() + timeout_s

@@ -12,7 +12,9 @@ message, line).
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 import struct
 import sys
 from datetime import datetime
@@ -20,7 +22,10 @@ from types import ModuleType
 from typing import Any, BinaryIO
 
 MAX_OUTPUT_BYTES = 8 << 20
+MAX_POWER_BITS = 1 << 12
+MAX_WIDTH = 10_000  # of indentation and centred text
 MEMORY_BYTES = 512 << 20  # address space; Python and jinja2 need about 60 MiB
+_ADDRESS = re.compile(r" at 0x[0-9a-f]{4,}", re.IGNORECASE)
 CPU_S = 3  # per frame; a backstop if the parent, which kills the worker after 2 s, is gone
 
 
@@ -32,6 +37,10 @@ class RefusedError(Exception):
     """The template called raise_exception."""
 
 
+class PrintedObjectError(Exception):
+    """The output has the memory address of an object, such as a filter's generator."""
+
+
 def main() -> None:
     """Serve frames until the parent closes the pipe."""
     frames, out = sys.stdin.buffer, sys.stdout.buffer
@@ -39,16 +48,20 @@ def main() -> None:
     limit_process()
     _write(out, b".", b"")
     template: Any = None
+    source = ""
     while len(head := frames.read(5)) == 5:
         kind, length = struct.unpack("<cI", head)
         body = frames.read(length)
         limit_cpu()
         try:
             if kind == b"L":
-                template = environment.from_string(body.decode())
+                source = body.decode()
+                template = environment.from_string(source)
                 reply = b""
             else:
-                reply = render(template, json.loads(body)).encode()
+                text = render(template, json.loads(body))
+                check_addresses(text, source, body.decode())
+                reply = text.encode()
         except Exception as error:
             _write(out, b"!", json.dumps(describe(error)).encode())
         else:
@@ -94,16 +107,32 @@ def make_environment() -> Any:
         if str(name).startswith("_"):
             raise SecurityError(f"a namespace may not hold {name!r}")
 
-    environment = ImmutableSandboxedEnvironment(
+    class BoundedEnvironment(ImmutableSandboxedEnvironment):
+        """Refuses an operation whose result would be longer than any output, before it takes memory."""
+
+        intercepted_binops = frozenset(("*", "+", "%", "**"))
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            check_operands(operator, left, right)
+            result = super().call_binop(context, operator, left, right)
+            return check_length(result)
+
+    environment = BoundedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
     )
+    environment.globals["namespace"] = PlainNamespace
+    set_functions(environment)
+    return environment
+
+
+def set_functions(environment: Any) -> None:
+    """Set the functions and filters of chat templates; remove or bound some of jinja2's."""
     for name in ("lipsum", "cycler", "joiner"):  # useless in a prompt
         environment.globals.pop(name, None)
-    environment.globals.update(
-        raise_exception=raise_exception, strftime_now=strftime_now, namespace=PlainNamespace
-    )
+    environment.globals.update(raise_exception=raise_exception, strftime_now=strftime_now)
     environment.filters["tojson"] = tojson
-    return environment
+    for name in ("center", "indent", "replace", "tojson"):  # those that can lengthen a text without limit
+        environment.filters[name] = bounded(environment.filters[name])
 
 
 def raise_exception(message: object = "") -> None:
@@ -138,6 +167,53 @@ def render(template: Any, variables: dict[str, Any]) -> str:
             raise TooLongError
         chunks.append(chunk)
     return "".join(chunks)
+
+
+def check_operands(operator: str, left: Any, right: Any) -> None:
+    """Raise TooLongError for a repeated text beyond MAX_OUTPUT_BYTES, OverflowError for a huge power."""
+    if operator == "**" and isinstance(left, int) and isinstance(right, int):
+        if left.bit_length() * right > MAX_POWER_BITS:
+            raise OverflowError(f"{left} ** {right} is too large"[:100])
+    elif operator == "*":
+        text, count = (left, right) if hasattr(left, "__len__") else (right, left)
+        if hasattr(text, "__len__") and isinstance(count, int) and len(text) * count > MAX_OUTPUT_BYTES:
+            raise TooLongError
+
+
+def check_length(value: Any) -> Any:
+    """The value. Raises TooLongError if it is a string longer than MAX_OUTPUT_BYTES."""
+    if isinstance(value, str) and len(value) > MAX_OUTPUT_BYTES:
+        raise TooLongError
+    return value
+
+
+def bounded(function: Any) -> Any:
+    """A filter that refuses to widen a text by more than MAX_WIDTH, or beyond MAX_OUTPUT_BYTES."""
+
+    @functools.wraps(function)  # keeps jinja2's mark of filters that receive the environment
+    def call(*args: Any, **kwargs: Any) -> Any:
+        widths = (*args[1:], *kwargs.values()) if args and isinstance(args[0], (str, dict, list)) else ()
+        if any(isinstance(value, int) and value > MAX_WIDTH for value in widths):
+            raise TooLongError
+        return check_length(function(*args, **kwargs))
+
+    return call
+
+
+def check_addresses(text: str, source: str, variables: str) -> None:
+    """Raise PrintedObjectError if the text has the address of an object that is not in its inputs.
+
+    Such a text would differ in every process. source: the template; variables: as JSON.
+    """
+    found = {match[0].lower(): match.start() for match in _ADDRESS.finditer(text)}
+    if not found:
+        return
+    for part in (source, variables):
+        for match in _ADDRESS.finditer(part):
+            found.pop(match[0].lower(), None)
+    for start in found.values():
+        begin = max(text.rfind("<", 0, start), start - 100, 0)
+        raise PrintedObjectError(f"an object ({text[begin:start]}>)")
 
 
 def describe(error: Exception) -> dict[str, Any]:
