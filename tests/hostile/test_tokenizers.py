@@ -75,8 +75,8 @@ EITHER = [
     ("token_type", "x"), ("token_type", put(-3, 6)),
     ("eos_token_id", -1), ("eos_token_id", 10**6), ("eos_token_id", 2**32 - 1), ("eos_token_id", 2**64),
     ("eos_token_id", 1.0), ("eos_token_id", True), ("eos_token_id", "0"), ("eos_token_id", [0]),
-    ("bos_token_id", 99999), ("unknown_token_id", -5), ("padding_token_id", 99999), ("eot_token_id", 99999),
-    ("eom_token_id", NAN), ("add_bos_token", 1), ("add_bos_token", "true"), ("add_space_prefix", 0),
+    ("unknown_token_id", 1.0), ("padding_token_id", "1"), ("eot_token_id", [1]), ("eom_token_id", NAN),
+    ("add_bos_token", 1), ("add_bos_token", "true"), ("add_space_prefix", 0),
     ("merges", ["a"]), ("merges", [""]), ("merges", [" "]), ("merges", ["a "]), ("merges", [" a"]),
     ("merges", ["a b c"]), ("merges", ["a nothing"]), ("merges", ["nothing a"]), ("merges", ["z z"]),
     ("merges", [1]), ("merges", [None]), ("merges", "a b"), ("merges", {"a": "b"}), ("merges", ["a\ud800 b"]),
@@ -87,6 +87,7 @@ GPT2 = [
     ("tokens", put(0, "x" * 500)),
 ]  # fmt: skip
 LLAMA = [
+    ("bos_token_id", 99999),
     ("scores", None), ("scores", []), ("scores", lambda s: s[:-1]), ("scores", lambda s: [*s, 0.0]),
     ("scores", put(3, NAN)), ("scores", put(3, 1)), ("scores", put(3, "1")), ("scores", put(3, True)),
     ("scores", b"\x00" * 264), ("tokens", put(5, "<0x-1>")), ("tokens", put(5, "<0xZZ>")),
@@ -123,6 +124,30 @@ def test_the_error_names_the_invalid_merge(make: Any, valid: str, merge: str) ->
         load(fields)
     expected = f"tokenizer.ggml.merges: merge 1 ({merge!r}) must join two tokens into a third"
     assert expected in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["unknown", "padding", "eot", "eom", "mask"])
+@pytest.mark.parametrize("make", [byte_level, sentencepiece])
+@pytest.mark.parametrize("value", [-1, 99999, 2**32 - 1])
+def test_an_id_outside_the_vocabulary_is_ignored_if_the_token_is_not_needed(
+    make: Any, key: str, value: int
+) -> None:
+    tokenizer = load(make() | {f"{key}_token_id": value})
+    known = {"unknown", "padding", "eot", "eom"}
+    expected = (
+        f"bad.gguf: tokenizer.ggml.{key}_token_id: {value} is outside the vocabulary of {tokenizer.n_vocab} "
+        "tokens; it is ignored"
+    )
+    assert tokenizer.notices == ((expected,) if key in known else ())
+    assert tokenizer.decode(tokenizer.encode("hello")) == "hello"
+
+
+def test_a_merge_longer_than_every_token_prints_no_panic(capfd: Any) -> None:
+    fields = byte_level()
+    fields["merges"] = [*fields["merges"], "hell hell"]
+    with pytest.raises(BadModelFile, match=r"merge 3 \('hell hell'\) must join two tokens into a third"):
+        load(fields)
+    assert capfd.readouterr().err == ""
 
 
 def test_control_characters_are_escaped_in_errors() -> None:

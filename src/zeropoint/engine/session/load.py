@@ -56,7 +56,7 @@ def load(
     {options}
 
     will_chat: prepare the chat template now, in parallel, rather than at its first use.
-    progress(total, done) and notify(text) report on a download.
+    progress(total, done) reports on a download; notify(text) also on what was ignored in the file.
     Raises BadInput, BadModelFile, NetworkError, DiskError, OutOfMemory or MachineError.
     """
     settings = Settings.read()
@@ -76,6 +76,9 @@ def load(
     )
     model = Model(assets.file, blueprint, engine, assets.tokenizer, resolved.name)
     model.template_name = options.template
+    if notify is not None:
+        for notice in assets.tokenizer.notices:
+            notify(notice)
     if assets.template is not None:
         model.template = assets.template
     catalogued = resolved.entry.sampling if resolved.entry is not None else {}

@@ -27,6 +27,7 @@ from zeropoint.tokenizers.core.sanitize import printable
 from zeropoint.tokenizers.core.tokenizer import Tokenizer
 
 _PRIVATE_USE = range(0xE000, 0xF900)
+_MAX_PASSES = 32  # control tokens that overlap at one place; published ones never overlap
 _CONTENT_KEYS = ("content", "text")  # templates concatenate these values with their own text
 
 
@@ -106,8 +107,15 @@ class _Marker:
 
     def _mark_text(self, text: str, is_content: bool) -> str:
         marked = text
-        while spans := self._tokenizer.control_spans(marked):  # repeat for overlapping tokens
-            marked = self._insert(marked, {start + 1 for start, _, _ in spans})
+        for _ in range(_MAX_PASSES):  # repeat for overlapping tokens
+            positions = self._tokenizer.control_interiors(marked)
+            if not positions:
+                break
+            marked = self._insert(marked, positions)
+        else:
+            raise BadInput(
+                "a message spells a control token that cannot be told from the template's; remove it"
+            )
         if is_content and marked:
             marked = self._insert(marked, self._fragments(marked))
         self.used |= marked != text

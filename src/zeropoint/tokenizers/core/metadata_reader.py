@@ -26,7 +26,10 @@ class HasMetadata(Protocol):
 
 
 class MetadataReader:
-    """Typed access to one file's `tokenizer.ggml.*`. Getters raise BadModelFile naming file and key."""
+    """Typed access to one file's `tokenizer.ggml.*`. Getters raise BadModelFile naming file and key.
+
+    A key that begins with "zeropoint." is one of ours and has no other prefix.
+    """
 
     def __init__(self, model: HasMetadata) -> None:
         self._metadata = model.metadata
@@ -34,15 +37,20 @@ class MetadataReader:
         self._name = str(paths[0])
 
     def error(self, key: str, problem: str) -> BadModelFile:
-        """A BadModelFile that names the file and `tokenizer.ggml.<key>`."""
-        return BadModelFile(f"{self._name}: tokenizer.ggml.{key}: {printable(problem, 600)}")
+        """A BadModelFile that names the file and the key."""
+        return BadModelFile(f"{self._name}: {_full(key)}: {printable(problem, 600)}")
 
     def has(self, key: str) -> bool:
         """Whether the file has the key."""
-        return f"tokenizer.ggml.{key}" in self._metadata
+        return _full(key) in self._metadata
 
     def _get(self, key: str) -> Any:
-        return self._metadata.get(f"tokenizer.ggml.{key}")
+        return self._metadata.get(_full(key))
+
+    def general(self, key: str) -> str:
+        """The string `general.<key>`, or "" if the file does not have it."""
+        value = self._metadata.get(f"general.{key}")
+        return value if isinstance(value, str) else ""
 
     def get_str(self, key: str, default: str | None) -> str:
         """The string `key`, or `default` if the key is absent and there is a default."""
@@ -60,15 +68,11 @@ class MetadataReader:
             raise self.error(key, f"must be true or false, not {_kind(value)}")
         return value
 
-    def token_id(self, key: str, n_vocab: int) -> int | None:
-        """A token id within the vocabulary, or None if the key is absent."""
+    def token_id(self, key: str) -> int | None:
+        """The integer `key`, or None if it is absent. Not checked against the vocabulary."""
         value = self._get(key)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
             raise self.error(key, f"must be an integer, not {_kind(value)}")
-        if not 0 <= value < n_vocab:
-            raise self.error(key, f"{value} is outside the vocabulary of {n_vocab} tokens")
         return value
 
     def token_ids(self, key: str, n_vocab: int) -> list[int]:
@@ -77,6 +81,10 @@ class MetadataReader:
         if not all(type(index) is int and 0 <= index < n_vocab for index in ids):
             raise self.error(key, f"must be a list of ids within the vocabulary of {n_vocab} tokens")
         return ids
+
+    def outside(self, key: str, index: int, n_vocab: int) -> BadModelFile:
+        """The error for a token id that the vocabulary does not have."""
+        return self.error(key, f"{index} is outside the vocabulary of {n_vocab} tokens")
 
     def get_strings(self, key: str, maximum: int) -> list[str]:
         """A list of at most `maximum` strings of valid Unicode."""
@@ -150,6 +158,10 @@ class MetadataReader:
         if len(value) > maximum:
             raise self.error(key, f"has {len(value)} entries; it may have at most {maximum}")
         return list(value)
+
+
+def _full(key: str) -> str:
+    return key if key.startswith("zeropoint.") else f"tokenizer.ggml.{key}"
 
 
 def _kind(value: object) -> str:

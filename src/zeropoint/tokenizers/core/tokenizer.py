@@ -6,17 +6,20 @@ Hugging Face `tokenizers` performs the BPE itself; this class separates text fro
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import operator
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from zeropoint.errors import BadInput
 from zeropoint.frozen import frozen
 from zeropoint.tokenizers.core.character_vocab import check_characters
+from zeropoint.tokenizers.core.pipeline import SPACE
+from zeropoint.tokenizers.core.quiet_panics import quiet_panics
 from zeropoint.tokenizers.core.sanitize import check_unicode, printable
-from zeropoint.tokenizers.core.vocabulary import SPACE, USER_DEFINED, Vocabulary
+from zeropoint.tokenizers.core.vocabulary import USER_DEFINED, Vocabulary
 
 if TYPE_CHECKING:
     import tokenizers
@@ -34,6 +37,8 @@ class Encoders:
     plain: treats control tokens as text. special: recognizes control tokens. continuation: like plain, for
     text that continues a document (no space prefix). scanner: finds added tokens. space_after_special: text
     after an added token also gets the space prefix. alphabet: the supported characters; None for all.
+    spans_words: text cannot be divided before a space. has_regex: a regular expression of the file's own can
+    fail on a text.
     """
 
     plain: tokenizers.Tokenizer
@@ -42,6 +47,8 @@ class Encoders:
     scanner: tokenizers.Tokenizer
     space_after_special: bool = False
     alphabet: frozenset[str] | None = None
+    spans_words: bool = False
+    has_regex: bool = False
 
 
 class Tokenizer:
@@ -51,11 +58,18 @@ class Tokenizer:
     sep_id, mask_id: BERT's. stop_ids: tokens that end a reply. control_ids: tokens that no text encodes to
     (except BERT's unknown token).
     add_bos: whether a document begins with bos_id (the caller adds it).
-    add_sep: whether sep_id ends it (see `formats.bert.encode_document`).
+    add_sep: whether sep_id ends it (see `formats.bert.encode_document`). kind: of the vocabulary, as GGUF
+    names it. spelling: how tokens spell text, "byte_level", "sentencepiece", "words" or "characters".
+    notices: what the file says that was ignored, for the user.
     """
 
     def __init__(
-        self, vocabulary: Vocabulary, encoders: Encoders, token_decoder: Callable[[str], bytes], add_bos: bool
+        self,
+        vocabulary: Vocabulary,
+        encoders: Encoders,
+        token_decoder: Callable[[str], bytes],
+        add_bos: bool,
+        spelling: str,
     ) -> None:
         self._vocabulary = vocabulary
         self._encoders = encoders
@@ -76,6 +90,11 @@ class Tokenizer:
         self.add_sep = vocabulary.add_sep
         self.stop_ids = vocabulary.stop_ids
         self.control_ids = vocabulary.control_ids
+        self.notices = vocabulary.notices
+        self.kind = vocabulary.kind
+        self.spelling = spelling
+        self._rstrip_tokens = tuple(vocabulary.tokens[index] for index in vocabulary.flags["rstrip"])
+        self._spans_words = encoders.spans_words or bool(vocabulary.flags["normalized"])
 
     @property
     def hf_tokenizer(self) -> tokenizers.Tokenizer:
@@ -115,11 +134,12 @@ class Tokenizer:
         encoders = self._encoders
         encoder = encoders.special if parse_special else encoders.plain
         try:
-            if not is_continuation or encoders.continuation is encoders.plain:
-                return list(encoder.encode(text, add_special_tokens=False).ids)
-            end = self._first_added(text, parse_special)
-            ids = list(encoders.continuation.encode(text[:end], add_special_tokens=False).ids)
-            return ids + list(encoder.encode(text[end:], add_special_tokens=False).ids)
+            with quiet_panics() if encoders.has_regex else contextlib.nullcontext():
+                if not is_continuation or encoders.continuation is encoders.plain:
+                    return list(encoder.encode(text, add_special_tokens=False).ids)
+                end = self._first_added(text, parse_special)
+                ids = list(encoders.continuation.encode(text[:end], add_special_tokens=False).ids)
+                return ids + list(encoder.encode(text[end:], add_special_tokens=False).ids)
         except (KeyboardInterrupt, SystemExit, MemoryError):
             raise
         except BaseException as failure:  # a Rust panic is not an Exception
@@ -127,21 +147,40 @@ class Tokenizer:
 
     def _first_added(self, text: str, parse_special: bool) -> int:
         """Start of the first added token (or control token, with parse_special), else the text's length."""
-        matches = self._encoders.scanner.encode(text, add_special_tokens=False)
-        for (start, _), token in zip(matches.offsets, matches.tokens, strict=True):
-            index = self._vocabulary.ids.get(token)
-            if index is not None and (parse_special or index not in self.control_ids):
+        for start, _, index in self._added_spans(text):
+            if parse_special or index not in self.control_ids:
                 return start
         return len(text)
 
     def control_spans(self, text: str) -> list[tuple[int, int, int]]:
-        """(start, end, id) of every control token spelled in `text`, as encode(parse_special=True) does."""
-        matches = self._encoders.scanner.encode(check_unicode(text), add_special_tokens=False)
-        spans = zip(matches.offsets, matches.tokens, strict=True)
-        ids = self._vocabulary.ids
-        return [
-            (start, end, ids[token]) for (start, end), token in spans if ids.get(token) in self.control_ids
-        ]
+        """(start, end, id) of every control token spelled in `text`, as encode(parse_special=True) does.
+
+        A span includes the white space that the token swallows.
+        """
+        return [span for span in self._added_spans(check_unicode(text)) if span[2] in self.control_ids]
+
+    def _added_spans(self, text: str) -> Iterator[tuple[int, int, int]]:
+        """(start, end, id) of every added token in `text`, with the white space that it swallows."""
+        matches = self._encoders.scanner.encode(text, add_special_tokens=False)
+        for (start, end), index in zip(matches.offsets, matches.ids, strict=True):
+            if index in self._scanned_ids:
+                yield start, end, self._scanned_ids[index]
+
+    @functools.cached_property
+    def _scanned_ids(self) -> dict[int, int]:
+        """Our id of each token by the scanner's."""
+        scanned = self._encoders.scanner.get_added_tokens_decoder().items()
+        return {index: self._vocabulary.ids[token.content] for index, token in scanned}
+
+    def control_interiors(self, text: str) -> set[int]:
+        """A position within each control token of `control_spans`, where an inserted character breaks it."""
+        positions = set()
+        for start, end, index in self.control_spans(text):
+            token = text.find(self._vocabulary.tokens[index], start, end)
+            if token < 0:  # normalized text spells it
+                token = end - len(text[start:end].lstrip())
+            positions.add(token + 1)
+        return positions
 
     @functools.cached_property
     def control_tokens(self) -> tuple[str, ...]:
@@ -193,12 +232,15 @@ class Tokenizer:
 
     def _chunk_end(self, text: str, start: int) -> int:
         """End of the chunk of `text` that begins at `start`: not within a word or an added token."""
-        if len(text) - start <= _CHUNK_CHARS:
+        if len(text) - start <= _CHUNK_CHARS or self._spans_words:
             return len(text)
         end = min(start + _MAX_CHUNK_CHARS, len(text))
         if self._can_split_at_spaces():
-            space = _SAFE_SPLIT.search(text, start + _CHUNK_CHARS, end)
-            end = space.start() if space else end
+            spaces = _SAFE_SPLIT.finditer(text, start + _CHUNK_CHARS, end)
+            # A space after a token that swallows it stays with the token.
+            end = next(
+                (s.start() for s in spaces if not text.endswith(self._rstrip_tokens, start, s.start())), end
+            )
         return self._token_start(text, end, start)
 
     def _can_split_at_spaces(self) -> bool:

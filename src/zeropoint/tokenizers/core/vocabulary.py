@@ -10,23 +10,23 @@ fault.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import field, replace
 from itertools import compress
 
 from zeropoint.errors import choices
 from zeropoint.frozen import frozen
+from zeropoint.tokenizers.core.added_tokens import no_flags, read_flags
 from zeropoint.tokenizers.core.character_vocab import unescape_tokens
+from zeropoint.tokenizers.core.merges import read_merges
 from zeropoint.tokenizers.core.metadata_reader import BYTE, NORMAL, HasMetadata, MetadataReader
+from zeropoint.tokenizers.core.pipeline import PIPELINE_KEY, Pipeline, parse_pipeline
 from zeropoint.tokenizers.core.special_tokens import chat_token_ids, end_token_ids
 from zeropoint.tokenizers.core.string_table import StringTable
 
 UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 2, 3, 4, 5  # values of tokenizer.ggml.token_type
 KINDS = ("gpt2", "llama", "bert", "t5", "rwkv")
 MAX_CONTROL_CHARS = 128  # per control token; the longest published one has about 30
-MAX_MERGES_PER_TOKEN = 32  # published vocabularies have at most about three
-SPACE = "\u2581"  # SentencePiece's symbol for a space
 _SPECIAL_KEYS = {
     "bos": "bos_token_id",
     "eos": "eos_token_id",
@@ -48,7 +48,9 @@ class Vocabulary:
     unk and pad to id, as far as the file names them (bert also has sep and mask, and its bos is [CLS]).
     stop_ids: tokens that end a reply, named by the file or known by their spelling.
     add_bos: None if the file does not say. add_sep, lowercase, strip_accents: for bert. scores, charsmap,
-    removes_extra_whitespace: for t5.
+    removes_extra_whitespace: for t5. flags: the ids of the added tokens with each flag
+    (`added_tokens.FLAGS`). pipeline: the steps that the file holds itself. notices: what the file says that
+    was ignored.
     """
 
     kind: str
@@ -69,6 +71,13 @@ class Vocabulary:
     scores: tuple[float, ...] = ()
     charsmap: bytes = b""
     removes_extra_whitespace: bool = False
+    flags: Mapping[str, frozenset[int]] = field(default_factory=no_flags)
+    pipeline: Pipeline | None = None
+    notices: tuple[str, ...] = ()
+
+    def user_ids(self) -> list[int]:
+        """User-defined tokens that are not control tokens, in the order of ids."""
+        return [i for i in ids_of_types(self.types, {USER_DEFINED}) if i not in self.control_ids]
 
     def compact(self) -> Vocabulary:
         """A copy in a tenth of the memory, for use once the library's model has been built.
@@ -95,9 +104,9 @@ def read_vocabulary(model: HasMetadata) -> Vocabulary:
     tokens, ids = reader.tokens()
     if kind == "rwkv":
         return _read_characters(reader, tokens)
-    special = _special(reader, kind, ids)
     types = reader.types(len(tokens))
     byte_ids = _byte_ids(reader, kind, tokens, types)
+    special, notices = _special(reader, kind, ids, has_bytes=bool(byte_ids))
     stop_ids = _stop_ids(reader, kind, ids, special)
     control = _control_ids(kind, ids, types, special) | stop_ids
     # A single character is never a control token: it also occurs in text.
@@ -105,26 +114,29 @@ def read_vocabulary(model: HasMetadata) -> Vocabulary:
     _check_control(reader, [tokens[index] for index in control_ids])
     lowercase = _is_lowercase(reader, kind, tokens, control_ids)
     strip_accents = reader.get_bool("normalizer.strip_accents") if kind == "bert" else False
+    pipeline = _pipeline(reader)
     return Vocabulary(
         kind=kind,
         pre=reader.get_str("pre", "default"),
         tokens=tokens,
         types=types,
         ids=ids,
-        merges=_merges(reader, kind, tokens, ids, control_ids, byte_ids),
+        merges=read_merges(reader, kind, tokens, ids, control_ids, byte_ids),
         special=special,
         stop_ids=stop_ids,
         control_ids=control_ids,
         byte_ids=byte_ids,
         add_bos=reader.get_bool("add_bos_token"),
-        add_space_prefix=kind == "bert"
-        or (reader.get_bool("add_space_prefix") is not False and kind in ("llama", "t5")),
+        add_space_prefix=_has_space_prefix(reader, kind, pipeline),
         add_sep=kind == "bert" and reader.get_bool("add_sep_token") is not False,
         lowercase=lowercase,
         strip_accents=lowercase if strip_accents is None else strip_accents,
         scores=tuple(reader.scores(len(tokens))) if kind == "t5" else (),
         charsmap=reader.bytes("precompiled_charsmap") if kind == "t5" else b"",
         removes_extra_whitespace=kind == "t5" and reader.get_bool("remove_extra_whitespaces") is not False,
+        flags=read_flags(reader, ids, ids_of_types(types, {CONTROL, UNKNOWN, USER_DEFINED})),
+        pipeline=pipeline,
+        notices=tuple(notices),
     )
 
 
@@ -137,7 +149,9 @@ def _read_characters(reader: MetadataReader, tokens: list[str]) -> Vocabulary:
     ids = {character: index for index, character in enumerate(characters)}
     if len(ids) != len(characters):
         raise reader.error("tokens", "two tokens are the same character")
-    end = reader.token_id("eos_token_id", len(characters))
+    end = reader.token_id("eos_token_id")
+    if end is not None and not 0 <= end < len(characters):
+        raise reader.outside("eos_token_id", end, len(characters))
     return Vocabulary(
         kind="rwkv",
         pre="default",
@@ -154,12 +168,27 @@ def _read_characters(reader: MetadataReader, tokens: list[str]) -> Vocabulary:
     )
 
 
-def _special(reader: MetadataReader, kind: str, ids: dict[str, int]) -> dict[str, int]:
-    """Ids of the special tokens that the file names; in a BERT vocabulary also those found by spelling."""
+def _special(
+    reader: MetadataReader, kind: str, ids: dict[str, int], *, has_bytes: bool
+) -> tuple[dict[str, int], list[str]]:
+    """(ids of the special tokens, notices): as the file names them, in a BERT vocabulary also by spelling.
+
+    An id outside the vocabulary is ignored with a notice, as in llama.cpp, unless the token is needed.
+    """
     keys = _SPECIAL_KEYS | (_BERT_KEYS if kind == "bert" else {})
-    special = {
-        name: index for name, key in keys.items() if (index := reader.token_id(key, len(ids))) is not None
-    }
+    needed = {"eos", "bos", "cls", "sep", "unk"} if kind == "bert" else {"eos"}
+    add_bos = reader.get_bool("add_bos_token")
+    needed |= {"bos"} if add_bos or (add_bos is None and kind == "llama") else set()
+    needed |= {"unk"} if kind == "llama" and not has_bytes else set()
+    special, notices = {}, []
+    for name, key in keys.items():
+        index = reader.token_id(key)
+        if index is not None and 0 <= index < len(ids):
+            special[name] = index
+        elif index is not None and name in needed:
+            raise reader.outside(key, index, len(ids))
+        elif index is not None:
+            notices.append(f"{reader.outside(key, index, len(ids))}; it is ignored")
     if kind == "bert":
         special = {name: ids[token] for name, token in _BERT_NAMES.items() if token in ids} | special
         if "cls" in special:
@@ -167,7 +196,25 @@ def _special(reader: MetadataReader, kind: str, ids: dict[str, int]) -> dict[str
         for name in ("unk", "bos", "sep"):
             if name not in special:
                 raise reader.error("tokens", f"{_BERT_NAMES[name]} is missing; a bert vocabulary needs it")
-    return special
+    return special, notices
+
+
+def _pipeline(reader: MetadataReader) -> Pipeline | None:
+    """The steps under our own key, if the file has it."""
+    if not reader.has(PIPELINE_KEY):
+        return None
+    try:
+        return parse_pipeline(reader.get_str(PIPELINE_KEY, None))
+    except ValueError as problem:
+        raise reader.error(PIPELINE_KEY, f"not a valid pipeline: {problem}") from None
+
+
+def _has_space_prefix(reader: MetadataReader, kind: str, pipeline: Pipeline | None) -> bool:
+    """Whether a document's first word is encoded, and decoded, as if a space preceded it."""
+    if pipeline is not None and kind != "bert":
+        return pipeline.spelling == "words" or pipeline.continuation() != pipeline
+    flag = reader.get_bool("add_space_prefix")
+    return kind == "bert" or (flag is not False and kind in ("llama", "t5"))
 
 
 def _is_lowercase(reader: MetadataReader, kind: str, tokens: list[str], control_ids: frozenset[int]) -> bool:
@@ -224,63 +271,3 @@ def _byte_ids(reader: MetadataReader, kind: str, tokens: list[str], types: bytes
     if kind == "llama" and len(byte_ids) not in (0, 256):
         raise reader.error("tokens", f"only {len(byte_ids)} of the 256 byte tokens <0x00> to <0xFF> exist")
     return byte_ids
-
-
-def _merges(
-    reader: MetadataReader,
-    kind: str,
-    tokens: list[str],
-    ids: dict[str, int],
-    control_ids: frozenset[int],
-    byte_ids: dict[int, int],
-) -> list[tuple[str, str]]:
-    """The file's merges, or for `llama` those implied by its scores; not yet checked against the tokens.
-
-    No merge may produce a control or byte token: text that spells one must not become it.
-    """
-    if kind in ("bert", "t5"):
-        return []
-    forbidden = {tokens[index] for index in (*control_ids, *byte_ids)}
-    if kind == "llama" and not reader.has("merges"):
-        return _merges_from_scores(tokens, ids, reader.scores(len(tokens)), forbidden)
-    merges = reader.get_pairs("merges", MAX_MERGES_PER_TOKEN * len(tokens))
-    if not all(map(all, merges)):
-        _check_merges(reader, ids)
-    if forbidden.isdisjoint(map("".join, merges)):
-        return merges
-    _check_merges(reader, ids)
-    return [merge for merge in merges if "".join(merge) not in forbidden]
-
-
-def check_merges(model: HasMetadata, vocabulary: Vocabulary) -> None:
-    """Raise BadModelFile for the first merge that does not join two tokens into a third."""
-    reader = MetadataReader(model)
-    if vocabulary.merges and reader.has("merges"):
-        _check_merges(reader, vocabulary.ids)
-
-
-def _check_merges(reader: MetadataReader, ids: dict[str, int]) -> None:
-    for index, line in enumerate(reader.get_strings("merges", MAX_MERGES_PER_TOKEN * len(ids))):
-        left, _, right = line.partition(" ")
-        if not left or not right or left not in ids or right not in ids or left + right not in ids:
-            raise reader.error("merges", f"merge {index} ({line[:40]!r}) must join two tokens into a third")
-
-
-def _merges_from_scores(
-    tokens: list[str], ids: dict[str, int], scores: list[float], forbidden: set[str]
-) -> list[tuple[str, str]]:
-    """Every way to join two tokens into a third, best score first, as transformers derives them."""
-    scored: list[tuple[float, int, int, str, str]] = []
-    lengths = sorted({*map(len, tokens)})  # trying every split of a token of megabytes would take too long
-    for index, token in enumerate(tokens):
-        if len(token) < 2 or token in forbidden:
-            continue
-        splits = [
-            (left, right)
-            for length in lengths[: bisect_left(lengths, len(token))]
-            if (left := token[:length]) in ids and (right := token[length:]) in ids
-        ]
-        splits.sort(key=lambda pair: (ids[pair[0]], ids[pair[1]]))
-        scored.extend((scores[index], len(left), len(right), left, right) for left, right in splits)
-    scored.sort(key=lambda merge: merge[:3], reverse=True)
-    return [(left, right) for *_, left, right in scored]

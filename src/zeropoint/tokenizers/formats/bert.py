@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from zeropoint.errors import BadInput
 from zeropoint.frozen import frozen
-from zeropoint.tokenizers.core.added_tokens import added_token, control_and_user_tokens, token_scanner
+from zeropoint.tokenizers.core.added_tokens import added_tokens, token_scanner
+from zeropoint.tokenizers.core.pipeline import SPACE, Pipeline
 from zeropoint.tokenizers.core.tokenizer import Encoders, Tokenizer
-from zeropoint.tokenizers.core.vocabulary import SPACE, USER_DEFINED, Vocabulary
+from zeropoint.tokenizers.core.vocabulary import USER_DEFINED, Vocabulary
 
 if TYPE_CHECKING:
     import tokenizers
@@ -58,7 +59,7 @@ def bert_encoders(vocabulary: Vocabulary) -> Encoders:
     """Build the encoders. Raises ValueError if two tokens stand for the same word piece."""
     from tokenizers import Tokenizer as HfTokenizer
 
-    control, user = control_and_user_tokens(vocabulary)
+    control, user = added_tokens(vocabulary)
     pieces = _to_hf_spelling(vocabulary)
     distinct = set(pieces)
     if len(distinct) != len(pieces):
@@ -68,12 +69,22 @@ def bert_encoders(vocabulary: Vocabulary) -> Encoders:
         for index, token in enumerate(pieces)
     ]
     unknown = vocabulary.special["unk"]
-    plain, special = HfTokenizer(_model(hidden, unknown)), HfTokenizer(_model(pieces, unknown))
-    special.add_special_tokens([added_token(token, True) for token in control])
+    pipeline = vocabulary.pipeline or _default_pipeline(vocabulary)
+    limit = pipeline.model.get("max_input_chars_per_word", MAX_WORD_CHARS)
+    plain, special = (HfTokenizer(_model(names, unknown, limit)) for names in (hidden, pieces))
     for encoder in (plain, special):
-        encoder.add_tokens([added_token(token, False) for token in user])
-        _set_normalizer(encoder, vocabulary)
-    return Encoders(plain, special, plain, token_scanner(control, user))
+        pipeline.set_steps(encoder)  # before the added tokens, which it normalizes
+    special.add_special_tokens(control)
+    for encoder in (plain, special):
+        encoder.add_tokens(user)
+    return Encoders(
+        plain,
+        special,
+        continuation=plain,
+        scanner=token_scanner(vocabulary, special.normalizer),
+        spans_words=vocabulary.pipeline is not None,
+        has_regex=pipeline.has_regex,
+    )
 
 
 def _to_hf_spelling(vocabulary: Vocabulary) -> list[str]:
@@ -96,21 +107,20 @@ def _unreachable_name(index: int, names: Collection[str]) -> str:
     return name
 
 
-def _model(tokens: Sequence[str], unknown: int) -> tokenizers.models.Model:
+def _model(tokens: Sequence[str], unknown: int, max_word_chars: int) -> tokenizers.models.Model:
     from tokenizers import models
 
     ids = {token: index for index, token in enumerate(tokens)}
-    return models.WordPiece(vocab=ids, unk_token=tokens[unknown], max_input_chars_per_word=MAX_WORD_CHARS)
+    return models.WordPiece(vocab=ids, unk_token=tokens[unknown], max_input_chars_per_word=max_word_chars)
 
 
-def _set_normalizer(encoder: tokenizers.Tokenizer, vocabulary: Vocabulary) -> None:
-    """Set BERT's normalizer, and its pre-tokenizer, which splits at white space and punctuation."""
-    from tokenizers import normalizers, pre_tokenizers
-
-    encoder.normalizer = normalizers.BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=True,
-        strip_accents=vocabulary.strip_accents,
-        lowercase=vocabulary.lowercase,
-    )
-    encoder.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+def _default_pipeline(vocabulary: Vocabulary) -> Pipeline:
+    """BERT's normalizer, and its pre-tokenizer, which splits at white space and punctuation."""
+    normalizer = {
+        "type": "BertNormalizer",
+        "clean_text": True,
+        "handle_chinese_chars": True,
+        "strip_accents": vocabulary.strip_accents,
+        "lowercase": vocabulary.lowercase,
+    }
+    return Pipeline([normalizer], [{"type": "BertPreTokenizer"}])

@@ -2,27 +2,29 @@
 
 Byte-level BPE becomes `gpt2` with the name of its pre-tokenizer (found by comparison with
 `pretokenizers.toml`, never guessed); SentencePiece BPE becomes `llama`; WordPiece becomes `bert`
-(`from_hf_bert.py`); Unigram becomes `t5`; a WordLevel model of single characters becomes `rwkv`. Everything
-else is rejected.
+(`from_hf_bert.py`); Unigram becomes `t5`; a WordLevel model of single characters becomes `rwkv`. Steps that
+GGUF cannot express are kept under a key of our own.
 """
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from zeropoint.errors import BadModelFile
+from zeropoint.tokenizers.core.added_tokens import FLAGS, FLAGS_KEY
+from zeropoint.tokenizers.core.byte_level import bytes_to_unicode
 from zeropoint.tokenizers.core.metadata_reader import BYTE, NORMAL
-from zeropoint.tokenizers.core.sanitize import printable
+from zeropoint.tokenizers.core.pipeline import PIPELINE_KEY
 from zeropoint.tokenizers.core.special_tokens import END_OF_MESSAGE, end_of_turn_id
 from zeropoint.tokenizers.core.vocabulary import CONTROL, UNKNOWN, UNUSED, USER_DEFINED
 from zeropoint.tokenizers.formats.from_hf_bert import wordpiece_metadata
+from zeropoint.tokenizers.formats.hf_pipeline import llama_prefix, pre_tokenizer_name, read_pipeline, steps_of
+from zeropoint.tokenizers.formats.json_field import JsonField
 from zeropoint.tokenizers.formats.rwkv import wordlevel_metadata
-from zeropoint.tokenizers.formats.t5 import unigram_metadata
+from zeropoint.tokenizers.formats.t5 import unigram_metadata, unigram_pieces
 
-__all__ = ["gguf_metadata", "is_legacy"]
+__all__ = ["gguf_metadata"]
 
 _SPECIAL = {
     "bos": "bos_token_id",
@@ -30,6 +32,7 @@ _SPECIAL = {
     "unk": "unknown_token_id",
     "pad": "padding_token_id",
 }
+_KINDS = ("BPE", "WordPiece", "Unigram", "WordLevel")
 
 
 def gguf_metadata(
@@ -46,125 +49,161 @@ def gguf_metadata(
 
     n_vocab: rows of the embedding; rows without a token get an unused token. generation:
     generation_config.json, which may name more end tokens. template: the chat template.
+    What GGUF cannot express is added under keys of our own (`core/pipeline.py`, `core/added_tokens.py`).
     Raises BadModelFile naming the file and the part that is not supported.
     """
-    model = _part(tokenizer, "model", name)
-    kind = model.get("type", "BPE")
-    if kind not in ("BPE", "WordPiece", "Unigram", "WordLevel"):
-        known = "BPE, WordPiece, Unigram or WordLevel"
-        raise _bad(name, f"GGUF does not support a model of type {kind!r}; it must be {known}")
-    is_llama = bool(model.get("byte_fallback"))
-    tokens, types = _tokens(tokenizer, model, n_vocab, name)
-    if kind == "WordPiece":
-        return wordpiece_metadata(tokenizer, settings, tokens, types, name)
-    if kind == "WordLevel":
-        return wordlevel_metadata(tokens, list(_steps(tokenizer.get("pre_tokenizer"), "pretokenizers")), name)
-    if kind == "Unigram":
-        steps = list(_steps(tokenizer.get("normalizer"), "normalizers"))
-        pre_tokenizer = list(_steps(tokenizer.get("pre_tokenizer"), "pretokenizers"))
-        unigram = unigram_metadata(model, steps, pre_tokenizer, tokens, types, name)
-        ids = {token: index for index, token in enumerate(tokens)}
-        return (
-            unigram
-            | _special_ids(settings, config, generation or {}, model, ids)
-            | _document_flags(tokenizer)
+    content = JsonField(dict(tokenizer), name)
+    folder = name.removesuffix("tokenizer.json")
+    config_json = JsonField(dict(config), f"{folder}config.json")
+    generation_json = JsonField(dict(generation or {}), f"{folder}generation_config.json")
+    settings_json = JsonField(dict(settings), f"{folder}tokenizer_config.json")
+    model = content["model"]
+    model.as_object(required=True)
+    kind = model["type"].as_text("BPE")
+    if kind not in _KINDS:
+        raise model["type"].error(
+            f"is {kind!r}, which GGUF does not support; it must be one of {', '.join(_KINDS)}"
         )
-    ids = {token: index for index, token in enumerate(tokens)}
-    merges = [_merge(merge, name) for merge in model.get("merges", [])]
-    metadata: dict[str, Any] = {
-        "tokenizer.ggml.model": "llama" if is_llama else "gpt2",
-        "tokenizer.ggml.pre": "default" if is_llama else _pre_tokenizer_name(tokenizer, model, name),
-        "tokenizer.ggml.tokens": tokens,
-        "tokenizer.ggml.token_type": types,
-    }
-    if merges:
-        metadata["tokenizer.ggml.merges"] = merges
-    if is_llama:
-        metadata["tokenizer.ggml.scores"] = _scores(tokens, merges)
-        metadata["tokenizer.ggml.add_space_prefix"] = _has_space_prefix(tokenizer)
-    metadata |= _special_ids(settings, config, generation or {}, model, ids)
-    metadata["tokenizer.ggml.add_bos_token"] = _adds_bos(tokenizer, settings)
-    if template is not None:
+    tokens, types = _tokens(content, model, kind, n_vocab)
+    if kind == "WordLevel":
+        return wordlevel_metadata(tokens, content)
+    flags = _added_token_flags(content)
+    if kind == "WordPiece":
+        return wordpiece_metadata(content, settings_json, tokens, types) | flags
+    if kind == "Unigram":
+        metadata = unigram_metadata(content, tokens, types) | _document_flags(content)
+    else:
+        metadata = _bpe_metadata(content, tokens, types)
+        metadata["tokenizer.ggml.add_bos_token"] = _adds_bos(content, settings_json)
+    ids = {token: index for index, token in enumerate(metadata["tokenizer.ggml.tokens"])}
+    metadata |= _special_ids(settings_json, (config_json, generation_json), model, ids) | flags
+    if template is not None and kind == "BPE":
         metadata["tokenizer.chat_template"] = template
     return metadata
 
 
-def _tokens(
-    tokenizer: Mapping[str, Any], model: Mapping[str, Any], n_vocab: int, name: str
-) -> tuple[list[str], list[int]]:
+def _tokens(content: JsonField, model: JsonField, kind: str, n_vocab: int) -> tuple[list[str], list[int]]:
     """Tokens by id and their GGUF types; ids without a token get an unused one."""
     tokens = [f"[PAD{i}]" for i in range(n_vocab)]
     types = [UNUSED] * n_vocab
-    unknown = model.get("unk_token")
-    vocab = model.get("vocab")
-    if model.get("type") == "Unigram" and isinstance(vocab, list):
-        vocab = {entry[0]: index for index, entry in enumerate(vocab) if isinstance(entry, list) and entry}
-        unknown = next((token for token, index in vocab.items() if index == model.get("unk_id")), None)
-    if not isinstance(vocab, dict):
-        raise _bad(name, "`model.vocab` must map tokens to ids")
-    for token, index in vocab.items():
-        _check_id(token, index, n_vocab, name)
+    vocab = model["vocab"]
+    if kind == "Unigram":
+        pieces = [piece for piece, _ in unigram_pieces(model)]
+        entries: dict[str, Any] = {piece: index for index, piece in enumerate(pieces)}
+        unknown_id = model["unk_id"].as_int() if model["unk_id"] else -1
+        unknown = pieces[unknown_id] if 0 <= unknown_id < len(pieces) else None
+    else:
+        entries = vocab.as_object(required=True)
+        unknown = model["unk_token"].as_text("") or None
+    has_bytes = model["byte_fallback"].as_bool(False)
+    for token, index in entries.items():
+        _check_id(vocab, token, index, n_vocab)
         tokens[index] = token
-        types[index] = BYTE if model.get("byte_fallback") and _is_byte_token(token) else NORMAL
+        types[index] = BYTE if has_bytes and _is_byte_token(token) else NORMAL
         if token == unknown:
             types[index] = UNKNOWN
-    for added in tokenizer.get("added_tokens") or []:
-        token, index = added.get("content"), added.get("id")
-        _check_id(token, index, n_vocab, name)
+    for added in content["added_tokens"].items():
+        token, index = added["content"].as_text(), added["id"].as_int()
+        _check_id(added, token, index, n_vocab)
         tokens[index] = token
         if token != unknown:
-            types[index] = CONTROL if added.get("special") else USER_DEFINED
+            types[index] = CONTROL if added["special"].as_bool(False) else USER_DEFINED
+    JsonField("".join(tokens), vocab.name, vocab.path).as_text()  # checks that every token is Unicode
     return tokens, types
 
 
-def _pre_tokenizer_name(tokenizer: Mapping[str, Any], model: Mapping[str, Any], name: str) -> str:
-    """The name in pretokenizers.toml of the pre-tokenizer with exactly the file's steps."""
-    rules: dict[str, Any] = {"ignore_merges": bool(model.get("ignore_merges"))}
-    for step in _steps(tokenizer.get("normalizer"), "normalizers"):
-        if step.get("type") != "NFC":
-            raise _bad(name, f"GGUF has no name for the normalizer {step.get('type')!r}")
-        rules["nfc"] = True
-    for step in _steps(tokenizer.get("pre_tokenizer"), "pretokenizers"):
-        match step:
-            case {"type": "Digits", "individual_digits": True}:
-                rules["digits"] = True
-            case {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}:
-                rules.setdefault("splits", []).append(pattern)
-            case {"type": "ByteLevel", "add_prefix_space": False}:
-                rules["gpt2_regex"] = step.get("use_regex", True)
-            case _:
-                raise _bad(name, f"GGUF has no name for the pre-tokenizer step {step.get('type')!r}")
-    table = tomllib.loads(Path(__file__).with_name("pretokenizers.toml").read_text("utf-8"))
-    defaults = {"nfc": False, "digits": False, "splits": [], "gpt2_regex": False, "ignore_merges": False}
-    for row in table["pretokenizer"]:
-        if all(row.get(key, default) == rules.get(key, default) for key, default in defaults.items()):
-            return str(row["names"][0])
-    raise _bad(name, "its pre-tokenizer is none of those in GGUF that zeropoint supports")
+def _added_token_flags(content: JsonField) -> dict[str, str]:
+    """Our key for the flags of added tokens. It is written even without flags, so that none is guessed."""
+    flags: dict[str, list[int]] = {}
+    for added in content["added_tokens"].items():
+        for flag in FLAGS:
+            if added[flag].as_bool(False):
+                flags.setdefault(flag, []).append(added["id"].as_int())
+    return {FLAGS_KEY: json.dumps(flags, separators=(",", ":"))}
+
+
+def _bpe_metadata(content: JsonField, tokens: list[str], types: list[int]) -> dict[str, Any]:
+    """The keys of a BPE vocabulary: `llama` if unknown characters fall back to bytes, else `gpt2`."""
+    model = content["model"]
+    for option in ("continuing_subword_prefix", "end_of_word_suffix"):
+        if model[option].as_text(""):
+            raise model[option].error("is not supported; train the tokenizer without it")
+    is_llama = model["byte_fallback"].as_bool(False)
+    pipeline = read_pipeline(content, _model_options(model, tokens, is_llama))
+    merges = list(_merges(model["merges"]))
+    name: str | None = "default"
+    metadata: dict[str, Any] = {"tokenizer.ggml.model": "llama" if is_llama else "gpt2"}
+    if is_llama:
+        merges = _spell_bytes(tokens, types, merges)
+        prefix = llama_prefix(pipeline)
+        metadata["tokenizer.ggml.scores"] = _scores(tokens, merges)
+        metadata["tokenizer.ggml.add_space_prefix"] = (
+            pipeline.continuation() != pipeline if prefix is None else prefix
+        )
+        is_known = prefix is not None and not pipeline.model
+    else:
+        name = pre_tokenizer_name(pipeline)
+        is_known = name is not None and not pipeline.model.keys() - {"ignore_merges"}
+    if not is_known:
+        metadata[PIPELINE_KEY] = pipeline.to_json()
+    return metadata | {
+        "tokenizer.ggml.pre": name or "default",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": types,
+        "tokenizer.ggml.merges": merges,
+    }
+
+
+def _model_options(model: JsonField, tokens: Sequence[str], is_llama: bool) -> dict[str, Any]:
+    """The options of a BPE model that GGUF lacks and that have an effect on ids."""
+    options: dict[str, Any] = {}
+    if model["ignore_merges"].as_bool(False):
+        options["ignore_merges"] = True
+    has_every_byte = not set(bytes_to_unicode().values()).difference(tokens)
+    unknown = model["unk_token"].as_text("")
+    if unknown and not is_llama and not has_every_byte:
+        if unknown not in tokens:
+            raise model["unk_token"].error(f"is {unknown!r:.60}, which is not a token")
+        options["unk_token"] = unknown
+        options["fuse_unk"] = model["fuse_unk"].as_bool(False)
+    return options
+
+
+def _spell_bytes(tokens: list[str], types: list[int], merges: list[str]) -> list[str]:
+    """Rename byte tokens that are spelled as their character, in place; the merges that remain.
+
+    Gemma's tokenizer.json spells <0x09> as a tab, its SentencePiece model does not, and GGUF needs all 256.
+    """
+    ids = {token: index for index, token in enumerate(tokens)}
+    if "<0x00>" not in ids:
+        return merges
+    for byte in range(128):
+        character, name = chr(byte), f"<0x{byte:02X}>"
+        if name in ids or character not in ids or character == " ":
+            continue
+        tokens[ids[character]], types[ids[character]] = name, BYTE
+        merges = [merge for merge in merges if character not in merge.split(" ", 1)]
+    return merges
 
 
 def _special_ids(
-    settings: Mapping[str, Any],
-    config: Mapping[str, Any],
-    generation: Mapping[str, Any],
-    model: Mapping[str, Any],
-    ids: dict[str, int],
+    settings: JsonField, configs: Sequence[JsonField], model: JsonField, ids: Mapping[str, int]
 ) -> dict[str, int | list[int]]:
-    """Ids of the special tokens: by their spelling in tokenizer_config.json, else by id in config.json.
+    """Ids of the special tokens: by their spelling in tokenizer_config.json, else by id in `configs`.
 
     A model may have several end tokens.
     Llama 3.1 lists three in config.json, Phi-3 in generation_config.json.
     """
     special_ids: dict[str, int | list[int]] = {}
     for name, key in _SPECIAL.items():
-        token = settings.get(f"{name}_token")
-        if isinstance(token, dict):
-            token = token.get("content")
-        named = [ids[token]] if isinstance(token, str) and token in ids else []
-        named += [
-            index for part in (config, generation) for index in _ids(part.get(f"{name}_token_id"), len(ids))
-        ]
+        token = settings[f"{name}_token"]
+        if isinstance(token.value, dict):
+            token = token["content"]
+        named = [ids[text]] if (text := token.as_text("")) in ids else []
+        named += [index for part in configs for index in _ids(part[f"{name}_token_id"], len(ids))]
         if name == "unk" and not named:
-            named = _ids(ids.get(str(model.get("unk_token")), model.get("unk_id")), len(ids))
+            index = ids.get(model["unk_token"].as_text(""))
+            named = _ids(model["unk_id"], len(ids)) if index is None else [index]
         if named:
             special_ids[f"tokenizer.ggml.{key}"] = named[0]
         if name == "eos" and len(set(named)) > 1:
@@ -175,33 +214,35 @@ def _special_ids(
     return special_ids
 
 
-def _ids(value: Any, n_vocab: int) -> list[int]:
+def _ids(field: JsonField, n_vocab: int) -> list[int]:
     """The token ids in an id, a list of ids, or neither."""
-    values = value if isinstance(value, list) else [value]
+    values = field.value if isinstance(field.value, list) else [field.value]
     return [index for index in values if type(index) is int and 0 <= index < n_vocab]
 
 
-def _adds_bos(tokenizer: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+def _adds_bos(content: JsonField, settings: JsonField) -> bool:
     """Whether a document begins with BOS: according to the post-processor, else to the settings."""
-    steps = [
-        step
-        for step in _steps(tokenizer.get("post_processor"), "processors")
-        if step.get("type") == "TemplateProcessing"
-    ]
-    if not steps:
-        return bool(settings.get("add_bos_token", False)) and tokenizer.get("post_processor") is None
-    single = steps[0].get("single") or [{}]
-    return "SpecialToken" in single[0]
+    single = _template(content)
+    if single is None:
+        return settings["add_bos_token"].as_bool(False) and not content["post_processor"]
+    return bool(single) and "SpecialToken" in single[0]
 
 
-def _document_flags(tokenizer: Mapping[str, Any]) -> dict[str, bool]:
+def _document_flags(content: JsonField) -> dict[str, bool]:
     """Whether a document gets a special token at its beginning and at its end."""
-    step = tokenizer.get("post_processor") or {}
-    single = step.get("single") or [{}] if step.get("type") == "TemplateProcessing" else [{}]
+    single = _template(content) or [{}]
     return {
         "tokenizer.ggml.add_bos_token": "SpecialToken" in single[0],
         "tokenizer.ggml.add_eos_token": "SpecialToken" in single[-1],
     }
+
+
+def _template(content: JsonField) -> list[dict[str, Any]] | None:
+    """The parts of a single document in the post-processor's template, or None if it has none."""
+    for step in steps_of(content["post_processor"], "processors"):
+        if step["type"].value == "TemplateProcessing":
+            return [part.as_object(required=True) for part in step["single"].items()]
+    return None
 
 
 def _scores(tokens: list[str], merges: list[str]) -> list[float]:
@@ -212,49 +253,24 @@ def _scores(tokens: list[str], merges: list[str]) -> list[float]:
     return [float(-rank.get(token, len(rank))) for token in tokens]
 
 
-def is_legacy(tokenizer: Mapping[str, Any]) -> bool:
-    """Whether a text that already begins with a space gets a space prefix too, as in SentencePiece."""
-    return any(step.get("type") == "Prepend" for step in _steps(tokenizer.get("normalizer"), "normalizers"))
+def _merges(merges: JsonField) -> Iterator[str]:
+    """Merges as GGUF writes them, with a space between the two tokens."""
+    for index, merge in enumerate(merges.as_list()):
+        match merge:
+            case str():
+                yield merge
+            case [str(left), str(right)] if " " not in left:
+                yield f"{left} {right}"
+            case _:
+                raise JsonField(merge, merges.name, f"{merges.path}[{index}]").error(
+                    f"must be two tokens, the first without a space, not {merge!r:.60}"
+                )
 
 
-def _has_space_prefix(tokenizer: Mapping[str, Any]) -> bool:
-    normalizers = _steps(tokenizer.get("normalizer"), "normalizers")
-    pre_tokenizers = _steps(tokenizer.get("pre_tokenizer"), "pretokenizers")
-    return any(step.get("type") == "Prepend" for step in normalizers) or any(
-        step.get("type") == "Metaspace" and step.get("prepend_scheme", "always") != "never"
-        for step in pre_tokenizers
-    )
-
-
-def _steps(step: Any, inner: str) -> Iterator[Mapping[str, Any]]:
-    """A single step, or the steps of a Sequence (one level deep)."""
-    if isinstance(step, dict):
-        yield from step.get(inner, []) if step.get("type") == "Sequence" else [step]
-
-
-def _merge(merge: Any, name: str) -> str:
-    if isinstance(merge, str):
-        return merge
-    if isinstance(merge, list) and len(merge) == 2 and {type(part) for part in merge} == {str}:
-        return f"{merge[0]} {merge[1]}"
-    raise _bad(name, f"the merge {merge!r:.60} must be two tokens")
-
-
-def _check_id(token: Any, index: Any, n_vocab: int, name: str) -> None:
-    if not isinstance(token, str) or type(index) is not int or not 0 <= index < n_vocab:
-        raise _bad(name, f"token {token!r:.60} has the id {index!r:.30}; the embedding has {n_vocab} rows")
+def _check_id(field: JsonField, token: str, index: Any, n_vocab: int) -> None:
+    if type(index) is not int or not 0 <= index < n_vocab:
+        raise field.error(f"gives token {token!r:.60} the id {index!r:.30}; the embedding has {n_vocab} rows")
 
 
 def _is_byte_token(token: str) -> bool:
     return len(token) == 6 and token.startswith("<0x") and token.endswith(">")
-
-
-def _part(tokenizer: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any]:
-    part = tokenizer.get(key)
-    if not isinstance(part, dict):
-        raise _bad(name, f"`{key}` must be an object")
-    return part
-
-
-def _bad(name: str, problem: str) -> BadModelFile:
-    return BadModelFile(f"{name}: {printable(problem, 400)}")

@@ -7,17 +7,17 @@ by SentencePiece's `precompiled_charsmap` (NFKC and more), then split at white s
 from __future__ import annotations
 
 import base64
-import binascii
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from zeropoint.errors import BadModelFile
-from zeropoint.tokenizers.core.added_tokens import added_token, control_and_user_tokens, token_scanner
-from zeropoint.tokenizers.core.sanitize import printable
+from zeropoint.tokenizers.core.added_tokens import added_tokens, token_scanner
+from zeropoint.tokenizers.core.pipeline import PIPELINE_KEY, SPACE, Pipeline, Step
 from zeropoint.tokenizers.core.tokenizer import Encoders
-from zeropoint.tokenizers.core.vocabulary import SPACE, UNUSED, Vocabulary
+from zeropoint.tokenizers.core.vocabulary import UNUSED, Vocabulary
+from zeropoint.tokenizers.formats.hf_pipeline import read_pipeline
+from zeropoint.tokenizers.formats.json_field import JsonField
 
-__all__ = ["t5_encoders", "unigram_metadata"]
+__all__ = ["t5_encoders", "unigram_metadata", "unigram_pieces"]
 
 _UNREACHABLE_SCORE = -1e6  # nats
 _UNUSED_SCORE = -1e4  # as in llama.cpp's converter
@@ -27,11 +27,12 @@ def t5_encoders(vocabulary: Vocabulary) -> Encoders:
     """Build the encoders. Raises ValueError, or the library's error, for tokens it rejects."""
     from tokenizers import Tokenizer, models
 
-    control, user = control_and_user_tokens(vocabulary)
+    control, user = added_tokens(vocabulary)
     pieces = list(zip(vocabulary.tokens, vocabulary.scores, strict=True))
     # No word contains a space, so text cannot encode to a control token under these names.
     unreachable = {index: (f" {index}", _UNREACHABLE_SCORE) for index in vocabulary.control_ids}
     hidden = [unreachable.get(index, piece) for index, piece in enumerate(pieces)]
+    pipeline = vocabulary.pipeline or _default_pipeline(vocabulary)
     if "unk" not in vocabulary.special:
         raise ValueError("a unigram vocabulary needs an unknown token")
 
@@ -39,41 +40,38 @@ def t5_encoders(vocabulary: Vocabulary) -> Encoders:
         has_bytes = bool(vocabulary.byte_ids)
         vocab = pieces if parse_special else hidden
         encoder = Tokenizer(models.Unigram(vocab, unk_id=vocabulary.special["unk"], byte_fallback=has_bytes))
+        pipeline.set_steps(encoder)  # before the added tokens, which it normalizes
         if parse_special:
-            encoder.add_special_tokens([added_token(token, True) for token in control])
-        encoder.add_tokens([added_token(token, False) for token in user])
-        _set_pre_tokenizer(encoder, vocabulary)
+            encoder.add_special_tokens(control)
+        encoder.add_tokens(user)
         return encoder
 
     plain, special = view(parse_special=False), view(parse_special=True)
-    return Encoders(plain, special, plain, token_scanner(control, user))
+    return Encoders(
+        plain,
+        special,
+        continuation=plain,
+        scanner=token_scanner(vocabulary, special.normalizer),
+        spans_words=vocabulary.pipeline is not None,
+        has_regex=pipeline.has_regex,
+    )
 
 
-def _set_pre_tokenizer(encoder: Any, vocabulary: Vocabulary) -> None:
-    from tokenizers import normalizers, pre_tokenizers
-
-    if vocabulary.charsmap:
-        encoder.normalizer = normalizers.Precompiled(vocabulary.charsmap)
+def _default_pipeline(vocabulary: Vocabulary) -> Pipeline:
+    """The steps that GGUF's own keys describe."""
+    normalizer = [
+        {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(vocabulary.charsmap).decode()}
+    ]
     scheme = "always" if vocabulary.add_space_prefix else "never"
-    steps: list[Any] = [pre_tokenizers.WhitespaceSplit()] if vocabulary.removes_extra_whitespace else []
-    steps.append(pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme=scheme, split=True))
-    encoder.pre_tokenizer = pre_tokenizers.Sequence(steps)
+    steps: list[Step] = [{"type": "WhitespaceSplit"}] if vocabulary.removes_extra_whitespace else []
+    steps.append({"type": "Metaspace", "replacement": SPACE, "prepend_scheme": scheme, "split": True})
+    return Pipeline(normalizer if vocabulary.charsmap else [], steps)
 
 
-def unigram_metadata(
-    model: Mapping[str, Any],
-    normalizer: Sequence[Mapping[str, Any]],
-    pre_tokenizer: Sequence[Mapping[str, Any]],
-    tokens: Sequence[str],
-    types: Sequence[int],
-    name: str,
-) -> dict[str, Any]:
-    """The `tokenizer.ggml.*` keys of a tokenizer.json with a Unigram model.
-
-    normalizer, pre_tokenizer: their steps. tokens, types: by id. Raises BadModelFile for steps that GGUF does
-    not support.
-    """
-    scores = dict(_scores(model, name))
+def unigram_metadata(content: JsonField, tokens: Sequence[str], types: Sequence[int]) -> dict[str, Any]:
+    """The `tokenizer.ggml.*` keys of a tokenizer.json with a Unigram model. tokens, types: by id."""
+    model = content["model"]
+    scores = dict(unigram_pieces(model))
     metadata: dict[str, Any] = {
         "tokenizer.ggml.model": "t5",
         "tokenizer.ggml.pre": "default",
@@ -83,38 +81,43 @@ def unigram_metadata(
             for token, kind in zip(tokens, types, strict=True)
         ],
         "tokenizer.ggml.token_type": list(types),
-        "tokenizer.ggml.add_space_prefix": False,
+    }
+    pipeline = read_pipeline(content, {})
+    return metadata | _step_keys(pipeline)
+
+
+def _step_keys(pipeline: Pipeline) -> dict[str, Any]:
+    """GGUF's keys for a character map, a split at white space and SentencePiece's space; else our own."""
+    keys: dict[str, Any] = {
+        "tokenizer.ggml.add_space_prefix": pipeline.continuation() != pipeline,
         "tokenizer.ggml.remove_extra_whitespaces": False,
     }
-    for step in (*normalizer, *pre_tokenizer):
-        match step:
-            case {"type": "Precompiled", "precompiled_charsmap": str(text)}:
-                metadata["tokenizer.ggml.precompiled_charsmap"] = _decode_base64(text, name)
-            case {"type": "WhitespaceSplit"}:
-                metadata["tokenizer.ggml.remove_extra_whitespaces"] = True
-            case {"type": "Metaspace"}:
-                legacy_scheme = "always" if step.get("add_prefix_space", True) else "never"
-                scheme = step.get("prepend_scheme", legacy_scheme)
-                metadata["tokenizer.ggml.add_space_prefix"] = scheme != "never"
+    charsmap = ""
+    match list(pipeline.normalizer):
+        case []:
+            pass
+        case [{"type": "Precompiled", "precompiled_charsmap": str(charsmap)}]:
+            keys["tokenizer.ggml.precompiled_charsmap"] = list(base64.b64decode(charsmap))
+        case _:
+            return keys | {PIPELINE_KEY: pipeline.to_json()}
+    match list(pipeline.pre_tokenizer):
+        case [{"type": "WhitespaceSplit"}, *rest]:
+            keys["tokenizer.ggml.remove_extra_whitespaces"] = True
+        case rest:
+            pass
+    prefix = keys["tokenizer.ggml.add_space_prefix"]
+    space = {"replacement": SPACE, "prepend_scheme": "always" if prefix else "never", "split": True}
+    return keys if rest == [{"type": "Metaspace", **space}] else keys | {PIPELINE_KEY: pipeline.to_json()}
+
+
+def unigram_pieces(model: JsonField) -> list[tuple[str, float]]:
+    """The pieces of a Unigram model, by id, with their scores in nats."""
+    pieces = []
+    model["vocab"].as_list(required=True)
+    for entry in model["vocab"].items():
+        match entry.as_list():
+            case [str(piece), score]:
+                pieces.append((piece, JsonField(score, entry.name, f"{entry.path}[1]").as_number()))
             case _:
-                raise BadModelFile(
-                    f"{name}: GGUF does not support {printable(str(step), 200)} for a Unigram model"
-                )
-    return metadata
-
-
-def _scores(model: Mapping[str, Any], name: str) -> Iterator[tuple[str, float]]:
-    vocab = model.get("vocab")
-    for entry in vocab if isinstance(vocab, list) else [None]:
-        match entry:
-            case [str(piece), float() | int() as score]:
-                yield piece, float(score)
-            case _:
-                raise BadModelFile(f"{name}: `model.vocab` must be a list of pieces with their scores")
-
-
-def _decode_base64(text: str, name: str) -> list[int]:
-    try:
-        return list(base64.b64decode(text, validate=True))
-    except binascii.Error:
-        raise BadModelFile(f"{name}: `precompiled_charsmap` is not base64") from None
+                raise entry.error("must be a piece with its score")
+    return pieces

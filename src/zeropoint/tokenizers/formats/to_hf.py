@@ -11,8 +11,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from zeropoint.tokenizers.core.metadata_reader import HasMetadata
+from zeropoint.tokenizers.core.pipeline import SPACE
 from zeropoint.tokenizers.core.tokenizer import Tokenizer
-from zeropoint.tokenizers.core.vocabulary import SPACE
 
 if TYPE_CHECKING:
     import tokenizers
@@ -25,7 +25,7 @@ def hf_tokenizer_files(model: HasMetadata, tokenizer: Tokenizer, n_ctx: int) -> 
     import tokenizers
 
     hf_tokenizer = tokenizers.Tokenizer.from_str(tokenizer.hf_tokenizer.to_str())
-    _set_decoder(hf_tokenizer, str(model.metadata.get("tokenizer.ggml.model")), tokenizer)
+    _set_decoder(hf_tokenizer, tokenizer)
     if tokenizer.sep_id is not None:
         _set_bert_post_processor(hf_tokenizer, tokenizer)
     elif model.metadata.get("tokenizer.ggml.add_eos_token") is True and tokenizer.eos_id is not None:
@@ -56,21 +56,22 @@ def _config(model: HasMetadata, tokenizer: Tokenizer, n_ctx: int) -> dict[str, A
     return config
 
 
-def _set_decoder(hf_tokenizer: tokenizers.Tokenizer, kind: str, tokenizer: Tokenizer) -> None:
+def _set_decoder(hf_tokenizer: tokenizers.Tokenizer, tokenizer: Tokenizer) -> None:
+    """Set the library's decoder. Words need none: it puts a space between tokens."""
     from tokenizers import decoders
 
-    if kind == "gpt2":
-        hf_tokenizer.decoder = decoders.ByteLevel()
-    elif kind == "bert":
+    if tokenizer.kind == "bert":
         hf_tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=False)
-    elif kind == "rwkv":
+    elif tokenizer.spelling == "byte_level":
+        hf_tokenizer.decoder = decoders.ByteLevel()
+    elif tokenizer.spelling == "characters":
         hf_tokenizer.decoder = decoders.Fuse()
-    elif kind == "t5":
-        hf_tokenizer.decoder = decoders.Metaspace(replacement=SPACE)
-    elif kind == "llama":
+    elif tokenizer.spelling == "sentencepiece" and tokenizer.kind == "llama":
         steps: list[Any] = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
         steps += [decoders.Strip(content=" ", left=1)] if tokenizer.add_space_prefix else []
         hf_tokenizer.decoder = decoders.Sequence(steps)
+    elif tokenizer.spelling == "sentencepiece":
+        hf_tokenizer.decoder = decoders.Metaspace(replacement=SPACE)
 
 
 def _set_bos(hf_tokenizer: tokenizers.Tokenizer, token: str, index: int) -> None:

@@ -12,7 +12,7 @@ from zeropoint.files.json_text import parse_json
 from zeropoint.files.regular_file import read_regular
 from zeropoint.tokenizers.core.metadata_reader import MAX_FILE_BYTES, MAX_TOKENS
 from zeropoint.tokenizers.core.special_tokens import END_OF_TEXT
-from zeropoint.tokenizers.formats.from_hf import gguf_metadata, is_legacy
+from zeropoint.tokenizers.formats.from_hf import gguf_metadata
 from zeropoint.tokenizers.formats.gguf import Tokenizer, load_tokenizer
 from zeropoint.tokenizers.formats.sentencepiece import sentencepiece_metadata
 
@@ -62,12 +62,7 @@ def load_tokenizer_json(path: Path, settings: Path | None = None) -> Tokenizer:
     if not 0 < n_vocab <= MAX_TOKENS:
         raise BadModelFile(f"{path}: the largest id is {n_vocab - 1}; it must be from 0 to {MAX_TOKENS - 1}")
     config = {} if settings is None else _json(settings)
-    try:
-        metadata = gguf_metadata(content, config, {}, n_vocab, name=str(path))
-        legacy = is_legacy(content)
-    except (TypeError, AttributeError, ValueError) as failure:
-        raise BadModelFile(f"{path}: a value has the wrong type: {failure}") from None
-    return _load(metadata, path, legacy)
+    return _load(gguf_metadata(content, config, {}, n_vocab, name=str(path)), path)
 
 
 def load_sentencepiece(path: Path) -> Tokenizer:
@@ -78,8 +73,8 @@ def load_sentencepiece(path: Path) -> Tokenizer:
     return _load(sentencepiece_metadata(_read(path), str(path)), path)
 
 
-def _load(metadata: Mapping[str, Any], path: Path, legacy: bool = True) -> Tokenizer:
-    return load_tokenizer(SimpleNamespace(metadata=metadata, paths=[path]), legacy=legacy)
+def _load(metadata: Mapping[str, Any], path: Path) -> Tokenizer:
+    return load_tokenizer(SimpleNamespace(metadata=metadata, paths=[path]))
 
 
 def _ids(model: Any) -> list[int]:

@@ -21,8 +21,8 @@ from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.files.json_text import read_json
 from zeropoint.frozen import frozen
 from zeropoint.tokenizers.core.metadata_reader import MAX_FILE_BYTES
+from zeropoint.tokenizers.core.pipeline import SPACE
 from zeropoint.tokenizers.core.sanitize import check_unicode
-from zeropoint.tokenizers.core.vocabulary import SPACE
 from zeropoint.tokenizers.train.lattice import MAX_PIECE_CHARS, expected_counts, viterbi
 
 if TYPE_CHECKING:
