@@ -61,6 +61,16 @@ def test_trace_prints_matrices_and_the_answer(run: Run) -> None:
     assert max(map(len, result.out.splitlines())) <= 100
 
 
+def test_trace_starts_with_three_sentences(run: Run) -> None:
+    out = run("trace", "handmade:brackets", "(()", "--only", "logits").out
+    introduction = " ".join(out.split("\n\n")[0].split("\n"))
+    assert introduction.count(". ") == 2
+    assert introduction.startswith("The program brackets is a transformer whose weights were chosen by hand")
+    assert "close the brackets that are open" in introduction
+    assert "every matrix with `logits` in its name" in introduction
+    assert '"2:)" is ) at position 2' in introduction
+
+
 SHADED = ("trace", "handmade:aab", "aabaab", "--at", "3", "--only", "weights")
 
 
@@ -71,17 +81,18 @@ def test_trace_is_shaded_on_a_terminal(run: Run, monkeypatch: pytest.MonkeyPatch
     result = run(*SHADED)
     bare = re.sub(r"\x1b\[[0-9;]*m", "", result.out)
     lines = bare.splitlines()
+    introduction, lines = lines[: lines.index("")], lines[lines.index("") + 1 :]
     assert lines[0] == "blocks.0.attention, head 0, weights: softmax of the causal scores"
     assert len({len(line) for line in lines[1:5]}) == 1  # names, then three rows of equal width
     assert [line.split()[0] for line in lines[2:5]] == ["0:a", "1:a", "2:b"]
     assert "48;5;25m" in result.out  # a weight of 1 in the darkest blue
-    assert "darker is larger" in result.err
+    assert "darker is larger" in " ".join(introduction)
 
 
 @pytest.mark.usefixtures("terminal")
 def test_columns_with_a_common_name_share_a_heading(run: Run) -> None:
     out = re.sub(r"\x1b\[[0-9;]*m", "", run("trace", "handmade:aab", "aab", "--only", "embedding.weight").out)
-    heading, names = out.splitlines()[1:3]
+    heading, names = out.split("\n\n")[1].splitlines()[1:3]
     assert (heading.count("position"), heading.count("token")) == (1, 1)
     assert heading.index("token") + len("token") <= len(names.rstrip()) - len(" balance")
     assert names.split() == ["0", "1", "2", "3", "4", "a", "b", "balance"]

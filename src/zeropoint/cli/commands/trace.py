@@ -7,6 +7,8 @@ hand (no training!)", 2023.
 from __future__ import annotations
 
 import sys
+import textwrap
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -18,9 +20,11 @@ from zeropoint.cli.names import program_names
 from zeropoint.errors import BadInput
 
 if TYPE_CHECKING:
+    from zeropoint.learn.handmade.dsl import Program
     from zeropoint.learn.handmade.trace import Matrix, ProgramTrace
 
 _PREFIX = "handmade:"
+_WIDTH = 100  # of the introduction, in characters
 GROUP = "Look inside"
 _EXAMPLES = """\b
 Examples:
@@ -86,12 +90,32 @@ def command(
         console.json(_as_json(traced, steps))
         return
     is_shaded = not plain and console.has_color(sys.stdout)
-    if is_shaded:
-        console.notice("blue is positive, red is negative, darker is larger; a dot is zero")
+    for sentence in _introduction(selected, traced, only, is_shaded):
+        console.line(textwrap.fill(sentence, _WIDTH))
+    console.line()
     for step in steps:
         (matrix_view.show_shaded if is_shaded else matrix_view.show_plain)(console, step)
     verdict = "correct" if traced.prediction == traced.expected else f"wrong; expected {traced.expected}"
     console.line(f"after {traced.text}, the model predicts {traced.prediction} ({verdict})")
+
+
+def _introduction(program: Program, traced: ProgramTrace, only: str | None, is_shaded: bool) -> Iterator[str]:
+    """Three sentences: what the program is, what is shown, and how to read it."""
+    yield (
+        f"The program {program.name} is a transformer whose weights were chosen by hand, not trained, for "
+        f"one task: {program.description}{'' if program.description.endswith('.') else '.'}"
+    )
+    which = "every matrix" if only is None else f"every matrix with `{only}` in its name"
+    yield (
+        f"Below is {which}, in the order in which the model computes them as it reads {traced.text}: from "
+        "the embeddings through the attention heads to the logits, of which the largest is its prediction."
+    )
+    position, character = len(traced.text) - 1, traced.text[-1]
+    shades = "; blue is positive, red is negative, and darker is larger" if is_shaded else ""
+    yield (
+        f'Rows and columns are tokens ("{position}:{character}" is {character} at position {position}) or '
+        f"named columns of the residual stream, and a dot is zero{shades}."
+    )
 
 
 def _as_json(traced: ProgramTrace, steps: list[Matrix]) -> dict[str, object]:
