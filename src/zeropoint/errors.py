@@ -18,6 +18,7 @@ __all__ = [
     "OutOfMemory",
     "ZeropointError",
     "choices",
+    "not_installed",
 ]
 
 
@@ -55,6 +56,19 @@ class OutOfMemory(ZeropointError):
 
 class MachineError(ZeropointError):
     """The machine or an installed package cannot do it: a missing CPU feature, NaN values. Exit code 1."""
+
+
+def not_installed(purpose: str, package: str, extra: str = "train") -> str:
+    """The message for a missing optional package. extra: the group of pyproject.toml that has it.
+
+    >>> not_installed("training", "torch")
+    "training needs torch, which is not installed; run `pip install torch`, or, in your clone of zeropoint, \
+`pip install '.[train]'` for all such packages"
+    """
+    return (
+        f"{purpose} needs {package}, which is not installed; run `pip install {package}`, or, in your clone "
+        f"of zeropoint, `pip install '.[{extra}]'` for all such packages"
+    )
 
 
 def choices(kind: str, given: object, allowed: Iterable[str], became: Mapping[str, str] | None = None) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.support.tree import ROOT, load_script
+from tests.support.tree import ROOT, load_script, tracked_files
 from zeropoint.cli.app import cli
 
 README = ROOT / "README.md"
@@ -98,6 +98,13 @@ def test_generated_pages_are_current_and_each_command_has_one() -> None:
     stale = [path.name for path, text in pages.items() if path.read_text("utf-8") != text]
     assert stale == [], "run `python docs/generate.py`"
     assert set(pages) >= set((DOCS / "commands").glob("*.md"))
+
+
+def test_no_text_installs_a_package_of_our_name() -> None:
+    """The name `zeropoint` on a package index is not ours: installation is from a clone."""
+    paths = [path for path in tracked_files() if path.suffix in (".py", ".md", ".html")]
+    pattern = re.compile(r"\binstall ['\"]?zeropoint\b")
+    assert [path for path in paths if pattern.search(path.read_text("utf-8"))] == []
 
 
 def test_the_readme_names_every_command() -> None:

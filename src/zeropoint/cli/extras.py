@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
-from zeropoint.errors import BadInput
+from zeropoint.errors import BadInput, not_installed
 
 __all__ = ["require", "require_torch"]
 
@@ -13,9 +13,7 @@ def require(command: str, *packages: str) -> None:
     """Raise BadInput with the pip command to run if a package is missing."""
     for package in packages:
         if importlib.util.find_spec(package) is None:
-            raise BadInput(
-                f"{command} needs {package}, which is not installed; run `pip install 'zeropoint[train]'`"
-            )
+            raise BadInput(not_installed(command, package))
 
 
 def require_torch(command: str) -> None:

@@ -21,7 +21,7 @@ from zeropoint.engine.machine import available_memory_bytes
 from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.engine.native.model_spec import native_spec
 from zeropoint.engine_options import EngineOptions
-from zeropoint.errors import BadInput, BadModelFile, MachineError, OutOfMemory
+from zeropoint.errors import BadInput, BadModelFile, MachineError, OutOfMemory, not_installed
 from zeropoint.files.paths import display_path
 from zeropoint.frozen import frozen
 from zeropoint.weights.gguf.model import GgufModel
@@ -106,7 +106,7 @@ def _by_torch(opened: OpenedModel, blueprint: Blueprint, ids: list[int], n_ctx: 
     try:
         import torch
     except ImportError:
-        return "that needs torch; install zeropoint[train]"
+        return not_installed("that", "torch")
     if reason := _lacks_memory(4 * count_parameters(blueprint) + _TORCH_BYTES):
         return reason
     from zeropoint.engine.torch.engine import TorchStepper

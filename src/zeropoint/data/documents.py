@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from zeropoint.data.instructions import is_instruction, prompt_and_completion
-from zeropoint.errors import BadInput, choices
+from zeropoint.errors import BadInput, choices, not_installed
 from zeropoint.files.paths import display_path
 from zeropoint.tokenizers.core.sanitize import check_unicode
 
@@ -143,9 +143,7 @@ def _read_parquet(path: Path, field: str) -> Iterator[Document]:
         import pyarrow as arrow  # type: ignore[import-untyped]
         import pyarrow.parquet as parquet  # type: ignore[import-untyped]
     except ImportError:
-        raise BadInput(
-            f"{display_path(path)} requires pyarrow; install it with: pip install 'zeropoint[train]'"
-        ) from None
+        raise BadInput(not_installed(f"reading {display_path(path)}", "pyarrow")) from None
     try:
         with parquet.ParquetFile(path) as file:
             if field not in file.schema_arrow.names:

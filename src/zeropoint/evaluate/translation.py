@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from zeropoint.decoding.beam import Beam
-from zeropoint.errors import BadInput
+from zeropoint.errors import BadInput, not_installed
 
 __all__ = ["BleuResult", "Translates", "bleu", "compare_search"]
 
@@ -59,9 +59,7 @@ def bleu(translations: Sequence[str], references: Sequence[str]) -> tuple[float,
     try:
         from sacrebleu.metrics.bleu import BLEU
     except ImportError:
-        raise BadInput(
-            "BLEU needs sacrebleu, which is not installed; run `pip install 'zeropoint[train]'`"
-        ) from None
+        raise BadInput(not_installed("BLEU", "sacrebleu")) from None
     if len(translations) != len(references) or not translations:
         raise BadInput(
             f"there are {len(translations)} translations and {len(references)} references; "

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from zeropoint.errors import BadInput
+from zeropoint.errors import BadInput, not_installed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,9 +20,7 @@ def new_figure(width: float, height: float) -> Figure:
     try:
         from matplotlib.figure import Figure  # not pyplot, which keeps every figure and needs a display
     except ImportError:
-        raise BadInput(
-            "drawing a picture needs matplotlib, which is not installed; run `pip install matplotlib`"
-        ) from None
+        raise BadInput(not_installed("drawing a picture", "matplotlib")) from None
     return Figure(figsize=(width, height), layout="constrained")
 
 

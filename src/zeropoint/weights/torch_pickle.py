@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zeropoint.errors import BadModelFile, MachineError
+from zeropoint.errors import BadModelFile, MachineError, not_installed
 from zeropoint.files.paths import display_path
 from zeropoint.weights.safetensors.reader import path_in_folder
 from zeropoint.weights.stored_tensors import TensorInfo
@@ -99,7 +99,7 @@ def _torch() -> Any:
     try:
         import torch
     except ImportError:
-        raise MachineError("reading a pickled checkpoint needs torch; install zeropoint[train]") from None
+        raise MachineError(not_installed("reading a pickled checkpoint", "torch")) from None
     version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
     if version < _MIN_TORCH:
         raise MachineError(

@@ -13,7 +13,7 @@ from tests.support.tiny_folder import CONFIGS, write_tiny_folder
 from zeropoint import formats
 from zeropoint.convert import smoke_test, verify_tensors
 from zeropoint.convert.convert import convert
-from zeropoint.errors import BadModelFile
+from zeropoint.errors import BadModelFile, not_installed
 from zeropoint.weights.gguf import model as gguf_model
 from zeropoint.weights.gguf.reader import open_gguf
 from zeropoint.weights.safetensors import reader as safetensors_reader
@@ -77,11 +77,11 @@ def test_a_skipped_smoke_test_is_reported(tmp_path: Path, monkeypatch: pytest.Mo
         patched.setitem(sys.modules, "torch", None)
         notices: list[str] = []
         assert not convert(tmp_path / "tiny.gguf", tmp_path / "a", notify=notices.append).was_run
-        assert notices == ["the result was verified but not run: that needs torch; install zeropoint[train]"]
+        assert notices == ["the result was verified but not run: " + not_installed("that", "torch")]
         notices.clear()
         assert convert(tmp_path / "a", tmp_path / "b.gguf", notify=notices.append).was_run
         assert notices == [
-            "the result was run, but not compared with its source: that needs torch; install zeropoint[train]"
+            "the result was run, but not compared with its source: " + not_installed("that", "torch")
         ]
     monkeypatch.setattr(smoke_test, "available_memory_bytes", lambda: 1000)
     notices.clear()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from zeropoint.errors import not_installed
 from zeropoint.train.callbacks.callbacks import Callback
 from zeropoint.train.callbacks.metrics import MetricsFile, SampleFiles, TensorBoard
 from zeropoint.train.config.io import read_config
@@ -58,7 +59,7 @@ def test_the_page_is_self_contained_and_shows_how_to_repeat_the_run(folder: Path
         facts["processor"],
         facts["torch"],
         manifest["sha256"]["weights.safetensors"],
-        "zeropoint train --config config.toml",
+        "pip install '.[train]'\nzeropoint train --config config.toml",
         "all steps are done",
         "6 steps",
         "tiny &amp; co",
@@ -123,7 +124,4 @@ def test_a_failing_report_does_not_fail_the_run(tmp_path: Path, monkeypatch: pyt
         [user, MetricsFile(), Report(user)],
     )
     assert result.step == 3
-    assert user.notices == [
-        "the report was not written: plotting needs matplotlib; install it with: "
-        'pip install "zeropoint[train]"'
-    ]
+    assert user.notices == ["the report was not written: " + not_installed("plotting", "matplotlib")]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from zeropoint import registry
-from zeropoint.errors import BadInput, ZeropointError, choices
+from zeropoint.errors import BadInput, ZeropointError, choices, not_installed
 from zeropoint.learn.claims.claim import Claim, ClaimResult
 
 __all__ = ["all_claims", "select_claims", "verify"]
@@ -20,9 +20,7 @@ def all_claims() -> list[Claim]:
     try:
         import torch  # noqa: F401 - every claim module needs it; one clear error beats thirty tracebacks
     except ModuleNotFoundError:
-        raise BadInput(
-            "verify needs torch, which is not installed; run `pip install 'zeropoint[train]'`"
-        ) from None
+        raise BadInput(not_installed("verify", "torch")) from None
     claims = [registry.load(_CLAIMS, name, "claim").CLAIM for name in registry.names(_CLAIMS)]
     return sorted(claims, key=lambda claim: claim.order)
 

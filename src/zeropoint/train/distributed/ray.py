@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeropoint.errors import BadInput, MachineError
+from zeropoint.errors import BadInput, MachineError, not_installed
 from zeropoint.train.callbacks.callbacks import Callback, Result
 from zeropoint.train.callbacks.event_log import EventReader
 from zeropoint.train.checkpoints import checkpoint
@@ -95,9 +95,8 @@ def _require_ray() -> None:
     try:
         import ray.train.torch  # noqa: F401
     except ImportError as error:
-        raise BadInput(
-            f'training on Ray needs {error.name}; install it with: pip install "zeropoint[ray]"'
-        ) from None
+        package = (error.name or "ray").partition(".")[0].replace("ray", "'ray[train]'")
+        raise BadInput(not_installed("training on Ray", package, "ray")) from None
 
 
 @contextlib.contextmanager

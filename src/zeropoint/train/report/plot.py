@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zeropoint.errors import BadInput
+from zeropoint.errors import BadInput, not_installed
 from zeropoint.train.callbacks.metrics import read_metrics
 
 if TYPE_CHECKING:
@@ -154,4 +154,4 @@ def _smooth(curve: Curve) -> tuple[list[int], list[float]]:
 
 
 def _missing(package: str) -> BadInput:
-    return BadInput(f'plotting needs {package}; install it with: pip install "zeropoint[train]"')
+    return BadInput(not_installed("plotting", package))
