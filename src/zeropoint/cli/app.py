@@ -12,7 +12,9 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
@@ -27,6 +29,7 @@ from zeropoint.errors import ZeropointError
 __all__ = ["cli", "main"]
 
 _COMMANDS = "zeropoint.cli.commands"
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 _GROUPS = ("Use", "Look inside", "Train", "Check", "Other")  # the order of the sections of the help
 _EXAMPLES = """\b
 Examples:
@@ -109,8 +112,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command line (default: sys.argv) and exit with its code."""
     console = Console()
     _prepare_streams()
-    code = _run(list(sys.argv[1:] if argv is None else argv), console)
-    _flush()
+    with _cleanup_on_signals():
+        code = _run(list(sys.argv[1:] if argv is None else argv), console)
+        _flush()
     sys.exit(code)
 
 
@@ -136,10 +140,7 @@ def _run(argv: list[str], console: Console) -> int:
         console.error("out of memory; use a smaller model or --context, or close other programs")
     except OSError as error:
         _print_traceback(console)
-        file = f": {error.filename}" if error.filename else ""
-        console.error(
-            f"{error.strerror or error}{file}; free disk space or change the permissions, then try again"
-        )
+        console.error(_os_error_message(error))
     except Exception as error:
         _print_traceback(console)
         console.error(
@@ -255,6 +256,41 @@ def _print_traceback(console: Console) -> None:
         import traceback
 
         traceback.print_exc()
+
+
+def _os_error_message(error: OSError) -> str:
+    """A sentence for an error of a file, or of an output stream, that no other code has described."""
+    if isinstance(error.filename, str | bytes):
+        from pathlib import Path
+
+        from zeropoint.files.disk_errors import disk_error
+
+        return str(disk_error(error, Path(os.fsdecode(error.filename))))
+    return f"cannot write the output ({error.strerror or error}); free some space or write it elsewhere"
+
+
+@contextlib.contextmanager
+def _cleanup_on_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP (a closed terminal) end the program as Ctrl-C does: temporary files are removed.
+
+    A signal that the caller ignores, as nohup does, stays ignored. A training run handles them itself.
+    Outside the main thread, where Python cannot set handlers, nothing changes.
+    """
+
+    def exit_once(number: int, frame: FrameType | None) -> NoReturn:
+        for other in handled:
+            signal.signal(other, signal.SIG_IGN)  # a second one must not interrupt the cleanup
+        raise SystemExit(128 + number)
+
+    is_main = threading.current_thread() is threading.main_thread()
+    handled = [n for n in _ENDING_SIGNALS if is_main and signal.getsignal(n) is signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, exit_once)
+    try:
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _prepare_streams() -> None:

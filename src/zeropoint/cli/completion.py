@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import click
 from click import shell_completion
 
-from zeropoint.errors import BadInput, DiskError, choices
+from zeropoint.errors import BadInput, choices
 
 __all__ = ["options"]
 
@@ -108,11 +108,12 @@ def _install(ctx: click.Context, param: click.Parameter, value: str | None) -> N
         )
     variable, default, file = _LOCATIONS[shell]
     path = Path(os.environ.get(variable) or default).expanduser() / file
-    try:
+    from zeropoint.files.atomic_write import replace_file  # here: most starts write no files
+    from zeropoint.files.disk_errors import as_disk_error
+
+    with as_disk_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_script(ctx, shell) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise DiskError(f"cannot write {path}: {error.strerror}; check its permissions") from None
+    replace_file(path, f"{_script(ctx, shell)}\n".encode())
     hint = f"; put `fpath+={path.parent}` before `compinit` in .zshrc" if shell == "zsh" else ""
     click.echo(f"wrote {path}{hint}; open a new shell to use it", err=True)
     ctx.exit()

@@ -16,6 +16,7 @@ from zeropoint.convert.verify_tensors import verify_tensors
 from zeropoint.convert.verify_text import verify_text
 from zeropoint.errors import BadInput
 from zeropoint.files.atomic_write import atomic_file, atomic_folder, write_file
+from zeropoint.files.locks import sole_writer
 from zeropoint.files.paths import display_path
 from zeropoint.frozen import frozen
 from zeropoint.weights import hf_folder as folders
@@ -61,11 +62,24 @@ def convert(
     source: a GGUF file, a Hugging Face folder or a training run. to: the number format of matrices ("Q8_0",
     "BF16"); None keeps each as it is (in a folder, quantized tensors become F32). force: replace an existing
     target, even the source itself. progress(total, done): bytes written and verified. notify: notices.
+    A target that another process is writing is refused.
     Raises BadInput, BadModelFile, DiskError, OutOfMemory.
     """
-    to = to.upper() if to else None
-    is_gguf = _check_target(source, target, force)
-    opened = open_model(source, allow_pickle=allow_pickle)
+    with sole_writer(target):
+        is_gguf = _check_target(source, target, force)
+        opened = open_model(source, allow_pickle=allow_pickle)
+        return _convert(opened, target, is_gguf, to.upper() if to else None, shard_bytes, progress, notify)
+
+
+def _convert(
+    opened: OpenedModel,
+    target: Path,
+    is_gguf: bool,
+    to: str | None,
+    shard_bytes: int,
+    progress: Callable[[int | None, int], None],
+    notify: Notify,
+) -> ConversionResult:
     if isinstance(opened.file, RunCheckpoint):
         opened = export_variant(opened, "gguf" if is_gguf else "hf", notify)
     if isinstance(opened.file, HfFolder):

@@ -21,6 +21,7 @@ from zeropoint.data.tokenize import (
 )
 from zeropoint.errors import BadInput
 from zeropoint.files.atomic_write import atomic_folder, write_file
+from zeropoint.files.locks import sole_writer
 from zeropoint.files.paths import display_path
 
 __all__ = ["SHARD_TOKENS", "is_prepared", "prepare"]
@@ -46,7 +47,19 @@ def prepare(
     but only when the new shards are complete. workers: processes; by default one per core for large corpora.
     progress: (characters in total, characters done). Raises BadInput naming the file, DiskError.
     """
-    settings = settings or TokenizeOptions()
+    with sole_writer(out):
+        return _prepare(root, out, settings or TokenizeOptions(), workers, shard_tokens, progress, notice)
+
+
+def _prepare(
+    root: Path,
+    out: Path,
+    settings: TokenizeOptions,
+    workers: int | None,
+    shard_tokens: int,
+    progress: Progress,
+    notice: Notice,
+) -> Manifest:
     if workers is not None and workers < 1:
         raise BadInput(f"workers is {workers}; expected 1 or more")
     if out.resolve().is_relative_to(root.resolve()):

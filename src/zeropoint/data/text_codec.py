@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.errors import BadInput, choices
+from zeropoint.files.atomic_write import replace_file
 from zeropoint.tokenizers.core.sanitize import check_unicode
 from zeropoint.tokenizers.core.tokenizer import Tokenizer
 from zeropoint.tokenizers.formats.from_run import END_TOKENS
@@ -99,8 +100,8 @@ class TextCodec:
         return np.array(ids, self.dtype)
 
     def save(self, path: Path) -> None:
-        """Write the file that `load_codec` reads."""
-        path.write_bytes(self.content)
+        """Write the file that `load_codec` reads. Raises BadInput, DiskError."""
+        replace_file(path, self.content)
 
 
 def dtype_of(n_ids: int) -> np.dtype[np.unsignedinteger]:

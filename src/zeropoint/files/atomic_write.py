@@ -17,10 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from zeropoint.errors import BadInput
-from zeropoint.files.disk_errors import as_disk_error
-from zeropoint.files.disk_space import OTHER_FOLDER, require_space
-from zeropoint.files.paths import display_path
+from zeropoint.files.disk_errors import as_disk_error, disk_error, require_parent
+from zeropoint.files.disk_space import OTHER_FOLDER, file_size_limit, require_space
 
 __all__ = [
     "append_lines",
@@ -47,6 +45,8 @@ def atomic_file(
     DiskError; after any error the old file is unchanged.
     """
     temporary = _prepare(path, need_bytes, remedy)
+    if need_bytes > (file_size_limit() or need_bytes):
+        raise disk_error(OSError(errno.EFBIG, "File too large"), path, need_bytes, remedy)
     try:
         with as_disk_error(path, need_bytes, remedy):
             lock = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
@@ -73,7 +73,7 @@ def replace_file(path: Path, content: bytes, remedy: str = OTHER_FOLDER) -> None
 
 
 def append_lines(path: Path, *lines: str) -> None:
-    """Append lines to a file in one write, flushed to disk; without lines, check that it can be written.
+    """Append lines to a file, flushed to disk; without lines, check that it can be written.
 
     Creates the file and its folders if they do not exist. If a full disk cut the last line of an earlier
     call, that partial line stays on a line of its own. Raises DiskError.
@@ -84,7 +84,9 @@ def append_lines(path: Path, *lines: str) -> None:
         with open(path, "ab+", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)
             is_cut = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
-            file.write(b"\n" * is_cut + text)
+            rest = b"\n" * is_cut + text
+            while rest:  # an almost full disk takes a part of it first
+                rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
 
 
@@ -136,8 +138,7 @@ def fsync_folder(folder: Path) -> None:
 
 def _prepare(path: Path, need_bytes: int, remedy: str = OTHER_FOLDER) -> Path:
     """Remove leftovers of killed writers, check free space and return the temporary path."""
-    if not path.parent.is_dir():
-        raise BadInput(f"there is no folder {display_path(path.parent)}; create it or {remedy}")
+    require_parent(path, remedy)
     pattern = re.compile(re.escape(path.name) + r"\.tmp\.[0-9]+")
     with as_disk_error(path, need_bytes, remedy):
         for other in path.parent.iterdir():

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 from pathlib import Path
 
 from zeropoint.errors import DiskError
 from zeropoint.files.paths import display_path
 
-__all__ = ["MARGIN_BYTES", "OTHER_FOLDER", "format_bytes", "free_bytes", "require_space"]
+__all__ = [
+    "MARGIN_BYTES",
+    "OTHER_FOLDER",
+    "file_size_limit",
+    "format_bytes",
+    "free_bytes",
+    "require_space",
+]
 
 MARGIN_BYTES = 16 << 20  # for manifests, locks and the file system's own metadata
 OTHER_FOLDER = "choose another folder"
@@ -36,6 +44,12 @@ def free_bytes(path: Path) -> int | None:
         except OSError:
             continue
     return None
+
+
+def file_size_limit() -> int | None:
+    """The largest file that this process may write, in bytes (`ulimit -f`); None if there is no limit."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def format_bytes(n_bytes: int | None) -> str:

@@ -1,7 +1,8 @@
-"""Locks between processes: one fetch of a model at a time, one trainer per run.
+"""Locks between processes: one fetch of a model at a time, one trainer per run, one writer per output.
 
 The lock is an flock(2) on a file. The kernel releases it when its process ends, however that ends, so a lock
-is never stale. The file itself stays and holds the name of its current holder, for messages.
+is never stale. The file holds the name of its current holder, for messages. It stays, except that of
+`sole_writer`, which would be in the way.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from zeropoint.files.disk_errors import as_disk_error
+from zeropoint.errors import BadInput
+from zeropoint.files.disk_errors import as_disk_error, require_parent
 from zeropoint.files.disk_space import OTHER_FOLDER
+from zeropoint.files.paths import display_path
 
-__all__ = ["exclusive_lock", "lock_holder"]
+__all__ = ["exclusive_lock", "lock_holder", "sole_writer"]
 
 _MAX_HOLDER_BYTES = 80
 
 
 @contextlib.contextmanager
-def exclusive_lock(path: Path, on_busy: Callable[[str], None], remedy: str = OTHER_FOLDER) -> Iterator[None]:
-    """Hold the exclusive lock of the file `path`, which is created if needed.
+def exclusive_lock(path: Path, on_busy: Callable[[str], None], remedy: str = OTHER_FOLDER) -> Iterator[int]:
+    """Hold the exclusive lock of the file `path`, which is created if needed; yields its file descriptor.
 
     on_busy: called once with the holder ("process 4711 since 2026-11-30 20:15:00+00:00") if another process
     has the lock. If it returns, wait for the lock (Ctrl-C interrupts); raise from it to refuse instead.
@@ -41,11 +44,39 @@ def exclusive_lock(path: Path, on_busy: Callable[[str], None], remedy: str = OTH
         since = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
         _write_holder(fd, f"process {os.getpid()} since {since}\n")
         try:
-            yield
+            yield fd
         finally:
             _write_holder(fd, "")
     finally:
         os.close(fd)
+
+
+@contextlib.contextmanager
+def sole_writer(path: Path) -> Iterator[None]:
+    """Be the only process that writes `path`, through the lock file `.NAME.lock` next to it.
+
+    Raises BadInput naming the process that writes it already, or a missing folder; DiskError.
+    """
+    whole = Path(os.path.abspath(path))  # "." has no name
+    require_parent(whole)
+    lock = whole.parent / f".{whole.name}.lock"
+
+    def refuse(holder: str) -> None:
+        raise BadInput(
+            f"{display_path(path)} is being written by {holder}; wait until it is complete, or choose "
+            "another target"
+        )
+
+    while True:
+        with exclusive_lock(lock, refuse) as fd:
+            if not _is_at(fd, lock):  # its holder removed it between our opening and locking it
+                continue
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    lock.unlink()
+            return
 
 
 def lock_holder(path: Path) -> str | None:
@@ -65,6 +96,14 @@ def lock_holder(path: Path) -> str | None:
         return None
     finally:
         os.close(fd)
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    """Whether `path` is still the opened file."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
 
 
 def _try_lock(fd: int, kind: int = fcntl.LOCK_EX) -> bool:

@@ -121,7 +121,11 @@ def test_bad_usage_prints_one_sentence_and_exits_with_2(
         (errors.NetworkError("no network"), 1, "error: no network\n"),
         (errors.DiskError("full"), 1, "error: full\n"),
         (MemoryError(), 1, "error: out of memory"),
-        (OSError(28, "No space left on device", "/x"), 1, "error: No space left on device: /x"),
+        (
+            OSError(28, "No space left on device", "/x"),
+            1,
+            "error: not enough space to write /x (No space left",
+        ),
         (KeyboardInterrupt(), 130, ""),
         (click.Abort(), 130, ""),
         (BrokenPipeError(), 141, ""),

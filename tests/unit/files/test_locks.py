@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from zeropoint.errors import DiskError, MachineError
-from zeropoint.files.locks import exclusive_lock
+from zeropoint.errors import BadInput, DiskError, MachineError
+from zeropoint.files import locks
+from zeropoint.files.locks import exclusive_lock, sole_writer
 
 _HOLD = """
 import sys
@@ -85,3 +86,56 @@ def test_a_lock_that_cannot_be_opened_gives_the_remedy(tmp_path: Path):
         with failed, exclusive_lock(path, refuse, "set X"):
             pass
     assert not (tmp_path / "elsewhere").exists()
+
+
+_WRITE = _HOLD.replace("exclusive_lock(Path(sys.argv[1]), print)", "sole_writer(Path(sys.argv[1]))").replace(
+    "import exclusive_lock", "import sole_writer"
+)
+
+
+def test_a_second_writer_of_the_same_target_is_refused(tmp_path: Path):
+    target = tmp_path / "out.gguf"
+    with subprocess.Popen(
+        [sys.executable, "-c", _WRITE, str(target)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "locked\n"
+        words = rf"out.gguf is being written by process {child.pid} since .*; wait until it is complete, or"
+        with pytest.raises(BadInput, match=words), sole_writer(target):
+            pass
+        with sole_writer(tmp_path / "other.gguf"):
+            pass
+        child.communicate()
+    with sole_writer(target):
+        assert [path.name for path in tmp_path.iterdir()] == [".out.gguf.lock"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_threads_are_two_writers(tmp_path: Path):
+    with sole_writer(tmp_path / "x"), pytest.raises(BadInput), sole_writer(tmp_path / "x"):
+        pass
+
+
+def test_a_lock_file_that_was_removed_meanwhile_is_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Another writer ends, and removes the lock file, between our opening and locking it."""
+    original, removed = locks._try_lock, []
+
+    def remove_first(fd: int) -> bool:
+        if not removed:
+            removed.append((tmp_path / ".x.lock").unlink())
+        return original(fd)
+
+    monkeypatch.setattr(locks, "_try_lock", remove_first)
+    with sole_writer(tmp_path / "x"):
+        assert (tmp_path / ".x.lock").exists()
+    assert removed == [None]
+
+
+def test_the_folder_of_a_target_must_exist(tmp_path: Path):
+    with (
+        pytest.raises(BadInput, match=r"there is no folder .*none; create it"),
+        sole_writer(tmp_path / "none/x"),
+    ):
+        pass

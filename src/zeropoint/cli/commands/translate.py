@@ -210,21 +210,19 @@ def _print_maps(console: Console, maps: list[AttentionMap], plain: bool) -> None
 
 def _draw(maps: list[AttentionMap], folder: Path) -> Iterator[Path]:
     """Write one picture per kind of attention and yield its path."""
+    from zeropoint.files.atomic_write import replace_file
+    from zeropoint.files.disk_errors import as_disk_error
     from zeropoint.inspect.attention_map import draw_maps
 
-    try:
+    with as_disk_error(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for kind, group in groupby(maps, key=lambda attention_map: attention_map.kind):
-            layers = list(group)
-            path = folder / f"{kind.replace(' ', '-')}.png"
-            weights = [layer.weights_HTS.numpy() for layer in layers]
-            title = f"{kind}: rows attend to columns"
-            path.write_bytes(draw_maps(title, weights, layers[0].queries, layers[0].keys))
-            yield path
-    except OSError as error:
-        raise BadInput(
-            f"cannot write pictures to {folder}: {error.strerror}; choose another folder"
-        ) from None
+    for kind, group in groupby(maps, key=lambda attention_map: attention_map.kind):
+        layers = list(group)
+        path = folder / f"{kind.replace(' ', '-')}.png"
+        weights = [layer.weights_HTS.numpy() for layer in layers]
+        title = f"{kind}: rows attend to columns"
+        replace_file(path, draw_maps(title, weights, layers[0].queries, layers[0].keys))
+        yield path
 
 
 def _as_json(attention_map: AttentionMap) -> dict[str, object]:

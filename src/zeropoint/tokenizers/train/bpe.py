@@ -20,6 +20,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from zeropoint.errors import BadInput
+from zeropoint.files.atomic_write import replace_file
+from zeropoint.files.disk_errors import as_disk_error
 from zeropoint.frozen import frozen
 from zeropoint.tokenizers.core.byte_level import bytes_to_unicode, encode_byte_level
 from zeropoint.tokenizers.core.sanitize import check_unicode
@@ -79,12 +81,13 @@ class BPETokenizer:
         return load_tokenizer(SimpleNamespace(metadata=self.metadata(), paths=[name]))
 
     def save(self, folder: Path) -> None:
-        """Write `encoder.json` and `vocab.bpe`, the format in which GPT-2 was published."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Write `encoder.json` and `vocab.bpe`, the format in which GPT-2 was published. Raises DiskError."""
+        with as_disk_error(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         ids = {token: index for index, token in enumerate(self.tokens)}
-        (folder / "encoder.json").write_text(json.dumps(ids), "utf-8")
+        replace_file(folder / "encoder.json", json.dumps(ids).encode())
         lines = ["#version: 0.2", *(" ".join(pair) for pair in self.merges), ""]
-        (folder / "vocab.bpe").write_text("\n".join(lines), "utf-8")
+        replace_file(folder / "vocab.bpe", "\n".join(lines).encode())
 
 
 def train_bpe(

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.files.atomic_write import replace_file
 from zeropoint.files.json_text import read_json
 from zeropoint.frozen import frozen
 from zeropoint.tokenizers.core.character_vocab import character_metadata, check_characters
@@ -67,8 +68,8 @@ class CharTokenizer:
         return load_tokenizer(SimpleNamespace(metadata=self.metadata(), paths=[name]))
 
     def save(self, path: Path) -> None:
-        """Write the JSON file that `load` reads."""
-        path.write_bytes(self.content())
+        """Write the JSON file that `load` reads. Raises BadInput, DiskError."""
+        replace_file(path, self.content())
 
     def content(self) -> bytes:
         """The content of the file that `save` writes."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.files.atomic_write import replace_file
 from zeropoint.files.json_text import read_json
 from zeropoint.frozen import frozen
 from zeropoint.tokenizers.core.metadata_reader import MAX_FILE_BYTES
@@ -98,9 +99,9 @@ class UnigramTokenizer:
         return encoder
 
     def save(self, path: Path) -> None:
-        """Write the JSON file that `load` reads."""
+        """Write the JSON file that `load` reads. Raises BadInput, DiskError."""
         content = {"kind": KIND, "pieces": list(self.pieces.items())}
-        path.write_text(json.dumps(content, ensure_ascii=False), "utf-8")
+        replace_file(path, json.dumps(content, ensure_ascii=False).encode())
 
     @classmethod
     def load(cls, path: Path) -> UnigramTokenizer:

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from zeropoint.errors import BadInput, BadModelFile
+from zeropoint.files.atomic_write import replace_file
 from zeropoint.files.json_text import read_json
 from zeropoint.frozen import frozen
 from zeropoint.tokenizers.core.metadata_reader import MAX_FILE_BYTES
@@ -66,8 +67,8 @@ class WordTokenizer:
         return _OPENING.sub(r"\1", _CLOSING.sub(r"\1", " ".join(words)))
 
     def save(self, path: Path) -> None:
-        """Write the JSON file that `load` reads."""
-        path.write_bytes(self.content())
+        """Write the JSON file that `load` reads. Raises BadInput, DiskError."""
+        replace_file(path, self.content())
 
     def content(self) -> bytes:
         """The content of the file that `save` writes."""

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from zeropoint.errors import BadInput
-from zeropoint.files.disk_errors import disk_error
+from zeropoint.files.atomic_write import replace_file
+from zeropoint.files.disk_errors import as_disk_error, disk_error
 from zeropoint.train.callbacks.callbacks import Callback, EvalInfo, Result, RunInfo, StepInfo
 
 __all__ = ["FILE", "MetricsFile", "SampleFiles", "TensorBoard", "read_metrics"]
@@ -99,11 +100,9 @@ class SampleFiles(Callback):
 
     def on_sample(self, step: int, text: str) -> None:
         path = self._folder / f"step-{step:06d}.txt"
-        try:
+        with as_disk_error(path):
             self._folder.mkdir(exist_ok=True)
-            path.write_text(text, "utf-8")
-        except OSError as error:
-            raise disk_error(error, path) from None
+        replace_file(path, text.encode())
 
 
 def read_metrics(run: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -16,7 +16,7 @@ from typing import Any
 from zeropoint.blueprint.cost import count_parameters
 from zeropoint.blueprint.io import from_toml
 from zeropoint.errors import BadInput, ZeropointError
-from zeropoint.files.atomic_write import atomic_file
+from zeropoint.files.atomic_write import replace_file
 from zeropoint.files.json_text import parse_json
 from zeropoint.files.regular_file import read_regular
 from zeropoint.train.callbacks.callbacks import Callback, Result, RunInfo
@@ -65,10 +65,8 @@ def write_report(run: Path, stopped_by: str = "") -> None:
 
     Raises BadInput naming a missing file or package, DiskError.
     """
-    with atomic_file(run / "loss.png") as file:
-        file.write_bytes(draw_png(read_curve(run), run.absolute().name))
-    with atomic_file(run / "report.html") as file:
-        file.write_text(render_html(run, stopped_by), "utf-8")
+    replace_file(run / "loss.png", draw_png(read_curve(run), run.absolute().name))
+    replace_file(run / "report.html", render_html(run, stopped_by).encode())
 
 
 def next_commands(run: Path, model: Path | str) -> list[str]:

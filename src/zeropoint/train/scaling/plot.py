@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zeropoint.errors import DiskError
+from zeropoint.files.atomic_write import replace_file
 from zeropoint.train.scaling.study import Study
 
 if TYPE_CHECKING:
@@ -36,10 +37,9 @@ def draw_law(study: Study, path: Path) -> None:
         f"L(N, D) = {law.E:.2f} + {law.A:.3g} / N^{law.alpha:.2f} + {law.B:.3g} / D^{law.beta:.2f}, 90 %",
         fontsize=10,
     )
-    try:
-        figure.savefig(path, dpi=100)
-    except OSError as error:
-        raise DiskError(f"{path} cannot be written: {error.strerror}") from None
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=100)
+    replace_file(path, png.getvalue())
 
 
 def _panel(axes: Axes, study: Study, colors: Any, *, over_tokens: bool) -> None:
