@@ -107,6 +107,7 @@ class Conversation:
         self._count = count or self._count_with_template
         self._answer: Answer | None = None
         self._unanswered: str | None = None
+        self._shown: set[str] = set()
 
     @property
     def messages(self) -> list[Message]:
@@ -124,6 +125,9 @@ class Conversation:
         stream = self.model.chat(messages, params)
         del self.turns[: 2 * n_dropped]
         self._unanswered = text
+        # A notice about the template would be the same in every turn.
+        stream.notices[:] = [notice for notice in stream.notices if notice not in self._shown]
+        self._shown.update(stream.notices)
         self._answer = Answer(stream, self._drop_notice(n_dropped), lambda answer: self._add(text, answer))
         return self._answer
 
@@ -180,7 +184,12 @@ class Conversation:
         n_reserved = max(1, min(max_tokens, _ANSWER_TOKENS, n_ctx // 4))
         n_turns = len(self.turns) // 2
         for n_dropped in range(n_turns + 1):
-            n_tokens = self._count(self._messages_with(text, n_dropped))
+            try:
+                n_tokens = self._count(self._messages_with(text, n_dropped))
+            except ContextFull:
+                if n_dropped == n_turns:
+                    raise
+                continue
             if n_tokens + n_reserved <= n_ctx:
                 return n_dropped
         if n_tokens >= n_ctx:

@@ -17,6 +17,7 @@ from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.interventions import Intervention
 from zeropoint.engine.contract import LogitLens, Stepper, Tap, Trace
 from zeropoint.engine.native.engine import NativeEngine
+from zeropoint.engine.session.prompt_ids import chat_ids, document_ids, text_ids
 from zeropoint.engine.session.results import AttentionResult, LensResult
 from zeropoint.engine.session.score import Score, named_ids, score
 from zeropoint.engine.session.stream import Stream, StreamMultiplexer
@@ -82,9 +83,12 @@ class Model:
         """
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
-        ids = self.encode_chat(messages)
+        notices: list[str] = []
+        ids = chat_ids(self.tokenizer, self.template, messages, self.engine.n_ctx, notices.append)
         params = self._params(params, sampling).with_defaults(CHAT_DEFAULTS)
-        return self._stream(ids, params, interventions, is_continuation=False, on_progress=on_progress)
+        stream = self._stream(ids, params, interventions, is_continuation=False, on_progress=on_progress)
+        stream.notices += notices
+        return stream
 
     def generate(
         self,
@@ -105,10 +109,11 @@ class Model:
         )
 
     def encode_chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Token ids of a conversation, rendered with the chat template up to the start of the answer."""
-        from zeropoint.tokenizers.chat.prompt import encode_chat
+        """Token ids of a conversation, rendered with the chat template up to the start of the answer.
 
-        return encode_chat(self.tokenizer, self.template, messages)
+        Raises BadInput; ContextFull for messages that are far too long.
+        """
+        return chat_ids(self.tokenizer, self.template, messages, self.engine.n_ctx)
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of a text; text that spells a control token is encoded as plain text."""
@@ -139,7 +144,7 @@ class Model:
         top: also the `top` most probable tokens at each position. tokens: also these, by text (" Paris", with
         its space) or id. interventions: modify the forward pass. Raises BadInput, ContextFull.
         """
-        ids = self.tokenize(text) if isinstance(text, str) else list(text)
+        ids = text_ids(self.tokenizer, text, self.engine.n_ctx) if isinstance(text, str) else list(text)
         if not ids:
             raise BadInput("there is no text to score")
         bos = self.tokenizer.bos_id
@@ -267,14 +272,7 @@ class Model:
         self.close()
 
     def _document_ids(self, text: str | Sequence[int]) -> list[int]:
-        """Token ids of a document: with a BOS token if the model has one. Token ids are used verbatim."""
-        if not isinstance(text, str):
-            return list(text)
-        ids = self.tokenize(text)
-        bos = self.tokenizer.bos_id
-        if bos is not None and (self.tokenizer.add_bos or not ids):
-            ids = [bos, *ids]
-        return ids
+        return document_ids(self.tokenizer, text, self.engine.n_ctx)
 
     def _params(self, params: SamplingParams | None, sampling: Mapping[str, Any]) -> SamplingParams:
         flat = SamplingParams.of(**sampling)

@@ -111,11 +111,19 @@ class Tokenizer:
         """Whether the first word after a control token gets the space prefix too."""
         return self._encoders.space_after_special
 
-    def encode(self, text: str, *, parse_special: bool = False, is_continuation: bool = False) -> list[int]:
+    def encode(
+        self,
+        text: str,
+        *,
+        parse_special: bool = False,
+        is_continuation: bool = False,
+        max_tokens: int | None = None,
+    ) -> list[int]:
         """Token ids of `text`, without BOS.
 
         parse_special: encode spelled control tokens as such (only for a rendered template); else they are
-        text. is_continuation: the text continues other text, so it gets no space prefix. Raises BadInput on
+        text. is_continuation: the text continues other text, so it gets no space prefix. max_tokens: do not
+        read on once there are more; the ids are then those of the text's beginning. Raises BadInput on
         invalid Unicode, and on a character outside a character vocabulary.
         """
         check_unicode(text)
@@ -123,7 +131,7 @@ class Tokenizer:
             check_characters(text, self._encoders.alphabet)
         ids: list[int] = []
         start = 0
-        while start < len(text):
+        while start < len(text) and (max_tokens is None or len(ids) <= max_tokens):
             end = self._chunk_end(text, start)
             chunk = text if end - start == len(text) else text[start:end]
             ids += self._encode_chunk(chunk, parse_special, is_continuation or start > 0)
