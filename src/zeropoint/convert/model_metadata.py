@@ -20,7 +20,6 @@ from zeropoint.tokenizers.core.metadata_reader import HasMetadata
 from zeropoint.tokenizers.formats import from_hf
 from zeropoint.tokenizers.formats.from_run import run_metadata
 from zeropoint.tokenizers.formats.gguf import load_tokenizer
-from zeropoint.tokenizers.formats.losses import tokenizer_losses
 from zeropoint.tokenizers.formats.to_hf import hf_tokenizer_files
 from zeropoint.weights import hf_folder as folders
 from zeropoint.weights.conversion import file_type
@@ -117,13 +116,11 @@ def _tokenizer_metadata(opened: OpenedModel, file: HfFolder, notify: Notify) -> 
         template=file.template,
         name=f"{file.name}/tokenizer.json",
     )
-    return _typed(metadata, notify)
+    return _typed(metadata)
 
 
-def _typed(metadata: dict[str, Any], notify: Notify) -> dict[str, Any]:
-    """Tokenizer metadata with the types that readers expect; names what other programs do not read."""
-    for loss in tokenizer_losses(metadata):
-        notify(loss)
+def _typed(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Tokenizer metadata with the types that readers expect."""
     types = {"precompiled_charsmap": "ARRAY of UINT8"}
     if not metadata.get("tokenizer.ggml.merges", True):  # the type of an empty list is not known
         types["merges"] = "ARRAY of STRING"
@@ -135,7 +132,7 @@ def _run_tokenizer(file: RunCheckpoint, notify: Notify) -> dict[str, Any]:
     if not file.tokenizer.is_file():
         notify(f"{file.name}: the run has no tokenizer.json, so the result accepts only token ids")
         return {}
-    return _typed(run_metadata(file.tokenizer, file.blueprint.n_vocab), notify)
+    return _typed(run_metadata(file.tokenizer, file.blueprint.n_vocab))
 
 
 def _card(file: GgufModel | RunCheckpoint, target: Path, form: str) -> str:

@@ -21,6 +21,7 @@ from zeropoint.convert.text_views import (
 )
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.files.paths import display_path
+from zeropoint.tokenizers.formats.losses import tokenizer_losses
 from zeropoint.tokenizers.train.char import KIND, CharTokenizer
 from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.hf_folder import HfFolder
@@ -178,8 +179,6 @@ def _compare_standard(file: GgufModel, before: TextView, notify: Notify) -> None
         return
     for text in _texts(before):
         if before.encode(text) != standard.encode(text):
-            notify(
-                f"other programs may give {_excerpt(text)} other token ids: GGUF itself cannot express how "
-                "this tokenizer treats it"
-            )
+            for loss in tokenizer_losses(file.metadata):
+                notify(loss)
             return

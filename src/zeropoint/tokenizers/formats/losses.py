@@ -13,9 +13,10 @@ __all__ = ["tokenizer_losses"]
 
 _N_NAMED = 3
 _EFFECTS = {
-    "lstrip": "keep the white space before",
-    "rstrip": "keep the white space after",
-    "single_word": "also recognize within a word",
+    "lstrip": "keep the white space before {}",
+    "rstrip": "keep the white space after {}",
+    "single_word": "also recognize {} within a word",
+    "normalized": "look for {} before they normalize the text",
 }
 
 
@@ -33,7 +34,7 @@ def tokenizer_losses(metadata: Mapping[str, Any]) -> list[str]:
             rest = f" and {len(ids) - _N_NAMED} more tokens" if len(ids) > _N_NAMED else ""
             losses.append(
                 f"GGUF cannot express the flag {flag} of added tokens: zeropoint reads it from a key of its "
-                f"own, but other programs may {effect} {names}{rest}"
+                f"own, but other programs may {effect.format(names + rest)}"
             )
     return losses
 

@@ -79,6 +79,8 @@ def _load(metadata: Mapping[str, Any], path: Path) -> Tokenizer:
 
 def _ids(model: Any) -> list[int]:
     vocab = model.get("vocab") if isinstance(model, dict) else None
+    if isinstance(vocab, list):  # of a unigram model, in the order of ids
+        return [len(vocab) - 1]
     return [index for index in vocab.values() if type(index) is int] if isinstance(vocab, dict) else []
 
 
