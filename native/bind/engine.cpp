@@ -26,28 +26,45 @@ namespace {
 
 using Steps = std::vector<std::pair<std::string, std::unordered_map<std::string, double>>>;
 
-// An Interrupt that runs Python's pending signal handlers at most every 20 ms; true if one raised.
-class SignalCheck {
+// An Interrupt: true if the model is being closed, the interpreter is ending, or one of Python's pending
+// signal handlers raised, which it runs at most every 20 ms.
+class Stop {
 public:
+    explicit Stop(const PyEngine& owner) : owner_(owner) {}
     bool operator()() {
+        if (owner_.is_closing.load(std::memory_order_relaxed) || must_stop_for_exit()) return true;
         const auto now = std::chrono::steady_clock::now();
         if (now - last_ < std::chrono::milliseconds(20)) return false;
         last_ = now;
-        nb::gil_scoped_acquire acquired;
-        return PyErr_CheckSignals() != 0;
+        return run_signal_handlers();
     }
 
 private:
+    const PyEngine& owner_;
     std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-// Waits until no other thread is inside. Releases the GIL meanwhile, because that thread needs it to leave.
+// Stops the call of another thread and waits until it has left. Releases the GIL meanwhile, because that
+// thread needs it to leave.
 void close_engine(PyEngine& self) {
     if (self.user.load() == std::this_thread::get_id())
         raise(invalid("a signal handler cannot close the model while it computes"), Origin::kArgument);
-    const nb::gil_scoped_release released;
+    const GilRelease released;
+    self.is_closing = true;
     const std::lock_guard<std::mutex> lock(self.mutex);
     self.engine.reset();
+}
+
+// Cancels now, or lets the thread inside do it between two layers.
+void cancel(PyEngine& self, int64_t request) {
+    {
+        const std::lock_guard<std::mutex> lock(self.pending_mutex);
+        self.cancelled.push_back(request);
+        self.has_cancels = true;
+    }
+    if (self.user.load() == std::this_thread::get_id()) return;  // from a signal handler
+    const std::unique_lock<std::mutex> lock(self.mutex, std::try_to_lock);
+    if (lock.owns_lock() && self.engine != nullptr) self.handle_pending();
 }
 
 void open_engine(PyEngine* self, const std::vector<nb::bytes>& paths, const nb::dict& spec,
@@ -60,9 +77,15 @@ void open_engine(PyEngine* self, const std::vector<nb::bytes>& paths, const nb::
     EngineConfig config{std::move(files), spec_of(spec),  tensor_map_of(tensor_names),
                         n_threads,        std::move(isa), exact};
     set_cache(cache, config);
-    config.load_gate = std::move(load_gate);
+    if (load_gate == nullptr) {
+        load_gate = std::make_shared<LoadGate>();
+        load_gate->open();
+    }
+    config.load_gate = load_gate;
+    const NativeWork work;
+    const AbandonedAtExit guard(std::move(load_gate));
     Result<std::unique_ptr<Engine>> engine = [&] {
-        nb::gil_scoped_release released;
+        GilRelease released;
         return Engine::open(std::move(config));
     }();
     if (!engine.ok()) raise(engine.error(), Origin::kModelFile);
@@ -84,7 +107,7 @@ int64_t submit(PyEngine& self, const Ids& prompt, const Steps& steps, uint64_t s
                             logprob,
                             make_interventions(interventions, self.engine->spec())};
     Result<int64_t> id = self.engine->submit(std::move(request));
-    if (!id.ok()) fail(id.error());
+    if (!id.ok()) fail(id.error(), self);
     return id.value();
 }
 
@@ -102,13 +125,21 @@ nb::object finish_name(Finish finish) {
 }
 
 nb::list step(PyEngine& self) {
+    const NativeWork work;
     const InUse guard(self);
-    Result<std::vector<StepEvent>> events = [&] {
-        nb::gil_scoped_release released;
-        SignalCheck interrupt;
-        return self.engine->step(std::ref(interrupt));
-    }();
-    if (!events.ok()) fail(events.error());
+    Stop stop(self);
+    const auto interrupt = [&] { return self.has_cancels.load(std::memory_order_relaxed) || stop(); };
+    const auto run = [&] {
+        const GilRelease released;
+        return self.engine->step(interrupt);
+    };
+    Result<std::vector<StepEvent>> events = run();
+    while (!events.ok() && events.error().fault == Fault::kCancelled && self.has_cancels &&
+           PyErr_Occurred() == nullptr && !self.is_closing && !must_stop_for_exit()) {
+        self.handle_pending();
+        events = run();
+    }
+    if (!events.ok()) fail(events.error(), self);
     nb::list out;
     for (const StepEvent& e : events.value()) {
         out.append(nb::make_tuple(e.request, e.token, e.logprob, finish_name(e.finish), e.n_prompt,
@@ -117,21 +148,23 @@ nb::list step(PyEngine& self) {
     return out;
 }
 
-nb::ndarray<float, nb::numpy> score(PyEngine& self, const Ids& ids) {
+nb::object score(PyEngine& self, const Ids& ids) {
+    const NativeWork work;
     const InUse guard(self);
     auto out = std::make_unique<std::vector<float>>(ids.size() > 0 ? ids.size() - 1 : 0);
     const Status status = [&] {
-        nb::gil_scoped_release released;
-        SignalCheck interrupt;
+        GilRelease released;
+        Stop interrupt(self);
         return self.engine->score(span_of(ids), *out, std::ref(interrupt));
     }();
-    if (!status.ok()) fail(status.error());
+    if (!status.ok()) fail(status.error(), self);
     const size_t n = out->size();
-    return owned(std::move(out), {n});
+    return nb::cast(owned(std::move(out), {n}));  // runs Python code: within `work`
 }
 
 nb::tuple trace(PyEngine& self, const Ids& ids, const std::vector<TapFields>& taps, const LensFields& lens,
                 const std::vector<InterventionFields>& interventions) {
+    const NativeWork work;
     const InUse guard(self);
     const ModelSpec& spec = self.engine->spec();
     // Before allocating the records.
@@ -140,11 +173,11 @@ nb::tuple trace(PyEngine& self, const Ids& ids, const std::vector<TapFields>& ta
     TapRecorder recorder = make_tap_recorder(span_of(ids), taps, lens, spec);
     const std::shared_ptr<const Interventions> native = make_interventions(interventions, spec);
     const Status status = [&] {
-        nb::gil_scoped_release released;
-        SignalCheck interrupt;
+        GilRelease released;
+        Stop interrupt(self);
         return self.engine->trace(span_of(ids), recorder, native, std::ref(interrupt));
     }();
-    if (!status.ok()) fail(status.error());
+    if (!status.ok()) fail(status.error(), self);
     return arrays_of(recorder, ids.size(), lens, static_cast<size_t>(spec.n_vocab));
 }
 
@@ -152,11 +185,12 @@ PySequence open_sequence(PyEngine& self, const std::vector<InterventionFields>& 
     const InUse guard(self);
     Result<Sequence*> sequence =
         self.engine->open_sequence(make_interventions(interventions, self.engine->spec()));
-    if (!sequence.ok()) fail(sequence.error());
+    if (!sequence.ok()) fail(sequence.error(), self);
     return {&self, sequence.value()};
 }
 
-nb::ndarray<float, nb::numpy> extend(PySequence& self, const Ids& ids) {
+nb::object extend(PySequence& self, const Ids& ids) {
+    const NativeWork work;
     const InUse guard(*self.owner);
     require_open(self);
     Engine& engine = *self.owner->engine;
@@ -167,18 +201,19 @@ nb::ndarray<float, nb::numpy> extend(PySequence& self, const Ids& ids) {
         raise(context_full("the sequence would have", n_tokens, engine.max_tokens()), Origin::kArgument);
     auto out = std::make_unique<std::vector<float>>(ids.size() * n_vocab);
     const Status status = [&] {
-        nb::gil_scoped_release released;
-        SignalCheck interrupt;
+        GilRelease released;
+        Stop interrupt(*self.owner);
         return engine.extend(self.sequence, span_of(ids), *out, std::ref(interrupt));
     }();
-    if (!status.ok()) fail(status.error());
-    return owned(std::move(out), {ids.size(), n_vocab});
+    if (!status.ok()) fail(status.error(), *self.owner);
+    return nb::cast(owned(std::move(out), {ids.size(), n_vocab}));
 }
 
 void rollback(PySequence& self, int n) {
     const InUse guard(*self.owner);
     require_open(self);
-    if (Status status = self.owner->engine->rollback(self.sequence, n); !status.ok()) fail(status.error());
+    if (Status status = self.owner->engine->rollback(self.sequence, n); !status.ok())
+        fail(status.error(), *self.owner);
 }
 
 nb::dict describe(PyEngine& self) {
@@ -216,6 +251,8 @@ nb::class_<PySequence> bind_sequence(nb::module_& m) {
                                     "One sequence of a loaded model, decoded step by step by the caller.");
     sequence
         .def("extend", &extend, nb::arg("ids"),
+             nb::sig("def extend(self, ids: numpy.typing.NDArray[numpy.int32]) -> "
+                     "numpy.typing.NDArray[numpy.float32]"),
              "Appends ids and returns the logits after each: float32 [T, V].")
         .def("rollback", &rollback, nb::arg("n"), "Removes the last n tokens.")
         .def("close", &PySequence::close)
@@ -242,13 +279,8 @@ void bind_engine(nb::module_& m) {
         .def("submit", &submit, nb::arg("prompt"), nb::arg("steps"), nb::arg("seed"), nb::arg("stop_ids"),
              nb::arg("max_tokens"), nb::arg("logprob"), nb::arg("interventions"),
              "Queues a request and returns its id.")
-        .def(
-            "cancel",
-            [](PyEngine& self, int64_t request) {
-                const InUse guard(self);
-                self.engine->cancel(request);
-            },
-            nb::arg("request"))
+        .def("cancel", &cancel, nb::arg("request"),
+             "Ends a request; may be called while another thread is inside step().")
         .def("step", &step,
              nb::sig("def step(self) -> list[tuple[int, int | None, float | None, "
                      "typing.Literal['stop', 'length', 'cancelled'] | None, int, int, int]]"),
@@ -260,6 +292,8 @@ void bind_engine(nb::module_& m) {
                  return self.engine->has_work();
              })
         .def("score", &score, nb::arg("ids"),
+             nb::sig("def score(self, ids: numpy.typing.NDArray[numpy.int32]) -> "
+                     "numpy.typing.NDArray[numpy.float32]"),
              "Natural log-probability of ids[1:] given their predecessors: float32 [T - 1].")
         .def("trace", &trace, nb::arg("ids"), nb::arg("taps"), nb::arg("lens"), nb::arg("interventions"),
              nb::sig("def trace(self, ids: numpy.typing.NDArray[numpy.int32], "
@@ -277,7 +311,8 @@ void bind_engine(nb::module_& m) {
         .def("describe", &describe, nb::sig("def describe(self) -> dict[str, typing.Any]"),
              "isa, n_threads, weight_bytes, cache_bytes, used_cache_bytes, page_bytes, max_tokens, is_exact, "
              "and the requests by state: n_waiting, n_running, n_preempted.")
-        .def("close", &close_engine, "Frees weights and cache; later calls raise BadInput.");
+        .def("close", &close_engine,
+             "Stops the call of another thread, then frees weights and cache; later calls raise BadInput.");
     nb::class_<PySequence> sequence = bind_sequence(m);
     bind_kv_snapshot(engine, sequence);
 }

@@ -10,15 +10,11 @@
 #include <utility>
 #include <vector>
 
+#include "bind/gil.hpp"
 #include "bind/status.hpp"
 #include "runtime/engine.hpp"
 
 namespace zp {
-
-[[noreturn]] inline void fail(const Error& error) {
-    if (error.fault == Fault::kCancelled && PyErr_Occurred() != nullptr) throw nanobind::python_error();
-    raise(error, Origin::kArgument);
-}
 
 // The Python Engine. It admits one thread at a time; a second one gets an error instead of waiting for
 // minutes.
@@ -27,12 +23,31 @@ struct PyEngine {
 
     std::unique_ptr<Engine> engine;
     std::mutex mutex;
-    std::atomic<std::thread::id> user{};  // the thread that holds the mutex
-    // Sequences that Python closed or collected, possibly while another thread was inside. The next thread to
-    // enter frees them.
-    std::mutex dropped_mutex;
+    std::atomic<std::thread::id> user{};   // the thread that holds the mutex
+    std::atomic<bool> is_closing{false};   // stops the call of the thread that holds the mutex
+    std::atomic<bool> has_cancels{false};  // stops its step, which then continues without these requests
+    // Sequences that Python closed or collected, and requests that it cancelled, possibly while another
+    // thread was inside. That thread, or the next one to enter, handles them.
+    std::mutex pending_mutex;
     std::vector<Sequence*> dropped;
+    std::vector<int64_t> cancelled;
+
+    // Call it with `mutex` held.
+    void handle_pending() {
+        const std::lock_guard<std::mutex> lock(pending_mutex);
+        for (Sequence* sequence : std::exchange(dropped, {})) engine->close_sequence(sequence);
+        for (const int64_t request : std::exchange(cancelled, {})) engine->cancel(request);
+        has_cancels = false;
+    }
 };
+
+inline Error closed() { return invalid("this model is closed; load it again"); }
+
+[[noreturn]] inline void fail(const Error& error, const PyEngine& owner) {
+    if (error.fault == Fault::kCancelled && PyErr_Occurred() != nullptr) throw nanobind::python_error();
+    const bool is_closed = error.fault == Fault::kCancelled && owner.is_closing;
+    raise(is_closed ? closed() : error, Origin::kArgument);
+}
 
 // Holds the lock of an engine while one of its methods runs.
 class InUse {
@@ -42,11 +57,10 @@ public:
             raise(invalid("another thread is using this model; use it from one thread at a time, or load it "
                           "once per thread"),
                   Origin::kArgument);
-        if (owner.engine == nullptr) raise(invalid("this model is closed; load it again"), Origin::kArgument);
+        if (owner.engine == nullptr || owner.is_closing) raise(closed(), Origin::kArgument);
         user_ = &owner.user;
         *user_ = std::this_thread::get_id();
-        const std::lock_guard<std::mutex> dropping(owner.dropped_mutex);
-        for (Sequence* sequence : std::exchange(owner.dropped, {})) owner.engine->close_sequence(sequence);
+        owner.handle_pending();
     }
     ~InUse() { *user_ = std::thread::id(); }
 
@@ -66,7 +80,7 @@ public:
 
     void close() {
         if (sequence == nullptr) return;
-        const std::lock_guard<std::mutex> dropping(owner->dropped_mutex);
+        const std::lock_guard<std::mutex> lock(owner->pending_mutex);
         owner->dropped.push_back(std::exchange(sequence, nullptr));
     }
 

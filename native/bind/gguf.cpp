@@ -13,6 +13,7 @@
 
 #include "base/file.hpp"
 #include "base/text.hpp"
+#include "bind/gil.hpp"
 #include "bind/status.hpp"
 
 namespace nb = nanobind;
@@ -90,7 +91,7 @@ nb::list tensors(const GgufHeader& header) {
 
 // Reads the mapped file once, sequentially, without the GIL.
 Result<GgufHeader> read_file(const std::string& path) {
-    nb::gil_scoped_release unlocked;
+    GilRelease unlocked;
     try {
         Result<MappedFile> file = MappedFile::open(path);
         if (!file.ok()) return file.error();

@@ -12,7 +12,7 @@ namespace {
 PySequence open_cached(PyEngine& self, const Ids& ids) {
     const InUse guard(self);
     Result<Sequence*> sequence = self.engine->open_cached(span_of(ids));
-    if (!sequence.ok()) fail(sequence.error());
+    if (!sequence.ok()) fail(sequence.error(), self);
     return {&self, sequence.value()};
 }
 
@@ -23,13 +23,15 @@ nb::bytes page(PySequence& self, int index) {
         raise(invalid("the sequence does not have page " + std::to_string(index)), Origin::kArgument);
     Engine& engine = *self.owner->engine;
     Result<PageRef> page = engine.snapshot_page(*self.sequence, index);
-    if (!page.ok()) fail(page.error());
+    if (!page.ok()) fail(page.error(), *self.owner);
     return nb::bytes(page.value()->data(), engine.page_bytes());
 }
 
 void restore(PyEngine& self, const Ids& ids, int n_dropped, nb::iterator pages) {
+    const NativeWork work;
     const InUse guard(self);
     const auto next_page = [&](std::span<uint8_t> into) -> Status {
+        if (must_stop_for_exit()) return Error{Fault::kCancelled, ""};
         const nb::object next = pages == nb::iterator::sentinel() ? nb::object() : nb::borrow(*pages);
         if (!next.is_valid() || !nb::isinstance<nb::bytes>(next))
             return invalid("the snapshot has fewer pages than its tokens need");
@@ -40,7 +42,7 @@ void restore(PyEngine& self, const Ids& ids, int n_dropped, nb::iterator pages) 
         return {};
     };
     const Status status = self.engine->restore(span_of(ids), n_dropped, next_page);
-    if (!status.ok()) fail(status.error());
+    if (!status.ok()) fail(status.error(), self);
 }
 
 }  // namespace
@@ -51,7 +53,7 @@ void bind_kv_snapshot(nb::class_<PyEngine>& engine, nb::class_<PySequence>& sequ
             "fingerprint",
             [](PyEngine& self) {
                 const InUse guard(self);
-                nb::gil_scoped_release released;
+                GilRelease released;
                 return self.engine->fingerprint();
             },
             "Hash of everything that determines keys and values: weights, specification and precision.")

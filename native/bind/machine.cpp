@@ -9,6 +9,7 @@
 
 #include "base/cpu.hpp"
 #include "base/threads.hpp"
+#include "bind/gil.hpp"
 #include "bind/status.hpp"
 #include "kernels/packing.hpp"
 #include "ops/matmul.hpp"
@@ -40,7 +41,7 @@ using Measured = nb::typed<nb::tuple, double, double, double>;
 template <class Measure>
 Measured measured(int n_threads, const Measure& measure) {
     Result<Rate> result = [&] {
-        nb::gil_scoped_release released;
+        GilRelease released;
         ThreadPool pool(n_threads);
         return measure(pool);
     }();

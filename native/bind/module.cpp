@@ -11,6 +11,7 @@ void bind_gguf(nb::module_& m);
 void bind_sampling(nb::module_& m);
 void bind_machine(nb::module_& m);
 void bind_engine(nb::module_& m);
+void bind_exit();
 }  // namespace zp
 
 NB_MODULE(_native, m) {
@@ -21,4 +22,5 @@ NB_MODULE(_native, m) {
     zp::bind_sampling(m);
     zp::bind_machine(m);
     zp::bind_engine(m);
+    zp::bind_exit();
 }

@@ -3,6 +3,8 @@
 #include <exception>
 #include <new>
 
+#include "bind/gil.hpp"
+
 namespace nb = nanobind;
 
 namespace zp {
@@ -37,7 +39,7 @@ void raise(const Error& error, Origin origin) {
     if (const char* name = class_of(error.fault, origin))
         set_error(name, error.message.c_str());
     else
-        PyErr_SetNone(PyExc_KeyboardInterrupt);
+        PyErr_SetNone(must_stop_for_exit() ? PyExc_SystemExit : PyExc_KeyboardInterrupt);
     throw nb::python_error();
 }
 

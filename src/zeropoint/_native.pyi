@@ -157,7 +157,8 @@ class Engine:
     def submit(self, prompt: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], steps: _Sequence[tuple[str, Mapping[str, float]]], seed: int, stop_ids: _Sequence[int], max_tokens: int, logprob: bool, interventions: _Sequence[tuple[str, int, int, int, int, int, float, _Sequence[float]]]) -> int:
         """Queues a request and returns its id."""
 
-    def cancel(self, request: int) -> None: ...
+    def cancel(self, request: int) -> None:
+        """Ends a request; may be called while another thread is inside step()."""
 
     def step(self) -> list[tuple[int, int | None, float | None, Literal['stop', 'length', 'cancelled'] | None, int, int, int]]:
         """
@@ -166,7 +167,7 @@ class Engine:
 
     def has_work(self) -> bool: ...
 
-    def score(self, ids: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> NDArray[numpy.float32]:
+    def score(self, ids: numpy.typing.NDArray[numpy.int32]) -> numpy.typing.NDArray[numpy.float32]:
         """
         Natural log-probability of ids[1:] given their predecessors: float32 [T - 1].
         """
@@ -185,7 +186,9 @@ class Engine:
         """
 
     def close(self) -> None:
-        """Frees weights and cache; later calls raise BadInput."""
+        """
+        Stops the call of another thread, then frees weights and cache; later calls raise BadInput.
+        """
 
     def fingerprint(self) -> int:
         """
@@ -201,7 +204,7 @@ class Engine:
 class Sequence:
     """One sequence of a loaded model, decoded step by step by the caller."""
 
-    def extend(self, ids: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> NDArray[numpy.float32]:
+    def extend(self, ids: numpy.typing.NDArray[numpy.int32]) -> numpy.typing.NDArray[numpy.float32]:
         """Appends ids and returns the logits after each: float32 [T, V]."""
 
     def rollback(self, n: int) -> None:

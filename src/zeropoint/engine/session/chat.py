@@ -6,6 +6,7 @@ first, and a notice reports it; the system prompt stays. A single message that d
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,15 +38,24 @@ class Answer:
         self._notices = notices
         self._on_end = on_end
         self._pieces: list[str] = []
+        self._iterating = threading.RLock()  # pieces are stored in order when threads share the answer
+        self._ending = threading.RLock()
         self._is_open = True
 
     def __iter__(self) -> Iterator[str]:
+        pieces = iter(self._stream)
         try:
-            for piece in self._stream:
-                self._pieces.append(piece)
+            while piece := self._next(pieces):
                 yield piece
         finally:
             self.close()
+
+    def _next(self, pieces: Iterator[str]) -> str:
+        """The next piece of text; "" at the end."""
+        with self._iterating:
+            if piece := next(pieces, ""):
+                self._pieces.append(piece)
+            return piece
 
     def text(self) -> str:
         """The complete answer; waits for its end."""
@@ -54,11 +64,15 @@ class Answer:
         return "".join(self._pieces)
 
     def close(self) -> None:
-        """Stop the answer if it is running, and add its turn to the conversation. May be repeated."""
-        if self._is_open:
-            self._is_open = False
-            self._stream.close()
-            self._on_end("".join(self._pieces))
+        """Stop the answer if it is running, and add its turn to the conversation. May be repeated.
+
+        Another thread may call it while one iterates.
+        """
+        with self._ending:
+            if self._is_open:
+                self._is_open = False
+                self._stream.close()
+                self._on_end("".join(self._pieces))
 
     def __repr__(self) -> str:
         return repr(self._stream).replace(type(self._stream).__name__, "Answer", 1)

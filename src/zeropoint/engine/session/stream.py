@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 import weakref
 from collections import deque
@@ -52,10 +53,10 @@ class StreamMultiplexer:
         return request_id
 
     def next_events(self, request_id: int) -> list[Event]:
-        """The pending events of a request; steps the engine until there is one."""
-        while not self._pending[request_id]:
+        """The pending events of a request; steps the engine until there is one. [] once it is forgotten."""
+        while not self._pending.get(request_id, [None]):
             events = self.engine.step()
-            if not events:
+            if not events and request_id in self._pending:
                 raise MachineError("the answer ended because a concurrent request failed; ask again")
             for event in events:
                 pending = self._pending.get(event.request)
@@ -63,19 +64,22 @@ class StreamMultiplexer:
                     pending.append(event)
                 elif event.finish is None:
                     self.engine.cancel(event.request)
-        events, self._pending[request_id] = self._pending[request_id], []
-        return events
+        events = self._pending.get(request_id, [])
+        taken = events[:]
+        del events[: len(taken)]
+        return taken
 
     def forget(self, request_id: int) -> None:
         """Cancel the request if it is running, and drop its pending events."""
         self._pending.pop(request_id, None)
-        # A closed engine has no requests; one that is busy in another thread cancels at its next event.
-        with contextlib.suppress(BadInput):
+        with contextlib.suppress(BadInput):  # a closed engine has no requests
             self.engine.cancel(request_id)
 
 
 class Stream:
     """Iterate over pieces of text; each step of the iteration runs the engine. Close it to stop early.
+
+    Threads may share a stream: each piece goes to one of them, and any thread may close it.
 
     finish_reason: "stop", "length" or "cancelled"; None while the answer is running. usage, timings: so far.
     token_ids: generated so far. notices: sentences to show to the user. A notebook shows the text so far and
@@ -107,6 +111,8 @@ class Stream:
         self._events: deque[Event] = deque()
         self._is_done = False
         self._pieces: list[str] = []
+        self._iterating = threading.RLock()  # held during a step of the iteration
+        self._ending = threading.RLock()  # held briefly, so that `close` need not wait for a step
         self._request_id = streams.submit(Request(prompt_ids, params, stop_ids, interventions=interventions))
         weakref.finalize(self, streams.forget, self._request_id).atexit = False
 
@@ -114,11 +120,12 @@ class Stream:
         return self
 
     def __next__(self) -> str:
-        while not self._is_done:
-            piece = self._advance()
-            if piece:
-                self._pieces.append(piece)
-                return piece
+        with self._iterating:
+            while not self._is_done:
+                piece = self._advance()
+                if piece:
+                    self._pieces.append(piece)
+                    return piece
         raise StopIteration
 
     def __enter__(self) -> Stream:
@@ -154,10 +161,11 @@ class Stream:
         return f"{state} so far; iterate over it or call text() for more"
 
     def close(self) -> None:
-        """Stop now. Does nothing once the answer has ended."""
-        if self.finish_reason is None:
-            self.finish_reason = "cancelled"
-        self._is_done = True
+        """Stop now, also while another thread iterates. Does nothing once the answer has ended."""
+        with self._ending:
+            if self.finish_reason is None:
+                self.finish_reason = "cancelled"
+            self._is_done = True
         self._streams.forget(self._request_id)
 
     @property
@@ -179,14 +187,18 @@ class Stream:
 
     def _advance(self) -> str:
         """The text of the next event; after the last event, the text that was held back."""
-        if self.finish_reason is not None:
-            self._is_done = True
+        with self._ending:
+            if self._is_done:
+                return ""
+            self._is_done = self.finish_reason is not None
+        if self._is_done:
             self._streams.forget(self._request_id)
             return self._text.finish()
         try:
             if not self._events:
                 self._events.extend(self._streams.next_events(self._request_id))
-            return self._handle(self._events.popleft())
+            with self._ending:
+                return "" if self._is_done else self._handle(self._events.popleft())
         except BaseException:
             self.close()
             raise

@@ -80,8 +80,10 @@ class TorchEngine:
         events, self._finished = self._finished, []
         for number, running in list(self._running.items()):
             event = self._advance(number, running)
+            if number not in self._running:  # cancelled meanwhile, by another thread
+                continue
             if event.finish is not None:
-                del self._running[number]
+                self._running.pop(number, None)
             events.append(event)
         return events
 
@@ -91,7 +93,7 @@ class TorchEngine:
         steps = request.params.active()
         token = sample(steps, logits_V, tokens, running.seed, len(tokens), len(request.prompt_ids))
         if token < 0:
-            del self._running[number]
+            self._running.pop(number, None)
             raise MachineError("the model's logits contain NaN or exclude every token")
         if token in request.stop_ids:
             return _event(number, running, finish="stop")

@@ -5,11 +5,14 @@ A timeout in a thread ends the waiting but not the work, so rendering runs in a 
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import select
 import struct
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from importlib.util import find_spec
@@ -40,6 +43,7 @@ class NotStartedError(DiedError):
 
 
 _prestarted: list[TemplateProcess] = []
+_exiting: list[bool] = []
 
 
 def prestart() -> None:
@@ -76,6 +80,7 @@ class TemplateProcess:
                 f"the chat template's worker process could not start ({error}); free some memory or processes"
             ) from None
         self.close = weakref.finalize(self, _terminate, self._process, self.owner)
+        _notice_exit()
 
     @classmethod
     def take(cls) -> TemplateProcess:
@@ -112,6 +117,8 @@ class TemplateProcess:
             return self._read(deadline)
         except BaseException:  # Ctrl-C included: a partial frame may be on the pipes
             self.close()
+            if _exiting and threading.current_thread() is not threading.main_thread():
+                raise SystemExit from None  # the exit killed the worker; ends a daemon thread silently
             raise
 
     def _write(self, frame: bytes, deadline: float) -> None:
@@ -154,6 +161,12 @@ class TemplateProcess:
             poll.register(pipe, select.POLLOUT)
         if remaining_s <= 0 or not poll.poll(remaining_s * 1000):
             raise TimedOutError
+
+
+@functools.cache
+def _notice_exit() -> None:
+    """Let `_exiting` be non-empty before `finalize` kills the workers at exit; call it after a `finalize`."""
+    atexit.register(_exiting.append, True)
 
 
 def _descriptor(pipe: IO[bytes] | None) -> int:
