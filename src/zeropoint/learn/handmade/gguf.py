@@ -8,13 +8,12 @@ from zeropoint import families
 from zeropoint.files.atomic_write import atomic_file
 from zeropoint.learn.handmade.compile import blueprint, weights
 from zeropoint.learn.handmade.dsl import Program
+from zeropoint.tokenizers.core.character_vocab import character_metadata
 from zeropoint.weights.gguf.writer import write_gguf
 from zeropoint.weights.mapping import LazyTensor
 from zeropoint.weights.packing import pack
 
 __all__ = ["write_program"]
-
-_NORMAL = 1  # GGUF token type of plain text
 
 
 def write_program(program: Program, path: Path) -> None:
@@ -22,10 +21,7 @@ def write_program(program: Program, path: Path) -> None:
     metadata = {
         **families.for_blueprint(blueprint(program)).to_gguf(blueprint(program)),
         "general.name": f"handmade:{program.name}",
-        "tokenizer.ggml.model": "gpt2",
-        "tokenizer.ggml.pre": "gpt-2",
-        "tokenizer.ggml.tokens": list(program.tokens),
-        "tokenizer.ggml.token_type": [_NORMAL] * len(program.tokens),
+        **character_metadata(program.tokens),
     }
     if program.stop is not None:
         metadata["tokenizer.ggml.eos_token_id"] = program.tokens.index(program.stop)
