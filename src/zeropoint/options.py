@@ -69,6 +69,8 @@ class Option:
             return f"one of {', '.join(allowed)}"
         noun = {int: "a whole number", float: "a number", bool: "true or false"}.get(self.type, "a text")
         noun += f" of {self.unit}" if self.unit else ""
+        if None not in (self.minimum, self.maximum) and not (self.is_open or self.is_open_above):
+            return f"{noun} between {self.minimum} and {self.maximum}"
         low = (
             f"{'above' if self.is_open else 'at least'} {self.minimum}" if self.minimum is not None else None
         )

@@ -44,8 +44,8 @@ def test_every_option_is_a_setting_a_flag_and_in_the_help() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"threads": 0}, "threads must be a whole number at least 1 and at most 1024; got 0"),
-        ({"threads": 1025}, "threads must be .* at most 1024; got 1025"),
+        ({"threads": 0}, "threads must be a whole number between 1 and 1024; got 0"),
+        ({"threads": 1025}, "threads must be .* between 1 and 1024; got 1025"),
         ({"context": True}, "context must be a whole number at least 1; got True"),
         ({"exact": 1}, "exact must be true or false; got 1"),
         ({"isa": "avx1024"}, "isa `avx1024`; expected one of auto, .*avx512"),

@@ -53,8 +53,8 @@ def test_a_value_in_range_gets_the_options_type(name: str, value: Any, checked: 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("count", 9, "count must be a whole number at least 1 and at most 8; got 9"),
-        ("count", True, "count must be a whole number at least 1 and at most 8; got True"),
+        ("count", 9, "count must be a whole number between 1 and 8; got 9"),
+        ("count", True, "count must be a whole number between 1 and 8; got True"),
         ("count", None, "count must be .* got None"),
         ("rate", 0, "rate must be a number above 0 and at most 1; got 0"),
         ("rate", float("nan"), "got nan"),

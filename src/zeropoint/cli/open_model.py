@@ -10,7 +10,7 @@ from zeropoint.settings import Settings
 if TYPE_CHECKING:
     from zeropoint.engine.session.model import Model
 
-__all__ = ["model_name", "open_model"]
+__all__ = ["model_name", "open_model", "warn_about_threads"]
 
 
 def model_name(settings: Settings) -> str:
@@ -31,6 +31,7 @@ def open_model(settings: Settings, console: Console, *, will_chat: bool = False)
         template_process.prestart()
     from zeropoint.engine.session.load import load
 
+    warn_about_threads(settings, console)
     name = model_name(settings)
     with console.progress(f"fetching {name}") as report:
         return load(
@@ -39,4 +40,18 @@ def open_model(settings: Settings, console: Console, *, will_chat: bool = False)
             will_chat=will_chat,
             progress=report,
             notify=console.notice,
+        )
+
+
+def warn_about_threads(settings: Settings, console: Console) -> None:
+    """Warn if there are more threads than processors: they wait for each other, which is slower."""
+    threads = settings.get("threads")
+    if threads.value is None:
+        return
+    from zeropoint.engine.machine import default_threads
+
+    if threads.value > (n_processors := default_threads()):
+        console.warning(
+            f"threads is {threads.value}, which is slower than {n_processors}, the number of processors that "
+            "this process may use"
         )

@@ -20,7 +20,7 @@ from zeropoint.files.locks import sole_writer
 from zeropoint.files.paths import display_path
 from zeropoint.frozen import frozen
 from zeropoint.weights import hf_folder as folders
-from zeropoint.weights.conversion import folder_tensors, gguf_tensors
+from zeropoint.weights.conversion import check_format, folder_tensors, gguf_tensors
 from zeropoint.weights.export_variants import export_variant
 from zeropoint.weights.gguf.writer import file_bytes, write_gguf
 from zeropoint.weights.hf_folder import HfFolder
@@ -30,7 +30,7 @@ from zeropoint.weights.run_checkpoint import RunCheckpoint
 from zeropoint.weights.safetensors.writer import SHARD_BYTES, write_shards
 from zeropoint.weights.stored_tensors import format_names
 
-__all__ = ["ConversionResult", "convert"]
+__all__ = ["ConversionResult", "check_target", "convert"]
 
 Notify = Callable[[str], None]
 _PART = re.compile(r".+-\d{5}-of-\d{5}\.gguf", re.DOTALL)
@@ -66,7 +66,7 @@ def convert(
     Raises BadInput, BadModelFile, DiskError, OutOfMemory.
     """
     with sole_writer(target):
-        is_gguf = _check_target(source, target, force)
+        is_gguf = check_target(target, to, force)
         opened = open_model(source, allow_pickle=allow_pickle)
         return _convert(opened, target, is_gguf, to.upper() if to else None, shard_bytes, progress, notify)
 
@@ -100,8 +100,11 @@ def _convert(
     return _to_folder(opened, target, tensors, shard_bytes, report, notify)
 
 
-def _check_target(source: Path, target: Path, force: bool) -> bool:
-    """Whether the target is a GGUF file. Raises BadInput if it may not be written."""
+def check_target(target: Path, to: str | None, force: bool) -> bool:
+    """Whether the target is a GGUF file. Raises BadInput if it may not be written, or not in the format `to`.
+
+    Needs no source, so it can be checked before one is downloaded or read.
+    """
     is_gguf = target.suffix.lower() == ".gguf"
     if not is_gguf and (folders.is_pickle(target) or target.suffix == ".safetensors"):
         raise BadInput(f"{display_path(target)}: a target must end in .gguf or be the name of a folder")
@@ -109,6 +112,7 @@ def _check_target(source: Path, target: Path, force: bool) -> bool:
         raise BadInput(
             f"{display_path(target)} is the name of one shard of a model; choose a name without shard numbers"
         )
+    check_format(to.upper() if to else None, is_gguf)
     if not target.exists() and not target.is_symlink():
         return is_gguf
     if is_gguf and not target.is_file():

@@ -189,9 +189,8 @@ def report(
     else:
         taps = [Tap(_weights(layer), indices) for layer, indices in heads.items()]
     layers = range(b.n_layers) if options.has_lens else [b.n_layers - 1]
-    trace = model.trace(
-        text, taps, lens=LogitLens(list(layers), options.top, named), interventions=interventions
-    )
+    lens = LogitLens(list(layers), min(options.top, b.n_vocab), named)
+    trace = model.trace(text, taps, lens=lens, interventions=interventions)
     n_tokens = len(trace.token_ids)
     at = n_tokens - 1 if options.at is None else options.at
     if not 0 <= at < n_tokens:

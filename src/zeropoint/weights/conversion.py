@@ -32,14 +32,22 @@ _STAY_F32 = (".router.weight", ".position.weight", ".segment.weight", "relative_
 _REACH_EVERY_LOGIT = ("embedding.weight", "head.weight")
 
 
+def check_format(to: str | None, is_gguf: bool) -> None:
+    """Raise BadInput if neither a GGUF file nor, if not is_gguf, a folder can store matrices as `to`."""
+    writable = {name for name, _, _, _ in _native.formats()} & set(formats.names())
+    if to is not None and to not in writable:
+        raise BadInput(choices("format", to, writable))
+    if to is not None and not is_gguf and to not in FOLDER_FORMATS:
+        raise BadInput(
+            f"a folder can store {', '.join(FOLDER_FORMATS)}, not {to}; choose one of them, or a .gguf target"
+        )
+
+
 def gguf_tensors(opened: OpenedModel, to: str | None, notify: Callable[[str], None]) -> list[PackedTensor]:
     """The tensors of a GGUF file, with matrices in the format `to`; unchanged ones are copied byte for byte.
 
     notify: called for matrices that cannot have the format. Raises BadInput for an unknown format.
     """
-    writable = {name for name, _, _, _ in _native.formats()} & set(formats.names())
-    if to is not None and to not in writable:
-        raise BadInput(choices("format", to, writable))
     file = opened.file if isinstance(opened.file, GgufModel) else None
     sources = opened.sources if file else _tensor_map(opened, "gguf")
     if left := opened.weights.keys() - sources.keys():
@@ -66,10 +74,6 @@ def folder_tensors(opened: OpenedModel, to: str | None) -> list[PackedTensor]:
 
     FP8 becomes BF16.
     """
-    if to is not None and to not in FOLDER_FORMATS:
-        raise BadInput(
-            f"a folder can store {', '.join(FOLDER_FORMATS)}, not {to}; choose one of them, or a .gguf target"
-        )
     stored = to_stored(opened.weights.lazy, _tensor_map(opened, "hf"))
     form_of = {form: form for form in FOLDER_FORMATS} | READ_ONLY
     return [pack(name, tensor, to or form_of.get(tensor.format, "F32")) for name, tensor in stored.items()]

@@ -60,7 +60,7 @@ class FakeModel:
     name = "fake"
 
     def __init__(self, pieces: Sequence[Any] | None = None, n_ctx: int = 1000) -> None:
-        self.engine = SimpleNamespace(n_ctx=n_ctx)
+        self.engine = self.blueprint = SimpleNamespace(n_ctx=n_ctx)
         self.defaults: Mapping[str, Any] = {"temperature": 0.25}
         self.pieces = pieces
         self.notices: list[str] = []

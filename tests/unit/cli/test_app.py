@@ -96,7 +96,7 @@ def test_python_dash_m() -> None:
         (["chta"], "(closest: chat)"),
         (["chat", "--temprature", "1"], "--temperature"),
         (["chat", "--threads", "x"], "'x' is not a valid integer"),
-        (["chat", "--temperature", "3", "hi"], "temperature must be a number at least 0 and at most 2"),
+        (["chat", "--temperature", "3", "hi"], "temperature must be a number between 0 and 2"),
         (["chat", "--temperature", "nan", "hi"], "temperature must be"),
         (["chat", "--threads", "0", "hi"], "--threads: threads must be a whole number at least 1"),
         (["--show-completion", "tcsh"], "unknown shell `tcsh`"),

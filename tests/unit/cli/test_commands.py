@@ -107,6 +107,18 @@ def test_an_answer_cut_off_at_the_token_limit_is_reported(run: Run, model: FakeM
     assert run(command, "-n", "2", "hi").err == ""
 
 
+@pytest.mark.parametrize("command", ["chat", "generate"])
+def test_more_threads_than_processors_get_a_warning(
+    run: Run, model: FakeModel, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr("zeropoint.engine.machine.default_threads", lambda: 4)
+    warning = "threads is 5, which is slower than 4, the number of processors that this process may use\n"
+    assert run(command, "hi", "--threads", "5").err == warning
+    assert run(command, "hi", "--threads", "5", "-q").err == ""
+    assert run(command, "hi", "--threads", "4").err == ""
+    assert model.loaded_with["threads"] == 4
+
+
 def test_config_shows_the_default_token_limit(run: Run) -> None:
     assert "sampling.max_tokens\t1024\tdefault" in run("config").out.splitlines()
 

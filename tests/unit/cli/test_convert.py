@@ -55,6 +55,24 @@ def test_unusable_sources_are_rejected(source: str, message: str, run: Run, tmp_
     assert result.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("target", "format", "message"),
+    [
+        ("out.gguf", "Q9", "unknown format `Q9`; expected one of BF16, "),
+        ("out", "q4_0", "a folder can store F32, F16, BF16, not Q4_0"),
+        ("out.bin", "Q8_0", "a target must end in .gguf or be the name of a folder"),
+    ],
+)
+def test_what_needs_no_source_is_checked_first(
+    target: str, format: str, message: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.socket.connect", pytest.fail)
+    for source in ("nope.gguf", "hf:owner/repo"):
+        result = run("convert", source, target, "--to", format)
+        assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+        assert message in result.err
+
+
 def test_verbose_prints_progress(run: Run, tiny_path: Path, tmp_path: Path) -> None:
     result = run("convert", "-v", str(tiny_path), str(tmp_path / "out"))
     assert "writing out: 100 %" in result.err

@@ -80,6 +80,25 @@ def test_a_folder_with_other_files_is_neither_used_nor_renamed(arguments: tuple[
     assert [path.name for path in Path.cwd().iterdir() if "letters" in path.name] == ["letters"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "data.source=nope"], "unknown data set `nope`"),
+        (["--set", "data.n_ctx=17"], "data.n_ctx is 17"),
+        (["--set", "optimizer.kind=sdg"], "unknown optimizer.kind `sdg`"),
+        (["--set", "train.device=cuda"], "train.device"),
+    ],
+)
+def test_fresh_renames_nothing_if_the_new_run_cannot_start(
+    arguments: list[str], message: str, run: Run
+) -> None:
+    Path("runs/harbour/checkpoints").mkdir(parents=True)
+    result = run("train", "harbour", *TINY, "--fresh", *arguments)
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert message in result.err
+    assert [path.name for path in Path("runs").iterdir()] == ["harbour"]
+
+
 def test_a_run_in_training_by_another_process_is_not_renamed(run: Run) -> None:
     from zeropoint.train.run.run_lock import lock_run
 

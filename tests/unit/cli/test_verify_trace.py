@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
@@ -130,12 +129,19 @@ def test_trace_selects_matrices_and_prints_json(run: Run) -> None:
     assert output["prediction"] == ")"
 
 
-def test_trace_writes_a_model_file(run: Run, tmp_path: Path) -> None:
-    from zeropoint.weights.gguf.reader import open_gguf
-
-    path = tmp_path / "previous.gguf"
-    assert run("trace", "handmade:previous", "ab", "--write", str(path)).code == 0
-    assert "blocks.0.attention.query.weight" in open_gguf(path).tensors
+@pytest.mark.parametrize(
+    ("program", "text", "continued"),
+    [("aab", "aab", "aa"), ("previous", "ab", "ab"), ("brackets", "(()", ")")],
+)
+def test_trace_writes_a_file_that_other_commands_open(
+    run: Run, program: str, text: str, continued: str
+) -> None:
+    assert run("trace", f"handmade:{program}", text, "--write", "m.gguf").code == 0
+    generated = run("generate", "-m", "m.gguf", text, "-n", "2", "--temperature", "0", "-q")
+    assert (generated.code, generated.out) == (0, f"{continued}\n")
+    inspected = run("inspect", "-m", "m.gguf", text, "--logprobs", "--attention", "0.0")
+    assert (inspected.code, inspected.err) == (0, "")
+    assert run("compare", "./m.gguf", "--text", text).code == 0
 
 
 @pytest.mark.parametrize(
@@ -145,6 +151,7 @@ def test_trace_writes_a_model_file(run: Run, tmp_path: Path) -> None:
         (["handmade:ab", "a"], "closest: aab"),
         (["handmade:aab", "axa"], "contains 'x'"),
         (["handmade:aab", "aab", "--at", "9"], "1 to 3"),
+        (["handmade:aab", "aab", "--write", "m"], "--write m must end in .gguf"),
         (["handmade:aab", "aab", "--only", "nothing"], "no matrix has `nothing`"),
     ],
 )

@@ -40,7 +40,7 @@ class ScriptedModel:
     """Counts a word as a token, and the role of each message as one more."""
 
     def __init__(self, n_ctx: int = 1000) -> None:
-        self.engine = SimpleNamespace(n_ctx=n_ctx)
+        self.engine = self.blueprint = SimpleNamespace(n_ctx=n_ctx)
         self.asked: list[list[dict[str, str]]] = []
         self.params: dict[str, Any] = {}
 

@@ -61,7 +61,7 @@ def test_numbers_outside_the_range_are_rejected(option: Any, value: object) -> N
 @pytest.mark.parametrize(
     ("flat", "message"),
     [
-        ({"temperature": 2.1}, "temperature must be a number at least 0 and at most 2; got 2.1"),
+        ({"temperature": 2.1}, "temperature must be a number between 0 and 2; got 2.1"),
         ({"temperature": -1}, "at least 0"),
         ({"top_p": 0}, "above 0"),
         ({"top_p": 1.5}, "at most 1"),

@@ -169,11 +169,11 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
         ("train.accumulation_steps=0", r"train\.accumulation_steps must be .*; got 0"),
         (
             "train.seed=99999999999",
-            r"train\.seed must be a whole number at least 0 and at most 2147483647; got 99999999999",
+            r"train\.seed must be a whole number between 0 and 2147483647; got 99999999999",
         ),
         (
             "train.threads=100000",
-            r"train\.threads must be a whole number at least 0 and at most 1024; got 100000",
+            r"train\.threads must be a whole number between 0 and 1024; got 100000",
         ),
         ("train.max_checkpoints=1", r"train\.max_checkpoints must be a whole number at least 2 .*; got 1"),
         (
@@ -190,7 +190,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
         ("data.validation=1.0", r"data\.validation must be a number above 0 and below 1; got 1\.0"),
         (
             "schedule.min_lr_ratio=2.0",
-            r"schedule\.min_lr_ratio must be a number at least 0 and at most 1; got 2\.0",
+            r"schedule\.min_lr_ratio must be a number between 0 and 1; got 2\.0",
         ),
         ("model.blueprint=tiny-gpt", r"model\.n_layers and model\.blueprint are both set"),
     ],

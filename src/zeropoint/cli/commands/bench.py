@@ -116,13 +116,15 @@ def _lengths(text: str | None, flag: str) -> tuple[int, ...] | None:
     return tuple(map(int, words))
 
 
-def _check_context(n_ctx: int, lengths: tuple[int, ...], flag: str, n_generated: int) -> None:
+def _check_context(n_ctx: int, max_ctx: int, lengths: tuple[int, ...], flag: str, n_generated: int) -> None:
     """Raise BadInput for a requested length that would not fit and so be skipped."""
+    from zeropoint.engine.context_limit import longer_context
+
     for n in lengths:
         if n + n_generated >= n_ctx:
             raise BadInput(
-                f"{flag} {n} needs a context of more than {n + n_generated} tokens and the model has "
-                f"{n_ctx}; choose a shorter length or a larger --context"
+                f"{flag} {n} needs a context of more than {n + n_generated} tokens and it holds {n_ctx}; "
+                f"choose a shorter length{longer_context(n_ctx, max_ctx)}"
             )
 
 
@@ -140,8 +142,8 @@ def _speed(
 
     with open_model.open_model(settings, console) as model:
         engine = model.engine
-        _check_context(engine.n_ctx, prefill or (), "--prefill", 0)
-        _check_context(engine.n_ctx, decode or (), "--decode", DECODE_TOKENS)
+        _check_context(engine.n_ctx, model.blueprint.n_ctx, prefill or (), "--prefill", 0)
+        _check_context(engine.n_ctx, model.blueprint.n_ctx, decode or (), "--decode", DECODE_TOKENS)
         weight_bytes = sum(tensor.n_bytes for tensor in model.file.tensors.values())
         speed = measure_speed(
             engine,

@@ -6,13 +6,16 @@ the first tensor that differs by more than rounding error. Needs torch.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zeropoint.cli import help_page, open_model, options
 from zeropoint.cli.console import Console
 from zeropoint.cli.names import model_names
+
+if TYPE_CHECKING:
+    from zeropoint.inspect.compare import Comparison
 
 GROUP = "Look inside"
 _EXAMPLES = """\b
@@ -59,10 +62,11 @@ def command(
     """
     from zeropoint.catalogue.fetch import resolve
     from zeropoint.convert.run_gguf import open_native
-    from zeropoint.inspect.compare import TOLERANCE, by_layer, compare
+    from zeropoint.inspect.compare import TOLERANCE, compare
     from zeropoint.tokenizers.formats.gguf import load_tokenizer
 
     settings = options.read({**flags, "model": name})
+    open_model.warn_about_threads(settings, console)
     model = resolve(open_model.model_name(settings), settings=settings, notice=console.notice)
     ids = load_tokenizer(open_native(model.path)).encode(text)
     result = compare(
@@ -73,33 +77,39 @@ def command(
         is_exact=not fast,
         tolerance=TOLERANCE if tolerance is None else tolerance,
     )
-    first = result.first
     if as_json:
-        console.json(
-            {
-                "model": model.name,
-                "tokens": len(ids),
-                "tolerance": result.tolerance,
-                "first_difference": first and first.name,
-                "same_top_token_share": result.same_top,
-                "tensors": {
-                    p.name: {"largest_difference": p.difference, "largest_value": p.largest}
-                    for p in result.points
-                },
-            }
-        )
+        console.json(_as_json(model.name, len(ids), result))
     else:
-        rows = [
-            (layer, p.name, f"{p.difference:.2e}", f"{p.largest:.3g}", f"{p.relative:.1e}")
-            for layer, p in by_layer(result).items()
-        ]
-        console.table(("layer", "tensor", "difference", "largest value", "relative"), rows)
-        console.line(f"the engines predict the same token at {result.same_top:.0%} of {len(ids)} positions")
-        if first is None:
-            console.line(f"no tensor differs by more than {result.tolerance:g} of its largest value")
-        else:
-            console.line(
-                f"first difference: {first.name}, by {first.difference:.2e} ({first.relative:.1e} relative)"
-            )
-    if first is not None:
+        _print(console, len(ids), result)
+    if result.first is not None:
         raise click.exceptions.Exit(1)
+
+
+def _as_json(name: str, n_tokens: int, result: Comparison) -> dict[str, Any]:
+    return {
+        "model": name,
+        "tokens": n_tokens,
+        "tolerance": result.tolerance,
+        "first_difference": result.first and result.first.name,
+        "same_top_token_share": result.same_top,
+        "tensors": {
+            p.name: {"largest_difference": p.difference, "largest_value": p.largest} for p in result.points
+        },
+    }
+
+
+def _print(console: Console, n_tokens: int, result: Comparison) -> None:
+    from zeropoint.inspect.compare import by_layer
+
+    rows = [
+        (layer, p.name, f"{p.difference:.2e}", f"{p.largest:.3g}", f"{p.relative:.1e}")
+        for layer, p in by_layer(result).items()
+    ]
+    console.table(("layer", "tensor", "difference", "largest value", "relative"), rows)
+    console.line(f"the engines predict the same token at {result.same_top:.0%} of {n_tokens} positions")
+    if (first := result.first) is None:
+        console.line(f"no tensor differs by more than {result.tolerance:g} of its largest value")
+    else:
+        console.line(
+            f"first difference: {first.name}, by {first.difference:.2e} ({first.relative:.1e} relative)"
+        )

@@ -67,8 +67,9 @@ def command(
 
     SOURCE is a path or a model name, which is downloaded if necessary.
     """
-    from zeropoint.convert.convert import convert
+    from zeropoint.convert.convert import check_target, convert
 
+    check_target(target, to, force)  # before anything is downloaded
     path = _path_of(source, console)
     with console.progress(f"writing {target.name}") as report:
         result = convert(

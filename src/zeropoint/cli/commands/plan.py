@@ -42,6 +42,7 @@ def command(console: Console, /, name: str | None, as_json: bool, **flags: Any) 
     from zeropoint.planning.estimate import estimate
 
     settings = options.read({**flags, "model": name})
+    open_model.warn_about_threads(settings, console)
     estimated = estimate(open_model.model_name(settings), settings.engine_options(), settings=settings)
     info, plan = estimated.model.info, estimated.plan
     if as_json:

@@ -78,6 +78,8 @@ def command(
     if not program.startswith(_PREFIX):
         listed = ", ".join(f"{_PREFIX}{name}" for name in programs.names())
         raise BadInput(f"cannot trace {program}; expected one of {listed}")
+    if write is not None and not write.endswith(".gguf"):
+        raise BadInput(f"--write {write} must end in .gguf, so that other commands open the file")
     selected = programs.program(program.removeprefix(_PREFIX))
     traced = trace_program(selected, text, at)
     steps = [step for step in traced.steps if only is None or only in step.name]

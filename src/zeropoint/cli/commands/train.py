@@ -112,9 +112,9 @@ def command(
         sets = (*sets, f'train.time_budget="{time_budget}"')
     run_config = _config(preset, config, folder if resume else None, sets)
     if fresh:
-        from zeropoint.train.run.run import move_aside
+        from zeropoint.train.run.run import start_over
 
-        if (aside := move_aside(folder)) is not None:
+        if (aside := start_over(run_config, folder, console.notice)) is not None:
             console.warning(f"renamed the existing run in {folder} to {aside}")
     result = _train(run_config, folder, resume, console, ray, workers or 1)
     if as_json:

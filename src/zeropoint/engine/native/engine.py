@@ -12,13 +12,14 @@ from zeropoint import _native
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.interventions import Intervention, compile_interventions
 from zeropoint.blueprint.taps import TapPoint, split_point
+from zeropoint.engine.context_limit import context_full, with_limit
 from zeropoint.engine.contract import Event, LogitLens, LogitLensRows, Request, Tap, Trace
 from zeropoint.engine.machine import available_memory_bytes, default_threads
 from zeropoint.engine.native.kv_cache import native_cache
 from zeropoint.engine.native.model_spec import native_spec, stored_tensors
 from zeropoint.engine.tap_requests import check_lens, native_taps, select_taps
 from zeropoint.engine_options import EngineOptions
-from zeropoint.errors import BadInput, ContextFull, MachineError
+from zeropoint.errors import BadInput, MachineError
 from zeropoint.weights.gguf.model import GgufModel
 
 if TYPE_CHECKING:
@@ -81,17 +82,18 @@ class NativeEngine:
     def submit(self, request: Request) -> int:
         """Queue a request and return its id. Raises ContextFull, OutOfMemory or BadInput."""
         params = request.params
-        return int(
-            self._engine.submit(
-                _ids(request.prompt_ids),
-                [(step.name, step.fields()) for step in params.active()],
-                int.from_bytes(os.urandom(8)) if params.seed is None else params.seed,
-                list(request.stop_ids),
-                params.max_tokens or 0,
-                request.wants_logprobs,
-                self._native_interventions(request.interventions),
+        with with_limit(self.n_ctx, self._blueprint.n_ctx):
+            return int(
+                self._engine.submit(
+                    _ids(request.prompt_ids),
+                    [(step.name, step.fields()) for step in params.active()],
+                    int.from_bytes(os.urandom(8)) if params.seed is None else params.seed,
+                    list(request.stop_ids),
+                    params.max_tokens or 0,
+                    request.wants_logprobs,
+                    self._native_interventions(request.interventions),
+                )
             )
-        )
 
     def cancel(self, request: int) -> None:
         """End a request; its last Event has finish "cancelled". Ignores an unknown id."""
@@ -106,8 +108,9 @@ class NativeEngine:
 
         Raises ContextFull or BadInput.
         """
-        scores: NDArray[np.float32] = self._engine.score(_ids(ids))
-        return scores
+        with with_limit(self.n_ctx, self._blueprint.n_ctx):
+            scores: NDArray[np.float32] = self._engine.score(_ids(ids))
+            return scores
 
     def trace(
         self,
@@ -124,7 +127,7 @@ class NativeEngine:
         """
         text, lens = _ids(ids), lens or LogitLens(())
         if len(text) > self.n_ctx:
-            raise ContextFull(_native.context_full_message("the text has", len(text), self.n_ctx))
+            raise context_full("the text has", len(text), self.n_ctx, self._blueprint.n_ctx)
         selected = select_taps(self._blueprint, len(text), taps, native_taps(self._blueprint))
         check_lens(self._blueprint, len(text), lens)
         rows, layers = self._engine.trace(
@@ -145,7 +148,8 @@ class NativeEngine:
 
     def stepper(self, interventions: Sequence[Intervention] = ()) -> NativeStepper:
         """Open an empty sequence to decode step by step; the interventions apply to all its passes."""
-        return NativeStepper(self._engine.open_sequence(self._native_interventions(interventions)))
+        sequence = self._engine.open_sequence(self._native_interventions(interventions))
+        return NativeStepper(sequence, self.n_ctx, self._blueprint.n_ctx)
 
     def _native_interventions(
         self, interventions: Sequence[Intervention]
@@ -181,8 +185,9 @@ class NativeEngine:
 class NativeStepper:
     """A sequence that the caller decodes step by step. Implements `engine.contract.Stepper`."""
 
-    def __init__(self, sequence: _native.Sequence) -> None:
+    def __init__(self, sequence: _native.Sequence, n_ctx: int, max_ctx: int) -> None:
         self._sequence = sequence
+        self._limits = n_ctx, max_ctx
 
     @property
     def n_tokens(self) -> int:
@@ -191,8 +196,9 @@ class NativeStepper:
 
     def extend(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Append ids and return the logits after each: float32 [T, V]. Raises ContextFull."""
-        logits: NDArray[np.float32] = self._sequence.extend(_ids(ids))
-        return logits
+        with with_limit(*self._limits):
+            logits: NDArray[np.float32] = self._sequence.extend(_ids(ids))
+            return logits
 
     def rollback(self, n: int) -> None:
         """Remove the last n tokens."""

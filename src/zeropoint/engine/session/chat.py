@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeropoint import _native
+from zeropoint.engine.context_limit import context_full
 from zeropoint.engine.session import chat_history
 from zeropoint.engine.session.chat_history import Message
 from zeropoint.errors import BadInput, ContextFull, DiskError, OutOfMemory
@@ -208,7 +208,7 @@ class Conversation:
                 return n_dropped
         if n_tokens >= n_ctx:
             subject = "the question and the system prompt have" if self.system else "the question has"
-            raise ContextFull(_native.context_full_message(subject, n_tokens, n_ctx))
+            raise context_full(subject, n_tokens, n_ctx, self.model.blueprint.n_ctx)
         return n_turns
 
     def _drop_notice(self, n_dropped: int) -> list[str]:

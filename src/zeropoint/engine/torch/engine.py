@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zeropoint import _native
 from zeropoint.blueprint.interventions import Intervention, PointEdit, compile_interventions
+from zeropoint.engine.context_limit import context_full
 from zeropoint.engine.contract import Event, FinishReason, LogitLens, LogitLensRows, Request, Tap, Trace
 from zeropoint.engine.tap_requests import check_lens, residual_tap, select_taps
-from zeropoint.errors import BadInput, ContextFull, MachineError
+from zeropoint.errors import BadInput, MachineError
 from zeropoint.layers.taps import observe
 from zeropoint.models.decoder import Decoder
 from zeropoint.models.interventions import as_functions
@@ -62,7 +62,7 @@ class TorchEngine:
         if not prompt:
             raise BadInput("the prompt is empty; give at least one token")
         if len(prompt) >= self.n_ctx:
-            raise ContextFull(_native.context_full_message("the prompt has", len(prompt), self.n_ctx))
+            raise context_full("the prompt has", len(prompt), self.n_ctx, self._loaded().blueprint.n_ctx)
         seed = secrets.randbits(64) if request.params.seed is None else request.params.seed
         number, self._n_requests = self._n_requests, self._n_requests + 1
         self._running[number] = _Running(request, seed, self.stepper(request.interventions), prompt)
@@ -125,7 +125,7 @@ class TorchEngine:
         module, text, lens = self._loaded(), _validated(ids, self.n_vocab), lens or LogitLens(())
         b = module.blueprint
         if len(text) > self.n_ctx:
-            raise ContextFull(_native.context_full_message("the text has", len(text), self.n_ctx))
+            raise context_full("the text has", len(text), self.n_ctx, b.n_ctx)
         requests = select_taps(b, len(text), taps)
         check_lens(b, len(text), lens)
         streams = [residual_tap(b, layer) for layer in lens.layers]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from zeropoint.train.run.run_lock import lock_run
 from zeropoint.train.run.signals import StopRequest, graceful_shutdown
 from zeropoint.train.run.trainer import RunContext, Trainer
 
-__all__ = ["move_aside", "prepare_folder", "run", "select_dtype"]
+__all__ = ["move_aside", "prepare_folder", "run", "select_dtype", "start_over"]
 
 
 def run(
@@ -117,6 +117,22 @@ def prepare_folder(folder: Path, resume: bool) -> None:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"{folder} cannot be created: {error.strerror}; choose another folder") from None
+
+
+def start_over(
+    config: RunConfig, folder: Path, notice: Callable[[str], None] = lambda text: None
+) -> Path | None:
+    """Rename the run in `folder` as `move_aside` does, but only if `config` can be trained.
+
+    A setting, data set or device that cannot be used is thus reported before anything is renamed. Raises as
+    `run` and `move_aside` do.
+    """
+    if not folder.is_dir():
+        return None
+    check(config, 1)
+    prepared = prepare(config, notice)
+    check_fits_memory(prepared.blueprint, select_device(config.train.device))
+    return move_aside(folder)
 
 
 def move_aside(folder: Path) -> Path | None:
