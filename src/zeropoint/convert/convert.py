@@ -7,8 +7,9 @@ at any moment leaves the old target or the complete new model. One tensor at a t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from zeropoint.convert.model_metadata import folder_files, gguf_metadata
 from zeropoint.convert.smoke_test import smoke_test
@@ -54,6 +55,7 @@ def convert(
     force: bool = False,
     allow_pickle: bool = False,
     shard_bytes: int = SHARD_BYTES,
+    sampling: Mapping[str, float] | None = None,
     progress: Callable[[int | None, int], None] = lambda total, done: None,
     notify: Notify = lambda text: None,
 ) -> ConversionResult:
@@ -61,14 +63,16 @@ def convert(
 
     source: a GGUF file, a Hugging Face folder or a training run. to: the number format of matrices ("Q8_0",
     "BF16"); None keeps each as it is (in a folder, quantized tensors become F32). force: replace an existing
-    target, even the source itself. progress(total, done): bytes written and verified. notify: notices.
+    target, even the source itself. sampling: recommended parameters for a model whose files have none.
+    progress(total, done): bytes written and verified. notify: notices.
     A target that another process is writing is refused.
     Raises BadInput, BadModelFile, DiskError, OutOfMemory.
     """
     with sole_writer(target):
         is_gguf = check_target(target, to, force)
         opened = open_model(source, allow_pickle=allow_pickle)
-        return _convert(opened, target, is_gguf, to.upper() if to else None, shard_bytes, progress, notify)
+        to = to.upper() if to else None
+        return _convert(opened, target, is_gguf, to, shard_bytes, sampling or {}, progress, notify)
 
 
 def _convert(
@@ -77,6 +81,7 @@ def _convert(
     is_gguf: bool,
     to: str | None,
     shard_bytes: int,
+    sampling: Mapping[str, float],
     progress: Callable[[int | None, int], None],
     notify: Notify,
 ) -> ConversionResult:
@@ -96,8 +101,10 @@ def _convert(
         progress(total, done)
 
     if is_gguf:
-        return _to_gguf(opened, target, tensors, report, notify)
-    return _to_folder(opened, target, tensors, shard_bytes, report, notify)
+        metadata = gguf_metadata(opened, tensors, notify, sampling)
+        return _to_gguf(opened, target, tensors, metadata, report, notify)
+    files = folder_files(opened, target, tensors, notify, sampling)
+    return _to_folder(opened, target, tensors, files, shard_bytes, report, notify)
 
 
 def check_target(target: Path, to: str | None, force: bool) -> bool:
@@ -136,10 +143,10 @@ def _to_gguf(
     opened: OpenedModel,
     target: Path,
     tensors: list[PackedTensor],
+    metadata: dict[str, Any],
     report: Callable[[int], None],
     notify: Notify,
 ) -> ConversionResult:
-    metadata = gguf_metadata(opened, tensors, notify)
     n_bytes = file_bytes(metadata, tensors)
     with atomic_file(target, need_bytes=n_bytes) as temporary:
         write_gguf(temporary, metadata, tensors, on_write=report)
@@ -151,11 +158,11 @@ def _to_folder(
     opened: OpenedModel,
     target: Path,
     tensors: list[PackedTensor],
+    files: dict[str, bytes],
     shard_bytes: int,
     report: Callable[[int], None],
     notify: Notify,
 ) -> ConversionResult:
-    files = folder_files(opened, target, tensors, notify)
     n_bytes = sum(map(len, files.values())) + sum(tensor.n_bytes for tensor in tensors)
     with atomic_folder(target, need_bytes=n_bytes) as temporary:
         for name, content in files.items():

@@ -33,6 +33,7 @@ from zeropoint.weights.run_checkpoint import RunCheckpoint
 __all__ = ["folder_files", "gguf_metadata"]
 
 Notify = Callable[[str], None]
+Sampling = Mapping[str, float]
 _LICENCE = re.compile(r"^license:\s*[\"']?([\w.-]+)", re.MULTILINE)
 
 
@@ -44,12 +45,19 @@ class _TokenizerMetadata:
     paths: tuple[Path, ...]
 
 
-def gguf_metadata(opened: OpenedModel, tensors: list[PackedTensor], notify: Notify) -> dict[str, Any]:
-    """The metadata of a GGUF file: copied from a GGUF, or derived from the family and the tokenizer."""
+def gguf_metadata(
+    opened: OpenedModel, tensors: list[PackedTensor], notify: Notify, sampling: Sampling | None = None
+) -> dict[str, Any]:
+    """The metadata of a GGUF file: copied from a GGUF, or derived from the family and the tokenizer.
+
+    sampling: recommended parameters, where the model's files recommend none.
+    """
     about = {"general.file_type": file_type(tensors), "general.quantization_version": 2}
     file = opened.file
+    recommended = to_gguf(sampling or {})
     if isinstance(file, GgufModel):
-        return typed_metadata(file) | {key: TypedValue(value, "UINT32") for key, value in about.items()}
+        typed = {key: TypedValue(value, "UINT32") for key, value in about.items()}
+        return recommended | typed_metadata(file) | typed
     family: dict[str, Any] = dict(opened.family.to_gguf(opened.blueprint))
     general = {"general.architecture": family.pop("general.architecture"), "general.type": "model"}
     if isinstance(file, RunCheckpoint):
@@ -61,20 +69,27 @@ def gguf_metadata(opened: OpenedModel, tensors: list[PackedTensor], notify: Noti
     ):
         general["general.license"] = licence[1]
     generation = "generation_config.json"
-    sampling = from_generation_config(file.json(generation), f"{file.name}/{generation}", notify)
-    return general | to_gguf(sampling) | about | family | _tokenizer_metadata(opened, file, notify)
+    recommended |= to_gguf(from_generation_config(file.json(generation), f"{file.name}/{generation}", notify))
+    return general | recommended | about | family | _tokenizer_metadata(opened, file, notify)
 
 
 def folder_files(
-    opened: OpenedModel, target: Path, tensors: list[PackedTensor], notify: Notify
+    opened: OpenedModel,
+    target: Path,
+    tensors: list[PackedTensor],
+    notify: Notify,
+    sampling: Sampling | None = None,
 ) -> dict[str, bytes]:
-    """The files of a folder but weights: copied from a folder, or derived from a GGUF file or a run."""
+    """The files of a folder but weights: copied from a folder, or derived from a GGUF file or a run.
+
+    sampling: recommended parameters, where a GGUF file recommends none.
+    """
     form = _main_format(tensors)
     file = opened.file
     if isinstance(file, HfFolder):
         copied = {name: file.bytes(name) for name in file.files}
         return {"config.json": folders.config_with_dtype(file.config, form), **copied}
-    config = dict(opened.family.to_hf(opened.blueprint))
+    config = dict(opened.family.to_hf(opened.blueprint)) | _name(file)
     source: HasMetadata = (
         file
         if isinstance(file, GgufModel)
@@ -93,8 +108,8 @@ def folder_files(
         none = {"bos_token_id": None, "eos_token_id": None}
         config |= {**none, **ids, "eos_token_id": tokenizer.eos_id}
         files = hf_tokenizer_files(source, tokenizer, opened.blueprint.n_ctx)
-        sampling = from_gguf(source.metadata, file.name, notify)
-        generation = ids | to_generation_config(sampling)
+        recommended = {**(sampling or {}), **from_gguf(source.metadata, file.name, notify)}
+        generation = ids | to_generation_config(recommended)
         files["generation_config.json"] = json.dumps(generation, indent=2).encode()
     elif isinstance(file, GgufModel):
         notify(f"{file.name} has no tokenizer, so the folder will have none")
@@ -133,6 +148,12 @@ def _run_tokenizer(file: RunCheckpoint, notify: Notify) -> dict[str, Any]:
         notify(f"{file.name}: the run has no tokenizer.json, so the result accepts only token ids")
         return {}
     return _typed(run_metadata(file.tokenizer, file.blueprint.n_vocab))
+
+
+def _name(file: GgufModel | RunCheckpoint) -> dict[str, str]:
+    """The model's name, as transformers stores it in config.json."""
+    name = file.title if isinstance(file, RunCheckpoint) else file.get_str("general.name", default="")
+    return {"_name_or_path": name} if name else {}
 
 
 def _card(file: GgufModel | RunCheckpoint, target: Path, form: str) -> str:

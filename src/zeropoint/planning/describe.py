@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 from zeropoint import formats
@@ -22,6 +23,7 @@ from zeropoint.engine.native.runnable import check_gguf, refuse_folder
 from zeropoint.errors import BadInput
 from zeropoint.files.paths import display_path
 from zeropoint.frozen import frozen
+from zeropoint.sampling.recommended import from_gguf
 from zeropoint.settings import Settings
 from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.gguf.reader import open_gguf, parse_header
@@ -45,8 +47,8 @@ class ModelSize:
 class Description:
     """A model. `info` has its name, source, path, size, licence and format; the rest may be unknown (None).
 
-    title: the name that the publisher gave it. problem: why zeropoint cannot run it, as a sentence; None if
-    it can. size: None if there is a problem.
+    title: the name that the publisher gave it. sampling: parameters that the publisher recommends. problem:
+    why zeropoint cannot run it, as a sentence; None if it can. size: None if there is a problem.
     """
 
     info: ModelInfo
@@ -55,6 +57,7 @@ class Description:
     title: str | None = None
     n_ctx: int | None = None
     n_tensors: int | None = None
+    sampling: Mapping[str, float] = dataclasses.field(default_factory=dict)
     problem: str | None = None
 
 
@@ -78,7 +81,8 @@ def _of_entry(info: ModelInfo, entry: CatalogEntry) -> Description:
     sizes, form = entry.blueprint, entry.format
     format_bytes = {form: sizes.weight_bytes} if form in formats.names() else {}
     blueprint = _blueprint_of_sizes(sizes)
-    return Description(info, ModelSize(blueprint, sizes.weight_bytes, format_bytes), n_ctx=sizes.n_ctx)
+    size = ModelSize(blueprint, sizes.weight_bytes, format_bytes)
+    return Description(info, size, n_ctx=sizes.n_ctx, sampling=entry.sampling)
 
 
 def _of_gguf(info: ModelInfo, file: GgufModel) -> Description:
@@ -92,11 +96,13 @@ def _of_gguf(info: ModelInfo, file: GgufModel) -> Description:
         licence=info.licence or _text(file, "general.license"),
         format=info.format or max(format_bytes, key=lambda form: format_bytes[form], default=None),
     )
+    catalogued = info.entry.sampling if info.entry is not None else {}
     description = Description(
         info,
         architecture=architecture,
         title=_text(file, "general.name"),
         n_tensors=len(file.tensors),
+        sampling={**catalogued, **from_gguf(file.metadata, file.name, lambda text: None)},
     )
     n_ctx = file.metadata.get(f"{architecture}.context_length")
     if isinstance(n_ctx, int):

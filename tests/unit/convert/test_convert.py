@@ -46,7 +46,6 @@ def test_gguf_to_folder_to_gguf_is_bit_identical(form: str, tmp_path: Path):
     first, second = open_gguf(source), open_gguf(tmp_path / "again.gguf")
     assert open_model(source).blueprint == open_model(tmp_path / "again.gguf").blueprint
     changed = {
-        "general.name",
         "tokenizer.ggml.eot_token_id",
         "llama.vocab_size",
         "llama.attention.key_length",
@@ -253,3 +252,15 @@ def test_the_publishers_sampling_settings_travel_with_the_model(tiny: Path, tmp_
     convert(tmp_path / "q.gguf", tmp_path / "c")
     written = json.loads((tmp_path / "c" / "generation_config.json").read_text())
     assert recommended.items() <= written.items()
+
+
+def test_the_catalogues_sampling_settings_fill_in_for_missing_ones(tiny: Path, tmp_path: Path):
+    extra = {"general.sampling.top_p": (0.5, gguf.GGUFValueType.FLOAT32)}
+    write_tiny_model(tmp_path / "a.gguf", extra=extra)
+    catalogued = {"temperature": 0.2, "top_p": 0.9}
+    convert(tmp_path / "a.gguf", tmp_path / "b.gguf", sampling=catalogued)
+    convert(tmp_path / "a.gguf", tmp_path / "c", sampling=catalogued)
+    stored = open_gguf(tmp_path / "b.gguf").metadata
+    assert (stored["general.sampling.temp"], stored["general.sampling.top_p"]) == (pytest.approx(0.2), 0.5)
+    written = json.loads((tmp_path / "c" / "generation_config.json").read_text())
+    assert (written["do_sample"], written["temperature"], written["top_p"]) == (True, 0.2, 0.5)

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from gguf import GGUFValueType
 
+from tests.support.tiny import write_tiny_model
 from tests.support.tiny_folder import CONFIGS, write_tiny_folder
 from tests.support.tiny_run import TINY_RUNS, write_tiny_run
 from zeropoint.catalogue.lookup import ModelInfo
@@ -99,3 +101,14 @@ def test_a_hugging_face_folder_gives_the_command_that_converts_it(tmp_path: Path
     model = describe(str(tmp_path / "hf"))
     assert (model.architecture, model.size) == ("llama", None)
     assert "convert it once: zeropoint convert " in str(model.problem)
+
+
+def test_recommended_sampling_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    extra = {"general.sampling.temp": (0.6, GGUFValueType.FLOAT32)}
+    write_tiny_model(tmp_path / "m.gguf", extra=extra)
+    with pytest.raises(SystemExit):
+        main(["models", "show", str(tmp_path / "m.gguf")])
+    assert "sampling\ttemperature 0.6" in capsys.readouterr().out.splitlines()
+    with pytest.raises(SystemExit):
+        main(["models", "show", "smollm2:135m", "--json"])
+    assert json.loads(capsys.readouterr().out)["sampling"] == {"temperature": 0.2, "top_p": 0.9}

@@ -7,6 +7,7 @@ the native engine, others in torch if that is installed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -70,7 +71,7 @@ def command(
     from zeropoint.convert.convert import check_target, convert
 
     check_target(target, to, force)  # before anything is downloaded
-    path = _path_of(source, console)
+    path, sampling = _resolve(source, console)
     with console.progress(f"writing {target.name}") as report:
         result = convert(
             path,
@@ -79,6 +80,7 @@ def command(
             force=force,
             allow_pickle=allow_pickle,
             shard_bytes=int(shard_size * 1e9),
+            sampling=sampling,
             progress=report,
             notify=console.warning,
         )
@@ -97,11 +99,12 @@ def command(
     console.line(f"{result.path}: {result.n_bytes / 1e6:,.1f} MB ({parts} tensors), {checks}")
 
 
-def _path_of(source: str, console: Console) -> Path:
-    """The source as a path; a model name is resolved and downloaded if necessary."""
+def _resolve(source: str, console: Console) -> tuple[Path, Mapping[str, float]]:
+    """The source as a path, and the sampling that the catalogue recommends; downloaded if necessary."""
     if (path := Path(source).expanduser()).exists():
-        return path
+        return path, {}
     from zeropoint.catalogue.fetch import resolve
 
     with console.progress(f"fetching {source}") as report:
-        return resolve(source, progress=report, notice=console.notice).path
+        model = resolve(source, progress=report, notice=console.notice)
+    return model.path, model.entry.sampling if model.entry is not None else {}

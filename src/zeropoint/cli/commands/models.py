@@ -181,12 +181,12 @@ def _facts(model: Description) -> dict[str, Any]:
         "title": model.title,
         "context_length": model.n_ctx,
         "tensors": model.n_tensors,
+        "sampling": dict(model.sampling) or None,
     }
     if info.entry is not None:
         facts |= {"description": info.entry.description, "sha256": info.entry.sha256}
         sizes = dataclasses.asdict(info.entry.blueprint)
         facts |= {_SIZE_NAMES.get(name, name): size for name, size in sizes.items()}
-        facts["sampling"] = dict(info.entry.sampling)
     return facts
 
 
