@@ -74,9 +74,17 @@ def test_end_tokens_are_those_of_llama_cpp(
 def test_a_list_of_end_tokens_is_read(byte_metadata: Any, model: Any) -> None:
     metadata = byte_metadata() | {"tokenizer.ggml.eos_token_ids": [2, 20, 21]}
     assert {2, 20, 21} <= load_tokenizer(model(metadata)).stop_ids
-    for value in ([2, 10**6], [-1], ["2"], 2):
+    for value in (["2"], [2.0], 2, [2] * 2000):
         with pytest.raises(BadModelFile, match="eos_token_ids"):
             load_tokenizer(model(metadata | {"tokenizer.ggml.eos_token_ids": value}))
+
+
+def test_an_end_token_outside_the_vocabulary_is_ignored_with_a_notice(byte_metadata: Any, model: Any) -> None:
+    tokenizer = load_tokenizer(model(byte_metadata() | {"tokenizer.ggml.eos_token_ids": [20, -1, 10**6]}))
+    assert tokenizer.stop_ids == {0, 2, 3, 20}
+    assert [("eos_token_ids" in notice, "ignored" in notice) for notice in tokenizer.notices] == [
+        (True, True)
+    ] * 2
 
 
 NAMES = ["<|end_of_text|>", "<|eom_id|>", "<|eot_id|>", "<|assistant|>"]

@@ -75,11 +75,11 @@ class MetadataReader:
             raise self.error(key, f"must be an integer, not {_kind(value)}")
         return value
 
-    def token_ids(self, key: str, n_vocab: int) -> list[int]:
-        """A list of at most MAX_IDS token ids within the vocabulary; empty if the key is absent."""
+    def token_ids(self, key: str) -> list[int]:
+        """A list of at most MAX_IDS integers; empty if the key is absent. Not checked like `token_id`."""
         ids = self._list(key, MAX_IDS) if self.has(key) else []
-        if not all(type(index) is int and 0 <= index < n_vocab for index in ids):
-            raise self.error(key, f"must be a list of ids within the vocabulary of {n_vocab} tokens")
+        if not all(type(index) is int for index in ids):
+            raise self.error(key, "must be a list of integers")
         return ids
 
     def outside(self, key: str, index: int, n_vocab: int) -> BadModelFile:

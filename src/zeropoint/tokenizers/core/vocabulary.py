@@ -107,7 +107,7 @@ def read_vocabulary(model: HasMetadata) -> Vocabulary:
     types = reader.types(len(tokens))
     byte_ids = _byte_ids(reader, kind, tokens, types)
     special, notices = _special(reader, kind, ids, has_bytes=bool(byte_ids))
-    stop_ids = _stop_ids(reader, kind, ids, special)
+    stop_ids = _stop_ids(reader, kind, ids, special, notices)
     control = _control_ids(kind, ids, types, special) | stop_ids
     # A single character is never a control token: it also occurs in text.
     control_ids = frozenset(index for index in control if len(tokens[index]) > 1)
@@ -229,15 +229,21 @@ def _is_lowercase(reader: MetadataReader, kind: str, tokens: list[str], control_
 
 
 def _stop_ids(
-    reader: MetadataReader, kind: str, ids: dict[str, int], special: dict[str, int]
+    reader: MetadataReader, kind: str, ids: dict[str, int], special: dict[str, int], notices: list[str]
 ) -> frozenset[int]:
     """Ids that end a reply: those that the file names, and those known by their spelling.
 
-    `eos_token_ids`, which Ollama's converter writes too, has all of them if there are several.
+    `eos_token_ids`, which Ollama's converter writes too, has all of them if there are several. Adds a notice
+    for one outside the vocabulary.
     """
-    named = {special[name] for name in ("eos", "eot", "eom") if name in special}
-    listed = reader.token_ids("eos_token_ids", len(ids))
-    return end_token_ids(ids if kind != "bert" else {}).union(named, listed)
+    stops = end_token_ids(ids if kind != "bert" else {})
+    stops |= {special[name] for name in ("eos", "eot", "eom") if name in special}
+    for index in reader.token_ids("eos_token_ids"):
+        if 0 <= index < len(ids):
+            stops |= {index}
+        else:
+            notices.append(f"{reader.outside('eos_token_ids', index, len(ids))}; it is ignored")
+    return stops
 
 
 def _control_ids(kind: str, ids: dict[str, int], types: bytes, special: dict[str, int]) -> frozenset[int]:
