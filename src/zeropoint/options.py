@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from zeropoint.errors import BadInput, choices
 from zeropoint.frozen import frozen
 
-__all__ = ["MAX_INT", "Option", "option", "options_of", "problems"]
+__all__ = ["MAX_INT", "Option", "option", "options_of", "problems", "unescape"]
 
 MAX_INT = 2**31 - 1
 """Upper bound of counts and sizes, so that they fit a C int."""
+
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 
 Allowed = Iterable[str] | Callable[[], Iterable[str]]
 """The names an option accepts, or a function that lists them when they are first needed."""
@@ -31,7 +34,7 @@ class Option:
     type: int, float, bool or str. default: None where the program picks a value. minimum, maximum: None for
     an open end. is_many: the option takes a list. is_open: `minimum` itself is not allowed; is_open_above:
     `maximum` itself is not. choices: the names a str option accepts; empty for any text. unit: of a number,
-    such as "MB".
+    such as "MB". has_escapes: a shell or a line of text passes special characters as `unescape` reads them.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Option:
     choices: Allowed = ()
     unit: str = ""
     is_open_above: bool = False
+    has_escapes: bool = False
 
     def check(self, value: object) -> Any:
         """The value in the option's own type. Raises BadInput naming the option and what it accepts."""
@@ -94,6 +98,14 @@ class Option:
         if self.maximum is None:
             return True
         return number < self.maximum or (number == self.maximum and not self.is_open_above)
+
+
+def unescape(text: str) -> str:
+    r"""Replace `\n`, `\t`, `\r` and `\\`, which a shell passes verbatim, by the characters they stand for.
+
+    Any other backslash stays.
+    """
+    return re.sub(r"\\([ntr\\])", lambda match: _ESCAPES[match[1]], text)
 
 
 def option(

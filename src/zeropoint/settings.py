@@ -18,13 +18,14 @@ import platformdirs
 from zeropoint.engine_options import ENGINE_OPTIONS, EngineOptions
 from zeropoint.errors import BadInput, choices
 from zeropoint.frozen import frozen
-from zeropoint.options import Option
+from zeropoint.options import Option, unescape
 
 __all__ = [
     "KEYS",
     "Key",
     "Setting",
     "Settings",
+    "from_text",
     "history_file",
     "ladder_results_file",
     "project_file",
@@ -145,10 +146,20 @@ def project_file(folder: Path | None = None) -> Path | None:
 
 def _flags(table: Mapping[str, Key], flags: Mapping[str, Any]) -> dict[str, Setting]:
     return {
-        name: Setting(table[name], _checked(table[name], value, f"--{name.replace('_', '-')}"), "flag")
+        name: Setting(
+            table[name],
+            _checked(table[name], _flag(table[name], value), f"--{name.replace('_', '-')}"),
+            "flag",
+        )
         for name, value in flags.items()
         if value is not None
     }
+
+
+def _flag(key: Key, value: Any) -> Any:
+    if not key.option.has_escapes:
+        return value
+    return unescape(value) if isinstance(value, str) else tuple(map(unescape, value))
 
 
 def _environment(table: Mapping[str, Key], environ: Mapping[str, str]) -> dict[str, Setting]:
@@ -157,7 +168,7 @@ def _environment(table: Mapping[str, Key], environ: Mapping[str, str]) -> dict[s
     for key in table.values():
         text = environ.get(key.env, "")
         if text:
-            settings[key.name] = Setting(key, _checked(key, _from_text(key, text), key.env), key.env)
+            settings[key.name] = Setting(key, _checked(key, from_text(key.option, text), key.env), key.env)
     return settings
 
 
@@ -197,9 +208,9 @@ def _flattened(table: Mapping[str, Key], content: Mapping[str, Any], path: Path)
             yield by_dotted[dotted], item
 
 
-def _from_text(key: Key, text: str) -> Any:
-    """An environment variable's text in the key's type, or the text itself for `_checked` to refuse."""
-    kind = key.option.type
+def from_text(option: Option, text: str) -> Any:
+    """A typed text in the option's type, or the text itself, for the option's check to refuse."""
+    kind = option.type
     if kind is bool:
         return True if text.lower() in _TRUE else False if text.lower() in _FALSE else text
     if kind in (int, float):
@@ -207,7 +218,7 @@ def _from_text(key: Key, text: str) -> Any:
             return kind(text)
         except ValueError:
             return text
-    return text
+    return unescape(text) if option.has_escapes else text
 
 
 def _checked(key: Key, value: Any, source: str) -> Any:

@@ -54,7 +54,7 @@ def print_answer(
     elif not text.endswith("\n"):
         console.line()
     for notice in stream.notices:
-        console.notice(notice)
+        console.warning(notice)
     warn_if_cut(console, stream, params, "--max-tokens")
 
 

@@ -242,7 +242,18 @@ def _show_usage_error(console: Console, error: click.ClickException) -> None:
         click.echo(message, err=True)
         return
     context = getattr(error, "ctx", None)
-    console.error(f"{message}; see `{context.command_path} --help`" if context else message)
+    if context is not None:
+        hint = "put text that begins with a dash after `--`, or " if _is_text(error, context.command) else ""
+        message = f"{message}; {hint}see `{context.command_path} --help`"
+    console.error(message)
+
+
+def _is_text(error: click.ClickException, command: click.Command) -> bool:
+    """Whether an unknown option is probably a text that begins with a dash, such as "-5 plus 3 is?"."""
+    if not isinstance(error, click.NoSuchOption):
+        return False
+    takes_text = any(isinstance(parameter, click.Argument) for parameter in command.params)
+    return takes_text and (not error.option_name.startswith("--") or " " in error.option_name)
 
 
 def _print_traceback(console: Console) -> None:

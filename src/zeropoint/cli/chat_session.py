@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from zeropoint.cli.answer import as_plain, warn_if_cut
@@ -19,7 +20,8 @@ class ChatSession:
     """A conversation and how to sample from it.
 
     params: sampling parameters set by flags, settings files or `/set`, on top of the model's defaults.
-    stats: token counts, times in ms and tok/s of the last complete answer; empty before the first.
+    stats: finish reason, token counts, times in ms and tok/s of the last answer, complete or stopped; empty
+    before the first. file: the conversation's own file, last saved or loaded; None before.
     """
 
     def __init__(self, console: Console, conversation: Conversation, params: SamplingParams) -> None:
@@ -27,6 +29,7 @@ class ChatSession:
         self.conversation = conversation
         self.params = params
         self.stats: dict[str, Any] = {}
+        self.file: Path | None = None
 
     def ask(self, question: str) -> None:
         """Send a question to the model and stream its answer."""
@@ -51,14 +54,16 @@ class ChatSession:
             return
         finally:
             answer.close()
+            self.stats = _stats(answer)
         self.console.line()
-        self.stats = {"finish_reason": answer.finish_reason}
-        self.stats |= as_plain(answer.usage) | as_plain(answer.timings)
-        if self.stats["predicted_ms"] > 0:  # the time to the first token counts as prompt processing
-            self.stats["predicted_per_second"] = (
-                (self.stats["predicted_n"] - 1) / self.stats["predicted_ms"] * 1000
-            )
         for notice in answer.notices:
             if notice not in early_notices:
                 self.console.notice(notice)
         warn_if_cut(self.console, answer, self.params, "/set max_tokens")
+
+
+def _stats(answer: Answer) -> dict[str, Any]:
+    stats = {"finish_reason": answer.finish_reason, **as_plain(answer.usage), **as_plain(answer.timings)}
+    if stats["predicted_ms"] > 0:  # the time to the first token counts as prompt processing
+        stats["predicted_per_second"] = (stats["predicted_n"] - 1) / stats["predicted_ms"] * 1000
+    return stats

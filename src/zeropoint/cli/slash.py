@@ -8,14 +8,17 @@ from typing import Any
 
 from zeropoint.cli.chat_session import ChatSession
 from zeropoint.cli.options import DEFAULTS
+from zeropoint.engine.session.chat import cache_path
 from zeropoint.errors import BadInput, choices
 from zeropoint.sampling.params import SamplingParams, options
+from zeropoint.settings import from_text
 
 __all__ = ["Leave", "names", "run"]
 
 Command = Callable[[ChatSession, str], None]
 _COMMANDS: dict[str, Command] = {}
 _ALIASES = {"clear": "reset", "quit": "exit", "bye": "exit", "?": "help"}
+_OVERWRITE = "save!"
 
 
 class Leave(Exception):
@@ -23,14 +26,17 @@ class Leave(Exception):
 
 
 def names() -> list[str]:
-    """Every command name, without aliases."""
-    return list(_COMMANDS)
+    """Every command name and alias."""
+    return [*_COMMANDS, *_ALIASES, _OVERWRITE]
 
 
 def run(chat: ChatSession, line: str) -> None:
     """Run a line that starts with a slash. Raises Leave, or BadInput naming the closest command."""
     name, _, argument = line[1:].strip().partition(" ")
     name = _ALIASES.get(name, name)
+    if name == _OVERWRITE:
+        _save_to(chat, _path(argument, f"/{_OVERWRITE}"))
+        return
     if name not in _COMMANDS:
         raise BadInput(choices("command", f"/{name}", [f"/{known}" for known in _COMMANDS]))
     _COMMANDS[name](chat, argument.strip())
@@ -44,7 +50,11 @@ def _command(function: Command) -> Command:
 @_command
 def _help(chat: ChatSession, argument: str) -> None:
     """/help: list the commands"""
-    rows = [str(function.__doc__).split(": ", 1) for function in _COMMANDS.values()]
+    rows = []
+    for name, function in _COMMANDS.items():
+        usage, description = str(function.__doc__).split(": ", 1)
+        aliases = [f"/{alias}" for alias, target in _ALIASES.items() if target == name]
+        rows.append((", ".join([usage, *aliases]), description))
     chat.console.table(("command", "description"), rows)
     chat.console.line('Start and end a message with """ to write it over several lines.')
 
@@ -69,6 +79,7 @@ def _system(chat: ChatSession, argument: str) -> None:
 def _reset(chat: ChatSession, argument: str) -> None:
     """/reset: start over with an empty conversation and the same system prompt"""
     chat.conversation.reset()
+    chat.file = None
     chat.console.notice("conversation cleared")
 
 
@@ -80,9 +91,17 @@ def _retry(chat: ChatSession, argument: str) -> None:
 
 @_command
 def _save(chat: ChatSession, argument: str) -> None:
-    """/save FILE: save the conversation as JSON, with its KV cache in FILE.kv"""
+    """/save FILE: save the conversation as JSON, with its KV cache in FILE.kv; /save! overwrites a file"""
     path = _path(argument, "/save")
+    for existing in (path, cache_path(path)):
+        if existing.exists() and path != chat.file:  # the conversation's own file may be updated
+            raise BadInput(f"{existing} exists; /{_OVERWRITE} {argument} overwrites it")
+    _save_to(chat, path)
+
+
+def _save_to(chat: ChatSession, path: Path) -> None:
     chat.conversation.save(path)
+    chat.file = path
     chat.console.notice(f"saved to {path}")
 
 
@@ -92,6 +111,7 @@ def _load(chat: ChatSession, argument: str) -> None:
     path = _path(argument, "/load")
     for notice in chat.conversation.load(path):
         chat.console.notice(notice)
+    chat.file = path
     n = len(chat.conversation.turns) // 2
     chat.console.notice(f"loaded {n} {'turn' if n == 1 else 'turns'} from {path}")
 
@@ -114,7 +134,10 @@ def _params(chat: ChatSession, argument: str) -> None:
 
 @_command
 def _set(chat: ChatSession, argument: str) -> None:
-    """/set NAME VALUE: change a sampling parameter; the value "default" restores its default"""
+    """/set [NAME VALUE]: change a sampling parameter, or show all; "default" restores its default"""
+    if not argument:
+        _params(chat, "")
+        return
     name, _, text = argument.partition(" ")
     name, text = name.replace("-", "_"), text.strip()
     known = {option.name: option for option in options()}
@@ -128,17 +151,9 @@ def _set(chat: ChatSession, argument: str) -> None:
         defaults = {**DEFAULTS, **chat.conversation.model.defaults}
         flat.update({n: v for n, v in defaults.items() if n == name})
     else:
-        flat[name] = text if known[name].is_many else _number(text, known[name].type)
+        flat[name] = from_text(known[name], text)
     chat.params = SamplingParams.of(**flat)
     chat.console.notice(f"{name} is now {_display(chat.params.flat().get(name, known[name].default))}")
-
-
-def _number(text: str, kind: type) -> Any:
-    """The number that `text` spells; other text unchanged, so that SamplingParams reports it."""
-    try:
-        return kind(text)
-    except ValueError:
-        return text
 
 
 def _path(text: str, command: str) -> Path:

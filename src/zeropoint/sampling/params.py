@@ -37,7 +37,14 @@ _MAX_TOKENS = Option(
     "Stop after this many new tokens; 100 tokens are about 75 English words.",
 )
 _STOP = Option(
-    "stop", str, (), None, None, "Stop where the model writes this text, as in ###. Repeatable.", is_many=True
+    "stop",
+    str,
+    (),
+    None,
+    None,
+    r"Stop where the model writes this text, as in ### or \n for the end of a line. Repeatable.",
+    is_many=True,
+    has_escapes=True,
 )
 
 

@@ -51,6 +51,7 @@ class FakeStream:
         self.finish_reason = self.finish_reason_at_end
 
     def close(self) -> None:
+        self.finish_reason = self.finish_reason or "cancelled"
         self.is_closed = True
 
 

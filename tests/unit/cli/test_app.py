@@ -101,6 +101,11 @@ def test_python_dash_m() -> None:
         (["chat", "--threads", "0", "hi"], "--threads: threads must be a whole number at least 1"),
         (["--show-completion", "tcsh"], "unknown shell `tcsh`"),
         (["chat", "a", "b"], "unexpected extra argument"),
+        (
+            ["chat", "-5 plus 3 is?"],
+            "No such option '-5'; put text that begins with a dash after `--`, or see",
+        ),
+        (["inspect", "--one - two"], "put text that begins with a dash after `--`"),
     ],
 )
 def test_bad_usage_prints_one_sentence_and_exits_with_2(

@@ -94,6 +94,22 @@ def test_flags_override_settings_and_settings_the_model(run: Run, model: FakeMod
     assert {name: model.loaded_with[name] for name in expected} == expected
 
 
+def test_stop_sequences_from_a_shell_have_escapes(
+    run: Run, model: FakeModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run("generate", "hi", "--stop", r"\n\n", "--stop", r"\\n\d\\", "--stop", r"\r\t\u00e9 é")
+    monkeypatch.setenv("ZEROPOINT_STOP", r"\n\n")
+    run("chat", "hi")
+    monkeypatch.delenv("ZEROPOINT_STOP")
+    (tmp_path / "zeropoint.toml").write_text("[sampling]\nstop = ['\\n']\n")  # TOML has escapes of its own
+    run("chat", "hi")
+    assert [params.stop for _, params in model.calls] == [
+        ("\n\n", "\\n\\d\\", "\r\t\\u00e9 é"),
+        ("\n\n",),
+        ("\\n",),
+    ]
+
+
 @pytest.mark.parametrize("command", ["chat", "generate"])
 def test_an_answer_cut_off_at_the_token_limit_is_reported(run: Run, model: FakeModel, command: str) -> None:
     model.finish_reason_at_end = "length"
@@ -130,10 +146,11 @@ def test_the_default_model_comes_from_the_catalogue(run: Run, model: FakeModel) 
     assert model.loaded_with["name"] == catalog.default().name
 
 
-def test_notices_in_a_pipe_need_verbose(run: Run, model: FakeModel) -> None:
+@pytest.mark.parametrize("command", ["chat", "generate"])
+def test_notices_about_an_answer_also_appear_in_a_pipe(run: Run, model: FakeModel, command: str) -> None:
     model.notices = ["context is full"]
-    assert run("chat", "hi").err == ""
-    assert run("chat", "-v", "hi").err == "context is full\n"
+    assert run(command, "hi").err == "context is full\n"
+    assert run(command, "-q", "hi").err == ""
 
 
 @pytest.mark.usefixtures("terminal")

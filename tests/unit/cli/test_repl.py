@@ -82,6 +82,11 @@ def test_ctrl_c_stops_the_answer_but_not_the_program(talk: Talk, capsys: pytest.
     assert chat.conversation.messages[1]["content"] == "so far"
 
 
+def test_stats_show_the_answer_that_ctrl_c_stopped(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
+    talk("one", "/stats", model=FakeModel(["so far", KeyboardInterrupt()]))
+    assert "finish_reason\tcancelled" in capsys.readouterr().out.splitlines()
+
+
 def test_an_error_is_printed_and_the_conversation_continues(
     talk: Talk, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,8 +100,10 @@ def test_help_names_every_command(talk: Talk, capsys: pytest.CaptureFixture[str]
     talk("/help")
     out = capsys.readouterr().out
     assert [line.split("\t")[0].split()[0] for line in out.splitlines()[:-1]] == [
-        f"/{n}" for n in slash.names()
-    ]
+        "/help,", "/exit,", "/system", "/reset,", "/retry", "/save", "/load", "/stats", "/params", "/set"
+    ]  # fmt: skip
+    for name in slash.names():
+        assert f"/{name}" in out, name
 
 
 def test_an_unknown_command_names_the_closest(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,6 +125,31 @@ def test_save_and_load(talk: Talk, tmp_path: Path, capsys: pytest.CaptureFixture
     assert "error: /save needs a file name: /save FILE" in err
     assert "error: there is no file none.json" in err
     assert len(json.loads((tmp_path / "a.json").read_text())["messages"]) == 2
+
+
+def test_save_overwrites_only_its_own_file(
+    talk: Talk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.json"
+    talk("one", f"/save {path}", "two", f"/save {path}")
+    assert capsys.readouterr().err.count(f"saved to {path}") == 2
+    talk("new", f"/save {path}")
+    assert f"error: {path} exists; /save! {path} overwrites it\n" in capsys.readouterr().err
+    assert len(json.loads(path.read_text())["messages"]) == 4
+    talk("new", f"/save! {path}", f"/load {path}", f"/save {path}", "/reset", "newer", f"/save {path}")
+    err = capsys.readouterr().err
+    assert err.count(f"saved to {path}") == 2
+    assert err.count("overwrites it") == 1
+    path.unlink()
+    talk("new", f"/save {path}")
+    assert f"error: {path}.kv exists; /save! {path} overwrites it\n" in capsys.readouterr().err
+
+
+def test_set_reads_escapes_and_without_arguments_shows_the_parameters(
+    talk: Talk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert talk(r"/set stop \n\n", "/set").params.stop == ("\n\n",)
+    assert any(line.startswith("temperature\t0.25\t") for line in capsys.readouterr().out.splitlines())
 
 
 def test_load_continues_a_saved_conversation(
@@ -155,7 +187,6 @@ def test_set_changes_a_parameter(talk: Talk, capsys: pytest.CaptureFixture[str])
         ("/set temperature hot", "must be a number between 0 and 2; got 'hot'"),
         ("/set temprature 1", "closest: temperature"),
         ("/set top_k", "/set top_k needs a value: /set top_k VALUE, where VALUE is a whole number"),
-        ("/set", "unknown parameter ``"),
     ],
 )
 def test_a_bad_set_changes_nothing(

@@ -167,6 +167,14 @@ def test_text_returns_the_complete_answer(model: Model) -> None:
     assert stream.text() == complete
 
 
+def test_an_answer_that_fills_the_context_says_so(model: Model) -> None:
+    model.tokenizer.stop_ids = frozenset()
+    stream = model.generate("abc", **ENDLESS)
+    stream.text()
+    assert stream.finish_reason == "length"
+    assert stream.notices == [f"the answer was cut off: the context of {model.engine.n_ctx} tokens is full"]
+
+
 # A background job of a shell inherits an ignored SIGINT; the child restores the default.
 INTERRUPTED = """
 import signal, sys

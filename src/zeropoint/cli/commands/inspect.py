@@ -20,6 +20,7 @@ from zeropoint.cli.extras import require
 from zeropoint.cli.intervention_options import pair
 from zeropoint.errors import BadInput
 from zeropoint.files.paths import display_path
+from zeropoint.options import unescape
 
 if TYPE_CHECKING:
     from zeropoint.inspect.report import Report
@@ -74,7 +75,7 @@ Examples:
     "tokens",
     multiple=True,
     metavar="TEXT",
-    help='Also show the probability of this token, as in " Paris" with its space. Repeatable.',
+    help='Also show the probability of this token, as in " Paris" with its space or "\\n". Repeatable.',
 )
 @click.option(
     "--html",
@@ -118,7 +119,7 @@ def command(
         has_overview=is_drawn and not has_views,
         heads=[pair(head, "--attention", "head") for head in attention],
         top=top,
-        tokens=tokens,
+        tokens=[unescape(token) for token in tokens],
         at=at,
         max_tokens=MAX_TOKENS if is_drawn else None,
     )

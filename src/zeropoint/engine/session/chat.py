@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from zeropoint.engine.session.model import Model
     from zeropoint.engine.session.stream import Stream
 
-__all__ = ["Answer", "Conversation", "Message"]
+__all__ = ["Answer", "Conversation", "Message", "cache_path"]
 
 # Tokens reserved for the answer: this many or a quarter of the context, unless max_tokens is smaller.
 _ANSWER_TOKENS = 256
@@ -170,7 +170,7 @@ class Conversation:
         self._stop()
         chat_history.write(path, self.messages)
         if self.turns:
-            self.model.save_cache(self.model.encode_chat(self.messages), _cache_path(path))
+            self.model.save_cache(self.model.encode_chat(self.messages), cache_path(path))
 
     def load(self, path: Path) -> list[str]:
         """Load a saved conversation, and its KV cache if there is one that fits this model.
@@ -182,7 +182,7 @@ class Conversation:
         has_system = bool(messages) and messages[0]["role"] == "system"
         self.system = messages[0]["content"] if has_system else None
         self.turns = messages[has_system:]
-        cache = _cache_path(path)
+        cache = cache_path(path)
         if not cache.exists():
             return []
         try:
@@ -238,7 +238,8 @@ class Conversation:
         return len(self.model.encode_chat(messages))
 
 
-def _cache_path(path: Path) -> Path:
+def cache_path(path: Path) -> Path:
+    """The KV cache that `Conversation.save` writes next to a conversation's file."""
     return path.with_name(path.name + ".kv")
 
 

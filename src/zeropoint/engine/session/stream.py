@@ -219,5 +219,5 @@ class Stream:
             self.finish_reason = "stop"
         elif event.finish == "length" and len(self.token_ids) != self._max_tokens:
             n_ctx = self._streams.engine.n_ctx
-            self.notices.append(f"the context of {n_ctx} tokens is full: the answer ends here")
+            self.notices.append(f"the answer was cut off: the context of {n_ctx} tokens is full")
         return piece
