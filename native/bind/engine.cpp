@@ -93,7 +93,7 @@ void open_engine(PyEngine* self, const std::vector<nb::bytes>& paths, const nb::
 }
 
 int64_t submit(PyEngine& self, const Ids& prompt, const Steps& steps, uint64_t seed,
-               const std::vector<int32_t>& stop_ids, int max_tokens, bool logprob,
+               const std::vector<int32_t>& stop_ids, int max_tokens, bool logprob, int n_top_logprobs,
                const std::vector<InterventionFields>& interventions) {
     const InUse guard(self);
     std::vector<SamplerStep> specs;
@@ -105,7 +105,8 @@ int64_t submit(PyEngine& self, const Ids& prompt, const Steps& steps, uint64_t s
                             {stop_ids.begin(), stop_ids.end()},
                             max_tokens,
                             logprob,
-                            make_interventions(interventions, self.engine->spec())};
+                            make_interventions(interventions, self.engine->spec()),
+                            n_top_logprobs};
     Result<int64_t> id = self.engine->submit(std::move(request));
     if (!id.ok()) fail(id.error(), self);
     return id.value();
@@ -142,8 +143,10 @@ nb::list step(PyEngine& self) {
     if (!events.ok()) fail(events.error(), self);
     nb::list out;
     for (const StepEvent& e : events.value()) {
+        nb::list top;
+        for (const TokenLogprob& t : e.top) top.append(nb::make_tuple(t.token, t.logprob));
         out.append(nb::make_tuple(e.request, e.token, e.logprob, finish_name(e.finish), e.n_prompt,
-                                  e.n_cached, e.n_read));
+                                  e.n_cached, e.n_read, top));
     }
     return out;
 }
@@ -277,15 +280,18 @@ void bind_engine(nb::module_& m) {
                      "tensor_names: typing.Mapping[str, tuple[str, int, int]], n_threads: int, isa: str, "
                      "exact: bool, cache: dict[str, object], load_gate: LoadGate | None = None) -> None"))
         .def("submit", &submit, nb::arg("prompt"), nb::arg("steps"), nb::arg("seed"), nb::arg("stop_ids"),
-             nb::arg("max_tokens"), nb::arg("logprob"), nb::arg("interventions"),
+             nb::arg("max_tokens"), nb::arg("logprob"), nb::arg("n_top_logprobs"), nb::arg("interventions"),
              "Queues a request and returns its id.")
         .def("cancel", &cancel, nb::arg("request"),
              "Ends a request; may be called while another thread is inside step().")
         .def("step", &step,
              nb::sig("def step(self) -> list[tuple[int, int | None, float | None, "
-                     "typing.Literal['stop', 'length', 'cancelled'] | None, int, int, int]]"),
+                     "typing.Literal['stop', 'length', 'cancelled'] | None, int, int, int, "
+                     "list[tuple[int, float]]]]"),
              "Advances the scheduled requests by one chunk of prompt or one token. Returns tuples (request, "
-             "token, logprob, finish, n_prompt, n_cached, n_read).")
+             "token, logprob, finish, n_prompt, n_cached, n_read, top), where top lists (token, logprob) of "
+             "the "
+             "most probable tokens.")
         .def("has_work",
              [](PyEngine& self) {
                  const InUse guard(self);

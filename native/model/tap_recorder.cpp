@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 #include <string>
+
+#include "ops/top_logits.hpp"
 
 namespace zp {
 
@@ -103,11 +104,7 @@ bool TapRecorder::record_logits(LensRows& into, int position, const float* logit
         std::memcpy(into.logits.data() + row * n_vocab, logits, n_vocab * sizeof(float));
     if (lens_request_.n_top == 0) return true;
     const size_t n_top = static_cast<size_t>(lens_request_.n_top);
-    std::vector<int32_t> order(n_vocab);
-    std::iota(order.begin(), order.end(), 0);
-    std::partial_sort(
-        order.begin(), order.begin() + lens_request_.n_top, order.end(),
-        [logits](int32_t a, int32_t b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; });
+    const std::vector<int32_t> order = top_ids(logits, n_vocab_, lens_request_.n_top);
     for (size_t i = 0; i < n_top; ++i) {
         into.top_ids[row * n_top + i] = order[i];
         into.top_logprobs[row * n_top + i] = logits[order[i]] - normalizer;

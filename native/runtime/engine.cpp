@@ -6,6 +6,7 @@
 
 #include "base/text.hpp"
 #include "formats/half.hpp"
+#include "ops/top_logits.hpp"
 #include "runtime/context_full.hpp"
 
 namespace zp {
@@ -79,6 +80,9 @@ Result<int64_t> Engine::submit(GenerateRequest request) {
     if (Status status = check_ids(request.prompt); !status.ok()) return status.error();
     if (request.prompt.size() >= static_cast<size_t>(max_tokens()))
         return context_full("the prompt has", request.prompt.size(), max_tokens());
+    if (request.n_top_logprobs < 0 || request.n_top_logprobs > config_.spec.n_vocab)
+        return invalid("top_logprobs must be 0 to " + std::to_string(config_.spec.n_vocab) + "; got " +
+                       std::to_string(request.n_top_logprobs));
     const int n_prompt = static_cast<int>(request.prompt.size());
     if (Status status = sequences_.check_fits(n_prompt); !status.ok()) return status.error();
     return scheduler_.submit(std::move(request));
@@ -120,7 +124,13 @@ StepEvent Engine::finish_step(ActiveRequest& r) {
         return event;
     }
     event.token = token;
-    if (r.request.wants_logprob) event.logprob = raw_logits[static_cast<size_t>(token)] - normalizer;
+    if (r.request.wants_logprob) {
+        event.logprob = raw_logits[static_cast<size_t>(token)] - normalizer;
+        if (r.request.n_top_logprobs > 0)
+            for (const int32_t id :
+                 top_ids(raw_logits.data(), config_.spec.n_vocab, r.request.n_top_logprobs))
+                event.top.push_back({id, raw_logits[static_cast<size_t>(id)] - normalizer});
+    }
     s.tokens.push_back(token);
     ++r.n_generated;
     const bool is_at_limit = r.request.max_tokens > 0 && r.n_generated >= r.request.max_tokens;

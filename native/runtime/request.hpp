@@ -19,15 +19,22 @@ struct GenerateRequest {
     int max_tokens = 0;                    // 0: generate until a stop token or the end of the context
     bool wants_logprob = false;            // report the log-probability of each token
     std::shared_ptr<const Interventions> interventions = nullptr;  // null: none
+    int n_top_logprobs = 0;  // with wants_logprob: also report this many of the most probable tokens
 };
 
 enum class Finish { kNone, kStop, kLength, kCancelled };
+
+struct TokenLogprob {
+    int32_t token;
+    float logprob;
+};
 
 // One step of one request.
 struct StepEvent {
     int64_t request = 0;
     std::optional<int32_t> token;   // the sampled token, if the step sampled one
     std::optional<float> logprob;   // its natural log-probability under the model, before sampling steps
+    std::vector<TokenLogprob> top;  // the most probable tokens in its place, most probable first
     Finish finish = Finish::kNone;  // set on the last event of a request
     int n_prompt = 0;               // prompt tokens
     int n_cached = 0;               // prompt tokens taken from the cache at submission

@@ -46,6 +46,7 @@ inline GenerateRequest request_of(std::vector<int32_t> prompt, int max_tokens, u
 struct Answer {
     std::vector<int32_t> tokens;
     std::vector<float> logprobs;
+    std::vector<std::vector<TokenLogprob>> top;
     Finish finish = Finish::kNone;
     int n_cached = 0;
     bool operator==(const Answer& other) const {
@@ -67,6 +68,7 @@ inline std::map<int64_t, Answer> finish(Engine& engine, const Interrupt& interru
             Answer& a = answers[e.request];
             if (e.token) a.tokens.push_back(*e.token);
             if (e.logprob) a.logprobs.push_back(*e.logprob);
+            if (!e.top.empty()) a.top.push_back(e.top);
             a.finish = e.finish;
             a.n_cached = e.n_cached;
         }

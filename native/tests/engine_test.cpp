@@ -127,6 +127,27 @@ ZP_TEST(engine_stops_at_stop_ids_and_at_the_end_of_the_context) {
     ZP_EQ(full.tokens.size(), 10u);
 }
 
+ZP_TEST(engine_reports_the_most_probable_tokens_on_request) {
+    const TinyModel model(false);
+    auto engine = open(model);
+    const Answer plain = answer(*engine, request_of(prompt_of(20), 6));
+    ZP_CHECK(plain.top.empty());
+    GenerateRequest request = request_of(prompt_of(20), 6);
+    request.sampler = std::move(Sampler::make({{"temperature", {{"temperature", 0.0}}}}, 1).value());
+    request.n_top_logprobs = 3;
+    const Answer greedy = answer(*engine, std::move(request));
+    ZP_EQ(greedy.top.size(), 6u);
+    for (size_t i = 0; i < greedy.top.size(); ++i) {
+        ZP_EQ(greedy.top[i].size(), 3u);
+        ZP_EQ(greedy.top[i][0].token, greedy.tokens[i]);
+        ZP_EQ(greedy.top[i][0].logprob, greedy.logprobs[i]);
+        ZP_CHECK(greedy.top[i][1].logprob >= greedy.top[i][2].logprob);
+    }
+    GenerateRequest too_many = request_of(prompt_of(20), 6);
+    too_many.n_top_logprobs = tiny_spec().n_vocab + 1;
+    ZP_CHECK(!engine->submit(std::move(too_many)).ok());
+}
+
 ZP_TEST(engine_cancels_one_request_and_continues_the_others) {
     const TinyModel model(true);
     auto engine = open(model);

@@ -154,15 +154,15 @@ class Engine:
 
     def __init__(self, paths: _Sequence[bytes], spec: dict[str, object], tensor_names: Mapping[str, tuple[str, int, int]], n_threads: int, isa: str, exact: bool, cache: dict[str, object], load_gate: LoadGate | None = None) -> None: ...
 
-    def submit(self, prompt: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], steps: _Sequence[tuple[str, Mapping[str, float]]], seed: int, stop_ids: _Sequence[int], max_tokens: int, logprob: bool, interventions: _Sequence[tuple[str, int, int, int, int, int, float, _Sequence[float]]]) -> int:
+    def submit(self, prompt: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], steps: _Sequence[tuple[str, Mapping[str, float]]], seed: int, stop_ids: _Sequence[int], max_tokens: int, logprob: bool, n_top_logprobs: int, interventions: _Sequence[tuple[str, int, int, int, int, int, float, _Sequence[float]]]) -> int:
         """Queues a request and returns its id."""
 
     def cancel(self, request: int) -> None:
         """Ends a request; may be called while another thread is inside step()."""
 
-    def step(self) -> list[tuple[int, int | None, float | None, Literal['stop', 'length', 'cancelled'] | None, int, int, int]]:
+    def step(self) -> list[tuple[int, int | None, float | None, Literal['stop', 'length', 'cancelled'] | None, int, int, int, list[tuple[int, float]]]]:
         """
-        Advances the scheduled requests by one chunk of prompt or one token. Returns tuples (request, token, logprob, finish, n_prompt, n_cached, n_read).
+        Advances the scheduled requests by one chunk of prompt or one token. Returns tuples (request, token, logprob, finish, n_prompt, n_cached, n_read, top), where top lists (token, logprob) of the most probable tokens.
         """
 
     def has_work(self) -> bool: ...

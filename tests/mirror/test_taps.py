@@ -18,7 +18,7 @@ from tests.mirror.test_torch_families import CASES
 from zeropoint import AddVector, SamplingParams, Scale
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.interventions import Intervention
-from zeropoint.engine.contract import Engine, LogitLens, Request, Tap
+from zeropoint.engine.contract import Engine, Event, LogitLens, Request, Tap
 from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.engine.tap_requests import native_taps, residual_tap
 from zeropoint.engine.torch.engine import TorchEngine
@@ -123,6 +123,27 @@ def test_both_engines_record_the_same_tensors(pair: Pair, is_modified: bool) -> 
         np.testing.assert_allclose(array, expected[name], atol=EXACT * largest, rtol=0, err_msg=name)
     fast = pair.fast.trace(pair.ids, points, interventions=interventions)
     assert [name for name in points if not is_close(fast[name], expected[name])] == []
+
+
+def test_both_engines_report_the_same_logprobs(pair: Pair) -> None:
+    """The chosen token's and those of the most probable tokens, whatever the sampling steps are."""
+    params = SamplingParams.of(temperature=0.7, repetition_penalty=1.3, seed=4, max_tokens=6)
+    request = Request(pair.ids, params, wants_logprobs=True, n_top_logprobs=5)
+    events: list[list[Event]] = []
+    for engine in (pair.native, pair.torch):
+        number = engine.submit(request)
+        events.append([])
+        while not events[-1] or events[-1][-1].finish is None:
+            events[-1] += [
+                event for event in engine.step() if event.request == number and event.token is not None
+            ]
+    native, reference = events
+    assert [event.token for event in native] == [event.token for event in reference]
+    for ours, theirs in zip(native, reference, strict=True):
+        assert ours.logprob == pytest.approx(theirs.logprob, abs=EXACT)
+        assert [token for token, _ in ours.top_logprobs] == [token for token, _ in theirs.top_logprobs]
+        values = [[logprob for _, logprob in event.top_logprobs] for event in (ours, theirs)]
+        np.testing.assert_allclose(*values, atol=EXACT)
 
 
 def test_every_intervention_changes_the_logits(pair: Pair) -> None:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 ENDLESS = 2**31 - 1
 """`n_ctx` of an engine with a window, which generates without end."""
 
-FinishReason = Literal["stop", "length", "cancelled"]
+FinishReason = Literal["stop", "length", "repetition", "cancelled"]
+"""Why an answer ended: an end token or a stop sequence; the token limit or a full context; endless repetition
+(`sampling/repetition.py`; engines do not look for it); the caller."""
 
 
 @frozen
@@ -29,14 +31,16 @@ class Request:
     """Generate after `prompt_ids` until a stop token, `params.max_tokens` or the context ends the answer.
 
     stop_ids: tokens that end the answer and are not part of it. wants_logprobs: also return
-    log-probabilities, at the cost of a pass over the logits for each token. interventions: modify the
-    forward passes; such a request shares no KV cache with others.
+    log-probabilities, at the cost of a pass over the logits for each token; n_top_logprobs: also those of
+    this many of the most probable tokens. interventions: modify the forward passes; such a request shares no
+    KV cache with others.
     """
 
     prompt_ids: Sequence[int]
     params: SamplingParams
     stop_ids: Sequence[int] = ()
     wants_logprobs: bool = False
+    n_top_logprobs: int = 0
     interventions: Sequence[Intervention] = ()
 
 
@@ -49,6 +53,7 @@ class Event:
     finish: the reason that the request ended, on its last event only.
     n_prompt, n_cached: prompt tokens in total, and those taken from the KV cache.
     n_read: prompt tokens read so far, including cached ones (progress of the prefill).
+    top_logprobs: (token, logprob) of the most probable tokens, most probable first, ties by ascending id.
     """
 
     request: int
@@ -58,6 +63,7 @@ class Event:
     n_prompt: int
     n_cached: int
     n_read: int
+    top_logprobs: Sequence[tuple[int, float]] = ()
 
 
 @frozen

@@ -46,6 +46,9 @@ _STOP = Option(
     is_many=True,
     has_escapes=True,
 )
+_STOP_REPETITION = Option(
+    "stop_repetition", bool, False, None, None, "Stop an output that repeats the same text without end."
+)
 
 
 @frozen
@@ -55,6 +58,7 @@ class SamplingParams:
     max_tokens: maximum number of new tokens; None for as many as fit in the context.
     seed: of the random numbers; None for a new seed per request.
     stop: strings that end the output and are not part of it.
+    stop_repetition: end an output that repeats itself without end (`sampling/repetition.py`); None is False.
     steps: the steps with a given parameter, in the order in which they run.
     """
 
@@ -62,6 +66,7 @@ class SamplingParams:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
+    stop_repetition: bool | None = None
 
     @classmethod
     def of(cls, **flat: Any) -> SamplingParams:
@@ -78,11 +83,22 @@ class SamplingParams:
             own = {o.name: checked[o.name] for o in options_of(step) if o.name in checked}
             if own:
                 steps.append(step(**own))
-        return cls(checked.get("max_tokens"), checked.get("seed"), stop, tuple(steps))
+        return cls(
+            checked.get("max_tokens"),
+            checked.get("seed"),
+            stop,
+            tuple(steps),
+            checked.get("stop_repetition"),
+        )
 
     def flat(self) -> dict[str, Any]:
         """The given parameters by name: `SamplingParams.of(**p.flat()) == p`."""
-        own = {"max_tokens": self.max_tokens, "seed": self.seed, "stop": self.stop or None}
+        own = {
+            "max_tokens": self.max_tokens,
+            "seed": self.seed,
+            "stop": self.stop or None,
+            "stop_repetition": self.stop_repetition,
+        }
         values = {name: value for name, value in own.items() if value is not None}
         for step in self.steps:
             values.update(step.fields())
@@ -101,7 +117,7 @@ class SamplingParams:
 def options() -> tuple[Option, ...]:
     """Every sampling parameter: those of the steps in the order in which they run, then the limits."""
     steps = [option for step in step_classes() for option in options_of(step)]
-    return (*steps, _SEED, _MAX_TOKENS, _STOP)
+    return (*steps, _SEED, _MAX_TOKENS, _STOP, _STOP_REPETITION)
 
 
 def _check_stop(value: object) -> tuple[str, ...]:

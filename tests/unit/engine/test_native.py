@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +84,19 @@ def test_logprobs_are_those_of_the_model_before_sampling_steps(engine: NativeEng
     without_logprobs = events_of(engine, engine.submit(Request([5, 6, 7], params)))
     assert [event.token for event in without_logprobs] == tokens
     assert {event.logprob for event in without_logprobs} == {None}
+
+
+def test_top_logprobs_are_the_most_probable_tokens(engine: NativeEngine) -> None:
+    params = SamplingParams.of(temperature=0.7, repetition_penalty=1.5, seed=3, max_tokens=4)
+    request = Request([5, 6, 7], params, wants_logprobs=True, n_top_logprobs=261)
+    events = events_of(engine, engine.submit(request))
+    for event in events:
+        logprobs = [logprob for _, logprob in event.top_logprobs]
+        assert logprobs == sorted(logprobs, reverse=True)
+        assert dict(event.top_logprobs)[event.token or 0] == event.logprob
+        assert sum(map(math.exp, logprobs)) == pytest.approx(1, abs=1e-5)
+    with pytest.raises(BadInput, match="top_logprobs must be 0 to 261; got 262"):
+        engine.submit(Request([5, 6, 7], params, wants_logprobs=True, n_top_logprobs=262))
 
 
 def test_sampling_steps_reach_the_engine(engine: NativeEngine) -> None:

@@ -18,7 +18,8 @@ from tests.support.interrupt import restore_sigint
 from tests.support.tiny import Tiny, write_tiny_model
 from zeropoint import Model
 from zeropoint.engine.session.stream import Stream, Usage
-from zeropoint.errors import MachineError
+from zeropoint.errors import BadInput, MachineError
+from zeropoint.sampling.repetition import repeated_tail
 
 # With these parameters an answer of the tiny model ends only at max_tokens or a full context.
 ENDLESS = {"temperature": 1.0, "seed": 5}
@@ -165,6 +166,40 @@ def test_text_returns_the_complete_answer(model: Model) -> None:
     assert isinstance(stream, Stream)
     assert complete.startswith(next(stream))
     assert stream.text() == complete
+
+
+def test_logprobs_belong_to_the_generated_tokens(model: Model) -> None:
+    stream = model.generate("abc", max_tokens=6, top_logprobs=2, temperature=0.5, seed=5)
+    stream.text()
+    assert [entry.id for entry in stream.logprobs] == stream.token_ids
+    assert b"".join(entry.bytes for entry in stream.logprobs).decode("utf-8", "replace") == stream.text()
+    scores = model.score([*model.tokenize("abc"), *stream.token_ids]).logprobs[-len(stream.token_ids) :]
+    assert [entry.logprob for entry in stream.logprobs] == pytest.approx(scores, abs=1e-5)
+    assert all(len(entry.top) == 2 and entry.top[0].logprob >= entry.logprob for entry in stream.logprobs)
+    first = stream.logprobs[0]
+    assert first.as_json()["top_logprobs"][0].keys() == {"id", "token", "bytes", "logprob"}
+    assert (first.as_json()["token"], first.as_json()["bytes"]) == (first.token, list(first.bytes))
+
+
+def test_logprobs_need_a_request(model: Model) -> None:
+    stream = model.chat("hello", max_tokens=3, **ENDLESS)
+    assert (stream.text() != "", stream.logprobs) == (True, [])
+    with pytest.raises(BadInput, match="top_logprobs must be a whole number from 0 to 261; got -1"):
+        model.chat("hello", top_logprobs=-1)
+
+
+def test_an_endless_repetition_ends_the_answer_on_request(long_path: Path) -> None:
+    looping = {"temperature": 0.0, "max_tokens": 1500}
+    with zeropoint.load(long_path) as model:
+        model.tokenizer.stop_ids = frozenset()
+        free = model.generate("abc", **looping)
+        free.text()
+        assert free.finish_reason == "length"
+        stream = model.generate("abc", stop_repetition=True, **looping)
+        assert free.text().startswith(stream.text())
+        assert stream.finish_reason == "repetition"
+        assert repeated_tail(stream.token_ids) is not None
+        assert len(stream.token_ids) < 1000
 
 
 def test_an_answer_that_fills_the_context_says_so(model: Model) -> None:

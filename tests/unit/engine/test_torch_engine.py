@@ -89,6 +89,17 @@ def test_logprobs_equal_scores(engine: TorchEngine) -> None:
     assert scores.dtype == np.float32
     assert scores.shape == (5,)
     assert event.logprob == pytest.approx(scores[-1], abs=1e-5)
+    assert event.top_logprobs == []
+
+
+@pytest.mark.heavy
+def test_top_logprobs_are_the_most_probable_tokens(engine: TorchEngine) -> None:
+    greedy = SamplingParams.of(temperature=0, max_tokens=1)
+    engine.submit(Request(PROMPT, greedy, wants_logprobs=True, n_top_logprobs=3))
+    [event] = engine.step()
+    logits_V = engine.stepper().extend(PROMPT)[-1]
+    assert [token for token, _ in event.top_logprobs] == np.argsort(-logits_V)[:3].tolist()
+    assert event.top_logprobs[0] == (event.token, event.logprob)
 
 
 @pytest.mark.heavy

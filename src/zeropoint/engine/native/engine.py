@@ -91,6 +91,7 @@ class NativeEngine:
                     list(request.stop_ids),
                     params.max_tokens or 0,
                     request.wants_logprobs,
+                    request.n_top_logprobs,
                     self._native_interventions(request.interventions),
                 )
             )

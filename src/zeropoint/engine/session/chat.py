@@ -86,13 +86,18 @@ class Answer:
         return [*self._notices, *self._stream.notices]
 
     @property
+    def logprobs(self) -> Any:
+        """Log-probabilities of the tokens so far; empty unless requested."""
+        return self._stream.logprobs
+
+    @property
     def usage(self) -> Any:
         """Token counts: of the prompt, of the answer, and from the KV cache."""
         return self._stream.usage
 
     @property
     def finish_reason(self) -> Any:
-        """Why the answer ended: "stop", "length" or "cancelled"; None while it is running."""
+        """Why the answer ended: "stop", "length", "repetition" or "cancelled"; None while it is running."""
         return self._stream.finish_reason
 
     @property
@@ -128,15 +133,18 @@ class Conversation:
         """All messages: the system prompt, then alternating questions and answers."""
         return [*self._system(), *self.turns]
 
-    def ask(self, text: str, params: SamplingParams | None = None) -> Answer:
-        """Ask the next question. Raises ContextFull if it alone is too long, BadInput if it is empty."""
+    def ask(self, text: str, params: SamplingParams | None = None, **logprobs: Any) -> Answer:
+        """Ask the next question. logprobs: `logprobs` and `top_logprobs`, as in `Model.chat`.
+
+        Raises ContextFull if it alone is too long, BadInput if it is empty.
+        """
         if not text.strip():
             raise BadInput("the question is empty; type a question")
         self._stop()
         params = params or SamplingParams()
         n_dropped = self._turns_to_drop(text, params)
         messages = self._messages_with(text, n_dropped)
-        stream = self.model.chat(messages, params)
+        stream = self.model.chat(messages, params, **logprobs)
         del self.turns[: 2 * n_dropped]
         self._unanswered = text
         # A notice about the template would be the same in every turn.

@@ -17,6 +17,7 @@ from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.interventions import Intervention
 from zeropoint.engine.contract import LogitLens, Stepper, Tap, Trace
 from zeropoint.engine.native.engine import NativeEngine
+from zeropoint.engine.session.logprobs import LogprobRecorder
 from zeropoint.engine.session.prompt_ids import chat_ids, document_ids, text_ids
 from zeropoint.engine.session.results import AttentionResult, LensResult
 from zeropoint.engine.session.score import Score, named_ids, score
@@ -69,6 +70,8 @@ class Model:
         messages: str | Sequence[Mapping[str, Any]],
         params: SamplingParams | None = None,
         *,
+        logprobs: bool = False,
+        top_logprobs: int = 0,
         interventions: Sequence[Intervention] = (),
         on_progress: Callable[[int, int], None] | None = None,
         **sampling: Any,
@@ -77,6 +80,8 @@ class Model:
 
         Sampling: `params`, or flat names such as temperature=0.2; the publisher's recommendation (`defaults`)
         fills the rest, then `CHAT_DEFAULTS` of `zeropoint.sampling.recommended`.
+        logprobs: collect the log-probability of each token in `Stream.logprobs`; top_logprobs: also those of
+        this many of the most probable tokens.
         interventions: `AddVector` and `Scale` modify every forward pass, those of the prompt included; such
         an answer shares no KV cache with others. on_progress(read, total): prompt tokens during prefill.
         Raises BadInput; ContextFull with the prompt's length and the context's.
@@ -86,7 +91,8 @@ class Model:
         notices: list[str] = []
         ids = chat_ids(self.tokenizer, self.template, messages, self.engine.n_ctx, notices.append)
         params = self._params(params, sampling).with_defaults(CHAT_DEFAULTS)
-        stream = self._stream(ids, params, interventions, is_continuation=False, on_progress=on_progress)
+        recorder = self._logprob_recorder(logprobs, top_logprobs)
+        stream = self._stream(ids, params, interventions, False, on_progress, recorder)
         stream.notices += notices
         return stream
 
@@ -95,6 +101,8 @@ class Model:
         prompt: str | Sequence[int],
         params: SamplingParams | None = None,
         *,
+        logprobs: bool = False,
+        top_logprobs: int = 0,
         interventions: Sequence[Intervention] = (),
         on_progress: Callable[[int, int], None] | None = None,
         **sampling: Any,
@@ -104,9 +112,8 @@ class Model:
         A parameter that neither the call nor the publisher gives does nothing: the model's own probabilities.
         """
         params = self._params(params, sampling)
-        return self._stream(
-            self._document_ids(prompt), params, interventions, is_continuation=True, on_progress=on_progress
-        )
+        recorder = self._logprob_recorder(logprobs, top_logprobs)
+        return self._stream(self._document_ids(prompt), params, interventions, True, on_progress, recorder)
 
     def encode_chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
         """Token ids of a conversation, rendered with the chat template up to the start of the answer.
@@ -280,19 +287,33 @@ class Model:
             flat = flat.with_defaults(params.flat())
         return flat.with_defaults(self.defaults)
 
+    def _logprob_recorder(self, logprobs: bool, n_top: int) -> LogprobRecorder | None:
+        if isinstance(n_top, bool) or not isinstance(n_top, int) or not 0 <= n_top <= self.engine.n_vocab:
+            raise BadInput(
+                f"top_logprobs must be a whole number from 0 to {self.engine.n_vocab}; got {n_top!r}"
+            )
+        return LogprobRecorder(self.tokenizer, n_top) if logprobs or n_top else None
+
     def _stream(
         self,
         ids: Sequence[int],
         params: SamplingParams,
         interventions: Sequence[Intervention],
-        *,
         is_continuation: bool,
         on_progress: Callable[[int, int], None] | None,
+        logprobs: LogprobRecorder | None,
     ) -> Stream:
         text = TextStream(
             self.tokenizer, params.stop, skip_special_tokens=True, is_continuation=is_continuation
         )
         stop_ids = sorted(self.tokenizer.stop_ids)
         return Stream(
-            self._streams, text, ids, params, stop_ids, interventions=interventions, on_progress=on_progress
+            self._streams,
+            text,
+            ids,
+            params,
+            stop_ids,
+            interventions=interventions,
+            on_progress=on_progress,
+            logprobs=logprobs,
         )

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from zeropoint.blueprint.interventions import Intervention
 from zeropoint.engine.contract import Engine, Event, FinishReason, Request
+from zeropoint.engine.session.logprobs import LogprobRecorder, TokenLogprob
 from zeropoint.errors import BadInput, MachineError
 from zeropoint.frozen import frozen
 from zeropoint.sampling.params import SamplingParams
+from zeropoint.sampling.repetition import CHECK_EVERY, repeated_tail
 from zeropoint.tokenizers.core.stream import TextStream
 
 __all__ = ["Stream", "StreamMultiplexer", "Timings", "Usage"]
@@ -81,9 +83,10 @@ class Stream:
 
     Threads may share a stream: each piece goes to one of them, and any thread may close it.
 
-    finish_reason: "stop", "length" or "cancelled"; None while the answer is running. usage, timings: so far.
-    token_ids: generated so far. notices: sentences to show to the user. A notebook shows the text so far and
-    the counts.
+    finish_reason: "stop" (an end token or a stop sequence), "length" (`max_tokens` or a full context),
+    "repetition" (with `stop_repetition`) or "cancelled"; None while the answer is running. usage, timings: so
+    far. token_ids: generated so far. notices: sentences to show to the user. A notebook shows the
+    text so far and the counts.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Stream:
         notices: Sequence[str] = (),
         interventions: Sequence[Intervention] = (),
         on_progress: Callable[[int, int], None] | None = None,
+        logprobs: LogprobRecorder | None = None,
     ) -> None:
         self.finish_reason: FinishReason | None = None
         self.notices = list(notices)
@@ -103,7 +107,9 @@ class Stream:
         self._text = text
         self._streams = streams
         self._on_progress = on_progress
+        self._logprobs = logprobs
         self._max_tokens = params.max_tokens
+        self._stops_repetition = bool(params.stop_repetition)
         self._n_prompt, self._n_cached = len(prompt_ids), 0
         self._started = time.monotonic()
         self._first: float | None = None
@@ -113,7 +119,16 @@ class Stream:
         self._pieces: list[str] = []
         self._iterating = threading.RLock()  # held during a step of the iteration
         self._ending = threading.RLock()  # held briefly, so that `close` need not wait for a step
-        self._request_id = streams.submit(Request(prompt_ids, params, stop_ids, interventions=interventions))
+        self._request_id = streams.submit(
+            Request(
+                prompt_ids,
+                params,
+                stop_ids,
+                logprobs is not None,
+                logprobs.n_top if logprobs else 0,
+                interventions,
+            )
+        )
         weakref.finalize(self, streams.forget, self._request_id).atexit = False
 
     def __iter__(self) -> Iterator[str]:
@@ -169,6 +184,11 @@ class Stream:
         self._streams.forget(self._request_id)
 
     @property
+    def logprobs(self) -> list[TokenLogprob]:
+        """Log-probabilities of `token_ids`; empty unless requested."""
+        return self._logprobs.tokens if self._logprobs else []
+
+    @property
     def usage(self) -> Usage:
         """Token counts so far."""
         return Usage(self._n_prompt, len(self.token_ids), self._n_cached)
@@ -214,10 +234,18 @@ class Stream:
         if self._first is None:
             self._first = self._last
         self.token_ids.append(event.token)
+        if self._logprobs is not None:
+            self._logprobs.record(event)
         piece = self._text.push(event.token)
         if self._text.stopped:
             self.finish_reason = "stop"
+        elif self._repeats():
+            self.finish_reason = "repetition"
         elif event.finish == "length" and len(self.token_ids) != self._max_tokens:
             n_ctx = self._streams.engine.n_ctx
             self.notices.append(f"the answer was cut off: the context of {n_ctx} tokens is full")
         return piece
+
+    def _repeats(self) -> bool:
+        is_due = self._stops_repetition and len(self.token_ids) % CHECK_EVERY == 0
+        return is_due and repeated_tail(self.token_ids) is not None

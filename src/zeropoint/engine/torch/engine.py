@@ -98,12 +98,12 @@ class TorchEngine:
         if token in request.stop_ids:
             return _event(number, running, finish="stop")
         tokens.append(token)
-        logprob = float(_log_softmax(logits_V)[token]) if request.wants_logprobs else None
+        logprob, top = _logprobs(logits_V, token, request) if request.wants_logprobs else (None, [])
         has_max_tokens = (
             request.params.max_tokens is not None and running.n_generated >= request.params.max_tokens
         )
         is_finished = has_max_tokens or len(tokens) >= self.n_ctx
-        return _event(number, running, token, logprob, "length" if is_finished else None)
+        return _event(number, running, token, logprob, "length" if is_finished else None, top)
 
     def score(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Natural-log probability of each of ids[1:] given all earlier tokens: float32 [T - 1]."""
@@ -210,9 +210,19 @@ def _event(
     token: int | None = None,
     logprob: float | None = None,
     finish: FinishReason | None = None,
+    top: Sequence[tuple[int, float]] = (),
 ) -> Event:
     n_prompt = len(running.request.prompt_ids)
-    return Event(number, token, logprob, finish, n_prompt, 0, min(running.stepper.n_tokens, n_prompt))
+    return Event(number, token, logprob, finish, n_prompt, 0, min(running.stepper.n_tokens, n_prompt), top)
+
+
+def _logprobs(
+    logits_V: NDArray[np.float32], token: int, request: Request
+) -> tuple[float, list[tuple[int, float]]]:
+    """The log-probability of the sampled token, and the (id, log-probability) of the most probable tokens."""
+    logprobs_V = _log_softmax(logits_V)
+    top = np.argsort(-logits_V, kind="stable")[: request.n_top_logprobs]  # equal logits by token id
+    return float(logprobs_V[token]), [(int(i), float(logprobs_V[i])) for i in top]
 
 
 def _lens_rows(
