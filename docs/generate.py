@@ -124,7 +124,7 @@ def _table(headers: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 def _sampling_table() -> str:
     def shown(value: Any) -> str:
-        return "-" if value in (None, ()) else f"{value:g}"
+        return "on" if value is True else "-" if value in (None, ()) else f"{value:g}"
 
     rows = [
         (f"`{o.name}`", o.range(), shown(DEFAULTS.get(o.name, o.default)), shown(o.default), o.help)

@@ -1,10 +1,12 @@
-"""Read a prompt from the arguments or stdin, and print one answer: shared by `chat` and `generate`."""
+"""Print one answer, with its log-probabilities on request: shared by `chat` and `generate`."""
 
 from __future__ import annotations
 
 import dataclasses
-import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from zeropoint.cli.console import Console
 from zeropoint.errors import BadInput
@@ -14,19 +16,36 @@ if TYPE_CHECKING:
     from zeropoint.engine.session.stream import Stream
     from zeropoint.sampling.params import SamplingParams
 
-__all__ = ["as_plain", "print_answer", "read_prompt", "warn_if_cut"]
+__all__ = ["as_plain", "logprob_options", "print_answer", "take_logprobs", "warn_of_end"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+_MAX_TOP = 1000  # as `inspect --top`
 
 
-def read_prompt(argument: str | None, noun: str) -> str:
-    """The argument, piped stdin, or the piped text followed by the argument. `-` reads stdin.
+def logprob_options(command: F) -> F:
+    """Add --logprobs and --top-logprobs."""
+    add_top = click.option(
+        "--top-logprobs",
+        type=click.IntRange(1, _MAX_TOP),
+        metavar="N",
+        help="With --json: also the N most probable tokens in the place of each.",
+    )
+    add_logprobs = click.option(
+        "--logprobs",
+        is_flag=True,
+        help="With --json: the natural logarithm of each token's probability, before sampling.",
+    )
+    return add_logprobs(add_top(command))
 
-    noun: what to call the text in an error ("question"). Raises BadInput if there is no text.
-    """
-    piped = _read_stdin() if argument == "-" or not _is_terminal() else ""
-    parts = [part for part in (piped, "" if argument in (None, "-") else argument) if part]
-    if not parts:
-        raise BadInput(f"no {noun} given; pass it as an argument or on stdin")
-    return "\n\n".join(str(part) for part in parts)
+
+def take_logprobs(flags: dict[str, Any], as_json: bool) -> dict[str, Any]:
+    """Remove the flags of `logprob_options` and return the arguments of `Model.chat` that they stand for."""
+    wants, n_top = flags.pop("logprobs"), flags.pop("top_logprobs") or 0
+    if not wants and not n_top:
+        return {}
+    if not as_json:
+        raise BadInput("--logprobs and --top-logprobs are part of the JSON output; add --json")
+    return {"logprobs": True, "top_logprobs": n_top}
 
 
 def print_answer(
@@ -43,26 +62,38 @@ def print_answer(
         stream.close()
     text = "".join(pieces)
     if as_json:
+        logprobs = [token.as_json() for token in stream.logprobs]
         console.json(
             {
                 "text": text,
                 "usage": as_plain(stream.usage),
                 "finish_reason": stream.finish_reason,
                 "timings": as_plain(stream.timings),
+                **({"logprobs": {"content": logprobs}} if logprobs else {}),
             }
         )
     elif not text.endswith("\n"):
         console.line()
     for notice in stream.notices:
         console.warning(notice)
-    warn_if_cut(console, stream, params, "--max-tokens")
+    warn_of_end(console, stream, params, "--max-tokens", "--no-stop-repetition")
 
 
-def warn_if_cut(console: Console, stream: Stream | Answer, params: SamplingParams, option: str) -> None:
-    """Warn if the answer stopped at the token limit. option: the flag or command that changes the limit."""
+def warn_of_end(
+    console: Console, stream: Stream | Answer, params: SamplingParams, limit: str, repetition: str
+) -> None:
+    """Warn if the answer stopped at the token limit or repeated itself.
+
+    limit, repetition: the flag or command that changes the limit, and the one that accepts repetitions.
+    """
     if stream.finish_reason == "length" and stream.usage.completion_tokens == params.max_tokens:
         console.warning(
-            f"the answer was cut off after {params.max_tokens} tokens; {option} N changes the limit"
+            f"the answer was cut off after {params.max_tokens} tokens; {limit} N changes the limit"
+        )
+    elif stream.finish_reason == "repetition":
+        console.warning(
+            f"the answer was stopped because it repeats itself; {repetition} lets it continue, and a "
+            "repetition penalty of 1.1 makes it less likely"
         )
 
 
@@ -73,19 +104,3 @@ def as_plain(value: Any) -> Any:
         if dataclasses.is_dataclass(value) and not isinstance(value, type)
         else value
     )
-
-
-def _read_stdin() -> str:
-    if sys.stdin is None:
-        return ""
-    try:
-        text = sys.stdin.buffer.read().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadInput(
-            f"stdin is not valid UTF-8 (byte {error.start}); convert it first, for example with iconv"
-        ) from None
-    return text.removesuffix("\n").removesuffix("\r")
-
-
-def _is_terminal() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from zeropoint.cli.answer import as_plain, warn_if_cut
+from zeropoint.cli.answer import as_plain, warn_of_end
 from zeropoint.cli.console import Console
 from zeropoint.engine.session.chat import Answer, Conversation
 from zeropoint.sampling.params import SamplingParams
@@ -59,7 +59,7 @@ class ChatSession:
         for notice in answer.notices:
             if notice not in early_notices:
                 self.console.notice(notice)
-        warn_if_cut(self.console, answer, self.params, "/set max_tokens")
+        warn_of_end(self.console, answer, self.params, "/set max_tokens", "/set stop_repetition false")
 
 
 def _stats(answer: Answer) -> dict[str, Any]:

@@ -29,9 +29,9 @@ _FIRST = ("max_tokens", "temperature", "seed", "stop", "top_p", "top_k", "min_p"
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
 _SPECIAL_METAVARS = {"model": "MODEL", "template": "NAME"}
 
-DEFAULTS: Mapping[str, Any] = {**CHAT_DEFAULTS, "max_tokens": 1024}
-"""Sampling defaults of the command line, where the model's publisher recommends nothing. Without a limit, a
-small model may repeat itself until the context is full. The Python interface has no limit."""
+DEFAULTS: Mapping[str, Any] = {**CHAT_DEFAULTS, "max_tokens": 1024, "stop_repetition": True}
+"""Sampling defaults of the command line, where the model's publisher recommends nothing. Without the
+last two, a small model may repeat itself until the context is full; the Python interface lacks them."""
 
 
 def engine(command: F) -> F:
@@ -87,7 +87,7 @@ def _key(option: Option) -> Key:
     if is_the_models:
         note = f" Default: the model's, else {default:g}."
     else:
-        note = "" if default in (None, ()) else f" Default: {default}."
+        note = "" if default in (None, ()) else f" Default: {'on' if default is True else default}."
     declared = dataclasses.replace(
         option, default=None if is_the_models else default, help=f"{option.help}{note}"
     )

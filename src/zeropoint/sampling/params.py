@@ -47,7 +47,7 @@ _STOP = Option(
     has_escapes=True,
 )
 _STOP_REPETITION = Option(
-    "stop_repetition", bool, False, None, None, "Stop an output that repeats the same text without end."
+    "stop_repetition", bool, None, None, None, "Stop an output that repeats the same text without end."
 )
 
 

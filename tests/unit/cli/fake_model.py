@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+from zeropoint.engine.session.logprobs import TokenLogprob
 from zeropoint.sampling.params import SamplingParams
 
 
@@ -38,6 +39,7 @@ class FakeStream:
         self.finish_reason_at_end = finish_reason_at_end
         self.notices = list(notices)
         self.finish_reason: str | None = None
+        self.logprobs: list[TokenLogprob] = []
         self.is_closed = False
 
     def __iter__(self) -> Iterator[str]:
@@ -70,11 +72,17 @@ class FakeModel:
         self.loaded_with: dict[str, Any] = {}
         self.loaded_cache: Path | None = None
         self.is_closed = False
+        self.logprob_arguments: dict[str, Any] = {}
+        self.logprobs: list[TokenLogprob] = []
 
-    def chat(self, messages: list[dict[str, str]], params: SamplingParams) -> FakeStream:
+    def chat(self, messages: list[dict[str, str]], params: SamplingParams, **logprobs: Any) -> FakeStream:
+        self.logprob_arguments = logprobs
         return self._answer(messages, params, messages[-1]["content"])
 
-    def generate(self, prompt: str, params: SamplingParams, interventions: Sequence[Any] = ()) -> FakeStream:
+    def generate(
+        self, prompt: str, params: SamplingParams, interventions: Sequence[Any] = (), **logprobs: Any
+    ) -> FakeStream:
+        self.logprob_arguments = logprobs
         return self._answer(prompt, params, prompt)
 
     def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
@@ -89,7 +97,9 @@ class FakeModel:
     def _answer(self, prompt: Any, params: SamplingParams, text: str) -> FakeStream:
         self.calls.append((prompt, params))
         pieces = self.pieces if self.pieces is not None else ["[", text, "]"]
-        return FakeStream(pieces, self.notices, self.finish_reason_at_end)
+        stream = FakeStream(pieces, self.notices, self.finish_reason_at_end)
+        stream.logprobs = self.logprobs
+        return stream
 
     def __enter__(self) -> FakeModel:
         return self

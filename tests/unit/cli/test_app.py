@@ -100,7 +100,7 @@ def test_python_dash_m() -> None:
         (["chat", "--temperature", "nan", "hi"], "temperature must be"),
         (["chat", "--threads", "0", "hi"], "--threads: threads must be a whole number at least 1"),
         (["--show-completion", "tcsh"], "unknown shell `tcsh`"),
-        (["chat", "a", "b"], "unexpected extra argument"),
+        (["chat", "a", "b"], "the question has 2 arguments; put it in quotes"),
         (
             ["chat", "-5 plus 3 is?"],
             "No such option '-5'; put text that begins with a dash after `--`, or see",

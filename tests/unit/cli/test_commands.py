@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_model import FakeModel
+from zeropoint.engine.session.logprobs import TokenLogprob
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,31 @@ def test_json_is_one_object(run: Run, model: FakeModel, command: str) -> None:
     assert result.out.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["chat", "generate"])
+def test_logprobs_are_part_of_the_json_on_request(run: Run, model: FakeModel, command: str) -> None:
+    model.logprobs = [TokenLogprob(7, "hi", b"hi", -0.5, [TokenLogprob(8, "\ufffd", b"\xff", -0.1)])]
+    result = run(command, "--json", "--top-logprobs", "1", "hi")
+    assert model.logprob_arguments == {"logprobs": True, "top_logprobs": 1}
+    top = {"id": 8, "token": "\ufffd", "bytes": [255], "logprob": -0.1}
+    entry = {"id": 7, "token": "hi", "bytes": [104, 105], "logprob": -0.5, "top_logprobs": [top]}
+    assert json.loads(result.out)["logprobs"] == {"content": [entry]}
+    run(command, "--json", "--logprobs", "hi")
+    assert model.logprob_arguments == {"logprobs": True, "top_logprobs": 0}
+    assert "add --json" in run(command, "--logprobs", "hi").err
+
+
+@pytest.mark.parametrize("command", ["chat", "generate"])
+def test_an_answer_that_repeats_itself_is_stopped_and_reported(
+    run: Run, model: FakeModel, command: str
+) -> None:
+    model.finish_reason_at_end = "repetition"
+    warning = "the answer was stopped because it repeats itself; --no-stop-repetition lets it continue"
+    assert run(command, "hi").err.startswith(warning)
+    assert [params.stop_repetition for _, params in model.calls] == [True]
+    run(command, "hi", "--no-stop-repetition")
+    assert model.calls[-1][1].stop_repetition is False
+
+
 def test_an_answer_with_a_final_newline_gets_no_second_one(run: Run, model: FakeModel) -> None:
     model.pieces = ["line\n"]
     assert run("chat", "hi").out == "line\n"
@@ -89,6 +115,7 @@ def test_flags_override_settings_and_settings_the_model(run: Run, model: FakeMod
         "temperature": 0.25,  # the model
         "min_p": 0.05,  # the built-in default
         "max_tokens": 1024,
+        "stop_repetition": True,
     }
     expected = {"name": "m", "threads": 3, "context": 64, "isa": None, "exact": True}
     assert {name: model.loaded_with[name] for name in expected} == expected

@@ -12,6 +12,7 @@ import click
 
 from zeropoint.cli import answer, help_page, open_model, options
 from zeropoint.cli.console import Console
+from zeropoint.cli.stdin import Prompt
 
 GROUP = "Use"
 _EXAMPLES = """\b
@@ -25,7 +26,7 @@ Examples:
 
 
 @click.command("chat", cls=help_page.Command, epilog=_EXAMPLES)
-@click.argument("question", required=False)
+@click.argument("question", nargs=-1, metavar="[QUESTION]")
 @options.engine
 @options.some("template")
 @options.sampling
@@ -36,28 +37,31 @@ Examples:
     help='Instructions that the model reads before the conversation, as in "Answer in one word."',
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: text, usage, timings.")
+@answer.logprob_options
 @click.make_pass_decorator(Console, ensure=True)
 def command(
-    console: Console, /, question: str | None, system: str | None, as_json: bool, **flags: Any
+    console: Console, /, question: tuple[str, ...], system: str | None, as_json: bool, **flags: Any
 ) -> None:
     """Chat with a model, or ask it one QUESTION.
 
-    Text on stdin is placed before the question; `-` reads the question from stdin. In a conversation, /help
-    lists the commands, Ctrl-C stops an answer and Ctrl-D exits. An answer that reaches --max-tokens is cut
-    off, with a warning on stderr.
+    Text on stdin is placed before the question; `-` waits for it, with or without a question. In a
+    conversation, /help lists the commands, Ctrl-C stops an answer and Ctrl-D exits. A line on stderr reports
+    an answer that is cut off by --max-tokens or a full context, or stopped because it repeats itself.
     """
+    logprobs = answer.take_logprobs(flags, as_json)
     settings = options.read(flags)
-    is_conversation = question is None and console.is_interactive and not as_json
-    text = "" if is_conversation else answer.read_prompt(question, "question")
+    is_conversation = not question and console.is_interactive and not as_json
+    prompt = None if is_conversation else Prompt(question, "question", console)
     with open_model.open_model(settings, console, will_chat=True) as model:
         from zeropoint.engine.session.chat import Conversation
 
         params = options.sampling_params(settings, model.defaults)
         conversation = Conversation(model, system)
-        if is_conversation:
+        if prompt is None:
             from zeropoint.cli.chat_session import ChatSession
             from zeropoint.cli.repl import Repl
 
             Repl(ChatSession(console, conversation, params)).run()
         else:
-            answer.print_answer(console, conversation.ask(text, params), params, as_json)
+            stream = conversation.ask(prompt.text(), params, **logprobs)
+            answer.print_answer(console, stream, params, as_json)

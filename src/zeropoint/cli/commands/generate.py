@@ -11,6 +11,7 @@ import click
 
 from zeropoint.cli import answer, help_page, intervention_options, open_model, options
 from zeropoint.cli.console import Console
+from zeropoint.cli.stdin import Prompt
 
 GROUP = "Use"
 _EXAMPLES = """\b
@@ -23,21 +24,25 @@ Examples:
 
 
 @click.command("generate", cls=help_page.Command, epilog=_EXAMPLES)
-@click.argument("prompt", required=False)
+@click.argument("prompt", nargs=-1, metavar="[PROMPT]")
 @options.engine
 @options.sampling
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: text, usage, timings.")
+@answer.logprob_options
 @intervention_options.options
 @click.make_pass_decorator(Console, ensure=True)
-def command(console: Console, /, prompt: str | None, as_json: bool, **flags: Any) -> None:
-    """Continue PROMPT, or the text on stdin (`-`), and print the continuation.
+def command(console: Console, /, prompt: tuple[str, ...], as_json: bool, **flags: Any) -> None:
+    """Continue PROMPT, or the text on stdin, and print the continuation.
 
-    A continuation that reaches --max-tokens is cut off, with a warning on stderr.
+    Text on stdin is placed before the prompt; `-` waits for it, with or without a prompt. A line on stderr
+    reports a text that is cut off by --max-tokens or a full context, or stopped because it repeats itself.
     """
+    logprobs = answer.take_logprobs(flags, as_json)
     interventions = intervention_options.parse(flags)
     settings = options.read(flags)
-    text = answer.read_prompt(prompt, "prompt")
+    reader = Prompt(prompt, "prompt", console)
     with open_model.open_model(settings, console) as model:
         params = options.sampling_params(settings, model.defaults)
-        stream = model.generate(text, params, interventions=interventions.interventions(model))
+        edits = interventions.interventions(model)
+        stream = model.generate(reader.text(), params, interventions=edits, **logprobs)
         answer.print_answer(console, stream, params, as_json)

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zeropoint.cli import answer, help_page, intervention_options, open_model, options
+from zeropoint.cli import help_page, intervention_options, open_model, options
 from zeropoint.cli.console import Console
 from zeropoint.cli.extras import require
 from zeropoint.cli.intervention_options import pair
+from zeropoint.cli.stdin import Prompt
 from zeropoint.errors import BadInput
 from zeropoint.files.paths import display_path
 from zeropoint.options import unescape
@@ -38,7 +39,7 @@ Examples:
 
 
 @click.command("inspect", cls=help_page.Command, epilog=_EXAMPLES)
-@click.argument("text", required=False)
+@click.argument("text", nargs=-1, metavar="[TEXT]")
 @options.engine
 @click.option(
     "--lens",
@@ -89,7 +90,7 @@ Examples:
 def command(
     console: Console,
     /,
-    text: str | None,
+    text: tuple[str, ...],
     lens: bool,
     at: int | None,
     logprobs: bool,
@@ -123,9 +124,9 @@ def command(
         at=at,
         max_tokens=MAX_TOKENS if is_drawn else None,
     )
-    text = answer.read_prompt(text, "text")
+    prompt = Prompt(text, "text", console)
     with open_model.open_model(options.read(flags), console) as model:
-        result = report(model, text, report_options, interventions.interventions(model))
+        result = report(model, prompt.text(), report_options, interventions.interventions(model))
     for path, draw in files.items():
         replace_file(path, draw(result))
         console.notice(f"wrote {display_path(path)}")

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import click
 
 from zeropoint.cli import help_page, matrix_view
-from zeropoint.cli.answer import read_prompt
 from zeropoint.cli.console import Console
 from zeropoint.cli.extras import require_torch
 from zeropoint.cli.names import run_names
+from zeropoint.cli.stdin import Prompt
 from zeropoint.errors import BadInput, choices
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def command(
     if bleu is not None:
         _measure_bleu(console, folder, bleu, beam, average or 5, as_json)
         return
-    lines = (text if text not in (None, "-") else read_prompt(text, "text")).split("\n")
+    lines = (text if text not in (None, "-") else _read_stdin(text, console)).split("\n")
     if len(lines) > 1 and (attention or pictures):
         raise BadInput("--attention and --pictures take a single line; pass it as an argument after the run")
     translator = open_translator(folder, checkpoint, average or 1)
@@ -132,6 +132,10 @@ def command(
         _print_maps(console, maps, plain)
     for path in _draw(maps, Path(pictures)) if pictures else ():
         console.notice(f"wrote {path}")
+
+
+def _read_stdin(text: str | None, console: Console) -> str:
+    return Prompt(() if text is None else (text,), "text", console).text()
 
 
 def _folder(run: str) -> Path:
