@@ -118,6 +118,16 @@ def test_sentencepiece_variants_give_the_librarys_ids_also_after_conversion(
     assert tokenizer.decode(tokenizer.encode("hi  hi\n")) == "hi  hi\n"
 
 
+@pytest.mark.parametrize("strips", [True, False])
+def test_a_decoder_that_keeps_the_first_space_still_does_after_conversion(strips: bool) -> None:
+    content = llama_json(None, {**METASPACE, "prepend_scheme": "first"})
+    replace = {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "}
+    strip = [{"type": "Strip", "content": " ", "start": 1, "stop": 0}] if strips else []
+    content["decoder"] = {"type": "Sequence", "decoders": [replace, {"type": "Fuse"}, *strip]}
+    tokenizer = through_gguf(content, 263)
+    assert tokenizer.decode(tokenizer.encode("hi")) == ("hi" if strips else " hi")
+
+
 def test_a_conversion_says_what_other_programs_do_differently() -> None:
     first = llama_json(None, {**METASPACE, "prepend_scheme": "first"})
     (loss,) = tokenizer_losses(gguf_metadata(first, {}, {}, 263))

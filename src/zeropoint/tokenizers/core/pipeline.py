@@ -2,7 +2,8 @@
 
 GGUF only names the common ones. Our files hold any other under `zeropoint.tokenizer.pipeline`: a JSON object
 {"normalizer": [step, ...], "pre_tokenizer": [step, ...], "model": {...}} whose steps Hugging Face
-`tokenizers` builds. "model" has options of the model that GGUF lacks.
+`tokenizers` builds. "model" has options of the model that GGUF lacks, and "keeps_first_space" says that
+decoding leaves the space before the first word.
 """
 
 from __future__ import annotations
@@ -33,17 +34,20 @@ Step = Mapping[str, Any]
 class Pipeline:
     """normalizer, pre_tokenizer: their steps in order, sequences flattened.
 
-    model: options of the model that GGUF lacks (see `MODEL_OPTIONS`).
+    model: options of the model that GGUF lacks (see `MODEL_OPTIONS`). keeps_first_space: decoding does not
+    remove the space before the first word.
     """
 
     normalizer: Sequence[Step] = ()
     pre_tokenizer: Sequence[Step] = ()
     model: Mapping[str, Any] = field(default_factory=dict)
+    keeps_first_space: bool = False
 
     def to_json(self) -> str:
         """The value of `zeropoint.tokenizer.pipeline`."""
         parts = {"normalizer": self.normalizer, "pre_tokenizer": self.pre_tokenizer, "model": self.model}
-        return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+        decoding = {"keeps_first_space": True} if self.keeps_first_space else {}
+        return json.dumps(parts | decoding, ensure_ascii=False, separators=(",", ":"))
 
     @property
     def spelling(self) -> str:
@@ -74,6 +78,7 @@ class Pipeline:
             [step for step in self.normalizer if step["type"] != "Prepend"],
             [_without_prefix(step) for step in self.pre_tokenizer],
             self.model,
+            self.keeps_first_space,
         )
 
     def build(
@@ -125,7 +130,10 @@ def parse_pipeline(text: str) -> Pipeline:
             isinstance(step, dict) and isinstance(step.get("type"), str) for step in part
         ):
             raise ValueError("its steps must be a list of objects with a type")
-    pipeline = Pipeline(normalizer, pre_tokenizer, content.get("model", {}))
+    keeps_first_space = content.get("keeps_first_space", False)
+    if not isinstance(keeps_first_space, bool):
+        raise ValueError("its `keeps_first_space` must be true or false")
+    pipeline = Pipeline(normalizer, pre_tokenizer, content.get("model", {}), keeps_first_space)
     pipeline.build()
     return pipeline
 

@@ -138,6 +138,31 @@ class Tokenizer:
             start = end
         return ids
 
+    def encode_iterable(self, texts: Iterable[str], *, parse_special: bool = False) -> Iterator[int]:
+        """Token ids of the texts joined together, as they become known; memory does not grow with the text.
+
+        Equal to `encode("".join(texts))`. The few tokenizers whose tokens span words encode at the end.
+        Raises BadInput as `encode`.
+        """
+        parts: list[str] = []
+        n_chars = 0
+        is_continuation = False
+        for text in texts:
+            parts.append(check_unicode(text))
+            n_chars += len(text)
+            if self._spans_words or n_chars < 2 * _MAX_CHUNK_CHARS:
+                continue
+            buffer, start = "".join(parts), 0
+            while len(buffer) - start > _MAX_CHUNK_CHARS:
+                end = self._chunk_end(buffer, start)
+                yield from self.encode(
+                    buffer[start:end], parse_special=parse_special, is_continuation=is_continuation
+                )
+                start, is_continuation = end, True
+            parts = [buffer[start:]]
+            n_chars = len(parts[0])
+        yield from self.encode("".join(parts), parse_special=parse_special, is_continuation=is_continuation)
+
     def _encode_chunk(self, text: str, parse_special: bool, is_continuation: bool) -> list[int]:
         encoders = self._encoders
         encoder = encoders.special if parse_special else encoders.plain

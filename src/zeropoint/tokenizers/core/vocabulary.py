@@ -212,7 +212,8 @@ def _pipeline(reader: MetadataReader) -> Pipeline | None:
 def _has_space_prefix(reader: MetadataReader, kind: str, pipeline: Pipeline | None) -> bool:
     """Whether a document's first word is encoded, and decoded, as if a space preceded it."""
     if pipeline is not None and kind != "bert":
-        return pipeline.spelling == "words" or pipeline.continuation() != pipeline
+        has_prefix = pipeline.spelling == "words" or pipeline.continuation() != pipeline
+        return has_prefix and not pipeline.keeps_first_space
     flag = reader.get_bool("add_space_prefix")
     return kind == "bert" or (flag is not False and kind in ("llama", "t5"))
 

@@ -10,7 +10,7 @@ from zeropoint.tokenizers.core.pipeline import SPACE, Pipeline, Step
 from zeropoint.tokenizers.formats.json_field import JsonField
 from zeropoint.tokenizers.formats.pretokenizers import canonical_step, pre_tokenizers
 
-__all__ = ["has_space_prefix", "llama_prefix", "pre_tokenizer_name", "read_pipeline", "steps_of"]
+__all__ = ["llama_prefix", "pre_tokenizer_name", "read_pipeline", "steps_of"]
 
 _MAX_DEPTH = 8  # of sequences within sequences
 _TYPES = {
@@ -35,7 +35,7 @@ def read_pipeline(tokenizer: JsonField, model_options: dict[str, Any]) -> Pipeli
     """The steps of a tokenizer.json. Raises BadModelFile for steps that the library does not have."""
     normalizer = [canonical_step(step.value) for step in steps_of(tokenizer["normalizer"], "normalizers")]
     steps = [canonical_step(step.value) for step in steps_of(tokenizer["pre_tokenizer"], "pretokenizers")]
-    pipeline = Pipeline(normalizer, steps, model_options)
+    pipeline = Pipeline(normalizer, steps, model_options, _keeps_first_space(tokenizer["decoder"]))
     for part, only in (("normalizer", Pipeline(normalizer)), ("pre_tokenizer", Pipeline((), steps))):
         try:
             only.build()
@@ -67,6 +67,12 @@ def steps_of(field: JsonField, inner: str, depth: int = 0) -> Iterator[JsonField
         yield from steps_of(step, inner, depth + 1)
 
 
+def _keeps_first_space(decoder: JsonField) -> bool:
+    """Whether the decoder leaves the space before the first word."""
+    steps = list(steps_of(decoder, "decoders"))
+    return bool(steps) and not any(step["type"].value in ("Strip", "Metaspace") for step in steps)
+
+
 def pre_tokenizer_name(pipeline: Pipeline) -> str | None:
     """GGUF's name for a byte-level pipeline with exactly these steps, or None."""
     for name, known in pre_tokenizers().items():
@@ -87,11 +93,6 @@ def llama_prefix(pipeline: Pipeline) -> bool | None:
     if steps == [_NO_PREFIX] and normalizer in ([_PREPEND], []):
         return bool(normalizer)
     return None
-
-
-def has_space_prefix(pipeline: Pipeline) -> bool:
-    """Whether the first word of a text is encoded as if a space preceded it."""
-    return pipeline.continuation() != pipeline
 
 
 def _same(known: Sequence[Step], steps: Sequence[Step]) -> bool:

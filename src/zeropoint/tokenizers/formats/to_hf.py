@@ -71,7 +71,8 @@ def _set_decoder(hf_tokenizer: tokenizers.Tokenizer, tokenizer: Tokenizer) -> No
         steps += [decoders.Strip(content=" ", left=1)] if tokenizer.add_space_prefix else []
         hf_tokenizer.decoder = decoders.Sequence(steps)
     elif tokenizer.spelling == "sentencepiece":
-        hf_tokenizer.decoder = decoders.Metaspace(replacement=SPACE)
+        scheme = "always" if tokenizer.add_space_prefix else "never"
+        hf_tokenizer.decoder = decoders.Metaspace(replacement=SPACE, prepend_scheme=scheme)
 
 
 def _set_bos(hf_tokenizer: tokenizers.Tokenizer, token: str, index: int) -> None:
