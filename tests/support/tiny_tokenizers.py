@@ -6,6 +6,12 @@ from typing import Any
 
 __all__ = ["TOKENIZERS", "gemma", "llama_2", "mistral_v3", "phi_3", "sentencepiece"]
 
+_DECODERS = (
+    {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "},
+    {"type": "ByteFallback"},
+    {"type": "Fuse"},
+)
+_STRIP = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
 _MERGES = (("a", "b"), ("\u2581", "a"), ("\u2581", "h"), ("\u2581h", "i"), ("h", "i"), ("\u2581", "\u2581"))
 
 
@@ -37,14 +43,7 @@ def sentencepiece(
         "normalizer": None,
         "pre_tokenizer": None,
         "post_processor": None,
-        "decoder": {
-            "type": "Sequence",
-            "decoders": [
-                {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "},
-                {"type": "ByteFallback"},
-                {"type": "Fuse"},
-            ],
-        },
+        "decoder": {"type": "Sequence", "decoders": [*_DECODERS, _STRIP]},
         "model": {
             "type": "BPE",
             "dropout": None,
@@ -83,6 +82,7 @@ def gemma() -> dict[str, Any]:
             "behavior": "MergedWithPrevious",
             "invert": False,
         },
+        decoder={"type": "Sequence", "decoders": list(_DECODERS)},
     )
 
 

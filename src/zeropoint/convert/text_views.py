@@ -103,7 +103,7 @@ def json_view(
     library = _open_library(path)
     found = {name: _special_id(name, library, settings or {}, configs) for name in _SPECIAL}
     special = {name: index for name, index in found.items() if index is not None}
-    stop_ids = {index for config in configs for index in _ids(config.get("eos_token_id"))}
+    ends = {index for config in configs for index in _ids(config.get("eos_token_id"))}
     begin, end = _document_ends(library)
     added = library.get_added_tokens_decoder()
     has_characters = type(library.model).__name__ == "WordLevel"  # words are not converted
@@ -115,7 +115,11 @@ def json_view(
         begin=begin,
         end=end,
         special=special,
-        stop_ids=frozenset(stop_ids.union([special["eos"]] if "eos" in special else [])),
+        stop_ids=frozenset(
+            index
+            for index in ends.union([special["eos"]] if "eos" in special else [])
+            if library.id_to_token(index) is not None
+        ),
         added=tuple(added[index].content for index in sorted(added)),
         alphabet="".join(sorted(library.get_vocab())) if has_characters else "",
         template=template,

@@ -61,6 +61,8 @@ def verify_text(opened: OpenedModel, reopened: OpenedModel, target: Path, notify
             f"{reopened.blueprint.n_vocab} rows; repair the tokenizer of {source.name}"
         )
     _compare_ids(before, after, name)
+    if reopened.blueprint.is_decoder:
+        _compare_stop_ids(before, after, name)
     _compare_special(before, after, name, notify)
     if isinstance(result, GgufModel):
         _compare_standard(result, before, notify)
@@ -106,7 +108,7 @@ def _compare_ids(before: TextView, after: TextView, name: str) -> None:
         expected, found = before.encode(text), after.encode(text)
         if expected != found:
             raise _difference(name, text, expected, found)
-        if before.decode(expected) == text != after.decode(expected):
+        if before.decode(expected) == text and after.decode(expected).lstrip(" ") != text.lstrip(" "):
             raise BadModelFile(
                 f"{name} was not written: its tokenizer would decode the text {_excerpt(text)} to "
                 "another one, unlike that of its source; use the model in its own format"
@@ -143,14 +145,17 @@ def _excerpt(text: str) -> str:
     return repr(text) if len(text) <= 60 else repr(text[:60]) + "..."
 
 
-def _compare_special(before: TextView, after: TextView, name: str, notify: Notify) -> None:
-    """Compare what surrounds text: special tokens, documents, end tokens and the chat template."""
+def _compare_stop_ids(before: TextView, after: TextView, name: str) -> None:
     if missing := before.stop_ids - after.stop_ids:
         tokens = ", ".join(repr(before.decode([index])) for index in sorted(missing))
         raise BadModelFile(
             f"{name} was not written: answers would no longer end at {tokens}; use the model in its own "
             "format"
         )
+
+
+def _compare_special(before: TextView, after: TextView, name: str, notify: Notify) -> None:
+    """Compare what surrounds text: special tokens, documents and the chat template."""
     if before.template is not None and before.template != after.template:
         raise BadModelFile(
             f"{name} was not written: its chat template is not that of its source; report this with the "

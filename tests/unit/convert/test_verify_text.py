@@ -39,15 +39,15 @@ def write_folder(folder: Path, tokenizer: dict[str, Any], **settings: Any) -> No
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
-def test_a_published_tokenizer_keeps_its_ids_or_is_refused(name: str, tmp_path: Path) -> None:
+def test_a_published_tokenizer_keeps_its_ids(name: str, tmp_path: Path) -> None:
     write_folder(tmp_path / "a", TOKENIZERS[name]())
-    try:
-        convert(tmp_path / "a", tmp_path / "b.gguf")
-    except BadModelFile as error:
-        refusal = str(error)
-    if not (tmp_path / "b.gguf").exists():
-        assert refusal.startswith(f"{tmp_path / 'b.gguf'} was not written")
-        return
+    notices: list[str] = []
+    convert(tmp_path / "a", tmp_path / "b.gguf", notify=notices.append)
+    reported = {
+        "phi 3": "the flag rstrip of added tokens",
+        "mistral 0.3": "a space only before the first word",
+    }
+    assert [reported[name] in notice for notice in notices] == [True] * (name in reported)
     library = tokenizers.Tokenizer.from_file(str(tmp_path / "a" / "tokenizer.json"))
     ours = load_tokenizer(open_gguf(tmp_path / "b.gguf"))
     control = sorted(library.get_added_tokens_decoder().values(), key=lambda token: token.content)
