@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from zeropoint.errors import BadInput
 from zeropoint.tokenizers.chat.prompt import encode_chat
-from zeropoint.tokenizers.chat.template import ChatTemplate, load_template, template_names
+from zeropoint.tokenizers.chat.template import MAX_INPUT_BYTES, ChatTemplate, load_template, template_names
+from zeropoint.tokenizers.core.tokenizer import Tokenizer
 from zeropoint.tokenizers.formats.gguf import load_tokenizer
 
 TURNS = [
@@ -176,3 +177,11 @@ def test_invalid_messages_are_rejected(tiny: Any, chatml: ChatTemplate) -> None:
     every = "".join(map(chr, range(0xE000, 0xF900)))
     with pytest.raises(BadInput, match="private-use"):
         encode_chat(tiny, chatml, [{"role": "user", "content": every}])
+
+
+def test_messages_that_are_too_long_are_rejected_before_they_are_searched(
+    tiny: Any, chatml: ChatTemplate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tokenizer, "control_spans", lambda *_: pytest.fail("the text was searched"))
+    with pytest.raises(BadInput, match="the limit is"):
+        encode_chat(tiny, chatml, [{"role": "user", "content": "x" * (MAX_INPUT_BYTES + 1)}])

@@ -22,8 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from zeropoint.errors import BadInput
-from zeropoint.tokenizers.chat.template import ChatTemplate, check_messages
-from zeropoint.tokenizers.core.sanitize import printable
+from zeropoint.tokenizers.chat.template import ChatTemplate, check_messages, to_json
 from zeropoint.tokenizers.core.tokenizer import Tokenizer
 
 _PRIVATE_USE = range(0xE000, 0xF900)
@@ -46,10 +45,11 @@ def encode_chat(
     They begin with BOS if the tokenizer adds it to documents, once even if the template writes it too.
     """
     check_messages(messages)
-    inputs = _to_plain_json([dict(message) for message in messages], tools, kwargs)
-    mark = _unused_character(inputs, template.source)
-    marker = _Marker(tokenizer, mark)
+    body = to_json(([dict(message) for message in messages], tools, kwargs))
     try:
+        inputs = json.loads(body)  # a copy that consists of dict, list, str and numbers
+        mark = _unused_character(inputs, template.source)
+        marker = _Marker(tokenizer, mark)
         marked, marked_tools, marked_kwargs = (marker.mark(value) for value in inputs)
     except RecursionError:
         raise BadInput("the messages are nested too deeply; flatten them") from None
@@ -138,18 +138,6 @@ class _Marker:
     def _insert(self, text: str, positions: set[int]) -> str:
         bounds = [0, *sorted(positions), len(text)]
         return self._mark.join(text[begin:end] for begin, end in itertools.pairwise(bounds))
-
-
-def _to_plain_json(*values: Any) -> Any:
-    """A copy consisting of dict, list, str and numbers. Raises BadInput if that is impossible."""
-    try:
-        text = json.dumps(values, ensure_ascii=False)
-        text.encode()
-        return json.loads(text)
-    except UnicodeEncodeError:
-        raise BadInput("a message has a lone surrogate; give text that is valid Unicode") from None
-    except (TypeError, ValueError, RecursionError) as error:
-        raise BadInput(f"the messages must be plain JSON values ({printable(str(error), 100)})") from None
 
 
 def _unused_character(inputs: Any, source: str) -> str:

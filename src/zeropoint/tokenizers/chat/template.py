@@ -108,7 +108,7 @@ class ChatTemplate:
         variables = {"tools": tools, "documents": None} | _checked(kwargs) | self._tokens
         variables["add_generation_prompt"] = bool(add_generation_prompt)
         text, is_merged = render_system_prompt(
-            messages, lambda placed: self._request(_encoded(variables | {"messages": placed}))
+            messages, lambda placed: self._request(to_json(variables | {"messages": placed}))
         )
         if is_merged and notify is not None:
             notify(MERGED_NOTICE)
@@ -204,10 +204,10 @@ def check_messages(messages: object) -> None:
             )
 
 
-def _encoded(variables: dict[str, Any]) -> bytes:
-    """The variables as JSON. Raises BadInput if that is impossible or too long."""
+def to_json(values: Any) -> bytes:
+    """Messages and variables as UTF-8 JSON. Raises BadInput if that is impossible or too long."""
     try:
-        body = json.dumps(variables, ensure_ascii=False).encode()
+        body = json.dumps(values, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise BadInput("a message has a lone surrogate; give text that is valid Unicode") from None
     except (TypeError, ValueError, RecursionError) as error:
