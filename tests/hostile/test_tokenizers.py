@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -147,6 +149,19 @@ def test_a_merge_longer_than_every_token_prints_no_panic(capfd: Any) -> None:
     fields["merges"] = [*fields["merges"], "hell hell"]
     with pytest.raises(BadModelFile, match=r"merge 3 \('hell hell'\) must join two tokens into a third"):
         load(fields)
+    assert capfd.readouterr().err == ""
+
+
+def test_an_invalid_character_map_prints_no_panic(capfd: Any) -> None:
+    draw = random.Random(0)
+    tokens = ["<pad>", "</s>", "<unk>", "\u2581", "a"]
+    fields = {"model": "t5", "tokens": tokens, "scores": [-1.0] * 5, "token_type": [3, 3, 2, 1, 1],
+              "unknown_token_id": 2}  # fmt: skip
+    for length in [0, 3, 4, 16, 64, 1030] * 5:
+        header = draw.choice([length, 4, 0, 2**31]).to_bytes(4, "little")
+        fields["precompiled_charsmap"] = list(header + draw.randbytes(length))
+        with contextlib.suppress(BadInput):  # BadModelFile is one
+            load(fields).encode("a \u00e9 \ufb01 \u00bd")
     assert capfd.readouterr().err == ""
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from zeropoint.errors import BadModelFile
 from zeropoint.frozen import frozen
 from zeropoint.tokenizers.core.metadata_reader import HasMetadata
+from zeropoint.tokenizers.core.quiet_panics import quiet_panics
 from zeropoint.tokenizers.core.sanitize import printable
 from zeropoint.tokenizers.formats.gguf import load_tokenizer
 from zeropoint.tokenizers.train.char import CharTokenizer
@@ -144,7 +145,8 @@ def _open_library(path: Path) -> tokenizers.Tokenizer:
     import tokenizers
 
     try:
-        return tokenizers.Tokenizer.from_file(str(path))
+        with quiet_panics():
+            return tokenizers.Tokenizer.from_file(str(path))
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as failure:  # a Rust panic is not an Exception

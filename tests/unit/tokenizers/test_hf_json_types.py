@@ -139,7 +139,9 @@ def test_settings_and_config_of_wrong_types_load_or_are_named() -> None:
     (("normalizer", "normalizers"), 5, "`normalizer.normalizers` must be a list, not 5"),
     (("post_processor", "processors"), 5, "`post_processor.processors` must be a list, not 5"),
     (("model", "merges"), 5, "`model.merges` must be a list, not 5"),
-    (("model", "merges", 0), ["a"], "`model.merges[0]` must be two tokens"),
+    (("model", "merges", 0), ["a"], "`model.merges[0]` must join two tokens"),
+    (("model", "merges", 0), ["a", "a"], "`model.merges[0]` must join two tokens"),
+    (("model", "merges", 0), "[UNK] [SEP]", "`model.merges[0]` must join two tokens"),
     (("model",), None, "`model` is missing"),
     (("model", "vocab", "a"), 1.5, "`model.vocab` gives token 'a' the id 1.5"),
 ])  # fmt: skip

@@ -59,10 +59,12 @@ class Pipeline:
         return "sentencepiece" if has_symbol or "Metaspace" in types else "words"
 
     @property
-    def has_regex(self) -> bool:
-        """Whether a step has a regular expression of the file's own."""
-        patterns = (step.get("pattern") for step in (*self.normalizer, *self.pre_tokenizer))
-        return any(isinstance(pattern, dict) and "Regex" in pattern for pattern in patterns)
+    def may_panic(self) -> bool:
+        """Whether a step of the file's own, a regular expression or a character map, can fail on a text."""
+        steps = (*self.normalizer, *self.pre_tokenizer)
+        patterns = (step.get("pattern") for step in steps)
+        has_regex = any(isinstance(pattern, dict) and "Regex" in pattern for pattern in patterns)
+        return has_regex or any(step["type"] == "Precompiled" for step in steps)
 
     @property
     def space_after_special(self) -> bool:

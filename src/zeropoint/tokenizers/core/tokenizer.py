@@ -37,8 +37,8 @@ class Encoders:
     plain: treats control tokens as text. special: recognizes control tokens. continuation: like plain, for
     text that continues a document (no space prefix). scanner: finds added tokens. space_after_special: text
     after an added token also gets the space prefix. alphabet: the supported characters; None for all.
-    spans_words: text cannot be divided before a space. has_regex: a regular expression of the file's own can
-    fail on a text.
+    spans_words: text cannot be divided before a space. may_panic: a step of the file's own can fail on a
+    text.
     """
 
     plain: tokenizers.Tokenizer
@@ -48,7 +48,7 @@ class Encoders:
     space_after_special: bool = False
     alphabet: frozenset[str] | None = None
     spans_words: bool = False
-    has_regex: bool = False
+    may_panic: bool = False
 
 
 class Tokenizer:
@@ -167,7 +167,7 @@ class Tokenizer:
         encoders = self._encoders
         encoder = encoders.special if parse_special else encoders.plain
         try:
-            with quiet_panics() if encoders.has_regex else contextlib.nullcontext():
+            with quiet_panics() if encoders.may_panic else contextlib.nullcontext():
                 if not is_continuation or encoders.continuation is encoders.plain:
                     return list(encoder.encode(text, add_special_tokens=False).ids)
                 end = self._first_added(text, parse_special)

@@ -83,7 +83,7 @@ def bert_encoders(vocabulary: Vocabulary) -> Encoders:
         continuation=plain,
         scanner=token_scanner(vocabulary, special.normalizer),
         spans_words=vocabulary.pipeline is not None,
-        has_regex=pipeline.has_regex,
+        may_panic=pipeline.may_panic,
     )
 
 

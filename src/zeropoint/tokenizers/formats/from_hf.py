@@ -9,7 +9,7 @@ GGUF cannot express are kept under a key of our own.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from zeropoint.tokenizers.core.added_tokens import FLAGS, FLAGS_KEY
@@ -130,7 +130,7 @@ def _bpe_metadata(content: JsonField, tokens: list[str], types: list[int]) -> di
             raise model[option].error("is not supported; train the tokenizer without it")
     is_llama = model["byte_fallback"].as_bool(False)
     pipeline = read_pipeline(content, _model_options(model, tokens, is_llama))
-    merges = list(_merges(model["merges"]))
+    merges = list(_merges(model["merges"], frozenset(tokens)))
     name: str | None = "default"
     metadata: dict[str, Any] = {"tokenizer.ggml.model": "llama" if is_llama else "gpt2"}
     if is_llama:
@@ -253,18 +253,21 @@ def _scores(tokens: list[str], merges: list[str]) -> list[float]:
     return [float(-rank.get(token, len(rank))) for token in tokens]
 
 
-def _merges(merges: JsonField) -> Iterator[str]:
+def _merges(merges: JsonField, tokens: Collection[str]) -> Iterator[str]:
     """Merges as GGUF writes them, with a space between the two tokens."""
     for index, merge in enumerate(merges.as_list()):
         match merge:
             case str():
-                yield merge
+                left, _, right = merge.partition(" ")
             case [str(left), str(right)] if " " not in left:
-                yield f"{left} {right}"
+                pass
             case _:
-                raise JsonField(merge, merges.name, f"{merges.path}[{index}]").error(
-                    f"must be two tokens, the first without a space, not {merge!r:.60}"
-                )
+                left = right = ""
+        if not left or left not in tokens or right not in tokens or left + right not in tokens:
+            raise JsonField(merge, merges.name, f"{merges.path}[{index}]").error(
+                f"must join two tokens, the first without a space, into a third; it is {merge!r:.60}"
+            )
+        yield f"{left} {right}"
 
 
 def _check_id(field: JsonField, token: str, index: Any, n_vocab: int) -> None:

@@ -140,7 +140,7 @@ def _bpe_encoders(vocabulary: Vocabulary, rules: PreTokenizer) -> Encoders:
         scanner=token_scanner(vocabulary, special.normalizer),
         space_after_special=pipeline.space_after_special,
         spans_words=rules.spans_words,
-        has_regex=vocabulary.pipeline is not None and pipeline.has_regex,
+        may_panic=vocabulary.pipeline is not None and pipeline.may_panic,
     )
 
 

@@ -53,7 +53,7 @@ def t5_encoders(vocabulary: Vocabulary) -> Encoders:
         continuation=plain,
         scanner=token_scanner(vocabulary, special.normalizer),
         spans_words=vocabulary.pipeline is not None,
-        has_regex=pipeline.has_regex,
+        may_panic=pipeline.may_panic,
     )
 
 
