@@ -54,10 +54,11 @@ def print_answer(
     """Stream an answer to stdout as it is generated, or print it as one JSON object at the end."""
     try:
         pieces = []
+        write = console.text_writer()
         for piece in stream:
             pieces.append(piece)
             if not as_json:
-                console.write(piece)
+                write(piece)
     finally:
         stream.close()
     text = "".join(pieces)

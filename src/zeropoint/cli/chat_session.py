@@ -44,9 +44,10 @@ class ChatSession:
         early_notices = list(answer.notices)
         for notice in early_notices:
             self.console.notice(notice)
+        write = self.console.text_writer()
         try:
             for piece in answer:
-                self.console.write(piece)
+                write(piece)
         except KeyboardInterrupt:
             answer.close()
             self.console.line()

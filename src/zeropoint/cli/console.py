@@ -60,10 +60,16 @@ class Console:
 
     def write(self, text: str) -> None:
         """Write a piece of the result and flush; on a terminal, escape control characters."""
-        if _is_tty(sys.stdout):
-            text = _CONTROL.sub(lambda match: printable(match[0]), text)
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        self._write_stdout(_escape_controls(text) if _is_tty(sys.stdout) else text)
+
+    def text_writer(self) -> Callable[[str], None]:
+        """A function that writes the pieces of one text as `write` does, wrapped at words on a terminal."""
+        if not _is_tty(sys.stdout) or self.environ.get("TERM", "dumb") == "dumb":
+            return self.write
+        from zeropoint.cli.word_wrap import WordWrapper
+
+        wrapper = WordWrapper(_columns)
+        return lambda text: self._write_stdout(wrapper.push(_escape_controls(text)))
 
     def line(self, text: str = "") -> None:
         """Write a line of the result."""
@@ -135,6 +141,10 @@ class Console:
             emoji=False,
         )
 
+    def _write_stdout(self, text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
     def _write_stderr(self, text: str) -> None:
         with contextlib.suppress(OSError):  # stderr has no reader
             sys.stderr.write(f"{text}\n")
@@ -188,6 +198,18 @@ def _percent_lines(label: str, write: Callable[[str], None]) -> Progress:
             write(f"{printable(label)}: {tenth * 10} % ({done / 1e6:.0f} MB)")
 
     return report
+
+
+def _escape_controls(text: str) -> str:
+    return _CONTROL.sub(lambda match: printable(match[0]), text)
+
+
+def _columns() -> int:
+    """The width of the terminal that stdout is now; 0 if it does not say."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError):
+        return 0
 
 
 def _is_tty(stream: IO[str] | None) -> bool:

@@ -98,7 +98,7 @@ def test_python_dash_m() -> None:
         (["chat", "--threads", "x"], "'x' is not a valid integer"),
         (["chat", "--temperature", "3", "hi"], "temperature must be a number between 0 and 2"),
         (["chat", "--temperature", "nan", "hi"], "temperature must be"),
-        (["chat", "--threads", "0", "hi"], "--threads: threads must be a whole number at least 1"),
+        (["chat", "--threads", "0", "hi"], "--threads: threads must be a whole number between 1 and"),
         (["--show-completion", "tcsh"], "unknown shell `tcsh`"),
         (["chat", "a", "b"], "the question has 2 arguments; put it in quotes"),
         (

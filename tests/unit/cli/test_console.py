@@ -81,6 +81,20 @@ def test_the_environment_can_disable_the_bar(
     assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
 
 
+def test_an_answer_is_wrapped_at_words_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "one two three\x1b"
+    monkeypatch.setattr("zeropoint.cli.console._columns", lambda: 10)
+    Console({"TERM": "xterm"}).text_writer()(text)
+    assert capsys.readouterr().out == text
+    monkeypatch.setattr("zeropoint.cli.console._is_tty", lambda stream: True)
+    Console({"TERM": "dumb"}).text_writer()(text)
+    assert capsys.readouterr().out == "one two three\\x1b"
+    Console({"TERM": "xterm"}).text_writer()(text)
+    assert capsys.readouterr().out == "one two t\x1b[1D\x1b[K\nthree\\x1b"
+
+
 def test_a_table_is_aligned_on_a_terminal_and_tab_separated_in_a_pipe(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -183,7 +183,7 @@ def test_set_changes_a_parameter(talk: Talk, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("/set temperature 3", "at most 2; got 3.0"),
+        ("/set temperature 3", "between 0 and 2; got 3.0"),
         ("/set temperature hot", "must be a number between 0 and 2; got 'hot'"),
         ("/set temprature 1", "closest: temperature"),
         ("/set top_k", "/set top_k needs a value: /set top_k VALUE, where VALUE is a whole number"),
