@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from zeropoint.errors import BadInput, choices
 from zeropoint.files.atomic_write import replace_file
 from zeropoint.tokenizers.core.sanitize import check_unicode
+from zeropoint.tokenizers.core.special_tokens import end_of_document_id
 from zeropoint.tokenizers.core.tokenizer import Tokenizer
-from zeropoint.tokenizers.formats.from_run import END_TOKENS
 from zeropoint.tokenizers.formats.to_hf import hf_tokenizer_files
 from zeropoint.tokenizers.formats.vocab_files import load_gpt2_files, load_tokenizer_json
 from zeropoint.tokenizers.train.bpe import END_OF_TEXT, train_bpe
@@ -182,4 +182,4 @@ def _end_of(tokenizer: Tokenizer) -> int | None:
     if tokenizer.eos_id is not None:
         return tokenizer.eos_id
     named = {tokenizer.token_text(index): index for index in sorted(tokenizer.control_ids)}
-    return next((named[text] for text in END_TOKENS if text in named), None)
+    return end_of_document_id(named)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from zeropoint.data.text_codec import load_codec
 from zeropoint.errors import BadModelFile
 from zeropoint.tokenizers.chat.prompt import encode_chat
 from zeropoint.tokenizers.chat.template import ChatTemplate
 from zeropoint.tokenizers.core.byte_level import bytes_to_unicode
 from zeropoint.tokenizers.core.stream import TextStream
 from zeropoint.tokenizers.formats.from_hf import gguf_metadata
+from zeropoint.tokenizers.formats.from_run import run_metadata
 from zeropoint.tokenizers.formats.gguf import load_tokenizer
 
 NORMAL, CONTROL, USER_DEFINED = 1, 3, 4
@@ -130,3 +134,21 @@ def test_a_conversion_names_the_keys_that_other_programs_read(model: Any) -> Non
     metadata = gguf_metadata(tokenizer, {"eos_token": NAMES[2]}, {"eos_token_id": [256, 258, 259]}, 260)
     keys = ("eos_token_id", "eot_token_id", "eom_token_id", "eos_token_ids")
     assert [metadata[f"tokenizer.ggml.{key}"] for key in keys] == [258, 258, 257, [256, 258, 259]]
+
+
+@pytest.mark.parametrize("is_special", [True, False])
+def test_a_run_names_the_token_that_ended_its_documents(is_special: bool, tmp_path: Path, model: Any) -> None:
+    path = tmp_path / "tokenizer.json"
+    tokenizer = {
+        "added_tokens": [{"id": 256, "content": "</s>", "special": is_special}],
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
+        "model": {
+            "type": "BPE",
+            "vocab": {c: i for i, c in enumerate(bytes_to_unicode().values())},
+            "merges": [],
+        },
+    }
+    path.write_text(json.dumps(tokenizer))
+    exported = load_tokenizer(model(run_metadata(path, 257)))
+    assert exported.eos_id == load_codec(path).end_id == 256
+    assert exported.stop_ids == {256}

@@ -9,10 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["END_OF_MESSAGE", "END_OF_TEXT", "chat_token_ids", "end_of_turn_id", "end_token_ids"]
+__all__ = [
+    "END_OF_MESSAGE",
+    "END_OF_TEXT",
+    "chat_token_ids",
+    "end_of_document_id",
+    "end_of_turn_id",
+    "end_token_ids",
+]
 
 END_OF_TEXT = "<|endoftext|>"  # GPT-2's separator between documents
 END_OF_MESSAGE = "<|eom_id|>"  # Llama 3: the model waits for the result of a tool
+# The end of a document, in order of preference.
+_END_OF_DOCUMENT = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "[SEP]")
 # The end of one message of a chat, the most specific spelling first.
 _END_OF_TURN = ("<|eot_id|>", "<|im_end|>", "<end_of_turn>", "<turn|>", "<|end|>", "<end_of_utterance>")
 _OTHER_ENDS = (
@@ -47,6 +56,14 @@ def end_of_turn_id(ids: Mapping[str, int]) -> int | None:
     """Id of the token that ends a message of a chat (GGUF's `eot_token_id`), if the vocabulary has one."""
     excluded = _not_an_end(ids)
     return next((ids[text] for text in _END_OF_TURN if text in ids and text != excluded), None)
+
+
+def end_of_document_id(control: Mapping[str, int]) -> int | None:
+    """Id of the token that ends documents in training, for a vocabulary that names none.
+
+    control: the ids of its control tokens.
+    """
+    return next((control[text] for text in _END_OF_DOCUMENT if text in control), None)
 
 
 def chat_token_ids(ids: Mapping[str, int]) -> frozenset[int]:

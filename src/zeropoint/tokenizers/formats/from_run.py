@@ -8,15 +8,12 @@ from typing import Any
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.files.json_text import read_json
 from zeropoint.tokenizers.core.metadata_reader import MAX_FILE_BYTES
-from zeropoint.tokenizers.core.special_tokens import END_OF_TEXT
+from zeropoint.tokenizers.core.special_tokens import chat_token_ids, end_of_document_id
 from zeropoint.tokenizers.core.vocabulary import CONTROL
 from zeropoint.tokenizers.formats.from_hf import gguf_metadata
 from zeropoint.tokenizers.train.char import KIND, CharTokenizer
 
-__all__ = ["END_TOKENS", "run_metadata"]
-
-END_TOKENS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "[SEP]")
-"""Control tokens that end a document, in order of preference, for a tokenizer.json that names none."""
+__all__ = ["run_metadata"]
 
 
 def run_metadata(path: Path, n_vocab: int) -> dict[str, Any]:
@@ -46,7 +43,9 @@ def run_metadata(path: Path, n_vocab: int) -> dict[str, Any]:
 def _with_default_end(metadata: dict[str, Any]) -> dict[str, Any]:
     """Default BOS and EOS to the token that ends a document; llama.cpp would default to GPT-2's ids."""
     tokens, types = (metadata[f"tokenizer.ggml.{key}"] for key in ("tokens", "token_type"))
-    control = {token: i for i, (token, kind) in enumerate(zip(tokens, types, strict=True)) if kind == CONTROL}
-    end = next((control[token] for token in END_TOKENS if token in control), None)
+    ids = {token: index for index, token in enumerate(tokens)}
+    known = chat_token_ids(ids)
+    control = {token: i for token, i in ids.items() if i in known or types[i] == CONTROL}
+    end = end_of_document_id(control)
     keys = ("tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id")
     return ({} if end is None else dict.fromkeys(keys, end)) | metadata
