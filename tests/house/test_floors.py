@@ -37,6 +37,7 @@ ROOMS = {
     "markup": Room(0, ("frozen",)),
     "options": Room(0, ("errors", "frozen")),
     "engine_options": Room(0, ("errors", "frozen", "options", "_native")),
+    "plotting": Room(0, ("errors",), ("matplotlib",)),
     "registry": Room(0, ("errors",)),
     "settings": Room(0, ("engine_options", "errors", "files", "frozen", "options"), ("platformdirs",)),
     "blueprint": Room(0, ("errors", "files", "frozen")),

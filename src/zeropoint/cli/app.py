@@ -110,11 +110,13 @@ def cli(ctx: click.Context) -> None:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command line (default: sys.argv) and exit with its code."""
-    console = Console()
-    _prepare_streams()
-    with _cleanup_on_signals():
-        code = _run(list(sys.argv[1:] if argv is None else argv), console)
-        _flush()
+    code = 128 + signal.SIGINT
+    with contextlib.suppress(KeyboardInterrupt):  # before or after the command
+        console = Console()
+        _prepare_streams()
+        with _cleanup_on_signals():
+            code = _run(list(sys.argv[1:] if argv is None else argv), console)
+            _flush()
     sys.exit(code)
 
 
@@ -142,12 +144,21 @@ def _run(argv: list[str], console: Console) -> int:
         _print_traceback(console)
         console.error(_os_error_message(error))
     except Exception as error:
+        if _was_interrupted(error):
+            return 128 + signal.SIGINT
         _print_traceback(console)
         console.error(
             f"this is a bug in zeropoint ({type(error).__name__}: {error}); "
             "run the command again with -v and report the output"
         )
     return 1
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether an error stands for Ctrl-C, which an import in progress may turn into another exception."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def add_common_options(command: click.Command) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.inspect.figures import new_figure, plain, png_of
+from zeropoint.inspect.figures import plain, png_of
+from zeropoint.plotting import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""Figures of matplotlib, an optional package, and their labels."""
+"""Pictures of matplotlib figures, and their labels."""
 
 from __future__ import annotations
 
@@ -7,21 +7,10 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from zeropoint.errors import BadInput, not_installed
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["new_figure", "plain", "png_of"]
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches. Raises BadInput if matplotlib is not installed."""
-    try:
-        from matplotlib.figure import Figure  # not pyplot, which keeps every figure and needs a display
-    except ImportError:
-        raise BadInput(not_installed("drawing a picture", "matplotlib")) from None
-    return Figure(figsize=(width, height), layout="constrained")
+__all__ = ["plain", "png_of"]
 
 
 def png_of(figure: Figure) -> bytes:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.engine.session.results import LensResult, percent, visible
-from zeropoint.inspect.figures import new_figure, plain, png_of
+from zeropoint.inspect.figures import plain, png_of
 from zeropoint.inspect.page import EXPLANATIONS, introduction
+from zeropoint.plotting import new_figure
 from zeropoint.tokenizers.core.sanitize import printable
 
 if TYPE_CHECKING:

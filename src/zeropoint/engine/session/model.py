@@ -18,6 +18,7 @@ from zeropoint.blueprint.interventions import Intervention
 from zeropoint.engine.contract import LogitLens, Stepper, Tap, Trace
 from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.engine.session.logprobs import LogprobRecorder
+from zeropoint.engine.session.process_bound import ProcessBound
 from zeropoint.engine.session.prompt_ids import chat_ids, document_ids, text_ids
 from zeropoint.engine.session.results import AttentionResult, LensResult
 from zeropoint.engine.session.score import Score, named_ids, score
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Model", "Score"]
 
 
-class Model:
+class Model(ProcessBound):
     """A loaded model; `load` returns one. Close it, or use it in a `with` statement, to free its memory.
 
     engine, tokenizer, blueprint: its parts. name: as given to `load`. defaults: sampling parameters that the

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from zeropoint.blueprint.interventions import Intervention
 from zeropoint.engine.contract import Engine, Event, FinishReason, Request
 from zeropoint.engine.session.logprobs import LogprobRecorder, TokenLogprob
+from zeropoint.engine.session.process_bound import ProcessBound
 from zeropoint.errors import BadInput, MachineError
 from zeropoint.frozen import frozen
 from zeropoint.sampling.params import SamplingParams
@@ -78,7 +79,7 @@ class StreamMultiplexer:
             self.engine.cancel(request_id)
 
 
-class Stream:
+class Stream(ProcessBound):
     """Iterate over pieces of text; each step of the iteration runs the engine. Close it to stop early.
 
     Threads may share a stream: each piece goes to one of them, and any thread may close it.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zeropoint.errors import BadInput, not_installed
+from zeropoint.plotting import new_figure
 from zeropoint.train.callbacks.metrics import read_metrics
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def draw_terminal(curve: Curve, width: int, height: int = 18, has_color: bool = 
     try:
         import plotext  # type: ignore[import-untyped]
     except ImportError:
-        raise _missing("plotext") from None
+        raise BadInput(not_installed("plotting", "plotext")) from None
     figure = plotext.figure  # the library has one global figure
     figure.clear()
     figure.plot_size(min(width, 100), height)
@@ -99,11 +100,7 @@ def draw_terminal(curve: Curve, width: int, height: int = 18, has_color: bool = 
 
 def _figure(curve: Curve, title: str) -> Figure:
     """Losses above, the learning rate below, over the same steps."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise _missing("matplotlib") from None
-    figure = Figure(figsize=(10, 6.25), layout="constrained")  # without pyplot, which keeps global state
+    figure = new_figure(10, 6.25, "plotting")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     _draw_losses(above, curve)
     below.plot(curve.steps, curve.rates, color=_RATE, linewidth=1.4)
@@ -151,7 +148,3 @@ def _smooth(curve: Curve) -> tuple[list[int], list[float]]:
         smooth.append(mean)
     every = max(1, len(smooth) // _MAX_POINTS)
     return list(curve.steps)[::every], smooth[::every]
-
-
-def _missing(package: str) -> BadInput:
-    return BadInput(not_installed("plotting", package))

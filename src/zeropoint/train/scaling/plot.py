@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zeropoint.files.atomic_write import replace_file
+from zeropoint.plotting import new_figure
 from zeropoint.train.scaling.study import Study
 
 if TYPE_CHECKING:
@@ -21,11 +22,10 @@ _MARGIN = 1.6  # the curves extend past the outermost runs by this factor
 
 
 def draw_law(study: Study, path: Path) -> None:
-    """Write the plot as PNG (about 60 KB). Raises ImportError without matplotlib, DiskError."""
+    """Write the plot as PNG (about 60 KB). Raises BadInput if matplotlib is not installed, DiskError."""
+    figure = new_figure(9.6, 4.2, "plotting")
     from matplotlib import colormaps
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.6, 4.2), layout="constrained")
     by_tokens, by_size = figure.subplots(1, 2, sharey=True)
     _panel(by_tokens, study, colormaps["viridis"], over_tokens=True)
     _panel(by_size, study, colormaps["viridis"], over_tokens=False)
