@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 __all__ = [
+    "TRAIN_PACKAGES",
     "BadInput",
     "BadModelFile",
     "ContextFull",
@@ -20,6 +21,9 @@ __all__ = [
     "choices",
     "not_installed",
 ]
+
+TRAIN_PACKAGES = ("torch", "matplotlib", "plotext", "pyarrow", "sacrebleu")
+"""The packages of the extra `train`."""
 
 
 class ZeropointError(Exception):
@@ -58,17 +62,18 @@ class MachineError(ZeropointError):
     """The machine or an installed package cannot do it: a missing CPU feature, NaN values. Exit code 1."""
 
 
-def not_installed(purpose: str, package: str, extra: str = "train") -> str:
-    """The message for a missing optional package. extra: the group of pyproject.toml that has it.
+def not_installed(purpose: str, package: str) -> str:
+    """The message for a missing optional package.
 
-    >>> not_installed("training", "torch")
-    "training needs torch, which is not installed; run `pip install torch`, or, in your clone of zeropoint, \
-`pip install '.[train]'` for all such packages"
+    It names packages, not an extra of ours: `pip install '.[train]'` would compile the engine again.
+
+    >>> not_installed("BLEU", "sacrebleu").partition("; ")[0]
+    'BLEU needs sacrebleu, which is not installed'
     """
-    return (
-        f"{purpose} needs {package}, which is not installed; run `pip install {package}`, or, in your clone "
-        f"of zeropoint, `pip install '.[{extra}]'` for all such packages"
-    )
+    remedy = f"run `pip install {package}`"
+    if package in TRAIN_PACKAGES:
+        remedy += f", or `pip install {' '.join(TRAIN_PACKAGES)}` for all that training uses"
+    return f"{purpose} needs {package}, which is not installed; {remedy}"
 
 
 def choices(kind: str, given: object, allowed: Iterable[str], became: Mapping[str, str] | None = None) -> str:

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 
 from tests.support.tree import ROOT, load_script, tracked_files
 from zeropoint.cli.app import cli
+from zeropoint.errors import TRAIN_PACKAGES
 
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
@@ -98,6 +100,15 @@ def test_generated_pages_are_current_and_each_command_has_one() -> None:
     stale = [path.name for path, text in pages.items() if path.read_text("utf-8") != text]
     assert stale == [], "run `python docs/generate.py`"
     assert set(pages) >= set((DOCS / "commands").glob("*.md"))
+
+
+def test_the_packages_for_training_are_those_of_the_extra() -> None:
+    """Pages and messages list them, because installing the extra of a clone compiles the engine again."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extra = [requirement.partition(">")[0] for requirement in project["optional-dependencies"]["train"]]
+    assert sorted(TRAIN_PACKAGES) == sorted(extra)
+    for path in (README, DOCS / "train.md", DOCS / "translate.md"):
+        assert f"pip install {' '.join(TRAIN_PACKAGES)}\n" in path.read_text("utf-8"), path
 
 
 def test_no_text_installs_a_package_of_our_name() -> None:

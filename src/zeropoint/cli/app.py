@@ -38,6 +38,9 @@ Examples:
   cat notes.txt | zeropoint chat "Summarise this."
   zeropoint run MODEL                     chat with another model
   zeropoint plan MODEL                    check memory and expected speed before downloading
+
+New to language models? docs/tour.md leads through chatting, looking inside and training in twenty minutes,
+and docs/glossary.md explains the words.
 """
 
 

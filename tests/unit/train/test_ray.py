@@ -81,7 +81,7 @@ def test_without_ray_the_error_says_how_to_install_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray.train.torch", None)
-    with pytest.raises(BadInput, match=r"pip install '.\[ray\]'") as caught:
+    with pytest.raises(BadInput, match=r"pip install 'ray\[train\]'") as caught:
         on_ray.run_on_ray(RunConfig(), tmp_path / "run", Callback(), address="auto", n_workers=1)
     assert caught.value.exit_code == 2
 

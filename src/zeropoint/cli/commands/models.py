@@ -142,7 +142,8 @@ def show(console: Console, name: str, check: bool, as_json: bool) -> None:
         return
     shown = {name: value for name, value in facts.items() if name != "problem" or value is not None}
     console.table(
-        ("property", "value"), [(name.replace("_", " "), _shown(name, v)) for name, v in shown.items()]
+        ("property", "value"),
+        [(name.removesuffix("_bytes").replace("_", " "), _shown(name, v)) for name, v in shown.items()],
     )
 
 

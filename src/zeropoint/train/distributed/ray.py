@@ -96,7 +96,7 @@ def _require_ray() -> None:
         import ray.train.torch  # noqa: F401
     except ImportError as error:
         package = (error.name or "ray").partition(".")[0].replace("ray", "'ray[train]'")
-        raise BadInput(not_installed("training on Ray", package, "ray")) from None
+        raise BadInput(not_installed("training on Ray", package)) from None
 
 
 @contextlib.contextmanager
