@@ -21,6 +21,7 @@ from zeropoint.convert.text_views import (
 )
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.files.paths import display_path
+from zeropoint.tokenizers.core.metadata_reader import MAX_FILE_BYTES
 from zeropoint.tokenizers.formats.losses import tokenizer_losses
 from zeropoint.tokenizers.train.char import KIND, CharTokenizer
 from zeropoint.weights.gguf.model import GgufModel
@@ -62,8 +63,8 @@ def verify_text(opened: OpenedModel, reopened: OpenedModel, target: Path, notify
         )
     _compare_ids(before, after, name)
     if reopened.blueprint.is_decoder:
-        _compare_stop_ids(before, after, name)
-    _compare_special(before, after, name, notify)
+        _compare_chat(before, after, name)
+    _compare_special(before, after, notify)
     if isinstance(result, GgufModel):
         _compare_standard(result, before, notify)
 
@@ -76,7 +77,7 @@ def _source_view(file: GgufModel | HfFolder | RunCheckpoint) -> TextView | None:
         return folder_view(file) if "tokenizer.json" in file.files else None
     if not file.tokenizer.is_file():
         return None
-    kind = read_json_object(file.tokenizer, 1 << 28).get("kind")
+    kind = read_json_object(file.tokenizer, MAX_FILE_BYTES).get("kind")
     return character_view(CharTokenizer.load(file.tokenizer)) if kind == KIND else json_view(file.tokenizer)
 
 
@@ -145,22 +146,23 @@ def _excerpt(text: str) -> str:
     return repr(text) if len(text) <= 60 else repr(text[:60]) + "..."
 
 
-def _compare_stop_ids(before: TextView, after: TextView, name: str) -> None:
+def _compare_chat(before: TextView, after: TextView, name: str) -> None:
+    """Raise BadModelFile if an answer would not end where it does, or if the chat template differs."""
     if missing := before.stop_ids - after.stop_ids:
         tokens = ", ".join(repr(before.decode([index])) for index in sorted(missing))
         raise BadModelFile(
             f"{name} was not written: answers would no longer end at {tokens}; use the model in its own "
             "format"
         )
-
-
-def _compare_special(before: TextView, after: TextView, name: str, notify: Notify) -> None:
-    """Compare what surrounds text: special tokens, documents and the chat template."""
     if before.template is not None and before.template != after.template:
         raise BadModelFile(
             f"{name} was not written: its chat template is not that of its source; report this with the "
             "model's name"
         )
+
+
+def _compare_special(before: TextView, after: TextView, notify: Notify) -> None:
+    """Report special tokens, and tokens around a document, that differ."""
     for key, index in before.special.items():
         if after.special.get(key) != index:
             notify(f"not preserved: the {_SPECIAL_NAMES[key]} token, {before.decode([index])!r}")

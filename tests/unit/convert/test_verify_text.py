@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.support.tiny_tokenizers import TOKENIZERS
 from zeropoint.convert import model_metadata, verify_text
 from zeropoint.convert.convert import convert
 from zeropoint.convert.text_sample import SAMPLE
+from zeropoint.data.text_codec import train_codec
 from zeropoint.errors import BadModelFile
 from zeropoint.tokenizers.formats import from_hf
 from zeropoint.tokenizers.formats.gguf import load_tokenizer
@@ -161,6 +163,18 @@ def test_the_text_of_a_run_is_compared(target: str, tmp_path: Path, monkeypatch:
     convert(tmp_path / "run", tmp_path / target)
     assert "ROMEO"[0] in compared[0]
     assert "😀" in compared[0]
+
+
+@pytest.mark.parametrize("kind", ["characters", "bpe"])
+def test_a_run_with_an_end_token_converts_to_a_folder_and_on(kind: str, tmp_path: Path) -> None:
+    codec = train_codec(kind, ["to be, or not to be\n" * 9], n_vocab=280, has_end=True)
+    write_tiny_run(tmp_path / "run", replace(TINY_RUNS["llama"], n_vocab=codec.n_vocab))
+    codec.save(tmp_path / "run" / "tokenizer.json")
+    convert(tmp_path / "run", tmp_path / "a")
+    convert(tmp_path / "a", tmp_path / "b.gguf")
+    tokenizer = load_tokenizer(open_gguf(tmp_path / "b.gguf"))
+    assert tokenizer.stop_ids == {codec.end_id}
+    assert tokenizer.encode("or not") == codec.encode("or not")
 
 
 def test_differences_around_text_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

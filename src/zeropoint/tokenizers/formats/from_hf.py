@@ -26,6 +26,7 @@ from zeropoint.tokenizers.formats.t5 import unigram_metadata, unigram_pieces
 
 __all__ = ["gguf_metadata"]
 
+_END_KEY = "tokenizer.ggml.eos_token_id"
 _SPECIAL = {
     "bos": "bos_token_id",
     "eos": "eos_token_id",
@@ -65,8 +66,11 @@ def gguf_metadata(
             f"is {kind!r}, which GGUF does not support; it must be one of {', '.join(_KINDS)}"
         )
     tokens, types = _tokens(content, model, kind, n_vocab)
+    configs = (config_json, generation_json)
     if kind == "WordLevel":
-        return wordlevel_metadata(tokens, content)
+        characters = {token: index for index, token in enumerate(tokens)}
+        end = _special_ids(settings_json, configs, model, characters).get(_END_KEY)
+        return wordlevel_metadata(tokens, content) | ({} if end is None else {_END_KEY: end})
     flags = _added_token_flags(content)
     if kind == "WordPiece":
         return wordpiece_metadata(content, settings_json, tokens, types) | flags
@@ -76,7 +80,7 @@ def gguf_metadata(
         metadata = _bpe_metadata(content, tokens, types)
         metadata["tokenizer.ggml.add_bos_token"] = _adds_bos(content, settings_json)
     ids = {token: index for index, token in enumerate(metadata["tokenizer.ggml.tokens"])}
-    metadata |= _special_ids(settings_json, (config_json, generation_json), model, ids) | flags
+    metadata |= _special_ids(settings_json, configs, model, ids) | flags
     if template is not None and kind == "BPE":
         metadata["tokenizer.chat_template"] = template
     return metadata

@@ -28,7 +28,10 @@ def run_metadata(path: Path, n_vocab: int) -> dict[str, Any]:
     except (OSError, ValueError, BadInput) as failure:
         raise BadModelFile(f"{path} is not a tokenizer: {failure}") from None
     if content.get("kind", KIND) != KIND:
-        raise BadInput(f"{path}: a model file cannot hold a tokenizer of the kind {content['kind']!r:.40}")
+        raise BadInput(
+            f"{path}: a model file cannot hold a tokenizer of the kind "
+            f"{content['kind']!r:.40}; train with the tokenizer `characters` or `bpe` instead"
+        )
     if "kind" not in content:
         return _with_default_end(gguf_metadata(content, {}, {}, n_vocab, name=str(path)))
     characters = CharTokenizer.load(path)

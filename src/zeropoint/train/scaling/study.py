@@ -19,6 +19,8 @@ from zeropoint.blueprint import Blueprint
 from zeropoint.data.batches import ALL, Batches, Rows
 from zeropoint.engine.machine import machine
 from zeropoint.errors import MachineError
+from zeropoint.files.disk_errors import as_disk_error
+from zeropoint.files.locks import sole_writer
 from zeropoint.train.config.config import RunConfig
 from zeropoint.train.config.device import select_device
 from zeropoint.train.config.io import config_toml
@@ -133,8 +135,16 @@ def run_study(
     """Run the study within a time budget, or resume an interrupted one.
 
     folder: holds results.jsonl; an existing one is resumed. notice: called with a line per run.
-    Raises BadInput for a budget that is too small or a results file of another configuration; DiskError.
+    Raises BadInput for a budget that is too small, a results file of another configuration or one that
+    another process is writing; DiskError.
     """
+    with as_disk_error(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with sole_writer(folder / "results.jsonl"):
+        return _run(config, budget_s, folder, notice)
+
+
+def _run(config: RunConfig, budget_s: float, folder: Path, notice: Callable[[str], None]) -> Study:
     start = time.monotonic()
     log = ResultsLog(folder / "results.jsonl", f"# {budget_s:g} s\n{config_toml(config)}")
     trainer = _Trainer(config)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from zeropoint.errors import BadInput
+from zeropoint.files.locks import sole_writer
 from zeropoint.train.config.config import DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig
 from zeropoint.train.run.build_model import blueprint_of
 from zeropoint.train.scaling import study as study_module
@@ -139,3 +140,9 @@ def test_finished_runs_are_found_by_cell(tmp_path: Path) -> None:
     assert again.find(cell) == FinishedRun(cell, 3.5, 0.25)
     assert again.find(replace(cell, n_steps=5)) is None
     assert again.seconds == 0.25
+
+
+def test_a_study_that_another_process_is_running_is_refused(tmp_path: Path) -> None:
+    busy = pytest.raises(BadInput, match=r"results\.jsonl is being written by process")
+    with sole_writer(tmp_path / "results.jsonl"), busy:
+        run_study(CONFIG, 600.0, tmp_path)
