@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from zeropoint.engine.session.stream import Stream
     from zeropoint.sampling.params import SamplingParams
 
-__all__ = ["as_plain", "logprob_options", "print_answer", "take_logprobs", "warn_of_end"]
+__all__ = ["as_plain", "logprob_options", "print_answer", "take_logprobs", "usage", "warn_of_end"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MAX_TOP = 1000  # as `inspect --top`
@@ -96,6 +96,11 @@ def warn_of_end(
             f"the answer was stopped because it repeats itself; {repetition} lets it continue, and a "
             "repetition penalty of 1.1 makes it less likely"
         )
+
+
+def usage(n_prompt: int, n_completion: int = 0) -> dict[str, int]:
+    """Token counts for the JSON output of a command that reads a text without a KV cache."""
+    return {"prompt_tokens": n_prompt, "completion_tokens": n_completion, "cached_tokens": 0}
 
 
 def as_plain(value: Any) -> Any:

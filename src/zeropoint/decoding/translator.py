@@ -62,6 +62,10 @@ class Translator:
         """
         return [self.codec.decode(ids) for ids in self.answers(texts, beam)]
 
+    def n_source_tokens(self, texts: Sequence[str]) -> int:
+        """The number of tokens that the encoder reads to translate these texts."""
+        return sum(len(encode_source(self.codec, text)) for text in texts if text.strip())
+
     def answers(self, texts: Sequence[str], beam: Beam | None = None) -> list[list[int]]:
         """The token ids of each translation, without begin and end tokens. Raises BadInput as above."""
         n_ctx, (begin, end) = self.model.blueprint.n_ctx, self._begin_and_end

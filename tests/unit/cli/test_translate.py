@@ -50,6 +50,7 @@ def test_attention_is_printed_and_drawn(run: Run, trained_pairs: Path, tmp_path:
 @pytest.mark.train
 def test_json(run: Run, trained_pairs: Path) -> None:
     output = json.loads(run("translate", str(trained_pairs), "Ein Hund", "--attention", "--json").out)
+    assert output["usage"]["prompt_tokens"] == len(output["maps"][0]["keys"])
     assert (output["lines"], output["translations"]) == (["Ein Hund"], ["A dog"])
     assert [(m["kind"], m["layer"]) for m in output["maps"]][-1] == ("decoder source", 1)
     assert output["maps"][-1]["keys"] == ["Ein", "Hund", "</s>"]

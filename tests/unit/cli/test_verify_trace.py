@@ -125,6 +125,7 @@ def test_shades_follow_sign_and_magnitude() -> None:
 
 def test_trace_selects_matrices_and_prints_json(run: Run) -> None:
     output = json.loads(run("trace", "handmade:brackets", "(()", "--only", "context", "--json").out)
+    assert output["usage"]["prompt_tokens"] == 3
     assert [m["name"] for m in output["matrices"]] == ["blocks.0.attention, head 0, context"]
     assert output["prediction"] == ")"
 

@@ -2,6 +2,11 @@
 
 In a terminal without a question, `chat` starts an interactive conversation. With a question, or with text on
 stdin, it prints one answer to stdout and nothing else.
+
+Next to a question, `chat` reads stdin if it is a file at its beginning, or a pipe on which text arrives
+within 3 s or while the model loads. So a `while read -r q` loop over a file asks one question for each line,
+and a pipe that stays silent is given up, with a line on stderr. `zeropoint chat - "question"` waits as long
+as it takes. A loop over a pipe needs `< /dev/null` after each question, since its pipe looks like any other.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zeropoint.cli import help_page, open_model, options
+from zeropoint.cli.answer import usage
 from zeropoint.cli.console import Console
 from zeropoint.cli.names import model_names
 
@@ -88,7 +89,7 @@ def command(
 def _as_json(name: str, n_tokens: int, result: Comparison) -> dict[str, Any]:
     return {
         "model": name,
-        "tokens": n_tokens,
+        "usage": usage(n_tokens),
         "tolerance": result.tolerance,
         "first_difference": result.first and result.first.name,
         "same_top_token_share": result.same_top,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zeropoint.cli import help_page, intervention_options, open_model, options
+from zeropoint.cli.answer import usage
 from zeropoint.cli.console import Console
 from zeropoint.cli.extras import require
 from zeropoint.cli.intervention_options import pair
@@ -131,7 +132,7 @@ def command(
         replace_file(path, draw(result))
         console.notice(f"wrote {display_path(path)}")
     if as_json:
-        console.json(result.as_json())
+        console.json({**result.as_json(), "usage": usage(len(result.ids))})
     elif not is_drawn:
         _show(console, result)
 

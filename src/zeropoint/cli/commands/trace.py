@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zeropoint.cli import help_page, matrix_view
+from zeropoint.cli.answer import usage
 from zeropoint.cli.console import Console
 from zeropoint.cli.extras import require_torch
 from zeropoint.cli.names import program_names
@@ -123,6 +124,7 @@ def _introduction(program: Program, traced: ProgramTrace, only: str | None, is_s
 def _as_json(traced: ProgramTrace, steps: list[Matrix]) -> dict[str, object]:
     return {
         "text": traced.text,
+        "usage": usage(len(traced.text)),
         "prediction": traced.prediction,
         "expected": traced.expected,
         "matrices": [

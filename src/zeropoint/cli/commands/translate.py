@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zeropoint.cli import help_page, matrix_view
+from zeropoint.cli.answer import usage
 from zeropoint.cli.console import Console
 from zeropoint.cli.extras import require_torch
 from zeropoint.cli.names import run_names
@@ -124,7 +125,8 @@ def command(
     maps = _maps(translator, lines[0], answers[0], only) if attention or pictures else []
     if as_json:
         json_maps = [_as_json(attention_map) for attention_map in maps]
-        console.json({"lines": lines, "translations": translations, "maps": json_maps})
+        counts = usage(translator.n_source_tokens(lines), sum(map(len, answers)))
+        console.json({"lines": lines, "translations": translations, "maps": json_maps, "usage": counts})
     else:
         for line in translations:
             console.line(line)
