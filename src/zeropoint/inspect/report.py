@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from zeropoint.blueprint.interventions import Intervention
 from zeropoint.engine.contract import LogitLens, LogitLensRows, Tap, Trace
+from zeropoint.engine.session.prompt_ids import text_ids
 from zeropoint.engine.session.results import AttentionResult, LensResult
 from zeropoint.engine.session.score import Score, alternatives_at, named_ids
 from zeropoint.engine.tap_requests import check_layer
@@ -175,10 +176,12 @@ def report(
 ) -> Report:
     """Read the text in one forward pass and collect the requested views. Raises BadInput, ContextFull."""
     b, named = model.blueprint, named_ids(model.tokenizer, options.tokens)
-    if options.max_tokens is not None and (n := len(model.tokenize(text))) > options.max_tokens:
-        raise BadInput(
-            f"a drawing shows at most {options.max_tokens} tokens; the text has {n:,}, so shorten it"
-        )
+    if options.max_tokens is not None:
+        n = len(text_ids(model.tokenizer, text, model.engine.n_ctx))
+        if n > options.max_tokens:
+            raise BadInput(
+                f"a drawing shows at most {options.max_tokens} tokens; the text has {n:,}, so shorten it"
+            )
     for layer, _ in options.heads:
         check_layer(b, layer)
     heads: dict[int, list[int]] = {}
