@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from zeropoint.errors import BadInput
 from zeropoint.frozen import frozen
+from zeropoint.tokenizers.core.added_token_finder import AddedTokenFinder, Span
 from zeropoint.tokenizers.core.character_vocab import check_characters
 from zeropoint.tokenizers.core.pipeline import SPACE
 from zeropoint.tokenizers.core.quiet_panics import quiet_panics
@@ -73,6 +74,7 @@ class Tokenizer:
     ) -> None:
         self._vocabulary = vocabulary
         self._encoders = encoders
+        self._finder = AddedTokenFinder(vocabulary, encoders.scanner)
         self._token_decoder = token_decoder
         self._bytes_cache: dict[int, bytes] = {}
         self._added_by_pair: dict[str, list[str]] | None = None
@@ -180,40 +182,24 @@ class Tokenizer:
 
     def _first_added(self, text: str, parse_special: bool) -> int:
         """Start of the first added token (or control token, with parse_special), else the text's length."""
-        for start, _, index in self._added_spans(text):
+        for start, _, index in self._finder.spans(text):
             if parse_special or index not in self.control_ids:
                 return start
         return len(text)
 
-    def control_spans(self, text: str) -> list[tuple[int, int, int]]:
+    def control_spans(self, text: str) -> list[Span]:
         """(start, end, id) of every control token spelled in `text`, as encode(parse_special=True) does.
 
         A span includes the white space that the token swallows.
         """
-        return [span for span in self._added_spans(check_unicode(text)) if span[2] in self.control_ids]
-
-    def _added_spans(self, text: str) -> Iterator[tuple[int, int, int]]:
-        """(start, end, id) of every added token in `text`, with the white space that it swallows."""
-        matches = self._encoders.scanner.encode(text, add_special_tokens=False)
-        for (start, end), index in zip(matches.offsets, matches.ids, strict=True):
-            if index in self._scanned_ids:
-                yield start, end, self._scanned_ids[index]
-
-    @functools.cached_property
-    def _scanned_ids(self) -> dict[int, int]:
-        """Our id of each token by the scanner's."""
-        scanned = self._encoders.scanner.get_added_tokens_decoder().items()
-        return {index: self._vocabulary.ids[token.content] for index, token in scanned}
+        return [span for span in self._finder.spans(check_unicode(text)) if span[2] in self.control_ids]
 
     def control_interiors(self, text: str) -> set[int]:
-        """A position within each control token of `control_spans`, where an inserted character breaks it."""
-        positions = set()
-        for start, end, index in self.control_spans(text):
-            token = text.find(self._vocabulary.tokens[index], start, end)
-            if token < 0:  # normalized text spells it
-                token = end - len(text[start:end].lstrip())
-            positions.add(token + 1)
-        return positions
+        """A position within each control token that `text` spells, where an inserted character breaks it.
+
+        Includes tokens that `control_spans` finds only in another context, such as at the start of a text.
+        """
+        return self._finder.interiors(check_unicode(text), self.control_ids)
 
     @functools.cached_property
     def control_tokens(self) -> tuple[str, ...]:
