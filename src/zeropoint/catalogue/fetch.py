@@ -9,6 +9,7 @@ download: the second waits, with a notice that names the first.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 from zeropoint.catalogue import cache, local_names, model_refs, source_chain
@@ -16,7 +17,7 @@ from zeropoint.catalogue.cache import Record
 from zeropoint.catalogue.catalog import CatalogEntry
 from zeropoint.catalogue.download import download_files
 from zeropoint.catalogue.download.progress import Notice, Progress, no_notice, no_progress
-from zeropoint.catalogue.lookup import ModelInfo, lookup
+from zeropoint.catalogue.lookup import ModelInfo, lookup, lookup_remote
 from zeropoint.catalogue.model_refs import CatalogueRef, FileRef, Remote, StoreRef, UrlRef
 from zeropoint.errors import BadInput, DiskError, NetworkError
 from zeropoint.frozen import frozen
@@ -46,11 +47,13 @@ def resolve(
     notice: Notice | None = None,
     offline: bool = False,
     refresh: bool = False,
+    check: Callable[[ModelInfo], None] | None = None,
 ) -> ResolvedModel:
     """The file of a model name, downloaded if it is not on this disk yet.
 
     progress: called as bytes arrive, possibly from another thread. notice: called with one sentence at a
     time. refresh: query the source even if a file is on disk; without it, a name keeps its content.
+    check: called before a model that is not in the catalogue is downloaded; it may raise to refuse that.
     Raises BadInput, NetworkError naming each source with its reason, DiskError.
     """
     ref = model_refs.parse(name)
@@ -65,7 +68,7 @@ def resolve(
         return _resolved(ref, record)
     if source_chain.is_offline(settings, offline):
         return _resolved(ref, _find_offline(ref, folder))
-    return _resolved(ref, _fetch(ref, folder, progress or no_progress, notice or no_notice, refresh))
+    return _resolved(ref, _fetch(ref, folder, progress or no_progress, notice or no_notice, refresh, check))
 
 
 def remove(name: str, *, settings: Settings | None = None, notice: Notice | None = None) -> int:
@@ -112,7 +115,14 @@ def verify(name: str, *, settings: Settings | None = None) -> None:
         )
 
 
-def _fetch(ref: Remote, folder: Path, progress: Progress, notice: Notice, refresh: bool) -> Record:
+def _fetch(
+    ref: Remote,
+    folder: Path,
+    progress: Progress,
+    notice: Notice,
+    refresh: bool,
+    check: Callable[[ModelInfo], None] | None,
+) -> Record:
     download_files.create_folder(folder)
     with cache.hold(folder, f"{ref.key} is being fetched", notice):
         download_files.create_folder(folder)  # the previous holder may have removed the model
@@ -123,6 +133,9 @@ def _fetch(ref: Remote, folder: Path, progress: Progress, notice: Notice, refres
                 return record
             notice(f"the file of {ref.key} on this disk is missing or damaged; fetching it again")
         local = None if refresh or isinstance(ref, UrlRef) else source_chain.find_local(ref, folder)
+        if local is None and check is not None and not isinstance(ref, CatalogueRef):
+            with contextlib.suppress(NetworkError):  # the download reports it, if it fails too
+                check(lookup_remote(ref))
         record = _record(ref, folder, local or source_chain.fetch_files(ref, folder, progress, notice))
         cache.save(record)
         # again: a child of a killed process may have been writing when the first call removed its files

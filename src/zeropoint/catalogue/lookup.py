@@ -15,7 +15,7 @@ from zeropoint.errors import BadInput, BadModelFile, NetworkError
 from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
 
-__all__ = ["ModelInfo", "lookup"]
+__all__ = ["ModelInfo", "lookup", "lookup_remote"]
 
 _HEAD_SIZES_BYTES = tuple(n << 20 for n in (1, 4, 16, 32))  # a vocabulary of 256k tokens fits in 16 MiB
 T = TypeVar("T")
@@ -92,6 +92,11 @@ def lookup(name: str, *, settings: Settings | None = None, offline: bool = False
         )
     if source_chain.is_offline(settings, offline):
         raise NetworkError(f"{ref.key} is not on this disk and offline mode is on; unset ZEROPOINT_OFFLINE")
+    return lookup_remote(ref)
+
+
+def lookup_remote(ref: HubRef | UrlRef) -> ModelInfo:
+    """Describe a model of a hub or a URL as it is there now. Raises BadInput, NetworkError."""
     return _at_hub(ref) if isinstance(ref, HubRef) else _at_url(ref)
 
 

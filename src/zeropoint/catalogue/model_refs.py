@@ -130,7 +130,9 @@ def parse(name: str) -> Ref:
     """Parse a model name. Raises BadInput if it is malformed, unknown, or has two meanings (listing both)."""
     if not name or len(name) > _MAX_NAME or any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
         raise BadInput("a model name must be 1 to 4,096 characters without control characters; see --help")
-    prefix, _, rest = name.partition(":")
+    prefix, colon, rest = name.partition(":")
+    if not colon:  # `hf` alone may be a folder
+        prefix = ""
     if prefix == "hf":
         return _hf_url(rest[2:], name) if rest.startswith("//") else _hub(rest, name)
     if prefix in ("ollama", "lmstudio"):

@@ -38,7 +38,7 @@ def unknown_hf(config: Mapping[str, Any], where: str, known: Iterable[str]) -> s
 
 
 def _instead(known: Iterable[str]) -> str:
-    names = ", ".join(sorted(known))
+    names = ", ".join(sorted(set(known) - {"zeropoint"}))  # our own, which only our exports have
     return f"which zeropoint cannot run yet; it runs {names}; `zeropoint list` shows models to start with"
 
 

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from zeropoint import formats
+from zeropoint import families, formats
 from zeropoint.blueprint import Block, Blueprint
 from zeropoint.blueprint.cost import count_parameters
 from zeropoint.blueprint.parts.attention import Attention
@@ -20,7 +20,7 @@ from zeropoint.catalogue.catalog import CatalogEntry, ModelSizes
 from zeropoint.catalogue.lookup import ModelInfo, lookup
 from zeropoint.engine.native.model_spec import native_spec
 from zeropoint.engine.native.runnable import check_gguf, refuse_folder
-from zeropoint.errors import BadInput
+from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.files.paths import display_path
 from zeropoint.frozen import frozen
 from zeropoint.sampling.recommended import from_gguf
@@ -29,7 +29,7 @@ from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.gguf.reader import open_gguf, parse_header
 from zeropoint.weights.open_model import locate
 
-__all__ = ["Description", "ModelSize", "describe"]
+__all__ = ["Description", "ModelSize", "check_header", "describe"]
 
 _MIN_SHARE = 0.02  # formats with a smaller share of the bytes do not affect the speed and are not measured
 
@@ -75,6 +75,20 @@ def describe(name: str, *, settings: Settings | None = None) -> Description:
     if file is None:
         raise BadInput(f"{info.name} cannot be described before it is fetched; fetch it first")
     return _of_gguf(info, file)
+
+
+def check_header(info: ModelInfo) -> None:
+    """Raise BadModelFile if the header of a file that is not on this disk shows that it cannot run.
+
+    The first part of a model in parts lists only some of the tensors, so it decides by its architecture.
+    """
+    file = info.header(lambda head, n_bytes: parse_header(head, n_bytes, info.name))
+    if file is None:
+        return
+    if info.first_bytes < info.file_bytes:
+        families.for_gguf(file)
+    elif (problem := _of_gguf(info, file).problem) is not None:
+        raise BadModelFile(problem)
 
 
 def _of_entry(info: ModelInfo, entry: CatalogEntry) -> Description:

@@ -10,10 +10,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import gguf
 import pytest
 
+import zeropoint
 from zeropoint.catalogue import cache, catalog, fetch, huggingface
-from zeropoint.errors import BadInput, NetworkError
+from zeropoint.cli.app import main
+from zeropoint.errors import BadInput, BadModelFile, NetworkError
 from zeropoint.settings import Settings
 
 from .conftest import MODEL, SHA256, Handler, Site, catalogue
@@ -215,6 +218,33 @@ def test_lookup_reads_only_the_header(fake: Hub) -> None:
     assert (info.revision, info.path) == (COMMIT, None)
     assert info.header(lambda head, size: (head[:4], len(head), size)) == (b"GGUF", 1 << 20, 2 * len(MODEL))
     assert not fake.cache.exists()
+
+
+def test_a_model_that_cannot_run_is_refused_before_its_download(fake: Hub, tmp_path: Path) -> None:
+    from tests.support.tiny import write_tiny_model
+
+    path = tmp_path / "m-F32.gguf"
+    write_tiny_model(path, extra={"general.architecture": ("mamba", gguf.GGUFValueType.STRING)})
+    fake.publish({path.name: path.read_bytes()})
+    with pytest.raises(BadModelFile, match=r"tiny is a model with .* of the architecture `mamba`, which"):
+        zeropoint.load(f"hf:{REPO}")
+    ranges = [headers.get("Range") for method, url, headers in fake.site.requests if ".gguf" in url]
+    assert ranges == ["bytes=0-1048575"]
+    assert list(cache.records(Settings.read())) == []
+    with pytest.raises(SystemExit):
+        main(["pull", f"hf:{REPO}"])
+    assert [record.name for record in cache.records(Settings.read())] == [f"hf:{REPO}"]
+
+
+def test_weights_that_are_no_gguf_file_give_the_commands_that_convert_them(fake: Hub) -> None:
+    fake.publish({"config.json": b"{}", "model.safetensors": b"x"})
+    with pytest.raises(BadInput, match="no GGUF file") as refused:
+        fetch.resolve(REPO)
+    assert f"`hf download {REPO} --local-dir tiny-GGUF`" in str(refused.value)
+    assert "`zeropoint convert tiny-GGUF tiny-GGUF.gguf`" in str(refused.value)
+    fake.publish({"README.md": b"x"})
+    with pytest.raises(BadInput, match=r"often named \.\.\.-GGUF\)$"):
+        fetch.resolve(REPO)
 
 
 def test_the_token_is_sent_only_to_the_hub(fake: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,13 @@ def test_a_path_that_does_not_exist_asks_no_network(
         fetch.resolve(name)
 
 
+@pytest.mark.parametrize("name", ["hf", "run", "ollama", "http"])
+def test_a_folder_may_have_the_name_of_a_prefix(name: str) -> None:
+    Path(name).mkdir()
+    (Path(name) / "config.json").write_text("{}")
+    assert fetch.resolve(name).path == Path(name)
+
+
 def test_a_misspelled_run_is_told_the_closest_one() -> None:
     Path("runs/harbour").mkdir(parents=True)
     Path("runs/harbour/run.json").write_text("{}")

@@ -97,9 +97,23 @@ def select(ref: HubRef) -> HubSelection:
         ListedFile(item.rfilename, item.size, item.lfs.sha256 if item.lfs else None)
         for item in info.siblings or ()
     ]
+    if not any(file.file.lower().endswith(".gguf") for file in files):
+        raise BadInput(_no_gguf(ref.repo, files))
     model = select_files(files, f"hf:{ref.repo}", quant=ref.quant, file=ref.file)
     licence = next((tag.partition(":")[2] for tag in info.tags or () if tag.startswith("license:")), None)
     return HubSelection(ref.repo, info.sha, model, licence)
+
+
+def _no_gguf(repo: str, files: list[ListedFile]) -> str:
+    """The message for a repository without GGUF files; its safetensors files can be converted."""
+    message = f"hf:{repo} has no GGUF file; choose a repository with one (often named ...-GGUF)"
+    name = repo.rpartition("/")[2]
+    if any(file.file.endswith(".safetensors") for file in files):
+        message += (
+            f", or convert its weights: `hf download {repo} --local-dir {name}`, then "
+            f"`zeropoint convert {name} {name}.gguf`"
+        )
+    return message
 
 
 def select_cached(ref: HubRef) -> HubSelection | None:

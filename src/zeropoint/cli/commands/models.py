@@ -10,9 +10,11 @@ import click
 from zeropoint.cli import help_page
 from zeropoint.cli.console import Console
 from zeropoint.cli.names import model_names
+from zeropoint.errors import BadModelFile
 from zeropoint.settings import Settings
 
 if TYPE_CHECKING:
+    from zeropoint.catalogue.lookup import ModelInfo
     from zeropoint.planning.describe import Description
 
 GROUP = "Use"
@@ -115,7 +117,12 @@ def pull(console: Console, names: tuple[str, ...], dry_run: bool) -> None:
             continue
         with console.progress(f"fetching {name}") as report:
             model = fetch.resolve(
-                name, settings=settings, progress=report, notice=console.notice, refresh=True
+                name,
+                settings=settings,
+                progress=report,
+                notice=console.notice,
+                refresh=True,
+                check=lambda info: _warn_if_unrunnable(info, console),
             )
         console.line(str(model.path))
 
@@ -161,6 +168,16 @@ def remove(console: Console, names: tuple[str, ...]) -> None:
     for name in names:
         freed = fetch.remove(name, settings=Settings.read(), notice=console.notice)
         console.notice(f"removed {name}, freeing {_size(freed)}")
+
+
+def _warn_if_unrunnable(info: ModelInfo, console: Console) -> None:
+    """Say before a download if zeropoint cannot run the file; another program may."""
+    from zeropoint.planning.describe import check_header
+
+    try:
+        check_header(info)
+    except BadModelFile as error:
+        console.warning(str(error))
 
 
 def _facts(model: Description) -> dict[str, Any]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from zeropoint.catalogue.download.progress import Notice, Progress
+    from zeropoint.catalogue.lookup import ModelInfo
     from zeropoint.tokenizers.chat.template import ChatTemplate
 
 __all__ = ["load"]
@@ -61,7 +62,9 @@ def load(
     """
     settings = Settings.read()
     options = (options or settings.engine_options()).updated(**keywords)
-    resolved = resolve(str(name), settings=settings, progress=progress, notice=notify)
+    resolved = resolve(
+        str(name), settings=settings, progress=progress, notice=notify, check=_refuse_before_download
+    )
     file = open_native(resolved.path)
     blueprint = gguf_blueprint(file)
     options = options.updated(context=choose_context(blueprint, options.context))
@@ -84,6 +87,13 @@ def load(
     catalogued = resolved.entry.sampling if resolved.entry is not None else {}
     model.defaults = {**catalogued, **from_gguf(file.metadata, file.name, notify or (lambda text: None))}
     return model
+
+
+def _refuse_before_download(info: ModelInfo) -> None:
+    """Raise BadModelFile for a model that could not run, from the first megabytes of its file."""
+    from zeropoint.planning.describe import check_header
+
+    check_header(info)
 
 
 def _option_lines() -> str:
