@@ -87,7 +87,7 @@ def _context(command: click.Command, name: str, parent: click.Context | None) ->
 
 def _row(option: click.Option, context: click.Context) -> tuple[str, str, str]:
     """Option, environment variable and meaning."""
-    names, help = option.get_help_record(context) or ("", "")
+    names, help = help_page.help_record(option, context)
     variable = option.variable if isinstance(option, help_page.Option) else None
     return f"`{names}`", f"`{variable}`" if variable else "", help
 

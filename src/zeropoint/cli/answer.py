@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from zeropoint.cli import help_page
 from zeropoint.cli.console import Console
 from zeropoint.errors import BadInput
 
@@ -24,16 +25,19 @@ _MAX_TOP = 1000  # as `inspect --top`
 
 def logprob_options(command: F) -> F:
     """Add --logprobs and --top-logprobs."""
-    add_top = click.option(
+    add_top = help_page.option(
         "--top-logprobs",
+        group="Probabilities",
         type=click.IntRange(1, _MAX_TOP),
         metavar="N",
-        help="With --json: also the N most probable tokens in the place of each.",
+        help="With --json: also the N tokens that were likeliest in the place of each.",
     )
-    add_logprobs = click.option(
+    add_logprobs = help_page.option(
         "--logprobs",
+        group="Probabilities",
         is_flag=True,
-        help="With --json: the natural logarithm of each token's probability, before sampling.",
+        help="With --json: how likely the model found each token that it wrote, before sampling, as a "
+        "natural logarithm: 0 is certain, -2.3 is one in ten.",
     )
     return add_logprobs(add_top(command))
 

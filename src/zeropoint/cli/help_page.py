@@ -6,12 +6,23 @@ without a group are the command's everyday ones and come first.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["EVERYDAY", "EVERY_COMMAND", "Command", "Group", "Option", "group_of", "grouped_options", "option"]
+__all__ = [
+    "EVERYDAY",
+    "EVERY_COMMAND",
+    "Command",
+    "Group",
+    "Option",
+    "group_of",
+    "grouped_options",
+    "help_record",
+    "option",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 EVERYDAY, EVERY_COMMAND = "Options", "Every command"
@@ -55,6 +66,13 @@ def grouped_options(command: click.Command, ctx: click.Context) -> dict[str, lis
     return {name: options for name, options in groups.items() if options}
 
 
+def help_record(option: click.Option, ctx: click.Context) -> tuple[str, str]:
+    """The names and the help of an option. Click's range, as in [1<=x<=1000], becomes [1 to 1000]."""
+    names, text = option.get_help_record(ctx) or ("", "")
+    text = re.sub(r"(?<=[\[ ])([^\[\] ]+)<=x<=([^\[\]; ]+)", r"\1 to \2", text)
+    return names, re.sub(r"(?<=[\[ ])x>=([^\[\]; ]+)", r"at least \1", text)
+
+
 class Command(click.Command):
     """A command whose help shows its options by group."""
 
@@ -75,7 +93,7 @@ class Group(click.Group):
 def _write_options(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
     has_variables = False
     for name, options in grouped_options(command, ctx).items():
-        rows = [row for option in options if (row := option.get_help_record(ctx)) is not None]
+        rows = [help_record(option, ctx) for option in options]
         has_variables |= name in ("Sampling", "Engine")
         with formatter.section(name):
             formatter.write_dl(rows)

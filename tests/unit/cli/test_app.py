@@ -74,7 +74,14 @@ def test_options_are_grouped_and_common_ones_come_first(run: Run) -> None:
     places = [text.index(name) for name in expected]
     assert places == sorted(places)
     titles = re.findall(r"^(\w[\w ]*):$", text, re.MULTILINE)
-    assert titles == ["Change the model", "Sampling", "Engine", "Every command"]
+    assert titles == ["Probabilities", "Change the model", "Sampling", "Engine", "Every command"]
+
+
+def test_ranges_are_in_words(run: Run) -> None:
+    text = "".join(run(name.replace("_", "-"), "--help").out for name in COMMANDS)
+    assert "[default: 5; 1 to 1000]" in " ".join(text.split())
+    assert "x<=" not in text
+    assert "x>=" not in text
 
 
 def test_without_a_command_help_is_printed(run: Run) -> None:
