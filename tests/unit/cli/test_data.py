@@ -80,7 +80,7 @@ def test_show_describes_a_data_set_and_a_file(capsys: Capture) -> None:
         (("prepare", "harbour", "--out", "x", "--validation", "1"), "validation is 1.0"),
         (("prepare", "harbour", "--out", "x", "--workers", "0"), "expected 1 or more"),
         (("prepare", "blank.txt", "--out", "x"), "blank.txt has no text; give files that have some"),
-        (("prepare", "harbour", "--out", "no/x"), "there is no folder no"),
+        (("prepare", "harbour", "--out", "no/x"), "/no; create it or choose another folder"),
         (("prepare", "harbour", "--out", "."), "has no shards"),
         (("show", "nothing"), "or give the path of a file or folder"),
     ],
