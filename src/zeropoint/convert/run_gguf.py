@@ -34,11 +34,12 @@ def open_native(path: Path) -> GgufModel:
 
 def _export(checkpoint: Location, target: Path) -> None:
     from zeropoint.convert.model_metadata import gguf_metadata  # here: a GGUF file needs none of these
+    from zeropoint.convert.verify_text import verify_text
     from zeropoint.files.atomic_write import atomic_file
     from zeropoint.weights.conversion import gguf_tensors
     from zeropoint.weights.export_variants import export_variant
     from zeropoint.weights.gguf.writer import file_bytes, write_gguf
-    from zeropoint.weights.open_model import open_file, read_model
+    from zeropoint.weights.open_model import open_file, open_model, read_model
 
     def ignore(text: str) -> None:
         """Notices concern other programs; only this engine reads the file."""
@@ -48,3 +49,4 @@ def _export(checkpoint: Location, target: Path) -> None:
     metadata = gguf_metadata(opened, tensors, ignore)
     with atomic_file(target, need_bytes=file_bytes(metadata, tensors)) as temporary:
         write_gguf(temporary, metadata, tensors)
+        verify_text(opened, open_model(temporary), target, ignore)

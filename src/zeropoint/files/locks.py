@@ -25,8 +25,8 @@ _MAX_HOLDER_BYTES = 80
 
 
 @contextlib.contextmanager
-def exclusive_lock(path: Path, on_busy: Callable[[str], None], remedy: str = OTHER_FOLDER) -> Iterator[int]:
-    """Hold the exclusive lock of the file `path`, which is created if needed; yields its file descriptor.
+def exclusive_lock(path: Path, on_busy: Callable[[str], None], remedy: str = OTHER_FOLDER) -> Iterator[None]:
+    """Hold the exclusive lock of the file `path`, which is created if needed.
 
     on_busy: called once with the holder ("process 4711 since 2026-11-30 20:15:00+00:00") if another process
     has the lock. If it returns, wait for the lock (Ctrl-C interrupts); raise from it to refuse instead.
@@ -41,10 +41,9 @@ def exclusive_lock(path: Path, on_busy: Callable[[str], None], remedy: str = OTH
             on_busy(_holder(fd))
             with as_disk_error(path, None, remedy):
                 fcntl.flock(fd, fcntl.LOCK_EX)
-        since = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
-        _write_holder(fd, f"process {os.getpid()} since {since}\n")
+        _write_holder(fd, _this_process())
         try:
-            yield fd
+            yield
         finally:
             _write_holder(fd, "")
     finally:
@@ -55,28 +54,20 @@ def exclusive_lock(path: Path, on_busy: Callable[[str], None], remedy: str = OTH
 def sole_writer(path: Path) -> Iterator[None]:
     """Be the only process that writes `path`, through the lock file `.NAME.lock` next to it.
 
-    Raises BadInput naming the process that writes it already, or a missing folder; DiskError.
+    On a file system without locks, other processes are not noticed. Raises BadInput naming the process that
+    writes `path` already, or a missing folder; DiskError.
     """
-    whole = Path(os.path.abspath(path))  # "." has no name
-    require_parent(whole)
-    lock = whole.parent / f".{whole.name}.lock"
-
-    def refuse(holder: str) -> None:
-        raise BadInput(
-            f"{display_path(path)} is being written by {holder}; wait until it is complete, or choose "
-            "another target"
-        )
-
-    while True:
-        with exclusive_lock(lock, refuse) as fd:
-            if not _is_at(fd, lock):  # its holder removed it between our opening and locking it
-                continue
-            try:
-                yield
-            finally:
-                with contextlib.suppress(OSError):
-                    lock.unlink()
-            return
+    target = Path(os.path.abspath(path))  # "." has no name
+    require_parent(target)
+    lock = target.parent / f".{target.name}.lock"
+    fd = _claim(lock, path)
+    try:
+        _write_holder(fd, _this_process())
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            lock.unlink()
+        os.close(fd)
 
 
 def lock_holder(path: Path) -> str | None:
@@ -98,6 +89,27 @@ def lock_holder(path: Path) -> str | None:
         os.close(fd)
 
 
+def _claim(lock: Path, target: Path) -> int:
+    """Create and lock the file `lock`; returns its descriptor. Raises BadInput if another process has it."""
+    while True:
+        with as_disk_error(target):
+            fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            is_free = _try_lock(fd)
+        except OSError:  # a file system without locks
+            return fd
+        if is_free and _is_at(fd, lock):
+            return fd
+        holder = _holder(fd)
+        os.close(fd)
+        if not is_free:
+            raise BadInput(
+                f"{display_path(target)} is being written by {holder}; wait until it is complete, or choose "
+                "another target"
+            )
+        # Its holder removed the file between our opening and locking it: try again.
+
+
 def _is_at(fd: int, path: Path) -> bool:
     """Whether `path` is still the opened file."""
     try:
@@ -116,6 +128,11 @@ def _try_lock(fd: int, kind: int = fcntl.LOCK_EX) -> bool:
 
 def _holder(fd: int) -> str:
     return os.pread(fd, _MAX_HOLDER_BYTES, 0).decode("utf-8", "replace").strip() or "another process"
+
+
+def _this_process() -> str:
+    since = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
+    return f"process {os.getpid()} since {since}\n"
 
 
 def _write_holder(fd: int, text: str) -> None:

@@ -12,8 +12,9 @@ import pytest
 from tests.support.tiny_folder import CONFIGS, write_tiny_folder
 from tests.support.tiny_run import TINY_RUNS, write_tiny_run
 from tests.unit.families.configs import BERT
+from zeropoint.convert import model_metadata
 from zeropoint.convert.run_gguf import open_native
-from zeropoint.errors import BadInput
+from zeropoint.errors import BadInput, BadModelFile
 
 
 def test_a_gguf_file_is_opened_as_it_is(tiny_path: Path) -> None:
@@ -30,6 +31,23 @@ def test_a_run_is_exported_once(tmp_path: Path) -> None:
     written = target.stat().st_mtime_ns
     assert open_native(run / "latest").paths == (target,)
     assert target.stat().st_mtime_ns == written
+
+
+def test_a_file_that_would_change_the_runs_text_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    write_tiny_run(run, TINY_RUNS["llama"])
+    original = model_metadata.run_metadata
+
+    def damaged(path: Path, n_vocab: int) -> dict[str, Any]:
+        metadata = original(path, n_vocab)
+        return metadata | {"tokenizer.ggml.tokens": metadata["tokenizer.ggml.tokens"][::-1]}
+
+    monkeypatch.setattr(model_metadata, "run_metadata", damaged)
+    with pytest.raises(BadModelFile, match=r"model\.gguf was not written: the text .* other token ids"):
+        open_native(run)
+    assert not list(run.glob("checkpoints/*/model.gguf*"))
 
 
 def test_a_hugging_face_folder_gives_the_command_that_converts_it(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import subprocess
 import sys
 import threading
@@ -138,4 +140,19 @@ def test_the_folder_of_a_target_must_exist(tmp_path: Path):
         pytest.raises(BadInput, match=r"there is no folder .*none; create it"),
         sole_writer(tmp_path / "none/x"),
     ):
+        pass
+
+
+def test_a_file_system_without_locks_is_written_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail(*arguments: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with sole_writer(tmp_path / "x"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_names_the_target():
+    with pytest.raises(DiskError, match=r"cannot use /proc/x\.gguf \("), sole_writer(Path("/proc/x.gguf")):
         pass
