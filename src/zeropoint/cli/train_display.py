@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -172,7 +173,9 @@ def _print_start(console: Console, info: RunInfo) -> None:
     resumed = f", resuming after step {info.first_step}" if info.first_step else ""
     console.warning(
         f"training {info.n_parameters:,} parameters for {info.n_steps:,} steps of {size} in "
-        f"{info.folder}{resumed}; Ctrl-C saves a checkpoint and stops"
+        f"{info.folder}{resumed}; guessing among {info.n_vocab:,} tokens has a loss of "
+        f"{math.log(info.n_vocab):.2f}; "
+        "Ctrl-C saves a checkpoint and stops"
     )
 
 

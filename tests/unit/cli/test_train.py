@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tests.unit.cli.conftest import Run
 TINY = [
     f"--set={setting}"
     for setting in (
+        "data.tokenizer=characters", "model.family=gpt2",
         "train.batch_size=2", "model.n_layers=1", "model.d_model=16", "model.n_heads=2", "model.n_ctx=16",
         "eval.n_batches=1", "schedule.warmup_steps=1", "sample.n_tokens=4",
     )
@@ -27,6 +30,7 @@ def test_a_run_is_trained_resumed_and_replaced(run: Run) -> None:
     assert first.out.startswith("runs/harbour: step 4, loss ")
     assert "ended because all steps are done" in first.out
     assert "step 2/4: training " in first.err
+    assert re.search(r"guessing among \d+ tokens has a loss of \d\.\d\d; Ctrl-C", first.err)
     again = run("train", "harbour", *TINY)
     assert (again.code, again.out) == (2, "")
     assert "--resume" in again.err
@@ -40,6 +44,17 @@ def test_a_run_is_trained_resumed_and_replaced(run: Run) -> None:
     assert fresh.code == 0, fresh.err
     assert "renamed the existing run in runs/harbour to runs/harbour.old-1" in fresh.err
     assert Path("runs/harbour.old-1/report.html").exists()
+
+
+@pytest.mark.train
+def test_the_commands_that_a_run_ends_with_work(run: Run) -> None:
+    out = run("train", "harbour", *TINY, "--set=train.steps=2", "--out", "my run").out
+    lines = dict(re.findall(r"^(use it|continue): +zeropoint (.+)$", out, re.MULTILINE))
+    used = run(*shlex.split(lines["use it"]), "-n", "3", "--temperature", "0")
+    assert (used.code, len(used.out) > 1) == (0, True), used.err
+    continued = run(*shlex.split(lines["continue"]))
+    assert continued.code == 0, continued.err
+    assert continued.out.startswith("my run: step 4, loss ")
 
 
 @pytest.mark.parametrize(
@@ -141,7 +156,7 @@ def test_a_signal_saves_a_checkpoint_and_stops(
     monkeypatch.setattr(MetricsFile, "on_step", on_step)
     result = run("train", "harbour", *TINY, "--set", "train.steps=50")
     assert result.code == code, result.err
-    assert "resume:       zeropoint train --resume --out runs/harbour" in result.out
+    assert "continue:     zeropoint train --resume --out runs/harbour\n" in result.out
     assert Path("runs/harbour/checkpoints").is_dir()
     assert Path("runs/harbour/report.html").is_file()
 

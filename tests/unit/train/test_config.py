@@ -178,7 +178,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
         ("train.max_checkpoints=1", r"train\.max_checkpoints must be a whole number at least 2 .*; got 1"),
         (
             "train.accumulation_steps=3",
-            r"train\.batch_size is 16 and train\.accumulation_steps is 3; .*a multiple of 3",
+            r"train\.batch_size is 8 and train\.accumulation_steps is 3; .*a multiple of 3",
         ),
         ("train.max_grad_norm=-1.0", r"train\.max_grad_norm must be a number at least 0; got -1\.0"),
         ("train.time_budget=soon", r"train\.time_budget is 'soon'; expected a duration such as 90s"),
@@ -213,7 +213,7 @@ def test_all_problems_are_reported_at_once() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model.n_heads=3", r"model\.d_model is 64 and model\.n_heads is 3; d_model must be a multiple"),
+        ("model.n_heads=5", r"model\.d_model is 96 and model\.n_heads is 5; d_model must be a multiple"),
         ("model.n_kv_heads=3", "n_kv_heads"),
         ("model.n_ctx=0", r"model\.n_ctx is 0; give a size of 1 or more, or a model\.blueprint"),
     ],

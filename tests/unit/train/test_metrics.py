@@ -22,7 +22,7 @@ def config() -> RunConfig:
 def write_steps(folder: Path, config: RunConfig, first: int, last: int, offset: float = 0.0) -> None:
     """Steps first + 1 to last, with an evaluation after every second one; no final event, as after a kill."""
     metrics = MetricsFile()
-    metrics.on_start(RunInfo(config, folder, 1, last, first, 8))
+    metrics.on_start(RunInfo(config, folder, 1, last, first, 8, 64))
     for step in range(first + 1, last + 1):
         metrics.on_step(StepInfo(step, step * 8, 4 - step + offset, 1e-3, 1.0, 100.0, step * 0.1, 1000))
         if step % 2 == 0:

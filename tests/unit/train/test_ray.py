@@ -116,7 +116,7 @@ class EventList(Callback):
 
 
 def test_events_are_forwarded_once_and_unchanged(tmp_path: Path) -> None:
-    start = RunInfo(RunConfig(), tmp_path, 1000, 20, 0, 32)
+    start = RunInfo(RunConfig(), tmp_path, 1000, 20, 0, 32, 64)
     events, path = EventList(), tmp_path / "events.jsonl"
     reader = EventReader(RunConfig(), tmp_path, path, events)
     reader.forward()  # before the file exists
@@ -137,7 +137,7 @@ def test_events_are_forwarded_once_and_unchanged(tmp_path: Path) -> None:
 def test_a_second_start_becomes_a_notice(tmp_path: Path) -> None:
     events, path = EventList(), tmp_path / "events.jsonl"
     for first_step in (0, 10):  # two processes, the first of which was lost
-        EventWriter(path).on_start(RunInfo(RunConfig(), tmp_path, 1000, 20, first_step, 32))
+        EventWriter(path).on_start(RunInfo(RunConfig(), tmp_path, 1000, 20, first_step, 32, 64))
     EventReader(RunConfig(), tmp_path, path, events).forward()
     assert events.all[1:] == ["a worker was lost; resuming after step 10"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from zeropoint.errors import not_installed
-from zeropoint.train.callbacks.callbacks import Callback
+from zeropoint.errors import BadInput, not_installed
+from zeropoint.train.callbacks.callbacks import Callback, EvalInfo, StepInfo
 from zeropoint.train.callbacks.metrics import MetricsFile, SampleFiles, TensorBoard
 from zeropoint.train.config.io import read_config
 from zeropoint.train.report.plot import draw_png, draw_terminal, read_curve
@@ -17,6 +17,7 @@ from zeropoint.train.report.report import Report, render_html
 from zeropoint.train.run.run import run
 
 SETS = (
+    "data.tokenizer=characters",
     "train.steps=6", "train.batch_size=2", "train.checkpoint_every=2", "model.n_layers=1", "model.d_model=16",
     "model.n_heads=2", "model.n_ctx=16", "eval.every=2", "eval.n_batches=1", "sample.every=2",
     "schedule.warmup_steps=2", 'sample.prompt="The "', "sample.n_tokens=8",
@@ -52,6 +53,8 @@ def test_the_page_is_self_contained_and_shows_how_to_repeat_the_run(folder: Path
         r"""(src|href|url)\s*[=(]\s*["']?(?!#)\S""", page.replace("xlink:href", "").replace("url(#", "")
     )
     assert "<script" not in page
+    assert "http-equiv" not in page  # it no longer reloads
+    assert "zeropoint[" not in page  # installed from the source tree, not by a name in a registry
     facts = json.loads((folder / "run.json").read_text())
     manifest = json.loads((folder / "checkpoints/step-000006/manifest.json").read_text())
     for text in (
@@ -60,6 +63,9 @@ def test_the_page_is_self_contained_and_shows_how_to_repeat_the_run(folder: Path
         facts["torch"],
         manifest["sha256"]["weights.safetensors"],
         "pip install '.[train]'\nzeropoint train --config config.toml",
+        "zeropoint train --resume --out &#39;runs/tiny &amp; co&#39; --set train.steps=12",
+        "the dashed line",
+        "guessing: ",
         "all steps are done",
         "6 steps",
         "tiny &amp; co",
@@ -67,6 +73,46 @@ def test_the_page_is_self_contained_and_shows_how_to_repeat_the_run(folder: Path
         "<svg",
     ):
         assert text in page, text
+
+
+class Pages(Callback):
+    """Keeps what report.html holds after each evaluation; fails at a step."""
+
+    def __init__(self, folder: Path, fails_at: int = 0) -> None:
+        self.folder, self.fails_at = folder, fails_at
+        self.pages: list[str] = []
+
+    def on_eval(self, info: EvalInfo) -> None:
+        self.pages.append((self.folder / "report.html").read_text("utf-8"))
+
+    def on_step(self, info: StepInfo) -> None:
+        if info.step == self.fails_at:
+            raise BadInput("the disk caught fire")
+
+
+@pytest.mark.train
+def test_the_page_exists_from_the_first_evaluation_and_reloads_itself(tmp_path: Path) -> None:
+    user, pages = Notices(), Pages(tmp_path / "run")
+    with Report(user) as report:
+        run(
+            read_config("harbour", (*SETS, "train.steps=2")), tmp_path / "run", [MetricsFile(), report, pages]
+        )
+    assert '<meta http-equiv="refresh" content="10">' in pages.pages[0]
+    assert "Training: 0 of 2 steps" in pages.pages[0]
+    assert "a loss of ln" in pages.pages[0]
+    assert "--resume" not in pages.pages[0]
+    assert "http-equiv" not in (tmp_path / "run/report.html").read_text("utf-8")
+
+
+@pytest.mark.train
+def test_the_page_of_a_failed_run_stops_reloading(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(BadInput, match="fire"), Report(Notices()) as report:
+        run(read_config("harbour", SETS), folder, [MetricsFile(), report, Pages(folder, fails_at=2)])
+    page = (folder / "report.html").read_text("utf-8")
+    assert "The run ended because of an error" in page
+    assert "http-equiv" not in page
+    assert "zeropoint train --resume --out runs/run</pre>" in page
 
 
 @pytest.mark.train

@@ -133,12 +133,12 @@ def _train(
     from zeropoint.train.report.report import Report
     from zeropoint.train.run.run import run
 
-    with train_display(console) as display:
+    with train_display(console) as display, Report(display) as report:
         if ray is not None:
             from zeropoint.train.distributed.ray import run_on_ray
 
             return run_on_ray(config, folder, display, address=ray, n_workers=n_workers, resume=resume)
-        callbacks = (display, MetricsFile(), TensorBoard(), SampleFiles(), Report(display))
+        callbacks = (display, MetricsFile(), TensorBoard(), SampleFiles(), report)
         return run(config, folder, callbacks, resume=resume)
 
 
@@ -175,7 +175,7 @@ def _config(preset: str | None, file: Path | None, resumed: Path | None, sets: t
 
 def _print_result(result: Result, console: Console) -> None:
     """Print the final losses and the next commands, and on a terminal the loss curve."""
-    from zeropoint.train.report.report import STOP_REASONS, next_commands
+    from zeropoint.train.report.report import STOP_REASONS, continue_command, next_commands
 
     if sys.stdout.isatty():
         _print_curve(result.folder, console)
@@ -185,12 +185,11 @@ def _print_result(result: Result, console: Console) -> None:
     console.line(
         f"ended because {STOP_REASONS[result.stopped_by]}, after {result.seconds:,.0f} s of training"
     )
-    if result.exit_code:
-        console.line(f"resume:       zeropoint train --resume --out {result.folder}")
     is_best = result.best_step in (None, result.step)
     model = result.folder if is_best else f"{result.folder}/best"
     for line in next_commands(result.folder, model)[:1]:
         console.line(f"use it:       {line}")
+    console.line(f"continue:     {continue_command(result.folder, result.stopped_by)}")
     console.line(f"report:       {result.folder}/report.html")
 
 

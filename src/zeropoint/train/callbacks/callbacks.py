@@ -17,7 +17,7 @@ __all__ = ["Callback", "CallbackList", "EvalInfo", "Result", "RunInfo", "StepInf
 class RunInfo:
     """Reported before the first step. first_step: steps already taken by the run that is resumed.
 
-    0 for a new one.
+    0 for a new one. n_vocab: size of the vocabulary; guessing among its tokens has a loss of ln n_vocab.
     """
 
     config: RunConfig
@@ -26,6 +26,7 @@ class RunInfo:
     n_steps: int
     first_step: int
     n_tokens_per_step: int
+    n_vocab: int
 
 
 @dataclass(frozen=True)

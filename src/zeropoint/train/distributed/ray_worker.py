@@ -7,6 +7,7 @@ without progress.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -74,12 +75,14 @@ def _train(args: WorkerArgs) -> Result:
     is_first = group.rank == 0
     has_run = group.any(is_first and bool(checkpoint.list_checkpoints(args.folder)))
     callbacks: list[Callback] = []
-    if is_first:
-        _count_start(args)
-        events = EventWriter(args.scratch / EVENTS)
-        callbacks = [events, MetricsFile(), TensorBoard(), SampleFiles(), Report(events)]
     stop_request = _DriverStopRequest(args.scratch / STOP)
-    return run(config, args.folder, callbacks, resume=has_run, group=group, stop_request=stop_request)
+    with contextlib.ExitStack() as stack:
+        if is_first:
+            _count_start(args)
+            events = EventWriter(args.scratch / EVENTS)
+            report = stack.enter_context(Report(events))
+            callbacks = [events, MetricsFile(), TensorBoard(), SampleFiles(), report]
+        return run(config, args.folder, callbacks, resume=has_run, group=group, stop_request=stop_request)
 
 
 def _write_outcome(outcome: Path, content: Mapping[str, Any]) -> None:

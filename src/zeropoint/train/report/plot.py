@@ -55,16 +55,19 @@ def read_curve(run: Path) -> Curve:
     )
 
 
-def draw_png(curve: Curve, title: str) -> bytes:
-    """A PNG of 1600 by 1000 pixels. Raises BadInput if matplotlib is missing."""
+def draw_png(curve: Curve, title: str, guess: float | None = None) -> bytes:
+    """A PNG of 1600 by 1000 pixels. guess: the loss of guessing, drawn as a dashed line.
+
+    Raises BadInput if matplotlib is missing.
+    """
     buffer = io.BytesIO()
-    _figure(curve, title).savefig(buffer, format="png", dpi=160)
+    _figure(curve, title, guess).savefig(buffer, format="png", dpi=160)
     return buffer.getvalue()
 
 
-def draw_svg(curve: Curve, title: str) -> str:
+def draw_svg(curve: Curve, title: str, guess: float | None = None) -> str:
     """The same as one `<svg>` element with real text. Raises BadInput if matplotlib is missing."""
-    figure, buffer = _figure(curve, title), io.StringIO()
+    figure, buffer = _figure(curve, title, guess), io.StringIO()
     from matplotlib import rc_context
 
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "zeropoint"}):
@@ -98,11 +101,11 @@ def draw_terminal(curve: Curve, width: int, height: int = 18, has_color: bool = 
     return f"{text.rstrip()}\nloss by step: line = training, \u25cf = validation"
 
 
-def _figure(curve: Curve, title: str) -> Figure:
+def _figure(curve: Curve, title: str, guess: float | None) -> Figure:
     """Losses above, the learning rate below, over the same steps."""
     figure = new_figure(10, 6.25, "plotting")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-    _draw_losses(above, curve)
+    _draw_losses(above, curve, guess)
     below.plot(curve.steps, curve.rates, color=_RATE, linewidth=1.4)
     below.set_ylabel("learning rate")
     below.set_xlabel("step")
@@ -115,7 +118,7 @@ def _figure(curve: Curve, title: str) -> Figure:
     return figure
 
 
-def _draw_losses(axes: Axes, curve: Curve) -> None:
+def _draw_losses(axes: Axes, curve: Curve, guess: float | None) -> None:
     every = max(1, len(curve.steps) // _MAX_POINTS)
     axes.plot(curve.steps[::every], curve.losses[::every], color=_TRAIN, alpha=0.22, linewidth=0.9)
     axes.plot(*_smooth(curve), color=_TRAIN, linewidth=1.8, label="training")
@@ -123,6 +126,8 @@ def _draw_losses(axes: Axes, curve: Curve) -> None:
         axes.plot(
             curve.eval_steps, curve.eval_losses, "o-", color=_VALIDATION, ms=4, lw=1.6, label="validation"
         )
+    if guess is not None:
+        axes.axhline(guess, color=_RATE, linestyle="--", linewidth=1.2, label=f"guessing: {guess:.2f}")
     if curve.best is not None:
         step, loss = curve.best
         axes.annotate(

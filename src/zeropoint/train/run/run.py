@@ -166,6 +166,6 @@ def _refuse_foreign_files(folder: Path) -> None:
 def _foreign_file(folder: Path) -> str | None:
     """The first file that does not belong to a run."""
     own = {"checkpoints", "lock", "config.toml", "blueprint.toml", "tokenizer.json", "run.json", "samples"}
-    own |= {"metrics.jsonl", "tensorboard", "ray"}
+    own |= {"metrics.jsonl", "tensorboard", "ray", "report.html", "loss.png"}
     names = sorted(path.name for path in folder.iterdir())
     return next((name for name in names if name not in own and ".tmp." not in name), None)

@@ -135,6 +135,7 @@ class Trainer:
                 n_steps=self.config.train.steps,
                 first_step=self.state.step,
                 n_tokens_per_step=self.config.train.batch_size * n_ctx,
+                n_vocab=self.prepared.blueprint.n_vocab,
             )
         )
 
