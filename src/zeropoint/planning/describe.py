@@ -25,6 +25,7 @@ from zeropoint.files.paths import display_path
 from zeropoint.frozen import frozen
 from zeropoint.sampling.recommended import from_gguf
 from zeropoint.settings import Settings
+from zeropoint.tokenizers.formats.gguf import check_tokenizer
 from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.gguf.reader import open_gguf, parse_header
 from zeropoint.weights.open_model import locate
@@ -123,6 +124,7 @@ def _of_gguf(info: ModelInfo, file: GgufModel) -> Description:
         description = dataclasses.replace(description, n_ctx=n_ctx)
     try:
         blueprint = check_gguf(file)
+        check_tokenizer(file)
     except BadInput as error:
         return dataclasses.replace(description, problem=str(error))
     total = sum(format_bytes.values())

@@ -77,6 +77,12 @@ def test_show_and_plan_agree_that_it_cannot_run(unknown: Path, capsys: pytest.Ca
     assert (planned.value.code, captured.out, captured.err) == (2, "", f"error: {facts['problem']}\n")
 
 
+def test_an_unknown_pre_tokenizer_is_a_problem_too(tiny_path: Path, tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    write_tiny_model(path, extra={"tokenizer.ggml.pre": ("nobody-knows", GGUFValueType.STRING)})
+    assert "unknown pre-tokenizer `nobody-knows`" in str(describe(str(path)).problem)
+
+
 def test_a_file_that_runs_has_a_size(tiny_path: Path) -> None:
     model = describe(str(tiny_path))
     assert model.problem is None

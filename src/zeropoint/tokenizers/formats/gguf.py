@@ -22,12 +22,17 @@ from zeropoint.tokenizers.formats.pretokenizers import PreTokenizer, pre_tokeniz
 if TYPE_CHECKING:
     import tokenizers
 
-__all__ = ["Tokenizer", "import_tokenizers", "load_tokenizer"]
+__all__ = ["Tokenizer", "check_tokenizer", "import_tokenizers", "load_tokenizer"]
 
 
 def import_tokenizers() -> None:
     """Import the library before other parts allocate memory: with too little left its import fails."""
     import tokenizers  # noqa: F401
+
+
+def check_tokenizer(model: HasMetadata) -> None:
+    """Raise BadModelFile for a tokenizer of an unknown kind or an invalid vocabulary, without building it."""
+    _rules(read_vocabulary(model), model)
 
 
 def load_tokenizer(model: HasMetadata) -> Tokenizer:
