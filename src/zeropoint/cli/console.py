@@ -64,11 +64,11 @@ class Console:
 
     def text_writer(self) -> Callable[[str], None]:
         """A function that writes the pieces of one text as `write` does, wrapped at words on a terminal."""
-        if not _is_tty(sys.stdout) or self.environ.get("TERM", "dumb") == "dumb":
+        if not self._can_wrap(sys.stdout):
             return self.write
         from zeropoint.cli.word_wrap import WordWrapper
 
-        wrapper = WordWrapper(_columns)
+        wrapper = WordWrapper(lambda: _columns(sys.stdout))
         return lambda text: self._write_stdout(wrapper.push(_escape_controls(text)))
 
     def line(self, text: str = "") -> None:
@@ -97,16 +97,17 @@ class Console:
     def notice(self, text: str) -> None:
         """Print a remark to stderr, on a terminal or with -v; never with -q."""
         if not self.is_quiet and (self.is_verbose or _is_tty(sys.stderr)):
-            self._write_stderr(self.style(printable(text, 2000), "dim", sys.stderr))
+            self._write_remark(text)
 
     def warning(self, text: str) -> None:
         """Print a remark that the result needs, to stderr, also in a pipe; never with -q."""
         if not self.is_quiet:
-            self._write_stderr(self.style(printable(text, 2000), "dim", sys.stderr))
+            self._write_remark(text)
 
     def error(self, text: str) -> None:
         """Print an error to stderr."""
-        self._write_stderr(f"{self.style('error:', 'error', sys.stderr)} {printable(text, 4000)}")
+        text = self._filled(f"error: {printable(text, 4000)}")
+        self._write_stderr(self.style("error:", "error", sys.stderr) + text.removeprefix("error:"))
 
     def style(self, text: str, name: str, stream: IO[str]) -> str:
         """`text` in the named style if `stream` has colour, else unchanged."""
@@ -140,6 +141,20 @@ class Console:
             markup=False,
             emoji=False,
         )
+
+    def _write_remark(self, text: str) -> None:
+        self._write_stderr(self.style(self._filled(printable(text, 2000)), "dim", sys.stderr))
+
+    def _filled(self, text: str) -> str:
+        """The text in lines of the terminal that stderr is; in a pipe, one message stays one line."""
+        if not self._can_wrap(sys.stderr):
+            return text
+        from zeropoint.cli.word_wrap import fill
+
+        return fill(text, _columns(sys.stderr))
+
+    def _can_wrap(self, stream: IO[str]) -> bool:
+        return _is_tty(stream) and self.environ.get("TERM", "dumb") != "dumb"
 
     def _write_stdout(self, text: str) -> None:
         sys.stdout.write(text)
@@ -204,10 +219,10 @@ def _escape_controls(text: str) -> str:
     return _CONTROL.sub(lambda match: printable(match[0]), text)
 
 
-def _columns() -> int:
-    """The width of the terminal that stdout is now; 0 if it does not say."""
+def _columns(stream: IO[str]) -> int:
+    """The width of the terminal now, since it may be resized; 0 if it does not say."""
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns
+        return os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):
         return 0
 

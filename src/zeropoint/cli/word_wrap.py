@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["WordWrapper"]
+__all__ = ["WordWrapper", "fill"]
 
 _MIN_COLUMNS = 10  # narrower terminals break lines themselves
 _TAB = 8
@@ -121,12 +121,29 @@ class WordWrapper:
         return width
 
 
+def fill(text: str, columns: int) -> str:
+    """A paragraph in lines that are shorter than the terminal where its words allow it."""
+    if columns < _MIN_COLUMNS or (text.isascii() and len(text) < columns):
+        return text
+    lines: list[str] = []
+    for word in text.split(" "):
+        if lines and _text_width(lines[-1]) + 1 + _text_width(word) < columns:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return "\n".join(lines)
+
+
 def _joins(word: str, character: str) -> bool:
     """Whether a character is drawn as one with the last of the word, as in an emoji of several characters."""
     if not word or character.isascii():
         return False
     is_pair_of_flags = character in _REGIONAL and word[-1] in _REGIONAL
     return word[-1] == _JOINER or character in _JOINED or is_pair_of_flags
+
+
+def _text_width(text: str) -> int:
+    return sum(1 if character.isascii() else _width(character) for character in text)
 
 
 def _width(character: str) -> int:

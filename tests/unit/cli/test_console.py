@@ -85,7 +85,7 @@ def test_an_answer_is_wrapped_at_words_on_a_terminal_only(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = "one two three\x1b"
-    monkeypatch.setattr("zeropoint.cli.console._columns", lambda: 10)
+    monkeypatch.setattr("zeropoint.cli.console._columns", lambda stream: 10)
     Console({"TERM": "xterm"}).text_writer()(text)
     assert capsys.readouterr().out == text
     monkeypatch.setattr("zeropoint.cli.console._is_tty", lambda stream: True)
@@ -93,6 +93,21 @@ def test_an_answer_is_wrapped_at_words_on_a_terminal_only(
     assert capsys.readouterr().out == "one two three\\x1b"
     Console({"TERM": "xterm"}).text_writer()(text)
     assert capsys.readouterr().out == "one two t\x1b[1D\x1b[K\nthree\\x1b"
+
+
+def test_remarks_and_errors_are_lines_of_words_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("zeropoint.cli.console._columns", lambda stream: 18)
+    console = Console({"TERM": "xterm", "NO_COLOR": "1"})
+    console.warning("the answer was cut off")
+    assert capsys.readouterr().err == "the answer was cut off\n"
+    monkeypatch.setattr("zeropoint.cli.console._is_tty", lambda stream: True)
+    console.warning("the answer was cut off")
+    console.error("there is no file a-path-that-is-wider-than-the-terminal")
+    assert capsys.readouterr().err == (
+        "the answer was\ncut off\nerror: there is\nno file\na-path-that-is-wider-than-the-terminal\n"
+    )
 
 
 def test_a_table_is_aligned_on_a_terminal_and_tab_separated_in_a_pipe(
