@@ -44,7 +44,8 @@ class ScriptedModel:
         self.asked: list[list[dict[str, str]]] = []
         self.params: dict[str, Any] = {}
 
-    def chat(self, messages: list[dict[str, str]], params: SamplingParams) -> ScriptedStream:
+    def chat(self, messages: list[dict[str, str]], params: SamplingParams, **logprobs: Any) -> ScriptedStream:
+        self.logprob_arguments = logprobs
         self.asked.append(messages)
         self.params = params.flat()
         return ScriptedStream(f"re: {messages[-1]['content']}")
@@ -84,6 +85,14 @@ def test_a_turn_joins_when_its_answer_ends() -> None:
     assert conversation.model.params == {"temperature": 0.5}  # type: ignore[attr-defined]
     conversation.ask("again").text()
     assert roles(conversation) == ["system", "user", "assistant", "user", "assistant"]
+
+
+def test_logprobs_are_passed_on_and_the_text_is_complete_after_iterating() -> None:
+    model = ScriptedModel()
+    answer = Conversation(model).ask("one", top_logprobs=3)  # type: ignore[arg-type]
+    pieces = list(answer)
+    assert answer.text() == "".join(pieces) == "re: one "
+    assert model.logprob_arguments == {"logprobs": False, "top_logprobs": 3}
 
 
 def test_a_stopped_answer_keeps_its_text_so_far() -> None:

@@ -133,8 +133,15 @@ class Conversation:
         """All messages: the system prompt, then alternating questions and answers."""
         return [*self._system(), *self.turns]
 
-    def ask(self, text: str, params: SamplingParams | None = None, **logprobs: Any) -> Answer:
-        """Ask the next question. logprobs: `logprobs` and `top_logprobs`, as in `Model.chat`.
+    def ask(
+        self,
+        text: str,
+        params: SamplingParams | None = None,
+        *,
+        logprobs: bool = False,
+        top_logprobs: int = 0,
+    ) -> Answer:
+        """Ask the next question. logprobs, top_logprobs: as in `Model.chat`.
 
         Raises ContextFull if it alone is too long, BadInput if it is empty.
         """
@@ -144,7 +151,7 @@ class Conversation:
         params = params or SamplingParams()
         n_dropped = self._turns_to_drop(text, params)
         messages = self._messages_with(text, n_dropped)
-        stream = self.model.chat(messages, params, **logprobs)
+        stream = self.model.chat(messages, params, logprobs=logprobs, top_logprobs=top_logprobs)
         del self.turns[: 2 * n_dropped]
         self._unanswered = text
         # A notice about the template would be the same in every turn.
