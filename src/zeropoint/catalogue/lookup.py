@@ -12,6 +12,7 @@ from zeropoint.catalogue.catalog import CatalogEntry
 from zeropoint.catalogue.model_refs import CatalogueRef, FileRef, HubRef, StoreRef, UrlRef
 from zeropoint.catalogue.source import Head
 from zeropoint.errors import BadInput, BadModelFile, NetworkError
+from zeropoint.files.regular_file import open_regular
 from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
 
@@ -103,7 +104,7 @@ def lookup_remote(ref: HubRef | UrlRef) -> ModelInfo:
 def _on_disk(info: ModelInfo, paths: tuple[Path, ...]) -> ModelInfo:
     def head(n_bytes: int) -> bytes:
         try:
-            with paths[0].open("rb") as file:
+            with open_regular(paths[0]) as file:
                 return file.read(n_bytes)
         except OSError as error:
             raise BadInput(f"cannot read {paths[0]} ({error.strerror}); check its permissions") from None

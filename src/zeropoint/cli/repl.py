@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from zeropoint.cli import slash
 from zeropoint.cli.chat_session import ChatSession
 from zeropoint.engine.contract import ENDLESS
-from zeropoint.errors import ZeropointError
+from zeropoint.errors import BadInput, ZeropointError
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Repl"]
 
 _QUOTES = '"""'
+_MAX_HISTORY_BYTES = 16 << 20
 _PROMPT, _CONTINUATION = "> ", ". "
 
 
@@ -62,11 +63,12 @@ class Repl:
 
 
 def _terminal_reader() -> PromptSession[str]:
-    """A line editor with a history file, or an in-memory history if that file is not writable."""
+    """A line editor with a history file, or an in-memory history if that file cannot be used."""
     from prompt_toolkit import PromptSession
     from prompt_toolkit.completion import WordCompleter
     from prompt_toolkit.history import FileHistory, InMemoryHistory
 
+    from zeropoint.files.regular_file import read_regular
     from zeropoint.settings import history_file
 
     class History(FileHistory):
@@ -76,9 +78,10 @@ def _terminal_reader() -> PromptSession[str]:
 
     path = history_file()
     history: InMemoryHistory | History = InMemoryHistory()
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, BadInput):  # BadInput: a FIFO, or too large to load
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
+        read_regular(path, _MAX_HISTORY_BYTES)
         history = History(str(path))
     words = WordCompleter([f"/{name}" for name in slash.names()], sentence=True)
     return PromptSession(history=history, completer=words, complete_while_typing=False)

@@ -22,12 +22,13 @@ from zeropoint.data.batches import ALL, Rows, as_index, check_batch_size
 from zeropoint.data.permutation import shuffled_indices
 from zeropoint.data.text_codec import TextCodec
 from zeropoint.errors import BadInput
+from zeropoint.files.regular_file import open_regular
 
 __all__ = ["Pair", "PairBatches", "encode_source", "encode_target", "pad_rows", "read_pairs"]
 
 Pair = tuple[Sequence[int], Sequence[int]]
 Ids = NDArray[np.int64]
-_MAX_BYTES = 1 << 30  # of one uncompressed file, since all pairs are held in memory
+_MAX_BYTES = 256 << 20  # of one uncompressed file, since all pairs are held in memory
 
 
 def encode_source(codec: TextCodec, text: str) -> list[int]:
@@ -62,7 +63,7 @@ def read_pairs(source: Path, target: Path) -> list[tuple[str, str]]:
 def _lines(path: Path) -> list[str]:
     """The lines of a file, stripped. Only a line feed ends a line."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with open_regular(path) as raw, gzip.open(raw) if path.suffix == ".gz" else raw as file:
             data = file.read(_MAX_BYTES + 1)
         if len(data) > _MAX_BYTES:
             raise BadInput(f"{path} has more than {_MAX_BYTES >> 20} MiB of text; split it")

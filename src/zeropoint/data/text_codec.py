@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from zeropoint.errors import BadInput, choices
 from zeropoint.files.atomic_write import replace_file
+from zeropoint.files.regular_file import read_regular
+from zeropoint.tokenizers.core.metadata_reader import MAX_FILE_BYTES
 from zeropoint.tokenizers.core.sanitize import check_unicode
 from zeropoint.tokenizers.core.special_tokens import end_of_document_id
 from zeropoint.tokenizers.core.tokenizer import Tokenizer
@@ -146,7 +148,7 @@ def load_codec(path: Path) -> TextCodec:
             return _of_gpt2(path)
         path = path / "tokenizer.json"
     try:
-        content = path.read_bytes()
+        content = read_regular(path, MAX_FILE_BYTES)
     except OSError as error:
         raise BadInput(
             f"{choices('tokenizer', path, KINDS)}; or give the path of a tokenizer.json (this one cannot be"

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from zeropoint.files.regular_file import open_regular
+
 __all__ = ["combined_sha256", "sha256_of"]
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's content. Raises OSError."""
+    """The SHA-256 of a regular file's content. Raises OSError, BadInput."""
     import hashlib
 
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

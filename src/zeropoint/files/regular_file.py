@@ -6,10 +6,11 @@ that the file cannot be exchanged in between.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from zeropoint.errors import BadInput
 from zeropoint.files.paths import display_path
@@ -17,18 +18,25 @@ from zeropoint.files.paths import display_path
 __all__ = ["open_regular", "read_regular"]
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file for reading, without waiting for a writer. Links are followed.
+def open_regular(path: Path, *, for_writing: bool = False) -> BufferedReader | BufferedRandom:
+    """Open an existing regular file for reading, without waiting for a writer. Links are followed.
 
-    Raises OSError as `open` does, BadInput for a folder, FIFO or device.
+    for_writing: also for writing. Raises OSError as `open` does, BadInput for a folder, FIFO, device or loop
+    of links.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    flags = os.O_RDWR if for_writing else os.O_RDONLY
+    try:
+        fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise BadInput(f"{display_path(path)} is a link to itself; give the path of a regular file") from None
     try:
         mode = os.fstat(fd).st_mode
         if not stat.S_ISREG(mode):
             kind = "is a folder" if stat.S_ISDIR(mode) else "is not a regular file"
             raise BadInput(f"{display_path(path)} {kind}; give the path of a regular file")
-        return os.fdopen(fd, "rb")
+        return os.fdopen(fd, "rb+") if for_writing else os.fdopen(fd, "rb")
     except BaseException:
         os.close(fd)
         raise

@@ -7,6 +7,7 @@ files.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +119,10 @@ def open_checkpoint(path: Path) -> RunCheckpoint:
     names = _stored(path)
     _verify(path, names)
     stored = (open_sharded if INDEX in names else open_safetensors)(path_in_folder(path, names[0]))
-    return RunCheckpoint(path, run, int(match[1]), blueprint, stored, run / "tokenizer.json")
+    tokenizer = run / "tokenizer.json"
+    if os.path.lexists(tokenizer):
+        path_in_folder(run, tokenizer.name)
+    return RunCheckpoint(path, run, int(match[1]), blueprint, stored, tokenizer)
 
 
 def _pointed(run: Path, name: str) -> Path:
@@ -142,8 +146,11 @@ def _verify(path: Path, names: list[str]) -> None:
 
     expected = read_json_object(path_in_folder(path, "manifest.json"), _MAX_TEXT_BYTES).get("sha256", {})
     for name in names:
+        file_path = path_in_folder(path, name)
+        if name != INDEX:
+            open_safetensors(file_path)  # its header must match its size, before all of it is read
         digest = hashlib.sha256()
-        with open_regular(path / name) as file:
+        with open_regular(file_path) as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
         if not isinstance(expected, dict) or expected.get(name) != digest.hexdigest():

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from zeropoint.errors import BadModelFile, MachineError, not_installed
 from zeropoint.files.paths import display_path
+from zeropoint.weights.json_file import open_regular
 from zeropoint.weights.safetensors.reader import path_in_folder
 from zeropoint.weights.stored_tensors import TensorInfo
 
@@ -65,6 +66,7 @@ def open_pickle(folder: Path, names: list[str]) -> PickledModel:
     state: dict[str, Any] = {}
     for name in names:
         path = path_in_folder(folder, name)
+        open_regular(path).close()  # torch would wait for a FIFO
         try:
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except Exception as error:  # torch.load raises many types, some undocumented

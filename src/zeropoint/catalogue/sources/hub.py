@@ -16,6 +16,7 @@ from zeropoint.catalogue.file_selection import ListedFile, SelectedModel, select
 from zeropoint.catalogue.model_refs import HubRef
 from zeropoint.catalogue.source import DownloadSource, FetchedFile, FileRequest, one_line
 from zeropoint.errors import BadInput, DiskError, NetworkError
+from zeropoint.files.regular_file import read_regular
 from zeropoint.frozen import frozen
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
 
 _TIMEOUT_S = 10.0  # for metadata; HF_HUB_DOWNLOAD_TIMEOUT of the library applies to downloads
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_MAX_REF_BYTES = 1 << 10
 T = TypeVar("T")
 
 
@@ -122,7 +124,7 @@ def select_cached(ref: HubRef) -> HubSelection | None:
     try:
         pointer = cache / "refs" / (ref.revision or "main")
         if pointer.is_file():
-            commit = pointer.read_text(encoding="ascii")
+            commit = read_regular(pointer, _MAX_REF_BYTES).decode("ascii")
         else:  # a download by commit has no ref; without a revision, use the newest snapshot
             newest = max((cache / "snapshots").iterdir(), key=lambda path: path.stat().st_mtime_ns).name
             commit = ref.revision or newest

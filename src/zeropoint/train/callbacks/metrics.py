@@ -19,11 +19,13 @@ from typing import Any
 from zeropoint.errors import BadInput
 from zeropoint.files.atomic_write import replace_file
 from zeropoint.files.disk_errors import as_disk_error, disk_error
+from zeropoint.files.regular_file import open_regular, read_regular
 from zeropoint.train.callbacks.callbacks import Callback, EvalInfo, Result, RunInfo, StepInfo
 
 __all__ = ["FILE", "MetricsFile", "SampleFiles", "TensorBoard", "read_metrics"]
 
 FILE = "metrics.jsonl"
+_MAX_BYTES = 1 << 30
 _KEYS = {"n_tokens": "tokens", "tok_s": "tokens_per_second"}  # of the file, for the short names in code
 
 
@@ -113,7 +115,7 @@ def read_metrics(run: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
     path = run / FILE
     events: dict[str, list[dict[str, Any]]] = {"step": [], "eval": []}
     try:
-        lines = path.read_text("utf-8").splitlines(keepends=True)
+        lines = read_regular(path, _MAX_BYTES).decode("utf-8").splitlines(keepends=True)
     except FileNotFoundError:
         lines = []
     except (OSError, UnicodeDecodeError) as error:
@@ -131,11 +133,14 @@ def read_metrics(run: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
 
 
 def truncate_after(path: Path, step: int) -> None:
-    """Truncate a metrics file before its first line that is incomplete or belongs to a later step."""
+    """Truncate a metrics file before its first line that is incomplete or belongs to a later step.
+
+    Raises OSError, BadInput for a FIFO or device.
+    """
     if not path.exists():
         return
     end = 0
-    with open(path, "rb+") as file:
+    with open_regular(path, for_writing=True) as file:
         for line in file:
             try:
                 is_valid = line.endswith(b"\n") and json.loads(line)["step"] <= step

@@ -27,11 +27,13 @@ from torch import Tensor, nn
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.files.atomic_write import atomic_folder, replace_file
 from zeropoint.files.hashing import sha256_of
+from zeropoint.files.regular_file import read_regular
 from zeropoint.train.checkpoints.sharded import shard_files, write_shards
 from zeropoint.train.checkpoints.tensor_io import read_tensors, total_bytes, write_json, write_tensors
 from zeropoint.train.distributed.dtensor import shard_like
 from zeropoint.train.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from zeropoint.weights.json_file import read_json_object
+from zeropoint.weights.safetensors.reader import MAX_INDEX_BYTES, open_safetensors, path_in_folder
 
 __all__ = [
     "FORMAT",
@@ -50,6 +52,7 @@ FORMAT = 1
 _NAME = re.compile(r"step-([0-9]{6,})")
 _LEFTOVER = re.compile(r"(?:step-[0-9]{6,}|latest|best|[a-z]+\.(?:json|toml))\.tmp\.[0-9]+")
 _MAX_JSON_BYTES = 1 << 20
+_MAX_POINTER_BYTES = 1 << 10
 
 
 @dataclass(frozen=True)
@@ -137,8 +140,8 @@ def list_checkpoints(run: Path) -> list[Path]:
 def resolve_pointer(run: Path, pointer: str) -> Path | None:
     """The checkpoint that `latest` or `best` names, or None if it does not exist."""
     try:
-        name = (run / pointer).read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError):
+        name = read_regular(run / pointer, _MAX_POINTER_BYTES).decode("utf-8").strip()
+    except (OSError, UnicodeDecodeError, BadInput):  # a FIFO, for example: it is replaced when a run resumes
         return None
     path = run / "checkpoints" / name
     return path if _NAME.fullmatch(name) and path.is_dir() else None
@@ -180,9 +183,13 @@ def load(path: Path) -> SavedCheckpoint:
             f"{path / 'manifest.json'} does not list the hashes of its files; use another checkpoint"
         )
     for name, expected in hashes.items():
-        file = path / Path(name).name
+        file = path_in_folder(path, Path(name).name)
+        if file.suffix == ".safetensors":
+            open_safetensors(file)  # its header must match its size, before all of it is read
+        elif file.is_file() and file.stat().st_size > MAX_INDEX_BYTES:
+            raise BadModelFile(f"{file} has more than {MAX_INDEX_BYTES} bytes; use the previous checkpoint")
         if not file.is_file():
-            raise BadModelFile(f"{file} is missing; use the previous checkpoint")
+            raise BadModelFile(f"{file} is not a regular file; use the previous checkpoint")
         if sha256_of(file) != expected:
             raise BadModelFile(
                 f"{file} is damaged (its sha256 differs from the manifest); use the previous checkpoint"

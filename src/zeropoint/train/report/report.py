@@ -26,6 +26,7 @@ from zeropoint.files.json_text import parse_json
 from zeropoint.files.regular_file import read_regular
 from zeropoint.train.callbacks.callbacks import Callback, EvalInfo, Result, RunInfo
 from zeropoint.train.callbacks.metrics import read_metrics
+from zeropoint.train.checkpoints.checkpoint import resolve_pointer
 from zeropoint.train.config.io import read_run_config
 from zeropoint.train.report.plot import draw_png, draw_svg, read_curve
 
@@ -175,14 +176,11 @@ def _weights(run: Path) -> list[tuple[str, str]]:
     """sha256 of the weight files of the latest and the best checkpoint."""
     hashes_by_file = []
     for pointer in ("latest", "best"):
-        if not (run / pointer).is_file():
-            continue
-        name = _text(run / pointer).strip()
-        manifest = run / "checkpoints" / name / "manifest.json"
-        if manifest.is_file():
+        path = resolve_pointer(run, pointer)
+        if path is not None and (manifest := path / "manifest.json").is_file():
             hashes = _json(manifest)["sha256"]
             weights = [file for file in sorted(hashes) if re.fullmatch(r"weights.*\.safetensors", file)]
-            hashes_by_file += [(f"{pointer}: {name}/{file}", hashes[file]) for file in weights]
+            hashes_by_file += [(f"{pointer}: {path.name}/{file}", hashes[file]) for file in weights]
     return hashes_by_file
 
 

@@ -14,9 +14,12 @@ from typing import Any
 
 from zeropoint.errors import BadInput, DiskError
 from zeropoint.files.atomic_write import append_lines
+from zeropoint.files.regular_file import read_regular
 from zeropoint.train.scaling.grid import Cell, Grid
 
 __all__ = ["FinishedRun", "ResultsLog"]
+
+_MAX_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class ResultsLog:
 
     def _read(self) -> None:
         try:
-            content = self.path.read_bytes()
+            content = read_regular(self.path, _MAX_BYTES)
         except FileNotFoundError:
             return
         except OSError as error:
