@@ -57,7 +57,7 @@ def test_pyproject_table_counts_as_the_project_file(tmp_path: Path) -> None:
     ("project", "said"),
     [
         ("thread = 3", ["zeropoint.toml", "unknown key `thread`", "closest: threads"]),
-        ("threads = 0", ["zeropoint.toml: `threads`", "at least 1"]),
+        ("threads = 0", ["zeropoint.toml: `threads`", "between 1 and 1024"]),
         ("threads = true", ["zeropoint.toml: `threads`", "True"]),
         ("model = 3", ["zeropoint.toml: `model`", "text"]),
         ("model = {a = 1}", ["zeropoint.toml: `model`", "text"]),
