@@ -161,6 +161,29 @@ def test_an_invalid_pipeline_is_rejected_without_a_panic(value: Any, byte_metada
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [replace("a", "aa")] * 40,
+        [replace("a", "b" * 1_000_000)],
+        [{"type": "Replace", "pattern": {"Regex": "x*"}, "content": "y" * 40}] * 2,
+        [{"type": "Prepend", "prepend": "x" * 5000}],
+        [{"type": "NFC"}] * 65,
+    ],
+    ids=lambda steps: f"{len(steps)} steps",
+)
+def test_steps_that_inflate_a_text_are_refused(steps: list[dict[str, Any]], byte_metadata: Any) -> None:
+    metadata = byte_metadata() | {
+        PIPELINE_KEY: json.dumps({"normalizer": steps, "pre_tokenizer": [BYTE_LEVEL]})
+    }
+    with pytest.raises(BadModelFile, match="more than"):
+        load_tokenizer(SimpleNamespace(metadata=metadata, paths=["x.gguf"]))
+    model, special = bpe()
+    content = file_of(model, sequence("normalizers", *steps), BYTE_LEVEL, special)
+    with pytest.raises(BadModelFile, match=r"tokenizer\.json: `normalizer` is not valid: it"):
+        gguf_metadata(content, {}, {}, 60)
+
+
 def test_a_pattern_that_fails_on_a_text_is_one_sentence(byte_metadata: Any, capfd: Any) -> None:
     from zeropoint.errors import BadInput
 

@@ -9,6 +9,7 @@ decoding leaves the space before the first word.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ PIPELINE_KEY = "zeropoint.tokenizer.pipeline"
 SPACE = "\u2581"  # SentencePiece's symbol for a space
 MAX_CHARS = 1 << 23  # of a pipeline; T5's, with its character map, has 316 KB
 
+MAX_STEPS = 64  # of a normalizer, and of a pre-tokenizer
+MAX_GROWTH = 1000  # how many times longer the normalizer may make a text; published ones stay below ten
 MODEL_OPTIONS = {"unk_token": str, "fuse_unk": bool, "ignore_merges": bool, "max_input_chars_per_word": int}
 
 Step = Mapping[str, Any]
@@ -89,6 +92,10 @@ class Pipeline:
         """The library's objects. Raises ValueError with the library's message."""
         from tokenizers import Tokenizer
 
+        if max(len(self.normalizer), len(self.pre_tokenizer)) > MAX_STEPS:
+            raise ValueError(f"it has more than {MAX_STEPS} steps")
+        if math.prod(map(_growth, self.normalizer)) > MAX_GROWTH:
+            raise ValueError(f"its steps can make a text more than {MAX_GROWTH} times longer")
         content = {
             "version": "1.0", "truncation": None, "padding": None, "added_tokens": [],
             "normalizer": _sequence(self.normalizer, "normalizers"),
@@ -142,6 +149,18 @@ def parse_pipeline(text: str) -> Pipeline:
 
 def _sequence(steps: Sequence[Step], inner: str) -> Any:
     return steps[0] if len(steps) == 1 else {"type": "Sequence", inner: list(steps)} if steps else None
+
+
+def _growth(step: Step) -> int:
+    """How many times longer a step can make a text, at most; roughly for Unicode's own normal forms."""
+    inserted = step.get("content", step.get("prepend", ""))
+    pattern = step.get("pattern")
+    replaced = pattern.get("String") if isinstance(pattern, dict) else None
+    if not isinstance(inserted, str) or inserted == replaced:
+        return 1
+    # A regular expression can match the empty string, before every character.
+    is_regex = not isinstance(replaced, str) and step["type"] == "Replace"
+    return max(1, -(-len(inserted) // max(1, len(replaced or "x"))) + is_regex)
 
 
 def _without_prefix(step: Step) -> Step:
