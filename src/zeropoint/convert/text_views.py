@@ -107,7 +107,8 @@ def json_view(
     ends = {index for config in configs for index in _ids(config.get("eos_token_id"))}
     begin, end = _document_ends(library)
     added = library.get_added_tokens_decoder()
-    has_characters = type(library.model).__name__ == "WordLevel"  # words are not converted
+    is_word_level = type(library.model).__name__ == "WordLevel"
+    has_characters = is_word_level and all(len(token) == 1 for token in library.get_vocab())
     return TextView(
         encode=lambda text: list(library.encode(text, add_special_tokens=False).ids),
         encode_plain=lambda text: _encode_plain(library, text),

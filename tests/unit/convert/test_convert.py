@@ -197,7 +197,7 @@ def test_llama_tokenizers_round_trip(tmp_path: Path):
     ("part", "value", "words"),
     [
         ("model", {"type": "Other"}, "`model.type` is 'Other', which GGUF does not support"),
-        ("model", {"type": "WordLevel", "vocab": {"ab": 0}}, "only if every token is one character"),
+        ("model", {"type": "WordLevel", "vocab": {"ab": 1.5}}, "gives token 'ab' the id 1.5"),
         ("model", {"type": "Unigram"}, "`model.vocab` is missing"),
         ("model", {"type": "Unigram", "vocab": [["a", "b"]]}, r"`model.vocab\[0\]\[1\]` must be a number"),
         (

@@ -108,7 +108,13 @@ def unigram() -> tuple[dict[str, Any], list[str]]:
     return {"type": "Unigram", "vocab": vocab, "unk_id": 0, "byte_fallback": False}, pieces[:2]
 
 
-@pytest.mark.parametrize("make", [bpe, wordpiece, unigram])
+def word_level() -> tuple[dict[str, Any], list[str]]:
+    words = ["[UNK]", "[SEP]", "hello", "Hello", "world", ",", "x", "a", "42", "\u2581hello", "\u0120hello"]
+    model = {"type": "WordLevel", "vocab": {word: i for i, word in enumerate(words)}, "unk_token": "[UNK]"}
+    return model, words[:2]
+
+
+@pytest.mark.parametrize("make", [bpe, wordpiece, unigram, word_level])
 @pytest.mark.parametrize("normalizer", NORMALIZERS, ids=lambda step: json.dumps(step)[:40])
 def test_steps_give_the_librarys_ids(make: Any, normalizer: Any, tmp_path: Path) -> None:
     from tokenizers import Tokenizer
@@ -126,6 +132,7 @@ def test_steps_give_the_librarys_ids(make: Any, normalizer: Any, tmp_path: Path)
             assert ours.encode(text, parse_special=True) == expected, (pre_tokenizer, text)
             assert again.encode(text, add_special_tokens=False).ids == expected, (pre_tokenizer, text)
             ours.decode(expected)
+            assert ours.control_ids.isdisjoint({*ours.encode(text)} - {0})
 
 
 def test_words_are_decoded_with_spaces_as_in_the_library(tmp_path: Path) -> None:
@@ -136,6 +143,34 @@ def test_words_are_decoded_with_spaces_as_in_the_library(tmp_path: Path) -> None
     ids = ours.encode("hello hello")
     assert ours.decode(ids) == ours.hf_tokenizer.decode(ids) == "hello hello"
     assert ours.encode("Z") == [0]
+
+
+def test_a_word_that_spells_a_control_token_is_unknown(tmp_path: Path) -> None:
+    model, special = word_level()
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(file_of(model, None, {"type": "WhitespaceSplit"}, special)))
+    ours = load_tokenizer_json(path)
+    assert ours.encode("hello [SEP] world") == [2, 0, 4]
+    assert ours.encode("hello [SEP] world", parse_special=True) == [2, 1, 4]
+    assert ours.decode([2, 4]) == "hello world"
+
+
+@pytest.mark.parametrize("use_regex", [True, False])
+def test_a_word_that_is_looked_up_before_merging_is_no_control_token(
+    use_regex: bool, byte_metadata: Any
+) -> None:
+    pipeline = {"pre_tokenizer": [BYTE_LEVEL | {"use_regex": use_regex}], "model": {"ignore_merges": True}}
+    own_steps = byte_metadata() | {PIPELINE_KEY: json.dumps(pipeline)}
+    own_steps["tokenizer.ggml.tokens"][3] = "pad"
+    named = byte_metadata("llama-bpe")
+    named["tokenizer.ggml.tokens"][3] = "pad"
+    for metadata in (own_steps, named):
+        tokenizer = load_tokenizer(SimpleNamespace(metadata=metadata, paths=["x.gguf"]))
+        for text in ("pad", "<|im_end|>"):
+            assert tokenizer.control_ids.isdisjoint(tokenizer.encode(text))
+            assert tokenizer.encode(text, parse_special=True)[0] in tokenizer.control_ids
+            assert tokenizer.decode(tokenizer.encode(text)) == text
+        assert len(tokenizer.encode("hello")) == 1
 
 
 def test_the_loss_names_the_steps() -> None:

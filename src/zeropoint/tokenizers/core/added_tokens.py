@@ -10,6 +10,7 @@ flags of a few published models are known by name, as in llama.cpp (`llama-vocab
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
     from zeropoint.tokenizers.core.vocabulary import Vocabulary
 
-__all__ = ["FLAGS", "FLAGS_KEY", "added_tokens", "no_flags", "read_flags", "token_scanner"]
+__all__ = ["FLAGS", "FLAGS_KEY", "added_tokens", "hidden_name", "no_flags", "read_flags", "token_scanner"]
 
 FLAGS_KEY = "zeropoint.tokenizer.added_token_flags"
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
+_SECRET = os.urandom(8).hex()
 _MAX_CHARS = 1 << 24  # of the JSON text: four flags of every token
 _PHI3 = re.compile(r"phi[-_ ]?3")
 _PHI3_KEPT = ("<unk>", "<s>", "<|endoftext|>")  # Phi-3's special tokens without rstrip
@@ -86,6 +88,11 @@ def added_tokens(
 
     control = [make(index, True) for index in sorted(vocabulary.control_ids)]
     return control, [make(index, False) for index in vocabulary.user_ids() if vocabulary.tokens[index]]
+
+
+def hidden_name(index: int) -> str:
+    """A name for a control token that no text can spell: it is drawn anew in every process."""
+    return f" \uffff{_SECRET}{index}"
 
 
 def token_scanner(

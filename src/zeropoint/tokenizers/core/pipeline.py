@@ -28,7 +28,13 @@ MAX_CHARS = 1 << 23  # of a pipeline; T5's, with its character map, has 316 KB
 
 MAX_STEPS = 64  # of a normalizer, and of a pre-tokenizer
 MAX_GROWTH = 1000  # how many times longer the normalizer may make a text; published ones stay below ten
-MODEL_OPTIONS = {"unk_token": str, "fuse_unk": bool, "ignore_merges": bool, "max_input_chars_per_word": int}
+MODEL_OPTIONS = {
+    "unk_token": str,
+    "fuse_unk": bool,
+    "ignore_merges": bool,
+    "max_input_chars_per_word": int,
+    "word_level": bool,  # a word is a token or unknown
+}
 
 Step = Mapping[str, Any]
 

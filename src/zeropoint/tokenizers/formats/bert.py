@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from zeropoint.errors import BadInput
 from zeropoint.frozen import frozen
-from zeropoint.tokenizers.core.added_tokens import added_tokens, token_scanner
+from zeropoint.tokenizers.core.added_tokens import added_tokens, hidden_name, token_scanner
 from zeropoint.tokenizers.core.pipeline import SPACE, Pipeline
 from zeropoint.tokenizers.core.tokenizer import Encoders, Tokenizer
 from zeropoint.tokenizers.core.vocabulary import USER_DEFINED, Vocabulary
@@ -65,8 +65,7 @@ def bert_encoders(vocabulary: Vocabulary) -> Encoders:
     if len(distinct) != len(pieces):
         raise ValueError("two tokens are the same word piece")
     hidden = [
-        _unreachable_name(index, distinct) if index in vocabulary.control_ids else token
-        for index, token in enumerate(pieces)
+        hidden_name(index) if index in vocabulary.control_ids else token for index, token in enumerate(pieces)
     ]
     unknown = vocabulary.special["unk"]
     pipeline = vocabulary.pipeline or _default_pipeline(vocabulary)
@@ -97,14 +96,6 @@ def _to_hf_spelling(vocabulary: Vocabulary) -> list[str]:
         else "##" + token
         for index, token in enumerate(vocabulary.tokens)
     ]
-
-
-def _unreachable_name(index: int, names: Collection[str]) -> str:
-    """A name for a control token that no word can match, because it contains a space."""
-    name = f" {index}"
-    while name in names:
-        name = " " + name
-    return name
 
 
 def _model(tokens: Sequence[str], unknown: int, max_word_chars: int) -> tokenizers.models.Model:

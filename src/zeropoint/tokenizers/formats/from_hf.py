@@ -2,8 +2,8 @@
 
 Byte-level BPE becomes `gpt2` with the name of its pre-tokenizer (found by comparison with
 `pretokenizers.toml`, never guessed); SentencePiece BPE becomes `llama`; WordPiece becomes `bert`
-(`from_hf_bert.py`); Unigram becomes `t5`; a WordLevel model of single characters becomes `rwkv`. Steps that
-GGUF cannot express are kept under a key of our own.
+(`from_hf_bert.py`); Unigram becomes `t5`; a WordLevel model of single characters becomes `rwkv`. Steps and
+models that GGUF cannot express, such as one of whole words, are kept under a key of our own.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from zeropoint.tokenizers.core.added_tokens import FLAGS, FLAGS_KEY
 from zeropoint.tokenizers.core.byte_level import bytes_to_unicode
+from zeropoint.tokenizers.core.character_vocab import character_metadata
 from zeropoint.tokenizers.core.metadata_reader import BYTE, NORMAL
 from zeropoint.tokenizers.core.pipeline import PIPELINE_KEY
 from zeropoint.tokenizers.core.special_tokens import END_OF_MESSAGE, end_of_turn_id
@@ -21,8 +22,9 @@ from zeropoint.tokenizers.core.vocabulary import CONTROL, UNKNOWN, UNUSED, USER_
 from zeropoint.tokenizers.formats.from_hf_bert import wordpiece_metadata
 from zeropoint.tokenizers.formats.hf_pipeline import llama_prefix, pre_tokenizer_name, read_pipeline, steps_of
 from zeropoint.tokenizers.formats.json_field import JsonField
-from zeropoint.tokenizers.formats.rwkv import wordlevel_metadata
+from zeropoint.tokenizers.formats.rwkv import has_only_characters
 from zeropoint.tokenizers.formats.t5 import unigram_metadata, unigram_pieces
+from zeropoint.tokenizers.formats.words import word_metadata
 
 __all__ = ["gguf_metadata"]
 
@@ -67,21 +69,22 @@ def gguf_metadata(
         )
     tokens, types = _tokens(content, model, kind, n_vocab)
     configs = (config_json, generation_json)
-    if kind == "WordLevel":
+    if kind == "WordLevel" and has_only_characters(content, tokens):
         characters = {token: index for index, token in enumerate(tokens)}
         end = _special_ids(settings_json, configs, model, characters).get(_END_KEY)
-        return wordlevel_metadata(tokens, content) | ({} if end is None else {_END_KEY: end})
+        return character_metadata(tokens) | ({} if end is None else {_END_KEY: end})
     flags = _added_token_flags(content)
     if kind == "WordPiece":
         return wordpiece_metadata(content, settings_json, tokens, types) | flags
     if kind == "Unigram":
         metadata = unigram_metadata(content, tokens, types) | _document_flags(content)
     else:
-        metadata = _bpe_metadata(content, tokens, types)
+        is_bpe = kind == "BPE"
+        metadata = (_bpe_metadata if is_bpe else word_metadata)(content, tokens, types)
         metadata["tokenizer.ggml.add_bos_token"] = _adds_bos(content, settings_json)
     ids = {token: index for index, token in enumerate(metadata["tokenizer.ggml.tokens"])}
     metadata |= _special_ids(settings_json, configs, model, ids) | flags
-    if template is not None and kind == "BPE":
+    if template is not None and kind in ("BPE", "WordLevel"):
         metadata["tokenizer.chat_template"] = template
     return metadata
 

@@ -7,8 +7,8 @@ is SentencePiece BPE: spaces are `▁`, unknown characters fall back to byte tok
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any
 
 from zeropoint.tokenizers.core.added_tokens import added_tokens, token_scanner
 from zeropoint.tokenizers.core.byte_level import decode_byte_level
@@ -104,49 +104,81 @@ def _build_encoders(vocabulary: Vocabulary, rules: PreTokenizer) -> Encoders:
         from zeropoint.tokenizers.formats.rwkv import character_encoders
 
         return character_encoders(vocabulary)
+    if rules.pipeline.model.get("word_level"):
+        from zeropoint.tokenizers.formats.words import word_encoders
+
+        return word_encoders(vocabulary, rules.pipeline)
     return _bpe_encoders(vocabulary, rules)
 
 
 def _bpe_encoders(vocabulary: Vocabulary, rules: PreTokenizer) -> Encoders:
     """Encoders over one BPE model, which the library shares between them."""
     import tokenizers
-    from tokenizers import models
 
     pipeline = rules.pipeline
-    has_bytes = bool(vocabulary.byte_ids)
-    is_llama = vocabulary.kind == "llama"
-    unknown = pipeline.model.get("unk_token")
-    if is_llama and not has_bytes and "unk" in vocabulary.special:
-        unknown = vocabulary.tokens[vocabulary.special["unk"]]
-    model = models.BPE(
-        vocab=vocabulary.ids,
-        merges=vocabulary.merges,
-        fuse_unk=pipeline.model.get("fuse_unk", is_llama),
-        byte_fallback=is_llama and has_bytes,
-        unk_token=unknown,
-        ignore_merges=rules.ignore_merges or pipeline.model.get("ignore_merges", False),
-    )
     control, user = added_tokens(vocabulary)
+    model = _bpe_model(vocabulary, rules)
 
-    def view(steps: Pipeline, parse_special: bool) -> tokenizers.Tokenizer:
+    def view(steps: Pipeline, model: Any, added: list[Any]) -> tokenizers.Tokenizer:
         encoder = tokenizers.Tokenizer(model)
         steps.set_steps(encoder)  # before the added tokens, which it normalizes
-        if parse_special:
-            encoder.add_special_tokens(control)
+        encoder.add_special_tokens(added)
         encoder.add_tokens(user)
         return encoder
 
-    plain, special = view(pipeline, False), view(pipeline, True)
+    special = view(pipeline, model, control)
+    if _text_can_be_control(vocabulary, rules, special.pre_tokenizer):
+        model = _bpe_model(vocabulary, rules, hidden=vocabulary.control_ids)
+    plain = view(pipeline, model, [])
     continued = pipeline.continuation()
     return Encoders(
         plain,
         special,
-        continuation=plain if continued == pipeline else view(continued, False),
+        continuation=plain if continued == pipeline else view(continued, model, []),
         scanner=token_scanner(vocabulary, special.normalizer),
         space_after_special=pipeline.space_after_special,
         spans_words=rules.spans_words,
         may_panic=vocabulary.pipeline is not None and pipeline.may_panic,
     )
+
+
+def _bpe_model(vocabulary: Vocabulary, rules: PreTokenizer, hidden: Collection[int] = ()) -> Any:
+    """The library's model. hidden: control tokens that it shall not know, except the unknown token."""
+    from tokenizers import models
+
+    options = rules.pipeline.model
+    has_bytes = bool(vocabulary.byte_ids)
+    is_llama = vocabulary.kind == "llama"
+    unknown = options.get("unk_token")
+    if is_llama and not has_bytes and "unk" in vocabulary.special:
+        unknown = vocabulary.tokens[vocabulary.special["unk"]]
+    ids, merges = vocabulary.ids, vocabulary.merges
+    if hidden:
+        names = {vocabulary.tokens[index] for index in hidden} - {unknown}
+        ids = {token: index for token, index in ids.items() if token not in names}
+        merges = [merge for merge in merges if names.isdisjoint(merge)]
+    return models.BPE(
+        vocab=ids,
+        merges=merges,
+        fuse_unk=options.get("fuse_unk", is_llama),
+        byte_fallback=is_llama and has_bytes,
+        unk_token=unknown,
+        ignore_merges=_ignores_merges(rules),
+    )
+
+
+def _ignores_merges(rules: PreTokenizer) -> bool:
+    return rules.ignore_merges or bool(rules.pipeline.model.get("ignore_merges", False))
+
+
+def _text_can_be_control(vocabulary: Vocabulary, rules: PreTokenizer, pre_tokenizer: Any) -> bool:
+    """Whether a word of text could be a control token: only if words are looked up before merging."""
+    if not _ignores_merges(rules):
+        return False
+    if vocabulary.pipeline is not None or pre_tokenizer is None:
+        return True
+    names = (vocabulary.tokens[index] for index in vocabulary.control_ids)
+    return any(len(pre_tokenizer.pre_tokenize_str(name)) == 1 for name in names)
 
 
 def _decode_sentencepiece(token: str) -> bytes:

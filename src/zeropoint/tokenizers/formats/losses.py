@@ -46,6 +46,8 @@ def _pipeline_loss(pipeline: Pipeline, is_llama: bool) -> str:
             "GGUF cannot express that this tokenizer puts a space only before the first word: zeropoint reads"
             " it from a key of its own, but other programs also put one before text after a control token"
         )
+    if pipeline.model.get("word_level"):
+        return "GGUF has no name for a tokenizer of whole words: only zeropoint can encode text for this file"
     steps = dict.fromkeys(_name(step) for step in (*pipeline.normalizer, *pipeline.pre_tokenizer))
     return (
         f"GGUF has no name for this tokenizer's steps ({', '.join(steps) or 'none'}): zeropoint reads them "

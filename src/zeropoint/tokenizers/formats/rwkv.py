@@ -6,16 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from zeropoint.tokenizers.core.added_tokens import token_scanner
-from zeropoint.tokenizers.core.character_vocab import character_metadata
 from zeropoint.tokenizers.core.tokenizer import Encoders
 from zeropoint.tokenizers.core.vocabulary import Vocabulary
 from zeropoint.tokenizers.formats.hf_pipeline import steps_of
 from zeropoint.tokenizers.formats.json_field import JsonField
 
-__all__ = ["character_encoders", "wordlevel_metadata"]
+__all__ = ["character_encoders", "has_only_characters"]
 
 _ANY_CHARACTER = r"[\s\S]"
 
@@ -30,15 +28,8 @@ def character_encoders(vocabulary: Vocabulary) -> Encoders:
     return Encoders(encoder, encoder, encoder, token_scanner(vocabulary), alphabet=frozenset(ids))
 
 
-def wordlevel_metadata(tokens: Sequence[str], content: JsonField) -> dict[str, Any]:
-    """The `tokenizer.ggml.*` keys of a tokenizer.json that splits at every character.
-
-    Raises BadModelFile for any other WordLevel model.
-    """
+def has_only_characters(content: JsonField, tokens: Sequence[str]) -> bool:
+    """Whether a tokenizer.json with a WordLevel model splits at every character."""
     steps = list(steps_of(content["pre_tokenizer"], "pretokenizers"))
     pattern = steps[0]["pattern"].value if len(steps) == 1 else None
-    if pattern != {"Regex": _ANY_CHARACTER} or any(len(token) != 1 for token in tokens):
-        raise content["model"].error(
-            "has the type WordLevel, which GGUF supports only if every token is one character"
-        )
-    return character_metadata(tokens)
+    return pattern == {"Regex": _ANY_CHARACTER} and all(len(token) == 1 for token in tokens)

@@ -10,7 +10,7 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from zeropoint.tokenizers.core.added_tokens import added_tokens, token_scanner
+from zeropoint.tokenizers.core.added_tokens import added_tokens, hidden_name, token_scanner
 from zeropoint.tokenizers.core.pipeline import PIPELINE_KEY, SPACE, Pipeline, Step
 from zeropoint.tokenizers.core.tokenizer import Encoders
 from zeropoint.tokenizers.core.vocabulary import UNUSED, Vocabulary
@@ -29,8 +29,7 @@ def t5_encoders(vocabulary: Vocabulary) -> Encoders:
 
     control, user = added_tokens(vocabulary)
     pieces = list(zip(vocabulary.tokens, vocabulary.scores, strict=True))
-    # No word contains a space, so text cannot encode to a control token under these names.
-    unreachable = {index: (f" {index}", _UNREACHABLE_SCORE) for index in vocabulary.control_ids}
+    unreachable = {index: (hidden_name(index), _UNREACHABLE_SCORE) for index in vocabulary.control_ids}
     hidden = [unreachable.get(index, piece) for index, piece in enumerate(pieces)]
     pipeline = vocabulary.pipeline or _default_pipeline(vocabulary)
     if "unk" not in vocabulary.special:
