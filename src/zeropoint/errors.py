@@ -90,6 +90,7 @@ def choices(kind: str, given: object, allowed: Iterable[str], became: Mapping[st
     else:
         import difflib  # only when there is an error; imports delay start-up
 
-        close = difflib.get_close_matches(str(given), names, n=1)
-        hint = f" (closest: {close[0]})" if close else ""
+        by_lower = {name.lower(): name for name in names}
+        close = difflib.get_close_matches(str(given).lower(), by_lower, n=1)
+        hint = f" (closest: {by_lower[close[0]]})" if close else ""
     return f"unknown {kind} `{given}`; expected one of {', '.join(names)}{hint}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from zeropoint.errors import BadInput, choices
 
 __all__ = [
+    "FILE_ENDINGS",
     "RUNS",
     "RUN_FILE",
     "existing_model",
@@ -19,6 +20,7 @@ __all__ = [
     "find_run",
     "is_path",
     "known_runs",
+    "no_run",
     "run_path",
     "title",
 ]
@@ -70,6 +72,14 @@ def known_runs() -> list[str]:
         return sorted(name for name in names if _RUN.fullmatch(name))
     except OSError:
         return []
+
+
+def no_run(name: str, preset: str = "") -> str:
+    """The message for a run that is neither at the path `name` nor in `runs/`. preset: one that trains it."""
+    if known := known_runs():
+        return choices("run", name, known)
+    train = f"zeropoint train {preset}".strip()
+    return f"there is no run at {name} or {RUNS / name}; train one with `{train}`"
 
 
 def find_run(name: str) -> Path | None:

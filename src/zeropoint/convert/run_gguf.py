@@ -25,6 +25,8 @@ def open_native(path: Path) -> GgufModel:
     if location.kind == "hf":
         refuse_folder(path)
     if location.kind == "gguf":
+        if path.suffix == ".safetensors" and path.with_name("config.json").is_file():
+            refuse_folder(path.parent)
         return open_gguf(location.path)
     target = location.path / "model.gguf"
     if not target.is_file():

@@ -36,6 +36,13 @@ def test_run_takes_the_model_as_its_first_argument(run: Run, model: FakeModel, a
     assert model.loaded_with["name"] == "some:model"
 
 
+@pytest.mark.parametrize("argv", [("-m", "some:model", "hi"), ("hi", "--model", "some:model")])
+def test_run_says_how_to_name_the_model(run: Run, argv: tuple[str, ...]) -> None:
+    result = run("run", *argv)
+    message = "error: `zeropoint run` takes the model without --model: zeropoint run some:model\n"
+    assert (result.code, result.out, result.err) == (2, "", message)
+
+
 def test_run_without_a_model_uses_the_default(run: Run, model: FakeModel) -> None:
     assert run("run", stdin=b"hi").out == "[hi]\n"
     assert model.loaded_with["name"] == "smollm2:135m"
@@ -53,7 +60,8 @@ def test_help_of_an_unknown_command_is_bad_usage(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "closest"), [("lsit", "list"), ("pll", "pull"), ("hlep", "help"), ("rnu", "run")]
+    ("name", "closest"),
+    [("lsit", "list"), ("pll", "pull"), ("hlep", "help"), ("rnu", "run"), ("LIST", "list")],
 )
 def test_did_you_mean_knows_these_names(run: Run, name: str, closest: str) -> None:
     assert f"(closest: {closest})" in run(name).err

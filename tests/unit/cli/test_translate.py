@@ -27,7 +27,7 @@ def test_a_run_is_found_by_its_name(run: Run, trained_pairs: Path, tmp_path: Pat
     result = run("translate", "yours", "Kein Hund")
     assert (result.code, result.err) == (
         2,
-        "error: there is no run at yours or runs/yours; train one with `zeropoint train multi30k`\n",
+        "error: unknown run `yours`; expected one of mine\n",
     )
 
 

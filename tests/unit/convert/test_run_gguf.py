@@ -57,6 +57,8 @@ def test_a_hugging_face_folder_gives_the_command_that_converts_it(tmp_path: Path
         open_native(folder)
     command = shlex.split(str(refused.value).rpartition("convert it once: ")[2])
     assert command == ["zeropoint", "convert", str(folder), "my llama.gguf"]
+    with pytest.raises(BadInput, match=r"my llama is a Hugging Face folder, and .* convert it once: "):
+        open_native(folder / "model.safetensors")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(BadInput, match=r" --allow-pickle$"):
         open_native(folder)

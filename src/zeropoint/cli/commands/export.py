@@ -92,6 +92,7 @@ def command(
 
 def _checkpoint(run: str, which: str | int) -> Path:
     """The checkpoint's folder. Raises BadInput if there is no such run."""
+    from zeropoint.catalogue.local_names import no_run
     from zeropoint.weights.run_checkpoint import checkpoint_path, find_checkpoint, is_run
 
     for path in (Path(run).expanduser(), Path("runs") / run):
@@ -99,7 +100,7 @@ def _checkpoint(run: str, which: str | int) -> Path:
             return checkpoint_path(path, which)
         if (checkpoint := find_checkpoint(path)) is not None:
             return checkpoint
-    raise BadInput(f"there is no run at {run} or runs/{run}; train one with `zeropoint train`")
+    raise BadInput(no_run(run))
 
 
 def _default_target(checkpoint: Path, suffix: str) -> Path:

@@ -7,6 +7,7 @@ import click
 from zeropoint.cli import help_page
 from zeropoint.cli.commands import chat
 from zeropoint.cli.names import model_names
+from zeropoint.errors import BadInput
 
 GROUP = "Use"
 _EXAMPLES = """\b
@@ -17,12 +18,21 @@ Examples:
   zeropoint run shakespeare-char        the training run in runs/
 """
 
+
+def _refuse_model_option(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        raise BadInput(f"`zeropoint run` takes the model without --model: zeropoint run {value}")
+
+
 command = help_page.Command(
     "run",
     callback=chat.command.callback,
     params=[
         click.Argument(["model"], required=False, shell_complete=model_names),
         *(param for param in chat.command.params if param.name != "model"),
+        click.Option(
+            ["-m", "--model", "refused"], hidden=True, expose_value=False, callback=_refuse_model_option
+        ),
     ],
     help="Chat with MODEL, or ask it one QUESTION; without MODEL, with the default model.\n\n"
     "All options are those of `zeropoint chat`.",

@@ -141,12 +141,13 @@ def _read_stdin(text: str | None, console: Console) -> str:
 
 
 def _folder(run: str) -> Path:
+    from zeropoint.catalogue.local_names import no_run
     from zeropoint.weights.run_checkpoint import is_run
 
     for path in (Path(run).expanduser(), Path("runs") / run):
         if is_run(path):
             return path
-    raise BadInput(f"there is no run at {run} or runs/{run}; train one with `zeropoint train multi30k`")
+    raise BadInput(no_run(run, "multi30k"))
 
 
 def _maps(translator: Translator, text: str, answer: list[int], only: str | None) -> list[AttentionMap]:
