@@ -253,6 +253,14 @@ def _commands_table() -> str:
     )
 
 
+def _command_pages() -> str:
+    """A list item for each group of commands."""
+    return "\n".join(
+        f"- **{title}**: {', '.join(f'[{name}](commands/{name}.md)' for name, _ in commands)}"
+        for title, commands in command_groups().items()
+    )
+
+
 def load_script(path: Path) -> ModuleType:
     """Import a script that belongs to no package."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -265,6 +273,7 @@ def load_script(path: Path) -> ModuleType:
 
 
 _TABLES = {
+    "command_pages": _command_pages,
     "commands": _commands_table,
     "families": _families_table,
     "formats": _formats_table,

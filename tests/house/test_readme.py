@@ -118,10 +118,12 @@ def test_no_text_installs_a_package_of_our_name() -> None:
     assert [path for path in paths if pattern.search(path.read_text("utf-8"))] == []
 
 
-def test_the_readme_names_every_command() -> None:
+def test_the_readme_and_the_list_of_pages_name_every_command() -> None:
     text = README.read_text("utf-8")
+    pages = (DOCS / "README.md").read_text("utf-8")
     names = cli.list_commands(click.Context(cli))
     assert [name for name in names if f"(docs/commands/{name}.md)" not in text] == []
+    assert [name for name in names if f"(commands/{name}.md)" not in pages] == []
 
 
 def test_the_picture_is_small() -> None:

@@ -62,6 +62,12 @@ def test_the_commands_of_the_tour_print_what_it_shows(
     assert len(steps) == 10
 
 
+def test_the_readme_and_the_help_lead_to_both_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in ((ROOT / "README.md").read_text("utf-8"), run(["--help"], monkeypatch)):
+        assert "docs/tour.md" in text
+        assert "docs/glossary.md" in text
+
+
 def test_each_word_of_the_glossary_has_two_sentences_and_a_place_that_shows_it() -> None:
     entries = re.findall(
         r"^- \*\*(.+?)\*\*: (.*?)(?=^- |\Z)", GLOSSARY.read_text("utf-8"), re.MULTILINE | re.DOTALL
