@@ -150,6 +150,22 @@ def test_phi3s_flags_are_known_by_its_name(name: str, is_stripped: bool) -> None
     assert 13 in tokenizer.encode("<s>\nhi", parse_special=True) or 14 in tokenizer.encode("<s>\nhi")
 
 
+@pytest.mark.parametrize(
+    ("keys", "token"),
+    [
+        ({"tokenizer.ggml.pre": "jina-v2-de"}, "<mask>"),
+        ({"general.architecture": "nomic-bert-moe"}, "<mask>"),
+        ({"general.name": "modern-bert-base"}, "[MASK]"),
+    ],
+)
+def test_masks_known_to_swallow_the_space_before_them(keys: dict[str, str], token: str) -> None:
+    content = byte_level_json()
+    content["added_tokens"][0]["content"] = token
+    metadata = gguf_metadata(content, {}, {}, 258) | keys
+    del metadata["zeropoint.tokenizer.added_token_flags"]
+    assert load_tokenizer(model(metadata)).encode(f"hi {token}", parse_special=True) == [256, 257]
+
+
 def test_flags_that_the_file_states_win_over_its_name() -> None:
     metadata = gguf_metadata(llama_json(LEGACY, None), {}, {}, 263) | {"general.name": "phi-3"}
     ids = load_tokenizer(model(metadata)).encode("<|user|>\nhi", parse_special=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,6 +78,20 @@ def test_every_pre_tokenizer_is_recognized_after_a_round_trip(byte_metadata: Any
         metadata = gguf_metadata(content, {}, {}, len(opened.metadata["tokenizer.ggml.tokens"]))
         assert metadata["tokenizer.ggml.pre"] == name
         assert "zeropoint.tokenizer.pipeline" not in metadata, name
+
+
+def test_no_word_spans_the_space_before_which_long_text_is_divided(
+    byte_metadata: Any, model: Any, varied_lines: Any
+) -> None:
+    rows = {id(steps): (name, steps) for name, steps in pre_tokenizers().items()}
+    lines = [*varied_lines(["<|im_end|>"])[:250], "a, (b | c) = + \u05e9\u05dc \u05e2 \u200d \u200d x"]
+    for name, steps in rows.values():
+        pre_tokenizer = load_tokenizer(model(byte_metadata(name))).hf_tokenizer.pre_tokenizer
+        spanning = 0
+        for line in lines:
+            starts = {start for _, (start, _) in pre_tokenizer.pre_tokenize_str(line)}
+            spanning += len({match.start() for match in re.finditer(r"(?<=\S) ", line)} - starts)
+        assert (spanning > 0) == steps.spans_words, name
 
 
 def test_keeping_the_matches_of_a_pattern_that_covers_all_text_is_isolating_them(byte_metadata: Any) -> None:
