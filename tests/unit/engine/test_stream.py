@@ -202,12 +202,19 @@ def test_an_endless_repetition_ends_the_answer_on_request(long_path: Path) -> No
         assert len(stream.token_ids) < 1000
 
 
-def test_an_answer_that_fills_the_context_says_so(model: Model) -> None:
+def test_an_answer_that_fills_the_context_says_so(model: Model, tiny_path: Path) -> None:
     model.tokenizer.stop_ids = frozenset()
     stream = model.generate("abc", **ENDLESS)
     stream.text()
     assert stream.finish_reason == "length"
-    assert stream.notices == [f"the answer was cut off: the context of {model.engine.n_ctx} tokens is full"]
+    full = f"the answer was cut off: the context of {model.engine.n_ctx} tokens is full"
+    assert stream.notices == [full]
+    with zeropoint.load(tiny_path, context=20) as short:
+        short.tokenizer.stop_ids = frozenset()
+        stream = short.generate("abc", **ENDLESS)
+        stream.text()
+    larger = f"choose a larger context, up to {model.engine.n_ctx} tokens"
+    assert stream.notices == [f"the answer was cut off: the context of 20 tokens is full; {larger}"]
 
 
 # A background job of a shell inherits an ignored SIGINT; the child restores the default.

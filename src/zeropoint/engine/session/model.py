@@ -57,7 +57,7 @@ class Model(ProcessBound):
         self.name = name
         self.defaults: Mapping[str, Any] = {}
         self.template_name: str | None = None
-        self._streams = StreamMultiplexer(engine)
+        self._streams = StreamMultiplexer(engine, blueprint.n_ctx)
 
     @cached_property
     def template(self) -> ChatTemplate:

@@ -43,10 +43,14 @@ class Timings:
 
 
 class StreamMultiplexer:
-    """Lets several streams share one engine: whichever steps it, each receives its own events."""
+    """Lets several streams share one engine: whichever steps it, each receives its own events.
 
-    def __init__(self, engine: Engine) -> None:
+    max_ctx: the longest context that the model allows, in tokens.
+    """
+
+    def __init__(self, engine: Engine, max_ctx: int) -> None:
         self.engine = engine
+        self.max_ctx = max_ctx
         self._pending: dict[int, list[Event]] = {}
 
     def submit(self, request: Request) -> int:
@@ -243,8 +247,9 @@ class Stream(ProcessBound):
         elif self._repeats():
             self.finish_reason = "repetition"
         elif event.finish == "length" and len(self.token_ids) != self._max_tokens:
-            n_ctx = self._streams.engine.n_ctx
-            self.notices.append(f"the answer was cut off: the context of {n_ctx} tokens is full")
+            n_ctx, max_ctx = self._streams.engine.n_ctx, self._streams.max_ctx
+            more = f"; choose a larger context, up to {max_ctx} tokens" if n_ctx < max_ctx else ""
+            self.notices.append(f"the answer was cut off: the context of {n_ctx} tokens is full{more}")
         return piece
 
     def _repeats(self) -> bool:
