@@ -106,6 +106,8 @@ def json_view(
     special = {name: index for name, index in found.items() if index is not None}
     ends = {index for config in configs for index in _ids(config.get("eos_token_id"))}
     begin, end = _document_ends(library)
+    if library.post_processor is None and (settings or {}).get("add_bos_token") is True and "bos" in special:
+        begin = (special["bos"],)
     added = library.get_added_tokens_decoder()
     is_word_level = type(library.model).__name__ == "WordLevel"
     has_characters = is_word_level and all(len(token) == 1 for token in library.get_vocab())

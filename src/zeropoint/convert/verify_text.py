@@ -147,7 +147,13 @@ def _excerpt(text: str) -> str:
 
 
 def _compare_chat(before: TextView, after: TextView, name: str) -> None:
-    """Raise BadModelFile if an answer would not end where it does, or if the chat template differs."""
+    """Raise BadModelFile if the start of a text, the end of answers or the template would differ."""
+    if before.begin != after.begin:
+        old, new = (before.decode(ids) if ids else "no special token" for ids in (before.begin, after.begin))
+        raise BadModelFile(
+            f"{name} was not written: a text would begin with {new!r} instead of {old!r}; use the model in "
+            "its own format"
+        )
     if missing := before.stop_ids - after.stop_ids:
         tokens = ", ".join(repr(before.decode([index])) for index in sorted(missing))
         raise BadModelFile(

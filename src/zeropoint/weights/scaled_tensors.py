@@ -20,7 +20,8 @@ __all__ = ["ScaledTensors", "has_scales"]
 
 Array = npt.NDArray[np.float32]
 _SCALES = ("_scale_inv", "_scale")  # after the name of the weight
-_ACTIVATION_SCALES = (".input_scale", ".activation_scale")  # not needed: activations are not FP8 here
+# Of activations and caches, which are not FP8 here.
+_OTHER_SCALES = (".input_scale", ".activation_scale", ".output_scale", ".k_scale", ".v_scale", ".kv_scale")
 _BLOCK = (128, 128)  # where config.json does not say
 
 
@@ -33,7 +34,7 @@ class ScaledTensors:
     """An opened file whose FP8 weights are read with their scales applied; the scales are not listed.
 
     quantization: `quantization_config` of config.json, which gives the size of a block. left_out: the scales
-    of activations. Raises BadModelFile for a scale whose shape does not fit its weight.
+    of activations and of the KV cache. Raises BadModelFile for a scale whose shape does not fit its weight.
     """
 
     def __init__(self, stored: StoredTensors, quantization: object) -> None:
@@ -43,7 +44,7 @@ class ScaledTensors:
             name: scale for name in stored.tensors if (scale := _scale_name(stored, name)) is not None
         }
         self.name = stored.name
-        self.left_out = tuple(name for name in stored.tensors if name.endswith(_ACTIVATION_SCALES))
+        self.left_out = tuple(name for name in stored.tensors if name.endswith(_OTHER_SCALES))
         hidden = {*self._scale_of.values(), *self.left_out}
         self.tensors: Mapping[str, Any] = {
             name: info for name, info in stored.tensors.items() if name not in hidden

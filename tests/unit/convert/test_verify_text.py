@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import tokenizers
+from tokenizers import processors
 
 from tests.support.tiny import write_tiny_model
 from tests.support.tiny_folder import CONFIGS, write_tiny_folder
@@ -89,6 +90,11 @@ def type_a_control_token_as_text(metadata: Metadata) -> None:
     metadata["tokenizer.ggml.token_type"][metadata["tokenizer.ggml.tokens"].index("[A]")] = 1
 
 
+def begin_with_a_token(metadata: Metadata) -> None:
+    metadata["tokenizer.ggml.bos_token_id"] = metadata["tokenizer.ggml.tokens"].index("<s>")
+    metadata["tokenizer.ggml.add_bos_token"] = True
+
+
 def lose_the_end_token(metadata: Metadata) -> None:
     for key in [key for key in metadata if key.split(".")[-1] in ("eos_token_id", "eos_token_ids")]:
         del metadata[key]
@@ -110,6 +116,7 @@ def change_the_template(metadata: Metadata) -> None:
         (lose_the_space_prefix, "would get other token ids than from its source"),
         (type_a_control_token_as_text, r"the text 'a \[A\] b.* would get other token ids"),
         (lose_the_end_token, r"answers would no longer end at '\[B\]'"),
+        (begin_with_a_token, "a text would begin with '<s>' instead of 'no special token'"),
         (change_the_template, "its chat template is not that of its source"),
     ],
 )
@@ -178,13 +185,13 @@ def test_a_run_with_an_end_token_converts_to_a_folder_and_on(kind: str, tmp_path
 
 
 def test_differences_around_text_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other beginning and padding tokens change no id of a text."""
-    write_folder(tmp_path / "a", TOKENIZERS["llama 2"](), bos_token="<s>", pad_token="</s>")
+    """Other padding, and a token after a document, change no id of a text."""
+    write_folder(tmp_path / "a", TOKENIZERS["llama 2"](), eos_token="</s>", pad_token="</s>")
     original = from_hf.gguf_metadata
 
     def changed(*arguments: Any, **named: Any) -> Metadata:
         ignored = ("tokenizer.ggml.padding_token_id",)
-        metadata = original(*arguments, **named) | {"tokenizer.ggml.add_bos_token": True}
+        metadata = original(*arguments, **named) | {"tokenizer.ggml.add_eos_token": True}
         return {key: value for key, value in metadata.items() if key not in ignored}
 
     monkeypatch.setattr(model_metadata.from_hf, "gguf_metadata", changed)
@@ -192,8 +199,34 @@ def test_differences_around_text_are_reported(tmp_path: Path, monkeypatch: pytes
     convert(tmp_path / "a", tmp_path / "b.gguf", notify=notices.append)
     assert notices == [
         "not preserved: the padding token, '</s>'",
-        "not preserved: a document begins with '<s>' in the result, but not in the source",
+        "not preserved: a document ends with '</s>' in the result, but not in the source",
     ]
+
+
+@pytest.mark.parametrize("ends", [(["<s>"], []), ([], ["</s>"]), (["<s>"], ["</s>"]), None])
+def test_tokens_around_a_document_survive_there_and_back(
+    ends: tuple[list[str], list[str]] | None, tmp_path: Path
+) -> None:
+    made = TOKENIZERS["llama 2"]()
+    settings: dict[str, Any] = {"bos_token": "<s>", "eos_token": "</s>"}
+    begin, end = ends or (["<s>"], [])
+    if ends is None:  # transformers reads this if there is no post-processor
+        settings["add_bos_token"] = True
+    else:
+        library = tokenizers.Tokenizer.from_str(json.dumps(made))
+        special = [("<s>", 1), ("</s>", 2)]
+        library.post_processor = processors.TemplateProcessing(
+            single=[*begin, "$A", *end], pair=None, special_tokens=special
+        )
+        made = json.loads(library.to_str())
+    write_folder(tmp_path / "a", made, **settings)
+    notices: list[str] = []
+    convert(tmp_path / "a", tmp_path / "b.gguf", notify=notices.append)
+    convert(tmp_path / "b.gguf", tmp_path / "c", notify=notices.append)
+    assert notices == []
+    written = tokenizers.Tokenizer.from_file(str(tmp_path / "c" / "tokenizer.json")).encode("a")
+    n_inside = len(written.ids) - len(begin) - len(end)
+    assert written.special_tokens_mask == [1] * len(begin) + [0] * n_inside + [1] * len(end)
 
 
 def test_a_copied_tokenizer_that_zeropoint_cannot_use_is_reported(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from zeropoint.tokenizers.formats.words import word_metadata
 
 __all__ = ["gguf_metadata"]
 
-_END_KEY = "tokenizer.ggml.eos_token_id"
+_END_KEY, _ADD_EOS_KEY = "tokenizer.ggml.eos_token_id", "tokenizer.ggml.add_eos_token"
 _SPECIAL = {
     "bos": "bos_token_id",
     "eos": "eos_token_id",
@@ -82,6 +82,8 @@ def gguf_metadata(
         is_bpe = kind == "BPE"
         metadata = (_bpe_metadata if is_bpe else word_metadata)(content, tokens, types)
         metadata["tokenizer.ggml.add_bos_token"] = _adds_bos(content, settings_json)
+        if _document_flags(content)[_ADD_EOS_KEY]:
+            metadata[_ADD_EOS_KEY] = True
     ids = {token: index for index, token in enumerate(metadata["tokenizer.ggml.tokens"])}
     metadata |= _special_ids(settings_json, configs, model, ids) | flags
     if template is not None and kind in ("BPE", "WordLevel"):
@@ -240,7 +242,7 @@ def _document_flags(content: JsonField) -> dict[str, bool]:
     single = _template(content) or [{}]
     return {
         "tokenizer.ggml.add_bos_token": "SpecialToken" in single[0],
-        "tokenizer.ggml.add_eos_token": "SpecialToken" in single[-1],
+        _ADD_EOS_KEY: "SpecialToken" in single[-1],
     }
 
 

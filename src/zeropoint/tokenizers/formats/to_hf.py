@@ -28,10 +28,8 @@ def hf_tokenizer_files(model: HasMetadata, tokenizer: Tokenizer, n_ctx: int) -> 
     _set_decoder(hf_tokenizer, tokenizer)
     if tokenizer.sep_id is not None:
         _set_bert_post_processor(hf_tokenizer, tokenizer)
-    elif model.metadata.get("tokenizer.ggml.add_eos_token") is True and tokenizer.eos_id is not None:
-        _set_eos(hf_tokenizer, tokenizer.token_text(tokenizer.eos_id), tokenizer.eos_id)
-    elif tokenizer.add_bos and tokenizer.bos_id is not None:
-        _set_bos(hf_tokenizer, tokenizer.token_text(tokenizer.bos_id), tokenizer.bos_id)
+    else:
+        _set_ends(hf_tokenizer, tokenizer, model.metadata.get("tokenizer.ggml.add_eos_token") is True)
     config = json.dumps(_config(model, tokenizer, n_ctx), indent=2, ensure_ascii=False)
     return {
         "tokenizer.json": hf_tokenizer.to_str(pretty=True).encode(),
@@ -75,19 +73,22 @@ def _set_decoder(hf_tokenizer: tokenizers.Tokenizer, tokenizer: Tokenizer) -> No
         hf_tokenizer.decoder = decoders.Metaspace(replacement=SPACE, prepend_scheme=scheme)
 
 
-def _set_bos(hf_tokenizer: tokenizers.Tokenizer, token: str, index: int) -> None:
+def _set_ends(hf_tokenizer: tokenizers.Tokenizer, tokenizer: Tokenizer, add_eos: bool) -> None:
+    """BOS before and EOS after a document, if any; with BOS, the second text has token type 1."""
     from tokenizers import processors
 
-    hf_tokenizer.post_processor = processors.TemplateProcessing(
-        single=[token, "$A"], pair=[token, "$A", f"{token}:1", "$B:1"], special_tokens=[(token, index)]
+    ends = [(tokenizer.bos_id, tokenizer.add_bos), (tokenizer.eos_id, add_eos)]
+    begin, end = (
+        [tokenizer.token_text(index)] if is_added and index is not None else [] for index, is_added in ends
     )
-
-
-def _set_eos(hf_tokenizer: tokenizers.Tokenizer, token: str, index: int) -> None:
-    from tokenizers import processors
-
+    if not begin and not end:
+        return
+    kind = ":1" if begin else ""
+    second = [f"{token}{kind}" for token in (*begin, "$B", *end)]
     hf_tokenizer.post_processor = processors.TemplateProcessing(
-        single=["$A", token], pair=["$A", token, "$B", token], special_tokens=[(token, index)]
+        single=[*begin, "$A", *end],
+        pair=[*begin, "$A", *end, *second],
+        special_tokens=[(tokenizer.token_text(index), index) for index, _ in ends if index is not None],
     )
 
 
