@@ -48,7 +48,7 @@ def test_install_reports_what_it_cannot_do(run: Run, tmp_path: Path) -> None:
     (tmp_path / "fish").write_text("in the way")
     result = run("--install-completion", "fish")
     assert result.code == 1
-    assert result.err.startswith("error: cannot write")
+    assert result.err.startswith("error: cannot use")
 
 
 # Complete a line as bash does: set COMP_LINE and COMP_POINT, then call the completion function.

@@ -1,4 +1,4 @@
-"""Convert a model to another file format or a smaller number format.
+"""Convert a model to another file format or number format.
 
 The command writes to a temporary name, verifies the result, and only then renames it. It loads the result,
 compares every tensor and the token ids of many texts with the source, and runs both models: GGUF decoders in
