@@ -26,6 +26,9 @@ TRAIN_PACKAGES = ("torch", "matplotlib", "plotext", "pyarrow", "sacrebleu")
 """The packages of the extra `train`."""
 
 
+_MAX_SHOWN = 200  # characters of a value in a message: it may come from a file
+
+
 class ZeropointError(Exception):
     """Base class of all errors raised on purpose. Exit code 1."""
 
@@ -93,4 +96,5 @@ def choices(kind: str, given: object, allowed: Iterable[str], became: Mapping[st
         by_lower = {name.lower(): name for name in names}
         close = difflib.get_close_matches(str(given).lower(), by_lower, n=1)
         hint = f" (closest: {by_lower[close[0]]})" if close else ""
-    return f"unknown {kind} `{given}`; expected one of {', '.join(names)}{hint}"
+    shown = str(given) if len(str(given)) <= _MAX_SHOWN else f"{given!s:.{_MAX_SHOWN}}..."
+    return f"unknown {kind} `{shown}`; expected one of {', '.join(names)}{hint}"

@@ -268,8 +268,10 @@ def _decode(raw: bytes, path: Path, line: int) -> str:
 def _parse_json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{where}: invalid JSON ({error or 'too many brackets'}); check the file") from None
+    except RecursionError:
+        raise BadInput(f"{where}: invalid JSON (it is nested too deeply); check the file") from None
+    except ValueError as error:
+        raise BadInput(f"{where}: invalid JSON ({error}); check the file") from None
 
 
 def _document(record: object, field: str, where: str) -> Document:
