@@ -55,9 +55,9 @@ def require_parent(path: Path, remedy: str = OTHER_FOLDER) -> None:
 def _too_large(name: str, need_bytes: int | None, remedy: str) -> DiskError:
     size = f"have {format_bytes(need_bytes)}, more" if need_bytes else "be larger"
     if (limit := file_size_limit()) is not None:
+        shown = format_bytes(limit) if limit >= 1_000_000 else f"{limit:,} bytes"
         return DiskError(
-            f"{name} would {size} than this shell's limit of {format_bytes(limit)}; "
-            "raise it with `ulimit -f unlimited`"
+            f"{name} would {size} than this shell's limit of {shown}; raise it with `ulimit -f unlimited`"
         )
     return DiskError(f"{name} would {size} than its file system allows; use another disk, or {remedy}")
 

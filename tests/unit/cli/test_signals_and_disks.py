@@ -105,7 +105,9 @@ def test_a_limit_of_the_shell_names_the_target(tiny_path: Path, tmp_path: Path):
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {tmp_path}/out.gguf would have ")
-    assert done.stderr.endswith("than this shell's limit of 0.0 MB; raise it with `ulimit -f unlimited`\n")
+    assert done.stderr.endswith(
+        "than this shell's limit of 20,480 bytes; raise it with `ulimit -f unlimited`\n"
+    )
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
 
 
