@@ -112,6 +112,33 @@ def test_a_sentencepiece_model_encodes_as_in_sentencepiece(trained_model: Path) 
         assert ours.decode(ours.encode(line)) == line
 
 
+@pytest.mark.heavy
+@pytest.mark.parametrize("rule", ["nmt_nfkc", "identity"])
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_sentencepieces_normalization(kind: str, rule: str, tmp_path: Path) -> None:
+    """With and without a character map, a prefix, and superfluous spaces."""
+    sentencepiece = pytest.importorskip("sentencepiece")
+    text = (
+        "the quick brown fox jumps over the lazy dog, na\u00efve caf\u00e9 12345 \u4f60\u597d \ufb01ne\n" * 20
+    )
+    (tmp_path / "text.txt").write_text(text, "utf-8")
+    draw = random.Random(0)
+    words = ["the", "quick", "na\u00efve", "cafe\u0301", "\u4f60", "\U0001f600", "zebra", ",", " ", "\t",
+             "\ufb01ne", "\uff21\uff42", "\u2460", "\u3000", "", "\n"]  # fmt: skip
+    for flags in ((True, True), (True, False), (False, True), (False, False)):
+        sentencepiece.SentencePieceTrainer.train(
+            input=str(tmp_path / "text.txt"), model_prefix=str(tmp_path / "m"), model_type=kind,
+            minloglevel=2, vocab_size=340, byte_fallback=True, normalization_rule_name=rule,
+            character_coverage=1.0, hard_vocab_limit=False, remove_extra_whitespaces=flags[0],
+            add_dummy_prefix=flags[1],
+        )  # fmt: skip
+        theirs = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "m.model"))
+        ours = load_sentencepiece(tmp_path / "m.model")
+        for _ in range(100):
+            line = " ".join(draw.choices(words, k=draw.randint(1, 9)))
+            assert ours.encode(line) == theirs.encode(line), (flags, line)
+
+
 def test_a_damaged_sentencepiece_model_loads_or_raises_bad_model_file(
     trained_model: Path, tmp_path: Path
 ) -> None:
@@ -128,11 +155,12 @@ def test_a_damaged_sentencepiece_model_loads_or_raises_bad_model_file(
 
 
 @pytest.mark.parametrize(("data", "message"), [
-    (b"", "not BPE"), (b"\x0a\xff\xff\xff\xff\x0f", "ends inside a field"), (b"\x0b", "wire type 3"),
+    (b"", "at least two tokens"), (b"\x0b", "wire type 3"),
+    (b"\x0a\xff\xff\xff\xff\x0f", "ends inside a field"),
     (b"\xff" * 11, "more than ten bytes"), (b"\x80", "inside a number"), (b"\x08\x01", "instead of bytes"),
     (b"\x00\x01", "field number of 0"), (b"\x0a\x02\x0a\x7f", "ends inside"),
     (b"\x0a\x03\x0a\x01\xff", "utf-8"),
-    (b"\x0a\x09\x11" + struct.pack("<d", 1), "unpack"), (b"\x12\x02\x18\x02", "normalizes text"),
+    (b"\x0a\x09\x11" + struct.pack("<d", 1), "unpack"), (b"\x12\x02\x18\x03", "neither BPE nor unigram"),
 ])  # fmt: skip
 def test_invalid_sentencepiece_models_are_rejected(data: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.model"

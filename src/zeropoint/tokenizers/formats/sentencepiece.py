@@ -1,34 +1,37 @@
 """Convert SentencePiece's `tokenizer.model`, a protocol buffer, to GGUF metadata.
 
 Format: https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto and
-https://protobuf.dev/programming-guides/encoding/. Supports what a Llama vocabulary needs.
+https://protobuf.dev/programming-guides/encoding/. Supports BPE and unigram models with any
+normalization.
 """
 
 from __future__ import annotations
 
+import base64
 import struct
 from collections.abc import Iterator
 from typing import Any
 
 from zeropoint.errors import BadModelFile
 from zeropoint.tokenizers.core.metadata_reader import MAX_TOKENS
+from zeropoint.tokenizers.core.pipeline import PIPELINE_KEY, SPACE, Pipeline
 
 __all__ = ["sentencepiece_metadata"]
 
-_BPE = 2  # value of TrainerSpec.model_type
+_KINDS = {1: "t5", 2: "llama"}  # GGUF's name of a vocabulary by TrainerSpec.model_type
 _SPECIAL = {40: "unknown_token_id", 41: "bos_token_id", 42: "eos_token_id", 43: "padding_token_id"}
 _DEFAULT_IDS = {40: 0, 41: 1, 42: 2, 43: -1}
 
 
 def sentencepiece_metadata(data: bytes, name: str = "tokenizer.model") -> dict[str, Any]:
-    """The `tokenizer.ggml.*` keys of a SentencePiece BPE model without normalization, like Llama's.
+    """The `tokenizer.*` keys of a SentencePiece model, BPE or unigram.
 
     Raises BadModelFile naming the file and the part that is damaged or not supported.
     """
     try:
         return _metadata(data)
     except (ValueError, struct.error, UnicodeDecodeError) as failure:
-        raise BadModelFile(f"{name} is not a SentencePiece BPE model like Llama's: {failure}") from None
+        raise BadModelFile(f"{name} is not a SentencePiece model that zeropoint reads: {failure}") from None
 
 
 def _metadata(data: bytes) -> dict[str, Any]:
@@ -47,25 +50,43 @@ def _metadata(data: bytes) -> dict[str, Any]:
             normalizer |= dict(protobuf_fields(_as_bytes(value)))
         if len(tokens) > MAX_TOKENS:
             raise ValueError(f"more than {MAX_TOKENS} tokens")
-    if trainer.get(3, 1) != _BPE:
-        raise ValueError("its model is not BPE (TrainerSpec.model_type)")
-    if normalizer.get(2) or normalizer.get(4, 1):
-        raise ValueError("it normalizes text (NormalizerSpec)")
+    if trainer.get(3, 1) not in _KINDS:
+        raise ValueError("its model is neither BPE nor unigram (TrainerSpec.model_type)")
     if not normalizer.get(5, 1) or trainer.get(24, 0):
         raise ValueError("it does not represent a space as U+2581 before a word")
+    kind = _KINDS[_as_int(trainer.get(3, 1))]
     metadata: dict[str, Any] = {
-        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.model": kind,
         "tokenizer.ggml.pre": "default",
         "tokenizer.ggml.tokens": tokens,
         "tokenizer.ggml.scores": scores,
         "tokenizer.ggml.token_type": types,
         "tokenizer.ggml.add_space_prefix": bool(normalizer.get(3, 1)),
     }
+    pipeline = _pipeline(normalizer)
+    n_standard = 1 + bool(normalizer.get(3, 1))  # the steps that a `llama` vocabulary has by itself
+    if kind != "llama" or len(pipeline.normalizer) > n_standard:
+        metadata[PIPELINE_KEY] = pipeline.to_json()
     for number, key in _SPECIAL.items():
         index = _as_int(trainer.get(number, _DEFAULT_IDS[number]))
         if 0 <= index < len(tokens):  # -1 as 64 bits means none
             metadata[f"tokenizer.ggml.{key}"] = index
     return metadata
+
+
+def _pipeline(normalizer: dict[int, int | bytes]) -> Pipeline:
+    """What SentencePiece does to a text: its character map, superfluous spaces, the prefix, U+2581."""
+    steps: list[dict[str, Any]] = []
+    if charsmap := _as_bytes(normalizer.get(2, b"")):
+        encoded = base64.b64encode(charsmap).decode()
+        steps.append({"type": "Precompiled", "precompiled_charsmap": encoded})
+    if normalizer.get(4, 1):
+        superfluous = {"Regex": r"\A +| +\z|(?<= ) +"}
+        steps.append({"type": "Replace", "pattern": superfluous, "content": ""})
+    if normalizer.get(3, 1):
+        steps.append({"type": "Prepend", "prepend": SPACE})
+    steps.append({"type": "Replace", "pattern": {"String": " "}, "content": SPACE})
+    return Pipeline(steps)
 
 
 def protobuf_fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
