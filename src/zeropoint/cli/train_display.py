@@ -14,7 +14,7 @@ from zeropoint.tokenizers.core.sanitize import printable
 from zeropoint.train.callbacks.callbacks import Callback, EvalInfo, Result, RunInfo, StepInfo
 from zeropoint.train.config.duration import parse_duration
 
-__all__ = ["LineDisplay", "ProgressBar", "train_display"]
+__all__ = ["LineDisplay", "ProgressBar", "StepBar", "step_bar", "train_display"]
 
 _LINE_EVERY_S = 10.0
 _MAX_AVERAGED_STEPS = 20  # span of the running averages of loss and speed, late in a run
@@ -34,8 +34,67 @@ def train_display(console: Console) -> Iterator[Callback]:
 def _choose_display(console: Console) -> Callback:
     if console.is_quiet:
         return Callback()
+    return ProgressBar(console) if _has_bars(console) else LineDisplay(console)
+
+
+def _has_bars(console: Console) -> bool:
     is_plain = console.environ.get("TERM") == "dumb" or bool(console.environ.get("CI"))
-    return LineDisplay(console) if is_plain or not sys.stderr.isatty() else ProgressBar(console)
+    return sys.stderr.isatty() and not is_plain
+
+
+@contextlib.contextmanager
+def step_bar(console: Console) -> Iterator[StepBar]:
+    """The progress of short trainings, one after another: a bar on a terminal, otherwise lines."""
+    bar = StepBar(console)
+    try:
+        yield bar
+    finally:
+        bar.pause()
+
+
+class StepBar:
+    """Shows the steps of a training on stderr: a bar on a terminal, a line every ten seconds elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._name = ""
+        self._progress: Any = None
+        self._last_s = time.monotonic()
+
+    def update(self, name: str, step: int, n_steps: int, loss: float) -> None:
+        """A training took a step; another name begins a new bar."""
+        if self._console.is_quiet or (step % 10 and step != n_steps):
+            return
+        if _has_bars(self._console):
+            self._update_bar(name, step, n_steps, loss)
+        elif time.monotonic() - self._last_s >= _LINE_EVERY_S:
+            self._last_s = time.monotonic()
+            self._console.warning(f"{name}: step {step:,}/{n_steps:,}, loss {loss:.4f}")
+
+    def pause(self) -> None:
+        """Remove the bar, so that a result can be printed."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def _update_bar(self, name: str, step: int, n_steps: int, loss: float) -> None:
+        from rich import progress
+
+        if self._progress is None or self._name != name:
+            self.pause()
+            self._name = name
+            self._progress = progress.Progress(
+                progress.TextColumn("{task.description}", markup=False),
+                progress.BarColumn(),
+                progress.TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+                progress.TextColumn("{task.fields[status]}", markup=False),
+                progress.TimeRemainingColumn(),
+                console=self._console.rich(sys.stderr),
+                transient=True,
+            )
+            self._task = self._progress.add_task(printable(name), total=n_steps, status="")
+            self._progress.start()
+        self._progress.update(self._task, completed=step, status=f"loss {loss:.3f}")
 
 
 class RunningAverage:

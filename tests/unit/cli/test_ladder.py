@@ -20,7 +20,7 @@ def short_text(monkeypatch: pytest.MonkeyPatch) -> None:
 
     ids = np.random.default_rng(0).integers(0, 65, 3000)
     ids[[10, -10, -400]] = 64
-    monkeypatch.setattr(run_ladder, "load_shakespeare", lambda: ids)
+    monkeypatch.setattr(run_ladder, "load_text", lambda name: ids)
 
 
 def test_a_quick_run_prints_a_row_per_rung_and_records_nothing(run: Run, tmp_path: Path) -> None:
@@ -91,3 +91,50 @@ def test_a_failed_rung_removes_the_progress_bar(run: Run, monkeypatch: pytest.Mo
     monkeypatch.setattr(run_ladder, "run_ladder", fail)
     assert run("ladder", "build-gpt", "--quick", "--rung", "bigram").code == 2
     assert bar.n_closed == 1
+
+
+def test_the_list_has_every_rung_with_its_minutes(run: Run) -> None:
+    result = run("ladder", "list")
+    rows = [line.split("\t") for line in result.out.splitlines()]
+    assert (result.code, {row[0] for row in rows}) == (0, {"build-gpt", "harbour", "llama"})
+    assert ["llama", "blocks", "15,000", "75", "--full", "four blocks, trained for longer"] in rows
+    entries = json.loads(run("ladder", "list", "--json").out)
+    assert len(entries) == len(rows)
+    assert all(entry["minutes"] > 0 for entry in entries)
+
+
+def test_the_harbour_ladder_reads_the_text_of_the_package(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from zeropoint.learn.ladders import run_ladder
+
+    monkeypatch.undo()  # the short text
+    monkeypatch.setenv("ZEROPOINT_OFFLINE", "1")
+    assert len(run_ladder.load_text("harbour")) == 36637
+    result = run("ladder", "harbour", "--quick", "--rung", "bigram")
+    assert (result.code, result.out.split("\t")[0]) == (0, "bigram")
+
+
+def test_steps_are_reported_to_a_bar_on_a_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from zeropoint.cli import train_display
+
+    updates: list[tuple[object, ...]] = []
+    monkeypatch.setattr(train_display.StepBar, "update", lambda self, *values: updates.append(values[:3]))
+    assert run("ladder", "llama", "--quick", "--rung", "rms-norm").code == 0
+    names = ("rms-norm", "rms-norm, corrected")
+    assert updates == [(name, step, 3) for name in names for step in (1, 2, 3)]
+
+
+@pytest.mark.usefixtures("terminal")
+def test_the_bar_of_a_training_shows_its_name_and_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from zeropoint.cli.console import Console
+    from zeropoint.cli.train_display import step_bar
+
+    monkeypatch.setattr("zeropoint.cli.train_display._has_bars", lambda console: True)
+    with step_bar(Console()) as bar:
+        bar.update("bigram", 10, 20, 2.5)
+        (task,) = bar._progress.tasks
+        assert (task.description, task.completed, task.total) == ("bigram", 10, 20)
+        assert task.fields["status"] == "loss 2.500"
+        bar.update("head", 20, 20, 2.0)
+        (task,) = bar._progress.tasks
+        assert task.description == "head"
+    assert bar._progress is None

@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 
 _N_PARAMETERS_SHOWN = 5
 _QUICK_STEPS = 3
+_FLAGS = {"seconds": "", "minutes": "--slow", "night": "--full"}
 _HEADERS = ("rung", "steps", "published", "ours", "corrected", "tolerance", "verdict", "s")
 GROUP = "Train"
 _EXAMPLES = """\b
 Examples:
+  zeropoint ladder list                               every rung, and how long it takes
+  zeropoint ladder harbour                            a first ladder: needs no network
   zeropoint ladder build-gpt                          every rung that takes seconds
   zeropoint ladder llama --slow                       and those that take minutes
   zeropoint ladder llama --rung rms-norm --rung no-mask --json
@@ -98,17 +101,22 @@ def command(
     runs: str,
     as_json: bool,
 ) -> None:
-    """Train the models of LADDER on tiny Shakespeare and compare their losses with the published ones.
+    """Train the models of LADDER and compare their losses with the published ones.
 
     A ladder is a series of small models, each with one more part than the last: a rung. Ladders: build-gpt
-    (Karpathy, "Let's build GPT", 2023) and llama (Kitano, "Llama from scratch", 2023). The llama rungs are
-    trained twice, as published ("ours") and without their bugs ("corrected"); a module that lets a model see
-    the tokens it should predict is reported by name. The exit code is 1 if a loss differs, if losses do not
-    decrease as published, or if a corrected model sees them.
+    (Karpathy, "Let's build GPT", 2023) and llama (Kitano, "Llama from scratch", 2023), on tiny Shakespeare,
+    and harbour, the small rungs of build-gpt on a story in the package, with our own losses. `zeropoint
+    ladder list` lists the rungs of all, with minutes.
+
+    The llama rungs are trained twice, as published ("ours") and without their bugs ("corrected"); a module
+    that lets a model see the tokens it should predict is reported by name. The exit code is 1 if a loss
+    differs, if losses do not decrease as published, or if a corrected model sees them.
     """
     require_torch("ladder")
+    if name == "list":
+        _list(console, as_json)
+        return
     from zeropoint import registry, settings
-    from zeropoint.cli.train_display import train_display
     from zeropoint.learn.ladders import results as results_file
     from zeropoint.learn.ladders import run_ladder
 
@@ -117,22 +125,15 @@ def command(
     path = Path(results) if results else settings.ladder_results_file()
     if not quick:
         results_file.append(path)  # fail before training, not after, if the file is not writable
-    ids = run_ladder.load_shakespeare()
-    n_steps = _QUICK_STEPS if quick else None
     measured: list[StageResult] = []
     if sys.stdout.isatty() and not as_json:
         console.line(_aligned(_HEADERS))
-    for rung in rungs:
-        console.notice(f"{rung.name}: {rung.change}")
-        with train_display(console) as display:
-            for result in run_ladder.run_ladder(
-                ladder, [rung], ids, seed, n_steps, folder=Path(runs), callbacks=(display,), device=device
-            ):
-                measured.append(result)
-                if not quick:
-                    results_file.append(path, results_file.entry(ladder, result, seed))
-                if not as_json:
-                    _print(console, result)
+    for result in _train(console, ladder, rungs, seed, quick, Path(runs), device):
+        measured.append(result)
+        if not quick:
+            results_file.append(path, results_file.entry(ladder, result, seed))
+        if not as_json:
+            _print(console, result)
     out_of_order = run_ladder.out_of_order(ladder, measured)
     if as_json:
         entries = [results_file.entry(ladder, result, seed) for result in measured]
@@ -142,6 +143,78 @@ def command(
     _report_skipped(console, ladder, names, rungs)
     if out_of_order or any(r.verdict == "differs" or r.corrected_leak is not None for r in measured):
         context.exit(1)
+
+
+def _train(
+    console: Console,
+    ladder: Ladder,
+    rungs: list[Rung],
+    seed: int,
+    is_quick: bool,
+    folder: Path,
+    device: Device | None,
+) -> Iterator[StageResult]:
+    """Train the rungs, with their progress on stderr."""
+    from zeropoint.cli.train_display import step_bar, train_display
+    from zeropoint.learn.ladders import run_ladder
+
+    ids = run_ladder.load_text(ladder.text)
+    for rung in rungs:
+        console.notice(f"{rung.name}: {rung.change}")
+        with train_display(console) as display, step_bar(console) as bar:
+            for result in run_ladder.run_ladder(
+                ladder,
+                [rung],
+                ids,
+                seed,
+                _QUICK_STEPS if is_quick else None,
+                folder=folder,
+                callbacks=(display,),
+                device=device,
+                progress=bar.update,
+            ):
+                bar.pause()
+                yield result
+
+
+def _list(console: Console, as_json: bool) -> None:
+    """Print every rung of every ladder: what it adds, its steps, about how long it takes, and the flag."""
+    from zeropoint import registry
+
+    rows = []
+    for name in registry.names("zeropoint.learn.ladders.published"):
+        ladder: Ladder = registry.load("zeropoint.learn.ladders.published", name, "ladder").LADDER
+        for rung in ladder.rungs:
+            rows += [(ladder.name, rung, stage) for stage in rung.stages]
+    if as_json:
+        console.json(
+            [
+                {
+                    "ladder": name,
+                    "rung": f"{rung.name} {stage.split}".rstrip(),
+                    "change": rung.change,
+                    "steps": stage.n_steps,
+                    "minutes": stage.minutes,
+                    "flag": _FLAGS[stage.cost],
+                }
+                for name, rung, stage in rows
+            ]
+        )
+        return
+    console.table(
+        ("ladder", "rung", "steps", "minutes", "with", "what it adds"),
+        [
+            (
+                name,
+                f"{rung.name} {stage.split}".rstrip(),
+                f"{stage.n_steps:,}",
+                f"{stage.minutes:g}",
+                _FLAGS[stage.cost],
+                rung.change,
+            )
+            for name, rung, stage in rows
+        ],
+    )
 
 
 def _print(console: Console, result: StageResult) -> None:

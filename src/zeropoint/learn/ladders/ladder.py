@@ -28,7 +28,8 @@ class Stage:
     published: validation loss in nats; several values if several versions circulate, any of which may match.
     tolerance: the largest allowed difference. cost: training time up to here on one laptop core. reason: why
     the published value is not binding; empty if it is. split: "train" or "validation" if the loss is measured
-    on that split of an untrained model. n_batches: validation batches to average.
+    on that split of an untrained model. n_batches: validation batches to average. minutes: about how long the
+    rung takes up to here on one idle core, both trainings of a rung with bugs included.
     """
 
     n_steps: int
@@ -38,6 +39,7 @@ class Stage:
     reason: str = ""
     split: str = ""
     n_batches: int = 200  # as in Karpathy's lecture; Kitano averages 10, which varies by 0.02
+    minutes: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ class Rung:
 class Ladder:
     """Rungs in order.
 
-    splits: where the training and validation splits end, as fractions of the text.
+    splits: where the training and validation splits end, as fractions of the text. text: the data set to
+    train on, character by character.
     decreasing: names of rungs whose losses must strictly decrease in this order.
     """
 
@@ -90,6 +93,7 @@ class Ladder:
     splits: tuple[float, float]
     rungs: tuple[Rung, ...]
     decreasing: tuple[str, ...] = ()
+    text: str = "shakespeare"
 
 
 @dataclass(frozen=True)

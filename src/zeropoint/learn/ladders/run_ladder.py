@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,14 +33,16 @@ from zeropoint.train.objectives.next_token import NextToken
 from zeropoint.train.run.causality import CausalityViolation, check_causality
 from zeropoint.train.run.run import run
 
-__all__ = ["load_shakespeare", "out_of_order", "run_ladder", "select_rungs"]
+__all__ = ["load_text", "out_of_order", "run_ladder", "select_rungs"]
+
+Progress = Callable[[str, int, int, float], None]
 
 _NEAR_ZERO = 1e-2  # relative to the parameter's largest gradient
 
 
-def load_shakespeare() -> NDArray[np.int64]:
-    """Tiny Shakespeare as character ids in code point order: [1,115,394], 65 distinct values."""
-    (path,) = datasets.fetch("shakespeare").values()
+def load_text(name: str) -> NDArray[np.int64]:
+    """A data set of one file as character ids in code point order [n]; tiny Shakespeare has 65 values."""
+    (path,) = datasets.fetch(name).values()
     characters = np.array(list(path.read_text("utf-8")))
     return np.unique(characters, return_inverse=True)[1].astype(np.int64)
 
@@ -73,6 +76,7 @@ def run_ladder(
     folder: Path = Path("runs"),
     callbacks: Iterable[Callback] = (),
     device: Device | None = None,
+    progress: Progress = lambda what, step, n_steps, loss: None,
 ) -> Iterator[StageResult]:
     """Train these rungs of the ladder in turn and yield a result at every stage.
 
@@ -80,6 +84,7 @@ def run_ladder(
     same machine. n_steps: stop each rung there, skip rungs that are not trained, and judge nothing. folder:
     where a rung with a recipe stores its run, which is resumed if it exists; callbacks: of that run. device:
     by default the CPU, which is as fast as a GPU for small matrices; a recipe has its own default.
+    progress(what, step, n_steps, loss): called after every step of the other rungs.
     """
     torch_device = select_device(device or "cpu")
     train_end, validation_end = (int(share * len(ids)) for share in ladder.splits)
@@ -92,10 +97,9 @@ def run_ladder(
             continue
         with _threads(rung):
             split = _Split(ids[:train_end], ids[train_end:validation_end], rung, seed, torch_device)
-            published = _RungTrainer(rung, split, rung.build, seed, n_steps, rung.has_stale_optimizer)
-            corrected = (
-                None if rung.corrected is None else _RungTrainer(rung, split, rung.corrected, seed, n_steps)
-            )
+            make = partial(_RungTrainer, rung, split, seed=seed, n_steps=n_steps)
+            published = make(rung.build, rung.name, progress, has_stale_optimizer=rung.has_stale_optimizer)
+            corrected = rung.corrected and make(rung.corrected, f"{rung.name}, corrected", progress)
             for stage in rung.stages:
                 start = time.perf_counter()
                 ours = published.train_to(stage)
@@ -169,11 +173,14 @@ class _RungTrainer:
         rung: Rung,
         split: _Split,
         build: Callable[[], nn.Module],
+        name: str,
+        progress: Progress,
         seed: int,
         n_steps: int | None,
         has_stale_optimizer: bool = False,
     ) -> None:
         self.rung, self.seed, self.n_steps = rung, seed, n_steps
+        self.name, self.progress = name, progress
         self.gpus = [split.device] if split.device.type == "cuda" else []
         self.batches = split.windows(split.train, 0)
         self.validation = split.windows(split.validation, 1)
@@ -209,6 +216,7 @@ class _RungTrainer:
                 schedule=self.rung.training.schedule,
                 seed=self.seed,
                 before_update=record_gradients,
+                after_step=lambda result: self.progress(self.name, result.step, last_step, result.loss),
             )
         n_batches = stage.n_batches if self.n_steps is None else 1
         with torch.random.fork_rng(

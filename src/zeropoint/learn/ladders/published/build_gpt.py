@@ -72,8 +72,8 @@ def _full() -> nn.Module:
     return build(lecture_blueprint(), seed=None, dropout=0.2, attention_dropout=0.2)
 
 
-def _rung(name: str, change: str, make: Callable[[], nn.Module], *published: float) -> Rung:
-    return Rung(name, change, make, _adamw(1e-3), (Stage(5000, published, _TOLERANCE),))
+def _rung(name: str, change: str, make: Callable[[], nn.Module], *published: float, minutes: float) -> Rung:
+    return Rung(name, change, make, _adamw(1e-3), (Stage(5000, published, _TOLERANCE, minutes=minutes),))
 
 
 def _first_losses(n_batches: int) -> dict[str, float]:
@@ -84,8 +84,16 @@ def _first_losses(n_batches: int) -> dict[str, float]:
 def _first_loss_stages(split: str, published: float) -> tuple[Stage, Stage]:
     """One batch, which is close; then all batches, which match the published digits."""
     return (
-        Stage(0, (published,), 0.02, split=split, n_batches=1),
-        Stage(0, (published,), 1e-4, "minutes", split=split, n_batches=build_gpt_first_loss.N_BATCHES),
+        Stage(0, (published,), 0.02, split=split, n_batches=1, minutes=0.1),
+        Stage(
+            0,
+            (published,),
+            1e-4,
+            "minutes",
+            split=split,
+            n_batches=build_gpt_first_loss.N_BATCHES,
+            minutes=20,
+        ),
     )
 
 
@@ -114,17 +122,37 @@ LADDER = Ladder(
             "a table of next-character logits",
             lambda: Bigram(V),
             _adamw(1e-2),
-            (Stage(3000, (2.49, 2.5), _TOLERANCE),),
+            (Stage(3000, (2.49, 2.5), _TOLERANCE, minutes=0.1),),
         ),
-        _rung("head", "embeddings, positions and one attention head", lambda: _attention_only(1), 2.40),
-        _rung("multi-head", "four heads, each a quarter of the width", lambda: _attention_only(HEADS), 2.28),
-        _rung("feed-forward", "a linear layer with ReLU after the heads", _with_feed_forward, 2.27, 2.24),
+        _rung(
+            "head",
+            "embeddings, positions and one attention head",
+            lambda: _attention_only(1),
+            2.40,
+            minutes=0.2,
+        ),
+        _rung(
+            "multi-head",
+            "four heads, each a quarter of the width",
+            lambda: _attention_only(HEADS),
+            2.28,
+            minutes=0.5,
+        ),
+        _rung(
+            "feed-forward",
+            "a linear layer with ReLU after the heads",
+            _with_feed_forward,
+            2.27,
+            2.24,
+            minutes=0.3,
+        ),
         _rung(
             "residual",
             "three blocks with residual connections, output projections, a hidden layer 4x as wide",
             lambda: _blocks(has_norms=False),
             2.09,
             2.08,
+            minutes=0.7,
         ),
         _rung(
             "layer-norm",
@@ -132,13 +160,14 @@ LADDER = Ladder(
             lambda: _blocks(has_norms=True),
             2.076,
             2.06,
+            minutes=0.7,
         ),
         Rung(
             "full",
             "six blocks of width 384, context 256, dropout",
             _full,
             _FULL,
-            (Stage(5000, (1.48,), _TOLERANCE, "night"),),
+            (Stage(5000, (1.48,), _TOLERANCE, "night", minutes=600),),
             recipe="build-gpt",
         ),
     ),

@@ -75,8 +75,10 @@ def _cosine(step: int) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - 1) / 300))
 
 
-def _stage(n_steps: int, *published: float, cost: Cost = "seconds", reason: str = "") -> Stage:
-    return Stage(n_steps, published, _TOLERANCE, cost, reason)
+def _stage(
+    n_steps: int, *published: float, cost: Cost = "seconds", reason: str = "", minutes: float
+) -> Stage:
+    return Stage(n_steps, published, _TOLERANCE, cost, reason, minutes=minutes)
 
 
 def _rung(
@@ -106,43 +108,49 @@ LADDER = Ladder(
             "a feed-forward network with a softmax before a cross-entropy that applies softmax again",
             _broken,
             _SMALL,
-            (_stage(1000, 3.942),),
+            (_stage(1000, 3.942, minutes=0.1),),
         ),
-        Rung("feed-forward", "softmax applied once", _start, _SMALL, (_stage(1000, 2.506),)),
-        _rung("rms-norm", "RMSNorm after the embedding", _normed, _stage(1000, 2.502), training=_SMALL),
+        Rung("feed-forward", "softmax applied once", _start, _SMALL, (_stage(1000, 2.506, minutes=0.1),)),
+        _rung(
+            "rms-norm",
+            "RMSNorm after the embedding",
+            _normed,
+            _stage(1000, 2.502, minutes=0.2),
+            training=_SMALL,
+        ),
         Rung(
             "no-mask",
             "rotary attention without a causal mask",
             partial(_one_block, UNMASKED, nn.ReLU),
             _WIDE,
-            (_stage(1000, 0.162),),
+            (_stage(1000, 0.162, minutes=0.5),),
         ),
         _rung(
             "rope-attention",
             "the causal mask",
             partial(_one_block, activation=nn.ReLU),
-            _stage(1000, 2.082),
-            _stage(6000, 1.899, cost="minutes", reason=_LEAKS),
+            _stage(1000, 2.082, minutes=1),
+            _stage(6000, 1.899, cost="minutes", reason=_LEAKS, minutes=6),
         ),
         _rung(
             "swiglu",
             "SwiGLU instead of ReLU",
             partial(_one_block, activation=_swiglu),
-            _stage(5000, 1.896, cost="minutes", reason=_LEAKS),
+            _stage(5000, 1.896, cost="minutes", reason=_LEAKS, minutes=5),
         ),
         _rung(
             "blocks",
             "four blocks, trained for longer",
             _blocks,
-            _stage(5000, 1.553, cost="minutes", reason=_LEAKS),
-            _stage(15000, 1.148, cost="night", reason=_LEAKS),
-            _stage(25000, 1.000, cost="night", reason=_LEAKS),
+            _stage(5000, 1.553, cost="minutes", reason=_LEAKS, minutes=25),
+            _stage(15000, 1.148, cost="night", reason=_LEAKS, minutes=75),
+            _stage(25000, 1.000, cost="night", reason=_LEAKS, minutes=120),
         ),
         _rung(
             "cosine",
             "a cosine schedule, and an optimizer built from the weights of the previous rung's model",
             _blocks,
-            _stage(1000, 4.173, 4.180, cost="minutes"),
+            _stage(1000, 4.173, 4.180, cost="minutes", minutes=5),
             training=_COSINE,
             has_stale_optimizer=True,
         ),
