@@ -243,7 +243,8 @@ KEYS: tuple[Key, ...] = tuple(
         (
             _text(
                 "model",
-                "The model: a name (smollm2:135m), a path, or hf:owner/repo:q8_0 from Hugging Face.",
+                "The model: a name (smollm2:135m), a training run (harbour), a path, or hf:owner/repo:q8_0 "
+                "from Hugging Face.",
             ),
             _text("home", "Folder for models and everything derived from them."),
             _text("data", "Folder of your own copies of data sets, searched before any download."),

@@ -49,7 +49,7 @@ def load(
 ) -> Model:
     """Load a model by name or path, fetching it first if it is not on this disk.
 
-    name: a catalogue name, the path of a GGUF file or a training run, `run:NAME[@step]`, or
+    name: a catalogue name, a training run (`harbour`, `harbour@best`), the path of a GGUF file or a run, or
     `hf:owner/repo[:file-or-quant]`.
     options: a complete set of engine options; by default that of the settings (environment and TOML files).
     Single options may be given as keywords and override it; None leaves an option as it is:
