@@ -18,6 +18,7 @@ from zeropoint.sampling.recommended import (
 )
 from zeropoint.tokenizers.core.metadata_reader import HasMetadata
 from zeropoint.tokenizers.formats import from_hf
+from zeropoint.tokenizers.formats.from_hf_sentencepiece import folder_metadata
 from zeropoint.tokenizers.formats.from_run import run_metadata
 from zeropoint.tokenizers.formats.gguf import load_tokenizer
 from zeropoint.tokenizers.formats.to_hf import hf_tokenizer_files
@@ -118,6 +119,11 @@ def folder_files(
 
 
 def _tokenizer_metadata(opened: OpenedModel, file: HfFolder, notify: Notify) -> dict[str, Any]:
+    if "tokenizer.json" not in file.files and "tokenizer.model" in file.files:
+        names = ("tokenizer_config.json", "generation_config.json", "added_tokens.json")
+        json_files = {name: file.json(name) for name in names} | {"config.json": file.config}
+        n_vocab, data = opened.blueprint.n_vocab, file.bytes("tokenizer.model")
+        return _typed(folder_metadata(data, json_files, n_vocab, template=file.template, folder=file.name))
     if "tokenizer.json" not in file.files:
         notify(f"{file.name} has no tokenizer.json, so the new file has no tokenizer and cannot chat")
         return {}

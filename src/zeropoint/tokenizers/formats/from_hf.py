@@ -26,7 +26,7 @@ from zeropoint.tokenizers.formats.rwkv import has_only_characters
 from zeropoint.tokenizers.formats.t5 import unigram_metadata, unigram_pieces
 from zeropoint.tokenizers.formats.words import word_metadata
 
-__all__ = ["gguf_metadata"]
+__all__ = ["gguf_metadata", "special_ids"]
 
 _END_KEY, _ADD_EOS_KEY = "tokenizer.ggml.eos_token_id", "tokenizer.ggml.add_eos_token"
 _SPECIAL = {
@@ -71,7 +71,7 @@ def gguf_metadata(
     configs = (config_json, generation_json)
     if kind == "WordLevel" and has_only_characters(content, tokens):
         characters = {token: index for index, token in enumerate(tokens)}
-        end = _special_ids(settings_json, configs, model, characters).get(_END_KEY)
+        end = special_ids(settings_json, configs, model, characters).get(_END_KEY)
         return character_metadata(tokens) | ({} if end is None else {_END_KEY: end})
     flags = _added_token_flags(content)
     if kind == "WordPiece":
@@ -85,7 +85,7 @@ def gguf_metadata(
         if _document_flags(content)[_ADD_EOS_KEY]:
             metadata[_ADD_EOS_KEY] = True
     ids = {token: index for index, token in enumerate(metadata["tokenizer.ggml.tokens"])}
-    metadata |= _special_ids(settings_json, configs, model, ids) | flags
+    metadata |= special_ids(settings_json, configs, model, ids) | flags
     if template is not None and kind in ("BPE", "WordLevel"):
         metadata["tokenizer.chat_template"] = template
     return metadata
@@ -195,7 +195,7 @@ def _spell_bytes(tokens: list[str], types: list[int], merges: list[str]) -> list
     return merges
 
 
-def _special_ids(
+def special_ids(
     settings: JsonField, configs: Sequence[JsonField], model: JsonField, ids: Mapping[str, int]
 ) -> dict[str, int | list[int]]:
     """Ids of the special tokens: by their spelling in tokenizer_config.json, else by id in `configs`.
