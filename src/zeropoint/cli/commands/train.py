@@ -165,7 +165,7 @@ def _config(preset: str | None, file: Path | None, resumed: Path | None, sets: t
     if resumed is not None and file is None:
         if not resumed.is_dir():
             raise BadInput(f"there is no run in {resumed} to resume; remove --resume to start one")
-        if not (resumed / "config.toml").is_file():
+        if not (resumed / "config.toml").exists():
             raise BadInput(
                 f"{resumed / 'config.toml'} is missing; restore it, or start a new run with --fresh"
             )

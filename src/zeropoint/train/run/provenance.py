@@ -51,7 +51,7 @@ def check_resumable(
     Raises BadInput naming the setting or the data that must not change.
     """
     for name in ("config.toml", "run.json"):
-        if not (run / name).is_file():
+        if not (run / name).exists():
             raise BadInput(
                 f"{run / name} is missing, so the run cannot be resumed; restore the file, or start a new run"
             )
