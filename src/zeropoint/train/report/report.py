@@ -118,8 +118,9 @@ def next_commands(run: Path, model: Path | str) -> list[str]:
         return [f'zeropoint translate {folder} "..."', f"zeropoint translate {folder} --bleu SPLIT"]
     if not blueprint.is_decoder:
         return [f"zeropoint export {folder} --gguf"]
-    prompt = shlex.quote(read_run_config(run).sample.prompt.strip() or "...")
-    return [f"zeropoint generate --model {name} {prompt}", f"zeropoint export {folder} --gguf"]
+    prompt = read_run_config(run).sample.prompt.strip() or "..."
+    quoted = f'"{prompt}"' if re.fullmatch(r"[\w .,:;?-]+", prompt) else shlex.quote(prompt)
+    return [f"zeropoint generate --model {name} {quoted}", f"zeropoint export {folder} --gguf"]
 
 
 def continue_command(run: Path, stopped_by: str) -> str:
