@@ -149,7 +149,8 @@ def _open_library(path: Path) -> tokenizers.Tokenizer:
 
     try:
         with quiet_panics():
-            return tokenizers.Tokenizer.from_file(str(path))
+            # not `from_file`, which refuses a byte-order mark
+            return tokenizers.Tokenizer.from_str(path.read_text("utf-8-sig"))
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as failure:  # a Rust panic is not an Exception

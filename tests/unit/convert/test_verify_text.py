@@ -239,3 +239,12 @@ def test_a_copied_tokenizer_that_zeropoint_cannot_use_is_reported(tmp_path: Path
     assert (
         "the tokenizer is copied, but zeropoint cannot use it: tokenizer.ggml.pre: unknown pre-" in notices[0]
     )
+
+
+def test_json_files_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    write_folder(tmp_path / "folder", next(iter(TOKENIZERS.values()))())
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        path = tmp_path / "folder" / name
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    convert(tmp_path / "folder", tmp_path / "out.gguf")
+    assert load_tokenizer(open_gguf(tmp_path / "out.gguf")).n_vocab > 0
