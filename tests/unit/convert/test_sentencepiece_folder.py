@@ -33,6 +33,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.heavy
 def test_its_ids_are_sentencepieces(folder: Path, tmp_path: Path) -> None:
     import sentencepiece
 
