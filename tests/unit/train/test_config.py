@@ -164,8 +164,8 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
             "optimizer.betas=[0.9, 1.0]",
             r"optimizer\.betas\[1\] must be a number at least 0 and below 1; got 1\.0",
         ),
-        ("train.batch_size=0", r"train\.batch_size must be a whole number at least 1 .*; got 0"),
-        ("train.steps=0", r"train\.steps must be a whole number at least 1 .*; got 0"),
+        ("train.batch_size=0", r"train\.batch_size must be a whole number between 1 and .*; got 0"),
+        ("train.steps=0", r"train\.steps must be a whole number between 1 and .*; got 0"),
         ("train.accumulation_steps=0", r"train\.accumulation_steps must be .*; got 0"),
         (
             "train.seed=99999999999",
@@ -175,7 +175,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
             "train.threads=100000",
             r"train\.threads must be a whole number between 0 and 1024; got 100000",
         ),
-        ("train.max_checkpoints=1", r"train\.max_checkpoints must be a whole number at least 2 .*; got 1"),
+        ("train.max_checkpoints=1", r"train\.max_checkpoints must be a whole number between 2 and .*; got 1"),
         (
             "train.accumulation_steps=3",
             r"train\.batch_size is 8 and train\.accumulation_steps is 3; .*a multiple of 3",
