@@ -68,6 +68,10 @@ def test_a_hugging_face_folder_gives_the_command_that_converts_it(tmp_path: Path
     ("config", "message"),
     [
         ({"model_type": "gemma3", "architectures": ["Gemma3"]}, "Gemma3 is a model of the type `gemma3`"),
+        (
+            {"model_type": "llama"},
+            "is a Hugging Face folder, which `zeropoint convert` .*: config.json: `hidden_size` is missing",
+        ),
         ({}, "`model_type` is missing; it must be one of bert, "),
         (BERT, "the native engine runs decoders only and bert has an encoder"),
     ],

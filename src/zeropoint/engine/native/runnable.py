@@ -8,7 +8,7 @@ from typing import NoReturn
 from zeropoint import families
 from zeropoint.blueprint import Blueprint
 from zeropoint.engine.native.model_spec import native_spec
-from zeropoint.errors import BadInput
+from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.files.paths import display_path
 from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.open_model import gguf_blueprint
@@ -31,7 +31,14 @@ def refuse_folder(path: Path) -> NoReturn:
 
     shown = display_path(path)
     config = read_config(path)
-    blueprint = families.for_hf(config, f"{shown}/config.json").from_hf(config)
+    family = families.for_hf(config, f"{shown}/config.json")
+    try:
+        blueprint = family.from_hf(config)
+    except BadInput as error:
+        raise BadModelFile(
+            f"{shown} is a Hugging Face folder, which `zeropoint convert` makes a GGUF file of, but not this "
+            f"one: {error}"
+        ) from None
     native_spec(blueprint, blueprint.n_ctx)
     target = f"{path.resolve().name}.gguf"
     flags = "" if any(path.glob("*.safetensors")) else " --allow-pickle"
