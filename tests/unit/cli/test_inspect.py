@@ -54,6 +54,7 @@ def test_only_the_selected_views_are_printed(run: Run, tiny_path: Path) -> None:
     assert "layer by layer" not in out
 
 
+@pytest.mark.heavy
 def test_views_are_drawn_on_a_page_and_as_a_picture(run: Run, tiny_path: Path) -> None:
     result = run(*INSPECT, str(tiny_path), "--html", "look.html", "--png", "look.png")
     assert (result.code, result.out) == (0, "")
@@ -89,6 +90,7 @@ def test_a_drawing_of_one_token(run: Run, tiny_path: Path) -> None:
     assert (result.code, result.err) == (0, "")
 
 
+@pytest.mark.heavy
 def test_hostile_text_is_escaped_on_the_page(run: Run, tiny_path: Path) -> None:
     """The tiny vocabulary spells bytes, so a text of markup has tokens of markup."""
     result = run(
@@ -135,6 +137,7 @@ def test_an_intervention_changes_the_result(run: Run, tiny_path: Path, intervent
         (("--token", "abcd"), "not one token"),
         (("--at", "9"), "--at is 9; the text has tokens 0 to 3"),
         (("--html", "x", "--png", "x"), "--html and --png both write x; give two names"),
+        (("--png", "."), ". is a folder; give the name of a file to write"),
         (("--html", "no/x.html"), "there is no folder no; create it"),
     ],
 )

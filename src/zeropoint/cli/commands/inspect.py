@@ -151,6 +151,9 @@ def _files(html: str | None, png: str | None) -> dict[Path, Callable[[Report], b
         files[Path(html)] = lambda report: draw_html(report).encode()
     if png is not None:
         files[Path(png)] = draw_png
+    for path in files:
+        if path.is_dir():
+            raise BadInput(f"{display_path(path)} is a folder; give the name of a file to write")
     return files
 
 
