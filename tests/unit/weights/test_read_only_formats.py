@@ -92,7 +92,8 @@ def test_fp8_weights_are_read_with_their_scales(
             codes = (16 * tensors[name]).to(FP8[form])
             scale = torch.rand(shape_of(codes.shape), generator=generator) + 0.5
             grid = scale.reshape(-1, 1) if scale.ndim < 2 else scale
-            n_rows, n_columns = (40, 24) if end == "_scale_inv" else (-(-codes.shape[0] // len(grid)), 10**6)
+            whole_rows = (codes.shape[0] // len(grid), codes.shape[1])
+            n_rows, n_columns = (40, 24) if end == "_scale_inv" else whole_rows
             full = grid.repeat_interleave(n_rows, 0).repeat_interleave(n_columns, 1)
             expected[name] = codes.float() * full[: codes.shape[0], : codes.shape[1]]
             stored |= {
