@@ -14,6 +14,7 @@ from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.train.callbacks.metrics import read_metrics, truncate_after
 from zeropoint.train.checkpoints import checkpoint
 from zeropoint.train.config.io import read_run_config
+from zeropoint.train.report import report
 from zeropoint.weights.json_file import read_json_object
 from zeropoint.weights.run_checkpoint import checkpoint_path, find_checkpoint, open_checkpoint
 
@@ -112,3 +113,18 @@ def test_a_sparse_file_of_weights_is_refused_before_it_is_hashed(run: Path) -> N
     os.truncate(folder / "weights.safetensors", 1 << 43)
     with pytest.raises(BadModelFile, match=r"weights\.safetensors"):
         open_checkpoint(folder)
+
+
+@pytest.mark.parametrize("content", ["5", "[]", '{"sha256": 5}', "{}", "["])
+def test_a_report_names_a_manifest_of_the_wrong_shape(content: str, run: Path) -> None:
+    (run / "latest").write_text("step-000004\n")
+    (run / "checkpoints" / "step-000004" / "manifest.json").write_text(content)
+    with pytest.raises(BadInput, match=r"manifest\.json"):
+        report._weights(run)
+
+
+def test_a_report_ignores_files_that_are_not_samples(tmp_path: Path) -> None:
+    for name in ("step-x.txt", "step-.txt", "step-000004.txt.txt"):
+        (tmp_path / name).write_text("no sample")
+    (tmp_path / "step-000004.txt").write_text("a sample")
+    assert [sample.step for sample in report._samples(tmp_path)] == [4]

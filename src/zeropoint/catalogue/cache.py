@@ -160,7 +160,22 @@ def load(folder: Path) -> Record | None:
         record = Record(**raw, files=files, folder=folder, last_used_s=path.stat().st_mtime)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, BadInput):
         return None
-    return record if files and all(type(file.path) is str for file in files) else None
+    return record if files and _has_valid_types(record) else None
+
+
+def _has_valid_types(record: Record) -> bool:
+    names = (record.name, record.source)
+    optional = (record.revision, record.repo, record.licence)
+    return (
+        all(type(value) is str for value in names)
+        and all(value is None or type(value) is str for value in optional)
+        and all(type(file.path) is str and type(file.sha256) is str for file in record.files)
+        and all(
+            type(number) is int
+            for file in record.files
+            for number in (file.n_bytes, file.mtime_ns, file.inode)
+        )
+    )
 
 
 def records(settings: Settings) -> Iterator[Record]:

@@ -117,10 +117,27 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     with contextlib.suppress(KeyboardInterrupt):  # before or after the command
         console = Console()
         _prepare_streams()
-        with _cleanup_on_signals():
+        with _cleanup_on_signals(), _thread_failures_on_one_line(console):
             code = _run(list(sys.argv[1:] if argv is None else argv), console)
             _flush()
     sys.exit(code)
+
+
+@contextlib.contextmanager
+def _thread_failures_on_one_line(console: Console) -> Iterator[None]:
+    """Report a failed thread of a library, such as TensorBoard, on one line; with -v by its traceback."""
+
+    def report(failure: threading.ExceptHookArgs) -> None:
+        if console.is_verbose:
+            threading.__excepthook__(failure)
+        elif failure.exc_type is not SystemExit:
+            console.warning(f"a background thread failed ({failure.exc_type.__name__}: {failure.exc_value})")
+
+    before, threading.excepthook = threading.excepthook, report
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _run(argv: list[str], console: Console) -> int:

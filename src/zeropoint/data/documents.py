@@ -74,7 +74,8 @@ def find_sources(root: Path) -> list[DocumentSource]:
             )
         return [DocumentSource(root, root.name)]
     if not root.is_dir():
-        raise BadInput(f"there is no file or folder {display_path(root)}; give the path of your texts")
+        problem = "is not a regular file or folder" if root.exists() else "does not exist"
+        raise BadInput(f"{display_path(root)} {problem}; give the path of your texts")
     sources = []
     for folder, subfolders, names in os.walk(root, onerror=_raise_unreadable):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))

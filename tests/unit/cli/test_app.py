@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import click
@@ -14,7 +15,9 @@ from tests.support.interrupt import restore_sigint
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_model import FakeModel
 from zeropoint import __version__, errors, registry
+from zeropoint.cli import app
 from zeropoint.cli.app import cli
+from zeropoint.cli.console import Console
 
 ROOT = Path(__file__).parents[3]
 COMMANDS = registry.names("zeropoint.cli.commands")
@@ -250,3 +253,18 @@ def test_debug_and_log_can_be_set_in_a_file(
     result = run("chat", "hi")
     assert result.code == 2
     assert result.err.startswith("error: zeropoint.toml: `log`: unknown log `loud`")
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("gone"), SystemExit(1)])
+def test_a_failed_thread_is_reported_on_one_line(
+    error: BaseException, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise error
+
+    with app._thread_failures_on_one_line(Console()):
+        thread = threading.Thread(target=fail)
+        thread.start()
+        thread.join()
+    expected = "a background thread failed (FileNotFoundError: gone)\n"
+    assert capsys.readouterr().err == ("" if isinstance(error, SystemExit) else expected)

@@ -110,7 +110,7 @@ def test_errors_name_the_file_and_line(tmp_path: Path, name: str, content: str |
 def test_nothing_to_read(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"has no \.txt"):
         find_sources(tmp_path)
-    with pytest.raises(BadInput, match="there is no file or folder"):
+    with pytest.raises(BadInput, match="does not exist; give the path of your texts"):
         find_sources(tmp_path / "none")
 
 

@@ -45,6 +45,7 @@ STOP_REASONS = {
 _TRAINING = "training"  # instead of a reason
 _RELOAD_S = 10  # how often a browser reloads the page of a run in training, and at most how often we write it
 _MAX_SAMPLES = 6
+_SAMPLE = re.compile(r"step-[0-9]{1,12}\.txt")
 _MAX_TEXT_BYTES = 16 << 20  # of a file that describes the run
 
 
@@ -179,7 +180,9 @@ def _weights(run: Path) -> list[tuple[str, str]]:
     for pointer in ("latest", "best"):
         path = resolve_pointer(run, pointer)
         if path is not None and (manifest := path / "manifest.json").is_file():
-            hashes = _json(manifest)["sha256"]
+            hashes = _json(manifest).get("sha256")
+            if not isinstance(hashes, dict):
+                raise BadInput(f"{manifest} does not list the hashes of its files; the run is incomplete")
             weights = [file for file in sorted(hashes) if re.fullmatch(r"weights.*\.safetensors", file)]
             hashes_by_file += [(f"{pointer}: {path.name}/{file}", hashes[file]) for file in weights]
     return hashes_by_file
@@ -187,7 +190,7 @@ def _weights(run: Path) -> list[tuple[str, str]]:
 
 def _samples(folder: Path) -> list[_Sample]:
     """Up to _MAX_SAMPLES samples, evenly spaced, first and last included."""
-    paths = sorted(folder.glob("step-*.txt"))
+    paths = sorted(path for path in folder.glob("step-*.txt") if _SAMPLE.fullmatch(path.name))
     last = len(paths) - 1
     chosen = sorted({round(i * last / (_MAX_SAMPLES - 1)) for i in range(_MAX_SAMPLES)} if paths else set())
     return [_Sample(int(paths[i].stem.removeprefix("step-")), _text(paths[i])) for i in chosen]
@@ -219,6 +222,8 @@ def _tok_s(steps: list[dict[str, Any]]) -> float:
 def _json(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = parse_json(_text(path))
+        if not isinstance(content, dict):
+            raise ValueError("it must be an object")
     except ValueError as error:
         raise BadInput(f"{path} is not JSON ({error}); the run is incomplete") from None
     return content
