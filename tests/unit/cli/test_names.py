@@ -54,7 +54,7 @@ def runs() -> None:
         ("zeropoint scaling scal", ["scaling"]),
         ("zeropoint trace ", ["handmade:aab", "handmade:brackets", "handmade:previous"]),
         ("zeropoint trace handmade:p", ["handmade:previous"]),
-        ("zeropoint ladder ", ["build-gpt", "llama"]),
+        ("zeropoint ladder b", ["build-gpt"]),
         ("zeropoint convert a b --to q8", ["q8_0"]),
         ("zeropoint convert a b --to Q4", ["Q4_0", "Q4_1", "Q4_K"]),
         ("zeropoint export r --to BF", ["BF16"]),
