@@ -70,6 +70,7 @@ def test_separated_documents_are_bounded_one_by_one(tmp_path: Path, monkeypatch:
     assert read(path) == ["a" * 1500] * 5
 
 
+@pytest.mark.heavy
 def test_one_stored_value_for_many_rows_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")

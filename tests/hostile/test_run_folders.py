@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.tiny_run import TINY_RUNS, write_tiny_run
+from zeropoint.convert.run_gguf import open_native
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.train.callbacks.metrics import read_metrics, truncate_after
 from zeropoint.train.checkpoints import checkpoint
@@ -128,3 +129,10 @@ def test_a_report_ignores_files_that_are_not_samples(tmp_path: Path) -> None:
         (tmp_path / name).write_text("no sample")
     (tmp_path / "step-000004.txt").write_text("a sample")
     assert [sample.step for sample in report._samples(tmp_path)] == [4]
+
+
+@pytest.mark.parametrize("what", [fifo, device, Path.mkdir])
+def test_a_tokenizer_that_is_not_a_file_is_named(what: Callable[[Path], None], run: Path) -> None:
+    plant(run / "tokenizer.json", what)
+    with pytest.raises(BadInput, match=r"tokenizer\.json"):
+        open_native(run)

@@ -150,7 +150,7 @@ def _typed(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run_tokenizer(file: RunCheckpoint, notify: Notify) -> dict[str, Any]:
-    if not file.tokenizer.is_file():
+    if not file.tokenizer.exists():
         notify(f"{file.name}: the run has no tokenizer.json, so the result accepts only token ids")
         return {}
     return _typed(run_metadata(file.tokenizer, file.blueprint.n_vocab))

@@ -129,6 +129,7 @@ def test_another_thread_can_close_a_model_that_computes(slow_model: Model, activ
     assert str(result) == "this model is closed; load it again"
 
 
+@pytest.mark.heavy
 def test_a_second_thread_gets_one_clear_sentence(slow_model: Model) -> None:
     has_begun = threading.Event()
     stream = slow_model.generate(
