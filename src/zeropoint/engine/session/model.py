@@ -44,7 +44,8 @@ class Model(ProcessBound):
     """A loaded model; `load` returns one. Close it, or use it in a `with` statement, to free its memory.
 
     engine, tokenizer, blueprint: its parts. name: as given to `load`. defaults: sampling parameters that the
-    publisher recommends, by flat name. Not thread-safe: one thread at a time may call it.
+    publisher recommends, by flat name. One thread at a time may call it, except `close`, which stops the call
+    of another thread.
     """
 
     def __init__(
