@@ -74,7 +74,8 @@ class Report(Callback):
             self._write(info.folder, _TRAINING)
 
     def on_eval(self, info: EvalInfo) -> None:
-        if self._folder is not None and time.monotonic() - self._written_s >= _RELOAD_S:
+        is_due = time.monotonic() - self._written_s >= _RELOAD_S
+        if self._folder is not None and is_due and not self._has_failed:
             self._write(self._folder, _TRAINING)
 
     def on_end(self, result: Result) -> None:
@@ -90,13 +91,12 @@ class Report(Callback):
                 write_report(self._folder, "error")
 
     def _write(self, folder: Path, stopped_by: str) -> None:
-        if self._has_failed:
-            return
         try:
             write_report(folder, stopped_by)
         except ZeropointError as error:  # the weights are saved; a missing picture must not fail the run
+            if not self._has_failed:
+                self._fallback.on_notice(f"the report was not written: {error}")
             self._has_failed = True
-            self._fallback.on_notice(f"the report was not written: {error}")
         self._written_s = time.monotonic()
 
 
