@@ -109,8 +109,10 @@ class SamplingParams:
         return SamplingParams.of(**{**defaults, **self.flat()})
 
     def active(self) -> tuple[Step, ...]:
-        """The steps that change the logits, in the order in which they run."""
-        return tuple(step for step in self.steps if not step.is_identity())
+        """The steps that change the output, in the order in which they run; none follows greedy sampling."""
+        steps = [step for step in self.steps if not step.is_identity()]
+        last = next((i for i, step in enumerate(steps) if step.leaves_one_token()), len(steps))
+        return tuple(steps[: last + 1])
 
 
 @cache

@@ -47,6 +47,10 @@ class Step(ABC):
     def is_identity(self) -> bool:
         """Whether these values leave the logits unchanged."""
 
+    def leaves_one_token(self) -> bool:
+        """Whether the step excludes every token but one, so that no later step matters."""
+        return False
+
     @abstractmethod
     def __call__(
         self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0

@@ -35,6 +35,11 @@ def test_given_values_take_precedence_over_defaults_even_if_they_are_the_identit
     assert [step.name for step in params.active()] == ["top_p"]
 
 
+def test_greedy_sampling_runs_no_step_after_the_temperature() -> None:
+    greedy = SamplingParams.of(temperature=0, top_k=40, top_p=0.95, min_p=0.05, repetition_penalty=1.1)
+    assert [step.name for step in greedy.active()] == ["repetition_penalty", "temperature"]
+
+
 @pytest.mark.parametrize("option", options(), ids=lambda option: option.name)
 def test_every_option_has_a_valid_default_and_help(option: Any) -> None:
     assert option.help.endswith(".")

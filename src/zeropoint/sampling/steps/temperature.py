@@ -33,6 +33,9 @@ class Temperature(Step):
     def is_identity(self) -> bool:
         return self.temperature == 1
 
+    def leaves_one_token(self) -> bool:
+        return self.temperature == 0
+
     def __call__(
         self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0
     ) -> NDArray[np.float32]:
