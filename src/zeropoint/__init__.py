@@ -47,3 +47,8 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'zeropoint' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    """What Tab completes in a notebook: the public names, imported or not."""
+    return sorted(__all__)

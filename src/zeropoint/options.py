@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from zeropoint.errors import BadInput, choices
 from zeropoint.frozen import frozen
 
-__all__ = ["MAX_INT", "Option", "option", "options_of", "problems", "unescape"]
+__all__ = ["MAX_INT", "Option", "escape", "option", "options_of", "problems", "unescape"]
 
 MAX_INT = 2**31 - 1
 """Upper bound of counts and sizes, so that they fit a C int."""
@@ -98,6 +98,13 @@ class Option:
         if self.maximum is None:
             return True
         return number < self.maximum or (number == self.maximum and not self.is_open_above)
+
+
+def escape(text: str) -> str:
+    r"""The text as it is typed: the inverse of `unescape`."""
+    for letter, character in reversed(_ESCAPES.items()):  # the backslash first
+        text = text.replace(character, f"\\{letter}")
+    return text
 
 
 def unescape(text: str) -> str:

@@ -32,6 +32,7 @@ __all__ = [
     "user_file",
 ]
 
+_WHERE_SAMPLING_IS = "; sampling parameters (temperature, ...) belong in the table [sampling]"
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -204,7 +205,8 @@ def _flattened(table: Mapping[str, Key], content: Mapping[str, Any], path: Path)
         entries = {f"{name}.{sub}": item for sub, item in value.items()} if is_table else {name: value}
         for dotted, item in entries.items():
             if dotted not in by_dotted:
-                raise BadInput(f"{path}: {choices('key', dotted, by_dotted)}")
+                hint = "" if is_table else _WHERE_SAMPLING_IS
+                raise BadInput(f"{path}: {choices('key', dotted, by_dotted)}{hint}")
             yield by_dotted[dotted], item
 
 

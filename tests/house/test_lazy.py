@@ -44,7 +44,9 @@ def test_help_of_a_command_loads_no_engine(command: str) -> None:
 
 
 def test_the_package_itself_loads_nothing() -> None:
-    modules = loaded("import zeropoint; zeropoint.__version__")
+    modules = loaded(
+        "import zeropoint; zeropoint.__version__; assert dir(zeropoint) == sorted(zeropoint.__all__)"
+    )
     assert {name for name in modules if name.startswith("zeropoint.")} == set()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from zeropoint.errors import BadInput
 from zeropoint.frozen import frozen
-from zeropoint.options import option, options_of
+from zeropoint.options import escape, option, options_of, unescape
 
 
 @frozen
@@ -68,3 +68,9 @@ def test_a_value_in_range_gets_the_options_type(name: str, value: Any, checked: 
 def test_a_value_out_of_range_is_refused(name: str, value: Any, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         OPTIONS[name].check(value)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "a\tb", "\\n", "\\", "\r\n\\\\n"])
+def test_an_escaped_text_reads_back(text: str) -> None:
+    assert "\n" not in escape(text)
+    assert unescape(escape(text)) == text

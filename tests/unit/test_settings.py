@@ -85,6 +85,13 @@ def test_sampling_table_is_left_to_those_who_know_its_keys(tmp_path: Path) -> No
     assert read(tmp_path, project, keys=[TEMPERATURE]).non_defaults("sampling") == {"temperature": 0.5}
 
 
+def test_a_sampling_parameter_outside_its_table_is_told_where_it_belongs(tmp_path: Path) -> None:
+    with pytest.raises(
+        BadInput, match=r"sampling parameters \(temperature, \.\.\.\) belong in the table \[sampling\]"
+    ):
+        read(tmp_path, "temperature = 0.5")
+
+
 @pytest.mark.parametrize(("text", "value"), [("1", True), ("TRUE", True), ("off", False)])
 def test_a_boolean_in_the_environment(tmp_path: Path, text: str, value: bool) -> None:
     assert read(tmp_path, environ={"ZEROPOINT_OFFLINE": text}).get("offline").value is value

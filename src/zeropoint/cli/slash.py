@@ -10,6 +10,7 @@ from zeropoint.cli.chat_session import ChatSession
 from zeropoint.cli.options import DEFAULTS
 from zeropoint.engine.session.chat import cache_path
 from zeropoint.errors import BadInput, choices
+from zeropoint.options import escape
 from zeropoint.sampling.params import SamplingParams, options
 from zeropoint.settings import from_text
 
@@ -159,10 +160,14 @@ def _set(chat: ChatSession, argument: str) -> None:
 def _path(text: str, command: str) -> Path:
     if not text:
         raise BadInput(f"{command} needs a file name: {command} FILE")
+    if len(text) > 2 and text[0] == text[-1] and text[0] in "\"'":  # as a shell needs for a name with spaces
+        text = text[1:-1]
     return Path(text).expanduser()
 
 
 def _display(value: Any) -> str:
     if value in (None, ()):
         return "-"
+    if isinstance(value, tuple):
+        return ", ".join(escape(text) for text in value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -28,6 +28,7 @@ __all__ = ["FOLDER_FORMATS", "file_type", "folder_tensors", "gguf_tensors"]
 
 FOLDER_FORMATS = ("F32", "F16", "BF16")  # supported by both safetensors and transformers
 
+_FILE_TYPES = ("GGUF", "HF", "SAFETENSORS")  # typed after --to by people who mean the target
 _STAY_F32 = (".router.weight", ".position.weight", ".segment.weight", "relative_bias.weight")
 _REACH_EVERY_LOGIT = ("embedding.weight", "head.weight")
 
@@ -35,6 +36,11 @@ _REACH_EVERY_LOGIT = ("embedding.weight", "head.weight")
 def check_format(to: str | None, is_gguf: bool) -> None:
     """Raise BadInput if neither a GGUF file nor, if not is_gguf, a folder can store matrices as `to`."""
     writable = {name for name, _, _, _ in _native.formats()} & set(formats.names())
+    if to in _FILE_TYPES:
+        raise BadInput(
+            f"{to} is a type of file, not a format of weights; the target's name chooses it: NAME.gguf is a "
+            "GGUF file, any other name a Hugging Face folder"
+        )
     if to is not None and to not in writable:
         raise BadInput(choices("format", to, writable))
     if to is not None and not is_gguf and to not in FOLDER_FORMATS:

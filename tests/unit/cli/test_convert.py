@@ -59,6 +59,7 @@ def test_unusable_sources_are_rejected(source: str, message: str, run: Run, tmp_
     ("target", "format", "message"),
     [
         ("out.gguf", "Q9", "unknown format `Q9`; expected one of BF16, "),
+        ("out.gguf", "gguf", "GGUF is a type of file, not a format of weights; the target's name chooses it"),
         ("out", "q4_0", "a folder can store F32, F16, BF16, not Q4_0"),
         ("out.bin", "Q8_0", "a target must end in .gguf or be the name of a folder"),
     ],

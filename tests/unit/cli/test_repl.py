@@ -127,6 +127,11 @@ def test_save_and_load(talk: Talk, tmp_path: Path, capsys: pytest.CaptureFixture
     assert len(json.loads((tmp_path / "a.json").read_text())["messages"]) == 2
 
 
+def test_the_name_of_a_file_may_be_quoted(talk: Talk, tmp_path: Path) -> None:
+    talk("one", f'/save "{tmp_path}/my chat.json"', f"/load '{tmp_path}/my chat.json'")
+    assert (tmp_path / "my chat.json").is_file()
+
+
 def test_save_overwrites_only_its_own_file(
     talk: Talk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -178,6 +183,11 @@ def test_set_changes_a_parameter(talk: Talk, capsys: pytest.CaptureFixture[str])
     assert model.calls[0][1].flat() == {"temperature": 0.25, "top_k": 5, "stop": ("END",)}
     assert chat.params == model.calls[0][1]
     assert "top_k is now 5" in capsys.readouterr().err
+
+
+def test_stop_texts_are_shown_as_they_are_typed(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
+    talk(r"/set stop \n\\n")
+    assert r"stop is now \n\\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
