@@ -17,6 +17,8 @@ from zeropoint.files.paths import display_path
 
 __all__ = ["open_regular", "read_regular"]
 
+_MIN_READ_BYTES = 1 << 16
+
 
 def open_regular(path: Path, *, for_writing: bool = False) -> BufferedReader | BufferedRandom:
     """Open an existing regular file for reading, without waiting for a writer. Links are followed.
@@ -44,9 +46,15 @@ def open_regular(path: Path, *, for_writing: bool = False) -> BufferedReader | B
 
 def read_regular(path: Path, max_bytes: int) -> bytes:
     """The content of a regular file of at most max_bytes. Raises OSError and BadInput as `open_regular`."""
+    parts = []
     with open_regular(path) as file:
         n_bytes = os.fstat(file.fileno()).st_size
-        content = b"" if n_bytes > max_bytes else file.read(max_bytes + 1)
-    if (n_bytes := max(n_bytes, len(content))) > max_bytes:
+        n_left = 0 if n_bytes > max_bytes else max_bytes + 1
+        # `read` allocates what it is asked for; a file in /proc has more than its size.
+        while part := file.read(min(n_left, max(n_bytes, _MIN_READ_BYTES))):
+            parts.append(part)
+            n_left -= len(part)
+    if n_bytes > max_bytes or not n_left:
+        n_bytes = max(n_bytes, max_bytes + 1)
         raise BadInput(f"{display_path(path)} has {n_bytes} bytes; it may have at most {max_bytes}")
-    return content
+    return b"".join(parts)
