@@ -132,7 +132,9 @@ def activation_to_hf(activation: Activation) -> str:
 def rope_from_hf(config: HfConfig, d_head: int, base: float = 10000.0, rotary_factor: float = 1.0) -> Rope:
     """The RoPE of a config. base, rotary_factor: the family's defaults for absent keys."""
     top_level = {key: config.values.get(key) for key in ("rope_theta", "partial_rotary_factor")}
-    nested = config.section("rope_parameters") or config.section("rope_scaling")
+    nested, added = config.section("rope_parameters"), config.section("rope_scaling")
+    if added:  # as model cards ask for longer texts; it replaces the scaling, but the base stays
+        nested = {key: nested[key] for key in top_level if key in nested} | added
     values = {key: value for key, value in top_level.items() if value is not None} | nested
     rope = HfConfig(values, f"{config.where}, rope")
     rotary_factor = rope.get_float("partial_rotary_factor", default=rotary_factor)

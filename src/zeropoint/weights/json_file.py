@@ -12,7 +12,7 @@ from zeropoint.files import regular_file
 from zeropoint.files.json_text import parse_json
 from zeropoint.files.paths import display_path
 
-__all__ = ["open_regular", "parse_json_object", "read_bytes", "read_json_object"]
+__all__ = ["open_regular", "parse_json_object", "read_bytes", "read_json_object", "stand_in"]
 
 
 def read_json_object(path: Path, max_bytes: int) -> dict[str, Any]:
@@ -39,12 +39,24 @@ def parse_json_object(data: bytes, name: str) -> dict[str, Any]:
     except MemoryError:
         raise OutOfMemory(f"not enough memory to read {name}") from None
     except ValueError as error:
+        if what := stand_in(data):
+            raise BadModelFile(f"{name} {what}") from None
         raise BadModelFile(
             f"{name} is not valid JSON: {str(error)[:200]!a}; put it back or fetch it again"
         ) from None
     if not isinstance(value, dict):
         raise BadModelFile(f"{name} contains a {type(value).__name__}; it must be a JSON object")
     return value
+
+
+def stand_in(head: bytes) -> str | None:
+    """What a file is that a clone or a download left in place of the real one, judged by its first bytes."""
+    start = head[:8].lower()
+    if start == b"version ":  # continues "https://git-lfs..."
+        return "is a Git LFS pointer, not the file itself; run `git lfs pull` in its folder"
+    if start.startswith((b"<!doctyp", b"<html")):
+        return "is an HTML page, not the file; the address may need a login, so fetch it again"
+    return None
 
 
 @contextlib.contextmanager

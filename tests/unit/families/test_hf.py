@@ -147,6 +147,14 @@ def test_scalings_are_read_in_both_layouts(kind):
     assert blueprint_of(families.for_hf(old).to_hf(blueprint_of(old))) == blueprint_of(old)
 
 
+def test_a_scaling_added_to_a_config_of_transformers_5_is_used():
+    """Model cards ask for `rope_scaling` to read longer texts; the file has `rope_parameters` already."""
+    keys, scaling = SCALINGS["yarn"]
+    config = llama(rope_parameters={"rope_type": "default", "rope_theta": 1e6}, rope_scaling=keys)
+    del config["rope_theta"]
+    assert (rope_of(config).base, rope_of(config).scaling) == (1e6, scaling)
+
+
 @pytest.mark.parametrize("kind", ["linear", "dynamic", "llama3", "yarn"])
 def test_frequencies_equal_those_of_transformers(kind):
     functions = pytest.importorskip("transformers.modeling_rope_utils").ROPE_INIT_FUNCTIONS

@@ -10,7 +10,7 @@ from typing import Any
 
 from zeropoint.errors import BadModelFile
 from zeropoint.frozen import frozen
-from zeropoint.weights.json_file import parse_json_object
+from zeropoint.weights.json_file import parse_json_object, stand_in
 
 __all__ = ["DTYPE_BITS", "MAX_HEADER_BYTES", "TensorEntry", "header_bytes", "parse_header"]
 
@@ -46,6 +46,8 @@ def header_bytes(head: bytes, file_bytes: int, name: str) -> int:
         raise BadModelFile(f"{name} has {file_bytes} bytes, too few for a safetensors file; fetch it again")
     n = int.from_bytes(head[:8], "little")
     if n > MAX_HEADER_BYTES or n > file_bytes - 8:
+        if what := stand_in(head):
+            raise BadModelFile(f"{name} {what}")
         raise BadModelFile(
             f"{name}: the first 8 bytes declare a header of {n} bytes, but it may have at most "
             f"{min(MAX_HEADER_BYTES, file_bytes - 8)}; the file is truncated or not a safetensors file"
