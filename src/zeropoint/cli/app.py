@@ -29,6 +29,7 @@ from zeropoint.errors import ZeropointError
 __all__ = ["cli", "main"]
 
 _COMMANDS = "zeropoint.cli.commands"
+_PLAIN_TYPES = {"is not a valid integer": "is not a whole number", "is not a valid float": "is not a number"}
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 _GROUPS = ("Use", "Look inside", "Train", "Check", "Other")  # the order of the sections of the help
 _EXAMPLES = """\b
@@ -269,6 +270,8 @@ def _start_log() -> None:
 def _show_usage_error(console: Console, error: click.ClickException) -> None:
     """Print click's message and a pointer to --help; for a group without a command, print its help."""
     message = error.format_message().rstrip(".")
+    for term, plain in _PLAIN_TYPES.items():
+        message = message.replace(term, plain)
     if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # since click 8.2
         click.echo(message, err=True)
         return
