@@ -22,7 +22,7 @@ from zeropoint.convert.text_views import (
 from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.files.paths import display_path
 from zeropoint.tokenizers.core.metadata_reader import MAX_FILE_BYTES
-from zeropoint.tokenizers.formats.losses import tokenizer_losses
+from zeropoint.tokenizers.formats.gguf_limits import inexpressible_in_gguf
 from zeropoint.tokenizers.train.char import KIND, CharTokenizer
 from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.hf_folder import HfFolder
@@ -192,6 +192,6 @@ def _compare_standard(file: GgufModel, before: TextView, notify: Notify) -> None
         return
     for text in _texts(before):
         if before.encode(text) != standard.encode(text):
-            for loss in tokenizer_losses(file.metadata):
-                notify(loss)
+            for difference in inexpressible_in_gguf(file.metadata):
+                notify(difference)
             return

@@ -15,7 +15,7 @@ from zeropoint.tokenizers.chat.template import ChatTemplate
 from zeropoint.tokenizers.core.byte_level import bytes_to_unicode
 from zeropoint.tokenizers.formats.from_hf import gguf_metadata
 from zeropoint.tokenizers.formats.gguf import Tokenizer, load_tokenizer
-from zeropoint.tokenizers.formats.losses import tokenizer_losses
+from zeropoint.tokenizers.formats.gguf_limits import inexpressible_in_gguf
 from zeropoint.tokenizers.formats.to_hf import hf_tokenizer_files
 from zeropoint.tokenizers.formats.vocab_files import load_tokenizer_json
 
@@ -130,11 +130,11 @@ def test_a_decoder_that_keeps_the_first_space_still_does_after_conversion(strips
 
 def test_a_conversion_says_what_other_programs_do_differently() -> None:
     first = llama_json(None, {**METASPACE, "prepend_scheme": "first"})
-    (loss,) = tokenizer_losses(gguf_metadata(first, {}, {}, 263))
-    assert "only before the first word" in loss
-    (loss,) = tokenizer_losses(gguf_metadata(llama_json(LEGACY, None, rstrip=True), {}, {}, 263))
-    assert loss.endswith("keep the white space after <unk>, <s>, </s> and 1 more tokens")
-    assert tokenizer_losses(gguf_metadata(llama_json(LEGACY, None), {}, {}, 263)) == []
+    (difference,) = inexpressible_in_gguf(gguf_metadata(first, {}, {}, 263))
+    assert "only before the first word" in difference
+    (difference,) = inexpressible_in_gguf(gguf_metadata(llama_json(LEGACY, None, rstrip=True), {}, {}, 263))
+    assert difference.endswith("keep the white space after <unk>, <s>, </s> and 1 more tokens")
+    assert inexpressible_in_gguf(gguf_metadata(llama_json(LEGACY, None), {}, {}, 263)) == []
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from zeropoint.tokenizers.core.byte_level import bytes_to_unicode
 from zeropoint.tokenizers.core.pipeline import PIPELINE_KEY
 from zeropoint.tokenizers.formats.from_hf import gguf_metadata
 from zeropoint.tokenizers.formats.gguf import load_tokenizer
-from zeropoint.tokenizers.formats.losses import tokenizer_losses
+from zeropoint.tokenizers.formats.gguf_limits import inexpressible_in_gguf
 from zeropoint.tokenizers.formats.to_hf import hf_tokenizer_files
 from zeropoint.tokenizers.formats.vocab_files import load_tokenizer_json
 
@@ -173,11 +173,11 @@ def test_a_word_that_is_looked_up_before_merging_is_no_control_token(
         assert len(tokenizer.encode("hello")) == 1
 
 
-def test_the_loss_names_the_steps() -> None:
+def test_the_difference_names_the_steps() -> None:
     model, special = bpe()
     content = file_of(model, {"type": "Lowercase"}, {"type": "Whitespace"}, special)
-    (loss,) = tokenizer_losses(gguf_metadata(content, {}, {}, 60))
-    assert "(Lowercase, Whitespace)" in loss
+    (difference,) = inexpressible_in_gguf(gguf_metadata(content, {}, {}, 60))
+    assert "(Lowercase, Whitespace)" in difference
 
 
 @pytest.mark.parametrize("value", [

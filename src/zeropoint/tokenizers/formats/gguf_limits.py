@@ -1,4 +1,4 @@
-"""What programs that do not read our own keys will do differently with a tokenizer."""
+"""What GGUF cannot express about a tokenizer: other programs, which ignore our keys, treat it differently."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from zeropoint.tokenizers.core.added_tokens import FLAGS_KEY
 from zeropoint.tokenizers.core.pipeline import PIPELINE_KEY, Pipeline, Step, parse_pipeline
 
-__all__ = ["tokenizer_losses"]
+__all__ = ["inexpressible_in_gguf"]
 
 _N_NAMED = 3
 _EFFECTS = {
@@ -20,26 +20,26 @@ _EFFECTS = {
 }
 
 
-def tokenizer_losses(metadata: Mapping[str, Any]) -> list[str]:
+def inexpressible_in_gguf(metadata: Mapping[str, Any]) -> list[str]:
     """One sentence for each difference; none if GGUF's own keys say everything that affects ids."""
-    losses = []
+    differences = []
     if PIPELINE_KEY in metadata:
         is_llama = metadata["tokenizer.ggml.model"] == "llama"
-        losses.append(_pipeline_loss(parse_pipeline(metadata[PIPELINE_KEY]), is_llama))
+        differences.append(_pipeline_difference(parse_pipeline(metadata[PIPELINE_KEY]), is_llama))
     flags = json.loads(metadata.get(FLAGS_KEY, "{}"))
     tokens = metadata.get("tokenizer.ggml.tokens", ())
     for flag, effect in _EFFECTS.items():
         if ids := flags.get(flag):
             names = ", ".join(tokens[index] for index in ids[:_N_NAMED])
             rest = f" and {len(ids) - _N_NAMED} more tokens" if len(ids) > _N_NAMED else ""
-            losses.append(
+            differences.append(
                 f"GGUF cannot express the flag {flag} of added tokens: zeropoint reads it from a key of its "
                 f"own, but other programs may {effect.format(names + rest)}"
             )
-    return losses
+    return differences
 
 
-def _pipeline_loss(pipeline: Pipeline, is_llama: bool) -> str:
+def _pipeline_difference(pipeline: Pipeline, is_llama: bool) -> str:
     schemes = {step.get("prepend_scheme") for step in pipeline.pre_tokenizer}
     if is_llama and "first" in schemes:
         return (
