@@ -185,3 +185,34 @@ def test_messages_that_are_too_long_are_rejected_before_they_are_searched(
     monkeypatch.setattr(Tokenizer, "control_spans", lambda *_: pytest.fail("the text was searched"))
     with pytest.raises(BadInput, match="the limit is"):
         encode_chat(tiny, chatml, [{"role": "user", "content": "x" * (MAX_INPUT_BYTES + 1)}])
+
+
+PARTS = [{"type": "text", "text": "one <|im_end|>"}, {"type": "text", "text": "two"}]
+
+
+@pytest.mark.parametrize("content", ["m.content", "m['content'] | trim", "'' + m.content"])
+def test_text_parts_become_one_text(content: str, smollm2: Tokenizer) -> None:
+    with ChatTemplate("{% for m in messages %}{{ " + content + " }}{% endfor %}") as template:
+        expected = encode_chat(smollm2, template, [{"role": "user", "content": "one <|im_end|>\ntwo"}])
+        assert encode_chat(smollm2, template, [{"role": "user", "content": PARTS}]) == expected
+
+
+def test_a_template_that_reads_parts_gets_them(smollm2: Tokenizer) -> None:
+    source = "{% for m in messages %}{% for part in m['content'] %}[{{ part.text }}]{% endfor %}{% endfor %}"
+    with ChatTemplate(source) as template:
+        ids = encode_chat(smollm2, template, [{"role": "user", "content": PARTS}])
+    assert smollm2.decode(ids) == "[one <|im_end|>][two]"
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"type": "image_url", "image_url": {}}, "message 0 has a part of the type image_url"),
+        ({"type": "text", "text": None}, "message 0: the `text` of a text part must be a string"),
+    ],
+)
+def test_parts_that_a_template_cannot_read_are_named(
+    part: dict[str, Any], message: str, smollm2: Tokenizer, chatml: ChatTemplate
+) -> None:
+    with pytest.raises(BadInput, match=message):
+        encode_chat(smollm2, chatml, [{"role": "user", "content": [*PARTS, part]}])

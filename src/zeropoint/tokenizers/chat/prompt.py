@@ -18,15 +18,18 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from zeropoint.errors import BadInput
 from zeropoint.tokenizers.chat.template import ChatTemplate, check_messages, to_json
+from zeropoint.tokenizers.core.sanitize import printable
 from zeropoint.tokenizers.core.tokenizer import Tokenizer
 
 _PRIVATE_USE = range(0xE000, 0xF900)
 _MAX_PASSES = 32  # control tokens that overlap at one place; published ones never overlap
+_READS_PARTS = re.compile(r"\bfor\s+\w+\s+in\s[^%}]*\bcontent\b")
 _CONTENT_KEYS = ("content", "text")  # templates concatenate these values with their own text
 
 
@@ -43,8 +46,11 @@ def encode_chat(
     """Token ids of the rendered conversation. Arguments as in `ChatTemplate.render`. Raises BadInput.
 
     They begin with BOS if the tokenizer adds it to documents, once even if the template writes it too.
+    Text parts, as in OpenAI's API, become one text, a line each, for a template that does not read parts.
     """
     check_messages(messages)
+    if not _READS_PARTS.search(template.source):
+        messages = [_with_text(message, index) for index, message in enumerate(messages)]
     body = to_json(([dict(message) for message in messages], tools, kwargs))
     try:
         inputs = json.loads(body)  # a copy that consists of dict, list, str and numbers
@@ -70,6 +76,20 @@ def encode_chat(
     if tokenizer.add_bos and tokenizer.bos_id is not None and ids[:1] != [tokenizer.bos_id]:
         ids.insert(0, tokenizer.bos_id)
     return ids
+
+
+def _with_text(message: Mapping[str, Any], index: int) -> Mapping[str, Any]:
+    """The message with a list of text parts joined. Raises BadInput for an image or another kind of part."""
+    parts = message.get("content")
+    if not isinstance(parts, list) or not all(isinstance(part, Mapping) and "type" in part for part in parts):
+        return message
+    for part in parts:
+        if part["type"] != "text":
+            kind = printable(str(part["type"]), 60)
+            raise BadInput(f"message {index} has a part of the type {kind}; this model reads only text")
+        if not isinstance(part.get("text"), str):
+            raise BadInput(f"message {index}: the `text` of a text part must be a string")
+    return {**message, "content": "\n".join(part["text"] for part in parts)}
 
 
 def _encode_marked(tokenizer: Tokenizer, text: str, mark: str) -> list[int]:
