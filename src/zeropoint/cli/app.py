@@ -23,7 +23,7 @@ from click.shell_completion import CompletionItem
 from zeropoint import __version__, registry
 from zeropoint.cli import completion, help_page
 from zeropoint.cli.console import Console
-from zeropoint.cli.shortcuts import SHORTCUTS, unknown_command
+from zeropoint.cli.shortcuts import SHORTCUTS, renamed_option, unknown_command
 from zeropoint.errors import ZeropointError
 
 __all__ = ["cli", "main"]
@@ -277,6 +277,10 @@ def _show_usage_error(console: Console, error: click.ClickException) -> None:
         return
     context = getattr(error, "ctx", None)
     if context is not None:
+        if isinstance(error, click.NoSuchOption):
+            known = [name for parameter in context.command.params for name in parameter.opts]
+            if ours := renamed_option(error.option_name, known):
+                message = f"{error.message.rstrip('.')}: it is {ours} here"
         hint = "put text that begins with a dash after `--`, or " if _is_text(error, context.command) else ""
         message = f"{message}; {hint}see `{context.command_path} --help`"
     console.error(message)

@@ -1,7 +1,7 @@
 """Commands under the names that other programs give them, so that what people type works or is answered.
 
 `SHORTCUTS` run a subcommand of ours. `ELSEWHERE` are commands of Ollama and llama.cpp that zeropoint spells
-another way or does not need; each gets a sentence.
+another way or does not need, and `OPTIONS` their options; each gets a sentence.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from zeropoint.errors import choices
 
-__all__ = ["ELSEWHERE", "SHORTCUTS", "Shortcut", "unknown_command"]
+__all__ = ["ELSEWHERE", "OPTIONS", "SHORTCUTS", "Shortcut", "renamed_option", "unknown_command"]
 
 
 class Shortcut(NamedTuple):
@@ -44,6 +44,30 @@ ELSEWHERE: Mapping[str, str] = {
     "version": "`zeropoint --version` prints the version",
 }
 """What to say instead of "unknown command"."""
+
+OPTIONS: Mapping[str, str] = {
+    "--temp": "--temperature",
+    "--ctx-size": "--context",
+    "--n-ctx": "--context",
+    "--num-ctx": "--context",
+    "--n-predict": "--max-tokens",
+    "--predict": "--max-tokens",
+    "--num-predict": "--max-tokens",
+    "--max-new-tokens": "--max-tokens",
+    "--repeat-penalty": "--repetition-penalty",
+    "--system-prompt": "--system",
+    "--chat-template": "--template",
+    "--num-thread": "--threads",
+    "--cache-type-k": "--cache-type",
+    "--outtype": "--to",
+}
+"""Options of llama.cpp, Ollama and transformers, and ours. Underscores count as dashes."""
+
+
+def renamed_option(name: str, known: Iterable[str]) -> str | None:
+    """The option of a command that does what `name` does elsewhere, if the command has it."""
+    ours = OPTIONS.get(name.replace("_", "-"))
+    return ours if ours is not None and ours in known else None
 
 
 def unknown_command(name: str, known: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_model import FakeModel
-from zeropoint.cli.shortcuts import ELSEWHERE, SHORTCUTS
+from zeropoint.cli.shortcuts import ELSEWHERE, OPTIONS, SHORTCUTS
 from zeropoint.files.locks import exclusive_lock
 
 
@@ -24,6 +24,22 @@ def test_a_shortcut_is_the_subcommand(run: Run, name: str) -> None:
     shortcut = SHORTCUTS[name]
     full = run(shortcut.group, shortcut.name, "--help").out
     assert run(name, "--help").out.split("\n", 1)[1] == full.split("\n", 1)[1]
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_option_of_another_program_is_answered_with_ours(run: Run, name: str) -> None:
+    command = ("convert", "a", "b.gguf") if OPTIONS[name] == "--to" else ("chat", "hi")
+    for spelling in (name, name.replace("-", "_").replace("__", "--", 1)):
+        result = run(*command, spelling, "1")
+        assert (result.code, result.out) == (2, "")
+        assert (
+            f"No such option '{spelling}': it is {OPTIONS[name]} here; see `zeropoint {command[0]} --help`"
+            in (result.err)
+        )
+
+
+def test_an_option_that_the_command_lacks_is_not_suggested(run: Run) -> None:
+    assert "it is" not in run("convert", "a", "b", "--temp", "1").err
 
 
 def test_list_shows_the_catalogue(run: Run) -> None:
