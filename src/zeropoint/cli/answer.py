@@ -71,7 +71,7 @@ def print_answer(
         console.json(
             {
                 "text": text,
-                "usage": as_plain(stream.usage),
+                "usage": usage(**as_plain(stream.usage)),
                 "finish_reason": stream.finish_reason,
                 "timings": as_plain(stream.timings),
                 **({"logprobs": {"content": logprobs}} if logprobs else {}),
@@ -92,9 +92,8 @@ def warn_of_end(
     limit, repetition: the flag or command that changes the limit, and the one that accepts repetitions.
     """
     if stream.finish_reason == "length" and stream.usage.completion_tokens == params.max_tokens:
-        console.warning(
-            f"the answer was cut off after {params.max_tokens} tokens; {limit} N changes the limit"
-        )
+        tokens = "1 token" if params.max_tokens == 1 else f"{params.max_tokens} tokens"
+        console.warning(f"the answer was cut off after {tokens}; {limit} N changes the limit")
     elif stream.finish_reason == "repetition":
         console.warning(
             f"the answer was stopped because it repeats itself; {repetition} lets it continue, and a "
@@ -102,9 +101,14 @@ def warn_of_end(
         )
 
 
-def usage(n_prompt: int, n_completion: int = 0) -> dict[str, int]:
-    """Token counts for the JSON output of a command that reads a text without a KV cache."""
-    return {"prompt_tokens": n_prompt, "completion_tokens": n_completion, "cached_tokens": 0}
+def usage(prompt_tokens: int, completion_tokens: int = 0, cached_tokens: int = 0) -> dict[str, int]:
+    """Token counts for JSON output, with the keys of OpenAI."""
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+        "cached_tokens": cached_tokens,
+    }
 
 
 def as_plain(value: Any) -> Any:

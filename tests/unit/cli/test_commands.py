@@ -57,7 +57,7 @@ def test_json_is_one_object(run: Run, model: FakeModel, command: str) -> None:
     result = run(command, "--json", "hi")
     assert json.loads(result.out) == {
         "text": "[hi]",
-        "usage": {"prompt_tokens": 3, "completion_tokens": 2, "cached_tokens": 0},
+        "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "cached_tokens": 0},
         "finish_reason": "stop",
         "timings": {"predicted_n": 3, "predicted_ms": 20.0},
     }

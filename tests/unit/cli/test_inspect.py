@@ -36,7 +36,12 @@ def test_json_has_every_view(run: Run, tiny_path: Path) -> None:
     ]
     output = json.loads(run(*INSPECT, str(tiny_path), *options, "--json").out)
     n = len(output["tokens"])
-    assert output["usage"] == {"prompt_tokens": n, "completion_tokens": 0, "cached_tokens": 0}
+    assert output["usage"] == {
+        "prompt_tokens": n,
+        "completion_tokens": 0,
+        "total_tokens": n,
+        "cached_tokens": 0,
+    }
     assert "".join(token["text"] for token in output["tokens"]) == "abcd ab"
     assert [layer["layer"] for layer in output["lens"]["layers"]] == [0, 1]
     assert output["logprobs"][0] is None
