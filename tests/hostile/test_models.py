@@ -317,7 +317,7 @@ LONG = Tiny(n_layers=6, n_heads=32, n_kv_heads=32, d_head=128, n_ctx=8192)
 @pytest.mark.parametrize(
     ("tiny", "spares", "purpose"),
     [
-        (HEAVY, (1, 8, 16), "to map the"),
+        (HEAVY, (1, 8, 16, 20, 24, 28, 32), "to map the"),
         (HEAVY, (36, 44, 52), "for the model's weights"),
         (WIDE, (40, 48, 56), "for the model's activations"),
         (LONG, (54, 60, 66, 68, 70, 72), "for the KV cache"),

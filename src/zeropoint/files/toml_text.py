@@ -20,10 +20,13 @@ MAX_TOML_BYTES = 1 << 20
 _MAX_DEPTH = 32  # parts of a dotted key, and nested arrays and inline tables
 _MAX_WORD = 256  # characters of a bare key or number
 _MAX_WORDS = 100_000  # parts of keys, and values; each takes up to 1 KB
-_KEY = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]++|\\.)*+"|'[^'\n]*+')"""
+# These patterns match unterminated strings too, so that no text makes them search the same characters twice.
+# They have no possessive quantifiers, which Python 3.11.2 gets wrong.
+_KEY = r"""(?:[A-Za-z0-9_-]+|"[^"\\\n]*(?:\\.[^"\\\n]*)*"?|'[^'\n]*'?)"""
 _TOKEN = re.compile(
-    rf"""(?s:\"\"\"(?:[^"\\]++|\\.|"(?!""))*+(?:"{{3,5}}|\\?\Z)|'''(?:[^']++|'(?!''))*+(?:'{{3,5}}|\Z))"""
-    rf"""|\#[^\n]*+|(?P<key>{_KEY}(?:[ \t]*+\.[ \t]*+{_KEY})*+)|(?P<open>[\[{{])|(?P<close>[\]}}])"""
+    r"""(?s:\"\"\"[^"\\]*(?:(?:\\.|"(?!""))[^"\\]*)*(?:"{3,5}|\\?\Z))"""
+    r"""|(?s:\'\'\'[^']*(?:'(?!'')[^']*)*(?:'{3,5}|\Z))"""
+    rf"""|\#[^\n]*|(?P<key>{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*)|(?P<open>[\[{{])|(?P<close>[\]}}])"""
 )
 _PART = re.compile(_KEY)
 
