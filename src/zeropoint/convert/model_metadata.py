@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,7 @@ def _tokenizer_metadata(opened: OpenedModel, file: HfFolder, notify: Notify) -> 
     if "tokenizer.json" not in file.files:
         notify(f"{file.name} has no tokenizer.json, so the new file has no tokenizer and cannot chat")
         return {}
+    _notify_of_ignored_ids(file, opened.blueprint.n_vocab, notify)
     settings = file.json("special_tokens_map.json") | file.json("tokenizer_config.json")
     metadata = from_hf.gguf_metadata(
         file.json("tokenizer.json"),
@@ -138,6 +140,18 @@ def _tokenizer_metadata(opened: OpenedModel, file: HfFolder, notify: Notify) -> 
         name=f"{file.name}/tokenizer.json",
     )
     return _typed(metadata)
+
+
+def _notify_of_ignored_ids(file: HfFolder, n_vocab: int, notify: Notify) -> None:
+    """Name ids of special tokens that no token has; -1 and null are usual ways to say that there is none."""
+    generation = file.json("generation_config.json")
+    for name, config in (("config.json", file.config), ("generation_config.json", generation)):
+        for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
+            value = config.get(key)
+            for index in value if isinstance(value, list) else [value]:
+                if index not in (None, -1) and not (type(index) is int and 0 <= index < n_vocab):
+                    value_text = reprlib.repr(index)
+                    notify(f"{file.name}/{name}: `{key}` has {value_text}, which is no token; it is ignored")
 
 
 def _typed(metadata: dict[str, Any]) -> dict[str, Any]:
