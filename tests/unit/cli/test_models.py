@@ -129,7 +129,8 @@ def test_show_works_before_a_download(capsys: Capture, home: Path) -> None:
 def test_show_a_file(capsys: Capture, downloaded: Path) -> None:
     code, out, _ = run(capsys, "show", str(downloaded))
     assert code == 0
-    assert {"architecture\tllama", "context length\t77", "tensors\t1"} <= set(out.splitlines())
+    facts = {"architecture\tllama", "context length\t77", "tensors\t1", "licence\tunknown"}
+    assert facts | {"sampling\tnone recommended"} <= set(out.splitlines())
 
 
 def test_show_check_detects_a_changed_file(capsys: Capture, downloaded: Path) -> None:

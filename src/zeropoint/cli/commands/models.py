@@ -211,7 +211,7 @@ def _facts(model: Description) -> dict[str, Any]:
 def _shown(name: str, value: Any) -> str:
     """A fact as a cell of a table."""
     if value is None:
-        return "?"
+        return "none recommended" if name == "sampling" else "unknown"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
