@@ -50,7 +50,7 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
     with open_regular(path) as file:
         n_bytes = os.fstat(file.fileno()).st_size
         n_left = 0 if n_bytes > max_bytes else max_bytes + 1
-        # `read` allocates what it is asked for; a file in /proc has more than its size.
+        # `read` allocates as many bytes as requested: request only the size. Files in /proc report 0.
         while part := file.read(min(n_left, max(n_bytes, _MIN_READ_BYTES))):
             parts.append(part)
             n_left -= len(part)

@@ -22,6 +22,7 @@ from zeropoint.files.toml_text import MAX_TOML_BYTES, parse_toml, read_toml
         ("a = " + "{a = " * 20_000, "nested deeper than 32"),
         ("\n".join(f"a{i} = 1" for i in range(60_000)), "more than 100,000 keys and values"),
         ("\n".join(f"[a{i}.b.c.d]" for i in range(30_000)), "more than 100,000 keys and values"),
+        ('a = "' + '\\"' * 400_000, "Unterminated string"),
         ("#" * MAX_TOML_BYTES + "#", "is larger than 1,048,576 bytes"),
         ('a = """' + '\\"""' * 100_000, "Unterminated string"),
         (b"a = '\xff'", "is not UTF-8 (byte 5)"),
