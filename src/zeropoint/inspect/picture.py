@@ -80,7 +80,7 @@ def _views(report: Report) -> list[_View]:
 
 
 def _draw_probabilities(axes: Axes, report: Report) -> None:
-    """A bar for each token, with the most probable token beside it."""
+    """Draw a bar for each token, labelled with the most probable token."""
     probabilities = [0.0, *np.exp(report.last.next_logprobs).tolist(), 0.0]
     labels = [*map(visible, report.texts), "(next)"]
     axes.barh(range(len(labels)), probabilities, color=_BLUE, height=0.7)
