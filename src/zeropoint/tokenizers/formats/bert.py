@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from zeropoint.errors import BadInput
 from zeropoint.frozen import frozen
-from zeropoint.tokenizers.core.added_tokens import added_tokens, hidden_name, token_scanner
+from zeropoint.tokenizers.core.added_tokens import hidden_name
 from zeropoint.tokenizers.core.pipeline import SPACE, Pipeline
 from zeropoint.tokenizers.core.tokenizer import Encoders, Tokenizer
 from zeropoint.tokenizers.core.vocabulary import USER_DEFINED, Vocabulary
 
 if TYPE_CHECKING:
     import tokenizers
+from zeropoint.tokenizers.formats.encoders import pipeline_encoders
 
 __all__ = ["Document", "bert_encoders", "encode_document", "to_gguf_spelling"]
 
@@ -57,32 +58,17 @@ def to_gguf_spelling(tokens: Sequence[str], special_tokens: Collection[str]) -> 
 
 def bert_encoders(vocabulary: Vocabulary) -> Encoders:
     """Build the encoders. Raises ValueError if two tokens stand for the same word piece."""
-    from tokenizers import Tokenizer as HfTokenizer
-
-    control, user = added_tokens(vocabulary)
     pieces = _to_hf_spelling(vocabulary)
-    distinct = set(pieces)
-    if len(distinct) != len(pieces):
+    if len(set(pieces)) != len(pieces):
         raise ValueError("two tokens are the same word piece")
     hidden = [
         hidden_name(index) if index in vocabulary.control_ids else token for index, token in enumerate(pieces)
     ]
-    unknown = vocabulary.special["unk"]
     pipeline = vocabulary.pipeline or _default_pipeline(vocabulary)
     limit = pipeline.model.get("max_input_chars_per_word", MAX_WORD_CHARS)
-    plain, special = (HfTokenizer(_model(names, unknown, limit)) for names in (hidden, pieces))
-    for encoder in (plain, special):
-        pipeline.set_steps(encoder)  # before the added tokens, which it normalizes
-    special.add_special_tokens(control)
-    for encoder in (plain, special):
-        encoder.add_tokens(user)
-    return Encoders(
-        plain,
-        special,
-        continuation=plain,
-        scanner=token_scanner(vocabulary, special.normalizer),
-        spans_words=vocabulary.pipeline is not None,
-        may_panic=pipeline.may_panic,
+    plain, special = (_model(names, vocabulary.special["unk"], limit) for names in (hidden, pieces))
+    return pipeline_encoders(
+        vocabulary, pipeline, plain, special, spans_words=vocabulary.pipeline is not None
     )
 
 

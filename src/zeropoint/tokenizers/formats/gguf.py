@@ -8,7 +8,7 @@ is SentencePiece BPE: spaces are `▁`, unknown characters fall back to byte tok
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zeropoint.tokenizers.core.added_tokens import added_tokens, token_scanner
 from zeropoint.tokenizers.core.byte_level import decode_byte_level
@@ -17,10 +17,8 @@ from zeropoint.tokenizers.core.metadata_reader import HasMetadata, MetadataReade
 from zeropoint.tokenizers.core.pipeline import SPACE, Pipeline
 from zeropoint.tokenizers.core.tokenizer import Encoders, Tokenizer
 from zeropoint.tokenizers.core.vocabulary import Vocabulary, read_vocabulary
+from zeropoint.tokenizers.formats.encoders import build_encoder
 from zeropoint.tokenizers.formats.pretokenizers import PreTokenizer, pre_tokenizers
-
-if TYPE_CHECKING:
-    import tokenizers
 
 __all__ = ["Tokenizer", "check_tokenizer", "import_tokenizers", "load_tokenizer"]
 
@@ -113,28 +111,18 @@ def _build_encoders(vocabulary: Vocabulary, rules: PreTokenizer) -> Encoders:
 
 def _bpe_encoders(vocabulary: Vocabulary, rules: PreTokenizer) -> Encoders:
     """Encoders over one BPE model, which the library shares between them."""
-    import tokenizers
-
     pipeline = rules.pipeline
     control, user = added_tokens(vocabulary)
     model = _bpe_model(vocabulary, rules)
-
-    def view(steps: Pipeline, model: Any, added: list[Any]) -> tokenizers.Tokenizer:
-        encoder = tokenizers.Tokenizer(model)
-        steps.set_steps(encoder)  # before the added tokens, which it normalizes
-        encoder.add_special_tokens(added)
-        encoder.add_tokens(user)
-        return encoder
-
-    special = view(pipeline, model, control)
+    special = build_encoder(model, pipeline, control, user)
     if _text_can_be_control(vocabulary, rules, special.pre_tokenizer):
         model = _bpe_model(vocabulary, rules, hidden=vocabulary.control_ids)
-    plain = view(pipeline, model, [])
+    plain = build_encoder(model, pipeline, [], user)
     continued = pipeline.continuation()
     return Encoders(
         plain,
         special,
-        continuation=plain if continued == pipeline else view(continued, model, []),
+        continuation=plain if continued == pipeline else build_encoder(model, continued, [], user),
         scanner=token_scanner(vocabulary, special.normalizer),
         space_after_special=pipeline.space_after_special,
         spans_words=rules.spans_words,

@@ -10,10 +10,11 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from zeropoint.tokenizers.core.added_tokens import added_tokens, hidden_name, token_scanner
+from zeropoint.tokenizers.core.added_tokens import hidden_name
 from zeropoint.tokenizers.core.pipeline import PIPELINE_KEY, SPACE, Pipeline, Step
 from zeropoint.tokenizers.core.tokenizer import Encoders
 from zeropoint.tokenizers.core.vocabulary import UNUSED, Vocabulary
+from zeropoint.tokenizers.formats.encoders import pipeline_encoders
 from zeropoint.tokenizers.formats.hf_pipeline import read_pipeline
 from zeropoint.tokenizers.formats.json_field import JsonField
 
@@ -25,34 +26,20 @@ _UNUSED_SCORE = -1e4  # as in llama.cpp's converter
 
 def t5_encoders(vocabulary: Vocabulary) -> Encoders:
     """Build the encoders. Raises ValueError, or the library's error, for tokens it rejects."""
-    from tokenizers import Tokenizer, models
+    from tokenizers import models
 
-    control, user = added_tokens(vocabulary)
+    if "unk" not in vocabulary.special:
+        raise ValueError("a unigram vocabulary needs an unknown token")
     pieces = list(zip(vocabulary.tokens, vocabulary.scores, strict=True))
     unreachable = {index: (hidden_name(index), _UNREACHABLE_SCORE) for index in vocabulary.control_ids}
     hidden = [unreachable.get(index, piece) for index, piece in enumerate(pieces)]
+    unknown, has_bytes = vocabulary.special["unk"], bool(vocabulary.byte_ids)
+    plain, special = (
+        models.Unigram(vocab, unk_id=unknown, byte_fallback=has_bytes) for vocab in (hidden, pieces)
+    )
     pipeline = vocabulary.pipeline or _default_pipeline(vocabulary)
-    if "unk" not in vocabulary.special:
-        raise ValueError("a unigram vocabulary needs an unknown token")
-
-    def view(parse_special: bool) -> Tokenizer:
-        has_bytes = bool(vocabulary.byte_ids)
-        vocab = pieces if parse_special else hidden
-        encoder = Tokenizer(models.Unigram(vocab, unk_id=vocabulary.special["unk"], byte_fallback=has_bytes))
-        pipeline.set_steps(encoder)  # before the added tokens, which it normalizes
-        if parse_special:
-            encoder.add_special_tokens(control)
-        encoder.add_tokens(user)
-        return encoder
-
-    plain, special = view(parse_special=False), view(parse_special=True)
-    return Encoders(
-        plain,
-        special,
-        continuation=plain,
-        scanner=token_scanner(vocabulary, special.normalizer),
-        spans_words=vocabulary.pipeline is not None,
-        may_panic=pipeline.may_panic,
+    return pipeline_encoders(
+        vocabulary, pipeline, plain, special, spans_words=vocabulary.pipeline is not None
     )
 
 

@@ -5,46 +5,27 @@ GGUF has no name for them. Our files call them `gpt2` without merges, and say `w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from zeropoint.tokenizers.core.added_tokens import added_tokens, token_scanner
 from zeropoint.tokenizers.core.pipeline import PIPELINE_KEY, Pipeline
 from zeropoint.tokenizers.core.tokenizer import Encoders
 from zeropoint.tokenizers.core.vocabulary import Vocabulary
+from zeropoint.tokenizers.formats.encoders import pipeline_encoders
 from zeropoint.tokenizers.formats.hf_pipeline import read_pipeline
 from zeropoint.tokenizers.formats.json_field import JsonField
-
-if TYPE_CHECKING:
-    import tokenizers
 
 __all__ = ["word_encoders", "word_metadata"]
 
 
 def word_encoders(vocabulary: Vocabulary, pipeline: Pipeline) -> Encoders:
     """Build the encoders."""
-    from tokenizers import Tokenizer, models
+    from tokenizers import models
 
     unknown = str(pipeline.model.get("unk_token", ""))
-    control, user = added_tokens(vocabulary)
     hidden = {vocabulary.tokens[index] for index in vocabulary.control_ids} - {unknown}
     visible = {token: index for token, index in vocabulary.ids.items() if token not in hidden}
-
-    def view(ids: dict[str, int], added: list[tokenizers.AddedToken]) -> Tokenizer:
-        encoder = Tokenizer(models.WordLevel(ids, unk_token=unknown))
-        pipeline.set_steps(encoder)  # before the added tokens, which it normalizes
-        encoder.add_special_tokens(added)
-        encoder.add_tokens(user)
-        return encoder
-
-    plain, special = view(visible, []), view(vocabulary.ids, control)
-    return Encoders(
-        plain,
-        special,
-        continuation=plain,
-        scanner=token_scanner(vocabulary, special.normalizer),
-        spans_words=True,
-        may_panic=pipeline.may_panic,
-    )
+    plain, special = (models.WordLevel(ids, unk_token=unknown) for ids in (visible, vocabulary.ids))
+    return pipeline_encoders(vocabulary, pipeline, plain, special, spans_words=True)
 
 
 def word_metadata(content: JsonField, tokens: list[str], types: list[int]) -> dict[str, Any]:
