@@ -34,7 +34,8 @@ std::vector<std::string> cache_types() {
 size_t page_bytes(const std::string& cache_type, int n_layers, int n_kv_heads, int d_head) {
     if (n_layers < 0 || n_kv_heads < 0 || d_head < 0)
         raise(invalid("page_bytes needs sizes of at least 0"), Origin::kArgument);
-    return PageLayout{cache_type_of(cache_type), n_layers, n_kv_heads, d_head}.page_bytes();
+    const HeadLayout head{cache_type_of(cache_type), d_head};
+    return head.bytes() * static_cast<size_t>(n_layers) * static_cast<size_t>(n_kv_heads);
 }
 
 std::vector<std::string> tap_names_of(const nb::dict& spec) { return tap_names(spec_of(spec)); }

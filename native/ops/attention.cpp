@@ -139,7 +139,7 @@ Attention::Rows Attention::quantized_rows_of(const Kernels& kernels, const Atten
                                              const Slice& slice, const AttentionRule& rule, const Io& io,
                                              const IntQueries& out) const {
     Rows rows = rows_of(unit, slice, rule, io);
-    if (!slice.cache.layout.is_int()) return rows;
+    if (!slice.cache.layout->is_int()) return rows;
     rows.int_q = out;
     kernels.quantize_queries(rows.q, rows.n, sizes_.d_head, out);
     return rows;
@@ -164,7 +164,7 @@ void Attention::attend(const Kernels& kernels, const Slice& slice, int layer, co
                              begin,
                              std::min(begin + kChunk, rows.n_positions()),
                              out};
-    attend_of(kernels, slice.cache.layout.type)(job);
+    attend_of(kernels, slice.cache.layout->type())(job);
 }
 
 void Attention::write(const Kernels& kernels, const AttentionUnit& unit, const Slice& slice,

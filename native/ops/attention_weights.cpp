@@ -6,7 +6,7 @@
 namespace zp {
 
 std::vector<float> keys_of(const CacheView& cache, int layer, int head, int n_positions) {
-    const size_t d_head = static_cast<size_t>(cache.layout.d_head);
+    const size_t d_head = static_cast<size_t>(cache.layout->place(layer).head.d_head);
     std::vector<float> keys(static_cast<size_t>(n_positions) * d_head);
     for (int s = 0; s < n_positions; ++s)
         read_key(cache, layer, head, s, keys.data() + static_cast<size_t>(s) * d_head);

@@ -18,19 +18,14 @@ struct ElementOffsets {
     size_t operator[](int k) const { return first + static_cast<size_t>(k / 2 * pair + k % 2 * odd); }
 };
 
-int padded_key(const PageLayout& layout) { return layout.d_head + (layout.is_int() ? layout.d_head % 2 : 0); }
-
-// Positions per tile of keys.
-int key_tile(const PageLayout& layout) { return layout.is_int() ? kPairTile : 16; }
-
-ElementOffsets key_offsets(const PageLayout& layout, int position) {
-    const int s = position % kChunk, tile = key_tile(layout), at = s % tile;
-    const size_t first = static_cast<size_t>(s - at) * padded_key(layout);
+ElementOffsets key_offsets(const HeadLayout& layout, int position) {
+    const int s = position % kChunk, tile = layout.key_tile(), at = s % tile;
+    const size_t first = static_cast<size_t>(s - at) * layout.key_width();
     if (layout.is_int()) return {first + at * 2, 1, 2 * tile};
     return {first + at, tile, 2 * tile};
 }
 
-ElementOffsets value_offsets(const PageLayout& layout, int position) {
+ElementOffsets value_offsets(const HeadLayout& layout, int position) {
     const int s = position % kChunk;
     const size_t width = static_cast<size_t>(padded(layout.d_head));
     if (layout.is_int()) return {s / 2 * 2 * width + s % 2, 2, 4};
@@ -106,58 +101,29 @@ float* scale_at(float* scales, int position) {
 
 }  // namespace
 
-size_t PageLayout::element_bytes() const {
-    return type == CacheType::kFloat ? 4 : type == CacheType::kInt8 ? 1 : 2;
-}
-
-size_t PageLayout::key_bytes(int n_positions) const {
-    const int tile = key_tile(*this);
-    const int n_stored = (n_positions + tile - 1) / tile * tile;
-    return static_cast<size_t>(n_stored) * padded_key(*this) * element_bytes();
-}
-
-size_t PageLayout::value_bytes(int n_positions) const {
-    const int n_stored = n_positions + (is_int() ? n_positions % 2 : 0);
-    return static_cast<size_t>(n_stored) * padded(d_head) * element_bytes();
-}
-
-size_t PageLayout::head_bytes() const {
-    const size_t scale_bytes = is_int() ? 2 * kChunk * sizeof(float) : 0;
-    return key_bytes(kChunk) + value_bytes(kChunk) + scale_bytes;
-}
-
-HeadPage CacheView::head_page(int layer, int head, int page) const {
-    uint8_t* keys =
-        pages[page] + layout.head_bytes() * (static_cast<size_t>(layer) * layout.n_kv_heads + head);
-    uint8_t* values = keys + layout.key_bytes(kChunk);
-    if (!layout.is_int()) return {keys, values, nullptr, nullptr};
-    float* scales = reinterpret_cast<float*>(values + layout.value_bytes(kChunk));
-    return {keys, values, scales, scales + kChunk};
-}
-
 void write_key(const CacheView& cache, int layer, int head, int position, const float* key) {
-    const PageLayout& layout = cache.layout;
+    const HeadLayout& layout = cache.layout->place(layer).head;
     const HeadPage page = cache.head_page(layer, head, position / kChunk);
     const ElementOffsets at = key_offsets(layout, position);
     write_row(layout.type, key, layout.d_head, at, page.keys, scale_at(page.key_scales, position));
 }
 
 void write_value(const CacheView& cache, int layer, int head, int position, const float* value) {
-    const PageLayout& layout = cache.layout;
+    const HeadLayout& layout = cache.layout->place(layer).head;
     const HeadPage page = cache.head_page(layer, head, position / kChunk);
     write_row(layout.type, value, layout.d_head, value_offsets(layout, position), page.values,
               scale_at(page.value_scales, position));
 }
 
 void read_key(const CacheView& cache, int layer, int head, int position, float* out) {
-    const PageLayout& layout = cache.layout;
+    const HeadLayout& layout = cache.layout->place(layer).head;
     const HeadPage page = cache.head_page(layer, head, position / kChunk);
     read_row(layout.type, page.keys, key_offsets(layout, position), scale_at(page.key_scales, position),
              layout.d_head, out);
 }
 
 void read_value(const CacheView& cache, int layer, int head, int position, float* out) {
-    const PageLayout& layout = cache.layout;
+    const HeadLayout& layout = cache.layout->place(layer).head;
     const HeadPage page = cache.head_page(layer, head, position / kChunk);
     read_row(layout.type, page.values, value_offsets(layout, position), scale_at(page.value_scales, position),
              layout.d_head, out);

@@ -1,38 +1,19 @@
-// The KV cache of one sequence as the operations see it: a page table. A page holds kChunk positions of all
-// layers and heads. Attention works in chunks of the same size, so it reads one page at a time and paging
-// does not change the arithmetic. (PagedAttention: Kwon et al., "Efficient memory management for large
-// language model serving", 2023, section 4.1.)
+// The cache of one sequence as the operations see it: a page table per page group, and the recurrent states
+// (ops/cache_layout.hpp).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
+#include "kernels/kernels.hpp"
+#include "ops/cache_layout.hpp"
 #include "ops/matrix.hpp"
 
 namespace zp {
 
-enum class CacheType : uint8_t { kFloat, kHalf, kInt16, kInt8 };
-
-// Memory layout of a page: heads [L, N], each with keys, then values.
-//   float and half: keys [kChunk/16, K, 16], so that 16 positions are one vector; values [kChunk, K rounded
-//   up to 16] integers:       keys [kChunk/32, K/2, 32, 2] with K rounded up to 2, values [kChunk/2, K, 2]:
-//   adjacent pairs of
-//                   columns and of positions, as 16-bit multiply-adds read them. Each position of a head has
-//                   its own scale; the key scales [kChunk] and value scales [kChunk] follow as float.
-struct PageLayout {
-    CacheType type = CacheType::kHalf;
-    int n_layers = 0;
-    int n_kv_heads = 0;
-    int d_head = 0;
-
-    bool is_int() const { return type == CacheType::kInt16 || type == CacheType::kInt8; }
-    size_t element_bytes() const;
-    // Bytes of the first n_positions of a page, rounded up to complete tiles or pairs.
-    size_t key_bytes(int n_positions) const;
-    size_t value_bytes(int n_positions) const;
-    size_t head_bytes() const;  // keys, values and scales of one head of a layer
-    size_t page_bytes() const { return head_bytes() * static_cast<size_t>(n_kv_heads) * n_layers; }
-};
+// The pages of one group: entry p holds positions [p, p + 1) * kChunk; null if a window no longer needs them.
+using PageTable = std::vector<uint8_t*>;
 
 // One head of a layer in one page.
 struct HeadPage {
@@ -43,10 +24,24 @@ struct HeadPage {
 };
 
 struct CacheView {
-    PageLayout layout;
-    uint8_t* const* pages = nullptr;  // page p holds positions [p, p + 1) * kChunk
+    const CacheLayout* layout = nullptr;
+    const PageTable* tables = nullptr;  // one per group of the layout
+    const float* states = nullptr;      // of all layers, after the last committed pass
+    float* next_states = nullptr;       // of all layers, after the pass in progress
 
-    HeadPage head_page(int layer, int head, int page) const;
+    HeadPage head_page(int layer, int head, int page) const {
+        const CacheLayout::Place& at = layout->place(layer);
+        uint8_t* keys = tables[at.group][static_cast<size_t>(page)] + at.first +
+                        at.head_bytes * static_cast<size_t>(head);
+        if (!layout->is_int()) return {keys, keys + at.values, nullptr, nullptr};
+        float* scales = reinterpret_cast<float*>(keys + at.scales);
+        return {keys, keys + at.values, scales, scales + kChunk};
+    }
+    // The recurrent state that the sequence's last committed pass left; zeros at the start of a text.
+    const float* state(int layer) const { return states + layout->place(layer).state; }
+    // Where this pass must write the state after its last token. It becomes state() once the pass has
+    // succeeded, so an interrupted pass can run again. Undefined until written, and never aliases state().
+    float* next_state(int layer) const { return next_states + layout->place(layer).state; }
 };
 
 // Writes one position of one head. `key` and `value` are [K].

@@ -21,9 +21,10 @@ bool are_finite(std::span<const float> values) {
 
 }  // namespace
 
-PageLayout Engine::layout_of(const EngineConfig& config) {
+CacheLayout Engine::layout_of(const EngineConfig& config) {
     const CacheType type = config.is_exact ? CacheType::kFloat : config.cache_type;
-    return {type, config.spec.n_layers, config.spec.n_kv_heads, config.spec.d_head};
+    const LayerCache pages = LayerCache::pages(config.spec.n_kv_heads, config.spec.d_head);
+    return {type, std::vector<LayerCache>(static_cast<size_t>(config.spec.n_layers), pages)};
 }
 
 Result<std::unique_ptr<Engine>> Engine::open(EngineConfig config) {

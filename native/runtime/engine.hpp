@@ -98,7 +98,7 @@ private:
         : config_(std::move(config)),
           sequences_(config_.spec, layout_of(config_), config_.cache_limits, config_.window),
           scheduler_(sequences_, Batch::kMaxTokens) {}
-    static PageLayout layout_of(const EngineConfig& config);
+    static CacheLayout layout_of(const EngineConfig& config);
     Status load();
     Status check_alive() const;
     Status check_ids(std::span<const int32_t> ids) const;

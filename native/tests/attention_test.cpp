@@ -46,16 +46,17 @@ struct Head {
     }
 
     size_t key_at(int s, int k) const { return static_cast<size_t>(s / 16 * 16 * d_head + 16 * k + s % 16); }
-    PageLayout layout(CacheType type) const { return {type, 1, 1, d_head}; }
+    CacheLayout layout(CacheType type) const { return {type, {LayerCache::pages(1, d_head)}}; }
 
     // Writes keys and values as the cache does; all other bytes form NaN.
     void fill_pages() {
         for (const CacheType type : {CacheType::kInt16, CacheType::kInt8}) {
+            const CacheLayout layout = this->layout(type);
             const auto n_pages = static_cast<size_t>((n_positions + kChunk - 1) / kChunk);
-            pages[type].assign(n_pages, std::vector<uint8_t>(layout(type).page_bytes(), 0xff));
-            std::vector<uint8_t*> table;
+            pages[type].assign(n_pages, std::vector<uint8_t>(layout.groups().front().page_bytes, 0xff));
+            PageTable table;
             for (auto& page : pages[type]) table.push_back(page.data());
-            const CacheView cache{layout(type), table.data()};
+            const CacheView cache{&layout, &table};
             std::vector<float> key(static_cast<size_t>(d_head));
             for (int s = 0; s < n_positions; ++s) {
                 for (int k = 0; k < d_head; ++k) key[static_cast<size_t>(k)] = keys[key_at(s, k)];
@@ -93,8 +94,9 @@ Part attend(const Kernels& k, const Head& h, CacheType type, int begin, int end)
         k.attend_half(job);
     }
     if (const auto pages = h.pages.find(type); pages != h.pages.end()) {
-        uint8_t* const table[] = {const_cast<uint8_t*>(pages->second[begin / kChunk].data())};
-        const HeadPage page = CacheView{h.layout(type), table}.head_page(0, 0, 0);
+        const CacheLayout layout = h.layout(type);
+        const PageTable table{const_cast<uint8_t*>(pages->second[begin / kChunk].data())};
+        const HeadPage page = CacheView{&layout, &table}.head_page(0, 0, 0);
         job.keys = page.keys;
         job.values = page.values;
         std::vector<int16_t> q(n * static_cast<size_t>((h.d_head + kIntColumns - 1) / kIntColumns) *

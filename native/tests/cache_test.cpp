@@ -8,14 +8,18 @@ using namespace zp::test;
 
 namespace {
 
-PageLayout layout(CacheType type = CacheType::kHalf, int d_head = 20) { return {type, 2, 2, d_head}; }
+CacheLayout layout(CacheType type = CacheType::kHalf, int d_head = 20) {
+    return {type, std::vector<LayerCache>(2, LayerCache::pages(2, d_head))};
+}
+
+size_t page_bytes() { return layout().groups().front().page_bytes; }
 
 std::vector<int32_t> ids(int n, int salt = 0) { return prompt_of(n, salt); }
 
 // A sequence pool for the tiny model with room for n_pages.
 struct Caches {
     explicit Caches(size_t n_pages, const CacheWindow& window = {})
-        : pool(spec, layout(), {n_pages * layout().page_bytes(), SIZE_MAX}, window) {}
+        : pool(spec, layout(), {n_pages * page_bytes(), SIZE_MAX}, window) {}
     ModelSpec spec = tiny_spec();
     SequencePool pool;
 
@@ -42,7 +46,7 @@ struct Caches {
 EngineConfig limited(const TinyModel& model, int n_pages) {
     EngineConfig config = config_of(model.path);
     config.cache_limits.max_bytes =
-        static_cast<size_t>(n_pages) * PageLayout{EngineConfig{}.cache_type, 2, 2, 16}.page_bytes();
+        static_cast<size_t>(n_pages) * layout(EngineConfig{}.cache_type, 16).groups().front().page_bytes;
     return config;
 }
 
@@ -58,10 +62,10 @@ ZP_TEST(cache_reads_back_what_was_written) {
                  {CacheType::kInt8, 0.12f}};
     for (const auto& [type, allowed] : cases) {
         constexpr size_t kWidth = 19;  // odd: not a whole number of pairs
-        const PageLayout l = layout(type, kWidth);
-        std::vector<uint8_t> first(l.page_bytes()), second(l.page_bytes());
-        uint8_t* const table[] = {first.data(), second.data()};
-        const CacheView cache{l, table};
+        const CacheLayout l = layout(type, kWidth);
+        std::vector<uint8_t> first(l.groups().front().page_bytes), second = first;
+        const PageTable table{first.data(), second.data()};
+        const CacheView cache{&l, &table};
         std::vector<float> key(kWidth), value(kWidth), out(kWidth);
         const auto fill = [&](int s) {
             for (size_t k = 0; k < kWidth; ++k) {
@@ -90,20 +94,21 @@ ZP_TEST(cache_reads_back_what_was_written) {
 
 ZP_TEST(cache_copy_clears_positions_of_other_texts) {
     for (const CacheType type : {CacheType::kHalf, CacheType::kInt16, CacheType::kInt8}) {
-        PagePool pages(layout(type), SIZE_MAX);
+        const CacheLayout l = layout(type);
+        PagePool pages(l, SIZE_MAX);
         const PageRef full = std::move(pages.take().value()), part = std::move(pages.take().value());
-        uint8_t* const full_table[] = {full->data()};
-        uint8_t* const part_table[] = {part->data()};
+        const PageTable full_table{full->data()}, part_table{part->data()};
+        const CacheView full_view{&l, &full_table}, part_view{&l, &part_table};
         const std::vector<float> row(20, 1.0f);
         for (int s = 0; s < kChunk; ++s) {
-            write_key({layout(type), full_table}, 1, 1, s, row.data());
-            write_value({layout(type), full_table}, 1, 1, s, row.data());
+            write_key(full_view, 1, 1, s, row.data());
+            write_value(full_view, 1, 1, s, row.data());
         }
         pages.copy(*full, 21, *part);
         std::vector<float> key(20), value(20);
         for (int s = 0; s < kChunk; ++s) {
-            read_key({layout(type), part_table}, 1, 1, s, key.data());
-            read_value({layout(type), part_table}, 1, 1, s, value.data());
+            read_key(part_view, 1, 1, s, key.data());
+            read_value(part_view, 1, 1, s, value.data());
             ZP_EQ(key[19], s < 21 ? 1.0f : 0.0f);
             ZP_EQ(value[19], s < 21 ? 1.0f : 0.0f);
         }
@@ -114,16 +119,16 @@ ZP_TEST(cache_shares_a_prefix_and_copies_a_page_on_write) {
     Caches caches(100);
     std::vector<int32_t> tokens = ids(300);
     Sequence* first = caches.read(tokens, 300, 1.0f);
-    ZP_EQ(caches.pool.used_bytes(), 3 * layout().page_bytes());
+    ZP_EQ(caches.pool.used_bytes(), 3 * page_bytes());
     // A second sequence with the same first 200 tokens allocates nothing until it writes.
     std::vector<int32_t> other(tokens.begin(), tokens.begin() + 200);
     other.resize(230, 1);
     other[200] = tokens[200] + 1;
     Sequence* second = caches.pool.acquire(other);
     ZP_EQ(second->n_cached, 200);
-    ZP_EQ(caches.pool.used_bytes(), 3 * layout().page_bytes());
+    ZP_EQ(caches.pool.used_bytes(), 3 * page_bytes());
     ZP_EQ(caches.pool.reserve(*second, 30).value(), 30);
-    ZP_EQ(caches.pool.used_bytes(), 4 * layout().page_bytes());
+    ZP_EQ(caches.pool.used_bytes(), 4 * page_bytes());
     ZP_CHECK(second->pages[0] == first->pages[0] && second->pages[1] != first->pages[1]);
     const std::vector<float> row(20, 2.0f);
     write_key(caches.pool.slice(*second, 0, 1).cache, 1, 1, 200, row.data());
@@ -136,7 +141,7 @@ ZP_TEST(cache_shares_a_prefix_and_copies_a_page_on_write) {
     Sequence* third = caches.pool.acquire(tokens);
     ZP_EQ(third->n_cached, 300);
     ZP_EQ(caches.pool.reserve(*third, 1).value(), 1);
-    ZP_EQ(caches.pool.used_bytes(), 4 * layout().page_bytes());
+    ZP_EQ(caches.pool.used_bytes(), 4 * page_bytes());
     caches.pool.release(second);
     caches.pool.release(third);
 }
@@ -151,7 +156,7 @@ ZP_TEST(cache_deduplicates_pages_computed_twice) {
         caches.pool.advance(*s, 130);
     }
     ZP_CHECK(first->pages[0] == second->pages[0] && first->pages[1] != second->pages[1]);
-    ZP_EQ(caches.pool.used_bytes(), 3 * layout().page_bytes());
+    ZP_EQ(caches.pool.used_bytes(), 3 * page_bytes());
     // Pages computed under an intervention are never shared.
     Sequence* steered = caches.pool.acquire(
         ids(200, 5),
@@ -227,8 +232,9 @@ ZP_TEST(window_drops_pages_after_the_sinks) {
     ZP_EQ(caches.key(*s, 200), 1.0f);
     ZP_CHECK(caches.key(*s, 5) != 1.0f);  // the sink was rotated
     std::vector<float> row(20);
-    uint8_t* const original[] = {s->sinks[0]->data()};
-    read_key({layout(), original}, 1, 1, 5, row.data());
+    const CacheLayout l = layout();
+    const PageTable original{s->sinks[0]->data()};
+    read_key({&l, &original}, 1, 1, 5, row.data());
     ZP_EQ(row[7], 1.0f);
     // No step crosses the position at which the next page is dropped.
     ZP_EQ(caches.pool.reserve(*s, 200).value(), 108);

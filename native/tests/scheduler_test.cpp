@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kMaxBatchTokens = 64;
 
-PageLayout layout() { return {CacheType::kHalf, 2, 2, 16}; }
+CacheLayout layout() { return {CacheType::kHalf, std::vector<LayerCache>(2, LayerCache::pages(2, 16))}; }
 
 GenerateRequest request(int n_prompt, int salt) {
     std::vector<int32_t> prompt;
@@ -22,7 +22,7 @@ GenerateRequest request(int n_prompt, int salt) {
 // A scheduler over a cache of n_pages, and the work that Engine does with its batches.
 struct Server {
     explicit Server(size_t n_pages)
-        : pool(spec, layout(), {n_pages * layout().page_bytes(), SIZE_MAX}, {}),
+        : pool(spec, layout(), {n_pages * layout().groups().front().page_bytes, SIZE_MAX}, {}),
           scheduler(pool, kMaxBatchTokens) {}
 
     // Runs one step: every request with logits samples token 1. Returns the batch.

@@ -97,10 +97,10 @@ ZP_TEST(taps_show_an_ablated_head_and_unchanged_others) {
 
 ZP_TEST(taps_attention_weights_sum_to_one_within_the_window) {
     const int d_head = 8;
-    const PageLayout layout{CacheType::kHalf, 1, 1, d_head};
-    std::vector<uint8_t> memory(layout.page_bytes());
-    uint8_t* const page = memory.data();
-    const CacheView cache{layout, &page};
+    const CacheLayout layout(CacheType::kHalf, {LayerCache::pages(1, d_head)});
+    std::vector<uint8_t> memory(layout.groups().front().page_bytes);
+    const PageTable table{memory.data()};
+    const CacheView cache{&layout, &table};
     std::vector<float> q(d_head, 0.5f), key(d_head), weights(20);
     for (int s = 0; s < 20; ++s) {
         for (int k = 0; k < d_head; ++k) key[static_cast<size_t>(k)] = static_cast<float>((s * k) % 5) - 2.0f;

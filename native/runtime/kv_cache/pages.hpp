@@ -33,7 +33,7 @@ using PageRef = std::shared_ptr<CachePage>;
 
 class PagePool {
 public:
-    PagePool(const PageLayout& layout, size_t limit_bytes);
+    PagePool(const CacheLayout& layout, size_t limit_bytes);
     PagePool(const PagePool&) = delete;
 
     // A zeroed page. kMemory if the pool or the machine is full.
@@ -41,14 +41,15 @@ public:
     // Copies the first `n_positions` of a page to another.
     void copy(CachePage& source, int n_positions, CachePage& target) const;
 
-    const PageLayout& layout() const { return layout_; }
+    const CacheLayout& layout() const { return layout_; }
+    size_t page_bytes() const { return layout_.groups().front().page_bytes; }
     size_t n_pages() const { return n_pages_; }  // in use
     size_t max_pages() const { return max_pages_; }
     bool is_full() const { return n_pages_ >= max_pages_; }
 
 private:
     friend class CachePage;
-    PageLayout layout_;
+    CacheLayout layout_;
     size_t max_pages_;
     size_t n_pages_ = 0;
 };

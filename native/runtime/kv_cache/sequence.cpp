@@ -12,12 +12,12 @@ int Sequence::common_prefix(std::span<const int32_t> prompt) const {
     return static_cast<int>(n);
 }
 
-SequencePool::SequencePool(const ModelSpec& spec, const PageLayout& layout, const CacheLimits& limits,
+SequencePool::SequencePool(const ModelSpec& spec, const CacheLayout& layout, const CacheLimits& limits,
                            const CacheWindow& window)
     : spec_(spec),
       window_(window),
       pages_(layout, limits.max_bytes),
-      max_idle_pages_(limits.max_idle_bytes / layout.page_bytes()) {}
+      max_idle_pages_(limits.max_idle_bytes / pages_.page_bytes()) {}
 
 PrefixIndex::Match SequencePool::longest_match(std::span<const int32_t> tokens) {
     PrefixIndex::Match match = index_.find(tokens);
@@ -214,8 +214,7 @@ Status SequencePool::restore(Sequence& sequence, int n_dropped, std::vector<Page
 }
 
 Slice SequencePool::slice(const Sequence& sequence, int first_row, int n) const {
-    return {
-        {pages_.layout(), sequence.table.data()}, first_row, n, sequence.n_positions(), sequence.n_dropped};
+    return {{&pages_.layout(), &sequence.table}, first_row, n, sequence.n_positions(), sequence.n_dropped};
 }
 
 bool SequencePool::has_room(int n_positions) const {

@@ -20,9 +20,9 @@ struct Sequence {
     int n_cached = 0;   // tokens whose keys and values have been computed: a prefix of `tokens`
     int n_dropped = 0;  // of those, after the sinks, the tokens that the window has dropped from the cache
     std::shared_ptr<const Interventions> interventions;  // applied to all its passes; null: none
-    std::vector<PageRef> pages;   // of the computed tokens not dropped, and of those reserved
-    std::vector<uint8_t*> table;  // their memory, for CacheView
-    std::vector<PageRef> sinks;   // after the first drop: the sink pages as they were computed, unshifted
+    std::vector<PageRef> pages;  // of the computed tokens not dropped, and of those reserved
+    PageTable table;             // their memory, for CacheView
+    std::vector<PageRef> sinks;  // after the first drop: the sink pages as they were computed, unshifted
 
     // Whether it may share pages with other sequences. An intervention changes keys and values, and those
     // after a dropped page depend on the dropped text.
@@ -44,7 +44,7 @@ struct CacheLimits {
 // longest cached prefix: the next turn of a conversation, or any text with the same beginning.
 class SequencePool {
 public:
-    SequencePool(const ModelSpec& spec, const PageLayout& layout, const CacheLimits& limits,
+    SequencePool(const ModelSpec& spec, const CacheLayout& layout, const CacheLimits& limits,
                  const CacheWindow& window);
 
     // Opens a sequence with tokens = prompt and the pages of the longest cached prefix. The last token is
@@ -83,7 +83,7 @@ public:
     // kMemory if n positions would not fit even in an empty cache.
     Status check_fits(int n_positions) const;
     const CacheWindow& window() const { return window_; }
-    size_t page_bytes() const { return pages_.layout().page_bytes(); }
+    size_t page_bytes() const { return pages_.page_bytes(); }
     size_t used_bytes() const { return pages_.n_pages() * page_bytes(); }
 
 private:

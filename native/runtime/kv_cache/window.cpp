@@ -37,14 +37,18 @@ Result<CacheWindow> fit(const CacheWindow& requested, const ModelSpec& spec) {
     return window;
 }
 
-void shift_keys(const ModelSpec& spec, const PageLayout& layout, uint8_t* from, uint8_t* to, int n_shifted) {
-    const CacheView computed{layout, &from}, shifted{layout, &to};
+void shift_keys(const ModelSpec& spec, const CacheLayout& layout, uint8_t* from, uint8_t* to, int n_shifted) {
+    const PageTable from_table{from}, to_table{to};
+    const CacheView computed{&layout, &from_table}, shifted{&layout, &to_table};
     const int n_pairs = static_cast<int>(spec.rope_frequencies.size());
     std::vector<float> cosines(spec.rope_frequencies.size()), sines(spec.rope_frequencies.size());
-    std::vector<float> key(static_cast<size_t>(layout.d_head));
+    std::vector<float> key;
     rope_angles(spec.rope_frequencies.data(), n_pairs, n_shifted, cosines.data(), sines.data());
-    for (int layer = 0; layer < layout.n_layers; ++layer) {
-        for (int head = 0; head < layout.n_kv_heads; ++head) {
+    for (int layer = 0; layer < layout.n_layers(); ++layer) {
+        if (!layout.has_pages(layer)) continue;
+        const CacheLayout::Place& at = layout.place(layer);
+        key.resize(static_cast<size_t>(at.head.d_head));
+        for (int head = 0; head < at.n_kv_heads; ++head) {
             for (int s = 0; s < kChunk; ++s) {
                 read_key(computed, layer, head, s, key.data());
                 rope_rotate(spec.rope_layout, cosines.data(), sines.data(), n_pairs, key.data());

@@ -23,6 +23,6 @@ struct CacheWindow {
 Result<CacheWindow> fit(const CacheWindow& requested, const ModelSpec& spec);
 
 // Writes the keys of one page, as computed, to another page, rotated to positions n_shifted later.
-void shift_keys(const ModelSpec& spec, const PageLayout& layout, uint8_t* from, uint8_t* to, int n_shifted);
+void shift_keys(const ModelSpec& spec, const CacheLayout& layout, uint8_t* from, uint8_t* to, int n_shifted);
 
 }  // namespace zp
