@@ -138,7 +138,7 @@ from zeropoint.blueprint.parts import position
 from zeropoint.blueprint.taps import tap_points
 from zeropoint.engine.native.model_spec import native_spec
 from zeropoint.errors import BadInput
-from zeropoint.layers.kv_cache import Cache
+from zeropoint.layers.cache import Cache
 from zeropoint.models.build import build
 from zeropoint.models.trace import trace
 
@@ -166,7 +166,7 @@ for kind, blueprint in blueprints.items():
     model = build(blueprint).eval()
     logits = model(ids)
     assert (logits - without).abs().max() > 1e-5, kind
-    cache = Cache(2, 8)
+    cache = Cache(blueprint.blocks, 8)
     parts = torch.cat([model(ids[:, :4], cache), model(ids[:, 4:], cache)], dim=1)
     assert torch.allclose(parts, logits, atol=1e-5), kind
     assert list(trace(model, ids[0].tolist())) == list(tap_points(blueprint, 6))

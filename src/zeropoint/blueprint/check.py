@@ -39,10 +39,12 @@ def problems(blueprint: Blueprint) -> Problems:
     if b.n_vocab == 1:
         yield "n_vocab is 1; a vocabulary has at least 2 tokens"
     yield from _embedding_rules(b)
-    yield from _stack_rules("encoder", b.encoder, is_causal=False)
+    yield from _stack_rules("encoder", b.encoder, False, b.d_model)
     yield from _norm_after("encoder_norm", b.encoder_norm, "encoder", b.encoder)
-    is_causal = bool(b.encoder) or any(block.attention.is_causal for block in b.blocks)
-    yield from _stack_rules("blocks", b.blocks, is_causal)
+    is_causal = bool(b.encoder) or any(
+        block.attention is None or block.attention.is_causal for block in b.blocks
+    )
+    yield from _stack_rules("blocks", b.blocks, is_causal, b.d_model)
     yield from _norm_after("final_norm", b.final_norm, "blocks", b.blocks)
     yield from _crossing_rules(b)
     if b.head is not None:
@@ -64,7 +66,7 @@ def _embedding_rules(b: Blueprint) -> Problems:
         yield f"d_model is {b.d_model}; expected an even number, since sinusoidal positions use pairs"
 
 
-def _stack_rules(name: str, blocks: tuple[Block, ...], is_causal: bool) -> Problems:
+def _stack_rules(name: str, blocks: tuple[Block, ...], is_causal: bool, d_model: int) -> Problems:
     """Check each distinct block once, then the properties that all blocks of a stack share."""
     if len(blocks) > 4096:
         yield f"{name} has {len(blocks)} blocks; expected at most 4096"
@@ -72,7 +74,7 @@ def _stack_rules(name: str, blocks: tuple[Block, ...], is_causal: bool) -> Probl
     for i, block in enumerate(blocks):
         if block not in seen:
             seen.add(block)
-            yield from _block_rules(f"{name}[{i}]", block, is_causal)
+            yield from _block_rules(f"{name}[{i}]", block, is_causal, d_model)
     for i, block in enumerate(blocks[1:], start=1):
         if _bias_of(block.attention) != _bias_of(blocks[0].attention):
             yield (
@@ -82,17 +84,24 @@ def _stack_rules(name: str, blocks: tuple[Block, ...], is_causal: bool) -> Probl
             return
 
 
-def _bias_of(attention: Attention) -> tuple[RelativeBias, int] | None:
-    position = attention.position
-    return (position, attention.n_heads) if isinstance(position, RelativeBias) else None
+def _bias_of(attention: Attention | None) -> tuple[RelativeBias, int] | None:
+    if attention is None or not isinstance(attention.position, RelativeBias):
+        return None
+    return attention.position, attention.n_heads
 
 
-def _block_rules(name: str, block: Block, is_causal: bool) -> Problems:
-    yield from attention_rules(f"{name}.attention", block.attention)
+def _block_rules(name: str, block: Block, is_causal: bool, d_model: int) -> Problems:
+    if (block.attention is None) == (block.recurrence is None):
+        n_set = 0 if block.attention is None else 2
+        yield f"{name} sets {n_set} of attention and recurrence; set one of them"
+    if block.attention is not None:
+        yield from attention_rules(f"{name}.attention", block.attention)
+    if block.recurrence is not None:
+        yield from block.recurrence.problems(f"{name}.recurrence", d_model)
     yield from ffn_rules(f"{name}.ffn", block.ffn)
     yield from norm_rules(f"{name}.norm", block.norm)
     yield from one_of(f"{name}.placement", block.placement, Placement)
-    if block.attention.is_causal != is_causal:
+    if block.attention is not None and block.attention.is_causal != is_causal:
         yield (
             f"{name}.attention.is_causal is {block.attention.is_causal}; expected {is_causal}, since encoder "
             "blocks are not causal, decoder blocks are, and all blocks of a stack agree"
@@ -131,5 +140,5 @@ def _crossing_rules(b: Blueprint) -> Problems:
         yield f"{n_crossing} blocks have cross_attention without an encoder; give one, or remove it"
     if b.encoder and not n_crossing:
         yield f"encoder has {len(b.encoder)} blocks that no block reads; set cross_attention in `blocks`"
-    if b.is_decoder and any(isinstance(block.attention.position, RelativeBias) for block in b.blocks):
+    if b.is_decoder and any(isinstance(a.position, RelativeBias) for a in b.attentions):
         yield "blocks have a RelativeBias in a decoder-only model; expected Rope, Alibi or NoPosition"

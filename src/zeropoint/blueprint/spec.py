@@ -7,12 +7,15 @@ version.
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.ffn import FFN
 from zeropoint.blueprint.parts.norm import Norm
 from zeropoint.blueprint.parts.position import EmbeddingPosition, NoPosition
+from zeropoint.blueprint.parts.recurrence import Recurrence
+from zeropoint.errors import BadInput
 from zeropoint.frozen import frozen
 
 __all__ = ["VERSION", "Block", "Blueprint", "Embedding", "Head", "Placement"]
@@ -24,23 +27,36 @@ Placement = Literal["pre", "post", "parallel", "sandwich"]
 
 @frozen
 class Block:
-    """One layer: attention and a feed-forward network (FFN), each with a residual connection.
+    """One layer: attention or a recurrence, and a feed-forward network (FFN), each added to its input.
 
     placement of the norms:
-      "pre"       x + attention(norm(x)), then x + ffn(norm(x))   (GPT-2, Llama)
-      "post"      norm(x + attention(x)), then norm(x + ffn(x))   (the original Transformer, BERT)
-      "parallel"  x + attention(norm(x)) + ffn(norm(x)), one norm for both   (phi-2)
-      "sandwich"  x + norm(attention(norm(x))), then x + norm(ffn(norm(x)))   (Gemma 2)
+      "pre"       x + mix(norm(x)), then x + ffn(norm(x))   (GPT-2, Llama)
+      "post"      norm(x + mix(x)), then norm(x + ffn(x))   (the original Transformer, BERT)
+      "parallel"  x + mix(norm(x)) + ffn(norm(x)), one norm for both   (phi-2)
+      "sandwich"  x + norm(mix(norm(x))), then x + norm(ffn(norm(x)))   (Gemma 2)
 
+    attention, recurrence: what mixes the tokens; exactly one of them is set.
     cross_attention: attends to the encoder's output, between attention and FFN.
     norm, ffn: None if the block has none (attention-only models).
     """
 
-    attention: Attention
+    attention: Attention | None
     ffn: FFN | None
     norm: Norm | None
     placement: Placement = "pre"
     cross_attention: Attention | None = None
+    recurrence: Recurrence | None = None
+
+    @property
+    def mixer(self) -> Literal["attention", "recurrence"]:
+        """The name of the part that mixes the tokens."""
+        return "attention" if self.recurrence is None else "recurrence"
+
+    def with_attention(self, **changes: Any) -> Block:
+        """The block with some fields of its attention changed; unchanged if it has none."""
+        if self.attention is None:
+            return self
+        return replace(self, attention=replace(self.attention, **changes))
 
 
 @frozen
@@ -94,6 +110,18 @@ class Blueprint:
     encoder_norm: Norm | None = None
 
     @property
+    def attentions(self) -> tuple[Attention, ...]:
+        """The attention of each block that has one."""
+        return tuple(b.attention for b in self.blocks if b.attention is not None)
+
+    @property
+    def attention(self) -> Attention:
+        """The attention of the first block that has one. Raises BadInput if none has."""
+        if not self.attentions:
+            raise BadInput(f"no block of this {self.family} model has attention")
+        return self.attentions[0]
+
+    @property
     def n_layers(self) -> int:
         """Number of blocks, without the encoder's."""
         return len(self.blocks)
@@ -107,5 +135,5 @@ class Blueprint:
     def is_decoder(self) -> bool:
         """Whether this is a decoder-only model, which the native engine can run."""
         return not self.encoder and all(
-            b.attention.is_causal and b.cross_attention is None for b in self.blocks
+            (b.attention is None or b.attention.is_causal) and b.cross_attention is None for b in self.blocks
         )

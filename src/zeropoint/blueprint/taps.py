@@ -6,7 +6,7 @@ A tap with the name of a module is that module's output. Inside attention: `scor
 `context` the values averaged with these weights. `ffn.hidden` is the input of `down`; `after_attention` and
 `after_ffn` are the residual stream. Axes: T tokens read in this pass, S all tokens they can attend to (more
 than T with a KV cache), C tokens of an encoder-decoder's source, D model width, H query heads, N key/value
-heads, K head width, F feed-forward width, E experts, V vocabulary.
+heads, K head width, R columns of a recurrence, F feed-forward width, E experts, V vocabulary.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.ffn import FFN, MLP, Gated
 from zeropoint.blueprint.parts.position import NoPosition, RotaryPosition
+from zeropoint.blueprint.parts.recurrence import Recurrence
 from zeropoint.blueprint.spec import Block, Blueprint
 from zeropoint.frozen import frozen
 
@@ -60,12 +61,12 @@ def _all(b: Blueprint) -> Named:
     if b.encoder:
         yield from _embedding("encoder_embedding", b, "C")
         for i, block in enumerate(b.encoder):
-            yield from _under(f"encoder.{i}", _block(block, "C", "C"))
+            yield from _under(f"encoder.{i}", _block(block, b.d_model, "C", "C"))
         if b.encoder_norm is not None:
             yield "encoder_norm", "CD", {}
     yield from _embedding("embedding", b, "T")
     for i, block in enumerate(b.blocks):
-        yield from _under(f"blocks.{i}", _block(block, "T", "S"))
+        yield from _under(f"blocks.{i}", _block(block, b.d_model, "T", "S"))
     if b.final_norm is not None:
         yield "final_norm", "TD", {}
     if b.head is None:
@@ -85,8 +86,12 @@ def _embedding(name: str, b: Blueprint, t: str) -> Named:
     yield f"{name}.output", f"{t}D", {}
 
 
-def _block(block: Block, t: str, s: str) -> Named:
-    parts = [("attention", _attention(block.attention, t, t, s))]
+def _block(block: Block, d_model: int, t: str, s: str) -> Named:
+    parts: list[tuple[str, Named]] = []
+    if block.attention is not None:
+        parts.append(("attention", _attention(block.attention, t, t, s)))
+    if block.recurrence is not None:
+        parts.append(("recurrence", _recurrence(block.recurrence, d_model, t)))
     if block.cross_attention is not None:
         parts.append(("cross_attention", _attention(block.cross_attention, t, "C", "C")))
     if block.ffn is not None:
@@ -101,7 +106,7 @@ def _block(block: Block, t: str, s: str) -> Named:
             yield f"{name}_norm", f"{t}D", {}
         if has_norm and block.placement == "sandwich":
             yield f"{name}_output_norm", f"{t}D", {}
-        if not (is_parallel and name == "attention"):
+        if not (is_parallel and name == block.mixer):
             yield f"after_{name}", f"{t}D", {}
 
 
@@ -121,6 +126,12 @@ def _attention(a: Attention, t: str, new: str, s: str) -> Named:
     points += [("masked", table), ("weights", table), ("context", query), ("output", f"{t}D")]
     for name, axes in points:
         yield name, axes, own
+
+
+def _recurrence(recurrence: Recurrence, d_model: int, t: str) -> Named:
+    for name, (width,) in recurrence.taps(d_model):
+        yield name, f"{t}R", {"R": width}
+    yield "output", f"{t}D", {}
 
 
 def _ffn(ffn: FFN, t: str) -> Named:

@@ -50,15 +50,19 @@ def _all(b: Blueprint) -> Named:
 def _stack(name: str, blocks: tuple[Block, ...], d_model: int) -> Named:
     for i, block in enumerate(blocks):
         yield from ((f"{name}.{i}.{part}", shape) for part, shape in _block(block, d_model))
-    if blocks and isinstance(position := blocks[0].attention.position, RelativeBias):
-        yield f"{name}.relative_bias.weight", (position.n_buckets, blocks[0].attention.n_heads)
+    attention = blocks[0].attention if blocks else None
+    if attention is not None and isinstance(position := attention.position, RelativeBias):
+        yield f"{name}.relative_bias.weight", (position.n_buckets, attention.n_heads)
 
 
 def _block(block: Block, d: int) -> Named:
-    yield from _norm("attention_norm", block.norm, d)
-    yield from _attention("attention", block.attention, d)
+    yield from _norm(f"{block.mixer}_norm", block.norm, d)
+    if block.attention is not None:
+        yield from _attention("attention", block.attention, d)
+    if block.recurrence is not None:
+        yield from ((f"recurrence.{name}", shape) for name, shape in block.recurrence.parameters(d))
     if block.placement == "sandwich":
-        yield from _norm("attention_output_norm", block.norm, d)
+        yield from _norm(f"{block.mixer}_output_norm", block.norm, d)
     if block.cross_attention is not None:
         yield from _norm("cross_attention_norm", block.norm, d)
         yield from _attention("cross_attention", block.cross_attention, d)

@@ -83,7 +83,7 @@ def read_sizes(model: GgufMetadata, arch: str) -> Sizes:
 
 def write_sizes(blueprint: Blueprint, arch: str) -> dict[str, Any]:
     """The metadata that `read_sizes` reads, and the architecture's name."""
-    a = blueprint.blocks[0].attention
+    a = blueprint.attention
     metadata = {
         "general.architecture": arch,
         f"{arch}.vocab_size": blueprint.n_vocab,
@@ -174,7 +174,7 @@ def rope_to_gguf(rope: Rope, arch: str) -> dict[str, Any]:
 
 def gguf_tensors(blueprint: Blueprint) -> dict[str, tuple[float, ...]]:
     """Small float32 tensors that represent metadata: rotary frequency factors."""
-    match blueprint.blocks[0].attention.position:
+    match blueprint.attention.position:
         case Rope(scaling=LongRopeScaling(short, long)):
             return {_LONG: long, _SHORT: short}
         case Rope(scaling=Llama3Scaling() as scaling) as rope:

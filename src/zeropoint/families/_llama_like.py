@@ -67,7 +67,7 @@ def llama_like_from_hf(
 
 def llama_like_to_hf(blueprint: Blueprint, model_type: str, architecture: str) -> dict[str, Any]:
     """The keys that `llama_like_from_hf` reads, taken from a blueprint's first block."""
-    a, ffn = blueprint.blocks[0].attention, network_of(blueprint)
+    a, ffn = blueprint.attention, network_of(blueprint)
     return {
         "architectures": [architecture],
         "model_type": model_type,
@@ -96,7 +96,7 @@ def layer_windows(config: HfConfig, window: int | None, sliding: tuple[bool, ...
 
 def layer_windows_to_hf(blueprint: Blueprint) -> dict[str, Any]:
     """`sliding_window` and `layer_types`. Raises BadInput for windows of several sizes."""
-    windows = [block.attention.window for block in blueprint.blocks]
+    windows = [attention.window for attention in blueprint.attentions]
     sizes = set(windows) - {None}
     if len(sizes) > 1:
         raise BadInput(f"the blocks' windows are {sorted(map(str, sizes))}; config.json supports one size")

@@ -106,7 +106,7 @@ def permute_rotary(sources: Sources, blueprint: Blueprint, is_interleaved: bool)
     updated: Sources = {}
     for i, block in enumerate(blueprint.blocks):
         a = block.attention
-        if not isinstance(a.position, Rope) or a.position.is_interleaved == is_interleaved:
+        if a is None or not isinstance(a.position, Rope) or a.position.is_interleaved == is_interleaved:
             continue
         if a.position.n_rotated != a.d_head:
             raise BadInput(

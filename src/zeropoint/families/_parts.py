@@ -36,7 +36,7 @@ def experts_of(blueprint: Blueprint) -> MixtureOfExperts:
 
 def rope_of(blueprint: Blueprint) -> Rope:
     """The RoPE of the attention."""
-    position = blueprint.blocks[0].attention.position
+    position = blueprint.attention.position
     if not isinstance(position, Rope):
         raise _kind_error(blueprint, "attention.position", position, "Rope")
     return position

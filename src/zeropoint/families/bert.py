@@ -95,7 +95,7 @@ def to_hf(blueprint: Blueprint) -> dict[str, Any]:
         "model_type": "bert",
         "hidden_size": blueprint.d_model,
         "num_hidden_layers": blueprint.n_layers,
-        "num_attention_heads": blueprint.blocks[0].attention.n_heads,
+        "num_attention_heads": blueprint.attention.n_heads,
         "intermediate_size": ffn.d_ff,
         "hidden_act": activation_to_hf(ffn.activation),
         "max_position_embeddings": blueprint.n_ctx,

@@ -61,7 +61,7 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
     """The config of a blueprint. Raises BadInput if a `Gemma2Config` cannot express it."""
     config = llama_like_to_hf(blueprint, "gemma2", "Gemma2ForCausalLM") | layer_windows_to_hf(blueprint)
-    attention, head = blueprint.blocks[0].attention, blueprint.head
+    attention, head = blueprint.attention, blueprint.head
     # Published configs use this name for the activation that transformers also calls "gelu_new".
     activation = {"gelu_new": "gelu_pytorch_tanh"}.get(config["hidden_act"], config["hidden_act"])
     config |= {
@@ -79,7 +79,7 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
     """The blueprint in a file's metadata. Raises BadModelFile naming the key at fault."""
     window = model.get_int("gemma2.attention.sliding_window", 1, 2**24, default=4096)
     plain = llama_like_from_gguf(model, "gemma2")
-    a = plain.blocks[0].attention
+    a = plain.attention
     attentions = (replace(a, window=window if slides else None) for slides in _alternating(plain.n_layers))
     blocks = tuple(replace(plain.blocks[0], attention=attention) for attention in attentions)
     plain = replace(plain, blocks=blocks)
@@ -93,7 +93,7 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     """The metadata of a blueprint. Raises BadInput if the architecture `gemma2` cannot express it."""
     metadata = llama_like_to_gguf(blueprint, "gemma2")
-    attention, head = blueprint.blocks[0].attention, blueprint.head
+    attention, head = blueprint.attention, blueprint.head
     optional = {
         "gemma2.attention.sliding_window": attention.window,
         "gemma2.attn_logit_softcapping": attention.softcap,
@@ -126,8 +126,7 @@ def _with_gemma_parts(
     norm = replace(cast(RMSNorm, plain.final_norm), is_offset=is_offset)
     blocks = tuple(
         replace(
-            block,
-            attention=replace(block.attention, scale=scale, softcap=caps[0]),
+            block.with_attention(scale=scale, softcap=caps[0]),
             ffn=Gated(block.ffn.d_ff, activation) if isinstance(block.ffn, Gated) else block.ffn,
             norm=norm,
             placement="sandwich",

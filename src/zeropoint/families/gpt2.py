@@ -80,7 +80,7 @@ def to_hf(blueprint: Blueprint) -> dict[str, Any]:
         "n_ctx": blueprint.n_ctx,
         "n_embd": blueprint.d_model,
         "n_layer": blueprint.n_layers,
-        "n_head": blueprint.blocks[0].attention.n_heads,
+        "n_head": blueprint.attention.n_heads,
         "n_inner": ffn.d_ff,
         "activation_function": activation_to_hf(ffn.activation),
         "layer_norm_epsilon": eps_of(blueprint),

@@ -49,7 +49,7 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
     """The config of a blueprint. Raises BadInput if a `LlamaConfig` cannot express it."""
     config = llama_like_to_hf(blueprint, "llama", "LlamaForCausalLM")
-    config["attention_bias"] = blueprint.blocks[0].attention.bias == "all"
+    config["attention_bias"] = blueprint.attention.bias == "all"
     check_round_trip(blueprint, from_hf(config), "config.json")
     return config
 
@@ -77,7 +77,7 @@ def gguf_variant(model: GgufMetadata) -> str:
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     """The metadata of a blueprint. Raises BadInput if the architecture `llama` cannot express it."""
     metadata = llama_like_to_gguf(blueprint, "llama")
-    if window := blueprint.blocks[0].attention.window:
+    if window := blueprint.attention.window:
         metadata["llama.attention.sliding_window"] = window
     written = InMemoryGguf(blueprint, metadata, tensor_map(blueprint, "gguf"))
     check_round_trip(blueprint, from_gguf(written), "GGUF")

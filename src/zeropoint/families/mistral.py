@@ -37,6 +37,6 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
     """The config of a blueprint. Raises BadInput if a `MistralConfig` cannot express it."""
     config = llama_like_to_hf(blueprint, "mistral", "MistralForCausalLM")
-    config["sliding_window"] = blueprint.blocks[0].attention.window
+    config["sliding_window"] = blueprint.attention.window
     check_round_trip(blueprint, from_hf(config), "config.json")
     return config

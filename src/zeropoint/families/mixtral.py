@@ -44,7 +44,7 @@ def to_hf(blueprint: Blueprint) -> dict[str, Any]:
     """The config of a blueprint. Raises BadInput if a `MixtralConfig` cannot express it."""
     experts = experts_of(blueprint)
     config = llama_like_to_hf(blueprint, "mixtral", "MixtralForCausalLM") | {
-        "sliding_window": blueprint.blocks[0].attention.window,
+        "sliding_window": blueprint.attention.window,
         "num_local_experts": experts.n_experts,
         "num_experts_per_tok": experts.n_active,
     }
@@ -66,7 +66,7 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
         "llama.expert_count": experts.n_experts,
         "llama.expert_used_count": experts.n_active,
     }
-    if window := blueprint.blocks[0].attention.window:
+    if window := blueprint.attention.window:
         metadata["llama.attention.sliding_window"] = window
     written = InMemoryGguf(blueprint, metadata, tensor_map(blueprint, "gguf"))
     check_round_trip(blueprint, from_gguf(written), "GGUF")

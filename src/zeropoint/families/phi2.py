@@ -67,7 +67,7 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
 
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
     """The config of a blueprint. Raises BadInput if a `PhiConfig` cannot express it."""
-    a, ffn = blueprint.blocks[0].attention, network_of(blueprint)
+    a, ffn = blueprint.attention, network_of(blueprint)
     config = {
         "architectures": ["PhiForCausalLM"],
         "model_type": "phi",

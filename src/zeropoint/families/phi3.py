@@ -45,7 +45,7 @@ def to_hf(blueprint: Blueprint) -> dict[str, Any]:
     config = llama_like_to_hf(blueprint, "phi3", "Phi3ForCausalLM")
     # Without this key transformers 5 assumes 4096 instead of n_ctx.
     config.setdefault("original_max_position_embeddings", blueprint.n_ctx)
-    config["sliding_window"] = blueprint.blocks[0].attention.window
+    config["sliding_window"] = blueprint.attention.window
     config["pad_token_id"] = None  # transformers' default, 32000, may be outside the vocabulary
     check_round_trip(blueprint, from_hf(config), "config.json")
     return config
@@ -60,7 +60,7 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     """The metadata of a blueprint. Raises BadInput if the architecture `phi3` cannot express it."""
     metadata = llama_like_to_gguf(blueprint, "phi3")
-    metadata["phi3.attention.sliding_window"] = blueprint.blocks[0].attention.window or 0
+    metadata["phi3.attention.sliding_window"] = blueprint.attention.window or 0
     metadata.setdefault("phi3.rope.scaling.original_context_length", blueprint.n_ctx)
     written = InMemoryGguf(blueprint, metadata, tensor_map(blueprint, "gguf"))
     check_round_trip(blueprint, from_gguf(written), "GGUF")

@@ -34,7 +34,7 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
     """The config of a blueprint. Raises BadInput if a `Qwen3Config` cannot express it."""
     config = llama_like_to_hf(blueprint, "qwen3", "Qwen3ForCausalLM") | qwen_windows_to_hf(blueprint)
-    config["attention_bias"] = blueprint.blocks[0].attention.bias == "all"
+    config["attention_bias"] = blueprint.attention.bias == "all"
     check_round_trip(blueprint, from_hf(config), "config.json")
     return config
 

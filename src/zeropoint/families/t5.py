@@ -123,7 +123,7 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
 
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
     """The config of a blueprint. Raises BadInput if a `T5Config` cannot express it."""
-    attention, ffn = blueprint.blocks[0].attention, network_of(blueprint)
+    attention, ffn = blueprint.attention, network_of(blueprint)
     kinds = {(type(known), known.activation): name for name, known in _NETWORKS.items()}
     position = attention.position
     if not isinstance(position, RelativeBias) or (type(ffn), ffn.activation) not in kinds:
@@ -168,7 +168,7 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
 
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     """The metadata of a blueprint. Raises BadInput if the architecture `t5` cannot express it."""
-    a, eps = blueprint.blocks[0].attention, eps_of(blueprint)
+    a, eps = blueprint.attention, eps_of(blueprint)
     n_buckets = a.position.n_buckets if isinstance(a.position, RelativeBias) else 0
     metadata = write_sizes(blueprint, "t5") | {
         "t5.block_count": len(blueprint.encoder),

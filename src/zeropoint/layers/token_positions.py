@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from zeropoint.errors import BadInput
-from zeropoint.layers.kv_cache import Cache
+from zeropoint.layers.cache import Cache
 from zeropoint.layers.mask import same_document
 
-__all__ = ["TokenPositions", "consecutive", "token_positions"]
+__all__ = ["TokenPositions", "consecutive", "token_positions", "without_padding"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,13 @@ def consecutive(n_tokens: int, n_past: int = 0, device: torch.device | None = No
     """Positions n_past, n_past + 1, ... of a batch without padding."""
     positions_1T = torch.arange(n_past, n_past + n_tokens, device=device)[None]
     return TokenPositions(positions_1T, n_positions=n_past + n_tokens)
+
+
+def without_padding(x_BTD: Tensor, positions: TokenPositions | None) -> Tensor:
+    """x with the rows of padding set to zero, so that a recurrence ignores them."""
+    if positions is None or positions.padding_mask_BS is None:
+        return x_BTD
+    return x_BTD * positions.padding_mask_BS[:, -x_BTD.shape[1] :, None]
 
 
 def token_positions(

@@ -193,7 +193,7 @@ def generate(model: GPT, ids: list[int], n_tokens: int, temperature: float = 0.0
 def load(path: Path) -> GPT:
     """Load a model file; parameters are named as in `open_model`. Raises BadInput, BadModelFile."""
     opened = open_model(path)
-    b, a = opened.blueprint, opened.blueprint.blocks[0].attention
+    b, a = opened.blueprint, opened.blueprint.attention
     rope, ffn, norm = a.position, b.blocks[0].ffn, b.final_norm
     is_llama = b.family == "llama" and b.is_tied and a.bias == "none"
     if not (is_llama and isinstance(rope, Rope) and rope.scaling is None and isinstance(ffn, Gated) and norm):

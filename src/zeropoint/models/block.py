@@ -1,11 +1,11 @@
-"""A transformer block: attention, then a feed-forward network, each added to the residual stream.
+"""A block: attention or a recurrence, then a feed-forward network, each added to the residual stream.
 
-The four placements of norms, for a sublayer f (attention, cross-attention or feed-forward):
+The four placements of norms, for a sublayer f (mixer, cross-attention or feed-forward):
 
     pre       x = x + f(norm(x))                              GPT-2, Llama (Xiong et al., 2020)
     post      x = norm(x + f(x))                              the 2017 Transformer, BERT
     sandwich  x = x + norm(f(norm(x)))                        Gemma 2
-    parallel  x = x + attention(norm(x)) + ffn(norm(x))       phi-2: both read the same normalized x
+    parallel  x = x + mix(norm(x)) + ffn(norm(x))             phi-2: both read the same normalized x
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from zeropoint.blueprint.parts.ffn import FFN, MLP, Gated
 from zeropoint.blueprint.spec import Block as Spec
 from zeropoint.errors import BadInput
+from zeropoint.layers import recurrence
 from zeropoint.layers.attention.cross_attention import CrossAttention
 from zeropoint.layers.attention.self_attention import SelfAttention
+from zeropoint.layers.cache import LayerCache, Memory
 from zeropoint.layers.dropout import Dropout
 from zeropoint.layers.ffn import gated, mixture, mlp
-from zeropoint.layers.kv_cache import LayerCache, Memory
 from zeropoint.layers.norm import norm
 from zeropoint.layers.position import Rotation
 from zeropoint.layers.taps import Tapped, intervene
@@ -27,12 +28,14 @@ from zeropoint.layers.token_positions import TokenPositions
 
 __all__ = ["Block"]
 
-# What self-attention reads apart from x.
-AttentionInputs = tuple[TokenPositions | None, LayerCache | None, Tensor | None, Rotation | None]
+# What a mixer reads apart from x; only attention reads the last two.
+MixerInputs = tuple[TokenPositions | None, LayerCache | None, Tensor | None, Rotation | None]
 
 
 class Block(Tapped):
-    """Self-attention, cross-attention if the spec has it, and a feed-forward network, with their norms."""
+    """A mixer (self-attention or a recurrence), cross-attention if the spec has it, and a feed-forward
+    network, with their norms.
+    """
 
     def __init__(
         self, spec: Spec, d_model: int, dropout: float = 0.0, attention_dropout: float = 0.0
@@ -45,14 +48,18 @@ class Block(Tapped):
         super().__init__()
         self.placement = spec.placement
         self.dropout = Dropout(dropout)
-        self.attention_norm = norm(spec.norm, d_model)
-        self.attention = SelfAttention(spec.attention, d_model, attention_dropout)
+        self.mixer_name = spec.mixer
+        self.add_module(f"{spec.mixer}_norm", norm(spec.norm, d_model))
+        if spec.attention is not None:
+            self.attention = SelfAttention(spec.attention, d_model, attention_dropout)
+        if spec.recurrence is not None:
+            self.recurrence = recurrence.build(spec.recurrence, d_model)
         self.cross_attention: CrossAttention | None = None
         if spec.cross_attention is not None:
             self.cross_attention_norm = norm(spec.norm, d_model)
             self.cross_attention = CrossAttention(spec.cross_attention, d_model, attention_dropout)
         if spec.placement == "sandwich":
-            self.attention_output_norm = norm(spec.norm, d_model)
+            self.add_module(f"{spec.mixer}_output_norm", norm(spec.norm, d_model))
         self.ffn: nn.Module | None = None
         if spec.ffn is not None:
             self.ffn = feed_forward(spec.ffn, d_model)
@@ -86,9 +93,9 @@ class Block(Tapped):
             case "parallel":
                 return self.parallel(x_BTD, inputs)
 
-    def pre(self, x: Tensor, inputs: AttentionInputs, memory: Memory | None) -> Tensor:
+    def pre(self, x: Tensor, inputs: MixerInputs, memory: Memory | None) -> Tensor:
         """x + f(norm(x)): the stream itself is never normalized."""
-        x = self.after("attention", x + self.dropout(self.attention(self.attention_norm(x), *inputs)))
+        x = self.after(self.mixer_name, x + self.dropout(self.mix(self.mixer_norm(x), inputs)))
         if self.cross_attention is not None:
             crossed = self.cross_attention(self.cross_attention_norm(x), *required(memory))
             x = self.after("cross_attention", x + self.dropout(crossed))
@@ -96,9 +103,9 @@ class Block(Tapped):
             x = self.after("ffn", x + self.dropout(self.ffn(self.ffn_norm(x))))
         return x
 
-    def post(self, x: Tensor, inputs: AttentionInputs, memory: Memory | None) -> Tensor:
+    def post(self, x: Tensor, inputs: MixerInputs, memory: Memory | None) -> Tensor:
         """norm(x + f(x)): the stream is normalized after every addition."""
-        x = self.after("attention", self.attention_norm(x + self.dropout(self.attention(x, *inputs))))
+        x = self.after(self.mixer_name, self.mixer_norm(x + self.dropout(self.mix(x, inputs))))
         if self.cross_attention is not None:
             crossed = self.cross_attention(x, *required(memory))
             x = self.after("cross_attention", self.cross_attention_norm(x + self.dropout(crossed)))
@@ -106,21 +113,44 @@ class Block(Tapped):
             x = self.after("ffn", self.ffn_norm(x + self.dropout(self.ffn(x))))
         return x
 
-    def sandwich(self, x: Tensor, inputs: AttentionInputs) -> Tensor:
+    def sandwich(self, x: Tensor, inputs: MixerInputs) -> Tensor:
         """x + norm(f(norm(x))): a second norm bounds what each sublayer adds."""
-        attended = self.attention_output_norm(self.attention(self.attention_norm(x), *inputs))
-        x = self.after("attention", x + self.dropout(attended))
+        mixed = self.mixer_output_norm(self.mix(self.mixer_norm(x), inputs))
+        x = self.after(self.mixer_name, x + self.dropout(mixed))
         if self.ffn is not None:
             x = self.after("ffn", x + self.dropout(self.ffn_output_norm(self.ffn(self.ffn_norm(x)))))
         return x
 
-    def parallel(self, x: Tensor, inputs: AttentionInputs) -> Tensor:
-        """x + attention(n) + ffn(n) with n = norm(x): one norm, and both sublayers can run at once."""
-        n = self.attention_norm(x)
-        x = x + self.dropout(self.attention(n, *inputs))
+    def parallel(self, x: Tensor, inputs: MixerInputs) -> Tensor:
+        """x + mix(n) + ffn(n) with n = norm(x): one norm, and both sublayers can run at once."""
+        n = self.mixer_norm(x)
+        x = x + self.dropout(self.mix(n, inputs))
         if self.ffn is not None:
             x = x + self.dropout(self.ffn(n))
         return self.after("ffn", x)
+
+    def mix(self, x_BTD: Tensor, inputs: MixerInputs) -> Tensor:
+        """The output of attention or recurrence: [B, T, D]."""
+        positions, cache, score_bias_HTS, rotation = inputs
+        if self.mixer_name == "recurrence":
+            mixed_BTD: Tensor = self.recurrence(x_BTD, positions, cache)
+            return mixed_BTD
+        attended_BTD: Tensor = self.attention(x_BTD, positions, cache, score_bias_HTS, rotation)
+        return attended_BTD
+
+    def rotation(self, positions: TokenPositions) -> Rotation | None:
+        """The rotation of queries and keys at these positions, if the block has attention with one."""
+        return None if self.mixer_name == "recurrence" else self.attention.rotation(positions)
+
+    @property
+    def mixer_norm(self) -> nn.Module:
+        """The norm of the mixer's input."""
+        return self.get_submodule(f"{self.mixer_name}_norm")
+
+    @property
+    def mixer_output_norm(self) -> nn.Module:
+        """The norm of the mixer's output, in sandwich placement."""
+        return self.get_submodule(f"{self.mixer_name}_output_norm")
 
     def after(self, sublayer: str, x: Tensor) -> Tensor:
         """The residual stream after a sublayer: a tap, where an intervention may modify it."""

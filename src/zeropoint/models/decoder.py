@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from zeropoint.layers.kv_cache import Cache
+from zeropoint.layers.cache import Cache
 from zeropoint.layers.token_positions import token_positions
 from zeropoint.models.base import ModelBase
 
@@ -53,4 +53,4 @@ class Decoder(ModelBase):
 
     def new_cache(self, n_positions: int | None = None) -> Cache:
         """An empty KV cache for n_positions tokens; by default the model's training context."""
-        return Cache(len(self.blocks), n_positions or self.blueprint.n_ctx)
+        return Cache(self.blueprint.blocks, n_positions or self.blueprint.n_ctx)

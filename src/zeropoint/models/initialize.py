@@ -29,7 +29,12 @@ __all__ = ["Initialization", "initialize"]
 Initialization = Literal["normal", "xavier"]
 
 _STD = 0.02
-_WRITES_TO_STREAM = ("attention.output.weight", "ffn.down.weight", "ffn.experts.down.weight")
+_WRITES_TO_STREAM = (
+    "attention.output.weight",
+    "recurrence.output.weight",
+    "ffn.down.weight",
+    "ffn.experts.down.weight",
+)
 
 
 @torch.no_grad()

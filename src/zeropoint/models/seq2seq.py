@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from zeropoint.blueprint import Blueprint
-from zeropoint.layers.kv_cache import Cache, Memory
+from zeropoint.layers.cache import Cache, Memory
 from zeropoint.layers.norm import norm
 from zeropoint.layers.taps import renamed
 from zeropoint.layers.token_positions import token_positions
@@ -81,4 +81,4 @@ class Seq2Seq(ModelBase):
 
     def new_cache(self, n_positions: int | None = None) -> Cache:
         """An empty KV cache for n_positions target tokens; by default the model's training context."""
-        return Cache(len(self.blocks), n_positions or self.blueprint.n_ctx)
+        return Cache(self.blueprint.blocks, n_positions or self.blueprint.n_ctx)

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from zeropoint.blueprint.parts.position import RelativeBias as RelativeBiasSpec
 from zeropoint.blueprint.spec import Block as Spec
-from zeropoint.layers.kv_cache import Cache, Memory
+from zeropoint.layers.cache import Cache, Memory
 from zeropoint.layers.position import Rotation
 from zeropoint.layers.position.relative_bias import RelativeBias
 from zeropoint.layers.token_positions import TokenPositions
@@ -35,12 +35,13 @@ class Stack(nn.Module):
             self.add_module(str(i), Block(spec, d_model, dropout, attention_dropout))
         self.n_layers = len(specs)
         self.gradient_checkpointing = False
-        position_specs = [spec.attention.position for spec in specs]
+        position_specs = [None if spec.attention is None else spec.attention.position for spec in specs]
         # For each block the first one with the same positional encoding, whose cos and sin it reuses.
         self.shares_rotation_with = [position_specs.index(spec) for spec in position_specs]
         self.relative_bias: RelativeBias | None = None
-        if specs and isinstance(position := position_specs[0], RelativeBiasSpec):
-            self.relative_bias = RelativeBias(position, specs[0].attention.n_heads)
+        attention = specs[0].attention if specs else None
+        if attention is not None and isinstance(attention.position, RelativeBiasSpec):
+            self.relative_bias = RelativeBias(attention.position, attention.n_heads)
 
     def forward(
         self,
@@ -60,7 +61,7 @@ class Stack(nn.Module):
         rotations: list[Rotation | None] = []
         for i, block in enumerate(self):
             first = self.shares_rotation_with[i]
-            rotations.append(rotations[first] if first < i else block.attention.rotation(positions))
+            rotations.append(rotations[first] if first < i else block.rotation(positions))
             args = (
                 x_BTD,
                 positions,

@@ -138,5 +138,7 @@ def _work_bytes(blueprint: Blueprint) -> int:
     block = blueprint.blocks[0]
     ffn = block.ffn
     d_ff = 0 if ffn is None else ffn.expert.d_ff if isinstance(ffn, MixtureOfExperts) else ffn.d_ff
-    widths = 5 * blueprint.d_model + 3 * block.attention.d_query + 3 * d_ff
+    widths = (
+        5 * blueprint.d_model + 3 * (0 if block.attention is None else block.attention.d_query) + 3 * d_ff
+    )
     return _native.MAX_BATCH_TOKENS * widths * 4 + 32 * blueprint.n_vocab * 4 + _PROCESS_BYTES

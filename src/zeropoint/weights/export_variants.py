@@ -88,9 +88,7 @@ def _biased(blueprint: Blueprint) -> Blueprint:
 
 def _biased_block(block: Block) -> Block:
     ffn = replace(block.ffn, has_bias=True) if isinstance(block.ffn, MLP) else block.ffn
-    return replace(
-        block, attention=replace(block.attention, bias="all"), ffn=ffn, norm=_biased_norm(block.norm)
-    )
+    return replace(block.with_attention(bias="all"), ffn=ffn, norm=_biased_norm(block.norm))
 
 
 def _biased_norm(norm: Norm | None) -> Norm | None:

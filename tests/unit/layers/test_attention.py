@@ -23,7 +23,7 @@ from zeropoint.layers.attention.scaled_dot_product import (
     softcapped,
 )
 from zeropoint.layers.attention.self_attention import SelfAttention
-from zeropoint.layers.kv_cache import LayerCache
+from zeropoint.layers.cache import KeyValueCache
 from zeropoint.layers.mask import attention_mask
 from zeropoint.layers.taps import Taps, observe
 from zeropoint.layers.token_positions import TokenPositions, consecutive, token_positions
@@ -219,7 +219,7 @@ def test_output_depends_only_on_attended_tokens(window: int | None) -> None:
 
 
 def test_default_positions_are_consecutive_and_follow_the_cache() -> None:
-    layer, x, cache = SelfAttention(SPEC, D), torch.randn(B, T, D), LayerCache()
+    layer, x, cache = SelfAttention(SPEC, D), torch.randn(B, T, D), KeyValueCache()
     output = layer(x)
     torch.testing.assert_close(layer(x, TokenPositions(torch.arange(T)[None])), output)
     parts = [layer(x[:, :2], cache=cache), layer(x[:, 2:3], cache=cache), layer(x[:, 3:], cache=cache)]

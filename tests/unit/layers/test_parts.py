@@ -14,12 +14,12 @@ from zeropoint.blueprint.spec import Block
 from zeropoint.blueprint.spec import Embedding as EmbeddingSpec
 from zeropoint.blueprint.spec import Head as HeadSpec
 from zeropoint.errors import BadInput, ContextFull
+from zeropoint.layers.cache import Cache
 from zeropoint.layers.embedding import Embedding
 from zeropoint.layers.ffn.gated import Gated
 from zeropoint.layers.ffn.mixture import MixtureOfExperts, route
 from zeropoint.layers.ffn.mlp import MLP
 from zeropoint.layers.head import Head
-from zeropoint.layers.kv_cache import Cache
 from zeropoint.layers.norm import norm
 from zeropoint.layers.token_positions import consecutive, token_positions
 
@@ -141,7 +141,7 @@ def test_embedding_and_head_need_only_the_arguments_they_use() -> None:
 
 
 def test_cache_has_a_capacity_and_rolls_back() -> None:
-    cache = Cache(n_layers=2, n_positions=4)
+    cache = Cache((BLOCK,) * 2, n_positions=4)
     kv = torch.randn(1, 2, 3, 8)
     for layer in cache.layers:
         keys, _ = layer.extend(kv, kv)
@@ -168,7 +168,7 @@ def test_consecutive_positions_follow_the_past() -> None:
 
 
 def test_cache_stores_the_padding_mask() -> None:
-    cache = Cache(n_layers=1, n_positions=8)
+    cache = Cache((BLOCK,), n_positions=8)
     mask = torch.tensor([[0, 1, 1], [1, 1, 1]])
     token_positions(mask, cache, mask)
     cache.layers[0].extend(torch.zeros(2, 1, 3, 4), torch.zeros(2, 1, 3, 4))

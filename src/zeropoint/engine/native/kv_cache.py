@@ -59,8 +59,7 @@ def native_cache(
 
 def page_bytes(blueprint: Blueprint, element: str) -> int:
     """Bytes of one cache page: keys and values of `_native.PAGE_POSITIONS` positions in every layer."""
-    parts = (block.attention for block in blueprint.blocks)
-    return sum(_native.page_bytes(element, 1, part.n_kv_heads, part.d_head) for part in parts)
+    return sum(_native.page_bytes(element, 1, a.n_kv_heads, a.d_head) for a in blueprint.attentions)
 
 
 def context_bytes(blueprint: Blueprint, n_ctx: int, element: str) -> int:

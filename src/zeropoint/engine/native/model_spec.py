@@ -31,7 +31,7 @@ def native_spec(blueprint: Blueprint, n_ctx: int) -> dict[str, Any]:
             f"the native engine runs decoders only and {blueprint.family} has an encoder; use torch"
         )
     block = _uniform_block(blueprint)
-    attention, position = block.attention, blueprint.embedding.position
+    attention, position = blueprint.attention, blueprint.embedding.position
     if blueprint.head is None or blueprint.head.has_transform:
         raise BadInput("the native engine needs a linear language-model head; use torch")
     if blueprint.embedding.n_types or blueprint.embedding.norm is not None:
@@ -47,7 +47,7 @@ def native_spec(blueprint: Blueprint, n_ctx: int) -> dict[str, Any]:
         "placement": block.placement,
         "has_query_key_norm": attention.query_key_norm is not None,
         "attention_scale": attention.score_scale,
-        "rules": [(b.attention.window or 0, b.attention.softcap or 0.0) for b in blueprint.blocks],
+        "rules": [(a.window or 0, a.softcap or 0.0) for a in blueprint.attentions],
         "embedding_scale": blueprint.embedding.scale,
         "has_tied_head": blueprint.is_tied,
         "head_scale": blueprint.head.scale,
@@ -55,7 +55,7 @@ def native_spec(blueprint: Blueprint, n_ctx: int) -> dict[str, Any]:
         **_norm(block.norm, blueprint.final_norm),
         **_ffn(block),
         **_embedding_position(position),
-        **_head_position(block.attention.position, n_ctx),
+        **_head_position(attention.position, n_ctx),
     }
 
 
@@ -101,6 +101,8 @@ def _uniform_block(blueprint: Blueprint) -> Block:
 
 def _without_window(block: Block) -> tuple[Any, ...]:
     a = block.attention
+    if a is None:
+        raise BadInput("the native engine has no recurrences yet; use torch")
     attention = (a.n_heads, a.n_kv_heads, a.d_head, a.position, a.bias, a.query_key_norm, a.scale, a.softcap)
     return (attention, block.ffn, block.norm, block.placement)
 

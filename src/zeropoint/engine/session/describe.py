@@ -32,7 +32,7 @@ def facts(model: Model) -> Iterator[tuple[str, str]]:
     yield "number format", _format(model)
     yield "layers", f"{b.n_layers}"
     yield "width of the residual stream", f"{b.d_model:,}"
-    heads = {block.attention.n_heads: block.attention.n_kv_heads for block in b.blocks}
+    heads = {a.n_heads: a.n_kv_heads for a in b.attentions}
     if len(heads) == 1:
         ((n_heads, n_kv_heads),) = heads.items()
         yield "attention heads", f"{n_heads} (with {n_kv_heads} key/value heads)"

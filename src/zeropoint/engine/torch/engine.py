@@ -164,11 +164,12 @@ class TorchStepper:
         self._module = module
         self._edits = edits
         self._cache = module.new_cache(n_ctx)
+        self._ids: list[int] = []
 
     @property
     def n_tokens(self) -> int:
         """Number of tokens so far."""
-        return self._cache.n_tokens
+        return len(self._ids)
 
     @torch.no_grad()
     def extend(self, ids: Sequence[int]) -> NDArray[np.float32]:
@@ -176,20 +177,29 @@ class TorchStepper:
         n_vocab = self._module.blueprint.n_vocab
         if not len(ids):
             return np.empty((0, n_vocab), np.float32)
-        ids_BT = torch.tensor([_validated(ids, n_vocab)], device=self._module.embedding.weight.device)
+        # After a rollback, the cache of a model with recurrences may lack tokens that the sequence has.
+        new = _validated(ids, n_vocab)
+        unread = [*self._ids[self._cache.n_tokens :], *new]
+        ids_BT = torch.tensor([unread], device=self._module.embedding.weight.device)
         module = self._module
         if self._edits:
-            module = observe(module, _ignore, as_functions(self._edits, n_past=self.n_tokens))
+            module = observe(module, _ignore, as_functions(self._edits, n_past=self._cache.n_tokens))
         logits_TV: NDArray[np.float32] = np.asarray(module(ids_BT, self._cache)[0].float().cpu())
-        return logits_TV
+        self._ids += new
+        return logits_TV[-len(new) :]
 
     def rollback(self, n: int) -> None:
         """Remove the last n tokens. Raises BadInput if there are fewer."""
-        self._cache.rollback(n)
+        if not 0 <= n <= self.n_tokens:
+            raise BadInput(f"cannot remove {n} tokens; the sequence has {self.n_tokens}")
+        n_left = self.n_tokens - n
+        self._cache.rollback(max(0, self._cache.n_tokens - n_left))
+        del self._ids[n_left:]
 
     def close(self) -> None:
         """Free the cache."""
         self._cache = self._module.new_cache(self._cache.n_positions)
+        self._ids = []
 
 
 def _validated(ids: Sequence[int], n_vocab: int) -> list[int]:

@@ -15,7 +15,7 @@ from zeropoint.layers.attention.scaled_dot_product import (
     scaled_dot_product_attention,
     split_heads,
 )
-from zeropoint.layers.kv_cache import KeysValues
+from zeropoint.layers.cache import KeysValues
 from zeropoint.layers.taps import record
 
 __all__ = ["CrossAttention"]

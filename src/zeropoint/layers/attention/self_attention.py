@@ -15,7 +15,7 @@ from zeropoint.layers.attention.scaled_dot_product import (
     scaled_dot_product_attention,
     split_heads,
 )
-from zeropoint.layers.kv_cache import LayerCache
+from zeropoint.layers.cache import KeyValueCache
 from zeropoint.layers.mask import attention_mask
 from zeropoint.layers.position import Rotation, builder_for
 from zeropoint.layers.taps import intervene, record
@@ -38,7 +38,7 @@ class SelfAttention(Projections):
         self,
         x_BTD: Tensor,
         positions: TokenPositions | None = None,
-        cache: LayerCache | None = None,
+        cache: KeyValueCache | None = None,
         score_bias_HTS: Tensor | None = None,
         rotation: Rotation | None = None,
     ) -> Tensor:

@@ -1,1 +1,41 @@
-"""Recurrent layers: a state updated token by token. Read `gru`, then `alignment` (early attention)."""
+"""Recurrent layers: a state updated token by token.
+
+Read `gru` and `alignment` (early attention) for models before the Transformer, then `short_convolution`. The
+file for a recurrence of a block is named after its kind in TOML and defines `layer(spec, d_model)`; a file
+added here is found without further edits.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor
+
+from zeropoint import registry
+from zeropoint.blueprint.parts.recurrence import Recurrence
+from zeropoint.blueprint.toml_codec import kind_of
+from zeropoint.layers.cache import StateCache
+from zeropoint.layers.taps import Tapped
+from zeropoint.layers.token_positions import TokenPositions
+
+__all__ = ["RecurrentLayer", "build"]
+
+
+class RecurrentLayer(Tapped):
+    """The base class of the layers that mix tokens through a state."""
+
+    def forward(
+        self, x_BTD: Tensor, positions: TokenPositions | None = None, cache: StateCache | None = None
+    ) -> Tensor:
+        """The output [B, T, D]. cache: the state that earlier tokens left, which x continues.
+
+        Padding leaves the state as it is, and where several documents share a row, each begins with an empty
+        state.
+        """
+        raise NotImplementedError
+
+
+def build(spec: Recurrence, d_model: int) -> RecurrentLayer:
+    """The layer for a spec. Raises BadInput for a spec without a file."""
+    module = registry.load(__name__, kind_of(type(spec)), "recurrence")
+    return cast("RecurrentLayer", module.layer(spec, d_model))

@@ -49,7 +49,7 @@ class MaskedLM(Objective):
 
     def check_blueprint(self, blueprint: Blueprint) -> None:
         """Raise BadInput for a causal model, which cannot see the tokens after a mask."""
-        if any(block.attention.is_causal for block in blueprint.blocks):
+        if blueprint.is_decoder or any(a.is_causal for a in blueprint.attentions):
             raise BadInput(
                 "the model is causal, but masked_lm predicts a token from both sides; give a model.blueprint "
                 "whose attention has is_causal = false"

@@ -20,7 +20,7 @@ def compute() -> Value:
 
 
 def _without_qkv_bias(blueprint: Blueprint) -> Blueprint:
-    blocks = tuple(replace(b, attention=replace(b.attention, bias="output")) for b in blueprint.blocks)
+    blocks = tuple(b.with_attention(bias="output") for b in blueprint.blocks)
     return replace(blueprint, blocks=blocks)
 
 

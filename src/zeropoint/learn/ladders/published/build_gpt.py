@@ -49,7 +49,7 @@ def _blocks(*, has_norms: bool) -> nn.Module:
     """Three blocks with residual connections; initial weights from torch's defaults, as in the commits."""
     blueprint = lecture_blueprint(D, LAYERS, HEADS, T)
     block = blueprint.blocks[0]
-    block = replace(block, attention=replace(block.attention, scale=D**-0.5))
+    block = block.with_attention(scale=D**-0.5)
     if not has_norms:
         block = replace(block, norm=None)
         blueprint = replace(blueprint, final_norm=None)

@@ -1,24 +1,30 @@
-"""KV cache: store the keys and values of earlier tokens, so that each new token costs one row of attention.
+"""The cache: what each layer remembers of earlier tokens, so that a new token does not compute them again.
 
-In a causal model the key and value of a token do not depend on later tokens, so they never change.
+Attention remembers keys and values (`KeyValueCache`), which grow with the text: in a causal model the key and
+value of a token do not depend on later tokens, so they never change. A recurrence remembers a state of fixed
+size (`StateCache`), which every token overwrites.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from zeropoint.blueprint.spec import Block
 from zeropoint.errors import BadInput, ContextFull
 
-__all__ = ["Cache", "KeysValues", "LayerCache", "Memory"]
+__all__ = ["Cache", "KeyValueCache", "KeysValues", "LayerCache", "Memory", "State", "StateCache"]
 
 KeysValues = tuple[Tensor, Tensor]
+State = dict[str, Tensor]  # the tensors of a recurrent state, each [B, ...]
 # An encoder's output as keys and values for one block's cross-attention, and its padding mask (None: no
 # padding).
 Memory = tuple[KeysValues, Tensor | None]
 
 
-class LayerCache:
+class KeyValueCache:
     """Keys (already rotated) and values of one layer: [B, N, S, K] each."""
 
     def __init__(self) -> None:
@@ -48,16 +54,56 @@ class LayerCache:
             self.kv = (self.kv[0][:, :, :n_tokens], self.kv[1][:, :, :n_tokens])
 
 
-class Cache:
-    """The KV cache of a model: one `LayerCache` per block, and the padding mask of all cached positions.
-
-    n_positions: capacity. memory: for an encoder-decoder, the source's keys and values per block (None for a
-    block without cross-attention); computed once per source.
+class StateCache:
+    """The state of a recurrence, and those that earlier passes left: no token can be removed from a state, so
+    a rollback returns to one of them.
     """
 
-    def __init__(self, n_layers: int, n_positions: int) -> None:
+    MAX_STATES = 8  # a draft and its verification take two passes; more is for longer ways back
+
+    def __init__(self) -> None:
+        self.states: list[tuple[int, State]] = []  # number of tokens, and the state after them; oldest first
+
+    def read(self) -> State | None:
+        """The state after all tokens so far; None before the first."""
+        return self.states[-1][1] if self.states else None
+
+    def write(self, state: State, n_new: int) -> None:
+        """Store the state after n_new more tokens."""
+        self.states = [*self.states, (self.n_tokens + n_new, state)][-self.MAX_STATES :]
+
+    @property
+    def n_tokens(self) -> int:
+        """Number of tokens that the state has seen."""
+        return self.states[-1][0] if self.states else 0
+
+    def select(self, rows_R: Tensor) -> None:
+        """Reorder the batch, as `KeyValueCache.select`."""
+        self.states = [
+            (n_tokens, {name: tensor[rows_R] for name, tensor in state.items()})
+            for n_tokens, state in self.states
+        ]
+
+    def truncate(self, n_tokens: int) -> None:
+        """Return to the latest stored state of at most n_tokens tokens; to no state if there is none."""
+        self.states = [(n, state) for n, state in self.states if n <= n_tokens]
+
+
+LayerCache = KeyValueCache | StateCache
+
+
+class Cache:
+    """The cache of a model: one `LayerCache` per block, and the padding mask of all cached positions.
+
+    blocks: whose layers to cache. n_positions: capacity. memory: for an encoder-decoder, the source's keys
+    and values per block (None for a block without cross-attention); computed once per source.
+    """
+
+    def __init__(self, blocks: Sequence[Block], n_positions: int) -> None:
         self.n_positions = n_positions
-        self.layers = [LayerCache() for _ in range(n_layers)]
+        self.layers: list[LayerCache] = [
+            KeyValueCache() if block.recurrence is None else StateCache() for block in blocks
+        ]
         self.padding_mask_BS: Tensor | None = None
         self.memory: list[Memory | None] | None = None
 
@@ -96,15 +142,24 @@ class Cache:
         if self.memory is not None:
             self.memory = [None if memory is None else _rows(memory, rows_R) for memory in self.memory]
 
-    def rollback(self, n: int) -> None:
-        """Remove the last n positions. Raises BadInput if there are fewer."""
+    def rollback(self, n: int) -> int:
+        """Remove the last n positions. Raises BadInput if there are fewer.
+
+        Returns how many tokens before them were removed as well, which the caller must read again: a
+        recurrent state returns to the end of an earlier pass. 0 for a model without recurrences.
+        """
         if not 0 <= n <= self.n_tokens:
             raise BadInput(f"cannot remove {n} tokens; the sequence has {self.n_tokens}")
-        n_left = self.n_tokens - n
+        wanted = n_left = self.n_tokens - n
+        for layer in self.layers:
+            if isinstance(layer, StateCache):
+                layer.truncate(n_left)
+                n_left = layer.n_tokens
         for layer in self.layers:
             layer.truncate(n_left)
         if self.padding_mask_BS is not None:
             self.padding_mask_BS = self.padding_mask_BS[:, :n_left]
+        return wanted - n_left
 
 
 def _rows(memory: Memory, rows_R: Tensor) -> Memory:
