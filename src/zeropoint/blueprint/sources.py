@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from zeropoint.frozen import frozen
 
-__all__ = ["Offset", "Permuted", "Rename", "Rows", "Stacked", "TensorSource", "Transposed", "stored_names"]
+__all__ = [
+    "LogOfNegative",
+    "Offset",
+    "Permuted",
+    "Rename",
+    "Reshaped",
+    "Rows",
+    "Stacked",
+    "TensorSource",
+    "Transposed",
+    "stored_names",
+]
 
 
 @frozen
@@ -64,7 +75,23 @@ class Offset:
     add: float
 
 
-TensorSource = Rename | Rows | Transposed | Permuted | Stacked | Offset
+@frozen
+class Reshaped:
+    """`source` of stored_shape in our shape, with the same number of values in the same order."""
+
+    source: TensorSource
+    shape: tuple[int, ...]
+    stored_shape: tuple[int, ...]
+
+
+@frozen
+class LogOfNegative:
+    """log(-source): GGUF stores the rates A = -exp(A_log) at which a recurrent state decays."""
+
+    source: TensorSource
+
+
+TensorSource = Rename | Rows | Transposed | Permuted | Stacked | Offset | Reshaped | LogOfNegative
 
 
 def stored_names(source: TensorSource) -> list[str]:

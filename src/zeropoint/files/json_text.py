@@ -20,8 +20,11 @@ def read_json(path: Path, max_bytes: int) -> Any:
     return parse_json(read_regular(path, max_bytes))
 
 
-def parse_json(content: str | bytes) -> Any:
-    """Parse JSON; a byte order mark is skipped. Raises ValueError with the problem and where it is."""
+def parse_json(content: str | bytes, *, allows_constants: bool = False) -> Any:
+    """Parse JSON; a byte order mark is skipped. Raises ValueError with the problem and where it is.
+
+    allows_constants: accept Infinity, -Infinity and NaN, which Python writes but JSON does not have.
+    """
     try:
         text = content if isinstance(content, str) else content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -32,7 +35,7 @@ def parse_json(content: str | bytes) -> Any:
             object_pairs_hook=_without_duplicates,
             parse_int=_integer,
             parse_float=_finite,
-            parse_constant=_refuse_constant,
+            parse_constant=float if allows_constants else _refuse_constant,
         )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None

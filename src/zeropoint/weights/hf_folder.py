@@ -102,8 +102,10 @@ def open_hf_folder(path: Path, *, allow_pickle: bool = False) -> HfFolder:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The config.json of a model folder. Raises BadModelFile, DiskError."""
-    return read_json_object(path_in_folder(path, "config.json"), MAX_CONFIG_BYTES)
+    """The config.json of a model folder, with Infinity where older transformers wrote it (Mamba's
+    `time_step_limit`). Raises BadModelFile, DiskError.
+    """
+    return read_json_object(path_in_folder(path, "config.json"), MAX_CONFIG_BYTES, allows_constants=True)
 
 
 def is_pickle(path: Path) -> bool:

@@ -15,9 +15,14 @@ from zeropoint.files.paths import display_path
 __all__ = ["open_regular", "parse_json_object", "read_bytes", "read_json_object", "stand_in"]
 
 
-def read_json_object(path: Path, max_bytes: int) -> dict[str, Any]:
-    """Read a JSON object from a file of at most max_bytes. Raises BadModelFile, DiskError."""
-    return parse_json_object(read_bytes(path, max_bytes), display_path(path))
+def read_json_object(path: Path, max_bytes: int, *, allows_constants: bool = False) -> dict[str, Any]:
+    """Read a JSON object from a file of at most max_bytes. Raises BadModelFile, DiskError.
+
+    allows_constants: accept Infinity and NaN, as `parse_json` does.
+    """
+    return parse_json_object(
+        read_bytes(path, max_bytes), display_path(path), allows_constants=allows_constants
+    )
 
 
 def read_bytes(path: Path, max_bytes: int) -> bytes:
@@ -32,10 +37,10 @@ def open_regular(path: Path) -> BinaryIO:
         return regular_file.open_regular(path)
 
 
-def parse_json_object(data: bytes, name: str) -> dict[str, Any]:
+def parse_json_object(data: bytes, name: str, *, allows_constants: bool = False) -> dict[str, Any]:
     """Parse `data` as one JSON object; `name` is the file's name in messages. Raises BadModelFile."""
     try:
-        value = parse_json(data)
+        value = parse_json(data, allows_constants=allows_constants)
     except MemoryError:
         raise OutOfMemory(f"not enough memory to read {name}") from None
     except ValueError as error:

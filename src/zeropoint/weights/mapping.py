@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from zeropoint.blueprint.sources import (
+    LogOfNegative,
     Offset,
     Permuted,
     Rename,
+    Reshaped,
     Rows,
     Stacked,
     TensorSource,
@@ -233,6 +235,15 @@ def _build(source: TensorSource, last: _LastRead, where: str) -> LazyTensor:
         case Offset(inner, add):
             plain = _build(inner, last, where)
             return _apply(plain, plain.shape, lambda w: w + np.float32(add))
+        case Reshaped(inner, shape, stored_shape):
+            stored = _build(inner, last, where)
+            if stored.shape != stored_shape:
+                raise _shape_error(where, source, stored, f"the shape {list(stored_shape)}")
+            return _apply(stored, shape, lambda w: w.reshape(shape))
+        case LogOfNegative(inner):
+            rates = _build(inner, last, where)
+            names = format_names(stored_names(source))
+            return _apply(rates, rates.shape, lambda w: _log_of_negative(w, f"{where}: tensor {names}"))
 
 
 def _disassemble(
@@ -257,6 +268,11 @@ def _disassemble(
         case Offset(inner, add):
             plain = _apply(ours, ours.shape, lambda w: w - np.float32(add))
             _disassemble(inner, plain, stored, fused)
+        case Reshaped(inner, _, stored_shape):
+            _disassemble(inner, _apply(ours, stored_shape, lambda w: w.reshape(stored_shape)), stored, fused)
+        case LogOfNegative(inner):
+            rates = _apply(ours, ours.shape, lambda w: -np.exp(w.astype(np.float64)).astype(np.float32))
+            _disassemble(inner, rates, stored, fused)
 
 
 def _concatenate_rows(ranges: list[tuple[int, int, LazyTensor]]) -> LazyTensor:
@@ -291,6 +307,13 @@ def _permute(tensor: LazyTensor, n_heads: int, to_interleaved: bool) -> LazyTens
         return w.reshape(n_heads, *sides, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
 
     return _apply(tensor, tensor.shape, reorder)
+
+
+def _log_of_negative(rates: Array, what: str) -> Array:
+    if not (rates < 0).all():
+        raise BadModelFile(f"{what} has a decay rate that is not below 0; the file is damaged")
+    logs: Array = np.log(-rates.astype(np.float64)).astype(np.float32)
+    return logs
 
 
 def _common_format(parts: list[LazyTensor]) -> str:

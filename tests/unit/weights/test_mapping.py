@@ -8,7 +8,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from zeropoint.blueprint.sources import Offset, Permuted, Rename, Rows, Stacked, TensorSource, Transposed
+from zeropoint.blueprint.sources import (
+    LogOfNegative,
+    Offset,
+    Permuted,
+    Rename,
+    Reshaped,
+    Rows,
+    Stacked,
+    TensorSource,
+    Transposed,
+)
 from zeropoint.errors import BadModelFile
 from zeropoint.weights.mapping import RenamedTensors, Weights, from_stored, to_stored
 
@@ -46,6 +56,16 @@ CASES = {
     "rename": ({"a": PLAIN}, {"x": Rename("a")}, {"x": PLAIN}),
     "transposed": ({"a": PLAIN}, {"x": Transposed(Rename("a"))}, {"x": PLAIN.T}),
     "offset": ({"a": PLAIN}, {"x": Offset(Rename("a"), 1.0)}, {"x": PLAIN + 1}),
+    "reshaped": (
+        {"a": ascending(6, 1, 4)},
+        {"x": Reshaped(Rename("a"), (6, 4), (6, 1, 4))},
+        {"x": PLAIN},
+    ),
+    "log of negative": (
+        {"a": np.array([[-1.0], [-(2.0**20)]], np.float32)},
+        {"x": LogOfNegative(Reshaped(Rename("a"), (2,), (2, 1)))},
+        {"x": np.array([0.0, 20 * np.log(2)], np.float32)},
+    ),
     "rows": (
         {"a": PLAIN},
         {"x": Rows(Rename("a"), 0, 2), "y": Rows(Rename("a"), 2, 6)},
@@ -131,6 +151,12 @@ def test_tensors_are_read_on_access():
             {"x": (2, 6, 4)},
             "'a', 'b' must have the same shape",
         ),
+        (
+            {"a": PLAIN},
+            {"x": Reshaped(Rename("a"), (24,), (4, 6))},
+            {"x": (24,)},
+            r"\[6, 4\]; it needs the shape \[4, 6\]",
+        ),
         ({"a": PLAIN}, {"x": Rename("a")}, {"x": (6, 4), "y": (1,)}, "no source is known for 'y'"),
         ({f"a{i}": PLAIN for i in range(9)}, {}, {}, "'a4' and 4 more, which"),
         ({"\x1b[31m": PLAIN}, {}, {}, r"memory has '\\x1b\[31m', which"),
@@ -171,3 +197,10 @@ def test_legacy_names_are_translated():
     both = Memory({"norm.gamma": PLAIN, "norm.weight": PLAIN})
     with pytest.raises(BadModelFile, match="under its old and its new name"):
         RenamedTensors(both, "", {".gamma": ".weight"})
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, float("nan")])
+def test_a_decay_rate_is_negative(rate: float):
+    weights = read({"a": np.array([-1.0, rate], np.float32)}, {"x": LogOfNegative(Rename("a"))}, {"x": (2,)})
+    with pytest.raises(BadModelFile, match="tensor 'a' has a decay rate that is not below 0"):
+        weights["x"]

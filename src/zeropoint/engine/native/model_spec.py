@@ -16,7 +16,7 @@ from zeropoint.blueprint.parts.position import (
     NoPosition,
     Rope,
 )
-from zeropoint.blueprint.sources import Rename, Rows, Stacked, TensorSource
+from zeropoint.blueprint.sources import Rename, Reshaped, Rows, Stacked, TensorSource
 from zeropoint.blueprint.toml_codec import kind_of
 from zeropoint.errors import BadInput
 from zeropoint.weights.gguf.model import GgufModel
@@ -79,6 +79,8 @@ def _stored(model: GgufModel, source: TensorSource) -> tuple[str, int, int]:
     match source:
         case Rename(name):
             return name, 0, 0
+        case Reshaped(inner):
+            return _stored(model, inner)
         case Rows(Rename(name), begin, _) if name in model.tensors:
             return name, begin, model.tensors[name].shape[0]
         case Rows(Rename(name)):
