@@ -13,6 +13,7 @@ __all__ = [
     "LogOfNegative",
     "Offset",
     "Permuted",
+    "Regrouped",
     "Rename",
     "Reshaped",
     "Rows",
@@ -61,6 +62,22 @@ class Permuted:
 
 
 @frozen
+class Regrouped:
+    """`source`, with equal blocks of its rows (axis 0) or columns (axis 1) in another order: block (i, j) of
+    n_groups x n_members becomes block (j, i), as when two axes are swapped.
+
+    Qwen 3.5 stores the query and the gate of a head next to each other, and GGUF its value heads in another
+    order than Hugging Face. begin: rows or columns before it stay where they are.
+    """
+
+    source: TensorSource
+    n_groups: int
+    n_members: int
+    axis: int = 0
+    begin: int = 0
+
+
+@frozen
 class Stacked:
     """`sources` of equal shape, stacked along a new first axis (the experts of a mixture)."""
 
@@ -91,7 +108,7 @@ class LogOfNegative:
     source: TensorSource
 
 
-TensorSource = Rename | Rows | Transposed | Permuted | Stacked | Offset | Reshaped | LogOfNegative
+TensorSource = Rename | Rows | Transposed | Permuted | Regrouped | Stacked | Offset | Reshaped | LogOfNegative
 
 
 def stored_names(source: TensorSource) -> list[str]:

@@ -31,7 +31,9 @@ __all__ = [
     "InMemoryGguf",
     "Sizes",
     "get_float",
+    "get_layer_ints",
     "gguf_tensors",
+    "read_kv_heads",
     "read_sizes",
     "rope_from_gguf",
     "rope_to_gguf",
@@ -44,7 +46,7 @@ _EMBEDDING, _HEAD = "token_embd.weight", "output.weight"
 
 @frozen
 class Sizes:
-    """The sizes that every decoder declares."""
+    """The sizes that every decoder declares. n_kv_heads: of the first layer with attention."""
 
     d_model: int
     n_layers: int
@@ -57,8 +59,11 @@ class Sizes:
     is_tied: bool
 
 
-def read_sizes(model: GgufMetadata, arch: str) -> Sizes:
-    """Read the sizes from a file's metadata. Raises BadModelFile naming the key at fault."""
+def read_sizes(model: GgufMetadata, arch: str, *, min_kv_heads: int = 1) -> Sizes:
+    """Read the sizes from a file's metadata. Raises BadModelFile naming the key at fault.
+
+    min_kv_heads: 0 if layers may have no attention.
+    """
     d_model = model.get_int(f"{arch}.embedding_length", 1, 2**20)
     n_heads = model.get_int(f"{arch}.attention.head_count", 1, 65536)
     d_head = model.get_int(f"{arch}.attention.key_length", 1, 4096, default=max(d_model // n_heads, 1))
@@ -68,17 +73,30 @@ def read_sizes(model: GgufMetadata, arch: str) -> Sizes:
             f"{model.name}: metadata `{arch}.attention.value_length` is {d_value}; it must be the key "
             f"length, {d_head}"
         )
+    n_layers = model.get_int(f"{arch}.block_count", 1, 4096)
+    kv_heads = read_kv_heads(model, arch, n_layers, n_heads, minimum=min_kv_heads)
     return Sizes(
         d_model=d_model,
-        n_layers=model.get_int(f"{arch}.block_count", 1, 4096),
+        n_layers=n_layers,
         n_ctx=model.get_int(f"{arch}.context_length", 1, 2**24),
         n_vocab=_n_vocab(model, arch),
         n_heads=n_heads,
-        n_kv_heads=model.get_int(f"{arch}.attention.head_count_kv", 1, n_heads, default=n_heads),
+        n_kv_heads=next(n for n in kv_heads if n),
         d_head=d_head,
         d_ff=model.get_int(f"{arch}.feed_forward_length", 1, 2**22),
         is_tied=_HEAD not in model.tensors,
     )
+
+
+def read_kv_heads(
+    model: GgufMetadata, arch: str, n_layers: int, n_heads: int, *, minimum: int = 1
+) -> tuple[int, ...]:
+    """The key/value heads of each layer: 0 for one without attention. At least one layer has attention."""
+    key = f"{arch}.attention.head_count_kv"
+    kv_heads = get_layer_ints(model, key, n_layers, minimum, n_heads, default=n_heads)
+    if not any(kv_heads):
+        raise BadModelFile(f"{model.name}: metadata `{key}` is 0; it must be 1 to {n_heads} for some layer")
+    return kv_heads
 
 
 def write_sizes(blueprint: Blueprint, arch: str) -> dict[str, Any]:
@@ -92,7 +110,9 @@ def write_sizes(blueprint: Blueprint, arch: str) -> dict[str, Any]:
         f"{arch}.block_count": blueprint.n_layers,
         f"{arch}.feed_forward_length": network_of(blueprint).d_ff,
         f"{arch}.attention.head_count": a.n_heads,
-        f"{arch}.attention.head_count_kv": a.n_kv_heads,
+        f"{arch}.attention.head_count_kv": _one_or_list(
+            [0 if block.attention is None else block.attention.n_kv_heads for block in blueprint.blocks]
+        ),
     }
     if a.d_query != blueprint.d_model:
         metadata |= {f"{arch}.attention.key_length": a.d_head, f"{arch}.attention.value_length": a.d_head}
@@ -104,6 +124,28 @@ def get_float(model: GgufMetadata, key: str, minimum: float, maximum: float, *, 
     if default is None:
         return _shortest_decimal(model.get_float(key, minimum, maximum))
     return _shortest_decimal(model.get_float(key, minimum, maximum, default=default))
+
+
+def get_layer_ints(
+    model: GgufMetadata, key: str, n_layers: int, minimum: int, maximum: int, *, default: Any = None
+) -> tuple[int, ...]:
+    """An integer for each layer: the file has a list of them, or one for all layers."""
+    if not isinstance(model.metadata.get(key), list):
+        if default is None:
+            return (model.get_int(key, minimum, maximum),) * n_layers
+        return (model.get_int(key, minimum, maximum, default=default),) * n_layers
+    values = model.get_list(key, int)
+    if len(values) != n_layers:
+        raise BadModelFile(
+            f"{model.name}: metadata `{key}` has {len(values)} items; it must have one for each of the "
+            f"{n_layers} layers"
+        )
+    for i, value in enumerate(values):
+        if not minimum <= value <= maximum:
+            raise BadModelFile(
+                f"{model.name}: metadata `{key}` is {value} for layer {i}; it must be {minimum} to {maximum}"
+            )
+    return tuple(values)
 
 
 def rope_from_gguf(model: GgufMetadata, arch: str, d_head: int, is_interleaved: bool) -> Rope:
@@ -215,6 +257,14 @@ class InMemoryGguf:
 
     def get_str(self, key: str, *, default: str = "") -> str:
         return str(self.metadata.get(key, default))
+
+    def get_list(self, key: str, item: type[Any], *, default: list[Any] = []) -> list[Any]:  # noqa: B006
+        return list(self.metadata.get(key, default))
+
+
+def _one_or_list(values: list[int]) -> int | list[int]:
+    """What describes all layers: one value if they agree, else all of them."""
+    return values[0] if len(set(values)) == 1 else values
 
 
 def _llama3_factors(rope: Rope, scaling: Llama3Scaling) -> tuple[float, ...]:

@@ -11,7 +11,14 @@ from zeropoint.blueprint.parts.ffn import Gated
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.errors import BadInput
 from zeropoint.families import GgufMetadata
-from zeropoint.families._gguf import get_float, read_sizes, rope_from_gguf, rope_to_gguf, write_sizes
+from zeropoint.families._gguf import (
+    get_float,
+    read_kv_heads,
+    read_sizes,
+    rope_from_gguf,
+    rope_to_gguf,
+    write_sizes,
+)
 from zeropoint.families._hf import ACTIVATIONS, HfConfig, activation_to_hf, rope_from_hf, rope_to_hf
 from zeropoint.families._parts import eps_of, network_of, rope_of
 
@@ -125,12 +132,13 @@ def llama_like_from_gguf(
         window=window,
         query_key_norm=norm if has_query_key_norm else None,
     )
+    kv_heads = read_kv_heads(model, arch, s.n_layers, s.n_heads)
     return Blueprint(
         family=arch,
         d_model=s.d_model,
         n_vocab=s.n_vocab,
         n_ctx=s.n_ctx,
-        blocks=(Block(attention, Gated(s.d_ff), norm),) * s.n_layers,
+        blocks=tuple(Block(replace(attention, n_kv_heads=n), Gated(s.d_ff), norm) for n in kv_heads),
         final_norm=norm,
         head=Head(is_tied=s.is_tied),
     )

@@ -1,7 +1,7 @@
 """Tensor names shared by several families, and the differences between stored layouts.
 
 A table maps our module names to stored ones; `{}` is the block number. The suffixes `.weight` and `.bias` are
-the same on both sides; where they are not, the table has the complete tensor name.
+the same on both sides; where they are not, the table has both complete tensor names.
 """
 
 from __future__ import annotations
@@ -69,15 +69,17 @@ def rename_tensors(blueprint: Blueprint, table: Mapping[str, str]) -> Sources:
     """Map all our tensors by a table. Raises BadInput for a tensor whose module is not in the table."""
     sources: Sources = {}
     for ours in parameters(blueprint):
-        module, _, kind = ours.rpartition(".")
         number = _NUMBER.search(ours)
-        if ours in table:
-            sources[ours] = Rename(table[ours])
+        i = number.group() if number else ""
+        pattern = _NUMBER.sub("{}", ours, count=1)
+        if pattern in table:
+            sources[ours] = Rename(table[pattern].format(i))
             continue
-        stored_module = table.get(_NUMBER.sub("{}", module, count=1))
+        module, _, kind = pattern.rpartition(".")
+        stored_module = table.get(module)
         if stored_module is None:
             raise BadInput(f"the family {blueprint.family} has no tensor for {ours}; change the blueprint")
-        sources[ours] = Rename(f"{stored_module.format(number.group() if number else '')}.{kind}")
+        sources[ours] = Rename(f"{stored_module.format(i)}.{kind}")
     return sources
 
 

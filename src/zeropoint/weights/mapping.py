@@ -18,6 +18,7 @@ from zeropoint.blueprint.sources import (
     LogOfNegative,
     Offset,
     Permuted,
+    Regrouped,
     Rename,
     Reshaped,
     Rows,
@@ -232,6 +233,15 @@ def _build(source: TensorSource, last: _LastRead, where: str) -> LazyTensor:
             if not stored.shape or stored.shape[0] % (2 * n_heads):
                 raise _shape_error(where, source, stored, f"rows for {n_heads} heads of even width")
             return _permute(stored, n_heads, is_interleaved)
+        case Regrouped(inner, n_groups, n_members, axis, begin):
+            stored = _build(inner, last, where)
+            n_blocks = n_groups * n_members
+            size = stored.shape[axis] - begin if axis < len(stored.shape) else 0
+            if size <= 0 or size % n_blocks:
+                raise _shape_error(
+                    where, source, stored, f"{begin} and a multiple of {n_blocks} along axis {axis}"
+                )
+            return _regroup(stored, n_groups, n_members, axis, begin)
         case Offset(inner, add):
             plain = _build(inner, last, where)
             return _apply(plain, plain.shape, lambda w: w + np.float32(add))
@@ -265,6 +275,8 @@ def _disassemble(
             _disassemble(inner, _apply(ours, ours.shape[::-1], lambda w: w.T), stored, fused)
         case Permuted(inner, n_heads, is_interleaved):
             _disassemble(inner, _permute(ours, n_heads, not is_interleaved), stored, fused)
+        case Regrouped(inner, n_groups, n_members, axis, begin):
+            _disassemble(inner, _regroup(ours, n_members, n_groups, axis, begin), stored, fused)
         case Offset(inner, add):
             plain = _apply(ours, ours.shape, lambda w: w - np.float32(add))
             _disassemble(inner, plain, stored, fused)
@@ -314,6 +326,18 @@ def _log_of_negative(rates: Array, what: str) -> Array:
         raise BadModelFile(f"{what} has a decay rate that is not below 0; the file is damaged")
     logs: Array = np.log(-rates.astype(np.float64)).astype(np.float32)
     return logs
+
+
+def _regroup(tensor: LazyTensor, n_groups: int, n_members: int, axis: int, begin: int) -> LazyTensor:
+    """Swap groups and members of the blocks along `axis`, from `begin` on."""
+
+    def reorder(w: Array) -> Array:
+        first, rest = np.split(w, [begin], axis)
+        grid = rest.reshape(*w.shape[:axis], n_groups, n_members, -1, *w.shape[axis + 1 :])
+        swapped = grid.swapaxes(axis, axis + 1).reshape(rest.shape)
+        return np.concatenate([first, swapped], axis)
+
+    return _apply(tensor, tensor.shape, reorder)
 
 
 def _common_format(parts: list[LazyTensor]) -> str:

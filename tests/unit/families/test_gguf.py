@@ -48,6 +48,9 @@ class File:
     def get_str(self, key, *, default=None):
         return self._get(key, default)
 
+    def get_list(self, key, item, *, default=None):
+        return list(self._get(key, default))
+
     def _get(self, key, default):
         if key not in self.metadata and default is None:
             raise BadModelFile(f"{self.name}: metadata `{key}` is missing")
@@ -222,6 +225,26 @@ def test_unsupported_values_are_rejected_by_name(message):
     with pytest.raises(BadModelFile) as error:
         read(REJECTED[message])
     assert message in str(error.value)
+
+
+def test_each_layer_may_have_its_own_key_value_heads():
+    file = changed("llama", **{"llama.attention.head_count_kv": [4, 2]})
+    assert [block.attention.n_kv_heads for block in read(file).blocks] == [4, 2]
+    blueprint = read(file)
+    assert families.for_blueprint(blueprint).to_gguf(blueprint)["llama.attention.head_count_kv"] == [4, 2]
+
+
+@pytest.mark.parametrize(
+    ("kv_heads", "message"),
+    [
+        ([2], "has 1 items; it must have one for each of the 2 layers"),
+        ([2, 5], "is 5 for layer 1; it must be 1 to 4"),
+        ([2, 0], "is 0 for layer 1; it must be 1 to 4"),
+    ],
+)
+def test_key_value_heads_that_do_not_fit_the_layers_are_rejected(kv_heads, message):
+    with pytest.raises(BadModelFile, match=f"`llama.attention.head_count_kv` {message}"):
+        read(changed("llama", **{"llama.attention.head_count_kv": kv_heads}))
 
 
 def test_a_missing_embedding_is_reported():

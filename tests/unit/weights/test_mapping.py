@@ -12,6 +12,7 @@ from zeropoint.blueprint.sources import (
     LogOfNegative,
     Offset,
     Permuted,
+    Regrouped,
     Rename,
     Reshaped,
     Rows,
@@ -86,6 +87,29 @@ CASES = {
         {"x": Stacked((Transposed(Rename("a")), Transposed(Rename("b"))))},
         {"x": np.stack([PLAIN.T, -PLAIN.T])},
     ),
+    "regrouped": (  # two groups of three members of one row
+        {"a": ascending(6, 2)},
+        {"x": Regrouped(Rename("a"), 2, 3)},
+        {"x": ascending(6, 2)[[0, 3, 1, 4, 2, 5]]},
+    ),
+    "regrouped from the second row": (
+        {"a": ascending(9)},
+        {"x": Regrouped(Rename("a"), 2, 2, begin=1)},
+        {"x": ascending(9)[[0, 1, 2, 5, 6, 3, 4, 7, 8]]},
+    ),
+    "regrouped columns": (
+        {"a": ascending(2, 6)},
+        {"x": Regrouped(Rename("a"), 3, 2, axis=1)},
+        {"x": ascending(2, 6)[:, [0, 2, 4, 1, 3, 5]]},
+    ),
+    "the two halves of every head": (  # each head has two rows, the first of x and the second of y
+        {"a": ascending(4, 1)},
+        {
+            "x": Rows(Regrouped(Rename("a"), 2, 2), 0, 2),
+            "y": Rows(Regrouped(Rename("a"), 2, 2), 2, 4),
+        },
+        {"x": ascending(4, 1)[[0, 2]], "y": ascending(4, 1)[[1, 3]]},
+    ),
     # Two heads of six rows: halves 0 1 2 | 3 4 5 become pairs 0 3 | 1 4 | 2 5.
     "to interleaved": (
         {"a": ascending(12, 1)},
@@ -138,6 +162,12 @@ def test_tensors_are_read_on_access():
             r"tensor 'a' gives `x` the shape \[6, 4\]; the config",
         ),
         ({"a": PLAIN}, {"x": Rows(Rename("a"), 4, 7)}, {"x": (3, 4)}, r"\[6, 4\]; it needs at least 7 rows"),
+        (
+            {"a": PLAIN},
+            {"x": Regrouped(Rename("a"), 2, 2)},
+            {"x": (6, 4)},
+            r"\[6, 4\]; it needs 0 and a multiple of 4 along axis 0",
+        ),
         ({"a": ascending(3)}, {"x": Transposed(Rename("a"))}, {"x": (3,)}, "it needs two dimensions"),
         (
             {"a": PLAIN},
