@@ -52,43 +52,78 @@ PositionOptions position_options(const nb::dict& spec, const char* name) {
     return {encoding, value->second};
 }
 
+// A (kind, epsilon) pair.
+NormSpec norm_of(const nb::dict& spec, const char* name) {
+    const auto [kind, eps] = field<std::pair<std::string, float>>(spec, name);
+    return {value_of("norm", kind, kNorms), eps};
+}
+
+Rotation rotation_of(const nb::dict& d) {
+    Rotation r;
+    r.layout = field<bool>(d, "is_interleaved") ? RopeLayout::kInterleaved : RopeLayout::kHalf;
+    r.frequencies = field<std::vector<float>>(d, "frequencies");
+    r.factor = field<float>(d, "factor");
+    r.encoding = position_options(d, "encoding");
+    return r;
+}
+
+AttentionSpec attention_of(const nb::dict& d) {
+    AttentionSpec a;
+    a.n_heads = field<int>(d, "n_heads");
+    a.n_kv_heads = field<int>(d, "n_kv_heads");
+    a.d_head = field<int>(d, "d_head");
+    a.scale = field<float>(d, "scale");
+    a.rule = {field<int>(d, "window"), field<float>(d, "softcap")};
+    a.rotation = field<int>(d, "rotation");
+    a.query_key_norm = norm_of(d, "query_key_norm");
+    return a;
+}
+
+FfnSpec ffn_of(const nb::dict& d) {
+    FfnSpec f;
+    f.kind = choice(d, "kind", kFfns);
+    if (f.kind == FfnKind::kNone) return f;
+    f.d_ff = field<int>(d, "d_ff");
+    f.activation = choice(d, "activation", kActivationNames);
+    if (f.kind != FfnKind::kMixture) return f;
+    f.n_experts = field<int>(d, "n_experts");
+    f.n_active = field<int>(d, "n_active");
+    f.has_renormalized_experts = field<bool>(d, "has_renormalized_experts");
+    return f;
+}
+
+LayerSpec layer_of(const nb::dict& d) {
+    LayerSpec layer;
+    layer.norm = norm_of(d, "norm");
+    layer.placement = choice(d, "placement", kPlacements);
+    layer.attention = attention_of(field<nb::dict>(d, "attention"));
+    layer.ffn = ffn_of(field<nb::dict>(d, "ffn"));
+    return layer;
+}
+
 }  // namespace
 
 CacheType cache_type_of(const std::string& name) { return value_of("cache_type", name, kCacheTypes); }
 
 ModelSpec spec_of(const nb::dict& d) {
     ModelSpec s;
-    s.n_layers = field<int>(d, "n_layers");
-    s.n_heads = field<int>(d, "n_heads");
-    s.n_kv_heads = field<int>(d, "n_kv_heads");
     s.d_model = field<int>(d, "d_model");
-    s.d_head = field<int>(d, "d_head");
-    s.d_ff = field<int>(d, "d_ff");
     s.n_ctx = field<int>(d, "n_ctx");
     s.n_vocab = field<int>(d, "n_vocab");
-    s.norm = choice(d, "norm", kNorms);
-    s.norm_eps = field<float>(d, "norm_eps");
-    s.placement = choice(d, "placement", kPlacements);
-    s.has_final_norm = field<bool>(d, "has_final_norm");
-    s.ffn = choice(d, "ffn", kFfns);
-    s.activation = choice(d, "activation", kActivationNames);
-    s.n_experts = field<int>(d, "n_experts");
-    s.n_active = field<int>(d, "n_active");
-    s.has_renormalized_experts = field<bool>(d, "has_renormalized_experts");
-    s.has_query_key_norm = field<bool>(d, "has_query_key_norm");
-    s.attention_scale = field<float>(d, "attention_scale");
-    for (const auto& [window, softcap] : field<std::vector<std::pair<int, float>>>(d, "rules"))
-        s.rules.push_back({window, softcap});
-    s.rope_frequencies = field<std::vector<float>>(d, "rope_frequencies");
-    s.rope_layout = field<bool>(d, "is_rope_interleaved") ? RopeLayout::kInterleaved : RopeLayout::kHalf;
-    s.rope_factor = field<float>(d, "rope_factor");
+    for (const nb::dict& rotation : field<std::vector<nb::dict>>(d, "rotations"))
+        s.rotations.push_back(rotation_of(rotation));
+    for (const nb::dict& layer : field<std::vector<nb::dict>>(d, "layers"))
+        s.layers.push_back(layer_of(layer));
+    s.final_norm = norm_of(d, "final_norm");
     s.n_positions = field<int>(d, "n_positions");
     s.embedding_position = position_options(d, "embedding_position");
-    s.head_rotation = position_options(d, "head_rotation");
     s.embedding_scale = field<float>(d, "embedding_scale");
     s.has_tied_head = field<bool>(d, "has_tied_head");
     s.head_scale = field<float>(d, "head_scale");
     s.head_softcap = field<float>(d, "head_softcap");
+    nb::dict identity(d);
+    identity.attr("pop")("n_ctx");
+    s.identity = nb::cast<std::string>(nb::repr(identity));
     return s;
 }
 

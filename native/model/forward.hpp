@@ -1,5 +1,5 @@
 // The forward pass of a decoder: blocks of grouped-query attention and a feed-forward network, with the
-// norms, position encodings and activations that ModelSpec selects.
+// norms, position encodings and activations that the LayerSpec of each block selects.
 #pragma once
 
 #include <functional>
@@ -47,25 +47,40 @@ private:
     static constexpr int kEmbedding = -1, kNoLayer = -2;  // values of nonfinite_layer_
 
     Status allocate();
+    // Finds the distinct sizes of attention, each of which divides its work in its own way.
+    void collect_attention_sizes();
     void run_thread(int thread, const Batch& batch, float* logits, const std::function<bool()>& interrupt);
     void embed(int thread, const Batch& batch);
+    // The angles of all rotations for row `t` of the batch.
+    void compute_angles(size_t t, int position);
+
+    // Attention (model/forward_attention.cpp).
     void attention_block(int thread, const Batch& batch, int layer);
     void attend(int thread, const Batch& batch, int layer);
     void rotate_and_store(int thread, const Batch& batch, int layer);
+    // Normalizes and rotates one head [K] of batch row `row`, whose token is at `position` of the text.
+    void prepare_head(const AttentionSpec& spec, const Norm& norm, size_t row, int position,
+                      float* head) const;
+
+    // Feed-forward (model/forward_ffn.cpp).
+    // The matrices of one feed-forward network; `gate` is empty unless it is gated.
+    struct FfnMatrices {
+        const Linear &gate, &up, &down;
+    };
     void ffn_block(int thread, int layer);
     // Computes activation(up(x)) or activation(gate(x)) * up(x) for all rows, and quantizes it for `down`.
-    void ffn_hidden(int thread, const Linear& gate, const Linear& up, const Linear& down,
-                    const Activations& x, int n_rows);
+    void ffn_hidden(int thread, const FfnSpec& spec, const FfnMatrices& w, const Activations& x, int n_rows);
     // The same for row groups [begin, end): an even number of groups, except at the end.
-    void ffn_groups(const Linear& gate, const Linear& up, const Linear& down, const Activations& x,
-                    int n_rows, int begin, int end);
+    void ffn_groups(const FfnSpec& spec, const FfnMatrices& w, const Activations& x, int n_rows, int begin,
+                    int end);
     // Final norm and LM head of the given rows of the residual stream: logits [rows, V].
     void head(int thread, std::span<const int> rows, float* logits);
 
     // Mixture of experts (model/mixture.cpp).
     void mixture_block(int thread, int layer);
-    void route(int thread, const Linear& router, const Activations& x);
-    void run_expert(int thread, const LayerWeights& w, size_t expert, const Activations& x);
+    void route(int thread, const FfnSpec& spec, const Linear& router, const Activations& x);
+    void run_expert(int thread, const FfnSpec& spec, const LayerWeights& w, size_t expert,
+                    const Activations& x);
 
     // Records the first layer, or kEmbedding, that produced NaN or infinity.
     void record_nonfinite(int layer);
@@ -94,15 +109,16 @@ private:
     void record_attention(int thread, const Batch& batch, int layer);
     void record_lens(int thread, int layer);
 
-    bool normalize(const Norm& norm, const float* x, float* y) const;
+    // Normalizes one row of `width` columns. False if it has NaN or infinity.
+    bool normalize(const NormSpec& spec, const Norm& norm, int width, const float* x, float* y) const;
     // Normalizes all rows of the residual stream, in float and, if any reader needs it, in int8. Returns the
     // rows that this thread may read. `writer`: the layer that last wrote the residual stream, or kEmbedding.
-    Activations stage_norm(int thread, const Norm& norm, int writer,
+    Activations stage_norm(int thread, const NormSpec& spec, const Norm& norm, int writer,
                            std::initializer_list<const Linear*> readers);
     Activations stage_rows(int thread, const float* rows, size_t stride, int n_cols, const Matrix& reader);
     // Multiplies into projected_ and adds that to the residual stream. In sandwich placement, applies `norm`
     // in between, after a barrier.
-    void add_to_residual(int thread, const Linear& weight, const Activations& x, const Norm& norm);
+    void add_to_residual(int thread, int layer, const Linear& weight, const Activations& x, const Norm& norm);
 
     const ModelSpec& spec_;
     const Weights& weights_;
@@ -118,11 +134,14 @@ private:
     TapSet active_taps_;                   // taps that are recorded or modified
     std::vector<int> lens_rows_;
     std::vector<float> lens_logits_;
-    Attention attention_;
+    std::vector<AttentionSizes> attention_sizes_;  // distinct ones
+    std::vector<Attention> attention_;             // one per item of attention_sizes_
+    std::vector<size_t> attention_at_;             // of each layer, the index into these
     std::atomic<int> nonfinite_layer_{kNoLayer};
     std::atomic<bool> is_cancelled_{false};
 
     std::vector<Buffer> buffers_;
+    // Row lengths of the buffers below, for the widest layer.
     size_t model_stride_ = 0, query_stride_ = 0, kv_stride_ = 0, ff_stride_ = 0;
     float* x_ = nullptr;               // [T, D] the residual stream
     float* projected_ = nullptr;       // [T, D] what a sublayer adds to it
@@ -133,14 +152,16 @@ private:
     float* context_ = nullptr;         // [T, H*K] softmax-weighted values, before the output projection
     float* gate_ = nullptr;            // [T, F]
     float* up_ = nullptr;              // [T, F]
-    float* cosines_ = nullptr;         // [T, pairs]
-    float* sines_ = nullptr;           // [T, pairs]
     QuantBlock* blocks_ = nullptr;     // [T, max width / 32, 2], shared by all threads
     QuantBlock* ff_blocks_ = nullptr;  // [T, F / 32]
     float* private_floats_ = nullptr;  // [threads, kPrivateRows, D], for short passes
     QuantBlock* private_blocks_ = nullptr;
     size_t private_float_stride_ = 0, private_block_stride_ = 0;
     std::vector<float> attention_scratch_;
+    struct Angles {
+        float *cosines, *sines;  // [T, pairs]
+    };
+    std::vector<Angles> angles_;  // one per rotation
 
     // Mixture of experts: the experts of each token with their weights, and the tokens of each expert.
     struct Choice {

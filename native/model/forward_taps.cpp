@@ -55,7 +55,8 @@ void Forward::record_attention(int thread, const Batch& batch, int layer) {
     RecordedTap* weights = recorder_ != nullptr ? recorder_->find(Tap::kWeights, layer) : nullptr;
     if (weights == nullptr) return;
     const Slice& slice = batch.slices.front();
-    const size_t width = static_cast<size_t>(weights->width), d_head = static_cast<size_t>(spec_.d_head);
+    const AttentionSpec& spec = spec_.layer(layer).attention;
+    const size_t width = static_cast<size_t>(weights->width), d_head = static_cast<size_t>(spec.d_head);
     const int n_heads = static_cast<int>(weights->heads.size());
     const Range range = thread_range(slice.n_tokens * n_heads, thread, pool_.size());
     // Items are ordered by head, so that a thread expands the keys of few heads.
@@ -65,9 +66,9 @@ void Forward::record_attention(int thread, const Batch& batch, int layer) {
         const size_t table = static_cast<size_t>(item / slice.n_tokens);
         const size_t head = static_cast<size_t>(weights->heads[table]);
         if (item == range.begin || token == 0)
-            keys = keys_of(slice.cache, layer, static_cast<int>(head) / (spec_.n_heads / spec_.n_kv_heads),
+            keys = keys_of(slice.cache, layer, static_cast<int>(head) / (spec.n_heads / spec.n_kv_heads),
                            slice.first_position + slice.n_tokens);
-        attention_weights(keys.data(), spec_.d_head, spec_.rules[static_cast<size_t>(layer)], position,
+        attention_weights(keys.data(), spec.d_head, spec.rule, position,
                           q_ + static_cast<size_t>(slice.first_row + token) * query_stride_ + head * d_head,
                           weights->values.data() + (table * width + static_cast<size_t>(position)) * width);
     }

@@ -34,26 +34,27 @@ void choose(const float* logits, int n_experts, int n_active, bool is_renormaliz
 }  // namespace
 
 void Forward::mixture_block(int thread, int layer) {
+    const LayerSpec& spec = spec_.layer(layer);
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
     const Activations x =
-        stage_norm(thread, w.ffn_norm, layer, {&w.router, &w.expert_gate[0], &w.expert_up[0]});
-    route(thread, w.router, x);
+        stage_norm(thread, spec.norm, w.ffn_norm, layer, {&w.router, &w.expert_gate[0], &w.expert_up[0]});
+    route(thread, spec.ffn, w.router, x);
     for (size_t e = 0; e < routed_.size(); ++e)
-        if (!routed_[e].empty()) run_expert(thread, w, e, x);
+        if (!routed_[e].empty()) run_expert(thread, spec.ffn, w, e, x);
 }
 
-void Forward::route(int thread, const Linear& router, const Activations& x) {
-    const size_t stride = static_cast<size_t>(padded(spec_.n_experts));
-    const size_t n_active = static_cast<size_t>(spec_.n_active);
+void Forward::route(int thread, const FfnSpec& spec, const Linear& router, const Activations& x) {
+    const size_t stride = static_cast<size_t>(padded(spec.n_experts));
+    const size_t n_active = static_cast<size_t>(spec.n_active);
     if (thread == 0) {
         choices_.resize(static_cast<size_t>(n_tokens_) * n_active);
         multiply(kernels_, is_exact_, {&router, router_logits_, stride}, x, n_tokens_, 0,
                  router.matrix.n_groups());
-        routed_.assign(static_cast<size_t>(spec_.n_experts), {});
+        routed_.assign(static_cast<size_t>(spec.n_experts), {});
         for (int t = 0; t < n_tokens_; ++t) {
             Choice* chosen = choices_.data() + static_cast<size_t>(t) * n_active;
-            choose(router_logits_ + t * stride, spec_.n_experts, spec_.n_active,
-                   spec_.has_renormalized_experts, chosen);
+            choose(router_logits_ + t * stride, spec.n_experts, spec.n_active, spec.has_renormalized_experts,
+                   chosen);
             for (size_t a = 0; a < n_active; ++a)
                 routed_[static_cast<size_t>(chosen[a].expert)].push_back({t, chosen[a].weight});
         }
@@ -61,7 +62,8 @@ void Forward::route(int thread, const Linear& router, const Activations& x) {
     pool_.barrier();
 }
 
-void Forward::run_expert(int thread, const LayerWeights& w, size_t expert, const Activations& x) {
+void Forward::run_expert(int thread, const FfnSpec& spec, const LayerWeights& w, size_t expert,
+                         const Activations& x) {
     const std::vector<Routed>& rows = routed_[expert];
     const int n_rows = static_cast<int>(rows.size());
     const Linear& down = w.expert_down[expert];
@@ -78,7 +80,7 @@ void Forward::run_expert(int thread, const LayerWeights& w, size_t expert, const
                         sizeof(QuantBlock) * n_blocks);
     }
     pool_.barrier();
-    ffn_hidden(thread, w.expert_gate[expert], w.expert_up[expert], down,
+    ffn_hidden(thread, spec, {w.expert_gate[expert], w.expert_up[expert], down},
                {expert_floats_, model_stride_, expert_blocks_, x.n_terms}, n_rows);
     pool_.barrier();
     const Range groups = thread_range(down.matrix.n_groups(), thread, pool_.size());

@@ -11,64 +11,131 @@ namespace {
 constexpr int kMaxSize = 1 << 24;
 constexpr int kMaxLayers = 4096;
 
-Status in_range(const char* name, int value, int max_value) {
-    if (value >= 1 && value <= max_value) return {};
-    return invalid(std::string(name) + " is " + std::to_string(value) + "; expected 1 to " +
-                   std::to_string(max_value));
+Status in_range(const std::string& name, int value, int min_value, int max_value) {
+    if (value >= min_value && value <= max_value) return {};
+    return invalid(name + " is " + std::to_string(value) + "; expected " + std::to_string(min_value) +
+                   " to " + std::to_string(max_value));
+}
+
+struct Size {
+    const char* name;
+    int value, max_value;
+};
+
+// Checks that each size is 1 to its maximum. `at` precedes the names.
+template <size_t n>
+Status in_range(const std::string& at, const Size (&sizes)[n]) {
+    for (const Size& size : sizes)
+        if (Status status = in_range(at + size.name, size.value, 1, size.max_value); !status.ok())
+            return status;
+    return {};
+}
+
+Status check(const NormSpec& norm, const std::string& at) {
+    if (norm.kind == NormKind::kNone || (norm.eps > 0.0f && std::isfinite(norm.eps))) return {};
+    return invalid(at + ".eps must be positive and finite");
+}
+
+Status check(const Rotation& rotation, const std::string& at) {
+    for (const float frequency : rotation.frequencies)
+        if (!std::isfinite(frequency))
+            return invalid(at + ".frequencies contains a number that is not finite");
+    if (!std::isfinite(rotation.factor)) return invalid(at + ".factor is not a finite number");
+    const PositionEncoding* encoding = rotation.encoding.encoding;
+    if (encoding != nullptr && encoding->rotate == nullptr)
+        return invalid(std::string(encoding->kind) + " does not rotate queries and keys");
+    if (encoding != nullptr && !rotation.frequencies.empty())
+        return invalid(at + " has both RoPE and another encoding; expected one of them");
+    return {};
+}
+
+Status check(const AttentionSpec& a, const ModelSpec& s, const std::string& at) {
+    const Size sizes[] = {
+        {"n_heads", a.n_heads, 65536}, {"n_kv_heads", a.n_kv_heads, 65536}, {"d_head", a.d_head, 4096}};
+    if (Status status = in_range(at + ".", sizes); !status.ok()) return status;
+    if (a.n_heads % a.n_kv_heads != 0)
+        return invalid(at + ".n_heads is " + std::to_string(a.n_heads) +
+                       "; expected a multiple of n_kv_heads, " + std::to_string(a.n_kv_heads));
+    if (a.n_heads / a.n_kv_heads > kMaxQueriesPerKvHead)
+        return invalid(at + ".n_heads / n_kv_heads is more than " + std::to_string(kMaxQueriesPerKvHead));
+    if (static_cast<int64_t>(a.n_heads) * a.d_head > (1 << 22))
+        return invalid(at + ".n_heads * d_head is too large; expected at most 4194304");
+    if (!std::isfinite(a.scale)) return invalid(at + ".scale is not a finite number");
+    if (a.rule.window < 0) return invalid(at + ".window must not be negative");
+    if (!(a.rule.softcap >= 0.0f && std::isfinite(a.rule.softcap)))
+        return invalid(at + ".softcap must be finite and not negative");
+    if (Status status = check(a.query_key_norm, at + ".query_key_norm"); !status.ok()) return status;
+    if (a.rotation == AttentionSpec::kNoRotation) return {};
+    const int n_rotations = static_cast<int>(s.rotations.size());
+    if (a.rotation < 0 || a.rotation >= n_rotations)
+        return invalid(at + ".rotation is " + std::to_string(a.rotation) + "; the model has " +
+                       std::to_string(n_rotations) + " rotations");
+    if (2 * s.rotations[static_cast<size_t>(a.rotation)].frequencies.size() > static_cast<size_t>(a.d_head))
+        return invalid("RoPE rotates more columns than " + at + ".d_head, " + std::to_string(a.d_head));
+    return {};
+}
+
+Status check(const FfnSpec& ffn, const std::string& at) {
+    if (ffn.kind == FfnKind::kNone) return {};
+    if (Status status = in_range(at + ".d_ff", ffn.d_ff, 1, 1 << 22); !status.ok()) return status;
+    if (ffn.kind != FfnKind::kMixture) return {};
+    if (Status status = in_range(at + ".n_experts", ffn.n_experts, 1, 1024); !status.ok()) return status;
+    return in_range(at + ".n_active", ffn.n_active, 1, ffn.n_experts);
+}
+
+Status check(const LayerSpec& layer, const ModelSpec& s, const std::string& at) {
+    if (Status status = check(layer.norm, at + ".norm"); !status.ok()) return status;
+    if (Status status = check(layer.attention, s, at + ".attention"); !status.ok()) return status;
+    if (Status status = check(layer.ffn, at + ".ffn"); !status.ok()) return status;
+    if (layer.placement == Placement::kPre) return {};
+    if (layer.ffn.kind == FfnKind::kNone)
+        return invalid(at + " has no feed-forward; such a block must be pre-norm");
+    if (layer.ffn.kind == FfnKind::kMixture)
+        return invalid(at + " has experts; such a block must be pre-norm");
+    return {};
+}
+
+Status check_embedding(const ModelSpec& s) {
+    if (s.n_positions != 0 && (s.n_positions < s.n_ctx || s.n_positions > kMaxSize))
+        return invalid("n_ctx is " + std::to_string(s.n_ctx) + "; the model has " +
+                       std::to_string(s.n_positions) + " positions");
+    const PositionEncoding* encoding = s.embedding_position.encoding;
+    if (encoding != nullptr && encoding->add == nullptr)
+        return invalid(std::string(encoding->kind) + " is not added to the embedding");
+    for (const float factor : {s.embedding_scale, s.head_scale, s.head_softcap})
+        if (!std::isfinite(factor)) return invalid("a scale factor of the model is not a finite number");
+    return {};
 }
 
 }  // namespace
 
+const Rotation& ModelSpec::rotation_of(const AttentionSpec& attention) const {
+    static const Rotation none;
+    if (attention.rotation == AttentionSpec::kNoRotation) return none;
+    return rotations[static_cast<size_t>(attention.rotation)];
+}
+
+std::vector<LayerCache> caches(const ModelSpec& spec) {
+    std::vector<LayerCache> caches;
+    for (const LayerSpec& layer : spec.layers)
+        caches.push_back(LayerCache::pages(layer.attention.n_kv_heads, layer.attention.d_head));
+    return caches;
+}
+
 Status check(const ModelSpec& s) {
-    const struct {
-        const char* name;
-        int value, max_value;
-    } sizes[] = {
-        {"n_layers", s.n_layers, kMaxLayers}, {"n_heads", s.n_heads, 65536},
-        {"n_kv_heads", s.n_kv_heads, 65536},  {"d_model", s.d_model, 1 << 20},
-        {"d_head", s.d_head, 4096},           {"d_ff", s.ffn == FfnKind::kNone ? 1 : s.d_ff, 1 << 22},
-        {"n_ctx", s.n_ctx, kMaxSize},         {"n_vocab", s.n_vocab, kMaxSize},
-    };
-    for (const auto& size : sizes)
-        if (Status status = in_range(size.name, size.value, size.max_value); !status.ok()) return status;
-    if (s.n_heads % s.n_kv_heads != 0) {
-        return invalid("n_heads is " + std::to_string(s.n_heads) + "; expected a multiple of n_kv_heads, " +
-                       std::to_string(s.n_kv_heads));
-    }
-    if (s.n_heads / s.n_kv_heads > kMaxQueriesPerKvHead)
-        return invalid("n_heads / n_kv_heads is more than " + std::to_string(kMaxQueriesPerKvHead));
-    if (static_cast<int64_t>(s.n_heads) * s.d_head > (1 << 22))
-        return invalid("n_heads * d_head is too large; expected at most 4194304");
-    if (s.norm != NormKind::kNone && !(s.norm_eps > 0.0f && std::isfinite(s.norm_eps)))
-        return invalid("norm_eps must be positive and finite");
-    if (s.rules.size() != static_cast<size_t>(s.n_layers))
-        return invalid("rules must have one item per layer");
-    for (const AttentionRule& rule : s.rules) {
-        if (rule.window < 0) return invalid("a window must not be negative");
-        if (!(rule.softcap >= 0.0f && std::isfinite(rule.softcap)))
-            return invalid("a softcap must be finite and not negative");
-    }
-    if (s.rope_frequencies.size() * 2 > static_cast<size_t>(s.d_head))
-        return invalid("RoPE rotates more columns than d_head, " + std::to_string(s.d_head));
-    for (const float frequency : s.rope_frequencies)
-        if (!std::isfinite(frequency)) return invalid("a RoPE frequency is not a finite number");
-    for (const float factor :
-         {s.rope_factor, s.attention_scale, s.embedding_scale, s.head_scale, s.head_softcap})
-        if (!std::isfinite(factor)) return invalid("a scale factor of the model is not a finite number");
-    if (s.n_positions != 0 && (s.n_positions < s.n_ctx || s.n_positions > kMaxSize))
-        return invalid("n_ctx is " + std::to_string(s.n_ctx) + "; the model has " +
-                       std::to_string(s.n_positions) + " positions");
-    if (s.embedding_position.encoding != nullptr && s.embedding_position.encoding->add == nullptr)
-        return invalid(std::string(s.embedding_position.encoding->kind) + " is not added to the embedding");
-    if (s.head_rotation.encoding != nullptr && s.head_rotation.encoding->rotate == nullptr)
-        return invalid(std::string(s.head_rotation.encoding->kind) + " does not rotate queries and keys");
-    if (s.head_rotation.encoding != nullptr && !s.rope_frequencies.empty())
-        return invalid("a model has either RoPE or another rotation of queries and keys");
-    if (s.ffn == FfnKind::kNone && s.placement != Placement::kPre)
-        return invalid("a block without a feed-forward must be pre-norm");
-    if (s.ffn == FfnKind::kMixture &&
-        (s.n_experts < 1 || s.n_experts > 1024 || s.n_active < 1 || s.n_active > s.n_experts))
-        return invalid("a mixture needs 1 to 1024 experts, with at least one and at most all of them active");
+    const Size sizes[] = {
+        {"d_model", s.d_model, 1 << 20}, {"n_ctx", s.n_ctx, kMaxSize}, {"n_vocab", s.n_vocab, kMaxSize}};
+    if (Status status = in_range("", sizes); !status.ok()) return status;
+    const int n_layers = static_cast<int>(std::min<size_t>(s.layers.size(), kMaxLayers + 1));
+    if (Status status = in_range("n_layers", n_layers, 1, kMaxLayers); !status.ok()) return status;
+    if (Status status = check(s.final_norm, "final_norm"); !status.ok()) return status;
+    if (Status status = check_embedding(s); !status.ok()) return status;
+    for (size_t i = 0; i < s.rotations.size(); ++i)
+        if (Status status = check(s.rotations[i], "rotations[" + std::to_string(i) + "]"); !status.ok())
+            return status;
+    for (size_t i = 0; i < s.layers.size(); ++i)
+        if (Status status = check(s.layers[i], s, "layers[" + std::to_string(i) + "]"); !status.ok())
+            return status;
     return {};
 }
 

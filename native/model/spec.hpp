@@ -1,7 +1,9 @@
-// The architecture of a decoder as the native engine needs it. It comes from a Python blueprint and is
-// validated again here, because the rest of the engine relies on it.
+// The architecture of a decoder as the native engine needs it: sizes of the whole model, and one LayerSpec
+// per block, because the blocks of a hybrid model differ. It comes from a Python blueprint
+// (engine/native/model_spec.py) and is validated again here, because the rest of the engine relies on it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -9,6 +11,7 @@
 #include "base/status.hpp"
 #include "kernels/kernels.hpp"
 #include "ops/attention.hpp"
+#include "ops/cache_layout.hpp"
 #include "ops/position/encoding.hpp"
 #include "ops/position/layout.hpp"
 
@@ -22,45 +25,87 @@ enum class Placement : uint8_t {
     kSandwich,  // norm before each sublayer and again on its output, before it is added
 };
 
-struct ModelSpec {
-    int n_layers = 0;
+struct NormSpec {
+    NormKind kind = NormKind::kNone;
+    float eps = 0;
+};
+
+// How queries and keys are rotated: by RoPE, or by another encoding. Layers share a rotation, so that its
+// angles are computed once per token.
+struct Rotation {
+    RopeLayout layout = RopeLayout::kInterleaved;
+    std::vector<float> frequencies;  // of RoPE: radians per position, one per rotated pair
+    float factor = 1.0f;             // of the columns that RoPE rotates
+    PositionOptions encoding;        // instead of RoPE
+
+    int n_pairs() const { return static_cast<int>(frequencies.size()); }
+};
+
+struct AttentionSpec {
+    static constexpr int kNoRotation = -1;
+
     int n_heads = 0;     // H
     int n_kv_heads = 0;  // N
-    int d_model = 0;     // D
     int d_head = 0;      // K
-    int d_ff = 0;        // F; in a mixture, of one expert
-    int n_ctx = 0;       // positions of the KV cache
-    int n_vocab = 0;     // V
+    float scale = 0;     // factor of q . k
+    AttentionRule rule;
+    int rotation = kNoRotation;  // index into ModelSpec::rotations
+    NormSpec query_key_norm;     // of each query and key head, before rotation
 
-    NormKind norm = NormKind::kRms;
-    float norm_eps = 0;
-    Placement placement = Placement::kPre;
-    bool has_final_norm = true;
+    int n_query() const { return n_heads * d_head; }
+    int n_kv() const { return n_kv_heads * d_head; }
+    AttentionSizes sizes() const { return {n_heads, n_kv_heads, d_head}; }
+};
 
-    FfnKind ffn = FfnKind::kGated;
+struct FfnSpec {
+    FfnKind kind = FfnKind::kNone;
+    int d_ff = 0;  // F; in a mixture, of one expert
     Activation activation = Activation::kSilu;
     int n_experts = 0, n_active = 0;  // E, A: experts of a mixture, and those active per token
     bool has_renormalized_experts = true;
+};
 
-    bool has_query_key_norm = false;
-    float attention_scale = 0;         // factor of q . k
-    std::vector<AttentionRule> rules;  // one per layer
+struct LayerSpec {
+    NormSpec norm;
+    Placement placement = Placement::kPre;
+    AttentionSpec attention;
+    FfnSpec ffn;
+};
 
-    RopeLayout rope_layout = RopeLayout::kInterleaved;
-    std::vector<float> rope_frequencies;  // radians per position, one per rotated pair; empty: no RoPE
-    float rope_factor = 1.0f;             // factor of the rotated columns
-    int n_positions = 0;                  // rows of the learned position embedding; 0: none
-    PositionOptions embedding_position;   // an encoding without weights that is added to the embedding
-    PositionOptions head_rotation;        // one that rotates queries and keys, instead of RoPE
+struct ModelSpec {
+    int d_model = 0;  // D
+    int n_ctx = 0;    // positions of the KV cache
+    int n_vocab = 0;  // V
+    std::vector<LayerSpec> layers;
+    NormSpec final_norm;
+    std::vector<Rotation> rotations;
+
+    int n_positions = 0;                 // rows of the learned position embedding; 0: none
+    PositionOptions embedding_position;  // an encoding without weights that is added to the embedding
 
     float embedding_scale = 1.0f;
     bool has_tied_head = false;
     float head_scale = 1.0f;
     float head_softcap = 0.0f;  // 0: none
 
-    int n_kv() const { return n_kv_heads * d_head; }
-    int n_query() const { return n_heads * d_head; }
+    // Everything above but n_ctx as text: models whose texts differ compute different keys and values.
+    std::string identity;
+
+    int n_layers() const { return static_cast<int>(layers.size()); }
+    const LayerSpec& layer(int i) const { return layers[static_cast<size_t>(i)]; }
+    // The rotation of an attention; one without pairs if it has none.
+    const Rotation& rotation_of(const AttentionSpec& attention) const;
+    // The largest value of a size over the layers: max_of([](const LayerSpec& l) { return l.ffn.d_ff; }).
+    template <class Size>
+    int max_of(const Size& size) const {
+        int largest = 0;
+        for (const LayerSpec& l : layers) largest = std::max(largest, size(l));
+        return largest;
+    }
 };
+
+// What the cache holds for each layer.
+std::vector<LayerCache> caches(const ModelSpec& spec);
 
 // Checks every assumption of the engine. Returns the first violation, naming the field.
 Status check(const ModelSpec& spec);

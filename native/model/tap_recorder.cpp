@@ -15,13 +15,14 @@ Status check(const RecordedTap& r, const ModelSpec& spec) {
     if (tap_width(r.tap, r.layer, spec) == 0)
         return invalid("layer " + std::to_string(r.layer) + " of this model does not have the requested tap");
     for (const int head : r.heads)
-        if (head < 0 || head >= spec.n_heads) return invalid("the model has no head " + std::to_string(head));
+        if (head < 0 || head >= spec.layer(r.layer).attention.n_heads)
+            return invalid("layer " + std::to_string(r.layer) + " has no head " + std::to_string(head));
     return {};
 }
 
 Status check(const LensRequest& lens, const ModelSpec& spec) {
     for (const int layer : lens.layers)
-        if (layer < 0 || layer >= spec.n_layers)
+        if (layer < 0 || layer >= spec.n_layers())
             return invalid("the model has no layer " + std::to_string(layer));
     for (const int32_t id : lens.named)
         if (id < 0 || id >= spec.n_vocab) return invalid("the model has no token " + std::to_string(id));

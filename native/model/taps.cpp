@@ -29,18 +29,18 @@ static_assert(std::size(kNames) == static_cast<size_t>(Tap::kLogits) + 1);
 bool is_outside_blocks(Tap tap) { return tap == Tap::kEmbeddingOutput || tap == Tap::kLogits; }
 
 // Whether a block of this kind computes the tap as separate rows rather than fusing it away.
-bool has_tap(Tap tap, const ModelSpec& spec) {
-    const bool has_ffn = spec.ffn != FfnKind::kNone;
-    const bool is_mixture = spec.ffn == FfnKind::kMixture;
+bool has_tap(Tap tap, const LayerSpec& spec) {
+    const bool has_ffn = spec.ffn.kind != FfnKind::kNone;
+    const bool is_mixture = spec.ffn.kind == FfnKind::kMixture;
     const bool is_parallel = spec.placement == Placement::kParallel;
     const bool is_sandwich = spec.placement == Placement::kSandwich;
     switch (tap) {
         case Tap::kAttentionNorm:
-            return spec.norm != NormKind::kNone;
+            return spec.norm.kind != NormKind::kNone;
         case Tap::kFfnNorm:
-            return spec.norm != NormKind::kNone && has_ffn && !is_mixture && !is_parallel;
+            return spec.norm.kind != NormKind::kNone && has_ffn && !is_mixture && !is_parallel;
         case Tap::kKeyRotated:
-            return !spec.rope_frequencies.empty() || spec.head_rotation.encoding != nullptr;
+            return spec.attention.rotation != AttentionSpec::kNoRotation;
         case Tap::kUp:
         case Tap::kHidden:
             return has_ffn && !is_mixture;
@@ -77,29 +77,30 @@ std::vector<std::string> tap_names(const ModelSpec& spec) {
                 names.push_back((layer < 0 ? "" : "blocks." + std::to_string(layer) + ".") + kNames[t]);
     };
     add_all(Tap::kEmbeddingOutput, Tap::kEmbeddingOutput, -1);
-    for (int layer = 0; layer < spec.n_layers; ++layer) add_all(Tap::kAttentionNorm, Tap::kAfterFfn, layer);
+    for (int layer = 0; layer < spec.n_layers(); ++layer) add_all(Tap::kAttentionNorm, Tap::kAfterFfn, layer);
     add_all(Tap::kLogits, Tap::kLogits, -1);
     return names;
 }
 
 int tap_width(Tap tap, int layer, const ModelSpec& spec) {
-    if (is_outside_blocks(tap) != (layer == -1) || layer < -1 || layer >= spec.n_layers) return 0;
-    if (!has_tap(tap, spec)) return 0;
+    if (is_outside_blocks(tap) != (layer == -1) || layer < -1 || layer >= spec.n_layers()) return 0;
+    if (tap == Tap::kLogits) return spec.n_vocab;
+    if (tap == Tap::kEmbeddingOutput) return spec.d_model;
+    const LayerSpec& block = spec.layer(layer);
+    if (!has_tap(tap, block)) return 0;
     switch (tap) {
         case Tap::kQuery:
         case Tap::kContext:
-            return spec.n_query();
+            return block.attention.n_query();
         case Tap::kKey:
         case Tap::kValue:
         case Tap::kKeyRotated:
-            return spec.n_kv();
+            return block.attention.n_kv();
         case Tap::kUp:
         case Tap::kHidden:
-            return spec.d_ff;
+            return block.ffn.d_ff;
         case Tap::kWeights:
             return 1;
-        case Tap::kLogits:
-            return spec.n_vocab;
         default:
             return spec.d_model;
     }

@@ -46,10 +46,13 @@ private:
     void matrix(const std::string& name, int rows, int cols, Matrix& target);
     void linear(const std::string& name, int rows, int cols, Linear& target);
     void floats(const std::string& name, std::vector<uint64_t> shape, const float*& target);
-    void norm(const std::string& name, Norm& target);
-    void experts(const std::string& name, int rows, int cols, std::vector<Linear>& targets);
+    // A norm of rows of `width` columns.
+    void norm(const std::string& name, const NormSpec& spec, int width, Norm& target);
+    void experts(const std::string& name, int n_experts, int rows, int cols, std::vector<Linear>& targets);
     void block(int layer);
-    void mixture(const std::string& at, LayerWeights& w);
+    void attention(const std::string& at, const AttentionSpec& spec, LayerWeights& w);
+    void ffn(const std::string& at, const FfnSpec& spec, LayerWeights& w);
+    void mixture(const std::string& at, const FfnSpec& spec, LayerWeights& w);
     Status allocate();
 
     const ModelSpec& spec_;
@@ -158,73 +161,79 @@ void Loader::linear(const std::string& name, int rows, int cols, Linear& target)
     if (has(name + ".bias")) floats(name + ".bias", {static_cast<uint64_t>(rows)}, target.bias);
 }
 
-void Loader::norm(const std::string& name, Norm& target) {
-    if (spec_.norm == NormKind::kNone) return;
-    floats(name + ".weight", {static_cast<uint64_t>(spec_.d_model)}, target.gain);
-    if (has(name + ".bias")) floats(name + ".bias", {static_cast<uint64_t>(spec_.d_model)}, target.bias);
+void Loader::norm(const std::string& name, const NormSpec& spec, int width, Norm& target) {
+    if (spec.kind == NormKind::kNone) return;
+    floats(name + ".weight", {static_cast<uint64_t>(width)}, target.gain);
+    if (has(name + ".bias")) floats(name + ".bias", {static_cast<uint64_t>(width)}, target.bias);
 }
 
-void Loader::experts(const std::string& name, int rows, int cols, std::vector<Linear>& targets) {
-    const uint64_t n_experts = static_cast<uint64_t>(spec_.n_experts);
+void Loader::experts(const std::string& name, int n_experts, int rows, int cols,
+                     std::vector<Linear>& targets) {
+    const uint64_t n = static_cast<uint64_t>(n_experts);
     if (has(name + ".0.weight")) {  // one tensor per expert
-        targets.resize(n_experts);
-        for (uint64_t e = 0; e < n_experts; ++e)
+        targets.resize(n);
+        for (uint64_t e = 0; e < n; ++e)
             matrix(name + "." + std::to_string(e) + ".weight", rows, cols, targets[e].matrix);
         return;
     }
-    const auto source =
-        find(name + ".weight", {n_experts, static_cast<uint64_t>(rows), static_cast<uint64_t>(cols)});
+    const auto source = find(name + ".weight", {n, static_cast<uint64_t>(rows), static_cast<uint64_t>(cols)});
     if (!source) return;
-    targets.resize(n_experts);
-    for (uint64_t e = 0; e < n_experts; ++e) {
+    targets.resize(n);
+    for (uint64_t e = 0; e < n; ++e) {
         targets[e].matrix = {source->tensor->format, rows, cols, nullptr};
-        loads_.push_back(
-            {&targets[e].matrix, source->file, source->bytes + source->tensor->n_bytes / n_experts * e});
+        loads_.push_back({&targets[e].matrix, source->file, source->bytes + source->tensor->n_bytes / n * e});
     }
 }
 
-void Loader::mixture(const std::string& at, LayerWeights& w) {
-    linear(at + "ffn.router", spec_.n_experts, spec_.d_model, w.router);
-    experts(at + "ffn.experts.gate", spec_.d_ff, spec_.d_model, w.expert_gate);
-    experts(at + "ffn.experts.up", spec_.d_ff, spec_.d_model, w.expert_up);
-    experts(at + "ffn.experts.down", spec_.d_model, spec_.d_ff, w.expert_down);
+void Loader::mixture(const std::string& at, const FfnSpec& spec, LayerWeights& w) {
+    const int n = spec.n_experts;
+    linear(at + "ffn.router", n, spec_.d_model, w.router);
+    experts(at + "ffn.experts.gate", n, spec.d_ff, spec_.d_model, w.expert_gate);
+    experts(at + "ffn.experts.up", n, spec.d_ff, spec_.d_model, w.expert_up);
+    experts(at + "ffn.experts.down", n, spec_.d_model, spec.d_ff, w.expert_down);
+}
+
+void Loader::attention(const std::string& at, const AttentionSpec& spec, LayerWeights& w) {
+    linear(at + "attention.query", spec.n_query(), spec_.d_model, w.query);
+    linear(at + "attention.key", spec.n_kv(), spec_.d_model, w.key);
+    linear(at + "attention.value", spec.n_kv(), spec_.d_model, w.value);
+    linear(at + "attention.output", spec_.d_model, spec.n_query(), w.output);
+    norm(at + "attention.query_norm", spec.query_key_norm, spec.d_head, w.query_norm);
+    norm(at + "attention.key_norm", spec.query_key_norm, spec.d_head, w.key_norm);
+}
+
+void Loader::ffn(const std::string& at, const FfnSpec& spec, LayerWeights& w) {
+    if (spec.kind == FfnKind::kMixture) return mixture(at, spec, w);
+    if (spec.kind == FfnKind::kGated) linear(at + "ffn.gate", spec.d_ff, spec_.d_model, w.gate);
+    linear(at + "ffn.up", spec.d_ff, spec_.d_model, w.up);
+    linear(at + "ffn.down", spec_.d_model, spec.d_ff, w.down);
 }
 
 void Loader::block(int layer) {
+    const LayerSpec& spec = spec_.layer(layer);
     LayerWeights& w = weights_->layers[static_cast<size_t>(layer)];
     const std::string at = "blocks." + std::to_string(layer) + ".";
-    norm(at + "attention_norm", w.attention_norm);
-    linear(at + "attention.query", spec_.n_query(), spec_.d_model, w.query);
-    linear(at + "attention.key", spec_.n_kv(), spec_.d_model, w.key);
-    linear(at + "attention.value", spec_.n_kv(), spec_.d_model, w.value);
-    linear(at + "attention.output", spec_.d_model, spec_.n_query(), w.output);
-    if (spec_.has_query_key_norm) {
-        const uint64_t width = static_cast<uint64_t>(spec_.d_head);
-        floats(at + "attention.query_norm.weight", {width}, w.query_norm);
-        floats(at + "attention.key_norm.weight", {width}, w.key_norm);
+    norm(at + "attention_norm", spec.norm, spec_.d_model, w.attention_norm);
+    attention(at, spec.attention, w);
+    if (spec.ffn.kind == FfnKind::kNone) return;
+    if (spec.placement != Placement::kParallel) norm(at + "ffn_norm", spec.norm, spec_.d_model, w.ffn_norm);
+    if (spec.placement == Placement::kSandwich) {
+        norm(at + "attention_output_norm", spec.norm, spec_.d_model, w.attention_output_norm);
+        norm(at + "ffn_output_norm", spec.norm, spec_.d_model, w.ffn_output_norm);
     }
-    if (spec_.ffn == FfnKind::kNone) return;
-    if (spec_.placement != Placement::kParallel) norm(at + "ffn_norm", w.ffn_norm);
-    if (spec_.placement == Placement::kSandwich) {
-        norm(at + "attention_output_norm", w.attention_output_norm);
-        norm(at + "ffn_output_norm", w.ffn_output_norm);
-    }
-    if (spec_.ffn == FfnKind::kMixture) return mixture(at, w);
-    if (spec_.ffn == FfnKind::kGated) linear(at + "ffn.gate", spec_.d_ff, spec_.d_model, w.gate);
-    linear(at + "ffn.up", spec_.d_ff, spec_.d_model, w.up);
-    linear(at + "ffn.down", spec_.d_model, spec_.d_ff, w.down);
+    ffn(at, spec.ffn, w);
 }
 
 Status Loader::place() {
-    weights_->layers.resize(static_cast<size_t>(spec_.n_layers));
+    weights_->layers.resize(spec_.layers.size());
     matrix("embedding.weight", spec_.n_vocab, spec_.d_model, weights_->embedding);
     if (spec_.n_positions > 0) {
         floats("embedding.position.weight",
                {static_cast<uint64_t>(spec_.n_positions), static_cast<uint64_t>(spec_.d_model)},
                weights_->positions);
     }
-    for (int layer = 0; layer < spec_.n_layers; ++layer) block(layer);
-    if (spec_.has_final_norm) norm("final_norm", weights_->final_norm);
+    for (int layer = 0; layer < spec_.n_layers(); ++layer) block(layer);
+    norm("final_norm", spec_.final_norm, spec_.d_model, weights_->final_norm);
     if (!spec_.has_tied_head) matrix("head.weight", spec_.n_vocab, spec_.d_model, weights_->head.matrix);
     if (has("head.bias")) floats("head.bias", {static_cast<uint64_t>(spec_.n_vocab)}, weights_->head.bias);
     return status_.ok() ? allocate() : status_;

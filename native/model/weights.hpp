@@ -15,7 +15,7 @@
 
 namespace zp {
 
-// Gain and bias [D] of a norm; null if absent.
+// Gain and bias of a norm, [D] unless noted; null if absent.
 struct Norm {
     const float* gain = nullptr;
     const float* bias = nullptr;
@@ -23,9 +23,8 @@ struct Norm {
 
 struct LayerWeights {
     Norm attention_norm, attention_output_norm;
-    Linear query, key, value, output;   // [H*K, D] [N*K, D] [N*K, D] [D, H*K]
-    const float* query_norm = nullptr;  // [K]
-    const float* key_norm = nullptr;    // [K]
+    Linear query, key, value, output;  // [H*K, D] [N*K, D] [N*K, D] [D, H*K]
+    Norm query_norm, key_norm;         // [K]
     Norm ffn_norm, ffn_output_norm;
     Linear gate, up, down;                                    // [F, D] [F, D] [D, F]
     Linear router;                                            // [E, D]

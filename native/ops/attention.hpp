@@ -24,6 +24,7 @@ inline constexpr int kMaxQueriesPerKvHead = 128;
 
 struct AttentionSizes {
     int n_heads, n_kv_heads, d_head;
+    bool operator==(const AttentionSizes&) const = default;
 };
 
 // Settings that may differ between layers.

@@ -23,8 +23,7 @@ bool are_finite(std::span<const float> values) {
 
 CacheLayout Engine::layout_of(const EngineConfig& config) {
     const CacheType type = config.is_exact ? CacheType::kFloat : config.cache_type;
-    const LayerCache pages = LayerCache::pages(config.spec.n_kv_heads, config.spec.d_head);
-    return {type, std::vector<LayerCache>(static_cast<size_t>(config.spec.n_layers), pages)};
+    return {type, caches(config.spec)};
 }
 
 Result<std::unique_ptr<Engine>> Engine::open(EngineConfig config) {

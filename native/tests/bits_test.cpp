@@ -24,8 +24,8 @@ void draw_exactly(const std::string& name, std::vector<float>& weights, std::mt1
 
 ModelSpec exact_spec() {
     ModelSpec spec = tiny_spec();
-    for (size_t i = 0; i < spec.rope_frequencies.size(); ++i)
-        spec.rope_frequencies[i] = 1.0f / static_cast<float>(1 << i);
+    std::vector<float>& frequencies = spec.rotations[0].frequencies;
+    for (size_t i = 0; i < frequencies.size(); ++i) frequencies[i] = 1.0f / static_cast<float>(1 << i);
     return spec;
 }
 

@@ -80,7 +80,7 @@ ZP_TEST(engine_with_parallel_blocks_is_independent_of_threads) {
     const TinyModel model(true);
     const auto answer_on = [&](int n_threads) {
         EngineConfig config = config_of(model.path, {n_threads});
-        config.spec.placement = Placement::kParallel;
+        for (LayerSpec& layer : config.spec.layers) layer.placement = Placement::kParallel;
         const auto engine = std::move(Engine::open(std::move(config)).value());
         return answer(*engine, request_of(prompt_of(70), 30));
     };
@@ -263,18 +263,20 @@ ZP_TEST(engine_rejects_what_it_cannot_run) {
     };
     ZP_CHECK(has(with([](EngineConfig& c) { c.isa = "mmx"; }), "cannot run the instruction set mmx"));
     ZP_CHECK(has(with([](EngineConfig& c) { c.paths = {"/no/such/file"}; }), "/no/such/file"));
-    ZP_CHECK(has(with([](EngineConfig& c) { c.spec.n_layers = 3, c.spec.rules.resize(3); }),
+    ZP_CHECK(has(with([](EngineConfig& c) { c.spec.layers.push_back(c.spec.layers[0]); }),
                  "tensor blocks.2.attention_norm.weight is missing"));
-    ZP_CHECK(has(with([](EngineConfig& c) { c.spec.d_ff = 64; }),
+    ZP_CHECK(has(with([](EngineConfig& c) { c.spec.layers[0].ffn.d_ff = 64; }),
                  "has shape [96, 64]; the metadata says [64, 64]"));
-    ZP_CHECK(has(with([](EngineConfig& c) { c.spec.n_kv_heads = 3; }), "multiple of n_kv_heads"));
+    ZP_CHECK(has(with([](EngineConfig& c) { c.spec.layers[1].attention.n_kv_heads = 3; }),
+                 "layers[1].attention.n_heads is 4; expected a multiple of n_kv_heads"));
     ZP_CHECK(has(with([](EngineConfig& c) { c.spec.n_vocab = 0; }), "n_vocab is 0"));
-    ZP_CHECK(has(with([](EngineConfig& c) { c.spec.norm_eps = std::nanf(""); }), "norm_eps"));
-    ZP_CHECK(has(with([](EngineConfig& c) { c.spec.rope_frequencies.assign(9, 1.0f); }),
-                 "more columns than d_head"));
     ZP_CHECK(
-        has(with([](EngineConfig& c) { c.spec.rope_frequencies[0] = INFINITY; }), "not a finite number"));
-    ZP_CHECK(has(with([](EngineConfig& c) { c.spec.n_heads = 258; }), "more than 128"));
+        has(with([](EngineConfig& c) { c.spec.layers[0].norm.eps = std::nanf(""); }), "layers[0].norm.eps"));
+    ZP_CHECK(has(with([](EngineConfig& c) { c.spec.rotations[0].frequencies.assign(9, 1.0f); }),
+                 "more columns than layers[0].attention.d_head"));
+    ZP_CHECK(has(with([](EngineConfig& c) { c.spec.rotations[0].frequencies[0] = INFINITY; }),
+                 "rotations[0].frequencies contains a number that is not finite"));
+    ZP_CHECK(has(with([](EngineConfig& c) { c.spec.layers[0].attention.n_heads = 258; }), "more than 128"));
     ZP_CHECK(
         has(with([](EngineConfig& c) { c.paths.push_back(c.paths[0]); }), "is in two files of the model"));
 }

@@ -25,7 +25,7 @@ std::vector<int32_t> ids_of(int n) {
 }
 
 Intervention ablate_head(int layer, int head) {
-    const int d_head = tiny_spec().d_head;
+    const int d_head = tiny_spec().layer(0).attention.d_head;
     return {Tap::kContext, layer, 0, 600, head * d_head, d_head, 0.0f, {}};
 }
 
@@ -84,10 +84,11 @@ ZP_TEST(taps_show_an_ablated_head_and_unchanged_others) {
     const auto plain = traced(*engine, ids, request_tap(Tap::kContext, 0));
     const auto changed =
         traced(*engine, ids, request_tap(Tap::kContext, 0), make_interventions({ablate_head(0, 2)}));
-    ZP_EQ(changed.size(), ids.size() * static_cast<size_t>(spec.n_query()));
+    ZP_EQ(changed.size(), ids.size() * static_cast<size_t>(spec.layer(0).attention.n_query()));
     bool has_expected_values = true;
     for (size_t i = 0; i < changed.size(); ++i) {
-        const bool is_ablated = static_cast<int>(i) % spec.n_query() / spec.d_head == 2;
+        const bool is_ablated =
+            static_cast<int>(i) % spec.layer(0).attention.n_query() / spec.layer(0).attention.d_head == 2;
         has_expected_values = has_expected_values && changed[i] == (is_ablated ? 0.0f : plain[i]);
     }
     ZP_CHECK(has_expected_values);
@@ -151,7 +152,7 @@ ZP_TEST(taps_and_interventions_that_do_not_fit_are_rejected) {
     ZP_CHECK(!TapRecorder::make(spec, ids, {}, {{0}, 0, {70}, false}).ok());
     for (int i = 0; i <= static_cast<int>(Tap::kLogits); ++i) {
         const Tap tap = static_cast<Tap>(i);
-        ZP_CHECK(tap_width(tap, spec.n_layers, spec) == 0);
+        ZP_CHECK(tap_width(tap, spec.n_layers(), spec) == 0);
         ZP_CHECK((tap_width(tap, -1, spec) > 0) == (tap == Tap::kEmbeddingOutput || tap == Tap::kLogits));
     }
     ZP_CHECK(tap_named("after_ffn") == Tap::kAfterFfn);

@@ -21,18 +21,23 @@ using WeightPatch = std::function<void(const std::string& name, std::vector<floa
 
 inline ModelSpec tiny_spec() {
     ModelSpec s;
-    s.n_layers = 2;
-    s.n_heads = 4;
-    s.n_kv_heads = 2;
     s.d_model = 64;
-    s.d_head = 16;
-    s.d_ff = 96;
     s.n_ctx = 600;
     s.n_vocab = 70;  // not a multiple of the 16 rows of a group
-    s.norm_eps = 1e-5f;
-    s.attention_scale = 0.25f;  // 1 / sqrt(d_head)
-    s.rules.resize(2);
-    for (int i = 0; i < 8; ++i) s.rope_frequencies.push_back(std::pow(10000.0f, -static_cast<float>(i) / 8));
+    s.final_norm = {NormKind::kRms, 1e-5f};
+    s.rotations.resize(1);
+    for (int i = 0; i < 8; ++i)
+        s.rotations[0].frequencies.push_back(std::pow(10000.0f, -static_cast<float>(i) / 8));
+    LayerSpec layer;
+    layer.norm = s.final_norm;
+    layer.attention.n_heads = 4;
+    layer.attention.n_kv_heads = 2;
+    layer.attention.d_head = 16;
+    layer.attention.scale = 0.25f;  // 1 / sqrt(d_head)
+    layer.attention.rotation = 0;
+    layer.ffn.kind = FfnKind::kGated;
+    layer.ffn.d_ff = 96;
+    s.layers.assign(2, layer);
     return s;
 }
 
@@ -42,9 +47,10 @@ public:
     explicit TinyModel(bool is_quantized, const WeightPatch& patch = {})
         : is_quantized_(is_quantized), patch_(patch) {
         const ModelSpec s = tiny_spec();
-        const int q = s.n_heads * s.d_head, kv = s.n_kv_heads * s.d_head;
         matrix("embedding.weight", s.n_vocab, s.d_model);
-        for (int i = 0; i < s.n_layers; ++i) {
+        for (int i = 0; i < s.n_layers(); ++i) {
+            const int q = s.layer(i).attention.n_query(), kv = s.layer(i).attention.n_kv();
+            const int d_ff = s.layer(i).ffn.d_ff;
             const std::string at = "blocks." + std::to_string(i) + ".";
             vector(at + "attention_norm.weight", s.d_model);
             matrix(at + "attention.query.weight", q, s.d_model);
@@ -52,9 +58,9 @@ public:
             matrix(at + "attention.value.weight", kv, s.d_model);
             matrix(at + "attention.output.weight", s.d_model, q);
             vector(at + "ffn_norm.weight", s.d_model);
-            matrix(at + "ffn.gate.weight", s.d_ff, s.d_model);
-            matrix(at + "ffn.up.weight", s.d_ff, s.d_model);
-            matrix(at + "ffn.down.weight", s.d_model, s.d_ff);
+            matrix(at + "ffn.gate.weight", d_ff, s.d_model);
+            matrix(at + "ffn.up.weight", d_ff, s.d_model);
+            matrix(at + "ffn.down.weight", s.d_model, d_ff);
         }
         vector("final_norm.weight", s.d_model);
         matrix("head.weight", s.n_vocab, s.d_model);

@@ -82,25 +82,9 @@ Status Engine::restore(std::span<const int32_t> ids, int n_dropped, const NextPa
 }
 
 uint64_t Engine::fingerprint() const {
-    const ModelSpec& s = config_.spec;
     Hash hash;
-    for (const int n :
-         {s.n_layers, s.n_heads, s.n_kv_heads, s.d_model, s.d_head, s.d_ff, s.n_vocab, s.n_positions,
-          s.n_experts, s.n_active, static_cast<int>(s.norm), static_cast<int>(s.placement),
-          static_cast<int>(s.ffn), static_cast<int>(s.activation), static_cast<int>(s.rope_layout),
-          static_cast<int>(s.has_renormalized_experts), static_cast<int>(config_.is_exact)})
-        hash.add(n);
-    for (const float x : {s.norm_eps, s.attention_scale, s.rope_factor, s.embedding_scale}) hash.add(x);
-    hash.add(s.rope_frequencies.data(), s.rope_frequencies.size() * sizeof(float));
-    for (const PositionOptions* position : {&s.embedding_position, &s.head_rotation}) {
-        if (position->encoding == nullptr) continue;
-        hash.add(position->encoding->kind, std::strlen(position->encoding->kind));
-        hash.add(position->options.data(), position->options.size() * sizeof(float));
-    }
-    for (const AttentionRule& rule : s.rules) {
-        hash.add(rule.window);
-        hash.add(rule.softcap);
-    }
+    hash.add(config_.spec.identity.data(), config_.spec.identity.size());
+    hash.add(static_cast<int>(config_.is_exact));
     for (const Buffer& buffer : weights_->buffers) hash.add(buffer.data(), buffer.size());
     return hash.value();
 }

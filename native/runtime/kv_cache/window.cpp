@@ -1,5 +1,6 @@
 #include "runtime/kv_cache/window.hpp"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,10 @@ Result<CacheWindow> fit(const CacheWindow& requested, const ModelSpec& spec) {
     if (spec.n_positions > 0)
         return invalid(
             "a model with learned position embeddings cannot use --window; it needs RoPE or no positions");
-    if (spec.embedding_position.encoding != nullptr || spec.head_rotation.encoding != nullptr)
+    const bool has_other_rotation =
+        std::any_of(spec.rotations.begin(), spec.rotations.end(),
+                    [](const Rotation& r) { return r.encoding.encoding != nullptr; });
+    if (spec.embedding_position.encoding != nullptr || has_other_rotation)
         return invalid("only a model with RoPE, or without positions, can use --window");
     if (requested.n_positions > spec.n_ctx || requested.n_sinks < 0 ||
         requested.n_sinks > requested.n_positions) {
@@ -40,18 +44,20 @@ Result<CacheWindow> fit(const CacheWindow& requested, const ModelSpec& spec) {
 void shift_keys(const ModelSpec& spec, const CacheLayout& layout, uint8_t* from, uint8_t* to, int n_shifted) {
     const PageTable from_table{from}, to_table{to};
     const CacheView computed{&layout, &from_table}, shifted{&layout, &to_table};
-    const int n_pairs = static_cast<int>(spec.rope_frequencies.size());
-    std::vector<float> cosines(spec.rope_frequencies.size()), sines(spec.rope_frequencies.size());
-    std::vector<float> key;
-    rope_angles(spec.rope_frequencies.data(), n_pairs, n_shifted, cosines.data(), sines.data());
+    std::vector<float> cosines, sines, key;
     for (int layer = 0; layer < layout.n_layers(); ++layer) {
         if (!layout.has_pages(layer)) continue;
         const CacheLayout::Place& at = layout.place(layer);
+        const Rotation& rotation = spec.rotation_of(spec.layer(layer).attention);
+        const int n_pairs = rotation.n_pairs();
+        cosines.resize(rotation.frequencies.size());
+        sines.resize(rotation.frequencies.size());
+        rope_angles(rotation.frequencies.data(), n_pairs, n_shifted, cosines.data(), sines.data());
         key.resize(static_cast<size_t>(at.head.d_head));
         for (int head = 0; head < at.n_kv_heads; ++head) {
             for (int s = 0; s < kChunk; ++s) {
                 read_key(computed, layer, head, s, key.data());
-                rope_rotate(spec.rope_layout, cosines.data(), sines.data(), n_pairs, key.data());
+                rope_rotate(rotation.layout, cosines.data(), sines.data(), n_pairs, key.data());
                 write_key(shifted, layer, head, s, key.data());
             }
         }

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from zeropoint import _native, families
 from zeropoint.blueprint import Block, Blueprint
+from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.ffn import MLP, Gated
 from zeropoint.blueprint.parts.norm import Norm, RMSNorm
 from zeropoint.blueprint.parts.position import (
@@ -30,32 +31,23 @@ def native_spec(blueprint: Blueprint, n_ctx: int) -> dict[str, Any]:
         raise BadInput(
             f"the native engine runs decoders only and {blueprint.family} has an encoder; use torch"
         )
-    block = _uniform_block(blueprint)
-    attention, position = blueprint.attention, blueprint.embedding.position
     if blueprint.head is None or blueprint.head.has_transform:
         raise BadInput("the native engine needs a linear language-model head; use torch")
     if blueprint.embedding.n_types or blueprint.embedding.norm is not None:
         raise BadInput("the native engine has no token types and no norm on the embedding; use torch")
+    rotations = _distinct_rotations(blueprint)
     return {
-        "n_layers": blueprint.n_layers,
-        "n_heads": attention.n_heads,
-        "n_kv_heads": attention.n_kv_heads,
         "d_model": blueprint.d_model,
-        "d_head": attention.d_head,
         "n_ctx": n_ctx,
         "n_vocab": blueprint.n_vocab,
-        "placement": block.placement,
-        "has_query_key_norm": attention.query_key_norm is not None,
-        "attention_scale": attention.score_scale,
-        "rules": [(a.window or 0, a.softcap or 0.0) for a in blueprint.attentions],
+        "layers": [_layer(block, rotations) for block in blueprint.blocks],
+        "final_norm": _norm(blueprint.final_norm),
+        "rotations": [_rotation(position, n_ctx) for position in rotations],
         "embedding_scale": blueprint.embedding.scale,
         "has_tied_head": blueprint.is_tied,
         "head_scale": blueprint.head.scale,
         "head_softcap": blueprint.head.softcap or 0.0,
-        **_norm(block.norm, blueprint.final_norm),
-        **_ffn(block),
-        **_embedding_position(position),
-        **_head_position(attention.position, n_ctx),
+        **_embedding_position(blueprint.embedding.position),
     }
 
 
@@ -90,54 +82,68 @@ def _stored(model: GgufModel, source: TensorSource) -> tuple[str, int, int]:
             raise BadInput(f"{model.name}: the native engine cannot read a {kind} tensor; use torch")
 
 
-def _uniform_block(blueprint: Blueprint) -> Block:
-    """Return the first block, after checking that the blocks differ in their window only."""
-    first = blueprint.blocks[0]
-    for i, block in enumerate(blueprint.blocks):
-        if _without_window(block) != _without_window(first):
-            raise BadInput(
-                f"the native engine runs blocks that differ in their window only; blocks[{i}] differs in more"
-            )
-    return first
-
-
-def _without_window(block: Block) -> tuple[Any, ...]:
-    a = block.attention
-    if a is None:
+def _layer(block: Block, rotations: list[AttentionPosition]) -> dict[str, Any]:
+    """One block. Raises BadInput for a part that the engine does not have."""
+    if block.attention is None:
         raise BadInput("the native engine has no recurrences yet; use torch")
-    attention = (a.n_heads, a.n_kv_heads, a.d_head, a.position, a.bias, a.query_key_norm, a.scale, a.softcap)
-    return (attention, block.ffn, block.norm, block.placement)
+    if block.placement == "post":
+        raise BadInput("the native engine has no norm after the residual connection; use torch")
+    return {
+        "norm": _norm(block.norm),
+        "placement": block.placement,
+        "attention": _attention(block.attention, rotations),
+        "ffn": _ffn(block),
+    }
 
 
-def _norm(norm: Norm | None, final: Norm | None) -> dict[str, Any]:
-    if final is not None and final != norm:
-        raise BadInput("the native engine needs a final norm like those of the blocks; use torch")
+def _attention(attention: Attention, rotations: list[AttentionPosition]) -> dict[str, Any]:
+    rotates = attention.position != NoPosition()
+    return {
+        "n_heads": attention.n_heads,
+        "n_kv_heads": attention.n_kv_heads,
+        "d_head": attention.d_head,
+        "scale": attention.score_scale,
+        "window": attention.window or 0,
+        "softcap": attention.softcap or 0.0,
+        "rotation": rotations.index(attention.position) if rotates else -1,
+        "query_key_norm": _norm(attention.query_key_norm),
+    }
+
+
+def _norm(norm: Norm | None) -> tuple[str, float]:
     if norm is None:
-        return {"norm": "none", "norm_eps": 0.0, "has_final_norm": False}
-    kind = "rms" if isinstance(norm, RMSNorm) else "layer"
-    return {"norm": kind, "norm_eps": norm.eps, "has_final_norm": final is not None}
+        return "none", 0.0
+    return "rms" if isinstance(norm, RMSNorm) else "layer", norm.eps
 
 
 def _ffn(block: Block) -> dict[str, Any]:
-    none = {"n_experts": 0, "n_active": 0, "has_renormalized_experts": True}
     match block.ffn:
         case None:
-            return {"ffn": "none", "d_ff": 1, "activation": "relu", **none}
+            return {"kind": "none"}
         case MLP(d_ff, activation):
-            return {"ffn": "mlp", "d_ff": d_ff, "activation": activation, **none}
+            return {"kind": "mlp", "d_ff": d_ff, "activation": activation}
         case Gated(d_ff, activation):
-            return {"ffn": "gated", "d_ff": d_ff, "activation": activation, **none}
+            return {"kind": "gated", "d_ff": d_ff, "activation": activation}
         case mixture:
             if block.placement != "pre":
                 raise BadInput("the native engine runs experts in pre-norm blocks only; use torch")
             return {
-                "ffn": "mixture",
+                "kind": "mixture",
                 "d_ff": mixture.expert.d_ff,
                 "activation": mixture.expert.activation,
                 "n_experts": mixture.n_experts,
                 "n_active": mixture.n_active,
                 "has_renormalized_experts": mixture.has_renormalized_weights,
             }
+
+
+def _distinct_rotations(blueprint: Blueprint) -> list[AttentionPosition]:
+    """The encodings of queries and keys in the model, in the order in which blocks first use them."""
+    positions: list[AttentionPosition] = []
+    for attention in blueprint.attentions:
+        if attention.position != NoPosition() and attention.position not in positions:
+            positions.append(attention.position)
+    return positions
 
 
 def _embedding_position(position: EmbeddingPosition) -> dict[str, Any]:
@@ -150,20 +156,16 @@ def _embedding_position(position: EmbeddingPosition) -> dict[str, Any]:
             return {"n_positions": 0, "embedding_position": _encoding(position, "embedding")}
 
 
-def _head_position(position: AttentionPosition, n_ctx: int) -> dict[str, Any]:
-    no_rope = {"rope_frequencies": [], "is_rope_interleaved": False, "rope_factor": 1.0}
-    match position:
-        case Rope() as rope:
-            return {
-                "rope_frequencies": rope.frequencies(n_ctx),
-                "is_rope_interleaved": rope.is_interleaved,
-                "rope_factor": rope.attention_factor(),
-                "head_rotation": None,
-            }
-        case NoPosition():
-            return {**no_rope, "head_rotation": None}
-        case _:
-            return {**no_rope, "head_rotation": _encoding(position, "heads")}
+def _rotation(position: AttentionPosition, n_ctx: int) -> dict[str, Any]:
+    if not isinstance(position, Rope):
+        none = {"frequencies": [], "is_interleaved": False, "factor": 1.0}
+        return {**none, "encoding": _encoding(position, "heads")}
+    return {
+        "frequencies": position.frequencies(n_ctx),
+        "is_interleaved": position.is_interleaved,
+        "factor": position.attention_factor(),
+        "encoding": None,
+    }
 
 
 def _encoding(position: Any, place: Literal["embedding", "heads"]) -> tuple[str, list[float]]:
