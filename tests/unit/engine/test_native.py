@@ -18,7 +18,7 @@ from zeropoint.engine.machine import default_threads
 from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.engine.native.kv_cache import context_bytes
 from zeropoint.engine_options import EngineOptions
-from zeropoint.errors import BadInput
+from zeropoint.errors import BadInput, BadModelFile
 from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.gguf.reader import open_gguf
 from zeropoint.weights.open_model import gguf_blueprint
@@ -150,13 +150,15 @@ def test_answers_do_not_depend_on_the_thread_count(file: GgufModel) -> None:
     assert answers[0] == answers[1] == answers[2]
 
 
-def test_blocks_of_different_sizes_are_rejected(file: GgufModel) -> None:
+def test_a_size_that_the_file_does_not_have_is_rejected(file: GgufModel) -> None:
     blueprint = gguf_blueprint(file)
     wider = dataclasses.replace(
         blueprint.blocks[1], ffn=dataclasses.replace(blueprint.blocks[1].ffn, d_ff=128)
     )
     mixed: Blueprint = dataclasses.replace(blueprint, blocks=(blueprint.blocks[0], wider))
-    with pytest.raises(BadInput, match="differ in their window only"):
+    with pytest.raises(
+        BadModelFile, match=r"ffn_gate.weight has shape \[96, 64\]; the metadata says \[128, 64\]"
+    ):
         NativeEngine(file, mixed, EngineOptions(context=64))
 
 

@@ -1,0 +1,107 @@
+"""Parts of a model on the native engine against torch, whether a family has them or not.
+
+Each case is a blueprint with random weights. In exact mode the logits and every tap agree up to rounding, and
+neither chunking nor the threads change a bit, in exact and in fast mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.support.native_blueprint import native_engine_of, random_module
+from tests.support.tiny_blueprints import TINY
+from zeropoint.blueprint import Block, Blueprint
+from zeropoint.blueprint.check import check
+from zeropoint.blueprint.parts.attention import Attention
+from zeropoint.blueprint.parts.ffn import MLP, Gated
+from zeropoint.blueprint.parts.norm import RMSNorm
+from zeropoint.blueprint.parts.position import NoPosition, Rope
+from zeropoint.engine.native.engine import NativeEngine
+from zeropoint.engine.tap_requests import native_taps
+from zeropoint.engine_options import EngineOptions
+from zeropoint.models.trace import trace
+
+IDS = np.random.default_rng(3).integers(0, 61, 40).tolist()
+RMS, ROPE = RMSNorm(1e-6), Rope(10000.0, 8)
+GQA = Attention(4, 2, 8, ROPE)
+BLOCK = Block(GQA, Gated(48), RMS)
+
+
+def decoder(*blocks: Block) -> Blueprint:
+    return replace(TINY["llama"], blocks=blocks)
+
+
+def with_attention(**changes: object) -> Block:
+    return replace(BLOCK, attention=replace(GQA, **changes))
+
+
+CASES = {
+    "heads": decoder(BLOCK, with_attention(n_heads=6, n_kv_heads=3), with_attention(d_head=16)),
+    "rotations": decoder(
+        BLOCK,
+        with_attention(position=Rope(100.0, 4)),
+        with_attention(position=NoPosition()),
+        with_attention(position=Rope(10000.0, 8, is_interleaved=True)),
+    ),
+    "feed-forwards": decoder(
+        BLOCK,
+        replace(BLOCK, ffn=Gated(96, "gelu_tanh")),
+        replace(BLOCK, ffn=MLP(64, "relu", has_bias=False)),
+        replace(BLOCK, ffn=None),
+    ),
+    "norms": decoder(
+        BLOCK,
+        replace(BLOCK, norm=RMSNorm(0.1)),
+        replace(with_attention(query_key_norm=RMSNorm(0.2)), placement="sandwich"),
+        replace(BLOCK, placement="parallel"),
+    ),
+}
+
+
+@pytest.fixture(params=CASES)
+def blueprint(request: pytest.FixtureRequest) -> Blueprint:
+    checked = CASES[request.param]
+    check(checked)
+    return checked
+
+
+def logits_of(engine: NativeEngine, ends: Sequence[int]) -> np.ndarray:
+    stepper = engine.stepper()
+    rows = [stepper.extend(IDS[a:b]) for a, b in zip((0, *ends), (*ends, len(IDS)), strict=True)]
+    stepper.close()
+    return np.concatenate(rows)
+
+
+def engines(
+    blueprint: Blueprint, folder: Path, n_threads: int = 2
+) -> Iterator[tuple[NativeEngine, torch.nn.Module]]:
+    module = random_module(blueprint)
+    for is_exact in (True, False):
+        options = EngineOptions(context=64, threads=n_threads, exact=is_exact)
+        engine = native_engine_of(module, blueprint, folder / "m.gguf", options)
+        yield engine, module
+        engine.close()
+
+
+def test_logits_and_taps_equal_torchs(blueprint: Blueprint, tmp_path: Path) -> None:
+    exact, module = next(engines(blueprint, tmp_path))
+    expected = trace(module, IDS)
+    taps = native_taps(blueprint)
+    recorded = exact.trace(IDS, taps).points
+    assert recorded.keys() == set(taps)
+    for name, values in recorded.items():
+        np.testing.assert_allclose(values, expected[name].numpy(), atol=3e-4, rtol=0, err_msg=name)
+    np.testing.assert_allclose(logits_of(exact, (1, 7, 8)), expected["logits"].numpy(), atol=2e-4, rtol=0)
+
+
+def test_chunks_and_threads_do_not_change_a_bit(blueprint: Blueprint, tmp_path: Path) -> None:
+    for one, two in zip(engines(blueprint, tmp_path, 1), engines(blueprint, tmp_path, 3), strict=True):
+        whole = logits_of(one[0], ())
+        for ends in ((), (1, 7, 8), tuple(range(1, len(IDS)))):
+            np.testing.assert_array_equal(logits_of(two[0], ends), whole)
