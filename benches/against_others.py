@@ -1,56 +1,56 @@
-"""zeropoint against CTranslate2 (int8) or Hugging Face transformers (float32), interleaved.
+"""zeropoint against every program that is installed, interleaved in one run: llama.cpp, ik_llama.cpp,
+mistral.rs and OpenVINO GenAI from the same GGUF file, CTranslate2 and transformers from a converted folder.
 
-The competitor reads a folder converted from the same model:
-
-    zeropoint convert MODEL.gguf FOLDER --to F32
+    zeropoint convert MODEL.gguf FOLDER --to F32                       # for transformers
     ct2-transformers-converter --model FOLDER --output_dir CT2_FOLDER --quantization int8
+
+Each measurement is compared with the fastest of them; the report names it. A program may need its own
+interpreter: --python ik_llama_cpp=PATH.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 
-from measures import Measure, bandwidth_of, compare, rows_of, versions_of
-from report import add_report_options, print_report
+from comparison import parser, run
+from contestants import LLAMA_CPP, OTHERS, Contestant, is_installed, open_peer
 from sides import SideOptions
-from worker import Worker
 
-EXTRA_POSITIONS = 128  # beyond the longest prompt
-PEERS = {"ctranslate2": (), "transformers": (16, 512)}  # context lengths at which decode is compared
+SIDES = (LLAMA_CPP, *OTHERS)
+FROM_FOLDERS = ("ctranslate2", "transformers")
 
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("peer", choices=PEERS)
-    parser.add_argument("--model", required=True, help="GGUF path")
-    parser.add_argument("--folder", required=True, help="the same model in the format of the competitor")
-    parser.add_argument("--prefill", type=int, nargs="*", default=[128, 512, 2048])
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--isa", default="", help="limit our engine to an instruction set, e.g. avx2")
-    add_report_options(parser)
-    parser.add_argument(
-        "--peer-python", default=sys.executable, help="the Python interpreter that has the competitor"
+    arguments = parser(__doc__)
+    arguments.add_argument("--peers", default=",".join(SIDES), metavar="SIDE,SIDE", help="programs to try")
+    arguments.add_argument(
+        "--python", action="append", default=[], metavar="SIDE=PATH", help="the interpreter of a program"
     )
-    options = parser.parse_args()
-    measures = [Measure("prefill", n) for n in options.prefill]
-    measures += [Measure("decode", n) for n in PEERS[options.peer]]
-    n_ctx = max(m.n for m in measures) + EXTRA_POSITIONS
-    ours = SideOptions(options.model, options.threads, n_ctx, options.isa)
-    peer = SideOptions(options.folder, options.threads, n_ctx)
-    workers = {
-        "zeropoint": Worker("zeropoint", ours),
-        options.peer: Worker(options.peer, peer, options.peer_python),
-    }
-    figures = compare(workers, measures, options.rounds)
-    about = workers["zeropoint"].about
-    machine = {"processor": about["processor"], "threads": options.threads} | bandwidth_of(figures)
-    rows = list(rows_of(figures, measures, about, options.peer))
-    print_report(options.peer, machine, versions_of(workers), options.rounds, rows, options)
-    for worker in workers.values():
-        worker.close()
+    for side in FROM_FOLDERS:
+        arguments.add_argument(f"--{side}-folder", metavar="FOLDER", help=f"the model converted for {side}")
+    options = arguments.parse_args()
+    pythons = dict(item.split("=", 1) for item in options.python)
+    folders = {side: getattr(options, f"{side}_folder") for side in FROM_FOLDERS}
+    chosen = options.peers.split(",")
+    if unknown := set(chosen) - set(SIDES):
+        arguments.error(f"unknown peer {min(unknown)}; the peers are {', '.join(SIDES)}")
+
+    def open_peers(common: SideOptions) -> Sequence[Contestant]:
+        contestants: list[Contestant] = []
+        for side in chosen:
+            python = pythons.get(side, sys.executable)
+            if not is_installed(side, python):
+                print(f"{side} is not installed and does not take part", file=sys.stderr)
+            elif side not in FROM_FOLDERS:
+                contestants += open_peer(side, common, python)
+            elif folders[side]:
+                contestants += open_peer(side, replace(common, model=folders[side]), python)
+        return contestants
+
+    run("others", options, open_peers)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Write models with random weights in any number format; speed does not depend on the values.
 
-The architecture is Llama. `1b` has the sizes of Llama 3.2 1B; `135m` has as many weights as SmolLM2-135M,
-but rows that are multiples of 256, which Q4_K and Q6_K require (SmolLM2's rows have 576 columns). Every
-matrix uses the format, embedding and head included.
+The architecture is Llama. `1b` has the sizes of Llama 3.2 1B and `4b` those of Qwen3 4B; `135m` has as many
+weights as SmolLM2-135M, but rows that are multiples of 256, which Q4_K and Q6_K require (SmolLM2's rows have
+576 columns). Every matrix uses the format, embedding and head included.
 
     python benches/generated.py 135m Q4_K model.gguf
 """
@@ -23,6 +23,7 @@ from zeropoint.blueprint.parts.ffn import Gated
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import Rope
 from zeropoint.blueprint.tensors import parameters
+from zeropoint.tokenizers.core.byte_level import bytes_to_unicode
 from zeropoint.weights.gguf.writer import write_gguf
 from zeropoint.weights.packing import Bytes, PackedTensor, packed_bytes
 
@@ -37,11 +38,17 @@ def _small() -> Blueprint:
     return Blueprint("llama", 768, 49152, 8192, (block,) * 16, final_norm=RMSNorm(1e-5))
 
 
-SIZES = {"135m": _small, "1b": lambda: catalog.load("llama-3.2-1b")}
+def _medium() -> Blueprint:
+    attention = Attention(n_heads=32, n_kv_heads=8, d_head=128, position=Rope(base=1e6, n_rotated=128))
+    block = Block(attention, Gated(9728), RMSNorm(1e-6))
+    return Blueprint("llama", 2560, 151936, 40960, (block,) * 36, final_norm=RMSNorm(1e-6))
+
+
+SIZES = {"135m": _small, "1b": lambda: catalog.load("llama-3.2-1b"), "4b": _medium}
 
 
 def write_generated(path: Path, size: str, form: str, seed: int = 0) -> None:
-    """Write a GGUF file of a size ("135m", "1b") with every matrix in a format ("Q4_K")."""
+    """Write a GGUF file of a size ("135m", "1b", "4b") with every matrix in a format ("Q4_K")."""
     blueprint = SIZES[size]()
     family = families.for_blueprint(blueprint)
     names = family.gguf_names(blueprint)
@@ -77,13 +84,15 @@ def _packed(name: str, shape: tuple[int, ...], form: str, pool: Bytes) -> Packed
 
 
 def _vocabulary(n_vocab: int) -> dict[str, object]:
-    """A placeholder byte-level vocabulary, sufficient for llama.cpp to open the file."""
+    """A placeholder byte-level vocabulary: the bytes, two merges, and words that nothing produces."""
+    tokens = [*bytes_to_unicode().values(), "t0", "t1"]
+    tokens += [f"word{i}" for i in range(n_vocab - len(tokens))]
     return {
         "general.name": "random weights",
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": "smollm",
-        "tokenizer.ggml.tokens": [f"t{i}" for i in range(n_vocab)],
-        "tokenizer.ggml.token_type": [1] * n_vocab,
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [1] * len(tokens),
         "tokenizer.ggml.merges": ["t 0", "t 1"],
         "tokenizer.ggml.bos_token_id": 1,
         "tokenizer.ggml.eos_token_id": 2,

@@ -9,7 +9,7 @@ import json
 import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 __all__ = ["Row", "add_report_options", "make_row", "print_report"]
@@ -20,7 +20,8 @@ class Row:
     """The medians of one measurement, and the median over all rounds of their ratio.
 
     Higher is better, except for times in ms. share: the median fraction reached of the limit that memory
-    bandwidth (or arithmetic, in training) set in the same round; None where no limit applies.
+    bandwidth (or arithmetic, in training) set in the same round; None where no limit applies. peer_name: the
+    fastest of several competitors; peers: the medians of all of them.
     """
 
     measure: str
@@ -29,6 +30,8 @@ class Row:
     ratio: float
     unit: str
     share: float | None = None
+    peer_name: str = ""
+    peers: Mapping[str, float] = field(default_factory=dict)
 
 
 def make_row(
@@ -37,6 +40,8 @@ def make_row(
     peer: Sequence[float],
     unit: str,
     limits: Sequence[float] | None = None,
+    peer_name: str = "",
+    peers: Mapping[str, float] | None = None,
 ) -> Row:
     """A row from one figure per round; a competitor that was not measured has 0."""
     return Row(
@@ -46,6 +51,8 @@ def make_row(
         statistics.median(a / b for a, b in zip(ours, peer, strict=True)) if peer else 0.0,
         unit,
         statistics.median(a / c for a, c in zip(ours, limits, strict=True)) if limits else None,
+        peer_name,
+        peers or {},
     )
 
 
@@ -80,11 +87,12 @@ def print_report(
         return
     print(f"{bench}: {', '.join(f'{k} {v}' for k, v in {**machine, **versions}.items())}, {rounds} rounds")
     width = max([len(row.measure) for row in rows] + [12]) + 2
-    print(f"{'measure':<{width}}{'zeropoint':>12}{'peer':>12}{'ratio':>8}  {'unit':<6}{'of limit':>11}")
+    columns = f"{'zeropoint':>12}{'peer':>12}{'ratio':>8}  {'unit':<6}{'of limit':>9}"
+    print(f"{'measure':<{width}}{columns}  fastest competitor")
     for row in rows:
-        share = "" if row.share is None else f"{row.share:>11.0%}"
+        share = "" if row.share is None else f"{row.share:.0%}"
         figures = f"{row.ours:>12.1f}{row.peer:>12.1f}{row.ratio:>7.2f}x"
-        print(f"{row.measure:<{width}}{figures}  {row.unit:<6}{share}".rstrip())
+        print(f"{row.measure:<{width}}{figures}  {row.unit:<6}{share:>9}  {row.peer_name}".rstrip())
 
 
 def _commit() -> str:

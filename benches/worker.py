@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -48,11 +49,14 @@ class Worker:
 def main() -> None:
     """Serve the side named on the command line."""
     _, name, options = sys.argv
+    # Answers go to a copy of stdout; whatever a library prints there (mistral.rs logs) goes to stderr.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     open_side = importlib.import_module(f"sides.{name}").open_side
     side = open_side(get_type_hints(open_side)["options"](**json.loads(options)))
     for line in sys.stdin:
         method, *arguments = json.loads(line)
-        print(json.dumps(getattr(side, method)(*arguments)), flush=True)
+        print(json.dumps(getattr(side, method)(*arguments)), file=answers, flush=True)
 
 
 if __name__ == "__main__":

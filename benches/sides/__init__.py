@@ -18,13 +18,15 @@ __all__ = ["Side", "SideOptions", "random_prompt"]
 class SideOptions:
     """A GGUF file (or a folder converted from it), threads, and positions of a sequence.
 
-    isa: instruction set of zeropoint, "" for the fastest; other programs ignore it.
+    isa: instruction set of zeropoint, "" for the fastest; other programs ignore it. repacks: whether
+    llama.cpp rearranges the weights at load.
     """
 
     model: str
     threads: int
     n_ctx: int
     isa: str = ""
+    repacks: bool = True
 
 
 class Side(Protocol):
@@ -32,11 +34,13 @@ class Side(Protocol):
 
     prefill reads a prompt up to its first logits. decode reads a prompt and then measures n_new tokens after
     it, one at a time; a prompt from an earlier call may stay cached. decode_together decodes several
-    sequences in one batch. A side omits the methods that it cannot support.
+    sequences in one batch. A side omits the methods that it cannot support, and names those it has.
     """
 
     def about(self) -> dict[str, object]:
-        """Name, version, instruction set and, for zeropoint, the bytes read per token."""
+        """Name, version, instruction set, and the kinds of measurement that a side supports ("kinds") or, for
+        zeropoint, the bytes read per token.
+        """
         ...
 
     def prefill(self, prompt: Sequence[int]) -> float: ...

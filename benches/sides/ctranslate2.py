@@ -32,7 +32,7 @@ class CTranslate2:
         )
 
     def about(self) -> dict[str, object]:
-        return {"name": "CTranslate2", "version": self._version, "isa": "int8"}
+        return {"name": "CTranslate2", "version": self._version, "isa": "int8", "kinds": ["prefill"]}
 
     def prefill(self, prompt: Sequence[int]) -> float:
         words = [self._words[token] for token in prompt]

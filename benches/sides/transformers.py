@@ -28,7 +28,12 @@ class Transformers:
         self._model = load(options.model, dtype=torch.float32).eval()
 
     def about(self) -> dict[str, object]:
-        return {"name": "transformers", "version": self._version, "isa": "float32"}
+        return {
+            "name": "transformers",
+            "version": self._version,
+            "isa": "float32",
+            "kinds": ["prefill", "decode"],
+        }
 
     def prefill(self, prompt: Sequence[int]) -> float:
         start = time.perf_counter()
