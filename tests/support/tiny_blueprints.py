@@ -97,11 +97,39 @@ def _mixture() -> Blueprint:
     return _decoder("mixtral", block, block, head=Head(is_tied=False))
 
 
+def _granite() -> Blueprint:
+    block = Block(replace(_GQA, scale=0.2), Gated(48, has_bias=True), _RMS, residual_scale=0.4)
+    return _decoder("granite", block, block, embedding=Embedding(scale=3.0), head=Head(scale=0.25))
+
+
+def _olmo3() -> Blueprint:
+    local = replace(_GQA, query_key_norm=_RMS, has_joint_query_key_norm=True, window=4)
+    full = replace(local, window=None, position=replace(_ROPE, scaling=YarnScaling(4.0, 16)))
+    blocks = [Block(attention, Gated(48), _RMS, "output") for attention in (local, full)]
+    return _decoder("olmo3", *blocks, head=Head(is_tied=False))
+
+
+def _qwen3moe() -> Blueprint:
+    attention = replace(_GQA, query_key_norm=_RMS, d_head=16, position=Rope(10000.0, 16))
+    block = Block(attention, MixtureOfExperts(4, 2, Gated(24), has_renormalized_weights=False), _RMS)
+    return _decoder("qwen3moe", block, block, head=Head(is_tied=False))
+
+
+def _gpt_oss() -> Blueprint:
+    rope = replace(_ROPE, scaling=YarnScaling(8.0, 16, has_whole_pairs=False))
+    local = replace(_GQA, position=rope, bias="all", window=4, has_sink=True)
+    expert = Gated(24, "gelu_sigmoid", has_bias=True, limit=7.0, up_offset=1.0)
+    ffn = MixtureOfExperts(4, 2, expert, has_router_bias=True)
+    blocks = [Block(attention, ffn, _RMS) for attention in (local, replace(local, window=None))]
+    return _decoder("gpt_oss", *blocks, head=Head(is_tied=False))
+
+
 def _llama(**attention: object) -> Blueprint:
     block = Block(replace(_GQA, **attention), Gated(48), _RMS)  # type: ignore[arg-type]
     return _decoder("llama", block, block, head=Head(is_tied=False))
 
 
+_SHORT_LONG = LongRopeScaling((1.0, 1.1, 1.2), (1.0, 2.0, 4.0), 8, 1.2)
 _LONG = LongRopeScaling((1.0, 1.1, 1.2, 1.3), (1.0, 2.0, 4.0, 8.0), 8, 1.2)
 
 DECODERS: dict[str, Blueprint] = {
@@ -115,10 +143,15 @@ DECODERS: dict[str, Blueprint] = {
     "yarn": _llama(position=replace(_ROPE, scaling=YarnScaling(4.0, 16))),
     "dynamic": _llama(position=replace(_ROPE, scaling=DynamicNtkScaling(4.0, 8))),
     "longrope": _llama(position=replace(_ROPE, scaling=_LONG)),
+    "phi4": _llama(position=Rope(10000.0, 6, scaling=_SHORT_LONG)),
     "alibi": _llama(position=Alibi()),
     "phi2": _phi2(),
     "gemma2": _gemma2(),
     "mixtral": _mixture(),
+    "granite": _granite(),
+    "olmo3": _olmo3(),
+    "qwen3moe": _qwen3moe(),
+    "gpt-oss": _gpt_oss(),
     "attention alone": _decoder("handmade", Block(replace(_MHA, bias="output"), None, None)),
 }
 ENCODERS: dict[str, Blueprint] = {"bert": _bert()}

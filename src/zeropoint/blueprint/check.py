@@ -101,6 +101,7 @@ def _block_rules(name: str, block: Block, is_causal: bool, d_model: int) -> Prob
     yield from ffn_rules(f"{name}.ffn", block.ffn)
     yield from norm_rules(f"{name}.norm", block.norm)
     yield from one_of(f"{name}.placement", block.placement, Placement)
+    yield from positive(f"{name}.residual_scale", block.residual_scale)
     if block.attention is not None and block.attention.is_causal != is_causal:
         yield (
             f"{name}.attention.is_causal is {block.attention.is_causal}; expected {is_causal}, since encoder "

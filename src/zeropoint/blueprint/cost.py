@@ -34,7 +34,9 @@ def count_active_parameters(blueprint: Blueprint) -> int:
     n_inactive = 0
     for block in (*blueprint.encoder, *blueprint.blocks):
         if isinstance(ffn := block.ffn, MixtureOfExperts):
-            n_inactive += (ffn.n_experts - ffn.n_active) * 3 * ffn.expert.d_ff * blueprint.d_model
+            shapes = block_parameters(block, blueprint.d_model)
+            n_per_expert = sum(math.prod(shape[1:]) for name, shape in shapes.items() if ".experts." in name)
+            n_inactive += (ffn.n_experts - ffn.n_active) * n_per_expert
     return count_parameters(blueprint) - n_inactive
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import get_args
 
 from zeropoint.blueprint.parts.attention import Attention, Bias
-from zeropoint.blueprint.parts.ffn import FFN, Activation, MixtureOfExperts
-from zeropoint.blueprint.parts.norm import Norm
+from zeropoint.blueprint.parts.ffn import FFN, Activation, Gated, MixtureOfExperts
+from zeropoint.blueprint.parts.norm import LayerNorm, Norm
 from zeropoint.blueprint.parts.position import (
     AttentionPosition,
     DynamicNtkScaling,
@@ -79,6 +79,10 @@ def ffn_rules(field: str, ffn: FFN | None) -> Problems:
         field = f"{field}.expert"
     yield from in_range(f"{field}.d_ff", inner.d_ff)
     yield from one_of(f"{field}.activation", inner.activation, Activation)
+    if isinstance(inner, Gated):
+        yield from positive(f"{field}.limit", inner.limit)
+        if not math.isfinite(inner.up_offset):
+            yield f"{field}.up_offset is {inner.up_offset}; expected a finite number"
 
 
 def attention_rules(field: str, a: Attention) -> Problems:
@@ -95,6 +99,10 @@ def attention_rules(field: str, a: Attention) -> Problems:
     yield from positive(f"{field}.scale", a.scale)
     yield from positive(f"{field}.softcap", a.softcap)
     yield from norm_rules(f"{field}.query_key_norm", a.query_key_norm)
+    if a.has_joint_query_key_norm and a.query_key_norm is None:
+        yield f"{field}.has_joint_query_key_norm is True without query_key_norm; set the norm"
+    if a.has_joint_query_key_norm and isinstance(a.query_key_norm, LayerNorm):
+        yield f"{field}.query_key_norm is LayerNorm; with has_joint_query_key_norm, expected RMSNorm"
     yield from _position_rules(f"{field}.position", a.position, a)
 
 

@@ -22,7 +22,7 @@ __all__ = ["VERSION", "Block", "Blueprint", "Embedding", "Head", "Placement"]
 
 VERSION = 1  # of the file format; increased when older files would be misread
 
-Placement = Literal["pre", "post", "parallel", "sandwich"]
+Placement = Literal["pre", "post", "parallel", "sandwich", "output"]
 
 
 @frozen
@@ -34,10 +34,12 @@ class Block:
       "post"      norm(x + mix(x)), then norm(x + ffn(x))   (the original Transformer, BERT)
       "parallel"  x + mix(norm(x)) + ffn(norm(x)), one norm for both   (phi-2)
       "sandwich"  x + norm(mix(norm(x))), then x + norm(ffn(norm(x)))   (Gemma 2)
+      "output"    x + norm(mix(x)), then x + norm(ffn(x))   (OLMo 2)
 
     attention, recurrence: what mixes the tokens; exactly one of them is set.
     cross_attention: attends to the encoder's output, between attention and FFN.
     norm, ffn: None if the block has none (attention-only models).
+    residual_scale: factor of what each sublayer adds to its input (Granite).
     """
 
     attention: Attention | None
@@ -46,6 +48,7 @@ class Block:
     placement: Placement = "pre"
     cross_attention: Attention | None = None
     recurrence: Recurrence | None = None
+    residual_scale: float = 1.0
 
     @property
     def mixer(self) -> Literal["attention", "recurrence"]:

@@ -99,12 +99,12 @@ def _block(block: Block, d_model: int, t: str, s: str) -> Named:
     is_parallel = block.placement == "parallel"
     for name, inner in parts:
         has_norm = block.norm is not None and not (is_parallel and name == "ffn")
-        if has_norm and block.placement != "post":
+        if has_norm and block.placement not in ("post", "output"):
             yield f"{name}_norm", f"{t}D", {}
         yield from _under(name, inner)
         if has_norm and block.placement == "post":
             yield f"{name}_norm", f"{t}D", {}
-        if has_norm and block.placement == "sandwich":
+        if has_norm and block.placement in ("sandwich", "output"):
             yield f"{name}_output_norm", f"{t}D", {}
         if not (is_parallel and name == block.mixer):
             yield f"after_{name}", f"{t}D", {}

@@ -56,20 +56,21 @@ def _stack(name: str, blocks: tuple[Block, ...], d_model: int) -> Named:
 
 
 def _block(block: Block, d: int) -> Named:
-    yield from _norm(f"{block.mixer}_norm", block.norm, d)
+    if block.placement != "output":
+        yield from _norm(f"{block.mixer}_norm", block.norm, d)
     if block.attention is not None:
         yield from _attention("attention", block.attention, d)
     if block.recurrence is not None:
         yield from ((f"recurrence.{name}", shape) for name, shape in block.recurrence.parameters(d))
-    if block.placement == "sandwich":
+    if block.placement in ("sandwich", "output"):
         yield from _norm(f"{block.mixer}_output_norm", block.norm, d)
     if block.cross_attention is not None:
         yield from _norm("cross_attention_norm", block.norm, d)
         yield from _attention("cross_attention", block.cross_attention, d)
-    if block.placement != "parallel" and block.ffn is not None:
+    if block.placement not in ("parallel", "output") and block.ffn is not None:
         yield from _norm("ffn_norm", block.norm, d)
     yield from _ffn("ffn", block.ffn, d)
-    if block.placement == "sandwich" and block.ffn is not None:
+    if block.placement in ("sandwich", "output") and block.ffn is not None:
         yield from _norm("ffn_output_norm", block.norm, d)
 
 
@@ -78,8 +79,10 @@ def _attention(name: str, a: Attention, d: int) -> Named:
     yield from _linear(f"{name}.query", a.d_query, d, has_bias)
     yield from _linear(f"{name}.key", a.d_kv, d, has_bias)
     yield from _linear(f"{name}.value", a.d_kv, d, has_bias)
-    yield from _norm(f"{name}.query_norm", a.query_key_norm, a.d_head)
-    yield from _norm(f"{name}.key_norm", a.query_key_norm, a.d_head)
+    yield from _norm(f"{name}.query_norm", a.query_key_norm, a.query_norm_width)
+    yield from _norm(f"{name}.key_norm", a.query_key_norm, a.key_norm_width)
+    if a.has_sink:
+        yield f"{name}.sink.weight", (a.n_heads,)
     yield from _linear(f"{name}.output", d, a.d_query, a.bias in ("output", "all"))
 
 
@@ -90,17 +93,18 @@ def _ffn(name: str, ffn: FFN | None, d: int) -> Named:
         case MLP(d_ff, _, has_bias):
             yield from _linear(f"{name}.up", d_ff, d, has_bias)
             yield from _linear(f"{name}.down", d, d_ff, has_bias)
-        case Gated(d_ff):
-            yield from _linear(f"{name}.gate", d_ff, d, False)
-            yield from _linear(f"{name}.up", d_ff, d, False)
-            yield from _linear(f"{name}.down", d, d_ff, False)
+        case Gated(d_ff, _, has_bias):
+            yield from _linear(f"{name}.gate", d_ff, d, has_bias)
+            yield from _linear(f"{name}.up", d_ff, d, has_bias)
+            yield from _linear(f"{name}.down", d, d_ff, has_bias)
         case _:
             # The experts are stacked along the first axis, as GGUF and fused checkpoints store them.
             n, d_ff = ffn.n_experts, ffn.expert.d_ff
-            yield f"{name}.router.weight", (n, d)
-            yield f"{name}.experts.gate.weight", (n, d_ff, d)
-            yield f"{name}.experts.up.weight", (n, d_ff, d)
-            yield f"{name}.experts.down.weight", (n, d, d_ff)
+            yield from _linear(f"{name}.router", n, d, ffn.has_router_bias)
+            for part, n_out, n_in in (("gate", d_ff, d), ("up", d_ff, d), ("down", d, d_ff)):
+                yield f"{name}.experts.{part}.weight", (n, n_out, n_in)
+                if ffn.expert.has_bias:
+                    yield f"{name}.experts.{part}.bias", (n, n_out)
 
 
 def _linear(name: str, n_out: int, n_in: int, has_bias: bool) -> Named:

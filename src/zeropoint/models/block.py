@@ -1,11 +1,14 @@
 """A block: attention or a recurrence, then a feed-forward network, each added to the residual stream.
 
-The four placements of norms, for a sublayer f (mixer, cross-attention or feed-forward):
+The five placements of norms, for a sublayer f (mixer, cross-attention or feed-forward):
 
     pre       x = x + f(norm(x))                              GPT-2, Llama (Xiong et al., 2020)
     post      x = norm(x + f(x))                              the 2017 Transformer, BERT
     sandwich  x = x + norm(f(norm(x)))                        Gemma 2
+    output    x = x + norm(f(x))                              OLMo 2
     parallel  x = x + mix(norm(x)) + ffn(norm(x))             phi-2: both read the same normalized x
+
+Granite multiplies what each sublayer adds by a constant, `residual_scale`.
 """
 
 from __future__ import annotations
@@ -47,9 +50,11 @@ class Block(Tapped):
         """
         super().__init__()
         self.placement = spec.placement
+        self.residual_scale = spec.residual_scale
         self.dropout = Dropout(dropout)
         self.mixer_name = spec.mixer
-        self.add_module(f"{spec.mixer}_norm", norm(spec.norm, d_model))
+        if spec.placement != "output":
+            self.add_module(f"{spec.mixer}_norm", norm(spec.norm, d_model))
         if spec.attention is not None:
             self.attention = SelfAttention(spec.attention, d_model, attention_dropout)
         if spec.recurrence is not None:
@@ -58,14 +63,14 @@ class Block(Tapped):
         if spec.cross_attention is not None:
             self.cross_attention_norm = norm(spec.norm, d_model)
             self.cross_attention = CrossAttention(spec.cross_attention, d_model, attention_dropout)
-        if spec.placement == "sandwich":
+        if spec.placement in ("sandwich", "output"):
             self.add_module(f"{spec.mixer}_output_norm", norm(spec.norm, d_model))
         self.ffn: nn.Module | None = None
         if spec.ffn is not None:
             self.ffn = feed_forward(spec.ffn, d_model)
-            if spec.placement != "parallel":
+            if spec.placement not in ("parallel", "output"):
                 self.ffn_norm = norm(spec.norm, d_model)
-            if spec.placement == "sandwich":
+            if spec.placement in ("sandwich", "output"):
                 self.ffn_output_norm = norm(spec.norm, d_model)
 
     def forward(
@@ -90,44 +95,58 @@ class Block(Tapped):
                 return self.post(x_BTD, inputs, memory)
             case "sandwich":
                 return self.sandwich(x_BTD, inputs)
+            case "output":
+                return self.output(x_BTD, inputs)
             case "parallel":
                 return self.parallel(x_BTD, inputs)
 
     def pre(self, x: Tensor, inputs: MixerInputs, memory: Memory | None) -> Tensor:
         """x + f(norm(x)): the stream itself is never normalized."""
-        x = self.after(self.mixer_name, x + self.dropout(self.mix(self.mixer_norm(x), inputs)))
+        x = self.after(self.mixer_name, self.add(x, self.mix(self.mixer_norm(x), inputs)))
         if self.cross_attention is not None:
             crossed = self.cross_attention(self.cross_attention_norm(x), *required(memory))
-            x = self.after("cross_attention", x + self.dropout(crossed))
+            x = self.after("cross_attention", self.add(x, crossed))
         if self.ffn is not None:
-            x = self.after("ffn", x + self.dropout(self.ffn(self.ffn_norm(x))))
+            x = self.after("ffn", self.add(x, self.ffn(self.ffn_norm(x))))
         return x
 
     def post(self, x: Tensor, inputs: MixerInputs, memory: Memory | None) -> Tensor:
         """norm(x + f(x)): the stream is normalized after every addition."""
-        x = self.after(self.mixer_name, self.mixer_norm(x + self.dropout(self.mix(x, inputs))))
+        x = self.after(self.mixer_name, self.mixer_norm(self.add(x, self.mix(x, inputs))))
         if self.cross_attention is not None:
             crossed = self.cross_attention(x, *required(memory))
-            x = self.after("cross_attention", self.cross_attention_norm(x + self.dropout(crossed)))
+            x = self.after("cross_attention", self.cross_attention_norm(self.add(x, crossed)))
         if self.ffn is not None:
-            x = self.after("ffn", self.ffn_norm(x + self.dropout(self.ffn(x))))
+            x = self.after("ffn", self.ffn_norm(self.add(x, self.ffn(x))))
         return x
 
     def sandwich(self, x: Tensor, inputs: MixerInputs) -> Tensor:
         """x + norm(f(norm(x))): a second norm bounds what each sublayer adds."""
         mixed = self.mixer_output_norm(self.mix(self.mixer_norm(x), inputs))
-        x = self.after(self.mixer_name, x + self.dropout(mixed))
+        x = self.after(self.mixer_name, self.add(x, mixed))
         if self.ffn is not None:
-            x = self.after("ffn", x + self.dropout(self.ffn_output_norm(self.ffn(self.ffn_norm(x)))))
+            x = self.after("ffn", self.add(x, self.ffn_output_norm(self.ffn(self.ffn_norm(x)))))
+        return x
+
+    def output(self, x: Tensor, inputs: MixerInputs) -> Tensor:
+        """x + norm(f(x)): only what each sublayer adds is normalized."""
+        x = self.after(self.mixer_name, self.add(x, self.mixer_output_norm(self.mix(x, inputs))))
+        if self.ffn is not None:
+            x = self.after("ffn", self.add(x, self.ffn_output_norm(self.ffn(x))))
         return x
 
     def parallel(self, x: Tensor, inputs: MixerInputs) -> Tensor:
         """x + mix(n) + ffn(n) with n = norm(x): one norm, and both sublayers can run at once."""
         n = self.mixer_norm(x)
-        x = x + self.dropout(self.mix(n, inputs))
+        x = self.add(x, self.mix(n, inputs))
         if self.ffn is not None:
-            x = x + self.dropout(self.ffn(n))
+            x = self.add(x, self.ffn(n))
         return self.after("ffn", x)
+
+    def add(self, x: Tensor, output: Tensor) -> Tensor:
+        """The residual stream plus a sublayer's output, after dropout and scaling."""
+        output = self.dropout(output)
+        return x + (output if self.residual_scale == 1 else self.residual_scale * output)
 
     def mix(self, x_BTD: Tensor, inputs: MixerInputs) -> Tensor:
         """The output of attention or recurrence: [B, T, D]."""
@@ -149,7 +168,7 @@ class Block(Tapped):
 
     @property
     def mixer_output_norm(self) -> nn.Module:
-        """The norm of the mixer's output, in sandwich placement."""
+        """The norm of the mixer's output, in sandwich and output placement."""
         return self.get_submodule(f"{self.mixer_name}_output_norm")
 
     def after(self, sublayer: str, x: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ def initialize(module: Decoder | Encoder | Seq2Seq, seed: int, init: Initializat
     is_2017 = bool(blueprint.encoder) and blueprint.blocks[0].placement == "post"
     init = init or ("xavier" if is_2017 else "normal")
     for name, parameter in sorted(module.named_parameters()):
-        if parameter.dim() < 2:
+        if parameter.dim() < 2 or name.endswith("bias"):
             parameter.fill_(_gain(name, blueprint))
         elif init == "xavier":
             bound = math.sqrt(6 / (parameter.shape[-1] + parameter.shape[-2]))
@@ -67,8 +67,8 @@ def _std(name: str, blueprint: Blueprint) -> float:
 
 
 def _gain(name: str, blueprint: Blueprint) -> float:
-    """1 for the gain of a norm (0 if the norm stores gain - 1), 0 for every bias."""
-    if name.endswith("bias"):
+    """1 for the gain of a norm (0 if the norm stores gain - 1), 0 for every bias and sink logit."""
+    if name.endswith(("bias", "attention.sink.weight")):
         return 0.0
     spec = blueprint.blocks[0].norm
     return 0.0 if isinstance(spec, RMSNorm) and spec.is_offset else 1.0

@@ -90,6 +90,14 @@ BROKEN = {
     "attention.window is 0": with_attention(window=0),
     "attention.scale is 0": with_attention(scale=0.0),
     "attention.softcap is nan": with_attention(softcap=math.nan),
+    "has_joint_query_key_norm is True without query_key_norm": with_attention(has_joint_query_key_norm=True),
+    "query_key_norm is LayerNorm; with has_joint_query_key_norm": with_attention(
+        query_key_norm=LayerNorm(1e-5), has_joint_query_key_norm=True
+    ),
+    "residual_scale is 0": replace(VALID, blocks=(replace(BLOCK, residual_scale=0.0),)),
+    "residual_scale is nan": replace(VALID, blocks=(replace(BLOCK, residual_scale=math.nan),)),
+    "ffn.limit is -7": replace(VALID, blocks=(replace(BLOCK, ffn=Gated(64, limit=-7.0)),)),
+    "ffn.up_offset is inf": replace(VALID, blocks=(replace(BLOCK, ffn=Gated(64, up_offset=math.inf)),)),
     "query_key_norm.eps is -1": with_attention(query_key_norm=RMSNorm(-1.0)),
     "window is 4 without is_causal": with_attention(window=4, is_causal=False),
     "position.base is 1": with_rope(base=1.0),

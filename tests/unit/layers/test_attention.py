@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.norm import RMSNorm
-from zeropoint.blueprint.parts.position import Alibi, Rope
+from zeropoint.blueprint.parts.position import Alibi, NoPosition, Rope
 from zeropoint.errors import BadInput
 from zeropoint.layers.attention import scaled_dot_product
 from zeropoint.layers.attention.cross_attention import CrossAttention
@@ -252,6 +252,28 @@ def test_query_key_norm_normalizes_each_head() -> None:
     observe(layer, taps.__setitem__)(torch.randn(B, T, D))
     torch.testing.assert_close(taps["query_norm"].square().mean(-1), torch.ones(B, H, T))
     assert not torch.allclose(taps["query_norm"], taps["query"])
+
+
+def test_joint_query_key_norm_covers_all_heads() -> None:
+    spec = replace(SPEC, position=NoPosition(), query_key_norm=RMSNorm(1e-5), has_joint_query_key_norm=True)
+    layer, x, tensors = SelfAttention(spec, D), torch.randn(1, T, D), dict[str, Tensor]()
+    assert (layer.query_norm.weight.shape, layer.key_norm.weight.shape) == ((H * K,), (2 * K,))
+    observe(layer, tensors.__setitem__)(x)
+    q_THK = tensors["query"][0].transpose(0, 1)
+    expected = q_THK / torch.sqrt(q_THK.square().mean((1, 2), keepdim=True) + 1e-5)
+    torch.testing.assert_close(tensors["query_norm"][0].transpose(0, 1), expected)
+
+
+def test_sink_is_a_key_without_value() -> None:
+    """It changes the weights as one more key would whose score is the logit and whose value is 0."""
+    q, k, v, sink = heads(T), heads(S), heads(S), torch.randn(H)
+    one_more = torch.zeros(B, H, 1, K)
+    mask = torch.cat([torch.zeros(H, T, S), sink[:, None, None].expand(H, T, 1)], dim=-1)[None]
+    expected = sdpa(q, torch.cat([k, one_more], 2), torch.cat([v, one_more], 2), mask, scale=0.3)
+    actual = scaled_dot_product_attention(q, k, v, scale=0.3, sink_H=sink)
+    torch.testing.assert_close(actual, expected)
+    low = scaled_dot_product_attention(q, k, v, scale=0.3, sink_H=torch.full((H,), -100.0))
+    torch.testing.assert_close(low, sdpa(q, k, v, scale=0.3))
 
 
 def test_alibi_weights_decay_with_distance() -> None:

@@ -16,7 +16,7 @@ from zeropoint.blueprint.spec import Head as HeadSpec
 from zeropoint.errors import BadInput, ContextFull
 from zeropoint.layers.cache import Cache
 from zeropoint.layers.embedding import Embedding
-from zeropoint.layers.ffn.gated import Gated
+from zeropoint.layers.ffn.gated import Gated, gate_with
 from zeropoint.layers.ffn.mixture import MixtureOfExperts, route
 from zeropoint.layers.ffn.mlp import MLP
 from zeropoint.layers.head import Head
@@ -63,6 +63,15 @@ def test_feed_forward_networks_follow_their_formulas() -> None:
     gated = Gated(specs.Gated(24, "silu"), D)
     gate = gated.gate(x)
     torch.testing.assert_close(gated(x), gated.down(gate * torch.sigmoid(gate) * gated.up(x)))
+
+
+def test_limited_gate_follows_its_formula() -> None:
+    """gpt-oss: min(gate, 7) sigmoid(1.702 gate) (clip(up, -7, 7) + 1)."""
+    gate, up = torch.linspace(-12, 12, 49), torch.linspace(12, -12, 49)
+    limited = gate.clamp(max=7)
+    expected = limited * torch.sigmoid(1.702 * limited) * (up.clamp(-7, 7) + 1)
+    spec = specs.Gated(4, "gelu_sigmoid", limit=7.0, up_offset=1.0)
+    torch.testing.assert_close(gate_with(spec, gate, up), expected)
 
 
 def test_gelu_and_its_tanh_approximation_are_close_but_differ() -> None:

@@ -1,4 +1,4 @@
-"""The four norm placements against their formulas, and what the blocks of a stack share."""
+"""The norm placements against their formulas, and what the blocks of a stack share."""
 
 from __future__ import annotations
 
@@ -50,7 +50,20 @@ def test_parallel_sublayers() -> None:
     torch.testing.assert_close(block(x), x + block.attention(n) + block.ffn(n))  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("placement", ["pre", "post", "sandwich", "parallel"])
+def test_output_norm() -> None:
+    block, x = Block(replace(SPEC, placement="output"), D), torch.randn(1, 3, D)
+    x1 = x + block.attention_output_norm(block.attention(x))
+    x2 = x1 + block.ffn_output_norm(block.ffn(x1))  # type: ignore[misc]
+    torch.testing.assert_close(block(x), x2)
+
+
+def test_residual_scale_multiplies_what_each_sublayer_adds() -> None:
+    block, x = Block(replace(SPEC, residual_scale=0.5), D), torch.randn(1, 3, D)
+    x1 = x + 0.5 * block.attention(block.attention_norm(x))
+    torch.testing.assert_close(block(x), x1 + 0.5 * block.ffn(block.ffn_norm(x1)))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("placement", ["pre", "post", "sandwich", "parallel", "output"])
 def test_block_without_ffn_is_attention_alone(placement: str) -> None:
     block = Block(replace(SPEC, ffn=None, norm=None, placement=placement), D)  # type: ignore[arg-type]
     x = torch.randn(1, 3, D)

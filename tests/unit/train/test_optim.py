@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.support.tiny_blueprints import DECODERS
 from zeropoint.blueprint import catalog
 from zeropoint.models.build import build
 from zeropoint.train.averaging.ema import EMA
@@ -22,11 +23,21 @@ def model() -> nn.Module:
 
 
 def test_only_matrices_decay(model: nn.Module) -> None:
-    decayed, free = decay_groups(model.parameters(), 0.1)
+    decayed, free = decay_groups(model.named_parameters(), 0.1)
     assert (decayed["weight_decay"], free["weight_decay"]) == (0.1, 0.0)
     assert {p.dim() for p in decayed["params"]} == {2}
     assert {p.dim() for p in free["params"]} == {1}
     assert len(decayed["params"]) + len(free["params"]) == len(list(model.parameters()))
+
+
+def test_stacked_biases_of_experts_are_no_matrices() -> None:
+    model = build(DECODERS["gpt-oss"])
+    biases = {id(p) for name, p in model.named_parameters() if name.endswith("bias")}
+    _, free = decay_groups(model.named_parameters(), 0.1)
+    assert biases <= {id(p) for p in free["params"]}
+    muon = Muon().build(model).parts[0]  # type: ignore[attr-defined]
+    assert not biases & {id(p) for group in muon.param_groups for p in group["params"]}
+    assert not any(p.any() for p in model.parameters() if id(p) in biases)
 
 
 def test_the_first_step_of_adamw(model: nn.Module) -> None:

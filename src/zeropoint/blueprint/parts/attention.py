@@ -24,6 +24,9 @@ class Attention:
     window: ... and only to the last `window` of these (Mistral's sliding window); None for all.
     bias: biases of the query, key and value projections ("qkv"), of the output projection, or of all four.
     query_key_norm: normalizes each query and key head before rotation (Qwen 3).
+    has_joint_query_key_norm: that norm covers all query heads together, and all key heads (OLMo 2).
+    has_sink: a learned logit per head takes part in the softmax and has no value, so that a head can attend
+    to nothing (gpt-oss).
     scale: factor of the scores; None for 1/sqrt(d_head).
     softcap: limits the scores to cap * tanh(score / cap) (Gemma 2).
     """
@@ -38,6 +41,8 @@ class Attention:
     query_key_norm: Norm | None = None
     scale: float | None = None
     softcap: float | None = None
+    has_joint_query_key_norm: bool = False
+    has_sink: bool = False
 
     @property
     def d_query(self) -> int:
@@ -48,6 +53,16 @@ class Attention:
     def d_kv(self) -> int:
         """Width of all key heads together, and of all value heads."""
         return self.n_kv_heads * self.d_head
+
+    @property
+    def query_norm_width(self) -> int:
+        """Number of columns that the norm of queries covers."""
+        return self.d_query if self.has_joint_query_key_norm else self.d_head
+
+    @property
+    def key_norm_width(self) -> int:
+        """Number of columns that the norm of keys covers."""
+        return self.d_kv if self.has_joint_query_key_norm else self.d_head
 
     @property
     def score_scale(self) -> float:

@@ -8,7 +8,7 @@ from zeropoint.frozen import frozen
 
 __all__ = ["FFN", "MLP", "Activation", "Gated", "MixtureOfExperts"]
 
-Activation = Literal["relu", "gelu", "gelu_tanh", "silu"]
+Activation = Literal["relu", "gelu", "gelu_tanh", "gelu_sigmoid", "silu"]
 
 
 @frozen
@@ -24,11 +24,17 @@ class MLP:
 class Gated:
     """down(activation(gate(x)) * up(x)): a gated linear unit (Shazeer, "GLU Variants", 2020).
 
-    SwiGLU with silu (Llama), GeGLU with gelu (Gemma). All three matrices are d_model x d_ff, without biases.
+    SwiGLU with silu (Llama), GeGLU with gelu (Gemma). All three matrices are d_model x d_ff.
+
+    limit: gate(x) is at most `limit`, and up(x) within +-limit; None for no limit (7 in gpt-oss).
+    up_offset: added to up(x), after the limit (1 in gpt-oss).
     """
 
     d_ff: int
     activation: Activation = "silu"
+    has_bias: bool = False
+    limit: float | None = None
+    up_offset: float = 0.0
 
 
 @frozen
@@ -36,13 +42,15 @@ class MixtureOfExperts:
     """A router selects n_active of n_experts gated networks per token (Jiang et al., "Mixtral", 2024).
 
     The output is the sum of the active experts' outputs, weighted by the router's softmax probabilities.
-    has_renormalized_weights: rescale the probabilities of the active experts to sum to 1.
+    has_renormalized_weights: rescale the probabilities of the active experts to sum to 1, which equals a
+    softmax over the active experts only (gpt-oss).
     """
 
     n_experts: int
     n_active: int
     expert: Gated
     has_renormalized_weights: bool = True
+    has_router_bias: bool = False
 
 
 FFN = MLP | Gated | MixtureOfExperts

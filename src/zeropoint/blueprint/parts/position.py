@@ -94,7 +94,7 @@ class YarnScaling:
 
     beta_fast, beta_slow: pairs with more than beta_fast rotations within n_original positions are unchanged,
     those with fewer than beta_slow are divided by `factor`. attention_factor: factor of q and k; None for
-    0.1 ln(factor) + 1.
+    0.1 ln(factor) + 1. has_whole_pairs: both limits are rounded to whole pairs (gpt-oss does not).
     """
 
     factor: float
@@ -102,6 +102,7 @@ class YarnScaling:
     beta_fast: float = 32.0
     beta_slow: float = 1.0
     attention_factor: float | None = None
+    has_whole_pairs: bool = True
 
 
 @frozen
@@ -230,8 +231,10 @@ def _yarn(unscaled: list[float], rope: Rope, s: YarnScaling) -> list[float]:
         positions_per_radian = s.n_original / (n_rotations * 2 * math.pi)
         return rope.n_rotated * math.log(positions_per_radian) / (2 * math.log(rope.base))
 
-    low = max(math.floor(pair_with(s.beta_fast)), 0)
-    high = min(math.ceil(pair_with(s.beta_slow)), rope.n_rotated - 1)
+    low, high = pair_with(s.beta_fast), pair_with(s.beta_slow)
+    if s.has_whole_pairs:
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, rope.n_rotated - 1)
     width = max(high - low, 0.001)
     scaled = []
     for i, frequency in enumerate(unscaled):

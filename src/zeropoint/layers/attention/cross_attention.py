@@ -43,6 +43,7 @@ class CrossAttention(Projections):
             None if padding_mask_BS is None else padding_mask_BS[:, None, None, :],
             scale=spec.score_scale,
             softcap=spec.softcap,
+            sink_H=None if self.sink is None else self.sink.weight,
             dropout=self.dropout.active_p,
             taps=self.taps,
         )

@@ -74,6 +74,7 @@ class SelfAttention(Projections):
             scale=spec.score_scale,
             is_causal=is_plain_causal,
             softcap=spec.softcap,
+            sink_H=None if self.sink is None else self.sink.weight,
             dropout=self.dropout.active_p,
             taps=self.taps,
         )

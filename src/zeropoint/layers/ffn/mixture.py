@@ -14,19 +14,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zeropoint.blueprint.parts import ffn as specs
-from zeropoint.layers.ffn.activation import ACTIVATIONS
+from zeropoint.layers.ffn.gated import gate_with
 from zeropoint.layers.taps import Tapped, record
 
 __all__ = ["Experts", "MixtureOfExperts", "StackedMatrices", "route"]
 
 
 class MixtureOfExperts(Tapped):
-    """A router [E, D] and the experts' matrices, stacked as [E, out, in]. Axis M: tokens of all rows."""
+    """A router [E, D] and the experts' matrices, stacked as [E, out, in]. Axis M: tokens of all rows.
+
+    The router and the experts may have biases (gpt-oss).
+    """
 
     def __init__(self, spec: specs.MixtureOfExperts, d_model: int) -> None:
         super().__init__()
         self.spec = spec
-        self.router = nn.Linear(d_model, spec.n_experts, bias=False)
+        self.router = nn.Linear(d_model, spec.n_experts, bias=spec.has_router_bias)
         self.experts = Experts(spec, d_model)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
@@ -72,27 +75,37 @@ class Experts(nn.Module):
 
     def __init__(self, spec: specs.MixtureOfExperts, d_model: int) -> None:
         super().__init__()
-        n, d_ff = spec.n_experts, spec.expert.d_ff
-        self.activation = ACTIVATIONS[spec.expert.activation]
-        self.gate = StackedMatrices(n, d_ff, d_model)
-        self.up = StackedMatrices(n, d_ff, d_model)
-        self.down = StackedMatrices(n, d_model, d_ff)
+        self.spec = spec.expert
+        n, d_ff, has_bias = spec.n_experts, spec.expert.d_ff, spec.expert.has_bias
+        self.gate = StackedMatrices(n, d_ff, d_model, has_bias)
+        self.up = StackedMatrices(n, d_ff, d_model, has_bias)
+        self.down = StackedMatrices(n, d_model, d_ff, has_bias)
 
     def forward_one(self, e: int, x_MD: Tensor) -> Tensor:
         """Expert e on some tokens: [M, D]."""
-        gate_MF = self.activation(F.linear(x_MD, self.gate.weight[e]))
-        return F.linear(gate_MF * F.linear(x_MD, self.up.weight[e]), self.down.weight[e])
+        hidden_MF = gate_with(self.spec, self.gate.one(e, x_MD), self.up.one(e, x_MD))
+        return self.down.one(e, hidden_MF)
 
     def forward_all(self, x_BTD: Tensor) -> Tensor:
         """Every expert on every token: [B, T, E, D]."""
-        gate_BTEF = self.activation(torch.einsum("btd,efd->btef", x_BTD, self.gate.weight))
-        up_BTEF = torch.einsum("btd,efd->btef", x_BTD, self.up.weight)
-        return torch.einsum("btef,edf->bted", gate_BTEF * up_BTEF, self.down.weight)
+        x_BTED = x_BTD[:, :, None]
+        hidden_BTEF = gate_with(self.spec, self.gate.all(x_BTED), self.up.all(x_BTED))
+        return self.down.all(hidden_BTEF)
 
 
 class StackedMatrices(nn.Module):
-    """One matrix per expert, in a single tensor: `weight` [E, out, in]."""
+    """One matrix per expert, in a single tensor: `weight` [E, out, in], and `bias` [E, out] or None."""
 
-    def __init__(self, n_experts: int, n_out: int, n_in: int) -> None:
+    def __init__(self, n_experts: int, n_out: int, n_in: int, has_bias: bool) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(n_experts, n_out, n_in) * n_in**-0.5)
+        self.bias = nn.Parameter(torch.zeros(n_experts, n_out)) if has_bias else None
+
+    def one(self, e: int, x_MI: Tensor) -> Tensor:
+        """Expert e on some tokens: [M, in] -> [M, out]."""
+        return F.linear(x_MI, self.weight[e], None if self.bias is None else self.bias[e])
+
+    def all(self, x_BTEI: Tensor) -> Tensor:
+        """Every expert on its row: [B, T, E or 1, in] -> [B, T, E, out]."""
+        y_BTEO = torch.einsum("btei,eoi->bteo", x_BTEI.expand(-1, -1, len(self.weight), -1), self.weight)
+        return y_BTEO if self.bias is None else y_BTEO + self.bias

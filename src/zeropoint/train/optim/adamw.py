@@ -35,5 +35,5 @@ class AdamW(OptimizerSpec):
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
         """The torch optimizer over the trainable parameters of a model."""
-        groups = decay_groups(model.parameters(), self.weight_decay)
+        groups = decay_groups(model.named_parameters(), self.weight_decay)
         return torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, eps=self.eps, fused=True)

@@ -19,7 +19,7 @@ from zeropoint.options import option
 from zeropoint.train.loop.precision import has_bfloat16
 from zeropoint.train.optim import OptimizerSpec
 from zeropoint.train.optim._combined import Combined
-from zeropoint.train.optim._decay_groups import decay_groups
+from zeropoint.train.optim._decay_groups import decay_groups, is_matrix
 
 __all__ = ["Muon", "orthogonalize"]
 
@@ -51,7 +51,7 @@ class Muon(OptimizerSpec):
         """The torch optimizer over the trainable parameters of a model."""
         trainable = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         matrices = [p for name, p in trainable if _is_hidden(name, p)]
-        rest = [p for name, p in trainable if not _is_hidden(name, p)]
+        rest = [(name, p) for name, p in trainable if not _is_hidden(name, p)]
         parts: list[torch.optim.Optimizer] = []
         if matrices:
             parts.append(_Muon(matrices, self.learning_rate, self.momentum, self.weight_decay))
@@ -65,7 +65,8 @@ class Muon(OptimizerSpec):
 
 def _is_hidden(name: str, parameter: Tensor) -> bool:
     """Whether a weight is a matrix inside a block; embedding tables are looked up, not multiplied."""
-    return parameter.dim() >= 2 and name.startswith(("blocks.", "encoder.")) and "relative_bias" not in name
+    is_inside = name.startswith(("blocks.", "encoder.")) and "relative_bias" not in name
+    return is_inside and is_matrix(name, parameter)
 
 
 class _Muon(torch.optim.Optimizer):
