@@ -39,7 +39,7 @@ WIDE = {"hidden_size": 256, "intermediate_size": 256, "num_attention_heads": 4, 
 
 
 def blueprint_of_config(family: str, config: dict[str, Any]) -> Blueprint:
-    if family == "gemma2":
+    if family in ("gemma2", "gemma3_text"):
         config = {**config, "query_pre_attn_scalar": 16}  # GGUF supports only the scale derived from d_head
     hf_config = transformers.AutoConfig.for_model(family, **config).to_dict()
     return families.for_hf(hf_config).from_hf(hf_config)

@@ -2,8 +2,8 @@
 
 Each family has several small configurations with random weights. transformers writes one with
 `save_pretrained`, we open it (and reject missing or unused tensors), and both compute logits. They agree
-within 1e-4 in float32: in one forward pass, token by token with a KV cache, and for batches with padding on
-the left.
+within 1e-4 in float32: in one forward pass, token by token and in chunks with a KV cache, and for batches
+with padding on the left.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ _TIED = {"tie_word_embeddings": True}
 _GPT2 = {"vocab_size": V, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
 _GPT2 |= {"bos_token_id": 1, "eos_token_id": 2}
 _GEMMA2 = {**_LLAMA, **_TIED, "head_dim": 16, "query_pre_attn_scalar": 24, "sliding_window": 64}
+_GEMMA3 = {**_GEMMA2, "num_hidden_layers": 7}
 _PHI = {**_LLAMA, **_FULL, "partial_rotary_factor": 0.5}
 
 
@@ -111,6 +112,20 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         "low caps": {**_GEMMA2, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0},
         "no caps": {**_GEMMA2, "attn_logit_softcapping": None, "final_logit_softcapping": None},
     },
+    "gemma3_text": {
+        "plain": _GEMMA3,
+        "window": {**_GEMMA3, "sliding_window": 6, "final_logit_softcapping": 3.0},
+        "other pattern, scaled": {
+            **_GEMMA3,
+            "sliding_window": 4,
+            "num_hidden_layers": 4,
+            "layer_types": ["sliding_attention", "full_attention", "full_attention", "sliding_attention"],
+            "rope_parameters": {
+                "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 5e5},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 2e4},
+            },
+        },
+    },
     "mixtral": {
         "grouped": {**_LLAMA, "num_local_experts": 4, "num_experts_per_tok": 2},
         "full, one expert": {**_LLAMA, **_FULL, "num_local_experts": 3, "num_experts_per_tok": 1},
@@ -165,8 +180,9 @@ def test_decoder_logits_agree(
     model, hf_model = both(tmp_path, hf_model)
     ids = decoder_ids()
     expected = hf_model(ids).logits
-    kv_cache = model.new_cache(T)
+    kv_cache, chunked_cache = model.new_cache(T), model.new_cache(T)
     by_token = torch.cat([model(ids[:, t : t + 1], kv_cache) for t in range(T)], 1)
+    in_chunks = torch.cat([model(chunk, chunked_cache) for chunk in ids.split([7, 1, T - 8], 1)], 1)
 
     mask = torch.ones_like(ids)
     mask[0, :N_PADDING] = 0
@@ -176,7 +192,33 @@ def test_decoder_logits_agree(
     gaps = {
         "at once": gap(model(ids), expected),
         "with a cache": gap(by_token, expected),
+        "in chunks": gap(in_chunks, expected),
         "padded": gap(model(ids, mask_BT=mask)[mask.bool()], expected_padded),
     }
     record_property("gaps", gaps)
     assert max(gaps.values()) < TOLERANCE, gaps
+
+
+_VISION = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+_VISION |= {"image_size": 16, "patch_size": 8}
+MULTIMODAL: dict[str, dict[str, Any]] = {
+    "gemma3": {
+        "text_config": CASES["gemma3_text"]["plain"],
+        "vision_config": {"model_type": "siglip_vision_model", **_VISION, "vision_use_head": False},
+        "mm_tokens_per_image": 4,
+        "image_token_index": 3,
+    },
+}
+
+
+@pytest.mark.parametrize("family", MULTIMODAL)
+@torch.no_grad()
+def test_the_language_model_of_a_multimodal_folder_agrees(family: str, tmp_path: Path) -> None:
+    hf_config = transformers.AutoConfig.for_model(family, **MULTIMODAL[family])
+    hf_model = transformers.AutoModelForImageTextToText.from_config(hf_config, attn_implementation="eager")
+    model, hf_model = both(tmp_path, hf_model)
+    ids = decoder_ids() % (V - 4) + 4  # no image tokens
+    assert gap(model(ids), hf_model(input_ids=ids).logits) < TOLERANCE
+    left_out = open_model(tmp_path).left_out
+    assert left_out
+    assert not any("language_model" in name for name in left_out)

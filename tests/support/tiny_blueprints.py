@@ -12,6 +12,7 @@ from zeropoint.blueprint.parts.position import (
     Alibi,
     DynamicNtkScaling,
     Learned,
+    LinearScaling,
     LongRopeScaling,
     RelativeBias,
     Rope,
@@ -44,6 +45,14 @@ def _gemma2() -> Blueprint:
     ffn = Gated(48, "gelu_tanh")
     blocks = (Block(local, ffn, norm, "sandwich"), Block(replace(local, window=None), ffn, norm, "sandwich"))
     return _decoder("gemma2", *blocks, embedding=Embedding(scale=_D**0.5), head=Head(softcap=3.0))
+
+
+def _gemma3() -> Blueprint:
+    norm = RMSNorm(1e-6, is_offset=True)
+    local = replace(_GQA, d_head=16, window=4, query_key_norm=norm, position=Rope(10000.0, 16), scale=0.3)
+    everywhere = replace(local, window=None, position=Rope(1e6, 16, scaling=LinearScaling(8.0)))
+    blocks = tuple(Block(a, Gated(48, "gelu_tanh"), norm, "sandwich") for a in (local, everywhere))
+    return _decoder("gemma3", *blocks, embedding=Embedding(scale=_D**0.5))
 
 
 def _phi2() -> Blueprint:
@@ -147,6 +156,7 @@ DECODERS: dict[str, Blueprint] = {
     "alibi": _llama(position=Alibi()),
     "phi2": _phi2(),
     "gemma2": _gemma2(),
+    "gemma3": _gemma3(),
     "mixtral": _mixture(),
     "granite": _granite(),
     "olmo3": _olmo3(),

@@ -48,6 +48,14 @@ _LLAMA3 = {
     "rope_type": "llama3",
 }
 _GELU = {"hidden_act": "gelu_new", "layer_norm_eps": 1e-05}
+_GEMMA3: dict[str, Any] = {
+    "model_type": "gemma3_text",
+    "head_dim": 32,
+    "query_pre_attn_scalar": 32,
+    "num_hidden_layers": 7,
+    "sliding_window": 32,
+    "tie_word_embeddings": True,
+}
 _GEMMA = {
     "hidden_activation": "gelu_pytorch_tanh",
     "hidden_act": "gelu_pytorch_tanh",
@@ -68,6 +76,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "gpt2": _GPT2,
     "phi2": {**_LLAMA, "model_type": "phi", "num_key_value_heads": 4, "partial_rotary_factor": 0.5} | _GELU,
     "gemma2": {**_LLAMA, "model_type": "gemma2", "head_dim": 32, "query_pre_attn_scalar": 32} | _GEMMA,
+    "gemma3": {**_LLAMA, **_GEMMA3, "hidden_activation": "gelu_pytorch_tanh"},
 }
 
 

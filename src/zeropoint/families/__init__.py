@@ -42,10 +42,12 @@ from zeropoint.blueprint.sources import TensorSource
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadModelFile
 from zeropoint.families._legacy import resolve_legacy
+from zeropoint.families._multimodal import OTHER_PARTS, text_config, text_name
 from zeropoint.families._unknown import unknown_gguf, unknown_hf
 
 __all__ = [
     "FACTOR_TENSORS",
+    "OTHER_PARTS",
     "GgufMetadata",
     "Kind",
     "duplicate_names",
@@ -53,6 +55,8 @@ __all__ = [
     "for_gguf",
     "for_hf",
     "gguf_sources",
+    "text_config",
+    "text_name",
 ]
 
 Kind = Literal["hf", "gguf"]

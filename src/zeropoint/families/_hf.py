@@ -23,7 +23,18 @@ from zeropoint.blueprint.parts.position import (
 )
 from zeropoint.errors import BadInput, BadModelFile, choices
 
-__all__ = ["ACTIVATIONS", "HfConfig", "activation_to_hf", "rope_from_hf", "rope_to_hf"]
+__all__ = [
+    "ACTIVATIONS",
+    "FULL",
+    "SLIDING",
+    "HfConfig",
+    "activation_to_hf",
+    "layer_ropes_from_hf",
+    "rope_from_hf",
+    "rope_to_hf",
+]
+
+FULL, SLIDING = "full_attention", "sliding_attention"  # values of `layer_types`
 
 ACTIVATIONS: dict[str, Activation] = {
     "gelu_new": "gelu_tanh",
@@ -143,6 +154,25 @@ def rope_from_hf(config: HfConfig, d_head: int, base: float = 10000.0, rotary_fa
         n_rotated=int(d_head * rotary_factor),
         scaling=_scaling_from_hf(rope, config),
     )
+
+
+def layer_ropes_from_hf(config: HfConfig, d_head: int, bases: Mapping[str, float]) -> dict[str, Rope]:
+    """The RoPE of each type of layer: FULL, whose scaling may be `rope_scaling`, and SLIDING.
+
+    bases: the family's default base of each type. transformers 5 has one object for each type in
+    `rope_parameters`; earlier configs have `rope_theta` and `rope_local_base_freq`.
+    """
+    nested, flat = config.section("rope_parameters"), dict(config.values)
+    if nested and not nested.keys() & bases.keys():
+        raise config.error("rope_parameters", f"an object with {' and '.join(bases)}")
+    ropes = {}
+    for kind, base in bases.items():
+        parameters = HfConfig(nested, f"{config.where}, rope_parameters").section(kind)
+        values = flat | {"rope_parameters": parameters}
+        if kind == SLIDING:
+            values |= {"rope_scaling": None, "rope_theta": config.values.get("rope_local_base_freq")}
+        ropes[kind] = rope_from_hf(HfConfig(values, config.where), d_head, base)
+    return ropes
 
 
 def _scaling_from_hf(rope: HfConfig, config: HfConfig) -> RopeScaling | None:

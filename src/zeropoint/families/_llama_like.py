@@ -9,6 +9,7 @@ from zeropoint.blueprint import Block, Blueprint, Head
 from zeropoint.blueprint.parts.attention import Attention, Bias
 from zeropoint.blueprint.parts.ffn import Gated
 from zeropoint.blueprint.parts.norm import RMSNorm
+from zeropoint.blueprint.parts.position import Rope
 from zeropoint.errors import BadInput
 from zeropoint.families import GgufMetadata
 from zeropoint.families._gguf import (
@@ -19,11 +20,18 @@ from zeropoint.families._gguf import (
     rope_to_gguf,
     write_sizes,
 )
-from zeropoint.families._hf import ACTIVATIONS, HfConfig, activation_to_hf, rope_from_hf, rope_to_hf
+from zeropoint.families._hf import (
+    ACTIVATIONS,
+    FULL,
+    SLIDING,
+    HfConfig,
+    activation_to_hf,
+    rope_from_hf,
+    rope_to_hf,
+)
 from zeropoint.families._parts import eps_of, network_of, rope_of
 
 __all__ = [
-    "SLIDING",
     "layer_windows",
     "layer_windows_to_hf",
     "llama_like_from_gguf",
@@ -31,8 +39,6 @@ __all__ = [
     "llama_like_to_gguf",
     "llama_like_to_hf",
 ]
-
-_FULL, SLIDING = "full_attention", "sliding_attention"  # values of `layer_types`
 
 
 def llama_like_from_hf(
@@ -43,11 +49,12 @@ def llama_like_from_hf(
     has_query_key_norm: bool = False,
     base: float = 10000.0,
     eps: float = 1e-6,
+    rope: Rope | None = None,
 ) -> Blueprint:
     """A blueprint of pre-norm blocks: grouped-query attention with RoPE, and a gated feed-forward network.
 
-    windows: one per block; empty for none. base, eps: the family's defaults for absent keys. Raises
-    BadModelFile.
+    windows: one per block; empty for none. base, eps: the family's defaults for absent keys. rope: by default
+    the config's. Raises BadModelFile.
     """
     d_model, n_heads = c.get_int("hidden_size", 1, 2**20), c.get_int("num_attention_heads", 1, 65536)
     d_head = c.get_int("head_dim", 1, 4096, default=max(d_model // n_heads, 1))
@@ -56,8 +63,8 @@ def llama_like_from_hf(
     ffn = Gated(c.get_int("intermediate_size", 1, 2**22), c.choose("hidden_act", ACTIVATIONS, default="silu"))
     n_layers = c.get_int("num_hidden_layers", 1, 4096)
     n_kv_heads = c.get_int("num_key_value_heads", 1, n_heads, default=n_heads)
-    rope = rope_from_hf(c, d_head, base)
-    attention = Attention(n_heads, n_kv_heads, d_head, rope, bias=bias, query_key_norm=query_key_norm)
+    position = rope or rope_from_hf(c, d_head, base)
+    attention = Attention(n_heads, n_kv_heads, d_head, position, bias=bias, query_key_norm=query_key_norm)
     blocks = tuple(
         Block(replace(attention, window=window), ffn, norm) for window in windows or (None,) * n_layers
     )
@@ -72,8 +79,10 @@ def llama_like_from_hf(
     )
 
 
-def llama_like_to_hf(blueprint: Blueprint, model_type: str, architecture: str) -> dict[str, Any]:
-    """The keys that `llama_like_from_hf` reads, taken from a blueprint's first block."""
+def llama_like_to_hf(
+    blueprint: Blueprint, model_type: str, architecture: str, rope: Rope | None = None
+) -> dict[str, Any]:
+    """The keys that `llama_like_from_hf` reads, taken from a blueprint's first block, or from `rope`."""
     a, ffn = blueprint.attention, network_of(blueprint)
     return {
         "architectures": [architecture],
@@ -89,13 +98,13 @@ def llama_like_to_hf(blueprint: Blueprint, model_type: str, architecture: str) -
         "vocab_size": blueprint.n_vocab,
         "rms_norm_eps": eps_of(blueprint),
         "tie_word_embeddings": blueprint.is_tied,
-        **rope_to_hf(rope_of(blueprint), a.d_head, blueprint.n_ctx),
+        **rope_to_hf(rope or rope_of(blueprint), a.d_head, blueprint.n_ctx),
     }
 
 
 def layer_windows(config: HfConfig, window: int | None, sliding: tuple[bool, ...]) -> tuple[int | None, ...]:
     """The window of each block, according to the config's `layer_types`, else to `sliding`."""
-    types = config.get_strings("layer_types", (_FULL, SLIDING), len(sliding))
+    types = config.get_strings("layer_types", (FULL, SLIDING), len(sliding))
     if types is not None:
         sliding = tuple(layer_type == SLIDING for layer_type in types)
     return tuple(window if is_sliding else None for is_sliding in sliding)
@@ -107,7 +116,7 @@ def layer_windows_to_hf(blueprint: Blueprint) -> dict[str, Any]:
     sizes = set(windows) - {None}
     if len(sizes) > 1:
         raise BadInput(f"the blocks' windows are {sorted(map(str, sizes))}; config.json supports one size")
-    types = [_FULL if window is None else SLIDING for window in windows]
+    types = [FULL if window is None else SLIDING for window in windows]
     return {"sliding_window": next(iter(sizes), None), "layer_types": types}
 
 
@@ -144,7 +153,7 @@ def llama_like_from_gguf(
     )
 
 
-def llama_like_to_gguf(blueprint: Blueprint, arch: str) -> dict[str, Any]:
-    """The keys that `llama_like_from_gguf` reads, taken from a blueprint's first block."""
-    metadata = write_sizes(blueprint, arch) | rope_to_gguf(rope_of(blueprint), arch)
+def llama_like_to_gguf(blueprint: Blueprint, arch: str, rope: Rope | None = None) -> dict[str, Any]:
+    """The keys that `llama_like_from_gguf` reads, taken from a blueprint's first block, or from `rope`."""
+    metadata = write_sizes(blueprint, arch) | rope_to_gguf(rope or rope_of(blueprint), arch)
     return metadata | {f"{arch}.attention.layer_norm_rms_epsilon": eps_of(blueprint)}

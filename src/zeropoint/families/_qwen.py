@@ -9,8 +9,8 @@ from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.sources import TensorSource
 from zeropoint.families import GgufMetadata, Kind
 from zeropoint.families._gguf import InMemoryGguf
-from zeropoint.families._hf import HfConfig
-from zeropoint.families._llama_like import SLIDING, layer_windows, layer_windows_to_hf, llama_like_to_gguf
+from zeropoint.families._hf import SLIDING, HfConfig
+from zeropoint.families._llama_like import layer_windows, layer_windows_to_hf, llama_like_to_gguf
 from zeropoint.families._names import GGUF, HF_LLAMA, permute_rotary, rename_tensors
 from zeropoint.families._round_trip import check_round_trip
 

@@ -9,15 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
-from zeropoint.blueprint import Blueprint, Embedding, Head
-from zeropoint.blueprint.parts.ffn import Activation, Gated
-from zeropoint.blueprint.parts.norm import RMSNorm
-from zeropoint.blueprint.sources import TensorSource
-from zeropoint.families import GgufMetadata, Kind
+from zeropoint.blueprint import Blueprint
+from zeropoint.families import GgufMetadata
+from zeropoint.families._gemma import (
+    gemma_activation,
+    gemma_activation_to_hf,
+    int_if_integral,
+    score_scale,
+    soft_cap,
+    with_gemma_parts,
+)
+from zeropoint.families._gemma import gemma_tensor_map as tensor_map
 from zeropoint.families._gguf import InMemoryGguf, get_float, gguf_tensors
-from zeropoint.families._hf import ACTIVATIONS, HfConfig
+from zeropoint.families._hf import HfConfig
 from zeropoint.families._llama_like import (
     layer_windows,
     layer_windows_to_hf,
@@ -26,18 +32,12 @@ from zeropoint.families._llama_like import (
     llama_like_to_gguf,
     llama_like_to_hf,
 )
-from zeropoint.families._names import GGUF, HF_LLAMA, offset_norms, permute_rotary, rename_tensors
 from zeropoint.families._round_trip import check_round_trip
 
 __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_hf"]
 
 PREFIX = "model."
 IGNORED = (r".*rotary_emb\.inv_freq",)
-_HF = HF_LLAMA | {
-    "blocks.{}.attention_output_norm": "model.layers.{}.post_attention_layernorm",
-    "blocks.{}.ffn_norm": "model.layers.{}.pre_feedforward_layernorm",
-    "blocks.{}.ffn_output_norm": "model.layers.{}.post_feedforward_layernorm",
-}
 _DEFAULTS = {"head_dim": 256, "tie_word_embeddings": True, "max_position_embeddings": 8192}
 
 
@@ -49,11 +49,11 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
     n_layers = c.get_int("num_hidden_layers", 1, 4096)
     window = c.get_int("sliding_window", default=None if "sliding_window" in config else 4096)
     plain = llama_like_from_hf(c, "gemma2", windows=layer_windows(c, window, _alternating(n_layers)))
-    return _with_gemma_parts(
+    return with_gemma_parts(
         plain,
-        activation=c.choose("hidden_activation", ACTIVATIONS, default="gelu_pytorch_tanh"),
-        scale=c.get_float("query_pre_attn_scalar", default=256) ** -0.5,
-        caps=(_cap(c, "attn_logit_softcapping", 50.0), _cap(c, "final_logit_softcapping", 30.0)),
+        activation=gemma_activation(c),
+        scale=score_scale(c),
+        caps=(soft_cap(c, "attn_logit_softcapping", 50.0), soft_cap(c, "final_logit_softcapping", 30.0)),
         is_offset=True,
     )
 
@@ -62,12 +62,8 @@ def to_hf(blueprint: Blueprint) -> dict[str, Any]:
     """The config of a blueprint. Raises BadInput if a `Gemma2Config` cannot express it."""
     config = llama_like_to_hf(blueprint, "gemma2", "Gemma2ForCausalLM") | layer_windows_to_hf(blueprint)
     attention, head = blueprint.attention, blueprint.head
-    # Published configs use this name for the activation that transformers also calls "gelu_new".
-    activation = {"gelu_new": "gelu_pytorch_tanh"}.get(config["hidden_act"], config["hidden_act"])
-    config |= {
-        "hidden_act": activation,
-        "hidden_activation": activation,
-        "query_pre_attn_scalar": _as_int_if_integral(attention.score_scale**-2),
+    config |= gemma_activation_to_hf(config) | {
+        "query_pre_attn_scalar": int_if_integral(attention.score_scale**-2),
         "attn_logit_softcapping": attention.softcap,
         "final_logit_softcapping": head and head.softcap,
     }
@@ -87,7 +83,7 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
     scale = (plain.d_model / a.n_heads if plain.n_layers == 46 else a.d_head) ** -0.5
     attention_cap = get_float(model, "gemma2.attn_logit_softcapping", 1e-6, 1e6, default=50.0)
     head_cap = get_float(model, "gemma2.final_logit_softcapping", 1e-6, 1e6, default=30.0)
-    return _with_gemma_parts(plain, "gelu_tanh", scale, (attention_cap, head_cap), is_offset=False)
+    return with_gemma_parts(plain, "gelu_tanh", scale, (attention_cap, head_cap), is_offset=False)
 
 
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
@@ -107,49 +103,5 @@ def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     return metadata
 
 
-def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
-    """The source of each of our tensors in a file."""
-    names = permute_rotary(
-        rename_tensors(blueprint, GGUF if kind == "gguf" else _HF), blueprint, is_interleaved=False
-    )
-    return offset_norms(names, blueprint, is_offset=kind == "hf")
-
-
-def _with_gemma_parts(
-    plain: Blueprint,
-    activation: Activation,
-    scale: float,
-    caps: tuple[float | None, float | None],
-    is_offset: bool,
-) -> Blueprint:
-    """A Llama-like blueprint with Gemma's additions. caps: soft caps of scores and of logits."""
-    norm = replace(cast(RMSNorm, plain.final_norm), is_offset=is_offset)
-    blocks = tuple(
-        replace(
-            block.with_attention(scale=scale, softcap=caps[0]),
-            ffn=Gated(block.ffn.d_ff, activation) if isinstance(block.ffn, Gated) else block.ffn,
-            norm=norm,
-            placement="sandwich",
-        )
-        for block in plain.blocks
-    )
-    return replace(
-        plain,
-        blocks=blocks,
-        final_norm=norm,
-        embedding=Embedding(scale=plain.d_model**0.5),
-        head=replace(cast(Head, plain.head), softcap=caps[1]),
-    )
-
-
 def _alternating(n_layers: int) -> tuple[bool, ...]:
     return tuple(i % 2 == 0 for i in range(n_layers))
-
-
-def _cap(config: HfConfig, key: str, default: float) -> float | None:
-    """The soft cap: None for null, transformers' default for an absent key."""
-    return config.get_float(key, default=None if key in config.values else default)
-
-
-def _as_int_if_integral(value: float) -> float | int:
-    return round(value) if abs(value - round(value)) < 1e-6 * value else value

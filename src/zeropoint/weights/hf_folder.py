@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from zeropoint import families
 from zeropoint.errors import BadModelFile
 from zeropoint.files.paths import display_path
 from zeropoint.frozen import frozen
@@ -102,10 +103,13 @@ def open_hf_folder(path: Path, *, allow_pickle: bool = False) -> HfFolder:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The config.json of a model folder, with Infinity where older transformers wrote it (Mamba's
-    `time_step_limit`). Raises BadModelFile, DiskError.
+    """The config.json of a model folder; of a multimodal model, that of its language model.
+
+    It may have Infinity, as older transformers wrote it (Mamba's `time_step_limit`). Raises BadModelFile,
+    DiskError.
     """
-    return read_json_object(path_in_folder(path, "config.json"), MAX_CONFIG_BYTES, allows_constants=True)
+    config = read_json_object(path_in_folder(path, "config.json"), MAX_CONFIG_BYTES, allows_constants=True)
+    return families.text_config(config, f"{display_path(path)}/config.json")
 
 
 def is_pickle(path: Path) -> bool:

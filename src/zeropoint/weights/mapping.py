@@ -14,6 +14,7 @@ from operator import itemgetter
 import numpy as np
 import numpy.typing as npt
 
+from zeropoint import families
 from zeropoint.blueprint.sources import (
     LogOfNegative,
     Offset,
@@ -50,7 +51,8 @@ class LazyTensor:
 class RenamedTensors:
     """An opened file under current names.
 
-    Removes the names of torch's wrappers, adds `prefix` if no tensor has it, and replaces old suffixes.
+    Removes the names of torch's wrappers and of the language model in a multimodal one, adds `prefix` if no
+    tensor has it, and replaces old suffixes.
     """
 
     def __init__(self, stored: StoredTensors, prefix: str, aliases: Mapping[str, str]) -> None:
@@ -190,11 +192,13 @@ class _LastRead:
 
 
 def _unwrapped(names: Iterable[str]) -> dict[str, str]:
-    """Stored names by their names without those of torch.compile (`_orig_mod.`) and DDP (`module.`)."""
+    """Stored names by their names without those of torch.compile (`_orig_mod.`), DDP (`module.`) and a
+    multimodal model.
+    """
     plain = {name: name.replace(_COMPILED, "") for name in names}
     while plain and all(name.startswith(_PARALLEL) for name in plain.values()):
         plain = {stored: name.removeprefix(_PARALLEL) for stored, name in plain.items()}
-    return {name: stored for stored, name in plain.items()}
+    return {families.text_name(name): stored for stored, name in plain.items()}
 
 
 def _current_name(name: str, prefix: str, aliases: Mapping[str, str]) -> str:

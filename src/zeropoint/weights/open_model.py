@@ -173,7 +173,8 @@ def _read_folder(folder: HfFolder) -> OpenedModel:
         stored = scaled = ScaledTensors(stored, folder.config.get("quantization_config"))
         left_out += scaled.left_out
     sources = family.tensor_map(blueprint, "hf")
-    left_out += _matching(stored.tensors, getattr(family, "DROPPED", ()))
+    dropped = (*getattr(family, "DROPPED", ()), *families.OTHER_PARTS)
+    left_out += _matching(stored.tensors, dropped)
     used = {name for source in sources.values() for name in stored_names(source)}
     repeats = find_duplicates(
         stored.tensors.keys() - used, families.duplicate_names("hf", blueprint), sources

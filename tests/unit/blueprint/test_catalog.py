@@ -45,6 +45,9 @@ COUNTS = {
     "qwen2.5-7b": 7_615_616_512,
     "qwen3-8b": 8_190_735_360,
     "gemma-2-9b": 9_241_705_984,
+    "gemma-3-270m": 268_098_176,
+    "gemma-3-1b": 999_885_952,
+    "gemma-3-4b": 3_880_263_168,
     "bert-base": 109_514_298,  # encoder 108,891,648, masked-language-model head 622,650
     "transformer-base": 63_045_632,  # 65 M in table 3, with a vocabulary of "about 37000"
     "transformer-big": 214_171_648,  # 213 M in table 3

@@ -9,24 +9,27 @@ import pytest
 
 from zeropoint.blueprint import catalog
 from zeropoint.blueprint.parts.ffn import MixtureOfExperts
-from zeropoint.blueprint.parts.position import Llama3Scaling, RelativeBias, Rope
+from zeropoint.blueprint.parts.position import LinearScaling, Llama3Scaling, RelativeBias, Rope
 
 LITGPT = "Lightning-AI/litgpt, litgpt/config.py"
 
 
 @dataclass(frozen=True)
 class Published:
-    """Published values. source: repository and file. windows: sliding windows of the first two blocks.
-    scale: of the scores, None for 1/sqrt(d_head). caps: softcaps of the scores and of the logits."""
+    """Published values. source: repository and file. base, scaling, rotated: of the blocks without a window.
+    windows: sliding windows of the first blocks, which repeat. local_base: base of the blocks with a window,
+    if another. scale: of the scores, None for 1/sqrt(d_head). caps: softcaps of the scores and of the
+    logits."""
 
     source: str
     n_ctx: int
     eps: float
     base: float | None = None
     activation: str = "silu"
-    scaling: Llama3Scaling | None = None
+    scaling: Llama3Scaling | LinearScaling | None = None
     rotated: float | None = None
-    windows: tuple[int | None, int | None] = (None, None)
+    windows: tuple[int | None, ...] = (None, None)
+    local_base: float | None = None
     scale: float | None = None
     caps: tuple[float | None, float | None] = (None, None)
     embedding_scale: float = 1.0
@@ -57,6 +60,16 @@ GEMMA_2 = rotary(
     windows=(4096, None),
     scale=256**-0.5,
     caps=(50.0, 30.0),
+)
+GEMMA_3 = rotary(
+    "google/gemma_pytorch, gemma/config.py",
+    32768,
+    1e-6,
+    1e6,
+    local_base=1e4,
+    activation="gelu_tanh",
+    windows=(512,) * 5 + (None,),
+    scale=256**-0.5,
 )
 
 PUBLISHED = {
@@ -91,6 +104,15 @@ PUBLISHED = {
     "phi-3-mini-4k": rotary("NVIDIA/TensorRT-LLM, tests/", 4096, 1e-5, 1e4, windows=(2047, 2047)),
     "gemma-2-2b": replace(GEMMA_2, embedding_scale=2304**0.5),
     "gemma-2-9b": replace(GEMMA_2, embedding_scale=3584**0.5),
+    "gemma-3-270m": replace(GEMMA_3, embedding_scale=640**0.5),
+    "gemma-3-1b": replace(GEMMA_3, embedding_scale=1152**0.5),
+    "gemma-3-4b": replace(
+        GEMMA_3,
+        n_ctx=131072,
+        windows=(1024,) * 5 + (None,),
+        scaling=LinearScaling(8.0),
+        embedding_scale=2560**0.5,
+    ),
     "bert-base": Published("huggingface/transformers, models/bert/", 512, 1e-12, activation="gelu"),
     "t5-small": Published(
         "huggingface/transformers, models/t5/",
@@ -141,6 +163,9 @@ HEADS = {
     "phi-3-mini-4k": (32, 32),
     "gemma-2-2b": (8, 4),
     "gemma-2-9b": (16, 8),
+    "gemma-3-270m": (4, 1),
+    "gemma-3-1b": (4, 1),
+    "gemma-3-4b": (8, 4),
     "bert-base": (12, 12),
     "t5-small": (8, 8),
     "transformer-base": (8, 8),
@@ -159,7 +184,7 @@ def test_every_entry_is_in_the_tables():
 def test_values_match_the_publication(name):
     expected = asdict(PUBLISHED[name])
     expected.pop("source")
-    assert values_of(catalog.load(name)) == expected
+    assert values_of(catalog.load(name), len(expected["windows"])) == expected
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -169,18 +194,22 @@ def test_head_counts_match_the_publication(name):
     assert only((a.n_heads, a.n_kv_heads) for a in attentions) == HEADS[name]
 
 
-def values_of(b):
-    """The values of `Published` in a blueprint, each equal in all blocks."""
+def values_of(b, period):
+    """The values of `Published` in a blueprint, each equal in all blocks of a kind."""
     blocks = (*b.blocks, *b.encoder)
     attentions = [block.attention for block in blocks]
     attentions += [block.cross_attention for block in blocks if block.cross_attention]
     norms = [block.norm for block in blocks] + [b.final_norm, b.encoder_norm, b.embedding.norm]
     norms += [a.query_key_norm for a in attentions]
-    ropes = {a.position for a in attentions if isinstance(a.position, Rope)}
-    rope = only(ropes) if ropes else None
+    ropes = {a.window is None: set() for a in attentions}
+    for a in attentions:
+        if isinstance(a.position, Rope):
+            ropes[a.window is None].add(a.position)
+    found = [only(of_kind) for of_kind in ropes.values() if of_kind]
+    rope = only(ropes[True]) if ropes.get(True) else found[0] if found else None
     tables = [a.position for a in attentions if isinstance(a.position, RelativeBias)]
     windows = tuple(block.attention.window for block in b.blocks)
-    assert windows == windows[:2] * (len(windows) // 2)
+    assert windows == tuple(windows[i % period] for i in range(len(windows)))
     return {
         "n_ctx": b.n_ctx,
         "eps": only(norm.eps for norm in norms if norm is not None),
@@ -188,7 +217,8 @@ def values_of(b):
         "activation": only(activation(block.ffn) for block in blocks),
         "scaling": rope and rope.scaling and asdict(rope.scaling),
         "rotated": rope and rope.n_rotated / attentions[0].d_head,
-        "windows": windows[:2],
+        "windows": windows[:period],
+        "local_base": next((r.base for r in found if r.base != rope.base), None),
         "scale": only(a.scale for a in attentions),
         "caps": (only(a.softcap for a in attentions), b.head.softcap),
         "embedding_scale": b.embedding.scale,

@@ -76,6 +76,41 @@ GEMMA2 = {
     "sliding_window": 4096,
     "vocab_size": 256000,
 }
+
+
+def _gemma3(d_model, d_ff, n_layers, n_heads, n_kv_heads, window, n_vocab, n_ctx, **more):
+    return {
+        "model_type": "gemma3_text",
+        "attention_bias": False,
+        "attn_logit_softcapping": None,
+        "final_logit_softcapping": None,
+        "head_dim": 256,
+        "hidden_activation": "gelu_pytorch_tanh",
+        "hidden_size": d_model,
+        "intermediate_size": d_ff,
+        "max_position_embeddings": n_ctx,
+        "num_attention_heads": n_heads,
+        "num_hidden_layers": n_layers,
+        "num_key_value_heads": n_kv_heads,
+        "query_pre_attn_scalar": 256,
+        "rms_norm_eps": 1e-06,
+        "rope_local_base_freq": 10000.0,
+        "rope_theta": 1000000.0,
+        "sliding_window": window,
+        "vocab_size": n_vocab,
+    } | more
+
+
+LINEAR_8 = {"rope_scaling": {"factor": 8.0, "rope_type": "linear"}}
+# The text part of a multimodal config; the other keys have transformers' defaults.
+GEMMA3_4B = {
+    "model_type": "gemma3_text",
+    "hidden_size": 2560,
+    "intermediate_size": 10240,
+    "num_hidden_layers": 34,
+    "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
+    "sliding_window": 1024,
+}
 BERT = {
     "model_type": "bert",
     "architectures": ["BertForMaskedLM"],
@@ -165,6 +200,16 @@ PUBLISHED = {
         rope_scaling=LONGROPE,
     ),
     "gemma-2-2b": GEMMA2,
+    "gemma-3-270m": _gemma3(640, 2048, 18, 4, 1, 512, 262144, 32768),
+    "gemma-3-1b": _gemma3(1152, 6912, 26, 4, 1, 512, 262144, 32768, sliding_window_pattern=6),
+    "gemma-3-4b": GEMMA3_4B,
+    "gemma-3-12b": _gemma3(3840, 15360, 48, 16, 8, 1024, 262208, 131072, **LINEAR_8),
+    "gemma-3-27b": _gemma3(
+        *(5376, 21504, 62, 32, 16, 1024, 262208, 131072),
+        head_dim=128,
+        query_pre_attn_scalar=168,
+        **LINEAR_8,
+    ),
     "bert-base": BERT,
     "t5-small": T5,
 }
@@ -205,6 +250,14 @@ SMALL = {
         "query_pre_attn_scalar": 16,
         "vocab_size": 96,
     },
+    "gemma3": _gemma3(32, 64, 7, 4, 2, 8, 96, 64, head_dim=16, query_pre_attn_scalar=16),
+    "gemma3-other-pattern": _gemma3(
+        *(32, 64, 4, 4, 2, 8, 96, 64),
+        head_dim=16,
+        query_pre_attn_scalar=16,
+        layer_types=["sliding_attention", "full_attention", "full_attention", "sliding_attention"],
+        rope_scaling={"rope_type": "linear", "factor": 8.0},
+    ),
     "gpt2": GPT2
     | {"n_embd": 32, "n_head": 4, "n_layer": 2, "n_positions": 64, "n_ctx": 64, "vocab_size": 96},
     "bert": BERT

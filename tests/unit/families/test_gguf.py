@@ -160,6 +160,24 @@ def test_gemmas_norms_store_the_gain_in_gguf_and_gain_minus_one_in_hf():
     assert hf == Offset(Rename("model.layers.1.pre_feedforward_layernorm.weight"), 1.0)
 
 
+def test_gemma3_derives_its_pattern_as_llama_cpp_does():
+    file = file_of(of_config(SMALL["gemma3"]))
+    assert "gemma3.attention.sliding_window_pattern" not in file.metadata
+    del file.metadata["gemma3.rope.freq_base_swa"]  # older files lack it
+    attentions = read(file).attentions
+    assert [a.window for a in attentions] == [8] * 5 + [None, 8]
+    assert [a.position.base for a in attentions] == [1e4] * 5 + [1e6, 1e4]
+    file.metadata["gemma3.attention.sliding_window_pattern"] = 2
+    assert [a.window for a in read(file).attentions] == [8, None] * 3 + [8]
+    file.metadata["gemma3.attention.sliding_window"] = 0
+    assert {(a.window, a.position.base) for a in read(file).attentions} == {(None, 1e6)}
+
+
+def test_gemma3_27b_has_another_scale_in_gguf():
+    file = file_of(of_config(SMALL["gemma3"] | {"num_hidden_layers": 62, "query_pre_attn_scalar": 8}))
+    assert read(file).attention.score_scale == pytest.approx(8**-0.5)
+
+
 def test_gpt2s_query_key_and_value_are_fused_in_gguf():
     gpt2 = of_config(SMALL["gpt2"])
     sources = families.for_blueprint(gpt2).tensor_map(gpt2, "gguf")
@@ -207,7 +225,7 @@ def changed(name, **changes):
 
 
 REJECTED = {
-    "of the architecture `lama`, which zeropoint cannot run yet; it runs bert, gemma2, gpt2, llama": changed(
+    "of the architecture `lama`, which zeropoint cannot run yet; it runs bert, gemma2": changed(
         "llama", **{"general.architecture": "lama"}
     ),
     "of the architecture `mixtral`, which zeropoint cannot run yet": changed(
@@ -216,6 +234,13 @@ REJECTED = {
     "`llama.rope.scaling.type` is 'spiral'": changed("llama", **{"llama.rope.scaling.type": "spiral"}),
     "`llama.attention.value_length` is 4": changed("llama", **{"llama.attention.value_length": 4}),
     "`llama.vocab_size` is 95; the embedding has 96 rows": changed("llama", **{"llama.vocab_size": 95}),
+    "`gemma3.attention.sliding_window_pattern` has 3 items; it must have one for each": changed(
+        "gemma3", **{"gemma3.attention.sliding_window_pattern": [True, True, False]}
+    ),
+    "`gemma3.attention.sliding_window_pattern` is -1": changed(
+        "gemma3", **{"gemma3.attention.sliding_window_pattern": -1}
+    ),
+    "`gemma3.attention.sliding_window` is -1": changed("gemma3", **{"gemma3.attention.sliding_window": -1}),
     "`llama.block_count`": changed("llama", **{"llama.block_count": 0}),
 }
 
@@ -270,6 +295,7 @@ INEXPRESSIBLE = {
     "blocks[0].attention.position.frequencies beyond": of_config(
         SMALL["llama"] | {"rope_scaling": {"type": "dynamic", "factor": 2.0}}
     ),
+    "blocks[0].attention.scale is 0.5": of_config(SMALL["gemma3"] | {"query_pre_attn_scalar": 4}),
     "blocks[0].placement is 'post'": with_blocks("llama", placement="post"),
     "blocks[0].ffn is None": with_blocks("llama", ffn=None),
     "blocks[0].ffn.activation is 'gelu_tanh'": of_config(SMALL["bert"] | {"hidden_act": "gelu_new"}),

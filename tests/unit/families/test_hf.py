@@ -14,6 +14,7 @@ from zeropoint.blueprint.parts.position import (
     LinearScaling,
     Llama3Scaling,
     LongRopeScaling,
+    Rope,
     YarnScaling,
 )
 from zeropoint.blueprint.sources import Rename, Rows, Stacked, Transposed, stored_names
@@ -190,6 +191,49 @@ def test_gemma_alternates_windows_by_default():
     assert [block.attention.window for block in explicit.blocks] == [None] * 3 + [4096]
 
 
+def test_gemma3_has_a_global_block_after_five_local_ones_with_a_rope_of_its_own():
+    attentions = blueprint_of(PUBLISHED["gemma-3-4b"]).attentions
+    assert [a.window for a in attentions[:12]] == ([1024] * 5 + [None]) * 2
+    assert attentions[0].position == Rope(10000.0, 256)
+    assert attentions[5].position == Rope(1e6, 256, scaling=LinearScaling(8.0))
+    every_third = blueprint_of(SMALL["gemma3"] | {"sliding_window_pattern": 3}).attentions
+    assert [a.window for a in every_third] == [8, 8, None, 8, 8, None, 8]
+
+
+def test_gemma3s_ropes_are_read_in_both_layouts():
+    old = SMALL["gemma3"] | {"rope_scaling": {"rope_type": "linear", "factor": 8.0}, "rope_theta": 5e5}
+    new = {key: value for key, value in old.items() if "rope" not in key}
+    everywhere = {"rope_type": "linear", "factor": 8.0, "rope_theta": 5e5}
+    nested = {"full_attention": everywhere, "sliding_attention": {"rope_theta": 10000.0}}
+    assert blueprint_of(old) == blueprint_of(new | {"rope_parameters": nested})
+
+
+def test_the_text_part_of_a_multimodal_config_is_used():
+    text = PUBLISHED["gemma-3-4b"]
+    outer = {"model_type": "gemma3", "eos_token_id": [1, 106], "architectures": ["A"], "vision_config": {}}
+    config = families.text_config(outer | {"text_config": text}, "config.json")
+    assert config == text | {"eos_token_id": [1, 106]}
+    untyped = {key: value for key, value in text.items() if key != "model_type"}
+    assert families.text_config(outer | {"text_config": untyped}, "config.json") == config
+    assert families.text_config(text, "config.json") == text
+    with pytest.raises(BadModelFile, match="`text_config` is '3'; it must be an object"):
+        families.text_config(outer | {"text_config": 3}, "config.json")
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        ("language_model.model.layers.0.mlp.up_proj.weight", "model.layers.0.mlp.up_proj.weight"),
+        ("model.language_model.norm.weight", "model.norm.weight"),
+        ("language_model.lm_head.weight", "lm_head.weight"),
+        ("lm_head.weight", "lm_head.weight"),
+        ("model.vision_tower.x", "model.vision_tower.x"),
+    ],
+)
+def test_tensors_of_a_multimodal_model_get_the_names_of_a_text_model(stored, expected):
+    assert families.text_name(stored) == expected
+
+
 def test_an_explicit_head_dim_is_used():
     assert blueprint_of(SMALL["llama-wide-heads"]).blocks[0].attention.d_head == 16
 
@@ -200,9 +244,7 @@ def test_auto_map_is_never_run():
 
 
 REJECTED = {
-    "of the type `lama`, which zeropoint cannot run yet; it runs bert, gemma2, gpt2, llama": {
-        "model_type": "lama"
-    },
+    "of the type `lama`, which zeropoint cannot run yet; it runs bert, gemma2": {"model_type": "lama"},
     "`model_type` is missing; it must be one of bert": {"model_type": None},
     "`quantization_config` has the method 'gptq'": llama(quantization_config={"quant_method": "gptq"}),
     "unknown `hidden_act` `mish`; expected one of gelu": llama(hidden_act="mish"),
@@ -229,6 +271,21 @@ REJECTED = {
     "`position_embedding_type` is 'relative_key'": SMALL["bert"]
     | {"position_embedding_type": "relative_key"},
     "unknown `feed_forward_proj` `gated-relu`": SMALL["t5"] | {"feed_forward_proj": "gated-relu"},
+    "`query_pre_attn_scalar` is '-1'; it must be a number above 0": SMALL["gemma3"]
+    | {"query_pre_attn_scalar": -1},
+    "`query_pre_attn_scalar` is '0'": SMALL["gemma2"] | {"query_pre_attn_scalar": 0},
+    "`sliding_window` is missing; it must be an integer, since some layers slide": SMALL["gemma3"]
+    | {"sliding_window": None},
+    "`sliding_window_pattern` is '0'; it must be an integer from 1": SMALL["gemma3"]
+    | {"sliding_window_pattern": 0},
+    "`attn_logit_softcapping` is 50.0; this family supports only None": SMALL["gemma3"]
+    | {"attn_logit_softcapping": 50.0},
+    "`rope_parameters` is \"{'rope_type': 'default'}\"; it must be an object with full_attention": SMALL[
+        "gemma3"
+    ]
+    | {"rope_parameters": {"rope_type": "default"}},
+    "rope_parameters: `sliding_attention` is '3'; it must be an object": SMALL["gemma3"]
+    | {"rope_parameters": {"sliding_attention": 3}},
     "`layer_types` is \"['chunked']\"; it must be a list of 4": SMALL["gemma2"]
     | {"layer_types": ["chunked"]},
 }
