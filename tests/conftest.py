@@ -43,6 +43,17 @@ def smollm2_path() -> Path:
 
 
 @pytest.fixture(scope="session")
+def gemma3_path() -> Path:
+    """Gemma 3 270M, if it is on this disk: its licence is accepted by a person, not by a test."""
+    from zeropoint.catalogue.lookup import lookup
+
+    path = lookup("gemma3:270m").path
+    if path is None:
+        pytest.skip("gemma3:270m is not on this disk; `zeropoint models pull gemma3:270m` fetches it")
+    return path
+
+
+@pytest.fixture(scope="session")
 def data_folder() -> Path:
     """The folder with local copies of public texts, named by ZEROPOINT_DATA."""
     folder = os.environ.get("ZEROPOINT_DATA")

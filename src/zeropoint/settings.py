@@ -251,6 +251,10 @@ KEYS: tuple[Key, ...] = tuple(
             _text("home", "Folder for models and everything derived from them."),
             _text("data", "Folder of your own copies of data sets, searched before any download."),
             *ENGINE_OPTIONS,
+            _text(
+                "accept_licence",
+                "Licences whose terms you accept, such as gemma; several are separated by commas.",
+            ),
             _switch("offline", "Use only files on this disk."),
             _switch("debug", "Show the traceback of an error."),
             Option(

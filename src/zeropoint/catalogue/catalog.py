@@ -12,6 +12,7 @@ from typing import Any
 from zeropoint import registry
 from zeropoint.blueprint.toml_codec import decode, decode_value, refuse_unknown
 from zeropoint.catalogue.source import DownloadSource, FileRequest
+from zeropoint.catalogue.sources.parts import Part, PartsSource
 from zeropoint.errors import BadInput, choices
 from zeropoint.files.toml_text import parse_toml
 from zeropoint.frozen import frozen
@@ -112,6 +113,9 @@ def _entry(raw: dict[str, Any], where: str) -> CatalogEntry:
         raise BadInput(f"{where}: `sha256` must be 64 lower-case hexadecimal digits")
     if entry.n_bytes <= 0 or not sources or Path(entry.file).name != entry.file:
         raise BadInput(f"{where}: `n_bytes` must be above 0, `file` a plain name, and `source` not empty")
+    for source in sources:
+        if isinstance(source, PartsSource) and source.n_bytes != entry.n_bytes:
+            raise BadInput(f"{where}: the parts have {source.n_bytes:,} bytes instead of {entry.n_bytes:,}")
     return entry
 
 
@@ -120,5 +124,20 @@ def _source(raw: dict[str, Any], where: str) -> DownloadSource:
     kind = raw.pop("kind", None)
     if kind not in registry.names(_SOURCES):
         raise BadInput(f"{where}: {choices('kind', kind, registry.names(_SOURCES))}")
-    source: DownloadSource = decode(registry.load_class(_SOURCES, kind, DownloadSource), raw, where)
+    parts = [_part(part, f"{where}, part {number}") for number, part in enumerate(raw.pop("part", []), 1)]
+    if kind == "parts" and not parts:
+        raise BadInput(f"{where}: `part` is missing; give a [[model.source.part]] for each part")
+    ready = {"parts": tuple(parts)}
+    source: DownloadSource = decode(
+        registry.load_class(_SOURCES, kind, DownloadSource), raw, where, ready=ready
+    )
     return source
+
+
+def _part(raw: dict[str, Any], where: str) -> Part:
+    raw = dict(raw)
+    numbers: dict[str, Any] = {name: raw.pop(name) for name in ("n_bytes", "sha256") if name in raw}
+    part: Part = decode(Part, numbers, where, ready={"source": _source(raw, where)})
+    if part.n_bytes <= 0 or not _SHA256.fullmatch(part.sha256):
+        raise BadInput(f"{where}: `n_bytes` must be above 0, `sha256` 64 lower-case hexadecimal digits")
+    return part

@@ -12,11 +12,12 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from zeropoint.catalogue import cache, local_names, model_refs, source_chain
+from zeropoint.catalogue import cache, licences, local_names, model_refs, source_chain
 from zeropoint.catalogue.cache import Record
 from zeropoint.catalogue.catalog import CatalogEntry
 from zeropoint.catalogue.download import download_files
 from zeropoint.catalogue.download.progress import Notice, Progress, no_notice, no_progress
+from zeropoint.catalogue.licences import AskLicence
 from zeropoint.catalogue.lookup import ModelInfo, lookup, lookup_remote
 from zeropoint.catalogue.model_refs import CatalogueRef, FileRef, Remote, StoreRef, UrlRef
 from zeropoint.errors import BadInput, DiskError, NetworkError
@@ -48,12 +49,14 @@ def resolve(
     offline: bool = False,
     refresh: bool = False,
     check: Callable[[ModelInfo], None] | None = None,
+    ask_licence: AskLicence | None = None,
 ) -> ResolvedModel:
     """The file of a model name, downloaded if it is not on this disk yet.
 
     progress: called as bytes arrive, possibly from another thread. notice: called with one sentence at a
     time. refresh: query the source even if a file is on disk; without it, a name keeps its content.
     check: called before a model that is not in the catalogue is downloaded; it may raise to refuse that.
+    ask_licence: called if the user has not accepted the model's licence yet; without it, that is an error.
     Raises BadInput, NetworkError naming each source with its reason, DiskError.
     """
     ref = model_refs.parse(name)
@@ -68,6 +71,8 @@ def resolve(
         return _resolved(ref, record)
     if source_chain.is_offline(settings, offline):
         return _resolved(ref, _find_offline(ref, folder))
+    if isinstance(ref, CatalogueRef):
+        licences.require(ref.entry.licence, ref.key, settings, ask_licence)
     return _resolved(ref, _fetch(ref, folder, progress or no_progress, notice or no_notice, refresh, check))
 
 
@@ -140,6 +145,7 @@ def _fetch(
         cache.save(record)
         # again: a child of a killed process may have been writing when the first call removed its files
         download_files.remove_stale(folder)
+        download_files.remove_partial(folder)
         return record
 
 

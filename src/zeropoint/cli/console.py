@@ -48,6 +48,11 @@ class Console:
         """Whether stdin and stdout are both terminals."""
         return _is_tty(sys.stdin) and _is_tty(sys.stdout)
 
+    @property
+    def can_ask(self) -> bool:
+        """Whether a question on stderr reaches somebody who can answer on stdin."""
+        return _is_tty(sys.stdin) and _is_tty(sys.stderr)
+
     def has_color(self, stream: IO[str]) -> bool:
         """Whether to colour output on `stream` (precedence as on no-color.org)."""
         if self.color is not None:

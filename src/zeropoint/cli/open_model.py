@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zeropoint.cli.console import Console
+from zeropoint.cli.licence_question import ask_licence
 from zeropoint.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def open_model(settings: Settings, console: Console, *, will_chat: bool = False)
             will_chat=will_chat,
             progress=report,
             notify=console.notice,
+            ask_licence=ask_licence(console),
         )
 
 

@@ -9,7 +9,19 @@ import pytest
 from zeropoint.catalogue import catalog
 from zeropoint.errors import BadInput
 
-GOOD = (Path(catalog.__file__).parent / "models.toml").read_text(encoding="utf-8")
+ALL = (Path(catalog.__file__).parent / "models.toml").read_text(encoding="utf-8")
+GOOD = "[[model]]".join(ALL.split("[[model]]")[:2])  # the first model
+PARTS = "".join(
+    f'''
+[[model.source.part]]
+kind = "url"
+url = "http://127.0.0.1/{size}"
+n_bytes = {size}
+sha256 = "{"0" * 64}"
+'''
+    for size in (98_000_000, 362_432)
+)
+GOOD += f'\n[[model.source]]\nkind = "parts"\n{PARTS}'
 
 
 def test_the_default_model_and_its_sources() -> None:
@@ -55,7 +67,16 @@ def test_sizes_match_the_file(smollm2_path: Path) -> None:
         ("n_layers = 30\n", "", r"`blueprint.n_layers` is missing; give an integer"),
         ("n_layers = 30", 'n_layers = "30"', r'`blueprint.n_layers` is "30"; expected an integer'),
         ("n_layers = 30", "n_layers = true", r"`blueprint.n_layers` is true; expected an integer"),
-        ('kind = "pypi"', 'kind = "ftp"', r"source: unknown kind `ftp`; expected one of hub, pypi, url"),
+        (
+            'kind = "pypi"',
+            'kind = "ftp"',
+            r"source: unknown kind `ftp`; expected one of hub, parts, pypi, url",
+        ),
+        ("n_bytes = 362432", "n_bytes = 362431", r"parts have 98,362,431 bytes instead of 98,362,432"),
+        ("n_bytes = 362432", "n_bytes = 0", r"source, part 2: `n_bytes` must be above 0"),
+        (f'sha256 = "{"0" * 64}"', 'sha256 = "0"', r"part 1: .*`sha256` 64 lower-case"),
+        ("n_bytes = 362432\n", "", r"part 2: `n_bytes` is missing; give an integer"),
+        (PARTS, "", r"`part` is missing; give a \[\[model\.source\.part\]\]"),
         ('package = "', 'packet = "', r"source: unknown key `packet`"),
         ('sha256 = "b1', 'sha256 = "B1', r"`sha256` must be 64"),
         ("n_bytes = 98362432", "n_bytes = 0", r"`n_bytes` must be above 0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import struct
@@ -13,6 +14,7 @@ import pytest
 
 from zeropoint.catalogue import catalog
 from zeropoint.cli.app import main
+from zeropoint.cli.console import Console
 
 Capture = pytest.CaptureFixture[str]
 
@@ -178,3 +180,39 @@ def test_help(capsys: Capture, words: tuple[str, ...]) -> None:
     code, out, _ = run(capsys, *words, "--help")
     assert code == 0
     assert "Usage: zeropoint models" in out
+
+
+@pytest.fixture
+def licensed(downloaded: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a model under the Gemma Terms of Use, in place but without a record."""
+    entries = catalog.read(CATALOGUE.replace('"MIT"', '"Gemma Terms of Use"'), "test.toml")
+    monkeypatch.setattr(catalog, "load", lambda: entries)
+    return downloaded
+
+
+def test_pull_needs_the_licence_accepted(capsys: Capture, licensed: Path) -> None:
+    code, out, err = run(capsys, "pull", "tiny:1")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "https://ai.google.dev/gemma/terms" in err
+    assert "`zeropoint models pull tiny:1 --accept-licence` or ZEROPOINT_ACCEPT_LICENCE=gemma" in err
+    assert run(capsys, "list")[1].split("\t")[2] == "Gemma Terms of Use (not accepted yet)"
+    facts = json.loads(run(capsys, "show", "tiny:1", "--json")[1])
+    assert (facts["licence_url"], facts["licence_accepted"]) == ("https://ai.google.dev/gemma/terms", False)
+
+    assert run(capsys, "pull", "tiny:1", "--accept-licence") == (0, f"{licensed}\n", "")
+    assert json.loads(run(capsys, "list", "--json")[1])[0]["licence_accepted"] is True
+    assert "licence accepted\tyes\n" in run(capsys, "show", "tiny:1")[1]
+    assert run(capsys, "pull", "tiny:1")[0] == 0
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 2), ("\n", 2), ("", 2)])
+def test_a_terminal_is_asked_about_the_licence(
+    capsys: Capture, licensed: Path, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
+) -> None:
+    monkeypatch.setattr(Console, "can_ask", True)
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    result, _, err = run(capsys, "pull", "tiny:1")
+    assert result == code
+    assert err.startswith("tiny:1 is under the Gemma Terms of Use: https://ai.google.dev/gemma/terms\n")
+    assert "do you accept these terms? [y/N]: " in err
+    assert ("error: tiny:1 is under" in err) == (code == 2)

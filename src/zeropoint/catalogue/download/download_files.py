@@ -25,6 +25,7 @@ __all__ = [
     "create_folder",
     "disk_error",
     "publish",
+    "remove_partial",
     "remove_stale",
     "scratch_folder",
     "verify",
@@ -72,6 +73,13 @@ def remove_stale(folder: Path) -> None:
         else:
             with contextlib.suppress(OSError):
                 path.unlink()
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what an interrupted download left in `folder`, once another source had the model."""
+    for path in folder.glob("*.gguf.part*"):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def append(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zeropoint.cli import help_page, open_model, options
+from zeropoint.cli import help_page, licence_question, open_model, options
 from zeropoint.cli.console import Console
 from zeropoint.cli.names import format_lists
 from zeropoint.errors import BadInput
@@ -194,7 +194,13 @@ def _quality(
 
     name = open_model.model_name(settings)
     with console.progress(f"fetching {name}") as report:
-        source = resolve(name, settings=settings, progress=report, notice=console.notice).path
+        source = resolve(
+            name,
+            settings=settings,
+            progress=report,
+            notice=console.notice,
+            ask_licence=licence_question.ask_licence(console),
+        ).path
     rows = measure_quality(
         source,
         FORMATS if formats is None else [word.strip() for word in formats.split(",") if word.strip()],

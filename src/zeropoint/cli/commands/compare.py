@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zeropoint.cli import help_page, open_model, options
+from zeropoint.cli import help_page, licence_question, open_model, options
 from zeropoint.cli.answer import usage
 from zeropoint.cli.console import Console
 from zeropoint.cli.names import model_names
@@ -68,7 +68,12 @@ def command(
 
     settings = options.read({**flags, "model": name})
     open_model.warn_about_threads(settings, console)
-    model = resolve(open_model.model_name(settings), settings=settings, notice=console.notice)
+    model = resolve(
+        open_model.model_name(settings),
+        settings=settings,
+        notice=console.notice,
+        ask_licence=licence_question.ask_licence(console),
+    )
     ids = load_tokenizer(open_native(model.path)).encode(text)
     result = compare(
         model.path,

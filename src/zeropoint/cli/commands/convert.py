@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from zeropoint import registry
-from zeropoint.cli import help_page
+from zeropoint.cli import help_page, licence_question
 from zeropoint.cli.console import Console
 from zeropoint.cli.names import format_names, model_names
 
@@ -106,5 +106,10 @@ def _resolve(source: str, console: Console) -> tuple[Path, Mapping[str, float]]:
     from zeropoint.catalogue.fetch import resolve
 
     with console.progress(f"fetching {source}") as report:
-        model = resolve(source, progress=report, notice=console.notice)
+        model = resolve(
+            source,
+            progress=report,
+            notice=console.notice,
+            ask_licence=licence_question.ask_licence(console),
+        )
     return model.path, model.entry.sampling if model.entry is not None else {}

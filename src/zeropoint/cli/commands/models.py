@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zeropoint.cli import help_page
+from zeropoint.cli import help_page, licence_question
 from zeropoint.cli.console import Console
 from zeropoint.cli.names import model_names
 from zeropoint.errors import BadModelFile
@@ -37,6 +37,7 @@ _SIZE_NAMES = {
     "n_ctx": "context_length",
     "n_vocab": "vocabulary_size",
 }
+_LICENCE_STATES = {None: "", True: " (accepted)", False: " (not accepted yet)"}
 _pass_console = click.make_pass_decorator(Console, ensure=True)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _one = click.argument("name", required=True, shell_complete=model_names)
@@ -61,9 +62,10 @@ def list_models(console: Console, as_json: bool) -> None:
 
     In a pipe, each line has tab-separated name, size, licence, source and time of last use.
     """
-    from zeropoint.catalogue import cache, catalog
+    from zeropoint.catalogue import cache, catalog, licences
 
-    downloaded = {record.name: record for record in cache.records(Settings.read())}
+    settings = Settings.read()
+    downloaded = {record.name: record for record in cache.records(settings)}
     rows: list[dict[str, Any]] = [
         {
             "name": record.name,
@@ -77,8 +79,11 @@ def list_models(console: Console, as_json: bool) -> None:
     ]
     for entry in catalog.load().values():
         if entry.name not in downloaded:
-            row = {"name": entry.name, "size_bytes": entry.n_bytes, "licence": entry.licence}
+            row: dict[str, Any] = {"name": entry.name, "size_bytes": entry.n_bytes, "licence": entry.licence}
             rows.append(row | {"source": entry.sources[0].label, "last_used": None, "path": None})
+    for row in rows:
+        licence = licences.find(row["licence"])
+        row["licence_accepted"] = licences.is_accepted(licence, settings) if licence else None
     if as_json:
         console.json(rows)
         return
@@ -88,7 +93,7 @@ def list_models(console: Console, as_json: bool) -> None:
             (
                 row["name"],
                 _size(row["size_bytes"]),
-                row["licence"] or "?",
+                (row["licence"] or "?") + _LICENCE_STATES[row["licence_accepted"]],
                 row["source"],
                 row["last_used"] or "not downloaded",
             )
@@ -100,16 +105,22 @@ def list_models(console: Console, as_json: bool) -> None:
 @command.command("pull")
 @_many
 @click.option("--dry-run", is_flag=True, help="Show what would be downloaded, without downloading.")
+@click.option(
+    "--accept-licence",
+    is_flag=True,
+    help="Accept the licences of these models, which `models show` names, without a question.",
+)
 @_pass_console
-def pull(console: Console, names: tuple[str, ...], dry_run: bool) -> None:
+def pull(console: Console, names: tuple[str, ...], dry_run: bool, accept_licence: bool) -> None:
     """Download or update models.
 
     Prints the path of each file. An interrupted download resumes, and every file is verified against its
-    SHA-256.
+    SHA-256. Some licences, such as the Gemma Terms of Use, must be accepted once before a download.
     """
     from zeropoint.catalogue import fetch
 
     settings = Settings.read()
+    ask = licence_question.accept_licence if accept_licence else licence_question.ask_licence
     for name in names:
         if dry_run:
             info = fetch.lookup(name, settings=settings)
@@ -123,6 +134,7 @@ def pull(console: Console, names: tuple[str, ...], dry_run: bool) -> None:
                 notice=console.notice,
                 refresh=True,
                 check=lambda info: _warn_if_unrunnable(info, console),
+                ask_licence=ask(console),
             )
         console.line(str(model.path))
 
@@ -184,6 +196,8 @@ def _facts(model: Description) -> dict[str, Any]:
     """What the catalogue, or else the file header, says about a model."""
     import dataclasses
 
+    from zeropoint.catalogue import licences
+
     info = model.info
     facts: dict[str, Any] = {
         "name": info.name,
@@ -201,6 +215,9 @@ def _facts(model: Description) -> dict[str, Any]:
         "tensors": model.n_tensors,
         "sampling": dict(model.sampling) or None,
     }
+    if licence := licences.find(info.licence):
+        is_accepted = licences.is_accepted(licence, Settings.read())
+        facts |= {"licence_url": licence.url, "licence_accepted": is_accepted}
     if info.entry is not None:
         facts |= {"description": info.entry.description, "sha256": info.entry.sha256}
         sizes = dataclasses.asdict(info.entry.blueprint)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.catalogue.fetch import resolve
+from zeropoint.catalogue.licences import AskLicence
 from zeropoint.convert.run_gguf import open_native
 from zeropoint.engine.machine import available_memory_bytes
 from zeropoint.engine.native.engine import NativeEngine
@@ -45,6 +46,7 @@ def load(
     will_chat: bool = False,
     progress: Progress | None = None,
     notify: Notice | None = None,
+    ask_licence: AskLicence | None = None,
     **keywords: Unpack[EngineKeywords],
 ) -> Model:
     """Load a model by name or path, fetching it first if it is not on this disk.
@@ -58,12 +60,19 @@ def load(
 
     will_chat: prepare the chat template now, in parallel, rather than at its first use.
     progress(total, done) reports on a download; notify(text) also on what was ignored in the file.
+    ask_licence(licence, name) returns whether the user accepts a licence that needs it; without it, a model
+    under one is not downloaded until the user has accepted it.
     Raises BadInput, BadModelFile, NetworkError, DiskError, OutOfMemory or MachineError.
     """
     settings = Settings.read()
     options = (options or settings.engine_options()).updated(**keywords)
     resolved = resolve(
-        str(name), settings=settings, progress=progress, notice=notify, check=_refuse_before_download
+        str(name),
+        settings=settings,
+        progress=progress,
+        notice=notify,
+        check=_refuse_before_download,
+        ask_licence=ask_licence,
     )
     file = open_native(resolved.path)
     blueprint = gguf_blueprint(file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -66,18 +66,26 @@ def _check_merges(reader: MetadataReader, ids: dict[str, int]) -> None:
 def _merges_from_scores(
     tokens: list[str], ids: dict[str, int], scores: list[float], forbidden: set[str]
 ) -> list[tuple[str, str]]:
-    """Every way to join two tokens into a third, best score first, as transformers derives them."""
-    scored: list[tuple[float, int, int, str, str]] = []
+    """Every way to join two tokens into a third, best score first, as transformers derives them.
+
+    Equal scores: the longest left part first, then the longest right part, then the order of ids. Start-up
+    waits for this loop, so that it sorts tokens, not merges, and shares the strings of the vocabulary.
+    """
     lengths = sorted({*map(len, tokens)})  # trying every split of a token of megabytes would take too long
-    for index, token in enumerate(tokens):
-        if len(token) < 2 or token in forbidden:
-            continue
-        splits = [
-            (left, right)
-            for length in lengths[: bisect_left(lengths, len(token))]
-            if (left := token[:length]) in ids and (right := token[length:]) in ids
-        ]
-        splits.sort(key=lambda pair: (ids[pair[0]], ids[pair[1]]))
-        scored.extend((scores[index], len(left), len(right), left, right) for left, right in splits)
-    scored.sort(key=lambda merge: merge[:3], reverse=True)
-    return [(left, right) for *_, left, right in scored]
+    cuts = {length: lengths[:at][::-1] for at, length in enumerate(lengths)}
+    find, score = ids.get, scores.__getitem__
+    joined = [i for i, token in enumerate(tokens) if len(token) > 1 and token not in forbidden]
+    joined.sort(key=score, reverse=True)
+    merges: list[tuple[str, str]] = []
+    for _, group in itertools.groupby(joined, key=score):
+        first, equal = len(merges), list(group)
+        for index in equal:
+            token = tokens[index]
+            merges += [
+                (tokens[left], tokens[right])
+                for cut in cuts[len(token)]
+                if (left := find(token[:cut])) is not None and (right := find(token[cut:])) is not None
+            ]
+        if len(equal) > 1:
+            merges[first:] = sorted(merges[first:], key=lambda pair: (*map(len, pair),), reverse=True)
+    return merges
