@@ -19,6 +19,7 @@ from zeropoint.blueprint.parts.position import (
     Sinusoidal,
     YarnScaling,
 )
+from zeropoint.blueprint.parts.recurrence import ShortConvolution
 
 __all__ = ["DECODERS", "ENCODERS", "SEQ2SEQS", "TINY"]
 
@@ -139,6 +140,15 @@ def _llama(**attention: object) -> Blueprint:
 
 
 _SHORT_LONG = LongRopeScaling((1.0, 1.1, 1.2), (1.0, 2.0, 4.0), 8, 1.2)
+
+
+def _lfm2() -> Blueprint:
+    attention = replace(_GQA, query_key_norm=_RMS)
+    attending = Block(attention, Gated(48), _RMS)
+    mixing = Block(None, Gated(48), _RMS, recurrence=ShortConvolution(3))
+    return _decoder("lfm2", mixing, attending, mixing)
+
+
 _LONG = LongRopeScaling((1.0, 1.1, 1.2, 1.3), (1.0, 2.0, 4.0, 8.0), 8, 1.2)
 
 DECODERS: dict[str, Blueprint] = {
@@ -162,6 +172,7 @@ DECODERS: dict[str, Blueprint] = {
     "olmo3": _olmo3(),
     "qwen3moe": _qwen3moe(),
     "gpt-oss": _gpt_oss(),
+    "lfm2": _lfm2(),
     "attention alone": _decoder("handmade", Block(replace(_MHA, bias="output"), None, None)),
 }
 ENCODERS: dict[str, Blueprint] = {"bert": _bert()}

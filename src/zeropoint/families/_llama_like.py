@@ -128,9 +128,14 @@ def llama_like_from_gguf(
     bias: Bias = "none",
     has_query_key_norm: bool = False,
     window: int | None = None,
+    is_hybrid: bool = False,
 ) -> Blueprint:
-    """Like `llama_like_from_hf`, from a GGUF file's metadata."""
-    s = read_sizes(model, arch)
+    """Like `llama_like_from_hf`, from a GGUF file's metadata.
+
+    is_hybrid: blocks may have no key/value heads; they get no attention, and the caller adds a recurrence.
+    """
+    minimum = 0 if is_hybrid else 1
+    s = read_sizes(model, arch, min_kv_heads=minimum)
     norm = RMSNorm(get_float(model, f"{arch}.attention.layer_norm_rms_epsilon", 1e-12, 1.0))
     attention = Attention(
         n_heads=s.n_heads,
@@ -141,13 +146,14 @@ def llama_like_from_gguf(
         window=window,
         query_key_norm=norm if has_query_key_norm else None,
     )
-    kv_heads = read_kv_heads(model, arch, s.n_layers, s.n_heads)
+    kv_heads = read_kv_heads(model, arch, s.n_layers, s.n_heads, minimum=minimum)
+    attentions = (replace(attention, n_kv_heads=n) if n else None for n in kv_heads)
     return Blueprint(
         family=arch,
         d_model=s.d_model,
         n_vocab=s.n_vocab,
         n_ctx=s.n_ctx,
-        blocks=tuple(Block(replace(attention, n_kv_heads=n), Gated(s.d_ff), norm) for n in kv_heads),
+        blocks=tuple(Block(attention, Gated(s.d_ff), norm) for attention in attentions),
         final_norm=norm,
         head=Head(is_tied=s.is_tied),
     )

@@ -48,6 +48,10 @@ COUNTS = {
     "gemma-3-270m": 268_098_176,
     "gemma-3-1b": 999_885_952,
     "gemma-3-4b": 3_880_263_168,
+    "lfm2-350m": 354_483_968,
+    "lfm2-700m": 742_489_344,
+    "lfm2-1.2b": 1_170_340_608,
+    "lfm2-2.6b": 2_569_272_320,
     "bert-base": 109_514_298,  # encoder 108,891,648, masked-language-model head 622,650
     "transformer-base": 63_045_632,  # 65 M in table 3, with a vocabulary of "about 37000"
     "transformer-big": 214_171_648,  # 213 M in table 3

@@ -48,6 +48,7 @@ LLAMA_31 = replace(LLAMA_3, n_ctx=131072, scaling=Llama3Scaling(8.0, 1.0, 4.0, 8
 LLAMA_32 = replace(LLAMA_31, scaling=Llama3Scaling(32.0, 1.0, 4.0, 8192))
 SMOLLM2 = rotary(LITGPT, 8192, 1e-5, 1e5)
 QWEN3 = rotary(LITGPT, 40960, 1e-6, 1e6)
+LFM2 = rotary("ggml-org/llama.cpp, src/models/lfm2.cpp; published config.json", 128000, 1e-5, 1e6)
 GPT2 = Published("openai/gpt-2, src/model.py", 1024, 1e-5, activation="gelu_tanh")
 NANO = Published("karpathy/nanoGPT", 256, 1e-5, activation="gelu")
 ANNOTATED = Published("harvardnlp/annotated-transformer", 5000, 1e-6, activation="relu")
@@ -113,6 +114,10 @@ PUBLISHED = {
         scaling=LinearScaling(8.0),
         embedding_scale=2560**0.5,
     ),
+    "lfm2-350m": LFM2,
+    "lfm2-700m": LFM2,
+    "lfm2-1.2b": LFM2,
+    "lfm2-2.6b": LFM2,
     "bert-base": Published("huggingface/transformers, models/bert/", 512, 1e-12, activation="gelu"),
     "t5-small": Published(
         "huggingface/transformers, models/t5/",
@@ -166,6 +171,10 @@ HEADS = {
     "gemma-3-270m": (4, 1),
     "gemma-3-1b": (4, 1),
     "gemma-3-4b": (8, 4),
+    "lfm2-350m": (16, 8),
+    "lfm2-700m": (24, 8),
+    "lfm2-1.2b": (32, 8),
+    "lfm2-2.6b": (32, 8),
     "bert-base": (12, 12),
     "t5-small": (8, 8),
     "transformer-base": (8, 8),
@@ -190,14 +199,14 @@ def test_values_match_the_publication(name):
 @pytest.mark.parametrize("name", HEADS)
 def test_head_counts_match_the_publication(name):
     b = catalog.load(name)
-    attentions = [block.attention for block in (*b.blocks, *b.encoder)]
+    attentions = [block.attention for block in (*b.blocks, *b.encoder) if block.attention]
     assert only((a.n_heads, a.n_kv_heads) for a in attentions) == HEADS[name]
 
 
 def values_of(b, period):
     """The values of `Published` in a blueprint, each equal in all blocks of a kind."""
     blocks = (*b.blocks, *b.encoder)
-    attentions = [block.attention for block in blocks]
+    attentions = [block.attention for block in blocks if block.attention]
     attentions += [block.cross_attention for block in blocks if block.cross_attention]
     norms = [block.norm for block in blocks] + [b.final_norm, b.encoder_norm, b.embedding.norm]
     norms += [a.query_key_norm for a in attentions]
@@ -208,7 +217,7 @@ def values_of(b, period):
     found = [only(of_kind) for of_kind in ropes.values() if of_kind]
     rope = only(ropes[True]) if ropes.get(True) else found[0] if found else None
     tables = [a.position for a in attentions if isinstance(a.position, RelativeBias)]
-    windows = tuple(block.attention.window for block in b.blocks)
+    windows = tuple(attention.window for attention in b.attentions)
     assert windows == tuple(windows[i % period] for i in range(len(windows)))
     return {
         "n_ctx": b.n_ctx,

@@ -37,8 +37,10 @@ def test_both_kinds_have_one_form() -> None:
 def test_every_model_has_a_stream_to_change(name: str) -> None:
     known = intervention_points(DECODERS[name])
     assert "embedding.output" in known
-    assert "blocks.0.attention.context" in known
-    assert {"blocks.0.after_attention", "blocks.0.after_ffn"} & set(known)
+    blocks = DECODERS[name].blocks
+    attending = next(i for i, block in enumerate(blocks) if block.attention is not None)
+    assert f"blocks.{attending}.attention.context" in known
+    assert {f"blocks.0.after_{blocks[0].mixer}", "blocks.0.after_ffn"} & set(known)
     assert not [point for point in known if point.endswith(("cross_attention.context", "norm", "weights"))]
 
 

@@ -143,6 +143,27 @@ LONGROPE = {
     "long_factor": [1.0299999713897705, 1.0499999523162842, 1.0499999523162842, *[64.0] * 45],
 }
 
+
+def _lfm2(d_model, block_ff_dim, n_layers, n_heads, attending, **more):
+    return {
+        "model_type": "lfm2",
+        "block_ff_dim": block_ff_dim,
+        "block_ffn_dim_multiplier": 1.0,
+        "block_multiple_of": 256,
+        "conv_L_cache": 3,
+        "conv_bias": False,
+        "full_attn_idxs": list(attending),
+        "hidden_size": d_model,
+        "max_position_embeddings": 128000,
+        "norm_eps": 1e-05,
+        "num_attention_heads": n_heads,
+        "num_hidden_layers": n_layers,
+        "num_key_value_heads": 8,
+        "rope_theta": 1000000.0,
+        "vocab_size": 65536,
+    } | more
+
+
 PUBLISHED = {
     "gpt2": GPT2,
     "llama-2-7b": _llama("llama", 4096, 11008, 32, 32, 32, 32000, 4096),
@@ -212,6 +233,10 @@ PUBLISHED = {
     ),
     "bert-base": BERT,
     "t5-small": T5,
+    "lfm2-350m": _lfm2(1024, 6656, 16, 16, (2, 5, 8, 10, 12, 14)),
+    "lfm2-700m": _lfm2(1536, 10240, 16, 24, (2, 5, 8, 10, 12, 14)),
+    "lfm2-1.2b": _lfm2(2048, 12288, 16, 32, (2, 5, 8, 10, 12, 14)),
+    "lfm2-2.6b": _lfm2(2048, 16128, 30, 32, (2, 5, 9, 13, 17, 21, 24, 27)),
 }
 
 _TINY = (32, 64, 2, 4, 2, 96, 64)
@@ -258,6 +283,7 @@ SMALL = {
         layer_types=["sliding_attention", "full_attention", "full_attention", "sliding_attention"],
         rope_scaling={"rope_type": "linear", "factor": 8.0},
     ),
+    "lfm2": _lfm2(32, 48, 3, 4, (1,), num_key_value_heads=2, vocab_size=96, block_multiple_of=16),
     "gpt2": GPT2
     | {"n_embd": 32, "n_head": 4, "n_layer": 2, "n_positions": 64, "n_ctx": 64, "vocab_size": 96},
     "bert": BERT

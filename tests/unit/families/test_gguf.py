@@ -124,7 +124,15 @@ def test_keys_are_those_of_the_gguf_package():
     keys = constants.Keys
     known = {
         value
-        for section in (keys.General, keys.LLM, keys.Attention, keys.Rope, keys.Tokenizer)
+        for section in (
+            keys.General,
+            keys.LLM,
+            keys.Attention,
+            keys.Rope,
+            keys.Tokenizer,
+            keys.SSM,
+            keys.ShortConv,
+        )
         for value in vars(section).values()
         if isinstance(value, str)
     }

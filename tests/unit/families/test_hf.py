@@ -17,7 +17,7 @@ from zeropoint.blueprint.parts.position import (
     Rope,
     YarnScaling,
 )
-from zeropoint.blueprint.sources import Rename, Rows, Stacked, Transposed, stored_names
+from zeropoint.blueprint.sources import Rename, Reshaped, Rows, Stacked, Transposed, stored_names
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadInput, BadModelFile
 
@@ -106,6 +106,9 @@ def _shape(source, theirs):
             return (end - begin, *rest)
         case Transposed(inner):
             return _shape(inner, theirs)[::-1]
+        case Reshaped(inner, ours, stored):
+            assert _shape(inner, theirs) == stored
+            return ours
         case Stacked(inner):
             return (len(inner), *_shape(inner[0], theirs))
         case _:
