@@ -47,6 +47,17 @@ _GEMMA2 = {**_LLAMA, **_TIED, "head_dim": 16, "query_pre_attn_scalar": 24, "slid
 _GEMMA3 = {**_GEMMA2, "num_hidden_layers": 7}
 _PHI = {**_LLAMA, **_FULL, "partial_rotary_factor": 0.5}
 _LFM2 = {**_LLAMA, "num_hidden_layers": 3, "block_auto_adjust_ff_dim": False, "block_multiple_of": 8}
+_MAMBA2 = {
+    "vocab_size": V,
+    "hidden_size": 32,
+    "num_heads": 8,
+    "head_dim": 8,
+    "state_size": 16,
+    "n_groups": 1,
+    "num_hidden_layers": 2,
+    "chunk_size": 8,
+    "pad_token_id": 0,
+}
 
 
 def rope(kind: str, **values: Any) -> dict[str, Any]:
@@ -143,6 +154,12 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         "window, eight": {**_LLAMA, "num_local_experts": 8, "sliding_window": 6},
     },
 }
+CASES["mamba2"] = {
+    "one group, tied": {**_MAMBA2, "tie_word_embeddings": True},
+    "two groups": {**_MAMBA2, "n_groups": 2, "conv_kernel": 3, "layer_norm_epsilon": 1e-3},
+    "biases": {**_MAMBA2, "n_groups": 8, "use_bias": True, "use_conv_bias": False},
+    "narrow": {**_MAMBA2, "expand": 1, "num_heads": 2, "head_dim": 16, "state_size": 5},
+}
 PAIRS = [pytest.param(f, c, id=f"{f}-{n}") for f, configs in CASES.items() for n, c in configs.items()]
 
 
@@ -198,7 +215,7 @@ def test_decoder_logits_agree(
     mask = torch.ones_like(ids)
     mask[0, :N_PADDING] = 0
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    if config.get("conv_bias"):  # transformers' convolution sees the biases of padding
+    if config.get("conv_bias") or config.get("use_bias"):  # its convolution sees the biases of padding
         rows = [hf_model(ids[:1, N_PADDING:]).logits[0], hf_model(ids[1:]).logits[0]]
         expected_padded = torch.cat(rows)
     else:

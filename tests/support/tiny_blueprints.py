@@ -19,7 +19,7 @@ from zeropoint.blueprint.parts.position import (
     Sinusoidal,
     YarnScaling,
 )
-from zeropoint.blueprint.parts.recurrence import ShortConvolution
+from zeropoint.blueprint.parts.recurrence import Mamba2, ShortConvolution
 
 __all__ = ["DECODERS", "ENCODERS", "SEQ2SEQS", "TINY"]
 
@@ -134,6 +134,11 @@ def _gpt_oss() -> Blueprint:
     return _decoder("gpt_oss", *blocks, head=Head(is_tied=False))
 
 
+def _mamba2() -> Blueprint:
+    block = Block(None, None, _RMS, recurrence=Mamba2(8, 8, 16, n_groups=2, norm_eps=1e-6))
+    return _decoder("mamba2", block, block)
+
+
 def _llama(**attention: object) -> Blueprint:
     block = Block(replace(_GQA, **attention), Gated(48), _RMS)  # type: ignore[arg-type]
     return _decoder("llama", block, block, head=Head(is_tied=False))
@@ -173,6 +178,7 @@ DECODERS: dict[str, Blueprint] = {
     "qwen3moe": _qwen3moe(),
     "gpt-oss": _gpt_oss(),
     "lfm2": _lfm2(),
+    "mamba2": _mamba2(),
     "attention alone": _decoder("handmade", Block(replace(_MHA, bias="output"), None, None)),
 }
 ENCODERS: dict[str, Blueprint] = {"bert": _bert()}

@@ -21,7 +21,10 @@ from zeropoint.frozen import frozen
 __all__ = ["AddVector", "Intervention", "PointEdit", "Scale", "compile_interventions", "intervention_points"]
 
 # Taps through which all information passes: whatever follows reads the tensor only here.
-_MODIFIABLE = ("embedding.output", "after_attention", "after_ffn", "ffn.hidden", "attention.context")
+_MODIFIABLE = (
+    *("embedding.output", "after_attention", "after_recurrence", "after_ffn"),
+    *("ffn.hidden", "attention.context"),
+)
 _NO_END = 2**31 - 1  # more positions than any context holds
 
 

@@ -79,7 +79,8 @@ def _check_size(selected: Mapping[str, tuple[TapPoint, list[int]]]) -> None:
 def residual_tap(blueprint: Blueprint, layer: int) -> str:
     """Return the tap of the residual stream after a block. Raises BadInput for an unknown layer."""
     check_layer(blueprint, layer)
-    return f"blocks.{layer}.{'after_attention' if blueprint.blocks[layer].ffn is None else 'after_ffn'}"
+    block = blueprint.blocks[layer]
+    return f"blocks.{layer}.after_{block.mixer if block.ffn is None else 'ffn'}"
 
 
 def check_layer(blueprint: Blueprint, layer: int) -> None:

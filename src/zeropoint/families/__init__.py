@@ -18,6 +18,7 @@ Functions of a family module:
   "hf" or "gguf".
 - `gguf_tensors(blueprint)`: small GGUF tensors that represent metadata (rotary frequency factors).
 - `gguf_variant(model)`, optional: the family of a file whose architecture several families share.
+- `recognizes(config)`, optional: whether a config.json without `model_type` is one of the family.
 The `to_` functions end with `check_round_trip`, so a blueprint that the format cannot express is an error.
 
 Optional constants of a family module:
@@ -123,6 +124,10 @@ def for_hf(config: Mapping[str, Any], where: str = "config.json") -> ModuleType:
     """
     families = {_hf_model_type(module): module for module in _modules_with("from_hf")}
     model_type = config.get("model_type")
+    if model_type is None:
+        for module in _modules_with("recognizes"):
+            if module.recognizes(config):
+                return module
     if not isinstance(model_type, str) or model_type not in families:
         raise BadModelFile(unknown_hf(config, where, families))
     quantization = config.get("quantization_config")

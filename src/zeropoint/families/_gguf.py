@@ -33,7 +33,9 @@ __all__ = [
     "get_float",
     "get_layer_ints",
     "gguf_tensors",
+    "is_tied",
     "read_kv_heads",
+    "read_n_vocab",
     "read_sizes",
     "rope_from_gguf",
     "rope_to_gguf",
@@ -79,12 +81,12 @@ def read_sizes(model: GgufMetadata, arch: str, *, min_kv_heads: int = 1) -> Size
         d_model=d_model,
         n_layers=n_layers,
         n_ctx=model.get_int(f"{arch}.context_length", 1, 2**24),
-        n_vocab=_n_vocab(model, arch),
+        n_vocab=read_n_vocab(model, arch),
         n_heads=n_heads,
         n_kv_heads=next(n for n in kv_heads if n),
         d_head=d_head,
         d_ff=model.get_int(f"{arch}.feed_forward_length", 1, 2**22),
-        is_tied=_HEAD not in model.tensors,
+        is_tied=is_tied(model),
     )
 
 
@@ -216,6 +218,8 @@ def rope_to_gguf(rope: Rope, arch: str) -> dict[str, Any]:
 
 def gguf_tensors(blueprint: Blueprint) -> dict[str, tuple[float, ...]]:
     """Small float32 tensors that represent metadata: rotary frequency factors."""
+    if not blueprint.attentions:
+        return {}
     match blueprint.attention.position:
         case Rope(scaling=LongRopeScaling(short, long)):
             return {_LONG: long, _SHORT: short}
@@ -289,7 +293,12 @@ def _are_close(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     )
 
 
-def _n_vocab(model: GgufMetadata, arch: str) -> int:
+def is_tied(model: GgufMetadata) -> bool:
+    """Whether the head uses the embedding, which a file without the head's own matrix means."""
+    return _HEAD not in model.tensors
+
+
+def read_n_vocab(model: GgufMetadata, arch: str) -> int:
     """The number of rows of the embedding, which `vocab_size` may repeat but not contradict."""
     embedding = model.tensors.get(_EMBEDDING)
     if embedding is None:

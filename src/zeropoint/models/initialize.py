@@ -20,6 +20,7 @@ from torch import Tensor
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.parts.norm import RMSNorm
+from zeropoint.layers.recurrence import RecurrentLayer
 from zeropoint.models.decoder import Decoder
 from zeropoint.models.encoder import Encoder
 from zeropoint.models.seq2seq import Seq2Seq
@@ -55,6 +56,9 @@ def initialize(module: Decoder | Encoder | Seq2Seq, seed: int, init: Initializat
             _draw(parameter, generator, bound=bound)
         else:
             _draw(parameter, generator, std=_std(name, blueprint))
+    for part in module.modules():
+        if isinstance(part, RecurrentLayer):
+            part.initialize(generator)
 
 
 def _std(name: str, blueprint: Blueprint) -> float:

@@ -137,6 +137,40 @@ T5 = {
     "relative_attention_num_buckets": 32,
     "vocab_size": 32128,
 }
+MAMBA2_130M_BY_ITS_AUTHORS = {
+    "d_model": 768,
+    "d_intermediate": 0,
+    "n_layer": 24,
+    "vocab_size": 50277,
+    "ssm_cfg": {"layer": "Mamba2"},
+    "attn_layer_idx": [],
+    "attn_cfg": {},
+    "rms_norm": True,
+    "residual_in_fp32": True,
+    "fused_add_norm": True,
+    "pad_vocab_size_multiple": 16,
+    "tie_embeddings": True,
+}
+CODESTRAL_MAMBA = {
+    "model_type": "mamba2",
+    "hidden_size": 4096,
+    "expand": 2,
+    "num_heads": 128,
+    "head_dim": 64,
+    "state_size": 128,
+    "n_groups": 8,
+    "conv_kernel": 4,
+    "num_hidden_layers": 64,
+    "layer_norm_epsilon": 1e-05,
+    "hidden_act": "silu",
+    "use_conv_bias": True,
+    "use_bias": False,
+    "norm_before_gate": False,
+    "rms_norm": True,
+    "time_step_limit": [0.0, float("inf")],
+    "vocab_size": 32768,
+    "tie_word_embeddings": False,
+}
 LONGROPE = {
     "type": "longrope",
     "short_factor": [1.0800000429153442, 1.1100000143051147, 1.1399999856948853, *[2.0] * 45],
@@ -231,6 +265,16 @@ PUBLISHED = {
         query_pre_attn_scalar=168,
         **LINEAR_8,
     ),
+    "mamba2-130m": CODESTRAL_MAMBA
+    | {
+        "hidden_size": 768,
+        "num_heads": 24,
+        "n_groups": 1,
+        "num_hidden_layers": 24,
+        "vocab_size": 50288,
+        "tie_word_embeddings": True,
+    },
+    "codestral-mamba": CODESTRAL_MAMBA,
     "bert-base": BERT,
     "t5-small": T5,
     "lfm2-350m": _lfm2(1024, 6656, 16, 16, (2, 5, 8, 10, 12, 14)),
@@ -284,6 +328,17 @@ SMALL = {
         rope_scaling={"rope_type": "linear", "factor": 8.0},
     ),
     "lfm2": _lfm2(32, 48, 3, 4, (1,), num_key_value_heads=2, vocab_size=96, block_multiple_of=16),
+    "mamba2": CODESTRAL_MAMBA
+    | {
+        "hidden_size": 32,
+        "num_heads": 8,
+        "head_dim": 8,
+        "state_size": 16,
+        "n_groups": 2,
+        "num_hidden_layers": 2,
+        "vocab_size": 96,
+        "use_bias": True,
+    },
     "gpt2": GPT2
     | {"n_embd": 32, "n_head": 4, "n_layer": 2, "n_positions": 64, "n_ctx": 64, "vocab_size": 96},
     "bert": BERT

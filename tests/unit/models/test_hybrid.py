@@ -11,7 +11,7 @@ from tests.support.tiny_blueprints import TINY
 from zeropoint.blueprint import Block, Blueprint
 from zeropoint.blueprint.check import check, problems
 from zeropoint.blueprint.io import from_toml, to_toml
-from zeropoint.blueprint.parts.recurrence import Recurrence, ShortConvolution
+from zeropoint.blueprint.parts.recurrence import Mamba2, Recurrence, ShortConvolution
 from zeropoint.blueprint.taps import tap_points
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.engine.torch.engine import TorchEngine
@@ -19,7 +19,12 @@ from zeropoint.models.build import build
 from zeropoint.models.trace import trace
 
 LLAMA = TINY["llama"]
-RECURRENCES: list[Recurrence] = [ShortConvolution(3), ShortConvolution(4, has_bias=True)]
+RECURRENCES: list[Recurrence] = [
+    ShortConvolution(3),
+    ShortConvolution(4, has_bias=True),
+    Mamba2(n_heads=4, d_head=6, d_state=5),
+    Mamba2(4, 6, 5, n_groups=2, d_kernel=3, has_convolution_bias=False, has_bias=True),
+]
 IDS = torch.tensor([[5, 5, 7, 1, 5, 9, 30, 2, 11]])
 
 

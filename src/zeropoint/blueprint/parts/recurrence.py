@@ -7,11 +7,12 @@ needs to know about its kind: parameters, taps, the shapes of its state and its 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from zeropoint.frozen import frozen
 
-__all__ = ["Recurrence", "ShortConvolution"]
+__all__ = ["Mamba2", "Recurrence", "ShortConvolution"]
 
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 
@@ -56,4 +57,82 @@ class ShortConvolution:
             yield f"{field}.d_kernel is {self.d_kernel}; expected 2 to 64"
 
 
-Recurrence = ShortConvolution  # the kinds that a block can have; a union as more are added
+@frozen
+class Mamba2:
+    """A selective state-space model with one decay rate per head (Dao and Gu, "Mamba-2", 2024, section 7).
+
+    The input projection gives a gate z, a value x per head, an input key B and an output key C per group, and
+    a step size dt per head. x, B and C pass a short convolution and silu. Each head keeps a matrix
+    S [d_head, d_state]:
+
+        S = exp(-exp(decay_log) * step) * S + step * x B^T,   step = softplus(dt + bias)
+        y = S C + skip * x
+
+    The output is output(norm(y * silu(z))), normalized in n_groups parts.
+
+    n_groups: heads of a group share B and C. d_kernel: positions that the convolution sees. norm_eps: eps of
+    the RMSNorm. has_bias: of the projections.
+    """
+
+    n_heads: int
+    d_head: int
+    d_state: int
+    n_groups: int = 1
+    d_kernel: int = 4
+    norm_eps: float = 1e-5
+    has_convolution_bias: bool = True
+    has_bias: bool = False
+
+    @property
+    def d_inner(self) -> int:
+        """Width of the values of all heads together."""
+        return self.n_heads * self.d_head
+
+    @property
+    def d_convolved(self) -> int:
+        """Width of x, B and C together."""
+        return self.d_inner + 2 * self.n_groups * self.d_state
+
+    def parameters(self, d_model: int) -> Shapes:
+        """Name and shape of each parameter; the rows of `input` are z, x, B, C, dt."""
+        d_input = self.d_inner + self.d_convolved + self.n_heads
+        yield "input.weight", (d_input, d_model)
+        if self.has_bias:
+            yield "input.bias", (d_input,)
+        yield "convolution.weight", (self.d_convolved, self.d_kernel)
+        if self.has_convolution_bias:
+            yield "convolution.bias", (self.d_convolved,)
+        yield "step_bias", (self.n_heads,)
+        yield "decay_log", (self.n_heads,)
+        yield "skip", (self.n_heads,)
+        yield "norm.weight", (self.d_inner,)
+        yield "output.weight", (d_model, self.d_inner)
+        if self.has_bias:
+            yield "output.bias", (d_model,)
+
+    def taps(self, d_model: int) -> Shapes:
+        """Name and width of each tap."""
+        yield "input", (self.d_inner + self.d_convolved + self.n_heads,)
+        yield "convolution", (self.d_convolved,)
+        yield "scan", (self.d_inner,)
+        yield "norm", (self.d_inner,)
+
+    def state(self, d_model: int) -> Shapes:
+        """Name and shape of each tensor of the state of one sequence."""
+        yield "columns", (self.d_convolved, self.d_kernel - 1)
+        yield "matrices", (self.n_heads, self.d_head, self.d_state)
+
+    def problems(self, field: str, d_model: int) -> Iterator[str]:
+        """What is wrong with the values, each as a sentence without a full stop."""
+        for name, maximum in (("n_heads", 65536), ("d_head", 4096), ("d_state", 4096)):
+            if not 1 <= getattr(self, name) <= maximum:
+                yield f"{field}.{name} is {getattr(self, name)}; expected 1 to {maximum}"
+        if self.n_heads >= 1 and (not 1 <= self.n_groups <= self.n_heads or self.n_heads % self.n_groups):
+            yield f"{field}.n_groups is {self.n_groups}; expected a divisor of n_heads, {self.n_heads}"
+        if not 2 <= self.d_kernel <= 64:
+            yield f"{field}.d_kernel is {self.d_kernel}; expected 2 to 64"
+        if not (math.isfinite(self.norm_eps) and self.norm_eps > 0):
+            yield f"{field}.norm_eps is {self.norm_eps}; expected a number above 0"
+
+
+Recurrence = ShortConvolution | Mamba2  # the kinds that a block can have

@@ -1,14 +1,15 @@
 """Recurrent layers: a state updated token by token.
 
-Read `gru` and `alignment` (early attention) for models before the Transformer, then `short_convolution`. The
-file for a recurrence of a block is named after its kind in TOML and defines `layer(spec, d_model)`; a file
-added here is found without further edits.
+Read `gru` and `alignment` (early attention) for models before the Transformer, then `short_convolution`, and
+`mamba2` with its `state_space`. The file for a recurrence of a block is named after its kind in TOML and
+defines `layer(spec, d_model)`; a file added here is found without further edits.
 """
 
 from __future__ import annotations
 
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from zeropoint import registry
@@ -33,6 +34,9 @@ class RecurrentLayer(Tapped):
         state.
         """
         raise NotImplementedError
+
+    def initialize(self, generator: torch.Generator) -> None:
+        """Draw the parameters that need other values than `models/initialize.py` gives them."""
 
 
 def build(spec: Recurrence, d_model: int) -> RecurrentLayer:

@@ -47,3 +47,9 @@ class CausalConvolution(nn.Module):
         if self.bias is not None:
             y_BDT = y_BDT + self.bias[:, None]
         return y_BDT.transpose(1, 2), padded_BDS[:, :, n_tokens:]
+
+    @torch.no_grad()
+    def initialize(self, generator: torch.Generator) -> None:
+        """Draw from U(-1, 1) / sqrt(W): an output has the variance of its W inputs' mean."""
+        drawn_DW = torch.empty(self.weight.shape).uniform_(-1, 1, generator=generator)
+        self.weight.copy_(drawn_DW * self.weight.shape[1] ** -0.5)

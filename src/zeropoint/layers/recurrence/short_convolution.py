@@ -5,6 +5,7 @@ B, C, x = input(x);  output(C * conv(B * x))
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from zeropoint.blueprint.parts.recurrence import ShortConvolution
@@ -41,6 +42,10 @@ class GatedConvolution(RecurrentLayer):
         output_BTD: Tensor = self.output(output_gate_BTD * convolved_BTD)
         record(self.taps, input=input_BTE, convolution=convolved_BTD, output=output_BTD)
         return output_BTD
+
+    def initialize(self, generator: torch.Generator) -> None:
+        """Draw the convolution's weights."""
+        self.convolution.initialize(generator)
 
 
 layer = GatedConvolution
