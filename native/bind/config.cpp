@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "bind/status.hpp"
+#include "model/recurrence/recurrence.hpp"
 
 namespace nb = nanobind;
 
@@ -92,11 +93,23 @@ FfnSpec ffn_of(const nb::dict& d) {
     return f;
 }
 
+// A (kind, fields) pair.
+std::shared_ptr<const Recurrence> recurrence_of(const nb::dict& layer) {
+    auto [kind, fields] = field<std::pair<std::string, std::map<std::string, double>>>(layer, "recurrence");
+    auto recurrence = make_recurrence(kind, std::move(fields));
+    if (!recurrence.ok()) raise(invalid("recurrence: " + recurrence.error().message), Origin::kArgument);
+    return recurrence.value();
+}
+
 LayerSpec layer_of(const nb::dict& d) {
     LayerSpec layer;
     layer.norm = norm_of(d, "norm");
     layer.placement = choice(d, "placement", kPlacements);
-    layer.attention = attention_of(field<nb::dict>(d, "attention"));
+    if (!field<nb::object>(d, "recurrence").is_none()) {
+        layer.recurrence = recurrence_of(d);
+    } else {
+        layer.attention = attention_of(field<nb::dict>(d, "attention"));
+    }
     layer.ffn = ffn_of(field<nb::dict>(d, "ffn"));
     return layer;
 }

@@ -11,6 +11,7 @@
 #include "bind/status.hpp"
 #include "kernels/kernels.hpp"
 #include "model/batch.hpp"
+#include "model/recurrence/recurrence.hpp"
 #include "model/taps.hpp"
 #include "ops/cache_view.hpp"
 #include "ops/position/encoding.hpp"
@@ -36,6 +37,12 @@ size_t page_bytes(const std::string& cache_type, int n_layers, int n_kv_heads, i
         raise(invalid("page_bytes needs sizes of at least 0"), Origin::kArgument);
     const HeadLayout head{cache_type_of(cache_type), d_head};
     return head.bytes() * static_cast<size_t>(n_layers) * static_cast<size_t>(n_kv_heads);
+}
+
+std::vector<std::string> recurrences() {
+    std::vector<std::string> names;
+    for (const RecurrenceKind* kind : recurrence_kinds()) names.emplace_back(kind->name);
+    return names;
 }
 
 std::vector<std::string> tap_names_of(const nb::dict& spec) { return tap_names(spec_of(spec)); }
@@ -88,6 +95,7 @@ void bind_constants(nb::module_& m) {
           nb::sig("def position_encodings() -> dict[str, list[typing.Literal['embedding', 'heads']]]"),
           "Positional encodings without weights, by kind: added to the embedding, or rotating the heads of "
           "queries and keys. RoPE and learned positions have fields of their own.");
+    m.def("recurrences", &recurrences, "The kinds of recurrences that a block can have.");
     m.def("context_full_message", &context_full_message, nb::arg("subject"), nb::arg("n_tokens"),
           nb::arg("n_ctx"),
           "The message of ContextFull; `subject` is its beginning, such as \"the prompt has\".");

@@ -42,7 +42,7 @@ Status Forward::allocate() {
     kv_stride_ =
         static_cast<size_t>(padded(spec_.max_of([](const LayerSpec& l) { return l.attention.n_kv(); })));
     ff_stride_ = static_cast<size_t>(padded(max_ff));
-    const size_t max_width = std::max(model_stride_, query_stride_);
+    const size_t max_width = std::max({model_stride_, query_stride_, collect_recurrence_widths()});
     const size_t n_threads = static_cast<size_t>(pool_.max_threads());
     private_float_stride_ = kPrivateRows * max_width;
     private_block_stride_ = kPrivateRows * kNormTerms * blocks_for(static_cast<int>(max_width));
@@ -77,13 +77,38 @@ Status Forward::allocate() {
         allocations.push_back({reinterpret_cast<void**>(&angles_[i].cosines), n_bytes});
         allocations.push_back({reinterpret_cast<void**>(&angles_[i].sines), n_bytes});
     }
-    for (const Allocation& a : allocations) {
-        Result<Buffer> buffer = Buffer::allocate(a.n_bytes, Pages::kSmall, "the model's activations");
-        if (!buffer.ok()) return buffer.error();
-        *a.target = buffer.value().data();
-        buffers_.push_back(std::move(buffer.value()));
+    for (const Allocation& a : allocations)
+        if (Status status = allocate_buffer(a.n_bytes, a.target); !status.ok()) return status;
+    for (size_t i = 0; i < recurrence_strides_.size(); ++i) {
+        void** const target = reinterpret_cast<void**>(&recurrence_buffers_[i]);
+        if (Status status = allocate_buffer(kRows * recurrence_strides_[i] * 4, target); !status.ok())
+            return status;
     }
     return {};
+}
+
+Status Forward::allocate_buffer(size_t n_bytes, void** target) {
+    Result<Buffer> buffer = Buffer::allocate(n_bytes, Pages::kSmall, "the model's activations");
+    if (!buffer.ok()) return buffer.error();
+    *target = buffer.value().data();
+    buffers_.push_back(std::move(buffer.value()));
+    return {};
+}
+
+size_t Forward::collect_recurrence_widths() {
+    size_t widest = 0;
+    for (const LayerSpec& layer : spec_.layers) {
+        if (layer.has_attention()) continue;
+        const std::vector<int> widths = layer.recurrence->buffer_widths(spec_.d_model);
+        if (recurrence_strides_.size() < widths.size()) recurrence_strides_.resize(widths.size());
+        for (size_t i = 0; i < widths.size(); ++i) {
+            const size_t stride = static_cast<size_t>(padded(widths[i]));
+            recurrence_strides_[i] = std::max(recurrence_strides_[i], stride);
+            widest = std::max(widest, stride);
+        }
+    }
+    recurrence_buffers_.resize(recurrence_strides_.size());
+    return widest;
 }
 
 void Forward::collect_attention_sizes() {
@@ -91,6 +116,7 @@ void Forward::collect_attention_sizes() {
         const AttentionSizes sizes = layer.attention.sizes();
         const auto found = std::find(attention_sizes_.begin(), attention_sizes_.end(), sizes);
         attention_at_.push_back(static_cast<size_t>(found - attention_sizes_.begin()));
+        if (!layer.has_attention()) continue;
         if (found == attention_sizes_.end()) attention_sizes_.push_back(sizes);
     }
     attention_.resize(attention_sizes_.size());
@@ -132,10 +158,15 @@ void Forward::run_thread(int thread, const Batch& batch, float* logits,
     for (int layer = 0; layer < spec_.n_layers(); ++layer) {
         const LayerSpec& spec = spec_.layer(layer);
         const bool has_ffn = spec.ffn.kind != FfnKind::kNone;
-        attention_block(thread, batch, layer);
+        if (spec.has_attention()) {
+            attention_block(thread, batch, layer);
+        } else {
+            recurrence_block(thread, batch, layer);
+        }
         pool_.barrier();
         if (spec.placement != Placement::kParallel) {
-            tap_mutable(thread, Tap::kAfterAttention, layer, x_, model_stride_);
+            tap_mutable(thread, spec.has_attention() ? Tap::kAfterAttention : Tap::kAfterRecurrence, layer,
+                        x_, model_stride_);
             if (has_ffn) ffn_block(thread, layer);
         }
         if (thread == 0 && interrupt && interrupt()) is_cancelled_ = true;
@@ -197,7 +228,7 @@ void Forward::record_nonfinite(int layer) {
 }
 
 Activations Forward::stage_norm(int thread, const NormSpec& spec, const Norm& norm, int writer,
-                                std::initializer_list<const Linear*> readers) {
+                                std::span<const Linear* const> readers) {
     const bool is_private = n_tokens_ <= kPrivateRows;
     float* floats = is_private ? private_floats_ + thread * private_float_stride_ : normed_;
     QuantBlock* blocks = is_private ? private_blocks_ + thread * private_block_stride_ : blocks_;

@@ -44,9 +44,13 @@ private:
           adaptive_threads_(pool.max_threads()),
           is_exact_(is_exact) {}
 
+    friend class RecurrencePass;
     static constexpr int kEmbedding = -1, kNoLayer = -2;  // values of nonfinite_layer_
 
     Status allocate();
+    // Sets recurrence_strides_, each to the widest that a recurrence needs. Returns the widest of all.
+    size_t collect_recurrence_widths();
+    Status allocate_buffer(size_t n_bytes, void** target);
     // Finds the distinct sizes of attention, each of which divides its work in its own way.
     void collect_attention_sizes();
     void run_thread(int thread, const Batch& batch, float* logits, const std::function<bool()>& interrupt);
@@ -61,6 +65,9 @@ private:
     // Normalizes and rotates one head [K] of batch row `row`, whose token is at `position` of the text.
     void prepare_head(const AttentionSpec& spec, const Norm& norm, size_t row, int position,
                       float* head) const;
+
+    // A recurrence instead of attention (model/forward_recurrence.cpp).
+    void recurrence_block(int thread, const Batch& batch, int layer);
 
     // Feed-forward (model/forward_ffn.cpp).
     // The matrices of one feed-forward network; `gate` is empty unless it is gated.
@@ -114,7 +121,7 @@ private:
     // Normalizes all rows of the residual stream, in float and, if any reader needs it, in int8. Returns the
     // rows that this thread may read. `writer`: the layer that last wrote the residual stream, or kEmbedding.
     Activations stage_norm(int thread, const NormSpec& spec, const Norm& norm, int writer,
-                           std::initializer_list<const Linear*> readers);
+                           std::span<const Linear* const> readers);
     Activations stage_rows(int thread, const float* rows, size_t stride, int n_cols, const Matrix& reader);
     // Multiplies into projected_ and adds that to the residual stream. In sandwich placement, applies `norm`
     // in between, after a barrier.
@@ -162,6 +169,10 @@ private:
         float *cosines, *sines;  // [T, pairs]
     };
     std::vector<Angles> angles_;  // one per rotation
+
+    // Shared by the recurrences: [T, stride] each.
+    std::vector<float*> recurrence_buffers_;
+    std::vector<size_t> recurrence_strides_;
 
     // Mixture of experts: the experts of each token with their weights, and the tokens of each expert.
     struct Choice {

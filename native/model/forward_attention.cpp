@@ -1,4 +1,6 @@
 // The attention half of a block: projections, rotation, the cache, attention and the output projection.
+#include <iterator>
+
 #include "model/forward.hpp"
 #include "ops/position/rope.hpp"
 
@@ -8,11 +10,9 @@ void Forward::attention_block(int thread, const Batch& batch, int layer) {
     const LayerSpec& spec = spec_.layer(layer);
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
     const bool is_parallel = spec.placement == Placement::kParallel;
-    const int writer = layer == 0 ? kEmbedding : layer - 1;
-    const Activations x =
-        is_parallel ? stage_norm(thread, spec.norm, w.attention_norm, writer,
-                                 {&w.query, &w.key, &w.value, &w.gate, &w.up})
-                    : stage_norm(thread, spec.norm, w.attention_norm, writer, {&w.query, &w.key, &w.value});
+    const Linear* const readers[] = {&w.query, &w.key, &w.value, &w.gate, &w.up};
+    const Activations x = stage_norm(thread, spec.norm, w.mixer_norm, layer - 1,
+                                     {readers, is_parallel ? std::size(readers) : 3});
     if (is_parallel) {
         // The first half of the feed-forward reads the same norm; the second half runs after attention.
         ffn_hidden(thread, spec.ffn, {w.gate, w.up, w.down}, x, n_tokens_);
@@ -35,8 +35,8 @@ void Forward::attention_block(int thread, const Batch& batch, int layer) {
     tap_mutable(thread, Tap::kContext, layer, context_, query_stride_);
     const Activations mixed =
         stage_rows(thread, context_, query_stride_, spec.attention.n_query(), w.output.matrix);
-    add_to_residual(thread, layer, w.output, mixed, w.attention_output_norm);
-    const bool is_overwritten = spec.placement == Placement::kSandwich;  // by its norm
+    add_to_residual(thread, layer, w.output, mixed, w.mixer_output_norm);
+    const bool is_overwritten = has_output_norm(spec.placement);  // by its norm
     tap(thread, is_overwritten ? Tap::kAttentionOutputNorm : Tap::kAttentionOutput, layer, projected_,
         model_stride_);
     if (!is_parallel) return;

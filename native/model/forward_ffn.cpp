@@ -9,15 +9,16 @@ void Forward::ffn_block(int thread, int layer) {
     const LayerSpec& spec = spec_.layer(layer);
     if (spec.ffn.kind == FfnKind::kMixture) return mixture_block(thread, layer);
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
-    const Activations x = stage_norm(thread, spec.norm, w.ffn_norm, layer, {&w.gate, &w.up});
+    const Linear* const readers[] = {&w.gate, &w.up};
+    const Activations x = stage_norm(thread, spec.norm, w.ffn_norm, layer, readers);
     ffn_hidden(thread, spec.ffn, {w.gate, w.up, w.down}, x, n_tokens_);
     pool_.barrier();
     tap(thread, Tap::kFfnNorm, layer, x.floats, x.float_stride);
     tap(thread, Tap::kUp, layer, up_, ff_stride_);
     tap_mutable(thread, Tap::kHidden, layer, gate_, ff_stride_, &w.down.matrix);
     add_to_residual(thread, layer, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm);
-    tap(thread, spec.placement == Placement::kSandwich ? Tap::kFfnOutputNorm : Tap::kFfnOutput, layer,
-        projected_, model_stride_);
+    tap(thread, has_output_norm(spec.placement) ? Tap::kFfnOutputNorm : Tap::kFfnOutput, layer, projected_,
+        model_stride_);
 }
 
 void Forward::ffn_hidden(int thread, const FfnSpec& spec, const FfnMatrices& w, const Activations& x,

@@ -36,8 +36,8 @@ void choose(const float* logits, int n_experts, int n_active, bool is_renormaliz
 void Forward::mixture_block(int thread, int layer) {
     const LayerSpec& spec = spec_.layer(layer);
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
-    const Activations x =
-        stage_norm(thread, spec.norm, w.ffn_norm, layer, {&w.router, &w.expert_gate[0], &w.expert_up[0]});
+    const Linear* const readers[] = {&w.router, &w.expert_gate[0], &w.expert_up[0]};
+    const Activations x = stage_norm(thread, spec.norm, w.ffn_norm, layer, readers);
     route(thread, spec.ffn, w.router, x);
     for (size_t e = 0; e < routed_.size(); ++e)
         if (!routed_[e].empty()) run_expert(thread, spec.ffn, w, e, x);

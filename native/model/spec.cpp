@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "model/recurrence/recurrence.hpp"
+
 namespace zp {
 
 namespace {
@@ -85,9 +87,13 @@ Status check(const FfnSpec& ffn, const std::string& at) {
 
 Status check(const LayerSpec& layer, const ModelSpec& s, const std::string& at) {
     if (Status status = check(layer.norm, at + ".norm"); !status.ok()) return status;
-    if (Status status = check(layer.attention, s, at + ".attention"); !status.ok()) return status;
+    const Status mixer = layer.has_attention() ? check(layer.attention, s, at + ".attention")
+                                               : layer.recurrence->check(at + ".recurrence", s.d_model);
+    if (!mixer.ok()) return mixer;
     if (Status status = check(layer.ffn, at + ".ffn"); !status.ok()) return status;
     if (layer.placement == Placement::kPre) return {};
+    if (layer.placement == Placement::kParallel && !layer.has_attention())
+        return invalid(at + " has a recurrence; such a block cannot be parallel");
     if (layer.ffn.kind == FfnKind::kNone)
         return invalid(at + " has no feed-forward; such a block must be pre-norm");
     if (layer.ffn.kind == FfnKind::kMixture)
@@ -118,7 +124,9 @@ const Rotation& ModelSpec::rotation_of(const AttentionSpec& attention) const {
 std::vector<LayerCache> caches(const ModelSpec& spec) {
     std::vector<LayerCache> caches;
     for (const LayerSpec& layer : spec.layers)
-        caches.push_back(LayerCache::pages(layer.attention.n_kv_heads, layer.attention.d_head));
+        caches.push_back(layer.has_attention()
+                             ? LayerCache::pages(layer.attention.n_kv_heads, layer.attention.d_head)
+                             : LayerCache::state(layer.recurrence->n_state_floats(spec.d_model)));
     return caches;
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ enum class Placement : uint8_t {
     kParallel,  // attention and feed-forward read the same norm; both outputs are added
     kSandwich,  // norm before each sublayer and again on its output, before it is added
 };
+inline bool has_output_norm(Placement placement) { return placement == Placement::kSandwich; }
 
 struct NormSpec {
     NormKind kind = NormKind::kNone;
@@ -65,11 +67,16 @@ struct FfnSpec {
     bool has_renormalized_experts = true;
 };
 
+class Recurrence;  // model/recurrence/recurrence.hpp
+
 struct LayerSpec {
     NormSpec norm;
     Placement placement = Placement::kPre;
-    AttentionSpec attention;
+    AttentionSpec attention;                       // unless the block has a recurrence
+    std::shared_ptr<const Recurrence> recurrence;  // mixes the tokens instead of attention; null: attention
     FfnSpec ffn;
+
+    bool has_attention() const { return recurrence == nullptr; }
 };
 
 struct ModelSpec {

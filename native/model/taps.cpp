@@ -2,6 +2,8 @@
 
 #include <iterator>
 
+#include "model/recurrence/recurrence.hpp"
+
 namespace zp {
 
 namespace {
@@ -17,6 +19,12 @@ constexpr const char* kNames[] = {"embedding.output",
                                   "attention.output",
                                   "attention_output_norm",
                                   "after_attention",
+                                  "recurrence_norm",
+                                  "recurrence.input",
+                                  "recurrence.convolution",
+                                  "recurrence.output",
+                                  "recurrence_output_norm",
+                                  "after_recurrence",
                                   "ffn_norm",
                                   "ffn.up",
                                   "ffn.hidden",
@@ -24,7 +32,16 @@ constexpr const char* kNames[] = {"embedding.output",
                                   "ffn_output_norm",
                                   "after_ffn",
                                   "logits"};
-static_assert(std::size(kNames) == static_cast<size_t>(Tap::kLogits) + 1);
+static_assert(std::size(kNames) == static_cast<size_t>(Tap::kLogits) + 1 && std::size(kNames) <= 64);
+
+bool is_of_attention(Tap tap) { return tap >= Tap::kAttentionNorm && tap <= Tap::kAfterAttention; }
+bool is_of_recurrence(Tap tap) { return tap >= Tap::kRecurrenceNorm && tap <= Tap::kAfterRecurrence; }
+// The width of a tap of a recurrence's own, or 0.
+int width_in(const std::vector<std::pair<Tap, int>>& taps, Tap tap) {
+    for (const auto& [known, width] : taps)
+        if (known == tap) return width;
+    return 0;
+}
 
 bool is_outside_blocks(Tap tap) { return tap == Tap::kEmbeddingOutput || tap == Tap::kLogits; }
 
@@ -33,9 +50,10 @@ bool has_tap(Tap tap, const LayerSpec& spec) {
     const bool has_ffn = spec.ffn.kind != FfnKind::kNone;
     const bool is_mixture = spec.ffn.kind == FfnKind::kMixture;
     const bool is_parallel = spec.placement == Placement::kParallel;
-    const bool is_sandwich = spec.placement == Placement::kSandwich;
+    const bool is_sandwich = has_output_norm(spec.placement);
     switch (tap) {
         case Tap::kAttentionNorm:
+        case Tap::kRecurrenceNorm:
             return spec.norm.kind != NormKind::kNone;
         case Tap::kFfnNorm:
             return spec.norm.kind != NormKind::kNone && has_ffn && !is_mixture && !is_parallel;
@@ -45,10 +63,12 @@ bool has_tap(Tap tap, const LayerSpec& spec) {
         case Tap::kHidden:
             return has_ffn && !is_mixture;
         case Tap::kAttentionOutput:
+        case Tap::kRecurrenceOutput:
             return !is_sandwich;
         case Tap::kFfnOutput:
             return has_ffn && !is_mixture && !is_sandwich;
         case Tap::kAttentionOutputNorm:
+        case Tap::kRecurrenceOutputNorm:
             return is_sandwich;
         case Tap::kFfnOutputNorm:
             return is_sandwich && has_ffn && !is_mixture;
@@ -87,6 +107,7 @@ int tap_width(Tap tap, int layer, const ModelSpec& spec) {
     if (tap == Tap::kLogits) return spec.n_vocab;
     if (tap == Tap::kEmbeddingOutput) return spec.d_model;
     const LayerSpec& block = spec.layer(layer);
+    if (block.has_attention() ? is_of_recurrence(tap) : is_of_attention(tap)) return 0;
     if (!has_tap(tap, block)) return 0;
     switch (tap) {
         case Tap::kQuery:
@@ -101,14 +122,19 @@ int tap_width(Tap tap, int layer, const ModelSpec& spec) {
             return block.ffn.d_ff;
         case Tap::kWeights:
             return 1;
-        default:
+        case Tap::kRecurrenceNorm:
+        case Tap::kRecurrenceOutput:
+        case Tap::kRecurrenceOutputNorm:
+        case Tap::kAfterRecurrence:
             return spec.d_model;
+        default:
+            return is_of_recurrence(tap) ? width_in(block.recurrence->taps(spec.d_model), tap) : spec.d_model;
     }
 }
 
 bool is_modifiable(Tap tap) {
     return tap == Tap::kEmbeddingOutput || tap == Tap::kContext || tap == Tap::kAfterAttention ||
-           tap == Tap::kHidden || tap == Tap::kAfterFfn;
+           tap == Tap::kAfterRecurrence || tap == Tap::kHidden || tap == Tap::kAfterFfn;
 }
 
 }  // namespace zp

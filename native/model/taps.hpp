@@ -23,6 +23,12 @@ enum class Tap : uint8_t {
     kAttentionOutput,
     kAttentionOutputNorm,
     kAfterAttention,
+    kRecurrenceNorm,
+    kRecurrenceInput,
+    kRecurrenceConvolution,
+    kRecurrenceOutput,
+    kRecurrenceOutputNorm,
+    kAfterRecurrence,
     kFfnNorm,
     kUp,
     kHidden,
@@ -48,7 +54,7 @@ public:
     void add(Tap tap, int layer) {
         const size_t at = static_cast<size_t>(layer + 1);
         if (bits_.size() <= at) bits_.resize(at + 1);
-        bits_[at] |= 1u << static_cast<int>(tap);
+        bits_[at] |= uint64_t{1} << static_cast<int>(tap);
     }
     void add(const TapSet& others) {
         if (bits_.size() < others.bits_.size()) bits_.resize(others.bits_.size());
@@ -60,7 +66,7 @@ public:
     }
 
 private:
-    std::vector<uint32_t> bits_;  // [1 + L]; the first is for taps outside the blocks
+    std::vector<uint64_t> bits_;  // [1 + L]; the first is for taps outside the blocks
 };
 
 }  // namespace zp

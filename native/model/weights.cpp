@@ -31,7 +31,7 @@ std::string shape_text(const std::vector<uint64_t>& shape) {
 
 // Collects the tensors to read, then reads them on all threads. After the first failure, further requests do
 // nothing.
-class Loader {
+class Loader final : public TensorLoader {
 public:
     Loader(const ModelSpec& spec, const TensorMap& names) : spec_(spec), names_(names) {}
 
@@ -40,12 +40,13 @@ public:
     Status read(ThreadPool& pool, const LoadGate* load_gate);
     std::unique_ptr<Weights> take() { return std::move(weights_); }
 
+    bool has(const std::string& name) const override { return names_.contains(name); }
+    void linear(const std::string& name, int rows, int cols, Linear& target) override;
+    void floats(const std::string& name, std::vector<uint64_t> shape, const float*& target) override;
+
 private:
-    bool has(const std::string& name) const { return names_.contains(name); }
     std::optional<Source> find(const std::string& name, std::vector<uint64_t> shape);
     void matrix(const std::string& name, int rows, int cols, Matrix& target);
-    void linear(const std::string& name, int rows, int cols, Linear& target);
-    void floats(const std::string& name, std::vector<uint64_t> shape, const float*& target);
     // A norm of rows of `width` columns.
     void norm(const std::string& name, const NormSpec& spec, int width, Norm& target);
     void experts(const std::string& name, int n_experts, int rows, int cols, std::vector<Linear>& targets);
@@ -213,14 +214,19 @@ void Loader::block(int layer) {
     const LayerSpec& spec = spec_.layer(layer);
     LayerWeights& w = weights_->layers[static_cast<size_t>(layer)];
     const std::string at = "blocks." + std::to_string(layer) + ".";
-    norm(at + "attention_norm", spec.norm, spec_.d_model, w.attention_norm);
-    attention(at, spec.attention, w);
+    const std::string mixer = at + (spec.has_attention() ? "attention" : "recurrence");
+    norm(mixer + "_norm", spec.norm, spec_.d_model, w.mixer_norm);
+    if (spec.has_attention()) {
+        attention(at, spec.attention, w);
+    } else {
+        w.recurrence = spec.recurrence->load(*this, mixer + ".", spec_.d_model);
+    }
+    if (has_output_norm(spec.placement))
+        norm(mixer + "_output_norm", spec.norm, spec_.d_model, w.mixer_output_norm);
     if (spec.ffn.kind == FfnKind::kNone) return;
     if (spec.placement != Placement::kParallel) norm(at + "ffn_norm", spec.norm, spec_.d_model, w.ffn_norm);
-    if (spec.placement == Placement::kSandwich) {
-        norm(at + "attention_output_norm", spec.norm, spec_.d_model, w.attention_output_norm);
+    if (has_output_norm(spec.placement))
         norm(at + "ffn_output_norm", spec.norm, spec_.d_model, w.ffn_output_norm);
-    }
     ffn(at, spec.ffn, w);
 }
 

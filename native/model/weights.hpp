@@ -10,6 +10,7 @@
 #include "base/load_gate.hpp"
 #include "base/memory.hpp"
 #include "base/threads.hpp"
+#include "model/recurrence/recurrence.hpp"
 #include "model/spec.hpp"
 #include "ops/matrix.hpp"
 
@@ -22,9 +23,10 @@ struct Norm {
 };
 
 struct LayerWeights {
-    Norm attention_norm, attention_output_norm;
-    Linear query, key, value, output;  // [H*K, D] [N*K, D] [N*K, D] [D, H*K]
-    Norm query_norm, key_norm;         // [K]
+    Norm mixer_norm, mixer_output_norm;          // of the attention or the recurrence
+    Linear query, key, value, output;            // [H*K, D] [N*K, D] [N*K, D] [D, H*K]
+    Norm query_norm, key_norm;                   // [K]
+    std::unique_ptr<RecurrentLayer> recurrence;  // instead of the attention
     Norm ffn_norm, ffn_output_norm;
     Linear gate, up, down;                                    // [F, D] [F, D] [D, F]
     Linear router;                                            // [E, D]

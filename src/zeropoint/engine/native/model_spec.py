@@ -17,6 +17,7 @@ from zeropoint.blueprint.parts.position import (
     NoPosition,
     Rope,
 )
+from zeropoint.blueprint.parts.recurrence import Recurrence
 from zeropoint.blueprint.sources import Rename, Reshaped, Rows, Stacked, TensorSource
 from zeropoint.blueprint.toml_codec import kind_of
 from zeropoint.errors import BadInput
@@ -84,14 +85,13 @@ def _stored(model: GgufModel, source: TensorSource) -> tuple[str, int, int]:
 
 def _layer(block: Block, rotations: list[AttentionPosition]) -> dict[str, Any]:
     """One block. Raises BadInput for a part that the engine does not have."""
-    if block.attention is None:
-        raise BadInput("the native engine has no recurrences yet; use torch")
     if block.placement == "post":
         raise BadInput("the native engine has no norm after the residual connection; use torch")
     return {
         "norm": _norm(block.norm),
         "placement": block.placement,
-        "attention": _attention(block.attention, rotations),
+        "attention": None if block.attention is None else _attention(block.attention, rotations),
+        "recurrence": None if block.recurrence is None else _recurrence(block.recurrence),
         "ffn": _ffn(block),
     }
 
@@ -108,6 +108,15 @@ def _attention(attention: Attention, rotations: list[AttentionPosition]) -> dict
         "rotation": rotations.index(attention.position) if rotates else -1,
         "query_key_norm": _norm(attention.query_key_norm),
     }
+
+
+def _recurrence(recurrence: Recurrence) -> tuple[str, dict[str, float]]:
+    """The (kind, numeric fields) pair by which the native engine finds `native/model/recurrence/KIND.cpp`."""
+    kind = kind_of(type(recurrence))
+    if kind not in _native.recurrences():
+        raise BadInput(f"the native engine has no {type(recurrence).__name__}; use torch")
+    names = (field.name for field in dataclasses.fields(recurrence))
+    return kind, {name: float(getattr(recurrence, name)) for name in names}
 
 
 def _norm(norm: Norm | None) -> tuple[str, float]:
