@@ -44,6 +44,9 @@ def position_encodings() -> dict[str, list[Literal['embedding', 'heads']]]:
     Positional encodings without weights, by kind: added to the embedding, or rotating the heads of queries and keys. RoPE and learned positions have fields of their own.
     """
 
+def recurrences() -> list[str]:
+    """The kinds of recurrences that a block can have."""
+
 def context_full_message(subject: str, n_tokens: int, n_ctx: int) -> str:
     """
     The message of ContextFull; `subject` is its beginning, such as "the prompt has".
