@@ -14,6 +14,7 @@ from zeropoint.blueprint.parts.position import (
     Learned,
     LinearScaling,
     LongRopeScaling,
+    NoPosition,
     RelativeBias,
     Rope,
     Sinusoidal,
@@ -134,6 +135,15 @@ def _gpt_oss() -> Blueprint:
     return _decoder("gpt_oss", *blocks, head=Head(is_tied=False))
 
 
+def _granitehybrid() -> Blueprint:
+    recurrence = Mamba2(8, 8, 16, norm_eps=1e-6)
+    ffn = MixtureOfExperts(4, 2, Gated(24), shared=Gated(40))
+    mixing = Block(None, ffn, _RMS, recurrence=recurrence, residual_scale=0.4)
+    attending = replace(mixing, attention=replace(_GQA, position=NoPosition(), scale=0.2), recurrence=None)
+    head = Head(scale=0.25)
+    return _decoder("granitehybrid", mixing, attending, mixing, embedding=Embedding(scale=3.0), head=head)
+
+
 def _mamba2() -> Blueprint:
     block = Block(None, None, _RMS, recurrence=Mamba2(8, 8, 16, n_groups=2, norm_eps=1e-6))
     return _decoder("mamba2", block, block)
@@ -179,6 +189,7 @@ DECODERS: dict[str, Blueprint] = {
     "gpt-oss": _gpt_oss(),
     "lfm2": _lfm2(),
     "mamba2": _mamba2(),
+    "granitehybrid": _granitehybrid(),
     "attention alone": _decoder("handmade", Block(replace(_MHA, bias="output"), None, None)),
 }
 ENCODERS: dict[str, Blueprint] = {"bert": _bert()}

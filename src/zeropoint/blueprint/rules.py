@@ -76,6 +76,7 @@ def ffn_rules(field: str, ffn: FFN | None) -> Problems:
         yield from in_range(f"{field}.n_experts", ffn.n_experts)
         if not 1 <= ffn.n_active <= ffn.n_experts:
             yield f"{field}.n_active is {ffn.n_active}; expected 1 to n_experts, {ffn.n_experts}"
+        yield from ffn_rules(f"{field}.shared", ffn.shared)
         field = f"{field}.expert"
     yield from in_range(f"{field}.d_ff", inner.d_ff)
     yield from one_of(f"{field}.activation", inner.activation, Activation)

@@ -143,6 +143,8 @@ def _ffn(ffn: FFN, t: str) -> Named:
         case _:
             for name in ("router", "router_weights"):
                 yield name, f"{t}E", {"E": ffn.n_experts}
+            if ffn.shared is not None:
+                yield from _under("shared", _ffn(ffn.shared, t))
             yield "output", f"{t}D", {}
             return
     for name, axis in inner:

@@ -105,6 +105,7 @@ def _ffn(name: str, ffn: FFN | None, d: int) -> Named:
                 yield f"{name}.experts.{part}.weight", (n, n_out, n_in)
                 if ffn.expert.has_bias:
                     yield f"{name}.experts.{part}.bias", (n, n_out)
+            yield from _ffn(f"{name}.shared", ffn.shared, d)
 
 
 def _linear(name: str, n_out: int, n_in: int, has_bias: bool) -> Named:

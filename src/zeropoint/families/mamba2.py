@@ -14,16 +14,16 @@ from zeropoint.blueprint import Block, Blueprint, Head
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.recurrence import Mamba2
 from zeropoint.blueprint.sources import TensorSource
-from zeropoint.errors import BadInput
 from zeropoint.families import GgufMetadata, Kind
 from zeropoint.families._gguf import InMemoryGguf, get_float, gguf_tensors, is_tied, read_n_vocab
 from zeropoint.families._hf import HfConfig
 from zeropoint.families._mamba2 import (
     mamba2_from_gguf,
+    mamba2_from_hf,
     mamba2_names,
     mamba2_of,
     mamba2_to_gguf,
-    require_no_limit,
+    mamba2_to_hf,
     reshaped,
 )
 from zeropoint.families._names import GGUF, rename_tensors
@@ -41,6 +41,17 @@ _HF = {
     "head": "lm_head",
     "blocks.{}.recurrence_norm": "backbone.layers.{}.norm",
 }
+_KEYS = {
+    "n_heads": "num_heads",
+    "d_head": "head_dim",
+    "d_state": "state_size",
+    "n_groups": "n_groups",
+    "d_kernel": "conv_kernel",
+    "expand": "expand",
+    "has_convolution_bias": "use_conv_bias",
+    "has_bias": "use_bias",
+}
+_DEFAULTS = {"n_heads": 128, "d_head": 64, "d_state": 128, "n_groups": 8, "expand": 2}
 
 
 def recognizes(config: Mapping[str, Any]) -> bool:
@@ -55,25 +66,9 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
     c.require("hidden_act", "silu")
     c.require("rms_norm", True)
     c.require("norm_before_gate", False)
-    require_no_limit(c)
     d_model = c.get_int("hidden_size", 1, 2**20, default=4096)
-    d_head, expand = c.get_int("head_dim", 1, 4096, default=64), c.get_int("expand", 1, 64, default=2)
-    n_heads = c.get_int("num_heads", 1, 65536, default=128)
-    if n_heads * d_head != expand * d_model:
-        raise c.error("num_heads", f"expand * hidden_size / head_dim, {expand * d_model / d_head:g}")
     eps = c.get_float("layer_norm_epsilon", default=1e-5)
-    spec = Mamba2(
-        n_heads=n_heads,
-        d_head=d_head,
-        d_state=c.get_int("state_size", 1, 4096, default=128),
-        n_groups=c.get_int("n_groups", 1, n_heads, default=8),
-        d_kernel=c.get_int("conv_kernel", 2, 64, default=4),
-        norm_eps=eps,
-        has_convolution_bias=c.get_bool("use_conv_bias", default=True),
-        has_bias=c.get_bool("use_bias", default=False),
-    )
-    if n_heads % spec.n_groups:
-        raise c.error("n_groups", f"a divisor of `num_heads`, {n_heads}")
+    spec = mamba2_from_hf(c, _KEYS, _DEFAULTS, d_model, eps)
     return _blueprint(
         spec,
         d_model=d_model,
@@ -87,27 +82,14 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
 
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
     """The config of a blueprint. Raises BadInput if a `Mamba2Config` cannot express it."""
-    spec = mamba2_of(blueprint)
-    if spec.d_inner % blueprint.d_model:
-        raise BadInput(
-            f"the heads have {spec.d_inner} columns together, and config.json needs a multiple of d_model, "
-            f"{blueprint.d_model}; convert to GGUF"
-        )
     config = {
         "architectures": ["Mamba2ForCausalLM"],
         "model_type": "mamba2",
         "hidden_size": blueprint.d_model,
-        "expand": spec.d_inner // blueprint.d_model,
-        "num_heads": spec.n_heads,
-        "head_dim": spec.d_head,
-        "state_size": spec.d_state,
-        "n_groups": spec.n_groups,
-        "conv_kernel": spec.d_kernel,
+        **mamba2_to_hf(mamba2_of(blueprint), _KEYS, blueprint.d_model),
         "num_hidden_layers": blueprint.n_layers,
         "layer_norm_epsilon": eps_of(blueprint),
         "hidden_act": "silu",
-        "use_conv_bias": spec.has_convolution_bias,
-        "use_bias": spec.has_bias,
         "vocab_size": blueprint.n_vocab,
         "tie_word_embeddings": blueprint.is_tied,
     }

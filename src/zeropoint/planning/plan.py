@@ -138,6 +138,8 @@ def _work_bytes(blueprint: Blueprint) -> int:
     block = blueprint.blocks[0]
     ffn = block.ffn
     d_ff = 0 if ffn is None else ffn.expert.d_ff if isinstance(ffn, MixtureOfExperts) else ffn.d_ff
+    if isinstance(ffn, MixtureOfExperts) and ffn.shared is not None:
+        d_ff = max(d_ff, ffn.shared.d_ff)
     widths = (
         5 * blueprint.d_model + 3 * (0 if block.attention is None else block.attention.d_query) + 3 * d_ff
     )

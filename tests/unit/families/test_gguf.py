@@ -255,7 +255,7 @@ REJECTED = {
     "`mamba2.ssm.time_step_rank` is 7; it must divide `mamba2.ssm.inner_size`, 64": changed(
         "mamba2", **{"mamba2.ssm.time_step_rank": 7}
     ),
-    "`mamba2.ssm.group_count` is 3; it must divide the heads, 8": changed(
+    "`mamba2.ssm.group_count` is 3; it must divide `mamba2.ssm.time_step_rank`, 8": changed(
         "mamba2", **{"mamba2.ssm.group_count": 3}
     ),
     "`mamba2.ssm.group_count` is 0": changed("mamba2", **{"mamba2.ssm.group_count": 0}),

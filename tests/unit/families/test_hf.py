@@ -71,7 +71,7 @@ def test_the_config_of_mamba2s_authors_is_read():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"num_heads": 7}, "`num_heads` is '7'; it must be expand \\* hidden_size / head_dim, 8"),
+        ({"num_heads": 7}, "`num_heads` is '7'; it must be `expand` \\* `hidden_size` / `head_dim`, 8"),
         ({"n_groups": 3}, "`n_groups` is '3'; it must be a divisor of `num_heads`, 8"),
         ({"n_groups": 16}, "`n_groups` is '16'; it must be an integer from 1 to 8"),
         ({"state_size": 0}, "`state_size` is '0'"),

@@ -19,9 +19,9 @@ def inputs(generator: torch.Generator) -> list[Tensor]:
     """Values, logarithms of decays, b, c and a state; two decays are zero, as where a document begins."""
     shapes = ((B, T, H, P), (B, T, H), (B, T, H, S), (B, T, H, S), (B, H, P, S))
     value, decay, *rest = (torch.randn(shape, generator=generator) for shape in shapes)
-    log_decay = -decay.exp()
-    log_decay[0, 9] = log_decay[1, 20] = -torch.inf
-    return [tensor.requires_grad_() for tensor in (value, log_decay, *rest)]
+    exponent = -decay.exp()
+    exponent[0, 9] = exponent[1, 20] = -torch.inf
+    return [tensor.requires_grad_() for tensor in (value, exponent, *rest)]
 
 
 @pytest.mark.parametrize("n_chunk", [1, 4, 16, 37, 64])
@@ -37,9 +37,9 @@ def test_chunks_equal_tokens(n_chunk: int) -> None:
 
 
 def test_a_token_step_is_the_published_equation() -> None:
-    value, log_decay, b, c, state = (tensor.detach() for tensor in inputs(torch.Generator().manual_seed(2)))
-    y, after = scan_by_token(value[:, :1], log_decay[:, :1], b[:, :1], c[:, :1], state)
-    expected = log_decay[0, 0, 2].exp() * state[0, 2] + torch.outer(value[0, 0, 2], b[0, 0, 2])
+    value, exponent, b, c, state = (tensor.detach() for tensor in inputs(torch.Generator().manual_seed(2)))
+    y, after = scan_by_token(value[:, :1], exponent[:, :1], b[:, :1], c[:, :1], state)
+    expected = exponent[0, 0, 2].exp() * state[0, 2] + torch.outer(value[0, 0, 2], b[0, 0, 2])
     torch.testing.assert_close(after[0, 2], expected)
     torch.testing.assert_close(y[0, 0, 2], expected @ c[0, 0, 2])
 

@@ -44,6 +44,7 @@ class MixtureOfExperts:
     The output is the sum of the active experts' outputs, weighted by the router's softmax probabilities.
     has_renormalized_weights: rescale the probabilities of the active experts to sum to 1, which equals a
     softmax over the active experts only (gpt-oss).
+    shared: a network that every token uses besides, with weight 1 (Granite 4).
     """
 
     n_experts: int
@@ -51,6 +52,7 @@ class MixtureOfExperts:
     expert: Gated
     has_renormalized_weights: bool = True
     has_router_bias: bool = False
+    shared: Gated | None = None
 
 
 FFN = MLP | Gated | MixtureOfExperts

@@ -65,7 +65,7 @@ class Mamba2:
     a step size dt per head. x, B and C pass a short convolution and silu. Each head keeps a matrix
     S [d_head, d_state]:
 
-        S = exp(-exp(decay_log) * step) * S + step * x B^T,   step = softplus(dt + bias)
+        S = exp(-exp(log_decay) * step) * S + step * x B^T,   step = softplus(dt + bias)
         y = S C + skip * x
 
     The output is output(norm(y * silu(z))), normalized in n_groups parts.
@@ -103,7 +103,7 @@ class Mamba2:
         if self.has_convolution_bias:
             yield "convolution.bias", (self.d_convolved,)
         yield "step_bias", (self.n_heads,)
-        yield "decay_log", (self.n_heads,)
+        yield "log_decay", (self.n_heads,)
         yield "skip", (self.n_heads,)
         yield "norm.weight", (self.d_inner,)
         yield "output.weight", (d_model, self.d_inner)

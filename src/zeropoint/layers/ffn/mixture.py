@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zeropoint.blueprint.parts import ffn as specs
-from zeropoint.layers.ffn.gated import gate_with
+from zeropoint.layers.ffn.gated import Gated, gate_with
 from zeropoint.layers.taps import Tapped, record
 
 __all__ = ["Experts", "MixtureOfExperts", "StackedMatrices", "route"]
@@ -23,7 +23,7 @@ __all__ = ["Experts", "MixtureOfExperts", "StackedMatrices", "route"]
 class MixtureOfExperts(Tapped):
     """A router [E, D] and the experts' matrices, stacked as [E, out, in]. Axis M: tokens of all rows.
 
-    The router and the experts may have biases (gpt-oss).
+    The router and the experts may have biases (gpt-oss); `shared` is a network for all tokens (Granite 4).
     """
 
     def __init__(self, spec: specs.MixtureOfExperts, d_model: int) -> None:
@@ -31,6 +31,7 @@ class MixtureOfExperts(Tapped):
         self.spec = spec
         self.router = nn.Linear(d_model, spec.n_experts, bias=spec.has_router_bias)
         self.experts = Experts(spec, d_model)
+        self.shared = None if spec.shared is None else Gated(spec.shared, d_model)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Each token separately: [B, T, D]. Runs one expert after another, on the tokens that chose it."""
@@ -42,7 +43,7 @@ class MixtureOfExperts(Tapped):
             if len(chosen):
                 y = weights_ME[chosen, e, None] * self.experts.forward_one(e, x_MD[chosen])
                 y_MD = y_MD.index_add(0, chosen, y.type_as(y_MD))
-        output_BTD = y_MD.view_as(x_BTD)
+        output_BTD = self.plus_shared(y_MD.view_as(x_BTD), x_BTD)
         record(self.taps, output=output_BTD)
         return output_BTD
 
@@ -51,7 +52,12 @@ class MixtureOfExperts(Tapped):
 
         E / A times the arithmetic, but no shape depends on the data.
         """
-        return torch.einsum("bte,bted->btd", self.expert_weights(x_BTD), self.experts.forward_all(x_BTD))
+        y_BTD = torch.einsum("bte,bted->btd", self.expert_weights(x_BTD), self.experts.forward_all(x_BTD))
+        return self.plus_shared(y_BTD, x_BTD)
+
+    def plus_shared(self, y_BTD: Tensor, x_BTD: Tensor) -> Tensor:
+        """The experts' output and that of the shared network, if there is one."""
+        return y_BTD if self.shared is None else y_BTD + self.shared(x_BTD)
 
     def expert_weights(self, x_BTD: Tensor) -> Tensor:
         """Weight of each expert for each token: [B, T, E], 0 for experts that were not chosen."""

@@ -5,7 +5,8 @@ chunk, y = (mask * C B^T) values, which is attention without a softmax, where th
 two tokens; only the state at the end of each chunk is passed on (Dao and Gu, "Transformers are SSMs:
 Generalized Models and Efficient Algorithms Through Structured State Space Duality", 2024, section 6).
 
-Axes: P width of a head, S of the state, C chunks, L tokens of a chunk.
+exponent: the logarithm of each token's decay. Axes: P width of a head, S of the state, C chunks, L tokens of
+a chunk.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ __all__ = ["scan_by_chunk", "scan_by_token"]
 
 
 def scan_by_token(
-    value_BTHP: Tensor, log_decay_BTH: Tensor, b_BTHS: Tensor, c_BTHS: Tensor, state_BHPS: Tensor
+    value_BTHP: Tensor, exponent_BTH: Tensor, b_BTHS: Tensor, c_BTHS: Tensor, state_BHPS: Tensor
 ) -> tuple[Tensor, Tensor]:
     """y [B, T, H, P], and the state after the last token."""
     outputs = []
     for t in range(value_BTHP.shape[1]):
-        decay_BH11 = log_decay_BTH[:, t].exp()[..., None, None]
+        decay_BH11 = exponent_BTH[:, t].exp()[..., None, None]
         state_BHPS = decay_BH11 * state_BHPS + value_BTHP[:, t, :, :, None] * b_BTHS[:, t, :, None, :]
         outputs.append(torch.einsum("bhps,bhs->bhp", state_BHPS, c_BTHS[:, t]))
     return torch.stack(outputs, dim=1), state_BHPS
@@ -31,7 +32,7 @@ def scan_by_token(
 
 def scan_by_chunk(
     value_BTHP: Tensor,
-    log_decay_BTH: Tensor,
+    exponent_BTH: Tensor,
     b_BTHS: Tensor,
     c_BTHS: Tensor,
     state_BHPS: Tensor,
@@ -40,15 +41,15 @@ def scan_by_chunk(
     """The same as `scan_by_token`, n_chunk tokens at a time."""
     n_tokens = value_BTHP.shape[1]
     value_BCLHP, b_BCLHS, c_BCLHS = (_chunks(x, n_chunk) for x in (value_BTHP, b_BTHS, c_BTHS))
-    log_decay_BCHL = _chunks(log_decay_BTH, n_chunk).transpose(2, 3)
+    exponent_BCHL = _chunks(exponent_BTH, n_chunk).transpose(2, 3)
 
-    between_BCHLL = _sums_between(log_decay_BCHL).exp()
+    between_BCHLL = _sums_between(exponent_BCHL).exp()
     weights_BCHLL = torch.einsum("bclhs,bcmhs->bchlm", c_BCLHS, b_BCLHS) * between_BCHLL
     y_BCLHP = torch.einsum("bchlm,bcmhp->bclhp", weights_BCHLL, value_BCLHP)
 
     to_end_BCHL = between_BCHLL[:, :, :, -1]
     added_BCHPS = torch.einsum("bchl,bclhp,bclhs->bchps", to_end_BCHL, value_BCLHP, b_BCLHS)
-    from_start_BCHL = log_decay_BCHL.cumsum(-1).exp()
+    from_start_BCHL = exponent_BCHL.cumsum(-1).exp()
     starts = []  # the state before each chunk
     for c in range(added_BCHPS.shape[1]):
         starts.append(state_BHPS)
