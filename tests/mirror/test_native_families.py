@@ -32,15 +32,30 @@ TOLERANCE = 2e-4  # of logits between about -5 and 5
 T = 20
 N_CTX = 24  # LongRoPE chooses its factors by the context length here, but by the sequence length in torch
 # Variants that GGUF cannot express, so that writing them is an error.
-INEXPRESSIBLE = {"gpt2-relu, untied", "llama-dynamic", "qwen2-window", "gemma2-no caps"}
+INEXPRESSIBLE = {
+    "gpt2-relu, untied",
+    "llama-dynamic",
+    "qwen2-window",
+    "gemma2-no caps",
+    "qwen3_moe-probabilities as they are",
+    "qwen3_moe-some blocks dense",
+    "gpt_oss-yarn, whole pairs",
+}
+NOT_YET = ("granite", "olmo2", "olmo3", "gpt_oss")  # that the native engine runs
 ALL = {f"{family}-{name}": (family, c) for family, configs in CASES.items() for name, c in configs.items()}
-PAIRS = [pytest.param(*pair, id=name) for name, pair in ALL.items() if name not in INEXPRESSIBLE]
+PAIRS = [
+    pytest.param(*pair, id=name)
+    for name, pair in ALL.items()
+    if name not in INEXPRESSIBLE and pair[0] not in NOT_YET
+]
 WIDE = {"hidden_size": 256, "intermediate_size": 256, "num_attention_heads": 4, "num_key_value_heads": 2}
 
 
 def blueprint_of_config(family: str, config: dict[str, Any]) -> Blueprint:
     if family in ("gemma2", "gemma3_text"):
         config = {**config, "query_pre_attn_scalar": 16}  # GGUF supports only the scale derived from d_head
+    if family == "gpt_oss":
+        config = {**config, "swiglu_limit": 7.0}  # the only limit in GGUF
     hf_config = transformers.AutoConfig.for_model(family, **config).to_dict()
     return families.for_hf(hf_config).from_hf(hf_config)
 

@@ -70,6 +70,41 @@ _SHORT, _LONG = [1.0, 1.1, 1.2, 1.5], [1.0, 2.0, 4.0, 8.0]
 _LONGROPE = rope("longrope", short_factor=_SHORT, long_factor=_LONG, **_ORIGINAL)
 _EIGHT_LAYERS = {"num_hidden_layers": 8, "max_window_layers": 3}
 
+_PHI4 = {
+    **_LLAMA,
+    **_TIED,
+    **_ORIGINAL,
+    **rope("longrope", short_factor=[1.0, 1.1, 1.2], long_factor=[1.0, 2.0, 4.0], **_ORIGINAL),
+}
+_PHI4["rope_parameters"] = {**_PHI4["rope_parameters"], "partial_rotary_factor": 0.75}
+_GRANITE = {
+    **_LLAMA,
+    **_TIED,
+    "embedding_multiplier": 3.0,
+    "attention_multiplier": 0.2,
+    "residual_multiplier": 0.6,
+    "logits_scaling": 2.0,
+}
+_EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
+_OLMO3 = {**_LLAMA, "num_hidden_layers": 4, "sliding_window": 6}
+_OLMO3_YARN = rope("yarn", factor=4.0, **_ORIGINAL)["rope_parameters"]
+_GPT_OSS = {
+    **_LLAMA,
+    "head_dim": 16,
+    "sliding_window": 6,
+    "num_local_experts": 4,
+    "num_experts_per_tok": 2,
+    "swiglu_limit": 1.5,  # reached by these weights
+}
+_GPT_OSS_YARN = rope(
+    "yarn",
+    factor=4.0,
+    truncate=False,
+    beta_fast=4.0,
+    beta_slow=0.5,
+    original_max_position_embeddings=64,
+)
+
 CASES: dict[str, dict[str, dict[str, Any]]] = {
     "gpt2": {
         "plain": _GPT2,
@@ -117,6 +152,60 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         "longrope, beyond": {**_LLAMA, **_LONGROPE, **_ORIGINAL},
         "longrope, within": {**_LLAMA, **_LONGROPE, "original_max_position_embeddings": 32}
         | rope("longrope", short_factor=_SHORT, long_factor=_LONG, original_max_position_embeddings=32),
+        "phi4, beyond": _PHI4,
+        "phi4, within": {
+            **_PHI4,
+            "original_max_position_embeddings": 32,
+            "rope_parameters": {**_PHI4["rope_parameters"], "original_max_position_embeddings": 32},
+        },
+    },
+    "granite": {
+        "tied": _GRANITE,
+        "untied, biased": {
+            **_GRANITE,
+            "tie_word_embeddings": False,
+            "attention_bias": True,
+            "mlp_bias": True,
+        },
+    },
+    "olmo2": {
+        "grouped": _LLAMA,
+        "full, yarn": {**_LLAMA, **_FULL, **rope("yarn", factor=4.0, **_ORIGINAL)},
+    },
+    "olmo3": {
+        "plain": _OLMO3,
+        "yarn in full blocks": {
+            **_OLMO3,
+            "rope_parameters": {
+                "full_attention": _OLMO3_YARN,
+                "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+            },
+        },
+        "another pattern": {
+            **_OLMO3,
+            "layer_types": ["full_attention", "sliding_attention"] * 2,
+            "rope_parameters": {
+                "full_attention": {"rope_type": "default", "rope_theta": 1e6},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+            },
+        },
+    },
+    "qwen3_moe": {
+        "grouped": {**_LLAMA, **_EXPERTS, "head_dim": 16, "norm_topk_prob": True},
+        "probabilities as they are": {**_LLAMA, **_EXPERTS, "norm_topk_prob": False},
+        "some blocks dense": {**_LLAMA, **_EXPERTS, "num_hidden_layers": 4, "mlp_only_layers": [2]},
+    },
+    "gpt_oss": {
+        "yarn": {**_GPT_OSS, **_GPT_OSS_YARN},
+        "yarn, whole pairs": {
+            **_GPT_OSS,
+            "rope_parameters": {**_GPT_OSS_YARN["rope_parameters"], "truncate": True},
+        },
+        "plain, another pattern": {
+            **_GPT_OSS,
+            **rope("default"),
+            "layer_types": ["full_attention", "sliding_attention"],
+        },
     },
     "gemma2": {
         "plain": _GEMMA2,

@@ -33,16 +33,20 @@ class Rename:
 
 @frozen
 class Rows:
-    """Rows [begin, end) of `source` along its first axis, for fused projections."""
+    """Rows [begin, end) of `source` along its first axis, for fused projections.
+
+    axis: another axis, for stacks of fused projections.
+    """
 
     source: TensorSource
     begin: int
     end: int
+    axis: int = 0
 
 
 @frozen
 class Transposed:
-    """The matrix `source` [in, out], transposed to [out, in] (GPT-2's Conv1D)."""
+    """The matrix `source` [in, out], transposed to [out, in] (GPT-2's Conv1D), or each of a stack."""
 
     source: TensorSource
 

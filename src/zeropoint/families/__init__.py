@@ -63,7 +63,7 @@ __all__ = [
 Kind = Literal["hf", "gguf"]
 
 # Tensors that represent metadata: the divisor of each rotary frequency.
-_READ_QUANTIZATIONS = ("fp8", "fbgemm_fp8", "compressed-tensors")  # weights/scaled_tensors.py
+_READ_QUANTIZATIONS = ("fp8", "fbgemm_fp8", "compressed-tensors", "mxfp4")
 FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
 
 
@@ -90,6 +90,8 @@ class GgufMetadata(Protocol):
         self, key: str, minimum: float = ..., maximum: float = ..., *, default: float = ...
     ) -> float: ...
 
+    def get_bool(self, key: str, *, default: bool = ...) -> bool: ...
+
     def get_str(self, key: str, *, default: str = ...) -> str: ...
 
     def get_list(self, key: str, item: type[Any], *, default: list[Any] = ...) -> list[Any]: ...
@@ -103,8 +105,9 @@ def for_blueprint(blueprint: Blueprint) -> ModuleType:
 def for_gguf(model: GgufMetadata) -> ModuleType:
     """The family module for a file's `general.architecture`. Raises BadModelFile for unknown ones."""
     architecture = model.get_str("general.architecture")
-    if architecture in registry.names(__name__):
-        module = registry.load(__name__, architecture)  # only this one: every import costs time and memory
+    name = architecture.replace("-", "_")  # gpt-oss
+    if name in registry.names(__name__):
+        module = registry.load(__name__, name)  # only this one: every import costs time and memory
         if hasattr(module, "from_gguf") and _gguf_architecture(module) == architecture:
             variant = getattr(module, "gguf_variant", None)
             return module if variant is None else registry.load(__name__, variant(model))
@@ -134,8 +137,8 @@ def for_hf(config: Mapping[str, Any], where: str = "config.json") -> ModuleType:
     method = quantization.get("quant_method") if isinstance(quantization, dict) else None
     if quantization is not None and method not in _READ_QUANTIZATIONS:
         raise BadModelFile(
-            f"{where}: `quantization_config` has the method {method!a:.40}; only FP8 is read, so use the "
-            "unquantized checkpoint"
+            f"{where}: `quantization_config` has the method {method!a:.40}; only FP8 and MXFP4 are read, so "
+            "use the unquantized checkpoint"
         )
     return families[model_type]
 

@@ -259,6 +259,9 @@ class InMemoryGguf:
     def get_float(self, key: str, minimum: float = 0, maximum: float = 0, *, default: float = 0) -> float:
         return float(self.metadata.get(key, default))
 
+    def get_bool(self, key: str, *, default: bool = False) -> bool:
+        return bool(self.metadata.get(key, default))
+
     def get_str(self, key: str, *, default: str = "") -> str:
         return str(self.metadata.get(key, default))
 

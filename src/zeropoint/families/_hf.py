@@ -76,6 +76,20 @@ class HfConfig:
             raise self.error(key, "a finite number")
         return float(value)
 
+    def get_positive(self, key: str, *, default: Any = _REQUIRED) -> float:
+        """The finite number above 0 `key`, or `default` (which may be None) if it is absent."""
+        value = self.get_float(key, default=default)
+        if value is not None and value <= 0:
+            raise self.error(key, "a number above 0")
+        return value
+
+    def get_ints(self, key: str, minimum: int, maximum: int) -> tuple[int, ...]:
+        """The list of integers `key`; empty if it is absent."""
+        value = self._get(key, [])
+        if not isinstance(value, list) or not all(type(x) is int and minimum <= x <= maximum for x in value):
+            raise self.error(key, f"a list of integers from {minimum} to {maximum}")
+        return tuple(value)
+
     def get_bool(self, key: str, *, default: bool) -> bool:
         """The bool `key`."""
         value = self._get(key, default)
@@ -192,13 +206,13 @@ def _scaling_from_hf(rope: HfConfig, config: HfConfig) -> RopeScaling | None:
             low, high = rope.get_float("low_freq_factor"), rope.get_float("high_freq_factor")
             return Llama3Scaling(rope.get_float("factor"), low, high, n_original)
         case "yarn":
-            rope.require("truncate", True)
             return YarnScaling(
                 rope.get_float("factor", default=n_ctx / n_original),
                 n_original,
                 beta_fast=rope.get_float("beta_fast", default=32.0),
                 beta_slow=rope.get_float("beta_slow", default=1.0),
                 attention_factor=_yarn_attention(rope),
+                has_whole_pairs=rope.get_bool("truncate", default=True),
             )
         case "longrope" | "su":
             default = _long_attention(rope.get_float("factor", default=n_ctx / n_original), n_original)
@@ -247,7 +261,7 @@ def rope_to_hf(rope: Rope, d_head: int, n_ctx: int) -> dict[str, Any]:
                 "high_freq_factor": high,
                 "original_max_position_embeddings": n_original,
             }
-        case YarnScaling(factor, n_original, fast, slow, attention):
+        case YarnScaling(factor, n_original, fast, slow, attention, has_whole_pairs):
             config["rope_scaling"] = {
                 "rope_type": "yarn",
                 "factor": factor,
@@ -255,6 +269,8 @@ def rope_to_hf(rope: Rope, d_head: int, n_ctx: int) -> dict[str, Any]:
                 "beta_fast": fast,
                 "beta_slow": slow,
             } | ({} if attention is None else {"attention_factor": attention})
+            if not has_whole_pairs:
+                config["rope_scaling"]["truncate"] = False
         case LongRopeScaling(short, long, n_original, attention):
             config["original_max_position_embeddings"] = n_original
             config["rope_scaling"] = {

@@ -30,6 +30,7 @@ GGUF = {
     "blocks.{}.attention.value": "blk.{}.attn_v",
     "blocks.{}.attention.query_norm": "blk.{}.attn_q_norm",
     "blocks.{}.attention.key_norm": "blk.{}.attn_k_norm",
+    "blocks.{}.attention.sink": "blk.{}.attn_sinks",
     "blocks.{}.attention.output": "blk.{}.attn_output",
     "blocks.{}.attention_output_norm": "blk.{}.post_attention_norm",
     "blocks.{}.ffn_norm": "blk.{}.ffn_norm",
@@ -61,6 +62,7 @@ HF_LLAMA = {
     "blocks.{}.ffn.down": "model.layers.{}.mlp.down_proj",
 }
 
+_ONE_HEAD = {"query_norm": 1, "key_norm": 1}  # all heads share the weight of a norm of single heads
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 Sources = dict[str, TensorSource]
 
@@ -115,7 +117,9 @@ def permute_rotary(sources: Sources, blueprint: Blueprint, is_interleaved: bool)
                 f"blocks[{i}]: the rotary layout of a partly rotated head cannot be converted, and n_rotated "
                 f"is {a.position.n_rotated} of {a.d_head}; set is_interleaved to {is_interleaved}"
             )
-        heads = {"query": a.n_heads, "key": a.n_kv_heads, "query_norm": 1, "key_norm": 1}
+        heads = {"query": a.n_heads, "key": a.n_kv_heads}
+        is_joint = a.has_joint_query_key_norm
+        heads |= {"query_norm": a.n_heads, "key_norm": a.n_kv_heads} if is_joint else _ONE_HEAD
         for part, n_heads in heads.items():
             for kind in ("weight", "bias"):
                 ours = f"blocks.{i}.attention.{part}.{kind}"

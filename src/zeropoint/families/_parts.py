@@ -27,11 +27,11 @@ def network_of(blueprint: Blueprint) -> MLP | Gated:
 
 
 def experts_of(blueprint: Blueprint) -> MixtureOfExperts:
-    """The mixture of experts."""
-    ffn = blueprint.blocks[0].ffn
-    if not isinstance(ffn, MixtureOfExperts):
-        raise _kind_error(blueprint, "ffn", ffn, "MixtureOfExperts")
-    return ffn
+    """The mixture of experts of the first block that has one."""
+    for block in blueprint.blocks:
+        if isinstance(block.ffn, MixtureOfExperts):
+            return block.ffn
+    raise _kind_error(blueprint, "ffn", blueprint.blocks[0].ffn, "MixtureOfExperts")
 
 
 def rope_of(blueprint: Blueprint) -> Rope:

@@ -7,13 +7,27 @@ from typing import Any
 from zeropoint.blueprint import Blueprint
 from zeropoint.errors import BadModelFile
 from zeropoint.families import GgufMetadata
+from zeropoint.families._hf import HfConfig
+from zeropoint.families._llama_like import layer_windows
 
-__all__ = ["all_but_every", "sliding_from_gguf", "sliding_to_gguf"]
+__all__ = ["all_but_every", "sliding_from_gguf", "sliding_to_gguf", "windows_from_hf"]
 
 
 def all_but_every(period: int, n_layers: int) -> tuple[bool, ...]:
     """True for each block with a window: all but every `period`-th. 0: all of them."""
     return tuple(period == 0 or (i + 1) % period != 0 for i in range(n_layers))
+
+
+def windows_from_hf(c: HfConfig, period: int, window: int) -> tuple[int | None, ...]:
+    """The window of each block of a config whose `layer_types` default to all but every `period`-th.
+
+    window: for a config without `sliding_window`; null where a block slides is an error, as in transformers.
+    """
+    size = c.get_int("sliding_window", default=None if "sliding_window" in c.values else window)
+    sliding = all_but_every(period, c.get_int("num_hidden_layers", 1, 4096))
+    if size is None and any(layer_windows(c, 1, sliding)):
+        raise c.error("sliding_window", "an integer, since some layers slide")
+    return layer_windows(c, size, sliding)
 
 
 def sliding_from_gguf(model: GgufMetadata, arch: str, n_layers: int, period: int) -> tuple[bool, ...]:

@@ -12,8 +12,15 @@ from typing import Any, cast
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.parts.ffn import Gated, MixtureOfExperts
-from zeropoint.blueprint.sources import Rename, Stacked, TensorSource
+from zeropoint.blueprint.sources import TensorSource
 from zeropoint.families import GgufMetadata, Kind, llama
+from zeropoint.families._experts import (
+    PLACEHOLDERS,
+    expert_counts,
+    expert_counts_from_hf,
+    stack_experts,
+    with_ffn,
+)
 from zeropoint.families._gguf import InMemoryGguf, gguf_tensors
 from zeropoint.families._hf import HfConfig
 from zeropoint.families._llama_like import llama_like_from_hf, llama_like_to_gguf, llama_like_to_hf
@@ -35,9 +42,7 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
     c = HfConfig(config)
     windows = (c.get_int("sliding_window", default=None),) * c.get_int("num_hidden_layers", 1, 4096)
     blueprint = llama_like_from_hf(c, "mixtral", windows=windows, base=1e6, eps=1e-5)
-    n_experts = c.get_int("num_local_experts", 1, 2**16, default=8)
-    n_active = c.get_int("num_experts_per_tok", 1, n_experts, default=2)
-    return _with_experts(blueprint, n_experts, n_active)
+    return _with_experts(blueprint, *expert_counts_from_hf(c, 8, 2))
 
 
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:
@@ -54,9 +59,7 @@ def to_hf(blueprint: Blueprint) -> dict[str, Any]:
 
 def from_gguf(model: GgufMetadata) -> Blueprint:
     """The blueprint in a file's metadata. Raises BadModelFile naming the key at fault."""
-    n_experts = model.get_int("llama.expert_count", 1, 2**16)
-    n_active = model.get_int("llama.expert_used_count", 1, n_experts)
-    return _with_experts(replace(llama.from_gguf(model), family="mixtral"), n_experts, n_active)
+    return _with_experts(replace(llama.from_gguf(model), family="mixtral"), *expert_counts(model, "llama"))
 
 
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
@@ -77,21 +80,11 @@ def tensor_map(blueprint: Blueprint, kind: Kind) -> dict[str, TensorSource]:
     """The source of each of our tensors in a file."""
     if kind == "gguf":
         return permute_rotary(rename_tensors(blueprint, GGUF), blueprint, is_interleaved=True)
-    # Placeholder names for the experts; the loop below replaces them by stacks of tensors.
-    table = _HF | {f"blocks.{{}}.ffn.experts.{part}": part for part in _HF_EXPERTS}
-    sources = rename_tensors(blueprint, table)
-    for i, block in enumerate(blueprint.blocks):
-        if not isinstance(block.ffn, MixtureOfExperts):
-            continue
-        for part, hf_module in _HF_EXPERTS.items():
-            name = f"model.layers.{i}.block_sparse_moe.experts.{{}}.{hf_module}.weight"
-            stack = tuple(Rename(name.format(e)) for e in range(block.ffn.n_experts))
-            sources[f"blocks.{i}.ffn.experts.{part}.weight"] = Stacked(stack)
+    sources = rename_tensors(blueprint, _HF | PLACEHOLDERS)
+    sources = stack_experts(sources, blueprint, "model.layers.{}.block_sparse_moe.experts", _HF_EXPERTS)
     return permute_rotary(sources, blueprint, is_interleaved=False)
 
 
 def _with_experts(blueprint: Blueprint, n_experts: int, n_active: int) -> Blueprint:
-    def experts(ffn: object) -> MixtureOfExperts:
-        return MixtureOfExperts(n_experts, n_active, cast(Gated, ffn))  # the FFN of a Llama-like block
-
-    return replace(blueprint, blocks=tuple(replace(b, ffn=experts(b.ffn)) for b in blueprint.blocks))
+    # The feed-forward network of a Llama-like block is Gated.
+    return with_ffn(blueprint, lambda _, ffn: MixtureOfExperts(n_experts, n_active, cast(Gated, ffn)))

@@ -36,6 +36,8 @@ from zeropoint.weights.stored_tensors import StoredTensors, format_names
 __all__ = ["LazyTensor", "RenamedTensors", "Weights", "from_stored", "lazy_tensors", "to_stored"]
 
 Array = npt.NDArray[np.float32]
+# The parts of fused tensors by source and axis: (begin, end, rows).
+Fused = dict[tuple[TensorSource, int], list[tuple[int, int, "LazyTensor"]]]
 _COMPILED, _PARALLEL = "_orig_mod.", "module."
 
 
@@ -160,13 +162,13 @@ def to_stored(
 ) -> dict[str, LazyTensor]:
     """A file's tensors from ours: the inverse of `from_stored`, in the order of `sources`."""
     stored: dict[str, LazyTensor] = {}
-    fused: dict[TensorSource, list[tuple[int, int, LazyTensor]]] = {}
+    fused: Fused = {}
     last = _LastRead(weights, {name for name, source in sources.items() if isinstance(source, Stacked)})
     for name, source in sources.items():
         _disassemble(source, last.lazy(name), stored, fused)
     while fused:
-        source, parts = fused.popitem()
-        _disassemble(source, _concatenate_rows(parts), stored, fused)
+        (source, axis), parts = fused.popitem()
+        _disassemble(source, _concatenate_rows(parts, axis), stored, fused)
     return stored
 
 
@@ -225,11 +227,12 @@ def _build(source: TensorSource, last: _LastRead, where: str) -> LazyTensor:
                 raise BadModelFile(f"{where}: {names} must have the same shape")
             shape = (len(parts), *parts[0].shape)
             return LazyTensor(shape, _common_format(parts), lambda: np.stack([part.read() for part in parts]))
-        case Rows(inner, begin, end):
+        case Rows(inner, begin, end, axis):
             fused = _build(inner, last, where)
-            if not 0 <= begin < end <= (fused.shape or (0,))[0]:
+            if not 0 <= begin < end <= (*fused.shape, *[0] * (axis + 1))[axis]:
                 raise _shape_error(where, source, fused, f"at least {end} rows")
-            return _apply(fused, (end - begin, *fused.shape[1:]), lambda w: w[begin:end])
+            shape = (*fused.shape[:axis], end - begin, *fused.shape[axis + 1 :])
+            return _apply(fused, shape, lambda w: w[(slice(None),) * axis + (slice(begin, end),)])
         case Transposed(inner):
             return _transpose(_build(inner, last, where), where, source)
         case Permuted(inner, n_heads, is_interleaved):
@@ -264,7 +267,7 @@ def _disassemble(
     source: TensorSource,
     ours: LazyTensor,
     stored: dict[str, LazyTensor],
-    fused: dict[TensorSource, list[tuple[int, int, LazyTensor]]],
+    fused: Fused,
 ) -> None:
     """Add to `stored` what the file stores of our tensor; rows of a fused tensor collect in `fused`."""
     match source:
@@ -273,10 +276,10 @@ def _disassemble(
         case Stacked(sources):
             for i, part in enumerate(sources):
                 _disassemble(part, _apply(ours, ours.shape[1:], itemgetter(i)), stored, fused)
-        case Rows(inner, begin, end):
-            fused.setdefault(inner, []).append((begin, end, ours))
+        case Rows(inner, begin, end, axis):
+            fused.setdefault((inner, axis), []).append((begin, end, ours))
         case Transposed(inner):
-            _disassemble(inner, _apply(ours, ours.shape[::-1], lambda w: w.T), stored, fused)
+            _disassemble(inner, _swap_last_axes(ours), stored, fused)
         case Permuted(inner, n_heads, is_interleaved):
             _disassemble(inner, _permute(ours, n_heads, not is_interleaved), stored, fused)
         case Regrouped(inner, n_groups, n_members, axis, begin):
@@ -291,8 +294,8 @@ def _disassemble(
             _disassemble(inner, rates, stored, fused)
 
 
-def _concatenate_rows(ranges: list[tuple[int, int, LazyTensor]]) -> LazyTensor:
-    """One fused tensor from its (begin, end, rows), which must be contiguous."""
+def _concatenate_rows(ranges: list[tuple[int, int, LazyTensor]], axis: int) -> LazyTensor:
+    """One fused tensor from its (begin, end, rows), which must be contiguous along the axis."""
     ranges = sorted(ranges, key=lambda item: item[:2])
     begins = [begin for begin, _, _ in ranges]
     if begins != [0, *(end for _, end, _ in ranges[:-1])]:
@@ -300,14 +303,20 @@ def _concatenate_rows(ranges: list[tuple[int, int, LazyTensor]]) -> LazyTensor:
             f"rows starting at {begins} of a fused tensor have a gap; some weights are missing"
         )
     parts = [part for _, _, part in ranges]
-    shape = (ranges[-1][1], *parts[0].shape[1:])
-    return LazyTensor(shape, _common_format(parts), lambda: np.concatenate([part.read() for part in parts]))
+    shape = (*parts[0].shape[:axis], ranges[-1][1], *parts[0].shape[axis + 1 :])
+    form = _common_format(parts)
+    return LazyTensor(shape, form, lambda: np.concatenate([part.read() for part in parts], axis))
 
 
 def _transpose(plain: LazyTensor, where: str, source: TensorSource) -> LazyTensor:
-    if len(plain.shape) != 2:
-        raise _shape_error(where, source, plain, "two dimensions")
-    return _apply(plain, plain.shape[::-1], lambda w: w.T)
+    if len(plain.shape) not in (2, 3):
+        raise _shape_error(where, source, plain, "two dimensions, or three of a stack of matrices")
+    return _swap_last_axes(plain)
+
+
+def _swap_last_axes(tensor: LazyTensor) -> LazyTensor:
+    *stack, n_rows, n_columns = tensor.shape
+    return _apply(tensor, (*stack, n_columns, n_rows), lambda w: w.swapaxes(-1, -2))
 
 
 def _apply(tensor: LazyTensor, shape: tuple[int, ...], function: Callable[[Array], Array]) -> LazyTensor:

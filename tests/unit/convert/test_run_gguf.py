@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.tiny_folder import CONFIGS, write_tiny_folder
 from tests.support.tiny_run import TINY_RUNS, write_tiny_run
-from tests.unit.families.configs import BERT
+from tests.unit.families.base_configs import BERT
 from zeropoint.convert import model_metadata
 from zeropoint.convert.run_gguf import open_native
 from zeropoint.errors import BadInput, BadModelFile

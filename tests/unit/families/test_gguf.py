@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.unit.families.configs import PUBLISHED, SMALL
+from tests.unit.families.configs import SMALL
+from tests.unit.families.published_configs import PUBLISHED
 from zeropoint import families
 from zeropoint.blueprint.check import check
 from zeropoint.blueprint.parts.position import Llama3Scaling, Rope
@@ -44,6 +45,11 @@ class File:
         value = self._get(key, default)
         assert type(value) is float
         return float(np.float32(value))
+
+    def get_bool(self, key, *, default=None):
+        value = self._get(key, default)
+        assert type(value) is bool
+        return value
 
     def get_str(self, key, *, default=None):
         return self._get(key, default)

@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.families.configs import LONGROPE, MAMBA2_130M_BY_ITS_AUTHORS, PUBLISHED, SMALL
+from tests.unit.families.base_configs import LONGROPE, MAMBA2_130M_BY_ITS_AUTHORS
+from tests.unit.families.configs import SMALL
+from tests.unit.families.published_configs import PUBLISHED
 from zeropoint import families
 from zeropoint.blueprint import catalog
 from zeropoint.blueprint.check import check
@@ -109,8 +111,8 @@ def test_names_and_shapes_equal_those_of_transformers(name):
     with torch.device("meta"):
         model = getattr(transformers, architecture)(transformers.AutoConfig.for_model(**config))
     theirs = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
-    if name == "mixtral":  # one tensor per expert on disk; transformers stacks them on loading
-        theirs = _unstacked(theirs)
+    if name in ("mixtral", "qwen3moe"):  # one tensor per expert on disk; transformers stacks them on loading
+        theirs = _unstacked(theirs, name == "mixtral")
     sources = family.tensor_map(blueprint, "hf")
     used = {stored for source in sources.values() for stored in stored_names(source)}
     assert used <= theirs.keys()
@@ -121,17 +123,19 @@ def test_names_and_shapes_equal_those_of_transformers(name):
         assert _shape(sources[ours], theirs) == shape, ours
 
 
-def _unstacked(theirs):
+def _unstacked(theirs, is_mixtral):
     unstacked = {}
+    gate, down, up = ("w1", "w2", "w3") if is_mixtral else ("gate_proj", "down_proj", "up_proj")
     for key, shape in theirs.items():
-        key = key.replace(".mlp.", ".block_sparse_moe.")
+        if is_mixtral:
+            key = key.replace(".mlp.", ".block_sparse_moe.")
         if not key.endswith("_proj") or "experts" not in key:
             unstacked[key] = shape
             continue
         stem, (n, rows, columns) = key.rpartition(".")[0], shape
-        parts = {"w2": (rows, columns)}
+        parts = {down: (rows, columns)}
         if key.endswith("gate_up_proj"):
-            parts = {"w1": (rows // 2, columns), "w3": (rows // 2, columns)}
+            parts = {gate: (rows // 2, columns), up: (rows // 2, columns)}
         unstacked |= {f"{stem}.{e}.{w}.weight": shape for e in range(n) for w, shape in parts.items()}
     return unstacked
 
@@ -140,12 +144,14 @@ def _shape(source, theirs):
     match source:
         case Rename(name):
             return theirs[name]
-        case Rows(inner, begin, end):
-            rows, *rest = _shape(inner, theirs)
-            assert 0 <= begin < end <= rows
-            return (end - begin, *rest)
+        case Rows(inner, begin, end, axis):
+            shape = [*_shape(inner, theirs)]
+            assert 0 <= begin < end <= shape[axis]
+            shape[axis] = end - begin
+            return tuple(shape)
         case Transposed(inner):
-            return _shape(inner, theirs)[::-1]
+            *stack, rows, columns = _shape(inner, theirs)
+            return (*stack, columns, rows)
         case Reshaped(inner, ours, stored):
             assert _shape(inner, theirs) == stored
             return ours
@@ -173,6 +179,16 @@ SCALINGS = {
         {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "beta_fast": 16},
         YarnScaling(4.0, 16, 16.0),
     ),
+    "yarn, whole pairs or not": (
+        {
+            "rope_type": "yarn",
+            "factor": 4.0,
+            "original_max_position_embeddings": 40,
+            "beta_fast": 4,
+            "truncate": False,
+        },
+        YarnScaling(4.0, 40, 4.0, has_whole_pairs=False),
+    ),
     "longrope": (
         {"type": "su", "short_factor": [1.0] * 4, "long_factor": [2.0] * 4, "attention_factor": 1.5},
         LongRopeScaling((1.0,) * 4, (2.0,) * 4, 64, 1.5),
@@ -199,12 +215,14 @@ def test_a_scaling_added_to_a_config_of_transformers_5_is_used():
     assert (rope_of(config).base, rope_of(config).scaling) == (1e6, scaling)
 
 
-@pytest.mark.parametrize("kind", ["linear", "dynamic", "llama3", "yarn"])
+@pytest.mark.parametrize("kind", ["linear", "dynamic", "llama3", "yarn", "yarn, whole pairs or not"])
 def test_frequencies_equal_those_of_transformers(kind):
     functions = pytest.importorskip("transformers.modeling_rope_utils").ROPE_INIT_FUNCTIONS
     transformers = pytest.importorskip("transformers")
     config = llama(rope_scaling=SCALINGS[kind][0])
-    theirs, factor = functions[kind](transformers.AutoConfig.for_model(**config), seq_len=128)
+    theirs, factor = functions[kind.partition(",")[0]](
+        transformers.AutoConfig.for_model(**config), seq_len=128
+    )
     rope = rope_of(config)
     assert rope.frequencies(128) == pytest.approx(theirs.tolist(), rel=1e-6)
     assert rope.attention_factor() == pytest.approx(factor)
@@ -303,8 +321,8 @@ REJECTED = {
         rope_scaling={"rope_type": "spiral", "factor": 2.0}
     ),
     "`factor` is missing": llama(rope_scaling={"rope_type": "linear"}),
-    "`truncate` is False": llama(
-        rope_scaling={"rope_type": "yarn", "factor": 2.0, "truncate": False},
+    "`truncate` is 'no'; it must be true or false": llama(
+        rope_scaling={"rope_type": "yarn", "factor": 2.0, "truncate": "no"},
     ),
     "`short_factor` is 'x'; it must be a list of numbers": llama(
         rope_scaling={"type": "longrope", "short_factor": "x", "long_factor": []}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from zeropoint import _native, families
 from zeropoint.blueprint import Block, Blueprint
 from zeropoint.blueprint.parts.attention import Attention
-from zeropoint.blueprint.parts.ffn import MLP, Gated
+from zeropoint.blueprint.parts.ffn import MLP, Gated, MixtureOfExperts
 from zeropoint.blueprint.parts.norm import Norm, RMSNorm
 from zeropoint.blueprint.parts.position import (
     AttentionPosition,
@@ -87,6 +87,7 @@ def _layer(block: Block, rotations: list[AttentionPosition]) -> dict[str, Any]:
     """One block. Raises BadInput for a part that the engine does not have."""
     if block.placement == "post":
         raise BadInput("the native engine has no norm after the residual connection; use torch")
+    _refuse_missing_parts(block)
     return {
         "norm": _norm(block.norm),
         "placement": block.placement,
@@ -94,6 +95,23 @@ def _layer(block: Block, rotations: list[AttentionPosition]) -> dict[str, Any]:
         "recurrence": None if block.recurrence is None else _recurrence(block.recurrence),
         "ffn": _ffn(block),
     }
+
+
+def _refuse_missing_parts(block: Block) -> None:
+    a, ffn = block.attention, block.ffn
+    network = ffn.expert if isinstance(ffn, MixtureOfExperts) else ffn
+    missing = {
+        "norm of outputs alone": block.placement == "output",
+        "residual scale": block.residual_scale != 1,
+        "sink logits": a is not None and a.has_sink,
+        "joint query and key norm": a is not None and a.has_joint_query_key_norm,
+        "router bias": isinstance(ffn, MixtureOfExperts) and ffn.has_router_bias,
+        "gate with biases or a limit": isinstance(network, Gated)
+        and network != Gated(network.d_ff, network.activation),
+    }
+    for part, is_missing in missing.items():
+        if is_missing:
+            raise BadInput(f"the native engine has no {part} yet; use torch")
 
 
 def _attention(attention: Attention, rotations: list[AttentionPosition]) -> dict[str, Any]:
