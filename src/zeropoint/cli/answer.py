@@ -10,7 +10,9 @@ import click
 
 from zeropoint.cli import help_page
 from zeropoint.cli.console import Console
+from zeropoint.cli.reply_writer import ReplyWriter
 from zeropoint.errors import BadInput
+from zeropoint.tokenizers.chat.reply.events import Text
 
 if TYPE_CHECKING:
     from zeropoint.engine.session.chat import Answer
@@ -58,11 +60,12 @@ def print_answer(
     """Stream an answer to stdout as it is generated, or print it as one JSON object at the end."""
     try:
         pieces = []
-        write = console.text_writer()
-        for piece in stream:
-            pieces.append(piece)
+        writer = ReplyWriter(console)
+        for event in stream.events():
+            if isinstance(event, Text):
+                pieces.append(event.text)
             if not as_json:
-                write(piece)
+                writer.write(event)
     finally:
         stream.close()
     text = "".join(pieces)
@@ -71,6 +74,7 @@ def print_answer(
         console.json(
             {
                 "text": text,
+                **({"reasoning": stream.reasoning} if stream.reasoning else {}),
                 "usage": usage(**as_plain(stream.usage)),
                 "finish_reason": stream.finish_reason,
                 "timings": as_plain(stream.timings),

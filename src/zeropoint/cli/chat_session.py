@@ -10,6 +10,7 @@ from typing import Any
 
 from zeropoint.cli.answer import as_plain, warn_of_end
 from zeropoint.cli.console import Console
+from zeropoint.cli.reply_writer import ReplyWriter
 from zeropoint.engine.session.chat import Answer, Conversation
 from zeropoint.sampling.params import SamplingParams
 
@@ -44,10 +45,10 @@ class ChatSession:
         early_notices = list(answer.notices)
         for notice in early_notices:
             self.console.notice(notice)
-        write = self.console.text_writer()
+        writer = ReplyWriter(self.console)
         try:
-            for piece in answer:
-                write(piece)
+            for event in answer.events():
+                writer.write(event)
         except KeyboardInterrupt:
             answer.close()
             self.console.line()

@@ -49,6 +49,16 @@ class Console:
         return _is_tty(sys.stdin) and _is_tty(sys.stdout)
 
     @property
+    def is_terminal(self) -> bool:
+        """Whether stdout is a terminal."""
+        return _is_tty(sys.stdout)
+
+    @property
+    def has_style(self) -> bool:
+        """Whether styled text on stdout looks different from plain text."""
+        return self._can_wrap(sys.stdout) and self.has_color(sys.stdout)
+
+    @property
     def can_ask(self) -> bool:
         """Whether a question on stderr reaches somebody who can answer on stdin."""
         return _is_tty(sys.stdin) and _is_tty(sys.stderr)
@@ -67,14 +77,22 @@ class Console:
         """Write a piece of the result and flush; on a terminal, escape control characters."""
         self._write_stdout(_escape_controls(text) if _is_tty(sys.stdout) else text)
 
-    def text_writer(self) -> Callable[[str], None]:
-        """A function that writes the pieces of one text as `write` does, wrapped at words on a terminal."""
+    def text_writer(self, style: str | None = None) -> Callable[[str], None]:
+        """A function that writes the pieces of one text as `write` does, wrapped at words on a terminal.
+
+        style: the name of a style, for a terminal with colour.
+        """
         if not self._can_wrap(sys.stdout):
             return self.write
         from zeropoint.cli.word_wrap import WordWrapper
 
         wrapper = WordWrapper(lambda: _columns(sys.stdout))
-        return lambda text: self._write_stdout(wrapper.push(_escape_controls(text)))
+
+        def write(text: str) -> None:
+            wrapped = wrapper.push(_escape_controls(text))
+            self._write_stdout(self.style(wrapped, style, sys.stdout) if style else wrapped)
+
+        return write
 
     def line(self, text: str = "") -> None:
         """Write a line of the result."""

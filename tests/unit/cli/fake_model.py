@@ -12,6 +12,7 @@ from typing import Any
 
 from zeropoint.engine.session.logprobs import TokenLogprob
 from zeropoint.sampling.params import SamplingParams
+from zeropoint.tokenizers.chat.reply.events import Reasoning, ReplyEvent, Text
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,14 @@ class FakeStream:
                 yield piece
         self.finish_reason = self.finish_reason_at_end
 
+    def events(self) -> Iterator[ReplyEvent]:
+        for piece in self:
+            yield piece if isinstance(piece, Reasoning) else Text(piece)
+
+    @property
+    def reasoning(self) -> str:
+        return "".join(piece.text for piece in self.pieces if isinstance(piece, Reasoning))
+
     def close(self) -> None:
         self.finish_reason = self.finish_reason or "cancelled"
         self.is_closed = True
@@ -73,9 +82,17 @@ class FakeModel:
         self.loaded_cache: Path | None = None
         self.is_closed = False
         self.logprob_arguments: dict[str, Any] = {}
+        self.thinking: bool | None = None
         self.logprobs: list[TokenLogprob] = []
 
-    def chat(self, messages: list[dict[str, str]], params: SamplingParams, **logprobs: Any) -> FakeStream:
+    def chat(
+        self,
+        messages: list[dict[str, str]],
+        params: SamplingParams,
+        thinking: bool | None = None,
+        **logprobs: Any,
+    ) -> FakeStream:
+        self.thinking = thinking
         self.logprob_arguments = logprobs
         return self._answer(messages, params, messages[-1]["content"])
 
@@ -85,7 +102,7 @@ class FakeModel:
         self.logprob_arguments = logprobs
         return self._answer(prompt, params, prompt)
 
-    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
+    def encode_chat(self, messages: list[dict[str, str]], thinking: bool | None = None) -> list[int]:
         return [0] * sum(1 + len(message["content"].split()) for message in messages)
 
     def save_cache(self, ids: list[int], path: Path) -> None:

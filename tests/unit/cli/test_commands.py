@@ -10,6 +10,7 @@ import pytest
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_model import FakeModel
 from zeropoint.engine.session.logprobs import TokenLogprob
+from zeropoint.tokenizers.chat.reply.events import Reasoning
 
 
 @pytest.mark.parametrize(
@@ -206,3 +207,18 @@ def test_config_rejects_an_unknown_key(run: Run, tmp_path: Path) -> None:
     assert result.code == 2
     assert "zeropoint.toml: unknown key `sampling.topk`" in result.err
     assert "closest: sampling.top_k" in result.err
+
+
+def test_reasoning_is_in_the_json_and_not_in_a_pipe(run: Run, model: FakeModel) -> None:
+    model.pieces = [Reasoning("hm, "), Reasoning("yes"), "Yes", "."]
+    assert run("chat", "hi").out == "Yes.\n"
+    content = json.loads(run("chat", "--json", "hi").out)
+    assert (content["text"], content["reasoning"]) == ("Yes.", "hm, yes")
+
+
+@pytest.mark.parametrize(("flags", "thinking"), [((), None), (("--think",), True), (("--no-think",), False)])
+def test_reasoning_can_be_switched(
+    run: Run, model: FakeModel, flags: tuple[str, ...], thinking: bool | None
+) -> None:
+    run("chat", *flags, "hi")
+    assert model.thinking is thinking

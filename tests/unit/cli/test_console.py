@@ -9,6 +9,8 @@ import sys
 import pytest
 
 from zeropoint.cli.console import Console
+from zeropoint.cli.reply_writer import ReplyWriter
+from zeropoint.tokenizers.chat.reply.events import Reasoning, Text
 
 
 class Terminal(io.StringIO):
@@ -142,3 +144,23 @@ def test_zsh_completion() -> None:
     assert complete("zeropoint ch", 1).startswith("plain\nchat\n")
     assert "plain\nsmollm2:135m\n" in complete("zeropoint chat --model smol", 3)
     assert "plain\n--temperature\n" in complete("zeropoint chat --temp", 2)
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"TERM": "xterm"}, "\x1b[2mhm\x1b[0m\x1b[2m, yes\x1b[0m\n\nYes."),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, "Thinking:\nhm, yes\n\nAnswer:\nYes."),
+    ],
+)
+def test_reasoning_is_dimmed_or_named_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    environ: dict[str, str],
+    expected: str,
+) -> None:
+    monkeypatch.setattr("zeropoint.cli.console._is_tty", lambda stream: True)
+    writer = ReplyWriter(Console(environ))
+    for event in (Reasoning("hm"), Reasoning(", yes"), Text("Yes"), Text(".")):
+        writer.write(event)
+    assert capsys.readouterr().out == expected

@@ -13,6 +13,7 @@ import pytest
 from zeropoint.engine.session.chat import Conversation
 from zeropoint.errors import BadInput, ContextFull, DiskError
 from zeropoint.sampling.params import SamplingParams
+from zeropoint.tokenizers.chat.reply.events import Reasoning, ReplyEvent, Text
 
 
 class ScriptedStream:
@@ -20,17 +21,19 @@ class ScriptedStream:
 
     finish_reason = "stop"
     usage = timings = None
+    reasoning = "hm"
 
     def __init__(self, text: str) -> None:
         self.pieces = text.split(" ")
         self.notices: list[str] = []
         self.is_closed = False
 
-    def __iter__(self) -> Iterator[str]:
+    def events(self) -> Iterator[ReplyEvent]:
+        yield Reasoning("hm")
         for piece in self.pieces:
             if self.is_closed:
                 return
-            yield piece + " "
+            yield Text(piece + " ")
 
     def close(self) -> None:
         self.is_closed = True
@@ -44,13 +47,20 @@ class ScriptedModel:
         self.asked: list[list[dict[str, str]]] = []
         self.params: dict[str, Any] = {}
 
-    def chat(self, messages: list[dict[str, str]], params: SamplingParams, **logprobs: Any) -> ScriptedStream:
+    def chat(
+        self,
+        messages: list[dict[str, str]],
+        params: SamplingParams,
+        thinking: bool | None = None,
+        **logprobs: Any,
+    ) -> ScriptedStream:
+        self.thinking = thinking
         self.logprob_arguments = logprobs
         self.asked.append(messages)
         self.params = params.flat()
         return ScriptedStream(f"re: {messages[-1]['content']}")
 
-    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
+    def encode_chat(self, messages: list[dict[str, str]], thinking: bool | None = None) -> list[int]:
         return [0] * count(messages)
 
     def save_cache(self, ids: list[int], path: Path) -> None:
@@ -255,3 +265,14 @@ def test_missing_and_unwritable_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DiskError, match="cannot write"):
         conversation.save(tmp_path / "x.json")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_reasoning_is_separate_from_the_answer_and_not_sent_back() -> None:
+    model = ScriptedModel()
+    conversation = Conversation(model, thinking=True, count=count)  # type: ignore[arg-type]
+    answer = conversation.ask("one")
+    assert [type(event) for event in answer.events()] == [Reasoning, Text, Text]
+    assert (answer.reasoning, answer.text()) == ("hm", "re: one ")
+    conversation.ask("two").text()
+    assert model.thinking is True
+    assert [message["content"] for message in model.asked[-1]] == ["one", "re: one ", "two"]

@@ -41,16 +41,31 @@ Examples:
     metavar="TEXT",
     help='Instructions that the model reads before the conversation, as in "Answer in one word."',
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: text, usage, timings.")
+@click.option(
+    "--think/--no-think",
+    "thinking",
+    default=None,
+    help="Reason before the answer, or not, if the model's chat template has a switch for it.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object: text, usage, timings, reasoning if any."
+)
 @answer.logprob_options
 @click.make_pass_decorator(Console, ensure=True)
 def command(
-    console: Console, /, question: tuple[str, ...], system: str | None, as_json: bool, **flags: Any
+    console: Console,
+    /,
+    question: tuple[str, ...],
+    system: str | None,
+    thinking: bool | None,
+    as_json: bool,
+    **flags: Any,
 ) -> None:
     """Chat with a model, or ask it one QUESTION.
 
     Text on stdin is placed before the question; `-` waits for it, with or without a question. In a
-    conversation, /help lists the commands, Ctrl-C stops an answer and Ctrl-D exits. A line on stderr reports
+    conversation, /help lists the commands, Ctrl-C stops an answer and Ctrl-D exits. On a terminal, what a
+    model thinks before it answers is shown dimmed; in a pipe it is left out. A line on stderr reports
     an answer that is cut off by --max-tokens or a full context, or stopped because it repeats itself.
     """
     logprobs = answer.take_logprobs(flags, as_json)
@@ -61,7 +76,7 @@ def command(
         from zeropoint.engine.session.chat import Conversation
 
         params = options.sampling_params(settings, model.defaults)
-        conversation = Conversation(model, system)
+        conversation = Conversation(model, system, thinking=thinking)
         if prompt is None:
             from zeropoint.cli.chat_session import ChatSession
             from zeropoint.cli.repl import Repl

@@ -6,8 +6,9 @@ first, and a notice reports it; the system prompt stays. A single message that d
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from zeropoint.engine.session import chat_history
 from zeropoint.engine.session.chat_history import Message
 from zeropoint.errors import BadInput, ContextFull, DiskError, OutOfMemory
 from zeropoint.sampling.params import SamplingParams
+from zeropoint.tokenizers.chat.reply.events import ReplyEvent, Text
 
 if TYPE_CHECKING:
     from zeropoint.engine.session.model import Model
@@ -28,7 +30,7 @@ _ANSWER_TOKENS = 256
 
 
 class Answer:
-    """One answer: iterate over its pieces of text. When it ends, its turn joins the conversation.
+    """One answer: iterate over its pieces of text, or over `events()`. Its turn then joins the conversation.
 
     An answer that is stopped early joins with the text so far; without any text, its question is dropped too.
     """
@@ -43,19 +45,31 @@ class Answer:
         self._is_open = True
 
     def __iter__(self) -> Iterator[str]:
-        pieces = iter(self._stream)
+        with contextlib.closing(self.events()) as events:
+            for event in events:
+                if isinstance(event, Text):
+                    yield event.text
+
+    def events(self) -> Generator[ReplyEvent, None, None]:
+        """Iterate over everything in the reply: `Text`, `Reasoning` and `ToolCall`, in order."""
+        events = self._stream.events()
         try:
-            while piece := self._next(pieces):
-                yield piece
+            while (event := self._next(events)) is not None:
+                yield event
         finally:
             self.close()
 
-    def _next(self, pieces: Iterator[str]) -> str:
-        """The next piece of text; "" at the end."""
+    def _next(self, events: Iterator[ReplyEvent]) -> ReplyEvent | None:
         with self._iterating:
-            if piece := next(pieces, ""):
-                self._pieces.append(piece)
-            return piece
+            event = next(events, None)
+            if isinstance(event, Text):
+                self._pieces.append(event.text)
+            return event
+
+    @property
+    def reasoning(self) -> str:
+        """What the model thought before its answer, so far. It is not part of the conversation."""
+        return self._stream.reasoning
 
     def text(self) -> str:
         """The complete answer; waits for its end."""
@@ -109,6 +123,7 @@ class Answer:
 class Conversation:
     """A conversation with a model. One answer at a time: asking again stops an answer that is running.
 
+    thinking: whether to reason before each answer, if the template has a switch; None leaves that to it.
     count: the number of tokens in a list of messages; by default measured with the model's chat template and
     tokenizer.
     """
@@ -118,11 +133,13 @@ class Conversation:
         model: Model,
         system: str | None = None,
         *,
+        thinking: bool | None = None,
         count: Callable[[list[Message]], int] | None = None,
     ) -> None:
         self.model = model
         self.system = system
         self.turns: list[Message] = []
+        self.thinking = thinking
         self._count = count or self._count_with_template
         self._answer: Answer | None = None
         self._unanswered: str | None = None
@@ -151,7 +168,9 @@ class Conversation:
         params = params or SamplingParams()
         n_dropped = self._turns_to_drop(text, params)
         messages = self._messages_with(text, n_dropped)
-        stream = self.model.chat(messages, params, logprobs=logprobs, top_logprobs=top_logprobs)
+        stream = self.model.chat(
+            messages, params, logprobs=logprobs, top_logprobs=top_logprobs, thinking=self.thinking
+        )
         del self.turns[: 2 * n_dropped]
         self._unanswered = text
         # A notice about the template would be the same in every turn.
@@ -185,7 +204,8 @@ class Conversation:
         self._stop()
         chat_history.write(path, self.messages)
         if self.turns:
-            self.model.save_cache(self.model.encode_chat(self.messages), cache_path(path))
+            ids = self.model.encode_chat(self.messages, thinking=self.thinking)
+            self.model.save_cache(ids, cache_path(path))
 
     def load(self, path: Path) -> list[str]:
         """Load a saved conversation, and its KV cache if there is one that fits this model.
@@ -250,7 +270,7 @@ class Conversation:
         return [_message("system", self.system)] if self.system else []
 
     def _count_with_template(self, messages: list[Message]) -> int:
-        return len(self.model.encode_chat(messages))
+        return len(self.model.encode_chat(messages, thinking=self.thinking))
 
 
 def cache_path(path: Path) -> Path:

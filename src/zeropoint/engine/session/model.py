@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from zeropoint.engine.session.chat_request import ChatRequest
+    from zeropoint.tokenizers.chat.reply.reply_format import ReplyFormat
     from zeropoint.tokenizers.chat.template import ChatTemplate
 
 __all__ = ["Model", "Score"]
@@ -67,6 +69,15 @@ class Model(ProcessBound):
 
         return load_template(self.file, self.tokenizer, self.template_name)
 
+    @cached_property
+    def reply_format(self) -> ReplyFormat:
+        """How the model writes reasoning and tool calls. Raises BadInput for a model without a template."""
+        from zeropoint.tokenizers.chat.reply.reply_format import find_format
+
+        return find_format(
+            self.template.source, lambda token: self.tokenizer.added_token_id(token) is not None
+        )
+
     def chat(
         self,
         messages: str | Sequence[Mapping[str, Any]],
@@ -74,6 +85,9 @@ class Model(ProcessBound):
         *,
         logprobs: bool = False,
         top_logprobs: int = 0,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        thinking: bool | None = None,
+        template_kwargs: Mapping[str, Any] | None = None,
         interventions: Sequence[Intervention] = (),
         on_progress: Callable[[int, int], None] | None = None,
         **sampling: Any,
@@ -84,18 +98,23 @@ class Model(ProcessBound):
         fills the rest, then `CHAT_DEFAULTS` of `zeropoint.sampling.recommended`.
         logprobs: collect the log-probability of each token in `Stream.logprobs`; top_logprobs: also those of
         this many of the most probable tokens.
+        tools: what the model may call, in OpenAI's form; calls are in `Stream.tool_calls` and its events.
+        thinking: whether to reason before the answer, if the template has a switch; the reasoning is in
+        `Stream.reasoning`. template_kwargs: other variables of the template, such as reasoning_effort.
         interventions: `AddVector` and `Scale` modify every forward pass, those of the prompt included; such
         an answer shares no KV cache with others. on_progress(read, total): prompt tokens during prefill.
         Raises BadInput; ContextFull with the prompt's length and the context's.
         """
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
-        notices: list[str] = []
-        ids = chat_ids(self.tokenizer, self.template, messages, self.engine.n_ctx, notices.append)
+        from zeropoint.engine.session import chat_request  # here: `generate` parses no reply
+
+        options = chat_request.ChatOptions(tools, thinking, template_kwargs or {})
+        request = chat_request.prepare(self, messages, options)
         params = self._params(params, sampling).with_defaults(CHAT_DEFAULTS)
         recorder = self._logprob_recorder(logprobs, top_logprobs)
-        stream = self._stream(ids, params, interventions, False, on_progress, recorder)
-        stream.notices += notices
+        stream = self._stream(request.ids, params, interventions, request, on_progress, recorder)
+        stream.notices += request.notices
         return stream
 
     def generate(
@@ -115,14 +134,24 @@ class Model(ProcessBound):
         """
         params = self._params(params, sampling)
         recorder = self._logprob_recorder(logprobs, top_logprobs)
-        return self._stream(self._document_ids(prompt), params, interventions, True, on_progress, recorder)
+        return self._stream(self._document_ids(prompt), params, interventions, None, on_progress, recorder)
 
-    def encode_chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+    def encode_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        thinking: bool | None = None,
+        template_kwargs: Mapping[str, Any] | None = None,
+    ) -> list[int]:
         """Token ids of a conversation, rendered with the chat template up to the start of the answer.
 
-        Raises BadInput; ContextFull for messages that are far too long.
+        Arguments as in `chat`. Raises BadInput; ContextFull for messages that are far too long.
         """
-        return chat_ids(self.tokenizer, self.template, messages, self.engine.n_ctx)
+        from zeropoint.engine.session.chat_request import ChatOptions
+
+        options = ChatOptions(tools, thinking, template_kwargs or {})
+        return chat_ids(self.tokenizer, self.template, messages, self.engine.n_ctx, options=options)
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of a text; text that spells a control token is encoded as plain text."""
@@ -301,12 +330,16 @@ class Model(ProcessBound):
         ids: Sequence[int],
         params: SamplingParams,
         interventions: Sequence[Intervention],
-        is_continuation: bool,
+        chat: ChatRequest | None,
         on_progress: Callable[[int, int], None] | None,
         logprobs: LogprobRecorder | None,
     ) -> Stream:
         text = TextStream(
-            self.tokenizer, params.stop, skip_special_tokens=True, is_continuation=is_continuation
+            self.tokenizer,
+            params.stop,
+            skip_special_tokens=True,
+            is_continuation=chat is None,
+            shown_ids=chat.shown_ids if chat else frozenset(),
         )
         stop_ids = sorted(self.tokenizer.stop_ids)
         return Stream(
@@ -318,4 +351,5 @@ class Model(ProcessBound):
             interventions=interventions,
             on_progress=on_progress,
             logprobs=logprobs,
+            reply=chat.parser if chat else None,
         )

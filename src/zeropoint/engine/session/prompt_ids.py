@@ -10,6 +10,7 @@ from zeropoint.errors import ContextFull
 from zeropoint.tokenizers.core.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from zeropoint.engine.session.chat_request import ChatOptions
     from zeropoint.tokenizers.chat.template import ChatTemplate
 
 __all__ = ["chat_ids", "document_ids", "text_ids"]
@@ -44,17 +45,19 @@ def chat_ids(
     messages: Sequence[Mapping[str, Any]],
     n_ctx: int,
     notify: Callable[[str], None] | None = None,
+    options: ChatOptions | None = None,
 ) -> list[int]:
     """Token ids of a conversation up to the start of the answer. Raises BadInput, ContextFull.
 
-    notify: gets a sentence if a system prompt became part of a user message.
+    notify: gets a sentence if a system prompt became part of a user message. options: tools and variables.
     """
     from zeropoint.tokenizers.chat.prompt import encode_chat  # here: `generate` needs no template
     from zeropoint.tokenizers.chat.template import check_messages
 
     check_messages(messages)
     _check_length(tokenizer, list(_texts(messages)), n_ctx)
-    return encode_chat(tokenizer, template, messages, notify=notify)
+    tools, variables = (options.tools, options.variables()) if options is not None else (None, {})
+    return encode_chat(tokenizer, template, messages, tools=tools, notify=notify, **variables)
 
 
 def _check_length(tokenizer: Tokenizer, texts: list[str], n_ctx: int) -> None:

@@ -17,6 +17,7 @@ from zeropoint.errors import BadInput, MachineError
 from zeropoint.frozen import frozen
 from zeropoint.sampling.params import SamplingParams
 from zeropoint.sampling.repetition import CHECK_EVERY, repeated_tail
+from zeropoint.tokenizers.chat.reply.events import Reasoning, ReplyEvent, ReplyParser, Text, ToolCall
 from zeropoint.tokenizers.core.stream import TextStream
 
 __all__ = ["Stream", "StreamMultiplexer", "Timings", "Usage"]
@@ -95,8 +96,10 @@ class Stream(ProcessBound):
 
     finish_reason: "stop" (an end token or a stop sequence), "length" (`max_tokens` or a full context),
     "repetition" (with `stop_repetition`) or "cancelled"; None while the answer is running. usage, timings: so
-    far. token_ids: generated so far. notices: sentences to show to the user. A notebook shows the
-    text so far and the counts.
+    far. token_ids: generated so far. notices: sentences to show to the user. tool_calls: complete so far.
+    A notebook shows the text so far and the counts.
+
+    reply: separates reasoning and tool calls from the text; without it, all is text.
     """
 
     def __init__(
@@ -110,10 +113,15 @@ class Stream(ProcessBound):
         interventions: Sequence[Intervention] = (),
         on_progress: Callable[[int, int], None] | None = None,
         logprobs: LogprobRecorder | None = None,
+        reply: ReplyParser | None = None,
     ) -> None:
         self.finish_reason: FinishReason | None = None
         self.notices = list(notices)
         self.token_ids: list[int] = []
+        self.tool_calls: list[ToolCall] = []
+        self._reply = reply
+        self._ready: deque[ReplyEvent] = deque()
+        self._reasoning: list[str] = []
         self._text = text
         self._streams = streams
         self._on_progress = on_progress
@@ -145,13 +153,20 @@ class Stream(ProcessBound):
         return self
 
     def __next__(self) -> str:
-        with self._iterating:
-            while not self._is_done:
-                piece = self._advance()
-                if piece:
-                    self._pieces.append(piece)
-                    return piece
+        while (event := self._next_event()) is not None:
+            if isinstance(event, Text):
+                return event.text
         raise StopIteration
+
+    def events(self) -> Iterator[ReplyEvent]:
+        """Iterate over everything in the reply: `Text`, `Reasoning` and `ToolCall`, in order."""
+        while (event := self._next_event()) is not None:
+            yield event
+
+    @property
+    def reasoning(self) -> str:
+        """What the model thought before its answer, so far; "" if it does not reason."""
+        return "".join(self._reasoning)
 
     def __enter__(self) -> Stream:
         return self
@@ -215,20 +230,41 @@ class Stream(ProcessBound):
             cache_n=self._n_cached,
         )
 
-    def _advance(self) -> str:
-        """The text of the next event; after the last event, the text that was held back."""
+    def _next_event(self) -> ReplyEvent | None:
+        """The next part of the reply, which is recorded; None at the end."""
+        with self._iterating:
+            while not self._ready and not self._is_done:
+                self._ready.extend(self._advance())
+            if not self._ready or self.finish_reason == "cancelled":
+                return None
+            event = self._ready.popleft()
+            if isinstance(event, Text):
+                self._pieces.append(event.text)
+            elif isinstance(event, Reasoning):
+                self._reasoning.append(event.text)
+            else:
+                self.tool_calls.append(event)
+            return event
+
+    def _parse(self, text: str) -> list[ReplyEvent]:
+        if self._reply is None:
+            return [Text(text)] if text else []
+        return self._reply.push(text)
+
+    def _advance(self) -> list[ReplyEvent]:
+        """What the engine's next event completes; after the last event, what was held back."""
         with self._ending:
             if self._is_done:
-                return ""
+                return []
             self._is_done = self.finish_reason is not None
         if self._is_done:
             self._streams.forget(self._request_id)
-            return self._text.finish()
+            return self._parse(self._text.finish()) + (self._reply.finish() if self._reply else [])
         try:
             if not self._events:
                 self._events.extend(self._streams.next_events(self._request_id))
             with self._ending:
-                return "" if self._is_done else self._handle(self._events.popleft())
+                return [] if self._is_done else self._parse(self._handle(self._events.popleft()))
         except BaseException:
             self.close()
             raise

@@ -23,6 +23,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from zeropoint.errors import BadInput
+from zeropoint.tokenizers.chat.message_forms import with_arguments, with_reasoning
+from zeropoint.tokenizers.chat.system_prompt import TemplateFailedError
 from zeropoint.tokenizers.chat.template import ChatTemplate, check_messages, to_json
 from zeropoint.tokenizers.core.sanitize import printable
 from zeropoint.tokenizers.core.tokenizer import Tokenizer
@@ -46,11 +48,15 @@ def encode_chat(
     """Token ids of the rendered conversation. Arguments as in `ChatTemplate.render`. Raises BadInput.
 
     They begin with BOS if the tokenizer adds it to documents, once even if the template writes it too.
-    Text parts, as in OpenAI's API, become one text, a line each, for a template that does not read parts.
+    Text parts, as in OpenAI's API, become one text, a line each, for a template that does not read parts. The
+    arguments of a tool call may be an object or its JSON; `reasoning_content` reaches every template that
+    reads reasoning.
     """
     check_messages(messages)
+    messages = [with_reasoning(message, template.source) for message in messages]
     if not _READS_PARTS.search(template.source):
         messages = [_with_text(message, index) for index, message in enumerate(messages)]
+    messages = [with_arguments(message, as_text=False) for message in messages]
     body = to_json(([dict(message) for message in messages], tools, kwargs))
     try:
         inputs = json.loads(body)  # a copy that consists of dict, list, str and numbers
@@ -61,13 +67,14 @@ def encode_chat(
         raise BadInput("the messages are nested too deeply; flatten them") from None
     for message, marked_message in zip(messages, marked, strict=True):
         marked_message["role"] = message["role"]  # already validated; templates build control tokens from it
-    text = template.render(
-        marked,
-        add_generation_prompt=add_generation_prompt,
-        tools=marked_tools,
-        notify=notify,
-        **marked_kwargs,
-    )
+    options = {"add_generation_prompt": add_generation_prompt, "tools": marked_tools, **marked_kwargs}
+    try:
+        text = template.render(marked, notify=notify, **options)
+    except TemplateFailedError:
+        as_text = [with_arguments(message, as_text=True) for message in marked]
+        if as_text == marked:
+            raise
+        text = template.render(as_text, notify=notify, **options)  # DeepSeek's writes the arguments verbatim
     if marker.used:
         escaped = json.dumps(mark)[1:-1]  # the form that tojson(ensure_ascii=true) writes
         ids = _encode_marked(tokenizer, text.replace(escaped, mark), mark)

@@ -19,7 +19,8 @@ class TextStream:
     """Incremental decoder: the text of all pushes together equals `Tokenizer.decode` of all ids.
 
     stop: strings that end the text and are excluded from it. skip_special_tokens, is_continuation: as in
-    `decode`. stopped: whether a stop string has occurred; every later push returns "".
+    `decode`. shown_ids: control tokens that are not skipped.
+    stopped: whether a stop string has occurred; every later push returns "".
     """
 
     def __init__(
@@ -29,9 +30,10 @@ class TextStream:
         *,
         skip_special_tokens: bool = False,
         is_continuation: bool = False,
+        shown_ids: frozenset[int] = frozenset(),
     ) -> None:
         self._tokenizer = tokenizer
-        self._skip_special = skip_special_tokens
+        self._skipped = tokenizer.control_ids - shown_ids if skip_special_tokens else frozenset()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._drop_space = tokenizer.add_space_prefix and not is_continuation
         self._stops = [_StopMatcher(text) for text in ([stop] if isinstance(stop, str) else stop)]
@@ -41,7 +43,7 @@ class TextStream:
     def push(self, index: int) -> str:
         """Append a token and return the text it completes. Raises BadInput on an unknown id."""
         token_bytes = self._tokenizer.token_bytes(index)
-        if self.stopped or (self._skip_special and index in self._tokenizer.control_ids):
+        if self.stopped or index in self._skipped:
             return ""
         return self._release(self._decoder.decode(token_bytes))
 

@@ -245,6 +245,10 @@ class Tokenizer:
             raise BadInput(f"token id {index} is outside the vocabulary of {self.n_vocab} tokens")
         return index
 
+    def added_token_id(self, text: str) -> int | None:
+        """The id of a control or user-defined token by its spelling; None for any other text."""
+        return self._vocabulary.ids.get(text)
+
     def token_text(self, index: int | None) -> str:
         """A token as the vocabulary spells it ("" for None), as templates need: `<|im_end|>`."""
         return "" if index is None else self._vocabulary.tokens[index]
