@@ -249,6 +249,32 @@ CASES["mamba2"] = {
     "biases": {**_MAMBA2, "n_groups": 8, "use_bias": True, "use_conv_bias": False},
     "narrow": {**_MAMBA2, "expand": 1, "num_heads": 2, "head_dim": 16, "state_size": 5},
 }
+_GRANITE4 = {
+    **_LLAMA,
+    **_TIED,
+    "num_hidden_layers": 3,
+    "layer_types": ["mamba", "attention", "mamba"],
+    "shared_intermediate_size": 40,
+    "num_local_experts": 0,
+    "mamba_n_heads": 8,
+    "mamba_d_head": 8,
+    "mamba_d_state": 16,
+    "embedding_multiplier": 3.0,
+    "attention_multiplier": 0.2,
+    "residual_multiplier": 0.4,
+    "logits_scaling": 0.5,
+}
+CASES["granitemoehybrid"] = {
+    "dense": _GRANITE4,
+    "experts": {**_GRANITE4, "num_local_experts": 4, "num_experts_per_tok": 2, "intermediate_size": 24},
+    "rope, groups": {**_GRANITE4, "position_embedding_type": "rope", "mamba_n_groups": 2},
+    "attention alone": {
+        **_GRANITE4,
+        "layer_types": ["attention"] * 3,
+        "position_embedding_type": "rope",
+        "tie_word_embeddings": False,
+    },
+}
 PAIRS = [pytest.param(f, c, id=f"{f}-{n}") for f, configs in CASES.items() for n, c in configs.items()]
 
 

@@ -41,6 +41,9 @@ GGUF = {
     "blocks.{}.ffn.experts.gate": "blk.{}.ffn_gate_exps",
     "blocks.{}.ffn.experts.up": "blk.{}.ffn_up_exps",
     "blocks.{}.ffn.experts.down": "blk.{}.ffn_down_exps",
+    "blocks.{}.ffn.shared.gate": "blk.{}.ffn_gate_shexp",
+    "blocks.{}.ffn.shared.up": "blk.{}.ffn_up_shexp",
+    "blocks.{}.ffn.shared.down": "blk.{}.ffn_down_shexp",
     "blocks.{}.ffn_output_norm": "blk.{}.post_ffw_norm",
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tests.unit.families.base_configs import (
     BERT,
-    CODESTRAL_MAMBA,
     GEMMA2,
     GPT2,
     GPT_OSS_ROPE,
@@ -15,11 +14,13 @@ from tests.unit.families.base_configs import (
     lfm2_config,
     llama_config,
 )
+from tests.unit.families.recurrent_configs import SMALL_RECURRENT
 
 __all__ = ["SMALL"]
 
 _TINY = (32, 64, 2, 4, 2, 96, 64)
 SMALL = {
+    **SMALL_RECURRENT,
     "llama": llama_config("llama", *_TINY),
     "llama-biased-tied": llama_config("llama", *_TINY, attention_bias=True, tie_word_embeddings=True),
     "llama-yarn": llama_config(
@@ -107,17 +108,6 @@ SMALL = {
         rope_scaling={"rope_type": "linear", "factor": 8.0},
     ),
     "lfm2": lfm2_config(32, 48, 3, 4, (1,), num_key_value_heads=2, vocab_size=96, block_multiple_of=16),
-    "mamba2": CODESTRAL_MAMBA
-    | {
-        "hidden_size": 32,
-        "num_heads": 8,
-        "head_dim": 8,
-        "state_size": 16,
-        "n_groups": 2,
-        "num_hidden_layers": 2,
-        "vocab_size": 96,
-        "use_bias": True,
-    },
     "gpt2": GPT2
     | {"n_embd": 32, "n_head": 4, "n_layer": 2, "n_positions": 64, "n_ctx": 64, "vocab_size": 96},
     "bert": BERT

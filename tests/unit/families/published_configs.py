@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tests.unit.families.base_configs import (
     BERT,
-    CODESTRAL_MAMBA,
     GEMMA2,
     GEMMA3_4B,
     GPT2,
@@ -21,10 +20,12 @@ from tests.unit.families.base_configs import (
     lfm2_config,
     llama_config,
 )
+from tests.unit.families.recurrent_configs import PUBLISHED_RECURRENT
 
 __all__ = ["PUBLISHED"]
 
 PUBLISHED = {
+    **PUBLISHED_RECURRENT,
     "gpt2": GPT2,
     "llama-2-7b": llama_config("llama", 4096, 11008, 32, 32, 32, 32000, 4096),
     "llama-3.1-8b": llama_config(
@@ -138,16 +139,6 @@ PUBLISHED = {
         query_pre_attn_scalar=168,
         **LINEAR_8,
     ),
-    "mamba2-130m": CODESTRAL_MAMBA
-    | {
-        "hidden_size": 768,
-        "num_heads": 24,
-        "n_groups": 1,
-        "num_hidden_layers": 24,
-        "vocab_size": 50288,
-        "tie_word_embeddings": True,
-    },
-    "codestral-mamba": CODESTRAL_MAMBA,
     "bert-base": BERT,
     "t5-small": T5,
     "lfm2-350m": lfm2_config(1024, 6656, 16, 16, (2, 5, 8, 10, 12, 14)),
