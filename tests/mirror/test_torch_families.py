@@ -68,6 +68,16 @@ _ORIGINAL = {"original_max_position_embeddings": 16}
 _LLAMA3 = rope("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, **_ORIGINAL)
 _SHORT, _LONG = [1.0, 1.1, 1.2, 1.5], [1.0, 2.0, 4.0, 8.0]
 _LONGROPE = rope("longrope", short_factor=_SHORT, long_factor=_LONG, **_ORIGINAL)
+_MINISTRAL_ROPE = rope(
+    "yarn",
+    factor=4.0,
+    beta_fast=32.0,
+    beta_slow=1.0,
+    mscale=1.0,
+    mscale_all_dim=1.0,
+    llama_4_scaling_beta=0.3,
+    original_max_position_embeddings=5,
+)
 _EIGHT_LAYERS = {"num_hidden_layers": 8, "max_window_layers": 3}
 
 _PHI4 = {
@@ -237,6 +247,22 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "adjusted width": {**_LFM2, "full_attn_idxs": [0, 2], "block_auto_adjust_ff_dim": True},
     },
+    "smollm3": {
+        "every fourth": {**_LLAMA, "num_hidden_layers": 5, "no_rope_layer_interval": 4},
+        "listed, window, tied": {
+            **_LLAMA,
+            **_TIED,
+            "num_hidden_layers": 3,
+            "no_rope_layers": [0, 1, 1],
+            "use_sliding_window": True,
+            "sliding_window": 6,
+        },
+    },
+    "ministral3": {
+        "within": {**_LLAMA, "head_dim": 16},
+        "beyond": {**_LLAMA, "head_dim": 16, **_MINISTRAL_ROPE},
+        "window, tied": {**_LLAMA, **_TIED, "head_dim": 8, "sliding_window": 6, **_MINISTRAL_ROPE},
+    },
     "mixtral": {
         "grouped": {**_LLAMA, "num_local_experts": 4, "num_experts_per_tok": 2},
         "full, one expert": {**_LLAMA, **_FULL, "num_local_experts": 3, "num_experts_per_tok": 1},
@@ -344,28 +370,3 @@ def test_decoder_logits_agree(
     }
     record_property("gaps", gaps)
     assert max(gaps.values()) < TOLERANCE, gaps
-
-
-_VISION = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-_VISION |= {"image_size": 16, "patch_size": 8}
-MULTIMODAL: dict[str, dict[str, Any]] = {
-    "gemma3": {
-        "text_config": CASES["gemma3_text"]["plain"],
-        "vision_config": {"model_type": "siglip_vision_model", **_VISION, "vision_use_head": False},
-        "mm_tokens_per_image": 4,
-        "image_token_index": 3,
-    },
-}
-
-
-@pytest.mark.parametrize("family", MULTIMODAL)
-@torch.no_grad()
-def test_the_language_model_of_a_multimodal_folder_agrees(family: str, tmp_path: Path) -> None:
-    hf_config = transformers.AutoConfig.for_model(family, **MULTIMODAL[family])
-    hf_model = transformers.AutoModelForImageTextToText.from_config(hf_config, attn_implementation="eager")
-    model, hf_model = both(tmp_path, hf_model)
-    ids = decoder_ids() % (V - 4) + 4  # no image tokens
-    assert gap(model(ids), hf_model(input_ids=ids).logits) < TOLERANCE
-    left_out = open_model(tmp_path).left_out
-    assert left_out
-    assert not any("language_model" in name for name in left_out)

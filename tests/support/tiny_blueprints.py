@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from zeropoint.blueprint import Block, Blueprint, Embedding, Head
-from zeropoint.blueprint.parts.attention import Attention
+from zeropoint.blueprint.parts.attention import Attention, QueryScale
 from zeropoint.blueprint.parts.ffn import MLP, Gated, MixtureOfExperts
 from zeropoint.blueprint.parts.norm import LayerNorm, RMSNorm
 from zeropoint.blueprint.parts.position import (
@@ -55,6 +55,18 @@ def _gemma3() -> Blueprint:
     everywhere = replace(local, window=None, position=Rope(1e6, 16, scaling=LinearScaling(8.0)))
     blocks = tuple(Block(a, Gated(48, "gelu_tanh"), norm, "sandwich") for a in (local, everywhere))
     return _decoder("gemma3", *blocks, embedding=Embedding(scale=_D**0.5))
+
+
+def _smollm3() -> Blueprint:
+    rotated = Block(_GQA, Gated(48), _RMS)
+    return _decoder("smollm3", *(rotated,) * 3, rotated.with_attention(position=NoPosition()))
+
+
+def _ministral3() -> Blueprint:
+    rope = replace(_ROPE, is_interleaved=True, scaling=YarnScaling(4.0, 5, attention_factor=1.0))
+    attention = replace(_GQA, position=rope, query_scale=QueryScale(0.3, 5))
+    block = Block(attention, Gated(48), _RMS)
+    return _decoder("mistral3", block, block, head=Head(is_tied=False))
 
 
 def _phi2() -> Blueprint:
@@ -182,6 +194,8 @@ DECODERS: dict[str, Blueprint] = {
     "phi2": _phi2(),
     "gemma2": _gemma2(),
     "gemma3": _gemma3(),
+    "smollm3": _smollm3(),
+    "mistral3": _ministral3(),
     "mixtral": _mixture(),
     "granite": _granite(),
     "olmo3": _olmo3(),

@@ -100,6 +100,9 @@ def attention_rules(field: str, a: Attention) -> Problems:
     yield from positive(f"{field}.scale", a.scale)
     yield from positive(f"{field}.softcap", a.softcap)
     yield from norm_rules(f"{field}.query_key_norm", a.query_key_norm)
+    if a.query_scale is not None:
+        yield from positive(f"{field}.query_scale.beta", a.query_scale.beta)
+        yield from in_range(f"{field}.query_scale.n_positions", a.query_scale.n_positions)
     if a.has_joint_query_key_norm and a.query_key_norm is None:
         yield f"{field}.has_joint_query_key_norm is True without query_key_norm; set the norm"
     if a.has_joint_query_key_norm and isinstance(a.query_key_norm, LayerNorm):

@@ -181,7 +181,10 @@ def _scaling_from_gguf(model: GgufMetadata, key: str, arch: str) -> RopeScaling 
         case "linear":
             return LinearScaling(factor)
         case "yarn":
-            scaled = None if attention == 1.0 else attention * (0.1 * math.log(max(factor, 1.0)) + 1.0)
+            log = 0.1 * math.log(max(factor, 1.0))
+            multiplier = get_float(model, f"{key}.yarn_log_multiplier", 0.0, 1e6, default=0.0)
+            is_default = attention == 1.0 and multiplier == 0.0
+            scaled = None if is_default else attention * ((log + 1.0) / (multiplier * log + 1.0))
             fast = get_float(model, f"{key}.yarn_beta_fast", 0.0, 1e6, default=32.0)
             slow = get_float(model, f"{key}.yarn_beta_slow", 0.0, 1e6, default=1.0)
             return YarnScaling(factor, n_original, fast, slow, scaled)

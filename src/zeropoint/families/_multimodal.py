@@ -20,13 +20,15 @@ OTHER_PARTS = (
     r"(model\.)?(vision_tower|vision_model|visual|audio_tower|multi_modal_projector|embed_vision|embed_audio)"
     r"\..*",
 )
+_TIED = "tie_word_embeddings"
 _OTHER_CONFIGS = ("architectures", "vision_config", "audio_config", "text_config")
 
 
 def text_config(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The config of a multimodal model's language model; any other config unchanged.
 
-    Keys that only the outer config has, such as `eos_token_id`, are kept. Raises BadModelFile.
+    Keys that only the outer config has, such as `eos_token_id`, are kept. The head is tied if either of the
+    two says so: transformers heeds the outer one, publishers write the inner one. Raises BadModelFile.
     """
     if config.get("text_config") is None:
         return dict(config)
@@ -35,7 +37,8 @@ def text_config(config: Mapping[str, Any], where: str) -> dict[str, Any]:
         raise BadModelFile(f"{where}: `text_config` is {str(inner)[:60]!r}; it must be an object")
     outer = {key: value for key, value in config.items() if key not in _OTHER_CONFIGS}
     default = {"model_type": f"{config.get('model_type')}_text"}
-    return outer | default | {key: value for key, value in inner.items() if value is not None}
+    merged = outer | default | {key: value for key, value in inner.items() if value is not None}
+    return merged | ({_TIED: True} if config.get(_TIED) is True else {})
 
 
 def text_name(name: str) -> str:

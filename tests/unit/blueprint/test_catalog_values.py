@@ -9,7 +9,7 @@ import pytest
 
 from zeropoint.blueprint import catalog
 from zeropoint.blueprint.parts.ffn import MixtureOfExperts
-from zeropoint.blueprint.parts.position import LinearScaling, Llama3Scaling, RelativeBias, Rope
+from zeropoint.blueprint.parts.position import LinearScaling, Llama3Scaling, RelativeBias, Rope, YarnScaling
 
 LITGPT = "Lightning-AI/litgpt, litgpt/config.py"
 
@@ -26,7 +26,7 @@ class Published:
     eps: float
     base: float | None = None
     activation: str = "silu"
-    scaling: Llama3Scaling | LinearScaling | None = None
+    scaling: Llama3Scaling | LinearScaling | YarnScaling | None = None
     rotated: float | None = None
     windows: tuple[int | None, ...] = (None, None)
     local_base: float | None = None
@@ -71,6 +71,13 @@ GEMMA_3 = rotary(
     activation="gelu_tanh",
     windows=(512,) * 5 + (None,),
     scale=256**-0.5,
+)
+MINISTRAL_3 = rotary(
+    "huggingface/transformers, models/ministral3/",
+    262144,
+    1e-5,
+    1e6,
+    scaling=YarnScaling(16.0, 16384, 32.0, 1.0, 1.0),
 )
 
 PUBLISHED = {
@@ -118,6 +125,9 @@ PUBLISHED = {
     "lfm2-700m": LFM2,
     "lfm2-1.2b": LFM2,
     "lfm2-2.6b": LFM2,
+    "smollm3-3b": rotary("huggingface/transformers, models/smollm3/", 65536, 1e-6, 5e6),
+    "ministral-3-3b": MINISTRAL_3,
+    "ministral-3-8b": MINISTRAL_3,
     "bert-base": Published("huggingface/transformers, models/bert/", 512, 1e-12, activation="gelu"),
     "t5-small": Published(
         "huggingface/transformers, models/t5/",
@@ -171,6 +181,9 @@ HEADS = {
     "gemma-3-270m": (4, 1),
     "gemma-3-1b": (4, 1),
     "gemma-3-4b": (8, 4),
+    "smollm3-3b": (16, 4),
+    "ministral-3-3b": (32, 8),
+    "ministral-3-8b": (32, 8),
     "lfm2-350m": (16, 8),
     "lfm2-700m": (24, 8),
     "lfm2-1.2b": (32, 8),

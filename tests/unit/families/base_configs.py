@@ -111,6 +111,24 @@ GEMMA3_4B = {
     "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
     "sliding_window": 1024,
 }
+MINISTRAL_ROPE = {
+    "rope_type": "yarn",
+    "rope_theta": 1000000.0,
+    "factor": 16.0,
+    "original_max_position_embeddings": 16384,
+    "beta_fast": 32.0,
+    "beta_slow": 1.0,
+    "mscale": 1.0,
+    "mscale_all_dim": 1.0,
+    "llama_4_scaling_beta": 0.1,
+}
+
+
+def ministral3_config(d_model, d_ff, n_layers, **more):
+    config = llama_config("ministral3", d_model, d_ff, n_layers, 32, 8, 131072, 262144, head_dim=128)
+    return config | {"rope_parameters": MINISTRAL_ROPE, "rope_theta": None} | more
+
+
 BERT = {
     "model_type": "bert",
     "architectures": ["BertForMaskedLM"],

@@ -7,6 +7,7 @@ from tests.unit.families.base_configs import (
     GEMMA2,
     GPT2,
     GPT_OSS_ROPE,
+    MINISTRAL_ROPE,
     PHI2,
     T5,
     gemma3_config,
@@ -108,6 +109,9 @@ SMALL = {
         rope_scaling={"rope_type": "linear", "factor": 8.0},
     ),
     "lfm2": lfm2_config(32, 48, 3, 4, (1,), num_key_value_heads=2, vocab_size=96, block_multiple_of=16),
+    "smollm3": llama_config("smollm3", 32, 64, 5, 4, 2, 96, 64, no_rope_layer_interval=4),
+    "ministral3": llama_config("ministral3", *_TINY, head_dim=16, rope_parameters=MINISTRAL_ROPE),
+    "ministral3-plain": llama_config("ministral3", *_TINY, head_dim=8, rope_parameters={"rope_theta": 1e4}),
     "gpt2": GPT2
     | {"n_embd": 32, "n_head": 4, "n_layer": 2, "n_positions": 64, "n_ctx": 64, "vocab_size": 96},
     "bert": BERT

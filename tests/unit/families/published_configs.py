@@ -19,6 +19,7 @@ from tests.unit.families.base_configs import (
     granite_config,
     lfm2_config,
     llama_config,
+    ministral3_config,
 )
 from tests.unit.families.recurrent_configs import PUBLISHED_RECURRENT
 
@@ -139,6 +140,19 @@ PUBLISHED = {
         query_pre_attn_scalar=168,
         **LINEAR_8,
     ),
+    "smollm3-3b": llama_config(
+        "smollm3",
+        *(2048, 11008, 36, 16, 4, 128256, 65536),
+        rope_theta=5000000.0,
+        rms_norm_eps=1e-06,
+        tie_word_embeddings=True,
+        attention_bias=False,
+        mlp_bias=False,
+        no_rope_layers=[1, 1, 1, 0] * 9,
+        use_sliding_window=False,
+    ),
+    "ministral-3-3b": ministral3_config(3072, 9216, 26, tie_word_embeddings=True),
+    "ministral-3-8b": ministral3_config(4096, 14336, 34),
     "bert-base": BERT,
     "t5-small": T5,
     "lfm2-350m": lfm2_config(1024, 6656, 16, 16, (2, 5, 8, 10, 12, 14)),

@@ -12,7 +12,8 @@ from tests.unit.families.configs import SMALL
 from tests.unit.families.published_configs import PUBLISHED
 from zeropoint import families
 from zeropoint.blueprint.check import check
-from zeropoint.blueprint.parts.position import Llama3Scaling, Rope
+from zeropoint.blueprint.parts.attention import QueryScale
+from zeropoint.blueprint.parts.position import Llama3Scaling, NoPosition, Rope
 from zeropoint.blueprint.sources import LogOfNegative, Offset, Permuted, Rename, Reshaped, Rows, stored_names
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadInput, BadModelFile
@@ -195,6 +196,22 @@ def test_gemma3_27b_has_another_scale_in_gguf():
     assert read(file).attention.score_scale == pytest.approx(8**-0.5)
 
 
+def test_smollm3_stores_all_queries_and_keys_interleaved_as_llama_cpp_does():
+    blueprint = of_config(SMALL["smollm3"])
+    sources = families.for_blueprint(blueprint).tensor_map(blueprint, "gguf")
+    assert blueprint.blocks[3].attention.position == NoPosition()
+    assert sources["blocks.3.attention.key.weight"] == Permuted(Rename("blk.3.attn_k.weight"), 2, False)
+
+
+def test_ministral3_stores_its_temperature_as_llama_cpp_does():
+    file = file_of(of_config(SMALL["ministral3"]))
+    assert file.metadata["mistral3.rope.scaling.yarn_log_multiplier"] == 1.0
+    assert file.metadata["mistral3.attention.temperature_scale"] == 0.1
+    assert read(file).attention.query_scale == QueryScale(0.1, 16384)
+    del file.metadata["mistral3.rope.scaling.yarn_log_multiplier"]
+    assert read(file).attention.position.attention_factor() == pytest.approx(0.1 * math.log(16) + 1)
+
+
 def test_gpt2s_query_key_and_value_are_fused_in_gguf():
     gpt2 = of_config(SMALL["gpt2"])
     sources = families.for_blueprint(gpt2).tensor_map(gpt2, "gguf")
@@ -258,6 +275,9 @@ REJECTED = {
         "gemma3", **{"gemma3.attention.sliding_window_pattern": -1}
     ),
     "`gemma3.attention.sliding_window` is -1": changed("gemma3", **{"gemma3.attention.sliding_window": -1}),
+    "`mistral3.rope.scaling.original_context_length` is 0": changed(
+        "ministral3", **{"mistral3.rope.scaling.original_context_length": 0}
+    ),
     "`llama.block_count`": changed("llama", **{"llama.block_count": 0}),
     "`mamba2.ssm.time_step_rank` is 7; it must divide `mamba2.ssm.inner_size`, 64": changed(
         "mamba2", **{"mamba2.ssm.time_step_rank": 7}

@@ -11,11 +11,13 @@ from tests.unit.families.published_configs import PUBLISHED
 from zeropoint import families
 from zeropoint.blueprint import catalog
 from zeropoint.blueprint.check import check
+from zeropoint.blueprint.parts.attention import QueryScale
 from zeropoint.blueprint.parts.position import (
     DynamicNtkScaling,
     LinearScaling,
     Llama3Scaling,
     LongRopeScaling,
+    NoPosition,
     Rope,
     YarnScaling,
 )
@@ -239,6 +241,25 @@ def test_gemma3s_ropes_are_read_in_both_layouts():
     assert blueprint_of(old) == blueprint_of(new | {"rope_parameters": nested})
 
 
+def test_smollm3_does_not_rotate_every_fourth_block():
+    attentions = blueprint_of(PUBLISHED["smollm3-3b"]).attentions
+    assert [type(a.position) for a in attentions[:8]] == ([Rope] * 3 + [NoPosition]) * 2
+    listed = SMALL["smollm3"] | {"no_rope_layers": [0, 1, 1, 1, 0, 1]}  # more than the model's five
+    rotated = [isinstance(a.position, Rope) for a in blueprint_of(listed).attentions]
+    assert rotated == [False, True, True, True, False]
+    windows = listed | {"use_sliding_window": True, "sliding_window": 8}
+    assert [a.window for a in blueprint_of(windows).attentions] == [8, None, None, None, 8]
+    assert {a.window for a in blueprint_of(windows | {"use_sliding_window": False}).attentions} == {None}
+
+
+def test_ministral3s_queries_grow_with_the_position():
+    attention = blueprint_of(PUBLISHED["ministral-3-3b"]).attention
+    assert attention.query_scale == QueryScale(0.1, 16384)
+    assert attention.position.attention_factor() == 1.0
+    default = {key: value for key, value in PUBLISHED["ministral-3-3b"].items() if key != "rope_parameters"}
+    assert blueprint_of(default) == blueprint_of(PUBLISHED["ministral-3-3b"])
+
+
 def test_the_text_part_of_a_multimodal_config_is_used():
     text = PUBLISHED["gemma-3-4b"]
     outer = {"model_type": "gemma3", "eos_token_id": [1, 106], "architectures": ["A"], "vision_config": {}}
@@ -247,6 +268,10 @@ def test_the_text_part_of_a_multimodal_config_is_used():
     untyped = {key: value for key, value in text.items() if key != "model_type"}
     assert families.text_config(outer | {"text_config": untyped}, "config.json") == config
     assert families.text_config(text, "config.json") == text
+    untied, tied = {"tie_word_embeddings": False}, {"tie_word_embeddings": True}
+    for first, second in ((untied, tied), (tied, untied)):
+        both = outer | first | {"text_config": text | second}
+        assert families.text_config(both, "config.json")["tie_word_embeddings"] is True
     with pytest.raises(BadModelFile, match="`text_config` is '3'; it must be an object"):
         families.text_config(outer | {"text_config": 3}, "config.json")
 
@@ -317,6 +342,12 @@ REJECTED = {
     | {"rope_parameters": {"rope_type": "default"}},
     "rope_parameters: `sliding_attention` is '3'; it must be an object": SMALL["gemma3"]
     | {"rope_parameters": {"sliding_attention": 3}},
+    "`no_rope_layers` is '[1, 1]'; it must be a list of 0 and 1, one for each of the 5": SMALL["smollm3"]
+    | {"no_rope_layers": [1, 1]},
+    "`no_rope_layers` is '[1, 2, 1, 1, 1]'": SMALL["smollm3"] | {"no_rope_layers": [1, 2, 1, 1, 1]},
+    "`no_rope_layer_interval` is '0'": SMALL["smollm3"] | {"no_rope_layer_interval": 0},
+    "rope_parameters: `llama_4_scaling_beta` is '-1'; it must be a number of at least 0": SMALL["ministral3"]
+    | {"rope_parameters": {"rope_type": "default", "llama_4_scaling_beta": -1}},
     "`layer_types` is \"['chunked']\"; it must be a list of 4": SMALL["gemma2"]
     | {"layer_types": ["chunked"]},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zeropoint.blueprint.parts.attention import Attention
+from zeropoint.blueprint.parts.attention import Attention, QueryScale
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import Alibi, NoPosition, Rope
 from zeropoint.errors import BadInput
@@ -22,7 +23,7 @@ from zeropoint.layers.attention.scaled_dot_product import (
     sdpa,
     softcapped,
 )
-from zeropoint.layers.attention.self_attention import SelfAttention
+from zeropoint.layers.attention.self_attention import SelfAttention, growing_scale
 from zeropoint.layers.cache import KeyValueCache
 from zeropoint.layers.mask import attention_mask
 from zeropoint.layers.taps import Taps, observe
@@ -299,3 +300,15 @@ def test_cross_attention_attends_to_the_complete_source() -> None:
     observe(layer, taps.__setitem__)(torch.randn(1, T, D), layer.keys_values(memory))
     assert (taps["weights"] > 0).all()
     assert taps["weights"].shape == (1, H, T, S)
+
+
+def test_queries_grow_with_the_position_beyond_the_original_context() -> None:
+    scale = growing_scale(QueryScale(0.5, 4), torch.tensor([[0, 3, 4, 7, 8]]))
+    expected = [1.0, 1.0, 1 + 0.5 * math.log(2), 1 + 0.5 * math.log(2), 1 + 0.5 * math.log(3)]
+    torch.testing.assert_close(scale, torch.tensor([expected]))
+    plain = SelfAttention(SPEC, D)
+    grown = SelfAttention(replace(SPEC, query_scale=QueryScale(0.5, 4)), D)
+    grown.load_state_dict(plain.state_dict())
+    x = torch.randn(1, 6, D)
+    torch.testing.assert_close(plain(x)[:, :4], grown(x)[:, :4])
+    assert (plain(x)[:, 4:] - grown(x)[:, 4:]).abs().max() > 1e-3

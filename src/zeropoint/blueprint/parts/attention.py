@@ -8,9 +8,20 @@ from zeropoint.blueprint.parts.norm import Norm
 from zeropoint.blueprint.parts.position import AttentionPosition, NoPosition
 from zeropoint.frozen import frozen
 
-__all__ = ["Attention", "Bias"]
+__all__ = ["Attention", "Bias", "QueryScale"]
 
 Bias = Literal["none", "qkv", "output", "all"]
+
+
+@frozen
+class QueryScale:
+    """Multiplies queries by 1 + beta ln(1 + floor(position / n_positions)), after rotation (Llama 4, 2025).
+
+    Softmax over more keys is flatter, so queries grow with the text beyond its length in training.
+    """
+
+    beta: float
+    n_positions: int
 
 
 @frozen
@@ -29,6 +40,7 @@ class Attention:
     to nothing (gpt-oss).
     scale: factor of the scores; None for 1/sqrt(d_head).
     softcap: limits the scores to cap * tanh(score / cap) (Gemma 2).
+    query_scale: makes queries grow with the position (Ministral 3); None for no such factor.
     """
 
     n_heads: int
@@ -43,6 +55,7 @@ class Attention:
     softcap: float | None = None
     has_joint_query_key_norm: bool = False
     has_sink: bool = False
+    query_scale: QueryScale | None = None
 
     @property
     def d_query(self) -> int:

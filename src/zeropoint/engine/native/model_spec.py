@@ -115,6 +115,8 @@ def _refuse_missing_parts(block: Block) -> None:
 
 
 def _attention(attention: Attention, rotations: list[AttentionPosition]) -> dict[str, Any]:
+    if attention.query_scale is not None:
+        raise BadInput("the native engine has no queries that grow with the position yet; use torch")
     rotates = attention.position != NoPosition()
     return {
         "n_heads": attention.n_heads,

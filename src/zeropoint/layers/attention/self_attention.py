@@ -5,9 +5,10 @@ output = W_o attention(rotate(W_q x), rotate(W_k x), W_v x)
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from zeropoint.blueprint.parts.attention import Attention
+from zeropoint.blueprint.parts.attention import Attention, QueryScale
 from zeropoint.layers.attention.projections import Projections
 from zeropoint.layers.attention.scaled_dot_product import (
     join_heads,
@@ -62,6 +63,8 @@ class SelfAttention(Projections):
         if rotation is not None:
             q_BHTK, k_BNTK = rotation(q_BHTK), rotation(k_BNTK)
             record(self.taps, query_rotated=q_BHTK, key_rotated=k_BNTK)
+        if spec.query_scale is not None:
+            q_BHTK = q_BHTK * growing_scale(spec.query_scale, positions.positions_BT)[:, None, :, None]
 
         k_BNSK, v_BNSK = (k_BNTK, v_BNTK) if cache is None else cache.extend(k_BNTK, v_BNTK)
         n_queries, n_keys = q_BHTK.shape[2], k_BNSK.shape[2]
@@ -120,3 +123,8 @@ class SelfAttention(Projections):
             score_bias_HTS=score_bias_HTS,
             device=device,
         )
+
+
+def growing_scale(spec: QueryScale, positions_BT: Tensor) -> Tensor:
+    """The factor of the queries at each position: [B, T]."""
+    return 1 + spec.beta * torch.log1p(torch.floor(positions_BT / spec.n_positions))
