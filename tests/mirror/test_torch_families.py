@@ -58,6 +58,15 @@ _MAMBA2 = {
     "chunk_size": 8,
     "pad_token_id": 0,
 }
+_QWEN35 = {
+    **_LLAMA,
+    "num_hidden_layers": 4,
+    "head_dim": 16,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 2,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+}
 
 
 def rope(kind: str, **values: Any) -> dict[str, Any]:
@@ -236,6 +245,18 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
                 "sliding_attention": {"rope_type": "default", "rope_theta": 2e4},
             },
         },
+    },
+    "qwen3_5_text": {
+        "every fourth": _QWEN35,
+        "grouped heads, tied": {
+            **_QWEN35,
+            **_TIED,
+            "linear_num_value_heads": 6,
+            "linear_value_head_dim": 6,
+            "layer_types": ["linear_attention", "full_attention", "linear_attention", "full_attention"],
+            "linear_conv_kernel_dim": 3,
+        },
+        "six value heads": {**_QWEN35, "linear_num_value_heads": 6, "full_attention_interval": 2},
     },
     "lfm2": {
         "one attention": {**_LFM2, "layer_types": ["conv", "full_attention", "conv"]},

@@ -20,7 +20,7 @@ from zeropoint.blueprint.parts.position import (
     Sinusoidal,
     YarnScaling,
 )
-from zeropoint.blueprint.parts.recurrence import Mamba2, ShortConvolution
+from zeropoint.blueprint.parts.recurrence import GatedDeltaNet, Mamba2, ShortConvolution
 
 __all__ = ["DECODERS", "ENCODERS", "SEQ2SEQS", "TINY"]
 
@@ -166,6 +166,14 @@ def _llama(**attention: object) -> Blueprint:
     return _decoder("llama", block, block, head=Head(is_tied=False))
 
 
+def _qwen35() -> Blueprint:
+    norm = RMSNorm(1e-6, is_offset=True)
+    attention = replace(_GQA, query_key_norm=norm, has_output_gate=True, position=Rope(10000.0, 4))
+    attending = Block(attention, Gated(48), norm)
+    mixing = Block(None, Gated(48), norm, recurrence=GatedDeltaNet(2, 4, 8, 8))
+    return _decoder("qwen35", mixing, attending, mixing, attending)
+
+
 _SHORT_LONG = LongRopeScaling((1.0, 1.1, 1.2), (1.0, 2.0, 4.0), 8, 1.2)
 
 
@@ -202,6 +210,7 @@ DECODERS: dict[str, Blueprint] = {
     "qwen3moe": _qwen3moe(),
     "gpt-oss": _gpt_oss(),
     "lfm2": _lfm2(),
+    "qwen35": _qwen35(),
     "mamba2": _mamba2(),
     "granitehybrid": _granitehybrid(),
     "attention alone": _decoder("handmade", Block(replace(_MHA, bias="output"), None, None)),

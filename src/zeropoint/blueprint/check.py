@@ -47,6 +47,10 @@ def problems(blueprint: Blueprint) -> Problems:
     yield from _stack_rules("blocks", b.blocks, is_causal, b.d_model)
     yield from _norm_after("final_norm", b.final_norm, "blocks", b.blocks)
     yield from _crossing_rules(b)
+    if b.mtp is not None:
+        yield from _block_rules("mtp", b.mtp, True, b.d_model)
+        if not b.is_decoder:
+            yield "mtp is set in a model that is no decoder; remove it"
     if b.head is not None:
         yield from positive("head.scale", b.head.scale)
         yield from positive("head.softcap", b.head.softcap)
@@ -113,6 +117,8 @@ def _block_rules(name: str, block: Block, is_causal: bool, d_model: int) -> Prob
     yield from attention_rules(f"{name}.cross_attention", cross)
     if cross.is_causal:
         yield f"{name}.cross_attention.is_causal is True; set it to False, since the full source is known"
+    if cross.has_output_gate:
+        yield f"{name}.cross_attention.has_output_gate is True; only self-attention has a gate"
     if cross.position != NoPosition():
         yield f"{name}.cross_attention.position is {type(cross.position).__name__}; expected NoPosition"
     if block.placement not in ("pre", "post"):

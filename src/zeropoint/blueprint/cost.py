@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from zeropoint.blueprint.parts.ffn import MixtureOfExperts
 from zeropoint.blueprint.spec import Block, Blueprint
@@ -19,8 +20,8 @@ __all__ = [
 
 
 def count_parameters(blueprint: Blueprint) -> int:
-    """Number of parameters; a tied head counts once."""
-    return sum(math.prod(shape) for shape in parameters(blueprint).values())
+    """Number of parameters; a tied head counts once, and a layer that no pass runs (`mtp`) not at all."""
+    return sum(math.prod(shape) for shape in parameters(replace(blueprint, mtp=None)).values())
 
 
 def count_parameters_without_positions(blueprint: Blueprint) -> int:

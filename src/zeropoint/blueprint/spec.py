@@ -99,6 +99,8 @@ class Blueprint:
     family: the published architecture, such as "llama". d_model: width of the residual stream. n_vocab: size
     of the vocabulary. n_ctx: context length in training. blocks: causal in a decoder, not causal in an
     encoder-only model (BERT). final_norm: None for post-norm models. encoder_norm: the encoder's final norm.
+    mtp: the block of a multi-token prediction layer, which guesses the token after the next from the last
+    hidden state and the next token (Qwen 3.5). Its weights are kept, and no pass runs it yet.
     """
 
     family: str
@@ -111,6 +113,7 @@ class Blueprint:
     head: Head | None = Head()
     encoder: tuple[Block, ...] = ()
     encoder_norm: Norm | None = None
+    mtp: Block | None = None
 
     @property
     def attentions(self) -> tuple[Attention, ...]:

@@ -3,10 +3,11 @@ engine.
 
 A tap with the name of a module is that module's output. Inside attention: `scores` are q k^T * scale,
 `capped` scores after the soft cap, `masked` scores plus mask and distance bias, `weights` their softmax, and
-`context` the values averaged with these weights. `ffn.hidden` is the input of `down`; `after_attention` and
-`after_ffn` are the residual stream. Axes: T tokens read in this pass, S all tokens they can attend to (more
-than T with a KV cache), C tokens of an encoder-decoder's source, D model width, H query heads, N key/value
-heads, K head width, R columns of a recurrence, F feed-forward width, E experts, V vocabulary.
+`context` the values averaged with these weights; `gate`, before its sigmoid, multiplies them. `ffn.hidden` is
+the input of `down`; `after_attention` and `after_ffn` are the residual stream. Axes: T tokens read in this
+pass, S all tokens they can attend to (more than T with a KV cache), C tokens of an encoder-decoder's source,
+D model width, H query heads, N key/value heads, K head width, R columns of a recurrence, F feed-forward
+width, E experts, V vocabulary.
 """
 
 from __future__ import annotations
@@ -123,7 +124,10 @@ def _attention(a: Attention, t: str, new: str, s: str) -> Named:
     points.append(("scores", table))
     if a.softcap is not None:
         points.append(("capped", table))
-    points += [("masked", table), ("weights", table), ("context", query), ("output", f"{t}D")]
+    points += [("masked", table), ("weights", table), ("context", query)]
+    if a.has_output_gate:
+        points.append(("gate", query))
+    points.append(("output", f"{t}D"))
     for name, axes in points:
         yield name, axes, own
 

@@ -36,6 +36,7 @@ def _all(b: Blueprint) -> Named:
     yield from _norm("encoder_norm", b.encoder_norm, b.d_model)
     yield from _stack("blocks", b.blocks, b.d_model)
     yield from _norm("final_norm", b.final_norm, b.d_model)
+    yield from _mtp(b)
     if b.head is None:
         return
     if b.head.has_transform:
@@ -45,6 +46,16 @@ def _all(b: Blueprint) -> Named:
         yield "head.weight", (b.n_vocab, b.d_model)
     if b.head.has_bias:
         yield "head.bias", (b.n_vocab,)
+
+
+def _mtp(b: Blueprint) -> Named:
+    if b.mtp is None:
+        return
+    yield from _norm("mtp.embedding_norm", b.mtp.norm, b.d_model)
+    yield from _norm("mtp.hidden_norm", b.mtp.norm, b.d_model)
+    yield "mtp.projection.weight", (b.d_model, 2 * b.d_model)
+    yield from ((f"mtp.block.{part}", shape) for part, shape in _block(b.mtp, b.d_model))
+    yield from _norm("mtp.norm", b.mtp.norm, b.d_model)
 
 
 def _stack(name: str, blocks: tuple[Block, ...], d_model: int) -> Named:
@@ -81,6 +92,8 @@ def _attention(name: str, a: Attention, d: int) -> Named:
     yield from _linear(f"{name}.value", a.d_kv, d, has_bias)
     yield from _norm(f"{name}.query_norm", a.query_key_norm, a.query_norm_width)
     yield from _norm(f"{name}.key_norm", a.query_key_norm, a.key_norm_width)
+    if a.has_output_gate:
+        yield from _linear(f"{name}.gate", a.d_query, d, has_bias)
     if a.has_sink:
         yield f"{name}.sink.weight", (a.n_heads,)
     yield from _linear(f"{name}.output", d, a.d_query, a.bias in ("output", "all"))

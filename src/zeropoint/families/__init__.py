@@ -18,6 +18,8 @@ Functions of a family module:
   "hf" or "gguf".
 - `gguf_tensors(blueprint)`: small GGUF tensors that represent metadata (rotary frequency factors).
 - `gguf_variant(model)`, optional: the family of a file whose architecture several families share.
+- `fit_to_tensors(blueprint, names)`, optional: the blueprint of a folder whose config declares parts that its
+  files may lack.
 - `recognizes(config)`, optional: whether a config.json without `model_type` is one of the family.
 The `to_` functions end with `check_round_trip`, so a blueprint that the format cannot express is an error.
 

@@ -132,12 +132,16 @@ def permute_rotary(sources: Sources, blueprint: Blueprint, is_interleaved: bool)
 
 
 def offset_norms(sources: Sources, blueprint: Blueprint, is_offset: bool) -> Sources:
-    """`sources` with the norms converted if the file stores gain - 1 (is_offset) and ours the gain."""
+    """`sources` with the norms converted if the file stores gain - 1 (is_offset) and ours the gain; the norm
+    within a recurrence is stored as the gain everywhere.
+    """
     norm = blueprint.final_norm
     if not isinstance(norm, RMSNorm) or norm.is_offset == is_offset:
         return sources
     add = 1.0 if is_offset else -1.0
     return {
-        ours: Offset(source, add) if ours.endswith("norm.weight") else source
+        ours: Offset(source, add)
+        if ours.endswith("norm.weight") and not ours.endswith("recurrence.norm.weight")
+        else source
         for ours, source in sources.items()
     }

@@ -14,7 +14,7 @@ from zeropoint.errors import BadInput
 __all__ = ["check_round_trip"]
 
 # Weight layouts, which a tensor map translates, and the name.
-_IGNORED_FIELDS = {"is_interleaved", "is_offset", "family"}
+_IGNORED_FIELDS = {"is_interleaved", "is_offset", "has_tiled_heads", "family"}
 _LONG_CONTEXT = 2**24  # positions; longer than every published context
 _REL_TOL = 1e-6  # GGUF stores float32
 

@@ -10,6 +10,7 @@ from zeropoint.layers.embedding import Embedding
 from zeropoint.layers.head import Head
 from zeropoint.layers.norm import norm
 from zeropoint.layers.taps import Tapped, record
+from zeropoint.models.multi_token_prediction import MultiTokenPrediction
 from zeropoint.models.stack import Stack
 
 __all__ = ["ModelBase"]
@@ -25,6 +26,7 @@ class ModelBase(Tapped):
         self.dropout = Dropout(dropout)
         self.blocks = Stack(b.blocks, b.d_model, dropout, attention_dropout)
         self.final_norm = norm(b.final_norm, b.d_model) if b.final_norm is not None else None
+        self.mtp = MultiTokenPrediction(b.mtp, b.d_model) if b.mtp is not None else None
         self.head = Head(b.head, b.n_vocab, b.d_model, b.blocks[0]) if b.head is not None else None
 
     def normalize(self, x_BTD: Tensor) -> Tensor:

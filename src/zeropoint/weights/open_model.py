@@ -172,10 +172,12 @@ def _read_folder(folder: HfFolder) -> OpenedModel:
     if has_scales(stored):
         stored = scaled = ScaledTensors(stored, folder.config.get("quantization_config"))
         left_out += scaled.left_out
+    if hasattr(family, "fit_to_tensors"):
+        blueprint = family.fit_to_tensors(blueprint, stored.tensors)
     sources = family.tensor_map(blueprint, "hf")
     dropped = (*getattr(family, "DROPPED", ()), *families.OTHER_PARTS)
-    left_out += _matching(stored.tensors, dropped)
     used = {name for source in sources.values() for name in stored_names(source)}
+    left_out += _matching(stored.tensors.keys() - used, dropped)
     repeats = find_duplicates(
         stored.tensors.keys() - used, families.duplicate_names("hf", blueprint), sources
     )

@@ -48,6 +48,7 @@ LLAMA_31 = replace(LLAMA_3, n_ctx=131072, scaling=Llama3Scaling(8.0, 1.0, 4.0, 8
 LLAMA_32 = replace(LLAMA_31, scaling=Llama3Scaling(32.0, 1.0, 4.0, 8192))
 SMOLLM2 = rotary(LITGPT, 8192, 1e-5, 1e5)
 QWEN3 = rotary(LITGPT, 40960, 1e-6, 1e6)
+QWEN35 = rotary("ggml-org/llama.cpp, src/models/qwen35.cpp; config.json", 262144, 1e-6, 1e7, rotated=0.25)
 LFM2 = rotary("ggml-org/llama.cpp, src/models/lfm2.cpp; published config.json", 128000, 1e-5, 1e6)
 GPT2 = Published("openai/gpt-2, src/model.py", 1024, 1e-5, activation="gelu_tanh")
 NANO = Published("karpathy/nanoGPT", 256, 1e-5, activation="gelu")
@@ -121,6 +122,9 @@ PUBLISHED = {
         scaling=LinearScaling(8.0),
         embedding_scale=2560**0.5,
     ),
+    "qwen3.5-0.8b": QWEN35,
+    "qwen3.5-2b": QWEN35,
+    "qwen3.5-4b": QWEN35,
     "lfm2-350m": LFM2,
     "lfm2-700m": LFM2,
     "lfm2-1.2b": LFM2,
@@ -184,6 +188,9 @@ HEADS = {
     "smollm3-3b": (16, 4),
     "ministral-3-3b": (32, 8),
     "ministral-3-8b": (32, 8),
+    "qwen3.5-0.8b": (8, 2),
+    "qwen3.5-2b": (8, 2),
+    "qwen3.5-4b": (16, 4),
     "lfm2-350m": (16, 8),
     "lfm2-700m": (24, 8),
     "lfm2-1.2b": (32, 8),

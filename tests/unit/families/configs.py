@@ -15,6 +15,7 @@ from tests.unit.families.base_configs import (
     lfm2_config,
     llama_config,
 )
+from tests.unit.families.qwen35_configs import SMALL_QWEN35
 from tests.unit.families.recurrent_configs import SMALL_RECURRENT
 
 __all__ = ["SMALL"]
@@ -22,6 +23,7 @@ __all__ = ["SMALL"]
 _TINY = (32, 64, 2, 4, 2, 96, 64)
 SMALL = {
     **SMALL_RECURRENT,
+    **SMALL_QWEN35,
     "llama": llama_config("llama", *_TINY),
     "llama-biased-tied": llama_config("llama", *_TINY, attention_bias=True, tie_word_embeddings=True),
     "llama-yarn": llama_config(

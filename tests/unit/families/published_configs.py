@@ -21,12 +21,14 @@ from tests.unit.families.base_configs import (
     llama_config,
     ministral3_config,
 )
+from tests.unit.families.qwen35_configs import PUBLISHED_QWEN35
 from tests.unit.families.recurrent_configs import PUBLISHED_RECURRENT
 
 __all__ = ["PUBLISHED"]
 
 PUBLISHED = {
     **PUBLISHED_RECURRENT,
+    **PUBLISHED_QWEN35,
     "gpt2": GPT2,
     "llama-2-7b": llama_config("llama", 4096, 11008, 32, 32, 32, 32000, 4096),
     "llama-3.1-8b": llama_config(

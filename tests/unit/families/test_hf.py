@@ -66,7 +66,7 @@ def test_every_tensor_has_one_source(name):
 @pytest.mark.parametrize("name", SMALL)
 def test_names_and_shapes_equal_those_of_transformers(name):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    blueprint = blueprint_of(SMALL[name])
+    blueprint = replace(blueprint_of(SMALL[name]), mtp=None)  # transformers drops that layer
     family = families.for_blueprint(blueprint)
     config = family.to_hf(blueprint)
     architecture = config.pop("architectures")[0]

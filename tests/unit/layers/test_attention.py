@@ -265,6 +265,16 @@ def test_joint_query_key_norm_covers_all_heads() -> None:
     torch.testing.assert_close(tensors["query_norm"][0].transpose(0, 1), expected)
 
 
+def test_an_output_gate_scales_what_the_heads_read() -> None:
+    spec = Attention(4, 2, 8, has_output_gate=True)
+    gated, x = SelfAttention(spec, 32), torch.randn(2, 5, 32)
+    plain = SelfAttention(replace(spec, has_output_gate=False), 32)
+    plain.load_state_dict({k: v for k, v in gated.state_dict().items() if not k.startswith("gate.")})
+    plain.output = gated.output = torch.nn.Identity()
+    expected = plain(x) * torch.sigmoid(x @ gated.gate.weight.T)
+    torch.testing.assert_close(gated(x), expected)
+
+
 def test_sink_is_a_key_without_value() -> None:
     """It changes the weights as one more key would whose score is the logit and whose value is 0."""
     q, k, v, sink = heads(T), heads(S), heads(S), torch.randn(H)

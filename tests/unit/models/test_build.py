@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from tests.support.tiny_blueprints import DECODERS, SEQ2SEQS, TINY
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.check import problems
 from zeropoint.blueprint.cost import count_parameters
+from zeropoint.blueprint.io import from_toml, to_toml
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadModelFile
 from zeropoint.layers.dropout import Dropout
@@ -28,6 +30,22 @@ def test_parameters_match_the_blueprint(blueprint: Blueprint) -> None:
     assert {name: tuple(p.shape) for name, p in module.named_parameters()} == parameters(blueprint)
     assert sum(p.numel() for p in module.parameters()) == count_parameters(blueprint)
     assert not list(module.named_buffers())
+
+
+def test_a_multi_token_prediction_layer_has_parameters_that_no_pass_uses() -> None:
+    plain = TINY["qwen35"]
+    blueprint = replace(plain, mtp=plain.blocks[1])
+    module, without = build(blueprint).eval(), build(plain).eval()
+    assert {name: tuple(p.shape) for name, p in module.named_parameters()} == parameters(blueprint)
+    assert count_parameters(blueprint) == count_parameters(plain)
+    assert from_toml(to_toml(blueprint)) == blueprint
+    weights = weights_of(module)
+    load(without, {name: array for name, array in weights.items() if not name.startswith("mtp.")})
+    ids = torch.tensor([[3, 1, 4]])
+    assert torch.equal(module(ids), without(ids))
+    wrong = replace(blueprint, mtp=plain.blocks[1].with_attention(n_kv_heads=3))
+    assert "mtp.attention.n_kv_heads is 3" in "; ".join(problems(wrong))
+    assert "mtp is set" in "; ".join(problems(replace(TINY["bert"], mtp=plain.blocks[1])))
 
 
 @every_model

@@ -11,7 +11,7 @@ from tests.support.tiny_blueprints import TINY
 from zeropoint.blueprint import Block, Blueprint
 from zeropoint.blueprint.check import check, problems
 from zeropoint.blueprint.io import from_toml, to_toml
-from zeropoint.blueprint.parts.recurrence import Mamba2, Recurrence, ShortConvolution
+from zeropoint.blueprint.parts.recurrence import GatedDeltaNet, Mamba2, Recurrence, ShortConvolution
 from zeropoint.blueprint.taps import tap_points
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.engine.torch.engine import TorchEngine
@@ -24,6 +24,8 @@ RECURRENCES: list[Recurrence] = [
     ShortConvolution(4, has_bias=True),
     Mamba2(n_heads=4, d_head=6, d_state=5),
     Mamba2(4, 6, 5, n_groups=2, d_kernel=3, has_convolution_bias=False, has_bias=True),
+    GatedDeltaNet(2, 4, 8, 6),
+    GatedDeltaNet(2, 4, 8, 6, d_kernel=2, has_tiled_heads=True),
 ]
 IDS = torch.tensor([[5, 5, 7, 1, 5, 9, 30, 2, 11]])
 

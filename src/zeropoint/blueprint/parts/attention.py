@@ -38,6 +38,8 @@ class Attention:
     has_joint_query_key_norm: that norm covers all query heads together, and all key heads (OLMo 2).
     has_sink: a learned logit per head takes part in the softmax and has no value, so that a head can attend
     to nothing (gpt-oss).
+    has_output_gate: each head's output is multiplied by sigmoid(gate(x)) (Qwen 3.5; Qiu et al., "Gated
+    Attention for Large Language Models", 2025).
     scale: factor of the scores; None for 1/sqrt(d_head).
     softcap: limits the scores to cap * tanh(score / cap) (Gemma 2).
     query_scale: makes queries grow with the position (Ministral 3); None for no such factor.
@@ -56,6 +58,7 @@ class Attention:
     has_joint_query_key_norm: bool = False
     has_sink: bool = False
     query_scale: QueryScale | None = None
+    has_output_gate: bool = False
 
     @property
     def d_query(self) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from zeropoint.frozen import frozen
 
-__all__ = ["Mamba2", "Recurrence", "ShortConvolution"]
+__all__ = ["GatedDeltaNet", "Mamba2", "Recurrence", "ShortConvolution"]
 
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 
@@ -135,4 +135,85 @@ class Mamba2:
             yield f"{field}.norm_eps is {self.norm_eps}; expected a number above 0"
 
 
-Recurrence = ShortConvolution | Mamba2  # the kinds that a block can have
+@frozen
+class GatedDeltaNet:
+    """A matrix per head, read and corrected by each token (Yang, Kautz, Hatamizadeh, "Gated Delta Networks",
+    2024, section 3; Qwen 3.5).
+
+    The state S [d_key, d_value] of a head is an associative memory: k^T S is the value stored under a key.
+    Each token makes it decay by alpha and replaces the value of its own key by a share beta:
+    S = alpha S + k (beta (v - k^T (alpha S)))^T, and reads q^T S. Queries and keys have length 1. Before, a
+    causal convolution per channel with SiLU mixes each token's q, k and v with those of the tokens before it;
+    afterwards each head is normalized and multiplied by silu(gate).
+
+    n_key_heads: heads of queries and of keys, which n_value_heads share in groups. d_key, d_value: their
+    widths. d_kernel: positions that the convolution sees. norm_eps: eps of the norm of the heads.
+    has_tiled_heads: value head h has key head h % n_key_heads, as in GGUF; else neighbours share one.
+    """
+
+    n_key_heads: int
+    n_value_heads: int
+    d_key: int
+    d_value: int
+    d_kernel: int = 4
+    norm_eps: float = 1e-6
+    has_tiled_heads: bool = False
+
+    @property
+    def d_keys(self) -> int:
+        """Width of all key heads together."""
+        return self.n_key_heads * self.d_key
+
+    @property
+    def d_values(self) -> int:
+        """Width of all value heads together."""
+        return self.n_value_heads * self.d_value
+
+    @property
+    def d_channels(self) -> int:
+        """Width of queries, keys and values together: the channels of the convolution."""
+        return 2 * self.d_keys + self.d_values
+
+    def parameters(self, d_model: int) -> Shapes:
+        """Name and shape of each parameter. alpha = exp(-exp(decay_log) softplus(W_alpha x + bias))."""
+        yield "qkv.weight", (self.d_channels, d_model)
+        yield "gate.weight", (self.d_values, d_model)
+        yield "alpha.weight", (self.n_value_heads, d_model)
+        yield "alpha.bias", (self.n_value_heads,)
+        yield "beta.weight", (self.n_value_heads, d_model)
+        yield "decay_log", (self.n_value_heads,)
+        yield "convolution.weight", (self.d_channels, self.d_kernel)
+        yield "norm.weight", (self.d_value,)
+        yield "output.weight", (d_model, self.d_values)
+
+    def taps(self, d_model: int) -> Shapes:
+        """Name and width of each tap. convolution: q, k and v after SiLU."""
+        yield "qkv", (self.d_channels,)
+        yield "convolution", (self.d_channels,)
+        yield "alpha", (self.n_value_heads,)
+        yield "beta", (self.n_value_heads,)
+        yield "context", (self.d_values,)
+        yield "norm", (self.d_values,)
+        yield "gate", (self.d_values,)
+        yield "gated", (self.d_values,)
+
+    def state(self, d_model: int) -> Shapes:
+        """Name and shape of each tensor of the state of one sequence."""
+        yield "columns", (self.d_channels, self.d_kernel - 1)
+        yield "memory", (self.n_value_heads, self.d_key, self.d_value)
+
+    def problems(self, field: str, d_model: int) -> Iterator[str]:
+        """What is wrong with the values, each as a sentence without a full stop."""
+        for name, maximum in (("n_key_heads", 65536), ("d_key", 4096), ("d_value", 4096)):
+            if not 1 <= getattr(self, name) <= maximum:
+                yield f"{field}.{name} is {getattr(self, name)}; expected 1 to {maximum}"
+        n_keys, n_values = self.n_key_heads, self.n_value_heads
+        if n_keys >= 1 and (not n_keys <= n_values <= 65536 or n_values % n_keys):
+            yield f"{field}.n_value_heads is {n_values}; expected a multiple of n_key_heads, {n_keys}"
+        if not 2 <= self.d_kernel <= 64:
+            yield f"{field}.d_kernel is {self.d_kernel}; expected 2 to 64"
+        if not 0 < self.norm_eps < math.inf:
+            yield f"{field}.norm_eps is {self.norm_eps}; expected a number above 0"
+
+
+Recurrence = ShortConvolution | Mamba2 | GatedDeltaNet  # the kinds that a block can have

@@ -39,6 +39,7 @@ class Projections(Tapped):
         # Identity unless the spec normalizes queries and keys (Qwen 3).
         self.query_norm = head_norm(spec, spec.query_norm_width)
         self.key_norm = head_norm(spec, spec.key_norm_width)
+        self.gate = nn.Linear(d_model, spec.d_query, bias=has_bias) if spec.has_output_gate else None
         self.sink = Sink(spec.n_heads) if spec.has_sink else None
 
 

@@ -82,9 +82,19 @@ class SelfAttention(Projections):
             taps=self.taps,
         )
         context_BHTK = intervene(self.taps, "context", context_BHTK)
-        output_BTD: Tensor = self.output(join_heads(context_BHTK))
+        output_BTD: Tensor = self.output(join_heads(self.gated(context_BHTK, x_BTD)))
         record(self.taps, output=output_BTD)
         return output_BTD
+
+    def gated(self, context_BHTK: Tensor, x_BTD: Tensor) -> Tensor:
+        """The context times sigmoid(gate(x)), so that a token can refuse what its heads have read; unchanged
+        without a gate.
+        """
+        if self.gate is None:
+            return context_BHTK
+        gate_BHTK = split_heads(self.gate(x_BTD), self.spec.n_heads)
+        record(self.taps, gate=gate_BHTK)
+        return context_BHTK * torch.sigmoid(gate_BHTK)
 
     def rotation(self, positions: TokenPositions) -> Rotation | None:
         """The rotation of queries and keys at these positions; None without rotary embeddings.

@@ -1,8 +1,9 @@
 """Recurrent layers: a state updated token by token.
 
-Read `gru` and `alignment` (early attention) for models before the Transformer, then `short_convolution`, and
-`mamba2` with its `state_space`. The file for a recurrence of a block is named after its kind in TOML and
-defines `layer(spec, d_model)`; a file added here is found without further edits.
+Read `gru` and `alignment` (early attention) for models before the Transformer, then `short_convolution`,
+`mamba2` with its `state_space`, and `gated_delta_net` with its `delta_rule`. The file for a recurrence of a
+block is named after its kind in TOML and defines `layer(spec, d_model)`; a file added here is found without
+further edits.
 """
 
 from __future__ import annotations
