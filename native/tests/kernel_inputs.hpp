@@ -82,6 +82,8 @@ inline std::vector<size_t> half_offsets(Format format) {
     switch (format) {
         case Format::kF32:
         case Format::kBF16:
+        case Format::kMXFP4:
+        case Format::kNVFP4:
             return {};
         case Format::kQ4_1:
         case Format::kQ5_1:
@@ -94,6 +96,10 @@ inline std::vector<size_t> half_offsets(Format format) {
             return {108};
         case Format::kQ6_K:
             return {208};
+        case Format::kTQ1_0:
+            return {52};
+        case Format::kTQ2_0:
+            return {64};
         default:
             return {0};
     }

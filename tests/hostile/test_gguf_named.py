@@ -220,7 +220,8 @@ def test_invalid_offsets_are_rejected(make: Bytes, rejects):
 def test_unsupported_tensor_types_are_rejected(kind: int, name: str, make: Bytes, rejects):
     listed = (
         "supported are F32 (0), F16 (1), Q4_0 (2), Q4_1 (3), Q5_0 (6), Q5_1 (7), Q8_0 (8), Q2_K (10), "
-        "Q3_K (11), Q4_K (12), Q5_K (13), Q6_K (14), IQ4_NL (20), BF16 (30)"
+        "Q3_K (11), Q4_K (12), Q5_K (13), Q6_K (14), IQ4_NL (20), IQ4_XS (23), BF16 (30), TQ1_0 (34), "
+        "TQ2_0 (35), MXFP4 (39), NVFP4 (40), Q1_0 (41), Q2_0 (42)"
     )
     rejects(make.tensor(kind=kind), f"tensor `w` has the type id {kind} ({name}", listed)
 

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 import zeropoint
-from tests.support.tiny import Tiny, write_tiny_model
-from zeropoint import Model, SamplingParams, _native, formats
+from tests.support.tiny import TINY_FORMATS, Tiny, write_tiny_model
+from zeropoint import Model, SamplingParams, _native
 from zeropoint.engine.contract import Request
 
 ISAS: list[str] = _native.machine()["isas"]
@@ -89,7 +89,7 @@ def test_threads_chunks_cache_and_batch_change_nothing(
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("name", formats.names())
+@pytest.mark.parametrize("name", TINY_FORMATS)
 def test_every_instruction_set_gives_the_same_bits(name: str, tmp_path: Path) -> None:
     path = tmp_path / "tiny.gguf"
     write_tiny_model(path, Tiny(format=name, n_ctx=512, seed=3))

@@ -18,8 +18,8 @@ from transformers import LlamaForCausalLM
 import zeropoint
 from tests.support.one_thread import one_thread
 from tests.support.reference import reference_logits, reference_model
-from tests.support.tiny import Tiny, write_tiny_model
-from zeropoint import Model, SamplingParams, _native, formats
+from tests.support.tiny import TINY_FORMATS, Tiny, write_tiny_model
+from zeropoint import Model, SamplingParams, _native
 from zeropoint.engine.contract import Request
 
 __all__ = ["one_thread"]
@@ -37,7 +37,7 @@ TINY = {
     "wide-heads": Tiny(d_head=48, n_layers=1, seed=4),
     "odd-sizes": Tiny(n_heads=3, n_kv_heads=1, d_head=10, d_model=51, d_ff=77, seed=5),
     "rope-base": Tiny(rope_base=500.0, n_layers=4, seed=6),
-    **{name: Tiny(format=name, seed=7) for name in formats.names() if name != "F32"},
+    **{name: Tiny(format=name, seed=7) for name in TINY_FORMATS if name != "F32"},
 }
 
 PROMPTS = [

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.support.packed import packed_matrix
 from zeropoint import _native, formats
 from zeropoint.errors import BadInput
 
@@ -26,9 +27,7 @@ Floats = NDArray[np.float32]
 
 
 def matrix(name: str, rows: int, cols: int) -> NDArray[np.uint8]:
-    rng = np.random.default_rng(rows * cols)
-    weights = rng.standard_normal((rows, cols)).astype(np.float32) * np.float32(0.05)
-    return formats.get(name).pack(weights)
+    return packed_matrix(name, rows, cols, seed=rows * cols)
 
 
 def sizes(name: str, shape: tuple[int, int, int]) -> tuple[int, int, int]:

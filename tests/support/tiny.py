@@ -10,8 +10,11 @@ from typing import Any
 import gguf
 import numpy as np
 
+from tests.support.packed import packed_matrix
 from zeropoint import formats
 
+TINY_FORMATS = [name for name in formats.names() if name in gguf.GGMLQuantizationType.__members__]
+"""The formats of tiny models: all but Q2_0, which the `gguf` package cannot write."""
 CHARACTERS = [chr(c) for c in range(33, 127)]
 MERGES = ["a b", "ab c"]
 CONTROL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -130,7 +133,9 @@ def write_tiny_model(
 
 
 def _packed(weights: np.ndarray, form: str) -> np.ndarray:
-    """Packed by the `gguf` package if it supports the format, else by ours."""
+    """Packed by the `gguf` package if it supports the format, else by ours; random if it is read only."""
+    if form not in formats.writable():
+        return packed_matrix(form, *weights.shape, seed=0)
     try:
         return gguf.quants.quantize(weights, gguf.GGMLQuantizationType[form])
     except NotImplementedError:

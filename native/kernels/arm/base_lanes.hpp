@@ -203,6 +203,16 @@ struct BaseLanes {
         const uint8x16_t t = vld1q_u8(table);
         return map([t](auto p) { return vqtbl1q_u8(t, p); }, a);
     }
+    // Three quarters, in halves, has the digit in its upper two bits.
+    static Bytes ternary_digits(Bytes a, uint8_t power) {
+        const uint8x16_t by = vdupq_n_u8(power);
+        return map(
+            [by](auto p) {
+                const uint8x16_t x = vmulq_u8(p, by);
+                return vshrq_n_u8(vhaddq_u8(x, vshrq_n_u8(x, 1)), 6);
+            },
+            a);
+    }
     template <int j>
     static I column(Bytes a) {
         return map(
@@ -231,6 +241,29 @@ struct BaseLanes {
         const int16x8_t low = vmovl_s8(vget_low_s8(a)), high = vmovl_high_s8(a);
         return {vmovl_s16(vget_low_s16(low)), vmovl_high_s16(low), vmovl_s16(vget_low_s16(high)),
                 vmovl_high_s16(high)};
+    }
+    // Below 2, where a number is denormal, the second pattern is the larger one.
+    static F powers_of_two(Rows a) {
+        const uint8x16_t bytes = vreinterpretq_u8_s8(a);
+        const uint16x8_t low = vmovl_u8(vget_low_u8(bytes)), high = vmovl_high_u8(bytes);
+        const I e = {vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(low))),
+                     vreinterpretq_s32_u32(vmovl_high_u16(low)),
+                     vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(high))),
+                     vreinterpretq_s32_u32(vmovl_high_u16(high))};
+        return map(
+            [](auto p) {
+                const int32x4_t one = vdupq_n_s32(1);
+                return vreinterpretq_f32_s32(
+                    vmaxq_s32(vshlq_n_s32(vsubq_s32(p, one), 23), vshlq_n_s32(vaddq_s32(p, one), 21)));
+            },
+            e);
+    }
+    static F load_e4m3(const uint8_t* p) {
+        const uint8x16_t numbers = vld1q_u8(p);
+        const float16x8_t low = vreinterpretq_f16_u16(vshll_n_u8(vget_low_u8(numbers), 7));
+        const float16x8_t high = vreinterpretq_f16_u16(vshll_high_n_u8(numbers, 7));
+        return {vcvt_f32_f16(vget_low_f16(low)), vcvt_high_f32_f16(low), vcvt_f32_f16(vget_low_f16(high)),
+                vcvt_high_f32_f16(high)};
     }
     static I pairs(Rows a, Rows b) {
         const int8x16_t low = vzip1q_s8(a, b), high = vzip2q_s8(a, b);

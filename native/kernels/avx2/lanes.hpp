@@ -190,6 +190,18 @@ struct Lanes : x86::RowBytes<Lanes> {
         const __m256i t = _mm256_broadcastsi128_si256(load_rows(table));
         return {_mm256_shuffle_epi8(t, a.lo), _mm256_shuffle_epi8(t, a.hi)};
     }
+    // Multiplies even and odd bytes separately, each in the high byte of 16 bits for the second product.
+    static __m256i ternary_digits(__m256i a, __m256i power) {
+        const __m256i high = _mm256_set1_epi16(static_cast<short>(0xff00)), three = _mm256_set1_epi16(3);
+        const __m256i even = _mm256_slli_epi16(_mm256_mullo_epi16(a, power), 8);
+        const __m256i odd = _mm256_mullo_epi16(_mm256_and_si256(a, high), power);
+        return _mm256_or_si256(_mm256_mulhi_epu16(even, three),
+                               _mm256_slli_epi16(_mm256_mulhi_epu16(odd, three), 8));
+    }
+    static Bytes ternary_digits(Bytes a, uint8_t power) {
+        const __m256i both = _mm256_set1_epi16(power);
+        return {ternary_digits(a.lo, both), ternary_digits(a.hi, both)};
+    }
     template <int j>
     static I column(Bytes a) {
         const __m256i mask = _mm256_set1_epi32(255);
@@ -205,6 +217,21 @@ struct Lanes : x86::RowBytes<Lanes> {
     static __m256i widen_pairs(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
 
     static I widen(Rows a) { return {_mm256_cvtepi8_epi32(a), _mm256_cvtepi8_epi32(_mm_srli_si128(a, 8))}; }
+    // Below 2, where a number is denormal, the second pattern is the larger one.
+    static __m256 powers_of_two(__m256i e) {
+        const __m256i one = _mm256_set1_epi32(1);
+        return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_slli_epi32(_mm256_sub_epi32(e, one), 23),
+                                                    _mm256_slli_epi32(_mm256_add_epi32(e, one), 21)));
+    }
+    static F powers_of_two(Rows a) {
+        return {powers_of_two(_mm256_cvtepu8_epi32(a)),
+                powers_of_two(_mm256_cvtepu8_epi32(_mm_srli_si128(a, 8)))};
+    }
+    static F load_e4m3(const uint8_t* p) {
+        const __m128i numbers = load_rows(p), none = _mm_setzero_si128();
+        return {_mm256_cvtph_ps(_mm_srli_epi16(_mm_unpacklo_epi8(none, numbers), 1)),
+                _mm256_cvtph_ps(_mm_srli_epi16(_mm_unpackhi_epi8(none, numbers), 1))};
+    }
     static I pairs(Rows a, Rows b) {
         return {_mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b)), _mm256_cvtepi8_epi16(_mm_unpackhi_epi8(a, b))};
     }

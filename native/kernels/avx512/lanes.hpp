@@ -137,6 +137,15 @@ struct Lanes : x86::RowBytes<Lanes> {
     static Bytes look_up(const uint8_t* table, Bytes a) {
         return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(load_rows(table)), a);
     }
+    // Multiplies even and odd bytes separately, each in the high byte of 16 bits for the second product.
+    static Bytes ternary_digits(Bytes a, uint8_t power) {
+        const __m512i by = _mm512_set1_epi16(power), three = _mm512_set1_epi16(3);
+        const __m512i high = _mm512_set1_epi16(static_cast<short>(0xff00));
+        const __m512i even = _mm512_slli_epi16(_mm512_mullo_epi16(a, by), 8);
+        const __m512i odd = _mm512_mullo_epi16(_mm512_and_si512(a, high), by);
+        return _mm512_or_si512(_mm512_mulhi_epu16(even, three),
+                               _mm512_slli_epi16(_mm512_mulhi_epu16(odd, three), 8));
+    }
     template <int j>
     static I column(Bytes a) {
         return _mm512_and_si512(_mm512_srli_epi32(a, 8 * j), _mm512_set1_epi32(255));
@@ -148,6 +157,15 @@ struct Lanes : x86::RowBytes<Lanes> {
         return _mm512_set1_epi32(four);
     }
     static I widen(Rows a) { return _mm512_cvtepi8_epi32(a); }
+    // Below 2, where a number is denormal, the second pattern is the larger one.
+    static F powers_of_two(Rows a) {
+        const __m512i e = _mm512_cvtepu8_epi32(a), one = _mm512_set1_epi32(1);
+        return _mm512_castsi512_ps(_mm512_max_epi32(_mm512_slli_epi32(_mm512_sub_epi32(e, one), 23),
+                                                    _mm512_slli_epi32(_mm512_add_epi32(e, one), 21)));
+    }
+    static F load_e4m3(const uint8_t* p) {
+        return _mm512_cvtph_ps(_mm256_slli_epi16(_mm256_cvtepu8_epi16(load_rows(p)), 7));
+    }
     static I pairs(Rows a, Rows b) {
         return _mm512_cvtepi8_epi16(_mm256_set_m128i(_mm_unpackhi_epi8(a, b), _mm_unpacklo_epi8(a, b)));
     }

@@ -88,7 +88,43 @@ struct OnePartHead {
     static OnePartHead load(const float* p) { return {L::load(p), L::load(p + 16)}; }
 };
 
-// Codec base of formats with one scale per 32 columns and no minimum.
+// The head of a sub-block with two scales and no minimum. The products of scales with dot products are exact
+// if the scales are integers of up to 8 bits: at most 2 * 128 * 32 * 127 * 16 in Q6_K, below 2^24.
+template <class L>
+struct TwoPartHead {
+    static constexpr int kSavedFloats = 48;
+    typename L::F scale, first, second;
+    typename L::F weighted_dot(typename L::I a, typename L::I b) const {
+        return L::fma(first, L::to_float(a), L::mul(second, L::to_float(b)));
+    }
+    static typename L::F add_minimum(typename L::F sum, const QuantBlock&) { return sum; }
+    void save(float* p) const {
+        L::store(p, scale);
+        L::store(p + 16, first);
+        L::store(p + 32, second);
+    }
+    static TwoPartHead load(const float* p) { return {L::load(p), L::load(p + 16), L::load(p + 32)}; }
+};
+
+// Codec base of formats with one scale per 32 columns, decoded in the constructor, and no minimum.
+template <class L>
+struct OneScale {
+    static constexpr int kParts = 1;
+    static constexpr DequantRule kRule = DequantRule::kZeroPoint;
+    using Head = OnePartHead<L, DequantRule::kZeroPoint>;
+    typename L::F scale_;
+    Head head() const { return {scale_, L::zero()}; }
+    template <int>
+    typename L::F scale() const {
+        return scale_;
+    }
+    template <int>
+    typename L::F minimum() const {
+        return L::zero();
+    }
+};
+
+// Codec base of formats with one half scale per 32 columns and no minimum.
 template <class L>
 struct ScaleOnly {
     static constexpr int kSubBlocks = 1, kParts = 1;

@@ -49,6 +49,13 @@ struct OneLane {
             levels |= static_cast<uint32_t>(table[a >> shift & 15]) << shift;
         return levels;
     }
+    static Bytes ternary_digits(Bytes a, uint8_t power) {
+        Bytes digits = 0;
+        for (int shift = 0; shift < 32; shift += 8)
+            digits |= static_cast<uint32_t>(static_cast<uint8_t>((a >> shift & 255) * power) * 3 >> 8)
+                      << shift;
+        return digits;
+    }
     template <int j>
     static I column(Bytes a) {
         return static_cast<I>(a >> 8 * j & 255);
@@ -64,6 +71,11 @@ struct OneLane {
         second = static_cast<Rows>(p[lane] >> 4 | (upper & 12) << 2);
     }
     static I widen(Rows a) { return a; }
+    static F powers_of_two(Rows a) {
+        const int32_t e = static_cast<uint8_t>(a);
+        return bits_to_float(static_cast<uint32_t>(e < 2 ? (e + 1) << 21 : (e - 1) << 23));
+    }
+    static F load_e4m3(const uint8_t* p) { return half_to_float(static_cast<uint16_t>(p[lane] << 7)); }
 };
 
 }  // namespace zp::shared

@@ -11,21 +11,7 @@ template <class L>
 struct Codec<Format::kQ6_K, L> {
     static constexpr int kSubBlocks = 8, kParts = 2, kMaxCode = 63, kZeroPoint = 32;
     static constexpr DequantRule kRule = DequantRule::kZeroPoint;
-    struct Head {
-        static constexpr int kSavedFloats = 48;
-        typename L::F scale, first, second;
-        // At most 2 * 128 * 32 * 127 * 16, below 2^24: integers that floats represent exactly.
-        typename L::F weighted_dot(typename L::I a, typename L::I b) const {
-            return L::fma(first, L::to_float(a), L::mul(second, L::to_float(b)));
-        }
-        static typename L::F add_minimum(typename L::F sum, const QuantBlock&) { return sum; }
-        void save(float* p) const {
-            L::store(p, scale);
-            L::store(p + 16, first);
-            L::store(p + 32, second);
-        }
-        static Head load(const float* p) { return {L::load(p), L::load(p + 16), L::load(p + 32)}; }
-    };
+    using Head = TwoPartHead<L>;
     static constexpr size_t kHeadBytes = 32, kScaleBytes = 32, kCodeBytes = 384;
     const uint8_t* super_scales_at;
     const uint8_t* scales_at;

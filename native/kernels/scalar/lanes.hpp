@@ -212,6 +212,11 @@ struct Lanes {
         for (uint8_t& e : a.v) e = table[e];
         return a;
     }
+    // The highest base-3 digit of (byte * power mod 256) / 256, for numbers as codes/tq1_0.hpp packs them.
+    static Bytes ternary_digits(Bytes a, uint8_t power) {
+        for (uint8_t& e : a.v) e = static_cast<uint8_t>(static_cast<uint8_t>(e * power) * 3 >> 8);
+        return a;
+    }
     // Column j (0 to 3) of each row, as an integer.
     template <int j>
     static I column(Bytes a) {
@@ -248,6 +253,21 @@ struct Lanes {
     static I widen(Rows a) {
         I r;
         for (int i = 0; i < 16; ++i) r.v[i] = a.v[i];
+        return r;
+    }
+    // 2^(byte - 128) for unsigned bytes; the smallest two are denormal.
+    static F powers_of_two(Rows a) {
+        F r;
+        for (int i = 0; i < 16; ++i) {
+            const int32_t e = static_cast<uint8_t>(a.v[i]);
+            r.v[i] = bits_to_float(static_cast<uint32_t>(e < 2 ? (e + 1) << 21 : (e - 1) << 23));
+        }
+        return r;
+    }
+    // 16 numbers of four bits of exponent and three of mantissa, without a sign (E4M3), divided by 2^8.
+    static F load_e4m3(const uint8_t* p) {
+        F r;
+        for (int i = 0; i < 16; ++i) r.v[i] = half_to_float(static_cast<uint16_t>(p[i] << 7));
         return r;
     }
     // Two int16 per row, a in the low half.

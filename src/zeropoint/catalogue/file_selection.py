@@ -15,12 +15,13 @@ from zeropoint.frozen import frozen
 __all__ = ["ListedFile", "SelectedModel", "format_of", "group_files", "is_supported", "select_files"]
 
 _TAG = re.compile(
-    r"(?:^|[-._/])(?:ud-)?(i?q\d(?:_\d|_k(?:_(?:xxs|xs|s|m|l|xl))?|_(?:xxs|xs|s|m|nl))*|tq\d_\d|mxfp4|[bf]?f16|fp16|f32|fp32)"
+    r"(?:^|[-._/])(?:ud-)?(i?q\d(?:_\d|_k(?:_(?:xxs|xs|s|m|l|xl))?|_(?:xxs|xs|s|m|nl))*|tq\d_\d|mxfp4|nvfp4|[bf]?f16|fp16|f32|fp32)"
     r"(?=[-._/]|$)",
     re.IGNORECASE,
 )
 _SHARD = re.compile(r"^(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$", re.IGNORECASE)
 _PREFERRED = ("Q4_K_M", "Q4_0", "Q4_1")  # in this order, if a name gives only `q4` or nothing
+_FEW_BITS = re.compile(r"[it]?q[1-3]_", re.IGNORECASE)
 
 
 @frozen
@@ -56,7 +57,8 @@ def is_supported(format: str | None) -> bool:
     """Whether zeropoint can run every tensor of a file with this format in its name."""
     if format is None:
         return False
-    supported = set(registry.names("zeropoint.formats"))
+    packages = ("zeropoint.formats", "zeropoint.formats._read_only")
+    supported = {name for package in packages for name in registry.names(package)}
     mixed = re.fullmatch(r"(q\d_k)_(?:xs|s|m|l|xl)", format.lower())
     # llama.cpp's K mixes store the output matrix, and in the larger mixes other tensors, as Q6_K
     return {mixed[1], "q6_k"} <= supported if mixed else format.lower() in supported
@@ -68,7 +70,7 @@ def select_files(
     """Select one model among the files of `where`: by file name, by quantization, or the best that runs.
 
     quant: in any case, and a prefix is enough ("q8"). Without it, prefer Q4_K_M, then the smallest supported
-    file. Raises BadInput listing the alternatives.
+    file of at least four bits per weight. Raises BadInput listing the alternatives.
     """
     models = group_files([item for item in files if item.file.lower().endswith(".gguf")])
     if not models:
@@ -89,11 +91,12 @@ def select_files(
     return min(close, key=_quant_rank)
 
 
-def _default_rank(model: SelectedModel) -> tuple[bool, bool, float, str]:
+def _default_rank(model: SelectedModel) -> tuple[bool, bool, bool, float, str]:
     is_runnable = is_supported(model.format)
     size = float("inf") if model.n_bytes is None else model.n_bytes
     is_preferred = is_runnable and model.format == _PREFERRED[0]
-    return (not is_runnable, not is_preferred, size, model.files[0].file)
+    has_few_bits = bool(_FEW_BITS.match(model.format or ""))
+    return (not is_runnable, not is_preferred, has_few_bits, size, model.files[0].file)
 
 
 def _quant_rank(model: SelectedModel) -> tuple[bool, int, str]:

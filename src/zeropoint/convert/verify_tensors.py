@@ -78,4 +78,5 @@ def _is_near(expected: NDArray[np.float32], actual: NDArray[np.float32], form: s
     blocks = expected.reshape(-1, block.BLOCK_WEIGHTS)
     largest = np.abs(blocks).max(-1)
     error = np.abs(blocks - actual.reshape(blocks.shape)).max(-1)
-    return bool((error <= largest * tolerance + _SCALE_ROUNDING).all())
+    lost = np.float32(getattr(block, "MAX_LOST", 0))
+    return bool((error <= np.maximum(largest * tolerance, lost) + _SCALE_ROUNDING).all())

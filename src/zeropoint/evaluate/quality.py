@@ -16,10 +16,10 @@ from zeropoint.blueprint.cost import count_parameters
 from zeropoint.convert.convert import convert
 from zeropoint.engine.session.load import load
 from zeropoint.engine_options import EngineOptions
-from zeropoint.errors import BadInput, choices
+from zeropoint.errors import BadInput
 from zeropoint.evaluate.perplexity import perplexity
 from zeropoint.evaluate.speed import measure_rates
-from zeropoint.formats import names as format_names
+from zeropoint.formats import check_writable
 
 __all__ = ["FORMATS", "TEXT", "Quality", "measure_quality"]
 
@@ -110,6 +110,5 @@ def measure_quality(
 
 
 def _check_format(name: str) -> str:
-    if name.upper() not in format_names():
-        raise BadInput(choices("format", name, format_names()))
+    check_writable(name)
     return name.upper()

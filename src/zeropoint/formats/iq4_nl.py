@@ -41,19 +41,25 @@ def pack(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
 
 def _pack(x: _search.Floats) -> npt.NDArray[np.void]:
     blocks = np.empty(len(x), BLOCK)
-    # Map the largest weight to the largest level, -127, or up to 10 further out or in.
-    blocks["d"] = half(_search.fit_scale(x, _levels, float(LEVELS[0]), 10.0, 10))
+    blocks["d"] = half(fit_levels(x))
     d = blocks["d"].astype(np.float32)[..., None]
-    q = _codes(x * _search.ratio(np.float32(1), d))
+    q = nearest_levels(x * _search.ratio(np.float32(1), d))
     blocks["q"] = q[..., :16] | (q[..., 16:] << np.uint8(4))
     return blocks
 
 
-def _codes(scaled: _search.Floats) -> _search.Codes:
+def fit_levels(x: _search.Floats) -> _search.Floats:
+    """Fit scales [...] to blocks [..., n]."""
+    # Map the largest weight to the largest level, -127, or up to 10 further out or in.
+    return _search.fit_scale(x, _levels, float(LEVELS[0]), 10.0, 10)
+
+
+def nearest_levels(scaled: _search.Floats) -> _search.Codes:
+    """The index of the level nearest to each number."""
     steps = np.clip(np.floor(scaled * 2), -256, 255).astype(np.int32) + 256
     codes: _search.Codes = _NEAREST[steps]
     return codes
 
 
 def _levels(scaled: _search.Floats) -> _search.Floats:
-    return LEVELS[_codes(scaled)]
+    return LEVELS[nearest_levels(scaled)]

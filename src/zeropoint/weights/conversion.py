@@ -14,9 +14,9 @@ from types import ModuleType
 
 import numpy as np
 
-from zeropoint import _native, formats
+from zeropoint import formats
 from zeropoint.blueprint.sources import TensorSource, stored_names
-from zeropoint.errors import BadInput, choices
+from zeropoint.errors import BadInput
 from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.mapping import LazyTensor, lazy_tensors, to_stored
 from zeropoint.weights.open_model import OpenedModel
@@ -35,14 +35,13 @@ _REACH_EVERY_LOGIT = ("embedding.weight", "head.weight")
 
 def check_format(to: str | None, is_gguf: bool) -> None:
     """Raise BadInput if neither a GGUF file nor, if not is_gguf, a folder can store matrices as `to`."""
-    writable = {name for name, _, _, _ in _native.formats()} & set(formats.names())
     if to in _FILE_TYPES:
         raise BadInput(
             f"{to} is a type of file, not a format of weights; the target's name chooses it: NAME.gguf is a "
             "GGUF file, any other name a Hugging Face folder"
         )
-    if to is not None and to not in writable:
-        raise BadInput(choices("format", to, writable))
+    if to is not None:
+        formats.check_writable(to)
     if to is not None and not is_gguf and to not in FOLDER_FORMATS:
         raise BadInput(
             f"a folder can store {', '.join(FOLDER_FORMATS)}, not {to}; choose one of them, or a .gguf target"

@@ -20,6 +20,8 @@ from zeropoint.errors import BadInput
         ("m-fp16.gguf", "F16"),
         ("m-f32.gguf", "F32"),
         ("m-MXFP4.gguf", "MXFP4"),
+        ("m-NVFP4.gguf", "NVFP4"),
+        ("m-Q1_0.gguf", "Q1_0"),
         ("Q8_0/m.gguf", "Q8_0"),
         ("m-Q8_0-00001-of-00002.gguf", "Q8_0"),
         ("q4of7.gguf", None),
@@ -32,7 +34,14 @@ def test_format_of_a_file_name(file: str, format: str | None) -> None:
 
 def test_supported_formats_are_those_in_the_formats_package() -> None:
     assert all(is_supported(tag) for tag in ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1"))
-    assert not any(is_supported(tag) for tag in ("IQ2_XXS", "Q9_9", "", None))
+    assert not any(is_supported(tag) for tag in ("IQ1_S", "Q9_9", "", None))
+
+
+def test_the_smallest_file_of_four_bits_is_the_default() -> None:
+    sizes = {"TQ1_0": 20, "Q2_K": 50, "IQ4_XS": 70, "Q8_0": 200}
+    files = [ListedFile(f"m.{form}.gguf", size) for form, size in sizes.items()]
+    assert select_files(files, "r").files[0].file == "m.IQ4_XS.gguf"
+    assert select_files(files[:2], "r").files[0].file == "m.TQ1_0.gguf"
 
 
 FILES = [

@@ -18,7 +18,7 @@ from zeropoint.weights.gguf import model as gguf_model
 from zeropoint.weights.gguf.reader import open_gguf
 from zeropoint.weights.safetensors import reader as safetensors_reader
 
-BLOCKS = [name for name in formats.names() if formats.get(name).BLOCK_WEIGHTS > 1]
+BLOCKS = [name for name in formats.writable() if formats.get(name).BLOCK_WEIGHTS > 1]
 
 
 @pytest.mark.parametrize("form", BLOCKS)
@@ -27,7 +27,7 @@ def test_rounding_errors_stay_within_the_formats_step(form: str) -> None:
     block, rng = formats.get(form), np.random.default_rng(2)
     normal = rng.standard_normal((96, 256))
     kinds = [normal, normal**7, np.abs(normal), 3 + 0.01 * normal, np.sign(normal), 1e-4 * normal, 0 * normal]
-    weights = np.concatenate(kinds).astype(np.float32)
+    weights = np.concatenate(kinds).astype(np.float32).clip(-2688, 2688)  # the range of NVFP4
     found = block.unpack(block.pack(weights))
     assert verify_tensors._is_near(weights, found, form)
     assert not verify_tensors._is_near(weights, np.roll(found, 1, axis=0), form)  # another row's weights

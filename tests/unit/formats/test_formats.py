@@ -1,6 +1,6 @@
-"""Every format unpacks and packs bit for bit as the `gguf` package does.
+"""Every format unpacks and packs bit for bit as the `gguf` package does, or llama.cpp where `gguf` lacks it.
 
-For formats that `gguf` cannot pack, our search must beat plain rounding with an exact scale.
+For formats that neither packs by a simple rule, our search must beat plain rounding with an exact scale.
 """
 
 from __future__ import annotations
@@ -21,16 +21,42 @@ def reference(name: str) -> gguf.GGMLQuantizationType:
     return gguf.GGMLQuantizationType[name]
 
 
+def dequantize(packed: np.ndarray, name: str) -> np.ndarray:
+    """Weights as the `gguf` package unpacks them; written out here for the formats that it lacks."""
+    if name not in ("Q1_0", "Q2_0"):
+        return quants.dequantize(packed.copy(), reference(name))
+    blocks = packed.reshape(*packed.shape[:-1], -1, 18)
+    d = np.ascontiguousarray(blocks[..., :2]).view("<f2").astype(np.float32)
+    bits = np.unpackbits(blocks[..., 2:], axis=-1, bitorder="little").astype(np.float32)
+    levels = 2 * bits - 1 if name == "Q1_0" else bits[..., 0::2] + 2 * bits[..., 1::2] - 1
+    return (d * levels).reshape(*packed.shape[:-1], -1)
+
+
 def packs(name: str) -> bool:
     """Whether the `gguf` package can pack this format."""
     try:
         quants.quantize(np.zeros((1, 256), np.float32), reference(name))
-    except NotImplementedError:
+    except (NotImplementedError, KeyError):
         return False
     return True
 
 
-SEARCHED = [name for name in NAMES if not packs(name)]
+# Blocks that llama.cpp 0.3.36 (ggml 0.25) packs from `sample`, for formats that `gguf` cannot pack.
+PACKED_BY_LLAMA_CPP: dict[str, str] = {
+    "NVFP4": "1b22282a3fd25eb57c06e94f6d96fa37e25ec57de04fd46d96fb27e1b57c17e04fd46ea62d303132"
+    "3fe25eb57c06e94f6d96fa37e15ec57ce05fd46da6fb27e1b57c17e04fd46ea6",
+    "Q1_0": "783c2ab55aa9d54aa5562ab55aa9d54aa5563c422ab55aa9d54aa5562ab55aa9d54aa556",
+    "Q2_0": "403f55555555955545555166941166841961404354195546995146941166941166841961",
+}
+
+
+def sample(n: int) -> np.ndarray:
+    """Weights with both signs, exact halves of the largest, and zeros."""
+    i = np.arange(n)
+    return ((i * 37 % 64 - 32) * (1 + i // 16) / 64).astype(np.float32)
+
+
+SEARCHED = [name for name in NAMES if not packs(name) and name not in PACKED_BY_LLAMA_CPP]
 
 
 def row(name: str, n_blocks: int) -> int:
@@ -52,6 +78,7 @@ def test_modules_of_the_folder_are_the_formats():
     assert set(NAMES) >= {
         *("BF16", "F16", "F32", "IQ4_NL", "Q2_K", "Q3_K", "Q4_0", "Q4_1", "Q4_K"),
         *("Q5_0", "Q5_1", "Q5_K", "Q6_K", "Q8_0"),
+        *("IQ4_XS", "MXFP4", "NVFP4", "Q1_0", "Q2_0", "TQ1_0", "TQ2_0"),
     }
     assert formats.get("q4_1") is formats.get("Q4_1")
     with pytest.raises(BadInput, match=r"unknown weight format `Q4_2`; expected one of BF16, .*closest: Q4_"):
@@ -61,27 +88,29 @@ def test_modules_of_the_folder_are_the_formats():
 @pytest.mark.parametrize("name", NAMES)
 def test_block_sizes_match_the_specification(name: str):
     form = formats.get(name)
-    assert gguf.GGML_QUANT_SIZES[reference(name)] == (form.BLOCK_WEIGHTS, form.BLOCK_BYTES)
+    want = (64, 18) if name == "Q2_0" else gguf.GGML_QUANT_SIZES[reference(name)]
+    assert want == (form.BLOCK_WEIGHTS, form.BLOCK_BYTES)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_file_types_match_the_specification(name: str):
-    named = (f"MOSTLY_{name}", f"MOSTLY_{name}_M", f"ALL_{name}")
+    named = (f"MOSTLY_{name}", f"MOSTLY_{name}_M", f"ALL_{name}", f"MOSTLY_{name}_MOE")
     known = [gguf.LlamaFileType[file] for file in named if file in gguf.LlamaFileType.__members__]
-    assert formats.get(name).FILE_TYPE in known
+    assert formats.get(name).FILE_TYPE in (known or [41])  # LLAMA_FTYPE_MOSTLY_Q2_0, which `gguf` lacks
 
 
 def test_block_sizes_match_the_native_list():
     native = pytest.importorskip("zeropoint._native").formats()
     assert sorted(name for name, *_ in native) == NAMES
     for name, gguf_id, n_weights, n_bytes in native:
-        assert gguf_id == reference(name)
+        assert gguf_id == (42 if name == "Q2_0" else reference(name))
         assert (n_weights, n_bytes) == (formats.get(name).BLOCK_WEIGHTS, formats.get(name).BLOCK_BYTES)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in SEARCHED])
+@pytest.mark.parametrize("name", [name for name in NAMES if packs(name)])
 @pytest.mark.parametrize("shape", [(64, 32), (7, 256), (5, 3, 64)])
 def test_pack_is_bit_equal(name: str, shape: tuple[int, ...]):
+    shape = (*shape[:-1], max(shape[-1], formats.get(name).BLOCK_WEIGHTS))
     w = weights(np.random.default_rng(1), shape)
     want = quants.quantize(w.copy(), reference(name)).view(np.uint8)
     got = formats.get(name).pack(w)
@@ -89,11 +118,25 @@ def test_pack_is_bit_equal(name: str, shape: tuple[int, ...]):
     np.testing.assert_array_equal(got, want)
 
 
+def test_nvfp4_refuses_weights_beyond_its_range():
+    form = formats.get("NVFP4")
+    assert form.unpack(form.pack(np.full((1, 64), 2688, np.float32))).max() == 2688
+    with pytest.raises(BadInput, match="weights exceed 2688, the largest NVFP4 value; use MXFP4 or BF16"):
+        form.pack(np.full((1, 64), -2689, np.float32))
+
+
+@pytest.mark.parametrize("name", PACKED_BY_LLAMA_CPP)
+def test_pack_equals_llama_cpp(name: str):
+    form = formats.get(name)
+    packed = form.pack(sample(2 * form.BLOCK_WEIGHTS))
+    assert packed.tobytes().hex() == PACKED_BY_LLAMA_CPP[name]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_unpack_is_bit_equal(name: str):
     shape = (9, 4, row(name, 3))
-    packed = formats.get(name).pack(weights(np.random.default_rng(2), shape))
-    want = quants.dequantize(packed.copy(), reference(name))
+    packed = formats.get(name).pack(weights(np.random.default_rng(2), shape).clip(-2688, 2688))
+    want = dequantize(packed, name)
     got = formats.get(name).unpack(packed)
     assert got.dtype == np.float32
     assert got.shape == shape
@@ -101,19 +144,19 @@ def test_unpack_is_bit_equal(name: str):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.filterwarnings("ignore:invalid value", "ignore:overflow")
 def test_unpack_accepts_any_bytes(name: str):
     """Scales that are NaN, infinite or denormal are loaded as such."""
     form = formats.get(name)
     packed = np.random.default_rng(3).integers(0, 256, (50, 12 * form.BLOCK_BYTES)).astype(np.uint8)
-    want = quants.dequantize(packed.copy(), reference(name))
+    want = dequantize(packed, name)
     np.testing.assert_array_equal(form.unpack(packed), want)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_unpack_accepts_strided_bytes(name: str):
     form = formats.get(name)
-    packed = form.pack(weights(np.random.default_rng(4), (8, row(name, 2))))
+    packed = form.pack(weights(np.random.default_rng(4), (8, row(name, 2))).clip(-2688, 2688))
     np.testing.assert_array_equal(form.unpack(packed[::2]), form.unpack(packed)[::2])
 
 
@@ -156,6 +199,7 @@ PLAIN = {
     "Q5_K": (32, 31, True),
     "Q6_K": (16, 63, False),
     "IQ4_NL": (32, 15, False),
+    "IQ4_XS": (32, 15, False),
 }
 
 
@@ -181,7 +225,7 @@ def test_search_beats_plain_rounding(name: str, kind: str):
         "one-sided": rng.standard_exponential((32, 512)),
     }[kind].astype(np.float32)
     form = formats.get(name)
-    ours = np.square(quants.dequantize(form.pack(x), reference(name)) - x).mean()
+    ours = np.square(dequantize(form.pack(x), name) - x).mean()
     assert ours < 0.97 * np.square(plain(name, x) - x).mean()
 
 

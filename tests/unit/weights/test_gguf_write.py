@@ -8,7 +8,7 @@ import gguf
 import numpy as np
 import pytest
 
-from zeropoint import _native, formats
+from zeropoint import formats
 from zeropoint.errors import BadInput
 from zeropoint.weights.gguf.reader import open_gguf
 from zeropoint.weights.gguf.writer import TypedValue, file_bytes, typed_metadata, write_gguf
@@ -75,8 +75,8 @@ def test_metadata_is_written_with_its_types(tmp_path: Path):
 
 def test_tensors_of_every_format_are_written(tmp_path: Path):
     path = tmp_path / "x.gguf"
-    known = {name for name, _, _, _ in _native.formats()}
-    tensors = {f"t.{form}": (lazy(3, 256), form) for form in formats.names() if form in known}
+    known = gguf.GGMLQuantizationType.__members__  # not Q2_0
+    tensors = {f"t.{form}": (lazy(3, 256), form) for form in formats.writable() if form in known}
     tensors |= {"vector": (lazy(5), "F32"), "cube": (lazy(2, 3, 32), "Q8_0")}
     packed = [pack(name, tensor, form) for name, (tensor, form) in tensors.items()]
     chunk_bytes: list[int] = []
