@@ -73,6 +73,38 @@ ANSWER = message("assistant", " 156, naïve 😀\n")
 CALL = message(
     "assistant", "", tool_calls=[{"type": "function", "function": {"name": "f", "arguments": {"é": 1}}}]
 )
+RESULT = message("tool", '{"°C": 21}', name="f", tool_call_id="call12345")
+THOUGHT = message("assistant", "156", reasoning_content="12 × 13 = 156")
+CALLED = message(
+    "assistant",
+    "Let me see.",
+    tool_calls=[
+        {"id": f"call1234{i}", "type": "function", "function": {"name": name, "arguments": arguments}}
+        for i, (name, arguments) in enumerate([("g", {"x": [1, {"y": None}], "s": "a\nb"}), ("f", {})], 4)
+    ],
+)
+THOUGHT_CALL = {**CALL, "reasoning_content": "I need f.", "content": ""}
+WITH_TOOLS = [
+    [HI, CALL, RESULT],
+    [HI, CALL, RESULT, ANSWER],
+    [HI, CALL, RESULT, ANSWER, HI],
+    [SYSTEM, HI, CALLED, RESULT, {**RESULT, "tool_call_id": "call12344", "name": "g"}, ANSWER, HI],
+    [HI, THOUGHT_CALL, RESULT],
+    [HI, THOUGHT_CALL, RESULT, THOUGHT, HI],
+]
+WITH_REASONING = [
+    [HI, THOUGHT],
+    [HI, THOUGHT, HI],
+    [HI, message("assistant", "<think>\n12 × 13\n</think>\n\n156"), HI],
+    [SYSTEM, HI, message("assistant", "<think>\n12 × 13\n</think>\n\n156"), HI, ANSWER],
+]
+SWITCHES: list[dict[str, Any]] = [
+    {"enable_thinking": True},
+    {"enable_thinking": False},
+    {"thinking": True},
+    {"keep_past_thinking": True},
+    {"reasoning_effort": "high", "model_identity": "You are a test."},
+]
 PLAIN = [[HI], [HI, ANSWER], [HI, ANSWER, HI], [HI, HI], [HI, CALL]]
 WITH_SYSTEM = [[SYSTEM, *messages] for messages in PLAIN]
 TOOLS = [
@@ -125,6 +157,58 @@ def test_templates_render_as_in_transformers(source: str, theirs: PreTrainedToke
                 assert text == expected
                 n_rendered += text is not None
     assert n_rendered
+
+
+@pytest.mark.parametrize("source", published())
+def test_tools_and_reasoning_render_as_in_transformers(source: str, theirs: PreTrainedTokenizerFast) -> None:
+    n_rendered = 0
+    with ChatTemplate(source, "<s>", "</s>") as template:
+        for messages, tools, switch in itertools.product(
+            [*WITH_TOOLS, *WITH_REASONING, [HI]], [None, TOOLS], [{}, *SWITCHES]
+        ):
+            for options in (
+                {"tools": tools, "add_generation_prompt": prompt} | switch for prompt in (True, False)
+            ):
+                expected = rendered(theirs, source, messages, **options)
+                notices: list[str] = []
+                try:
+                    text = template.render(messages, notify=notices.append, **options)
+                except BadInput:
+                    text = None
+                if not notices:
+                    assert text == expected
+                    n_rendered += text is not None
+    assert n_rendered
+
+
+@pytest.mark.parametrize("source", published())
+def test_arguments_may_be_json(source: str, library: Tokenizer) -> None:
+    """As in OpenAI's API; most templates read an object, and that of DeepSeek a text."""
+    settings = {"bos_token": "<s>", "eos_token": "</s>"}
+    metadata = gguf_metadata(json.loads(library.to_str()), settings, {}, library.get_vocab_size())
+    ours = load_tokenizer(type("Model", (), {"metadata": metadata})())
+    function = CALL["tool_calls"][0]["function"]
+    as_json = {**function, "arguments": json.dumps(function["arguments"], ensure_ascii=False)}
+    calls = [
+        {**CALL, "content": None, "tool_calls": [{"type": "function", "function": f}]}
+        for f in (function, as_json)
+    ]
+    with ChatTemplate(source, "<s>", "</s>") as template:
+        ids = []
+        for call in calls:
+            try:
+                ids.append(encode_chat(ours, template, [HI, call], tools=TOOLS))
+            except BadInput:
+                ids.append([])
+    assert ids[0] == ids[1]
+
+
+def test_reasoning_becomes_a_part_for_mistral(library: Tokenizer) -> None:
+    metadata = gguf_metadata(json.loads(library.to_str()), {}, {}, library.get_vocab_size())
+    ours = load_tokenizer(type("Model", (), {"metadata": metadata})())
+    source = "{% for block in messages[0].content %}{{ block['thinking'] or block['text'] }}|{% endfor %}"
+    with ChatTemplate(source) as template:
+        assert ours.decode(encode_chat(ours, template, [THOUGHT])) == "12 × 13 = 156|156|"
 
 
 @pytest.mark.parametrize("name", OWN)

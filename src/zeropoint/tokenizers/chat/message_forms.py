@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["with_arguments", "with_reasoning"]
+__all__ = ["with_arguments", "with_reasoning", "with_thinking_part"]
 
-_READS_THINKING = re.compile(r"message(?:\.thinking|\['thinking'\]|\[\"thinking\"\])")
-_READS_THINKING_PARTS = re.compile(r"block\['thinking'\]")
+_REASONING = ("reasoning_content", "thinking", "reasoning")
+_THINKING_PART = "block['thinking']"
 
 
 def with_arguments(message: Mapping[str, Any], *, as_text: bool) -> dict[str, Any]:
@@ -37,14 +36,18 @@ def _call_with_arguments(call: Any, as_text: bool) -> Any:
     return {**call, "function": {**function, "arguments": arguments}}
 
 
-def with_reasoning(message: Mapping[str, Any], source: str) -> Mapping[str, Any]:
-    """The message with `reasoning_content` also as what the template reads: `thinking`, or a part."""
-    reasoning, content = message.get("reasoning_content"), message.get("content")
-    if not isinstance(reasoning, str) or message.get("role") != "assistant":
+def with_reasoning(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The message with its reasoning under every name that templates read, as in transformers."""
+    reasoning = next((message[name] for name in _REASONING if message.get(name) is not None), None)
+    if reasoning is None:
         return message
-    if _READS_THINKING.search(source):
-        return {"thinking": reasoning, **message}
-    if _READS_THINKING_PARTS.search(source) and isinstance(content, str):
-        text = [{"type": "text", "text": content}] if content else []
-        return {**message, "content": [{"type": "thinking", "thinking": reasoning}, *text]}
-    return message
+    return {"thinking": reasoning, **message, "reasoning_content": reasoning}
+
+
+def with_thinking_part(message: Mapping[str, Any], source: str) -> Mapping[str, Any]:
+    """The message with its reasoning as a part of the content, if the template reads it there (Mistral's)."""
+    reasoning, content = message.get("reasoning_content"), message.get("content")
+    if not isinstance(reasoning, str) or not isinstance(content, str) or _THINKING_PART not in source:
+        return message
+    text = [{"type": "text", "text": content}] if content else []
+    return {**message, "content": [{"type": "thinking", "thinking": reasoning}, *text]}

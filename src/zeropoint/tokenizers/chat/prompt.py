@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from zeropoint.errors import BadInput
-from zeropoint.tokenizers.chat.message_forms import with_arguments, with_reasoning
+from zeropoint.tokenizers.chat.message_forms import with_arguments, with_thinking_part
 from zeropoint.tokenizers.chat.system_prompt import TemplateFailedError
 from zeropoint.tokenizers.chat.template import ChatTemplate, check_messages, to_json
 from zeropoint.tokenizers.core.sanitize import printable
@@ -49,11 +49,11 @@ def encode_chat(
 
     They begin with BOS if the tokenizer adds it to documents, once even if the template writes it too.
     Text parts, as in OpenAI's API, become one text, a line each, for a template that does not read parts. The
-    arguments of a tool call may be an object or its JSON; `reasoning_content` reaches every template that
-    reads reasoning.
+    arguments of a tool call may be an object or its JSON; `reasoning_content` becomes a part for a template
+    that reads reasoning there.
     """
     check_messages(messages)
-    messages = [with_reasoning(message, template.source) for message in messages]
+    messages = [with_thinking_part(message, template.source) for message in messages]
     if not _READS_PARTS.search(template.source):
         messages = [_with_text(message, index) for index, message in enumerate(messages)]
     messages = [with_arguments(message, as_text=False) for message in messages]

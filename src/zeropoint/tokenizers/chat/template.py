@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from zeropoint.errors import BadInput, BadModelFile, MachineError, choices
+from zeropoint.tokenizers.chat.message_forms import with_reasoning
 from zeropoint.tokenizers.chat.system_prompt import MERGED_NOTICE, TemplateFailedError, render_system_prompt
 from zeropoint.tokenizers.chat.template_process import (
     MAX_REPLY_BYTES,
@@ -105,6 +106,7 @@ class ChatTemplate:
         variables for the template.
         """
         check_messages(messages)
+        messages = [with_reasoning(message) for message in messages]
         variables = {"tools": tools, "documents": None} | _checked(kwargs) | self._tokens
         variables["add_generation_prompt"] = bool(add_generation_prompt)
         text, is_merged = render_system_prompt(
