@@ -143,13 +143,15 @@ def _engine_options_table() -> str:
     return _table(("option", "allowed", "meaning"), rows)
 
 
+def _size(entry: catalog.CatalogEntry) -> str:
+    return "" if entry.n_bytes is None else f"{entry.n_bytes / 1e6:.1f} MB"
+
+
 def _catalogue_table() -> str:
     rows = []
     for entry in catalog.load().values():
         aliases = ", ".join(f"`{alias}`" for alias in entry.aliases)
-        rows.append(
-            (f"`{entry.name}`", aliases, f"{entry.n_bytes / 1e6:.1f} MB", entry.licence, entry.description)
-        )
+        rows.append((f"`{entry.name}`", aliases, _size(entry), entry.licence, entry.description))
     return _table(("name", "also", "size", "licence", "what it is"), rows)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from zeropoint import registry
 from zeropoint.blueprint.toml_codec import decode, decode_value, refuse_unknown
 from zeropoint.catalogue.source import DownloadSource, FileRequest
+from zeropoint.catalogue.sources.hub_quant import HubQuantSource
 from zeropoint.catalogue.sources.parts import Part, PartsSource
 from zeropoint.errors import BadInput, choices
 from zeropoint.files.toml_text import parse_toml
@@ -27,7 +28,11 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @frozen
 class ModelSizes:
-    """The sizes of a model, from which `plan` estimates memory and speed before any download."""
+    """The sizes of a model, from which `plan` estimates memory and speed before any download.
+
+    sliding_window: positions that a layer attends to, 0 for all; each layer of number `global_every` and its
+    multiples attends to all.
+    """
 
     n_layers: int
     n_heads: int
@@ -38,28 +43,39 @@ class ModelSizes:
     n_ctx: int
     n_vocab: int
     weight_bytes: int
+    sliding_window: int = 0
+    global_every: int = 0
 
 
 @frozen
 class CatalogEntry:
-    """One model: its file, licence, recommended sampling, and sources in the order in which to try them."""
+    """One model: its file, licence, recommended sampling, and sources in the order in which to try them.
+
+    A model of `hub_quant` sources has no `file`, `n_bytes`, `sha256` and `blueprint`: the hub says which file
+    it is, its size and its SHA-256, and the file's header has the sizes.
+    """
 
     name: str
     description: str
     licence: str
-    file: str
     format: str
-    n_bytes: int
-    sha256: str
-    blueprint: ModelSizes
     sources: tuple[DownloadSource, ...]
+    file: str | None = None
+    n_bytes: int | None = None
+    sha256: str | None = None
+    blueprint: ModelSizes | None = None
     aliases: tuple[str, ...] = ()
     sampling: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def is_pinned(self) -> bool:
+        """Whether the catalogue says which bytes the file has."""
+        return self.sha256 is not None
+
+    @property
     def request(self) -> FileRequest:
         """The request to send to a source."""
-        return FileRequest(self.file, self.n_bytes, self.sha256)
+        return FileRequest(self.file or "", self.n_bytes, self.sha256)
 
 
 @functools.cache
@@ -109,13 +125,23 @@ def _entry(raw: dict[str, Any], where: str) -> CatalogEntry:
     values = raw.pop("sampling", {}).items()
     sampling = {name: decode_value(int | float, value, where, f"sampling.{name}") for name, value in values}
     entry: CatalogEntry = decode(CatalogEntry, raw, where, ready={"sources": sources, "sampling": sampling})
-    if not _SHA256.fullmatch(entry.sha256):
+    pinned = (entry.file, entry.n_bytes, entry.sha256, entry.blueprint)
+    if not sources:
+        raise BadInput(f"{where}: `source` is missing; give at least one")
+    if all(value is None for value in pinned) and all(isinstance(s, HubQuantSource) for s in sources):
+        return entry
+    for key, value in zip(("file", "n_bytes", "sha256", "blueprint"), pinned, strict=True):
+        if value is None:
+            raise BadInput(f"{where}: `{key}` is missing; only a model of hub_quant sources may leave it out")
+    if not _SHA256.fullmatch(entry.sha256 or ""):
         raise BadInput(f"{where}: `sha256` must be 64 lower-case hexadecimal digits")
-    if entry.n_bytes <= 0 or not sources or Path(entry.file).name != entry.file:
-        raise BadInput(f"{where}: `n_bytes` must be above 0, `file` a plain name, and `source` not empty")
+    if (entry.n_bytes or 0) <= 0 or Path(entry.file or "").name != entry.file:
+        raise BadInput(f"{where}: `n_bytes` must be above 0 and `file` a plain name")
     for source in sources:
         if isinstance(source, PartsSource) and source.n_bytes != entry.n_bytes:
-            raise BadInput(f"{where}: the parts have {source.n_bytes:,} bytes instead of {entry.n_bytes:,}")
+            raise BadInput(
+                f"{where}: the parts have {source.n_bytes:,} bytes, but `n_bytes` is {entry.n_bytes}"
+            )
     return entry
 
 

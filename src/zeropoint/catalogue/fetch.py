@@ -65,7 +65,7 @@ def resolve(
         return ResolvedModel(path, name if isinstance(ref, StoreRef) else local_names.title(path))
     settings = settings or Settings.read()
     folder = cache.folder_of(settings, ref.key)
-    refresh = refresh and not isinstance(ref, CatalogueRef)  # an entry's SHA-256 never changes
+    refresh = refresh and not _is_pinned(ref)
     record = None if refresh else cache.load(folder)
     if record is not None and cache.is_intact(record):
         return _resolved(ref, record)
@@ -138,7 +138,7 @@ def _fetch(
                 return record
             notice(f"the file of {ref.key} on this disk is missing or damaged; fetching it again")
         local = None if refresh or isinstance(ref, UrlRef) else source_chain.find_local(ref, folder)
-        if local is None and check is not None and not isinstance(ref, CatalogueRef):
+        if local is None and check is not None and not _is_pinned(ref):
             with contextlib.suppress(NetworkError):  # the download reports it, if it fails too
                 check(lookup_remote(ref))
         record = _record(ref, folder, local or source_chain.fetch_files(ref, folder, progress, notice))
@@ -147,6 +147,11 @@ def _fetch(
         download_files.remove_stale(folder)
         download_files.remove_partial(folder)
         return record
+
+
+def _is_pinned(ref: Remote) -> bool:
+    """Whether the catalogue says which bytes the model has: then they never change."""
+    return isinstance(ref, CatalogueRef) and ref.entry.is_pinned
 
 
 def _find_offline(ref: Remote, folder: Path) -> Record:

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from zeropoint.catalogue import cache, file_selection, local_names, model_refs, source_chain
 from zeropoint.catalogue.catalog import CatalogEntry
-from zeropoint.catalogue.model_refs import CatalogueRef, FileRef, HubRef, StoreRef, UrlRef
+from zeropoint.catalogue.hub_ref import HubRef
+from zeropoint.catalogue.model_refs import CatalogueRef, FileRef, Remote, StoreRef, UrlRef
 from zeropoint.catalogue.source import Head
 from zeropoint.errors import BadInput, BadModelFile, NetworkError
 from zeropoint.files.regular_file import open_regular
@@ -85,20 +86,28 @@ def lookup(name: str, *, settings: Settings | None = None, offline: bool = False
             entry=entry,
         )
         return _on_disk(info, record.paths)
-    if isinstance(ref, CatalogueRef):
+    if isinstance(ref, CatalogueRef) and (n_bytes := ref.entry.n_bytes) is not None:
         entry = ref.entry
         label = entry.sources[0].label
-        return ModelInfo(
-            entry.name, label, entry.n_bytes, entry.n_bytes, entry.format, entry.licence, entry=entry
-        )
+        return ModelInfo(entry.name, label, n_bytes, n_bytes, entry.format, entry.licence, entry=entry)
     if source_chain.is_offline(settings, offline):
         raise NetworkError(f"{ref.key} is not on this disk and offline mode is on; unset ZEROPOINT_OFFLINE")
     return lookup_remote(ref)
 
 
-def lookup_remote(ref: HubRef | UrlRef) -> ModelInfo:
+def lookup_remote(ref: Remote) -> ModelInfo:
     """Describe a model of a hub or a URL as it is there now. Raises BadInput, NetworkError."""
-    return _at_hub(ref) if isinstance(ref, HubRef) else _at_url(ref)
+    if not isinstance(ref, CatalogueRef):
+        return _at_hub(ref) if isinstance(ref, HubRef) else _at_url(ref)
+    reasons = []
+    for hub_ref in source_chain.hub_refs(ref.entry):
+        try:
+            info = _at_hub(hub_ref)
+        except (BadInput, NetworkError) as error:
+            reasons.append(str(error))
+        else:
+            return dataclasses.replace(info, name=ref.key, licence=ref.entry.licence, entry=ref.entry)
+    raise NetworkError(f"cannot look up {ref.key}: {'; '.join(reasons)}")
 
 
 def _on_disk(info: ModelInfo, paths: tuple[Path, ...]) -> ModelInfo:

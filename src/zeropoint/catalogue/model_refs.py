@@ -21,13 +21,13 @@ from urllib.parse import unquote, urlsplit
 
 from zeropoint.catalogue import catalog, huggingface, local_names
 from zeropoint.catalogue.catalog import CatalogEntry
+from zeropoint.catalogue.hub_ref import HubRef
 from zeropoint.errors import BadInput, choices
 from zeropoint.frozen import frozen
 
 __all__ = [
     "CatalogueRef",
     "FileRef",
-    "HubRef",
     "Ref",
     "Remote",
     "StoreRef",
@@ -66,34 +66,6 @@ class CatalogueRef:
     def display_name(self) -> str:
         """The name for messages."""
         return self.entry.name
-
-
-@frozen
-class HubRef:
-    """A Hugging Face repository, optionally with the quantization or name of one file, and a revision."""
-
-    repo: str
-    quant: str | None = None
-    revision: str | None = None
-    file: str | None = None
-
-    @property
-    def key(self) -> str:
-        """The full name, which identifies the model in the cache: the same for every spelling."""
-        return str(self)
-
-    @property
-    def display_name(self) -> str:
-        """The name for messages."""
-        return str(self)
-
-    def __str__(self) -> str:
-        tail = (self.quant and f":{self.quant}", self.revision and f"@{self.revision}")
-        return (
-            f"hf:{self.repo}"
-            + "".join(part for part in tail if part)
-            + (f"#{self.file}" if self.file else "")
-        )
 
 
 @frozen

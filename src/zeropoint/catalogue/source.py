@@ -13,7 +13,7 @@ from pathlib import Path
 from zeropoint.catalogue.download.progress import Progress
 from zeropoint.frozen import frozen
 
-__all__ = ["DownloadSource", "FetchedFile", "FileRequest", "Head", "one_line"]
+__all__ = ["DownloadSource", "FetchedFile", "FileRequest", "FileSource", "Head", "one_line"]
 
 Head = Callable[[int], bytes]
 """Reads the first n bytes of a file, local or remote (fewer if the file is shorter)."""
@@ -42,7 +42,7 @@ class FetchedFile:
 
 
 class DownloadSource(ABC):
-    """A place that has a model file. Subclasses are frozen dataclasses, one per module in `sources/`."""
+    """A place that has a model. Subclasses are frozen dataclasses, one per module in `sources/`."""
 
     @property
     @abstractmethod
@@ -50,15 +50,36 @@ class DownloadSource(ABC):
         """The name of this source in notices, errors and `models show`."""
 
     @abstractmethod
-    def fetch(self, request: FileRequest, folder: Path, progress: Progress) -> FetchedFile:
-        """Download the file into `folder`, or into the source's own cache, and verify it.
+    def fetch_files(self, request: FileRequest, folder: Path, progress: Progress) -> tuple[FetchedFile, ...]:
+        """Download the model's files into `folder`, or into the source's own cache, and verify them.
 
-        Raises NetworkError with the reason, DiskError.
+        Raises NetworkError with the reason, BadInput, DiskError.
         """
 
-    def cached(self, request: FileRequest) -> FetchedFile | None:
-        """The file if the source's own cache has it; reads only this disk. By default there is no cache."""
+    def cached_files(self, request: FileRequest) -> tuple[FetchedFile, ...] | None:
+        """The files if the source's own cache has them; reads only this disk."""
         return None
+
+
+class FileSource(DownloadSource):
+    """A source of the one file that a catalogue entry describes."""
+
+    @abstractmethod
+    def fetch(self, request: FileRequest, folder: Path, progress: Progress) -> FetchedFile:
+        """As `fetch_files`, for the one file."""
+
+    def fetch_files(self, request: FileRequest, folder: Path, progress: Progress) -> tuple[FetchedFile, ...]:
+        """The file."""
+        return (self.fetch(request, folder, progress),)
+
+    def cached(self, request: FileRequest) -> FetchedFile | None:
+        """As `cached_files`, for the one file."""
+        return None
+
+    def cached_files(self, request: FileRequest) -> tuple[FetchedFile, ...] | None:
+        """The file."""
+        file = self.cached(request)
+        return None if file is None else (file,)
 
 
 def one_line(error: BaseException | str, limit: int = 200) -> str:

@@ -11,13 +11,15 @@ from zeropoint.catalogue import file_selection, local_names, model_refs
 from zeropoint.catalogue.catalog import CatalogEntry
 from zeropoint.catalogue.download import download_files
 from zeropoint.catalogue.download.progress import Notice, Progress
-from zeropoint.catalogue.model_refs import CatalogueRef, FileRef, HubRef, Remote, StoreRef, UrlRef
+from zeropoint.catalogue.hub_ref import HubRef
+from zeropoint.catalogue.model_refs import CatalogueRef, FileRef, Remote, StoreRef, UrlRef
 from zeropoint.catalogue.source import DownloadSource, FetchedFile, FileRequest
+from zeropoint.catalogue.sources.hub_quant import HubQuantSource
 from zeropoint.errors import BadInput, DiskError, NetworkError, choices
 from zeropoint.frozen import frozen
 from zeropoint.settings import Settings
 
-__all__ = ["FetchedModel", "fetch_files", "find_local", "is_offline", "local_path", "url_source"]
+__all__ = ["FetchedModel", "fetch_files", "find_local", "hub_refs", "is_offline", "local_path", "url_source"]
 
 
 @frozen
@@ -48,7 +50,8 @@ def find_local(ref: Remote, folder: Path) -> FetchedModel | None:
         from zeropoint.catalogue.sources import hub
 
         if (selection := hub.select_cached(ref)) is not None:
-            return FetchedModel(hub.source_label(ref.repo), None, tuple(hub.download(selection)))
+            with contextlib.suppress(NetworkError):  # a damaged file
+                return FetchedModel(hub.source_label(ref.repo), None, tuple(hub.download(selection)))
     return None
 
 
@@ -118,26 +121,40 @@ def url_source(ref: UrlRef) -> tuple[DownloadSource, FileRequest]:
     )
 
 
+def hub_refs(entry: CatalogEntry) -> list[HubRef]:
+    """The repositories that describe an entry which is not pinned, in the order in which to ask."""
+    return [
+        HubRef(source.repo, source.quant) for source in entry.sources if isinstance(source, HubQuantSource)
+    ]
+
+
 def _find_entry(entry: CatalogEntry, folder: Path) -> FetchedModel | None:
-    with contextlib.suppress(NetworkError, DiskError):
-        sha256 = download_files.verify(folder / entry.file, entry.request)
-        return FetchedModel("this disk", entry.licence, (FetchedFile(folder / entry.file, sha256),))
+    if entry.file is not None:
+        with contextlib.suppress(NetworkError, DiskError):
+            sha256 = download_files.verify(folder / entry.file, entry.request)
+            return FetchedModel("this disk", entry.licence, (FetchedFile(folder / entry.file, sha256),))
     for source in entry.sources:
-        if (cached := source.cached(entry.request)) is not None:
-            return FetchedModel(source.label, entry.licence, (cached,))
+        if (cached := source.cached_files(entry.request)) is not None:
+            return FetchedModel(source.label, entry.licence, cached)
     return None
 
 
 def _from_catalogue(entry: CatalogEntry, folder: Path, progress: Progress, notice: Notice) -> FetchedModel:
     """Try each source in order; the first that succeeds wins."""
     reasons = []
+    size = "" if entry.n_bytes is None else f"{entry.n_bytes / 1e6:.1f} MB, "
     for source in entry.sources:
-        notice(f"fetching {entry.name} ({entry.n_bytes / 1e6:.1f} MB, {entry.licence}) from {source.label}")
+        notice(f"fetching {entry.name} ({size}{entry.licence}) from {source.label}")
         try:
-            return FetchedModel(source.label, entry.licence, (source.fetch(entry.request, folder, progress),))
+            files = source.fetch_files(entry.request, folder, progress)
+            return FetchedModel(source.label, entry.licence, files)
         except NetworkError as error:
             reasons.append(f"{source.label}: {error}")
-            notice(reasons[-1])
+        except BadInput as error:  # the repository has no such file any more
+            if entry.is_pinned:
+                raise
+            reasons.append(str(error))
+        notice(reasons[-1])
     raise _all_failed(entry.name, reasons)
 
 
@@ -159,7 +176,7 @@ def _from_hub(ref: HubRef, progress: Progress, notice: Notice) -> FetchedModel:
 def _from_url(ref: UrlRef, folder: Path, progress: Progress) -> FetchedModel:
     source, request = url_source(ref)
     try:
-        return FetchedModel(source.label, None, (source.fetch(request, folder, progress),))
+        return FetchedModel(source.label, None, source.fetch_files(request, folder, progress))
     except NetworkError as error:
         raise _all_failed("the model", [f"{source.label}: {error}"]) from None
 

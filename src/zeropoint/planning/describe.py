@@ -70,8 +70,8 @@ def describe(name: str, *, settings: Settings | None = None) -> Description:
     info = lookup(name, settings=settings)
     if info.path is not None:
         return _of_folder(info, info.path) if info.path.is_dir() else _of_gguf(info, open_gguf(info.path))
-    if info.entry is not None:
-        return _of_entry(info, info.entry)
+    if info.entry is not None and info.entry.blueprint is not None:
+        return _of_entry(info, info.entry, info.entry.blueprint)
     file = info.header(lambda head, n_bytes: parse_header(head, n_bytes, info.name))
     if file is None:
         raise BadInput(f"{info.name} cannot be described before it is fetched; fetch it first")
@@ -92,8 +92,8 @@ def check_header(info: ModelInfo) -> None:
         raise BadModelFile(problem)
 
 
-def _of_entry(info: ModelInfo, entry: CatalogEntry) -> Description:
-    sizes, form = entry.blueprint, entry.format
+def _of_entry(info: ModelInfo, entry: CatalogEntry, sizes: ModelSizes) -> Description:
+    form = entry.format
     format_bytes = {form: sizes.weight_bytes} if form in formats.names() else {}
     blueprint = _blueprint_of_sizes(sizes)
     size = ModelSize(blueprint, sizes.weight_bytes, format_bytes)
@@ -198,12 +198,14 @@ def _blueprint_of_sizes(sizes: ModelSizes) -> Blueprint:
         sizes.n_heads, sizes.n_kv_heads, sizes.d_head, Rope(base=10000.0, n_rotated=sizes.d_head)
     )
     norm = RMSNorm(1e-5)
-    block = Block(attention, Gated(sizes.d_ff), norm)
+    windowed = dataclasses.replace(attention, window=sizes.sliding_window or None)
+    ffn, period = Gated(sizes.d_ff), sizes.global_every or 1
+    blocks = [Block(windowed if (i + 1) % period else attention, ffn, norm) for i in range(sizes.n_layers)]
     return Blueprint(
         family="llama",
         d_model=sizes.d_model,
         n_vocab=sizes.n_vocab,
         n_ctx=sizes.n_ctx,
-        blocks=(block,) * sizes.n_layers,
+        blocks=tuple(blocks),
         final_norm=norm,
     )

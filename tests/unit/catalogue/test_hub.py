@@ -110,10 +110,24 @@ def test_shards_form_one_model(fake: Hub) -> None:
 
 
 def test_wrong_content_is_rejected(fake: Hub) -> None:
-    fake.site.files[f"/{REPO}/resolve/{COMMIT}/m-Q4_0.gguf"] = MODEL[:-1] + b"!"
-    with pytest.raises(NetworkError, match="sha256 is"):
-        fetch.resolve(REPO)
+    path = f"/{REPO}/resolve/{COMMIT}/m-Q4_0.gguf"
+    fake.site.files[path] = MODEL[:-1] + b"!"
+    for _ in range(2):  # the library's cache does not keep it
+        with pytest.raises(NetworkError, match="sha256 is"):
+            fetch.resolve(REPO)
     assert list(cache.records(Settings.read())) == []
+    fake.site.files[path] = MODEL
+    assert fetch.resolve(REPO).path.read_bytes() == MODEL
+
+
+def test_a_damaged_file_in_the_cache_of_the_library_is_fetched_again(fake: Hub) -> None:
+    path = fetch.resolve(REPO).path
+    fetch.remove(REPO)
+    fetch.resolve(REPO)
+    path.resolve().write_bytes(MODEL[:-1] + b"!")
+    for record in cache.records(Settings.read()):
+        (record.folder / "record.json").unlink()
+    assert fetch.resolve(REPO).path.read_bytes() == MODEL
 
 
 @pytest.mark.parametrize(
@@ -276,3 +290,85 @@ def test_telemetry_is_off_before_the_library_is_imported(home: Path, fake: Hub) 
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert Path(done.stdout.strip()).read_bytes() == MODEL
+
+
+UNPINNED = f"""[[model]]
+name = "tiny:1"
+description = "d"
+licence = "MIT"
+format = "Q8_0"
+[[model.source]]
+kind = "hub_quant"
+repo = "some-owner/gone-GGUF"
+quant = "Q8_0"
+[[model.source]]
+kind = "hub_quant"
+repo = "{REPO}"
+quant = "Q8_0"
+"""
+
+
+def test_a_catalogue_model_without_a_hash_is_verified_with_the_hubs(
+    fake: Hub, use: Callable[[str], catalog.CatalogEntry]
+) -> None:
+    entry = use(UNPINNED)
+    notices: list[str] = []
+    model = fetch.resolve("tiny:1", notice=notices.append)
+    assert (model.path.read_bytes(), model.name, model.entry) == (MODEL * 2, "tiny:1", entry)
+    assert notices == [
+        "fetching tiny:1 (MIT) from Hugging Face (some-owner/gone-GGUF)",
+        "Hugging Face (some-owner/gone-GGUF): the hub responded with HTTP 404",
+        f"fetching tiny:1 (MIT) from Hugging Face ({REPO})",
+    ]
+    (record,) = cache.records(Settings.read())
+    assert (record.name, record.licence, record.repo, record.revision) == ("tiny:1", "MIT", REPO, COMMIT)
+    assert record.files[0].sha256 == hashlib.sha256(MODEL * 2).hexdigest()
+    assert fetch.resolve("tiny:1", offline=True) == model
+
+    fake.publish({"m-Q8_0.gguf": b"GGUF new"}, "f" * 40)
+    assert fetch.resolve("tiny:1", refresh=True).path.read_bytes() == b"GGUF new"
+
+
+def test_wrong_content_of_a_catalogue_model_without_a_hash(
+    fake: Hub, use: Callable[[str], catalog.CatalogEntry]
+) -> None:
+    use(UNPINNED)
+    fake.site.files[f"/{REPO}/resolve/{COMMIT}/m-Q8_0.gguf"] = MODEL * 2 + b"!"
+    with pytest.raises(NetworkError, match=r"could not fetch tiny:1: .*gone-GGUF.*; .*tiny-GGUF.*bytes"):
+        fetch.resolve("tiny:1")
+    assert list(cache.records(Settings.read())) == []
+    fake.publish({"m-Q4_0.gguf": MODEL})
+    with pytest.raises(NetworkError, match="unknown quantization `Q8_0`"):
+        fetch.resolve("tiny:1")
+
+
+def test_a_catalogue_model_without_a_hash_is_described_by_its_header(
+    fake: Hub, use: Callable[[str], catalog.CatalogEntry]
+) -> None:
+    entry = use(UNPINNED)
+    info = fetch.lookup("tiny:1")
+    assert (info.name, info.file_bytes, info.licence, info.entry) == ("tiny:1", 2 * len(MODEL), "MIT", entry)
+    assert info.head is not None
+    assert info.head(4) == b"GGUF"
+    with pytest.raises(NetworkError, match="tiny:1 is not on this disk and offline mode is on"):
+        fetch.lookup("tiny:1", offline=True)
+    fake.site.files.clear()
+    with pytest.raises(NetworkError, match=r"^cannot look up tiny:1: cannot look up hf:some-owner/gone"):
+        fetch.lookup("tiny:1")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('quant = "Q8_0"\n', "", r"`quant` is missing"),
+        (
+            'format = "Q8_0"',
+            'format = "Q8_0"\nn_bytes = 1',
+            r"`file` is missing; only a model of hub_quant sources",
+        ),
+        ('kind = "hub_quant"', 'kind = "hub"\nfile = "m.gguf"', r"unknown key `quant`"),
+    ],
+)
+def test_a_catalogue_entry_is_pinned_or_not(old: str, new: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        catalog.read(UNPINNED.replace(old, new, 1), "test.toml")

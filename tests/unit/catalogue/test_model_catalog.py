@@ -58,6 +58,28 @@ def test_sizes_match_the_file(smollm2_path: Path) -> None:
     assert sizes.weight_bytes == sum(tensor.n_bytes for tensor in model.tensors.values())
 
 
+def test_sizes_of_gemma_match_the_file(gemma3_path: Path) -> None:
+    gguf = pytest.importorskip("zeropoint.weights.gguf.reader")
+    entry = catalog.find("gemma3:270m")
+    assert entry is not None
+    sizes = entry.blueprint
+    assert sizes is not None
+    model = gguf.open_gguf(gemma3_path)
+    for name, key in {
+        "n_layers": "block_count",
+        "n_heads": "attention.head_count",
+        "n_kv_heads": "attention.head_count_kv",
+        "d_model": "embedding_length",
+        "d_ff": "feed_forward_length",
+        "n_ctx": "context_length",
+        "d_head": "attention.key_length",
+        "sliding_window": "attention.sliding_window",
+    }.items():
+        assert getattr(sizes, name) == model.get_int(f"gemma3.{key}", 1, 1 << 30)
+    assert sizes.n_vocab == len(model.metadata["tokenizer.ggml.tokens"])
+    assert sizes.weight_bytes == sum(tensor.n_bytes for tensor in model.tensors.values())
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -70,9 +92,9 @@ def test_sizes_match_the_file(smollm2_path: Path) -> None:
         (
             'kind = "pypi"',
             'kind = "ftp"',
-            r"source: unknown kind `ftp`; expected one of hub, parts, pypi, url",
+            r"source: unknown kind `ftp`; expected one of hub, hub_quant, parts, pypi, url",
         ),
-        ("n_bytes = 362432", "n_bytes = 362431", r"parts have 98,362,431 bytes instead of 98,362,432"),
+        ("n_bytes = 362432", "n_bytes = 362431", r"parts have 98,362,431 bytes, but `n_bytes` is 98362432"),
         ("n_bytes = 362432", "n_bytes = 0", r"source, part 2: `n_bytes` must be above 0"),
         (f'sha256 = "{"0" * 64}"', 'sha256 = "0"', r"part 1: .*`sha256` 64 lower-case"),
         ("n_bytes = 362432\n", "", r"part 2: `n_bytes` is missing; give an integer"),

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from zeropoint.catalogue import cache, huggingface, model_refs
-from zeropoint.catalogue.model_refs import CatalogueRef, FileRef, HubRef, StoreRef, UrlRef
+from zeropoint.catalogue.hub_ref import HubRef
+from zeropoint.catalogue.model_refs import CatalogueRef, FileRef, StoreRef, UrlRef
 from zeropoint.errors import BadInput
 from zeropoint.settings import Settings
 

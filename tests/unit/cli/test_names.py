@@ -46,7 +46,7 @@ def runs() -> None:
         ("zeropoint run har", ["harbour"]),
         ("zeropoint rm smollm2:1", ["smollm2:135m", "smollm2:135m-instruct"]),
         ("zeropoint plan har", ["harbour"]),
-        ("zeropoint compare mi", ["mine"]),
+        ("zeropoint compare mine", ["mine"]),
         ("zeropoint export ", ["harbour", "mine"]),
         ("zeropoint translate mi", ["mine"]),
         ("zeropoint train har", ["harbour"]),

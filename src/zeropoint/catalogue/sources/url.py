@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zeropoint.catalogue.download import download_files, http_client
 from zeropoint.catalogue.download.progress import Progress
-from zeropoint.catalogue.source import DownloadSource, FetchedFile, FileRequest
+from zeropoint.catalogue.source import FetchedFile, FileRequest, FileSource
 from zeropoint.errors import BadInput, NetworkError
 from zeropoint.files.atomic_write import replace_file
 from zeropoint.files.disk_space import require_space
@@ -29,7 +29,7 @@ _MAX_BYTES = 1 << 42  # 4 TiB, if neither the catalogue nor the server gives a l
 
 
 @frozen
-class UrlSource(DownloadSource):
+class UrlSource(FileSource):
     """The file at `url`. magic: its required first bytes, checked if no SHA-256 is known."""
 
     url: str

@@ -92,7 +92,7 @@ def list_models(console: Console, as_json: bool) -> None:
         [
             (
                 row["name"],
-                _size(row["size_bytes"]),
+                "unknown" if row["size_bytes"] is None else _size(row["size_bytes"]),
                 (row["licence"] or "?") + _LICENCE_STATES[row["licence_accepted"]],
                 row["source"],
                 row["last_used"] or "not downloaded",
@@ -219,9 +219,11 @@ def _facts(model: Description) -> dict[str, Any]:
         is_accepted = licences.is_accepted(licence, Settings.read())
         facts |= {"licence_url": licence.url, "licence_accepted": is_accepted}
     if info.entry is not None:
-        facts |= {"description": info.entry.description, "sha256": info.entry.sha256}
+        facts["description"] = info.entry.description
+    if info.entry is not None and info.entry.blueprint is not None:
+        facts["sha256"] = info.entry.sha256
         sizes = dataclasses.asdict(info.entry.blueprint)
-        facts |= {_SIZE_NAMES.get(name, name): size for name, size in sizes.items()}
+        facts |= {_SIZE_NAMES.get(name, name): size for name, size in sizes.items() if size}
     return facts
 
 
