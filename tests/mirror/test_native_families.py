@@ -6,6 +6,7 @@ however they are stored, and in exact mode the logits agree up to rounding.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ INEXPRESSIBLE = {
     "gpt_oss-yarn, whole pairs",
     "smollm3-listed, window, tied",
     "ministral3-window, tied",
+    "olmo3-two bases",
 }
 NOT_YET = ("granite", "olmo2", "olmo3", "gpt_oss", "ministral3")  # that the native engine runs
 ALL = {f"{family}-{name}": (family, c) for family, configs in CASES.items() for name, c in configs.items()}
@@ -62,8 +64,13 @@ def blueprint_of_config(family: str, config: dict[str, Any]) -> Blueprint:
     return families.for_hf(hf_config).from_hf(hf_config)
 
 
-def write_model(path: Path, blueprint: Blueprint, form: str = "F32") -> None:
-    """Write a GGUF file with random weights; tensors that the format does not fit are F32."""
+def write_model(
+    path: Path, blueprint: Blueprint, form: str = "F32", more: Mapping[str, Any] | None = None
+) -> None:
+    """Write a GGUF file with random weights; tensors that the format does not fit are F32.
+
+    more: metadata besides the blueprint's.
+    """
     weights = weights_of(randomized(build(blueprint)))
     family = families.for_blueprint(blueprint)
     ours = {name: LazyTensor(w.shape, "F32", w.copy) for name, w in weights.items()}
@@ -77,7 +84,7 @@ def write_model(path: Path, blueprint: Blueprint, form: str = "F32") -> None:
         if name != "position_embd.weight"
     ]
     tensors += [pack(name, t, "F32") for name, t in stored.items() if name == "position_embd.weight"]
-    write_gguf(path, family.to_gguf(blueprint), tensors)
+    write_gguf(path, {**family.to_gguf(blueprint), **(more or {})}, tensors)
 
 
 def both_logits(path: Path, is_exact: bool = True, isa: str | None = None) -> tuple[np.ndarray, np.ndarray]:

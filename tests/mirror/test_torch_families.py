@@ -200,9 +200,9 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
                 "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
             },
         },
-        "another pattern": {
+        "another pattern": {**_OLMO3, "layer_types": ["full_attention", "sliding_attention"] * 2},
+        "two bases": {
             **_OLMO3,
-            "layer_types": ["full_attention", "sliding_attention"] * 2,
             "rope_parameters": {
                 "full_attention": {"rope_type": "default", "rope_theta": 1e6},
                 "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
@@ -216,6 +216,7 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "gpt_oss": {
         "yarn": {**_GPT_OSS, **_GPT_OSS_YARN},
+        "yarn, limits at whole pairs": {**_GPT_OSS, **rope("yarn", factor=4.0, truncate=False, **_ORIGINAL)},
         "yarn, whole pairs": {
             **_GPT_OSS,
             "rope_parameters": {**_GPT_OSS_YARN["rope_parameters"], "truncate": True},

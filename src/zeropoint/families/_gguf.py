@@ -159,6 +159,8 @@ def rope_from_gguf(model: GgufMetadata, arch: str, d_head: int, is_interleaved: 
         is_interleaved=is_interleaved,
         scaling=_scaling_from_gguf(model, f"{arch}.rope.scaling", arch),
     )
+    if isinstance(rope.scaling, LongRopeScaling):
+        _check_pairs(model, rope, rope.scaling)
     llama3 = Llama3Scaling(max(factors, default=1.0), 1.0, 4.0, 8192)  # shared by all of Llama 3.1 and 3.2
     is_valid = all(math.isfinite(f) and f > 0 for f in factors)
     if factors and is_valid and rope.scaling is None and _are_close(factors, _llama3_factors(rope, llama3)):
@@ -172,6 +174,9 @@ def _scaling_from_gguf(model: GgufMetadata, key: str, arch: str) -> RopeScaling 
     n_original = model.get_int(f"{key}.original_context_length", 1, 2**24, default=n_ctx)
     attention = get_float(model, f"{key}.attn_factor", 1e-6, 1e6, default=1.0)
     long, short = _factors(model, _LONG), _factors(model, _SHORT)
+    if bool(long) != bool(short):
+        present, absent = (_LONG, _SHORT) if long else (_SHORT, _LONG)
+        raise BadModelFile(f"{model.name}: tensor {absent} is missing; it must be there, as {present} is")
     if long and short:
         return LongRopeScaling(short, long, n_original, attention)
     kind = model.get_str(f"{key}.type", default="none" if factor in (0.0, 1.0) else "linear")
@@ -291,6 +296,16 @@ def _factors(model: GgufMetadata, name: str) -> tuple[float, ...]:
             f"{model.name}: tensor {name} has shape {tuple(shape)}; it must have one item per rotary pair"
         )
     return tuple(_shortest_decimal(float(x)) for x in model.array(name))
+
+
+def _check_pairs(model: GgufMetadata, rope: Rope, scaling: LongRopeScaling) -> None:
+    expected = rope.n_rotated // 2
+    for name, factors in ((_LONG, scaling.long_factors), (_SHORT, scaling.short_factors)):
+        if len(factors) != expected:
+            raise BadModelFile(
+                f"{model.name}: tensor {name} has {len(factors)} items; it must have {expected}, one for "
+                "each rotary pair"
+            )
 
 
 def _are_close(one: tuple[float, ...], other: tuple[float, ...]) -> bool:

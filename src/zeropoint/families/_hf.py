@@ -163,11 +163,17 @@ def rope_from_hf(config: HfConfig, d_head: int, base: float = 10000.0, rotary_fa
     values = {key: value for key, value in top_level.items() if value is not None} | nested
     rope = HfConfig(values, f"{config.where}, rope")
     rotary_factor = rope.get_float("partial_rotary_factor", default=rotary_factor)
-    return Rope(
-        base=rope.get_float("rope_theta", default=base),
-        n_rotated=int(d_head * rotary_factor),
-        scaling=_scaling_from_hf(rope, config),
-    )
+    n_rotated = int(d_head * rotary_factor)
+    if not 0 <= n_rotated <= d_head or n_rotated % 2 or (n_rotated == 0) != (d_head < 2):
+        raise rope.error(
+            "partial_rotary_factor", f"such that it makes an even number of the {d_head} columns of a head"
+        )
+    scaling = _scaling_from_hf(rope, config)
+    if isinstance(scaling, LongRopeScaling):
+        for key, factors in (("short_factor", scaling.short_factors), ("long_factor", scaling.long_factors)):
+            if len(factors) != n_rotated // 2 or min(factors) <= 0:
+                raise rope.error(key, f"a list of {n_rotated // 2} numbers above 0, one per rotated pair")
+    return Rope(rope.get_float("rope_theta", default=base), n_rotated, scaling=scaling)
 
 
 def layer_ropes_from_hf(config: HfConfig, d_head: int, bases: Mapping[str, float]) -> dict[str, Rope]:

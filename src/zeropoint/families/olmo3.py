@@ -1,6 +1,7 @@
 """OLMo 3: OLMo 2 with a sliding window in three of four blocks, which alone keep the plain RoPE.
 
-OLMo Team, "Olmo 3", 2025, section 2. Hugging Face: `Olmo3Config`. GGUF files name the architecture `olmo2`.
+OLMo Team, "Olmo 3", 2025, section 2. Hugging Face: `Olmo3Config`. GGUF files name the architecture `olmo2`
+and have one base for all blocks.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from zeropoint.blueprint.parts.attention import Bias
 from zeropoint.blueprint.parts.position import Rope
 from zeropoint.errors import BadInput
 from zeropoint.families import GgufMetadata, olmo2
-from zeropoint.families._gguf import InMemoryGguf, get_float, gguf_tensors
+from zeropoint.families._gguf import InMemoryGguf, gguf_tensors
 from zeropoint.families._hf import FULL, SLIDING, HfConfig, layer_ropes_from_hf, rope_to_hf
 from zeropoint.families._llama_like import (
     layer_windows_to_hf,
@@ -49,7 +50,8 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
         eps=1e-5,
         rope=Rope(_BASE, 2),
     )
-    ropes = layer_ropes_from_hf(c, plain.attention.d_head, {FULL: _BASE, SLIDING: _BASE})
+    base = c.get_positive("rope_theta", default=_BASE)
+    ropes = layer_ropes_from_hf(c, plain.attention.d_head, {FULL: base, SLIDING: base})
     return _with_ropes(with_olmo_norms(plain), ropes[SLIDING], ropes[FULL])
 
 
@@ -77,21 +79,17 @@ def from_gguf(model: GgufMetadata) -> Blueprint:
     blocks = zip(plain.blocks, sliding, strict=True)
     windowed = tuple(block.with_attention(window=window if slides else None) for block, slides in blocks)
     full = rope_of(plain)
-    base = get_float(model, "olmo2.rope.freq_base_swa", 1.0, 1e12, default=full.base)
     blueprint = replace(plain, family="olmo3", blocks=windowed)
-    return _with_ropes(blueprint, Rope(base, full.n_rotated), full)
+    return _with_ropes(blueprint, Rope(full.base, full.n_rotated), full)
 
 
 def to_gguf(blueprint: Blueprint) -> dict[str, Any]:
     """The metadata of a blueprint. Raises BadInput if the architecture `olmo2` cannot express it."""
-    local, full = _ropes(blueprint)
-    metadata = llama_like_to_gguf(blueprint, "olmo2", full)
+    metadata = llama_like_to_gguf(blueprint, "olmo2", _ropes(blueprint)[1])
     window = next((a.window for a in blueprint.attentions if a.window is not None), None)
     if window is not None:
-        metadata |= {"olmo2.attention.sliding_window": window}
+        metadata["olmo2.attention.sliding_window"] = window
         metadata |= sliding_to_gguf(blueprint, "olmo2", _PERIOD)
-        if local.base != full.base:
-            metadata["olmo2.rope.freq_base_swa"] = local.base
     written = InMemoryGguf(blueprint, metadata, tensor_map(blueprint, "gguf"))
     check_round_trip(blueprint, from_gguf(written), "GGUF")
     return metadata

@@ -1,6 +1,7 @@
-"""Phi-3: Llama with fused query, key and value, fused gate and up projections, and LongRoPE.
+"""Phi-3 and Phi-4-mini: Llama with fused query, key and value, fused gate and up projections, and LongRoPE.
 
-Abdin et al., "Phi-3 Technical Report", 2024, section 2. Hugging Face: `Phi3Config`. GGUF: architecture
+Abdin et al., "Phi-3 Technical Report", 2024, section 2; Phi-4-mini rotates three quarters of each head and
+ties its head ("Phi-4-Mini Technical Report", 2025, section 2). Hugging Face: `Phi3Config`. GGUF: architecture
 `phi3`, rotary pairs in halves; llama.cpp does not apply the window, so it differs only beyond that many
 tokens.
 """
@@ -34,10 +35,18 @@ _GATE_UP = ("ffn.gate", "ffn.up")
 
 def from_hf(config: Mapping[str, Any]) -> Blueprint:
     """The blueprint of a `Phi3Config`. Raises BadModelFile naming the key at fault."""
-    c = HfConfig({"max_position_embeddings": 4096} | dict(config))
+    defaults = {"max_position_embeddings": 4096, "original_max_position_embeddings": 4096}
+    c = HfConfig(defaults | {key: _longrope(value) for key, value in config.items()})
     c.require("attention_bias", False)
     windows = (c.get_int("sliding_window", default=None),) * c.get_int("num_hidden_layers", 1, 4096)
     return llama_like_from_hf(c, "phi3", windows=windows, eps=1e-5)
+
+
+def _longrope(value: Any) -> Any:
+    """A value of a config in which LongRoPE has its name: early configs say "yarn", as transformers knows."""
+    if isinstance(value, dict) and "long_factor" in value:
+        return {k: "longrope" if k in ("type", "rope_type") and v == "yarn" else v for k, v in value.items()}
+    return value
 
 
 def to_hf(blueprint: Blueprint) -> dict[str, Any]:

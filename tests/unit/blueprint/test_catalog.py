@@ -24,6 +24,8 @@ COUNTS = {
     "phi-3-mini-4k": 3_821_079_552,
     "gemma-2-2b": 2_614_341_888,
     "mixtral-8x7b": 46_702_792_704,
+    "phi-4-mini": 3_836_021_760,
+    "olmo-2-7b": 7_298_617_344,
     "t5-small": 60_506_624,
     "build-gpt": 10_788_929,
     # derived
@@ -58,6 +60,11 @@ COUNTS = {
     "lfm2-700m": 742_489_344,
     "lfm2-1.2b": 1_170_340_608,
     "lfm2-2.6b": 2_569_272_320,
+    "granite-3.3-2b": 2_533_539_840,
+    "olmo-3-7b": 7_298_011_136,
+    "qwen3-30b-a3b": 30_532_122_624,
+    "gpt-oss-20b": 20_914_757_184,  # 20.91B in table 1 of its model card
+    "gpt-oss-120b": 116_829_156_672,  # 116.83B there
     "bert-base": 109_514_298,  # encoder 108,891,648, masked-language-model head 622,650
     "transformer-base": 63_045_632,  # 65 M in table 3, with a vocabulary of "about 37000"
     "transformer-big": 214_171_648,  # 213 M in table 3
@@ -77,6 +84,14 @@ def test_counts_are_exact(name):
 
 def test_mixtral_uses_a_quarter_of_its_weights_per_token():
     assert count_active_parameters(catalog.load("mixtral-8x7b")) == 12_879_925_248
+
+
+def test_few_experts_are_active():
+    """3.61B and 5.13B in gpt-oss's model card, which counts the head but not the embedding."""
+    for name, active in (("gpt-oss-20b", 3_608_307_264), ("gpt-oss-120b", 5_132_849_472)):
+        b = catalog.load(name)
+        assert count_active_parameters(b) - b.n_vocab * b.d_model == active
+    assert count_active_parameters(catalog.load("qwen3-30b-a3b")) == 3_353_032_704
 
 
 def test_bert_counts_without_head_and_with_pooler():

@@ -3,13 +3,22 @@
 These tables were written from the sources, not from the TOML files.
 """
 
+import math
 from dataclasses import asdict, dataclass, replace
 
 import pytest
 
+from tests.unit.families.base_configs import PHI4_LONG_FACTOR
 from zeropoint.blueprint import catalog
 from zeropoint.blueprint.parts.ffn import MixtureOfExperts
-from zeropoint.blueprint.parts.position import LinearScaling, Llama3Scaling, RelativeBias, Rope, YarnScaling
+from zeropoint.blueprint.parts.position import (
+    LinearScaling,
+    Llama3Scaling,
+    LongRopeScaling,
+    RelativeBias,
+    Rope,
+    YarnScaling,
+)
 
 LITGPT = "Lightning-AI/litgpt, litgpt/config.py"
 
@@ -26,7 +35,7 @@ class Published:
     eps: float
     base: float | None = None
     activation: str = "silu"
-    scaling: Llama3Scaling | LinearScaling | YarnScaling | None = None
+    scaling: Llama3Scaling | LinearScaling | YarnScaling | LongRopeScaling | None = None
     rotated: float | None = None
     windows: tuple[int | None, ...] = (None, None)
     local_base: float | None = None
@@ -80,6 +89,21 @@ MINISTRAL_3 = rotary(
     1e6,
     scaling=YarnScaling(16.0, 16384, 32.0, 1.0, 1.0),
 )
+GPT_OSS = rotary(
+    "openai/gpt-oss, gpt_oss/torch/model.py",
+    131072,
+    1e-5,
+    150000.0,
+    activation="gelu_sigmoid",
+    windows=(128, None),
+    scaling=YarnScaling(32.0, 4096, has_whole_pairs=False),
+)
+PHI4_SCALING = LongRopeScaling(
+    (1.0,) * 48,
+    tuple(map(float, PHI4_LONG_FACTOR)),
+    4096,
+    math.sqrt(1 + math.log(131072 / 4096) / math.log(4096)),
+)
 
 PUBLISHED = {
     "gpt2": GPT2,
@@ -132,6 +156,28 @@ PUBLISHED = {
     "smollm3-3b": rotary("huggingface/transformers, models/smollm3/", 65536, 1e-6, 5e6),
     "ministral-3-3b": MINISTRAL_3,
     "ministral-3-8b": MINISTRAL_3,
+    "phi-4-mini": rotary(LITGPT, 131072, 1e-5, 1e4, rotated=0.75, windows=(262144,), scaling=PHI4_SCALING),
+    "granite-3.3-2b": rotary(
+        "ggml-org/llama.cpp, conversion/granite.py",
+        131072,
+        1e-5,
+        1e7,
+        scale=1 / 64,
+        embedding_scale=12.0,
+        head_scale=1 / 8,
+    ),
+    "olmo-2-7b": rotary(LITGPT, 4096, 1e-6, 5e5),
+    "olmo-3-7b": rotary(
+        "ggml-org/llama.cpp, conversion/olmo.py",
+        65536,
+        1e-6,
+        5e5,
+        windows=(4096,) * 3 + (None,),
+        scaling=YarnScaling(8.0, 8192, attention_factor=0.1 * math.log(8) + 1),
+    ),
+    "qwen3-30b-a3b": QWEN3,
+    "gpt-oss-20b": GPT_OSS,
+    "gpt-oss-120b": GPT_OSS,
     "bert-base": Published("huggingface/transformers, models/bert/", 512, 1e-12, activation="gelu"),
     "t5-small": Published(
         "huggingface/transformers, models/t5/",
@@ -195,6 +241,13 @@ HEADS = {
     "lfm2-700m": (24, 8),
     "lfm2-1.2b": (32, 8),
     "lfm2-2.6b": (32, 8),
+    "phi-4-mini": (24, 8),
+    "granite-3.3-2b": (32, 8),
+    "olmo-2-7b": (32, 32),
+    "olmo-3-7b": (32, 32),
+    "qwen3-30b-a3b": (32, 4),
+    "gpt-oss-20b": (64, 8),
+    "gpt-oss-120b": (64, 8),
     "bert-base": (12, 12),
     "t5-small": (8, 8),
     "transformer-base": (8, 8),

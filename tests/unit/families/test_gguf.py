@@ -54,6 +54,8 @@ class File:
     def get_float(self, key, minimum=-math.inf, maximum=math.inf, *, default=None):
         value = self._get(key, default)
         assert type(value) is float
+        if not minimum <= value <= maximum:
+            raise BadModelFile(f"{self.name}: metadata `{key}` is {value}")
         return float(np.float32(value))
 
     def get_bool(self, key, *, default=None):

@@ -207,6 +207,13 @@ def test_longrope_derives_its_attention_factor_from_the_context_lengths():
     assert len(rope.scaling.long_factors) == len(LONGROPE["long_factor"])
 
 
+def test_longrope_is_read_under_its_early_name():
+    early = SMALL["phi4"] | {"rope_scaling": SMALL["phi4"]["rope_scaling"] | {"type": "yarn"}}
+    assert rope_of(early) == rope_of(SMALL["phi4"])
+    del early["original_max_position_embeddings"]
+    assert rope_of(early).scaling.n_original == 4096  # as transformers assumes
+
+
 def test_an_unused_sliding_window_is_none():
     assert {b.attention.window for b in blueprint_of(PUBLISHED["qwen2-0.5b"]).blocks} == {None}
 

@@ -1,0 +1,55 @@
+"""Families against llama.cpp: the logits of a generated GGUF file, read by llama.cpp and by us in torch.
+
+Left out is what llama.cpp computes in another way than the model was trained: it ignores Phi-3's window, and
+rounds the limits of YaRN, which gpt-oss does not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.mirror.test_native_families import blueprint_of_config, write_model
+from tests.mirror.test_torch_families import CASES
+from tests.support.llama_cpp_logits import llama_cpp_logits
+from zeropoint.models.build import build, load
+from zeropoint.weights.open_model import open_model
+
+N_CTX = 64
+COMPARED = {
+    "phi3": ("full", "longrope, beyond", "longrope, within", "phi4, beyond", "phi4, within"),
+    "granite": ("tied", "untied, biased"),
+    "olmo2": ("grouped", "full, yarn"),
+    "olmo3": ("plain", "yarn in full blocks", "another pattern"),
+    "qwen3_moe": ("grouped",),
+    "gpt_oss": ("yarn, limits at whole pairs", "plain, another pattern"),
+}
+PAIRS = [
+    pytest.param(family, CASES[family][name], id=f"{family}-{name}")
+    for family, names in COMPARED.items()
+    for name in names
+]
+
+
+@pytest.mark.heavy
+@pytest.mark.process
+@pytest.mark.parametrize(("family", "config"), PAIRS)
+def test_logits_equal_llama_cpps(
+    family: str, config: dict[str, Any], llama_cpp: str, tmp_path: Path, record_property: Any
+) -> None:
+    path = tmp_path / "m.gguf"
+    write_model(path, blueprint_of_config(family, config), more={"tokenizer.ggml.model": "none"})
+    opened = open_model(path)
+    module = build(opened.blueprint, seed=None).eval()
+    load(module, opened.weights)
+    ids = np.random.default_rng(3).integers(0, opened.blueprint.n_vocab, 20).tolist()
+    with torch.no_grad():
+        ours = module(torch.tensor([ids]), module.new_cache(N_CTX))[0].numpy()
+    theirs = llama_cpp_logits(llama_cpp, path, ids, N_CTX)
+    record_property("gap", float(np.abs(ours - theirs).max()))
+    assert ours.std() > 0.1
+    np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=0)
