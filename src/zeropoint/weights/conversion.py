@@ -1,10 +1,10 @@
 """Choose the number format of each tensor in a conversion: a list of tensors to write, not read yet.
 
-In a GGUF file, vectors, routers and position tables stay F32: they are small, and engines that read GGUF
-expect it. Matrices get the requested format, with two exceptions: embedding and head never go below Q8_0,
-because their error reaches every logit; and a matrix whose rows do not fill the format's blocks gets Q8_0 if
-they are multiples of 32, else F16. Without a requested format, every tensor keeps its own; F64 becomes F32
-and FP8 becomes BF16.
+In a GGUF file, vectors, biases, routers and position tables stay F32: they are small, and engines that read
+GGUF expect it. Matrices get the requested format, with two exceptions: embedding and head never go below
+Q8_0, because their error reaches every logit; and a matrix whose rows do not fill the format's blocks gets
+Q8_0 if they are multiples of 32, else F16. Without a requested format, every tensor keeps its own; F64
+becomes F32 and FP8 becomes BF16.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["FOLDER_FORMATS", "file_type", "folder_tensors", "gguf_tensors"]
 FOLDER_FORMATS = ("F32", "F16", "BF16")  # supported by both safetensors and transformers
 
 _FILE_TYPES = ("GGUF", "HF", "SAFETENSORS")  # typed after --to by people who mean the target
-_STAY_F32 = (".router.weight", ".position.weight", ".segment.weight", "relative_bias.weight")
+_STAY_F32 = (".bias", ".router.weight", ".position.weight", ".segment.weight", "relative_bias.weight")
 _REACH_EVERY_LOGIT = ("embedding.weight", "head.weight")
 
 

@@ -73,6 +73,10 @@ class RenamedTensors:
                 f"{stored.name} has {format_names(twice)} twice, under its old and its new name; remove one"
             )
 
+    def read(self, name: str) -> npt.NDArray[np.uint8]:
+        """The bytes of a tensor, uint8 [..., bytes per row]."""
+        return self._stored.read(self._names[name])
+
     def array(self, name: str) -> Array:
         """The weights of a tensor, float32 in its shape."""
         return self._stored.array(self._names[name])

@@ -161,6 +161,7 @@ def _read_gguf(file: GgufModel) -> OpenedModel:
 
 def _read_folder(folder: HfFolder) -> OpenedModel:
     from zeropoint.weights.mapping import RenamedTensors, from_stored
+    from zeropoint.weights.mxfp4_tensors import Mxfp4Tensors, has_mxfp4
     from zeropoint.weights.scaled_tensors import ScaledTensors, has_scales
 
     family = families.for_hf(folder.config, f"{folder.name}/config.json")
@@ -169,6 +170,8 @@ def _read_folder(folder: HfFolder) -> OpenedModel:
         folder.stored, getattr(family, "PREFIX", ""), getattr(family, "ALIASES", {})
     )
     left_out: list[str] = []
+    if has_mxfp4(stored):
+        stored = Mxfp4Tensors(stored)
     if has_scales(stored):
         stored = scaled = ScaledTensors(stored, folder.config.get("quantization_config"))
         left_out += scaled.left_out

@@ -52,6 +52,10 @@ class ScaledTensors:
         for name, scale in self._scale_of.items():
             self._units(name, scale)
 
+    def read(self, name: str) -> npt.NDArray[np.uint8]:
+        """The bytes of a tensor, without scales: uint8 [..., bytes per row]."""
+        return self._stored.read(name)
+
     def array(self, name: str) -> Array:
         """The weights of a tensor, float32 in its shape."""
         weights = self._stored.array(name)

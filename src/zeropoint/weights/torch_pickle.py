@@ -47,6 +47,13 @@ class PickledModel:
         """The folder's name for messages."""
         return display_path(self.path)
 
+    def read(self, name: str) -> npt.NDArray[np.uint8]:
+        """The bytes of a tensor, uint8 [..., bytes per row]."""
+        import torch
+
+        packed: npt.NDArray[np.uint8] = self.state[name].detach().contiguous().view(torch.uint8).numpy()
+        return packed
+
     def array(self, name: str) -> npt.NDArray[np.float32]:
         """The weights of a tensor, float32 in its shape."""
         if name not in self.tensors:
