@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from zeropoint.tokenizers.core.vocabulary import read_vocabulary
 from zeropoint.tokenizers.formats.gguf import load_tokenizer
 from zeropoint.weights.gguf.reader import open_gguf
 
@@ -75,3 +76,24 @@ def test_texts_have_the_ids_of_llama_cpp(gemma3_path: Path, llama_cpp: str, data
         compared = texts[-len(expected) :]
         ids = [tokenizer.encode(text, parse_special=parse_special) for text in compared]
         assert [text for text, a, b in zip(compared, ids, expected, strict=True) if a != b] == []
+
+
+def test_the_kind_of_gemma_4_gives_the_expected_ids(gemma3_path: Path, data_folder: Path) -> None:
+    """Gemma 4 has the vocabulary of Gemma 3; its files list merges, and white space is not user-defined."""
+    stem = data_folder / "vocab/ggml-vocab-gemma-4.gguf"
+    texts = Path(f"{stem}.inp").read_text("utf-8").split("\n__ggml_vocab_test__\n")[:-1]
+    lines = Path(f"{stem}.out").read_text("utf-8").splitlines()
+    metadata = dict(open_gguf(gemma3_path).metadata.items())
+    kinds = metadata["tokenizer.ggml.token_type"]
+    metadata["tokenizer.ggml.token_type"] = [1 if kind == 4 else kind for kind in kinds]
+    metadata["tokenizer.ggml.tokens"] = [t.replace(" ", "▁") for t in metadata["tokenizer.ggml.tokens"]]
+    merges = read_vocabulary(type("Model", (), {"metadata": metadata})()).merges
+    merges.sort(key=lambda pair: not set("".join(pair)) <= set("▁\n\t"))  # white space first, as published
+    metadata["tokenizer.ggml.merges"] = list(map(" ".join, merges))
+    metadata["tokenizer.ggml.model"] = "gemma4"
+    del metadata["tokenizer.ggml.add_space_prefix"], metadata["tokenizer.ggml.add_bos_token"]
+    tokenizer = load_tokenizer(type("Model", (), {"metadata": metadata})())
+    assert not tokenizer.add_bos
+    for text, line in zip(texts, lines, strict=False):
+        assert tokenizer.encode(text) == [int(index) for index in line.split()], text
+        assert tokenizer.decode(tokenizer.encode(text)) == text

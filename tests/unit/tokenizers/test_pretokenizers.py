@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from zeropoint.errors import BadModelFile
 from zeropoint.tokenizers.formats.from_hf import gguf_metadata
 from zeropoint.tokenizers.formats.gguf import load_tokenizer
 from zeropoint.tokenizers.formats.pretokenizers import pre_tokenizers
@@ -109,3 +110,32 @@ def test_text_that_a_pattern_joins_across_words_is_not_divided(
     ids = tokenizer.encode(text)
     monkeypatch.setattr("zeropoint.tokenizers.core.tokenizer._CHUNK_CHARS", 10)
     assert tokenizer.encode(text) == ids
+
+
+def test_kimi_k2_separates_han_and_the_words_of_camel_case(byte_metadata: Any, model: Any) -> None:
+    """As Moonshot's own pattern does; llama.cpp's keeps `iPhone` in one piece."""
+    steps = load_tokenizer(model(byte_metadata("kimi-k2"))).hf_tokenizer.pre_tokenizer
+    text = "getUserName 你好hello世界 1234 IT'S"
+    words = [text[start:end] for _, (start, end) in steps.pre_tokenize_str(text)]
+    assert words == ["get", "User", "Name", " ", "你好", "hello", "世界", " ", "123", "4", " IT'S"]
+
+
+@pytest.mark.parametrize(("kind", "pre"), [("gemma4", "default"), ("gpt2", "gemma4"), ("gpt2", "sarvam-moe")])
+def test_gemma_4_merges_raw_characters(kind: str, pre: str, model: Any) -> None:
+    tokens = ["<eos>", "▁", "é", "▁é", "a", "\n", "\n\n", *(f"<0x{byte:02X}>" for byte in range(256))]
+    metadata = {
+        "tokenizer.ggml.model": kind,
+        "tokenizer.ggml.pre": pre,
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [3, 1, 1, 1, 1, 1, 1, *[6] * 256],
+        "tokenizer.ggml.merges": ["\n \n", "▁ é"],
+        "tokenizer.ggml.eos_token_id": 0,
+    }
+    tokenizer = load_tokenizer(model(metadata))
+    assert tokenizer.encode("a é\n\nz") == [4, 3, 6, 7 + ord("z")]
+    assert tokenizer.decode([4, 3, 6, 7 + ord("z")]) == "a é\n\nz"
+    assert not tokenizer.add_bos
+    del metadata["tokenizer.ggml.merges"]
+    if kind == "gemma4":
+        with pytest.raises(BadModelFile, match=r"tokenizer\.ggml\.merges: missing"):
+            load_tokenizer(model(metadata))

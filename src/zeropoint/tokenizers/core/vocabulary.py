@@ -24,8 +24,9 @@ from zeropoint.tokenizers.core.pipeline import PIPELINE_KEY, Pipeline, parse_pip
 from zeropoint.tokenizers.core.special_tokens import chat_token_ids, end_token_ids
 from zeropoint.tokenizers.core.string_table import StringTable
 
+_GEMMA4_PRE = ("gemma4", "granite-embed-multi-311m", "sarvam-moe")  # with raw characters in the tokens
 UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 2, 3, 4, 5  # values of tokenizer.ggml.token_type
-KINDS = ("gpt2", "llama", "bert", "t5", "rwkv")
+KINDS = ("gpt2", "llama", "bert", "t5", "rwkv", "gemma4")
 MAX_CONTROL_CHARS = 128  # per control token; the longest published one has about 30
 _SPECIAL_KEYS = {
     "bos": "bos_token_id",
@@ -101,6 +102,11 @@ def read_vocabulary(model: HasMetadata) -> Vocabulary:
     kind = reader.get_str("model", None)
     if kind not in KINDS:
         raise reader.error("model", choices("tokenizer", kind, KINDS))
+    is_gemma4 = kind == "gemma4" or (kind == "gpt2" and reader.get_str("pre", "") in _GEMMA4_PRE)
+    if is_gemma4:  # as `llama`, with merges in the place of scores and no space prefix
+        kind = "llama"
+        if not reader.has("merges"):
+            raise reader.error("merges", "missing")
     tokens, ids = reader.tokens()
     if kind == "rwkv":
         return _read_characters(reader, tokens)
@@ -114,7 +120,7 @@ def read_vocabulary(model: HasMetadata) -> Vocabulary:
     _check_control(reader, [tokens[index] for index in control_ids])
     lowercase = _is_lowercase(reader, kind, tokens, control_ids)
     strip_accents = reader.get_bool("normalizer.strip_accents") if kind == "bert" else False
-    pipeline = _pipeline(reader)
+    pipeline, add_bos = _pipeline(reader), reader.get_bool("add_bos_token")
     return Vocabulary(
         kind=kind,
         pre=reader.get_str("pre", "default"),
@@ -126,8 +132,8 @@ def read_vocabulary(model: HasMetadata) -> Vocabulary:
         stop_ids=stop_ids,
         control_ids=control_ids,
         byte_ids=byte_ids,
-        add_bos=reader.get_bool("add_bos_token"),
-        add_space_prefix=_has_space_prefix(reader, kind, pipeline),
+        add_bos=False if add_bos is None and is_gemma4 else add_bos,
+        add_space_prefix=not is_gemma4 and _has_space_prefix(reader, kind, pipeline),
         add_sep=kind == "bert" and reader.get_bool("add_sep_token") is not False,
         lowercase=lowercase,
         strip_accents=lowercase if strip_accents is None else strip_accents,

@@ -1,7 +1,8 @@
 """Build a tokenizer from GGUF metadata on Hugging Face `tokenizers` (imported on first use).
 
 `gpt2` is byte-level BPE: every byte is a printable character, and the file names its pre-tokenizer. `llama`
-is SentencePiece BPE: spaces are `▁`, unknown characters fall back to byte tokens. `bert` is WordPiece
+is SentencePiece BPE: spaces are `▁`, unknown characters fall back to byte tokens; `gemma4` is the same with
+merges. `bert` is WordPiece
 (bert.py), `t5` a unigram model (t5.py), `rwkv` single characters (rwkv.py).
 """
 
