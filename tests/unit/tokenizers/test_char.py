@@ -62,16 +62,7 @@ def test_gguf_metadata_can_hold_any_characters() -> None:
         again.encode("Hez")
 
 
-@pytest.mark.parametrize(
-    ("tokens", "words"),
-    [
-        (["a", "bc"], "token 1 is 'bc'"),
-        (["a", "\\q"], "token 1 is"),
-        (["a", "\\xff"], "token 1 is"),  # a byte that is not a character
-        (["\n", "\\n"], "two tokens are the same character"),
-    ],
-)
-def test_a_vocabulary_with_longer_tokens_is_rejected(tokens: list[str], words: str) -> None:
-    metadata = {"tokenizer.ggml.model": "rwkv", "tokenizer.ggml.tokens": tokens}
-    with pytest.raises(BadModelFile, match=words):
-        load_tokenizer(SimpleNamespace(metadata=metadata, paths=["m.gguf"]))
+def test_a_vocabulary_with_a_character_twice_is_rejected() -> None:
+    metadata = {"tokenizer.ggml.model": "rwkv", "tokenizer.ggml.tokens": ["\n", "\\n"]}
+    with pytest.raises(BadModelFile, match="two tokens are the same character"):
+        load_tokenizer(SimpleNamespace(metadata=metadata))

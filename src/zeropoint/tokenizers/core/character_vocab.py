@@ -3,8 +3,7 @@ r"""Character vocabularies: one token per character, stored as `tokenizer.ggml.m
 RWKV's vocabulary is a list of literal strings matched longest first; with single characters this is exactly a
 character tokenizer (`train/char.py`). It is also the only kind that llama.cpp reads without BOS and EOS
 tokens: for `llama` and `gpt2` it assumes default ids, so a text would end at its first "!". Tokens use
-Python's escapes (`\n`, `\\`, `\x00`), as llama.cpp reads them. Longer tokens, RWKV's own vocabulary
-included, are rejected because they may hold parts of characters.
+Python's escapes (`\n`, `\\`, `\x00`), as llama.cpp reads them. `longest_match.py` is for longer tokens.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 from zeropoint.errors import BadInput
 from zeropoint.tokenizers.core.sanitize import check_unicode
 
-__all__ = ["character_metadata", "check_characters", "unescape_tokens"]
+__all__ = ["character_metadata", "check_characters", "is_character", "unescape_tokens"]
 
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _UNESCAPED = {text: character for character, text in _ESCAPES.items()}
@@ -34,17 +33,16 @@ def character_metadata(characters: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def is_character(token: str) -> bool:
+    """Whether an escaped token of a file stands for one character."""
+    return _TOKEN.fullmatch(token) is not None
+
+
 def unescape_tokens(tokens: Iterable[str]) -> list[str]:
-    """The characters that a file's escaped tokens stand for. Raises ValueError on a longer token."""
-    characters: list[str] = []
-    for token in tokens:
-        if not _TOKEN.fullmatch(token):
-            raise ValueError(
-                f"token {len(characters)} is {token[:20]!r}; an rwkv vocabulary is supported only if every "
-                "token is one character"
-            )
-        characters.append(_UNESCAPED.get(token) or (chr(int(token[2:], 16)) if len(token) > 1 else token))
-    return characters
+    """The characters that a file's escaped tokens stand for."""
+    return [
+        _UNESCAPED.get(token) or (chr(int(token[2:], 16)) if len(token) > 1 else token) for token in tokens
+    ]
 
 
 def check_characters(text: str, alphabet: Iterable[str]) -> None:

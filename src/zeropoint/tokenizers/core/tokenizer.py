@@ -60,7 +60,7 @@ class Tokenizer:
     (except BERT's unknown token).
     add_bos: whether a document begins with bos_id (the caller adds it).
     add_sep: whether sep_id ends it (see `formats.bert.encode_document`). kind: of the vocabulary, as GGUF
-    names it. spelling: how tokens spell text, "byte_level", "sentencepiece", "words" or "characters".
+    names it. spelling: of text in tokens: "byte_level", "sentencepiece", "words", "characters" or "bytes".
     notices: what the file says that was ignored, for the user.
     """
 

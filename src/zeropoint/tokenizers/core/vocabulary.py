@@ -17,7 +17,8 @@ from itertools import compress
 from zeropoint.errors import choices
 from zeropoint.frozen import frozen
 from zeropoint.tokenizers.core.added_tokens import no_flags, read_flags
-from zeropoint.tokenizers.core.character_vocab import unescape_tokens
+from zeropoint.tokenizers.core.character_vocab import is_character, unescape_tokens
+from zeropoint.tokenizers.core.longest_match import MAX_TOKEN_BYTES
 from zeropoint.tokenizers.core.merges import read_merges
 from zeropoint.tokenizers.core.metadata_reader import BYTE, NORMAL, HasMetadata, MetadataReader
 from zeropoint.tokenizers.core.pipeline import PIPELINE_KEY, Pipeline, parse_pipeline
@@ -50,8 +51,8 @@ class Vocabulary:
     stop_ids: tokens that end a reply, named by the file or known by their spelling.
     add_bos: None if the file does not say. add_sep, lowercase, strip_accents: for bert. scores, charsmap,
     removes_extra_whitespace: for t5. flags: the ids of the added tokens with each flag
-    (`added_tokens.FLAGS`). pipeline: the steps that the file holds itself. notices: what the file says that
-    was ignored.
+    (`added_tokens.FLAGS`). pipeline: the steps that the file holds itself. has_escapes: tokens are bytes with
+    Python's escapes. notices: what the file says that was ignored.
     """
 
     kind: str
@@ -74,6 +75,7 @@ class Vocabulary:
     removes_extra_whitespace: bool = False
     flags: Mapping[str, frozenset[int]] = field(default_factory=no_flags)
     pipeline: Pipeline | None = None
+    has_escapes: bool = False
     notices: tuple[str, ...] = ()
 
     def user_ids(self) -> list[int]:
@@ -108,8 +110,10 @@ def read_vocabulary(model: HasMetadata) -> Vocabulary:
         if not reader.has("merges"):
             raise reader.error("merges", "missing")
     tokens, ids = reader.tokens()
-    if kind == "rwkv":
+    if kind == "rwkv" and all(map(is_character, tokens)):
         return _read_characters(reader, tokens)
+    if kind == "rwkv":
+        return _read_world(reader, tokens, ids)
     types = reader.types(len(tokens))
     byte_ids = _byte_ids(reader, kind, tokens, types)
     special, notices = _special(reader, kind, ids, has_bytes=bool(byte_ids))
@@ -148,10 +152,7 @@ def read_vocabulary(model: HasMetadata) -> Vocabulary:
 
 def _read_characters(reader: MetadataReader, tokens: list[str]) -> Vocabulary:
     """A vocabulary of single characters; its only special token is an optional EOS."""
-    try:
-        characters = unescape_tokens(tokens)
-    except ValueError as problem:
-        raise reader.error("tokens", str(problem)) from None
+    characters = unescape_tokens(tokens)
     ids = {character: index for index, character in enumerate(characters)}
     if len(ids) != len(characters):
         raise reader.error("tokens", "two tokens are the same character")
@@ -171,6 +172,31 @@ def _read_characters(reader: MetadataReader, tokens: list[str]) -> Vocabulary:
         byte_ids={},
         add_bos=False,
         add_space_prefix=False,
+    )
+
+
+def _read_world(reader: MetadataReader, tokens: list[str], ids: dict[str, int]) -> Vocabulary:
+    """RWKV's vocabulary of byte strings. Text that spells one of its control tokens is text."""
+    types = reader.types(len(tokens))
+    longest = max(map(len, tokens))
+    if longest > 4 * MAX_TOKEN_BYTES or "" in ids:
+        raise reader.error("tokens", f"a token must have 1 to {MAX_TOKEN_BYTES:,} bytes")
+    special, notices = _special(reader, "rwkv", ids, has_bytes=False)
+    return Vocabulary(
+        kind="rwkv",
+        pre="default",
+        tokens=tokens,
+        types=types,
+        ids=ids,
+        merges=[],
+        special=special,
+        stop_ids=_stop_ids(reader, "rwkv", ids, special, notices),
+        control_ids=frozenset(ids_of_types(types, {CONTROL, UNKNOWN})),
+        byte_ids={},
+        add_bos=reader.get_bool("add_bos_token") is True,
+        add_space_prefix=False,
+        has_escapes=True,
+        notices=tuple(notices),
     )
 
 

@@ -2,8 +2,8 @@
 
 `gpt2` is byte-level BPE: every byte is a printable character, and the file names its pre-tokenizer. `llama`
 is SentencePiece BPE: spaces are `▁`, unknown characters fall back to byte tokens; `gemma4` is the same with
-merges. `bert` is WordPiece
-(bert.py), `t5` a unigram model (t5.py), `rwkv` single characters (rwkv.py).
+merges. `bert` is WordPiece (bert.py), `t5` a unigram model (t5.py), `rwkv` byte strings or single characters
+(rwkv.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from zeropoint.tokenizers.core.added_tokens import added_tokens, token_scanner
 from zeropoint.tokenizers.core.byte_level import decode_byte_level
+from zeropoint.tokenizers.core.longest_match import unescape_bytes
 from zeropoint.tokenizers.core.merges import check_merges
 from zeropoint.tokenizers.core.metadata_reader import HasMetadata, MetadataReader
 from zeropoint.tokenizers.core.pipeline import SPACE, Pipeline
@@ -60,7 +61,7 @@ def load_tokenizer(model: HasMetadata) -> Tokenizer:
 def _spelling(vocabulary: Vocabulary) -> str:
     """How tokens spell text; see `Pipeline.spelling`."""
     if vocabulary.kind == "rwkv":
-        return "characters"
+        return "bytes" if vocabulary.has_escapes else "characters"
     if vocabulary.pipeline is not None and vocabulary.kind in ("gpt2", "t5"):
         return vocabulary.pipeline.spelling
     return "byte_level" if vocabulary.kind == "gpt2" else "sentencepiece"
@@ -100,9 +101,9 @@ def _build_encoders(vocabulary: Vocabulary, rules: PreTokenizer) -> Encoders:
 
         return t5_encoders(vocabulary)
     if vocabulary.kind == "rwkv":
-        from zeropoint.tokenizers.formats.rwkv import character_encoders
+        from zeropoint.tokenizers.formats.rwkv import character_encoders, world_encoders
 
-        return character_encoders(vocabulary)
+        return world_encoders(vocabulary) if vocabulary.has_escapes else character_encoders(vocabulary)
     if rules.pipeline.model.get("word_level"):
         from zeropoint.tokenizers.formats.words import word_encoders
 
@@ -183,4 +184,5 @@ _DECODERS: dict[str, Callable[[str], bytes]] = {
     "sentencepiece": _decode_sentencepiece,
     "words": _decode_word,
     "characters": str.encode,
+    "bytes": unescape_bytes,
 }

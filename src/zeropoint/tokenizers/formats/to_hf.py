@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from zeropoint.errors import BadInput
 from zeropoint.tokenizers.core.metadata_reader import HasMetadata
 from zeropoint.tokenizers.core.pipeline import SPACE
 from zeropoint.tokenizers.core.tokenizer import Tokenizer
@@ -21,9 +22,11 @@ __all__ = ["hf_tokenizer_files"]
 
 
 def hf_tokenizer_files(model: HasMetadata, tokenizer: Tokenizer, n_ctx: int) -> dict[str, bytes]:
-    """{file name: content} of `tokenizer.json` and `tokenizer_config.json`."""
+    """{file name: content} of `tokenizer.json` and `tokenizer_config.json`. Raises BadInput for RWKV's."""
     import tokenizers
 
+    if tokenizer.spelling == "bytes":
+        raise BadInput("a tokenizer.json cannot express RWKV's tokenizer; convert to a GGUF file instead")
     hf_tokenizer = tokenizers.Tokenizer.from_str(tokenizer.hf_tokenizer.to_str())
     _set_decoder(hf_tokenizer, tokenizer)
     if tokenizer.sep_id is not None:
