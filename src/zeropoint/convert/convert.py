@@ -25,6 +25,7 @@ from zeropoint.weights.conversion import check_format, folder_tensors, gguf_tens
 from zeropoint.weights.export_variants import export_variant
 from zeropoint.weights.gguf.writer import file_bytes, write_gguf
 from zeropoint.weights.hf_folder import HfFolder
+from zeropoint.weights.mxfp4_tensors import is_part_of_pair
 from zeropoint.weights.open_model import OpenedModel, open_model
 from zeropoint.weights.packing import PackedTensor
 from zeropoint.weights.run_checkpoint import RunCheckpoint
@@ -189,7 +190,5 @@ def _check(
 
 
 def _formats(tensors: list[PackedTensor]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for tensor in tensors:
-        counts[tensor.format] = counts.get(tensor.format, 0) + 1
-    return counts
+    forms = ["MXFP4" if is_part_of_pair(tensor) else tensor.format for tensor in tensors]
+    return {form: forms.count(form) for form in dict.fromkeys(forms)}

@@ -28,6 +28,7 @@ from zeropoint.weights.conversion import file_type
 from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.gguf.writer import TypedValue, typed_metadata
 from zeropoint.weights.hf_folder import HfFolder
+from zeropoint.weights.mxfp4_tensors import QUANTIZATION, is_part_of_pair
 from zeropoint.weights.open_model import OpenedModel
 from zeropoint.weights.packing import PackedTensor
 from zeropoint.weights.run_checkpoint import RunCheckpoint
@@ -90,7 +91,7 @@ def folder_files(
     file = opened.file
     if isinstance(file, HfFolder):
         copied = {name: file.bytes(name) for name in file.files}
-        return {"config.json": folders.config_with_dtype(file.config, form), **copied}
+        return {"config.json": _config(file.config, form, tensors), **copied}
     config = dict(opened.family.to_hf(opened.blueprint)) | _name(file)
     source: HasMetadata = (
         file
@@ -116,7 +117,7 @@ def folder_files(
     elif isinstance(file, GgufModel):
         notify(f"{file.name} has no tokenizer, so the folder will have none")
     card = _card(file, target, form).encode()
-    return {"config.json": folders.config_with_dtype(config, form), "README.md": card, **files}
+    return {"config.json": _config(config, form, tensors), "README.md": card, **files}
 
 
 def _tokenizer_metadata(opened: OpenedModel, file: HfFolder, notify: Notify) -> dict[str, Any]:
@@ -192,7 +193,13 @@ def _card(file: GgufModel | RunCheckpoint, target: Path, form: str) -> str:
     )
 
 
+def _config(config: Mapping[str, Any], form: str, tensors: list[PackedTensor]) -> bytes:
+    """config.json, with the number format of the weights."""
+    has_mxfp4 = any(map(is_part_of_pair, tensors))
+    return folders.config_with_dtype(config, form, QUANTIZATION if has_mxfp4 else None)
+
+
 def _main_format(tensors: list[PackedTensor]) -> str:
-    """The number format of most matrices."""
-    forms = [tensor.format for tensor in tensors if len(tensor.shape) > 1]
+    """The number format of most matrices, apart from MXFP4."""
+    forms = [t.format for t in tensors if len(t.shape) > 1 and not is_part_of_pair(t)]
     return max(set(forms), key=forms.count)

@@ -16,8 +16,10 @@ from zeropoint import formats
 from zeropoint.errors import BadModelFile
 from zeropoint.weights.duplicate_tensors import row_chunks
 from zeropoint.weights.gguf.model import GgufModel
+from zeropoint.weights.mapping import LazyTensor
 from zeropoint.weights.open_model import OpenedModel
 from zeropoint.weights.packing import PackedTensor
+from zeropoint.weights.stored_tensors import StoredTensors
 
 __all__ = ["verify_tensors"]
 
@@ -38,16 +40,16 @@ def verify_tensors(
     """
     stored = result.file if isinstance(result.file, GgufModel) else result.file.stored
     for tensor in tensors:
-        if tensor.source is None and isinstance(stored, GgufModel):
+        if tensor.source is None:
             is_same = _is_copy(stored, tensor)
         else:
-            is_same = _is_rounded(stored.rows, tensor)
+            is_same = _is_rounded(stored.rows, tensor, tensor.source)
         if not is_same:
             raise BadModelFile(f"{target}: tensor `{tensor.name}` differs from its source; convert again")
         on_check(tensor.n_bytes)
 
 
-def _is_copy(stored: GgufModel, tensor: PackedTensor) -> bool:
+def _is_copy(stored: StoredTensors, tensor: PackedTensor) -> bool:
     offset, written = 0, stored.read(tensor.name).reshape(-1)
     for chunk in tensor.chunks():
         if not np.array_equal(written[offset : offset + chunk.size], chunk):
@@ -56,10 +58,10 @@ def _is_copy(stored: GgufModel, tensor: PackedTensor) -> bool:
     return offset == written.size
 
 
-def _is_rounded(rows: Callable[[str, int, int], NDArray[np.float32]], tensor: PackedTensor) -> bool:
-    if tensor.source is None:
-        raise BadModelFile(f"tensor `{tensor.name}` is a copy and must be compared as bytes")
-    weights = tensor.source.read()
+def _is_rounded(
+    rows: Callable[[str, int, int], NDArray[np.float32]], tensor: PackedTensor, source: LazyTensor
+) -> bool:
+    weights = source.read()
     for begin, end in row_chunks(tensor.shape):
         expected = weights[begin:end] if tensor.shape else weights
         if not _is_near(np.ascontiguousarray(expected), rows(tensor.name, begin, end), tensor.format):

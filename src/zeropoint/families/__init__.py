@@ -29,6 +29,7 @@ Optional constants of a family module:
 - `PREFIX`: prefix that tensor names lack in a checkpoint saved without its head.
 - `IGNORED`: regular expressions of stored tensors without weights (masks, frequencies).
 - `DROPPED`: the same for weights that our model has no counterpart for; loading reports them.
+- `MXFP4`: regular expression of tensors that a folder may store in MXFP4, as blocks and scales.
 - `DUPLICATES`: regular expressions of stored tensors to the tensor of ours that they duplicate.
 - `ALIASES`: suffixes of legacy tensor names to their current form.
 """

@@ -39,6 +39,7 @@ __all__ = ["from_gguf", "from_hf", "gguf_tensors", "tensor_map", "to_gguf", "to_
 GGUF_ARCHITECTURE = "gpt-oss"
 PREFIX = "model."
 IGNORED = (r".*rotary_emb\.inv_freq",)
+MXFP4 = r"model\.layers\.\d+\.mlp\.experts\.(gate_up|down)_proj"
 _GGUF = GGUF | {"blocks.{}.ffn_norm": "blk.{}.post_attention_norm"}
 _HF = HF_LLAMA | {
     "blocks.{}.attention.sink.weight": "model.layers.{}.self_attn.sinks",

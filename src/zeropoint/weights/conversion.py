@@ -9,6 +9,7 @@ becomes F32 and FP8 becomes BF16.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from types import ModuleType
 
@@ -19,6 +20,7 @@ from zeropoint.blueprint.sources import TensorSource, stored_names
 from zeropoint.errors import BadInput
 from zeropoint.weights.gguf.model import GgufModel
 from zeropoint.weights.mapping import LazyTensor, lazy_tensors, to_stored
+from zeropoint.weights.mxfp4_tensors import pack_pair
 from zeropoint.weights.open_model import OpenedModel
 from zeropoint.weights.packing import PackedTensor, copy_tensor, has_whole_blocks, pack
 from zeropoint.weights.read_only_formats import READ_ONLY, written_format
@@ -77,11 +79,18 @@ def gguf_tensors(opened: OpenedModel, to: str | None, notify: Callable[[str], No
 def folder_tensors(opened: OpenedModel, to: str | None) -> list[PackedTensor]:
     """The tensors of a Hugging Face folder in the format `to`; by default, quantized tensors become F32.
 
-    FP8 becomes BF16.
+    FP8 becomes BF16; the experts of a family whose folders store them in MXFP4 keep it.
     """
     stored = to_stored(opened.weights.lazy, _tensor_map(opened, "hf"))
     form_of = {form: form for form in FOLDER_FORMATS} | READ_ONLY
-    return [pack(name, tensor, to or form_of.get(tensor.format, "F32")) for name, tensor in stored.items()]
+    pattern = re.compile(getattr(opened.family, "MXFP4", "(?!)"))
+    packed: list[PackedTensor] = []
+    for name, tensor in stored.items():
+        if to is None and tensor.format == "MXFP4" and pattern.fullmatch(name):
+            packed += pack_pair(name, tensor)
+        else:
+            packed.append(pack(name, tensor, to or form_of.get(tensor.format, "F32")))
+    return packed
 
 
 def file_type(tensors: list[PackedTensor]) -> int:

@@ -126,11 +126,18 @@ def holds_only_a_model(path: Path) -> bool:
     )
 
 
-def config_with_dtype(config: Mapping[str, Any], form: str) -> bytes:
-    """config.json with `torch_dtype` set to the number format of the weights, which are not quantized."""
+def config_with_dtype(
+    config: Mapping[str, Any], form: str, quantization: Mapping[str, Any] | None = None
+) -> bytes:
+    """config.json with `torch_dtype` set to the number format of the weights.
+
+    quantization: `quantization_config`, if some weights are quantized.
+    """
     names = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
     replaced = ("dtype", "torch_dtype", "auto_map", "quantization_config")
     plain = {key: value for key, value in config.items() if key not in replaced}
+    if quantization is not None:
+        plain["quantization_config"] = quantization
     return json.dumps({**plain, "torch_dtype": names[form]}, indent=2, ensure_ascii=False).encode()
 
 

@@ -8,7 +8,7 @@ weights i and i + 16 in one byte.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +17,31 @@ import numpy.typing as npt
 
 from zeropoint import formats
 from zeropoint.errors import BadModelFile, OutOfMemory
+from zeropoint.weights.mapping import LazyTensor
+from zeropoint.weights.packing import PackedTensor
 from zeropoint.weights.stored_tensors import StoredTensors, format_names
 
-__all__ = ["Mxfp4Tensors", "has_mxfp4", "to_block_bytes", "to_blocks_and_scales"]
+__all__ = [
+    "QUANTIZATION",
+    "Mxfp4Tensors",
+    "has_mxfp4",
+    "is_part_of_pair",
+    "pack_pair",
+    "to_block_bytes",
+    "to_blocks_and_scales",
+]
 
 Array = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 _BLOCKS, _SCALES = "_blocks", "_scales"
 _BLOCK_BYTES = 16
+QUANTIZATION = {
+    "quant_method": "mxfp4",
+    "modules_to_not_convert": [
+        *("model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head")
+    ],
+}
+"""`quantization_config` of a folder with such pairs."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +116,35 @@ class Mxfp4Tensors:
             )
         n_experts, n_out, n_groups, _ = shape
         return n_experts, n_groups * 2 * _BLOCK_BYTES, n_out
+
+
+def pack_pair(name: str, tensor: LazyTensor) -> list[PackedTensor]:
+    """Blocks and scales of a tensor [E, in, out] whose weights MXFP4 represents exactly."""
+    n_experts, n_in, n_out = tensor.shape
+    n_groups = n_in // (2 * _BLOCK_BYTES)
+
+    def chunks(part: int) -> Callable[[], Iterator[Bytes]]:
+        def pack() -> Iterator[Bytes]:
+            form = formats.get("MXFP4")
+            for weights in tensor.read():
+                packed = form.pack(np.ascontiguousarray(weights.T))
+                if not np.array_equal(form.unpack(packed), weights.T):
+                    raise BadModelFile(f"the weights of `{name}` are not exactly MXFP4; use --to BF16")
+                yield np.ascontiguousarray(to_blocks_and_scales(packed)[part]).reshape(-1)
+
+        return pack
+
+    n_scales = n_experts * n_out * n_groups
+    shape = (n_experts, n_out, n_groups)
+    return [
+        PackedTensor(name + _BLOCKS, (*shape, _BLOCK_BYTES), "U8", n_scales * _BLOCK_BYTES, chunks(0)),
+        PackedTensor(name + _SCALES, shape, "U8", n_scales, chunks(1)),
+    ]
+
+
+def is_part_of_pair(tensor: PackedTensor) -> bool:
+    """Whether a tensor to write is blocks or scales."""
+    return tensor.format == "U8"
 
 
 def to_block_bytes(blocks: Bytes, scales: Bytes) -> Bytes:

@@ -130,3 +130,20 @@ def test_pairs_that_do_not_fit_are_named(words: str, tmp_path: Path) -> None:
         open_model(write_folder(tmp_path / "m", arrays))
     assert words in str(error.value)
     assert "model.safetensors" in str(error.value)
+
+
+def test_a_gguf_file_converts_to_a_folder_in_mxfp4(tmp_path: Path) -> None:
+    """Also from a folder; a block whose scale is larger than necessary gets the smallest one."""
+    convert(write_folder(tmp_path / "m", tensors()), tmp_path / "m.gguf")
+    for source in ("m.gguf", "m"):
+        target = tmp_path / f"{source}-again"
+        result = convert(tmp_path / source, target)
+        assert result.formats["MXFP4"] == 8  # blocks and scales of two tensors in two layers
+        before, after = open_model(tmp_path / source).weights, open_model(target).weights
+        for name in before:
+            np.testing.assert_array_equal(before[name], after[name], err_msg=name)
+        config = json.loads((target / "config.json").read_text())
+        assert config["quantization_config"]["quant_method"] == "mxfp4"
+    plain = convert(tmp_path / "m.gguf", tmp_path / "plain", to="F32")
+    assert set(plain.formats) == {"F32"}
+    assert "quantization_config" not in json.loads((tmp_path / "plain" / "config.json").read_text())
