@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from zeropoint.blueprint import Block, Blueprint, Embedding, Head
 from zeropoint.blueprint.parts.attention import Attention, QueryScale
-from zeropoint.blueprint.parts.ffn import MLP, Gated, MixtureOfExperts
+from zeropoint.blueprint.parts.ffn import MLP, ChannelMix, Gated, MixtureOfExperts
 from zeropoint.blueprint.parts.norm import LayerNorm, RMSNorm
 from zeropoint.blueprint.parts.position import (
     Alibi,
@@ -20,7 +20,7 @@ from zeropoint.blueprint.parts.position import (
     Sinusoidal,
     YarnScaling,
 )
-from zeropoint.blueprint.parts.recurrence import GatedDeltaNet, Mamba2, ShortConvolution
+from zeropoint.blueprint.parts.recurrence import GatedDeltaNet, Mamba2, Rwkv7, ShortConvolution
 
 __all__ = ["DECODERS", "ENCODERS", "SEQ2SEQS", "TINY"]
 
@@ -161,6 +161,15 @@ def _mamba2() -> Blueprint:
     return _decoder("mamba2", block, block)
 
 
+def _rwkv7() -> Blueprint:
+    first = Rwkv7(d_head=8, decay_rank=6, rate_rank=5, value_rank=0, gate_rank=7)
+    blocks = [
+        Block(None, ChannelMix(48), _LAYER, recurrence=recurrence)
+        for recurrence in (first, replace(first, value_rank=4))
+    ]
+    return _decoder("rwkv7", *blocks, embedding=Embedding(norm=_LAYER), head=Head(is_tied=False))
+
+
 def _llama(**attention: object) -> Blueprint:
     block = Block(replace(_GQA, **attention), Gated(48), _RMS)  # type: ignore[arg-type]
     return _decoder("llama", block, block, head=Head(is_tied=False))
@@ -213,6 +222,7 @@ DECODERS: dict[str, Blueprint] = {
     "qwen35": _qwen35(),
     "mamba2": _mamba2(),
     "granitehybrid": _granitehybrid(),
+    "rwkv7": _rwkv7(),
     "attention alone": _decoder("handmade", Block(replace(_MHA, bias="output"), None, None)),
 }
 ENCODERS: dict[str, Blueprint] = {"bert": _bert()}

@@ -6,8 +6,10 @@ Rules across parts are here, those within one part in `rules.py`.
 from __future__ import annotations
 
 from zeropoint.blueprint.parts.attention import Attention
+from zeropoint.blueprint.parts.ffn import ChannelMix
 from zeropoint.blueprint.parts.norm import Norm
 from zeropoint.blueprint.parts.position import Learned, NoPosition, RelativeBias, Sinusoidal
+from zeropoint.blueprint.parts.recurrence import Rwkv7
 from zeropoint.blueprint.rules import (
     Problems,
     attention_rules,
@@ -79,6 +81,7 @@ def _stack_rules(name: str, blocks: tuple[Block, ...], is_causal: bool, d_model:
         if block not in seen:
             seen.add(block)
             yield from _block_rules(f"{name}[{i}]", block, is_causal, d_model)
+    yield from _first_value_rules(name, blocks)
     for i, block in enumerate(blocks[1:], start=1):
         if _bias_of(block.attention) != _bias_of(blocks[0].attention):
             yield (
@@ -86,6 +89,14 @@ def _stack_rules(name: str, blocks: tuple[Block, ...], is_causal: bool, d_model:
                 "since all layers share one table"
             )
             return
+
+
+def _first_value_rules(name: str, blocks: tuple[Block, ...]) -> Problems:
+    """The first Rwkv7 block gives its values to the others, so it has none to mix in."""
+    ranks = [(i, b.recurrence.value_rank) for i, b in enumerate(blocks) if isinstance(b.recurrence, Rwkv7)]
+    if ranks and ranks[0][1]:
+        i, rank = ranks[0]
+        yield f"{name}[{i}].recurrence.value_rank is {rank}; expected 0 in the first block with Rwkv7"
 
 
 def _bias_of(attention: Attention | None) -> tuple[RelativeBias, int] | None:
@@ -103,6 +114,8 @@ def _block_rules(name: str, block: Block, is_causal: bool, d_model: int) -> Prob
     if block.recurrence is not None:
         yield from block.recurrence.problems(f"{name}.recurrence", d_model)
     yield from ffn_rules(f"{name}.ffn", block.ffn)
+    if isinstance(block.ffn, ChannelMix) and (block.recurrence is None or block.placement == "parallel"):
+        yield f"{name}.ffn is ChannelMix; it needs a recurrence, and another placement than parallel"
     yield from norm_rules(f"{name}.norm", block.norm)
     yield from one_of(f"{name}.placement", block.placement, Placement)
     yield from positive(f"{name}.residual_scale", block.residual_scale)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import get_args
 
 from zeropoint.blueprint.parts.attention import Attention, Bias
-from zeropoint.blueprint.parts.ffn import FFN, Activation, Gated, MixtureOfExperts
+from zeropoint.blueprint.parts.ffn import FFN, Activation, ChannelMix, Gated, MixtureOfExperts
 from zeropoint.blueprint.parts.norm import LayerNorm, Norm
 from zeropoint.blueprint.parts.position import (
     AttentionPosition,
@@ -79,6 +79,8 @@ def ffn_rules(field: str, ffn: FFN | None) -> Problems:
         yield from ffn_rules(f"{field}.shared", ffn.shared)
         field = f"{field}.expert"
     yield from in_range(f"{field}.d_ff", inner.d_ff)
+    if isinstance(inner, ChannelMix):
+        return
     yield from one_of(f"{field}.activation", inner.activation, Activation)
     if isinstance(inner, Gated):
         yield from positive(f"{field}.limit", inner.limit)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from zeropoint.blueprint.parts.attention import Attention
-from zeropoint.blueprint.parts.ffn import FFN, MLP, Gated
+from zeropoint.blueprint.parts.ffn import FFN, MLP, ChannelMix, Gated
 from zeropoint.blueprint.parts.position import NoPosition, RotaryPosition
 from zeropoint.blueprint.parts.recurrence import Recurrence
 from zeropoint.blueprint.spec import Block, Blueprint
@@ -140,7 +140,7 @@ def _recurrence(recurrence: Recurrence, d_model: int, t: str) -> Named:
 
 def _ffn(ffn: FFN, t: str) -> Named:
     match ffn:
-        case MLP():
+        case MLP() | ChannelMix():
             inner = [("up", "F"), ("hidden", "F")]
         case Gated():
             inner = [("gate", "F"), ("up", "F"), ("hidden", "F")]

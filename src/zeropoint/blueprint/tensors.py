@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from zeropoint.blueprint.parts.attention import Attention
-from zeropoint.blueprint.parts.ffn import FFN, MLP, Gated
+from zeropoint.blueprint.parts.ffn import FFN, MLP, ChannelMix, Gated
 from zeropoint.blueprint.parts.norm import LayerNorm, Norm
 from zeropoint.blueprint.parts.position import Learned, RelativeBias
 from zeropoint.blueprint.spec import Block, Blueprint
@@ -110,6 +110,10 @@ def _ffn(name: str, ffn: FFN | None, d: int) -> Named:
             yield from _linear(f"{name}.gate", d_ff, d, has_bias)
             yield from _linear(f"{name}.up", d_ff, d, has_bias)
             yield from _linear(f"{name}.down", d, d_ff, has_bias)
+        case ChannelMix(d_ff):
+            yield f"{name}.shift", (d,)
+            yield from _linear(f"{name}.up", d_ff, d, False)
+            yield from _linear(f"{name}.down", d, d_ff, False)
         case _:
             # The experts are stacked along the first axis, as GGUF and fused checkpoints store them.
             n, d_ff = ffn.n_experts, ffn.expert.d_ff

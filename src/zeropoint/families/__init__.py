@@ -20,6 +20,7 @@ Functions of a family module:
 - `gguf_variant(model)`, optional: the family of a file whose architecture several families share.
 - `fit_to_tensors(blueprint, names)`, optional: the blueprint of a folder whose config declares parts that its
   files may lack.
+- `gguf_copies(blueprint)`, optional: stored names to the tensor of ours that fills them; not read.
 - `recognizes(config)`, optional: whether a config.json without `model_type` is one of the family.
 The `to_` functions end with `check_round_trip`, so a blueprint that the format cannot express is an error.
 
@@ -58,6 +59,7 @@ __all__ = [
     "for_blueprint",
     "for_gguf",
     "for_hf",
+    "gguf_copies",
     "gguf_sources",
     "text_config",
     "text_name",
@@ -144,6 +146,12 @@ def for_hf(config: Mapping[str, Any], where: str = "config.json") -> ModuleType:
             "use the unquantized checkpoint"
         )
     return families[model_type]
+
+
+def gguf_copies(blueprint: Blueprint) -> dict[str, str]:
+    """Tensors of a GGUF file that no program uses but llama.cpp requires, and ours that fills each."""
+    copies = getattr(for_blueprint(blueprint), "gguf_copies", None)
+    return {} if copies is None else dict(copies(blueprint))
 
 
 def _modules_with(function: str) -> list[ModuleType]:

@@ -123,7 +123,7 @@ def mamba2_names(kind: Kind, hf_module: str) -> dict[str, str]:
             "input": "ssm_in",
             "convolution": "ssm_conv1d",
             "step_bias": "ssm_dt.bias",
-            "log_decay": "ssm_a",
+            "decay_log": "ssm_a",
             "skip": "ssm_d",
             "norm": "ssm_norm",
             "output": "ssm_out",
@@ -133,7 +133,7 @@ def mamba2_names(kind: Kind, hf_module: str) -> dict[str, str]:
         "input": "in_proj",
         "convolution": "conv1d",
         "step_bias": "dt_bias",
-        "log_decay": "A_log",
+        "decay_log": "A_log",
         "skip": "D",
         "norm": "norm",
         "output": "out_proj",
@@ -152,9 +152,9 @@ def reshaped(sources: Sources, blueprint: Blueprint, kind: Kind) -> Sources:
             name, shape = f"{at}.convolution.weight", (spec.d_convolved, spec.d_kernel)
             updated[name] = Reshaped(sources[name], shape, (spec.d_convolved, 1, spec.d_kernel))
             continue
-        for part in ("log_decay", "skip"):
+        for part in ("decay_log", "skip"):
             source = Reshaped(sources[f"{at}.{part}"], (spec.n_heads,), (spec.n_heads, 1))
-            updated[f"{at}.{part}"] = LogOfNegative(source) if part == "log_decay" else source
+            updated[f"{at}.{part}"] = LogOfNegative(source) if part == "decay_log" else source
         groups = (spec.n_groups, spec.d_inner // spec.n_groups)
         name = f"{at}.norm.weight"
         updated[name] = Reshaped(sources[name], (spec.d_inner,), groups)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zeropoint.blueprint import Blueprint
-from zeropoint.blueprint.parts.ffn import MLP, Gated, MixtureOfExperts
+from zeropoint.blueprint.parts.ffn import MLP, ChannelMix, Gated, MixtureOfExperts
 from zeropoint.blueprint.parts.position import Rope
 from zeropoint.errors import BadInput
 
@@ -21,7 +21,7 @@ def eps_of(blueprint: Blueprint) -> float:
 def network_of(blueprint: Blueprint) -> MLP | Gated:
     """The feed-forward network; for a mixture of experts, one expert."""
     ffn = blueprint.blocks[0].ffn
-    if ffn is None:
+    if ffn is None or isinstance(ffn, ChannelMix):
         raise _kind_error(blueprint, "ffn", ffn, "a feed-forward network")
     return ffn.expert if isinstance(ffn, MixtureOfExperts) else ffn
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from zeropoint.blueprint.parts.ffn import ChannelMix
 from zeropoint.blueprint.spec import Block
 from zeropoint.errors import BadInput, ContextFull
 
@@ -57,12 +58,15 @@ class KeyValueCache:
 class StateCache:
     """The state of a recurrence, and those that earlier passes left: no token can be removed from a state, so
     a rollback returns to one of them.
+
+    ffn: the same for the block's feed-forward network, if that looks back as well (RWKV).
     """
 
     MAX_STATES = 8  # a draft and its verification take two passes; more is for longer ways back
 
-    def __init__(self) -> None:
+    def __init__(self, has_ffn_state: bool = False) -> None:
         self.states: list[tuple[int, State]] = []  # number of tokens, and the state after them; oldest first
+        self.ffn = StateCache() if has_ffn_state else None
 
     def read(self) -> State | None:
         """The state after all tokens so far; None before the first."""
@@ -83,10 +87,14 @@ class StateCache:
             (n_tokens, {name: tensor[rows_R] for name, tensor in state.items()})
             for n_tokens, state in self.states
         ]
+        if self.ffn is not None:
+            self.ffn.select(rows_R)
 
     def truncate(self, n_tokens: int) -> None:
         """Return to the latest stored state of at most n_tokens tokens; to no state if there is none."""
         self.states = [(n, state) for n, state in self.states if n <= n_tokens]
+        if self.ffn is not None:
+            self.ffn.truncate(n_tokens)
 
 
 LayerCache = KeyValueCache | StateCache
@@ -102,7 +110,8 @@ class Cache:
     def __init__(self, blocks: Sequence[Block], n_positions: int) -> None:
         self.n_positions = n_positions
         self.layers: list[LayerCache] = [
-            KeyValueCache() if block.recurrence is None else StateCache() for block in blocks
+            KeyValueCache() if block.recurrence is None else StateCache(isinstance(block.ffn, ChannelMix))
+            for block in blocks
         ]
         self.padding_mask_BS: Tensor | None = None
         self.memory: list[Memory | None] | None = None

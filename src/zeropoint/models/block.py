@@ -15,15 +15,15 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from zeropoint.blueprint.parts.ffn import FFN, MLP, Gated
+from zeropoint.blueprint.parts.ffn import FFN, MLP, ChannelMix, Gated
 from zeropoint.blueprint.spec import Block as Spec
 from zeropoint.errors import BadInput
 from zeropoint.layers import recurrence
 from zeropoint.layers.attention.cross_attention import CrossAttention
 from zeropoint.layers.attention.self_attention import SelfAttention
-from zeropoint.layers.cache import LayerCache, Memory
+from zeropoint.layers.cache import LayerCache, Memory, StateCache
 from zeropoint.layers.dropout import Dropout
-from zeropoint.layers.ffn import gated, mixture, mlp
+from zeropoint.layers.ffn import channel_mix, gated, mixture, mlp
 from zeropoint.layers.norm import norm
 from zeropoint.layers.position import Rotation
 from zeropoint.layers.taps import Tapped, intervene
@@ -31,8 +31,10 @@ from zeropoint.layers.token_positions import TokenPositions
 
 __all__ = ["Block"]
 
-# What a mixer reads apart from x; only attention reads the last two.
-MixerInputs = tuple[TokenPositions | None, LayerCache | None, Tensor | None, Rotation | None]
+# What a mixer reads apart from x: only attention reads the score bias and the rotation.
+MixerInputs = tuple[
+    TokenPositions | None, LayerCache | None, Tensor | None, Rotation | None, recurrence.Shared | None
+]
 
 
 class Block(Tapped):
@@ -81,13 +83,15 @@ class Block(Tapped):
         score_bias_HTS: Tensor | None = None,
         memory: Memory | None = None,
         rotation: Rotation | None = None,
+        shared: recurrence.Shared | None = None,
     ) -> Tensor:
         """The residual stream after the block: [B, T, D].
 
         memory: what cross-attention attends to; raises BadInput if the block has cross-attention and gets
-        none. The other arguments are those of `SelfAttention.forward`.
+        none. shared: what blocks leave for later ones in the same pass. The other arguments are those of
+        `SelfAttention.forward`.
         """
-        inputs = (positions, cache, score_bias_HTS, rotation)
+        inputs = (positions, cache, score_bias_HTS, rotation, shared)
         match self.placement:
             case "pre":
                 return self.pre(x_BTD, inputs, memory)
@@ -107,7 +111,7 @@ class Block(Tapped):
             crossed = self.cross_attention(self.cross_attention_norm(x), *required(memory))
             x = self.after("cross_attention", self.add(x, crossed))
         if self.ffn is not None:
-            x = self.after("ffn", self.add(x, self.ffn(self.ffn_norm(x))))
+            x = self.after("ffn", self.add(x, self.transform(self.ffn, self.ffn_norm(x), inputs)))
         return x
 
     def post(self, x: Tensor, inputs: MixerInputs, memory: Memory | None) -> Tensor:
@@ -117,7 +121,7 @@ class Block(Tapped):
             crossed = self.cross_attention(x, *required(memory))
             x = self.after("cross_attention", self.cross_attention_norm(self.add(x, crossed)))
         if self.ffn is not None:
-            x = self.after("ffn", self.ffn_norm(self.add(x, self.ffn(x))))
+            x = self.after("ffn", self.ffn_norm(self.add(x, self.transform(self.ffn, x, inputs))))
         return x
 
     def sandwich(self, x: Tensor, inputs: MixerInputs) -> Tensor:
@@ -125,14 +129,16 @@ class Block(Tapped):
         mixed = self.mixer_output_norm(self.mix(self.mixer_norm(x), inputs))
         x = self.after(self.mixer_name, self.add(x, mixed))
         if self.ffn is not None:
-            x = self.after("ffn", self.add(x, self.ffn_output_norm(self.ffn(self.ffn_norm(x)))))
+            x = self.after(
+                "ffn", self.add(x, self.ffn_output_norm(self.transform(self.ffn, self.ffn_norm(x), inputs)))
+            )
         return x
 
     def output(self, x: Tensor, inputs: MixerInputs) -> Tensor:
         """x + norm(f(x)): only what each sublayer adds is normalized."""
         x = self.after(self.mixer_name, self.add(x, self.mixer_output_norm(self.mix(x, inputs))))
         if self.ffn is not None:
-            x = self.after("ffn", self.add(x, self.ffn_output_norm(self.ffn(x))))
+            x = self.after("ffn", self.add(x, self.ffn_output_norm(self.transform(self.ffn, x, inputs))))
         return x
 
     def parallel(self, x: Tensor, inputs: MixerInputs) -> Tensor:
@@ -140,7 +146,7 @@ class Block(Tapped):
         n = self.mixer_norm(x)
         x = self.add(x, self.mix(n, inputs))
         if self.ffn is not None:
-            x = self.add(x, self.ffn(n))
+            x = self.add(x, self.transform(self.ffn, n, inputs))
         return self.after("ffn", x)
 
     def add(self, x: Tensor, output: Tensor) -> Tensor:
@@ -150,12 +156,22 @@ class Block(Tapped):
 
     def mix(self, x_BTD: Tensor, inputs: MixerInputs) -> Tensor:
         """The output of attention or recurrence: [B, T, D]."""
-        positions, cache, score_bias_HTS, rotation = inputs
+        positions, cache, score_bias_HTS, rotation, shared = inputs
         if self.mixer_name == "recurrence":
-            mixed_BTD: Tensor = self.recurrence(x_BTD, positions, cache)
+            more = (shared,) if isinstance(self.recurrence, recurrence.SharingLayer) else ()
+            mixed_BTD: Tensor = self.recurrence(x_BTD, positions, cache, *more)
             return mixed_BTD
         attended_BTD: Tensor = self.attention(x_BTD, positions, cache, score_bias_HTS, rotation)
         return attended_BTD
+
+    def transform(self, ffn: nn.Module, x_BTD: Tensor, inputs: MixerInputs) -> Tensor:
+        """The output of the feed-forward network: [B, T, D]."""
+        if isinstance(ffn, channel_mix.ChannelMix):
+            cache = inputs[1].ffn if isinstance(inputs[1], StateCache) else None
+            mixed_BTD: Tensor = ffn(x_BTD, inputs[0], cache)
+            return mixed_BTD
+        output_BTD: Tensor = ffn(x_BTD)
+        return output_BTD
 
     def rotation(self, positions: TokenPositions) -> Rotation | None:
         """The rotation of queries and keys at these positions, if the block has attention with one."""
@@ -190,5 +206,7 @@ def feed_forward(spec: FFN, d_model: int) -> nn.Module:
             return mlp.MLP(spec, d_model)
         case Gated():
             return gated.Gated(spec, d_model)
+        case ChannelMix():
+            return channel_mix.ChannelMix(spec, d_model)
         case _:
             return mixture.MixtureOfExperts(spec, d_model)

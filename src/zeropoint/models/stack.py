@@ -13,6 +13,7 @@ from zeropoint.blueprint.spec import Block as Spec
 from zeropoint.layers.cache import Cache, Memory
 from zeropoint.layers.position import Rotation
 from zeropoint.layers.position.relative_bias import RelativeBias
+from zeropoint.layers.recurrence import Shared
 from zeropoint.layers.token_positions import TokenPositions
 from zeropoint.models.block import Block
 
@@ -59,6 +60,7 @@ class Stack(nn.Module):
             n_past, n_new = 0 if cache is None else cache.n_tokens, x_BTD.shape[1]
             score_bias_HTS = self.relative_bias(n_new, n_past + n_new)
         rotations: list[Rotation | None] = []
+        shared: Shared = {}
         for i, block in enumerate(self):
             first = self.shares_rotation_with[i]
             rotations.append(rotations[first] if first < i else block.rotation(positions))
@@ -69,6 +71,7 @@ class Stack(nn.Module):
                 score_bias_HTS,
                 None if memories is None else memories[i],
                 rotations[i],
+                shared,
             )
             if self.gradient_checkpointing and self.training and cache is None:
                 x_BTD = checkpoint(block, *args, use_reentrant=False)

@@ -15,7 +15,7 @@ from types import ModuleType
 
 import numpy as np
 
-from zeropoint import formats
+from zeropoint import families, formats
 from zeropoint.blueprint.sources import TensorSource, stored_names
 from zeropoint.errors import BadInput
 from zeropoint.weights.gguf.model import GgufModel
@@ -31,7 +31,14 @@ __all__ = ["FOLDER_FORMATS", "file_type", "folder_tensors", "gguf_tensors"]
 FOLDER_FORMATS = ("F32", "F16", "BF16")  # supported by both safetensors and transformers
 
 _FILE_TYPES = ("GGUF", "HF", "SAFETENSORS")  # typed after --to by people who mean the target
-_STAY_F32 = (".bias", ".router.weight", ".position.weight", ".segment.weight", "relative_bias.weight")
+_STAY_F32 = (
+    *(".bias", ".router.weight", ".position.weight", ".segment.weight", "relative_bias.weight"),
+    *("recurrence.convolution.weight", "recurrence.norm.weight", ".decay_log", ".skip", ".shift"),
+    *("recurrence.decay.down.weight", "recurrence.decay.up.weight"),
+    *("recurrence.rate.down.weight", "recurrence.rate.up.weight"),
+    *("recurrence.first_value.down.weight", "recurrence.first_value.up.weight"),
+    *("recurrence.gate.down.weight", "recurrence.gate.up.weight"),
+)
 _REACH_EVERY_LOGIT = ("embedding.weight", "head.weight")
 
 
@@ -117,12 +124,13 @@ def _bits(form: str) -> float:
 
 
 def _extra(opened: OpenedModel) -> dict[str, LazyTensor]:
-    """Small tensors that represent metadata in a GGUF file, such as RoPE factors."""
+    """Small tensors that represent metadata in a GGUF file, such as RoPE factors, and copies of others."""
     tensors = {}
     for name, values in opened.family.gguf_tensors(opened.blueprint).items():
         array = np.array(values, np.float32)
         tensors[name] = LazyTensor(array.shape, "F32", array.copy)
-    return tensors
+    copies = families.gguf_copies(opened.blueprint).items()
+    return tensors | {name: opened.weights.lazy[ours] for name, ours in copies}
 
 
 def _tensor_map(opened: OpenedModel, kind: str) -> dict[str, TensorSource]:

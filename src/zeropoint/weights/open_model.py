@@ -139,7 +139,8 @@ def _refuse_unknown_tensors(
     used = {name for source in sources.values() for name in stored_names(source)}
     unused = file.tensors.keys() - used
     repeats = find_duplicates(unused, families.duplicate_names("gguf", blueprint), sources)
-    if unknown := unused - repeats.keys() - set(families.FACTOR_TENSORS):
+    known = repeats.keys() | set(families.FACTOR_TENSORS) | families.gguf_copies(blueprint).keys()
+    if unknown := unused - known:
         shown = _native.printable(min(unknown).encode())
         raise BadModelFile(
             f"{file.name}: tensor {shown} has no place in a {blueprint.family} model of {blueprint.n_layers} "

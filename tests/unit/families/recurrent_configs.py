@@ -76,8 +76,36 @@ def _granite4(d_model, d_shared, attending, n_layers, heads, mamba_heads, **more
     } | more
 
 
+def _rwkv7(d_model, n_layers, n_vocab, ranks, **more):
+    """ranks: of the decay, the rate, the value and the gate."""
+    keys = ("decay_low_rank_dim", "a_low_rank_dim", "v_low_rank_dim", "gate_low_rank_dim")
+    return (
+        {
+            "model_type": "rwkv7",
+            "attn": None,
+            "hidden_act": "sqrelu",
+            "hidden_ratio": 4.0,
+            "hidden_size": d_model,
+            "head_dim": 64,
+            "num_hidden_layers": n_layers,
+            "norm_eps": 1e-05,
+            "norm_bias": True,
+            "norm_first": True,
+            "value_dim": [d_model] * n_layers,
+            "vocab_size": n_vocab,
+            "tie_word_embeddings": False,
+        }
+        | dict(zip(keys, ranks, strict=True))
+        | more
+    )
+
+
 _TENTHS = (5, 15, 25, 35)
 PUBLISHED_RECURRENT = {
+    "rwkv7-0.1b": _rwkv7(768, 12, 65536, ranks=(64, 64, 32, 128)),
+    "rwkv7-0.4b": _rwkv7(1024, 24, 65536, ranks=(64, 64, 32, 128)),
+    "rwkv7-1.5b": _rwkv7(2048, 24, 65536, ranks=(96, 96, 64, 256)),
+    "rwkv7-2.9b": _rwkv7(2560, 32, 65536, ranks=(96, 96, 64, 320)),
     "mamba2-130m": CODESTRAL_MAMBA
     | {
         "hidden_size": 768,
@@ -114,6 +142,7 @@ PUBLISHED_RECURRENT = {
     ),
 }
 SMALL_RECURRENT = {
+    "rwkv7": _rwkv7(32, 2, 96, ranks=(6, 5, 4, 7), head_dim=8, norm_eps=8e-5, intermediate_size=64),
     "mamba2": CODESTRAL_MAMBA
     | {
         "hidden_size": 32,

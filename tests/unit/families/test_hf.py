@@ -66,6 +66,8 @@ def test_every_tensor_has_one_source(name):
 @pytest.mark.parametrize("name", SMALL)
 def test_names_and_shapes_equal_those_of_transformers(name):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    if SMALL[name]["model_type"] not in transformers.CONFIG_MAPPING:
+        pytest.skip("transformers does not have this family")
     blueprint = replace(blueprint_of(SMALL[name]), mtp=None)  # transformers drops that layer
     family = families.for_blueprint(blueprint)
     config = family.to_hf(blueprint)

@@ -1,4 +1,4 @@
-"""config.json of models with recurrences: variants that are read, and keys that are refused by name."""
+"""Models with recurrences: variants of config.json that are read, and keys that are refused by name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tests.unit.families.recurrent_configs import (
     PUBLISHED_RECURRENT,
     SMALL_RECURRENT,
 )
+from tests.unit.families.test_gguf import changed, read
 from zeropoint import families
 from zeropoint.errors import BadModelFile
 
@@ -74,3 +75,71 @@ def test_invalid_granite_4_configs_name_the_key(change, words):
 def test_mamba2_step_limits_are_read_as_transformers_writes_them():
     written = SMALL_RECURRENT["mamba2"] | {"time_step_limit": [0.0, {"__float__": "Infinity"}]}
     assert blueprint_of(written) == blueprint_of(SMALL_RECURRENT["mamba2"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"head_dim": 7}, "`head_dim` is '7'; it must be a divisor of `hidden_size`, 32"),
+        ({"num_heads": 3}, "`num_heads` is '3'; it must be `hidden_size` / `head_dim`, 4"),
+        ({"value_dim": [32, 64]}, "`value_dim` is .* it must be `hidden_size`, 32"),
+        ({"gate_low_rank_dim": 0}, "`gate_low_rank_dim` is '0'"),
+        ({"attn": {"layers": [1]}}, "`attn` is .* blocks with attention are not supported"),
+        ({"hidden_act": "relu"}, "`hidden_act` is 'relu'"),
+        ({"norm_first": False}, "`norm_first` is False"),
+        ({"intermediate_size": None, "hidden_ratio": -1.0}, "`hidden_ratio` is '-1.0'"),
+    ],
+)
+def test_invalid_rwkv7_configs_name_the_key(change, words):
+    with pytest.raises(BadModelFile, match=words):
+        blueprint_of(SMALL_RECURRENT["rwkv7"] | change)
+
+
+def test_rwkv7_derives_its_feed_forward_width():
+    config = PUBLISHED_RECURRENT["rwkv7-0.1b"]
+    assert blueprint_of(config).blocks[0].ffn.d_ff == 3072
+    assert blueprint_of(config | {"hidden_ratio": 3.01}).blocks[0].ffn.d_ff == 2336
+
+
+REJECTED = {
+    "`mamba2.ssm.time_step_rank` is 7; it must divide `mamba2.ssm.inner_size`, 64": changed(
+        "mamba2", **{"mamba2.ssm.time_step_rank": 7}
+    ),
+    "`mamba2.ssm.group_count` is 3; it must divide `mamba2.ssm.time_step_rank`, 8": changed(
+        "mamba2", **{"mamba2.ssm.group_count": 3}
+    ),
+    "`mamba2.ssm.group_count` is 0": changed("mamba2", **{"mamba2.ssm.group_count": 0}),
+    "`mamba2.ssm.inner_size`": changed("mamba2", **{"mamba2.ssm.inner_size": 0}),
+    "`mamba2.ssm.state_size` is 5000": changed("mamba2", **{"mamba2.ssm.state_size": 5000}),
+    "`granitehybrid.ssm.time_step_rank` is 5": changed(
+        "granitehybrid", **{"granitehybrid.ssm.time_step_rank": 5}
+    ),
+    "`granitehybrid.attention.head_count_kv` has 2 items; it must have one for each of the 3": changed(
+        "granitehybrid", **{"granitehybrid.attention.head_count_kv": [0, 2]}
+    ),
+    "`granitehybrid.attention.head_count_kv` is 0; it must be": changed(
+        "granitehybrid", **{"granitehybrid.attention.head_count_kv": [0, 0, 0]}
+    ),
+    "`granitehybrid.expert_used_count` is 9": changed(
+        "granitehybrid-experts", **{"granitehybrid.expert_used_count": 9}
+    ),
+    "`granitehybrid.expert_shared_feed_forward_length`": changed(
+        "granitehybrid-experts", **{"granitehybrid.expert_shared_feed_forward_length": -1}
+    ),
+    "`rwkv7.wkv.head_size` is 7; it must divide `rwkv7.embedding_length`, 32": changed(
+        "rwkv7", **{"rwkv7.wkv.head_size": 7}
+    ),
+    "`rwkv7.attention.value_residual_mix_lora_rank` is 0": changed(
+        "rwkv7", **{"rwkv7.attention.value_residual_mix_lora_rank": 0}
+    ),
+    "`rwkv7.token_shift_count` is 1": changed("rwkv7", **{"rwkv7.token_shift_count": 1}),
+    "`rwkv7.feed_forward_length`": changed("rwkv7", **{"rwkv7.feed_forward_length": 0}),
+    "`mamba2.ssm.conv_kernel` is 1": changed("mamba2", **{"mamba2.ssm.conv_kernel": 1}),
+}
+
+
+@pytest.mark.parametrize("message", REJECTED)
+def test_invalid_metadata_names_the_key(message):
+    with pytest.raises(BadModelFile) as error:
+        read(REJECTED[message])
+    assert message in str(error.value)

@@ -22,9 +22,9 @@ def inputs(n_tokens: int, seed: int = 1) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
     shapes = ((B, H, n_tokens, K), (B, H, n_tokens, K), (B, H, n_tokens, V), (B, H, n_tokens))
     q, k, v, beta = (torch.randn(shape, generator=generator) for shape in shapes)
-    log_decay = -torch.randn(B, H, n_tokens, generator=generator).exp()
+    decay_log = -torch.randn(B, H, n_tokens, generator=generator).exp()
     state = torch.randn(B, H, K, V, generator=generator)
-    tensors = (q, normalize(k, dim=-1), v, beta.sigmoid(), log_decay, state)
+    tensors = (q, normalize(k, dim=-1), v, beta.sigmoid(), decay_log, state)
     return [tensor.requires_grad_() for tensor in tensors]
 
 
@@ -46,9 +46,9 @@ def test_chunks_equal_tokens(n_tokens: int, has_documents: bool) -> None:
 
 
 def test_a_token_is_the_published_equation() -> None:
-    q, k, v, beta, log_decay, state = (tensor.detach() for tensor in inputs(1, seed=2))
-    y, after = by_token(Tokens(q, k, v, beta, log_decay), state)
-    q1, k1, v1, b1, decay = q[1, 2, 0], k[1, 2, 0], v[1, 2, 0], beta[1, 2, 0], log_decay[1, 2, 0].exp()
+    q, k, v, beta, decay_log, state = (tensor.detach() for tensor in inputs(1, seed=2))
+    y, after = by_token(Tokens(q, k, v, beta, decay_log), state)
+    q1, k1, v1, b1, decay = q[1, 2, 0], k[1, 2, 0], v[1, 2, 0], beta[1, 2, 0], decay_log[1, 2, 0].exp()
     erase = torch.eye(K) - b1 * torch.outer(k1, k1)  # S = alpha (I - beta k k^T) S + beta k v^T
     expected = decay * erase @ state[1, 2] + b1 * torch.outer(k1, v1)
     torch.testing.assert_close(after[1, 2], expected)

@@ -11,7 +11,8 @@ from tests.support.tiny_blueprints import TINY
 from zeropoint.blueprint import Block, Blueprint
 from zeropoint.blueprint.check import check, problems
 from zeropoint.blueprint.io import from_toml, to_toml
-from zeropoint.blueprint.parts.recurrence import GatedDeltaNet, Mamba2, Recurrence, ShortConvolution
+from zeropoint.blueprint.parts.ffn import ChannelMix
+from zeropoint.blueprint.parts.recurrence import GatedDeltaNet, Mamba2, Recurrence, Rwkv7, ShortConvolution
 from zeropoint.blueprint.taps import tap_points
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.engine.torch.engine import TorchEngine
@@ -26,6 +27,7 @@ RECURRENCES: list[Recurrence] = [
     Mamba2(4, 6, 5, n_groups=2, d_kernel=3, has_convolution_bias=False, has_bias=True),
     GatedDeltaNet(2, 4, 8, 6),
     GatedDeltaNet(2, 4, 8, 6, d_kernel=2, has_tiled_heads=True),
+    Rwkv7(d_head=8, decay_rank=5, rate_rank=4, value_rank=0, gate_rank=6),
 ]
 IDS = torch.tensor([[5, 5, 7, 1, 5, 9, 30, 2, 11]])
 
@@ -33,8 +35,10 @@ IDS = torch.tensor([[5, 5, 7, 1, 5, 9, 30, 2, 11]])
 def hybrid(recurrence: Recurrence) -> Blueprint:
     """A recurrence, attention and the recurrence again."""
     block = LLAMA.blocks[0]
-    mixing = replace(block, attention=None, recurrence=recurrence)
-    return replace(LLAMA, blocks=(mixing, block, mixing))
+    mixing = last = replace(block, attention=None, recurrence=recurrence)
+    if isinstance(recurrence, Rwkv7):
+        last = replace(mixing, recurrence=replace(recurrence, value_rank=3), ffn=ChannelMix(40))
+    return replace(LLAMA, blocks=(mixing, block, last))
 
 
 @pytest.fixture(params=RECURRENCES, ids=lambda spec: type(spec).__name__)
@@ -104,3 +108,21 @@ def test_a_block_has_exactly_one_mixer() -> None:
         assert "set one of them" in "; ".join(problems(replace(LLAMA, blocks=(wrong,))))
     wide = hybrid(ShortConvolution(1))
     assert "blocks[0].recurrence.d_kernel is 1; expected 2 to 64" in "; ".join(problems(wide))
+
+
+def test_a_channel_mix_needs_a_recurrence_and_the_first_time_mix_has_no_earlier_values() -> None:
+    block = replace(LLAMA.blocks[0], ffn=ChannelMix(40))
+    assert "blocks[0].ffn is ChannelMix; it needs a recurrence" in "; ".join(
+        problems(replace(LLAMA, blocks=(block,)))
+    )
+    rwkv = hybrid(Rwkv7(d_head=8, decay_rank=5, rate_rank=4, value_rank=3, gate_rank=6))
+    assert "recurrence.value_rank is 3; expected 0 in the first block" in "; ".join(problems(rwkv))
+    wide = hybrid(Rwkv7(d_head=5, decay_rank=0, rate_rank=4, value_rank=0, gate_rank=6))
+    found = "; ".join(problems(wide))
+    assert "recurrence.d_head is 5; expected a divisor of d_model, 32" in found
+    assert "recurrence.decay_rank is 0; expected 1 to 65536" in found
+    groups = hybrid(Mamba2(n_heads=4, d_head=6, d_state=0, n_groups=3, d_kernel=1))
+    found = "; ".join(problems(groups))
+    assert "n_groups is 3; expected a divisor of n_heads, 4" in found
+    assert "d_state is 0; expected 1 to 4096" in found
+    assert "d_kernel is 1; expected 2 to 64" in found

@@ -6,7 +6,7 @@ from typing import Literal
 
 from zeropoint.frozen import frozen
 
-__all__ = ["FFN", "MLP", "Activation", "Gated", "MixtureOfExperts"]
+__all__ = ["FFN", "MLP", "Activation", "ChannelMix", "Gated", "MixtureOfExperts"]
 
 Activation = Literal["relu", "gelu", "gelu_tanh", "gelu_sigmoid", "silu"]
 
@@ -55,4 +55,15 @@ class MixtureOfExperts:
     shared: Gated | None = None
 
 
-FFN = MLP | Gated | MixtureOfExperts
+@frozen
+class ChannelMix:
+    """down(relu(up(x + shift * (previous - x)))^2), without biases (RWKV-7, Peng et al., 2025).
+
+    previous: the vector of the token before; zero at the beginning of a text. So this network, unlike others,
+    keeps a state, and a block has it together with a recurrence only. shift: one number per column.
+    """
+
+    d_ff: int
+
+
+FFN = MLP | Gated | MixtureOfExperts | ChannelMix

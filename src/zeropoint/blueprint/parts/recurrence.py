@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from zeropoint.frozen import frozen
 
-__all__ = ["GatedDeltaNet", "Mamba2", "Recurrence", "ShortConvolution"]
+__all__ = ["GatedDeltaNet", "Mamba2", "Recurrence", "Rwkv7", "ShortConvolution"]
 
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 
@@ -65,7 +65,7 @@ class Mamba2:
     a step size dt per head. x, B and C pass a short convolution and silu. Each head keeps a matrix
     S [d_head, d_state]:
 
-        S = exp(-exp(log_decay) * step) * S + step * x B^T,   step = softplus(dt + bias)
+        S = exp(-exp(decay_log) * step) * S + step * x B^T,   step = softplus(dt + bias)
         y = S C + skip * x
 
     The output is output(norm(y * silu(z))), normalized in n_groups parts.
@@ -103,7 +103,7 @@ class Mamba2:
         if self.has_convolution_bias:
             yield "convolution.bias", (self.d_convolved,)
         yield "step_bias", (self.n_heads,)
-        yield "log_decay", (self.n_heads,)
+        yield "decay_log", (self.n_heads,)
         yield "skip", (self.n_heads,)
         yield "norm.weight", (self.d_inner,)
         yield "output.weight", (d_model, self.d_inner)
@@ -216,4 +216,65 @@ class GatedDeltaNet:
             yield f"{field}.norm_eps is {self.norm_eps}; expected a number above 0"
 
 
-Recurrence = ShortConvolution | Mamba2 | GatedDeltaNet  # the kinds that a block can have
+@frozen
+class Rwkv7:
+    """The time mix of RWKV-7 "Goose": a delta rule whose decay and learning rate are vectors (Peng et al.,
+    2025, arXiv 2503.14456, section 4).
+
+    Each token is mixed with the one before it, in another proportion for each of its six uses: receptance r,
+    decay w, key k, value v, rate a and gate g. Each head keeps a matrix S [value, key]:
+
+        S = S diag(w) - (S kappa) (a * kappa)^T + v k^T,   y = S r + (r . (bonus * k)) v
+
+    kappa = k * removal_scale, of length 1, is the key whose value is removed; k * (1 + (a - 1) *
+    replacement_scale) is the one that is added. y is normalized per head and multiplied by g. w, a, g and the
+    share of the first block's value come from projections through a narrow layer (`LowRank`).
+
+    value_rank: 0 in the block whose values later blocks mix into theirs. norm_eps: of the norm per head.
+    """
+
+    d_head: int
+    decay_rank: int
+    rate_rank: int
+    value_rank: int
+    gate_rank: int
+    norm_eps: float = 64e-5
+
+    def parameters(self, d_model: int) -> Shapes:
+        """Name and shape of each parameter; the rows of `shift` are r, w, k, v, a, g."""
+        yield "shift", (6, d_model)
+        for name in ("receptance", "key", "value"):
+            yield f"{name}.weight", (d_model, d_model)
+        ranks = {"decay": self.decay_rank, "rate": self.rate_rank, "first_value": self.value_rank}
+        for name, rank in (ranks | {"gate": self.gate_rank}).items():
+            if rank:
+                yield f"{name}.down.weight", (rank, d_model)
+                yield f"{name}.up.weight", (d_model, rank)
+            if rank and name != "gate":
+                yield f"{name}.bias", (d_model,)
+        for name in ("removal_scale", "replacement_scale", "bonus", "norm.weight", "norm.bias"):
+            yield name, (d_model,)
+        yield "output.weight", (d_model, d_model)
+
+    def taps(self, d_model: int) -> Shapes:
+        """Name and width of each tap. key, value: as added to the state; scan: what heads read from it."""
+        for name in ("receptance", "key", "value", "decay", "rate", "gate", "scan", "norm"):
+            yield name, (d_model,)
+
+    def state(self, d_model: int) -> Shapes:
+        """Name and shape of each tensor of the state of one sequence."""
+        yield "last", (d_model,)
+        yield "matrices", (d_model // self.d_head, self.d_head, self.d_head)
+
+    def problems(self, field: str, d_model: int) -> Iterator[str]:
+        """What is wrong with the values, each as a sentence without a full stop."""
+        if not 1 <= self.d_head <= 4096 or d_model % self.d_head:
+            yield f"{field}.d_head is {self.d_head}; expected a divisor of d_model, {d_model}, up to 4096"
+        for name, minimum in (("decay_rank", 1), ("rate_rank", 1), ("value_rank", 0), ("gate_rank", 1)):
+            if not minimum <= getattr(self, name) <= 65536:
+                yield f"{field}.{name} is {getattr(self, name)}; expected {minimum} to 65536"
+        if not (math.isfinite(self.norm_eps) and self.norm_eps > 0):
+            yield f"{field}.norm_eps is {self.norm_eps}; expected a number above 0"
+
+
+Recurrence = ShortConvolution | Mamba2 | GatedDeltaNet | Rwkv7  # the kinds that a block can have

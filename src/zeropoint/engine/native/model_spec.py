@@ -8,7 +8,7 @@ from typing import Any, Literal
 from zeropoint import _native, families
 from zeropoint.blueprint import Block, Blueprint
 from zeropoint.blueprint.parts.attention import Attention
-from zeropoint.blueprint.parts.ffn import MLP, Gated, MixtureOfExperts
+from zeropoint.blueprint.parts.ffn import MLP, ChannelMix, Gated, MixtureOfExperts
 from zeropoint.blueprint.parts.norm import Norm, RMSNorm
 from zeropoint.blueprint.parts.position import (
     AttentionPosition,
@@ -153,6 +153,8 @@ def _ffn(block: Block) -> dict[str, Any]:
             return {"kind": "mlp", "d_ff": d_ff, "activation": activation}
         case Gated(d_ff, activation):
             return {"kind": "gated", "d_ff": d_ff, "activation": activation}
+        case ChannelMix():
+            raise BadInput("the native engine has no RWKV channel mix yet; use torch")
         case mixture:
             if block.placement != "pre":
                 raise BadInput("the native engine runs experts in pre-norm blocks only; use torch")

@@ -1,9 +1,9 @@
 """Recurrent layers: a state updated token by token.
 
 Read `gru` and `alignment` (early attention) for models before the Transformer, then `short_convolution`,
-`mamba2` with its `state_space`, and `gated_delta_net` with its `delta_rule`. The file for a recurrence of a
-block is named after its kind in TOML and defines `layer(spec, d_model)`; a file added here is found without
-further edits.
+`mamba2` with its `state_space`, `gated_delta_net` with its `delta_rule`, and `rwkv7`. The file for a
+recurrence of a block is named after its kind in TOML and defines `layer(spec, d_model)`; a file added here is
+found without further edits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from zeropoint.layers.cache import StateCache
 from zeropoint.layers.taps import Tapped
 from zeropoint.layers.token_positions import TokenPositions
 
-__all__ = ["RecurrentLayer", "build"]
+__all__ = ["RecurrentLayer", "Shared", "SharingLayer", "build"]
+
+Shared = dict[str, Tensor]  # what layers leave for later ones in the same forward pass
 
 
 class RecurrentLayer(Tapped):
@@ -38,6 +40,20 @@ class RecurrentLayer(Tapped):
 
     def initialize(self, generator: torch.Generator) -> None:
         """Draw the parameters that need other values than `models/initialize.py` gives them."""
+
+
+class SharingLayer(RecurrentLayer):
+    """The base class of those that also read what earlier layers left in the same forward pass."""
+
+    def forward(
+        self,
+        x_BTD: Tensor,
+        positions: TokenPositions | None = None,
+        cache: StateCache | None = None,
+        shared: Shared | None = None,
+    ) -> Tensor:
+        """The same. shared: one dictionary for all layers of a pass, which this layer may read and fill."""
+        raise NotImplementedError
 
 
 def build(spec: Recurrence, d_model: int) -> RecurrentLayer:

@@ -38,22 +38,22 @@ class Tokens(NamedTuple):
     k_BHTK: Tensor
     v_BHTV: Tensor
     beta_BHT: Tensor
-    log_decay_BHT: Tensor
+    decay_log_BHT: Tensor
     begins_BT: Tensor | None = None
 
     def part(self, begin: int, end: int) -> Tokens:
         """Tokens [begin, end)."""
-        q, k, v, beta, log_decay = (x[:, :, begin:end] for x in self[:5])
+        q, k, v, beta, decay_log = (x[:, :, begin:end] for x in self[:5])
         begins_BT = None if self.begins_BT is None else self.begins_BT[:, begin:end]
-        return Tokens(q, k, v, beta, log_decay, begins_BT)
+        return Tokens(q, k, v, beta, decay_log, begins_BT)
 
 
 def by_token(tokens: Tokens, state_BHKV: Tensor) -> tuple[Tensor, Tensor]:
     """What each token reads [B, H, T, V], and the state after the last one [B, H, K, V]."""
     outputs = []
     for t in range(tokens.q_BHTK.shape[2]):
-        q_BHK, k_BHK, v_BHV, beta_BH, log_decay_BH = (x[:, :, t] for x in tokens[:5])
-        decay_BH = log_decay_BH.exp()
+        q_BHK, k_BHK, v_BHV, beta_BH, decay_log_BH = (x[:, :, t] for x in tokens[:5])
+        decay_BH = decay_log_BH.exp()
         if tokens.begins_BT is not None:
             decay_BH = decay_BH.masked_fill(tokens.begins_BT[:, t, None], 0)
         state_BHKV = state_BHKV * decay_BH[..., None, None]
@@ -74,8 +74,8 @@ def by_chunk(tokens: Tokens, state_BHKV: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _chunk(tokens: Tokens, state_BHKV: Tensor) -> tuple[Tensor, Tensor]:
-    q_BHCK, k_BHCK, v_BHCV, beta_BHC, log_decay_BHC, begins_BC = tokens
-    since_begin_BHC = log_decay_BHC.cumsum(-1)
+    q_BHCK, k_BHCK, v_BHCV, beta_BHC, decay_log_BHC, begins_BC = tokens
+    since_begin_BHC = decay_log_BHC.cumsum(-1)
     between_BHCC = since_begin_BHC[..., :, None] - since_begin_BHC[..., None, :]
     is_later_CC = torch.ones(between_BHCC.shape[-2:], dtype=torch.bool, device=q_BHCK.device).triu(1)
     # -inf before exp, not 0 afterwards: growth between a token and an earlier one could overflow.

@@ -50,11 +50,11 @@ class DeltaNet(RecurrentLayer):
         qkv_BTE = self.qkv(x_BTD)
         convolved_BTE, columns_BEW = self.convolution(qkv_BTE, state["columns"], positions)
         mixed_BTE = F.silu(convolved_BTE)
-        log_decay_BTH = -self.decay_log.exp() * F.softplus(self.alpha(x_BTD))
+        decay_log_BTH = -self.decay_log.exp() * F.softplus(self.alpha(x_BTD))
         beta_BTH = torch.sigmoid(self.beta(x_BTD))
-        record(self.taps, qkv=qkv_BTE, convolution=mixed_BTE, alpha=log_decay_BTH.exp(), beta=beta_BTH)
+        record(self.taps, qkv=qkv_BTE, convolution=mixed_BTE, alpha=decay_log_BTH.exp(), beta=beta_BTH)
 
-        tokens = self.tokens(mixed_BTE, beta_BTH, log_decay_BTH, positions)
+        tokens = self.tokens(mixed_BTE, beta_BTH, decay_log_BTH, positions)
         rule = by_token if x_BTD.shape[1] <= _FEW_TOKENS else by_chunk
         context_BHTV, memory_BHKV = rule(tokens, state["memory"])
         if cache is not None:
@@ -72,7 +72,7 @@ class DeltaNet(RecurrentLayer):
         return {name: x_BTD.new_zeros(n_batch, *shape) for name, shape in self.spec.state(d_model)}
 
     def tokens(
-        self, mixed_BTE: Tensor, beta_BTH: Tensor, log_decay_BTH: Tensor, positions: TokenPositions | None
+        self, mixed_BTE: Tensor, beta_BTH: Tensor, decay_log_BTH: Tensor, positions: TokenPositions | None
     ) -> Tokens:
         """What the delta rule reads, in float32, with a query and a key of length 1 for each value head."""
         spec, n_new = self.spec, mixed_BTE.shape[1]
@@ -83,7 +83,7 @@ class DeltaNet(RecurrentLayer):
         begins_BT = None
         if positions is not None and positions.padding_mask_BS is not None:
             is_token_BT1 = positions.padding_mask_BS[:, -n_new:, None]
-            beta_BTH, log_decay_BTH = beta_BTH * is_token_BT1, log_decay_BTH * is_token_BT1
+            beta_BTH, decay_log_BTH = beta_BTH * is_token_BT1, decay_log_BTH * is_token_BT1
         if positions is not None and positions.document_BT is not None:
             begins_BT = positions.positions_BT == 0
         return Tokens(
@@ -91,7 +91,7 @@ class DeltaNet(RecurrentLayer):
             k.transpose(1, 2),
             v_BTHV.transpose(1, 2),
             beta_BTH.float().transpose(1, 2),
-            log_decay_BTH.float().transpose(1, 2),
+            decay_log_BTH.float().transpose(1, 2),
             begins_BT,
         )
 

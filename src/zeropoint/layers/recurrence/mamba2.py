@@ -34,7 +34,7 @@ class StateSpace(RecurrentLayer):
         self.input = nn.Linear(d_model, d_input, bias=spec.has_bias)
         self.convolution = CausalConvolution(spec.d_convolved, spec.d_kernel, spec.has_convolution_bias)
         self.step_bias = nn.Parameter(torch.zeros(spec.n_heads))
-        self.log_decay = nn.Parameter(torch.zeros(spec.n_heads))
+        self.decay_log = nn.Parameter(torch.zeros(spec.n_heads))
         self.skip = nn.Parameter(torch.ones(spec.n_heads))
         self.norm = GroupedRMSNorm(spec.d_inner, spec.n_groups, spec.norm_eps)
         self.output = nn.Linear(spec.d_inner, d_model, bias=spec.has_bias)
@@ -89,7 +89,7 @@ class StateSpace(RecurrentLayer):
             shared.reshape(n_batch, n_tokens, spec.n_groups, spec.d_state).repeat_interleave(n_sharing, dim=2)
             for shared in (b_BTG, c_BTG)
         )
-        exponent_BTH = -self.log_decay.exp() * step_BTH  # of each token's decay
+        exponent_BTH = -self.decay_log.exp() * step_BTH  # of each token's decay
         if positions is not None and positions.document_BT is not None:
             starts_BT1 = positions.positions_BT[..., None] == 0
             exponent_BTH = exponent_BTH.masked_fill(starts_BT1, -torch.inf)
@@ -107,7 +107,7 @@ class StateSpace(RecurrentLayer):
         low, high = math.log(0.001), math.log(0.1)
         step_H = torch.empty(n_heads).uniform_(low, high, generator=generator).exp()
         self.step_bias.copy_(step_H + torch.log(-torch.expm1(-step_H)))  # the inverse of softplus
-        self.log_decay.copy_(torch.empty(n_heads).uniform_(1, 16, generator=generator).log())
+        self.decay_log.copy_(torch.empty(n_heads).uniform_(1, 16, generator=generator).log())
         self.convolution.initialize(generator)
 
 
