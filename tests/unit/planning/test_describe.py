@@ -35,27 +35,27 @@ def unknown(tiny_path: Path, tmp_path: Path) -> Path:
     return write_as(
         tiny_path,
         tmp_path / "gemma-3-Q4_0.gguf",
-        general__architecture="gemma3",
-        general__name="Gemma 3 1B It",
+        general__architecture="exaone4",
+        general__name="EXAONE 4 1B",
         general__size_label="1B",
         general__license="gemma",
     )
 
 
 UNKNOWN = (
-    "Gemma 3 1B It is a model with 1B weights of the architecture `gemma3`, which zeropoint cannot run yet; "
+    "EXAONE 4 1B is a model with 1B weights of the architecture `exaone4`, which zeropoint cannot run yet; "
     "it runs bert, "
 )
 
 
 def test_an_unknown_architecture_says_which_model_it_is_and_what_runs(unknown: Path) -> None:
     model = describe(str(unknown))
-    assert (model.size, model.title, model.architecture) == (None, "Gemma 3 1B It", "gemma3")
+    assert (model.size, model.title, model.architecture) == (None, "EXAONE 4 1B", "exaone4")
     assert (model.info.licence, model.info.format) == ("gemma", "Q4_0")
     assert model.problem is not None
     assert UNKNOWN in model.problem
     assert "`zeropoint list` shows models" in model.problem
-    with pytest.raises(BadModelFile, match="Gemma 3 1B It is a model with 1B weights"):
+    with pytest.raises(BadModelFile, match="EXAONE 4 1B is a model with 1B weights"):
         estimate(str(unknown))
 
 
