@@ -66,8 +66,11 @@ def test_without_tools_or_reasoning_all_is_text(model: Model, script: Script) ->
     assert (stream.reasoning, stream.tool_calls) == ("", [])
 
 
-def test_special_tokens_that_are_tags_reach_the_parser_and_no_text(model: Model, script: Script) -> None:
-    model.reply_format = ReplyFormat(ReasoningTags("<|im_start|>", "<|endoftext|>"), HermesFormat())
+def test_special_tokens_that_are_tags_reach_the_parser_and_no_text(
+    model: Model, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = ReplyFormat(ReasoningTags("<|im_start|>", "<|endoftext|>"), HermesFormat())
+    monkeypatch.setattr(Model, "find_reply_format", lambda self, for_tools: form)
     script("<|im_start|>why<|endoftext|>Yes.")
     stream = model.chat("hello")
     assert [*stream.events()] == [*map(Reasoning, "why"), *map(Text, "Yes.")]

@@ -60,7 +60,7 @@ def prepare(model: Model, messages: Sequence[Mapping[str, Any]], options: ChatOp
     if options.thinking is not None and not any(name in source for name in _THINKING_VARIABLES):
         notices.append("this model's chat template cannot turn reasoning on or off")
     ids = chat_ids(tokenizer, model.template, messages, model.engine.n_ctx, notices.append, options)
-    form: ReplyFormat = model.reply_format
+    form = model.find_reply_format(for_tools=bool(options.tools))
     if form == ReplyFormat():
         return ChatRequest(ids, None, frozenset(), notices)
     prompt_end = tokenizer.decode(ids[-_PROMPT_END_TOKENS:])

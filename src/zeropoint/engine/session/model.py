@@ -69,14 +69,19 @@ class Model(ProcessBound):
 
         return load_template(self.file, self.tokenizer, self.template_name)
 
-    @cached_property
+    @property
     def reply_format(self) -> ReplyFormat:
         """How the model writes reasoning and tool calls. Raises BadInput for a model without a template."""
+        return self.find_reply_format(for_tools=True)
+
+    def find_reply_format(self, for_tools: bool) -> ReplyFormat:
+        """As `reply_format`; for_tools: whether the format of tool calls is needed, too."""
         from zeropoint.tokenizers.chat.reply.reply_format import find_format
 
-        return find_format(
-            self.template.source, lambda token: self.tokenizer.added_token_id(token) is not None
-        )
+        def has_token(text: str) -> bool:
+            return self.tokenizer.added_token_id(text) is not None
+
+        return find_format(self.template.source, has_token, for_tools=for_tools)
 
     def chat(
         self,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zeropoint.tokenizers.chat.reply.calls import Call, dump
+
+if TYPE_CHECKING:
+    import ast
 
 __all__ = ["python_calls"]
 
@@ -16,6 +18,8 @@ _CONSTANTS = {"true": True, "false": False, "null": None}  # JSON's names, which
 
 def python_calls(text: str) -> list[Call]:
     """The calls of a text such as `[f(x=1), g(y="a")]` or `f(x=1)`. Raises ValueError for anything else."""
+    import ast  # few models need it
+
     if len(text) > _MAX_CHARS:
         raise ValueError("too long")
     try:
@@ -30,6 +34,8 @@ def python_calls(text: str) -> list[Call]:
 
 
 def _call(node: ast.expr) -> Call:
+    import ast
+
     if not isinstance(node, ast.Call) or node.args or any(word.arg is None for word in node.keywords):
         raise ValueError("not a call with named arguments")
     try:
@@ -42,6 +48,8 @@ def _call(node: ast.expr) -> Call:
 
 
 def _value(node: ast.expr) -> Any:
+    import ast
+
     if isinstance(node, ast.Name) and node.id in _CONSTANTS:
         return _CONSTANTS[node.id]
     if isinstance(node, ast.List | ast.Tuple):

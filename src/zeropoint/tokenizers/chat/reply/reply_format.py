@@ -48,13 +48,16 @@ class ReplyFormat:
         return TagParser(self.reasoning, self.tools if tools else None, schemas_of(tools), is_reasoning)
 
 
-def find_format(template: str, has_token: Callable[[str], bool]) -> ReplyFormat:
-    """The format of the model with this chat template. has_token: whether the vocabulary has a token."""
+def find_format(template: str, has_token: Callable[[str], bool], *, for_tools: bool = True) -> ReplyFormat:
+    """The format of the model with this chat template. has_token: whether the vocabulary has a token.
+
+    for_tools: without it, the format of tool calls is not looked for, which costs some milliseconds.
+    """
     if "<|channel|>" in template and "<|message|>" in template:
         return ReplyFormat(is_harmony=True)
     clues = Clues(template, has_token)
-    tools = next((cls() for cls in map(_class, registry.names(_FORMATS)) if cls.is_used(clues)), None)
-    return ReplyFormat(_reasoning_tags(clues), tools)
+    classes = map(_class, registry.names(_FORMATS)) if for_tools else ()
+    return ReplyFormat(_reasoning_tags(clues), next((cls() for cls in classes if cls.is_used(clues)), None))
 
 
 def _class(name: str) -> type[Any]:
