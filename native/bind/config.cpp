@@ -33,8 +33,10 @@ T choice(const nb::dict& spec, const char* name, const std::pair<const char*, T>
 
 constexpr std::pair<const char*, NormKind> kNorms[] = {
     {"none", NormKind::kNone}, {"rms", NormKind::kRms}, {"layer", NormKind::kLayer}};
-constexpr std::pair<const char*, Placement> kPlacements[] = {
-    {"pre", Placement::kPre}, {"parallel", Placement::kParallel}, {"sandwich", Placement::kSandwich}};
+constexpr std::pair<const char*, Placement> kPlacements[] = {{"pre", Placement::kPre},
+                                                             {"parallel", Placement::kParallel},
+                                                             {"sandwich", Placement::kSandwich},
+                                                             {"output", Placement::kOutput}};
 constexpr std::pair<const char*, FfnKind> kFfns[] = {{"none", FfnKind::kNone},
                                                      {"gated", FfnKind::kGated},
                                                      {"mlp", FfnKind::kPlain},
@@ -43,6 +45,11 @@ constexpr std::pair<const char*, Activation> kActivationNames[] = {{"relu", Acti
                                                                    {"gelu", Activation::kGelu},
                                                                    {"gelu_tanh", Activation::kGeluTanh},
                                                                    {"silu", Activation::kSilu}};
+
+constexpr std::pair<const char*, TensorChange> kChanges[] = {
+    {"", TensorChange::kNone},
+    {"reshaped", TensorChange::kReshaped},
+    {"log of negative", TensorChange::kLogOfNegative}};
 
 // A (kind, values of its fields) pair, or None.
 PositionOptions position_options(const nb::dict& spec, const char* name) {
@@ -77,6 +84,13 @@ AttentionSpec attention_of(const nb::dict& d) {
     a.rule = {field<int>(d, "window"), field<float>(d, "softcap")};
     a.rotation = field<int>(d, "rotation");
     a.query_key_norm = norm_of(d, "query_key_norm");
+    a.has_joint_query_key_norm = field<bool>(d, "has_joint_query_key_norm");
+    a.value_norm = norm_of(d, "value_norm");
+    a.has_output_gate = field<bool>(d, "has_output_gate");
+    a.has_sink = field<bool>(d, "has_sink");
+    a.source = field<int>(d, "source");
+    a.temperature_slope = field<float>(d, "temperature_slope");
+    a.temperature_interval = field<int>(d, "temperature_interval");
     return a;
 }
 
@@ -86,9 +100,13 @@ FfnSpec ffn_of(const nb::dict& d) {
     if (f.kind == FfnKind::kNone) return f;
     f.d_ff = field<int>(d, "d_ff");
     f.activation = choice(d, "activation", kActivationNames);
+    f.activation_slope = field<float>(d, "activation_slope");
+    f.limit = field<float>(d, "limit");
+    f.up_offset = field<float>(d, "up_offset");
     if (f.kind != FfnKind::kMixture) return f;
     f.n_experts = field<int>(d, "n_experts");
     f.n_active = field<int>(d, "n_active");
+    f.d_shared = field<int>(d, "d_shared");
     f.has_renormalized_experts = field<bool>(d, "has_renormalized_experts");
     return f;
 }
@@ -111,6 +129,7 @@ LayerSpec layer_of(const nb::dict& d) {
         layer.attention = attention_of(field<nb::dict>(d, "attention"));
     }
     layer.ffn = ffn_of(field<nb::dict>(d, "ffn"));
+    layer.residual_scale = field<float>(d, "residual_scale");
     return layer;
 }
 
@@ -142,8 +161,12 @@ ModelSpec spec_of(const nb::dict& d) {
 
 TensorMap tensor_map_of(const StoredTensors& stored) {
     TensorMap map;
-    for (const auto& [name, where] : stored)
-        map[name] = {std::get<0>(where), std::get<1>(where), std::get<2>(where)};
+    for (const auto& [name, where] : stored) {
+        const auto& [stored_name, n_rows, runs, change] = where;
+        StoredTensor tensor{stored_name, {}, n_rows, value_of("change of a tensor", change, kChanges)};
+        for (const auto& [first, n] : runs) tensor.runs.push_back({first, n});
+        map[name] = std::move(tensor);
+    }
     return map;
 }
 

@@ -26,8 +26,9 @@ inline constexpr std::pair<const char*, CacheType> kCacheTypes[] = {{"f32", Cach
                                                                     {"int16", CacheType::kInt16},
                                                                     {"int8", CacheType::kInt8}};
 
-// Our tensor name -> (stored name, first row, rows of the stored tensor or 0 for all of it).
-using StoredTensors = std::unordered_map<std::string, std::tuple<std::string, int64_t, int64_t>>;
+// Our tensor name -> StoredTensor: (stored name, its rows, runs of rows (first, number), change).
+using StoredTensors = std::unordered_map<
+    std::string, std::tuple<std::string, int64_t, std::vector<std::pair<int64_t, int64_t>>, std::string>>;
 
 // Each raises BadInput for a missing key or an unknown name.
 CacheType cache_type_of(const std::string& name);

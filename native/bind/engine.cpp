@@ -276,9 +276,11 @@ void bind_engine(nb::module_& m) {
         .def("__init__", &open_engine, nb::arg("paths"), nb::arg("spec"), nb::arg("tensor_names"),
              nb::arg("n_threads"), nb::arg("isa"), nb::arg("exact"), nb::arg("cache"),
              nb::arg("load_gate").none() = nb::none(),
-             nb::sig("def __init__(self, paths: typing.Sequence[bytes], spec: dict[str, object], "
-                     "tensor_names: typing.Mapping[str, tuple[str, int, int]], n_threads: int, isa: str, "
-                     "exact: bool, cache: dict[str, object], load_gate: LoadGate | None = None) -> None"))
+             nb::sig(
+                 "def __init__(self, paths: typing.Sequence[bytes], spec: dict[str, object], "
+                 "tensor_names: typing.Mapping[str, tuple[str, int, typing.Sequence[tuple[int, int]], str]], "
+                 "n_threads: int, isa: str, "
+                 "exact: bool, cache: dict[str, object], load_gate: LoadGate | None = None) -> None"))
         .def("submit", &submit, nb::arg("prompt"), nb::arg("steps"), nb::arg("seed"), nb::arg("stop_ids"),
              nb::arg("max_tokens"), nb::arg("logprob"), nb::arg("n_top_logprobs"), nb::arg("interventions"),
              "Queues a request and returns its id.")

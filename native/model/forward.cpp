@@ -34,7 +34,11 @@ Result<std::unique_ptr<Forward>> Forward::create(const ModelSpec& spec, const We
 }
 
 Status Forward::allocate() {
-    const int max_ff = spec_.max_of([](const LayerSpec& l) { return l.ffn.d_ff; });
+    const int max_ff = spec_.max_of([](const LayerSpec& l) { return std::max(l.ffn.d_ff, l.ffn.d_shared); });
+    const bool has_gates =
+        spec_.max_of([](const LayerSpec& l) { return l.attention.has_output_gate ? 1 : 0; }) > 0;
+    ones_.assign(static_cast<size_t>(spec_.max_of([](const LayerSpec& l) { return l.attention.d_head; })),
+                 1.0f);
     const int max_experts = spec_.max_of([](const LayerSpec& l) { return l.ffn.n_experts; });
     model_stride_ = static_cast<size_t>(padded(spec_.d_model));
     query_stride_ =
@@ -59,6 +63,7 @@ Status Forward::allocate() {
         {reinterpret_cast<void**>(&k_), kRows * kv_stride_ * 4},
         {reinterpret_cast<void**>(&v_), kRows * kv_stride_ * 4},
         {reinterpret_cast<void**>(&context_), kRows * query_stride_ * 4},
+        {reinterpret_cast<void**>(&gates_), has_gates ? kRows * query_stride_ * 4 : 0},
         {reinterpret_cast<void**>(&gate_), kRows * ff_stride_ * 4},
         {reinterpret_cast<void**>(&up_), kRows * ff_stride_ * 4},
         {reinterpret_cast<void**>(&blocks_),
@@ -262,21 +267,28 @@ Activations Forward::stage_rows(int thread, const float* rows, size_t stride, in
 void Forward::add_to_residual(int thread, int layer, const Linear& weight, const Activations& x,
                               const Norm& norm) {
     const LayerSpec& spec = spec_.layer(layer);
-    const bool is_sandwich = spec.placement == Placement::kSandwich;
+    const bool has_norm = has_output_norm(spec.placement);
+    const auto add = [&](const float* from, int n, float* to) {
+        if (spec.residual_scale == 1.0f) {
+            kernels_.add(from, n, to);
+        } else {
+            kernels_.add_scaled(from, spec.residual_scale, n, to);
+        }
+    };
     pool_.parallel_for(weight.matrix.n_groups(), thread, [&](int begin, int end) {
         multiply(kernels_, is_exact_, {&weight, projected_, model_stride_}, x, n_tokens_, begin, end);
         const int first = begin * kGroupRows;
         const int n = std::min(end * kGroupRows, spec_.d_model) - first;
-        for (int t = 0; t < n_tokens_ && n > 0 && !is_sandwich; ++t)
-            kernels_.add(projected_ + t * model_stride_ + first, n, x_ + t * model_stride_ + first);
+        for (int t = 0; t < n_tokens_ && n > 0 && !has_norm; ++t)
+            add(projected_ + t * model_stride_ + first, n, x_ + t * model_stride_ + first);
     });
-    if (is_sandwich) {
+    if (has_norm) {
         pool_.barrier();
         const Range range = thread_range(n_tokens_, thread, pool_.size());
         for (int t = range.begin; t < range.end; ++t) {
             float* row = projected_ + t * model_stride_;
-            normalize(spec.norm, norm, spec_.d_model, row, row);
-            kernels_.add(row, spec_.d_model, x_ + t * model_stride_);
+            if (!normalize(spec.norm, norm, spec_.d_model, row, row)) record_nonfinite(layer);
+            add(row, spec_.d_model, x_ + t * model_stride_);
         }
     }
 }

@@ -60,9 +60,17 @@ private:
 
     // Attention (model/forward_attention.cpp).
     void attention_block(int thread, const Batch& batch, int layer);
+    void project_heads(int thread, int layer, const Activations& x);
     void attend(int thread, const Batch& batch, int layer);
+    // The rule of a layer with its weights.
+    AttentionRule rule_of(int layer) const;
+    // Normalizes all query heads of a token together, and all key heads.
+    void normalize_jointly(int thread, int layer);
     void rotate_and_store(int thread, const Batch& batch, int layer);
-    // Normalizes and rotates one head [K] of batch row `row`, whose token is at `position` of the text.
+    // Multiplies the context by sigmoid(gates_).
+    void gate_context(int thread, const AttentionSpec& spec);
+    // Normalizes (unless jointly) and rotates one head [K] of row `row`, whose token is at `position` of the
+    // text.
     void prepare_head(const AttentionSpec& spec, const Norm& norm, size_t row, int position,
                       float* head) const;
 
@@ -80,12 +88,15 @@ private:
     // The same for row groups [begin, end): an even number of groups, except at the end.
     void ffn_groups(const FfnSpec& spec, const FfnMatrices& w, const Activations& x, int n_rows, int begin,
                     int end);
+    // Of n columns of up(x) and, in `hidden`, of gate(x): writes the input of `down` to `hidden`. Changes
+    // both.
+    void combine(const FfnSpec& spec, bool is_gated, int n, float* up, float* hidden) const;
     // Final norm and LM head of the given rows of the residual stream: logits [rows, V].
     void head(int thread, std::span<const int> rows, float* logits);
 
     // Mixture of experts (model/mixture.cpp).
     void mixture_block(int thread, int layer);
-    void route(int thread, const FfnSpec& spec, const Linear& router, const Activations& x);
+    void route(int thread, const LayerSpec& layer, const Linear& router, const Activations& x);
     void run_expert(int thread, const FfnSpec& spec, const LayerWeights& w, size_t expert,
                     const Activations& x);
 
@@ -156,6 +167,7 @@ private:
     float* q_ = nullptr;               // [T, H*K]
     float* k_ = nullptr;               // [T, N*K]
     float* v_ = nullptr;               // [T, N*K]
+    float* gates_ = nullptr;           // [T, H*K] of the context
     float* context_ = nullptr;         // [T, H*K] softmax-weighted values, before the output projection
     float* gate_ = nullptr;            // [T, F]
     float* up_ = nullptr;              // [T, F]
@@ -169,6 +181,7 @@ private:
         float *cosines, *sines;  // [T, pairs]
     };
     std::vector<Angles> angles_;  // one per rotation
+    std::vector<float> ones_;     // [K] the gain of norms that have none
 
     // Shared by the recurrences: [T, stride] each.
     std::vector<float*> recurrence_buffers_;

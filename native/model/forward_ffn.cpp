@@ -10,7 +10,8 @@ void Forward::ffn_block(int thread, int layer) {
     if (spec.ffn.kind == FfnKind::kMixture) return mixture_block(thread, layer);
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
     const Linear* const readers[] = {&w.gate, &w.up};
-    const Activations x = stage_norm(thread, spec.norm, w.ffn_norm, layer, readers);
+    const NormSpec norm = has_input_norm(spec.placement) ? spec.norm : NormSpec{};
+    const Activations x = stage_norm(thread, norm, w.ffn_norm, layer, readers);
     ffn_hidden(thread, spec.ffn, {w.gate, w.up, w.down}, x, n_tokens_);
     pool_.barrier();
     tap(thread, Tap::kFfnNorm, layer, x.floats, x.float_stride);
@@ -38,20 +39,32 @@ void Forward::ffn_groups(const FfnSpec& spec, const FfnMatrices& w, const Activa
     multiply(kernels_, is_exact_, {&w.up, up_, ff_stride_}, x, n_rows, begin, end);
     const int first = begin * kGroupRows;
     const int n = std::min(end * kGroupRows, spec.d_ff) - first;
-    const int kind = static_cast<int>(spec.activation);
     for (int t = 0; t < n_rows && n > 0; ++t) {
         float* hidden = gate_ + t * ff_stride_ + first;
-        const float* up_row = up_ + t * ff_stride_ + first;
-        if (is_gated) {
-            kernels_.gate[kind](hidden, up_row, n, hidden);
-        } else {
-            kernels_.activate[kind](up_row, n, hidden);
-        }
+        combine(spec, is_gated, n, up_ + t * ff_stride_ + first, hidden);
         if (uses_int8(w.down.matrix, is_exact_)) {
             const size_t row = static_cast<size_t>(t) * (spec.d_ff / kBlockCols);
             kernels_.quantize(hidden, n, ff_blocks_ + row + first / kBlockCols);
         }
     }
+}
+
+void Forward::combine(const FfnSpec& spec, bool is_gated, int n, float* up, float* hidden) const {
+    const int kind = static_cast<int>(spec.activation);
+    if (is_gated && spec.limit > 0) {
+        for (int i = 0; i < n; ++i) hidden[i] = std::min(hidden[i], spec.limit);
+        for (int i = 0; i < n; ++i) up[i] = std::clamp(up[i], -spec.limit, spec.limit);
+    }
+    if (is_gated && spec.up_offset != 0)
+        for (int i = 0; i < n; ++i) up[i] += spec.up_offset;
+    const bool is_steeper = spec.activation_slope != 1.0f;
+    if (is_steeper) kernels_.scale(spec.activation_slope, n, is_gated ? hidden : up);
+    if (is_gated) {
+        kernels_.gate[kind](hidden, up, n, hidden);
+    } else {
+        kernels_.activate[kind](up, n, hidden);
+    }
+    if (is_steeper) kernels_.scale(1.0f / spec.activation_slope, n, hidden);
 }
 
 }  // namespace zp

@@ -47,7 +47,8 @@ void Forward::recurrence_block(int thread, const Batch& batch, int layer) {
     const LayerSpec& spec = spec_.layer(layer);
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
     const RecurrentLayer& recurrent = *w.recurrence;
-    const Activations x = stage_norm(thread, spec.norm, w.mixer_norm, layer - 1, recurrent.readers());
+    const Activations x = stage_norm(thread, has_input_norm(spec.placement) ? spec.norm : NormSpec{},
+                                     w.mixer_norm, layer - 1, recurrent.readers());
     tap(thread, Tap::kRecurrenceNorm, layer, x.floats, x.float_stride);
     RecurrencePass pass(*this, thread, batch.slices, layer, x);
     const RecurrentLayer::Rows mixed = recurrent.run(pass);

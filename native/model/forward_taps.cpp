@@ -56,6 +56,7 @@ void Forward::record_attention(int thread, const Batch& batch, int layer) {
     if (weights == nullptr) return;
     const Slice& slice = batch.slices.front();
     const AttentionSpec& spec = spec_.layer(layer).attention;
+    const AttentionRule rule = rule_of(layer);
     const size_t width = static_cast<size_t>(weights->width), d_head = static_cast<size_t>(spec.d_head);
     const int n_heads = static_cast<int>(weights->heads.size());
     const Range range = thread_range(slice.n_tokens * n_heads, thread, pool_.size());
@@ -68,7 +69,7 @@ void Forward::record_attention(int thread, const Batch& batch, int layer) {
         if (item == range.begin || token == 0)
             keys = keys_of(slice.cache, layer, static_cast<int>(head) / (spec.n_heads / spec.n_kv_heads),
                            slice.first_position + slice.n_tokens);
-        attention_weights(keys.data(), spec.d_head, spec.rule, position,
+        attention_weights(keys.data(), spec.d_head, rule, static_cast<int>(head), position,
                           q_ + static_cast<size_t>(slice.first_row + token) * query_stride_ + head * d_head,
                           weights->values.data() + (table * width + static_cast<size_t>(position)) * width);
     }

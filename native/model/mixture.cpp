@@ -36,14 +36,22 @@ void choose(const float* logits, int n_experts, int n_active, bool is_renormaliz
 void Forward::mixture_block(int thread, int layer) {
     const LayerSpec& spec = spec_.layer(layer);
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
-    const Linear* const readers[] = {&w.router, &w.expert_gate[0], &w.expert_up[0]};
+    const Linear* const readers[] = {&w.router, &w.expert_gate[0], &w.expert_up[0], &w.shared_gate,
+                                     &w.shared_up};
     const Activations x = stage_norm(thread, spec.norm, w.ffn_norm, layer, readers);
-    route(thread, spec.ffn, w.router, x);
+    route(thread, spec, w.router, x);
     for (size_t e = 0; e < routed_.size(); ++e)
         if (!routed_[e].empty()) run_expert(thread, spec.ffn, w, e, x);
+    if (spec.ffn.d_shared == 0) return;
+    FfnSpec shared = spec.ffn;
+    shared.d_ff = spec.ffn.d_shared;
+    ffn_hidden(thread, shared, {w.shared_gate, w.shared_up, w.shared_down}, x, n_tokens_);
+    pool_.barrier();
+    add_to_residual(thread, layer, w.shared_down, {gate_, ff_stride_, ff_blocks_, 1}, {});
 }
 
-void Forward::route(int thread, const FfnSpec& spec, const Linear& router, const Activations& x) {
+void Forward::route(int thread, const LayerSpec& layer, const Linear& router, const Activations& x) {
+    const FfnSpec& spec = layer.ffn;
     const size_t stride = static_cast<size_t>(padded(spec.n_experts));
     const size_t n_active = static_cast<size_t>(spec.n_active);
     if (thread == 0) {
@@ -56,7 +64,8 @@ void Forward::route(int thread, const FfnSpec& spec, const Linear& router, const
             choose(router_logits_ + t * stride, spec.n_experts, spec.n_active, spec.has_renormalized_experts,
                    chosen);
             for (size_t a = 0; a < n_active; ++a)
-                routed_[static_cast<size_t>(chosen[a].expert)].push_back({t, chosen[a].weight});
+                routed_[static_cast<size_t>(chosen[a].expert)].push_back(
+                    {t, chosen[a].weight * layer.residual_scale});
         }
     }
     pool_.barrier();

@@ -67,6 +67,13 @@ Status check(const AttentionSpec& a, const ModelSpec& s, const std::string& at) 
     if (!(a.rule.softcap >= 0.0f && std::isfinite(a.rule.softcap)))
         return invalid(at + ".softcap must be finite and not negative");
     if (Status status = check(a.query_key_norm, at + ".query_key_norm"); !status.ok()) return status;
+    if (Status status = check(a.value_norm, at + ".value_norm"); !status.ok()) return status;
+    if (a.value_norm.kind == NormKind::kLayer) return invalid(at + ".value_norm must be an RMS norm");
+    if (!std::isfinite(a.temperature_slope)) return invalid(at + ".temperature_slope is not a finite number");
+    if (a.temperature_slope != 0)
+        if (Status status = in_range(at + ".temperature_interval", a.temperature_interval, 1, kMaxSize);
+            !status.ok())
+            return status;
     if (a.rotation == AttentionSpec::kNoRotation) return {};
     const int n_rotations = static_cast<int>(s.rotations.size());
     if (a.rotation < 0 || a.rotation >= n_rotations)
@@ -77,8 +84,32 @@ Status check(const AttentionSpec& a, const ModelSpec& s, const std::string& at) 
     return {};
 }
 
+// Keys and values can be read from an earlier layer that computes some of the same shape.
+Status check_source(const ModelSpec& s, size_t layer, const std::string& at) {
+    const AttentionSpec& a = s.layers[layer].attention;
+    if (a.has_keys()) return {};
+    const std::string field = at + ".attention.source is " + std::to_string(a.source);
+    if (a.source < 0 || static_cast<size_t>(a.source) >= layer)
+        return invalid(field + "; expected an earlier layer");
+    const LayerSpec& source = s.layer(a.source);
+    if (!source.has_attention() || !source.attention.has_keys())
+        return invalid(field + ", which has no keys and values of its own");
+    if (source.attention.n_kv_heads != a.n_kv_heads || source.attention.d_head != a.d_head)
+        return invalid(field + ", whose keys have another shape");
+    if (source.attention.rule.window != 0 &&
+        (a.rule.window == 0 || a.rule.window > source.attention.rule.window))
+        return invalid(field + ", whose window is smaller");
+    return {};
+}
+
 Status check(const FfnSpec& ffn, const std::string& at) {
     if (ffn.kind == FfnKind::kNone) return {};
+    if (!(ffn.activation_slope > 0 && std::isfinite(ffn.activation_slope)))
+        return invalid(at + ".activation_slope must be positive and finite");
+    if (!(ffn.limit >= 0 && std::isfinite(ffn.limit)))
+        return invalid(at + ".limit must be finite and not negative");
+    if (!std::isfinite(ffn.up_offset)) return invalid(at + ".up_offset is not a finite number");
+    if (Status status = in_range(at + ".d_shared", ffn.d_shared, 0, 1 << 22); !status.ok()) return status;
     if (Status status = in_range(at + ".d_ff", ffn.d_ff, 1, 1 << 22); !status.ok()) return status;
     if (ffn.kind != FfnKind::kMixture) return {};
     if (Status status = in_range(at + ".n_experts", ffn.n_experts, 1, 1024); !status.ok()) return status;
@@ -91,6 +122,7 @@ Status check(const LayerSpec& layer, const ModelSpec& s, const std::string& at) 
                                                : layer.recurrence->check(at + ".recurrence", s.d_model);
     if (!mixer.ok()) return mixer;
     if (Status status = check(layer.ffn, at + ".ffn"); !status.ok()) return status;
+    if (!std::isfinite(layer.residual_scale)) return invalid(at + ".residual_scale is not a finite number");
     if (layer.placement == Placement::kPre) return {};
     if (layer.placement == Placement::kParallel && !layer.has_attention())
         return invalid(at + " has a recurrence; such a block cannot be parallel");
@@ -123,10 +155,13 @@ const Rotation& ModelSpec::rotation_of(const AttentionSpec& attention) const {
 
 std::vector<LayerCache> caches(const ModelSpec& spec) {
     std::vector<LayerCache> caches;
-    for (const LayerSpec& layer : spec.layers)
-        caches.push_back(layer.has_attention()
-                             ? LayerCache::pages(layer.attention.n_kv_heads, layer.attention.d_head)
-                             : LayerCache::state(layer.recurrence->n_state_floats(spec.d_model)));
+    for (const LayerSpec& layer : spec.layers) {
+        const AttentionSpec& a = layer.attention;
+        caches.push_back(!layer.has_attention()
+                             ? LayerCache::state(layer.recurrence->n_state_floats(spec.d_model))
+                         : !a.has_keys() ? LayerCache::shared(a.source)
+                                         : LayerCache::pages(a.n_kv_heads, a.d_head));
+    }
     return caches;
 }
 
@@ -141,9 +176,11 @@ Status check(const ModelSpec& s) {
     for (size_t i = 0; i < s.rotations.size(); ++i)
         if (Status status = check(s.rotations[i], "rotations[" + std::to_string(i) + "]"); !status.ok())
             return status;
-    for (size_t i = 0; i < s.layers.size(); ++i)
-        if (Status status = check(s.layers[i], s, "layers[" + std::to_string(i) + "]"); !status.ok())
-            return status;
+    for (size_t i = 0; i < s.layers.size(); ++i) {
+        const std::string at = "layers[" + std::to_string(i) + "]";
+        if (Status status = check(s.layers[i], s, at); !status.ok()) return status;
+        if (Status status = check_source(s, i, at); !status.ok()) return status;
+    }
     return {};
 }
 

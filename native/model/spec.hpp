@@ -24,8 +24,12 @@ enum class Placement : uint8_t {
     kPre,       // norm before each sublayer
     kParallel,  // attention and feed-forward read the same norm; both outputs are added
     kSandwich,  // norm before each sublayer and again on its output, before it is added
+    kOutput,    // norm only on the output of each sublayer, before it is added
 };
-inline bool has_output_norm(Placement placement) { return placement == Placement::kSandwich; }
+inline bool has_input_norm(Placement placement) { return placement != Placement::kOutput; }
+inline bool has_output_norm(Placement placement) {
+    return placement == Placement::kSandwich || placement == Placement::kOutput;
+}
 
 struct NormSpec {
     NormKind kind = NormKind::kNone;
@@ -45,15 +49,26 @@ struct Rotation {
 
 struct AttentionSpec {
     static constexpr int kNoRotation = -1;
+    static constexpr int kNoSource = -1;
 
     int n_heads = 0;     // H
     int n_kv_heads = 0;  // N
     int d_head = 0;      // K
     float scale = 0;     // factor of q . k
     AttentionRule rule;
-    int rotation = kNoRotation;  // index into ModelSpec::rotations
-    NormSpec query_key_norm;     // of each query and key head, before rotation
+    int rotation = kNoRotation;             // index into ModelSpec::rotations
+    NormSpec query_key_norm;                // of each query and key head, before rotation, ...
+    bool has_joint_query_key_norm = false;  // ... or of all query heads together, and all key heads
+    NormSpec value_norm;                    // of each value head; it has no gain
+    bool has_output_gate = false;           // the context of each head is multiplied by sigmoid(gate(x))
+    bool has_sink = false;                  // a learned logit per head takes part in the softmax
+    int source = kNoSource;  // an earlier layer whose keys and values this one reads; it has none of its own
+    // Queries at position p are multiplied by 1 + temperature_slope * ln(1 + floor(p /
+    // temperature_interval)).
+    float temperature_slope = 0;
+    int temperature_interval = 0;
 
+    bool has_keys() const { return source == kNoSource; }
     int n_query() const { return n_heads * d_head; }
     int n_kv() const { return n_kv_heads * d_head; }
     AttentionSizes sizes() const { return {n_heads, n_kv_heads, d_head}; }
@@ -63,6 +78,10 @@ struct FfnSpec {
     FfnKind kind = FfnKind::kNone;
     int d_ff = 0;  // F; in a mixture, of one expert
     Activation activation = Activation::kSilu;
+    float activation_slope = 1.0f;    // a: the activation is activation(a * x) / a
+    float limit = 0;                  // of a gated one: gate(x) is at most this, |up(x)| too; 0: none
+    float up_offset = 0;              // of a gated one: added to up(x), after the limit
+    int d_shared = 0;                 // of a mixture: width of the network that every token uses; 0: none
     int n_experts = 0, n_active = 0;  // E, A: experts of a mixture, and those active per token
     bool has_renormalized_experts = true;
 };
@@ -75,6 +94,7 @@ struct LayerSpec {
     AttentionSpec attention;                       // unless the block has a recurrence
     std::shared_ptr<const Recurrence> recurrence;  // mixes the tokens instead of attention; null: attention
     FfnSpec ffn;
+    float residual_scale = 1.0f;  // of what each sublayer adds
 
     bool has_attention() const { return recurrence == nullptr; }
 };

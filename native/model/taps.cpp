@@ -16,6 +16,7 @@ constexpr const char* kNames[] = {"embedding.output",
                                   "attention.key_rotated",
                                   "attention.weights",
                                   "attention.context",
+                                  "attention.gate",
                                   "attention.output",
                                   "attention_output_norm",
                                   "after_attention",
@@ -43,6 +44,11 @@ int width_in(const std::vector<std::pair<Tap, int>>& taps, Tap tap) {
     return 0;
 }
 
+// Whether up(x) is changed where it is stored.
+bool overwrites_up(const FfnSpec& ffn) {
+    return ffn.kind == FfnKind::kGated ? ffn.limit > 0 || ffn.up_offset != 0 : ffn.activation_slope != 1.0f;
+}
+
 bool is_outside_blocks(Tap tap) { return tap == Tap::kEmbeddingOutput || tap == Tap::kLogits; }
 
 // Whether a block of this kind computes the tap as separate rows rather than fusing it away.
@@ -54,12 +60,19 @@ bool has_tap(Tap tap, const LayerSpec& spec) {
     switch (tap) {
         case Tap::kAttentionNorm:
         case Tap::kRecurrenceNorm:
-            return spec.norm.kind != NormKind::kNone;
+            return spec.norm.kind != NormKind::kNone && has_input_norm(spec.placement);
+        case Tap::kContextGate:
+            return spec.attention.has_output_gate;
+        case Tap::kKey:
+        case Tap::kValue:
+            return spec.attention.has_keys();
         case Tap::kFfnNorm:
-            return spec.norm.kind != NormKind::kNone && has_ffn && !is_mixture && !is_parallel;
+            return spec.norm.kind != NormKind::kNone && has_input_norm(spec.placement) && has_ffn &&
+                   !is_mixture && !is_parallel;
         case Tap::kKeyRotated:
-            return spec.attention.rotation != AttentionSpec::kNoRotation;
+            return spec.attention.rotation != AttentionSpec::kNoRotation && spec.attention.has_keys();
         case Tap::kUp:
+            return has_ffn && !is_mixture && !overwrites_up(spec.ffn);
         case Tap::kHidden:
             return has_ffn && !is_mixture;
         case Tap::kAttentionOutput:
@@ -111,6 +124,7 @@ int tap_width(Tap tap, int layer, const ModelSpec& spec) {
     if (!has_tap(tap, block)) return 0;
     switch (tap) {
         case Tap::kQuery:
+        case Tap::kContextGate:
         case Tap::kContext:
             return block.attention.n_query();
         case Tap::kKey:

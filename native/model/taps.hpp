@@ -20,6 +20,7 @@ enum class Tap : uint8_t {
     kKeyRotated,
     kWeights,
     kContext,
+    kContextGate,
     kAttentionOutput,
     kAttentionOutputNorm,
     kAfterAttention,

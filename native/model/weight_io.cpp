@@ -25,8 +25,8 @@ void pack(const Piece& piece, uint8_t* rows) {
     const size_t group_bytes = m.group_bytes(), n_groups = piece.end - piece.begin;
     const size_t n_rows =
         std::min(n_groups * kGroupRows, static_cast<size_t>(m.rows) - piece.begin * kGroupRows);
-    piece.load->file->copy(piece.load->bytes + piece.begin * group_bytes, n_rows * group_bytes / kGroupRows,
-                           rows);
+    copy_rows(*piece.load->file, piece.load->bytes, piece.load->runs, group_bytes / kGroupRows,
+              static_cast<int64_t>(piece.begin * kGroupRows), static_cast<int64_t>(n_rows), rows);
     uint8_t* out = piece.load->out + piece.begin * group_bytes;
     for (size_t g = 0; g < n_groups; ++g)
         pack_group(m.format, rows, n_rows, static_cast<size_t>(m.cols), g, out + g * group_bytes);
@@ -43,6 +43,19 @@ size_t first_of_last(size_t n_bytes, std::span<const Piece> pieces) {
 }
 
 }  // namespace
+
+void copy_rows(const MappedFile& file, const uint8_t* bytes, std::span<const RowRun> runs, size_t row_bytes,
+               int64_t first_row, int64_t n, uint8_t* out) {
+    for (const RowRun& run : runs) {
+        const int64_t n_copied = std::clamp<int64_t>(run.n - first_row, 0, n);
+        const size_t n_bytes = static_cast<size_t>(n_copied) * row_bytes;
+        if (n_copied > 0)
+            file.copy(bytes + static_cast<size_t>(run.first + first_row) * row_bytes, n_bytes, out);
+        first_row = std::max<int64_t>(first_row - run.n, 0);
+        n -= n_copied;
+        out += n_bytes;
+    }
+}
 
 Status read_matrices(std::span<const MatrixLoad> loads, ThreadPool& pool, const LoadGate* load_gate,
                      size_t held_bytes) {

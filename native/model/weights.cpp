@@ -1,6 +1,7 @@
 #include "model/weights.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include "base/file.hpp"
@@ -21,12 +22,30 @@ struct Source {
     const GgufTensor* tensor;
     const uint8_t* bytes;
     const MappedFile* file;
+    std::vector<RowRun> runs;
+    TensorChange change = TensorChange::kNone;
 };
 
 std::string shape_text(const std::vector<uint64_t>& shape) {
     std::string text = "[";
     for (size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
     return text + "]";
+}
+
+size_t product(const std::vector<uint64_t>& shape) {
+    size_t n = 1;
+    for (const uint64_t dim : shape) n *= dim;
+    return n;
+}
+
+// Whether runs of a tensor with n_stored rows are inside it and have n_rows in total.
+bool covers(const std::vector<RowRun>& runs, int64_t n_stored, uint64_t n_rows) {
+    uint64_t total = 0;
+    for (const RowRun& run : runs) {
+        if (run.first < 0 || run.n < 0 || run.first > n_stored || run.n > n_stored - run.first) return false;
+        total += static_cast<uint64_t>(run.n);
+    }
+    return total == n_rows;
 }
 
 // Collects the tensors to read, then reads them on all threads. After the first failure, further requests do
@@ -85,7 +104,7 @@ Status Loader::open(const std::vector<std::string>& paths) {
         files_.back().drop_pages(bytes.data(), static_cast<size_t>(headers_.back().data_offset));
         for (const GgufTensor& tensor : headers_.back().tensors) {
             const auto* data = reinterpret_cast<const uint8_t*>(bytes.data()) + tensor.offset;
-            if (!sources_.emplace(tensor.name, Source{&tensor, data, &files_.back()}).second)
+            if (!sources_.emplace(tensor.name, Source{&tensor, data, &files_.back(), {}}).second)
                 return invalid(printable_paths_.back() + ": tensor " + printable(tensor.name) +
                                " is in two files of the model");
         }
@@ -96,36 +115,44 @@ Status Loader::open(const std::vector<std::string>& paths) {
 std::optional<Source> Loader::find(const std::string& name, std::vector<uint64_t> shape) {
     if (!status_.ok()) return std::nullopt;
     const auto mapped = names_.find(name);
-    const StoredTensor stored = mapped == names_.end() ? StoredTensor{name} : mapped->second;
+    const StoredTensor stored = mapped == names_.end() ? StoredTensor{name, {}} : mapped->second;
     const auto source_at = sources_.find(stored.name);
     if (source_at == sources_.end()) {
         status_ = invalid(printable_paths_.front() + ": tensor " + stored.name + " is missing");
         return std::nullopt;
     }
     Source source = source_at->second;
-    const uint64_t first_row = static_cast<uint64_t>(stored.first_row);
-    const bool is_part = stored.n_rows > 0;
-    if (is_part && (stored.first_row < 0 || shape[0] > static_cast<uint64_t>(stored.n_rows) ||
-                    first_row > static_cast<uint64_t>(stored.n_rows) - shape[0])) {
+    source.change = stored.change;
+    source.runs = stored.runs;
+    if (source.runs.empty()) {
+        source.runs.push_back({0, static_cast<int64_t>(shape[0])});
+    } else if (!covers(source.runs, stored.n_rows, shape[0])) {
         status_ = invalid(printable_paths_.front() + ": tensor " + stored.name +
                           " does not have the rows of " + name);
         return std::nullopt;
+    } else {
+        shape[0] = static_cast<uint64_t>(stored.n_rows);
     }
-    if (is_part) shape[0] = static_cast<uint64_t>(stored.n_rows);
-    if (source.tensor->shape != shape) {
+    const bool is_equal = source.change == TensorChange::kNone
+                              ? source.tensor->shape == shape
+                              : product(source.tensor->shape) == product(shape);
+    if (!is_equal) {
         status_ = invalid(printable_paths_.front() + ": tensor " + stored.name + " has shape " +
                           shape_text(source.tensor->shape) + "; the metadata says " + shape_text(shape));
         return std::nullopt;
     }
-    source.bytes += source.tensor->n_bytes / shape[0] * first_row;
     return source;
 }
 
 void Loader::matrix(const std::string& name, int rows, int cols, Matrix& target) {
-    const auto source = find(name, {static_cast<uint64_t>(rows), static_cast<uint64_t>(cols)});
+    auto source = find(name, {static_cast<uint64_t>(rows), static_cast<uint64_t>(cols)});
     if (!source) return;
+    if (source->change != TensorChange::kNone) {
+        status_ = invalid(printable_paths_.front() + ": tensor " + name + " is not a matrix as it is stored");
+        return;
+    }
     target = {source->tensor->format, rows, cols, nullptr};
-    loads_.push_back({&target, source->file, source->bytes});
+    loads_.push_back({&target, source->file, source->bytes, std::move(source->runs)});
 }
 
 void Loader::floats(const std::string& name, std::vector<uint64_t> shape, const float*& target) {
@@ -136,8 +163,7 @@ void Loader::floats(const std::string& name, std::vector<uint64_t> shape, const 
         status_ = invalid(printable_paths_.front() + ": tensor " + name + " must be stored as plain floats");
         return;
     }
-    size_t n = 1;
-    for (const uint64_t dim : shape) n *= dim;
+    const size_t n = product(shape);
     Result<Buffer> buffer = Buffer::allocate(sizeof(float) * n, Pages::kSmall, "the model's weights");
     if (!buffer.ok()) {
         status_ = buffer.error();
@@ -150,9 +176,16 @@ void Loader::floats(const std::string& name, std::vector<uint64_t> shape, const 
         status_ = stored.error();
         return;
     }
-    source->file->copy(source->bytes, n_bytes, stored.value().data());
+    // Of a reshaped tensor, all rows are read, as one.
+    const bool is_whole = source->change != TensorChange::kNone;
+    const RowRun whole{0, 1};
+    copy_rows(*source->file, source->bytes, is_whole ? std::span(&whole, 1) : std::span(source->runs),
+              is_whole ? n_bytes : n_bytes / shape[0], 0, is_whole ? 1 : static_cast<int64_t>(shape[0]),
+              static_cast<uint8_t*>(stored.value().data()));
     float* out = static_cast<float*>(buffer.value().data());
     unpack_floats(format, static_cast<const uint8_t*>(stored.value().data()), n, out);
+    for (size_t i = 0; source->change == TensorChange::kLogOfNegative && i < n; ++i)
+        out[i] = std::log(-out[i]);
     target = out;
     weights_->buffers.push_back(std::move(buffer.value()));
 }
@@ -182,8 +215,14 @@ void Loader::experts(const std::string& name, int n_experts, int rows, int cols,
     targets.resize(n);
     for (uint64_t e = 0; e < n; ++e) {
         targets[e].matrix = {source->tensor->format, rows, cols, nullptr};
-        loads_.push_back({&targets[e].matrix, source->file, source->bytes + source->tensor->n_bytes / n * e});
+        loads_.push_back(
+            {&targets[e].matrix, source->file, source->bytes + source->tensor->n_bytes / n * e, {{0, rows}}});
     }
+    if (!has(name + ".bias")) return;
+    const float* biases = nullptr;
+    floats(name + ".bias", {n, static_cast<uint64_t>(rows)}, biases);
+    for (uint64_t e = 0; e < n && biases != nullptr; ++e)
+        targets[e].bias = biases + e * static_cast<uint64_t>(rows);
 }
 
 void Loader::mixture(const std::string& at, const FfnSpec& spec, LayerWeights& w) {
@@ -192,15 +231,24 @@ void Loader::mixture(const std::string& at, const FfnSpec& spec, LayerWeights& w
     experts(at + "ffn.experts.gate", n, spec.d_ff, spec_.d_model, w.expert_gate);
     experts(at + "ffn.experts.up", n, spec.d_ff, spec_.d_model, w.expert_up);
     experts(at + "ffn.experts.down", n, spec_.d_model, spec.d_ff, w.expert_down);
+    if (spec.d_shared == 0) return;
+    linear(at + "ffn.shared.gate", spec.d_shared, spec_.d_model, w.shared_gate);
+    linear(at + "ffn.shared.up", spec.d_shared, spec_.d_model, w.shared_up);
+    linear(at + "ffn.shared.down", spec_.d_model, spec.d_shared, w.shared_down);
 }
 
 void Loader::attention(const std::string& at, const AttentionSpec& spec, LayerWeights& w) {
-    linear(at + "attention.query", spec.n_query(), spec_.d_model, w.query);
-    linear(at + "attention.key", spec.n_kv(), spec_.d_model, w.key);
-    linear(at + "attention.value", spec.n_kv(), spec_.d_model, w.value);
-    linear(at + "attention.output", spec_.d_model, spec.n_query(), w.output);
-    norm(at + "attention.query_norm", spec.query_key_norm, spec.d_head, w.query_norm);
-    norm(at + "attention.key_norm", spec.query_key_norm, spec.d_head, w.key_norm);
+    const int query_width = spec.has_joint_query_key_norm ? spec.n_query() : spec.d_head;
+    const int key_width = spec.has_joint_query_key_norm ? spec.n_kv() : spec.d_head;
+    linear(at + "query", spec.n_query(), spec_.d_model, w.query);
+    norm(at + "query_norm", spec.query_key_norm, query_width, w.query_norm);
+    if (spec.has_output_gate) linear(at + "gate", spec.n_query(), spec_.d_model, w.context_gate);
+    if (spec.has_sink) floats(at + "sink.weight", {static_cast<uint64_t>(spec.n_heads)}, w.sink);
+    linear(at + "output", spec_.d_model, spec.n_query(), w.output);
+    if (!spec.has_keys()) return;
+    linear(at + "key", spec.n_kv(), spec_.d_model, w.key);
+    linear(at + "value", spec.n_kv(), spec_.d_model, w.value);
+    norm(at + "key_norm", spec.query_key_norm, key_width, w.key_norm);
 }
 
 void Loader::ffn(const std::string& at, const FfnSpec& spec, LayerWeights& w) {
@@ -215,16 +263,17 @@ void Loader::block(int layer) {
     LayerWeights& w = weights_->layers[static_cast<size_t>(layer)];
     const std::string at = "blocks." + std::to_string(layer) + ".";
     const std::string mixer = at + (spec.has_attention() ? "attention" : "recurrence");
-    norm(mixer + "_norm", spec.norm, spec_.d_model, w.mixer_norm);
+    if (has_input_norm(spec.placement)) norm(mixer + "_norm", spec.norm, spec_.d_model, w.mixer_norm);
     if (spec.has_attention()) {
-        attention(at, spec.attention, w);
+        attention(mixer + ".", spec.attention, w);
     } else {
         w.recurrence = spec.recurrence->load(*this, mixer + ".", spec_.d_model);
     }
     if (has_output_norm(spec.placement))
         norm(mixer + "_output_norm", spec.norm, spec_.d_model, w.mixer_output_norm);
     if (spec.ffn.kind == FfnKind::kNone) return;
-    if (spec.placement != Placement::kParallel) norm(at + "ffn_norm", spec.norm, spec_.d_model, w.ffn_norm);
+    if (has_input_norm(spec.placement) && spec.placement != Placement::kParallel)
+        norm(at + "ffn_norm", spec.norm, spec_.d_model, w.ffn_norm);
     if (has_output_norm(spec.placement))
         norm(at + "ffn_output_norm", spec.norm, spec_.d_model, w.ffn_output_norm);
     ffn(at, spec.ffn, w);

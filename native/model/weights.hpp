@@ -12,6 +12,7 @@
 #include "base/threads.hpp"
 #include "model/recurrence/recurrence.hpp"
 #include "model/spec.hpp"
+#include "model/weight_io.hpp"
 #include "ops/matrix.hpp"
 
 namespace zp {
@@ -25,12 +26,15 @@ struct Norm {
 struct LayerWeights {
     Norm mixer_norm, mixer_output_norm;          // of the attention or the recurrence
     Linear query, key, value, output;            // [H*K, D] [N*K, D] [N*K, D] [D, H*K]
-    Norm query_norm, key_norm;                   // [K]
+    Linear context_gate;                         // [H*K, D]
+    Norm query_norm, key_norm;                   // [K], or joint ones [H*K] and [N*K]
+    const float* sink = nullptr;                 // [H]
     std::unique_ptr<RecurrentLayer> recurrence;  // instead of the attention
     Norm ffn_norm, ffn_output_norm;
     Linear gate, up, down;                                    // [F, D] [F, D] [D, F]
     Linear router;                                            // [E, D]
     std::vector<Linear> expert_gate, expert_up, expert_down;  // [E] of the shapes above
+    Linear shared_gate, shared_up, shared_down;               // of the network that every token uses
 };
 
 struct Weights {
@@ -44,11 +48,19 @@ struct Weights {
     std::vector<Buffer> buffers;  // own the memory of the pointers above
 };
 
+// How the values of a stored tensor become ours; only for tensors that are read as float.
+enum class TensorChange : uint8_t {
+    kNone,
+    kReshaped,       // the same number of values in the same order
+    kLogOfNegative,  // log(-x), of any shape with as many values
+};
+
 // Where one of our tensors is stored: a complete tensor of the file, or some of its rows.
 struct StoredTensor {
     std::string name;
-    int64_t first_row = 0;
-    int64_t n_rows = 0;  // rows of the stored tensor; 0: our tensor is the complete stored tensor
+    std::vector<RowRun> runs;  // our rows are these rows of the stored tensor; empty: all of them
+    int64_t n_rows = 0;        // rows of the stored tensor, if there are runs
+    TensorChange change = TensorChange::kNone;
 };
 using TensorMap = std::unordered_map<std::string, StoredTensor>;
 

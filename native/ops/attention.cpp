@@ -33,6 +33,8 @@ struct Attention::Rows {
     int n_visible[kMaxQueriesPerKvHead];
     int n_hidden[kMaxQueriesPerKvHead];
     float softcap = 0.0f;
+    bool has_sinks = false;
+    float sinks[kMaxQueriesPerKvHead];
     int n = 0;
 
     int n_positions() const { return n_visible[n - 1]; }  // rows are in token order
@@ -122,12 +124,14 @@ Attention::Rows Attention::rows_of(const AttentionUnit& unit, const Slice& slice
                                    const Io& io) const {
     Rows rows;
     rows.softcap = rule.softcap;
+    rows.has_sinks = rule.sinks != nullptr;
     for (int t = 0; t < unit.n_tokens; ++t) {
         const int token = unit.first_token + t;
         const float* q = io.q + static_cast<size_t>(slice.first_row + token) * io.q_stride;
         const int n_visible = slice.first_position + token + 1;
         for (int g = 0; g < group(); ++g) {
             rows.q[rows.n] = q + static_cast<size_t>(unit.head * group() + g) * sizes_.d_head;
+            if (rows.has_sinks) rows.sinks[rows.n] = rule.sinks[unit.head * group() + g];
             rows.n_hidden[rows.n] = rule.window > 0 ? std::max(n_visible - rule.window, 0) : 0;
             rows.n_visible[rows.n++] = n_visible;
         }
@@ -184,6 +188,10 @@ void Attention::reset(const Rows& rows, const Partial& running) const {
     // Merging the first chunk into this returns it unchanged: its weight is e^0 = 1, the weight of this 0.
     std::fill_n(running.peak, rows.n, -3.0e38f);
     std::fill_n(running.total, rows.n, 0.0f);
+    if (rows.has_sinks) {
+        std::copy_n(rows.sinks, rows.n, running.peak);
+        std::fill_n(running.total, rows.n, 1.0f);
+    }
     std::fill_n(running.sum, static_cast<size_t>(rows.n) * padded(sizes_.d_head), 0.0f);
 }
 

@@ -31,6 +31,8 @@ struct AttentionSizes {
 struct AttentionRule {
     int window = 0;        // sliding window in positions, including the token's own; 0: unlimited
     float softcap = 0.0f;  // soft cap of the scores; 0: none
+    // [H] A logit per query head that takes part in the softmax, with a value of zero; null: none.
+    const float* sinks = nullptr;
 };
 
 // A unit of work: the query rows of some tokens that read one key/value head.

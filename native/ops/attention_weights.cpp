@@ -13,12 +13,14 @@ std::vector<float> keys_of(const CacheView& cache, int layer, int head, int n_po
     return keys;
 }
 
-void attention_weights(const float* keys, int d_head, const AttentionRule& rule, int position, const float* q,
-                       float* weights) {
+void attention_weights(const float* keys, int d_head, const AttentionRule& rule, int head, int position,
+                       const float* q, float* weights) {
     const int n_visible = position + 1;
     const int begin = rule.window > 0 ? std::max(n_visible - rule.window, 0) : 0;
     std::fill_n(weights, begin, 0.0f);
-    float peak = -3.0e38f;
+    const bool has_sink = rule.sinks != nullptr;
+    const float sink = has_sink ? rule.sinks[head] : -3.0e38f;
+    float peak = sink;
     for (int s = begin; s < n_visible; ++s) {
         const float* key = keys + static_cast<size_t>(s) * static_cast<size_t>(d_head);
         float score = 0.0f;
@@ -27,7 +29,7 @@ void attention_weights(const float* keys, int d_head, const AttentionRule& rule,
         weights[s] = score;
         peak = std::max(peak, score);
     }
-    float total = 0.0f;
+    float total = has_sink ? std::exp(sink - peak) : 0.0f;
     for (int s = begin; s < n_visible; ++s) total += weights[s] = std::exp(weights[s] - peak);
     for (int s = begin; s < n_visible; ++s) weights[s] /= total;
 }

@@ -110,12 +110,12 @@ ZP_TEST(taps_attention_weights_sum_to_one_within_the_window) {
         ZP_CHECK(std::equal(key.begin(), key.end(), weights.begin()));
     }
     const std::vector<float> keys = keys_of(cache, 0, 0, 20);
-    attention_weights(keys.data(), d_head, {6, 0.0f}, 19, q.data(), weights.data());
+    attention_weights(keys.data(), d_head, {6, 0.0f}, 0, 19, q.data(), weights.data());
     ZP_CHECK(std::all_of(weights.begin(), weights.begin() + 14, [](float w) { return w == 0.0f; }));
     ZP_CHECK(std::all_of(weights.begin() + 14, weights.end(), [](float w) { return w > 0.0f; }));
     ZP_CHECK(std::fabs(std::accumulate(weights.begin(), weights.end(), 0.0f) - 1.0f) < 1e-6f);
     std::vector<float> capped(20);
-    attention_weights(keys.data(), d_head, {6, 1.0f}, 19, q.data(), capped.data());
+    attention_weights(keys.data(), d_head, {6, 1.0f}, 0, 19, q.data(), capped.data());
     const auto spread = [](const std::vector<float>& w) { return *std::max_element(w.begin(), w.end()); };
     ZP_CHECK(spread(capped) < spread(weights));
 }

@@ -155,7 +155,7 @@ class LoadGate:
 class Engine:
     """A loaded model; use zeropoint.load()."""
 
-    def __init__(self, paths: _Sequence[bytes], spec: dict[str, object], tensor_names: Mapping[str, tuple[str, int, int]], n_threads: int, isa: str, exact: bool, cache: dict[str, object], load_gate: LoadGate | None = None) -> None: ...
+    def __init__(self, paths: _Sequence[bytes], spec: dict[str, object], tensor_names: Mapping[str, tuple[str, int, _Sequence[tuple[int, int]], str]], n_threads: int, isa: str, exact: bool, cache: dict[str, object], load_gate: LoadGate | None = None) -> None: ...
 
     def submit(self, prompt: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], steps: _Sequence[tuple[str, Mapping[str, float]]], seed: int, stop_ids: _Sequence[int], max_tokens: int, logprob: bool, n_top_logprobs: int, interventions: _Sequence[tuple[str, int, int, int, int, int, float, _Sequence[float]]]) -> int:
         """Queues a request and returns its id."""

@@ -19,7 +19,7 @@ from tests.support.tiny_blueprints import TINY
 from zeropoint.blueprint import Block, Blueprint
 from zeropoint.blueprint.check import check
 from zeropoint.blueprint.parts.attention import Attention
-from zeropoint.blueprint.parts.ffn import MLP, Gated
+from zeropoint.blueprint.parts.ffn import MLP, Gated, MixtureOfExperts
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import NoPosition, Rope
 from zeropoint.engine.native.engine import NativeEngine
@@ -31,6 +31,9 @@ IDS = np.random.default_rng(3).integers(0, 61, 40).tolist()
 RMS, ROPE = RMSNorm(1e-6), Rope(10000.0, 8)
 GQA = Attention(4, 2, 8, ROPE)
 BLOCK = Block(GQA, Gated(48), RMS)
+JOINT = {"query_key_norm": RMS, "has_joint_query_key_norm": True}
+LIMITED = Gated(48, "gelu_sigmoid", has_bias=True, limit=0.7, up_offset=1.0)
+MIXTURE = MixtureOfExperts(4, 2, Gated(32))
 
 
 def decoder(*blocks: Block) -> Blueprint:
@@ -60,6 +63,31 @@ CASES = {
         replace(BLOCK, norm=RMSNorm(0.1)),
         replace(with_attention(query_key_norm=RMSNorm(0.2)), placement="sandwich"),
         replace(BLOCK, placement="parallel"),
+    ),
+    "norms of outputs": decoder(
+        replace(with_attention(**JOINT), placement="output"),
+        replace(with_attention(position=NoPosition(), **JOINT), placement="output"),
+    ),
+    "scaled residuals": decoder(
+        replace(BLOCK, residual_scale=0.3),
+        replace(BLOCK, placement="sandwich", residual_scale=0.5),
+        replace(BLOCK, placement="parallel", residual_scale=0.7),
+        replace(BLOCK, ffn=MIXTURE, residual_scale=0.4),
+    ),
+    "sinks": decoder(
+        with_attention(has_sink=True),
+        with_attention(has_sink=True, window=3, bias="all"),
+        with_attention(has_sink=True, softcap=5.0),
+    ),
+    "limited gates": decoder(
+        replace(BLOCK, ffn=replace(LIMITED, has_bias=False)),
+        replace(BLOCK, ffn=LIMITED),
+        replace(BLOCK, ffn=MLP(64, "gelu_sigmoid")),
+    ),
+    "experts": decoder(
+        replace(BLOCK, ffn=replace(MIXTURE, expert=LIMITED, has_router_bias=True)),
+        replace(BLOCK, ffn=replace(MIXTURE, shared=Gated(96))),
+        BLOCK,
     ),
 }
 

@@ -49,7 +49,7 @@ def native_engine_of(
     Norms with `is_offset` are not supported: their stored gain depends on the family.
     """
     weights = weights_of(module)
-    names = {name: (name, 0, 0) for name in weights}
+    names = {name: (name, 0, [], "") for name in weights}
     lazy = {name: LazyTensor(w.shape, "F32", np.copy(w).view) for name, w in weights.items()}
     write_gguf(path, {}, [pack(name, tensor, "F32") for name, tensor in lazy.items()])
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from typing import Any, Literal
 
 from zeropoint import _native, families
 from zeropoint.blueprint import Block, Blueprint
 from zeropoint.blueprint.parts.attention import Attention
-from zeropoint.blueprint.parts.ffn import MLP, ChannelMix, Gated, MixtureOfExperts
+from zeropoint.blueprint.parts.ffn import MLP, Activation, ChannelMix, Gated, MixtureOfExperts
 from zeropoint.blueprint.parts.norm import Norm, RMSNorm
 from zeropoint.blueprint.parts.position import (
     AttentionPosition,
@@ -18,12 +19,28 @@ from zeropoint.blueprint.parts.position import (
     Rope,
 )
 from zeropoint.blueprint.parts.recurrence import Recurrence
-from zeropoint.blueprint.sources import Rename, Reshaped, Rows, Stacked, TensorSource
+from zeropoint.blueprint.sources import (
+    LogOfNegative,
+    Regrouped,
+    Rename,
+    Reshaped,
+    Rows,
+    Stacked,
+    TensorSource,
+    stored_names,
+)
 from zeropoint.blueprint.toml_codec import kind_of
 from zeropoint.errors import BadInput
 from zeropoint.weights.gguf.model import GgufModel
 
 __all__ = ["native_spec", "stored_tensors"]
+
+# Of a stored tensor: its name, its rows, the runs of rows (first, number) that make up ours or [] for all of
+# them, and how its values change.
+Change = Literal["", "reshaped", "log of negative"]
+Stored = tuple[str, int, list[tuple[int, int]], Change]
+
+GELU_SIGMOID_SLOPE = 1.702
 
 
 def native_spec(blueprint: Blueprint, n_ctx: int) -> dict[str, Any]:
@@ -52,12 +69,12 @@ def native_spec(blueprint: Blueprint, n_ctx: int) -> dict[str, Any]:
     }
 
 
-def stored_tensors(model: GgufModel, blueprint: Blueprint) -> dict[str, tuple[str, int, int]]:
-    """Map our tensor names to (stored name, first row, rows of the stored tensor or 0 for all of it).
+def stored_tensors(model: GgufModel, blueprint: Blueprint) -> dict[str, Stored]:
+    """Map our tensor names to where they are stored.
 
     Experts stored as separate tensors are named `blocks.0.ffn.experts.up.3.weight`.
     """
-    stored: dict[str, tuple[str, int, int]] = {}
+    stored: dict[str, Stored] = {}
     for ours, source in families.gguf_sources(model, blueprint).items():
         if isinstance(source, Stacked):
             module, _, kind = ours.rpartition(".")
@@ -68,50 +85,70 @@ def stored_tensors(model: GgufModel, blueprint: Blueprint) -> dict[str, tuple[st
     return stored
 
 
-def _stored(model: GgufModel, source: TensorSource) -> tuple[str, int, int]:
+def _stored(model: GgufModel, source: TensorSource) -> Stored:
+    change: Change = ""
+    if isinstance(source, LogOfNegative):
+        change, source = "log of negative", source.source
+    if isinstance(source, Reshaped):
+        change, source = change or "reshaped", source.source
     match source:
         case Rename(name):
-            return name, 0, 0
-        case Reshaped(inner):
-            return _stored(model, inner)
-        case Rows(Rename(name), begin, _) if name in model.tensors:
-            return name, begin, model.tensors[name].shape[0]
-        case Rows(Rename(name)):
-            return name, 0, 0  # missing; the engine reports it
+            return name, 0, [], change
+        case _ if not change and (name := stored_names(source)[0]) in model.tensors:
+            n_rows = model.tensors[name].shape[0]
+            return name, n_rows, _runs(model, source, n_rows), ""
+        case _ if not change:
+            return stored_names(source)[0], 0, [], ""  # missing; the engine reports it
         case other:
-            kind = type(other).__name__
-            raise BadInput(f"{model.name}: the native engine cannot read a {kind} tensor; use torch")
+            raise _unreadable(model, other)
+
+
+def _runs(model: GgufModel, source: TensorSource, n_rows: int) -> list[tuple[int, int]]:
+    """The rows of the stored tensor that `source` consists of, as runs (first, number)."""
+    match source:
+        case Rename():
+            return [(0, n_rows)]
+        case Rows(inner, begin, end):
+            return _between(_runs(model, inner, n_rows), begin, end)
+        case Regrouped(inner, n_groups, n_members, axis=0, begin=begin):
+            runs = _runs(model, inner, n_rows)
+            size = (n_rows - begin) // (n_groups * n_members)
+            order = [(g, m) for m in range(n_members) for g in range(n_groups)]
+            starts = [begin + (g * n_members + m) * size for g, m in order]
+            moved = [run for start in starts for run in _between(runs, start, start + size)]
+            return _between(runs, 0, begin) + moved
+        case other:
+            raise _unreadable(model, other)
+
+
+def _between(runs: list[tuple[int, int]], begin: int, end: int) -> list[tuple[int, int]]:
+    """Rows [begin, end) of the concatenated runs."""
+    chosen, at = [], 0
+    for first, n in runs:
+        low, high = max(begin - at, 0), min(end - at, n)
+        if low < high:
+            chosen.append((first + low, high - low))
+        at += n
+    return chosen
+
+
+def _unreadable(model: GgufModel, source: TensorSource) -> BadInput:
+    kind = type(source).__name__
+    return BadInput(f"{model.name}: the native engine cannot read a {kind} tensor; use torch")
 
 
 def _layer(block: Block, rotations: list[AttentionPosition]) -> dict[str, Any]:
     """One block. Raises BadInput for a part that the engine does not have."""
     if block.placement == "post":
         raise BadInput("the native engine has no norm after the residual connection; use torch")
-    _refuse_missing_parts(block)
     return {
         "norm": _norm(block.norm),
         "placement": block.placement,
         "attention": None if block.attention is None else _attention(block.attention, rotations),
         "recurrence": None if block.recurrence is None else _recurrence(block.recurrence),
         "ffn": _ffn(block),
+        "residual_scale": block.residual_scale,
     }
-
-
-def _refuse_missing_parts(block: Block) -> None:
-    a, ffn = block.attention, block.ffn
-    network = ffn.expert if isinstance(ffn, MixtureOfExperts) else ffn
-    missing = {
-        "norm of outputs alone": block.placement == "output",
-        "residual scale": block.residual_scale != 1,
-        "sink logits": a is not None and a.has_sink,
-        "joint query and key norm": a is not None and a.has_joint_query_key_norm,
-        "router bias": isinstance(ffn, MixtureOfExperts) and ffn.has_router_bias,
-        "gate with biases or a limit": isinstance(network, Gated)
-        and network != Gated(network.d_ff, network.activation),
-    }
-    for part, is_missing in missing.items():
-        if is_missing:
-            raise BadInput(f"the native engine has no {part} yet; use torch")
 
 
 def _attention(attention: Attention, rotations: list[AttentionPosition]) -> dict[str, Any]:
@@ -127,6 +164,13 @@ def _attention(attention: Attention, rotations: list[AttentionPosition]) -> dict
         "softcap": attention.softcap or 0.0,
         "rotation": rotations.index(attention.position) if rotates else -1,
         "query_key_norm": _norm(attention.query_key_norm),
+        "has_joint_query_key_norm": attention.has_joint_query_key_norm,
+        "value_norm": _norm(None),
+        "has_output_gate": False,
+        "has_sink": attention.has_sink,
+        "source": -1,
+        "temperature_slope": 0.0,
+        "temperature_interval": 0,
     }
 
 
@@ -150,22 +194,41 @@ def _ffn(block: Block) -> dict[str, Any]:
         case None:
             return {"kind": "none"}
         case MLP(d_ff, activation):
-            return {"kind": "mlp", "d_ff": d_ff, "activation": activation}
-        case Gated(d_ff, activation):
-            return {"kind": "gated", "d_ff": d_ff, "activation": activation}
+            return {"kind": "mlp", **_gated(Gated(d_ff, activation))}
+        case Gated() as gated:
+            return {"kind": "gated", **_gated(gated)}
         case ChannelMix():
             raise BadInput("the native engine has no RWKV channel mix yet; use torch")
         case mixture:
-            if block.placement != "pre":
-                raise BadInput("the native engine runs experts in pre-norm blocks only; use torch")
-            return {
-                "kind": "mixture",
-                "d_ff": mixture.expert.d_ff,
-                "activation": mixture.expert.activation,
-                "n_experts": mixture.n_experts,
-                "n_active": mixture.n_active,
-                "has_renormalized_experts": mixture.has_renormalized_weights,
-            }
+            return _mixture(mixture, block)
+
+
+def _mixture(mixture: MixtureOfExperts, block: Block) -> dict[str, Any]:
+    if block.placement != "pre":
+        raise BadInput("the native engine runs experts in pre-norm blocks only; use torch")
+    expert, shared = mixture.expert, mixture.shared
+    if shared is not None and replace(shared, d_ff=expert.d_ff) != expert:
+        raise BadInput("the native engine runs a shared network like the experts only; use torch")
+    return {
+        "kind": "mixture",
+        **_gated(expert),
+        "n_experts": mixture.n_experts,
+        "n_active": mixture.n_active,
+        "d_shared": 0 if shared is None else shared.d_ff,
+        "has_renormalized_experts": mixture.has_renormalized_weights,
+    }
+
+
+def _gated(gated: Gated) -> dict[str, Any]:
+    more = {"limit": gated.limit or 0.0, "up_offset": gated.up_offset}
+    return {"d_ff": gated.d_ff, **_activation(gated.activation), **more}
+
+
+def _activation(activation: Activation) -> dict[str, Any]:
+    """The kernel and the factor a: the activation is kernel(a * x) / a."""
+    if activation == "gelu_sigmoid":  # x * sigmoid(1.702 x)
+        return {"activation": "silu", "activation_slope": GELU_SIGMOID_SLOPE}
+    return {"activation": activation, "activation_slope": 1.0}
 
 
 def _distinct_rotations(blueprint: Blueprint) -> list[AttentionPosition]:
