@@ -18,7 +18,7 @@ from tests.support.native_blueprint import native_engine_of, random_module
 from tests.support.tiny_blueprints import TINY
 from zeropoint.blueprint import Block, Blueprint
 from zeropoint.blueprint.check import check
-from zeropoint.blueprint.parts.attention import Attention
+from zeropoint.blueprint.parts.attention import Attention, QueryScale
 from zeropoint.blueprint.parts.ffn import MLP, Gated, MixtureOfExperts
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import NoPosition, Rope
@@ -78,6 +78,14 @@ CASES = {
         with_attention(has_sink=True),
         with_attention(has_sink=True, window=3, bias="all"),
         with_attention(has_sink=True, softcap=5.0),
+    ),
+    "output gates": decoder(
+        with_attention(has_output_gate=True),
+        with_attention(has_output_gate=True, n_heads=6, n_kv_heads=3, bias="all", query_key_norm=RMS),
+    ),
+    "growing queries": decoder(
+        with_attention(query_scale=QueryScale(0.4, 3)),
+        with_attention(query_scale=QueryScale(0.1, 16), position=NoPosition()),
     ),
     "limited gates": decoder(
         replace(BLOCK, ffn=replace(LIMITED, has_bias=False)),

@@ -152,9 +152,7 @@ def _layer(block: Block, rotations: list[AttentionPosition]) -> dict[str, Any]:
 
 
 def _attention(attention: Attention, rotations: list[AttentionPosition]) -> dict[str, Any]:
-    if attention.query_scale is not None:
-        raise BadInput("the native engine has no queries that grow with the position yet; use torch")
-    rotates = attention.position != NoPosition()
+    rotates, query_scale = attention.position != NoPosition(), attention.query_scale
     return {
         "n_heads": attention.n_heads,
         "n_kv_heads": attention.n_kv_heads,
@@ -166,11 +164,11 @@ def _attention(attention: Attention, rotations: list[AttentionPosition]) -> dict
         "query_key_norm": _norm(attention.query_key_norm),
         "has_joint_query_key_norm": attention.has_joint_query_key_norm,
         "value_norm": _norm(None),
-        "has_output_gate": False,
+        "has_output_gate": attention.has_output_gate,
         "has_sink": attention.has_sink,
         "source": -1,
-        "temperature_slope": 0.0,
-        "temperature_interval": 0,
+        "temperature_slope": 0.0 if query_scale is None else query_scale.beta,
+        "temperature_interval": 0 if query_scale is None else query_scale.n_positions,
     }
 
 
