@@ -4,10 +4,8 @@
 #include <cmath>
 #include <optional>
 
-#include "base/file.hpp"
-#include "base/text.hpp"
-#include "formats/gguf.hpp"
 #include "kernels/packing.hpp"
+#include "model/tensor_files.hpp"
 #include "model/weight_io.hpp"
 
 namespace zp {
@@ -18,53 +16,24 @@ namespace {
 // tokens.
 constexpr size_t kTokenizerBytesPerHeaderByte = 16;
 
-struct Source {
-    const GgufTensor* tensor;
-    const uint8_t* bytes;
-    const MappedFile* file;
-    std::vector<RowRun> runs;
-    TensorChange change = TensorChange::kNone;
-};
-
-std::string shape_text(const std::vector<uint64_t>& shape) {
-    std::string text = "[";
-    for (size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
-    return text + "]";
-}
-
-size_t product(const std::vector<uint64_t>& shape) {
-    size_t n = 1;
-    for (const uint64_t dim : shape) n *= dim;
-    return n;
-}
-
-// Whether runs of a tensor with n_stored rows are inside it and have n_rows in total.
-bool covers(const std::vector<RowRun>& runs, int64_t n_stored, uint64_t n_rows) {
-    uint64_t total = 0;
-    for (const RowRun& run : runs) {
-        if (run.first < 0 || run.n < 0 || run.first > n_stored || run.n > n_stored - run.first) return false;
-        total += static_cast<uint64_t>(run.n);
-    }
-    return total == n_rows;
-}
-
 // Collects the tensors to read, then reads them on all threads. After the first failure, further requests do
 // nothing.
 class Loader final : public TensorLoader {
 public:
-    Loader(const ModelSpec& spec, const TensorMap& names) : spec_(spec), names_(names) {}
+    Loader(const ModelSpec& spec, const TensorMap& names) : spec_(spec), files_(names) {}
 
-    Status open(const std::vector<std::string>& paths);
+    Status open(const std::vector<std::string>& paths) { return files_.open(paths); }
     Status place();
     Status read(ThreadPool& pool, const LoadGate* load_gate);
     std::unique_ptr<Weights> take() { return std::move(weights_); }
 
-    bool has(const std::string& name) const override { return names_.contains(name); }
+    bool has(const std::string& name) const override { return files_.has(name); }
     void linear(const std::string& name, int rows, int cols, Linear& target) override;
     void floats(const std::string& name, std::vector<uint64_t> shape, const float*& target) override;
 
 private:
-    std::optional<Source> find(const std::string& name, std::vector<uint64_t> shape);
+    // Nothing after a failure, which it records.
+    std::optional<TensorFiles::Source> find(const std::string& name, std::vector<uint64_t> shape);
     void matrix(const std::string& name, int rows, int cols, Matrix& target);
     // A norm of rows of `width` columns.
     void norm(const std::string& name, const NormSpec& spec, int width, Norm& target);
@@ -76,79 +45,25 @@ private:
     Status allocate();
 
     const ModelSpec& spec_;
-    const TensorMap& names_;
+    TensorFiles files_;
     Status status_;
-    std::vector<MappedFile> files_;
-    std::vector<std::string> printable_paths_;
-    std::vector<GgufHeader> headers_;
-    std::unordered_map<std::string, Source> sources_;
     std::vector<MatrixLoad> loads_;
     std::unique_ptr<Weights> weights_ = std::make_unique<Weights>();
 };
 
-Status Loader::open(const std::vector<std::string>& paths) {
-    headers_.reserve(paths.size());
-    files_.reserve(paths.size());  // sources point at them
-    for (const std::string& path : paths) {
-        Result<MappedFile> file = MappedFile::open(path);
-        if (!file.ok()) return file.error();
-        files_.push_back(std::move(file.value()));
-        printable_paths_.push_back(printable(path, 4096));
-        const auto bytes = files_.back().bytes();
-        Result<GgufHeader> header = parse_gguf(bytes, bytes.size());
-        if (!header.ok())
-            return Error{header.error().fault, printable_paths_.back() + ": " + header.error().message};
-        headers_.push_back(std::move(header.value()));
-        // Only the tensor table is needed here.
-        headers_.back().metadata = {};
-        files_.back().drop_pages(bytes.data(), static_cast<size_t>(headers_.back().data_offset));
-        for (const GgufTensor& tensor : headers_.back().tensors) {
-            const auto* data = reinterpret_cast<const uint8_t*>(bytes.data()) + tensor.offset;
-            if (!sources_.emplace(tensor.name, Source{&tensor, data, &files_.back(), {}}).second)
-                return invalid(printable_paths_.back() + ": tensor " + printable(tensor.name) +
-                               " is in two files of the model");
-        }
-    }
-    return {};
-}
-
-std::optional<Source> Loader::find(const std::string& name, std::vector<uint64_t> shape) {
+std::optional<TensorFiles::Source> Loader::find(const std::string& name, std::vector<uint64_t> shape) {
     if (!status_.ok()) return std::nullopt;
-    const auto mapped = names_.find(name);
-    const StoredTensor stored = mapped == names_.end() ? StoredTensor{name, {}} : mapped->second;
-    const auto source_at = sources_.find(stored.name);
-    if (source_at == sources_.end()) {
-        status_ = invalid(printable_paths_.front() + ": tensor " + stored.name + " is missing");
-        return std::nullopt;
-    }
-    Source source = source_at->second;
-    source.change = stored.change;
-    source.runs = stored.runs;
-    if (source.runs.empty()) {
-        source.runs.push_back({0, static_cast<int64_t>(shape[0])});
-    } else if (!covers(source.runs, stored.n_rows, shape[0])) {
-        status_ = invalid(printable_paths_.front() + ": tensor " + stored.name +
-                          " does not have the rows of " + name);
-        return std::nullopt;
-    } else {
-        shape[0] = static_cast<uint64_t>(stored.n_rows);
-    }
-    const bool is_equal = source.change == TensorChange::kNone
-                              ? source.tensor->shape == shape
-                              : product(source.tensor->shape) == product(shape);
-    if (!is_equal) {
-        status_ = invalid(printable_paths_.front() + ": tensor " + stored.name + " has shape " +
-                          shape_text(source.tensor->shape) + "; the metadata says " + shape_text(shape));
-        return std::nullopt;
-    }
-    return source;
+    Result<TensorFiles::Source> found = files_.find(name, std::move(shape));
+    if (found.ok()) return std::move(found.value());
+    status_ = found.error();
+    return std::nullopt;
 }
 
 void Loader::matrix(const std::string& name, int rows, int cols, Matrix& target) {
     auto source = find(name, {static_cast<uint64_t>(rows), static_cast<uint64_t>(cols)});
     if (!source) return;
     if (source->change != TensorChange::kNone) {
-        status_ = invalid(printable_paths_.front() + ": tensor " + name + " is not a matrix as it is stored");
+        status_ = files_.refuse("tensor " + name + " is not a matrix as it is stored");
         return;
     }
     target = {source->tensor->format, rows, cols, nullptr};
@@ -160,10 +75,10 @@ void Loader::floats(const std::string& name, std::vector<uint64_t> shape, const 
     if (!source) return;
     const Format format = source->tensor->format;
     if (is_quantized(format)) {
-        status_ = invalid(printable_paths_.front() + ": tensor " + name + " must be stored as plain floats");
+        status_ = files_.refuse("tensor " + name + " must be stored as plain floats");
         return;
     }
-    const size_t n = product(shape);
+    const size_t n = n_values(shape);
     Result<Buffer> buffer = Buffer::allocate(sizeof(float) * n, Pages::kSmall, "the model's weights");
     if (!buffer.ok()) {
         status_ = buffer.error();
@@ -316,14 +231,9 @@ Status Loader::allocate() {
 }
 
 Status Loader::read(ThreadPool& pool, const LoadGate* load_gate) {
-    size_t held_bytes = 0;
-    for (const GgufHeader& header : headers_) held_bytes += kTokenizerBytesPerHeaderByte * header.data_offset;
+    const size_t held_bytes = kTokenizerBytesPerHeaderByte * files_.header_bytes();
     if (Status status = read_matrices(loads_, pool, load_gate, held_bytes); !status.ok()) return status;
-    for (size_t i = 0; i < files_.size(); ++i) {
-        if (files_[i].damaged())
-            return io_error(printable_paths_[i] +
-                            " changed or was truncated while it was read; fetch it again");
-    }
+    if (Status status = files_.check_undamaged(); !status.ok()) return status;
     if (spec_.has_tied_head) weights_->head.matrix = weights_->embedding;
     return {};
 }
