@@ -15,11 +15,11 @@ import torch
 
 from tests.mirror.test_native_families import blueprint_of_config, write_model
 from tests.mirror.test_torch_families import CASES
-from tests.support.llama_cpp_logits import llama_cpp_logits
+from tests.support.llama_cpp import llama_cpp_logits
 from zeropoint.models.build import build, load
 from zeropoint.weights.open_model import open_model
 
-N_CTX = 64
+N_CTX = 64  # of llama_cpp_logits
 COMPARED = {
     "phi3": ("full", "longrope, beyond", "longrope, within", "phi4, beyond", "phi4, within"),
     "granite": ("tied", "untied, biased"),
@@ -49,7 +49,7 @@ def test_logits_equal_llama_cpps(
     ids = np.random.default_rng(3).integers(0, opened.blueprint.n_vocab, 20).tolist()
     with torch.no_grad():
         ours = module(torch.tensor([ids]), module.new_cache(N_CTX))[0].numpy()
-    theirs = llama_cpp_logits(llama_cpp, path, ids, N_CTX)
+    theirs = llama_cpp_logits(llama_cpp, path, ids)
     record_property("gap", float(np.abs(ours - theirs).max()))
     assert ours.std() > 0.1
     np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=0)

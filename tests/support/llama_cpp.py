@@ -36,6 +36,7 @@ params = L.llama_context_default_params()
 params.n_ctx, params.n_batch, params.n_ubatch = max(len(ids), 64), 64, 64
 params.n_threads = params.n_threads_batch = 1
 params.type_k = params.type_v = L.GGML_TYPE_F32
+params.flash_attn_type = 0  # which would compute in half precision
 context = L.llama_init_from_model(model, params)
 n_vocab = L.llama_vocab_n_tokens(L.llama_model_get_vocab(model))
 batch, rows = L.llama_batch_init(64, 0, 1), []

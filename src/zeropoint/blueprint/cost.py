@@ -72,6 +72,6 @@ def _active_matrix_weights(block: Block, d_model: int) -> int:
         share = block.ffn.n_active / block.ffn.n_experts
     return sum(
         round(math.prod(shape) * (share if len(shape) == 3 else 1))
-        for shape in shapes.values()
-        if len(shape) > 1
+        for name, shape in shapes.items()
+        if len(shape) > 1 and not name.endswith("bias")
     )

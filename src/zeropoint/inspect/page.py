@@ -31,7 +31,7 @@ EXPLANATIONS = {
     "the tokens they look at: the darker, the more attention. A dark first column is a head that rests on "
     "the first token; a diagonal is one that looks at the token itself or the one before.",
     "Attention of single heads": "Each row shows how much attention its token pays to each earlier token; a "
-    "row sums to 1, and an empty cell is none.",
+    "row sums to 1 (in gpt-oss to less: a head can attend to nothing), and an empty cell is none.",
 }
 """The views and what each shows, in the order in which they are drawn."""
 

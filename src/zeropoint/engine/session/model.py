@@ -232,7 +232,7 @@ class Model(ProcessBound):
         *,
         interventions: Sequence[Intervention] = (),
     ) -> AttentionResult:
-        """Attention weights of a layer: float32 [heads, T, T]; each row (a query) sums to 1.
+        """Attention weights of a layer: float32 [heads, T, T]; a row (a query) sums to 1, less with a sink.
 
         A notebook shows the result as heat maps; index it, or pass it to numpy, as an array.
         """

@@ -92,7 +92,8 @@ class LensResult:
 class AttentionResult:
     """Attention weights of heads of one layer over one text: an array, with the text of the tokens.
 
-    weights: float32 [heads, T, T]; each row (a query) sums to 1. heads: their numbers in the layer.
+    weights: float32 [heads, T, T]; each row (a query) sums to 1, or less if the heads have a sink (gpt-oss).
+    heads: their numbers in the layer.
     texts: tokens of the text. numpy functions accept a result in place of its weights.
     """
 
