@@ -1,14 +1,17 @@
 // Facts of the native engine that Python needs, stated here once: limits, names, sizes and shared messages.
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/threads.hpp"
 #include "bind/config.hpp"
 #include "bind/status.hpp"
+#include "formats/lattice.hpp"
 #include "kernels/kernels.hpp"
 #include "model/batch.hpp"
 #include "model/recurrence/recurrence.hpp"
@@ -63,6 +66,22 @@ nb::dict encodings() {
     return found;
 }
 
+// Levels of the points of a lattice, [points, columns].
+nb::ndarray<nb::numpy, uint8_t, nb::ndim<2>> lattice_points(const std::string& name) {
+    const Lattice& found = lattice(name);
+    if (found.name != name) raise(invalid("unknown lattice `" + name + "`"), Origin::kArgument);
+    const auto n_columns = static_cast<size_t>(found.n_columns);
+    auto levels = std::make_unique<std::vector<uint8_t>>(static_cast<size_t>(found.n_points) * n_columns);
+    found.for_each_point([&](int point, int rank) {
+        for (int column = 0; column < found.n_columns; ++column)
+            (*levels)[static_cast<size_t>(point) * n_columns + static_cast<size_t>(column)] =
+                static_cast<uint8_t>(found.level(rank, column));
+    });
+    std::vector<uint8_t>* data = levels.release();
+    nb::capsule owner(data, [](void* p) noexcept { delete static_cast<std::vector<uint8_t>*>(p); });
+    return {data->data(), {data->size() / n_columns, n_columns}, owner};
+}
+
 const char* name_of(CacheType cache_type) {
     for (const auto& [name, type] : kCacheTypes)
         if (type == cache_type) return name;
@@ -88,6 +107,8 @@ void bind_constants(nb::module_& m) {
           nb::arg("d_head"),
           "Bytes of one KV cache page, which holds PAGE_POSITIONS keys and values of every layer, padding "
           "included.");
+    m.def("lattice", &lattice_points, nb::arg("name"),
+          "The points of a lattice of weights, named by a number format: levels uint8 [points, columns].");
     m.def("tap_names", &tap_names_of, nb::arg("spec"),
           nb::sig("def tap_names(spec: dict[str, object]) -> list[str]"),
           "The taps of a model with this specification, in the order of the forward pass.");

@@ -96,6 +96,8 @@ inline std::vector<size_t> half_offsets(Format format) {
             return {108};
         case Format::kQ6_K:
             return {208};
+        case Format::kIQ1_M:
+            return {};
         case Format::kTQ1_0:
             return {52};
         case Format::kTQ2_0:

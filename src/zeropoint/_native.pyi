@@ -34,6 +34,11 @@ def page_bytes(cache_type: str, n_layers: int, n_kv_heads: int, d_head: int) -> 
     Bytes of one KV cache page, which holds PAGE_POSITIONS keys and values of every layer, padding included.
     """
 
+def lattice(name: str) -> Annotated[NDArray[numpy.uint8], dict(shape=(None, None))]:
+    """
+    The points of a lattice of weights, named by a number format: levels uint8 [points, columns].
+    """
+
 def tap_names(spec: dict[str, object]) -> list[str]:
     """
     The taps of a model with this specification, in the order of the forward pass.

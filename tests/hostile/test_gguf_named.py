@@ -17,6 +17,7 @@ from types import ModuleType
 
 import pytest
 
+from zeropoint import _native
 from zeropoint.errors import BadModelFile
 from zeropoint.weights.gguf.reader import open_gguf
 
@@ -220,14 +221,21 @@ def test_invalid_offsets_are_rejected(make: Bytes, rejects):
 def test_unsupported_tensor_types_are_rejected(kind: int, name: str, make: Bytes, rejects):
     listed = (
         "supported are F32 (0), F16 (1), Q4_0 (2), Q4_1 (3), Q5_0 (6), Q5_1 (7), Q8_0 (8), Q2_K (10), "
-        "Q3_K (11), Q4_K (12), Q5_K (13), Q6_K (14), IQ4_NL (20), IQ4_XS (23), BF16 (30), TQ1_0 (34), "
-        "TQ2_0 (35), MXFP4 (39), NVFP4 (40), Q1_0 (41), Q2_0 (42)"
+        "Q3_K (11), Q4_K (12), Q5_K (13), Q6_K (14), IQ2_XXS (16), IQ2_XS (17), IQ3_XXS (18), IQ1_S (19), "
+        "IQ4_NL (20), IQ3_S (21), IQ2_S (22), IQ4_XS (23), IQ1_M (29), BF16 (30), TQ1_0 (34), TQ2_0 (35), "
+        "MXFP4 (39), NVFP4 (40), Q1_0 (41), Q2_0 (42)"
     )
     rejects(make.tensor(kind=kind), f"tensor `w` has the type id {kind} ({name}", listed)
 
 
-def test_rows_must_divide_into_blocks(make: Bytes, rejects):
-    rejects(make.tensor(dims=(48, 2), kind=8), "rows of 48 weights; for Q8_0 it must be a multiple of 32")
+BLOCK_FORMATS = [form for form in _native.formats() if form[2] > 1]
+
+
+@pytest.mark.parametrize("form", BLOCK_FORMATS, ids=lambda form: form[0])
+def test_rows_must_divide_into_blocks(form: tuple[str, int, int, int], make: Bytes, rejects):
+    name, kind, block, _ = form
+    message = f"rows of {block + 16} weights; for {name} it must be a multiple of {block}"
+    rejects(make.tensor(dims=(block + 16, 2), kind=kind), message)
 
 
 def test_duplicate_tensors_are_rejected(make: Bytes, rejects):

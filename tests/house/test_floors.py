@@ -63,7 +63,7 @@ ROOMS = {
     "cli": Room(5, (), ("click", "prompt_toolkit", "rich")),
 }
 # The extension is on floor 0, but only these packages use it.
-KNOW_NATIVE = {"engine", "engine/session", "engine_options", "planning", "weights"}
+KNOW_NATIVE = {"engine", "engine/session", "engine_options", "formats", "planning", "weights"}
 NATIVE_ORDER = ["base", "formats", "kernels", "ops", "model", "runtime", "bind"]
 NATIVE_OUTSIDE = {"tests", "fuzz"}  # may use any of these except bind
 INSTRUCTION_SETS = {"scalar", "avx2", "avx512", "neon", "neon_dotprod"}

@@ -113,6 +113,19 @@ def test_every_instruction_set_gives_the_same_bits(name: str, exact: bool) -> No
             assert got.tobytes() == want.tobytes(), (isa, rows, cols, tokens)
 
 
+@pytest.mark.parametrize("name", QUANTIZED)
+@pytest.mark.parametrize("exact", [True, False])
+def test_any_bytes_are_multiplied(name: str, exact: bool) -> None:
+    """Scales that are NaN, infinite or denormal, and every code: the same on every processor, no crash."""
+    form = formats.get(name)
+    rng = np.random.default_rng(5)
+    packed = rng.integers(0, 256, (40, 5 * form.BLOCK_BYTES), dtype=np.uint8)
+    x = activations(3, 5 * form.BLOCK_WEIGHTS)
+    want = native("scalar", name, packed, x, exact=exact)
+    for isa in ISAS:
+        np.testing.assert_array_equal(native(isa, name, packed, x, exact=exact), want)
+
+
 def test_a_matrix_of_the_wrong_size_is_rejected() -> None:
     packed = matrix("Q4_0", 4, 64).reshape(-1)
     x = activations(1, 64)

@@ -18,7 +18,13 @@ def packed_matrix(name: str, rows: int, cols: int, seed: int) -> NDArray[np.uint
         return form.pack(rng.standard_normal((rows, cols)).astype(np.float32) * np.float32(0.05))
     n_blocks = cols // form.BLOCK_WEIGHTS
     blocks = rng.integers(0, 256, (rows, n_blocks * form.BLOCK_BYTES), dtype=np.uint8)
-    # These formats have one binary16 super-scale per block, their first two bytes.
+    # These formats have one binary16 super-scale per block: its first two bytes, or four bits of each of the
+    # last four 16-bit numbers.
     scales = rng.standard_normal((rows, n_blocks)).astype("<f2") * np.float16(2.0**-10)
-    blocks.reshape(rows, n_blocks, -1)[..., :2] = scales[..., None].view(np.uint8)
+    view = blocks.reshape(rows, n_blocks, -1)
+    if name == "IQ1_M":
+        quarters = scales.view("<u2")[..., None] >> np.array([0, 4, 8, 12], np.uint16) & 15
+        view[..., 49::2] = (view[..., 49::2] & 15) | (quarters << 4).astype(np.uint8)
+    else:
+        view[..., :2] = scales[..., None].view(np.uint8)
     return blocks

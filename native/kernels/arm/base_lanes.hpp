@@ -148,6 +148,47 @@ struct BaseLanes {
                    a);
     }
     static int32_t reduce_add(I a) { return vaddvq_s32(vaddq_s32(vaddq_s32(a.a, a.b), vaddq_s32(a.c, a.d))); }
+    static I load_words(const uint8_t* p) {
+        return map([](auto q) { return vreinterpretq_s32_u8(q); }, load_bytes(p));
+    }
+    static I load_unsigned(const uint8_t* p) { return widen_unsigned(vld1q_u8(p)); }
+    static I widen_unsigned(uint8x16_t bytes) {
+        const uint16x8_t low = vmovl_u8(vget_low_u8(bytes)), high = vmovl_high_u8(bytes);
+        return {vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(low))),
+                vreinterpretq_s32_u32(vmovl_high_u16(low)),
+                vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(high))),
+                vreinterpretq_s32_u32(vmovl_high_u16(high))};
+    }
+    template <int from, int to, uint32_t mask>
+    static I bits(I a) {
+        return map(
+            [](auto p) {
+                uint32x4_t word = vreinterpretq_u32_s32(p);
+                if constexpr (from > 0) word = vshrq_n_u32(word, from);
+                return vreinterpretq_s32_u32(vshlq_n_u32(vandq_u32(word, vdupq_n_u32(mask)), to));
+            },
+            a);
+    }
+    static I either(I a, I b) {
+        return map([](auto p, auto q) { return vorrq_s32(p, q); }, a, b);
+    }
+    static I exclusive(I a, I b) {
+        return map([](auto p, auto q) { return veorq_s32(p, q); }, a, b);
+    }
+    static Bytes as_bytes(I a) {
+        return map([](auto p) { return vreinterpretq_u8_s32(p); }, a);
+    }
+    static Bytes gather(const uint32_t* table, I indices) {
+        return map(
+            [table](auto p) {
+                uint32x4_t words = vdupq_n_u32(table[vgetq_lane_s32(p, 0)]);
+                words = vld1q_lane_u32(table + vgetq_lane_s32(p, 1), words, 1);
+                words = vld1q_lane_u32(table + vgetq_lane_s32(p, 2), words, 2);
+                words = vld1q_lane_u32(table + vgetq_lane_s32(p, 3), words, 3);
+                return vreinterpretq_u8_u32(words);
+            },
+            indices);
+    }
     static I zero_int() { return all(vdupq_n_s32(0)); }
     static void store_int16(int16_t* p, I a) {
         vst1q_s16(p, vmovn_high_s32(vmovn_s32(a.a), a.b));
@@ -181,6 +222,12 @@ struct BaseLanes {
 
     static Bytes load_bytes(const uint8_t* p) {
         return {vld1q_u8(p), vld1q_u8(p + 16), vld1q_u8(p + 32), vld1q_u8(p + 48)};
+    }
+    static void store_bytes(uint8_t* p, Bytes a) {
+        vst1q_u8(p, a.a);
+        vst1q_u8(p + 16, a.b);
+        vst1q_u8(p + 32, a.c);
+        vst1q_u8(p + 48, a.d);
     }
     // Shifts stay within a byte, so that a mask of all that is left need not be applied.
     template <int from, int to, int mask>
@@ -244,19 +291,13 @@ struct BaseLanes {
     }
     // Below 2, where a number is denormal, the second pattern is the larger one.
     static F powers_of_two(Rows a) {
-        const uint8x16_t bytes = vreinterpretq_u8_s8(a);
-        const uint16x8_t low = vmovl_u8(vget_low_u8(bytes)), high = vmovl_high_u8(bytes);
-        const I e = {vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(low))),
-                     vreinterpretq_s32_u32(vmovl_high_u16(low)),
-                     vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(high))),
-                     vreinterpretq_s32_u32(vmovl_high_u16(high))};
         return map(
             [](auto p) {
                 const int32x4_t one = vdupq_n_s32(1);
                 return vreinterpretq_f32_s32(
                     vmaxq_s32(vshlq_n_s32(vsubq_s32(p, one), 23), vshlq_n_s32(vaddq_s32(p, one), 21)));
             },
-            e);
+            widen_unsigned(vreinterpretq_u8_s8(a)));
     }
     static F load_e4m3(const uint8_t* p) {
         const uint8x16_t numbers = vld1q_u8(p);

@@ -135,6 +135,34 @@ struct Lanes : x86::RowBytes<Lanes> {
         four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
         return _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
     }
+    static I load_words(const uint8_t* p) {
+        const Bytes a = load_bytes(p);
+        return {a.lo, a.hi};
+    }
+    static I load_unsigned(const uint8_t* p) {
+        const Rows a = load_rows(p);
+        return {_mm256_cvtepu8_epi32(a), _mm256_cvtepu8_epi32(_mm_srli_si128(a, 8))};
+    }
+    template <int from, int to, uint32_t mask>
+    static __m256i bits(__m256i a) {
+        const __m256i low =
+            _mm256_and_si256(_mm256_srli_epi32(a, from), _mm256_set1_epi32(static_cast<int>(mask)));
+        return _mm256_slli_epi32(low, to);
+    }
+    template <int from, int to, uint32_t mask>
+    static I bits(I a) {
+        return {bits<from, to, mask>(a.lo), bits<from, to, mask>(a.hi)};
+    }
+    static I either(I a, I b) { return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)}; }
+    static I exclusive(I a, I b) { return {_mm256_xor_si256(a.lo, b.lo), _mm256_xor_si256(a.hi, b.hi)}; }
+    static Bytes as_bytes(I a) { return {a.lo, a.hi}; }
+    static Bytes gather(const uint32_t* table, I indices) {
+        alignas(32) uint32_t at[16];
+        _mm256_store_si256(reinterpret_cast<__m256i*>(at), indices.lo);
+        _mm256_store_si256(reinterpret_cast<__m256i*>(at + 8), indices.hi);
+        return {_mm256_set_m128i(four_words(table, at + 4), four_words(table, at)),
+                _mm256_set_m128i(four_words(table, at + 12), four_words(table, at + 8))};
+    }
     static I zero_int() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
     static void store_int16(int16_t* p, I a) {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),

@@ -102,6 +102,23 @@ struct Lanes : x86::RowBytes<Lanes> {
         return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a), 23));
     }
     static int32_t reduce_add(I a) { return _mm512_reduce_add_epi32(a); }
+    static I load_words(const uint8_t* p) { return load_bytes(p); }
+    static I load_unsigned(const uint8_t* p) { return _mm512_cvtepu8_epi32(load_rows(p)); }
+    template <int from, int to, uint32_t mask>
+    static I bits(I a) {
+        return _mm512_slli_epi32(
+            _mm512_and_si512(_mm512_srli_epi32(a, from), _mm512_set1_epi32(static_cast<int>(mask))), to);
+    }
+    static I either(I a, I b) { return _mm512_or_si512(a, b); }
+    static I exclusive(I a, I b) { return _mm512_xor_si512(a, b); }
+    static Bytes as_bytes(I a) { return a; }
+    static Bytes gather(const uint32_t* table, I indices) {
+        alignas(64) uint32_t at[16];
+        _mm512_store_si512(at, indices);
+        const __m256i low = _mm256_set_m128i(four_words(table, at + 4), four_words(table, at));
+        const __m256i high = _mm256_set_m128i(four_words(table, at + 12), four_words(table, at + 8));
+        return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+    }
     static I zero_int() { return _mm512_setzero_si512(); }
     static void store_int16(int16_t* p, I a) {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a));
@@ -118,6 +135,7 @@ struct Lanes : x86::RowBytes<Lanes> {
     }
 
     static Bytes load_bytes(const uint8_t* p) { return _mm512_loadu_si512(p); }
+    static void store_bytes(uint8_t* p, Bytes a) { _mm512_storeu_si512(p, a); }
     template <int from, int to>
     static Bytes moved(Bytes a) {
         if constexpr (from > to) return _mm512_srli_epi16(a, from - to);

@@ -13,6 +13,7 @@
 //     weighted_dot(a, b)     combines the dot products of both parts exactly; a == b if kParts is 1
 //     add_minimum(sum, x)    adds the minimums' contribution to the product with x
 //     save(p), load(p)       store a head in kSavedFloats floats and restore it; optional
+//   kIsSlow               present if decoding takes longer than multiplying; optional
 //   scale<part>(), minimum<part>()   for dequantizing to float
 //   pack(file_block, row, packed)    copies one row's block of the file into a packed block
 #pragma once

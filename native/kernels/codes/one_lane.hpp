@@ -61,6 +61,17 @@ struct OneLane {
         return static_cast<I>(a >> 8 * j & 255);
     }
 
+    static I load_words(const uint8_t* p) { return static_cast<I>(load_bytes(p)); }
+    static I load_unsigned(const uint8_t* p) { return p[lane]; }
+    template <int from, int to, uint32_t mask>
+    static I bits(I a) {
+        return static_cast<I>((static_cast<uint32_t>(a) >> from & mask) << to);
+    }
+    static I either(I a, I b) { return a | b; }
+    static I exclusive(I a, I b) { return a ^ b; }
+    static Bytes as_bytes(I a) { return static_cast<Bytes>(a); }
+    static Bytes gather(const uint32_t* table, I index) { return table[index]; }
+
     static Rows load_rows(const uint8_t* p) { return static_cast<Rows>(p[lane]); }
     static Rows low_nibbles(Rows a) { return a & 15; }
     static Rows high_nibbles(Rows a) { return static_cast<Rows>(static_cast<uint8_t>(a) >> 4); }

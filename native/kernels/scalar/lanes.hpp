@@ -160,6 +160,41 @@ struct Lanes {
         return total;
     }
     static I zero_int() { return {}; }
+    // 16 words, and 16 bytes widened to words.
+    static I load_words(const uint8_t* p) {
+        I r;
+        std::memcpy(r.v, p, sizeof r.v);
+        return r;
+    }
+    static I load_unsigned(const uint8_t* p) {
+        I r;
+        for (int i = 0; i < 16; ++i) r.v[i] = p[i];
+        return r;
+    }
+    // Bits of each word from bit `from` on, moved to bit `to`.
+    template <int from, int to, uint32_t mask>
+    static I bits(I a) {
+        for (int32_t& e : a.v) e = static_cast<int32_t>((static_cast<uint32_t>(e) >> from & mask) << to);
+        return a;
+    }
+    static I either(I a, I b) {
+        for (int i = 0; i < 16; ++i) a.v[i] |= b.v[i];
+        return a;
+    }
+    static I exclusive(I a, I b) {
+        for (int i = 0; i < 16; ++i) a.v[i] ^= b.v[i];
+        return a;
+    }
+    static Bytes as_bytes(I a) {
+        Bytes r;
+        std::memcpy(r.v, a.v, sizeof r.v);
+        return r;
+    }
+    // The words of a table at these indices.
+    static Bytes gather(const uint32_t* table, I indices) {
+        for (int32_t& e : indices.v) e = static_cast<int32_t>(table[e]);
+        return as_bytes(indices);
+    }
     static void store_int16(int16_t* p, I a) {
         for (int i = 0; i < 16; ++i) p[i] = static_cast<int16_t>(a.v[i]);
     }
@@ -194,6 +229,7 @@ struct Lanes {
         std::memcpy(r.v, p, 64);
         return r;
     }
+    static void store_bytes(uint8_t* p, Bytes a) { std::memcpy(p, a.v, 64); }
     // Shifts each byte from bit `from` to bit `to` and applies `mask`.
     template <int from, int to, int mask>
     static Bytes field(Bytes a) {

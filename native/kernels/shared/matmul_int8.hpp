@@ -69,7 +69,12 @@ struct PackedBlocks {
     }
 };
 
-// Formats whose scales and codes are slower to decode for every tile than to decode once and reload.
+// Formats whose scales and codes are slower to decode for every tile than to decode once and reload: on some
+// instruction sets those with sub-blocks, and on all those that look up points of a lattice.
+template <class Codec>
+inline constexpr bool kIsSlow = requires { Codec::kIsSlow; };
+template <class L, class Codec>
+inline constexpr int kWidenFrom = kIsSlow<Codec> ? L::kRowTile + 1 : L::kWidenFrom;
 template <class Codec>
 inline constexpr bool kIsWorthWidening = Codec::kSubBlocks > 1 && requires { Codec::Head::kSavedFloats; };
 
@@ -185,8 +190,9 @@ void multiply_widened(const MatmulInt8& job) {
 
 template <class L, Format format>
 void matmul_int8(const MatmulInt8& job) {
-    if constexpr (L::kWidenFrom > 0 && kIsWorthWidening<Codec<format, L>>)
-        if (job.n_tokens >= L::kWidenFrom) return multiply_widened<L, format>(job);
+    using Block = Codec<format, L>;
+    if constexpr (kWidenFrom<L, Block> > 0 && kIsWorthWidening<Block>)
+        if (job.n_tokens >= kWidenFrom<L, Block>) return multiply_widened<L, format>(job);
     for (int g = 0; g < job.n_groups; ++g) {
         const PackedBlocks<L, format> blocks{job.weights + static_cast<size_t>(g) * job.group_bytes};
         int8_tiles<L, PackedBlocks<L, format>, L::kRowTile>(job, blocks, {0, job.n_blocks}, 0,

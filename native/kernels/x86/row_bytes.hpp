@@ -16,6 +16,15 @@ struct RowBytes {
     static Rows load_rows(const uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
     static Rows low_nibbles(Rows a) { return _mm_and_si128(a, _mm_set1_epi8(15)); }
     static Rows high_nibbles(Rows a) { return low_nibbles(_mm_srli_epi16(a, 4)); }
+    // The words of a table at four indices. Loading them one by one is faster than the gather instructions on
+    // AMD's processors, and on Intel's with the microcode that closes a leak of gathers.
+    static __m128i four_words(const uint32_t* table, const uint32_t* indices) {
+        const auto word = [&](int i) { return static_cast<int>(table[indices[i]]); };
+        __m128i words = _mm_cvtsi32_si128(word(0));
+        words = _mm_insert_epi32(words, word(1), 1);
+        words = _mm_insert_epi32(words, word(2), 2);
+        return _mm_insert_epi32(words, word(3), 3);
+    }
     static Rows subtract_32(Rows a) { return _mm_sub_epi8(a, _mm_set1_epi8(32)); }
     static void split_six_bits(const uint8_t* p, Rows& first, Rows& second) {
         const __m128i lower = load_rows(p);

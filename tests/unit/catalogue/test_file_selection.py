@@ -34,7 +34,7 @@ def test_format_of_a_file_name(file: str, format: str | None) -> None:
 
 def test_supported_formats_are_those_in_the_formats_package() -> None:
     assert all(is_supported(tag) for tag in ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1"))
-    assert not any(is_supported(tag) for tag in ("IQ1_S", "Q9_9", "", None))
+    assert not any(is_supported(tag) for tag in ("IQ3_Q", "Q9_9", "", None))
 
 
 def test_the_smallest_file_of_four_bits_is_the_default() -> None:

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from gguf import quants
 
+from tests.support.packed import packed_matrix
 from zeropoint import formats
 from zeropoint.errors import BadInput
 
 NAMES = formats.names()
+WRITABLE = formats.writable()
+READ_ONLY = sorted({*NAMES} - {*WRITABLE})
 PACKED = [name for name in NAMES if formats.get(name).BLOCK_WEIGHTS > 1]
 
 
@@ -56,7 +59,7 @@ def sample(n: int) -> np.ndarray:
     return ((i * 37 % 64 - 32) * (1 + i // 16) / 64).astype(np.float32)
 
 
-SEARCHED = [name for name in NAMES if not packs(name) and name not in PACKED_BY_LLAMA_CPP]
+SEARCHED = [name for name in WRITABLE if not packs(name) and name not in PACKED_BY_LLAMA_CPP]
 
 
 def row(name: str, n_blocks: int) -> int:
@@ -79,6 +82,7 @@ def test_modules_of_the_folder_are_the_formats():
         *("BF16", "F16", "F32", "IQ4_NL", "Q2_K", "Q3_K", "Q4_0", "Q4_1", "Q4_K"),
         *("Q5_0", "Q5_1", "Q5_K", "Q6_K", "Q8_0"),
         *("IQ4_XS", "MXFP4", "NVFP4", "Q1_0", "Q2_0", "TQ1_0", "TQ2_0"),
+        *("IQ1_M", "IQ1_S", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ3_S", "IQ3_XXS"),
     }
     assert formats.get("q4_1") is formats.get("Q4_1")
     with pytest.raises(BadInput, match=r"unknown weight format `Q4_2`; expected one of BF16, .*closest: Q4_"):
@@ -107,7 +111,7 @@ def test_block_sizes_match_the_native_list():
         assert (n_weights, n_bytes) == (formats.get(name).BLOCK_WEIGHTS, formats.get(name).BLOCK_BYTES)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if packs(name)])
+@pytest.mark.parametrize("name", [name for name in WRITABLE if packs(name)])
 @pytest.mark.parametrize("shape", [(64, 32), (7, 256), (5, 3, 64)])
 def test_pack_is_bit_equal(name: str, shape: tuple[int, ...]):
     shape = (*shape[:-1], max(shape[-1], formats.get(name).BLOCK_WEIGHTS))
@@ -116,6 +120,15 @@ def test_pack_is_bit_equal(name: str, shape: tuple[int, ...]):
     got = formats.get(name).pack(w)
     assert got.dtype == np.uint8
     np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("name", READ_ONLY)
+def test_formats_that_are_read_only_name_another(name: str):
+    with pytest.raises(BadInput, match=f"reads {name} but does not write it.*; use Q._K, which is about as"):
+        formats.check_writable(name.lower())
+    assert not hasattr(formats.get(name), "pack")
+    instead = formats.get(formats.get(name).INSTEAD)
+    assert pytest.approx(formats.get(name).BLOCK_BYTES, rel=0.7) == instead.BLOCK_BYTES
 
 
 def test_nvfp4_refuses_weights_beyond_its_range():
@@ -135,7 +148,10 @@ def test_pack_equals_llama_cpp(name: str):
 @pytest.mark.parametrize("name", NAMES)
 def test_unpack_is_bit_equal(name: str):
     shape = (9, 4, row(name, 3))
-    packed = formats.get(name).pack(weights(np.random.default_rng(2), shape).clip(-2688, 2688))
+    if name in READ_ONLY:
+        packed = packed_matrix(name, 36, shape[-1], seed=2).reshape(9, 4, -1)
+    else:
+        packed = formats.get(name).pack(weights(np.random.default_rng(2), shape).clip(-2688, 2688))
     want = dequantize(packed, name)
     got = formats.get(name).unpack(packed)
     assert got.dtype == np.float32
@@ -156,7 +172,7 @@ def test_unpack_accepts_any_bytes(name: str):
 @pytest.mark.parametrize("name", NAMES)
 def test_unpack_accepts_strided_bytes(name: str):
     form = formats.get(name)
-    packed = form.pack(weights(np.random.default_rng(4), (8, row(name, 2))).clip(-2688, 2688))
+    packed = packed_matrix(name, 8, row(name, 2), seed=4)
     np.testing.assert_array_equal(form.unpack(packed[::2]), form.unpack(packed)[::2])
 
 
@@ -171,7 +187,7 @@ def test_halves_round_to_even_and_preserve_infinity(name: str):
     assert np.isnan(form.unpack(form.pack(np.array([np.nan], np.float32)))).all()
 
 
-@pytest.mark.parametrize("name", PACKED)
+@pytest.mark.parametrize("name", [name for name in PACKED if name in WRITABLE])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_pack_rejects_nan_and_infinity(name: str, bad: float):
     w = np.ones((2, row(name, 2)), np.float32)
@@ -183,8 +199,9 @@ def test_pack_rejects_nan_and_infinity(name: str, bad: float):
 @pytest.mark.parametrize("name", PACKED)
 def test_rows_must_be_multiples_of_blocks(name: str):
     form = formats.get(name)
-    with pytest.raises(BadInput, match=f"a row of {name} must be a multiple of {form.BLOCK_WEIGHTS}"):
-        form.pack(np.ones((2, form.BLOCK_WEIGHTS + 1), np.float32))
+    if name in WRITABLE:
+        with pytest.raises(BadInput, match=f"a row of {name} must be a multiple of {form.BLOCK_WEIGHTS}"):
+            form.pack(np.ones((2, form.BLOCK_WEIGHTS + 1), np.float32))
     with pytest.raises(BadInput, match=f"a multiple of {form.BLOCK_BYTES} bytes"):
         form.unpack(np.ones((2, form.BLOCK_BYTES + 1), np.uint8))
     with pytest.raises(BadInput, match="must be uint8"):
