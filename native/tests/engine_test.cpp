@@ -90,6 +90,22 @@ ZP_TEST(engine_with_parallel_blocks_is_independent_of_threads) {
         for (int run = 0; run < 5; ++run) ZP_CHECK(answer_on(n_threads) == alone);
 }
 
+// The second layer reads the keys and values of the first, whose values have a norm.
+ZP_TEST(engine_with_shared_keys_is_independent_of_threads) {
+    const TinyModel model(true);
+    const auto answer_on = [&](int n_threads, int source) {
+        EngineConfig config = config_of(model.path, {n_threads});
+        config.spec.layers[0].attention.value_norm = {NormKind::kRms, 1e-5f};
+        config.spec.layers[1].attention.source = source;
+        const auto engine = std::move(Engine::open(std::move(config)).value());
+        return answer(*engine, request_of(prompt_of(200), 20));
+    };
+    const Answer alone = answer_on(1, 0);
+    ZP_EQ(alone.tokens.size(), 20u);
+    for (const int n_threads : {2, 3}) ZP_CHECK(answer_on(n_threads, 0) == alone);
+    ZP_CHECK(!(answer_on(1, AttentionSpec::kNoSource) == alone));
+}
+
 ZP_TEST(engine_answers_the_same_after_a_cached_prefix) {
     const TinyModel model(true);
     auto fresh = open(model);
@@ -277,6 +293,26 @@ ZP_TEST(engine_rejects_what_it_cannot_run) {
     ZP_CHECK(has(with([](EngineConfig& c) { c.spec.rotations[0].frequencies[0] = INFINITY; }),
                  "rotations[0].frequencies contains a number that is not finite"));
     ZP_CHECK(has(with([](EngineConfig& c) { c.spec.layers[0].attention.n_heads = 258; }), "more than 128"));
+    const auto with_second = [&](auto change) {
+        return with([&](EngineConfig& c) { change(c.spec.layers[1]); });
+    };
+    ZP_CHECK(has(with([](EngineConfig& c) { c.spec.layers[0].attention.source = 0; }),
+                 "layers[0].attention.source is 0; expected an earlier layer"));
+    ZP_CHECK(has(with_second([](LayerSpec& l) { l.attention.source = 0, l.attention.n_kv_heads = 4; }),
+                 "layers[1].attention.source is 0, whose keys have another shape"));
+    ZP_CHECK(has(with_second([](LayerSpec& l) { l.attention.rotation = 1; }),
+                 "layers[1].attention.rotation is 1; the model has 1 rotations"));
+    ZP_CHECK(has(with_second([](LayerSpec& l) { l.attention.temperature_slope = 0.1f; }),
+                 "layers[1].attention.temperature_interval is 0; expected 1 to"));
+    ZP_CHECK(has(with_second([](LayerSpec& l) { l.attention.value_norm.kind = NormKind::kRms; }),
+                 "layers[1].attention.value_norm.eps must be positive and finite"));
+    ZP_CHECK(has(with_second([](LayerSpec& l) { l.residual_scale = INFINITY; }),
+                 "layers[1].residual_scale is not a finite number"));
+    ZP_CHECK(has(with_second([](LayerSpec& l) { l.ffn.limit = -1; }),
+                 "layers[1].ffn.limit must be finite and not negative"));
+    ZP_CHECK(
+        has(with_second([](LayerSpec& l) { l.ffn.kind = FfnKind::kNone, l.placement = Placement::kOutput; }),
+            "layers[1] has no feed-forward"));
     ZP_CHECK(
         has(with([](EngineConfig& c) { c.paths.push_back(c.paths[0]); }), "is in two files of the model"));
 }

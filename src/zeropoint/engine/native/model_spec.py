@@ -108,7 +108,7 @@ def _runs(model: GgufModel, source: TensorSource, n_rows: int) -> list[tuple[int
     match source:
         case Rename():
             return [(0, n_rows)]
-        case Rows(inner, begin, end):
+        case Rows(inner, begin, end, axis=0):
             return _between(_runs(model, inner, n_rows), begin, end)
         case Regrouped(inner, n_groups, n_members, axis=0, begin=begin):
             runs = _runs(model, inner, n_rows)
