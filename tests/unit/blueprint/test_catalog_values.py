@@ -89,6 +89,16 @@ MINISTRAL_3 = rotary(
     1e6,
     scaling=YarnScaling(16.0, 16384, 32.0, 1.0, 1.0),
 )
+GRANITE = rotary(
+    "ggml-org/llama.cpp, conversion/granite.py",
+    131072,
+    1e-5,
+    1e7,
+    scale=1 / 64,
+    embedding_scale=12.0,
+    head_scale=1 / 8,
+)
+OLMO_2 = rotary(LITGPT, 4096, 1e-6, 5e5)
 GPT_OSS = rotary(
     "openai/gpt-oss, gpt_oss/torch/model.py",
     131072,
@@ -157,16 +167,10 @@ PUBLISHED = {
     "ministral-3-3b": MINISTRAL_3,
     "ministral-3-8b": MINISTRAL_3,
     "phi-4-mini": rotary(LITGPT, 131072, 1e-5, 1e4, rotated=0.75, windows=(262144,), scaling=PHI4_SCALING),
-    "granite-3.3-2b": rotary(
-        "ggml-org/llama.cpp, conversion/granite.py",
-        131072,
-        1e-5,
-        1e7,
-        scale=1 / 64,
-        embedding_scale=12.0,
-        head_scale=1 / 8,
-    ),
-    "olmo-2-7b": rotary(LITGPT, 4096, 1e-6, 5e5),
+    "granite-3.3-2b": GRANITE,
+    "granite-3.3-8b": replace(GRANITE, scale=1 / 128, head_scale=1 / 16),
+    "olmo-2-1b": OLMO_2,
+    "olmo-2-7b": OLMO_2,
     "olmo-3-7b": rotary(
         "ggml-org/llama.cpp, conversion/olmo.py",
         65536,
@@ -243,6 +247,8 @@ HEADS = {
     "lfm2-2.6b": (32, 8),
     "phi-4-mini": (24, 8),
     "granite-3.3-2b": (32, 8),
+    "granite-3.3-8b": (32, 8),
+    "olmo-2-1b": (16, 16),
     "olmo-2-7b": (32, 32),
     "olmo-3-7b": (32, 32),
     "qwen3-30b-a3b": (32, 4),

@@ -96,6 +96,17 @@ PUBLISHED = {
     "granite-3.3-2b": granite_config(
         *(2048, 8192, 40, 32, 8, 49159, 131072), logits=8.0, rope_theta=10000000.0
     ),
+    "granite-3.3-8b": granite_config(
+        *(4096, 12800, 40, 32, 8, 49159, 131072), logits=16.0, rope_theta=10000000.0
+    )
+    | {"attention_multiplier": 0.0078125},
+    "olmo-2-1b": llama_config(
+        "olmo2",
+        *(2048, 8192, 16, 16, 16, 100352, 4096),
+        rms_norm_eps=1e-06,
+        rope_theta=500000,
+        attention_bias=False,
+    ),
     "olmo-2-7b": llama_config(
         "olmo2",
         *(4096, 11008, 32, 32, 32, 100352, 4096),
