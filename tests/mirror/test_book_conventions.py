@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.mirror.family_cases import CASES
 from tests.mirror.test_native_families import N_CTX, blueprint_of_config, write_model
-from tests.mirror.test_torch_families import CASES
 from zeropoint.blueprint import catalog
 from zeropoint.blueprint.parts import norm as norm_specs
 from zeropoint.blueprint.parts.position import Rope

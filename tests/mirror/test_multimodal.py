@@ -9,7 +9,8 @@ import pytest
 import torch
 import transformers
 
-from tests.mirror.test_torch_families import CASES, TOLERANCE, V, both, decoder_ids, gap
+from tests.mirror.family_cases import CASES, V
+from tests.mirror.test_torch_families import TOLERANCE, both, decoder_ids, gap
 from zeropoint.weights.open_model import open_model
 
 _VISION = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}

@@ -15,7 +15,8 @@ import pytest
 import torch
 import transformers
 
-from tests.mirror.test_torch_families import CASES, randomized
+from tests.mirror.family_cases import CASES
+from tests.mirror.test_torch_families import randomized
 from zeropoint import families, formats
 from zeropoint.blueprint import Blueprint
 from zeropoint.convert.convert import convert
@@ -46,7 +47,12 @@ INEXPRESSIBLE = {
     "olmo3-two bases",
 }
 ALL = {f"{family}-{name}": (family, c) for family, configs in CASES.items() for name, c in configs.items()}
-PAIRS = [pytest.param(*pair, id=name) for name, pair in ALL.items() if name not in INEXPRESSIBLE]
+NOT_YET = ("gemma4_text",)  # that the native engine runs
+PAIRS = [
+    pytest.param(*pair, id=name)
+    for name, pair in ALL.items()
+    if name not in INEXPRESSIBLE and pair[0] not in NOT_YET
+]
 WIDE = {"hidden_size": 256, "intermediate_size": 256, "num_attention_heads": 4, "num_key_value_heads": 2}
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.mirror.family_cases import CASES
 from tests.mirror.test_native_families import WIDE, blueprint_of_config, write_model
-from tests.mirror.test_torch_families import CASES
 from zeropoint import AddVector, SamplingParams, Scale
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.interventions import Intervention

@@ -11,7 +11,8 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from tests.mirror.test_torch_families import TOLERANCE, T, V, both, gap
+from tests.mirror.family_cases import V
+from tests.mirror.test_torch_families import TOLERANCE, T, both, gap
 from tests.support.one_thread import one_thread
 from tests.support.tiny_blueprints import SEQ2SEQS
 from zeropoint.models.build import build, load

@@ -9,7 +9,8 @@ import pytest
 import torch
 import transformers
 
-from tests.mirror.test_torch_families import CASES, TOLERANCE, V, both, gap
+from tests.mirror.family_cases import CASES, V
+from tests.mirror.test_torch_families import TOLERANCE, both, gap
 from tests.support.one_thread import one_thread
 
 __all__ = ["one_thread"]

@@ -8,6 +8,7 @@ from zeropoint.blueprint import Block, Blueprint, Embedding, Head
 from zeropoint.blueprint.parts.attention import Attention, QueryScale
 from zeropoint.blueprint.parts.ffn import MLP, ChannelMix, Gated, MixtureOfExperts
 from zeropoint.blueprint.parts.norm import LayerNorm, RMSNorm
+from zeropoint.blueprint.parts.per_layer import PerLayerInput
 from zeropoint.blueprint.parts.position import (
     Alibi,
     DynamicNtkScaling,
@@ -15,6 +16,7 @@ from zeropoint.blueprint.parts.position import (
     LinearScaling,
     LongRopeScaling,
     NoPosition,
+    ProportionalScaling,
     RelativeBias,
     Rope,
     Sinusoidal,
@@ -55,6 +57,25 @@ def _gemma3() -> Blueprint:
     everywhere = replace(local, window=None, position=Rope(1e6, 16, scaling=LinearScaling(8.0)))
     blocks = tuple(Block(a, Gated(48, "gelu_tanh"), norm, "sandwich") for a in (local, everywhere))
     return _decoder("gemma3", *blocks, embedding=Embedding(scale=_D**0.5))
+
+
+def _gemma4() -> Blueprint:
+    local = replace(_GQA, window=4, query_key_norm=_RMS, value_norm=RMSNorm(1e-6, has_gain=False), scale=0.3)
+    rope = Rope(1e6, 16, scaling=ProportionalScaling(0.25))
+    everywhere = replace(local, d_head=16, window=None, position=rope)
+    shared = [replace(a, source=i, value_norm=None) for i, a in enumerate((local, everywhere))]
+    blocks = [
+        Block(
+            attention,
+            Gated(48 if attention.has_keys else 96, "gelu_tanh"),
+            _RMS,
+            "sandwich",
+            per_layer=PerLayerInput(6),
+            has_output_scale=True,
+        )
+        for attention in (local, everywhere, *shared)
+    ]
+    return _decoder("gemma4", *blocks, embedding=Embedding(scale=_D**0.5), head=Head(softcap=3.0))
 
 
 def _smollm3() -> Blueprint:
@@ -211,6 +232,7 @@ DECODERS: dict[str, Blueprint] = {
     "phi2": _phi2(),
     "gemma2": _gemma2(),
     "gemma3": _gemma3(),
+    "gemma4": _gemma4(),
     "smollm3": _smollm3(),
     "mistral3": _ministral3(),
     "mixtral": _mixture(),

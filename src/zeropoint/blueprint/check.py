@@ -6,7 +6,7 @@ Rules across parts are here, those within one part in `rules.py`.
 from __future__ import annotations
 
 from zeropoint.blueprint.parts.attention import Attention
-from zeropoint.blueprint.parts.ffn import ChannelMix
+from zeropoint.blueprint.parts.ffn import Activation, ChannelMix
 from zeropoint.blueprint.parts.norm import Norm
 from zeropoint.blueprint.parts.position import Learned, NoPosition, RelativeBias, Sinusoidal
 from zeropoint.blueprint.parts.recurrence import Rwkv7
@@ -47,6 +47,8 @@ def problems(blueprint: Blueprint) -> Problems:
         block.attention is None or block.attention.is_causal for block in b.blocks
     )
     yield from _stack_rules("blocks", b.blocks, is_causal, b.d_model)
+    yield from _sharing_rules(b)
+    yield from _per_layer_rules(b)
     yield from _norm_after("final_norm", b.final_norm, "blocks", b.blocks)
     yield from _crossing_rules(b)
     if b.mtp is not None:
@@ -148,6 +150,38 @@ def _norm_after(name: str, norm: Norm | None, stack: str, blocks: tuple[Block, .
             f"{name} is None; give a norm, since {last.placement} blocks do not normalize their output, or "
             "use placement post"
         )
+
+
+def _sharing_rules(b: Blueprint) -> Problems:
+    """Keys and values of another block: it must come earlier, have its own, and of the same sizes."""
+    for stack in ("blocks", "encoder"):
+        blocks: tuple[Block, ...] = getattr(b, stack)
+        for i, block in enumerate(blocks):
+            a = block.attention
+            if a is None or a.source is None:
+                continue
+            other = blocks[a.source].attention if 0 <= a.source < i else None
+            field = f"{stack}[{i}].attention"
+            if other is None or not other.has_keys:
+                yield f"{field}.source is {a.source}; expected an earlier block with its own keys and values"
+            elif (other.n_kv_heads, other.d_head) != (a.n_kv_heads, a.d_head):
+                yield (
+                    f"{field} has {a.n_kv_heads} key/value heads of width {a.d_head}, and its source, block "
+                    f"{a.source}, {other.n_kv_heads} of width {other.d_head}; make them equal"
+                )
+
+
+def _per_layer_rules(b: Blueprint) -> Problems:
+    if b.per_layer is not None:
+        yield from in_range("blocks[0].per_layer.width", b.per_layer.width)
+        yield from one_of("blocks[0].per_layer.activation", b.per_layer.activation, Activation)
+        if not b.is_decoder:
+            yield "blocks[0].per_layer is set in a model that is no decoder; set it to None"
+    for stack in ("blocks", "encoder"):
+        for i, block in enumerate(getattr(b, stack)):
+            if block.per_layer != b.per_layer and (stack == "blocks" or block.per_layer is not None):
+                yield f"{stack}[{i}].per_layer differs from blocks[0]; make them equal"
+                return
 
 
 def _crossing_rules(b: Blueprint) -> Problems:

@@ -48,7 +48,7 @@ def weight_bytes(blueprint: Blueprint, bits_per_weight: float = 32) -> int:
 
 def cache_bytes(blueprint: Blueprint, n_positions: int, element_bytes: int = 2) -> int:
     """Bytes of the KV cache for n_positions tokens (2 bytes per element: half precision)."""
-    return 2 * n_positions * element_bytes * sum(attention.d_kv for attention in blueprint.attentions)
+    return 2 * n_positions * element_bytes * sum(a.d_kv for a in blueprint.attentions if a.has_keys)
 
 
 def decode_flops(blueprint: Blueprint, n_positions: int) -> int:
@@ -58,6 +58,8 @@ def decode_flops(blueprint: Blueprint, n_positions: int) -> int:
     """
     matrices = sum(_active_matrix_weights(block, blueprint.d_model) for block in blueprint.blocks)
     head = 0 if blueprint.head is None else blueprint.n_vocab * blueprint.d_model
+    if blueprint.per_layer is not None:
+        matrices += blueprint.n_layers * blueprint.per_layer.width * blueprint.d_model
     attention = sum(
         attention.d_query * min(n_positions, attention.window or n_positions)
         for attention in blueprint.attentions

@@ -20,7 +20,8 @@ from zeropoint.frozen import frozen
 
 __all__ = ["AddVector", "Intervention", "PointEdit", "Scale", "compile_interventions", "intervention_points"]
 
-# Taps through which all information passes: whatever follows reads the tensor only here.
+# Taps through which all information passes: whatever follows reads the tensor only here. So is a block's
+# `output`.
 _MODIFIABLE = (
     *("embedding.output", "after_attention", "after_recurrence", "after_ffn"),
     *("ffn.hidden", "attention.context"),
@@ -90,7 +91,8 @@ def intervention_points(blueprint: Blueprint) -> dict[str, TapPoint]:
     return {
         name: tap
         for name, tap in tap_points(blueprint, 1).items()
-        if name.startswith(("blocks.", "embedding.")) and name.endswith(_MODIFIABLE)
+        if name.startswith(("blocks.", "embedding."))
+        and (name.endswith(_MODIFIABLE) or split_point(name)[0] == "output")
     }
 
 

@@ -19,6 +19,7 @@ from zeropoint.blueprint.parts.position import (
     Llama3Scaling,
     LongRopeScaling,
     NtkScaling,
+    ProportionalScaling,
     RelativeBias,
     Rope,
     RopeScaling,
@@ -102,6 +103,9 @@ def attention_rules(field: str, a: Attention) -> Problems:
     yield from positive(f"{field}.scale", a.scale)
     yield from positive(f"{field}.softcap", a.softcap)
     yield from norm_rules(f"{field}.query_key_norm", a.query_key_norm)
+    yield from norm_rules(f"{field}.value_norm", a.value_norm)
+    if a.source is not None and not a.is_causal:
+        yield f"{field}.source is {a.source} without is_causal; set it to None"
     if a.query_scale is not None:
         yield from positive(f"{field}.query_scale.beta", a.query_scale.beta)
         yield from in_range(f"{field}.query_scale.n_positions", a.query_scale.n_positions)
@@ -137,6 +141,10 @@ def _rope_rules(field: str, rope: Rope, d_head: int) -> Problems:
 
 
 def _scaling_rules(field: str, scaling: RopeScaling, rope: Rope) -> Problems:
+    if isinstance(scaling, ProportionalScaling):
+        if not 0 < scaling.share <= 1:
+            yield f"{field}.share is {scaling.share}; expected above 0 to 1"
+        return
     factor = 1.0 if isinstance(scaling, LongRopeScaling) else scaling.factor
     if not (math.isfinite(factor) and factor >= 1):
         yield f"{field}.factor is {factor}; expected 1 or more"

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.ffn import FFN
 from zeropoint.blueprint.parts.norm import Norm
+from zeropoint.blueprint.parts.per_layer import PerLayerInput
 from zeropoint.blueprint.parts.position import EmbeddingPosition, NoPosition
 from zeropoint.blueprint.parts.recurrence import Recurrence
 from zeropoint.errors import BadInput
@@ -40,6 +41,8 @@ class Block:
     cross_attention: attends to the encoder's output, between attention and FFN.
     norm, ffn: None if the block has none (attention-only models).
     residual_scale: factor of what each sublayer adds to its input (Granite).
+    per_layer: a small input of the block's own for each token, read last (Gemma 4).
+    has_output_scale: the block's output is multiplied by a learned number (Gemma 4).
     """
 
     attention: Attention | None
@@ -49,11 +52,20 @@ class Block:
     cross_attention: Attention | None = None
     recurrence: Recurrence | None = None
     residual_scale: float = 1.0
+    per_layer: PerLayerInput | None = None
+    has_output_scale: bool = False
 
     @property
     def mixer(self) -> Literal["attention", "recurrence"]:
         """The name of the part that mixes the tokens."""
         return "attention" if self.recurrence is None else "recurrence"
+
+    @property
+    def output_tap(self) -> str:
+        """The name of the tap of the residual stream after the block."""
+        if self.per_layer is not None or self.has_output_scale:
+            return "output"
+        return f"after_{self.mixer if self.ffn is None else 'ffn'}"
 
     def with_attention(self, **changes: Any) -> Block:
         """The block with some fields of its attention changed; unchanged if it has none."""
@@ -126,6 +138,11 @@ class Blueprint:
         if not self.attentions:
             raise BadInput(f"no block of this {self.family} model has attention")
         return self.attentions[0]
+
+    @property
+    def per_layer(self) -> PerLayerInput | None:
+        """The per-layer input of the blocks, which all have the same or none."""
+        return self.blocks[0].per_layer if self.blocks else None
 
     @property
     def n_layers(self) -> int:

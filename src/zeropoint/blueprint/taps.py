@@ -4,10 +4,11 @@ engine.
 A tap with the name of a module is that module's output. Inside attention: `scores` are q k^T * scale,
 `capped` scores after the soft cap, `masked` scores plus mask and distance bias, `weights` their softmax, and
 `context` the values averaged with these weights; `gate`, before its sigmoid, multiplies them. `ffn.hidden` is
-the input of `down`; `after_attention` and `after_ffn` are the residual stream. Axes: T tokens read in this
-pass, S all tokens they can attend to (more than T with a KV cache), C tokens of an encoder-decoder's source,
-D model width, H query heads, N key/value heads, K head width, R columns of a recurrence, F feed-forward
-width, E experts, V vocabulary.
+the input of `down`; `after_attention` and `after_ffn` are the residual stream, and `output` is what leaves a
+block that does more. Axes: T tokens read in this pass, S all tokens they can attend to (more than T with a KV
+cache), C tokens of an encoder-decoder's source, D model width, H query heads, N key/value heads, K head
+width, P columns of per-layer inputs, R columns of a recurrence, F feed-forward width, E experts, V
+vocabulary.
 """
 
 from __future__ import annotations
@@ -85,6 +86,8 @@ def _embedding(name: str, b: Blueprint, t: str) -> Named:
     if b.embedding.position != NoPosition():
         yield f"{name}.position", f"{t}D", {}
     yield f"{name}.output", f"{t}D", {}
+    if b.per_layer is not None:
+        yield f"{name}.per_layer", f"{t}P", {"P": b.n_layers * b.per_layer.width}
 
 
 def _block(block: Block, d_model: int, t: str, s: str) -> Named:
@@ -109,6 +112,14 @@ def _block(block: Block, d_model: int, t: str, s: str) -> Named:
             yield f"{name}_output_norm", f"{t}D", {}
         if not (is_parallel and name == block.mixer):
             yield f"after_{name}", f"{t}D", {}
+    if block.per_layer is not None:
+        for name in ("gate", "hidden"):
+            yield f"per_layer.{name}", f"{t}P", {"P": block.per_layer.width}
+        yield "per_layer.output", f"{t}D", {}
+        if block.norm is not None:
+            yield "per_layer_norm", f"{t}D", {}
+    if block.output_tap == "output":
+        yield "output", f"{t}D", {}
 
 
 def _attention(a: Attention, t: str, new: str, s: str) -> Named:
@@ -119,8 +130,12 @@ def _attention(a: Attention, t: str, new: str, s: str) -> Named:
     points = [("query", query), ("key", key), ("value", key)]
     if a.query_key_norm is not None:
         points += [("query_norm", query), ("key_norm", key)]
+    if a.value_norm is not None:
+        points.append(("value_norm", key))
     if isinstance(a.position, RotaryPosition) and not is_cross:
         points += [("query_rotated", query), ("key_rotated", key)]
+    if not a.has_keys:
+        points = [(name, axes) for name, axes in points if axes != key]
     points.append(("scores", table))
     if a.softcap is not None:
         points.append(("capped", table))

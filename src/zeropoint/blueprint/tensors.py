@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.ffn import FFN, MLP, ChannelMix, Gated
-from zeropoint.blueprint.parts.norm import LayerNorm, Norm
+from zeropoint.blueprint.parts.norm import LayerNorm, Norm, RMSNorm
 from zeropoint.blueprint.parts.position import Learned, RelativeBias
 from zeropoint.blueprint.spec import Block, Blueprint
 
@@ -32,6 +32,11 @@ def _all(b: Blueprint) -> Named:
     if b.embedding.n_types:
         yield "embedding.segment.weight", (b.embedding.n_types, b.d_model)
     yield from _norm("embedding.norm", b.embedding.norm, b.d_model)
+    if b.per_layer is not None:
+        width = b.per_layer.width
+        yield "embedding.per_layer.weight", (b.n_vocab, b.n_layers * width)
+        yield "embedding.per_layer_projection.weight", (b.n_layers * width, b.d_model)
+        yield from _norm("embedding.per_layer_norm", b.blocks[0].norm, width)
     yield from _stack("encoder", b.encoder, b.d_model)
     yield from _norm("encoder_norm", b.encoder_norm, b.d_model)
     yield from _stack("blocks", b.blocks, b.d_model)
@@ -83,15 +88,24 @@ def _block(block: Block, d: int) -> Named:
     yield from _ffn("ffn", block.ffn, d)
     if block.placement in ("sandwich", "output") and block.ffn is not None:
         yield from _norm("ffn_output_norm", block.norm, d)
+    if block.per_layer is not None:
+        yield from _linear("per_layer.gate", block.per_layer.width, d, False)
+        yield from _linear("per_layer.projection", d, block.per_layer.width, False)
+        yield from _norm("per_layer_norm", block.norm, d)
+    if block.has_output_scale:
+        yield "output_scale.weight", (1,)
 
 
 def _attention(name: str, a: Attention, d: int) -> Named:
     has_bias = a.bias in ("qkv", "all")
     yield from _linear(f"{name}.query", a.d_query, d, has_bias)
-    yield from _linear(f"{name}.key", a.d_kv, d, has_bias)
-    yield from _linear(f"{name}.value", a.d_kv, d, has_bias)
+    if a.has_keys:
+        yield from _linear(f"{name}.key", a.d_kv, d, has_bias)
+        yield from _linear(f"{name}.value", a.d_kv, d, has_bias)
     yield from _norm(f"{name}.query_norm", a.query_key_norm, a.query_norm_width)
-    yield from _norm(f"{name}.key_norm", a.query_key_norm, a.key_norm_width)
+    if a.has_keys:
+        yield from _norm(f"{name}.key_norm", a.query_key_norm, a.key_norm_width)
+        yield from _norm(f"{name}.value_norm", a.value_norm, a.d_head)
     if a.has_output_gate:
         yield from _linear(f"{name}.gate", a.d_query, d, has_bias)
     if a.has_sink:
@@ -132,7 +146,7 @@ def _linear(name: str, n_out: int, n_in: int, has_bias: bool) -> Named:
 
 
 def _norm(name: str, norm: Norm | None, width: int) -> Named:
-    if norm is None:
+    if norm is None or (isinstance(norm, RMSNorm) and not norm.has_gain):
         return
     yield f"{name}.weight", (width,)
     if isinstance(norm, LayerNorm) and norm.has_bias:

@@ -79,8 +79,7 @@ def _check_size(selected: Mapping[str, tuple[TapPoint, list[int]]]) -> None:
 def residual_tap(blueprint: Blueprint, layer: int) -> str:
     """Return the tap of the residual stream after a block. Raises BadInput for an unknown layer."""
     check_layer(blueprint, layer)
-    block = blueprint.blocks[layer]
-    return f"blocks.{layer}.after_{block.mixer if block.ffn is None else 'ffn'}"
+    return f"blocks.{layer}.{blueprint.blocks[layer].output_tap}"
 
 
 def check_layer(blueprint: Blueprint, layer: int) -> None:

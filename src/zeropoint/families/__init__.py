@@ -31,6 +31,7 @@ Optional constants of a family module:
 - `IGNORED`: regular expressions of stored tensors without weights (masks, frequencies).
 - `DROPPED`: the same for weights that our model has no counterpart for; loading reports them.
 - `MXFP4`: regular expression of tensors that a folder may store in MXFP4, as blocks and scales.
+- `GGUF_DROPPED`: the same for GGUF files.
 - `DUPLICATES`: regular expressions of stored tensors to the tensor of ours that they duplicate.
 - `ALIASES`: suffixes of legacy tensor names to their current form.
 """

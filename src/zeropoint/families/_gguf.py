@@ -16,6 +16,7 @@ from zeropoint.blueprint.parts.position import (
     LinearScaling,
     Llama3Scaling,
     LongRopeScaling,
+    ProportionalScaling,
     Rope,
     RopeScaling,
     YarnScaling,
@@ -34,6 +35,7 @@ __all__ = [
     "get_layer_ints",
     "gguf_tensors",
     "is_tied",
+    "one_or_list",
     "read_kv_heads",
     "read_n_vocab",
     "read_sizes",
@@ -43,6 +45,7 @@ __all__ = [
 ]
 
 _FACTORS, _LONG, _SHORT = FACTOR_TENSORS
+_STOPPED = 1e30  # a factor that divides a frequency to nothing
 _EMBEDDING, _HEAD = "token_embd.weight", "output.weight"
 
 
@@ -61,7 +64,9 @@ class Sizes:
     is_tied: bool
 
 
-def read_sizes(model: GgufMetadata, arch: str, *, min_kv_heads: int = 1) -> Sizes:
+def read_sizes(
+    model: GgufMetadata, arch: str, *, min_kv_heads: int = 1, has_layer_d_ff: bool = False
+) -> Sizes:
     """Read the sizes from a file's metadata. Raises BadModelFile naming the key at fault.
 
     min_kv_heads: 0 if layers may have no attention.
@@ -77,6 +82,7 @@ def read_sizes(model: GgufMetadata, arch: str, *, min_kv_heads: int = 1) -> Size
         )
     n_layers = model.get_int(f"{arch}.block_count", 1, 4096)
     kv_heads = read_kv_heads(model, arch, n_layers, n_heads, minimum=min_kv_heads)
+    d_ff = f"{arch}.feed_forward_length"
     return Sizes(
         d_model=d_model,
         n_layers=n_layers,
@@ -85,7 +91,9 @@ def read_sizes(model: GgufMetadata, arch: str, *, min_kv_heads: int = 1) -> Size
         n_heads=n_heads,
         n_kv_heads=next(n for n in kv_heads if n),
         d_head=d_head,
-        d_ff=model.get_int(f"{arch}.feed_forward_length", 1, 2**22),
+        d_ff=get_layer_ints(model, d_ff, n_layers, 1, 2**22)[0]
+        if has_layer_d_ff
+        else model.get_int(d_ff, 1, 2**22),
         is_tied=is_tied(model),
     )
 
@@ -112,7 +120,7 @@ def write_sizes(blueprint: Blueprint, arch: str) -> dict[str, Any]:
         f"{arch}.block_count": blueprint.n_layers,
         f"{arch}.feed_forward_length": network_of(blueprint).d_ff,
         f"{arch}.attention.head_count": a.n_heads,
-        f"{arch}.attention.head_count_kv": _one_or_list(
+        f"{arch}.attention.head_count_kv": one_or_list(
             [0 if block.attention is None else block.attention.n_kv_heads for block in blueprint.blocks]
         ),
     }
@@ -163,6 +171,9 @@ def rope_from_gguf(model: GgufMetadata, arch: str, d_head: int, is_interleaved: 
         _check_pairs(model, rope, rope.scaling)
     llama3 = Llama3Scaling(max(factors, default=1.0), 1.0, 4.0, 8192)  # shared by all of Llama 3.1 and 3.2
     is_valid = all(math.isfinite(f) and f > 0 for f in factors)
+    n_rotating = factors.count(1.0)
+    if factors and factors == (1.0,) * n_rotating + (_STOPPED,) * (len(factors) - n_rotating) and n_rotating:
+        return Rope(rope.base, rope.n_rotated, is_interleaved, ProportionalScaling(n_rotating / len(factors)))
     if factors and is_valid and rope.scaling is None and _are_close(factors, _llama3_factors(rope, llama3)):
         return Rope(rope.base, rope.n_rotated, is_interleaved, llama3)
     return Rope(rope.base, rope.n_rotated, is_interleaved, rope.scaling, factors)
@@ -226,16 +237,19 @@ def rope_to_gguf(rope: Rope, arch: str) -> dict[str, Any]:
 
 def gguf_tensors(blueprint: Blueprint) -> dict[str, tuple[float, ...]]:
     """Small float32 tensors that represent metadata: rotary frequency factors."""
-    if not blueprint.attentions:
-        return {}
-    match blueprint.attention.position:
-        case Rope(scaling=LongRopeScaling(short, long)):
-            return {_LONG: long, _SHORT: short}
-        case Rope(scaling=Llama3Scaling() as scaling) as rope:
-            return {_FACTORS: _llama3_factors(rope, scaling)}
-        case Rope(frequency_factors=factors) if factors:
-            return {_FACTORS: factors}
-    return {}
+    tensors: dict[str, tuple[float, ...]] = {}
+    for attention in blueprint.attentions:
+        match attention.position:
+            case Rope(scaling=LongRopeScaling(short, long)):
+                tensors |= {_LONG: long, _SHORT: short}
+            case Rope(scaling=Llama3Scaling() as scaling) as rope:
+                tensors[_FACTORS] = _llama3_factors(rope, scaling)
+            case Rope(scaling=ProportionalScaling()) as rope:
+                rotates = [frequency > 0 for frequency in rope.frequencies()]
+                tensors[_FACTORS] = tuple(1.0 if does else _STOPPED for does in rotates)
+            case Rope(frequency_factors=factors) if factors:
+                tensors[_FACTORS] = factors
+    return tensors
 
 
 class InMemoryGguf:
@@ -277,7 +291,7 @@ class InMemoryGguf:
         return list(self.metadata.get(key, default))
 
 
-def _one_or_list(values: list[int]) -> int | list[int]:
+def one_or_list(values: list[int]) -> int | list[int]:
     """What describes all layers: one value if they agree, else all of them."""
     return values[0] if len(set(values)) == 1 else values
 

@@ -17,6 +17,7 @@ from zeropoint.blueprint.parts.position import (
     LinearScaling,
     Llama3Scaling,
     LongRopeScaling,
+    ProportionalScaling,
     Rope,
     RopeScaling,
     YarnScaling,
@@ -163,6 +164,12 @@ def rope_from_hf(config: HfConfig, d_head: int, base: float = 10000.0, rotary_fa
     values = {key: value for key, value in top_level.items() if value is not None} | nested
     rope = HfConfig(values, f"{config.where}, rope")
     rotary_factor = rope.get_float("partial_rotary_factor", default=rotary_factor)
+    if rope.values.get("rope_type") == "proportional":
+        rope.require("factor", 1.0)
+        if not 0 < rotary_factor <= 1:
+            raise rope.error("partial_rotary_factor", "a number above 0, at most 1")
+        base = rope.get_float("rope_theta", default=base)
+        return Rope(base, d_head, scaling=ProportionalScaling(rotary_factor))
     n_rotated = int(d_head * rotary_factor)
     if not 0 <= n_rotated <= d_head or n_rotated % 2 or (n_rotated == 0) != (d_head < 2):
         raise rope.error(
@@ -176,11 +183,13 @@ def rope_from_hf(config: HfConfig, d_head: int, base: float = 10000.0, rotary_fa
     return Rope(rope.get_float("rope_theta", default=base), n_rotated, scaling=scaling)
 
 
-def layer_ropes_from_hf(config: HfConfig, d_head: int, bases: Mapping[str, float]) -> dict[str, Rope]:
+def layer_ropes_from_hf(
+    config: HfConfig, d_heads: Mapping[str, int], bases: Mapping[str, float]
+) -> dict[str, Rope]:
     """The RoPE of each type of layer: FULL, whose scaling may be `rope_scaling`, and SLIDING.
 
-    bases: the family's default base of each type. transformers 5 has one object for each type in
-    `rope_parameters`; earlier configs have `rope_theta` and `rope_local_base_freq`.
+    d_heads: width of a head of each type. bases: the family's default base of each. transformers 5 has one
+    object for each type in `rope_parameters`; earlier configs have `rope_theta` and `rope_local_base_freq`.
     """
     nested, flat = config.section("rope_parameters"), dict(config.values)
     if nested and not nested.keys() & bases.keys():
@@ -191,7 +200,7 @@ def layer_ropes_from_hf(config: HfConfig, d_head: int, bases: Mapping[str, float
         values = flat | {"rope_parameters": parameters}
         if kind == SLIDING:
             values |= {"rope_scaling": None, "rope_theta": config.values.get("rope_local_base_freq")}
-        ropes[kind] = rope_from_hf(HfConfig(values, config.where), d_head, base)
+        ropes[kind] = rope_from_hf(HfConfig(values, config.where), d_heads[kind], base)
     return ropes
 
 

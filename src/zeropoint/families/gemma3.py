@@ -66,7 +66,8 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
     c.require("attention_bias", False)
     c.require("use_bidirectional_attention", False)
     c.require("attn_logit_softcapping", None)
-    ropes = layer_ropes_from_hf(c, c.get_int("head_dim", 1, 4096), {FULL: _GLOBAL_BASE, SLIDING: _LOCAL_BASE})
+    bases = {FULL: _GLOBAL_BASE, SLIDING: _LOCAL_BASE}
+    ropes = layer_ropes_from_hf(c, dict.fromkeys(bases, c.get_int("head_dim", 1, 4096)), bases)
     plain = llama_like_from_hf(
         c, "gemma3", windows=_windows(c, config), has_query_key_norm=True, rope=ropes[FULL]
     )

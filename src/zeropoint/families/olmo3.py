@@ -51,7 +51,8 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
         rope=Rope(_BASE, 2),
     )
     base = c.get_positive("rope_theta", default=_BASE)
-    ropes = layer_ropes_from_hf(c, plain.attention.d_head, {FULL: base, SLIDING: base})
+    bases = {FULL: base, SLIDING: base}
+    ropes = layer_ropes_from_hf(c, dict.fromkeys(bases, plain.attention.d_head), bases)
     return _with_ropes(with_olmo_norms(plain), ropes[SLIDING], ropes[FULL])
 
 

@@ -16,7 +16,7 @@ from zeropoint.blueprint.parts.ffn import ChannelMix
 from zeropoint.blueprint.spec import Block
 from zeropoint.errors import BadInput, ContextFull
 
-__all__ = ["Cache", "KeyValueCache", "KeysValues", "LayerCache", "Memory", "State", "StateCache"]
+__all__ = ["Cache", "KeyValueCache", "KeysValues", "LayerCache", "Memory", "NoCache", "State", "StateCache"]
 
 KeysValues = tuple[Tensor, Tensor]
 State = dict[str, Tensor]  # the tensors of a recurrent state, each [B, ...]
@@ -97,7 +97,19 @@ class StateCache:
             self.ffn.truncate(n_tokens)
 
 
-LayerCache = KeyValueCache | StateCache
+class NoCache:
+    """The cache of attention that reads the keys and values of an earlier block: it has none of its own."""
+
+    n_tokens = 0
+
+    def select(self, rows_R: Tensor) -> None:
+        """Nothing to reorder."""
+
+    def truncate(self, n_tokens: int) -> None:
+        """Nothing to remove."""
+
+
+LayerCache = KeyValueCache | StateCache | NoCache
 
 
 class Cache:
@@ -109,10 +121,7 @@ class Cache:
 
     def __init__(self, blocks: Sequence[Block], n_positions: int) -> None:
         self.n_positions = n_positions
-        self.layers: list[LayerCache] = [
-            KeyValueCache() if block.recurrence is None else StateCache(isinstance(block.ffn, ChannelMix))
-            for block in blocks
-        ]
+        self.layers: list[LayerCache] = [_cache_of(block) for block in blocks]
         self.padding_mask_BS: Tensor | None = None
         self.memory: list[Memory | None] | None = None
 
@@ -169,6 +178,12 @@ class Cache:
         if self.padding_mask_BS is not None:
             self.padding_mask_BS = self.padding_mask_BS[:, :n_left]
         return wanted - n_left
+
+
+def _cache_of(block: Block) -> LayerCache:
+    if block.attention is None:
+        return StateCache(isinstance(block.ffn, ChannelMix))
+    return KeyValueCache() if block.attention.has_keys else NoCache()
 
 
 def _rows(memory: Memory, rows_R: Tensor) -> Memory:

@@ -14,20 +14,23 @@ __all__ = ["LayerNorm", "RMSNorm", "norm"]
 class RMSNorm(nn.Module):
     """x / sqrt(mean(x^2) + eps) * gain, over the last axis (Zhang and Sennrich, 2019).
 
-    weight: the gain; or gain - 1 if spec.is_offset (Gemma), so that weight decay pulls the gain towards 1.
+    weight: the gain; or gain - 1 if spec.is_offset (Gemma), so that weight decay pulls the gain towards 1;
+    None for no gain.
     """
 
     def __init__(self, spec: specs.RMSNorm, width: int) -> None:
         super().__init__()
-        self.spec = spec
-        self.weight = nn.Parameter(torch.zeros(width) if spec.is_offset else torch.ones(width))
+        self.spec, self.width = spec, width
+        initial = torch.zeros(width) if spec.is_offset else torch.ones(width)
+        self.weight = nn.Parameter(initial) if spec.has_gain else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape. Computed in float32, because squares overflow in half precision."""
         x32 = x.float()
         normalized = x32 * torch.rsqrt(x32.square().mean(-1, keepdim=True) + self.spec.eps)
-        gain = 1 + self.weight if self.spec.is_offset else self.weight
-        return (normalized * gain).type_as(x)
+        if self.weight is not None:
+            normalized = normalized * (1 + self.weight if self.spec.is_offset else self.weight)
+        return normalized.type_as(x)
 
 
 class LayerNorm(nn.Module):

@@ -22,7 +22,7 @@ class ModelBase(Tapped):
     def __init__(self, blueprint: Blueprint, dropout: float = 0.0, attention_dropout: float = 0.0) -> None:
         super().__init__()
         b = self.blueprint = blueprint
-        self.embedding = Embedding(b.embedding, b.n_vocab, b.d_model)
+        self.embedding = Embedding(b.embedding, b.n_vocab, b.d_model, b.blocks)
         self.dropout = Dropout(dropout)
         self.blocks = Stack(b.blocks, b.d_model, dropout, attention_dropout)
         self.final_norm = norm(b.final_norm, b.d_model) if b.final_norm is not None else None

@@ -13,6 +13,10 @@ Granite multiplies what each sublayer adds by a constant, `residual_scale`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
 from torch import Tensor, nn
 
 from zeropoint.blueprint.parts.ffn import FFN, MLP, ChannelMix, Gated
@@ -21,20 +25,30 @@ from zeropoint.errors import BadInput
 from zeropoint.layers import recurrence
 from zeropoint.layers.attention.cross_attention import CrossAttention
 from zeropoint.layers.attention.self_attention import SelfAttention
-from zeropoint.layers.cache import LayerCache, Memory, StateCache
+from zeropoint.layers.cache import KeysValues, LayerCache, Memory, StateCache
 from zeropoint.layers.dropout import Dropout
 from zeropoint.layers.ffn import channel_mix, gated, mixture, mlp
 from zeropoint.layers.norm import norm
+from zeropoint.layers.per_layer import PerLayerInput
 from zeropoint.layers.position import Rotation
 from zeropoint.layers.taps import Tapped, intervene
 from zeropoint.layers.token_positions import TokenPositions
 
 __all__ = ["Block"]
 
-# What a mixer reads apart from x: only attention reads the score bias and the rotation.
-MixerInputs = tuple[
-    TokenPositions | None, LayerCache | None, Tensor | None, Rotation | None, recurrence.Shared | None
-]
+Lend = Callable[[KeysValues], None]
+
+
+class MixerInputs(NamedTuple):
+    """What a mixer reads apart from x: positions, its cache, and what only some mixers read."""
+
+    positions: TokenPositions | None
+    cache: LayerCache | None
+    score_bias_HTS: Tensor | None
+    rotation: Rotation | None
+    shared: recurrence.Shared | None
+    borrowed: KeysValues | None
+    lend: Lend | None
 
 
 class Block(Tapped):
@@ -75,6 +89,13 @@ class Block(Tapped):
             if spec.placement in ("sandwich", "output"):
                 self.ffn_output_norm = norm(spec.norm, d_model)
 
+        self.per_layer: PerLayerInput | None = None
+        if spec.per_layer is not None:
+            self.per_layer = PerLayerInput(spec.per_layer, d_model)
+            self.per_layer_norm = norm(spec.norm, d_model)
+        self.output_scale = OutputScale() if spec.has_output_scale else None
+        self.has_output_tap = spec.output_tap == "output"
+
     def forward(
         self,
         x_BTD: Tensor,
@@ -84,25 +105,33 @@ class Block(Tapped):
         memory: Memory | None = None,
         rotation: Rotation | None = None,
         shared: recurrence.Shared | None = None,
+        borrowed: KeysValues | None = None,
+        lend: Lend | None = None,
+        per_layer_BTP: Tensor | None = None,
     ) -> Tensor:
         """The residual stream after the block: [B, T, D].
 
         memory: what cross-attention attends to; raises BadInput if the block has cross-attention and gets
-        none. shared: what blocks leave for later ones in the same pass. The other arguments are those of
-        `SelfAttention.forward`.
+        none. shared: what blocks leave for later ones in the same pass. per_layer_BTP: the block's own input
+        for each token, if the spec has one. The other arguments are those of `SelfAttention.forward`.
         """
-        inputs = (positions, cache, score_bias_HTS, rotation, shared)
+        inputs = MixerInputs(positions, cache, score_bias_HTS, rotation, shared, borrowed, lend)
         match self.placement:
             case "pre":
-                return self.pre(x_BTD, inputs, memory)
+                x_BTD = self.pre(x_BTD, inputs, memory)
             case "post":
-                return self.post(x_BTD, inputs, memory)
+                x_BTD = self.post(x_BTD, inputs, memory)
             case "sandwich":
-                return self.sandwich(x_BTD, inputs)
+                x_BTD = self.sandwich(x_BTD, inputs)
             case "output":
-                return self.output(x_BTD, inputs)
+                x_BTD = self.output(x_BTD, inputs)
             case "parallel":
-                return self.parallel(x_BTD, inputs)
+                x_BTD = self.parallel(x_BTD, inputs)
+        if self.per_layer is not None:
+            x_BTD = self.add(x_BTD, self.per_layer_norm(self.per_layer(x_BTD, per_layer_BTP)))
+        if self.output_scale is not None:
+            x_BTD = x_BTD * self.output_scale.weight
+        return intervene(self.taps, "output", x_BTD) if self.has_output_tap else x_BTD
 
     def pre(self, x: Tensor, inputs: MixerInputs, memory: Memory | None) -> Tensor:
         """x + f(norm(x)): the stream itself is never normalized."""
@@ -156,12 +185,14 @@ class Block(Tapped):
 
     def mix(self, x_BTD: Tensor, inputs: MixerInputs) -> Tensor:
         """The output of attention or recurrence: [B, T, D]."""
-        positions, cache, score_bias_HTS, rotation, shared = inputs
+        positions, cache, score_bias_HTS, rotation, shared, borrowed, lend = inputs
         if self.mixer_name == "recurrence":
             more = (shared,) if isinstance(self.recurrence, recurrence.SharingLayer) else ()
             mixed_BTD: Tensor = self.recurrence(x_BTD, positions, cache, *more)
             return mixed_BTD
-        attended_BTD: Tensor = self.attention(x_BTD, positions, cache, score_bias_HTS, rotation)
+        attended_BTD: Tensor = self.attention(
+            x_BTD, positions, cache, score_bias_HTS, rotation, borrowed, lend
+        )
         return attended_BTD
 
     def transform(self, ffn: nn.Module, x_BTD: Tensor, inputs: MixerInputs) -> Tensor:
@@ -190,6 +221,14 @@ class Block(Tapped):
     def after(self, sublayer: str, x: Tensor) -> Tensor:
         """The residual stream after a sublayer: a tap, where an intervention may modify it."""
         return intervene(self.taps, f"after_{sublayer}", x)
+
+
+class OutputScale(nn.Module):
+    """A learned factor of a block's output: `weight` [1] (Gemma 4)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
 
 
 def required(memory: Memory | None) -> Memory:

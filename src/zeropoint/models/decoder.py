@@ -48,7 +48,8 @@ class Decoder(ModelBase):
         """The final hidden states, which the head reads: [B, T, D]. Arguments as in `forward`."""
         positions = token_positions(ids_BT, cache, mask_BT, n_positions, document_BT)
         x_BTD: Tensor = self.embedding(ids_BT, positions.positions_BT)
-        x_BTD = self.blocks(self.dropout(x_BTD), positions, cache)
+        per_layer_BTLP = self.embedding.per_layer_inputs(ids_BT, x_BTD)
+        x_BTD = self.blocks(self.dropout(x_BTD), positions, cache, per_layer_BTLP=per_layer_BTLP)
         return self.normalize(x_BTD)
 
     def new_cache(self, n_positions: int | None = None) -> Cache:

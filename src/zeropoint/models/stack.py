@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import cast
 
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from zeropoint.blueprint.parts.position import RelativeBias as RelativeBiasSpec
 from zeropoint.blueprint.spec import Block as Spec
-from zeropoint.layers.cache import Cache, Memory
+from zeropoint.layers.cache import Cache, KeysValues, Memory
 from zeropoint.layers.position import Rotation
 from zeropoint.layers.position.relative_bias import RelativeBias
 from zeropoint.layers.recurrence import Shared
@@ -39,6 +40,8 @@ class Stack(nn.Module):
         position_specs = [None if spec.attention is None else spec.attention.position for spec in specs]
         # For each block the first one with the same positional encoding, whose cos and sin it reuses.
         self.shares_rotation_with = [position_specs.index(spec) for spec in position_specs]
+        # For each block the one whose keys and values it reads, if it has none of its own.
+        self.sources = [None if spec.attention is None else spec.attention.source for spec in specs]
         self.relative_bias: RelativeBias | None = None
         attention = specs[0].attention if specs else None
         if attention is not None and isinstance(attention.position, RelativeBiasSpec):
@@ -50,10 +53,12 @@ class Stack(nn.Module):
         positions: TokenPositions,
         cache: Cache | None = None,
         memories: Sequence[Memory | None] | None = None,
+        per_layer_BTLP: Tensor | None = None,
     ) -> Tensor:
         """The residual stream after the last block: [B, T, D].
 
-        memories: for each block with cross-attention what it attends to, else None.
+        memories: for each block with cross-attention what it attends to, else None. per_layer_BTLP: the
+        input of each block of its own, if the blocks have one.
         """
         score_bias_HTS = None
         if self.relative_bias is not None:
@@ -61,6 +66,7 @@ class Stack(nn.Module):
             score_bias_HTS = self.relative_bias(n_new, n_past + n_new)
         rotations: list[Rotation | None] = []
         shared: Shared = {}
+        lent: dict[int, KeysValues] = {}  # keys and values that later blocks read too
         for i, block in enumerate(self):
             first = self.shares_rotation_with[i]
             rotations.append(rotations[first] if first < i else block.rotation(positions))
@@ -72,6 +78,9 @@ class Stack(nn.Module):
                 None if memories is None else memories[i],
                 rotations[i],
                 shared,
+                None if (source := self.sources[i]) is None else lent[source],
+                partial(lent.__setitem__, i) if i in self.sources else None,
+                None if per_layer_BTLP is None else per_layer_BTLP[:, :, i],
             )
             if self.gradient_checkpointing and self.training and cache is None:
                 x_BTD = checkpoint(block, *args, use_reentrant=False)

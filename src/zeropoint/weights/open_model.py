@@ -140,7 +140,8 @@ def _refuse_unknown_tensors(
     unused = file.tensors.keys() - used
     repeats = find_duplicates(unused, families.duplicate_names("gguf", blueprint), sources)
     known = repeats.keys() | set(families.FACTOR_TENSORS) | families.gguf_copies(blueprint).keys()
-    if unknown := unused - known:
+    dropped = _matching(unused, getattr(families.for_blueprint(blueprint), "GGUF_DROPPED", ()))
+    if unknown := unused - known - set(dropped):
         shown = _native.printable(min(unknown).encode())
         raise BadModelFile(
             f"{file.name}: tensor {shown} has no place in a {blueprint.family} model of {blueprint.n_layers} "

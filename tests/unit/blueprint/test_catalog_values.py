@@ -15,8 +15,10 @@ from zeropoint.blueprint.parts.position import (
     LinearScaling,
     Llama3Scaling,
     LongRopeScaling,
+    ProportionalScaling,
     RelativeBias,
     Rope,
+    RopeScaling,
     YarnScaling,
 )
 
@@ -35,7 +37,7 @@ class Published:
     eps: float
     base: float | None = None
     activation: str = "silu"
-    scaling: Llama3Scaling | LinearScaling | YarnScaling | LongRopeScaling | None = None
+    scaling: RopeScaling | None = None
     rotated: float | None = None
     windows: tuple[int | None, ...] = (None, None)
     local_base: float | None = None
@@ -81,6 +83,14 @@ GEMMA_3 = rotary(
     activation="gelu_tanh",
     windows=(512,) * 5 + (None,),
     scale=256**-0.5,
+)
+GEMMA_4 = replace(
+    GEMMA_3,
+    source="rasbt/LLMs-from-scratch, ch05/; huggingface/transformers, models/gemma4/",
+    n_ctx=131072,
+    scaling=ProportionalScaling(0.25),
+    scale=1.0,
+    caps=(None, 30.0),
 )
 MINISTRAL_3 = rotary(
     "huggingface/transformers, models/ministral3/",
@@ -163,6 +173,8 @@ PUBLISHED = {
     "lfm2-700m": LFM2,
     "lfm2-1.2b": LFM2,
     "lfm2-2.6b": LFM2,
+    "gemma-4-e2b": replace(GEMMA_4, windows=(512,) * 4 + (None,), embedding_scale=1536**0.5),
+    "gemma-4-e4b": replace(GEMMA_4, embedding_scale=2560**0.5),
     "smollm3-3b": rotary("huggingface/transformers, models/smollm3/", 65536, 1e-6, 5e6),
     "ministral-3-3b": MINISTRAL_3,
     "ministral-3-8b": MINISTRAL_3,
@@ -235,6 +247,8 @@ HEADS = {
     "gemma-3-270m": (4, 1),
     "gemma-3-1b": (4, 1),
     "gemma-3-4b": (8, 4),
+    "gemma-4-e2b": (8, 1),
+    "gemma-4-e4b": (8, 2),
     "smollm3-3b": (16, 4),
     "ministral-3-3b": (32, 8),
     "ministral-3-8b": (32, 8),
@@ -304,7 +318,7 @@ def values_of(b, period):
         "base": rope and rope.base,
         "activation": only(activation(block.ffn) for block in blocks),
         "scaling": rope and rope.scaling and asdict(rope.scaling),
-        "rotated": rope and rope.n_rotated / attentions[0].d_head,
+        "rotated": rope and rope.n_rotated / max(a.d_head for a in attentions),
         "windows": windows[:period],
         "local_base": next((r.base for r in found if r.base != rope.base), None),
         "scale": only(a.scale for a in attentions),

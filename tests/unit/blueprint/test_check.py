@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.support.tiny_blueprints import DECODERS
 from zeropoint.blueprint import Block, Blueprint, Embedding, Head, catalog
 from zeropoint.blueprint.check import check, problems
 from zeropoint.blueprint.parts.attention import Attention
@@ -58,6 +59,21 @@ def with_cross_attention(**changes):
 @pytest.mark.parametrize("blueprint", [VALID, ENCODER_DECODER, with_attention(position=Alibi())])
 def test_a_valid_blueprint_has_no_problem(blueprint):
     check(blueprint)
+
+
+def test_shared_keys_and_values_come_from_an_earlier_block_of_equal_sizes():
+    blocks = DECODERS["gemma4"].blocks
+    for source, message in (
+        (3, r"blocks\[2\]\.attention\.source is 3; expected an earlier block"),
+        (-1, r"source is -1; expected an earlier block"),
+        (1, r"has 2 key/value heads of width 8, and its source, block 1, 2 of width 16"),
+    ):
+        changed = (*blocks[:2], blocks[2].with_attention(source=source), blocks[3])
+        with pytest.raises(BadInput, match=message):
+            check(replace(DECODERS["gemma4"], blocks=changed))
+    other = (*blocks[:3], replace(blocks[3], per_layer=None))
+    with pytest.raises(BadInput, match=r"blocks\[3\]\.per_layer differs from blocks\[0\]"):
+        check(replace(DECODERS["gemma4"], blocks=other))
 
 
 @pytest.mark.parametrize("name", catalog.names())

@@ -129,6 +129,41 @@ def ministral3_config(d_model, d_ff, n_layers, **more):
     return config | {"rope_parameters": MINISTRAL_ROPE, "rope_theta": None} | more
 
 
+GEMMA4_ROPES = {
+    "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+    "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25, "rope_theta": 1000000.0},
+}
+
+
+def gemma4_config(d_model, d_ff, layer_types, n_kv_heads, n_shared, **more):
+    return {
+        "model_type": "gemma4_text",
+        "attention_bias": False,
+        "attention_k_eq_v": False,
+        "enable_moe_block": False,
+        "final_logit_softcapping": 30.0,
+        "global_head_dim": 512,
+        "head_dim": 256,
+        "hidden_activation": "gelu_pytorch_tanh",
+        "hidden_size": d_model,
+        "hidden_size_per_layer_input": 256,
+        "intermediate_size": d_ff,
+        "layer_types": [f"{kind}_attention" for kind in layer_types],
+        "max_position_embeddings": 131072,
+        "num_attention_heads": 8,
+        "num_hidden_layers": len(layer_types),
+        "num_key_value_heads": n_kv_heads,
+        "num_kv_shared_layers": n_shared,
+        "rms_norm_eps": 1e-06,
+        "rope_parameters": GEMMA4_ROPES,
+        "sliding_window": 512,
+        "tie_word_embeddings": True,
+        "use_double_wide_mlp": False,
+        "vocab_size": 262144,
+        "vocab_size_per_layer_input": 262144,
+    } | more
+
+
 BERT = {
     "model_type": "bert",
     "architectures": ["BertForMaskedLM"],

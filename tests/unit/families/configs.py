@@ -11,6 +11,7 @@ from tests.unit.families.base_configs import (
     PHI2,
     T5,
     gemma3_config,
+    gemma4_config,
     granite_config,
     lfm2_config,
     llama_config,
@@ -21,6 +22,22 @@ from tests.unit.families.recurrent_configs import SMALL_RECURRENT
 __all__ = ["SMALL"]
 
 _TINY = (32, 64, 2, 4, 2, 96, 64)
+GEMMA4_SIZES = {
+    "num_attention_heads": 4,
+    "head_dim": 8,
+    "global_head_dim": 16,
+    "hidden_size_per_layer_input": 6,
+    "vocab_size": 96,
+    "vocab_size_per_layer_input": 96,
+    "max_position_embeddings": 64,
+    "sliding_window": 8,
+    "use_double_wide_mlp": True,
+}
+GEMMA4_PLAIN = {
+    "hidden_size_per_layer_input": 0,
+    "final_logit_softcapping": None,
+    "use_double_wide_mlp": False,
+}
 SMALL = {
     **SMALL_RECURRENT,
     **SMALL_QWEN35,
@@ -111,6 +128,8 @@ SMALL = {
         rope_scaling={"rope_type": "linear", "factor": 8.0},
     ),
     "lfm2": lfm2_config(32, 48, 3, 4, (1,), num_key_value_heads=2, vocab_size=96, block_multiple_of=16),
+    "gemma4": gemma4_config(32, 48, ["sliding", "sliding", "full", "sliding", "full"], 2, 2, **GEMMA4_SIZES),
+    "gemma4-alone": gemma4_config(32, 48, ["sliding", "full"], 2, 0, **GEMMA4_SIZES | GEMMA4_PLAIN),
     "smollm3": llama_config("smollm3", 32, 64, 5, 4, 2, 96, 64, no_rope_layer_interval=4),
     "ministral3": llama_config("ministral3", *_TINY, head_dim=16, rope_parameters=MINISTRAL_ROPE),
     "ministral3-plain": llama_config("ministral3", *_TINY, head_dim=8, rope_parameters={"rope_theta": 1e4}),

@@ -16,6 +16,7 @@ from tests.unit.families.base_configs import (
     T5,
     _gpt_oss,
     gemma3_config,
+    gemma4_config,
     granite_config,
     lfm2_config,
     llama_config,
@@ -153,6 +154,11 @@ PUBLISHED = {
         query_pre_attn_scalar=168,
         **LINEAR_8,
     ),
+    "gemma-4-e2b": gemma4_config(
+        *(1536, 6144, (["sliding"] * 4 + ["full"]) * 7, 1, 20),
+        use_double_wide_mlp=True,
+    ),
+    "gemma-4-e4b": gemma4_config(2560, 10240, (["sliding"] * 5 + ["full"]) * 7, 2, 18),
     "smollm3-3b": llama_config(
         "smollm3",
         *(2048, 11008, 36, 16, 4, 128256, 65536),

@@ -229,6 +229,17 @@ def test_ministral3_stores_its_temperature_as_llama_cpp_does():
     assert read(file).attention.position.attention_factor() == pytest.approx(0.1 * math.log(16) + 1)
 
 
+def test_gemma4_stores_what_differs_by_block_as_llama_cpp_does():
+    file = file_of(of_config(SMALL["gemma4"]))
+    assert file.metadata["gemma4.attention.sliding_window_pattern"] == [True, True, False, True, False]
+    assert file.metadata["gemma4.feed_forward_length"] == [48, 48, 48, 96, 96]
+    assert file.arrays["rope_freqs.weight"].tolist() == [1.0] * 2 + [np.float32(1e30)] * 6
+    assert [a.source for a in read(file).attentions] == [None, None, None, 1, 2]
+    del file.metadata["gemma4.final_logit_softcapping"]  # llama.cpp assumes 30
+    assert read(file).head.softcap == 30.0
+    assert read(file_of(of_config(SMALL["gemma4-alone"]))).head.softcap is None
+
+
 def test_gpt2s_query_key_and_value_are_fused_in_gguf():
     gpt2 = of_config(SMALL["gpt2"])
     sources = families.for_blueprint(gpt2).tensor_map(gpt2, "gguf")
@@ -295,6 +306,15 @@ REJECTED = {
     "`mistral3.rope.scaling.original_context_length` is 0": changed(
         "ministral3", **{"mistral3.rope.scaling.original_context_length": 0}
     ),
+    "`gemma4.attention.shared_kv_layers` is 4; it must be fewer": changed(
+        "gemma4", **{"gemma4.attention.shared_kv_layers": 4}
+    ),
+    "`gemma4.attention.shared_kv_layers` is 5": changed("gemma4", **{"gemma4.attention.shared_kv_layers": 5}),
+    "`gemma4.attention.value_length_swa` is 4; it must be the key length, 8": changed(
+        "gemma4", **{"gemma4.attention.value_length_swa": 4}
+    ),
+    "`gemma4.feed_forward_length` has 2 items": changed("gemma4", **{"gemma4.feed_forward_length": [48, 48]}),
+    "`gemma4.attention.sliding_window` is 0": changed("gemma4", **{"gemma4.attention.sliding_window": 0}),
     "`llama.block_count`": changed("llama", **{"llama.block_count": 0}),
 }
 

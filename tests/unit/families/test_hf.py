@@ -11,14 +11,11 @@ from tests.unit.families.published_configs import PUBLISHED
 from zeropoint import families
 from zeropoint.blueprint import catalog
 from zeropoint.blueprint.check import check
-from zeropoint.blueprint.parts.attention import QueryScale
 from zeropoint.blueprint.parts.position import (
     DynamicNtkScaling,
     LinearScaling,
     Llama3Scaling,
     LongRopeScaling,
-    NoPosition,
-    Rope,
     YarnScaling,
 )
 from zeropoint.blueprint.sources import Rename, Reshaped, Rows, Stacked, Transposed, stored_names
@@ -233,72 +230,6 @@ def test_gemma_alternates_windows_by_default():
     assert [block.attention.window for block in explicit.blocks] == [None] * 3 + [4096]
 
 
-def test_gemma3_has_a_global_block_after_five_local_ones_with_a_rope_of_its_own():
-    attentions = blueprint_of(PUBLISHED["gemma-3-4b"]).attentions
-    assert [a.window for a in attentions[:12]] == ([1024] * 5 + [None]) * 2
-    assert attentions[0].position == Rope(10000.0, 256)
-    assert attentions[5].position == Rope(1e6, 256, scaling=LinearScaling(8.0))
-    every_third = blueprint_of(SMALL["gemma3"] | {"sliding_window_pattern": 3}).attentions
-    assert [a.window for a in every_third] == [8, 8, None, 8, 8, None, 8]
-
-
-def test_gemma3s_ropes_are_read_in_both_layouts():
-    old = SMALL["gemma3"] | {"rope_scaling": {"rope_type": "linear", "factor": 8.0}, "rope_theta": 5e5}
-    new = {key: value for key, value in old.items() if "rope" not in key}
-    everywhere = {"rope_type": "linear", "factor": 8.0, "rope_theta": 5e5}
-    nested = {"full_attention": everywhere, "sliding_attention": {"rope_theta": 10000.0}}
-    assert blueprint_of(old) == blueprint_of(new | {"rope_parameters": nested})
-
-
-def test_smollm3_does_not_rotate_every_fourth_block():
-    attentions = blueprint_of(PUBLISHED["smollm3-3b"]).attentions
-    assert [type(a.position) for a in attentions[:8]] == ([Rope] * 3 + [NoPosition]) * 2
-    listed = SMALL["smollm3"] | {"no_rope_layers": [0, 1, 1, 1, 0, 1]}  # more than the model's five
-    rotated = [isinstance(a.position, Rope) for a in blueprint_of(listed).attentions]
-    assert rotated == [False, True, True, True, False]
-    windows = listed | {"use_sliding_window": True, "sliding_window": 8}
-    assert [a.window for a in blueprint_of(windows).attentions] == [8, None, None, None, 8]
-    assert {a.window for a in blueprint_of(windows | {"use_sliding_window": False}).attentions} == {None}
-
-
-def test_ministral3s_queries_grow_with_the_position():
-    attention = blueprint_of(PUBLISHED["ministral-3-3b"]).attention
-    assert attention.query_scale == QueryScale(0.1, 16384)
-    assert attention.position.attention_factor() == 1.0
-    default = {key: value for key, value in PUBLISHED["ministral-3-3b"].items() if key != "rope_parameters"}
-    assert blueprint_of(default) == blueprint_of(PUBLISHED["ministral-3-3b"])
-
-
-def test_the_text_part_of_a_multimodal_config_is_used():
-    text = PUBLISHED["gemma-3-4b"]
-    outer = {"model_type": "gemma3", "eos_token_id": [1, 106], "architectures": ["A"], "vision_config": {}}
-    config = families.text_config(outer | {"text_config": text}, "config.json")
-    assert config == text | {"eos_token_id": [1, 106]}
-    untyped = {key: value for key, value in text.items() if key != "model_type"}
-    assert families.text_config(outer | {"text_config": untyped}, "config.json") == config
-    assert families.text_config(text, "config.json") == text
-    untied, tied = {"tie_word_embeddings": False}, {"tie_word_embeddings": True}
-    for first, second in ((untied, tied), (tied, untied)):
-        both = outer | first | {"text_config": text | second}
-        assert families.text_config(both, "config.json")["tie_word_embeddings"] is True
-    with pytest.raises(BadModelFile, match="`text_config` is '3'; it must be an object"):
-        families.text_config(outer | {"text_config": 3}, "config.json")
-
-
-@pytest.mark.parametrize(
-    ("stored", "expected"),
-    [
-        ("language_model.model.layers.0.mlp.up_proj.weight", "model.layers.0.mlp.up_proj.weight"),
-        ("model.language_model.norm.weight", "model.norm.weight"),
-        ("language_model.lm_head.weight", "lm_head.weight"),
-        ("lm_head.weight", "lm_head.weight"),
-        ("model.vision_tower.x", "model.vision_tower.x"),
-    ],
-)
-def test_tensors_of_a_multimodal_model_get_the_names_of_a_text_model(stored, expected):
-    assert families.text_name(stored) == expected
-
-
 def test_an_explicit_head_dim_is_used():
     assert blueprint_of(SMALL["llama-wide-heads"]).blocks[0].attention.d_head == 16
 
@@ -357,6 +288,23 @@ REJECTED = {
     "`no_rope_layer_interval` is '0'": SMALL["smollm3"] | {"no_rope_layer_interval": 0},
     "rope_parameters: `llama_4_scaling_beta` is '-1'; it must be a number of at least 0": SMALL["ministral3"]
     | {"rope_parameters": {"rope_type": "default", "llama_4_scaling_beta": -1}},
+    "`num_kv_shared_layers` is '5'; it must be an integer from 0 to 4": SMALL["gemma4"]
+    | {"num_kv_shared_layers": 5},
+    "`num_kv_shared_layers` is '4'; it must be fewer, since no layer of that type has": SMALL["gemma4"]
+    | {"num_kv_shared_layers": 4},
+    "`vocab_size_per_layer_input` is '95'; it must be `vocab_size`, 96": SMALL["gemma4"]
+    | {"vocab_size_per_layer_input": 95},
+    "`attention_k_eq_v` is True": SMALL["gemma4"] | {"attention_k_eq_v": True},
+    "`enable_moe_block` is True": SMALL["gemma4"] | {"enable_moe_block": True},
+    "`per_layer_config` is \"{'0': {'head_dim': 4}}\"; it must be only `head_dim`, of layers without": SMALL[
+        "gemma4"
+    ]
+    | {"per_layer_config": {"0": {"head_dim": 4}}},
+    "the same `head_dim` for all layers without a window": SMALL["gemma4"]
+    | {"per_layer_config": {"2": {"head_dim": 16}, "4": {"head_dim": 32}}},
+    "`global_head_dim` is '0'": SMALL["gemma4"] | {"global_head_dim": 0},
+    "`partial_rotary_factor` is '1.5'; it must be a number above 0": SMALL["gemma4"]
+    | {"rope_parameters": {"full_attention": {"rope_type": "proportional", "partial_rotary_factor": 1.5}}},
     "`layer_types` is \"['chunked']\"; it must be a list of 4": SMALL["gemma2"]
     | {"layer_types": ["chunked"]},
 }

@@ -35,7 +35,8 @@ def test_layers_record_each_tap_once(blueprint: Blueprint) -> None:
     observed = observe(build(blueprint), lambda name, tensor: recorded.append(name))
     observed(*([torch.tensor([source])] if source else []), torch.tensor([IDS]))
     assert sorted(name for name in recorded if name in points) == sorted(points)
-    assert {name for name in recorded if name not in points} <= {"embedding.norm", "head.norm"}
+    norms = {"embedding.norm", "embedding.per_layer_norm", "head.norm"}
+    assert {name for name in recorded if name not in points} <= norms
 
 
 def test_traced_tensors_are_those_of_the_forward_pass() -> None:

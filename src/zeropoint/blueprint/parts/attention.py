@@ -43,6 +43,9 @@ class Attention:
     scale: factor of the scores; None for 1/sqrt(d_head).
     softcap: limits the scores to cap * tanh(score / cap) (Gemma 2).
     query_scale: makes queries grow with the position (Ministral 3); None for no such factor.
+    value_norm: normalizes each value head (Gemma 4).
+    source: an earlier block, by number, whose keys and values this one reads; it has none of its own
+    (Gemma 4). None for its own.
     """
 
     n_heads: int
@@ -58,7 +61,14 @@ class Attention:
     has_joint_query_key_norm: bool = False
     has_sink: bool = False
     query_scale: QueryScale | None = None
+    value_norm: Norm | None = None
+    source: int | None = None
     has_output_gate: bool = False
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether it computes and caches keys and values of its own."""
+        return self.source is None
 
     @property
     def d_query(self) -> int:

@@ -12,11 +12,12 @@ class RMSNorm:
     """x / sqrt(mean(x^2) + eps) * gain (Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019).
 
     Used by Llama and most models since. is_offset: the stored weight is gain - 1, so that weight decay pulls
-    the gain towards 1 (Gemma).
+    the gain towards 1 (Gemma). has_gain: False for a gain of 1 that is not stored (Gemma 4's values).
     """
 
     eps: float
     is_offset: bool = False
+    has_gain: bool = True
 
 
 @frozen

@@ -21,6 +21,7 @@ __all__ = [
     "LongRopeScaling",
     "NoPosition",
     "NtkScaling",
+    "ProportionalScaling",
     "RelativeBias",
     "Rope",
     "RopeScaling",
@@ -118,7 +119,25 @@ class LongRopeScaling:
     attention_factor: float = 1.0
 
 
-RopeScaling = LinearScaling | NtkScaling | DynamicNtkScaling | Llama3Scaling | YarnScaling | LongRopeScaling
+@frozen
+class ProportionalScaling:
+    """Rotate the first `share` of the pairs and leave the others, as if their frequency were 0 (Gemma 4).
+
+    Unlike with fewer rotated columns, the pairs that rotate are spread over the whole head.
+    """
+
+    share: float
+
+
+RopeScaling = (
+    LinearScaling
+    | NtkScaling
+    | DynamicNtkScaling
+    | Llama3Scaling
+    | YarnScaling
+    | LongRopeScaling
+    | ProportionalScaling
+)
 
 
 @frozen
@@ -159,6 +178,9 @@ class Rope:
                 return self._ntk_frequencies(factor * max(n_positions / n_original, 1.0) - (factor - 1))
             case Llama3Scaling():
                 return [_llama3(f, self.scaling) for f in unscaled]
+            case ProportionalScaling(share):
+                n_rotating = int(share * self.n_rotated / 2 + 1e-6)
+                return [*unscaled[:n_rotating], *[0.0] * (len(unscaled) - n_rotating)]
             case YarnScaling():
                 return _yarn(unscaled, self, self.scaling)
             case LongRopeScaling(short, long, n_original):

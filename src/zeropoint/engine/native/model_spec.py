@@ -139,6 +139,8 @@ def _unreadable(model: GgufModel, source: TensorSource) -> BadInput:
 
 def _layer(block: Block, rotations: list[AttentionPosition]) -> dict[str, Any]:
     """One block. Raises BadInput for a part that the engine does not have."""
+    if block.per_layer is not None or block.has_output_scale:
+        raise BadInput("the native engine has no per-layer inputs yet; use torch")
     if block.placement == "post":
         raise BadInput("the native engine has no norm after the residual connection; use torch")
     return {
@@ -163,10 +165,10 @@ def _attention(attention: Attention, rotations: list[AttentionPosition]) -> dict
         "rotation": rotations.index(attention.position) if rotates else -1,
         "query_key_norm": _norm(attention.query_key_norm),
         "has_joint_query_key_norm": attention.has_joint_query_key_norm,
-        "value_norm": _norm(None),
+        "value_norm": _norm(attention.value_norm),
         "has_output_gate": attention.has_output_gate,
         "has_sink": attention.has_sink,
-        "source": -1,
+        "source": -1 if attention.source is None else attention.source,
         "temperature_slope": 0.0 if query_scale is None else query_scale.beta,
         "temperature_interval": 0 if query_scale is None else query_scale.n_positions,
     }

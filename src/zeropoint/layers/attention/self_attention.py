@@ -5,6 +5,8 @@ output = W_o attention(rotate(W_q x), rotate(W_k x), W_v x)
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -16,7 +18,7 @@ from zeropoint.layers.attention.scaled_dot_product import (
     scaled_dot_product_attention,
     split_heads,
 )
-from zeropoint.layers.cache import KeyValueCache
+from zeropoint.layers.cache import KeysValues, KeyValueCache
 from zeropoint.layers.mask import attention_mask
 from zeropoint.layers.position import Rotation, builder_for
 from zeropoint.layers.taps import intervene, record
@@ -42,31 +44,38 @@ class SelfAttention(Projections):
         cache: KeyValueCache | None = None,
         score_bias_HTS: Tensor | None = None,
         rotation: Rotation | None = None,
+        borrowed: KeysValues | None = None,
+        lend: Callable[[KeysValues], None] | None = None,
     ) -> Tensor:
         """The attention output [B, T, D].
 
         positions: by default consecutive, after those in the cache. cache: keys and values of earlier tokens;
         those of x are appended. score_bias_HTS: added to the scores, from a table that all layers share (T5).
-        rotation: what `self.rotation(positions)` returns, if the caller computed it already.
+        rotation: what `self.rotation(positions)` returns, if the caller computed it already. borrowed: keys
+        and values of another block (`spec.source`), instead of its own. lend: called with those of all
+        tokens.
         """
         spec = self.spec
         if positions is None:
             positions = consecutive(x_BTD.shape[1], 0 if cache is None else cache.n_tokens, x_BTD.device)
 
         q_BHTK = split_heads(self.query(x_BTD), spec.n_heads)
-        k_BNTK = split_heads(self.key(x_BTD), spec.n_kv_heads)
-        v_BNTK = split_heads(self.value(x_BTD), spec.n_kv_heads)
-        record(self.taps, query=q_BHTK, key=k_BNTK, value=v_BNTK)
-
-        q_BHTK, k_BNTK = self.query_norm(q_BHTK), self.key_norm(k_BNTK)
+        record(self.taps, query=q_BHTK)
+        q_BHTK = self.query_norm(q_BHTK)
         rotation = rotation or self.rotation(positions)
         if rotation is not None:
-            q_BHTK, k_BNTK = rotation(q_BHTK), rotation(k_BNTK)
-            record(self.taps, query_rotated=q_BHTK, key_rotated=k_BNTK)
+            q_BHTK = rotation(q_BHTK)
+            record(self.taps, query_rotated=q_BHTK)
         if spec.query_scale is not None:
             q_BHTK = q_BHTK * growing_scale(spec.query_scale, positions.positions_BT)[:, None, :, None]
 
-        k_BNSK, v_BNSK = (k_BNTK, v_BNTK) if cache is None else cache.extend(k_BNTK, v_BNTK)
+        if borrowed is None:
+            k_BNTK, v_BNTK = self.keys_values(x_BTD, rotation)
+            k_BNSK, v_BNSK = cache.extend(k_BNTK, v_BNTK) if cache is not None else (k_BNTK, v_BNTK)
+        else:
+            k_BNSK, v_BNSK = borrowed
+        if lend is not None:
+            lend((k_BNSK, v_BNSK))
         n_queries, n_keys = q_BHTK.shape[2], k_BNSK.shape[2]
         is_plain_causal = self.is_plain_causal(n_queries, n_keys, positions, score_bias_HTS)
         context_BHTK = scaled_dot_product_attention(
@@ -85,6 +94,17 @@ class SelfAttention(Projections):
         output_BTD: Tensor = self.output(join_heads(self.gated(context_BHTK, x_BTD)))
         record(self.taps, output=output_BTD)
         return output_BTD
+
+    def keys_values(self, x_BTD: Tensor, rotation: Rotation | None) -> KeysValues:
+        """Keys and values of x, [B, N, T, K] each, normalized and rotated as the spec says."""
+        n_kv_heads = self.spec.n_kv_heads
+        k_BNTK, v_BNTK = split_heads(self.key(x_BTD), n_kv_heads), split_heads(self.value(x_BTD), n_kv_heads)
+        record(self.taps, key=k_BNTK, value=v_BNTK)
+        k_BNTK, v_BNTK = self.key_norm(k_BNTK), self.value_norm(v_BNTK)
+        if rotation is not None:
+            k_BNTK = rotation(k_BNTK)
+            record(self.taps, key_rotated=k_BNTK)
+        return k_BNTK, v_BNTK
 
     def gated(self, context_BHTK: Tensor, x_BTD: Tensor) -> Tensor:
         """The context times sigmoid(gate(x)), so that a token can refuse what its heads have read; unchanged

@@ -115,7 +115,7 @@ class HeadRMSNorm(RMSNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape."""
-        return super().forward(x.reshape(*x.shape[:-1], -1, len(self.weight))).flatten(-2)
+        return super().forward(x.reshape(*x.shape[:-1], -1, self.width)).flatten(-2)
 
 
 def unit_length(x: Tensor) -> Tensor:
