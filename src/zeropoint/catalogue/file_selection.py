@@ -21,6 +21,7 @@ _TAG = re.compile(
 )
 _SHARD = re.compile(r"^(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$", re.IGNORECASE)
 _PREFERRED = ("Q4_K_M", "Q4_0", "Q4_1")  # in this order, if a name gives only `q4` or nothing
+_LATTICE_MIXES = {"iq3_m": "iq3_s", "iq3_xs": "iq3_xxs", "iq2_m": "iq2_s"}  # with their main format
 _FEW_BITS = re.compile(r"[it]?q[1-3]_", re.IGNORECASE)
 
 
@@ -61,7 +62,9 @@ def is_supported(format: str | None) -> bool:
     supported = {name for package in packages for name in registry.names(package)}
     mixed = re.fullmatch(r"(q\d_k)_(?:xs|s|m|l|xl)", format.lower())
     # llama.cpp's K mixes store the output matrix, and in the larger mixes other tensors, as Q6_K
-    return {mixed[1], "q6_k"} <= supported if mixed else format.lower() in supported
+    if mixed:
+        return {mixed[1], "q6_k"} <= supported
+    return _LATTICE_MIXES.get(format.lower(), format.lower()) in supported
 
 
 def select_files(

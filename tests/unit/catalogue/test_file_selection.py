@@ -34,6 +34,9 @@ def test_format_of_a_file_name(file: str, format: str | None) -> None:
 
 def test_supported_formats_are_those_in_the_formats_package() -> None:
     assert all(is_supported(tag) for tag in ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1"))
+    assert all(
+        is_supported(tag) for tag in ("MXFP4", "IQ4_XS", "IQ3_M", "IQ3_XS", "IQ2_M", "IQ2_XXS", "IQ1_S")
+    )
     assert not any(is_supported(tag) for tag in ("IQ3_Q", "Q9_9", "", None))
 
 
