@@ -187,3 +187,33 @@ def test_native_runs_quantized_experts(form: str, tmp_path: Path) -> None:
     # Rounding changes the choice of experts for a few tokens, which random weights scarcely prefer.
     rms_T = np.sqrt(np.mean((fast - reference) ** 2, axis=-1))
     assert np.median(rms_T) < 0.05 * reference.std()
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("is_exact", [True, False])
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [
+        ("phi3", "phi4, beyond"),
+        ("granite", "untied, biased"),
+        ("olmo3", "yarn in full blocks"),
+        ("qwen3_moe", "grouped"),
+        ("gpt_oss", "yarn"),
+    ],
+)
+def test_chunks_and_rollback_never_change_a_bit(
+    family: str, name: str, is_exact: bool, tmp_path: Path
+) -> None:
+    write_model(tmp_path / "m.gguf", blueprint_of_config(family, CASES[family][name]))
+    file = open_gguf(tmp_path / "m.gguf")
+    blueprint = gguf_blueprint(file)
+    ids = np.random.default_rng(3).integers(0, blueprint.n_vocab, 60).tolist()
+    engine = NativeEngine(file, blueprint, EngineOptions(context=64, threads=2, exact=is_exact))
+    at_once = engine.stepper().extend(ids)
+    for size in (1, 7, 40):
+        stepper = engine.stepper()
+        chunks = [stepper.extend(ids[i : i + size]) for i in range(0, len(ids), size)]
+        np.testing.assert_array_equal(np.concatenate(chunks), at_once)
+    stepper.rollback(20)
+    np.testing.assert_array_equal(stepper.extend(ids[40:]), at_once[40:])
+    engine.close()
