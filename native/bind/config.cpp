@@ -51,6 +51,11 @@ constexpr std::pair<const char*, TensorChange> kChanges[] = {
     {"reshaped", TensorChange::kReshaped},
     {"log of negative", TensorChange::kLogOfNegative}};
 
+constexpr std::pair<const char*, LayerCacheKind> kLayerCaches[] = {{"pages", LayerCacheKind::kPages},
+                                                                   {"window", LayerCacheKind::kWindow},
+                                                                   {"state", LayerCacheKind::kState},
+                                                                   {"shared", LayerCacheKind::kShared}};
+
 // A (kind, values of its fields) pair, or None.
 PositionOptions position_options(const nb::dict& spec, const char* name) {
     const auto value = field<std::optional<std::pair<std::string, std::vector<float>>>>(spec, name);
@@ -136,6 +141,13 @@ LayerSpec layer_of(const nb::dict& d) {
 }  // namespace
 
 CacheType cache_type_of(const std::string& name) { return value_of("cache_type", name, kCacheTypes); }
+
+LayerCache layer_cache_of(const LayerCacheFields& fields) {
+    const auto& [kind, n_kv_heads, d_head, window, n_state_floats, source] = fields;
+    if (n_state_floats < 0) raise(invalid("a state has a negative size"), Origin::kArgument);
+    return {value_of("cache kind", kind, kLayerCaches), n_kv_heads, d_head, window,
+            static_cast<size_t>(n_state_floats),        source};
+}
 
 ModelSpec spec_of(const nb::dict& d) {
     ModelSpec s;

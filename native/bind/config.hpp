@@ -30,8 +30,12 @@ inline constexpr std::pair<const char*, CacheType> kCacheTypes[] = {{"f32", Cach
 using StoredTensors = std::unordered_map<
     std::string, std::tuple<std::string, int64_t, std::vector<std::pair<int64_t, int64_t>>, std::string>>;
 
+// Cache of a layer: kind, n_kv_heads, d_head, window, n_state_floats, source; unused sizes are 0.
+using LayerCacheFields = std::tuple<std::string, int, int, int, int64_t, int>;
+
 // Each raises BadInput for a missing key or an unknown name.
 CacheType cache_type_of(const std::string& name);
+LayerCache layer_cache_of(const LayerCacheFields& fields);
 ModelSpec spec_of(const nanobind::dict& spec);
 void set_cache(const nanobind::dict& cache, EngineConfig& config);
 TensorMap tensor_map_of(const StoredTensors& stored);

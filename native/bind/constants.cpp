@@ -16,9 +16,9 @@
 #include "model/batch.hpp"
 #include "model/recurrence/recurrence.hpp"
 #include "model/taps.hpp"
-#include "ops/cache_view.hpp"
 #include "ops/position/encoding.hpp"
 #include "runtime/context_full.hpp"
+#include "runtime/kv_cache/checkpoint.hpp"
 
 namespace nb = nanobind;
 
@@ -35,11 +35,15 @@ std::vector<std::string> cache_types() {
     return names;
 }
 
-size_t page_bytes(const std::string& cache_type, int n_layers, int n_kv_heads, int d_head) {
-    if (n_layers < 0 || n_kv_heads < 0 || d_head < 0)
-        raise(invalid("page_bytes needs sizes of at least 0"), Origin::kArgument);
-    const HeadLayout head{cache_type_of(cache_type), d_head};
-    return head.bytes() * static_cast<size_t>(n_layers) * static_cast<size_t>(n_kv_heads);
+size_t cache_bytes(const std::string& cache_type, const std::vector<LayerCacheFields>& layers,
+                   int n_positions, int sinks) {
+    if (n_positions < 0 || sinks < 0)
+        raise(invalid("cache_bytes needs sizes of at least 0"), Origin::kArgument);
+    std::vector<LayerCache> caches;
+    for (const LayerCacheFields& fields : layers) caches.push_back(layer_cache_of(fields));
+    if (Status status = check(caches); !status.ok()) raise(status.error(), Origin::kArgument);
+    const CacheLayout layout(cache_type_of(cache_type), std::move(caches));
+    return sequence_bytes(layout, KeptPositions(layout, n_positions, sinks), n_positions);
 }
 
 std::vector<std::string> recurrences() {
@@ -103,12 +107,17 @@ void bind_constants(nb::module_& m) {
     m.def(
         "cache_types", &cache_types,
         "Element types of the KV cache. EXACT_CACHE_TYPE belongs to exact mode; the others can be selected.");
-    m.def("page_bytes", &page_bytes, nb::arg("cache_type"), nb::arg("n_layers"), nb::arg("n_kv_heads"),
-          nb::arg("d_head"),
-          "Bytes of one KV cache page, which holds PAGE_POSITIONS keys and values of every layer, padding "
-          "included.");
     m.def("lattice", &lattice_points, nb::arg("name"),
           "The points of a lattice of weights, named by a number format: levels uint8 [points, columns].");
+    m.def(
+        "cache_bytes", &cache_bytes, nb::arg("cache_type"), nb::arg("layers"), nb::arg("n_positions"),
+        nb::arg("sinks") = 0,
+        nb::sig("def cache_bytes(cache_type: str, layers: typing.Sequence[tuple[typing.Literal['pages', "
+                "'window', 'state', 'shared'], int, int, int, int, int]], n_positions: int, sinks: int = 0) "
+                "-> int"),
+        "Bytes of the cache of one text of at most n_positions, of which a window never drops the first "
+        "sinks: whole pages, padding included, and two copies of recurrent states. Each layer is (kind, "
+        "n_kv_heads, d_head, window, n_state_floats, source).");
     m.def("tap_names", &tap_names_of, nb::arg("spec"),
           nb::sig("def tap_names(spec: dict[str, object]) -> list[str]"),
           "The taps of a model with this specification, in the order of the forward pass.");

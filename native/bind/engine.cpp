@@ -227,7 +227,6 @@ nb::dict describe(PyEngine& self) {
     d["weight_bytes"] = self.engine->weight_bytes();
     d["cache_bytes"] = self.engine->cache_bytes();
     d["used_cache_bytes"] = self.engine->used_cache_bytes();
-    d["page_bytes"] = self.engine->page_bytes();
     d["max_tokens"] = self.engine->max_tokens();
     d["n_waiting"] = self.engine->scheduler().n_waiting();
     d["n_running"] = self.engine->scheduler().n_running();
@@ -317,7 +316,7 @@ void bind_engine(nb::module_& m) {
         .def("open_sequence", &open_sequence, nb::arg("interventions"), nb::keep_alive<0, 1>(),
              "Opens an empty sequence to decode step by step.")
         .def("describe", &describe, nb::sig("def describe(self) -> dict[str, typing.Any]"),
-             "isa, n_threads, weight_bytes, cache_bytes, used_cache_bytes, page_bytes, max_tokens, is_exact, "
+             "isa, n_threads, weight_bytes, cache_bytes, used_cache_bytes, max_tokens, is_exact, "
              "and the requests by state: n_waiting, n_running, n_preempted.")
         .def("close", &close_engine,
              "Stops the call of another thread, then frees weights and cache; later calls raise BadInput.");

@@ -157,10 +157,15 @@ std::vector<LayerCache> caches(const ModelSpec& spec) {
     std::vector<LayerCache> caches;
     for (const LayerSpec& layer : spec.layers) {
         const AttentionSpec& a = layer.attention;
-        caches.push_back(!layer.has_attention()
-                             ? LayerCache::state(layer.recurrence->n_state_floats(spec.d_model))
-                         : !a.has_keys() ? LayerCache::shared(a.source)
-                                         : LayerCache::pages(a.n_kv_heads, a.d_head));
+        if (!layer.has_attention()) {
+            caches.push_back(LayerCache::state(layer.recurrence->n_state_floats(spec.d_model)));
+        } else if (!a.has_keys()) {
+            caches.push_back(LayerCache::shared(a.source));
+        } else if (a.rule.window > 0) {
+            caches.push_back(LayerCache::sliding(a.n_kv_heads, a.d_head, a.rule.window));
+        } else {
+            caches.push_back(LayerCache::pages(a.n_kv_heads, a.d_head));
+        }
     }
     return caches;
 }

@@ -6,10 +6,13 @@
 namespace zp {
 
 std::vector<float> keys_of(const CacheView& cache, int layer, int head, int n_positions) {
-    const size_t d_head = static_cast<size_t>(cache.layout->place(layer).head.d_head);
+    const CacheLayout::Place& place = cache.layout->place(layer);
+    const PageTable& pages = cache.tables[place.group];
+    const size_t d_head = static_cast<size_t>(place.head.d_head);
     std::vector<float> keys(static_cast<size_t>(n_positions) * d_head);
     for (int s = 0; s < n_positions; ++s)
-        read_key(cache, layer, head, s, keys.data() + static_cast<size_t>(s) * d_head);
+        if (pages[static_cast<size_t>(s / kChunk)] != nullptr)
+            read_key(cache, layer, head, s, keys.data() + static_cast<size_t>(s) * d_head);
     return keys;
 }
 

@@ -8,7 +8,8 @@
 
 namespace zp {
 
-// Returns the first n_positions keys of a key/value head as float: [n_positions, K].
+// Returns the first n_positions keys of a key/value head as float: [n_positions, K]. They are 0 where a
+// window has given up the page.
 std::vector<float> keys_of(const CacheView& cache, int layer, int head, int n_positions);
 
 // Computes the softmax weights of query `q` [K] (rotated and scaled) of head `head` of the token at

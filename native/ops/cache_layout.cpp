@@ -111,6 +111,13 @@ CacheLayout::CacheLayout(CacheType type, std::vector<LayerCache> layers)
     }
 }
 
+std::vector<int> CacheLayout::layers_of(int group) const {
+    std::vector<int> layers;
+    for (int i = 0; i < n_layers(); ++i)
+        if (has_pages(i) && place(i).group == group) layers.push_back(i);
+    return layers;
+}
+
 int CacheLayout::group_of(int window) const {
     for (size_t g = 0; g < groups_.size(); ++g)
         if (groups_[g].window == window) return static_cast<int>(g);

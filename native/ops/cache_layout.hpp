@@ -103,6 +103,8 @@ public:
         const LayerCacheKind kind = this->layer(layer).kind;
         return kind == LayerCacheKind::kPages || kind == LayerCacheKind::kWindow;
     }
+    // Layers with pages of their own in a group, in order.
+    std::vector<int> layers_of(int group) const;
 
     // The group of full layers first, then each distinct window, narrowest first. Empty if no layer attends.
     const std::vector<PageGroup>& groups() const { return groups_; }

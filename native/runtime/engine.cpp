@@ -265,6 +265,10 @@ Status Engine::extend(Sequence* sequence, std::span<const int32_t> ids, std::spa
     if (before + ids.size() > static_cast<size_t>(max_tokens()))
         return context_full("the sequence would have", before + ids.size(), max_tokens());
     sequence->tokens.insert(sequence->tokens.end(), ids.begin(), ids.end());
+    if (Status status = read_before(sequence, ids.empty() ? 0 : before, interrupt); !status.ok()) {
+        sequences_.truncate(*sequence, static_cast<int>(before));
+        return status;
+    }
     const size_t n_vocab = static_cast<size_t>(config_.spec.n_vocab);
     for (size_t done = 0; done < ids.size();) {
         const size_t max_rows = std::min(static_cast<size_t>(kLogitRows), ids.size() - done);
@@ -280,6 +284,15 @@ Status Engine::extend(Sequence* sequence, std::span<const int32_t> ids, std::spa
                         n_vocab * sizeof(float));
         }
         done += n;
+    }
+    return {};
+}
+
+Status Engine::read_before(Sequence* sequence, size_t n_tokens, const Interrupt& interrupt) {
+    while (sequence->n_cached < static_cast<int>(n_tokens)) {
+        const int n_left = static_cast<int>(n_tokens) - sequence->n_cached;
+        const Result<int> n = read_chunk(sequence, std::min(Batch::kMaxTokens, n_left), false, interrupt);
+        if (!n.ok()) return n.error();
     }
     return {};
 }

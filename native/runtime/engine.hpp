@@ -66,16 +66,17 @@ public:
     // KV snapshots (runtime/kv_cache/snapshot.cpp). Opens a sequence of the longest prefix of `ids` in the
     // cache.
     Result<Sequence*> open_cached(std::span<const int32_t> ids);
-    // One page of the sequence as it was computed, before its window shifted any keys.
-    Result<PageRef> snapshot_page(const Sequence& sequence, int page) {
-        return sequences_.snapshot_page(sequence, page);
+    // The parts of the snapshot of a text. kInvalid if the cache cannot hold such a text.
+    Result<std::vector<SnapshotBlock>> snapshot_blocks(int64_t n_tokens, int n_dropped) const;
+    // One part as it was computed, before its window shifted any keys.
+    Result<BlockRef> snapshot(const Sequence& sequence, const SnapshotBlock& block) {
+        return sequences_.snapshot(sequence, block);
     }
-    // Restores the pages of `ids` as an idle prefix. `next_page(into)` fills the bytes of one page.
-    using NextPage = std::function<Status(std::span<uint8_t> into)>;
-    Status restore(std::span<const int32_t> ids, int n_dropped, const NextPage& next_page);
+    // Restores the snapshot of `ids` as an idle prefix. `next_block(into)` fills the bytes of one part.
+    using NextBlock = std::function<Status(std::span<uint8_t> into)>;
+    Status restore(std::span<const int32_t> ids, int n_dropped, const NextBlock& next_block);
     // Hash of everything that determines keys and values: weights, spec and precision.
     uint64_t fingerprint() const;
-    size_t page_bytes() const { return sequences_.page_bytes(); }
 
     const ModelSpec& spec() const { return config_.spec; }
     // Tokens a sequence may have: the context, or no limit with a window.
@@ -84,10 +85,8 @@ public:
     int n_threads() const { return pool_->max_threads(); }
     bool is_exact() const { return config_.is_exact; }
     size_t weight_bytes() const { return weights_->n_bytes; }
-    // Cache memory of one full context.
-    size_t cache_bytes() const {
-        return static_cast<size_t>(pages_for(config_.spec.n_ctx)) * sequences_.page_bytes();
-    }
+    // Cache memory of one full context, or of one full window.
+    size_t cache_bytes() const { return sequences_.sequence_bytes(max_positions()); }
     // Cache memory in use, idle prefixes included.
     size_t used_cache_bytes() const { return sequences_.used_bytes(); }
 
@@ -102,10 +101,13 @@ private:
     Status load();
     Status check_alive() const;
     Status check_ids(std::span<const int32_t> ids) const;
+    Status check_snapshot(int64_t n_tokens, int n_dropped) const;
     // Positions the cache holds of one sequence: the window if there is one, else the context.
     int max_positions() const {
         return config_.window.is_on() ? config_.window.n_positions : config_.spec.n_ctx;
     }
+    // Computes, without logits, those of the first n_tokens that a rollback left to compute again.
+    Status read_before(Sequence* sequence, size_t n_tokens, const Interrupt& interrupt);
     // Buffer for n rows of logits, [n, V rounded up to 16].
     std::span<float> logits(int n_rows);
     StepEvent finish_step(ActiveRequest& request);

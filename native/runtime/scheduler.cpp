@@ -74,7 +74,7 @@ int Scheduler::reserve(ActiveRequest& r, int n) {
         const Result<int> n_writable = sequences_.reserve(*r.sequence, n);
         if (n_writable.ok()) return n_writable.value();
         const auto youngest = std::find_if(requests_.rbegin(), requests_.rend(), [](const auto& other) {
-            return other.second.n_scheduled == 0 && !other.second.sequence->pages.empty();
+            return other.second.n_scheduled == 0 && other.second.sequence->has_blocks();
         });
         if (youngest == requests_.rend() || youngest->first <= r.id) return 0;
         sequences_.preempt(*youngest->second.sequence);

@@ -96,7 +96,8 @@ ZP_TEST(cache_copy_clears_positions_of_other_texts) {
     for (const CacheType type : {CacheType::kHalf, CacheType::kInt16, CacheType::kInt8}) {
         const CacheLayout l = layout(type);
         PagePool pages(l, SIZE_MAX);
-        const PageRef full = std::move(pages.take().value()), part = std::move(pages.take().value());
+        const BlockRef full = std::move(pages.take_page(0).value()),
+                       part = std::move(pages.take_page(0).value());
         const PageTable full_table{full->data()}, part_table{part->data()};
         const CacheView full_view{&l, &full_table}, part_view{&l, &part_table};
         const std::vector<float> row(20, 1.0f);
@@ -104,7 +105,7 @@ ZP_TEST(cache_copy_clears_positions_of_other_texts) {
             write_key(full_view, 1, 1, s, row.data());
             write_value(full_view, 1, 1, s, row.data());
         }
-        pages.copy(*full, 21, *part);
+        pages.copy(0, *full, 21, *part);
         std::vector<float> key(20), value(20);
         for (int s = 0; s < kChunk; ++s) {
             read_key(part_view, 1, 1, s, key.data());
@@ -129,7 +130,7 @@ ZP_TEST(cache_shares_a_prefix_and_copies_a_page_on_write) {
     ZP_EQ(caches.pool.used_bytes(), 3 * page_bytes());
     ZP_EQ(caches.pool.reserve(*second, 30).value(), 30);
     ZP_EQ(caches.pool.used_bytes(), 4 * page_bytes());
-    ZP_CHECK(second->pages[0] == first->pages[0] && second->pages[1] != first->pages[1]);
+    ZP_CHECK(second->pages[0][0] == first->pages[0][0] && second->pages[0][1] != first->pages[0][1]);
     const std::vector<float> row(20, 2.0f);
     write_key(caches.pool.slice(*second, 0, 1).cache, 1, 1, 200, row.data());
     ZP_EQ(caches.key(*second, 199), 1.0f);
@@ -155,7 +156,7 @@ ZP_TEST(cache_deduplicates_pages_computed_twice) {
         ZP_EQ(caches.pool.reserve(*s, 130).value(), 130);
         caches.pool.advance(*s, 130);
     }
-    ZP_CHECK(first->pages[0] == second->pages[0] && first->pages[1] != second->pages[1]);
+    ZP_CHECK(first->pages[0][0] == second->pages[0][0] && first->pages[0][1] != second->pages[0][1]);
     ZP_EQ(caches.pool.used_bytes(), 3 * page_bytes());
     // Pages computed under an intervention are never shared.
     Sequence* steered = caches.pool.acquire(
@@ -202,7 +203,7 @@ ZP_TEST(engine_gives_the_same_answers_with_a_small_cache) {
         ZP_CHECK(answers[request_ids[i]] == expected[i]);
         ZP_EQ(answers[request_ids[i]].tokens.size(), 60u);
     }
-    ZP_CHECK(engine->used_cache_bytes() <= 4 * engine->page_bytes());
+    ZP_CHECK(engine->used_cache_bytes() <= limited(model, 4).cache_limits.max_bytes);
 }
 
 ZP_TEST(engine_rejects_what_the_cache_cannot_hold) {
@@ -228,12 +229,12 @@ ZP_TEST(window_drops_pages_after_the_sinks) {
     Sequence* s = caches.read(ids(1300), 1300, 1.0f);
     ZP_EQ(s->n_dropped, 896);  // the fewest whole pages that leave less than 512 of 1,300
     ZP_EQ(s->n_positions(), 404);
-    ZP_EQ(s->pages.size(), 4u);
+    ZP_EQ(s->pages[0].size(), 4u);
     ZP_EQ(caches.key(*s, 200), 1.0f);
     ZP_CHECK(caches.key(*s, 5) != 1.0f);  // the sink was rotated
     std::vector<float> row(20);
     const CacheLayout l = layout();
-    const PageTable original{s->sinks[0]->data()};
+    const PageTable original{s->sinks[0][0]->data()};
     read_key({&l, &original}, 1, 1, 5, row.data());
     ZP_EQ(row[7], 1.0f);
     // No step crosses the position at which the next page is dropped.

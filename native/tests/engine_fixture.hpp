@@ -81,4 +81,10 @@ inline Answer answer(Engine& engine, GenerateRequest request, const Interrupt& i
     return finish(engine, interrupt)[id];
 }
 
+inline std::vector<float> extended(Engine& engine, Sequence* sequence, std::span<const int32_t> ids) {
+    std::vector<float> out(ids.size() * static_cast<size_t>(tiny_spec().n_vocab));
+    ZP_CHECK(engine.extend(sequence, ids, out, kNever).ok());
+    return out;
+}
+
 }  // namespace zp::test

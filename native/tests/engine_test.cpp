@@ -17,12 +17,6 @@ std::string refusal(EngineConfig config) {
 
 bool has(const std::string& text, const char* words) { return text.find(words) != std::string::npos; }
 
-std::vector<float> extended(Engine& engine, Sequence* sequence, std::span<const int32_t> ids) {
-    std::vector<float> out(ids.size() * static_cast<size_t>(tiny_spec().n_vocab));
-    ZP_CHECK(engine.extend(sequence, ids, out, kNever).ok());
-    return out;
-}
-
 }  // namespace
 
 ZP_TEST(engine_reads_a_prompt_in_chunks_and_answers) {

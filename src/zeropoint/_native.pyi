@@ -29,14 +29,14 @@ def cache_types() -> list[str]:
     Element types of the KV cache. EXACT_CACHE_TYPE belongs to exact mode; the others can be selected.
     """
 
-def page_bytes(cache_type: str, n_layers: int, n_kv_heads: int, d_head: int) -> int:
-    """
-    Bytes of one KV cache page, which holds PAGE_POSITIONS keys and values of every layer, padding included.
-    """
-
 def lattice(name: str) -> Annotated[NDArray[numpy.uint8], dict(shape=(None, None))]:
     """
     The points of a lattice of weights, named by a number format: levels uint8 [points, columns].
+    """
+
+def cache_bytes(cache_type: str, layers: _Sequence[tuple[Literal['pages', 'window', 'state', 'shared'], int, int, int, int, int]], n_positions: int, sinks: int = 0) -> int:
+    """
+    Bytes of the cache of one text of at most n_positions, of which a window never drops the first sinks: whole pages, padding included, and two copies of recurrent states. Each layer is (kind, n_kv_heads, d_head, window, n_state_floats, source).
     """
 
 def tap_names(spec: dict[str, object]) -> list[str]:
@@ -190,7 +190,7 @@ class Engine:
 
     def describe(self) -> dict[str, Any]:
         """
-        isa, n_threads, weight_bytes, cache_bytes, used_cache_bytes, page_bytes, max_tokens, is_exact, and the requests by state: n_waiting, n_running, n_preempted.
+        isa, n_threads, weight_bytes, cache_bytes, used_cache_bytes, max_tokens, is_exact, and the requests by state: n_waiting, n_running, n_preempted.
         """
 
     def close(self) -> None:
@@ -206,8 +206,11 @@ class Engine:
     def open_cached(self, ids: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> Sequence:
         """Opens a sequence of the longest prefix of ids in the cache."""
 
-    def restore(self, ids: numpy.typing.NDArray[numpy.int32], n_dropped: int, pages: Iterator[bytes]) -> None:
-        """Restores the snapshot pages of ids into the cache."""
+    def snapshot_sizes(self, n_tokens: int, n_dropped: int) -> list[int]:
+        """Bytes of each block of the snapshot of a text."""
+
+    def restore(self, ids: numpy.typing.NDArray[numpy.int32], n_dropped: int, blocks: Iterator[bytes]) -> None:
+        """Restores the snapshot of ids into the cache."""
 
 class Sequence:
     """One sequence of a loaded model, decoded step by step by the caller."""
@@ -223,11 +226,11 @@ class Sequence:
     @property
     def n_tokens(self) -> int: ...
 
-    def page(self, index: int) -> bytes:
-        """The bytes of one page, for a snapshot."""
+    def block(self, index: int) -> bytes:
+        """The bytes of one block, for a snapshot."""
 
     @property
     def n_dropped(self) -> int: ...
 
     @property
-    def n_pages(self) -> int: ...
+    def block_bytes(self) -> list[int]: ...

@@ -7,33 +7,37 @@
 
 namespace zp {
 
-CachePage::CachePage(PagePool& pool, Buffer memory) : pool_(pool), memory_(std::move(memory)) {
-    ++pool_.n_pages_;
+CacheBlock::CacheBlock(PagePool& pool, Buffer memory, size_t n_bytes)
+    : pool_(pool), memory_(std::move(memory)), n_bytes_(n_bytes) {
+    pool_.used_bytes_ += n_bytes_;
 }
 
-CachePage::~CachePage() { --pool_.n_pages_; }
+CacheBlock::~CacheBlock() { pool_.used_bytes_ -= n_bytes_; }
 
-PagePool::PagePool(const CacheLayout& layout, size_t limit_bytes)
-    : layout_(layout), max_pages_(std::max<size_t>(1, limit_bytes / page_bytes())) {}
+PagePool::PagePool(const CacheLayout& layout, size_t limit_bytes) : layout_(layout) {
+    size_t min_bytes = 2 * state_bytes();  // of a sequence of one token
+    for (size_t g = 0; g < n_groups(); ++g) min_bytes += page_bytes(g);
+    max_bytes_ = std::max(min_bytes, limit_bytes);
+}
 
-Result<PageRef> PagePool::take() {
-    if (is_full()) {
-        return out_of_memory("the KV cache is full at " +
-                             std::to_string(max_pages_ * page_bytes() / 1000000 + 1) +
+Result<BlockRef> PagePool::take(size_t n_bytes) {
+    if (!has_room(n_bytes)) {
+        return out_of_memory("the KV cache is full at " + std::to_string(max_bytes_ / 1000000 + 1) +
                              " MB; end other answers, give a larger --cache-memory, or shorten the text");
     }
     // Small memory pages, so that resident memory grows only with the positions written.
-    Result<Buffer> memory = Buffer::allocate(page_bytes(), Pages::kSmall, "the KV cache");
+    Result<Buffer> memory = Buffer::allocate(n_bytes, Pages::kSmall, "the KV cache");
     if (!memory.ok()) return memory.error();
-    return std::make_shared<CachePage>(*this, std::move(memory.value()));
+    return std::make_shared<CacheBlock>(*this, std::move(memory.value()), n_bytes);
 }
 
-void PagePool::copy(CachePage& source, int n_positions, CachePage& target) const {
-    const PageTable from_table{source.data()}, to_table{target.data()};
-    const CacheView from{&layout_, &from_table}, to{&layout_, &to_table};
+void PagePool::copy(size_t group, CacheBlock& source, int n_positions, CacheBlock& target) const {
+    std::vector<PageTable> from_tables(n_groups()), to_tables(n_groups());
+    from_tables[group] = {source.data()};
+    to_tables[group] = {target.data()};
+    const CacheView from{&layout_, from_tables.data()}, to{&layout_, to_tables.data()};
     std::vector<float> zeros;
-    for (int layer = 0; layer < layout_.n_layers(); ++layer) {
-        if (!layout_.has_pages(layer)) continue;
+    for (const int layer : layout_.layers_of(static_cast<int>(group))) {
         const CacheLayout::Place& at = layout_.place(layer);
         zeros.assign(static_cast<size_t>(at.head.d_head), 0.0f);
         for (int head = 0; head < at.n_kv_heads; ++head) {

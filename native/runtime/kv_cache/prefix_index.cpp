@@ -5,37 +5,79 @@
 
 namespace zp {
 
+bool PrefixIndex::Node::is_idle() const {
+    return std::all_of(pages.begin(), pages.end(),
+                       [](const BlockRef& page) { return page == nullptr || page.use_count() == 1; });
+}
+
 int PrefixIndex::common_length(const Node& node, std::span<const int32_t> tokens) {
     const auto ends = std::mismatch(node.tokens.begin(), node.tokens.end(), tokens.begin(), tokens.end());
     return static_cast<int>(ends.first - node.tokens.begin());
 }
 
+PrefixIndex::Children::iterator PrefixIndex::longest_common(Children& children,
+                                                            std::span<const int32_t> tokens) {
+    return std::max_element(children.begin(), children.end(), [&](const auto& a, const auto& b) {
+        return common_length(*a, tokens) < common_length(*b, tokens);
+    });
+}
+
 PrefixIndex::Match PrefixIndex::find(std::span<const int32_t> tokens) {
     Match match;
-    Children* children = &roots_;
-    while (match.n_tokens < static_cast<int>(tokens.size())) {
-        const std::span<const int32_t> rest = tokens.subspan(static_cast<size_t>(match.n_tokens));
-        const auto best = std::max_element(
-            children->begin(), children->end(),
-            [&](const auto& a, const auto& b) { return common_length(*a, rest) < common_length(*b, rest); });
-        if (best == children->end()) break;
-        const int n = common_length(**best, rest);
+    match.pages.resize(kept_.n_groups());
+    const int n_wanted = static_cast<int>(tokens.size());
+    int n_matched = 0;
+    Node* checkpoint = nullptr;
+    Node* last = nullptr;
+    for (Children* children = &roots_; n_matched < n_wanted; children = &last->children) {
+        const std::span<const int32_t> rest = tokens.subspan(static_cast<size_t>(n_matched));
+        const auto best = longest_common(*children, rest);
+        const int n = best == children->end() ? 0 : common_length(**best, rest);
         if (n == 0) break;
-        (*best)->last_used = ++clock_;
-        match.n_tokens += n;
-        match.pages.push_back((*best)->page);
-        if (n < kChunk) {
-            if (n == static_cast<int>((*best)->tokens.size())) children->erase(best);
-            break;
+        last = best->get();
+        last->last_used = ++clock_;
+        n_matched += n;
+        for (size_t g = 0; g < match.pages.size(); ++g)
+            if (kept_.keeps_all(g)) match.pages[g].push_back(last->pages[g]);
+        const bool is_whole = n == static_cast<int>(last->tokens.size());
+        if (is_whole && last->checkpoint != nullptr) {
+            checkpoint = last;
+            match.n_tokens = n_matched;
         }
-        children = &(*best)->children;
+        if (n == kChunk) continue;
+        if (is_whole && !kept_.needs_checkpoints()) {
+            children->erase(best);
+            last = nullptr;
+        }
+        break;
     }
+    if (!kept_.needs_checkpoints()) {
+        match.n_tokens = n_matched;
+        return match;
+    }
+    // A later checkpoint may reach back far enough.
+    if (Node* later = last == nullptr ? nullptr : covering(*last, n_matched); later != nullptr) {
+        checkpoint = later;
+        match.n_tokens = n_matched;
+    }
+    for (std::vector<BlockRef>& pages : match.pages)
+        pages.resize(std::min(pages.size(), static_cast<size_t>(pages_for(match.n_tokens))));
+    if (checkpoint == nullptr) return match;
+    checkpoint->checkpoint_used = ++clock_;
+    match.checkpoint = checkpoint->checkpoint;
     return match;
 }
 
-void PrefixIndex::insert(std::span<const int32_t> tokens, std::vector<PageRef>& pages) {
+PrefixIndex::Node* PrefixIndex::covering(Node& node, int n_tokens) const {
+    if (node.checkpoint != nullptr && kept_.covers(*node.checkpoint, n_tokens)) return &node;
+    for (const auto& child : node.children)
+        if (Node* found = covering(*child, n_tokens); found != nullptr) return found;
+    return nullptr;
+}
+
+void PrefixIndex::insert(std::span<const int32_t> tokens, GroupPages& pages) {
     Children* children = &roots_;
-    for (PageRef& page : pages) {
+    for (size_t p = 0; !tokens.empty(); ++p) {
         const std::span<const int32_t> own = tokens.first(std::min<size_t>(kChunk, tokens.size()));
         tokens = tokens.subspan(own.size());
         const auto existing = std::find_if(children->begin(), children->end(), [&](const auto& node) {
@@ -43,7 +85,8 @@ void PrefixIndex::insert(std::span<const int32_t> tokens, std::vector<PageRef>& 
         });
         if (existing != children->end()) {
             (*existing)->last_used = ++clock_;
-            page = (*existing)->page;
+            for (size_t g = 0; g < pages.size(); ++g)
+                if (kept_.keeps_all(g)) pages[g][p] = (*existing)->pages[g];
             children = &(*existing)->children;
             continue;
         }
@@ -53,41 +96,93 @@ void PrefixIndex::insert(std::span<const int32_t> tokens, std::vector<PageRef>& 
         });
         auto node = std::make_unique<Node>();
         node->tokens.assign(own.begin(), own.end());
-        node->page = page;
+        node->pages.resize(kept_.n_groups());
+        for (size_t g = 0; g < pages.size(); ++g)
+            if (kept_.keeps_all(g)) node->pages[g] = pages[g][p];
         node->last_used = ++clock_;
         children->push_back(std::move(node));
         children = &children->back()->children;
     }
 }
 
-std::pair<PrefixIndex::Children*, size_t> PrefixIndex::oldest_leaf(Children& children) {
-    std::pair<Children*, size_t> oldest{nullptr, 0};
-    const auto consider = [&](Children* in, size_t at) {
-        if (oldest.first == nullptr || (*in)[at]->last_used < (*oldest.first)[oldest.second]->last_used)
-            oldest = {in, at};
-    };
-    for (size_t i = 0; i < children.size(); ++i) {
-        Node& node = *children[i];
-        if (node.children.empty() && node.page.use_count() == 1) consider(&children, i);
-        if (const auto below = oldest_leaf(node.children); below.first != nullptr)
-            consider(below.first, below.second);
+PrefixIndex::Node* PrefixIndex::node_at(std::span<const int32_t> tokens) {
+    Node* node = nullptr;
+    for (Children* children = &roots_; !tokens.empty(); children = &node->children) {
+        const auto best = longest_common(*children, tokens);
+        const size_t n = best == children->end() ? 0 : static_cast<size_t>(common_length(**best, tokens));
+        if (n == 0 || n < (*best)->tokens.size()) return nullptr;
+        node = best->get();
+        tokens = tokens.subspan(n);
     }
-    return oldest;
+    return node;
 }
 
-bool PrefixIndex::evict_oldest() {
-    const auto [children, at] = oldest_leaf(roots_);
-    if (children == nullptr) return false;
-    children->erase(children->begin() + static_cast<std::ptrdiff_t>(at));
+bool PrefixIndex::add_checkpoint(std::span<const int32_t> tokens, CheckpointRef checkpoint) {
+    Node* node = node_at(tokens);
+    if (node == nullptr || node->checkpoint != nullptr) return false;
+    node->checkpoint = std::move(checkpoint);
+    node->checkpoint_used = ++clock_;
     return true;
 }
 
-size_t PrefixIndex::n_idle(const Children& children) {
-    size_t n = 0;
-    for (const auto& node : children) n += (node->page.use_count() == 1) + n_idle(node->children);
-    return n;
+void PrefixIndex::remove_checkpoint(std::span<const int32_t> tokens) {
+    if (Node* node = node_at(tokens); node != nullptr) node->checkpoint.reset();
+    if (!kept_.has_kept_group()) prune(roots_);
 }
 
-size_t PrefixIndex::n_idle() const { return n_idle(roots_); }
+void PrefixIndex::find_oldest(Children& children, Candidate& oldest) {
+    for (size_t i = 0; i < children.size(); ++i) {
+        Node& node = *children[i];
+        if (node.children.empty() && node.is_idle() && node.last_used < oldest.last_used)
+            oldest = {&children, i, false, node.last_used};
+        if (node.checkpoint != nullptr && node.checkpoint_used < oldest.last_used)
+            oldest = {&children, i, true, node.checkpoint_used};
+        find_oldest(node.children, oldest);
+    }
+}
+
+// Removes the nodes without pages that lead to no checkpoint.
+void PrefixIndex::prune(Children& children) {
+    std::erase_if(children, [](const auto& node) {
+        prune(node->children);
+        return node->children.empty() && node->checkpoint == nullptr;
+    });
+}
+
+bool PrefixIndex::evict_oldest() {
+    Candidate oldest;
+    find_oldest(roots_, oldest);
+    if (oldest.in == nullptr) return false;
+    if (oldest.is_checkpoint) {
+        (*oldest.in)[oldest.at]->checkpoint.reset();
+    } else {
+        oldest.in->erase(oldest.in->begin() + static_cast<std::ptrdiff_t>(oldest.at));
+    }
+    if (!kept_.has_kept_group()) prune(roots_);
+    return true;
+}
+
+void PrefixIndex::count(const Children& children, References& references) {
+    for (const auto& node : children) {
+        for (const BlockRef& page : node->pages)
+            if (page != nullptr) ++references[page];
+        // A checkpoint that someone else holds would outlive its eviction.
+        if (node->checkpoint != nullptr && node->checkpoint.use_count() == 1) {
+            for (const std::vector<BlockRef>& pages : node->checkpoint->windows)
+                for (const BlockRef& page : pages) ++references[page];
+            if (node->checkpoint->state != nullptr) ++references[node->checkpoint->state];
+        }
+        count(node->children, references);
+    }
+}
+
+size_t PrefixIndex::idle_bytes() const {
+    References references;
+    count(roots_, references);
+    size_t n_bytes = 0;
+    for (const auto& [block, n] : references)
+        if (block.use_count() == n + 1) n_bytes += block->n_bytes();
+    return n_bytes;
+}
 
 }  // namespace zp

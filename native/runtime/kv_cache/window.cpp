@@ -41,12 +41,14 @@ Result<CacheWindow> fit(const CacheWindow& requested, const ModelSpec& spec) {
     return window;
 }
 
-void shift_keys(const ModelSpec& spec, const CacheLayout& layout, uint8_t* from, uint8_t* to, int n_shifted) {
-    const PageTable from_table{from}, to_table{to};
-    const CacheView computed{&layout, &from_table}, shifted{&layout, &to_table};
+void shift_keys(const ModelSpec& spec, const CacheLayout& layout, size_t group, uint8_t* from, uint8_t* to,
+                int n_shifted) {
+    std::vector<PageTable> from_tables(layout.groups().size()), to_tables(layout.groups().size());
+    from_tables[group] = {from};
+    to_tables[group] = {to};
+    const CacheView computed{&layout, from_tables.data()}, shifted{&layout, to_tables.data()};
     std::vector<float> cosines, sines, key;
-    for (int layer = 0; layer < layout.n_layers(); ++layer) {
-        if (!layout.has_pages(layer)) continue;
+    for (const int layer : layout.layers_of(static_cast<int>(group))) {
         const CacheLayout::Place& at = layout.place(layer);
         const Rotation& rotation = spec.rotation_of(spec.layer(layer).attention);
         const int n_pairs = rotation.n_pairs();

@@ -22,7 +22,8 @@ struct CacheWindow {
 // The window in whole pages (positions rounded down, sinks up). kInvalid if the model cannot use it.
 Result<CacheWindow> fit(const CacheWindow& requested, const ModelSpec& spec);
 
-// Writes the keys of one page, as computed, to another page, rotated to positions n_shifted later.
-void shift_keys(const ModelSpec& spec, const CacheLayout& layout, uint8_t* from, uint8_t* to, int n_shifted);
+// Writes the keys of one page of a group, as computed, to another page, rotated to positions n_shifted later.
+void shift_keys(const ModelSpec& spec, const CacheLayout& layout, size_t group, uint8_t* from, uint8_t* to,
+                int n_shifted);
 
 }  // namespace zp

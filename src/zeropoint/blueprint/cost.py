@@ -47,8 +47,18 @@ def weight_bytes(blueprint: Blueprint, bits_per_weight: float = 32) -> int:
 
 
 def cache_bytes(blueprint: Blueprint, n_positions: int, element_bytes: int = 2) -> int:
-    """Bytes of the KV cache for n_positions tokens (2 bytes per element: half precision)."""
-    return 2 * n_positions * element_bytes * sum(a.d_kv for a in blueprint.attentions if a.has_keys)
+    """Bytes of the cache of n_positions tokens (2 bytes per element: half precision).
+
+    Keys and values, at most those of its window for a layer that has one, and recurrent states in float32.
+    A layer that reads the keys and values of another one adds nothing.
+    """
+    n_elements, n_state = 0, 0
+    for block in blueprint.blocks:
+        if block.recurrence is not None:
+            n_state += sum(math.prod(shape) for _, shape in block.recurrence.state(blueprint.d_model))
+        elif block.attention is not None and block.attention.has_keys:
+            n_elements += 2 * block.attention.d_kv * min(n_positions, block.attention.window or n_positions)
+    return n_elements * element_bytes + n_state * 4
 
 
 def decode_flops(blueprint: Blueprint, n_positions: int) -> int:

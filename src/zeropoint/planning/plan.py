@@ -6,7 +6,7 @@ from zeropoint import _native
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.cost import count_parameters
 from zeropoint.blueprint.parts.ffn import MixtureOfExperts
-from zeropoint.engine.native.kv_cache import cache_element, cached_positions, context_bytes
+from zeropoint.engine.native.kv_cache import cached_positions, context_bytes
 from zeropoint.engine_options import EngineOptions
 from zeropoint.errors import BadInput, OutOfMemory
 from zeropoint.frozen import frozen
@@ -97,7 +97,7 @@ def make_plan(
         n_cached=n_cached,
         n_parameters=count_parameters(blueprint),
         weight_bytes=weight_bytes,
-        cache_bytes=context_bytes(blueprint, n_cached, cache_element(options)),
+        cache_bytes=context_bytes(blueprint, options, n_ctx),
         work_bytes=_work_bytes(blueprint),
         read_bytes=n_read,
         available_bytes=available_bytes,

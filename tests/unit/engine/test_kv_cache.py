@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +11,17 @@ import pytest
 import zeropoint
 from tests.support.tiny import Tiny, write_tiny_model
 from zeropoint.engine.contract import Request
-from zeropoint.engine.native.kv_cache import context_bytes, page_bytes
+from zeropoint.engine.native.kv_cache import context_bytes
+from zeropoint.engine_options import EngineOptions
 from zeropoint.errors import OutOfMemory
 from zeropoint.sampling.params import SamplingParams
+
+
+def page_bytes(model: zeropoint.Model) -> int:
+    """Bytes of a page of a model without windows and states."""
+    element = model.engine.cache_name
+    options = EngineOptions(exact=True) if element == "f32" else EngineOptions(cache_type=element)
+    return context_bytes(model.blueprint, options, 1)
 
 
 def some_ids(n: int, seed: int = 0) -> list[int]:
@@ -24,14 +33,12 @@ def some_ids(n: int, seed: int = 0) -> list[int]:
     [{"exact": True}, {}, {"cache_type": "int16"}, {"cache_type": "f16"}, {"cache_type": "int8"}],
     ids=str,
 )
-def test_page_bytes_match_the_loaded_engine(options: dict[str, str], tmp_path: Path) -> None:
+def test_planned_bytes_match_the_loaded_engine(options: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "tiny.gguf"
     write_tiny_model(path, Tiny(d_head=20, n_ctx=300))
     with zeropoint.load(path, **options) as model:
-        element = "f32" if "exact" in options else options.get("cache_type", "int16")
-        assert model.engine.page_bytes == page_bytes(model.blueprint, element)
-        assert model.engine.cache_bytes == context_bytes(model.blueprint, 300, element)
-        assert model.engine.cache_bytes == 3 * model.engine.page_bytes
+        assert model.engine.cache_bytes == context_bytes(model.blueprint, EngineOptions(**options), 300)
+        assert model.engine.cache_bytes == 3 * page_bytes(model)
 
 
 def test_pages_are_allocated_on_demand_and_shared(tmp_path: Path) -> None:
@@ -43,7 +50,7 @@ def test_pages_are_allocated_on_demand_and_shared(tmp_path: Path) -> None:
         params = SamplingParams.of(temperature=0, max_tokens=4)
         prefix = some_ids(300)
         first = engine.submit(Request([*prefix, 5], params))
-        while engine.used_cache_bytes < 3 * engine.page_bytes:
+        while engine.used_cache_bytes < 3 * page_bytes(model):
             engine.step()
         others = [engine.submit(Request([*prefix, 6 + i], params)) for i in range(5)]
         cached = {}
@@ -51,7 +58,7 @@ def test_pages_are_allocated_on_demand_and_shared(tmp_path: Path) -> None:
             cached |= {e.request: e.n_cached for e in engine.step() if e.finish is not None}
         assert cached == {first: 0, **dict.fromkeys(others, 300)}
         # The two full pages are shared; each request has its own last page.
-        assert engine.used_cache_bytes <= 8 * engine.page_bytes
+        assert engine.used_cache_bytes <= 8 * page_bytes(model)
 
 
 def test_cache_memory_limit_is_respected(tmp_path: Path) -> None:

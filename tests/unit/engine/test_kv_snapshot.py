@@ -97,7 +97,7 @@ def with_header(data: bytes, **changes: Any) -> bytes:
     n = struct.unpack_from("<8sII", data)[2]
     header = {**json.loads(data[16 : 16 + n]), **changes}
     text = json.dumps(header).encode()
-    body = struct.pack("<8sII", b"ZPCACHE\n", 2, len(text)) + text + data[16 + n : -32]
+    body = struct.pack("<8sII", b"ZPCACHE\n", 3, len(text)) + text + data[16 + n : -32]
     return body + hashlib.sha256(body).digest()
 
 
@@ -106,24 +106,26 @@ def test_damaged_files_are_rejected(model: Model, tmp_path: Path) -> None:
     expected, _ = answer(model, ids)
     model.save_cache(ids, file)
     good = file.read_bytes()
+    n_bytes = len(good) - 16 - struct.unpack_from("<8sII", good)[2] - 4 * 200 - 32
     n_header = struct.unpack_from("<8sII", good)[2]
     ids_at = 16 + n_header
     no_vocabulary = good[:ids_at] + struct.pack("<i", 10**6) + good[ids_at + 4 : -32]
     cases = [
         (b"", "is not a saved KV cache"),
         (b"GGUF" + good[4:], "is not a saved KV cache"),
-        (good[:8] + struct.pack("<I", 1) + good[12:], "`version` is 1 and must be 2"),
+        (good[:8] + struct.pack("<I", 2) + good[12:], "`version` is 2 and must be 3"),
         (good[:12] + struct.pack("<I", 2**31) + good[16:], "header is too long"),
         (good[:16] + b"\xff" + good[17:], "header cannot be read"),
         (good[:-1], r"must have \d+ bytes"),
         (good + b"x", r"must have \d+ bytes"),
         (good[: len(good) // 2], r"must have \d+ bytes"),
         (with_header(good, n_tokens=-1), "`n_tokens` has an invalid value"),
-        (with_header(good, n_pages=2**39), r"must have \d+ bytes"),
+        (with_header(good, n_bytes=2**39), r"must have \d+ bytes"),
         (with_header(good, n_tokens="9"), "`n_tokens` has an invalid value"),
         (with_header(good, extra=1), "header cannot be read"),
         (with_header(good, model="0" * 16), "another model"),
-        (with_header(good, page_bytes=16), r"must have \d+ bytes"),
+        (with_header(good, n_bytes=16), r"must have \d+ bytes"),
+        (with_header(good, n_tokens=100, n_bytes=n_bytes + 400), "its text needs"),
         (with_header(good, n_dropped=128), "not a valid state of this cache"),
         (with_header(good, n_dropped=7), "not a valid state of this cache"),
         (with_header(good, n_dropped=2**35), "contradict each other"),

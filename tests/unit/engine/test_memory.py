@@ -10,6 +10,7 @@ import pytest
 
 import zeropoint
 from zeropoint.engine.native.kv_cache import context_bytes
+from zeropoint.engine_options import EngineOptions
 from zeropoint.tokenizers.core.string_table import StringTable
 from zeropoint.weights.gguf.reader import open_gguf
 
@@ -30,7 +31,8 @@ def test_chat_needs_little_memory_besides_weights_and_cache(smollm2_path: Path) 
     with zeropoint.load(smollm2_path) as model:
         weights = model.engine.weight_bytes
         n_tokens = len(model.encode_chat([{"role": "user", "content": "Say yes."}])) + 8
-        cache = context_bytes(model.blueprint, n_tokens, "f16")  # in full pages, as the engine allocates it
+        # In full pages, as the engine allocates it.
+        cache = context_bytes(model.blueprint, EngineOptions(cache_type="f16"), n_tokens)
     command = [sys.executable, "-c", _CHAT, "chat", "-m", str(smollm2_path), "-n", "8", "Say yes."]
     peak_kib = int(subprocess.run(command, capture_output=True, text=True, check=True).stderr.split()[-2])
     peak = peak_kib << 10

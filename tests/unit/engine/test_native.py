@@ -56,12 +56,12 @@ def test_native_engine_implements_the_contract(engine: NativeEngine) -> None:
 def test_properties_match_the_options(file: GgufModel, engine: NativeEngine) -> None:
     assert engine.n_threads == 2
     assert not engine.is_exact
-    assert engine.cache_bytes == context_bytes(gguf_blueprint(file), 128, "int16")
+    assert engine.cache_bytes == context_bytes(gguf_blueprint(file), EngineOptions(), 128)
     packed = sum(tensor.n_bytes for tensor in file.tensors.values())
     assert packed <= engine.weight_bytes + 4096
     exact = NativeEngine(file, gguf_blueprint(file), EngineOptions(context=128, exact=True))
     assert exact.is_exact
-    assert exact.cache_bytes == context_bytes(gguf_blueprint(file), 128, "f32")
+    assert exact.cache_bytes == context_bytes(gguf_blueprint(file), EngineOptions(exact=True), 128)
     assert exact.n_threads == default_threads()
 
 

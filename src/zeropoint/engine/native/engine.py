@@ -74,7 +74,6 @@ class NativeEngine:
         self.is_exact: bool = described["is_exact"]
         self.weight_bytes: int = described["weight_bytes"]
         self.cache_bytes: int = described["cache_bytes"]
-        self.page_bytes: int = described["page_bytes"]
         self.n_ctx: int = described["max_tokens"]
         window = f", window {cache['window']}, sinks {cache['sinks']}" if cache["window"] else ""
         self.cache_name = f"{cache['cache_type']}{window}"
@@ -162,7 +161,7 @@ class NativeEngine:
 
     @property
     def used_cache_bytes(self) -> int:
-        """Bytes of the cache pages in use, idle prefixes included."""
+        """Bytes of the cache in use, idle prefixes included."""
         return int(self._engine.describe()["used_cache_bytes"])
 
     @cached_property
@@ -171,12 +170,16 @@ class NativeEngine:
         return f"{self._engine.fingerprint():016x}"
 
     def open_cached(self, ids: Sequence[int]) -> _native.Sequence:
-        """Open a sequence of the longest cached prefix of `ids`: n_tokens, n_dropped, n_pages, page(i)."""
+        """Open a sequence of the longest cached prefix of `ids`: n_tokens, block_bytes, block(i) and more."""
         return self._engine.open_cached(_ids(ids))
 
-    def restore(self, ids: Sequence[int], n_dropped: int, pages: Iterator[bytes]) -> None:
-        """Restore the snapshot pages of `ids` into the cache. Raises BadInput or OutOfMemory."""
-        self._engine.restore(_ids(ids), n_dropped, pages)
+    def snapshot_sizes(self, n_tokens: int, n_dropped: int) -> list[int]:
+        """Bytes of each block of the snapshot of a text. Raises BadInput if the cache cannot hold it."""
+        return list(self._engine.snapshot_sizes(n_tokens, n_dropped))
+
+    def restore(self, ids: Sequence[int], n_dropped: int, blocks: Iterator[bytes]) -> None:
+        """Restore the snapshot blocks of `ids` into the cache. Raises BadInput or OutOfMemory."""
+        self._engine.restore(_ids(ids), n_dropped, blocks)
 
     def close(self) -> None:
         """Free weights and cache; later calls raise BadInput."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Literal
 
 from zeropoint import _native
-from zeropoint.blueprint import Blueprint
+from zeropoint.blueprint import Block, Blueprint
 from zeropoint.engine_options import EngineOptions
 
 __all__ = [
@@ -13,10 +14,11 @@ __all__ = [
     "cached_positions",
     "context_bytes",
     "native_cache",
-    "page_bytes",
 ]
 
 DEFAULT_SINKS = 4  # Xiao et al., "Efficient streaming language models with attention sinks", 2023, table 2
+
+_LayerCache = tuple[Literal["pages", "window", "state", "shared"], int, int, int, int, int]
 
 _NO_LIMIT = 2**63 - 1
 _IDLE_CONTEXTS = 4  # full contexts of memory for idle texts that may continue, unless cache_memory says more
@@ -40,28 +42,50 @@ def native_cache(
     options: EngineOptions, blueprint: Blueprint, n_ctx: int, available_bytes: int | None
 ) -> dict[str, Any]:
     """The cache arguments of `_native.Engine`. available_bytes: free memory once the weights are loaded."""
-    element = cache_element(options)
-    context = context_bytes(blueprint, n_ctx, element)
+    context = _sequence_bytes(blueprint, cache_element(options), n_ctx)
     if options.cache_memory is not None:
         max_bytes = max_idle_bytes = options.cache_memory * 1_000_000
     else:
         max_bytes = _NO_LIMIT if available_bytes is None else max(context, available_bytes // 2)
         max_idle_bytes = min(max_bytes, _IDLE_CONTEXTS * context)
-    sinks = DEFAULT_SINKS if options.sinks is None else options.sinks
     return {
-        "cache_type": element,
+        "cache_type": cache_element(options),
         "max_bytes": max_bytes,
         "max_idle_bytes": max_idle_bytes,
         "window": options.window or 0,
-        "sinks": 0 if options.window is None else sinks,
+        "sinks": _sinks(options),
     }
 
 
-def page_bytes(blueprint: Blueprint, element: str) -> int:
-    """Bytes of one cache page: keys and values of `_native.PAGE_POSITIONS` positions in every layer."""
-    return sum(_native.page_bytes(element, 1, a.n_kv_heads, a.d_head) for a in blueprint.attentions)
+def context_bytes(blueprint: Blueprint, options: EngineOptions, n_ctx: int) -> int:
+    """Bytes of the cache of one full context, or of a full window: `NativeEngine.cache_bytes`.
+
+    Counts pages of keys and values, for a layer with a sliding window those that it keeps, and two copies of
+    recurrent states: before and after a pass.
+    """
+    n_sinks = -(-_sinks(options) // _native.PAGE_POSITIONS) * _native.PAGE_POSITIONS
+    return _sequence_bytes(blueprint, cache_element(options), cached_positions(options, n_ctx), n_sinks)
 
 
-def context_bytes(blueprint: Blueprint, n_ctx: int, element: str) -> int:
-    """Bytes of the pages of n_ctx positions: a full context, or a full window."""
-    return -(-n_ctx // _native.PAGE_POSITIONS) * page_bytes(blueprint, element)
+def _sinks(options: EngineOptions) -> int:
+    if options.window is None:
+        return 0
+    return DEFAULT_SINKS if options.sinks is None else options.sinks
+
+
+def _sequence_bytes(blueprint: Blueprint, element: str, n_positions: int, n_sinks: int = 0) -> int:
+    layers = [_layer_cache(block, blueprint.d_model) for block in blueprint.blocks]
+    return _native.cache_bytes(element, layers, n_positions, n_sinks)
+
+
+def _layer_cache(block: Block, d_model: int) -> _LayerCache:
+    """The cache of a block, as `_native.cache_bytes` takes it."""
+    if block.recurrence is not None:
+        n_floats = sum(math.prod(shape) for _, shape in block.recurrence.state(d_model))
+        return "state", 0, 0, 0, n_floats, 0
+    attention = block.attention
+    assert attention is not None
+    if attention.source is not None:
+        return "shared", 0, 0, 0, 0, attention.source
+    kind: Literal["pages", "window"] = "window" if attention.window else "pages"
+    return kind, attention.n_kv_heads, attention.d_head, attention.window or 0, 0, 0

@@ -1,8 +1,9 @@
 """Save and restore the KV cache of a conversation, so that loading it skips the prefill.
 
-File layout: magic and version, length of the JSON header, the header, token ids (int32), the pages as in
-memory, and the SHA-256 of everything before it. The file length follows from the header and is checked before
-anything else is read; the checksum is verified before anything is used. Files are written atomically.
+File layout: magic and version, length of the JSON header, the header, token ids (int32), the blocks of the
+cache as in memory (pages of keys and values, then recurrent states), and the SHA-256 of everything before it.
+The file length follows from the header and is checked before anything else is read; the checksum is verified
+before anything is used. Files are written atomically.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from zeropoint.frozen import frozen
 
 __all__ = ["load_cache", "save_cache"]
 
-_MAGIC, _VERSION = b"ZPCACHE\n", 2
+_MAGIC, _VERSION = b"ZPCACHE\n", 3
 _START = struct.Struct("<8sII")  # magic, version, bytes of the header
 _MAX_HEADER_BYTES = 4096
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -40,20 +41,18 @@ _BLOCK_BYTES = 1 << 20
 class _Header:
     """model: its fingerprint, 16 hexadecimal digits. cache: element type, window and sinks.
 
-    n_tokens: length of the text. n_dropped: tokens of it that the window dropped. n_pages, page_bytes: the
-    pages that follow.
+    n_tokens: length of the text. n_dropped: tokens of it that the window dropped. n_bytes: of all blocks.
     """
 
     model: str
     cache: str
     n_tokens: int
     n_dropped: int
-    n_pages: int
-    page_bytes: int
+    n_bytes: int
 
     @property
     def body_bytes(self) -> int:
-        return 4 * self.n_tokens + self.n_pages * self.page_bytes
+        return 4 * self.n_tokens + self.n_bytes
 
 
 def save_cache(engine: NativeEngine, ids: Sequence[int], path: Path) -> int:
@@ -67,11 +66,12 @@ def save_cache(engine: NativeEngine, ids: Sequence[int], path: Path) -> int:
             cache=engine.cache_name,
             n_tokens=prefix.n_tokens,
             n_dropped=prefix.n_dropped,
-            n_pages=prefix.n_pages,
-            page_bytes=engine.page_bytes,
+            n_bytes=sum(prefix.block_bytes),
         )
         tokens = np.asarray(ids[: prefix.n_tokens], "<i4").tobytes()
-        _write(path, header, itertools.chain([tokens], (prefix.page(i) for i in range(prefix.n_pages))))
+        _write(
+            path, header, itertools.chain([tokens], (prefix.block(i) for i in range(len(prefix.block_bytes))))
+        )
         return header.n_tokens
 
 
@@ -81,15 +81,21 @@ def load_cache(engine: NativeEngine, path: Path) -> list[int]:
         header = _read_header(file, path)
         if header.model != engine.fingerprint:
             raise BadInput(f"{path} was saved with another model; load the model it belongs to")
-        if header.cache != engine.cache_name or header.page_bytes != engine.page_bytes:
+        if header.cache != engine.cache_name:
             raise BadInput(
                 f"{path} has a KV cache of {header.cache} and this model uses {engine.cache_name}; "
                 "load the model with the same cache options"
             )
+        sizes = engine.snapshot_sizes(header.n_tokens, header.n_dropped)
+        if sum(sizes) != header.n_bytes:
+            raise BadInput(
+                f"{path} has {header.n_bytes} bytes of KV cache and its text needs {sum(sizes)} here; "
+                "load the model with the context it was saved with"
+            )
         _verify_checksum(file, path)
         ids: list[int] = np.frombuffer(_exactly(file, 4 * header.n_tokens, path), "<i4").tolist()
-        pages = (_exactly(file, header.page_bytes, path) for _ in range(header.n_pages))
-        engine.restore(ids, header.n_dropped, pages)
+        blocks = (_exactly(file, n_bytes, path) for n_bytes in sizes)
+        engine.restore(ids, header.n_dropped, blocks)
         return ids
 
 
