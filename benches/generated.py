@@ -22,6 +22,7 @@ from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.ffn import Gated
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import Rope
+from zeropoint.blueprint.sources import stored_names
 from zeropoint.blueprint.tensors import parameters
 from zeropoint.tokenizers.core.byte_level import bytes_to_unicode
 from zeropoint.weights.gguf.writer import write_gguf
@@ -51,11 +52,11 @@ def write_generated(path: Path, size: str, form: str, seed: int = 0) -> None:
     """Write a GGUF file of a size ("135m", "1b", "4b") with every matrix in a format ("Q4_K")."""
     blueprint = SIZES[size]()
     family = families.for_blueprint(blueprint)
-    names = family.gguf_names(blueprint)
+    sources = family.tensor_map(blueprint, "gguf")  # reordering rows would not change the speed
     rng = np.random.default_rng(seed)
     pool = _pool(rng, form)
     tensors = [
-        _packed(names[ours], shape, "F32" if len(shape) == 1 else form, pool)
+        _packed(stored_names(sources[ours])[0], shape, "F32" if len(shape) == 1 else form, pool)
         for ours, shape in parameters(blueprint).items()
     ]
     for name, values in family.gguf_tensors(blueprint).items():

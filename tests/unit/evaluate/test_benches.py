@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.tiny_blueprints import TINY
+from zeropoint.weights.open_model import open_model
 
 BENCHES = Path(__file__).parents[3] / "benches"
 
@@ -32,16 +37,13 @@ class FakeWorker:
 def modules(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(BENCHES))
     before = set(sys.modules)
-    import contestants
-    import measures
-
-    yield contestants, measures
+    yield lambda *names: [importlib.import_module(name) for name in names]
     for name in set(sys.modules) - before:
         del sys.modules[name]
 
 
 def test_a_row_names_the_fastest_configuration(modules: Any) -> None:
-    contestants, measures = modules
+    contestants, measures = modules("contestants", "measures")
     log: list[str] = []
     ours = contestants.Contestant("zeropoint", FakeWorker("zeropoint", {False: 0.5}, log))
     peer = FakeWorker("llama.cpp", {False: 1.0, True: 0.25}, log)
@@ -57,3 +59,11 @@ def test_a_row_names_the_fastest_configuration(modules: Any) -> None:
     assert decode.share == pytest.approx(64.0 / (1e9 / 10**7))
     rounds = [log[i : i + 4] for i in (0, 7, 14)]  # the order of prefill in each round
     assert rounds[0] == rounds[2] != rounds[1] == rounds[0][::-1]
+
+
+def test_generated_models_open(modules: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (generated,) = modules("generated")
+    small = replace(TINY["llama"], n_vocab=512)
+    monkeypatch.setattr(generated, "SIZES", {"tiny": lambda: small})
+    generated.write_generated(tmp_path / "tiny.gguf", "tiny", "F16")
+    assert open_model(tmp_path / "tiny.gguf").blueprint.blocks[0].ffn == small.blocks[0].ffn
