@@ -19,14 +19,15 @@ constexpr size_t kBytes = size_t{256} << 20;  // several times the largest last-
 constexpr size_t kWeightBytes = size_t{128} << 20;
 constexpr int kCols = 2048;  // of the weight matrix: divisible by the block length of every format
 constexpr size_t kPage = 4096;
+constexpr int kPrefetchBytes = 1536;               // as many cache lines as a core can have in flight
 constexpr double kSampleS = 0.025, kTotalS = 0.5;  // duration of one sample, and of all of them
 
-// Eight independent sums, so that loads rather than dependent additions are the limit. Prefetches as the
-// kernels do; otherwise the kernels could exceed this ceiling.
+// Eight independent sums, so that loads rather than dependent additions are the limit. Prefetches, because
+// some processors read faster with it; otherwise kernels could exceed this ceiling.
 uint64_t read_all(const uint64_t* words, size_t n) {
     uint64_t sums[8] = {};
     for (size_t i = 0; i + 8 <= n; i += 8) {
-        prefetch_ahead<64>(words + i);
+        prefetch_ahead<64, kPrefetchBytes>(words + i);
         for (size_t j = 0; j < 8; ++j) sums[j] += words[i + j];
     }
     uint64_t total = 0;

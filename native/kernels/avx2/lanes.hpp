@@ -12,6 +12,7 @@ namespace zp::avx2 {
 struct Lanes : x86::RowBytes<Lanes> {
     static constexpr int kRowTile = 4;
     static constexpr int kWidenFrom = 16;
+    static constexpr int kPrefetchBytes = 1536;
     static constexpr int kFloatTile = 3;
     static constexpr int kPanelTile = 6;
     static constexpr int kQueryTile = 6;

@@ -12,6 +12,7 @@ namespace zp::avx512 {
 struct Lanes : x86::RowBytes<Lanes> {
     static constexpr int kRowTile = 8;
     static constexpr int kWidenFrom = 0;
+    static constexpr int kPrefetchBytes = 0;
     static constexpr int kFloatTile = 6;
     static constexpr int kPanelTile = 12;
     static constexpr int kQueryTile = 6;

@@ -8,6 +8,7 @@ namespace zp::neon {
 struct Lanes : arm::BaseLanes<Lanes> {
     static constexpr int kRowTile = 2;
     static constexpr int kWidenFrom = 0;
+    static constexpr int kPrefetchBytes = 1536;
     static constexpr int kFloatTile = 3;
     static constexpr int kPanelTile = 6;
     static constexpr int kQueryTile = 3;

@@ -10,13 +10,14 @@
 namespace zp::scalar {
 
 struct Lanes {
-    static constexpr int kRowTile = 4;       // tokens per int8 tile
-    static constexpr int kWidenFrom = 0;     // tokens from which int8 blocks are decoded once; 0: never
-    static constexpr int kFloatTile = 2;     // tokens per tile of float weights
-    static constexpr int kPanelTile = 4;     // tokens per tile of dequantized weights
-    static constexpr int kQueryTile = 4;     // query rows that share one read of the keys
-    static constexpr int kIntQueryTile = 4;  // the same for integer keys
-    static constexpr int kAccumulators = 8;  // vectors of 16 floats that fit in registers
+    static constexpr int kRowTile = 4;           // tokens per int8 tile
+    static constexpr int kWidenFrom = 0;         // tokens from which int8 blocks are decoded once; 0: never
+    static constexpr int kPrefetchBytes = 1536;  // how far ahead to prefetch streamed memory; 0: not at all
+    static constexpr int kFloatTile = 2;         // tokens per tile of float weights
+    static constexpr int kPanelTile = 4;         // tokens per tile of dequantized weights
+    static constexpr int kQueryTile = 4;         // query rows that share one read of the keys
+    static constexpr int kIntQueryTile = 4;      // the same for integer keys
+    static constexpr int kAccumulators = 8;      // vectors of 16 floats that fit in registers
 
     struct F {
         float v[16];

@@ -54,7 +54,7 @@ inline void add_int_scores(const AttendChunk& job, const E* keys, int n_pairs,
     for (int k = 0; k < n_pairs; ++k) {
         for (int t = 0; t < T; ++t) {
             const E* const two = keys + 2 * kPairTile * k + 32 * t;
-            if constexpr (R <= kFewRows) prefetch_ahead<sizeof(E) * 32>(two);
+            if constexpr (R <= kFewRows) prefetch_ahead<sizeof(E) * 32, L::kPrefetchBytes>(two);
             const auto pairs = L::load_pairs(two);
             for (int r = 0; r < R; ++r) sums[t][r] = L::add_products(sums[t][r], pairs, &q[r][2 * k]);
         }
@@ -193,7 +193,7 @@ inline void accumulate_int_values(const AttendChunk& job, int row, int k, const 
     const E* values = static_cast<const E*>(job.values) + 2 * k;
     for (int s = 0; s < job.end - job.begin; s += 2, values += 2 * job.d_value) {
         for (int c = 0; c < C; ++c) {
-            if constexpr (R <= kFewRows) prefetch_ahead<sizeof(E) * 32>(values + 32 * c);
+            if constexpr (R <= kFewRows) prefetch_ahead<sizeof(E) * 32, L::kPrefetchBytes>(values + 32 * c);
             const auto pairs = L::load_pairs(values + 32 * c);
             for (int r = 0; r < R; ++r) sums[c][r] = L::add_products(sums[c][r], pairs, &weights[r][s]);
         }

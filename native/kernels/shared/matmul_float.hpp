@@ -36,7 +36,7 @@ struct PlainColumns {
         const uint8_t* p = group;
         int k = 0;
         for (; k + 2 <= n_cols; k += 2, p += 2 * kBytes) {
-            if constexpr (M == 1) prefetch_ahead<2 * kBytes>(p);
+            if constexpr (M == 1) prefetch_ahead<2 * kBytes, L::kPrefetchBytes>(p);
             add_column<L, M>(load_plain<L, format>(p), x, k, sums);
             add_column<L, M>(load_plain<L, format>(p + kBytes), x, k + 1, sums);
         }

@@ -62,7 +62,7 @@ struct PackedBlocks {
     static constexpr bool kIsStreamed = true;
     void prefetch_ahead(int block) const {
         constexpr int kBytes = kPackedBytes<format> / kSubBlocks;
-        zp::prefetch_ahead<kBytes>(group + static_cast<size_t>(block) * kBytes);
+        zp::prefetch_ahead<kBytes, L::kPrefetchBytes>(group + static_cast<size_t>(block) * kBytes);
     }
     Block at(int b) const {
         return Block(group + static_cast<size_t>(b / kSubBlocks) * kPackedBytes<format>, b % kSubBlocks);
