@@ -6,37 +6,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/matmul.hpp"
 #include "kernels/packed.hpp"
 
 namespace zp {
 
-// The product y = x W^T of M int8 activation rows with consecutive packed groups.
-struct MatmulInt8 {
-    const uint8_t* weights;  // packed groups, see packed.hpp
-    size_t group_bytes;      // distance between groups
-    int n_groups;            // 16 output rows each
-    int n_blocks;            // columns / 32
-    const QuantBlock* x;     // [M, n_blocks, n_terms]
-    int n_terms;             // blocks per 32 columns: 1, or 2 if the second holds the quantization residual
-    int n_tokens;            // M
-    float* y;                // [M, y_stride]; writes 16 * n_groups columns
-    size_t y_stride;
-};
-
-struct MatmulFloat {
-    const uint8_t* weights;
-    size_t group_bytes;
-    int n_groups;
-    int n_cols;
-    const float* x;  // [M, x_stride]
-    size_t x_stride;
-    int n_tokens;
-    float* y;  // [M, y_stride]
-    size_t y_stride;
-};
-
-enum class Activation : uint8_t { kRelu, kGelu, kGeluTanh, kSilu };
-inline constexpr int kActivations = 4;
+enum class Activation : uint8_t { kRelu, kGelu, kGeluTanh, kSilu, kSigmoid, kSoftplus };
+inline constexpr int kActivations = 6;
 
 inline constexpr int kChunk = 128;    // key positions per partial softmax, and per cache page
 inline constexpr int kPairTile = 32;  // key positions per tile of an integer cache
@@ -82,6 +58,23 @@ struct AttendChunk {
     Partial out;
 };
 
+// The gated delta rule of one head over consecutive tokens (ops/recurrence/gated_delta_net.hpp):
+//   S = decay_t S;  u_t = share_t (v_t - S^T k_t);  S = S + k_t u_t^T;  out_t = S^T q_t
+struct DeltaRule {
+    const float* q;      // [T, K]
+    const float* k;      // [T, K]
+    const float* dots;   // [T] q_t . k_t
+    const float* decay;  // [T]
+    const float* share;  // [T]
+    const float* v;      // [T, v_stride]
+    size_t v_stride;
+    float* out;  // [T, out_stride]; may alias v
+    size_t out_stride;
+    int n_tokens, d_key, d_value;  // T, K, V
+    const float* state;            // S [K, V] before the first token
+    float* next_state;             // S after the last one; may be the same memory
+};
+
 struct Kernels {
     const char* isa;
     // y = x / sqrt(mean(x^2) + eps) * gain over D. Returns false if x contains NaN or infinity.
@@ -96,10 +89,14 @@ struct Kernels {
     // y = activation(x), and y = activation(gate) * up; indexed by Activation; y may alias x or gate.
     void (*activate[kActivations])(const float* x, int n, float* y);
     void (*gate[kActivations])(const float* gate, const float* up, int n, float* y);
-    void (*softcap_in_place)(float cap, int n, float* x);               // x = cap * tanh(x / cap)
-    void (*scale)(float factor, int n, float* x);                       // x *= factor
-    void (*add_scaled)(const float* x, float factor, int n, float* y);  // y += x * factor
-    void (*add)(const float* x, int n, float* y);                       // y += x
+    void (*softcap_in_place)(float cap, int n, float* x);                  // x = cap * tanh(x / cap)
+    void (*exp)(const float* x, int n, float* y);                          // y = e^x; y may alias x
+    void (*scale)(float factor, int n, float* x);                          // x *= factor
+    void (*add_scaled)(const float* x, float factor, int n, float* y);     // y += x * factor
+    void (*add)(const float* x, int n, float* y);                          // y += x
+    void (*add_product)(const float* a, const float* b, int n, float* y);  // y += a * b
+    float (*dot)(const float* a, const float* b, int n);
+    void (*delta_rule)(const DeltaRule&);
     // Integer dot products; indexed by Format, null for float formats.
     void (*matmul_int8[kFormatCount])(const MatmulInt8&);
     // Float dot products, one fused multiply-add per weight; indexed by Format.

@@ -105,6 +105,13 @@ ZP_TEST(kernels_elementwise_are_bit_equal_on_every_instruction_set) {
                 scalar().softcap_in_place(30.0f, n, want.data());
                 k->softcap_in_place(30.0f, n, got.data());
                 expect_same(want, got, name(*k, "softcap_in_place", kind, n));
+                scalar().exp(up.data(), n, want.data());
+                k->exp(up.data(), n, got.data());
+                expect_same(want, got, name(*k, "exp", kind, n));
+                scalar().add_product(gate.data(), up.data(), n, want.data());
+                k->add_product(gate.data(), up.data(), n, got.data());
+                expect_same(want, got, name(*k, "add_product", kind, n));
+                ZP_CHECK(is_same(k->dot(gate.data(), up.data(), n), scalar().dot(gate.data(), up.data(), n)));
                 scalar().scale(1.7f, n, want.data());
                 k->scale(1.7f, n, got.data());
                 expect_same(want, got, name(*k, "scale", kind, n));
@@ -126,9 +133,12 @@ ZP_TEST(kernels_activations_follow_their_formulas) {
     for (int i = -1000; i <= 1000; ++i) {
         const float x = static_cast<float>(i) * 0.01f;
         const double wide = x;
-        const double want[] = {std::max(wide, 0.0), 0.5 * wide * (1 + std::erf(wide / std::sqrt(2.0))),
+        const double want[] = {std::max(wide, 0.0),
+                               0.5 * wide * (1 + std::erf(wide / std::sqrt(2.0))),
                                0.5 * wide * (1 + std::tanh(root * (wide + 0.044715 * wide * wide * wide))),
-                               wide / (1 + std::exp(-wide))};
+                               wide / (1 + std::exp(-wide)),
+                               1 / (1 + std::exp(-wide)),
+                               std::log1p(std::exp(wide))};
         for (int a = 0; a < kActivations; ++a) {
             float y = 0;
             scalar().activate[a](&x, 1, &y);

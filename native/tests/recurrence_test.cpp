@@ -80,5 +80,15 @@ ZP_TEST(recurrences_reject_fields_out_of_range) {
     ZP_EQ(refusal("short_convolution", {}), "d_kernel is missing");
     for (const double bad : {1.0, 65.0, 2.5, static_cast<double>(NAN)})
         ZP_EQ(refusal("short_convolution", {{"d_kernel", bad}}), "d_kernel must be an integer of 2 to 64");
+    std::map<std::string, double> delta = {{"n_key_heads", 2},    {"n_value_heads", 4}, {"d_key", 8},
+                                           {"d_value", 8},        {"d_kernel", 4},      {"norm_eps", 1e-6},
+                                           {"has_tiled_heads", 0}};
+    ZP_EQ(refusal("gated_delta_net", delta), "");
+    delta["n_value_heads"] = 5;
+    const auto made = make_recurrence("gated_delta_net", delta);
+    ZP_EQ(made.value()->check("blocks[0].recurrence", 8).error().message,
+          "blocks[0].recurrence.n_value_heads must be a multiple of n_key_heads");
+    delta["d_key"] = 0;
+    ZP_EQ(refusal("gated_delta_net", delta), "d_key must be an integer of 1 to 4096");
     ZP_EQ(refusal("lstm", {}), "the native engine has no recurrence `lstm`");
 }

@@ -43,6 +43,8 @@ INEXPRESSIBLE = {
     "qwen3_moe-some blocks dense",
     "gpt_oss-yarn, whole pairs",
     "smollm3-listed, window, tied",
+    "lfm2-biased, wide kernel",
+    "qwen3_5_text-grouped heads, tied",
     "ministral3-window, tied",
     "olmo3-two bases",
 }

@@ -22,6 +22,7 @@ from zeropoint.blueprint.parts.attention import Attention, QueryScale
 from zeropoint.blueprint.parts.ffn import MLP, Gated, MixtureOfExperts
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import NoPosition, Rope
+from zeropoint.blueprint.parts.recurrence import GatedDeltaNet, Recurrence, ShortConvolution
 from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.engine.tap_requests import native_taps
 from zeropoint.engine_options import EngineOptions
@@ -42,6 +43,10 @@ def decoder(*blocks: Block) -> Blueprint:
 
 def with_attention(**changes: object) -> Block:
     return replace(BLOCK, attention=replace(GQA, **changes))
+
+
+def recurrent(recurrence: Recurrence) -> Block:
+    return replace(BLOCK, attention=None, recurrence=recurrence)
 
 
 CASES = {
@@ -91,6 +96,16 @@ CASES = {
         replace(BLOCK, ffn=replace(LIMITED, has_bias=False)),
         replace(BLOCK, ffn=LIMITED),
         replace(BLOCK, ffn=MLP(64, "gelu_sigmoid")),
+    ),
+    "short convolutions": decoder(
+        recurrent(ShortConvolution(3)), BLOCK, recurrent(ShortConvolution(4, has_bias=True))
+    ),
+    "gated delta nets": decoder(
+        recurrent(GatedDeltaNet(2, 4, 8, 8)), with_attention(has_output_gate=True, query_key_norm=RMS)
+    ),
+    "tiled heads": decoder(recurrent(GatedDeltaNet(2, 6, 5, 40, d_kernel=2, has_tiled_heads=True)), BLOCK),
+    "recurrences with two norms": decoder(
+        replace(recurrent(GatedDeltaNet(1, 1, 16, 16)), placement="sandwich"), BLOCK
     ),
     "experts": decoder(
         replace(BLOCK, ffn=replace(MIXTURE, expert=LIMITED, has_router_bias=True)),

@@ -18,6 +18,7 @@ struct Lanes : x86::RowBytes<Lanes> {
     static constexpr int kQueryTile = 6;
     static constexpr int kIntQueryTile = 6;
     static constexpr int kAccumulators = 8;
+    static constexpr int kDeltaTile = 1;
 
     struct F {
         __m256 lo, hi;

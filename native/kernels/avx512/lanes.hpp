@@ -18,6 +18,7 @@ struct Lanes : x86::RowBytes<Lanes> {
     static constexpr int kQueryTile = 6;
     static constexpr int kIntQueryTile = 6;
     static constexpr int kAccumulators = 32;
+    static constexpr int kDeltaTile = 2;
 
     using F = __m512;
     using I = __m512i;

@@ -14,6 +14,7 @@ struct Lanes : arm::BaseLanes<Lanes> {
     static constexpr int kQueryTile = 3;
     static constexpr int kIntQueryTile = 3;
     static constexpr int kAccumulators = 8;
+    static constexpr int kDeltaTile = 1;
 
     // A product is at most kMaxMagnitude * 127, and the pair sums of kRun of them fit 16 bits: 8, a whole
     // block, for codes below 16. So often they are widened to 32 bits.

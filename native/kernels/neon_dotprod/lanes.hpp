@@ -14,6 +14,7 @@ struct Lanes : arm::BaseLanes<Lanes> {
     static constexpr int kQueryTile = 3;
     static constexpr int kIntQueryTile = 3;
     static constexpr int kAccumulators = 8;
+    static constexpr int kDeltaTile = 1;
 
     template <int kMaxCode, int kZeroPoint, int kPart>
     struct Dot {

@@ -18,6 +18,7 @@ struct Lanes {
     static constexpr int kQueryTile = 4;         // query rows that share one read of the keys
     static constexpr int kIntQueryTile = 4;      // the same for integer keys
     static constexpr int kAccumulators = 8;      // vectors of 16 floats that fit in registers
+    static constexpr int kDeltaTile = 1;  // vectors of a recurrent state that share one pass of the tokens
 
     struct F {
         float v[16];

@@ -104,13 +104,36 @@ inline typename L::F erf(typename L::F x) {
     return L::copy_sign(L::sub(one, tail), x);
 }
 
+template <class L>
+inline typename L::F sigmoid(typename L::F x) {
+    const auto one = L::set1(1.0f);
+    return L::div(one, L::add(one, exp<L>(L::sub(L::zero(), x))));
+}
+
+// max(x, 0) + log(1 + t) with t = e^-|x|. The logarithm is 2 atanh(s) with s = t / (2 + t), at most 1/3:
+// eight terms of its series are exact to a float.
+template <class L>
+inline typename L::F softplus(typename L::F x) {
+    const auto t = exp<L>(L::sub(L::zero(), L::abs(x)));
+    const auto s = L::div(t, L::add(L::set1(2.0f), t));
+    const auto square = L::mul(s, s);
+    auto series = L::set1(2.0f / 15);
+    for (const float divisor : {13.0f, 11.0f, 9.0f, 7.0f, 5.0f, 3.0f, 1.0f})
+        series = L::fma(series, square, L::set1(2.0f / divisor));
+    return L::fma(series, s, L::max(L::zero(), x));
+}
+
 template <class L, Activation kind>
 inline typename L::F activation(typename L::F x) {
     const auto one = L::set1(1.0f);
     if constexpr (kind == Activation::kRelu) {
         return L::max(x, L::zero());
     } else if constexpr (kind == Activation::kSilu) {
-        return L::mul(x, L::div(one, L::add(one, exp<L>(L::sub(L::zero(), x)))));
+        return L::mul(x, sigmoid<L>(x));
+    } else if constexpr (kind == Activation::kSigmoid) {
+        return sigmoid<L>(x);
+    } else if constexpr (kind == Activation::kSoftplus) {
+        return softplus<L>(x);
     } else if constexpr (kind == Activation::kGelu) {
         const auto half = L::mul(L::set1(0.5f), x);
         return L::mul(half, L::add(one, erf<L>(L::mul(x, L::set1(0.70710678f)))));  // x / sqrt(2)
@@ -148,6 +171,11 @@ void softcap_in_place(float cap, int n, float* x) {
 }
 
 template <class L>
+void exponentiate(const float* x, int n, float* y) {
+    for (int i = 0; i < n; i += 16) store_part<L>(y + i, exp<L>(load_part<L>(x + i, n - i)), n - i);
+}
+
+template <class L>
 void scale(float factor, int n, float* x) {
     for (int i = 0; i < n; i += 16)
         store_part<L>(x + i, L::mul(load_part<L>(x + i, n - i), L::set1(factor)), n - i);
@@ -177,6 +205,23 @@ template <class L>
 void add(const float* x, int n, float* y) {
     for (int i = 0; i < n; i += 16)
         store_part<L>(y + i, L::add(load_part<L>(y + i, n - i), load_part<L>(x + i, n - i)), n - i);
+}
+
+template <class L>
+void add_product(const float* a, const float* b, int n, float* y) {
+    for (int i = 0; i < n; i += 16) {
+        const auto sum =
+            L::fma(load_part<L>(a + i, n - i), load_part<L>(b + i, n - i), load_part<L>(y + i, n - i));
+        store_part<L>(y + i, sum, n - i);
+    }
+}
+
+template <class L>
+float dot(const float* a, const float* b, int n) {
+    auto sums = L::zero();
+    for (int i = 0; i < n; i += 16)
+        sums = L::fma(load_part<L>(a + i, n - i), load_part<L>(b + i, n - i), sums);
+    return L::reduce_add(sums);
 }
 
 // Quantizes a block of 32 columns and replaces low and high by the residual. A block with NaN or infinity

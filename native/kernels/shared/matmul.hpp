@@ -3,7 +3,7 @@
 // matmul_int8.hpp.
 #pragma once
 
-#include "kernels/kernels.hpp"
+#include "kernels/matmul.hpp"
 
 namespace zp::shared {
 

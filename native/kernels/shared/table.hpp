@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/shared/attention.hpp"
+#include "kernels/shared/delta_rule.hpp"
 #include "kernels/shared/float_ops.hpp"
 #include "kernels/shared/matmul.hpp"
 
@@ -32,10 +33,16 @@ constexpr Kernels make_table(const char* isa) {
     set_activation<L, Activation::kGelu>(t);
     set_activation<L, Activation::kGeluTanh>(t);
     set_activation<L, Activation::kSilu>(t);
+    set_activation<L, Activation::kSigmoid>(t);
+    set_activation<L, Activation::kSoftplus>(t);
     t.softcap_in_place = softcap_in_place<L>;
+    t.exp = exponentiate<L>;
     t.scale = scale<L>;
     t.add_scaled = add_scaled<L>;
     t.add = add<L>;
+    t.add_product = add_product<L>;
+    t.dot = dot<L>;
+    t.delta_rule = delta_rule<L>;
 #define ZP_FORMAT(e, ...) set_matmul<L, Format::e>(t);
 #include "formats/formats.def"
 #undef ZP_FORMAT

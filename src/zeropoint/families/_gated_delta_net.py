@@ -114,8 +114,8 @@ def delta_net_to_gguf(spec: GatedDeltaNet, arch: str) -> dict[str, Any]:
     """The keys that `delta_net_from_gguf` reads. Raises BadInput if keys and values differ in width."""
     if spec.d_key != spec.d_value:
         raise BadInput(
-            f"heads have keys of {spec.d_key} and values of {spec.d_value} columns; GGUF supports one width, "
-            "so convert to a folder instead"
+            f"GGUF of the family {arch} has one width for keys and values, and these have {spec.d_key} and "
+            f"{spec.d_value} columns; convert to a folder instead"
         )
     return {
         f"{arch}.ssm.conv_kernel": spec.d_kernel,

@@ -156,7 +156,9 @@ INEXPRESSIBLE = {
     "needs attention in every n-th block": of_config(
         SMALL["qwen35"] | {"layer_types": ["linear_attention", *["full_attention"] * 3]}
     ),
-    "heads have keys of 8 and values of 6 columns": of_config(SMALL["qwen35"] | {"linear_value_head_dim": 6}),
+    "one width for keys and values, and these have 8 and 6 columns": of_config(
+        SMALL["qwen35"] | {"linear_value_head_dim": 6}
+    ),
     "no block has a GatedDeltaNet": of_config(SMALL["qwen35"] | {"layer_types": ["full_attention"] * 4}),
 }
 
