@@ -108,6 +108,8 @@ FfnSpec ffn_of(const nb::dict& d) {
     f.activation_slope = field<float>(d, "activation_slope");
     f.limit = field<float>(d, "limit");
     f.up_offset = field<float>(d, "up_offset");
+    f.is_squared = field<bool>(d, "is_squared");
+    f.is_shifted = field<bool>(d, "is_shifted");
     if (f.kind != FfnKind::kMixture) return f;
     f.n_experts = field<int>(d, "n_experts");
     f.n_active = field<int>(d, "n_active");
@@ -158,6 +160,7 @@ ModelSpec spec_of(const nb::dict& d) {
         s.rotations.push_back(rotation_of(rotation));
     for (const nb::dict& layer : field<std::vector<nb::dict>>(d, "layers"))
         s.layers.push_back(layer_of(layer));
+    s.embedding_norm = norm_of(d, "embedding_norm");
     s.final_norm = norm_of(d, "final_norm");
     s.n_positions = field<int>(d, "n_positions");
     s.embedding_position = position_options(d, "embedding_position");

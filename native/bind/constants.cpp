@@ -1,6 +1,7 @@
 // Facts of the native engine that Python needs, stated here once: limits, names, sizes and shared messages.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/map.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -50,6 +51,15 @@ std::vector<std::string> recurrences() {
     std::vector<std::string> names;
     for (const RecurrenceKind* kind : recurrence_kinds()) names.emplace_back(kind->name);
     return names;
+}
+
+size_t state_floats(const std::string& kind, std::map<std::string, double> fields, int d_model) {
+    auto recurrence = make_recurrence(kind, std::move(fields));
+    if (!recurrence.ok()) raise(recurrence.error(), Origin::kArgument);
+    if (d_model < 1) raise(invalid("d_model must be at least 1"), Origin::kArgument);
+    if (Status status = recurrence.value()->check(kind, d_model); !status.ok())
+        raise(status.error(), Origin::kArgument);
+    return recurrence.value()->n_state_floats(d_model);
 }
 
 std::vector<std::string> tap_names_of(const nb::dict& spec) { return tap_names(spec_of(spec)); }
@@ -126,6 +136,8 @@ void bind_constants(nb::module_& m) {
           "Positional encodings without weights, by kind: added to the embedding, or rotating the heads of "
           "queries and keys. RoPE and learned positions have fields of their own.");
     m.def("recurrences", &recurrences, "The kinds of recurrences that a block can have.");
+    m.def("state_floats", &state_floats, nb::arg("kind"), nb::arg("fields"), nb::arg("d_model"),
+          "Numbers in the state of a recurrence, padding included; `fields` are those of its Python class.");
     m.def("context_full_message", &context_full_message, nb::arg("subject"), nb::arg("n_tokens"),
           nb::arg("n_ctx"),
           "The message of ContextFull; `subject` is its beginning, such as \"the prompt has\".");

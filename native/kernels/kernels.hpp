@@ -8,6 +8,7 @@
 
 #include "kernels/matmul.hpp"
 #include "kernels/packed.hpp"
+#include "kernels/recurrence.hpp"
 
 namespace zp {
 
@@ -97,6 +98,8 @@ struct Kernels {
     void (*add_product)(const float* a, const float* b, int n, float* y);  // y += a * b
     float (*dot)(const float* a, const float* b, int n);
     void (*delta_rule)(const DeltaRule&);
+    void (*state_scan)(const StateScan&);
+    void (*time_mix)(const TimeMix&);
     // Integer dot products; indexed by Format, null for float formats.
     void (*matmul_int8[kFormatCount])(const MatmulInt8&);
     // Float dot products, one fused multiply-add per weight; indexed by Format.

@@ -11,9 +11,6 @@ namespace zp {
 
 namespace {
 
-// Up to this many rows, every thread normalizes and quantizes all rows for itself: cheaper than a barrier.
-constexpr int kPrivateRows = 2;
-
 // Up to this many rows, a pass is short: it has little work between barriers, so the thread count adapts.
 constexpr int kShortRows = 16;
 
@@ -89,7 +86,7 @@ Status Forward::allocate() {
         if (Status status = allocate_buffer(kRows * recurrence_strides_[i] * 4, target); !status.ok())
             return status;
     }
-    return {};
+    return allocate_buffer(kRows * shared_stride_ * 4, reinterpret_cast<void**>(&shared_));
 }
 
 Status Forward::allocate_buffer(size_t n_bytes, void** target) {
@@ -111,6 +108,8 @@ size_t Forward::collect_recurrence_widths() {
             recurrence_strides_[i] = std::max(recurrence_strides_[i], stride);
             widest = std::max(widest, stride);
         }
+        const int shared_width = layer.recurrence->shared_width(spec_.d_model);
+        shared_stride_ = std::max(shared_stride_, static_cast<size_t>(padded(shared_width)));
     }
     recurrence_buffers_.resize(recurrence_strides_.size());
     return widest;
@@ -172,7 +171,7 @@ void Forward::run_thread(int thread, const Batch& batch, float* logits,
         if (spec.placement != Placement::kParallel) {
             tap_mutable(thread, spec.has_attention() ? Tap::kAfterAttention : Tap::kAfterRecurrence, layer,
                         x_, model_stride_);
-            if (has_ffn) ffn_block(thread, layer);
+            if (has_ffn) ffn_block(thread, batch, layer);
         }
         if (thread == 0 && interrupt && interrupt()) is_cancelled_ = true;
         pool_.barrier();
@@ -198,6 +197,8 @@ void Forward::embed(int thread, const Batch& batch) {
             kernels_.add(weights_.positions + position * width, spec_.d_model, row);
         if (const auto& [encoding, options] = spec_.embedding_position; encoding != nullptr)
             encoding->add(options, position, spec_.d_model, row);
+        if (!normalize(spec_.embedding_norm, weights_.embedding_norm, spec_.d_model, row, row))
+            record_nonfinite(kEmbedding);
         compute_angles(static_cast<size_t>(t), position);
     }
 }

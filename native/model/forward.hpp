@@ -45,6 +45,8 @@ private:
           is_exact_(is_exact) {}
 
     friend class RecurrencePass;
+    // Up to this many rows, every thread normalizes and quantizes all rows for itself: cheaper than a barrier.
+    static constexpr int kPrivateRows = 2;
     static constexpr int kEmbedding = -1, kNoLayer = -2;  // values of nonfinite_layer_
 
     Status allocate();
@@ -82,7 +84,10 @@ private:
     struct FfnMatrices {
         const Linear &gate, &up, &down;
     };
-    void ffn_block(int thread, int layer);
+    void ffn_block(int thread, const Batch& batch, int layer);
+    // x + shift * (previous - x) for rows x of the norm, staged for `reader`; ends with a barrier.
+    Activations shift_rows(int thread, const Batch& batch, int layer, const Activations& x,
+                           const Matrix& reader);
     // Computes activation(up(x)) or activation(gate(x)) * up(x) for all rows, and quantizes it for `down`.
     void ffn_hidden(int thread, const FfnSpec& spec, const FfnMatrices& w, const Activations& x, int n_rows);
     // The same for row groups [begin, end): an even number of groups, except at the end.
@@ -186,6 +191,8 @@ private:
     // Shared by the recurrences: [T, stride] each.
     std::vector<float*> recurrence_buffers_;
     std::vector<size_t> recurrence_strides_;
+    float* shared_ = nullptr;  // [T, shared_stride_] what a recurrence leaves for later layers
+    size_t shared_stride_ = 0;
 
     // Mixture of experts: the experts of each token with their weights, and the tokens of each expert.
     struct Choice {

@@ -5,21 +5,45 @@
 
 namespace zp {
 
-void Forward::ffn_block(int thread, int layer) {
+void Forward::ffn_block(int thread, const Batch& batch, int layer) {
     const LayerSpec& spec = spec_.layer(layer);
     if (spec.ffn.kind == FfnKind::kMixture) return mixture_block(thread, layer);
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
     const Linear* const readers[] = {&w.gate, &w.up};
     const NormSpec norm = has_input_norm(spec.placement) ? spec.norm : NormSpec{};
-    const Activations x = stage_norm(thread, norm, w.ffn_norm, layer, readers);
+    const Activations normed = stage_norm(thread, norm, w.ffn_norm, layer, readers);
+    const Activations x =
+        spec.ffn.is_shifted ? shift_rows(thread, batch, layer, normed, w.up.matrix) : normed;
     ffn_hidden(thread, spec.ffn, {w.gate, w.up, w.down}, x, n_tokens_);
     pool_.barrier();
-    tap(thread, Tap::kFfnNorm, layer, x.floats, x.float_stride);
+    tap(thread, Tap::kFfnNorm, layer, normed.floats, normed.float_stride);
     tap(thread, Tap::kUp, layer, up_, ff_stride_);
     tap_mutable(thread, Tap::kHidden, layer, gate_, ff_stride_, &w.down.matrix);
     add_to_residual(thread, layer, w.down, {gate_, ff_stride_, ff_blocks_, 1}, w.ffn_output_norm);
     tap(thread, has_output_norm(spec.placement) ? Tap::kFfnOutputNorm : Tap::kFfnOutput, layer, projected_,
         model_stride_);
+}
+
+Activations Forward::shift_rows(int thread, const Batch& batch, int layer, const Activations& x,
+                                const Matrix& reader) {
+    // The last row of the tokens before follows the state of the block's recurrence.
+    const size_t at = spec_.layer(layer).recurrence->n_state_floats(spec_.d_model);
+    const float* const share = weights_.layers[static_cast<size_t>(layer)].ffn_shift;
+    const Range range = thread_range(n_tokens_, thread, pool_.size());
+    for (const Slice& slice : batch.slices) {
+        const int end = std::min(slice.first_row + slice.n_tokens, range.end);
+        for (int t = std::max(slice.first_row, range.begin); t < end; ++t) {
+            const float* row = x.floats + static_cast<size_t>(t) * x.float_stride;
+            const float* previous =
+                t == slice.first_row ? slice.cache.state(layer) + at : row - x.float_stride;
+            float* to = projected_ + static_cast<size_t>(t) * model_stride_;
+            for (int c = 0; c < spec_.d_model; ++c) to[c] = row[c] + share[c] * (previous[c] - row[c]);
+            if (t == slice.first_row + slice.n_tokens - 1)
+                std::copy(row, row + spec_.d_model, slice.cache.next_state(layer) + at);
+        }
+    }
+    pool_.barrier();
+    return stage_rows(thread, projected_, model_stride_, spec_.d_model, reader);
 }
 
 void Forward::ffn_hidden(int thread, const FfnSpec& spec, const FfnMatrices& w, const Activations& x,
@@ -65,6 +89,7 @@ void Forward::combine(const FfnSpec& spec, bool is_gated, int n, float* up, floa
         kernels_.activate[kind](up, n, hidden);
     }
     if (is_steeper) kernels_.scale(1.0f / spec.activation_slope, n, hidden);
+    for (int i = 0; spec.is_squared && i < n; ++i) hidden[i] *= hidden[i];
 }
 
 }  // namespace zp

@@ -18,6 +18,8 @@ RecurrencePass::RecurrencePass(Forward& forward, int thread_index, const std::ve
       x(normed),
       buffers(forward.recurrence_buffers_.data()),
       strides(forward.recurrence_strides_.data()),
+      shared(forward.shared_),
+      shared_stride(forward.shared_stride_),
       forward_(forward) {}
 
 void RecurrencePass::project(std::span<const Product> products) {
@@ -37,6 +39,18 @@ void RecurrencePass::project(const float* rows, size_t stride, const Product& pr
         multiply(kernels, forward_.is_exact_, product, staged, n_tokens, begin, end);
     });
     pool.barrier();
+}
+
+void RecurrencePass::project_each(std::span<const Projection> projections) {
+    const bool is_private = n_tokens <= Forward::kPrivateRows;
+    for (const auto& [rows, stride, product] : projections) {
+        const Matrix& matrix = product.weight->matrix;
+        const Activations staged = forward_.stage_rows(thread, rows, stride, matrix.cols, matrix);
+        const Range groups = thread_range(matrix.n_groups(), thread, pool.size());
+        multiply(kernels, forward_.is_exact_, product, staged, n_tokens, groups.begin, groups.end);
+        if (!is_private) pool.barrier();
+    }
+    if (is_private) pool.barrier();
 }
 
 void RecurrencePass::tap(Tap tap, const float* rows, size_t stride) {

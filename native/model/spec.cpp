@@ -111,6 +111,7 @@ Status check(const FfnSpec& ffn, const std::string& at) {
     if (!std::isfinite(ffn.up_offset)) return invalid(at + ".up_offset is not a finite number");
     if (Status status = in_range(at + ".d_shared", ffn.d_shared, 0, 1 << 22); !status.ok()) return status;
     if (Status status = in_range(at + ".d_ff", ffn.d_ff, 1, 1 << 22); !status.ok()) return status;
+    if (ffn.is_shifted && ffn.kind != FfnKind::kPlain) return invalid(at + " is shifted, but not plain");
     if (ffn.kind != FfnKind::kMixture) return {};
     if (Status status = in_range(at + ".n_experts", ffn.n_experts, 1, 1024); !status.ok()) return status;
     return in_range(at + ".n_active", ffn.n_active, 1, ffn.n_experts);
@@ -123,6 +124,8 @@ Status check(const LayerSpec& layer, const ModelSpec& s, const std::string& at) 
     if (!mixer.ok()) return mixer;
     if (Status status = check(layer.ffn, at + ".ffn"); !status.ok()) return status;
     if (!std::isfinite(layer.residual_scale)) return invalid(at + ".residual_scale is not a finite number");
+    if (layer.ffn.is_shifted && layer.has_attention())
+        return invalid(at + ".ffn is shifted; such a block needs a recurrence");
     if (layer.placement == Placement::kPre) return {};
     if (layer.placement == Placement::kParallel && !layer.has_attention())
         return invalid(at + " has a recurrence; such a block cannot be parallel");
@@ -158,7 +161,8 @@ std::vector<LayerCache> caches(const ModelSpec& spec) {
     for (const LayerSpec& layer : spec.layers) {
         const AttentionSpec& a = layer.attention;
         if (!layer.has_attention()) {
-            caches.push_back(LayerCache::state(layer.recurrence->n_state_floats(spec.d_model)));
+            const size_t n_ffn = layer.ffn.is_shifted ? static_cast<size_t>(spec.d_model) : 0;
+            caches.push_back(LayerCache::state(layer.recurrence->n_state_floats(spec.d_model) + n_ffn));
         } else if (!a.has_keys()) {
             caches.push_back(LayerCache::shared(a.source));
         } else if (a.rule.window > 0) {
@@ -177,6 +181,7 @@ Status check(const ModelSpec& s) {
     const int n_layers = static_cast<int>(std::min<size_t>(s.layers.size(), kMaxLayers + 1));
     if (Status status = in_range("n_layers", n_layers, 1, kMaxLayers); !status.ok()) return status;
     if (Status status = check(s.final_norm, "final_norm"); !status.ok()) return status;
+    if (Status status = check(s.embedding_norm, "embedding_norm"); !status.ok()) return status;
     if (Status status = check_embedding(s); !status.ok()) return status;
     for (size_t i = 0; i < s.rotations.size(); ++i)
         if (Status status = check(s.rotations[i], "rotations[" + std::to_string(i) + "]"); !status.ok())

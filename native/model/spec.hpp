@@ -80,6 +80,8 @@ struct FfnSpec {
     Activation activation = Activation::kSilu;
     float activation_slope = 1.0f;    // a: the activation is activation(a * x) / a
     float limit = 0;                  // of a gated one: gate(x) is at most this, |up(x)| too; 0: none
+    bool is_squared = false;          // the activation's square
+    bool is_shifted = false;          // of a plain one: also reads the token before (RWKV)
     float up_offset = 0;              // of a gated one: added to up(x), after the limit
     int d_shared = 0;                 // of a mixture: width of the network that every token uses; 0: none
     int n_experts = 0, n_active = 0;  // E, A: experts of a mixture, and those active per token
@@ -110,6 +112,7 @@ struct ModelSpec {
     int n_positions = 0;                 // rows of the learned position embedding; 0: none
     PositionOptions embedding_position;  // an encoding without weights that is added to the embedding
 
+    NormSpec embedding_norm;
     float embedding_scale = 1.0f;
     bool has_tied_head = false;
     float head_scale = 1.0f;

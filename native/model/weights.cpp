@@ -169,6 +169,7 @@ void Loader::attention(const std::string& at, const AttentionSpec& spec, LayerWe
 void Loader::ffn(const std::string& at, const FfnSpec& spec, LayerWeights& w) {
     if (spec.kind == FfnKind::kMixture) return mixture(at, spec, w);
     if (spec.kind == FfnKind::kGated) linear(at + "ffn.gate", spec.d_ff, spec_.d_model, w.gate);
+    if (spec.is_shifted) floats(at + "ffn.shift", {static_cast<uint64_t>(spec_.d_model)}, w.ffn_shift);
     linear(at + "ffn.up", spec.d_ff, spec_.d_model, w.up);
     linear(at + "ffn.down", spec_.d_model, spec.d_ff, w.down);
 }
@@ -202,6 +203,7 @@ Status Loader::place() {
                {static_cast<uint64_t>(spec_.n_positions), static_cast<uint64_t>(spec_.d_model)},
                weights_->positions);
     }
+    norm("embedding.norm", spec_.embedding_norm, spec_.d_model, weights_->embedding_norm);
     for (int layer = 0; layer < spec_.n_layers(); ++layer) block(layer);
     norm("final_norm", spec_.final_norm, spec_.d_model, weights_->final_norm);
     if (!spec_.has_tied_head) matrix("head.weight", spec_.n_vocab, spec_.d_model, weights_->head.matrix);

@@ -31,6 +31,7 @@ struct LayerWeights {
     const float* sink = nullptr;                 // [H]
     std::unique_ptr<RecurrentLayer> recurrence;  // instead of the attention
     Norm ffn_norm, ffn_output_norm;
+    const float* ffn_shift = nullptr;                         // [D]
     Linear gate, up, down;                                    // [F, D] [F, D] [D, F]
     Linear router;                                            // [E, D]
     std::vector<Linear> expert_gate, expert_up, expert_down;  // [E] of the shapes above
@@ -40,6 +41,7 @@ struct LayerWeights {
 struct Weights {
     Matrix embedding;                  // [V, D]
     const float* positions = nullptr;  // [n_positions, D]
+    Norm embedding_norm;
     std::vector<LayerWeights> layers;
     Norm final_norm;
     Linear head;         // [V, D]; shares the embedding matrix if tied

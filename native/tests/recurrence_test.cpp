@@ -90,5 +90,20 @@ ZP_TEST(recurrences_reject_fields_out_of_range) {
           "blocks[0].recurrence.n_value_heads must be a multiple of n_key_heads");
     delta["d_key"] = 0;
     ZP_EQ(refusal("gated_delta_net", delta), "d_key must be an integer of 1 to 4096");
+    std::map<std::string, double> mamba = {{"n_heads", 4},  {"d_head", 8},   {"d_state", 16},
+                                           {"n_groups", 2}, {"d_kernel", 4}, {"norm_eps", 1e-5}};
+    ZP_EQ(refusal("mamba2", mamba), "");
+    mamba["n_groups"] = 3;
+    ZP_EQ(make_recurrence("mamba2", mamba).value()->check("x", 16).error().message,
+          "x.n_groups must divide n_heads");
+    mamba["d_state"] = 0;
+    ZP_EQ(refusal("mamba2", mamba), "d_state must be an integer of 1 to 4096");
+    std::map<std::string, double> rwkv = {{"d_head", 8},     {"decay_rank", 4}, {"rate_rank", 4},
+                                          {"value_rank", 0}, {"gate_rank", 4},  {"norm_eps", 64e-5}};
+    ZP_EQ(refusal("rwkv7", rwkv), "");
+    ZP_EQ(make_recurrence("rwkv7", rwkv).value()->check("x", 20).error().message,
+          "x.d_head must divide d_model");
+    rwkv["gate_rank"] = 0;
+    ZP_EQ(refusal("rwkv7", rwkv), "gate_rank must be an integer of 1 to 65536");
     ZP_EQ(refusal("lstm", {}), "the native engine has no recurrence `lstm`");
 }

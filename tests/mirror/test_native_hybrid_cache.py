@@ -20,10 +20,10 @@ from tests.support.native_blueprint import native_engine_of, random_module
 from tests.support.tiny_blueprints import TINY
 from zeropoint.blueprint import Block, Blueprint
 from zeropoint.blueprint.parts.attention import Attention
-from zeropoint.blueprint.parts.ffn import Gated
+from zeropoint.blueprint.parts.ffn import ChannelMix, Gated
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import Rope
-from zeropoint.blueprint.parts.recurrence import GatedDeltaNet, ShortConvolution
+from zeropoint.blueprint.parts.recurrence import GatedDeltaNet, Mamba2, Rwkv7, ShortConvolution
 from zeropoint.engine.contract import Request
 from zeropoint.engine.native import engine as native_engine
 from zeropoint.engine.native.engine import NativeEngine
@@ -47,6 +47,7 @@ def reading(source: int) -> Block:
 
 
 DELTA = replace(FULL, attention=None, recurrence=GatedDeltaNet(2, 4, 8, 8))
+RWKV7 = Rwkv7(d_head=8, decay_rank=5, rate_rank=4, value_rank=0, gate_rank=6)
 LAYERS = {
     "full and window": (WINDOW, FULL, NARROW, WINDOW),
     "full and state": (STATE, FULL, STATE),
@@ -54,6 +55,11 @@ LAYERS = {
     "state": (STATE, STATE),
     "full and delta memory": (DELTA, FULL, DELTA),
     "shared": (WINDOW, FULL, reading(0), STATE, reading(1)),
+    "mamba2": (replace(STATE, recurrence=Mamba2(4, 20, 6), ffn=None), WINDOW),
+    "rwkv7": (
+        replace(STATE, recurrence=RWKV7, ffn=ChannelMix(48)),
+        replace(STATE, recurrence=replace(RWKV7, value_rank=4), ffn=ChannelMix(48)),
+    ),
 }
 GREEDY = SamplingParams.of(temperature=0, max_tokens=12)
 

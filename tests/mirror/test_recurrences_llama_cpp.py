@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.mirror.test_native_families import both_logits
 from tests.mirror.test_torch_families import CASES, randomized
 from tests.support.llama_cpp import llama_cpp_logits
 from zeropoint import families
@@ -79,3 +80,13 @@ def test_logits_equal_llama_cpps(name: str, llama_cpp: str, tmp_path: Path, reco
     gaps = [float(np.abs(llama_cpp_logits(llama_cpp, path, ids, n) - ours).max()) for n in (64, 1)]
     record_property("gaps", gaps)
     assert max(gaps) < TOLERANCE, gaps
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_native_logits_equal_torchs(name: str, tmp_path: Path, record_property: Any) -> None:
+    write_model(tmp_path / "m.gguf", CONFIGS[name])
+    native, reference = both_logits(tmp_path / "m.gguf")
+    record_property("gap", float(np.abs(native - reference).max()))
+    np.testing.assert_allclose(native, reference, atol=2e-4, rtol=0)
+    fast, _ = both_logits(tmp_path / "m.gguf", is_exact=False)
+    assert np.sqrt(np.mean((fast - reference) ** 2)) < 0.05 * reference.std()

@@ -5,6 +5,8 @@
 #include "kernels/shared/delta_rule.hpp"
 #include "kernels/shared/float_ops.hpp"
 #include "kernels/shared/matmul.hpp"
+#include "kernels/shared/state_scan.hpp"
+#include "kernels/shared/time_mix.hpp"
 
 namespace zp::shared {
 
@@ -43,6 +45,8 @@ constexpr Kernels make_table(const char* isa) {
     t.add_product = add_product<L>;
     t.dot = dot<L>;
     t.delta_rule = delta_rule<L>;
+    t.state_scan = state_scan<L>;
+    t.time_mix = time_mix<L>;
 #define ZP_FORMAT(e, ...) set_matmul<L, Format::e>(t);
 #include "formats/formats.def"
 #undef ZP_FORMAT

@@ -42,11 +42,21 @@ public:
     const Activations x;    // the normalized rows [T, D], in int8 too if a reader needs it
     float* const* buffers;  // [T, stride(i)] for each item of Recurrence::buffer_widths()
     const size_t* strides;
+    float* shared;  // [T, shared_stride] what a layer leaves for later ones (Recurrence::shared_width)
+    size_t shared_stride;
 
     // Multiplies x with several matrices; ends with a barrier.
     void project(std::span<const Product> products);
     // The same for one matrix and other rows, whose int8 form this computes.
     void project(const float* rows, size_t stride, const Product& product);
+    // The product of one matrix with rows of its own.
+    struct Projection {
+        const float* rows;
+        size_t stride;
+        Product product;
+    };
+    // Several of them, with one barrier if there are few tokens.
+    void project_each(std::span<const Projection> projections);
     // Calls work(begin, end) for this thread's share of n heads or channels; ends with a barrier. Give
     // `multiple` to divide at multiples of it only.
     template <class Work>
@@ -91,6 +101,8 @@ public:
     virtual size_t n_state_floats(int d_model) const = 0;
     // Columns of the float buffers [T, columns] that a pass needs.
     virtual std::vector<int> buffer_widths(int d_model) const = 0;
+    // Columns of the rows that layers of this kind leave for later ones in the same pass; 0: none.
+    virtual int shared_width(int) const { return 0; }
     // Its taps besides kRecurrenceOutput, with their widths.
     virtual std::vector<std::pair<Tap, int>> taps(int d_model) const = 0;
     // Asks for the tensors named `at`.x ("blocks.3.recurrence.input").

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from zeropoint.blueprint.parts.ffn import MixtureOfExperts
+from zeropoint.blueprint.parts.ffn import ChannelMix, MixtureOfExperts
 from zeropoint.blueprint.spec import Block, Blueprint
 from zeropoint.blueprint.tensors import block_parameters, parameters
 
@@ -56,6 +56,7 @@ def cache_bytes(blueprint: Blueprint, n_positions: int, element_bytes: int = 2) 
     for block in blueprint.blocks:
         if block.recurrence is not None:
             n_state += sum(math.prod(shape) for _, shape in block.recurrence.state(blueprint.d_model))
+            n_state += blueprint.d_model if isinstance(block.ffn, ChannelMix) else 0
         elif block.attention is not None and block.attention.has_keys:
             n_elements += 2 * block.attention.d_kv * min(n_positions, block.attention.window or n_positions)
     return n_elements * element_bytes + n_state * 4

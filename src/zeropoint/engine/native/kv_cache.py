@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal
 
 from zeropoint import _native
 from zeropoint.blueprint import Block, Blueprint
+from zeropoint.blueprint.parts.ffn import ChannelMix
+from zeropoint.engine.native.model_spec import native_recurrence
 from zeropoint.engine_options import EngineOptions
 
 __all__ = [
@@ -81,7 +82,8 @@ def _sequence_bytes(blueprint: Blueprint, element: str, n_positions: int, n_sink
 def _layer_cache(block: Block, d_model: int) -> _LayerCache:
     """The cache of a block, as `_native.cache_bytes` takes it."""
     if block.recurrence is not None:
-        n_floats = sum(math.prod(shape) for _, shape in block.recurrence.state(d_model))
+        n_floats = _native.state_floats(*native_recurrence(block.recurrence), d_model)
+        n_floats += d_model if isinstance(block.ffn, ChannelMix) else 0
         return "state", 0, 0, 0, n_floats, 0
     attention = block.attention
     assert attention is not None

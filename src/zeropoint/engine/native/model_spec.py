@@ -33,7 +33,7 @@ from zeropoint.blueprint.toml_codec import kind_of
 from zeropoint.errors import BadInput
 from zeropoint.weights.gguf.model import GgufModel
 
-__all__ = ["native_spec", "stored_tensors"]
+__all__ = ["native_recurrence", "native_spec", "stored_tensors"]
 
 # Of a stored tensor: its name, its rows, the runs of rows (first, number) that make up ours or [] for all of
 # them, and how its values change.
@@ -51,14 +51,15 @@ def native_spec(blueprint: Blueprint, n_ctx: int) -> dict[str, Any]:
         )
     if blueprint.head is None or blueprint.head.has_transform:
         raise BadInput("the native engine needs a linear language-model head; use torch")
-    if blueprint.embedding.n_types or blueprint.embedding.norm is not None:
-        raise BadInput("the native engine has no token types and no norm on the embedding; use torch")
+    if blueprint.embedding.n_types:
+        raise BadInput("the native engine has no token types; use torch")
     rotations = _distinct_rotations(blueprint)
     return {
         "d_model": blueprint.d_model,
         "n_ctx": n_ctx,
         "n_vocab": blueprint.n_vocab,
         "layers": [_layer(block, rotations) for block in blueprint.blocks],
+        "embedding_norm": _norm(blueprint.embedding.norm),
         "final_norm": _norm(blueprint.final_norm),
         "rotations": [_rotation(position, n_ctx) for position in rotations],
         "embedding_scale": blueprint.embedding.scale,
@@ -147,7 +148,7 @@ def _layer(block: Block, rotations: list[AttentionPosition]) -> dict[str, Any]:
         "norm": _norm(block.norm),
         "placement": block.placement,
         "attention": None if block.attention is None else _attention(block.attention, rotations),
-        "recurrence": None if block.recurrence is None else _recurrence(block.recurrence),
+        "recurrence": None if block.recurrence is None else native_recurrence(block.recurrence),
         "ffn": _ffn(block),
         "residual_scale": block.residual_scale,
     }
@@ -174,8 +175,11 @@ def _attention(attention: Attention, rotations: list[AttentionPosition]) -> dict
     }
 
 
-def _recurrence(recurrence: Recurrence) -> tuple[str, dict[str, float]]:
-    """The (kind, numeric fields) pair by which the native engine finds `native/model/recurrence/KIND.cpp`."""
+def native_recurrence(recurrence: Recurrence) -> tuple[str, dict[str, float]]:
+    """The (kind, numeric fields) pair by which the native engine finds `native/model/recurrence/KIND.cpp`.
+
+    Raises BadInput if there is none.
+    """
     kind = kind_of(type(recurrence))
     if kind not in _native.recurrences():
         raise BadInput(f"the native engine has no {type(recurrence).__name__}; use torch")
@@ -197,8 +201,8 @@ def _ffn(block: Block) -> dict[str, Any]:
             return {"kind": "mlp", **_gated(Gated(d_ff, activation))}
         case Gated() as gated:
             return {"kind": "gated", **_gated(gated)}
-        case ChannelMix():
-            raise BadInput("the native engine has no RWKV channel mix yet; use torch")
+        case ChannelMix(d_ff):
+            return {"kind": "mlp", **_gated(Gated(d_ff, "relu")), "is_squared": True, "is_shifted": True}
         case mixture:
             return _mixture(mixture, block)
 
@@ -221,6 +225,7 @@ def _mixture(mixture: MixtureOfExperts, block: Block) -> dict[str, Any]:
 
 def _gated(gated: Gated) -> dict[str, Any]:
     more = {"limit": gated.limit or 0.0, "up_offset": gated.up_offset}
+    more |= {"is_squared": False, "is_shifted": False}
     return {"d_ff": gated.d_ff, **_activation(gated.activation), **more}
 
 

@@ -49,8 +49,9 @@ class StateSpace(RecurrentLayer):
         convolved_BTC, columns_BCW = self.convolution(
             without_padding(mixed_BTC, positions), state and state["columns"], positions
         )
+        mixed_BTC = without_padding(F.silu(convolved_BTC), positions)
         scan_BTE, matrices_BHPS = self.scan(
-            without_padding(F.silu(convolved_BTC), positions),
+            mixed_BTC,
             without_padding(F.softplus(step_BTH + self.step_bias), positions),
             None if state is None else state["matrices"],
             positions,
@@ -62,7 +63,7 @@ class StateSpace(RecurrentLayer):
         record(
             self.taps,
             input=input_BTI,
-            convolution=convolved_BTC,
+            convolution=mixed_BTC,
             scan=scan_BTE,
             norm=norm_BTE,
             output=output_BTD,
