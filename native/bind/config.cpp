@@ -137,6 +137,7 @@ LayerSpec layer_of(const nb::dict& d) {
     }
     layer.ffn = ffn_of(field<nb::dict>(d, "ffn"));
     layer.residual_scale = field<float>(d, "residual_scale");
+    layer.has_output_scale = field<bool>(d, "has_output_scale");
     return layer;
 }
 
@@ -164,6 +165,8 @@ ModelSpec spec_of(const nb::dict& d) {
     s.final_norm = norm_of(d, "final_norm");
     s.n_positions = field<int>(d, "n_positions");
     s.embedding_position = position_options(d, "embedding_position");
+    s.d_per_layer = field<int>(d, "d_per_layer");
+    s.per_layer_activation = choice(d, "per_layer_activation", kActivationNames);
     s.embedding_scale = field<float>(d, "embedding_scale");
     s.has_tied_head = field<bool>(d, "has_tied_head");
     s.head_scale = field<float>(d, "head_scale");

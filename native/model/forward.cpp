@@ -42,8 +42,11 @@ Status Forward::allocate() {
         static_cast<size_t>(padded(spec_.max_of([](const LayerSpec& l) { return l.attention.n_query(); })));
     kv_stride_ =
         static_cast<size_t>(padded(spec_.max_of([](const LayerSpec& l) { return l.attention.n_kv(); })));
-    ff_stride_ = static_cast<size_t>(padded(max_ff));
-    const size_t max_width = std::max({model_stride_, query_stride_, collect_recurrence_widths()});
+    ff_stride_ = static_cast<size_t>(padded(std::max(max_ff, spec_.d_per_layer)));
+    per_layer_stride_ = static_cast<size_t>(padded(spec_.n_layers() * spec_.d_per_layer));
+    const size_t max_width =
+        std::max({model_stride_, query_stride_, collect_recurrence_widths(),
+                  static_cast<size_t>(padded(spec_.d_per_layer))});
     const size_t n_threads = static_cast<size_t>(pool_.max_threads());
     private_float_stride_ = kPrivateRows * max_width;
     private_block_stride_ = kPrivateRows * kNormTerms * blocks_for(static_cast<int>(max_width));
@@ -70,6 +73,8 @@ Status Forward::allocate() {
         {reinterpret_cast<void**>(&expert_floats_), max_experts > 0 ? kRows * model_stride_ * 4 : 0},
         {reinterpret_cast<void**>(&expert_blocks_),
          max_experts > 0 ? kRows * kNormTerms * blocks_for(spec_.d_model) * sizeof(QuantBlock) : 0},
+        {reinterpret_cast<void**>(&per_layer_), kRows * per_layer_stride_ * 4},
+        {reinterpret_cast<void**>(&per_layer_table_), n_threads * per_layer_stride_ * 4},
         {reinterpret_cast<void**>(&private_floats_), n_threads * private_float_stride_ * 4},
         {reinterpret_cast<void**>(&private_blocks_), n_threads * private_block_stride_ * sizeof(QuantBlock)},
     };
@@ -159,6 +164,7 @@ void Forward::run_thread(int thread, const Batch& batch, float* logits,
     embed(thread, batch);
     pool_.barrier();
     tap_mutable(thread, Tap::kEmbeddingOutput, -1, x_, model_stride_);
+    if (spec_.d_per_layer > 0) per_layer_inputs(thread, batch);
     for (int layer = 0; layer < spec_.n_layers(); ++layer) {
         const LayerSpec& spec = spec_.layer(layer);
         const bool has_ffn = spec.ffn.kind != FfnKind::kNone;
@@ -177,6 +183,7 @@ void Forward::run_thread(int thread, const Batch& batch, float* logits,
         pool_.barrier();
         if (is_cancelled_) return;
         if (has_ffn) tap_mutable(thread, Tap::kAfterFfn, layer, x_, model_stride_);
+        if (spec_.has_finish(layer)) finish_block(thread, layer);
         if (has_taps_) record_lens(thread, layer);
     }
     if (!batch.output_rows.empty()) head(thread, batch.output_rows, logits);

@@ -45,7 +45,8 @@ private:
           is_exact_(is_exact) {}
 
     friend class RecurrencePass;
-    // Up to this many rows, every thread normalizes and quantizes all rows for itself: cheaper than a barrier.
+    // Up to this many rows, every thread normalizes and quantizes all rows for itself: cheaper than a
+    // barrier.
     static constexpr int kPrivateRows = 2;
     static constexpr int kEmbedding = -1, kNoLayer = -2;  // values of nonfinite_layer_
 
@@ -98,6 +99,13 @@ private:
     void combine(const FfnSpec& spec, bool is_gated, int n, float* up, float* hidden) const;
     // Final norm and LM head of the given rows of the residual stream: logits [rows, V].
     void head(int thread, std::span<const int> rows, float* logits);
+
+    // Per-layer inputs and the factor of a block's output (model/forward_per_layer.cpp).
+    // Computes per_layer_ from the tokens and the residual stream before the first block.
+    void per_layer_inputs(int thread, const Batch& batch);
+    // Computes what a block adds because of its input: projected_, before its norm.
+    void add_per_layer(int thread, int layer);
+    void finish_block(int thread, int layer);
 
     // Mixture of experts (model/mixture.cpp).
     void mixture_block(int thread, int layer);
@@ -187,6 +195,10 @@ private:
     };
     std::vector<Angles> angles_;  // one per rotation
     std::vector<float> ones_;     // [K] the gain of norms that have none
+
+    size_t per_layer_stride_ = 0;
+    float* per_layer_ = nullptr;        // [T, L*P]
+    float* per_layer_table_ = nullptr;  // [threads, L*P]
 
     // Shared by the recurrences: [T, stride] each.
     std::vector<float*> recurrence_buffers_;

@@ -136,6 +136,14 @@ Status check(const LayerSpec& layer, const ModelSpec& s, const std::string& at) 
     return {};
 }
 
+Status check_per_layer(const ModelSpec& s) {
+    if (Status status = in_range("d_per_layer", s.d_per_layer, 0, 1 << 16); !status.ok()) return status;
+    if (s.d_per_layer == 0) return {};
+    for (const LayerSpec& layer : s.layers)
+        if (layer.norm.kind == NormKind::kNone) return invalid("per-layer inputs need blocks with norms");
+    return {};
+}
+
 Status check_embedding(const ModelSpec& s) {
     if (s.n_positions != 0 && (s.n_positions < s.n_ctx || s.n_positions > kMaxSize))
         return invalid("n_ctx is " + std::to_string(s.n_ctx) + "; the model has " +
@@ -183,6 +191,7 @@ Status check(const ModelSpec& s) {
     if (Status status = check(s.final_norm, "final_norm"); !status.ok()) return status;
     if (Status status = check(s.embedding_norm, "embedding_norm"); !status.ok()) return status;
     if (Status status = check_embedding(s); !status.ok()) return status;
+    if (Status status = check_per_layer(s); !status.ok()) return status;
     for (size_t i = 0; i < s.rotations.size(); ++i)
         if (Status status = check(s.rotations[i], "rotations[" + std::to_string(i) + "]"); !status.ok())
             return status;

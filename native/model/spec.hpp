@@ -96,7 +96,8 @@ struct LayerSpec {
     AttentionSpec attention;                       // unless the block has a recurrence
     std::shared_ptr<const Recurrence> recurrence;  // mixes the tokens instead of attention; null: attention
     FfnSpec ffn;
-    float residual_scale = 1.0f;  // of what each sublayer adds
+    float residual_scale = 1.0f;    // of what each sublayer adds
+    bool has_output_scale = false;  // the block's output is multiplied by a learned number
 
     bool has_attention() const { return recurrence == nullptr; }
 };
@@ -113,6 +114,9 @@ struct ModelSpec {
     PositionOptions embedding_position;  // an encoding without weights that is added to the embedding
 
     NormSpec embedding_norm;
+    int d_per_layer = 0;  // P: width of the input of its own that each block has for each token; 0: none
+    Activation per_layer_activation = Activation::kGeluTanh;
+
     float embedding_scale = 1.0f;
     bool has_tied_head = false;
     float head_scale = 1.0f;
@@ -120,6 +124,9 @@ struct ModelSpec {
 
     // Everything above but n_ctx as text: models whose texts differ compute different keys and values.
     std::string identity;
+
+    // Whether a block does something after its feed-forward.
+    bool has_finish(int layer) const { return d_per_layer > 0 || this->layer(layer).has_output_scale; }
 
     int n_layers() const { return static_cast<int>(layers.size()); }
     const LayerSpec& layer(int i) const { return layers[static_cast<size_t>(i)]; }

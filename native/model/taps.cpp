@@ -45,6 +45,7 @@ constexpr const char* kNames[] = {"embedding.output",
                                   "ffn.output",
                                   "ffn_output_norm",
                                   "after_ffn",
+                                  "output",
                                   "logits"};
 static_assert(std::size(kNames) == static_cast<size_t>(Tap::kLogits) + 1 && std::size(kNames) <= 64);
 
@@ -102,6 +103,8 @@ bool has_tap(Tap tap, const LayerSpec& spec) {
             return !is_parallel;
         case Tap::kAfterFfn:
             return has_ffn;
+        case Tap::kBlockOutput:
+            return false;  // depends on the model, too
         default:
             return true;
     }
@@ -123,7 +126,7 @@ std::vector<std::string> tap_names(const ModelSpec& spec) {
                 names.push_back((layer < 0 ? "" : "blocks." + std::to_string(layer) + ".") + kNames[t]);
     };
     add_all(Tap::kEmbeddingOutput, Tap::kEmbeddingOutput, -1);
-    for (int layer = 0; layer < spec.n_layers(); ++layer) add_all(Tap::kAttentionNorm, Tap::kAfterFfn, layer);
+    for (int layer = 0; layer < spec.n_layers(); ++layer) add_all(Tap::kAttentionNorm, Tap::kBlockOutput, layer);
     add_all(Tap::kLogits, Tap::kLogits, -1);
     return names;
 }
@@ -133,6 +136,7 @@ int tap_width(Tap tap, int layer, const ModelSpec& spec) {
     if (tap == Tap::kLogits) return spec.n_vocab;
     if (tap == Tap::kEmbeddingOutput) return spec.d_model;
     const LayerSpec& block = spec.layer(layer);
+    if (tap == Tap::kBlockOutput) return spec.has_finish(layer) ? spec.d_model : 0;
     if (block.has_attention() ? is_of_recurrence(tap) : is_of_attention(tap)) return 0;
     if (!has_tap(tap, block)) return 0;
     switch (tap) {
@@ -161,7 +165,8 @@ int tap_width(Tap tap, int layer, const ModelSpec& spec) {
 
 bool is_modifiable(Tap tap) {
     return tap == Tap::kEmbeddingOutput || tap == Tap::kContext || tap == Tap::kAfterAttention ||
-           tap == Tap::kAfterRecurrence || tap == Tap::kHidden || tap == Tap::kAfterFfn;
+           tap == Tap::kAfterRecurrence || tap == Tap::kHidden || tap == Tap::kAfterFfn ||
+           tap == Tap::kBlockOutput;
 }
 
 }  // namespace zp

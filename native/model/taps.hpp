@@ -49,6 +49,7 @@ enum class Tap : uint8_t {
     kFfnOutput,
     kFfnOutputNorm,
     kAfterFfn,
+    kBlockOutput,
     kLogits,
 };
 

@@ -187,6 +187,12 @@ void Loader::block(int layer) {
     }
     if (has_output_norm(spec.placement))
         norm(mixer + "_output_norm", spec.norm, spec_.d_model, w.mixer_output_norm);
+    if (spec_.d_per_layer > 0) {
+        linear(at + "per_layer.gate", spec_.d_per_layer, spec_.d_model, w.per_layer_gate);
+        linear(at + "per_layer.projection", spec_.d_model, spec_.d_per_layer, w.per_layer_projection);
+        norm(at + "per_layer_norm", spec.norm, spec_.d_model, w.per_layer_norm);
+    }
+    if (spec.has_output_scale) floats(at + "output_scale.weight", {1}, w.output_scale);
     if (spec.ffn.kind == FfnKind::kNone) return;
     if (has_input_norm(spec.placement) && spec.placement != Placement::kParallel)
         norm(at + "ffn_norm", spec.norm, spec_.d_model, w.ffn_norm);
@@ -204,6 +210,12 @@ Status Loader::place() {
                weights_->positions);
     }
     norm("embedding.norm", spec_.embedding_norm, spec_.d_model, weights_->embedding_norm);
+    if (spec_.d_per_layer > 0) {
+        const int width = spec_.n_layers() * spec_.d_per_layer;
+        matrix("embedding.per_layer.weight", spec_.n_vocab, width, weights_->per_layer_embedding);
+        linear("embedding.per_layer_projection", width, spec_.d_model, weights_->per_layer_projection);
+        norm("embedding.per_layer_norm", spec_.layer(0).norm, spec_.d_per_layer, weights_->per_layer_norm);
+    }
     for (int layer = 0; layer < spec_.n_layers(); ++layer) block(layer);
     norm("final_norm", spec_.final_norm, spec_.d_model, weights_->final_norm);
     if (!spec_.has_tied_head) matrix("head.weight", spec_.n_vocab, spec_.d_model, weights_->head.matrix);

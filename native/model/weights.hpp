@@ -36,12 +36,18 @@ struct LayerWeights {
     Linear router;                                            // [E, D]
     std::vector<Linear> expert_gate, expert_up, expert_down;  // [E] of the shapes above
     Linear shared_gate, shared_up, shared_down;               // of the network that every token uses
+    Linear per_layer_gate, per_layer_projection;              // [P, D] [D, P]
+    Norm per_layer_norm;
+    const float* output_scale = nullptr;  // [1]
 };
 
 struct Weights {
     Matrix embedding;                  // [V, D]
     const float* positions = nullptr;  // [n_positions, D]
     Norm embedding_norm;
+    Matrix per_layer_embedding;   // [V, L*P]
+    Linear per_layer_projection;  // [L*P, D]
+    Norm per_layer_norm;          // [P]
     std::vector<LayerWeights> layers;
     Norm final_norm;
     Linear head;         // [V, D]; shares the embedding matrix if tied

@@ -49,12 +49,7 @@ INEXPRESSIBLE = {
     "olmo3-two bases",
 }
 ALL = {f"{family}-{name}": (family, c) for family, configs in CASES.items() for name, c in configs.items()}
-NOT_YET = ("gemma4_text",)  # that the native engine runs
-PAIRS = [
-    pytest.param(*pair, id=name)
-    for name, pair in ALL.items()
-    if name not in INEXPRESSIBLE and pair[0] not in NOT_YET
-]
+PAIRS = [pytest.param(*pair, id=name) for name, pair in ALL.items() if name not in INEXPRESSIBLE]
 WIDE = {"hidden_size": 256, "intermediate_size": 256, "num_attention_heads": 4, "num_key_value_heads": 2}
 
 

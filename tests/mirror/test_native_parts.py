@@ -21,6 +21,7 @@ from zeropoint.blueprint.check import check
 from zeropoint.blueprint.parts.attention import Attention, QueryScale
 from zeropoint.blueprint.parts.ffn import MLP, ChannelMix, Gated, MixtureOfExperts
 from zeropoint.blueprint.parts.norm import LayerNorm, RMSNorm
+from zeropoint.blueprint.parts.per_layer import PerLayerInput
 from zeropoint.blueprint.parts.position import NoPosition, Rope
 from zeropoint.blueprint.parts.recurrence import GatedDeltaNet, Mamba2, Recurrence, Rwkv7, ShortConvolution
 from zeropoint.engine.native.engine import NativeEngine
@@ -51,7 +52,19 @@ def recurrent(recurrence: Recurrence) -> Block:
 
 FIRST = Rwkv7(d_head=8, decay_rank=5, rate_rank=18, value_rank=0, gate_rank=6)
 LATER = replace(FIRST, value_rank=4)
+
+
+def per_layer(width: int) -> Blueprint:
+    """Gemma 4, whose blocks have inputs of their own, share keys and values and scale their output."""
+    blocks = TINY["gemma4"].blocks
+    return replace(
+        TINY["gemma4"], blocks=tuple(replace(block, per_layer=PerLayerInput(width)) for block in blocks)
+    )
+
+
 CASES = {
+    "per-layer inputs": per_layer(6),
+    "wide per-layer inputs": per_layer(32),
     "heads": decoder(BLOCK, with_attention(n_heads=6, n_kv_heads=3), with_attention(d_head=16)),
     "rotations": decoder(
         BLOCK,

@@ -44,6 +44,10 @@ FAMILIES = {
     "olmo3": ("olmo3", "yarn in full blocks"),
     "qwen3_moe": ("qwen3_moe", "grouped"),
     "gpt_oss": ("gpt_oss", "yarn"),
+    "gemma3": ("gemma3_text", "other pattern, scaled"),
+    "smollm3": ("smollm3", "every fourth"),
+    "ministral3": ("ministral3", "beyond"),
+    "gemma4": ("gemma4_text", "shared, double"),
 }
 
 

@@ -53,7 +53,7 @@ def native_spec(blueprint: Blueprint, n_ctx: int) -> dict[str, Any]:
         raise BadInput("the native engine needs a linear language-model head; use torch")
     if blueprint.embedding.n_types:
         raise BadInput("the native engine has no token types; use torch")
-    rotations = _distinct_rotations(blueprint)
+    rotations, per_layer = _distinct_rotations(blueprint), blueprint.per_layer
     return {
         "d_model": blueprint.d_model,
         "n_ctx": n_ctx,
@@ -62,6 +62,8 @@ def native_spec(blueprint: Blueprint, n_ctx: int) -> dict[str, Any]:
         "embedding_norm": _norm(blueprint.embedding.norm),
         "final_norm": _norm(blueprint.final_norm),
         "rotations": [_rotation(position, n_ctx) for position in rotations],
+        "d_per_layer": 0 if per_layer is None else per_layer.width,
+        "per_layer_activation": "gelu_tanh" if per_layer is None else per_layer.activation,
         "embedding_scale": blueprint.embedding.scale,
         "has_tied_head": blueprint.is_tied,
         "head_scale": blueprint.head.scale,
@@ -140,8 +142,6 @@ def _unreadable(model: GgufModel, source: TensorSource) -> BadInput:
 
 def _layer(block: Block, rotations: list[AttentionPosition]) -> dict[str, Any]:
     """One block. Raises BadInput for a part that the engine does not have."""
-    if block.per_layer is not None or block.has_output_scale:
-        raise BadInput("the native engine has no per-layer inputs yet; use torch")
     if block.placement == "post":
         raise BadInput("the native engine has no norm after the residual connection; use torch")
     return {
@@ -151,6 +151,7 @@ def _layer(block: Block, rotations: list[AttentionPosition]) -> dict[str, Any]:
         "recurrence": None if block.recurrence is None else native_recurrence(block.recurrence),
         "ffn": _ffn(block),
         "residual_scale": block.residual_scale,
+        "has_output_scale": block.has_output_scale,
     }
 
 
