@@ -44,9 +44,8 @@ Status Forward::allocate() {
         static_cast<size_t>(padded(spec_.max_of([](const LayerSpec& l) { return l.attention.n_kv(); })));
     ff_stride_ = static_cast<size_t>(padded(std::max(max_ff, spec_.d_per_layer)));
     per_layer_stride_ = static_cast<size_t>(padded(spec_.n_layers() * spec_.d_per_layer));
-    const size_t max_width =
-        std::max({model_stride_, query_stride_, collect_recurrence_widths(),
-                  static_cast<size_t>(padded(spec_.d_per_layer))});
+    const size_t max_width = std::max({model_stride_, query_stride_, collect_recurrence_widths(),
+                                       static_cast<size_t>(padded(spec_.d_per_layer))});
     const size_t n_threads = static_cast<size_t>(pool_.max_threads());
     private_float_stride_ = kPrivateRows * max_width;
     private_block_stride_ = kPrivateRows * kNormTerms * blocks_for(static_cast<int>(max_width));
@@ -55,7 +54,7 @@ Status Forward::allocate() {
         void** target;
         size_t n_bytes;
     };
-    std::vector<Allocation> allocations = {
+    const Allocation allocations[] = {
         {reinterpret_cast<void**>(&x_), kRows * model_stride_ * 4},
         {reinterpret_cast<void**>(&projected_), kRows * model_stride_ * 4},
         {reinterpret_cast<void**>(&normed_), kRows * model_stride_ * 4},
@@ -78,14 +77,20 @@ Status Forward::allocate() {
         {reinterpret_cast<void**>(&private_floats_), n_threads * private_float_stride_ * 4},
         {reinterpret_cast<void**>(&private_blocks_), n_threads * private_block_stride_ * sizeof(QuantBlock)},
     };
+    for (const Allocation& a : allocations)
+        if (Status status = allocate_buffer(a.n_bytes, a.target); !status.ok()) return status;
+    return allocate_for_layers();
+}
+
+Status Forward::allocate_for_layers() {
+    constexpr size_t kRows = Batch::kMaxTokens;
     angles_.resize(spec_.rotations.size());
     for (size_t i = 0; i < angles_.size(); ++i) {
         const size_t n_bytes = kRows * spec_.rotations[i].frequencies.size() * 4;
-        allocations.push_back({reinterpret_cast<void**>(&angles_[i].cosines), n_bytes});
-        allocations.push_back({reinterpret_cast<void**>(&angles_[i].sines), n_bytes});
+        for (float** target : {&angles_[i].cosines, &angles_[i].sines})
+            if (Status status = allocate_buffer(n_bytes, reinterpret_cast<void**>(target)); !status.ok())
+                return status;
     }
-    for (const Allocation& a : allocations)
-        if (Status status = allocate_buffer(a.n_bytes, a.target); !status.ok()) return status;
     for (size_t i = 0; i < recurrence_strides_.size(); ++i) {
         void** const target = reinterpret_cast<void**>(&recurrence_buffers_[i]);
         if (Status status = allocate_buffer(kRows * recurrence_strides_[i] * 4, target); !status.ok())

@@ -51,6 +51,7 @@ private:
     static constexpr int kEmbedding = -1, kNoLayer = -2;  // values of nonfinite_layer_
 
     Status allocate();
+    Status allocate_for_layers();  // angles of each rotation, and buffers of recurrences
     // Sets recurrence_strides_, each to the widest that a recurrence needs. Returns the widest of all.
     size_t collect_recurrence_widths();
     Status allocate_buffer(size_t n_bytes, void** target);

@@ -126,7 +126,8 @@ std::vector<std::string> tap_names(const ModelSpec& spec) {
                 names.push_back((layer < 0 ? "" : "blocks." + std::to_string(layer) + ".") + kNames[t]);
     };
     add_all(Tap::kEmbeddingOutput, Tap::kEmbeddingOutput, -1);
-    for (int layer = 0; layer < spec.n_layers(); ++layer) add_all(Tap::kAttentionNorm, Tap::kBlockOutput, layer);
+    for (int layer = 0; layer < spec.n_layers(); ++layer)
+        add_all(Tap::kAttentionNorm, Tap::kBlockOutput, layer);
     add_all(Tap::kLogits, Tap::kLogits, -1);
     return names;
 }

@@ -52,6 +52,11 @@ def position_encodings() -> dict[str, list[Literal['embedding', 'heads']]]:
 def recurrences() -> list[str]:
     """The kinds of recurrences that a block can have."""
 
+def state_floats(kind: str, fields: Mapping[str, float], d_model: int) -> int:
+    """
+    Numbers in the state of a recurrence, padding included; `fields` are those of its Python class.
+    """
+
 def context_full_message(subject: str, n_tokens: int, n_ctx: int) -> str:
     """
     The message of ContextFull; `subject` is its beginning, such as "the prompt has".

@@ -171,9 +171,9 @@ def rope_from_gguf(model: GgufMetadata, arch: str, d_head: int, is_interleaved: 
         _check_pairs(model, rope, rope.scaling)
     llama3 = Llama3Scaling(max(factors, default=1.0), 1.0, 4.0, 8192)  # shared by all of Llama 3.1 and 3.2
     is_valid = all(math.isfinite(f) and f > 0 for f in factors)
-    n_rotating = factors.count(1.0)
-    if factors and factors == (1.0,) * n_rotating + (_STOPPED,) * (len(factors) - n_rotating) and n_rotating:
-        return Rope(rope.base, rope.n_rotated, is_interleaved, ProportionalScaling(n_rotating / len(factors)))
+    n_pairs, n_rotating = rope.n_rotated // 2, factors.count(1.0)
+    if 0 < n_rotating < n_pairs and factors == (1.0,) * n_rotating + (_STOPPED,) * (n_pairs - n_rotating):
+        return Rope(rope.base, rope.n_rotated, is_interleaved, ProportionalScaling(n_rotating / n_pairs))
     if factors and is_valid and rope.scaling is None and _are_close(factors, _llama3_factors(rope, llama3)):
         return Rope(rope.base, rope.n_rotated, is_interleaved, llama3)
     return Rope(rope.base, rope.n_rotated, is_interleaved, rope.scaling, factors)

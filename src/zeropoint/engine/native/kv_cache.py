@@ -9,6 +9,7 @@ from zeropoint.blueprint import Block, Blueprint
 from zeropoint.blueprint.parts.ffn import ChannelMix
 from zeropoint.engine.native.model_spec import native_recurrence
 from zeropoint.engine_options import EngineOptions
+from zeropoint.errors import BadInput
 
 __all__ = [
     "cache_element",
@@ -86,7 +87,8 @@ def _layer_cache(block: Block, d_model: int) -> _LayerCache:
         n_floats += d_model if isinstance(block.ffn, ChannelMix) else 0
         return "state", 0, 0, 0, n_floats, 0
     attention = block.attention
-    assert attention is not None
+    if attention is None:
+        raise BadInput("a block has neither attention nor a recurrence; set one of them")
     if attention.source is not None:
         return "shared", 0, 0, 0, 0, attention.source
     kind: Literal["pages", "window"] = "window" if attention.window else "pages"

@@ -33,12 +33,13 @@ class Projections(Tapped):
         self.dropout = Dropout(dropout)
         has_bias = spec.bias in ("qkv", "all")
         self.query = nn.Linear(d_model, spec.d_query, bias=has_bias)
+        if spec.has_keys:
+            self.key = nn.Linear(d_model, spec.d_kv, bias=has_bias)
+            self.value = nn.Linear(d_model, spec.d_kv, bias=has_bias)
         self.output = nn.Linear(spec.d_query, d_model, bias=spec.bias in ("output", "all"))
         # Identity unless the spec normalizes queries and keys (Qwen 3).
         self.query_norm = head_norm(spec, spec.query_norm_width)
         if spec.has_keys:
-            self.key = nn.Linear(d_model, spec.d_kv, bias=has_bias)
-            self.value = nn.Linear(d_model, spec.d_kv, bias=has_bias)
             self.key_norm = head_norm(spec, spec.key_norm_width)
             self.value_norm = norm(spec.value_norm, spec.d_head)
         self.gate = nn.Linear(d_model, spec.d_query, bias=has_bias) if spec.has_output_gate else None
