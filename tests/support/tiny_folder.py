@@ -76,7 +76,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "gpt2": _GPT2,
     "phi2": {**_LLAMA, "model_type": "phi", "num_key_value_heads": 4, "partial_rotary_factor": 0.5} | _GELU,
     "gemma2": {**_LLAMA, "model_type": "gemma2", "head_dim": 32, "query_pre_attn_scalar": 32} | _GEMMA,
-    "smollm3": {**_LLAMA, "model_type": "smollm3", "num_hidden_layers": 4},
+    "smollm3": {**_LLAMA, "model_type": "smollm3", "num_hidden_layers": 4, "pad_token_id": None},
     "ministral3": {**_LLAMA, "model_type": "ministral3", "head_dim": 32},
     "gemma3": {**_LLAMA, **_GEMMA3, "hidden_activation": "gelu_pytorch_tanh"},
 }

@@ -130,7 +130,7 @@ SMALL = {
     "lfm2": lfm2_config(32, 48, 3, 4, (1,), num_key_value_heads=2, vocab_size=96, block_multiple_of=16),
     "gemma4": gemma4_config(32, 48, ["sliding", "sliding", "full", "sliding", "full"], 2, 2, **GEMMA4_SIZES),
     "gemma4-alone": gemma4_config(32, 48, ["sliding", "full"], 2, 0, **GEMMA4_SIZES | GEMMA4_PLAIN),
-    "smollm3": llama_config("smollm3", 32, 64, 5, 4, 2, 96, 64, no_rope_layer_interval=4, pad_token_id=None),
+    "smollm3": llama_config("smollm3", 32, 64, 5, 4, 2, 96, 64, no_rope_layer_interval=4),
     "ministral3": llama_config("ministral3", *_TINY, head_dim=16, rope_parameters=MINISTRAL_ROPE),
     "ministral3-plain": llama_config("ministral3", *_TINY, head_dim=8, rope_parameters={"rope_theta": 1e4}),
     "gpt2": GPT2
