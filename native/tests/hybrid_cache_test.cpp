@@ -189,6 +189,25 @@ ZP_TEST(hybrid_texts_share_a_prefix) {
     });
 }
 
+// The next turn fills the page in which the last one ended; another next turn still starts there.
+ZP_TEST(hybrid_checkpoints_within_a_page_survive_when_it_fills) {
+    for_each_layout([](const std::vector<LayerCache>& layers) {
+        Texts texts(layers);
+        const auto turn = [&](std::vector<int32_t> tokens, int salt) {
+            const std::vector<int32_t> more = text(100, salt);
+            tokens.insert(tokens.end(), more.begin(), more.end());
+            Sequence* s = texts.open(tokens);
+            const int n_cached = s->n_cached;
+            texts.read(*s);
+            texts.pool.release(s);
+            return n_cached;
+        };
+        turn({}, 0);
+        const std::vector<int32_t> first = text(100);
+        return turn(first, 3) == 100 && turn(first, 5) == 100 && turn(first, 6) == 100 && texts.is_right;
+    });
+}
+
 ZP_TEST(hybrid_snapshots_restore_the_text_in_another_pool) {
     for_each_layout([](const std::vector<LayerCache>& layers) {
         Texts texts(layers), fresh(layers);

@@ -1,6 +1,7 @@
 #include "runtime/kv_cache/prefix_index.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace zp {
@@ -27,7 +28,7 @@ PrefixIndex::Match PrefixIndex::find(std::span<const int32_t> tokens) {
     match.pages.resize(kept_.n_groups());
     const int n_wanted = static_cast<int>(tokens.size());
     int n_matched = 0;
-    Node* checkpoint = nullptr;
+    DatedCheckpoint* checkpoint = nullptr;
     Node* last = nullptr;
     for (Children* children = &roots_; n_matched < n_wanted; children = &last->children) {
         const std::span<const int32_t> rest = tokens.subspan(static_cast<size_t>(n_matched));
@@ -39,13 +40,13 @@ PrefixIndex::Match PrefixIndex::find(std::span<const int32_t> tokens) {
         n_matched += n;
         for (size_t g = 0; g < match.pages.size(); ++g)
             if (kept_.keeps_all(g)) match.pages[g].push_back(last->pages[g]);
-        const bool is_whole = n == static_cast<int>(last->tokens.size());
-        if (is_whole && last->checkpoint != nullptr) {
-            checkpoint = last;
-            match.n_tokens = n_matched;
+        for (DatedCheckpoint& own : last->checkpoints) {
+            if (own.checkpoint->n_tokens > n_matched || own.checkpoint->n_tokens <= match.n_tokens) continue;
+            checkpoint = &own;
+            match.n_tokens = own.checkpoint->n_tokens;
         }
         if (n == kChunk) continue;
-        if (is_whole && !kept_.needs_checkpoints()) {
+        if (n == static_cast<int>(last->tokens.size()) && !kept_.needs_checkpoints()) {
             children->erase(best);
             last = nullptr;
         }
@@ -56,22 +57,23 @@ PrefixIndex::Match PrefixIndex::find(std::span<const int32_t> tokens) {
         return match;
     }
     // A later checkpoint may reach back far enough.
-    if (Node* later = last == nullptr ? nullptr : covering(*last, n_matched); later != nullptr) {
+    if (DatedCheckpoint* later = last == nullptr ? nullptr : covering(*last, n_matched); later != nullptr) {
         checkpoint = later;
         match.n_tokens = n_matched;
     }
     for (std::vector<BlockRef>& pages : match.pages)
         pages.resize(std::min(pages.size(), static_cast<size_t>(pages_for(match.n_tokens))));
     if (checkpoint == nullptr) return match;
-    checkpoint->checkpoint_used = ++clock_;
+    checkpoint->last_used = ++clock_;
     match.checkpoint = checkpoint->checkpoint;
     return match;
 }
 
-PrefixIndex::Node* PrefixIndex::covering(Node& node, int n_tokens) const {
-    if (node.checkpoint != nullptr && kept_.covers(*node.checkpoint, n_tokens)) return &node;
+PrefixIndex::DatedCheckpoint* PrefixIndex::covering(Node& node, int n_tokens) const {
+    for (DatedCheckpoint& own : node.checkpoints)
+        if (kept_.covers(*own.checkpoint, n_tokens)) return &own;
     for (const auto& child : node.children)
-        if (Node* found = covering(*child, n_tokens); found != nullptr) return found;
+        if (DatedCheckpoint* found = covering(*child, n_tokens); found != nullptr) return found;
     return nullptr;
 }
 
@@ -90,11 +92,14 @@ void PrefixIndex::insert(std::span<const int32_t> tokens, GroupPages& pages) {
             children = &(*existing)->children;
             continue;
         }
-        // A page whose tokens are a prefix of these is redundant now.
-        std::erase_if(*children, [&](const auto& node) {
-            return common_length(*node, own) == static_cast<int>(node->tokens.size());
-        });
         auto node = std::make_unique<Node>();
+        // A page whose tokens are a prefix of these is redundant now, except for its checkpoints.
+        std::erase_if(*children, [&](const auto& shorter) {
+            if (common_length(*shorter, own) < static_cast<int>(shorter->tokens.size())) return false;
+            std::move(shorter->checkpoints.begin(), shorter->checkpoints.end(),
+                      std::back_inserter(node->checkpoints));
+            return true;
+        });
         node->tokens.assign(own.begin(), own.end());
         node->pages.resize(kept_.n_groups());
         for (size_t g = 0; g < pages.size(); ++g)
@@ -110,7 +115,7 @@ PrefixIndex::Node* PrefixIndex::node_at(std::span<const int32_t> tokens) {
     for (Children* children = &roots_; !tokens.empty(); children = &node->children) {
         const auto best = longest_common(*children, tokens);
         const size_t n = best == children->end() ? 0 : static_cast<size_t>(common_length(**best, tokens));
-        if (n == 0 || n < (*best)->tokens.size()) return nullptr;
+        if (n == 0 || (n < tokens.size() && n < (*best)->tokens.size())) return nullptr;
         node = best->get();
         tokens = tokens.subspan(n);
     }
@@ -119,14 +124,18 @@ PrefixIndex::Node* PrefixIndex::node_at(std::span<const int32_t> tokens) {
 
 bool PrefixIndex::add_checkpoint(std::span<const int32_t> tokens, CheckpointRef checkpoint) {
     Node* node = node_at(tokens);
-    if (node == nullptr || node->checkpoint != nullptr) return false;
-    node->checkpoint = std::move(checkpoint);
-    node->checkpoint_used = ++clock_;
+    if (node == nullptr) return false;
+    for (DatedCheckpoint& own : node->checkpoints)
+        if (own.checkpoint->n_tokens == checkpoint->n_tokens) return false;
+    node->checkpoints.push_back({std::move(checkpoint), ++clock_});
     return true;
 }
 
 void PrefixIndex::remove_checkpoint(std::span<const int32_t> tokens) {
-    if (Node* node = node_at(tokens); node != nullptr) node->checkpoint.reset();
+    if (Node* node = node_at(tokens); node != nullptr)
+        std::erase_if(node->checkpoints, [&](const DatedCheckpoint& own) {
+            return own.checkpoint->n_tokens == static_cast<int>(tokens.size());
+        });
     if (!kept_.has_kept_group()) prune(roots_);
 }
 
@@ -134,9 +143,10 @@ void PrefixIndex::find_oldest(Children& children, Candidate& oldest) {
     for (size_t i = 0; i < children.size(); ++i) {
         Node& node = *children[i];
         if (node.children.empty() && node.is_idle() && node.last_used < oldest.last_used)
-            oldest = {&children, i, false, node.last_used};
-        if (node.checkpoint != nullptr && node.checkpoint_used < oldest.last_used)
-            oldest = {&children, i, true, node.checkpoint_used};
+            oldest = {&children, i, Candidate::kWhole, node.last_used};
+        for (size_t c = 0; c < node.checkpoints.size(); ++c)
+            if (node.checkpoints[c].last_used < oldest.last_used)
+                oldest = {&children, i, c, node.checkpoints[c].last_used};
         find_oldest(node.children, oldest);
     }
 }
@@ -145,7 +155,7 @@ void PrefixIndex::find_oldest(Children& children, Candidate& oldest) {
 void PrefixIndex::prune(Children& children) {
     std::erase_if(children, [](const auto& node) {
         prune(node->children);
-        return node->children.empty() && node->checkpoint == nullptr;
+        return node->children.empty() && node->checkpoints.empty();
     });
 }
 
@@ -153,10 +163,12 @@ bool PrefixIndex::evict_oldest() {
     Candidate oldest;
     find_oldest(roots_, oldest);
     if (oldest.in == nullptr) return false;
-    if (oldest.is_checkpoint) {
-        (*oldest.in)[oldest.at]->checkpoint.reset();
+    const auto at = [](size_t i) { return static_cast<std::ptrdiff_t>(i); };
+    if (oldest.checkpoint == Candidate::kWhole) {
+        oldest.in->erase(oldest.in->begin() + at(oldest.at));
     } else {
-        oldest.in->erase(oldest.in->begin() + static_cast<std::ptrdiff_t>(oldest.at));
+        auto& checkpoints = (*oldest.in)[oldest.at]->checkpoints;
+        checkpoints.erase(checkpoints.begin() + at(oldest.checkpoint));
     }
     if (!kept_.has_kept_group()) prune(roots_);
     return true;
@@ -166,11 +178,10 @@ void PrefixIndex::count(const Children& children, References& references) {
     for (const auto& node : children) {
         for (const BlockRef& page : node->pages)
             if (page != nullptr) ++references[page];
-        // A checkpoint that someone else holds would outlive its eviction.
-        if (node->checkpoint != nullptr && node->checkpoint.use_count() == 1) {
-            for (const std::vector<BlockRef>& pages : node->checkpoint->windows)
+        for (const auto& [checkpoint, last_used] : node->checkpoints) {
+            for (const std::vector<BlockRef>& pages : checkpoint->windows)
                 for (const BlockRef& page : pages) ++references[page];
-            if (node->checkpoint->state != nullptr) ++references[node->checkpoint->state];
+            if (checkpoint->state != nullptr) ++references[checkpoint->state];
         }
         count(node->children, references);
     }

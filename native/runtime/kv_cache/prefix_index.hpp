@@ -31,8 +31,7 @@ public:
     // Adds the pages of `tokens`. Where the index already has a page of the same tokens, replaces the
     // caller's page with it: both hold the same numbers, so one copy can be freed.
     void insert(std::span<const int32_t> tokens, GroupPages& pages);
-    // Adds a checkpoint at the end of `tokens`, whose pages must be in the index. False if there is one
-    // already, or if the index has no page that ends there.
+    // Adds a checkpoint at the end of `tokens`, which must be in the index. False if there is one already.
     bool add_checkpoint(std::span<const int32_t> tokens, CheckpointRef checkpoint);
     void remove_checkpoint(std::span<const int32_t> tokens);
     // Evicts the least recently used checkpoint, or page that only the index refers to. False if there is
@@ -42,21 +41,27 @@ public:
     size_t idle_bytes() const;
 
 private:
+    struct DatedCheckpoint {
+        CheckpointRef checkpoint;
+        uint64_t last_used;
+    };
     struct Node {
-        std::vector<int32_t> tokens;  // of its page: kChunk, or fewer in a leaf
-        std::vector<BlockRef> pages;  // by group; null for those that do not keep all positions
-        CheckpointRef checkpoint;     // at the end of its tokens; may be null
-        uint64_t last_used = 0, checkpoint_used = 0;
+        std::vector<int32_t> tokens;               // of its page: kChunk, or fewer in a leaf
+        std::vector<BlockRef> pages;               // by group; null for those that do not keep all positions
+        std::vector<DatedCheckpoint> checkpoints;  // after some of its tokens
+        uint64_t last_used = 0;
         std::vector<std::unique_ptr<Node>> children;
 
         bool is_idle() const;
     };
     using Children = std::vector<std::unique_ptr<Node>>;
-    // What to evict: a node, or its checkpoint only.
+    // What to evict: a node, or one of its checkpoints only.
     struct Candidate {
+        static constexpr size_t kWhole = SIZE_MAX;
+
         Children* in = nullptr;
         size_t at = 0;
-        bool is_checkpoint = false;
+        size_t checkpoint = kWhole;
         uint64_t last_used = UINT64_MAX;
     };
     using References = std::unordered_map<BlockRef, long>;  // of the index to each block
@@ -67,7 +72,7 @@ private:
     static void prune(Children& children);
     static void count(const Children& children, References& references);
     Node* node_at(std::span<const int32_t> tokens);
-    Node* covering(Node& node, int n_tokens) const;
+    DatedCheckpoint* covering(Node& node, int n_tokens) const;
 
     KeptPositions kept_;
     Children roots_;
