@@ -28,6 +28,10 @@ COUNTS = {
     "olmo-2-1b": 1_484_916_736,
     "olmo-2-7b": 7_298_617_344,
     "t5-small": 60_506_624,
+    "rwkv7-0.1b": 191_034_624,
+    "rwkv7-0.4b": 450_767_872,
+    "rwkv7-1.5b": 1_527_404_544,
+    "rwkv7-2.9b": 2_947_735_040,
     "build-gpt": 10_788_929,
     # derived
     "llama-7b": 6_738_415_616,
@@ -59,6 +63,16 @@ COUNTS = {
     "qwen3.5-0.8b": 752_393_024,
     "qwen3.5-2b": 1_881_825_088,
     "qwen3.5-4b": 4_205_751_296,
+    "mamba2-130m": 128_989_632,
+    "mamba2-370m": 368_346_624,
+    "mamba2-780m": 780_161_280,
+    "mamba2-1.3b": 1_343_757_312,
+    "mamba2-2.7b": 2_702_599_680,
+    "granite-4.0-h-350m": 340_332_224,
+    "granite-4.0-h-1b": 1_461_538_368,
+    "granite-4.0-h-micro": 3_191_396_096,
+    "granite-4.0-h-tiny": 6_939_037_248,
+    "granite-4.0-h-small": 32_207_337_984,
     "lfm2-350m": 354_483_968,
     "lfm2-700m": 742_489_344,
     "lfm2-1.2b": 1_170_340_608,
@@ -96,6 +110,8 @@ def test_few_experts_are_active():
         b = catalog.load(name)
         assert count_active_parameters(b) - b.n_vocab * b.d_model == active
     assert count_active_parameters(catalog.load("qwen3-30b-a3b")) == 3_353_032_704
+    assert count_active_parameters(catalog.load("granite-4.0-h-tiny")) == 1_465_470_528  # 1B
+    assert count_active_parameters(catalog.load("granite-4.0-h-small")) == 8_803_121_664  # 9B
 
 
 def test_bert_counts_without_head_and_with_pooler():
@@ -111,7 +127,8 @@ def test_an_unknown_name_suggests_the_closest():
 
 
 def published_names():
-    return [name for name in COUNTS if not name.startswith(("transformer", "baby", "build", "tiny"))]
+    others = ("transformer", "baby", "build", "tiny", "rwkv7")  # which transformers does not have
+    return [name for name in COUNTS if not name.startswith(others)]
 
 
 @pytest.mark.heavy

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.families.base_configs import PHI4_LONG_FACTOR
 from zeropoint.blueprint import catalog
-from zeropoint.blueprint.parts.ffn import MixtureOfExperts
+from zeropoint.blueprint.parts.ffn import ChannelMix, MixtureOfExperts
 from zeropoint.blueprint.parts.position import (
     LinearScaling,
     Llama3Scaling,
@@ -36,7 +36,7 @@ class Published:
     n_ctx: int
     eps: float
     base: float | None = None
-    activation: str = "silu"
+    activation: str | None = "silu"
     scaling: RopeScaling | None = None
     rotated: float | None = None
     windows: tuple[int | None, ...] = (None, None)
@@ -60,6 +60,21 @@ LLAMA_32 = replace(LLAMA_31, scaling=Llama3Scaling(32.0, 1.0, 4.0, 8192))
 SMOLLM2 = rotary(LITGPT, 8192, 1e-5, 1e5)
 QWEN3 = rotary(LITGPT, 40960, 1e-6, 1e6)
 QWEN35 = rotary("ggml-org/llama.cpp, src/models/qwen35.cpp; config.json", 262144, 1e-6, 1e7, rotated=0.25)
+# Attention, if a model has any, has no positions; a context of 2^20 stands for none.
+MAMBA2 = Published(
+    "state-spaces/mamba, mamba_ssm/modules/mamba2.py", 2**20, 1e-5, activation=None, windows=()
+)
+RWKV7 = Published(
+    "fla-org/flash-linear-attention, fla/layers/rwkv7.py", 2**20, 1e-5, activation=None, windows=()
+)
+GRANITE_4 = Published(
+    "ibm-granite/granite-4.0-language-models; published config.json",
+    131072,
+    1e-5,
+    scale=0.0078125,
+    embedding_scale=12.0,
+    head_scale=1 / 6,
+)
 LFM2 = rotary("ggml-org/llama.cpp, src/models/lfm2.cpp; published config.json", 128000, 1e-5, 1e6)
 GPT2 = Published("openai/gpt-2, src/model.py", 1024, 1e-5, activation="gelu_tanh")
 NANO = Published("karpathy/nanoGPT", 256, 1e-5, activation="gelu")
@@ -169,6 +184,13 @@ PUBLISHED = {
     "qwen3.5-0.8b": QWEN35,
     "qwen3.5-2b": QWEN35,
     "qwen3.5-4b": QWEN35,
+    **dict.fromkeys(("mamba2-130m", "mamba2-370m", "mamba2-780m", "mamba2-1.3b", "mamba2-2.7b"), MAMBA2),
+    "granite-4.0-h-350m": replace(GRANITE_4, n_ctx=32768, scale=0.015625, head_scale=1 / 3),
+    "granite-4.0-h-1b": GRANITE_4,
+    "granite-4.0-h-micro": replace(GRANITE_4, scale=0.015625, head_scale=1 / 8),
+    "granite-4.0-h-tiny": GRANITE_4,
+    "granite-4.0-h-small": replace(GRANITE_4, head_scale=1 / 16),
+    **dict.fromkeys(("rwkv7-0.1b", "rwkv7-0.4b", "rwkv7-1.5b", "rwkv7-2.9b"), RWKV7),
     "lfm2-350m": LFM2,
     "lfm2-700m": LFM2,
     "lfm2-1.2b": LFM2,
@@ -255,6 +277,13 @@ HEADS = {
     "qwen3.5-0.8b": (8, 2),
     "qwen3.5-2b": (8, 2),
     "qwen3.5-4b": (16, 4),
+    **dict.fromkeys(("mamba2-130m", "mamba2-370m", "mamba2-780m", "mamba2-1.3b", "mamba2-2.7b")),
+    "granite-4.0-h-350m": (12, 4),
+    "granite-4.0-h-1b": (12, 4),
+    "granite-4.0-h-micro": (32, 8),
+    "granite-4.0-h-tiny": (12, 4),
+    "granite-4.0-h-small": (32, 8),
+    **dict.fromkeys(("rwkv7-0.1b", "rwkv7-0.4b", "rwkv7-1.5b", "rwkv7-2.9b")),
     "lfm2-350m": (16, 8),
     "lfm2-700m": (24, 8),
     "lfm2-1.2b": (32, 8),
@@ -293,7 +322,7 @@ def test_values_match_the_publication(name):
 def test_head_counts_match_the_publication(name):
     b = catalog.load(name)
     attentions = [block.attention for block in (*b.blocks, *b.encoder) if block.attention]
-    assert only((a.n_heads, a.n_kv_heads) for a in attentions) == HEADS[name]
+    assert only(((a.n_heads, a.n_kv_heads) for a in attentions), is_optional=True) == HEADS[name]
 
 
 def values_of(b, period):
@@ -321,8 +350,8 @@ def values_of(b, period):
         "rotated": rope and rope.n_rotated / max(a.d_head for a in attentions),
         "windows": windows[:period],
         "local_base": next((r.base for r in found if r.base != rope.base), None),
-        "scale": only(a.scale for a in attentions),
-        "caps": (only(a.softcap for a in attentions), b.head.softcap),
+        "scale": only((a.scale for a in attentions), is_optional=True),
+        "caps": (only((a.softcap for a in attentions), is_optional=True), b.head.softcap),
         "embedding_scale": b.embedding.scale,
         "head_scale": b.head.scale,
         "relative": only((t.n_buckets, t.max_distance) for t in tables) if tables else None,
@@ -330,9 +359,14 @@ def values_of(b, period):
 
 
 def activation(ffn):
+    if ffn is None or isinstance(ffn, ChannelMix):
+        return None
     return (ffn.expert if isinstance(ffn, MixtureOfExperts) else ffn).activation
 
 
-def only(values):
-    (value,) = set(values)
+def only(values, is_optional=False):
+    found = set(values)
+    if is_optional and not found:
+        return None
+    (value,) = found
     return value
