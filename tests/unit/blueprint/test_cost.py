@@ -17,6 +17,7 @@ from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.ffn import Gated, MixtureOfExperts
 from zeropoint.blueprint.parts.norm import RMSNorm
 from zeropoint.blueprint.parts.position import Learned, Rope
+from zeropoint.blueprint.parts.recurrence import ShortConvolution
 
 NORM = RMSNorm(1e-5)
 BLOCK = Block(Attention(4, 2, 8, Rope(10000.0, 8)), Gated(64), NORM)
@@ -43,6 +44,14 @@ def test_only_active_experts_are_counted_as_active():
 def test_the_kv_cache_has_keys_and_values_of_every_layer():
     assert cache_bytes(TINY, 10) == 2 * 3 * 10 * 16 * 2
     assert cache_bytes(TINY, 10, element_bytes=4) == 2 * cache_bytes(TINY, 10)
+
+
+def test_the_cache_is_counted_by_what_each_layer_holds():
+    windowed, reading = BLOCK.with_attention(window=6), BLOCK.with_attention(source=0)
+    recurrent = replace(BLOCK, attention=None, recurrence=ShortConvolution(3))
+    hybrid = replace(TINY, blocks=(BLOCK, windowed, reading, recurrent))
+    assert cache_bytes(hybrid, 10) == 2 * (10 + 6) * 16 * 2 + 2 * 32 * 4
+    assert cache_bytes(hybrid, 4) == 2 * (4 + 4) * 16 * 2 + 2 * 32 * 4
 
 
 @pytest.mark.parametrize(
