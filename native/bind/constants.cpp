@@ -53,13 +53,25 @@ std::vector<std::string> recurrences() {
     return names;
 }
 
-size_t state_floats(const std::string& kind, std::map<std::string, double> fields, int d_model) {
+std::shared_ptr<const Recurrence> checked_recurrence(const std::string& kind,
+                                                     std::map<std::string, double> fields, int d_model) {
     auto recurrence = make_recurrence(kind, std::move(fields));
     if (!recurrence.ok()) raise(recurrence.error(), Origin::kArgument);
     if (d_model < 1) raise(invalid("d_model must be at least 1"), Origin::kArgument);
     if (Status status = recurrence.value()->check(kind, d_model); !status.ok())
         raise(status.error(), Origin::kArgument);
-    return recurrence.value()->n_state_floats(d_model);
+    return recurrence.value();
+}
+
+size_t state_floats(const std::string& kind, std::map<std::string, double> fields, int d_model) {
+    return checked_recurrence(kind, std::move(fields), d_model)->n_state_floats(d_model);
+}
+
+size_t buffer_floats(const std::string& kind, std::map<std::string, double> fields, int d_model) {
+    const auto recurrence = checked_recurrence(kind, std::move(fields), d_model);
+    size_t n_floats = static_cast<size_t>(recurrence->shared_width(d_model));
+    for (const int width : recurrence->buffer_widths(d_model)) n_floats += static_cast<size_t>(width);
+    return n_floats;
 }
 
 std::vector<std::string> tap_names_of(const nb::dict& spec) { return tap_names(spec_of(spec)); }
@@ -138,6 +150,8 @@ void bind_constants(nb::module_& m) {
     m.def("recurrences", &recurrences, "The kinds of recurrences that a block can have.");
     m.def("state_floats", &state_floats, nb::arg("kind"), nb::arg("fields"), nb::arg("d_model"),
           "Numbers in the state of a recurrence, padding included; `fields` are those of its Python class.");
+    m.def("buffer_floats", &buffer_floats, nb::arg("kind"), nb::arg("fields"), nb::arg("d_model"),
+          "Numbers that a recurrence buffers for each token of a pass; `fields` as for state_floats.");
     m.def("context_full_message", &context_full_message, nb::arg("subject"), nb::arg("n_tokens"),
           nb::arg("n_ctx"),
           "The message of ContextFull; `subject` is its beginning, such as \"the prompt has\".");

@@ -57,6 +57,11 @@ def state_floats(kind: str, fields: Mapping[str, float], d_model: int) -> int:
     Numbers in the state of a recurrence, padding included; `fields` are those of its Python class.
     """
 
+def buffer_floats(kind: str, fields: Mapping[str, float], d_model: int) -> int:
+    """
+    Numbers that a recurrence buffers for each token of a pass; `fields` as for state_floats.
+    """
+
 def context_full_message(subject: str, n_tokens: int, n_ctx: int) -> str:
     """
     The message of ContextFull; `subject` is its beginning, such as "the prompt has".

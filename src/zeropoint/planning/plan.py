@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from zeropoint import _native
-from zeropoint.blueprint import Blueprint
+from zeropoint.blueprint import Block, Blueprint
 from zeropoint.blueprint.cost import count_parameters
-from zeropoint.blueprint.parts.ffn import MixtureOfExperts
+from zeropoint.blueprint.parts.ffn import FFN, MixtureOfExperts
 from zeropoint.engine.native.kv_cache import cached_positions, context_bytes
+from zeropoint.engine.native.model_spec import native_recurrence
 from zeropoint.engine_options import EngineOptions
 from zeropoint.errors import BadInput, OutOfMemory
 from zeropoint.frozen import frozen
@@ -134,13 +135,32 @@ def read_bytes(blueprint: Blueprint, weight_bytes: int) -> int:
 
 
 def _work_bytes(blueprint: Blueprint) -> int:
-    """Activations of one forward pass, and the process itself."""
-    block = blueprint.blocks[0]
-    ffn = block.ffn
-    d_ff = 0 if ffn is None else ffn.expert.d_ff if isinstance(ffn, MixtureOfExperts) else ffn.d_ff
-    if isinstance(ffn, MixtureOfExperts) and ffn.shared is not None:
-        d_ff = max(d_ff, ffn.shared.d_ff)
-    widths = (
-        5 * blueprint.d_model + 3 * (0 if block.attention is None else block.attention.d_query) + 3 * d_ff
-    )
+    """Activations of the longest forward pass, and the process itself.
+
+    Layers take turns in the same buffers, each of which is as wide as the widest layer needs.
+    """
+    blocks = blueprint.blocks
+    d_ff = max((_ffn_width(block.ffn) for block in blocks), default=0)
+    attentions = [block.attention for block in blocks if block.attention is not None]
+    d_query = max((attention.d_query for attention in attentions), default=0)
+    per_layer = blueprint.per_layer
+    d_per_layer = 0 if per_layer is None else per_layer.width * blueprint.n_layers
+    d_recurrence = max((_recurrence_width(block, blueprint.d_model) for block in blocks), default=0)
+    widths = 5 * blueprint.d_model + 3 * d_query + 3 * d_ff + d_per_layer + d_recurrence
+    if any(attention.has_output_gate for attention in attentions):
+        widths += d_query
     return _native.MAX_BATCH_TOKENS * widths * 4 + 32 * blueprint.n_vocab * 4 + _PROCESS_BYTES
+
+
+def _ffn_width(ffn: FFN | None) -> int:
+    if ffn is None:
+        return 0
+    if not isinstance(ffn, MixtureOfExperts):
+        return ffn.d_ff
+    return max(ffn.expert.d_ff, 0 if ffn.shared is None else ffn.shared.d_ff)
+
+
+def _recurrence_width(block: Block, d_model: int) -> int:
+    if block.recurrence is None:
+        return 0
+    return _native.buffer_floats(*native_recurrence(block.recurrence), d_model)

@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from zeropoint.blueprint import Block, Blueprint, Head
+from zeropoint._native import MAX_BATCH_TOKENS
+from zeropoint.blueprint import Block, Blueprint, Head, catalog
 from zeropoint.blueprint.parts.attention import Attention
 from zeropoint.blueprint.parts.ffn import Gated
 from zeropoint.blueprint.parts.norm import RMSNorm
@@ -53,6 +54,10 @@ def plan_of(
     )
 
 
+def work_bytes_of(blueprint: Blueprint) -> int:
+    return make_plan(blueprint, WEIGHTS, 4096, bandwidth=40e9, available_bytes=None).work_bytes
+
+
 def test_memory_is_weights_cache_and_work() -> None:
     plan = plan_of()
     assert plan.n_parameters == 6_738_415_616
@@ -61,6 +66,17 @@ def test_memory_is_weights_cache_and_work() -> None:
     assert plan.needed_bytes == WEIGHTS + plan.cache_bytes + plan.work_bytes
     assert 60_000_000 < plan.work_bytes < 200_000_000
     assert plan.fits
+
+
+def test_work_counts_the_buffers_of_per_layer_inputs_and_recurrences() -> None:
+    gemma = catalog.load("gemma-4-e2b")
+    without = dataclasses.replace(
+        gemma, blocks=tuple(dataclasses.replace(block, per_layer=None) for block in gemma.blocks)
+    )
+    inputs = gemma.n_layers * 256 * MAX_BATCH_TOKENS * 4  # 256 columns for each layer
+    assert work_bytes_of(gemma) - work_bytes_of(without) == inputs
+    rwkv = catalog.load("rwkv7-2.9b")
+    assert work_bytes_of(rwkv) > 60_000_000 + 20 * rwkv.d_model * MAX_BATCH_TOKENS * 4
 
 
 def test_options_change_the_memory_of_the_cache() -> None:
