@@ -24,10 +24,15 @@ from zeropoint.errors import BadInput
 
 __all__ = ["check", "problems"]
 
+_MAX_LISTED = 3  # problems in one message: a wrong norm is a problem of every block
+
 
 def check(blueprint: Blueprint, name: str = "blueprint") -> None:
-    """Raise BadInput listing every problem of a blueprint, if there is any."""
-    if found := list(problems(blueprint)):
+    """Raise BadInput listing the problems of a blueprint, the first few of them in full, if there is any."""
+    found = list(problems(blueprint))
+    if len(found) > _MAX_LISTED:
+        found[_MAX_LISTED:] = [f"and {len(found) - _MAX_LISTED} more"]
+    if found:
         raise BadInput(f"{name}: " + "; ".join(found))
 
 

@@ -92,7 +92,7 @@ def from_hf(config: Mapping[str, Any]) -> Blueprint:
     if config.get("num_heads") is not None and c.get_int("num_heads", 1, 65536) != d_model // d_head:
         raise c.error("num_heads", f"`hidden_size` / `head_dim`, {d_model // d_head}")
     widths = config.get("value_dim")
-    if widths is not None and widths != d_model and set(_listed(widths)) != {d_model}:
+    if widths is not None and widths != d_model and any(width != d_model for width in _listed(widths)):
         raise c.error("value_dim", f"`hidden_size`, {d_model}, for all layers")
     ratio = c.get_float("hidden_ratio", default=4.0)
     d_ff = c.get_int("intermediate_size", 1, 2**22, default=None)
