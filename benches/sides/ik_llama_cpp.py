@@ -32,7 +32,7 @@ class IkLlamaCpp:
         self._contexts: dict[int, Any] = {}
 
     def about(self) -> dict[str, object]:
-        kinds = ["prefill", "decode", "together"]
+        kinds = ["prefill", "decode"]  # with several sequences, its flash attention stops (0.1.5)
         return {"name": "ik_llama.cpp", "version": version("ik-llama-cpp-python"), "isa": "", "kinds": kinds}
 
     def prefill(self, prompt: Sequence[int]) -> float:
