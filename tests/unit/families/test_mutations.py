@@ -1,4 +1,4 @@
-"""Every metadata key of every family with values that it cannot mean: read, or one sentence about the file."""
+"""Each metadata key of each family with values that it cannot mean: read, or one sentence about the file."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
