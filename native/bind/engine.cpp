@@ -24,6 +24,7 @@ namespace nb = nanobind;
 namespace zp {
 namespace {
 
+using Masks = nb::ndarray<const uint32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Steps = std::vector<std::pair<std::string, std::unordered_map<std::string, double>>>;
 
 // An Interrupt: true if the model is being closed, the interpreter is ending, or one of Python's pending
@@ -110,6 +111,15 @@ int64_t submit(PyEngine& self, const Ids& prompt, const Steps& steps, uint64_t s
     Result<int64_t> id = self.engine->submit(std::move(request));
     if (!id.ok()) fail(id.error(), self);
     return id.value();
+}
+
+void steer(PyEngine& self, int64_t request, const Ids& draft, const std::optional<Masks>& masks) {
+    const InUse guard(self);
+    Steering steering;
+    steering.draft.assign(draft.data(), draft.data() + draft.size());
+    if (masks) steering.masks.assign(masks->data(), masks->data() + masks->size());
+    if (Status status = self.engine->steer(request, std::move(steering)); !status.ok())
+        fail(status.error(), self);
 }
 
 nb::object finish_name(Finish finish) {
@@ -219,6 +229,11 @@ void rollback(PySequence& self, int n) {
         fail(status.error(), *self.owner);
 }
 
+bool has_work(PyEngine& self) {
+    const InUse guard(self);
+    return self.engine->has_work();
+}
+
 nb::dict describe(PyEngine& self) {
     const InUse guard(self);
     nb::dict d;
@@ -283,21 +298,23 @@ void bind_engine(nb::module_& m) {
         .def("submit", &submit, nb::arg("prompt"), nb::arg("steps"), nb::arg("seed"), nb::arg("stop_ids"),
              nb::arg("max_tokens"), nb::arg("logprob"), nb::arg("n_top_logprobs"), nb::arg("interventions"),
              "Queues a request and returns its id.")
+        .def("steer", &steer, nb::arg("request"), nb::arg("draft"), nb::arg("masks") = nb::none(),
+             nb::sig("def steer(self, request: int, draft: numpy.typing.NDArray[numpy.int32], "
+                     "masks: numpy.typing.NDArray[numpy.uint32] | None = None) -> None"),
+             "Guesses of a request's next tokens [K], and the tokens allowed at each place [K + 1, V / 32 "
+             "rounded up], as bits.")
         .def("cancel", &cancel, nb::arg("request"),
              "Ends a request; may be called while another thread is inside step().")
         .def("step", &step,
              nb::sig("def step(self) -> list[tuple[int, int | None, float | None, "
                      "typing.Literal['stop', 'length', 'cancelled'] | None, int, int, int, "
                      "list[tuple[int, float]]]]"),
-             "Advances the scheduled requests by one chunk of prompt or one token. Returns tuples (request, "
+             "Advances the scheduled requests by one chunk of prompt or one token, more if guesses are "
+             "right. Returns tuples (request, "
              "token, logprob, finish, n_prompt, n_cached, n_read, top), where top lists (token, logprob) of "
              "the "
              "most probable tokens.")
-        .def("has_work",
-             [](PyEngine& self) {
-                 const InUse guard(self);
-                 return self.engine->has_work();
-             })
+        .def("has_work", &has_work)
         .def("score", &score, nb::arg("ids"),
              nb::sig("def score(self, ids: numpy.typing.NDArray[numpy.int32]) -> "
                      "numpy.typing.NDArray[numpy.float32]"),

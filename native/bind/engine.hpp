@@ -53,6 +53,7 @@ inline Error closed() { return invalid("this model is closed; load it again"); }
 class InUse {
 public:
     explicit InUse(PyEngine& owner) : lock_(owner.mutex, std::try_to_lock) {
+        if (owner.is_closing) raise(closed(), Origin::kArgument);  // the lock may be that of close()
         if (!lock_.owns_lock())
             raise(invalid("another thread is using this model; use it from one thread at a time, or load it "
                           "once per thread"),

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "base/text.hpp"
@@ -17,6 +18,12 @@ bool are_finite(std::span<const float> values) {
     bool has_nonfinite = false;
     for (const float x : values) has_nonfinite |= (float_to_bits(x) & 0x7f800000u) == 0x7f800000u;
     return !has_nonfinite;
+}
+
+// Sets the logits of tokens whose bit is not set to -infinity.
+void exclude(std::span<float> logits_V, std::span<const uint32_t> mask) {
+    for (size_t v = 0; v < logits_V.size(); ++v)
+        if ((mask[v / 32] >> (v % 32) & 1u) == 0) logits_V[v] = -std::numeric_limits<float>::infinity();
 }
 
 }  // namespace
@@ -105,23 +112,24 @@ StepEvent Engine::event_of(const ActiveRequest& r) {
     return event;
 }
 
-StepEvent Engine::finish_step(ActiveRequest& r) {
-    scheduler_.commit(r);
-    StepEvent event = event_of(r);
-    if (r.logits_row < 0) return event;
-    Sequence& s = *r.sequence;
+int32_t Engine::sample(ActiveRequest& r, int row, StepEvent& event) {
+    std::vector<int32_t>& tokens = r.sequence->tokens;
     const size_t n_vocab = static_cast<size_t>(config_.spec.n_vocab);
-    float* row = logits_.data() + static_cast<size_t>(r.logits_row) * padded(config_.spec.n_vocab);
+    float* logits = logits_.data() + static_cast<size_t>(r.logits_row + row) * padded(config_.spec.n_vocab);
     const float normalizer =
-        r.request.wants_logprob ? kernels_->log_sum_exp(row, config_.spec.n_vocab) : 0.0f;
-    std::vector<float> raw_logits;  // sampling modifies the row
-    if (r.request.wants_logprob) raw_logits.assign(row, row + n_vocab);
+        r.request.wants_logprob ? kernels_->log_sum_exp(logits, config_.spec.n_vocab) : 0.0f;
+    std::vector<float> raw_logits;  // masks and sampling modify the row
+    if (r.request.wants_logprob) raw_logits.assign(logits, logits + n_vocab);
+    if (!r.steering.masks.empty()) {
+        const size_t n_words = mask_words(config_.spec.n_vocab);
+        exclude({logits, n_vocab}, std::span(r.steering.masks).subspan(static_cast<size_t>(row) * n_words));
+    }
     const int32_t token =
-        r.request.sampler.sample({row, n_vocab}, s.tokens, s.tokens.size(), static_cast<size_t>(r.n_prompt));
-    if (token < 0 || r.request.stop_ids.contains(token)) {
+        r.request.sampler.sample({logits, n_vocab}, tokens, tokens.size(), static_cast<size_t>(r.n_prompt));
+    if (token < 0) return token;
+    if (r.request.stop_ids.contains(token)) {
         event.finish = Finish::kStop;
-        if (token < 0) event.token = -1;  // no token can be sampled: step() turns this into an error
-        return event;
+        return token;
     }
     event.token = token;
     if (r.request.wants_logprob) {
@@ -131,11 +139,52 @@ StepEvent Engine::finish_step(ActiveRequest& r) {
                  top_ids(raw_logits.data(), config_.spec.n_vocab, r.request.n_top_logprobs))
                 event.top.push_back({id, raw_logits[static_cast<size_t>(id)] - normalizer});
     }
-    s.tokens.push_back(token);
+    tokens.push_back(token);
     ++r.n_generated;
     const bool is_at_limit = r.request.max_tokens > 0 && r.n_generated >= r.request.max_tokens;
-    if (is_at_limit || static_cast<int>(s.tokens.size()) >= max_tokens()) event.finish = Finish::kLength;
-    return event;
+    if (is_at_limit || static_cast<int>(tokens.size()) >= max_tokens()) event.finish = Finish::kLength;
+    return token;
+}
+
+bool Engine::finish_step(ActiveRequest& r, std::vector<StepEvent>& events) {
+    if (r.logits_row < 0) {
+        scheduler_.commit(r, 0);
+        events.push_back(event_of(r));
+        return true;
+    }
+    const size_t first = events.size();
+    int n_accepted = 0;
+    int32_t token = 0;
+    for (int row = 0; row <= r.n_drafted; ++row) {
+        StepEvent event = event_of(r);
+        token = sample(r, row, event);
+        if (token < 0) break;
+        events.push_back(std::move(event));
+        if (events.back().finish != Finish::kNone || row == r.n_drafted) break;
+        if (token != r.steering.draft[static_cast<size_t>(row)]) break;
+        ++n_accepted;
+    }
+    scheduler_.commit(r, n_accepted);
+    r.steering = {};
+    for (size_t i = first; i < events.size(); ++i) events[i].n_read = r.n_read;
+    return token >= 0;
+}
+
+Status Engine::steer(int64_t id, Steering steering) {
+    const ActiveRequest* r = scheduler_.find(id);
+    if (r == nullptr) return {};
+    if (Status status = check_ids(steering.draft); !status.ok()) return status;
+    const size_t n_words = mask_words(config_.spec.n_vocab);
+    if (!steering.masks.empty() && steering.masks.size() != (steering.draft.size() + 1) * n_words)
+        return invalid("masks must have a row for each guess and one more, of " + std::to_string(n_words) +
+                       " words");
+    // The tokens of an answer that guesses can be: one less than what is left, since a pass also samples.
+    int n_left = max_tokens() - static_cast<int>(r->sequence->tokens.size());
+    if (r->request.max_tokens > 0) n_left = std::min(n_left, r->request.max_tokens - r->n_generated);
+    const size_t n_useful = static_cast<size_t>(std::max(n_left - 1, 0));
+    if (steering.draft.size() > n_useful) steering.draft.resize(n_useful);
+    scheduler_.steer(id, std::move(steering));
+    return {};
 }
 
 Result<std::vector<StepEvent>> Engine::step(const Interrupt& interrupt) {
@@ -156,15 +205,13 @@ Result<std::vector<StepEvent>> Engine::step(const Interrupt& interrupt) {
         return status.error();
     }
     for (ActiveRequest* request : scheduler_.scheduled()) {
-        events.push_back(finish_step(*request));
-        const bool has_failed = events.back().token == -1;
-        if (events.back().finish != Finish::kNone) scheduler_.remove(request->id);
-        if (has_failed) {
-            // The tokens of the requests before this one stand; the next step reports them.
-            events.pop_back();
+        if (!finish_step(*request, events)) {
+            // The tokens sampled so far stand; the next step reports them.
+            scheduler_.remove(request->id);
             pending_events_ = std::move(events);
             return Error{Fault::kNumeric, "the model's logits hold NaN or rule out every token"};
         }
+        if (events.back().finish != Finish::kNone) scheduler_.remove(request->id);
     }
     return events;
 }

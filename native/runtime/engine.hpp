@@ -39,9 +39,13 @@ public:
     // Queues a request and returns its id. kContextFull if the prompt leaves no room for a token, kMemory if
     // the cache can never hold it.
     Result<int64_t> submit(GenerateRequest request);
+    // Guesses and masks for the request's next tokens. Guesses beyond the request's limits are dropped.
+    // Ignores an unknown id.
+    Status steer(int64_t request, Steering steering);
     // Frees the request's cache pages at once; the next step() reports its end. Ignores an unknown id.
     void cancel(int64_t request);
-    // Runs one forward pass over the scheduled requests and samples their tokens. An interrupted step can be
+    // Runs one forward pass over the scheduled requests and samples their tokens, several where guesses prove
+    // right. An interrupted step can be
     // repeated. Any other error removes the requests it concerns.
     Result<std::vector<StepEvent>> step(const Interrupt& interrupt);
     bool has_work() const { return !scheduler_.is_empty() || !pending_events_.empty(); }
@@ -110,7 +114,12 @@ private:
     Status read_before(Sequence* sequence, size_t n_tokens, const Interrupt& interrupt);
     // Buffer for n rows of logits, [n, V rounded up to 16].
     std::span<float> logits(int n_rows);
-    StepEvent finish_step(ActiveRequest& request);
+    // Samples the request's tokens, appends their events, and commits the pass. False if no token can be
+    // sampled.
+    bool finish_step(ActiveRequest& request, std::vector<StepEvent>& events);
+    // Samples a token from row `row` of the request's logits; -1 if it cannot. Sets the event's token,
+    // log-probabilities and end.
+    int32_t sample(ActiveRequest& request, int row, StepEvent& event);
     static StepEvent event_of(const ActiveRequest& request);
     // Computes up to n of a sequence's next tokens, with logits for all of them or for none. Returns how many
     // it computed.

@@ -22,6 +22,16 @@ struct GenerateRequest {
     int n_top_logprobs = 0;  // with wants_logprob: also report this many of the most probable tokens
 };
 
+// What the caller knows about the next tokens of a request. Used once, by the step that samples the next one.
+struct Steering {
+    std::vector<int32_t> draft;  // guesses of the next tokens, which one pass verifies together (Leviathan et
+                                 // al., "Fast inference from transformers via speculative decoding", 2023)
+    std::vector<uint32_t> masks;  // [1 + draft, mask_words(V)] bit v % 32 of word v / 32: token v is allowed;
+                                  // row j is of the token after j guesses. Empty: all are allowed
+};
+
+inline size_t mask_words(int n_vocab) { return (static_cast<size_t>(n_vocab) + 31) / 32; }
+
 enum class Finish { kNone, kStop, kLength, kCancelled };
 
 struct TokenLogprob {
@@ -29,7 +39,7 @@ struct TokenLogprob {
     float logprob;
 };
 
-// One step of one request.
+// One step of one request. A step that accepts guesses has an event for each token.
 struct StepEvent {
     int64_t request = 0;
     std::optional<int32_t> token;   // the sampled token, if the step sampled one

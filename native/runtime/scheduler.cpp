@@ -22,6 +22,11 @@ const ActiveRequest* Scheduler::find(int64_t id) const {
     return found == requests_.end() ? nullptr : &found->second;
 }
 
+void Scheduler::steer(int64_t id, Steering steering) {
+    const auto found = requests_.find(id);
+    if (found != requests_.end()) found->second.steering = std::move(steering);
+}
+
 void Scheduler::remove(int64_t id) {
     const auto found = requests_.find(id);
     if (found == requests_.end()) return;
@@ -36,7 +41,7 @@ void Scheduler::remove_all() {
 Batch Scheduler::schedule() {
     Batch batch;
     for (auto& [id, r] : requests_) {
-        r.n_scheduled = 0;
+        r.n_scheduled = r.n_drafted = 0;
         r.logits_row = -1;
     }
     for (const bool is_decoding : {true, false}) {
@@ -48,25 +53,37 @@ Batch Scheduler::schedule() {
                 sequences_.resume(*r.sequence);
                 r.state = RequestState::kRunning;
             }
-            const int n = reserve(r, std::min(r.n_uncomputed(), n_free_rows));
+            const int n_known = std::min(r.n_uncomputed(), n_free_rows);
+            const int n = reserve(r, n_known + n_guesses(batch, r));
             if (n == 0) continue;
             r.state = RequestState::kRunning;
+            r.n_drafted = std::max(0, n - n_known);
             add_to_batch(batch, r, n);
         }
     }
     return batch;
 }
 
+int Scheduler::n_guesses(const Batch& batch, const ActiveRequest& r) const {
+    const size_t n_draft = r.steering.draft.size();
+    const size_t n_rows = batch.tokens.size() + 1 + n_draft,
+                 n_logit_rows = batch.output_rows.size() + 1 + n_draft;
+    if (r.n_uncomputed() != 1 || n_logit_rows > kMaxLogitRows) return 0;
+    return n_rows > static_cast<size_t>(max_batch_tokens_) ? 0 : static_cast<int>(n_draft);
+}
+
 void Scheduler::add_to_batch(Batch& batch, ActiveRequest& r, int n) const {
     const int first_row = static_cast<int>(batch.tokens.size());
     const auto begin = r.sequence->tokens.begin() + r.sequence->n_cached;
-    batch.tokens.insert(batch.tokens.end(), begin, begin + n);
+    batch.tokens.insert(batch.tokens.end(), begin, begin + (n - r.n_drafted));
+    const std::vector<int32_t>& draft = r.steering.draft;
+    batch.tokens.insert(batch.tokens.end(), draft.begin(), draft.begin() + r.n_drafted);
     batch.slices.push_back(sequences_.slice(*r.sequence, first_row, n));
     batch.interventions.push_back(r.sequence->interventions.get());
     r.n_scheduled = n;
     if (n < r.n_uncomputed()) return;
     r.logits_row = static_cast<int>(batch.output_rows.size());
-    batch.output_rows.push_back(first_row + n - 1);
+    for (int row = n - 1 - r.n_drafted; row < n; ++row) batch.output_rows.push_back(first_row + row);
 }
 
 int Scheduler::reserve(ActiveRequest& r, int n) {
@@ -94,8 +111,12 @@ std::vector<ActiveRequest*> Scheduler::scheduled() {
     return scheduled;
 }
 
-void Scheduler::commit(ActiveRequest& r) {
-    sequences_.advance(*r.sequence, r.n_scheduled);
+void Scheduler::commit(ActiveRequest& r, int n_accepted) {
+    const int n_rejected = r.n_drafted - n_accepted;
+    // Later tokens overwrite the keys and values of rejected guesses. A recurrent state contains them, so the
+    // pass counts as not made: the next one computes the accepted tokens again.
+    if (n_rejected == 0 || !sequences_.has_states())
+        sequences_.advance(*r.sequence, r.n_scheduled - n_rejected);
     r.n_read = std::max(r.n_read, std::min(r.sequence->n_cached, r.n_prompt));
 }
 

@@ -31,10 +31,12 @@ struct ActiveRequest {
     int n_cached = 0;     // prompt tokens taken from the cache at submission
     int n_read = 0;       // prompt tokens computed so far, cached ones included
     int n_generated = 0;  // tokens sampled so far
-    int n_scheduled = 0;  // tokens in the current batch
-    int logits_row = -1;  // row of its logits in the current batch; -1: none
+    int n_scheduled = 0;  // tokens in the current batch, drafted ones included
+    int n_drafted = 0;    // the last of these, which are guesses
+    int logits_row = -1;  // first row of its logits in the current batch; -1: none
+    Steering steering;    // for the next token that it samples
 
-    // Tokens that are not in the cache yet: the rest of the prompt, or the token sampled last.
+    // Tokens that are not in the cache yet: the rest of the prompt, or the tokens sampled last.
     int n_uncomputed() const { return static_cast<int>(sequence->tokens.size()) - sequence->n_cached; }
 };
 
@@ -50,6 +52,8 @@ public:
     int64_t submit(GenerateRequest request);
     // The request with that id, or null. The pointer is valid until the request is removed.
     const ActiveRequest* find(int64_t id) const;
+    // Sets the steering of a request. Ignores an unknown id.
+    void steer(int64_t id, Steering steering);
     // Removes a request and releases its pages. Ignores an unknown id.
     void remove(int64_t id);
     void remove_all();
@@ -61,8 +65,9 @@ public:
     Batch schedule();
     // The requests of the current batch, oldest first.
     std::vector<ActiveRequest*> scheduled();
-    // The forward pass has computed the request's tokens of the current batch.
-    void commit(ActiveRequest& request);
+    // The forward pass has computed the request's tokens of the current batch, of which all but the first
+    // n_accepted guesses are to be forgotten.
+    void commit(ActiveRequest& request, int n_accepted);
     // Removes the oldest request, which does not fit in the cache, and returns the error to report.
     Error reject_oldest();
 
@@ -72,7 +77,12 @@ public:
     int n_preempted() const { return count(RequestState::kPreempted); }
 
 private:
+    // Rows with logits in a batch with guesses: bounds their memory.
+    static constexpr size_t kMaxLogitRows = 64;
+
     int count(RequestState state) const;
+    // How many of a request's guesses the batch has room for.
+    int n_guesses(const Batch& batch, const ActiveRequest& request) const;
     // Makes up to n positions of a request writable, preempting younger requests if it must. Returns how
     // many.
     int reserve(ActiveRequest& request, int n);

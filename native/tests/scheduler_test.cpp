@@ -30,7 +30,7 @@ struct Server {
     Batch step() {
         Batch batch = scheduler.schedule();
         for (ActiveRequest* r : scheduler.scheduled()) {
-            scheduler.commit(*r);
+            scheduler.commit(*r, 0);
             if (r->logits_row >= 0) r->sequence->tokens.push_back(1);
         }
         return batch;
@@ -60,7 +60,7 @@ struct HybridServer {
             for (const uint64_t output : run_pass(slice, batch.tokens.data() + slice.first_row))
                 outputs.push_back(output);
         for (ActiveRequest* r : scheduler.scheduled()) {
-            scheduler.commit(*r);
+            scheduler.commit(*r, 0);
             if (r->logits_row < 0) continue;
             const int row = batch.output_rows[static_cast<size_t>(r->logits_row)];
             r->sequence->tokens.push_back(static_cast<int32_t>(outputs[static_cast<size_t>(row)] % 70));

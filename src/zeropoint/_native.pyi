@@ -175,12 +175,17 @@ class Engine:
     def submit(self, prompt: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], steps: _Sequence[tuple[str, Mapping[str, float]]], seed: int, stop_ids: _Sequence[int], max_tokens: int, logprob: bool, n_top_logprobs: int, interventions: _Sequence[tuple[str, int, int, int, int, int, float, _Sequence[float]]]) -> int:
         """Queues a request and returns its id."""
 
+    def steer(self, request: int, draft: numpy.typing.NDArray[numpy.int32], masks: numpy.typing.NDArray[numpy.uint32] | None = None) -> None:
+        """
+        Guesses of a request's next tokens [K], and the tokens allowed at each place [K + 1, V / 32 rounded up], as bits.
+        """
+
     def cancel(self, request: int) -> None:
         """Ends a request; may be called while another thread is inside step()."""
 
     def step(self) -> list[tuple[int, int | None, float | None, Literal['stop', 'length', 'cancelled'] | None, int, int, int, list[tuple[int, float]]]]:
         """
-        Advances the scheduled requests by one chunk of prompt or one token. Returns tuples (request, token, logprob, finish, n_prompt, n_cached, n_read, top), where top lists (token, logprob) of the most probable tokens.
+        Advances the scheduled requests by one chunk of prompt or one token, more if guesses are right. Returns tuples (request, token, logprob, finish, n_prompt, n_cached, n_read, top), where top lists (token, logprob) of the most probable tokens.
         """
 
     def has_work(self) -> bool: ...

@@ -53,7 +53,7 @@ ROOMS = {
     "data": Room(1, ("catalogue", "tokenizers", "weights"), ("numpy", "pyarrow")),
     "decoding": Room(3, ("engine",), ("numpy", "torch")),
     "engine": Room(3, (), ("numpy", "torch")),
-    "engine/session": Room(3, ("convert", "engine", "planning"), ("numpy",)),
+    "engine/session": Room(3, ("convert", "decoding", "engine", "planning"), ("numpy",)),
     "planning": Room(3, ("engine",)),
     "convert": Room(3, ("engine",), ("numpy", "tokenizers", "torch")),
     "inspect": Room(3, ("convert", "engine", "engine/session"), ("matplotlib", "numpy")),

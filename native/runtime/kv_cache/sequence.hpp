@@ -110,6 +110,8 @@ public:
     // kMemory if n positions would not fit even in an empty cache.
     Status check_fits(int n_positions) const;
     const CacheWindow& window() const { return window_; }
+    // Whether a layer keeps a recurrent state.
+    bool has_states() const { return kept_.has_state(); }
     const CacheLayout& layout() const { return pool_.layout(); }
     // Cache memory of one sequence with n positions.
     size_t sequence_bytes(int n_positions) const { return zp::sequence_bytes(layout(), kept_, n_positions); }

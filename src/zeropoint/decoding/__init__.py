@@ -1,6 +1,11 @@
-"""Decoding strategies that compare whole answers: read `greedy`, `beam`, `batched`, then `translator`.
+"""Decoding strategies: read `greedy`, `beam`, `batched`, `translator`, then `drafter` and `speculative`.
 
-The first two decode one answer through a `Stepper` of any engine; `batched` decodes many sources at once with
-a torch encoder-decoder, and `translator` uses it to translate sentences. Sampling single tokens is in
-`sampling/`.
+`greedy` and `beam` decode one answer through a `Stepper` of any engine; `batched` decodes many sources at
+once with a torch encoder-decoder, and `translator` uses it to translate sentences. Sampling single tokens is
+in `sampling/`.
+
+Speculative decoding guesses the next tokens and verifies the guesses in one forward pass, which costs little
+more than a pass over one token, because both read every weight once. The answer stays that of plain decoding.
+`drafter` says what makes guesses and `drafters/` has one file for each way; `speculative` is the method in 20
+lines; `governor` decides when it pays, and `speculator` drives the engines.
 """

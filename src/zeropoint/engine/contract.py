@@ -145,8 +145,21 @@ class Engine(Protocol):
     def cancel(self, request: int) -> None:
         """End a request; its last Event has finish "cancelled". Unknown ids are ignored."""
 
+    def steer(self, request: int, draft: Sequence[int] = (), masks: NDArray[np.uint32] | None = None) -> None:
+        """Guesses and masks for the next token that a request samples, and those after it.
+
+        draft: guesses, which the next step verifies in one forward pass: it accepts them as long as the token
+        sampled in their place is the same, so the answer is that of plain decoding, in fewer steps (Leviathan
+        et al., "Fast inference from transformers via speculative decoding", 2023). masks: uint32
+        [len(draft) + 1, ceil(V / 32)]; bit v % 32 of word v // 32 in row j says whether token v may follow
+        j guesses; None allows all. Used once. Unknown ids are ignored. Raises BadInput.
+        """
+
     def step(self) -> list[Event]:
-        """Advance every running request by one chunk of its prompt or by one token."""
+        """Advance every running request by one chunk of its prompt or by one token.
+
+        A request whose guesses prove right has an event for each token.
+        """
 
     def score(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Natural-log probability of ids[1:], each given all before it: float32 [T - 1]."""

@@ -1,7 +1,7 @@
 """`SamplingParams`: how to sample from the model's logits, and when to stop.
 
 Command-line flags, settings and documentation derive from these declarations. A parameter is either one of
-the three below (seed, max_tokens, stop) or a field of a step in `sampling/steps/`.
+those below (seed, max_tokens, stop, ...) or a field of a step in `sampling/steps/`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from zeropoint import registry
 from zeropoint.errors import BadInput, choices
 from zeropoint.frozen import frozen
 from zeropoint.options import Option, options_of
@@ -49,6 +50,16 @@ _STOP = Option(
 _STOP_REPETITION = Option(
     "stop_repetition", bool, None, None, None, "Stop an output that repeats the same text without end."
 )
+_SPECULATE = Option(
+    "speculate",
+    str,
+    None,
+    None,
+    None,
+    "Guess the next tokens, which makes answers faster and never changes them: auto, off, or how to guess.",
+    choices=lambda: ("auto", "off", *(name.replace("_", "-") for name in registry.names(_DRAFTERS))),
+)
+_DRAFTERS = "zeropoint.decoding.drafters"
 
 
 @frozen
@@ -59,6 +70,7 @@ class SamplingParams:
     seed: of the random numbers; None for a new seed per request.
     stop: strings that end the output and are not part of it.
     stop_repetition: end an output that repeats itself without end (`sampling/repetition.py`); None is False.
+    speculate: how to guess the next tokens (`decoding/drafters/`): "auto" (also None), "off" or a drafter.
     steps: the steps with a given parameter, in the order in which they run.
     """
 
@@ -67,6 +79,7 @@ class SamplingParams:
     stop: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
     stop_repetition: bool | None = None
+    speculate: str | None = None
 
     @classmethod
     def of(cls, **flat: Any) -> SamplingParams:
@@ -89,6 +102,7 @@ class SamplingParams:
             stop,
             tuple(steps),
             checked.get("stop_repetition"),
+            checked.get("speculate"),
         )
 
     def flat(self) -> dict[str, Any]:
@@ -98,6 +112,7 @@ class SamplingParams:
             "seed": self.seed,
             "stop": self.stop or None,
             "stop_repetition": self.stop_repetition,
+            "speculate": self.speculate,
         }
         values = {name: value for name, value in own.items() if value is not None}
         for step in self.steps:
@@ -119,7 +134,7 @@ class SamplingParams:
 def options() -> tuple[Option, ...]:
     """Every sampling parameter: those of the steps in the order in which they run, then the limits."""
     steps = [option for step in step_classes() for option in options_of(step)]
-    return (*steps, _SEED, _MAX_TOKENS, _STOP, _STOP_REPETITION)
+    return (*steps, _SEED, _MAX_TOKENS, _STOP, _STOP_REPETITION, _SPECULATE)
 
 
 def _check_stop(value: object) -> tuple[str, ...]:

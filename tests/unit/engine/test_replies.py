@@ -41,7 +41,7 @@ def script(model: Model, monkeypatch: pytest.MonkeyPatch) -> Script:
         events = [Event(0, index, None, None, 1, 0, 1) for index in ids] + [
             Event(0, None, None, "stop", 1, 0, 1)
         ]
-        monkeypatch.setattr(model._streams, "next_events", lambda request_id: [events.pop(0)])
+        monkeypatch.setattr(model.streams, "next_events", lambda request_id: [events.pop(0)])
 
     return write
 

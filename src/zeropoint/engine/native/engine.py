@@ -99,8 +99,12 @@ class NativeEngine:
         """End a request; its last Event has finish "cancelled". Ignores an unknown id."""
         self._engine.cancel(request)
 
+    def steer(self, request: int, draft: Sequence[int] = (), masks: NDArray[np.uint32] | None = None) -> None:
+        """Guesses and masks for the next tokens of a request, as in the contract. Raises BadInput."""
+        self._engine.steer(request, _ids(draft), masks)
+
     def step(self) -> list[Event]:
-        """Advance the scheduled requests by one chunk of prompt or one token each."""
+        """Advance the scheduled requests by one chunk of prompt, or a token and the guesses it proves."""
         return [Event(*values) for values in self._engine.step()]
 
     def score(self, ids: Sequence[int]) -> NDArray[np.float32]:
@@ -163,6 +167,12 @@ class NativeEngine:
     def used_cache_bytes(self) -> int:
         """Bytes of the cache in use, idle prefixes included."""
         return int(self._engine.describe()["used_cache_bytes"])
+
+    @property
+    def n_requests(self) -> int:
+        """Requests that have not ended: waiting, running or preempted."""
+        described = self._engine.describe()
+        return int(described["n_waiting"] + described["n_running"] + described["n_preempted"])
 
     @cached_property
     def fingerprint(self) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.interventions import Intervention
+from zeropoint.decoding.speculator import speculator
 from zeropoint.engine.contract import LogitLens, Stepper, Tap, Trace
 from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.engine.session.logprobs import LogprobRecorder
@@ -45,9 +46,9 @@ __all__ = ["Model", "Score"]
 class Model(ProcessBound):
     """A loaded model; `load` returns one. Close it, or use it in a `with` statement, to free its memory.
 
-    engine, tokenizer, blueprint: its parts. name: as given to `load`. defaults: sampling parameters that the
-    publisher recommends, by flat name. One thread at a time may call it, except `close`, which stops the call
-    of another thread.
+    engine, tokenizer, blueprint: its parts. streams: its answers in progress. name: as given to `load`.
+    defaults: sampling parameters that the publisher recommends, by flat name. One thread at a time may call
+    it, except `close`, which stops the call of another thread.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Model(ProcessBound):
         self.name = name
         self.defaults: Mapping[str, Any] = {}
         self.template_name: str | None = None
-        self._streams = StreamMultiplexer(engine, blueprint.n_ctx)
+        self.streams = StreamMultiplexer(engine, blueprint.n_ctx)
 
     @cached_property
     def template(self) -> ChatTemplate:
@@ -348,7 +349,7 @@ class Model(ProcessBound):
         )
         stop_ids = sorted(self.tokenizer.stop_ids)
         return Stream(
-            self._streams,
+            self.streams,
             text,
             ids,
             params,
@@ -357,4 +358,5 @@ class Model(ProcessBound):
             on_progress=on_progress,
             logprobs=logprobs,
             reply=chat.parser if chat else None,
+            method=speculator(params.speculate, ids, self.streams.pass_costs),
         )

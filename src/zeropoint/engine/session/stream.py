@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from zeropoint.blueprint.interventions import Intervention
+from zeropoint.decoding.governor import PassCosts
+from zeropoint.decoding.method import DecodingMethod
 from zeropoint.engine.contract import Engine, Event, FinishReason, Request
 from zeropoint.engine.session.logprobs import LogprobRecorder, TokenLogprob
 from zeropoint.engine.session.process_bound import ProcessBound
@@ -51,32 +53,45 @@ class Timings:
 class StreamMultiplexer:
     """Lets several streams share one engine: whichever steps it, each receives its own events.
 
-    max_ctx: the longest context that the model allows, in tokens.
+    max_ctx: the longest context that the model allows, in tokens. pass_costs: of the engine, for speculation.
     """
 
     def __init__(self, engine: Engine, max_ctx: int) -> None:
         self.engine = engine
         self.max_ctx = max_ctx
+        self.pass_costs = PassCosts()
         self._pending: dict[int, list[Event]] = {}
+        self._methods: dict[int, DecodingMethod] = {}
+        self._decoding: set[int] = set()  # requests that have sampled a token
 
-    def submit(self, request: Request) -> int:
-        """Queue a request and return its id."""
+    def submit(self, request: Request, method: DecodingMethod | None = None) -> int:
+        """Queue a request, with a decoding method for it, and return its id."""
         request_id = self.engine.submit(request)
         self._pending[request_id] = []
+        if method is not None:
+            self._methods[request_id] = method
         return request_id
 
     def next_events(self, request_id: int) -> list[Event]:
         """The pending events of a request; steps the engine until there is one. [] once it is forgotten."""
         while not self._pending.get(request_id, [None]):
-            events = self.engine.step()
-            if not events and request_id in self._pending:
+            if not self.step() and request_id in self._pending:
                 raise MachineError("the answer ended because a concurrent request failed; ask again")
-            for event in events:
-                pending = self._pending.get(event.request)
-                if pending is not None:
-                    pending.append(event)
-                elif event.finish is None:
-                    self.engine.cancel(event.request)
+        return self.take(request_id)
+
+    def step(self) -> bool:
+        """One step of the engine; each event waits for its request. False if the engine had nothing to do."""
+        events = self._steered_step()
+        for event in events:
+            pending = self._pending.get(event.request)
+            if pending is not None:
+                pending.append(event)
+            elif event.finish is None:
+                self.engine.cancel(event.request)
+        return bool(events)
+
+    def take(self, request_id: int) -> list[Event]:
+        """The pending events of a request, without a step."""
         events = self._pending.get(request_id, [])
         taken = events[:]
         del events[: len(taken)]
@@ -85,8 +100,34 @@ class StreamMultiplexer:
     def forget(self, request_id: int) -> None:
         """Cancel the request if it is running, and drop its pending events."""
         self._pending.pop(request_id, None)
+        self._methods.pop(request_id, None)
+        self._decoding.discard(request_id)
         with contextlib.suppress(BadInput):  # a closed engine has no requests
             self.engine.cancel(request_id)
+
+    def _steered_step(self) -> list[Event]:
+        """One step of the engine, with what the decoding methods add."""
+        methods = list(self._methods.items())
+        n_rows = len(self._pending)
+        for request_id, method in methods:
+            draft, masks = method.before_step(n_rows - 1)
+            if draft or masks is not None:
+                self.engine.steer(request_id, draft, masks)
+                n_rows += len(draft)
+        start = time.perf_counter()
+        events = self.engine.step()
+        seconds = time.perf_counter() - start
+        tokens: dict[int, list[int]] = {}
+        for event in events:
+            tokens.setdefault(event.request, [])
+            if event.token is not None:
+                tokens[event.request].append(event.token)
+        if not tokens.keys() <= self._decoding or len(tokens) < len(self._pending):
+            n_rows = 0  # prompts were read, too, or requests wait: not the time of n_rows
+        self._decoding.update(request_id for request_id, own in tokens.items() if own)
+        for request_id, method in methods:
+            method.after_step(tokens.get(request_id, []), n_rows, seconds)
+        return events
 
 
 class Stream(ProcessBound):
@@ -99,7 +140,8 @@ class Stream(ProcessBound):
     far. token_ids: generated so far. notices: sentences to show to the user. tool_calls: complete so far.
     A notebook shows the text so far and the counts.
 
-    reply: separates reasoning and tool calls from the text; without it, all is text.
+    reply: separates reasoning and tool calls from the text; without it, all is text. method: makes decoding
+    faster.
     """
 
     def __init__(
@@ -114,6 +156,7 @@ class Stream(ProcessBound):
         on_progress: Callable[[int, int], None] | None = None,
         logprobs: LogprobRecorder | None = None,
         reply: ReplyParser | None = None,
+        method: DecodingMethod | None = None,
     ) -> None:
         self.finish_reason: FinishReason | None = None
         self.notices = list(notices)
@@ -145,7 +188,8 @@ class Stream(ProcessBound):
                 logprobs is not None,
                 logprobs.n_top if logprobs else 0,
                 interventions,
-            )
+            ),
+            method,
         )
         weakref.finalize(self, streams.forget, self._request_id).atexit = False
 
@@ -162,6 +206,21 @@ class Stream(ProcessBound):
         """Iterate over everything in the reply: `Text`, `Reasoning` and `ToolCall`, in order."""
         while (event := self._next_event()) is not None:
             yield event
+
+    def poll(self) -> list[ReplyEvent]:
+        """What the steps that somebody else made (`StreamMultiplexer.step`) have completed of the reply."""
+        with self._iterating:
+            self._events.extend(self._streams.take(self._request_id))
+            while not self._is_done and (self._events or self.finish_reason is not None):
+                self._ready.extend(self._advance())
+            events = [self._record(event) for event in self._ready]
+            self._ready.clear()
+            return events
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the reply is complete or was cancelled."""
+        return self._is_done
 
     @property
     def reasoning(self) -> str:
@@ -237,14 +296,16 @@ class Stream(ProcessBound):
                 self._ready.extend(self._advance())
             if not self._ready or self.finish_reason == "cancelled":
                 return None
-            event = self._ready.popleft()
-            if isinstance(event, Text):
-                self._pieces.append(event.text)
-            elif isinstance(event, Reasoning):
-                self._reasoning.append(event.text)
-            else:
-                self.tool_calls.append(event)
-            return event
+            return self._record(self._ready.popleft())
+
+    def _record(self, event: ReplyEvent) -> ReplyEvent:
+        if isinstance(event, Text):
+            self._pieces.append(event.text)
+        elif isinstance(event, Reasoning):
+            self._reasoning.append(event.text)
+        else:
+            self.tool_calls.append(event)
+        return event
 
     def _parse(self, text: str) -> list[ReplyEvent]:
         if self._reply is None:

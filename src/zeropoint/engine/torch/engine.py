@@ -35,6 +35,8 @@ class _Running:
     seed: int
     stepper: TorchStepper
     tokens: list[int] = field(default_factory=list)
+    draft: Sequence[int] = ()
+    masks: NDArray[np.uint32] | None = None
 
     @property
     def n_generated(self) -> int:
@@ -74,24 +76,52 @@ class TorchEngine:
         if running is not None:
             self._finished.append(_event(request, running, finish="cancelled"))
 
+    def steer(self, request: int, draft: Sequence[int] = (), masks: NDArray[np.uint32] | None = None) -> None:
+        """Guesses and masks for the next tokens of a request, as in the contract. Raises BadInput."""
+        draft = _validated(draft, self.n_vocab)
+        if masks is not None and masks.shape != (len(draft) + 1, -(-self.n_vocab // 32)):
+            raise BadInput("masks must have a row for each guess and one more, and a bit for each token")
+        running = self._running.get(request)
+        if running is not None:
+            running.draft, running.masks = draft, masks
+
     def step(self) -> list[Event]:
-        """Advance every running request by one token; its first step also reads the prompt."""
+        """Advance every running request by a token and the guesses it proves; the first reads the prompt."""
         self._loaded()
         events, self._finished = self._finished, []
         for number, running in list(self._running.items()):
-            event = self._advance(number, running)
+            own = self._advance(number, running)
             if number not in self._running:  # cancelled meanwhile, by another thread
                 continue
-            if event.finish is not None:
+            if own[-1].finish is not None:
                 self._running.pop(number, None)
-            events.append(event)
+            events += own
         return events
 
-    def _advance(self, number: int, running: _Running) -> Event:
+    def _advance(self, number: int, running: _Running) -> list[Event]:
+        """Read the unread tokens and the guesses in one pass, and sample as long as the guesses are right."""
+        stepper, tokens = running.stepper, running.tokens
+        n_left = self.n_ctx - len(tokens)
+        if running.request.params.max_tokens is not None:
+            n_left = min(n_left, running.request.params.max_tokens - running.n_generated)
+        draft, masks = list(running.draft[: n_left - 1]), running.masks
+        running.draft, running.masks = (), None
+        logits_TV = stepper.extend([*tokens[stepper.n_tokens :], *draft])[-len(draft) - 1 :]
+        events: list[Event] = []
+        for row, logits_V in enumerate(logits_TV):
+            events.append(self._sample(number, running, logits_V, None if masks is None else masks[row]))
+            if row == len(draft) or events[-1].finish is not None or events[-1].token != draft[row]:
+                stepper.rollback(len(draft) - row)
+                break
+        return events
+
+    def _sample(
+        self, number: int, running: _Running, logits_V: NDArray[np.float32], mask: NDArray[np.uint32] | None
+    ) -> Event:
         request, tokens = running.request, running.tokens
-        logits_V = running.stepper.extend(tokens[running.stepper.n_tokens :])[-1]
         steps = request.params.active()
-        token = sample(steps, logits_V, tokens, running.seed, len(tokens), len(request.prompt_ids))
+        allowed_V = logits_V if mask is None else np.where(_bits(mask, self.n_vocab), logits_V, -np.inf)
+        token = sample(steps, allowed_V, tokens, running.seed, len(tokens), len(request.prompt_ids))
         if token < 0:
             self._running.pop(number, None)
             raise MachineError("the model's logits contain NaN or exclude every token")
@@ -208,6 +238,12 @@ def _validated(ids: Sequence[int], n_vocab: int) -> list[int]:
         if not 0 <= token < n_vocab:
             raise BadInput(f"token id {token} is outside the vocabulary of {n_vocab}")
     return tokens
+
+
+def _bits(mask: NDArray[np.uint32], n_vocab: int) -> NDArray[np.bool_]:
+    """The bits of a mask, bool [V]: bit v % 32 of word v // 32 belongs to token v."""
+    bits = np.unpackbits(mask.astype("<u4").view(np.uint8), bitorder="little")
+    return bits[:n_vocab].astype(bool)
 
 
 def _ignore(name: str, tensor: torch.Tensor) -> None:
