@@ -30,10 +30,8 @@ SHORTCUTS: Mapping[str, Shortcut] = {
     "show": Shortcut("models", "show", "Show the size, licence and architecture of a model: models show."),
 }
 
-_NO_SERVER = "no model stays loaded between commands, so there is nothing to"
 ELSEWHERE: Mapping[str, str] = {
-    "serve": f"{_NO_SERVER} start first; `zeropoint chat` loads the model and answers",
-    "stop": f"{_NO_SERVER} stop; Ctrl-C ends a chat, a download or a training run (listed by `zeropoint ps`)",
+    "stop": "Ctrl-C ends a server, a chat, a download or a training run (listed by `zeropoint ps`)",
     "create": "`zeropoint convert` makes a GGUF file of a folder, `zeropoint export` one of a training run",
     "quantize": "`zeropoint convert MODEL OUT.gguf --to Q4_0` quantizes a model",
     "perplexity": "`zeropoint bench --quality` measures perplexity",

@@ -16,12 +16,14 @@ _TEXT_PARTS = {"text", "input_text", "output_text"}
 
 def messages(value: Any, path: str) -> list[dict[str, Any]]:
     """A conversation, as `Model.chat` takes it. Raises ApiError naming the message at fault."""
-    return items(_message, 1)(value, path)
+    checked: list[dict[str, Any]] = items(_message, 1)(value, path)
+    return checked
 
 
 def tools(value: Any, path: str) -> list[dict[str, Any]]:
     """Functions that the model may call."""
-    return items(_tool, 0, 256)(value, path)
+    checked: list[dict[str, Any]] = items(_tool, 0, 256)(value, path)
+    return checked
 
 
 def _message(value: Any, path: str) -> dict[str, Any]:

@@ -136,7 +136,7 @@ class EngineThread:
             return self._queues.count()
 
     def answer(self, start: Callable[[Model], Stream], client: str) -> Answer:
-        """Queue an answer; `start` begins it, in the engine's thread. Raises ApiError if the queue is full."""
+        """Queue an answer, which `start` begins in the engine's thread. Raises ApiError if it is full."""
         answer = Answer(self, start, client)
         with self._changed:
             if self._queues.count() >= self._max_waiting + self._max_running - len(self._running):

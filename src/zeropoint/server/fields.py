@@ -44,6 +44,11 @@ class Field:
     help: str = ""
     is_required: bool = False
 
+    def schema(self) -> dict[str, Any]:
+        """The field as JSON Schema, for the OpenAPI document: its type where a simple one describes it."""
+        described = dict(getattr(self.check, "schema", None) or _SCHEMAS.get(self.check, {}))
+        return described | ({"description": self.help} if self.help else {})
+
 
 def refuse(path: str, value: object, expected: str) -> ApiError:
     """The error for a value that a field does not accept."""
@@ -104,7 +109,7 @@ def integer(minimum: int, maximum: int) -> Check:
             raise refuse(path, value, f"a whole number from {minimum} to {maximum}")
         return int(value)
 
-    return check
+    return _described(check, {"type": "integer", "minimum": minimum, "maximum": maximum})
 
 
 def number(minimum: float, maximum: float) -> Check:
@@ -116,7 +121,7 @@ def number(minimum: float, maximum: float) -> Check:
             raise refuse(path, value, f"a number from {minimum:g} to {maximum:g}")
         return float(value)
 
-    return check
+    return _described(check, {"type": "number", "minimum": minimum, "maximum": maximum})
 
 
 def boolean(value: Any, path: str) -> bool:
@@ -147,7 +152,7 @@ def one_of(*names: str) -> Check:
             raise refuse(path, value, f"one of {', '.join(names)}")
         return str(value)
 
-    return check
+    return _described(check, {"type": "string", "enum": list(names)})
 
 
 def items(each: Check, minimum: int = 0, maximum: int = 1 << 20) -> Check:
@@ -158,7 +163,7 @@ def items(each: Check, minimum: int = 0, maximum: int = 1 << 20) -> Check:
             raise refuse(path, value, f"a list of {minimum} to {maximum} items")
         return [each(item, f"{path}[{i}]") for i, item in enumerate(value)]
 
-    return check
+    return _described(check, {"type": "array", "minItems": minimum, "maxItems": maximum})
 
 
 def mapping(value: Any, path: str) -> dict[str, Any]:
@@ -166,6 +171,18 @@ def mapping(value: Any, path: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise refuse(path, value, "an object")
     return value
+
+
+_SCHEMAS: Mapping[Check, Mapping[str, Any]] = {
+    boolean: {"type": "boolean"},
+    text: {"type": "string"},
+    mapping: {"type": "object"},
+}
+
+
+def _described(check: Check, schema: Mapping[str, Any]) -> Check:
+    check.schema = schema  # type: ignore[attr-defined]
+    return check
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

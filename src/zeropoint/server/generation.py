@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from starlette.requests import Request
@@ -26,8 +26,18 @@ Start = Callable[[Model], Stream]
 
 # Clients send these by default, and they change nothing here.
 IGNORED = frozenset(
-    "user safety_identifier metadata service_tier prompt_cache_key prompt_cache_options "
-    "prompt_cache_retention verbosity prediction include_obfuscation".split()
+    {
+        "include_obfuscation",
+        "metadata",
+        "prediction",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "service_tier",
+        "user",
+        "verbosity",
+    }
 )
 _MAX_STOPS = 4
 _ELSEWHERE = ("max_tokens", "seed", "stop", "stop_repetition")  # checked below, in OpenAI's form
@@ -83,22 +93,14 @@ def sampling_params(values: Mapping[str, Any], max_tokens: int | None, index: in
         raise ApiError(400, str(error), param=str(error).split(" ", 1)[0], code="invalid_value") from None
 
 
-class serving:  # noqa: N801: used as `async with serving(...) as thread`
+@asynccontextmanager
+async def serving(pool: ModelPool, served: Served) -> AsyncGenerator[EngineThread]:
     """The engine of a model, loaded and kept loaded for the duration of a request."""
-
-    def __init__(self, pool: ModelPool, served: Served) -> None:
-        self._pool, self._served = pool, served
-
-    async def __aenter__(self) -> EngineThread:
-        self._served.n_users += 1
-        try:
-            return await self._pool.thread(self._served)
-        except BaseException:
-            self._served.n_users -= 1
-            raise
-
-    async def __aexit__(self, *_: object) -> None:
-        self._served.n_users -= 1
+    served.n_users += 1
+    try:
+        yield await pool.thread(served)
+    finally:
+        served.n_users -= 1
 
 
 async def answers(

@@ -23,8 +23,10 @@ _LOG = logging.getLogger("zeropoint.server")
 
 @frozen
 class PoolLimits:
-    """max_running: answers computed at once; max_waiting: those that may wait. max_memory_bytes: of all loaded
-    models, weights and caches; None for no limit. idle_seconds: after which a model is unloaded; None: never.
+    """max_running: answers computed at once; max_waiting: those that may wait.
+
+    max_memory_bytes: of all loaded models, weights and caches; None for no limit. idle_seconds: after which a
+    model is unloaded; None: never.
     """
 
     max_running: int = 64
@@ -61,6 +63,13 @@ class ModelPool:
         self.models: Mapping[str, Served] = {name: Served(name, now) for name in names}
         self.limits = limits
         self._load = load
+
+    def preload(self) -> None:
+        """Load the first model, before the server starts."""
+        served = next(iter(self.models.values()))
+        model = self._load(served.name)
+        served.thread = EngineThread(model, self.limits.max_running, self.limits.max_waiting)
+        served.last_used = time.monotonic()
 
     def find(self, name: str | None) -> Served:
         """The model of that name. Raises ApiError 404."""

@@ -1,4 +1,4 @@
-"""Server-sent events: the form in which answers are streamed. A client that leaves ends its answer at once."""
+"""Server-sent events, in which answers are streamed. A client that leaves ends its answer at once."""
 
 from __future__ import annotations
 

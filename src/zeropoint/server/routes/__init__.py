@@ -1,1 +1,1 @@
-"""Endpoints, one in each file. A route has PATH, METHOD, SUMMARY, an `endpoint`, and FIELDS if it reads JSON."""
+"""Endpoints, one in each file: PATH, METHOD, SUMMARY, an `endpoint`, and FIELDS if it reads JSON."""

@@ -16,7 +16,6 @@ from zeropoint.engine.session.model import Model
 from zeropoint.engine.session.score import Score
 from zeropoint.engine.session.stream import Stream
 from zeropoint.server.engine_thread import Update
-from zeropoint.server.errors import ApiError
 from zeropoint.server.fields import Field, boolean, checked, integer, items, parse_json, refuse, text
 from zeropoint.server.generation import (
     IGNORED,
