@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zeropoint.blueprint.interventions import AddVector, Scale
+    from zeropoint.decoding.guidance.guide import Guide
     from zeropoint.engine.contract import Tap
     from zeropoint.engine.session.load import load
     from zeropoint.engine.session.model import Model
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AddVector",
     "EngineOptions",
+    "Guide",
     "Model",
     "SamplingParams",
     "Scale",
@@ -34,6 +36,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "AddVector": "zeropoint.blueprint.interventions",
     "EngineOptions": "zeropoint.engine_options",
+    "Guide": "zeropoint.decoding.guidance.guide",
     "Scale": "zeropoint.blueprint.interventions",
     "Tap": "zeropoint.engine.contract",
     "Model": "zeropoint.engine.session.model",

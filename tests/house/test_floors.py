@@ -51,7 +51,7 @@ ROOMS = {
     "layers": Room(2, (), ("torch",)),
     "models": Room(2, ("layers",), ("numpy", "torch")),
     "data": Room(1, ("catalogue", "tokenizers", "weights"), ("numpy", "pyarrow")),
-    "decoding": Room(3, ("engine",), ("numpy", "torch")),
+    "decoding": Room(3, ("engine",), ("llguidance", "numpy", "torch")),
     "engine": Room(3, (), ("numpy", "torch")),
     "engine/session": Room(3, ("convert", "decoding", "engine", "planning"), ("numpy",)),
     "planning": Room(3, ("engine",)),

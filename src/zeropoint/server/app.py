@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from zeropoint import registry
+from zeropoint.errors import ZeropointError
 from zeropoint.server.errors import ApiError, error_response, of_exception
 from zeropoint.server.guard import Guard, GuardOptions
 from zeropoint.server.models import ModelPool
@@ -46,7 +47,12 @@ def make_app(pool: ModelPool, options: GuardOptions | None = None) -> ASGIApp:
     app = Starlette(
         routes=[Route(module.PATH, module.endpoint, methods=[module.METHOD]) for module in routes()],
         lifespan=lifespan,
-        exception_handlers={Exception: _failed, HTTPException: _not_routed, ApiError: _failed},
+        exception_handlers={
+            Exception: _failed,
+            ZeropointError: _failed,
+            ApiError: _failed,
+            HTTPException: _not_routed,
+        },
     )
     app.state.pool = pool
     return Guard(app, options or GuardOptions())

@@ -77,7 +77,14 @@ def test_options_are_grouped_and_common_ones_come_first(run: Run) -> None:
     places = [text.index(name) for name in expected]
     assert places == sorted(places)
     titles = re.findall(r"^(\w[\w ]*):$", text, re.MULTILINE)
-    assert titles == ["Probabilities", "Change the model", "Sampling", "Engine", "Every command"]
+    assert titles == [
+        "Probabilities",
+        "Form of the answer",
+        "Change the model",
+        "Sampling",
+        "Engine",
+        "Every command",
+    ]
 
 
 def test_ranges_are_in_words(run: Run) -> None:

@@ -69,12 +69,12 @@ def test_json_is_one_object(run: Run, model: FakeModel, command: str) -> None:
 def test_logprobs_are_part_of_the_json_on_request(run: Run, model: FakeModel, command: str) -> None:
     model.logprobs = [TokenLogprob(7, "hi", b"hi", -0.5, [TokenLogprob(8, "\ufffd", b"\xff", -0.1)])]
     result = run(command, "--json", "--top-logprobs", "1", "hi")
-    assert model.logprob_arguments == {"logprobs": True, "top_logprobs": 1}
+    assert model.logprob_arguments == {"logprobs": True, "top_logprobs": 1, "guide": None}
     top = {"id": 8, "token": "\ufffd", "bytes": [255], "logprob": -0.1}
     entry = {"id": 7, "token": "hi", "bytes": [104, 105], "logprob": -0.5, "top_logprobs": [top]}
     assert json.loads(result.out)["logprobs"] == {"content": [entry]}
     run(command, "--json", "--logprobs", "hi")
-    assert model.logprob_arguments == {"logprobs": True, "top_logprobs": 0}
+    assert model.logprob_arguments == {"logprobs": True, "top_logprobs": 0, "guide": None}
     assert "add --json" in run(command, "--logprobs", "hi").err
 
 

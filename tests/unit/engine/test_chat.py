@@ -102,7 +102,7 @@ def test_logprobs_are_passed_on_and_the_text_is_complete_after_iterating() -> No
     answer = Conversation(model).ask("one", top_logprobs=3)  # type: ignore[arg-type]
     pieces = list(answer)
     assert answer.text() == "".join(pieces) == "re: one "
-    assert model.logprob_arguments == {"logprobs": False, "top_logprobs": 3}
+    assert model.logprob_arguments == {"logprobs": False, "top_logprobs": 3, "guide": None}
 
 
 def test_a_stopped_answer_keeps_its_text_so_far() -> None:

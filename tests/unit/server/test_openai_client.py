@@ -141,7 +141,7 @@ def test_models_are_listed(client: openai.OpenAI) -> None:
         ({"top_logprobs": 2}, "top_logprobs", "invalid_value"),
         ({"max_tokens": 5, "max_completion_tokens": 6}, "max_tokens", "invalid_value"),
         ({"functions": []}, "functions", "unsupported_parameter"),
-        ({"response_format": {"type": "xml"}}, "response_format", "invalid_value"),
+        ({"response_format": {"type": "xml"}}, "response_format.type", "invalid_value"),
         ({"messages": [{"role": "user", "content": "x" * 5000}]}, "messages", "context_length_exceeded"),
     ],
 )

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from zeropoint.cli import answer, help_page, open_model, options
+from zeropoint.cli import answer, guide_options, help_page, open_model, options
 from zeropoint.cli.console import Console
 from zeropoint.cli.stdin import Prompt
 
@@ -51,6 +51,7 @@ Examples:
     "--json", "as_json", is_flag=True, help="Print one JSON object: text, usage, timings, reasoning if any."
 )
 @answer.logprob_options
+@guide_options.options
 @click.make_pass_decorator(Console, ensure=True)
 def command(
     console: Console,
@@ -69,6 +70,7 @@ def command(
     an answer that is cut off by --max-tokens or a full context, or stopped because it repeats itself.
     """
     logprobs = answer.take_logprobs(flags, as_json)
+    guide = guide_options.take(flags)
     settings = options.read(flags)
     is_conversation = not question and console.is_interactive and not as_json
     prompt = None if is_conversation else Prompt(question, "question", console)
@@ -76,7 +78,7 @@ def command(
         from zeropoint.engine.session.chat import Conversation
 
         params = options.sampling_params(settings, model.defaults)
-        conversation = Conversation(model, system, thinking=thinking)
+        conversation = Conversation(model, system, thinking=thinking, guide=guide)
         if prompt is None:
             from zeropoint.cli.chat_session import ChatSession
             from zeropoint.cli.repl import Repl

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from zeropoint.cli import answer, help_page, intervention_options, open_model, options
+from zeropoint.cli import answer, guide_options, help_page, intervention_options, open_model, options
 from zeropoint.cli.console import Console
 from zeropoint.cli.stdin import Prompt
 
@@ -29,6 +29,7 @@ Examples:
 @options.sampling
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: text, usage, timings.")
 @answer.logprob_options
+@guide_options.options
 @intervention_options.options
 @click.make_pass_decorator(Console, ensure=True)
 def command(console: Console, /, prompt: tuple[str, ...], as_json: bool, **flags: Any) -> None:
@@ -38,11 +39,12 @@ def command(console: Console, /, prompt: tuple[str, ...], as_json: bool, **flags
     reports a text that is cut off by --max-tokens or a full context, or stopped because it repeats itself.
     """
     logprobs = answer.take_logprobs(flags, as_json)
+    guide = guide_options.take(flags)
     interventions = intervention_options.parse(flags)
     settings = options.read(flags)
     reader = Prompt(prompt, "prompt", console)
     with open_model.open_model(settings, console) as model:
         params = options.sampling_params(settings, model.defaults)
         edits = interventions.interventions(model)
-        stream = model.generate(reader.text(), params, interventions=edits, **logprobs)
+        stream = model.generate(reader.text(), params, interventions=edits, guide=guide, **logprobs)
         answer.print_answer(console, stream, params, as_json)

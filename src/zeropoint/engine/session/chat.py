@@ -20,6 +20,7 @@ from zeropoint.sampling.params import SamplingParams
 from zeropoint.tokenizers.chat.reply.events import ReplyEvent, Text
 
 if TYPE_CHECKING:
+    from zeropoint.decoding.guidance.guide import Guide
     from zeropoint.engine.session.model import Model
     from zeropoint.engine.session.stream import Stream
 
@@ -124,6 +125,7 @@ class Conversation:
     """A conversation with a model. One answer at a time: asking again stops an answer that is running.
 
     thinking: whether to reason before each answer, if the template has a switch; None leaves that to it.
+    guide: what each answer must look like.
     count: the number of tokens in a list of messages; by default measured with the model's chat template and
     tokenizer.
     """
@@ -134,12 +136,14 @@ class Conversation:
         system: str | None = None,
         *,
         thinking: bool | None = None,
+        guide: Guide | None = None,
         count: Callable[[list[Message]], int] | None = None,
     ) -> None:
         self.model = model
         self.system = system
         self.turns: list[Message] = []
         self.thinking = thinking
+        self.guide = guide
         self._count = count or self._count_with_template
         self._answer: Answer | None = None
         self._unanswered: str | None = None
@@ -169,7 +173,12 @@ class Conversation:
         n_dropped = self._turns_to_drop(text, params)
         messages = self._messages_with(text, n_dropped)
         stream = self.model.chat(
-            messages, params, logprobs=logprobs, top_logprobs=top_logprobs, thinking=self.thinking
+            messages,
+            params,
+            logprobs=logprobs,
+            top_logprobs=top_logprobs,
+            thinking=self.thinking,
+            guide=self.guide,
         )
         del self.turns[: 2 * n_dropped]
         self._unanswered = text

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.interventions import Intervention
@@ -36,11 +36,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from zeropoint.decoding.guidance.guide import Guide
+    from zeropoint.decoding.guidance.guided import GuideTokenizer
+    from zeropoint.decoding.method import DecodingMethod
     from zeropoint.engine.session.chat_request import ChatRequest
     from zeropoint.tokenizers.chat.reply.reply_format import ReplyFormat
     from zeropoint.tokenizers.chat.template import ChatTemplate
 
 __all__ = ["Model", "Score"]
+
+T = TypeVar("T")
 
 
 class Model(ProcessBound):
@@ -95,6 +100,7 @@ class Model(ProcessBound):
         thinking: bool | None = None,
         template_kwargs: Mapping[str, Any] | None = None,
         interventions: Sequence[Intervention] = (),
+        guide: Guide | None = None,
         on_progress: Callable[[int, int], None] | None = None,
         **sampling: Any,
     ) -> Stream:
@@ -108,7 +114,8 @@ class Model(ProcessBound):
         thinking: whether to reason before the answer, if the template has a switch; the reasoning is in
         `Stream.reasoning`. template_kwargs: other variables of the template, such as reasoning_effort.
         interventions: `AddVector` and `Scale` modify every forward pass, those of the prompt included; such
-        an answer shares no KV cache with others. on_progress(read, total): prompt tokens during prefill.
+        an answer shares no KV cache with others. guide: what the answer must look like; one that reaches
+        max_tokens is cut off. on_progress(read, total): prompt tokens during prefill.
         Raises BadInput; ContextFull with the prompt's length and the context's.
         """
         if isinstance(messages, str):
@@ -119,7 +126,7 @@ class Model(ProcessBound):
         request = chat_request.prepare(self, messages, options)
         params = self._params(params, sampling).with_defaults(CHAT_DEFAULTS)
         recorder = self._logprob_recorder(logprobs, top_logprobs)
-        stream = self._stream(request.ids, params, interventions, request, on_progress, recorder)
+        stream = self._stream(request.ids, params, interventions, request, on_progress, recorder, guide)
         stream.notices += request.notices
         return stream
 
@@ -131,6 +138,7 @@ class Model(ProcessBound):
         logprobs: bool = False,
         top_logprobs: int = 0,
         interventions: Sequence[Intervention] = (),
+        guide: Guide | None = None,
         on_progress: Callable[[int, int], None] | None = None,
         **sampling: Any,
     ) -> Stream:
@@ -140,7 +148,33 @@ class Model(ProcessBound):
         """
         params = self._params(params, sampling)
         recorder = self._logprob_recorder(logprobs, top_logprobs)
-        return self._stream(self._document_ids(prompt), params, interventions, None, on_progress, recorder)
+        ids = self._document_ids(prompt)
+        return self._stream(ids, params, interventions, None, on_progress, recorder, guide)
+
+    def generate_as(
+        self,
+        kind: type[T],
+        messages: str | Sequence[Mapping[str, Any]],
+        params: SamplingParams | None = None,
+        **sampling: Any,
+    ) -> T:
+        """Answer as `chat`, with a value of a type: a dataclass, a pydantic model, a list, a Literal...
+
+        The answer is guided by the JSON Schema of the type. Raises BadInput for a type that JSON cannot hold;
+        MachineError for an answer that max_tokens cut off.
+        """
+        from zeropoint.decoding.guidance.guide import Guide
+        from zeropoint.engine.session import typed
+
+        guide = Guide.json_schema(typed.schema_of(kind))
+        return typed.value_of(kind, self.chat(messages, params, guide=guide, **sampling).text())
+
+    @cached_property
+    def guide_tokenizer(self) -> GuideTokenizer:
+        """The tokenizer as guided generation needs it. Raises BadInput."""
+        from zeropoint.decoding.guidance.guided import GuideTokenizer
+
+        return GuideTokenizer(self.tokenizer)
 
     def encode_chat(
         self,
@@ -339,6 +373,7 @@ class Model(ProcessBound):
         chat: ChatRequest | None,
         on_progress: Callable[[int, int], None] | None,
         logprobs: LogprobRecorder | None,
+        guide: Guide | None,
     ) -> Stream:
         text = TextStream(
             self.tokenizer,
@@ -358,5 +393,15 @@ class Model(ProcessBound):
             on_progress=on_progress,
             logprobs=logprobs,
             reply=chat.parser if chat else None,
-            method=speculator(params.speculate, ids, self.streams.pass_costs),
+            method=self._method(params, ids, guide),
         )
+
+    def _method(
+        self, params: SamplingParams, ids: Sequence[int], guide: Guide | None
+    ) -> DecodingMethod | None:
+        """What the request adds to plain decoding. A guide guesses on its own where it leaves one choice."""
+        if guide is None:
+            return speculator(params.speculate, ids, self.streams.pass_costs)
+        from zeropoint.decoding.guidance.guided import Guided  # here: loads numpy and llguidance
+
+        return Guided(self.guide_tokenizer, guide)

@@ -8,9 +8,12 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from zeropoint.decoding.guidance.check import check_guide
+from zeropoint.decoding.guidance.guide import Guide
 from zeropoint.engine.session.logprobs import TokenLogprob
 from zeropoint.engine.session.model import Model
 from zeropoint.engine.session.stream import Stream
@@ -27,6 +30,7 @@ from zeropoint.server.generation import (
     sampling_params,
     usage,
 )
+from zeropoint.server.guides import forced_call, response_format, structured_outputs
 from zeropoint.server.sse import DONE, EventStream, event, until_disconnected
 from zeropoint.tokenizers.chat.reply.events import Reasoning, Text, ToolCall
 
@@ -34,15 +38,14 @@ PATH, METHOD = "/v1/chat/completions", "POST"
 SUMMARY = "Answer a conversation."
 
 
-def _tool_choice(value: Any, path: str) -> str:
-    if value in ("none", "auto"):
+def _tool_choice(value: Any, path: str) -> str | dict[str, Any]:
+    if value in ("none", "auto", "required"):
         return str(value)
-    raise refuse(path, value, '"none" or "auto": this server does not force calls')
-
-
-def _response_format(value: Any, path: str) -> None:
-    if mapping(value, path) != {"type": "text"}:
-        raise refuse(path, value, '{"type": "text"}: this server does not constrain answers')
+    function = value.get("function") if isinstance(value, dict) and value.get("type") == "function" else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        expected = '"none", "auto", "required" or {"type": "function", "function": {"name": NAME}}'
+        raise refuse(path, value, expected)
+    return function
 
 
 def _modalities(value: Any, path: str) -> None:
@@ -64,11 +67,12 @@ FIELDS: Mapping[str, Field] = {
     "logprobs": Field(boolean, False, "Return the log-probability of each token of the answer."),
     "top_logprobs": Field(integer(0, 20), 0, "Also those of the most probable tokens in its place."),
     "tools": Field(tools, (), "Functions that the model may call."),
-    "tool_choice": Field(_tool_choice, "auto", "Whether the model may call tools: auto or none."),
+    "tool_choice": Field(_tool_choice, "auto", "auto, none, required, or the function to call."),
     "parallel_tool_calls": Field(boolean, True, "Whether an answer may have several calls."),
     "reasoning_effort": Field(text, None, "How much to think, for models whose template has such a switch."),
     "chat_template_kwargs": Field(mapping, None, "Other variables of the chat template."),
-    "response_format": Field(_response_format),
+    "response_format": Field(response_format, None, "text, json_object or json_schema."),
+    "structured_outputs": Field(structured_outputs, None, "json, regex, choice or grammar."),
     "modalities": Field(_modalities),
     "store": Field(_store),
 }
@@ -79,6 +83,9 @@ HINTS = {
     "audio": "this server writes text only",
     "web_search_options": "give a tool that searches",
     "guided_json": "use response_format",
+    "guided_regex": "use structured_outputs",
+    "guided_choice": "use structured_outputs",
+    "guided_grammar": "use structured_outputs",
 }
 
 
@@ -87,7 +94,10 @@ async def endpoint(request: Request) -> Response:
     values = checked(parse_json(await request.body()), FIELDS, IGNORED, HINTS)
     pool = request.app.state.pool
     served = pool.find(values["model"])
-    starts = [_start(values, index) for index in range(values["n"])]
+    guide = values["response_format"] or values["structured_outputs"]
+    if guide is not None:
+        await run_in_threadpool(check_guide, guide)
+    starts = [_start(values, index, guide) for index in range(values["n"])]
     head = _Head(served.name)
     if values["stream"]:
         updates = answers(pool, served, starts, request)
@@ -99,7 +109,7 @@ async def endpoint(request: Request) -> Response:
     return Response(status_code=499) if result is None else JSONResponse(result)
 
 
-def _start(values: Mapping[str, Any], index: int) -> Start:
+def _start(values: Mapping[str, Any], index: int, guide: Guide | None) -> Start:
     """What begins answer number `index`. Raises ApiError."""
     limits = values["max_completion_tokens"], values["max_tokens"]
     if None not in limits and limits[0] != limits[1]:
@@ -116,6 +126,14 @@ def _start(values: Mapping[str, Any], index: int) -> Start:
     if values["reasoning_effort"] is not None:
         variables["reasoning_effort"] = values["reasoning_effort"]
     offered = list(values["tools"]) if values["tool_choice"] != "none" else []
+    choice = values["tool_choice"]
+    if choice not in ("none", "auto") and guide is not None:
+        raise ApiError(
+            400,
+            "tool_choice and response_format exclude each other",
+            param="tool_choice",
+            code="invalid_value",
+        )
 
     def start(model: Model) -> Stream:
         return model.chat(
@@ -126,6 +144,7 @@ def _start(values: Mapping[str, Any], index: int) -> Start:
             tools=offered or None,
             thinking=_thinking(model, values["reasoning_effort"]),
             template_kwargs=variables,
+            guide=guide if choice in ("none", "auto") else forced_call(model, offered, choice),
         )
 
     return start

@@ -61,6 +61,15 @@ class ToolFormat(ABC):
     def is_used(cls, clues: Clues) -> bool:
         """Whether a model with this template and vocabulary writes this format."""
 
+    def call_grammar(
+        self, tools: Sequence[Mapping[str, Any]], is_special: Callable[[str], bool]
+    ) -> str | None:
+        """A grammar, in llguidance's form of Lark, of one call of any of the tools; None if there is none.
+
+        tools: in OpenAI's form. is_special: whether a text is a control token of the model.
+        """
+        return None
+
     @abstractmethod
     def parse(self, body: str, schemas: Schemas) -> list[Call]:
         """The calls between `opens` and `closes`. Raises ValueError for anything else."""
