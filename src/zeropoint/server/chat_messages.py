@@ -8,7 +8,7 @@ from typing import Any
 from zeropoint.server.errors import ApiError
 from zeropoint.server.fields import items, mapping, refuse, text
 
-__all__ = ["messages", "tools"]
+__all__ = ["content_of", "messages", "tools"]
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 _TEXT_PARTS = {"text", "input_text", "output_text"}
@@ -43,7 +43,7 @@ def _message(value: Any, path: str) -> dict[str, Any]:
         )
     if message.get("audio") is not None:
         raise refuse(f"{path}.audio", message["audio"], "absent: this server reads text only")
-    result = {"role": _ROLES[role], "content": _content(content, f"{path}.content")}
+    result = {"role": _ROLES[role], "content": content_of(content, f"{path}.content")}
     for name in ("name", "tool_call_id", "reasoning_content"):
         if message.get(name) is not None:
             result[name] = text(message[name], f"{path}.{name}")
@@ -52,8 +52,8 @@ def _message(value: Any, path: str) -> dict[str, Any]:
     return result
 
 
-def _content(value: Any, path: str) -> str:
-    """A text, or the texts of parts joined."""
+def content_of(value: Any, path: str) -> str:
+    """A text, or the texts of parts joined. Raises ApiError for parts that are no text."""
     if value is None:
         return ""
     if isinstance(value, str):

@@ -218,6 +218,11 @@ class Stream(ProcessBound):
             return events
 
     @property
+    def stopped_by(self) -> str:
+        """The stop text that ended the answer, or ""."""
+        return self._text.stopped_by
+
+    @property
     def is_over(self) -> bool:
         """Whether the reply is complete or was cancelled."""
         return self._is_done

@@ -20,7 +20,7 @@ class TextStream:
 
     stop: strings that end the text and are excluded from it. skip_special_tokens, is_continuation: as in
     `decode`. shown_ids: control tokens that are not skipped.
-    stopped: whether a stop string has occurred; every later push returns "".
+    stopped: whether a stop string has occurred; every later push returns "". stopped_by: that string, or "".
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class TextStream:
         self._stops = [_StopMatcher(text) for text in ([stop] if isinstance(stop, str) else stop)]
         self._buffer = ""
         self.stopped = False
+        self.stopped_by = ""
 
     def push(self, index: int) -> str:
         """Append a token and return the text it completes. Raises BadInput on an unknown id."""
@@ -65,9 +66,10 @@ class TextStream:
         n_buffered = len(self._buffer)
         self._buffer += text
         for end, character in enumerate(text, n_buffered + 1):
-            matched_lengths = [len(stop.text) for stop in self._stops if stop.advance(character)]
-            if matched_lengths:
-                released = self._buffer[: end - max(matched_lengths)]
+            matched = [stop.text for stop in self._stops if stop.advance(character)]
+            if matched:
+                self.stopped_by = max(matched, key=len)
+                released = self._buffer[: end - len(self.stopped_by)]
                 self._buffer, self.stopped = "", True
                 return released
         n_released = len(self._buffer) - max(stop.matched for stop in self._stops)
