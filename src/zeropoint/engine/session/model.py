@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.interventions import Intervention
-from zeropoint.decoding.speculator import speculator
 from zeropoint.engine.contract import LogitLens, Stepper, Tap, Trace
 from zeropoint.engine.native.engine import NativeEngine
+from zeropoint.engine.session.decoding_method import decoding_method
 from zeropoint.engine.session.logprobs import LogprobRecorder
 from zeropoint.engine.session.process_bound import ProcessBound
 from zeropoint.engine.session.prompt_ids import chat_ids, document_ids, text_ids
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from zeropoint.decoding.guidance.guide import Guide
     from zeropoint.decoding.guidance.guided import GuideTokenizer
-    from zeropoint.decoding.method import DecodingMethod
     from zeropoint.engine.session.chat_request import ChatRequest
     from zeropoint.tokenizers.chat.reply.reply_format import ReplyFormat
     from zeropoint.tokenizers.chat.template import ChatTemplate
@@ -393,15 +392,5 @@ class Model(ProcessBound):
             on_progress=on_progress,
             logprobs=logprobs,
             reply=chat.parser if chat else None,
-            method=self._method(params, ids, guide),
+            method=decoding_method(self, params, ids, guide),
         )
-
-    def _method(
-        self, params: SamplingParams, ids: Sequence[int], guide: Guide | None
-    ) -> DecodingMethod | None:
-        """What the request adds to plain decoding. A guide guesses on its own where it leaves one choice."""
-        if guide is None:
-            return speculator(params.speculate, ids, self.streams.pass_costs)
-        from zeropoint.decoding.guidance.guided import Guided  # here: loads numpy and llguidance
-
-        return Guided(self.guide_tokenizer, guide)

@@ -1,0 +1,27 @@
+"""What a request adds to plain decoding: guesses of its next tokens, or a guide that limits them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from zeropoint.decoding.speculator import speculator
+from zeropoint.sampling.params import SamplingParams
+
+if TYPE_CHECKING:
+    from zeropoint.decoding.guidance.guide import Guide
+    from zeropoint.decoding.method import DecodingMethod
+    from zeropoint.engine.session.model import Model
+
+__all__ = ["decoding_method"]
+
+
+def decoding_method(
+    model: Model, params: SamplingParams, ids: Sequence[int], guide: Guide | None
+) -> DecodingMethod | None:
+    """The method for a prompt. A guide guesses on its own where it leaves one choice. Raises BadInput."""
+    if guide is None:
+        return speculator(params.speculate, ids, model.streams.pass_costs)
+    from zeropoint.decoding.guidance.guided import Guided  # here: loads numpy and llguidance
+
+    return Guided(model.guide_tokenizer, guide)
