@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import openai
 import pytest
 
@@ -105,6 +106,23 @@ def test_a_text_is_continued_and_echoed_with_its_logprobs(
     ]
     assert scored.usage is not None
     assert scored.usage.prompt_tokens == 5
+
+
+def test_texts_become_vectors(client: openai.OpenAI, alone: zeropoint.Model) -> None:
+    texts = ["hello", "good day"]
+    reply = client.embeddings.create(model="tiny", input=texts)  # asks for base64
+    vectors = np.array([item.embedding for item in reply.data], np.float32)
+    assert np.array_equal(vectors, alone.embed(texts))
+    assert np.allclose((vectors**2).sum(axis=1), 1, atol=1e-5)
+    ids = alone.tokenize("hello")
+    last = client.embeddings.create(
+        model="tiny", input=[ids], encoding_format="float", extra_body={"pooling": "last"}
+    )
+    assert np.array_equal(np.array(last.data[0].embedding, np.float32), alone.embed([ids], pooling="last")[0])
+    assert last.usage.prompt_tokens == len(ids)
+    for wrong in ({"dimensions": 5}, {"input": ""}, {"input": [["x"]]}):
+        with pytest.raises(openai.BadRequestError):
+            client.embeddings.create(**{"model": "tiny", "input": "x", **wrong})
 
 
 def test_stop_texts_end_an_answer(client: openai.OpenAI, alone: zeropoint.Model) -> None:

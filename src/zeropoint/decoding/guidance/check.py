@@ -9,7 +9,7 @@ from functools import lru_cache
 from zeropoint.decoding.guidance.guide import Guide
 from zeropoint.errors import BadInput
 
-__all__ = ["check_guide"]
+__all__ = ["check_guide", "one_line"]
 
 _SECONDS = 10
 _MEMORY_BYTES = 2 << 30
@@ -53,5 +53,11 @@ def check_guide(guide: Guide) -> str:
     if done.returncode != 0:
         raise BadInput(f"the {name} is too complex to compile; make it simpler")
     if done.stdout.strip():
-        raise BadInput(f"the {name} is invalid: {done.stdout.strip().splitlines()[0][:300]}")
+        raise BadInput(f"the {name} is invalid: {one_line(done.stdout)}")
     return grammar
+
+
+def one_line(message: str) -> str:
+    """The compiler's message without the lines that point into the grammar with a caret."""
+    lines = [line.strip() for line in message.splitlines()]
+    return " ".join(line for line in lines if line and set(line) != {"^"})[:300]

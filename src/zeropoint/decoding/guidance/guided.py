@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zeropoint.decoding.guidance.check import check_guide
+from zeropoint.decoding.guidance.check import check_guide, one_line
 from zeropoint.decoding.guidance.guide import Guide
 from zeropoint.errors import BadInput, not_installed
 
@@ -64,7 +64,7 @@ class Guided:
         self.n_forced = 0
         self._matcher = llguidance.LLMatcher(tokenizer.native, grammar, log_level=0)
         if self._matcher.is_error():
-            raise BadInput(f"the grammar is invalid: {self._matcher.get_error().splitlines()[0][:300]}")
+            raise BadInput(f"the grammar is invalid: {one_line(self._matcher.get_error())}")
         self._stop_ids = tokenizer.stop_ids
         self._n_words = -(-tokenizer.n_vocab // 32)
         self._forced: list[int] = []  # the matcher has consumed them, and the engine is still to sample them

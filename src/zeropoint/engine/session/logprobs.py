@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from zeropoint.engine.contract import Event
+from zeropoint.errors import BadInput
 from zeropoint.frozen import frozen
 from zeropoint.tokenizers.core.tokenizer import Tokenizer
 
-__all__ = ["LogprobRecorder", "TokenLogprob"]
+__all__ = ["LogprobRecorder", "TokenLogprob", "make_recorder"]
 
 
 @frozen
@@ -52,3 +53,10 @@ class LogprobRecorder:
     def _entry(self, token: int, logprob: float, top: Sequence[TokenLogprob] = ()) -> TokenLogprob:
         own_bytes = self._tokenizer.token_bytes(token)
         return TokenLogprob(token, own_bytes.decode("utf-8", "replace"), own_bytes, logprob, top)
+
+
+def make_recorder(tokenizer: Tokenizer, is_wanted: bool, n_top: int) -> LogprobRecorder | None:
+    """A recorder, or None if neither log-probabilities nor alternatives are wanted. Raises BadInput."""
+    if isinstance(n_top, bool) or not isinstance(n_top, int) or not 0 <= n_top <= tokenizer.n_vocab:
+        raise BadInput(f"top_logprobs must be a whole number from 0 to {tokenizer.n_vocab}; got {n_top!r}")
+    return LogprobRecorder(tokenizer, n_top) if is_wanted or n_top else None

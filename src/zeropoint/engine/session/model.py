@@ -18,7 +18,7 @@ from zeropoint.blueprint.interventions import Intervention
 from zeropoint.engine.contract import LogitLens, Stepper, Tap, Trace
 from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.engine.session.decoding_method import decoding_method
-from zeropoint.engine.session.logprobs import LogprobRecorder
+from zeropoint.engine.session.logprobs import LogprobRecorder, make_recorder
 from zeropoint.engine.session.process_bound import ProcessBound
 from zeropoint.engine.session.prompt_ids import chat_ids, document_ids, text_ids
 from zeropoint.engine.session.results import AttentionResult, LensResult
@@ -124,7 +124,7 @@ class Model(ProcessBound):
         options = chat_request.ChatOptions(tools, thinking, template_kwargs or {})
         request = chat_request.prepare(self, messages, options)
         params = self._params(params, sampling).with_defaults(CHAT_DEFAULTS)
-        recorder = self._logprob_recorder(logprobs, top_logprobs)
+        recorder = make_recorder(self.tokenizer, logprobs, top_logprobs)
         stream = self._stream(request.ids, params, interventions, request, on_progress, recorder, guide)
         stream.notices += request.notices
         return stream
@@ -146,7 +146,7 @@ class Model(ProcessBound):
         A parameter that neither the call nor the publisher gives does nothing: the model's own probabilities.
         """
         params = self._params(params, sampling)
-        recorder = self._logprob_recorder(logprobs, top_logprobs)
+        recorder = make_recorder(self.tokenizer, logprobs, top_logprobs)
         ids = self._document_ids(prompt)
         return self._stream(ids, params, interventions, None, on_progress, recorder, guide)
 
@@ -237,6 +237,17 @@ class Model(ProcessBound):
             interventions=interventions,
         )
         return replace(result, spelling=self.spelling(result.ids()))
+
+    def embed(
+        self, texts: str | Sequence[str | Sequence[int]], *, pooling: str = "mean", normalize: bool = True
+    ) -> NDArray[np.float32]:
+        """A vector for each text (or list of token ids), of length 1 if `normalize`: float32 [N, D].
+
+        pooling: the mean of the last hidden states, or that of the last token. Raises BadInput, ContextFull.
+        """
+        from zeropoint.engine.session.embed import embed
+
+        return embed(self, [texts] if isinstance(texts, str) else texts, pooling, normalize)
 
     def spelling(self, ids: Iterable[int]) -> dict[int, str]:
         """The text of each token id on its own."""
@@ -356,13 +367,6 @@ class Model(ProcessBound):
         if params is not None:
             flat = flat.with_defaults(params.flat())
         return flat.with_defaults(self.defaults)
-
-    def _logprob_recorder(self, logprobs: bool, n_top: int) -> LogprobRecorder | None:
-        if isinstance(n_top, bool) or not isinstance(n_top, int) or not 0 <= n_top <= self.engine.n_vocab:
-            raise BadInput(
-                f"top_logprobs must be a whole number from 0 to {self.engine.n_vocab}; got {n_top!r}"
-            )
-        return LogprobRecorder(self.tokenizer, n_top) if logprobs or n_top else None
 
     def _stream(
         self,

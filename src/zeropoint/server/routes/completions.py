@@ -16,7 +16,7 @@ from zeropoint.engine.session.model import Model
 from zeropoint.engine.session.score import Score
 from zeropoint.engine.session.stream import Stream
 from zeropoint.server.engine_thread import Update
-from zeropoint.server.fields import Field, boolean, checked, integer, items, parse_json, refuse, text
+from zeropoint.server.fields import Field, boolean, checked, integer, parse_json, refuse, text
 from zeropoint.server.generation import (
     IGNORED,
     SAMPLING,
@@ -26,6 +26,7 @@ from zeropoint.server.generation import (
     sampling_params,
     serving,
 )
+from zeropoint.server.prompts import Prompt, prompts
 from zeropoint.server.sse import DONE, EventStream, event, until_disconnected
 from zeropoint.tokenizers.chat.reply.events import ToolCall
 
@@ -33,25 +34,10 @@ PATH, METHOD = "/v1/completions", "POST"
 SUMMARY = "Continue texts verbatim, without a chat template."
 
 _MAX_PROMPTS = 128
-_token_ids = items(integer(0, 2**31 - 1), 1)
-Prompt = str | list[int]
-
-
-def _prompts(value: Any, path: str) -> list[Prompt]:
-    """A text, token ids, or a list of either."""
-    if isinstance(value, str):
-        return [text(value, path)]
-    if not isinstance(value, list) or not 1 <= len(value) <= _MAX_PROMPTS:
-        raise refuse(path, value, f"a text, token ids, or a list of 1 to {_MAX_PROMPTS} of these")
-    if all(isinstance(item, int) and not isinstance(item, bool) for item in value):
-        return [_token_ids(value, path)]
-    check = text if isinstance(value[0], str) else _token_ids
-    return [check(item, f"{path}[{i}]") for i, item in enumerate(value)]
-
 
 FIELDS: Mapping[str, Field] = {
     "model": Field(text, None, "The model's name; by default the first one served."),
-    "prompt": Field(_prompts, None, "A text, token ids, or a list of either.", is_required=True),
+    "prompt": Field(prompts(_MAX_PROMPTS), None, "A text, token ids, or a list of either.", is_required=True),
     **SAMPLING,
     "max_tokens": Field(integer(0, 2**31 - 1), 16, "The most new tokens; 0 only with echo."),
     "echo": Field(boolean, False, "Return the prompt before the continuation."),

@@ -1,0 +1,56 @@
+"""POST /v1/embeddings: a vector for each text."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from zeropoint.engine.session.embed import POOLINGS
+from zeropoint.engine.session.model import Model
+from zeropoint.server.fields import Field, checked, integer, one_of, parse_json, refuse, text
+from zeropoint.server.generation import IGNORED, serving
+from zeropoint.server.prompts import Prompt, prompts
+
+PATH, METHOD = "/v1/embeddings", "POST"
+SUMMARY = "A vector for each text, of length 1."
+
+FIELDS: Mapping[str, Field] = {
+    "model": Field(text, None, "The model's name; by default the first one served."),
+    "input": Field(prompts(2048), None, "A text, token ids, or a list of either.", is_required=True),
+    "encoding_format": Field(one_of("float", "base64"), "float", "Numbers, or little-endian float32."),
+    "dimensions": Field(integer(1, 1 << 20), None, "Accepted if it is the width of the model."),
+    "pooling": Field(one_of(*POOLINGS), "mean", "mean of the last hidden states, or the last of them."),
+}
+
+
+async def endpoint(request: Request) -> Response:
+    """Texts are embedded one after another; other requests go on in between."""
+    values = checked(parse_json(await request.body()), FIELDS, IGNORED)
+    pool = request.app.state.pool
+    served = pool.find(values["model"])
+    data, n_tokens = [], 0
+    async with serving(pool, served) as thread:
+        width = thread.model.blueprint.d_model
+        if values["dimensions"] not in (None, width):
+            raise refuse("dimensions", values["dimensions"], f"{width}, the width of this model")
+        for index, prompt in enumerate(values["input"]):
+            if not prompt:
+                raise refuse(f"input[{index}]", prompt, "a text that is not empty")
+            vector, n = await thread.call(partial(_embed, prompt=prompt, pooling=values["pooling"]))
+            n_tokens += n
+            encoded: Any = vector.tolist()
+            if values["encoding_format"] == "base64":
+                encoded = base64.b64encode(vector.astype("<f4").tobytes()).decode()
+            data.append({"object": "embedding", "index": index, "embedding": encoded})
+    usage = {"prompt_tokens": n_tokens, "total_tokens": n_tokens}
+    return JSONResponse({"object": "list", "data": data, "model": served.name, "usage": usage})
+
+
+def _embed(model: Model, prompt: Prompt, pooling: str) -> tuple[Any, int]:
+    n_tokens = len(model.tokenize(prompt)) if isinstance(prompt, str) else len(prompt)
+    return model.embed([prompt], pooling=pooling)[0], n_tokens
