@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["AUTO", "OFF", "Speculator", "speculator"]
+__all__ = ["AUTO", "DRAFTERS", "OFF", "Speculator", "speculator"]
 
 AUTO, OFF = "auto", "off"
-_DRAFTERS = "zeropoint.decoding.drafters"
+DRAFTERS = "zeropoint.decoding.drafters"
 _PROMPT_PART = 512  # tokens; the engine reads 256 in a step
 _AUTO_DRAFTER = "suffix_automaton"  # finds what prompt lookup finds, and longer matches
 
@@ -75,5 +75,5 @@ def speculator(name: str | None, prompt: Sequence[int], costs: PassCosts) -> Spe
     if name == OFF:
         return None
     chosen = _AUTO_DRAFTER if name is None or name == AUTO else name
-    drafter = registry.load_class(_DRAFTERS, chosen, Drafter, "speculation method")  # type: ignore[type-abstract]
+    drafter = registry.load_class(DRAFTERS, chosen, Drafter, "speculation method")  # type: ignore[type-abstract]
     return Speculator(drafter(), Governor(costs), costs, prompt)

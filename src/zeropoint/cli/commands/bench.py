@@ -23,17 +23,20 @@ if TYPE_CHECKING:
 
 GROUP = "Check"
 _QUALITY = "Compare number formats"
+_ANSWER_TOKENS = 128
 _EXAMPLES = """\b
 Examples:
   zeropoint bench
   zeropoint bench --threads 1 --runs 9
   zeropoint bench --model ./my-model.gguf --json
   zeropoint bench --prefill 2048 --decode 16,2048
+  zeropoint bench decoding
   zeropoint bench --quality --formats q8_0,q4_1,q4_0 --text novel.txt
 """
 
 
 @click.command("bench", cls=help_page.Command, epilog=_EXAMPLES)
+@click.argument("what", required=False, type=click.Choice(["decoding"]), metavar="[decoding]")
 @options.engine
 @click.option(
     "--runs",
@@ -81,6 +84,7 @@ Examples:
 def command(
     console: Console,
     /,
+    what: str | None,
     runs: int | None,
     prefill: str | None,
     decode: str | None,
@@ -94,9 +98,13 @@ def command(
     """Measure how fast a model reads a prompt and writes an answer, and how fast it could write at most.
 
     Reading a prompt is called prefill, writing is called decode. To write a token the processor reads all
-    weights from memory, so memory bandwidth sets the ceiling.
+    weights from memory, so memory bandwidth sets the ceiling. `bench decoding` measures instead how much
+    guessing tokens gains (--speculate), by the kind of question.
     """
     settings = options.read(flags)
+    if what is not None:
+        _decoding(console, settings, runs or 3, as_json)
+        return
     if quality:
         _quality(console, settings, formats, text, tokens, runs or 3, as_json)
         return
@@ -177,6 +185,45 @@ def _speed(
     ]
     console.table(("measure", model.name, "ceiling"), rows)
     console.notice(f"{engine.isa}, {engine.n_threads} threads, median of {runs} runs")
+
+
+def _decoding(console: Console, settings: Settings, runs: int, as_json: bool) -> None:
+    from zeropoint import registry
+    from zeropoint.decoding.speculator import AUTO, DRAFTERS
+    from zeropoint.evaluate.decoding import measure_decoding, read_prompts
+
+    methods = [AUTO, *(name.replace("_", "-") for name in registry.names(DRAFTERS))]
+    with open_model.open_model(settings, console, will_chat=True) as model:
+        found = measure_decoding(
+            model,
+            methods,
+            read_prompts(),
+            n_rounds=runs,
+            max_tokens=_ANSWER_TOKENS,
+            on_round=lambda done, total: console.notice(f"{done} of {total} rounds done"),
+        )
+    plain = {gain.category: gain.tok_s for gain in found if gain.method == "off"}
+    if as_json:
+        keys = ("method", "category", "acceptance", "rows_per_token", "is_identical")
+        rows = [{key: getattr(gain, key) for key in keys} for gain in found]
+        for row, gain in zip(rows, found, strict=True):
+            row["tokens_per_second"], row["speedup"] = gain.tok_s, gain.tok_s / plain[gain.category]
+        console.json({"model": model.name, "decoding": rows})
+        return
+    table = [
+        (
+            gain.category,
+            gain.method,
+            f"{gain.tok_s:.0f} tok/s",
+            f"{gain.tok_s / plain[gain.category]:.2f}x",
+            "" if gain.acceptance is None else f"{gain.acceptance:.0%}",
+            f"{gain.rows_per_token:.2f}",
+            "yes" if gain.is_identical else "NO",
+        )
+        for gain in found
+    ]
+    console.table(("questions", "method", "speed", "gain", "right", "rows per token", "same answer"), table)
+    console.notice(f"{model.name}, {_ANSWER_TOKENS} tokens, median of {runs} runs")
 
 
 def _quality(

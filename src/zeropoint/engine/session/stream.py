@@ -141,7 +141,7 @@ class Stream(ProcessBound):
     A notebook shows the text so far and the counts.
 
     reply: separates reasoning and tool calls from the text; without it, all is text. method: makes decoding
-    faster.
+    faster, or limits it.
     """
 
     def __init__(
@@ -162,6 +162,7 @@ class Stream(ProcessBound):
         self.notices = list(notices)
         self.token_ids: list[int] = []
         self.tool_calls: list[ToolCall] = []
+        self.method = method
         self._reply = reply
         self._ready: deque[ReplyEvent] = deque()
         self._reasoning: list[str] = []
