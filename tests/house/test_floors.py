@@ -60,6 +60,7 @@ ROOMS = {
     "train": Room(3, ("decoding", "engine"), ("jinja2", "matplotlib", "numpy", "plotext", "ray", "torch")),
     "evaluate": Room(4, (), ("numpy", "sacrebleu", "torch"), never=("train",)),
     "learn": Room(4, (), ("numpy", "torch")),
+    "remote": Room(4, (), ("httpx2",)),
     "server": Room(4, ("evaluate",), ("starlette", "uvicorn"), never=("train",)),
     "cli": Room(5, (), ("click", "prompt_toolkit", "rich")),
 }

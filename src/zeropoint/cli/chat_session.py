@@ -12,6 +12,7 @@ from zeropoint.cli.answer import as_plain, warn_of_end
 from zeropoint.cli.console import Console
 from zeropoint.cli.reply_writer import ReplyWriter
 from zeropoint.engine.session.chat import Answer, Conversation
+from zeropoint.remote.model import RemoteModel
 from zeropoint.sampling.params import SamplingParams
 
 __all__ = ["ChatSession"]
@@ -57,6 +58,8 @@ class ChatSession:
         finally:
             answer.close()
             self.stats = _stats(answer)
+            if isinstance(model := self.conversation.model, RemoteModel):
+                self.stats |= model.totals()
         self.console.line()
         for notice in answer.notices:
             if notice not in early_notices:

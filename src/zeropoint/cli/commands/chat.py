@@ -11,15 +11,23 @@ as it takes. A loop over a pipe needs `< /dev/null` after each question, since i
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from zeropoint.cli import answer, guide_options, help_page, open_model, options
 from zeropoint.cli.console import Console
 from zeropoint.cli.stdin import Prompt
+from zeropoint.errors import BadInput
+from zeropoint.settings import Settings
+
+if TYPE_CHECKING:
+    from zeropoint.engine.session.model import Model
 
 GROUP = "Use"
+_REMOTE = "A model on a server"
 _EXAMPLES = """\b
 Examples:
   zeropoint chat
@@ -47,6 +55,26 @@ Examples:
     default=None,
     help="Reason before the answer, or not, if the model's chat template has a switch for it.",
 )
+@help_page.option(
+    "--url",
+    group=_REMOTE,
+    metavar="URL",
+    help="Talk to a server that speaks OpenAI's API, as in http://127.0.0.1:11435/v1, instead of loading a "
+    "model; --model names one of its models.",
+)
+@help_page.option(
+    "--api-key-file",
+    group=_REMOTE,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --url: the file with the API key. Default: the variable OPENAI_API_KEY.",
+)
+@help_page.option(
+    "--prices",
+    group=_REMOTE,
+    metavar="IN,OUT",
+    help="With --url: dollars per million tokens of prompts and of answers, for the total in /stats.",
+)
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object: text, usage, timings, reasoning if any."
 )
@@ -71,10 +99,11 @@ def command(
     """
     logprobs = answer.take_logprobs(flags, as_json)
     guide = guide_options.take(flags)
+    remote = {name: flags.pop(name) for name in ("url", "api_key_file", "prices")}
     settings = options.read(flags)
     is_conversation = not question and console.is_interactive and not as_json
     prompt = None if is_conversation else Prompt(question, "question", console)
-    with open_model.open_model(settings, console, will_chat=True) as model:
+    with _open(settings, console, **remote) as model:
         from zeropoint.engine.session.chat import Conversation
 
         params = options.sampling_params(settings, model.defaults)
@@ -87,3 +116,33 @@ def command(
         else:
             stream = conversation.ask(prompt.text(), params, **logprobs)
             answer.print_answer(console, stream, params, as_json)
+
+
+def _open(
+    settings: Settings, console: Console, *, url: str | None, api_key_file: Path | None, prices: str | None
+) -> Model:
+    """The model, loaded here, or one on a server, which has what a conversation uses."""
+    if url is None:
+        if api_key_file is not None or prices is not None:
+            raise BadInput("--api-key-file and --prices only apply to --url; add it, or remove them")
+        return open_model.open_model(settings, console, will_chat=True)
+    from zeropoint.remote.model import RemoteModel
+
+    key = os.environ.get("OPENAI_API_KEY")
+    if api_key_file is not None:
+        try:
+            key = api_key_file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"cannot read the API key in {api_key_file}: {error}") from None
+    return cast("Model", RemoteModel(url, settings.get("model").value, key, _prices(prices)))
+
+
+def _prices(text: str | None) -> tuple[float, float] | None:
+    """Parse "0.15,0.6". Raises BadInput."""
+    if text is None:
+        return None
+    try:
+        prompt, answer = map(float, text.split(","))
+    except ValueError:
+        raise BadInput(f"--prices is {text[:40]!r}; expected two numbers, as in 0.15,0.6") from None
+    return prompt, answer
