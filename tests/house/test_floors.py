@@ -61,7 +61,7 @@ ROOMS = {
     "evaluate": Room(4, (), ("numpy", "sacrebleu", "torch"), never=("train",)),
     "learn": Room(4, (), ("numpy", "torch")),
     "remote": Room(4, (), ("httpx2",)),
-    "server": Room(4, ("evaluate",), ("starlette", "uvicorn"), never=("train",)),
+    "server": Room(4, (), ("httpx2", "starlette", "uvicorn"), never=("train",)),
     "cli": Room(5, (), ("click", "prompt_toolkit", "rich")),
 }
 # The extension is on floor 0, but only these packages use it.
