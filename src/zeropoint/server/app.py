@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator
 from types import ModuleType
 
@@ -22,6 +23,7 @@ from zeropoint.server.models import ModelPool
 
 __all__ = ["make_app", "routes"]
 
+_LOG = logging.getLogger("zeropoint.server")
 _ROUTES = "zeropoint.server.routes"
 _UNLOAD_EVERY = 5.0  # seconds
 
@@ -65,7 +67,10 @@ async def _unload_idle(pool: ModelPool) -> None:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    return error_response(of_exception(error))
+    failure = of_exception(error)
+    if failure.status >= 500:
+        _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return error_response(failure)
 
 
 async def _not_routed(request: Request, error: Exception) -> Response:

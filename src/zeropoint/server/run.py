@@ -41,7 +41,7 @@ def run(listener: socket.socket, pool: ModelPool, options: GuardOptions, *, drai
         loop="asyncio",
         ws="none",
         lifespan="on",
-        log_level="warning",
+        log_level="critical",  # failures are logged where they are handled
         access_log=False,
         server_header=False,
         timeout_keep_alive=75,
