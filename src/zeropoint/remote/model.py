@@ -47,7 +47,11 @@ class RemoteModel:
         self._http = httpx2.Client(headers=headers, timeout=timeout)
         self._errors = httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError
         self._base = base
-        self.name = name or self._first_model()
+        try:
+            self.name = name or self._first_model()
+        except BaseException:
+            self._http.close()
+            raise
         self.defaults: Mapping[str, Any] = {}
         self.engine = self.blueprint = SimpleNamespace(n_ctx=2**31 - 1)  # the server knows its context
         self.usage = Usage()

@@ -23,6 +23,7 @@ class Running:
 
     def __init__(self, pool: ModelPool, options: GuardOptions) -> None:
         self.pool = pool
+        self._clients: list[openai.OpenAI] = []
         self._listener = listen("127.0.0.1", 0)
         self.address = self._listener.getsockname()
         self.url = f"http://127.0.0.1:{self.address[1]}"
@@ -35,13 +36,17 @@ class Running:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for client in self._clients:
+            client.close()
         self._server.should_exit = True
         self._thread.join(30)
         self._listener.close()
 
     def client(self, key: str = "none") -> openai.OpenAI:
         """OpenAI's own client, which repeats nothing."""
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=30)
+        client = openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=30)
+        self._clients.append(client)
+        return client
 
 
 @pytest.fixture(scope="session")
