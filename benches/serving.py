@@ -88,7 +88,7 @@ def llama_command(options: argparse.Namespace) -> list[str]:
 
     path = str(resolve(options.model).path)
     threads = ["--n_threads", str(options.threads), "--n_threads_batch", str(options.threads)]
-    more = ["--n_ctx", "4096", "--flash_attn", "True", "--verbose", "False"]
+    more = ["--n_ctx", "4096", "--flash_attn", "True", "--interrupt_requests", "False"]
     python = [options.peer_python, "-m", "llama_cpp.server"]
     return [*python, "--model", path, "--port", "PORT", *threads, *more]
 
