@@ -136,8 +136,41 @@ ZP_TEST(an_invalid_step_is_an_error) {
     ZP_CHECK(!Sampler::make({step("top_p", 0)}, 0).ok());
     ZP_CHECK(!Sampler::make({step("min_p", 1.5)}, 0).ok());
     ZP_CHECK(!Sampler::make({step("temperature", std::nan(""))}, 0).ok());
-    for (const std::string& name : Sampler::step_names())
-        ZP_CHECK(Sampler::make({step(name.c_str(), 1)}, 0).ok());
+    ZP_CHECK(!Sampler::make({step("mirostat_tau", 5)}, 0).ok());
+    ZP_CHECK(!Sampler::make({step("mirostat", 5)}, 0).ok());
+    ZP_CHECK(!Sampler::make({step("logit_bias", 1)}, 0).ok());
+    ZP_CHECK(!Sampler::make({{"xtc", {{"xtc_probability", 1}, {"xtc_threshold", 0}}}}, 0).ok());
+    ZP_CHECK(!Sampler::make({{"dry", {{"dry_multiplier", 1}, {"dry_base", 2}}}}, 0).ok());
+    for (const char* name : {"top_k", "top_p", "min_p", "typical_p", "top_n_sigma", "temperature"})
+        ZP_CHECK(Sampler::make({step(name, 1)}, 0).ok());
+}
+
+ZP_TEST(mirostat_follows_what_was_drawn) {
+    // Eight equal tokens have 3 bits each. With a target of 2, mu starts at 4 and falls by 0.5 * (3 - 2) a
+    // token, until it is below 3, where only the first token stays.
+    Sampler sampler = sampler_of({{"mirostat", {{"mirostat_tau", 2}, {"mirostat_eta", 0.6}}}});
+    for (uint64_t position = 0; position < 2; ++position) {
+        std::vector<float> row(8, 0.0f);
+        row[0] = 1e-6f;
+        sampler.sample(row, {}, position);
+        ZP_EQ(std::isinf(row[7]), false);
+    }
+    std::vector<float> row(8, 0.0f);
+    row[0] = 1e-6f;
+    ZP_EQ(sampler.sample(row, {}, 2), 0);
+    ZP_CHECK(std::isinf(row[7]));
+}
+
+ZP_TEST(a_token_that_continues_a_repetition_is_penalized) {
+    const std::vector<int32_t> history = {1, 2, 3, 4, 9, 1, 2, 3};
+    Sampler sampler =
+        sampler_of({{"dry", {{"dry_multiplier", 1}, {"dry_base", 2}, {"dry_allowed_length", 2}, {"9", 1}}}});
+    std::vector<float> row(8, 0.0f);
+    ZP_CHECK(sampler.apply(row, history));
+    ZP_CHECK((row == std::vector<float>{0, 0, 0, 0, -2, 0, 0, 0}));  // 4 followed three tokens
+    std::vector<float> after_breaker(8, 0.0f);
+    ZP_CHECK(sampler.apply(after_breaker, std::vector<int32_t>{1, 2, 3, 9, 1, 2, 3, 9}));
+    ZP_CHECK((after_breaker == std::vector<float>(8, 0.0f)));
 }
 
 }  // namespace zp

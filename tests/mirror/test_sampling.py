@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from zeropoint import _native
 from zeropoint.errors import BadInput
 from zeropoint.options import Option, options_of
-from zeropoint.sampling.draw import draw, sample, uniform
+from zeropoint.sampling.draw import Sampler, draw, sample, uniform
 from zeropoint.sampling.params import SamplingParams
 from zeropoint.sampling.step import Step, step_classes
 
@@ -49,7 +49,7 @@ def rows() -> dict[str, Row]:
 
 
 def native(steps: tuple[Step, ...], seed: int = 0) -> Any:
-    return _native.Sampler([(step.name, step.fields()) for step in steps], seed)
+    return _native.Sampler([(step.name, step.native_fields()) for step in steps], seed)
 
 
 def step_cases() -> list[Any]:
@@ -86,14 +86,17 @@ def test_step_gives_the_same_logits(step: Step, n_prompt: int) -> None:
         {"temperature": 0.7, "top_p": 0.9},
         {"temperature": 1.3, "top_k": 50, "min_p": 0.02},
         {"repetition_penalty": 1.1, "presence_penalty": 0.5, "frequency_penalty": 0.5, "top_p": 0.5},
+        {"mirostat_tau": 2, "mirostat_eta": 0.3},
+        {"logit_bias": {3: 5, 7: -100, 5000: 1}, "dry_multiplier": 0.8, "typical_p": 0.9},
+        {"xtc_probability": 0.5, "xtc_threshold": 0.01, "top_n_sigma": 3},
     ],
 )
 def test_draw_gives_the_same_token(flat: dict[str, float], seed: int) -> None:
     steps = SamplingParams.of(**flat).active()
-    sampler = native(steps, seed)
     for name, row_V in rows().items():
+        sampler, reference = native(steps, seed), Sampler(steps, seed)
         for position in range(50):
-            expected = sample(steps, row_V, HISTORY.tolist(), seed, position)
+            expected = reference.sample(row_V, HISTORY.tolist(), position)
             assert sampler.sample(row_V, HISTORY, position) == expected, (name, position)
 
 

@@ -227,7 +227,7 @@ class Ceiling(Step):
     def is_identity(self):
         return self.ceiling == 100
 
-    def __call__(self, logits_V, history, n_prompt=0):
+    def __call__(self, logits_V, history, n_prompt=0, seed=0):
         return logits_V.clip(max=self.ceiling)
 '''
 

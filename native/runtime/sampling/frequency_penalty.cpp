@@ -8,7 +8,7 @@ namespace {
 class FrequencyPenalty final : public Step {
 public:
     explicit FrequencyPenalty(float penalty) : penalty_(penalty) {}
-    void apply(Row& row) const override {
+    void apply(Row& row) override {
         for_each_distinct(row, row.answer(), [this](float& logit, uint32_t count) {
             logit -= static_cast<float>(count) * penalty_;
         });

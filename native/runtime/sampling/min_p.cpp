@@ -10,7 +10,7 @@ namespace {
 class MinP final : public Step {
 public:
     explicit MinP(double log_min_p) : log_min_p_(log_min_p) {}
-    void apply(Row& row) const override {
+    void apply(Row& row) override {
         float top = 0;
         max_logit(row.logits_V, top);
         const double best = top;

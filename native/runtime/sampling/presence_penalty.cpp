@@ -7,7 +7,7 @@ namespace {
 class PresencePenalty final : public Step {
 public:
     explicit PresencePenalty(float penalty) : penalty_(penalty) {}
-    void apply(Row& row) const override {
+    void apply(Row& row) override {
         for_each_distinct(row, row.answer(), [this](float& logit, uint32_t) { logit -= penalty_; });
     }
 

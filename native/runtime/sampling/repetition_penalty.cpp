@@ -7,7 +7,7 @@ namespace {
 class RepetitionPenalty final : public Step {
 public:
     explicit RepetitionPenalty(float penalty) : penalty_(penalty) {}
-    void apply(Row& row) const override {
+    void apply(Row& row) override {
         for_each_distinct(row, row.history, [this](float& logit, uint32_t) {
             logit = logit > 0 ? logit / penalty_ : logit * penalty_;
         });

@@ -25,6 +25,7 @@ struct Row {
     std::span<const int32_t> history;  // tokens of the sequence so far, the prompt first
     size_t n_prompt;                   // how many of them belong to the prompt
     Scratch& scratch;
+    uint64_t seed;  // of the random numbers
 
     // The tokens of the answer so far.
     std::span<const int32_t> answer() const { return history.subspan(n_prompt); }

@@ -1,6 +1,7 @@
 #include "runtime/sampling/sampler.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 
 #include "runtime/sampling/splitmix.hpp"
@@ -28,6 +29,37 @@ Result<double> single_field(const StepFields& fields, const char* name) {
     return invalid(std::string("sampling step `") + name + "` takes one finite number named `" + name + "`");
 }
 
+Result<std::vector<double>> named_fields(const StepFields& fields, const char* step,
+                                         std::initializer_list<const char*> names) {
+    std::vector<double> values;
+    for (const char* name : names) {
+        for (const auto& [key, value] : fields) {
+            if (key == name && std::isfinite(value)) values.push_back(value);
+        }
+    }
+    if (values.size() == names.size() && fields.size() == names.size()) return values;
+    std::string list;
+    for (const char* name : names) list += std::string(list.empty() ? "`" : ", `") + name + "`";
+    return invalid(std::string("sampling step `") + step + "` takes finite numbers named " + list);
+}
+
+SplitFields split_fields(const StepFields& fields) {
+    SplitFields split;
+    for (const auto& [name, value] : fields) {
+        size_t token = 0;
+        const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), token);
+        const bool is_token = error == std::errc() && end == name.data() + name.size() && !name.empty();
+        if (is_token && std::isfinite(value)) {
+            split.tokens.push_back({token, value});
+        } else {
+            split.named.emplace_back(name, value);
+        }
+    }
+    return split;
+}
+
+void Step::observe(Row&, int32_t) {}
+
 Sampler::Sampler(std::vector<std::unique_ptr<Step>> steps, uint64_t seed)
     : steps_(std::move(steps)), seed_(seed), scratch_(std::make_unique<Scratch>()) {}
 
@@ -52,15 +84,24 @@ std::vector<std::string> Sampler::step_names() {
     return names;
 }
 
+Row Sampler::row_of(std::span<float> logits_V, std::span<const int32_t> history, size_t n_prompt) {
+    return {logits_V, history, std::min(n_prompt, history.size()), *scratch_, seed_};
+}
+
 int32_t Sampler::sample(std::span<float> logits_V, std::span<const int32_t> history, uint64_t position,
                         size_t n_prompt) {
-    return apply(logits_V, history, n_prompt) ? draw(logits_V, position) : -1;
+    if (!apply(logits_V, history, n_prompt)) return -1;
+    const int32_t token = draw(logits_V, position);
+    if (token < 0) return token;
+    Row row = row_of(logits_V, history, n_prompt);
+    for (const std::unique_ptr<Step>& step : steps_) step->observe(row, token);
+    return token;
 }
 
 bool Sampler::apply(std::span<float> logits_V, std::span<const int32_t> history, size_t n_prompt) {
     float top = 0;
     if (!max_logit(logits_V, top) || !std::isfinite(top)) return false;
-    Row row{logits_V, history, std::min(n_prompt, history.size()), *scratch_};
+    Row row = row_of(logits_V, history, n_prompt);
     for (const std::unique_ptr<Step>& step : steps_) step->apply(row);
     return true;
 }

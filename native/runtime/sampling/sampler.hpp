@@ -14,7 +14,8 @@
 
 namespace zp {
 
-// A sampling step by name, with its fields: {"top_k", {{"top_k", 40}}}.
+// A sampling step by name, with its fields: {"top_k", {{"top_k", 40}}}. A field named "198" is that of token
+// 198.
 struct SamplerStep {
     std::string name;
     std::vector<std::pair<std::string, double>> fields;
@@ -41,6 +42,7 @@ public:
 
 private:
     Sampler(std::vector<std::unique_ptr<Step>> steps, uint64_t seed);
+    Row row_of(std::span<float> logits_V, std::span<const int32_t> history, size_t n_prompt);
     int32_t draw(std::span<const float> logits_V, uint64_t position);
 
     std::vector<std::unique_ptr<Step>> steps_;

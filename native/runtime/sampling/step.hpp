@@ -3,6 +3,7 @@
 // step; steps.def lists them.
 #pragma once
 
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <utility>
@@ -19,13 +20,30 @@ class Step {
 public:
     virtual ~Step() = default;
     // Modifies row.logits_V in place.
-    virtual void apply(Row& row) const = 0;
+    virtual void apply(Row& row) = 0;
+    // A token was drawn from the row, which all steps have modified. Steps that remember override it.
+    virtual void observe(Row& row, int32_t token);
 };
 
 using StepResult = Result<std::unique_ptr<Step>>;
 
 // The value of the single field, which has the name of the step. kInvalid for any other set of fields.
 Result<double> single_field(const StepFields& fields, const char* name);
+
+// The values of the fields with these names, in this order. kInvalid for any other set of fields.
+Result<std::vector<double>> named_fields(const StepFields& fields, const char* step,
+                                         std::initializer_list<const char*> names);
+
+// A field whose name is a number belongs to the token of that id.
+struct TokenField {
+    size_t token;
+    double value;
+};
+struct SplitFields {
+    StepFields named;
+    std::vector<TokenField> tokens;
+};
+SplitFields split_fields(const StepFields& fields);
 
 #define ZP_STEP(name) StepResult make_##name(const StepFields& fields);
 #include "runtime/sampling/steps.def"

@@ -9,7 +9,7 @@ namespace {
 class Temperature final : public Step {
 public:
     explicit Temperature(double temperature) : temperature_(temperature) {}
-    void apply(Row& row) const override {
+    void apply(Row& row) override {
         if (temperature_ == 0) {
             float top = 0;
             max_logit(row.logits_V, top);

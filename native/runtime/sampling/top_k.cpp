@@ -32,7 +32,7 @@ float kth_largest(std::span<const float> logits_V, size_t k, std::vector<float>&
 class TopK final : public Step {
 public:
     explicit TopK(size_t k) : k_(k) {}
-    void apply(Row& row) const override {
+    void apply(Row& row) override {
         if (k_ == 0 || k_ >= row.logits_V.size()) return;
         const float bound = kth_largest(row.logits_V, k_, row.scratch.values);
         size_t n_above = 0;

@@ -14,7 +14,7 @@ constexpr float kRanges[] = {3, 8, kLogitRange};
 class TopP final : public Step {
 public:
     explicit TopP(double p) : p_(p) {}
-    void apply(Row& row) const override {
+    void apply(Row& row) override {
         if (p_ == 1) return;
         float top = 0;
         max_logit(row.logits_V, top);

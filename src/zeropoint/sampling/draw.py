@@ -15,9 +15,35 @@ from numpy.typing import NDArray
 
 from zeropoint.sampling.step import Step
 
-__all__ = ["apply_steps", "draw", "sample", "uniform"]
+__all__ = ["Sampler", "apply_steps", "draw", "sample", "uniform"]
 
 _MASK = 2**64 - 1
+
+
+class Sampler:
+    """Applies steps and draws tokens for one answer."""
+
+    def __init__(self, steps: Sequence[Step], seed: int) -> None:
+        self._steps = [step.start() for step in steps]
+        self._seed = seed
+
+    def sample(
+        self, logits_V: NDArray[np.float32], history: Sequence[int], position: int, n_prompt: int = 0
+    ) -> int:
+        """Apply all steps, then draw a token id; -1 if the logits have NaN, +inf or no finite value.
+
+        history: token ids of the sequence so far, of which the first n_prompt are the prompt.
+        position: index in the sequence of the token to draw.
+        """
+        if not np.isfinite(logits_V.max(initial=-np.inf)):  # max propagates NaN
+            return -1
+        for step in self._steps:
+            logits_V = step(logits_V, history, n_prompt, self._seed)
+        token = draw(logits_V, self._seed, position)
+        if token >= 0:
+            for step in self._steps:
+                step.observe(logits_V, token)
+        return token
 
 
 def sample(
@@ -28,22 +54,20 @@ def sample(
     position: int,
     n_prompt: int = 0,
 ) -> int:
-    """Apply all steps, then draw a token id; -1 if the logits have NaN, +inf or no finite value.
-
-    history: token ids of the sequence so far, of which the first n_prompt are the prompt.
-    position: index in the sequence of the token to draw.
-    """
-    if not np.isfinite(logits_V.max(initial=-np.inf)):  # max propagates NaN
-        return -1
-    return draw(apply_steps(steps, logits_V, history, n_prompt), seed, position)
+    """The first token of a `Sampler`."""
+    return Sampler(steps, seed).sample(logits_V, history, position, n_prompt)
 
 
 def apply_steps(
-    steps: Sequence[Step], logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0
+    steps: Sequence[Step],
+    logits_V: NDArray[np.float32],
+    history: Sequence[int],
+    n_prompt: int = 0,
+    seed: int = 0,
 ) -> NDArray[np.float32]:
     """The logits after all steps, applied in the given order."""
     for step in steps:
-        logits_V = step(logits_V, history, n_prompt)
+        logits_V = step(logits_V, history, n_prompt, seed)
     return logits_V
 
 

@@ -6,15 +6,18 @@ those below (seed, max_tokens, stop, ...) or a field of a step in `sampling/step
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from zeropoint import registry
 from zeropoint.errors import BadInput, choices
 from zeropoint.frozen import frozen
-from zeropoint.options import Option, options_of
+from zeropoint.options import MAX_INT, Option, options_of
 from zeropoint.sampling.step import Step, step_classes
+from zeropoint.sampling.steps.logit_bias import LogitBias
 
 __all__ = ["SamplingParams", "options"]
 
@@ -60,6 +63,16 @@ _SPECULATE = Option(
     choices=lambda: ("auto", "off", *(name.replace("_", "-") for name in registry.names(_DRAFTERS))),
 )
 _DRAFTERS = "zeropoint.decoding.drafters"
+_LOGIT_BIAS = Option(
+    "logit_bias",
+    str,
+    (),
+    None,
+    None,
+    "Add a number to a token's logit, as in 198=-100, which bans token 198. Repeatable.",
+    is_many=True,
+)
+_MAX_BIAS, _MAX_BIASES = 100.0, 1024
 
 
 @frozen
@@ -71,7 +84,8 @@ class SamplingParams:
     stop: strings that end the output and are not part of it.
     stop_repetition: end an output that repeats itself without end (`sampling/repetition.py`); None is False.
     speculate: how to guess the next tokens (`decoding/drafters/`): "auto" (also None), "off" or a drafter.
-    steps: the steps with a given parameter, in the order in which they run.
+    steps: the steps with a given parameter, in the order in which they run. `of(logit_bias={198: -100})`
+    makes the step `LogitBias`.
     """
 
     max_tokens: int | None = None
@@ -90,9 +104,12 @@ class SamplingParams:
             if name not in table:
                 raise BadInput(choices("sampling parameter", name, table))
         stop = _check_stop(given.pop("stop", ()))
+        biases = _check_biases(given.pop("logit_bias", {}))
         checked = {name: table[name].check(value) for name, value in given.items()}
-        steps = []
+        steps: list[Step] = []
         for step in step_classes():
+            if step is LogitBias and biases:
+                steps.append(LogitBias(biases))
             own = {o.name: checked[o.name] for o in options_of(step) if o.name in checked}
             if own:
                 steps.append(step(**own))
@@ -123,6 +140,11 @@ class SamplingParams:
         """These parameters, with `defaults` for every name that was not given."""
         return SamplingParams.of(**{**defaults, **self.flat()})
 
+    def with_tokenizer(self, spellings: Callable[[], Sequence[str]]) -> SamplingParams:
+        """The parameters for a tokenizer. spellings: returns the text of every token, in the order of ids."""
+        steps = tuple(step.with_tokenizer(spellings) for step in self.steps if not step.is_identity())
+        return replace(self, steps=steps)
+
     def active(self) -> tuple[Step, ...]:
         """The steps that change the output, in the order in which they run; none follows greedy sampling."""
         steps = [step for step in self.steps if not step.is_identity()]
@@ -134,7 +156,7 @@ class SamplingParams:
 def options() -> tuple[Option, ...]:
     """Every sampling parameter: those of the steps in the order in which they run, then the limits."""
     steps = [option for step in step_classes() for option in options_of(step)]
-    return (*steps, _SEED, _MAX_TOKENS, _STOP, _STOP_REPETITION, _SPECULATE)
+    return (*steps, _LOGIT_BIAS, _SEED, _MAX_TOKENS, _STOP, _STOP_REPETITION, _SPECULATE)
 
 
 def _check_stop(value: object) -> tuple[str, ...]:
@@ -147,3 +169,31 @@ def _check_stop(value: object) -> tuple[str, ...]:
         if not 1 <= len(text) <= _MAX_STOP_CHARS:
             raise BadInput(f"a stop string must have 1 to {_MAX_STOP_CHARS} characters; got {len(text)}")
     return tuple(stops)
+
+
+def _check_biases(value: object) -> dict[int, float]:
+    """Biases by token id, from a mapping or from texts such as "198=-100"."""
+    if isinstance(value, str):
+        value = (value,)
+    pairs = (
+        list(value.items())
+        if isinstance(value, Mapping)
+        else [tuple(str(text).split("=", 1)) for text in value]
+        if isinstance(value, Sequence)
+        else [()]
+    )
+    if len(pairs) > _MAX_BIASES:
+        raise BadInput(f"logit_bias takes at most {_MAX_BIASES} tokens; got {len(pairs)}")
+    biases = {}
+    for pair in pairs:
+        try:
+            token, bias = int(str(pair[0])), float(str(pair[1]))
+        except (IndexError, ValueError):
+            token, bias = -1, math.nan
+        if not (0 <= token <= MAX_INT and abs(bias) <= _MAX_BIAS):
+            shown = "=".join(map(str, pair))[:40]
+            raise BadInput(
+                f"logit_bias takes token ids with a number from -100 to 100, as in 198=-100; got {shown!r}"
+            )
+        biases[token] = bias
+    return biases

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from zeropoint import registry
 
@@ -21,9 +21,21 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Step", "step_classes"]
+__all__ = ["RunningStep", "Step", "step_classes"]
 
 _PACKAGE = "zeropoint.sampling.steps"
+
+
+class RunningStep(Protocol):
+    """A step during one answer: `Step.__call__` and `Step.observe`."""
+
+    def __call__(
+        self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0, seed: int = 0
+    ) -> NDArray[np.float32]:
+        """As `Step.__call__`."""
+
+    def observe(self, logits_V: NDArray[np.float32], token: int) -> None:
+        """As `Step.observe`."""
 
 
 class Step(ABC):
@@ -43,6 +55,21 @@ class Step(ABC):
         """The names and values of the step's parameters."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
 
+    def native_fields(self) -> dict[str, float]:
+        """What the native version is made from: `fields`, and 1 or a value for each token by its id."""
+        return self.fields()
+
+    def with_tokenizer(self, spellings: Callable[[], Sequence[str]]) -> Step:
+        """The step for a tokenizer. spellings: returns the text of every token, in the order of their ids."""
+        return self
+
+    def start(self) -> RunningStep:
+        """The step for one answer. A step that remembers what was drawn returns an object of its own."""
+        return self
+
+    def observe(self, logits_V: NDArray[np.float32], token: int) -> None:  # noqa: B027  # most steps forget
+        """A token was drawn from these logits, which all steps have modified."""
+
     @abstractmethod
     def is_identity(self) -> bool:
         """Whether these values leave the logits unchanged."""
@@ -53,11 +80,12 @@ class Step(ABC):
 
     @abstractmethod
     def __call__(
-        self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0
+        self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0, seed: int = 0
     ) -> NDArray[np.float32]:
         """New logits; the input is not modified. Excluded tokens get -inf.
 
-        history: token ids of the sequence so far, of which the first n_prompt are the prompt.
+        history: token ids of the sequence so far, of which the first n_prompt are the prompt. seed: of the
+        random numbers, of which a step may use that of its own stream at position len(history).
         """
 
 

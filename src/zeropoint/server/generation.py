@@ -17,7 +17,7 @@ from zeropoint.sampling.params import SamplingParams
 from zeropoint.sampling.params import options as sampling_options
 from zeropoint.server.engine_thread import Answer, EngineThread, Update
 from zeropoint.server.errors import ApiError
-from zeropoint.server.fields import Check, Field, boolean, integer, items, text
+from zeropoint.server.fields import Check, Field, boolean, integer, items, mapping, text
 from zeropoint.server.models import ModelPool, Served
 
 __all__ = ["IGNORED", "SAMPLING", "Start", "answers", "finish_reason", "sampling_params", "serving", "usage"]
@@ -40,7 +40,13 @@ IGNORED = frozenset(
     }
 )
 _MAX_STOPS = 4
-_ELSEWHERE = ("max_tokens", "seed", "stop", "stop_repetition")  # checked below, in OpenAI's form
+_ELSEWHERE = (
+    "logit_bias",
+    "max_tokens",
+    "seed",
+    "stop",
+    "stop_repetition",
+)  # checked below, in OpenAI's form
 
 
 def _of_option(option: Option) -> Check:
@@ -55,6 +61,14 @@ def _of_option(option: Option) -> Check:
     return check
 
 
+def _of_params(name: str, value: Any, path: str) -> None:
+    """Let the sampling parameters check a value."""
+    try:
+        SamplingParams.of(**{name: value})
+    except BadInput as error:
+        raise ApiError(400, str(error), param=path, code="invalid_value") from None
+
+
 def _stops(value: Any, path: str) -> list[str]:
     return [text(value, path)] if isinstance(value, str) else items(text, 0, _MAX_STOPS)(value, path)
 
@@ -65,6 +79,12 @@ def _stream_options(value: Any, path: str) -> bool:
     return boolean(value.get("include_usage", False), f"{path}.include_usage")
 
 
+def _logit_bias(value: Any, path: str) -> dict[str, Any]:
+    biases = mapping(value, path)
+    _of_params("logit_bias", biases, path)
+    return biases
+
+
 SAMPLING: Mapping[str, Field] = {
     **{
         option.name: Field(_of_option(option), None, option.help)
@@ -73,6 +93,7 @@ SAMPLING: Mapping[str, Field] = {
     },
     "seed": Field(integer(-(2**63), 2**64 - 1), None, "Fixes all random choices."),
     "stop": Field(_stops, (), "Up to four texts at which the answer ends; they are not part of it."),
+    "logit_bias": Field(_logit_bias, None, "Numbers to add to the logits of tokens, by their ids."),
     "n": Field(integer(1, 128), 1, "How many answers to give."),
     "stream": Field(boolean, False, "Send the answer in pieces, as it is written."),
     "stream_options": Field(_stream_options, False, "include_usage: end a stream with the token counts."),

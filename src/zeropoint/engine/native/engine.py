@@ -85,7 +85,7 @@ class NativeEngine:
             return int(
                 self._engine.submit(
                     _ids(request.prompt_ids),
-                    [(step.name, step.fields()) for step in params.active()],
+                    [(step.name, step.native_fields()) for step in params.active()],
                     int.from_bytes(os.urandom(8)) if params.seed is None else params.seed,
                     list(request.stop_ids),
                     params.max_tokens or 0,

@@ -7,25 +7,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.interventions import Intervention
-from zeropoint.engine.contract import LogitLens, Stepper, Tap, Trace
 from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.engine.session.decoding_method import decoding_method
+from zeropoint.engine.session.inspection import Inspection
 from zeropoint.engine.session.logprobs import LogprobRecorder, make_recorder
-from zeropoint.engine.session.process_bound import ProcessBound
-from zeropoint.engine.session.prompt_ids import chat_ids, document_ids, text_ids
-from zeropoint.engine.session.results import AttentionResult, LensResult
-from zeropoint.engine.session.score import Score, named_ids, score
+from zeropoint.engine.session.prompt_ids import chat_ids
+from zeropoint.engine.session.score import Score
 from zeropoint.engine.session.stream import Stream, StreamMultiplexer
-from zeropoint.engine.tap_requests import check_layer
-from zeropoint.errors import BadInput
 from zeropoint.sampling.params import SamplingParams
 from zeropoint.sampling.recommended import CHAT_DEFAULTS
 from zeropoint.tokenizers.core.stream import TextStream
@@ -47,7 +42,7 @@ __all__ = ["Model", "Score"]
 T = TypeVar("T")
 
 
-class Model(ProcessBound):
+class Model(Inspection):
     """A loaded model; `load` returns one. Close it, or use it in a `with` statement, to free its memory.
 
     engine, tokenizer, blueprint: its parts. streams: its answers in progress. name: as given to `load`.
@@ -196,48 +191,6 @@ class Model(ProcessBound):
         """Token ids of a text; text that spells a control token is encoded as plain text."""
         return self.tokenizer.encode(text)
 
-    def detokenize(self, ids: Sequence[int]) -> str:
-        """The text of token ids."""
-        return self.tokenizer.decode(ids)
-
-    def logits(self, text: str | Sequence[int]) -> NDArray[np.float32]:
-        """Logits after every token of a text (or token ids): float32 [T, V]. Raises ContextFull."""
-        stepper = self.engine.stepper()
-        try:
-            return stepper.extend(self._document_ids(text))
-        finally:
-            stepper.close()
-
-    def score(
-        self,
-        text: str | Sequence[int],
-        *,
-        top: int = 0,
-        tokens: Sequence[str | int] = (),
-        interventions: Sequence[Intervention] = (),
-    ) -> Score:
-        """Log-probability of every token of a text (or token ids), given those before it.
-
-        top: also the `top` most probable tokens at each position. tokens: also these, by text (" Paris", with
-        its space) or id. interventions: modify the forward pass. Raises BadInput, ContextFull.
-        """
-        ids = text_ids(self.tokenizer, text, self.engine.n_ctx) if isinstance(text, str) else list(text)
-        if not ids:
-            raise BadInput("there is no text to score")
-        bos = self.tokenizer.bos_id
-        start = [bos] if isinstance(text, str) and self.tokenizer.add_bos and bos is not None else []
-        named = named_ids(self.tokenizer, tokens)
-        result = score(
-            self.engine,
-            ids,
-            start,
-            self.blueprint.n_layers,
-            top=top,
-            tokens=named,
-            interventions=interventions,
-        )
-        return replace(result, spelling=self.spelling(result.ids()))
-
     def embed(
         self, texts: str | Sequence[str | Sequence[int]], *, pooling: str = "mean", normalize: bool = True
     ) -> NDArray[np.float32]:
@@ -249,73 +202,9 @@ class Model(ProcessBound):
 
         return embed(self, [texts] if isinstance(texts, str) else texts, pooling, normalize)
 
-    def spelling(self, ids: Iterable[int]) -> dict[int, str]:
-        """The text of each token id on its own."""
-        return {index: self.detokenize([index]) for index in set(ids)}
-
-    def trace(
-        self,
-        text: str | Sequence[int],
-        taps: Sequence[str | Tap] = (),
-        *,
-        lens: LogitLens | None = None,
-        interventions: Sequence[Intervention] = (),
-    ) -> Trace:
-        """Record intermediate tensors of one forward pass over a text (or token ids).
-
-        taps: names such as "blocks.3.attention.weights", where `*` matches any text, or `Tap` to choose
-        heads. lens: also the logit lens, as in `lens`. interventions: modify the pass; the taps record the
-        modified tensors. Raises BadInput for an unknown tap, layer, head or token; ContextFull.
-        """
-        return self.engine.trace(self._document_ids(text), taps, lens=lens, interventions=interventions)
-
-    def attention(
-        self,
-        text: str | Sequence[int],
-        layer: int,
-        heads: Sequence[int] | None = None,
-        *,
-        interventions: Sequence[Intervention] = (),
-    ) -> AttentionResult:
-        """Attention weights of a layer: float32 [heads, T, T]; a row (a query) sums to 1, less with a sink.
-
-        A notebook shows the result as heat maps; index it, or pass it to numpy, as an array.
-        """
-        check_layer(self.blueprint, layer)
-        point = f"blocks.{layer}.attention.weights"
-        trace = self.trace(text, [Tap(point, heads)], interventions=interventions)
-        weights = trace[point]
-        chosen = list(heads) if heads else list(range(len(weights)))
-        texts = [self.detokenize([index]) for index in trace.token_ids]
-        return AttentionResult(layer, chosen, texts, weights)
-
-    def lens(
-        self,
-        text: str | Sequence[int],
-        layers: Sequence[int] | None = None,
-        *,
-        top: int = 5,
-        tokens: Sequence[str | int] = (),
-        logits: bool = False,
-        interventions: Sequence[Intervention] = (),
-    ) -> LensResult:
-        """The logit lens: predictions of the final norm and head after each layer (by default all).
-
-        top: the most probable tokens at each position. tokens: also these, by text (" Paris") or id.
-        logits: also all logits, [T, V] per layer. Iterate over the result for one `LogitLensRows` per layer;
-        a notebook shows it as a table.
-        """
-        chosen = range(self.blueprint.n_layers) if layers is None else layers
-        named = named_ids(self.tokenizer, tokens)
-        lens = LogitLens(list(chosen), top, named, logits)
-        trace = self.trace(text, lens=lens, interventions=interventions)
-        listed = {index for rows in trace.lens for index in rows.top_ids.ravel().tolist()}
-        spelling = self.spelling(listed | set(named) | set(trace.token_ids))
-        return LensResult([spelling[index] for index in trace.token_ids], named, spelling, trace.lens)
-
-    def stepper(self, interventions: Sequence[Intervention] = ()) -> Stepper:
-        """A new sequence to decode step by step: `extend(ids) -> logits`, `rollback(n)`."""
-        return self.engine.stepper(interventions)
+    def _spellings(self) -> list[str]:
+        """The text of every token, in the order of ids."""
+        return [self.detokenize([index]) for index in range(self.engine.n_vocab)]
 
     def save_cache(self, ids: Sequence[int], path: str | Path) -> int:
         """Save the KV cache of the longest cached prefix of `ids`; returns its length in tokens.
@@ -359,9 +248,6 @@ class Model(ProcessBound):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _document_ids(self, text: str | Sequence[int]) -> list[int]:
-        return document_ids(self.tokenizer, text, self.engine.n_ctx)
-
     def _params(self, params: SamplingParams | None, sampling: Mapping[str, Any]) -> SamplingParams:
         flat = SamplingParams.of(**sampling)
         if params is not None:
@@ -386,6 +272,7 @@ class Model(ProcessBound):
             shown_ids=chat.shown_ids if chat else frozenset(),
         )
         stop_ids = sorted(self.tokenizer.stop_ids)
+        params = params.with_tokenizer(self._spellings)
         return Stream(
             self.streams,
             text,

@@ -24,7 +24,7 @@ from zeropoint.models.decoder import Decoder
 from zeropoint.models.interventions import as_functions
 from zeropoint.models.logit_lens import logits_after
 from zeropoint.models.trace import trace
-from zeropoint.sampling.draw import sample
+from zeropoint.sampling.draw import Sampler
 
 __all__ = ["TorchEngine", "TorchStepper"]
 
@@ -32,7 +32,7 @@ __all__ = ["TorchEngine", "TorchStepper"]
 @dataclass
 class _Running:
     request: Request
-    seed: int
+    sampler: Sampler
     stepper: TorchStepper
     tokens: list[int] = field(default_factory=list)
     draft: Sequence[int] = ()
@@ -67,7 +67,9 @@ class TorchEngine:
             raise context_full("the prompt has", len(prompt), self.n_ctx, self._loaded().blueprint.n_ctx)
         seed = secrets.randbits(64) if request.params.seed is None else request.params.seed
         number, self._n_requests = self._n_requests, self._n_requests + 1
-        self._running[number] = _Running(request, seed, self.stepper(request.interventions), prompt)
+        self._running[number] = _Running(
+            request, Sampler(request.params.active(), seed), self.stepper(request.interventions), prompt
+        )
         return number
 
     def cancel(self, request: int) -> None:
@@ -119,9 +121,8 @@ class TorchEngine:
         self, number: int, running: _Running, logits_V: NDArray[np.float32], mask: NDArray[np.uint32] | None
     ) -> Event:
         request, tokens = running.request, running.tokens
-        steps = request.params.active()
         allowed_V = logits_V if mask is None else np.where(_bits(mask, self.n_vocab), logits_V, -np.inf)
-        token = sample(steps, allowed_V, tokens, running.seed, len(tokens), len(request.prompt_ids))
+        token = running.sampler.sample(allowed_V, tokens, len(tokens), len(request.prompt_ids))
         if token < 0:
             self._running.pop(number, None)
             raise MachineError("the model's logits contain NaN or exclude every token")

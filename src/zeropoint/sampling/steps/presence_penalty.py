@@ -31,7 +31,7 @@ class PresencePenalty(Step):
         return self.presence_penalty == 0
 
     def __call__(
-        self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0
+        self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0, seed: int = 0
     ) -> NDArray[np.float32]:
         import numpy as np
 

@@ -35,7 +35,7 @@ class RepetitionPenalty(Step):
         return self.repetition_penalty == 1
 
     def __call__(
-        self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0
+        self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0, seed: int = 0
     ) -> NDArray[np.float32]:
         import numpy as np
 

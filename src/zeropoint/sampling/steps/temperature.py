@@ -37,7 +37,7 @@ class Temperature(Step):
         return self.temperature == 0
 
     def __call__(
-        self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0
+        self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0, seed: int = 0
     ) -> NDArray[np.float32]:
         import numpy as np
 

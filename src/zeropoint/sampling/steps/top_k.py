@@ -25,7 +25,7 @@ class TopK(Step):
         return self.top_k == 0
 
     def __call__(
-        self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0
+        self, logits_V: NDArray[np.float32], history: Sequence[int], n_prompt: int = 0, seed: int = 0
     ) -> NDArray[np.float32]:
         import numpy as np
 
