@@ -222,6 +222,18 @@ nb::object extend(PySequence& self, const Ids& ids) {
     return nb::cast(owned(std::move(out), {ids.size(), n_vocab}));
 }
 
+void read(PySequence& self, const Ids& ids) {
+    const NativeWork work;
+    const InUse guard(*self.owner);
+    require_open(self);
+    const Status status = [&] {
+        GilRelease released;
+        Stop interrupt(*self.owner);
+        return self.owner->engine->read(self.sequence, span_of(ids), std::ref(interrupt));
+    }();
+    if (!status.ok()) fail(status.error(), *self.owner);
+}
+
 void rollback(PySequence& self, int n) {
     const InUse guard(*self.owner);
     require_open(self);
@@ -271,6 +283,9 @@ nb::class_<PySequence> bind_sequence(nb::module_& m) {
              nb::sig("def extend(self, ids: numpy.typing.NDArray[numpy.int32]) -> "
                      "numpy.typing.NDArray[numpy.float32]"),
              "Appends ids and returns the logits after each: float32 [T, V].")
+        .def("read", &read, nb::arg("ids"),
+             nb::sig("def read(self, ids: numpy.typing.NDArray[numpy.int32]) -> None"),
+             "Appends ids without computing logits.")
         .def("rollback", &rollback, nb::arg("n"), "Removes the last n tokens.")
         .def("close", &PySequence::close)
         .def_prop_ro("n_tokens", [](PySequence& self) {

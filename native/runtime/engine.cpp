@@ -335,6 +335,18 @@ Status Engine::extend(Sequence* sequence, std::span<const int32_t> ids, std::spa
     return {};
 }
 
+Status Engine::read(Sequence* sequence, std::span<const int32_t> ids, const Interrupt& interrupt) {
+    if (Status status = check_alive(); !status.ok()) return status;
+    if (Status status = check_ids(ids); !status.ok()) return status;
+    const size_t before = sequence->tokens.size();
+    if (before + ids.size() > static_cast<size_t>(max_tokens()))
+        return context_full("the sequence would have", before + ids.size(), max_tokens());
+    sequence->tokens.insert(sequence->tokens.end(), ids.begin(), ids.end());
+    Status status = read_before(sequence, sequence->tokens.size(), interrupt);
+    if (!status.ok()) sequences_.truncate(*sequence, static_cast<int>(before));
+    return status;
+}
+
 Status Engine::read_before(Sequence* sequence, size_t n_tokens, const Interrupt& interrupt) {
     while (sequence->n_cached < static_cast<int>(n_tokens)) {
         const int n_left = static_cast<int>(n_tokens) - sequence->n_cached;

@@ -63,6 +63,8 @@ public:
     // Appends ids; writes the logits after each of them to out [T, V].
     Status extend(Sequence* sequence, std::span<const int32_t> ids, std::span<float> out,
                   const Interrupt& interrupt);
+    // Appends ids and computes their keys and values, without logits.
+    Status read(Sequence* sequence, std::span<const int32_t> ids, const Interrupt& interrupt);
     // Removes the last n tokens.
     Status rollback(Sequence* sequence, int n);
     void close_sequence(Sequence* sequence) { sequences_.release(sequence); }

@@ -233,6 +233,9 @@ class Sequence:
     def extend(self, ids: numpy.typing.NDArray[numpy.int32]) -> numpy.typing.NDArray[numpy.float32]:
         """Appends ids and returns the logits after each: float32 [T, V]."""
 
+    def read(self, ids: numpy.typing.NDArray[numpy.int32]) -> None:
+        """Appends ids without computing logits."""
+
     def rollback(self, n: int) -> None:
         """Removes the last n tokens."""
 

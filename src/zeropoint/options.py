@@ -35,6 +35,7 @@ class Option:
     an open end. is_many: the option takes a list. is_open: `minimum` itself is not allowed; is_open_above:
     `maximum` itself is not. choices: the names a str option accepts; empty for any text. unit: of a number,
     such as "MB". has_escapes: a shell or a line of text passes special characters as `unescape` reads them.
+    prefixes: beginnings of further texts that an option with choices accepts, as in "draft=".
     """
 
     name: str
@@ -49,12 +50,14 @@ class Option:
     unit: str = ""
     is_open_above: bool = False
     has_escapes: bool = False
+    prefixes: tuple[str, ...] = ()
 
     def check(self, value: object) -> Any:
         """The value in the option's own type. Raises BadInput naming the option and what it accepts."""
         if self.type is str and isinstance(value, str):
-            if (allowed := self.allowed()) and value not in allowed:
-                raise BadInput(choices(self.name, value, allowed))
+            is_open = any(value.startswith(prefix) for prefix in self.prefixes)
+            if (allowed := self.allowed()) and value not in allowed and not is_open:
+                raise BadInput(choices(self.name, value, (*allowed, *self.prefixes)))
             return value
         if self.type is bool and isinstance(value, bool):
             return value
@@ -70,7 +73,7 @@ class Option:
     def range(self) -> str:
         """The accepted values in words: "a number above 0 and at most 1"."""
         if allowed := self.allowed():
-            return f"one of {', '.join(allowed)}"
+            return f"one of {', '.join((*allowed, *(f'{prefix}...' for prefix in self.prefixes)))}"
         noun = {int: "a whole number", float: "a number", bool: "true or false"}.get(self.type, "a text")
         noun += f" of {self.unit}" if self.unit else ""
         if None not in (self.minimum, self.maximum) and not (self.is_open or self.is_open_above):

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 
 from zeropoint.frozen import frozen
 
-__all__ = ["Draft", "Drafter"]
+__all__ = ["MODEL_MATCH", "Draft", "Drafter"]
+
+MODEL_MATCH = -1
+"""`Draft.n_matched` of a model's guesses, which rest on no repetition."""
 
 
 @frozen
@@ -22,7 +25,14 @@ class Draft:
 
 
 class Drafter(ABC):
-    """Guesses for one text, which grows by `extend`."""
+    """Guesses for one text, which grows by `extend`.
+
+    is_free: whether a guess costs next to nothing; if not, seconds_per_guess is what it costs, 0 before the
+    first one.
+    """
+
+    is_free = True
+    seconds_per_guess = 0.0
 
     @abstractmethod
     def extend(self, ids: Sequence[int]) -> None:
@@ -31,3 +41,6 @@ class Drafter(ABC):
     @abstractmethod
     def propose(self, n: int) -> Draft:
         """Up to n guesses of the tokens after the text."""
+
+    def close(self) -> None:  # noqa: B027  # most drafters hold nothing
+        """Free what the drafter holds."""

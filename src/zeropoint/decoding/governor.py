@@ -8,11 +8,12 @@ tokens per second, and 0 where none is faster than plain decoding.
 
 from __future__ import annotations
 
-from zeropoint.decoding.drafter import Draft
+from zeropoint.decoding.drafter import MODEL_MATCH, Draft
 
 __all__ = ["Governor", "PassCosts"]
 
 MAX_GUESSES = 16
+_MAX_DRAFT = 8  # guesses of a draft model, which become less certain one after another
 _FORGET = 0.98  # weight of the guesses so far at each new one: about the last fifty count
 _SCALE_RATE, _COST_RATE = 0.2, 0.03  # how far a measurement moves the scale, and the cost of its rows
 _REFRESH = 32  # measurements after which the curve is computed again
@@ -20,8 +21,9 @@ _ROW_SHARE = 0.5  # of a pass of one row that each further row costs, until it i
 _MIN_GAIN = 1.05  # expected speed over plain decoding that makes a guess worth it
 _PROBE_EVERY = 64  # declined drafts before one is verified to see whether guesses have become better
 
-# The chance that a guess is right, by the length of its match, as if _PRIOR_WEIGHT guesses had been seen.
-_PRIORS = ((16, 0.9), (8, 0.8), (4, 0.6), (3, 0.5), (0, 0.35))
+# The chance that a guess is right, by the length of its match, or of a draft model's guess: as if
+# _PRIOR_WEIGHT guesses had been seen.
+_PRIORS = ((16, 0.9), (8, 0.8), (4, 0.6), (3, 0.5), (0, 0.35), (MODEL_MATCH, 0.7))
 _PRIOR_WEIGHT = 6.0
 
 
@@ -60,6 +62,10 @@ class PassCosts:
             self._n_fresh = 0
         return self._curve
 
+    def relative(self, seconds: float) -> float:
+        """A time as a share of a pass of one row; 0 before any pass was measured."""
+        return seconds / self._scale if self._scale else 0.0
+
     def _between(self, n_rows: int) -> float:
         if n_rows in self._cost:
             return self._cost[n_rows]
@@ -87,26 +93,38 @@ class Governor:
     def __init__(self, costs: PassCosts) -> None:
         self._costs = costs
         self._counts = {least: [p * _PRIOR_WEIGHT, _PRIOR_WEIGHT] for least, p in _PRIORS}
-        self._n_declined = 0
+        self._n_declined, self._next_probe = 0, _PROBE_EVERY
 
     def choose(self, draft: Draft, n_others: int = 0) -> int:
         """How many of the guesses to verify, in a pass that has n_others rows for other requests."""
         if not draft.tokens:
             return 0
-        right, seen = self._counts[_bucket(draft.n_matched)]
-        costs = self._costs.curve(n_others + 1 + len(draft.tokens))
+        return self._best(draft.n_matched, len(draft.tokens), n_others, 0.0)
+
+    def n_to_draft(self, n_others: int, seconds_per_guess: float) -> int:
+        """How many guesses of a draft model to ask for, given what they cost."""
+        return self._best(MODEL_MATCH, _MAX_DRAFT, n_others, self._costs.relative(seconds_per_guess))
+
+    def _best(self, n_matched: int, n_guesses: int, n_others: int, guess_cost: float) -> int:
+        """The number of guesses with the most tokens per second."""
+        right, seen = self._counts[_bucket(n_matched)]
+        costs = self._costs.curve(n_others + 1 + n_guesses)
         p, chance, n_tokens = right / seen, 1.0, float(n_others + 1)
         best, best_rate = 0, _MIN_GAIN * n_tokens / costs[n_others + 1]
-        for k in range(1, len(draft.tokens) + 1):
+        for k in range(1, n_guesses + 1):
             chance *= p
             n_tokens += chance
-            rate = n_tokens / costs[n_others + 1 + k]
+            rate = n_tokens / (costs[n_others + 1 + k] + k * guess_cost)
             if rate > best_rate:
                 best, best_rate = k, rate
         if best:
             return best
         self._n_declined += 1
-        return min(2, len(draft.tokens)) if self._n_declined % _PROBE_EVERY == 0 else 0
+        if self._n_declined < self._next_probe:
+            return 0
+        # A probe of a draft model costs much: it must read what it missed. So these become rare.
+        self._next_probe = self._n_declined * 2 if guess_cost else self._n_declined + _PROBE_EVERY
+        return min(2, n_guesses)
 
     def observe(self, draft: Draft, n_verified: int, n_right: int) -> None:
         """The first n_right of n_verified guesses were right, and the next one, if any, was wrong."""

@@ -27,3 +27,6 @@ class DecodingMethod(Protocol):
 
     def after_step(self, new_ids: Sequence[int], n_rows: int, seconds: float) -> None:
         """What the step sampled for this request. n_rows: rows of the whole step; seconds: its duration."""
+
+    def close(self) -> None:
+        """The request is over: free what the method holds."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from zeropoint import registry
@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["AUTO", "DRAFTERS", "OFF", "Speculator", "speculator"]
+__all__ = ["AUTO", "DRAFT", "DRAFTERS", "FIRST_LAYERS", "OFF", "Speculator", "speculator"]
 
 AUTO, OFF = "auto", "off"
+DRAFT, FIRST_LAYERS = MODEL_PREFIXES = ("draft=", "first-layers=")
 DRAFTERS = "zeropoint.decoding.drafters"
 _PROMPT_PART = 512  # tokens; the engine reads 256 in a step
+_FIRST_DRAFT = 4  # guesses that a draft model makes before its speed is known
 _AUTO_DRAFTER = "suffix_automaton"  # finds what prompt lookup finds, and longer matches
 
 
@@ -39,8 +41,13 @@ class Speculator:
         """The guesses that are worth verifying."""
         self._draft, self._n_verified = Draft(), 0
         self._read(len(self._unread) if self._is_decoding else _PROMPT_PART)
-        if self._is_decoding:
-            self._draft = self._drafter.propose(MAX_GUESSES)
+        if self._is_decoding and self._drafter.seconds_per_guess:
+            n = self._governor.n_to_draft(n_others, self._drafter.seconds_per_guess)
+            self._draft = self._drafter.propose(n)
+            self._n_verified = len(self._draft.tokens)
+        elif self._is_decoding:
+            n = MAX_GUESSES if self._drafter.is_free else _FIRST_DRAFT
+            self._draft = self._drafter.propose(n)
             self._n_verified = self._governor.choose(self._draft, n_others)
         return self._draft.tokens[: self._n_verified], None
 
@@ -62,18 +69,30 @@ class Speculator:
             self.n_drafted += self._n_verified
             self.n_accepted += n_right
 
+    def close(self) -> None:
+        """Free what the drafter holds."""
+        self._drafter.close()
+
     def _read(self, n: int) -> None:
         """Give the drafter the next n tokens of the prompt."""
         self._drafter.extend([self._unread.popleft() for _ in range(min(n, len(self._unread)))])
 
 
-def speculator(name: str | None, prompt: Sequence[int], costs: PassCosts) -> Speculator | None:
+def speculator(
+    name: str | None,
+    prompt: Sequence[int],
+    costs: PassCosts,
+    open_draft_model: Callable[[str], Drafter],
+) -> Speculator | None:
     """The method called `name` for a prompt: a file of `drafters/`, AUTO (also None), or None for OFF.
 
-    Raises BadInput naming the closest drafter.
+    open_draft_model: makes the drafter of a name that starts with one of `MODEL_PREFIXES`. Raises BadInput
+    naming the closest drafter.
     """
     if name == OFF:
         return None
+    if name is not None and name.startswith(MODEL_PREFIXES):
+        return Speculator(open_draft_model(name), Governor(costs), costs, prompt)
     chosen = _AUTO_DRAFTER if name is None or name == AUTO else name
     drafter = registry.load_class(DRAFTERS, chosen, Drafter, "speculation method")  # type: ignore[type-abstract]
     return Speculator(drafter(), Governor(costs), costs, prompt)

@@ -195,5 +195,11 @@ class Stepper(Protocol):
     def extend(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Append ids and return the logits after each: float32 [T, V]. Raises ContextFull."""
 
+    def read(self, ids: Sequence[int]) -> None:
+        """Append ids, as `extend`, without logits, which cost much where the vocabulary is large."""
+
     def rollback(self, n: int) -> None:
         """Remove the last n tokens."""
+
+    def close(self) -> None:
+        """Free the cache."""

@@ -33,6 +33,14 @@ class Seq2SeqStepper:
         logits_TV: NDArray[np.float32] = logits_BTV[0].float().numpy()
         return logits_TV
 
+    def read(self, ids: Sequence[int]) -> None:
+        """Append ids without returning logits."""
+        self.extend(ids)
+
     def rollback(self, n: int) -> None:
         """Remove the last n tokens."""
         self.cache.rollback(n)
+
+    def close(self) -> None:
+        """Free the cache."""
+        self.cache = self.model.new_cache()

@@ -7,6 +7,7 @@ those below (seed, max_tokens, stop, ...) or a field of a step in `sampling/step
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -59,8 +60,10 @@ _SPECULATE = Option(
     None,
     None,
     None,
-    "Guess the next tokens, which makes answers faster and never changes them: auto, off, or how to guess.",
+    "Guess the next tokens, which makes answers faster and never changes them: auto, off, or how to guess, "
+    "as in draft=smollm2:135m.",
     choices=lambda: ("auto", "off", *(name.replace("_", "-") for name in registry.names(_DRAFTERS))),
+    prefixes=("draft=", "first-layers="),
 )
 _DRAFTERS = "zeropoint.decoding.drafters"
 _LOGIT_BIAS = Option(
@@ -83,7 +86,8 @@ class SamplingParams:
     seed: of the random numbers; None for a new seed per request.
     stop: strings that end the output and are not part of it.
     stop_repetition: end an output that repeats itself without end (`sampling/repetition.py`); None is False.
-    speculate: how to guess the next tokens (`decoding/drafters/`): "auto" (also None), "off" or a drafter.
+    speculate: how to guess the next tokens (`decoding/drafters/`): "auto" (also None), "off", a drafter,
+        "draft=MODEL" or "first-layers=N".
     steps: the steps with a given parameter, in the order in which they run. `of(logit_bias={198: -100})`
     makes the step `LogitBias`.
     """
@@ -144,6 +148,10 @@ class SamplingParams:
         """The parameters for a tokenizer. spellings: returns the text of every token, in the order of ids."""
         steps = tuple(step.with_tokenizer(spellings) for step in self.steps if not step.is_identity())
         return replace(self, steps=steps)
+
+    def with_seed(self) -> SamplingParams:
+        """The parameters with a random seed if they have none: a draft model guesses with the same."""
+        return self if self.seed is not None else replace(self, seed=secrets.randbits(64))
 
     def active(self) -> tuple[Step, ...]:
         """The steps that change the output, in the order in which they run; none follows greedy sampling."""

@@ -17,7 +17,7 @@ from zeropoint.sampling.params import SamplingParams
 from zeropoint.sampling.params import options as sampling_options
 from zeropoint.server.engine_thread import Answer, EngineThread, Update
 from zeropoint.server.errors import ApiError
-from zeropoint.server.fields import Check, Field, boolean, integer, items, mapping, text
+from zeropoint.server.fields import Check, Field, boolean, integer, items, mapping, one_of, text
 from zeropoint.server.models import ModelPool, Served
 
 __all__ = ["IGNORED", "SAMPLING", "Start", "answers", "finish_reason", "sampling_params", "serving", "usage"]
@@ -40,13 +40,8 @@ IGNORED = frozenset(
     }
 )
 _MAX_STOPS = 4
-_ELSEWHERE = (
-    "logit_bias",
-    "max_tokens",
-    "seed",
-    "stop",
-    "stop_repetition",
-)  # checked below, in OpenAI's form
+# Checked below, in OpenAI's form.
+_ELSEWHERE = ("logit_bias", "max_tokens", "seed", "speculate", "stop", "stop_repetition")
 
 
 def _of_option(option: Option) -> Check:
@@ -85,6 +80,12 @@ def _logit_bias(value: Any, path: str) -> dict[str, Any]:
     return biases
 
 
+def _speculate(value: Any, path: str) -> str:
+    """A draft model is the owner's choice: a client must not make the server load models."""
+    option = next(option for option in sampling_options() if option.name == "speculate")
+    return str(one_of(*option.allowed())(value, path))
+
+
 SAMPLING: Mapping[str, Field] = {
     **{
         option.name: Field(_of_option(option), None, option.help)
@@ -94,6 +95,7 @@ SAMPLING: Mapping[str, Field] = {
     "seed": Field(integer(-(2**63), 2**64 - 1), None, "Fixes all random choices."),
     "stop": Field(_stops, (), "Up to four texts at which the answer ends; they are not part of it."),
     "logit_bias": Field(_logit_bias, None, "Numbers to add to the logits of tokens, by their ids."),
+    "speculate": Field(_speculate, None, "How to guess the next tokens; answers stay the same."),
     "n": Field(integer(1, 128), 1, "How many answers to give."),
     "stream": Field(boolean, False, "Send the answer in pieces, as it is written."),
     "stream_options": Field(_stream_options, False, "include_usage: end a stream with the token counts."),

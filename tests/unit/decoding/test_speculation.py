@@ -174,7 +174,7 @@ def test_costs_do_not_depend_on_the_length_of_the_context() -> None:
 
 
 def test_a_speculator_counts_what_was_accepted() -> None:
-    method = speculator("prompt-lookup", [1, 2, 3, 4, 1, 2], costs(1.0, 0.0))
+    method = speculator("prompt-lookup", [1, 2, 3, 4, 1, 2], costs(1.0, 0.0), no_draft_model)
     assert method is not None
     assert not method.before_step(0)[0]  # the prompt is still to be read
     method.after_step([3], 0, 1.0)
@@ -183,4 +183,8 @@ def test_a_speculator_counts_what_was_accepted() -> None:
     assert masks is None
     method.after_step([4, 1, 9], 5, 1.0)
     assert (method.n_drafted, method.n_accepted) == (4, 2)
-    assert speculator("off", [1], costs(1.0, 0.0)) is None
+    assert speculator("off", [1], costs(1.0, 0.0), no_draft_model) is None
+
+
+def no_draft_model(name: str) -> Drafter:
+    raise AssertionError(name)

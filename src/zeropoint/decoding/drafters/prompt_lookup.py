@@ -33,8 +33,13 @@ class PromptLookup(Drafter):
 
     def propose(self, n: int) -> Draft:
         """What followed the latest occurrence of the longest n-gram that occurred before."""
+        return self.propose_after((), n)
+
+    def propose_after(self, more: Sequence[int], n: int) -> Draft:
+        """As `propose`, if the text went on with these tokens, which are not remembered."""
+        end = [*self._ids[-max(_LENGTHS) :], *more][-max(_LENGTHS) :]
         for length in _LENGTHS:
-            start = self._after.get(tuple(self._ids[-length:])) if length <= len(self._ids) else None
+            start = self._after.get(tuple(end[-length:])) if length <= len(end) else None
             if start is not None:
                 return Draft(self._ids[start : start + n], length)
         return Draft()

@@ -83,6 +83,9 @@ class Guided:
         masks[-1] = self._mask
         return self._forced, masks
 
+    def close(self) -> None:
+        """Nothing to free."""
+
     def after_step(self, new_ids: Sequence[int], n_rows: int, seconds: float) -> None:
         """Consume what was sampled."""
         for token in new_ids:

@@ -214,6 +214,11 @@ class NativeStepper:
             logits: NDArray[np.float32] = self._sequence.extend(_ids(ids))
             return logits
 
+    def read(self, ids: Sequence[int]) -> None:
+        """Append ids without computing logits. Raises ContextFull."""
+        with with_limit(*self._limits):
+            self._sequence.read(_ids(ids))
+
     def rollback(self, n: int) -> None:
         """Remove the last n tokens."""
         self._sequence.rollback(n)

@@ -9,6 +9,7 @@ from zeropoint.decoding.speculator import speculator
 from zeropoint.sampling.params import SamplingParams
 
 if TYPE_CHECKING:
+    from zeropoint.decoding.drafter import Drafter
     from zeropoint.decoding.guidance.guide import Guide
     from zeropoint.decoding.method import DecodingMethod
     from zeropoint.engine.session.model import Model
@@ -21,7 +22,11 @@ def decoding_method(
 ) -> DecodingMethod | None:
     """The method for a prompt. A guide guesses on its own where it leaves one choice. Raises BadInput."""
     if guide is None:
-        return speculator(params.speculate, ids, model.streams.pass_costs)
+
+        def open_draft_model(name: str) -> Drafter:
+            return model.draft_models.drafter(name, params, len(ids))
+
+        return speculator(params.speculate, ids, model.streams.pass_costs, open_draft_model)
     from zeropoint.decoding.guidance.guided import Guided  # here: loads numpy and llguidance
 
     return Guided(model.guide_tokenizer, guide)

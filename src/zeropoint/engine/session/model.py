@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from zeropoint.decoding.guidance.guide import Guide
     from zeropoint.decoding.guidance.guided import GuideTokenizer
     from zeropoint.engine.session.chat_request import ChatRequest
+    from zeropoint.engine.session.draft_models import DraftModels
     from zeropoint.tokenizers.chat.reply.reply_format import ReplyFormat
     from zeropoint.tokenizers.chat.template import ChatTemplate
 
@@ -164,6 +165,13 @@ class Model(Inspection):
         return typed.value_of(kind, self.chat(messages, params, guide=guide, **sampling).text())
 
     @cached_property
+    def draft_models(self) -> DraftModels:
+        """Smaller models that guess this one's tokens, by the name that `speculate` gives them."""
+        from zeropoint.engine.session.draft_models import DraftModels
+
+        return DraftModels(self)
+
+    @cached_property
     def guide_tokenizer(self) -> GuideTokenizer:
         """The tokenizer as guided generation needs it. Raises BadInput."""
         from zeropoint.decoding.guidance.guided import GuideTokenizer
@@ -229,6 +237,8 @@ class Model(Inspection):
         """Free weights and KV cache and stop the template's worker; later calls raise BadInput."""
         if "template" in self.__dict__:
             self.template.close()
+        if "draft_models" in self.__dict__:
+            self.draft_models.close()
         self.engine.close()
 
     def __repr__(self) -> str:
@@ -272,7 +282,7 @@ class Model(Inspection):
             shown_ids=chat.shown_ids if chat else frozenset(),
         )
         stop_ids = sorted(self.tokenizer.stop_ids)
-        params = params.with_tokenizer(self._spellings)
+        params = params.with_tokenizer(self._spellings).with_seed()
         return Stream(
             self.streams,
             text,

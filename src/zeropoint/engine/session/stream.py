@@ -100,7 +100,9 @@ class StreamMultiplexer:
     def forget(self, request_id: int) -> None:
         """Cancel the request if it is running, and drop its pending events."""
         self._pending.pop(request_id, None)
-        self._methods.pop(request_id, None)
+        method = self._methods.pop(request_id, None)
+        if method is not None:
+            method.close()
         self._decoding.discard(request_id)
         with contextlib.suppress(BadInput):  # a closed engine has no requests
             self.engine.cancel(request_id)

@@ -219,6 +219,10 @@ class TorchStepper:
         self._ids += new
         return logits_TV[-len(new) :]
 
+    def read(self, ids: Sequence[int]) -> None:
+        """Append ids; the logits are computed, too, because the module has no pass without them."""
+        self.extend(ids)
+
     def rollback(self, n: int) -> None:
         """Remove the last n tokens. Raises BadInput if there are fewer."""
         if not 0 <= n <= self.n_tokens:
