@@ -7,16 +7,21 @@ slow moment of the machine meets all of them. The figures are medians over round
 from __future__ import annotations
 
 import statistics
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from zeropoint.decoding.decoded import Decoded
 from zeropoint.decoding.speculator import OFF, Speculator
 from zeropoint.engine.session.model import Model
 from zeropoint.files.toml_text import read_toml
 
-__all__ = ["DecodingGain", "measure_decoding", "read_prompts"]
+__all__ = ["READABLE", "DecodingGain", "measure_decoding", "read_prompts"]
+
+READABLE = ("without-cache", "lookahead", "threshold", "contrastive")
+"""Methods over a `Stepper` (`decoding/`), whose time includes reading the prompt."""
 
 PROMPTS = Path(__file__).with_name("decoding_prompts.toml")
 
@@ -25,8 +30,8 @@ PROMPTS = Path(__file__).with_name("decoding_prompts.toml")
 class DecodingGain:
     """One method on one category. speeds: tokens per second of each round, without the first token.
 
-    n_drafted, n_accepted: guesses verified and accepted. is_identical: whether all answers are those of plain
-    decoding.
+    n_drafted, n_accepted: guesses verified and accepted. n_rows: rows computed for n_tokens. is_identical:
+    whether all answers are those of plain decoding.
     """
 
     method: str
@@ -35,6 +40,7 @@ class DecodingGain:
     n_drafted: int = 0
     n_accepted: int = 0
     n_tokens: int = 0
+    n_rows: int = 0
     is_identical: bool = True
 
     @property
@@ -50,7 +56,7 @@ class DecodingGain:
     @property
     def rows_per_token(self) -> float:
         """Rows that passes computed for each token of the answer: 1 without wasted guesses."""
-        return (self.n_tokens + self.n_drafted - self.n_accepted) / self.n_tokens
+        return self.n_rows / self.n_tokens
 
 
 def read_prompts(path: Path = PROMPTS) -> dict[str, list[str]]:
@@ -87,14 +93,47 @@ def measure_decoding(
     return [found[key] for key in found]
 
 
+def _decode_readable(model: Model, ids: Sequence[int], method: str, max_tokens: int) -> Decoded:
+    """A method of `READABLE` over steppers of the native engine."""
+    from zeropoint.decoding import contrastive, lookahead, threshold, without_cache
+
+    n_layers = model.blueprint.n_layers
+    if method == "without-cache":
+        return without_cache.decode(model.stepper, ids, max_tokens)
+    if method == "lookahead":
+        return lookahead.decode(model.stepper(), ids, max_tokens)
+    if method == "threshold":
+        draft = model.draft_models.stepper(f"first-layers={max(1, n_layers * 2 // 3)}")
+        return threshold.decode(model.stepper(), draft, ids, max_tokens)
+    return contrastive.contrastive_search(model.engine, model.blueprint, ids, max_tokens)
+
+
+def _answer_readable(
+    model: Model, text: str, method: str, max_tokens: int, result: DecodingGain, counts: bool
+) -> tuple[float, list[int]]:
+    ids = model.encode_chat([{"role": "user", "content": text}])
+    start = time.perf_counter()
+    decoded = _decode_readable(model, ids, method, max_tokens)
+    seconds = time.perf_counter() - start
+    found = next((i for i, token in enumerate(decoded.ids) if token in model.tokenizer.stop_ids), max_tokens)
+    if counts:
+        result.n_tokens += len(decoded.ids)
+        result.n_rows += decoded.n_rows - len(ids)
+    return seconds, decoded.ids[:found]
+
+
 def _answer(
     model: Model, text: str, method: str, max_tokens: int, result: DecodingGain, counts: bool
 ) -> tuple[float, list[int]]:
+    if method in READABLE:
+        return _answer_readable(model, text, method, max_tokens, result, counts)
     stream = model.chat(text, max_tokens=max_tokens, temperature=0, speculate=method)
     stream.text()
     if counts:
         result.n_tokens += len(stream.token_ids)
+        result.n_rows += len(stream.token_ids)
         if isinstance(stream.method, Speculator):
             result.n_drafted += stream.method.n_drafted
             result.n_accepted += stream.method.n_accepted
+            result.n_rows += stream.method.n_drafted - stream.method.n_accepted
     return max(stream.timings.predicted_ms / 1000, 1e-9), stream.token_ids

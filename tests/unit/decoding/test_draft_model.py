@@ -69,13 +69,13 @@ def test_an_equal_model_guesses_right_greedy_and_sampled(model, second_stage: bo
         choose = choice_of(params)
         expected = greedy(model.stepper(), PROMPT, 30) if params.seed is None else None
         drafter = DraftModel(model.stepper(), choose, second_stage=second_stage)
-        answer, n_passes = decode(
+        decoded = decode(
             model.stepper(), drafter, PROMPT, 30, choose=lambda row, at, choose=choose: choose(row, [0] * at)
         )
         if expected is not None:
-            assert answer == expected
-        assert len(answer) == 30
-        assert n_passes <= 15  # five tokens a pass, less where the model itself is unsure
+            assert decoded.ids == expected
+        assert len(decoded.ids) == 30
+        assert decoded.n_passes <= 15  # five tokens a pass, less where the model itself is unsure
 
 
 def test_a_draft_ends_where_the_model_is_unsure(model) -> None:

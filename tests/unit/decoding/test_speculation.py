@@ -88,9 +88,9 @@ def test_the_automaton_finds_the_longest_repeated_end() -> None:
 def test_speculative_decoding_equals_greedy_decoding(model, wrong_every: int) -> None:
     prompt = [5, 6, 7, 8]
     expected = greedy(model.stepper(), prompt, 24)
-    answer, n_passes = decode(model.stepper(), Oracle(4, expected, wrong_every), prompt, 24)
-    assert answer == expected
-    assert n_passes == {0: 5, 1: 24, 3: 9}[wrong_every]
+    decoded = decode(model.stepper(), Oracle(4, expected, wrong_every), prompt, 24)
+    assert decoded.ids == expected
+    assert decoded.n_passes == {0: 5, 1: 24, 3: 9}[wrong_every]
 
 
 @pytest.mark.parametrize("name", ["auto", *registry.names("zeropoint.decoding.drafters")])

@@ -31,6 +31,7 @@ Examples:
   zeropoint bench --model ./my-model.gguf --json
   zeropoint bench --prefill 2048 --decode 16,2048
   zeropoint bench decoding
+  zeropoint bench decoding --method lookahead --method first-layers=10
   zeropoint bench --quality --formats q8_0,q4_1,q4_0 --text novel.txt
 """
 
@@ -77,6 +78,16 @@ Examples:
     show_default=True,
     help="With --quality: read this many tokens of the text.",
 )
+@help_page.option(
+    "--method",
+    "methods",
+    group="Compare decoding methods",
+    multiple=True,
+    metavar="NAME",
+    help="With `decoding`: a method to compare with plain decoding, as in prompt-lookup, draft=MODEL, "
+    "first-layers=10, lookahead, threshold, contrastive or without-cache. Repeatable. Default: those of "
+    "--speculate.",
+)
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object; speeds are in tokens per second."
 )
@@ -92,6 +103,7 @@ def command(
     formats: str | None,
     text: Path | None,
     tokens: int,
+    methods: tuple[str, ...],
     as_json: bool,
     **flags: Any,
 ) -> None:
@@ -103,8 +115,10 @@ def command(
     """
     settings = options.read(flags)
     if what is not None:
-        _decoding(console, settings, runs or 3, as_json)
+        _decoding(console, settings, methods, runs or 3, as_json)
         return
+    if methods:
+        raise BadInput("--method only applies to `bench decoding`; add the word, or remove the option")
     if quality:
         _quality(console, settings, formats, text, tokens, runs or 3, as_json)
         return
@@ -187,12 +201,18 @@ def _speed(
     console.notice(f"{engine.isa}, {engine.n_threads} threads, median of {runs} runs")
 
 
-def _decoding(console: Console, settings: Settings, runs: int, as_json: bool) -> None:
+def _decoding(
+    console: Console, settings: Settings, methods: tuple[str, ...], runs: int, as_json: bool
+) -> None:
     from zeropoint import registry
     from zeropoint.decoding.speculator import AUTO, DRAFTERS
-    from zeropoint.evaluate.decoding import measure_decoding, read_prompts
+    from zeropoint.evaluate.decoding import READABLE, measure_decoding, read_prompts
+    from zeropoint.sampling.params import SamplingParams
 
-    methods = [AUTO, *(name.replace("_", "-") for name in registry.names(DRAFTERS))]
+    for name in methods:
+        if name not in READABLE:
+            SamplingParams.of(speculate=name)  # names the choices
+    methods = methods or (AUTO, *(name.replace("_", "-") for name in registry.names(DRAFTERS)))
     with open_model.open_model(settings, console, will_chat=True) as model:
         found = measure_decoding(
             model,

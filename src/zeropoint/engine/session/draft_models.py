@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from zeropoint import _native
 from zeropoint.decoding.draft_model import Choose, DraftModel
 from zeropoint.decoding.speculator import FIRST_LAYERS
-from zeropoint.engine.native.engine import NativeEngine
+from zeropoint.engine.native.engine import NativeEngine, NativeStepper
 from zeropoint.engine_options import EngineOptions
 from zeropoint.errors import BadInput
 from zeropoint.sampling.params import SamplingParams
@@ -35,9 +35,13 @@ class DraftModels:
 
         Raises BadInput for a model that cannot be a draft, and what `load` raises.
         """
+        return DraftModel(self.stepper(name), choice_of(params, n_prompt))
+
+    def stepper(self, name: str) -> NativeStepper:
+        """A new sequence of a draft model, which is loaded first if necessary. Raises as `drafter`."""
         if name not in self._engines:
             self._engines[name] = self._open(name)
-        return DraftModel(self._engines[name].stepper(), choice_of(params, n_prompt))
+        return self._engines[name].stepper()
 
     def close(self) -> None:
         """Free all draft models."""
