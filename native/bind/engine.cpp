@@ -95,7 +95,8 @@ void open_engine(PyEngine* self, const std::vector<nb::bytes>& paths, const nb::
 
 int64_t submit(PyEngine& self, const Ids& prompt, const Steps& steps, uint64_t seed,
                const std::vector<int32_t>& stop_ids, int max_tokens, bool logprob, int n_top_logprobs,
-               const std::vector<InterventionFields>& interventions) {
+               const std::vector<InterventionFields>& interventions,
+               const std::vector<int32_t>& logprob_ids) {
     const InUse guard(self);
     std::vector<SamplerStep> specs;
     for (const auto& [name, fields] : steps) specs.push_back({name, {fields.begin(), fields.end()}});
@@ -107,7 +108,8 @@ int64_t submit(PyEngine& self, const Ids& prompt, const Steps& steps, uint64_t s
                             max_tokens,
                             logprob,
                             make_interventions(interventions, self.engine->spec()),
-                            n_top_logprobs};
+                            n_top_logprobs,
+                            logprob_ids};
     Result<int64_t> id = self.engine->submit(std::move(request));
     if (!id.ok()) fail(id.error(), self);
     return id.value();
@@ -312,7 +314,7 @@ void bind_engine(nb::module_& m) {
                  "exact: bool, cache: dict[str, object], load_gate: LoadGate | None = None) -> None"))
         .def("submit", &submit, nb::arg("prompt"), nb::arg("steps"), nb::arg("seed"), nb::arg("stop_ids"),
              nb::arg("max_tokens"), nb::arg("logprob"), nb::arg("n_top_logprobs"), nb::arg("interventions"),
-             "Queues a request and returns its id.")
+             nb::arg("logprob_ids"), "Queues a request and returns its id.")
         .def("steer", &steer, nb::arg("request"), nb::arg("draft"), nb::arg("masks") = nb::none(),
              nb::sig("def steer(self, request: int, draft: numpy.typing.NDArray[numpy.int32], "
                      "masks: numpy.typing.NDArray[numpy.uint32] | None = None) -> None"),
@@ -328,7 +330,7 @@ void bind_engine(nb::module_& m) {
              "right. Returns tuples (request, "
              "token, logprob, finish, n_prompt, n_cached, n_read, top), where top lists (token, logprob) of "
              "the "
-             "most probable tokens.")
+             "most probable tokens, then those of logprob_ids.")
         .def("has_work", &has_work)
         .def("score", &score, nb::arg("ids"),
              nb::sig("def score(self, ids: numpy.typing.NDArray[numpy.int32]) -> "

@@ -90,6 +90,7 @@ Result<int64_t> Engine::submit(GenerateRequest request) {
     if (request.n_top_logprobs < 0 || request.n_top_logprobs > config_.spec.n_vocab)
         return invalid("top_logprobs must be 0 to " + std::to_string(config_.spec.n_vocab) + "; got " +
                        std::to_string(request.n_top_logprobs));
+    if (Status status = check_ids(request.logprob_ids); !status.ok()) return status.error();
     const int n_prompt = static_cast<int>(request.prompt.size());
     if (Status status = sequences_.check_fits(n_prompt); !status.ok()) return status.error();
     return scheduler_.submit(std::move(request));
@@ -138,6 +139,8 @@ int32_t Engine::sample(ActiveRequest& r, int row, StepEvent& event) {
             for (const int32_t id :
                  top_ids(raw_logits.data(), config_.spec.n_vocab, r.request.n_top_logprobs))
                 event.top.push_back({id, raw_logits[static_cast<size_t>(id)] - normalizer});
+        for (const int32_t id : r.request.logprob_ids)
+            event.top.push_back({id, raw_logits[static_cast<size_t>(id)] - normalizer});
     }
     tokens.push_back(token);
     ++r.n_generated;

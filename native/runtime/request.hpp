@@ -20,6 +20,7 @@ struct GenerateRequest {
     bool wants_logprob = false;            // report the log-probability of each token
     std::shared_ptr<const Interventions> interventions = nullptr;  // null: none
     int n_top_logprobs = 0;  // with wants_logprob: also report this many of the most probable tokens
+    std::vector<int32_t> logprob_ids = {};  // ... and these tokens, after the most probable ones
 };
 
 // What the caller knows about the next tokens of a request. Used once, by the step that samples the next one.

@@ -172,7 +172,7 @@ class Engine:
 
     def __init__(self, paths: _Sequence[bytes], spec: dict[str, object], tensor_names: Mapping[str, tuple[str, int, _Sequence[tuple[int, int]], str]], n_threads: int, isa: str, exact: bool, cache: dict[str, object], load_gate: LoadGate | None = None) -> None: ...
 
-    def submit(self, prompt: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], steps: _Sequence[tuple[str, Mapping[str, float]]], seed: int, stop_ids: _Sequence[int], max_tokens: int, logprob: bool, n_top_logprobs: int, interventions: _Sequence[tuple[str, int, int, int, int, int, float, _Sequence[float]]]) -> int:
+    def submit(self, prompt: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], steps: _Sequence[tuple[str, Mapping[str, float]]], seed: int, stop_ids: _Sequence[int], max_tokens: int, logprob: bool, n_top_logprobs: int, interventions: _Sequence[tuple[str, int, int, int, int, int, float, _Sequence[float]]], logprob_ids: _Sequence[int]) -> int:
         """Queues a request and returns its id."""
 
     def steer(self, request: int, draft: numpy.typing.NDArray[numpy.int32], masks: numpy.typing.NDArray[numpy.uint32] | None = None) -> None:
@@ -185,7 +185,7 @@ class Engine:
 
     def step(self) -> list[tuple[int, int | None, float | None, Literal['stop', 'length', 'cancelled'] | None, int, int, int, list[tuple[int, float]]]]:
         """
-        Advances the scheduled requests by one chunk of prompt or one token, more if guesses are right. Returns tuples (request, token, logprob, finish, n_prompt, n_cached, n_read, top), where top lists (token, logprob) of the most probable tokens.
+        Advances the scheduled requests by one chunk of prompt or one token, more if guesses are right. Returns tuples (request, token, logprob, finish, n_prompt, n_cached, n_read, top), where top lists (token, logprob) of the most probable tokens, then those of logprob_ids.
         """
 
     def has_work(self) -> bool: ...

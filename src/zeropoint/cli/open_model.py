@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zeropoint.cli.console import Console
@@ -10,8 +11,9 @@ from zeropoint.settings import Settings
 
 if TYPE_CHECKING:
     from zeropoint.engine.session.model import Model
+    from zeropoint.engine.session.text_encoder import TextEncoder
 
-__all__ = ["model_name", "open_model", "warn_about_threads"]
+__all__ = ["find_encoder", "model_name", "open_embedder", "open_model", "warn_about_threads"]
 
 
 def model_name(settings: Settings) -> str:
@@ -43,6 +45,24 @@ def open_model(settings: Settings, console: Console, *, will_chat: bool = False)
             notify=console.notice,
             ask_licence=ask_licence(console),
         )
+
+
+def open_embedder(settings: Settings, console: Console) -> Model | TextEncoder:
+    """As `open_model`, or an encoder if the settings name one."""
+    encoder = find_encoder(model_name(settings), console)
+    return open_model(settings, console) if encoder is None else encoder
+
+
+def find_encoder(name: str, console: Console) -> TextEncoder | None:
+    """The encoder at a path; None if the name is that of another model."""
+    path = Path(name).expanduser()
+    if not path.exists():
+        return None
+    from zeropoint.engine.session import text_encoder
+
+    if not text_encoder.is_encoder(path):
+        return None
+    return text_encoder.load_encoder(path, path.name, console.notice)
 
 
 def warn_about_threads(settings: Settings, console: Console) -> None:

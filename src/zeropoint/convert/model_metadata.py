@@ -33,7 +33,7 @@ from zeropoint.weights.open_model import OpenedModel
 from zeropoint.weights.packing import PackedTensor
 from zeropoint.weights.run_checkpoint import RunCheckpoint
 
-__all__ = ["folder_files", "gguf_metadata"]
+__all__ = ["folder_files", "gguf_metadata", "tokenizer_metadata"]
 
 Notify = Callable[[str], None]
 Sampling = Mapping[str, float]
@@ -73,7 +73,7 @@ def gguf_metadata(
         general["general.license"] = licence[1]
     generation = "generation_config.json"
     recommended |= to_gguf(from_generation_config(file.json(generation), f"{file.name}/{generation}", notify))
-    return general | recommended | about | family | _tokenizer_metadata(opened, file, notify)
+    return general | recommended | about | family | tokenizer_metadata(opened, notify)
 
 
 def folder_files(
@@ -120,7 +120,11 @@ def folder_files(
     return {"config.json": _config(config, form, tensors), "README.md": card, **files}
 
 
-def _tokenizer_metadata(opened: OpenedModel, file: HfFolder, notify: Notify) -> dict[str, Any]:
+def tokenizer_metadata(opened: OpenedModel, notify: Notify) -> dict[str, Any]:
+    """The `tokenizer.*` keys of a Hugging Face folder; none, with a notice, if it has no tokenizer."""
+    file = opened.file
+    if not isinstance(file, HfFolder):
+        raise TypeError(f"{file.name} is no Hugging Face folder")
     if "tokenizer.json" not in file.files and "tokenizer.model" in file.files:
         names = ("tokenizer_config.json", "generation_config.json", "added_tokens.json")
         json_files = {name: file.json(name) for name in names} | {"config.json": file.config}

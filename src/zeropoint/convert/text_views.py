@@ -150,13 +150,17 @@ def _open_library(path: Path) -> tokenizers.Tokenizer:
     try:
         with quiet_panics():
             # not `from_file`, which refuses a byte-order mark
-            return tokenizers.Tokenizer.from_str(path.read_text("utf-8-sig"))
+            library = tokenizers.Tokenizer.from_str(path.read_text("utf-8-sig"))
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as failure:  # a Rust panic is not an Exception
         raise BadModelFile(
             f"{path}: the tokenizers library cannot open it: {printable(str(failure), 200)}"
         ) from None
+    # A file may ask for batches of one length, as those of sentence-transformers do; that is not its text.
+    library.no_padding()
+    library.no_truncation()
+    return library
 
 
 def _encode_plain(library: tokenizers.Tokenizer, text: str) -> list[int]:

@@ -2,7 +2,7 @@
 
 Su et al., "A contrastive framework for neural text generation", 2022, equation 5. Greedy decoding repeats
 itself because the representations of its tokens become alike. Of the k most probable tokens this takes the
-one with the largest (1 - alpha) * probability - alpha * (largest cosine with an earlier token's representation).
+one with the largest (1 - alpha) * probability - alpha * (largest cosine with an earlier representation).
 
 The representation is the residual stream after the last block, which a tap records in either engine. Each
 candidate needs a pass over the text, so this is slow: a method to read and to compare.

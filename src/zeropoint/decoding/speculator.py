@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["AUTO", "DRAFT", "DRAFTERS", "FIRST_LAYERS", "OFF", "Speculator", "speculator"]
+__all__ = ["AUTO", "DRAFT", "DRAFTERS", "FIRST_LAYERS", "MODEL_PREFIXES", "OFF", "Speculator", "speculator"]
 
 AUTO, OFF = "auto", "off"
 DRAFT, FIRST_LAYERS = MODEL_PREFIXES = ("draft=", "first-layers=")

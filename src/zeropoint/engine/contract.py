@@ -32,8 +32,8 @@ class Request:
 
     stop_ids: tokens that end the answer and are not part of it. wants_logprobs: also return
     log-probabilities, at the cost of a pass over the logits for each token; n_top_logprobs: also those of
-    this many of the most probable tokens. interventions: modify the forward passes; such a request shares no
-    KV cache with others.
+    this many of the most probable tokens; logprob_ids: and of these. interventions: modify the forward
+    passes; such a request shares no KV cache with others.
     """
 
     prompt_ids: Sequence[int]
@@ -42,6 +42,7 @@ class Request:
     wants_logprobs: bool = False
     n_top_logprobs: int = 0
     interventions: Sequence[Intervention] = ()
+    logprob_ids: Sequence[int] = ()
 
 
 @frozen
@@ -53,7 +54,8 @@ class Event:
     finish: the reason that the request ended, on its last event only.
     n_prompt, n_cached: prompt tokens in total, and those taken from the KV cache.
     n_read: prompt tokens read so far, including cached ones (progress of the prefill).
-    top_logprobs: (token, logprob) of the most probable tokens, most probable first, ties by ascending id.
+    top_logprobs: (token, logprob) of the most probable tokens, most probable first, ties by ascending id;
+    then those of `Request.logprob_ids`.
     """
 
     request: int

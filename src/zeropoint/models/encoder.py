@@ -20,7 +20,11 @@ class Encoder(ModelBase):
 
         mask_BT: 1 for a token, 0 for padding (on the right). types_BT: segment of each token, by default 0.
         """
+        return self.logits(self.hidden(ids_BT, mask_BT, types_BT))
+
+    def hidden(self, ids_BT: Tensor, mask_BT: Tensor | None = None, types_BT: Tensor | None = None) -> Tensor:
+        """The final hidden states, which the head reads: [B, T, D]. Arguments as in `forward`."""
         positions = token_positions(ids_BT, None, mask_BT)
         x_BTD: Tensor = self.embedding(ids_BT, positions.positions_BT, types_BT)
         x_BTD = self.blocks(self.dropout(x_BTD), positions)
-        return self.logits(self.normalize(x_BTD))
+        return self.normalize(x_BTD)

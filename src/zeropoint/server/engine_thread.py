@@ -19,13 +19,16 @@ from typing import TypeVar
 from zeropoint.engine.session.logprobs import TokenLogprob
 from zeropoint.engine.session.model import Model
 from zeropoint.engine.session.stream import Stream
+from zeropoint.engine.session.text_encoder import TextEncoder
+from zeropoint.errors import BadInput
 from zeropoint.frozen import frozen
 from zeropoint.server.errors import ApiError, of_exception
 from zeropoint.tokenizers.chat.reply.events import ReplyEvent
 
-__all__ = ["Answer", "EngineThread", "Update"]
+__all__ = ["Answer", "AnyModel", "EngineThread", "Update", "writer"]
 
 T = TypeVar("T")
+AnyModel = Model | TextEncoder
 _LOG = logging.getLogger("zeropoint.server")
 
 
@@ -106,13 +109,20 @@ class _Queues:
         return sum(map(len, self.waiting.values()))
 
 
+def writer(model: AnyModel) -> Model:
+    """The model as one that writes text. Raises BadInput for an encoder."""
+    if isinstance(model, TextEncoder):
+        raise BadInput(f"{model.name} is an encoder: it turns texts into vectors and writes none")
+    return model
+
+
 class EngineThread:
     """Runs a model for an event loop.
 
     max_running: answers that the engine works on at once; max_waiting: those that may wait besides.
     """
 
-    def __init__(self, model: Model, max_running: int, max_waiting: int) -> None:
+    def __init__(self, model: AnyModel, max_running: int, max_waiting: int) -> None:
         self.model = model
         self.n_steps = self.n_prompt_tokens = self.n_cached_tokens = self.n_completion_tokens = 0
         self._max_running, self._max_waiting = max_running, max_waiting
@@ -148,7 +158,7 @@ class EngineThread:
             self._changed.notify()
         return answer
 
-    async def call(self, function: Callable[[Model], T]) -> T:
+    async def call(self, function: Callable[[AnyModel], T]) -> T:
         """Run a short function of the model between two steps. Raises what it raises."""
         loop = asyncio.get_running_loop()
         result: asyncio.Future[T] = loop.create_future()
@@ -211,7 +221,7 @@ class EngineThread:
             if answer is None:
                 return
             try:
-                stream = answer.start(self.model)
+                stream = answer.start(writer(self.model))
             except Exception as error:
                 self._send({answer: [self._failure(error)]})
                 continue
@@ -221,7 +231,7 @@ class EngineThread:
 
     def _step(self) -> None:
         try:
-            self.model.streams.step()
+            writer(self.model).streams.step()
         except Exception as error:
             self._fail_all(self._failure(error))
             return

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 
 from starlette.concurrency import run_in_threadpool
 
-from zeropoint.engine.session.model import Model
 from zeropoint.errors import ZeropointError
 from zeropoint.frozen import frozen
-from zeropoint.server.engine_thread import EngineThread
+from zeropoint.server.engine_thread import AnyModel, EngineThread
 from zeropoint.server.errors import ApiError
 
 __all__ = ["ModelPool", "PoolLimits", "Served"]
@@ -51,14 +50,13 @@ class Served:
         """Memory of weights and one context; 0 if it is not loaded."""
         if self.thread is None:
             return 0
-        engine = self.thread.model.engine
-        return engine.weight_bytes + engine.cache_bytes
+        return self.thread.model.memory_bytes
 
 
 class ModelPool:
     """The served models by name. The first is the default of requests without a model."""
 
-    def __init__(self, names: list[str], load: Callable[[str], Model], limits: PoolLimits) -> None:
+    def __init__(self, names: list[str], load: Callable[[str], AnyModel], limits: PoolLimits) -> None:
         now = int(time.time())
         self.models: Mapping[str, Served] = {name: Served(name, now) for name in names}
         self.limits = limits

@@ -1,6 +1,7 @@
 """Turn texts into vectors, whose cosine says how alike two texts are.
 
-A decoder that was not trained for it orders texts only roughly; an embedding model does it well.
+A decoder that was not trained for it orders texts only roughly; an embedding model does it well. An encoder
+such as all-MiniLM-L6-v2 is a GGUF file or a Hugging Face folder, and runs in torch.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ GROUP = "Use"
 _EXAMPLES = """\b
 Examples:
   zeropoint embed "a cat" "a kitten" "a car"
+  zeropoint embed --model all-MiniLM-L6-v2/ "a cat" "a kitten"
   zeropoint embed --json < lines.txt > vectors.jsonl
 """
 
@@ -27,10 +29,10 @@ Examples:
 @options.engine
 @help_page.option(
     "--pooling",
-    type=click.Choice(["mean", "last"]),
+    type=click.Choice(["mean", "last", "cls"]),
     default="mean",
     show_default=True,
-    help="Take the mean of the last hidden states, or that of the last token.",
+    help="Take the mean of the last hidden states, that of the last token, or of the first (cls).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per text: text, embedding.")
 @click.make_pass_decorator(Console, ensure=True)
@@ -46,7 +48,7 @@ def command(console: Console, /, texts: tuple[str, ...], pooling: str, as_json: 
         texts = tuple(line for line in sys.stdin.read().splitlines() if line.strip())
     if not texts:
         raise BadInput("there is no text; give at least one, or one per line on stdin")
-    with open_model.open_model(settings, console) as model:
+    with open_model.open_embedder(settings, console) as model:
         vectors = model.embed(list(texts), pooling=pooling)
     if as_json:
         for text, vector in zip(texts, vectors.tolist(), strict=True):

@@ -15,7 +15,7 @@ from zeropoint.cli import help_page, options
 from zeropoint.cli.console import Console
 from zeropoint.cli.licence_question import ask_licence
 from zeropoint.cli.names import model_names
-from zeropoint.cli.open_model import model_name, warn_about_threads
+from zeropoint.cli.open_model import find_encoder, model_name, warn_about_threads
 from zeropoint.errors import BadInput
 from zeropoint.settings import Settings
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from zeropoint.engine.session.model import Model
+    from zeropoint.engine.session.text_encoder import TextEncoder
 
 GROUP = "Use"
 _EXAMPLES = """\b
@@ -128,9 +129,12 @@ def command(console: Console, /, models: tuple[str, ...], **flags: Any) -> None:
     run.run(listener, pool, guard, drain_seconds=30)
 
 
-def _loader(settings: Settings, console: Console) -> Callable[[str], Model]:
-    def load(name: str) -> Model:
+def _loader(settings: Settings, console: Console) -> Callable[[str], Model | TextEncoder]:
+    def load(name: str) -> Model | TextEncoder:
         from zeropoint.engine.session.load import load
+
+        if (encoder := find_encoder(name, console)) is not None:
+            return encoder
 
         with console.progress(f"fetching {name}") as report:
             return load(

@@ -92,6 +92,7 @@ class NativeEngine:
                     request.wants_logprobs,
                     request.n_top_logprobs,
                     self._native_interventions(request.interventions),
+                    list(request.logprob_ids),
                 )
             )
 

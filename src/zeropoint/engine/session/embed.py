@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from zeropoint.engine.session.model import Model
 
-__all__ = ["POOLINGS", "Pooling", "embed"]
+__all__ = ["POOLINGS", "Pooling", "check_pooling", "embed", "pool"]
 
-Pooling = Literal["mean", "last"]
-POOLINGS: tuple[Pooling, ...] = ("mean", "last")
+Pooling = Literal["mean", "last", "cls"]
+POOLINGS: tuple[Pooling, ...] = ("mean", "last", "cls")
 _GAIN, _BIAS = "output_norm.weight", "output_norm.bias"
 
 
@@ -31,18 +31,32 @@ def embed(
     """One vector per text (or list of token ids): float32 [N, D]. Raises BadInput, ContextFull."""
     import numpy as np
 
-    if pooling not in POOLINGS:
-        raise BadInput(choices("pooling", pooling, POOLINGS))
+    check_pooling(pooling)
     vectors = np.empty((len(texts), model.blueprint.d_model), np.float32)
     for row, text in enumerate(texts):
         if not len(text):
             raise BadInput(f"text {row + 1} is empty; an embedding needs at least one token")
         point = f"blocks.{model.blueprint.n_layers - 1}.after_ffn"
         states_TD = _final_norm(model, model.trace(text, [point])[point])
-        vectors[row] = states_TD[-1] if pooling == "last" else states_TD.mean(axis=0)
+        vectors[row] = pool(states_TD, pooling)
     if normalize:
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return vectors
+
+
+def check_pooling(pooling: str) -> None:
+    """Raise BadInput for an unknown pooling."""
+    if pooling not in POOLINGS:
+        raise BadInput(choices("pooling", pooling, POOLINGS))
+
+
+def pool(states_TD: NDArray[np.float32], pooling: str) -> NDArray[np.float32]:
+    """One vector [D] from the hidden states of a text: their mean, that of the last or of the first token."""
+    if pooling == "mean":
+        mean_D: NDArray[np.float32] = states_TD.mean(axis=0)
+        return mean_D
+    chosen_D: NDArray[np.float32] = states_TD[-1 if pooling == "last" else 0]
+    return chosen_D
 
 
 def _final_norm(model: Model, x_TD: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.interventions import Intervention
+from zeropoint.decoding.speculator import MODEL_PREFIXES
 from zeropoint.engine.native.engine import NativeEngine
 from zeropoint.engine.session.decoding_method import decoding_method
 from zeropoint.engine.session.inspection import Inspection
@@ -91,6 +92,7 @@ class Model(Inspection):
         *,
         logprobs: bool = False,
         top_logprobs: int = 0,
+        named_logprobs: Sequence[str | int] = (),
         tools: Sequence[Mapping[str, Any]] | None = None,
         thinking: bool | None = None,
         template_kwargs: Mapping[str, Any] | None = None,
@@ -104,7 +106,7 @@ class Model(Inspection):
         Sampling: `params`, or flat names such as temperature=0.2; the publisher's recommendation (`defaults`)
         fills the rest, then `CHAT_DEFAULTS` of `zeropoint.sampling.recommended`.
         logprobs: collect the log-probability of each token in `Stream.logprobs`; top_logprobs: also those of
-        this many of the most probable tokens.
+        this many of the most probable tokens; named_logprobs: and of these, by text (" Paris") or id.
         tools: what the model may call, in OpenAI's form; calls are in `Stream.tool_calls` and its events.
         thinking: whether to reason before the answer, if the template has a switch; the reasoning is in
         `Stream.reasoning`. template_kwargs: other variables of the template, such as reasoning_effort.
@@ -120,7 +122,7 @@ class Model(Inspection):
         options = chat_request.ChatOptions(tools, thinking, template_kwargs or {})
         request = chat_request.prepare(self, messages, options)
         params = self._params(params, sampling).with_defaults(CHAT_DEFAULTS)
-        recorder = make_recorder(self.tokenizer, logprobs, top_logprobs)
+        recorder = make_recorder(self.tokenizer, logprobs, top_logprobs, named_logprobs)
         stream = self._stream(request.ids, params, interventions, request, on_progress, recorder, guide)
         stream.notices += request.notices
         return stream
@@ -132,6 +134,7 @@ class Model(Inspection):
         *,
         logprobs: bool = False,
         top_logprobs: int = 0,
+        named_logprobs: Sequence[str | int] = (),
         interventions: Sequence[Intervention] = (),
         guide: Guide | None = None,
         on_progress: Callable[[int, int], None] | None = None,
@@ -142,7 +145,7 @@ class Model(Inspection):
         A parameter that neither the call nor the publisher gives does nothing: the model's own probabilities.
         """
         params = self._params(params, sampling)
-        recorder = make_recorder(self.tokenizer, logprobs, top_logprobs)
+        recorder = make_recorder(self.tokenizer, logprobs, top_logprobs, named_logprobs)
         ids = self._document_ids(prompt)
         return self._stream(ids, params, interventions, None, on_progress, recorder, guide)
 
@@ -209,6 +212,16 @@ class Model(Inspection):
         from zeropoint.engine.session.embed import embed
 
         return embed(self, [texts] if isinstance(texts, str) else texts, pooling, normalize)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Memory of the weights."""
+        return self.engine.weight_bytes
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of the weights and the cache of one full context."""
+        return self.engine.weight_bytes + self.engine.cache_bytes
 
     def _spellings(self) -> list[str]:
         """The text of every token, in the order of ids."""
@@ -282,7 +295,9 @@ class Model(Inspection):
             shown_ids=chat.shown_ids if chat else frozenset(),
         )
         stop_ids = sorted(self.tokenizer.stop_ids)
-        params = params.with_tokenizer(self._spellings).with_seed()
+        params = params.with_tokenizer(self._spellings)
+        if (params.speculate or "").startswith(MODEL_PREFIXES):
+            params = params.with_seed()
         return Stream(
             self.streams,
             text,

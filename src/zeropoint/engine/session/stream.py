@@ -191,6 +191,7 @@ class Stream(ProcessBound):
                 logprobs is not None,
                 logprobs.n_top if logprobs else 0,
                 interventions,
+                logprobs.named if logprobs else (),
             ),
             method,
         )

@@ -61,6 +61,7 @@ class TorchEngine:
     def submit(self, request: Request) -> int:
         """Queue a request; return its number. Raises ContextFull or BadInput."""
         prompt = _validated(request.prompt_ids, self.n_vocab)
+        _validated(request.logprob_ids, self.n_vocab)
         if not prompt:
             raise BadInput("the prompt is empty; give at least one token")
         if len(prompt) >= self.n_ctx:
@@ -273,7 +274,7 @@ def _logprobs(
     """The log-probability of the sampled token, and the (id, log-probability) of the most probable tokens."""
     logprobs_V = _log_softmax(logits_V)
     top = np.argsort(-logits_V, kind="stable")[: request.n_top_logprobs]  # equal logits by token id
-    return float(logprobs_V[token]), [(int(i), float(logprobs_V[i])) for i in top]
+    return float(logprobs_V[token]), [(int(i), float(logprobs_V[i])) for i in (*top, *request.logprob_ids)]
 
 
 def _lens_rows(

@@ -20,7 +20,7 @@ from zeropoint.engine.session.stream import Stream
 from zeropoint.server.chat_messages import messages, tools
 from zeropoint.server.engine_thread import Update
 from zeropoint.server.errors import ApiError
-from zeropoint.server.fields import Field, boolean, checked, integer, mapping, parse_json, refuse, text
+from zeropoint.server.fields import Field, boolean, checked, integer, items, mapping, parse_json, refuse, text
 from zeropoint.server.generation import (
     IGNORED,
     SAMPLING,
@@ -65,6 +65,9 @@ FIELDS: Mapping[str, Field] = {
     "max_completion_tokens": Field(integer(1, 2**31 - 1), None, "The most tokens of an answer."),
     "max_tokens": Field(integer(1, 2**31 - 1), None, "The former name of max_completion_tokens."),
     "logprobs": Field(boolean, False, "Return the log-probability of each token of the answer."),
+    "named_logprobs": Field(
+        items(integer(0, 2**31 - 1), 0, 64), (), "Also those of these tokens, by their ids."
+    ),
     "top_logprobs": Field(integer(0, 20), 0, "Also those of the most probable tokens in its place."),
     "tools": Field(tools, (), "Functions that the model may call."),
     "tool_choice": Field(_tool_choice, "auto", "auto, none, required, or the function to call."),
@@ -120,8 +123,9 @@ def _start(values: Mapping[str, Any], index: int, guide: Guide | None) -> Start:
             code="invalid_value",
         )
     params = sampling_params(values, limits[0] or limits[1], index)
-    if values["top_logprobs"] and not values["logprobs"]:
-        raise ApiError(400, "top_logprobs needs logprobs: true", param="top_logprobs", code="invalid_value")
+    for name in ("top_logprobs", "named_logprobs"):
+        if values[name] and not values["logprobs"]:
+            raise ApiError(400, f"{name} needs logprobs: true", param=name, code="invalid_value")
     variables = dict(values["chat_template_kwargs"] or {})
     if values["reasoning_effort"] is not None:
         variables["reasoning_effort"] = values["reasoning_effort"]
@@ -141,6 +145,7 @@ def _start(values: Mapping[str, Any], index: int, guide: Guide | None) -> Start:
             params,
             logprobs=values["logprobs"],
             top_logprobs=values["top_logprobs"],
+            named_logprobs=values["named_logprobs"],
             tools=offered or None,
             thinking=_thinking(model, values["reasoning_effort"]),
             template_kwargs=variables,

@@ -15,7 +15,7 @@ from zeropoint.engine.session.logprobs import TokenLogprob
 from zeropoint.engine.session.model import Model
 from zeropoint.engine.session.score import Score
 from zeropoint.engine.session.stream import Stream
-from zeropoint.server.engine_thread import Update
+from zeropoint.server.engine_thread import AnyModel, Update, writer
 from zeropoint.server.fields import Field, boolean, checked, integer, parse_json, refuse, text
 from zeropoint.server.generation import (
     IGNORED,
@@ -102,7 +102,8 @@ class _Work:
         """The prompt as the first part of the answer, with its log-probabilities if they are wanted."""
         wanted = self._values["logprobs"]
 
-        def read(model: Model) -> tuple[str, Score | None, list[int]]:
+        def read(served: AnyModel) -> tuple[str, Score | None, list[int]]:
+            model = writer(served)
             ids = model.tokenize(prompt) if isinstance(prompt, str) else prompt
             score = model.score(ids, top=wanted) if wanted is not None else None
             return (prompt if isinstance(prompt, str) else model.detokenize(ids)), score, ids

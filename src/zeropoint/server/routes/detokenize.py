@@ -23,7 +23,7 @@ async def endpoint(request: Request) -> Response:
     values = checked(parse_json(await request.body()), FIELDS)
     pool = request.app.state.pool
     async with serving(pool, pool.find(values["model"])) as thread:
-        n_vocab = thread.model.engine.n_vocab
+        n_vocab = thread.model.blueprint.n_vocab
         for i, index in enumerate(values["tokens"]):
             if index >= n_vocab:
                 raise refuse(f"tokens[{i}]", index, f"below {n_vocab}, the size of the vocabulary")

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from zeropoint.engine.session.embed import POOLINGS
-from zeropoint.engine.session.model import Model
+from zeropoint.server.engine_thread import AnyModel
 from zeropoint.server.fields import Field, checked, integer, one_of, parse_json, refuse, text
 from zeropoint.server.generation import IGNORED, serving
 from zeropoint.server.prompts import Prompt, prompts
@@ -19,12 +19,13 @@ from zeropoint.server.prompts import Prompt, prompts
 PATH, METHOD = "/v1/embeddings", "POST"
 SUMMARY = "A vector for each text, of length 1."
 
+POOLING = Field(one_of(*POOLINGS), "mean", "mean of the last hidden states, the last, or the first (cls).")
 FIELDS: Mapping[str, Field] = {
     "model": Field(text, None, "The model's name; by default the first one served."),
     "input": Field(prompts(2048), None, "A text, token ids, or a list of either.", is_required=True),
     "encoding_format": Field(one_of("float", "base64"), "float", "Numbers, or little-endian float32."),
     "dimensions": Field(integer(1, 1 << 20), None, "Accepted if it is the width of the model."),
-    "pooling": Field(one_of(*POOLINGS), "mean", "mean of the last hidden states, or the last of them."),
+    "pooling": POOLING,
 }
 
 
@@ -41,7 +42,7 @@ async def endpoint(request: Request) -> Response:
         for index, prompt in enumerate(values["input"]):
             if not prompt:
                 raise refuse(f"input[{index}]", prompt, "a text that is not empty")
-            vector, n = await thread.call(partial(_embed, prompt=prompt, pooling=values["pooling"]))
+            vector, n = await thread.call(partial(embed, prompt=prompt, pooling=values["pooling"]))
             n_tokens += n
             encoded: Any = vector.tolist()
             if values["encoding_format"] == "base64":
@@ -51,6 +52,7 @@ async def endpoint(request: Request) -> Response:
     return JSONResponse({"object": "list", "data": data, "model": served.name, "usage": usage})
 
 
-def _embed(model: Model, prompt: Prompt, pooling: str) -> tuple[Any, int]:
+def embed(model: AnyModel, prompt: Prompt, pooling: str) -> tuple[Any, int]:
+    """The vector of a text, and its number of tokens."""
     n_tokens = len(model.tokenize(prompt)) if isinstance(prompt, str) else len(prompt)
     return model.embed([prompt], pooling=pooling)[0], n_tokens

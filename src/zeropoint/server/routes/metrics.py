@@ -19,7 +19,7 @@ _METRICS: dict[str, tuple[str, str, Callable[[EngineThread], float]]] = {
     "cached_tokens_total": ("counter", "Of these, from the cache.", lambda t: t.n_cached_tokens),
     "completion_tokens_total": ("counter", "Tokens of finished answers.", lambda t: t.n_completion_tokens),
     "engine_steps_total": ("counter", "Steps of the engine.", lambda t: t.n_steps),
-    "weight_bytes": ("gauge", "Memory of the weights.", lambda t: t.model.engine.weight_bytes),
+    "weight_bytes": ("gauge", "Memory of the weights.", lambda t: t.model.weight_bytes),
 }
 
 
