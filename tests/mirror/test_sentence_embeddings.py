@@ -20,13 +20,6 @@ __all__ = ["one_thread"]
 TEXTS = ["a small cat", "the cats are small and the dog is not", "dog", "not a dog , a cat"]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS += ["a", "small", "cat", "##s", "the", "are", "and", "dog", "is", "not", ","]
-    "[PAD]",
-    "[UNK]",
-    "[CLS]",
-    "[SEP]",
-    "[MASK]",
-    *["a", "small", "cat", "##s", "the", "are", "and", "dog", "is", "not", ","],
-]
 
 
 @pytest.fixture(scope="module")

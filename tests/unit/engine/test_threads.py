@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 import zeropoint
 from tests.support.tiny import Tiny, write_tiny_model
 from zeropoint import Model
+from zeropoint.engine.fair_lock import FairLock
 from zeropoint.engine.session.chat import Conversation
 from zeropoint.errors import BadInput
 
@@ -129,23 +132,58 @@ def test_another_thread_can_close_a_model_that_computes(slow_model: Model, activ
     assert str(result) == "this model is closed; load it again"
 
 
-@pytest.mark.heavy
-def test_a_second_thread_gets_one_clear_sentence(slow_model: Model) -> None:
-    has_begun = threading.Event()
-    stream = slow_model.generate(
-        SLOW_PROMPT, max_tokens=5, on_progress=lambda read, total: has_begun.set(), **ENDLESS
-    )
-    worker = Worker(lambda: list(stream))
-    assert has_begun.wait(60)
-    problem = ""
-    while worker.is_alive() and not problem:  # between two steps the model is free
-        try:
-            slow_model.score([1, 2, 3])
-        except BadInput as error:
-            problem = str(error)
-    assert problem.startswith("another thread is using this model; use it from one thread at a time")
-    stream.close()
-    worker.finish()
+def test_threads_that_ask_for_answers_get_those_they_would_get_alone(model: Model) -> None:
+    prompts = ["abc" + "d" * i for i in range(12)]
+    expected = [model.generate(p, max_tokens=24, **ENDLESS).text() for p in prompts]
+    logits = model.logits("abc")
+    workers = [Worker(lambda p=p: model.generate(p, max_tokens=24, **ENDLESS).text()) for p in prompts]  # type: ignore[misc]
+    readers = [Worker(lambda: model.logits("abc")) for _ in range(4)]
+    assert [worker.finish() for worker in workers] == expected
+    assert all((reader.finish() == logits).all() for reader in readers)  # type: ignore[union-attr]
+
+
+def test_answers_to_many_prompts_are_those_to_each(model: Model) -> None:
+    prompts = ["abc", "xyz", [5, 6, 7]]
+    expected = [model.generate(p, max_tokens=12, **ENDLESS).text() for p in prompts]
+    streams = model.generate_all(prompts, max_tokens=12, **ENDLESS)
+    assert [stream.text() for stream in streams] == expected
+    assert all(stream.finish_reason == "length" for stream in streams)
+    chats = model.chat_all(["hello", [{"role": "user", "content": "you"}]], max_tokens=5, **ENDLESS)
+    assert chats[0].text() == model.chat("hello", max_tokens=5, **ENDLESS).text()
+    with pytest.raises(BadInput):
+        model.generate_all(["abc", [10**6]], max_tokens=5)
+    assert model.engine.n_requests == 0 or model.engine.step()
+
+
+def test_tasks_of_an_event_loop_get_their_answers(model: Model) -> None:
+    expected = [model.generate(p, max_tokens=12, **ENDLESS).text() for p in ("abc", "xyz")]
+
+    async def answer(prompt: str) -> str:
+        return "".join([piece async for piece in model.generate(prompt, max_tokens=12, **ENDLESS)])
+
+    async def both() -> list[str]:
+        return list(await asyncio.gather(answer("abc"), answer("xyz")))
+
+    assert asyncio.run(both()) == expected
+
+
+def test_a_lock_admits_threads_in_order() -> None:
+    lock, order = FairLock(), list[int]()
+
+    def work(number: int) -> None:
+        with lock, lock:
+            order.append(number)
+
+    with lock:
+        workers = []
+        for number in range(5):
+            workers.append(Worker(lambda number=number: work(number)))  # type: ignore[misc]
+            while len(lock._waiting) <= number:
+                time.sleep(0.001)
+        assert not order
+    for worker in workers:
+        worker.finish()
+    assert order == [0, 1, 2, 3, 4]
 
 
 ENDING = """

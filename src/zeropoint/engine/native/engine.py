@@ -14,6 +14,7 @@ from zeropoint.blueprint.interventions import Intervention, compile_intervention
 from zeropoint.blueprint.taps import TapPoint, split_point
 from zeropoint.engine.context_limit import context_full, with_limit
 from zeropoint.engine.contract import Event, LogitLens, LogitLensRows, Request, Tap, Trace
+from zeropoint.engine.fair_lock import FairLock
 from zeropoint.engine.machine import available_memory_bytes, default_threads
 from zeropoint.engine.native.kv_cache import native_cache
 from zeropoint.engine.native.model_spec import native_spec, stored_tensors
@@ -36,6 +37,7 @@ class NativeEngine:
 
     n_ctx: maximum tokens per sequence (`contract.ENDLESS` with a window). n_vocab: size of the vocabulary.
     is_exact: float32 activations and cache.
+    Threads may share it: each call waits for those before it, except `cancel` and `close`, which interrupt.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class NativeEngine:
             options.exact,
             cache,
         )
+        self.lock = FairLock()
         described = self._engine.describe()
         self.isa: str = described["isa"]
         self.n_threads: int = described["n_threads"]
@@ -81,7 +84,7 @@ class NativeEngine:
     def submit(self, request: Request) -> int:
         """Queue a request and return its id. Raises ContextFull, OutOfMemory or BadInput."""
         params = request.params
-        with with_limit(self.n_ctx, self._blueprint.n_ctx):
+        with self.lock, with_limit(self.n_ctx, self._blueprint.n_ctx):
             return int(
                 self._engine.submit(
                     _ids(request.prompt_ids),
@@ -102,18 +105,20 @@ class NativeEngine:
 
     def steer(self, request: int, draft: Sequence[int] = (), masks: NDArray[np.uint32] | None = None) -> None:
         """Guesses and masks for the next tokens of a request, as in the contract. Raises BadInput."""
-        self._engine.steer(request, _ids(draft), masks)
+        with self.lock:
+            self._engine.steer(request, _ids(draft), masks)
 
     def step(self) -> list[Event]:
         """Advance the scheduled requests by one chunk of prompt, or a token and the guesses it proves."""
-        return [Event(*values) for values in self._engine.step()]
+        with self.lock:
+            return [Event(*values) for values in self._engine.step()]
 
     def score(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Return the natural log-probability of each of ids[1:] given its predecessors: float32 [T - 1].
 
         Raises ContextFull or BadInput.
         """
-        with with_limit(self.n_ctx, self._blueprint.n_ctx):
+        with self.lock, with_limit(self.n_ctx, self._blueprint.n_ctx):
             scores: NDArray[np.float32] = self._engine.score(_ids(ids))
             return scores
 
@@ -135,15 +140,16 @@ class NativeEngine:
             raise context_full("the text has", len(text), self.n_ctx, self._blueprint.n_ctx)
         selected = select_taps(self._blueprint, len(text), taps, native_taps(self._blueprint))
         check_lens(self._blueprint, len(text), lens)
-        rows, layers = self._engine.trace(
-            text,
-            [
-                (*split_point(name), heads if name.endswith(".weights") else [])
-                for name, (_, heads) in selected.items()
-            ],
-            (list(lens.layers), lens.top, list(lens.tokens), lens.has_logits),
-            self._native_interventions(interventions),
-        )
+        with self.lock:
+            rows, layers = self._engine.trace(
+                text,
+                [
+                    (*split_point(name), heads if name.endswith(".weights") else [])
+                    for name, (_, heads) in selected.items()
+                ],
+                (list(lens.layers), lens.top, list(lens.tokens), lens.has_logits),
+                self._native_interventions(interventions),
+            )
         points = {
             name: array if name.endswith(".weights") else _shaped(array, tap, heads)
             for array, (name, (tap, heads)) in zip(rows, selected.items(), strict=True)
@@ -153,8 +159,9 @@ class NativeEngine:
 
     def stepper(self, interventions: Sequence[Intervention] = ()) -> NativeStepper:
         """Open an empty sequence to decode step by step; the interventions apply to all its passes."""
-        sequence = self._engine.open_sequence(self._native_interventions(interventions))
-        return NativeStepper(sequence, self.n_ctx, self._blueprint.n_ctx)
+        with self.lock:
+            sequence = self._engine.open_sequence(self._native_interventions(interventions))
+        return NativeStepper(sequence, self.n_ctx, self._blueprint.n_ctx, self.lock)
 
     def _native_interventions(
         self, interventions: Sequence[Intervention]
@@ -167,30 +174,36 @@ class NativeEngine:
     @property
     def used_cache_bytes(self) -> int:
         """Bytes of the cache in use, idle prefixes included."""
-        return int(self._engine.describe()["used_cache_bytes"])
+        with self.lock:
+            return int(self._engine.describe()["used_cache_bytes"])
 
     @property
     def n_requests(self) -> int:
         """Requests that have not ended: waiting, running or preempted."""
-        described = self._engine.describe()
+        with self.lock:
+            described = self._engine.describe()
         return int(described["n_waiting"] + described["n_running"] + described["n_preempted"])
 
     @cached_property
     def fingerprint(self) -> str:
         """Hash of everything that determines keys and values, as 16 hexadecimal digits."""
-        return f"{self._engine.fingerprint():016x}"
+        with self.lock:
+            return f"{self._engine.fingerprint():016x}"
 
     def open_cached(self, ids: Sequence[int]) -> _native.Sequence:
         """Open a sequence of the longest cached prefix of `ids`: n_tokens, block_bytes, block(i) and more."""
-        return self._engine.open_cached(_ids(ids))
+        with self.lock:
+            return self._engine.open_cached(_ids(ids))
 
     def snapshot_sizes(self, n_tokens: int, n_dropped: int) -> list[int]:
         """Bytes of each block of the snapshot of a text. Raises BadInput if the cache cannot hold it."""
-        return list(self._engine.snapshot_sizes(n_tokens, n_dropped))
+        with self.lock:
+            return list(self._engine.snapshot_sizes(n_tokens, n_dropped))
 
     def restore(self, ids: Sequence[int], n_dropped: int, blocks: Iterator[bytes]) -> None:
         """Restore the snapshot blocks of `ids` into the cache. Raises BadInput or OutOfMemory."""
-        self._engine.restore(_ids(ids), n_dropped, blocks)
+        with self.lock:
+            self._engine.restore(_ids(ids), n_dropped, blocks)
 
     def close(self) -> None:
         """Free weights and cache; later calls raise BadInput."""
@@ -200,29 +213,31 @@ class NativeEngine:
 class NativeStepper:
     """A sequence that the caller decodes step by step. Implements `engine.contract.Stepper`."""
 
-    def __init__(self, sequence: _native.Sequence, n_ctx: int, max_ctx: int) -> None:
-        self._sequence = sequence
+    def __init__(self, sequence: _native.Sequence, n_ctx: int, max_ctx: int, lock: FairLock) -> None:
+        self._sequence, self._lock = sequence, lock
         self._limits = n_ctx, max_ctx
 
     @property
     def n_tokens(self) -> int:
         """Tokens of the sequence so far."""
-        return int(self._sequence.n_tokens)
+        with self._lock:
+            return int(self._sequence.n_tokens)
 
     def extend(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Append ids and return the logits after each: float32 [T, V]. Raises ContextFull."""
-        with with_limit(*self._limits):
+        with self._lock, with_limit(*self._limits):
             logits: NDArray[np.float32] = self._sequence.extend(_ids(ids))
             return logits
 
     def read(self, ids: Sequence[int]) -> None:
         """Append ids without computing logits. Raises ContextFull."""
-        with with_limit(*self._limits):
+        with self._lock, with_limit(*self._limits):
             self._sequence.read(_ids(ids))
 
     def rollback(self, n: int) -> None:
         """Remove the last n tokens."""
-        self._sequence.rollback(n)
+        with self._lock:
+            self._sequence.rollback(n)
 
     def close(self) -> None:
         """Return the cache pages to the engine."""

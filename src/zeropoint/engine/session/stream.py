@@ -7,12 +7,13 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from zeropoint.blueprint.interventions import Intervention
 from zeropoint.decoding.governor import PassCosts
 from zeropoint.decoding.method import DecodingMethod
 from zeropoint.engine.contract import Engine, Event, FinishReason, Request
+from zeropoint.engine.fair_lock import FairLock
 from zeropoint.engine.session.logprobs import LogprobRecorder, TokenLogprob
 from zeropoint.engine.session.process_bound import ProcessBound
 from zeropoint.errors import BadInput, MachineError
@@ -60,34 +61,43 @@ class StreamMultiplexer:
         self.engine = engine
         self.max_ctx = max_ctx
         self.pass_costs = PassCosts()
+        self._turns = FairLock()
         self._pending: dict[int, list[Event]] = {}
         self._methods: dict[int, DecodingMethod] = {}
         self._decoding: set[int] = set()  # requests that have sampled a token
 
     def submit(self, request: Request, method: DecodingMethod | None = None) -> int:
         """Queue a request, with a decoding method for it, and return its id."""
-        request_id = self.engine.submit(request)
-        self._pending[request_id] = []
-        if method is not None:
-            self._methods[request_id] = method
+        with self._turns:
+            request_id = self.engine.submit(request)
+            self._pending[request_id] = []
+            if method is not None:
+                self._methods[request_id] = method
         return request_id
 
     def next_events(self, request_id: int) -> list[Event]:
-        """The pending events of a request; steps the engine until there is one. [] once it is forgotten."""
+        """The pending events of a request; steps the engine until there is one. [] once it is forgotten.
+
+        Threads take turns: while one of them steps the engine, all their requests advance.
+        """
         while not self._pending.get(request_id, [None]):
-            if not self.step() and request_id in self._pending:
-                raise MachineError("the answer ended because a concurrent request failed; ask again")
+            with self._turns:
+                if self._pending.get(request_id, [None]):
+                    break  # another thread's step brought it
+                if not self.step() and request_id in self._pending:
+                    raise MachineError("the answer ended because a concurrent request failed; ask again")
         return self.take(request_id)
 
     def step(self) -> bool:
         """One step of the engine; each event waits for its request. False if the engine had nothing to do."""
-        events = self._steered_step()
-        for event in events:
-            pending = self._pending.get(event.request)
-            if pending is not None:
-                pending.append(event)
-            elif event.finish is None:
-                self.engine.cancel(event.request)
+        with self._turns:
+            events = self._steered_step()
+            for event in events:
+                pending = self._pending.get(event.request)
+                if pending is not None:
+                    pending.append(event)
+                elif event.finish is None:
+                    self.engine.cancel(event.request)
         return bool(events)
 
     def take(self, request_id: int) -> list[Event]:
@@ -135,7 +145,8 @@ class StreamMultiplexer:
 class Stream(ProcessBound):
     """Iterate over pieces of text; each step of the iteration runs the engine. Close it to stop early.
 
-    Threads may share a stream: each piece goes to one of them, and any thread may close it.
+    Threads may share a stream: each piece goes to one of them, and any thread may close it. `async for` works
+    as well.
 
     finish_reason: "stop" (an end token or a stop sequence), "length" (`max_tokens` or a full context),
     "repetition" (with `stop_repetition`) or "cancelled"; None while the answer is running. usage, timings: so
@@ -205,6 +216,13 @@ class Stream(ProcessBound):
             if isinstance(event, Text):
                 return event.text
         raise StopIteration
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        """Iterate in an event loop: a thread waits for each piece, so that other tasks go on meanwhile."""
+        import asyncio  # here: it takes as long to import as the rest
+
+        while (piece := await asyncio.to_thread(next, self, None)) is not None:
+            yield piece
 
     def events(self) -> Iterator[ReplyEvent]:
         """Iterate over everything in the reply: `Text`, `Reasoning` and `ToolCall`, in order."""
