@@ -68,6 +68,7 @@ class Speculator:
             self._governor.observe(self._draft, self._n_verified, n_right)
             self.n_drafted += self._n_verified
             self.n_accepted += n_right
+        self._draft, self._n_verified = Draft(), 0  # the next step may be guided, without guesses
 
     def close(self) -> None:
         """Free what the drafter holds."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
+from zeropoint.decoding.guidance.check import check_guide
 from zeropoint.decoding.guidance.guide import Guide
 from zeropoint.engine.session.model import Model
 from zeropoint.errors import BadInput
 from zeropoint.server.errors import ApiError
 from zeropoint.server.fields import mapping, refuse
 
-__all__ = ["forced_call", "response_format", "structured_outputs"]
+__all__ = ["response_format", "structured_outputs", "tool_guide"]
 
 
 def response_format(value: Any, path: str) -> Guide | None:
@@ -59,16 +61,47 @@ def forced_call(model: Model, tools: Sequence[Mapping[str, Any]], choice: Any) -
         expected = f"one of the tools, {', '.join(names)}" if names else "absent without tools"
         raise refuse("tool_choice", choice, expected)
     form = model.find_reply_format(for_tools=True).tools
-    controls = model.tokenizer.control_ids
-
-    def is_special(text: str) -> bool:
-        return model.tokenizer.added_token_id(text) in controls
-
-    grammar = None if form is None else form.call_grammar(chosen, is_special)
+    grammar = None if form is None else form.call_grammar(chosen, _tag(model))
     if grammar is None:
         message = "a call cannot be forced in the format of this model; use tool_choice auto"
         raise ApiError(400, message, param="tool_choice", code="unsupported_value")
     return Guide.lark(grammar)
+
+
+def tool_guide(
+    model: Model, tools: Sequence[Mapping[str, Any]], choice: Any, guide: Guide | None
+) -> Guide | None:
+    """The guide of an answer that may call tools: forced, or from where the model begins a call by itself.
+
+    guide: what the request asks for besides. Raises ApiError.
+    """
+    if choice not in ("auto", "none"):
+        return forced_call(model, tools, choice)
+    if guide is not None or not tools or choice == "none" or find_spec("llguidance") is None:
+        return guide
+    form = model.find_reply_format(for_tools=True).tools
+    if form is None or not form.is_tagged:
+        return None
+    grammar = form.call_grammar(tools, _tag(model), is_open=True)
+    if grammar is None:
+        return None
+    found = Guide("lark", grammar, form.opens[0])
+    try:
+        check_guide(found)
+    except BadInput:  # a schema beyond llguidance, which the template still shows to the model
+        return None
+    return found
+
+
+def _tag(model: Model) -> Callable[[str], str]:
+    """How a grammar spells a marker: as a token, or as a text."""
+    controls = model.tokenizer.control_ids
+
+    def tag(text: str) -> str:
+        token = model.tokenizer.added_token_id(text)
+        return f"<[{token}]>" if token in controls else json.dumps(text, ensure_ascii=False)
+
+    return tag
 
 
 def _guide(path: str, make: Any, source: Any) -> Guide:

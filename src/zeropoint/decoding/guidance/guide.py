@@ -24,12 +24,15 @@ _JSON_OPTIONS = {"whitespace_flexible": False, "item_separator": ", ", "key_sepa
 class Guide:
     """A grammar in one of three forms: a JSON Schema, a regular expression, or Lark's EBNF.
 
+    after: the text from which on the grammar holds, each time it is written; "" for the whole answer.
+
     >>> Guide.choices(["yes", "no"]).source
     'start: "yes" | "no"'
     """
 
     kind: Literal["json_schema", "regex", "lark"]
     source: str
+    after: str = ""
 
     @classmethod
     def json_schema(cls, schema: Mapping[str, Any] | str) -> Guide:

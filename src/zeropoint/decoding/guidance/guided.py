@@ -62,6 +62,7 @@ class Guided:
 
         grammar = check_guide(guide)
         self.n_forced = 0
+        self._tokenizer = tokenizer
         self._matcher = llguidance.LLMatcher(tokenizer.native, grammar, log_level=0)
         if self._matcher.is_error():
             raise BadInput(f"the grammar is invalid: {one_line(self._matcher.get_error())}")
@@ -95,6 +96,25 @@ class Guided:
             else:
                 self._matcher.consume_token(token)
                 self._mask = None
+
+    def consume(self, text: bytes) -> bool:
+        """Read a text that was written without the guide. False if the grammar does not allow it."""
+        ids = self._tokenizer.native.tokenize_bytes(text) if text else []
+        self._mask = None
+        return bool(self._matcher.try_consume_tokens(ids) == len(ids))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the grammar allows nothing more."""
+        if self._matcher.is_stopped() or self._matcher.is_error():
+            return True
+        if not self._matcher.is_accepting() or self._forced:
+            return False
+        if self._mask is None:
+            self._mask = self._allowed()
+        bits = np.unpackbits(self._mask.view(np.uint8), bitorder="little")
+        bits[[token for token in self._stop_ids if token < len(bits)]] = 0
+        return not bits.any()
 
     def _allowed(self) -> NDArray[np.uint32]:
         """Bits of the tokens that may follow; the end tokens alone once nothing may."""

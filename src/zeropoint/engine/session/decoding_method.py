@@ -21,12 +21,17 @@ def decoding_method(
     model: Model, params: SamplingParams, ids: Sequence[int], guide: Guide | None
 ) -> DecodingMethod | None:
     """The method for a prompt. A guide guesses on its own where it leaves one choice. Raises BadInput."""
-    if guide is None:
+    if guide is None or guide.after:
 
         def open_draft_model(name: str) -> Drafter:
             return model.draft_models.drafter(name, params, len(ids))
 
-        return speculator(params.speculate, ids, model.streams.pass_costs, open_draft_model)
+        guesses = speculator(params.speculate, ids, model.streams.pass_costs, open_draft_model)
+        if guide is None:
+            return guesses
+        from zeropoint.decoding.guidance.triggered import Triggered
+
+        return Triggered(model.guide_tokenizer, guide, model.tokenizer, guesses)
     from zeropoint.decoding.guidance.guided import Guided  # here: loads numpy and llguidance
 
     return Guided(model.guide_tokenizer, guide)

@@ -30,7 +30,7 @@ from zeropoint.server.generation import (
     sampling_params,
     usage,
 )
-from zeropoint.server.guides import forced_call, response_format, structured_outputs
+from zeropoint.server.guides import response_format, structured_outputs, tool_guide
 from zeropoint.server.sse import DONE, EventStream, event, until_disconnected
 from zeropoint.tokenizers.chat.reply.events import Reasoning, Text, ToolCall
 
@@ -149,7 +149,7 @@ def _start(values: Mapping[str, Any], index: int, guide: Guide | None) -> Start:
             tools=offered or None,
             thinking=_thinking(model, values["reasoning_effort"]),
             template_kwargs=variables,
-            guide=guide if choice in ("none", "auto") else forced_call(model, offered, choice),
+            guide=tool_guide(model, offered, choice, guide),
         )
 
     return start

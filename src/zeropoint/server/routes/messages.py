@@ -19,7 +19,7 @@ from zeropoint.server.engine_thread import Update
 from zeropoint.server.errors import ApiError, of_exception
 from zeropoint.server.fields import Field, boolean, checked, integer, items, number, parse_json, text
 from zeropoint.server.generation import Start, answers
-from zeropoint.server.guides import forced_call
+from zeropoint.server.guides import tool_guide
 from zeropoint.server.sse import EventStream, event, until_disconnected
 from zeropoint.tokenizers.chat.reply.events import Reasoning, ReplyEvent, ToolCall
 
@@ -84,7 +84,7 @@ def _start(values: Mapping[str, Any]) -> Start:
     offered = list(values["tools"]) if choice != "none" else []
 
     def start(model: Model) -> Stream:
-        guide = None if choice in ("auto", "none") else forced_call(model, offered, choice)
+        guide = tool_guide(model, offered, choice, None)
         return model.chat(
             prompt_messages(values), params, tools=offered or None, thinking=values["thinking"], guide=guide
         )

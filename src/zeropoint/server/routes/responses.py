@@ -31,7 +31,7 @@ from zeropoint.server.fields import (
     text,
 )
 from zeropoint.server.generation import Start, answers
-from zeropoint.server.guides import forced_call
+from zeropoint.server.guides import tool_guide
 from zeropoint.server.responses_form import ReplyItems, conversation, text_format, tool_choice, tools
 from zeropoint.server.sse import EventStream, event, until_disconnected
 
@@ -139,7 +139,7 @@ def _start(values: Mapping[str, Any], history: list[dict[str, Any]]) -> Start:
 
     def start(model: Model) -> Stream:
         knows_effort = "reasoning_effort" in model.template.source
-        guide = values["text"] if choice in ("auto", "none") else forced_call(model, offered, choice)
+        guide = tool_guide(model, offered, choice, values["text"])
         return model.chat(
             [*first, *history],
             params,

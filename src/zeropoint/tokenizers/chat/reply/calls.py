@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from zeropoint.frozen import frozen
+from zeropoint.tokenizers.chat.reply.call_grammars import Tools
 
 __all__ = [
     "Call",
@@ -47,7 +48,8 @@ class ToolFormat(ABC):
 
     opens, closes: what encloses a call, or a list of calls; the end of the reply closes one, too.
     inner: other special tokens of a call. repeats: `opens` may follow without anything that closes.
-    starts: a reply that begins so, white space apart, may be a call.
+    starts: a reply that begins so, white space apart, may be a call. is_tagged: whether every call follows
+    one of `opens`.
     """
 
     opens: tuple[str, ...] = ()
@@ -55,20 +57,28 @@ class ToolFormat(ABC):
     inner: tuple[str, ...] = ()
     repeats: bool = False
     starts: tuple[str, ...] = ()
+    is_tagged = True
 
     @classmethod
     @abstractmethod
     def is_used(cls, clues: Clues) -> bool:
         """Whether a model with this template and vocabulary writes this format."""
 
-    def call_grammar(
-        self, tools: Sequence[Mapping[str, Any]], is_special: Callable[[str], bool]
-    ) -> str | None:
-        """A grammar, in llguidance's form of Lark, of one call of any of the tools; None if there is none.
+    def call_rules(self, tools: Tools, tag: Callable[[str], str]) -> str | None:
+        """Rules in llguidance's form of Lark, of which `rest` is a call of any tool after `opens[0]`.
 
-        tools: in OpenAI's form. is_special: whether a text is a control token of the model.
+        None for a format that cannot be forced. tag: the terminal of a marker, which is a token of its own in
+        some vocabularies.
         """
         return None
+
+    def call_grammar(self, tools: Tools, tag: Callable[[str], str], *, is_open: bool = False) -> str | None:
+        """The grammar of a call; is_open: of what follows `opens[0]`. Arguments as of `call_rules`."""
+        rules = self.call_rules(tools, tag)
+        if rules is None:
+            return None
+        begin = "" if is_open or not self.opens or not self.is_tagged else f"{tag(self.opens[0])} "
+        return f"start: {begin}rest\n{rules}"
 
     @abstractmethod
     def parse(self, body: str, schemas: Schemas) -> list[Call]:

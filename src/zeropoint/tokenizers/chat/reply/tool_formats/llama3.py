@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
+from zeropoint.tokenizers.chat.reply.call_grammars import Tools, json_calls_rule
 from zeropoint.tokenizers.chat.reply.calls import Call, Clues, Schemas, ToolFormat, json_call
 from zeropoint.tokenizers.chat.reply.python_calls import python_calls
 
@@ -16,12 +18,17 @@ class Llama3Format(ToolFormat):
     """{"name": "f", "parameters": {"x": 1}}, several with a semicolon, or <|python_tag|>f.call(x=1)."""
 
     opens = (_TAG,)
+    is_tagged = False
     starts = ('{"name":', '{"type":"function"', '{"function":', '{"parameters":')
 
     @classmethod
     def is_used(cls, clues: Clues) -> bool:
         """A vocabulary with the tag, or a template that asks for a name and its parameters."""
         return clues.has_token(_TAG) or _TAG in clues.template or '{"name": function name' in clues.template
+
+    def call_rules(self, tools: Tools, tag: Callable[[str], str]) -> str:
+        """One object, without a tag before it."""
+        return f"rest: call\n{json_calls_rule(tools, 'parameters')}"
 
     def parse(self, body: str, schemas: Schemas) -> list[Call]:
         """The calls of one or more objects, or one call of a tool that is built in."""

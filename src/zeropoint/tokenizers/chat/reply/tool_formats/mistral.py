@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from zeropoint.tokenizers.chat.reply.call_grammars import (
+    Tools,
+    any_of,
+    arguments,
+    json_calls_rule,
+    name,
+    quoted,
+)
 from zeropoint.tokenizers.chat.reply.calls import Call, Clues, Schemas, ToolFormat, json_call, json_calls
 
 __all__ = ["MistralFormat"]
@@ -20,6 +30,13 @@ class MistralFormat(ToolFormat):
     def is_used(cls, clues: Clues) -> bool:
         """A template or a vocabulary with the tag."""
         return _OPEN in clues.template or clues.has_token(_OPEN)
+
+    def call_rules(self, tools: Tools, tag: Callable[[str], str]) -> str:
+        """A name and its arguments where the vocabulary separates them by a token, else a list of calls."""
+        separator = tag(_ARGUMENTS)
+        if separator.startswith('"'):  # not a token of this model
+            return f'rest: "[" call (", " call)* "]"\n{json_calls_rule(tools)}'
+        return any_of("rest", [f"{quoted(name(tool))} {separator} {arguments(tool)}" for tool in tools])
 
     def parse(self, body: str, schemas: Schemas) -> list[Call]:
         """One call, or those of a list."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from zeropoint.tokenizers.chat.reply.call_grammars import Tools, python_calls_rule
 from zeropoint.tokenizers.chat.reply.calls import Call, Clues, Schemas, ToolFormat
 from zeropoint.tokenizers.chat.reply.python_calls import python_calls
 
@@ -20,6 +23,10 @@ class PythonicFormat(ToolFormat):
     def is_used(cls, clues: Clues) -> bool:
         """A template or a vocabulary with the special token; the published templates do not name it."""
         return _OPEN in clues.template or clues.has_token(_OPEN)
+
+    def call_rules(self, tools: Tools, tag: Callable[[str], str]) -> str:
+        """A list of calls in Python's syntax."""
+        return f'rest: "[" call (", " call)* "]" {tag(_CLOSE)}\n{python_calls_rule(tools)}'
 
     def parse(self, body: str, schemas: Schemas) -> list[Call]:
         """The calls of the list."""

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from zeropoint.tokenizers.chat.reply.call_grammars import (
+    Tools,
+    any_of,
+    json_value,
+    name,
+    properties_of,
+    quoted,
+)
 from zeropoint.tokenizers.chat.reply.calls import Call, Clues, Schemas, ToolFormat, dump, load
 
 __all__ = ["QwenXmlFormat"]
@@ -28,6 +36,23 @@ class QwenXmlFormat(ToolFormat):
         """A template with both tags."""
         return "<tool_call>" in clues.template and _FUNCTION in clues.template
 
+    def call_rules(self, tools: Tools, tag: Callable[[str], str]) -> str:
+        """A line for each tag: the required parameters, then any of the others, in the schema's order."""
+        rules, calls = [f'rest: "\\n" call {quoted(_FUNCTION_END)} "\\n" {tag(self.closes[0])}'], []
+        for i, tool in enumerate(tools):
+            parts = []
+            for j, (key, (schema, is_required)) in enumerate(properties_of(tool).items()):
+                end = quoted(f"\n{_PARAMETER_END}\n")
+                if _is_text(schema):  # anything up to the closing tag
+                    rules.append(f"v{i}x{j}[suffix={end}]: /(.|\\n)*/")
+                    value = f"v{i}x{j}"
+                else:
+                    value = f"{json_value(schema, tool)} {end}"
+                rules.append(f"p{i}x{j}: {quoted(f'{_PARAMETER}{key}>' + chr(10))} {value}")
+                parts.append(f"p{i}x{j}" if is_required else f"p{i}x{j}?")
+            calls.append(f"{quoted(f'{_FUNCTION}{name(tool)}>' + chr(10))} {' '.join(parts)}")
+        return "\n".join([*rules, any_of("call", calls)])
+
     def parse(self, body: str, schemas: Schemas) -> list[Call]:
         """The call of the only function."""
         text = body.strip()
@@ -47,6 +72,10 @@ class QwenXmlFormat(ToolFormat):
             value = value.removesuffix(_PARAMETER_END).removeprefix("\n").removesuffix("\n")
             arguments[key] = _typed(value, schema.get(key))
         return [Call(name.strip(), dump(arguments))]
+
+
+def _is_text(schema: Any) -> bool:
+    return isinstance(schema, Mapping) and schema.get("type") == "string" and "enum" not in schema
 
 
 def _typed(text: str, schema: Any) -> Any:

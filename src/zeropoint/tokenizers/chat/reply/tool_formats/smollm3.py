@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from zeropoint.tokenizers.chat.reply.call_grammars import Tools, json_calls_rule
 from zeropoint.tokenizers.chat.reply.calls import Call, Clues, Schemas, ToolFormat, json_calls
 from zeropoint.tokenizers.chat.reply.python_calls import python_calls
 
@@ -21,6 +24,10 @@ class SmolLM3Format(ToolFormat):
     def is_used(cls, clues: Clues) -> bool:
         """A template that offers both kinds of tools."""
         return "python_tools" in clues.template and "<tool_call>" in clues.template
+
+    def call_rules(self, tools: Tools, tag: Callable[[str], str]) -> str:
+        """JSON between the tags, as the template asks for it."""
+        return f'rest: "\\n" call "\\n" {tag(self.closes[0])}\n{json_calls_rule(tools)}'
 
     def parse(self, body: str, schemas: Schemas) -> list[Call]:
         """The call in a JSON object, or those of some lines of Python."""
