@@ -10,7 +10,7 @@ from zeropoint.server.fields import items, mapping, refuse, text
 
 __all__ = ["conversation", "system", "thinking", "tool_choice", "tools"]
 
-_DROPPED = {"thinking", "redacted_thinking"}  # of earlier answers; templates leave reasoning out, too
+_DROPPED = ("thinking", "redacted_thinking")  # of earlier answers; templates leave reasoning out, too
 
 
 def system(value: Any, path: str) -> str:
@@ -58,7 +58,7 @@ def tool_choice(value: Any, path: str) -> str | dict[str, Any]:
     if kind == "tool":
         return {"name": text(value.get("name"), f"{path}.name")}
     names = {"auto": "auto", "any": "required", "none": "none"}
-    if kind not in names:
+    if not isinstance(kind, str) or kind not in names:
         raise refuse(f"{path}.type", kind, "one of auto, any, tool, none")
     return names[kind]
 

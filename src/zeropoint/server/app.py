@@ -81,4 +81,5 @@ async def _not_routed(request: Request, error: Exception) -> Response:
         message, code = f"{path} does not take {request.method}", "method_not_allowed"
     else:
         message, code = f"there is no {path}; /openapi.json lists what this server answers", "unknown_url"
-    return error_response(ApiError(status, message, code=code))
+    headers = error.headers if isinstance(error, HTTPException) else None  # `allow`
+    return error_response(ApiError(status, message, code=code, headers=headers))

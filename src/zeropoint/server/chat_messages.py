@@ -11,7 +11,7 @@ from zeropoint.server.fields import items, mapping, refuse, text
 __all__ = ["content_of", "messages", "tools"]
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
-_TEXT_PARTS = {"text", "input_text", "output_text"}
+_TEXT_PARTS = ("text", "input_text", "output_text")
 
 
 def messages(value: Any, path: str) -> list[dict[str, Any]]:
@@ -29,7 +29,7 @@ def tools(value: Any, path: str) -> list[dict[str, Any]]:
 def _message(value: Any, path: str) -> dict[str, Any]:
     message = mapping(value, path)
     role = message.get("role")
-    if role not in _ROLES:
+    if not isinstance(role, str) or role not in _ROLES:
         raise refuse(f"{path}.role", role, f"one of {', '.join(_ROLES)}")
     known = {"role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content", "refusal", "audio"}
     if unknown := set(message) - known:

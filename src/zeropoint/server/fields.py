@@ -26,6 +26,7 @@ __all__ = [
     "one_of",
     "parse_json",
     "refuse",
+    "schema_of",
     "text",
 ]
 
@@ -37,16 +38,22 @@ Check = Callable[[Any, str], Any]
 
 @frozen
 class Field:
-    """One field of a request. check: what it accepts; default: its value if it is missing or null."""
+    """One field of a request. check: what it accepts; default: its value if it is missing or null.
+
+    form: what it accepts as JSON Schema, where `check` does not say it (`schemas.py`).
+    """
 
     check: Check
     default: Any = None
     help: str = ""
     is_required: bool = False
+    form: Mapping[str, Any] | None = None
 
     def schema(self) -> dict[str, Any]:
-        """The field as JSON Schema, for the OpenAPI document: its type where a simple one describes it."""
-        described = dict(getattr(self.check, "schema", None) or _SCHEMAS.get(self.check, {}))
+        """The field as JSON Schema, for the OpenAPI document."""
+        described = dict(self.form or schema_of(self.check))
+        if described and not self.is_required:
+            described = {"anyOf": [described, {"type": "null"}]}
         return described | ({"description": self.help} if self.help else {})
 
 
@@ -112,16 +119,21 @@ def integer(minimum: int, maximum: int) -> Check:
     return _described(check, {"type": "integer", "minimum": minimum, "maximum": maximum})
 
 
-def number(minimum: float, maximum: float) -> Check:
-    """A finite number."""
+def number(minimum: float, maximum: float, *, is_open: bool = False) -> Check:
+    """A finite number. is_open: `minimum` itself is not allowed."""
 
     def check(value: Any, path: str) -> float:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or not minimum <= value <= maximum:
-            raise refuse(path, value, f"a number from {minimum:g} to {maximum:g}")
+        is_inside = is_number and math.isfinite(value) and minimum <= value <= maximum
+        if not is_inside or (is_open and value == minimum):
+            begin = "above" if is_open else "from"
+            raise refuse(
+                path, value, f"a number {begin} {minimum:g} {'and at most' if is_open else 'to'} {maximum:g}"
+            )
         return float(value)
 
-    return _described(check, {"type": "number", "minimum": minimum, "maximum": maximum})
+    low = "exclusiveMinimum" if is_open else "minimum"
+    return _described(check, {"type": "number", low: minimum, "maximum": maximum})
 
 
 def boolean(value: Any, path: str) -> bool:
@@ -163,7 +175,8 @@ def items(each: Check, minimum: int = 0, maximum: int = 1 << 20) -> Check:
             raise refuse(path, value, f"a list of {minimum} to {maximum} items")
         return [each(item, f"{path}[{i}]") for i, item in enumerate(value)]
 
-    return _described(check, {"type": "array", "minItems": minimum, "maxItems": maximum})
+    schema = {"type": "array", "items": schema_of(each), "minItems": minimum, "maxItems": maximum}
+    return _described(check, schema)
 
 
 def mapping(value: Any, path: str) -> dict[str, Any]:
@@ -178,6 +191,12 @@ _SCHEMAS: Mapping[Check, Mapping[str, Any]] = {
     text: {"type": "string"},
     mapping: {"type": "object"},
 }
+
+
+def schema_of(check: Check) -> Mapping[str, Any]:
+    """What a check accepts, as JSON Schema; {} if it does not say."""
+    found: Mapping[str, Any] = getattr(check, "schema", None) or _SCHEMAS.get(check, {})
+    return found
 
 
 def _described(check: Check, schema: Mapping[str, Any]) -> Check:

@@ -19,6 +19,7 @@ from zeropoint.server.engine_thread import Answer, EngineThread, Update
 from zeropoint.server.errors import ApiError
 from zeropoint.server.fields import Check, Field, boolean, integer, items, mapping, one_of, text
 from zeropoint.server.models import ModelPool, Served
+from zeropoint.server.schemas import LOGIT_BIAS, STOPS
 
 __all__ = ["IGNORED", "SAMPLING", "Start", "answers", "finish_reason", "sampling_params", "serving", "usage"]
 
@@ -53,7 +54,18 @@ def _of_option(option: Option) -> Check:
         except BadInput as error:
             raise ApiError(400, str(error), param=path, code="invalid_value") from None
 
+    check.schema = _schema_of(option)  # type: ignore[attr-defined]
     return check
+
+
+def _schema_of(option: Option) -> dict[str, Any]:
+    if option.type is bool:
+        return {"type": "boolean"}
+    low = "exclusiveMinimum" if option.is_open else "minimum"
+    high = "exclusiveMaximum" if option.is_open_above else "maximum"
+    bounds = {low: option.minimum, high: option.maximum}
+    kind = "integer" if option.type is int else "number"
+    return {"type": kind} | {key: value for key, value in bounds.items() if value is not None}
 
 
 def _of_params(name: str, value: Any, path: str) -> None:
@@ -93,8 +105,12 @@ SAMPLING: Mapping[str, Field] = {
         if option.name not in _ELSEWHERE
     },
     "seed": Field(integer(-(2**63), 2**64 - 1), None, "Fixes all random choices."),
-    "stop": Field(_stops, (), "Up to four texts at which the answer ends; they are not part of it."),
-    "logit_bias": Field(_logit_bias, None, "Numbers to add to the logits of tokens, by their ids."),
+    "stop": Field(
+        _stops, (), "Up to four texts at which the answer ends; they are not part of it.", form=STOPS
+    ),
+    "logit_bias": Field(
+        _logit_bias, None, "Numbers to add to the logits of tokens, by their ids.", form=LOGIT_BIAS
+    ),
     "speculate": Field(_speculate, None, "How to guess the next tokens; answers stay the same."),
     "n": Field(integer(1, 128), 1, "How many answers to give."),
     "stream": Field(boolean, False, "Send the answer in pieces, as it is written."),

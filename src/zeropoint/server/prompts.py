@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from zeropoint.server.fields import Check, integer, items, refuse, text
+from zeropoint.server.fields import Check, integer, items, refuse, schema_of, text
 
 __all__ = ["Prompt", "prompts"]
 
 Prompt = str | list[int]
+_TEXT = {"type": "string", "minLength": 1}
 _token_ids = items(integer(0, 2**31 - 1), 1)
 
 
@@ -25,4 +26,7 @@ def prompts(maximum: int) -> Check:
         each = text if isinstance(value[0], str) else _token_ids
         return [each(item, f"{path}[{i}]") for i, item in enumerate(value)]
 
+    ids = schema_of(_token_ids)
+    lists = [{"type": "array", "items": form, "minItems": 1, "maxItems": maximum} for form in (_TEXT, ids)]
+    check.schema = {"anyOf": [_TEXT, ids, *lists]}  # type: ignore[attr-defined]
     return check

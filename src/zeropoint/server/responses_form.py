@@ -29,7 +29,7 @@ def conversation(value: Any, path: str) -> list[dict[str, Any]]:
         kind = item.get("type", "message")
         if kind == "message":
             role = item.get("role")
-            if role not in _ROLES:
+            if not isinstance(role, str) or role not in _ROLES:
                 raise refuse(f"{at}.role", role, f"one of {', '.join(_ROLES)}")
             content = content_of(item.get("content"), f"{at}.content")
             messages.append({"role": _ROLES[role], "content": content})

@@ -95,3 +95,32 @@ def test_named_tokens_have_log_probabilities(client: openai.OpenAI) -> None:
             messages=[{"role": "user", "content": "ab"}],
             extra_body={"named_logprobs": [80]},
         )
+
+
+def test_shorter_vectors_are_the_first_dimensions(client: openai.OpenAI) -> None:
+    whole = client.embeddings.create(model="tiny", input="abc").data[0].embedding
+    short = client.embeddings.create(model="tiny", input="abc", dimensions=8).data[0].embedding
+    length = sum(value**2 for value in whole[:8]) ** 0.5
+    assert short == pytest.approx([value / length for value in whole[:8]], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": {}, "content": "a"}]}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": [{"type": {}, "text": "a"}]}]}),
+        ("/v1/responses", {"input": [{"role": [], "content": "a"}]}),
+        ("/v1/messages", {"max_tokens": 1, "messages": [], "tool_choice": {"type": {}}}),
+        ("/v1/completions", {"prompt": "a", "repetition_penalty": 5e-324}),
+        ("/v1/messages", {"max_tokens": 1, "messages": [{"role": "user", "content": "a"}], "top_p": 0}),
+    ],
+)
+def test_odd_values_are_refused(server: Running, path: str, body: dict[str, Any]) -> None:
+    """What schemathesis found: values that cannot be looked up, and numbers that overflow."""
+    assert post(server, path, body)[0] == 400
+
+
+def test_a_wrong_method_names_the_right_ones(server: Running) -> None:
+    with httpx2.Client() as http:
+        response = http.get(f"{server.url}/v1/score")
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")

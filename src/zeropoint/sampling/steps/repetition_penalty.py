@@ -25,10 +25,9 @@ class RepetitionPenalty(Step):
     order: ClassVar[int] = 10
     repetition_penalty: float = option(
         1.0,
-        0,
+        0.01,
         10,
         "Make tokens that the text has already used, question included, less likely, as in 1.1; 1 is off.",
-        is_open=True,
     )
 
     def is_identity(self) -> bool:

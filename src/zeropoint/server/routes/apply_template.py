@@ -10,13 +10,14 @@ from starlette.responses import JSONResponse, Response
 from zeropoint.server.chat_messages import messages, tools
 from zeropoint.server.fields import Field, checked, mapping, parse_json, text
 from zeropoint.server.generation import serving
+from zeropoint.server.schemas import MESSAGES, TOOLS
 
 PATH, METHOD = "/apply-template", "POST"
 SUMMARY = "The prompt that the model reads for a conversation, and its token ids."
 FIELDS: Mapping[str, Field] = {
     "model": Field(text, None, "The model's name; by default the first one served."),
-    "messages": Field(messages, None, "The conversation.", is_required=True),
-    "tools": Field(tools, (), "Functions that the model may call."),
+    "messages": Field(messages, None, "The conversation.", is_required=True, form=MESSAGES),
+    "tools": Field(tools, (), "Functions that the model may call.", form=TOOLS),
     "chat_template_kwargs": Field(mapping, None, "Other variables of the chat template."),
 }
 

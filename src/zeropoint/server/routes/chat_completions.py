@@ -31,6 +31,7 @@ from zeropoint.server.generation import (
     usage,
 )
 from zeropoint.server.guides import response_format, structured_outputs, tool_guide
+from zeropoint.server.schemas import FUNCTION_CHOICE, MESSAGES, RESPONSE_FORMAT, STRUCTURED_OUTPUTS, TOOLS
 from zeropoint.server.sse import DONE, EventStream, event, until_disconnected
 from zeropoint.tokenizers.chat.reply.events import Reasoning, Text, ToolCall
 
@@ -60,7 +61,7 @@ def _store(value: Any, path: str) -> None:
 
 FIELDS: Mapping[str, Field] = {
     "model": Field(text, None, "The model's name; by default the first one served."),
-    "messages": Field(messages, None, "The conversation.", is_required=True),
+    "messages": Field(messages, None, "The conversation.", is_required=True, form=MESSAGES),
     **SAMPLING,
     "max_completion_tokens": Field(integer(1, 2**31 - 1), None, "The most tokens of an answer."),
     "max_tokens": Field(integer(1, 2**31 - 1), None, "The former name of max_completion_tokens."),
@@ -69,20 +70,25 @@ FIELDS: Mapping[str, Field] = {
         items(integer(0, 2**31 - 1), 0, 64), (), "Also those of these tokens, by their ids."
     ),
     "top_logprobs": Field(integer(0, 20), 0, "Also those of the most probable tokens in its place."),
-    "tools": Field(tools, (), "Functions that the model may call."),
-    "tool_choice": Field(_tool_choice, "auto", "auto, none, required, or the function to call."),
+    "tools": Field(tools, (), "Functions that the model may call.", form=TOOLS),
+    "tool_choice": Field(
+        _tool_choice, "auto", "auto, none, required, or the function to call.", form=FUNCTION_CHOICE
+    ),
     "parallel_tool_calls": Field(boolean, True, "Whether an answer may have several calls."),
     "reasoning_effort": Field(text, None, "How much to think, for models whose template has such a switch."),
     "chat_template_kwargs": Field(mapping, None, "Other variables of the chat template."),
-    "response_format": Field(response_format, None, "text, json_object or json_schema."),
-    "structured_outputs": Field(structured_outputs, None, "json, regex, choice or grammar."),
-    "modalities": Field(_modalities),
-    "store": Field(_store),
+    "response_format": Field(
+        response_format, None, "text, json_object or json_schema.", form=RESPONSE_FORMAT
+    ),
+    "structured_outputs": Field(
+        structured_outputs, None, "json, regex, choice or grammar.", form=STRUCTURED_OUTPUTS
+    ),
+    "modalities": Field(_modalities, form={"const": ["text"]}),
+    "store": Field(_store, form={"const": False}),
 }
 HINTS = {
     "functions": "use tools",
     "function_call": "use tool_choice",
-    "logit_bias": "it is not available yet",
     "audio": "this server writes text only",
     "web_search_options": "give a tool that searches",
     "guided_json": "use response_format",

@@ -24,7 +24,7 @@ FIELDS: Mapping[str, Field] = {
     "model": Field(text, None, "The model's name; by default the first one served."),
     "input": Field(prompts(2048), None, "A text, token ids, or a list of either.", is_required=True),
     "encoding_format": Field(one_of("float", "base64"), "float", "Numbers, or little-endian float32."),
-    "dimensions": Field(integer(1, 1 << 20), None, "Accepted if it is the width of the model."),
+    "dimensions": Field(integer(1, 1 << 20), None, "Keep only the first ones, and make their length 1."),
     "pooling": POOLING,
 }
 
@@ -37,13 +37,16 @@ async def endpoint(request: Request) -> Response:
     data, n_tokens = [], 0
     async with serving(pool, served) as thread:
         width = thread.model.blueprint.d_model
-        if values["dimensions"] not in (None, width):
-            raise refuse("dimensions", values["dimensions"], f"{width}, the width of this model")
+        n_kept = values["dimensions"] or width
+        if n_kept > width:
+            raise refuse("dimensions", n_kept, f"at most {width}, the width of this model")
         for index, prompt in enumerate(values["input"]):
             if not prompt:
                 raise refuse(f"input[{index}]", prompt, "a text that is not empty")
             vector, n = await thread.call(partial(embed, prompt=prompt, pooling=values["pooling"]))
             n_tokens += n
+            if n_kept < width:
+                vector = vector[:n_kept] / max(float(vector[:n_kept] @ vector[:n_kept]) ** 0.5, 1e-12)
             encoded: Any = vector.tolist()
             if values["encoding_format"] == "base64":
                 encoded = base64.b64encode(vector.astype("<f4").tobytes()).decode()

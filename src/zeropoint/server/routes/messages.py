@@ -20,6 +20,7 @@ from zeropoint.server.errors import ApiError, of_exception
 from zeropoint.server.fields import Field, boolean, checked, integer, items, number, parse_json, text
 from zeropoint.server.generation import Start, answers
 from zeropoint.server.guides import tool_guide
+from zeropoint.server.schemas import ANTHROPIC_MESSAGES, ANTHROPIC_TOOL_CHOICE, ANTHROPIC_TOOLS, THINKING
 from zeropoint.server.sse import EventStream, event, until_disconnected
 from zeropoint.tokenizers.chat.reply.events import Reasoning, ReplyEvent, ToolCall
 
@@ -28,11 +29,13 @@ SUMMARY = "Answer a conversation, in the form of Anthropic's API."
 
 PROMPT_FIELDS: Mapping[str, Field] = {
     "model": Field(text, None, "The model's name."),
-    "messages": Field(conversation, None, "The conversation.", is_required=True),
+    "messages": Field(conversation, None, "The conversation.", is_required=True, form=ANTHROPIC_MESSAGES),
     "system": Field(system, None, "Instructions before the conversation."),
-    "tools": Field(tools, (), "Functions that the model may call."),
-    "tool_choice": Field(tool_choice, "auto", "Whether, or which, tools are called."),
-    "thinking": Field(thinking, None, "Whether to reason before the answer."),
+    "tools": Field(tools, (), "Functions that the model may call.", form=ANTHROPIC_TOOLS),
+    "tool_choice": Field(
+        tool_choice, "auto", "Whether, or which, tools are called.", form=ANTHROPIC_TOOL_CHOICE
+    ),
+    "thinking": Field(thinking, None, "Whether to reason before the answer.", form=THINKING),
 }
 FIELDS: Mapping[str, Field] = {
     **PROMPT_FIELDS,
@@ -40,7 +43,9 @@ FIELDS: Mapping[str, Field] = {
     "stop_sequences": Field(items(text, 0, 4), (), "Texts at which the answer ends."),
     "stream": Field(boolean, False, "Send the answer in pieces."),
     "temperature": Field(number(0, 2), None, "0 is greedy."),
-    "top_p": Field(number(0, 1), None, "Keep the most probable tokens of this total probability."),
+    "top_p": Field(
+        number(0, 1, is_open=True), None, "Keep the most probable tokens of this total probability."
+    ),
     "top_k": Field(integer(0, 2**31 - 1), None, "Keep this many tokens."),
 }
 IGNORED = frozenset({"metadata", "service_tier", "container", "context_management", "betas", "output_config"})

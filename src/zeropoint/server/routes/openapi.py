@@ -44,6 +44,7 @@ def _operation(name: str, module: ModuleType) -> dict[str, Any]:
             "type": "object",
             "properties": {key: field.schema() for key, field in fields.items()},
             "required": [key for key, field in fields.items() if field.is_required],
+            "additionalProperties": False,
         }
         content = {"application/json": {"schema": schema}}
         operation["requestBody"] = {"required": True, "content": content}

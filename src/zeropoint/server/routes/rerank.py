@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from zeropoint.server.fields import Field, boolean, checked, integer, items, parse_json, refuse, text
 from zeropoint.server.generation import IGNORED, serving
 from zeropoint.server.routes.embeddings import POOLING
+from zeropoint.server.schemas import DOCUMENT
 from zeropoint.server.similarity import cosines, vectors
 
 PATH, METHOD = "/v1/rerank", "POST"
@@ -26,10 +27,13 @@ def _document(value: Any, path: str) -> str:
     return text(value, path)
 
 
+_DOCUMENTS = {"type": "array", "items": DOCUMENT, "minItems": 1, "maxItems": 2048}
 FIELDS: Mapping[str, Field] = {
     "model": Field(text, None, "The model's name; by default the first one served."),
-    "query": Field(_document, None, "What the documents are compared with.", is_required=True),
-    "documents": Field(items(_document, 1, 2048), None, "Up to 2,048 texts.", is_required=True),
+    "query": Field(_document, None, "What the documents are compared with.", is_required=True, form=DOCUMENT),
+    "documents": Field(
+        items(_document, 1, 2048), None, "Up to 2,048 texts.", is_required=True, form=_DOCUMENTS
+    ),
     "top_n": Field(integer(1, 2048), None, "Return only this many, the best; by default all."),
     "return_documents": Field(boolean, True, "Whether the results contain the texts."),
     "pooling": POOLING,

@@ -33,6 +33,7 @@ from zeropoint.server.fields import (
 from zeropoint.server.generation import Start, answers
 from zeropoint.server.guides import tool_guide
 from zeropoint.server.responses_form import ReplyItems, conversation, text_format, tool_choice, tools
+from zeropoint.server.schemas import REASONING, RESPONSES_CHOICE, RESPONSES_INPUT, RESPONSES_TOOLS
 from zeropoint.server.sse import EventStream, event, until_disconnected
 
 PATH, METHOD = "/v1/responses", "POST"
@@ -48,16 +49,24 @@ def _effort(value: Any, path: str) -> str | None:
 
 FIELDS: Mapping[str, Field] = {
     "model": Field(text, None, "The model's name; by default the first one served."),
-    "input": Field(conversation, None, "A text, or the items of a conversation.", is_required=True),
+    "input": Field(
+        conversation, None, "A text, or the items of a conversation.", is_required=True, form=RESPONSES_INPUT
+    ),
     "instructions": Field(text, None, "Instructions before the conversation."),
-    "tools": Field(tools, (), "Functions that the model may call."),
-    "tool_choice": Field(tool_choice, "auto", "auto, none, required, or the function to call."),
+    "tools": Field(tools, (), "Functions that the model may call.", form=RESPONSES_TOOLS),
+    "tool_choice": Field(
+        tool_choice, "auto", "auto, none, required, or the function to call.", form=RESPONSES_CHOICE
+    ),
     "parallel_tool_calls": Field(boolean, True, "Whether an answer may have several calls."),
     "text": Field(text_format, None, "The form of the answer."),
-    "reasoning": Field(_effort, None, "effort: how much to think, if the template has such a switch."),
+    "reasoning": Field(
+        _effort, None, "effort: how much to think, if the template has such a switch.", form=REASONING
+    ),
     "max_output_tokens": Field(integer(1, 2**31 - 1), None, "The most tokens of the answer."),
     "temperature": Field(number(0, 2), None, "0 is greedy."),
-    "top_p": Field(number(0, 1), None, "Keep the most probable tokens of this total probability."),
+    "top_p": Field(
+        number(0, 1, is_open=True), None, "Keep the most probable tokens of this total probability."
+    ),
     "stream": Field(boolean, False, "Send the answer in pieces."),
     "store": Field(boolean, False, "Keep the conversation, for a later previous_response_id."),
     "previous_response_id": Field(text, None, "A stored conversation to continue."),

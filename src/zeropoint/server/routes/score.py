@@ -12,6 +12,7 @@ from zeropoint.server.errors import ApiError
 from zeropoint.server.fields import Field, checked, items, parse_json, text
 from zeropoint.server.generation import IGNORED, serving
 from zeropoint.server.routes.embeddings import POOLING
+from zeropoint.server.schemas import TEXT_OR_TEXTS
 from zeropoint.server.similarity import cosines, vectors
 
 PATH, METHOD = "/v1/score", "POST"
@@ -26,8 +27,8 @@ def _texts(value: Any, path: str) -> list[str]:
 
 FIELDS: Mapping[str, Field] = {
     "model": Field(text, None, "The model's name; by default the first one served."),
-    "text_1": Field(_texts, None, "A text, or as many as in text_2.", is_required=True),
-    "text_2": Field(_texts, None, "A text or a list of texts.", is_required=True),
+    "text_1": Field(_texts, None, "A text, or as many as in text_2.", is_required=True, form=TEXT_OR_TEXTS),
+    "text_2": Field(_texts, None, "A text or a list of texts.", is_required=True, form=TEXT_OR_TEXTS),
     "pooling": POOLING,
 }
 

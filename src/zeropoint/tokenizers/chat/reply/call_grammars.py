@@ -102,4 +102,5 @@ def _python_value(schema: Any, tool: Mapping[str, Any]) -> str:
 
 
 def _schema(tool: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(tool["function"].get("parameters") or {"type": "object"})
+    """The schema of the arguments. A call has no parameters that it does not declare, unless it says so."""
+    return {"additionalProperties": False, **(tool["function"].get("parameters") or {"type": "object"})}
