@@ -32,12 +32,15 @@ Examples:
   zeropoint bench --prefill 2048 --decode 16,2048
   zeropoint bench decoding
   zeropoint bench decoding --method lookahead --method first-layers=10
+  zeropoint bench capacity --load 2,500,200
   zeropoint bench --quality --formats q8_0,q4_1,q4_0 --text novel.txt
 """
 
 
 @click.command("bench", cls=help_page.Command, epilog=_EXAMPLES)
-@click.argument("what", required=False, type=click.Choice(["decoding"]), metavar="[decoding]")
+@click.argument(
+    "what", required=False, type=click.Choice(["decoding", "capacity"]), metavar="[decoding|capacity]"
+)
 @options.engine
 @click.option(
     "--runs",
@@ -88,6 +91,14 @@ Examples:
     "first-layers=10, lookahead, threshold, contrastive or without-cache. Repeatable. Default: those of "
     "--speculate.",
 )
+@help_page.option(
+    "--load",
+    group="Compute capacity",
+    default="1,500,200",
+    show_default=True,
+    metavar="R,P,A",
+    help="With `capacity`: requests per second, tokens of a prompt and of an answer.",
+)
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object; speeds are in tokens per second."
 )
@@ -104,6 +115,7 @@ def command(
     text: Path | None,
     tokens: int,
     methods: tuple[str, ...],
+    load: str,
     as_json: bool,
     **flags: Any,
 ) -> None:
@@ -111,9 +123,13 @@ def command(
 
     Reading a prompt is called prefill, writing is called decode. To write a token the processor reads all
     weights from memory, so memory bandwidth sets the ceiling. `bench decoding` measures instead how much
-    guessing tokens gains (--speculate), by the kind of question.
+    guessing tokens gains (--speculate), by the kind of question; `bench capacity` how many requests a second
+    this machine can take.
     """
     settings = options.read(flags)
+    if what == "capacity":
+        _capacity(console, settings, load, as_json)
+        return
     if what is not None:
         _decoding(console, settings, methods, runs or 3, as_json)
         return
@@ -244,6 +260,40 @@ def _decoding(
     ]
     console.table(("questions", "method", "speed", "gain", "right", "rows per token", "same answer"), table)
     console.notice(f"{model.name}, {_ANSWER_TOKENS} tokens, median of {runs} runs")
+
+
+def _capacity(console: Console, settings: Settings, load: str, as_json: bool) -> None:
+    from zeropoint.evaluate.capacity import Load, capacity, measure_figures
+
+    try:
+        rate, prompt, answer = load.split(",")
+        wanted = Load(float(rate), int(prompt), int(answer))
+    except ValueError:
+        wanted = Load(0, 0, 0)
+    if not (0 < wanted.requests_per_second < 1e6 and wanted.prompt_tokens > 0 and wanted.answer_tokens > 1):
+        raise BadInput(
+            f"--load is {load[:60]!r}; expected requests per second, tokens of a prompt and of an answer, "
+            "as in 2,500,200"
+        )
+    with open_model.open_model(settings, console) as model:
+        found = capacity(model.blueprint, wanted, measure_figures(model.engine, wanted))
+        name, n_threads = model.name, model.engine.n_threads
+    if as_json:
+        console.json({"model": name, "threads": n_threads, **found.as_json()})
+        return
+    figures = found.figures
+    rows = [
+        ("reads prompts", f"{figures.prompt:.0f} tok/s"),
+        ("writes one answer", f"{figures.alone:.0f} tok/s"),
+        (f"writes {figures.n_together} together", f"{figures.together:.0f} tok/s"),
+        ("one answer, nobody else", f"{found.seconds_alone:.1f} s"),
+        ("this machine is busy", f"{found.busy:.0%} of the time"),
+        ("answers at once", f"{found.answers_at_once:.1f}, cache {found.cache_bytes / 1e6:.0f} MB"),
+        ("one machine can take", f"{found.max_requests_per_second:.2f} requests/s"),
+        ("machines needed", str(found.machines)),
+    ]
+    console.table(("for this load", name), rows)
+    console.notice(f"{n_threads} threads; a machine counts as full when it is busy 70 % of the time")
 
 
 def _quality(
