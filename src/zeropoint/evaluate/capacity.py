@@ -89,7 +89,7 @@ def measure_figures(engine: Engine, load: Load) -> Figures:
         raise BadInput(f"a request of the load has {n_tokens} tokens and the context holds {engine.n_ctx}")
     rng = np.random.default_rng(0)
     _run(engine, rng, load, 1, min(4, load.answer_tokens))  # warm up: page in the weights
-    first, rest = _run(engine, rng, load, 1, load.answer_tokens)
+    _, rest = _run(engine, rng, load, 1, load.answer_tokens)
     first_together, rest_together = _run(engine, rng, load, _TOGETHER, load.answer_tokens)
     n_rest = max(load.answer_tokens - 1, 1)
     return Figures(

@@ -23,6 +23,7 @@ from zeropoint.engine.session.text_encoder import TextEncoder
 from zeropoint.errors import BadInput
 from zeropoint.frozen import frozen
 from zeropoint.server.errors import ApiError, of_exception
+from zeropoint.server.prefix_store import RecentTexts
 from zeropoint.tokenizers.chat.reply.events import ReplyEvent
 
 __all__ = ["Answer", "AnyModel", "EngineThread", "Update", "writer"]
@@ -119,11 +120,13 @@ def writer(model: AnyModel) -> Model:
 class EngineThread:
     """Runs a model for an event loop.
 
-    max_running: answers that the engine works on at once; max_waiting: those that may wait besides.
+    max_running: answers that the engine works on at once; max_waiting: those that may wait besides. recent:
+    the texts whose beginnings the cache may hold.
     """
 
     def __init__(self, model: AnyModel, max_running: int, max_waiting: int) -> None:
         self.model = model
+        self.recent = RecentTexts()
         self.n_steps = self.n_prompt_tokens = self.n_cached_tokens = self.n_completion_tokens = 0
         self._max_running, self._max_waiting = max_running, max_waiting
         self._queues = _Queues()
@@ -257,6 +260,7 @@ class EngineThread:
 
     def _count(self, stream: Stream) -> None:
         usage = stream.usage
+        self.recent.add([*stream.prompt_ids, *stream.token_ids])
         self.n_prompt_tokens += usage.prompt_tokens
         self.n_cached_tokens += usage.cached_tokens
         self.n_completion_tokens += usage.completion_tokens

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 
 from starlette.concurrency import run_in_threadpool
 
+from zeropoint.engine.session.model import Model
 from zeropoint.errors import ZeropointError
 from zeropoint.frozen import frozen
 from zeropoint.server.engine_thread import AnyModel, EngineThread
 from zeropoint.server.errors import ApiError
+from zeropoint.server.prefix_store import PrefixStore
 
 __all__ = ["ModelPool", "PoolLimits", "Served"]
 
@@ -54,20 +56,35 @@ class Served:
 
 
 class ModelPool:
-    """The served models by name. The first is the default of requests without a model."""
+    """The served models by name. The first is the default of requests without a model.
 
-    def __init__(self, names: list[str], load: Callable[[str], AnyModel], limits: PoolLimits) -> None:
+    prefixes: keeps what a model has cached until it is loaded again.
+    """
+
+    def __init__(
+        self,
+        names: list[str],
+        load: Callable[[str], AnyModel],
+        limits: PoolLimits,
+        prefixes: PrefixStore | None = None,
+    ) -> None:
         now = int(time.time())
         self.models: Mapping[str, Served] = {name: Served(name, now) for name in names}
         self.limits = limits
-        self._load = load
+        self._load, self._prefixes = load, prefixes
 
     def preload(self) -> None:
         """Load the first model, before the server starts."""
         served = next(iter(self.models.values()))
-        model = self._load(served.name)
-        served.thread = EngineThread(model, self.limits.max_running, self.limits.max_waiting)
+        served.thread = self._start(served.name)
         served.last_used = time.monotonic()
+
+    def _start(self, name: str) -> EngineThread:
+        """Load a model, and what it had cached before."""
+        thread = EngineThread(self._load(name), self.limits.max_running, self.limits.max_waiting)
+        if self._prefixes is not None and isinstance(thread.model, Model):
+            self._prefixes.load(thread.model, thread.recent)
+        return thread
 
     def find(self, name: str | None) -> Served:
         """The model of that name. Raises ApiError 404."""
@@ -88,8 +105,7 @@ class ModelPool:
         async with served.loading:
             served.last_used = time.monotonic()
             if served.thread is None:
-                model = await run_in_threadpool(self._load, served.name)
-                served.thread = EngineThread(model, self.limits.max_running, self.limits.max_waiting)
+                served.thread = await run_in_threadpool(self._start, served.name)
                 _LOG.info("loaded %s", served.name)
                 await self._make_room(served)
         return served.thread
@@ -122,6 +138,8 @@ class ModelPool:
         if thread is None:
             return
         await run_in_threadpool(thread.close)
+        if self._prefixes is not None and isinstance(thread.model, Model):
+            await run_in_threadpool(self._prefixes.save, thread.model, thread.recent)
         try:
             await run_in_threadpool(thread.model.close)
         except ZeropointError as error:

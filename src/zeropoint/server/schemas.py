@@ -9,6 +9,7 @@ from typing import Any
 
 __all__ = [
     "ANTHROPIC_MESSAGES",
+    "ANTHROPIC_SYSTEM",
     "ANTHROPIC_TOOLS",
     "ANTHROPIC_TOOL_CHOICE",
     "DOCUMENT",
@@ -29,6 +30,7 @@ __all__ = [
 Schema = dict[str, Any]
 _TEXT: Schema = {"type": "string"}
 _FULL: Schema = {"type": "string", "minLength": 1}
+_NULLABLE: Schema = {"type": ["string", "null"]}
 _OBJECT: Schema = {"type": "object"}
 
 
@@ -72,7 +74,7 @@ MESSAGES = _list(
     },
     1,
 )
-_FUNCTION = _object(["name"], name=_TEXT, description=_TEXT, parameters=_OBJECT, strict={"type": "boolean"})
+_FUNCTION = _object(["name"], name=_TEXT, description=_NULLABLE, parameters=_OBJECT, strict={})
 TOOLS = _list(_object(["type", "function"], type=_kind("function"), function=_FUNCTION), 0, 256)
 FUNCTION_CHOICE: Schema = {
     "anyOf": [
@@ -111,6 +113,7 @@ TEXT_OR_TEXTS: Schema = {
     "anyOf": [{"type": "string", "minLength": 1}, _list({"type": "string", "minLength": 1}, 1, 2048)]
 }
 _BLOCK = _object(["type", "text"], type=_kind("text"), text=_TEXT)
+ANTHROPIC_SYSTEM: Schema = {"anyOf": [_TEXT, _list(_BLOCK)]}
 ANTHROPIC_MESSAGES = _list(
     _object(
         ["role", "content"],
@@ -120,7 +123,7 @@ ANTHROPIC_MESSAGES = _list(
     1,
 )
 ANTHROPIC_TOOLS = _list(
-    _object(["name", "input_schema"], name=_TEXT, description=_TEXT, input_schema=_OBJECT), 0, 256
+    _object(["name", "input_schema"], name=_TEXT, description=_NULLABLE, input_schema=_OBJECT), 0, 256
 )
 ANTHROPIC_TOOL_CHOICE: Schema = {
     "anyOf": [
@@ -142,7 +145,7 @@ RESPONSES_INPUT: Schema = {
     ]
 }
 RESPONSES_TOOLS = _list(
-    _object(["type", "name"], type=_kind("function"), name=_TEXT, description=_TEXT, parameters=_OBJECT),
+    _object(["type", "name"], type=_kind("function"), name=_TEXT, description=_NULLABLE, parameters=_OBJECT),
     0,
     256,
 )

@@ -96,6 +96,12 @@ _PORT = 11435
     metavar="SECONDS",
     help="Unload a model that nobody has used for this long. Default: never.",
 )
+@help_page.option(
+    "--prefix-cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Keep the beginnings of recent conversations here when a model is unloaded, for the next start.",
+)
 @click.make_pass_decorator(Console, ensure=True)
 def command(console: Console, /, models: tuple[str, ...], **flags: Any) -> None:
     """Serve MODELs, or the default one, over HTTP in the form of OpenAI's API.
@@ -104,12 +110,13 @@ def command(console: Console, /, models: tuple[str, ...], **flags: Any) -> None:
     ends it: answers in progress are completed first, a second Ctrl-C cuts them off.
     """
     names = ("host", "port", "api_key_file", "allow_host", "allow_origin", "parallel", "queue")
-    own = {name: flags.pop(name) for name in (*names, "memory_limit", "unload_after")}
+    own = {name: flags.pop(name) for name in (*names, "memory_limit", "unload_after", "prefix_cache")}
     settings = options.read(flags)
     warn_about_threads(settings, console)
     from zeropoint.server import run  # here: the web framework takes 0.2 s to import
     from zeropoint.server.guard import GuardOptions
     from zeropoint.server.models import ModelPool, PoolLimits
+    from zeropoint.server.prefix_store import PrefixStore
 
     guard = GuardOptions(
         api_keys=_keys(own["api_key_file"]),
@@ -120,7 +127,8 @@ def command(console: Console, /, models: tuple[str, ...], **flags: Any) -> None:
     limits = PoolLimits(
         own["parallel"], own["queue"], None if limit is None else limit * 10**6, own["unload_after"]
     )
-    pool = ModelPool(list(models) or [model_name(settings)], _loader(settings, console), limits)
+    prefixes = None if own["prefix_cache"] is None else PrefixStore(own["prefix_cache"])
+    pool = ModelPool(list(models) or [model_name(settings)], _loader(settings, console), limits, prefixes)
     listener = run.listen(own["host"], own["port"])
     pool.preload()
     host = f"[{own['host']}]" if ":" in own["host"] else own["host"]

@@ -150,8 +150,8 @@ class Stream(ProcessBound):
 
     finish_reason: "stop" (an end token or a stop sequence), "length" (`max_tokens` or a full context),
     "repetition" (with `stop_repetition`) or "cancelled"; None while the answer is running. usage, timings: so
-    far. token_ids: generated so far. notices: sentences to show to the user. tool_calls: complete so far.
-    A notebook shows the text so far and the counts.
+    far. prompt_ids: of the prompt. token_ids: generated so far. notices: sentences to show to the user.
+    tool_calls: complete so far. A notebook shows the text so far and the counts.
 
     reply: separates reasoning and tool calls from the text; without it, all is text. method: makes decoding
     faster, or limits it.
@@ -173,6 +173,7 @@ class Stream(ProcessBound):
     ) -> None:
         self.finish_reason: FinishReason | None = None
         self.notices = list(notices)
+        self.prompt_ids = prompt_ids
         self.token_ids: list[int] = []
         self.tool_calls: list[ToolCall] = []
         self.method = method

@@ -169,17 +169,20 @@ class _Counts:
     """Token counts over the choices of a request."""
 
     def __init__(self) -> None:
-        self._prompt = self._completion = 0
+        self._prompt = self._completion = self._cached = 0
 
     def add(self, stream: Stream | None, n_prompt: int) -> None:
         if stream is not None:
             self._prompt += stream.usage.prompt_tokens
+            self._cached += stream.usage.cached_tokens
             self._completion += stream.usage.completion_tokens
         self._prompt += n_prompt
 
-    def usage(self) -> dict[str, int]:
+    def usage(self) -> dict[str, Any]:
         total = self._prompt + self._completion
-        return {"prompt_tokens": self._prompt, "completion_tokens": self._completion, "total_tokens": total}
+        details = {"cached_tokens": self._cached}
+        counts = {"prompt_tokens": self._prompt, "completion_tokens": self._completion}
+        return {**counts, "total_tokens": total, "prompt_tokens_details": details}
 
 
 def _part(content: str, logprobs: dict[str, Any] | None, reason: str | None = None) -> dict[str, Any]:

@@ -20,7 +20,13 @@ from zeropoint.server.errors import ApiError, of_exception
 from zeropoint.server.fields import Field, boolean, checked, integer, items, number, parse_json, text
 from zeropoint.server.generation import Start, answers
 from zeropoint.server.guides import tool_guide
-from zeropoint.server.schemas import ANTHROPIC_MESSAGES, ANTHROPIC_TOOL_CHOICE, ANTHROPIC_TOOLS, THINKING
+from zeropoint.server.schemas import (
+    ANTHROPIC_MESSAGES,
+    ANTHROPIC_SYSTEM,
+    ANTHROPIC_TOOL_CHOICE,
+    ANTHROPIC_TOOLS,
+    THINKING,
+)
 from zeropoint.server.sse import EventStream, event, until_disconnected
 from zeropoint.tokenizers.chat.reply.events import Reasoning, ReplyEvent, ToolCall
 
@@ -30,7 +36,7 @@ SUMMARY = "Answer a conversation, in the form of Anthropic's API."
 PROMPT_FIELDS: Mapping[str, Field] = {
     "model": Field(text, None, "The model's name."),
     "messages": Field(conversation, None, "The conversation.", is_required=True, form=ANTHROPIC_MESSAGES),
-    "system": Field(system, None, "Instructions before the conversation."),
+    "system": Field(system, None, "Instructions before the conversation.", form=ANTHROPIC_SYSTEM),
     "tools": Field(tools, (), "Functions that the model may call.", form=ANTHROPIC_TOOLS),
     "tool_choice": Field(
         tool_choice, "auto", "Whether, or which, tools are called.", form=ANTHROPIC_TOOL_CHOICE
