@@ -38,6 +38,7 @@ ROOMS = {
     "options": Room(0, ("errors", "frozen")),
     "engine_options": Room(0, ("errors", "frozen", "options", "_native")),
     "plotting": Room(0, ("errors",), ("matplotlib",)),
+    "ray_cluster": Room(0, ("errors",), ("ray",)),
     "registry": Room(0, ("errors",)),
     "settings": Room(0, ("engine_options", "errors", "files", "frozen", "options"), ("platformdirs",)),
     "blueprint": Room(0, ("errors", "files", "frozen")),
@@ -61,7 +62,7 @@ ROOMS = {
     "evaluate": Room(4, (), ("numpy", "sacrebleu", "torch"), never=("train",)),
     "learn": Room(4, (), ("numpy", "torch")),
     "remote": Room(4, (), ("httpx2",)),
-    "server": Room(4, (), ("httpx2", "starlette", "uvicorn"), never=("train",)),
+    "server": Room(4, (), ("httpx2", "ray", "starlette", "uvicorn"), never=("train",)),
     "cli": Room(5, (), ("click", "prompt_toolkit", "rich")),
 }
 # The extension is on floor 0, but only these packages use it.

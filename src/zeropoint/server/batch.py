@@ -11,14 +11,17 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
 from zeropoint.errors import BadInput, DiskError
 from zeropoint.files.atomic_write import replace_file
 from zeropoint.server.app import make_app
 from zeropoint.server.models import ModelPool
 
-__all__ = ["BatchLine", "read_batch", "run_batch"]
+if TYPE_CHECKING:
+    import httpx2
+
+__all__ = ["BatchLine", "answer_one", "client_of", "read_batch", "run_batch", "write_batch"]
 
 _ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses")
 _KEYS = {"custom_id", "method", "url", "body"}
@@ -52,17 +55,40 @@ def run_batch(
     n_parallel: int,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[int, int]:
+    """Answer all requests here, n_parallel at a time; otherwise as `write_batch`."""
+
+    def answers(requests: Iterator[BatchLine], write: Callable[[str], None]) -> None:
+        asyncio.run(_answer_all(pool, requests, write, n_parallel))
+
+    return write_batch(source, target, answers, on_progress)
+
+
+def write_batch(
+    source: Path,
+    target: Path,
+    answers: Callable[[Iterator[BatchLine], Callable[[str], None]], None],
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[int, int]:
     """Answer all requests and write the results in their order. Returns how many there are, and failed.
 
-    Raises BadInput for a file that is no batch, before anything is computed; DiskError.
+    answers(requests, write): calls write(line) for each request, in any order. Raises BadInput for a file
+    that is no batch, before anything is computed; DiskError.
     """
     names = [custom_id for custom_id, _, _ in read_batch(source)]
     partial = target.with_name(f"{target.name}.partial")
     done = _finished(partial)
     try:
         with partial.open("a", encoding="utf-8") as results:
-            requests = (request for request in read_batch(source) if request[0] not in done)
-            asyncio.run(_answer_all(pool, requests, results, n_parallel, len(done), len(names), on_progress))
+            n_done = len(done)
+
+            def write(line: str) -> None:
+                nonlocal n_done
+                results.write(f"{line}\n")
+                results.flush()
+                n_done += 1
+                on_progress(n_done, len(names))
+
+            answers((request for request in read_batch(source) if request[0] not in done), write)
         lines = _finished(partial)
         ordered = [lines[name] for name in names if name in lines]
         replace_file(target, "".join(f"{line}\n" for line in ordered).encode())
@@ -74,33 +100,34 @@ def run_batch(
 
 
 async def _answer_all(
-    pool: ModelPool,
-    requests: Iterator[BatchLine],
-    results: IO[str],
-    n_parallel: int,
-    n_done: int,
-    n_total: int,
-    on_progress: Callable[[int, int], None],
+    pool: ModelPool, requests: Iterator[BatchLine], write: Callable[[str], None], n_parallel: int
 ) -> None:
     """n_parallel workers take one request after another, so that memory does not grow with the file."""
-    import httpx2
-
-    transport = httpx2.ASGITransport(make_app(pool), raise_app_exceptions=False)
 
     async def work(client: httpx2.AsyncClient) -> None:
-        nonlocal n_done
-        for custom_id, url, body in requests:
-            response = await client.post(url, json={key: body[key] for key in body if key != "stream"})
-            results.write(json.dumps(_result(custom_id, response.status_code, response.json())) + "\n")
-            results.flush()
-            n_done += 1
-            on_progress(n_done, n_total)
+        for request in requests:
+            write(await answer_one(client, request))
 
-    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost", timeout=None) as client:
+    async with client_of(pool) as client:
         try:
             await asyncio.gather(*(work(client) for _ in range(n_parallel)))
         finally:
             await pool.close()
+
+
+def client_of(pool: ModelPool) -> httpx2.AsyncClient:
+    """A client of the application itself, without a connection."""
+    import httpx2
+
+    transport = httpx2.ASGITransport(make_app(pool), raise_app_exceptions=False)
+    return httpx2.AsyncClient(transport=transport, base_url="http://localhost", timeout=None)
+
+
+async def answer_one(client: httpx2.AsyncClient, request: BatchLine) -> str:
+    """The line of the output for a request."""
+    custom_id, url, body = request
+    response = await client.post(url, json={key: body[key] for key in body if key != "stream"})
+    return json.dumps(_result(custom_id, response.status_code, response.json()))
 
 
 def _result(custom_id: str, status: int, body: dict[str, Any]) -> dict[str, Any]:

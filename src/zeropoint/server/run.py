@@ -8,11 +8,9 @@ import socket
 from collections.abc import Iterator
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from zeropoint.errors import BadInput
-from zeropoint.server.app import make_app
-from zeropoint.server.guard import GuardOptions
-from zeropoint.server.models import ModelPool
 
 __all__ = ["listen", "run"]
 
@@ -33,10 +31,10 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def run(listener: socket.socket, pool: ModelPool, options: GuardOptions, *, drain_seconds: int) -> None:
+def run(listener: socket.socket, app: ASGIApp, *, drain_seconds: int) -> None:
     """Serve until SIGINT or SIGTERM; answers in progress then have drain_seconds to end."""
     config = uvicorn.Config(
-        make_app(pool, options),
+        app,
         http="h11",
         loop="asyncio",
         ws="none",

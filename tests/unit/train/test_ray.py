@@ -16,6 +16,7 @@ from zeropoint.train.config.config import RunConfig
 
 pytest.importorskip("ray")
 
+from zeropoint import ray_cluster
 from zeropoint.train.distributed import ray as on_ray
 from zeropoint.train.distributed import ray_worker
 
@@ -35,7 +36,7 @@ def test_a_head_that_does_not_answer_is_refused(tmp_path: Path) -> None:
 def test_joining_times_out_if_the_address_is_not_a_ray_head(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(on_ray, "_JOIN_S", 0.2)
+    monkeypatch.setattr(ray_cluster, "_JOIN_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(BadInput, match="did not accept a driver within 0 s"):
@@ -52,7 +53,7 @@ RAISES = "raise type({kind!r}, (Exception,), {{}})('RPC error: it failed')"
 def test_the_error_says_why_a_cluster_cannot_be_joined(
     kind: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(on_ray, "_JOIN_PROGRAM", RAISES.format(kind=kind))
+    monkeypatch.setattr(ray_cluster, "_JOIN_PROGRAM", RAISES.format(kind=kind))
     with pytest.raises(BadInput, match=f"^--ray auto: .*{message}"):
         on_ray.run_on_ray(RunConfig(), tmp_path / "run", Callback(), address="auto", n_workers=1)
 

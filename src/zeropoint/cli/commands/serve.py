@@ -20,16 +20,20 @@ from zeropoint.errors import BadInput
 from zeropoint.settings import Settings
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from zeropoint.engine.session.model import Model
     from zeropoint.engine.session.text_encoder import TextEncoder
+    from zeropoint.server.guard import GuardOptions
+    from zeropoint.server.pool_spec import PoolSpec
 
 GROUP = "Use"
 _EXAMPLES = """\b
 Examples:
   zeropoint serve
   zeropoint serve smollm2:135m gemma3:270m --port 8080
+  zeropoint serve --ray auto --replicas 1-4
   zeropoint serve --host 0.0.0.0 --api-key-file keys.txt
 """
 _PORT = 11435
@@ -102,6 +106,18 @@ _PORT = 11435
     metavar="FOLDER",
     help="Keep the beginnings of recent conversations here when a model is unloaded, for the next start.",
 )
+@help_page.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Run the models on this Ray cluster: host:port, auto, or local for one on this machine.",
+)
+@help_page.option(
+    "--replicas",
+    default="1",
+    show_default=True,
+    metavar="N",
+    help="With --ray: how many servers; a range such as 1-4 follows the load.",
+)
 @click.make_pass_decorator(Console, ensure=True)
 def command(console: Console, /, models: tuple[str, ...], **flags: Any) -> None:
     """Serve MODELs, or the default one, over HTTP in the form of OpenAI's API.
@@ -110,12 +126,16 @@ def command(console: Console, /, models: tuple[str, ...], **flags: Any) -> None:
     ends it: answers in progress are completed first, a second Ctrl-C cuts them off.
     """
     names = ("host", "port", "api_key_file", "allow_host", "allow_origin", "parallel", "queue")
-    own = {name: flags.pop(name) for name in (*names, "memory_limit", "unload_after", "prefix_cache")}
+    more = ("memory_limit", "unload_after", "prefix_cache", "ray", "replicas")
+    own = {name: flags.pop(name) for name in (*names, *more)}
     settings = options.read(flags)
     warn_about_threads(settings, console)
+    from zeropoint.engine.machine import default_threads
     from zeropoint.server import run  # here: the web framework takes 0.2 s to import
+    from zeropoint.server.app import make_app
     from zeropoint.server.guard import GuardOptions
     from zeropoint.server.models import ModelPool, PoolLimits
+    from zeropoint.server.pool_spec import PoolSpec
     from zeropoint.server.prefix_store import PrefixStore
 
     guard = GuardOptions(
@@ -130,11 +150,38 @@ def command(console: Console, /, models: tuple[str, ...], **flags: Any) -> None:
     prefixes = None if own["prefix_cache"] is None else PrefixStore(own["prefix_cache"])
     pool = ModelPool(list(models) or [model_name(settings)], _loader(settings, console), limits, prefixes)
     listener = run.listen(own["host"], own["port"])
-    pool.preload()
+    if own["ray"] is None:
+        pool.preload()
     host = f"[{own['host']}]" if ":" in own["host"] else own["host"]
     url = f"http://{host}:{listener.getsockname()[1]}/v1"
     console.warning(f"serving {', '.join(pool.models)} at {url}; Ctrl-C ends it")
-    run.run(listener, pool, guard, drain_seconds=30)
+    if own["ray"] is not None:
+        spec = PoolSpec(tuple(pool.models), settings.engine_options(), limits)
+        n_threads = settings.engine_options().threads or default_threads()
+        _serve_on_ray(listener, spec, own["ray"], own["replicas"], n_threads, guard)
+        return
+    run.run(listener, make_app(pool, guard), drain_seconds=30)
+
+
+def _serve_on_ray(
+    listener: socket.socket, spec: PoolSpec, address: str, replicas: str, n_threads: int, guard: GuardOptions
+) -> None:
+    """Replicas on a Ray cluster behind a router here. replicas: "3", or "1-4"."""
+    from zeropoint import ray_cluster
+    from zeropoint.server import run
+    from zeropoint.server.ray_replicas import ReplicaRange, routed_app
+
+    least, _, most = replicas.partition("-")
+    try:
+        size = ReplicaRange(int(least), int(most or least))
+    except ValueError:
+        size = ReplicaRange(0, 0)
+    if not 1 <= size.least <= size.most <= 1000:
+        raise BadInput(
+            f"--replicas is {replicas[:40]!r}; expected a number of replicas or a range, as in 1-4"
+        )
+    with ray_cluster.connected(address, size.most * n_threads, "serving on Ray"):
+        run.run(listener, routed_app(spec, size, n_threads, guard), drain_seconds=30)
 
 
 def _loader(settings: Settings, console: Console) -> Callable[[str], Model | TextEncoder]:

@@ -14,17 +14,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
-import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from zeropoint import ray_cluster
 from zeropoint.errors import BadInput, MachineError, not_installed
+from zeropoint.ray_cluster import LOCAL, first_line
 from zeropoint.train.callbacks.callbacks import Callback, Result
 from zeropoint.train.callbacks.event_log import EventReader
 from zeropoint.train.checkpoints import checkpoint
@@ -40,11 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LOCAL", "has_gpus", "run_on_ray"]
 
-LOCAL = "local"  # starts a cluster on this machine, for this run
 _SCRATCH = "ray"
-_ANSWER_S = 5.0  # timeout for a connection to the head
-_JOIN_S = 40.0  # timeout for joining as a driver; most of it is Ray's start-up
-_JOIN_PROGRAM = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='error')"
 _POLL_S = 0.3
 _MAX_RESTARTS = 32  # per run; `ray_worker.py` ends runs without progress earlier
 _MAX_JSON_BYTES = 1 << 20
@@ -102,23 +96,11 @@ def _require_ray() -> None:
 @contextlib.contextmanager
 def _connected(address: str, n_workers: int) -> Iterator[bool]:
     """Inside, this process is a driver of the cluster. Yields whether there is a GPU for each worker."""
-    import ray
+    with ray_cluster.connected(address, n_workers, "training on Ray"):
+        import ray
 
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    if address == LOCAL:
-        ray.init(address=LOCAL, num_cpus=n_workers, include_dashboard=False, **quiet)
-    else:
-        _check_head(address)
-        _try_to_join(address)
-        try:
-            ray.init(address=address, **quiet)
-        except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as error:
-            raise _no_cluster(address, _first_line(error)) from None
-    try:
         resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
         yield has_gpus(resources, n_workers, address)
-    finally:
-        ray.shutdown()
 
 
 def has_gpus(resources: Mapping[str, float], n_workers: int, address: str) -> bool:
@@ -130,47 +112,6 @@ def has_gpus(resources: Mapping[str, float], n_workers: int, address: str) -> bo
             "workers, or start more nodes"
         )
     return resources.get("GPU", 0) >= n_workers
-
-
-def _check_head(address: str) -> None:
-    """Check that something answers at the address, which finds most mistakes at once. Raises BadInput."""
-    if address == "auto":
-        return
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise BadInput(f"--ray {address}: expected HOST:PORT of a cluster head, auto, or {LOCAL}")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
-    except (OSError, OverflowError) as error:
-        raise _no_cluster(address, str(getattr(error, "strerror", None) or error)) from None
-
-
-def _try_to_join(address: str) -> None:
-    """Join from a process that can be killed: Ray retries for minutes if the address is not a Ray head.
-
-    Raises BadInput.
-    """
-    command = [sys.executable, "-c", _JOIN_PROGRAM, address]
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_JOIN_S)
-    except subprocess.TimeoutExpired:
-        raise _no_cluster(address, f"the head did not accept a driver within {_JOIN_S:.0f} s") from None
-    if result.returncode:
-        raised = [line for line in result.stderr.splitlines() if re.match(r"[\w.]+: ", line)]
-        kind, _, why = (raised or ["Ray: it failed without a message"])[-1].partition(": ")
-        raise _no_cluster(address, _first_200(why), needs_token=kind.endswith("AuthenticationError"))
-
-
-def _no_cluster(address: str, why: str, *, needs_token: bool = False) -> BadInput:
-    if needs_token:
-        return BadInput(
-            f"--ray {address}: the cluster requires a token; set RAY_AUTH_MODE=token, and "
-            "RAY_AUTH_TOKEN_PATH to a file with it"
-        )
-    return BadInput(
-        f"--ray {address}: no Ray cluster there ({why}); start one with `ray start --head`, "
-        f"or give --ray {LOCAL}"
-    )
 
 
 def _worker_args(config: RunConfig, folder: Path, scratch: Path) -> WorkerArgs:
@@ -227,7 +168,7 @@ def _outcome(folder: Path, scratch: Path, failure: BaseException | None) -> Resu
     """The result that rank 0 wrote, or the error that ended the run."""
     path = scratch / OUTCOME
     if not path.is_file():
-        why = _first_line(failure) if failure is not None else "they ended without a message"
+        why = first_line(failure) if failure is not None else "they ended without a message"
         last = checkpoint.resolve_pointer(folder, "latest")
         left = (
             f"The last good checkpoint is {last}; resume from it with --resume"
@@ -241,11 +182,3 @@ def _outcome(folder: Path, scratch: Path, failure: BaseException | None) -> Resu
         raise kind(str(outcome["error"]))
     paths = {name: Path(outcome["result"][name]) for name in ("folder", "checkpoint")}
     return Result(**{**outcome["result"], **paths})
-
-
-def _first_line(error: BaseException) -> str:
-    return _first_200(str(error).strip() or type(error).__name__)
-
-
-def _first_200(text: str) -> str:
-    return text.splitlines()[0][:200]
