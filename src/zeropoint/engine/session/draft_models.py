@@ -53,9 +53,9 @@ class DraftModels:
         value = name.partition("=")[2]
         if name.startswith(FIRST_LAYERS):
             return self._first_layers(value)
-        from zeropoint.engine.session.load import load  # here: it imports this module's model
-
-        draft = load(value, context=self._model.engine.n_ctx, threads=self._model.engine.n_threads)
+        draft = self._model.load_other(
+            value, context=self._model.engine.n_ctx, threads=self._model.engine.n_threads
+        )
         ours, theirs = self._model.tokenizer, draft.tokenizer
         for token in range(max(ours.n_vocab, theirs.n_vocab)):
             if token >= min(ours.n_vocab, theirs.n_vocab) or (

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from zeropoint.blueprint import Blueprint
 from zeropoint.blueprint.interventions import Intervention
@@ -22,6 +22,7 @@ from zeropoint.engine.session.logprobs import LogprobRecorder, make_recorder
 from zeropoint.engine.session.prompt_ids import chat_ids
 from zeropoint.engine.session.score import Score
 from zeropoint.engine.session.stream import Stream, StreamMultiplexer
+from zeropoint.errors import BadInput
 from zeropoint.sampling.params import SamplingParams
 from zeropoint.sampling.recommended import CHAT_DEFAULTS
 from zeropoint.tokenizers.core.stream import TextStream
@@ -48,7 +49,7 @@ class Model(Inspection):
     """A loaded model; `load` returns one. Close it, or use it in a `with` statement, to free its memory.
 
     engine, tokenizer, blueprint: its parts. streams: its answers in progress. name: as given to `load`.
-    defaults: sampling parameters that the publisher recommends, by flat name.
+    defaults: sampling parameters that the publisher recommends, by flat name. load_other: loads a draft model.
     Threads may share a model: answers that they ask for advance together, and other calls wait for their
     turn. `close` stops the call of another thread.
     """
@@ -63,6 +64,7 @@ class Model(Inspection):
         self.name = name
         self.defaults: Mapping[str, Any] = {}
         self.template_name: str | None = None
+        self.load_other: Callable[..., Model] = _no_loader
         self.streams = StreamMultiplexer(engine, blueprint.n_ctx)
 
     @cached_property
@@ -328,6 +330,10 @@ class Model(Inspection):
             reply=chat.parser if chat else None,
             method=decoding_method(self, params, ids, guide),
         )
+
+
+def _no_loader(name: str, **_: object) -> NoReturn:
+    raise BadInput(f"{name}: open the model with zeropoint.load to use a draft model")
 
 
 def _finish(streams: Iterable[Stream]) -> list[Stream]:
