@@ -58,10 +58,11 @@ ROOMS = {
     "convert": Room(3, ("engine",), ("numpy", "tokenizers", "torch")),
     "inspect": Room(3, ("convert", "engine", "engine/session"), ("matplotlib", "numpy")),
     "train": Room(3, ("decoding", "engine"), ("jinja2", "matplotlib", "numpy", "plotext", "ray", "torch")),
-    "evaluate": Room(4, (), ("numpy", "sacrebleu", "torch"), never=("train",)),
+    "tune": Room(3, ("convert", "engine", "train"), ("numpy", "torch")),
+    "evaluate": Room(4, (), ("numpy", "sacrebleu", "torch"), never=("train", "tune")),
     "learn": Room(4, (), ("numpy", "torch")),
     "remote": Room(4, (), ("httpx2",)),
-    "server": Room(4, (), ("httpx2", "starlette", "uvicorn"), never=("train",)),
+    "server": Room(4, (), ("httpx2", "starlette", "uvicorn"), never=("train", "tune")),
     "cli": Room(5, (), ("click", "prompt_toolkit", "rich")),
 }
 # The extension is on floor 0, but only these packages use it.

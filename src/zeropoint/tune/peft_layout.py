@@ -167,7 +167,7 @@ def _copy(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None
     for name, parameter in trained.items():
         if parameter.shape != tensors[name].shape:
             raise BadModelFile(
-                f"{where}: {name} is {tuple(tensors[name].shape)}; this model needs {tuple(parameter.shape)}; "
+                f"{where}: {name} is {tuple(tensors[name].shape)}; the model has {tuple(parameter.shape)}; "
                 "the adapter is of another model or rank"
             )
         parameter.copy_(tensors[name])

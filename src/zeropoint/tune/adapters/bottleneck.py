@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from zeropoint.models.decoder import Decoder
 from zeropoint.options import option
+from zeropoint.tune.adapted_linear import AdaptedLinear, LinearTargets, replace_linear
 from zeropoint.tune.adapters import Adapter
-from zeropoint.tune.adapters.adapted_linear import AdaptedLinear, LinearTargets, replace_linear
 
 __all__ = ["Bottleneck", "BottleneckLinear"]
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zeropoint.models.decoder import Decoder
-from zeropoint.tune.adapters.adapted_linear import replace_linear
+from zeropoint.tune.adapted_linear import replace_linear
 from zeropoint.tune.adapters.lora import Lora, LoraLinear
 
 __all__ = ["Dora", "DoraLinear"]

@@ -21,8 +21,8 @@ from zeropoint.errors import BadInput
 from zeropoint.layers.dropout import Dropout
 from zeropoint.models.decoder import Decoder
 from zeropoint.options import option
+from zeropoint.tune.adapted_linear import AdaptedLinear, LinearTargets, replace_linear
 from zeropoint.tune.adapters import Adapter
-from zeropoint.tune.adapters.adapted_linear import AdaptedLinear, LinearTargets, replace_linear
 
 __all__ = ["Lora", "LoraLinear"]
 

@@ -1,5 +1,5 @@
-"""A reward model: score answers so that the chosen one of a pair wins (Bradley and Terry, 1952; Ouyang et al.,
-2022, section 3.5).
+"""A reward model: score answers so that the chosen one of a pair wins (Bradley and Terry, 1952; Ouyang et
+al., 2022, section 3.5).
 
     p(chosen beats rejected) = sigmoid(reward(chosen) - reward(rejected)),    loss = -log p
 """

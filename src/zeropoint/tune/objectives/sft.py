@@ -1,5 +1,5 @@
-"""Supervised fine-tuning: cross-entropy of the answers, given their prompts (Ouyang et al., "Training language
-models to follow instructions", 2022, section 3.5).
+"""Supervised fine-tuning: cross-entropy of the answers, given their prompts (Ouyang et al., "Training
+language models to follow instructions", 2022, section 3.5).
 """
 
 from __future__ import annotations
