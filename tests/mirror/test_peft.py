@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.support.tiny_folder import CONFIGS, write_tiny_folder
+from zeropoint.convert.convert import convert
 from zeropoint.models.build import build, load
 from zeropoint.models.decoder import Decoder
 from zeropoint.tune.peft_layout import load_adapter, save_adapter
@@ -58,9 +59,15 @@ def ours(folder: Path) -> Decoder:
     return module.eval()
 
 
+@pytest.fixture(scope="module")
+def gguf(folder: Path) -> Path:
+    return convert(folder, folder.parent / "base.gguf").path
+
+
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["folder", "gguf"])  # whose rows of queries and keys differ in order
 @pytest.mark.parametrize("case", CASES)
-def test_adapters_travel_both_ways(case: str, folder: Path, tmp_path: Path) -> None:
+def test_adapters_travel_both_ways(case: str, kind: str, folder: Path, gguf: Path, tmp_path: Path) -> None:
     ids_BT = torch.randint(0, 61, (2, 7), generator=torch.Generator().manual_seed(1))
     torch.manual_seed(0)
     model = peft.get_peft_model(theirs(folder), CASES[case]())
@@ -74,7 +81,7 @@ def test_adapters_travel_both_ways(case: str, folder: Path, tmp_path: Path) -> N
         plain = theirs(folder)(input_ids=ids_BT).logits
     assert not torch.allclose(expected, plain, atol=1e-3)
 
-    read = ours(folder)
+    read = ours(folder if kind == "folder" else gguf)
     adapter = load_adapter(read, tmp_path / "theirs")
     with torch.no_grad():
         assert torch.allclose(read.eval()(ids_BT), expected, atol=2e-4)

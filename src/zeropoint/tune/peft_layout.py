@@ -3,11 +3,15 @@
 Tensors are named after the model's modules in Hugging Face's layout, as in
 `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`. Adapters that peft lacks are stored in the
 same two files under our names, with `zeropoint` as their type; peft refuses those by that name.
+
+A model from a GGUF file may hold the rows of queries and keys in another order (rotary pairs are neighbours);
+what an adapter stores per row is then reordered, so that one file suits both.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +21,8 @@ from torch import Tensor, nn
 
 from zeropoint import families
 from zeropoint.blueprint import Blueprint
-from zeropoint.blueprint.sources import Rename
+from zeropoint.blueprint.sources import Permuted, Rename
+from zeropoint.blueprint.tensors import parameters
 from zeropoint.errors import BadInput, BadModelFile, choices
 from zeropoint.files.atomic_write import atomic_folder, write_file
 from zeropoint.files.paths import display_path
@@ -42,7 +47,7 @@ __all__ = ["CONFIG", "TENSORS", "huggingface_names", "load_adapter", "save_adapt
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
 _MAX_CONFIG_BYTES = 1 << 20
-_OURS = {"BOTTLENECK": Bottleneck, "FREEZE": Freeze}
+_OURS: dict[str, type[Adapter]] = {"BOTTLENECK": Bottleneck, "FREEZE": Freeze}
 _THEIRS: dict[str, type[Adapter]] = {
     "LORA": Lora,
     "IA3": Ia3,
@@ -53,11 +58,12 @@ _THEIRS: dict[str, type[Adapter]] = {
 
 
 def huggingface_names(blueprint: Blueprint) -> dict[str, str]:
-    """Our modules with a weight that Hugging Face's model has unchanged, and its names for them."""
+    """Our modules with a matrix that Hugging Face's model has too, and its names for them."""
     sources = families.for_blueprint(blueprint).tensor_map(blueprint, "hf")
+    plain = {ours: s.source if isinstance(s, Permuted) else s for ours, s in sources.items()}
     return {
         ours.removesuffix(".weight"): source.name.removesuffix(".weight")
-        for ours, source in sources.items()
+        for ours, source in plain.items()
         if isinstance(source, Rename) and ours.endswith(".weight")
     }
 
@@ -103,6 +109,9 @@ def load_adapter(model: Decoder, folder: Path) -> Adapter:
     cls = Dora if kind == "LORA" and config.get("use_dora") else _THEIRS[kind]
     names = {theirs: ours for ours, theirs in huggingface_names(model.blueprint).items()}
     ours = _our_tensors(cls, tensors, names, folder)
+    for name, tensor in ours.items():
+        module, _, parameter = name.rpartition(".")
+        ours[name] = _reordered(model, module, parameter, tensor, to_theirs=False)
     modules = sorted({name.rpartition(".")[0] for name in ours})
     try:
         adapter = cls.from_peft(config, modules)
@@ -121,7 +130,8 @@ def _their_tensors(
         with torch.no_grad():
             return {"prompt_embeddings": model.embedding.prompt().detach()}, set()  # type: ignore[operator]
     if isinstance(adapter, PrefixTuning):
-        return {"prompt_embeddings": next(iter(trained.values()))}, set()
+        (prefix,) = trained.values()
+        return {"prompt_embeddings": _reordered_prefix(model, prefix, to_theirs=True)}, set()
     names, tensors, modules = huggingface_names(model.blueprint), {}, set()
     for name, tensor in trained.items():
         module, _, parameter = name.rpartition(".")
@@ -130,7 +140,9 @@ def _their_tensors(
                 f"{module} is not a matrix of its own in Hugging Face's {model.blueprint.family} models, so "
                 "peft has no name for its adapter; choose other targets"
             )
-        tensors[f"{_PREFIX}{names[module]}.{adapter.peft_names[parameter]}"] = tensor
+        tensors[f"{_PREFIX}{names[module]}.{adapter.peft_names[parameter]}"] = _reordered(
+            model, module, parameter, tensor, to_theirs=True
+        )
         modules.add(names[module])
     return tensors, modules
 
@@ -155,6 +167,39 @@ def _our_tensors(
                 "adapter is of another model or kind"
             )
     return ours
+
+
+def _reordered(model: Decoder, module: str, parameter: str, tensor: Tensor, *, to_theirs: bool) -> Tensor:
+    """An adapter's tensor with its rows in the other order of rotary pairs, if the module's rows have one."""
+    if module == "prefix":
+        return _reordered_prefix(model, tensor, to_theirs=to_theirs)
+    order_R = _row_order(model.blueprint, f"{module}.weight")
+    has_rows = parameter in ("lora_b", "magnitude") or (parameter == "ia3" and tensor.shape[1] == 1)
+    if order_R is None or not has_rows or len(order_R) != len(tensor):
+        return tensor
+    return tensor[order_R.argsort() if to_theirs else order_R]
+
+
+def _reordered_prefix(model: Decoder, prefix: Tensor, *, to_theirs: bool) -> Tensor:
+    """A prefix [P, L * 2 * N * K] with the columns of its keys in the other order."""
+    attention = model.blueprint.attention
+    order_R = _row_order(model.blueprint, "blocks.0.attention.key.weight")
+    shape = (len(prefix), len(model.blocks), 2, attention.d_kv)
+    if order_R is None or prefix.numel() != math.prod(shape):
+        return prefix
+    parts = prefix.reshape(shape).clone()
+    parts[:, :, 0] = parts[:, :, 0][..., order_R.argsort() if to_theirs else order_R]
+    return parts.flatten(1)
+
+
+def _row_order(blueprint: Blueprint, weight: str) -> Tensor | None:
+    """For each row of our matrix that row of Hugging Face's; None where they are the same."""
+    source = families.for_blueprint(blueprint).tensor_map(blueprint, "hf").get(weight)
+    if not isinstance(source, Permuted):
+        return None
+    n_rows = parameters(blueprint)[weight][0]
+    halves = (source.n_heads, 2, -1) if source.is_interleaved else (source.n_heads, -1, 2)
+    return torch.arange(n_rows).view(halves).transpose(1, 2).flatten()
 
 
 @torch.no_grad()

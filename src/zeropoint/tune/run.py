@@ -257,8 +257,8 @@ def _check_memory(estimate: Estimate) -> None:
     need = estimate.memory_bytes - 4 * estimate.n_weights
     if available is not None and need > available:
         raise OutOfMemory(
-            f"tuning needs about {need / 1e9:.1f} GB more memory and {available / 1e9:.1f} GB is free; choose "
-            "a smaller --context or model"
+            f"tuning needs about {need / 1e9:.1f} GB more memory and {available / 1e9:.1f} GB is free; "
+            "choose a smaller --context or model"
         )
 
 

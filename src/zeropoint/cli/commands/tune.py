@@ -222,7 +222,7 @@ def _report(console: Console) -> TuneReport:
 
         def on_estimate(self, estimate: Estimate) -> None:
             share = 100 * estimate.n_trained / estimate.n_weights
-            console.notice(
+            console.warning(
                 f"{estimate.n_steps:,} steps, about {estimate.seconds / 60:,.1f} minutes and "
                 f"{estimate.memory_bytes / 1e9:.1f} GB of memory; {estimate.n_trained:,} of "
                 f"{estimate.n_weights:,} weights are trained ({share:.2g} %)"
@@ -232,8 +232,8 @@ def _report(console: Console) -> TuneReport:
             every = max(1, n_steps // 20)
             if result.step % every == 0 or result.step in (1, n_steps):
                 left_s = seconds / result.step * (n_steps - result.step)
-                console.notice(
-                    f"step {result.step:,}/{n_steps:,}  loss {result.loss:.4f}  {left_s / 60:,.1f} minutes left"
+                console.warning(
+                    f"step {result.step:,}/{n_steps:,}  loss {result.loss:.4f}  {left_s / 60:,.1f} min left"
                 )
 
     return Report()

@@ -47,9 +47,8 @@ class BottleneckLinear(AdaptedLinear):
 
     def __init__(self, base: nn.Linear, width: int) -> None:
         super().__init__(base)
-        like = {"device": base.weight.device, "dtype": base.weight.dtype}
-        self.bottleneck_down = nn.Linear(base.out_features, width, **like)
-        self.bottleneck_up = nn.Linear(width, base.out_features, **like)
+        self.bottleneck_down = nn.Linear(base.out_features, width).to(base.weight)
+        self.bottleneck_up = nn.Linear(width, base.out_features).to(base.weight)
         nn.init.zeros_(self.bottleneck_up.weight)
         nn.init.zeros_(self.bottleneck_up.bias)
 

@@ -51,7 +51,7 @@ class DoraLinear(LoraLinear):
 
     def row_scale(self) -> Tensor:
         """m / |W + s B A|: [out]."""
-        norm = (self.weight + self.scale * (self.lora_b @ self.lora_a)).detach().norm(dim=1)
+        norm: Tensor = (self.weight + self.scale * (self.lora_b @ self.lora_a)).detach().norm(dim=1)
         return self.magnitude / norm.clamp(min=1e-12)
 
     def merged_weight(self) -> Tensor:

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -99,9 +98,8 @@ class LoraLinear(AdaptedLinear):
     def __init__(self, base: nn.Linear, spec: Lora) -> None:
         super().__init__(base)
         self.scale, self.dropout = spec.scale, Dropout(spec.dropout)
-        like = {"device": base.weight.device, "dtype": base.weight.dtype}
-        self.lora_a = nn.Parameter(torch.empty(spec.rank, base.in_features, **like))
-        self.lora_b = nn.Parameter(torch.zeros(base.out_features, spec.rank, **like))
+        self.lora_a = nn.Parameter(base.weight.new_empty(spec.rank, base.in_features))
+        self.lora_b = nn.Parameter(base.weight.new_zeros(base.out_features, spec.rank))
         nn.init.kaiming_uniform_(self.lora_a, a=math.sqrt(5))  # what nn.Linear draws for a matrix
 
     def forward(self, x: Tensor) -> Tensor:
