@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from zeropoint.blueprint.tensors import parameters
 from zeropoint.data.batches import Shuffled
 from zeropoint.engine.machine import available_memory_bytes
 from zeropoint.errors import BadInput, OutOfMemory
@@ -43,6 +44,7 @@ from zeropoint.tune.objectives._logprobs import pair_logprobs
 from zeropoint.tune.objectives.sft import SupervisedFineTuning
 from zeropoint.tune.peft_layout import save_adapter
 from zeropoint.tune.tokens import Encoded, Encoder, encode_examples
+from zeropoint.weights.mapping import Weights
 from zeropoint.weights.open_model import OpenedModel, open_model
 
 __all__ = ["TuneConfig", "TuneReport", "TuneResult", "tune"]
@@ -266,7 +268,7 @@ def _open_module(opened: OpenedModel) -> Decoder:
     module = build(opened.blueprint, seed=None)
     if not isinstance(module, Decoder):
         raise BadInput("only decoders can be tuned; choose another model")
-    load(module, {name: opened.weights[name] for name in dict(module.named_parameters())})
+    load(module, Weights({name: opened.weights.lazy[name] for name in parameters(opened.blueprint)}))
     return module.eval()
 
 
