@@ -13,6 +13,7 @@ from zeropoint.errors import BadInput
 from zeropoint.models.build import build, load
 from zeropoint.models.decoder import Decoder
 from zeropoint.tune.adapters import Adapter
+from zeropoint.tune.adapters.freeze import Freeze
 from zeropoint.tune.adapters.lora import Lora
 from zeropoint.tune.adapters.prefix import PrefixTuning
 from zeropoint.tune.export import export_gguf
@@ -73,8 +74,13 @@ def test_the_route_from_examples_to_a_merged_file(tiny_path: Path, data: Path, t
 
 @pytest.mark.parametrize(
     ("objective", "adapter"),
-    [(Dpo(), Lora(rank=2)), (Kto(), Lora(rank=2)), (SupervisedFineTuning(), PrefixTuning(3))],
-    ids=["dpo", "kto", "prefix"],
+    [
+        (Dpo(), Lora(rank=2)),
+        (Kto(), Lora(rank=2)),
+        (SupervisedFineTuning(), PrefixTuning(3)),
+        (SupervisedFineTuning(), Freeze(1)),
+    ],
+    ids=["dpo", "kto", "prefix", "freeze"],
 )
 def test_other_objectives_and_adapters(
     objective: TuningObjective, adapter: Adapter, tiny_path: Path, data: Path, tmp_path: Path
@@ -87,6 +93,10 @@ def test_other_objectives_and_adapters(
     if isinstance(adapter, PrefixTuning):
         with pytest.raises(BadInput, match="virtual tokens are not weights"):
             export_gguf(result.opened, result.model, tmp_path / "merged.gguf")
+    if isinstance(adapter, Freeze):  # nothing to merge: the trained blocks are written
+        written = export_gguf(result.opened, result.model, tmp_path / "merged.gguf", "F32")
+        ids = torch.arange(20)[None]
+        assert torch.allclose(opened_module(written.path)(ids), result.model(ids), atol=1e-4)
 
 
 def test_equal_seeds_give_equal_adapters(tiny_path: Path, data: Path, tmp_path: Path) -> None:
