@@ -33,14 +33,11 @@ from zeropoint.train.run.signals import graceful_shutdown
 from zeropoint.train.schedules.cosine import Cosine
 from zeropoint.tune.adapters import Adapter
 from zeropoint.tune.adapters.lora import Lora
-from zeropoint.tune.adapters.p_tuning import PTuning
-from zeropoint.tune.adapters.prefix import PrefixTuning
-from zeropoint.tune.adapters.prompt import PromptTuning
 from zeropoint.tune.batches import answer_columns, mismatched, packed_columns, pair_columns
 from zeropoint.tune.estimate import Estimate, memory_bytes, seconds_per_part
 from zeropoint.tune.examples import Example, read_examples
+from zeropoint.tune.logprobs import pair_logprobs
 from zeropoint.tune.objectives import TuningObjective
-from zeropoint.tune.objectives._logprobs import pair_logprobs
 from zeropoint.tune.objectives.sft import SupervisedFineTuning
 from zeropoint.tune.peft_layout import save_adapter
 from zeropoint.tune.tokens import Encoded, Encoder, encode_examples
@@ -214,9 +211,8 @@ def _columns(
     """The arrays of the chosen examples; log-probabilities of the reference come from the model itself."""
     objective, picked = config.objective, [texts[i] for i in chosen]
     if objective.data == "answers":
-        has_virtual = isinstance(config.adapter, PrefixTuning | PromptTuning | PTuning)
         singles = [text for (text,) in picked]
-        return answer_columns(singles) if has_virtual else packed_columns(singles, n_ctx)
+        return packed_columns(singles, n_ctx) if config.adapter.can_pack else answer_columns(singles)
     pairs = mismatched([text for (text,) in picked]) if objective.data == "labels" else picked
     ids_N2T, target_N2T = pair_columns(pairs)
     reference_N2 = np.zeros(ids_N2T.shape[:2], np.float32)

@@ -13,8 +13,8 @@ from zeropoint.data.batches import IGNORED, Shuffled
 from zeropoint.models.decoder import Decoder
 from zeropoint.train.loop.loop import train
 from zeropoint.tune.adapters.lora import Lora
+from zeropoint.tune.logprobs import pair_logprobs
 from zeropoint.tune.objectives import TuningObjective
-from zeropoint.tune.objectives._logprobs import pair_logprobs
 from zeropoint.tune.objectives.dpo import Dpo
 from zeropoint.tune.objectives.ipo import Ipo
 from zeropoint.tune.objectives.kto import Kto

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.unit.cli.conftest import Run, isolated_settings, run
 from zeropoint.errors import BadInput
 from zeropoint.models.build import build, load
 from zeropoint.models.decoder import Decoder
+from zeropoint.train.loop.loop import StepResult
 from zeropoint.tune.adapters import Adapter
 from zeropoint.tune.adapters.freeze import Freeze
 from zeropoint.tune.adapters.lora import Lora
@@ -22,7 +24,7 @@ from zeropoint.tune.objectives.dpo import Dpo
 from zeropoint.tune.objectives.kto import Kto
 from zeropoint.tune.objectives.sft import SupervisedFineTuning
 from zeropoint.tune.peft_layout import load_adapter
-from zeropoint.tune.run import TuneConfig, tune
+from zeropoint.tune.run import TuneConfig, TuneReport, tune
 from zeropoint.weights.open_model import open_model
 
 __all__ = ["isolated_settings", "run"]  # fixtures
@@ -110,6 +112,18 @@ def test_equal_seeds_give_equal_adapters(tiny_path: Path, data: Path, tmp_path: 
         )
         files.append((tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes())
     assert files[0] == files[1]
+
+
+def test_an_interrupted_run_keeps_what_is_trained(tiny_path: Path, data: Path, tmp_path: Path) -> None:
+    class Interrupt(TuneReport):
+        def on_step(self, result: StepResult, n_steps: int, seconds: float) -> None:
+            if result.step == 2:
+                signal.raise_signal(signal.SIGINT)
+
+    config = TuneConfig(adapter=Lora(rank=2), n_steps=50, n_ctx=64)
+    result = tune(tiny_path, data, tmp_path / "run", config, Interrupt())
+    assert (result.was_stopped, result.step) == (True, 2)
+    load_adapter(opened_module(tiny_path), tmp_path / "run" / "adapter")
 
 
 def test_the_command_ends_with_a_file_that_answers(tiny_path: Path, data: Path, run: Run) -> None:

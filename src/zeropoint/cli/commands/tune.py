@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 GROUP = "Train"
 _ADAPTER = "Adapter"
 _TRAINING = "Training"
-_UNMERGED = ("bottleneck", "p_tuning", "prefix", "prompt")
 _OBJECTIVES = [n for n in registry.names("zeropoint.tune.objectives") if n != "reward"]
 _ADAPTERS = registry.names("zeropoint.tune.adapters")
 _EXAMPLES = """\b
@@ -165,7 +164,7 @@ def command(
 
     config = _config(flags)
     folder = out if out is not None else Path("runs") / f"{data.stem}-tuned"
-    target = None if adapter_only or flags["adapter"] in _UNMERGED else folder / f"{folder.name}.gguf"
+    target = None if adapter_only or not config.adapter.can_merge else folder / f"{folder.name}.gguf"
     if target is not None:
         check_target(target, to, force=False)
     read_examples(data, config.objective.data)  # before anything is downloaded

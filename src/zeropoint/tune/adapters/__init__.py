@@ -23,10 +23,13 @@ class Adapter(ABC):
     """Subclasses are frozen dataclasses with `option` fields.
 
     peft_type: the adapter's name in peft's `adapter_config.json`; "" if peft has no such adapter.
+    can_merge: it can become part of the model's weights. can_pack: several texts may share a row.
     peft_names: what our parameters (the last part of their names) are called in peft's files.
     """
 
     peft_type: ClassVar[str] = ""
+    can_merge: ClassVar[bool] = True
+    can_pack: ClassVar[bool] = True
     peft_names: ClassVar[Mapping[str, str]] = {}
 
     def attach(self, model: Decoder, seed: int = 0) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,6 +24,8 @@ __all__ = ["Bottleneck", "BottleneckLinear"]
 @dataclass(frozen=True)
 class Bottleneck(Adapter):
     """Networks of `width` hidden units after attention and after the feed-forward network."""
+
+    can_merge: ClassVar[bool] = False
 
     width: int = option(16, 1, 65536, "Hidden units of each network.")
     targets: LinearTargets = ("attention.output", "ffn.down")

@@ -29,6 +29,8 @@ class PTuning(Adapter):
     """A prompt from a network of three layers."""
 
     peft_type: ClassVar[str] = "P_TUNING"
+    can_merge: ClassVar[bool] = False
+    can_pack: ClassVar[bool] = False
     peft_names: ClassVar[Mapping[str, str]] = {"prompt": "prompt_embeddings"}
 
     n_virtual: int = option(16, 1, 4096, "Virtual tokens before the text.")

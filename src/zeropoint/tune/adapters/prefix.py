@@ -27,6 +27,8 @@ class PrefixTuning(Adapter):
     """Trained keys and values before the text, in every layer."""
 
     peft_type: ClassVar[str] = "PREFIX_TUNING"
+    can_merge: ClassVar[bool] = False
+    can_pack: ClassVar[bool] = False
     peft_names: ClassVar[Mapping[str, str]] = {"weight": "prompt_embeddings"}
 
     n_virtual: int = option(16, 1, 4096, "Positions before the text.")

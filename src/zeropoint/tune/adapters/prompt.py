@@ -30,6 +30,8 @@ class PromptTuning(Adapter):
     """A prompt of trained embeddings."""
 
     peft_type: ClassVar[str] = "PROMPT_TUNING"
+    can_merge: ClassVar[bool] = False
+    can_pack: ClassVar[bool] = False
     peft_names: ClassVar[Mapping[str, str]] = {"weight": "prompt_embeddings"}
 
     n_virtual: int = option(16, 1, 4096, "Virtual tokens before the text.")

@@ -13,8 +13,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from zeropoint.options import option
+from zeropoint.tune.logprobs import pair_logprobs
 from zeropoint.tune.objectives import TuningObjective
-from zeropoint.tune.objectives._logprobs import pair_logprobs
 
 __all__ = ["Ipo"]
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zeropoint.options import option
+from zeropoint.tune.logprobs import pair_logprobs
 from zeropoint.tune.objectives import TuningObjective
-from zeropoint.tune.objectives._logprobs import pair_logprobs
 
 __all__ = ["Orpo"]
 
