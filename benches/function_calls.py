@@ -1,8 +1,8 @@
-"""Function calls with and without a guide, on the data of the Berkeley Function Calling Leaderboard (BFCL).
+"""Function calls with and without a guide, on data of the Berkeley Function Calling Leaderboard (BFCL).
 
-Each question is answered twice: freely, and guided by the grammar of the model's call format. A call counts as
-parseable if the format reads it, as valid if its name and arguments fit the offered schemas, and as right if
-the leaderboard's answer accepts it.
+Each question is answered twice: freely, and guided by the grammar of the model's call format. A call counts
+as parseable if the format reads it, as valid if its name and arguments fit the offered schemas, and as right
+if the leaderboard's answer accepts it.
 
     pip download --no-deps bfcl-eval && unzip bfcl_eval-*.whl -d bfcl
     python benches/function_calls.py bfcl/bfcl_eval/data --questions 100
@@ -111,7 +111,7 @@ def report(
 
 def parsed(answer: str, tools: Sequence[Mapping[str, Any]]) -> Call | None:
     """The call of an answer; None if there is none."""
-    head, opened, body = answer.partition("<tool_call>")
+    _, opened, body = answer.partition("<tool_call>")
     try:
         return (
             HermesFormat().parse(body.partition("</tool_call>")[0], schemas_of(tools))[0] if opened else None

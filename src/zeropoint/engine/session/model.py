@@ -49,7 +49,8 @@ class Model(Inspection):
     """A loaded model; `load` returns one. Close it, or use it in a `with` statement, to free its memory.
 
     engine, tokenizer, blueprint: its parts. streams: its answers in progress. name: as given to `load`.
-    defaults: sampling parameters that the publisher recommends, by flat name. load_other: loads a draft model.
+    defaults: sampling parameters that the publisher recommends, by flat name. load_other: loads a draft
+    model.
     Threads may share a model: answers that they ask for advance together, and other calls wait for their
     turn. `close` stops the call of another thread.
     """
