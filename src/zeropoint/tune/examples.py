@@ -58,9 +58,15 @@ def read_examples(path: Path, data: str = "answers") -> list[Example]:
         raise BadInput(f"{shown}: the data must be a file of JSON lines whose name ends in .jsonl")
     try:
         with open_regular(path) as file:
-            for number, line in enumerate(file, start=1):
+            # A line is read up to its limit, so that one without an end does not fill the memory.
+            lines = iter(lambda: file.readline(_MAX_LINE_BYTES + 1), b"")
+            for number, line in enumerate(lines, start=1):
                 if not line.strip():
                     continue
+                if len(line) > _MAX_LINE_BYTES:
+                    raise BadInput(
+                        f"{shown}: line {number} is longer than {_MAX_LINE_BYTES >> 20} MiB; split it"
+                    )
                 try:
                     examples.append(_example(number, line, data))
                 except BadInput as error:
@@ -81,8 +87,6 @@ def read_examples(path: Path, data: str = "answers") -> list[Example]:
 
 def _example(number: int, line: bytes, data: str) -> Example:
     """The example of a line. Raises BadInput without the line's number."""
-    if len(line) > _MAX_LINE_BYTES:
-        raise BadInput(f"the line is longer than {_MAX_LINE_BYTES >> 20} MiB; split it")
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:

@@ -83,3 +83,13 @@ def test_files_without_examples(tmp_path: Path) -> None:
         read_examples(tmp_path / "missing.jsonl")
     with pytest.raises(BadInput, match=r"ends in \.jsonl"):
         read_examples(tmp_path / "data.parquet")
+
+
+def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zeropoint.tune.examples._MAX_LINE_BYTES", 1000)
+    path = tmp_path / "data.jsonl"
+    path.write_text('{"prompt": "a", "completion": "b"}\n' + "x" * 5000)
+    with pytest.raises(BadInput, match="line 2 is longer"):
+        read_examples(path)
