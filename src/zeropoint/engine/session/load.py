@@ -87,7 +87,8 @@ def load(
         make=load_in_parallel(assets.load_tokenizer, assets.load_template if will_chat else lambda: None),
     )
     model = Model(assets.file, blueprint, engine, assets.tokenizer, resolved.name)
-    model.template_name, model.load_other = options.template, load
+    model.template_name = options.template
+    model.load_other = load
     if notify is not None:
         for notice in assets.tokenizer.notices:
             notify(notice)
