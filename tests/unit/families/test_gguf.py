@@ -145,6 +145,7 @@ def test_tensor_names_are_those_of_the_gguf_package():
                 assert stem in known, stored
 
 
+@pytest.mark.heavy
 def test_keys_are_those_of_the_gguf_package():
     constants = pytest.importorskip("gguf.constants")
     keys = constants.Keys
